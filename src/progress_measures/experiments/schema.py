@@ -1,0 +1,220 @@
+"""The fields of an experiment's file. Unknown keys are refused; a default, once released, never changes."""
+
+import hashlib
+import itertools
+import json
+import math
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class Section(BaseModel):
+    """A part of an experiment's file: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _is_prime(number: int) -> bool:
+    return number > 1 and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))
+
+
+class _Modular(Section):
+    prime: int = Field(113, gt=2, description="p: a and b run over 0 … p − 1 (113 in the paper, section 3).")
+
+    @field_validator("prime")
+    @classmethod
+    def _prime(cls, value: int) -> int:
+        if not _is_prime(value):
+            raise ValueError("must be a prime number, such as 53, 59, 97, 101, 109, 113 or 401")
+        return value
+
+
+class ModularAddition(_Modular):
+    """`a b =` ↦ (a + b) mod p: the paper's task."""
+
+    kind: Literal["modular_addition"]
+
+
+class ModularSubtraction(_Modular):
+    """`a b =` ↦ (a − b) mod p."""
+
+    kind: Literal["modular_subtraction"]
+
+
+class IntegerAddition(Section):
+    """`a b =` ↦ a + b, not reduced."""
+
+    kind: Literal["integer_addition"]
+    operands: int = Field(10, gt=1, description="n: a and b run over 0 … n − 1.")
+    outputs: int = Field(20, gt=2, description="Output classes, at least the 2n − 1 sums.")
+
+    @model_validator(mode="after")
+    def _room(self) -> "IntegerAddition":
+        if self.outputs < 2 * self.operands - 1:
+            raise ValueError(f"`outputs` must be at least {2 * self.operands - 1}, the number of sums")
+        return self
+
+
+Task = Annotated[ModularAddition | ModularSubtraction | IntegerAddition, Field(discriminator="kind")]
+
+
+class Split(Section):
+    """Which pairs are trained on."""
+
+    method: Literal["shuffle", "randperm"] = Field(
+        "shuffle",
+        description="`shuffle`: Python's random.shuffle of the lexicographic pairs, as the paper's authors did; "
+        "`randperm`: torch.randperm on the CPU, as the notebooks do. The first `train_fraction` are trained on.",
+    )
+    train_fraction: float = Field(0.3, gt=0, lt=1, description="Share of all pairs that is trained on.")
+    seed: int | None = Field(None, ge=0, description="Seed of the split; the run's seed where absent.")
+
+
+class Model(Section):
+    """The network (appendix A): pre-residual, no LayerNorm, learned positions, causal attention, ReLU."""
+
+    layers: int = Field(1, ge=1, description="Transformer blocks.")
+    d_model: int = Field(128, ge=1, description="Width of the residual stream.")
+    heads: int = Field(4, ge=1, description="Attention heads a layer.")
+    d_head: int = Field(32, ge=1, description="Width of a head.")
+    d_mlp: int = Field(512, ge=1, description="Neurons a layer.")
+    attention_only: bool = Field(False, description="Leave out the MLPs.")
+    mlp_biases: bool = Field(True, description="Train b_in and b_out (zero at first); without, there are none.")
+    initialisation: Literal["paper", "transformer_lens"] = Field(
+        "paper",
+        description="`paper`: N(0, 1/d_model), W_U N(0, 1/vocabulary); `transformer_lens`: "
+        "N(0, 0.64/d_model), drawn as TransformerLens 1 and 2 do, bit for bit.",
+    )
+
+
+class Training(Section):
+    """Full-batch AdamW."""
+
+    epochs: int = Field(gt=0, description="Updates; one is the full batch.")
+    learning_rate: float = Field(1e-3, gt=0, description="Of AdamW.")
+    weight_decay: float = Field(1.0, ge=0, description="λ of AdamW, decoupled (section 3 takes 1).")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.9, 0.98), description="Decay rates of Adam's two moments."
+    )
+    warmup: int = Field(
+        10,
+        ge=0,
+        description="Linear warm-up: the learning rate of update t is scaled by min(t / warmup, 1), "
+        "so with any warm-up the first update (t = 0) moves nothing.",
+    )
+    precision: Literal["float64", "float32_log1p", "float32"] = Field(
+        "float32_log1p",
+        description="How the cross-entropy is computed; `float32` loses small losses and "
+        "causes slingshots (appendix D.2).",
+    )
+    checkpoint_every: int = Field(100, ge=1, description="Epochs between stored weights.")
+    evaluate_every: int = Field(100, ge=1, description="Epochs between test losses and accuracies in the history.")
+
+    @model_validator(mode="after")
+    def _cadence(self) -> "Training":
+        for field in ("checkpoint_every", "evaluate_every"):
+            if self.epochs % getattr(self, field):
+                raise ValueError(f"`{field}` ({getattr(self, field)}) must divide `epochs` ({self.epochs})")
+        return self
+
+
+class Run(Section):
+    """One trained network of an experiment."""
+
+    experiment: str
+    name: str
+    seed: int = Field(ge=0)
+    task: Task
+    split: Split
+    model: Model
+    training: Training
+
+    @property
+    def split_seed(self) -> int:
+        """Seed of the split: its own where given, else the run's."""
+        return self.seed if self.split.seed is None else self.split.seed
+
+    @cached_property
+    def hash(self) -> str:
+        """A short hash of all that the trained weights depend on.
+
+        Defaults are left out, so that a field added later leaves the hashes of older runs alone.
+        """
+        config = self.model_dump(mode="json", exclude={"experiment", "name"}, exclude_defaults=True)
+        return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting under one flat name, as coordinates along `run` in a cube."""
+        flat: dict[str, Any] = {"seed": self.seed, "split_seed": self.split_seed, "task": self.task.kind}
+        flat |= self.task.model_dump(exclude={"kind"})
+        flat |= {"split_method": self.split.method, "train_fraction": self.split.train_fraction}
+        flat |= self.model.model_dump() | self.training.model_dump(exclude={"betas"})
+        flat |= {"beta1": self.training.betas[0], "beta2": self.training.betas[1]}
+        return flat
+
+
+class Experiment(Section):
+    """A task, a model, a training recipe and a grid of runs."""
+
+    title: str = Field(min_length=1, description="One line, for figures and reports.")
+    description: str = Field("", description="What it is for, and where its settings come from.")
+    reference: str = Field("", description="Where the settings stand in the sources.")
+    seed: int = Field(0, ge=0, description="Of the initial weights, and of the split unless that has its own.")
+    task: Task
+    split: Split = Split()
+    model: Model = Model()
+    training: Training
+    grid: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="Fields that differ between runs, each with its values: `seed`, or dotted names such as "
+        "`training.weight_decay`. One run for each combination.",
+    )
+
+    @field_validator("grid")
+    @classmethod
+    def _grid(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        allowed = {"seed"} | {
+            f"{section}.{field}"
+            for section, model in (("split", Split), ("model", Model), ("training", Training))
+            for field in model.model_fields
+        }
+        allowed -= {"training.epochs", "training.checkpoint_every", "training.evaluate_every"}
+        for key, values in grid.items():
+            if key not in allowed:
+                raise ValueError(f"`{key}` cannot vary within an experiment; choose from: {', '.join(sorted(allowed))}")
+            if not values or len({json.dumps(value) for value in values}) < len(values):
+                raise ValueError(f"`{key}` needs one or more different values")
+        return grid
+
+    def runs(self, experiment: str) -> list[Run]:
+        """The runs of the grid, the last key varying fastest.
+
+        Args:
+            experiment: the name of the file, which is the name of the experiment.
+        """
+        grid = self.grid or {"seed": [self.seed]}
+        base = self.model_dump(include={"seed", "task", "split", "model", "training"})
+        return [
+            Run.model_validate(
+                _with(base, dict(zip(grid, values, strict=True)))
+                | {"experiment": experiment, "name": _run_name(dict(zip(grid, values, strict=True)))}
+            )
+            for values in itertools.product(*grid.values())
+        ]
+
+
+def _with(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    settings = {key: dict(value) if isinstance(value, dict) else value for key, value in base.items()}
+    for key, value in values.items():
+        section, _, field = key.rpartition(".")
+        (settings[section] if section else settings)[field] = value
+    return settings
+
+
+def _run_name(values: dict[str, Any]) -> str:
+    """`seed0`, `weight_decay0.3_seed1`: readable, and safe in paths and shells."""
+    parts = (f"{key.replace('split.seed', 'split_seed').rpartition('.')[2]}{value}" for key, value in values.items())
+    return "_".join("".join(c if c.isalnum() or c in "._-" else "-" for c in part) for part in parts)

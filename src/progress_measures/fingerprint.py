@@ -1,0 +1,108 @@
+"""A hash of the code that a result depends on, blind to comments and docstrings.
+
+Snakemake sees files, not imports. So each rule takes as input one small file for each module that its command runs:
+the hash of the syntax trees of that module and of all modules of this package that it reaches. The file is rewritten
+only when the hash changes: a changed formula redoes its family of measures and what hangs on it, a changed comment
+nothing. Imports under TYPE_CHECKING, and modules that only talk to people or describe files, are not followed.
+"""
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+PACKAGE = "progress_measures"
+ROOT = Path(__file__).parent
+
+# What these say or refuse changes no result; a run's own settings enter through its hash.
+NOT_FOLLOWED = (
+    "progress_measures",
+    "progress_measures.cli",
+    "progress_measures.errors",
+    "progress_measures.experiments",
+    "progress_measures.fingerprint",
+    "progress_measures.training.progress",
+)
+
+
+def fingerprint(*modules: str) -> str:
+    """The hash of modules and of what they reach; 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in sorted(reached(*modules)):
+        digest.update(f"{name} {_tree_hash(name)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def reached(*modules: str) -> set[str]:
+    """The modules of this package that the given ones import, directly or through others, themselves included."""
+    todo, done = list(modules), set()
+    while todo:
+        name = todo.pop()
+        if name not in done:
+            done.add(name)
+            todo += [found for found in _imports(name) if not _left_out(found)]
+    return done
+
+
+def refresh(folder: Path, *modules: str) -> str:
+    """Write the fingerprint of modules to a file named after the first, if it changed; gives the file's path."""
+    path = folder / f"{modules[0].removeprefix(PACKAGE + '.')}.txt"
+    text = fingerprint(*modules) + "\n"
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return str(path)
+
+
+def _left_out(name: str) -> bool:
+    return name in NOT_FOLLOWED or name.startswith("progress_measures.experiments.")
+
+
+def _file(name: str) -> Path | None:
+    path = ROOT.joinpath(*name.split(".")[1:])
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if name.split(".")[0] == PACKAGE and candidate.is_file():
+            return candidate
+    return None
+
+
+class _Strip(ast.NodeTransformer):
+    """Removes docstrings and imports that only type checkers see."""
+
+    def _body(self, node):
+        self.generic_visit(node)
+        first = node.body[0] if node.body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            node.body = node.body[1:] or [ast.Pass()]
+        return node
+
+    visit_Module = visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _body
+
+    def visit_If(self, node):
+        self.generic_visit(node)
+        return None if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else node
+
+
+@functools.cache
+def _tree(name: str) -> ast.Module:
+    file = _file(name)
+    if file is None:
+        raise ModuleNotFoundError(f"no module {name} in {ROOT}")
+    return _Strip().visit(ast.parse(file.read_text(encoding="utf-8")))
+
+
+@functools.cache
+def _tree_hash(name: str) -> str:
+    return hashlib.sha256(ast.dump(_tree(name)).encode()).hexdigest()
+
+
+@functools.cache
+def _imports(name: str) -> tuple[str, ...]:
+    found = set()
+    for node in ast.walk(_tree(name)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return tuple(sorted(module for module in found if _file(module)))

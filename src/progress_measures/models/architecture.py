@@ -1,0 +1,60 @@
+"""The tensors of a network: their names, dimensions and sizes, everywhere in this order."""
+
+from typing import Any, NamedTuple
+
+from progress_measures.tasks import layout
+
+
+class Architecture(NamedTuple):
+    """Sizes of a network, from its run's model and task."""
+
+    layers: int
+    d_model: int
+    heads: int
+    d_head: int
+    d_mlp: int
+    attention_only: bool
+    mlp_biases: bool
+    vocabulary: int
+    context: int
+    outputs: int
+
+    @classmethod
+    def of(cls, run: Any) -> "Architecture":
+        """The architecture of a run."""
+        sizes, model = layout(run.task), run.model
+        return cls(
+            model.layers,
+            model.d_model,
+            model.heads,
+            model.d_head,
+            model.d_mlp,
+            model.attention_only,
+            model.mlp_biases,
+            sizes.vocabulary,
+            sizes.context,
+            sizes.outputs,
+        )
+
+    @property
+    def parameters(self) -> dict[str, dict[str, int]]:
+        """Each trained tensor's named dimensions, without the leading `run`."""
+        layer, head = {"layer": self.layers}, {"head": self.heads}
+        d_model, d_head, neuron = {"d_model": self.d_model}, {"d_head": self.d_head}, {"neuron": self.d_mlp}
+        tensors = {
+            "W_E": {"token": self.vocabulary} | d_model,
+            "W_pos": {"position": self.context} | d_model,
+            "W_Q": layer | head | d_model | d_head,
+            "W_K": layer | head | d_model | d_head,
+            "W_V": layer | head | d_model | d_head,
+            "W_O": layer | head | d_head | d_model,
+        }
+        if not self.attention_only:
+            tensors |= {"W_in": layer | d_model | neuron, "W_out": layer | neuron | d_model}
+            if self.mlp_biases:
+                tensors |= {"b_in": layer | neuron, "b_out": layer | d_model}
+        return tensors | {"W_U": d_model | {"output": self.outputs}}
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Each trained tensor's shape, without the leading `run`."""
+        return {name: tuple(dims.values()) for name, dims in self.parameters.items()}

@@ -1,0 +1,13 @@
+"""a + b as integers, not reduced: the integer addition notebook's task."""
+
+from progress_measures.tasks import Layout
+
+
+def layout(task):
+    """n operands and `=` in; 2n - 1 sums and whatever classes the notebook left unused out."""
+    return Layout(operands=task.operands, vocabulary=task.operands + 1, context=3, outputs=task.outputs)
+
+
+def labels(task, a, b):
+    """The sum."""
+    return a + b

@@ -1,0 +1,1 @@
+"""Loss, optimiser, loop, checkpoints and the launcher."""

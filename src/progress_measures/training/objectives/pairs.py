@@ -1,0 +1,47 @@
+"""Training and testing one-layer networks on pairs, by the fast path."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from progress_measures.models import pairs
+from progress_measures.tasks import label_table, layout
+from progress_measures.tasks.split import train_mask
+from progress_measures.training.loss import PRECISIONS, accuracy, float64
+
+
+class Objective:
+    """Losses of a batch of runs, of one task, size and loss precision.
+
+    Args:
+        runs: of like shape; each trains on its own pairs.
+        device: where the weights are.
+    """
+
+    def __init__(self, runs: list[Any], device: torch.device):
+        table = torch.from_numpy(label_table(runs[0].task))
+        n, heads = layout(runs[0].task).operands, runs[0].model.heads
+        masks = torch.stack([torch.from_numpy(train_mask(run, n)) for run in runs])
+
+        def prepared(mask: Tensor) -> tuple[pairs.Pairs, Tensor]:
+            a, b = mask.nonzero()[:, 1:].view(len(runs), -1, 2).unbind(-1)
+            return pairs.Pairs(a.to(device), b.to(device), n, heads), table[a, b].to(device)
+
+        self._train, self._test = prepared(masks), prepared(~masks)
+        self._criterion = PRECISIONS[runs[0].training.precision]
+
+    def loss(self, weights: pairs.Weights) -> Tensor:
+        """Train loss of each run: [run], differentiable."""
+        return pairs.loss(pairs.tables(weights), *self._train, self._criterion)
+
+    def evaluate(self, weights: pairs.Weights) -> dict[str, Tensor]:
+        """Losses in float64 and accuracies on both splits: each [run]."""
+        result = {}
+        with torch.no_grad():
+            tables = pairs.tables(weights)
+            for split, (which, labels) in (("train", self._train), ("test", self._test)):
+                logits = pairs.logits(tables, which)
+                result[f"{split}_loss"] = float64(logits, labels)[0]
+                result[f"{split}_accuracy"] = accuracy(logits, labels)
+        return result

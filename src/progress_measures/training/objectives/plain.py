@@ -1,0 +1,62 @@
+"""Training and testing any network on pairs, by autograd through the general transformer."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from progress_measures.models.transformer import Weights, forward
+from progress_measures.tasks import label_table, layout
+from progress_measures.tasks.split import train_mask
+from progress_measures.training.loss import PRECISIONS, accuracy, float64
+
+
+class Objective:
+    """Losses of a batch of runs, of one task, size and loss precision.
+
+    Args:
+        runs: of like shape; each trains on its own pairs.
+        device: where the weights are.
+    """
+
+    def __init__(self, runs: list[Any], device: torch.device):
+        table = torch.from_numpy(label_table(runs[0].task))
+        n = layout(runs[0].task).operands
+        masks = torch.stack([torch.from_numpy(train_mask(run, n)) for run in runs])
+
+        def prepared(mask: Tensor) -> tuple[Tensor, Tensor]:
+            a, b = mask.nonzero()[:, 1:].view(len(runs), -1, 2).unbind(-1)
+            return torch.stack([a, b, torch.full_like(a, n)], -1).to(device), table[a, b].to(device)
+
+        self._train, self._test = prepared(masks), prepared(~masks)
+        self._criterion = PRECISIONS[runs[0].training.precision]
+
+    def loss(self, weights: Weights) -> Tensor:
+        """Train loss of each run: [run], differentiable."""
+        tokens, labels = self._train
+        return _Criterion.apply(forward(weights, tokens)[:, :, -1], labels, self._criterion)
+
+    def evaluate(self, weights: Weights) -> dict[str, Tensor]:
+        """Losses in float64 and accuracies on both splits: each [run]."""
+        result = {}
+        with torch.no_grad():
+            for split, (tokens, labels) in (("train", self._train), ("test", self._test)):
+                logits = forward(weights, tokens)[:, :, -1]
+                result[f"{split}_loss"] = float64(logits, labels)[0]
+                result[f"{split}_accuracy"] = accuracy(logits, labels)
+        return result
+
+
+class _Criterion(torch.autograd.Function):
+    """Hands a criterion's own gradient to autograd."""
+
+    @staticmethod
+    def forward(ctx, logits, labels, criterion):
+        loss, grad = criterion(logits, labels)
+        ctx.save_for_backward(grad)
+        return loss
+
+    @staticmethod
+    def backward(ctx, to_loss):
+        (grad,) = ctx.saved_tensors
+        return grad * to_loss[:, None, None].to(grad.dtype), None, None
