@@ -1,0 +1,21 @@
+"""The microscope for grokking: train the paper's networks, measure every checkpoint, redraw every figure.
+
+    from progress_measures import open_cube
+    open_cube("mainline")
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from progress_measures.cube.open import open_cube, open_run
+
+__version__ = "0.1.0"
+__all__ = ["open_cube", "open_run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Opening cubes imports xarray; a command line that does not need it should not wait for it."""
+    if name in __all__:
+        return getattr(importlib.import_module("progress_measures.cube.open"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

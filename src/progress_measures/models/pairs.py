@@ -136,11 +136,13 @@ class Pairs:
         return to_rows.view_as(rows), to_attention.view_as(attention)
 
 
-def neurons(tables: Tables, pairs: Pairs) -> Tensor:
-    """Neurons before the ReLU: [run, pair, neuron]. Outside autograd."""
+def neurons_and_logits(tables: Tables, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """Neurons before the ReLU [run, pair, neuron] and logits [run, pair, output] of every pair. Outside autograd."""
     with torch.no_grad():
         attention = pairs.attention(tables.scores)
-        return pairs.gather(tables.neuron_rows, attention).add_(tables.neuron_constant[:, None])
+        pre = pairs.gather(tables.neuron_rows, attention).add_(tables.neuron_constant[:, None])
+        skip = pairs.gather(tables.skip_rows, attention).add_(tables.skip_constant[:, None])
+        return pre, multiply(pre.clamp_min(0), tables.W_L).add_(skip[..., : tables.W_L.shape[-1]])
 
 
 def logits(tables: Tables, pairs: Pairs) -> Tensor:

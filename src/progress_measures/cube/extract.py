@@ -1,0 +1,105 @@
+"""Measures one family on every checkpoint of one run."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from progress_measures.cube.layout import checkpoints, family_store
+from progress_measures.cube.schema import applies, coordinates, describe, encoding, moments
+from progress_measures.errors import UserError
+from progress_measures.files import appearing
+from progress_measures.measures.maps import kept_neurons
+from progress_measures.measures.registry import Measure, family_measures
+from progress_measures.measures.view import Scene, View
+from progress_measures.models.architecture import Architecture
+
+
+def extract(run: Any, family: str, first: bool) -> None:
+    """Write `measures/<family>.zarr` of a run.
+
+    Args:
+        run: its settings; its training is done.
+        first: whether it is the experiment's first run, of which more is kept.
+    Raises:
+        UserError: checkpoints are missing or damaged.
+    """
+    dataset = measure_family(run, family, first, Checkpoints(run))
+    with appearing(family_store(run.experiment, run.name, family)) as temporary:
+        dataset.to_zarr(temporary, mode="w", consolidated=False, encoding=encoding(dataset))
+
+
+class Checkpoints:
+    """The stored weights of a run, read a block at a time.
+
+    Raises:
+        UserError: there are none, or a chunk fails its checksum.
+    """
+
+    def __init__(self, run: Any):
+        self._path = checkpoints(run.experiment, run.name)
+        self._advice = f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
+        try:
+            self._group = zarr.open_group(self._path, mode="r")
+        except (FileNotFoundError, KeyError, ValueError):
+            raise UserError(f"{self._path} is missing or no Zarr store, and holds the weights; {self._advice}") from None
+        self.epochs = self._group["epoch"][:]
+        self._names = [name for name in Architecture.of(run).parameters]
+        self._block, self._first = {}, -1
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        """The weights of one checkpoint, by place."""
+        size = self._group[self._names[0]].chunks[0]
+        first = index // size * size
+        if first != self._first:
+            self._block = {name: self._read(name, slice(first, first + size)) for name in self._names}
+            self._first = first
+        return {name: np.ascontiguousarray(block[index - first]) for name, block in self._block.items()}
+
+    def _read(self, name: str, part: slice) -> np.ndarray:
+        try:
+            values = self._group[name][part]
+        except (ValueError, OSError, RuntimeError) as error:
+            raise UserError(f"{self._path}: the chunk of {name} at checkpoint {part.start} is damaged ({error}); "
+                            f"{self._advice}") from None  # fmt: skip
+        if not np.isfinite(values).all():
+            raise UserError(
+                f"{self._path}: {name} has values that are not finite between checkpoints {part.start} and "
+                f"{part.stop}: a chunk is missing, or training diverged; {self._advice}"
+            )
+        return values
+
+
+def measure_family(run: Any, family: str, first: bool, weights: Checkpoints) -> xr.Dataset:
+    """One family of measures of a run, on all its checkpoints."""
+    chosen = [m for m in family_measures(family) if applies(m, run) and (first or "run" in m.dims)]
+    last = len(weights.epochs) - 1
+    scene = Scene(run, weights[last])
+    kept = moments(weights.epochs)
+    results: dict[str, list[np.ndarray]] = {m.name: [] for m in chosen}
+    if any("epoch" in m.dims or "moment" in m.dims for m in chosen):
+        for index, epoch in enumerate(weights.epochs):
+            view = View(scene, weights[index])
+            for m in chosen:
+                if "epoch" in m.dims or ("moment" in m.dims and epoch in kept):
+                    results[m.name].append(np.asarray(m.function(view)).astype(m.dtype))
+    for m in chosen:
+        if "epoch" not in m.dims and "moment" not in m.dims:
+            results[m.name].append(np.asarray(m.function(scene.final)).astype(m.dtype))
+    return _dataset(run, chosen, results, weights.epochs, scene)
+
+
+def _dataset(run: Any, chosen: list[Measure], results: dict, epochs: np.ndarray, scene: Scene) -> xr.Dataset:
+    variables = {}
+    for m in chosen:
+        dims = tuple(dim for dim in m.dims if dim != "run")
+        over_time = "epoch" in dims or "moment" in dims
+        values = np.stack(results[m.name]) if over_time else results[m.name][0]
+        variables[m.name] = (dims, values, m.attributes)
+    used = {dim for dims, _, _ in variables.values() for dim in dims}
+    known = coordinates(run) | {"epoch": epochs, "moment": moments(epochs)}
+    if "kept_neuron" in used:
+        known["kept_neuron"] = kept_neurons(scene)
+    dataset = xr.Dataset(variables, {dim: known[dim] for dim in known if dim in used})
+    return describe(dataset.assign_attrs(experiment=run.experiment, run=run.name, config_hash=run.hash))

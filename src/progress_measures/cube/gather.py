@@ -1,0 +1,148 @@
+"""Joins the runs of an experiment into one cube."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from progress_measures.cube.layout import cube_store, family_store, runs_folder
+from progress_measures.cube.schema import applies, describe, encoding
+from progress_measures.errors import UserError
+from progress_measures.files import appearing
+from progress_measures.measures import keys, phases
+from progress_measures.measures.registry import DERIVED, FAMILIES, family_measures
+
+HISTORY = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+
+
+def gather(experiment: str, title: str, runs: list[Any], missing_allowed: bool = False) -> Path:
+    """Write `results/<experiment>/cube.zarr` from the stores of its runs.
+
+    Args:
+        experiment: its name.
+        title: its title, for the cube's attributes.
+        runs: all runs that the experiment has.
+        missing_allowed: gather what is there; the attribute `runs_missing` names the rest.
+    Raises:
+        UserError: a store is missing, damaged or of other settings.
+    """
+    present = [run for run in runs if (runs_folder(experiment) / run.name / "done.json").exists()]
+    missing = [run.name for run in runs if run not in present]
+    if not present or (missing and not missing_allowed):
+        raise UserError(
+            f"{runs_folder(experiment)}: no finished training of {', '.join(missing)}; "
+            f"run `progress-measures train {experiment}`, or gather what is there with --missing-allowed."
+        )
+    parts = [_one_run(run, first=run is runs[0]) for run in present]
+    reasons = {name: text for part in parts for name, text in part.attrs.pop("reasons").items()}
+    shared = xr.Dataset({n: v for n, v in parts[0].data_vars.items() if "run" not in v.dims})
+    per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
+    cube = xr.merge(
+        [xr.concat(per_run, "run", join="exact", combine_attrs="drop"), shared], join="outer", compat="no_conflicts"
+    )
+    for name, variable in cube.data_vars.items():
+        variable.attrs.update(parts[0][name].attrs)
+    for name, texts in reasons.items():
+        cube[name].attrs["not_found"] = texts
+    cube = _with_settings(cube, present)
+    cube.attrs = {
+        "title": title,
+        "experiment": experiment,
+        "runs_missing": missing,
+        "first_run": present[0].name if present[0] is runs[0] else "",
+        "task": present[0].task.kind,
+        "key_frequency_rule": f"at least {keys.KEY_SHARE:.0%} of all neurons are explained to {keys.CLUSTER_FRACTION:.0%} "
+        "or more by the frequency, at the last checkpoint",
+        "key_cluster_fraction": keys.CLUSTER_FRACTION,
+        "key_share_of_neurons": keys.KEY_SHARE,
+        **phases.THRESHOLDS,
+        "manifest": json.dumps([_record(run) for run in present]),
+    }
+    with appearing(cube_store(experiment)) as temporary:
+        describe(cube).to_zarr(temporary, mode="w", consolidated=False, encoding=encoding(cube))
+    return cube_store(experiment)
+
+
+def _record(run: Any) -> dict[str, Any]:
+    """What a run's `done.json` says: settings, code, machine and duration."""
+    text = (runs_folder(run.experiment) / run.name / "done.json").read_text(encoding="utf-8")
+    return json.loads(text)
+
+
+def _one_run(run: Any, first: bool) -> xr.Dataset:
+    """Everything measured of a run, with a leading dimension `run` where the measure has one."""
+    stores = [_open(family_store(run.experiment, run.name, family), run) for family in FAMILIES]
+    dataset = xr.merge([*stores, _history(run)], join="exact", combine_attrs="drop")
+    reasons: dict[str, dict[str, str]] = {}
+    for family in DERIVED:
+        for m in family_measures(family):
+            if applies(m, run):
+                found = m.function(dataset)
+                dataset[m.name] = xr.DataArray(np.asarray(found.epoch, dtype=m.dtype), attrs=m.attributes)
+                if found.reason:
+                    reasons.setdefault(m.name, {})[run.name] = found.reason
+    if "key_frequency" in dataset and not dataset.key_frequency.any():
+        text = "no frequency's cluster is large enough: what depends on key frequencies is NaN"
+        reasons["key_frequency"] = {run.name: text}
+    alone = {m.name for family in FAMILIES for m in family_measures(family) if "run" not in m.dims}
+    kept = [name for name in dataset.data_vars if name not in alone]
+    result = dataset[kept].expand_dims(run=[run.name]).merge(dataset[[n for n in alone if n in dataset and first]])
+    for name in result.data_vars:
+        result[name].attrs.update(dataset[name].attrs)
+    result.attrs["reasons"] = reasons
+    return result
+
+
+def _open(path: Path, run: Any) -> xr.Dataset:
+    try:
+        dataset = xr.open_zarr(path, consolidated=False).load()
+    except (FileNotFoundError, KeyError, ValueError, OSError, RuntimeError) as error:
+        raise UserError(
+            f"{path} is missing or damaged ({type(error).__name__}: {error}); measure it again: "
+            f"progress-measures measure {run.experiment} --run {run.name} --family {path.stem}"
+        ) from None
+    if dataset.attrs.get("config_hash") != run.hash:
+        raise UserError(
+            f"{path} was measured with other settings than {run.experiment} now has; "
+            f"train and measure {run.name} again."
+        )
+    return dataset
+
+
+def _history(run: Any) -> xr.Dataset:
+    """Training's own losses and accuracies, at the epochs at which it evaluated."""
+    history = xr.open_zarr(runs_folder(run.experiment) / run.name / "history.zarr", consolidated=False).load()
+    epochs = history.evaluated_epoch.values
+    variables = {}
+    for name in HISTORY:
+        what, units = ("loss", "nat") if name.endswith("loss") else ("accuracy", "1")
+        split = name.partition("_")[0]
+        attributes = {
+            "long_name": f"{split.capitalize()} {what}, as training saw it",
+            "units": units,
+            "reference": "Nanda et al. 2023, Fig. 2",
+            "description": f"As `{name}`, at the epochs at which training evaluated itself.",
+        }
+        values = history[name].values.astype("float64" if what == "loss" else "float32")
+        variables[f"history_{name}"] = ("history_epoch", values, attributes)
+    starts = np.r_[0, epochs[:-1] + 1]
+    largest = np.maximum.reduceat(history.loss.values[: epochs[-1] + 1], starts)
+    variables["history_train_loss_max"] = (
+        "history_epoch",
+        largest,
+        {
+            "long_name": "Largest train loss since the last evaluation",
+            "units": "nat",
+            "reference": "Nanda et al. 2023, appendix D.2",
+            "description": "Over every epoch since the one before, so that spikes of one epoch are not lost.",
+        },
+    )
+    return xr.Dataset(variables, {"history_epoch": epochs})
+
+
+def _with_settings(cube: xr.Dataset, runs: list[Any]) -> xr.Dataset:
+    """Run settings as coordinates along `run`."""
+    settings = [run.settings for run in runs]
+    return cube.assign_coords({name: ("run", [one[name] for one in settings]) for name in settings[0]})

@@ -1,0 +1,36 @@
+"""Where things are below `results/` and `published/`."""
+
+from pathlib import Path
+
+RESULTS = Path("results")
+PUBLISHED = Path("published")
+
+
+def runs_folder(experiment: str) -> Path:
+    """One folder a run."""
+    return RESULTS / experiment / "runs"
+
+
+def checkpoints(experiment: str, run: str) -> Path:
+    """Weights over epochs."""
+    return runs_folder(experiment) / run / "checkpoints.zarr"
+
+
+def family_store(experiment: str, run: str, family: str) -> Path:
+    """What one family of measures found in one run."""
+    return runs_folder(experiment) / run / "measures" / f"{family}.zarr"
+
+
+def cube_store(experiment: str) -> Path:
+    """The gathered cube."""
+    return RESULTS / experiment / "cube.zarr"
+
+
+def published_cube(experiment: str) -> Path:
+    """The cube as published."""
+    return PUBLISHED / f"{experiment}.zarr.zip"
+
+
+def published_weights(experiment: str) -> Path:
+    """Final weights of every run, and those of run 0 at some epochs, as published."""
+    return PUBLISHED / f"{experiment}.weights.zarr.zip"

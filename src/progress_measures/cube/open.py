@@ -1,0 +1,94 @@
+"""Opens cubes and weights by name or path: `results/` first, then `published/`."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from progress_measures.cube.layout import cube_store, published_cube, published_weights, runs_folder
+from progress_measures.errors import UserError
+
+
+def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Dataset:
+    """An experiment's cube, read lazily.
+
+    Args:
+        name: an experiment, or the path of a cube: a Zarr folder, or a zip whose root is one.
+        published: pass over `results/`.
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    candidates = [Path(name)]
+    if "/" not in str(name) and not Path(name).suffix:
+        candidates = [published_cube(str(name))] if published else [cube_store(str(name)), published_cube(str(name))]
+    path = next((candidate for candidate in candidates if candidate.exists()), None)
+    if path is None:
+        looked = " and ".join(str(candidate) for candidate in candidates)
+        raise UserError(
+            f"There is no cube {str(name)!r}: looked for {looked}. Make it with `snakemake -c2 {cube_store(str(name))}`."
+            if len(candidates) > 1 or published
+            else f"There is no cube at {looked}."
+        )
+    return _open(path)
+
+
+def _open(path: Path) -> xr.Dataset:
+    try:
+        if path.suffix != ".zip":
+            return xr.open_zarr(path, consolidated=False)
+        from zarr.storage import ZipStore
+
+        return xr.open_zarr(ZipStore(path, mode="r"), consolidated=False)
+    except Exception as error:  # zarr, zipfile and xarray each have their own
+        raise UserError(f"{path} is not a readable cube ({type(error).__name__}: {error}).") from None
+
+
+class OpenRun:
+    """One run's weights."""
+
+    def __init__(self, experiment: str, run: str):
+        self.experiment, self.name = experiment, run
+
+    def weights(self, epoch: int | None = None) -> dict[str, np.ndarray]:
+        """The weights after `epoch` updates; by default, the last that are kept.
+
+        Returns:
+            float32 tensors by name, as in `progress_measures.models.transformer`, without the `run` dimension.
+        Raises:
+            UserError: they are not kept for that run or epoch.
+        """
+        own = runs_folder(self.experiment) / self.name / "checkpoints.zarr"
+        if own.exists() and (own.parent / "done.json").exists():
+            return self._at(_open(own), epoch)
+        path = published_weights(self.experiment)
+        if not path.exists():
+            raise UserError(f"No weights of {self.experiment}/{self.name}: looked for {own} and {path}.")
+        dataset = _open(path)
+        at = dataset.isel(network=np.flatnonzero(dataset.run == self.name))
+        return self._at(at.swap_dims(network="epoch"), epoch)
+
+    def _at(self, dataset: xr.Dataset, epoch: int | None) -> dict[str, np.ndarray]:
+        kept = dataset.epoch.values
+        epoch = int(kept.max()) if epoch is None and kept.size else epoch
+        if epoch not in kept:
+            listed = ", ".join(map(str, kept[:12])) + (", …" if len(kept) > 12 else "")
+            raise UserError(f"No weights of {self.experiment}/{self.name} at epoch {epoch}; there are: {listed}.")
+        chosen = dataset.sel(epoch=epoch)
+        return {name: chosen[name].values for name in chosen.attrs.get("parameters", "").split() or chosen.data_vars}
+
+
+def open_run(experiment: str, run: str | int = 0) -> OpenRun:
+    """A run of an experiment, by name or by its place in the grid.
+
+    Raises:
+        UserError: no such experiment or run.
+    """
+    from progress_measures.experiments import load_experiment
+
+    names = [one.name for one in load_experiment(experiment).runs(experiment)]
+    if isinstance(run, int) and -len(names) <= run < len(names):
+        run = names[run]
+    if run not in names:
+        raise UserError(f"{experiment} has no run {run!r}; it has {', '.join(names)}.")
+    return OpenRun(experiment, str(run))

@@ -1,0 +1,98 @@
+"""Cubes and weights small enough to travel with the repository."""
+
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from progress_measures.cube.layout import cube_store, published_cube, published_weights
+from progress_measures.cube.open import open_cube, open_run
+from progress_measures.cube.schema import encoding
+from progress_measures.errors import UserError
+from progress_measures.files import appearing
+from progress_measures.measures.registry import measures
+from progress_measures.models.architecture import Architecture
+
+LIMIT = 12_000_000  # bytes a file
+
+# Without phases: shares of the training at which the first run's weights are kept.
+FALLBACK = (0.005, 0.035, 0.175, 0.235, 0.27, 0.35)
+
+
+def publish(experiment: str, runs: list[Any]) -> list[Path]:
+    """Write `published/<experiment>.zarr.zip` and `published/<experiment>.weights.zarr.zip`.
+
+    Raises:
+        UserError: there is no cube, or a file would be too large.
+    """
+    cube = open_cube(cube_store(experiment)).load()
+    for name, m in measures().items():
+        if name in cube and m.digits:
+            cube[name].values = rounded(cube[name].values, m.digits)
+            cube[name].attrs["published_mantissa_bits"] = m.digits
+    _zip(cube, published_cube(experiment))
+    _zip(_weights(experiment, runs, cube), published_weights(experiment))
+    return [published_cube(experiment), published_weights(experiment)]
+
+
+def rounded(values: np.ndarray, digits: int) -> np.ndarray:
+    """Floats rounded to so many binary digits after the leading one: what is noise compresses to nothing."""
+    bits = {"f4": ("u4", 23), "f8": ("u8", 52)}[values.dtype.str[1:]]
+    drop = bits[1] - digits
+    whole = np.ascontiguousarray(values).view(bits[0])
+    kept = (whole + (1 << (drop - 1))) & ~np.array((1 << drop) - 1, dtype=bits[0])
+    return np.where(np.isfinite(values), kept.view(values.dtype), values)
+
+
+def moments_of(cube: xr.Dataset, run: str) -> list[int]:
+    """Six epochs of a run that tell its story: early memorisation, the phases' ends, and two within them."""
+    epochs = cube.epoch.values
+    one = cube.sel(run=run)
+    ends = [float(one[name]) for name in ("memorization_end", "circuit_formation_end", "cleanup_end") if name in one]
+    if len(ends) == 3 and np.isfinite(ends).all():
+        memorized, formed, clean = ends
+        falling = float(epochs[np.flatnonzero(one.test_loss.values > 1)[-1]])
+        wanted = [epochs[min(2, len(epochs) - 1)], memorized, memorized + 0.7 * (formed - memorized), formed]
+        wanted += [falling, clean]
+    else:
+        wanted = [share * epochs[-1] for share in FALLBACK]
+    nearest = {int(epochs[np.abs(epochs - epoch).argmin()]) for epoch in wanted}
+    return sorted(nearest - {int(epochs[-1])})
+
+
+def _weights(experiment: str, runs: list[Any], cube: xr.Dataset) -> xr.Dataset:
+    """The last weights of every run and those of the first at six epochs, along a dimension `network`."""
+    first = str(cube.run.values[0])
+    last = int(cube.epoch[-1])
+    kept = [(first, epoch) for epoch in moments_of(cube, first)] + [(str(name), last) for name in cube.run.values]
+    tensors = [open_run(experiment, run).weights(epoch) for run, epoch in kept]
+    dims = Architecture.of(runs[0]).parameters
+    return xr.Dataset(
+        {
+            name: (("network", *dims[name]), np.stack([one[name] for one in tensors]), {"long_name": f"Weights {name}"})
+            for name in dims
+        },
+        {"run": ("network", [run for run, _ in kept]), "epoch": ("network", [epoch for _, epoch in kept])},
+        cube.attrs | {"parameters": " ".join(dims)},
+    )
+
+
+def _zip(dataset: xr.Dataset, path: Path) -> None:
+    """Write a dataset as a zip whose root is the Zarr store; the same data give the same bytes."""
+    path.parent.mkdir(exist_ok=True)
+    for variable in dataset.variables.values():
+        variable.encoding = {}
+    with appearing(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        dataset.to_zarr(folder, mode="w", consolidated=False, encoding=encoding(dataset))
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            for file in sorted(file for file in Path(folder).rglob("*") if file.is_file()):
+                info = zipfile.ZipInfo(file.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
+                archive.writestr(info, file.read_bytes())
+        if temporary.stat().st_size > LIMIT:
+            raise UserError(
+                f"{path} would have {temporary.stat().st_size / 1e6:.1f} MB, more than {LIMIT / 1e6:g} MB: "
+                "give its largest measures fewer `digits`."
+            )

@@ -1,0 +1,1 @@
+"""Figures of Nanda et al. 2023."""

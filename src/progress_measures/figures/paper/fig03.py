@@ -1,0 +1,26 @@
+"""Figure 3: the embedding and the neuron-logit map are sparse in the Fourier basis."""
+
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import frequency_colours, panel_letters, spectrum
+
+
+@figure(
+    title="Fourier norms of the embedding and the neuron-logit map",
+    reference="Nanda et al. 2023, Fig. 3",
+    experiment="mainline",
+    variables=("W_E_fourier_norm", "W_L_fourier_norm", "key_frequency"),
+)
+def draw(fig, cube):
+    """Norms of the Fourier components of the embedding W_E (left) and of the neuron-logit map W_L (right) of the first
+    run at the end of training. A handful of frequencies carries both; coloured and numbered are the key frequencies, those
+    that the rule finds in the neurons.
+    """
+    run = str(cube.run.values[0])
+    last = cube.isel(epoch=-1).sel(run=run)
+    colours = frequency_colours(cube, run)
+    left, right = fig.subplots(1, 2)
+    spectrum(left, last.W_E_fourier_norm, colours)
+    spectrum(right, last.W_L_fourier_norm, colours)
+    left.set(title="Embedding $W_E$", ylabel="Norm of the Fourier component")
+    right.set(title="Neuron-logit map $W_L$")
+    panel_letters([left, right])

@@ -1,0 +1,92 @@
+"""The figures' common vocabulary: what colours mean, phase bands, axes of epochs, labels with units."""
+
+import numpy as np
+
+# Okabe and Ito's palette, told apart by all readers; a colour has one meaning in every figure.
+COLOURS = {
+    "train": "#0072B2",
+    "test": "#D55E00",
+    "restricted": "#009E73",
+    "excluded": "#CC79A7",
+    "W_E": "#56B4E9",
+    "W_L": "#E69F00",
+    "weights": "#333333",
+    "other": "#B8B8B8",
+}
+_FREQUENCIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FA3", "#8C6D31", "#333333")
+
+PHASES = (("memorisation", "#EFEFEF"), ("circuit formation", "#DCE9F5"), ("cleanup", "#F9E7D2"))
+
+
+def label(variable, name=None):
+    """An axis label from a variable's attributes: `Restricted loss (nat)`."""
+    units = variable.attrs.get("units", "1")
+    return (name or variable.attrs["long_name"]) + ("" if units == "1" else f" ({units})")
+
+
+def frequency_colours(cube, run):
+    """The colour of each of a run's key frequencies: the same wherever that run is drawn."""
+    keys = cube.frequency.values[cube.key_frequency.sel(run=run).values]
+    return {int(k): _FREQUENCIES[i % len(_FREQUENCIES)] for i, k in enumerate(keys)}
+
+
+def epochs(ax, last):
+    """An x axis of epochs from 0 to the last."""
+    ax.set(xlabel="Epoch", xlim=(0, last))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    ax.locator_params(axis="x", nbins=5)
+
+
+def phase_bands(ax, cube, run, named=True):
+    """Shade the three phases of a run where the rule finds them, with their names along the top."""
+    bounds = [0.0] + [
+        float(cube[name].sel(run=run)) for name in ("memorization_end", "circuit_formation_end", "cleanup_end")
+    ]
+    width = ax.get_xlim()[1]
+    for (name, colour), start, end in zip(PHASES, bounds, bounds[1:], strict=False):
+        if np.isfinite(start) and np.isfinite(end):
+            ax.axvspan(start, end, color=colour, lw=0, zorder=-2)
+            ax.axvline(end, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
+            if named:
+                narrow = (end - start) / width < 0.17
+                ax.annotate(
+                    name,
+                    ((start + end) / 2, 1),
+                    (0, -3 if narrow else 2),
+                    xycoords=("data", "axes fraction"),
+                    textcoords="offset points",
+                    ha="center",
+                    va="top" if narrow else "bottom",
+                    fontsize=6.5,
+                    color="#555555",
+                    rotation=90 if narrow else 0,
+                )
+
+
+PHASE_VARIABLES = ("memorization_end", "circuit_formation_end", "cleanup_end")
+"""What `phase_bands` reads."""
+
+
+def panel_letters(axes):
+    """(a), (b), … beside the titles."""
+    for letter, ax in zip("abcdefgh", axes, strict=False):
+        ax.set_title(f"({letter}) {ax.get_title(loc='left')}")
+
+
+def spectrum(ax, norms, colours):
+    """Bars of Fourier component norms: cos and sin side by side at each frequency, key frequencies in their colours.
+
+    Args:
+        norms: [fourier_component]; the constant is left out.
+        colours: of the key frequencies, which are labelled.
+    """
+    values = norms.values
+    k = np.arange(1, (len(values) + 1) // 2)
+    face = [colours.get(int(number), COLOURS["other"]) for number in k]
+    ax.bar(k - 0.21, values[1::2], 0.42, color=face)
+    ax.bar(k + 0.21, values[2::2], 0.42, color=face, alpha=0.55)
+    top = values[1:].max()
+    for number in colours:
+        height = values[2 * number - 1 : 2 * number + 1].max()
+        ax.annotate(f"{number}", (number, height), (0, 1.5), textcoords="offset points", ha="center", fontsize=7)
+    ax.set(xlabel="Frequency k (cos dark, sin light)", xlim=(0, k[-1] + 1), ylim=(0, top * 1.1))

@@ -1,0 +1,105 @@
+"""Losses with whole blocks of the logits' 2D Fourier components kept or removed (section 4.4, Fig. 6, Table 4).
+
+A frequency's block is all of {const, cos k, sin k} x {const, cos k, sin k} but the constant: functions of a, of b, of
+a + b and of a - b. The constant, the mean over pairs, is always kept.
+"""
+
+import numpy as np
+
+from progress_measures import fourier
+from progress_measures.measures.numerics import nats, once
+from progress_measures.measures.registry import measure
+
+SECTION = "Nanda et al. 2023, section 4.4, Fig. 6, Table 4"
+BY_FREQUENCY = ("run", "epoch", "frequency")
+
+
+@once
+def _without_each_block(view):
+    """Nats of every pair with each frequency's block removed: [frequency, pair].
+
+    exp of a sum of parts that depend on a, b, a + b and a - b is a product of four small tables, so the 80 million
+    exponentials become multiplications, done for one a at a time to stay in cache. In float64, so nothing overflows.
+    """
+    scene, p = view.scene, view.scene.n
+    labels, b = scene.labels.reshape(p, p), np.arange(p)
+    others = view.logits.astype(np.float64).reshape(p, p, -1)
+    others -= np.take_along_axis(others, labels[..., None], -1)
+    np.put_along_axis(others, labels[..., None], -np.inf, -1)
+    np.exp(others, out=others)  # [a, b, output], relative to the label, whose own term is left out
+    results = np.empty((p // 2, p, p))
+    product = np.empty_like(others[0])
+    for result, k in zip(results, fourier.frequencies(p), strict=True):
+        parts = [np.exp(-part) for part in fourier.project(view.logit_marginals, [k])]
+        of_a, of_b, plus, minus = (part / part.mean() for part in parts)
+        plus = np.concatenate([plus, plus])  # so that a + b, b rising, is a slice
+        minus = np.concatenate([minus, minus])[::-1]  # and a - b too
+        for a in range(p):
+            np.multiply(plus[a : a + p], minus[p - 1 - a : 2 * p - 1 - a], out=product)
+            product *= of_b
+            of_label = product[b, labels[a]] * of_a[a, labels[a]]
+            product *= others[a]
+            result[a] = np.log1p(product @ of_a[a] / of_label)
+    return results.reshape(len(results), -1)
+
+
+@measure(
+    dims=BY_FREQUENCY,
+    units="nat",
+    long_name="Test loss without one frequency's block",
+    reference=SECTION,
+    dtype="float64",
+    digits=26,
+)
+def ablated_loss_by_frequency(view):
+    """Cross-entropy of the logits with all 8 terms of one frequency removed, over test pairs."""
+    return _without_each_block(view)[:, view.scene.test].mean(-1)
+
+
+@measure(
+    dims=BY_FREQUENCY,
+    units="nat",
+    long_name="Loss without one frequency's block, all pairs",
+    reference=SECTION,
+    dtype="float64",
+    digits=26,
+)
+def ablated_loss_by_frequency_all(view):
+    """As `ablated_loss_by_frequency`, over all pairs."""
+    return _without_each_block(view).mean(-1)
+
+
+@once
+def _key_blocks(view):
+    """The key frequencies' blocks of the logits of test pairs: [test pair, output]."""
+    parts = fourier.project(view.logit_marginals, view.scene.key_frequencies)
+    return fourier.on_plane(parts).reshape(view.scene.n**2, -1)[view.scene.test]
+
+
+@measure(
+    dims=("run", "epoch"),
+    units="nat",
+    long_name="Test loss of the key frequencies' blocks alone",
+    reference=SECTION,
+    dtype="float64",
+)
+def key_blocks_only_loss(view):
+    """Cross-entropy of the key frequencies' blocks + mean over pairs, over test pairs."""
+    if not view.scene.key_frequencies.size:
+        return np.nan
+    return nats(_key_blocks(view) + view.logit_mean, view.scene.labels[view.scene.test]).mean()
+
+
+@measure(
+    dims=("run", "epoch"),
+    units="nat",
+    long_name="Test loss without the key frequencies' blocks",
+    reference=SECTION,
+    dtype="float64",
+)
+def key_blocks_removed_loss(view):
+    """Cross-entropy of the logits without the key frequencies' blocks, over test pairs."""
+    if not view.scene.key_frequencies.size:
+        return np.nan
+    test = view.scene.test
+    return nats(view.logits[test] - _key_blocks(view), view.scene.labels[test]).mean()

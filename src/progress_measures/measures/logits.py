@@ -1,0 +1,134 @@
+"""How far the logits are the formula's: sums of cos(w_k(a + b - c)) (section 4.2; subtraction notebook, section 4.2)."""
+
+import numpy as np
+
+from progress_measures import fourier
+from progress_measures.measures.numerics import once
+from progress_measures.measures.registry import measure
+
+RUN_EPOCH = ("run", "epoch")
+BY_FREQUENCY = ("run", "epoch", "frequency")
+NOTEBOOK = "Modular subtraction notebook, section 4.2.2"
+FVE = "Nanda et al. 2023, section 4.2"
+
+
+def _line_sums(view):
+    """Sums of the logits over pairs with equal a + b: [a + b, output]."""
+    return view.logit_marginals.plus if view.scene.sign == 1 else view.logit_marginals.minus
+
+
+@measure(dims=BY_FREQUENCY, units="1", long_name="Cosine coefficient of the logits", reference=NOTEBOOK)
+@once
+def cosine_coefficient(view):
+    """v_k = <L, C_k>, where C_k is cos(w_k(a + b - c)) over all (a, b, c), scaled to norm 1.
+
+    Summing L over all (a, b, c) with equal a + b - c first leaves a sum of p terms.
+    """
+    p = view.scene.n
+    line, output = np.indices((p, p))
+    sums = np.bincount(((line - output) % p).ravel(), _line_sums(view)[:, :p].ravel(), p)
+    return np.fft.rfft(sums)[1:].real / np.sqrt(p**3 / 2)
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Norm of the logits", reference=NOTEBOOK, dtype="float64")
+@once
+def logit_norm(view):
+    """Square root of the sum of squared logits over all (a, b, c)."""
+    return np.sqrt(np.square(view.logits, dtype=np.float64).sum())
+
+
+@measure(dims=BY_FREQUENCY, units="1", long_name="Cosine similarity of the logits", reference=NOTEBOOK)
+def cosine_similarity(view):
+    """v_k / |L|."""
+    return cosine_coefficient(view) / logit_norm(view)
+
+
+def _residual(view, coefficients):
+    return np.sqrt(max(0.0, 1 - np.square(coefficients / logit_norm(view)).sum()))
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Residual after the key cosines", reference=NOTEBOOK)
+def cosine_residual(view):
+    """|L - sum over key frequencies of v_k C_k| / |L|; the C_k are orthonormal."""
+    keys = view.scene.key_frequencies
+    return _residual(view, cosine_coefficient(view)[keys - 1]) if keys.size else np.nan
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Residual after all cosines", reference=NOTEBOOK)
+def cosine_residual_all(view):
+    """|L - sum over all frequencies of v_k C_k| / |L|."""
+    return _residual(view, cosine_coefficient(view))
+
+
+@once
+def _variances(view):
+    """Squared norms of the logits: as they are, centred over outputs, and centred over pairs."""
+    total = logit_norm(view) ** 2
+    over_outputs = np.square(view.logits.sum(-1, dtype=np.float64)).sum() / view.logits.shape[-1]
+    over_pairs = np.square(view.logit_mean).sum() * view.scene.n**2
+    return total, total - over_outputs, total - over_pairs
+
+
+def _cosine_energy(view):
+    """Energy in the key cosines, none of which has a mean over outputs or over pairs."""
+    keys = view.scene.key_frequencies
+    return np.square(cosine_coefficient(view)[keys - 1]).sum() if keys.size else np.nan
+
+
+def _direction_energy(view):
+    """Energy in the key directions, for each output: [output]."""
+    keys = view.scene.key_frequencies
+    return fourier.energies(_line_sums(view))[keys - 1].sum(0) if keys.size else np.array([np.nan])
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Logits explained by key cosines", reference=FVE)
+def logit_fraction_explained_cosines(view):
+    """Share of sum L^2 in the key frequencies' cos(w_k(a + b - c)), uncentred."""
+    return _cosine_energy(view) / _variances(view)[0]
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centred over outputs, explained by key cosines", reference=FVE)
+def logit_fraction_explained_cosines_centered_over_outputs(view):
+    """The same share of the logits less their mean over outputs, which no softmax sees."""
+    return _cosine_energy(view) / _variances(view)[1]
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centred over pairs, explained by key cosines", reference=FVE)
+def logit_fraction_explained_cosines_centered_over_pairs(view):
+    """The same share of the logits less their mean over pairs."""
+    return _cosine_energy(view) / _variances(view)[2]
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Logits explained by key directions", reference=FVE)
+def logit_fraction_explained_directions(view):
+    """Share of sum L^2 along cos and sin of w_k(a + b) for key frequencies, uncentred."""
+    return _direction_energy(view).sum() / _variances(view)[0]
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centred over outputs, explained by key directions", reference=FVE)
+def logit_fraction_explained_directions_centered_over_outputs(view):
+    """The same share where logits and their key directions are taken less their mean over outputs."""
+    keys = view.scene.key_frequencies
+    if not keys.size:
+        return np.nan
+    sums = _line_sums(view)
+    centered = sums - sums.mean(-1, keepdims=True)
+    return fourier.energies(centered)[keys - 1].sum() / _variances(view)[1]
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centred over pairs, explained by key directions", reference=FVE)
+def logit_fraction_explained_directions_centered_over_pairs(view):
+    """The same share of the logits less their mean over pairs."""
+    return _direction_energy(view).sum() / _variances(view)[2]
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Logits explained by key directions, mean over outputs",
+    reference="Modular addition blog, trigonometric ratio",
+)
+def logit_fraction_explained_directions_per_output(view):
+    """The share, centred over pairs, of each output's own variance; averaged over outputs."""
+    energy = np.square(view.logits, dtype=np.float64).sum(0) - np.square(view.logit_mean) * view.scene.n**2
+    return (_direction_energy(view) / energy).mean()

@@ -1,0 +1,253 @@
+"""Losses and accuracies: of the network, and of its logits with frequencies kept or removed (section 5.1).
+
+P_k L is the part of the logits, as functions of (a, b), along cos and sin of w_k(a + b); it depends on a + b alone, so
+losses of it are sums over p rows rather than p^2.
+"""
+
+import numpy as np
+
+from progress_measures.fourier import kernel
+from progress_measures.measures.numerics import correct, nats, once
+from progress_measures.measures.registry import measure
+
+RUN_EPOCH = ("run", "epoch")
+BY_FREQUENCY = ("run", "epoch", "frequency")
+
+
+def _loss(view, split):
+    return nats(view.logits[split], view.scene.labels[split]).mean()
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="nat",
+    long_name="Train loss",
+    reference="Nanda et al. 2023, Fig. 2",
+    dtype="float64",
+    needs="pairs",
+)
+def train_loss(view):
+    """Mean cross-entropy over training pairs."""
+    return _loss(view, view.scene.train)
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="nat",
+    long_name="Test loss",
+    reference="Nanda et al. 2023, Fig. 2",
+    dtype="float64",
+    needs="pairs",
+)
+def test_loss(view):
+    """Mean cross-entropy over the pairs not trained on."""
+    return _loss(view, view.scene.test)
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Train accuracy", reference="Nanda et al. 2023, Fig. 2", needs="pairs")
+def train_accuracy(view):
+    """Share of training pairs answered rightly."""
+    return correct(view.logits, view.scene.labels)[view.scene.train].mean()
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Test accuracy", reference="Nanda et al. 2023, Fig. 2", needs="pairs")
+def test_accuracy(view):
+    """Share of the pairs not trained on that is answered rightly."""
+    return correct(view.logits, view.scene.labels)[view.scene.test].mean()
+
+
+def _restricted(view, of, split=slice(None)):
+    """The mean over a split of a quantity of the restricted logits; NaN without key frequencies."""
+    if not view.scene.key_frequencies.size:
+        return np.nan
+    rows = view.key_directions + view.logit_mean
+    return of(rows, _line_labels(view))[view.scene.line[split]].mean()
+
+
+def _line_labels(view):
+    """The right answer on each line a + b = s: [s]."""
+    labels = np.empty(view.scene.n, dtype=np.int64)
+    labels[view.scene.line] = view.scene.labels
+    return labels
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="nat",
+    long_name="Restricted loss",
+    reference="Nanda et al. 2023, section 5.1, Fig. 7",
+    dtype="float64",
+)
+def restricted_loss(view):
+    """Cross-entropy of the sum over key frequencies of P_k L + mean over pairs of the rest, over all pairs."""
+    return _restricted(view, nats)
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="nat",
+    long_name="Restricted loss on training pairs",
+    reference="Nanda et al. 2023, section 5.1",
+    dtype="float64",
+)
+def restricted_loss_train(view):
+    """As `restricted_loss`, over training pairs."""
+    return _restricted(view, nats, view.scene.train)
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="nat",
+    long_name="Restricted loss on test pairs",
+    reference="Nanda et al. 2023, section 5.1",
+    dtype="float64",
+)
+def restricted_loss_test(view):
+    """As `restricted_loss`, over test pairs."""
+    return _restricted(view, nats, view.scene.test)
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Restricted accuracy", reference="Nanda et al. 2023, Fig. 13")
+def restricted_accuracy(view):
+    """Accuracy of the logits of `restricted_loss`, over all pairs."""
+    return _restricted(view, correct)
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Restricted accuracy on training pairs",
+    reference="Nanda et al. 2023, Fig. 13",
+)
+def restricted_accuracy_train(view):
+    """As `restricted_accuracy`, over training pairs."""
+    return _restricted(view, correct, view.scene.train)
+
+
+@measure(
+    dims=RUN_EPOCH, units="1", long_name="Restricted accuracy on test pairs", reference="Nanda et al. 2023, Fig. 13"
+)
+def restricted_accuracy_test(view):
+    """As `restricted_accuracy`, over test pairs."""
+    return _restricted(view, correct, view.scene.test)
+
+
+def _excluded(view, of):
+    if not view.scene.key_frequencies.size:
+        return np.nan
+    train = view.scene.train
+    return of(view.logits[train] - view.key_directions[view.scene.line[train]], view.scene.labels[train]).mean()
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="nat",
+    long_name="Excluded loss",
+    reference="Nanda et al. 2023, section 5.1, Fig. 7",
+    dtype="float64",
+)
+def excluded_loss(view):
+    """Cross-entropy of L - sum over key frequencies of P_k L, over training pairs."""
+    return _excluded(view, nats)
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Excluded accuracy", reference="Nanda et al. 2023, section 5.1")
+def excluded_accuracy(view):
+    """Accuracy of the logits of `excluded_loss`, over training pairs."""
+    return _excluded(view, correct)
+
+
+@measure(
+    dims=BY_FREQUENCY,
+    units="nat",
+    long_name="Excluded loss by frequency",
+    reference="Nanda et al. 2023, Fig. 15",
+    dtype="float64",
+    digits=26,
+)
+@once
+def excluded_loss_by_frequency(view):
+    """Cross-entropy of L - P_k L, over training pairs, for every frequency k.
+
+    log sum over c of exp(L_c - (P_k L)_c) is, on each line a + b = s, a matrix product of exp(L) [pair, c] with
+    exp(-P_k L) [c, k]: all frequencies at once.
+    """
+    scene, train = view.scene, view.scene.train
+    line, labels = scene.line[train], scene.labels[train]
+    logits = view.logits[train].astype(np.float64)
+    row = np.arange(len(labels))
+    margin = logits - logits[row, labels][:, None]
+    removed = view.directions - np.take_along_axis(view.directions, _line_labels(view)[None, :, None], -1)
+    total = np.empty((len(labels), len(removed)))
+    for s in range(scene.n):
+        here = line == s
+        m, r = margin[here], -removed[:, s]  # [pair, c], [k, c]
+        m[:, labels[here][:1]] = -np.inf  # leaves the label's own term, 1, out of the sum
+        m_top, r_top = m.max(-1, keepdims=True), r.max(-1, keepdims=True)
+        total[here] = m_top + r_top.T + np.log(np.exp(m - m_top) @ np.exp(r - r_top).T)
+    return np.logaddexp(0, total).mean(0)
+
+
+@measure(
+    dims=BY_FREQUENCY, units="1", long_name="Excluded accuracy by frequency", reference="Nanda et al. 2023, Fig. 15"
+)
+def excluded_accuracy_by_frequency(view):
+    """Accuracy of L - P_k L, over training pairs, for every frequency k."""
+    train = view.scene.train
+    line, labels = view.scene.line[train], view.scene.labels[train]
+    logits = view.logits[train]
+    row = np.arange(len(labels))
+    accuracies = []
+    for removed in view.directions.astype(logits.dtype):
+        left = logits - removed[line]
+        accuracies.append((left.max(-1) == left[row, labels]).mean())
+    return np.array(accuracies)
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="nat",
+    long_name="Maximal excluded loss",
+    reference="Nanda et al. 2023, appendix C.2",
+    dtype="float64",
+)
+def maximal_excluded_loss(view):
+    """The largest excluded loss of any single frequency: needs no knowledge of the final network."""
+    return excluded_loss_by_frequency(view).max()
+
+
+@once
+def _key_neurons(view):
+    """What the neurons' key directions add to the logits: [a + b, output]."""
+    sums = view.post_marginals.plus if view.scene.sign == 1 else view.post_marginals.minus
+    return kernel(view.scene.n, view.scene.key_frequencies) @ sums.astype(np.float64) @ view.W_L
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="nat",
+    long_name="Restricted loss, on neurons",
+    reference="Modular subtraction notebook, section 4.3",
+    dtype="float64",
+)
+def restricted_loss_neurons(view):
+    """Cross-entropy of (key directions of the neurons) W_L + mean logits, without other paths, over test pairs."""
+    if not view.scene.key_frequencies.size:
+        return np.nan
+    rows = _key_neurons(view) + view.logit_mean
+    return nats(rows, _line_labels(view))[view.scene.line[view.scene.test]].mean()
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="nat",
+    long_name="Excluded loss, on neurons",
+    reference="Modular subtraction notebook, section 4.4",
+    dtype="float64",
+)
+def excluded_loss_neurons(view):
+    """Cross-entropy of L - (key directions of the neurons) W_L, over training pairs."""
+    if not view.scene.key_frequencies.size:
+        return np.nan
+    train = view.scene.train
+    return nats(view.logits[train] - _key_neurons(view)[view.scene.line[train]], view.scene.labels[train]).mean()

@@ -1,0 +1,137 @@
+"""Where memorisation ends, circuits are formed and the cleanup is done; when a network has grokked.
+
+The paper draws the boundaries by hand (section 5.2). Here a rule finds them, on logarithms of curves that a running
+median has smoothed:
+
+- memorisation ends where the excluded loss turns from falling to rising: at its least value before the cleanup;
+- circuit formation ends where the test loss leaves its plateau, and the cleanup where it has settled: where the
+  logarithm of the test loss has come 5 % and 95 % of the way down from the plateau to its final level.
+
+The functions take a run's part of the cube; they give an epoch, or NaN with the reason.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import median_filter
+
+from progress_measures.measures.registry import measure
+
+REFERENCE = "Nanda et al. 2023, section 5.2"
+SMOOTHING = 5  # checkpoints of the running median
+LEAVES, SETTLED = 0.05, 0.95  # shares of the way down
+LEAST_DROP = 2.0  # decades that the test loss must fall for there to be a cleanup
+FINAL = 0.1  # share of the training over which the final level is taken
+STAYS = 500  # epochs that a threshold must stay passed
+
+THRESHOLDS = {
+    "phase_smoothing_checkpoints": SMOOTHING,
+    "phase_leaves_plateau_share": LEAVES,
+    "phase_settled_share": SETTLED,
+    "phase_least_drop_decades": LEAST_DROP,
+}
+
+
+class Found(NamedTuple):
+    """An epoch, or NaN and why there is none."""
+
+    epoch: float
+    reason: str = ""
+
+
+def _smooth(values):
+    return median_filter(np.log10(np.maximum(values, 1e-30)), SMOOTHING, mode="nearest")
+
+
+def _cleanup(run):
+    """Indices of the last checkpoint on the plateau and the first at the final level, or the reason for none."""
+    test = _smooth(run.test_loss.values)
+    final = np.median(test[-max(1, round(FINAL * len(test))) :])
+    half = (test.max() + final) / 2
+    if test.max() - final < LEAST_DROP:
+        return f"the test loss falls by {test.max() - final:.1f} decades, less than {LEAST_DROP:g}"
+    falls = int(np.flatnonzero(test > half)[-1])  # the last time that it is nearer to its height
+    plateau = np.median(test[: falls + 1][test[: falls + 1] > half])
+    drop = plateau - final
+    above = np.flatnonzero(test[: falls + 1] >= plateau - LEAVES * drop)
+    settled = falls + np.flatnonzero(test[falls:] <= plateau - SETTLED * drop)
+    if not above.size or not settled.size:
+        return "the test loss neither stands on a plateau nor settles"
+    return int(above[-1]), int(settled[0])
+
+
+@measure(dims=("run",), units="epoch", long_name="End of memorisation", reference=REFERENCE, dtype="float64")
+def memorization_end(run):
+    """Epoch of the least excluded loss before circuit formation ends."""
+    found = _cleanup(run)
+    if isinstance(found, str):
+        return Found(np.nan, found)
+    excluded = run.excluded_loss.values
+    if not np.isfinite(excluded).all():
+        return Found(np.nan, "there are no key frequencies, so no excluded loss")
+    before = _smooth(excluded)[: found[0] + 1]
+    if before.argmin() in (0, len(before) - 1):
+        return Found(np.nan, "the excluded loss does not turn from falling to rising before the test loss falls")
+    return Found(float(run.epoch[int(before.argmin())]))
+
+
+@measure(dims=("run",), units="epoch", long_name="End of circuit formation", reference=REFERENCE, dtype="float64")
+def circuit_formation_end(run):
+    """Last epoch at which the test loss stands on its plateau."""
+    found = _cleanup(run)
+    return Found(np.nan, found) if isinstance(found, str) else Found(float(run.epoch[found[0]]))
+
+
+@measure(dims=("run",), units="epoch", long_name="End of cleanup", reference=REFERENCE, dtype="float64")
+def cleanup_end(run):
+    """First epoch at which the test loss has settled at its final level."""
+    found = _cleanup(run)
+    return Found(np.nan, found) if isinstance(found, str) else Found(float(run.epoch[found[1]]))
+
+
+def _first_stay(epochs, passed, last):
+    """First epoch from which a condition holds for `STAYS` epochs, or to the end if that comes sooner."""
+    for start in np.flatnonzero(passed & ~np.r_[False, passed[:-1]]):
+        window = (epochs >= epochs[start]) & (epochs <= min(epochs[start] + STAYS, last))
+        if passed[window].all():
+            return Found(float(epochs[start]))
+    return Found(np.nan, "it is never reached for good")
+
+
+def _reaches(run, quantity, passed):
+    epochs = run.history_epoch.values
+    return _first_stay(epochs, passed(run[f"history_{quantity}"].values), epochs[-1])
+
+
+@measure(
+    dims=("run",), units="epoch", long_name="Grok time", reference=REFERENCE, dtype="float64", needs="pairs"
+)
+def grok_time(run):
+    """First epoch with a test loss below 1e-2 that stays there for 500 epochs."""
+    return _reaches(run, "test_loss", lambda loss: loss < 1e-2)
+
+
+@measure(
+    dims=("run",),
+    units="epoch",
+    long_name="Epoch with test loss below 1e-6 for good",
+    reference=REFERENCE,
+    dtype="float64",
+    needs="pairs",
+)
+def test_loss_millionth_time(run):
+    """First epoch with a test loss below 1e-6 that stays there for 500 epochs."""
+    return _reaches(run, "test_loss", lambda loss: loss < 1e-6)
+
+
+@measure(
+    dims=("run",),
+    units="epoch",
+    long_name="Epoch with 99 % test accuracy for good",
+    reference=REFERENCE,
+    dtype="float64",
+    needs="pairs",
+)
+def test_accuracy_time(run):
+    """First epoch with a test accuracy of 99 % or more that stays there for 500 epochs."""
+    return _reaches(run, "test_accuracy", lambda accuracy: accuracy >= 0.99)

@@ -1,0 +1,128 @@
+"""The list of measures, and how one is declared.
+
+Importing it imports neither torch nor zarr, so that a dry run stays quick.
+"""
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+DIMENSIONS = {
+    "run": "one trained network",
+    "epoch": "weights after that many updates",
+    "moment": "an epoch at which maps of some neurons are kept",
+    "history_epoch": "an epoch at which training itself noted losses and accuracies",
+    "frequency": "k = 1 … (p - 1)/2",
+    "fourier_component": "a row of the orthonormal Fourier basis: const, cos 1, sin 1, …",
+    "head": "attention head",
+    "layer": "transformer block",
+    "neuron": "MLP neuron of the last block",
+    "kept_neuron": "one of the dozen neurons whose maps are kept over time",
+    "token": "0 … n - 1 and `=`",
+    "position": "place in `a b =`",
+    "parameter": "a trained tensor",
+    "activation": "pre or post: before or after the ReLU",
+    "threshold": "a loss or accuracy to be reached",
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure and its declaration.
+
+    Attributes:
+        name: of the function and the cube's variable.
+        dims: of the variable. With `epoch` it is taken at every checkpoint, with `moment` at a few, without either at
+            the last one. Without `run` it is taken of the experiment's first run alone.
+        units: `nat`, `1`, `epoch`, ….
+        long_name: for axes and tables.
+        reference: equation, figure or section of the paper.
+        family: the module it is in.
+        function: of a `View` (or of a run's dataset, in the family `phases`).
+        dtype: of the variable.
+        digits: binary digits of the mantissa that the published cube keeps; None for all.
+        needs: `modular` for measures of the Fourier algorithm, `pairs` for any one-layer network on pairs.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    units: str
+    long_name: str
+    reference: str
+    family: str
+    function: Callable[..., Any]
+    dtype: str
+    digits: int | None
+    needs: str
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What the cube says of the variable."""
+        formula = (self.function.__doc__ or "").strip().partition("\n")[0]
+        return {"long_name": self.long_name, "units": self.units, "reference": self.reference, "description": formula}
+
+
+_REGISTRY: dict[str, Measure] = {}
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def measure(
+    *,
+    dims: tuple[str, ...],
+    units: str,
+    long_name: str,
+    reference: str,
+    dtype: str = "float32",
+    digits: int | None = None,
+    needs: str = "modular",
+) -> Callable[[F], F]:
+    """Declare a function as a measure; the function itself is returned untouched. See `Measure` for the fields."""
+    unknown = set(dims) - set(DIMENSIONS)
+    if unknown:
+        raise ValueError(f"unknown dimensions {sorted(unknown)}; there are {sorted(DIMENSIONS)}")
+
+    def declare(function: F) -> F:
+        family = function.__module__.rpartition(".")[2]
+        if function.__name__ in _REGISTRY:
+            raise ValueError(f"a measure {function.__name__} exists in family {_REGISTRY[function.__name__].family}")
+        _REGISTRY[function.__name__] = Measure(
+            function.__name__, dims, units, long_name, reference, family, function, dtype, digits, needs
+        )
+        return function
+
+    return declare
+
+
+_PLUMBING = {"registry", "view", "numerics", "keys"}
+
+
+def _families() -> tuple[str, ...]:
+    import progress_measures.measures as package
+
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _PLUMBING))
+
+
+@functools.cache
+def measures() -> dict[str, Measure]:
+    """All measures by name, in the order of families and of their files."""
+    for family in _families():
+        importlib.import_module(f"progress_measures.measures.{family}")
+    return dict(_REGISTRY)
+
+
+def family_measures(family: str) -> list[Measure]:
+    """The measures of one family."""
+    importlib.import_module(f"progress_measures.measures.{family}")
+    return [measure for measure in _REGISTRY.values() if measure.family == family]
+
+
+DERIVED = ("phases",)
+"""Families computed from a run's other measures when they are gathered, not from weights."""
+
+FAMILIES = tuple(name for name in _families() if name not in DERIVED)
+"""Families measured on checkpoints: one store a run and family."""

@@ -1,0 +1,182 @@
+"""One checkpoint under the microscope: what measures look at, computed at most once and only when asked for."""
+
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from progress_measures import fourier
+from progress_measures.measures.keys import best_frequency, key_frequencies
+from progress_measures.models import pairs
+from progress_measures.tasks import label_table, layout, task_module
+from progress_measures.tasks.split import train_mask
+
+
+class Scene:
+    """What all checkpoints of a run have in common: the task, the split, and what the last checkpoint tells.
+
+    Args:
+        run: the run's settings.
+        train: [a, b], true for training pairs.
+        final: weights of the last checkpoint, without a `run` dimension.
+    """
+
+    def __init__(self, run: Any, final: dict[str, NDArray], train: NDArray[np.bool_] | None = None):
+        self.run = run
+        self.n = layout(run.task).operands
+        self.labels = label_table(run.task).ravel()
+        self.train = (train_mask(run, self.n) if train is None else train).ravel()
+        self.test = ~self.train
+        self._final = final
+        every_a, every_b = (torch.from_numpy(index.reshape(1, -1)) for index in np.indices((self.n, self.n)))
+        self.pairs = pairs.Pairs(every_a, every_b, self.n, run.model.heads)
+
+    @property
+    def modular(self) -> bool:
+        """Whether labels are residues, so that the Fourier measures apply."""
+        return hasattr(task_module(self.run.task.kind), "SIGN")
+
+    @cached_property
+    def sign(self) -> int:
+        """1 where logits follow cos(w(a + b - c)), -1 where they follow cos(w(a - b - c))."""
+        return int(task_module(self.run.task.kind).SIGN)
+
+    @cached_property
+    def line(self) -> NDArray[np.int64]:
+        """a + b (or a - b) mod p of each pair: [pair], lexicographic."""
+        a, b = np.indices((self.n, self.n)).reshape(2, -1)
+        return (a + self.sign * b) % self.n
+
+    @cached_property
+    def final(self) -> "View":
+        """The last checkpoint."""
+        return View(self, self._final)
+
+    @cached_property
+    def key_frequencies(self) -> NDArray[np.int64]:
+        """The key frequencies of the last checkpoint, applied to every other."""
+        return key_frequencies(self.final.neuron_shares)
+
+    @cached_property
+    def neuron_frequency(self) -> tuple[NDArray[np.int64], NDArray]:
+        """Each neuron's frequency at the last checkpoint, and the share that it explains."""
+        return best_frequency(self.final.neuron_shares)
+
+
+class View:
+    """One checkpoint of a one-layer network on pairs. Arrays have its weights' precision.
+
+    Pairs are lexicographic, index a * n + b; p = n for modular tasks.
+    """
+
+    def __init__(self, scene: Scene, weights: dict[str, NDArray]):
+        self.scene = scene
+        self.weights = weights
+
+    @cached_property
+    def _tables(self) -> pairs.Tables:
+        with torch.no_grad():
+            return pairs.tables({name: torch.from_numpy(w)[None] for name, w in self.weights.items()})
+
+    @cached_property
+    def _forward(self) -> tuple[NDArray, NDArray]:
+        with torch.no_grad():
+            pre, logits = pairs.neurons_and_logits(self._tables, self.scene.pairs)
+        return pre[0].numpy(), logits[0].numpy()
+
+    @property
+    def pre(self) -> NDArray:
+        """Neurons before the ReLU: [pair, neuron]."""
+        return self._forward[0]
+
+    @cached_property
+    def post(self) -> NDArray:
+        """Neurons after the ReLU: [pair, neuron]."""
+        return np.maximum(self.pre, 0)
+
+    @property
+    def logits(self) -> NDArray:
+        """[pair, output]."""
+        return self._forward[1]
+
+    @cached_property
+    def attention(self) -> NDArray:
+        """Attention from `=` to a, b and `=`: [pair, head, position]."""
+        with torch.no_grad():
+            to_operands = self.scene.pairs.attention(self._tables.scores)[0].numpy()
+        return np.concatenate([to_operands, 1 - to_operands.sum(-1, keepdims=True)], -1)
+
+    @property
+    def W_L(self) -> NDArray:
+        """Neuron-to-logit map W_out W_U: [neuron, output]."""
+        return self._tables.W_L[0].numpy()
+
+    @cached_property
+    def logit_marginals(self) -> fourier.Marginals:
+        """Sums of the logits along lines of the (a, b) plane, in float64: [x, output] each."""
+        return fourier.marginals(self.logits.reshape(self.scene.n, self.scene.n, -1).astype(np.float64))
+
+    @cached_property
+    def post_marginals(self) -> fourier.Marginals:
+        """The same of the neurons after the ReLU: [x, neuron] each."""
+        return fourier.marginals(self.post.reshape(self.scene.n, self.scene.n, -1))
+
+    @cached_property
+    def post_spectrum(self) -> "Spectrum":
+        """How the variance of the neurons after the ReLU is spread over frequencies."""
+        return Spectrum.of(self.post, self.post_marginals)
+
+    @cached_property
+    def pre_spectrum(self) -> "Spectrum":
+        """The same before the ReLU."""
+        return Spectrum.of(self.pre, fourier.marginals(self.pre.reshape(self.scene.n, self.scene.n, -1)))
+
+    @cached_property
+    def neuron_shares(self) -> NDArray:
+        """Share of each neuron's variance in each frequency's block: [neuron, frequency], NaN where it never varies."""
+        return self.post_spectrum.share("block", self.scene.sign).T
+
+    @cached_property
+    def logit_mean(self) -> NDArray:
+        """Mean logits over all pairs: [output]."""
+        return self.logit_marginals.a.sum(0) / self.scene.n**2
+
+    @cached_property
+    def directions(self) -> NDArray:
+        """Each frequency's part of the logits along cos and sin of w_k(a + b): [frequency, a + b, output].
+
+        For subtraction a - b stands in place of a + b, here and below.
+        """
+        line = self.logit_marginals.plus if self.scene.sign == 1 else self.logit_marginals.minus
+        kernels = np.stack([fourier.kernel(self.scene.n, [k]) for k in fourier.frequencies(self.scene.n)])
+        return np.tensordot(kernels, line, axes=1)
+
+    @cached_property
+    def key_directions(self) -> NDArray:
+        """The key frequencies' part of the logits along those directions: [a + b, output]."""
+        return self.directions[self.scene.key_frequencies - 1].sum(0)
+
+
+class Spectrum(NamedTuple):
+    """Variance of functions of (a, b), and the energy in each frequency's waves of a, b, a + b and a - b."""
+
+    total: NDArray  # [function]
+    waves: fourier.Marginals  # [frequency, function] each
+
+    @classmethod
+    def of(cls, values: NDArray, sums: fourier.Marginals) -> "Spectrum":
+        """From values [pair, function] and their marginals."""
+        total = np.einsum("pf,pf->f", values, values, dtype=np.float64) - np.square(values.mean(0)) * len(values)
+        constant = np.ptp(values, axis=0) == 0
+        return cls(np.where(constant, 0, total), fourier.Marginals(*map(fourier.energies, sums)))
+
+    def share(self, components: str, sign: int) -> NDArray:
+        """Share of the variance in each frequency's `directions`, `products` or `block`: [frequency, function].
+
+        NaN for functions that never vary.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            energy = sum(self.waves.along(components, sign))
+            return np.where(self.total > 0, energy / self.total, np.nan)

@@ -1,0 +1,132 @@
+"""What the weights show without running the network: norms, Fourier spectra and their sparsity, mean attention."""
+
+import numpy as np
+
+from progress_measures import fourier
+from progress_measures.measures.keys import NORM_SHARE
+from progress_measures.measures.numerics import gini
+from progress_measures.measures.registry import measure
+
+RUN_EPOCH = ("run", "epoch")
+SPECTRUM = ("run", "epoch", "fourier_component")
+SECTION = "Nanda et al. 2023, section 5.1, Fig. 7"
+
+
+@measure(
+    dims=RUN_EPOCH, units="1", long_name="Sum of squared weights", reference=SECTION, dtype="float64", needs="pairs"
+)
+def sum_of_squared_weights(view):
+    """Sum of squares of every trained tensor, biases and the `=` column included."""
+    return sum_of_squared_weights_by_parameter(view).sum()
+
+
+@measure(
+    dims=(*RUN_EPOCH, "parameter"),
+    units="1",
+    long_name="Sum of squared weights, by parameter",
+    reference=SECTION,
+    dtype="float64",
+    needs="pairs",
+)
+def sum_of_squared_weights_by_parameter(view):
+    """Sum of squares of each trained tensor."""
+    return np.array([np.square(tensor, dtype=np.float64).sum() for tensor in view.weights.values()])
+
+
+@measure(
+    dims=SPECTRUM,
+    units="1",
+    long_name="Norm of W_E's Fourier components",
+    reference="Nanda et al. 2023, section 4.1, Fig. 3",
+)
+def W_E_fourier_norm(view):
+    """Norm over the residual stream of each row of F W_E, without the `=` token."""
+    return np.linalg.norm(fourier.basis(view.scene.n) @ view.weights["W_E"][: view.scene.n], axis=-1)
+
+
+@measure(
+    dims=SPECTRUM,
+    units="1",
+    long_name="Norm of W_L's Fourier components",
+    reference="Nanda et al. 2023, section 4.1, Fig. 3",
+)
+def W_L_fourier_norm(view):
+    """Norm over neurons of each column of W_L F^T, where W_L = W_out W_U."""
+    return np.linalg.norm(view.W_L @ fourier.basis(view.scene.n).T, axis=0)
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_E", reference=SECTION)
+def gini_W_E(view):
+    """Gini coefficient of the norms of all p Fourier components of W_E; the paper leaves open of which."""
+    return gini(W_E_fourier_norm(view))
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L", reference=SECTION)
+def gini_W_L(view):
+    """Gini coefficient of the norms of all p Fourier components of W_L."""
+    return gini(W_L_fourier_norm(view))
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_U", reference="Nanda et al. 2023, section 5.2")
+def gini_W_U(view):
+    """Gini coefficient of the norms of all p Fourier components of W_U along its outputs."""
+    return gini(np.linalg.norm(view.weights["W_U"] @ fourier.basis(view.scene.n).T, axis=0))
+
+
+def _by_frequency(norms):
+    """Norm of each frequency's two components: [frequency]."""
+    return np.hypot(norms[1::2], norms[2::2])
+
+
+@measure(
+    dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_E, without the constant", reference=SECTION, digits=16
+)
+def gini_W_E_without_constant(view):
+    """Gini coefficient of the norms of the p - 1 Fourier components of W_E that are waves."""
+    return gini(W_E_fourier_norm(view)[1:])
+
+
+@measure(
+    dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L, without the constant", reference=SECTION, digits=16
+)
+def gini_W_L_without_constant(view):
+    """Gini coefficient of the norms of the p - 1 Fourier components of W_L that are waves."""
+    return gini(W_L_fourier_norm(view)[1:])
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_E, by frequency", reference=SECTION, digits=16)
+def gini_W_E_by_frequency(view):
+    """Gini coefficient of the norms of the (p - 1)/2 frequencies of W_E."""
+    return gini(_by_frequency(W_E_fourier_norm(view)))
+
+
+@measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L, by frequency", reference=SECTION, digits=16)
+def gini_W_L_by_frequency(view):
+    """Gini coefficient of the norms of the (p - 1)/2 frequencies of W_L."""
+    return gini(_by_frequency(W_L_fourier_norm(view)))
+
+
+@measure(
+    dims=("run", "frequency"),
+    units="1",
+    long_name="Frequencies that stand out in W_E",
+    reference="Nanda et al. 2023, section 4.1",
+    dtype="bool",
+)
+def W_E_large_frequency(view):
+    """Frequencies whose norm in W_E is at least 15 % of the largest: beside `key_frequency`, and easily fooled."""
+    norms = _by_frequency(W_E_fourier_norm(view))
+    return norms >= NORM_SHARE * norms.max()
+
+
+@measure(
+    dims=("run", "frequency"),
+    units="1",
+    long_name="Frequencies that stand out in W_L",
+    reference="Nanda et al. 2023, section 4.1",
+    dtype="bool",
+)
+def W_L_large_frequency(view):
+    """Frequencies whose norm in W_L is at least 15 % of the largest: beside `key_frequency`, and easily fooled."""
+    norms = _by_frequency(W_L_fourier_norm(view))
+    return norms >= NORM_SHARE * norms.max()
