@@ -1,7 +1,7 @@
 """The microscope for grokking: train the paper's networks, measure every checkpoint, redraw every figure.
 
-    from progress_measures import open_cube
-    open_cube("mainline")
+from progress_measures import open_cube
+open_cube("mainline")
 """
 
 import importlib

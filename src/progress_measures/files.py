@@ -6,7 +6,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @contextlib.contextmanager
@@ -37,6 +40,17 @@ def write_json(path: Path, content: Any) -> None:
     """Write JSON, indented, by rename."""
     with appearing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def write_store(dataset: "xr.Dataset", path: Path, encoding: dict[str, Any] | None = None) -> None:
+    """Write a dataset as a Zarr folder, by rename.
+
+    Fixed-length strings have no place in Zarr's specification, so they are written as strings of any length.
+    """
+    fixed = {name: values.astype(object) for name, values in dataset.variables.items() if values.dtype.kind == "U"}
+    dataset = dataset.assign_coords({name: values for name, values in fixed.items() if name in dataset.coords})
+    with appearing(path) as temporary:
+        dataset.to_zarr(temporary, mode="w", consolidated=False, encoding=encoding)
 
 
 def _remove(path: Path) -> None:

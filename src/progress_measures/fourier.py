@@ -16,7 +16,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.floating]
 
@@ -71,7 +71,7 @@ def marginals(values: Array) -> Marginals:
     return Marginals(values.sum(1), values.sum(0), plus, minus)
 
 
-def kernel(p: int, chosen: Array) -> NDArray[np.float64]:
+def kernel(p: int, chosen: ArrayLike) -> NDArray[np.float64]:
     """What projects a marginal on frequencies: [x, x'] = 2/p^2 times the sum of cos(w_k (x - x')).
 
     The projection of a function on the waves of a + b, say, is `kernel @ marginals.plus`, at a + b.
@@ -97,7 +97,7 @@ def on_plane(parts: Marginals) -> Array:
     return parts.a[:, None] + parts.b[None] + parts.plus[(a + b) % p] + parts.minus[(a - b) % p]
 
 
-def project(values: Marginals, chosen: Array) -> Marginals:
+def project(values: Marginals, chosen: ArrayLike) -> Marginals:
     """The projection, as functions of a, b, a + b and a - b, of what has these marginals on chosen frequencies."""
     matrix = kernel(len(values.a), chosen).astype(values.a.dtype)
     return Marginals(*(np.tensordot(matrix, part, axes=1) for part in values))

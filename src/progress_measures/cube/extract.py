@@ -5,15 +5,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from numpy.typing import NDArray
 
-from progress_measures.cube.layout import checkpoints, family_store
+from progress_measures.cube.layout import checkpoints, dataset_store, family_store
 from progress_measures.cube.schema import applies, coordinates, describe, encoding, moments
 from progress_measures.errors import UserError
-from progress_measures.files import appearing
+from progress_measures.files import write_store
 from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import Measure, family_measures
 from progress_measures.measures.view import Scene, View
 from progress_measures.models.architecture import Architecture
+
+from progress_measures.tasks.dataset import train_masks
 
 
 def extract(run: Any, family: str, first: bool) -> None:
@@ -25,9 +28,9 @@ def extract(run: Any, family: str, first: bool) -> None:
     Raises:
         UserError: checkpoints are missing or damaged.
     """
-    dataset = measure_family(run, family, first, Checkpoints(run))
-    with appearing(family_store(run.experiment, run.name, family)) as temporary:
-        dataset.to_zarr(temporary, mode="w", consolidated=False, encoding=encoding(dataset))
+    train = train_masks(dataset_store(run.experiment), [run.name])[0]
+    dataset = measure_family(run, family, first, Checkpoints(run), train)
+    write_store(dataset, family_store(run.experiment, run.name, family), encoding(dataset))
 
 
 class Checkpoints:
@@ -41,28 +44,30 @@ class Checkpoints:
         self._path = checkpoints(run.experiment, run.name)
         self._advice = f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
         try:
-            self._group = zarr.open_group(self._path, mode="r")
+            group = zarr.open_group(self._path, mode="r")
+            arrays: dict[str, Any] = {name: group[name] for name in ("epoch", *Architecture.of(run).parameters)}
         except (FileNotFoundError, KeyError, ValueError):
-            raise UserError(f"{self._path} is missing or no Zarr store, and holds the weights; {self._advice}") from None
-        self.epochs = self._group["epoch"][:]
-        self._names = [name for name in Architecture.of(run).parameters]
-        self._block, self._first = {}, -1
+            raise UserError(f"{self._path}, which holds the weights, is missing or damaged; {self._advice}") from None
+        self.epochs: NDArray[np.int64] = arrays.pop("epoch")[:]
+        self._arrays = arrays
+        self._first, self._block = -1, dict[str, NDArray[np.float32]]()
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:
         """The weights of one checkpoint, by place."""
-        size = self._group[self._names[0]].chunks[0]
+        size = self._arrays["W_E"].chunks[0]
         first = index // size * size
         if first != self._first:
-            self._block = {name: self._read(name, slice(first, first + size)) for name in self._names}
+            self._block = {name: self._read(name, slice(first, first + size)) for name in self._arrays}
             self._first = first
         return {name: np.ascontiguousarray(block[index - first]) for name, block in self._block.items()}
 
-    def _read(self, name: str, part: slice) -> np.ndarray:
+    def _read(self, name: str, part: slice) -> NDArray[np.float32]:
         try:
-            values = self._group[name][part]
+            values: NDArray[np.float32] = self._arrays[name][part]
         except (ValueError, OSError, RuntimeError) as error:
-            raise UserError(f"{self._path}: the chunk of {name} at checkpoint {part.start} is damaged ({error}); "
-                            f"{self._advice}") from None  # fmt: skip
+            raise UserError(
+                f"{self._path}: the chunk of {name} at checkpoint {part.start} is damaged ({error}); {self._advice}"
+            ) from None
         if not np.isfinite(values).all():
             raise UserError(
                 f"{self._path}: {name} has values that are not finite between checkpoints {part.start} and "
@@ -71,11 +76,11 @@ class Checkpoints:
         return values
 
 
-def measure_family(run: Any, family: str, first: bool, weights: Checkpoints) -> xr.Dataset:
+def measure_family(run: Any, family: str, first: bool, weights: Checkpoints, train: NDArray[np.bool_]) -> xr.Dataset:
     """One family of measures of a run, on all its checkpoints."""
     chosen = [m for m in family_measures(family) if applies(m, run) and (first or "run" in m.dims)]
     last = len(weights.epochs) - 1
-    scene = Scene(run, weights[last])
+    scene = Scene(run, weights[last], train)
     kept = moments(weights.epochs)
     results: dict[str, list[np.ndarray]] = {m.name: [] for m in chosen}
     if any("epoch" in m.dims or "moment" in m.dims for m in chosen):

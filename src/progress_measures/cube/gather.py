@@ -10,7 +10,7 @@ import xarray as xr
 from progress_measures.cube.layout import cube_store, family_store, runs_folder
 from progress_measures.cube.schema import applies, describe, encoding
 from progress_measures.errors import UserError
-from progress_measures.files import appearing
+from progress_measures.files import write_store
 from progress_measures.measures import keys, phases
 from progress_measures.measures.registry import DERIVED, FAMILIES, family_measures
 
@@ -60,8 +60,7 @@ def gather(experiment: str, title: str, runs: list[Any], missing_allowed: bool =
         **phases.THRESHOLDS,
         "manifest": json.dumps([_record(run) for run in present]),
     }
-    with appearing(cube_store(experiment)) as temporary:
-        describe(cube).to_zarr(temporary, mode="w", consolidated=False, encoding=encoding(cube))
+    write_store(describe(cube), cube_store(experiment), encoding(cube))
     return cube_store(experiment)
 
 

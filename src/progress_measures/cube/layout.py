@@ -6,6 +6,11 @@ RESULTS = Path("results")
 PUBLISHED = Path("published")
 
 
+def dataset_store(experiment: str) -> Path:
+    """Every pair, its label, and which runs train on it."""
+    return RESULTS / experiment / "dataset.zarr"
+
+
 def runs_folder(experiment: str) -> Path:
     """One folder a run."""
     return RESULTS / experiment / "runs"

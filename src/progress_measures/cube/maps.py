@@ -45,7 +45,7 @@ def neuron_map(cube: xr.Dataset, neuron: int, epoch: int | None = None, relu: bo
     value_token, value_position = token.sel(which), position.sel(which)
     n = cube.sizes["token"] - 1
     values = np.full((n, n), float(offset.sel(which)))
-    for head in cube.head.values:
+    for head in cube["head"].values:
         attention = attention_map(cube, head, epoch=epoch).values
         t, q = value_token.sel(head=head).values, value_position.sel(head=head).values
         values += attention[..., 0] * (t[:n] + q[0])[:, None] + attention[..., 1] * (t[:n] + q[1])

@@ -75,7 +75,9 @@ class OpenRun:
             listed = ", ".join(map(str, kept[:12])) + (", …" if len(kept) > 12 else "")
             raise UserError(f"No weights of {self.experiment}/{self.name} at epoch {epoch}; there are: {listed}.")
         chosen = dataset.sel(epoch=epoch)
-        return {name: chosen[name].values for name in chosen.attrs.get("parameters", "").split() or chosen.data_vars}
+        return {
+            str(name): chosen[name].values for name in chosen.attrs.get("parameters", "").split() or chosen.data_vars
+        }
 
 
 def open_run(experiment: str, run: str | int = 0) -> OpenRun:

@@ -12,7 +12,7 @@ from progress_measures.cube.layout import cube_store, published_cube, published_
 from progress_measures.cube.open import open_cube, open_run
 from progress_measures.cube.schema import encoding
 from progress_measures.errors import UserError
-from progress_measures.files import appearing
+from progress_measures.files import appearing, write_store
 from progress_measures.measures.registry import measures
 from progress_measures.models.architecture import Architecture
 
@@ -86,10 +86,11 @@ def _zip(dataset: xr.Dataset, path: Path) -> None:
     for variable in dataset.variables.values():
         variable.encoding = {}
     with appearing(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        dataset.to_zarr(folder, mode="w", consolidated=False, encoding=encoding(dataset))
+        store = Path(folder) / "store.zarr"
+        write_store(dataset, store, encoding(dataset))
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for file in sorted(file for file in Path(folder).rglob("*") if file.is_file()):
-                info = zipfile.ZipInfo(file.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
+            for file in sorted(file for file in store.rglob("*") if file.is_file()):
+                info = zipfile.ZipInfo(file.relative_to(store).as_posix(), (1980, 1, 1, 0, 0, 0))
                 archive.writestr(info, file.read_bytes())
         if temporary.stat().st_size > LIMIT:
             raise UserError(

@@ -53,11 +53,11 @@ def describe(dataset: xr.Dataset) -> xr.Dataset:
 
 def encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
     """One chunk a run and variable, byte-shuffled and compressed hard: cubes are written once and read often."""
-    import zarr
+    from zarr.codecs import BloscCodec
 
-    shuffled = zarr.codecs.BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
+    shuffled = BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
     return {
-        name: {
+        str(name): {
             "chunks": tuple(1 if dim == "run" else max(1, size) for dim, size in variable.sizes.items()),
             "compressors": (shuffled,),
         }

@@ -105,7 +105,9 @@ def logit_fraction_explained_directions(view):
     return _direction_energy(view).sum() / _variances(view)[0]
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centred over outputs, explained by key directions", reference=FVE)
+@measure(
+    dims=RUN_EPOCH, units="1", long_name="Logits, centred over outputs, explained by key directions", reference=FVE
+)
 def logit_fraction_explained_directions_centered_over_outputs(view):
     """The same share where logits and their key directions are taken less their mean over outputs."""
     keys = view.scene.key_frequencies

@@ -75,9 +75,7 @@ def neuron_value_position(view):
     return _factors(view)[1]["W_pos"]
 
 
-@measure(
-    dims=("neuron",), units="1", long_name="Pre-activation without attention", reference=REFERENCE, needs="pairs"
-)
+@measure(dims=("neuron",), units="1", long_name="Pre-activation without attention", reference=REFERENCE, needs="pairs")
 def neuron_offset(view):
     """What `=` itself and the bias give each neuron."""
     return _factors(view)[2]

@@ -103,9 +103,7 @@ def _reaches(run, quantity, passed):
     return _first_stay(epochs, passed(run[f"history_{quantity}"].values), epochs[-1])
 
 
-@measure(
-    dims=("run",), units="epoch", long_name="Grok time", reference=REFERENCE, dtype="float64", needs="pairs"
-)
+@measure(dims=("run",), units="epoch", long_name="Grok time", reference=REFERENCE, dtype="float64", needs="pairs")
 def grok_time(run):
     """First epoch with a test loss below 1e-2 that stays there for 500 epochs."""
     return _reaches(run, "test_loss", lambda loss: loss < 1e-2)

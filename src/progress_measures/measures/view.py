@@ -11,7 +11,6 @@ from progress_measures import fourier
 from progress_measures.measures.keys import best_frequency, key_frequencies
 from progress_measures.models import pairs
 from progress_measures.tasks import label_table, layout, task_module
-from progress_measures.tasks.split import train_mask
 
 
 class Scene:
@@ -19,24 +18,19 @@ class Scene:
 
     Args:
         run: the run's settings.
-        train: [a, b], true for training pairs.
         final: weights of the last checkpoint, without a `run` dimension.
+        train: [a, b], true for training pairs.
     """
 
-    def __init__(self, run: Any, final: dict[str, NDArray], train: NDArray[np.bool_] | None = None):
+    def __init__(self, run: Any, final: dict[str, NDArray], train: NDArray[np.bool_]):
         self.run = run
         self.n = layout(run.task).operands
         self.labels = label_table(run.task).ravel()
-        self.train = (train_mask(run, self.n) if train is None else train).ravel()
+        self.train = train.ravel()
         self.test = ~self.train
         self._final = final
         every_a, every_b = (torch.from_numpy(index.reshape(1, -1)) for index in np.indices((self.n, self.n)))
         self.pairs = pairs.Pairs(every_a, every_b, self.n, run.model.heads)
-
-    @property
-    def modular(self) -> bool:
-        """Whether labels are residues, so that the Fourier measures apply."""
-        return hasattr(task_module(self.run.task.kind), "SIGN")
 
     @cached_property
     def sign(self) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.measures.keys import NORM_SHARE
-from progress_measures.measures.numerics import gini
+from progress_measures.measures.numerics import gini, once
 from progress_measures.measures.registry import measure
 
 RUN_EPOCH = ("run", "epoch")
@@ -28,6 +28,7 @@ def sum_of_squared_weights(view):
     dtype="float64",
     needs="pairs",
 )
+@once
 def sum_of_squared_weights_by_parameter(view):
     """Sum of squares of each trained tensor."""
     return np.array([np.square(tensor, dtype=np.float64).sum() for tensor in view.weights.values()])
@@ -39,6 +40,7 @@ def sum_of_squared_weights_by_parameter(view):
     long_name="Norm of W_E's Fourier components",
     reference="Nanda et al. 2023, section 4.1, Fig. 3",
 )
+@once
 def W_E_fourier_norm(view):
     """Norm over the residual stream of each row of F W_E, without the `=` token."""
     return np.linalg.norm(fourier.basis(view.scene.n) @ view.weights["W_E"][: view.scene.n], axis=-1)
@@ -50,6 +52,7 @@ def W_E_fourier_norm(view):
     long_name="Norm of W_L's Fourier components",
     reference="Nanda et al. 2023, section 4.1, Fig. 3",
 )
+@once
 def W_L_fourier_norm(view):
     """Norm over neurons of each column of W_L F^T, where W_L = W_out W_U."""
     return np.linalg.norm(view.W_L @ fourier.basis(view.scene.n).T, axis=0)

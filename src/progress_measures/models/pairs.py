@@ -45,9 +45,7 @@ def tables(weights: Weights) -> Tables:
         weights: as in `progress_measures.models.transformer`, with one layer and 2n + 1 >= 3 tokens.
     """
     W_E, W_pos, W_U = weights["W_E"], weights["W_pos"], weights["W_U"]
-    W_Q, W_K, W_V, W_O, W_in, W_out = (
-        weights[name][:, 0] for name in ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out")
-    )
+    W_Q, W_K, W_V, W_O, W_in, W_out = (weights[name][:, 0] for name in ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out"))
     runs, heads, d_model, d_head = W_Q.shape
     n = W_E.shape[1] - 1
 

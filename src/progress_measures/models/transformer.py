@@ -39,6 +39,9 @@ def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None) -> Tenso
         replaced = None if hook is None else hook(name, value)
         return value if replaced is None else replaced
 
+    def within(place: str) -> Callable[[str, Tensor], Tensor]:
+        return lambda name, value: at(f"{place}.{name}", value)
+
     runs = weights["W_E"].shape[0]
     if tokens.ndim == 2:
         tokens = tokens.expand(runs, *tokens.shape)
@@ -52,10 +55,10 @@ def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None) -> Tenso
         block = f"blocks.{layer}"
         w = {name: weights[name][:, layer] for name in _BLOCK if name in weights}
         x = at(f"{block}.hook_resid_pre", x)
-        x = x + at(f"{block}.hook_attn_out", _attention(w, x, causal, lambda n, v, b=block: at(f"{b}.attn.{n}", v)))
+        x = x + at(f"{block}.hook_attn_out", _attention(w, x, causal, within(f"{block}.attn")))
         x = at(f"{block}.hook_resid_mid", x)
         if "W_in" in w:
-            x = x + at(f"{block}.hook_mlp_out", _mlp(w, x, lambda n, v, b=block: at(f"{b}.mlp.{n}", v)))
+            x = x + at(f"{block}.hook_mlp_out", _mlp(w, x, within(f"{block}.mlp")))
         x = at(f"{block}.hook_resid_post", x)
 
     logits = torch.einsum("rnpd,rdc->rnpc", x, weights["W_U"])

@@ -1,10 +1,10 @@
 """The training loop: a batch of like-shaped runs, full-batch, resumable to the bit."""
 
+import contextlib
 import importlib
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from progress_measures.fingerprint import fingerprint
 from progress_measures.models.initialise import initial_weights
 from progress_measures.tasks import task_module
+from progress_measures.tasks.dataset import train_masks
 from progress_measures.training.machine import machine
 from progress_measures.training.objectives import objective_module
 from progress_measures.training.optimiser import AdamW
@@ -32,30 +33,37 @@ def code_modules(run: Any) -> tuple[str, ...]:
     return (__name__, objective_module(run), task_module(run.task.kind).__name__)
 
 
-def train(runs: list[Any], folder: Path, device: str = "cpu") -> None:
+def train(runs: list[Any], dataset: Path, folder: Path, device: str = "cpu") -> None:
     """Train runs of like shape as one batch, going on from their last common state if there is one.
 
     Args:
         runs: of one task, model and recipe, but for seeds, weight decay and the choice of training pairs.
+        dataset: which pairs each trains on, `results/<experiment>/dataset.zarr`.
         folder: where runs go, `results/<experiment>/runs`; each has its own folder in it.
         device: `cpu` or `cuda`.
     Raises:
+        UserError: another process trains one of them.
         Interrupted: by SIGTERM, SIGINT, SIGUSR1 or SIGUSR2, after saving.
     """
-    stores = [RunStore(folder / run.name, run, fingerprint(*code_modules(run))) for run in runs]
-    unfinished = [(run, store) for run, store in zip(runs, stores, strict=True) if store.done is None]
-    if unfinished:
-        batch = _Batch([run for run, _ in unfinished], [store for _, store in unfinished], torch.device(device))
-        with _signals() as stop:
-            batch.run(stop)
+    code = fingerprint(*code_modules(runs[0]))
+    with contextlib.ExitStack() as locks:
+        stores = [RunStore(folder / run.name, run, code) for run in runs]
+        for store in stores:
+            locks.enter_context(store.locked())
+        unfinished = [store for store in stores if store.done is None]
+        if unfinished:
+            masks = torch.from_numpy(train_masks(dataset, [store.run.name for store in unfinished]))
+            with _signals() as stop:
+                _Batch(unfinished, masks, torch.device(device)).run(stop)
 
 
 class _Batch:
     """The state of a training, and its loop."""
 
-    def __init__(self, runs: list[Any], stores: list[RunStore], device: torch.device):
+    def __init__(self, stores: list[RunStore], masks: torch.Tensor, device: torch.device):
+        runs = [store.run for store in stores]
         self.recipe, self.runs, self.stores, self.device = runs[0].training, runs, stores, device
-        self.objective = importlib.import_module(objective_module(runs[0])).Objective(runs, device)
+        self.objective = importlib.import_module(objective_module(runs[0])).Objective(runs, masks, device)
         self.optimiser = AdamW(runs, [initial_weights(run) for run in runs], device)
         self.epoch, self.seconds = 0, 0.0
         self.train_loss = np.full((len(runs), self.recipe.epochs + 1), np.nan)
@@ -168,7 +176,7 @@ class _Batch:
             )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
     """Collects signals that ask for a stop, instead of dying of them."""
     received: list[int] = []

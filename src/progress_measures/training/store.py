@@ -10,8 +10,11 @@ full. So whatever `checkpoints.zarr` holds beyond the state is simply written ag
 (its members carry checksums) costs no more than the time since the one before it.
 """
 
+import contextlib
+import fcntl
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,10 @@ import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec
 
-from progress_measures.files import appearing, write_json
+from progress_measures.errors import UserError
+from progress_measures.files import appearing, write_json, write_store
 from progress_measures.models.architecture import Architecture
 
 # Checkpoints a chunk. More make fewer files (a mainline run has 250), fewer make smaller states.
@@ -53,6 +58,23 @@ class RunStore:
         except (OSError, ValueError):
             return None
         return record if record.get("config_hash") == self.run.hash else None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training this run meanwhile; the system lifts the lock when a process dies.
+
+        Raises:
+            UserError: another process has it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.folder}: another process is training this run. Wait for it, or end it, and start again."
+                ) from None
+            yield
 
     def states(self) -> dict[int, Path]:
         """The states that can be gone on from, by epoch; damaged, foreign and outdated ones are passed over."""
@@ -99,7 +121,7 @@ class RunStore:
                     chunks=(min(BLOCK, len(self.epochs)), *shape),
                     dtype="float32",
                     fill_value=float("nan"),
-                    compressors=(zarr.codecs.Crc32cCodec(),),  # float32 weights do not compress
+                    compressors=(Crc32cCodec(),),  # float32 weights do not compress
                     dimension_names=["epoch", *dims],
                 )
 
@@ -109,7 +131,9 @@ class RunStore:
         offset = 0
         for name, shape in self._shapes.items():
             size = int(np.prod(shape))
-            group[name][first : first + len(block)] = block[:, offset : offset + size].reshape(-1, *shape)
+            array = group[name]
+            assert isinstance(array, zarr.Array)
+            array[first : first + len(block)] = block[:, offset : offset + size].reshape(-1, *shape)
             offset += size
 
     def write_history(self, train_loss: NDArray[np.float64], evaluations: NDArray[np.float64]) -> None:
@@ -126,8 +150,7 @@ class RunStore:
             {"epoch": np.arange(len(train_loss)), "evaluated_epoch": evaluated},
             self._attributes(),
         )
-        with appearing(self.folder / "history.zarr") as temporary:
-            history.to_zarr(temporary, mode="w", consolidated=False)
+        write_store(history, self.folder / "history.zarr")
 
     def finish(self, record: dict[str, Any]) -> None:
         """Say that the run is complete, and drop the states that it no longer needs."""

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from progress_measures.models.transformer import Weights, forward
 from progress_measures.tasks import label_table, layout
-from progress_measures.tasks.split import train_mask
 from progress_measures.training.loss import PRECISIONS, accuracy, float64
 
 
@@ -15,20 +14,20 @@ class Objective:
     """Losses of a batch of runs, of one task, size and loss precision.
 
     Args:
-        runs: of like shape; each trains on its own pairs.
+        runs: of like shape.
+        train: [run, a, b], true for the pairs that each trains on, as many in each.
         device: where the weights are.
     """
 
-    def __init__(self, runs: list[Any], device: torch.device):
+    def __init__(self, runs: list[Any], train: Tensor, device: torch.device):
         table = torch.from_numpy(label_table(runs[0].task))
         n = layout(runs[0].task).operands
-        masks = torch.stack([torch.from_numpy(train_mask(run, n)) for run in runs])
 
         def prepared(mask: Tensor) -> tuple[Tensor, Tensor]:
             a, b = mask.nonzero()[:, 1:].view(len(runs), -1, 2).unbind(-1)
             return torch.stack([a, b, torch.full_like(a, n)], -1).to(device), table[a, b].to(device)
 
-        self._train, self._test = prepared(masks), prepared(~masks)
+        self._train, self._test = prepared(train), prepared(~train)
         self._criterion = PRECISIONS[runs[0].training.precision]
 
     def loss(self, weights: Weights) -> Tensor:

@@ -1,0 +1,54 @@
+# The words people say. `make help` lists them.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+# `uv` from the PATH, else one of our own.
+UV = $(shell command -v uv || echo .venv-uv/bin/uv)
+CORES ?= 2
+BIN = .venv/bin
+
+.PHONY: help setup quickstart test lint bench schema clean
+
+help:  ## List these targets
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: .venv/.ready  ## Make .venv with everything in it, from uv.lock
+
+.venv/.ready: pyproject.toml uv.lock
+	@command -v $(UV) > /dev/null || ( $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv )
+	$(UV) sync --locked --quiet
+	@touch $@
+
+quickstart: setup  ## Train three real networks until they grok, and draw the main figures
+	$(BIN)/snakemake -c$(CORES) quickstart
+	@$(BIN)/progress-measures describe quickstart
+	@echo
+	@echo "Open  results/quickstart/figures/paper/fig02.png   all three grok: test accuracy goes to 1 after train accuracy"
+	@echo "      results/quickstart/figures/paper/fig07.png   the progress measures move before the test loss does"
+	@echo "Ask   $(BIN)/python -c 'from progress_measures import open_cube; print(open_cube(\"quickstart\"))'"
+	@echo "Next  $(BIN)/snakemake -c$(CORES) results/figures/paper/fig07.pdf --config cubes=published   the paper's own network, in seconds"
+
+test: setup lint  ## Check the code, then run the whole test suite
+	$(BIN)/pytest
+
+lint: setup  ## ruff, mypy, snakefmt, snakemake --lint, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/progress-measures schema --check
+	$(UV) lock --check --quiet
+
+format: setup  ## Format Python and Snakemake files, and write generated ones
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+	$(BIN)/progress-measures schema
+
+bench: setup  ## Time training and measuring against the notebook's way
+	$(BIN)/progress-measures bench all --threads 1
+
+clean:  ## Remove results, not environments nor published/
+	rm -rf .snakemake results/*/ results/.fingerprints

@@ -1,0 +1,335 @@
+"""The baseline: training and measuring a network the way the subtraction notebook does, in plain torch.
+
+A hooked transformer in the manner of TransformerLens, which computes all three positions and passes every activation
+through a hook point; full-batch AdamW on a float64 cross-entropy, with the test loss at every epoch; and progress
+measures that each run the network over all pairs anew and hold every cosine wave over (a, b, c) in memory.
+
+Matrix products go through `F.linear` and `addmm` as in TransformerLens 2: its logits agree with those of version 2.15
+to the last bit, and an epoch takes as long (0.98 of the time, on one EPYC core).
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class HookPoint(nn.Module):
+    """Hands its input on; forward hooks see each activation here."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def _parameter(weights: dict[str, Tensor], name: str, layer: int, shape: tuple[int, ...]) -> nn.Parameter:
+    """A layer's tensor, trained; or a bias that the network lacks, frozen at zero as the notebook freezes all."""
+    if name in weights:
+        return nn.Parameter(weights[name][layer].clone())
+    return nn.Parameter(torch.zeros(shape, dtype=weights["W_E"].dtype), requires_grad=False)
+
+
+def _affine(bias: Tensor, weight: Tensor, x: Tensor) -> Tensor:
+    """x W + b on the last dimension."""
+    return torch.addmm(bias, x.view(-1, x.shape[-1]), weight).view(*x.shape[:-1], weight.shape[-1])
+
+
+class Attention(nn.Module):
+    """Causal attention, all positions."""
+
+    def __init__(self, weights: dict[str, Tensor], layer: int):
+        super().__init__()
+        heads, d_model, d_head = weights["W_Q"].shape[1:]
+        for letter in "QKV":
+            setattr(self, f"W_{letter}", _parameter(weights, f"W_{letter}", layer, ()))
+            setattr(self, f"b_{letter}", _parameter(weights, f"b_{letter}", layer, (heads, d_head)))
+        self.W_O = _parameter(weights, "W_O", layer, ())
+        self.b_O = _parameter(weights, "b_O", layer, (d_model,))
+        positions = weights["W_pos"].shape[0]
+        self.register_buffer("mask", torch.ones(positions, positions, dtype=torch.bool).tril())
+        self.register_buffer("ignore", torch.tensor(-torch.inf, dtype=weights["W_E"].dtype))
+        self.hook_q, self.hook_k, self.hook_v = HookPoint(), HookPoint(), HookPoint()
+        self.hook_attn_scores, self.hook_pattern, self.hook_z = HookPoint(), HookPoint(), HookPoint()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[example, position, d_model] to the same."""
+        q = self.hook_q(self._project(x, self.W_Q, self.b_Q))
+        k = self.hook_k(self._project(x, self.W_K, self.b_K))
+        v = self.hook_v(self._project(x, self.W_V, self.b_V))
+        scores = q.permute(0, 2, 1, 3) @ k.permute(0, 2, 3, 1) / q.shape[-1] ** 0.5
+        scores = self.hook_attn_scores(torch.where(self.mask, scores, self.ignore))
+        pattern = self.hook_pattern(scores.softmax(-1))
+        z = self.hook_z((pattern @ v.permute(0, 2, 1, 3)).permute(0, 2, 1, 3))
+        return F.linear(z.flatten(2), self.W_O.flatten(0, 1).mT, self.b_O)
+
+    @staticmethod
+    def _project(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """[example, position, head, d_head]."""
+        return F.linear(x, weight.mT.flatten(0, 1), bias.flatten()).unflatten(-1, bias.shape)
+
+
+class MLP(nn.Module):
+    """Two linear maps with a ReLU between."""
+
+    def __init__(self, weights: dict[str, Tensor], layer: int):
+        super().__init__()
+        d_model, neurons = weights["W_in"].shape[1:]
+        self.W_in, self.W_out = (_parameter(weights, name, layer, ()) for name in ("W_in", "W_out"))
+        self.b_in = _parameter(weights, "b_in", layer, (neurons,))
+        self.b_out = _parameter(weights, "b_out", layer, (d_model,))
+        self.hook_pre, self.hook_post = HookPoint(), HookPoint()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[example, position, d_model] to the same."""
+        pre = self.hook_pre(_affine(self.b_in, self.W_in, x))
+        return _affine(self.b_out, self.W_out, self.hook_post(pre.relu()))
+
+
+class Block(nn.Module):
+    """Attention and MLP around the residual stream."""
+
+    def __init__(self, weights: dict[str, Tensor], layer: int):
+        super().__init__()
+        self.attn, self.mlp = Attention(weights, layer), MLP(weights, layer)
+        self.hook_resid_pre, self.hook_resid_mid, self.hook_resid_post = HookPoint(), HookPoint(), HookPoint()
+        self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[example, position, d_model] to the same."""
+        x = self.hook_resid_pre(x)
+        x = self.hook_resid_mid(x + self.hook_attn_out(self.attn(x)))
+        return self.hook_resid_post(x + self.hook_mlp_out(self.mlp(x)))
+
+
+class HookedTransformer(nn.Module):
+    """The network, from weights named as in `progress_measures.models.transformer` but without a `run` dimension."""
+
+    def __init__(self, weights: dict[str, Tensor]):
+        super().__init__()
+        self.W_E, self.W_pos = nn.Parameter(weights["W_E"].clone()), nn.Parameter(weights["W_pos"].clone())
+        self.blocks = nn.ModuleList(Block(weights, layer) for layer in range(len(weights["W_Q"])))
+        self.W_U = nn.Parameter(weights["W_U"].clone())
+        b_U = weights.get("b_U", torch.zeros_like(self.W_U[0]))
+        self.b_U = nn.Parameter(b_U.detach().clone(), requires_grad="b_U" in weights)
+        self.hook_embed, self.hook_pos_embed = HookPoint(), HookPoint()
+
+    @classmethod
+    def from_weights(cls, weights: dict) -> "HookedTransformer":
+        """From tensors or arrays; biases that are not among them are frozen at zero."""
+        return cls({name: torch.as_tensor(tensor).detach() for name, tensor in weights.items()})
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits at all positions: [example, position, output], for tokens [example, position]."""
+        positions = self.W_pos[: tokens.shape[1]].expand(*tokens.shape, -1)
+        x = self.hook_embed(self.W_E[tokens]) + self.hook_pos_embed(positions)
+        for block in self.blocks:
+            x = block(x)
+        return _affine(self.b_U, self.W_U, x)
+
+    def run_with_cache(self, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits, and every activation by the name of its hook point."""
+        cache: dict[str, Tensor] = {}
+        handles = [
+            module.register_forward_hook(lambda _, __, out, name=name: cache.update({name: out.detach()}))
+            for name, module in self.named_modules()
+            if isinstance(module, HookPoint)
+        ]
+        try:
+            return self(tokens), cache
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+class Data(NamedTuple):
+    """All pairs a * p + b, and which are trained on."""
+
+    tokens: Tensor  # [pair, 3]
+    labels: Tensor  # [pair]
+    train: Tensor  # [train pair], indices
+    test: Tensor  # [test pair], indices
+
+
+def data(p: int, sign: int, train_mask) -> Data:
+    """Every `a b =` with its label (a + sign b) mod p.
+
+    Args:
+        train_mask: [a, b], true for training pairs.
+    """
+    a, b = torch.arange(p).repeat_interleave(p), torch.arange(p).repeat(p)
+    mask = torch.as_tensor(train_mask).flatten()
+    tokens = torch.stack([a, b, torch.full_like(a, p)], dim=1)
+    return Data(tokens, (a + sign * b) % p, mask.nonzero()[:, 0], (~mask).nonzero()[:, 0])
+
+
+def loss_fn(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy in float64, at the last position where there are several."""
+    if logits.ndim == 3:
+        logits = logits[:, -1]
+    log_p = logits.to(torch.float64).log_softmax(-1)
+    return -log_p.gather(-1, labels[:, None])[:, 0].mean()
+
+
+class NotebookTraining:
+    """The training loop's body, with what it needs.
+
+    Args:
+        weights: initial weights, as for `HookedTransformer.from_weights`.
+        data: all pairs and their split.
+    """
+
+    def __init__(self, weights: dict, data: Data):
+        self.model = HookedTransformer.from_weights(weights)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98))
+        self._train = data.tokens[data.train], data.labels[data.train]
+        self._test = data.tokens[data.test], data.labels[data.test]
+
+    def step(self) -> tuple[float, float]:
+        """One epoch: the train loss before the update, and the test loss after it."""
+        return self.update(), self.test_loss()
+
+    def update(self) -> float:
+        """One update; the train loss before it."""
+        tokens, labels = self._train
+        loss = loss_fn(self.model(tokens), labels)
+        loss.backward()
+        value = loss.item()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return value
+
+    def test_loss(self) -> float:
+        """Cross-entropy over the test pairs."""
+        tokens, labels = self._test
+        with torch.inference_mode():
+            return loss_fn(self.model(tokens), labels).item()
+
+
+class Notebook:
+    """What the notebook's cells have set up when they come to the progress measures, and those measures.
+
+    Every measure runs the model over all pairs for itself, and is differentiable as long as nobody asks for numbers:
+    the notebook measures outside `torch.no_grad`.
+
+    Args:
+        p, sign: the task is (a + sign b) mod p.
+        data: all pairs and their split.
+        key_frequencies: of the final network.
+        dtype: of the waves.
+    """
+
+    def __init__(self, p: int, sign: int, data: Data, key_frequencies, dtype: torch.dtype = torch.float32):
+        self.p, self.sign, self.data = p, sign, data
+        self.key_frequencies = [int(k) for k in key_frequencies]
+        self.dtype = dtype
+        self.cosines = self._cosines()
+        self.fourier_basis = self._fourier_basis()
+
+    def _cosines(self) -> Tensor:
+        """cos(w_k(a + sign b - c)), each of norm 1: [frequency, a, b, c]."""
+        x = torch.arange(self.p)
+        line = x[:, None, None] + self.sign * x[None, :, None] - x[None, None, :]
+        waves = torch.empty(self.p // 2, *line.shape, dtype=self.dtype)
+        for k, wave in enumerate(waves, start=1):
+            wave.copy_(torch.cos(k * 2 * torch.pi / self.p * line.to(self.dtype)))
+            wave.div_(wave.norm())
+        return waves
+
+    def _fourier_basis(self) -> Tensor:
+        """Rows const, cos 1, sin 1, …, each of norm 1."""
+        x = torch.arange(self.p, dtype=self.dtype)
+        rows = [torch.ones(self.p, dtype=self.dtype)]
+        for k in range(1, self.p // 2 + 1):
+            rows += [torch.cos(2 * torch.pi * k / self.p * x), torch.sin(2 * torch.pi * k / self.p * x)]
+        basis = torch.stack(rows)
+        return basis / basis.norm(dim=-1, keepdim=True)
+
+    def losses(self, model: HookedTransformer) -> dict[str, Tensor]:
+        """Cross-entropy over training pairs, test pairs and all pairs."""
+        logits, labels = model(self.data.tokens)[:, -1], self.data.labels
+        train, test = self.data.train, self.data.test
+        return {
+            "train": loss_fn(logits[train], labels[train]),
+            "test": loss_fn(logits[test], labels[test]),
+            "all": loss_fn(logits, labels),
+        }
+
+    def _logits(self, model: HookedTransformer) -> Tensor:
+        """[a, b, c]."""
+        return model(self.data.tokens)[:, -1].view(self.p, self.p, self.p)
+
+    def cosine_coefficients(self, model: HookedTransformer) -> Tensor:
+        """Inner product of the logits with each cosine wave: [frequency]."""
+        return (self.cosines * self._logits(model)[None]).sum([-3, -2, -1])
+
+    def cosine_similarities(self, model: HookedTransformer) -> Tensor:
+        """The same over the norm of the logits: [frequency]."""
+        logits = self._logits(model)
+        return (self.cosines * logits[None]).sum([-3, -2, -1]) / logits.norm()
+
+    def cosine_residual(self, model: HookedTransformer) -> Tensor:
+        """Norm of what all cosine waves together leave of the logits, over theirs."""
+        logits = self._logits(model)
+        coefficients = (self.cosines * logits[None]).sum([-3, -2, -1])
+        explained = (coefficients[:, None, None, None] * self.cosines).sum(0)
+        return (logits - explained).norm() / logits.norm()
+
+    def _key_part(self, neurons: Tensor) -> Tensor:
+        """The neurons' part along cos and sin of w_k(a + sign b), k the key frequencies: [pair, neuron]."""
+        x = torch.arange(self.p)
+        line = (x[:, None] + self.sign * x[None, :]).to(self.dtype)
+        part = torch.zeros_like(neurons)
+        for k in self.key_frequencies:
+            for wave in (torch.cos, torch.sin):
+                direction = wave(k * 2 * torch.pi / self.p * line)
+                direction = (direction / direction.norm()).view(-1, 1)
+                part += (neurons * direction).sum(0) * direction
+        return part
+
+    def restricted_loss(self, model: HookedTransformer) -> Tensor:
+        """Test loss of the neurons' key part alone, with the mean logits put back."""
+        logits, cache = model.run_with_cache(self.data.tokens)
+        logits = logits[:, -1]
+        neurons = cache["blocks.0.mlp.hook_post"][:, -1]
+        restricted = self._key_part(neurons) @ model.blocks[0].mlp.W_out @ model.W_U
+        restricted = restricted + logits.mean(0, keepdim=True) - restricted.mean(0, keepdim=True)
+        return loss_fn(restricted[self.data.test], self.data.labels[self.data.test])
+
+    def excluded_loss(self, model: HookedTransformer) -> Tensor:
+        """Train loss without the neurons' key part."""
+        _, cache = model.run_with_cache(self.data.tokens)
+        neurons = cache["blocks.0.mlp.hook_post"][:, -1]
+        mlp = model.blocks[0].mlp
+        mlp_out = (neurons - self._key_part(neurons)) @ mlp.W_out + mlp.b_out
+        logits = (cache["blocks.0.hook_resid_mid"][:, -1] + mlp_out) @ model.W_U + model.b_U
+        return loss_fn(logits[self.data.train], self.data.labels[self.data.train])
+
+    def W_E_fourier_norms(self, model: HookedTransformer) -> Tensor:
+        """Norm of each Fourier component of the embedding: [component]."""
+        return (self.fourier_basis @ model.W_E[:-1]).norm(dim=-1)
+
+    def W_L_fourier_norms(self, model: HookedTransformer) -> Tensor:
+        """Norm of each Fourier component of the neuron-to-logit map: [component]."""
+        W_L = model.blocks[0].mlp.W_out @ model.W_U
+        return (W_L @ self.fourier_basis.mT).norm(dim=0)
+
+    def sum_of_squared_weights(self, model: HookedTransformer) -> Tensor:
+        """Over all parameters."""
+        return sum(parameter.pow(2).sum() for parameter in model.parameters())
+
+
+def metric_pass(model: HookedTransformer, notebook: Notebook) -> dict:
+    """Everything that the notebook computes of one checkpoint, as arrays; one forward pass a measure."""
+    results = {f"{split}_loss": loss.item() for split, loss in notebook.losses(model).items()}
+    for measure in (
+        notebook.cosine_coefficients,
+        notebook.cosine_similarities,
+        notebook.cosine_residual,
+        notebook.restricted_loss,
+        notebook.excluded_loss,
+        notebook.W_E_fourier_norms,
+        notebook.W_L_fourier_norms,
+        notebook.sum_of_squared_weights,
+    ):
+        results[measure.__name__] = measure(model).detach().numpy()
+    return results

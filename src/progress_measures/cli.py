@@ -1,0 +1,220 @@
+"""The command line: one verb a stage; each can be run, debugged and profiled by hand as the workflow runs it."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from progress_measures.errors import UserError
+
+app = typer.Typer(
+    name="progress-measures",
+    help="Train small transformers until they grok, measure every checkpoint, redraw every figure of "
+    "'Progress measures for grokking via mechanistic interpretability'. Run from the repository's root.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Experiment = Annotated[str, typer.Argument(help="Name of a file in config/experiments, without .yaml.")]
+RunName = Annotated[str, typer.Option("--run", help="Name of a run, as `progress-measures runs` lists it.")]
+
+
+def main() -> None:
+    """Run the command line; what the user can mend ends with one message and exit status 2."""
+    logging.captureWarnings(True)
+    # NumPy's BLAS would start a thread a core in each of the workflow's jobs, and have them spin.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        app()
+    except UserError as error:
+        print(f"progress-measures: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (13, 28, 30):  # no permission, no space, read-only
+            raise
+        print(
+            f"progress-measures: {error.filename or 'a file'} could not be written: {error.strerror}. Earlier results "
+            "are untouched; free space or permissions, and run the same command again.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+def _runs(experiment: str, chosen: list[str] | None = None) -> list[Any]:
+    from progress_measures.experiments import load_experiment
+
+    runs = load_experiment(experiment).runs(experiment)
+    unknown = set(chosen or ()) - {run.name for run in runs}
+    if unknown:
+        names = ", ".join(run.name for run in runs)
+        raise UserError(f"{experiment} has no run {', '.join(sorted(unknown))}; its runs are: {names}.")
+    return [run for run in runs if not chosen or run.name in chosen]
+
+
+@app.command()
+def runs(experiment: Annotated[str | None, typer.Argument(help="By default, all experiments.")] = None) -> None:
+    """List experiments and their runs."""
+    from progress_measures.experiments import experiment_names, load_experiment
+
+    for name in [experiment] if experiment else experiment_names():
+        loaded = load_experiment(name)
+        print(f"{name}: {loaded.title}")
+        for run in loaded.runs(name):
+            print(f"    {run.name}  {run.hash}")
+
+
+@app.command()
+def dataset(experiment: Experiment) -> None:
+    """Write every pair, its label, and which runs train on it."""
+    from progress_measures.cube.layout import dataset_store
+    from progress_measures.tasks.dataset import write_dataset
+
+    write_dataset(_runs(experiment), dataset_store(experiment))
+
+
+@app.command()
+def train(
+    experiment: Experiment,
+    run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be repeated. By default, all.")] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="On a GPU, runs train as one batch.")] = "auto",
+    processes: Annotated[int | None, typer.Option(min=1, help="On CPUs, runs at a time; by default, cores.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of a single run.")] = 1,
+    restart: Annotated[bool, typer.Option(help="Train from the start, whatever is there.")] = False,
+) -> None:
+    """Train runs, going on from their last checkpoint. A finished run is left alone."""
+    import shutil
+
+    from progress_measures.cube.layout import dataset_store, runs_folder
+    from progress_measures.tasks.dataset import write_dataset
+    from progress_measures.training import launcher
+
+    chosen = _runs(experiment, run)
+    write_dataset(_runs(experiment), dataset_store(experiment))
+    if restart:
+        for one in chosen:
+            shutil.rmtree(runs_folder(experiment) / one.name, ignore_errors=True)
+    if len(chosen) > 1 and launcher.device(device) == "cpu":
+        launcher.train_in_processes(chosen, processes or launcher.default_processes(len(chosen)))
+        return
+    from progress_measures.training.loop import Interrupted
+
+    try:
+        launcher.train_here(chosen, launcher.device(device), threads)
+    except Interrupted as interrupted:
+        print(f"progress-measures: {interrupted}; the same command goes on from there.", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def measure(
+    experiment: Experiment,
+    run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be repeated. By default, all.")] = None,
+    family: Annotated[list[str] | None, typer.Option(help="A family of measures; by default, all.")] = None,
+) -> None:
+    """Measure every checkpoint of trained runs."""
+    from progress_measures.measures import FAMILIES
+
+    unknown = set(family or ()) - set(FAMILIES)
+    if unknown:
+        raise UserError(f"no family of measures {', '.join(sorted(unknown))}; there are: {', '.join(FAMILIES)}.")
+    from progress_measures.cube.extract import extract
+    from progress_measures.training.machine import set_up
+
+    set_up(threads=1)
+    first = _runs(experiment)[0].name
+    for one in _runs(experiment, run):
+        for name in family or FAMILIES:
+            extract(one, name, first=one.name == first)
+
+
+@app.command()
+def gather(
+    experiment: Experiment,
+    missing_allowed: Annotated[bool, typer.Option(help="Gather the runs that are there.")] = False,
+) -> None:
+    """Join the measured runs of an experiment into its cube."""
+    from progress_measures.cube.gather import gather as join
+    from progress_measures.experiments import load_experiment
+
+    join(experiment, load_experiment(experiment).title, _runs(experiment), missing_allowed)
+
+
+@app.command()
+def draw(
+    figure: Annotated[str, typer.Argument(help="Such as paper/fig07.")],
+    experiment: Annotated[str | None, typer.Option(help="Whose cube; by default, the figure's own.")] = None,
+    cube: Annotated[Path | None, typer.Option(help="A cube to draw from, folder or zip.")] = None,
+    to: Annotated[list[Path] | None, typer.Option(help="A .pdf, .png or .svg; may be repeated.")] = None,
+) -> None:
+    """Draw a figure from a cube."""
+    from progress_measures.cube.open import open_cube
+    from progress_measures.figures import load_figure
+    from progress_measures.figures.drawing import FORMATS
+    from progress_measures.figures.drawing import draw as draw_to
+
+    loaded = load_figure(figure)
+    folder = Path("results/figures") if experiment is None else Path("results") / experiment / "figures"
+    paths = to or [folder / f"{figure}.{kind}" for kind in FORMATS]
+    wrong = [str(path) for path in paths if path.suffix[1:] not in FORMATS]
+    if wrong:
+        raise UserError(f"--to {wrong[0]}: figures are written as {', '.join('.' + kind for kind in FORMATS)}.")
+    draw_to(loaded, open_cube(cube or experiment or loaded.experiment), paths)
+
+
+@app.command()
+def describe(experiment: Experiment) -> None:
+    """Say what each run of a cube learned, and when."""
+    from progress_measures.cube.describe import describe as text
+    from progress_measures.cube.open import open_cube
+
+    print(text(open_cube(experiment)))
+
+
+@app.command()
+def publish(experiment: Experiment) -> None:
+    """Write the cube and chosen weights of an experiment to published/, small enough to commit."""
+    from progress_measures.cube.publish import publish as write
+
+    for path in write(experiment, _runs(experiment)):
+        print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
+def bench(
+    what: Annotated[Literal["train", "measure", "all"], typer.Argument()] = "all",
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    json_only: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Time the trainer and the measures against the notebook's way, in one process on the same threads."""
+    from progress_measures import bench as benchmark
+
+    results: dict[str, Any] = {}
+    if what in ("train", "all"):
+        results["train"] = benchmark.bench_train(threads=threads)
+    if what in ("measure", "all"):
+        results["measure"] = benchmark.bench_measure(threads=threads)
+    results = results if what == "all" else results[what]
+    if json_only:
+        print(json.dumps(results))
+    else:
+        benchmark.show(results)
+
+
+@app.command()
+def schema(
+    check: Annotated[bool, typer.Option(help="Only say whether the generated files are current.")] = False,
+) -> None:
+    """Write config/experiment.schema.json and docs/config.md from the code that defines them."""
+    from progress_measures.experiments.reference import generated
+
+    stale = [path for path, text in generated().items() if not path.exists() or path.read_text() != text]
+    if check and stale:
+        raise UserError(f"{', '.join(map(str, stale))}: not as the code says; run `progress-measures schema`.")
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(generated()[path])

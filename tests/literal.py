@@ -1,0 +1,457 @@
+"""The measures' definitions, computed slowly, and networks small enough for that.
+
+Nothing here leans on `progress_measures.measures` or `progress_measures.fourier`. Activations come from the general
+transformer; a function's 2D Fourier components are F f F^T in full, kept or removed by masks; cos(w(a + b - c)) is a
+cube of p^3 numbers. Functions of (a, b) are arrays [a, b, …].
+"""
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy.special import log_softmax
+
+from progress_measures.experiments.schema import Experiment
+from progress_measures.models.architecture import Architecture
+from progress_measures.models.transformer import forward
+
+P = 17
+KEYS = (2, 5, 8)  # 8 is (p - 1)/2, the last one
+DEAD, CONSTANT = 0, 1  # neurons that never vary
+
+
+# ---- networks
+
+
+def settings(kind, **model):
+    """A run of a small network."""
+    task = {"kind": kind} | ({"operands": 7} if kind == "integer_addition" else {"prime": P})
+    sizes = {"d_model": 16, "heads": 2, "d_head": 6, "d_mlp": 54} | model
+    file = {"title": "small", "seed": 3, "task": task, "model": sizes, "training": {"epochs": 100}}
+    return Experiment.model_validate(file).runs("small")[0]
+
+
+def random_weights(run, rng, scale=0.5):
+    """Every tensor drawn at random."""
+    return {name: scale * rng.standard_normal(shape) for name, shape in Architecture.of(run).shapes().items()}
+
+
+def solving_weights(run, rng, scale=1.0, noise=0.02):
+    """A modular task solved as the paper describes it, one frequency a neuron; with some noise on every weight.
+
+    The residual stream holds cos and sin of each key frequency (6 places), flags for `=`, a and b (3), and what the
+    neurons write (6). Head 0 looks at a and head 1 at b. Neuron (k, phi) sees cos(wa - phi) + cos(wb ± phi), whose
+    ReLU holds a wave cos(w(a ± b) - 2 phi); it writes that wave.
+    """
+    weights = random_weights(run, rng, noise)
+    for number, k in enumerate(KEYS):
+        angle = 2 * np.pi * k * np.arange(P) / P
+        cos, sin = 2 * number, 2 * number + 1
+        weights["W_E"][:P, [cos, sin]] += np.stack([np.cos(angle), np.sin(angle)], -1)
+        weights["W_O"][0, :, [cos, sin], [cos, sin]] += 1
+        if run.task.kind == "modular_subtraction":
+            weights["W_O"][0, 1, sin, sin] -= 2
+        neurons = np.arange(16) + 2 + 16 * number
+        phi = 2 * np.pi * np.arange(16) / 16 + 0.1
+        weights["W_in"][0, cos, neurons] += np.cos(phi)
+        weights["W_in"][0, sin, neurons] += np.sin(phi)
+        weights["W_out"][0, neurons, 9 + cos] += np.cos(2 * phi)
+        weights["W_out"][0, neurons, 9 + sin] += np.sin(2 * phi)
+        weights["W_U"][[9 + cos, 9 + sin]] += scale * np.stack([np.cos(angle), np.sin(angle)])
+    flag = {"=": 6, "a": 7, "b": 8}
+    weights["W_E"][P, flag["="]] += 1
+    weights["W_pos"][0, flag["a"]] += 1
+    weights["W_pos"][1, flag["b"]] += 1
+    weights["W_V"][0, :, range(6), range(6)] += 1
+    weights["W_Q"][0, :, flag["="], 0] += 3
+    weights["W_K"][0, 0, flag["a"], 0] += 3
+    weights["W_K"][0, 1, flag["b"], 0] += 3
+    weights["b_in"][0, DEAD] = -50
+    weights["W_in"][0, :, CONSTANT] = 0
+    weights["b_in"][0, CONSTANT] = 0.7
+    weights["W_in"][0, :, 50:] += rng.standard_normal((16, 4))  # neurons of no single frequency
+    return weights
+
+
+# ---- Fourier
+
+
+def basis(p):
+    """Constant, cos 1, sin 1, cos 2, …, each row divided by its norm."""
+    x = np.arange(p)
+    rows = [np.ones(p)]
+    for k in range(1, (p - 1) // 2 + 1):
+        rows += [np.cos(2 * np.pi * k * x / p), np.sin(2 * np.pi * k * x / p)]
+    return np.array([row / np.linalg.norm(row) for row in rows])
+
+
+def masked(values, mask):
+    """A function of which only some 2D Fourier components are left: [a, b, …]."""
+    F = basis(len(values))
+    components = np.einsum("ia,jb,ab...->ij...", F, F, values, optimize=True)
+    kept = components * mask.reshape(mask.shape + (1,) * (values.ndim - 2))
+    return np.einsum("ia,jb,ij...->ab...", F, F, kept, optimize=True)
+
+
+def block(values, chosen):
+    """Its components in {0, 2k - 1, 2k}^2 for chosen frequencies k, without the constant one."""
+    mask = np.zeros(values.shape[:2])
+    for k in chosen:
+        mask[np.ix_([0, 2 * k - 1, 2 * k], [0, 2 * k - 1, 2 * k])] = 1
+    mask[0, 0] = 0
+    return masked(values, mask)
+
+
+def products(values, chosen):
+    """Its components in {2k - 1, 2k}^2."""
+    mask = np.zeros(values.shape[:2])
+    for k in chosen:
+        mask[np.ix_([2 * k - 1, 2 * k], [2 * k - 1, 2 * k])] = 1
+    return masked(values, mask)
+
+
+def directions(values, chosen, sign):
+    """Its projection on cos and sin of w_k(a + b), or of w_k(a - b), as vectors of length 1."""
+    F = basis(len(values))
+    projection = np.zeros_like(values)
+    for k in chosen:
+        cos, sin = F[2 * k - 1], F[2 * k]
+        d_cos = (np.outer(cos, cos) - sign * np.outer(sin, sin)) / np.sqrt(2)
+        d_sin = (np.outer(sin, cos) + sign * np.outer(cos, sin)) / np.sqrt(2)
+        for d in (d_cos, d_sin):
+            projection += np.multiply.outer(d, np.tensordot(d, values))
+    return projection
+
+
+def cosine(p, k, sign):
+    """cos(w_k(a ± b - c)) over the whole cube [a, b, c], divided by its norm."""
+    a, b, c = np.indices((p, p, p))
+    cube = np.cos(2 * np.pi * k / p * (a + sign * b - c))
+    return cube / np.linalg.norm(cube)
+
+
+# ---- arithmetic
+
+
+def nats(logits, labels):
+    """-log softmax at the label, by scipy."""
+    return -np.take_along_axis(log_softmax(logits, axis=-1), labels[..., None], -1)[..., 0]
+
+
+def right(logits, labels):
+    """Whether the label's logit is the largest."""
+    return logits.argmax(-1) == labels
+
+
+def gini(values):
+    """Half the mean difference of any two numbers, divided by their mean."""
+    differences = [[abs(x - y) for y in values] for x in values]
+    return np.mean(differences) / 2 / np.mean(values)
+
+
+def energy(values):
+    """Sum of squares over (a, b)."""
+    return np.square(values).sum((0, 1))
+
+
+# ---- one checkpoint
+
+
+class Network:
+    """A checkpoint's activations on all pairs, and the measures' definitions in terms of them.
+
+    Args:
+        train: [a, b], true for training pairs.
+        final: the last checkpoint; by default this one.
+    """
+
+    def __init__(self, run, weights, train, final=None):
+        self.weights, self.train, self.test = weights, train, ~train
+        self.final = self if final is None else final
+        self.n = n = len(weights["W_E"]) - 1
+        a, b = np.indices((n, n))
+        self.sign = -1 if run.task.kind == "modular_subtraction" else 1
+        self.labels = a + b if run.task.kind == "integer_addition" else (a + self.sign * b) % n
+        tokens = torch.tensor([[a, b, n] for a in range(n) for b in range(n)])
+        seen = {}
+        logits = forward({name: torch.tensor(w)[None] for name, w in weights.items()}, tokens, seen.__setitem__)
+
+        def at_equals(values):
+            return values[0, :, -1].numpy().reshape(n, n, *values.shape[3:])
+
+        self.logits = at_equals(logits)
+        self.pre = at_equals(seen["blocks.0.mlp.hook_pre"])
+        self.post = at_equals(seen["blocks.0.mlp.hook_post"])
+        self.resid_mid = at_equals(seen["blocks.0.hook_resid_mid"])
+        pattern = seen["blocks.0.attn.hook_pattern"]  # [run, example, head, query, key]
+        self.attention = at_equals(pattern.transpose(2, 3))  # [a, b, head, position]
+
+    @property
+    def frequencies(self):
+        return range(1, (self.n - 1) // 2 + 1)
+
+    @cached_property
+    def centred(self):
+        """Logits less their mean over pairs."""
+        return self.logits - self.logits.mean((0, 1))
+
+    @cached_property
+    def shares(self):
+        """Of each neuron's variance, in each frequency's block: [neuron, frequency], NaN for constant neurons."""
+        return np.stack([share(self.post, block(self.post, [k])) for k in self.frequencies], -1)
+
+    @cached_property
+    def best(self):
+        """Each neuron's frequency, 0 where it has none, and its share."""
+        found = [(int(np.argmax(row)) + 1, max(row)) if np.isfinite(row).all() else (0, 0.0) for row in self.shares]
+        return [np.array(column) for column in zip(*found, strict=True)]
+
+    @cached_property
+    def clusters(self):
+        """Number of neurons explained to 85 % or more by each frequency."""
+        return [sum(1 for row in self.shares if row[k - 1] >= 0.85) for k in self.frequencies]
+
+    @cached_property
+    def keys(self):
+        """Of the last checkpoint."""
+        final = self.final
+        return [k for k, size in zip(self.frequencies, final.clusters, strict=True) if size >= 0.01 * len(final.shares)]
+
+    def explained(self, chosen):
+        """P L: the logits along cos and sin of w_k(a + b) for chosen frequencies."""
+        return directions(self.logits, chosen, self.sign)
+
+    @cached_property
+    def restricted(self):
+        """The key frequencies' P L, and the mean over pairs of the rest."""
+        kept = self.explained(self.keys)
+        return kept + (self.logits - kept).mean((0, 1))
+
+    @cached_property
+    def key_neurons(self):
+        """The neurons along the key directions."""
+        return directions(self.post, self.keys, self.sign)
+
+    def read(self, neurons):
+        """What neurons add to the logits."""
+        return neurons @ self.weights["W_out"][0] @ self.weights["W_U"]
+
+    @cached_property
+    def without_key_neurons(self):
+        """The logits of a network whose neurons lack their key directions."""
+        mlp = (self.post - self.key_neurons) @ self.weights["W_out"][0]
+        if "b_out" in self.weights:
+            mlp += self.weights["b_out"][0]
+        return (self.resid_mid + mlp) @ self.weights["W_U"]
+
+    @cached_property
+    def fourier_norms(self):
+        """Norm of each Fourier component of W_E, W_L and W_U: [component]."""
+        F, w = basis(self.n), self.weights
+        W_L = w["W_out"][0] @ w["W_U"]
+        return {
+            "W_E": np.array([np.linalg.norm(sum(row[x] * w["W_E"][x] for x in range(self.n))) for row in F]),
+            "W_L": np.array([np.linalg.norm(W_L @ row) for row in F]),
+            "W_U": np.array([np.linalg.norm(w["W_U"] @ row) for row in F]),
+        }
+
+    def frequency_norms(self, name):
+        """Norm of each frequency: [frequency]."""
+        norms = self.fourier_norms[name]
+        return np.array([np.sqrt(norms[2 * k - 1] ** 2 + norms[2 * k] ** 2) for k in self.frequencies])
+
+    @cached_property
+    def cosines(self):
+        """The orthonormal cubes cos(w_k(a + b - c)): [frequency, a, b, c]."""
+        return np.stack([cosine(self.n, k, self.sign) for k in self.frequencies])
+
+    def along_cosines(self, values, chosen):
+        """A cube's projection on the cosines of chosen frequencies."""
+        return sum(((values * self.cosines[k - 1]).sum() * self.cosines[k - 1] for k in chosen), np.zeros_like(values))
+
+    def centred_as(self, how):
+        """The logits as they are, or less their mean over `outputs` or `pairs`."""
+        return {
+            "": self.logits,
+            "outputs": self.logits - self.logits.mean(-1, keepdims=True),
+            "pairs": self.centred,
+        }[how]
+
+    @cached_property
+    def factors(self):
+        """Attention scores and value rows, part by part, as nested lists would be filled."""
+        w = self.weights
+        equals = w["W_E"][self.n] + w["W_pos"][2]
+        heads = list(zip(w["W_Q"][0], w["W_K"][0], w["W_V"][0], w["W_O"][0], strict=True))
+        found = {"offset": equals @ w["W_in"][0] + (w["b_in"][0] if "b_in" in w else 0)}
+        for name, rows in (("token", w["W_E"]), ("position", w["W_pos"])):
+            found[f"score_{name}"] = np.array(
+                [[(equals @ Q) @ (x @ K) / np.sqrt(Q.shape[1]) for x in rows] for Q, K, _, _ in heads]
+            )
+            found[f"value_{name}"] = np.array([[x @ V @ out @ w["W_in"][0] for x in rows] for _, _, V, out in heads])
+        return found
+
+    @cached_property
+    def kept(self):
+        """A dozen neurons: the best of each key frequency, the worst of all, then the first ones."""
+        frequency, fraction = self.final.best
+        chosen = [max(np.flatnonzero(frequency == k), key=lambda neuron: fraction[neuron]) for k in self.keys]
+        chosen.append(min(range(len(fraction)), key=lambda neuron: fraction[neuron]))
+        return (chosen + [neuron for neuron in range(len(fraction)) if neuron not in chosen])[:12]
+
+
+def share(values, part):
+    """Of each function's variance over (a, b), in a part of it; NaN for constant functions."""
+    variance = energy(values - values.mean((0, 1)))
+    return np.array([e / v if v > 1e-20 else np.nan for e, v in zip(energy(part), variance, strict=True)])
+
+
+def with_keys(function):
+    """The same where there are key frequencies; NaN elsewhere."""
+    return lambda net: function(net) if net.keys else np.nan
+
+
+def at_final_frequency(net, part):
+    """Share of each neuron in a part, before and after the ReLU, at the last checkpoint's frequency."""
+    shares = {k: [share(values, part(values, [k])) for values in (net.pre, net.post)] for k in net.frequencies}
+    frequency, _ = net.final.best
+    return [[shares[k][stage][neuron] if k else np.nan for neuron, k in enumerate(frequency)] for stage in (0, 1)]
+
+
+def excluded(net, chosen):
+    """Logits less P L."""
+    return net.logits - net.explained(chosen)
+
+
+def by_frequency(function):
+    """A quantity for every frequency."""
+    return lambda net: np.array([function(net, k) for k in net.frequencies])
+
+
+def explained_by_cosines(how):
+    """Share of the centred logits' energy in their projection on the key cosines."""
+
+    def fraction(net):
+        logits = net.centred_as(how)
+        return np.square(net.along_cosines(logits, net.keys)).sum() / np.square(logits).sum()
+
+    return with_keys(fraction)
+
+
+def explained_by_directions(how):
+    """Share of the centred logits' energy in their projection on the key directions."""
+
+    def fraction(net):
+        logits = net.centred_as(how)
+        return np.square(directions(logits, net.keys, net.sign)).sum() / np.square(logits).sum()
+
+    return with_keys(fraction)
+
+
+def residual(net, chosen):
+    """What is left of the logits without their cosines."""
+    return np.linalg.norm(net.logits - net.along_cosines(net.logits, chosen)) / np.linalg.norm(net.logits)
+
+
+excluded_losses = by_frequency(lambda net, k: nats(excluded(net, [k]), net.labels)[net.train].mean())
+
+REFERENCES = {
+    # losses
+    "train_loss": lambda net: nats(net.logits, net.labels)[net.train].mean(),
+    "test_loss": lambda net: nats(net.logits, net.labels)[net.test].mean(),
+    "train_accuracy": lambda net: right(net.logits, net.labels)[net.train].mean(),
+    "test_accuracy": lambda net: right(net.logits, net.labels)[net.test].mean(),
+    "restricted_loss": with_keys(lambda net: nats(net.restricted, net.labels).mean()),
+    "restricted_loss_train": with_keys(lambda net: nats(net.restricted, net.labels)[net.train].mean()),
+    "restricted_loss_test": with_keys(lambda net: nats(net.restricted, net.labels)[net.test].mean()),
+    "restricted_accuracy": with_keys(lambda net: right(net.restricted, net.labels).mean()),
+    "restricted_accuracy_train": with_keys(lambda net: right(net.restricted, net.labels)[net.train].mean()),
+    "restricted_accuracy_test": with_keys(lambda net: right(net.restricted, net.labels)[net.test].mean()),
+    "excluded_loss": with_keys(lambda net: nats(excluded(net, net.keys), net.labels)[net.train].mean()),
+    "excluded_accuracy": with_keys(lambda net: right(excluded(net, net.keys), net.labels)[net.train].mean()),
+    "excluded_loss_by_frequency": excluded_losses,
+    "excluded_accuracy_by_frequency": by_frequency(
+        lambda net, k: right(excluded(net, [k]), net.labels)[net.train].mean()
+    ),
+    "maximal_excluded_loss": lambda net: max(excluded_losses(net)),
+    "restricted_loss_neurons": with_keys(
+        lambda net: nats(net.read(net.key_neurons) + net.logits.mean((0, 1)), net.labels)[net.test].mean()
+    ),
+    "excluded_loss_neurons": with_keys(lambda net: nats(net.without_key_neurons, net.labels)[net.train].mean()),
+    # ablations
+    "ablated_loss_by_frequency": by_frequency(
+        lambda net, k: nats(net.logits - block(net.logits, [k]), net.labels)[net.test].mean()
+    ),
+    "ablated_loss_by_frequency_all": by_frequency(
+        lambda net, k: nats(net.logits - block(net.logits, [k]), net.labels).mean()
+    ),
+    "key_blocks_only_loss": with_keys(
+        lambda net: nats(block(net.logits, net.keys) + net.logits.mean((0, 1)), net.labels)[net.test].mean()
+    ),
+    "key_blocks_removed_loss": with_keys(
+        lambda net: nats(net.logits - block(net.logits, net.keys), net.labels)[net.test].mean()
+    ),
+    # weights
+    "sum_of_squared_weights": lambda net: sum(x * x for w in net.weights.values() for x in w.ravel()),
+    "sum_of_squared_weights_by_parameter": lambda net: [sum(x * x for x in w.ravel()) for w in net.weights.values()],
+    "W_E_fourier_norm": lambda net: net.fourier_norms["W_E"],
+    "W_L_fourier_norm": lambda net: net.fourier_norms["W_L"],
+    "gini_W_E": lambda net: gini(net.fourier_norms["W_E"]),
+    "gini_W_L": lambda net: gini(net.fourier_norms["W_L"]),
+    "gini_W_U": lambda net: gini(net.fourier_norms["W_U"]),
+    "gini_W_E_without_constant": lambda net: gini(net.fourier_norms["W_E"][1:]),
+    "gini_W_L_without_constant": lambda net: gini(net.fourier_norms["W_L"][1:]),
+    "gini_W_E_by_frequency": lambda net: gini(net.frequency_norms("W_E")),
+    "gini_W_L_by_frequency": lambda net: gini(net.frequency_norms("W_L")),
+    "W_E_large_frequency": lambda net: [
+        x >= 0.15 * max(net.frequency_norms("W_E")) for x in net.frequency_norms("W_E")
+    ],
+    "W_L_large_frequency": lambda net: [
+        x >= 0.15 * max(net.frequency_norms("W_L")) for x in net.frequency_norms("W_L")
+    ],
+    # logits
+    "cosine_coefficient": by_frequency(lambda net, k: (net.logits * net.cosines[k - 1]).sum()),
+    "logit_norm": lambda net: np.linalg.norm(net.logits),
+    "cosine_similarity": by_frequency(
+        lambda net, k: (net.logits * net.cosines[k - 1]).sum() / np.linalg.norm(net.logits)
+    ),
+    "cosine_residual": with_keys(lambda net: residual(net, net.keys)),
+    "cosine_residual_all": lambda net: residual(net, net.frequencies),
+    "logit_fraction_explained_cosines": explained_by_cosines(""),
+    "logit_fraction_explained_cosines_centered_over_outputs": explained_by_cosines("outputs"),
+    "logit_fraction_explained_cosines_centered_over_pairs": explained_by_cosines("pairs"),
+    "logit_fraction_explained_directions": explained_by_directions(""),
+    "logit_fraction_explained_directions_centered_over_outputs": explained_by_directions("outputs"),
+    "logit_fraction_explained_directions_centered_over_pairs": explained_by_directions("pairs"),
+    "logit_fraction_explained_directions_per_output": with_keys(
+        lambda net: np.mean(energy(directions(net.centred, net.keys, net.sign)) / energy(net.centred))
+    ),
+    # neurons
+    "neuron_frequency": lambda net: net.best[0],
+    "neuron_fraction_explained": lambda net: net.best[1],
+    "neuron_frequency_share": lambda net: net.shares,
+    "key_frequency": lambda net: [k in net.keys for k in net.frequencies],
+    "cluster_size": lambda net: net.clusters,
+    "neuron_pre_fraction_explained_directions": with_keys(
+        lambda net: np.nanmean(share(net.pre, directions(net.pre, net.keys, net.sign)))
+    ),
+    "neuron_post_fraction_explained_directions": with_keys(
+        lambda net: np.nanmean(share(net.post, directions(net.post, net.keys, net.sign)))
+    ),
+    "neuron_share_at_final_frequency": lambda net: at_final_frequency(net, block),
+    "neuron_quadratic_share": lambda net: at_final_frequency(net, products),
+    "neuron_fraction_active": lambda net: (net.pre > 0).mean((0, 1)),
+    "mean_attention": lambda net: net.attention.mean((0, 1)),
+    # maps
+    "attention_score_token": lambda net: net.factors["score_token"],
+    "attention_score_position": lambda net: net.factors["score_position"],
+    "neuron_value_token": lambda net: net.factors["value_token"],
+    "neuron_value_position": lambda net: net.factors["value_position"],
+    "neuron_offset": lambda net: net.factors["offset"],
+    "moment_attention_score_token": lambda net: net.factors["score_token"],
+    "moment_attention_score_position": lambda net: net.factors["score_position"],
+    "moment_neuron_value_token": lambda net: net.factors["value_token"][..., net.kept],
+    "moment_neuron_value_position": lambda net: net.factors["value_position"][..., net.kept],
+    "moment_neuron_offset": lambda net: net.factors["offset"][net.kept],
+}
+"""The definition of every measure taken of a network, by name: functions of a `Network`."""

@@ -1,0 +1,46 @@
+"""A small experiment that trains in seconds, and folders to run the command line in."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from progress_measures.experiments.schema import Experiment
+
+CONTENT = {
+    "title": "Small networks for tests",
+    "task": {"kind": "modular_addition", "prime": 13},
+    "split": {"train_fraction": 0.6},
+    "model": {"d_model": 32, "heads": 2, "d_head": 16, "d_mlp": 64},
+    "training": {"epochs": 400, "checkpoint_every": 20, "evaluate_every": 20},
+    "grid": {"seed": [0, 1]},
+}
+
+
+def content(**training):
+    """The small experiment with other training settings."""
+    return CONTENT | {"training": CONTENT["training"] | training}
+
+
+def runs(**training):
+    """Its runs."""
+    return Experiment.model_validate(content(**training)).runs("small")
+
+
+def folder_with(folder: Path, name="small", **training) -> Path:
+    """A folder that has the small experiment, to run the command line in."""
+    experiments = folder / "config/experiments"
+    experiments.mkdir(parents=True, exist_ok=True)
+    (experiments / f"{name}.yaml").write_text(yaml.safe_dump(content(**training)))
+    return folder
+
+
+def command(*arguments, folder: Path, **options) -> subprocess.CompletedProcess:
+    """Run `progress-measures` in a folder, to the end."""
+    line = [sys.executable, "-m", "progress_measures", *map(str, arguments)]
+    environment = os.environ | options.pop("env", {})
+    return subprocess.run(
+        line, cwd=folder, capture_output=True, text=True, timeout=300, env=environment, check=False, **options
+    )

@@ -1,0 +1,156 @@
+"""The benchmark's baseline computes what this package does; nothing here looks at the clock."""
+
+import numpy as np
+import pytest
+import torch
+
+from progress_measures import bench
+from progress_measures.errors import UserError
+from progress_measures.experiments.schema import Experiment
+from progress_measures.measures import logits, losses, weights
+from progress_measures.measures.registry import FAMILIES
+from progress_measures.measures.view import Scene, View
+from progress_measures.models.initialise import initial_weights
+from progress_measures.models.transformer import forward
+from progress_measures.tasks.split import train_mask
+
+PRIME = 11
+KEYS = np.array([1, 4])
+
+
+@pytest.fixture(scope="module")
+def notebook():
+    return bench.load_baseline()
+
+
+@pytest.fixture(params=["modular_addition", "modular_subtraction"])
+def run(request):
+    settings = {
+        "title": "Small",
+        "task": {"kind": request.param, "prime": PRIME},
+        "split": {"train_fraction": 0.4},
+        "model": {"d_model": 16, "heads": 2, "d_head": 8, "d_mlp": 24},
+        "training": {"epochs": 100, "warmup": 0, "precision": "float64"},
+    }
+    return Experiment.model_validate(settings).runs("small")[0]
+
+
+def drawn(run, dtype=torch.float64):
+    """Initial weights with biases that are not zero."""
+    generator = torch.Generator().manual_seed(1)
+    return {
+        name: (tensor + 0.1 * torch.randn(tensor.shape, generator=generator)).to(dtype)
+        for name, tensor in initial_weights(run).items()
+    }
+
+
+@pytest.fixture
+def measured(run, notebook):
+    """Both sides' results on one network, in float64: the notebook's pass, and a view."""
+    network = {name: tensor.numpy() for name, tensor in drawn(run).items()}
+    scene = Scene(run, network, train_mask(run, PRIME))
+    scene.key_frequencies = KEYS
+    data = notebook.data(PRIME, scene.sign, scene.train)
+    cells = notebook.Notebook(PRIME, scene.sign, data, KEYS, dtype=torch.float64)
+    return notebook.metric_pass(notebook.HookedTransformer.from_weights(network), cells), View(scene, network)
+
+
+@pytest.mark.parametrize("biases", [True, False])
+def test_same_logits_at_every_position(run, notebook, biases):
+    network = {name: w for name, w in drawn(run, torch.float32).items() if biases or not name.startswith("b_")}
+    tokens = notebook.data(PRIME, 1, train_mask(run, PRIME)).tokens
+    ours = forward({name: w[None] for name, w in network.items()}, tokens)[0]
+    theirs = notebook.HookedTransformer.from_weights(network)(tokens)
+    torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-5)
+
+
+def test_cache_holds_every_activation_of_a_network(run, notebook):
+    network = drawn(run)
+    tokens = notebook.data(PRIME, 1, train_mask(run, PRIME)).tokens
+    ours = {}
+    forward({name: w[None] for name, w in network.items()}, tokens, lambda name, value: ours.update({name: value[0]}))
+    _, cache = notebook.HookedTransformer.from_weights(network).run_with_cache(tokens)
+    assert set(cache) == set(ours)
+    for name in ours:
+        torch.testing.assert_close(cache[name], ours[name].expand_as(cache[name]), msg=name)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("train_loss", losses.train_loss),
+        ("test_loss", losses.test_loss),
+        ("cosine_coefficients", logits.cosine_coefficient),
+        ("cosine_similarities", logits.cosine_similarity),
+        ("cosine_residual", logits.cosine_residual_all),
+        ("restricted_loss", losses.restricted_loss_neurons),
+        ("excluded_loss", losses.excluded_loss_neurons),
+        ("W_E_fourier_norms", weights.W_E_fourier_norm),
+        ("W_L_fourier_norms", weights.W_L_fourier_norm),
+        ("sum_of_squared_weights", weights.sum_of_squared_weights),
+    ],
+)
+def test_same_measures(measured, theirs, ours):
+    results, view = measured
+    np.testing.assert_allclose(results[theirs], ours(view), rtol=1e-9, atol=1e-10)
+
+
+def test_loss_over_all_pairs_is_that_of_both_splits(measured):
+    results, view = measured
+    share = view.scene.train.mean()
+    assert results["all_loss"] == pytest.approx(share * results["train_loss"] + (1 - share) * results["test_loss"])
+
+
+def test_same_training(run, notebook):
+    network, mask = initial_weights(run), train_mask(run, PRIME)
+    ours = bench.OurTraining(run, {name: w.numpy() for name, w in network.items()}, mask)
+    sign = 1 if run.task.kind == "modular_addition" else -1
+    theirs = notebook.NotebookTraining(network, notebook.data(PRIME, sign, mask))
+    both = np.array([(ours.update(), theirs.step()[0]) for _ in range(6)])
+    np.testing.assert_allclose(both[:, 0], both[:, 1], rtol=1e-4)
+    assert both[5, 0] < both[0, 0]
+
+
+def test_frozen_biases_stay_at_zero(run, notebook):
+    network = {name: w for name, w in initial_weights(run).items() if not name.startswith("b_")}
+    training = notebook.NotebookTraining(network, notebook.data(PRIME, 1, train_mask(run, PRIME)))
+    training.step()
+    biases = [p for name, p in training.model.named_parameters() if ".b_" in f".{name}"]
+    assert len(biases) == 7
+    assert not any(bias.any() for bias in biases)
+
+
+def test_all_families_measure_one_checkpoint(measured):
+    _, view = measured
+    assert {"restricted_loss", "ablated_loss_by_frequency"} <= set(
+        bench.measure_all(view.scene, view.weights, FAMILIES)
+    )
+    assert "ablated_loss_by_frequency" not in bench.measure_all(view.scene, view.weights, bench.NOTEBOOK_FAMILIES)
+
+
+def test_multiply_adds_of_the_mainline():
+    """Counted by hand: 3,830 pairs, 8 rows a pair, 512 neurons, 113 outputs (128 padded)."""
+    products = 3_830 * 512 * 113 + 8 * 3_830 * 640
+    tables = 2 * 128 * 128 + 4 * 128 * 227 + 227 * 128 * 128 + (128 + 226) * 128 * 640 + 512 * 128 * 113
+    assert bench.multiply_adds(bench.mainline_run()) == 3 * (products + tables)
+
+
+def test_late_weights_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="train mainline --run seed0"):
+        bench.converged_weights()
+
+
+def test_table_shows_what_there_is(capsys):
+    from rich.console import Console
+
+    part = {"ms_per_epoch": 10.0, "notebook_ms_per_epoch": 160.0, "ratio": 16.0}
+    Console(width=100).print(bench.table({"train": part | {"late": {"skipped": "no weights"}}}))
+    shown = capsys.readouterr().out
+    assert "train, start" in shown
+    assert "16.0" in shown
+    assert "late" not in shown
+
+
+def test_peak_of_a_process_is_plausible():
+    assert 50 < bench._peak_of_this_process() < 100_000

@@ -1,0 +1,157 @@
+"""Experiment files: what they expand to, and how mistakes in them are answered."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from progress_measures.errors import UserError
+from progress_measures.experiments import experiment_names, load_experiment
+from progress_measures.experiments.reference import generated
+from progress_measures.experiments.schema import Experiment
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "config/experiments"
+
+MINIMAL = {"title": "t", "task": {"kind": "modular_addition", "prime": 13}, "training": {"epochs": 200}}
+
+
+def written(folder, content, name="mine"):
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+def changed(path, value):
+    """The minimal experiment with one field, by dotted path, set to a value."""
+    content = json.loads(json.dumps(MINIMAL))
+    *parents, last = path.split(".")
+    place = content
+    for key in parents:
+        place = place.setdefault(key, {})
+    place[last] = value
+    return content
+
+
+@pytest.mark.parametrize("name", experiment_names(FOLDER))
+def test_every_experiment_of_the_project_loads(name):
+    experiment = load_experiment(name, FOLDER)
+    assert len({run.name for run in experiment.runs(name)}) == len(experiment.runs(name))
+
+
+def test_mainline_is_the_papers():
+    runs = load_experiment("mainline", FOLDER).runs("mainline")
+    assert [run.name for run in runs] == ["seed0", "seed1", "seed2", "seed3", "seed4"]
+    settings = runs[0].settings
+    expected = {
+        "prime": 113,
+        "train_fraction": 0.3,
+        "d_model": 128,
+        "heads": 4,
+        "d_head": 32,
+        "d_mlp": 512,
+        "layers": 1,
+        "weight_decay": 1.0,
+        "learning_rate": 1e-3,
+        "beta2": 0.98,
+        "epochs": 40_000,
+        "checkpoint_every": 100,
+    }
+    assert expected.items() <= settings.items()
+
+
+def test_subtraction_has_the_notebooks_seeds():
+    (run,) = load_experiment("subtraction", FOLDER).runs("subtraction")
+    assert (run.seed, run.split_seed, run.training.epochs) == (999, 598, 25_000)
+    assert run.model.initialisation == "transformer_lens"
+    assert not run.model.mlp_biases
+
+
+def test_grid_expands_with_readable_names():
+    content = MINIMAL | {"grid": {"training.weight_decay": [0.3, 1.0], "seed": [0, 1]}}
+    runs = Experiment.model_validate(content).runs("mine")
+    assert [run.name for run in runs] == [
+        "weight_decay0.3_seed0",
+        "weight_decay0.3_seed1",
+        "weight_decay1.0_seed0",
+        "weight_decay1.0_seed1",
+    ]
+    assert runs[1].training.weight_decay == 0.3
+    assert (runs[1].seed, runs[1].split_seed) == (1, 1)
+
+
+def test_hash_follows_training_settings_alone():
+    (run,) = Experiment.model_validate(MINIMAL).runs("mine")
+    (retitled,) = Experiment.model_validate(MINIMAL | {"title": "other"}).runs("other")
+    (explicit,) = Experiment.model_validate(changed("training.learning_rate", 1e-3)).runs("mine")
+    (slower,) = Experiment.model_validate(changed("training.learning_rate", 1e-4)).runs("mine")
+    assert run.hash == retitled.hash == explicit.hash != slower.hash
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("training.epoch", 5, "training.epoch: unknown key; did you mean 'epochs'?"),
+        ("colour", "red", "colour: unknown key"),
+        ("task.prime", 12, "task.prime: must be a prime number"),
+        ("task.kind", "modular_division", "task: "),
+        ("split.train_fraction", 0, "split.train_fraction: Input should be greater than 0"),
+        ("split.train_fraction", 1.0, "split.train_fraction: Input should be less than 1"),
+        ("training.checkpoint_every", 33, "training: `checkpoint_every` (33) must divide `epochs` (200)"),
+        ("training.epochs", "many", "training.epochs: Input should be a valid integer"),
+        ("grid", {"task.prime": [3, 5]}, "grid: `task.prime` cannot vary"),
+        ("grid", {"seed": []}, "grid: `seed` needs one or more different values"),
+        ("grid", {"training.weight_decay": [-1.0]}, "training.weight_decay: Input should be greater than or equal to 0"),
+        ("title", "", "title: "),
+    ],
+)
+def test_mistakes_name_file_field_and_expectation(tmp_path, path, value, expected):
+    with pytest.raises(UserError) as refused:
+        load_experiment("mine", written(tmp_path, changed(path, value)))
+    assert str(refused.value).startswith(str(tmp_path / "mine.yaml"))
+    assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["", "- a\n- b\n", "title: [unclosed", "\t: 1", "title: \x80"])
+def test_files_that_are_no_experiment_are_refused(tmp_path, content):
+    (tmp_path / "mine.yaml").write_bytes(content.encode("latin-1"))
+    with pytest.raises(UserError, match=r"mine\.yaml"):
+        load_experiment("mine", tmp_path)
+
+
+def test_unknown_experiment_is_told_what_there_is():
+    with pytest.raises(UserError, match="Did you mean 'mainline'.*quickstart, subtraction"):
+        load_experiment("mainlin", FOLDER)
+
+
+@pytest.mark.parametrize("name", ["../secrets", "a/b", "", "UPPER", "semi;colon"])
+def test_names_cannot_leave_the_folder(name):
+    with pytest.raises(UserError):
+        load_experiment(name, FOLDER)
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner))
+fields = st.sampled_from(
+    [f"training.{f}" for f in ("epochs", "betas", "warmup", "weight_decay", "precision", "evaluate_every")]
+    + [f"model.{f}" for f in ("layers", "heads", "initialisation", "mlp_biases")]
+    + ["task", "task.prime", "split", "split.seed", "grid", "seed", "title"]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(path=fields, value=anything)
+def test_any_value_is_taken_or_refused_with_the_field(tmp_path_factory, path, value):
+    folder = written(tmp_path_factory.mktemp("fuzz"), changed(path, value))
+    try:
+        load_experiment("mine", folder)
+    except UserError as refused:
+        assert path.partition(".")[0] in str(refused)
+
+
+def test_generated_files_are_current(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for path, text in generated().items():
+        assert path.read_text() == text, f"{path} is stale: run `progress-measures schema`"

@@ -1,0 +1,111 @@
+"""The Fourier basis and the projections by marginals, against dense sums."""
+
+import literal
+import numpy as np
+import pytest
+
+from progress_measures import fourier
+
+PRIMES = [3, 5, 13, 17, 113]
+P = 13
+BY_SIGN = pytest.mark.parametrize("sign", [1, -1])
+
+
+@pytest.fixture
+def values(rng):
+    """Four functions of (a, b)."""
+    return rng.standard_normal((P, P, 4))
+
+
+@pytest.mark.parametrize("p", PRIMES)
+def test_basis_is_orthonormal(p):
+    np.testing.assert_allclose(fourier.basis(p) @ fourier.basis(p).T, np.eye(p), atol=1e-13)
+
+
+@pytest.mark.parametrize("p", PRIMES)
+def test_basis_is_const_then_cos_and_sin_of_each_frequency(p):
+    np.testing.assert_allclose(fourier.basis(p), literal.basis(p), atol=1e-13)
+
+
+@pytest.mark.parametrize("p", PRIMES)
+def test_frequencies_go_up_to_half_of_p_and_include_it(p):
+    assert fourier.frequencies(p).tolist() == list(range(1, (p + 1) // 2))
+    assert fourier.component_names(p)[-2:] == [f"cos {(p - 1) // 2}", f"sin {(p - 1) // 2}"]
+
+
+def test_component_names_are_the_rows():
+    assert fourier.component_names(5) == ["const", "cos 1", "sin 1", "cos 2", "sin 2"]
+
+
+def test_marginals_are_sums_over_lines(values):
+    sums = fourier.marginals(values)
+    expected = np.zeros((4, P, 4))
+    for a in range(P):
+        for b in range(P):
+            for which, x in enumerate((a, b, (a + b) % P, (a - b) % P)):
+                expected[which, x] += values[a, b]
+    np.testing.assert_allclose(np.stack(sums), expected, atol=1e-13)
+
+
+def test_marginals_of_one_function_need_no_further_dimension(values):
+    np.testing.assert_allclose(fourier.marginals(values[..., 0]).minus, fourier.marginals(values).minus[:, 0])
+
+
+def test_marginals_keep_single_precision(values):
+    assert {part.dtype for part in fourier.marginals(values.astype(np.float32))} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("p", PRIMES)
+def test_kernel_is_the_sum_of_cosines_of_differences(p):
+    k = (p - 1) // 2
+    expected = [[2 / p**2 * np.cos(2 * np.pi * k * (x - y) / p) for y in range(p)] for x in range(p)]
+    np.testing.assert_allclose(fourier.kernel(p, [k]), expected, atol=1e-14)
+
+
+def test_kernel_of_no_frequency_is_zero():
+    assert not fourier.kernel(P, np.array([], dtype=int)).any()
+
+
+def test_kernel_of_several_frequencies_is_the_sum_of_theirs():
+    np.testing.assert_allclose(fourier.kernel(P, [2, 6]), fourier.kernel(P, [2]) + fourier.kernel(P, [6]), atol=1e-15)
+
+
+@BY_SIGN
+@pytest.mark.parametrize("chosen", [[1], [6], [2, 5], [1, 2, 3, 4, 5, 6], []])
+@pytest.mark.parametrize("components", ["directions", "products", "block"])
+def test_projection_on_components_is_the_dense_one(components, chosen, sign, values):
+    dense = {
+        "directions": lambda: literal.directions(values, chosen, sign),
+        "products": lambda: literal.products(values, chosen),
+        "block": lambda: literal.block(values, chosen),
+    }[components]()
+    parts = fourier.project(fourier.marginals(values).along(components, sign), np.array(chosen, dtype=int))
+    np.testing.assert_allclose(fourier.on_plane(parts), dense, atol=1e-13)
+
+
+def test_projecting_twice_changes_nothing(values):
+    once = fourier.project(fourier.marginals(values), [2, 5])
+    twice = fourier.project(fourier.marginals(fourier.on_plane(once)), [2, 5])
+    np.testing.assert_allclose(np.stack(twice), np.stack(once), atol=1e-13)
+
+
+@BY_SIGN
+@pytest.mark.parametrize("components", ["directions", "products", "block"])
+def test_energies_are_squared_norms_of_projections(components, sign, values):
+    sums = fourier.marginals(values).along(components, sign)
+    energies = sum(fourier.energies(part) for part in sums)
+    for k in fourier.frequencies(P):
+        projection = fourier.on_plane(fourier.project(sums, [k]))
+        np.testing.assert_allclose(energies[k - 1], literal.energy(projection), rtol=1e-11)
+
+
+def test_directions_of_addition_and_subtraction_make_up_the_products(values):
+    both = literal.directions(values, [3], 1) + literal.directions(values, [3], -1)
+    np.testing.assert_allclose(both, literal.products(values, [3]), atol=1e-13)
+
+
+def test_on_plane_adds_up_functions_of_each_line(rng):
+    parts = fourier.Marginals(*rng.standard_normal((4, P)))
+    plane = fourier.on_plane(parts)
+    a, b = 9, 11
+    assert plane[a, b] == pytest.approx(parts.a[9] + parts.b[11] + parts.plus[7] + parts.minus[11])

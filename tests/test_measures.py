@@ -1,0 +1,404 @@
+"""Every measure of a network against its definition, computed slowly; then known answers and invariances."""
+
+import functools
+from decimal import Decimal, localcontext
+
+import numpy as np
+import pytest
+import test_phases
+import xarray as xr
+from literal import CONSTANT, DEAD, KEYS, REFERENCES, Network, P, nats, random_weights, settings, solving_weights
+
+from progress_measures.cube.maps import attention_map, neuron_map
+from progress_measures.measures import measures, numerics
+from progress_measures.measures.registry import DERIVED
+from progress_measures.measures.view import Scene, View
+
+ADDITION, SUBTRACTION, INTEGERS = "modular_addition", "modular_subtraction", "integer_addition"
+OF_ANY_TASK = [  # which neurons are kept is a matter of frequencies
+    name for name in REFERENCES if measures()[name].needs == "pairs" and "kept_neuron" not in measures()[name].dims
+]
+
+
+def value(name, view):
+    """What a measure says of a checkpoint."""
+    return measures()[name].function(view)
+
+
+def close(found, expected, rtol=1e-9, atol=0.0):
+    """Equal but for rounding, which is that of an array's largest number; NaN where NaN is expected."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.shape == expected.shape
+    largest = np.abs(expected[np.isfinite(expected)]).max(initial=0) if expected.ndim else 0
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol + rtol * 1e-3 * largest)
+
+
+def some_pairs(n):
+    """A split: [a, b], true for training pairs."""
+    return np.random.default_rng(4).random((n, n)) < 0.4
+
+
+@functools.cache
+def solving(kind=ADDITION, **options):
+    """A scene whose last checkpoint solves its task, and that checkpoint's definitions."""
+    run, train = settings(kind), some_pairs(P)
+    weights = solving_weights(run, np.random.default_rng(5), **options)
+    return Scene(run, weights, train), Network(run, weights, train)
+
+
+@functools.cache
+def case(kind, which):
+    """A checkpoint as measures see it, and its definitions.
+
+    `solving` is a network's last checkpoint, `earlier` another one of that network; `random` has no key frequencies,
+    and no biases. With this seed no neuron fires at a single pair, which would make all frequencies its best.
+    """
+    run = settings(kind, mlp_biases=which != "random")
+    train, rng = some_pairs(P if kind != INTEGERS else 7), np.random.default_rng(39)
+    if which == "solving":
+        return solving(kind)[0].final, solving(kind)[1]
+    if which == "random":
+        weights = random_weights(run, rng)
+        return Scene(run, weights, train).final, Network(run, weights, train)
+    scene, final = solving(kind)
+    noise = random_weights(run, rng, 0.3)
+    weights = {name: 0.7 * tensor + noise[name] for name, tensor in final.weights.items()}
+    weights["b_in"][0, 5] = -50  # dead for now
+    return View(scene, weights), Network(run, weights, train, final)
+
+
+CASES = {
+    f"{which} {kind}": (kind, which) for kind in (ADDITION, SUBTRACTION) for which in ("solving", "earlier", "random")
+}
+
+
+@pytest.mark.parametrize("which", CASES)
+@pytest.mark.parametrize("name", REFERENCES)
+def test_measure_is_its_definition(name, which):
+    view, network = case(*CASES[which])
+    close(value(name, view), REFERENCES[name](network))
+
+
+@pytest.mark.parametrize("name", OF_ANY_TASK)
+def test_measure_of_any_task_is_its_definition(name):
+    view, network = case(INTEGERS, "random")
+    close(value(name, view), REFERENCES[name](network))
+
+
+def test_every_measure_is_tested():
+    of_networks = {name for name, measure in measures().items() if measure.family not in DERIVED}
+    assert set(REFERENCES) == of_networks
+    assert set(REFERENCES) | set(test_phases.EXPECTED) == set(measures())
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_measure_has_its_declared_shape(name):
+    sizes = {"frequency": 8, "fourier_component": P, "head": 2, "neuron": 54, "kept_neuron": 12, "token": P + 1}
+    sizes |= {"position": 3, "parameter": 11, "activation": 2}
+    dims = [dim for dim in measures()[name].dims if dim not in ("run", "epoch", "moment")]
+    assert np.shape(value(name, solving()[0].final)) == tuple(sizes[dim] for dim in dims)
+
+
+@functools.cache
+def in_single_precision():
+    """The solving network with float32 weights."""
+    scene, _ = solving()
+    return View(scene, {name: tensor.astype(np.float32) for name, tensor in scene.final.weights.items()})
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_float32_weights_give_the_same(name):
+    close(value(name, in_single_precision()), value(name, solving()[0].final), rtol=1e-4, atol=1e-7)
+
+
+# ---- key frequencies
+
+
+@pytest.mark.parametrize("kind", [ADDITION, SUBTRACTION])
+def test_key_frequencies_are_those_of_the_construction(kind):
+    assert tuple(case(kind, "solving")[0].scene.key_frequencies) == KEYS
+
+
+@pytest.mark.parametrize("kind", [ADDITION, SUBTRACTION])
+def test_random_network_has_no_key_frequencies(kind):
+    assert case(kind, "random")[0].scene.key_frequencies.size == 0
+
+
+def test_key_frequencies_are_the_last_checkpoints():
+    view, _ = case(ADDITION, "earlier")
+    assert tuple(Scene(view.scene.run, view.weights, view.scene.train).key_frequencies) == ()
+    assert tuple(view.scene.key_frequencies) == KEYS
+
+
+NEED_KEYS = [
+    *("restricted_loss", "restricted_loss_train", "restricted_loss_test", "restricted_loss_neurons"),
+    *("restricted_accuracy", "restricted_accuracy_train", "restricted_accuracy_test"),
+    *("excluded_loss", "excluded_accuracy", "excluded_loss_neurons", "key_blocks_only_loss", "key_blocks_removed_loss"),
+    "cosine_residual",
+    *(name for name in REFERENCES if name.startswith("logit_fraction_explained")),
+    *("neuron_pre_fraction_explained_directions", "neuron_post_fraction_explained_directions"),
+]
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_without_key_frequencies_exactly_what_needs_them_is_nan(name):
+    found = np.asarray(value(name, case(ADDITION, "random")[0]), dtype=float)
+    assert np.isnan(found).all() if name in NEED_KEYS else np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("neuron", [DEAD, CONSTANT])
+def test_neuron_that_never_varies_has_no_frequency(neuron):
+    view = solving()[0].final
+    assert value("neuron_frequency", view)[neuron] == 0
+    assert value("neuron_fraction_explained", view)[neuron] == 0
+    assert np.isnan(value("neuron_frequency_share", view)[neuron]).all()
+
+
+def test_single_precision_sees_that_a_neuron_never_varies():
+    shares = value("neuron_frequency_share", in_single_precision())
+    assert np.flatnonzero(np.isnan(shares).any(-1)).tolist() == [DEAD, CONSTANT]
+
+
+# ---- losses too small for a plain log-softmax
+
+
+def exact_nats(logits, label):
+    """By decimal arithmetic of 60 digits."""
+    with localcontext() as context:
+        context.prec = 60
+        exact = [Decimal(float(logit)) for logit in logits]
+        return float((sum((x - exact[label]).exp() for x in exact)).ln())
+
+
+@pytest.mark.parametrize("margin", [-700, -30, -1, -1e-3, 0, 1e-3, 1, 10, 28, 35, 100])
+def test_nats_are_exact(margin, rng):
+    logits = rng.standard_normal((20, 12))
+    labels = rng.integers(0, 12, 20)
+    logits[range(20), labels] = logits.max(-1) + margin
+    expected = [exact_nats(row, label) for row, label in zip(logits, labels, strict=True)]
+    np.testing.assert_allclose(numerics.nats(logits, labels), expected, rtol=1e-13, atol=0)
+
+
+def test_nats_of_a_loss_of_1e_12():
+    logits = np.array([[40.0, 40 - np.log(1e12), 40 - np.log(2e12)]])
+    np.testing.assert_allclose(numerics.nats(logits, np.array([0])), [1.5e-12 - 1.125e-24], rtol=1e-13, atol=0)
+
+
+def test_nats_of_the_smallest_losses_are_not_zero():
+    assert numerics.nats(np.array([[700.0, 0.0]]), np.array([0])) == [np.exp(-700)]
+
+
+def test_nats_of_single_precision_logits_are_those_of_the_same_numbers(rng):
+    logits, labels = 9 * rng.standard_normal((50, 7)).astype(np.float32), rng.integers(0, 7, 50)
+    np.testing.assert_array_equal(numerics.nats(logits, labels), numerics.nats(logits.astype(float), labels))
+
+
+def test_nats_leave_the_logits_alone(rng):
+    logits = rng.standard_normal((5, 7))
+    before = logits.copy()
+    numerics.nats(logits, np.zeros(5, int))
+    np.testing.assert_array_equal(logits, before)
+
+
+def test_nats_agree_with_scipy(rng):
+    logits, labels = rng.standard_normal((50, 7)), rng.integers(0, 7, 50)
+    np.testing.assert_allclose(numerics.nats(logits, labels), nats(logits, labels), rtol=1e-12)
+
+
+LOSSES = [name for name in REFERENCES if "loss" in name]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_small_losses_keep_their_digits(name, monkeypatch):
+    def exact(logits, labels):
+        return numerics.nats(logits.reshape(-1, P), labels.ravel()).reshape(labels.shape)
+
+    scene, network = solving(scale=12.0, noise=1e-4)
+    assert value("test_loss", scene.final) < 1e-8
+    monkeypatch.setattr("literal.nats", exact)
+    close(value(name, scene.final), REFERENCES[name](network))
+
+
+# ---- invariances
+
+
+@functools.cache
+def with_shifted_logits():
+    """The solving network with a number, different for each pair, added to all logits of the pair."""
+    scene, _ = solving()
+    shift = np.random.default_rng(7).standard_normal((16, 1))
+    return View(scene, scene.final.weights | {"W_U": scene.final.weights["W_U"] + shift})
+
+
+@pytest.mark.parametrize("name", [name for name in REFERENCES if "loss" in name or "accuracy" in name])
+def test_adding_one_number_to_all_logits_of_a_pair_changes_no_loss(name):
+    close(value(name, with_shifted_logits()), value(name, solving()[0].final))
+
+
+ORDER = np.random.default_rng(8).permutation(54)
+
+
+@functools.cache
+def with_permuted_neurons():
+    """The solving network with its neurons in another order."""
+    scene, _ = solving()
+    weights = dict(scene.final.weights)
+    weights["W_in"], weights["b_in"] = weights["W_in"][..., ORDER], weights["b_in"][..., ORDER]
+    weights["W_out"] = weights["W_out"][:, ORDER]
+    return Scene(scene.run, weights, scene.train).final
+
+
+@pytest.mark.parametrize("name", [name for name in REFERENCES if "kept_neuron" not in measures()[name].dims])
+def test_permuting_neurons_permutes_what_is_said_of_neurons(name):
+    expected = np.asarray(value(name, solving()[0].final))
+    dims = [dim for dim in measures()[name].dims if dim not in ("run", "epoch")]
+    if "neuron" in dims:
+        expected = expected.take(ORDER, axis=dims.index("neuron"))
+    close(value(name, with_permuted_neurons()), expected)
+
+
+# ---- known answers
+
+
+class Table(View):
+    """A network of which only the logits are known."""
+
+    def __init__(self, logits, keys=(3,), kind=ADDITION):
+        scene = Scene(settings(kind), {}, some_pairs(P))
+        scene.key_frequencies = np.array(keys)
+        super().__init__(scene, {})
+        self._table = logits.reshape(P * P, P)
+
+    @property
+    def logits(self):
+        """Those given."""
+        return self._table
+
+
+def wave(k, sign, height=2.5):
+    """height cos(w_k(a ± b - c)): [a, b, c]."""
+    a, b, c = np.indices((P, P, P))
+    return height * np.cos(2 * np.pi * k / P * (a + sign * b - c))
+
+
+BY_SIGN = pytest.mark.parametrize(("kind", "sign"), [(ADDITION, 1), (SUBTRACTION, -1)])
+OF_ONE_WAVE = np.log(np.exp(2.5 * np.cos(2 * np.pi / P * np.arange(P))).sum()) - 2.5
+
+
+@BY_SIGN
+@pytest.mark.parametrize(
+    "name", ["train_loss", "test_loss", "restricted_loss", "restricted_loss_test", "key_blocks_only_loss"]
+)
+def test_wave_of_a_key_frequency_keeps_its_whole_loss(name, kind, sign):
+    close(value(name, Table(wave(3, sign), kind=kind)), OF_ONE_WAVE)
+
+
+@BY_SIGN
+@pytest.mark.parametrize("name", ["excluded_loss", "maximal_excluded_loss", "key_blocks_removed_loss"])
+def test_without_its_only_wave_a_network_guesses(name, kind, sign):
+    close(value(name, Table(wave(3, sign), kind=kind)), np.log(P))
+
+
+@BY_SIGN
+@pytest.mark.parametrize(
+    "name", ["excluded_loss_by_frequency", "ablated_loss_by_frequency", "ablated_loss_by_frequency_all"]
+)
+def test_removing_another_frequency_changes_nothing(name, kind, sign):
+    expected = np.full(8, OF_ONE_WAVE)
+    expected[3 - 1] = np.log(P)
+    close(value(name, Table(wave(3, sign), kind=kind)), expected)
+
+
+@BY_SIGN
+def test_wave_along_the_other_diagonal_is_in_the_block_but_not_in_the_directions(kind, sign):
+    table = Table(wave(3, -sign), kind=kind)
+    close(value("excluded_loss", table), value("train_loss", table))
+    close(value("restricted_loss", table), np.log(P))
+    close(value("key_blocks_removed_loss", table), np.log(P))
+    close(value("key_blocks_only_loss", table), value("test_loss", table))
+
+
+@BY_SIGN
+def test_cosine_coefficients_are_the_heights_of_the_waves(kind, sign):
+    table = Table(wave(3, sign) + wave(8, sign, 0.5) - wave(1, sign, 0.25), kind=kind)
+    heights = np.array([-0.25, 0, 2.5, 0, 0, 0, 0, 0.5])
+    np.testing.assert_allclose(value("cosine_coefficient", table) / np.sqrt(P**3 / 2), heights, atol=1e-13)
+    close(value("cosine_similarity", table)[2], 2.5 / np.sqrt(np.square(heights).sum()))
+    close(value("cosine_residual", table), np.sqrt((0.25**2 + 0.5**2) / np.square(heights).sum()))
+    assert value("cosine_residual_all", table) < 1e-7
+
+
+@pytest.mark.parametrize("name", [name for name in REFERENCES if name.startswith("logit_fraction_explained")])
+def test_waves_of_key_frequencies_are_explained_wholly(name):
+    close(value(name, Table(wave(3, 1) + wave(8, 1, 0.5), keys=(3, 8))), 1.0)
+
+
+def test_centring_takes_away_what_it_says(rng):
+    of_pairs, of_outputs = rng.standard_normal((P, P, 1)), rng.standard_normal(P)
+    explained = "logit_fraction_explained_cosines"
+    over_outputs, over_pairs = f"{explained}_centered_over_outputs", f"{explained}_centered_over_pairs"
+    close(value(over_outputs, Table(wave(3, 1) + of_pairs)), 1.0)
+    close(value(over_pairs, Table(wave(3, 1) + of_outputs)), 1.0)
+    assert value(over_pairs, Table(wave(3, 1) + of_pairs)) < 0.9
+    assert value(over_outputs, Table(wave(3, 1) + of_outputs)) < 0.9
+
+
+def test_gini_of_equal_numbers_is_0():
+    assert numerics.gini(np.full(7, 0.3)) == pytest.approx(0, abs=1e-15)
+
+
+def test_gini_of_one_number_alone_is_nearly_1():
+    assert numerics.gini(np.eye(8)[3]) == pytest.approx(7 / 8)
+
+
+def test_gini_knows_no_order_and_no_unit(rng):
+    numbers = rng.random(20)
+    assert numerics.gini(7 * rng.permutation(numbers)) == pytest.approx(numerics.gini(numbers))
+
+
+# ---- maps rebuilt from factors
+
+
+@functools.cache
+def small_cube():
+    """The family `maps` of a network at two moments, as a cube holds it, and what it must rebuild at each."""
+    earlier, last = case(SUBTRACTION, "earlier"), case(SUBTRACTION, "solving")
+    kept = last[1].kept
+    tokens = [str(number) for number in range(P)] + ["="]
+    cube = xr.Dataset(
+        coords={"run": ["first", "second"], "moment": [0, 100], "head": [0, 1], "neuron": np.arange(54)}
+        | {"kept_neuron": kept, "token": tokens, "position": ["a", "b", "="]}
+    )
+    for name, measure in measures().items():
+        if measure.family == "maps":
+            leading, rest = (measure.dims[0], measure.dims[1:])
+            views = {"moment": (earlier, last), "run": (last, earlier)}.get(leading)
+            if views is None:
+                cube[name] = measure.dims, value(name, last[0])
+            else:
+                cube[name] = (leading, *rest), np.stack([value(name, view) for view, _ in views])
+    return cube, {0: earlier[1], 100: last[1]}
+
+
+@pytest.mark.parametrize("head", [0, 1])
+@pytest.mark.parametrize(("where", "moment"), [({}, 100), ({"run": "second"}, 0), ({"epoch": 0}, 0)])
+def test_attention_map_is_rebuilt(head, where, moment):
+    cube, networks = small_cube()
+    rebuilt = attention_map(cube, head, **where)
+    assert rebuilt.dims == ("a", "b", "position")
+    close(rebuilt, networks[moment].attention[:, :, head])
+
+
+@pytest.mark.parametrize("neuron", [DEAD, CONSTANT, 20, 53])
+def test_neuron_map_is_rebuilt(neuron):
+    cube, networks = small_cube()
+    close(neuron_map(cube, neuron), networks[100].post[..., neuron])
+    close(neuron_map(cube, neuron, relu=False), networks[100].pre[..., neuron])
+
+
+@pytest.mark.parametrize("moment", [0, 100])
+@pytest.mark.parametrize("place", [0, 2, 3, 11])
+def test_kept_neuron_map_is_rebuilt(place, moment):
+    cube, networks = small_cube()
+    neuron = int(cube.kept_neuron[place])
+    close(neuron_map(cube, neuron, epoch=moment, relu=False), networks[moment].pre[..., neuron])

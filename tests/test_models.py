@@ -1,0 +1,178 @@
+"""The same network three ways: the fast path, the general transformer, TransformerLens; logits and gradients."""
+
+import numpy as np
+import pytest
+import torch
+
+from progress_measures.experiments.schema import Experiment
+from progress_measures.models import pairs
+from progress_measures.models.architecture import Architecture
+from progress_measures.models.gemm import matmul, multiply
+from progress_measures.models.initialise import initial_weights
+from progress_measures.models.lens import to_transformer_lens
+from progress_measures.models.transformer import forward
+from progress_measures.tasks.split import train_mask
+from progress_measures.training.objectives import pairs as fast
+from progress_measures.training.objectives import plain
+
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+
+
+def runs(kind="modular_addition", precision="float64", count=2, **model):
+    """Small runs that differ in their seeds."""
+    sizes = {"d_model": 24, "heads": 3, "d_head": 8, "d_mlp": 40} | model
+    experiment = {
+        "title": "small",
+        "task": {"kind": kind, **({"operands": 9} if kind == "integer_addition" else {"prime": 13})},
+        "model": sizes,
+        "training": {"epochs": 100, "precision": precision},
+        "grid": {"seed": list(range(count))},
+    }
+    return Experiment.model_validate(experiment).runs("small")
+
+
+def random_weights(some_runs, dtype):
+    """Weights with every trained tensor non-zero, biases included."""
+    generator = torch.Generator().manual_seed(1)
+    shapes = Architecture.of(some_runs[0]).shapes()
+    return {
+        name: (torch.randn(len(some_runs), *shape, generator=generator) / shape[0] ** 0.5).to(dtype).requires_grad_()
+        for name, shape in shapes.items()
+    }
+
+
+def close(ours, theirs, dtype):
+    scale = theirs.abs().max()
+    assert (ours - theirs).abs().max() <= TOLERANCE[dtype] * scale
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("precision", ["float64", "float32_log1p", "float32"])
+@pytest.mark.parametrize("kind", ["modular_addition", "modular_subtraction", "integer_addition"])
+@pytest.mark.parametrize("mlp_biases", [True, False])
+def test_fast_path_equals_general_transformer(dtype, precision, kind, mlp_biases):
+    some = runs(kind, precision, mlp_biases=mlp_biases)
+    n = 9 if kind == "integer_addition" else 13
+    masks = torch.stack([torch.from_numpy(train_mask(run, n)) for run in some])
+    results = []
+    for module in (fast, plain):
+        weights = random_weights(some, dtype)
+        objective = module.Objective(some, masks, torch.device("cpu"))
+        loss = objective.loss(weights)
+        gradients = torch.autograd.grad(loss.sum(), list(weights.values()))
+        results.append((loss.detach(), gradients, objective.evaluate(weights)))
+    (loss, gradients, evaluation), (loss_plain, gradients_plain, evaluation_plain) = results
+    close(loss, loss_plain, dtype)
+    for ours, theirs in zip(gradients, gradients_plain, strict=True):
+        close(ours, theirs, dtype)
+    for name, value in evaluation.items():
+        close(value, evaluation_plain[name], dtype)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("attention_only", [False, True])
+def test_general_transformer_equals_transformer_lens(layers, attention_only):
+    some = runs(layers=layers, attention_only=attention_only, count=1)
+    architecture = Architecture.of(some[0])
+    weights = {name: tensor.detach()[0] for name, tensor in random_weights(some, torch.float32).items()}
+    network = to_transformer_lens(weights, architecture)
+    tokens = torch.randint(0, architecture.vocabulary, (50, 3), generator=torch.Generator().manual_seed(2))
+    recorded = {}
+    ours = forward({name: w[None] for name, w in weights.items()}, tokens, lambda n, v: recorded.update({n: v}))
+    theirs, cache = network.run_with_cache(tokens)
+    close(ours[0], theirs.detach(), torch.float32)
+    for name in ("blocks.0.attn.hook_pattern", f"blocks.{layers - 1}.hook_resid_post"):
+        close(recorded[name][0], cache[name].detach(), torch.float32)
+
+
+def test_gradients_equal_transformer_lens():
+    some = runs(count=1)
+    weights = random_weights(some, torch.float32)
+    a, b = np.indices((13, 13)).reshape(2, -1)
+    tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, 13)], -1))
+    labels = torch.from_numpy((a + b) % 13)
+    objective = fast.Objective(some, torch.ones(1, 13, 13, dtype=torch.bool), torch.device("cpu"))
+    ours = torch.autograd.grad(objective.loss(weights).sum(), [weights["W_E"], weights["W_U"]])
+    network = to_transformer_lens({name: w.detach()[0] for name, w in weights.items()}, Architecture.of(some[0]))
+    loss = torch.nn.functional.cross_entropy(network(tokens)[:, -1].double(), labels)
+    loss.backward()
+    by_shape = {tuple(p.grad.shape): p.grad for p in network.parameters() if p.grad is not None}
+    close(ours[0][0], by_shape[(14, 24)], torch.float32)
+    close(ours[1][0], by_shape[(13, 24)].T, torch.float32)
+
+
+def test_hooks_replace_activations():
+    some = runs(count=1)
+    weights = random_weights(some, torch.float64)
+    tokens = torch.tensor([[1, 2, 13]])
+
+    def silence(name, value):
+        return torch.zeros_like(value) if name == "blocks.0.mlp.hook_post" else None
+
+    without_mlp = {name: w for name, w in weights.items() if name not in ("W_in", "W_out", "b_in")}
+    bias_only = forward(without_mlp, tokens) + torch.einsum("rld,rdc->rc", weights["b_out"], weights["W_U"])[:, None, None]
+    close(forward(weights, tokens, silence), bias_only, torch.float64)
+
+
+def test_runs_do_not_mix():
+    """A run's logits and gradients are those that it has alone."""
+    some = runs(count=3)
+    weights = random_weights(some, torch.float64)
+    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
+    together = fast.Objective(some, masks, torch.device("cpu")).loss(weights)
+    for i, run in enumerate(some):
+        alone = fast.Objective([run], masks[i : i + 1], torch.device("cpu")).loss({n: w[i : i + 1] for n, w in weights.items()})
+        close(together[i : i + 1], alone, torch.float64)
+
+
+def test_logits_and_neurons_of_all_pairs():
+    some = runs(count=2)
+    weights = {name: w.detach() for name, w in random_weights(some, torch.float64).items()}
+    a, b = np.indices((13, 13)).reshape(2, -1)
+    index = [torch.from_numpy(x).expand(2, -1) for x in (a, b)]
+    which = pairs.Pairs(*index, 13, 3)
+    recorded = {}
+    tokens = torch.stack([*index, torch.full_like(index[0], 13)], -1)
+    expected = forward(weights, tokens, lambda n, v: recorded.update({n: v}))[:, :, -1]
+    pre, logits = pairs.neurons_and_logits(pairs.tables(weights), which)
+    close(logits, expected, torch.float64)
+    close(pre, recorded["blocks.0.mlp.hook_pre"][:, :, -1], torch.float64)
+    close(pairs.logits(pairs.tables(weights), which), expected, torch.float64)
+
+
+def test_product_library_is_exact_and_differentiable():
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(2, 37, 37, generator=generator, requires_grad=True) for _ in range(2))
+    for x, y in ((a, b), (a.mT, b), (a, b.mT), (a.mT, b.mT)):
+        close(multiply(x.detach(), y.detach()), (x @ y).detach(), torch.float32)
+    ours = torch.autograd.grad(matmul(a, b.mT).square().sum(), (a, b))
+    theirs = torch.autograd.grad((a @ b.mT).square().sum(), (a, b))
+    for one, other in zip(ours, theirs, strict=True):
+        close(one, other, torch.float32)
+
+
+def test_transformer_lens_initialisation_is_the_notebooks():
+    """The loss of the freshly initialised subtraction network, as the notebook printed it."""
+    experiment = {
+        "title": "notebook",
+        "seed": 999,
+        "task": {"kind": "modular_subtraction"},
+        "split": {"method": "randperm", "seed": 598},
+        "model": {"initialisation": "transformer_lens", "mlp_biases": False},
+        "training": {"epochs": 100, "precision": "float64"},
+    }
+    (run,) = Experiment.model_validate(experiment).runs("subtraction")
+    weights = {name: tensor[None] for name, tensor in initial_weights(run).items()}
+    mask = torch.from_numpy(train_mask(run, 113))[None]
+    found = fast.Objective([run], mask, torch.device("cpu")).evaluate(weights)
+    assert abs(found["train_loss"].item() - 4.732243928736632) < 1e-8
+    assert abs(found["test_loss"].item() - 4.7345742216589235) < 1e-8
+
+
+def test_paper_initialisation_has_the_stated_deviations():
+    (run,) = runs(count=1, d_model=128, d_mlp=512, heads=4, d_head=32)
+    weights = initial_weights(run)
+    for name, tensor in weights.items():
+        width = 14 if name == "W_U" else 128
+        expected = 0 if name.startswith("b_") else width**-0.5
+        assert abs(tensor.std().item() - expected) <= 0.1 * expected

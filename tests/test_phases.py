@@ -1,0 +1,160 @@
+"""Phases and grok times of curves whose turning points are known."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from progress_measures.measures import family_measures, phases
+
+EPOCHS = np.arange(0, 10001, 100)  # of checkpoints
+HISTORY = np.arange(0, 10001, 10)  # of training's own losses
+
+TEST_LOSS = ([0, 500, 6000, 8000, 10000], [0.7, 1.3, 1.3, -6.7, -6.7])
+EXCLUDED_LOSS = ([0, 1000, 6000, 10000], [0.7, -1.3, 0.7, 0.7])
+"""Corners of the curves, in decades: memorised by 1000, cleaned up between 6000 and 8000."""
+
+EXPECTED = {
+    "memorization_end": 1000,
+    "circuit_formation_end": 6100,  # 5 % of the way down
+    "cleanup_end": 7900,  # 95 %
+    "grok_time": 6830,  # first epoch below 1e-2: 3.3 of 8 decades, in 2000 epochs
+    "test_loss_millionth_time": 7830,  # 7.3 of 8
+    "test_accuracy_time": 7000,
+}
+BOUNDARIES = ("memorization_end", "circuit_formation_end", "cleanup_end")
+
+
+def curve(corners, epochs=EPOCHS):
+    """Straight lines between corners, on a logarithmic axis."""
+    return 10 ** np.interp(epochs, *corners)
+
+
+def run(**changed):
+    """A run's part of the cube: it memorises, stands still and groks. Other curves may be given in place of some."""
+    curves = {
+        "test_loss": curve(TEST_LOSS),
+        "excluded_loss": curve(EXCLUDED_LOSS),
+        "history_test_loss": curve(TEST_LOSS, HISTORY),
+        "history_test_accuracy": np.where(HISTORY < 7000, 0.1, 1.0),
+    } | changed
+    variables = {name: ("history_epoch" if "history" in name else "epoch", values) for name, values in curves.items()}
+    return xr.Dataset(variables, {"epoch": EPOCHS, "history_epoch": HISTORY})
+
+
+def test_every_phase_is_tested():
+    assert set(EXPECTED) == {measure.name for measure in family_measures("phases")}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_turning_point_is_found(name):
+    checkpoint = 100 if name in BOUNDARIES else 0
+    found = getattr(phases, name)(run())
+    assert found.epoch == pytest.approx(EXPECTED[name], abs=checkpoint)
+    assert found.reason == ""
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", BOUNDARIES)
+def test_noise_moves_a_boundary_little(name, seed):
+    noise = 10 ** (0.05 * np.random.default_rng(seed).standard_normal((2, len(EPOCHS))))
+    noisy = run(test_loss=curve(TEST_LOSS) * noise[0], excluded_loss=curve(EXCLUDED_LOSS) * noise[1])
+    assert getattr(phases, name)(noisy).epoch == pytest.approx(EXPECTED[name], abs=300)
+
+
+@pytest.mark.parametrize("spike", [3000, 9000])
+@pytest.mark.parametrize("name", BOUNDARIES)
+def test_spike_of_one_checkpoint_moves_no_boundary(name, spike):
+    spiky = np.where(spike == EPOCHS, 30.0, curve(TEST_LOSS))
+    assert getattr(phases, name)(run(test_loss=spiky)) == getattr(phases, name)(run())
+
+
+@pytest.mark.parametrize("name", BOUNDARIES)
+def test_unit_of_the_losses_does_not_matter(name):
+    scaled = run(test_loss=1e3 * curve(TEST_LOSS), excluded_loss=1e3 * curve(EXCLUDED_LOSS))
+    assert getattr(phases, name)(scaled).epoch == getattr(phases, name)(run()).epoch
+
+
+@pytest.mark.parametrize("name", BOUNDARIES)
+def test_run_that_never_groks_has_no_phases(name):
+    plateau = curve(([0, 500, 10000], [0.7, 1.3, 1.1]))
+    found = getattr(phases, name)(run(test_loss=plateau))
+    assert np.isnan(found.epoch)
+    assert found.reason == "the test loss falls by 0.2 decades, less than 2"
+
+
+@pytest.mark.parametrize("name", ["grok_time", "test_loss_millionth_time", "test_accuracy_time"])
+def test_threshold_never_reached(name):
+    flat = run(history_test_loss=np.full(len(HISTORY), 20.0), history_test_accuracy=np.full(len(HISTORY), 0.2))
+    found = getattr(phases, name)(flat)
+    assert np.isnan(found.epoch)
+    assert found.reason == "it is never reached for good"
+
+
+def test_without_key_frequencies_only_memorisation_has_no_end():
+    without = run(excluded_loss=np.full(len(EPOCHS), np.nan))
+    found = phases.memorization_end(without)
+    assert np.isnan(found.epoch)
+    assert "no key frequencies" in found.reason
+    assert phases.circuit_formation_end(without) == phases.circuit_formation_end(run())
+    assert phases.cleanup_end(without) == phases.cleanup_end(run())
+
+
+@pytest.mark.parametrize("corners", [([0, 10000], [0.7, -1]), ([0, 10000], [-1, 0.7])])
+def test_excluded_loss_that_does_not_turn_ends_no_memorisation(corners):
+    found = phases.memorization_end(run(excluded_loss=curve(corners)))
+    assert np.isnan(found.epoch)
+    assert "does not turn" in found.reason
+
+
+def test_excluded_loss_that_falls_again_in_cleanup_is_not_memorisation():
+    again = curve(([0, 1000, 6000, 7000, 10000], [0.7, -1.3, 0.7, -4, -4]))
+    assert phases.memorization_end(run(excluded_loss=again)).epoch == pytest.approx(1000, abs=100)
+
+
+# ---- thresholds reached for good
+
+
+def below(*spells, value=1e-3):
+    """A run whose test loss is below 1e-2 from the first to the last epoch of each spell, and 20 elsewhere."""
+    inside = sum((first <= HISTORY) & (last >= HISTORY) for first, last in spells)
+    return run(history_test_loss=np.where(inside, value, 20.0))
+
+
+def test_dip_of_300_epochs_does_not_count():
+    assert phases.grok_time(below((2000, 2300), (5000, 10000))).epoch == 5000
+
+
+def test_dip_of_500_epochs_counts():
+    assert phases.grok_time(below((2000, 2500), (5000, 10000))).epoch == 2000
+
+
+def test_dip_that_ends_just_before_500_epochs_does_not():
+    assert phases.grok_time(below((2000, 2490), (5000, 10000))).epoch == 5000
+
+
+def test_several_dips_do_not_add_up():
+    assert np.isnan(phases.grok_time(below((2000, 2300), (2400, 2700), (2800, 3100))).epoch)
+
+
+def test_last_epochs_count_when_they_stay():
+    assert phases.grok_time(below((9800, 10000))).epoch == 9800
+
+
+def test_below_from_the_start():
+    assert phases.grok_time(below((0, 10000))).epoch == 0
+
+
+def test_loss_of_exactly_the_threshold_is_not_below_it():
+    assert np.isnan(phases.grok_time(below((2000, 10000), value=1e-2)).epoch)
+    assert phases.grok_time(below((2000, 10000), value=0.9999e-2)).epoch == 2000
+
+
+def test_accuracy_of_exactly_99_percent_counts():
+    accuracy = np.where(HISTORY < 3000, 0.98, 0.99)
+    assert phases.test_accuracy_time(run(history_test_accuracy=accuracy)).epoch == 3000
+
+
+def test_loss_that_is_no_number_is_not_below():
+    lost = np.where(HISTORY < 3000, 1e-3, np.nan)
+    lost[HISTORY < 2900] = 20
+    assert np.isnan(phases.grok_time(run(history_test_loss=lost)).epoch)

@@ -1,0 +1,289 @@
+"""Losses, the optimiser, the loop, and going on after an interruption."""
+
+import random
+import signal
+import subprocess
+import sys
+from decimal import Decimal, localcontext
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+import zarr
+from small import command, folder_with, runs
+
+from progress_measures.errors import UserError
+from progress_measures.models.initialise import initial_weights
+from progress_measures.models.pairs import Weights
+from progress_measures.tasks import label_table
+from progress_measures.tasks.dataset import dataset, train_masks, write_dataset
+from progress_measures.tasks.split import train_mask, train_order
+from progress_measures.training import loop, store
+from progress_measures.training.loss import PRECISIONS
+from progress_measures.training.objectives.pairs import Objective
+from progress_measures.training.optimiser import AdamW
+
+CPU = torch.device("cpu")
+
+
+# Data
+
+
+def test_the_authors_split_is_pythons_shuffle():
+    order = list(range(169))
+    random.seed(7)
+    random.shuffle(order)
+    assert train_order("shuffle", 7, 13).tolist() == order
+
+
+def test_the_notebooks_split_gives_its_first_rows():
+    order = train_order("randperm", 598, 113)
+    first = [divmod(int(pair), 113) for pair in order[:5]]
+    assert first == [(21, 31), (30, 98), (47, 10), (86, 21), (99, 83)]
+    assert [(a - b) % 113 for a, b in first] == [103, 45, 37, 65, 16]
+    tested = [divmod(int(pair), 113) for pair in order[3830:3835]]
+    assert tested == [(43, 40), (31, 42), (39, 63), (35, 61), (112, 102)]
+
+
+def test_dataset_says_who_trains_on_what(tmp_path):
+    some = runs()
+    write_dataset(some, tmp_path / "dataset.zarr")
+    data = xr.open_zarr(tmp_path / "dataset.zarr", consolidated=False)
+    assert data.label.dims == ("a", "b")
+    assert (data.label.values == label_table(some[0].task)).all()
+    assert data.train.sum(("a", "b")).values.tolist() == [int(0.6 * 169)] * 2
+    for run in some:
+        assert (train_masks(tmp_path / "dataset.zarr", [run.name])[0] == train_mask(run, 13)).all()
+    assert not data.train[0].equals(data.train[1])
+
+
+# Losses
+
+
+def literal_loss(logits, label):
+    """-log softmax by decimal arithmetic of 60 digits."""
+    with localcontext() as context:
+        context.prec = 60
+        terms = [Decimal(float(x)).exp() for x in logits]
+        return float((sum(terms) / terms[label]).ln())
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32_log1p"])
+@pytest.mark.parametrize("margin", [0.0, 1.0, 10.0, 20.0, 30.0, -5.0, -40.0])
+def test_losses_are_exact_however_small(precision, margin):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 6, 11, generator=generator)
+    labels = torch.tensor([[0, 3, 5, 10, 2, 2]])
+    logits.scatter_add_(-1, labels[..., None], torch.full((1, 6, 1), margin))
+    expected = np.mean([literal_loss(row, label) for row, label in zip(logits[0], labels[0], strict=True)])
+    loss, _ = PRECISIONS[precision](logits, labels)
+    # float64 of float32 logits is exact to its own rounding, 1e-16 of the largest term
+    assert loss.item() == pytest.approx(expected, rel=2e-6, abs=1e-15 if precision == "float64" else 0)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_gradients_are_autograds(precision):
+    generator = torch.Generator().manual_seed(0)
+    logits = (3 * torch.randn(2, 6, 11, generator=generator)).requires_grad_()
+    labels = torch.randint(0, 11, (2, 6), generator=generator)
+    _, gradient = PRECISIONS[precision](logits.detach().clone(), labels)
+    literal = torch.nn.functional.cross_entropy(logits.double().flatten(0, 1), labels.flatten(), reduction="sum") / 6
+    (expected,) = torch.autograd.grad(literal, logits)
+    assert torch.allclose(gradient, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_float32_loses_small_losses():
+    """The low-precision experiment is what it says: a loss of 1e-10 is rounded to nothing."""
+    logits = torch.zeros(1, 1, 5)
+    logits[..., 0] = 25
+    labels = torch.zeros(1, 1, dtype=torch.long)
+    assert PRECISIONS["float32"](logits.clone(), labels)[0].item() == 0
+    assert PRECISIONS["float32_log1p"](logits.clone(), labels)[0].item() > 1e-11
+
+
+# The optimiser
+
+
+def test_adamw_is_torchs_for_each_run():
+    """Batched, with a weight decay a run, against torch's AdamW on single runs."""
+    some = [run.model_copy(update={"training": run.training.model_copy(update={"weight_decay": decay, "warmup": 3})})
+            for run, decay in zip(runs(), (0.1, 2.0), strict=True)]  # fmt: skip
+    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
+    batch = AdamW(some, [initial_weights(run) for run in some], CPU)
+    together = Objective(some, masks, CPU)
+    for epoch in range(8):
+        batch.step(together.loss(batch.weights), epoch)
+    for i, run in enumerate(some):
+        weights = {name: tensor[None].clone().requires_grad_() for name, tensor in initial_weights(run).items()}
+        adamw = torch.optim.AdamW(weights.values(), 1e-3, (0.9, 0.98), weight_decay=run.training.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(adamw, lambda step: min(step / 3, 1))
+        alone = Objective([run], masks[i : i + 1], CPU)
+        for _ in range(8):
+            adamw.zero_grad()
+            alone.loss(weights).sum().backward()
+            adamw.step()
+            schedule.step()
+        for name, tensor in weights.items():
+            assert torch.allclose(batch.weights[name][i], tensor[0], rtol=1e-5, atol=1e-7), name
+
+
+def test_first_warmed_up_update_moves_nothing():
+    (run, _) = runs()
+    optimiser = AdamW([run], [initial_weights(run)], CPU)
+    objective = Objective([run], torch.from_numpy(train_mask(run, 13))[None], CPU)
+    optimiser.step(objective.loss(optimiser.weights), 0)
+    moved: Weights = optimiser.weights
+    assert all(torch.equal(moved[name][0], tensor) for name, tensor in initial_weights(run).items())
+
+
+# The loop and its store
+
+
+def trained(folder, some):
+    write_dataset(some, folder / "dataset.zarr")
+    loop.train(some, folder / "dataset.zarr", folder / "runs")
+    return folder
+
+
+def contents(folder, name="seed0"):
+    """All weights and losses of a run, as bytes, so that they can be compared to the bit."""
+    group = zarr.open_group(folder / "runs" / name / "checkpoints.zarr", mode="r")
+    history = xr.open_zarr(folder / "runs" / name / "history.zarr", consolidated=False)
+    arrays = {key: array[:] for key, array in group.arrays()}
+    return {key: value.tobytes() for key, value in (arrays | {k: v.values for k, v in history.items()}).items()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("undisturbed"), runs()[:1])
+
+
+def test_training_leaves_what_it_says(undisturbed):
+    weights = xr.open_zarr(undisturbed / "runs/seed0/checkpoints.zarr", consolidated=False)
+    assert weights.epoch.values.tolist() == list(range(0, 401, 20))
+    assert weights.W_Q.dims == ("epoch", "layer", "head", "d_model", "d_head")
+    assert np.isfinite(weights.W_U).all()
+    history = xr.open_zarr(undisturbed / "runs/seed0/history.zarr", consolidated=False)
+    assert history.sizes["epoch"] == 401
+    assert history.evaluated_epoch.values.tolist() == list(range(0, 401, 20))
+    assert np.isfinite(history.loss).all()
+    np.testing.assert_allclose(history.loss.sel(epoch=history.evaluated_epoch), history.train_loss, rtol=1e-5)
+    record = store.RunStore(undisturbed / "runs/seed0", runs()[0], "").done
+    assert record["epochs"] == 400
+    assert not list((undisturbed / "runs/seed0/resume").glob("*"))
+
+
+def test_training_learns(undisturbed):
+    history = xr.open_zarr(undisturbed / "runs/seed0/history.zarr", consolidated=False)
+    assert history.train_loss[-1] < 0.2 < 2 < history.train_loss[0]
+
+
+def test_stored_weights_are_those_of_their_epoch(undisturbed):
+    group = zarr.open_group(undisturbed / "runs/seed0/checkpoints.zarr", mode="r")
+    run = runs()[0]
+    for name, tensor in initial_weights(run).items():
+        assert (group[name][0] == tensor.numpy()).all()
+    weights = {name: torch.from_numpy(group[name][7:8]) for name in initial_weights(run)}
+    loss = Objective([run], torch.from_numpy(train_mask(run, 13))[None], CPU).evaluate(weights)["train_loss"]
+    history = xr.open_zarr(undisturbed / "runs/seed0/history.zarr", consolidated=False)
+    assert loss.item() == float(history.train_loss.sel(evaluated_epoch=140))
+
+
+def test_a_batch_trains_each_run_as_alone(tmp_path):
+    """To rounding: products of a batch may be summed in another order."""
+    some = runs(epochs=200)
+    trained(tmp_path / "batch", some)
+    for run in some:
+        trained(tmp_path / "alone", [run])
+        final = [zarr.open_group(tmp_path / way / "runs" / run.name / "checkpoints.zarr") for way in ("batch", "alone")]
+        for name in ("W_E", "W_L", "W_out", "W_U"):
+            if name in final[0]:
+                np.testing.assert_allclose(final[0][name][-1], final[1][name][-1], rtol=1e-5, atol=1e-6)
+
+
+def interrupt_at(monkeypatch, epoch):
+    """Send this process SIGTERM when the objective has been asked for that many losses."""
+    original, calls = Objective.loss, []
+
+    def counted(self, weights):
+        calls.append(0)
+        if len(calls) == epoch:
+            signal.raise_signal(signal.SIGTERM)
+        return original(self, weights)
+
+    monkeypatch.setattr(Objective, "loss", counted)
+
+
+@pytest.mark.parametrize("epoch", [1, 7, 20, 21, 390])
+def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, undisturbed, epoch):
+    interrupt_at(monkeypatch, epoch)
+    with pytest.raises(loop.Interrupted, match="SIGTERM"):
+        trained(tmp_path, runs()[:1])
+    assert not (tmp_path / "runs/seed0/done.json").exists()
+    trained(tmp_path, runs()[:1])
+    assert contents(tmp_path) == contents(undisturbed)
+
+
+def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path, monkeypatch, undisturbed):
+    for epoch in (100, 150):
+        with monkeypatch.context() as patch:
+            interrupt_at(patch, epoch)
+            with pytest.raises(loop.Interrupted):
+                trained(tmp_path, runs()[:1])
+    older, newest = sorted((tmp_path / "runs/seed0/resume").glob("*.npz"))
+    damaged = bytearray(newest.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    newest.write_bytes(damaged)
+    kept = store.RunStore(tmp_path / "runs/seed0", runs()[0], loop.fingerprint(*loop.code_modules(runs()[0])))
+    assert list(kept.states().values()) == [older]
+    trained(tmp_path, runs()[:1])
+    assert contents(tmp_path) == contents(undisturbed)
+
+
+def test_states_of_other_settings_or_code_are_not_gone_on_with(tmp_path, monkeypatch):
+    interrupt_at(monkeypatch, 100)
+    with pytest.raises(loop.Interrupted):
+        trained(tmp_path, runs()[:1])
+    folder, run = tmp_path / "runs/seed0", runs()[0]
+    code = loop.fingerprint(*loop.code_modules(run))
+    assert store.RunStore(folder, run, code).states()
+    assert not store.RunStore(folder, runs(learning_rate=0.01)[0], code).states()
+    assert not store.RunStore(folder, run, "other code").states()
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
+    with (
+        store.RunStore(tmp_path / "runs/seed0", runs()[0], "").locked(),
+        pytest.raises(UserError, match="another process"),
+    ):
+        trained(tmp_path, runs()[:1])
+
+
+def test_a_finished_run_is_left_alone(tmp_path, undisturbed):
+    before = (undisturbed / "runs/seed0/done.json").read_bytes()
+    trained(undisturbed, runs()[:1])
+    assert (undisturbed / "runs/seed0/done.json").read_bytes() == before
+
+
+def test_kill_9_at_five_random_moments_loses_nothing(tmp_path):
+    """Final weights of a run killed five times are those of one left alone, to the bit."""
+    long = {"epochs": 3000, "checkpoint_every": 10, "evaluate_every": 100}
+    quiet, killed = (folder_with(tmp_path / name, **long) for name in ("quiet", "killed"))
+    assert command("train", "small", "--run", "seed0", folder=quiet).returncode == 0
+    moments = random.Random(0)
+    survived = 0
+    for _ in range(5):
+        line = [sys.executable, "-m", "progress_measures", "train", "small", "--run", "seed0"]
+        with subprocess.Popen(line, cwd=killed, stderr=subprocess.PIPE, text=True) as process:
+            process.stderr.readline()  # the loop has begun
+            try:
+                process.wait(timeout=moments.uniform(0.05, 1.5))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                survived += 1
+    assert survived >= 3, "the run was over before it could be killed: make it longer"
+    assert command("train", "small", "--run", "seed0", folder=killed).returncode == 0
+    assert contents(killed / "results/small") == contents(quiet / "results/small")
+
+

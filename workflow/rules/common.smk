@@ -1,0 +1,111 @@
+"""What exists, and where: experiments, runs, families of measures, figures; no rule is here."""
+
+import os
+import sys
+from pathlib import Path
+
+from progress_measures import fingerprint
+from progress_measures.errors import UserError
+from progress_measures.experiments import experiment_names, load_experiment
+from progress_measures.figures import figure_ids, load_figure
+from progress_measures.figures.registry import figure_module
+from progress_measures.measures import FAMILIES
+from progress_measures.tasks import task_module
+from progress_measures.training.objectives import objective_module
+
+# Rules call `progress-measures` of the environment that Snakemake itself runs in.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def refuse(error):
+    """End with one message for people, before anything is run."""
+    print(f"snakemake: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+try:
+    EXPERIMENTS = {name: load_experiment(name) for name in experiment_names()}
+except UserError as error:
+    refuse(error)
+RUNS = {
+    name: {run.name: run for run in experiment.runs(name)}
+    for name, experiment in EXPERIMENTS.items()
+}
+if config.get("cubes", "results") not in ("results", "published"):
+    refuse(f"--config cubes={config['cubes']}: expected `results` or `published`.")
+
+
+wildcard_constraints:
+    experiment="(?!figures/|logs/|benchmarks/)[a-z0-9][a-z0-9_]*",
+    run="[^/]+",
+    family="|".join(FAMILIES),
+    figure="[a-z_]+/[A-Za-z0-9_]+",
+
+
+def run_of(wildcards):
+    """The run that wildcards name; whoever asks for another is told what there is."""
+    runs = RUNS.get(wildcards.experiment)
+    if runs is None:
+        refuse(f"no experiment {wildcards.experiment!r}; there are: {', '.join(RUNS)}.")
+    if wildcards.run not in runs:
+        refuse(f"{wildcards.experiment} has no run {wildcards.run!r}; it has: {', '.join(runs)}.")
+    return runs[wildcards.run]
+
+
+def code(*modules):
+    """Files that change when what these modules compute does."""
+    return [fingerprint.refresh(Path("results/.fingerprints"), name) for name in modules]
+
+
+def training_code(wildcards):
+    """The code that a run's weights depend on."""
+    run = run_of(wildcards)
+    return code(
+        "progress_measures.training.loop",
+        objective_module(run),
+        task_module(run.task.kind).__name__,
+    )
+
+
+def measured(experiment):
+    """The stores that a cube is gathered from."""
+    return expand(
+        "results/{experiment}/runs/{run}/measures/{family}.zarr",
+        experiment=experiment,
+        run=RUNS.get(experiment, ()),
+        family=FAMILIES,
+    )
+
+
+def cube(experiment):
+    """The cube that figures of an experiment are drawn from."""
+    if config.get("cubes", "results") == "published":
+        return f"published/{experiment}.zarr.zip"
+    return f"results/{experiment}/cube.zarr"
+
+
+def declared(name):
+    """A figure's declaration; whoever asks for another is told what there is."""
+    try:
+        return load_figure(name)
+    except UserError as error:
+        refuse(error)
+
+
+def figures(source=None):
+    """All figures, or those of one source, as their PNG; PDF and SVG come with it."""
+    return [f"results/figures/{name}.png" for name in figure_ids(source)]
+
+
+def figures_of(experiment, source):
+    """A source's figures that are made for the mainline, drawn of another experiment."""
+    return [
+        f"results/{experiment}/figures/{name}.png"
+        for name in figure_ids(source)
+        if load_figure(name).experiment == "mainline"
+    ]
+
+
+def experiment_of(path):
+    """Whose cube a figure's file is drawn from."""
+    return load_figure(path.removeprefix("results/figures/").rpartition(".")[0]).experiment

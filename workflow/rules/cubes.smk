@@ -1,0 +1,43 @@
+"""checkpoints → measures/<family>.zarr a run → results/<experiment>/cube.zarr"""
+
+
+rule measure:
+    """Take one family of measures of every checkpoint of one run."""
+    input:
+        "results/{experiment}/dataset.zarr",
+        "results/{experiment}/runs/{run}/done.json",
+        lambda wildcards: code(
+            f"progress_measures.measures.{wildcards.family}",
+            "progress_measures.cube.extract",
+        ),
+    output:
+        directory("results/{experiment}/runs/{run}/measures/{family}.zarr"),
+    log:
+        "results/logs/measure/{experiment}/{run}/{family}.log",
+    benchmark:
+        "results/benchmarks/measure/{experiment}/{run}/{family}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1500,
+    params:
+        # more is kept of an experiment's first run
+        first=lambda wildcards: next(iter(RUNS[wildcards.experiment])) == wildcards.run,
+    shell:
+        "progress-measures measure {wildcards.experiment} --run {wildcards.run} --family {wildcards.family} > {log} 2>&1"
+
+
+rule gather:
+    """Join the runs of an experiment into its cube."""
+    input:
+        lambda wildcards: measured(wildcards.experiment),
+        code("progress_measures.cube.gather"),
+    output:
+        directory("results/{experiment}/cube.zarr"),
+    log:
+        "results/logs/gather/{experiment}.log",
+    benchmark:
+        "results/benchmarks/gather/{experiment}.tsv"
+    params:
+        title=lambda wildcards: EXPERIMENTS[wildcards.experiment].title,
+    shell:
+        "progress-measures gather {wildcards.experiment} > {log} 2>&1"

@@ -1,0 +1,20 @@
+"""config/experiments/*.yaml → results/<experiment>/dataset.zarr"""
+
+
+rule dataset:
+    """Every pair, its label, and which runs train on it."""
+    input:
+        code("progress_measures.tasks.dataset"),
+    output:
+        directory("results/{experiment}/dataset.zarr"),
+    log:
+        "results/logs/dataset/{experiment}.log",
+    benchmark:
+        "results/benchmarks/dataset/{experiment}.tsv"
+    params:
+        splits=lambda wildcards: [
+            f"{run.name} {run.task!r} {run.split!r} {run.split_seed}"
+            for run in RUNS.get(wildcards.experiment, {}).values()
+        ],
+    shell:
+        "progress-measures dataset {wildcards.experiment} > {log} 2>&1"

@@ -1,0 +1,55 @@
+"""cube.zarr → results/figures/<source>/<id>.{pdf,png,svg}, or results/<experiment>/figures/… of any other experiment"""
+
+
+def code_of_figure(wildcards):
+    """The code that a figure's look depends on."""
+    declared(wildcards.figure)
+    return code(figure_module(wildcards.figure), "progress_measures.figures.drawing")
+
+
+rule figure:
+    """Draw a figure from the cube of the experiment that it declares."""
+    input:
+        cube=lambda wildcards: cube(declared(wildcards.figure).experiment),
+        code=code_of_figure,
+        style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
+    output:
+        pdf="results/figures/{figure}.pdf",
+        svg="results/figures/{figure}.svg",
+        png=report(
+            "results/figures/{figure}.png",
+            caption="../report/figure.rst",
+            category=lambda wildcards: wildcards.figure.partition("/")[0],
+            labels=lambda wildcards: {"figure": declared(wildcards.figure).title},
+        ),
+    log:
+        "results/logs/figures/{figure}.log",
+    benchmark:
+        "results/benchmarks/figures/{figure}.tsv"
+    params:
+        title=lambda wildcards: declared(wildcards.figure).title,
+        caption=lambda wildcards: declared(wildcards.figure).caption,
+        reference=lambda wildcards: declared(wildcards.figure).reference,
+    shell:
+        "progress-measures draw {wildcards.figure} --cube {input.cube}"
+        " --to {output.pdf} --to {output.svg} --to {output.png} > {log} 2>&1"
+
+
+use rule figure as figure_of with:
+    input:
+        cube=lambda wildcards: cube(wildcards.experiment),
+        code=code_of_figure,
+        style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
+    output:
+        pdf="results/{experiment}/figures/{figure}.pdf",
+        svg="results/{experiment}/figures/{figure}.svg",
+        png=report(
+            "results/{experiment}/figures/{figure}.png",
+            caption="../report/figure.rst",
+            category="{experiment}",
+            labels=lambda wildcards: {"figure": declared(wildcards.figure).title},
+        ),
+    log:
+        "results/logs/figures/{experiment}/{figure}.log",
+    benchmark:
+        "results/benchmarks/figures/{experiment}/{figure}.tsv"
