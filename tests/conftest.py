@@ -1,10 +1,29 @@
 """What several test files share."""
 
+import os
+
+# One thread: the machine's cores are shared by tests that run beside each other, and small products gain nothing.
+for library in ("OMP", "OPENBLAS"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
+from small import command, folder_with, runs
 
 
 @pytest.fixture
 def rng():
     """Random numbers, the same in every test and at every call."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory):
+    """A folder in which the small experiment was trained, measured and gathered, by the command line."""
+    folder = folder_with(tmp_path_factory.mktemp("results"))
+    for run in runs():
+        assert command("train", "small", "--run", run.name, folder=folder).returncode == 0
+    for verb in ("measure", "gather"):
+        done = command(verb, "small", folder=folder)
+        assert done.returncode == 0, done.stderr
+    return folder

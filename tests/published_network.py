@@ -12,7 +12,7 @@ needs_file = pytest.mark.skipif(not FILE.exists(), reason=f"the published networ
 
 
 def weights() -> dict[str, NDArray[np.float64]]:
-    """Its weights in this project's orientation, in float64; 114 outputs cut to 113."""
+    """Its weights in this project's orientation, in float64; the last of its 114 outputs is `=`."""
     import torch
 
     saved = torch.load(FILE, weights_only=True, map_location="cpu")["model"]

@@ -8,7 +8,6 @@ from progress_measures import bench
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import logits, losses, weights
-from progress_measures.measures.registry import FAMILIES
 from progress_measures.measures.view import Scene, View
 from progress_measures.models.initialise import initial_weights
 from progress_measures.models.transformer import forward
@@ -122,10 +121,8 @@ def test_frozen_biases_stay_at_zero(run, notebook):
 
 def test_all_families_measure_one_checkpoint(measured):
     _, view = measured
-    assert {"restricted_loss", "ablated_loss_by_frequency"} <= set(
-        bench.measure_all(view.scene, view.weights, FAMILIES)
-    )
-    assert "ablated_loss_by_frequency" not in bench.measure_all(view.scene, view.weights, bench.NOTEBOOK_FAMILIES)
+    assert {"restricted_loss", "ablated_loss_by_frequency"} <= set(bench.measure_all(view.scene, view.weights))
+    assert set(bench.notebook_measures(view.scene, view.weights)) == set(bench.NOTEBOOK_MEASURES)
 
 
 def test_multiply_adds_of_the_mainline():

@@ -103,7 +103,11 @@ def test_hash_follows_training_settings_alone():
         ("training.epochs", "many", "training.epochs: Input should be a valid integer"),
         ("grid", {"task.prime": [3, 5]}, "grid: `task.prime` cannot vary"),
         ("grid", {"seed": []}, "grid: `seed` needs one or more different values"),
-        ("grid", {"training.weight_decay": [-1.0]}, "training.weight_decay: Input should be greater than or equal to 0"),
+        (
+            "grid",
+            {"training.weight_decay": [-1.0]},
+            "training.weight_decay: Input should be greater than or equal to 0",
+        ),
         ("title", "", "title: "),
     ],
 )
@@ -122,7 +126,7 @@ def test_files_that_are_no_experiment_are_refused(tmp_path, content):
 
 
 def test_unknown_experiment_is_told_what_there_is():
-    with pytest.raises(UserError, match="Did you mean 'mainline'.*quickstart, subtraction"):
+    with pytest.raises(UserError, match=r"Did you mean 'mainline'.*quickstart, subtraction"):
         load_experiment("mainlin", FOLDER)
 
 
@@ -133,7 +137,9 @@ def test_names_cannot_leave_the_folder(name):
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner))
+anything = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner)
+)
 fields = st.sampled_from(
     [f"training.{f}" for f in ("epochs", "betas", "warmup", "weight_decay", "precision", "evaluate_every")]
     + [f"model.{f}" for f in ("layers", "heads", "initialisation", "mlp_biases")]
@@ -145,10 +151,12 @@ fields = st.sampled_from(
 @given(path=fields, value=anything)
 def test_any_value_is_taken_or_refused_with_the_field(tmp_path_factory, path, value):
     folder = written(tmp_path_factory.mktemp("fuzz"), changed(path, value))
+    message = ""
     try:
         load_experiment("mine", folder)
     except UserError as refused:
-        assert path.partition(".")[0] in str(refused)
+        message = str(refused)
+    assert not message or path.partition(".")[0] in message
 
 
 def test_generated_files_are_current(monkeypatch):

@@ -110,7 +110,9 @@ def test_hooks_replace_activations():
         return torch.zeros_like(value) if name == "blocks.0.mlp.hook_post" else None
 
     without_mlp = {name: w for name, w in weights.items() if name not in ("W_in", "W_out", "b_in")}
-    bias_only = forward(without_mlp, tokens) + torch.einsum("rld,rdc->rc", weights["b_out"], weights["W_U"])[:, None, None]
+    bias_only = (
+        forward(without_mlp, tokens) + torch.einsum("rld,rdc->rc", weights["b_out"], weights["W_U"])[:, None, None]
+    )
     close(forward(weights, tokens, silence), bias_only, torch.float64)
 
 
@@ -121,7 +123,9 @@ def test_runs_do_not_mix():
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
     together = fast.Objective(some, masks, torch.device("cpu")).loss(weights)
     for i, run in enumerate(some):
-        alone = fast.Objective([run], masks[i : i + 1], torch.device("cpu")).loss({n: w[i : i + 1] for n, w in weights.items()})
+        alone = fast.Objective([run], masks[i : i + 1], torch.device("cpu")).loss(
+            {n: w[i : i + 1] for n, w in weights.items()}
+        )
         close(together[i : i + 1], alone, torch.float64)
 
 

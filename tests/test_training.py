@@ -17,7 +17,7 @@ from progress_measures.errors import UserError
 from progress_measures.models.initialise import initial_weights
 from progress_measures.models.pairs import Weights
 from progress_measures.tasks import label_table
-from progress_measures.tasks.dataset import dataset, train_masks, write_dataset
+from progress_measures.tasks.dataset import train_masks, write_dataset
 from progress_measures.tasks.split import train_mask, train_order
 from progress_measures.training import loop, store
 from progress_measures.training.loss import PRECISIONS
@@ -285,5 +285,3 @@ def test_kill_9_at_five_random_moments_loses_nothing(tmp_path):
     assert survived >= 3, "the run was over before it could be killed: make it longer"
     assert command("train", "small", "--run", "seed0", folder=killed).returncode == 0
     assert contents(killed / "results/small") == contents(quiet / "results/small")
-
-

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from progress_measures.errors import UserError
+from progress_measures.files import write_json
 
 app = typer.Typer(
     name="progress-measures",
@@ -198,11 +199,14 @@ def bench(
         results["train"] = benchmark.bench_train(threads=threads)
     if what in ("measure", "all"):
         results["measure"] = benchmark.bench_measure(threads=threads)
-    results = results if what == "all" else results[what]
     if json_only:
-        print(json.dumps(results))
-    else:
-        benchmark.show(results)
+        print(json.dumps(results if what == "all" else results[what]))
+        return
+    from rich.console import Console
+
+    Console().print(benchmark.table(results), *benchmark.notes(results), sep="\n")
+    write_json(Path("results/bench.json"), results)
+    print("written to results/bench.json")
 
 
 @app.command()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,18 @@ def write_store(dataset: "xr.Dataset", path: Path, encoding: dict[str, Any] | No
     dataset = dataset.assign_coords({name: values for name, values in fixed.items() if name in dataset.coords})
     with appearing(path) as temporary:
         dataset.to_zarr(temporary, mode="w", consolidated=False, encoding=encoding)
+
+
+def open_store(store: Any) -> "xr.Dataset":
+    """Open a Zarr folder, or a Zarr store, lazily.
+
+    Snakemake leaves a time stamp in folders that a rule makes; that Zarr does not know it is no news.
+    """
+    import xarray as xr
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Object at \.snakemake_timestamp")
+        return xr.open_zarr(store, consolidated=False)
 
 
 def _remove(path: Path) -> None:

@@ -1,6 +1,5 @@
 """What exists, and where: experiments, runs, families of measures, figures; no rule is here."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from progress_measures.tasks import task_module
 from progress_measures.training.objectives import objective_module
 
 # Rules call `progress-measures` of the environment that Snakemake itself runs in.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')
 
 
 def refuse(error):
@@ -42,19 +41,28 @@ wildcard_constraints:
     figure="[a-z_]+/[A-Za-z0-9_]+",
 
 
+def runs_of(experiment):
+    """The runs of an experiment, by name; whoever asks for another is told what there is."""
+    if experiment not in RUNS:
+        refuse(f"no experiment {experiment!r}; there are: {', '.join(RUNS)}.")
+    return RUNS[experiment]
+
+
 def run_of(wildcards):
     """The run that wildcards name; whoever asks for another is told what there is."""
-    runs = RUNS.get(wildcards.experiment)
-    if runs is None:
-        refuse(f"no experiment {wildcards.experiment!r}; there are: {', '.join(RUNS)}.")
+    runs = runs_of(wildcards.experiment)
     if wildcards.run not in runs:
-        refuse(f"{wildcards.experiment} has no run {wildcards.run!r}; it has: {', '.join(runs)}.")
+        refuse(
+            f"{wildcards.experiment} has no run {wildcards.run!r}; it has: {', '.join(runs)}."
+        )
     return runs[wildcards.run]
 
 
 def code(*modules):
     """Files that change when what these modules compute does."""
-    return [fingerprint.refresh(Path("results/.fingerprints"), name) for name in modules]
+    return [
+        fingerprint.refresh(Path("results/.fingerprints"), name) for name in modules
+    ]
 
 
 def training_code(wildcards):
@@ -72,7 +80,7 @@ def measured(experiment):
     return expand(
         "results/{experiment}/runs/{run}/measures/{family}.zarr",
         experiment=experiment,
-        run=RUNS.get(experiment, ()),
+        run=runs_of(experiment),
         family=FAMILIES,
     )
 
@@ -92,6 +100,12 @@ def declared(name):
         refuse(error)
 
 
+def code_of_figure(wildcards):
+    """The code that a figure's look depends on."""
+    declared(wildcards.figure)
+    return code(figure_module(wildcards.figure), "progress_measures.figures.drawing")
+
+
 def figures(source=None):
     """All figures, or those of one source, as their PNG; PDF and SVG come with it."""
     return [f"results/figures/{name}.png" for name in figure_ids(source)]
@@ -108,4 +122,6 @@ def figures_of(experiment, source):
 
 def experiment_of(path):
     """Whose cube a figure's file is drawn from."""
-    return load_figure(path.removeprefix("results/figures/").rpartition(".")[0]).experiment
+    return load_figure(
+        path.removeprefix("results/figures/").rpartition(".")[0]
+    ).experiment

@@ -16,12 +16,15 @@ rule measure:
         "results/logs/measure/{experiment}/{run}/{family}.log",
     benchmark:
         "results/benchmarks/measure/{experiment}/{run}/{family}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=1500,
     params:
         # more is kept of an experiment's first run
-        first=lambda wildcards: next(iter(RUNS[wildcards.experiment])) == wildcards.run,
+        first=lambda wildcards: next(iter(runs_of(wildcards.experiment)))
+        == wildcards.run,
     shell:
         "progress-measures measure {wildcards.experiment} --run {wildcards.run} --family {wildcards.family} > {log} 2>&1"
 
@@ -37,6 +40,8 @@ rule gather:
         "results/logs/gather/{experiment}.log",
     benchmark:
         "results/benchmarks/gather/{experiment}.tsv"
+    conda:
+        "../../environment.yml"
     params:
         title=lambda wildcards: EXPERIMENTS[wildcards.experiment].title,
     shell:

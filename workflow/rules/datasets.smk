@@ -11,10 +11,12 @@ rule dataset:
         "results/logs/dataset/{experiment}.log",
     benchmark:
         "results/benchmarks/dataset/{experiment}.tsv"
+    conda:
+        "../../environment.yml"
     params:
         splits=lambda wildcards: [
             f"{run.name} {run.task!r} {run.split!r} {run.split_seed}"
-            for run in RUNS.get(wildcards.experiment, {}).values()
+            for run in runs_of(wildcards.experiment).values()
         ],
     shell:
         "progress-measures dataset {wildcards.experiment} > {log} 2>&1"

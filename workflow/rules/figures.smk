@@ -1,12 +1,6 @@
 """cube.zarr → results/figures/<source>/<id>.{pdf,png,svg}, or results/<experiment>/figures/… of any other experiment"""
 
 
-def code_of_figure(wildcards):
-    """The code that a figure's look depends on."""
-    declared(wildcards.figure)
-    return code(figure_module(wildcards.figure), "progress_measures.figures.drawing")
-
-
 rule figure:
     """Draw a figure from the cube of the experiment that it declares."""
     input:
@@ -26,6 +20,8 @@ rule figure:
         "results/logs/figures/{figure}.log",
     benchmark:
         "results/benchmarks/figures/{figure}.tsv"
+    conda:
+        "../../environment.yml"
     params:
         title=lambda wildcards: declared(wildcards.figure).title,
         caption=lambda wildcards: declared(wildcards.figure).caption,
@@ -53,3 +49,5 @@ use rule figure as figure_of with:
         "results/logs/figures/{experiment}/{figure}.log",
     benchmark:
         "results/benchmarks/figures/{experiment}/{figure}.tsv"
+    conda:
+        "../../environment.yml"

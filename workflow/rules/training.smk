@@ -16,6 +16,8 @@ rule train:
         "results/logs/train/{experiment}/{run}.log",
     benchmark:
         "results/benchmarks/train/{experiment}/{run}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=1200,

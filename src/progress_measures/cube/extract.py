@@ -15,7 +15,6 @@ from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import Measure, family_measures
 from progress_measures.measures.view import Scene, View
 from progress_measures.models.architecture import Architecture
-
 from progress_measures.tasks.dataset import train_masks
 
 

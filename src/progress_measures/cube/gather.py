@@ -10,7 +10,7 @@ import xarray as xr
 from progress_measures.cube.layout import cube_store, family_store, runs_folder
 from progress_measures.cube.schema import applies, describe, encoding
 from progress_measures.errors import UserError
-from progress_measures.files import write_store
+from progress_measures.files import open_store, write_store
 from progress_measures.measures import keys, phases
 from progress_measures.measures.registry import DERIVED, FAMILIES, family_measures
 
@@ -36,11 +36,16 @@ def gather(experiment: str, title: str, runs: list[Any], missing_allowed: bool =
             f"run `progress-measures train {experiment}`, or gather what is there with --missing-allowed."
         )
     parts = [_one_run(run, first=run is runs[0]) for run in present]
-    reasons = {name: text for part in parts for name, text in part.attrs.pop("reasons").items()}
+    reasons: dict[str, dict[str, str]] = {}
+    for part in parts:
+        for name, texts in part.attrs.pop("reasons").items():
+            reasons.setdefault(name, {}).update(texts)
     shared = xr.Dataset({n: v for n, v in parts[0].data_vars.items() if "run" not in v.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
     cube = xr.merge(
-        [xr.concat(per_run, "run", join="exact", combine_attrs="drop"), shared], join="outer", compat="no_conflicts"
+        [xr.concat(per_run, "run", join="exact", combine_attrs="override"), shared],
+        join="outer",
+        combine_attrs="override",
     )
     for name, variable in cube.data_vars.items():
         variable.attrs.update(parts[0][name].attrs)
@@ -73,7 +78,7 @@ def _record(run: Any) -> dict[str, Any]:
 def _one_run(run: Any, first: bool) -> xr.Dataset:
     """Everything measured of a run, with a leading dimension `run` where the measure has one."""
     stores = [_open(family_store(run.experiment, run.name, family), run) for family in FAMILIES]
-    dataset = xr.merge([*stores, _history(run)], join="exact", combine_attrs="drop")
+    dataset = xr.merge([*stores, _history(run)], join="exact", combine_attrs="override")
     reasons: dict[str, dict[str, str]] = {}
     for family in DERIVED:
         for m in family_measures(family):
@@ -96,7 +101,7 @@ def _one_run(run: Any, first: bool) -> xr.Dataset:
 
 def _open(path: Path, run: Any) -> xr.Dataset:
     try:
-        dataset = xr.open_zarr(path, consolidated=False).load()
+        dataset = open_store(path).load()
     except (FileNotFoundError, KeyError, ValueError, OSError, RuntimeError) as error:
         raise UserError(
             f"{path} is missing or damaged ({type(error).__name__}: {error}); measure it again: "
@@ -112,7 +117,7 @@ def _open(path: Path, run: Any) -> xr.Dataset:
 
 def _history(run: Any) -> xr.Dataset:
     """Training's own losses and accuracies, at the epochs at which it evaluated."""
-    history = xr.open_zarr(runs_folder(run.experiment) / run.name / "history.zarr", consolidated=False).load()
+    history = open_store(runs_folder(run.experiment) / run.name / "history.zarr").load()
     epochs = history.evaluated_epoch.values
     variables = {}
     for name in HISTORY:

@@ -8,6 +8,7 @@ import xarray as xr
 
 from progress_measures.cube.layout import cube_store, published_cube, published_weights, runs_folder
 from progress_measures.errors import UserError
+from progress_measures.files import open_store
 
 
 def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Dataset:
@@ -36,10 +37,10 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
 def _open(path: Path) -> xr.Dataset:
     try:
         if path.suffix != ".zip":
-            return xr.open_zarr(path, consolidated=False)
+            return open_store(path)
         from zarr.storage import ZipStore
 
-        return xr.open_zarr(ZipStore(path, mode="r"), consolidated=False)
+        return open_store(ZipStore(path, mode="r"))
     except Exception as error:  # zarr, zipfile and xarray each have their own
         raise UserError(f"{path} is not a readable cube ({type(error).__name__}: {error}).") from None
 

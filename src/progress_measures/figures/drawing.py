@@ -34,6 +34,8 @@ def draw(figure: Figure, cube: xr.Dataset, paths: Sequence[Path]) -> None:
     with matplotlib.rc_context(fname=STYLE):
         canvas = Canvas(figsize=figure.size, layout="constrained")
         figure.draw(canvas, cube[list(figure.variables)].load())
+        canvas.draw_without_rendering()
+        canvas.set_layout_engine("none")  # arranged once, not again for each file
         for path in paths:
             kind = path.suffix[1:]
             dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}

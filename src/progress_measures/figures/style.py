@@ -1,6 +1,7 @@
 """The figures' common vocabulary: what colours mean, phase bands, axes of epochs, labels with units."""
 
 import numpy as np
+from matplotlib.patches import Patch
 
 # Okabe and Ito's palette, told apart by all readers; a colour has one meaning in every figure.
 COLOURS = {
@@ -15,7 +16,7 @@ COLOURS = {
 }
 _FREQUENCIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FA3", "#8C6D31", "#333333")
 
-PHASES = (("memorisation", "#EFEFEF"), ("circuit formation", "#DCE9F5"), ("cleanup", "#F9E7D2"))
+PHASES = (("memorisation", "#E8E8E8"), ("circuit formation", "#DCE9F5"), ("cleanup", "#F9E7D2"))
 
 
 def label(variable, name=None):
@@ -30,37 +31,49 @@ def frequency_colours(cube, run):
     return {int(k): _FREQUENCIES[i % len(_FREQUENCIES)] for i, k in enumerate(keys)}
 
 
-def epochs(ax, last):
-    """An x axis of epochs from 0 to the last."""
-    ax.set(xlabel="Epoch", xlim=(0, last))
+def epochs(ax, last, shown=None):
+    """An x axis of epochs from 0 to the last, or to the last that is shown; the label says when that is not all."""
+    cut = shown is not None and shown < last
+    ax.set(xlabel=f"Epoch (trained to {last:,})" if cut else "Epoch", xlim=(0, shown if cut else last))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.locator_params(axis="x", nbins=5)
 
 
-def phase_bands(ax, cube, run, named=True):
-    """Shade the three phases of a run where the rule finds them, with their names along the top."""
-    bounds = [0.0] + [
-        float(cube[name].sel(run=run)) for name in ("memorization_end", "circuit_formation_end", "cleanup_end")
-    ]
-    width = ax.get_xlim()[1]
-    for (name, colour), start, end in zip(PHASES, bounds, bounds[1:], strict=False):
+def loss_axis(ax, text):
+    """A logarithmic y axis; over many decades the ticks between them say nothing."""
+    ax.set(yscale="log", ylabel=text)
+    ax.minorticks_off()
+
+
+def story_end(cube, run):
+    """The epoch by which a run's story is told: twice the end of its cleanup, in thousands; None where it has none."""
+    end = float(cube.cleanup_end.sel(run=run))
+    return int(np.ceil(2 * end / 1000)) * 1000 if np.isfinite(end) and end > 1000 else None
+
+
+def phase_bands(ax, cube, run):
+    """Shade the three phases of a run where the rule finds them."""
+    bounds = [0.0] + [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
+    for (_, colour), start, end in zip(PHASES, bounds, bounds[1:], strict=False):
         if np.isfinite(start) and np.isfinite(end):
             ax.axvspan(start, end, color=colour, lw=0, zorder=-2)
             ax.axvline(end, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
-            if named:
-                narrow = (end - start) / width < 0.17
-                ax.annotate(
-                    name,
-                    ((start + end) / 2, 1),
-                    (0, -3 if narrow else 2),
-                    xycoords=("data", "axes fraction"),
-                    textcoords="offset points",
-                    ha="center",
-                    va="top" if narrow else "bottom",
-                    fontsize=6.5,
-                    color="#555555",
-                    rotation=90 if narrow else 0,
-                )
+
+
+def phase_names(fig, cube, run):
+    """The names of the phases that `phase_bands` shades, with the epochs at which they end, above all panels."""
+    ends = [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
+    found = [(name, colour, end) for (name, colour), end in zip(PHASES, ends, strict=True) if np.isfinite(end)]
+    if found:
+        patches = [Patch(facecolor=colour, edgecolor="#888888", lw=0.4) for _, colour, _ in found]
+        fig.legend(
+            patches,
+            [f"{name}, to {end:,.0f}" for name, _, end in found],
+            loc="outside upper center",
+            ncols=3,
+            title="Phases, by rule" if len(found) == 3 else "Phases that the rule finds",
+            title_fontsize=7.5,
+        )
 
 
 PHASE_VARIABLES = ("memorization_end", "circuit_formation_end", "cleanup_end")

@@ -19,7 +19,8 @@ def _without_each_block(view):
     """Nats of every pair with each frequency's block removed: [frequency, pair].
 
     exp of a sum of parts that depend on a, b, a + b and a - b is a product of four small tables, so the 80 million
-    exponentials become multiplications, done for one a at a time to stay in cache. In float64, so nothing overflows.
+    exponentials become multiplications, done for one a at a time to stay in cache. In float64, so that
+    logits may span some hundreds before anything overflows; trained networks stay below 200.
     """
     scene, p = view.scene, view.scene.n
     labels, b = scene.labels.reshape(p, p), np.arange(p)

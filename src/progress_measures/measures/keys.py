@@ -20,7 +20,8 @@ def best_frequency(shares: NDArray) -> tuple[NDArray[np.int64], NDArray]:
         shares: [neuron, frequency], of each neuron's variance.
     """
     known = np.nan_to_num(shares)
-    best = known.argmax(-1)
+    # A neuron that fires at one pair follows all frequencies alike: the lowest is taken, not the luckiest in rounding.
+    best = (known >= known.max(-1, keepdims=True) - 1e-6).argmax(-1)
     fraction = np.take_along_axis(known, best[:, None], -1)[:, 0]
     return np.where(fraction > 0, best + 1, 0), fraction
 

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from progress_measures.files import write_store
+from progress_measures.files import open_store, write_store
 from progress_measures.tasks import label_table, layout
 from progress_measures.tasks.split import train_mask
 
@@ -38,7 +38,7 @@ def write_dataset(runs: list[Any], path: Path) -> None:
 
 def train_masks(path: Path, names: list[str]) -> NDArray[np.bool_]:
     """The training pairs of runs: [run, a, b]."""
-    return xr.open_zarr(path, consolidated=False).train.sel(run=names).values.astype(bool)
+    return open_store(path).train.sel(run=names).values.astype(bool)
 
 
 def _settings(runs: list[Any]) -> str:
@@ -49,6 +49,6 @@ def _settings(runs: list[Any]) -> str:
 
 def _present(path: Path) -> str | None:
     try:
-        return str(xr.open_zarr(path, consolidated=False).attrs.get("settings"))
+        return str(open_store(path).attrs.get("settings"))
     except (FileNotFoundError, KeyError, ValueError, OSError):
         return None

@@ -16,8 +16,8 @@ from progress_measures.models.gemm import library
 def set_up(threads: int) -> None:
     """Make a process fast at training; call it before any other work of torch.
 
-    Once the loss is small, gradients and Adam's second moments fall below 1e-38, where a CPU computes ten times
-    slower: they are flushed to zero. And the big buffers of a step are kept by the allocator rather than handed back to
+    Where the loss gets very small, gradients and Adam's second moments fall below 1e-38, where many CPUs compute up to
+    ten times slower: they are flushed to zero. And the big buffers of a step are kept by the allocator rather than handed back to
     the system and faulted in again, 2,000 pages a step.
     """
     torch.set_num_threads(threads)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, epochs, label, panel_letters
+from progress_measures.figures.style import COLOURS, epochs, label, loss_axis, panel_letters
 
 
 @figure(
@@ -22,7 +22,8 @@ def draw(fig, cube):
         _curves(accuracy, cube[f"history_{split}_accuracy"], split, lambda values: values.mean("run"))
         _curves(loss, cube[f"history_{split}_loss"], split, lambda values: np.exp(np.log(values).mean("run")))
     accuracy.set(title="Accuracy", ylabel="Accuracy", ylim=(-0.02, 1.04))
-    loss.set(title="Loss", yscale="log", ylabel=label(cube.history_test_loss, "Cross-entropy"))
+    loss.set(title="Loss")
+    loss_axis(loss, label(cube.history_test_loss, "Cross-entropy"))
     for ax in (accuracy, loss):
         epochs(ax, int(cube.history_epoch[-1]))
     accuracy.legend(loc="center right", title=f"mean of {cube.sizes['run']} seeds")

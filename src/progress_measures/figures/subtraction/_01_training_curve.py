@@ -1,7 +1,7 @@
 """The subtraction notebook's training curve."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, epochs, label
+from progress_measures.figures.style import COLOURS, epochs, label, loss_axis
 
 
 @figure(
@@ -18,6 +18,6 @@ def draw(fig, cube):
     ax = fig.subplots()
     for split in ("train", "test"):
         ax.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLOURS[split], label=split)
-    ax.set(yscale="log", ylabel=label(cube.history_test_loss, "Cross-entropy"))
+    loss_axis(ax, label(cube.history_test_loss, "Cross-entropy"))
     epochs(ax, int(cube.history_epoch[-1]))
     ax.legend(loc="center left")

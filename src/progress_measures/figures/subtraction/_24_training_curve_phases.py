@@ -1,7 +1,7 @@
 """The subtraction notebook's training curve, with phases."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, PHASE_VARIABLES, epochs, label, phase_bands
+from progress_measures.figures.style import COLOURS, PHASE_VARIABLES, epochs, label, loss_axis, phase_bands, phase_names
 
 
 @figure(
@@ -9,7 +9,7 @@ from progress_measures.figures.style import COLOURS, PHASE_VARIABLES, epochs, la
     reference="Modular subtraction notebook, section 4.2.1",
     experiment="subtraction",
     variables=("history_train_loss", "history_test_loss", *PHASE_VARIABLES),
-    size=(4.6, 2.8),
+    size=(4.6, 3.1),
 )
 def draw(fig, cube):
     """Train and test loss of the first run, and the phases where the rule finds them; the notebook drew them by hand at
@@ -18,7 +18,8 @@ def draw(fig, cube):
     ax = fig.subplots()
     for split in ("train", "test"):
         ax.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLOURS[split], label=split)
-    ax.set(yscale="log", ylabel=label(cube.history_test_loss, "Cross-entropy"))
+    loss_axis(ax, label(cube.history_test_loss, "Cross-entropy"))
     epochs(ax, int(cube.history_epoch[-1]))
     phase_bands(ax, cube, str(cube.run.values[0]))
+    phase_names(fig, cube, str(cube.run.values[0]))
     ax.legend(loc="center left")

@@ -1,0 +1,83 @@
+"""The command line: what can be mended is answered with one message and exit status 2; everything else as before."""
+
+import sys
+
+import pytest
+from small import command, folder_with
+
+MISTAKES = {
+    "unknown experiment": (["train", "smal"], "There is no experiment 'smal'. Did you mean 'small'?"),
+    "unknown run": (["train", "small", "--run", "seed9"], "small has no run seed9; its runs are: seed0, seed1"),
+    "unknown family": (
+        ["measure", "small", "--family", "colours"],
+        "no family of measures colours; there are: ablations",
+    ),
+    "unknown figure": (["draw", "paper/fig7"], "There is no figure 'paper/fig7'. Did you mean 'paper/fig07'?"),
+    "no cube": (["draw", "paper/fig07", "--experiment", "small"], "There is no cube 'small'"),
+    "no checkpoints": (["measure", "small", "--run", "seed0", "--family", "weights"], "checkpoints.zarr, which holds"),
+    "no training": (["gather", "small"], "no finished training of seed0, seed1"),
+    "wrong format": (["draw", "paper/fig07", "--to", "a.gif"], "--to a.gif: figures are written as .pdf, .png, .svg"),
+    "no GPU": (["train", "small", "--device", "cuda"], "--device cuda: torch finds no usable GPU"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = folder_with(tmp_path_factory.mktemp("cli"))
+    assert command("dataset", "small", folder=folder).returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_end_with_one_message(folder, mistake):
+    arguments, expected = MISTAKES[mistake]
+    if mistake == "no GPU":
+        torch = pytest.importorskip("torch")
+        if torch.cuda.is_available():
+            pytest.skip("there is a GPU")
+    done = command(*arguments, folder=folder)
+    assert done.returncode == 2, done.stderr
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_usage_errors_have_the_same_status(folder):
+    assert command("train", folder=folder).returncode == 2
+    assert command("train", "small", "--device", "abacus", folder=folder).returncode == 2
+
+
+def test_runs_are_listed(folder):
+    listed = command("runs", folder=folder)
+    assert listed.returncode == 0
+    assert "small: Small networks for tests" in listed.stdout
+    assert "seed1" in listed.stdout
+
+
+def test_several_runs_train_in_processes_of_their_own(tmp_path):
+    folder = folder_with(tmp_path, epochs=40)
+    done = command("train", "small", "--device", "cpu", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "small/seed0  epoch 40/40 (100%)" in done.stderr
+    assert "small/seed1  epoch 40/40 (100%)" in done.stderr
+    assert "left" in done.stderr
+    again = command("train", "small", "--device", "cpu", folder=folder)
+    assert again.returncode == 0
+    assert "epoch" not in again.stderr
+
+
+def test_light_parts_need_no_torch():
+    """The registries import with torch, pyplot and zarr blocked; figures and cube without torch."""
+    import subprocess
+
+    blocked = "import sys\nfor name in {names}: sys.modules[name] = None\n{then}"
+    light = "progress_measures.experiments", "progress_measures.figures", "progress_measures.measures"
+    for names, modules in (
+        (["torch", "matplotlib.pyplot", "zarr"], light),
+        (["torch"], ("progress_measures.cube", "progress_measures.figures.drawing", "progress_measures.cube.gather")),
+    ):
+        then = "\n".join(f"import {module}" for module in modules)
+        then += "\nfrom progress_measures.figures import *\n[load_figure(name) for name in figure_ids()]"
+        then += "\nfrom progress_measures.measures import *\nmeasures()"
+        code = blocked.format(names=names, then=then)
+        subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,203 @@
+"""The cube: what it says of itself, how it is gathered, opened and published, and what is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from small import command, folder_with
+
+from progress_measures import open_cube, open_run
+from progress_measures.cube.publish import rounded
+from progress_measures.errors import UserError
+from progress_measures.measures import measures
+from progress_measures.measures.registry import DIMENSIONS
+
+PROMISED = set(
+    """
+    train_loss test_loss train_accuracy test_accuracy restricted_loss restricted_loss_train restricted_loss_test
+    restricted_accuracy restricted_accuracy_train restricted_accuracy_test excluded_loss excluded_accuracy
+    excluded_loss_by_frequency excluded_accuracy_by_frequency maximal_excluded_loss ablated_loss_by_frequency
+    ablated_loss_by_frequency_all key_blocks_only_loss key_blocks_removed_loss sum_of_squared_weights
+    sum_of_squared_weights_by_parameter gini_W_E gini_W_L gini_W_U W_E_fourier_norm W_L_fourier_norm
+    cosine_coefficient cosine_similarity cosine_residual cosine_residual_all logit_fraction_explained_cosines
+    logit_fraction_explained_directions neuron_frequency neuron_fraction_explained neuron_frequency_share
+    key_frequency memorization_end circuit_formation_end cleanup_end
+    """.split()  # noqa: SIM905
+)
+"""Variables that users may rely on under these names."""
+
+
+@pytest.fixture
+def copy(results, tmp_path):
+    """A copy of the results, to spoil."""
+    return shutil.copytree(results, tmp_path / "copy")
+
+
+@pytest.fixture
+def cube(results, monkeypatch):
+    monkeypatch.chdir(results)
+    return open_cube("small")
+
+
+def test_the_cube_has_every_variable_and_explains_it(cube):
+    assert set(cube.data_vars) >= PROMISED
+    assert set(measures()) <= set(cube.data_vars)
+    for name, variable in cube.data_vars.items():
+        assert {"long_name", "units", "reference", "description"} <= set(variable.attrs), name
+        assert all(variable.attrs[key] for key in ("long_name", "units", "description")), name
+        expected = "float64" if name.endswith("loss") or "loss_by_frequency" in name else None
+        assert expected is None or variable.dtype == expected, name
+    assert set(cube.sizes) <= set(DIMENSIONS)
+
+
+def test_dimensions_are_values(cube):
+    assert cube.run.values.tolist() == ["seed0", "seed1"]
+    assert cube.epoch.values.tolist() == list(range(0, 401, 20))
+    assert cube.frequency.values.tolist() == [1, 2, 3, 4, 5, 6]
+    assert cube.fourier_component.values.tolist()[:4] == ["const", "cos 1", "sin 1", "cos 2"]
+    assert cube.history_epoch.values[-1] == 400
+
+
+def test_settings_are_coordinates(cube):
+    assert cube.seed.dims == ("run",)
+    assert cube.test_loss.where(cube.seed == 1, drop=True).run.values.tolist() == ["seed1"]
+    assert {"prime", "train_fraction", "weight_decay", "split_seed"} <= set(cube.coords)
+
+
+def test_history_and_checkpoints_agree(cube):
+    epochs = np.intersect1d(cube.epoch, cube.history_epoch)
+    for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy"):
+        trained = cube[f"history_{name}"].sel(history_epoch=epochs).values
+        np.testing.assert_allclose(trained, cube[name].sel(epoch=epochs).values, rtol=1e-4, atol=1e-7)
+    assert (cube.history_train_loss_max >= 0.999 * cube.history_train_loss).all()
+
+
+def test_what_was_not_found_has_a_reason(cube):
+    for name in ("memorization_end", "circuit_formation_end", "cleanup_end", "grok_time"):
+        for run in cube.run.values:
+            missing = bool(cube[name].sel(run=run).isnull())
+            assert missing == (run in cube[name].attrs.get("not_found", {})), (name, run)
+
+
+def test_chunks_are_few(results):
+    group = zarr.open_group(results / "results/small/cube.zarr", mode="r")
+    assert all(array.nchunks <= 300 for _, array in group.arrays())
+
+
+def test_opening_is_lazy(cube):
+    assert not cube.test_loss.variable._in_memory
+
+
+def test_runs_are_found_by_name_and_place(results, monkeypatch):
+    monkeypatch.chdir(results)
+    by_name, by_place = open_run("small", "seed1").weights(20), open_run("small", 1).weights(20)
+    assert all((by_name[name] == by_place[name]).all() for name in by_name)
+    assert by_name["W_E"].shape == (14, 32)
+    with pytest.raises(UserError, match=r"No weights of small/seed0 at epoch 21"):
+        open_run("small", 0).weights(21)
+    with pytest.raises(UserError, match="it has seed0, seed1"):
+        open_run("small", 2)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "nowhere/cube.zarr", "config/experiments/small.yaml"])
+def test_what_is_no_cube_is_refused(results, monkeypatch, name):
+    monkeypatch.chdir(results)
+    with pytest.raises(UserError, match="no cube|not a readable cube"):
+        open_cube(name)
+
+
+def test_a_missing_run_is_named_or_refused(copy):
+    shutil.rmtree(copy / "results/small/runs/seed1")
+    before = (copy / "results/small/cube.zarr/zarr.json").read_bytes()
+    refused = command("gather", "small", folder=copy)
+    assert refused.returncode == 2
+    assert "no finished training of seed1" in refused.stderr
+    assert (copy / "results/small/cube.zarr/zarr.json").read_bytes() == before
+    assert command("gather", "small", "--missing-allowed", folder=copy).returncode == 0
+    cube = open_cube(copy / "results/small/cube.zarr")
+    assert cube.attrs["runs_missing"] == ["seed1"]
+    assert cube.run.values.tolist() == ["seed0"]
+
+
+def spoil(path):
+    """Flip one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def test_a_damaged_checkpoint_is_named(copy):
+    spoil(next((copy / "results/small/runs/seed0/checkpoints.zarr/W_in").rglob("c/*/*/*/*")))
+    refused = command("measure", "small", "--run", "seed0", "--family", "weights", folder=copy)
+    assert refused.returncode == 2
+    assert "checkpoints.zarr: the chunk of W_in" in refused.stderr
+    assert "--restart" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert open_cube(copy / "results/small/cube.zarr").sizes["run"] == 2
+
+
+def test_a_missing_family_is_named(copy):
+    shutil.rmtree(copy / "results/small/runs/seed0/measures/logits.zarr")
+    refused = command("gather", "small", folder=copy)
+    assert refused.returncode == 2
+    assert "measures/logits.zarr is missing or damaged" in refused.stderr
+    assert "--family logits" in refused.stderr
+
+
+def test_measures_of_other_settings_are_refused(copy):
+    folder_with(copy, weight_decay=0.5)
+    refused = command("gather", "small", folder=copy)
+    assert refused.returncode == 2
+    assert "other settings" in refused.stderr
+
+
+def test_published_files_hold_the_same(copy, monkeypatch):
+    assert command("publish", "small", folder=copy).returncode == 0
+    monkeypatch.chdir(copy)
+    ours, published = open_cube("small").load(), open_cube("small", published=True).load()
+    assert set(ours.data_vars) == set(published.data_vars)
+    for name, variable in ours.data_vars.items():
+        bits = published[name].attrs.get("published_mantissa_bits", 52)
+        if variable.dtype.kind == "f":
+            np.testing.assert_allclose(published[name], variable, rtol=2.0**-bits, err_msg=name)
+        else:
+            assert (published[name].values == variable.values).all()
+    record = json.loads(published.attrs["manifest"])[0]
+    assert {"config_hash", "code", "machine", "seconds"} <= set(record)
+    from_checkpoints = {run: open_run("small", run).weights() for run in ("seed0", "seed1")}
+    shutil.rmtree(copy / "results")
+    for run, expected in from_checkpoints.items():
+        assert all((open_run("small", run).weights()[name] == w).all() for name, w in expected.items())
+    assert open_cube("small").equals(published)
+
+
+def test_publishing_twice_gives_the_same_bytes(copy):
+    command("publish", "small", folder=copy)
+    first = {path.name: path.read_bytes() for path in (copy / "published").iterdir()}
+    command("publish", "small", folder=copy)
+    assert {path.name: path.read_bytes() for path in (copy / "published").iterdir()} == first
+
+
+def test_rounding_keeps_the_digits_it_says(rng):
+    for dtype, digits in (("float32", 10), ("float64", 26)):
+        values = (rng.standard_normal(1000) * 10.0 ** rng.integers(-20, 20, 1000)).astype(dtype)
+        kept = rounded(values, digits)
+        assert kept.dtype == dtype
+        assert (np.abs(kept - values) <= np.abs(values) * 2.0 ** -(digits + 1)).all()
+    special = np.array([np.nan, np.inf, -np.inf, 0.0])
+    np.testing.assert_array_equal(rounded(special, 26), special)
+
+
+def test_describe_says_what_was_learned(results):
+    said = command("describe", "small", folder=results)
+    assert said.returncode == 0
+    assert "seed0: after 400 epochs train loss" in said.stdout
+    assert "seed1:" in said.stdout
+
+
+def test_dataset_is_part_of_the_results(results):
+    data = xr.open_zarr(results / "results/small/dataset.zarr", consolidated=False)
+    assert set(data.data_vars) == {"label", "train"}

@@ -1,0 +1,72 @@
+"""The hash of code: blind to what changes no result, sharp for what does."""
+
+import pytest
+
+from progress_measures import fingerprint
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of three modules in place of ours: `top` imports `middle`, which imports `low` inside a function."""
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    for cached in ("_tree", "_tree_hash", "_imports"):
+        monkeypatch.setattr(fingerprint, cached, getattr(fingerprint, cached).__wrapped__)
+    (tmp_path / "top.py").write_text("from progress_measures.middle import f\n\ndef g():\n    return f() + 1\n")
+    (tmp_path / "middle.py").write_text("def f():\n    from progress_measures import low\n    return low.x\n")
+    (tmp_path / "low.py").write_text('"""Low."""\n\nx = 1\n')
+    (tmp_path / "other.py").write_text("y = 1\n")
+    return tmp_path
+
+
+def test_what_is_reached_is_what_is_imported(package):
+    assert fingerprint.reached("progress_measures.top") == {f"progress_measures.{m}" for m in ("top", "middle", "low")}
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "changes"),
+    [
+        ("low", '"""Other words."""\n\nx = 1\n', False),
+        ("low", "# a comment\nx   =   1\n", False),
+        ("low", '"""Low."""\n\nx = 2\n', True),
+        ("other", "y = 2\n", False),
+        ("low", '"""Low."""\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import os\nx = 1\n', True),
+        ("top", "from progress_measures.middle import f\n\ndef g():\n    return f() + 2\n", True),
+    ],
+)
+def test_only_changed_code_changes_it(package, module, text, changes):
+    before = fingerprint.fingerprint("progress_measures.top")
+    (package / f"{module}.py").write_text(text)
+    assert (fingerprint.fingerprint("progress_measures.top") != before) == changes
+
+
+def test_imports_for_type_checkers_are_not_followed(package):
+    (package / "top.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from progress_measures import other\n"
+    )
+    assert fingerprint.reached("progress_measures.top") == {"progress_measures.top"}
+
+
+def test_files_are_rewritten_only_when_the_hash_changes(package, tmp_path):
+    path = fingerprint.refresh(tmp_path / "prints", "progress_measures.top")
+    first = (tmp_path / "prints/top.txt").stat().st_mtime_ns
+    assert path == str(tmp_path / "prints/top.txt")
+    (package / "low.py").write_text("x = 1  # the same\n")
+    fingerprint.refresh(tmp_path / "prints", "progress_measures.top")
+    assert (tmp_path / "prints/top.txt").stat().st_mtime_ns == first
+    (package / "low.py").write_text("x = 3\n")
+    fingerprint.refresh(tmp_path / "prints", "progress_measures.top")
+    assert (tmp_path / "prints/top.txt").stat().st_mtime_ns > first
+
+
+def test_measures_do_not_hang_on_each_other():
+    """A changed family is redone, no other."""
+    assert "progress_measures.measures.losses" not in fingerprint.reached("progress_measures.measures.weights")
+    assert "progress_measures.fourier" in fingerprint.reached("progress_measures.measures.weights")
+    assert "progress_measures.measures.view" in fingerprint.reached("progress_measures.cube.extract")
+
+
+def test_training_does_not_hang_on_messages_or_settings_files():
+    reached = fingerprint.reached("progress_measures.training.loop")
+    assert "progress_measures.training.optimiser" in reached
+    assert not {m for m in reached if m.startswith(("progress_measures.experiments", "progress_measures.measures"))}
+    assert "progress_measures.training.progress" not in reached

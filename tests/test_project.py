@@ -1,0 +1,46 @@
+"""The repository itself: one source of dependencies, a README whose links and commands are there."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_environment_is_thin_and_names_the_same_python():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python = next(line for line in environment["dependencies"] if line.startswith("python"))
+    assert python == f"python{PROJECT['requires-python']}"
+    assert set(environment["dependencies"]) - {python} == {"uv", "git", "make"}
+
+
+def test_versions_agree():
+    import progress_measures
+
+    assert progress_measures.__version__ == PROJECT["version"]
+    assert f"version: {PROJECT['version']}" in (ROOT / "CITATION.cff").read_text()
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "results/README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+)
+def test_links_lead_somewhere(page):
+    path = ROOT / page
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_readme_names_targets_that_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"`?make ([a-z-]+)", (ROOT / "README.md").read_text()))
+    assert named <= targets
+    assert {"quickstart", "test", "bench"} <= named
+
+
+def test_published_files_are_small():
+    for path in (ROOT / "published").glob("*.zip"):
+        assert path.stat().st_size <= 12_000_000, path

@@ -1,0 +1,188 @@
+"""The real Snakefile on small experiments: what runs for what is asked, what reruns for what is changed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from small import content
+
+ROOT = Path(__file__).parents[1]
+FIGURE = "results/figures/paper/fig07.pdf"
+FAMILIES = 6
+RUNS = 2
+
+
+class Checkout:
+    """A copy of the repository's code with small experiments under the real ones' names."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for name in ("workflow", "profiles", "src"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "Snakefile", folder)
+        (folder / "config/experiments").mkdir(parents=True)
+        for name in ("mainline", "subtraction", "quickstart"):
+            self.write(name, content(epochs=200))
+
+    def write(self, name, settings):
+        (self.folder / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(settings))
+
+    def edit(self, path, before, after):
+        text = (self.folder / path).read_text()
+        assert before in text
+        (self.folder / path).write_text(text.replace(before, after))
+
+    def snakemake(self, *arguments):
+        line = [sys.executable, "-m", "snakemake", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(self.folder / "src")}
+        return subprocess.run(
+            line, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+
+    def jobs(self, *targets):
+        """How many jobs of each rule a dry run lists."""
+        listed = self.snakemake("-n", "-c2", *targets)
+        assert listed.returncode == 0, listed.stderr
+        said = listed.stdout + listed.stderr
+        if "Nothing to be done" in said:
+            return {}
+        table = said.partition("Job stats:")[2].partition("\n\n")[0]
+        return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.M) if rule != "total"}
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    return Checkout(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A checkout in which Figure 7 was asked for, and nothing else."""
+    checkout = Checkout(tmp_path_factory.mktemp("drawn"))
+    done = checkout.snakemake("-c2", FIGURE)
+    assert done.returncode == 0, done.stderr
+    return checkout
+
+
+def test_one_figure_in_an_empty_tree_needs_its_experiment_alone(empty):
+    expected = {"dataset": 1, "train": RUNS, "measure": RUNS * FAMILIES, "gather": 1, "figure": 1}
+    assert empty.jobs(FIGURE) == expected
+
+
+@pytest.mark.parametrize("target", ["quickstart", "mainline", "subtraction", "paper", "all"])
+def test_named_targets_can_be_planned(empty, target):
+    assert {"train", "measure", "gather"} <= set(empty.jobs(target))
+
+
+def test_a_figure_of_any_experiment_is_a_target(empty):
+    assert empty.jobs("results/quickstart/figures/paper/fig02.svg")["figure_of"] == 1
+
+
+def test_what_was_asked_for_is_there_and_nothing_else(drawn):
+    for kind in ("pdf", "png", "svg"):
+        assert (drawn.folder / f"results/figures/paper/fig07.{kind}").exists()
+    assert not (drawn.folder / "results/subtraction").exists()
+    for log in ("train/mainline/seed0.log", "gather/mainline.log", "figures/paper/fig07.log"):
+        assert (drawn.folder / "results/logs" / log).exists()
+        assert (drawn.folder / "results/benchmarks" / log).with_suffix(".tsv").exists()
+    assert "epoch 200/200 (100%)" in (drawn.folder / "results/logs/train/mainline/seed0.log").read_text()
+
+
+def test_nothing_reruns_without_cause(drawn):
+    assert drawn.jobs(FIGURE) == {}
+
+
+def test_the_cube_is_drawn_from_again_in_other_figures(drawn):
+    assert drawn.jobs("results/figures/paper/fig03.png") == {"figure": 1}
+
+
+MEASURES = "src/progress_measures/measures/weights.py"
+CHANGES = {
+    "a comment in a measure": (MEASURES, "import numpy as np", "import numpy as np  # the usual", {}),
+    "a docstring of the trainer": ("src/progress_measures/training/loop.py", '"""The training', '"""A training', {}),
+    "a formula of one family": (
+        MEASURES,
+        "return gini(W_E_fourier_norm(view))\n",
+        "return 1 * gini(W_E_fourier_norm(view))\n",
+        {"measure": RUNS, "gather": 1, "figure": 1},
+    ),
+    "a figure": ("src/progress_measures/figures/paper/fig07.py", "(6.8, 5.2)", "(6.8, 5.3)", {"figure": 1}),
+    "another figure": ("src/progress_measures/figures/paper/fig02.py", "lw=1.8", "lw=1.9", {}),
+    "the profile": ("profiles/default/config.yaml", "printshellcmds: true", "printshellcmds: false", {}),
+    "what progress says": ("src/progress_measures/training/progress.py", "left", "to go", {}),
+    "the optimiser": (
+        "src/progress_measures/training/optimiser.py",
+        "self.parameters.mul_(1 - rate * self._decay)",
+        "self.parameters.mul_(1 - self._decay * rate)",
+        {"train": RUNS, "measure": RUNS * FAMILIES, "gather": 1, "figure": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_reruns_what_hangs_on_it(drawn, change):
+    path, before, after, expected = CHANGES[change]
+    original = (drawn.folder / path).read_text()
+    prints = shutil.copytree(drawn.folder / "results/.fingerprints", drawn.folder / "prints")
+    try:
+        drawn.edit(path, before, after)
+        assert drawn.jobs(FIGURE) == expected
+    finally:
+        (drawn.folder / path).write_text(original)
+        shutil.rmtree(drawn.folder / "results/.fingerprints")
+        shutil.copytree(prints, drawn.folder / "results/.fingerprints")  # with the times that they had
+        shutil.rmtree(prints)
+
+
+def test_a_changed_run_is_retrained_alone(drawn):
+    """Another learning rate retrains both; another seed in the grid only the new one."""
+    try:
+        drawn.write("mainline", content(epochs=200) | {"grid": {"seed": [0, 2]}})
+        jobs = drawn.jobs(FIGURE)
+        assert jobs["train"] == 1
+        drawn.write("mainline", content(epochs=200, learning_rate=2e-3))
+        assert drawn.jobs(FIGURE)["train"] == RUNS
+        drawn.write("mainline", content(epochs=200) | {"description": "other words"})
+        assert drawn.jobs(FIGURE) == {}
+    finally:
+        drawn.write("mainline", content(epochs=200))
+
+
+def test_published_cubes_need_no_training(drawn):
+    done = subprocess.run(
+        [sys.executable, "-m", "progress_measures", "publish", "mainline"], cwd=drawn.folder, check=True
+    )
+    assert done.returncode == 0
+    assert drawn.jobs("results/figures/paper/fig02.png", "--config", "cubes=published") == {"figure": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["results/figures/paper/fig77.pdf"], "There is no figure 'paper/fig77'. Did you mean"),
+        (["results/mainlin/cube.zarr"], "no experiment 'mainlin'"),
+        (["results/mainline/runs/seed9/done.json"], "mainline has no run 'seed9'; it has: seed0, seed1"),
+        (["all", "--config", "cubes=borrowed"], "cubes=borrowed: expected `results` or `published`"),
+    ],
+)
+def test_wrong_targets_end_with_one_message(empty, arguments, expected):
+    refused = empty.snakemake("-n", "-c1", *arguments)
+    assert refused.returncode == 2
+    assert expected in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_wrong_experiment_ends_with_one_message(empty):
+    try:
+        empty.write("mainline", content(epochs=200, epoch=3))
+        refused = empty.snakemake("-n", "-c1", FIGURE)
+        assert refused.returncode == 2
+        assert "config/experiments/mainline.yaml: training.epoch: unknown key; did you mean 'epochs'?" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    finally:
+        empty.write("mainline", content(epochs=200))
