@@ -71,6 +71,8 @@ def phase_names(fig, cube, run):
             [f"{name}, to {end:,.0f}" for name, _, end in found],
             loc="outside upper center",
             ncols=3,
+            columnspacing=1.2,
+            handlelength=1.2,
             title="Phases, by rule" if len(found) == 3 else "Phases that the rule finds",
             title_fontsize=7.5,
         )

@@ -20,4 +20,4 @@ def draw(fig, cube):
         ax.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLOURS[split], label=split)
     loss_axis(ax, label(cube.history_test_loss, "Cross-entropy"))
     epochs(ax, int(cube.history_epoch[-1]))
-    ax.legend(loc="center left")
+    ax.legend(loc="center")

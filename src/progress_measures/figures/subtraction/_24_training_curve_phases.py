@@ -9,7 +9,7 @@ from progress_measures.figures.style import COLOURS, PHASE_VARIABLES, epochs, la
     reference="Modular subtraction notebook, section 4.2.1",
     experiment="subtraction",
     variables=("history_train_loss", "history_test_loss", *PHASE_VARIABLES),
-    size=(4.6, 3.1),
+    size=(5.2, 3.2),
 )
 def draw(fig, cube):
     """Train and test loss of the first run, and the phases where the rule finds them; the notebook drew them by hand at
@@ -22,4 +22,4 @@ def draw(fig, cube):
     epochs(ax, int(cube.history_epoch[-1]))
     phase_bands(ax, cube, str(cube.run.values[0]))
     phase_names(fig, cube, str(cube.run.values[0]))
-    ax.legend(loc="center left")
+    ax.legend(loc="center")
