@@ -32,9 +32,9 @@ from progress_measures.figures.style import (
 )
 def draw(fig, cube):
     """The four progress measures of the first run. The excluded loss rises while train and test loss stand still (top
-    left); the restricted loss falls before the test loss does (top right); Fourier spectra grow sparse (bottom left), and the
-    weights shrink, sharply in the cleanup (bottom right). Shaded are the phases where the rule finds them; the rest of a long training is
-    left out, as the axis says.
+    left); the restricted loss falls before the test loss does (top right); Fourier spectra grow sparse (bottom left),
+    and the weights shrink, sharply in the cleanup (bottom right). Shaded are the phases where the rule finds them; the
+    rest of a long training is left out, as the axis says.
     """
     one, run = cube.isel(run=0), str(cube.run.values[0])
     axes = fig.subplots(2, 2, sharex=True).ravel()
