@@ -24,7 +24,8 @@ class Checkout:
         self.folder = folder
         for name in ("workflow", "profiles", "src"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "Snakefile", folder)
+        for name in ("Snakefile", "environment.yml"):
+            shutil.copy(ROOT / name, folder)
         (folder / "config/experiments").mkdir(parents=True)
         for name in ("mainline", "subtraction", "quickstart"):
             self.write(name, content(epochs=200))
@@ -139,14 +140,21 @@ def test_a_change_reruns_what_hangs_on_it(drawn, change):
         shutil.rmtree(prints)
 
 
-def test_a_changed_run_is_retrained_alone(drawn):
-    """Another learning rate retrains both; another seed in the grid only the new one."""
+def test_changed_settings_rerun_what_they_touch(drawn):
+    """Words change nothing; another learning rate trains both again; another seed is noticed, and has its own data."""
     try:
-        drawn.write("mainline", content(epochs=200) | {"grid": {"seed": [0, 2]}})
-        jobs = drawn.jobs(FIGURE)
-        assert jobs["train"] == 1
         drawn.write("mainline", content(epochs=200, learning_rate=2e-3))
-        assert drawn.jobs(FIGURE)["train"] == RUNS
+        jobs = drawn.jobs(FIGURE)
+        assert jobs["train"] == RUNS
+        assert "dataset" not in jobs
+        drawn.write("mainline", content(epochs=200) | {"grid": {"seed": [0, 2]}})
+        assert drawn.jobs(FIGURE) == {
+            "dataset": 1,
+            "train": RUNS,
+            "measure": RUNS * FAMILIES,
+            "gather": 1,
+            "figure": 1,
+        }
         drawn.write("mainline", content(epochs=200) | {"description": "other words"})
         assert drawn.jobs(FIGURE) == {}
     finally:

@@ -44,5 +44,9 @@ rule gather:
         "../../environment.yml"
     params:
         title=lambda wildcards: EXPERIMENTS[wildcards.experiment].title,
+        # so that a run added to the grid is noticed
+        runs=lambda wildcards: [
+            f"{run.name} {run.hash}" for run in runs_of(wildcards.experiment).values()
+        ],
     shell:
         "progress-measures gather {wildcards.experiment} > {log} 2>&1"

@@ -16,6 +16,7 @@ Every tensor has a leading dimension `run`; `n` is the number of values of a and
 from typing import NamedTuple
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
@@ -46,7 +47,7 @@ def tables(weights: Weights) -> Tables:
     """
     W_E, W_pos, W_U = weights["W_E"], weights["W_pos"], weights["W_U"]
     W_Q, W_K, W_V, W_O, W_in, W_out = (weights[name][:, 0] for name in ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out"))
-    runs, heads, d_model, d_head = W_Q.shape
+    runs, heads, _, d_head = W_Q.shape
     n = W_E.shape[1] - 1
 
     numbers = W_E[:, :n]
@@ -57,11 +58,11 @@ def tables(weights: Weights) -> Tables:
     key = torch.einsum("rhe,rhde->rhd", query, W_K) / d_head**0.5
     scores = matmul(key, x.mT)
 
-    values = matmul(x, W_V.transpose(1, 2).reshape(runs, d_model, heads * d_head))
-    values = values.unflatten(-1, (heads, d_head)).transpose(1, 2)  # [run, head, 2n + 1, d_head]
+    values = matmul(x, rearrange(W_V, "run head d_model d_head -> run d_model (head d_head)"))
+    values = rearrange(values, "run row (head d_head) -> run head row d_head", head=heads)  # row: 2n + 1
     from_eq = values[:, :, -1]
     differences = (values[:, :, :-1] - from_eq[:, :, None]).contiguous()
-    W_O_heads = W_O.reshape(runs, heads * d_head, d_model)
+    W_O_heads = rearrange(W_O, "run head d_head d_model -> run (head d_head) d_model")
 
     def read_by(matrix: Tensor) -> tuple[Tensor, Tensor]:
         """Rows and constant as seen through W_in or W_U: [run, head, 2n, width], [run, width]."""

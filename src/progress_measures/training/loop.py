@@ -161,6 +161,7 @@ class _Batch:
     def _finish(self) -> None:
         if self.pending:
             self._flush()
+        self._save()
         for i, store in enumerate(self.stores):
             evaluations = np.stack(self.evaluations)[:, i]
             store.write_history(self.train_loss[i], evaluations)

@@ -2,7 +2,7 @@
 
     checkpoints.zarr   weights with a leading dimension `epoch`; blocks of checkpoints are chunks with a checksum
     history.zarr       the losses and accuracies as training saw them
-    resume/*.npz       the last two states of the optimiser: everything that is needed to go on bit for bit
+    resume/*.npz       the last two states of the optimiser: everything that is needed to go on bit for bit; one at the end
     done.json          renamed into place last
 
 A state holds, beside the parameters and moments, the history so far and the checkpoints of the block that is not yet
@@ -153,9 +153,12 @@ class RunStore:
         write_store(history, self.folder / "history.zarr")
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Say that the run is complete, and drop the states that it no longer needs."""
+        """Say that the run is complete, and keep its last state alone.
+
+        From that, `done.json` comes back in seconds where it is deleted, without another epoch.
+        """
         write_json(self.folder / "done.json", self._attributes() | record)
-        for old in (self.folder / "resume").glob("*.npz"):
+        for old in sorted((self.folder / "resume").glob("*.npz"))[:-1]:
             old.unlink()
 
     def _attributes(self) -> dict[str, Any]:
