@@ -253,6 +253,16 @@ def test_states_of_other_settings_or_code_are_not_gone_on_with(tmp_path, monkeyp
     assert not store.RunStore(folder, run, "other code").states()
 
 
+def test_without_its_checkpoints_a_run_starts_again(tmp_path, monkeypatch, undisturbed):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 100)
+        with pytest.raises(loop.Interrupted):
+            trained(tmp_path, runs()[:1])
+    shutil.rmtree(tmp_path / "runs/seed0/checkpoints.zarr")
+    trained(tmp_path, runs()[:1])
+    assert contents(tmp_path) == contents(undisturbed)
+
+
 def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
     with (
         store.RunStore(tmp_path / "runs/seed0", runs()[0], "").locked(),

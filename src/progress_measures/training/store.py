@@ -78,7 +78,9 @@ class RunStore:
 
     def states(self) -> dict[int, Path]:
         """The states that can be gone on from, by epoch; damaged, foreign and outdated ones are passed over."""
-        found = {}
+        found: dict[int, Path] = {}
+        if not (self.folder / "checkpoints.zarr").exists():
+            return found  # the blocks before them are gone
         for path in sorted((self.folder / "resume").glob("*.npz")):
             try:
                 with np.load(path, allow_pickle=False) as state:
