@@ -9,7 +9,7 @@ from progress_measures import fingerprint
 def package(tmp_path, monkeypatch):
     """A package of three modules in place of ours: `top` imports `middle`, which imports `low` inside a function."""
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
-    for cached in ("_tree", "_tree_hash", "_imports"):
+    for cached in ("fingerprint", "_tree", "_tree_hash", "_imports"):
         monkeypatch.setattr(fingerprint, cached, getattr(fingerprint, cached).__wrapped__)
     (tmp_path / "top.py").write_text("from progress_measures.middle import f\n\ndef g():\n    return f() + 1\n")
     (tmp_path / "middle.py").write_text("def f():\n    from progress_measures import low\n    return low.x\n")

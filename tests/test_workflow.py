@@ -167,6 +167,8 @@ def test_published_cubes_need_no_training(drawn):
     )
     assert done.returncode == 0
     assert drawn.jobs("results/figures/paper/fig02.png", "--config", "cubes=published") == {"figure": 1}
+    several = [f"results/figures/paper/{name}.svg" for name in ("fig02", "fig03")]
+    assert drawn.snakemake("-c2", *several, "--config", "cubes=published").returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ NOT_FOLLOWED = (
 )
 
 
+@functools.cache
 def fingerprint(*modules: str) -> str:
     """The hash of modules and of what they reach; 16 hexadecimal digits."""
     digest = hashlib.sha256()

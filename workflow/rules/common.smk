@@ -65,14 +65,32 @@ def code(*modules):
     ]
 
 
+def modules_of(run):
+    """The modules that a run's weights depend on."""
+    task = task_module(run.task.kind).__name__
+    return ["progress_measures.training.loop", objective_module(run), task]
+
+
 def training_code(wildcards):
     """The code that a run's weights depend on."""
-    run = run_of(wildcards)
-    return code(
-        "progress_measures.training.loop",
-        objective_module(run),
-        task_module(run.task.kind).__name__,
-    )
+    return code(*modules_of(run_of(wildcards)))
+
+
+# All of them now: Snakemake takes stock of files before it asks the input functions that name them.
+code(
+    "progress_measures.tasks.dataset",
+    "progress_measures.cube.extract",
+    "progress_measures.cube.gather",
+    "progress_measures.figures.drawing",
+    *(f"progress_measures.measures.{family}" for family in FAMILIES),
+    *(figure_module(name) for name in figure_ids()),
+    *(
+        module
+        for runs in RUNS.values()
+        for run in runs.values()
+        for module in modules_of(run)
+    ),
+)
 
 
 def measured(experiment):
