@@ -85,10 +85,10 @@ code(
     *(f"progress_measures.measures.{family}" for family in FAMILIES),
     *(figure_module(name) for name in figure_ids()),
     *(
-        module
+        name
         for runs in RUNS.values()
         for run in runs.values()
-        for module in modules_of(run)
+        for name in modules_of(run)
     ),
 )
 
