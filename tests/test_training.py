@@ -12,9 +12,10 @@ import pytest
 import torch
 import xarray as xr
 import zarr
-from small import command, folder_with, runs
+from small import command, content, folder_with, runs
 
 from progress_measures.errors import UserError
+from progress_measures.experiments.schema import Experiment
 from progress_measures.models.initialise import initial_weights
 from progress_measures.models.pairs import Weights
 from progress_measures.tasks import label_table
@@ -24,6 +25,8 @@ from progress_measures.training import loop, store
 from progress_measures.training.loss import PRECISIONS
 from progress_measures.training.objectives.pairs import Objective
 from progress_measures.training.optimiser import AdamW
+from progress_measures.training.step import Step
+from progress_measures.training.writer import Writer
 
 CPU = torch.device("cpu")
 
@@ -114,7 +117,8 @@ def test_adamw_is_torchs_for_each_run():
     batch = AdamW(some, [initial_weights(run) for run in some], CPU)
     together = Objective(some, masks, CPU)
     for epoch in range(8):
-        batch.step(together.loss(batch.weights), epoch)
+        batch.set_rate(epoch)
+        batch.step(together.loss(batch.weights))
     for i, run in enumerate(some):
         weights = {name: tensor[None].clone().requires_grad_() for name, tensor in initial_weights(run).items()}
         adamw = torch.optim.AdamW(weights.values(), 1e-3, (0.9, 0.98), weight_decay=run.training.weight_decay)
@@ -133,7 +137,8 @@ def test_first_warmed_up_update_moves_nothing():
     (run, _) = runs()
     optimiser = AdamW([run], [initial_weights(run)], CPU)
     objective = Objective([run], torch.from_numpy(train_mask(run, 13))[None], CPU)
-    optimiser.step(objective.loss(optimiser.weights), 0)
+    optimiser.set_rate(0)
+    optimiser.step(objective.loss(optimiser.weights))
     moved: Weights = optimiser.weights
     assert all(torch.equal(moved[name][0], tensor) for name, tensor in initial_weights(run).items())
 
@@ -191,16 +196,83 @@ def test_stored_weights_are_those_of_their_epoch(undisturbed):
     assert loss.item() == float(history.train_loss.sel(evaluated_epoch=140))
 
 
-def test_a_batch_trains_each_run_as_alone(tmp_path):
-    """To rounding: small products of a batch are summed in another order, which training makes more of, epoch by epoch."""
-    some = runs(epochs=100)
+@pytest.mark.parametrize("gemm", ["onednn", "torch"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"d_model": 32, "heads": 2, "d_head": 16, "d_mlp": 64},
+        {"d_model": 40, "heads": 4, "d_head": 10, "d_mlp": 100},
+        {"d_model": 32, "heads": 2, "d_head": 16, "d_mlp": 64, "layers": 2},
+    ],
+    ids=["one layer", "odd sizes", "two layers"],
+)
+def test_a_batch_trains_each_run_as_alone(tmp_path, monkeypatch, model, gemm):
+    """To the bit: the code that packs runs on a GPU, here on a CPU. On a GPU, rounding may differ."""
+    monkeypatch.setattr("progress_measures.models.gemm.library", lambda: gemm)
+    some = Experiment.model_validate(content(epochs=200) | {"model": model, "grid": {"seed": [0, 1, 2]}}).runs("small")
     trained(tmp_path / "batch", some)
     for run in some:
         trained(tmp_path / "alone", [run])
-        stores = [tmp_path / way / "runs" / run.name / "history.zarr" for way in ("batch", "alone")]
-        batch, alone = (xr.open_zarr(path, consolidated=False) for path in stores)
-        np.testing.assert_allclose(batch.loss, alone.loss, rtol=1e-5)
-        np.testing.assert_allclose(batch.test_loss, alone.test_loss, rtol=1e-5)
+        assert contents(tmp_path / "batch", run.name) == contents(tmp_path / "alone", run.name)
+
+
+def test_a_rehearsal_leaves_no_trace():
+    """What a GPU does before it records an update, on a CPU: later updates are as without it, to the bit."""
+    (run, _) = runs()
+    mask = torch.from_numpy(train_mask(run, 13))[None]
+    steps = []
+    for rehearsals in (0, 3):
+        optimiser = AdamW([run], [initial_weights(run)], CPU)
+        step = Step(Objective([run], mask, CPU), optimiser, capacity=20)
+        for epoch in range(15):
+            if epoch == 12 and rehearsals:
+                step.rehearse(rehearsals)
+            step(epoch)
+        steps.append([step.losses(), *optimiser.tensors()])
+    assert all(torch.equal(plain, rehearsed) for plain, rehearsed in zip(*steps, strict=True))
+
+
+def test_runs_at_different_epochs_go_on_side_by_side(tmp_path, monkeypatch, undisturbed):
+    """A run that was interrupted alone, and one that has not begun, are given to one batch."""
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 100)
+        with pytest.raises(loop.Interrupted):
+            trained(tmp_path, runs()[:1])
+    trained(tmp_path, runs())
+    assert contents(tmp_path) == contents(undisturbed)
+    assert store.RunStore(tmp_path / "runs/seed1", runs()[1], "").done
+
+
+def test_a_signal_to_save_is_no_signal_to_stop(tmp_path, monkeypatch, undisturbed):
+    """SIGTERM on a cluster comes before the end, or before nothing: training saves and goes on."""
+    interrupt_at(monkeypatch, 100)
+    saved = []
+    original = store.RunStore.save
+    monkeypatch.setattr(store.RunStore, "save", lambda self, epoch, state: (saved.append(epoch), original(self, epoch, state)))
+    write_dataset(runs()[:1], tmp_path / "dataset.zarr")
+    loop.train(runs()[:1], tmp_path / "dataset.zarr", tmp_path / "runs", stop_on=(signal.SIGUSR2,))
+    assert 100 in saved
+    assert contents(tmp_path) == contents(undisturbed)
+
+
+def test_a_writer_hands_on_what_went_wrong():
+    def full():
+        raise OSError(28, "No space left on device", "block")
+
+    with pytest.raises(OSError, match="No space"), Writer() as writer:
+        writer.submit(full)
+    with pytest.raises(OSError, match="No space"), Writer() as writer:
+        for _ in range(20):
+            writer.submit(full)
+        raise AssertionError("a failed task was not noticed")
+
+
+def test_a_writer_keeps_the_order():
+    done = []
+    with Writer() as writer:
+        for i in range(100):
+            writer.submit(done.append, i)
+    assert done == list(range(100))
 
 
 def interrupt_at(monkeypatch, epoch):

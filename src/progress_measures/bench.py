@@ -175,7 +175,8 @@ class OurTraining:
     def update(self) -> float:
         """Train loss, its gradient, and a step of AdamW."""
         loss = self._objective.loss(self._optimiser.weights)
-        self._optimiser.step(loss, self._epoch)
+        self._optimiser.set_rate(self._epoch)
+        self._optimiser.step(loss)
         self._epoch += 1
         return loss.item()
 

@@ -54,8 +54,9 @@ def tables(weights: Weights) -> Tables:
     x_eq = W_E[:, n:] + W_pos[:, 2:3]  # [run, 1, d_model]
     x = torch.cat([numbers + W_pos[:, 0:1], numbers + W_pos[:, 1:2], x_eq], dim=1)  # [run, 2n + 1, d_model]
 
-    query = torch.einsum("rd,rhde->rhe", x_eq[:, 0], W_Q)
-    key = torch.einsum("rhe,rhde->rhd", query, W_K) / d_head**0.5
+    query = matmul(x_eq, rearrange(W_Q, "run head d_model d_head -> run d_model (head d_head)"))
+    query = rearrange(query, "run 1 (head d_head) -> run head 1 d_head", head=heads)
+    key = matmul(query, W_K.mT)[:, :, 0] / d_head**0.5  # [run, head, d_model]
     scores = matmul(key, x.mT)
 
     values = matmul(x, rearrange(W_V, "run head d_model d_head -> run d_model (head d_head)"))
@@ -75,7 +76,7 @@ def tables(weights: Weights) -> Tables:
     if "b_in" in weights:
         neuron_constant = neuron_constant + weights["b_in"][:, 0]
     if "b_out" in weights:
-        skip_constant = skip_constant + _padded(torch.einsum("rd,rdc->rc", weights["b_out"][:, 0], W_U))
+        skip_constant = skip_constant + _padded(matmul(weights["b_out"], W_U)[:, 0])
     if "b_U" in weights:
         skip_constant = skip_constant + _padded(weights["b_U"])
     return Tables(scores, neuron_rows, skip_rows, neuron_constant, skip_constant, matmul(W_out, W_U))
@@ -115,8 +116,8 @@ class Pairs:
         a = self.a[:, None].expand(-1, heads, -1)
         b = self.b[:, None].expand(-1, heads, -1)
         equals = scores[:, :, -1:].expand(-1, -1, self.a.shape[1])
-        three = torch.stack([scores.gather(2, a), scores.gather(2, b + self.n), equals])
-        return three.softmax(0)[:2].permute(1, 3, 2, 0).contiguous()
+        three = torch.stack([scores.gather(2, a), scores.gather(2, b + self.n), equals], dim=1)
+        return rearrange(three.softmax(1)[:, :2], "run two head pair -> run pair head two").contiguous()
 
     def gather(self, rows: Tensor, attention: Tensor) -> Tensor:
         """Attention-weighted sums of table rows: [run, pair, width]."""

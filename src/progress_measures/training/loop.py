@@ -1,10 +1,10 @@
-"""The training loop: a batch of like-shaped runs, full-batch, resumable to the bit."""
+"""The training loop: batches of like-shaped runs, full-batch, resumable to the bit."""
 
 import contextlib
 import importlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,24 @@ from progress_measures.training.machine import machine
 from progress_measures.training.objectives import objective_module
 from progress_measures.training.optimiser import AdamW
 from progress_measures.training.progress import Progress
+from progress_measures.training.step import Step
 from progress_measures.training.store import BLOCK, EVALUATED, RunStore
+from progress_measures.training.writer import Writer
 
 SAVE_SECONDS = 60.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Interrupted(Exception):
-    """Training was told to stop; its state is saved and it can go on."""
+    """Training was told to stop; its state is saved and it can go on.
+
+    Attributes:
+        signal: that told it.
+    """
+
+    def __init__(self, number: int, epoch: int):
+        self.signal = signal.Signals(number)
+        super().__init__(f"told to stop by {self.signal.name} at epoch {epoch}")
 
 
 def code_modules(run: Any) -> tuple[str, ...]:
@@ -33,84 +44,123 @@ def code_modules(run: Any) -> tuple[str, ...]:
     return (__name__, objective_module(run), task_module(run.task.kind).__name__)
 
 
-def train(runs: list[Any], dataset: Path, folder: Path, device: str = "cpu") -> None:
+def train(
+    runs: list[Any],
+    dataset: Path,
+    folder: Path,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    stop_on: Collection[int] = SIGNALS,
+) -> None:
     """Train runs of like shape as one batch, going on from their last common state if there is one.
+
+    Runs that have got to different epochs go on in batches of their own, one after the other.
 
     Args:
         runs: of one task, model and recipe, but for seeds, weight decay and the choice of training pairs.
         dataset: which pairs each trains on, `results/<experiment>/dataset.zarr`.
         folder: where runs go, `results/<experiment>/runs`; each has its own folder in it.
         device: `cpu` or `cuda`.
+        progress: is told how far training is; by default, a line on standard error.
+        stop_on: signals at which to save and stop. At the others of `SIGNALS` training saves and goes on.
     Raises:
         UserError: another process trains one of them.
-        Interrupted: by SIGTERM, SIGINT, SIGUSR1 or SIGUSR2, after saving.
+        Interrupted: after saving.
     """
     code = fingerprint(*code_modules(runs[0]))
-    with contextlib.ExitStack() as locks:
+    with contextlib.ExitStack() as stack:
         stores = [RunStore(folder / run.name, run, code) for run in runs]
         for store in stores:
-            locks.enter_context(store.locked())
-        unfinished = [store for store in stores if store.done is None]
-        if unfinished:
-            masks = torch.from_numpy(train_masks(dataset, [store.run.name for store in unfinished]))
-            with _signals() as stop:
-                _Batch(unfinished, masks, torch.device(device)).run(stop)
+            stack.enter_context(store.locked())
+        received = stack.enter_context(_signals())
+        for together in _at_one_epoch([store for store in stores if store.done is None]):
+            masks = torch.from_numpy(train_masks(dataset, [store.run.name for store in together]))
+            with Writer() as writer:
+                batch = _Batch(together, masks, torch.device(device), writer)
+                batch.run(received, stop_on, progress or Progress())
+
+
+def _at_one_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
+    """Stores in groups that can go on together: all of them if they have a state of one epoch, or none has any."""
+    found = [set(store.states()) for store in stores]
+    if set.intersection(*found) if found else True:
+        return [stores] if stores else []
+    groups: dict[int, list[RunStore]] = {}
+    for store, epochs in zip(stores, found, strict=True):
+        groups.setdefault(max(epochs, default=0), []).append(store)
+    return list(groups.values())
 
 
 class _Batch:
     """The state of a training, and its loop."""
 
-    def __init__(self, stores: list[RunStore], masks: torch.Tensor, device: torch.device):
+    def __init__(self, stores: list[RunStore], masks: torch.Tensor, device: torch.device, writer: Writer):
         runs = [store.run for store in stores]
-        self.recipe, self.runs, self.stores, self.device = runs[0].training, runs, stores, device
+        self.recipe, self.runs, self.stores, self.device, self.writer = runs[0].training, runs, stores, device, writer
         self.objective = importlib.import_module(objective_module(runs[0])).Objective(runs, masks, device)
         self.optimiser = AdamW(runs, [initial_weights(run) for run in runs], device)
+        self.step = Step(self.objective, self.optimiser, capacity=self.recipe.checkpoint_every)
         self.epoch, self.seconds = 0, 0.0
         self.train_loss = np.full((len(runs), self.recipe.epochs + 1), np.nan)
+        self.fetched = 0  # epochs whose train loss is in `train_loss`
         self.evaluations: list[np.ndarray] = []  # each [run, quantity]
+        self.evaluated: list[torch.Tensor] = []  # those still on the device
         self.written = 0  # checkpoints in whole blocks
         self.pending: list[np.ndarray] = []  # checkpoints since, each [run, parameter]
         self._resume()
 
-    def run(self, stop: list[int]) -> None:
+    def run(self, received: list[int], stop_on: Collection[int], progress: Progress) -> None:
         """Train to the end."""
-        recipe, names = self.recipe, "+".join(run.name for run in self.runs)
-        progress = Progress(f"{self.runs[0].experiment}/{names}", recipe.epochs, self.epoch)
+        recipe = self.recipe
+        progress.begin(f"{self.runs[0].experiment}/{'+'.join(run.name for run in self.runs)}", recipe.epochs, self.epoch)
         saved = began = time.monotonic()
         before = self.seconds
         while True:
-            if self.epoch % recipe.evaluate_every == 0 and len(self.evaluations) <= self.epoch // recipe.evaluate_every:
+            if self.epoch % recipe.evaluate_every == 0:
                 self._evaluate()
             if self.epoch % recipe.checkpoint_every == 0:
+                self._fetch()
                 block_full = self._checkpoint()
-                self.seconds = before + time.monotonic() - began
                 if block_full or time.monotonic() - saved > SAVE_SECONDS:
+                    self.seconds = before + time.monotonic() - began
                     self._save()
                     saved = time.monotonic()
-            loss = self.objective.loss(self.optimiser.weights)
-            self.train_loss[:, self.epoch] = loss.detach().double().cpu()
-            if progress.due or self.epoch == recipe.epochs:
-                progress.show(self.epoch, self.train_loss[:, self.epoch].max(), self.evaluations[-1][:, 1].max())
+                if progress.due or self.epoch == recipe.epochs:
+                    train, test = self.evaluations[-1].max(axis=0)[:2]
+                    progress.show(self.epoch, train, test)
             if self.epoch == recipe.epochs:
                 break
-            if stop:
+            while received:
+                number = received.pop(0)
+                self._fetch()
                 self.seconds = before + time.monotonic() - began
                 self._save()
-                raise Interrupted(f"told to stop by {signal.Signals(stop[0]).name} at epoch {self.epoch}")
-            self.optimiser.step(loss, self.epoch)
+                if number in stop_on:
+                    self.writer.drain()
+                    raise Interrupted(number, self.epoch)
+            self.step(self.epoch)
             self.epoch += 1
         self.seconds = before + time.monotonic() - began
         self._finish()
 
     def _evaluate(self) -> None:
+        if len(self.evaluations) + len(self.evaluated) > self.epoch // self.recipe.evaluate_every:
+            return  # done before the interruption
         values = self.objective.evaluate(self.optimiser.weights)
-        self.evaluations.append(np.stack([values[name].cpu().numpy() for name in EVALUATED], axis=-1))
+        self.evaluated.append(torch.stack([values[name] for name in EVALUATED], dim=-1))
+
+    def _fetch(self) -> None:
+        """Fetch losses and evaluations from the device, and wait for it."""
+        self.train_loss[:, self.fetched : self.epoch] = self.step.losses()
+        self.fetched = self.epoch
+        self.evaluations += [values.cpu().numpy() for values in self.evaluated]
+        self.evaluated = []
 
     def _checkpoint(self) -> bool:
         """Keep the weights of this epoch; true when that made a block full."""
         index = self.epoch // self.recipe.checkpoint_every
         if index >= self.written + len(self.pending):
-            self.pending.append(self.optimiser.parameters.detach().cpu().numpy().copy())
+            self.pending.append(self.optimiser.parameters.detach().to("cpu", copy=True).numpy())
         if len(self.pending) < BLOCK:
             return False
         self._flush()
@@ -118,25 +168,23 @@ class _Batch:
 
     def _flush(self) -> None:
         for i, store in enumerate(self.stores):
-            store.write_block(self.written, np.stack([checkpoint[i] for checkpoint in self.pending]))
+            self.writer.submit(store.write_block, self.written, np.stack([checkpoint[i] for checkpoint in self.pending]))
         self.written += len(self.pending)
         self.pending = []
 
     def _save(self) -> None:
         state = {name: tensor.numpy() for name, tensor in self.optimiser.state().items()}
+        evaluations = np.stack(self.evaluations)
         for i, store in enumerate(self.stores):
-            store.write_history(self.train_loss[i, : self.epoch], np.stack(self.evaluations)[:, i])
-            store.save(
-                self.epoch,
-                {name: tensor[i] for name, tensor in state.items()}
-                | {
-                    "train_loss": self.train_loss[i, : self.epoch],
-                    "evaluations": np.stack(self.evaluations)[:, i],
-                    "written": np.int64(self.written),
-                    "pending": np.array([checkpoint[i] for checkpoint in self.pending], dtype=np.float32),
-                    "seconds": np.float64(self.seconds),
-                },
-            )
+            history = {"train_loss": self.train_loss[i, : self.epoch].copy(), "evaluations": evaluations[:, i]}
+            self.writer.submit(store.write_history, *history.values())
+            state_of_run = {name: tensor[i] for name, tensor in state.items()} | history
+            state_of_run |= {
+                "written": np.int64(self.written),
+                "pending": np.array([checkpoint[i] for checkpoint in self.pending], dtype=np.float32),
+                "seconds": np.float64(self.seconds),
+            }
+            self.writer.submit(store.save, self.epoch, state_of_run)
 
     def _resume(self) -> None:
         """Go on from the last epoch of which every run has a state, or lay out a new start."""
@@ -146,7 +194,7 @@ class _Batch:
             for store in self.stores:
                 store.start()
             return
-        self.epoch = max(common)
+        self.epoch = self.fetched = max(common)
         loaded = [store.load(found[self.epoch]) for store, found in zip(self.stores, states, strict=True)]
         moments = ("parameters", "mean", "mean_of_squares")
         self.optimiser.restore(
@@ -162,6 +210,9 @@ class _Batch:
         if self.pending:
             self._flush()
         self._save()
+        with torch.no_grad():
+            self.train_loss[:, self.epoch] = self.objective.loss(self.optimiser.weights).double().cpu()
+        self.writer.drain()
         for i, store in enumerate(self.stores):
             evaluations = np.stack(self.evaluations)[:, i]
             store.write_history(self.train_loss[i], evaluations)
@@ -181,8 +232,7 @@ class _Batch:
 def _signals() -> Iterator[list[int]]:
     """Collects signals that ask for a stop, instead of dying of them."""
     received: list[int] = []
-    wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in wanted}
+    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in SIGNALS}
     try:
         yield received
     finally:

@@ -49,11 +49,21 @@ def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     others = terms.sum(-1, keepdim=True)  # the sum, times exp(-top)
     rest = torch.exp(-top)  # the label's own term
     # log(1 + s) = log1p(s) for top = 0; top + log(others + rest) else
-    nats = torch.where(top > 0, top + torch.log(others + rest), torch.log1p(others))
+    loss = torch.where(top > 0, top + torch.log(others + rest), torch.log1p(others))
     total = others + rest
     grad = terms.div_(total)
     grad.scatter_(-1, index, -others / total)
-    return nats.double().mean((-2, -1)), grad.mul_(1 / logits.shape[-2])
+    return loss.mean((-2, -1)), grad.mul_(1 / logits.shape[-2])
+
+
+def nats(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean loss of each run in float64, without gradient: [run].
+
+    Run by run, because float64 logits are large.
+    """
+    pairs = zip(logits, labels, strict=True)
+    losses = [-one.double().log_softmax(-1).gather(-1, label[:, None]).mean() for one, label in pairs]
+    return torch.stack(losses)
 
 
 PRECISIONS: dict[str, CrossEntropy] = {

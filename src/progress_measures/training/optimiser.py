@@ -8,6 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+# Rows are padded to whole vectors of the CPU: what is left over, fused Adam rounds in another way.
+_ALIGN = 16
 
 
 class AdamW:
@@ -21,48 +25,61 @@ class AdamW:
 
     def __init__(self, runs: list[Any], weights: list[dict[str, Tensor]], device: torch.device):
         recipe = runs[0].training
-        self._rate, self._warmup = recipe.learning_rate, recipe.warmup
+        self._full_rate, self._warmup = recipe.learning_rate, recipe.warmup
         rows = [torch.cat([tensor.flatten() for tensor in one.values()]) for one in weights]
-        self.parameters = torch.stack(rows).to(device)
+        self._padding = torch.zeros(len(runs), -rows[0].numel() % _ALIGN, device=device)
+        self.parameters = pad(torch.stack(rows).to(device), (0, self._padding.shape[1]))
         self.parameters.grad = torch.zeros_like(self.parameters)
         self._decay = torch.tensor([[run.training.weight_decay] for run in runs], device=device)
-        self._adam = torch.optim.Adam([self.parameters], lr=self._rate, betas=recipe.betas, fused=True)
+        # A tensor, so that warm-up reaches a recorded CUDA graph, whose Adam reads it in float32.
+        self._rate = torch.zeros((), device=device, dtype=torch.float32 if device.type == "cuda" else torch.float64)
+        self._adam = torch.optim.Adam(
+            [self.parameters], lr=self._rate, betas=recipe.betas, fused=True, capturable=device.type == "cuda"
+        )
+        self._moments = {
+            "step": torch.zeros((), device=device),
+            "exp_avg": torch.zeros_like(self.parameters),
+            "exp_avg_sq": torch.zeros_like(self.parameters),
+        }
+        self._adam.state[self.parameters] = self._moments
         sizes = [tensor.numel() for tensor in weights[0].values()]
         self.weights = {
             name: piece.view(len(runs), *weights[0][name].shape).requires_grad_()
-            for name, piece in zip(weights[0], self.parameters.detach().split(sizes, dim=1), strict=True)
+            for name, piece in zip(
+                weights[0], self.parameters.detach()[:, : sum(sizes)].split(sizes, dim=1), strict=True
+            )
         }
 
-    def step(self, loss: Tensor, epoch: int) -> None:
-        """One update, number `epoch` (from 0), against the losses of all runs [run].
+    def set_rate(self, epoch: int) -> None:
+        """Set the learning rate for update number `epoch`, from 0."""
+        self._rate.fill_(self._full_rate * min(epoch / self._warmup, 1) if self._warmup else self._full_rate)
+
+    def step(self, loss: Tensor) -> None:
+        """One update against the losses of all runs [run].
 
         Losses are summed, so each run's gradient is its own.
         """
-        rate = self._rate * min(epoch / self._warmup, 1) if self._warmup else self._rate
         gradients = torch.autograd.grad(loss.sum(), list(self.weights.values()))
-        torch.cat([gradient.flatten(1) for gradient in gradients], dim=1, out=self.parameters.grad)
+        rows = [gradient.flatten(1) for gradient in gradients]
+        torch.cat([*rows, self._padding], dim=1, out=self.parameters.grad)
         with torch.no_grad():
-            self.parameters.mul_(1 - rate * self._decay)
-        self._adam.param_groups[0]["lr"] = rate
+            self.parameters.mul_(1 - self._rate * self._decay)
         self._adam.step()
 
+    def tensors(self) -> list[Tensor]:
+        """All that an update changes, where it is."""
+        return [self.parameters, *self._moments.values()]
+
     def state(self) -> dict[str, Tensor]:
-        """Parameters and moments, to go on from exactly: each [run, parameter], on the CPU."""
-        moments = self._adam.state[self.parameters]
-        zeros = torch.zeros_like(self.parameters)
-        return {
-            "parameters": self.parameters.detach().cpu().clone(),
-            "mean": moments.get("exp_avg", zeros).cpu().clone(),
-            "mean_of_squares": moments.get("exp_avg_sq", zeros).cpu().clone(),
-        }
+        """Parameters and moments, to go on from exactly: copies, each [run, parameter], on the CPU."""
+        names = {"parameters": self.parameters.detach()}
+        names |= {"mean": self._moments["exp_avg"], "mean_of_squares": self._moments["exp_avg_sq"]}
+        return {name: tensor.to("cpu", copy=True) for name, tensor in names.items()}
 
     def restore(self, state: dict[str, Tensor], epoch: int) -> None:
         """Go on from `state()` after `epoch` updates."""
-        device = self.parameters.device
         with torch.no_grad():
             self.parameters.copy_(state["parameters"])
-        self._adam.state[self.parameters] = {
-            "step": torch.tensor(float(epoch), device=device),
-            "exp_avg": state["mean"].to(device),
-            "exp_avg_sq": state["mean_of_squares"].to(device),
-        }
+        self._moments["step"].fill_(epoch)
+        self._moments["exp_avg"].copy_(state["mean"])
+        self._moments["exp_avg_sq"].copy_(state["mean_of_squares"])

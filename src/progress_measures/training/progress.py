@@ -1,35 +1,60 @@
-"""How far training is: one line, redrawn in a terminal, appended every half minute in a log file."""
+"""How far a training is: a line redrawn in a terminal, appended every half minute to a log; and a file for others to read."""
 
+import json
+import os
 import sys
 import time
+from pathlib import Path
 
 
 class Progress:
     """Shows epoch, losses, rate and time left on standard error.
 
     Args:
-        label: the experiment and its run or runs.
-        epochs: how many there are.
-        start: the epoch that training starts or goes on from.
+        path: a small JSON file that says the same for whoever waits for this training; replaced in one step.
     """
 
-    def __init__(self, label: str, epochs: int, start: int):
-        self._label, self._epochs, self._start = label, epochs, start
+    def __init__(self, path: Path | None = None):
+        self._path = path
         self._terminal = sys.stderr.isatty()
         self._interval = 0.5 if self._terminal else 30.0
+        self._file_interval = 2.0
+
+    def begin(self, label: str, epochs: int, start: int) -> None:
+        """A training of so many epochs starts, or goes on from one of them; the label names its experiment and runs."""
+        self._label, self._epochs, self._start = label, epochs, start
         self._began = time.monotonic()
-        self._shown = float("-inf")
+        self._shown = self._filed = float("-inf")
 
     @property
     def due(self) -> bool:
-        """Whether it is time for another line."""
-        return time.monotonic() - self._shown >= self._interval
+        """Whether it is time to say something."""
+        now = time.monotonic()
+        return now - self._shown >= self._interval or (
+            self._path is not None and now - self._filed >= self._file_interval
+        )
 
     def show(self, epoch: int, train_loss: float, test_loss: float) -> None:
-        """Print where training stands."""
-        self._shown = time.monotonic()
+        """Say where training stands, with the largest losses of its runs."""
+        now = time.monotonic()
         done = epoch - self._start
-        rate = (self._shown - self._began) / done if done else float("nan")
+        rate = (now - self._began) / done if done else float("nan")
+        if self._path is not None:
+            self._filed = now
+            self._write(
+                {
+                    "label": self._label,
+                    "epoch": epoch,
+                    "epochs": self._epochs,
+                    "ms_per_epoch": rate * 1e3 if done else None,
+                    "train_loss": float(train_loss),
+                    "test_loss": float(test_loss),
+                    "time": time.time(),
+                }
+            )
+        if now - self._shown < self._interval and epoch != self._epochs:
+            return
+        self._shown = now
         left = f"{duration(rate * (self._epochs - epoch))} left" if done else "starting"
         line = (
             f"{self._label}  epoch {epoch:,}/{self._epochs:,} ({epoch / self._epochs:.0%})  "
@@ -37,6 +62,12 @@ class Progress:
         )
         end = "\n" if not self._terminal or epoch == self._epochs else ""
         print(f"\r\033[K{line}" if self._terminal else line, end=end, file=sys.stderr, flush=True)
+
+    def _write(self, content: dict[str, object]) -> None:
+        assert self._path is not None
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+        temporary.replace(self._path)
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from progress_measures.models import pairs
 from progress_measures.tasks import label_table, layout
-from progress_measures.training.loss import PRECISIONS, accuracy, float64
+from progress_measures.training.loss import PRECISIONS, accuracy, nats
 
 
 class Objective:
@@ -28,7 +28,9 @@ class Objective:
             return pairs.Pairs(a.to(device), b.to(device), n, heads), table[a, b].to(device)
 
         self._train, self._test = prepared(train), prepared(~train)
-        self._criterion = PRECISIONS[runs[0].training.precision]
+        precision = runs[0].training.precision
+        self._criterion = PRECISIONS[precision]
+        self.loss_dtype = torch.float64 if precision == "float64" else torch.float32
 
     def loss(self, weights: pairs.Weights) -> Tensor:
         """Train loss of each run: [run], differentiable."""
@@ -41,6 +43,6 @@ class Objective:
             tables = pairs.tables(weights)
             for split, (which, labels) in (("train", self._train), ("test", self._test)):
                 logits = pairs.logits(tables, which)
-                result[f"{split}_loss"] = float64(logits, labels)[0]
+                result[f"{split}_loss"] = nats(logits, labels)
                 result[f"{split}_accuracy"] = accuracy(logits, labels)
         return result

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from progress_measures.models.transformer import Weights, forward
 from progress_measures.tasks import label_table, layout
-from progress_measures.training.loss import PRECISIONS, accuracy, float64
+from progress_measures.training.loss import PRECISIONS, accuracy, nats
 
 
 class Objective:
@@ -28,7 +28,9 @@ class Objective:
             return torch.stack([a, b, torch.full_like(a, n)], -1).to(device), table[a, b].to(device)
 
         self._train, self._test = prepared(train), prepared(~train)
-        self._criterion = PRECISIONS[runs[0].training.precision]
+        precision = runs[0].training.precision
+        self._criterion = PRECISIONS[precision]
+        self.loss_dtype = torch.float64 if precision == "float64" else torch.float32
 
     def loss(self, weights: Weights) -> Tensor:
         """Train loss of each run: [run], differentiable."""
@@ -41,7 +43,7 @@ class Objective:
         with torch.no_grad():
             for split, (tokens, labels) in (("train", self._train), ("test", self._test)):
                 logits = forward(weights, tokens)[:, :, -1]
-                result[f"{split}_loss"] = float64(logits, labels)[0]
+                result[f"{split}_loss"] = nats(logits, labels)
                 result[f"{split}_accuracy"] = accuracy(logits, labels)
         return result
 
