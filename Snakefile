@@ -14,7 +14,7 @@ min_version("9.27")
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/datasets.smk"  # every pair, its label, who trains on it
-include: "workflow/rules/training.smk"  # one job a run, resumable
+include: "workflow/rules/training.smk"  # one job an experiment, on this machine or as Slurm jobs, resumable
 include: "workflow/rules/cubes.smk"  # families of measures a run, gathered once an experiment
 include: "workflow/rules/figures.smk"  # cubes → PDF, PNG, SVG
 

@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from progress_measures.cube.layout import checkpoints, published_weights
 from progress_measures.cube.schema import applies
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Experiment, Run
@@ -33,6 +32,7 @@ from progress_measures.measures.view import Scene, View
 from progress_measures.models import gemm
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.initialise import initial_weights
+from progress_measures.paths import checkpoints, published_weights
 from progress_measures.tasks import layout, task_module
 from progress_measures.tasks.split import train_mask
 from progress_measures.training.machine import machine, set_up

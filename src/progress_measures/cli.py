@@ -57,6 +57,13 @@ def _runs(experiment: str, chosen: list[str] | None = None) -> list[Any]:
     return [run for run in runs if not chosen or run.name in chosen]
 
 
+def _write_dataset(runs: list[Any]) -> None:
+    from progress_measures.paths import dataset_store
+    from progress_measures.tasks.dataset import write_dataset
+
+    write_dataset(runs, dataset_store(runs[0].experiment))
+
+
 @app.command()
 def runs(experiment: Annotated[str | None, typer.Argument(help="By default, all experiments.")] = None) -> None:
     """List experiments and their runs."""
@@ -72,43 +79,129 @@ def runs(experiment: Annotated[str | None, typer.Argument(help="By default, all 
 @app.command()
 def dataset(experiment: Experiment) -> None:
     """Write every pair, its label, and which runs train on it."""
-    from progress_measures.cube.layout import dataset_store
-    from progress_measures.tasks.dataset import write_dataset
+    _write_dataset(_runs(experiment))
 
-    write_dataset(_runs(experiment), dataset_store(experiment))
+
+_SLURM = "On a cluster"
 
 
 @app.command()
 def train(
     experiment: Experiment,
     run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be repeated. By default, all.")] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="On a GPU, runs train as one batch.")] = "auto",
-    processes: Annotated[int | None, typer.Option(min=1, help="On CPUs, runs at a time; by default, cores.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of a single run.")] = 1,
+    pool: Annotated[Literal["local", "slurm"], typer.Option(help="This machine's processes, or Slurm jobs.")] = "local",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: what torch finds.")] = "auto",
+    at_once: Annotated[int | None, typer.Option(min=1, help="Shards at a time; by default, cores, or 8 jobs.")] = None,
+    runs_per_shard: Annotated[
+        int | None, typer.Option(min=1, help="Runs that train as one batch; by default 1, on a GPU what fits.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of a shard.")] = 1,
+    retries: Annotated[int, typer.Option(min=0, help="How often a shard that failed is tried again.")] = 2,
     restart: Annotated[bool, typer.Option(help="Train from the start, whatever is there.")] = False,
+    any_code: Annotated[bool, typer.Option(help="Leave runs alone that earlier code has trained.")] = False,
+    partition: Annotated[str | None, typer.Option(rich_help_panel=_SLURM)] = None,
+    account: Annotated[str | None, typer.Option(rich_help_panel=_SLURM)] = None,
+    qos: Annotated[str | None, typer.Option(rich_help_panel=_SLURM)] = None,
+    constraint: Annotated[str | None, typer.Option(rich_help_panel=_SLURM)] = None,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs a job.", rich_help_panel=_SLURM)] = 0,
+    gres: Annotated[str | None, typer.Option(help="Such as gpu:a100:1; for --gpus.", rich_help_panel=_SLURM)] = None,
+    gpu_memory_gb: Annotated[
+        float, typer.Option(min=1, help="By which runs are packed onto a GPU.", rich_help_panel=_SLURM)
+    ] = 40,
+    memory_mb: Annotated[
+        int | None, typer.Option(min=1, help="Of a job; by default, as much as its runs need.", rich_help_panel=_SLURM)
+    ] = None,
+    minutes: Annotated[
+        int,
+        typer.Option(min=1, help="Time limit of a job, which is requeued if it needs more.", rich_help_panel=_SLURM),
+    ] = 60,
+    poll: Annotated[float, typer.Option(min=0.1, help="Seconds between looks.", rich_help_panel=_SLURM)] = 15.0,
 ) -> None:
     """Train runs, going on from their last checkpoint. A finished run is left alone."""
     import shutil
 
-    from progress_measures.cube.layout import dataset_store, runs_folder
-    from progress_measures.tasks.dataset import write_dataset
-    from progress_measures.training import launcher
+    from progress_measures.paths import runs_folder
+    from progress_measures.training.launcher import launch
+    from progress_measures.training.launcher.wait import Told
 
-    chosen = _runs(experiment, run)
-    write_dataset(_runs(experiment), dataset_store(experiment))
+    of_experiment, chosen = _runs(experiment), _runs(experiment, run)
     if restart:
+        if any(launch.rows_of_jobs(experiment)):
+            raise UserError(f"{experiment} is being trained; first: progress-measures cancel {experiment}")
         for one in chosen:
             shutil.rmtree(runs_folder(experiment) / one.name, ignore_errors=True)
-    if len(chosen) > 1 and launcher.device(device) == "cpu":
-        launcher.train_in_processes(chosen, processes or launcher.default_processes(len(chosen)))
-        return
-    from progress_measures.training.loop import Interrupted
-
+    _write_dataset(of_experiment)
+    if pool == "slurm":
+        site = {"partition": partition, "account": account, "qos": qos, "constraint": constraint, "gpus": gpus}
+        site |= {"gres": gres, "cpus": threads, "memory_mb": memory_mb, "minutes": minutes, "at_once": at_once}
+        plan = launch.slurm_plan(chosen, site, device, runs_per_shard, gpu_memory_gb, poll, retries)
+    else:
+        plan = launch.local_plan(chosen, device, at_once, runs_per_shard, threads)._replace(retries=retries)
     try:
-        launcher.train_here(chosen, launcher.device(device), threads)
-    except Interrupted as interrupted:
-        print(f"progress-measures: {interrupted}; the same command goes on from there.", file=sys.stderr)
+        launch.train(experiment, chosen, plan, any_code)
+    except Told as told:
+        print(f"progress-measures: {told}", file=sys.stderr)
         sys.exit(130)
+    launch.write_trained(experiment, of_experiment, any_code)
+
+
+@app.command()
+def jobs(
+    experiment: Annotated[str | None, typer.Argument(help="By default, all experiments.")] = None,
+    follow: Annotated[bool, typer.Option(help="Show them as they go, until none is left.")] = False,
+) -> None:
+    """List the training jobs that wait or run, here and on the cluster."""
+    import time
+
+    from progress_measures.training.launcher import launch
+    from progress_measures.training.launcher.table import Display
+
+    with Display("jobs") as display:
+        while True:
+            found = [
+                row._replace(name=f"{name}/{row.name}")
+                for name, _, _, rows in launch.rows_of_jobs(experiment)
+                for row in rows.values()
+            ]
+            if found:
+                display.show(found)
+            if not (follow and found):
+                break
+            time.sleep(5)
+    if not found:
+        print("No training jobs wait or run.")
+
+
+@app.command()
+def cancel(
+    experiment: Annotated[str | None, typer.Argument(help="Whose jobs.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Of all experiments.")] = False,
+) -> None:
+    """End training jobs, and only those that were submitted from this folder. What they trained is kept."""
+    from progress_measures.training.launcher import launch
+
+    if (experiment is None) != every:
+        raise UserError("say whose jobs: progress-measures cancel EXPERIMENT, or --all.")
+    ended = 0
+    for name, pool, batch, rows in launch.rows_of_jobs(experiment):
+        pool.cancel(batch, list(rows))
+        for row in rows.values():
+            print(f"ended {name}/{row.name}, job {row.job}")
+        ended += len(rows)
+    if not ended:
+        print("No training jobs wait or run.")
+
+
+@app.command()
+def plan(
+    what: Annotated[list[str] | None, typer.Argument(help="Experiments, `paper`, or `all`.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="Such as h100; by default, this machine's cores.")] = None,
+    at_once: Annotated[int | None, typer.Option(min=1, help="GPUs, or cores, that work at a time.")] = None,
+) -> None:
+    """Say what training costs: shards, memory, operations and expected hours."""
+    from progress_measures.training.plan import show
+
+    show(what or ["all"], gpu, at_once)
 
 
 @app.command()

@@ -22,6 +22,7 @@ NOT_FOLLOWED = (
     "progress_measures.experiments",
     "progress_measures.fingerprint",
     "progress_measures.training.progress",
+    "progress_measures.training.record",
 )
 
 

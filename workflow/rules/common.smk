@@ -1,5 +1,6 @@
 """What exists, and where: experiments, runs, families of measures, figures; no rule is here."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,8 +10,7 @@ from progress_measures.experiments import experiment_names, load_experiment
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.registry import figure_module
 from progress_measures.measures import FAMILIES
-from progress_measures.tasks import task_module
-from progress_measures.training.objectives import objective_module
+from progress_measures.training.record import code_modules
 
 # Rules call `progress-measures` of the environment that Snakemake itself runs in.
 shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')
@@ -65,15 +65,44 @@ def code(*modules):
     ]
 
 
-def modules_of(run):
-    """The modules that a run's weights depend on."""
-    task = task_module(run.task.kind).__name__
-    return ["progress_measures.training.loop", objective_module(run), task]
-
-
 def training_code(wildcards):
-    """The code that a run's weights depend on."""
-    return code(*modules_of(run_of(wildcards)))
+    """The code that the weights of an experiment's runs depend on."""
+    runs = runs_of(wildcards.experiment).values()
+    return code(*sorted({name for run in runs for name in code_modules(run)}))
+
+
+# What the training rule is told by resources, and how the command line calls it.
+TRAINING_OPTIONS = {
+    "device": "--device",
+    "runs_per_shard": "--runs-per-shard",
+    "shards": "--at-once",
+    "retries": "--retries",
+}
+SLURM_OPTIONS = {
+    "slurm_partition": "--partition",
+    "slurm_account": "--account",
+    "qos": "--qos",
+    "constraint": "--constraint",
+    "gpu": "--gpus",
+    "gres": "--gres",
+    "gpu_memory_gb": "--gpu-memory-gb",
+    "shard_mem_mb": "--memory-mb",
+    "runtime": "--minutes",
+    "poll_seconds": "--poll",
+}
+
+
+def training_options(threads, resources):
+    """Where runs train, as options of `progress-measures train`."""
+    pool = resources.get("pool")
+    options = TRAINING_OPTIONS | (SLURM_OPTIONS if pool == "slurm" else {})
+    given = {flag: resources.get(name) for name, flag in options.items()}
+    if pool != "slurm" and given["--at-once"] is None:
+        given["--at-once"] = threads
+    words = [
+        str(word) for pair in given.items() if pair[1] is not None for word in pair
+    ]
+    return shlex.join(["--pool", str(pool), *words])
 
 
 # All of them now: Snakemake takes stock of files before it asks the input functions that name them.
@@ -88,7 +117,7 @@ code(
         name
         for runs in RUNS.values()
         for run in runs.values()
-        for name in modules_of(run)
+        for name in code_modules(run)
     ),
 )
 

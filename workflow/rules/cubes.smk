@@ -5,7 +5,7 @@ rule measure:
     """Take one family of measures of every checkpoint of one run."""
     input:
         "results/{experiment}/dataset.zarr",
-        "results/{experiment}/runs/{run}/done.json",
+        "results/{experiment}/trained.json",
         lambda wildcards: code(
             f"progress_measures.measures.{wildcards.family}",
             "progress_measures.cube.extract",
@@ -24,7 +24,7 @@ rule measure:
     params:
         # more is kept of an experiment's first run
         first=lambda wildcards: next(iter(runs_of(wildcards.experiment)))
-        == wildcards.run,
+        == run_of(wildcards).name,
     shell:
         "progress-measures measure {wildcards.experiment} --run {wildcards.run} --family {wildcards.family} > {log} 2>&1"
 

@@ -1,6 +1,10 @@
 """config/experiments/*.yaml → results/<experiment>/dataset.zarr"""
 
 
+localrules:
+    dataset,
+
+
 rule dataset:
     """Every pair, its label, and which runs train on it."""
     input:

@@ -1,6 +1,11 @@
 """cube.zarr → results/figures/<source>/<id>.{pdf,png,svg}, or results/<experiment>/figures/… of any other experiment"""
 
 
+localrules:
+    figure,
+    figure_of,
+
+
 rule figure:
     """Draw a figure from the cube of the experiment that it declares."""
     input:

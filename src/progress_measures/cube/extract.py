@@ -7,7 +7,6 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from progress_measures.cube.layout import checkpoints, dataset_store, family_store
 from progress_measures.cube.schema import applies, coordinates, describe, encoding, moments
 from progress_measures.errors import UserError
 from progress_measures.files import write_store
@@ -15,6 +14,7 @@ from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import Measure, family_measures
 from progress_measures.measures.view import Scene, View
 from progress_measures.models.architecture import Architecture
+from progress_measures.paths import checkpoints, dataset_store, family_store
 from progress_measures.tasks.dataset import train_masks
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from progress_measures.cube.layout import cube_store, family_store, runs_folder
 from progress_measures.cube.schema import applies, describe, encoding
 from progress_measures.errors import UserError
 from progress_measures.files import open_store, write_store
 from progress_measures.measures import keys, phases
 from progress_measures.measures.registry import DERIVED, FAMILIES, family_measures
+from progress_measures.paths import cube_store, family_store, runs_folder
 
 HISTORY = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 

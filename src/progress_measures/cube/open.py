@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from progress_measures.cube.layout import cube_store, published_cube, published_weights, runs_folder
 from progress_measures.errors import UserError
 from progress_measures.files import open_store
+from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
 
 
 def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Dataset:

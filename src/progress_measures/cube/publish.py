@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from progress_measures.cube.layout import cube_store, published_cube, published_weights
 from progress_measures.cube.open import open_cube, open_run
 from progress_measures.cube.schema import encoding
 from progress_measures.errors import UserError
 from progress_measures.files import appearing, write_store
 from progress_measures.measures.registry import measures
 from progress_measures.models.architecture import Architecture
+from progress_measures.paths import cube_store, published_cube, published_weights
 
 LIMIT = 12_000_000  # bytes a file
 

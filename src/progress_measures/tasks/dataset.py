@@ -1,23 +1,28 @@
 """The data of an experiment: every pair, its label, and which runs train on it."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures.files import open_store, write_store
 from progress_measures.tasks import label_table, layout
 from progress_measures.tasks.split import train_mask
 
+if TYPE_CHECKING:
+    import xarray as xr
 
-def dataset(runs: list[Any]) -> xr.Dataset:
+
+def dataset(runs: list[Any]) -> "xr.Dataset":
     """Labels and splits of runs of one task.
 
     Returns:
         `label` [a, b] and `train` [run, a, b], true for training pairs.
     """
+    import xarray as xr
+
     n = layout(runs[0].task).operands
     masks = np.stack([train_mask(run, n) for run in runs])
     return xr.Dataset(
@@ -48,7 +53,9 @@ def _settings(runs: list[Any]) -> str:
 
 
 def _present(path: Path) -> str | None:
+    """The settings of the data that are there. Read without xarray, since most often there is nothing to write."""
     try:
-        return str(open_store(path).attrs.get("settings"))
-    except (FileNotFoundError, KeyError, ValueError, OSError):
+        settings: str = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]["settings"]
+    except (OSError, ValueError, KeyError):
         return None
+    return settings

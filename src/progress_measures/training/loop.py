@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from progress_measures.fingerprint import fingerprint
 from progress_measures.models.initialise import initial_weights
-from progress_measures.tasks import task_module
 from progress_measures.tasks.dataset import train_masks
 from progress_measures.training.machine import machine
 from progress_measures.training.objectives import objective_module
 from progress_measures.training.optimiser import AdamW
 from progress_measures.training.progress import Progress
+from progress_measures.training.record import code_of
 from progress_measures.training.step import Step
 from progress_measures.training.store import BLOCK, EVALUATED, RunStore
 from progress_measures.training.writer import Writer
@@ -37,11 +36,6 @@ class Interrupted(Exception):
     def __init__(self, number: int, epoch: int):
         self.signal = signal.Signals(number)
         super().__init__(f"told to stop by {self.signal.name} at epoch {epoch}")
-
-
-def code_modules(run: Any) -> tuple[str, ...]:
-    """The modules that decide what a run's weights become, apart from its settings."""
-    return (__name__, objective_module(run), task_module(run.task.kind).__name__)
 
 
 def train(
@@ -67,7 +61,7 @@ def train(
         UserError: another process trains one of them.
         Interrupted: after saving.
     """
-    code = fingerprint(*code_modules(runs[0]))
+    code = code_of(runs[0])
     with contextlib.ExitStack() as stack:
         stores = [RunStore(folder / run.name, run, code) for run in runs]
         for store in stores:
@@ -112,7 +106,9 @@ class _Batch:
     def run(self, received: list[int], stop_on: Collection[int], progress: Progress) -> None:
         """Train to the end."""
         recipe = self.recipe
-        progress.begin(f"{self.runs[0].experiment}/{'+'.join(run.name for run in self.runs)}", recipe.epochs, self.epoch)
+        progress.begin(
+            f"{self.runs[0].experiment}/{'+'.join(run.name for run in self.runs)}", recipe.epochs, self.epoch
+        )
         saved = began = time.monotonic()
         before = self.seconds
         while True:
@@ -168,7 +164,9 @@ class _Batch:
 
     def _flush(self) -> None:
         for i, store in enumerate(self.stores):
-            self.writer.submit(store.write_block, self.written, np.stack([checkpoint[i] for checkpoint in self.pending]))
+            self.writer.submit(
+                store.write_block, self.written, np.stack([checkpoint[i] for checkpoint in self.pending])
+            )
         self.written += len(self.pending)
         self.pending = []
 

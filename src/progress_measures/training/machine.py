@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from progress_measures.errors import UserError
 from progress_measures.models.gemm import library
 
 
@@ -22,11 +23,24 @@ def set_up(threads: int) -> None:
     """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    torch.set_float32_matmul_precision("highest")  # no TF32, no bf16 on a GPU
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         trim_threshold, mmap_threshold = -1, -3
         libc = ctypes.CDLL(None)
         libc.mallopt(mmap_threshold, 32 << 20)
         libc.mallopt(trim_threshold, 1 << 30)
+
+
+def usable(wanted: str) -> str:
+    """`cpu` or `cuda`; for `auto` what torch finds here.
+
+    Raises:
+        UserError: `cuda` is asked for and torch finds none.
+    """
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise UserError("--device cuda: torch finds no usable GPU on this machine; use --device cpu or auto.")
+    return ("cuda" if available else "cpu") if wanted == "auto" else wanted
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -12,7 +12,6 @@ full. So whatever `checkpoints.zarr` holds beyond the state is simply written ag
 
 import contextlib
 import fcntl
-import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from zarr.codecs import Crc32cCodec
 from progress_measures.errors import UserError
 from progress_measures.files import appearing, write_json, write_store
 from progress_measures.models.architecture import Architecture
+from progress_measures.training.record import done
 
 # Checkpoints a chunk. More make fewer files (a mainline run has 250), fewer make smaller states.
 BLOCK = 20
@@ -52,12 +52,8 @@ class RunStore:
 
     @property
     def done(self) -> dict[str, Any] | None:
-        """The record of a finished training with these settings, if there is one."""
-        try:
-            record = json.loads((self.folder / "done.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return record if record.get("config_hash") == self.run.hash else None
+        """The record of a finished training with these settings by this code, if there is one."""
+        return done(self.folder, self.run, self.code)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -39,3 +39,13 @@ def published_cube(experiment: str) -> Path:
 def published_weights(experiment: str) -> Path:
     """Final weights of every run, and those of run 0 at some epochs, as published."""
     return PUBLISHED / f"{experiment}.weights.zarr.zip"
+
+
+def jobs_folder(experiment: str) -> Path:
+    """What was submitted to train its runs: records and logs."""
+    return RESULTS / experiment / "jobs"
+
+
+def trained_record(experiment: str) -> Path:
+    """Says that all runs are trained, by which code, on which machines."""
+    return RESULTS / experiment / "trained.json"

@@ -1,0 +1,179 @@
+"""Trains the runs of an experiment in a pool; finds and ends its jobs."""
+
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from progress_measures.errors import UserError
+from progress_measures.files import write_json
+from progress_measures.paths import jobs_folder, runs_folder, trained_record
+from progress_measures.training import cost
+from progress_measures.training.launcher.batch import Batch, Task
+from progress_measures.training.launcher.local import LocalPool
+from progress_measures.training.launcher.pool import GONE, Pool
+from progress_measures.training.launcher.shards import Shard, fitting, shards
+from progress_measures.training.launcher.slurm import SlurmPool, SlurmSettings
+from progress_measures.training.launcher.table import Row
+from progress_measures.training.launcher.wait import wait
+from progress_measures.training.record import code_of, done
+
+WORK = "progress_measures.training.launcher.worker:train_runs"
+
+
+class Plan(NamedTuple):
+    """How runs are packed and where they go."""
+
+    pool: Pool
+    device: str  # cpu, cuda, or auto: what torch finds where the job runs
+    runs_per_shard: int
+    threads: int = 1
+    retries: int = 2
+
+
+def train(experiment: str, runs: list[Any], plan: Plan, any_code: bool = False) -> None:
+    """Train runs that are not trained yet.
+
+    Args:
+        experiment: their experiment.
+        runs: of it.
+        plan: how.
+        any_code: leave runs alone that other code has trained.
+    Raises:
+        UserError: some could not be trained.
+        Told: by a signal to stop.
+    """
+
+    def left(in_hand: set[str]) -> list[Task]:
+        names = {known.split()[0] for known in in_hand}
+        unfinished = [run for run in runs if _done(run, any_code) is None]
+        others = [run.name for run in unfinished if run.name in names and _label(run) not in in_hand]
+        if others:
+            raise UserError(
+                f"{experiment}: jobs that were submitted earlier still train {', '.join(others)} with other settings. "
+                f"End them first: progress-measures cancel {experiment}"
+            )
+        todo = [run for run in unfinished if _label(run) not in in_hand]
+        return [_task(shard, plan) for shard in shards(todo, plan.runs_per_shard)]
+
+    wait(plan.pool, jobs_folder(experiment), experiment, left, plan.retries)
+    untrained = [run.name for run in runs if _done(run, any_code) is None]
+    if untrained:
+        raise UserError(f"{experiment}: {', '.join(untrained)} ended without a record; start again.")
+
+
+def write_trained(experiment: str, runs: list[Any], any_code: bool = False) -> bool:
+    """Write `results/<experiment>/trained.json` if all its runs are trained; say whether they are."""
+    records = {run.name: _done(run, any_code) for run in runs}
+    if any(record is None for record in records.values()):
+        return False
+    kept = ("config_hash", "code", "epochs", "seconds", "runs_in_batch", "final", "machine")
+    content = {name: {key: record[key] for key in kept} for name, record in records.items() if record}
+    write_json(trained_record(experiment), {"experiment": experiment, "runs": content})
+    return True
+
+
+def local_plan(runs: list[Any], device: str, processes: int | None, runs_per_shard: int | None, threads: int) -> Plan:
+    """On this machine: one run a process on CPUs, as many as fit as one batch on a GPU.
+
+    Raises:
+        UserError: `cuda` is asked for and there is none.
+    """
+    memory = gpu_memory() if device != "cpu" else 0
+    if device == "cuda" and not memory:
+        raise UserError("--device cuda: torch finds no usable GPU on this machine; use --device cpu or auto.")
+    if memory:
+        return Plan(LocalPool(processes or 1), "cuda", runs_per_shard or fitting(runs, memory), threads)
+    return Plan(LocalPool(processes or cores()), "cpu", runs_per_shard or 1, threads)
+
+
+def slurm_plan(
+    runs: list[Any],
+    settings: dict[str, Any],
+    device: str,
+    runs_per_shard: int | None,
+    gpu_memory_gb: float,
+    poll_seconds: float,
+    retries: int,
+) -> Plan:
+    """On a cluster: as many runs as a GPU holds a shard, or one run a shard without GPUs.
+
+    Args:
+        settings: fields of `SlurmSettings`; `memory_mb` follows from the memory model where absent.
+    """
+    with_gpu = bool(settings.get("gpus") or settings.get("gres")) and device != "cpu"
+    most = runs_per_shard or (fitting(runs, gpu_memory_gb * 1e9) if with_gpu else 1)
+    if settings.get("memory_mb") is None:
+        largest = max(cost.job_memory(shard.runs[0], len(shard.runs), with_gpu) for shard in shards(runs, most))
+        settings = settings | {"memory_mb": -(-largest // 2**20)}
+    given = {key: value for key, value in settings.items() if value is not None}
+    pool = SlurmPool(SlurmSettings(**given), poll_seconds)
+    return Plan(pool, device, most, given.get("cpus", 1), retries)
+
+
+def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Pool, Batch, dict[int, Row]]]:
+    """The jobs that run or wait, of one experiment or all: experiment, pool, batch, and rows by index."""
+    results = jobs_folder("x").parents[1]
+    names = [experiment] if experiment else sorted(path.parent.name for path in results.glob("*/jobs"))
+    for name in names:
+        for batch in Batch.all(jobs_folder(name)):
+            pool = _pool_of(batch)
+            if pool is None or all(batch.ended(i) for i in range(len(batch.tasks))):
+                continue
+            seen = pool.look([batch])
+            rows = {
+                i: Row(task.name, batch.ids[i] or "", one.state, batch.read(i, "progress"), one.reason, one.place)
+                for i, task in enumerate(batch.tasks)
+                if (one := seen[batch.name, i]).state != GONE and not batch.ended(i)
+            }
+            if rows:
+                yield name, pool, batch, rows
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpu_memory() -> int:
+    """Bytes of the GPU that torch would use here, 0 without one. Asked of a child, so that torch stays out of here."""
+    if not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists()):
+        return 0
+    ask = "import torch; print(torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else 0)"
+    asked = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
+    return int(asked.stdout) if asked.returncode == 0 else 0
+
+
+@functools.cache
+def _local() -> Pool:
+    return LocalPool(at_once=0)
+
+
+@functools.cache
+def _slurm() -> Pool | None:
+    if importlib.util.find_spec("submitit") is None or shutil.which("squeue") is None:
+        return None
+    return SlurmPool(SlurmSettings())
+
+
+def _pool_of(batch: Batch) -> Pool | None:
+    return _slurm() if batch.pool == "slurm" else _local()
+
+
+def _done(run: Any, any_code: bool) -> dict[str, Any] | None:
+    return done(runs_folder(run.experiment) / run.name, run, None if any_code else code_of(run))
+
+
+def _label(run: Any) -> str:
+    return f"{run.name} {run.hash}"
+
+
+def _task(shard: Shard, plan: Plan) -> Task:
+    settings = [run.model_dump(mode="json") for run in shard.runs]
+    arguments = {"runs": settings, "device": plan.device, "threads": plan.threads}
+    return Task(shard.name, WORK, arguments, [_label(run) for run in shard.runs])

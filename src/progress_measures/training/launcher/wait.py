@@ -1,0 +1,203 @@
+"""Hands tasks to a pool and waits until all have ended: the same on a laptop and on a cluster.
+
+What is known of a task comes from what it leaves on disk and from the pool, never from memory alone, so that whoever
+waits may be killed and started again. Tasks that an earlier start left running are waited for, not started again.
+Whether a job goes back into the queue is for the pool to say; here a task that has failed for good is tried again.
+"""
+
+import contextlib
+import fcntl
+import itertools
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from progress_measures.errors import UserError
+from progress_measures.training.launcher.batch import Batch, Task
+from progress_measures.training.launcher.pool import GONE, Pool, Seen
+from progress_measures.training.launcher.table import Display, Row
+
+Key = tuple[str, int]
+
+
+class Told(Exception):
+    """Whoever waits was told to stop, by a signal."""
+
+
+def wait(
+    pool: Pool,
+    jobs: Path,
+    label: str,
+    tasks_left: Callable[[set[str]], list[Task]],
+    retries: int = 2,
+) -> None:
+    """Run tasks in a pool until each has ended well.
+
+    Args:
+        pool: where they run.
+        jobs: the folder of their records, `results/<experiment>/jobs`.
+        label: what they belong to, in letters, digits and `_`.
+        tasks_left: gives the tasks to submit, told which runs are being trained by jobs of an earlier start.
+        retries: how often a task that failed is tried again.
+    Raises:
+        UserError: some failed; the others have gone on to their end.
+        Told: by SIGTERM or SIGINT.
+    """
+    with _signals() as told, Display(label) as display, _alone(jobs, label, told):
+        waiting = _Waiting(pool, jobs, label, retries)
+        waiting.attach()
+        waiting.submit(tasks_left(waiting.runs_in_hand()))
+        try:
+            while not waiting.over():
+                _sleep(pool.poll_seconds if waiting.looked else 0, told)
+                display.show(waiting.look())
+                waiting.try_again()
+        except Told as told_to:
+            raise Told(f"told to stop by {told_to}. {pool.stop(waiting.batches)}") from None
+    waiting.complain()
+
+
+class _Waiting:
+    """The batches that are waited for, and what is known of their tasks."""
+
+    def __init__(self, pool: Pool, jobs: Path, label: str, retries: int):
+        self.pool, self.jobs, self.label, self.retries = pool, jobs, label, retries
+        self.batches: list[Batch] = []
+        self._seen: dict[Key, Seen] = {}
+        self._ended: dict[Key, str] = {}  # done, failed, cancelled, or again: tried again in a later batch
+        self._reasons: dict[Key, str] = {}
+        self.looked = False
+
+    def attach(self) -> None:
+        """Take up the batches of an earlier start that have tasks which run or wait."""
+        found = [batch for batch in Batch.all(self.jobs) if batch.pool == self.pool.name]
+        unended = [batch for batch in found if not all(batch.ended(i) for i in range(len(batch.tasks)))]
+        seen = self.pool.look(unended) if unended else {}
+        for batch in unended:
+            alive = {i for i in range(len(batch.tasks)) if seen[batch.name, i].state != GONE}
+            if alive:
+                self.batches.append(batch)
+                gone = set(range(len(batch.tasks))) - alive
+                self._ended |= {(batch.name, i): "again" for i in gone}  # submitted anew with the rest
+
+    def runs_in_hand(self) -> set[str]:
+        """`<run> <hash>` of what jobs of an earlier start train."""
+        return {
+            run
+            for batch in self.batches
+            for i, task in enumerate(batch.tasks)
+            if (batch.name, i) not in self._ended
+            for run in task.runs
+        }
+
+    def submit(self, tasks: list[Task]) -> None:
+        """Hand tasks to the pool as one batch."""
+        if not tasks:
+            return
+        batch = Batch.new(self.jobs, self.label, self.pool.name, tasks)
+        self.batches.append(batch)
+        self.pool.submit(batch)
+
+    def look(self) -> list[Row]:
+        """See how the tasks stand."""
+        self.looked = True
+        self._seen = self.pool.look(self.batches)
+        rows = []
+        for batch in self.batches:
+            for i, task in enumerate(batch.tasks):
+                key = (batch.name, i)
+                if key not in self._ended:
+                    self._judge(batch, i)
+                state = self._ended.get(key, self._seen[key].state)
+                if state != "again":
+                    note = self._reasons.get(key) or self._seen[key].reason if state != "done" else ""
+                    if task.attempt > 1:
+                        note = f"try {task.attempt} after {task.after}{': ' if note else ''}{note}"
+                    place = self._seen[key].place if state == "running" else ""
+                    rows.append(Row(task.name, batch.ids[i] or "", state, batch.read(i, "progress"), note, place))
+        return rows
+
+    def _judge(self, batch: Batch, index: int) -> None:
+        """Note it if a task has ended."""
+        key = (batch.name, index)
+        if batch.read(index, "done") is not None:
+            self._ended[key] = "done"
+        elif self._seen[key].state == GONE:
+            failed = batch.read(index, "failed")
+            seen = self._seen[key]
+            self._ended[key] = "cancelled" if seen.cancelled and not failed else "failed"
+            self._reasons[key] = failed["error"] if failed else seen.reason
+
+    def try_again(self) -> None:
+        """Submit anew what failed in a way that another try may mend."""
+        again = []
+        for batch in self.batches:
+            for i, task in enumerate(batch.tasks):
+                failed = batch.read(i, "failed")
+                hopeless = failed is not None and not failed.get("try_again", True)
+                if self._ended.get((batch.name, i)) == "failed" and task.attempt <= self.retries and not hopeless:
+                    self._ended[batch.name, i] = "again"
+                    after = self._reasons[batch.name, i]
+                    again.append(replace(task, attempt=task.attempt + 1, after=after))
+        self.submit(again)
+
+    def over(self) -> bool:
+        """Whether all tasks have ended."""
+        return all((batch.name, i) in self._ended for batch in self.batches for i in range(len(batch.tasks)))
+
+    def complain(self) -> None:
+        """Say what failed, why, and where more is to be read."""
+        lines = []
+        for batch in self.batches:
+            for i, task in enumerate(batch.tasks):
+                how = self._ended[batch.name, i]
+                if how in ("failed", "cancelled"):
+                    tries = f", tried {task.attempt} times" if task.attempt > 1 else ""
+                    reason = self._reasons[batch.name, i]
+                    lines.append(f"  {task.name}: {how}{tries}: {reason}\n    log: {self.pool.log(batch, i)}")
+        if lines:
+            first = f"{self.label}: {len(lines)} of its shards did not finish:"
+            last = "What was trained is kept: the same command goes on from there."
+            raise UserError("\n".join([first, *lines, last]))
+
+
+@contextlib.contextmanager
+def _alone(jobs: Path, label: str, told: list[int]) -> Iterator[None]:
+    """Wait until nobody else waits for these jobs: two would submit twice."""
+    jobs.mkdir(parents=True, exist_ok=True)
+    with (jobs / "lock").open("a+") as lock:
+        for attempt in itertools.count():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == 0:
+                    said = f"{label}: another process waits for its jobs; this one goes on when that one ends."
+                    print(said, file=sys.stderr, flush=True)
+                _sleep(1, told)
+        yield
+
+
+def _sleep(seconds: float, told: list[int]) -> None:
+    """Sleep, unless told to stop. In slices, because Python sleeps on after a signal."""
+    end = time.monotonic() + seconds
+    while not told and (rest := end - time.monotonic()) > 0:
+        time.sleep(min(rest, 0.2))
+    if told:
+        raise Told(signal.Signals(told[0]).name)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list of the signals by which this process is told to stop."""
+    told: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda number, _: told.append(number)) for number in numbers}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

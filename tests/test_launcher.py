@@ -1,0 +1,266 @@
+"""Packing, the pool of this machine, waiting, trying again, and being killed at it."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from small import command, content, folder_with, runs
+from test_training import contents
+
+from progress_measures.errors import UserError
+from progress_measures.experiments.schema import Experiment
+from progress_measures.training.launcher import table
+from progress_measures.training.launcher.batch import Batch, Task
+from progress_measures.training.launcher.local import LocalPool
+from progress_measures.training.launcher.shards import alike, shards
+from progress_measures.training.launcher.wait import wait
+
+HERE = str(Path(__file__).parent)
+LONG = {"epochs": 1500, "checkpoint_every": 10, "evaluate_every": 100}
+
+
+@pytest.fixture(autouse=True)
+def chores_can_be_found(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)
+
+
+def hand(tasks, folder, at_once=2, retries=2):
+    """Hand tasks to this machine's pool and wait for them."""
+    wait(LocalPool(at_once, poll_seconds=0.05), folder / "jobs", "chores", lambda in_hand: tasks, retries)
+
+
+# Packing
+
+
+def test_like_shaped_runs_are_packed_evenly():
+    some = Experiment.model_validate(content() | {"grid": {"seed": [0, 1, 2, 3, 4, 5, 6]}}).runs("small")
+    assert [len(shard.runs) for shard in shards(some, 3)] == [3, 2, 2]
+    assert [shard.name for shard in shards(some, 3)] == ["seed0 … seed2 (3)", "seed3 … seed4 (2)", "seed5 … seed6 (2)"]
+    assert [run for shard in shards(some, 3) for run in shard.runs] == some
+    assert [shard.name for shard in shards(some, 1)] == [run.name for run in some]
+
+
+def test_runs_of_other_shape_or_recipe_are_not_packed_together():
+    grid = {"split.train_fraction": [0.3, 0.6], "training.weight_decay": [0.1, 1.0], "training.precision": ["float32"]}
+    some = Experiment.model_validate(content() | {"grid": grid}).runs("small")
+    assert [[run.name for run in group] for group in alike(some)] == [
+        [f"train_fraction{fraction}_weight_decay{decay}_precisionfloat32" for decay in (0.1, 1.0)]
+        for fraction in (0.3, 0.6)
+    ]
+
+
+# The pool of this machine, with tasks that have nothing to do with training
+
+
+def test_tasks_run_so_many_at_a_time(tmp_path):
+    tasks = [
+        Task(f"n{i}", "chores:note", {"path": str(tmp_path / "log"), "text": str(i), "seconds": 0.3}) for i in range(7)
+    ]
+    hand(tasks, tmp_path, at_once=3)
+    events = sorted(line.split()[:2] for line in (tmp_path / "log").read_text().splitlines())
+    at_once = most = 0
+    for _, what in events:
+        at_once += 1 if what == "begin" else -1
+        most = max(most, at_once)
+    assert most == 3
+    assert len(events) == 14
+
+
+def test_what_failed_is_tried_again(tmp_path):
+    hand([Task("n", "chores:fail", {"path": str(tmp_path / "tries"), "times": 2})], tmp_path, retries=2)
+    assert (tmp_path / "tries").read_text() == "xxx"
+
+
+def test_what_fails_for_good_is_told_with_its_log_and_the_others_go_on(tmp_path):
+    tasks = [
+        Task("bad", "chores:fail", {"path": str(tmp_path / "tries"), "times": 9}),
+        Task("good", "chores:note", {"path": str(tmp_path / "log"), "text": "good", "seconds": 1}),
+    ]
+    with pytest.raises(UserError) as told:
+        hand(tasks, tmp_path, retries=1)
+    assert "bad: failed, tried 2 times: RuntimeError: the disk is on fire" in str(told.value)
+    assert "1 of its shards" in str(told.value)
+    log = Path(re.search(r"log: (\S+)", str(told.value))[1])
+    assert "Traceback" in log.read_text()
+    assert "end good" in (tmp_path / "log").read_text()
+
+
+def test_what_the_user_must_mend_is_not_tried_again(tmp_path):
+    with pytest.raises(UserError, match="no such prime"):
+        hand([Task("n", "chores:refuse", {"path": str(tmp_path / "tries")})], tmp_path)
+    assert (tmp_path / "tries").read_text() == "x"
+
+
+def test_a_process_that_is_killed_is_tried_again(tmp_path):
+    """As by a system that runs out of memory."""
+    path = tmp_path / "log"
+    waiting = start_waiting(tmp_path, {"path": str(path), "text": "n", "seconds": 2})
+    (victim,) = workers(tmp_path)
+    victim.kill()
+    assert waiting.wait(60) == 0
+    assert path.read_text().count("begin") == 2
+    assert path.read_text().count("end") == 1
+    assert "signal 9" in (tmp_path / "said").read_text()
+
+
+def start_waiting(folder, arguments):
+    """A process that waits for one `note`, once that runs."""
+    with (folder / "said").open("a") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "chores", str(folder / "jobs"), json.dumps(arguments)], stderr=said, stdout=said
+        )
+    path = Path(arguments["path"])
+    eventually(lambda: (path.exists() and "begin" in path.read_text()) or process.poll() is not None)
+    return process
+
+
+def eventually(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.02)
+
+
+def workers(folder):
+    """Processes that do tasks of a folder."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if "progress_measures.training.launcher" in process.cmdline() and str(folder) in " ".join(
+                [process.cwd(), *process.cmdline()]
+            ):
+                found.append(process)
+    return found
+
+
+def test_after_kill_9_a_new_start_waits_for_what_runs(tmp_path):
+    arguments = {"path": str(tmp_path / "log"), "text": "n", "seconds": 4}
+    first = start_waiting(tmp_path, arguments)
+    first.kill()
+    first.wait()
+    assert len(workers(tmp_path)) == 1
+    second = start_waiting(tmp_path, arguments)
+    assert second.wait(60) == 0
+    assert (tmp_path / "log").read_text().count("begin") == 1
+    assert len(list((tmp_path / "jobs").glob("pm-*"))) == 1
+    assert not workers(tmp_path)
+
+
+def test_two_that_wait_take_turns(tmp_path):
+    arguments = {"path": str(tmp_path / "log"), "text": "n", "seconds": 2}
+    first = start_waiting(tmp_path, arguments)
+    second = start_waiting(tmp_path, arguments)
+    eventually(lambda: "another process waits" in (tmp_path / "said").read_text())
+    first.kill()
+    first.wait()
+    assert second.wait(60) == 0
+    assert (tmp_path / "log").read_text().count("begin") == 1
+
+
+def test_a_number_that_another_process_got_is_not_ours(tmp_path):
+    batch = Batch.new(tmp_path / "jobs", "chores", "local", [Task("n", "chores:note", {})])
+    with subprocess.Popen(["sleep", "60"]) as other:
+        batch.ids = [str(other.pid)]
+        pool = LocalPool(1)
+        assert pool.look([batch])[batch.name, 0].state == "gone"
+        pool.cancel(batch, [0])
+        assert other.poll() is None
+        other.kill()
+
+
+# Training
+
+
+def start_training(folder, *arguments):
+    """`progress-measures train small`, once its first run is under way."""
+    line = [sys.executable, "-m", "progress_measures", "train", "small", *arguments]
+    with (folder / "said").open("a") as said:
+        process = subprocess.Popen(line, cwd=folder, stderr=said, stdout=said)
+    states = folder / "results/small/runs"
+    eventually(lambda: list(states.glob("*/resume/*.npz")) or process.poll() is not None)
+    return process
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = folder_with(tmp_path_factory.mktemp("undisturbed"), **LONG)
+    done = command("train", "small", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "results/small"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_told_to_stop_has_its_processes_save(tmp_path, undisturbed, number):
+    folder = folder_with(tmp_path, **LONG)
+    process = start_training(folder)
+    process.send_signal(number)
+    assert process.wait(60) == 130
+    assert not workers(folder)
+    assert f"told to stop by {number.name}. What was trained is saved." in (folder / "said").read_text()
+    assert not list(folder.glob("results/small/runs/*/done.json"))
+    again = command("train", "small", folder=folder)
+    assert again.returncode == 0, again.stderr
+    for name in ("seed0", "seed1"):
+        assert contents(folder / "results/small", name) == contents(undisturbed, name)
+    assert (folder / "results/small/trained.json").exists()
+
+
+def test_jobs_are_listed_and_cancelled_and_only_they(tmp_path, undisturbed):
+    folder = folder_with(tmp_path, **LONG)
+    assert "No training jobs" in command("jobs", folder=folder).stdout
+    process = start_training(folder, "--at-once", "2")
+    listed = command("jobs", folder=folder)
+    assert "small/seed0" in listed.stderr
+    assert "2 running" in listed.stderr
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=folder) as other:
+        ended = command("cancel", "small", folder=folder)
+        assert ended.stdout.count("ended small/seed") == 2
+        assert process.wait(60) == 2
+        assert other.poll() is None
+        other.kill()
+    assert "seed0: cancelled: stopped" in (folder / "said").read_text()
+    assert not workers(folder)
+    assert command("train", "small", folder=folder).returncode == 0
+    assert contents(folder / "results/small") == contents(undisturbed)
+
+
+def test_packed_runs_are_the_same_to_the_bit(tmp_path, undisturbed):
+    folder = folder_with(tmp_path, **LONG)
+    assert command("train", "small", "--runs-per-shard", "2", folder=folder).returncode == 0
+    for name in ("seed0", "seed1"):
+        assert contents(folder / "results/small", name) == contents(undisturbed, name)
+
+
+def test_whoever_waits_needs_no_torch(tmp_path):
+    code = "import sys, progress_measures.training.launcher.launch; " \
+        "print([name for name in ('torch', 'zarr', 'xarray', 'matplotlib') if name in sys.modules])"  # fmt: skip
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# The table
+
+
+def test_the_table_says_how_far_each_shard_is():
+    progress = {"epoch": 1500, "epochs": 40000, "ms_per_epoch": 10.0, "time": time.time()}
+    rows = [
+        table.Row("seed0", "12_0", "running", progress, "", "node7"),
+        table.Row("seed1", "12_1", "queued", None, "Priority"),
+    ]
+    assert table.summary(rows) == "1 queued, 1 running; 6 min 25 s left for what runs"
+    from rich.console import Console
+
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(table.table("mainline", rows))
+    text = console.export_text()
+    assert re.search(r"seed0 +12_0 +running +node7 +1,500/40,000 +10.0 +6 min 25 s", text)
+    assert re.search(r"seed1 +12_1 +queued +Priority", text)
+    assert runs()
