@@ -71,7 +71,7 @@ def drawn(tmp_path_factory):
 
 
 def test_one_figure_in_an_empty_tree_needs_its_experiment_alone(empty):
-    expected = {"dataset": 1, "train": RUNS, "measure": RUNS * FAMILIES, "gather": 1, "figure": 1}
+    expected = {"dataset": 1, "train": 1, "measure": RUNS * FAMILIES, "gather": 1, "figure": 1}
     assert empty.jobs(FIGURE) == expected
 
 
@@ -88,10 +88,10 @@ def test_what_was_asked_for_is_there_and_nothing_else(drawn):
     for kind in ("pdf", "png", "svg"):
         assert (drawn.folder / f"results/figures/paper/fig07.{kind}").exists()
     assert not (drawn.folder / "results/subtraction").exists()
-    for log in ("train/mainline/seed0.log", "gather/mainline.log", "figures/paper/fig07.log"):
+    for log in ("train/mainline.log", "gather/mainline.log", "figures/paper/fig07.log"):
         assert (drawn.folder / "results/logs" / log).exists()
         assert (drawn.folder / "results/benchmarks" / log).with_suffix(".tsv").exists()
-    assert "epoch 200/200 (100%)" in (drawn.folder / "results/logs/train/mainline/seed0.log").read_text()
+    assert "2 done" in (drawn.folder / "results/logs/train/mainline.log").read_text()
 
 
 def test_nothing_reruns_without_cause(drawn):
@@ -118,9 +118,9 @@ CHANGES = {
     "what progress says": ("src/progress_measures/training/progress.py", "left", "to go", {}),
     "the optimiser": (
         "src/progress_measures/training/optimiser.py",
-        "self.parameters.mul_(1 - rate * self._decay)",
-        "self.parameters.mul_(1 - self._decay * rate)",
-        {"train": RUNS, "measure": RUNS * FAMILIES, "gather": 1, "figure": 1},
+        "self.parameters.mul_(1 - self._rate * self._decay)",
+        "self.parameters.mul_(1 - self._decay * self._rate)",
+        {"train": 1, "measure": RUNS * FAMILIES, "gather": 1, "figure": 1},
     ),
 }
 
@@ -145,12 +145,12 @@ def test_changed_settings_rerun_what_they_touch(drawn):
     try:
         drawn.write("mainline", content(epochs=200, learning_rate=2e-3))
         jobs = drawn.jobs(FIGURE)
-        assert jobs["train"] == RUNS
+        assert jobs["train"] == 1
         assert "dataset" not in jobs
         drawn.write("mainline", content(epochs=200) | {"grid": {"seed": [0, 2]}})
         assert drawn.jobs(FIGURE) == {
             "dataset": 1,
-            "train": RUNS,
+            "train": 1,
             "measure": RUNS * FAMILIES,
             "gather": 1,
             "figure": 1,
@@ -159,6 +159,29 @@ def test_changed_settings_rerun_what_they_touch(drawn):
         assert drawn.jobs(FIGURE) == {}
     finally:
         drawn.write("mainline", content(epochs=200))
+
+
+@pytest.mark.parametrize(
+    "place", [["--set-resources", "train:pool=slurm", "train:gpu=1"], ["-c1"], ["--set-resources", "train:device=cpu"]]
+)
+def test_where_runs_train_is_no_cause_to_train_them_again(drawn, place):
+    assert drawn.jobs(FIGURE, *place) == {}
+
+
+def test_only_the_runs_that_a_change_touches_are_trained(drawn):
+    """A second weight decay beside the first: the runs that are there stay as they are, to the time stamp."""
+    records = {run: drawn.folder / f"results/mainline/runs/{run}/done.json" for run in ("seed0", "seed1")}
+    before = {run: path.stat().st_mtime_ns for run, path in records.items()}
+    try:
+        drawn.write("mainline", content(epochs=200) | {"grid": {"seed": [0, 1, 2]}})
+        done = drawn.snakemake("-c2", "results/mainline/trained.json")
+        assert done.returncode == 0, done.stderr
+        assert {run: path.stat().st_mtime_ns for run, path in records.items()} == before
+        assert (drawn.folder / "results/mainline/runs/seed2/done.json").exists()
+    finally:
+        drawn.write("mainline", content(epochs=200))
+        assert drawn.snakemake("-c2", "results/mainline/trained.json").returncode == 0
+        assert drawn.snakemake("-c2", FIGURE).returncode == 0
 
 
 def test_published_cubes_need_no_training(drawn):
@@ -176,7 +199,7 @@ def test_published_cubes_need_no_training(drawn):
     [
         (["results/figures/paper/fig77.pdf"], "There is no figure 'paper/fig77'. Did you mean"),
         (["results/mainlin/cube.zarr"], "no experiment 'mainlin'"),
-        (["results/mainline/runs/seed9/done.json"], "mainline has no run 'seed9'; it has: seed0, seed1"),
+        (["results/mainline/runs/seed9/measures/weights.zarr"], "mainline has no run 'seed9'; it has: seed0, seed1"),
         (["all", "--config", "cubes=borrowed"], "cubes=borrowed: expected `results` or `published`"),
     ],
 )
