@@ -24,6 +24,7 @@ class Checkout:
         self.folder = folder
         for name in ("workflow", "profiles", "src"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "slurm").symlink_to("profiles/slurm")
         for name in ("Snakefile", "environment.yml"):
             shutil.copy(ROOT / name, folder)
         (folder / "config/experiments").mkdir(parents=True)

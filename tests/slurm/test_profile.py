@@ -1,0 +1,82 @@
+"""The literal `snakemake --profile slurm` on a real Slurm, from an empty tree, against `snakemake -c2`."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from test_workflow import Checkout
+
+CUBE = "results/mainline/cube.zarr"
+FIGURE = "results/figures/paper/fig07.png"
+PROFILE = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "3")
+
+
+def set_up(folder, **settings):
+    """An empty tree whose profile says this of training jobs, and to look at them often; else it is as it is."""
+    checkout = Checkout(folder)
+    lines = "".join(f"    {name}: {value}\n" for name, value in ({"poll_seconds": 1} | settings).items())
+    checkout.edit("profiles/slurm/config.yaml", "    pool: slurm\n", "    pool: slurm\n" + lines)
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def at_home(tmp_path_factory):
+    checkout = Checkout(tmp_path_factory.mktemp("at_home"))
+    done = checkout.snakemake("-c2", CUBE)
+    assert done.returncode == 0, done.stderr
+    return checkout
+
+
+def cube(checkout):
+    return xr.open_zarr(checkout.folder / CUBE, consolidated=False)
+
+
+@pytest.fixture(scope="module")
+def away(lab, tmp_path_factory):
+    """Figure 7 asked for on the cluster."""
+    checkout = set_up(tmp_path_factory.mktemp("away"), runs_per_shard=1)
+    done = checkout.snakemake(*PROFILE, FIGURE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return checkout
+
+
+def test_one_run_a_job_gives_the_same_cube_to_the_bit(lab, at_home, away):
+    here, there = cube(at_home), cube(away)
+    assert set(here.variables) == set(there.variables)
+    for name, variable in here.variables.items():
+        assert variable.values.tobytes() == there[name].values.tobytes() or variable.dtype == object, name
+    assert (away.folder / FIGURE).exists()
+
+
+def test_jobs_went_through_slurm(lab, away):
+    names = [job.name for job in lab.queue()]
+    (batch,) = (away.folder / "results/mainline/jobs").glob("pm-*")
+    assert names.count(batch.name) == 2  # an array of two runs
+    log = (away.folder / "results/logs/train/mainline.log").read_text()
+    assert "2 done" in log
+    assert "running" in log
+
+
+def test_nothing_reruns_there_or_here(lab, away):
+    assert away.jobs(*PROFILE, FIGURE) == {}
+    assert away.jobs(FIGURE) == {}
+
+
+def test_packed_runs_give_the_same_cube(lab, at_home, tmp_path):
+    """Two runs a job, as on a GPU: on a CPU to the bit, so surely to 1e-5."""
+    checkout = set_up(tmp_path, runs_per_shard=2)
+    done = checkout.snakemake(*PROFILE, CUBE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    here, there = cube(at_home), cube(checkout)
+    for name in here.data_vars:
+        if here[name].dtype.kind == "f":
+            np.testing.assert_allclose(there[name], here[name], rtol=1e-5, atol=1e-12, err_msg=name)
+
+
+def test_a_wrong_partition_ends_the_workflow_with_slurms_words(lab, tmp_path):
+    checkout = set_up(tmp_path, slurm_partition="nowhere")
+    refused = checkout.snakemake(*PROFILE, CUBE)
+    assert refused.returncode == 1
+    said = refused.stdout + refused.stderr
+    assert "invalid partition specified: nowhere" in said
+    assert "Partitions here: low high" in said
+    assert not (checkout.folder / "results/mainline/runs").exists()
