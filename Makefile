@@ -8,7 +8,7 @@ UV = $(shell command -v uv || echo .venv-uv/bin/uv)
 CORES ?= 2
 BIN = .venv/bin
 
-.PHONY: help setup quickstart test lint bench schema clean
+.PHONY: help setup quickstart test test-slurm slurm-demo lint format bench clean
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,8 +29,15 @@ quickstart: setup  ## Train three real networks until they grok, and draw the ma
 	@echo "Ask   $(BIN)/python -c 'from progress_measures import open_cube; print(open_cube(\"quickstart\"))'"
 	@echo "Next  $(BIN)/snakemake -c$(CORES) results/figures/paper/fig07.pdf --config cubes=published   the paper's own network, in seconds"
 
-test: setup lint  ## Check the code, then run the whole test suite
-	$(BIN)/pytest
+test: setup lint  ## Check the code, then run the whole test suite, but for what needs a Slurm
+	$(BIN)/pytest -m "not slurm"
+
+test-slurm: setup  ## Start a real Slurm (as root, with slurm-wlm and munge) and put it through its paces
+	$(BIN)/pytest -m slurm tests
+
+slurm-demo: setup  ## Start a real Slurm on this machine (as root), run the quickstart on it, stop it
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/slurm/lab.py snakemake --profile slurm quickstart
+	@$(BIN)/progress-measures describe quickstart
 
 lint: setup  ## ruff, mypy, snakefmt, snakemake --lint, generated files
 	$(BIN)/ruff check .

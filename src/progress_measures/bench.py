@@ -35,6 +35,7 @@ from progress_measures.models.initialise import initial_weights
 from progress_measures.paths import checkpoints, published_weights
 from progress_measures.tasks import layout, task_module
 from progress_measures.tasks.split import train_mask
+from progress_measures.training import cost
 from progress_measures.training.machine import machine, set_up
 from progress_measures.training.objectives.pairs import Objective
 from progress_measures.training.optimiser import AdamW
@@ -303,34 +304,13 @@ def _medians(jobs: dict[str, tuple[_Side, Callable[[], Any]]], repetitions: int,
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def multiply_adds(run: Run) -> int:
-    """Multiply-adds of our update of one run: forward and backward, without softmaxes and AdamW.
-
-    With N training pairs, h heads, and rows of m neurons and c outputs (padded to 16 for the skip logits):
-
-        W_L             3 N m c                 logits, and the gradients of neurons and of W_L
-        bags            3 · 2h N (m + c')       sums of 2h rows a pair, and the gradients of rows and of attention
-        tables          3 (…)                   products of weights, each with two gradients
-    """
-    a = Architecture.of(run)
-    n, width, skip = a.vocabulary - 1, a.heads * a.d_head, -(-a.outputs // 16) * 16
-    pairs, tokens = int(run.split.train_fraction * n**2), 2 * n + 1
-    neurons_to_logits = pairs * a.d_mlp * a.outputs
-    bags = 2 * a.heads * pairs * (a.d_mlp + skip)
-    scores = 2 * a.d_model * width + a.heads * a.d_model * tokens
-    values = tokens * a.d_model * width
-    rows = (a.d_model + 2 * n) * width * (a.d_mlp + skip)
-    W_L = a.d_mlp * a.d_model * a.outputs
-    return 3 * (neurons_to_logits + bags + scores + values + rows + W_L)
-
-
 def _roofline(run: Run, ms_per_update: float, threads: int) -> dict[str, float]:
     """Our arithmetic a second, beside the best that the machine's float32 products reach on a big square."""
     a, b = torch.rand(2, 2048, 2048)
     product = (_Side(threads, flush=True), lambda: gemm.multiply(a, b))
     ms = min(_medians({"product": product}, 1, 1)["product"] for _ in range(10))
     peak = 2 * 2048**3 / ms / 1e6
-    achieved = 2 * multiply_adds(run) / ms_per_update / 1e6
+    achieved = cost.update_flops(run) / ms_per_update / 1e6
     return {"gemm_gflops": peak, "update_gflops": achieved, "share": achieved / peak}
 
 

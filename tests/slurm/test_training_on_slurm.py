@@ -188,7 +188,10 @@ def test_who_is_told_to_stop_leaves_its_jobs_alone(lab, folder, home):
 def test_jobs_are_listed_and_cancelled_and_only_they(lab, folder, home):
     training = Training(folder).under_way()
     stranger = subprocess.run(
-        ["sbatch", "--parsable", "-o", "/dev/null", "-t1", "--wrap", "sleep 60"], check=True, capture_output=True, text=True
+        ["sbatch", "--parsable", "-o", "/dev/null", "-t1", "--wrap", "sleep 60"],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.strip()
     listed = command("jobs", folder=folder)
     assert all(f"small/{run}" in listed.stderr for run in RUNS)
@@ -281,7 +284,9 @@ wait(SlurmPool(settings, poll_seconds=10), Path("jobs"), "chores", lambda in_han
         time.sleep(0.5)
     assert process.wait() == 0, (tmp_path / "said").read_text()
     ends = (tmp_path / "log").read_text().count(" end ")
-    print(f"at most {most} at a time; {memory / 2**20:.0f} MiB; {cpu:.2%} of a core over {time.monotonic() - since:.0f} s")
+    print(
+        f"at most {most} at a time; {memory / 2**20:.0f} MiB; {cpu:.2%} of a core over {time.monotonic() - since:.0f} s"
+    )
     assert ends == 83
     assert most == 8
     assert memory < 200 * 2**20

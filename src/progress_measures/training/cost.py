@@ -1,9 +1,180 @@
-"""Stand-in."""
+"""What training costs: floating point operations, memory, and the time that a device is expected to take. Imports no torch.
+
+By these runs are packed into shards, jobs ask for memory, and `progress-measures plan` is made.
+"""
+
+from typing import Any, NamedTuple
+
+from progress_measures.models.architecture import Architecture
+from progress_measures.training.objectives import objective_module
+
+MIB = 2**20
+# Of a process that trains, before it holds a run: measured with torch 2.15 on Linux; of CUDA's, stated from experience.
+CPU_FLOOR = 840 * MIB
+CUDA_HOST_FLOOR = 4000 * MIB
+CUDA_DEVICE_FLOOR = 800 * MIB
+BATCH_FLOOR = 32 * MIB  # of a batch, whatever its size
+# Room for what allocators keep: measured peaks of batches of 1 to 6 runs, p = 13 to 113, lie below the model with it.
+SLACK = 1.15
 
 
-def capacity(run, device_memory, margin):
-    return 8
+class Device(NamedTuple):
+    """What trains. Data-sheet numbers, but for `cpu`, which is one core of this machine, measured on the spot."""
+
+    name: str
+    memory: float  # bytes
+    flops: float  # a second, float32 without tensor cores
+    bandwidth: float  # bytes a second; infinite where products are all that counts
+    overhead: float  # seconds an update, whatever its size
+    efficiency: float  # share of either that an update is expected to reach
 
 
-def job_memory(run, runs, gpu):
-    return 1200 * 2**20
+def _gpu(name: str, gigabytes: float, teraflops: float, terabytes: float) -> Device:
+    # A recorded update is some 70 kernels, each of which a GPU starts in about 2.5 µs. The efficiency is an assumption.
+    return Device(name, gigabytes * 1e9, teraflops * 1e12, terabytes * 1e12, 70 * 2.5e-6, 0.5)
+
+
+GPUS = {
+    device.name: device
+    for device in (
+        _gpu("h200", 141, 67, 4.8),
+        _gpu("h100", 80, 67, 3.35),
+        _gpu("a100", 80, 19.5, 2.0),
+        _gpu("a100-40", 40, 19.5, 1.555),
+        _gpu("v100", 32, 15.7, 0.9),
+        _gpu("l40s", 48, 91.6, 0.864),
+        _gpu("rtx4090", 24, 82.6, 1.008),
+        _gpu("rtx3090", 24, 35.6, 0.936),
+        _gpu("t4", 16, 8.1, 0.32),
+    )
+}
+
+
+def core(flops: float) -> Device:
+    """One core of a CPU, with the float32 operations a second that its big products reach.
+
+    An update reaches a third of those (`make bench` prints it), and takes 2 ms of Python and small products besides.
+    """
+    return Device("cpu", float("inf"), flops, float("inf"), 2e-3, 0.33)
+
+
+def parameters(run: Any) -> int:
+    """Trained numbers of a run."""
+    total = 0
+    for shape in Architecture.of(run).shapes().values():
+        size = 1
+        for length in shape:
+            size *= length
+        total += size
+    return total
+
+
+def train_pairs(run: Any) -> int:
+    """Pairs that a run trains on."""
+    return int(run.split.train_fraction * _pairs(run))
+
+
+def update_flops(run: Any) -> int:
+    """Floating point operations of one update of one run: forward and backward, without softmaxes and AdamW.
+
+    A multiply-add is two operations; a backward pass costs twice its forward pass.
+    """
+    return 2 * 3 * (_pairs_multiply_adds(run) if _fast(run) else _plain_multiply_adds(run))
+
+
+def _pairs_multiply_adds(run: Any) -> int:
+    """Forward multiply-adds of the fast path, with N training pairs, h heads, m neurons and c outputs (c' padded to 16).
+
+    W_L      N m c            logits
+    bags     2h N (m + c')    weighted sums of 2h rows a pair
+    tables                    products of weights
+    """
+    a = Architecture.of(run)
+    n, width, skip = a.vocabulary - 1, a.heads * a.d_head, -(-a.outputs // 16) * 16
+    pairs, tokens = train_pairs(run), 2 * n + 1
+    neurons_to_logits = pairs * a.d_mlp * a.outputs
+    bags = 2 * a.heads * pairs * (a.d_mlp + skip)
+    scores = 2 * a.d_model * width + a.heads * a.d_model * tokens
+    values = tokens * a.d_model * width
+    rows = (a.d_model + 2 * n) * width * (a.d_mlp + skip)
+    W_L = a.d_mlp * a.d_model * a.outputs
+    return neurons_to_logits + bags + scores + values + rows + W_L
+
+
+def _plain_multiply_adds(run: Any) -> int:
+    """Forward multiply-adds of the general transformer, at all positions."""
+    a = Architecture.of(run)
+    width = a.heads * a.d_head
+    block = 4 * a.d_model * width + 2 * a.context * width + (0 if a.attention_only else 2 * a.d_model * a.d_mlp)
+    return train_pairs(run) * a.context * (a.layers * block + a.d_model * a.outputs)
+
+
+def update_bytes(run: Any) -> int:
+    """Bytes that one update of one run moves, at four a number."""
+    a = Architecture.of(run)
+    pairs = train_pairs(run)
+    adam = 12 * parameters(run)  # gradients gathered, decay, two moments and parameters read and written
+    if not _fast(run):
+        # each activation is written, read by the next operation, read again and its gradient written going back
+        return 4 * (4 * pairs * a.context * a.layers * _activations(a) + adam)
+    neurons = 12 * pairs * a.d_mlp  # bag, constant, ReLU, product; back: product, mask, two bags, sum
+    logits = 14 * pairs * a.outputs  # product, skip, the criterion's passes, and back
+    bags = 3 * 2 * a.heads * pairs * (a.d_mlp + a.outputs)  # rows read, going and coming back
+    return 4 * (neurons + logits + bags + adam)
+
+
+class Memory(NamedTuple):
+    """Bytes of a batch of runs at its peak, beside what the process takes anyway."""
+
+    device: int
+    host: int
+
+
+def memory(run: Any, runs: int = 1) -> Memory:
+    """Peak memory of training so many such runs as one batch. On a CPU both are one."""
+    a, held = Architecture.of(run), parameters(run)
+    pairs, others = train_pairs(run), _pairs(run) - train_pairs(run)
+    if _fast(run):
+        # training keeps neurons and logits and their gradients; evaluation on the others is in float64 in parts
+        numbers = pairs * (4 * a.d_mlp + 6 * a.outputs) + others * (2 * a.d_mlp + 4 * a.outputs)
+    else:
+        keeping = pairs * (3 * a.layers * _activations(a)) // 2
+        numbers = a.context * (keeping + others * (2 * a.d_mlp + 4 * a.d_model)) + 4 * _pairs(run) * a.outputs
+    device = numbers + 6 * held  # parameters, gradients twice, moments
+    host = 46 * held  # a block of 20 checkpoints filling, one being written, states of the optimiser
+    return Memory(*(int(SLACK * 4 * runs * count + BATCH_FLOOR / 2) for count in (device, host)))
+
+
+def job_memory(run: Any, runs: int, gpu: bool) -> int:
+    """Bytes of main memory that a job must ask for: what its process takes, and a tenth."""
+    batch = memory(run, runs)
+    return int(1.1 * (CUDA_HOST_FLOOR + batch.host if gpu else CPU_FLOOR + batch.device + batch.host))
+
+
+def capacity(run: Any, device_memory: float, margin: float = 0.8) -> int:
+    """How many such runs fit into so many bytes of a GPU, of which a margin is used."""
+    room = device_memory * margin - CUDA_DEVICE_FLOOR
+    return max(0, int(room / memory(run, 100).device * 100))
+
+
+def seconds(run: Any, runs: int, device: Device) -> float:
+    """Expected time of training so many such runs as one batch, in full."""
+    rate = device.efficiency
+    work = runs * max(update_flops(run) / (device.flops * rate), update_bytes(run) / (device.bandwidth * rate))
+    # an evaluation goes forward over all pairs: a third of an update on as many
+    evaluation = work / 3 / run.split.train_fraction
+    epochs = run.training.epochs
+    return epochs * (device.overhead + work) + epochs / run.training.evaluate_every * evaluation
+
+
+def _fast(run: Any) -> bool:
+    return objective_module(run).endswith(".pairs")
+
+
+def _pairs(run: Any) -> int:
+    return (Architecture.of(run).vocabulary - 1) ** 2
+
+
+def _activations(a: Architecture) -> int:
+    """Numbers that autograd keeps for one position in one layer."""
+    return (0 if a.attention_only else 2 * a.d_mlp) + 12 * a.d_model

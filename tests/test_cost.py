@@ -1,0 +1,109 @@
+"""What training costs: the model against what a process really takes, and the plan made of it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from small import command, content, folder_with
+
+from progress_measures.experiments.schema import Experiment
+from progress_measures.training import cost, plan
+from progress_measures.training.launcher.shards import fitting
+
+MAINLINE = Experiment.model_validate(
+    {"title": "x", "task": {"kind": "modular_addition"}, "training": {"epochs": 40000}, "grid": {"seed": [0, 1, 2]}}
+).runs("x")
+PEAK = """
+import json, resource, sys
+from pathlib import Path
+from progress_measures.experiments.schema import Run
+from progress_measures.tasks.dataset import write_dataset
+from progress_measures.training.loop import train
+from progress_measures.training.machine import set_up
+set_up(1)
+runs = [Run.model_validate(settings) for settings in json.loads(sys.argv[1])]
+write_dataset(runs, Path("dataset.zarr"))
+train(runs, Path("dataset.zarr"), Path("runs"))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def some(number=1, layers=1, prime=113, epochs=40, **training):
+    """Runs of the mainline's size."""
+    settings = {"task": {"kind": "modular_addition", "prime": prime}, "model": {"layers": layers}, "split": {}}
+    recipe = content(epochs=epochs, checkpoint_every=1, evaluate_every=20)["training"] | training
+    grid = {"seed": list(range(number))}
+    return Experiment.model_validate({"title": "x", "training": recipe, "grid": grid} | settings).runs("x")
+
+
+@pytest.mark.parametrize(
+    "shape", [{"number": 2}, {"number": 3, "prime": 13}, {"layers": 2, "prime": 53, "epochs": 20}], ids=str
+)
+def test_a_job_asks_for_what_it_takes(tmp_path, shape):
+    """Peak memory of a real training, with a checkpoint at every epoch: below what is asked for, and not far below."""
+    runs = some(**shape)
+    line = [sys.executable, "-c", PEAK, json.dumps([run.model_dump(mode="json") for run in runs])]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
+    asked = cost.job_memory(runs[0], len(runs), gpu=False)
+    assert int(done.stdout) <= asked <= 1.6 * int(done.stdout)
+
+
+def test_parameters_are_counted():
+    """Embeddings of 114 tokens and 3 positions, four maps of attention, the MLP with its biases, the unembedding."""
+    by_hand = 114 * 128 + 3 * 128 + 4 * 128 * 128 + 2 * 128 * 512 + 512 + 128 + 128 * 113
+    assert cost.parameters(MAINLINE[0]) == by_hand
+
+
+def test_operations_of_the_general_transformer():
+    """Counted by torch, which sees its products."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from progress_measures.models.initialise import initial_weights
+    from progress_measures.models.transformer import forward
+
+    (run,) = some(layers=2, prime=13)
+    weights = {name: tensor[None].requires_grad_() for name, tensor in initial_weights(run).items()}
+    tokens = torch.zeros(cost.train_pairs(run), 3, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:
+        forward(weights, tokens).sum().backward()
+    assert cost.update_flops(run) == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_a_gpu_holds_what_fits():
+    run = MAINLINE[0]
+    fits = cost.capacity(run, 40e9)
+    taken = cost.CUDA_DEVICE_FLOOR + cost.memory(run, fits).device
+    assert 0.75 * 40e9 < taken <= 0.81 * 40e9
+    assert fitting(MAINLINE, 40e9) == fits
+    assert fitting(some(prime=401), 1e9) == 1  # one at a time, whatever the model says
+
+
+def test_a_plan_packs_and_adds_up():
+    one, three = (plan.plan("x", runs, cost.GPUS["h100"]) for runs in (MAINLINE[:1], MAINLINE))
+    assert (one.shards, three.shards) == (1, 1)
+    assert three.flops == 3 * one.flops
+    assert one.seconds < three.seconds < 3 * one.seconds
+    core = plan.plan("x", MAINLINE, cost.core(200e9))
+    assert core.shards == 3
+    assert plan.wall(core, 2) == pytest.approx(core.seconds / 2)
+    assert plan.wall(core, 99) == pytest.approx(core.longest)
+
+
+def test_what_is_planned_can_be_named(tmp_path):
+    folder = folder_with(tmp_path)
+    said = command("plan", "small", "--gpu", "h100", folder=folder).stdout
+    assert "Training on 1 H100" in said
+    assert "Expected, not measured" in said
+    refused = command("plan", "all", "--gpu", "h1", folder=folder)
+    assert refused.returncode == 2
+    assert "which has: h200, h100" in refused.stderr
+    refused = command("plan", "smal", folder=folder)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+
+
+def test_planning_needs_no_torch():
+    code = "import sys, progress_measures.training.plan; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
