@@ -25,6 +25,7 @@ from progress_measures.training import loop, store
 from progress_measures.training.loss import PRECISIONS
 from progress_measures.training.objectives.pairs import Objective
 from progress_measures.training.optimiser import AdamW
+from progress_measures.training.record import code_of
 from progress_measures.training.step import Step
 from progress_measures.training.writer import Writer
 
@@ -175,7 +176,7 @@ def test_training_leaves_what_it_says(undisturbed):
     assert history.evaluated_epoch.values.tolist() == list(range(0, 401, 20))
     assert np.isfinite(history.loss).all()
     np.testing.assert_allclose(history.loss.sel(epoch=history.evaluated_epoch), history.train_loss, rtol=1e-5)
-    record = store.RunStore(undisturbed / "runs/seed0", runs()[0], "").done
+    record = store.RunStore(undisturbed / "runs/seed0", runs()[0], code_of(runs()[0])).done
     assert record["epochs"] == 400
     assert [path.name for path in (undisturbed / "runs/seed0/resume").iterdir()] == ["000000400.npz"]
 
@@ -240,7 +241,7 @@ def test_runs_at_different_epochs_go_on_side_by_side(tmp_path, monkeypatch, undi
             trained(tmp_path, runs()[:1])
     trained(tmp_path, runs())
     assert contents(tmp_path) == contents(undisturbed)
-    assert store.RunStore(tmp_path / "runs/seed1", runs()[1], "").done
+    assert store.RunStore(tmp_path / "runs/seed1", runs()[1], code_of(runs()[1])).done
 
 
 def test_a_signal_to_save_is_no_signal_to_stop(tmp_path, monkeypatch, undisturbed):
@@ -310,7 +311,7 @@ def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path, monkeypatch
     damaged = bytearray(newest.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     newest.write_bytes(damaged)
-    kept = store.RunStore(tmp_path / "runs/seed0", runs()[0], loop.fingerprint(*loop.code_modules(runs()[0])))
+    kept = store.RunStore(tmp_path / "runs/seed0", runs()[0], code_of(runs()[0]))
     assert list(kept.states().values()) == [older]
     trained(tmp_path, runs()[:1])
     assert contents(tmp_path) == contents(undisturbed)
@@ -321,7 +322,7 @@ def test_states_of_other_settings_or_code_are_not_gone_on_with(tmp_path, monkeyp
     with pytest.raises(loop.Interrupted):
         trained(tmp_path, runs()[:1])
     folder, run = tmp_path / "runs/seed0", runs()[0]
-    code = loop.fingerprint(*loop.code_modules(run))
+    code = code_of(run)
     assert store.RunStore(folder, run, code).states()
     assert not store.RunStore(folder, runs(learning_rate=0.01)[0], code).states()
     assert not store.RunStore(folder, run, "other code").states()
@@ -358,7 +359,21 @@ def test_a_deleted_record_comes_back_without_another_epoch(tmp_path, monkeypatch
     monkeypatch.setattr(AdamW, "step", None)
     trained(folder, runs()[:1])
     assert contents(folder) == contents(undisturbed)
-    assert store.RunStore(folder / "runs/seed0", runs()[0], "").done
+    assert store.RunStore(folder / "runs/seed0", runs()[0], code_of(runs()[0])).done
+
+
+# Training in the process that is killed: what waits for it elsewhere is killed in the launcher's tests.
+IN_PROCESS = """
+from pathlib import Path
+from progress_measures.experiments import load_experiment
+from progress_measures.training.loop import train
+from progress_measures.training.machine import set_up
+from progress_measures.tasks.dataset import write_dataset
+set_up(1)
+runs = load_experiment("small").runs("small")
+write_dataset(runs, Path("results/small/dataset.zarr"))
+train(runs[:1], Path("results/small/dataset.zarr"), Path("results/small/runs"))
+"""
 
 
 def test_kill_9_at_five_random_moments_loses_nothing(tmp_path):
@@ -369,7 +384,7 @@ def test_kill_9_at_five_random_moments_loses_nothing(tmp_path):
     moments = random.Random(0)
     survived = 0
     for _ in range(5):
-        line = [sys.executable, "-m", "progress_measures", "train", "small", "--run", "seed0"]
+        line = [sys.executable, "-c", IN_PROCESS]
         with subprocess.Popen(line, cwd=killed, stderr=subprocess.PIPE, text=True) as process:
             process.stderr.readline()  # the loop has begun
             try:

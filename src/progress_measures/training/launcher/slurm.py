@@ -113,8 +113,8 @@ class SlurmPool:
             for key in ((batch.name, i) for i in range(len(batch.tasks))):
                 now = rows.get(key, Seen(GONE, "Slurm does not know it any more"))
                 before = self._last.get(key)
-                believed = now.state != GONE or before is None or before.state == GONE
-                seen[key] = now if believed else before._replace(reason="ending")
+                ending = now.state == GONE and before is not None and before.state != GONE
+                seen[key] = Seen(RUNNING, "ending") if ending else now
                 self._last[key] = now
         return seen
 

@@ -76,7 +76,7 @@ class Display:
         if not self._console.is_terminal:
             self._console = Console(stderr=True, highlight=False, width=150, color_system=None)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._states: list[tuple[str, ...]] = []
+        self._states: list[tuple[str, str, str, str]] = []
         self._shown = float("-inf")
 
     def __enter__(self) -> "Display":
