@@ -24,9 +24,9 @@ rule train:
         "results/logs/train/{experiment}.log",
     benchmark:
         "results/benchmarks/train/{experiment}.tsv"
+    retries: 0  # the launcher tries again
     conda:
         "../../environment.yml"
-    retries: 0  # the launcher tries again
     # one run a core
     threads: lambda wildcards: min(len(runs_of(wildcards.experiment)), workflow.cores or 1)
     resources:
@@ -36,8 +36,6 @@ rule train:
         settings=lambda wildcards: [
             f"{run.name} {run.hash}" for run in runs_of(wildcards.experiment).values()
         ],
-        where=lambda wildcards, threads, resources: training_options(
-            threads, resources
-        ),
+        where=lambda wildcards, threads, resources: training_options(threads, resources),
     shell:
         "progress-measures train {wildcards.experiment} {params.where} 2>&1 | tee {log}"
