@@ -44,3 +44,10 @@ def command(*arguments, folder: Path, **options) -> subprocess.CompletedProcess:
     return subprocess.run(
         line, cwd=folder, capture_output=True, text=True, timeout=300, env=environment, check=False, **options
     )
+
+
+def trained_folder(folder: Path, **training) -> Path:
+    """Train the small experiment in a folder, undisturbed, by the command line; gives its results."""
+    done = command("train", "small", folder=folder_with(folder, **training))
+    assert done.returncode == 0, done.stderr
+    return folder / "results/small"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from small import command, content, folder_with, runs
+from small import command, content, folder_with, runs, trained_folder
 from test_training import contents
 
 from progress_measures.errors import UserError
@@ -192,10 +192,7 @@ def start_training(folder, *arguments):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    folder = folder_with(tmp_path_factory.mktemp("undisturbed"), **LONG)
-    done = command("train", "small", folder=folder)
-    assert done.returncode == 0, done.stderr
-    return folder / "results/small"
+    return trained_folder(tmp_path_factory.mktemp("undisturbed"), **LONG)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

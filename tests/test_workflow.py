@@ -46,6 +46,12 @@ class Checkout:
             line, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600, check=False
         )
 
+    def make(self, *arguments):
+        """Run Snakemake, which must end well."""
+        done = self.snakemake(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self
+
     def jobs(self, *targets):
         """How many jobs of each rule a dry run lists."""
         listed = self.snakemake("-n", "-c2", *targets)
@@ -65,10 +71,7 @@ def empty(tmp_path_factory):
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     """A checkout in which Figure 7 was asked for, and nothing else."""
-    checkout = Checkout(tmp_path_factory.mktemp("drawn"))
-    done = checkout.snakemake("-c2", FIGURE)
-    assert done.returncode == 0, done.stderr
-    return checkout
+    return Checkout(tmp_path_factory.mktemp("drawn")).make("-c2", FIGURE)
 
 
 def test_one_figure_in_an_empty_tree_needs_its_experiment_alone(empty):
@@ -175,14 +178,13 @@ def test_only_the_runs_that_a_change_touches_are_trained(drawn):
     before = {run: path.stat().st_mtime_ns for run, path in records.items()}
     try:
         drawn.write("mainline", content(epochs=200) | {"grid": {"seed": [0, 1, 2]}})
-        done = drawn.snakemake("-c2", "results/mainline/trained.json")
-        assert done.returncode == 0, done.stderr
+        drawn.make("-c2", "results/mainline/trained.json")
         assert {run: path.stat().st_mtime_ns for run, path in records.items()} == before
         assert (drawn.folder / "results/mainline/runs/seed2/done.json").exists()
     finally:
         drawn.write("mainline", content(epochs=200))
-        assert drawn.snakemake("-c2", "results/mainline/trained.json").returncode == 0
-        assert drawn.snakemake("-c2", FIGURE).returncode == 0
+        drawn.make("-c2", "results/mainline/trained.json")
+        drawn.make("-c2", FIGURE)
 
 
 def test_published_cubes_need_no_training(drawn):

@@ -20,10 +20,7 @@ def set_up(folder, **settings):
 
 @pytest.fixture(scope="module")
 def at_home(tmp_path_factory):
-    checkout = Checkout(tmp_path_factory.mktemp("at_home"))
-    done = checkout.snakemake("-c2", CUBE)
-    assert done.returncode == 0, done.stderr
-    return checkout
+    return Checkout(tmp_path_factory.mktemp("at_home")).make("-c2", CUBE)
 
 
 def cube(checkout):
@@ -33,10 +30,7 @@ def cube(checkout):
 @pytest.fixture(scope="module")
 def away(lab, tmp_path_factory):
     """Figure 7 asked for on the cluster."""
-    checkout = set_up(tmp_path_factory.mktemp("away"), runs_per_shard=1)
-    done = checkout.snakemake(*PROFILE, FIGURE)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return checkout
+    return set_up(tmp_path_factory.mktemp("away"), runs_per_shard=1).make(*PROFILE, FIGURE)
 
 
 def test_one_run_a_job_gives_the_same_cube_to_the_bit(lab, at_home, away):
@@ -63,10 +57,7 @@ def test_nothing_reruns_there_or_here(lab, away):
 
 def test_packed_runs_give_the_same_cube(lab, at_home, tmp_path):
     """Two runs a job, as on a GPU: on a CPU to the bit, so surely to 1e-5."""
-    checkout = set_up(tmp_path, runs_per_shard=2)
-    done = checkout.snakemake(*PROFILE, CUBE)
-    assert done.returncode == 0, done.stdout + done.stderr
-    here, there = cube(at_home), cube(checkout)
+    here, there = cube(at_home), cube(set_up(tmp_path, runs_per_shard=2).make(*PROFILE, CUBE))
     for name in here.data_vars:
         if here[name].dtype.kind == "f":
             np.testing.assert_allclose(there[name], here[name], rtol=1e-5, atol=1e-12, err_msg=name)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import xarray as xr
 from lab import until
-from small import command, folder_with
+from small import command, folder_with, trained_folder
 from test_training import contents
 
 RUNS = ("seed0", "seed1")
@@ -24,10 +24,7 @@ LIVE = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED")
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """Trained without Slurm, one run after the other."""
-    folder = folder_with(tmp_path_factory.mktemp("home"), **RECIPE)
-    done = command("train", "small", folder=folder)
-    assert done.returncode == 0, done.stderr
-    return folder / "results/small"
+    return trained_folder(tmp_path_factory.mktemp("home"), **RECIPE)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 By these runs are packed into shards, jobs ask for memory, and `progress-measures plan` is made.
 """
 
+import math
 from typing import Any, NamedTuple
 
 from progress_measures.models.architecture import Architecture
@@ -60,13 +61,7 @@ def core(flops: float) -> Device:
 
 def parameters(run: Any) -> int:
     """Trained numbers of a run."""
-    total = 0
-    for shape in Architecture.of(run).shapes().values():
-        size = 1
-        for length in shape:
-            size *= length
-        total += size
-    return total
+    return sum(math.prod(shape) for shape in Architecture.of(run).shapes().values())
 
 
 def train_pairs(run: Any) -> int:

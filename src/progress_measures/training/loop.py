@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import signal
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from progress_measures.training.objectives import objective_module
 from progress_measures.training.optimiser import AdamW
 from progress_measures.training.progress import Progress
 from progress_measures.training.record import code_of
+from progress_measures.training.signals import collected
 from progress_measures.training.step import Step
 from progress_measures.training.store import BLOCK, EVALUATED, RunStore
 from progress_measures.training.writer import Writer
@@ -66,7 +67,7 @@ def train(
         stores = [RunStore(folder / run.name, run, code) for run in runs]
         for store in stores:
             stack.enter_context(store.locked())
-        received = stack.enter_context(_signals())
+        received = stack.enter_context(collected(SIGNALS))
         for together in _at_one_epoch([store for store in stores if store.done is None]):
             masks = torch.from_numpy(train_masks(dataset, [store.run.name for store in together]))
             with Writer() as writer:
@@ -224,15 +225,3 @@ class _Batch:
                     "machine": machine(self.device),
                 }
             )
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects signals that ask for a stop, instead of dying of them."""
-    received: list[int] = []
-    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in SIGNALS}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -65,6 +65,7 @@ class Progress:
 
     def _write(self, content: dict[str, object]) -> None:
         assert self._path is not None
+        # Not `files.write_json`, which waits for the disk: training must not, for a file that is out of date in seconds.
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         temporary.write_text(json.dumps(content), encoding="utf-8")
         temporary.replace(self._path)

@@ -73,6 +73,12 @@ class Batch:
                 continue  # being written, or not ours
         return sorted(found, key=lambda batch: batch.submitted)
 
+    @classmethod
+    def unended(cls, jobs: Path, pool: str) -> "list[Batch]":
+        """Those of a pool that have a task which has not said how it ended."""
+        batches = [batch for batch in cls.all(jobs) if batch.pool == pool]
+        return [batch for batch in batches if not all(batch.ended(i) for i in range(len(batch.tasks)))]
+
     def save(self) -> None:
         """Write the record."""
         content = asdict(self)

@@ -1,7 +1,6 @@
 """Trains the runs of an experiment in a pool; finds and ends its jobs."""
 
 import functools
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -67,15 +66,14 @@ def train(experiment: str, runs: list[Any], plan: Plan, any_code: bool = False) 
         raise UserError(f"{experiment}: {', '.join(untrained)} ended without a record; start again.")
 
 
-def write_trained(experiment: str, runs: list[Any], any_code: bool = False) -> bool:
-    """Write `results/<experiment>/trained.json` if all its runs are trained; say whether they are."""
+def write_trained(experiment: str, runs: list[Any], any_code: bool = False) -> None:
+    """Write `results/<experiment>/trained.json` if all its runs are trained."""
     records = {run.name: _done(run, any_code) for run in runs}
     if any(record is None for record in records.values()):
-        return False
+        return
     kept = ("config_hash", "code", "epochs", "seconds", "runs_in_batch", "final", "machine")
     content = {name: {key: record[key] for key in kept} for name, record in records.items() if record}
     write_json(trained_record(experiment), {"experiment": experiment, "runs": content})
-    return True
 
 
 def local_plan(runs: list[Any], device: str, processes: int | None, runs_per_shard: int | None, threads: int) -> Plan:
@@ -121,18 +119,17 @@ def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Pool, Bat
     results = jobs_folder("x").parents[1]
     names = [experiment] if experiment else sorted(path.parent.name for path in results.glob("*/jobs"))
     for name in names:
-        for batch in Batch.all(jobs_folder(name)):
-            pool = _pool_of(batch)
-            if pool is None or all(batch.ended(i) for i in range(len(batch.tasks))):
-                continue
-            seen = pool.look([batch])
-            rows = {
-                i: Row(task.name, batch.ids[i] or "", one.state, batch.read(i, "progress"), one.reason, one.place)
-                for i, task in enumerate(batch.tasks)
-                if (one := seen[batch.name, i]).state != GONE and not batch.ended(i)
-            }
-            if rows:
-                yield name, pool, batch, rows
+        for pool in _pools():
+            batches = Batch.unended(jobs_folder(name), pool.name)
+            seen = pool.look(batches) if batches else {}
+            for batch in batches:
+                rows = {
+                    i: Row(task.name, batch.ids[i] or "", one.state, batch.read(i, "progress"), one.reason, one.place)
+                    for i, task in enumerate(batch.tasks)
+                    if (one := seen[batch.name, i]).state != GONE and not batch.ended(i)
+                }
+                if rows:
+                    yield name, pool, batch, rows
 
 
 def cores() -> int:
@@ -150,19 +147,9 @@ def gpu_memory() -> int:
 
 
 @functools.cache
-def _local() -> Pool:
-    return LocalPool(at_once=0)
-
-
-@functools.cache
-def _slurm() -> Pool | None:
-    if importlib.util.find_spec("submitit") is None or shutil.which("squeue") is None:
-        return None
-    return SlurmPool(SlurmSettings())
-
-
-def _pool_of(batch: Batch) -> Pool | None:
-    return _slurm() if batch.pool == "slurm" else _local()
+def _pools() -> list[Pool]:
+    """The pools that jobs of this folder may be in."""
+    return [LocalPool(at_once=0), *([SlurmPool(SlurmSettings())] if shutil.which("squeue") else [])]
 
 
 def _done(run: Any, any_code: bool) -> dict[str, Any] | None:

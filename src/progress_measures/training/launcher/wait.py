@@ -19,8 +19,10 @@ from progress_measures.errors import UserError
 from progress_measures.training.launcher.batch import Batch, Task
 from progress_measures.training.launcher.pool import GONE, Pool, Seen
 from progress_measures.training.launcher.table import Display, Row
+from progress_measures.training.signals import collected
 
 Key = tuple[str, int]
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Told(Exception):
@@ -46,7 +48,7 @@ def wait(
         UserError: some failed; the others have gone on to their end.
         Told: by SIGTERM or SIGINT.
     """
-    with _signals() as told, Display(label) as display, _alone(jobs, label, told):
+    with collected(SIGNALS) as told, Display(label) as display, _alone(jobs, label, told):
         waiting = _Waiting(pool, jobs, label, retries)
         waiting.attach()
         waiting.submit(tasks_left(waiting.runs_in_hand()))
@@ -73,8 +75,7 @@ class _Waiting:
 
     def attach(self) -> None:
         """Take up the batches of an earlier start that have tasks which run or wait."""
-        found = [batch for batch in Batch.all(self.jobs) if batch.pool == self.pool.name]
-        unended = [batch for batch in found if not all(batch.ended(i) for i in range(len(batch.tasks)))]
+        unended = Batch.unended(self.jobs, self.pool.name)
         seen = self.pool.look(unended) if unended else {}
         for batch in unended:
             alive = {i for i in range(len(batch.tasks)) if seen[batch.name, i].state != GONE}
@@ -85,13 +86,7 @@ class _Waiting:
 
     def runs_in_hand(self) -> set[str]:
         """`<run> <hash>` of what jobs of an earlier start train."""
-        return {
-            run
-            for batch in self.batches
-            for i, task in enumerate(batch.tasks)
-            if (batch.name, i) not in self._ended
-            for run in task.runs
-        }
+        return {run for key, _, _, task in self._tasks() if key not in self._ended for run in task.runs}
 
     def submit(self, tasks: list[Task]) -> None:
         """Hand tasks to the pool as one batch."""
@@ -106,18 +101,16 @@ class _Waiting:
         self.looked = True
         self._seen = self.pool.look(self.batches)
         rows = []
-        for batch in self.batches:
-            for i, task in enumerate(batch.tasks):
-                key = (batch.name, i)
-                if key not in self._ended:
-                    self._judge(batch, i)
-                state = self._ended.get(key, self._seen[key].state)
-                if state != "again":
-                    note = self._reasons.get(key) or self._seen[key].reason if state != "done" else ""
-                    if task.attempt > 1:
-                        note = f"try {task.attempt} after {task.after}{': ' if note else ''}{note}"
-                    place = self._seen[key].place if state == "running" else ""
-                    rows.append(Row(task.name, batch.ids[i] or "", state, batch.read(i, "progress"), note, place))
+        for key, batch, i, task in self._tasks():
+            if key not in self._ended:
+                self._judge(batch, i)
+            state = self._ended.get(key, self._seen[key].state)
+            if state != "again":
+                note = self._reasons.get(key) or self._seen[key].reason if state != "done" else ""
+                if task.attempt > 1:
+                    note = f"try {task.attempt} after {task.after}{': ' if note else ''}{note}"
+                place = self._seen[key].place if state == "running" else ""
+                rows.append(Row(task.name, batch.ids[i] or "", state, batch.read(i, "progress"), note, place))
         return rows
 
     def _judge(self, batch: Batch, index: int) -> None:
@@ -134,30 +127,33 @@ class _Waiting:
     def try_again(self) -> None:
         """Submit anew what failed in a way that another try may mend."""
         again = []
-        for batch in self.batches:
-            for i, task in enumerate(batch.tasks):
+        for key, batch, i, task in self._tasks():
+            if self._ended.get(key) == "failed" and task.attempt <= self.retries:
                 failed = batch.read(i, "failed")
-                hopeless = failed is not None and not failed.get("try_again", True)
-                if self._ended.get((batch.name, i)) == "failed" and task.attempt <= self.retries and not hopeless:
-                    self._ended[batch.name, i] = "again"
-                    after = self._reasons[batch.name, i]
-                    again.append(replace(task, attempt=task.attempt + 1, after=after))
+                if failed is None or failed.get("try_again", True):
+                    self._ended[key] = "again"
+                    again.append(replace(task, attempt=task.attempt + 1, after=self._reasons[key]))
         self.submit(again)
 
     def over(self) -> bool:
         """Whether all tasks have ended."""
-        return all((batch.name, i) in self._ended for batch in self.batches for i in range(len(batch.tasks)))
+        return all(key in self._ended for key, *_ in self._tasks())
+
+    def _tasks(self) -> Iterator[tuple[Key, Batch, int, Task]]:
+        """All tasks, each with its key, its batch and its index there."""
+        for batch in self.batches:
+            for i, task in enumerate(batch.tasks):
+                yield (batch.name, i), batch, i, task
 
     def complain(self) -> None:
         """Say what failed, why, and where more is to be read."""
         lines = []
-        for batch in self.batches:
-            for i, task in enumerate(batch.tasks):
-                how = self._ended[batch.name, i]
-                if how in ("failed", "cancelled"):
-                    tries = f", tried {task.attempt} times" if task.attempt > 1 else ""
-                    reason = self._reasons[batch.name, i]
-                    lines.append(f"  {task.name}: {how}{tries}: {reason}\n    log: {self.pool.log(batch, i)}")
+        for key, batch, i, task in self._tasks():
+            how = self._ended[key]
+            if how in ("failed", "cancelled"):
+                tries = f", tried {task.attempt} times" if task.attempt > 1 else ""
+                log = self.pool.log(batch, i)
+                lines.append(f"  {task.name}: {how}{tries}: {self._reasons[key]}\n    log: {log}")
         if lines:
             first = f"{self.label}: {len(lines)} of its shards did not finish:"
             last = "What was trained is kept: the same command goes on from there."
@@ -188,16 +184,3 @@ def _sleep(seconds: float, told: list[int]) -> None:
         time.sleep(min(rest, 0.2))
     if told:
         raise Told(signal.Signals(told[0]).name)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """A list of the signals by which this process is told to stop."""
-    told: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda number, _: told.append(number)) for number in numbers}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
