@@ -172,19 +172,48 @@ class Network:
         a, b = np.indices((n, n))
         self.sign = -1 if run.task.kind == "modular_subtraction" else 1
         self.labels = a + b if run.task.kind == "integer_addition" else (a + self.sign * b) % n
-        tokens = torch.tensor([[a, b, n] for a in range(n) for b in range(n)])
         seen = {}
-        logits = forward({name: torch.tensor(w)[None] for name, w in weights.items()}, tokens, seen.__setitem__)
 
         def at_equals(values):
             return values[0, :, -1].numpy().reshape(n, n, *values.shape[3:])
 
-        self.logits = at_equals(logits)
+        self.logits = self.logits_with(lambda name, value: seen.__setitem__(name, value))
         self.pre = at_equals(seen["blocks.0.mlp.hook_pre"])
         self.post = at_equals(seen["blocks.0.mlp.hook_post"])
         self.resid_mid = at_equals(seen["blocks.0.hook_resid_mid"])
         pattern = seen["blocks.0.attn.hook_pattern"]  # [run, example, head, query, key]
         self.attention = at_equals(pattern.transpose(2, 3))  # [a, b, head, position]
+        self.z = at_equals(seen["blocks.0.attn.hook_z"])  # [a, b, head, d_head]
+        self.mlp_out = at_equals(seen["blocks.0.hook_mlp_out"])
+
+    def logits_with(self, hook):
+        """Logits of every pair at `=`, the general transformer's activations going through a hook."""
+        tokens = torch.tensor([[a, b, self.n] for a in range(self.n) for b in range(self.n)])
+        logits = forward({name: torch.tensor(w)[None] for name, w in self.weights.items()}, tokens, hook)
+        return logits[0, :, -1].numpy().reshape(self.n, self.n, -1)
+
+    def replacing(self, activation, values):
+        """Logits with an activation at `=` replaced: [a, b, …], as this class has them."""
+
+        def hook(name, value):
+            if name == f"blocks.0.{activation}":
+                value = value.clone()
+                new = torch.as_tensor(np.broadcast_to(values, self.logits.shape[:2] + values.shape[2:]).copy())
+                value[0, :, -1] = new.reshape(value[0, :, -1].shape)
+            return value
+
+        return self.logits_with(hook)
+
+    def replacing_pattern(self, attention):
+        """Logits with other attention from `=`: [a, b, head, position]."""
+
+        def hook(name, value):
+            if name == "blocks.0.attn.hook_pattern":
+                value = value.clone()
+                value[0, :, :, -1] = torch.as_tensor(attention.reshape(-1, *attention.shape[2:]))
+            return value
+
+        return self.logits_with(hook)
 
     @property
     def frequencies(self):
@@ -353,6 +382,225 @@ def residual(net, chosen):
     return np.linalg.norm(net.logits - net.along_cosines(net.logits, chosen)) / np.linalg.norm(net.logits)
 
 
+def best_of_heads(net):
+    """Each head's frequency, by the shares of its attention to a, and all shares [frequency, head]."""
+    to_a = net.attention[..., 0]
+    shares = np.array([share(to_a, block(to_a, [k])) for k in net.frequencies])
+    return shares.argmax(0) + 1, shares
+
+
+def explained(values, fit):
+    """Share of a function's variance that a fit explains."""
+    return 1 - np.square(values - fit).sum() / np.square(values - values.mean()).sum()
+
+
+def difference_fits(net):
+    """Of every head: alpha, beta and the fraction explained of 1/2 + alpha (cos a - cos b) + beta (sin a - sin b)."""
+    a, b = np.indices((net.n, net.n))
+    rows = []
+    for head, k in enumerate(best_of_heads(net)[0]):
+        w, to_a = 2 * np.pi * k / net.n, net.attention[..., head, 0]
+        X = np.stack([np.cos(w * a) - np.cos(w * b), np.sin(w * a) - np.sin(w * b)], -1).reshape(-1, 2)
+        alpha, beta = np.linalg.solve(X.T @ X, X.T @ (to_a.ravel() - 0.5))
+        rows.append([alpha, beta, explained(to_a, 0.5 + (X @ [alpha, beta]).reshape(to_a.shape))])
+    return np.array(rows)
+
+
+def score_differences(net):
+    """C_j[a] - C_j[b]: [a, b, head]."""
+    scores = net.factors["score_token"][:, : net.n]
+    return np.array([[scores[:, a] - scores[:, b] for b in range(net.n)] for a in range(net.n)])
+
+
+def slopes(net):
+    """E_j of the line 1/2 + E_j (C_j[a] - C_j[b]) through each head's attention to a."""
+    x = score_differences(net)
+    return np.array(
+        [np.polynomial.polynomial.polyfit(x[..., j].ravel(), net.attention[..., j, 0].ravel() - 0.5, [1])[1]
+         for j in range(x.shape[-1])]
+    )  # fmt: skip
+
+
+def lines(net):
+    """Attention to a by those lines: [a, b, head]."""
+    return 0.5 + slopes(net) * score_differences(net)
+
+
+def pooled_line_fraction(net):
+    """Share of the variance that they explain, all heads' sums of squares together."""
+    to_a = net.attention[..., 0]
+    return 1 - energy(to_a - lines(net)).sum() / energy(to_a - to_a.mean((0, 1))).sum()
+
+
+def sigmoid_distance(net):
+    """Of attention to a from the sigmoid of both scores' difference."""
+    position = net.factors["score_position"]
+    x = score_differences(net) + position[:, 0] - position[:, 1]
+    return np.abs(net.attention[..., 0] - 1 / (1 + np.exp(-x))).mean((0, 1))
+
+
+def scores_along_basis(net):
+    """F C_j."""
+    return np.array([[row @ scores[: net.n] for row in basis(net.n)] for scores in net.factors["score_token"]])
+
+
+def score_shares(net):
+    """Share of C_j's variance in its head's frequency."""
+    coefficients = scores_along_basis(net)
+    return [
+        np.square(row[2 * k - 1 : 2 * k + 1]).sum() / np.square(row[1:]).sum()
+        for row, k in zip(coefficients, best_of_heads(net)[0], strict=True)
+    ]
+
+
+def head_output_shares(net):
+    """Share of the variance of what each head writes in each frequency's block: [head, frequency]."""
+    shares = []
+    for head in range(net.z.shape[2]):
+        written = net.z[:, :, head] @ net.weights["W_O"][0, head]
+        total = energy(written - written.mean((0, 1))).sum()
+        shares.append([energy(block(written, [k])).sum() / total for k in net.frequencies])
+    return shares
+
+
+def OV_norms(net):
+    """Norms of the Fourier components of W_E W_V W_O."""
+    w = net.weights
+    F, numbers = basis(net.n), w["W_E"][: net.n]
+    return [np.linalg.norm(F @ numbers @ V @ out, axis=1) for V, out in zip(w["W_V"][0], w["W_O"][0], strict=True)]
+
+
+def read_off(net):
+    """The neurons along W_L cos_k and W_L sin_k: [a, b, frequency, wave]."""
+    W_L, F = net.weights["W_out"][0] @ net.weights["W_U"], basis(net.n)
+    return np.stack([np.stack([net.post @ W_L @ F[2 * k - 1 + s] for s in (0, 1)], -1) for k in net.frequencies], 2)
+
+
+def wave_products(n, k):
+    """cos a cos b, sin a sin b, sin a cos b, cos a sin b at frequency k: each [a, b]."""
+    a, b = 2 * np.pi * k / n * np.indices((n, n))
+    return [np.cos(a) * np.cos(b), np.sin(a) * np.sin(b), np.sin(a) * np.cos(b), np.cos(a) * np.sin(b)]
+
+
+def on(function, wave):
+    """Least-squares coefficient of a function on a wave."""
+    return (function * wave).sum() / (wave * wave).sum()
+
+
+def product_coefficients(net):
+    """Of what is read off on the four products: [frequency, wave, product]."""
+    read = read_off(net)
+    return [[[on(read[:, :, i, s], wave) for wave in wave_products(net.n, k)] for s in (0, 1)]
+            for i, k in enumerate(net.frequencies)]  # fmt: skip
+
+
+def single_waves(net):
+    """Of what is read off: coefficient on cos or sin of w(a ± b) and the fraction explained: [frequency, wave, 2]."""
+    read, found = read_off(net), []
+    for i, k in enumerate(net.frequencies):
+        a, b = np.indices((net.n, net.n))
+        angle = 2 * np.pi * k / net.n * (a + net.sign * b)
+        waves = (np.cos(angle), np.sin(angle))
+        coefficients = [on(read[:, :, i, s], waves[s]) for s in (0, 1)]
+        fits = [explained(read[:, :, i, s], read[:, :, i, s].mean() + coefficients[s] * waves[s]) for s in (0, 1)]
+        found.append(list(zip(coefficients, fits, strict=True)))
+    return np.array(found)
+
+
+def singular_values(net):
+    """Of W_L: the positive half of the spectrum of the symmetric matrix that has it in a corner."""
+    W_L = net.weights["W_out"][0] @ net.weights["W_U"]
+    zero = [np.zeros((size, size)) for size in W_L.shape]
+    symmetric = np.block([[zero[0], W_L], [W_L.T, zero[1]]])
+    return np.abs(np.linalg.eigvalsh(symmetric)[::-1][: min(W_L.shape)])
+
+
+def norms_2d(values):
+    """Norm over functions of F f F^T: [component, component]."""
+    F = basis(len(values))
+    return np.linalg.norm(np.stack([F @ values[..., i] @ F.T for i in range(values.shape[-1])], -1), axis=-1)
+
+
+def fits(net):
+    """Each neuron's least squares on nine terms of its final frequency: coefficients and fitted neurons."""
+    a, b = np.indices((net.n, net.n))
+    coefficients, fitted = [], []
+    for neuron, k in enumerate(net.final.best[0]):
+        w = 2 * np.pi * k / net.n
+        ones = np.ones((net.n, net.n))
+        first = [ones, np.cos(w * a), np.sin(w * a), np.cos(w * b), np.sin(w * b)]
+        X = np.stack(first + wave_products(net.n, k), -1).reshape(-1, 9)
+        X = X if k else X * (np.arange(9) == 0)
+        solution = np.linalg.lstsq(X, net.post[..., neuron].ravel(), rcond=None)[0]
+        coefficients.append(solution)
+        fitted.append((X @ solution).reshape(net.n, net.n))
+    return np.array(coefficients), np.stack(fitted, -1)
+
+
+def cluster_norms(net):
+    """Norm over each cluster's neurons of W_L's Fourier components: [frequency, component]."""
+    W_L = net.weights["W_out"][0] @ net.weights["W_U"] @ basis(net.n).T
+    frequency, fraction = net.final.best
+    return [np.linalg.norm(W_L[(frequency == k) & (fraction >= 0.85)], axis=0) for k in net.frequencies]
+
+
+def interventions(net):
+    """Logits after each intervention, by the general transformer with that activation replaced."""
+    w, post, mid = net.weights, net.post, net.resid_mid
+    equals = w["W_E"][net.n] + w["W_pos"][2]
+    W_L = w["W_out"][0] @ w["W_U"]
+    only = net.attention.copy()
+    only[..., 2] = 0
+    line = lines(net)
+    linear = np.stack([line, 1 - line, 0 * line], -1)
+    clustered = net.final.best[1] >= 0.85
+    nowhere = np.zeros((1, 1, len(equals)))
+
+    def with_own_mean(part):
+        return part + (net.logits - part).mean((0, 1))
+
+    found = {
+        "none": net.logits,
+        "MLP skip zeroed": net.replacing("hook_resid_post", net.mlp_out),
+        "MLP skip at its mean": net.replacing("hook_resid_post", net.mlp_out + mid.mean((0, 1))),
+        "attention zeroed": net.replacing("hook_attn_out", nowhere),
+        "attention skip zeroed": net.replacing("hook_resid_mid", mid - equals),
+        "attention to = zeroed": net.replacing_pattern(only),
+        "attention to = shared out": net.replacing_pattern(only / only.sum(-1, keepdims=True)),
+        "attention linear in scores": net.replacing_pattern(linear),
+        "neurons replaced by fits": net.replacing("mlp.hook_post", np.where(clustered, fits(net)[1], post)),
+        "neurons on key directions": None,
+        "W_L alone": with_own_mean(post @ W_L),
+        "W_L's key directions alone": None,
+        "W_L's key directions alone, skip at its mean": None,
+        "W_L's key directions removed": None,
+    }
+    if net.keys:
+        F = basis(net.n)
+        D = W_L @ F[[2 * k - i for k in net.keys for i in (0, 1)]].T
+        along = post @ D @ np.linalg.pinv(D)
+        found |= {
+            "neurons on key directions": net.replacing("mlp.hook_post", net.key_neurons + post.mean((0, 1))),
+            "W_L's key directions alone": net.replacing("mlp.hook_post", along),
+            "W_L's key directions alone, skip at its mean": with_own_mean(along @ W_L),
+            "W_L's key directions removed": net.replacing("mlp.hook_post", post - along),
+        }
+    return found
+
+
+def after_interventions(of):
+    """A quantity of pairs after each intervention, over training, test and all pairs; NaN where it cannot be done."""
+
+    def table(net):
+        rows = []
+        for logits in interventions(net).values():
+            values = np.full(net.train.shape, np.nan) if logits is None else of(logits, net.labels)
+            rows.append([values[net.train].mean(), values[net.test].mean(), values.mean()])
+        return rows
+
+    return table
+
+
 excluded_losses = by_frequency(lambda net, k: nats(excluded(net, [k]), net.labels)[net.train].mean())
 
 REFERENCES = {
@@ -453,5 +701,45 @@ REFERENCES = {
     "moment_neuron_value_token": lambda net: net.factors["value_token"][..., net.kept],
     "moment_neuron_value_position": lambda net: net.factors["value_position"][..., net.kept],
     "moment_neuron_offset": lambda net: net.factors["offset"][net.kept],
+    # heads
+    "attention_frequency": lambda net: best_of_heads(net)[0],
+    "attention_frequency_share": lambda net: best_of_heads(net)[1].max(0),
+    "attention_alpha": lambda net: difference_fits(net)[:, 0],
+    "attention_beta": lambda net: difference_fits(net)[:, 1],
+    "attention_fit_fraction_explained": lambda net: difference_fits(net)[:, 2],
+    "score_fourier_coefficient": scores_along_basis,
+    "score_fraction_explained": score_shares,
+    "score_difference_range": lambda net: score_differences(net).max((0, 1)),
+    "sigmoid_slope": slopes,
+    "sigmoid_linear_fraction_explained": lambda net: [
+        explained(net.attention[..., j, 0], lines(net)[..., j]) for j in range(net.attention.shape[2])
+    ],
+    "sigmoid_linear_fraction_explained_pooled": pooled_line_fraction,
+    "sigmoid_deviation": sigmoid_distance,
+    "head_complement_deviation": lambda net: [
+        [np.abs(net.attention[..., i, 0] + net.attention[..., j, 0] - 1).mean() for j in (0, 1)] for i in (0, 1)
+    ],
+    "head_output_frequency_share": head_output_shares,
+    "OV_fourier_norm": OV_norms,
+    # readout
+    "readout_product_coefficient": product_coefficients,
+    "readout_coefficient": lambda net: single_waves(net)[..., 0],
+    "readout_fraction_explained": lambda net: single_waves(net)[..., 1],
+    "W_L_singular_value": singular_values,
+    "W_L_fraction_explained": lambda net: (
+        1
+        - energy((rest := net.logits - net.read(net.post)) - rest.mean((0, 1))).sum()
+        / energy(net.logits - net.logits.mean((0, 1))).sum()
+    ),
+    "W_L_fourier": lambda net: net.weights["W_out"][0] @ net.weights["W_U"] @ basis(net.n).T,
+    "cluster_W_L_fourier_norm": cluster_norms,
+    # spectra
+    "logit_fourier_norm_2d": lambda net: norms_2d(net.logits),
+    "neuron_fourier_norm_2d": lambda net: norms_2d(net.post),
+    "neuron_fit_coefficient": lambda net: fits(net)[0],
+    "W_E": lambda net: net.weights["W_E"],
+    # interventions
+    "intervention_loss": after_interventions(nats),
+    "intervention_accuracy": after_interventions(right),
 }
 """The definition of every measure taken of a network, by name: functions of a `Network`."""

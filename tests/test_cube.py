@@ -10,10 +10,12 @@ import zarr
 from small import command, folder_with
 
 from progress_measures import open_cube, open_run
+from progress_measures.cube import publish
 from progress_measures.cube.publish import rounded
 from progress_measures.errors import UserError
 from progress_measures.measures import measures
 from progress_measures.measures.registry import DIMENSIONS
+from progress_measures.paths import published_cube
 
 PROMISED = set(
     """
@@ -172,6 +174,31 @@ def test_published_files_hold_the_same(copy, monkeypatch):
     for run, expected in from_checkpoints.items():
         assert all((open_run("small", run).weights()[name] == w).all() for name, w in expected.items())
     assert open_cube("small").equals(published)
+
+
+def test_measures_are_taken_again_of_published_weights(copy, monkeypatch):
+    """What a later version measures of last weights reaches a published cube whose checkpoints are gone."""
+    command("publish", "small", folder=copy)
+    monkeypatch.chdir(copy)
+    before = open_cube("small", published=True).load()
+    older = before.drop_vars(["attention_alpha", "W_L_fourier", "grok_time"])
+    publish._zip(older, published_cube("small"))
+    shutil.rmtree(copy / "results")
+    done = command("publish", "small", "--renew", folder=copy)
+    assert done.returncode == 0, done.stderr
+    after = open_cube("small", published=True).load()
+    assert set(after.data_vars) == set(before.data_vars)
+    for name, variable in before.data_vars.items():
+        xr.testing.assert_allclose(after[name].transpose(*variable.dims), variable, rtol=1e-4, atol=1e-6)
+    assert after.attrs == before.attrs
+
+
+def test_a_published_cube_of_other_settings_is_not_renewed(copy):
+    command("publish", "small", folder=copy)
+    folder_with(copy, learning_rate=0.002)
+    done = command("publish", "small", "--renew", folder=copy)
+    assert done.returncode == 2
+    assert "trained with other settings" in done.stderr
 
 
 def test_publishing_twice_gives_the_same_bytes(copy):

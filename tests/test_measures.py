@@ -10,7 +10,8 @@ import xarray as xr
 from literal import CONSTANT, DEAD, KEYS, REFERENCES, Network, P, nats, random_weights, settings, solving_weights
 
 from progress_measures.cube.maps import attention_map, neuron_map
-from progress_measures.measures import measures, numerics
+from progress_measures.measures import interventions, measures, numerics
+from progress_measures.measures.interventions import INTERVENTIONS
 from progress_measures.measures.registry import DERIVED
 from progress_measures.measures.view import Scene, View
 
@@ -94,7 +95,9 @@ def test_every_measure_is_tested():
 @pytest.mark.parametrize("name", REFERENCES)
 def test_measure_has_its_declared_shape(name):
     sizes = {"frequency": 8, "fourier_component": P, "head": 2, "neuron": 54, "kept_neuron": 12, "token": P + 1}
-    sizes |= {"position": 3, "parameter": 11, "activation": 2}
+    sizes |= {"position": 3, "parameter": 11, "activation": 2, "fourier_component_a": P, "fourier_component_b": P}
+    sizes |= {"other_head": 2, "residual": 16, "singular_value": P}
+    sizes |= {dim: len(labels) for dim, labels in measures()[name].labels.items()}
     dims = [dim for dim in measures()[name].dims if dim not in ("run", "epoch", "moment")]
     assert np.shape(value(name, solving()[0].final)) == tuple(sizes[dim] for dim in dims)
 
@@ -143,6 +146,12 @@ NEED_KEYS = [
 @pytest.mark.parametrize("name", REFERENCES)
 def test_without_key_frequencies_exactly_what_needs_them_is_nan(name):
     found = np.asarray(value(name, case(ADDITION, "random")[0]), dtype=float)
+    if name.startswith("intervention_"):
+        done = np.isfinite(found).all(-1)
+        assert [intervention for intervention, known in zip(INTERVENTIONS, done, strict=True) if not known] == list(
+            interventions.NEED_KEYS
+        )
+        return
     assert np.isnan(found).all() if name in NEED_KEYS else np.isfinite(found).all()
 
 

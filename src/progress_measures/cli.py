@@ -270,10 +270,17 @@ def describe(experiment: Experiment) -> None:
 
 
 @app.command()
-def publish(experiment: Experiment) -> None:
+def publish(
+    experiment: Experiment,
+    renew: Annotated[
+        bool,
+        typer.Option("--renew", help="Take measures of last weights again, of the published ones; no training needed."),
+    ] = False,
+) -> None:
     """Write the cube and chosen weights of an experiment to published/, small enough to commit."""
-    from progress_measures.cube.publish import publish as write
+    from progress_measures.cube import publish as publishing
 
+    write = publishing.renew if renew else publishing.publish
     for path in write(experiment, _runs(experiment)):
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
 

@@ -1,6 +1,6 @@
 """Measures one family on every checkpoint of one run."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -28,7 +28,7 @@ def extract(run: Any, family: str, first: bool) -> None:
         UserError: checkpoints are missing or damaged.
     """
     train = train_masks(dataset_store(run.experiment), [run.name])[0]
-    dataset = measure_family(run, family, first, Checkpoints(run), train)
+    dataset = measure(run, taken(family, run, first), Checkpoints(run), train)
     write_store(dataset, family_store(run.experiment, run.name, family), encoding(dataset))
 
 
@@ -75,9 +75,21 @@ class Checkpoints:
         return values
 
 
-def measure_family(run: Any, family: str, first: bool, weights: Checkpoints, train: NDArray[np.bool_]) -> xr.Dataset:
-    """One family of measures of a run, on all its checkpoints."""
-    chosen = [m for m in family_measures(family) if applies(m, run) and (first or "run" in m.dims)]
+def taken(family: str, run: Any, first: bool) -> list[Measure]:
+    """The measures of a family that are taken of a run."""
+    return [m for m in family_measures(family) if applies(m, run) and (first or "run" in m.dims)]
+
+
+class Weights(Protocol):
+    """Where weights come from: epochs in order, and the weights at each, by place."""
+
+    epochs: NDArray[np.int64]
+
+    def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]: ...
+
+
+def measure(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np.bool_]) -> xr.Dataset:
+    """Some measures of a run, each at the checkpoints at which it is taken."""
     last = len(weights.epochs) - 1
     scene = Scene(run, weights[last], train)
     kept = moments(weights.epochs)
@@ -103,7 +115,9 @@ def _dataset(run: Any, chosen: list[Measure], results: dict, epochs: np.ndarray,
         variables[m.name] = (dims, values, m.attributes)
     used = {dim for dims, _, _ in variables.values() for dim in dims}
     known = coordinates(run) | {"epoch": epochs, "moment": moments(epochs)}
+    for m in chosen:
+        known |= m.labels
     if "kept_neuron" in used:
         known["kept_neuron"] = kept_neurons(scene)
-    dataset = xr.Dataset(variables, {dim: known[dim] for dim in known if dim in used})
+    dataset = xr.Dataset(variables, {dim: (dim, list(known[dim])) for dim in known if dim in used})
     return describe(dataset.assign_attrs(experiment=run.experiment, run=run.name, config_hash=run.hash))

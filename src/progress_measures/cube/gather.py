@@ -35,7 +35,21 @@ def gather(experiment: str, title: str, runs: list[Any], missing_allowed: bool =
             f"{runs_folder(experiment)}: no finished training of {', '.join(missing)}; "
             f"run `progress-measures train {experiment}`, or gather what is there with --missing-allowed."
         )
-    parts = [_one_run(run, first=run is runs[0]) for run in present]
+    parts = [one_run(run, _measured(run), first=run is runs[0]) for run in present]
+    cube = join(parts, present, first=runs[0])
+    cube.attrs |= {"title": title, "runs_missing": missing, "manifest": json.dumps([_record(run) for run in present])}
+    write_store(cube, cube_store(experiment), encoding(cube))
+    return cube_store(experiment)
+
+
+def join(parts: list[xr.Dataset], runs: list[Any], first: Any) -> xr.Dataset:
+    """One cube of what was measured of several runs.
+
+    Args:
+        parts: from `one_run`, in the order of the runs.
+        runs: their settings.
+        first: the experiment's first run, of which more is kept.
+    """
     reasons: dict[str, dict[str, str]] = {}
     for part in parts:
         for name, texts in part.attrs.pop("reasons").items():
@@ -51,22 +65,18 @@ def gather(experiment: str, title: str, runs: list[Any], missing_allowed: bool =
         variable.attrs.update(parts[0][name].attrs)
     for name, texts in reasons.items():
         cube[name].attrs["not_found"] = texts
-    cube = _with_settings(cube, present)
+    cube = _with_settings(cube, runs)
     cube.attrs = {
-        "title": title,
-        "experiment": experiment,
-        "runs_missing": missing,
-        "first_run": present[0].name if present[0] is runs[0] else "",
-        "task": present[0].task.kind,
+        "experiment": first.experiment,
+        "first_run": first.name if runs[0] is first else "",
+        "task": first.task.kind,
         "key_frequency_rule": f"at least {keys.KEY_SHARE:.0%} of all neurons are explained to {keys.CLUSTER_FRACTION:.0%} "
         "or more by the frequency, at the last checkpoint",
         "key_cluster_fraction": keys.CLUSTER_FRACTION,
         "key_share_of_neurons": keys.KEY_SHARE,
         **phases.THRESHOLDS,
-        "manifest": json.dumps([_record(run) for run in present]),
     }
-    write_store(describe(cube), cube_store(experiment), encoding(cube))
-    return cube_store(experiment)
+    return describe(cube)
 
 
 def _record(run: Any) -> dict[str, Any]:
@@ -75,10 +85,20 @@ def _record(run: Any) -> dict[str, Any]:
     return json.loads(text)
 
 
-def _one_run(run: Any, first: bool) -> xr.Dataset:
-    """Everything measured of a run, with a leading dimension `run` where the measure has one."""
+def _measured(run: Any) -> xr.Dataset:
+    """Everything that was measured of a run, and its history."""
     stores = [_open(family_store(run.experiment, run.name, family), run) for family in FAMILIES]
-    dataset = xr.merge([*stores, _history(run)], join="exact", combine_attrs="override")
+    return xr.merge([*stores, _history(run)], join="exact", combine_attrs="override")
+
+
+def one_run(run: Any, dataset: xr.Dataset, first: bool) -> xr.Dataset:
+    """A run's part of the cube, with a leading dimension `run` where the measure has one, and its derived measures.
+
+    Args:
+        run: its settings.
+        dataset: what was measured of it, and its history.
+        first: whether it is the experiment's first run.
+    """
     reasons: dict[str, dict[str, str]] = {}
     for family in DERIVED:
         for m in family_measures(family):

@@ -1,5 +1,6 @@
 """Cubes and weights small enough to travel with the repository."""
 
+import json
 import tempfile
 import zipfile
 from pathlib import Path
@@ -8,13 +9,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from progress_measures.cube.open import open_cube, open_run
+from progress_measures.cube.extract import measure, taken
+from progress_measures.cube.gather import join, one_run
+from progress_measures.cube.open import OpenRun, open_cube, open_run
 from progress_measures.cube.schema import encoding
 from progress_measures.errors import UserError
 from progress_measures.files import appearing, write_store
-from progress_measures.measures.registry import measures
+from progress_measures.measures.registry import DERIVED, FAMILIES, family_measures, measures
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, published_cube, published_weights
+from progress_measures.tasks import layout
+from progress_measures.tasks.split import train_mask
 
 LIMIT = 12_000_000  # bytes a file
 
@@ -29,13 +34,64 @@ def publish(experiment: str, runs: list[Any]) -> list[Path]:
         UserError: there is no cube, or a file would be too large.
     """
     cube = open_cube(cube_store(experiment)).load()
+    _publish_cube(cube, experiment)
+    _zip(_weights(experiment, runs, cube), published_weights(experiment))
+    return [published_cube(experiment), published_weights(experiment)]
+
+
+def renew(experiment: str, runs: list[Any]) -> list[Path]:
+    """Take every measure of last weights again, of the published ones, and write the published cube anew.
+
+    So a measure that was added later, or a rule for phases, reaches runs whose checkpoints are gone. Measures over
+    epochs stay as they are.
+
+    Raises:
+        UserError: nothing is published, or the settings have changed since.
+    """
+    cube = open_cube(experiment, published=True).load()
+    records = json.loads(cube.attrs["manifest"])
+    by_name = {run.name: run for run in runs}
+    parts = []
+    for record in records:
+        run = by_name.get(record["run"])
+        if run is None or run.hash != record["config_hash"]:
+            raise UserError(
+                f"{published_cube(experiment)}: run {record['run']} was trained with other settings than "
+                f"config/experiments/{experiment}.yaml has; train, gather and publish it again."
+            )
+        first = run is runs[0]
+        again = [m for family in FAMILIES for m in taken(family, run, first) if not {"epoch", "moment"} & set(m.dims)]
+        derived = [m for family in DERIVED for m in family_measures(family)]
+        kept = cube.sel(run=run.name).drop_vars([m.name for m in (*again, *derived)], errors="ignore")
+        if not first:
+            kept = kept.drop_vars([name for name, variable in cube.data_vars.items() if "run" not in variable.dims])
+        kept = kept.drop_vars([name for name, c in kept.coords.items() if not c.dims])
+        measured = measure(run, again, _LastWeights(run, cube.epoch.values), train_mask(run, layout(run.task).operands))
+        parts.append(one_run(run, xr.merge([kept, measured], join="outer", combine_attrs="override"), first))
+    fresh = join(parts, [by_name[record["run"]] for record in records], runs[0])
+    fresh.attrs |= {name: cube.attrs[name] for name in ("title", "runs_missing", "manifest")}
+    _publish_cube(fresh, experiment)
+    return [published_cube(experiment)]
+
+
+class _LastWeights:
+    """Published weights as `measure` takes them: only the last checkpoint can be had."""
+
+    def __init__(self, run: Any, epochs: np.ndarray):
+        self.epochs = epochs
+        self._run = run
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        weights = OpenRun(self._run.experiment, self._run.name).weights(int(self.epochs[index]))
+        return {name: np.ascontiguousarray(tensor) for name, tensor in weights.items()}
+
+
+def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
     for name, m in measures().items():
         if name in cube and m.digits:
             cube[name].values = rounded(cube[name].values, m.digits)
             cube[name].attrs["published_mantissa_bits"] = m.digits
     _zip(cube, published_cube(experiment))
-    _zip(_weights(experiment, runs, cube), published_weights(experiment))
-    return [published_cube(experiment), published_weights(experiment)]
 
 
 def rounded(values: np.ndarray, digits: int) -> np.ndarray:

@@ -33,7 +33,12 @@ def coordinates(run: Any) -> dict[str, Any]:
     return {
         "frequency": frequencies(n),
         "fourier_component": component_names(n),
+        "fourier_component_a": component_names(n),
+        "fourier_component_b": component_names(n),
+        "singular_value": np.arange(1, min(architecture.d_mlp, architecture.outputs) + 1),
         "head": np.arange(architecture.heads),
+        "other_head": np.arange(architecture.heads),
+        "residual": np.arange(architecture.d_model),
         "layer": np.arange(architecture.layers),
         "neuron": np.arange(architecture.d_mlp),
         "token": [str(number) for number in range(n)] + ["="],

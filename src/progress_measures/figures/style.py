@@ -3,6 +3,8 @@
 import numpy as np
 from matplotlib.patches import Patch
 
+from progress_measures.errors import UserError
+
 # Okabe and Ito's palette, told apart by all readers; a colour has one meaning in every figure.
 COLOURS = {
     "train": "#0072B2",
@@ -78,6 +80,58 @@ def phase_names(fig, cube, run):
         )
 
 
+def phase_key(fig):
+    """The names of the phases alone, for figures of several runs."""
+    patches = [Patch(facecolor=colour, edgecolor="#888888", lw=0.4) for _, colour in PHASES]
+    fig.legend(patches, [name for name, _ in PHASES], loc="outside upper center", ncols=3, title="Phases, by rule",
+               title_fontsize=7.5, handlelength=1.2)  # fmt: skip
+
+
+def plane(ax, values, colours="viridis", **limits):
+    """A map over all pairs, a downwards and b to the right, every pair a pixel; gives the image for a colour bar."""
+    image = ax.imshow(values, cmap=colours, interpolation="nearest", aspect="equal", **limits)
+    ax.set(xlabel="b", ylabel="a")
+    ax.locator_params(nbins=4)
+    return image
+
+
+def by_component(ax, values, colours, signed=False):
+    """Bars over Fourier components: cos and sin side by side at each frequency, key frequencies in their colours.
+
+    Args:
+        values: [fourier_component]; the constant is left out.
+        colours: of the frequencies that are labelled.
+        signed: whether values may be negative.
+    """
+    k = np.arange(1, (len(values) + 1) // 2)
+    cos, sin = values.values[1::2], values.values[2::2]
+    face = [colours.get(int(number), COLOURS["other"]) for number in k]
+    ax.bar(k - 0.21, cos, 0.42, color=face)
+    ax.bar(k + 0.21, sin, 0.42, color=face, alpha=0.55)
+    top, bottom = max(cos.max(), sin.max(), 0), min(cos.min(), sin.min(), 0)
+    for number in colours:
+        height = max(cos[number - 1], sin[number - 1], 0)
+        ax.annotate(f"{number}", (number, height), (0, 1.5), textcoords="offset points", ha="center", fontsize=7)
+    ax.set(xlabel="Frequency k (cos dark, sin light)", xlim=(0, k[-1] + 1))
+    ax.set_ylim((bottom * 1.1 if signed else 0), top * 1.12)
+    if signed:
+        ax.axhline(0, color="#555555", lw=0.5)
+
+
+def other_runs(cube):
+    """The names of the runs after the first, four at most.
+
+    Raises:
+        UserError: there is but one.
+    """
+    names = [str(name) for name in cube.run.values[1:5]]
+    if not names:
+        raise UserError(
+            f"This figure is of an experiment's other seeds, and {cube.attrs.get('experiment', 'this cube')} has one run."
+        )
+    return names
+
+
 PHASE_VARIABLES = ("memorization_end", "circuit_formation_end", "cleanup_end")
 """What `phase_bands` reads."""
 
@@ -86,22 +140,3 @@ def panel_letters(axes):
     """(a), (b), … beside the titles."""
     for letter, ax in zip("abcdefgh", axes, strict=False):
         ax.set_title(f"({letter}) {ax.get_title(loc='left')}")
-
-
-def spectrum(ax, norms, colours):
-    """Bars of Fourier component norms: cos and sin side by side at each frequency, key frequencies in their colours.
-
-    Args:
-        norms: [fourier_component]; the constant is left out.
-        colours: of the key frequencies, which are labelled.
-    """
-    values = norms.values
-    k = np.arange(1, (len(values) + 1) // 2)
-    face = [colours.get(int(number), COLOURS["other"]) for number in k]
-    ax.bar(k - 0.21, values[1::2], 0.42, color=face)
-    ax.bar(k + 0.21, values[2::2], 0.42, color=face, alpha=0.55)
-    top = values[1:].max()
-    for number in colours:
-        height = values[2 * number - 1 : 2 * number + 1].max()
-        ax.annotate(f"{number}", (number, height), (0, 1.5), textcoords="offset points", ha="center", fontsize=7)
-    ax.set(xlabel="Frequency k (cos dark, sin light)", xlim=(0, k[-1] + 1), ylim=(0, top * 1.1))

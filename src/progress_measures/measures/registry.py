@@ -6,7 +6,7 @@ Importing it imports neither torch nor zarr, so that a dry run stays quick.
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +17,17 @@ DIMENSIONS = {
     "history_epoch": "an epoch at which training itself noted losses and accuracies",
     "frequency": "k = 1 … (p - 1)/2",
     "fourier_component": "a row of the orthonormal Fourier basis: const, cos 1, sin 1, …",
+    "fourier_component_a": "a row of that basis, for functions of a",
+    "fourier_component_b": "a row of that basis, for functions of b",
+    "wave": "cos or sin",
+    "product": "a product of a wave of a and a wave of b",
+    "term": "a term of degree 2 in the waves of a and b",
+    "singular_value": "by size, from the largest",
+    "intervention": "what was removed from the network's computation, or replaced",
+    "split": "train, test or all pairs",
     "head": "attention head",
+    "other_head": "another attention head",
+    "residual": "direction of the residual stream",
     "layer": "transformer block",
     "neuron": "MLP neuron of the last block",
     "kept_neuron": "one of the dozen neurons whose maps are kept over time",
@@ -45,6 +55,7 @@ class Measure:
         dtype: of the variable.
         digits: binary digits of the mantissa that the published cube keeps; None for all.
         needs: `modular` for measures of the Fourier algorithm, `pairs` for any one-layer network on pairs.
+        labels: what stands along dimensions that no other measure need know of.
     """
 
     name: str
@@ -57,6 +68,7 @@ class Measure:
     dtype: str
     digits: int | None
     needs: str
+    labels: Mapping[str, tuple[str, ...]]
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -80,6 +92,7 @@ def measure(
     dtype: str = "float32",
     digits: int | None = None,
     needs: str = "modular",
+    labels: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Callable[[F], F]:
     """Declare a function as a measure; the function itself is returned untouched. See `Measure` for the fields."""
     unknown = set(dims) - set(DIMENSIONS)
@@ -91,14 +104,14 @@ def measure(
         if function.__name__ in _REGISTRY:
             raise ValueError(f"a measure {function.__name__} exists in family {_REGISTRY[function.__name__].family}")
         _REGISTRY[function.__name__] = Measure(
-            function.__name__, dims, units, long_name, reference, family, function, dtype, digits, needs
+            function.__name__, dims, units, long_name, reference, family, function, dtype, digits, needs, labels or {}
         )
         return function
 
     return declare
 
 
-_PLUMBING = {"registry", "view", "numerics", "keys"}
+_PLUMBING = {"registry", "view", "numerics", "keys", "last_position"}
 
 
 def _families() -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Figure 3: the embedding and the neuron-logit map are sparse in the Fourier basis."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import frequency_colours, panel_letters, spectrum
+from progress_measures.figures.style import by_component, frequency_colours, panel_letters
 
 
 @figure(
@@ -19,8 +19,8 @@ def draw(fig, cube):
     last = cube.isel(epoch=-1).sel(run=run)
     colours = frequency_colours(cube, run)
     left, right = fig.subplots(1, 2)
-    spectrum(left, last.W_E_fourier_norm, colours)
-    spectrum(right, last.W_L_fourier_norm, colours)
+    by_component(left, last.W_E_fourier_norm, colours)
+    by_component(right, last.W_L_fourier_norm, colours)
     left.set(title="Embedding $W_E$", ylabel="Norm of the Fourier component")
     right.set(title="Neuron-logit map $W_L$")
     panel_letters([left, right])

@@ -1,0 +1,33 @@
+"""Footnote 3 of appendix C.2: a progress measure that needs no knowledge of the final network."""
+
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import COLOURS, PHASE_VARIABLES, epochs, label, loss_axis, phase_bands, phase_key
+
+
+@figure(
+    title="Largest excluded loss of any one frequency",
+    reference="Nanda et al. 2023, appendix C.2, footnote 3",
+    experiment="mainline",
+    variables=("maximal_excluded_loss", "excluded_loss", "train_loss", *PHASE_VARIABLES),
+    size=(6.8, 5.2),
+)
+def draw(fig, cube):
+    """For every run, the excluded loss, which removes all key frequencies of the final network, and the largest that
+    removing any single frequency gives, which needs no knowledge of the final network. Both turn from falling to rising
+    where memorisation ends.
+    """
+    runs = [str(name) for name in cube.run.values[:6]]
+    axes = fig.subplots(-(-len(runs) // 2), min(2, len(runs)), squeeze=False, sharex=True, sharey=True).ravel()
+    for run, ax in zip(runs, axes, strict=False):
+        one = cube.sel(run=run)
+        ax.plot(one.epoch, one.train_loss, color=COLOURS["train"], lw=0.8, label="train")
+        ax.plot(one.epoch, one.excluded_loss, color=COLOURS["excluded"], label="excluded")
+        ax.plot(one.epoch, one.maximal_excluded_loss, color="black", lw=0.9, label="largest of one frequency")
+        epochs(ax, int(one.epoch[-1]))
+        loss_axis(ax, label(one.train_loss, "Loss"))
+        ax.set_title(run)
+        phase_bands(ax, cube, run)
+    for ax in axes[len(runs) :]:
+        ax.set_axis_off()
+    axes[0].legend(loc="lower right")
+    phase_key(fig)

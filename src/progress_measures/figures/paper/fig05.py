@@ -1,0 +1,52 @@
+"""Figure 5: most neurons follow one frequency, and write to that frequency alone."""
+
+import numpy as np
+
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import COLOURS, frequency_colours, panel_letters
+from progress_measures.measures.keys import CLUSTER_FRACTION
+
+
+@figure(
+    title="Neurons of one frequency and what they write",
+    reference="Nanda et al. 2023, Fig. 5",
+    experiment="mainline",
+    variables=("neuron_fraction_explained", "neuron_frequency", "W_L_fourier", "key_frequency"),
+)
+def draw(fig, cube):
+    """Left: for every neuron of the first run, the share of its variance over pairs that a polynomial of degree 2 in one
+    frequency explains, in order. Right: the neuron-logit map W_L of the neurons of the smallest key frequency's cluster,
+    in the Fourier basis over outputs: only the cosine and sine of that frequency are there.
+    """
+    run = str(cube.run.values[0])
+    colours = frequency_colours(cube, run)
+    last = cube.sel(run=run).isel(epoch=-1)
+    fraction, frequency = last.neuron_fraction_explained.values, last.neuron_frequency.values
+    left, right = fig.subplots(1, 2, width_ratios=(1, 1.25))
+    order = np.argsort(-fraction, kind="stable")
+    points = [colours.get(int(k), COLOURS["other"]) for k in frequency[order]]
+    left.scatter(np.arange(1, len(order) + 1), fraction[order], s=4, c=points, lw=0)
+    left.axhline(CLUSTER_FRACTION, color="#888888", lw=0.6, ls=(0, (4, 3)))
+    above = int((fraction >= CLUSTER_FRACTION).sum())
+    left.annotate(
+        f"{above} of {len(fraction)} neurons\nat {CLUSTER_FRACTION:.0%} or more",
+        (0.05, 0.3), xycoords="axes fraction",
+    )  # fmt: skip
+    for k, colour in colours.items():
+        left.scatter([], [], s=12, color=colour, label=f"k = {k}")
+    left.legend(loc="lower left", ncols=2, handlelength=0.6, columnspacing=0.8)
+    left.set(title="Explained by one frequency", xlabel="Neuron, in order", ylabel="Fraction of variance explained")
+    left.set_ylim(0, 1.03)
+    panel_letters([left, right])
+    if not colours:
+        right.set_axis_off()
+        return
+    k = next(iter(colours))
+    members = np.flatnonzero((frequency == k) & (fraction >= CLUSTER_FRACTION))
+    weights = cube.W_L_fourier.values[members].T[1:]
+    far = np.abs(weights).max()
+    image = right.imshow(weights, cmap="RdBu_r", vmin=-far, vmax=far, aspect="auto", interpolation="nearest")
+    ticks = [2 * number - 1.5 for number in colours]
+    right.set(yticks=ticks, yticklabels=[str(number) for number in colours], ylabel="Frequency over outputs")
+    right.set(xlabel="Neuron of the cluster", title=f"(b) $W_L$ of the {len(members)} neurons of k = {k}")
+    fig.colorbar(image, ax=right, label="Weight", shrink=0.8)

@@ -1,0 +1,45 @@
+"""Figure 8: why several frequencies: their waves add up at one place only."""
+
+import numpy as np
+
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import COLOURS, frequency_colours, panel_letters
+
+PAPERS = (14, 35, 41, 42, 52)
+
+
+@figure(
+    title="Constructive interference of the key frequencies",
+    reference="Nanda et al. 2023, Fig. 8",
+    experiment="mainline",
+    variables=("key_frequency",),
+    size=(6.8, 2.6),
+)
+def draw(fig, cube):
+    """Cosines cos(2 pi k x/p) of the key frequencies, thin, and their sum, bold: the paper's five (left) and those of the
+    first run (right). Each wave comes back near 1 at other places than 0, but the sum does not: the answer stands out.
+    """
+    run = str(cube.run.values[0])
+    p = 2 * cube.sizes["frequency"] + 1
+    left, right = fig.subplots(1, 2, sharey=False)
+    _interference(left, dict.fromkeys([k for k in PAPERS if 2 * k < p], COLOURS["other"]), p)
+    _interference(right, frequency_colours(cube, run), p)
+    left.set(title="The paper's key frequencies", ylabel=r"$\cos(2\pi kx/p)$ and their sum")
+    right.set(title=f"Those of {run}")
+    panel_letters([left, right])
+
+
+def _interference(ax, colours, p):
+    x = np.arange(p)
+    waves = [np.cos(2 * np.pi * k * x / p) for k in colours]
+    for (_, colour), wave in zip(colours.items(), waves, strict=True):
+        ax.plot(x, wave, color=colour, lw=0.5)
+    total = np.sum(waves, 0) if waves else np.zeros(p)
+    ax.plot(x, total, color="black", lw=1.3)
+    if waves:
+        rest = np.abs(total[1:]) if len(waves) == 1 else total[1:]
+        second = 1 + int(rest.argmax())
+        ax.plot([0, second], total[[0, second]], "o", ms=3, color="black")
+        ax.annotate(f"{total[second]:.2f} at {second}", (second, total[second]), (6, 6), textcoords="offset points")
+    ax.set(xlabel="x", xlim=(-1, p), ylim=(None, len(waves) * 1.15 + 0.2))
+    ax.annotate(f"k = {', '.join(map(str, colours))}", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top")

@@ -1,0 +1,28 @@
+"""Figure 12: more neurons, all periodic."""
+
+from progress_measures.cube.maps import neuron_map
+from progress_measures.figures.paper.fig04 import MAPS
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import panel_letters, plane
+
+
+@figure(
+    title="Activations of neurons 1 to 4",
+    reference="Nanda et al. 2023, Fig. 12",
+    experiment="mainline",
+    variables=(*MAPS, "neuron_frequency", "neuron_fraction_explained"),
+    size=(6.8, 2.3),
+)
+def draw(fig, cube):
+    """Neurons 1 to 4 of the first run after the ReLU, over all pairs, at the end of training, each on its own scale. The
+    titles give each neuron's frequency, and the share of its variance that a polynomial of degree 2 in it explains.
+    """
+    last = cube.isel(run=0, epoch=-1)
+    axes = fig.subplots(1, 4, sharey=True)
+    for neuron, ax in enumerate(axes, start=1):
+        image = plane(ax, neuron_map(cube, neuron), "magma", vmin=0)
+        ax.label_outer()
+        k, share = int(last.neuron_frequency[neuron]), float(last.neuron_fraction_explained[neuron])
+        ax.set_title(f"Neuron {neuron}\nk = {k} ({share:.0%})")
+        fig.colorbar(image, ax=ax, location="bottom", shrink=0.9)
+    panel_letters(axes)

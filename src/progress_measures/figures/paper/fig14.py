@@ -1,0 +1,37 @@
+"""Figure 14: the waves that add up to the answer grow steadily."""
+
+import numpy as np
+
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import (
+    PHASE_VARIABLES,
+    epochs,
+    frequency_colours,
+    phase_bands,
+    phase_names,
+    story_end,
+)
+
+
+@figure(
+    title="Coefficients of cos w(a + b - c) in the logits",
+    reference="Nanda et al. 2023, Fig. 14",
+    experiment="mainline",
+    variables=("cosine_coefficient", "key_frequency", *PHASE_VARIABLES),
+    size=(5.2, 3.0),
+)
+def draw(fig, cube):
+    """Height of cos w(a + b - c) in the logits of the first run for each key frequency, over training: they grow from the
+    end of memorisation on, while train and test loss stand still.
+    """
+    run = str(cube.run.values[0])
+    one = cube.sel(run=run)
+    p = 2 * cube.sizes["frequency"] + 1
+    ax = fig.subplots()
+    for k, colour in frequency_colours(cube, run).items():
+        ax.plot(one.epoch, one.cosine_coefficient.sel(frequency=k) / np.sqrt(p**3 / 2), color=colour, label=f"k = {k}")
+    epochs(ax, int(one.epoch[-1]), story_end(cube, run))
+    ax.set(ylabel=r"Coefficient of $\cos w_k(a+b-c)$")
+    phase_bands(ax, cube, run)
+    ax.legend(loc="upper left")
+    phase_names(fig, cube, run)

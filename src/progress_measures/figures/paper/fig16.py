@@ -1,0 +1,24 @@
+"""Figure 16: the embedding of the other seeds is sparse in the Fourier basis too."""
+
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import by_component, frequency_colours, other_runs, panel_letters
+
+
+@figure(
+    title="Fourier norms of the embedding, other seeds",
+    reference="Nanda et al. 2023, Fig. 16",
+    experiment="mainline",
+    variables=("W_E_fourier_norm", "key_frequency"),
+    size=(6.8, 4.0),
+)
+def draw(fig, cube):
+    """Norms of the Fourier components of the embedding $W_E$ of the other seeds at the end of training: each has its own
+    few key frequencies, coloured and numbered.
+    """
+    runs = other_runs(cube)
+    axes = fig.subplots(-(-len(runs) // 2), min(2, len(runs)), squeeze=False, sharex=True).ravel()
+    for run, ax in zip(runs, axes, strict=False):
+        by_component(ax, cube.W_E_fourier_norm.sel(run=run).isel(epoch=-1), frequency_colours(cube, run))
+        ax.set(title=run, ylabel="Norm of $W_E$'s component")
+        ax.label_outer(remove_inner_ticks=False)
+    panel_letters(axes)

@@ -1,0 +1,41 @@
+"""Figure 18: in the other seeds too the restricted loss falls first."""
+
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import (
+    COLOURS,
+    PHASE_VARIABLES,
+    epochs,
+    label,
+    loss_axis,
+    other_runs,
+    panel_letters,
+    phase_bands,
+    phase_key,
+)
+
+
+@figure(
+    title="Train, test and restricted loss, other seeds",
+    reference="Nanda et al. 2023, Fig. 18",
+    experiment="mainline",
+    variables=("train_loss", "test_loss", "restricted_loss", *PHASE_VARIABLES),
+    size=(6.8, 4.6),
+)
+def draw(fig, cube):
+    """Train, test and restricted loss of the other seeds, with the phases that the rule finds in each: the restricted
+    loss falls before the test loss does, at a time of its own in every run.
+    """
+    runs = other_runs(cube)
+    axes = fig.subplots(-(-len(runs) // 2), min(2, len(runs)), squeeze=False, sharex=True, sharey=True).ravel()
+    for run, ax in zip(runs, axes, strict=False):
+        one = cube.sel(run=run)
+        for name in ("train", "test", "restricted"):
+            ax.plot(one.epoch, one[f"{name}_loss"], color=COLOURS[name], label=name)
+        epochs(ax, int(one.epoch[-1]))
+        ax.set_title(run)
+        loss_axis(ax, label(one.test_loss, "Loss"))
+        phase_bands(ax, cube, run)
+        ax.label_outer()
+    axes[0].legend(loc="lower right", ncols=3, columnspacing=0.8)
+    panel_letters(axes)
+    phase_key(fig)

@@ -1,0 +1,84 @@
+"""The last checkpoint's logits and neurons in the 2D Fourier basis, neurons fitted by one frequency, the embedding."""
+
+import numpy as np
+
+from progress_measures import fourier
+from progress_measures.measures.numerics import once
+from progress_measures.measures.registry import measure
+
+TERMS = ("1", "cos a", "sin a", "cos b", "sin b", "cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
+"""The terms of a degree-2 polynomial in the cosine and sine of w_k a and w_k b."""
+
+ON_PLANE = ("run", "fourier_component_a", "fourier_component_b")
+
+
+def _norms_2d(view, values):
+    """Norm over functions of each 2D Fourier component of values [pair, function]: [component of a, of b]."""
+    n, F = view.scene.n, fourier.basis(view.scene.n)
+    along_a = np.einsum("ia,abf->ibf", F, values.reshape(n, n, -1), optimize=True)
+    components = np.einsum("jb,ibf->ijf", F, along_a, optimize=True)
+    return np.linalg.norm(components, axis=-1)
+
+
+@measure(
+    dims=ON_PLANE, units="1", long_name="Norm of the logits' 2D Fourier components",
+    reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=12,
+)  # fmt: skip
+def logit_fourier_norm_2d(view):
+    """Norm over outputs of each component of F L F^T, F acting on a and on b."""
+    return _norms_2d(view, view.logits)
+
+
+@measure(
+    dims=ON_PLANE, units="1", long_name="Norm of the neurons' 2D Fourier components",
+    reference="Nanda et al. 2023, section 4.1", digits=12,
+)  # fmt: skip
+def neuron_fourier_norm_2d(view):
+    """Norm over neurons, after the ReLU, of each of their 2D Fourier components."""
+    return _norms_2d(view, view.post)
+
+
+def terms(p: int, k: int):
+    """The nine `TERMS` at every pair: [term, pair]; orthogonal to each other."""
+    angle = 2 * np.pi * k * np.arange(p) / p
+    one, cos, sin = np.ones(p), np.cos(angle), np.sin(angle)
+    of_a = [one, cos, sin, one, one, cos, sin, sin, cos]
+    of_b = [one, one, one, cos, sin, cos, sin, cos, sin]
+    return np.einsum("ta,tb->tab", of_a, of_b).reshape(len(TERMS), -1)
+
+
+@measure(
+    dims=("run", "neuron", "term"), units="1", long_name="Fit of each neuron by its frequency",
+    reference="Nanda et al. 2023, section 4.3", digits=16, labels={"term": TERMS},
+)  # fmt: skip
+@once
+def neuron_fit_coefficient(view):
+    """Least-squares coefficients of each neuron on the terms of degree 2 of its frequency; its mean if it has none."""
+    frequency, _ = view.scene.neuron_frequency
+    coefficients = np.zeros((len(frequency), len(TERMS)))
+    for k in np.unique(frequency):
+        members = frequency == k
+        basis = terms(view.scene.n, k)[: None if k else 1]
+        fitted = basis @ view.post[:, members] / np.square(basis).sum(-1, keepdims=True)
+        coefficients[members, : len(basis)] = fitted.T
+    return coefficients
+
+
+def fitted_neurons(view):
+    """Every neuron by its fit: [pair, neuron]."""
+    frequency, _ = view.scene.neuron_frequency
+    coefficients = neuron_fit_coefficient(view)
+    fitted = np.empty(view.post.shape)
+    for k in np.unique(frequency):
+        members = frequency == k
+        fitted[:, members] = terms(view.scene.n, k).T @ coefficients[members].T
+    return fitted
+
+
+@measure(
+    dims=("run", "token", "residual"), units="1", long_name="Embedding W_E",
+    reference="Nanda et al. 2023, section 3", digits=12, needs="pairs",
+)  # fmt: skip
+def W_E(view):
+    """The embedding matrix itself."""
+    return view.weights["W_E"]
