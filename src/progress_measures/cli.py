@@ -1,5 +1,6 @@
 """The command line: one verb a stage; each can be run, debugged and profiled by hand as the workflow runs it."""
 
+import functools
 import json
 import logging
 import os
@@ -283,6 +284,37 @@ def publish(
     write = publishing.renew if renew else publishing.publish
     for path in write(experiment, _runs(experiment)):
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
+def claims(
+    cubes: Annotated[
+        Literal["results", "published"],
+        typer.Option(help="results: those made here, else the published ones; published: those alone."),
+    ] = "results",
+    only: Annotated[list[str] | None, typer.Option(help="Judge and print this claim alone; may be repeated.")] = None,
+    to: Annotated[Path, typer.Option(help="Folder for claims.md and claims.json.")] = Path("results"),
+) -> None:
+    """Hold every published statement against what our runs gave."""
+    from progress_measures.claims import page
+    from progress_measures.claims.judge import judge, shown
+    from progress_measures.claims.ledger import load_claims
+    from progress_measures.cube.open import cube_if_any
+
+    ledger = load_claims()
+    unknown = [name for name in only or [] if name not in ledger]
+    if unknown:
+        raise UserError(f"--only {unknown[0]}: there is no such claim; see config/claims/.")
+    chosen = [ledger[name] for name in only] if only else list(ledger.values())
+    cube_of = functools.cache(lambda name: cube_if_any(name, published=cubes == "published"))
+    judgements = [judge(claim, cube_of) for claim in chosen]
+    if only:
+        for one in judgements:
+            print(f"{one.claim.id}: {one.verdict}\n{one.claim.statement}\npublished: {shown(one.claim.published)}")
+            print(f"rule: {one.claim.rule}\nmeasured: {shown(one.measured)}\n{one.explanation}".rstrip())
+        return
+    page.write_claims(judgements, to / "claims.json", to / "claims.md", cubes)
+    print(", ".join(f"{number} {verdict}" for verdict, number in page.counts(judgements).items()))
 
 
 @app.command()

@@ -101,3 +101,26 @@ def project(values: Marginals, chosen: ArrayLike) -> Marginals:
     """The projection, as functions of a, b, a + b and a - b, of what has these marginals on chosen frequencies."""
     matrix = kernel(len(values.a), chosen).astype(values.a.dtype)
     return Marginals(*(np.tensordot(matrix, part, axes=1) for part in values))
+
+
+class Spectrum(NamedTuple):
+    """Variance of functions of (a, b), and the energy in each frequency's waves of a, b, a + b and a - b."""
+
+    total: NDArray  # [function]
+    waves: Marginals  # [frequency, function] each
+
+    @classmethod
+    def of(cls, values: NDArray, sums: Marginals) -> "Spectrum":
+        """From values [pair, function] and their marginals."""
+        total = np.einsum("pf,pf->f", values, values, dtype=np.float64) - np.square(values.mean(0)) * len(values)
+        constant = np.ptp(values, axis=0) == 0
+        return cls(np.where(constant, 0, total), Marginals(*map(energies, sums)))
+
+    def share(self, components: str, sign: int) -> NDArray:
+        """Share of the variance in each frequency's `directions`, `products` or `block`: [frequency, function].
+
+        NaN for functions that never vary.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            energy = sum(self.waves.along(components, sign))
+            return np.where(self.total > 0, energy / self.total, np.nan)

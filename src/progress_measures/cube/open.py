@@ -34,6 +34,12 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
     return _open(path)
 
 
+def cube_if_any(experiment: str, published: bool = False) -> xr.Dataset | None:
+    """An experiment's cube, or None where it has not been run."""
+    paths = [published_cube(experiment)] if published else [cube_store(experiment), published_cube(experiment)]
+    return next((_open(path) for path in paths if path.exists()), None)
+
+
 def _open(path: Path) -> xr.Dataset:
     try:
         if path.suffix != ".zip":

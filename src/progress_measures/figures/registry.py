@@ -85,8 +85,9 @@ def figure_module(name: str) -> str:
     """
     modules = _modules()
     if name not in modules:
-        close = difflib.get_close_matches(name, modules, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
+        likeness = {known: difflib.SequenceMatcher(None, name, known).ratio() for known in modules}
+        close = max(likeness, key=likeness.__getitem__)  # the first of equals: fig07, not fig17, for fig7
+        hint = f"Did you mean {close!r}? " if likeness[close] > 0.6 else ""
         raise UserError(f"There is no figure {name!r}. {hint}Figures are: {', '.join(modules)}.")
     return modules[name]
 

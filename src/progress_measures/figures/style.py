@@ -33,6 +33,12 @@ def frequency_colours(cube, run):
     return {int(k): _FREQUENCIES[i % len(_FREQUENCIES)] for i, k in enumerate(keys)}
 
 
+def no_key_frequencies(ax, run):
+    """An empty panel that says why: the run has no key frequencies to draw."""
+    ax.text(0.5, 0.5, f"No key frequencies in {run}", transform=ax.transAxes, ha="center", va="center", color="#666666")
+    ax.set(xticks=[], yticks=[])
+
+
 def epochs(ax, last, shown=None):
     """An x axis of epochs from 0 to the last, or to the last that is shown; the label says when that is not all."""
     cut = shown is not None and shown < last

@@ -7,7 +7,6 @@ from progress_measures.measures.last_position import head_outputs
 from progress_measures.measures.maps import attention_score_position, attention_score_token
 from progress_measures.measures.numerics import once
 from progress_measures.measures.registry import measure
-from progress_measures.measures.view import Spectrum
 
 BY_HEAD = ("run", "head")
 PATTERN = "Nanda et al. 2023, appendix C.1.1, Fig. 9"
@@ -25,7 +24,7 @@ def _to_a(view):
 def _pattern_shares(view):
     """Share of each head's attention to a, centred over pairs, in each frequency's block: [frequency, head]."""
     to_a, n = _to_a(view), view.scene.n
-    return Spectrum.of(to_a, fourier.marginals(to_a.reshape(n, n, -1))).share("block", view.scene.sign)
+    return fourier.Spectrum.of(to_a, fourier.marginals(to_a.reshape(n, n, -1))).share("block", view.scene.sign)
 
 
 @measure(dims=BY_HEAD, units="1", long_name="Frequency of each head's attention", reference=PATTERN, dtype="uint16")
@@ -173,7 +172,7 @@ def head_output_frequency_share(view):
     n = view.scene.n
     shares = []
     for output in head_outputs(view):  # [pair, d_model]
-        spectrum = Spectrum.of(output, fourier.marginals(output.reshape(n, n, -1)))
+        spectrum = fourier.Spectrum.of(output, fourier.marginals(output.reshape(n, n, -1)))
         energy = np.sum(spectrum.waves, axis=0)  # of the block's four kinds of wave: [frequency, d_model]
         shares.append(energy.sum(-1) / spectrum.total.sum())
     return np.array(shares)

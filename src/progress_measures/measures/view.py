@@ -1,7 +1,7 @@
 """One checkpoint under the microscope: what measures look at, computed at most once and only when asked for."""
 
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,14 +118,14 @@ class View:
         return fourier.marginals(self.post.reshape(self.scene.n, self.scene.n, -1))
 
     @cached_property
-    def post_spectrum(self) -> "Spectrum":
+    def post_spectrum(self) -> fourier.Spectrum:
         """How the variance of the neurons after the ReLU is spread over frequencies."""
-        return Spectrum.of(self.post, self.post_marginals)
+        return fourier.Spectrum.of(self.post, self.post_marginals)
 
     @cached_property
-    def pre_spectrum(self) -> "Spectrum":
+    def pre_spectrum(self) -> fourier.Spectrum:
         """The same before the ReLU."""
-        return Spectrum.of(self.pre, fourier.marginals(self.pre.reshape(self.scene.n, self.scene.n, -1)))
+        return fourier.Spectrum.of(self.pre, fourier.marginals(self.pre.reshape(self.scene.n, self.scene.n, -1)))
 
     @cached_property
     def neuron_shares(self) -> NDArray:
@@ -151,26 +151,3 @@ class View:
     def key_directions(self) -> NDArray:
         """The key frequencies' part of the logits along those directions: [a + b, output]."""
         return self.directions[self.scene.key_frequencies - 1].sum(0)
-
-
-class Spectrum(NamedTuple):
-    """Variance of functions of (a, b), and the energy in each frequency's waves of a, b, a + b and a - b."""
-
-    total: NDArray  # [function]
-    waves: fourier.Marginals  # [frequency, function] each
-
-    @classmethod
-    def of(cls, values: NDArray, sums: fourier.Marginals) -> "Spectrum":
-        """From values [pair, function] and their marginals."""
-        total = np.einsum("pf,pf->f", values, values, dtype=np.float64) - np.square(values.mean(0)) * len(values)
-        constant = np.ptp(values, axis=0) == 0
-        return cls(np.where(constant, 0, total), fourier.Marginals(*map(fourier.energies, sums)))
-
-    def share(self, components: str, sign: int) -> NDArray:
-        """Share of the variance in each frequency's `directions`, `products` or `block`: [frequency, function].
-
-        NaN for functions that never vary.
-        """
-        with np.errstate(invalid="ignore", divide="ignore"):
-            energy = sum(self.waves.along(components, sign))
-            return np.where(self.total > 0, energy / self.total, np.nan)

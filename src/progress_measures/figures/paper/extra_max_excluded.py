@@ -9,7 +9,7 @@ from progress_measures.figures.style import COLOURS, PHASE_VARIABLES, epochs, la
     reference="Nanda et al. 2023, appendix C.2, footnote 3",
     experiment="mainline",
     variables=("maximal_excluded_loss", "excluded_loss", "train_loss", *PHASE_VARIABLES),
-    size=(6.8, 5.2),
+    size=(6.8, 5.6),
 )
 def draw(fig, cube):
     """For every run, the excluded loss, which removes all key frequencies of the final network, and the largest that
@@ -27,7 +27,8 @@ def draw(fig, cube):
         loss_axis(ax, label(one.train_loss, "Loss"))
         ax.set_title(run)
         phase_bands(ax, cube, run)
+        ax.label_outer()
     for ax in axes[len(runs) :]:
         ax.set_axis_off()
-    axes[0].legend(loc="lower right")
+    axes[0].legend(loc="center right")
     phase_key(fig)

@@ -1,10 +1,9 @@
 """Figure 1: the algorithm, from embedding to logits, with what the run itself does at one pair."""
 
 import numpy as np
-from matplotlib.patches import ConnectionPatch
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, frequency_colours
+from progress_measures.figures.style import COLOURS, frequency_colours, no_key_frequencies
 
 A, B = 0.27, 0.66  # the pair that is shown, as shares of p
 
@@ -23,8 +22,12 @@ def draw(fig, cube):
     key frequency. Right: the logits compare that angle with every c's; each frequency's wave cos w(a + b - c), with the
     height that it has in this network, and their sum, which is largest where c is the answer.
     """
-    one = cube.sel(run=cube.run[0])
-    colours = frequency_colours(cube, str(cube.run.values[0]))
+    run = str(cube.run.values[0])
+    one = cube.sel(run=run)
+    colours = frequency_colours(cube, run)
+    if not colours:
+        no_key_frequencies(fig.subplots(), run)
+        return
     keys, p = list(colours), cube.sizes["token"] - 1
     a, b = round(A * p), round(B * p)
     heights = one.cosine_coefficient.isel(epoch=-1).sel(frequency=keys).values / np.sqrt(p**3 / 2)
@@ -35,12 +38,11 @@ def draw(fig, cube):
     _waves(right, keys, heights, (a + b) % p, p, colours)
     left.set_title(f"embed\n$a={a}$, $b={b}$, $k={strongest}$")
     middle.set_title(f"compose\n$a+b={(a + b) % p}$ mod {p}")
-    right.set_title("compare with every c")
-    for start, end in ((left, middle), (middle, right)):
-        ends = {"coordsA": "axes fraction", "coordsB": "axes fraction", "axesA": start, "axesB": end}
-        arrow = ConnectionPatch((1.0, 0.5), (-0.02, 0.5), **ends, arrowstyle="-|>", color="#666666", mutation_scale=12)
-        arrow.set_in_layout(False)
-        fig.add_artist(arrow)
+    right.set_title("compare with every c\n" + r"$\cos w_k(a+b-c)$ in the logits")
+    for ax in (left, middle):
+        ax.set_zorder(1)
+        arrow = {"arrowstyle": "-|>", "color": "#666666"}
+        ax.annotate("", (1.12, 0.5), (0.96, 0.5), "axes fraction", arrowprops=arrow, annotation_clip=False)
 
 
 def _circle(ax, embedding, k, shown, colour):
@@ -84,8 +86,8 @@ def _waves(ax, keys, heights, answer, p, colours):
         ax.plot(c, wave, color=colours[k], lw=0.8, label=f"k = {k}")
     ax.plot(c, np.sum(waves, 0), color="black", lw=1.6, label="sum")
     ax.axvline(answer, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
-    ax.set(xlabel="c", ylabel=r"$\cos w_k(a+b-c)$ in the logits", xlim=(0, p - 1))
-    ax.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.28), handlelength=1, columnspacing=0.9)
+    ax.set(xlabel="c", xlim=(0, p - 1))
+    ax.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.22), handlelength=1, columnspacing=0.9)
 
 
 def _bare(ax, far):

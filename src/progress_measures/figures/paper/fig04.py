@@ -16,30 +16,52 @@ MAPS = (
     reference="Nanda et al. 2023, Fig. 4",
     experiment="mainline",
     variables=(*MAPS, "logit_fourier_norm_2d", "key_frequency", "attention_frequency", "neuron_frequency"),
-    size=(6.8, 2.6),
+    size=(6.8, 2.7),
 )
 def draw(fig, cube):
     """The first run at the end of training. Left: attention of head 0 from `=` to a, over all pairs. Middle: neuron 0
     after the ReLU. Both repeat with one frequency, given in the title. Right: norms over outputs of the logits' 2D Fourier
-    components (square roots, so that small ones can be seen); the constant is left out. What stands out are blocks of the
-    key frequencies on the diagonal.
+    components of the key frequencies and the constant, as shares of the largest; of all the others, the largest is
+    given. What stands out are the key frequencies' 2 x 2 blocks on the diagonal.
     """
     run = str(cube.run.values[0])
-    left, middle, right = fig.subplots(1, 3)
+    left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.35))
     one = cube.sel(run=run)
     image = plane(left, attention_map(cube, 0).sel(position="a"), vmin=0, vmax=1)
     fig.colorbar(image, ax=left, location="bottom", shrink=0.8, label="Attention")
     image = plane(middle, neuron_map(cube, 0), "magma", vmin=0)
     fig.colorbar(image, ax=middle, location="bottom", shrink=0.8, label="Activation")
-    norms = one.logit_fourier_norm_2d.values[1:, 1:]
-    image = right.imshow(np.sqrt(norms), cmap="Blues", interpolation="nearest")
-    ticks = [2 * k - 1.5 for k in frequency_colours(cube, run)]
-    names = [str(k) for k in frequency_colours(cube, run)]
-    right.set(xticks=ticks, yticks=ticks, xlabel="Component over b", ylabel="Component over a")
-    right.set_xticklabels(names, rotation=90)
-    right.set_yticklabels(names)
-    fig.colorbar(image, ax=right, location="bottom", shrink=0.8, label="Square root of norm")
+    _blocks(right, one.logit_fourier_norm_2d, list(frequency_colours(cube, run)))
     left.set_title(f"Head 0, k = {int(one.attention_frequency.sel(head=0))}")
     middle.set_title(f"Neuron 0, k = {int(one.neuron_frequency.isel(epoch=-1).sel(neuron=0))}")
-    right.set_title("Logits, by frequency")
+    right.set_title("Logits")
     panel_letters([left, middle, right])
+
+
+def _blocks(ax, norms, keys):
+    """The components among the constant and the key frequencies; in the corner, the largest of all others."""
+    place = [0] + [i for k in keys for i in (2 * k - 1, 2 * k)]
+    values = norms.values.copy()
+    values[0, 0] = 0
+    shown = values[np.ix_(place, place)]
+    others = values.copy()
+    others[np.ix_(place, place)] = 0
+    largest = values.max()
+    ax.imshow(shown / largest, cmap="Blues", vmin=0, vmax=1)
+    for i, j in zip(*np.nonzero(shown > 0.05 * largest), strict=True):
+        share = shown[i, j] / largest
+        ax.text(
+            j,
+            i,
+            f"{100 * share:.0f}",
+            ha="center",
+            va="center",
+            fontsize=4.5,
+            color="white" if share > 0.6 else "black",
+        )
+    names = [str(norms.fourier_component_a.values[i]) for i in place]
+    rest = f"% of the largest; all others ≤ {100 * others.max() / largest:.1f}"
+    ax.set(xticks=range(len(place)), yticks=range(len(place)), ylabel="Component over a")
+    ax.set_xlabel(f"Component over b\n({rest})")
+    ax.set_xticklabels(names, rotation=90, fontsize=6)
+    ax.set_yticklabels(names, fontsize=6)

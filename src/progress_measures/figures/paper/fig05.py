@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, frequency_colours, panel_letters
+from progress_measures.figures.style import COLOURS, frequency_colours, no_key_frequencies, panel_letters
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
 
@@ -32,21 +32,22 @@ def draw(fig, cube):
         f"{above} of {len(fraction)} neurons\nat {CLUSTER_FRACTION:.0%} or more",
         (0.05, 0.3), xycoords="axes fraction",
     )  # fmt: skip
-    for k, colour in colours.items():
-        left.scatter([], [], s=12, color=colour, label=f"k = {k}")
-    left.legend(loc="lower left", ncols=2, handlelength=0.6, columnspacing=0.8)
     left.set(title="Explained by one frequency", xlabel="Neuron, in order", ylabel="Fraction of variance explained")
     left.set_ylim(0, 1.03)
     panel_letters([left, right])
     if not colours:
-        right.set_axis_off()
+        no_key_frequencies(right, run)
         return
+    for k, colour in colours.items():
+        left.scatter([], [], s=12, color=colour, label=f"k = {k}")
+    left.legend(loc="lower left", ncols=2, handlelength=0.6, columnspacing=0.8)
     k = next(iter(colours))
     members = np.flatnonzero((frequency == k) & (fraction >= CLUSTER_FRACTION))
     weights = cube.W_L_fourier.values[members].T[1:]
     far = np.abs(weights).max()
     image = right.imshow(weights, cmap="RdBu_r", vmin=-far, vmax=far, aspect="auto", interpolation="nearest")
-    ticks = [2 * number - 1.5 for number in colours]
-    right.set(yticks=ticks, yticklabels=[str(number) for number in colours], ylabel="Frequency over outputs")
+    right.set(yticks=[2 * k - 1.5], yticklabels=[f"{k}"], ylabel="Frequency over outputs")
+    others = [2 * number - 1.5 for number in range(10, cube.sizes["frequency"] + 1, 10)]
+    right.set_yticks(others, [f"{round((tick + 1.5) / 2)}" for tick in others], minor=True, color="#888888")
     right.set(xlabel="Neuron of the cluster", title=f"(b) $W_L$ of the {len(members)} neurons of k = {k}")
     fig.colorbar(image, ax=right, label="Weight", shrink=0.8)

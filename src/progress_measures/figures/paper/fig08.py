@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, frequency_colours, panel_letters
+from progress_measures.figures.style import frequency_colours, panel_letters
 
 PAPERS = (14, 35, 41, 42, 52)
 
@@ -22,7 +22,7 @@ def draw(fig, cube):
     run = str(cube.run.values[0])
     p = 2 * cube.sizes["frequency"] + 1
     left, right = fig.subplots(1, 2, sharey=False)
-    _interference(left, dict.fromkeys([k for k in PAPERS if 2 * k < p], COLOURS["other"]), p)
+    _interference(left, dict.fromkeys([k for k in PAPERS if 2 * k < p], "#8C8C8C"), p)
     _interference(right, frequency_colours(cube, run), p)
     left.set(title="The paper's key frequencies", ylabel=r"$\cos(2\pi kx/p)$ and their sum")
     right.set(title=f"Those of {run}")
@@ -33,7 +33,7 @@ def _interference(ax, colours, p):
     x = np.arange(p)
     waves = [np.cos(2 * np.pi * k * x / p) for k in colours]
     for (_, colour), wave in zip(colours.items(), waves, strict=True):
-        ax.plot(x, wave, color=colour, lw=0.5)
+        ax.plot(x, wave, color=colour, lw=0.6)
     total = np.sum(waves, 0) if waves else np.zeros(p)
     ax.plot(x, total, color="black", lw=1.3)
     if waves:

@@ -24,5 +24,5 @@ def draw(fig, cube):
         ax.label_outer()
         k, share = int(last.neuron_frequency[neuron]), float(last.neuron_fraction_explained[neuron])
         ax.set_title(f"Neuron {neuron}\nk = {k} ({share:.0%})")
-        fig.colorbar(image, ax=ax, location="bottom", shrink=0.9)
+        fig.colorbar(image, ax=ax, location="bottom", shrink=0.9, label="Activation")
     panel_letters(axes)

@@ -7,6 +7,7 @@ from progress_measures.figures.style import (
     PHASE_VARIABLES,
     epochs,
     frequency_colours,
+    no_key_frequencies,
     phase_bands,
     phase_names,
     story_end,
@@ -28,7 +29,11 @@ def draw(fig, cube):
     one = cube.sel(run=run)
     p = 2 * cube.sizes["frequency"] + 1
     ax = fig.subplots()
-    for k, colour in frequency_colours(cube, run).items():
+    colours = frequency_colours(cube, run)
+    if not colours:
+        no_key_frequencies(ax, run)
+        return
+    for k, colour in colours.items():
         ax.plot(one.epoch, one.cosine_coefficient.sel(frequency=k) / np.sqrt(p**3 / 2), color=colour, label=f"k = {k}")
     epochs(ax, int(one.epoch[-1]), story_end(cube, run))
     ax.set(ylabel=r"Coefficient of $\cos w_k(a+b-c)$")

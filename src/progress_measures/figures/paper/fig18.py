@@ -36,6 +36,6 @@ def draw(fig, cube):
         loss_axis(ax, label(one.test_loss, "Loss"))
         phase_bands(ax, cube, run)
         ax.label_outer()
-    axes[0].legend(loc="lower right", ncols=3, columnspacing=0.8)
+    axes[0].legend(loc="upper right")
     panel_letters(axes)
     phase_key(fig)

@@ -1,0 +1,122 @@
+"""Holds claims against cubes."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from progress_measures.claims.ledger import Claim, Condition
+from progress_measures.claims.registry import Values, load_quantity
+
+HOLDS, DIFFERS, NOT_RUN, RECORDED = "holds", "differs", "not run", "recorded"
+VERDICTS = (HOLDS, DIFFERS, NOT_RUN, RECORDED)
+
+
+class Judgement(NamedTuple):
+    """A claim, what was measured, and the verdict.
+
+    Attributes:
+        measured: by name; empty where nothing was measured.
+        failed: the conditions that do not hold.
+    """
+
+    claim: Claim
+    measured: Values
+    verdict: str
+    failed: tuple[Condition, ...] = ()
+
+    @property
+    def explanation(self) -> str:
+        """Why our runs differ, with the measured values put in; empty otherwise."""
+        if self.verdict != DIFFERS:
+            return ""
+        said = [f"{c.value} is {shown(self.measured.get(c.value))}, {described(c)} is asked." for c in self.failed]
+        if self.claim.explanation:
+            said.append(self.claim.explanation.format(**self.measured))
+        return " ".join(said)
+
+
+def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgement:
+    """Measure a claim's quantity and hold it against the rule.
+
+    Args:
+        claim: from the ledger.
+        cube_of: gives an experiment's cube, None where it has not been run.
+    """
+    verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
+    if claim.quantity is None:
+        return Judgement(claim, {}, verdict)
+    wanted = load_quantity(claim.quantity)
+    cubes = [cube_of(name) for name in (claim.judged_on or claim.experiment, *wanted.also)]
+    present = [cube for cube in cubes if cube is not None]
+    if len(present) < len(cubes):
+        return Judgement(claim, {}, verdict)
+    if claim.runs is not None:
+        if max(claim.runs) >= present[0].sizes["run"]:
+            return Judgement(claim, {}, verdict)
+        present[0] = present[0].isel(run=claim.runs)
+    measured = {name: _plain(value) for name, value in wanted.function(*present).items()}
+    if claim.kind == "contradiction":
+        return Judgement(claim, measured, RECORDED)
+    failed = tuple(condition for condition in claim.accept if not holds(condition, measured))
+    return Judgement(claim, measured, DIFFERS if failed else HOLDS, failed)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and lists that JSON knows."""
+    if isinstance(value, xr.DataArray | np.ndarray | np.generic):
+        value = np.asarray(value).tolist()
+    return value
+
+
+_RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
+    "above": lambda value, bound: value > bound,
+    "at_least": lambda value, bound: value >= bound,
+    "below": lambda value, bound: value < bound,
+    "at_most": lambda value, bound: value <= bound,
+    "between": lambda value, bound: bound[0] <= value <= bound[1],
+    "equals": lambda value, bound: value == bound,
+    "reported": lambda value, bound: value is not None,
+}
+
+
+def holds(condition: Condition, measured: Values) -> bool:
+    """Whether a condition holds; of a list, in as many entries as it asks for. NaN fulfils nothing."""
+    value = measured[condition.value]
+    bound = getattr(condition, condition.relation)
+    relation = _RELATIONS[condition.relation]
+    if isinstance(value, list) and condition.relation not in ("equals", "reported"):
+        fulfilled = [bool(relation(one, bound)) for one in value]
+        return sum(fulfilled) >= (len(value) if condition.in_runs is None else condition.in_runs) and bool(value)
+    return bool(relation(value, bound))
+
+
+_WORDS = {
+    "above": "more than {}",
+    "at_least": "at least {}",
+    "below": "less than {}",
+    "at_most": "at most {}",
+    "between": "{} to {}",
+    "equals": "{}",
+    "reported": "a report",
+}
+
+
+def described(condition: Condition) -> str:
+    """A relation and its bounds in words: `at least 0.9 in 4 runs`."""
+    bound = getattr(condition, condition.relation)
+    bounds = bound if isinstance(bound, tuple) else (bound,)
+    words = _WORDS[condition.relation].format(*map(shown, bounds))
+    return words if condition.in_runs is None else f"{words} in {condition.in_runs} runs"
+
+
+def shown(value: Any) -> str:
+    """A value as people read it: four digits, lists joined by commas."""
+    if isinstance(value, dict):
+        return "; ".join(f"{name} {shown(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(shown, value))
+    if isinstance(value, bool) or not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}"

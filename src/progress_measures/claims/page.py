@@ -1,0 +1,109 @@
+"""The ledger as files: JSON for programs, Markdown for people."""
+
+import inspect
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from progress_measures.claims.judge import HOLDS, VERDICTS, Judgement, described, shown
+from progress_measures.claims.registry import load_quantity
+from progress_measures.files import appearing
+
+_ROOT = Path(__file__).parents[3]
+
+
+def as_objects(judgements: list[Judgement]) -> list[dict[str, Any]]:
+    """The ledger as a list of plain objects."""
+    return [
+        {
+            "id": one.claim.id,
+            "source": one.claim.source,
+            "experiment": one.claim.experiment,
+            "statement": one.claim.statement,
+            "published": one.claim.published,
+            "measured": one.measured or None,
+            "rule": one.claim.rule,
+            "verdict": one.verdict,
+            "explanation": one.explanation,
+        }
+        for one in judgements
+    ]
+
+
+def counts(judgements: list[Judgement]) -> dict[str, int]:
+    """How many claims have each verdict."""
+    found = Counter(one.verdict for one in judgements)
+    return {verdict: found[verdict] for verdict in VERDICTS}
+
+
+def write_claims(judgements: list[Judgement], json_file: Path, page: Path, cubes: str) -> None:
+    """Write both files, by rename."""
+    with appearing(json_file) as temporary:
+        text = json.dumps(as_objects(judgements), indent=1, ensure_ascii=False, default=str)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    with appearing(page) as temporary:
+        temporary.write_text(_page(judgements, cubes), encoding="utf-8")
+
+
+def _page(judgements: list[Judgement], cubes: str) -> str:
+    lines = [
+        "# Claims",
+        "",
+        "Every checkable statement of the four sources, held against what our own runs give. A rule is decided before our",
+        "values are seen. *Recorded* are contradictions in the sources, which no run can settle.",
+        "",
+        "| experiment | " + " | ".join(VERDICTS) + " |",
+        "|---|" + "---|" * len(VERDICTS),
+    ]
+    for experiment in dict.fromkeys(one.claim.experiment for one in judgements):
+        found = counts([one for one in judgements if one.claim.experiment == experiment])
+        lines.append(f"| {experiment} | " + " | ".join(str(found[verdict]) for verdict in VERDICTS) + " |")
+    total = counts(judgements)
+    lines.append("| **all** | " + " | ".join(f"**{total[verdict]}**" for verdict in VERDICTS) + " |")
+    for source in dict.fromkeys(one.claim.source for one in judgements):
+        lines += ["", f"## {source}"]
+        for one in judgements:
+            if one.claim.source == source:
+                lines += ["", *_entry(one, cubes)]
+    return "\n".join(lines) + "\n"
+
+
+def _entry(one: Judgement, cubes: str) -> list[str]:
+    claim = one.claim
+    lines = [
+        f"### `{claim.id}`: {one.verdict}",
+        "",
+        f"{claim.statement} ({claim.where}; experiment `{claim.experiment}`)",
+        "",
+        f"- published: {shown(claim.published)}",
+    ]
+    if one.measured:
+        lines.append(f"- measured: {shown(one.measured)}")
+    if claim.judged_on:
+        lines.append(f"- judged on: `{claim.judged_on}`, which stands in for it")
+    if claim.runs is not None:
+        lines.append(f"- runs: {', '.join(map(str, claim.runs))} of the grid")
+    lines += [f"- what is measured: {claim.measured_as}", f"- rule: {claim.rule}"]
+    if claim.accept:
+        lines.append("- as judged: " + "; ".join(f"{c.value} {described(c)}" for c in claim.accept))
+    if one.explanation:
+        lines.append(f"- explanation: {one.explanation}")
+    if claim.note:
+        lines.append(f"- note: {claim.note}")
+    if claim.quantity:
+        function = load_quantity(claim.quantity).function
+        file = Path(inspect.getsourcefile(function) or "").resolve()
+        place = file.relative_to(_ROOT) if file.is_relative_to(_ROOT) else file.name
+        flag = " --cubes published" if cubes == "published" else ""
+        lines.append(
+            f"- code: `{claim.quantity}` in `{place}`; again: `progress-measures claims{flag} --only {claim.id}`"
+        )
+    return lines
+
+
+def holding(judgements: list[Judgement]) -> float:
+    """Share of the judged claims that hold; NaN where none is judged."""
+    found = counts(judgements)
+    judged = found[HOLDS] + found["differs"]
+    return found[HOLDS] / judged if judged else float("nan")

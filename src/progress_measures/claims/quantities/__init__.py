@@ -1,0 +1,1 @@
+"""What claims measure: functions of cubes, a module for each part of the sources."""
