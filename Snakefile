@@ -17,36 +17,54 @@ include: "workflow/rules/datasets.smk"  # every pair, its label, who trains on i
 include: "workflow/rules/training.smk"  # one job an experiment, on this machine or as Slurm jobs, resumable
 include: "workflow/rules/cubes.smk"  # families of measures a run, gathered once an experiment
 include: "workflow/rules/figures.smk"  # cubes → PDF, PNG, SVG
+include: "workflow/rules/tables.smk"  # cubes → Markdown, CSV, LaTeX
+include: "workflow/rules/claims.smk"  # cubes → the ledger of claims
 
 
 rule all:
-    """Every figure of every source."""
+    """Every figure and table of every source, and the ledger of claims."""
     default_target: True
     input:
-        figures(),
+        figures(*figure_ids()),
+        tables(*table_ids()),
+        rules.claims.output,
 
 
 rule quickstart:
     """Three small networks that grok in minutes, and the main-text figures of them."""
     input:
-        figures_of("quickstart", "paper"),
+        [f"results/quickstart/figures/paper/fig0{n}.png" for n in range(1, 8)],
+
+
+rule paper:
+    """Every figure and table of the paper."""
+    input:
+        figures(*figure_ids("paper")),
+        tables(*table_ids("paper")),
+
+
+rule paper_mechanism:
+    """What the paper shows of its mainline network and the four sister seeds: Figures 1-19, Tables 1-4."""
+    input:
+        figures(*(f"paper/fig{n:02}" for n in range(1, 20))),
+        tables(*(f"paper/table{n:02}" for n in range(1, 5))),
 
 
 rule mainline:
-    """The paper's five mainline networks: their cube and its figures."""
+    """The paper's five mainline networks: their cube and all that is drawn from it alone."""
     input:
         cube("mainline"),
-        [path for path in figures("paper") if experiment_of(path) == "mainline"],
+        figures(
+            *(
+                name
+                for name in figure_ids()
+                if load_figure(name).experiments == ("mainline",)
+            )
+        ),
 
 
 rule subtraction:
     """The subtraction notebook's network: its cube and its figures."""
     input:
         cube("subtraction"),
-        figures("subtraction"),
-
-
-rule paper:
-    """Every figure of the paper."""
-    input:
-        figures("paper"),
+        figures(*figure_ids("subtraction")),

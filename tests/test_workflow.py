@@ -11,9 +11,10 @@ import pytest
 import yaml
 from small import content
 
+from progress_measures.measures import FAMILIES
+
 ROOT = Path(__file__).parents[1]
 FIGURE = "results/figures/paper/fig07.pdf"
-FAMILIES = 6
 RUNS = 2
 
 
@@ -75,7 +76,7 @@ def drawn(tmp_path_factory):
 
 
 def test_one_figure_in_an_empty_tree_needs_its_experiment_alone(empty):
-    expected = {"dataset": 1, "train": 1, "measure": RUNS * FAMILIES, "gather": 1, "figure": 1}
+    expected = {"dataset": 1, "train": 1, "measure": RUNS * len(FAMILIES), "gather": 1, "figure": 1}
     assert empty.jobs(FIGURE) == expected
 
 
@@ -124,7 +125,7 @@ CHANGES = {
         "src/progress_measures/training/optimiser.py",
         "self.parameters.mul_(1 - self._rate * self._decay)",
         "self.parameters.mul_(1 - self._decay * self._rate)",
-        {"train": 1, "measure": RUNS * FAMILIES, "gather": 1, "figure": 1},
+        {"train": 1, "measure": RUNS * len(FAMILIES), "gather": 1, "figure": 1},
     ),
 }
 
@@ -155,7 +156,7 @@ def test_changed_settings_rerun_what_they_touch(drawn):
         assert drawn.jobs(FIGURE) == {
             "dataset": 1,
             "train": 1,
-            "measure": RUNS * FAMILIES,
+            "measure": RUNS * len(FAMILIES),
             "gather": 1,
             "figure": 1,
         }

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -239,26 +240,65 @@ def gather(
     join(experiment, load_experiment(experiment).title, _runs(experiment), missing_allowed)
 
 
+def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> list[Any]:
+    """The cubes that a figure or table is made of: given ones, another experiment's, or its own."""
+    from progress_measures.cube.open import open_cube
+
+    names: Sequence[str | Path] = cubes or ([experiment] if experiment else declared.experiments)
+    if len(names) != len(declared.experiments):
+        raise UserError(
+            f"{declared.id} is made of {len(declared.experiments)} cubes, those of {', '.join(declared.experiments)}; "
+            f"{len(names)} given."
+        )
+    return [open_cube(name) for name in names]
+
+
+def _paths(
+    declared: Any, kind: str, formats: tuple[str, ...], experiment: str | None, to: list[Path] | None
+) -> list[Path]:
+    """The files to write: given ones, or those of each format where the workflow has them."""
+    wrong = [str(path) for path in to or () if path.suffix[1:] not in formats]
+    if wrong:
+        raise UserError(f"--to {wrong[0]}: {kind} are written as {', '.join('.' + known for known in formats)}.")
+    folder = Path("results") / (experiment or "") / kind
+    return to or [folder / f"{declared.id}.{known}" for known in formats]
+
+
+OfExperiment = Annotated[str | None, typer.Option("--experiment", help="Whose cube; by default, its own.")]
+FromCubes = Annotated[list[Path] | None, typer.Option("--cube", help="A cube, folder or zip; one an experiment.")]
+
+
 @app.command()
 def draw(
     figure: Annotated[str, typer.Argument(help="Such as paper/fig07.")],
-    experiment: Annotated[str | None, typer.Option(help="Whose cube; by default, the figure's own.")] = None,
-    cube: Annotated[Path | None, typer.Option(help="A cube to draw from, folder or zip.")] = None,
+    experiment: OfExperiment = None,
+    cube: FromCubes = None,
     to: Annotated[list[Path] | None, typer.Option(help="A .pdf, .png or .svg; may be repeated.")] = None,
 ) -> None:
-    """Draw a figure from a cube."""
-    from progress_measures.cube.open import open_cube
+    """Draw a figure from cubes."""
     from progress_measures.figures import load_figure
     from progress_measures.figures.drawing import FORMATS
     from progress_measures.figures.drawing import draw as draw_to
 
     loaded = load_figure(figure)
-    folder = Path("results/figures") if experiment is None else Path("results") / experiment / "figures"
-    paths = to or [folder / f"{figure}.{kind}" for kind in FORMATS]
-    wrong = [str(path) for path in paths if path.suffix[1:] not in FORMATS]
-    if wrong:
-        raise UserError(f"--to {wrong[0]}: figures are written as {', '.join('.' + kind for kind in FORMATS)}.")
-    draw_to(loaded, open_cube(cube or experiment or loaded.experiment), paths)
+    paths = _paths(loaded, "figures", FORMATS, experiment, to)
+    draw_to(loaded, _cubes(loaded, experiment, cube), paths)
+
+
+@app.command()
+def tabulate(
+    table: Annotated[str, typer.Argument(help="Such as paper/table01.")],
+    experiment: OfExperiment = None,
+    cube: FromCubes = None,
+    to: Annotated[list[Path] | None, typer.Option(help="A .md, .csv or .tex; may be repeated.")] = None,
+) -> None:
+    """Make a table of cubes, beside what was published."""
+    from progress_measures.tables import load_table
+    from progress_measures.tables.writing import FORMATS, write
+
+    loaded = load_table(table)
+    paths = _paths(loaded, "tables", FORMATS, experiment, to)
+    write(loaded, _cubes(loaded, experiment, cube), paths)
 
 
 @app.command()

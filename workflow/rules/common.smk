@@ -7,9 +7,13 @@ from pathlib import Path
 from progress_measures import fingerprint
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names, load_experiment
+from progress_measures.claims.ledger import load_claims
+from progress_measures.claims.registry import quantity_modules
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.registry import figure_module
 from progress_measures.measures import FAMILIES
+from progress_measures.tables import load_table, table_ids
+from progress_measures.tables.registry import table_module
 from progress_measures.training.record import code_modules
 
 # Rules call `progress-measures` of the environment that Snakemake itself runs in.
@@ -35,10 +39,11 @@ if config.get("cubes", "results") not in ("results", "published"):
 
 
 wildcard_constraints:
-    experiment="(?!figures/|logs/|benchmarks/)[a-z0-9][a-z0-9_]*",
+    experiment="(?!figures/|tables/|logs/|benchmarks/)[a-z0-9][a-z0-9_]*",
     run="[^/]+",
     family="|".join(FAMILIES),
     figure="[a-z_]+/[A-Za-z0-9_]+",
+    table="[a-z_]+/[A-Za-z0-9_]+",
 
 
 def runs_of(experiment):
@@ -112,7 +117,11 @@ code(
     "progress_measures.cube.gather",
     "progress_measures.figures.drawing",
     *(f"progress_measures.measures.{family}" for family in FAMILIES),
+    "progress_measures.tables.writing",
+    "progress_measures.claims.page",
+    *quantity_modules(),
     *(figure_module(name) for name in figure_ids()),
+    *(table_module(name) for name in table_ids()),
     *(
         name
         for runs in RUNS.values()
@@ -139,12 +148,27 @@ def cube(experiment):
     return f"results/{experiment}/cube.zarr"
 
 
-def declared(name):
-    """A figure's declaration; whoever asks for another is told what there is."""
+def cubes(experiments):
+    """The cubes of several experiments."""
+    return [cube(name) for name in experiments]
+
+
+def declared(name, load=load_figure):
+    """The declaration of a figure, or of a table; whoever asks for another is told what there is."""
     try:
-        return load_figure(name)
+        return load(name)
     except UserError as error:
         refuse(error)
+
+
+def experiments_of(name, another=None):
+    """The experiments whose cubes a figure is drawn from: its own, or another in place of its only one."""
+    own = declared(name).experiments
+    if another and len(own) > 1:
+        refuse(
+            f"figure {name} is drawn from {len(own)} cubes, and cannot be drawn of {another} alone."
+        )
+    return [another] if another else own
 
 
 def code_of_figure(wildcards):
@@ -153,22 +177,33 @@ def code_of_figure(wildcards):
     return code(figure_module(wildcards.figure), "progress_measures.figures.drawing")
 
 
-def figures(source=None):
-    """All figures, or those of one source, as their PNG; PDF and SVG come with it."""
-    return [f"results/figures/{name}.png" for name in figure_ids(source)]
+def code_of_table(wildcards):
+    """The code that a table depends on."""
+    declared(wildcards.table, load_table)
+    return code(table_module(wildcards.table), "progress_measures.tables.writing")
 
 
-def figures_of(experiment, source):
-    """A source's figures that are made for the mainline, drawn of another experiment."""
-    return [
-        f"results/{experiment}/figures/{name}.png"
-        for name in figure_ids(source)
-        if load_figure(name).experiment == "mainline"
-    ]
+def figures(*names):
+    """Figures as their PNG; PDF and SVG come with it."""
+    return [f"results/figures/{name}.png" for name in names]
 
 
-def experiment_of(path):
-    """Whose cube a figure's file is drawn from."""
-    return load_figure(
-        path.removeprefix("results/figures/").rpartition(".")[0]
-    ).experiment
+def tables(*names):
+    """Tables as their Markdown; CSV and LaTeX come with it."""
+    return [f"results/tables/{name}.md" for name in names]
+
+
+def judged_cubes():
+    """The cubes that claims are judged on: all that they name, or those that are published."""
+    try:
+        experiments = {
+            claim.judged_on or claim.experiment
+            for claim in load_claims().values()
+            if claim.quantity
+        }
+    except UserError as error:
+        refuse(error)
+    found = cubes(sorted(experiments & set(EXPERIMENTS)))
+    if config.get("cubes") == "published":
+        return [path for path in found if Path(path).exists()]
+    return found

@@ -9,7 +9,7 @@ localrules:
 rule figure:
     """Draw a figure from the cube of the experiment that it declares."""
     input:
-        cube=lambda wildcards: cube(declared(wildcards.figure).experiment),
+        cubes=lambda wildcards: cubes(experiments_of(wildcards.figure)),
         code=code_of_figure,
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
     output:
@@ -31,14 +31,17 @@ rule figure:
         title=lambda wildcards: declared(wildcards.figure).title,
         caption=lambda wildcards: declared(wildcards.figure).caption,
         reference=lambda wildcards: declared(wildcards.figure).reference,
+        cubes=lambda wildcards, input: [f"--cube {path}" for path in input.cubes],
     shell:
-        "progress-measures draw {wildcards.figure} --cube {input.cube}"
+        "progress-measures draw {wildcards.figure} {params.cubes}"
         " --to {output.pdf} --to {output.svg} --to {output.png} > {log} 2>&1"
 
 
 use rule figure as figure_of with:
     input:
-        cube=lambda wildcards: cube(wildcards.experiment),
+        cubes=lambda wildcards: cubes(
+            experiments_of(wildcards.figure, wildcards.experiment)
+        ),
         code=code_of_figure,
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
     output:

@@ -42,12 +42,17 @@ def quantity(function: Callable[..., Values] | None = None, *, also: tuple[str, 
     return declare if function is None else declare(function)
 
 
+def quantity_modules() -> list[str]:
+    """The modules that declare quantities; none is imported."""
+    package = importlib.import_module("progress_measures.claims.quantities")
+    return [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+
+
 @functools.cache
 def quantities() -> dict[str, Quantity]:
     """All quantities by name."""
-    package = importlib.import_module("progress_measures.claims.quantities")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    for module in quantity_modules():
+        importlib.import_module(module)
     return dict(_REGISTRY)
 
 

@@ -7,7 +7,7 @@ import matplotlib
 import xarray as xr
 from matplotlib.figure import Figure as Canvas
 
-from progress_measures.errors import UserError
+from progress_measures.cube.select import select
 from progress_measures.figures.registry import Figure
 from progress_measures.files import appearing
 
@@ -15,25 +15,20 @@ FORMATS = ("pdf", "png", "svg")
 STYLE = Path(__file__).with_name("paper.mplstyle")
 
 
-def draw(figure: Figure, cube: xr.Dataset, paths: Sequence[Path]) -> None:
-    """Draw a figure once and write it to each path; the same cube gives the same bytes.
+def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
+    """Draw a figure once and write it to each path; the same cubes give the same bytes.
 
     Args:
         figure: what to draw.
-        cube: of the experiment to draw it of.
+        cubes: of the experiments to draw it of.
         paths: ending in .pdf, .png or .svg.
     Raises:
-        UserError: the cube lacks a variable that the figure reads.
+        UserError: a cube lacks a variable that the figure reads.
     """
-    missing = [name for name in figure.variables if name not in cube]
-    if missing:
-        raise UserError(
-            f"Figure {figure.id} reads {', '.join(missing)}, which the cube of {cube.attrs.get('experiment', '?')!r} "
-            "does not have: those measures do not apply to its networks, or it was gathered by an older version."
-        )
+    parts = [select(cube, figure.variables, f"Figure {figure.id}") for cube in cubes]
     with matplotlib.rc_context(fname=STYLE):
         canvas = Canvas(figsize=figure.size, layout="constrained")
-        figure.draw(canvas, cube[list(figure.variables)].load())
+        figure.draw(canvas, *parts)
         canvas.draw_without_rendering()
         canvas.set_layout_engine("none")  # arranged once, not again for each file
         for path in paths:

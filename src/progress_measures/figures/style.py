@@ -114,12 +114,11 @@ def by_component(ax, values, colours, signed=False):
     face = [colours.get(int(number), COLOURS["other"]) for number in k]
     ax.bar(k - 0.21, cos, 0.42, color=face)
     ax.bar(k + 0.21, sin, 0.42, color=face, alpha=0.55)
-    top, bottom = max(cos.max(), sin.max(), 0), min(cos.min(), sin.min(), 0)
     for number in colours:
         height = max(cos[number - 1], sin[number - 1], 0)
         ax.annotate(f"{number}", (number, height), (0, 1.5), textcoords="offset points", ha="center", fontsize=7)
+    ax.margins(y=0.12)  # room for the numbers; unsigned bars still stand on 0
     ax.set(xlabel="Frequency k (cos dark, sin light)", xlim=(0, k[-1] + 1))
-    ax.set_ylim((bottom * 1.1 if signed else 0), top * 1.12)
     if signed:
         ax.axhline(0, color="#555555", lw=0.5)
 

@@ -226,3 +226,41 @@ def no_generalisation(cube):
     """Losses and accuracies at the end."""
     last = cube.isel(epoch=-1)
     return {"test_loss": last.test_loss, "test_accuracy": last.test_accuracy, "train_accuracy": last.train_accuracy}
+
+
+@quantity
+def spikes_before_grokking(cube):
+    """Slingshots between memorisation and grokking: train loss jumping to ten times its running minimum or more."""
+    counts = []
+    for run in cube.run.values:
+        one = cube.sel(run=run)
+        loss = one.history_train_loss_max.sel(history_epoch=slice(float(one.memorization_end), float(one.grok_time)))
+        above = loss.values >= 10 * np.minimum.accumulate(loss.values)
+        counts.append(int((above[1:] & ~above[:-1]).sum()) if above.size else np.nan)
+    return {"spikes": counts, "grok_time": cube.grok_time}
+
+
+@quantity
+def train_loss_levels(cube):
+    """Mean train loss while circuits form, and over the last 1,000 epochs."""
+    epoch = cube.epoch
+    forming = (epoch >= cube.memorization_end) & (epoch <= cube.circuit_formation_end)
+    plateau = cube.train_loss.where(forming).mean("epoch")
+    final = cube.train_loss.where(epoch >= epoch[-1] - 1000).mean("epoch")
+    return {"plateau": plateau, "final": final, "final_over_plateau": final / plateau}
+
+
+@quantity
+def weights_levels(cube):
+    """Sum of squared weights where memorisation ends, and at the end."""
+    memorised = at(cube.sum_of_squared_weights, cube.memorization_end)
+    final = cube.sum_of_squared_weights.isel(epoch=-1).values
+    return {"when_memorised": memorised, "final": final, "final_over_memorised": final / memorised}
+
+
+@quantity
+def hidden_progress(cube):
+    """Restricted loss where circuit formation ends over its value where memorisation does."""
+    ends = (cube.memorization_end, cube.circuit_formation_end)
+    memorised, formed = (at(cube.restricted_loss, end) for end in ends)
+    return {"when_memorised": memorised, "at_start_of_cleanup": formed, "ratio": formed / memorised}

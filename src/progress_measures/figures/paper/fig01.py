@@ -41,6 +41,7 @@ def draw(fig, cube):
     right.set_title("compare with every c\n" + r"$\cos w_k(a+b-c)$ in the logits")
     for ax in (left, middle):
         ax.set_zorder(1)
+        ax.patch.set_visible(False)
         arrow = {"arrowstyle": "-|>", "color": "#666666"}
         ax.annotate("", (1.12, 0.5), (0.96, 0.5), "axes fraction", arrowprops=arrow, annotation_clip=False)
 

@@ -16,7 +16,7 @@ MAPS = (
     reference="Nanda et al. 2023, Fig. 4",
     experiment="mainline",
     variables=(*MAPS, "logit_fourier_norm_2d", "key_frequency", "attention_frequency", "neuron_frequency"),
-    size=(6.8, 2.7),
+    size=(6.8, 2.3),
 )
 def draw(fig, cube):
     """The first run at the end of training. Left: attention of head 0 from `=` to a, over all pairs. Middle: neuron 0
@@ -28,13 +28,13 @@ def draw(fig, cube):
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.35))
     one = cube.sel(run=run)
     image = plane(left, attention_map(cube, 0).sel(position="a"), vmin=0, vmax=1)
-    fig.colorbar(image, ax=left, location="bottom", shrink=0.8, label="Attention")
+    fig.colorbar(image, ax=left, shrink=0.6, label="Attention")
     image = plane(middle, neuron_map(cube, 0), "magma", vmin=0)
-    fig.colorbar(image, ax=middle, location="bottom", shrink=0.8, label="Activation")
+    fig.colorbar(image, ax=middle, shrink=0.6, label="Activation")
     _blocks(right, one.logit_fourier_norm_2d, list(frequency_colours(cube, run)))
     left.set_title(f"Head 0, k = {int(one.attention_frequency.sel(head=0))}")
     middle.set_title(f"Neuron 0, k = {int(one.neuron_frequency.isel(epoch=-1).sel(neuron=0))}")
-    right.set_title("Logits")
+    right.set_title("Logits, % of largest")
     panel_letters([left, middle, right])
 
 
@@ -60,8 +60,7 @@ def _blocks(ax, norms, keys):
             color="white" if share > 0.6 else "black",
         )
     names = [str(norms.fourier_component_a.values[i]) for i in place]
-    rest = f"% of the largest; all others ≤ {100 * others.max() / largest:.1f}"
     ax.set(xticks=range(len(place)), yticks=range(len(place)), ylabel="Component over a")
-    ax.set_xlabel(f"Component over b\n({rest})")
+    ax.set_xlabel(f"Component over b\n(all others ≤ {100 * others.max() / largest:.1f} %)")
     ax.set_xticklabels(names, rotation=90, fontsize=6)
     ax.set_yticklabels(names, fontsize=6)

@@ -17,10 +17,10 @@ def draw(fig, cube):
     """
     one = cube.isel(run=0)
     colours = frequency_colours(cube, str(cube.run.values[0]))
-    axes = fig.subplots(2, -(-cube.sizes["head"] // 2), sharex=True).ravel()
+    axes = fig.subplots(2, -(-cube.sizes["head"] // 2), sharex=True, sharey=True).ravel()
     for head, ax in enumerate(axes[: cube.sizes["head"]]):
         by_component(ax, one.score_fourier_coefficient.sel(head=head), colours, signed=True)
         k, share = int(one.attention_frequency[head]), float(one.score_fraction_explained[head])
         ax.set(title=f"Head {head}: {share:.1%} in k = {k}", ylabel="Coefficient of $C_j$")
-        ax.label_outer(remove_inner_ticks=False)
+        ax.label_outer()
     panel_letters(axes)

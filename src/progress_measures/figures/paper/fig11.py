@@ -19,9 +19,8 @@ def draw(fig, cube):
     one = cube.isel(run=0)
     colours = frequency_colours(cube, str(cube.run.values[0]))
     axes = fig.subplots(2, -(-cube.sizes["head"] // 2), sharex=True, sharey=True).ravel()
-    top = 1.12 * float(one.OV_fourier_norm[:, 1:].max())
     for head, ax in enumerate(axes[: cube.sizes["head"]]):
         by_component(ax, one.OV_fourier_norm.sel(head=head), colours)
-        ax.set(title=f"Head {head}, attends by k = {int(one.attention_frequency[head])}", ylabel="Norm", ylim=(0, top))
+        ax.set(title=f"Head {head}, attends by k = {int(one.attention_frequency[head])}", ylabel="Norm")
         ax.label_outer()
     panel_letters(axes)

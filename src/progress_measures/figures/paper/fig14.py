@@ -38,5 +38,5 @@ def draw(fig, cube):
     epochs(ax, int(one.epoch[-1]), story_end(cube, run))
     ax.set(ylabel=r"Coefficient of $\cos w_k(a+b-c)$")
     phase_bands(ax, cube, run)
-    ax.legend(loc="upper left")
+    ax.legend(loc="lower right")
     phase_names(fig, cube, run)

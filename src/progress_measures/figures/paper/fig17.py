@@ -16,9 +16,9 @@ def draw(fig, cube):
     few key frequencies, coloured and numbered.
     """
     runs = other_runs(cube)
-    axes = fig.subplots(-(-len(runs) // 2), min(2, len(runs)), squeeze=False, sharex=True).ravel()
+    axes = fig.subplots(-(-len(runs) // 2), min(2, len(runs)), squeeze=False, sharex=True, sharey=True).ravel()
     for run, ax in zip(runs, axes, strict=False):
         by_component(ax, cube.W_L_fourier_norm.sel(run=run).isel(epoch=-1), frequency_colours(cube, run))
         ax.set(title=run, ylabel="Norm of $W_L$'s component")
-        ax.label_outer(remove_inner_ticks=False)
+        ax.label_outer()
     panel_letters(axes)

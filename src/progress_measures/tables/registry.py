@@ -1,0 +1,66 @@
+"""The list of tables, and how one is declared. Importing it imports none of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from progress_measures.catalogue import Catalogue, id_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CATALOGUE = Catalogue("table", "progress_measures.tables", "rows")
+table_ids, table_module = _CATALOGUE.ids, _CATALOGUE.module
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table and its declaration.
+
+    Attributes:
+        id: source and name, as in `paper/table01`.
+        title: what it shows, in a line.
+        caption: how to read it, a few sentences.
+        reference: the table that it makes anew.
+        experiments: whose cubes it is made of.
+        variables: what it reads of each cube; it is given no more.
+        formats: of columns, as in `format`; what is not named is written as it is.
+        rows: function of the cubes, one an experiment, that gives a data frame.
+    """
+
+    id: str
+    title: str
+    caption: str
+    reference: str
+    experiments: tuple[str, ...]
+    variables: tuple[str, ...]
+    formats: Mapping[str, str]
+    rows: Callable[..., "pd.DataFrame"]
+
+
+def table(
+    *,
+    title: str,
+    reference: str,
+    variables: tuple[str, ...],
+    formats: Mapping[str, str],
+    experiment: str | tuple[str, ...] = "mainline",
+) -> Callable[[Callable[..., "pd.DataFrame"]], Table]:
+    """Declare a function as a table; its docstring is the caption. See `Table` for the fields."""
+    experiments = (experiment,) if isinstance(experiment, str) else experiment
+
+    def declare(rows: Callable[..., "pd.DataFrame"]) -> Table:
+        caption = " ".join((rows.__doc__ or "").split())
+        return Table(id_of(rows.__module__), title, caption, reference, experiments, variables, formats, rows)
+
+    return declare
+
+
+def load_table(name: str) -> Table:
+    """A table by its id.
+
+    Raises:
+        UserError: there is no such table.
+    """
+    loaded: Table = _CATALOGUE.load(name)
+    return loaded

@@ -1,0 +1,53 @@
+"""Writes tables into files: Markdown and LaTeX for people, CSV with all digits."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from progress_measures.cube.select import select
+from progress_measures.files import appearing
+from progress_measures.tables.registry import Table
+
+FORMATS = ("md", "csv", "tex")
+
+
+def write(table: Table, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
+    """Make a table once and write it to each path.
+
+    Args:
+        table: what to make.
+        cubes: of the experiments to make it of.
+        paths: ending in .md, .csv or .tex.
+    Raises:
+        UserError: a cube lacks a variable that the table reads.
+    """
+    frame = table.rows(*(select(cube, table.variables, f"Table {table.id}") for cube in cubes))
+    texts = {
+        "csv": lambda: frame.to_csv(index=False),
+        "md": lambda: _markdown(table, frame),
+        "tex": lambda: _latex(table, frame),
+    }
+    for path in paths:
+        with appearing(path) as temporary:
+            temporary.write_text(texts[path.suffix[1:]](), encoding="utf-8")
+
+
+def _worded(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
+    """Every cell as a text; empty where there is no value."""
+
+    def word(value, pattern):
+        return "" if pd.isna(value) else format(value, pattern)
+
+    return pd.DataFrame({name: [word(value, table.formats.get(name, "")) for value in frame[name]] for name in frame})
+
+
+def _markdown(table: Table, frame: pd.DataFrame) -> str:
+    body = _worded(table, frame).to_markdown(index=False, disable_numparse=True)
+    return f"**{table.title}** ({table.reference}). {table.caption}\n\n{body}\n"
+
+
+def _latex(table: Table, frame: pd.DataFrame) -> str:
+    caption = f"{table.title} ({table.reference}). {table.caption}".replace("_", r"\_").replace("%", r"\%")
+    return _worded(table, frame).to_latex(index=False, escape=True, caption=caption, label=f"tab:{table.id}")

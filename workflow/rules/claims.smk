@@ -1,0 +1,26 @@
+"""cubes and config/claims/*.yaml → results/claims.{json,md}"""
+
+
+localrules:
+    claims,
+
+
+rule claims:
+    """Hold every published statement against what our runs gave."""
+    input:
+        cubes=judged_cubes(),
+        ledger=sorted(str(path) for path in Path("config/claims").glob("*.yaml")),
+        code=code("progress_measures.claims.page", *quantity_modules()),
+    output:
+        json="results/claims.json",
+        page="results/claims.md",
+    log:
+        "results/logs/claims.log",
+    benchmark:
+        "results/benchmarks/claims.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        cubes=config.get("cubes", "results"),
+    shell:
+        "progress-measures claims --cubes {params.cubes} > {log} 2>&1"

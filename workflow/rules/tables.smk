@@ -1,0 +1,38 @@
+"""cube.zarr and what was published → results/tables/<source>/<id>.{md,csv,tex}"""
+
+
+localrules:
+    table,
+
+
+rule table:
+    """Make a table of the cubes of the experiments that it declares, beside the paper's."""
+    input:
+        cubes=lambda wildcards: cubes(declared(wildcards.table, load_table).experiments),
+        published="config/claims/paper.yaml",
+        code=code_of_table,
+    output:
+        csv="results/tables/{table}.csv",
+        tex="results/tables/{table}.tex",
+        md=report(
+            "results/tables/{table}.md",
+            caption="../report/table.rst",
+            category=lambda wildcards: wildcards.table.partition("/")[0],
+            labels=lambda wildcards: {
+                "table": declared(wildcards.table, load_table).title
+            },
+        ),
+    log:
+        "results/logs/tables/{table}.log",
+    benchmark:
+        "results/benchmarks/tables/{table}.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        title=lambda wildcards: declared(wildcards.table, load_table).title,
+        caption=lambda wildcards: declared(wildcards.table, load_table).caption,
+        reference=lambda wildcards: declared(wildcards.table, load_table).reference,
+        cubes=lambda wildcards, input: [f"--cube {path}" for path in input.cubes],
+    shell:
+        "progress-measures tabulate {wildcards.table} {params.cubes}"
+        " --to {output.csv} --to {output.tex} --to {output.md} > {log} 2>&1"
