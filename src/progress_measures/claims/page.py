@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,22 @@ def as_objects(judgements: list[Judgement]) -> list[dict[str, Any]]:
             "experiment": one.claim.experiment,
             "statement": one.claim.statement,
             "published": one.claim.published,
-            "measured": one.measured or None,
+            "measured": _finite(one.measured) or None,
             "rule": one.claim.rule,
             "verdict": one.verdict,
             "explanation": one.explanation,
         }
         for one in judgements
     ]
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: null stands for them."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def counts(judgements: list[Judgement]) -> dict[str, int]:
@@ -40,7 +50,7 @@ def counts(judgements: list[Judgement]) -> dict[str, int]:
 def write_claims(judgements: list[Judgement], json_file: Path, page: Path, cubes: str) -> None:
     """Write both files, by rename."""
     with appearing(json_file) as temporary:
-        text = json.dumps(as_objects(judgements), indent=1, ensure_ascii=False, default=str)
+        text = json.dumps(as_objects(judgements), indent=1, ensure_ascii=False, allow_nan=False, default=str)
         temporary.write_text(text + "\n", encoding="utf-8")
     with appearing(page) as temporary:
         temporary.write_text(_page(judgements, cubes), encoding="utf-8")

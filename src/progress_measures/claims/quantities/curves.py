@@ -19,6 +19,12 @@ def first_epoch(curve, passed):
     return np.where(mask.any(dimension).values, found, np.inf)
 
 
+def lead(late, early):
+    """Epochs from one time to another, of every run; NaN where neither comes."""
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        return late - early
+
+
 def at(curve, epochs):
     """A curve [run, epoch] at one epoch a run; NaN where the epoch is."""
     return np.array(
@@ -58,10 +64,8 @@ def generalisation_time(cube):
 @quantity
 def restricted_accuracy_leads(cube):
     """How long before the test accuracy the restricted accuracy reaches 99 %."""
-    gap = first_epoch(cube.test_accuracy, lambda x: x >= 0.99) - first_epoch(
-        cube.restricted_accuracy, lambda x: x >= 0.99
-    )
-    return {"gap": gap}
+    test, restricted = (first_epoch(cube[f"{name}_accuracy"], lambda x: x >= 0.99) for name in ("test", "restricted"))
+    return {"gap": lead(test, restricted)}
 
 
 @quantity
@@ -70,12 +74,12 @@ def restricted_loss_leads(cube):
 
     def halved(curve):
         after = curve.where(curve.epoch >= cube.memorization_end)
-        top = after.argmax("epoch")
+        top = after.fillna(-np.inf).argmax("epoch")
         falling = after.where(curve.epoch > curve.epoch[top])
         return first_epoch(falling, lambda x: x < 0.5 * after.max("epoch"))
 
     restricted, test = halved(cube.restricted_loss), halved(cube.test_loss)
-    return {"restricted": restricted, "test": test, "lead": test - restricted}
+    return {"restricted": restricted, "test": test, "lead": lead(test, restricted)}
 
 
 @quantity
@@ -151,7 +155,8 @@ def memorised_state(cube):
 def memorisation_times(cube):
     """When train loss falls below 1e-6, and how that varies beside when the runs grok; where excluded loss turns, too."""
     memorised, grokked = first_epoch(cube.history_train_loss, lambda x: x < 1e-6), cube.grok_time.values
-    spreads = [times.std(ddof=1) / times.mean() for times in (memorised, grokked)]
+    with np.errstate(invalid="ignore"):  # of times that never come
+        spreads = [times.std(ddof=1) / times.mean() for times in (memorised, grokked)]
     return {
         "memorisation": memorised,
         "memorisation_spread": spreads[0],
@@ -167,11 +172,11 @@ def restricted_accuracy_story(cube):
     """Restricted accuracy beside test accuracy, both on test pairs."""
     middle = ((cube.memorization_end + cube.circuit_formation_end) / 2).values
     nearest = cube.epoch.values[np.abs(cube.epoch.values[:, None] - middle).argmin(0)]
-    lead = first_epoch(cube.test_accuracy, lambda x: x >= 0.9) - first_epoch(
-        cube.restricted_accuracy_test, lambda x: x >= 0.9
+    test, restricted = (
+        first_epoch(cube[name], lambda x: x >= 0.9) for name in ("test_accuracy", "restricted_accuracy_test")
     )
     return {
-        "lead": lead,
+        "lead": lead(test, restricted),
         "excess_in_mid_formation": at(cube.restricted_accuracy_test, nearest) - at(cube.test_accuracy, nearest),
     }
 

@@ -187,7 +187,7 @@ def W_L_sparse(cube):
     def ratio(one):
         norms, key = one.W_L_fourier_norm.values, _components(keys_of(one))
         others = np.delete(norms, np.append(key, 0))
-        return float(others.max() / norms[key].min())
+        return float(others.max() / norms[key].min(initial=np.inf))
 
     def energy(one):
         squares = np.square(one.W_L_fourier_norm.values)
