@@ -99,7 +99,8 @@ def score_fraction_explained(view):
     energy = np.square(score_fourier_coefficient(view))
     k = attention_frequency(view).astype(int)
     heads = np.arange(len(k))
-    return (energy[heads, 2 * k - 1] + energy[heads, 2 * k]) / energy[:, 1:].sum(-1)
+    with np.errstate(invalid="ignore"):  # a head that looks up nothing
+        return (energy[heads, 2 * k - 1] + energy[heads, 2 * k]) / energy[:, 1:].sum(-1)
 
 
 @once
@@ -118,9 +119,10 @@ def score_difference_range(view):
 @measure(dims=BY_HEAD, units="1", long_name="Slope of attention against score difference", reference=SCORES)
 @once
 def sigmoid_slope(view):
-    """E_j of the least-squares fit A_0 = 1/2 + E_j (C_j[a] - C_j[b])."""
+    """E_j of the least-squares fit A_0 = 1/2 + E_j (C_j[a] - C_j[b]); NaN for a head that looks up nothing."""
     x = _differences(view)
-    return (x * (_to_a(view) - 0.5)).sum(0) / np.square(x).sum(0)
+    with np.errstate(invalid="ignore"):
+        return (x * (_to_a(view) - 0.5)).sum(0) / np.square(x).sum(0)
 
 
 def linear_attention(view):

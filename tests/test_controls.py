@@ -1,0 +1,119 @@
+"""Networks that have not learned the rule: the measures must not find it there."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+from progress_measures import open_cube, open_run
+from progress_measures.experiments import load_experiment
+from progress_measures.experiments.schema import Experiment
+from progress_measures.measures import measures
+from progress_measures.measures.view import Scene
+from progress_measures.models.initialise import initial_weights
+from progress_measures.tasks import label_table
+from progress_measures.tasks.split import train_mask
+from progress_measures.training.objectives import pairs
+from progress_measures.training.optimiser import AdamW
+
+MAINLINE = "mainline"
+
+
+def of(weights, run, labels=None):
+    """A network as the measures see it, itself its last checkpoint."""
+    n = len(label_table(run.task))
+    scene = Scene(run, {name: np.asarray(tensor) for name, tensor in weights.items()}, train_mask(run, n))
+    if labels is not None:
+        scene.labels = labels.ravel()
+    return scene.final
+
+
+@functools.cache
+def untrained():
+    run = load_experiment(MAINLINE).runs(MAINLINE)[0]
+    return of(initial_weights(run), run)
+
+
+@functools.cache
+def memorised():
+    """The mainline's first run while it memorises, before there are circuits."""
+    run = load_experiment(MAINLINE).runs(MAINLINE)[0]
+    early = int(open_cube(MAINLINE, published=True).epoch[2])
+    return of(open_run(MAINLINE).weights(early), run)
+
+
+@functools.cache
+def shuffled():
+    """A small network that has learned by heart answers which follow no rule."""
+    file = {"title": "shuffled", "task": {"kind": "modular_addition", "prime": 31}, "training": {"epochs": 800}}
+    file |= {"split": {"train_fraction": 0.5}, "model": {"d_model": 64, "d_head": 16, "d_mlp": 128}}
+    run = Experiment.model_validate(file).runs("shuffled")[0]
+    table = np.random.default_rng(0).permutation(label_table(run.task).ravel()).reshape(31, 31)
+    masks = torch.from_numpy(train_mask(run, 31))[None]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs, "label_table", lambda task: table)
+        objective = pairs.Objective([run], masks, torch.device("cpu"))
+    optimiser = AdamW([run], [initial_weights(run)], torch.device("cpu"))
+    for epoch in range(run.training.epochs):
+        optimiser.set_rate(epoch)
+        optimiser.step(objective.loss(optimiser.weights))
+    return of({name: tensor[0].detach() for name, tensor in optimiser.weights.items()}, run, table)
+
+
+CONTROLS = {"untrained": untrained, "memorised": memorised, "shuffled labels": shuffled}
+EVERY = pytest.mark.parametrize("control", CONTROLS)
+
+
+def value(name, view):
+    return np.asarray(measures()[name].function(view))
+
+
+def test_two_of_them_know_their_training_pairs_by_heart():
+    for control in ("memorised", "shuffled labels"):
+        view = CONTROLS[control]()
+        assert value("train_accuracy", view) == 1
+        assert value("test_accuracy", view) < 0.1
+        assert value("test_loss", view) > np.log(view.scene.n)
+
+
+@EVERY
+def test_there_are_no_key_frequencies(control):
+    view = CONTROLS[control]()
+    assert not value("key_frequency", view).any()
+    assert np.isnan(value("restricted_loss", view))
+    assert np.isnan(value("excluded_loss", view))
+
+
+@EVERY
+def test_few_neurons_follow_one_frequency(control):
+    assert np.mean(value("neuron_fraction_explained", CONTROLS[control]()) >= 0.85) < 0.01
+
+
+@EVERY
+def test_hardly_any_of_the_logits_is_the_formula(control):
+    assert 1 - value("cosine_residual_all", CONTROLS[control]()) ** 2 < 0.1
+
+
+@EVERY
+def test_no_single_frequency_matters(control):
+    """Without any one frequency the training pairs are still answered as before."""
+    view = CONTROLS[control]()
+    change = value("excluded_accuracy_by_frequency", view) - value("train_accuracy", view)
+    assert np.abs(change).max() < 0.05
+
+
+@EVERY
+def test_spectra_are_dense(control):
+    view = CONTROLS[control]()
+    assert value("gini_W_E", view) < 0.2
+    assert value("gini_W_L", view) < 0.2
+
+
+def test_what_the_last_checkpoint_shows_is_not_there_before():
+    """The same measures find it all in the end."""
+    run = load_experiment(MAINLINE).runs(MAINLINE)[0]
+    view = of(open_run(MAINLINE).weights(), run)
+    assert value("key_frequency", view).any()
+    assert value("gini_W_L", view) > 0.5
+    assert 1 - value("cosine_residual_all", view) ** 2 > 0.9
