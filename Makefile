@@ -17,7 +17,7 @@ setup: .venv/.ready  ## Make .venv with everything in it, from uv.lock
 
 .venv/.ready: pyproject.toml uv.lock
 	@command -v $(UV) > /dev/null || ( $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv )
-	$(UV) sync --locked --quiet
+	$(UV) sync --locked --quiet --compile-bytecode  # each job is a process: it should not compile what it imports
 	@touch $@
 
 quickstart: setup  ## Train three real networks until they grok, and draw the main figures

@@ -14,6 +14,7 @@ from progress_measures.measures.view import Scene
 from progress_measures.models.initialise import initial_weights
 from progress_measures.tasks import label_table
 from progress_measures.tasks.split import train_mask
+from progress_measures.training.machine import set_up
 from progress_measures.training.objectives import pairs
 from progress_measures.training.optimiser import AdamW
 
@@ -46,7 +47,7 @@ def memorised():
 @functools.cache
 def shuffled():
     """A small network that has learned by heart answers which follow no rule."""
-    file = {"title": "shuffled", "task": {"kind": "modular_addition", "prime": 31}, "training": {"epochs": 800}}
+    file = {"title": "shuffled", "task": {"kind": "modular_addition", "prime": 31}, "training": {"epochs": 400}}
     file |= {"split": {"train_fraction": 0.5}, "model": {"d_model": 64, "d_head": 16, "d_mlp": 128}}
     run = Experiment.model_validate(file).runs("shuffled")[0]
     table = np.random.default_rng(0).permutation(label_table(run.task).ravel()).reshape(31, 31)
@@ -54,6 +55,7 @@ def shuffled():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs, "label_table", lambda task: table)
         objective = pairs.Objective([run], masks, torch.device("cpu"))
+    set_up(threads=1)
     optimiser = AdamW([run], [initial_weights(run)], torch.device("cpu"))
     for epoch in range(run.training.epochs):
         optimiser.set_rate(epoch)
