@@ -8,7 +8,7 @@ UV = $(shell command -v uv || echo .venv-uv/bin/uv)
 CORES ?= 2
 BIN = .venv/bin
 
-.PHONY: help setup quickstart test test-slurm slurm-demo lint format bench clean
+.PHONY: help setup quickstart test test-slurm slurm-demo lint format claims bench clean
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ format: setup  ## Format Python and Snakemake files, and write generated ones
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 	$(BIN)/progress-measures schema
+
+claims: setup  ## Judge every published statement on the published cubes, and write docs/claims.md
+	$(BIN)/progress-measures claims --cubes published --page docs/claims.md
 
 bench: setup  ## Time training and measuring against the notebook's way
 	$(BIN)/progress-measures bench all --threads 1

@@ -11,17 +11,19 @@ HISTORY = np.arange(0, 10001, 10)  # of training's own losses
 
 TEST_LOSS = ([0, 500, 6000, 8000, 10000], [0.7, 1.3, 1.3, -6.7, -6.7])
 EXCLUDED_LOSS = ([0, 1000, 6000, 10000], [0.7, -1.3, 0.7, 0.7])
-"""Corners of the curves, in decades: memorised by 1000, cleaned up between 6000 and 8000."""
+MAXIMAL_EXCLUDED_LOSS = ([0, 2000, 6000, 10000], [0.7, -1.3, 0.7, 0.7])
+"""Corners of the curves, in decades: memorised by 1000 (or 2000), cleaned up between 6000 and 8000."""
 
 EXPECTED = {
     "memorization_end": 1000,
+    "memorization_end_maximal": 2000,
     "circuit_formation_end": 6100,  # 5 % of the way down
     "cleanup_end": 7900,  # 95 %
     "grok_time": 6830,  # first epoch below 1e-2: 3.3 of 8 decades, in 2000 epochs
     "test_loss_millionth_time": 7830,  # 7.3 of 8
     "test_accuracy_time": 7000,
 }
-BOUNDARIES = ("memorization_end", "circuit_formation_end", "cleanup_end")
+BOUNDARIES = ("memorization_end", "memorization_end_maximal", "circuit_formation_end", "cleanup_end")
 
 
 def curve(corners, epochs=EPOCHS):
@@ -34,6 +36,7 @@ def run(**changed):
     curves = {
         "test_loss": curve(TEST_LOSS),
         "excluded_loss": curve(EXCLUDED_LOSS),
+        "maximal_excluded_loss": curve(MAXIMAL_EXCLUDED_LOSS),
         "history_test_loss": curve(TEST_LOSS, HISTORY),
         "history_test_accuracy": np.where(HISTORY < 7000, 0.1, 1.0),
     } | changed
@@ -56,8 +59,9 @@ def test_turning_point_is_found(name):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_noise_moves_a_boundary_little(name, seed):
-    noise = 10 ** (0.05 * np.random.default_rng(seed).standard_normal((2, len(EPOCHS))))
-    noisy = run(test_loss=curve(TEST_LOSS) * noise[0], excluded_loss=curve(EXCLUDED_LOSS) * noise[1])
+    noise = 10 ** (0.05 * np.random.default_rng(seed).standard_normal((3, len(EPOCHS))))
+    curves = {"test_loss": TEST_LOSS, "excluded_loss": EXCLUDED_LOSS, "maximal_excluded_loss": MAXIMAL_EXCLUDED_LOSS}
+    noisy = run(**{key: curve(corners) * noise[i] for i, (key, corners) in enumerate(curves.items())})
     assert getattr(phases, name)(noisy).epoch == pytest.approx(EXPECTED[name], abs=300)
 
 
@@ -95,6 +99,7 @@ def test_without_key_frequencies_only_memorisation_has_no_end():
     found = phases.memorization_end(without)
     assert np.isnan(found.epoch)
     assert "no key frequencies" in found.reason
+    assert phases.memorization_end_maximal(without) == phases.memorization_end_maximal(run())
     assert phases.circuit_formation_end(without) == phases.circuit_formation_end(run())
     assert phases.cleanup_end(without) == phases.cleanup_end(run())
 

@@ -333,7 +333,8 @@ def claims(
         typer.Option(help="results: those made here, else the published ones; published: those alone."),
     ] = "results",
     only: Annotated[list[str] | None, typer.Option(help="Judge and print this claim alone; may be repeated.")] = None,
-    to: Annotated[Path, typer.Option(help="Folder for claims.md and claims.json.")] = Path("results"),
+    to_json: Annotated[Path, typer.Option("--json", help="For programs.")] = Path("results/claims.json"),
+    to_page: Annotated[Path, typer.Option("--page", help="For people, as Markdown.")] = Path("results/claims.md"),
 ) -> None:
     """Hold every published statement against what our runs gave."""
     from progress_measures.claims import page
@@ -353,7 +354,7 @@ def claims(
             print(f"{one.claim.id}: {one.verdict}\n{one.claim.statement}\npublished: {shown(one.claim.published)}")
             print(f"rule: {one.claim.rule}\nmeasured: {shown(one.measured)}\n{one.explanation}".rstrip())
         return
-    page.write_claims(judgements, to / "claims.json", to / "claims.md", cubes)
+    page.write_claims(judgements, to_json, to_page, cubes)
     print(", ".join(f"{number} {verdict}" for verdict, number in page.counts(judgements).items()))
 
 

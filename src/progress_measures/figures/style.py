@@ -33,10 +33,15 @@ def frequency_colours(cube, run):
     return {int(k): _FREQUENCIES[i % len(_FREQUENCIES)] for i, k in enumerate(keys)}
 
 
-def no_key_frequencies(ax, run):
-    """An empty panel that says why: the run has no key frequencies to draw."""
-    ax.text(0.5, 0.5, f"No key frequencies in {run}", transform=ax.transAxes, ha="center", va="center", color="#666666")
+def nothing_to_draw(ax, why):
+    """An empty panel that says why: `No …`."""
+    ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center", color="#666666")
     ax.set(xticks=[], yticks=[])
+
+
+def no_key_frequencies(ax, run):
+    """An empty panel: the run has no key frequencies to draw."""
+    nothing_to_draw(ax, f"No key frequencies in {run}")
 
 
 def epochs(ax, last, shown=None):

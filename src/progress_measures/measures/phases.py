@@ -60,19 +60,33 @@ def _cleanup(run):
     return int(above[-1]), int(settled[0])
 
 
-@measure(dims=("run",), units="epoch", long_name="End of memorisation", reference=REFERENCE, dtype="float64")
-def memorization_end(run):
-    """Epoch of the least excluded loss before circuit formation ends."""
+def _turn(run, excluded):
+    """Epoch at which a curve turns from falling to rising before circuit formation ends."""
     found = _cleanup(run)
     if isinstance(found, str):
         return Found(np.nan, found)
-    excluded = run.excluded_loss.values
-    if not np.isfinite(excluded).all():
-        return Found(np.nan, "there are no key frequencies, so no excluded loss")
     before = _smooth(excluded)[: found[0] + 1]
     if before.argmin() in (0, len(before) - 1):
         return Found(np.nan, "the excluded loss does not turn from falling to rising before the test loss falls")
     return Found(float(run.epoch[int(before.argmin())]))
+
+
+@measure(dims=("run",), units="epoch", long_name="End of memorisation", reference=REFERENCE, dtype="float64")
+def memorization_end(run):
+    """Epoch of the least excluded loss before circuit formation ends."""
+    found, excluded = _cleanup(run), run.excluded_loss.values
+    if not isinstance(found, str) and not np.isfinite(excluded).all():
+        return Found(np.nan, "there are no key frequencies, so no excluded loss")
+    return _turn(run, excluded)
+
+
+@measure(
+    dims=("run",), units="epoch", long_name="End of memorisation, without the final network",
+    reference="Nanda et al. 2023, appendix C.2, footnote 3", dtype="float64",
+)  # fmt: skip
+def memorization_end_maximal(run):
+    """The same by the largest excluded loss of any one frequency, for which the final network need not be known."""
+    return _turn(run, run.maximal_excluded_loss.values)
 
 
 @measure(dims=("run",), units="epoch", long_name="End of circuit formation", reference=REFERENCE, dtype="float64")

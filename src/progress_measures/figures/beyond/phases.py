@@ -1,0 +1,56 @@
+"""Beyond the paper: phases found by rule, in every run, beside those drawn by hand in two."""
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from progress_measures.claims.ledger import load_claims
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import PHASE_VARIABLES, PHASES, phase_key
+
+
+@figure(
+    title="Phases by rule and by hand",
+    reference="Nanda et al. 2023, section 5.2; modular subtraction notebook, section 4.2.1",
+    experiment=("mainline", "subtraction"),
+    variables=(*PHASE_VARIABLES, "memorization_end_maximal", "test_loss"),
+    size=(6.8, 3.0),
+)
+def draw(fig, *cubes):
+    """For each run the phases that the rule finds, as bars. Triangles: the end of memorisation by the largest excluded loss
+    of any one frequency, for which the final network need not be known. Circles: where the test loss falls below 1. The
+    upper lines are the boundaries that the paper and the notebook drew by hand into their own runs; initial weights differ
+    for the paper's, so times compare in kind.
+    """
+    ax = fig.subplots()
+    paper = load_claims()["paper.s5_2.phases"].published
+    by_hand = {
+        "paper, by hand": [paper[name][1] for name in ("memorisation", "circuit_formation", "cleanup")],
+        "notebook, by hand": list(load_claims()["subtraction.phase_lines"].published.values()),
+    }
+    names = []
+    for (name, ends), cube in zip(by_hand.items(), cubes, strict=True):
+        _bars(ax, len(names), ends, hatch="////")
+        names.append(name)
+        for run in cube.run.values:
+            one, row = cube.sel(run=run), len(names)
+            _bars(ax, row, [float(one[variable]) for variable in PHASE_VARIABLES])
+            ax.plot(float(one.memorization_end_maximal), row, "^", ms=4, color="black", zorder=3)
+            groks = np.flatnonzero(one.test_loss.values < 1)
+            if groks.size:
+                ax.plot(float(one.epoch[groks[0]]), row, "o", ms=4, color="black", zorder=3)
+            names.append(f"{cube.attrs.get('experiment', '')} {run}")
+    ax.set(yticks=range(len(names)), yticklabels=names, xlabel="Epoch", ylabel="Run", xlim=(0, None))
+    ax.invert_yaxis()
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    marks = [Line2D([], [], marker=marker, lw=0, ms=4, color="black") for marker in "^o"]
+    ax.legend(marks, ["memorised, without the final network", "test loss below 1"], loc="upper right", handlelength=0.8)
+    phase_key(fig)
+
+
+def _bars(ax, row, ends, **looks):
+    start = 0.0
+    for (_, colour), end in zip(PHASES, ends, strict=True):
+        if not np.isfinite(end):
+            return
+        ax.barh(row, end - start, 0.7, start, color=colour, edgecolor="#888888", lw=0.5, **looks)
+        start = end

@@ -1,0 +1,1 @@
+"""Tables that go beyond the sources."""

@@ -1,0 +1,207 @@
+"""The ledger: whole from the start, judged by its rules, honest about what was not run."""
+
+import functools
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import xarray as xr
+import yaml
+from small import command
+
+from progress_measures.claims import load_claims, page
+from progress_measures.claims.judge import DIFFERS, HOLDS, NOT_RUN, RECORDED, VERDICTS, holds, judge
+from progress_measures.claims.ledger import Claim, Condition
+from progress_measures.claims.ledger import load_claims as load
+from progress_measures.claims.registry import load_quantity, quantities
+from progress_measures.cube.open import cube_if_any, open_cube
+from progress_measures.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+CLAIMS = load_claims()
+published = functools.cache(lambda name: cube_if_any(name, published=True))
+
+
+@pytest.fixture(scope="module")
+def judgements():
+    return {name: judge(claim, published) for name, claim in CLAIMS.items()}
+
+
+def test_the_ledger_is_whole():
+    assert len(CLAIMS) == 309
+    kinds = Counter(claim.kind for claim in CLAIMS.values())
+    assert kinds["contradiction"] == 62
+    assert {claim.source for claim in CLAIMS.values()} == {
+        "paper", "subtraction", "integer_addition", "demo", "mod_addition",
+    }  # fmt: skip
+
+
+def test_every_quantity_that_is_named_exists_and_every_one_is_used():
+    named = {claim.quantity for claim in CLAIMS.values() if claim.quantity}
+    for name in named:
+        load_quantity(name)
+    assert named == set(quantities())
+
+
+def test_every_quantity_says_what_it_is():
+    for quantity in quantities().values():
+        assert quantity.function.__doc__, quantity.name
+
+
+@pytest.mark.parametrize("name", [name for name, claim in CLAIMS.items() if claim.quantity])
+def test_conditions_are_of_values_that_the_quantity_gives(name, judgements):
+    claim, judged = CLAIMS[name], judgements[name]
+    if judged.verdict != NOT_RUN:
+        assert judged.measured
+        assert {condition.value for condition in claim.accept} <= set(judged.measured)
+
+
+def test_verdicts_are_of_the_four(judgements):
+    assert {one.verdict for one in judgements.values()} <= set(VERDICTS)
+    for name, one in judgements.items():
+        assert (one.verdict == RECORDED) == (CLAIMS[name].kind == "contradiction")
+
+
+def test_everything_about_the_mainline_is_judged(judgements):
+    left = [
+        name for name, one in judgements.items() if CLAIMS[name].experiment == "mainline" and one.verdict == NOT_RUN
+    ]
+    assert left == []
+
+
+def test_what_was_not_run_is_not_judged(judgements):
+    for name, one in judgements.items():
+        if published(CLAIMS[name].judged_on or CLAIMS[name].experiment) is None:
+            assert one.verdict in (NOT_RUN, RECORDED)
+
+
+def test_each_difference_is_explained(judgements):
+    for name, one in judgements.items():
+        if one.verdict == DIFFERS:
+            assert CLAIMS[name].explanation, name
+            assert len(one.explanation) > 60
+            assert "{" not in one.explanation
+        else:
+            assert one.explanation == ""
+
+
+def test_a_cube_without_phases_and_key_frequencies_is_judged_too(results):
+    """NaN fulfils nothing: what needs a circuit differs, and nothing breaks."""
+    cube = open_cube(results / "results/small/cube.zarr").load()
+    judged = {name: judge(claim, lambda _: cube) for name, claim in CLAIMS.items() if claim.experiment == "mainline"}
+    assert judged["paper.s1.ablate_key_to_chance"].verdict == DIFFERS
+    assert judged["paper.e2.hidden_progress"].verdict == DIFFERS
+
+
+# ---- relations
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "expected"),
+    [
+        ({"above": 1}, 1.0, False),
+        ({"at_least": 1}, 1.0, True),
+        ({"below": 1}, 1.0, False),
+        ({"at_most": 1}, 1.0, True),
+        ({"between": (1, 2)}, 2.0, True),
+        ({"between": (1, 2)}, 2.1, False),
+        ({"equals": [1, 2]}, [1, 2], True),
+        ({"equals": 3}, 4, False),
+        ({"above": 0}, [1, 2, -1], False),
+        ({"above": 0, "in_runs": 2}, [1, 2, -1], True),
+        ({"above": 0, "in_runs": 3}, [1, 2, -1], False),
+        ({"above": 0}, [], False),
+        ({"above": 0}, float("nan"), False),
+        ({"below": 0}, [float("nan")], False),
+        ({"reported": True}, [1], True),
+    ],
+)
+def test_relations(condition, value, expected):
+    assert holds(Condition(value="x", **condition), {"x": value}) is expected
+
+
+def test_a_condition_has_one_relation():
+    for relations in ({}, {"above": 1, "below": 2}):
+        with pytest.raises(ValueError, match="exactly one of"):
+            Condition(value="x", **relations)
+
+
+def claim(**fields):
+    """An entry about a made-up experiment."""
+    entry = {"id": "a", "source": "paper", "where": "here", "experiment": "mainline", "kind": "qualitative"}
+    entry |= {"statement": "s", "published": 1, "measured_as": "m", "rule": "r", "quantity": "final_test_loss"}
+    return Claim.model_validate(entry | {"accept": [{"value": "test_loss", "below": 1}]} | fields)
+
+
+def cube_of_losses(*losses):
+    return xr.Dataset({"test_loss": (("run", "epoch"), [[5.0, loss] for loss in losses])})
+
+
+def test_the_verdict_follows_the_measured_value():
+    assert judge(claim(), lambda _: cube_of_losses(0.5)).verdict == HOLDS
+    judged = judge(claim(explanation="It is {test_loss[0]:.1f}."), lambda _: cube_of_losses(1.5))
+    assert judged.verdict == DIFFERS
+    assert judged.explanation == "test_loss is 1.5, less than 1 is asked. It is 1.5."
+
+
+def test_only_the_runs_that_are_meant_are_judged():
+    assert judge(claim(runs=[1]), lambda _: cube_of_losses(5, 0.5)).verdict == HOLDS
+    assert judge(claim(runs=[2]), lambda _: cube_of_losses(5, 0.5)).verdict == NOT_RUN
+
+
+def test_contradictions_are_recorded_with_what_was_measured():
+    judged = judge(claim(kind="contradiction", accept=[]), lambda _: cube_of_losses(0.5))
+    assert judged.verdict == RECORDED
+    assert judged.measured == {"test_loss": [0.5]}
+
+
+# ---- files
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"verdict": "holds"}, "wrong.yaml: a: verdict: Extra inputs"),
+        ({"kind": "vague"}, "wrong.yaml: a: kind: Input should be"),
+        ({"accept": []}, "quantity and accept belong together"),
+    ],
+)
+def test_a_wrong_entry_is_named(tmp_path, entry, expected):
+    content = claim().model_dump(exclude_unset=True) | entry
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump([content]))
+    load.cache_clear()
+    with pytest.raises(UserError, match=expected):
+        load(tmp_path)
+
+
+def test_json_has_what_it_promises(judgements, tmp_path):
+    page.write_claims(list(judgements.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
+    objects = json.loads((tmp_path / "claims.json").read_text(), parse_constant=pytest.fail)
+    assert [one["id"] for one in objects] == list(CLAIMS)
+    fields = ["id", "source", "experiment", "statement", "published", "measured", "rule", "verdict", "explanation"]
+    assert all(list(one) == fields for one in objects)
+
+
+def test_the_page_tells_where_each_number_comes_from(judgements, tmp_path):
+    page.write_claims(list(judgements.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
+    text = (tmp_path / "claims.md").read_text()
+    for name in CLAIMS:
+        assert f"`{name}`" in text
+    assert "code: `key_block_ablation` in `src/progress_measures/claims/quantities/mechanism.py`" in text
+    assert "progress-measures claims --cubes published --only paper.table4.seed1" in text
+
+
+def test_the_committed_page_is_of_the_published_cubes(judgements, tmp_path):
+    page.write_claims(list(judgements.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
+    committed = (ROOT / "docs/claims.md").read_text()
+    assert committed == (tmp_path / "claims.md").read_text(), "make claims writes it anew"
+
+
+def test_an_unknown_claim_is_refused(tmp_path):
+    (tmp_path / "config/claims").mkdir(parents=True)
+    (tmp_path / "config/claims/paper.yaml").write_text(yaml.safe_dump([claim().model_dump(exclude_unset=True)]))
+    done = command("claims", "--only", "b", folder=tmp_path)
+    assert done.returncode == 2
+    assert "--only b: there is no such claim" in done.stderr
+    assert "Traceback" not in done.stderr

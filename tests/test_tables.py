@@ -1,0 +1,88 @@
+"""Every table: its declaration, its three forms, and that it stands beside what was published."""
+
+import pandas as pd
+import pytest
+from small import command
+
+from progress_measures.claims import load_claims
+from progress_measures.cube.open import open_cube
+from progress_measures.errors import UserError
+from progress_measures.experiments import experiment_names
+from progress_measures.tables import load_table, table_ids
+from progress_measures.tables.writing import FORMATS, write
+
+EVERY = pytest.mark.parametrize("name", table_ids())
+
+
+@pytest.fixture
+def cube(results):
+    return open_cube(results / "results/small/cube.zarr")
+
+
+def written(name, cubes, folder):
+    """The table as CSV, written in every format."""
+    write(load_table(name), cubes, [folder / f"table.{kind}" for kind in FORMATS])
+    return pd.read_csv(folder / "table.csv")
+
+
+@EVERY
+def test_every_table_is_declared_whole(name):
+    table = load_table(name)
+    assert table.id == name
+    assert table.title
+    assert table.reference
+    assert len(table.caption) > 40
+    assert set(table.experiments) <= set(experiment_names())
+
+
+@EVERY
+def test_every_table_of_its_own_cubes_is_full(name, tmp_path):
+    frame = written(name, [open_cube(one) for one in load_table(name).experiments], tmp_path)
+    assert set(load_table(name).formats) <= set(frame.columns)
+    for column in frame.columns[frame.columns.str.startswith("ours")]:
+        assert frame[column].notna().mean() > 0.5
+
+
+@EVERY
+def test_a_run_without_key_frequencies_leaves_cells_empty(name, cube, tmp_path):
+    """The small networks have none, and never generalise; what was published stands there all the same."""
+    if name.startswith("beyond/"):
+        write(load_table(name), [cube] * len(load_table(name).experiments), [tmp_path / "table.md"])
+        return
+    frame = written(name, [cube] * len(load_table(name).experiments), tmp_path)
+    papers = frame.columns[frame.columns.str.startswith("paper")]
+    assert frame[papers].notna().any(axis=None)
+    assert "nan" not in (tmp_path / "table.md").read_text()
+
+
+def test_the_papers_numbers_are_the_ledgers(tmp_path):
+    frame = written("paper/table02", [open_cube("mainline")], tmp_path)
+    assert frame["paper: k"].tolist() == [row["k"] for row in load_claims()["paper.table2"].published]
+    frame = written("paper/table04", [open_cube("mainline")], tmp_path)
+    losses = [load_claims()[f"paper.table4.seed{seed}"].published["test_loss"] for seed in (1, 2, 3, 4)]
+    assert frame["paper: test loss"].tolist() == losses
+
+
+def test_ours_are_the_cubes_to_all_digits(tmp_path):
+    cube = open_cube("mainline")
+    frame = written("paper/table04", [cube], tmp_path)
+    assert frame["ours: test loss"].tolist() == cube.test_loss.isel(epoch=-1, run=slice(1, 5)).values.tolist()
+
+
+def test_forms_say_the_same(tmp_path):
+    frame = written("paper/table02", [open_cube("mainline")], tmp_path)
+    markdown, latex = ((tmp_path / f"table.{kind}").read_text() for kind in ("md", "tex"))
+    for alpha in frame["ours: alpha"]:
+        assert f"| {alpha:.2f} " in markdown
+        assert f"& {alpha:.2f} " in latex
+
+
+def test_an_unknown_table_is_told_what_there_is():
+    with pytest.raises(UserError, match=r"There is no table 'paper/table1'. Did you mean 'paper/table01'"):
+        load_table("paper/table1")
+
+
+def test_the_command_line_writes_them(results):
+    done = command("tabulate", "paper/table02", "--experiment", "small", folder=results)
+    assert done.returncode == 2
+    assert "paper.yaml" in done.stderr or "config/claims" in done.stderr  # no ledger beside the small experiment
