@@ -27,7 +27,7 @@ def draw(fig, *cubes):
         "paper, by hand": [paper[name][1] for name in ("memorisation", "circuit_formation", "cleanup")],
         "notebook, by hand": list(load_claims()["subtraction.phase_lines"].published.values()),
     }
-    names = []
+    names: list[str] = []
     for (name, ends), cube in zip(by_hand.items(), cubes, strict=True):
         _bars(ax, len(names), ends, hatch="////")
         names.append(name)
