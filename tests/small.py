@@ -5,9 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
+from progress_measures.cube.open import open_cube
 from progress_measures.experiments.schema import Experiment
+from progress_measures.paths import published_cube
+
+ROOT = Path(__file__).parents[1]
 
 CONTENT = {
     "title": "Small networks for tests",
@@ -51,3 +56,11 @@ def trained_folder(folder: Path, **training) -> Path:
     done = command("train", "small", folder=folder_with(folder, **training))
     assert done.returncode == 0, done.stderr
     return folder / "results/small"
+
+
+def own_cubes(declared):
+    """The published cubes that a figure or table is made of; skips the test where one has not been published."""
+    missing = [name for name in declared.experiments if not (ROOT / published_cube(name)).exists()]
+    if missing:
+        pytest.skip(f"no published cube of {', '.join(missing)}")
+    return [open_cube(ROOT / published_cube(name)) for name in declared.experiments]

@@ -2,7 +2,7 @@
 
 import pytest
 from matplotlib.figure import Figure as Canvas
-from small import command
+from small import command, own_cubes
 
 from progress_measures.cube.open import open_cube
 from progress_measures.cube.select import select
@@ -42,7 +42,7 @@ def says_that_nothing_is_there(ax):
 
 @pytest.mark.parametrize("name", figure_ids())
 def test_every_figure_of_its_own_cube_is_full(name):
-    own = map(open_cube, load_figure(name).experiments)
+    own = own_cubes(load_figure(name))
     assert not any(says_that_nothing_is_there(ax) for ax in drawn(name, *own))
 
 

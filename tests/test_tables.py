@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from small import command
+from small import command, own_cubes
 
 from progress_measures.claims import load_claims
 from progress_measures.cube.open import open_cube
@@ -37,7 +37,7 @@ def test_every_table_is_declared_whole(name):
 
 @EVERY
 def test_every_table_of_its_own_cubes_is_full(name, tmp_path):
-    frame = written(name, [open_cube(one) for one in load_table(name).experiments], tmp_path)
+    frame = written(name, own_cubes(load_table(name)), tmp_path)
     assert set(load_table(name).formats) <= set(frame.columns)
     for column in frame.columns[frame.columns.str.startswith("ours")]:
         assert frame[column].notna().mean() > 0.5

@@ -183,23 +183,39 @@ def code_of_table(wildcards):
     return code(table_module(wildcards.table), "progress_measures.tables.writing")
 
 
+def covered(experiments):
+    """Whether there are cubes of experiments: all can be made, but only some are published."""
+    return config.get("cubes") != "published" or all(
+        Path(path).exists() for path in cubes(experiments)
+    )
+
+
 def figures(*names):
-    """Figures as their PNG; PDF and SVG come with it."""
-    return [f"results/figures/{name}.png" for name in names]
+    """Figures as their PNG; PDF and SVG come with it. Of published cubes, those that they cover."""
+    return [
+        f"results/figures/{name}.png"
+        for name in names
+        if covered(load_figure(name).experiments)
+    ]
 
 
 def tables(*names):
-    """Tables as their Markdown; CSV and LaTeX come with it."""
-    return [f"results/tables/{name}.md" for name in names]
+    """Tables as their Markdown; CSV and LaTeX come with it. Of published cubes, those that they cover."""
+    return [
+        f"results/tables/{name}.md"
+        for name in names
+        if covered(load_table(name).experiments)
+    ]
 
 
 def judged_cubes():
     """The cubes that claims are judged on: all that they name, or those that are published."""
     try:
         experiments = {
-            claim.judged_on or claim.experiment
+            name
             for claim in load_claims().values()
             if claim.quantity
+            for name in claim.cubes
         }
     except UserError as error:
         refuse(error)

@@ -47,8 +47,7 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgemen
     verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
     if claim.quantity is None:
         return Judgement(claim, {}, verdict)
-    wanted = load_quantity(claim.quantity)
-    cubes = [cube_of(name) for name in (claim.judged_on or claim.experiment, *wanted.also)]
+    cubes = [cube_of(name) for name in claim.cubes]
     present = [cube for cube in cubes if cube is not None]
     if len(present) < len(cubes):
         return Judgement(claim, {}, verdict)
@@ -56,7 +55,7 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgemen
         if max(claim.runs) >= present[0].sizes["run"]:
             return Judgement(claim, {}, verdict)
         present[0] = present[0].isel(run=claim.runs)
-    measured = {name: _plain(value) for name, value in wanted.function(*present).items()}
+    measured = {name: _plain(value) for name, value in load_quantity(claim.quantity).function(*present).items()}
     if claim.kind == "contradiction":
         return Judgement(claim, measured, RECORDED)
     failed = tuple(condition for condition in claim.accept if not holds(condition, measured))

@@ -65,15 +65,24 @@ class Claim(BaseModel):
         None, description="Of a contradiction."
     )
     key_frequencies: list[int] | None = Field(None, description="Those that the source gives.")
-    judged_on: str | None = Field(None, description="The experiment whose cube stands in for one that is not ours.")
+    judged_on: str | list[str] | None = Field(
+        None,
+        description="The experiment whose cube stands in for one that is not ours, or all whose cubes are needed.",
+    )
     quantity: str | None = Field(None, description="The registered function that measures it.")
     runs: list[int] | None = Field(
-        None, description="Places in the grid of the runs it is measured on; all by default."
+        None, description="Places in the grid of the runs it is measured on, of the first experiment; all by default."
     )
     accept: list[Condition] = Field([], description="What must hold of its values: the rule, for the machine.")
     explanation: str | None = Field(
         None, description="Why our runs differ; measured values stand in braces, as in {loss:.2e}."
     )
+
+    @property
+    def cubes(self) -> list[str]:
+        """The experiments whose cubes its quantity is given, in that order."""
+        judged_on = self.judged_on or self.experiment
+        return [judged_on] if isinstance(judged_on, str) else judged_on
 
     @model_validator(mode="after")
     def _judged_as_a_whole(self) -> "Claim":

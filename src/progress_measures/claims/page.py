@@ -91,7 +91,7 @@ def _entry(one: Judgement, cubes: str) -> list[str]:
     if one.measured:
         lines.append(f"- measured: {shown(one.measured)}")
     if claim.judged_on:
-        lines.append(f"- judged on: `{claim.judged_on}`, which stands in for it")
+        lines.append(f"- judged on: {', '.join(f'`{name}`' for name in claim.cubes)}")
     if claim.runs is not None:
         lines.append(f"- runs: {', '.join(map(str, claim.runs))} of the grid")
     lines += [f"- what is measured: {claim.measured_as}", f"- rule: {claim.rule}"]

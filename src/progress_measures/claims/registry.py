@@ -5,7 +5,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from progress_measures.errors import UserError
 
@@ -18,28 +18,25 @@ class Quantity:
 
     Attributes:
         name: of the function.
-        also: experiments whose cubes it takes after that of the claim.
-        function: of cubes.
+        function: of the cubes that a claim is judged on.
     """
 
     name: str
-    also: tuple[str, ...]
     function: Callable[..., Values]
 
 
 _REGISTRY: dict[str, Quantity] = {}
 
+F = TypeVar("F", bound=Callable[..., Values])
 
-def quantity(function: Callable[..., Values] | None = None, *, also: tuple[str, ...] = ()) -> Callable[..., Any]:
+
+def quantity(function: F) -> F:
     """Declare a function as a quantity; the function itself is returned untouched."""
-
-    def declare(function: Callable[..., Values]) -> Callable[..., Values]:
-        if function.__name__ in _REGISTRY:
-            raise ValueError(f"a quantity {function.__name__} exists already")
-        _REGISTRY[function.__name__] = Quantity(function.__name__, also, function)
-        return function
-
-    return declare if function is None else declare(function)
+    name = function.__name__
+    if name in _REGISTRY:
+        raise ValueError(f"a quantity {name} exists already")
+    _REGISTRY[name] = Quantity(name, function)
+    return function
 
 
 def quantity_modules() -> list[str]:

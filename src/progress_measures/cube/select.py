@@ -1,7 +1,9 @@
-"""The part of a cube that a figure or table has declared to read."""
+"""Parts of cubes: the variables that a figure or table has declared to read, runs with some settings."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from progress_measures.errors import UserError
@@ -22,3 +24,12 @@ def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Datase
             "does not have: those measures do not apply to its networks, or it was gathered by an older version."
         )
     return cube[list(variables)].load()
+
+
+def runs_with(cube: xr.Dataset, **settings: Any) -> xr.Dataset:
+    """The part of a cube whose runs have these settings, as in `weight_decay=0.3`; perhaps without any run."""
+    kept = np.ones(cube.sizes["run"], dtype=bool)
+    for name, value in settings.items():
+        values = cube[name].values if name in cube else np.full(len(kept), np.nan)
+        kept &= np.isclose(values, value) if values.dtype.kind in "fiu" else values == value
+    return cube.isel(run=kept)

@@ -7,25 +7,25 @@ from progress_measures.figures.style import COLOURS, PHASE_VARIABLES, epochs, la
 @figure(
     title="Largest excluded loss of any one frequency",
     reference="Nanda et al. 2023, appendix C.2, footnote 3",
-    experiment="mainline",
+    experiment=("mainline", "no_weight_decay"),
     variables=("maximal_excluded_loss", "excluded_loss", "train_loss", *PHASE_VARIABLES),
     size=(6.8, 5.6),
 )
-def draw(fig, cube):
+def draw(fig, *cubes):
     """For every run, the excluded loss, which removes all key frequencies of the final network, and the largest that
     removing any single frequency gives, which needs no knowledge of the final network. Both turn from falling to rising
-    where memorisation ends.
+    where memorisation ends. Without weight decay there are no key frequencies, and the latter does not rise.
     """
-    runs = [str(name) for name in cube.run.values[:6]]
+    runs = [(cube, str(name)) for cube in cubes for name in cube.run.values[:5]]
     axes = fig.subplots(-(-len(runs) // 2), min(2, len(runs)), squeeze=False, sharex=True, sharey=True).ravel()
-    for run, ax in zip(runs, axes, strict=False):
+    for (cube, run), ax in zip(runs, axes, strict=False):
         one = cube.sel(run=run)
         ax.plot(one.epoch, one.train_loss, color=COLOURS["train"], lw=0.8, label="train")
         ax.plot(one.epoch, one.excluded_loss, color=COLOURS["excluded"], label="excluded")
         ax.plot(one.epoch, one.maximal_excluded_loss, color="black", lw=0.9, label="largest of one frequency")
         epochs(ax, int(one.epoch[-1]))
         loss_axis(ax, label(one.train_loss, "Loss"))
-        ax.set_title(run)
+        ax.set_title(f"{cube.attrs.get('experiment', '')} {run}")
         phase_bands(ax, cube, run)
         ax.label_outer()
     for ax in axes[len(runs) :]:

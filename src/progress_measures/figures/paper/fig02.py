@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from progress_measures.figures.curves import bold
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, epochs, label, loss_axis, panel_letters
+from progress_measures.figures.style import epochs, label, loss_axis, panel_letters
 
 
 @figure(
@@ -19,8 +20,8 @@ def draw(fig, cube):
     """
     accuracy, loss = fig.subplots(1, 2)
     for split in ("train", "test"):
-        _curves(accuracy, cube[f"history_{split}_accuracy"], split, lambda values: values.mean("run"))
-        _curves(loss, cube[f"history_{split}_loss"], split, lambda values: np.exp(np.log(values).mean("run")))
+        bold(accuracy, cube[f"history_{split}_accuracy"], split, lambda values: values.mean("run"))
+        bold(loss, cube[f"history_{split}_loss"], split, lambda values: np.exp(np.log(values).mean("run")))
     accuracy.set(title="Accuracy", ylabel="Accuracy", ylim=(-0.02, 1.04))
     loss.set(title="Loss")
     loss_axis(loss, label(cube.history_test_loss, "Cross-entropy"))
@@ -28,8 +29,3 @@ def draw(fig, cube):
         epochs(ax, int(cube.history_epoch[-1]))
     accuracy.legend(loc="center right", title=f"mean of {cube.sizes['run']} seeds")
     panel_letters([accuracy, loss])
-
-
-def _curves(ax, values, split, mean):
-    ax.plot(values.history_epoch, values.T, color=COLOURS[split], lw=0.6, alpha=0.35)
-    ax.plot(values.history_epoch, mean(values), color=COLOURS[split], lw=1.8, label=split)

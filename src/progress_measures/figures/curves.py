@@ -1,0 +1,33 @@
+"""Train and test loss of several runs over training: what most of the appendix shows."""
+
+import numpy as np
+
+from progress_measures.figures.style import COLOURS, epochs, label, loss_axis, nothing_to_draw
+
+LOSSES = ("history_train_loss", "history_test_loss")
+"""What `losses` reads."""
+
+
+def losses(ax, cube, title, legend=True, shown=None):
+    """Train and test loss of each run, thin, and their geometric mean, bold; says so where there is no run.
+
+    Args:
+        shown: the last epoch that is drawn; by default, all are.
+    """
+    ax.set_title(title)
+    if not cube.sizes["run"]:
+        nothing_to_draw(ax, "No such run here")
+        return
+    for split in ("train", "test"):
+        bold(ax, cube[f"history_{split}_loss"], split, lambda values: np.exp(np.log(values).mean("run")))
+    loss_axis(ax, label(cube.history_test_loss, "Loss"))
+    epochs(ax, int(cube.history_epoch[-1]), shown)
+    if legend:
+        ax.legend(loc="best", title=f"mean of {cube.sizes['run']}" if cube.sizes["run"] > 1 else None)
+
+
+def bold(ax, values, split, mean):
+    """Curves of several runs, thin, with a mean of them, bold; of a single run, the curve alone."""
+    if values.sizes["run"] > 1:
+        ax.plot(values.history_epoch, values.T, color=COLOURS[split], lw=0.6, alpha=0.35)
+    ax.plot(values.history_epoch, mean(values), color=COLOURS[split], lw=1.6, label=split)

@@ -1,0 +1,25 @@
+"""Figure 25: on p = 401 train and test loss fall together."""
+
+import numpy as np
+
+from progress_measures.cube.select import runs_with
+from progress_measures.figures.curves import LOSSES, losses
+from progress_measures.figures.registry import figure
+
+
+@figure(
+    title="Train and test loss, p = 401",
+    reference="Nanda et al. 2023, Fig. 25",
+    experiment="prime_401",
+    variables=LOSSES,
+    size=(6.8, 4.2),
+)
+def draw(fig, cube):
+    """Train and test loss on addition modulo 401, for several weight decays: with so many pairs the two fall together."""
+    decays = np.unique(cube.weight_decay)
+    axes = fig.subplots(-(-len(decays) // 3), min(3, len(decays)), squeeze=False, sharex=True, sharey=True).ravel()
+    for i, (decay, ax) in enumerate(zip(decays, axes, strict=False)):
+        losses(ax, runs_with(cube, weight_decay=decay), f"weight decay {decay:g}", legend=i == 0)
+        ax.label_outer()
+    for ax in axes[len(decays) :]:
+        ax.remove()
