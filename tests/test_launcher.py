@@ -219,6 +219,20 @@ def test_a_number_that_another_process_got_is_not_ours(tmp_path):
         other.kill()
 
 
+def test_what_another_machine_trains_in_this_folder_is_waited_for(tmp_path):
+    """Two that share a disk: the process is not to be seen from here, but it tells its progress."""
+    batch = Batch.new(tmp_path / "jobs", "chores", "local", [Task("n", "chores:note", {})])
+    batch.host, batch.ids = "elsewhere", ["1"]
+    progress, pool = batch.file(0, "progress"), LocalPool(1)
+    progress.write_text(json.dumps({"time": time.time() - 10}))
+    assert pool.look([batch])[batch.name, 0] == ("running", "heard of 10 s ago", False, "elsewhere")
+    assert pool.stop([batch])  # and does not wait for it
+    with pytest.raises(UserError, match="n runs on elsewhere, where it has to be ended"):
+        pool.cancel(batch, [0])
+    progress.write_text(json.dumps({"time": time.time() - 3600}))
+    assert pool.look([batch])[batch.name, 0].state == "gone"
+
+
 # Training
 
 

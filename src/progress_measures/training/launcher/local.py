@@ -19,12 +19,15 @@ from typing import NamedTuple
 
 import psutil
 
+from progress_measures.errors import UserError
 from progress_measures.training.launcher.batch import Batch
 from progress_measures.training.launcher.pool import GONE, RUNNING, WAITING, Seen
+from progress_measures.training.progress import duration
 
 WORKER = "progress_measures.training.launcher"
 STOPPED = 130  # exit status of a worker that was told to stop
 GPU = "CUDA_VISIBLE_DEVICES"
+SILENT = 300.0  # seconds without progress after which a process of another machine is given up
 
 
 class LocalPool:
@@ -40,6 +43,7 @@ class LocalPool:
     def __init__(self, at_once: int, poll_seconds: float = 0.5, gpus: Sequence[str] = ()):
         self.at_once = min(at_once, len(gpus)) if gpus else at_once
         self.poll_seconds, self.gpus = poll_seconds, gpus
+        self._host = socket.gethostname()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._taken: set[str] = set()
 
@@ -56,7 +60,7 @@ class LocalPool:
                     waiting.append((batch, index))
                 else:
                     seen[batch.name, index] = self._see(batch, index)
-        room = self.at_once - sum(one.state == RUNNING for one in seen.values())
+        room = self.at_once - sum(one.state == RUNNING and one.place == self._host for one in seen.values())
         if waiting and room > 0:
             with self._free_gpus() as free:
                 for (batch, index), gpu in zip(waiting[:room], free, strict=False):
@@ -70,13 +74,16 @@ class LocalPool:
         """Tell processes to save and stop."""
         for index in indices:
             pid = batch.ids[index]
+            if batch.host != self._host:
+                raise UserError(f"{batch.tasks[index].name} runs on {batch.host}, where it has to be ended.")
             if pid is not None and _is_ours(batch, index, pid):
                 os.kill(int(pid), signal.SIGTERM)
 
     def stop(self, batches: list[Batch]) -> str:
         """Have the processes that run save and stop, and wait for them."""
         self._taken.clear()
-        running = [(batch, i) for batch in batches for i, pid in enumerate(batch.ids) if pid is not None]
+        ours = [batch for batch in batches if batch.host == self._host]
+        running = [(batch, i) for batch in ours for i, pid in enumerate(batch.ids) if pid is not None]
         for batch, index in running:
             self.cancel(batch, [index])
         while any(self._see(batch, index).state == RUNNING for batch, index in running):
@@ -116,6 +123,8 @@ class LocalPool:
         batch.save()
 
     def _see(self, batch: Batch, index: int) -> Seen:
+        if batch.host != self._host:
+            return _heard_of(batch, index)
         if batch.ids[index] is None:  # if it was started, whoever did that was killed before it could note this
             task = (str(batch.folder), str(index))
             batch.ids[index] = next((str(worker.pid) for worker in _workers() if worker.task == task), None)
@@ -126,14 +135,24 @@ class LocalPool:
         if child is None:
             if _is_ours(batch, index, pid):
                 return Seen(RUNNING, place=batch.host)
-            elsewhere = batch.host != socket.gethostname()
-            return Seen(GONE, f"it ran on {batch.host}, unseen from here" if elsewhere else "its process ended")
+            return Seen(GONE, "its process ended")
         status = child.poll()
         if status is None:
             return Seen(RUNNING, place=batch.host)
         if status in (STOPPED, -signal.SIGTERM):
             return Seen(GONE, "stopped", cancelled=True)
         return Seen(GONE, f"its process ended with {f'signal {-status}' if status < 0 else f'status {status}'}")
+
+
+def _heard_of(batch: Batch, index: int) -> Seen:
+    """A task on another machine that has this folder too. All that is known of it is how lately it told its progress."""
+    if batch.ids[index] is None or batch.ended(index):
+        return Seen(GONE, "its start was interrupted")
+    said = batch.read(index, "progress")
+    silent = time.time() - (said["time"] if said else (batch.folder / "batch.json").stat().st_mtime)
+    if silent > SILENT:
+        return Seen(GONE, f"it ran on {batch.host}, and has not been heard of for {duration(silent)}")
+    return Seen(RUNNING, f"heard of {duration(silent)} ago", place=batch.host)
 
 
 class _Worker(NamedTuple):
