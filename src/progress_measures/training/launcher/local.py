@@ -35,7 +35,7 @@ class LocalPool:
 
     Args:
         at_once: how many run at a time, those included that an earlier start left running.
-        gpus: as CUDA calls them; each has one process at a time. Without any, processes find by themselves what they find.
+        gpus: as CUDA calls them; each has one process at a time. Without any, processes see none.
     """
 
     name = "local"
@@ -95,27 +95,27 @@ class LocalPool:
         return str(batch.file(index, "log"))
 
     @contextlib.contextmanager
-    def _free_gpus(self) -> Iterator[Sequence[str | None]]:
-        """GPUs that no worker on this machine has, of whatever experiment; nobody else is given one meanwhile.
+    def _free_gpus(self) -> Iterator[list[str]]:
+        """What the next workers are to see, one each: GPUs that no worker on this machine has, of whatever experiment.
 
-        Where there are none, workers need none.
+        Nobody else is given one meanwhile.
         """
         if not self.gpus:
-            yield [None] * self.at_once
+            yield [""] * self.at_once
             return
         with (Path(tempfile.gettempdir()) / f"progress-measures-gpus-{os.getuid()}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             taken = {worker.gpu for worker in _workers()}
             yield [gpu for gpu in self.gpus if gpu not in taken]
 
-    def _start(self, batch: Batch, index: int, gpu: str | None) -> None:
+    def _start(self, batch: Batch, index: int, gpu: str) -> None:
         with batch.file(index, "log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", WORKER, str(batch.folder), str(index)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | ({GPU: gpu} if gpu is not None else {}),
+                env=os.environ | {GPU: gpu},
                 start_new_session=True,  # Ctrl-C is for whoever waits, who tells it in turn
             )
         batch.ids[index] = str(process.pid)
