@@ -177,7 +177,7 @@ def test_after_kill_9_of_the_workflow_a_new_start_waits_for_the_same_jobs(lab, h
     assert live(lab)
     checkout.make("--unlock").make(*PROFILE, trained)
     assert len(list((tmp_path / "results/mainline/jobs").glob("pm-*"))) == 1
-    assert not live(lab)
+    assert until(lambda: not live(lab), 60), live(lab)
     for run in RUNS:
         assert contents(tmp_path / "results/mainline", run) == contents(home, run)
 
