@@ -141,7 +141,7 @@ CHANGES = {
         {"measure": RUNS, "gather": 1, "figure": 1},
     ),
     "a figure": ("src/progress_measures/figures/paper/fig07.py", "(6.8, 5.2)", "(6.8, 5.3)", {"figure": 1}),
-    "another figure": ("src/progress_measures/figures/paper/fig02.py", "lw=1.8", "lw=1.9", {}),
+    "another figure": ("src/progress_measures/figures/paper/fig02.py", '"center right"', '"lower right"', {}),
     "the profile": ("profiles/default/config.yaml", "printshellcmds: true", "printshellcmds: false", {}),
     "what progress says": ("src/progress_measures/training/progress.py", "left", "to go", {}),
     "the optimiser": (
