@@ -160,7 +160,9 @@ def test_settings_of_a_run_are_its_tasks_own():
 
 def test_new_fields_leave_hashes_alone():
     """Published cubes are judged by them."""
-    hashes = {name: load_experiment(name, FOLDER).runs(name)[0].hash for name in ("mainline", "subtraction", "two_layer")}
+    hashes = {
+        name: load_experiment(name, FOLDER).runs(name)[0].hash for name in ("mainline", "subtraction", "two_layer")
+    }
     expected = {"mainline": "d14f8763dd417a40", "subtraction": "196169f3eb9f2d84", "two_layer": "30a0c85ccffac259"}
     assert hashes == expected
 

@@ -6,7 +6,7 @@ import torch
 from sequences import RUNS, run_of
 
 from progress_measures.tasks import batches, layout, task_module
-from progress_measures.tasks.drawn import Drawn
+from progress_measures.tasks.examples import Drawn
 
 
 def number(digits):

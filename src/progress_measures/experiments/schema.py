@@ -72,7 +72,9 @@ class RepeatedSubsequence(Section):
     vocabulary: int = Field(128, gt=2, description="Tokens; token 0 begins every sequence and stands nowhere else.")
     length: int = Field(85, gt=2, description="Of a sequence, its first token included.")
     subsequence: int = Field(16, gt=1, description="Tokens that return.")
-    repeats: int = Field(3, gt=1, description="How often they occur, once in each of as many intervals of equal length.")
+    repeats: int = Field(
+        3, gt=1, description="How often they occur, once in each of as many intervals of equal length."
+    )
 
     @model_validator(mode="after")
     def _room(self) -> "RepeatedSubsequence":
@@ -94,12 +96,7 @@ class SkipTrigram(Section):
 
 
 Task = Annotated[
-    ModularAddition
-    | ModularSubtraction
-    | IntegerAddition
-    | FiveDigitAddition
-    | RepeatedSubsequence
-    | SkipTrigram,
+    ModularAddition | ModularSubtraction | IntegerAddition | FiveDigitAddition | RepeatedSubsequence | SkipTrigram,
     Field(discriminator="kind"),
 ]
 SEQUENCE_TASKS = ("five_digit_addition", "repeated_subsequence", "skip_trigram")

@@ -19,6 +19,7 @@ class Layout(NamedTuple):
     vocabulary: int
     context: int
     outputs: int
+    read_to: int  # positions that count: those up to the last one at which the network is read
     operands: int = 0
 
 

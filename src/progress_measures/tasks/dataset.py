@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from progress_measures.files import open_store, write_store
 from progress_measures.tasks import Examples, label_table, layout, task_module
-from progress_measures.tasks.drawn import Drawn
+from progress_measures.tasks.examples import Drawn
 from progress_measures.tasks.split import train_mask
 
 if TYPE_CHECKING:

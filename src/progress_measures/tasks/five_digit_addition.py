@@ -15,7 +15,8 @@ PLUS, EQUALS = 10, 11  # after the ten digits
 
 def layout(task):
     """Digits, `+` and `=` in, digits out."""
-    return Layout(vocabulary=12, context=3 * task.digits + 3, outputs=10)
+    context = 3 * task.digits + 3
+    return Layout(vocabulary=12, context=context, outputs=10, read_to=context - 1)
 
 
 def answer_names(task):

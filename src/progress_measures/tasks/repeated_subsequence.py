@@ -14,7 +14,7 @@ from progress_measures.tasks import Examples, Layout
 
 def layout(task):
     """The same tokens in and out."""
-    return Layout(vocabulary=task.vocabulary, context=task.length, outputs=task.vocabulary)
+    return Layout(vocabulary=task.vocabulary, context=task.length, outputs=task.vocabulary, read_to=task.length - 1)
 
 
 def answer_names(task):

@@ -14,7 +14,8 @@ NOISE = 2  # the first noise token
 
 def layout(task):
     """First, last, noise and telling tokens in; an output for each telling token."""
-    return Layout(vocabulary=2 + task.noise + task.answers, context=task.length + 2, outputs=task.answers)
+    context = task.length + 2
+    return Layout(vocabulary=2 + task.noise + task.answers, context=context, outputs=task.answers, read_to=context)
 
 
 def answer_names(task):

@@ -1,6 +1,7 @@
-"""The examples of a run on sequences: those of each update, and those that test it.
+"""The examples of a run: those of each update, and those that test it.
 
-Without a fixed number of examples, update t sees the t-th batch of a stream that begins at the run's seed; whoever goes
+Of a run on pairs they are the training pairs and the others. Of a run on sequences they are drawn: without
+a fixed number of examples, update t sees the t-th batch of a stream that begins at the run's seed; whoever goes
 on from update t has the stream run up to there, which takes a millisecond or less a batch. A fixed set is one batch of
 the stream. Where updates take a part of it, each pass goes through it in an order of its own, drawn from the seed and the
 number of the pass.
@@ -10,12 +11,44 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from progress_measures.tasks import Examples, batches
+from progress_measures.tasks import Examples, batches, label_table
+
+
+class Pairs:
+    """The examples of a run on pairs, as sequences `a b =` that are read at `=`.
+
+    Args:
+        task: on pairs.
+        train: [a, b], true for training pairs.
+    """
+
+    def __init__(self, task: Any, train: NDArray[np.bool_]):
+        table, equals = label_table(task), len(train)
+
+        def examples(mask: NDArray[np.bool_]) -> Examples:
+            a, b = mask.nonzero()
+            tokens = np.stack([a, b, np.full_like(a, equals)], axis=-1)
+            return Examples(tokens, np.full((len(a), 1), 2), table[a, b][:, None])
+
+        self.fixed: Examples | None = examples(train)
+        self._test = examples(~train)
+
+    def at(self, update: int) -> Examples:
+        """The training pairs, at any update."""
+        assert self.fixed is not None
+        return self.fixed
+
+    train = at
+
+    def test(self) -> Examples:
+        """The other pairs."""
+        return self._test
 
 
 class Drawn:
-    """A run's examples.
+    """The examples of a run on sequences.
 
     Attributes:
         fixed: all training examples, where their number is fixed.
