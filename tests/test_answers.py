@@ -140,7 +140,10 @@ def test_labels_can_be_known_from_what_is_read(kind):
     first = positions[..., :1]
     later = torch.arange(sizes.context) > first
     changed = torch.where(later, (tokens + 1) % sizes.vocabulary, tokens)
-    read = [answers.logits(weights, answers.Places(t[..., : sizes.read_to], first)) for t in (tokens, changed)]
+    read = [
+        answers.logits(weights, answers.Places(t[..., : sizes.read_to], first, sizes.vocabulary))
+        for t in (tokens, changed)
+    ]
     assert torch.equal(*read)
 
 

@@ -2,15 +2,19 @@
 
 It computes what `models.transformer` does at some positions, and no more:
 
-- before the first layer the residual stream is a row of W_E plus a row of W_pos, so whatever it is multiplied by is
-  multiplied into those few rows first, and looked up;
+- before the first layer the residual stream at a position is one of (positions x tokens) rows; where these are fewer than
+  the places of a batch, products are made of the rows and looked up;
 - the last layer asks its queries and runs its MLP at the answers alone; if there are few outputs, W_out and W_U are
   multiplied before the neurons come to them;
-- attention keeps its pattern and nothing else between the two passes, and its products are batched over examples and
-  heads, in the order in which they lie in memory.
+- causal attention goes in blocks of queries, each of which multiplies just the keys up to its end: two thirds of the
+  work, and matrices of a size that is multiplied twice as fast;
+- a one-layer network that is asked once a sequence has its keys in the table of rows, so that its attention is a few big
+  products and gathers.
 
 Products of weights go through `models.gemm`. Every tensor has a leading dimension `run`.
 """
+
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
@@ -22,6 +26,16 @@ from progress_measures.models.gemm import matmul, multiply
 Weights = dict[str, Tensor]
 Masks = list[Tensor]  # a layer each, [run, row, neuron]: 0, or 1 / (share kept)
 
+BLOCK = 28  # queries; 16 to 32 take the same time
+
+
+class Block(NamedTuple):
+    """Some queries, and how many keys there are for them."""
+
+    queries: slice
+    keys: int
+    hidden: Tensor | None  # true where a query does not see one of the last keys; broadcasts to [..., query, key]
+
 
 class Places:
     """Where networks are read, in memory that stays where it is when other sequences take their place.
@@ -29,22 +43,39 @@ class Places:
     Args:
         tokens: [run, example, position], up to the last position that counts.
         answers: [run, example, answer], positions.
+        vocabulary: of the tokens.
     """
 
-    def __init__(self, tokens: Tensor, answers: Tensor):
+    def __init__(self, tokens: Tensor, answers: Tensor, vocabulary: int):
         self.tokens, self.answers = tokens.clone(), answers.clone()
-        self._position = torch.arange(tokens.shape[-1], device=tokens.device)
-        self.causal = self._position > self._position[:, None]  # [query, key], true where a key is hidden
-        self.tokens_at_answers = torch.empty_like(answers)
-        self.hidden = torch.empty(*answers.shape, len(self._position), dtype=torch.bool, device=tokens.device)
+        runs, examples, length = tokens.shape
+        self.vocabulary, self.length = vocabulary, length
+        # rows of a table [run x position x token]
+        self.few_rows = length * vocabulary < examples * length
+        self._position = torch.arange(length, device=tokens.device)
+        self._first = torch.arange(runs, device=tokens.device)[:, None, None] * (length * vocabulary)
+        self.rows, self.rows_at_answers = torch.empty_like(self.tokens), torch.empty_like(self.answers)
+        causal = self._position > self._position[:, None]
+        ends = [min(start + BLOCK, length) for start in range(0, length, BLOCK)]
+        self.causal = [
+            Block(slice(end - size, end), end, causal[:size, :size])
+            for end, size in zip(ends, (min(BLOCK, end - BLOCK * i) for i, end in enumerate(ends)), strict=True)
+        ]
+        # whoever is asked at the last position sees all the others
+        self._some_hidden = bool((answers < length - 1).any())
+        self._hidden = torch.empty(*answers.shape, length, dtype=torch.bool, device=tokens.device)
+        every = slice(0, answers.shape[-1])
+        self.answering = [Block(every, length, self._hidden[:, :, None] if self._some_hidden else None)]
         self.fill(tokens, answers)
 
     def fill(self, tokens: Tensor, answers: Tensor) -> None:
-        """Read other sequences of the same shape."""
+        """Read other sequences of the same shape, asked last in a sequence if the first ones were."""
         self.tokens.copy_(tokens)
         self.answers.copy_(answers)
-        torch.gather(self.tokens, -1, self.answers, out=self.tokens_at_answers)
-        torch.gt(self._position, self.answers[..., None], out=self.hidden)  # [run, example, answer, key]
+        torch.add(self.tokens, self._position * self.vocabulary + self._first, out=self.rows)
+        torch.gather(self.rows, -1, self.answers, out=self.rows_at_answers)
+        if self._some_hidden:
+            torch.gt(self._position, self.answers[..., None], out=self._hidden)
 
 
 def logits(weights: Weights, places: Places, doubled_residual: bool = False, dropout: Masks | None = None) -> Tensor:
@@ -55,142 +86,201 @@ def logits(weights: Weights, places: Places, doubled_residual: bool = False, dro
         doubled_residual: as there.
         dropout: what each layer's neurons are multiplied by.
     """
-    layers, examples = weights["W_Q"].shape[1], places.answers.shape[1]
-    x: _Embedded | _Dense = _Embedded(weights, places.tokens, None)
+    layers, heads = weights["W_Q"].shape[1:3]
+    x = _embedded(weights, places)
     for layer in range(layers):
         w = {name: weights[name][:, layer] for name in _BLOCK if name in weights}
-        keys, values = (
-            rearrange(
-                x.times(_joined(w[name])), "run example p (head e) -> run example head p e", head=w[name].shape[1]
-            )
-            for name in ("W_K", "W_V")
-        )
-        last = layer == layers - 1
-        if last:
-            x = x.at(places)
-        queries = rearrange(
-            x.times(_joined(w["W_Q"])), "run example q (head e) -> run example head q e", head=w["W_Q"].shape[1]
-        )
-        hidden = places.hidden[:, :, None] if last else places.causal
-        read = attend(queries, keys, values, hidden)
-        written = matmul(
-            rearrange(read, "run example head q e -> run (example q) (head e)").contiguous(),
-            rearrange(w["W_O"], "run head e d_model -> run (head e) d_model"),
-        )
-        around = x.dense() * 2 if doubled_residual else x.dense()
-        stream = around + written
         mask = dropout[layer] if dropout else None
-        if last:
-            return _read_out(stream, w, weights["W_U"], mask)
+        if layer == layers - 1:
+            asking = x.at_answers()
+            if isinstance(x, _Table) and places.answers.shape[-1] == 1:
+                read = _read_from_table(asking, x, w, places)
+            else:
+                seen = x.times(_joined(w["W_K"], w["W_V"]))
+                read = _Attention.apply(asking.times(_joined(w["W_Q"])), seen, heads, places.answering)
+            return _read_out(_after_attention(asking, read, w, doubled_residual), w, weights["W_U"], mask)
+        seen = x.times(_joined(w["W_Q"], w["W_K"], w["W_V"]))
+        stream = _after_attention(x, _Attention.apply(None, seen, heads, places.causal), w, doubled_residual)
         if "W_in" in w:
             stream = stream + _mlp(stream, w, w["W_out"], mask)
             if "b_out" in w:
                 stream = stream + w["b_out"][:, None]
-        x = _Dense(stream, examples)
+        x = _Stream(stream, places)
     raise ValueError("a network needs at least one layer")
 
 
 _BLOCK = ("W_Q", "W_K", "W_V", "W_O", "W_in", "b_in", "W_out", "b_out")
 
 
-def _joined(heads: Tensor) -> Tensor:
-    return rearrange(heads, "run head d_model d_head -> run d_model (head d_head)")
+def _joined(*maps: Tensor) -> Tensor:
+    """Maps of every head side by side: [run, d_model, map x head x d_head]."""
+    return rearrange(list(maps), "map run head d_model d_head -> run d_model (map head d_head)")
+
+
+def _after_attention(x: "_Table | _Stream", read: Tensor, w: Weights, doubled: bool) -> Tensor:
+    """The residual stream with what the heads write: [run, example x query, d_model]."""
+    written = matmul(read.flatten(1, 2), rearrange(w["W_O"], "run head e d_model -> run (head e) d_model"))
+    around = x.dense()
+    return (2 * around if doubled else around) + written
 
 
 def _read_out(stream: Tensor, w: Weights, W_U: Tensor, mask: Tensor | None) -> Tensor:
     """Logits from the residual stream before the last MLP."""
     if "W_in" not in w:
         return matmul(stream, W_U)
-    bias = matmul(w["b_out"][:, None], W_U) if "b_out" in w else 0
-    if W_U.shape[2] <= W_U.shape[1]:
-        return matmul(stream, W_U) + _mlp(stream, w, matmul(w["W_out"], W_U), mask) + bias
-    return matmul(stream + _mlp(stream, w, w["W_out"], mask), W_U) + bias
+    if W_U.shape[2] > W_U.shape[1]:
+        stream = stream + _mlp(stream, w, w["W_out"], mask)
+        return matmul(stream + w["b_out"][:, None] if "b_out" in w else stream, W_U)
+    logits = matmul(stream, W_U) + _mlp(stream, w, matmul(w["W_out"], W_U), mask)
+    return logits + matmul(w["b_out"][:, None], W_U) if "b_out" in w else logits
 
 
-class _Embedded:
-    """The residual stream before the first layer, at all positions or at some."""
+def _embedded(weights: Weights, places: Places) -> "_Table | _Stream":
+    """The residual stream before the first layer."""
+    W_E, W_pos = weights["W_E"], weights["W_pos"][:, : places.length]
+    if places.few_rows:
+        table = (W_pos[:, :, None] + W_E[:, None]).flatten(1, 2)
+        return _Table(table, places, places.rows)
+    first = torch.arange(len(W_E), device=W_E.device)[:, None, None] * W_E.shape[1]
+    stream = embedding(places.tokens + first, W_E.flatten(0, 1)) + W_pos[:, None]
+    return _Stream(stream.flatten(1, 2), places)
 
-    def __init__(self, weights: Weights, tokens: Tensor, positions: Tensor | None):
-        self._weights, self._tokens, self._positions = weights, tokens, positions
-        runs, self._vocabulary = weights["W_E"].shape[:2]
-        self._run = torch.arange(runs, device=tokens.device)[:, None, None]
-        self._rows = torch.cat([weights["W_E"], weights["W_pos"]], dim=1)
 
-    def at(self, places: Places) -> "_Embedded":
+class _Table:
+    """A residual stream whose every place is one of few rows: [run, position x token, d_model]."""
+
+    def __init__(self, table: Tensor, places: Places, rows: Tensor):
+        self.table, self._places, self.rows = table, places, rows
+
+    def at_answers(self) -> "_Table":
         """The same at the answers."""
-        return _Embedded(self._weights, places.tokens_at_answers, places.answers)
+        return _Table(self.table, self._places, self._places.rows_at_answers)
 
     def times(self, matrix: Tensor) -> Tensor:
         """[run, example, position, width]."""
-        return self._look_up(matmul(self._rows, matrix))
+        return embedding(self.rows, matmul(self.table, matrix).flatten(0, 1))
 
     def dense(self) -> Tensor:
         """[run, example x position, d_model]."""
-        return self._look_up(self._rows).flatten(1, 2)
-
-    def _look_up(self, table: Tensor) -> Tensor:
-        first = self._run * table.shape[1]
-        flat = table.flatten(0, 1)
-        found = embedding(self._tokens + first, flat)
-        if self._positions is not None:
-            return found + embedding(self._positions + (first + self._vocabulary), flat)
-        return found + table[:, None, self._vocabulary : self._vocabulary + self._tokens.shape[-1]]
+        return embedding(self.rows, self.table.flatten(0, 1)).flatten(1, 2)
 
 
-class _Dense:
-    """The residual stream after a layer: [run, example x position, d_model]."""
+class _Stream:
+    """A residual stream: [run, example x position, d_model]."""
 
-    def __init__(self, stream: Tensor, examples: int):
-        self._stream, self._examples = stream, examples
+    def __init__(self, stream: Tensor, places: Places):
+        self._stream, self._places = stream, places
 
-    def at(self, places: Places) -> "_Dense":
+    def at_answers(self) -> "_Stream":
         """The same at the answers."""
-        stream = self._stream.unflatten(1, (self._examples, -1))
-        index = places.answers[..., None].expand(-1, -1, -1, stream.shape[-1])
-        return _Dense(stream.gather(2, index).flatten(1, 2), self._examples)
+        stream = self._stream.unflatten(1, (-1, self._places.length))
+        index = self._places.answers[..., None].expand(-1, -1, -1, stream.shape[-1])
+        return _Stream(stream.gather(2, index).flatten(1, 2), self._places)
 
     def times(self, matrix: Tensor) -> Tensor:
         """[run, example, position, width]."""
-        return matmul(self._stream, matrix).unflatten(1, (self._examples, -1))
+        return matmul(self._stream, matrix).unflatten(1, (self._places.answers.shape[1], -1))
 
     def dense(self) -> Tensor:
         """[run, example x position, d_model]."""
         return self._stream
 
 
+def _by_head(x: Tensor, maps: int, heads: int) -> Tensor:
+    """[map, run x example x head, position, d_head], in one piece of memory."""
+    return rearrange(x, "run example p (map head e) -> map (run example head) p e", map=maps, head=heads).contiguous()
+
+
+def _from_heads(x: Tensor, runs: int, heads: int) -> Tensor:
+    """[run, example, position, map x head x d_head]."""
+    return rearrange(x, "map (run example head) p e -> run example p (map head e)", run=runs, head=heads).contiguous()
+
+
 class _Attention(torch.autograd.Function):
+    """What each query reads: [run, example, query, head x d_head].
+
+    From the queries of the answers and keys and values of all positions, or from all three at all positions: [run,
+    example, position, map x head x d_head].
+    """
+
     @staticmethod
-    def forward(ctx, q, k, v, hidden):
-        shape = (*q.shape[:-1], k.shape[-2])
-        ctx.scale = q.shape[-1] ** -0.5
-        q, k, v = (x.flatten(0, 2) for x in (q * ctx.scale, k.contiguous(), v.contiguous()))
-        scores = torch.bmm(q, k.mT)
-        scores.view(shape).masked_fill_(hidden, -torch.inf)
-        pattern = scores.softmax(-1)
-        ctx.save_for_backward(q, k, v, pattern)
-        return torch.bmm(pattern, v).view(*shape[:-1], -1)
+    def forward(ctx, asked, seen, heads, blocks):
+        packed = _by_head(seen, 3 if asked is None else 2, heads)
+        k, v = packed[-2:]
+        scale = k.shape[-1] ** -0.5
+        q = (packed[0] if asked is None else _by_head(asked, 1, heads)[0]) * scale
+        read, patterns = torch.empty_like(q), []
+        for block in blocks:
+            scores = torch.bmm(q[:, block.queries], k[:, : block.keys].mT)
+            if block.hidden is not None:
+                last = scores[..., -block.hidden.shape[-1] :]
+                last.unflatten(0, (*seen.shape[:2], heads)).masked_fill_(block.hidden, -torch.inf)
+            patterns.append(scores.softmax(-1))
+            read[:, block.queries] = torch.bmm(patterns[-1], v[:, : block.keys])
+        ctx.save_for_backward(q, k, v, *patterns)
+        ctx.blocks, ctx.heads, ctx.runs, ctx.scale, ctx.apart = blocks, heads, len(seen), scale, asked is not None
+        return _from_heads(read[None], ctx.runs, heads)
 
     @staticmethod
     def backward(ctx, to_read):
-        q, k, v, pattern = ctx.saved_tensors
-        batch = to_read.shape[:3]
-        to_read = to_read.contiguous().flatten(0, 2)
-        to_v = torch.bmm(pattern.mT, to_read)
-        to_pattern = torch.bmm(to_read, v.mT)
-        to_scores = torch._softmax_backward_data(to_pattern, pattern, -1, pattern.dtype)
-        to_q, to_k = torch.bmm(to_scores, k).mul_(ctx.scale), torch.bmm(to_scores.mT, q)
-        return *(x.unflatten(0, batch) for x in (to_q, to_k, to_v)), None
+        q, k, v, *patterns = ctx.saved_tensors
+        to_read = _by_head(to_read, 1, ctx.heads)[0]
+        to_q = torch.empty_like(q)
+        to_k, to_v = to_kv = torch.zeros(2, *k.shape, dtype=k.dtype, device=k.device)
+        for block, pattern in zip(ctx.blocks, patterns, strict=True):
+            of_block = to_read[:, block.queries]
+            to_v[:, : block.keys].baddbmm_(pattern.mT, of_block)
+            to_pattern = torch.bmm(of_block, v[:, : block.keys].mT)
+            to_scores = torch._softmax_backward_data(to_pattern, pattern, -1, pattern.dtype)
+            to_q[:, block.queries] = torch.bmm(to_scores, k[:, : block.keys])
+            to_k[:, : block.keys].baddbmm_(to_scores.mT, q[:, block.queries])
+        to_q.mul_(ctx.scale)
+        if ctx.apart:
+            return _from_heads(to_q[None], ctx.runs, ctx.heads), _from_heads(to_kv, ctx.runs, ctx.heads), None, None
+        return None, _from_heads(torch.cat([to_q[None], to_kv]), ctx.runs, ctx.heads), None, None
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor) -> Tensor:
-    """Values read by each query: [run, example, head, query, d_head].
+def _read_from_table(asking: _Table, x: _Table, w: Weights, places: Places) -> Tensor:
+    """What one query a sequence reads, from keys and values of the table's rows: [run, example, 1, head x d_head]."""
+    heads = w["W_Q"].shape[1]
+    q = rearrange(asking.times(_joined(w["W_Q"])), "run example 1 (head e) -> (run head) example e", head=heads)
+    k, v = rearrange(
+        matmul(x.table, _joined(w["W_K"], w["W_V"])), "run row (map head e) -> map (run head) row e", map=2, head=heads
+    )
+    first = places.rows[:, :1, :1] // x.table.shape[1] * x.table.shape[1]
+    rows = (places.rows - first).repeat_interleave(heads, dim=0)
+    hidden = places.answering[0].hidden
+    hidden = None if hidden is None else hidden[:, :, 0, 0].repeat_interleave(heads, dim=0)
+    read = _TableAttention.apply(q, k, v, rows, hidden)
+    return rearrange(read, "(run head) example e -> run example 1 (head e)", head=heads)
 
-    Args:
-        q: [run, example, head, query, d_head].
-        k, v: [run, example, head, key, d_head].
-        hidden: true where a query does not see a key; broadcasts to [run, example, head, query, key].
+
+class _TableAttention(torch.autograd.Function):
+    """Attention of one query an example over those rows of a table that the example has; [run x head, …] each.
+
+    Scores are computed of all rows and gathered; the pattern is spread over all rows and multiplied. The rows of an
+    example are different, because each stands at a position of its own.
     """
-    return _Attention.apply(q, k, v, hidden)
+
+    @staticmethod
+    def forward(ctx, q, k, v, rows, hidden):
+        ctx.scale = q.shape[-1] ** -0.5
+        scores = multiply(q, k.mT).gather(-1, rows).mul_(ctx.scale)  # [run x head, example, position]
+        if hidden is not None:
+            scores.masked_fill_(hidden, -torch.inf)
+        pattern = scores.softmax(-1)
+        spread = torch.zeros(*q.shape[:2], k.shape[1], dtype=q.dtype, device=q.device).scatter_(-1, rows, pattern)
+        ctx.save_for_backward(q, k, v, rows, pattern, spread)
+        return multiply(spread, v)
+
+    @staticmethod
+    def backward(ctx, to_read):
+        q, k, v, rows, pattern, spread = ctx.saved_tensors
+        to_v = multiply(spread.mT, to_read)
+        to_pattern = multiply(to_read, v.mT).gather(-1, rows)
+        to_scores = torch._softmax_backward_data(to_pattern, pattern, -1, pattern.dtype).mul_(ctx.scale)
+        spread = torch.zeros_like(spread).scatter_(-1, rows, to_scores)
+        return multiply(spread, k), multiply(spread.mT, q), to_v, None, None
 
 
 class _MLP(torch.autograd.Function):

@@ -29,7 +29,8 @@ class Objective:
 
     def __init__(self, runs: list[Any], train: Tensor, device: torch.device):
         first, self._device = runs[0], device
-        self._length = layout(first.task).read_to
+        sizes = layout(first.task)
+        self._length, self._vocabulary = sizes.read_to, sizes.vocabulary
         self._sources = [
             Drawn(run) if run.on_sequences else Pairs(run.task, mask.numpy())
             for run, mask in zip(runs, train, strict=True)
@@ -91,7 +92,7 @@ class Objective:
 
     def _prepared(self, examples: list[Examples]) -> "_Read":
         tokens, positions, labels = self._stacked(examples)
-        return _Read(answers.Places(tokens, positions), labels)
+        return _Read(answers.Places(tokens, positions, self._vocabulary), labels)
 
     def _pieces(self, examples: list[Examples]) -> Iterator["_Read"]:
         for start in range(0, len(examples[0].tokens), self._piece):
