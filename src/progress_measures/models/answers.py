@@ -21,7 +21,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from progress_measures.models.gemm import matmul, multiply
+from progress_measures.models.gemm import multiply
 
 Weights = dict[str, Tensor]
 Masks = list[Tensor]  # a layer each, [run, row, neuron]: 0, or 1 / (share kept)
@@ -34,7 +34,7 @@ class Block(NamedTuple):
 
     queries: slice
     keys: int
-    hidden: Tensor | None  # true where a query does not see one of the last keys; broadcasts to [..., query, key]
+    hidden: Tensor | None  # -inf where a query does not see one of the last keys, else 0; [..., query, key]
 
 
 class Places:
@@ -55,7 +55,11 @@ class Places:
         self._position = torch.arange(length, device=tokens.device)
         self._first = torch.arange(runs, device=tokens.device)[:, None, None] * (length * vocabulary)
         self.rows, self.rows_at_answers = torch.empty_like(self.tokens), torch.empty_like(self.answers)
-        causal = self._position > self._position[:, None]
+        # rows of a stream [run x example x position]
+        self._example = torch.arange(runs * examples, device=tokens.device).view(runs, examples, 1) * length
+        self.places_of_answers = torch.empty_like(self.answers)
+        causal = torch.zeros(length, length, device=tokens.device)
+        causal.masked_fill_(self._position > self._position[:, None], -torch.inf)
         ends = [min(start + BLOCK, length) for start in range(0, length, BLOCK)]
         self.causal = [
             Block(slice(end - size, end), end, causal[:size, :size])
@@ -63,7 +67,7 @@ class Places:
         ]
         # whoever is asked at the last position sees all the others
         self._some_hidden = bool((answers < length - 1).any())
-        self._hidden = torch.empty(*answers.shape, length, dtype=torch.bool, device=tokens.device)
+        self._hidden = torch.empty(*answers.shape, length, device=tokens.device)
         every = slice(0, answers.shape[-1])
         self.answering = [Block(every, length, self._hidden[:, :, None] if self._some_hidden else None)]
         self.fill(tokens, answers)
@@ -74,8 +78,9 @@ class Places:
         self.answers.copy_(answers)
         torch.add(self.tokens, self._position * self.vocabulary + self._first, out=self.rows)
         torch.gather(self.rows, -1, self.answers, out=self.rows_at_answers)
+        torch.add(self.answers, self._example, out=self.places_of_answers)
         if self._some_hidden:
-            torch.gt(self._position, self.answers[..., None], out=self._hidden)
+            self._hidden.zero_().masked_fill_(self._position > self.answers[..., None], -torch.inf)
 
 
 def logits(weights: Weights, places: Places, doubled_residual: bool = False, dropout: Masks | None = None) -> Tensor:
@@ -173,9 +178,8 @@ class _Stream:
 
     def at_answers(self) -> "_Stream":
         """The same at the answers."""
-        stream = self._stream.unflatten(1, (-1, self._places.length))
-        index = self._places.answers[..., None].expand(-1, -1, -1, stream.shape[-1])
-        return _Stream(stream.gather(2, index).flatten(1, 2), self._places)
+        found = embedding(self._places.places_of_answers, self._stream.flatten(0, 1))
+        return _Stream(found.flatten(1, 2), self._places)
 
     def times(self, matrix: Tensor) -> Tensor:
         """[run, example, position, width]."""
@@ -184,6 +188,30 @@ class _Stream:
     def dense(self) -> Tensor:
         """[run, example x position, d_model]."""
         return self._stream
+
+
+class _Product(torch.autograd.Function):
+    """`x @ w` for [run, row, …] and [run, …, …], of which there are many more rows than columns."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return multiply(x, w)
+
+    @staticmethod
+    def backward(ctx, to_product):
+        x, w = ctx.saved_tensors
+        return multiply(to_product, w.mT), _over_rows(x, to_product)
+
+
+def matmul(x: Tensor, w: Tensor) -> Tensor:
+    """`x @ w` for equal batch dimensions, differentiable once."""
+    return _Product.apply(x, w)
+
+
+def _over_rows(x: Tensor, y: Tensor) -> Tensor:
+    """`x.mT @ y`; `multiply` copies its second argument, so that is the narrower one."""
+    return multiply(x.mT, y) if x.shape[-1] > y.shape[-1] else multiply(y.mT, x).mT
 
 
 def _by_head(x: Tensor, maps: int, heads: int) -> Tensor:
@@ -214,7 +242,7 @@ class _Attention(torch.autograd.Function):
             scores = torch.bmm(q[:, block.queries], k[:, : block.keys].mT)
             if block.hidden is not None:
                 last = scores[..., -block.hidden.shape[-1] :]
-                last.unflatten(0, (*seen.shape[:2], heads)).masked_fill_(block.hidden, -torch.inf)
+                last.unflatten(0, (*seen.shape[:2], heads)).add_(block.hidden)
             patterns.append(scores.softmax(-1))
             read[:, block.queries] = torch.bmm(patterns[-1], v[:, : block.keys])
         ctx.save_for_backward(q, k, v, *patterns)
@@ -225,19 +253,23 @@ class _Attention(torch.autograd.Function):
     def backward(ctx, to_read):
         q, k, v, *patterns = ctx.saved_tensors
         to_read = _by_head(to_read, 1, ctx.heads)[0]
-        to_q = torch.empty_like(q)
-        to_k, to_v = to_kv = torch.zeros(2, *k.shape, dtype=k.dtype, device=k.device)
-        for block, pattern in zip(ctx.blocks, patterns, strict=True):
-            of_block = to_read[:, block.queries]
-            to_v[:, : block.keys].baddbmm_(pattern.mT, of_block)
-            to_pattern = torch.bmm(of_block, v[:, : block.keys].mT)
+        maps = torch.empty(2 if ctx.apart else 3, *k.shape, dtype=k.dtype, device=k.device)
+        to_k, to_v = maps[-2:]
+        to_q = torch.empty_like(q) if ctx.apart else maps[0]
+        for i, (block, pattern) in reversed(list(enumerate(zip(ctx.blocks, patterns, strict=True)))):
+            of_block, keys = to_read[:, block.queries], slice(0, block.keys)
+            to_pattern = torch.bmm(of_block, v[:, keys].mT)
             to_scores = torch._softmax_backward_data(to_pattern, pattern, -1, pattern.dtype)
-            to_q[:, block.queries] = torch.bmm(to_scores, k[:, : block.keys])
-            to_k[:, : block.keys].baddbmm_(to_scores.mT, q[:, block.queries])
+            to_q[:, block.queries] = torch.bmm(to_scores, k[:, keys])
+            if i == len(patterns) - 1:  # the last block sees all keys
+                torch.bmm(pattern.mT, of_block, out=to_v)
+                torch.bmm(to_scores.mT, q[:, block.queries], out=to_k)
+            else:
+                to_v[:, keys] += torch.bmm(pattern.mT, of_block)
+                to_k[:, keys] += torch.bmm(to_scores.mT, q[:, block.queries])
         to_q.mul_(ctx.scale)
-        if ctx.apart:
-            return _from_heads(to_q[None], ctx.runs, ctx.heads), _from_heads(to_kv, ctx.runs, ctx.heads), None, None
-        return None, _from_heads(torch.cat([to_q[None], to_kv]), ctx.runs, ctx.heads), None, None
+        to_asked = _from_heads(to_q[None], ctx.runs, ctx.heads) if ctx.apart else None
+        return to_asked, _from_heads(maps, ctx.runs, ctx.heads), None, None
 
 
 def _read_from_table(asking: _Table, x: _Table, w: Weights, places: Places) -> Tensor:
@@ -267,7 +299,7 @@ class _TableAttention(torch.autograd.Function):
         ctx.scale = q.shape[-1] ** -0.5
         scores = multiply(q, k.mT).gather(-1, rows).mul_(ctx.scale)  # [run x head, example, position]
         if hidden is not None:
-            scores.masked_fill_(hidden, -torch.inf)
+            scores.add_(hidden)
         pattern = scores.softmax(-1)
         spread = torch.zeros(*q.shape[:2], k.shape[1], dtype=q.dtype, device=q.device).scatter_(-1, rows, pattern)
         ctx.save_for_backward(q, k, v, rows, pattern, spread)
@@ -299,13 +331,13 @@ class _MLP(torch.autograd.Function):
     @staticmethod
     def backward(ctx, to_out):
         x, W_in, W_after, post, mask = ctx.saved_tensors
-        to_W_after = multiply(post.mT, to_out)
+        to_W_after = _over_rows(post, to_out)
         to_pre = multiply(to_out, W_after.mT)
         torch.ops.aten.threshold_backward.grad_input(to_pre, post, 0, grad_input=to_pre)
         if mask is not None:
             to_pre.mul_(mask)
         to_b_in = to_pre.sum(1) if ctx.biased else None
-        return multiply(to_pre, W_in.mT), multiply(x.mT, to_pre), to_b_in, to_W_after, None
+        return multiply(to_pre, W_in.mT), _over_rows(x, to_pre), to_b_in, to_W_after, None
 
 
 def _mlp(x: Tensor, w: Weights, W_after: Tensor, mask: Tensor | None) -> Tensor:
