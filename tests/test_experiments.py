@@ -82,6 +82,13 @@ def test_grid_expands_with_readable_names():
     assert (runs[1].seed, runs[1].split_seed) == (1, 1)
 
 
+def test_fields_that_go_together_vary_together():
+    content = MINIMAL | {"grid": {"model.d_model, model.d_mlp": [[32, 128], [64, 256]], "seed": [0, 1]}}
+    runs = Experiment.model_validate(content).runs("mine")
+    assert [run.name for run in runs] == ["d_model32_seed0", "d_model32_seed1", "d_model64_seed0", "d_model64_seed1"]
+    assert [(run.model.d_model, run.model.d_mlp) for run in runs[::2]] == [(32, 128), (64, 256)]
+
+
 def test_hash_follows_training_settings_alone():
     (run,) = Experiment.model_validate(MINIMAL).runs("mine")
     (retitled,) = Experiment.model_validate(MINIMAL | {"title": "other"}).runs("other")
@@ -102,6 +109,11 @@ def test_hash_follows_training_settings_alone():
         ("training.checkpoint_every", 33, "training: `checkpoint_every` (33) must divide `epochs` (200)"),
         ("training.epochs", "many", "training.epochs: Input should be a valid integer"),
         ("grid", {"task.prime": [3, 5]}, "grid: `task.prime` cannot vary"),
+        (
+            "grid",
+            {"model.d_model, model.d_mlp": [[32, 128], [64]]},
+            "grid: `model.d_model, model.d_mlp` needs lists of 2",
+        ),
         ("grid", {"seed": []}, "grid: `seed` needs one or more different values"),
         (
             "grid",
@@ -175,7 +187,7 @@ def test_files_that_are_no_experiment_are_refused(tmp_path, content):
 
 
 def test_unknown_experiment_is_told_what_there_is():
-    with pytest.raises(UserError, match=r"Did you mean 'mainline'.*quickstart, subtraction"):
+    with pytest.raises(UserError, match=r"Did you mean 'mainline'.*quickstart, .*subtraction"):
         load_experiment("mainlin", FOLDER)
 
 

@@ -290,7 +290,8 @@ class Experiment(Section):
     grid: dict[str, list[Any]] = Field(
         default_factory=dict,
         description="Fields that differ between runs, each with its values: `seed`, or dotted names such as "
-        "`training.weight_decay`. One run for each combination.",
+        "`training.weight_decay`. One run for each combination. Fields that go together are one key, with commas, and "
+        "their values lists: `model.d_model, model.d_mlp: [[32, 128], [64, 256]]`.",
     )
 
     @field_validator("grid")
@@ -303,8 +304,13 @@ class Experiment(Section):
         }
         allowed -= {"training.epochs", "training.checkpoint_every", "training.evaluate_every"}
         for key, values in grid.items():
-            if key not in allowed:
-                raise ValueError(f"`{key}` cannot vary within an experiment; choose from: {', '.join(sorted(allowed))}")
+            fields = _fields(key)
+            for field in fields:
+                if field not in allowed:
+                    listed = ", ".join(sorted(allowed))
+                    raise ValueError(f"`{field}` cannot vary within an experiment; choose from: {listed}")
+            if len(fields) > 1 and not all(isinstance(v, list) and len(v) == len(fields) for v in values):
+                raise ValueError(f"`{key}` needs lists of {len(fields)} values, one for each of its fields")
             if not values or len({json.dumps(value) for value in values}) < len(values):
                 raise ValueError(f"`{key}` needs one or more different values")
         return grid
@@ -329,12 +335,20 @@ class Experiment(Section):
 def _with(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     settings = {key: dict(value) if isinstance(value, dict) else value for key, value in base.items()}
     for key, value in values.items():
-        section, _, field = key.rpartition(".")
-        (settings[section] if section else settings)[field] = value
+        fields = _fields(key)
+        for name, one in zip(fields, value if len(fields) > 1 else [value], strict=True):
+            section, _, field = name.rpartition(".")
+            (settings[section] if section else settings)[field] = one
     return settings
 
 
+def _fields(key: str) -> list[str]:
+    """The fields of a grid's key; most often one."""
+    return [field.strip() for field in key.split(",")]
+
+
 def _run_name(values: dict[str, Any]) -> str:
-    """`seed0`, `weight_decay0.3_seed1`: readable, and safe in paths and shells."""
-    parts = (f"{key.replace('split.seed', 'split_seed').rpartition('.')[2]}{value}" for key, value in values.items())
+    """`seed0`, `weight_decay0.3_seed1`: readable, and safe in paths and shells; fields that go together by their first."""
+    firsts = {_fields(key)[0]: value[0] if "," in key else value for key, value in values.items()}
+    parts = (f"{key.replace('split.seed', 'split_seed').rpartition('.')[2]}{value}" for key, value in firsts.items())
     return "_".join("".join(c if c.isalnum() or c in "._-" else "-" for c in part) for part in parts)
