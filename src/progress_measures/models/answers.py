@@ -91,23 +91,42 @@ def logits(weights: Weights, places: Places, doubled_residual: bool = False, dro
         doubled_residual: as there.
         dropout: what each layer's neurons are multiplied by.
     """
+    w = _layer(weights, -1)
+    stream = residual_mid(weights, places, doubled_residual, dropout)
+    return _read_out(stream, w, weights["W_U"], dropout[-1] if dropout else None)
+
+
+def neurons_and_logits(weights: Weights, places: Places, doubled_residual: bool = False) -> tuple[Tensor, Tensor]:
+    """The last layer's neurons before the ReLU [run, example x answer, neuron] and logits. Outside autograd."""
+    w = _layer(weights, -1)
+    with torch.no_grad():
+        stream = residual_mid(weights, places, doubled_residual)
+        pre = multiply(stream, w["W_in"])
+        if "b_in" in w:
+            pre.add_(w["b_in"][:, None])
+        return pre, _read_out(stream, w, weights["W_U"], None)
+
+
+def residual_mid(
+    weights: Weights, places: Places, doubled_residual: bool = False, dropout: Masks | None = None
+) -> Tensor:
+    """The residual stream before the last MLP: [run, example x answer, d_model]. Arguments as for `logits`."""
     layers, heads = weights["W_Q"].shape[1:3]
     x = _embedded(weights, places)
     for layer in range(layers):
-        w = {name: weights[name][:, layer] for name in _BLOCK if name in weights}
-        mask = dropout[layer] if dropout else None
+        w = _layer(weights, layer)
         if layer == layers - 1:
             asking = x.at_answers()
-            if isinstance(x, _Table) and places.answers.shape[-1] == 1:
+            if isinstance(x, _Table) and isinstance(asking, _Table) and places.answers.shape[-1] == 1:
                 read = _read_from_table(asking, x, w, places)
             else:
                 seen = x.times(_joined(w["W_K"], w["W_V"]))
                 read = _Attention.apply(asking.times(_joined(w["W_Q"])), seen, heads, places.answering)
-            return _read_out(_after_attention(asking, read, w, doubled_residual), w, weights["W_U"], mask)
+            return _after_attention(asking, read, w, doubled_residual)
         seen = x.times(_joined(w["W_Q"], w["W_K"], w["W_V"]))
         stream = _after_attention(x, _Attention.apply(None, seen, heads, places.causal), w, doubled_residual)
         if "W_in" in w:
-            stream = stream + _mlp(stream, w, w["W_out"], mask)
+            stream = stream + _mlp(stream, w, w["W_out"], dropout[layer] if dropout else None)
             if "b_out" in w:
                 stream = stream + w["b_out"][:, None]
         x = _Stream(stream, places)
@@ -115,6 +134,10 @@ def logits(weights: Weights, places: Places, doubled_residual: bool = False, dro
 
 
 _BLOCK = ("W_Q", "W_K", "W_V", "W_O", "W_in", "b_in", "W_out", "b_out")
+
+
+def _layer(weights: Weights, layer: int) -> Weights:
+    return {name: weights[name][:, layer] for name in _BLOCK if name in weights}
 
 
 def _joined(*maps: Tensor) -> Tensor:

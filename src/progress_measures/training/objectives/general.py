@@ -70,7 +70,7 @@ class Objective:
 
     def evaluate(self, weights: answers.Weights) -> dict[str, Tensor]:
         """Losses in float64 and accuracies on training and on test examples: each [run]."""
-        result = {}
+        result: dict[str, Tensor] = {}
         with torch.no_grad():
             for split, pieces in (("train", self._fixed), ("test", self._test)):
                 count = sum(piece.labels.shape[1] for piece in pieces)
