@@ -6,7 +6,8 @@ It computes what `models.transformer` does at some positions, and no more:
   the places of a batch, products are made of the rows and looked up;
 - the last layer asks its queries and runs its MLP at the answers alone; if there are few outputs, W_out and W_U are
   multiplied before the neurons come to them;
-- causal attention goes in blocks of queries, each of which multiplies just the keys up to its end: two thirds of the
+- attention over a few tokens is written as sums over them;
+- longer causal attention goes in blocks of queries, each of which multiplies just the keys up to its end: two thirds of the
   work, and matrices of a size that is multiplied twice as fast;
 - a one-layer network that is asked once a sequence has its keys in the table of rows, so that its attention is a few big
   products and gathers.
@@ -27,6 +28,7 @@ Weights = dict[str, Tensor]
 Masks = list[Tensor]  # a layer each, [run, row, neuron]: 0, or 1 / (share kept)
 
 BLOCK = 28  # queries; 16 to 32 take the same time
+SHORT = 4  # positions; up to here sums are faster than products of tiny matrices
 
 
 class Block(NamedTuple):
@@ -55,6 +57,7 @@ class Places:
         self._position = torch.arange(length, device=tokens.device)
         self._first = torch.arange(runs, device=tokens.device)[:, None, None] * (length * vocabulary)
         self.rows, self.rows_at_answers = torch.empty_like(self.tokens), torch.empty_like(self.answers)
+        self.rows_of_own = torch.empty_like(self.tokens)  # of a run's own table
         # rows of a stream [run x example x position]
         self._example = torch.arange(runs * examples, device=tokens.device).view(runs, examples, 1) * length
         self.places_of_answers = torch.empty_like(self.answers)
@@ -76,7 +79,8 @@ class Places:
         """Read other sequences of the same shape, asked last in a sequence if the first ones were."""
         self.tokens.copy_(tokens)
         self.answers.copy_(answers)
-        torch.add(self.tokens, self._position * self.vocabulary + self._first, out=self.rows)
+        torch.add(self.tokens, self._position * self.vocabulary, out=self.rows_of_own)
+        torch.add(self.rows_of_own, self._first, out=self.rows)
         torch.gather(self.rows, -1, self.answers, out=self.rows_at_answers)
         torch.add(self.answers, self._example, out=self.places_of_answers)
         if self._some_hidden:
@@ -121,10 +125,10 @@ def residual_mid(
                 read = _read_from_table(asking, x, w, places)
             else:
                 seen = x.times(_joined(w["W_K"], w["W_V"]))
-                read = _Attention.apply(asking.times(_joined(w["W_Q"])), seen, heads, places.answering)
+                read = _attend(asking.times(_joined(w["W_Q"])), seen, heads, places)
             return _after_attention(asking, read, w, doubled_residual)
         seen = x.times(_joined(w["W_Q"], w["W_K"], w["W_V"]))
-        stream = _after_attention(x, _Attention.apply(None, seen, heads, places.causal), w, doubled_residual)
+        stream = _after_attention(x, _attend(None, seen, heads, places), w, doubled_residual)
         if "W_in" in w:
             stream = stream + _mlp(stream, w, w["W_out"], dropout[layer] if dropout else None)
             if "b_out" in w:
@@ -247,6 +251,62 @@ def _from_heads(x: Tensor, runs: int, heads: int) -> Tensor:
     return rearrange(x, "map (run example head) p e -> run example p (map head e)", run=runs, head=heads).contiguous()
 
 
+def _attend(asked: Tensor | None, seen: Tensor, heads: int, places: Places) -> Tensor:
+    """What each query reads, of the answers or, where `asked` is None, of all positions; see `_Attention`."""
+    blocks = places.causal if asked is None else places.answering
+    if places.length > SHORT or (asked is not None and blocks[0].hidden is not None):
+        return _Attention.apply(asked, seen, heads, blocks)
+    keys = range(1, places.length + 1) if asked is None else [places.length] * places.answers.shape[-1]
+    return _ShortAttention.apply(asked, seen, heads, tuple(keys))
+
+
+class _ShortAttention(torch.autograd.Function):
+    """As `_Attention` for sequences of a few tokens: sums over few keys, each over all examples at once.
+
+    Query i sees the first `keys[i]` positions.
+    """
+
+    @staticmethod
+    def forward(ctx, asked, seen, heads, keys):
+        q, k, v = _maps(asked, seen, heads)
+        scale = k.shape[-1] ** -0.5
+        read, patterns = torch.empty(*q.shape, dtype=q.dtype, device=q.device), []
+        for i, count in enumerate(keys):
+            scores = torch.stack([(q[:, :, i] * k[:, :, j]).sum(-1) for j in range(count)])
+            patterns.append(scores.mul_(scale).softmax(0)[..., None])  # [key, run, example, head, 1]
+            torch.mul(patterns[-1][0], v[:, :, 0], out=read[:, :, i])
+            for j in range(1, count):
+                read[:, :, i].addcmul_(patterns[-1][j], v[:, :, j])
+        ctx.save_for_backward(asked, seen, *patterns)
+        ctx.heads, ctx.keys, ctx.scale = heads, keys, scale
+        return read.flatten(-2)
+
+    @staticmethod
+    def backward(ctx, to_read):
+        asked, seen, *patterns = ctx.saved_tensors
+        q, k, v = _maps(asked, seen, ctx.heads)
+        to_read = to_read.unflatten(-1, (ctx.heads, -1))
+        to_asked = None if asked is None else torch.zeros_like(asked)
+        to_seen = torch.zeros_like(seen)
+        to_q, to_k, to_v = _maps(to_asked, to_seen, ctx.heads)
+        for i, (count, pattern) in enumerate(zip(ctx.keys, patterns, strict=True)):
+            of_query = to_read[:, :, i]
+            to_pattern = torch.stack([(of_query * v[:, :, j]).sum(-1, keepdim=True) for j in range(count)])
+            to_scores = pattern * (to_pattern - (pattern * to_pattern).sum(0)) * ctx.scale
+            for j in range(count):
+                to_v[:, :, j].addcmul_(pattern[j], of_query)
+                to_q[:, :, i].addcmul_(to_scores[j], k[:, :, j])
+                to_k[:, :, j].addcmul_(to_scores[j], q[:, :, i])
+        return to_asked, to_seen, None, None
+
+
+def _maps(asked: Tensor | None, seen: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values as views: [run, example, position, head, d_head] each."""
+    parts = seen.unflatten(-1, (2 if asked is not None else 3, heads, -1)).unbind(3)
+    q = parts[0] if asked is None else asked.unflatten(-1, (heads, -1))
+    return q, parts[-2], parts[-1]
+
+
 class _Attention(torch.autograd.Function):
     """What each query reads: [run, example, query, head x d_head].
 
@@ -302,10 +362,11 @@ def _read_from_table(asking: _Table, x: _Table, w: Weights, places: Places) -> T
     k, v = rearrange(
         matmul(x.table, _joined(w["W_K"], w["W_V"])), "run row (map head e) -> map (run head) row e", map=2, head=heads
     )
-    first = places.rows[:, :1, :1] // x.table.shape[1] * x.table.shape[1]
-    rows = (places.rows - first).repeat_interleave(heads, dim=0)
-    hidden = places.answering[0].hidden
-    hidden = None if hidden is None else hidden[:, :, 0, 0].repeat_interleave(heads, dim=0)
+    rows, hidden = places.rows_of_own, places.answering[0].hidden
+    if heads > 1:
+        rows = rows.repeat_interleave(heads, dim=0)
+    if hidden is not None:
+        hidden = hidden[:, :, 0, 0].repeat_interleave(heads, dim=0)
     read = _TableAttention.apply(q, k, v, rows, hidden)
     return rearrange(read, "(run head) example e -> run example 1 (head e)", head=heads)
 
