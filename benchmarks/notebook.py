@@ -86,11 +86,12 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP around the residual stream."""
+    """Attention and MLP, if the network has MLPs, around the residual stream."""
 
     def __init__(self, weights: dict[str, Tensor], layer: int):
         super().__init__()
-        self.attn, self.mlp = Attention(weights, layer), MLP(weights, layer)
+        self.attn = Attention(weights, layer)
+        self.mlp = MLP(weights, layer) if "W_in" in weights else None
         self.hook_resid_pre, self.hook_resid_mid, self.hook_resid_post = HookPoint(), HookPoint(), HookPoint()
         self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
 
@@ -98,6 +99,8 @@ class Block(nn.Module):
         """[example, position, d_model] to the same."""
         x = self.hook_resid_pre(x)
         x = self.hook_resid_mid(x + self.hook_attn_out(self.attn(x)))
+        if self.mlp is None:
+            return self.hook_resid_post(x)
         return self.hook_resid_post(x + self.hook_mlp_out(self.mlp(x)))
 
 
@@ -203,6 +206,35 @@ class NotebookTraining:
         tokens, labels = self._test
         with torch.inference_mode():
             return loss_fn(self.model(tokens), labels).item()
+
+
+class SequenceTraining:
+    """The body of the training loop for other tasks, written plainly: fresh examples, a float64 loss, AdamW.
+
+    Logits are computed at every position of the sequence; the loss is taken of those that are answers.
+
+    Args:
+        weights: initial weights, as for `HookedTransformer.from_weights`.
+        draw: gives tokens [example, position], answers [example, answer] and labels [example, answer], at each call.
+        recipe: keywords of AdamW.
+    """
+
+    def __init__(self, weights: dict, draw, **recipe):
+        self.model = HookedTransformer.from_weights(weights)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), **recipe)
+        self._draw = draw
+
+    def update(self) -> float:
+        """One update; the train loss before it."""
+        tokens, answers, labels = self._draw()
+        logits = self.model(tokens)
+        at_answers = logits[torch.arange(len(tokens))[:, None], answers]
+        loss = loss_fn(at_answers.flatten(0, 1), labels.flatten())
+        loss.backward()
+        value = loss.item()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return value
 
 
 class Notebook:

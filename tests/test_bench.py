@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import torch
+import yaml
+from sequences import RUNS as SEQUENCES
+from sequences import run_of
 
 from progress_measures import bench
 from progress_measures.errors import UserError
@@ -109,6 +112,26 @@ def test_same_training(run, notebook):
     both = np.array([(ours.update(), theirs.step()[0]) for _ in range(6)])
     np.testing.assert_allclose(both[:, 0], both[:, 1], rtol=1e-4)
     assert both[5, 0] < both[0, 0]
+
+
+@pytest.mark.parametrize("kind", SEQUENCES)
+def test_same_training_on_sequences(kind):
+    run = run_of(kind, precision="float64", warmup=0)
+    weights = {name: w.numpy() for name, w in initial_weights(run).items()}
+    ours = bench.OurTraining(run, weights, np.zeros(0, dtype=bool))
+    theirs = bench._plain_training(run, weights, np.zeros(0, dtype=bool))
+    both = np.array([(ours.update(), theirs.update()) for _ in range(6)])
+    np.testing.assert_allclose(both[:, 0], both[:, 1], rtol=1e-4)
+
+
+def test_other_tasks_are_timed(tmp_path, monkeypatch):
+    folder = tmp_path / "config/experiments"
+    folder.mkdir(parents=True)
+    content = {"title": "t", "task": {"kind": "skip_trigram"}, "training": {"epochs": 100, "batch": 8}}
+    (folder / "skip_trigram.yaml").write_text(yaml.safe_dump(content | {"model": {"attention_only": True}}))
+    monkeypatch.chdir(tmp_path)
+    found = bench.bench_tasks(updates=1, blocks=1, names=("skip_trigram",))["skip_trigram"]
+    assert found["ratio"] == pytest.approx(found["plain_ms_per_update"] / found["ms_per_update"])
 
 
 def test_frozen_biases_stay_at_zero(run, notebook):

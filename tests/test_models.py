@@ -1,6 +1,7 @@
 """The same network three ways: the fast path, the general transformer, TransformerLens; logits and gradients."""
 
 import numpy as np
+import plain
 import pytest
 import torch
 
@@ -13,7 +14,6 @@ from progress_measures.models.lens import to_transformer_lens
 from progress_measures.models.transformer import forward
 from progress_measures.tasks.split import train_mask
 from progress_measures.training.objectives import pairs as fast
-from progress_measures.training.objectives import plain
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 

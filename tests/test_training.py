@@ -12,7 +12,9 @@ import pytest
 import torch
 import xarray as xr
 import zarr
-from small import command, content, folder_with, runs
+from sequences import RUNS as SEQUENCES
+from sequences import runs_of
+from small import CONTENT, command, content, folder_with, runs
 
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Experiment
@@ -20,6 +22,7 @@ from progress_measures.models.initialise import initial_weights
 from progress_measures.models.pairs import Weights
 from progress_measures.tasks import label_table
 from progress_measures.tasks.dataset import train_masks, write_dataset
+from progress_measures.tasks.examples import Drawn
 from progress_measures.tasks.split import train_mask, train_order
 from progress_measures.training import loop, store
 from progress_measures.training.loss import PRECISIONS
@@ -299,6 +302,70 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(tmp_path, monkeypat
     assert not (tmp_path / "runs/seed0/done.json").exists()
     trained(tmp_path, runs()[:1])
     assert contents(tmp_path) == contents(undisturbed)
+
+
+def of_any_kind(kind, count=1):
+    """Runs whose updates differ from each other: fresh examples, parts of a fixed set, dropped neurons, more layers."""
+    short = {"epochs": 60, "checkpoint_every": 10, "evaluate_every": 10}
+    on_pairs = {
+        "dropout": {"training": short | {"dropout": 0.5}},
+        "l1": {"training": short | {"l1": 0.01, "weight_decay": 0.0}},
+        "two layers, dropout": {"model": CONTENT["model"] | {"layers": 2}, "training": short | {"dropout": 0.2}},
+    }
+    if kind in on_pairs:
+        file = CONTENT | on_pairs[kind] | {"grid": {"seed": list(range(count))}}
+        return Experiment.model_validate(file).runs("small")
+    name, _, parts = kind.partition(", ")
+    return runs_of(name, count, **({"examples": 24, "batch": 8} if parts else {}))
+
+
+KINDS = ["dropout", "l1", "two layers, dropout", *SEQUENCES, "repeated_subsequence, in parts"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_kind_of_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, kind):
+    some, original = of_any_kind(kind), Step.__call__
+    trained(tmp_path / "undisturbed", some)
+
+    def interrupting(self, epoch):
+        if epoch == 33:
+            signal.raise_signal(signal.SIGTERM)
+        original(self, epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Step, "__call__", interrupting)
+        with pytest.raises(loop.Interrupted):
+            trained(tmp_path / "resumed", some)
+    trained(tmp_path / "resumed", some)
+    assert contents(tmp_path / "resumed") == contents(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_of_any_kind_trains_each_run_as_alone(tmp_path, kind):
+    some = of_any_kind(kind, count=2)
+    trained(tmp_path / "batch", some)
+    for run in some:
+        trained(tmp_path / "alone", [run])
+        assert contents(tmp_path / "batch", run.name) == contents(tmp_path / "alone", run.name)
+
+
+@pytest.mark.parametrize("kind", SEQUENCES)
+def test_history_of_a_run_on_sequences_is_of_its_updates(tmp_path, kind):
+    trained(tmp_path, of_any_kind(kind))
+    history = xr.open_zarr(tmp_path / "runs/seed0/history.zarr", consolidated=False)
+    assert history.loss[-1] < history.loss[0]
+    np.testing.assert_allclose(history.loss.sel(epoch=history.evaluated_epoch), history.train_loss, rtol=1e-5)
+
+
+def test_a_fixed_set_is_in_the_dataset(tmp_path):
+    some = runs_of("skip_trigram", 2, examples=24)
+    write_dataset(some, tmp_path / "dataset.zarr")
+    data = xr.open_zarr(tmp_path / "dataset.zarr", consolidated=False)
+    assert data.train.sum("example").values.tolist() == [24, 24]
+    assert data.sizes["example"] == 24 + 40
+    assert (data.tokens[1, :24] == Drawn(some[1]).fixed.tokens).all()
+    assert (data.tokens[1, 24:] == Drawn(some[1]).test().tokens).all()
+    assert train_masks(tmp_path / "dataset.zarr", ["seed1"]).shape == (1, 64)
 
 
 def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path, monkeypatch, undisturbed):

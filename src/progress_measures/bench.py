@@ -7,6 +7,7 @@ allocator's settings of `training.machine.set_up` hold for the whole process and
 """
 
 import functools
+import importlib
 import importlib.util
 import statistics
 import subprocess
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from progress_measures.cube.schema import applies
 from progress_measures.errors import UserError
+from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment, Run
 from progress_measures.files import write_json as write_json
 from progress_measures.measures.registry import FAMILIES, family_measures, measures
@@ -33,11 +35,11 @@ from progress_measures.models import gemm
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.initialise import initial_weights
 from progress_measures.paths import checkpoints, published_weights
-from progress_measures.tasks import layout, task_module
+from progress_measures.tasks import batches, layout, task_module
 from progress_measures.tasks.split import train_mask
 from progress_measures.training import cost
 from progress_measures.training.machine import machine, set_up
-from progress_measures.training.objectives.pairs import Objective
+from progress_measures.training.objectives import objective_module
 from progress_measures.training.optimiser import AdamW
 
 CPU = torch.device("cpu")
@@ -169,12 +171,14 @@ class OurTraining:
     """What the training loop does, a step at a time."""
 
     def __init__(self, run: Run, weights: Weights, mask: NDArray[np.bool_]):
-        self._objective = Objective([run], torch.from_numpy(mask)[None], CPU)
+        objective = importlib.import_module(objective_module(run)).Objective
+        self._objective = objective([run], torch.from_numpy(mask)[None], CPU)
         self._optimiser = AdamW([run], [{name: torch.from_numpy(w) for name, w in weights.items()}], CPU)
         self._epoch = run.training.warmup  # at the full learning rate, as the notebook
 
     def update(self) -> float:
         """Train loss, its gradient, and a step of AdamW."""
+        self._objective.prepare(self._epoch)
         loss = self._objective.loss(self._optimiser.weights)
         self._optimiser.set_rate(self._epoch)
         self._optimiser.step(loss)
@@ -184,6 +188,75 @@ class OurTraining:
     def evaluate(self) -> object:
         """Losses and accuracies on both splits."""
         return self._objective.evaluate(self._optimiser.weights)
+
+
+TASKS = (
+    "two_layer",
+    "five_digit_addition",
+    "five_digit_addition_notebook",
+    "repeated_subsequence",
+    "skip_trigram",
+)
+"""Experiments whose first runs are trained for the comparison of other networks and tasks."""
+
+
+def bench_tasks(threads: int = 1, updates: int = 3, blocks: int = 7, names: tuple[str, ...] = TASKS) -> dict[str, Any]:
+    """Time of an update of deeper networks and other tasks, ours and written plainly, by experiment.
+
+    Both draw their own examples. On pairs the plain way also computes the test loss at each update, as the notebook
+    does; `ratio` is of updates alone.
+
+    Args:
+        threads: of each side.
+        updates: in a block.
+        blocks: of each side, in turns.
+        names: experiments of `config/experiments`.
+    """
+    set_up(threads)
+    result: dict[str, Any] = {"threads": threads, "machine": machine(CPU)}
+    for name in names:
+        run = load_experiment(name).runs(name)[0]
+        result[name] = _race_of_task(run, threads, updates, blocks)
+    return result
+
+
+def _race_of_task(run: Run, threads: int, updates: int, blocks: int) -> dict[str, float]:
+    weights = {name: tensor.numpy() for name, tensor in initial_weights(run).items()}
+    mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run, layout(run.task).operands)
+    ours, theirs = OurTraining(run, weights, mask), _plain_training(run, weights, mask)
+    flushing, plain = _Side(threads, flush=True), _Side(threads, flush=False)
+    jobs = {"update": (flushing, ours.update), "plain": (plain, theirs.update)}
+    if not run.on_sequences:
+        jobs["with_test_loss"] = (plain, theirs.step)
+    for _ in range(3):
+        for side, work in jobs.values():
+            side(work)
+    ms = _medians(jobs, updates, blocks)
+    found = {
+        "ms_per_update": ms["update"],
+        "plain_ms_per_update": ms["plain"],
+        "ratio": ms["plain"] / ms["update"],
+    }
+    if not run.on_sequences:
+        found["plain_ms_with_test_loss"] = ms["with_test_loss"]
+        found["ratio_with_test_loss"] = ms["with_test_loss"] / ms["update"]
+    return found
+
+
+def _plain_training(run: Run, weights: Weights, mask: NDArray[np.bool_]) -> Any:
+    """The same run, written plainly."""
+    baseline = load_baseline()
+    if not run.on_sequences:
+        data = baseline.data(layout(run.task).operands, task_module(run.task.kind).SIGN, mask)
+        return baseline.NotebookTraining(weights, data)
+    stream, recipe = batches(run.task, run.split_seed, run.batch), run.training
+    return baseline.SequenceTraining(
+        weights,
+        lambda: tuple(map(torch.tensor, next(stream))),
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        betas=recipe.betas,
+    )
 
 
 def bench_measure(
@@ -349,7 +422,7 @@ def table(results: dict[str, dict[str, Any]]) -> Any:
     """The comparisons as a `rich` table.
 
     Args:
-        results: of `bench_train` as `train`, of `bench_measure` as `measure`, or one of them.
+        results: of `bench_train` as `train`, of `bench_measure` as `measure`, of `bench_tasks` as `tasks`, or some.
     """
     from rich.table import Table
 
@@ -359,6 +432,10 @@ def table(results: dict[str, dict[str, Any]]) -> Any:
             if f"ms_per_{unit}" in part:
                 ours, theirs = part[f"ms_per_{unit}"], part[f"notebook_ms_per_{unit}"]
                 shown.add_row(f"{verb}, {when}", f"{ours:.1f}", f"{theirs:.1f}", f"{part['ratio']:.1f}")
+    for name in TASKS:
+        if part := results.get("tasks", {}).get(name):
+            ours, theirs = part["ms_per_update"], part["plain_ms_per_update"]
+            shown.add_row(name, f"{ours:.1f}", f"{theirs:.1f}", f"{part['ratio']:.1f}")
     part = results.get("measure", {})
     if "everything_ms_per_checkpoint" in part:
         shown.add_row("every measure", f"{part['everything_ms_per_checkpoint']:.1f}", "", "")
@@ -379,6 +456,6 @@ def notes(results: dict[str, dict[str, Any]]) -> list[str]:
     lines += [
         f"{verb}, late: skipped, {part['late']['skipped']}"
         for verb, part in results.items()
-        if "skipped" in part["late"]
+        if "skipped" in part.get("late", {})
     ]
     return lines

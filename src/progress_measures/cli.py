@@ -362,7 +362,7 @@ def claims(
 
 @app.command()
 def bench(
-    what: Annotated[Literal["train", "measure", "all"], typer.Argument()] = "all",
+    what: Annotated[Literal["train", "measure", "tasks", "all"], typer.Argument()] = "all",
     threads: Annotated[int, typer.Option(min=1)] = 1,
     json_only: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
@@ -374,6 +374,8 @@ def bench(
         results["train"] = benchmark.bench_train(threads=threads)
     if what in ("measure", "all"):
         results["measure"] = benchmark.bench_measure(threads=threads)
+    if what in ("tasks", "all"):
+        results["tasks"] = benchmark.bench_tasks(threads=threads)
     if json_only:
         print(json.dumps(results if what == "all" else results[what]))
         return

@@ -12,7 +12,8 @@ from progress_measures.errors import UserError
 from progress_measures.files import write_store
 from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import Measure, family_measures
-from progress_measures.measures.view import Scene, View
+from progress_measures.measures.sequence_view import SequenceScene
+from progress_measures.measures.view import Scene
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import checkpoints, dataset_store, family_store
 from progress_measures.tasks.dataset import train_masks
@@ -90,13 +91,12 @@ class Weights(Protocol):
 
 def measure(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np.bool_]) -> xr.Dataset:
     """Some measures of a run, each at the checkpoints at which it is taken."""
-    last = len(weights.epochs) - 1
-    scene = Scene(run, weights[last], train)
+    scene = scene_of(run, weights, train)
     kept = moments(weights.epochs)
     results: dict[str, list[np.ndarray]] = {m.name: [] for m in chosen}
     if any("epoch" in m.dims or "moment" in m.dims for m in chosen):
         for index, epoch in enumerate(weights.epochs):
-            view = View(scene, weights[index])
+            view = scene.view(weights[index], int(epoch))
             for m in chosen:
                 if "epoch" in m.dims or ("moment" in m.dims and epoch in kept):
                     results[m.name].append(np.asarray(m.function(view)).astype(m.dtype))
@@ -106,7 +106,15 @@ def measure(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np
     return _dataset(run, chosen, results, weights.epochs, scene)
 
 
-def _dataset(run: Any, chosen: list[Measure], results: dict, epochs: np.ndarray, scene: Scene) -> xr.Dataset:
+def scene_of(run: Any, weights: Weights, train: NDArray[np.bool_]) -> Scene | SequenceScene:
+    """What the checkpoints of a run have in common."""
+    last = len(weights.epochs) - 1
+    if run.on_sequences:
+        return SequenceScene(run, weights[last], int(weights.epochs[last]))
+    return Scene(run, weights[last], train)
+
+
+def _dataset(run: Any, chosen: list[Measure], results: dict, epochs: np.ndarray, scene: Any) -> xr.Dataset:
     variables = {}
     for m in chosen:
         dims = tuple(dim for dim in m.dims if dim != "run")

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -56,8 +56,10 @@ def join(parts: list[xr.Dataset], runs: list[Any], first: Any) -> xr.Dataset:
             reasons.setdefault(name, {}).update(texts)
     shared = xr.Dataset({n: v for n, v in parts[0].data_vars.items() if "run" not in v.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
+    # networks of several widths have different neurons: those that a run lacks are NaN
+    alike: Literal["exact", "outer"] = "exact" if len({run.model.d_mlp for run in runs}) == 1 else "outer"
     cube = xr.merge(
-        [xr.concat(per_run, "run", join="exact", combine_attrs="override"), shared],
+        [xr.concat(per_run, "run", join=alike, combine_attrs="override"), shared],
         join="outer",
         combine_attrs="override",
     )
@@ -70,13 +72,21 @@ def join(parts: list[xr.Dataset], runs: list[Any], first: Any) -> xr.Dataset:
         "experiment": first.experiment,
         "first_run": first.name if runs[0] is first else "",
         "task": first.task.kind,
+    }
+    if "key_frequency" in cube:
+        cube.attrs |= _rules()
+    return describe(cube)
+
+
+def _rules() -> dict[str, Any]:
+    """By what rules key frequencies and phases were found."""
+    return {
         "key_frequency_rule": f"at least {keys.KEY_SHARE:.0%} of all neurons are explained to {keys.CLUSTER_FRACTION:.0%} "
         "or more by the frequency, at the last checkpoint",
         "key_cluster_fraction": keys.CLUSTER_FRACTION,
         "key_share_of_neurons": keys.KEY_SHARE,
         **phases.THRESHOLDS,
     }
-    return describe(cube)
 
 
 def _record(run: Any) -> dict[str, Any]:

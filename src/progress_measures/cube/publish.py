@@ -66,7 +66,8 @@ def renew(experiment: str, runs: list[Any]) -> list[Path]:
         if not first:
             kept = kept.drop_vars([name for name, variable in cube.data_vars.items() if "run" not in variable.dims])
         kept = kept.drop_vars([name for name, c in kept.coords.items() if not c.dims])
-        measured = measure(run, again, _LastWeights(run, cube.epoch.values), train_mask(run, layout(run.task).operands))
+        train = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run, layout(run.task).operands)
+        measured = measure(run, again, _LastWeights(run, cube.epoch.values), train)
         parts.append(one_run(run, xr.merge([kept, measured], join="outer", combine_attrs="override"), first))
     fresh = join(parts, [by_name[record["run"]] for record in records], runs[0])
     fresh.attrs |= {name: cube.attrs[name] for name in ("title", "runs_missing", "manifest")}

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from progress_measures.fourier import component_names, frequencies
-from progress_measures.measures.registry import DIMENSIONS, Measure
+from progress_measures.measures.registry import DIMENSIONS, ONE_LAYER, Measure
 from progress_measures.models.architecture import Architecture
 from progress_measures.tasks import layout, task_module
 
@@ -15,9 +15,22 @@ MOMENTS = 24
 
 def applies(measure: Measure, run: Any) -> bool:
     """Whether a measure can be taken of a run."""
+    if measure.needs == "any":
+        return True
+    if run.on_sequences:
+        return measure.needs == run.task.kind or (measure.needs == "answers" and len(_answers(run)) > 1)
     one_layer = run.model.layers == 1 and not run.model.attention_only
+    if measure.needs == "pairs":
+        return one_layer
     modular = hasattr(task_module(run.task.kind), "SIGN")
-    return one_layer and (modular or measure.needs == "pairs")
+    of_any_depth = measure.family not in ONE_LAYER and not run.model.attention_only
+    return measure.needs == "modular" and modular and (one_layer or of_any_depth)
+
+
+def _answers(run: Any) -> list[str]:
+    """What is answered in each sequence."""
+    names: list[str] = task_module(run.task.kind).answer_names(run.task)
+    return names
 
 
 def moments(epochs: np.ndarray) -> np.ndarray:
@@ -30,20 +43,24 @@ def coordinates(run: Any) -> dict[str, Any]:
     """The values along each dimension, for a run's task and model."""
     architecture, sizes = Architecture.of(run), layout(run.task)
     n = sizes.operands
-    return {
+    of_network = {
+        "head": np.arange(architecture.heads),
+        "layer": np.arange(architecture.layers),
+        "neuron": np.arange(architecture.d_mlp),
+        "parameter": list(architecture.parameters),
+    }
+    if run.on_sequences:
+        return of_network | {"answer": _answers(run), "trigram": np.arange(sizes.outputs)}
+    return of_network | {
         "frequency": frequencies(n),
         "fourier_component": component_names(n),
         "fourier_component_a": component_names(n),
         "fourier_component_b": component_names(n),
         "singular_value": np.arange(1, min(architecture.d_mlp, architecture.outputs) + 1),
-        "head": np.arange(architecture.heads),
         "other_head": np.arange(architecture.heads),
         "residual": np.arange(architecture.d_model),
-        "layer": np.arange(architecture.layers),
-        "neuron": np.arange(architecture.d_mlp),
         "token": [str(number) for number in range(n)] + ["="],
         "position": ["a", "b", "="],
-        "parameter": list(architecture.parameters),
         "activation": ["pre", "post"],
     }
 

@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from progress_measures.errors import UserError
-from progress_measures.experiments.schema import Experiment
+from progress_measures.experiments.schema import SEQUENCE_TASKS, Experiment
 
 FOLDER = Path("config/experiments")
 
@@ -53,12 +53,13 @@ def explain(error: ValidationError, path: Path) -> str:
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = _unknown_key(field)
-        found = "" if item["type"] in ("missing", "extra_forbidden") else f" (found: {item['input']!r:.80})"
+        known = item["type"] in ("missing", "extra_forbidden") or not item["loc"]
+        found = "" if known else f" (found: {item['input']!r:.80})"
         lines.append(f"{path}: {field}: {message}{found}")
     return "\n".join(lines)
 
 
-_TASK_KINDS = ("modular_addition", "modular_subtraction", "integer_addition")
+_TASK_KINDS = ("modular_addition", "modular_subtraction", "integer_addition", *SEQUENCE_TASKS)
 
 
 def _unknown_key(field: str) -> str:
@@ -70,5 +71,6 @@ def _unknown_key(field: str) -> str:
 def _known_fields() -> set[str]:
     from progress_measures.experiments import schema
 
-    sections = (schema.Experiment, schema.Split, schema.Model, schema.Training, schema.IntegerAddition)
+    tasks = (schema.IntegerAddition, schema.FiveDigitAddition, schema.RepeatedSubsequence, schema.SkipTrigram)
+    sections = (schema.Experiment, schema.Split, schema.Model, schema.Training, *tasks)
     return {field for section in sections for field in section.model_fields} | {"prime"}

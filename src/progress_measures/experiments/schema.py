@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import math
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -57,11 +58,53 @@ class IntegerAddition(Section):
         return self
 
 
-Task = Annotated[ModularAddition | ModularSubtraction | IntegerAddition, Field(discriminator="kind")]
+class FiveDigitAddition(Section):
+    """`x x x x x + y y y y y =` ↦ the digits of x + y, the carry first (appendix D.3)."""
+
+    kind: Literal["five_digit_addition"]
+    digits: int = Field(5, ge=1, description="Of x and of y; the sum has one more. The leading ones may be 0.")
+
+
+class RepeatedSubsequence(Section):
+    """Random tokens of which some return: predict those that did (appendix D.3)."""
+
+    kind: Literal["repeated_subsequence"]
+    vocabulary: int = Field(128, gt=2, description="Tokens; token 0 begins every sequence and stands nowhere else.")
+    length: int = Field(85, gt=2, description="Of a sequence, its first token included.")
+    subsequence: int = Field(16, gt=1, description="Tokens that return.")
+    repeats: int = Field(
+        3, gt=1, description="How often they occur, once in each of as many intervals of equal length."
+    )
+
+    @model_validator(mode="after")
+    def _room(self) -> "RepeatedSubsequence":
+        if (self.length - 1) // self.repeats < self.subsequence:
+            raise ValueError(
+                f"`length` must be at least {self.repeats * self.subsequence + 1}: {self.repeats} occurrences of "
+                f"{self.subsequence} tokens and the first token"
+            )
+        return self
+
+
+class SkipTrigram(Section):
+    """Noise with one telling token in it: say which, at the end (appendix D.3)."""
+
+    kind: Literal["skip_trigram"]
+    noise: int = Field(10, ge=1, description="Tokens that tell nothing.")
+    answers: int = Field(10, gt=1, description="Tokens of which exactly one is in a sequence.")
+    length: int = Field(40, ge=1, description="Tokens between the first and the last, which are the same in all.")
+
+
+Task = Annotated[
+    ModularAddition | ModularSubtraction | IntegerAddition | FiveDigitAddition | RepeatedSubsequence | SkipTrigram,
+    Field(discriminator="kind"),
+]
+SEQUENCE_TASKS = ("five_digit_addition", "repeated_subsequence", "skip_trigram")
+"""Kinds of task whose examples are drawn, and not all pairs `a b =`."""
 
 
 class Split(Section):
-    """Which pairs are trained on."""
+    """Which pairs are trained on; of tasks on sequences, how many examples."""
 
     method: Literal["shuffle", "randperm"] = Field(
         "shuffle",
@@ -69,7 +112,19 @@ class Split(Section):
         "`randperm`: torch.randperm on the CPU, as the notebooks do. The first `train_fraction` are trained on.",
     )
     train_fraction: float = Field(0.3, gt=0, lt=1, description="Share of all pairs that is trained on.")
-    seed: int | None = Field(None, ge=0, description="Seed of the split; the run's seed where absent.")
+    seed: int | None = Field(
+        None,
+        ge=0,
+        description="Seed of the split, or of the examples; the run's seed where absent. "
+        "Test examples are drawn from the next seed.",
+    )
+    examples: int | None = Field(
+        None,
+        ge=1,
+        description="Sequences only: how many are trained on, drawn once. Where absent, data are as good as infinite: "
+        "each update sees `training.batch` fresh ones.",
+    )
+    test_examples: int = Field(1024, ge=1, description="Sequences only: how many are tested on, drawn once.")
 
 
 class Model(Section):
@@ -82,17 +137,24 @@ class Model(Section):
     d_mlp: int = Field(512, ge=1, description="Neurons a layer.")
     attention_only: bool = Field(False, description="Leave out the MLPs.")
     mlp_biases: bool = Field(True, description="Train b_in and b_out (zero at first); without, there are none.")
-    initialisation: Literal["paper", "transformer_lens"] = Field(
+    doubled_residual: bool = Field(
+        False,
+        description="x ← 2x + attention(x) instead of x + attention(x), in attention-only networks: a slip of the "
+        "authors' saved repeated-subsequence runs, which added the residual stream twice.",
+    )
+    initialisation: Literal["paper", "transformer_lens", "authors", "authors_by_head"] = Field(
         "paper",
         description="`paper`: N(0, 1/d_model), W_U N(0, 1/vocabulary); `transformer_lens`: "
-        "N(0, 0.64/d_model), drawn as TransformerLens 1 and 2 do, bit for bit.",
+        "N(0, 0.64/d_model), drawn as TransformerLens 1 and 2 do, bit for bit; `authors`: N(0, 1/d_model), W_U "
+        "N(0, 1/outputs), drawn as the authors' code for other tasks does, bit for bit; `authors_by_head`: so drawn, but "
+        "W_Q, W_K and W_V N(0, 1/d_head), as in their repeated-subsequence runs.",
     )
 
 
 class Training(Section):
-    """Full-batch AdamW."""
+    """AdamW, by the full batch unless there is a `batch`."""
 
-    epochs: int = Field(gt=0, description="Updates; one is the full batch.")
+    epochs: int = Field(gt=0, description="Updates; one is the full batch, or one `batch`.")
     learning_rate: float = Field(1e-3, gt=0, description="Of AdamW.")
     weight_decay: float = Field(1.0, ge=0, description="λ of AdamW, decoupled (section 3 takes 1).")
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
@@ -108,6 +170,25 @@ class Training(Section):
         "float32_log1p",
         description="How the cross-entropy is computed; `float32` loses small losses and "
         "causes slingshots (appendix D.2).",
+    )
+    batch: int | None = Field(
+        None,
+        ge=1,
+        description="Sequences only: examples an update. Where absent, all of `split.examples`; a smaller batch goes "
+        "through them in an order drawn anew at each pass, and an epoch is an update, not a pass.",
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the MLPs' neurons that each update sets to 0, for each example anew; the others are divided "
+        "by the share kept (appendix D.1). Tests and measures are without.",
+    )
+    l1: float = Field(
+        0.0,
+        ge=0,
+        description="λ of a penalty λ Σ|w| over all weights, not decoupled: its gradient is added to the loss's and passes "
+        "through Adam (appendix D.1). Recorded losses are without it.",
     )
     checkpoint_every: int = Field(100, ge=1, description="Epochs between stored weights.")
     evaluate_every: int = Field(100, ge=1, description="Epochs between test losses and accuracies in the history.")
@@ -131,6 +212,22 @@ class Run(Section):
     model: Model
     training: Training
 
+    @model_validator(mode="after")
+    def _consistent(self) -> "Run":
+        for mistake in _mistakes(self):
+            raise ValueError(mistake)
+        return self
+
+    @property
+    def on_sequences(self) -> bool:
+        """Whether the task's examples are drawn, and not all pairs `a b =`."""
+        return self.task.kind in SEQUENCE_TASKS
+
+    @property
+    def batch(self) -> int:
+        """Examples an update, of a task on sequences."""
+        return self.training.batch or self.split.examples or 0
+
     @property
     def split_seed(self) -> int:
         """Seed of the split: its own where given, else the run's."""
@@ -150,10 +247,33 @@ class Run(Section):
         """Every setting under one flat name, as coordinates along `run` in a cube."""
         flat: dict[str, Any] = {"seed": self.seed, "split_seed": self.split_seed, "task": self.task.kind}
         flat |= self.task.model_dump(exclude={"kind"})
-        flat |= {"split_method": self.split.method, "train_fraction": self.split.train_fraction}
-        flat |= self.model.model_dump() | self.training.model_dump(exclude={"betas"})
+        if self.on_sequences:
+            examples = math.inf if self.split.examples is None else float(self.split.examples)
+            flat |= {"examples": examples, "test_examples": self.split.test_examples, "batch": self.batch}
+        else:
+            flat |= {"split_method": self.split.method, "train_fraction": self.split.train_fraction}
+        flat |= self.model.model_dump() | self.training.model_dump(exclude={"betas", "batch"})
         flat |= {"beta1": self.training.betas[0], "beta2": self.training.betas[1]}
         return flat
+
+
+def _mistakes(run: Run) -> Iterator[str]:
+    """What does not go together, each mistake with its field."""
+    split, training = run.split, run.training
+    if run.on_sequences:
+        if (split.method, split.train_fraction) != ("shuffle", 0.3):
+            yield "`split.method` and `split.train_fraction` are for tasks on pairs; give `split.examples`"
+        if not run.batch:
+            yield "`training.batch` is needed, the fresh examples of an update, or `split.examples` for a fixed set"
+        if split.examples is not None and split.examples % run.batch:
+            yield f"`training.batch` ({training.batch}) must divide `split.examples` ({split.examples})"
+    elif split.examples is not None or training.batch is not None or split.test_examples != 1024:
+        fields = "`split.examples`, `split.test_examples` and `training.batch`"
+        yield f"{fields} are for tasks on sequences: {', '.join(SEQUENCE_TASKS)}"
+    if run.model.doubled_residual and not run.model.attention_only:
+        yield "`model.doubled_residual` is for networks with `model.attention_only: true`"
+    if training.dropout and run.model.attention_only:
+        yield "`training.dropout` sets neurons to 0, of which a network with `model.attention_only: true` has none"
 
 
 class Experiment(Section):
@@ -170,7 +290,8 @@ class Experiment(Section):
     grid: dict[str, list[Any]] = Field(
         default_factory=dict,
         description="Fields that differ between runs, each with its values: `seed`, or dotted names such as "
-        "`training.weight_decay`. One run for each combination.",
+        "`training.weight_decay`. One run for each combination. Fields that go together are one key, with commas, and "
+        "their values lists: `model.d_model, model.d_mlp: [[32, 128], [64, 256]]`.",
     )
 
     @field_validator("grid")
@@ -183,8 +304,13 @@ class Experiment(Section):
         }
         allowed -= {"training.epochs", "training.checkpoint_every", "training.evaluate_every"}
         for key, values in grid.items():
-            if key not in allowed:
-                raise ValueError(f"`{key}` cannot vary within an experiment; choose from: {', '.join(sorted(allowed))}")
+            fields = _fields(key)
+            for field in fields:
+                if field not in allowed:
+                    listed = ", ".join(sorted(allowed))
+                    raise ValueError(f"`{field}` cannot vary within an experiment; choose from: {listed}")
+            if len(fields) > 1 and not all(isinstance(v, list) and len(v) == len(fields) for v in values):
+                raise ValueError(f"`{key}` needs lists of {len(fields)} values, one for each of its fields")
             if not values or len({json.dumps(value) for value in values}) < len(values):
                 raise ValueError(f"`{key}` needs one or more different values")
         return grid
@@ -209,12 +335,20 @@ class Experiment(Section):
 def _with(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     settings = {key: dict(value) if isinstance(value, dict) else value for key, value in base.items()}
     for key, value in values.items():
-        section, _, field = key.rpartition(".")
-        (settings[section] if section else settings)[field] = value
+        fields = _fields(key)
+        for name, one in zip(fields, value if len(fields) > 1 else [value], strict=True):
+            section, _, field = name.rpartition(".")
+            (settings[section] if section else settings)[field] = one
     return settings
 
 
+def _fields(key: str) -> list[str]:
+    """The fields of a grid's key; most often one."""
+    return [field.strip() for field in key.split(",")]
+
+
 def _run_name(values: dict[str, Any]) -> str:
-    """`seed0`, `weight_decay0.3_seed1`: readable, and safe in paths and shells."""
-    parts = (f"{key.replace('split.seed', 'split_seed').rpartition('.')[2]}{value}" for key, value in values.items())
+    """`seed0`, `weight_decay0.3_seed1`: readable, and safe in paths and shells; fields that go together by their first."""
+    firsts = {_fields(key)[0]: value[0] if "," in key else value for key, value in values.items()}
+    parts = (f"{key.replace('split.seed', 'split_seed').rpartition('.')[2]}{value}" for key, value in firsts.items())
     return "_".join("".join(c if c.isalnum() or c in "._-" else "-" for c in part) for part in parts)

@@ -14,8 +14,12 @@ RUN_EPOCH = ("run", "epoch")
 BY_FREQUENCY = ("run", "epoch", "frequency")
 
 
-def _loss(view, split):
-    return nats(view.logits[split], view.scene.labels[split]).mean()
+def _loss(logits, labels):
+    return nats(logits, labels).mean()
+
+
+def _accuracy(logits, labels):
+    return correct(logits, labels).mean()
 
 
 @measure(
@@ -24,11 +28,11 @@ def _loss(view, split):
     long_name="Train loss",
     reference="Nanda et al. 2023, Fig. 2",
     dtype="float64",
-    needs="pairs",
+    needs="any",
 )
 def train_loss(view):
-    """Mean cross-entropy over training pairs."""
-    return _loss(view, view.scene.train)
+    """Mean cross-entropy over training pairs; of tasks on sequences, over the answers of training examples."""
+    return _loss(*view.train)
 
 
 @measure(
@@ -37,23 +41,23 @@ def train_loss(view):
     long_name="Test loss",
     reference="Nanda et al. 2023, Fig. 2",
     dtype="float64",
-    needs="pairs",
+    needs="any",
 )
 def test_loss(view):
-    """Mean cross-entropy over the pairs not trained on."""
-    return _loss(view, view.scene.test)
+    """Mean cross-entropy over the pairs, or the answers of examples, not trained on."""
+    return _loss(*view.test)
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Train accuracy", reference="Nanda et al. 2023, Fig. 2", needs="pairs")
+@measure(dims=RUN_EPOCH, units="1", long_name="Train accuracy", reference="Nanda et al. 2023, Fig. 2", needs="any")
 def train_accuracy(view):
-    """Share of training pairs answered rightly."""
-    return correct(view.logits, view.scene.labels)[view.scene.train].mean()
+    """Share of training pairs, or of their examples' answers, that is right."""
+    return _accuracy(*view.train)
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Test accuracy", reference="Nanda et al. 2023, Fig. 2", needs="pairs")
+@measure(dims=RUN_EPOCH, units="1", long_name="Test accuracy", reference="Nanda et al. 2023, Fig. 2", needs="any")
 def test_accuracy(view):
-    """Share of the pairs not trained on that is answered rightly."""
-    return correct(view.logits, view.scene.labels)[view.scene.test].mean()
+    """Share of the pairs, or of the answers of examples, not trained on that is right."""
+    return _accuracy(*view.test)
 
 
 def _restricted(view, of, split=slice(None)):

@@ -117,7 +117,7 @@ def _reaches(run, quantity, passed):
     return _first_stay(epochs, passed(run[f"history_{quantity}"].values), epochs[-1])
 
 
-@measure(dims=("run",), units="epoch", long_name="Grok time", reference=REFERENCE, dtype="float64", needs="pairs")
+@measure(dims=("run",), units="epoch", long_name="Grok time", reference=REFERENCE, dtype="float64", needs="any")
 def grok_time(run):
     """First epoch with a test loss below 1e-2 that stays there for 500 epochs."""
     return _reaches(run, "test_loss", lambda loss: loss < 1e-2)
@@ -129,7 +129,7 @@ def grok_time(run):
     long_name="Epoch with test loss below 1e-6 for good",
     reference=REFERENCE,
     dtype="float64",
-    needs="pairs",
+    needs="any",
 )
 def test_loss_millionth_time(run):
     """First epoch with a test loss below 1e-6 that stays there for 500 epochs."""
@@ -142,7 +142,7 @@ def test_loss_millionth_time(run):
     long_name="Epoch with 99 % test accuracy for good",
     reference=REFERENCE,
     dtype="float64",
-    needs="pairs",
+    needs="any",
 )
 def test_accuracy_time(run):
     """First epoch with a test accuracy of 99 % or more that stays there for 500 epochs."""

@@ -36,6 +36,8 @@ DIMENSIONS = {
     "parameter": "a trained tensor",
     "activation": "pre or post: before or after the ReLU",
     "threshold": "a loss or accuracy to be reached",
+    "answer": "one of the answers of a sequence, in order",
+    "trigram": "the token that tells, by its number",
 }
 
 
@@ -54,7 +56,8 @@ class Measure:
         function: of a `View` (or of a run's dataset, in the family `phases`).
         dtype: of the variable.
         digits: binary digits of the mantissa that the published cube keeps; None for all.
-        needs: `modular` for measures of the Fourier algorithm, `pairs` for any one-layer network on pairs.
+        needs: `any` run; `pairs`, a one-layer network on pairs; `modular`, a network with MLPs, of which the last layer's
+            are looked at, on a modular task; `answers`, a task with several answers a sequence; or a kind of task.
         labels: what stands along dimensions that no other measure need know of.
     """
 
@@ -111,7 +114,7 @@ def measure(
     return declare
 
 
-_PLUMBING = {"registry", "view", "numerics", "keys", "last_position"}
+_PLUMBING = {"registry", "view", "sequence_view", "numerics", "keys", "last_position"}
 
 
 def _families() -> tuple[str, ...]:
@@ -133,6 +136,9 @@ def family_measures(family: str) -> list[Measure]:
     importlib.import_module(f"progress_measures.measures.{family}")
     return [measure for measure in _REGISTRY.values() if measure.family == family]
 
+
+ONE_LAYER = ("heads", "interventions", "maps")
+"""Families that write out the computation of a network's only layer."""
 
 DERIVED = ("phases",)
 """Families computed from a run's other measures when they are gathered, not from weights."""

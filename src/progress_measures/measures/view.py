@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from progress_measures import fourier
 from progress_measures.measures.keys import best_frequency, key_frequencies
-from progress_measures.models import pairs
+from progress_measures.models import answers, pairs
 from progress_measures.tasks import label_table, layout, task_module
 
 
@@ -29,8 +29,24 @@ class Scene:
         self.train = train.ravel()
         self.test = ~self.train
         self._final = final
+        self.one_layer = run.model.layers == 1 and not run.model.attention_only
+
+    @cached_property
+    def pairs(self) -> pairs.Pairs:
+        """All pairs, for one-layer networks."""
         every_a, every_b = (torch.from_numpy(index.reshape(1, -1)) for index in np.indices((self.n, self.n)))
-        self.pairs = pairs.Pairs(every_a, every_b, self.n, run.model.heads)
+        return pairs.Pairs(every_a, every_b, self.n, self.run.model.heads)
+
+    @cached_property
+    def places(self) -> answers.Places:
+        """All pairs, for other networks, which are read at `=`."""
+        a, b = np.indices((self.n, self.n)).reshape(2, 1, -1)
+        tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, self.n)], -1))
+        return answers.Places(tokens, torch.full((1, self.n**2, 1), 2), self.n + 1)
+
+    def view(self, weights: dict[str, NDArray], epoch: int) -> "View":
+        """A checkpoint."""
+        return View(self, weights)
 
     @cached_property
     def sign(self) -> int:
@@ -60,7 +76,7 @@ class Scene:
 
 
 class View:
-    """One checkpoint of a one-layer network on pairs. Arrays have its weights' precision.
+    """One checkpoint of a network on pairs. Arrays have its weights' precision. Neurons are those of the last layer.
 
     Pairs are lexicographic, index a * n + b; p = n for modular tasks.
     """
@@ -77,8 +93,24 @@ class View:
     @cached_property
     def _forward(self) -> tuple[NDArray, NDArray]:
         with torch.no_grad():
-            pre, logits = pairs.neurons_and_logits(self._tables, self.scene.pairs)
+            if self.scene.one_layer:
+                pre, logits = pairs.neurons_and_logits(self._tables, self.scene.pairs)
+            else:
+                weights = {name: torch.from_numpy(w)[None] for name, w in self.weights.items()}
+                pre, logits = answers.neurons_and_logits(
+                    weights, self.scene.places, self.scene.run.model.doubled_residual
+                )
         return pre[0].numpy(), logits[0].numpy()
+
+    @property
+    def train(self) -> tuple[NDArray, NDArray]:
+        """Logits and labels of the training pairs."""
+        return self.logits[self.scene.train], self.scene.labels[self.scene.train]
+
+    @property
+    def test(self) -> tuple[NDArray, NDArray]:
+        """Logits and labels of the other pairs."""
+        return self.logits[self.scene.test], self.scene.labels[self.scene.test]
 
     @property
     def pre(self) -> NDArray:
@@ -102,10 +134,12 @@ class View:
             to_operands = self.scene.pairs.attention(self._tables.scores)[0].numpy()
         return np.concatenate([to_operands, 1 - to_operands.sum(-1, keepdims=True)], -1)
 
-    @property
+    @cached_property
     def W_L(self) -> NDArray:
         """Neuron-to-logit map W_out W_U: [neuron, output]."""
-        return self._tables.W_L[0].numpy()
+        if self.scene.one_layer:
+            return self._tables.W_L[0].numpy()
+        return self.weights["W_out"][-1] @ self.weights["W_U"]
 
     @cached_property
     def logit_marginals(self) -> fourier.Marginals:

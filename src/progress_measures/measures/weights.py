@@ -12,9 +12,7 @@ SPECTRUM = ("run", "epoch", "fourier_component")
 SECTION = "Nanda et al. 2023, section 5.1, Fig. 7"
 
 
-@measure(
-    dims=RUN_EPOCH, units="1", long_name="Sum of squared weights", reference=SECTION, dtype="float64", needs="pairs"
-)
+@measure(dims=RUN_EPOCH, units="1", long_name="Sum of squared weights", reference=SECTION, dtype="float64", needs="any")
 def sum_of_squared_weights(view):
     """Sum of squares of every trained tensor, biases and the `=` column included."""
     return sum_of_squared_weights_by_parameter(view).sum()
@@ -26,7 +24,7 @@ def sum_of_squared_weights(view):
     long_name="Sum of squared weights, by parameter",
     reference=SECTION,
     dtype="float64",
-    needs="pairs",
+    needs="any",
 )
 @once
 def sum_of_squared_weights_by_parameter(view):

@@ -151,9 +151,13 @@ def logits(tables: Tables, pairs: Pairs) -> Tensor:
         return _forward(*tables[1:], pairs.attention(tables.scores), pairs)[1]
 
 
-def _forward(neuron_rows, skip_rows, neuron_constant, skip_constant, W_L, attention, pairs) -> tuple[Tensor, Tensor]:
-    """Neurons after the ReLU, and logits."""
+def _forward(
+    neuron_rows, skip_rows, neuron_constant, skip_constant, W_L, attention, pairs, dropout=None
+) -> tuple[Tensor, Tensor]:
+    """Neurons after the ReLU and dropout, and logits."""
     post = pairs.gather(neuron_rows, attention).add_(neuron_constant[:, None]).clamp_min_(0)
+    if dropout is not None:
+        post.mul_(dropout)
     skip = pairs.gather(skip_rows, attention).add_(skip_constant[:, None])
     return post, multiply(post, W_L).add_(skip[..., : W_L.shape[-1]])
 
@@ -166,11 +170,13 @@ class _Loss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, attention, neuron_rows, skip_rows, neuron_constant, skip_constant, W_L, pairs, labels, criterion):
-        post, out = _forward(neuron_rows, skip_rows, neuron_constant, skip_constant, W_L, attention, pairs)
+    def forward(
+        ctx, attention, neuron_rows, skip_rows, neuron_constant, skip_constant, W_L, pairs, labels, criterion, dropout
+    ):
+        post, out = _forward(neuron_rows, skip_rows, neuron_constant, skip_constant, W_L, attention, pairs, dropout)
         loss, to_logits = criterion(out, labels)
         ctx.save_for_backward(attention, neuron_rows, skip_rows, W_L, post, to_logits)
-        ctx.pairs = pairs
+        ctx.pairs, ctx.dropout = pairs, dropout
         return loss
 
     @staticmethod
@@ -180,20 +186,24 @@ class _Loss(torch.autograd.Function):
         to_W_L = multiply(post.mT, to_logits)
         to_pre = multiply(to_logits, W_L.mT)
         torch.ops.aten.threshold_backward.grad_input(to_pre, post, 0, grad_input=to_pre)
+        if ctx.dropout is not None:
+            to_pre.mul_(ctx.dropout)
         to_skip = _padded(to_logits)
         to_neuron_rows, to_attention = ctx.pairs.gather_backward(neuron_rows, attention, to_pre)
         to_skip_rows, also_to_attention = ctx.pairs.gather_backward(skip_rows, attention, to_skip)
         to_attention.add_(also_to_attention)
-        return to_attention, to_neuron_rows, to_skip_rows, to_pre.sum(1), to_skip.sum(1), to_W_L, None, None, None
+        of_constants = to_pre.sum(1), to_skip.sum(1)
+        return to_attention, to_neuron_rows, to_skip_rows, *of_constants, to_W_L, None, None, None, None
 
 
-def loss(tables: Tables, pairs: Pairs, labels: Tensor, criterion) -> Tensor:
+def loss(tables: Tables, pairs: Pairs, labels: Tensor, criterion, dropout: Tensor | None = None) -> Tensor:
     """Mean loss of each run over its pairs: [run], differentiable in the tables.
 
     Args:
         labels: [run, pair].
         criterion: a function of (logits, labels) giving each run's mean loss and its gradient with respect to the
             logits, as in `progress_measures.training.loss`.
+        dropout: what neurons are multiplied by, [run, pair, neuron].
     """
     attention = pairs.attention(tables.scores)
-    return _Loss.apply(attention, *tables[1:], pairs, labels, criterion)
+    return _Loss.apply(attention, *tables[1:], pairs, labels, criterion, dropout)

@@ -20,7 +20,7 @@ Weights = dict[str, Tensor]
 Hook = Callable[[str, Tensor], Tensor | None]
 
 
-def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None) -> Tensor:
+def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None, doubled_residual: bool = False) -> Tensor:
     """Logits at all positions.
 
     Args:
@@ -31,6 +31,7 @@ def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None) -> Tenso
             `blocks.0.attn.hook_q` (`_k`, `_v`, `_attn_scores`, `_pattern`, `_z`), `blocks.0.hook_attn_out`,
             `blocks.0.hook_resid_mid`, `blocks.0.mlp.hook_pre` (`_post`), `blocks.0.hook_mlp_out`,
             `blocks.0.hook_resid_post`.
+        doubled_residual: x <- 2x + attention(x), a slip of the authors' repeated-subsequence runs.
     Returns:
         [run, example, position, output].
     """
@@ -55,7 +56,8 @@ def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None) -> Tenso
         block = f"blocks.{layer}"
         w = {name: weights[name][:, layer] for name in _BLOCK if name in weights}
         x = at(f"{block}.hook_resid_pre", x)
-        x = x + at(f"{block}.hook_attn_out", _attention(w, x, causal, within(f"{block}.attn")))
+        around = 2 * x if doubled_residual else x
+        x = around + at(f"{block}.hook_attn_out", _attention(w, x, causal, within(f"{block}.attn")))
         x = at(f"{block}.hook_resid_mid", x)
         if "W_in" in w:
             x = x + at(f"{block}.hook_mlp_out", _mlp(w, x, within(f"{block}.mlp")))

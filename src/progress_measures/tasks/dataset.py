@@ -1,4 +1,4 @@
-"""The data of an experiment: every pair, its label, and which runs train on it."""
+"""The data of an experiment: every pair, its label, and which runs train on it; or the examples that were drawn."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from progress_measures.files import open_store, write_store
-from progress_measures.tasks import label_table, layout
+from progress_measures.tasks import Examples, label_table, layout, task_module
+from progress_measures.tasks.examples import Drawn
 from progress_measures.tasks.split import train_mask
 
 if TYPE_CHECKING:
@@ -19,10 +20,14 @@ def dataset(runs: list[Any]) -> "xr.Dataset":
     """Labels and splits of runs of one task.
 
     Returns:
-        `label` [a, b] and `train` [run, a, b], true for training pairs.
+        `label` [a, b] and `train` [run, a, b], true for training pairs. Of tasks on sequences the fixed training
+        examples, if there are such, and the test examples: `tokens` [run, example, position], `answer_position` and
+        `label` [run, example, answer] and `train` [run, example]. They are for readers: training draws them again.
     """
     import xarray as xr
 
+    if runs[0].on_sequences:
+        return _drawn(runs)
     n = layout(runs[0].task).operands
     masks = np.stack([train_mask(run, n) for run in runs])
     return xr.Dataset(
@@ -31,8 +36,37 @@ def dataset(runs: list[Any]) -> "xr.Dataset":
             "train": (("run", "a", "b"), masks, {"long_name": "Whether the run trains on the pair", "units": "1"}),
         },
         {"run": [run.name for run in runs], "a": np.arange(n), "b": np.arange(n)},
-        {"experiment": runs[0].experiment, "task": runs[0].task.kind, "settings": _settings(runs)},
+        _attributes(runs),
     )
+
+
+def _drawn(runs: list[Any]) -> "xr.Dataset":
+    import xarray as xr
+
+    drawn = [Drawn(run) for run in runs]
+    parts = [[one.fixed, one.test()] if one.fixed else [one.test()] for one in drawn]
+    joined = [Examples(*map(np.concatenate, zip(*part, strict=True))) for part in parts]
+    longest = max(len(one.tokens) for one in joined)
+    # runs of fewer examples are filled up with -1
+    filled = [[np.pad(a, ((0, longest - len(a)), (0, 0)), constant_values=-1) for a in one] for one in joined]
+    tokens, positions, labels = map(np.stack, zip(*filled, strict=True))
+    fixed = [len(one.fixed.tokens) if one.fixed else 0 for one in drawn]
+    train = np.arange(longest) < np.array(fixed)[:, None]
+    by_answer = ("run", "example", "answer")
+    return xr.Dataset(
+        {
+            "tokens": (("run", "example", "position"), tokens, {"long_name": "Sequences", "units": "1"}),
+            "answer_position": (by_answer, positions, {"long_name": "Where the network is read", "units": "1"}),
+            "label": (by_answer, labels, {"long_name": "Right answer", "units": "1"}),
+            "train": (("run", "example"), train, {"long_name": "Whether the run trains on the example", "units": "1"}),
+        },
+        {"run": [run.name for run in runs], "answer": task_module(runs[0].task.kind).answer_names(runs[0].task)},
+        _attributes(runs),
+    )
+
+
+def _attributes(runs: list[Any]) -> dict[str, str]:
+    return {"experiment": runs[0].experiment, "task": runs[0].task.kind, "settings": _settings(runs)}
 
 
 def write_dataset(runs: list[Any], path: Path) -> None:
@@ -42,13 +76,16 @@ def write_dataset(runs: list[Any], path: Path) -> None:
 
 
 def train_masks(path: Path, names: list[str]) -> NDArray[np.bool_]:
-    """The training pairs of runs: [run, a, b]."""
+    """The training pairs of runs: [run, a, b]; of tasks on sequences, the examples: [run, example]."""
     return open_store(path).train.sel(run=names).values.astype(bool)
 
 
 def _settings(runs: list[Any]) -> str:
     """What the data depend on, in one line."""
-    splits = [f"{run.name}: {run.split.method}, {run.split.train_fraction}, {run.split_seed}" for run in runs]
+    if runs[0].on_sequences:
+        splits = [f"{run.name}: {run.split.examples}, {run.split.test_examples}, {run.split_seed}" for run in runs]
+    else:
+        splits = [f"{run.name}: {run.split.method}, {run.split.train_fraction}, {run.split_seed}" for run in runs]
     return f"{runs[0].task!r}; " + "; ".join(splits)
 
 

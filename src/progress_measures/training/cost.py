@@ -7,6 +7,7 @@ import math
 from typing import Any, NamedTuple
 
 from progress_measures.models.architecture import Architecture
+from progress_measures.tasks import layout, task_module
 from progress_measures.training.objectives import objective_module
 
 MIB = 2**20
@@ -18,6 +19,8 @@ CUDA_DEVICE_FLOOR = 800 * MIB
 BATCH_FLOOR = 32 * MIB  # of a batch, whatever its size
 # Room for what allocators keep: measured peaks of batches of 1 to 6 runs, p = 13 to 113, lie below the model with it.
 SLACK = 1.15
+# As in `models.answers` and `training.objectives.general`, which import torch.
+BLOCK, PIECE = 28, 2**24
 
 
 class Device(NamedTuple):
@@ -70,12 +73,24 @@ def train_pairs(run: Any) -> int:
     return int(run.split.train_fraction * _pairs(run))
 
 
+def update_examples(run: Any) -> int:
+    """Examples of an update: all training pairs, or a batch of sequences."""
+    return run.batch if run.on_sequences else train_pairs(run)
+
+
+def evaluated_examples(run: Any) -> int:
+    """Examples of an evaluation: all pairs, or the training sequences and the test sequences."""
+    if not run.on_sequences:
+        return _pairs(run)
+    return (run.split.examples or run.batch) + run.split.test_examples
+
+
 def update_flops(run: Any) -> int:
     """Floating point operations of one update of one run: forward and backward, without softmaxes and AdamW.
 
     A multiply-add is two operations; a backward pass costs twice its forward pass.
     """
-    return 2 * 3 * (_pairs_multiply_adds(run) if _fast(run) else _plain_multiply_adds(run))
+    return 2 * 3 * (_pairs_multiply_adds(run) if _fast(run) else _general_multiply_adds(run))
 
 
 def _pairs_multiply_adds(run: Any) -> int:
@@ -97,22 +112,44 @@ def _pairs_multiply_adds(run: Any) -> int:
     return neurons_to_logits + bags + scores + values + rows + W_L
 
 
-def _plain_multiply_adds(run: Any) -> int:
-    """Forward multiply-adds of the general transformer, at all positions."""
-    a = Architecture.of(run)
-    width = a.heads * a.d_head
-    block = 4 * a.d_model * width + 2 * a.context * width + (0 if a.attention_only else 2 * a.d_model * a.d_mlp)
-    return train_pairs(run) * a.context * (a.layers * block + a.d_model * a.outputs)
+def _general_multiply_adds(run: Any) -> int:
+    """Forward multiply-adds of networks read at their answers (`models.answers`): N sequences, p positions, k answers.
+
+    Products before the first layer are made of as many rows as there are of (positions x tokens), if those are fewer.
+    """
+    a, sizes, examples, answers = Architecture.of(run), layout(run.task), update_examples(run), _answers(run)
+    width, places, asked = a.heads * a.d_head, examples * sizes.read_to, examples * answers
+    rows = min(places, sizes.read_to * a.vocabulary)  # before the first layer
+    mlp = 0 if a.attention_only else a.d_model * a.d_mlp
+    total = 0
+    for layer in range(a.layers):
+        before = places if layer else rows
+        last = layer == a.layers - 1
+        queries = asked if last else places
+        at_once = min(queries, rows) if not layer and not last else queries
+        total += a.d_model * width * (2 * before + (at_once if not last else min(asked, before)))
+        seen = sizes.read_to if last else (sizes.read_to + min(BLOCK, sizes.read_to)) // 2
+        if last and rows < places and a.layers == 1 and answers == 1:
+            seen = rows  # the whole table
+        total += 2 * queries * seen * width + queries * width * a.d_model
+        if not last:
+            total += 2 * queries * mlp
+    few_outputs = not a.attention_only and a.outputs <= a.d_model
+    if few_outputs:
+        total += asked * (mlp + a.d_mlp * a.outputs) + a.d_mlp * a.d_model * a.outputs
+    else:
+        total += 2 * asked * mlp
+    return total + asked * a.d_model * a.outputs
 
 
 def update_bytes(run: Any) -> int:
     """Bytes that one update of one run moves, at four a number."""
     a = Architecture.of(run)
-    pairs = train_pairs(run)
     adam = 12 * parameters(run)  # gradients gathered, decay, two moments and parameters read and written
     if not _fast(run):
         # each activation is written, read by the next operation, read again and its gradient written going back
-        return 4 * (4 * pairs * a.context * a.layers * _activations(a) + adam)
+        return 4 * (4 * _kept(run, update_examples(run)) + adam)
+    pairs = train_pairs(run)
     neurons = 12 * pairs * a.d_mlp  # bag, constant, ReLU, product; back: product, mask, two bags, sum
     logits = 14 * pairs * a.outputs  # product, skip, the criterion's passes, and back
     bags = 3 * 2 * a.heads * pairs * (a.d_mlp + a.outputs)  # rows read, going and coming back
@@ -129,13 +166,16 @@ class Memory(NamedTuple):
 def memory(run: Any, runs: int = 1) -> Memory:
     """Peak memory of training so many such runs as one batch. On a CPU both are one."""
     a, held = Architecture.of(run), parameters(run)
-    pairs, others = train_pairs(run), _pairs(run) - train_pairs(run)
     if _fast(run):
+        pairs, others = train_pairs(run), _pairs(run) - train_pairs(run)
         # training keeps neurons and logits and their gradients; evaluation on the others is in float64 in parts
         numbers = pairs * (4 * a.d_mlp + 6 * a.outputs) + others * (2 * a.d_mlp + 4 * a.outputs)
     else:
-        keeping = pairs * (3 * a.layers * _activations(a)) // 2
-        numbers = a.context * (keeping + others * (2 * a.d_mlp + 4 * a.d_model)) + 4 * _pairs(run) * a.outputs
+        # what is kept to go back, and a layer of an evaluation in pieces, whose logits are float64 one run at a time
+        evaluated = evaluated_examples(run)
+        piece = min(evaluated, max(1, PIECE // (a.heads * layout(run.task).read_to ** 2)))
+        numbers = _kept(run, update_examples(run)) + _kept(run, piece) // a.layers
+        numbers += 4 * piece * _answers(run) * a.outputs
     device = numbers + 6 * held  # parameters, gradients twice, moments
     host = 46 * held  # a block of 20 checkpoints filling, one being written, states of the optimiser
     return Memory(*(int(SLACK * 4 * runs * count + BATCH_FLOOR / 2) for count in (device, host)))
@@ -157,8 +197,8 @@ def seconds(run: Any, runs: int, device: Device) -> float:
     """Expected time of training so many such runs as one batch, in full."""
     rate = device.efficiency
     work = runs * max(update_flops(run) / (device.flops * rate), update_bytes(run) / (device.bandwidth * rate))
-    # an evaluation goes forward over all pairs: a third of an update on as many
-    evaluation = work / 3 / run.split.train_fraction
+    # an evaluation goes forward: a third of an update on as many
+    evaluation = work / 3 * evaluated_examples(run) / update_examples(run)
     epochs = run.training.epochs
     return epochs * (device.overhead + work) + epochs / run.training.evaluate_every * evaluation
 
@@ -171,6 +211,18 @@ def _pairs(run: Any) -> int:
     return (Architecture.of(run).vocabulary - 1) ** 2
 
 
-def _activations(a: Architecture) -> int:
-    """Numbers that autograd keeps for one position in one layer."""
-    return (0 if a.attention_only else 2 * a.d_mlp) + 12 * a.d_model
+def _answers(run: Any) -> int:
+    """Answers a sequence."""
+    return len(task_module(run.task.kind).answer_names(run.task)) if run.on_sequences else 1
+
+
+def _kept(run: Any, examples: int) -> int:
+    """Numbers that so many examples keep for the backward pass, and make on the way."""
+    a, length = Architecture.of(run), layout(run.task).read_to
+    width, neurons = a.heads * a.d_head, 0 if a.attention_only else a.d_mlp
+    total = 0
+    for layer in range(a.layers):
+        queries = _answers(run) if layer == a.layers - 1 else length
+        total += length * (a.d_model + 8 * width) + queries * (4 * a.d_model + 2 * width + 2 * neurons)
+        total += 3 * a.heads * queries * length  # patterns, and two like them
+    return examples * (total + 4 * _answers(run) * a.outputs)

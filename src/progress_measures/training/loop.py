@@ -1,4 +1,4 @@
-"""The training loop: batches of like-shaped runs, full-batch, resumable to the bit."""
+"""The training loop: batches of like-shaped runs, resumable to the bit."""
 
 import contextlib
 import importlib
@@ -143,6 +143,7 @@ class _Batch:
     def _evaluate(self) -> None:
         if len(self.evaluations) + len(self.evaluated) > self.epoch // self.recipe.evaluate_every:
             return  # done before the interruption
+        self.objective.prepare(self.epoch)
         values = self.objective.evaluate(self.optimiser.weights)
         self.evaluated.append(torch.stack([values[name] for name in EVALUATED], dim=-1))
 
@@ -209,6 +210,7 @@ class _Batch:
         if self.pending:
             self._flush()
         self._save()
+        self.objective.prepare(self.epoch)
         with torch.no_grad():
             self.train_loss[:, self.epoch] = self.objective.loss(self.optimiser.weights).double().cpu()
         self.writer.drain()

@@ -56,6 +56,24 @@ def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return loss.mean((-2, -1)), grad.mul_(1 / logits.shape[-2])
 
 
+class _Criterion(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, logits, labels, criterion):
+        loss, grad = criterion(logits, labels)
+        ctx.save_for_backward(grad)
+        return loss
+
+    @staticmethod
+    def backward(ctx, to_loss):
+        (grad,) = ctx.saved_tensors
+        return grad * to_loss[:, None, None].to(grad.dtype), None, None
+
+
+def differentiable(logits: Tensor, labels: Tensor, criterion: CrossEntropy) -> Tensor:
+    """The loss of a criterion, whose own gradient autograd is given: [run]."""
+    return _Criterion.apply(logits, labels, criterion)
+
+
 def nats(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean loss of each run in float64, without gradient: [run].
 

@@ -33,6 +33,7 @@ class Step:
     def __call__(self, epoch: int) -> None:
         """Update number `epoch`, from 0."""
         self._optimiser.set_rate(epoch)
+        self._objective.prepare(epoch)
         if self._losses.device.type != "cuda":
             self._update()
         else:

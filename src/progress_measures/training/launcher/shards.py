@@ -17,7 +17,8 @@ def alike(runs: list[Any]) -> list[list[Any]]:
     groups: dict[str, list[Any]] = {}
     for run in runs:
         recipe = run.training.model_copy(update={"weight_decay": 0.0})
-        key = repr((run.task, run.split.train_fraction, run.model, recipe))
+        size = (run.split.train_fraction, run.split.examples, run.split.test_examples)
+        key = repr((run.task, size, run.model, recipe))
         groups.setdefault(key, []).append(run)
     return list(groups.values())
 

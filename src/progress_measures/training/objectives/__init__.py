@@ -1,7 +1,7 @@
 """How a batch of runs computes its losses: one module a way.
 
-`pairs` is the exact fast path for one-layer networks on pairs; `plain` is autograd through the general transformer,
-for every other network.
+`pairs` is the exact fast path for one-layer networks on pairs; `general` is for every other network and task. An
+objective's `prepare` has what an update needs in place before its `loss` is asked for, and outside of a CUDA graph.
 """
 
 from typing import Any
@@ -12,4 +12,4 @@ PAIR_TASKS = ("modular_addition", "modular_subtraction", "integer_addition")
 def objective_module(run: Any) -> str:
     """The name of the module that trains a run."""
     one_layer = run.model.layers == 1 and not run.model.attention_only
-    return f"{__name__}.{'pairs' if one_layer and run.task.kind in PAIR_TASKS else 'plain'}"
+    return f"{__name__}.{'pairs' if one_layer and run.task.kind in PAIR_TASKS else 'general'}"

@@ -8,6 +8,7 @@ from torch import Tensor
 from progress_measures.models import pairs
 from progress_measures.tasks import label_table, layout
 from progress_measures.training.loss import PRECISIONS, accuracy, nats
+from progress_measures.training.objectives.regularisers import Dropout, l1
 
 
 class Objective:
@@ -30,11 +31,22 @@ class Objective:
         self._train, self._test = prepared(train), prepared(~train)
         precision = runs[0].training.precision
         self._criterion = PRECISIONS[precision]
+        self._l1 = runs[0].training.l1
+        rows = [self._train[1].shape[1]]
+        self._dropout = Dropout(runs, rows, device) if runs[0].training.dropout else None
         self.loss_dtype = torch.float64 if precision == "float64" else torch.float32
+
+    def prepare(self, update: int) -> None:
+        """Have the dropped neurons of an update in place; its pairs are always the same."""
+        if self._dropout:
+            self._dropout.draw(update)
 
     def loss(self, weights: pairs.Weights) -> Tensor:
         """Train loss of each run: [run], differentiable."""
-        return pairs.loss(pairs.tables(weights), *self._train, self._criterion)
+        if self._l1:
+            weights = l1(weights, self._l1)
+        dropout = self._dropout.masks[0] if self._dropout else None
+        return pairs.loss(pairs.tables(weights), *self._train, self._criterion, dropout)
 
     def evaluate(self, weights: pairs.Weights) -> dict[str, Tensor]:
         """Losses in float64 and accuracies on both splits: each [run]."""

@@ -1,4 +1,4 @@
-"""Training and testing any network on pairs, by autograd through the general transformer."""
+"""The reference of objectives: networks on pairs, by autograd through the general transformer at all positions."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from progress_measures.models.transformer import Weights, forward
 from progress_measures.tasks import label_table, layout
-from progress_measures.training.loss import PRECISIONS, accuracy, nats
+from progress_measures.training.loss import PRECISIONS, accuracy, differentiable, nats
 
 
 class Objective:
@@ -35,7 +35,7 @@ class Objective:
     def loss(self, weights: Weights) -> Tensor:
         """Train loss of each run: [run], differentiable."""
         tokens, labels = self._train
-        return _Criterion.apply(forward(weights, tokens)[:, :, -1], labels, self._criterion)
+        return differentiable(forward(weights, tokens)[:, :, -1], labels, self._criterion)
 
     def evaluate(self, weights: Weights) -> dict[str, Tensor]:
         """Losses in float64 and accuracies on both splits: each [run]."""
@@ -46,18 +46,3 @@ class Objective:
                 result[f"{split}_loss"] = nats(logits, labels)
                 result[f"{split}_accuracy"] = accuracy(logits, labels)
         return result
-
-
-class _Criterion(torch.autograd.Function):
-    """Hands a criterion's own gradient to autograd."""
-
-    @staticmethod
-    def forward(ctx, logits, labels, criterion):
-        loss, grad = criterion(logits, labels)
-        ctx.save_for_backward(grad)
-        return loss
-
-    @staticmethod
-    def backward(ctx, to_loss):
-        (grad,) = ctx.saved_tensors
-        return grad * to_loss[:, None, None].to(grad.dtype), None, None

@@ -1,0 +1,429 @@
+"""Any network, read where its answers are, with its backward pass written out where autograd is slow.
+
+It computes what `models.transformer` does at some positions, and no more:
+
+- before the first layer the residual stream at a position is one of (positions x tokens) rows; where these are fewer than
+  the places of a batch, products are made of the rows and looked up;
+- the last layer asks its queries and runs its MLP at the answers alone; if there are few outputs, W_out and W_U are
+  multiplied before the neurons come to them;
+- attention over a few tokens is written as sums over them;
+- longer causal attention goes in blocks of queries, each of which multiplies just the keys up to its end: two thirds of the
+  work, and matrices of a size that is multiplied twice as fast;
+- a one-layer network that is asked once a sequence has its keys in the table of rows, so that its attention is a few big
+  products and gathers.
+
+Products of weights go through `models.gemm`. Every tensor has a leading dimension `run`.
+"""
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn.functional import embedding
+
+from progress_measures.models.gemm import multiply
+
+Weights = dict[str, Tensor]
+Masks = list[Tensor]  # a layer each, [run, row, neuron]: 0, or 1 / (share kept)
+
+BLOCK = 28  # queries; 16 to 32 take the same time
+SHORT = 4  # positions; up to here sums are faster than products of tiny matrices
+
+
+class Block(NamedTuple):
+    """Some queries, and how many keys there are for them."""
+
+    queries: slice
+    keys: int
+    hidden: Tensor | None  # -inf where a query does not see one of the last keys, else 0; [..., query, key]
+
+
+class Places:
+    """Where networks are read, in memory that stays where it is when other sequences take their place.
+
+    Args:
+        tokens: [run, example, position], up to the last position that counts.
+        answers: [run, example, answer], positions.
+        vocabulary: of the tokens.
+    """
+
+    def __init__(self, tokens: Tensor, answers: Tensor, vocabulary: int):
+        self.tokens, self.answers = tokens.clone(), answers.clone()
+        runs, examples, length = tokens.shape
+        self.vocabulary, self.length = vocabulary, length
+        # rows of a table [run x position x token]
+        self.few_rows = length * vocabulary < examples * length
+        self._position = torch.arange(length, device=tokens.device)
+        self._first = torch.arange(runs, device=tokens.device)[:, None, None] * (length * vocabulary)
+        self.rows, self.rows_at_answers = torch.empty_like(self.tokens), torch.empty_like(self.answers)
+        self.rows_of_own = torch.empty_like(self.tokens)  # of a run's own table
+        # rows of a stream [run x example x position]
+        self._example = torch.arange(runs * examples, device=tokens.device).view(runs, examples, 1) * length
+        self.places_of_answers = torch.empty_like(self.answers)
+        causal = torch.zeros(length, length, device=tokens.device)
+        causal.masked_fill_(self._position > self._position[:, None], -torch.inf)
+        ends = [min(start + BLOCK, length) for start in range(0, length, BLOCK)]
+        self.causal = [
+            Block(slice(end - size, end), end, causal[:size, :size])
+            for end, size in zip(ends, (min(BLOCK, end - BLOCK * i) for i, end in enumerate(ends)), strict=True)
+        ]
+        # whoever is asked at the last position sees all the others
+        self._some_hidden = bool((answers < length - 1).any())
+        self._hidden = torch.empty(*answers.shape, length, device=tokens.device)
+        every = slice(0, answers.shape[-1])
+        self.answering = [Block(every, length, self._hidden[:, :, None] if self._some_hidden else None)]
+        self.fill(tokens, answers)
+
+    def fill(self, tokens: Tensor, answers: Tensor) -> None:
+        """Read other sequences of the same shape, asked last in a sequence if the first ones were."""
+        self.tokens.copy_(tokens)
+        self.answers.copy_(answers)
+        torch.add(self.tokens, self._position * self.vocabulary, out=self.rows_of_own)
+        torch.add(self.rows_of_own, self._first, out=self.rows)
+        torch.gather(self.rows, -1, self.answers, out=self.rows_at_answers)
+        torch.add(self.answers, self._example, out=self.places_of_answers)
+        if self._some_hidden:
+            self._hidden.zero_().masked_fill_(self._position > self.answers[..., None], -torch.inf)
+
+
+def logits(weights: Weights, places: Places, doubled_residual: bool = False, dropout: Masks | None = None) -> Tensor:
+    """Logits at the answers: [run, example x answer, output], differentiable once.
+
+    Args:
+        weights: as in `progress_measures.models.transformer`; of biases only those of the MLP.
+        doubled_residual: as there.
+        dropout: what each layer's neurons are multiplied by.
+    """
+    w = _layer(weights, -1)
+    stream = residual_mid(weights, places, doubled_residual, dropout)
+    return _read_out(stream, w, weights["W_U"], dropout[-1] if dropout else None)
+
+
+def neurons_and_logits(weights: Weights, places: Places, doubled_residual: bool = False) -> tuple[Tensor, Tensor]:
+    """The last layer's neurons before the ReLU [run, example x answer, neuron] and logits. Outside autograd."""
+    w = _layer(weights, -1)
+    with torch.no_grad():
+        stream = residual_mid(weights, places, doubled_residual)
+        pre = multiply(stream, w["W_in"])
+        if "b_in" in w:
+            pre.add_(w["b_in"][:, None])
+        return pre, _read_out(stream, w, weights["W_U"], None)
+
+
+def residual_mid(
+    weights: Weights, places: Places, doubled_residual: bool = False, dropout: Masks | None = None
+) -> Tensor:
+    """The residual stream before the last MLP: [run, example x answer, d_model]. Arguments as for `logits`."""
+    layers, heads = weights["W_Q"].shape[1:3]
+    x = _embedded(weights, places)
+    for layer in range(layers):
+        w = _layer(weights, layer)
+        if layer == layers - 1:
+            asking = x.at_answers()
+            if isinstance(x, _Table) and isinstance(asking, _Table) and places.answers.shape[-1] == 1:
+                read = _read_from_table(asking, x, w, places)
+            else:
+                seen = x.times(_joined(w["W_K"], w["W_V"]))
+                read = _attend(asking.times(_joined(w["W_Q"])), seen, heads, places)
+            return _after_attention(asking, read, w, doubled_residual)
+        seen = x.times(_joined(w["W_Q"], w["W_K"], w["W_V"]))
+        stream = _after_attention(x, _attend(None, seen, heads, places), w, doubled_residual)
+        if "W_in" in w:
+            stream = stream + _mlp(stream, w, w["W_out"], dropout[layer] if dropout else None)
+            if "b_out" in w:
+                stream = stream + w["b_out"][:, None]
+        x = _Stream(stream, places)
+    raise ValueError("a network needs at least one layer")
+
+
+_BLOCK = ("W_Q", "W_K", "W_V", "W_O", "W_in", "b_in", "W_out", "b_out")
+
+
+def _layer(weights: Weights, layer: int) -> Weights:
+    return {name: weights[name][:, layer] for name in _BLOCK if name in weights}
+
+
+def _joined(*maps: Tensor) -> Tensor:
+    """Maps of every head side by side: [run, d_model, map x head x d_head]."""
+    return rearrange(list(maps), "map run head d_model d_head -> run d_model (map head d_head)")
+
+
+def _after_attention(x: "_Table | _Stream", read: Tensor, w: Weights, doubled: bool) -> Tensor:
+    """The residual stream with what the heads write: [run, example x query, d_model]."""
+    written = matmul(read.flatten(1, 2), rearrange(w["W_O"], "run head e d_model -> run (head e) d_model"))
+    around = x.dense()
+    return (2 * around if doubled else around) + written
+
+
+def _read_out(stream: Tensor, w: Weights, W_U: Tensor, mask: Tensor | None) -> Tensor:
+    """Logits from the residual stream before the last MLP."""
+    if "W_in" not in w:
+        return matmul(stream, W_U)
+    if W_U.shape[2] > W_U.shape[1]:
+        stream = stream + _mlp(stream, w, w["W_out"], mask)
+        return matmul(stream + w["b_out"][:, None] if "b_out" in w else stream, W_U)
+    logits = matmul(stream, W_U) + _mlp(stream, w, matmul(w["W_out"], W_U), mask)
+    return logits + matmul(w["b_out"][:, None], W_U) if "b_out" in w else logits
+
+
+def _embedded(weights: Weights, places: Places) -> "_Table | _Stream":
+    """The residual stream before the first layer."""
+    W_E, W_pos = weights["W_E"], weights["W_pos"][:, : places.length]
+    if places.few_rows:
+        table = (W_pos[:, :, None] + W_E[:, None]).flatten(1, 2)
+        return _Table(table, places, places.rows)
+    first = torch.arange(len(W_E), device=W_E.device)[:, None, None] * W_E.shape[1]
+    stream = embedding(places.tokens + first, W_E.flatten(0, 1)) + W_pos[:, None]
+    return _Stream(stream.flatten(1, 2), places)
+
+
+class _Table:
+    """A residual stream whose every place is one of few rows: [run, position x token, d_model]."""
+
+    def __init__(self, table: Tensor, places: Places, rows: Tensor):
+        self.table, self._places, self.rows = table, places, rows
+
+    def at_answers(self) -> "_Table":
+        """The same at the answers."""
+        return _Table(self.table, self._places, self._places.rows_at_answers)
+
+    def times(self, matrix: Tensor) -> Tensor:
+        """[run, example, position, width]."""
+        return embedding(self.rows, matmul(self.table, matrix).flatten(0, 1))
+
+    def dense(self) -> Tensor:
+        """[run, example x position, d_model]."""
+        return embedding(self.rows, self.table.flatten(0, 1)).flatten(1, 2)
+
+
+class _Stream:
+    """A residual stream: [run, example x position, d_model]."""
+
+    def __init__(self, stream: Tensor, places: Places):
+        self._stream, self._places = stream, places
+
+    def at_answers(self) -> "_Stream":
+        """The same at the answers."""
+        found = embedding(self._places.places_of_answers, self._stream.flatten(0, 1))
+        return _Stream(found.flatten(1, 2), self._places)
+
+    def times(self, matrix: Tensor) -> Tensor:
+        """[run, example, position, width]."""
+        return matmul(self._stream, matrix).unflatten(1, (self._places.answers.shape[1], -1))
+
+    def dense(self) -> Tensor:
+        """[run, example x position, d_model]."""
+        return self._stream
+
+
+class _Product(torch.autograd.Function):
+    """`x @ w` for [run, row, …] and [run, …, …], of which there are many more rows than columns."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return multiply(x, w)
+
+    @staticmethod
+    def backward(ctx, to_product):
+        x, w = ctx.saved_tensors
+        return multiply(to_product, w.mT), _over_rows(x, to_product)
+
+
+def matmul(x: Tensor, w: Tensor) -> Tensor:
+    """`x @ w` for equal batch dimensions, differentiable once."""
+    return _Product.apply(x, w)
+
+
+def _over_rows(x: Tensor, y: Tensor) -> Tensor:
+    """`x.mT @ y`; `multiply` copies its second argument, so that is the narrower one."""
+    return multiply(x.mT, y) if x.shape[-1] > y.shape[-1] else multiply(y.mT, x).mT
+
+
+def _by_head(x: Tensor, maps: int, heads: int) -> Tensor:
+    """[map, run x example x head, position, d_head], in one piece of memory."""
+    return rearrange(x, "run example p (map head e) -> map (run example head) p e", map=maps, head=heads).contiguous()
+
+
+def _from_heads(x: Tensor, runs: int, heads: int) -> Tensor:
+    """[run, example, position, map x head x d_head]."""
+    return rearrange(x, "map (run example head) p e -> run example p (map head e)", run=runs, head=heads).contiguous()
+
+
+def _attend(asked: Tensor | None, seen: Tensor, heads: int, places: Places) -> Tensor:
+    """What each query reads, of the answers or, where `asked` is None, of all positions; see `_Attention`."""
+    blocks = places.causal if asked is None else places.answering
+    if places.length > SHORT or (asked is not None and blocks[0].hidden is not None):
+        return _Attention.apply(asked, seen, heads, blocks)
+    keys = range(1, places.length + 1) if asked is None else [places.length] * places.answers.shape[-1]
+    return _ShortAttention.apply(asked, seen, heads, tuple(keys))
+
+
+class _ShortAttention(torch.autograd.Function):
+    """As `_Attention` for sequences of a few tokens: sums over few keys, each over all examples at once.
+
+    Query i sees the first `keys[i]` positions.
+    """
+
+    @staticmethod
+    def forward(ctx, asked, seen, heads, keys):
+        q, k, v = _maps(asked, seen, heads)
+        scale = k.shape[-1] ** -0.5
+        read, patterns = torch.empty(*q.shape, dtype=q.dtype, device=q.device), []
+        for i, count in enumerate(keys):
+            scores = torch.stack([(q[:, :, i] * k[:, :, j]).sum(-1) for j in range(count)])
+            patterns.append(scores.mul_(scale).softmax(0)[..., None])  # [key, run, example, head, 1]
+            torch.mul(patterns[-1][0], v[:, :, 0], out=read[:, :, i])
+            for j in range(1, count):
+                read[:, :, i].addcmul_(patterns[-1][j], v[:, :, j])
+        ctx.save_for_backward(asked, seen, *patterns)
+        ctx.heads, ctx.keys, ctx.scale = heads, keys, scale
+        return read.flatten(-2)
+
+    @staticmethod
+    def backward(ctx, to_read):
+        asked, seen, *patterns = ctx.saved_tensors
+        q, k, v = _maps(asked, seen, ctx.heads)
+        to_read = to_read.unflatten(-1, (ctx.heads, -1))
+        to_asked = None if asked is None else torch.zeros_like(asked)
+        to_seen = torch.zeros_like(seen)
+        to_q, to_k, to_v = _maps(to_asked, to_seen, ctx.heads)
+        for i, (count, pattern) in enumerate(zip(ctx.keys, patterns, strict=True)):
+            of_query = to_read[:, :, i]
+            to_pattern = torch.stack([(of_query * v[:, :, j]).sum(-1, keepdim=True) for j in range(count)])
+            to_scores = pattern * (to_pattern - (pattern * to_pattern).sum(0)) * ctx.scale
+            for j in range(count):
+                to_v[:, :, j].addcmul_(pattern[j], of_query)
+                to_q[:, :, i].addcmul_(to_scores[j], k[:, :, j])
+                to_k[:, :, j].addcmul_(to_scores[j], q[:, :, i])
+        return to_asked, to_seen, None, None
+
+
+def _maps(asked: Tensor | None, seen: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values as views: [run, example, position, head, d_head] each."""
+    parts = seen.unflatten(-1, (2 if asked is not None else 3, heads, -1)).unbind(3)
+    q = parts[0] if asked is None else asked.unflatten(-1, (heads, -1))
+    return q, parts[-2], parts[-1]
+
+
+class _Attention(torch.autograd.Function):
+    """What each query reads: [run, example, query, head x d_head].
+
+    From the queries of the answers and keys and values of all positions, or from all three at all positions: [run,
+    example, position, map x head x d_head].
+    """
+
+    @staticmethod
+    def forward(ctx, asked, seen, heads, blocks):
+        packed = _by_head(seen, 3 if asked is None else 2, heads)
+        k, v = packed[-2:]
+        scale = k.shape[-1] ** -0.5
+        q = (packed[0] if asked is None else _by_head(asked, 1, heads)[0]) * scale
+        read, patterns = torch.empty_like(q), []
+        for block in blocks:
+            scores = torch.bmm(q[:, block.queries], k[:, : block.keys].mT)
+            if block.hidden is not None:
+                last = scores[..., -block.hidden.shape[-1] :]
+                last.unflatten(0, (*seen.shape[:2], heads)).add_(block.hidden)
+            patterns.append(scores.softmax(-1))
+            read[:, block.queries] = torch.bmm(patterns[-1], v[:, : block.keys])
+        ctx.save_for_backward(q, k, v, *patterns)
+        ctx.blocks, ctx.heads, ctx.runs, ctx.scale, ctx.apart = blocks, heads, len(seen), scale, asked is not None
+        return _from_heads(read[None], ctx.runs, heads)
+
+    @staticmethod
+    def backward(ctx, to_read):
+        q, k, v, *patterns = ctx.saved_tensors
+        to_read = _by_head(to_read, 1, ctx.heads)[0]
+        maps = torch.empty(2 if ctx.apart else 3, *k.shape, dtype=k.dtype, device=k.device)
+        to_k, to_v = maps[-2:]
+        to_q = torch.empty_like(q) if ctx.apart else maps[0]
+        for i, (block, pattern) in reversed(list(enumerate(zip(ctx.blocks, patterns, strict=True)))):
+            of_block, keys = to_read[:, block.queries], slice(0, block.keys)
+            to_pattern = torch.bmm(of_block, v[:, keys].mT)
+            to_scores = torch._softmax_backward_data(to_pattern, pattern, -1, pattern.dtype)
+            to_q[:, block.queries] = torch.bmm(to_scores, k[:, keys])
+            if i == len(patterns) - 1:  # the last block sees all keys
+                torch.bmm(pattern.mT, of_block, out=to_v)
+                torch.bmm(to_scores.mT, q[:, block.queries], out=to_k)
+            else:
+                to_v[:, keys] += torch.bmm(pattern.mT, of_block)
+                to_k[:, keys] += torch.bmm(to_scores.mT, q[:, block.queries])
+        to_q.mul_(ctx.scale)
+        to_asked = _from_heads(to_q[None], ctx.runs, ctx.heads) if ctx.apart else None
+        return to_asked, _from_heads(maps, ctx.runs, ctx.heads), None, None
+
+
+def _read_from_table(asking: _Table, x: _Table, w: Weights, places: Places) -> Tensor:
+    """What one query a sequence reads, from keys and values of the table's rows: [run, example, 1, head x d_head]."""
+    heads = w["W_Q"].shape[1]
+    q = rearrange(asking.times(_joined(w["W_Q"])), "run example 1 (head e) -> (run head) example e", head=heads)
+    k, v = rearrange(
+        matmul(x.table, _joined(w["W_K"], w["W_V"])), "run row (map head e) -> map (run head) row e", map=2, head=heads
+    )
+    rows, hidden = places.rows_of_own, places.answering[0].hidden
+    if heads > 1:
+        rows = rows.repeat_interleave(heads, dim=0)
+    if hidden is not None:
+        hidden = hidden[:, :, 0, 0].repeat_interleave(heads, dim=0)
+    read = _TableAttention.apply(q, k, v, rows, hidden)
+    return rearrange(read, "(run head) example e -> run example 1 (head e)", head=heads)
+
+
+class _TableAttention(torch.autograd.Function):
+    """Attention of one query an example over those rows of a table that the example has; [run x head, …] each.
+
+    Scores are computed of all rows and gathered; the pattern is spread over all rows and multiplied. The rows of an
+    example are different, because each stands at a position of its own.
+    """
+
+    @staticmethod
+    def forward(ctx, q, k, v, rows, hidden):
+        ctx.scale = q.shape[-1] ** -0.5
+        scores = multiply(q, k.mT).gather(-1, rows).mul_(ctx.scale)  # [run x head, example, position]
+        if hidden is not None:
+            scores.add_(hidden)
+        pattern = scores.softmax(-1)
+        spread = torch.zeros(*q.shape[:2], k.shape[1], dtype=q.dtype, device=q.device).scatter_(-1, rows, pattern)
+        ctx.save_for_backward(q, k, v, rows, pattern, spread)
+        return multiply(spread, v)
+
+    @staticmethod
+    def backward(ctx, to_read):
+        q, k, v, rows, pattern, spread = ctx.saved_tensors
+        to_v = multiply(spread.mT, to_read)
+        to_pattern = multiply(to_read, v.mT).gather(-1, rows)
+        to_scores = torch._softmax_backward_data(to_pattern, pattern, -1, pattern.dtype).mul_(ctx.scale)
+        spread = torch.zeros_like(spread).scatter_(-1, rows, to_scores)
+        return multiply(spread, k), multiply(spread.mT, q), to_v, None, None
+
+
+class _MLP(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, W_in, b_in, W_after, mask):
+        post = multiply(x, W_in)
+        if b_in is not None:
+            post.add_(b_in[:, None])
+        post.clamp_min_(0)
+        if mask is not None:
+            post.mul_(mask)
+        ctx.save_for_backward(x, W_in, W_after, post, mask)
+        ctx.biased = b_in is not None
+        return multiply(post, W_after)
+
+    @staticmethod
+    def backward(ctx, to_out):
+        x, W_in, W_after, post, mask = ctx.saved_tensors
+        to_W_after = _over_rows(post, to_out)
+        to_pre = multiply(to_out, W_after.mT)
+        torch.ops.aten.threshold_backward.grad_input(to_pre, post, 0, grad_input=to_pre)
+        if mask is not None:
+            to_pre.mul_(mask)
+        to_b_in = to_pre.sum(1) if ctx.biased else None
+        return multiply(to_pre, W_in.mT), _over_rows(x, to_pre), to_b_in, to_W_after, None
+
+
+def _mlp(x: Tensor, w: Weights, W_after: Tensor, mask: Tensor | None) -> Tensor:
+    """What the neurons write through a matrix: [run, row, width]; without b_out."""
+    return _MLP.apply(x, w["W_in"], w.get("b_in"), W_after, mask)

@@ -1,0 +1,271 @@
+"""Networks on sequences, read at their answers: against the general transformer at all positions, by autograd."""
+
+import numpy as np
+import plain
+import pytest
+import torch
+from sequences import RUNS, run_of, runs_of
+from test_models import TOLERANCE, close
+from test_models import random_weights as large_weights
+from test_models import runs as runs_on_pairs
+
+from progress_measures.models import answers
+from progress_measures.models.initialise import initial_weights
+from progress_measures.models.transformer import forward
+from progress_measures.tasks import layout
+from progress_measures.tasks.examples import Drawn
+from progress_measures.tasks.split import train_mask
+from progress_measures.training.objectives import pairs as fast
+from progress_measures.training.objectives.general import Objective
+from progress_measures.training.objectives.regularisers import Dropout
+
+CPU = torch.device("cpu")
+NONE = torch.zeros(9, 0)  # what a run on sequences is given in place of training pairs
+
+
+def random_weights(some, dtype):
+    """Small enough for float32 to compute two layers well."""
+    return {name: (0.3 * w).detach().requires_grad_() for name, w in large_weights(some, dtype).items()}
+
+
+def literal(weights, examples, doubled=False, masks=None):
+    """Mean loss and accuracy at the answers of one run's examples, from logits at every position."""
+    tokens, positions, labels = map(torch.tensor, examples)
+    logits = forward(weights, tokens, None if masks is None else dropping(masks), doubled)[0]
+    losses, right = [], []
+    for example, (places, expected) in enumerate(zip(positions, labels, strict=True)):
+        for position, label in zip(places, expected, strict=True):
+            row = logits[example, position].double()
+            losses.append(row.logsumexp(-1) - row[label])
+            right.append(float(row.argmax() == label))
+    return torch.stack(losses).mean(), np.mean(right)
+
+
+def dropping(masks):
+    """A hook that multiplies each layer's neurons."""
+
+    def hook(name, value):
+        if name.endswith("mlp.hook_post"):
+            return value * masks[int(name.split(".")[1])]
+        return None
+
+    return hook
+
+
+CASES = {
+    "five digits": ("five_digit_addition", {}),
+    "five digits, two layers": ("five_digit_addition", {"layers": 2}),
+    "more outputs than width": ("five_digit_addition", {"d_model": 6}),
+    "no biases": ("five_digit_addition", {"mlp_biases": False}),
+    "repeated": ("repeated_subsequence", {}),
+    "repeated, doubled": ("repeated_subsequence", {"doubled_residual": True}),
+    "repeated, with MLPs": ("repeated_subsequence", {"attention_only": False}),
+    "trigrams": ("skip_trigram", {}),
+    "trigrams, three layers": ("skip_trigram", {"layers": 3}),
+}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("case", CASES)
+def test_answers_equal_the_general_transformer(case, dtype):
+    kind, model = CASES[case]
+    some = runs_of(kind, count=2, model=model, precision="float64")
+    weights = random_weights(some, dtype)
+    objective = Objective(some, NONE[:2], CPU)
+    for update in (0, 3):
+        objective.prepare(update)
+        losses = objective.loss(weights)
+        gradients = torch.autograd.grad(losses.sum(), list(weights.values()))
+        evaluation = objective.evaluate(weights)
+        for i, run in enumerate(some):
+            one = {name: w[i : i + 1] for name, w in weights.items()}
+            drawn, doubled = Drawn(run), run.model.doubled_residual
+            loss, right = literal(one, drawn.at(update), doubled)
+            close(losses[i], loss, dtype)
+            for ours, theirs in zip(gradients, torch.autograd.grad(loss, list(one.values())), strict=True):
+                close(ours[i : i + 1], theirs, dtype)
+            close(evaluation["train_loss"][i], loss, dtype)
+            assert evaluation["train_accuracy"][i].item() == pytest.approx(right)
+            test_loss, right = literal(one, drawn.test(), doubled)
+            close(evaluation["test_loss"][i], test_loss, dtype)
+            assert evaluation["test_accuracy"][i].item() == pytest.approx(right)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize(
+    "model", [{"layers": 2}, {"attention_only": True}, {"layers": 2, "mlp_biases": False}], ids=str
+)
+def test_deeper_networks_on_pairs_equal_the_general_transformer(dtype, model):
+    some = runs_on_pairs(**model)
+    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
+    results = []
+    for module in (plain.Objective, Objective):
+        weights = random_weights(some, dtype)
+        objective = module(some, masks, CPU)
+        loss = objective.loss(weights)
+        gradients = torch.autograd.grad(loss.sum(), list(weights.values()))
+        results.append([loss.detach(), *gradients, *objective.evaluate(weights).values()])
+    for ours, theirs in zip(*results, strict=True):
+        close(ours, theirs, dtype)
+
+
+def test_evaluation_in_pieces_is_that_of_the_whole(monkeypatch):
+    (run,) = runs_of("repeated_subsequence")
+    weights = {name: w.detach() for name, w in random_weights([run], torch.float64).items()}
+    whole = Objective([run], NONE[:1], CPU).evaluate(weights)
+    monkeypatch.setattr("progress_measures.training.objectives.general.PIECE", 7 * 2 * 18**2)
+    objective = Objective([run], NONE[:1], CPU)
+    assert len(objective._test) > 3
+    for name, value in objective.evaluate(weights).items():
+        close(value, whole[name], torch.float64)
+
+
+def test_a_fixed_set_is_evaluated_whole_while_updates_take_parts():
+    run = run_of("skip_trigram", examples=12, batch=4, precision="float64")
+    weights = random_weights([run], torch.float64)
+    objective = Objective([run], NONE[:1], CPU)
+    objective.prepare(2)
+    drawn = Drawn(run)
+    close(objective.loss(weights)[0], literal(weights, drawn.at(2))[0], torch.float64)
+    close(objective.evaluate(weights)["train_loss"][0], literal(weights, drawn.fixed)[0], torch.float64)
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_labels_can_be_known_from_what_is_read(kind):
+    """Nothing after a position is looked at: other tokens there change no logits."""
+    run = run_of(kind)
+    sizes, drawn = layout(run.task), Drawn(run).at(0)
+    weights = {name: w.detach() for name, w in random_weights([run], torch.float64).items()}
+    tokens, positions = torch.from_numpy(drawn.tokens)[None], torch.tensor(drawn.positions)[None]
+    first = positions[..., :1]
+    later = torch.arange(sizes.context) > first
+    changed = torch.where(later, (tokens + 1) % sizes.vocabulary, tokens)
+    read = [
+        answers.logits(weights, answers.Places(t[..., : sizes.read_to], first, sizes.vocabulary))
+        for t in (tokens, changed)
+    ]
+    assert torch.equal(*read)
+
+
+# Initial weights
+
+
+@pytest.mark.parametrize(
+    ("settings", "printed"),
+    [
+        (
+            {
+                "seed": 129000,
+                "task": {"kind": "five_digit_addition"},
+                "model": {"d_model": 512, "d_head": 128, "d_mlp": 2048, "initialisation": "authors"},
+                "training": {"epochs": 100, "batch": 64, "precision": "float64"},
+            },
+            2.59335171,
+        ),
+        (
+            {
+                "seed": 6798,
+                "task": {"kind": "skip_trigram"},
+                "model": {"d_model": 32, "heads": 1, "d_head": 8, "attention_only": True, "initialisation": "authors"},
+                "training": {"epochs": 100, "batch": 256, "precision": "float64"},
+            },
+            2.34613,
+        ),
+    ],
+    ids=["five digits", "trigrams"],
+)
+def test_authors_initialisation_and_examples_give_the_notebooks_first_loss(settings, printed):
+    from progress_measures.experiments.schema import Experiment
+
+    (run,) = Experiment.model_validate({"title": "notebook"} | settings).runs("notebook")
+    weights = {name: w[None] for name, w in initial_weights(run).items()}
+    loss = Objective([run], NONE[:1], CPU).loss(weights)
+    assert loss.item() == pytest.approx(printed, abs=2e-7 if printed == 2.59335171 else 5e-6)
+
+
+def test_heads_may_be_drawn_by_their_own_width():
+    (run,) = runs_of("repeated_subsequence", model={"d_model": 96, "d_head": 6})
+    weights = initial_weights(run)
+    expected = {"W_Q": 6, "W_K": 6, "W_V": 6, "W_O": 96, "W_E": 96, "W_pos": 96, "W_U": 11}
+    for name, width in expected.items():
+        assert weights[name].std().item() == pytest.approx(width**-0.5, rel=0.1), name
+
+
+# In place of weight decay
+
+
+def with_regulariser(model=None, **training):
+    """Runs on pairs with dropout or l1."""
+    some = runs_on_pairs(**(model or {}))
+    return [run.model_copy(update={"training": run.training.model_copy(update=training)}) for run in some]
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_dropout_multiplies_neurons(layers):
+    some = with_regulariser({"layers": layers}, dropout=0.3)
+    weights, module = random_weights(some, torch.float64), fast if layers == 1 else None
+    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
+    objective = (module.Objective if module else Objective)(some, masks, CPU)
+    objective.prepare(5)
+    found = objective.loss(weights)
+    gradients = torch.autograd.grad(found.sum(), list(weights.values()))
+    count = int(masks[0].sum())
+    dropout = Dropout(some, [*[3 * count] * (layers - 1), count], CPU)
+    dropout.draw(5)
+    for i in range(2):
+        shaped = [torch.ones(count, 3, 40) for _ in range(layers)]
+        for layer in range(layers - 1):
+            shaped[layer] = dropout.masks[layer][i].view(count, 3, 40)
+        shaped[-1][:, 2] = dropout.masks[-1][i]
+        one = {name: w[i : i + 1] for name, w in weights.items()}
+        a, b = masks[i].nonzero().T.numpy()
+        tokens, labels = np.stack([a, b, np.full(count, 13)], -1), (a + b) % 13
+        loss, _ = literal(one, (tokens, np.full((count, 1), 2), labels[:, None]), masks=shaped)
+        close(found[i], loss, torch.float64)
+        for ours, theirs in zip(gradients, torch.autograd.grad(loss, list(one.values())), strict=True):
+            close(ours[i : i + 1], theirs, torch.float64)
+
+
+def test_dropped_neurons_are_as_many_as_asked_and_the_others_are_scaled():
+    some = with_regulariser(dropout=0.2)
+    dropout = Dropout(some, [5000], CPU)
+    dropout.draw(0)
+    (mask,) = dropout.masks
+    assert mask.unique().tolist() == [0.0, pytest.approx(1 / 0.8)]
+    assert (mask == 0).double().mean().item() == pytest.approx(0.2, abs=0.003)
+    assert not torch.equal(mask[0], mask[1])
+    first = mask.clone()
+    dropout.draw(1)
+    assert not torch.equal(mask, first)
+    dropout.draw(0)
+    assert torch.equal(mask, first)
+    alone = Dropout(some[1:], [5000], CPU)
+    alone.draw(0)
+    assert torch.equal(alone.masks[0][0], first[1])
+
+
+def test_evaluation_drops_nothing():
+    weights = random_weights(runs_on_pairs(), torch.float64)
+    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs_on_pairs()])
+    without = fast.Objective(runs_on_pairs(), masks, CPU).evaluate(weights)
+    dropping_out = fast.Objective(with_regulariser(dropout=0.5), masks, CPU)
+    dropping_out.prepare(1)
+    assert all(torch.equal(value, without[name]) for name, value in dropping_out.evaluate(weights).items())
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_l1_adds_its_sign_to_gradients_and_nothing_to_losses(layers):
+    plainly, penalised = runs_on_pairs(layers=layers), with_regulariser({"layers": layers}, l1=0.7)
+    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in plainly])
+    module = fast.Objective if layers == 1 else Objective
+    weights = random_weights(plainly, torch.float64)
+    losses, gradients = [], []
+    for some in (plainly, penalised):
+        loss = module(some, masks, CPU).loss(weights)
+        losses.append(loss.detach())
+        gradients.append(torch.autograd.grad(loss.sum(), list(weights.values())))
+    assert torch.equal(*losses)
+    penalty = 0.7 * sum(w.abs().sum() for w in weights.values())
+    expected = torch.autograd.grad(penalty, list(weights.values()))
+    for without, with_l1, more in zip(*gradients, expected, strict=True):
+        close(with_l1, without + more, torch.float64)

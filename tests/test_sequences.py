@@ -1,0 +1,242 @@
+"""Measures of networks on sequences and of deeper networks, against their definitions; and their cubes."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from literal import REFERENCES, Network, P, basis, nats, random_weights, settings
+from sequences import RUNS, run_of
+from small import CONTENT, command
+
+from progress_measures import open_cube
+from progress_measures.cube.schema import applies
+from progress_measures.measures import measures
+from progress_measures.measures.sequence_view import PATTERNS, SequenceScene
+from progress_measures.measures.view import Scene
+from progress_measures.models.transformer import forward
+from progress_measures.tasks.examples import Drawn
+
+MODELS = {kind: (kind, {}) for kind in RUNS}
+MODELS["doubled"] = ("repeated_subsequence", {"model": {"doubled_residual": True}})
+MODELS["fixed"] = ("skip_trigram", {"examples": 24, "batch": 8})
+
+
+@functools.cache
+def case(name):
+    """A checkpoint, its run and its weights."""
+    kind, options = MODELS[name]
+    run = run_of(kind, **options)
+    weights = random_weights(run, np.random.default_rng(3))
+    return SequenceScene(run, weights, 60).view(weights, 20), run, weights
+
+
+def value(name, view):
+    return measures()[name].function(view)
+
+
+def answered(run, weights, examples):
+    """Losses and whether right, answer by answer: [example, answer] each; and the attention of every layer."""
+    patterns = []
+
+    def hook(name, activation):
+        if name.endswith("hook_pattern"):
+            patterns.append(activation[0].numpy())  # [example, head, query, key]
+
+    tensors = {name: torch.tensor(w)[None] for name, w in weights.items()}
+    logits = forward(tensors, torch.tensor(examples.tokens), hook, run.model.doubled_residual)[0].numpy()
+    rows = np.stack([of_one[places] for of_one, places in zip(logits, examples.positions, strict=True)])
+    return nats(rows, examples.labels), rows.argmax(-1) == examples.labels, patterns
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_losses_and_accuracies_are_means_over_answers(name):
+    view, run, weights = case(name)
+    drawn = Drawn(run)
+    train = drawn.at(20) if drawn.fixed is None else drawn.fixed
+    for split, examples in (("train", train), ("test", drawn.test())):
+        losses, right, _ = answered(run, weights, examples)
+        np.testing.assert_allclose(value(f"{split}_loss", view), losses.mean(), rtol=1e-10)
+        np.testing.assert_allclose(value(f"{split}_accuracy", view), right.mean())
+
+
+@pytest.mark.parametrize("name", ["five_digit_addition", "repeated_subsequence", "doubled"])
+def test_losses_by_answer_are_means_over_examples(name):
+    view, run, weights = case(name)
+    train, test = Drawn(run).at(20), Drawn(run).test()
+    np.testing.assert_allclose(value("train_loss_by_answer", view), answered(run, weights, train)[0].mean(0))
+    losses, right, _ = answered(run, weights, test)
+    np.testing.assert_allclose(value("test_loss_by_answer", view), losses.mean(0))
+    np.testing.assert_allclose(value("test_accuracy_by_answer", view), right.mean(0))
+
+
+@pytest.mark.parametrize("name", ["skip_trigram", "fixed"])
+def test_losses_by_trigram_are_means_over_its_examples(name):
+    view, run, weights = case(name)
+    drawn = Drawn(run)
+    for split, examples in (("train", drawn.fixed or drawn.at(20)), ("test", drawn.test())):
+        losses, _, _ = answered(run, weights, examples)
+        expected = [losses[examples.labels == trigram].mean() for trigram in range(3)]
+        np.testing.assert_allclose(value(f"{split}_loss_by_trigram", view), expected)
+
+
+@pytest.mark.parametrize("name", ["repeated_subsequence", "doubled"])
+def test_scores_of_heads_are_means_of_attention(name):
+    view, run, weights = case(name)
+    test = Drawn(run).test()
+    _, _, patterns = answered(run, weights, test)
+    induction, previous = np.zeros((2, 2)), np.zeros((2, 2))
+    examples = min(PATTERNS, len(test.tokens))
+    for layer, pattern in enumerate(patterns):
+        for head in range(2):
+            scores, before = [], []
+            for tokens, positions, labels, attention in zip(*test, pattern[:, head], strict=True):
+                for position, label in zip(positions, labels, strict=True):
+                    followers = [
+                        u + 1 for u in range(position) if tokens[u] == tokens[position] and tokens[u + 1] == label
+                    ]
+                    assert followers
+                    scores.append(attention[position, followers].sum())
+                before += [attention[position, position - 1] for position in range(1, len(tokens))]
+            induction[layer, head], previous[layer, head] = np.mean(scores), np.mean(before)
+    assert examples == 40
+    np.testing.assert_allclose(value("induction_score", view), induction)
+    np.testing.assert_allclose(value("previous_token_score", view), previous)
+
+
+def test_every_measure_of_sequences_is_tested():
+    tested = (
+        "train_loss_by_answer test_loss_by_answer test_accuracy_by_answer train_loss_by_trigram test_loss_by_trigram"
+    )
+    tested += " induction_score previous_token_score"
+    assert {name for name, m in measures().items() if m.family == "sequences"} == set(tested.split())
+
+
+def test_sum_of_squares_is_over_every_weight():
+    view, _, weights = case("repeated_subsequence")
+    parts = [(w**2).sum() for w in weights.values()]
+    np.testing.assert_allclose(value("sum_of_squared_weights_by_parameter", view), parts)
+    np.testing.assert_allclose(value("sum_of_squared_weights", view), sum(parts))
+
+
+# ---- deeper networks on pairs
+
+
+class Deep(Network):
+    """A two-layer network, whose neurons are those of its last layer, and so are W_in, W_out and their biases."""
+
+    def __init__(self, run, weights, train):
+        self.all_weights = weights
+        super().__init__(run, weights, train)
+        self.weights = {n: w[-1:] if n in ("W_in", "W_out", "b_in", "b_out") else w for n, w in weights.items()}
+
+    def logits_with(self, hook):
+        """The last block is called the first."""
+        tokens = torch.tensor([[a, b, self.n] for a in range(self.n) for b in range(self.n)])
+        tensors = {name: torch.tensor(w)[None] for name, w in self.all_weights.items()}
+
+        def renamed(name, activation):
+            if name.startswith("blocks.1."):
+                hook(name.replace("blocks.1.", "blocks.0."), activation)
+
+        return forward(tensors, tokens, renamed)[0, :, -1].numpy().reshape(self.n, self.n, -1)
+
+
+@functools.cache
+def deep():
+    """A two-layer network whose last neurons follow key frequencies, since some of its rows are waves."""
+    run, rng = settings("modular_addition", layers=2), np.random.default_rng(8)
+    weights = random_weights(run, rng, 0.02)
+    F = basis(P)
+    weights["W_E"][:P, 0:2] += 3 * F[[3, 4]].T
+    weights["W_V"][:, :, range(6), range(6)] += 1
+    weights["W_O"][:, :, range(6), range(6)] += 1
+    weights["W_in"] += rng.standard_normal(weights["W_in"].shape) * (np.arange(16) < 2)[:, None]
+    weights["W_U"] += 0.3 * rng.standard_normal(weights["W_U"].shape)
+    train = np.random.default_rng(4).random((P, P)) < 0.4
+    return Scene(run, weights, train).final, Deep(run, weights, train)
+
+
+OF_DEEP = [name for name in REFERENCES if applies(measures()[name], settings("modular_addition", layers=2))]
+
+
+def test_a_deep_network_has_the_measures_that_need_no_knowledge_of_depth():
+    needed = {"restricted_loss", "excluded_loss", "maximal_excluded_loss", "ablated_loss_by_frequency", "gini_W_L",
+              "neuron_frequency", "key_frequency", "readout_fraction_explained", "cosine_coefficient"}  # fmt: skip
+    assert needed <= set(OF_DEEP)
+    assert not {"attention_alpha", "mean_attention", "intervention_loss", "neuron_offset"} & set(OF_DEEP)
+    assert deep()[0].scene.key_frequencies.tolist() == [2]
+
+
+@pytest.mark.parametrize("name", [name for name in OF_DEEP if not name.startswith("sum_of_squared")])
+def test_measure_of_a_deep_network_is_its_definition(name):
+    view, network = deep()
+    found, expected = np.asarray(value(name, view)), np.asarray(REFERENCES[name](network))
+    assert found.shape == expected.shape
+    largest = np.abs(expected[np.isfinite(expected)]).max(initial=0) if expected.ndim else 0
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-11 * largest)
+
+
+# ---- cubes
+
+
+@pytest.fixture(scope="module")
+def cubes(tmp_path_factory):
+    """One small experiment of each task, and a two-layer one; trained, measured and gathered by the command line."""
+    folder = tmp_path_factory.mktemp("cubes")
+    experiments = folder / "config/experiments"
+    experiments.mkdir(parents=True)
+    recipe = {"epochs": 40, "checkpoint_every": 20, "evaluate_every": 10}
+    files = {
+        kind: {"title": kind, "task": {"kind": kind} | RUNS[kind]["task"], "model": RUNS[kind]["model"]}
+        | {"training": recipe | {"batch": 16}, "split": {"test_examples": 30}}
+        for kind in RUNS
+    }
+    files["two_layer"] = CONTENT | {"model": CONTENT["model"] | {"layers": 2}, "training": recipe}
+    widths = {"model.d_model, model.d_mlp": [[16, 32], [24, 48]]}
+    files["width"] = CONTENT | {"training": recipe, "grid": widths}
+    for name, content in files.items():
+        (experiments / f"{name}.yaml").write_text(yaml.safe_dump(content))
+        for verb in ("train", "measure", "gather", "publish")[: 3 if name == "width" else 4]:
+            done = command(verb, name, folder=folder)
+            assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", [*RUNS, "two_layer", "width"])
+def test_a_cube_has_just_what_applies(cubes, monkeypatch, name):
+    from progress_measures.experiments import load_experiment
+
+    monkeypatch.chdir(cubes)
+    cube, run = open_cube(name).load(), load_experiment(name).runs(name)[0]
+    expected = {measure_name for measure_name, m in measures().items() if applies(m, run)}
+    assert {variable for variable in cube.data_vars if not variable.startswith("history_")} == expected
+    assert {"train_loss", "test_loss", "sum_of_squared_weights", "grok_time", "history_train_loss"} <= set(
+        cube.data_vars
+    )
+    epochs = np.intersect1d(cube.epoch, cube.history_epoch)
+    for quantity in ("train_loss", "test_loss", "test_accuracy"):
+        seen = cube[f"history_{quantity}"].sel(history_epoch=epochs)
+        np.testing.assert_allclose(seen, cube[quantity].sel(epoch=epochs), rtol=1e-4, atol=1e-7)
+    assert command("describe", name, folder=cubes).returncode == 0
+
+
+def test_cubes_of_sequences_name_their_answers(cubes, monkeypatch):
+    monkeypatch.chdir(cubes)
+    digits, repeated, trigrams = (open_cube(name) for name in RUNS)
+    assert digits.test_loss_by_answer.answer.values.tolist() == ["carry", "10^1", "10^0"]
+    assert repeated.induction_score.dims == ("run", "epoch", "layer", "head")
+    assert repeated.answer.values[-1] == "occurrence 3, token 4"
+    assert trigrams.test_loss_by_trigram.sizes["trigram"] == 3
+    assert np.isinf(float(digits.examples[0]))
+    assert "key_frequency_rule" not in digits.attrs
+
+
+def test_networks_of_several_widths_are_in_one_cube(cubes, monkeypatch):
+    monkeypatch.chdir(cubes)
+    cube = open_cube("width")
+    assert cube.sizes["neuron"] == 48
+    narrow = cube.neuron_fraction_explained.sel(run="d_model16").isel(epoch=-1)
+    assert narrow.notnull().sum() == 32
+    assert cube.d_mlp.values.tolist() == [32, 48]

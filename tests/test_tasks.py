@@ -1,0 +1,102 @@
+"""Tasks on sequences: what is drawn, against slow and literal ways to draw it."""
+
+import numpy as np
+import pytest
+import torch
+from sequences import RUNS, run_of
+
+from progress_measures.tasks import batches, layout, task_module
+from progress_measures.tasks.examples import Drawn
+
+
+def number(digits):
+    return int("".join(map(str, digits)))
+
+
+def test_digits_of_sums_are_those_of_pythons_sums():
+    task = run_of("five_digit_addition", task={"digits": 5}).task
+    torch.manual_seed(129000)
+    stream = batches(task, 129000, 64)
+    for _ in range(3):
+        drawn = next(stream)
+        x, y = (torch.randint(0, 10, (64, 5)) for _ in range(2))  # the global generator, as in the notebook
+        for tokens, positions, labels, of_x, of_y in zip(*drawn, x.tolist(), y.tolist(), strict=True):
+            assert tokens[:12].tolist() == [*of_x, 10, *of_y, 11]
+            assert number(tokens[12:]) == number(of_x) + number(of_y)
+            assert positions.tolist() == [11, 12, 13, 14, 15, 16]
+            assert labels.tolist() == tokens[12:].tolist()
+
+
+def test_subsequences_return_where_numpys_old_generator_puts_them():
+    task = run_of("repeated_subsequence", task={"vocabulary": 128, "length": 85, "subsequence": 16}).task
+    np.random.seed(1)
+    stream = batches(task, 1, 50)
+    for _ in range(2):
+        drawn = next(stream)
+        tokens = np.random.randint(1, 128, (50, 85))
+        tokens[:, 0] = 0
+        starts = [np.random.randint(1 + 28 * i, 14 + 28 * i, 50) for i in range(3)]
+        for i, row in enumerate(tokens):
+            copied = row[starts[0][i] : starts[0][i] + 16].copy()
+            mask = np.zeros(85, dtype=bool)
+            for start in (starts[1][i], starts[2][i]):
+                row[start : start + 16] = copied
+                mask[start : start + 15] = True
+            assert drawn.tokens[i].tolist() == row.tolist()
+            assert drawn.positions[i].tolist() == np.flatnonzero(mask).tolist()
+            assert drawn.labels[i].tolist() == row[1:][mask[:-1]].tolist()
+
+
+def test_one_token_of_noise_tells():
+    task = run_of("skip_trigram", task={"noise": 10, "answers": 10, "length": 40}).task
+    generator = torch.Generator().manual_seed(6798)
+    stream = batches(task, 6798, 30)
+    for _ in range(2):
+        drawn = next(stream)
+        noise = torch.randint(2, 12, (30, 40), generator=generator)
+        answer = torch.randint(0, 10, (30,), generator=generator)
+        place = torch.randint(1, 41, (30,), generator=generator)
+        for i in range(30):
+            row = [0, *noise[i].tolist(), 1]
+            row[place[i]] = 12 + int(answer[i])
+            assert drawn.tokens[i].tolist() == row
+            assert (drawn.positions[i].tolist(), drawn.labels[i].tolist()) == ([41], [int(answer[i])])
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_examples_fit_their_layout(kind):
+    run = run_of(kind)
+    sizes, drawn = layout(run.task), next(batches(run.task, 0, 20))
+    names = task_module(kind).answer_names(run.task)
+    assert drawn.tokens.shape == (20, sizes.context)
+    assert drawn.positions.shape == drawn.labels.shape == (20, len(names))
+    assert 0 <= drawn.tokens.min() <= drawn.tokens.max() < sizes.vocabulary
+    assert 0 <= drawn.labels.min() <= drawn.labels.max() < sizes.outputs
+    assert (np.diff(drawn.positions, axis=1) > 0).all()
+
+
+def test_an_update_has_its_examples_whenever_it_is_asked_for():
+    run = run_of("skip_trigram", batch=7)
+    in_order = [Drawn(run).at(update).tokens for update in range(6)]
+    one = Drawn(run)
+    for update in (4, 5, 5, 1, 0, 3):
+        assert (one.at(update).tokens == in_order[update]).all()
+    assert len(np.unique(np.concatenate(in_order), axis=0)) == 42
+
+
+def test_a_pass_sees_every_example_once_in_an_order_of_its_own():
+    run = run_of("five_digit_addition", examples=12, batch=4)
+    drawn = Drawn(run)
+    passes = [np.concatenate([drawn.at(3 * i + part).tokens for part in range(3)]) for i in range(2)]
+    for one in passes:
+        assert sorted(map(tuple, one)) == sorted(map(tuple, drawn.fixed.tokens))
+    assert (passes[0] != passes[1]).any()
+    assert (drawn.at(4).labels == Drawn(run).at(4).labels).all()
+
+
+def test_test_examples_are_others():
+    run = run_of("repeated_subsequence", examples=12)
+    drawn = Drawn(run)
+    assert drawn.at(3) is drawn.fixed
+    assert drawn.test().tokens.shape[0] == run.split.test_examples
+    assert not (set(map(tuple, drawn.test().tokens)) & set(map(tuple, drawn.fixed.tokens)))
