@@ -1,0 +1,27 @@
+"""Figure 28: with dropout networks grok, with an l1 penalty they do not."""
+
+from progress_measures.cube.select import runs_with
+from progress_measures.figures.curves import LOSSES, losses
+from progress_measures.figures.registry import figure
+
+DROPOUT, L1 = (0.2, 0.5, 0.8), (1.0, 10.0, 100.0)
+
+
+@figure(
+    title="Train and test loss with dropout and with an l1 penalty",
+    reference="Nanda et al. 2023, Fig. 28",
+    experiment=("dropout", "l1"),
+    variables=LOSSES,
+    size=(6.8, 4.4),
+)
+def draw(fig, dropout, l1):
+    """Train and test loss of three seeds each with dropout on the MLP's neurons (above) and with an l1 penalty on all weights
+    (below), both without weight decay; thin, and their geometric mean, bold.
+    """
+    axes = fig.subplots(2, 3, sharey="row")
+    for i, (share, ax) in enumerate(zip(DROPOUT, axes[0], strict=True)):
+        losses(ax, runs_with(dropout, dropout=share), f"dropout {share:g}", legend=i == 0)
+    for penalty, ax in zip(L1, axes[1], strict=True):
+        losses(ax, runs_with(l1, l1=penalty), f"l1 {penalty:g}", legend=False)
+    for ax in axes[:, 1:].ravel():
+        ax.set_ylabel("")
