@@ -14,7 +14,6 @@ from progress_measures.measures.view import Scene
 from progress_measures.models.initialise import initial_weights
 from progress_measures.tasks import label_table
 from progress_measures.tasks.split import train_mask
-from progress_measures.training.machine import set_up
 from progress_measures.training.objectives import pairs
 from progress_measures.training.optimiser import AdamW
 
@@ -55,11 +54,12 @@ def shuffled():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs, "label_table", lambda task: table)
         objective = pairs.Objective([run], masks, torch.device("cpu"))
-    set_up(threads=1)
     optimiser = AdamW([run], [initial_weights(run)], torch.device("cpu"))
+    torch.set_flush_denormal(True)  # as training does; other tests need subnormal numbers
     for epoch in range(run.training.epochs):
         optimiser.set_rate(epoch)
         optimiser.step(objective.loss(optimiser.weights))
+    torch.set_flush_denormal(False)
     return of({name: tensor[0].detach() for name, tensor in optimiser.weights.items()}, run, table)
 
 
