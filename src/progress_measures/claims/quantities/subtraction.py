@@ -10,7 +10,7 @@ from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.quantities.curves import at, chance, first_epoch, lead
 from progress_measures.claims.quantities.mechanism import after, by_run, components, cosine_loss, dataset_size, keys_of
 from progress_measures.claims.registry import quantity
-from progress_measures.cube.maps import neuron_map
+from progress_measures.cube.maps import neuron_maps
 from progress_measures.tasks import label_table, layout
 from progress_measures.tasks.split import train_order
 
@@ -252,7 +252,7 @@ def principal_components(cube):
     for run in cube.run.values:
         one = cube.sel(run=run)
         vectors = np.linalg.svd(_numbers(one), full_matrices=False)[0][:, : 2 * len(keys_of(one))]
-        energy = fourier.energies(vectors) * len(vectors) / 2  # of unit vectors: 1 with the constant
+        energy = fourier.energies(vectors) * len(vectors)  # on a line: unit vectors have 1 in all
         dominant += energy.max(0).tolist()
         in_keys += energy[keys_of(one) - 1].sum(0).tolist()
     return {"in_one_frequency": dominant, "in_key_frequencies": in_keys}
@@ -339,8 +339,7 @@ def cosine_pythagoras(cube):
 def random_cube(cube):
     """Cosine similarity with a Gaussian (a, b, c) cube, of the logits that W_L reads off the first run's neurons."""
     W_L = cube.W_L_fourier.values @ fourier.basis(task_of(cube).prime)
-    neurons = np.stack([neuron_map(cube, neuron).values.ravel() for neuron in cube.neuron.values], axis=-1)
-    logits = neurons @ W_L
+    logits = neuron_maps(cube).values @ W_L
     gaussian = np.random.default_rng(0).standard_normal(logits.shape)
     similarity = (logits * gaussian).sum() / np.linalg.norm(logits) / np.linalg.norm(gaussian)
     return {"size": float(abs(similarity)), "logits_explained_by_W_L": cube.W_L_fraction_explained.values[:1]}
