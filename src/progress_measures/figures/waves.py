@@ -30,6 +30,7 @@ def waves(fig, p, colours):
         ax.set_ylabel(fourier.component_names(p)[place], rotation=0, ha="right", va="center")
         ax.set(xlim=(-1, p), ylim=(-1.25 * np.sqrt(2 / p), 1.25 * np.sqrt(2 / p)))
     axes[-1].set_xlabel("Number x")
+    fig.supylabel("Entry of the unit vector", fontsize=8)
 
 
 def component_ticks(axis, p):

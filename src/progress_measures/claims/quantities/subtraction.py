@@ -9,7 +9,7 @@ from progress_measures import fourier
 from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.quantities.curves import at, chance, first_epoch, lead
 from progress_measures.claims.quantities.mechanism import after, by_run, components, cosine_loss, dataset_size, keys_of
-from progress_measures.claims.registry import quantity
+from progress_measures.claims.registry import Values, quantity
 from progress_measures.cube.maps import neuron_maps
 from progress_measures.tasks import label_table, layout
 from progress_measures.tasks.split import train_order
@@ -123,7 +123,7 @@ def loss_table(cube):
     """Largest relative differences from the notebook's table of losses, up to epoch 1,000."""
     published = np.array(load_claims()["subtraction.loss_table"].published)
     published = published[published[:, 0] <= 1000]
-    result = {}
+    result: Values = {}
     for split, measured, column in zip(
         ("train", "test"), printed_losses(cube, published[:, 0].astype(int)), published.T[1:], strict=True
     ):
