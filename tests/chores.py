@@ -1,6 +1,7 @@
 """Functions for tests to hand to a pool: nothing of training, no torch."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,11 @@ def note(context, path, text, seconds=0.0):
     time.sleep(seconds)
     with Path(path).open("a") as file:
         file.write(f"{time.time()} end {text}\n")
+
+
+def note_gpu(context, path, seconds):
+    """The same, of the GPU that was given to this process."""
+    note(context, path, os.environ["CUDA_VISIBLE_DEVICES"], seconds)
 
 
 def fail(context, path, times):

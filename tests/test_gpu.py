@@ -14,8 +14,7 @@ from progress_measures.training import loop
 from progress_measures.training.step import Step
 
 DEVICE = "cuda"
-if not torch.cuda.is_available():
-    pytest.skip("torch finds no GPU here", allow_module_level=True)
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
 
 
 def trained(folder, some, device):

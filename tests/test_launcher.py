@@ -18,7 +18,7 @@ from test_training import contents
 
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Experiment
-from progress_measures.training.launcher import table
+from progress_measures.training.launcher import launch, table
 from progress_measures.training.launcher.batch import Batch, Task
 from progress_measures.training.launcher.local import LocalPool
 from progress_measures.training.launcher.shards import alike, shards
@@ -73,6 +73,36 @@ def test_tasks_run_so_many_at_a_time(tmp_path):
         most = max(most, at_once)
     assert most == 3
     assert len(events) == 14
+
+
+def test_each_gpu_has_one_task_at_a_time(tmp_path):
+    """With pretended GPUs, named as CUDA may name them."""
+    tasks = [Task(f"n{i}", "chores:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.3}) for i in range(6)]
+    wait(LocalPool(4, poll_seconds=0.05, gpus=["3", "GPU-5d"]), tmp_path / "jobs", "chores", lambda in_hand: tasks)
+    events = sorted(line.split() for line in (tmp_path / "log").read_text().splitlines())
+    of_gpu = {gpu: [what for _, what, which in events if which == gpu] for gpu in ("3", "GPU-5d")}
+    assert sum(map(len, of_gpu.values())) == 12
+    for happened in of_gpu.values():
+        assert happened == ["begin", "end"] * (len(happened) // 2)
+        assert len(happened) >= 4, "one did nearly all"
+
+
+def test_two_experiments_do_not_use_one_gpu_at_once(tmp_path):
+    """Two that wait, as two rules of a workflow do, and know nothing of each other."""
+    waiting = []
+    for name in ("one", "other"):
+        task = Task(name, "chores:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.5})
+        pool, batch = LocalPool(1, gpus=["7"]), Batch.new(tmp_path / name, "chores", "local", [task])
+        pool.submit(batch)
+        waiting.append((pool, batch))
+
+    def states():
+        return [pool.look([batch])[batch.name, 0].state for pool, batch in waiting]
+
+    assert states() == ["running", "queued"]
+    eventually(lambda: states() == ["gone", "gone"])
+    events = sorted(line.split() for line in (tmp_path / "log").read_text().splitlines())
+    assert [what for _, what, _ in events] == ["begin", "end"] * 2
 
 
 def test_what_failed_is_tried_again(tmp_path):
@@ -155,6 +185,18 @@ def test_after_kill_9_a_new_start_waits_for_what_runs(tmp_path):
     assert not workers(tmp_path)
 
 
+def test_a_process_is_found_even_if_its_number_was_never_noted(tmp_path):
+    """Whoever started it was killed before writing it down."""
+    arguments = {"path": str(tmp_path / "log"), "text": "n", "seconds": 4}
+    first = start_waiting(tmp_path, arguments)
+    first.kill()
+    first.wait()
+    (record,) = (tmp_path / "jobs").glob("pm-*/batch.json")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"ids": [None]}))
+    assert start_waiting(tmp_path, arguments).wait(60) == 0
+    assert (tmp_path / "log").read_text().count("begin") == 1
+
+
 def test_two_that_wait_take_turns(tmp_path):
     arguments = {"path": str(tmp_path / "log"), "text": "n", "seconds": 2}
     first = start_waiting(tmp_path, arguments)
@@ -175,6 +217,20 @@ def test_a_number_that_another_process_got_is_not_ours(tmp_path):
         pool.cancel(batch, [0])
         assert other.poll() is None
         other.kill()
+
+
+def test_what_another_machine_trains_in_this_folder_is_waited_for(tmp_path):
+    """Two that share a disk: the process is not to be seen from here, but it tells its progress."""
+    batch = Batch.new(tmp_path / "jobs", "chores", "local", [Task("n", "chores:note", {})])
+    batch.host, batch.ids = "elsewhere", ["1"]
+    progress, pool = batch.file(0, "progress"), LocalPool(1)
+    progress.write_text(json.dumps({"time": time.time() - 10}))
+    assert pool.look([batch])[batch.name, 0] == ("running", "heard of 10 s ago", False, "elsewhere")
+    assert pool.stop([batch])  # and does not wait for it
+    with pytest.raises(UserError, match="n runs on elsewhere, where it has to be ended"):
+        pool.cancel(batch, [0])
+    progress.write_text(json.dumps({"time": time.time() - 3600}))
+    assert pool.look([batch])[batch.name, 0].state == "gone"
 
 
 # Training
@@ -235,6 +291,37 @@ def test_packed_runs_are_the_same_to_the_bit(tmp_path, undisturbed):
     assert command("train", "small", "--runs-per-shard", "2", folder=folder).returncode == 0
     for name in ("seed0", "seed1"):
         assert contents(folder / "results/small", name) == contents(undisturbed, name)
+
+
+def test_runs_are_spread_over_all_gpus(tmp_path, monkeypatch):
+    """What is submitted on a workstation with two, both of which would hold all runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launch, "gpus", lambda: [launch.Gpu("0", 80 * 10**9), launch.Gpu("1", 24 * 10**9)])
+    submitted = []
+    monkeypatch.setattr(launch, "wait", lambda pool, jobs, label, left, retries: submitted.extend(left(set())))
+    some = Experiment.model_validate(content() | {"grid": {"seed": [0, 1, 2, 3, 4]}}).runs("small")
+    plan = launch.local_plan(some, "auto", None, None, 1)
+    with pytest.raises(UserError, match="ended without a record"):
+        launch.train("small", some, plan)
+    assert plan.pool.gpus == ["0", "1"]
+    assert plan.pool.at_once == 2
+    assert [len(task.runs) for task in submitted] == [3, 2]
+    assert {task.arguments["device"] for task in submitted} == {"cuda"}
+    assert launch.local_plan(some, "auto", 1, None, 1).spread == 1
+    assert launch.local_plan(some, "cpu", None, None, 1).pool.gpus == ()
+
+
+@pytest.mark.parametrize(("visible", "names"), [(None, ["0", "1"]), ("4,GPU-5d", ["4", "GPU-5d"])])
+def test_gpus_are_named_as_cuda_names_them(monkeypatch, visible, names):
+    """With a torch that sees two."""
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(launch.shutil, "which", lambda name: f"/usr/bin/{name}")
+    answer = subprocess.CompletedProcess([], 0, "80000 24000\n", "")
+    monkeypatch.setattr(launch.subprocess, "run", lambda *_, **__: answer)
+    assert launch.gpus() == [launch.Gpu(names[0], 80000), launch.Gpu(names[1], 24000)]
 
 
 def test_whoever_waits_needs_no_torch(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from small import content
 
+from progress_measures.experiments import experiment_names
 from progress_measures.measures import FAMILIES
 
 ROOT = Path(__file__).parents[1]
@@ -28,8 +29,9 @@ class Checkout:
         (folder / "slurm").symlink_to("profiles/slurm")
         for name in ("Snakefile", "environment.yml"):
             shutil.copy(ROOT / name, folder)
-        (folder / "config/experiments").mkdir(parents=True)
-        for name in ("mainline", "subtraction", "quickstart"):
+        shutil.copytree(ROOT / "config/claims", folder / "config/claims")
+        (folder / "config/experiments").mkdir()
+        for name in experiment_names(ROOT / "config/experiments"):
             self.write(name, content(epochs=200))
 
     def write(self, name, settings):
@@ -80,9 +82,14 @@ def test_one_figure_in_an_empty_tree_needs_its_experiment_alone(empty):
     assert empty.jobs(FIGURE) == expected
 
 
-@pytest.mark.parametrize("target", ["quickstart", "mainline", "subtraction", "paper", "all"])
+@pytest.mark.parametrize("target", ["quickstart", "mainline", "subtraction", "paper_mechanism", "paper", "all"])
 def test_named_targets_can_be_planned(empty, target):
     assert {"train", "measure", "gather"} <= set(empty.jobs(target))
+
+
+def test_the_mechanism_is_19_figures_and_4_tables_of_one_experiment(empty):
+    jobs = empty.jobs("paper_mechanism")
+    assert {rule: jobs[rule] for rule in ("train", "figure", "table")} == {"train": 1, "figure": 19, "table": 4}
 
 
 def test_a_figure_of_any_experiment_is_a_target(empty):
@@ -107,6 +114,22 @@ def test_the_cube_is_drawn_from_again_in_other_figures(drawn):
     assert drawn.jobs("results/figures/paper/fig03.png") == {"figure": 1}
 
 
+def test_a_table_stands_beside_what_was_published(drawn):
+    table = drawn.folder / "results/tables/paper/table04.md"
+    assert drawn.jobs("results/tables/paper/table04.md") == {"table": 1}
+    drawn.make("-c2", "results/tables/paper/table04.csv")
+    assert "2.07e-07" in table.read_text()
+    assert drawn.jobs("results/tables/paper/table04.tex") == {}
+    drawn.edit("config/claims/paper.yaml", "test_loss: 2.07e-07", "test_loss: 2.08e-07")
+    assert drawn.jobs("results/tables/paper/table04.md") == {"table": 1}
+
+
+def test_a_figure_of_several_cubes_is_of_no_other_experiment(empty):
+    refused = empty.snakemake("-n", "-c1", "results/quickstart/figures/paper/fig20.png")
+    assert refused.returncode == 2
+    assert "figure paper/fig20 is drawn from 3 cubes, and cannot be drawn of quickstart alone" in refused.stderr
+
+
 MEASURES = "src/progress_measures/measures/weights.py"
 CHANGES = {
     "a comment in a measure": (MEASURES, "import numpy as np", "import numpy as np  # the usual", {}),
@@ -118,7 +141,7 @@ CHANGES = {
         {"measure": RUNS, "gather": 1, "figure": 1},
     ),
     "a figure": ("src/progress_measures/figures/paper/fig07.py", "(6.8, 5.2)", "(6.8, 5.3)", {"figure": 1}),
-    "another figure": ("src/progress_measures/figures/paper/fig02.py", "lw=1.8", "lw=1.9", {}),
+    "another figure": ("src/progress_measures/figures/paper/fig02.py", '"center right"', '"lower right"', {}),
     "the profile": ("profiles/default/config.yaml", "printshellcmds: true", "printshellcmds: false", {}),
     "what progress says": ("src/progress_measures/training/progress.py", "left", "to go", {}),
     "the optimiser": (
@@ -194,6 +217,8 @@ def test_published_cubes_need_no_training(drawn):
     )
     assert done.returncode == 0
     assert drawn.jobs("results/figures/paper/fig02.png", "--config", "cubes=published") == {"figure": 1}
+    jobs = drawn.jobs("all", "--config", "cubes=published")
+    assert set(jobs) == {"all", "claims", "figure", "table"}, "what published cubes cover, and no more"
     several = [f"results/figures/paper/{name}.svg" for name in ("fig02", "fig03")]
     assert drawn.snakemake("-c2", *several, "--config", "cubes=published").returncode == 0
 

@@ -93,7 +93,9 @@ def train(
     run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be repeated. By default, all.")] = None,
     pool: Annotated[Literal["local", "slurm"], typer.Option(help="This machine's processes, or Slurm jobs.")] = "local",
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: what torch finds.")] = "auto",
-    at_once: Annotated[int | None, typer.Option(min=1, help="Shards at a time; by default, cores, or 8 jobs.")] = None,
+    at_once: Annotated[
+        int | None, typer.Option(min=1, help="Shards at a time; by default 8 jobs, or one a GPU or core.")
+    ] = None,
     runs_per_shard: Annotated[
         int | None, typer.Option(min=1, help="Runs that train as one batch; by default 1, on a GPU what fits.")
     ] = None,

@@ -1,5 +1,7 @@
 """The literal `snakemake --profile slurm` on a real Slurm, from an empty tree, against `snakemake -c2`."""
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -61,6 +63,27 @@ def test_packed_runs_give_the_same_cube(lab, at_home, tmp_path):
     for name in here.data_vars:
         if here[name].dtype.kind == "f":
             np.testing.assert_allclose(there[name], here[name], rtol=1e-5, atol=1e-12, err_msg=name)
+
+
+def test_what_the_profile_says_reaches_the_jobs(lab, tmp_path):
+    checkout = set_up(tmp_path, slurm_partition="high", slurm_account="mylab", qos="q", shard_mem_mb=3000)
+    said = checkout.snakemake("-n", *PROFILE, CUBE).stdout
+    (line,) = re.findall(r"progress-measures train mainline (--pool slurm .*?) 2>&1", said)
+    options = line.split()
+    given = dict(zip(options[::2], options[1::2], strict=True))
+    assert given == {
+        "--pool": "slurm",
+        "--partition": "high",
+        "--account": "mylab",
+        "--qos": "q",
+        "--gpus": "1",
+        "--gpu-memory-gb": "40",
+        "--at-once": "8",
+        "--minutes": "240",
+        "--memory-mb": "3000",
+        "--retries": "2",
+        "--poll": "1",
+    }
 
 
 def test_a_wrong_partition_ends_the_workflow_with_slurms_words(lab, tmp_path):

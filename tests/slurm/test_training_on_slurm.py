@@ -12,7 +12,8 @@ import psutil
 import pytest
 import xarray as xr
 from lab import until
-from small import command, folder_with, trained_folder
+from small import command, content, folder_with, trained_folder
+from test_profile import PROFILE, set_up
 from test_training import contents
 
 RUNS = ("seed0", "seed1")
@@ -160,6 +161,27 @@ def test_after_kill_9_a_new_start_waits_for_the_same_jobs(lab, folder, home):
     assert len(folder_jobs(folder)) == 1
 
 
+def test_after_kill_9_of_the_workflow_a_new_start_waits_for_the_same_jobs(lab, home, tmp_path):
+    """Snakemake and all that it started are killed, as with the session that they ran in."""
+    checkout = set_up(tmp_path)
+    checkout.write("mainline", content(**RECIPE))
+    trained = "results/mainline/trained.json"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "src")}
+    line = [sys.executable, "-m", "snakemake", *PROFILE, trained]
+    with subprocess.Popen(
+        line, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as first:
+        states = tmp_path / "results/mainline/runs"
+        assert until(lambda: list(states.glob("*/resume/*.npz")), 120)
+        os.killpg(first.pid, signal.SIGKILL)
+    assert live(lab)
+    checkout.make("--unlock").make(*PROFILE, trained)
+    assert len(list((tmp_path / "results/mainline/jobs").glob("pm-*"))) == 1
+    assert until(lambda: not live(lab), 60), live(lab)
+    for run in RUNS:
+        assert contents(tmp_path / "results/mainline", run) == contents(home, run)
+
+
 def test_jobs_are_found_even_if_their_numbers_were_never_noted(lab, folder, home):
     """Whoever submitted them was killed between `sbatch` and writing down what it said."""
     training = Training(folder).under_way()
@@ -218,13 +240,15 @@ def test_a_failing_job_is_tried_again_and_then_told(lab, folder):
     assert "Traceback" in (folder / log).read_text()
 
 
-def test_a_wrong_partition_is_told_in_slurms_words(lab, folder):
+def test_a_wrong_partition_is_told_in_slurms_words(lab, folder, home):
     training = Training(folder, "--partition", "nowhere")
     training.wait(status=2)
     assert "invalid partition specified: nowhere" in training.said
     assert "Partitions here: low high" in training.said
     assert "profiles/slurm/config.yaml" in training.said
     assert "Traceback" not in training.said
+    Training(folder, "--partition", "low").wait()
+    assert the_same(folder, home)
 
 
 def test_a_limit_that_the_partition_refuses_is_told(lab, folder):

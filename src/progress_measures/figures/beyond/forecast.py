@@ -47,7 +47,7 @@ def draw(fig, *cubes):
             left.fill_between(SHARES, low, high, color=LOOKS[method]["color"], alpha=0.15, lw=0)
             half_way = [at_share(one, p, 0.5) for one, p in zip(told, predicted, strict=True)]
     left.set(xlabel="Epoch, as a share of the way to grokking", ylabel="Forecast off by a factor of", xlim=(0, 1))
-    left.set(yscale="log", yticks=(1, 1.5, 2, 3, 5), yticklabels=("1", "1.5", "2", "3", "5"))
+    left.set(yscale="log", yticks=(1, 1.5, 2, 3, 5, 10), yticklabels=("1", "1.5", "2", "3", "5", "10"))
     left.set_ylim(1, None)
     left.minorticks_off()
     left.legend(loc="upper right")
@@ -70,7 +70,7 @@ def _scatter(ax, told, predicted):
     ax.set(
         xscale="log", yscale="log", xlim=ends, xlabel="Test loss below 1 at epoch", ylabel="As foretold half way there"
     )
-    ticks = [tick for tick in (200, 500, 1000, 2000, 5000, 10000, 20000, 50000) if ends[0] < tick < ends[1]]
+    ticks = [tick for tick in (200, 1000, 5000, 20000, 100000) if ends[0] < tick < ends[1]]
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.set_ylim(ends)

@@ -31,6 +31,7 @@ class Plan(NamedTuple):
     pool: Pool
     device: str  # cpu, cuda, or auto: what torch finds where the job runs
     runs_per_shard: int
+    spread: int = 1  # over so many shards, if there are so many runs
     threads: int = 1
     retries: int = 2
 
@@ -58,7 +59,8 @@ def train(experiment: str, runs: list[Any], plan: Plan, any_code: bool = False) 
                 f"End them first: progress-measures cancel {experiment}"
             )
         todo = [run for run in unfinished if _label(run) not in in_hand]
-        return [_task(shard, plan) for shard in shards(todo, plan.runs_per_shard)]
+        most = min(plan.runs_per_shard, -(-len(todo) // plan.spread))
+        return [_task(shard, plan) for shard in shards(todo, most)]
 
     wait(plan.pool, jobs_folder(experiment), experiment, left, plan.retries)
     untrained = [run.name for run in runs if _done(run, any_code) is None]
@@ -77,17 +79,19 @@ def write_trained(experiment: str, runs: list[Any], any_code: bool = False) -> N
 
 
 def local_plan(runs: list[Any], device: str, processes: int | None, runs_per_shard: int | None, threads: int) -> Plan:
-    """On this machine: one run a process on CPUs, as many as fit as one batch on a GPU.
+    """On this machine: one run a process on CPUs; spread over all GPUs where there are any, one batch on each.
 
     Raises:
         UserError: `cuda` is asked for and there is none.
     """
-    memory = gpu_memory() if device != "cpu" else 0
-    if device == "cuda" and not memory:
+    found = gpus() if device != "cpu" else []
+    if device == "cuda" and not found:
         raise UserError("--device cuda: torch finds no usable GPU on this machine; use --device cpu or auto.")
-    if memory:
-        return Plan(LocalPool(processes or 1), "cuda", runs_per_shard or fitting(runs, memory), threads)
-    return Plan(LocalPool(processes or cores()), "cpu", runs_per_shard or 1, threads)
+    if not found:
+        return Plan(LocalPool(processes or cores()), "cpu", runs_per_shard or 1, threads=threads)
+    pool = LocalPool(processes or len(found), gpus=[gpu.name for gpu in found])
+    fits = fitting(runs, min(gpu.memory for gpu in found))
+    return Plan(pool, "cuda", runs_per_shard or fits, spread=pool.at_once, threads=threads)
 
 
 def slurm_plan(
@@ -111,7 +115,7 @@ def slurm_plan(
         settings = settings | {"memory_mb": -(-largest // 2**20)}
     given = {key: value for key, value in settings.items() if value is not None}
     pool = SlurmPool(SlurmSettings(**given), poll_seconds)
-    return Plan(pool, device, most, given.get("cpus", 1), retries)
+    return Plan(pool, device, most, threads=given.get("cpus", 1), retries=retries)
 
 
 def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Pool, Batch, dict[int, Row]]]:
@@ -137,13 +141,23 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def gpu_memory() -> int:
-    """Bytes of the GPU that torch would use here, 0 without one. Asked of a child, so that torch stays out of here."""
+class Gpu(NamedTuple):
+    """A GPU that torch may use."""
+
+    name: str  # as CUDA_VISIBLE_DEVICES has it
+    memory: int  # bytes
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs that torch would use here. Asked of a child, so that torch stays out of here."""
     if not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists()):
-        return 0
-    ask = "import torch; print(torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else 0)"
+        return []
+    ask = "from torch import cuda; print(*(cuda.get_device_properties(i).total_memory for i in range(cuda.device_count())))"
     asked = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
-    return int(asked.stdout) if asked.returncode == 0 else 0
+    memories = [int(word) for word in asked.stdout.split()] if asked.returncode == 0 else []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else map(str, range(len(memories)))
+    return [Gpu(name, memory) for name, memory in zip(names, memories, strict=False)]
 
 
 @functools.cache

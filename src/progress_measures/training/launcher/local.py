@@ -1,22 +1,33 @@
-"""The pool of this machine: one process a task, so many at a time.
+"""The pool of this machine: one process a task, so many at a time, on a GPU each where there are any.
 
-A process survives whoever started it, as a cluster's job does: it is found again by its id and its command line.
+A process survives whoever started it, as a cluster's job does: it is found again by its id and its command line. Which
+GPU it has stands in its environment. So the system's list of processes says all that there is to know of them.
 """
 
+import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
+from progress_measures.errors import UserError
 from progress_measures.training.launcher.batch import Batch
 from progress_measures.training.launcher.pool import GONE, RUNNING, WAITING, Seen
+from progress_measures.training.progress import duration
 
 WORKER = "progress_measures.training.launcher"
 STOPPED = 130  # exit status of a worker that was told to stop
+GPU = "CUDA_VISIBLE_DEVICES"
+SILENT = 300.0  # seconds without progress after which a process of another machine is given up
 
 
 class LocalPool:
@@ -24,12 +35,15 @@ class LocalPool:
 
     Args:
         at_once: how many run at a time, those included that an earlier start left running.
+        gpus: as CUDA calls them; each has one process at a time. Without any, processes see none.
     """
 
     name = "local"
 
-    def __init__(self, at_once: int, poll_seconds: float = 0.5):
-        self.at_once, self.poll_seconds = at_once, poll_seconds
+    def __init__(self, at_once: int, poll_seconds: float = 0.5, gpus: Sequence[str] = ()):
+        self.at_once = min(at_once, len(gpus)) if gpus else at_once
+        self.poll_seconds, self.gpus = poll_seconds, gpus
+        self._host = socket.gethostname()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._taken: set[str] = set()
 
@@ -39,39 +53,40 @@ class LocalPool:
 
     def look(self, batches: list[Batch]) -> dict[tuple[str, int], Seen]:
         """See what runs, and start what there is room for."""
-        seen = {}
+        seen, waiting = {}, []
         for batch in batches:
-            for index, pid in enumerate(batch.ids):
-                if pid is not None:
-                    seen[batch.name, index] = self._see(batch, index, pid)
-        running = sum(one.state == RUNNING for one in seen.values())
-        for batch in batches:
-            for index, pid in enumerate(batch.ids):
-                if pid is None and batch.name in self._taken:
-                    if running < self.at_once:
-                        self._start(batch, index)
-                        running += 1
-                        seen[batch.name, index] = Seen(RUNNING, place=batch.host)
-                    else:
-                        seen[batch.name, index] = Seen(WAITING, f"{self.at_once} at a time")
-                elif pid is None:
-                    seen[batch.name, index] = Seen(GONE, "its start was interrupted")
+            for index in range(len(batch.tasks)):
+                if batch.ids[index] is None and batch.name in self._taken:
+                    waiting.append((batch, index))
+                else:
+                    seen[batch.name, index] = self._see(batch, index)
+        room = self.at_once - sum(one.state == RUNNING and one.place == self._host for one in seen.values())
+        if waiting and room > 0:
+            with self._free_gpus() as free:
+                for (batch, index), gpu in zip(waiting[:room], free, strict=False):
+                    self._start(batch, index, gpu)
+        for batch, index in waiting:
+            started = batch.ids[index] is not None
+            seen[batch.name, index] = self._see(batch, index) if started else Seen(WAITING, f"{self.at_once} at a time")
         return seen
 
     def cancel(self, batch: Batch, indices: list[int]) -> None:
         """Tell processes to save and stop."""
         for index in indices:
             pid = batch.ids[index]
+            if batch.host != self._host:
+                raise UserError(f"{batch.tasks[index].name} runs on {batch.host}, where it has to be ended.")
             if pid is not None and _is_ours(batch, index, pid):
                 os.kill(int(pid), signal.SIGTERM)
 
     def stop(self, batches: list[Batch]) -> str:
         """Have the processes that run save and stop, and wait for them."""
         self._taken.clear()
-        running = [(batch, i, pid) for batch in batches for i, pid in enumerate(batch.ids) if pid is not None]
-        for batch, index, _ in running:
+        ours = [batch for batch in batches if batch.host == self._host]
+        running = [(batch, i) for batch in ours for i, pid in enumerate(batch.ids) if pid is not None]
+        for batch, index in running:
             self.cancel(batch, [index])
-        while any(self._see(batch, index, pid).state == RUNNING for batch, index, pid in running):
+        while any(self._see(batch, index).state == RUNNING for batch, index in running):
             time.sleep(0.05)
         return "What was trained is saved."
 
@@ -79,26 +94,48 @@ class LocalPool:
         """The path of what a task printed."""
         return str(batch.file(index, "log"))
 
-    def _start(self, batch: Batch, index: int) -> None:
+    @contextlib.contextmanager
+    def _free_gpus(self) -> Iterator[list[str]]:
+        """What the next workers are to see, one each: GPUs that no worker on this machine has, of whatever experiment.
+
+        Nobody else is given one meanwhile.
+        """
+        if not self.gpus:
+            yield [""] * self.at_once
+            return
+        with (Path(tempfile.gettempdir()) / f"progress-measures-gpus-{os.getuid()}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            taken = {worker.gpu for worker in _workers()}
+            yield [gpu for gpu in self.gpus if gpu not in taken]
+
+    def _start(self, batch: Batch, index: int, gpu: str) -> None:
         with batch.file(index, "log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", WORKER, str(batch.folder), str(index)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=os.environ | {GPU: gpu},
                 start_new_session=True,  # Ctrl-C is for whoever waits, who tells it in turn
             )
         batch.ids[index] = str(process.pid)
         self._children[str(process.pid)] = process
         batch.save()
 
-    def _see(self, batch: Batch, index: int, pid: str) -> Seen:
+    def _see(self, batch: Batch, index: int) -> Seen:
+        if batch.host != self._host:
+            return _heard_of(batch, index)
+        if batch.ids[index] is None:  # if it was started, whoever did that was killed before it could note this
+            task = (str(batch.folder), str(index))
+            batch.ids[index] = next((str(worker.pid) for worker in _workers() if worker.task == task), None)
+        pid = batch.ids[index]
+        if pid is None:
+            return Seen(GONE, "its start was interrupted")
         child = self._children.get(pid)
         if child is None:
             if _is_ours(batch, index, pid):
                 return Seen(RUNNING, place=batch.host)
-            elsewhere = batch.host != socket.gethostname()
-            return Seen(GONE, f"it ran on {batch.host}, unseen from here" if elsewhere else "its process ended")
+            return Seen(GONE, "its process ended")
         status = child.poll()
         if status is None:
             return Seen(RUNNING, place=batch.host)
@@ -107,11 +144,45 @@ class LocalPool:
         return Seen(GONE, f"its process ended with {f'signal {-status}' if status < 0 else f'status {status}'}")
 
 
+def _heard_of(batch: Batch, index: int) -> Seen:
+    """A task on another machine that has this folder too. All that is known of it is how lately it told its progress."""
+    if batch.ids[index] is None or batch.ended(index):
+        return Seen(GONE, "its start was interrupted")
+    said = batch.read(index, "progress")
+    silent = time.time() - (said["time"] if said else (batch.folder / "batch.json").stat().st_mtime)
+    if silent > SILENT:
+        return Seen(GONE, f"it ran on {batch.host}, and has not been heard of for {duration(silent)}")
+    return Seen(RUNNING, f"heard of {duration(silent)} ago", place=batch.host)
+
+
+class _Worker(NamedTuple):
+    """A process that does a task."""
+
+    pid: int
+    task: tuple[str, str]  # the batch's folder, and the index there
+    gpu: str | None
+
+
+def _worker(process: psutil.Process) -> _Worker | None:
+    """What a process does, if it is a worker that runs."""
+    try:
+        *_, name, folder, index = ["", "", "", *process.cmdline()]
+        if name == WORKER and process.status() != psutil.STATUS_ZOMBIE:
+            return _Worker(process.pid, (folder, index), process.environ().get(GPU))
+    except psutil.Error:  # it has just ended, or is somebody else's
+        pass
+    return None
+
+
+def _workers() -> list[_Worker]:
+    """All workers of this machine."""
+    return [worker for process in psutil.process_iter() if (worker := _worker(process))]
+
+
 def _is_ours(batch: Batch, index: int, pid: str) -> bool:
     """Whether a process is still the one that was started for a task, and no other that got its number."""
     try:
-        process = psutil.Process(int(pid))
-        line = process.cmdline()
-        return line[-3:] == [WORKER, str(batch.folder), str(index)] and process.status() != psutil.STATUS_ZOMBIE
+        worker = _worker(psutil.Process(int(pid)))
     except (psutil.Error, ValueError):
         return False
+    return worker is not None and worker.task == (str(batch.folder), str(index))
