@@ -3,11 +3,12 @@
 import inspect
 import json
 import math
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from progress_measures.claims.judge import HOLDS, VERDICTS, Judgement, described, shown
+from progress_measures.claims.judge import VERDICTS, Judgement, described, shown
 from progress_measures.claims.registry import load_quantity
 from progress_measures.files import appearing
 
@@ -79,28 +80,33 @@ def _page(judgements: list[Judgement], cubes: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _text(text: str) -> str:
+    """Text that Markdown leaves alone: `w_14` is no emphasis, `x[0](y)` no link."""
+    return re.sub(r"([\\`*_\[\]<>])", r"\\\1", text)
+
+
 def _entry(one: Judgement, cubes: str) -> list[str]:
     claim = one.claim
     lines = [
         f"### `{claim.id}`: {one.verdict}",
         "",
-        f"{claim.statement} ({claim.where}; experiment `{claim.experiment}`)",
+        f"{_text(claim.statement)} ({_text(claim.where)}; experiment `{claim.experiment}`)",
         "",
-        f"- published: {shown(claim.published)}",
     ]
-    if one.measured:
-        lines.append(f"- measured: {shown(one.measured)}")
+    told = {
+        "published": shown(claim.published),
+        "measured": shown(one.measured) if one.measured else "",
+        "what is measured": claim.measured_as,
+        "rule": claim.rule,
+        "as judged": "; ".join(f"{condition.value} {described(condition)}" for condition in claim.accept),
+        "explanation": one.explanation,
+        "note": claim.note or "",
+    }
+    lines += [f"- {name}: {_text(text)}" for name, text in told.items() if text]
     if claim.judged_on:
         lines.append(f"- judged on: {', '.join(f'`{name}`' for name in claim.cubes)}")
     if claim.runs is not None:
         lines.append(f"- runs: {', '.join(map(str, claim.runs))} of the grid")
-    lines += [f"- what is measured: {claim.measured_as}", f"- rule: {claim.rule}"]
-    if claim.accept:
-        lines.append("- as judged: " + "; ".join(f"{c.value} {described(c)}" for c in claim.accept))
-    if one.explanation:
-        lines.append(f"- explanation: {one.explanation}")
-    if claim.note:
-        lines.append(f"- note: {claim.note}")
     if claim.quantity:
         function = load_quantity(claim.quantity).function
         file = Path(inspect.getsourcefile(function) or "").resolve()
@@ -110,10 +116,3 @@ def _entry(one: Judgement, cubes: str) -> list[str]:
             f"- code: `{claim.quantity}` in `{place}`; again: `progress-measures claims{flag} --only {claim.id}`"
         )
     return lines
-
-
-def holding(judgements: list[Judgement]) -> float:
-    """Share of the judged claims that hold; NaN where none is judged."""
-    found = counts(judgements)
-    judged = found[HOLDS] + found["differs"]
-    return found[HOLDS] / judged if judged else float("nan")

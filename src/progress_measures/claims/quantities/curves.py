@@ -207,7 +207,7 @@ def excluded_singly(cube):
     for one, curve in of_keys(cube, "excluded_loss_by_frequency"):
         final.append(float(curve[-1] / one.train_loss[-1]))
         before = curve.sel(epoch=slice(0, float(one.circuit_formation_end)))
-        least.append(float(before.epoch[int(before.argmin())]) / float(one.memorization_end))
+        least.append(float(before.epoch[before.values.argmin()]) / float(one.memorization_end))
     return {"final_over_train_loss": final, "least_over_memorisation_end": least}
 
 
