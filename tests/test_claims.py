@@ -63,9 +63,10 @@ def test_verdicts_are_of_the_four(judgements):
         assert (one.verdict == RECORDED) == (CLAIMS[name].kind == "contradiction")
 
 
-def test_everything_about_the_mainline_is_judged(judgements):
+@pytest.mark.parametrize("experiment", ["mainline", "subtraction"])
+def test_everything_about_an_experiment_that_was_run_is_judged(judgements, experiment):
     left = [
-        name for name, one in judgements.items() if CLAIMS[name].experiment == "mainline" and one.verdict == NOT_RUN
+        name for name, one in judgements.items() if CLAIMS[name].experiment == experiment and one.verdict == NOT_RUN
     ]
     assert left == []
 
@@ -86,12 +87,19 @@ def test_each_difference_is_explained(judgements):
             assert one.explanation == ""
 
 
-def test_a_cube_without_phases_and_key_frequencies_is_judged_too(results):
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("experiment", "in_need_of_a_circuit"),
+    [
+        ("mainline", ["paper.s1.ablate_key_to_chance", "paper.e2.hidden_progress"]),
+        ("subtraction", ["subtraction.cos_sims", "subtraction.plateau_train", "subtraction.restricted_ratio"]),
+    ],
+)
+def test_a_cube_without_phases_and_key_frequencies_is_judged_too(results, experiment, in_need_of_a_circuit):
     """NaN fulfils nothing: what needs a circuit differs, and nothing breaks."""
     cube = open_cube(results / "results/small/cube.zarr").load()
-    judged = {name: judge(claim, lambda _: cube) for name, claim in CLAIMS.items() if claim.experiment == "mainline"}
-    assert judged["paper.s1.ablate_key_to_chance"].verdict == DIFFERS
-    assert judged["paper.e2.hidden_progress"].verdict == DIFFERS
+    judged = {name: judge(claim, lambda _: cube) for name, claim in CLAIMS.items() if claim.experiment == experiment}
+    assert {judged[name].verdict for name in in_need_of_a_circuit} == {DIFFERS}
 
 
 # ---- relations

@@ -9,7 +9,7 @@ import test_phases
 import xarray as xr
 from literal import CONSTANT, DEAD, KEYS, REFERENCES, Network, P, nats, random_weights, settings, solving_weights
 
-from progress_measures.cube.maps import attention_map, neuron_map
+from progress_measures.cube.maps import attention_map, neuron_map, neuron_maps
 from progress_measures.measures import interventions, measures, numerics
 from progress_measures.measures.interventions import INTERVENTIONS
 from progress_measures.measures.registry import DERIVED
@@ -404,6 +404,12 @@ def test_neuron_map_is_rebuilt(neuron):
     cube, networks = small_cube()
     close(neuron_map(cube, neuron), networks[100].post[..., neuron])
     close(neuron_map(cube, neuron, relu=False), networks[100].pre[..., neuron])
+
+
+def test_all_neuron_maps_are_rebuilt():
+    cube, networks = small_cube()
+    close(neuron_maps(cube), networks[100].post)
+    close(neuron_maps(cube, relu=False), networks[100].pre)
 
 
 @pytest.mark.parametrize("moment", [0, 100])

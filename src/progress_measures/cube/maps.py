@@ -2,6 +2,7 @@
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 
 def attention_map(cube: xr.Dataset, head: int, run: str | None = None, epoch: int | None = None) -> xr.DataArray:
@@ -39,20 +40,36 @@ def neuron_map(cube: xr.Dataset, neuron: int, epoch: int | None = None, relu: bo
     Returns:
         [a, b].
     """
+    values = _activations(cube, {"neuron" if epoch is None else "kept_neuron": neuron}, epoch, relu)
+    n = len(values)
+    coords = {"a": np.arange(n), "b": np.arange(n)}
+    name = f"Neuron {neuron} {'after' if relu else 'before'} the ReLU"
+    return xr.DataArray(values, coords, ("a", "b"), attrs={"long_name": name})
+
+
+def neuron_maps(cube: xr.Dataset, relu: bool = True) -> xr.DataArray:
+    """Activations of all neurons of the first run at the last checkpoint, over all pairs: [a, b, neuron]."""
+    values = _activations(cube, {}, None, relu)
+    n = len(values)
+    coords = {"a": np.arange(n), "b": np.arange(n), "neuron": cube.neuron.values}
+    name = f"Neurons {'after' if relu else 'before'} the ReLU"
+    return xr.DataArray(values, coords, ("a", "b", "neuron"), attrs={"long_name": name})
+
+
+def _activations(cube: xr.Dataset, which: dict[str, int], epoch: int | None, relu: bool) -> NDArray[np.floating]:
+    """[a, b] of the neuron that is selected, [a, b, neuron] of all."""
     token, position = _factors(cube, "neuron_value", None, epoch)
     offset = cube.neuron_offset if epoch is None else cube.moment_neuron_offset.sel(moment=epoch)
-    which = {"neuron" if epoch is None else "kept_neuron": neuron}
-    value_token, value_position = token.sel(which), position.sel(which)
+    value_token, value_position, offset = token.sel(which), position.sel(which), offset.sel(which).values
     n = cube.sizes["token"] - 1
-    values = np.full((n, n), float(offset.sel(which)))
+    values = np.zeros((n, n, *offset.shape)) + offset
     for head in cube["head"].values:
         attention = attention_map(cube, head, epoch=epoch).values
         t, q = value_token.sel(head=head).values, value_position.sel(head=head).values
-        values += attention[..., 0] * (t[:n] + q[0])[:, None] + attention[..., 1] * (t[:n] + q[1])
-        values += attention[..., 2] * (t[n] + q[2])
-    coords = {"a": np.arange(n), "b": np.arange(n)}
-    name = f"Neuron {neuron} {'after' if relu else 'before'} the ReLU"
-    return xr.DataArray(np.maximum(values, 0) if relu else values, coords, ("a", "b"), attrs={"long_name": name})
+        values += np.einsum("ab,a...->ab...", attention[..., 0], t[:n] + q[0])
+        values += np.einsum("ab,b...->ab...", attention[..., 1], t[:n] + q[1])
+        values += np.einsum("ab,...->ab...", attention[..., 2], t[n] + q[2])
+    return np.maximum(values, 0, out=values) if relu else values
 
 
 def _factors(cube: xr.Dataset, name: str, run: str | None, epoch: int | None) -> tuple[xr.DataArray, xr.DataArray]:

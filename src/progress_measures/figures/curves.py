@@ -2,10 +2,22 @@
 
 import numpy as np
 
-from progress_measures.figures.style import COLOURS, epochs, label, loss_axis, nothing_to_draw
+from progress_measures.figures.style import (
+    COLOURS,
+    PHASE_VARIABLES,
+    epochs,
+    label,
+    loss_axis,
+    nothing_to_draw,
+    phase_bands,
+    phase_names,
+)
 
 LOSSES = ("history_train_loss", "history_test_loss")
 """What `losses` reads."""
+
+OVER_PHASES = ("train_loss", "test_loss", *PHASE_VARIABLES)
+"""What `over_phases` reads, beside the curves that it is told to draw."""
 
 
 def losses(ax, cube, title, legend=True, shown=None):
@@ -31,3 +43,18 @@ def bold(ax, values, split, mean):
     if values.sizes["run"] > 1:
         ax.plot(values.history_epoch, values.T, color=COLOURS[split], lw=0.6, alpha=0.35)
     ax.plot(values.history_epoch, mean(values), color=COLOURS[split], lw=1.6, label=split)
+
+
+def over_phases(fig, cube, *names):
+    """Train and test loss of the first run, and its restricted or excluded loss on neurons, over its phases."""
+    one, run = cube.isel(run=0), str(cube.run.values[0])
+    ax = fig.subplots()
+    for split in ("train", "test"):
+        ax.plot(one.epoch, one[f"{split}_loss"], color=COLOURS[split], label=split)
+    for name in names:
+        ax.plot(one.epoch, one[f"{name}_loss_neurons"], color=COLOURS[name], lw=1.8, label=name)
+    loss_axis(ax, label(one.test_loss, "Loss"))
+    epochs(ax, int(one.epoch[-1]))
+    phase_bands(ax, cube, run)
+    phase_names(fig, cube, run)
+    ax.legend(loc="best")

@@ -106,6 +106,20 @@ def plane(ax, values, colours="viridis", **limits):
     return image
 
 
+def signed_map(fig, ax, values, what, far=None):
+    """A map of values of either sign, white at 0, with its colour bar.
+
+    Args:
+        what: the values are, beside the colour bar; None for no bar.
+        far: where colours end; by default, at the largest value.
+    """
+    end = "neither" if far is None else "both"
+    far = np.abs(values).max() if far is None else far
+    image = ax.imshow(values, cmap="RdBu_r", vmin=-far, vmax=far, aspect="auto", interpolation="nearest")
+    if what is not None:
+        fig.colorbar(image, ax=ax, label=what, shrink=0.8, extend=end)
+
+
 def by_component(ax, values, colours, signed=False):
     """Bars over Fourier components: cos and sin side by side at each frequency, key frequencies in their colours.
 

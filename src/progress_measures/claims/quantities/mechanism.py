@@ -19,8 +19,8 @@ def keys_of(one):
     return one.frequency.values[one.key_frequency.values]
 
 
-def _components(keys):
-    """Places of the key frequencies' cosine and sine in the Fourier basis."""
+def components(keys):
+    """Places of the key frequencies' cosines and sines in the Fourier basis."""
     return np.array([place for k in keys for place in (2 * k - 1, 2 * k)], dtype=int)
 
 
@@ -185,13 +185,13 @@ def W_L_sparse(cube):
     """Norms of W_L's Fourier components: key frequencies against all others."""
 
     def ratio(one):
-        norms, key = one.W_L_fourier_norm.values, _components(keys_of(one))
+        norms, key = one.W_L_fourier_norm.values, components(keys_of(one))
         others = np.delete(norms, np.append(key, 0))
         return float(others.max() / norms[key].min(initial=np.inf))
 
     def energy(one):
         squares = np.square(one.W_L_fourier_norm.values)
-        return float(squares[_components(keys_of(one))].sum() / squares.sum())
+        return float(squares[components(keys_of(one))].sum() / squares.sum())
 
     share = by_run(cube, energy)
     return {
@@ -262,17 +262,18 @@ def cosine_fit(cube):
     }
 
 
+def cosine_loss(one):
+    """Loss of logits that are one run's fitted key cosines and nothing else: the same at every pair."""
+    p, keys = int(one.prime), keys_of(one)
+    heights = one.cosine_coefficient.sel(frequency=keys).values.astype(float) / np.sqrt(p**3 / 2)
+    logits = heights @ np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p)
+    return float(np.log1p(np.exp(logits[1:] - logits[0]).sum()))
+
+
 @quantity
 def cosine_logits_loss(cube):
-    """Loss of logits that are the fitted key cosines and nothing else: the same at every pair."""
-
-    def loss(one):
-        p = int(one.prime)
-        heights = one.cosine_coefficient.sel(frequency=keys_of(one)).values.astype(float) / np.sqrt(p**3 / 2)
-        logits = heights @ np.cos(2 * np.pi * np.outer(keys_of(one), np.arange(p)) / p)
-        return float(np.log1p(np.exp(logits[1:] - logits[0]).sum()))
-
-    approximated, original = by_run(cube, loss), cube.test_loss.isel(epoch=-1).values
+    """Loss of logits that are the fitted key cosines and nothing else."""
+    approximated, original = by_run(cube, cosine_loss), cube.test_loss.isel(epoch=-1).values
     return {"test_loss": original, "approximated": approximated, "ratio": np.array(approximated) / original}
 
 

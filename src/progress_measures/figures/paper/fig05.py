@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, frequency_colours, no_key_frequencies, panel_letters
+from progress_measures.figures.style import COLOURS, frequency_colours, no_key_frequencies, panel_letters, signed_map
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
 
@@ -44,10 +44,8 @@ def draw(fig, cube):
     k = next(iter(colours))
     members = np.flatnonzero((frequency == k) & (fraction >= CLUSTER_FRACTION))
     weights = cube.W_L_fourier.values[members].T[1:]
-    far = np.abs(weights).max()
-    image = right.imshow(weights, cmap="RdBu_r", vmin=-far, vmax=far, aspect="auto", interpolation="nearest")
+    signed_map(fig, right, weights, "Weight")
     right.set(yticks=[2 * k - 1.5], yticklabels=[f"{k}"], ylabel="Frequency over outputs")
     others = [2 * number - 1.5 for number in range(10, cube.sizes["frequency"] + 1, 10)]
     right.set_yticks(others, [f"{round((tick + 1.5) / 2)}" for tick in others], minor=True, color="#888888")
     right.set(xlabel="Neuron of the cluster", title=f"(b) $W_L$ of the {len(members)} neurons of k = {k}")
-    fig.colorbar(image, ax=right, label="Weight", shrink=0.8)

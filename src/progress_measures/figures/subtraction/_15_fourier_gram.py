@@ -1,0 +1,21 @@
+"""The Fourier basis is orthonormal."""
+
+from progress_measures import fourier
+from progress_measures.figures.registry import figure
+from progress_measures.figures.waves import basis_map, component_ticks, prime
+
+
+@figure(
+    title="Dot products of the Fourier basis",
+    reference="Modular subtraction notebook, section 3.3",
+    experiment="subtraction",
+    variables=("key_frequency",),
+    size=(4.6, 3.8),
+)
+def draw(fig, cube):
+    """Dot products of all vectors of the Fourier basis with each other: 1 on the diagonal and 0 elsewhere."""
+    p = prime(cube)
+    ax = basis_map(fig, fourier.basis(p) @ fourier.basis(p).T, "Dot product")
+    component_ticks(ax.xaxis, p)
+    ax.tick_params(axis="x", rotation=90)
+    ax.set_xlabel("Fourier component")

@@ -1,0 +1,71 @@
+"""The Fourier basis and what is written in it: waves over the numbers, maps with a row a component."""
+
+import numpy as np
+
+from progress_measures import fourier
+from progress_measures.figures.style import frequency_colours, no_key_frequencies, signed_map
+
+
+def prime(cube):
+    """p, from the number of frequencies."""
+    return 2 * cube.sizes["frequency"] + 1
+
+
+def waves(fig, p, colours):
+    """Unit vectors of the Fourier basis, one below the other: the wave, thin, and its values at the numbers.
+
+    Args:
+        p: the prime.
+        colours: of the vectors to draw, by their place in the basis.
+    """
+    axes = fig.subplots(len(colours), 1, sharex=True, sharey=True, squeeze=False).ravel()
+    x = np.arange(p)
+    between = np.linspace(0, p - 1, 40 * p)
+    for ax, (place, colour) in zip(axes, colours.items(), strict=True):
+        k, shift = (place + 1) // 2, 0 if place % 2 else np.pi / 2
+        height = np.sqrt(2 / p) if place else p**-0.5
+        ax.plot(between, height * (np.cos(2 * np.pi * k * between / p - shift) if place else 1 + 0 * between),
+                color=colour, lw=0.5, alpha=0.6)  # fmt: skip
+        ax.plot(x, fourier.basis(p)[place], ".", ms=3, color=colour)
+        ax.set_ylabel(fourier.component_names(p)[place], rotation=0, ha="right", va="center")
+        ax.set(xlim=(-1, p), ylim=(-1.25 * np.sqrt(2 / p), 1.25 * np.sqrt(2 / p)))
+    axes[-1].set_xlabel("Number x")
+    fig.supylabel("Entry of the unit vector", fontsize=8)
+
+
+def component_ticks(axis, p):
+    """The names of the constant and of some cosines, evenly spaced, along an axis of Fourier components."""
+    step = max(1, (p - 1) // 2 // 50) * 10 if p > 50 else 2
+    axis.set_ticks([0] + [2 * k - 1 for k in range(step, (p - 1) // 2 + 1, step)])
+    axis.set_ticklabels([fourier.component_names(p)[int(place)] for place in axis.get_majorticklocs()])
+
+
+def frequency_ticks(axis, colours, places):
+    """Key frequencies along an axis, in their colours.
+
+    Args:
+        colours: of the key frequencies.
+        places: where a frequency stands on the axis, a function of it.
+    """
+    axis.set_ticks([places(k) for k in colours], [f"{k}" for k in colours])
+    for text, colour in zip(axis.get_ticklabels(), colours.values(), strict=True):
+        text.set(color=colour, fontweight="bold")
+
+
+def basis_map(fig, values, what):
+    """A square map of Fourier components (down) against something else of the same number."""
+    ax = fig.subplots()
+    signed_map(fig, ax, values, what)
+    component_ticks(ax.yaxis, len(values))
+    ax.set_ylabel("Fourier component")
+    return ax
+
+
+def key_waves(fig, cube, wave):
+    """The cosines or sines of the first run's key frequencies, in their colours."""
+    run = str(cube.run.values[0])
+    colours = frequency_colours(cube, run)
+    if not colours:
+        no_key_frequencies(fig.subplots(), run)
+        return
+    waves(fig, prime(cube), {2 * k - (wave == "cos"): colour for k, colour in colours.items()})

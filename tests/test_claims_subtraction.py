@@ -1,0 +1,113 @@
+"""The subtraction notebook's quantities, on networks whose answers are known."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from progress_measures import fourier
+from progress_measures.claims.quantities import subtraction as of
+
+P, RESIDUAL = 13, 20
+
+
+def curve(values, spacing=100):
+    """Values at checkpoints from 0 on."""
+    return xr.DataArray(np.asarray(values, dtype=float), {"epoch": spacing * np.arange(len(values))}, ("epoch",))
+
+
+def embedding(directions, keys=(2, 5), noise=0.0):
+    """A cube whose embedding writes the waves of the key frequencies in these directions, and noise."""
+    places = [place for k in keys for place in (2 * k - 1, 2 * k)]
+    numbers = fourier.basis(P)[places].T @ directions
+    numbers = numbers + noise * np.random.default_rng(1).standard_normal(numbers.shape)
+    W_E = np.concatenate([numbers, np.ones((1, RESIDUAL))])
+    frequency = fourier.frequencies(P)
+    norms = np.linalg.norm(fourier.basis(P) @ numbers, axis=1)
+    return xr.Dataset(
+        {
+            "W_E": (("run", "token", "residual"), W_E[None]),
+            "key_frequency": (("run", "frequency"), np.isin(frequency, keys)[None]),
+            "W_E_fourier_norm": (("run", "epoch", "fourier_component"), norms[None, None]),
+        },
+        {
+            "run": ["one"], "epoch": [0], "frequency": frequency, "prime": ("run", [P]),
+            "task": ("run", ["modular_subtraction"]),
+        },
+    )  # fmt: skip
+
+
+ORTHOGONAL = np.linalg.qr(np.random.default_rng(0).standard_normal((RESIDUAL, 4)))[0].T * [[4], [3], [2], [1]]
+
+
+def test_waves_are_their_own_principal_components():
+    found = of.principal_components(embedding(ORTHOGONAL))
+    assert found["in_one_frequency"] == pytest.approx([1] * 4)
+    assert found["in_key_frequencies"] == pytest.approx([1] * 4)
+
+
+def test_noise_is_no_wave():
+    found = of.principal_components(embedding(ORTHOGONAL, noise=20))
+    assert max(found["in_one_frequency"]) < 0.9
+
+
+def test_an_embedding_of_two_waves_has_rank_four():
+    found = of.embedding_singular_values(embedding(ORTHOGONAL))
+    assert found["above_a_tenth_less_2n"] == [0]
+    assert found["share_of_first_2n"] == pytest.approx([1])
+    assert 0 < found["random_least_over_largest"] < 1
+
+
+def test_the_share_of_the_keys_is_of_the_squared_norm():
+    cube = embedding(ORTHOGONAL)
+    assert of.embedding_keys(cube)["share"] == pytest.approx([1])
+    cube["key_frequency"] = cube.key_frequency & (cube.frequency == 2)  # directions of length 4 and 3; then 2 and 1
+    found = of.embedding_keys(cube)
+    assert found["share"] == pytest.approx([25 / 30])
+    assert found["places"] == ["3, 4"]
+
+
+def test_cosines_between_key_directions_do_not_depend_on_their_lengths():
+    assert of.key_directions_orthogonal(embedding(ORTHOGONAL))["largest_cosine"] == pytest.approx([0], abs=1e-12)
+    skew = ORTHOGONAL.copy()
+    skew[3] = ORTHOGONAL[0] / 4 + ORTHOGONAL[3]
+    assert of.key_directions_orthogonal(embedding(skew))["largest_cosine"] == pytest.approx([0.5**0.5])
+
+
+def test_rises_are_those_of_the_mean_over_a_thousand_epochs():
+    falling = np.linspace(5, 1, 40)
+    spike, hump = falling.copy(), falling.copy()
+    spike[20] += 0.05
+    hump[20:] += 2
+    assert of.rises(curve(falling)) == 0
+    assert of.rises(curve(spike)) == 0
+    assert of.rises(curve(hump)) > 0
+    assert np.isnan(of.rises(curve(falling[:10])))
+    assert np.isnan(of.rises(curve([])))
+
+
+def test_the_printed_train_loss_is_that_before_the_update():
+    epochs = np.arange(0, 1001, 50)
+    cube = xr.Dataset(
+        {
+            "history_train_loss": (("run", "history_epoch"), np.exp(-epochs / 30)[None]),
+            "test_loss": (("run", "epoch"), np.exp(-epochs / 60)[None]),
+        },
+        {"history_epoch": epochs, "epoch": epochs},
+    )
+    train, test = of.printed_losses(cube, [100, 1000, 2000])
+    assert train[0, :2] == pytest.approx(np.exp([-99 / 30, -999 / 30]))
+    assert test[0, :2] == pytest.approx(np.exp([-100 / 60, -1000 / 60]))
+    assert np.isnan([train[0, 2], test[0, 2]]).all()
+
+
+def test_a_ratio_a_checkpoint_off_is_off_most_where_the_loss_falls_fastest():
+    cube = xr.Dataset({"test_loss": curve([8, 4, 4, 1, 1]).expand_dims("run")})
+    found = of.ratio_misaligned(cube)
+    assert float(found["largest_factor"][0]) == 4
+    assert int(found["at_epoch"][0]) == 300
+
+
+def test_labels_are_differences():
+    cube = embedding(ORTHOGONAL)
+    assert of.first_pairs(cube)["rows"][:2] == [[0, 0, P], [0, 1, P]]
+    assert of.first_pairs(cube)["first_labels"] == [0, 12, 11, 10, 9]
