@@ -52,7 +52,9 @@ def over_phases(fig, cube, *names):
     for split in ("train", "test"):
         ax.plot(one.epoch, one[f"{split}_loss"], color=COLOURS[split], label=split)
     for name in names:
-        ax.plot(one.epoch, one[f"{name}_loss_neurons"], color=COLOURS[name], lw=1.8, label=name)
+        curve = one[f"{name}_loss_neurons"]
+        if not curve.isnull().all():  # without key frequencies there is none
+            ax.plot(one.epoch, curve, color=COLOURS[name], lw=1.8, label=name)
     loss_axis(ax, label(one.test_loss, "Loss"))
     epochs(ax, int(one.epoch[-1]))
     phase_bands(ax, cube, run)
