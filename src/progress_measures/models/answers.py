@@ -256,8 +256,12 @@ def _attend(asked: Tensor | None, seen: Tensor, heads: int, places: Places) -> T
     blocks = places.causal if asked is None else places.answering
     if places.length > SHORT or (asked is not None and blocks[0].hidden is not None):
         return _Attention.apply(asked, seen, heads, blocks)
-    keys = range(1, places.length + 1) if asked is None else [places.length] * places.answers.shape[-1]
-    return _ShortAttention.apply(asked, seen, heads, tuple(keys))
+    keys = tuple(range(1, places.length + 1)) if asked is None else (places.length,) * places.answers.shape[-1]
+    if seen.device.type != "cpu" or len(seen) == 1:
+        return _ShortAttention.apply(asked, seen, heads, keys)
+    # One by one, as in `gemm.multiply`: sums over few keys round in ways that depend on how many numbers there are.
+    of_runs = seen.split(1), [None] * len(seen) if asked is None else asked.split(1)
+    return torch.cat([_ShortAttention.apply(a, s, heads, keys) for s, a in zip(*of_runs, strict=True)])
 
 
 class _ShortAttention(torch.autograd.Function):
