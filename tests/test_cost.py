@@ -16,8 +16,9 @@ MAINLINE = Experiment.model_validate(
     {"title": "x", "task": {"kind": "modular_addition"}, "training": {"epochs": 40000}, "grid": {"seed": [0, 1, 2]}}
 ).runs("x")
 PEAK = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
+from progress_measures.bench import peak_of_this_process
 from progress_measures.experiments.schema import Run
 from progress_measures.tasks.dataset import write_dataset
 from progress_measures.training.loop import train
@@ -26,7 +27,7 @@ set_up(1)
 runs = [Run.model_validate(settings) for settings in json.loads(sys.argv[1])]
 write_dataset(runs, Path("dataset.zarr"))
 train(runs, Path("dataset.zarr"), Path("runs"))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(int(peak_of_this_process() * 2**20))
 """
 
 

@@ -405,10 +405,11 @@ def _train_in(folder: str, threads: str, epochs: str) -> None:
     runs, dataset = [mainline_run(int(epochs), checkpoint_every=5)], Path(folder) / "dataset.zarr"
     write_dataset(runs, dataset)
     train(runs, dataset, Path(folder) / "runs")
-    print(_peak_of_this_process())
+    print(peak_of_this_process())
 
 
-def _peak_of_this_process() -> float:
+def peak_of_this_process() -> float:
+    """The most memory that this process has taken, in MiB."""
     status = Path("/proc/self/status")
     if status.exists():  # ru_maxrss would count the process that this one was forked from
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-EXPERIMENTS = ("mainline", "subtraction", "data_fraction_high")
+EXPERIMENTS = ("mainline", "subtraction", "data_fraction_high", "prime_53")
 """Whose runs are foretold: those of one layer on modular tasks that are published."""
 
 RIDGE = 1e-2

@@ -22,13 +22,14 @@ class SequenceScene:
     Args:
         run: the run's settings.
         final: weights of the last checkpoint, without a `run` dimension.
-        epochs: of all checkpoints.
+        last: epoch of the last checkpoint.
     """
 
     def __init__(self, run: Any, final: dict[str, NDArray], last: int):
         self.run, self._final, self._last = run, final, last
         self.drawn = Drawn(run)
         self.test = self.drawn.test()
+        self.looked_at = Examples(*(values[:PATTERNS] for values in self.test))
 
     def view(self, weights: dict[str, NDArray], epoch: int) -> "SequenceView":
         """A checkpoint."""
@@ -76,7 +77,7 @@ class SequenceView:
 
     @cached_property
     def patterns(self) -> NDArray:
-        """Attention of some test examples: [layer, head, example, query, key]."""
+        """Attention of the examples `looked_at`: [layer, head, example, query, key]."""
         run, seen = self.scene.run, []
 
         def keep(name: str, value: torch.Tensor) -> None:
@@ -84,5 +85,5 @@ class SequenceView:
                 seen.append(value[0].numpy().swapaxes(0, 1))
 
         with torch.no_grad():
-            forward(self._tensors, torch.tensor(self.scene.test.tokens[:PATTERNS]), keep, run.model.doubled_residual)
+            forward(self._tensors, torch.tensor(self.scene.looked_at.tokens), keep, run.model.doubled_residual)
         return np.stack(seen)

@@ -4,7 +4,6 @@ import numpy as np
 
 from progress_measures.measures.numerics import correct, nats
 from progress_measures.measures.registry import measure
-from progress_measures.measures.sequence_view import PATTERNS
 
 SECTION = "Nanda et al. 2023, appendix D.3"
 BY_ANSWER = ("run", "epoch", "answer")
@@ -74,8 +73,7 @@ def induction_score(view):
     Mean over the answers of 64 test examples. A token that stood before chance made it so, followed by another, does not
     count.
     """
-    examples = type(view.scene.test)(*(values[:PATTERNS] for values in view.scene.test))
-    tokens, positions, labels = examples
+    tokens, positions, labels = view.scene.looked_at
     example = np.arange(len(tokens))[:, None]
     asked = tokens[example, positions]  # [example, answer]
     stood_before = tokens[:, None, :-1] == asked[..., None]  # [example, answer, place]
