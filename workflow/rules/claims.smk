@@ -21,6 +21,6 @@ rule claims:
     conda:
         "../../environment.yml"
     params:
-        cubes=config.get("cubes", "results"),
+        which=f"--cubes {config.get('cubes', 'results')}",
     shell:
-        "progress-measures claims --cubes {params.cubes} > {log} 2>&1"
+        "progress-measures claims {params.which} > {log} 2>&1"
