@@ -174,4 +174,4 @@ def test_table_shows_what_there_is(capsys):
 
 
 def test_peak_of_a_process_is_plausible():
-    assert 50 < bench._peak_of_this_process() < 100_000
+    assert 50 < bench.peak_of_this_process() < 100_000
