@@ -33,3 +33,12 @@ def runs_with(cube: xr.Dataset, **settings: Any) -> xr.Dataset:
         values = cube[name].values if name in cube else np.full(len(kept), np.nan)
         kept &= np.isclose(values, value) if values.dtype.kind in "fiu" else values == value
     return cube.isel(run=kept)
+
+
+def by_fraction(*cubes: xr.Dataset) -> list[tuple[float, xr.Dataset]]:
+    """The first run of each train fraction in each cube, ascending: (fraction, cube of that run alone)."""
+    found = []
+    for cube in cubes:
+        fractions = cube.train_fraction.values.tolist()
+        found += [(fraction, cube.isel(run=[fractions.index(fraction)])) for fraction in dict.fromkeys(fractions)]
+    return sorted(found, key=lambda pair: pair[0])

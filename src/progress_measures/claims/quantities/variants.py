@@ -6,19 +6,13 @@ import xarray as xr
 from progress_measures.claims.quantities.curves import chance, first_epoch, lead
 from progress_measures.claims.quantities.mechanism import after, keys_of, readout_rows
 from progress_measures.claims.registry import quantity
+from progress_measures.cube.select import by_fraction
 
 
 def delays(cube, reached=1e-2):
     """Epochs from where the train loss falls below a loss to where the test loss does: [run]."""
     train, test = (first_epoch(cube[f"history_{split}_loss"], lambda x: x < reached) for split in ("train", "test"))
     return lead(test, train)
-
-
-def by_fraction(low, mainline, high):
-    """The runs of three experiments, one for each train fraction, ascending: (fraction, cube of one run)."""
-    first = mainline.isel(run=[0])
-    runs = [cube.isel(run=[i]) for cube in (low, first, high) for i in range(cube.sizes["run"])]
-    return sorted(((float(run.train_fraction[0]), run) for run in runs), key=lambda found: found[0])
 
 
 def _listed(found, function):

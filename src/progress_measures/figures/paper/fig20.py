@@ -1,5 +1,6 @@
 """Figure 20: the less data, the later a network generalises; with much, at once, and with little, never."""
 
+from progress_measures.cube.select import by_fraction
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 
@@ -16,18 +17,11 @@ def draw(fig, *cubes):
     test loss never falls; from 30 to 50 % it does, the later the less data there is; from 60 % on it falls with the train
     loss. Mind the axes: below 40 % they go to 40,000 epochs, above to 5,000.
     """
-    runs = [(cube, run) for cube in cubes for run in _one_of_each_fraction(cube)]
-    runs.sort(key=lambda found: float(found[0].train_fraction[found[1]]))
+    runs = by_fraction(*cubes)
     axes = fig.subplots(-(-len(runs) // 3), 3, squeeze=False, sharey=True).ravel()
-    for i, (ax, (cube, run)) in enumerate(zip(axes, runs, strict=False)):
-        losses(ax, cube.isel(run=[run]), f"{float(cube.train_fraction[run]):.0%}", legend=i == 0)
+    for i, (ax, (fraction, run)) in enumerate(zip(axes, runs, strict=False)):
+        losses(ax, run, f"{fraction:.0%}", legend=i == 0)
         if i % 3:
             ax.set_ylabel("")
     for ax in axes[len(runs) :]:
         ax.remove()
-
-
-def _one_of_each_fraction(cube):
-    """The first run of each train fraction, by place."""
-    fractions = cube.train_fraction.values.tolist()
-    return [fractions.index(fraction) for fraction in dict.fromkeys(fractions)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from progress_measures.cube.select import by_fraction
 from progress_measures.figures.curves import LOSSES
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLOURS
@@ -21,14 +22,10 @@ def draw(fig, *cubes):
     that is trained on; of the mainline's 30 %, seed 0. The train loss gets there at once whatever the share, the test loss
     the later the less data there is. Shares without a point never got there.
     """
-    ax = fig.subplots()
+    ax, runs = fig.subplots(), by_fraction(*cubes)
     for threshold, looks in THRESHOLDS.items():
         for split in ("train", "test"):
-            points = sorted(
-                (float(cube.train_fraction[i]), _first(cube.isel(run=i)[f"history_{split}_loss"], threshold))
-                for cube in cubes
-                for i in ([0] if len(set(cube.train_fraction.values)) == 1 else range(cube.sizes["run"]))
-            )
+            points = [(share, _first(run[f"history_{split}_loss"].isel(run=0), threshold)) for share, run in runs]
             x, y = zip(*points, strict=True)
             ax.plot(x, y, marker="o", color=COLOURS[split], ms=3, **looks, label=f"{split} below {threshold:.0e}")
     ax.set(xlabel="Share of all pairs that is trained on", ylabel="Epoch", yscale="log", xlim=(0, 1))
