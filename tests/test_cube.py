@@ -11,7 +11,7 @@ from small import command, folder_with, runs
 
 from progress_measures import open_cube, open_run
 from progress_measures.cube import publish
-from progress_measures.cube.publish import rounded
+from progress_measures.cube.rounding import rounded
 from progress_measures.cube.schema import applies
 from progress_measures.errors import UserError
 from progress_measures.measures import measures

@@ -12,6 +12,7 @@ import xarray as xr
 from progress_measures.cube.extract import measure, taken
 from progress_measures.cube.gather import join, one_run
 from progress_measures.cube.open import OpenRun, open_cube, open_run
+from progress_measures.cube.rounding import rounded
 from progress_measures.cube.schema import encoding
 from progress_measures.errors import UserError
 from progress_measures.files import appearing, write_store
@@ -93,15 +94,6 @@ def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
             cube[name].values = rounded(cube[name].values, m.digits)
             cube[name].attrs["published_mantissa_bits"] = m.digits
     _zip(cube, published_cube(experiment))
-
-
-def rounded(values: np.ndarray, digits: int) -> np.ndarray:
-    """Floats rounded to so many binary digits after the leading one: what is noise compresses to nothing."""
-    bits = {"f4": ("u4", 23), "f8": ("u8", 52)}[values.dtype.str[1:]]
-    drop = bits[1] - digits
-    whole = np.ascontiguousarray(values).view(bits[0])
-    kept = (whole + (1 << (drop - 1))) & ~np.array((1 << drop) - 1, dtype=bits[0])
-    return np.where(np.isfinite(values), kept.view(values.dtype), values)
 
 
 def moments_of(cube: xr.Dataset, run: str) -> list[int]:

@@ -1,0 +1,1 @@
+"""The explorer: one self-contained page on which grokking can be watched."""
