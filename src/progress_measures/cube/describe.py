@@ -56,7 +56,7 @@ def _grokking(run: xr.Dataset) -> str:
     epoch = float(run.grok_time)
     if np.isfinite(epoch):
         return f"It generalises: test loss below 1e-2 for good from epoch {epoch:,.0f}."
-    return f"It does not generalise: of a test loss below 1e-2, {_why(run, 'grok_time')}."
+    return f"It does not generalise (test loss below 1e-2: {_why(run, 'grok_time')})."
 
 
 Finding = Callable[[xr.Dataset], bool | None]

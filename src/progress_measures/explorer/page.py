@@ -11,11 +11,11 @@ from pathlib import Path
 
 import xarray as xr
 
+from progress_measures.explorer import SOURCE
 from progress_measures.explorer.payload import Packed, pack
 from progress_measures.figures.style import COLOURS, FREQUENCY_COLOURS, PHASES
 from progress_measures.files import appearing
 
-SOURCE = Path(__file__).with_name("web")
 SCRIPTS = ("data", "state", "fourier", "theme", "cards", "time", "controls")
 """In the order in which they build on each other; then come the views, one a card, and `start`, which runs it all."""
 

@@ -53,8 +53,12 @@ class Card {
   draw() {
     this.stale = false;
     const at = now();
-    for (const tool of this.tools) tool.update(at);
-    const { traces, layout: parts, numbers = [], note = "", absent } = this.drawn(at);
+    const lacks = this.view.needs.filter((name) => !at.experiment.has(name));
+    for (const tool of lacks.length ? [] : this.tools) tool.update(at);
+    const { traces, layout: parts, numbers = [], note = "", absent } = lacks.length
+      ? { absent: `Not in this cube: ${lacks.join(", ")}. It is not measured of networks of this kind.` }
+      : this.view.draw(at);
+    this.section.classList.toggle("lacking", lacks.length > 0);
     this.section.classList.toggle("empty", Boolean(absent));
     this.absent.textContent = absent ?? "";
     this.note.textContent = note;
@@ -65,12 +69,6 @@ class Card {
       this.listen();
     }
     this.section.dataset.shown = `${state.experiment} ${state.run} ${state.epoch}`;
-  }
-
-  drawn(at) {
-    const lacks = this.view.needs.filter((name) => !at.experiment.has(name));
-    if (lacks.length) return { absent: `Not in this cube: ${lacks.join(", ")}. It is not measured of networks of this kind.` };
-    return this.view.draw(at);
   }
 
   listen() {

@@ -50,9 +50,9 @@ function epochAxis(more = {}) {
 
 const lossAxis = (title) => axis(title, { type: "log", exponentformat: "e", showexponent: "all", dtick: 2 });
 
-// A logarithmic axis of few decades, with ticks at 1, 2 and 5 times powers of ten.
+// A logarithmic axis of few decades, with ticks at 1, 2, 3, 5 and 7 times powers of ten.
 function narrowLog(title, more = {}) {
-  const ticks = Array.from({ length: 36 }, (_, place) => [1, 2, 5][place % 3] * 10 ** (Math.floor(place / 3) - 4));
+  const ticks = Array.from({ length: 60 }, (_, place) => [1, 2, 3, 5, 7][place % 5] * 10 ** (Math.floor(place / 5) - 4));
   return axis(title, { type: "log", tickvals: ticks, ticktext: ticks.map(say), ...more });
 }
 

@@ -30,7 +30,7 @@ addView({
       const blank = { showgrid: false, zeroline: true, zerolinecolor: style("--grid"), showticklabels: false, ticks: "", range: [-most, most] };
       parts[`xaxis${suffix}`] = { ...blank, domain: [(column + 0.02) / columns, (column + 0.98) / columns], anchor: `y${suffix}`, constrain: "domain" };
       parts[`yaxis${suffix}`] = { ...blank, domain: [1 - (row + 0.98) / rows, 1 - (row + 0.1) / rows], anchor: `x${suffix}`, scaleanchor: `x${suffix}`, constrain: "domain" };
-      parts.annotations.push({ xref: `x${suffix} domain`, yref: `y${suffix} domain`, x: 0.5, y: 0.5, showarrow: false, text: `<b>k = ${k}</b>`, font: { color: at.keys.length ? at.colour(k) : style("--ink"), size: 13 } });
+      parts.annotations.push({ xref: `x${suffix} domain`, yref: `y${suffix} domain`, x: 0.5, y: 1, yanchor: "bottom", showarrow: false, text: `<b>k = ${k}</b>`, font: { color: at.keys.length ? at.colour(k) : style("--ink"), size: 13 } });
       return {
         x, y, xaxis: `x${suffix}`, yaxis: `y${suffix}`, mode: "markers",
         marker: { size: 5, color: x.map((_, number) => ((k * number) % p) / p), colorscale: wheel(), cmin: 0, cmax: 1, line: { width: 0 } },
