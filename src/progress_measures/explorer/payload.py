@@ -47,7 +47,9 @@ VARIABLES = {
     "moment_neuron_value_position": FINE,
     "moment_neuron_offset": FINE,
     "W_E": FINE,
+    "moment_W_E": COARSE,
     "logit_fourier_norm_2d": COARSE,
+    "moment_logit_fourier_norm_2d": COARSE,
 }
 """The variables that the page may show, with the binary digits that it keeps of floats; those of the cube are taken."""
 
@@ -71,15 +73,19 @@ def pack(cube: xr.Dataset) -> Packed:
     arrays, blocks, offset = {}, [], 0
     for name in VARIABLES:
         if name in kept:
-            values, scale = _plain(kept[name])
+            variable = kept[name]
+            if "moment" in variable.dims:  # a measure that was added later is known at few of them
+                variable = variable.dropna("moment", how="all")
+            values, scale = _plain(variable)
             arrays[name] = {
-                "dims": list(kept[name].dims),
+                "dims": list(variable.dims),
                 "shape": list(values.shape),
                 "type": values.dtype.name,
                 "scale": scale,
                 "offset": offset,
-                "label": kept[name].attrs.get("long_name", name),
-                "units": kept[name].attrs.get("units", "1"),
+                "moments": variable.moment.values.tolist() if "moment" in variable.dims else [],
+                "label": variable.attrs.get("long_name", name),
+                "units": variable.attrs.get("units", "1"),
             }
             blocks.append(_side_by_side(values))
             offset += values.nbytes
@@ -121,7 +127,6 @@ def _header(cube: xr.Dataset, kept: xr.Dataset) -> dict[str, Any]:
         "first": _first(cube),
         "epochs": kept.epoch.values.tolist(),
         "checkpoints": cube.sizes["epoch"],
-        "moments": cube.moment.values.tolist() if "moment" in cube else [],
         "kept_neurons": cube.kept_neuron.values.tolist() if "kept_neuron" in cube else [],
         "heads": cube.sizes.get("head", 0),
         "neurons": cube.sizes.get("neuron", 0),

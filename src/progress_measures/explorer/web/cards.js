@@ -165,8 +165,9 @@ function kept(at, of) {
   const { experiment, run, state: { epoch } } = at;
   const moment = `moment_${of}`;
   if (run === experiment.first && experiment.has(moment)) {
-    const place = nearest(experiment.moments, epoch);
-    return keptAs(moment, [place], experiment.moments[place], epoch);
+    const { moments } = experiment.arrays[moment];
+    const place = nearest(moments, epoch);
+    return keptAs(moment, [place], moments[place], epoch);
   }
   return experiment.has(of) ? keptAs(of, experiment.arrays[of].dims[0] === "run" ? [run] : [], experiment.epochs.at(-1), epoch) : null;
 }
