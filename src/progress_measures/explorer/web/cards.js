@@ -68,7 +68,7 @@ class Card {
       this.plot.setAttribute("aria-label", `${this.view.title}. ${numbers.map(({ label, value }) => `${label} ${value}`).join("; ")}. ${note}`);
       this.listen();
     }
-    this.section.dataset.shown = `${state.experiment} ${state.run} ${state.epoch}`;
+    this.section.dataset.shown = address(); // of what the card shows, for who waits for it
   }
 
   listen() {

@@ -79,7 +79,8 @@ function fromAddress() {
   return choice;
 }
 
+const address = () => `#${new URLSearchParams(state)}`;
+
 function toAddress() {
-  const address = "#" + new URLSearchParams(state);
-  if (address !== location.hash) history.replaceState(null, "", address);
+  if (address() !== location.hash) history.replaceState(null, "", address());
 }
