@@ -8,7 +8,7 @@ UV = $(shell command -v uv || echo .venv-uv/bin/uv)
 CORES ?= 2
 BIN = .venv/bin
 
-.PHONY: help setup quickstart explore test test-browser test-slurm slurm-demo lint format claims bench clean
+.PHONY: help setup quickstart explore test test-browser test-docs test-slurm slurm-demo lint format claims bench clean
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -33,11 +33,14 @@ quickstart: setup  ## Train three real networks until they grok, and draw the ma
 explore: setup  ## Open the explorer of the published networks
 	$(BIN)/progress-measures explore
 
-test: setup lint  ## Check the code, then run the whole test suite, but for what needs a Slurm or a browser
-	$(BIN)/pytest -m "not slurm and not browser"
+test: setup lint  ## Check the code, then run the whole test suite, but for what needs a Slurm or a browser, or takes long
+	$(BIN)/pytest -m "not slurm and not browser and not docs"
 
 test-browser: setup  ## Drive the explorer in a real Chromium (Debian's, or $$CHROMIUM)
 	$(BIN)/pytest -m browser tests
+
+test-docs: setup  ## Follow the pages of docs/ to the letter
+	$(BIN)/pytest -m docs tests
 
 test-slurm: setup  ## Start a real Slurm (as root, with slurm-wlm and munge) and put it through its paces
 	$(BIN)/pytest -m slurm tests
