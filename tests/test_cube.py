@@ -240,13 +240,6 @@ def test_rounding_keeps_the_digits_it_says(rng):
     np.testing.assert_array_equal(rounded(special, 26), special)
 
 
-def test_describe_says_what_was_learned(results):
-    said = command("describe", "small", folder=results)
-    assert said.returncode == 0
-    assert "seed0: after 400 epochs train loss" in said.stdout
-    assert "seed1:" in said.stdout
-
-
 def test_dataset_is_part_of_the_results(results):
     data = xr.open_zarr(results / "results/small/dataset.zarr", consolidated=False)
     assert set(data.data_vars) == {"label", "train"}

@@ -179,7 +179,7 @@ def test_numbers_are_the_cubes(explore, cubes, experiment, run, epoch):
     assert neurons["at 85 % or more"] == f"{above.sum()} of {above.size}"
     for k in keys:
         assert neurons[f"k = {k}"] == str((above & (then.neuron_frequency.values == k)).sum())
-    assert page.page.locator("#words").text_content() == summaries(cubes[experiment])[run]
+    assert page.page.locator("#words").text_content() == f"{run}: {summaries(cubes[experiment])[run]}"
 
 
 @pytest.mark.parametrize(("experiment", "run", "epoch"), PLACES)
@@ -350,7 +350,7 @@ def test_another_run_is_shown(explore, cubes):
     page.page.select_option("#run", "seed3")
     page.at(run="seed3")
     assert list(page.numbers("norms-W_E")) == ["k = 1", "k = 27", "k = 38"]
-    assert page.page.locator("#words").text_content() == summaries(cubes["mainline"])["seed3"]
+    assert page.page.locator("#words").text_content() == f"seed3: {summaries(cubes['mainline'])['seed3']}"
     assert "the first run alone, seed0" in page.card("neuron").locator(".absent").inner_text()
     attention = np.array(page.traces("attention")[0]["z"])
     expected = attention_map(cubes["mainline"], 0, run="seed3").sel(position="a")

@@ -12,6 +12,7 @@ import yaml
 from small import content
 
 from progress_measures.experiments import experiment_names
+from progress_measures.explorer import EXPERIMENTS as EXPLORED
 from progress_measures.measures import FAMILIES
 
 ROOT = Path(__file__).parents[1]
@@ -95,6 +96,12 @@ def test_the_mechanism_is_19_figures_and_4_tables_of_one_experiment(empty):
 
 def test_a_figure_of_any_experiment_is_a_target(empty):
     assert empty.jobs("results/quickstart/figures/paper/fig02.svg")["figure_of"] == 1
+
+
+def test_the_explorer_is_of_some_experiments_or_of_any_one(empty):
+    assert empty.jobs("results/quickstart/explorer/index.html")["explorer_of"] == 1
+    jobs = empty.jobs("results/explorer/index.html")
+    assert (jobs["explorer"], jobs["train"]) == (1, len(EXPLORED))
 
 
 def test_what_was_asked_for_is_there_and_nothing_else(drawn):

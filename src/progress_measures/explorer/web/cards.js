@@ -118,7 +118,7 @@ function layCards(place) {
     for (const { target, isIntersecting } of entries)
       cards.find(({ section }) => section === target).visible = isIntersecting;
     drawSoon();
-  }, { rootMargin: "150px" });
+  });
   for (const view of views) {
     const card = new Card(view);
     cards.push(card);

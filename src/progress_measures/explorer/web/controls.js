@@ -10,8 +10,8 @@ function showChoices(changed) {
   runs.value = state.run;
   if (changed.has("experiment") || changed.has("run")) {
     const every = Math.round((shown.checkpoints - 1) / (shown.epochs.length - 1));
-    document.getElementById("title").textContent = `${shown.title}: ${state.run} in words${every > 1 ? ` (below, every ${every}th checkpoint)` : ""}`;
-    document.getElementById("words").textContent = shown.runs[now().run].words;
+    document.getElementById("title").textContent = shown.title + (every > 1 ? `, every ${every}th checkpoint` : "");
+    document.getElementById("words").textContent = `${state.run}: ${shown.runs[now().run].words}`;
   }
   if (!playing) toAddress();
 }
