@@ -20,7 +20,7 @@ def _paragraph(run: xr.Dataset) -> str:
     last = run.isel(epoch=-1)
     sentences = [
         f"after {int(last.epoch):,} epochs train loss {_number(last.train_loss)}, test loss "
-        f"{_number(last.test_loss)}, test accuracy {float(last.test_accuracy):.2%}."
+        f"{_number(last.test_loss)}, test accuracy {100 * float(last.test_accuracy):.2f} %."
     ]
     if "key_frequency" not in run:
         return " ".join([*sentences, _grokking(run)])
@@ -32,7 +32,7 @@ def _paragraph(run: xr.Dataset) -> str:
             f"Key frequencies (neurons in their clusters): {listed}; "
             f"{run.sizes['neuron'] - clusters.sum()} neurons in none.",
             f"Restricted loss {_number(last.restricted_loss)}, excluded loss {_number(last.excluded_loss)}; the key "
-            f"cosines explain {float(last.logit_fraction_explained_cosines):.1%} of the logits.",
+            f"cosines explain {100 * float(last.logit_fraction_explained_cosines):.1f} % of the logits.",
         ]
     else:
         sentences.append(f"No key frequencies: {_why(run, 'key_frequency')}.")

@@ -2,6 +2,7 @@
 
 const experiments = document.getElementById("experiment");
 const runs = document.getElementById("run");
+let held = false; // a key that repeats
 
 function showChoices(changed) {
   if (changed.has("experiment"))
@@ -13,7 +14,7 @@ function showChoices(changed) {
     document.getElementById("title").textContent = shown.title + (every > 1 ? `, every ${every}th checkpoint` : "");
     document.getElementById("words").textContent = `${state.run}: ${shown.runs[now().run].words}`;
   }
-  if (!playing) toAddress();
+  if (!playing && !dragging && !held) toAddress(); // browsers refuse an address that changes at every frame
 }
 
 const another = (name, count, by) => choose({ [name]: count ? (state[name] + by + count) % count : 0 });
@@ -53,6 +54,7 @@ function pressed(event) {
   const { target } = event;
   if (target.closest("select, input:not(#slider)") || (event.key === " " && target.closest("button, summary, a"))) return;
   event.preventDefault();
+  held = event.repeat;
   if (TIME_KEYS.has(event.key)) stop();
   action(event.shiftKey);
 }
@@ -62,6 +64,12 @@ function startControls() {
   experiments.addEventListener("change", () => choose({ experiment: experiments.value }));
   runs.addEventListener("change", () => choose({ run: runs.value }));
   document.addEventListener("keydown", pressed);
+  document.addEventListener("keyup", () => {
+    if (held) {
+      held = false;
+      toAddress();
+    }
+  });
   addEventListener("hashchange", () => {
     stop();
     choose(fromAddress());

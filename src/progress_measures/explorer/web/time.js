@@ -6,6 +6,7 @@ const speed = document.getElementById("speed");
 const range = document.getElementById("range");
 const WHOLE = 16000; // milliseconds from the first epoch of the range to the last
 let playing = null; // when it began, and where
+let dragging = false;
 
 function showTime(changed) {
   slider.max = epochs.length - 1;
@@ -74,7 +75,12 @@ function showPlaying() {
 function startTime() {
   slider.addEventListener("input", () => {
     stop();
+    dragging = true;
     choose({ epoch: epochs[Number(slider.value)] });
+  });
+  slider.addEventListener("change", () => {
+    dragging = false;
+    toAddress();
   });
   playButton.addEventListener("click", () => (playing ? stop() : play()));
   range.addEventListener("change", () => choose({ range: range.value }));
