@@ -19,6 +19,16 @@ def test_the_command_line_says_one_paragraph_a_run(cube, results):
     assert said.stdout.rstrip("\n").split("\n\n") == [f"{run}: {words}" for run, words in summaries(cube).items()]
 
 
+def test_one_checkpoint_without_history_is_described(cube):
+    """A network of which the weights are all that there is."""
+    alone = cube.isel(epoch=[-1]).drop_vars(["grok_time", "memorization_end", "circuit_formation_end", "cleanup_end"])
+    words = summaries(alone)["seed0"]
+    assert words.startswith("after 400 epochs")
+    assert "it was not looked for" in words
+    assert "grow sparse" not in words
+    assert "nan" not in words
+
+
 def test_findings_are_told_by_what_the_curves_do(cube):
     """Each finding that a run can have or lack is said of one that has it, and not of one that lacks it."""
     one = cube.sel(run=["seed0"])

@@ -510,6 +510,20 @@ def test_any_cube_is_shown_whole(explore, results, tmp_path):
     np.testing.assert_allclose(shown, expected, atol=2e-3 * max(1e-9, expected.max()))
 
 
+def test_a_single_checkpoint_is_shown(explore, cubes, tmp_path):
+    """A network of which the last weights are all that there is."""
+    cube = cubes["mainline"].sel(run=["seed0"]).isel(epoch=[-1])
+    alone = cube.drop_vars([name for name, variable in cube.data_vars.items() if "moment" in variable.dims])
+    write_page([alone], tmp_path / "one.html")
+    page = explore(file=tmp_path / "one.html")
+    for view in VIEWS:
+        page.card(view, epoch=40_000)
+    page.press("ArrowLeft", "Home", "Space")
+    page.at(epoch=40_000)
+    assert len(page.traces("embedding")) == 4
+    assert np.array(page.traces("neuron")[0]["z"]).max() > 1
+
+
 @pytest.mark.parametrize("name", ["data_fraction_high", "prime_53", "five_digit_addition", "skip_trigram_finite"])
 def test_other_published_cubes_are_shown(explore, name, tmp_path):
     cube = cube_if_any(name, published=True) if (ROOT / published_cube(name)).exists() else None
@@ -523,6 +537,19 @@ def test_other_published_cubes_are_shown(explore, name, tmp_path):
         assert says(page.numbers("losses", run=run)["train"], float(then.train_loss))
         for view in VIEWS:
             page.card(view)
+
+
+def test_a_swipe_over_a_plot_scrolls_the_page(explore):
+    page = explore(how=PHONE, experiment="mainline")
+    box = page.card("norms-W_E").locator(".plot").bounding_box()
+    before = page.page.evaluate("() => scrollY")
+    touch = page.page.context.new_cdp_session(page.page)
+    x, y = box["x"] + box["width"] / 2, 400
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for up in range(20, 220, 20):
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x, "y": y - up}]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.page.wait_for_function("(before) => scrollY > before + 100", arg=before)
 
 
 TOO_WIDE = """() => [...document.querySelectorAll(".card, .time, header, select, input")]

@@ -42,7 +42,7 @@ def _paragraph(run: xr.Dataset) -> str:
 def _phases(run: xr.Dataset) -> str:
     """Where the rules see the phases end, or why they do not."""
     names = {"memorisation": "memorization_end", "circuit formation": "circuit_formation_end", "cleanup": "cleanup_end"}
-    ends = {says: float(run[name]) for says, name in names.items()}
+    ends = {says: _epoch(run, name) for says, name in names.items()}
     found = [f"{says} ends at {end:,.0f}" for says, end in ends.items() if np.isfinite(end)]
     reasons: dict[str, list[str]] = {}
     for says, end in ends.items():
@@ -53,7 +53,7 @@ def _phases(run: xr.Dataset) -> str:
 
 
 def _grokking(run: xr.Dataset) -> str:
-    epoch = float(run.grok_time)
+    epoch = _epoch(run, "grok_time")
     if np.isfinite(epoch):
         return f"It generalises: test loss below 1e-2 for good from epoch {epoch:,.0f}."
     return f"It does not generalise (test loss below 1e-2: {_why(run, 'grok_time')})."
@@ -76,7 +76,9 @@ def _weights_shrink(run: xr.Dataset) -> bool | None:
     return None if np.isnan(start + end) else end < start
 
 
-def _gini_rises(run: xr.Dataset) -> bool:
+def _gini_rises(run: xr.Dataset) -> bool | None:
+    if run.sizes["epoch"] == 1:
+        return None
     return all(float(run[name][-1]) > float(run[name][0]) + 0.1 for name in ("gini_W_E", "gini_W_L"))
 
 
@@ -120,9 +122,9 @@ def _of_last(run: xr.Dataset, question: Callable[[xr.Dataset], xr.DataArray]) ->
 
 
 def _at(run: xr.Dataset, end: str, name: str) -> float:
-    """A curve at the end of a phase; NaN where there is none."""
-    epoch = float(run[end])
-    return float(run[name].sel(epoch=epoch)) if np.isfinite(epoch) else np.nan
+    """A curve at the end of a phase; NaN where there is none, or no checkpoint of it."""
+    epoch = _epoch(run, end)
+    return float(run[name].sel(epoch=epoch)) if epoch in run.epoch else np.nan
 
 
 def _falls_below(run: xr.Dataset, name: str, level: float) -> float:
@@ -137,9 +139,16 @@ def _earlier(one: float, other: float) -> bool | None:
     return None if np.isnan(one) or not np.isfinite(min(one, other)) else one < other
 
 
+def _epoch(run: xr.Dataset, name: str) -> float:
+    """An epoch that was found; NaN if it was not, or not looked for."""
+    return float(run[name]) if name in run else np.nan
+
+
 def _number(value: xr.DataArray) -> str:
     return f"{float(value):.3g}"
 
 
 def _why(run: xr.Dataset, name: str) -> str:
+    if name not in run:
+        return "it was not looked for"
     return str(run[name].attrs.get("not_found", {}).get(str(run.run.values), "unknown"))

@@ -45,7 +45,8 @@ function settle(choice, before) {
 function storyEnd({ phases }) {
   const cleanup = phases.at(-1);
   const end = Math.ceil((2 * cleanup) / 1000) * 1000;
-  return cleanup === null || cleanup <= 1000 || end >= shown.epochs.at(-1) ? null : end;
+  const told = shown.epochs.filter((epoch) => epoch <= end).length;
+  return cleanup === null || cleanup <= 1000 || told < 2 || told === shown.epochs.length ? null : end;
 }
 
 // Of the neurons whose maps are kept, the one that its frequency explains best in the end.
