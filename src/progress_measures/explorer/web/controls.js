@@ -11,7 +11,7 @@ function showChoices(changed) {
   runs.value = state.run;
   if (changed.has("experiment") || changed.has("run")) {
     const every = Math.round((shown.checkpoints - 1) / (shown.epochs.length - 1));
-    document.getElementById("title").textContent = shown.title + (every > 1 ? `, every ${every}th checkpoint` : "");
+    document.getElementById("title").textContent = `${shown.title}${every > 1 ? `, every ${every}th checkpoint` : ""}, in words`;
     document.getElementById("words").textContent = `${state.run}: ${shown.runs[now().run].words}`;
   }
   if (!playing && !dragging && !held) toAddress(); // browsers refuse an address that changes at every frame
