@@ -96,6 +96,14 @@ def test_a_figure_of_any_experiment_is_a_target(empty):
     assert empty.jobs("results/quickstart/figures/paper/fig02.svg")["figure_of"] == 1
 
 
+def test_a_twin_is_a_job_of_its_own_where_a_figure_has_one(empty):
+    assert empty.jobs("results/figures/mod_addition/24_embedding_evolution.webp")["twin"] == 1
+    assert empty.jobs("results/quickstart/figures/paper/fig07.html")["twin_of"] == 1
+    refused = empty.snakemake("-n", "-c1", "results/figures/paper/fig05.webp")
+    assert refused.returncode == 2
+    assert "there is no .webp of figure paper/fig05: it is a still." in refused.stderr
+
+
 def test_what_was_asked_for_is_there_and_nothing_else(drawn):
     for kind in ("pdf", "png", "svg"):
         assert (drawn.folder / f"results/figures/paper/fig07.{kind}").exists()
