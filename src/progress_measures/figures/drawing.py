@@ -47,5 +47,3 @@ def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Pat
         kind = path.suffix[1:]
         with appearing(path) as temporary:
             canvas.savefig(temporary, format=kind, metadata=dates[kind])
-
-

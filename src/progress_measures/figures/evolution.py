@@ -10,21 +10,21 @@ import numpy as np
 from progress_measures.figures.registry import Animation
 from progress_measures.figures.style import PHASE_VARIABLES, PHASES, story_end
 
-MOST_FRAMES = 72
-MOMENTS = ("start", "memorised", "circuits formed", "cleaned up")
+MOST_FRAMES = 48
+MOMENTS = ("memorised", "circuits formed", "cleaned up", "end")
 
 
 def four_moments(cube, run):
-    """The start, and the checkpoints at which the three phases of a run end, by name; without phases, even distances."""
+    """The checkpoints at which the three phases of a run end, and its last one; without phases, even distances."""
     ends = [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
     if not np.isfinite(ends).all():
         places = np.linspace(0, cube.sizes["epoch"] - 1, 4).round().astype(int)
         return [(int(epoch), "") for epoch in cube.epoch.values[places]]
-    return [(int(epoch), name) for epoch, name in zip((0, *ends), MOMENTS, strict=True)]
+    return [(int(epoch), name) for epoch, name in zip((*ends, cube.epoch.values[-1]), MOMENTS, strict=True)]
 
 
 def epochs_of_story(cube, run):
-    """Checkpoints at even distances until a run's story is told, or to the end if it has none: 72 at most."""
+    """Checkpoints at even distances until a run's story is told, or to the end if it has none: 48 at most."""
     told = cube.epoch.values[cube.epoch.values <= (story_end(cube, run) or np.inf)]
     return [int(epoch) for epoch in told[:: -(-len(told) // MOST_FRAMES)]]
 

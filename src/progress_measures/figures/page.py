@@ -81,7 +81,11 @@ def scale_buttons(which: str, place: float, first: str) -> dict[str, Any]:
     """
     letter = which[0]
     buttons = [
-        {"label": f"{letter}: {kind}", "method": "relayout", "args": [{f"{which}.type": kind, f"{which}.autorange": True}]}
+        {
+            "label": f"{letter}: {kind}",
+            "method": "relayout",
+            "args": [{f"{which}.type": kind, f"{which}.autorange": True}],
+        }
         for kind in ("linear", "log")
     ]
     return {

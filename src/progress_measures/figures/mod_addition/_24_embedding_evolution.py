@@ -40,7 +40,7 @@ def panel(ax, cube):
     animation=evolving(panel),
 )
 def draw(fig, cube):
-    """Squared norms of the Fourier components of the first run's embedding at the start and at the ends of its three phases;
+    """Squared norms of the Fourier components of the first run's embedding at the ends of its three phases and at the end;
     the animation goes from one checkpoint to another until the story is told. Key frequencies are numbered and
     coloured: they stand out while the network has only memorised, grow while the test loss stands still, and in the
     cleanup all else goes.

@@ -23,7 +23,9 @@ def page(cube):
     one = cube.isel(run=0)
     losses = ("train", "test", "excluded", "restricted")
     curves = [line(one.epoch, one[f"{name}_loss"], f"{name} loss", COLOURS[name]) for name in losses]
-    curves += [line(one.epoch, one[f"gini_{name}"], f"Gini of {name}", COLOURS[name], yaxis="y2") for name in ("W_E", "W_L")]
+    curves += [
+        line(one.epoch, one[f"gini_{name}"], f"Gini of {name}", COLOURS[name], yaxis="y2") for name in ("W_E", "W_L")
+    ]
     curves.append(line(one.epoch, one.sum_of_squared_weights, "Σ w²", COLOURS["weights"], yaxis="y3"))
     return {
         "data": curves,

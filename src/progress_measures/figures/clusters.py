@@ -1,0 +1,16 @@
+"""Neurons as dots, in a column for each cluster."""
+
+import numpy as np
+
+
+def columns(ax, names):
+    """An x axis with a place for each cluster."""
+    ax.set_xticks(range(len(names)), names)
+    ax.set_xlim(-0.5, len(names) - 0.5)
+    for place in np.arange(1, len(names)) - 0.5:
+        ax.axvline(place, color="#DDDDDD", lw=0.5, zorder=0)
+
+
+def scattered(number, far):
+    """Shifts that part dots which would lie on each other, the same each time: the golden ratio's multiples."""
+    return far * (2 * (np.arange(number) * 0.618034 % 1) - 1)
