@@ -1,5 +1,7 @@
 """Every figure: its declaration, that it draws from what it declares alone, and the same bytes each time."""
 
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure as Canvas
@@ -151,7 +153,7 @@ def test_an_animation_has_the_frames_that_were_drawn_and_each_differs(name, cube
         for place in range(expected):
             moving.seek(place)
             pictures.append(np.asarray(moving.convert("RGB")).astype(int))
-    assert all(np.abs(one - other).max() > 60 for one, other in zip(pictures, pictures[1:], strict=False))
+    assert all(np.abs(one - other).max() > 60 for one, other in itertools.pairwise(pictures))
 
 
 @pytest.mark.parametrize("name", WITH_PAGE)

@@ -19,7 +19,10 @@ HEADS = ("#332288", "#44AA99", "#AA4499", "#999933", "#88CCEE", "#661100", "#117
 def table(ax, heads, size=8):
     """An empty table of heads and positions; gives a function that shows values [head, position] in it."""
     image = ax.imshow(np.zeros((heads, 3)), cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    texts = [[ax.text(place, head, "", ha="center", va="center", fontsize=size) for place in range(3)] for head in range(heads)]
+    texts = [
+        [ax.text(place, head, "", ha="center", va="center", fontsize=size) for place in range(3)]
+        for head in range(heads)
+    ]
     ax.set(xlabel="Attention to", ylabel="Head", xticks=[0, 1, 2], xticklabels=["a", "b", "="], yticks=range(heads))
 
     def show(values):
