@@ -82,7 +82,9 @@ def test_one_figure_in_an_empty_tree_needs_its_experiment_alone(empty):
     assert empty.jobs(FIGURE) == expected
 
 
-@pytest.mark.parametrize("target", ["quickstart", "mainline", "subtraction", "paper_mechanism", "paper", "all"])
+@pytest.mark.parametrize(
+    "target", ["quickstart", "mainline", "subtraction", "mod_addition", "paper_mechanism", "paper", "all"]
+)
 def test_named_targets_can_be_planned(empty, target):
     assert {"train", "measure", "gather"} <= set(empty.jobs(target))
 

@@ -30,11 +30,20 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
     images = []
     for _ in figure.animation.frames(canvas, *cubes):
         if not images:
-            canvas.draw_without_rendering()
-            canvas.set_layout_engine("none")  # arranged once: panels stand still while their contents move
+            arrange(canvas)
         pixels.draw()
         images.append(Image.fromarray(np.array(pixels.buffer_rgba())[..., :3]))
     shown = [round(1000 * figure.animation.seconds)] * len(images)
     shown[-1] += round(1000 * PAUSE)
     with appearing(path) as temporary:
         images[0].save(temporary, "WEBP", save_all=True, append_images=images[1:], duration=shown, loop=0, quality=80)
+
+
+def arrange(canvas: Canvas) -> None:
+    """Give all panels their places for good, so that files are alike, and panels stand still while their contents move.
+
+    Twice, since maps of a fixed shape know only after the first time how much room they leave.
+    """
+    for _ in range(2):
+        canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")

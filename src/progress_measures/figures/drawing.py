@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure as Canvas
 
 from progress_measures.cube.select import select
-from progress_measures.figures.animating import write_animation
+from progress_measures.figures.animating import arrange, write_animation
 from progress_measures.figures.page import write_page
 from progress_measures.figures.registry import Figure
 from progress_measures.files import appearing
@@ -40,8 +40,7 @@ def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Pat
     """Draw once, and write to each path."""
     canvas = Canvas(figsize=figure.size, layout="constrained")
     figure.draw(canvas, *cubes)
-    canvas.draw_without_rendering()
-    canvas.set_layout_engine("none")  # arranged once, not again for each file
+    arrange(canvas)
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     for path in paths:
         kind = path.suffix[1:]

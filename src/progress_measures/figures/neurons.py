@@ -88,7 +88,8 @@ def spectrum_map(ax, cube, colours="RdBu_r", lowest=-1):
         among = np.ix_(places, places)
         image.set_data(values[among] / largest)
         values[among] = 0
-        ax.set_title(f"{first}\n{second}\nothers ≤ {np.abs(values).max() / largest:.1%}", fontsize=7.5)
+        others = f"\nothers ≤ {np.abs(values).max() / largest:.1%}" if len(places) < len(values) else ""
+        ax.set_title(f"{first}\n{second}{others}", fontsize=7.5)
 
     return show
 

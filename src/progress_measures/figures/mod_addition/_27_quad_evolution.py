@@ -15,7 +15,9 @@ def panel(ax, cube):
     points.set_facecolor([colours.get(int(k), COLOURS["other"]) for k in clusters(cube)])
     far = 1.05 * float(cube.neuron_quadratic_share.max())
     ax.plot([0, far], [0, far], color="#888888", lw=0.5, ls=(0, (4, 3)), zorder=0)
-    ax.set(xlim=(-0.02, far), ylim=(-0.02, far), xlabel="Share before the ReLU", ylabel="Share after the ReLU")
+    ax.set(
+        xlim=(-0.03 * far, far), ylim=(-0.03 * far, far), xlabel="Share before the ReLU", ylabel="Share after the ReLU"
+    )
 
     def show(epoch):
         points.set_offsets(cube.neuron_quadratic_share.sel(epoch=epoch).transpose("neuron", "activation").values)
