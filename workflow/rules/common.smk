@@ -182,7 +182,9 @@ def code_of_twin(wildcards):
     """The code that a figure's animation or page depends on, if it has one."""
     twins = declared(wildcards.figure).twins
     if wildcards.twin not in twins:
-        has = "has " + ", ".join(f".{kind}" for kind in twins) if twins else "is a still"
+        has = (
+            "has " + ", ".join(f".{kind}" for kind in twins) if twins else "is a still"
+        )
         refuse(f"there is no .{wildcards.twin} of figure {wildcards.figure}: it {has}.")
     return code_of_figure(wildcards)
 

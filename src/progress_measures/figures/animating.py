@@ -27,7 +27,7 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
     assert figure.animation is not None
     canvas = Canvas(figsize=figure.animation.size, dpi=DOTS_PER_INCH, layout="constrained")
     pixels = FigureCanvasAgg(canvas)
-    images = []
+    images: list[Image.Image] = []
     for _ in figure.animation.frames(canvas, *cubes):
         if not images:
             arrange(canvas)

@@ -43,7 +43,8 @@ def near(one, curve, epoch):
 @quantity
 def example_sum(cube):
     """The right answer of 70 and 50."""
-    return {"label": int(label_table(task_of(cube))[70, 50])}
+    labels = label_table(task_of(cube))
+    return {"label": int(labels[70 % len(labels), 50 % len(labels)])}
 
 
 @quantity
