@@ -1,6 +1,8 @@
 """Every figure: its declaration, that it draws from what it declares alone, and the same bytes each time."""
 
+import html
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -71,10 +73,12 @@ def test_every_figure_draws_with_labelled_axes(name, cube):
         if ax.get_label() == "<colorbar>":
             assert ax.get_xlabel() or ax.get_ylabel(), "a colour bar without a label"
             continue
+        assert ax.has_data()
+        if not ax.axison:  # a diagram
+            continue
         shared = ax.get_shared_x_axes().get_siblings(ax)
         assert any(sibling.get_xlabel() for sibling in shared), "no label along x"
         assert ax.get_ylabel() or any(other.get_ylabel() for other in axes), "no label along y"
-        assert ax.has_data()
 
 
 @pytest.mark.parametrize("name", figure_ids())
@@ -162,10 +166,10 @@ def test_a_page_stands_on_its_own_with_the_library_beside_it(name, cube, tmp_pat
     draw(figure, parts, [tmp_path / "figure.html"])
     first = (tmp_path / "figure.html").read_text()
     draw(figure, parts, [tmp_path / "figure.html"])
-    assert (tmp_path / "figure.html").read_text() == first
-    assert '<script src="plotly.min.js">' in first
-    assert "http" not in first.replace("http-equiv", "")
-    assert figure.title in first
+    again = (tmp_path / "figure.html").read_text()
+    assert hash(again) == hash(first)  # a difference of long texts takes long to show
+    assert re.findall(r'(?:src|href)="([^"]*)"', first) == ["plotly.min.js"], "nothing from the network"
+    assert f"<h1>{html.escape(figure.title)}</h1>" in first
     assert len(figure.page.__doc__) > 40
     assert (tmp_path / "plotly.min.js").stat().st_size > 1_000_000
     assert all(len(curve["x"]) == len(curve["y"]) > 1 for curve in figure.page(*parts)["data"])
