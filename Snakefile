@@ -68,3 +68,10 @@ rule subtraction:
     input:
         cube("subtraction"),
         figures(*figure_ids("subtraction")),
+
+
+rule mod_addition:
+    """The blog on a published run of modular addition, drawn of the mainline: its figures, and what of them moves."""
+    input:
+        cube("mainline"),
+        figures(*figure_ids("mod_addition")),

@@ -279,7 +279,7 @@ def _paths(
     """The files to write: given ones, or those of each format where the workflow has them."""
     wrong = [str(path) for path in to or () if path.suffix[1:] not in formats]
     if wrong:
-        raise UserError(f"--to {wrong[0]}: {kind} are written as {', '.join('.' + known for known in formats)}.")
+        raise UserError(f"--to {wrong[0]}: {declared.id} is written as {', '.join('.' + known for known in formats)}.")
     folder = Path("results") / (experiment or "") / kind
     return to or [folder / f"{declared.id}.{known}" for known in formats]
 
@@ -293,15 +293,18 @@ def draw(
     figure: Annotated[str, typer.Argument(help="Such as paper/fig07.")],
     experiment: OfExperiment = None,
     cube: FromCubes = None,
-    to: Annotated[list[Path] | None, typer.Option(help="A .pdf, .png or .svg; may be repeated.")] = None,
+    to: Annotated[
+        list[Path] | None,
+        typer.Option(help="A .pdf, .png or .svg, of some figures a .webp or .html; may be repeated. By default, all."),
+    ] = None,
 ) -> None:
     """Draw a figure from cubes."""
     from progress_measures.figures import load_figure
-    from progress_measures.figures.drawing import FORMATS
     from progress_measures.figures.drawing import draw as draw_to
+    from progress_measures.figures.registry import STILLS
 
     loaded = load_figure(figure)
-    paths = _paths(loaded, "figures", FORMATS, experiment, to)
+    paths = _paths(loaded, "figures", STILLS + loaded.twins, experiment, to)
     draw_to(loaded, _cubes(loaded, experiment, cube), paths)
 
 

@@ -44,6 +44,7 @@ wildcard_constraints:
     family="|".join(FAMILIES),
     figure="[a-z_]+/[A-Za-z0-9_]+",
     table="[a-z_]+/[A-Za-z0-9_]+",
+    twin="webp|html",
 
 
 def runs_of(experiment):
@@ -185,6 +186,17 @@ def code_of_figure(wildcards):
     return code(figure_module(wildcards.figure), "progress_measures.figures.drawing")
 
 
+def code_of_twin(wildcards):
+    """The code that a figure's animation or page depends on, if it has one."""
+    twins = declared(wildcards.figure).twins
+    if wildcards.twin not in twins:
+        has = (
+            "has " + ", ".join(f".{kind}" for kind in twins) if twins else "is a still"
+        )
+        refuse(f"there is no .{wildcards.twin} of figure {wildcards.figure}: it {has}.")
+    return code_of_figure(wildcards)
+
+
 def code_of_table(wildcards):
     """The code that a table depends on."""
     declared(wildcards.table, load_table)
@@ -199,11 +211,12 @@ def covered(experiments):
 
 
 def figures(*names):
-    """Figures as their PNG; PDF and SVG come with it. Of published cubes, those that they cover."""
+    """Figures as their PNG, with which PDF and SVG come, and their twins. Of published cubes, those that they cover."""
     return [
-        f"results/figures/{name}.png"
+        f"results/figures/{name}.{kind}"
         for name in names
         if covered(load_figure(name).experiments)
+        for kind in ("png", *load_figure(name).twins)
     ]
 
 
