@@ -748,10 +748,12 @@ REFERENCES = {
     "cluster_W_L_fourier_norm": cluster_norms,
     # spectra
     "logit_fourier_norm_2d": lambda net: norms_2d(net.logits),
+    "moment_logit_fourier_norm_2d": lambda net: norms_2d(net.logits),
     "neuron_fourier_norm_2d": lambda net: norms_2d(net.post),
     "neuron_fit_coefficient": lambda net: fits(net)[0],
     "W_E": lambda net: net.weights["W_E"],
     "W_U": lambda net: net.weights["W_U"],
+    "moment_W_E": lambda net: net.weights["W_E"],
     # interventions
     "intervention_loss": after_interventions(nats),
     "intervention_accuracy": after_interventions(right),

@@ -12,6 +12,7 @@ import yaml
 from small import content
 
 from progress_measures.experiments import experiment_names
+from progress_measures.explorer import EXPERIMENTS as EXPLORED
 from progress_measures.measures import FAMILIES
 
 ROOT = Path(__file__).parents[1]
@@ -105,6 +106,12 @@ def test_a_twin_is_a_job_of_its_own_where_a_figure_has_one(empty):
     refused = empty.snakemake("-n", "-c1", "results/figures/paper/fig05.webp")
     assert refused.returncode == 2
     assert "there is no .webp of figure paper/fig05: it is a still." in refused.stderr
+
+
+def test_the_explorer_is_of_some_experiments_or_of_any_one(empty):
+    assert empty.jobs("results/quickstart/explorer/index.html")["explorer_of"] == 1
+    jobs = empty.jobs("results/explorer/index.html")
+    assert (jobs["explorer"], jobs["train"]) == (1, len(EXPLORED))
 
 
 def test_what_was_asked_for_is_there_and_nothing_else(drawn):

@@ -334,6 +334,32 @@ def describe(experiment: Experiment) -> None:
 
 
 @app.command()
+def explore(
+    cube: Annotated[
+        list[str] | None,
+        typer.Argument(help="Experiments, or paths of cubes; by default, those of the explorer's rule."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The page; by default, below results/.")] = None,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+) -> None:
+    """Make one self-contained page on which cubes can be explored, and open it."""
+    from progress_measures.cube.open import cube_if_any, open_cube
+    from progress_measures.explorer import EXPERIMENTS
+    from progress_measures.explorer.page import write_page
+    from progress_measures.paths import explorer_page
+
+    names = cube or [name for name in EXPERIMENTS if cube_if_any(name) is not None]
+    cubes = [open_cube(name) for name in names]
+    path = out or explorer_page(str(cubes[0].attrs["experiment"]) if len(cubes) == 1 else None)
+    write_page(cubes, path)
+    print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+    if show:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())
+
+
+@app.command()
 def publish(
     experiment: Experiment,
     renew: Annotated[

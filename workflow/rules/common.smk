@@ -9,6 +9,8 @@ from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names, load_experiment
 from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.registry import quantity_modules
+from progress_measures.explorer import EXPERIMENTS as EXPLORED
+from progress_measures.explorer import SOURCE as EXPLORER_SOURCE
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.registry import figure_module
 from progress_measures.measures import FAMILIES, families_of
@@ -39,7 +41,7 @@ if config.get("cubes", "results") not in ("results", "published"):
 
 
 wildcard_constraints:
-    experiment="(?!figures/|tables/|logs/|benchmarks/)[a-z0-9][a-z0-9_]*",
+    experiment="(?!figures/|tables/|explorer/|logs/|benchmarks/)[a-z0-9][a-z0-9_]*",
     run="[^/]+",
     family="|".join(FAMILIES),
     figure="[a-z_]+/[A-Za-z0-9_]+",
@@ -117,6 +119,7 @@ code(
     "progress_measures.cube.extract",
     "progress_measures.cube.gather",
     "progress_measures.figures.drawing",
+    "progress_measures.explorer.page",
     *(f"progress_measures.measures.{family}" for family in FAMILIES),
     "progress_measures.tables.writing",
     "progress_measures.claims.page",
@@ -218,6 +221,11 @@ def figures(*names):
         if covered(load_figure(name).experiments)
         for kind in ("png", *load_figure(name).twins)
     ]
+
+
+def explorer_source():
+    """The explorer's own HTML, CSS and JavaScript."""
+    return sorted(str(path) for path in EXPLORER_SOURCE.rglob("*") if path.is_file())
 
 
 def tables(*names):
