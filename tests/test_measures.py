@@ -16,11 +16,7 @@ from progress_measures.measures.registry import DERIVED
 from progress_measures.measures.view import Scene, View
 
 ADDITION, SUBTRACTION, INTEGERS = "modular_addition", "modular_subtraction", "integer_addition"
-OF_ANY_TASK = [  # which neurons are kept is a matter of frequencies
-    name
-    for name in REFERENCES
-    if measures()[name].needs in ("pairs", INTEGERS) and "kept_neuron" not in measures()[name].dims
-]
+OF_ANY_TASK = [name for name in REFERENCES if measures()[name].needs in ("pairs", INTEGERS)]
 
 
 def value(name, view):
