@@ -1,5 +1,7 @@
 """Attention from `=`, by head: a table of heads and positions, and maps over all pairs."""
 
+import numpy as np
+
 from progress_measures.cube.maps import attention_map
 from progress_measures.figures.style import panel_letters, plane
 
@@ -21,6 +23,20 @@ def by_position(fig, values):
         xlabel="Attention to", ylabel="Head", xticks=[0, 1, 2], xticklabels=["a", "b", "="], yticks=range(len(values))
     )
     fig.colorbar(image, ax=ax, label="Attention from =")
+
+
+def at_pair(fig, cube, a, b):
+    """The same at one pair, of the first run."""
+    by_position(fig, np.array([attention_map(cube, head).sel(a=a, b=b).values for head in cube["head"].values]))
+
+
+def head_to_a(fig, cube, head):
+    """Attention of one head of the first run to a, over all pairs; the title gives the frequency and its share."""
+    one = cube.isel(run=0).sel(head=head)
+    ax = fig.subplots()
+    image = plane(ax, attention_map(cube, head).sel(position="a"))
+    ax.set_title(f"Head {head}, k = {int(one.attention_frequency)} ({float(one.attention_frequency_share):.0%})")
+    fig.colorbar(image, ax=ax, label="Attention", shrink=0.8)
 
 
 def heads_to_a(fig, cube, shared_scale=True):
