@@ -14,6 +14,12 @@ from progress_measures.cube.maps import neuron_maps
 
 Array = NDArray[np.floating]
 
+OF_NEURONS = (
+    "W_E", "attention_score_token", "attention_score_position",
+    "neuron_value_token", "neuron_value_position", "neuron_offset",
+)  # fmt: skip
+"""What is read for neurons and numbers."""
+
 PROBE_SEED, PROBE_TEST = 42, 0.3
 """The notebook's `train_test_split(test_size=0.3, random_state=42)`."""
 

@@ -3,11 +3,7 @@
 import numpy as np
 
 from progress_measures.cube.sums import activations, by_correlation, correlations, embedding
-from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.style import COLOURS
-
-OF_NEURONS = ("W_E", *MAPS)
-"""What `progress_measures.cube.sums` reads of neurons and numbers."""
 
 
 def scores(fig, cube, component, degree):
