@@ -215,7 +215,7 @@ def measure(
     family: Annotated[list[str] | None, typer.Option(help="A family of measures; by default, all.")] = None,
 ) -> None:
     """Measure every checkpoint of trained runs."""
-    from progress_measures.measures import FAMILIES
+    from progress_measures.measures import FAMILIES, families_of
 
     unknown = set(family or ()) - set(FAMILIES)
     if unknown:
@@ -226,7 +226,7 @@ def measure(
     set_up(threads=1)
     first = _runs(experiment)[0].name
     for one in _runs(experiment, run):
-        for name in family or FAMILIES:
+        for name in family or families_of(one):
             extract(one, name, first=one.name == first)
 
 

@@ -11,7 +11,7 @@ from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.registry import quantity_modules
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.registry import figure_module
-from progress_measures.measures import FAMILIES
+from progress_measures.measures import FAMILIES, families_of
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.registry import table_module
 from progress_measures.training.record import code_modules
@@ -133,12 +133,11 @@ code(
 
 def measured(experiment):
     """The stores that a cube is gathered from."""
-    return expand(
-        "results/{experiment}/runs/{run}/measures/{family}.zarr",
-        experiment=experiment,
-        run=runs_of(experiment),
-        family=FAMILIES,
-    )
+    return [
+        f"results/{experiment}/runs/{name}/measures/{family}.zarr"
+        for name, run in runs_of(experiment).items()
+        for family in families_of(run)
+    ]
 
 
 def cube(experiment):

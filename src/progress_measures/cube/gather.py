@@ -11,7 +11,7 @@ from progress_measures.cube.schema import applies, describe, encoding
 from progress_measures.errors import UserError
 from progress_measures.files import open_store, write_store
 from progress_measures.measures import keys, phases
-from progress_measures.measures.registry import DERIVED, FAMILIES, family_measures
+from progress_measures.measures.registry import DERIVED, FAMILIES, families_of, family_measures
 from progress_measures.paths import cube_store, family_store, runs_folder
 
 HISTORY = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
@@ -97,7 +97,7 @@ def _record(run: Any) -> dict[str, Any]:
 
 def _measured(run: Any) -> xr.Dataset:
     """Everything that was measured of a run, and its history."""
-    stores = [_open(family_store(run.experiment, run.name, family), run) for family in FAMILIES]
+    stores = [_open(family_store(run.experiment, run.name, family), run) for family in families_of(run)]
     return xr.merge([*stores, _history(run)], join="exact", combine_attrs="override")
 
 
