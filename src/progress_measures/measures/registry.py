@@ -147,6 +147,9 @@ ONE_LAYER = ("heads", "maps")
 ON_SEQUENCES = ("losses", "sequences", "weights")
 """Families that have measures of networks on sequences."""
 
+ON_INTEGERS = ("integers", "losses", "maps", "neurons", "spectra", "weights")
+"""Families that have measures of networks that add integers."""
+
 DERIVED = ("phases",)
 """Families computed from a run's other measures when they are gathered, not from weights."""
 
@@ -157,5 +160,9 @@ FAMILIES = tuple(name for name in _families() if name not in DERIVED)
 def families_of(run: Any) -> tuple[str, ...]:
     """The families that have a measure which can be taken of a run; no measure is imported for it."""
     if run.on_sequences:
-        return tuple(name for name in FAMILIES if name in ON_SEQUENCES)
-    return tuple(name for name in FAMILIES if name != "sequences" and (run.model.layers == 1 or name not in ONE_LAYER))
+        chosen = ON_SEQUENCES
+    elif run.task.kind == "integer_addition":
+        chosen = ON_INTEGERS
+    else:
+        chosen = tuple(name for name in FAMILIES if name not in ("integers", "sequences"))
+    return tuple(name for name in FAMILIES if name in chosen and (run.model.layers == 1 or name not in ONE_LAYER))
