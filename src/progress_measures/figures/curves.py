@@ -94,7 +94,7 @@ def losses_over_phases(fig, cube):
     epochs(ax, int(cube.history_epoch[-1]))
     phase_bands(ax, cube, str(cube.run.values[0]))
     phase_names(fig, cube, str(cube.run.values[0]))
-    ax.legend(loc="center")
+    ax.legend(loc="best")
 
 
 def of_frequencies(fig, cube, name, text, residual=None):

@@ -98,20 +98,14 @@ def component_norms(fig, cube, name, text):
     ax.set(ylabel=text)
 
 
-def key_product(fig, cube, of_b):
-    """The cosine of a at the first run's highest key frequency, times that of b or a constant: unit vectors, all pairs.
+def wave_product(fig, p, k, of_b):
+    """The cosine of a at one frequency, times that of b or the constant: unit vectors, over all pairs.
 
     Args:
         of_b: whether the other factor is the cosine of b.
     """
-    run, p = str(cube.run.values[0]), prime(cube)
+    F = fourier.basis(p)
     ax = fig.subplots()
-    keys = list(frequency_colours(cube, run))
-    if not keys:
-        no_key_frequencies(ax, run)
-        return
-    F, k = fourier.basis(p), keys[-1]
-    values = np.outer(F[2 * k - 1], F[2 * k - 1 if of_b else 0])
-    image = plane(ax, values, "RdBu_r", vmin=-2 / p, vmax=2 / p)
+    image = plane(ax, np.outer(F[2 * k - 1], F[2 * k - 1 if of_b else 0]), "RdBu_r", vmin=-2 / p, vmax=2 / p)
     ax.set_title(f"cos {k}a cos {k}b" if of_b else f"cos {k}a")
-    fig.colorbar(image, ax=ax, label="Entry of the unit vector", shrink=0.8)
+    fig.colorbar(image, ax=ax, label="Product of unit vectors", shrink=0.8)

@@ -10,7 +10,7 @@ from progress_measures.figures.registry import figure
     reference="TransformerLens demo, analyse neurons",
     experiment="transformer_lens_demo",
     variables=(*MAPS, "key_frequency"),
-    size=(6.8, 3.2),
+    size=(6.8, 3.4),
 )
 def draw(fig, cube):
     """Fourier components over a (down) and over b (to the right) of neuron 0 of the first run after the ReLU, at the end of

@@ -12,7 +12,7 @@ from progress_measures.figures.waves import prime
     reference="TransformerLens demo, analyse neurons",
     experiment="transformer_lens_demo",
     variables=("key_frequency",),
-    size=(6.8, 3.2),
+    size=(6.8, 3.4),
 )
 def draw(fig, cube):
     """Fourier components over a (down) and over b (to the right) of a standard normal number for each pair, the constant left

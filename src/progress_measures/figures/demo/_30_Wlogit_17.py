@@ -5,7 +5,7 @@ from progress_measures.figures.style import by_component, frequency_colours, no_
 
 
 @figure(
-    title="Fourier norms of the neuron-logit map of the neurons of frequency 17",
+    title="Fourier norms of what one cluster of the demo network's neurons writes",
     reference="TransformerLens demo, read off the neuron-logit weights",
     experiment="transformer_lens_demo",
     variables=("cluster_W_L_fourier_norm", "cluster_size", "key_frequency"),

@@ -8,7 +8,7 @@ from progress_measures.measures.keys import best_frequency
 
 
 @figure(
-    title="Weight of sin 17 in each neuron's row of the neuron-logit map",
+    title="What each of the demo network's neurons adds to one sine of the answer",
     reference="TransformerLens demo, read off the neuron-logit weights",
     experiment="transformer_lens_demo",
     variables=("W_L_fourier", "neuron_frequency_share", "key_frequency"),

@@ -7,11 +7,11 @@ from progress_measures.figures.style import frequency_colours, no_key_frequencie
 
 
 @figure(
-    title="2D Fourier components of what adds to sin 17c",
+    title="2D Fourier components of what adds to one sine of the demo network's answer",
     reference="TransformerLens demo, read off the neuron-logit weights",
     experiment="transformer_lens_demo",
     variables=(*MAPS, "W_L_fourier", "key_frequency"),
-    size=(6.8, 3.2),
+    size=(6.8, 3.4),
 )
 def draw(fig, cube):
     """The neurons of the first run after the ReLU, summed with their weights of the sine of the lowest key frequency (17 in the

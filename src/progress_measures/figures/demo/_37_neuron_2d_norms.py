@@ -9,7 +9,7 @@ from progress_measures.figures.registry import figure
     reference="TransformerLens demo, restricted loss",
     experiment="transformer_lens_demo",
     variables=("neuron_fourier_norm_2d", "key_frequency"),
-    size=(6.8, 3.2),
+    size=(6.8, 3.4),
 )
 def draw(fig, cube):
     """Norm over all neurons of the first run after the ReLU, at the end of training, of each of their Fourier components over a
