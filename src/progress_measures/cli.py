@@ -243,8 +243,11 @@ def gather(
 
 
 def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> list[Any]:
-    """The cubes that a figure or table is made of: given ones, another experiment's, or its own."""
-    from progress_measures.cube.open import open_cube
+    """The cubes that a figure or table is made of: given ones, another experiment's, or its own.
+
+    Those that a partial table goes without are None.
+    """
+    from progress_measures.cube.open import cube_if_any, open_cube
 
     names: Sequence[str | Path] = cubes or ([experiment] if experiment else declared.experiments)
     if len(names) != len(declared.experiments):
@@ -252,7 +255,7 @@ def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> l
             f"{declared.id} is made of {len(declared.experiments)} cubes, those of {', '.join(declared.experiments)}; "
             f"{len(names)} given."
         )
-    return [open_cube(name) for name in names]
+    return [(cube_if_any if getattr(declared, "partial", False) else open_cube)(name) for name in names]
 
 
 def _paths(

@@ -152,6 +152,15 @@ def cubes(experiments):
     return [cube(name) for name in experiments]
 
 
+def cubes_of_table(table):
+    """The cubes that a table is made of; a partial one of published cubes, of those that there are."""
+    of_table = declared(table, load_table)
+    paths = cubes(of_table.experiments)
+    if of_table.partial and config.get("cubes") == "published":
+        return [path for path in paths if Path(path).exists()]
+    return paths
+
+
 def declared(name, load=load_figure):
     """The declaration of a figure, or of a table; whoever asks for another is told what there is."""
     try:
@@ -203,7 +212,7 @@ def tables(*names):
     return [
         f"results/tables/{name}.md"
         for name in names
-        if covered(load_table(name).experiments)
+        if load_table(name).partial or covered(load_table(name).experiments)
     ]
 
 

@@ -98,7 +98,7 @@ def _record(run: Any) -> dict[str, Any]:
 def _measured(run: Any) -> xr.Dataset:
     """Everything that was measured of a run, and its history."""
     stores = [_open(family_store(run.experiment, run.name, family), run) for family in families_of(run)]
-    return xr.merge([*stores, _history(run)], join="exact", combine_attrs="override")
+    return xr.merge([*stores, history_of(run)], join="exact", combine_attrs="override")
 
 
 def one_run(run: Any, dataset: xr.Dataset, first: bool) -> xr.Dataset:
@@ -145,7 +145,7 @@ def _open(path: Path, run: Any) -> xr.Dataset:
     return dataset
 
 
-def _history(run: Any) -> xr.Dataset:
+def history_of(run: Any) -> xr.Dataset:
     """Training's own losses and accuracies, at the epochs at which it evaluated."""
     history = open_store(runs_folder(run.experiment) / run.name / "history.zarr").load()
     epochs = history.evaluated_epoch.values

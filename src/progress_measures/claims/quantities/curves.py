@@ -45,10 +45,12 @@ def grokking(cube):
     """Whether runs fit their training pairs long before they answer the others."""
     train = first_epoch(cube.history_train_accuracy, lambda x: x >= 0.999)
     test = first_epoch(cube.history_test_accuracy, lambda x: x >= 0.99)
+    with np.errstate(invalid="ignore"):  # neither comes
+        ratio = test / train
     return {
         "train_accuracy_epoch": train,
         "test_accuracy_epoch": test,
-        "ratio": test / train,
+        "ratio": ratio,
         "test_loss_over_chance_when_memorised": at(cube.test_loss, cube.memorization_end) / chance(cube),
         "final_test_accuracy": cube.test_accuracy.isel(epoch=-1),
     }

@@ -1,5 +1,7 @@
 """The three tasks on sequences: fresh data against a fixed few (appendix D.3)."""
 
+from typing import Any
+
 import numpy as np
 
 from progress_measures.claims.quantities.curves import first_epoch
@@ -123,7 +125,7 @@ def repeated_sequences(cube):
     from progress_measures.experiments import load_experiment
     from progress_measures.tasks import repeated_subsequence
 
-    run = load_experiment("repeated_subsequence").runs("repeated_subsequence")[0]
+    run: Any = load_experiment("repeated_subsequence").runs("repeated_subsequence")[0]
     example = np.array([[0, 7, 2, 8, 3, 1, 9, 3, 8, 3, 1, 9, 9, 2, 5]])
     starts = np.array([[3, 8]])
     small = run.task.model_copy(update={"vocabulary": 10, "length": 15, "subsequence": 4, "repeats": 2})

@@ -62,6 +62,7 @@ def steps_to_a_millionth(low, mainline, high):
         "test": test,
         "latest_train": max(train.values()),
         "rises": int((np.diff(reached) > 0).sum()),
+        "largest_lag_from_06": max(test[name] - train[name] for name in test if float(name) >= 0.6),
     }
 
 
