@@ -159,6 +159,7 @@ FAMILIES = tuple(name for name in _families() if name not in DERIVED)
 
 def families_of(run: Any) -> tuple[str, ...]:
     """The families that have a measure which can be taken of a run; no measure is imported for it."""
+    chosen: tuple[str, ...]
     if run.on_sequences:
         chosen = ON_SEQUENCES
     elif run.task.kind == "integer_addition":
