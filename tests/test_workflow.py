@@ -25,6 +25,7 @@ class Checkout:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.environment = os.environ | {"PYTHONPATH": str(folder / "src")}
         for name in ("workflow", "profiles", "src"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "slurm").symlink_to("profiles/slurm")
@@ -45,9 +46,8 @@ class Checkout:
 
     def snakemake(self, *arguments):
         line = [sys.executable, "-m", "snakemake", *arguments]
-        environment = os.environ | {"PYTHONPATH": str(self.folder / "src")}
         return subprocess.run(
-            line, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+            line, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=600, check=False
         )
 
     def make(self, *arguments):
