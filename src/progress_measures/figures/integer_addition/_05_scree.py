@@ -26,6 +26,6 @@ def draw(fig, cube):
     for level in (0.9, 0.95):
         ax.axhline(level, color="#888888", lw=0.7, ls=":")
     for x, height in zip(component[:2], share, strict=False):
-        ax.annotate(f"{height:.1%}", (x, height), (0, 2), textcoords="offset points", ha="center", fontsize=7)
+        ax.text(x, height / 2, f"{height:.1%}", ha="center", va="center", fontsize=7)
     ax.set(xlabel="Principal component", ylabel="Share of variance", ylim=(0, 1.08), xticks=component)
     ax.legend(loc="center right")

@@ -26,7 +26,7 @@ def draw(fig, cube):
     n = wrong.sizes["a"]
     for ax, (name, title) in zip(axes, TITLES.items(), strict=True):
         one = wrong.sel(embedding=name)
-        colours = ListedColormap(["#F4F4F4", COLOURS["test"]])
+        colours = ListedColormap(["#F4F4F4", COLOURS["weights"]])
         ax.pcolormesh(one.values, cmap=colours, vmin=0, vmax=1, edgecolor="white", lw=0.6)
         ax.set(xlabel="b", ylabel="a", aspect="equal")
         for axis in (ax.xaxis, ax.yaxis):

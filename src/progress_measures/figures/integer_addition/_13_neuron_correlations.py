@@ -4,13 +4,14 @@ import numpy as np
 
 from progress_measures.cube.sums import OF_NEURONS, correlations
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import panel_letters
+from progress_measures.figures.style import COLOURS, panel_letters
 
+OF_A, OF_B = "#7A4FA3", "#8C6D31"
 TARGETS = (
-    {"a+b": ("a + b", "#333333")},
-    {"a": ("a", "#0072B2"), "b": ("b", "#D55E00")},
-    {"PC1(a)": ("PC 1 of a", "#0072B2"), "PC1(b)": ("PC 1 of b", "#D55E00"),
-     "PC2(a)": ("PC 2 of a", "#56B4E9"), "PC2(b)": ("PC 2 of b", "#E69F00")},
+    {"a+b": ("a + b", COLOURS["weights"])},
+    {"a": ("a", OF_A), "b": ("b", OF_B)},
+    {"PC1(a)": ("PC 1 of a", OF_A), "PC1(b)": ("PC 1 of b", OF_B),
+     "PC2(a)": ("PC 2 of a", "#C3ABD9"), "PC2(b)": ("PC 2 of b", "#D4C08C")},
 )  # fmt: skip
 STRONG = 0.9
 
@@ -40,7 +41,7 @@ def draw(fig, cube):
     for level in (STRONG, -STRONG):
         axes[0].axhline(level, color="#888888", lw=0.6, ls=(0, (4, 3)))
     above, below = int((r["a+b"] > STRONG).sum()), int((r["a+b"] < -STRONG).sum())
-    axes[0].set_title(f"Sum: {above} neurons above {STRONG}, {below} below -{STRONG}")
+    axes[0].set_title(f"Sum: {above} neurons above {STRONG}, {below} below −{STRONG}")
     axes[1].set_title("Numbers")
     axes[2].set_title("PC scores")
     axes[2].set_xlabel("Neuron, in order of its correlation with the sum")
