@@ -15,10 +15,10 @@ MOMENTS = 24
 
 def applies(measure: Measure, run: Any) -> bool:
     """Whether a measure can be taken of a run."""
-    if measure.needs == "any":
+    if measure.needs in ("any", run.task.kind):
         return True
     if run.on_sequences:
-        return measure.needs == run.task.kind or (measure.needs == "answers" and len(_answers(run)) > 1)
+        return measure.needs == "answers" and len(_answers(run)) > 1
     one_layer = run.model.layers == 1 and not run.model.attention_only
     if measure.needs == "pairs":
         return one_layer
@@ -62,6 +62,9 @@ def coordinates(run: Any) -> dict[str, Any]:
         "output": np.arange(architecture.outputs),
         "token": [str(number) for number in range(n)] + ["="],
         "position": ["a", "b", "="],
+        "query": ["a", "b", "="],
+        "a": np.arange(n),
+        "b": np.arange(n),
         "activation": ["pre", "post"],
     }
 
