@@ -303,6 +303,41 @@ def tabulate(
     write(loaded, _cubes(loaded, experiment, cube), paths)
 
 
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A .pth, .pt, .safetensors or .npz, or a folder of numbered ones.")],
+    out: Annotated[Path, typer.Option(help="results/<name>: where its weights, measures and cube go.")],
+    names: Annotated[Path | None, typer.Option("--map", help="A YAML file of its tensors' names and axes.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="shuffle:SEED:FRACTION, randperm:SEED:FRACTION, none, or a file of indices a*n+b.")
+    ] = None,
+    operation: Annotated[
+        str | None, typer.Option(help="a+b, a-b, sum, other, or a file with the table of right answers.")
+    ] = None,
+    prime: Annotated[int | None, typer.Option(min=2, help="How many values a and b have.")] = None,
+    heads: Annotated[int | None, typer.Option(min=1, help="Where the tensors do not say.")] = None,
+    layer_norm: Annotated[bool | None, typer.Option(help="Whether it normalises what its layers read.")] = None,
+    epoch: Annotated[int | None, typer.Option(min=0, help="Updates done, of a single network.")] = None,
+    precision: Annotated[
+        Literal["float64", "float32"], typer.Option(help="In which it is measured; our own runs are in float32.")
+    ] = "float64",
+) -> None:
+    """Put a network that was trained elsewhere under every measure. Says what it recognised and what it assumed."""
+    from progress_measures.importing.bring_in import Options, bring_in
+    from progress_measures.training.machine import set_up
+
+    set_up(threads=1)
+    options = Options(names, split, operation, prime, heads, layer_norm, epoch, precision)
+    found = bring_in(file, out, options).imported
+    assert found is not None
+    print(f"{file}: {found.format}")
+    for title, lines in (("recognised", found.recognised), ("assumed", found.assumed)):
+        print(*(f"  {title}: {line}" for line in lines), sep="\n", end="\n" if lines else "")
+    if found.ignored:
+        print(f"  ignored, being of no known use: {', '.join(found.ignored)}")
+    print(f"written: {out / 'cube.zarr'}, measured in {precision}")
+
+
 @app.command()
 def describe(experiment: Experiment) -> None:
     """Say what each run of a cube learned, and when."""

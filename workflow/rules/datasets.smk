@@ -11,6 +11,8 @@ rule dataset:
         code("progress_measures.tasks.dataset"),
     output:
         directory("results/{experiment}/dataset.zarr"),
+    wildcard_constraints:
+        experiment=TRAINED,
     log:
         "results/logs/dataset/{experiment}.log",
     benchmark:

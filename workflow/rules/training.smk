@@ -20,6 +20,8 @@ rule train:
         training_code,
     output:
         "results/{experiment}/trained.json",
+    wildcard_constraints:
+        experiment=TRAINED,
     log:
         "results/logs/train/{experiment}.log",
     benchmark:

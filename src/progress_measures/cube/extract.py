@@ -13,7 +13,7 @@ from progress_measures.files import write_store
 from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import Measure, family_measures
 from progress_measures.measures.sequence_view import SequenceScene
-from progress_measures.measures.view import Scene
+from progress_measures.measures.view import NoSplit, Scene
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import checkpoints, dataset_store, family_store
 from progress_measures.tasks.dataset import train_masks
@@ -28,7 +28,8 @@ def extract(run: Any, family: str, first: bool) -> None:
     Raises:
         UserError: checkpoints are missing or damaged.
     """
-    train = train_masks(dataset_store(run.experiment), [run.name])[0]
+    known = run.imported is None or run.imported.split_known
+    train = train_masks(dataset_store(run.experiment), [run.name])[0] if known else None
     dataset = measure(run, taken(family, run, first), Checkpoints(run), train)
     write_store(dataset, family_store(run.experiment, run.name, family), encoding(dataset))
 
@@ -45,21 +46,24 @@ class Checkpoints:
         self._advice = f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
         try:
             group = zarr.open_group(self._path, mode="r")
-            arrays: dict[str, Any] = {name: group[name] for name in ("epoch", *Architecture.of(run).parameters)}
+            # those of an imported network are its own
+            names = str(group.attrs.get("parameters", "")).split() or list(Architecture.of(run).parameters)
+            arrays: dict[str, Any] = {name: group[name] for name in ("epoch", *names)}
         except (FileNotFoundError, KeyError, ValueError):
             raise UserError(f"{self._path}, which holds the weights, is missing or damaged; {self._advice}") from None
         self.epochs: NDArray[np.int64] = arrays.pop("epoch")[:]
         self._arrays = arrays
+        self._dtype = np.dtype(str(group.attrs.get("measured_in", "float32")))
         self._first, self._block = -1, dict[str, NDArray[np.float32]]()
 
-    def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:
-        """The weights of one checkpoint, by place."""
+    def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]:
+        """The weights of one checkpoint, by place, in the precision in which they are measured."""
         size = self._arrays["W_E"].chunks[0]
         first = index // size * size
         if first != self._first:
             self._block = {name: self._read(name, slice(first, first + size)) for name in self._arrays}
             self._first = first
-        return {name: np.ascontiguousarray(block[index - first]) for name, block in self._block.items()}
+        return {name: np.ascontiguousarray(block[index - first], self._dtype) for name, block in self._block.items()}
 
     def _read(self, name: str, part: slice) -> NDArray[np.float32]:
         try:
@@ -86,12 +90,18 @@ class Weights(Protocol):
 
     epochs: NDArray[np.int64]
 
-    def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]: ...
+    def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]: ...
 
 
-def measure(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np.bool_]) -> xr.Dataset:
-    """Some measures of a run, each at the checkpoints at which it is taken."""
+def measure(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np.bool_] | None) -> xr.Dataset:
+    """Some measures of a run, each at the checkpoints at which it is taken.
+
+    Args:
+        train: [a, b], true for training pairs; None where they are not known, and all that looks at them is left out.
+    """
     scene = scene_of(run, weights, train)
+    if train is None:
+        chosen = [m for m in chosen if not _needs_split(m, scene)]
     kept = moments(weights.epochs)
     results: dict[str, list[np.ndarray]] = {m.name: [] for m in chosen}
     if any("epoch" in m.dims or "moment" in m.dims for m in chosen):
@@ -106,7 +116,15 @@ def measure(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np
     return _dataset(run, chosen, results, weights.epochs, scene)
 
 
-def scene_of(run: Any, weights: Weights, train: NDArray[np.bool_]) -> Scene | SequenceScene:
+def _needs_split(m: Measure, scene: Any) -> bool:
+    try:
+        m.function(scene.final)
+    except NoSplit:
+        return True
+    return False
+
+
+def scene_of(run: Any, weights: Weights, train: NDArray[np.bool_] | None) -> Scene | SequenceScene:
     """What the checkpoints of a run have in common."""
     last = len(weights.epochs) - 1
     if run.on_sequences:
@@ -125,6 +143,8 @@ def _dataset(run: Any, chosen: list[Measure], results: dict, epochs: np.ndarray,
     known = coordinates(run) | {"epoch": epochs, "moment": moments(epochs)}
     for m in chosen:
         known |= m.labels
+    if "parameter" in used:
+        known["parameter"] = list(scene.final.trained)
     if "kept_neuron" in used:
         known["kept_neuron"] = kept_neurons(scene)
     dataset = xr.Dataset(variables, {dim: (dim, list(known[dim])) for dim in known if dim in used})

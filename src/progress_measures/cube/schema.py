@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from progress_measures.fourier import component_names, frequencies
-from progress_measures.measures.registry import DIMENSIONS, ONE_LAYER, Measure
+from progress_measures.measures.registry import DERIVED, DIMENSIONS, ONE_LAYER, Measure
 from progress_measures.models.architecture import Architecture
 from progress_measures.tasks import layout, task_module
 
@@ -15,11 +15,13 @@ MOMENTS = 24
 
 def applies(measure: Measure, run: Any) -> bool:
     """Whether a measure can be taken of a run."""
+    if measure.family in DERIVED and run.imported and not run.imported.split_known:
+        return False
     if measure.needs == "any":
         return True
     if run.on_sequences:
         return measure.needs == run.task.kind or (measure.needs == "answers" and len(_answers(run)) > 1)
-    one_layer = run.model.layers == 1 and not run.model.attention_only
+    one_layer = run.one_layer
     if measure.needs == "pairs":
         return one_layer
     modular = hasattr(task_module(run.task.kind), "SIGN")

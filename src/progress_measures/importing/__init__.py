@@ -1,0 +1,9 @@
+"""Networks that others trained: read from their files, recognised, and put under every measure.
+
+    reading     a file becomes plain data; nothing in it is run
+    contents    plain data become networks over epochs, with what is said of their training
+    names       their tensors get our names and orientations, by a format: one file each in formats/, or the user's own
+    splits      which pairs the network was trained on
+    recognise   the sizes, and by its own answers the operation
+    bring_in    all of it in order, written as training would have left it, measured and gathered
+"""
