@@ -309,7 +309,8 @@ def import_(
     out: Annotated[Path, typer.Option(help="results/<name>: where its weights, measures and cube go.")],
     names: Annotated[Path | None, typer.Option("--map", help="A YAML file of its tensors' names and axes.")] = None,
     split: Annotated[
-        str | None, typer.Option(help="shuffle:SEED:FRACTION, randperm:SEED:FRACTION, none, or a file of indices a*n+b.")
+        str | None,
+        typer.Option(help="shuffle:SEED:FRACTION, randperm:SEED:FRACTION, none, or a file of indices a*n+b."),
     ] = None,
     operation: Annotated[
         str | None, typer.Option(help="a+b, a-b, sum, other, or a file with the table of right answers.")
@@ -323,19 +324,36 @@ def import_(
     ] = "float64",
 ) -> None:
     """Put a network that was trained elsewhere under every measure. Says what it recognised and what it assumed."""
-    from progress_measures.importing.bring_in import Options, bring_in
+    from progress_measures.importing.bring_in import bring_in
+    from progress_measures.importing.settings import Options
     from progress_measures.training.machine import set_up
 
     set_up(threads=1)
     options = Options(names, split, operation, prime, heads, layer_norm, epoch, precision)
-    found = bring_in(file, out, options).imported
-    assert found is not None
-    print(f"{file}: {found.format}")
-    for title, lines in (("recognised", found.recognised), ("assumed", found.assumed)):
-        print(*(f"  {title}: {line}" for line in lines), sep="\n", end="\n" if lines else "")
-    if found.ignored:
-        print(f"  ignored, being of no known use: {', '.join(found.ignored)}")
+    print(*bring_in(file, out, options), sep="\n")
     print(f"written: {out / 'cube.zarr'}, measured in {precision}")
+
+
+@app.command()
+def export(
+    experiment: Experiment,
+    run: Annotated[str | None, typer.Option("--run", help="A run; by default, the first.")] = None,
+    epoch: Annotated[list[int] | None, typer.Option(help="May be repeated; by default, all that are kept.")] = None,
+    format: Annotated[
+        Literal["transformer-lens", "transformer-lens-4"], typer.Option(help="Names of versions 1 to 3, or of 4.")
+    ] = "transformer-lens",
+    to: Annotated[Path | None, typer.Option(help="By default, results/<experiment>/<run>.pth.")] = None,
+) -> None:
+    """Write weights of a run for TransformerLens: state dicts, configuration, training pairs and losses."""
+    from progress_measures.cube.open import open_run
+    from progress_measures.exporting import export as write
+    from progress_measures.paths import RESULTS
+
+    opened = open_run(experiment, run or 0)
+    path = to or RESULTS / experiment / f"{opened.name}.pth"
+    epochs = sorted(set(epoch)) if epoch else opened.epochs
+    write(opened, epochs, format, path)
+    print(f"{path}: {opened.name} at {len(epochs)} epochs  {path.stat().st_size / 1e6:.1f} MB")
 
 
 @app.command()

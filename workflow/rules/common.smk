@@ -30,7 +30,9 @@ def refuse(error):
     sys.exit(2)
 
 
-IMPORTED = imported_names()  # networks trained elsewhere, that `progress-measures import` has put into results/
+IMPORTED = (
+    imported_names()
+)  # networks trained elsewhere, that `progress-measures import` has put into results/
 try:
     EXPERIMENTS = {
         name: load_experiment(name) for name in [*experiment_names(), *IMPORTED]

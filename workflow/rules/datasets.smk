@@ -11,12 +11,12 @@ rule dataset:
         code("progress_measures.tasks.dataset"),
     output:
         directory("results/{experiment}/dataset.zarr"),
-    wildcard_constraints:
-        experiment=TRAINED,
     log:
         "results/logs/dataset/{experiment}.log",
     benchmark:
         "results/benchmarks/dataset/{experiment}.tsv"
+    wildcard_constraints:
+        experiment=TRAINED,
     conda:
         "../../environment.yml"
     params:

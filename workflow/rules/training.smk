@@ -20,12 +20,12 @@ rule train:
         training_code,
     output:
         "results/{experiment}/trained.json",
-    wildcard_constraints:
-        experiment=TRAINED,
     log:
         "results/logs/train/{experiment}.log",
     benchmark:
         "results/benchmarks/train/{experiment}.tsv"
+    wildcard_constraints:
+        experiment=TRAINED,
     retries: 0  # the launcher tries again
     conda:
         "../../environment.yml"

@@ -16,7 +16,9 @@ from progress_measures.measures.sequence_view import SequenceScene
 from progress_measures.measures.view import NoSplit, Scene
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import checkpoints, dataset_store, family_store
+from progress_measures.tasks import layout
 from progress_measures.tasks.dataset import train_masks
+from progress_measures.tasks.split import train_mask
 
 
 def extract(run: Any, family: str, first: bool) -> None:
@@ -28,8 +30,7 @@ def extract(run: Any, family: str, first: bool) -> None:
     Raises:
         UserError: checkpoints are missing or damaged.
     """
-    known = run.imported is None or run.imported.split_known
-    train = train_masks(dataset_store(run.experiment), [run.name])[0] if known else None
+    train = None if run.split_unknown else train_masks(dataset_store(run.experiment), [run.name])[0]
     dataset = measure(run, taken(family, run, first), Checkpoints(run), train)
     write_store(dataset, family_store(run.experiment, run.name, family), encoding(dataset))
 
@@ -83,6 +84,24 @@ class Checkpoints:
 def taken(family: str, run: Any, first: bool) -> list[Measure]:
     """The measures of a family that are taken of a run."""
     return [m for m in family_measures(family) if applies(m, run) and (first or "run" in m.dims)]
+
+
+def view_of(run: Any, weights: dict[str, NDArray], last: dict[str, NDArray]) -> Any:
+    """Weights of a run as measures see them.
+
+    Args:
+        weights: of one of its checkpoints.
+        last: of its last one.
+    """
+    if run.on_sequences:
+        return SequenceScene(run, last, run.training.epochs).view(weights, run.training.epochs)
+    if run.split_unknown:
+        train = None
+    elif dataset_store(run.experiment).exists():
+        train = train_masks(dataset_store(run.experiment), [run.name])[0]
+    else:
+        train = train_mask(run, layout(run.task).operands)
+    return Scene(run, last, train).view(weights, 0)
 
 
 class Weights(Protocol):

@@ -100,7 +100,7 @@ def _record(run: Any) -> dict[str, Any]:
 def _measured(run: Any) -> xr.Dataset:
     """Everything that was measured of a run, and its history."""
     stores = [_open(family_store(run.experiment, run.name, family), run) for family in FAMILIES]
-    history = [] if run.imported and not run.imported.split_known else [_history(run)]
+    history = [] if run.split_unknown else [_history(run)]
     return xr.merge([*stores, *history], join="exact", combine_attrs="override")
 
 

@@ -15,7 +15,7 @@ MOMENTS = 24
 
 def applies(measure: Measure, run: Any) -> bool:
     """Whether a measure can be taken of a run."""
-    if measure.family in DERIVED and run.imported and not run.imported.split_known:
+    if measure.family in DERIVED and run.split_unknown:
         return False
     if measure.needs == "any":
         return True

@@ -232,7 +232,9 @@ class Imported(Section):
     assumed: list[str] = Field(description="What was taken for granted, with the option that changes it.")
     ignored: list[str] = Field(description="Tensors that were left aside.")
     layer_norm: bool = Field(False, description="Whether the network has LayerNorms.")
-    split_known: bool = Field(True, description="Whether its training pairs are known; else only all pairs are measured.")
+    split_known: bool = Field(
+        True, description="Whether its training pairs are known; else only all pairs are measured."
+    )
     settings: dict[str, str | int | float] = Field(
         default_factory=dict,
         description="Settings as cubes have them, where they differ from those above: NaN or `unknown` for what the file "
@@ -268,6 +270,11 @@ class Run(Section):
         """Whether all that comes before the ReLU can be written out: one layer with an MLP, and no LayerNorm."""
         layer_norm = self.imported is not None and self.imported.layer_norm
         return self.model.layers == 1 and not self.model.attention_only and not layer_norm
+
+    @property
+    def split_unknown(self) -> bool:
+        """Whether it is not known on which pairs it was trained, as of some imported networks."""
+        return self.imported is not None and not self.imported.split_known
 
     @property
     def batch(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as Canvas
 
@@ -29,6 +30,7 @@ def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> 
     with matplotlib.rc_context(fname=STYLE):
         canvas = Canvas(figsize=figure.size, layout="constrained")
         figure.draw(canvas, *parts)
+        _mark_lone_points(canvas)
         canvas.draw_without_rendering()
         canvas.set_layout_engine("none")  # arranged once, not again for each file
         for path in paths:
@@ -36,3 +38,11 @@ def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> 
             dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
             with appearing(path) as temporary:
                 canvas.savefig(temporary, format=kind, metadata=dates[kind])
+
+
+def _mark_lone_points(canvas: Canvas) -> None:
+    """Put a dot where a curve has one point, which alone draws nothing: networks of one checkpoint have such."""
+    for line in (line for ax in canvas.axes for line in ax.get_lines()):
+        points = np.ma.masked_invalid(np.asarray(line.get_ydata(), dtype=float)).count()
+        if points == 1 and line.get_marker() in ("None", None, "", " "):
+            line.set(marker="o", markersize=4, clip_on=False)

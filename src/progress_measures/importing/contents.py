@@ -20,7 +20,7 @@ State = dict[str, NDArray[Any]]
 
 ONE = ("model", "final_state_dict", "model_state_dict", "state_dict")
 SEVERAL = ("checkpoints", "state_dicts")
-UPDATES = "updates"  # our own exports count these
+UPDATES, TEST_UPDATES = "updates", "test_updates"  # our own exports count these
 EPOCHS = ("checkpoint_epochs", "epochs")
 
 
@@ -73,7 +73,9 @@ def contents(loaded: Any, path: Path) -> Contents:
     if several is None and one is None:
         raise _nothing(path, f"a dictionary of {', '.join(list(loaded)[:8])}")
     train, test = _losses(loaded, several)
-    states, epochs, assumed = [], None, []
+    states: list[State] = []
+    epochs: list[int] | None = None
+    assumed: list[str] = []
     if several is not None:
         states, epochs, assumed = _checkpoints(loaded, several, path)
     done = _updates_at_the_end(loaded)
@@ -130,7 +132,9 @@ def _checkpoints(loaded: Mapping[str, Any], key: str, path: Path) -> tuple[list[
     pairs = found.items() if isinstance(found, Mapping) else enumerate(found)
     numbered = [(int(number), state) for number, state in pairs if _is_state(state)]
     if not numbered or len(numbered) < len(found):
-        raise UserError(f"{path}: `{key}` should be a list of state dicts; {len(found) - len(numbered)} of its entries are none.")
+        raise UserError(
+            f"{path}: `{key}` should be a list of state dicts; {len(found) - len(numbered)} of its entries are none."
+        )
     states = [_tidy(state) for _, state in numbered]
     if UPDATES in loaded:
         return states, _as_epochs(loaded[UPDATES], states, path, UPDATES), []
@@ -152,6 +156,8 @@ def _as_epochs(values: Any, states: list[State], path: Path, name: str) -> list[
 
 
 def _updates_at_the_end(loaded: Mapping[str, Any]) -> int | None:
+    if UPDATES in loaded:
+        return int(np.asarray(loaded[UPDATES]).ravel()[-1])
     epoch = loaded.get("epoch")
     if isinstance(epoch, int | np.integer):
         return int(epoch) + 1
@@ -164,14 +170,18 @@ def _losses(loaded: Mapping[str, Any], several: str | None) -> tuple[Losses | No
     Train losses are measured before each update. So are the authors' test losses, of which there may be one in so many
     epochs; the notebooks' are measured after it, and there is one for each.
     """
-    train, test = (np.asarray(loaded.get(f"{split}_losses", ()), dtype=np.float64).ravel() for split in ("train", "test"))
+    train, test = (
+        np.asarray(loaded.get(f"{split}_losses", ()), dtype=np.float64).ravel() for split in ("train", "test")
+    )
     if not train.size:
         return None, None
     before = Losses(np.arange(len(train)), train)
     if not test.size:
         return before, None
+    if TEST_UPDATES in loaded:
+        return before, Losses(np.asarray(loaded[TEST_UPDATES]).astype(np.int64).ravel(), test)
     every = max(1, round(len(train) / len(test)))
-    after = int(several == "checkpoints" and UPDATES not in loaded)
+    after = int(several == "checkpoints")
     return before, Losses(np.arange(len(test)) * every + after, test)
 
 

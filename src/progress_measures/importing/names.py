@@ -52,6 +52,7 @@ AXES = {
 REQUIRED = tuple(name for name in AXES if name.startswith("W_"))
 
 Groups = list[list[str]]
+Weights = dict[str, NDArray[Any]]
 
 
 class Format:
@@ -72,7 +73,9 @@ class Format:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(f"{path} is not valid YAML: {error}") from None
         if not isinstance(content, dict):
-            raise UserError(f"{path}: expected lines such as `W_E: [embed.weight, token d_model]`, found {content!r:.60}.")
+            raise UserError(
+                f"{path}: expected lines such as `W_E: [embed.weight, token d_model]`, found {content!r:.60}."
+            )
         self.title = str(content.pop("title", path.name))
         self.places: dict[str, tuple[str, Groups]] = dict(self._places(content))
         missing = [name for name in REQUIRED if name not in self.places]
@@ -188,7 +191,7 @@ class Fit:
         """head × d_head, where the shapes do not tell them apart."""
         if self.problems or "head" in self.sizes:
             return None
-        name, theirs, groups = next(one for one in self._present() if one[0] == "W_Q")
+        _, theirs, groups = next(one for one in self._present() if one[0] == "W_Q")
         at = next(i for i, group in enumerate(groups) if "head" in group)
         known = int(np.prod([self.sizes[axis] for axis in groups[at] if axis in self.sizes]))
         return self._state[theirs].shape[at] // known

@@ -5,6 +5,7 @@ only those that are named here. A configuration object becomes a `Record` of its
 """
 
 import contextlib
+import importlib
 import pickle
 import pickletools
 import re
@@ -98,7 +99,8 @@ def _torch(path: Path) -> Any:
 
 def _allowed() -> list[Any]:
     """What may stand in a pickle beside PyTorch's own: NumPy's numbers and arrays, and configurations, as records."""
-    functions = {"scalar": np._core.multiarray.scalar, "_reconstruct": np._core.multiarray._reconstruct}
+    multiarray = importlib.import_module("numpy._core.multiarray")
+    functions = {name: getattr(multiarray, name) for name in ("scalar", "_reconstruct")}
     numbers = [(function, f"{module}.{name}") for name, function in functions.items() for module in _NUMPY]
     kinds = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")]
     return [*numbers, np.ndarray, np.dtype, *kinds, *((Record, name) for name in _CONFIGS)]

@@ -57,9 +57,11 @@ def operands(weights: Weights, prime: int | None) -> int:
         UserError: the network cannot be one on `a b =`.
     """
     vocabulary, outputs, context = weights["W_E"].shape[0], weights["W_U"].shape[-1], weights["W_pos"].shape[0]
-    n = vocabulary - 1 if prime is None else prime
+    n = prime or vocabulary - 1
     if n + 1 != vocabulary:
-        raise UserError(f"--prime {prime}: the network has {vocabulary} tokens; {prime + 1} were expected, 0 … p − 1 and `=`.")
+        raise UserError(
+            f"--prime {prime}: the network has {vocabulary} tokens; {n + 1} were expected, 0 … p − 1 and `=`."
+        )
     if context < 3 or n < 2:
         raise UserError(
             f"the network has {vocabulary} tokens and {context} positions; expected are sequences `a b =`: three positions "
@@ -127,7 +129,9 @@ def task(name: str, n: int, outputs: int, reading: Reading) -> dict[str, Any]:
     kept = n if outputs == n + 1 else outputs
     if name in ("a+b", "a-b"):
         if n <= 2 or not is_prime(n):
-            raise UserError(f"--operation {name}: a has {n} values, and measures of modular tasks need a prime number of them.")
+            raise UserError(
+                f"--operation {name}: a has {n} values, and measures of modular tasks need a prime number of them."
+            )
         return {"kind": OPERATIONS[name], "prime": n}
     if name == "sum":
         if outputs < 2 * n - 1:
@@ -140,7 +144,9 @@ def task(name: str, n: int, outputs: int, reading: Reading) -> dict[str, Any]:
 def _table(path: Path, n: int, outputs: int) -> NDArray[np.int64]:
     """The right answers in a file: n lines of n numbers."""
     if not path.is_file():
-        raise UserError(f"--operation {path}: expected a+b, a-b, sum, other, or a file with the table of right answers.")
+        raise UserError(
+            f"--operation {path}: expected a+b, a-b, sum, other, or a file with the table of right answers."
+        )
     try:
         delimiter = "," if path.suffix == ".csv" else None
         table = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=delimiter)
@@ -148,5 +154,7 @@ def _table(path: Path, n: int, outputs: int) -> NDArray[np.int64]:
     except (ValueError, TypeError) as error:
         raise UserError(f"--operation {path}: not a table of numbers ({error}).") from None
     if whole.shape != (n, n) or not np.array_equal(whole, table) or not 0 <= whole.min() <= whole.max() < outputs:
-        raise UserError(f"--operation {path}: expected {n} lines, one a value of a, of {n} whole numbers below {outputs}.")
+        raise UserError(
+            f"--operation {path}: expected {n} lines, one a value of a, of {n} whole numbers below {outputs}."
+        )
     return whole

@@ -78,9 +78,7 @@ def _listed(indices: NDArray[Any], n: int, words: str) -> Found:
     return _found(indices, n, "listed", None, None, words)
 
 
-def _found(
-    indices: NDArray[Any], n: int, method: str, seed: int | None, fraction: float | None, words: str
-) -> Found:
+def _found(indices: NDArray[Any], n: int, method: str, seed: int | None, fraction: float | None, words: str) -> Found:
     train = np.zeros(n**2, dtype=bool)
     train[indices] = True
     return Found(train.reshape(n, n), method, seed, fraction, f"{words}: {train.sum()} of {n**2} pairs", True)
