@@ -1,16 +1,17 @@
 """What a network computes, told by its own answers to all pairs: the operation, and what its tensors do not say.
 
 Tensors do not say whether a network normalises what it reads (LayerNorms' weights may have been folded away), nor,
-where its heads are stored as one matrix, how many there are. The reading under which the answers follow an operation on most
-pairs is the right one.
+where its heads are stored as one matrix, how many there are. The reading under which the network gives most probability to
+the answers of an operation is the right one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import is_prime
@@ -20,6 +21,7 @@ from progress_measures.tasks import Layout
 Weights = dict[str, NDArray[Any]]
 
 SHARE = 0.1  # of all pairs, that must follow an operation and no other for it to be recognised
+BETTER = 0.01  # by so much must a network trust its answers more with LayerNorms than without for these to be believed
 
 OPERATIONS = {
     "a+b": "modular_addition",
@@ -37,17 +39,14 @@ class Reading(NamedTuple):
         layer_norm: whether it normalises.
         answers: its best output for every pair, of all its outputs but `=`: [a, b].
         shares: of pairs on which each operation holds, by name.
+        trust: the mean probability that it gives to the answers of the operation that holds on most pairs.
     """
 
     heads: int
     layer_norm: bool
     answers: NDArray[np.int64]
     shares: dict[str, float]
-
-    @property
-    def best(self) -> str:
-        """The operation that holds on most pairs."""
-        return max(self.shares, key=lambda name: self.shares[name])
+    trust: float
 
 
 def operands(weights: Weights, prime: int | None) -> int:
@@ -80,39 +79,46 @@ def right_answers(n: int, outputs: int) -> dict[str, NDArray[np.int64]]:
 
 
 def likeliest(weights_with: Callable[[int], Weights], heads: list[int], layer_norm: list[bool], n: int) -> Reading:
-    """The reading under which the answers follow an operation on most pairs; the first of equals, within a few pairs.
+    """The reading under which the network trusts an operation most; the first, where it follows none under any.
 
     Args:
         weights_with: the network's tensors, for a number of heads.
         heads, layer_norm: what is possible, the likeliest first.
         n: number of values of a and of b.
     """
-    found = list(_readings(weights_with, heads, layer_norm, n))
-    most = max(reading.shares[reading.best] for reading in found)
-    return next(reading for reading in found if reading.shares[reading.best] >= most - 0.01)
+    first, best = None, None
+    for normalised in layer_norm:
+        found = [_reading(weights_with(count), normalised, n) for count in heads]
+        first = first or found[0]
+        ahead = max((one for one in found if operation(one)), key=lambda one: one.trust, default=None)
+        if ahead and (best is None or ahead.trust > best.trust + BETTER):
+            best = ahead
+    assert first is not None
+    return best or first
 
 
-def _readings(
-    weights_with: Callable[[int], Weights], heads: list[int], layer_norm: list[bool], n: int
-) -> Iterator[Reading]:
-    for count in heads:
-        weights = weights_with(count)
-        outputs = weights["W_U"].shape[-1]
-        kept = n if outputs == n + 1 else outputs  # the last is `=`
-        sizes = Layout(operands=n, vocabulary=n + 1, context=3, outputs=kept, read_to=3)
-        single = {name: tensor.astype(np.float32) for name, tensor in foreign.as_ours(weights, sizes, False).items()}
-        for normalised in layer_norm:
-            _, logits = foreign.neurons_and_logits(single, n, normalised)
-            answers = logits.argmax(-1).reshape(n, n)
-            shares = {name: float((answers == right).mean()) for name, right in right_answers(n, kept).items()}
-            yield Reading(count, normalised, answers, shares or {"none": 0.0})
+def _reading(weights: Weights, layer_norm: bool, n: int) -> Reading:
+    outputs = weights["W_U"].shape[-1]
+    kept = n if outputs == n + 1 else outputs  # the last is `=`
+    sizes = Layout(operands=n, vocabulary=n + 1, context=3, outputs=kept, read_to=3)
+    single = {name: tensor.astype(np.float32) for name, tensor in foreign.as_ours(weights, sizes, False).items()}
+    _, logits = foreign.neurons_and_logits(single, n, layer_norm)
+    answers = logits.argmax(-1).reshape(n, n)
+    right = right_answers(n, kept)
+    shares = {name: float((answers == table).mean()) for name, table in right.items()}
+    trust = 0.0
+    if shares:
+        best = right[max(shares, key=lambda name: shares[name])].reshape(-1, 1)
+        trust = float(np.take_along_axis(softmax(logits.astype(np.float64), -1), best, -1).mean())
+    return Reading(weights["W_Q"].shape[1], layer_norm, answers, shares, trust)
 
 
 def operation(reading: Reading) -> str | None:
     """The operation that the answers follow, if there is one."""
-    others = [share for name, share in reading.shares.items() if name != reading.best]
-    clear = reading.shares[reading.best] >= max(others, default=0.0) + SHARE
-    return reading.best if clear and reading.best != "none" else None
+    ordered = sorted(reading.shares, key=lambda name: reading.shares[name], reverse=True)
+    others = [reading.shares[name] for name in ordered[1:]]
+    clear = ordered and reading.shares[ordered[0]] >= max(others, default=0.0) + SHARE
+    return ordered[0] if clear else None
 
 
 def task(name: str, n: int, outputs: int, reading: Reading) -> dict[str, Any]:

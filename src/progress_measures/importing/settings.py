@@ -71,9 +71,9 @@ def recognised(path: Path, held: Contents, fit: Fit, options: Options) -> Recogn
     last = weights[-1]
     sure.append(_size(last, n, reading.layer_norm))
     if fit.merged:
-        assumed.append(f"{reading.heads} heads, with which most answers are right (--heads)")
+        assumed.append(f"{reading.heads} heads, with which it is surest of its answers (--heads)")
     if reading.layer_norm and options.layer_norm is None and not any(name.startswith("ln") for name in last):
-        assumed.append("LayerNorms with weights folded away, with which most answers are right (--no-layer-norm)")
+        assumed.append("LayerNorms with weights folded away, with which it is surest of its answers (--no-layer-norm)")
     operation, words, given = _operation(reading, options)
     (sure if given else assumed).append(words)
     split = splits.split(options.split, held, n)
