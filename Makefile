@@ -8,7 +8,7 @@ UV = $(shell command -v uv || echo .venv-uv/bin/uv)
 CORES ?= 2
 BIN = .venv/bin
 
-.PHONY: help setup quickstart test test-slurm slurm-demo lint format claims bench clean
+.PHONY: help setup quickstart test test-docs test-slurm slurm-demo lint format claims bench clean
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -30,7 +30,10 @@ quickstart: setup  ## Train three real networks until they grok, and draw the ma
 	@echo "Next  $(BIN)/snakemake -c$(CORES) results/figures/paper/fig07.pdf --config cubes=published   the paper's own network, in seconds"
 
 test: setup lint  ## Check the code, then run the whole test suite, but for what needs a Slurm
-	$(BIN)/pytest -m "not slurm"
+	$(BIN)/pytest -m "not slurm and not docs"
+
+test-docs: setup  ## Follow the pages of docs/ to the letter
+	$(BIN)/pytest -m docs tests
 
 test-slurm: setup  ## Start a real Slurm (as root, with slurm-wlm and munge) and put it through its paces
 	$(BIN)/pytest -m slurm tests

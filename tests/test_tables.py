@@ -40,7 +40,7 @@ def test_every_table_of_its_own_cubes_is_full(name, tmp_path):
     frame = written(name, own_cubes(load_table(name)), tmp_path)
     assert set(load_table(name).formats) <= set(frame.columns)
     for column in frame.columns[frame.columns.str.startswith("ours")]:
-        assert frame[column].notna().mean() > 0.5
+        assert frame[column].notna().mean() > (0.3 if load_table(name).partial else 0.5)
 
 
 @EVERY

@@ -60,6 +60,10 @@ def _runs(experiment: str, chosen: list[str] | None = None) -> list[Any]:
 
 
 def _write_dataset(runs: list[Any]) -> None:
+    if runs[0].imported:
+        raise UserError(
+            f"{runs[0].experiment} was imported: its data and weights are there, and no recipe to make others."
+        )
     from progress_measures.paths import dataset_store
     from progress_measures.tasks.dataset import write_dataset
 
@@ -129,12 +133,12 @@ def train(
     from progress_measures.training.launcher.wait import Told
 
     of_experiment, chosen = _runs(experiment), _runs(experiment, run)
+    _write_dataset(of_experiment)
     if restart:
         if any(launch.rows_of_jobs(experiment)):
             raise UserError(f"{experiment} is being trained; first: progress-measures cancel {experiment}")
         for one in chosen:
             shutil.rmtree(runs_folder(experiment) / one.name, ignore_errors=True)
-    _write_dataset(of_experiment)
     if pool == "slurm":
         site = {"partition": partition, "account": account, "qos": qos, "constraint": constraint, "gpus": gpus}
         site |= {"gres": gres, "cpus": threads, "memory_mb": memory_mb, "minutes": minutes, "at_once": at_once}
@@ -215,7 +219,7 @@ def measure(
     family: Annotated[list[str] | None, typer.Option(help="A family of measures; by default, all.")] = None,
 ) -> None:
     """Measure every checkpoint of trained runs."""
-    from progress_measures.measures import FAMILIES
+    from progress_measures.measures import FAMILIES, families_of
 
     unknown = set(family or ()) - set(FAMILIES)
     if unknown:
@@ -226,7 +230,7 @@ def measure(
     set_up(threads=1)
     first = _runs(experiment)[0].name
     for one in _runs(experiment, run):
-        for name in family or FAMILIES:
+        for name in family or families_of(one):
             extract(one, name, first=one.name == first)
 
 
@@ -243,8 +247,11 @@ def gather(
 
 
 def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> list[Any]:
-    """The cubes that a figure or table is made of: given ones, another experiment's, or its own."""
-    from progress_measures.cube.open import open_cube
+    """The cubes that a figure or table is made of: given ones, another experiment's, or its own.
+
+    Those that a partial table goes without are None.
+    """
+    from progress_measures.cube.open import cube_if_any, open_cube
 
     names: Sequence[str | Path] = cubes or ([experiment] if experiment else declared.experiments)
     if len(names) != len(declared.experiments):
@@ -252,7 +259,7 @@ def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> l
             f"{declared.id} is made of {len(declared.experiments)} cubes, those of {', '.join(declared.experiments)}; "
             f"{len(names)} given."
         )
-    return [open_cube(name) for name in names]
+    return [(cube_if_any if getattr(declared, "partial", False) else open_cube)(name) for name in names]
 
 
 def _paths(

@@ -38,12 +38,11 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> None:
         weights = opened.weights(epoch)
         network = lens.network_of(run, weights)  # refuses what cannot be
         architecture = lens.architecture_of(run, weights)
-        layer_norm = run.imported is not None and run.imported.layer_norm
-        state = lens.state(weights, architecture, layer_norm)
+        state = lens.state(weights, architecture, run.layer_norm)
         states.append(network.state_dict() if format == "transformer-lens-4" else state)
     content: dict[str, Any] = {
         "model": states[-1],
-        "config": lens.settings(architecture, layer_norm),
+        "config": lens.settings(architecture, run.layer_norm),
         "updates": epochs,
     }
     if len(states) > 1:

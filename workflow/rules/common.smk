@@ -15,7 +15,7 @@ from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.registry import quantity_modules
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.registry import figure_module
-from progress_measures.measures import FAMILIES
+from progress_measures.measures import FAMILIES, families_of
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.registry import table_module
 from progress_measures.training.record import code_modules
@@ -146,12 +146,11 @@ code(
 
 def measured(experiment):
     """The stores that a cube is gathered from."""
-    return expand(
-        "results/{experiment}/runs/{run}/measures/{family}.zarr",
-        experiment=experiment,
-        run=runs_of(experiment),
-        family=FAMILIES,
-    )
+    return [
+        f"results/{experiment}/runs/{name}/measures/{family}.zarr"
+        for name, run in runs_of(experiment).items()
+        for family in families_of(run)
+    ]
 
 
 def cube(experiment):
@@ -164,6 +163,15 @@ def cube(experiment):
 def cubes(experiments):
     """The cubes of several experiments."""
     return [cube(name) for name in experiments]
+
+
+def cubes_of_table(table):
+    """The cubes that a table is made of; a partial one of published cubes, of those that there are."""
+    of_table = declared(table, load_table)
+    paths = cubes(of_table.experiments)
+    if of_table.partial and config.get("cubes") == "published":
+        return [path for path in paths if Path(path).exists()]
+    return paths
 
 
 def declared(name, load=load_figure):
@@ -217,7 +225,7 @@ def tables(*names):
     return [
         f"results/tables/{name}.md"
         for name in names
-        if covered(load_table(name).experiments)
+        if load_table(name).partial or covered(load_table(name).experiments)
     ]
 
 

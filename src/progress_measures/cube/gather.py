@@ -11,7 +11,7 @@ from progress_measures.cube.schema import applies, describe, encoding
 from progress_measures.errors import UserError
 from progress_measures.files import open_store, write_store
 from progress_measures.measures import keys, phases
-from progress_measures.measures.registry import DERIVED, FAMILIES, family_measures
+from progress_measures.measures.registry import DERIVED, FAMILIES, families_of, family_measures
 from progress_measures.paths import cube_store, family_store, runs_folder
 
 HISTORY = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
@@ -99,8 +99,8 @@ def _record(run: Any) -> dict[str, Any]:
 
 def _measured(run: Any) -> xr.Dataset:
     """Everything that was measured of a run, and its history."""
-    stores = [_open(family_store(run.experiment, run.name, family), run) for family in FAMILIES]
-    history = [] if run.split_unknown else [_history(run)]
+    stores = [_open(family_store(run.experiment, run.name, family), run) for family in families_of(run)]
+    history = [] if run.split_unknown else [history_of(run)]
     return xr.merge([*stores, *history], join="exact", combine_attrs="override")
 
 
@@ -148,7 +148,7 @@ def _open(path: Path, run: Any) -> xr.Dataset:
     return dataset
 
 
-def _history(run: Any) -> xr.Dataset:
+def history_of(run: Any) -> xr.Dataset:
     """Training's own losses and accuracies, at the epochs at which it evaluated."""
     history = open_store(runs_folder(run.experiment) / run.name / "history.zarr").load()
     epochs = history.evaluated_epoch.values

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from progress_measures.measures.view import View
 
 
+def _candidates(name: str | os.PathLike[str], published: bool) -> list[Path]:
+    if "/" in str(name) or Path(name).suffix:
+        return [Path(name)]
+    return [published_cube(str(name))] if published else [cube_store(str(name)), published_cube(str(name))]
+
+
 def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Dataset:
     """An experiment's cube, read lazily.
 
@@ -27,9 +33,7 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
     Raises:
         UserError: there is none, or it cannot be read.
     """
-    candidates = [Path(name)]
-    if "/" not in str(name) and not Path(name).suffix:
-        candidates = [published_cube(str(name))] if published else [cube_store(str(name)), published_cube(str(name))]
+    candidates = _candidates(name, published)
     path = next((candidate for candidate in candidates if candidate.exists()), None)
     if path is None:
         looked = " and ".join(str(candidate) for candidate in candidates)
@@ -41,10 +45,9 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
     return _open(path)
 
 
-def cube_if_any(experiment: str, published: bool = False) -> xr.Dataset | None:
-    """An experiment's cube, or None where it has not been run."""
-    paths = [published_cube(experiment)] if published else [cube_store(experiment), published_cube(experiment)]
-    return next((_open(path) for path in paths if path.exists()), None)
+def cube_if_any(name: str | os.PathLike[str], published: bool = False) -> xr.Dataset | None:
+    """A cube as `open_cube` gives it, or None where there is none."""
+    return next((_open(path) for path in _candidates(name, published) if path.exists()), None)
 
 
 def _open(path: Path) -> xr.Dataset:

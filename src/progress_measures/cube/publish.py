@@ -30,11 +30,15 @@ FALLBACK = (0.005, 0.035, 0.175, 0.235, 0.27, 0.35)
 def publish(experiment: str, runs: list[Any]) -> list[Path]:
     """Write `published/<experiment>.zarr.zip` and `published/<experiment>.weights.zarr.zip`.
 
+    The weights of networks of several sizes do not fit in one store: of those, the cube alone.
+
     Raises:
         UserError: there is no cube, or a file would be too large.
     """
     cube = open_cube(cube_store(experiment)).load()
     _publish_cube(cube, experiment)
+    if any(Architecture.of(run) != Architecture.of(runs[0]) for run in runs):
+        return [published_cube(experiment)]
     _zip(_weights(experiment, runs, cube), published_weights(experiment))
     return [published_cube(experiment), published_weights(experiment)]
 

@@ -12,10 +12,13 @@ from progress_measures.tasks import layout, task_module
 
 MOMENTS = 24
 
+LINEAR = ("restricted_loss_neurons", "excluded_loss_neurons")
+"""Measures that add up the parts of the logits, in families that do not."""
+
 
 def applies(measure: Measure, run: Any) -> bool:
     """Whether a measure can be taken of a run."""
-    if measure.family in DERIVED and run.split_unknown:
+    if (measure.family in DERIVED and run.split_unknown) or (measure.name in LINEAR and run.layer_norm):
         return False
     if measure.needs == "any":
         return True

@@ -268,8 +268,12 @@ class Run(Section):
     @property
     def one_layer(self) -> bool:
         """Whether all that comes before the ReLU can be written out: one layer with an MLP, and no LayerNorm."""
-        layer_norm = self.imported is not None and self.imported.layer_norm
-        return self.model.layers == 1 and not self.model.attention_only and not layer_norm
+        return self.model.layers == 1 and not self.model.attention_only and not self.layer_norm
+
+    @property
+    def layer_norm(self) -> bool:
+        """Whether it has LayerNorms, as some imported networks do."""
+        return self.imported is not None and self.imported.layer_norm
 
     @property
     def split_unknown(self) -> bool:

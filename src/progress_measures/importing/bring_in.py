@@ -18,7 +18,7 @@ from progress_measures.importing.names import Fit, best_fit
 from progress_measures.importing.reading import read
 from progress_measures.importing.settings import Options, Recognised, recognised
 from progress_measures.importing.writing import write_history, write_training
-from progress_measures.measures.registry import FAMILIES
+from progress_measures.measures.registry import FAMILIES, families_of
 
 ALIKE = 1.5  # the factor by which our train loss may differ from the file's last one, an update before
 
@@ -36,11 +36,7 @@ def bring_in(path: Path, out: Path, options: Options) -> list[str]:
         UserError: the file cannot be read or is no network on pairs, or an option does not fit it.
     """
     _check_name(out)
-    held = contents(read(path), path)
-    heads = options.heads or next((held.config[name] for name in ("n_heads", "num_heads") if name in held.config), None)
-    fit = best_fit(held.states[-1], {"head": int(heads)} if heads else {}, options.names, path)
-    _check_tensors(held, fit, path)
-    found = recognised(path, held, fit, options)
+    held, found = recognise(path, options)
     if out.parent.resolve() == paths.RESULTS.resolve():
         # before what is measured by it, so that the workflow finds nothing to redo
         for module in (*(f"measures.{family}" for family in FAMILIES), "cube.extract", "cube.gather"):
@@ -52,6 +48,19 @@ def bring_in(path: Path, out: Path, options: Options) -> list[str]:
         with appearing(out) as temporary:
             (Path(folder) / out.name).rename(temporary)
     return [*_report(found, path), *_doubts(held, losses)]
+
+
+def recognise(path: Path, options: Options) -> tuple[Contents, Recognised]:
+    """What is in a file, and what that is in our words; nothing is written.
+
+    Raises:
+        UserError: as `bring_in`.
+    """
+    held = contents(read(path), path)
+    heads = options.heads or next((held.config[name] for name in ("n_heads", "num_heads") if name in held.config), None)
+    fit = best_fit(held.states[-1], {"head": int(heads)} if heads else {}, options.names, path)
+    _check_tensors(held, fit, path)
+    return held, recognised(path, held, fit, options)
 
 
 def _check_name(out: Path) -> None:
@@ -89,7 +98,7 @@ def _write(found: Recognised, name: str, held: Contents, precision: str) -> xr.D
     """Write what a training leaves, measure and gather it, in what stands for `results/`; gives losses at checkpoints."""
     (run,) = found.experiment.runs(name)
     write_training(run, found, precision)
-    for family in FAMILIES:
+    for family in families_of(run):
         extract(run, family, first=True)
     losses = open_store(paths.family_store(name, run.name, "losses")).load()
     if not run.split_unknown:

@@ -8,7 +8,6 @@ names of ours (`AXES`) in their order, grouped where several are one. `layer` ma
 where W_Q, W_K and W_V are one tensor. The formats that are known are the files in formats/; one's own is given by path.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -85,7 +84,7 @@ class Format:
     def _places(self, content: dict[str, Any]) -> Iterator[tuple[str, tuple[str, Groups]]]:
         for name, place in content.items():
             if name not in AXES:
-                close = difflib.get_close_matches(str(name), AXES, n=1)
+                close = [ours for ours in AXES if ours.lower() == str(name).lower()]
                 hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(AXES)}."
                 raise UserError(f"{self._path}: {name}: no tensor of ours has that name; {hint}")
             if not (isinstance(place, list) and len(place) == 2 and all(isinstance(part, str) for part in place)):

@@ -4,6 +4,6 @@ A measure is declared by a decorator and takes a `View` of one checkpoint (or, f
 The registry is the one list of measures: the cube's schema, its attributes and the reference page come from it.
 """
 
-from progress_measures.measures.registry import FAMILIES, Measure, family_measures, measures
+from progress_measures.measures.registry import FAMILIES, Measure, families_of, family_measures, measures
 
-__all__ = ["FAMILIES", "Measure", "family_measures", "measures"]
+__all__ = ["FAMILIES", "Measure", "families_of", "family_measures", "measures"]

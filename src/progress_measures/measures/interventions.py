@@ -18,8 +18,9 @@ from progress_measures.measures.spectra import fitted_neurons
 A1 = "Nanda et al. 2023, appendix A.1"
 
 
+@once
 def _none(view):
-    return logits(view, residual_mid(view))
+    return logits(view, residual_mid(view)) if view.scene.one_layer else view.logits.astype(np.float64)
 
 
 def _mlp_skip_zero(view):
@@ -27,7 +28,7 @@ def _mlp_skip_zero(view):
 
 
 def _mlp_skip_mean(view):
-    return logits(view, residual_mid(view), around=residual_mid(view).mean(0))
+    return _with_own_mean(view, _post(view) @ _W_L(view))
 
 
 def _attention_zero(view):
@@ -58,29 +59,28 @@ def _attention_linear(view):
 
 @once
 def _post(view):
-    return last_position.neurons(view, residual_mid(view))
+    return last_position.neurons(view, residual_mid(view)) if view.scene.one_layer else view.post.astype(np.float64)
 
 
 def _neurons_fitted(view):
     _, fraction = view.scene.neuron_frequency
-    post = np.where(fraction >= CLUSTER_FRACTION, fitted_neurons(view), _post(view))
-    return logits(view, residual_mid(view), post)
+    return _with_neurons(view, np.where(fraction >= CLUSTER_FRACTION, fitted_neurons(view), _post(view)))
 
 
 def _neurons_on_key_directions(view):
     scene, p, post = view.scene, view.scene.n, _post(view)
     sums = fourier.marginals(post.reshape(p, p, -1))
     along = fourier.kernel(p, scene.key_frequencies) @ (sums.plus if scene.sign == 1 else sums.minus)
-    return logits(view, residual_mid(view), post.mean(0) + along[scene.line])
-
-
-def _W_L_alone(view):
-    return _with_own_mean(view, _post(view) @ _W_L(view))
+    return _with_neurons(view, post.mean(0) + along[scene.line])
 
 
 def _W_L(view):
-    w = last_position.weights(view)
-    return w["W_out"] @ w["W_U"]
+    return view.weights["W_out"][-1].astype(np.float64) @ view.weights["W_U"].astype(np.float64)
+
+
+def _with_neurons(view, post):
+    """Logits with other neurons [pair, neuron] of the last layer, and what goes around it as it is."""
+    return _none(view) + (post - _post(view)) @ _W_L(view)
 
 
 def _with_own_mean(view, part):
@@ -97,7 +97,7 @@ def _onto_readout(view):
 
 
 def _W_L_directions_only(view):
-    return logits(view, residual_mid(view), _onto_readout(view))
+    return _with_neurons(view, _onto_readout(view))
 
 
 def _W_L_directions_only_skip_mean(view):
@@ -105,7 +105,7 @@ def _W_L_directions_only_skip_mean(view):
 
 
 def _W_L_directions_removed(view):
-    return logits(view, residual_mid(view), _post(view) - _onto_readout(view))
+    return _with_neurons(view, _post(view) - _onto_readout(view))
 
 
 INTERVENTIONS = {
@@ -119,7 +119,7 @@ INTERVENTIONS = {
     "attention linear in scores": _attention_linear,
     "neurons replaced by fits": _neurons_fitted,
     "neurons on key directions": _neurons_on_key_directions,
-    "W_L alone": _W_L_alone,
+    "W_L alone": _mlp_skip_mean,  # by another name: biases and all else that is constant lies in the mean
     "W_L's key directions alone": _W_L_directions_only,
     "W_L's key directions alone, skip at its mean": _W_L_directions_only_skip_mean,
     "W_L's key directions removed": _W_L_directions_removed,
@@ -132,17 +132,25 @@ NEED_KEYS = (
     "W_L's key directions alone, skip at its mean",
     "W_L's key directions removed",
 )
+NEED_ONE_LAYER = (
+    "MLP skip zeroed",
+    "attention zeroed",
+    "attention skip zeroed",
+    "attention to = zeroed",
+    "attention to = shared out",
+    "attention linear in scores",
+)
 SPLITS = ("train", "test", "all")
 LABELS = {"intervention": tuple(INTERVENTIONS), "split": SPLITS}
 
 
 @once
 def _outcomes(view):
-    """Loss and accuracy after each intervention: [intervention, split] each; NaN where it needs key frequencies."""
+    """Loss and accuracy after each intervention: [intervention, split] each; NaN where it needs what is not there."""
     scene = view.scene
     results = np.full((2, len(INTERVENTIONS), len(SPLITS)), np.nan)
     for i, (name, intervene) in enumerate(INTERVENTIONS.items()):
-        if name in NEED_KEYS and not scene.key_frequencies.size:
+        if (name in NEED_KEYS and not scene.key_frequencies.size) or (name in NEED_ONE_LAYER and not scene.one_layer):
             continue
         changed = intervene(view)
         of_pairs = nats(changed, scene.labels), correct(changed, scene.labels)

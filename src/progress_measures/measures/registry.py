@@ -137,11 +137,25 @@ def family_measures(family: str) -> list[Measure]:
     return [measure for measure in _REGISTRY.values() if measure.family == family]
 
 
-ONE_LAYER = ("heads", "interventions", "maps")
+ONE_LAYER = ("heads", "maps")
 """Families that write out the computation of a network's only layer."""
+
+LINEAR = ("interventions", "readout")
+"""Families that add up the parts of the logits, which LayerNorms do not allow."""
+
+ON_SEQUENCES = ("losses", "sequences", "weights")
+"""Families that have measures of networks on sequences."""
 
 DERIVED = ("phases",)
 """Families computed from a run's other measures when they are gathered, not from weights."""
 
 FAMILIES = tuple(name for name in _families() if name not in DERIVED)
 """Families measured on checkpoints: one store a run and family."""
+
+
+def families_of(run: Any) -> tuple[str, ...]:
+    """The families that have a measure which can be taken of a run; no measure is imported for it."""
+    if run.on_sequences:
+        return tuple(name for name in FAMILIES if name in ON_SEQUENCES)
+    left_out = {"sequences", *(() if run.one_layer else ONE_LAYER), *(LINEAR if run.layer_norm else ())}
+    return tuple(name for name in FAMILIES if name not in left_out)

@@ -120,8 +120,8 @@ class View:
         with torch.no_grad():
             if self.scene.one_layer:
                 pre, logits = pairs.neurons_and_logits(self._tables, self.scene.pairs)
-            elif imported := self.scene.run.imported:
-                return foreign.neurons_and_logits(self.weights, self.scene.n, imported.layer_norm)
+            elif self.scene.run.imported:
+                return foreign.neurons_and_logits(self.weights, self.scene.n, self.scene.run.layer_norm)
             else:
                 weights = {name: torch.from_numpy(w)[None] for name, w in self.weights.items()}
                 pre, logits = answers.neurons_and_logits(

@@ -26,8 +26,7 @@ def network_of(run: Any, weights: "dict[str, NDArray]") -> Any:
             f"{run.experiment}/{run.name} adds its residual stream twice (`model.doubled_residual`), which no network of "
             "TransformerLens does."
         )
-    layer_norm = run.imported is not None and run.imported.layer_norm
-    return to_transformer_lens(weights, architecture_of(run, weights), layer_norm)
+    return to_transformer_lens(weights, architecture_of(run, weights), run.layer_norm)
 
 
 def architecture_of(run: Any, weights: "dict[str, NDArray]") -> Architecture:

@@ -26,6 +26,7 @@ class Table:
         variables: what it reads of each cube; it is given no more.
         formats: of columns, as in `format`; what is not named is written as it is.
         rows: function of the cubes, one an experiment, that gives a data frame.
+        partial: whether the table is made of those cubes that there are; `rows` is given None in place of the others.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Table:
     variables: tuple[str, ...]
     formats: Mapping[str, str]
     rows: Callable[..., "pd.DataFrame"]
+    partial: bool = False
 
 
 def table(
@@ -45,13 +47,14 @@ def table(
     variables: tuple[str, ...],
     formats: Mapping[str, str],
     experiment: str | tuple[str, ...] = "mainline",
+    partial: bool = False,
 ) -> Callable[[Callable[..., "pd.DataFrame"]], Table]:
     """Declare a function as a table; its docstring is the caption. See `Table` for the fields."""
     experiments = (experiment,) if isinstance(experiment, str) else experiment
 
     def declare(rows: Callable[..., "pd.DataFrame"]) -> Table:
         caption = " ".join((rows.__doc__ or "").split())
-        return Table(id_of(rows.__module__), title, caption, reference, experiments, variables, formats, rows)
+        return Table(id_of(rows.__module__), title, caption, reference, experiments, variables, formats, rows, partial)
 
     return declare
 

@@ -13,17 +13,18 @@ from progress_measures.tables.registry import Table
 FORMATS = ("md", "csv", "tex")
 
 
-def write(table: Table, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
+def write(table: Table, cubes: Sequence[xr.Dataset | None], paths: Sequence[Path]) -> None:
     """Make a table once and write it to each path.
 
     Args:
         table: what to make.
-        cubes: of the experiments to make it of.
+        cubes: of the experiments to make it of; None for those that a partial table goes without.
         paths: ending in .md, .csv or .tex.
     Raises:
         UserError: a cube lacks a variable that the table reads.
     """
-    frame = table.rows(*(select(cube, table.variables, f"Table {table.id}") for cube in cubes))
+    reader = f"Table {table.id}"
+    frame = table.rows(*(cube if cube is None else select(cube, table.variables, reader) for cube in cubes))
     texts = {
         "csv": lambda: frame.to_csv(index=False),
         "md": lambda: _markdown(table, frame),
@@ -38,6 +39,8 @@ def _worded(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     """Every cell as a text; empty where there is no value."""
 
     def word(value, pattern):
+        if isinstance(value, str):  # as of a loss that was only bounded
+            return value
         return "" if pd.isna(value) else format(value, pattern)
 
     return pd.DataFrame({name: [word(value, table.formats.get(name, "")) for value in frame[name]] for name in frame})

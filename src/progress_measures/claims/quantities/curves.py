@@ -45,10 +45,12 @@ def grokking(cube):
     """Whether runs fit their training pairs long before they answer the others."""
     train = first_epoch(cube.history_train_accuracy, lambda x: x >= 0.999)
     test = first_epoch(cube.history_test_accuracy, lambda x: x >= 0.99)
+    with np.errstate(invalid="ignore"):  # neither comes
+        ratio = test / train
     return {
         "train_accuracy_epoch": train,
         "test_accuracy_epoch": test,
-        "ratio": test / train,
+        "ratio": ratio,
         "test_loss_over_chance_when_memorised": at(cube.test_loss, cube.memorization_end) / chance(cube),
         "final_test_accuracy": cube.test_accuracy.isel(epoch=-1),
     }
@@ -233,16 +235,24 @@ def no_generalisation(cube):
     return {"test_loss": last.test_loss, "test_accuracy": last.test_accuracy, "train_accuracy": last.train_accuracy}
 
 
+def spikes(one, start, end=None):
+    """How often a run's train loss passes ten times its running minimum, between two epochs; NaN where there are none.
+
+    What training noted largest since its last note; losses below 1e-12 are as good as that.
+    """
+    loss = one.history_train_loss_max.sel(history_epoch=slice(start, end)).values
+    above = loss >= 10 * np.minimum.accumulate(np.maximum(loss, 1e-12))
+    return int((above[1:] & ~above[:-1]).sum()) if above.size else np.nan
+
+
 @quantity
 def spikes_before_grokking(cube):
     """Slingshots between memorisation and grokking: train loss jumping to ten times its running minimum or more."""
-    counts = []
-    for run in cube.run.values:
-        one = cube.sel(run=run)
-        loss = one.history_train_loss_max.sel(history_epoch=slice(float(one.memorization_end), float(one.grok_time)))
-        above = loss.values >= 10 * np.minimum.accumulate(loss.values)
-        counts.append(int((above[1:] & ~above[:-1]).sum()) if above.size else np.nan)
-    return {"spikes": counts, "grok_time": cube.grok_time}
+    runs = [cube.isel(run=i) for i in range(cube.sizes["run"])]
+    return {
+        "spikes": [spikes(one, float(one.memorization_end), float(one.grok_time)) for one in runs],
+        "grok_time": cube.grok_time,
+    }
 
 
 @quantity

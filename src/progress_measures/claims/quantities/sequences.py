@@ -1,5 +1,7 @@
 """The three tasks on sequences: fresh data against a fixed few (appendix D.3)."""
 
+from typing import Any
+
 import numpy as np
 
 from progress_measures.claims.quantities.curves import first_epoch
@@ -66,4 +68,81 @@ def skip_trigrams_drawn(cube):
         "tokens_that_tell": sizes.outputs,
         "with_exactly_one": float(((number >= 0).sum(1) == 1).mean()),
         "labelled_by_it": float((number.max(1) == drawn.labels[:, 0]).mean()),
+    }
+
+
+@quantity
+def transition_on_few(cube):
+    """First epochs with a train loss below 0.1, and with a test loss below a quarter of its largest; of the first run."""
+    one = cube.isel(run=[0])
+    train = first_epoch(one.history_train_loss, lambda x: x < 0.1)[0]
+    test_loss = one.history_test_loss
+    top = int(test_loss.argmax("history_epoch")[0])
+    falling = test_loss.where(test_loss.history_epoch > test_loss.history_epoch[top])
+    test = first_epoch(falling, lambda x: x < 0.25 * float(test_loss.max()))[0]
+    return {"train": train, "test": test, "test_over_train": test / train if np.isfinite(test) else np.nan}
+
+
+def halving(one):
+    """First epochs at which train and test loss [run, history_epoch] of a single run are below half of their first."""
+    curves = (one[f"history_{split}_loss"] for split in ("train", "test"))
+    return tuple(first_epoch(curve / curve.isel(history_epoch=0), lambda x: x < 0.5)[0] for curve in curves)
+
+
+@quantity
+def halving_on_few(cube):
+    """First epochs at which train and test loss have halved on a fixed set, and their ratio; of the first run."""
+    train, test = halving(cube.isel(run=[0]))
+    return {"train": train, "test": test, "train_over_test": train / test if np.isfinite(test) else np.nan}
+
+
+@quantity
+def induction_on_fresh_data(cube):
+    """What `fresh_data` says, and the largest induction score of a head of the last layer."""
+    score = cube.induction_score.isel(run=0, layer=-1)
+    return fresh_data(cube) | {
+        "induction": float(score.isel(epoch=-1).max()),
+        "induction_at_first": float(score.isel(epoch=0).max()),
+    }
+
+
+@quantity
+def fresh_against_few(*cubes):
+    """Of three tasks, each on fresh data and on a few: the largest log10 ratio of the losses, and what halves when."""
+    fresh, few = cubes[::2], cubes[1::2]
+    return {
+        "largest_log10_ratio_on_fresh_data": [fresh_data(cube)["largest_log10_ratio"] for cube in fresh],
+        "train_over_test_on_few": [halving_on_few(cube)["train_over_test"] for cube in few],
+    }
+
+
+@quantity
+def repeated_sequences(cube):
+    """Whether the generator can draw the paper's example, and of 1,000 drawn, the share of answers that the repeat tells.
+
+    The paper's END comes last; our token 0 comes first.
+    """
+    from progress_measures.experiments import load_experiment
+    from progress_measures.tasks import repeated_subsequence
+
+    run: Any = load_experiment("repeated_subsequence").runs("repeated_subsequence")[0]
+    example = np.array([[0, 7, 2, 8, 3, 1, 9, 3, 8, 3, 1, 9, 9, 2, 5]])
+    starts = np.array([[3, 8]])
+    small = run.task.model_copy(update={"vocabulary": 10, "length": 15, "subsequence": 4, "repeats": 2})
+    before_it_returns = np.where(np.isin(np.arange(15), np.arange(8, 12)), 1, example)
+    made = repeated_subsequence.examples(small, before_it_returns, starts)
+    interval = (small.length - 1) // small.repeats
+    allowed = [
+        1 + interval * i <= start <= 1 + interval * (i + 1) - small.subsequence for i, start in enumerate(starts[0])
+    ]
+
+    drawn = next(repeated_subsequence.batches(run.task, run.seed, 1000))
+    row = np.arange(1000)[:, None]
+    asked = drawn.tokens[row, drawn.positions]
+    earlier = np.arange(run.task.length - 1) < drawn.positions[..., None]
+    seen = (drawn.tokens[:, None, :-1] == asked[..., None]) & (drawn.tokens[:, None, 1:] == drawn.labels[..., None])
+    return {
+        "draws_the_example": bool(all(allowed) and (made.tokens == example).all()),
+        "asked_of_it": made.labels[0],
+        "told_by_the_repeat": float((seen & earlier).any(-1).mean()),
     }

@@ -3,10 +3,10 @@
 import numpy as np
 import xarray as xr
 
-from progress_measures.claims.quantities.curves import chance, first_epoch, lead
+from progress_measures.claims.quantities.curves import chance, first_epoch, lead, spikes
 from progress_measures.claims.quantities.mechanism import after, keys_of, readout_rows
 from progress_measures.claims.registry import quantity
-from progress_measures.cube.select import by_fraction
+from progress_measures.cube.select import by_fraction, runs_with
 
 
 def delays(cube, reached=1e-2):
@@ -62,6 +62,7 @@ def steps_to_a_millionth(low, mainline, high):
         "test": test,
         "latest_train": max(train.values()),
         "rises": int((np.diff(reached) > 0).sum()),
+        "largest_lag_from_06": max(test[name] - train[name] for name in test if float(name) >= 0.6),
     }
 
 
@@ -169,12 +170,136 @@ def grok_times_by_decay(cube, mainline):
 @quantity
 def slingshots(cube):
     """Train loss spikes of ten times its running minimum or more after memorisation, by precision of the loss."""
-    counts = {}
-    for i, precision in enumerate(cube.precision.values):
-        one = cube.isel(run=i)
-        start = first_epoch(cube.isel(run=[i]).history_train_accuracy, lambda x: x >= 1)[0]
-        loss = one.history_train_loss_max.sel(history_epoch=slice(start, None)).values
-        above = loss >= 10 * np.minimum.accumulate(np.maximum(loss, 1e-12))
-        counts[str(precision)] = int((above[1:] & ~above[:-1]).sum())
+    starts = first_epoch(cube.history_train_accuracy, lambda x: x >= 1)
+    counts = {str(precision): spikes(cube.isel(run=i), starts[i]) for i, precision in enumerate(cube.precision.values)}
     more = counts["float32"] - counts["float64"]
     return {"float32": counts["float32"], "float64": counts["float64"], "more_in_float32": more}
+
+
+@quantity
+def structure_of_generalising(cube):
+    """Table 5 for deeper networks: how many seeds generalise, read the logits off sparsely, and by one wave each."""
+    values = structure(cube)
+    met = (
+        np.asarray(values["test_accuracy"]) >= 0.95,
+        np.asarray(values["Gini_W_L"]) >= 0.6,
+        np.asarray(values["MLP_FVE"]) >= 0.7,
+    )
+    return values | {"seeds": int(np.all(met, axis=0).sum())}
+
+
+@quantity
+def grokking_with_slingshots(cube):
+    """How many runs generalise late, and how many have spikes of the train loss after they have memorised."""
+    memorised = first_epoch(cube.history_train_accuracy, lambda x: x >= 1)
+    generalised = first_epoch(cube.history_test_loss, lambda x: x < 0.5 * chance(cube))
+    delay = lead(generalised, memorised)
+    counts = [spikes(cube.isel(run=i), memorised[i]) for i in range(cube.sizes["run"])]
+    late = (delay >= 1000) & np.isfinite(generalised)
+    return {
+        "delay": delay,
+        "spikes": counts,
+        "late": int(late.sum()),
+        "with_spikes": sum(count > 0 for count in counts),
+    }
+
+
+@quantity
+def excluded_rises_first(cube):
+    """Epochs from where the excluded loss of the first run turns to rise to where its test loss halves for good."""
+    one = cube.isel(run=[0])
+    plateau = one.test_loss.where(one.epoch >= one.memorization_end).max("epoch")
+    halved = first_epoch(one.test_loss.where(one.epoch > one.memorization_end), lambda x: x < 0.5 * plateau)[0]
+    excluded = np.log(one.excluded_loss.where(one.epoch <= halved).isel(run=0))
+    turn = excluded.where(np.isfinite(excluded), drop=True)
+    start = float(turn.epoch[int(turn.argmin())]) if turn.size else np.nan
+    return {
+        "excluded_turns": start,
+        "test_loss_halves": halved,
+        "lead": halved - start if np.isfinite(halved) else np.nan,
+    }
+
+
+@quantity
+def immediate(cube):
+    """Delay from train to test loss below 1e-2, of the runs that train, and their final test accuracy."""
+    trained = np.isfinite(first_epoch(cube.history_train_loss, lambda x: x < 1e-2))
+    return {
+        "delay": delays(cube)[trained],
+        "test_accuracy": cube.test_accuracy.isel(epoch=-1).values[trained],
+        "failed_to_train_at": cube.weight_decay.values[~trained],
+    }
+
+
+@quantity
+def little_data_of_a_large_prime(cube):
+    """Final test accuracy and delay of runs on 5 and 10 % of the data, and on 20 %."""
+    accuracy, delay, fraction = cube.test_accuracy.isel(epoch=-1).values, delays(cube), cube.train_fraction.values
+    much = np.isclose(fraction, 0.2)
+    return {
+        "accuracy_at_0.05_and_0.1": accuracy[~much],
+        "accuracy_at_0.2": accuracy[much],
+        "delay_at_0.2": delay[much],
+    }
+
+
+def _by_dropout(cube, values):
+    return {f"{rate:g}": values[np.isclose(cube.dropout.values, rate)] for rate in np.unique(cube.dropout.values)}
+
+
+@quantity
+def generalisation_by_dropout(cube):
+    """Final test accuracy by dropout, and how many runs reach 95 % more than 500 epochs after they have memorised.
+
+    Memorised is 99.9 % of the training pairs without dropout.
+    """
+    train = first_epoch(cube.history_train_accuracy, lambda x: x >= 0.999)
+    test = first_epoch(cube.history_test_accuracy, lambda x: x >= 0.95)
+    late = np.isfinite(test) & (lead(test, train) > 500)
+    return {
+        "test_accuracy": {
+            rate: values.tolist() for rate, values in _by_dropout(cube, cube.test_accuracy.values[:, -1]).items()
+        },
+        **{f"late_at_{rate}": int(values.sum()) for rate, values in _by_dropout(cube, late).items()},
+    }
+
+
+@quantity
+def structure_by_dropout(dropout, mainline):
+    """Table 5's columns of runs with dropout .2 and .5, beside the mainline's sparsity."""
+    values = {name: np.asarray(column) for name, column in structure(dropout).items() if name != "keys"}
+    accuracy, explained = (_by_dropout(dropout, values[name]) for name in ("test_accuracy", "logit_FVE"))
+    sparsity = np.concatenate([values["Gini_W_E"][np.isclose(dropout.dropout.values, rate)] for rate in (0.2, 0.5)])
+    return {
+        "accuracy_at_0.2": accuracy["0.2"],
+        "accuracy_at_0.5": accuracy["0.5"],
+        "Gini_W_E": sparsity,
+        "largest_Gini_over_mainline": float(sparsity.max() / mainline.gini_W_E.isel(epoch=-1).min()),
+        "logit_FVE_at_0.2": float(explained["0.2"].mean()),
+        "logit_FVE_at_0.5": float(explained["0.5"].mean()),
+        "more_explained_at_0.5": bool(explained["0.2"].mean() < explained["0.5"].mean()),
+    }
+
+
+@quantity
+def skip_at_mean_by_dropout(cube):
+    """Table 6 for each rate of dropout that generalises."""
+    found = {rate: skip_at_mean_by_type(runs_with(cube, dropout=float(rate))) for rate in ("0.2", "0.5")}
+    return {
+        "by_dropout": found,
+        "accuracy_change": [abs(one["accuracy_change"]) for one in found.values()],
+        "ratio": [one["ratio"] for one in found.values()],
+    }
+
+
+@quantity
+def accuracy_by_type(dropout, fractions, prime_53, prime_109):
+    """Final test accuracies of the networks of Table 5, by kind."""
+    last = _by_dropout(dropout, dropout.test_accuracy.values[:, -1])
+    others = [
+        fractions.test_accuracy.values[:, -1],
+        runs_with(prime_53, weight_decay=5).test_accuracy.values[:, -1],
+        prime_109.test_accuracy.values[:, -1],
+        last["0.5"],
+    ]
+    return {"dropout_0.2": last["0.2"], "others": np.concatenate(others)}

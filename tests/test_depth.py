@@ -1,0 +1,64 @@
+"""Measures of networks with two layers, and which families of measures a run has."""
+
+import numpy as np
+import pytest
+import torch
+from literal import P, nats, random_weights, settings
+
+from progress_measures.cube.schema import applies
+from progress_measures.experiments import experiment_names, load_experiment
+from progress_measures.measures import FAMILIES, families_of, family_measures, measures
+from progress_measures.measures.interventions import INTERVENTIONS, NEED_KEYS, NEED_ONE_LAYER
+from progress_measures.measures.view import Scene
+from progress_measures.models.transformer import forward
+
+
+def at_equals(weights, replace=None):
+    """Logits and the streams around the last MLP at `=`, by the general transformer; the stream before it replaced."""
+    seen = {}
+
+    def hook(name, value):
+        seen[name] = value[0, :, -1].numpy()
+        if name == "blocks.1.hook_resid_post" and replace is not None:
+            return value - value + torch.from_numpy(replace)[None, :, None]
+        return None
+
+    a, b = np.indices((P, P)).reshape(2, -1)
+    tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, P)], -1))
+    batched = {name: torch.from_numpy(tensor)[None] for name, tensor in weights.items()}
+    return forward(batched, tokens, hook)[0, :, -1].numpy(), seen
+
+
+@pytest.fixture(scope="module")
+def scene():
+    run = settings("modular_addition", layers=2)
+    rng = np.random.default_rng(8)
+    return Scene(run, random_weights(run, rng, 0.4), rng.random((P, P)) < 0.4)
+
+
+def test_the_path_around_the_last_of_two_mlps_at_its_mean(scene):
+    weights = scene.final.weights
+    _, seen = at_equals(weights)
+    mid, written = seen["blocks.1.hook_resid_mid"], seen["blocks.1.hook_mlp_out"]
+    changed, _ = at_equals(weights, replace=mid.mean(0) + written)
+    found = dict(zip(INTERVENTIONS, measures()["intervention_loss"].function(scene.final), strict=True))
+    losses = nats(changed, scene.labels)
+    expected = [losses[scene.train].mean(), losses[scene.test].mean(), losses.mean()]
+    np.testing.assert_allclose(found["MLP skip at its mean"], expected, rtol=1e-9)
+    assert not np.allclose(found["none"], expected, rtol=1e-2)
+
+
+def test_interventions_on_the_only_layer_are_nan_in_deeper_networks(scene):
+    found = measures()["intervention_loss"].function(scene.final)
+    known = {name for name, row in zip(INTERVENTIONS, found, strict=True) if np.isfinite(row).all()}
+    needs_keys = set() if scene.key_frequencies.size else set(NEED_KEYS)
+    assert known == set(INTERVENTIONS) - set(NEED_ONE_LAYER) - needs_keys
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_each_family_that_applies_is_taken_and_on_sequences_no_other(name):
+    for run in load_experiment(name).runs(name):
+        apply = {family for family in FAMILIES if any(applies(m, run) for m in family_measures(family))}
+        assert apply <= set(families_of(run))
+        if run.on_sequences:
+            assert apply >= set(families_of(run)) - {"sequences"}
