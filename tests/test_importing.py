@@ -12,8 +12,11 @@ import yaml
 from foreign import PRIME
 from published_network import FILE, needs_file
 from small import ROOT, command
+from test_workflow import Checkout
 
 from progress_measures import open_cube, open_run
+from progress_measures.cube.extract import needs_split
+from progress_measures.cube.schema import applies
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment
@@ -21,6 +24,8 @@ from progress_measures.importing.bring_in import bring_in, recognise
 from progress_measures.importing.names import AXES, Format, formats
 from progress_measures.importing.recognise import likeliest, operation, task
 from progress_measures.importing.settings import Options
+from progress_measures.measures import measures
+from progress_measures.measures.registry import DERIVED
 from progress_measures.measures.view import Scene
 from progress_measures.models.foreign import as_ours, neurons_and_logits, normalised
 from progress_measures.models.lens import network_of
@@ -259,6 +264,22 @@ def test_without_a_split_only_all_pairs_are_measured(folder, trained):
     said = command("describe", "theirs", folder=folder)
     assert said.returncode == 0, said.stderr
     assert "its training pairs are not known" in said.stdout
+
+
+def test_what_looks_at_the_split_does_so_whether_or_not_there_are_key_frequencies(rng):
+    """What is left out where the split is not known is found by trying; early returns must not hide it."""
+    with_keys = open_run_of_repository("subtraction")
+    content = {"title": "t", "task": {"kind": "modular_subtraction"}, "training": {"epochs": 100}}
+    (run,) = Experiment.model_validate(content).runs("t")
+    without = {name: rng.normal(0, 0.1, w.shape).astype(np.float32) for name, w in with_keys.items()}
+    chosen = [m for m in measures().values() if m.family not in DERIVED and applies(m, run)]
+    found = []
+    for weights in (with_keys, without):
+        scene = Scene(run, weights, None)
+        found.append({m.name for m in chosen if needs_split(m, scene)})
+    assert found[0] == found[1]
+    assert {"train_loss", "excluded_loss", "key_blocks_only_loss", "restricted_loss_neurons"} <= found[0]
+    assert not {"restricted_loss", "key_frequency", "cosine_coefficient"} & found[0]
 
 
 def test_float64_is_the_default_and_float32_is_ours_to_the_bit(folder, trained):
@@ -772,3 +793,31 @@ def test_experiment_files_are_yaml_that_people_can_read(folder, trained):
     refused = command("train", "theirs", folder=folder)
     assert refused.returncode == 2
     assert "theirs was imported: its data and weights are there" in refused.stderr
+
+
+# In the workflow
+
+
+def test_the_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, trained, monkeypatch):
+    """One job draws; a changed measure is taken again of the weights that are there."""
+    checkout = Checkout(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    states = {epoch: foreign.transformer_lens(weights) for epoch, weights in trained[0].items()}
+    file = saved({"checkpoints": states, "updates": [0, 200, 400], "model": states[400]})
+    assert command("import", file, "--out", "results/theirs", "--split", SPLIT, folder=tmp_path).returncode == 0
+    figure = "results/theirs/figures/paper/fig07.pdf"
+    assert checkout.jobs(figure) == {"figure_of": 1}
+    checkout.make("-c2", figure)
+    assert Path(figure).stat().st_size > 5_000
+    assert checkout.jobs(figure) == {}
+    measures = "src/progress_measures/measures/weights.py"
+    checkout.edit(measures, "return gini(W_E_fourier_norm(view))\n", "return 1 * gini(W_E_fourier_norm(view))\n")
+    assert checkout.jobs(figure) == {"measure": 1, "gather": 1, "figure_of": 1}
+    checkout.edit("src/progress_measures/training/optimiser.py", "self._rate * self._decay", "self._decay * self._rate")
+    assert "train" not in checkout.jobs(figure)
+    assert {"dataset", "train"} <= set(checkout.jobs("results/figures/paper/fig07.pdf")), "its own networks it does"
+
+
+def test_the_pages_mapping_file_is_the_one_that_is_tested():
+    page = (ROOT / "docs/import.md").read_text()
+    assert f"```yaml\n{foreign.NANOGPT_NAMES}```" in page

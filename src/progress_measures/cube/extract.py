@@ -120,7 +120,7 @@ def measure(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np
     """
     scene = scene_of(run, weights, train)
     if train is None:
-        chosen = [m for m in chosen if not _needs_split(m, scene)]
+        chosen = [m for m in chosen if not needs_split(m, scene)]
     kept = moments(weights.epochs)
     results: dict[str, list[np.ndarray]] = {m.name: [] for m in chosen}
     if any("epoch" in m.dims or "moment" in m.dims for m in chosen):
@@ -135,7 +135,8 @@ def measure(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np
     return _dataset(run, chosen, results, weights.epochs, scene)
 
 
-def _needs_split(m: Measure, scene: Any) -> bool:
+def needs_split(m: Measure, scene: Any) -> bool:
+    """Whether a measure looks at training pairs, or at the others, found by trying on a scene that does not know them."""
     try:
         m.function(scene.final)
     except NoSplit:
