@@ -1,6 +1,8 @@
 """Networks of others: every format gives the same network, what they have and ours lack is computed, bad files are refused."""
 
 import pickle
+import sys
+import types
 import zipfile
 from pathlib import Path
 
@@ -200,27 +202,18 @@ def test_a_run_keeps_its_epochs_losses_and_recipe(folder, trained):
     assert found.history_test_loss.sel(history_epoch=10).item() == 2
 
 
-def test_a_configuration_object_is_read_without_its_class(folder, trained):
+def test_a_configuration_object_is_read_without_its_class(folder, trained, monkeypatch):
     """As the notebooks save TransformerLens's: of a class that is neither imported nor called."""
-    content = notebook(trained[0])
-    source = "class HookedTransformerConfig: pass\nHookedTransformerConfig.__module__ = name"
-    import sys
-    import types
-
     name = "transformer_lens.HookedTransformerConfig"
-    module = types.ModuleType(name)
-    exec(source, module.__dict__ | (space := {"name": name}), space)
-    module.HookedTransformerConfig = space["HookedTransformerConfig"]
-    config = module.HookedTransformerConfig()
+    kind = type("HookedTransformerConfig", (), {"__module__": name})
+    monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(HookedTransformerConfig=kind))
+    config = kind()
     config.n_heads, config.normalization_type, config.dtype, config.seed = 2, None, torch.float32, 999
-    sys.modules[name] = module
-    try:
-        file = saved(content | {"config": config})
-    finally:
-        del sys.modules[name]
+    file = saved(notebook(trained[0]) | {"config": config})
+    monkeypatch.delitem(sys.modules, name)
     _, found = recognise(file, Options())
     assert found.experiment.seed == 999
-    assert "transformer_lens.HookedTransformerConfig" not in sys.modules
+    assert name not in sys.modules
 
 
 SPLITS = {
@@ -639,22 +632,22 @@ def test_known_formats_are_complete():
         assert format.title
 
 
-def test_names_that_are_taken_are_refused(folder, trained):
-    file = saved(foreign.authors(trained[0][400]))
-    for taken, expected in (
-        ("config/experiments/mine.yaml", "is an experiment of that name"),
-        ("results/mine/x", "no import has"),
-    ):
-        Path(taken).parent.mkdir(parents=True)
-        Path(taken).write_text("")
-        with pytest.raises(UserError, match=expected):
-            bring_in(file, Path("results/mine"), Options())
-        Path(taken).unlink()
-        Path(taken).parent.rmdir()
-    Path("results/mine").mkdir(exist_ok=True, parents=True)
-    Path("results/mine").rmdir()
-    with pytest.raises(UserError, match="lower-case"):
-        bring_in(file, Path("results/My Network"), Options())
+@pytest.mark.parametrize(
+    ("out", "expected"),
+    [
+        ("results/mine", "mine.yaml is an experiment of that name"),
+        ("results/taken", "is there, and no import has made it"),
+        ("results/My Network", "with a name of lower-case letters"),
+        ("results/figures", "with a name of lower-case letters"),
+    ],
+)
+def test_names_that_are_taken_are_refused(folder, out, expected):
+    for path in ("config/experiments/mine.yaml", "results/taken/notes.txt"):
+        Path(path).parent.mkdir(parents=True)
+        Path(path).touch()
+    with pytest.raises(UserError, match=expected):
+        bring_in(Path("theirs.pth"), Path(out), Options())
+    assert Path("results/taken/notes.txt").exists()
 
 
 def test_an_import_replaces_the_one_before(folder, trained):

@@ -73,9 +73,9 @@ def _write_dataset(runs: list[Any]) -> None:
 @app.command()
 def runs(experiment: Annotated[str | None, typer.Argument(help="By default, all experiments.")] = None) -> None:
     """List experiments and their runs."""
-    from progress_measures.experiments import experiment_names, load_experiment
+    from progress_measures.experiments import experiment_names, imported_names, load_experiment
 
-    for name in [experiment] if experiment else experiment_names():
+    for name in [experiment] if experiment else [*experiment_names(), *imported_names()]:
         loaded = load_experiment(name)
         print(f"{name}: {loaded.title}")
         for run in loaded.runs(name):

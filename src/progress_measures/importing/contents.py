@@ -68,7 +68,7 @@ def contents(loaded: Any, path: Path) -> Contents:
         return _empty([_tidy(loaded)], None, "a bare state dict")
     if not isinstance(loaded, Mapping):
         raise _nothing(path, f"a {type(loaded).__name__}")
-    several = next((name for name in SEVERAL if name in loaded), None)
+    several = next((name for name in SEVERAL if isinstance(loaded.get(name), Mapping | list) and loaded[name]), None)
     one = next((name for name in ONE if _is_state(loaded.get(name))), None)
     if several is None and one is None:
         raise _nothing(path, f"a dictionary of {', '.join(list(loaded)[:8])}")
