@@ -1,5 +1,6 @@
 """Every figure: its declaration, that it draws from what it declares alone, and the same bytes each time."""
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure as Canvas
 from small import command, own_cubes
@@ -9,7 +10,7 @@ from progress_measures.cube.select import select
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names
 from progress_measures.figures import figure_ids, load_figure
-from progress_measures.figures.drawing import FORMATS, draw
+from progress_measures.figures.drawing import FORMATS, draw, mark_lone_points
 from progress_measures.figures.style import COLOURS, frequency_colours, label
 
 
@@ -115,3 +116,12 @@ def test_the_command_line_draws(results, tmp_path):
     assert done.returncode == 0, done.stderr
     for kind in FORMATS:
         assert (results / f"results/small/figures/paper/fig07.{kind}").stat().st_size > 5000
+
+
+def test_a_curve_of_one_point_is_a_dot():
+    canvas = Canvas()
+    ax = canvas.subplots()
+    for values in ([np.nan, 1.0, np.nan], [1.0, 2.0, np.nan]):
+        ax.plot(range(3), values)
+    mark_lone_points(canvas)
+    assert [line.get_marker() for line in ax.get_lines()] == ["o", "None"]

@@ -394,6 +394,23 @@ def test_biases_and_layer_norms_are_computed_as_transformer_lens_does(rng, layer
     assert view.trained is weights
 
 
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_two_layers_with_biases_come_in_whole(folder, rng, layer_norm):
+    weights = random_weights(rng, 2, biases=True)
+    options = {"split": "shuffle:0:0.5", "operation": "a+b", "layer_norm": layer_norm}
+    found = imported(saved(foreign.transformer_lens(weights)), **options)
+    network = open_run("theirs").transformer_lens()
+    a, b = torch.from_numpy(np.indices((7, 7)).reshape(2, -1))
+    with torch.no_grad():
+        logits = network(torch.stack([a, b, torch.full_like(a, 7)], -1))[:, -1].double()
+    losses = torch.nn.functional.cross_entropy(logits, (a + b) % 7, reduction="none").numpy()
+    train = train_order("shuffle", 0, 7)[: int(0.5 * 49)]
+    assert found.train_loss.item() == pytest.approx(losses[train].mean(), rel=1e-4)
+    assert {"neuron_frequency", "gini_W_L", "maximal_excluded_loss"} <= set(found.data_vars)
+    assert ("intervention_loss" in found) == (not layer_norm), "the logits of a LayerNorm are no sum of parts"
+    assert "attention_score_token" not in found
+
+
 def test_the_fast_path_takes_biases_in_exactly(rng):
     """What `=` computes is untouched when attention's biases go into other tensors."""
     weights = random_weights(rng, 1, biases=True)

@@ -30,7 +30,7 @@ def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> 
     with matplotlib.rc_context(fname=STYLE):
         canvas = Canvas(figsize=figure.size, layout="constrained")
         figure.draw(canvas, *parts)
-        _mark_lone_points(canvas)
+        mark_lone_points(canvas)
         canvas.draw_without_rendering()
         canvas.set_layout_engine("none")  # arranged once, not again for each file
         for path in paths:
@@ -40,7 +40,7 @@ def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> 
                 canvas.savefig(temporary, format=kind, metadata=dates[kind])
 
 
-def _mark_lone_points(canvas: Canvas) -> None:
+def mark_lone_points(canvas: Canvas) -> None:
     """Put a dot where a curve has one point, which alone draws nothing: networks of one checkpoint have such."""
     for line in (line for ax in canvas.axes for line in ax.get_lines()):
         points = np.ma.masked_invalid(np.asarray(line.get_ydata(), dtype=float)).count()
