@@ -181,6 +181,21 @@ def jobs(
 
 
 @app.command()
+def watch(
+    experiment: Experiment,
+    run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be repeated. By default, all.")] = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between looks.")] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
+) -> None:
+    """Follow a training, here or on the cluster: losses and progress measures so far, and the phase of each run."""
+    from progress_measures.training.machine import set_up
+    from progress_measures.watching import watch as follow
+
+    set_up(threads=1)
+    follow(experiment, _runs(experiment, run), every, once)
+
+
+@app.command()
 def cancel(
     experiment: Annotated[str | None, typer.Argument(help="Whose jobs.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Of all experiments.")] = False,

@@ -44,7 +44,8 @@ class Checkpoints:
 
     def __init__(self, run: Any):
         self._path = checkpoints(run.experiment, run.name)
-        self._advice = f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
+        again = f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
+        self._advice = f"import it again, from {run.imported.file}" if run.imported else again
         try:
             group = zarr.open_group(self._path, mode="r")
             # those of an imported network are its own
@@ -56,6 +57,13 @@ class Checkpoints:
         self._arrays = arrays
         self._dtype = np.dtype(str(group.attrs.get("measured_in", "float32")))
         self._first, self._block = -1, dict[str, NDArray[np.float32]]()
+
+    @property
+    def written(self) -> NDArray[np.bool_]:
+        """Which checkpoints are there already, while training goes on; by its smallest tensor."""
+        smallest = min(self._arrays.values(), key=lambda array: array[:1].size)[:]
+        present: NDArray[np.bool_] = np.isfinite(smallest).reshape(len(smallest), -1).all(1)
+        return present
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]:
         """The weights of one checkpoint, by place, in the precision in which they are measured."""
