@@ -15,7 +15,7 @@ from progress_measures.cube.select import select
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names
 from progress_measures.figures import figure_ids, load_figure
-from progress_measures.figures.drawing import draw
+from progress_measures.figures.drawing import draw, mark_lone_points
 from progress_measures.figures.registry import STILLS
 from progress_measures.figures.style import COLOURS, frequency_colours, label
 
@@ -187,3 +187,12 @@ def test_only_figures_that_move_have_an_animation(results):
     done = command("draw", "paper/fig05", "--experiment", "small", "--to", "a.webp", folder=results)
     assert done.returncode == 2
     assert "--to a.webp: paper/fig05 is written as .pdf, .png, .svg." in done.stderr
+
+
+def test_a_curve_of_one_point_is_a_dot():
+    canvas = Canvas()
+    ax = canvas.subplots()
+    for values in ([np.nan, 1.0, np.nan], [1.0, 2.0, np.nan]):
+        ax.plot(range(3), values)
+    mark_lone_points(canvas)
+    assert [line.get_marker() for line in ax.get_lines()] == ["o", "None"]

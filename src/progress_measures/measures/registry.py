@@ -145,6 +145,9 @@ def family_measures(family: str) -> list[Measure]:
 ONE_LAYER = ("heads", "maps")
 """Families that write out the computation of a network's only layer."""
 
+LINEAR = ("interventions", "readout")
+"""Families that add up the parts of the logits, which LayerNorms do not allow."""
+
 ON_SEQUENCES = ("losses", "sequences", "weights")
 """Families that have measures of networks on sequences."""
 
@@ -167,4 +170,5 @@ def families_of(run: Any) -> tuple[str, ...]:
         chosen = ON_INTEGERS
     else:
         chosen = tuple(name for name in FAMILIES if name not in ("integers", "sequences"))
-    return tuple(name for name in FAMILIES if name in chosen and (run.model.layers == 1 or name not in ONE_LAYER))
+    left_out = {*(() if run.one_layer else ONE_LAYER), *(LINEAR if run.layer_norm else ())}
+    return tuple(name for name in FAMILIES if name in chosen and name not in left_out)
