@@ -17,7 +17,10 @@ MISTAKES = {
     "no cube": (["draw", "paper/fig07", "--experiment", "small"], "There is no cube 'small'"),
     "no checkpoints": (["measure", "small", "--run", "seed0", "--family", "weights"], "checkpoints.zarr, which holds"),
     "no training": (["gather", "small"], "no finished training of seed0, seed1"),
-    "wrong format": (["draw", "paper/fig07", "--to", "a.gif"], "--to a.gif: figures are written as .pdf, .png, .svg"),
+    "wrong format": (
+        ["draw", "paper/fig07", "--to", "a.gif"],
+        "--to a.gif: paper/fig07 is written as .pdf, .png, .svg",
+    ),
     "no GPU": (["train", "small", "--device", "cuda"], "--device cuda: torch finds no usable GPU"),
 }
 

@@ -6,7 +6,11 @@ from pathlib import Path
 
 from progress_measures import fingerprint
 from progress_measures.errors import UserError
-from progress_measures.experiments import experiment_names, load_experiment
+from progress_measures.experiments import (
+    experiment_names,
+    imported_names,
+    load_experiment,
+)
 from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.registry import quantity_modules
 from progress_measures.explorer import EXPERIMENTS as EXPLORED
@@ -28,8 +32,13 @@ def refuse(error):
     sys.exit(2)
 
 
+IMPORTED = (
+    imported_names()
+)  # networks trained elsewhere, that `progress-measures import` has put into results/
 try:
-    EXPERIMENTS = {name: load_experiment(name) for name in experiment_names()}
+    EXPERIMENTS = {
+        name: load_experiment(name) for name in [*experiment_names(), *IMPORTED]
+    }
 except UserError as error:
     refuse(error)
 RUNS = {
@@ -46,6 +55,11 @@ wildcard_constraints:
     family="|".join(FAMILIES),
     figure="[a-z_]+/[A-Za-z0-9_]+",
     table="[a-z_]+/[A-Za-z0-9_]+",
+    twin="webp|html",
+
+
+# What this workflow trains; data and weights of imported networks are there, and no rule makes them.
+TRAINED = "".join(f"(?!{name}/)" for name in IMPORTED) + "[a-z0-9][a-z0-9_]*"
 
 
 def runs_of(experiment):
@@ -188,6 +202,17 @@ def code_of_figure(wildcards):
     return code(figure_module(wildcards.figure), "progress_measures.figures.drawing")
 
 
+def code_of_twin(wildcards):
+    """The code that a figure's animation or page depends on, if it has one."""
+    twins = declared(wildcards.figure).twins
+    if wildcards.twin not in twins:
+        has = (
+            "has " + ", ".join(f".{kind}" for kind in twins) if twins else "is a still"
+        )
+        refuse(f"there is no .{wildcards.twin} of figure {wildcards.figure}: it {has}.")
+    return code_of_figure(wildcards)
+
+
 def code_of_table(wildcards):
     """The code that a table depends on."""
     declared(wildcards.table, load_table)
@@ -202,11 +227,12 @@ def covered(experiments):
 
 
 def figures(*names):
-    """Figures as their PNG; PDF and SVG come with it. Of published cubes, those that they cover."""
+    """Figures as their PNG, with which PDF and SVG come, and their twins. Of published cubes, those that they cover."""
     return [
-        f"results/figures/{name}.png"
+        f"results/figures/{name}.{kind}"
         for name in names
         if covered(load_figure(name).experiments)
+        for kind in ("png", *load_figure(name).twins)
     ]
 
 

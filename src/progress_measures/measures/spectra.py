@@ -1,4 +1,4 @@
-"""The last checkpoint's logits and neurons in the 2D Fourier basis, neurons fitted by one frequency, the embedding."""
+"""The last checkpoint's logits and neurons in the 2D Fourier basis, neurons fitted by one frequency, W_E and W_U."""
 
 import numpy as np
 
@@ -91,6 +91,15 @@ def fitted_neurons(view):
 def W_E(view):
     """The embedding matrix itself."""
     return view.weights["W_E"]
+
+
+@measure(
+    dims=("run", "residual", "output"), units="1", long_name="Unembedding W_U",
+    reference="Nanda et al. 2023, section 3", digits=12, needs="pairs",
+)  # fmt: skip
+def W_U(view):
+    """The unembedding matrix itself."""
+    return view.weights["W_U"]
 
 
 @measure(
