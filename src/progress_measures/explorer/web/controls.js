@@ -44,7 +44,7 @@ const KEYS = {
   N: () => anotherNeuron(-1),
   h: () => another("head", shown.heads, 1),
   H: () => another("head", shown.heads, -1),
-  p: () => choose({ a: (state.a * 5 + 7) % (shown.prime || 1), b: (state.b * 3 + 11) % (shown.prime || 1) }),
+  p: () => choose({ a: (state.a * 5 + 7) % (shown.numbers || 1), b: (state.b * 3 + 11) % (shown.numbers || 1) }),
 };
 const TIME_KEYS = new Set(["ArrowLeft", "ArrowRight", "Home", "End"]);
 
