@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from progress_measures.errors import UserError
-from progress_measures.experiments.schema import SEQUENCE_TASKS, Experiment
+from progress_measures.experiments.schema import TASKS, Experiment
 
 FOLDER = Path("config/experiments")
 
@@ -49,7 +49,7 @@ def explain(error: ValidationError, path: Path) -> str:
     """One line a mistake: the file, the field, what is wrong, what was found."""
     lines = []
     for item in error.errors():
-        field = ".".join(str(part) for part in item["loc"] if part not in _TASK_KINDS) or "the file"
+        field = ".".join(str(part) for part in item["loc"] if part not in TASKS) or "the file"
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = _unknown_key(field)
@@ -57,9 +57,6 @@ def explain(error: ValidationError, path: Path) -> str:
         found = "" if known else f" (found: {item['input']!r:.80})"
         lines.append(f"{path}: {field}: {message}{found}")
     return "\n".join(lines)
-
-
-_TASK_KINDS = ("modular_addition", "modular_subtraction", "integer_addition", *SEQUENCE_TASKS)
 
 
 def _unknown_key(field: str) -> str:
@@ -71,6 +68,5 @@ def _unknown_key(field: str) -> str:
 def _known_fields() -> set[str]:
     from progress_measures.experiments import schema
 
-    tasks = (schema.IntegerAddition, schema.FiveDigitAddition, schema.RepeatedSubsequence, schema.SkipTrigram)
-    sections = (schema.Experiment, schema.Split, schema.Model, schema.Training, *tasks)
-    return {field for section in sections for field in section.model_fields} | {"prime"}
+    sections = (schema.Experiment, schema.Split, schema.Model, schema.Training, *TASKS.values())
+    return {field for section in sections for field in section.model_fields}
