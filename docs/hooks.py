@@ -15,7 +15,12 @@ from progress_measures.pages.reference import reference_pages
 ROOT = Path(__file__).parents[1]
 ELSEWHERE = {"README.md": "index.md", "results/README.md": "results.md", "CHANGELOG.md": "changelog.md"}
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#:]+)(#[^)\s]*)?( \"[^\"]*\")?\)")
-CODE = re.compile(r"(^```.*?^```$|^    .*?$)", re.M | re.S)
+
+
+def on_config(config):
+    """The gallery has a page a source, whatever sources there are."""
+    results = next(part["Results"] for part in config.nav if "Results" in part)
+    next(part for part in results if "Gallery" in part)["Gallery"] = list(gallery_pages())
 
 
 def on_files(files, config):

@@ -71,9 +71,10 @@ class Shown:
 
 @functools.cache
 def shown_things() -> tuple[Shown, ...]:
-    """All figures, then all tables."""
+    """All figures, what the sources mention without showing it last, then all tables."""
     figures = [Shown(load_figure(name), "figure") for name in figure_ids()]
-    return (*figures, *(Shown(load_table(name), "table") for name in table_ids()))
+    tables = [Shown(load_table(name), "table") for name in table_ids()]
+    return tuple(sorted(figures, key=lambda one: "/extra_" in one.declared.id)) + tuple(tables)
 
 
 def gallery_pages() -> dict[str, str]:
@@ -110,8 +111,9 @@ def _index(sources: list[str]) -> str:
 
 
 def _thumbnail(thing: Shown) -> str:
-    image = f"![{inline(thing.name)}]({thing.declared.id}.png){{ loading=lazy }}"
-    return f'[{image}]({thing.source}.md#{thing.anchor} "{thing.name}: {thing.declared.title.replace(chr(34), "")}")'
+    title = thing.declared.title.replace('"', "")
+    image = f"![]({thing.declared.id}.png){{ loading=lazy }}"
+    return f'[{image} <span>{inline(thing.name)}</span>]({thing.source}.md#{thing.anchor} "{title}")'
 
 
 def _page(source: str) -> str:
