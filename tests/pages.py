@@ -75,7 +75,7 @@ class Reader:
         self.folder = folder
         for name in ("src", "workflow", "profiles", "config", "docs", "tests", "benchmarks"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("Snakefile", "Makefile", "pyproject.toml", "environment.yml", "README.md"):
+        for name in ("Snakefile", "Makefile", "pyproject.toml", "uv.lock", "environment.yml", "README.md"):
             shutil.copy(ROOT / name, folder)
         (folder / "published").symlink_to(ROOT / "published")
         (folder / "slurm").symlink_to("profiles/slurm")

@@ -150,7 +150,7 @@ def grokked(folder, experiment):
 def falls(folder):
     """Whether the measure that a page adds falls as the network groks."""
     values = open_cube(folder / "results/prime_59/cube.zarr").directions_of_W_E.isel(run=0)
-    return values[0] > 3 * values[-1] and np.isfinite(values).all()
+    return values[0] > 2 * values[-1] and np.isfinite(values).all()
 
 
 COMES_OF_IT = {

@@ -132,7 +132,7 @@ def _entry(thing: Shown) -> list[str]:
     experiments = ", ".join(f"[{name}](../reference/experiments.md#{name})" for name in declared.experiments)
     module = (figure_module if thing.kind == "figure" else table_module)(declared.id)
     code = f"[`{declared.id}`](../../src/{module.replace('.', '/')}.py)"
-    lines += [f"{inline(declared.reference)}. Of {experiments}; drawn by {code}."]
+    lines += [f"{inline(declared.reference)}. Of {experiments}, by {code}."]
     claims = list(claims_on(thing))
     if claims:
         lines += ["", f'??? quote "{_count(claims)}"', ""]
@@ -157,7 +157,7 @@ def _made(thing: Shown) -> list[str]:
 
 def _count(claims: list[Claim]) -> str:
     verdicts = [verdicts_of_claims().get(claim.id, "not run") for claim in claims]
-    counted = [f"{verdicts.count(verdict)} {verdict}" for verdict in SIGNS if verdict in verdicts]
+    counted = [f"{verdict} {verdicts.count(verdict)}" for verdict in SIGNS if verdict in verdicts]
     return f"{len(claims)} claim{'s' if len(claims) > 1 else ''}: {', '.join(counted)}"
 
 
