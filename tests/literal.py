@@ -574,6 +574,8 @@ def interventions(net):
         "W_L's key directions alone": None,
         "W_L's key directions alone, skip at its mean": None,
         "W_L's key directions removed": None,
+        "clusters at their frequencies, W_L alone": with_own_mean(np.where(clustered, fits(net)[1], post) @ W_L),
+        "clusters at their frequencies alone": with_own_mean(np.where(clustered, fits(net)[1], 0) @ W_L),
     }
     if net.keys:
         F = basis(net.n)
@@ -586,6 +588,17 @@ def interventions(net):
             "W_L's key directions removed": net.replacing("mlp.hook_post", post - along),
         }
     return found
+
+
+def without_clusters(net):
+    """Loss over all pairs of neurons read by W_L, those of clusters fitted, without one cluster: by frequency."""
+    W_L, (frequency, fraction) = net.weights["W_out"][0] @ net.weights["W_U"], net.final.best
+    kept = np.where(fraction >= 0.85, fits(net)[1], net.post)
+    losses = []
+    for k in net.frequencies:
+        logits = np.where((frequency == k) & (fraction >= 0.85), 0, kept) @ W_L
+        losses.append(nats(logits + (net.logits - logits).mean((0, 1)), net.labels).mean())
+    return losses
 
 
 def after_interventions(of):
@@ -735,11 +748,15 @@ REFERENCES = {
     "cluster_W_L_fourier_norm": cluster_norms,
     # spectra
     "logit_fourier_norm_2d": lambda net: norms_2d(net.logits),
+    "moment_logit_fourier_norm_2d": lambda net: norms_2d(net.logits),
     "neuron_fourier_norm_2d": lambda net: norms_2d(net.post),
     "neuron_fit_coefficient": lambda net: fits(net)[0],
     "W_E": lambda net: net.weights["W_E"],
+    "W_U": lambda net: net.weights["W_U"],
+    "moment_W_E": lambda net: net.weights["W_E"],
     # interventions
     "intervention_loss": after_interventions(nats),
     "intervention_accuracy": after_interventions(right),
+    "cluster_removed_loss": without_clusters,
 }
 """The definition of every measure taken of a network, by name: functions of a `Network`."""

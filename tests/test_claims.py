@@ -63,7 +63,7 @@ def test_verdicts_are_of_the_four(judgements):
         assert (one.verdict == RECORDED) == (CLAIMS[name].kind == "contradiction")
 
 
-@pytest.mark.parametrize("experiment", ["mainline", "subtraction"])
+@pytest.mark.parametrize("experiment", ["mainline", "subtraction", "mod_addition_published_run"])
 def test_everything_about_an_experiment_that_was_run_is_judged(judgements, experiment):
     left = [
         name for name, one in judgements.items() if CLAIMS[name].experiment == experiment and one.verdict == NOT_RUN
@@ -93,6 +93,7 @@ def test_each_difference_is_explained(judgements):
     [
         ("mainline", ["paper.s1.ablate_key_to_chance", "paper.e2.hidden_progress"]),
         ("subtraction", ["subtraction.cos_sims", "subtraction.plateau_train", "subtraction.restricted_ratio"]),
+        ("mod_addition_published_run", ["blog.excluded_gradual", "blog.neurons_key_by_end", "blog.trig_lag"]),
     ],
 )
 def test_a_cube_without_phases_and_key_frequencies_is_judged_too(results, experiment, in_need_of_a_circuit):

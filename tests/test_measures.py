@@ -97,7 +97,7 @@ def test_every_measure_is_tested():
 def test_measure_has_its_declared_shape(name):
     sizes = {"frequency": 8, "fourier_component": P, "head": 2, "neuron": 54, "kept_neuron": 12, "token": P + 1}
     sizes |= {"position": 3, "parameter": 11, "activation": 2, "fourier_component_a": P, "fourier_component_b": P}
-    sizes |= {"other_head": 2, "residual": 16, "singular_value": P}
+    sizes |= {"other_head": 2, "residual": 16, "output": P, "singular_value": P}
     sizes |= {dim: len(labels) for dim, labels in measures()[name].labels.items()}
     dims = [dim for dim in measures()[name].dims if dim not in ("run", "epoch", "moment")]
     assert np.shape(value(name, solving()[0].final)) == tuple(sizes[dim] for dim in dims)

@@ -14,6 +14,7 @@ import yaml
 from small import content
 
 from progress_measures.experiments import experiment_names
+from progress_measures.explorer import EXPERIMENTS as EXPLORED
 from progress_measures.figures import load_figure
 from progress_measures.measures import FAMILIES
 from progress_measures.tables import load_table
@@ -87,7 +88,9 @@ def test_one_figure_in_an_empty_tree_needs_its_experiment_alone(empty):
     assert empty.jobs(FIGURE) == expected
 
 
-@pytest.mark.parametrize("target", ["quickstart", "mainline", "subtraction", "paper_mechanism", "paper", "all"])
+@pytest.mark.parametrize(
+    "target", ["quickstart", "mainline", "subtraction", "mod_addition", "paper_mechanism", "paper", "all"]
+)
 def test_named_targets_can_be_planned(empty, target):
     assert {"train", "measure", "gather"} <= set(empty.jobs(target))
 
@@ -99,6 +102,20 @@ def test_the_mechanism_is_19_figures_and_4_tables_of_one_experiment(empty):
 
 def test_a_figure_of_any_experiment_is_a_target(empty):
     assert empty.jobs("results/quickstart/figures/paper/fig02.svg")["figure_of"] == 1
+
+
+def test_a_twin_is_a_job_of_its_own_where_a_figure_has_one(empty):
+    assert empty.jobs("results/figures/mod_addition/24_embedding_evolution.webp")["twin"] == 1
+    assert empty.jobs("results/quickstart/figures/paper/fig07.html")["twin_of"] == 1
+    refused = empty.snakemake("-n", "-c1", "results/figures/paper/fig05.webp")
+    assert refused.returncode == 2
+    assert "there is no .webp of figure paper/fig05: it is a still." in refused.stderr
+
+
+def test_the_explorer_is_of_some_experiments_or_of_any_one(empty):
+    assert empty.jobs("results/quickstart/explorer/index.html")["explorer_of"] == 1
+    jobs = empty.jobs("results/explorer/index.html")
+    assert (jobs["explorer"], jobs["train"]) == (1, len(EXPLORED))
 
 
 def test_what_was_asked_for_is_there_and_nothing_else(drawn):

@@ -177,6 +177,21 @@ def jobs(
 
 
 @app.command()
+def watch(
+    experiment: Experiment,
+    run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be repeated. By default, all.")] = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between looks.")] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
+) -> None:
+    """Follow a training, here or on the cluster: losses and progress measures so far, and the phase of each run."""
+    from progress_measures.training.machine import set_up
+    from progress_measures.watching import watch as follow
+
+    set_up(threads=1)
+    follow(experiment, _runs(experiment, run), every, once)
+
+
+@app.command()
 def cancel(
     experiment: Annotated[str | None, typer.Argument(help="Whose jobs.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Of all experiments.")] = False,
@@ -264,7 +279,7 @@ def _paths(
     """The files to write: given ones, or those of each format where the workflow has them."""
     wrong = [str(path) for path in to or () if path.suffix[1:] not in formats]
     if wrong:
-        raise UserError(f"--to {wrong[0]}: {kind} are written as {', '.join('.' + known for known in formats)}.")
+        raise UserError(f"--to {wrong[0]}: {declared.id} is written as {', '.join('.' + known for known in formats)}.")
     folder = Path("results") / (experiment or "") / kind
     return to or [folder / f"{declared.id}.{known}" for known in formats]
 
@@ -278,15 +293,18 @@ def draw(
     figure: Annotated[str, typer.Argument(help="Such as paper/fig07.")],
     experiment: OfExperiment = None,
     cube: FromCubes = None,
-    to: Annotated[list[Path] | None, typer.Option(help="A .pdf, .png or .svg; may be repeated.")] = None,
+    to: Annotated[
+        list[Path] | None,
+        typer.Option(help="A .pdf, .png or .svg, of some figures a .webp or .html; may be repeated. By default, all."),
+    ] = None,
 ) -> None:
     """Draw a figure from cubes."""
     from progress_measures.figures import load_figure
-    from progress_measures.figures.drawing import FORMATS
     from progress_measures.figures.drawing import draw as draw_to
+    from progress_measures.figures.registry import STILLS
 
     loaded = load_figure(figure)
-    paths = _paths(loaded, "figures", FORMATS, experiment, to)
+    paths = _paths(loaded, "figures", STILLS + loaded.twins, experiment, to)
     draw_to(loaded, _cubes(loaded, experiment, cube), paths)
 
 
@@ -313,6 +331,32 @@ def describe(experiment: Experiment) -> None:
     from progress_measures.cube.open import open_cube
 
     print(text(open_cube(experiment)))
+
+
+@app.command()
+def explore(
+    cube: Annotated[
+        list[str] | None,
+        typer.Argument(help="Experiments, or paths of cubes; by default, those of the explorer's rule."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The page; by default, below results/.")] = None,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+) -> None:
+    """Make one self-contained page on which cubes can be explored, and open it."""
+    from progress_measures.cube.open import cube_if_any, open_cube
+    from progress_measures.explorer import EXPERIMENTS
+    from progress_measures.explorer.page import write_page
+    from progress_measures.paths import explorer_page
+
+    names = cube or [name for name in EXPERIMENTS if cube_if_any(name) is not None]
+    cubes = [open_cube(name) for name in names]
+    path = out or explorer_page(str(cubes[0].attrs["experiment"]) if len(cubes) == 1 else None)
+    write_page(cubes, path)
+    print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+    if show:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())
 
 
 @app.command()

@@ -52,6 +52,13 @@ class Checkpoints:
         self._arrays = arrays
         self._first, self._block = -1, dict[str, NDArray[np.float32]]()
 
+    @property
+    def written(self) -> NDArray[np.bool_]:
+        """Which checkpoints are there already, while training goes on; by its smallest tensor."""
+        smallest = min(self._arrays.values(), key=lambda array: array[:1].size)[:]
+        present: NDArray[np.bool_] = np.isfinite(smallest).reshape(len(smallest), -1).all(1)
+        return present
+
     def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:
         """The weights of one checkpoint, by place."""
         size = self._arrays["W_E"].chunks[0]

@@ -59,6 +59,7 @@ def coordinates(run: Any) -> dict[str, Any]:
         "singular_value": np.arange(1, min(architecture.d_mlp, architecture.outputs) + 1),
         "other_head": np.arange(architecture.heads),
         "residual": np.arange(architecture.d_model),
+        "output": np.arange(architecture.outputs),
         "token": [str(number) for number in range(n)] + ["="],
         "position": ["a", "b", "="],
         "activation": ["pre", "post"],

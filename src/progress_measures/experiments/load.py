@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import TASKS, Experiment
@@ -68,5 +68,5 @@ def _unknown_key(field: str) -> str:
 def _known_fields() -> set[str]:
     from progress_measures.experiments import schema
 
-    sections = (schema.Experiment, schema.Split, schema.Model, schema.Training, *TASKS.values())
+    sections: list[type[BaseModel]] = [schema.Experiment, schema.Split, schema.Model, schema.Training, *TASKS.values()]
     return {field for section in sections for field in section.model_fields}

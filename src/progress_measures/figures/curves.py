@@ -11,6 +11,7 @@ from progress_measures.figures.style import (
     nothing_to_draw,
     phase_bands,
     phase_names,
+    story_end,
 )
 
 LOSSES = ("history_train_loss", "history_test_loss")
@@ -43,6 +44,14 @@ def bold(ax, values, split, mean):
     if values.sizes["run"] > 1:
         ax.plot(values.history_epoch, values.T, color=COLOURS[split], lw=0.6, alpha=0.35)
     ax.plot(values.history_epoch, mean(values), color=COLOURS[split], lw=1.6, label=split)
+
+
+def story(fig, ax, cube):
+    """The axis of epochs of the first run, until its story is told, with its phases; their names above."""
+    run = str(cube.run.values[0])
+    epochs(ax, int(cube.epoch[-1]), story_end(cube, run))
+    phase_bands(ax, cube, run)
+    phase_names(fig, cube, run)
 
 
 def over_phases(fig, cube, *names):

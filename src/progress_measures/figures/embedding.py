@@ -10,6 +10,16 @@ def numbers(cube):
     return cube.W_E.isel(run=0).values[:-1].astype(float)
 
 
+def dimensions(fig, cube, chosen):
+    """Dimensions of the residual stream in the embedding of every number."""
+    ax = fig.subplots()
+    for dimension, colour in zip(chosen, (COLOURS["W_E"], COLOURS["weights"]), strict=False):
+        ax.plot(numbers(cube)[:, dimension], color=colour, label=f"dimension {dimension}")
+    ax.axhline(0, color="#888888", lw=0.4, zorder=0)
+    ax.set(xlabel="Number", ylabel="Entry of $W_E$", xlim=(0, len(numbers(cube)) - 1))
+    fig.legend(loc="outside upper center", ncols=len(chosen))
+
+
 def gaussian(cube):
     """A standard normal matrix of the same shape, the same each time."""
     return np.random.default_rng(0).standard_normal(numbers(cube).shape)

@@ -48,8 +48,8 @@ def frequency_ticks(axis, colours, places):
         places: where a frequency stands on the axis, a function of it.
     """
     axis.set_ticks([places(k) for k in colours], [f"{k}" for k in colours])
-    for text, colour in zip(axis.get_ticklabels(), colours.values(), strict=True):
-        text.set(color=colour, fontweight="bold")
+    for tick, colour in zip(axis.get_major_ticks(), colours.values(), strict=True):
+        tick.label1.set(color=colour, fontweight="bold")
 
 
 def basis_map(fig, values, what):

@@ -28,6 +28,7 @@ DIMENSIONS = {
     "head": "attention head",
     "other_head": "another attention head",
     "residual": "direction of the residual stream",
+    "output": "c, an answer that has a logit",
     "layer": "transformer block",
     "neuron": "MLP neuron of the last block",
     "kept_neuron": "one of the dozen neurons whose maps are kept over time",

@@ -6,7 +6,8 @@ It computes what `models.transformer` does at some positions, and no more:
   the places of a batch, products are made of the rows and looked up;
 - the last layer asks its queries and runs its MLP at the answers alone; if there are few outputs, W_out and W_U are
   multiplied before the neurons come to them;
-- attention over a few tokens is written as sums over them;
+- attention over a few tokens is written as sums over them; since the first of them sees itself alone, the residual stream
+  there is one of as many rows as there are tokens, at any depth;
 - longer causal attention goes in blocks of queries, each of which multiplies just the keys up to its end: two thirds of the
   work, and matrices of a size that is multiplied twice as fast;
 - a one-layer network that is asked once a sequence has its keys in the table of rows, so that its attention is a few big
@@ -61,6 +62,11 @@ class Places:
         # rows of a stream [run x example x position]
         self._example = torch.arange(runs * examples, device=tokens.device).view(runs, examples, 1) * length
         self.places_of_answers = torch.empty_like(self.answers)
+        # the same without the first position, whose rows are a table's [run x token]
+        self.first_apart = self.few_rows and 1 < length <= SHORT and bool((answers > 0).all())
+        self._first_token = torch.arange(runs, device=tokens.device)[:, None, None] * vocabulary
+        self.rows_of_first = torch.empty_like(self.tokens[..., :1])
+        self.later_places_of_answers = torch.empty_like(self.answers)
         causal = torch.zeros(length, length, device=tokens.device)
         causal.masked_fill_(self._position > self._position[:, None], -torch.inf)
         ends = [min(start + BLOCK, length) for start in range(0, length, BLOCK)]
@@ -83,6 +89,8 @@ class Places:
         torch.add(self.rows_of_own, self._first, out=self.rows)
         torch.gather(self.rows, -1, self.answers, out=self.rows_at_answers)
         torch.add(self.answers, self._example, out=self.places_of_answers)
+        torch.add(self.tokens[..., :1], self._first_token, out=self.rows_of_first)
+        torch.add(self.answers - 1, self._example // self.length * (self.length - 1), out=self.later_places_of_answers)
         if self._some_hidden:
             self._hidden.zero_().masked_fill_(self._position > self.answers[..., None], -torch.inf)
 
@@ -126,15 +134,25 @@ def residual_mid(
             else:
                 seen = x.times(_joined(w["W_K"], w["W_V"]))
                 read = _attend(asking.times(_joined(w["W_Q"])), seen, heads, places)
-            return _after_attention(asking, read, w, doubled_residual)
+            return _after_attention(asking.dense(), read, w, doubled_residual)
+        if places.first_apart and not dropout:  # which would silence neurons of each example, not of each token
+            x = _layer_with_first_apart(x, w, places, doubled_residual)
+            continue
         seen = x.times(_joined(w["W_Q"], w["W_K"], w["W_V"]))
-        stream = _after_attention(x, _attend(None, seen, heads, places), w, doubled_residual)
-        if "W_in" in w:
-            stream = stream + _mlp(stream, w, w["W_out"], dropout[layer] if dropout else None)
-            if "b_out" in w:
-                stream = stream + w["b_out"][:, None]
-        x = _Stream(stream, places)
+        stream = _after_attention(x.dense(), _attend(None, seen, heads, places), w, doubled_residual)
+        x = _Stream(_after_mlp(stream, w, dropout[layer] if dropout else None), places)
     raise ValueError("a network needs at least one layer")
+
+
+def _layer_with_first_apart(x: "_Table | _Stream", w: Weights, places: Places, doubled: bool) -> "_Stream":
+    """A layer before the last: at the first position for each token, at later ones for each example."""
+    heads, later, first = w["W_Q"].shape[1], x.later(), x.first()
+    seen, asking = x.times(_joined(w["W_K"], w["W_V"])), later.times(_joined(w["W_Q"]))
+    read = _ShortAttention.apply(asking, seen, heads, tuple(range(2, places.length + 1)))
+    of_later = _after_attention(later.dense(), read, w, doubled)
+    of_first = _after_attention(first, matmul(first, _joined(w["W_V"]))[:, None], w, doubled)
+    rows = _after_mlp(torch.cat([of_first, of_later], dim=1), w, None)
+    return _Stream(rows[:, places.vocabulary :], places, rows[:, : places.vocabulary])
 
 
 _BLOCK = ("W_Q", "W_K", "W_V", "W_O", "W_in", "b_in", "W_out", "b_out")
@@ -149,11 +167,18 @@ def _joined(*maps: Tensor) -> Tensor:
     return rearrange(list(maps), "map run head d_model d_head -> run d_model (map head d_head)")
 
 
-def _after_attention(x: "_Table | _Stream", read: Tensor, w: Weights, doubled: bool) -> Tensor:
+def _after_attention(around: Tensor, read: Tensor, w: Weights, doubled: bool) -> Tensor:
     """The residual stream with what the heads write: [run, example x query, d_model]."""
     written = matmul(read.flatten(1, 2), rearrange(w["W_O"], "run head e d_model -> run (head e) d_model"))
-    around = x.dense()
     return (2 * around if doubled else around) + written
+
+
+def _after_mlp(stream: Tensor, w: Weights, mask: Tensor | None) -> Tensor:
+    """The residual stream with what the neurons write: [run, row, d_model]."""
+    if "W_in" not in w:
+        return stream
+    stream = stream + _mlp(stream, w, w["W_out"], mask)
+    return stream + w["b_out"][:, None] if "b_out" in w else stream
 
 
 def _read_out(stream: Tensor, w: Weights, W_U: Tensor, mask: Tensor | None) -> Tensor:
@@ -188,6 +213,14 @@ class _Table:
         """The same at the answers."""
         return _Table(self.table, self._places, self._places.rows_at_answers)
 
+    def later(self) -> "_Table":
+        """The same at all positions but the first."""
+        return _Table(self.table, self._places, self.rows[..., 1:])
+
+    def first(self) -> Tensor:
+        """At the first position, for each token: [run, token, d_model]."""
+        return self.table[:, : self._places.vocabulary]
+
     def times(self, matrix: Tensor) -> Tensor:
         """[run, example, position, width]."""
         return embedding(self.rows, matmul(self.table, matrix).flatten(0, 1))
@@ -198,19 +231,37 @@ class _Table:
 
 
 class _Stream:
-    """A residual stream: [run, example x position, d_model]."""
+    """A residual stream: [run, example x position, d_model]; or without the first position, which has rows of its own.
 
-    def __init__(self, stream: Tensor, places: Places):
-        self._stream, self._places = stream, places
+    Args:
+        first: at the first position, for each token: [run, token, d_model].
+    """
+
+    def __init__(self, stream: Tensor, places: Places, first: Tensor | None = None):
+        self._stream, self._places, self._first = stream, places, first
 
     def at_answers(self) -> "_Stream":
         """The same at the answers."""
-        found = embedding(self._places.places_of_answers, self._stream.flatten(0, 1))
-        return _Stream(found.flatten(1, 2), self._places)
+        apart = self._first is not None
+        places = self._places.later_places_of_answers if apart else self._places.places_of_answers
+        return _Stream(embedding(places, self._stream.flatten(0, 1)).flatten(1, 2), self._places)
+
+    def later(self) -> "_Stream":
+        """The same at all positions but the first."""
+        return _Stream(self._stream, self._places)
+
+    def first(self) -> Tensor:
+        """At the first position, for each token: [run, token, d_model]."""
+        assert self._first is not None
+        return self._first
 
     def times(self, matrix: Tensor) -> Tensor:
         """[run, example, position, width]."""
-        return matmul(self._stream, matrix).unflatten(1, (self._places.answers.shape[1], -1))
+        product = matmul(self._stream, matrix).unflatten(1, (self._places.answers.shape[1], -1))
+        if self._first is None:
+            return product
+        of_first = embedding(self._places.rows_of_first, matmul(self._first, matrix).flatten(0, 1))
+        return torch.cat([of_first, product], dim=2)
 
     def dense(self) -> Tensor:
         """[run, example x position, d_model]."""

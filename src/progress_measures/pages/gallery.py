@@ -85,8 +85,18 @@ def gallery_pages() -> dict[str, str]:
 
 
 def images() -> dict[str, Path]:
-    """The drawings that there are, by their path in the documentation."""
-    return {f"gallery/{thing.declared.id}.png": thing.file for thing in shown_things() if _drawn(thing)}
+    """The drawings that there are, those that move too, by their path in the documentation."""
+    files = [file for thing in shown_things() if _drawn(thing) for file in (thing.file, *_twins(thing))]
+    return {f"gallery/{file.relative_to('results/figures')}": file for file in files}
+
+
+TWINS = {"webp": "as it moves", "html": "to hover over"}
+
+
+def _twins(thing: Shown) -> list[Path]:
+    """The other forms of a figure that there are."""
+    twins = [thing.file.with_suffix(f".{twin}") for twin in getattr(thing.declared, "twins", ())]
+    return [file for file in twins if file.exists()]
 
 
 def _drawn(thing: Shown) -> bool:
@@ -132,7 +142,8 @@ def _entry(thing: Shown) -> list[str]:
     experiments = ", ".join(f"[{name}](../reference/experiments.md#{name})" for name in declared.experiments)
     module = (figure_module if thing.kind == "figure" else table_module)(declared.id)
     code = f"[`{declared.id}`](../../src/{module.replace('.', '/')}.py)"
-    lines += [f"{inline(declared.reference)}. Of {experiments}, by {code}."]
+    forms = "".join(f", [{TWINS[file.suffix[1:]]}]({declared.id}{file.suffix})" for file in _twins(thing))
+    lines += [f"{inline(declared.reference)}. Of {experiments}, by {code}{forms}."]
     claims = list(claims_on(thing))
     if claims:
         lines += ["", f'??? quote "{_count(claims)}"', ""]
@@ -188,17 +199,23 @@ def places(text: str) -> set[tuple[str, str]]:
 
 
 def claims_on(thing: Shown) -> Iterator[Claim]:
-    """The claims that name a figure or table; where it has no number of its own, those on its experiment in its section."""
+    """The claims that name a figure or table.
+
+    Where it has no number of its own, those on its experiments that name its section, and no figure.
+    """
     own = places(thing.declared.reference)
     numbered = {place for place in own if place[0] != "section"}
+    heading = thing.declared.reference.partition(", ")[2].lower()
     for claim in load_claims().values():
         if claim.source != thing.source:
             continue
         named = places(claim.where)
-        if numbered & named or (
-            not numbered
-            and own & named
-            and claim.experiment in thing.declared.experiments
-            and not any(kind != "section" for kind, _ in named)
-        ):
+        if numbered:
+            speaks = bool(numbered & named)
+        elif own:
+            of_section = own & named and all(kind == "section" for kind, _ in named)
+            speaks = bool(of_section) and claim.experiment in thing.declared.experiments
+        else:
+            speaks = heading != "" and heading in claim.where.lower()
+        if speaks:
             yield claim

@@ -1,7 +1,27 @@
 """The subtraction notebook's training curve."""
 
+from progress_measures.figures.page import axis, layout, line, scale_buttons
+from progress_measures.figures.page import epochs as epoch_axis
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLOURS, epochs, label, loss_axis, panel_letters
+
+
+def page(cube):
+    """Train and test loss of the first run, with a choice of scale for each axis. The network memorises within a few
+    hundred epochs, stays on a plateau where the test loss is far above chance, and generalises long after.
+    """
+    after = cube.sel(history_epoch=cube.history_epoch > 0).isel(run=0)
+    return {
+        "data": [
+            line(after.history_epoch, after[f"history_{split}_loss"], split, COLOURS[split])
+            for split in ("train", "test")
+        ],
+        "layout": layout(
+            xaxis=epoch_axis(),
+            yaxis=axis(label(cube.history_test_loss, "Cross-entropy"), "log"),
+            updatemenus=[scale_buttons("xaxis", 0, "linear"), scale_buttons("yaxis", 0.25, "log")],
+        ),
+    }
 
 
 @figure(
@@ -9,6 +29,7 @@ from progress_measures.figures.style import COLOURS, epochs, label, loss_axis, p
     reference="Modular subtraction notebook, section 3",
     experiment="subtraction",
     variables=("history_train_loss", "history_test_loss"),
+    page=page,
 )
 def draw(fig, cube):
     """Train and test loss of the first run: losses on a logarithmic scale (left), epochs on one (right). The network
