@@ -78,3 +78,18 @@ rule mod_addition:
     input:
         cube("mainline"),
         figures(*figure_ids("mod_addition")),
+
+
+rule integer_addition:
+    """The integer addition notebook's network: its cube, figures and tables."""
+    input:
+        cube("integer_addition"),
+        figures(*figure_ids("integer_addition")),
+        tables(*table_ids("integer_addition")),
+
+
+rule transformer_lens_demo:
+    """The TransformerLens demo's network: its cube and its figures."""
+    input:
+        cube("transformer_lens_demo"),
+        figures(*figure_ids("demo")),

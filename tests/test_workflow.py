@@ -22,7 +22,7 @@ from progress_measures.tables import load_table
 ROOT = Path(__file__).parents[1]
 FIGURE = "results/figures/paper/fig07.pdf"
 RUNS = 2
-MEASURED = {"measure": RUNS * len([family for family in FAMILIES if family != "sequences"])}
+MEASURED = {"measure": RUNS * len(set(FAMILIES) - {"integers", "sequences"})}  # those are of other tasks
 
 
 class Checkout:
@@ -98,6 +98,15 @@ def test_named_targets_can_be_planned(empty, target):
 def test_the_mechanism_is_19_figures_and_4_tables_of_one_experiment(empty):
     jobs = empty.jobs("paper_mechanism")
     assert {rule: jobs[rule] for rule in ("train", "figure", "table")} == {"train": 1, "figure": 19, "table": 4}
+
+
+@pytest.mark.parametrize(
+    ("target", "figures", "tables"),
+    [("subtraction", 28, 0), ("integer_addition", 13, 4), ("transformer_lens_demo", 40, 0)],
+)
+def test_a_notebook_is_one_experiment_with_its_figures_and_tables(empty, target, figures, tables):
+    jobs = empty.jobs(target)
+    assert [jobs.get(rule, 0) for rule in ("train", "figure", "table")] == [1, figures, tables]
 
 
 def test_a_figure_of_any_experiment_is_a_target(empty):

@@ -1,9 +1,22 @@
 """Where things are below `results/` and `published/`."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 RESULTS = Path("results")
 PUBLISHED = Path("published")
+
+
+@contextlib.contextmanager
+def results_in(folder: Path) -> Iterator[None]:
+    """Have another folder stand for `results/` meanwhile."""
+    global RESULTS
+    before, RESULTS = RESULTS, folder
+    try:
+        yield
+    finally:
+        RESULTS = before
 
 
 def dataset_store(experiment: str) -> Path:

@@ -6,7 +6,11 @@ from pathlib import Path
 
 from progress_measures import fingerprint
 from progress_measures.errors import UserError
-from progress_measures.experiments import experiment_names, load_experiment
+from progress_measures.experiments import (
+    experiment_names,
+    imported_names,
+    load_experiment,
+)
 from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.registry import quantity_modules
 from progress_measures.explorer import EXPERIMENTS as EXPLORED
@@ -28,8 +32,13 @@ def refuse(error):
     sys.exit(2)
 
 
+IMPORTED = (
+    imported_names()
+)  # networks trained elsewhere, that `progress-measures import` has put into results/
 try:
-    EXPERIMENTS = {name: load_experiment(name) for name in experiment_names()}
+    EXPERIMENTS = {
+        name: load_experiment(name) for name in [*experiment_names(), *IMPORTED]
+    }
 except UserError as error:
     refuse(error)
 RUNS = {
@@ -47,6 +56,10 @@ wildcard_constraints:
     figure="[a-z_]+/[A-Za-z0-9_]+",
     table="[a-z_]+/[A-Za-z0-9_]+",
     twin="webp|html",
+
+
+# What this workflow trains; data and weights of imported networks are there, and no rule makes them.
+TRAINED = "".join(f"(?!{name}/)" for name in IMPORTED) + "[a-z0-9][a-z0-9_]*"
 
 
 def runs_of(experiment):

@@ -1,5 +1,6 @@
 """A cube in words: what each run learned, when, and which of the paper's findings hold of it."""
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -7,8 +8,18 @@ import xarray as xr
 
 
 def describe(cube: xr.Dataset) -> str:
-    """One paragraph a run, each begun by its name."""
-    return "\n\n".join(f"{name}: {words}" for name, words in summaries(cube).items())
+    """One paragraph a run, each begun by its name; before them, where an imported network is from."""
+    paragraphs = [f"{name}: {words}" for name, words in summaries(cube).items()]
+    return "\n\n".join([*_provenance(cube), *paragraphs])
+
+
+def _provenance(cube: xr.Dataset) -> list[str]:
+    if "imported" not in cube.attrs:
+        return []
+    told = json.loads(cube.attrs["imported"])
+    lines = [f"Imported from {told['file']}, by the names of {told['format']}."]
+    lines += [f"{title.capitalize()}: {line}." for title in ("recognised", "assumed") for line in told[title]]
+    return ["\n".join(lines)]
 
 
 def summaries(cube: xr.Dataset) -> dict[str, str]:
@@ -18,25 +29,33 @@ def summaries(cube: xr.Dataset) -> dict[str, str]:
 
 def _paragraph(run: xr.Dataset) -> str:
     last = run.isel(epoch=-1)
-    sentences = [
-        f"after {int(last.epoch):,} epochs train loss {_number(last.train_loss)}, test loss "
-        f"{_number(last.test_loss)}, test accuracy {100 * float(last.test_accuracy):.2f} %."
-    ]
+    sentences = [f"after {int(last.epoch):,} epochs {_losses(last)}."]
     if "key_frequency" not in run:
         return " ".join([*sentences, _grokking(run)])
     keys = run.frequency.values[run.key_frequency.values]
     if keys.size:
         clusters = run.cluster_size.sel(frequency=keys).values
+        excluded = f", excluded loss {_number(last.excluded_loss)}" if "excluded_loss" in last else ""
         listed = ", ".join(f"{k} ({n})" for k, n in zip(keys, clusters, strict=True))
         sentences += [
             f"Key frequencies (neurons in their clusters): {listed}; "
             f"{run.sizes['neuron'] - clusters.sum()} neurons in none.",
-            f"Restricted loss {_number(last.restricted_loss)}, excluded loss {_number(last.excluded_loss)}; the key "
-            f"cosines explain {100 * float(last.logit_fraction_explained_cosines):.1f} % of the logits.",
+            f"Restricted loss {_number(last.restricted_loss)}{excluded}; the key cosines explain "
+            f"{100 * float(last.logit_fraction_explained_cosines):.1f} % of the logits.",
         ]
     else:
         sentences.append(f"No key frequencies: {_why(run, 'key_frequency')}.")
-    return " ".join([*sentences, _phases(run), _grokking(run), *_findings(run)])
+    over_time = [] if "grok_time" not in run else [_phases(run), _grokking(run)]
+    return " ".join([*sentences, *over_time, *_findings(run)])
+
+
+def _losses(last: xr.Dataset) -> str:
+    if "train_loss" not in last:
+        return "(its training pairs are not known, so no train and test losses)"
+    return (
+        f"train loss {_number(last.train_loss)}, test loss {_number(last.test_loss)}, test accuracy "
+        f"{100 * float(last.test_accuracy):.2f} %"
+    )
 
 
 def _phases(run: xr.Dataset) -> str:
@@ -83,15 +102,16 @@ def _gini_rises(run: xr.Dataset) -> bool | None:
 
 
 def _keys_suffice(run: xr.Dataset) -> bool | None:
-    return _of_last(run, lambda last: last.restricted_loss_test < last.test_loss)
+    names = ("restricted_loss_test", "test_loss")
+    return _of_last(run, names, lambda restricted, test: restricted < test)
 
 
 def _keys_are_needed(run: xr.Dataset) -> bool | None:
-    return _of_last(run, lambda last: last.excluded_loss > np.log(2 * run.sizes["frequency"] + 1))
+    return _of_last(run, ("excluded_loss",), lambda loss: loss > np.log(2 * run.sizes["frequency"] + 1))
 
 
 def _cosines_explain(run: xr.Dataset) -> bool | None:
-    return _of_last(run, lambda last: last.logit_fraction_explained_cosines >= 0.95)
+    return _of_last(run, ("logit_fraction_explained_cosines",), lambda share: share >= 0.95)
 
 
 FINDINGS: dict[str, Finding] = {
@@ -116,20 +136,22 @@ def _findings(run: xr.Dataset) -> list[str]:
     return sentences
 
 
-def _of_last(run: xr.Dataset, question: Callable[[xr.Dataset], xr.DataArray]) -> bool | None:
-    """An answer that the last checkpoint gives; None without key frequencies."""
-    return bool(question(run.isel(epoch=-1))) if run.key_frequency.any() else None
+def _of_last(run: xr.Dataset, names: tuple[str, ...], question: Callable[..., bool]) -> bool | None:
+    """An answer that numbers of the last checkpoint give; None without key frequencies, or without those numbers."""
+    if not run.key_frequency.any() or not set(names) <= set(run.data_vars):
+        return None
+    return bool(question(*(float(run[name][-1]) for name in names)))
 
 
 def _at(run: xr.Dataset, end: str, name: str) -> float:
     """A curve at the end of a phase; NaN where there is none, or no checkpoint of it."""
     epoch = _epoch(run, end)
-    return float(run[name].sel(epoch=epoch)) if epoch in run.epoch else np.nan
+    return float(run[name].sel(epoch=epoch)) if name in run and epoch in run.epoch else np.nan
 
 
 def _falls_below(run: xr.Dataset, name: str, level: float) -> float:
     """The first epoch at which a curve is below a level; infinite if none is, NaN for an unknown curve."""
-    if run[name].isnull().all():
+    if name not in run or run[name].isnull().all():
         return np.nan
     below = run.epoch.values[run[name].values < level]
     return float(below[0]) if below.size else np.inf

@@ -15,6 +15,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("split", schema.Split),
     ("model", schema.Model),
     ("training", schema.Training),
+    ("imported", schema.Imported),
 )
 
 
