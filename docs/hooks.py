@@ -3,6 +3,7 @@
 Pages are written to be read in the repository, so they link to files outside of docs/; in the site these are pages too.
 """
 
+import json
 import os
 import re
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,12 @@ from progress_measures.pages.gallery import VERDICT, gallery_pages, images
 from progress_measures.pages.reference import reference_pages
 
 ROOT = Path(__file__).parents[1]
-ELSEWHERE = {"README.md": "index.md", "results/README.md": "results.md", "CHANGELOG.md": "changelog.md"}
+ELSEWHERE = {
+    "README.md": "index.md",
+    "results/README.md": "results.md",
+    "CHANGELOG.md": "changelog.md",
+    "docs/tutorial.ipynb": "tutorial.md",
+}
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#:]+)(#[^)\s]*)?( \"[^\"]*\")?\)")
 
 
@@ -26,7 +32,7 @@ def on_config(config):
 def on_files(files, config):
     """Add the generated pages, the drawings, and a page for each file that some page links to."""
     pages = reference_pages() | gallery_pages()
-    pages |= {name: (ROOT / path).read_text(encoding="utf-8") for path, name in ELSEWHERE.items()}
+    pages |= {name: _text(ROOT / path) for path, name in ELSEWHERE.items()}
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     for name, path in images().items():
@@ -41,6 +47,15 @@ def on_files(files, config):
             text = f"# {path}\n\n````{language}\n{(ROOT / path).read_text(encoding='utf-8')}\n````\n"
             files.append(File.generated(config, _source(path), content=text))
     return files
+
+
+def _text(path):
+    """A file as Markdown; of a notebook, its cells."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    return "\n\n".join(f"```python\n{source}\n```" if kind == "code" else source for kind, source in cells) + "\n"
 
 
 def on_page_markdown(markdown, page, config, files):

@@ -41,7 +41,14 @@ def test_every_page_is_in_the_navigation():
 
 
 def test_the_navigation_names_pages_that_are_there():
-    generated = {*reference.reference_pages(), *gallery.gallery_pages(), "index.md", "results.md", "changelog.md"}
+    generated = {
+        *reference.reference_pages(),
+        *gallery.gallery_pages(),
+        "index.md",
+        "results.md",
+        "changelog.md",
+        "tutorial.md",
+    }
     for page in in_nav(SITE["nav"]):
         assert page in generated or (ROOT / "docs" / page).exists(), page
 
