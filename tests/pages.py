@@ -187,3 +187,5 @@ def parses(block: Block) -> None:
             commands(block)
         case "yaml":
             yaml.safe_load(block.text)
+        case "diff":
+            subprocess.run(["git", "apply", "--check", "-"], input=block.text, text=True, cwd=ROOT, check=True)
