@@ -8,7 +8,7 @@ UV = $(shell command -v uv || echo .venv-uv/bin/uv)
 CORES ?= 2
 BIN = .venv/bin
 
-.PHONY: help setup quickstart explore test test-browser test-docs test-slurm slurm-demo lint format claims bench clean
+.PHONY: help setup quickstart explore test test-browser test-docs test-slurm slurm-demo docs lint format claims bench clean
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -49,6 +49,11 @@ slurm-demo: setup  ## Start a real Slurm on this machine (as root), run the quic
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/slurm/lab.py snakemake --profile slurm quickstart
 	@$(BIN)/progress-measures describe quickstart
 
+docs: setup  ## Draw what the published cubes cover, and build the documentation: site/index.html
+	$(BIN)/snakemake -c$(CORES) all --config cubes=published
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Open  site/index.html"
+
 lint: setup  ## ruff, mypy, snakefmt, snakemake --lint, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -71,4 +76,4 @@ bench: setup  ## Time training and measuring against the notebook's way
 	$(BIN)/progress-measures bench all --threads 1
 
 clean:  ## Remove results, not environments nor published/
-	rm -rf .snakemake results/*/ results/.fingerprints
+	rm -rf .snakemake results/*/ results/.fingerprints site

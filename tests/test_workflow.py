@@ -1,10 +1,12 @@
 """The real Snakefile on small experiments: what runs for what is asked, what reruns for what is changed."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from small import content
 
 from progress_measures.experiments import experiment_names
 from progress_measures.explorer import EXPERIMENTS as EXPLORED
+from progress_measures.figures import load_figure
 from progress_measures.measures import FAMILIES
+from progress_measures.tables import load_table
 
 ROOT = Path(__file__).parents[1]
 FIGURE = "results/figures/paper/fig07.pdf"
@@ -149,6 +153,25 @@ def test_a_table_stands_beside_what_was_published(drawn):
     assert drawn.jobs("results/tables/paper/table04.tex") == {}
     drawn.edit("config/claims/paper.yaml", "test_loss: 2.07e-07", "test_loss: 2.08e-07")
     assert drawn.jobs("results/tables/paper/table04.md") == {"table": 1}
+
+
+def test_the_report_holds_figures_and_tables_with_their_captions(drawn):
+    targets = (FIGURE, "results/tables/paper/table04.md")
+    drawn.make("-c2", *targets)
+    drawn.make("-c2", *targets, "--report", "report.zip")
+    with zipfile.ZipFile(drawn.folder / "report.zip") as archive:
+        assert {"fig07.png", "table04.md"} <= {Path(name).name for name in archive.namelist()}
+        page = archive.read("report/report.html").decode()
+    results, categories = (
+        json.JSONDecoder().raw_decode(page.partition(f"var {name} = ")[2])[0] for name in ("results", "categories")
+    )
+    for kind, declared, path in (
+        ("figures", load_figure("paper/fig07"), "results/figures/paper/fig07.png"),
+        ("tables", load_table("paper/table04"), "results/tables/paper/table04.md"),
+    ):
+        assert list(results[path]["labels"].values()) == [declared.id.partition("/")[2], declared.title]
+        assert declared.caption[:40] in results[path]["caption"]
+        assert path in categories["paper"][kind]
 
 
 def test_a_figure_of_several_cubes_is_of_no_other_experiment(empty):

@@ -186,6 +186,11 @@ def declared(name, load=load_figure):
         refuse(error)
 
 
+def labels(kind, name, load):
+    """How the report lists a figure or a table: in the order of its source, by its title."""
+    return {kind: name.partition("/")[2], "title": declared(name, load).title}
+
+
 def experiments_of(name, another=None):
     """The experiments whose cubes a figure is drawn from: its own, or another in place of its only one."""
     own = declared(name).experiments

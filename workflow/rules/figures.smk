@@ -24,7 +24,8 @@ rule figure:
             "results/figures/{figure}.png",
             caption="../report/figure.rst",
             category=lambda wildcards: wildcards.figure.partition("/")[0],
-            labels=lambda wildcards: {"figure": declared(wildcards.figure).title},
+            subcategory="figures",
+            labels=lambda wildcards: labels("figure", wildcards.figure, load_figure),
         ),
     log:
         "results/logs/figures/{figure}.log",
@@ -56,7 +57,8 @@ use rule figure as figure_of with:
             "results/{experiment}/figures/{figure}.png",
             caption="../report/figure.rst",
             category="{experiment}",
-            labels=lambda wildcards: {"figure": declared(wildcards.figure).title},
+            subcategory="figures",
+            labels=lambda wildcards: labels("figure", wildcards.figure, load_figure),
         ),
     log:
         "results/logs/figures/{experiment}/{figure}.log",

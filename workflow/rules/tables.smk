@@ -18,9 +18,8 @@ rule table:
             "results/tables/{table}.md",
             caption="../report/table.rst",
             category=lambda wildcards: wildcards.table.partition("/")[0],
-            labels=lambda wildcards: {
-                "table": declared(wildcards.table, load_table).title
-            },
+            subcategory="tables",
+            labels=lambda wildcards: labels("table", wildcards.table, load_table),
         ),
     log:
         "results/logs/tables/{table}.log",

@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from progress_measures.errors import UserError
-from progress_measures.experiments.schema import SEQUENCE_TASKS, Experiment
+from progress_measures.experiments.schema import TASKS, Experiment
 from progress_measures.paths import RESULTS
 
 FOLDER = Path("config/experiments")
@@ -59,7 +59,7 @@ def explain(error: ValidationError, path: Path) -> str:
     """One line a mistake: the file, the field, what is wrong, what was found."""
     lines = []
     for item in error.errors():
-        field = ".".join(str(part) for part in item["loc"] if part not in _TASK_KINDS) or "the file"
+        field = ".".join(str(part) for part in item["loc"] if part not in TASKS) or "the file"
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = _unknown_key(field)
@@ -67,9 +67,6 @@ def explain(error: ValidationError, path: Path) -> str:
         found = "" if known else f" (found: {item['input']!r:.80})"
         lines.append(f"{path}: {field}: {message}{found}")
     return "\n".join(lines)
-
-
-_TASK_KINDS = ("modular_addition", "modular_subtraction", "integer_addition", "pair_table", *SEQUENCE_TASKS)
 
 
 def _unknown_key(field: str) -> str:
@@ -81,7 +78,6 @@ def _unknown_key(field: str) -> str:
 def _known_fields() -> set[str]:
     from progress_measures.experiments import schema
 
-    addition = (schema.IntegerAddition, schema.PairTable, schema.FiveDigitAddition)
-    sections = (schema.Experiment, schema.Split, schema.Model, schema.Training, schema.Imported)
-    tasks = (*addition, schema.RepeatedSubsequence, schema.SkipTrigram)
-    return {field for section in (*sections, *tasks) for field in section.model_fields} | {"prime"}
+    parts = (schema.Experiment, schema.Split, schema.Model, schema.Training, schema.Imported)
+    sections: list[type[BaseModel]] = [*parts, *TASKS.values()]
+    return {field for section in sections for field in section.model_fields}

@@ -11,13 +11,7 @@ from progress_measures.experiments import schema
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", schema.Experiment),
-    ("task", schema.ModularAddition),
-    ("task", schema.ModularSubtraction),
-    ("task", schema.IntegerAddition),
-    ("task", schema.PairTable),
-    ("task", schema.FiveDigitAddition),
-    ("task", schema.RepeatedSubsequence),
-    ("task", schema.SkipTrigram),
+    *(("task", task) for task in schema.TASKS.values()),
     ("split", schema.Split),
     ("model", schema.Model),
     ("training", schema.Training),

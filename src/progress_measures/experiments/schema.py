@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -120,6 +120,11 @@ Task = Annotated[
     | SkipTrigram,
     Field(discriminator="kind"),
 ]
+TASKS: dict[str, type[Section]] = {
+    get_args(task.model_fields["kind"].annotation)[0]: task for task in get_args(get_args(Task)[0])
+}
+"""Every task's fields, by its kind."""
+
 SEQUENCE_TASKS = ("five_digit_addition", "repeated_subsequence", "skip_trigram")
 """Kinds of task whose examples are drawn, and not all pairs `a b =`."""
 

@@ -1,0 +1,94 @@
+"""What MkDocs is given beside the pages of this folder: the reference, the gallery, and the files that pages link to.
+
+Pages are written to be read in the repository, so they link to files outside of docs/; in the site these are pages too.
+"""
+
+import json
+import os
+import re
+from pathlib import Path, PurePosixPath
+
+from mkdocs.structure.files import File
+
+from progress_measures.pages.gallery import VERDICT, gallery_pages, images
+from progress_measures.pages.reference import reference_pages
+
+ROOT = Path(__file__).parents[1]
+ELSEWHERE = {
+    "README.md": "index.md",
+    "results/README.md": "results.md",
+    "CHANGELOG.md": "changelog.md",
+    "docs/tutorial.ipynb": "tutorial.md",
+}
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#:]+)(#[^)\s]*)?( \"[^\"]*\")?\)")
+
+
+def on_config(config):
+    """The gallery has a page a source, whatever sources there are."""
+    results = next(part["Results"] for part in config.nav if "Results" in part)
+    next(part for part in results if "Gallery" in part)["Gallery"] = list(gallery_pages())
+
+
+def on_files(files, config):
+    """Add the generated pages, the drawings, and a page for each file that some page links to."""
+    pages = reference_pages() | gallery_pages()
+    pages |= {name: _text(ROOT / path) for path, name in ELSEWHERE.items()}
+    for name, text in pages.items():
+        files.append(File.generated(config, name, content=text))
+    for name, path in images().items():
+        files.append(File.generated(config, name, abs_src_path=str(path.resolve())))
+    linked = set()
+    for file in files.documentation_pages():
+        for _, _, target, *_ in LINK.findall(file.content_string):
+            linked.add(_in_repository(file.src_uri, target))
+    for path in sorted(linked - {None}):
+        if _source(path) is not None and files.get_file_from_path(_source(path)) is None:
+            language = {".py": "python", ".yaml": "yaml", ".smk": "python"}.get(Path(path).suffix, "text")
+            text = f"# {path}\n\n````{language}\n{(ROOT / path).read_text(encoding='utf-8')}\n````\n"
+            files.append(File.generated(config, _source(path), content=text))
+    return files
+
+
+def _text(path):
+    """A file as Markdown; of a notebook, its cells."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    return "\n\n".join(f"```python\n{source}\n```" if kind == "code" else source for kind, source in cells) + "\n"
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Lead links to where the site has their targets; give each claim the anchor that the gallery names."""
+    name = page.file.src_uri
+    if name == "claims.md":
+        page.meta["hide"] = ["toc"]
+        markdown = VERDICT.sub(r"### `\1`: \2 {#\1}", markdown)
+    if name.startswith("source/"):
+        page.meta["hide"] = ["toc"]
+        return markdown
+
+    def lead(match):
+        image, text, target, anchor, title = match.groups()
+        path = _in_repository(name, target)
+        if path is None:
+            return match[0]
+        there = ELSEWHERE.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else _source(path))
+        if there is None:  # a folder
+            return text if text.startswith("`") else f"`{text}`"
+        relative = os.path.relpath(there, PurePosixPath(name).parent)
+        return f"{image}[{text}]({relative}{anchor or ''}{title or ''})"
+
+    return LINK.sub(lead, markdown)
+
+
+def _in_repository(page, target):
+    """The path of a link's target from the repository's root; None if it is outside or already as the site has it."""
+    home = next((path for path, name in ELSEWHERE.items() if name == page), f"docs/{page}")
+    path = os.path.normpath(PurePosixPath(home).parent / target)
+    return path if not path.startswith("..") and (ROOT / path).exists() else None
+
+
+def _source(path):
+    """The page that shows a file as it is; None for folders."""
+    return f"source/{path}.md" if (ROOT / path).is_file() and not path.startswith("docs/") else None

@@ -1,0 +1,191 @@
+"""Pages as a reader follows them: what is typed is run, what is shown is compared.
+
+In a page, a block with a file's path as its title is what one writes into that file (at its end, where it exists); any
+other title says why a block is not run here (`takes an hour`, `on the cluster`): its commands are only looked at, by dry
+runs and `--help`. A `diff` block is applied, a `text` block without title is what was printed just before, with `...`
+for what differs from machine to machine, and Python blocks of a page share one session.
+"""
+
+import doctest
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
+FENCE = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.M | re.S)
+TITLE = re.compile(r'title="([^"]*)"')
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    language: str
+    title: str
+    text: str
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is to be written into the file that its title names."""
+        return bool(re.fullmatch(r"[\w./-]+/[\w.-]+\.\w+", self.title))
+
+
+def blocks(page: str) -> list[Block]:
+    """The fenced blocks of a page, in order."""
+    found = FENCE.findall((ROOT / page).read_text(encoding="utf-8"))
+    return [
+        Block(language, (TITLE.findall(options) or [""])[0], textwrap.dedent(text))
+        for _, language, options, text in found
+    ]
+
+
+def commands(block: Block) -> list[list[str]]:
+    """The commands of a `bash` block as words; `&&` parts them too."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    words = [shlex.split(part, comments=True) for line in lines for part in line.split(" && ")]
+    return [line for line in words if line]
+
+
+SESSION = """
+import json, sys
+names = {"__name__": "__main__"}
+for line in sys.stdin:
+    exec(compile(json.loads(line), "a block of the page", "exec"), names)
+    print("\\0", flush=True)
+"""
+
+
+class Reader:
+    """Follows pages in a copy of the repository.
+
+    Args:
+        folder: an empty one.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for name in ("src", "workflow", "profiles", "config", "docs", "tests", "benchmarks"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("Snakefile", "Makefile", "pyproject.toml", "uv.lock", "environment.yml", "README.md"):
+            shutil.copy(ROOT / name, folder)
+        (folder / "published").symlink_to(ROOT / "published")
+        (folder / "slurm").symlink_to("profiles/slurm")
+        (folder / ".venv").symlink_to(sys.prefix)
+        (folder / "results").mkdir()
+        path = f"{folder / '.venv/bin'}:{os.environ['PATH']}"
+        self._environment = os.environ | {"PYTHONPATH": str(folder / "src"), "PATH": path, "MPLBACKEND": "agg"}
+        self._done: set[str] = set()
+        self._python: subprocess.Popen | None = None
+
+    def follow(self, page: str) -> None:
+        """Do what a page says, once."""
+        if page in self._done:
+            return
+        printed = ""
+        try:
+            for block in blocks(page):
+                printed = self._do(block, printed)
+        finally:
+            self._end_python()
+        self._done.add(page)
+
+    def _do(self, block: Block, printed: str) -> str:
+        """Do what a block says; gives what that printed."""
+        if block.is_file:
+            self._write(block)
+        elif block.language == "diff":
+            self._end_python()
+            self.run(["git", "apply", "-"], input=block.text)
+        elif block.language == "bash" and block.title:
+            for line in commands(block):
+                self._look_at(line)
+        elif block.language == "bash":
+            printed = self.run(["bash", "-euo", "pipefail", "-c", block.text])
+            for path in (word for line in commands(block) for word in line if word.startswith("results/")):
+                assert "-n" in block.text.split() or (self.folder / path).exists(), path
+        elif block.language == "python" and not block.title:
+            printed = self._in_session(block.text)
+        elif block.language == "text" and not block.title:
+            rules = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            assert doctest.OutputChecker().check_output(block.text, printed, rules), (
+                f"{block.text}\nis said, but\n{printed}"
+            )
+        return printed
+
+    def _write(self, block: Block) -> None:
+        self._end_python()
+        file = self.folder / block.title
+        before = file.read_text(encoding="utf-8") + "\n\n" if file.exists() else ""
+        file.write_text(before + block.text, encoding="utf-8")
+
+    def run(self, line: list[str], **options) -> str:
+        """Run a command, which must end well; gives what it printed."""
+        done = subprocess.run(
+            line, cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False, **options
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def _look_at(self, line: list[str]) -> None:
+        """Check a command as far as that goes without running it."""
+        program, *arguments = line
+        match Path(program).name:
+            case "snakemake":
+                report = arguments.index("--report") if "--report" in arguments else len(arguments)
+                self.run(["snakemake", "-n", "-c1", *arguments[:report], *arguments[report + 2 :]])
+            case "progress-measures":
+                said = self.run(["progress-measures", arguments[0], "--help"])
+                for option in (word for word in arguments if word.startswith("--")):
+                    assert option in said, f"progress-measures {arguments[0]} has no {option}"
+            case "make":
+                self.run(["make", "-n", *arguments])
+
+    def _in_session(self, text: str) -> str:
+        """Run Python after what came before it on the page; gives what it printed."""
+        if self._python is None:
+            self._python = subprocess.Popen(
+                [sys.executable, "-c", SESSION],
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self._python.stdin
+        assert self._python.stdout
+        self._python.stdin.write(json.dumps(text) + "\n")
+        self._python.stdin.flush()
+        printed = ""
+        while not printed.endswith("\0\n"):
+            line = self._python.stdout.readline()
+            assert line, f"this failed, as said above:\n{text}"
+            printed += line
+        return printed.removesuffix("\0\n")
+
+    def _end_python(self) -> None:
+        if self._python is not None:
+            self._python.communicate()
+            self._python = None
+
+
+def parses(block: Block) -> None:
+    """Raise where a block is not what its language says."""
+    match block.language:
+        case "python":
+            compile(block.text, "a block", "exec")
+        case "bash":
+            subprocess.run(["bash", "-n", "-c", block.text], check=True)
+            commands(block)
+        case "yaml":
+            yaml.safe_load(block.text)
+        case "diff":
+            subprocess.run(["git", "apply", "--check", "-"], input=block.text, text=True, cwd=ROOT, check=True)

@@ -1,0 +1,177 @@
+"""The documentation: every page is in the site and leads somewhere, and every block on it does what it says."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from pages import PAGES, ROOT, Reader, blocks, parses
+
+from progress_measures.claims.ledger import load_claims
+from progress_measures.cube.open import open_cube
+from progress_measures.experiments import experiment_names
+from progress_measures.measures import measures
+from progress_measures.measures.registry import DIMENSIONS
+from progress_measures.pages import gallery, reference
+
+WITH_BLOCKS = [page for page in PAGES if blocks(page)]
+
+
+SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+
+
+def in_nav(entry):
+    """The pages below an entry of the navigation."""
+    if isinstance(entry, str):
+        return [entry]
+    return [page for below in (entry.values() if isinstance(entry, dict) else entry) for page in in_nav(below)]
+
+
+@pytest.mark.parametrize("page", WITH_BLOCKS)
+def test_blocks_parse(page):
+    for block in blocks(page):
+        parses(block)
+
+
+def test_every_page_is_in_the_navigation():
+    written = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert written <= set(in_nav(SITE["nav"])), "name it in mkdocs.yml"
+
+
+def test_the_navigation_names_pages_that_are_there():
+    generated = {
+        *reference.reference_pages(),
+        *gallery.gallery_pages(),
+        "index.md",
+        "results.md",
+        "changelog.md",
+        "tutorial.md",
+    }
+    for page in in_nav(SITE["nav"]):
+        assert page in generated or (ROOT / "docs" / page).exists(), page
+
+
+# ---- what is generated
+
+
+def test_every_measure_is_in_the_reference():
+    page = reference.measures_page()
+    for name, measure in measures().items():
+        assert f"### `{name}` {{#{name}}}" in page
+        assert measure.function.__doc__, name
+    assert set(re.findall(r"^## (\w+)$", page, re.M)) == {measure.family for measure in measures().values()}
+
+
+def test_every_variable_and_dimension_is_in_the_reference():
+    page = reference.cube_page()
+    cube = open_cube("mainline", published=True)
+    for name in {*map(str, cube.data_vars), *measures(), *DIMENSIONS}:
+        assert re.search(rf"^\| (\[?)`{name}`", page, re.M), name
+
+
+@pytest.mark.parametrize("verb", reference.verbs())
+def test_every_verb_and_option_is_in_the_reference(verb):
+    from typer.testing import CliRunner
+
+    from progress_measures.cli import app
+
+    said = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
+    page = reference.commands_page()
+    section = page.partition(f"\n## {verb}\n")[2].partition("\n## ")[0]
+    options = set(re.findall(r"(?<![\w`-])--[a-z][a-z-]+", said)) - {"--help"}
+    assert section
+    for option in (option for option in options if not option.startswith("--no-")):
+        assert option in section, option
+
+
+def test_every_experiment_is_in_the_reference():
+    page = reference.experiments_page()
+    assert re.findall(r"^## (\w+)$", page, re.M) == experiment_names()
+
+
+def test_every_figure_and_table_is_in_the_gallery():
+    pages = gallery.gallery_pages()
+    for thing in gallery.shown_things():
+        assert f"{{#{thing.anchor}}}" in pages[thing.page], thing
+
+
+def test_every_claim_that_names_a_figure_or_table_stands_below_it():
+    """But for those that name one which is not there, of which there are none in the paper."""
+    found = {claim.id for thing in gallery.shown_things() for claim in gallery.claims_on(thing)}
+    for claim in load_claims().values():
+        if claim.source == "paper" and re.search(r"(Figure|Table)s? \d", claim.where):
+            assert claim.id in found, claim.where
+
+
+def test_a_place_is_read_as_it_is_written():
+    assert gallery.places("Figures 3, 16 and 17; Table 3(a) (C.2.1)") == {
+        ("figure", "3"), ("figure", "16"), ("figure", "17"), ("table", "3"), ("section", "C.2.1"),
+    }  # fmt: skip
+    assert gallery.places("Section 3.5.1, cell 30") == {("section", "3.5.1")}
+
+
+def test_every_verdict_is_read():
+    assert set(gallery.verdicts_of_claims()) == set(load_claims())
+
+
+def test_links_of_pages_lead_to_where_the_site_has_them():
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs/hooks.py")
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+
+    class Page:
+        def __init__(self, name):
+            self.file = type("File", (), {"src_uri": name})
+            self.meta = {}
+
+    def led(text, page):
+        return hooks.on_page_markdown(text, Page(page), None, None)
+
+    assert led("[x](docs/cluster.md#logs)", "index.md") == "[x](cluster.md#logs)"
+    assert led("![x](docs/images/fig07.png)", "index.md") == "![x](images/fig07.png)"
+    assert led("[x](../Makefile)", "cluster.md") == "[x](source/Makefile.md)"
+    assert led("[x](../../src/progress_measures/cli.py)", "reference/commands.md").endswith("cli.py.md)")
+    assert led("[all](../config/experiments)", "cluster.md") == "`all`"
+    assert led("[x](cluster.md)", "start.md") == "[x](cluster.md)"
+    assert led("[x](https://a.b/c)", "start.md") == "[x](https://a.b/c)"
+
+
+# ---- every page, followed to the letter
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    return Reader(tmp_path_factory.mktemp("reader"))
+
+
+GOES_ON_FROM = {"docs/add-a-measure.md": "docs/add-an-experiment.md"}
+
+
+def grokked(folder, experiment):
+    """Whether an experiment's first run answers what it was not trained on."""
+    return float(open_cube(folder / f"results/{experiment}/cube.zarr").test_accuracy.isel(run=0, epoch=-1)) > 0.95
+
+
+def falls(folder):
+    """Whether the measure that a page adds falls as the network groks."""
+    values = open_cube(folder / "results/prime_59/cube.zarr").directions_of_W_E.isel(run=0)
+    return values[0] > 2 * values[-1] and np.isfinite(values).all()
+
+
+COMES_OF_IT = {
+    "docs/start.md": lambda folder: (folder / "results/lead.png").stat().st_size > 20_000,
+    "docs/add-an-experiment.md": lambda folder: grokked(folder, "prime_59"),
+    "docs/add-a-measure.md": falls,
+    "docs/add-a-task.md": lambda folder: grokked(folder, "multiplication"),
+}
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("page", WITH_BLOCKS)
+def test_page_does_what_it_says(page, reader):
+    if page in GOES_ON_FROM:
+        reader.follow(GOES_ON_FROM[page])
+    reader.follow(page)
+    assert COMES_OF_IT.get(page, lambda folder: True)(Path(reader.folder))
