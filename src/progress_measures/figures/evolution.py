@@ -37,15 +37,22 @@ def phase_at(cube, run, epoch):
     return ""
 
 
-def four_panels(fig, cube, panel, around=None):
+def four_panels(fig, cube, panel, around=None, columns=2):
     """The first run at the four moments, on shared axes."""
-    axes = fig.subplots(2, 2, sharex=True, sharey=True)
+    between = ", " if columns < 4 else "\n"
+    axes = fig.subplots(4 // columns, columns, sharex=True, sharey=True)
     for ax, (epoch, name) in zip(axes.ravel(), four_moments(cube, str(cube.run.values[0])), strict=True):
         panel(ax, cube)(epoch)
-        ax.set_title(f"Epoch {epoch:,}" + (f", {name}" if name else ""))
+        ax.set_title(f"Epoch {epoch:,}" + (between + name if name else ""))
         ax.label_outer()
     if around is not None:
         around(fig, cube, axes)
+
+
+def title(ax, cube, run, epoch):
+    """The epoch that an animation has come to, and its phase."""
+    phase = phase_at(cube, run, epoch)
+    ax.set_title(f"Epoch {epoch:,}" + (f", {phase}" if phase else ""))
 
 
 def evolving(panel, around=None, **how):
@@ -59,8 +66,29 @@ def evolving(panel, around=None, **how):
             around(fig, cube, [ax])
         for epoch in epochs_of_story(cube, run):
             show(epoch)
-            phase = phase_at(cube, run, epoch)
-            ax.set_title(f"Epoch {epoch:,}" + (f", {phase}" if phase else ""))
+            title(ax, cube, run, epoch)
+            yield
+
+    return Animation(frames, **how)
+
+
+def growing(curves, **how):
+    """The animation in which the curves of the first run's measures are drawn on; `how` are fields of `Animation`.
+
+    Args:
+        curves: function of a figure and a cube that draws them whole, on one pair of axes.
+    """
+
+    def frames(fig, cube):
+        run = str(cube.run.values[0])
+        curves(fig, cube)
+        (ax,) = fig.axes
+        whole = [(line, *map(np.asarray, line.get_data())) for line in ax.lines]
+        over_time = [(line, x, y) for line, x, y in whole if len(x) == cube.sizes["epoch"]]
+        for epoch in epochs_of_story(cube, run):
+            for line, x, y in over_time:
+                line.set_data(x[x <= epoch], y[x <= epoch])
+            title(ax, cube, run, epoch)
             yield
 
     return Animation(frames, **how)
