@@ -183,6 +183,7 @@ class Network:
         self.resid_mid = at_equals(seen["blocks.0.hook_resid_mid"])
         pattern = seen["blocks.0.attn.hook_pattern"]  # [run, example, head, query, key]
         self.attention = at_equals(pattern.transpose(2, 3))  # [a, b, head, position]
+        self.pattern = pattern[0].numpy()  # [pair, head, query, position]
         self.z = at_equals(seen["blocks.0.attn.hook_z"])  # [a, b, head, d_head]
         self.mlp_out = at_equals(seen["blocks.0.hook_mlp_out"])
 
@@ -614,6 +615,32 @@ def after_interventions(of):
     return table
 
 
+def answers_by_embedding(net):
+    """Answers when numbers are embedded as they are, by their mean and first principal component, without the second.
+
+    Components are eigenvectors of the covariance of the embedding; they go in or out where a and b are embedded.
+    """
+    numbers = net.weights["W_E"][: net.n]
+    mean = numbers.mean(0)
+    first, second = np.linalg.eigh((numbers - mean).T @ (numbers - mean))[1].T[[-1, -2]]
+    projections = {
+        "whole": lambda row: row,
+        "mean and PC 1": lambda row: mean + (row - mean) @ first * first,
+        "all but PC 2": lambda row: row - (row - mean) @ second * second,
+    }
+    answers = []
+    for project in projections.values():
+
+        def hook(name, value, project=project):
+            if name == "hook_embed":
+                value = value.clone()
+                value[..., :2, :] = torch.as_tensor(np.apply_along_axis(project, -1, value[..., :2, :].numpy()))
+            return value
+
+        answers.append(net.logits_with(hook).argmax(-1))
+    return answers
+
+
 excluded_losses = by_frequency(lambda net, k: nats(excluded(net, [k]), net.labels)[net.train].mean())
 
 REFERENCES = {
@@ -748,10 +775,15 @@ REFERENCES = {
     "cluster_W_L_fourier_norm": cluster_norms,
     # spectra
     "logit_fourier_norm_2d": lambda net: norms_2d(net.logits),
+    "moment_logit_fourier_norm_2d": lambda net: norms_2d(net.logits),
     "neuron_fourier_norm_2d": lambda net: norms_2d(net.post),
     "neuron_fit_coefficient": lambda net: fits(net)[0],
     "W_E": lambda net: net.weights["W_E"],
     "W_U": lambda net: net.weights["W_U"],
+    "moment_W_E": lambda net: net.weights["W_E"],
+    # integers
+    "answer_by_embedding": answers_by_embedding,
+    "mean_attention_by_query": lambda net: net.pattern.mean(0),
     # interventions
     "intervention_loss": after_interventions(nats),
     "intervention_accuracy": after_interventions(right),

@@ -74,10 +74,18 @@ def test_light_parts_need_no_torch():
     import subprocess
 
     blocked = "import sys\nfor name in {names}: sys.modules[name] = None\n{then}"
-    light = "progress_measures.experiments", "progress_measures.figures", "progress_measures.measures"
+    light = tuple(f"progress_measures.{name}" for name in ("experiments", "explorer", "figures", "measures"))
     for names, modules in (
         (["torch", "matplotlib.pyplot", "zarr"], light),
-        (["torch"], ("progress_measures.cube", "progress_measures.figures.drawing", "progress_measures.cube.gather")),
+        (
+            ["torch"],
+            (
+                "progress_measures.cube",
+                "progress_measures.figures.drawing",
+                "progress_measures.cube.gather",
+                "progress_measures.explorer.page",
+            ),
+        ),
     ):
         then = "\n".join(f"import {module}" for module in modules)
         then += "\nfrom progress_measures.figures import *\n[load_figure(name) for name in figure_ids()]"

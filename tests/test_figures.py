@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
-from small import command, own_cubes
+from small import command, own_cubes, suited
 
 from progress_measures.cube.open import open_cube
 from progress_measures.cube.select import select
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names
 from progress_measures.figures import figure_ids, load_figure
-from progress_measures.figures.drawing import draw
+from progress_measures.figures.drawing import draw, mark_lone_points
 from progress_measures.figures.registry import STILLS
 from progress_measures.figures.style import COLOURS, frequency_colours, label
 
@@ -23,6 +23,12 @@ from progress_measures.figures.style import COLOURS, frequency_colours, label
 @pytest.fixture
 def cube(results):
     return open_cube(results / "results/small/cube.zarr")
+
+
+@pytest.fixture
+def shrunk(cube, integers):
+    """Cubes of small networks of several tasks."""
+    return [cube, open_cube(integers / "results/integers/cube.zarr")]
 
 
 @pytest.mark.parametrize("name", figure_ids())
@@ -44,7 +50,7 @@ def drawn(name, *cubes):
 
 
 def what_small_lacks(name, cube):
-    """The variables of a figure that networks of the small experiment do not have."""
+    """The variables of a figure that small networks do not have."""
     return [variable for variable in load_figure(name).variables if variable not in cube]
 
 
@@ -60,7 +66,8 @@ def test_every_figure_of_its_own_cube_is_full(name):
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", figure_ids())
-def test_every_figure_draws_with_labelled_axes(name, cube):
+def test_every_figure_draws_with_labelled_axes(name, shrunk):
+    cube = suited(load_figure(name), shrunk)
     if what_small_lacks(name, cube):  # of another task: it says so
         with pytest.raises(UserError, match=f"reads {what_small_lacks(name, cube)[0]}"):
             drawn(name, cube)
@@ -82,8 +89,9 @@ def test_every_figure_draws_with_labelled_axes(name, cube):
 
 
 @pytest.mark.parametrize("name", figure_ids())
-def test_the_same_cube_gives_the_same_bytes(name, cube, tmp_path):
+def test_the_same_cube_gives_the_same_bytes(name, shrunk, tmp_path):
     figure = load_figure(name)
+    cube = suited(figure, shrunk)
     if what_small_lacks(name, cube):
         cube = own_cubes(figure)[0]
     for turn in ("first", "second"):
@@ -179,3 +187,12 @@ def test_only_figures_that_move_have_an_animation(results):
     done = command("draw", "paper/fig05", "--experiment", "small", "--to", "a.webp", folder=results)
     assert done.returncode == 2
     assert "--to a.webp: paper/fig05 is written as .pdf, .png, .svg." in done.stderr
+
+
+def test_a_curve_of_one_point_is_a_dot():
+    canvas = Canvas()
+    ax = canvas.subplots()
+    for values in ([np.nan, 1.0, np.nan], [1.0, 2.0, np.nan]):
+        ax.plot(range(3), values)
+    mark_lone_points(canvas)
+    assert [line.get_marker() for line in ax.get_lines()] == ["o", "None"]

@@ -60,6 +60,10 @@ def _runs(experiment: str, chosen: list[str] | None = None) -> list[Any]:
 
 
 def _write_dataset(runs: list[Any]) -> None:
+    if runs[0].imported:
+        raise UserError(
+            f"{runs[0].experiment} was imported: its data and weights are there, and no recipe to make others."
+        )
     from progress_measures.paths import dataset_store
     from progress_measures.tasks.dataset import write_dataset
 
@@ -69,9 +73,9 @@ def _write_dataset(runs: list[Any]) -> None:
 @app.command()
 def runs(experiment: Annotated[str | None, typer.Argument(help="By default, all experiments.")] = None) -> None:
     """List experiments and their runs."""
-    from progress_measures.experiments import experiment_names, load_experiment
+    from progress_measures.experiments import experiment_names, imported_names, load_experiment
 
-    for name in [experiment] if experiment else experiment_names():
+    for name in [experiment] if experiment else [*experiment_names(), *imported_names()]:
         loaded = load_experiment(name)
         print(f"{name}: {loaded.title}")
         for run in loaded.runs(name):
@@ -129,12 +133,12 @@ def train(
     from progress_measures.training.launcher.wait import Told
 
     of_experiment, chosen = _runs(experiment), _runs(experiment, run)
+    _write_dataset(of_experiment)
     if restart:
         if any(launch.rows_of_jobs(experiment)):
             raise UserError(f"{experiment} is being trained; first: progress-measures cancel {experiment}")
         for one in chosen:
             shutil.rmtree(runs_folder(experiment) / one.name, ignore_errors=True)
-    _write_dataset(of_experiment)
     if pool == "slurm":
         site = {"partition": partition, "account": account, "qos": qos, "constraint": constraint, "gpus": gpus}
         site |= {"gres": gres, "cpus": threads, "memory_mb": memory_mb, "minutes": minutes, "at_once": at_once}
@@ -174,6 +178,21 @@ def jobs(
             time.sleep(5)
     if not found:
         print("No training jobs wait or run.")
+
+
+@app.command()
+def watch(
+    experiment: Experiment,
+    run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be repeated. By default, all.")] = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between looks.")] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
+) -> None:
+    """Follow a training, here or on the cluster: losses and progress measures so far, and the phase of each run."""
+    from progress_measures.training.machine import set_up
+    from progress_measures.watching import watch as follow
+
+    set_up(threads=1)
+    follow(experiment, _runs(experiment, run), every, once)
 
 
 @app.command()
@@ -309,6 +328,59 @@ def tabulate(
     write(loaded, _cubes(loaded, experiment, cube), paths)
 
 
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A .pth, .pt, .safetensors or .npz, or a folder of numbered ones.")],
+    out: Annotated[Path, typer.Option(help="results/<name>: where its weights, measures and cube go.")],
+    names: Annotated[Path | None, typer.Option("--map", help="A YAML file of its tensors' names and axes.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="shuffle:SEED:FRACTION, randperm:SEED:FRACTION, none, or a file of indices a*n+b."),
+    ] = None,
+    operation: Annotated[
+        str | None, typer.Option(help="a+b, a-b, sum, other, or a file with the table of right answers.")
+    ] = None,
+    prime: Annotated[int | None, typer.Option(min=2, help="How many values a and b have.")] = None,
+    heads: Annotated[int | None, typer.Option(min=1, help="Where the tensors do not say.")] = None,
+    layer_norm: Annotated[bool | None, typer.Option(help="Whether it normalises what its layers read.")] = None,
+    epoch: Annotated[int | None, typer.Option(min=0, help="Updates done, of a single network.")] = None,
+    precision: Annotated[
+        Literal["float64", "float32"], typer.Option(help="In which it is measured; our own runs are in float32.")
+    ] = "float64",
+) -> None:
+    """Put a network that was trained elsewhere under every measure. Says what it recognised and what it assumed."""
+    from progress_measures.importing.bring_in import bring_in
+    from progress_measures.importing.settings import Options
+    from progress_measures.training.machine import set_up
+
+    set_up(threads=1)
+    options = Options(names, split, operation, prime, heads, layer_norm, epoch, precision)
+    print(*bring_in(file, out, options), sep="\n")
+    print(f"written: {out / 'cube.zarr'}, measured in {precision}")
+
+
+@app.command()
+def export(
+    experiment: Experiment,
+    run: Annotated[str | None, typer.Option("--run", help="A run; by default, the first.")] = None,
+    epoch: Annotated[list[int] | None, typer.Option(help="May be repeated; by default, all that are kept.")] = None,
+    format: Annotated[
+        Literal["transformer-lens", "transformer-lens-4"], typer.Option(help="Names of versions 1 to 3, or of 4.")
+    ] = "transformer-lens",
+    to: Annotated[Path | None, typer.Option(help="By default, results/<experiment>/<run>.pth.")] = None,
+) -> None:
+    """Write weights of a run for TransformerLens: state dicts, configuration, training pairs and losses."""
+    from progress_measures.cube.open import open_run
+    from progress_measures.exporting import export as write
+    from progress_measures.paths import RESULTS
+
+    opened = open_run(experiment, run or 0)
+    path = to or RESULTS / experiment / f"{opened.name}.pth"
+    epochs = sorted(set(epoch)) if epoch else opened.epochs
+    write(opened, epochs, format, path)
+    print(f"{path}: {opened.name} at {len(epochs)} epochs  {path.stat().st_size / 1e6:.1f} MB")
+
+
 @app.command()
 def describe(experiment: Experiment) -> None:
     """Say what each run of a cube learned, and when."""
@@ -316,6 +388,32 @@ def describe(experiment: Experiment) -> None:
     from progress_measures.cube.open import open_cube
 
     print(text(open_cube(experiment)))
+
+
+@app.command()
+def explore(
+    cube: Annotated[
+        list[str] | None,
+        typer.Argument(help="Experiments, or paths of cubes; by default, those of the explorer's rule."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The page; by default, below results/.")] = None,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+) -> None:
+    """Make one self-contained page on which cubes can be explored, and open it."""
+    from progress_measures.cube.open import cube_if_any, open_cube
+    from progress_measures.explorer import EXPERIMENTS
+    from progress_measures.explorer.page import write_page
+    from progress_measures.paths import explorer_page
+
+    names = cube or [name for name in EXPERIMENTS if cube_if_any(name) is not None]
+    cubes = [open_cube(name) for name in names]
+    path = out or explorer_page(str(cubes[0].attrs["experiment"]) if len(cubes) == 1 else None)
+    write_page(cubes, path)
+    print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+    if show:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())
 
 
 @app.command()

@@ -1,9 +1,22 @@
 """Where things are below `results/` and `published/`."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 RESULTS = Path("results")
 PUBLISHED = Path("published")
+
+
+@contextlib.contextmanager
+def results_in(folder: Path) -> Iterator[None]:
+    """Have another folder stand for `results/` meanwhile."""
+    global RESULTS
+    before, RESULTS = RESULTS, folder
+    try:
+        yield
+    finally:
+        RESULTS = before
 
 
 def dataset_store(experiment: str) -> Path:
@@ -39,6 +52,11 @@ def published_cube(experiment: str) -> Path:
 def published_weights(experiment: str) -> Path:
     """Final weights of every run, and those of run 0 at some epochs, as published."""
     return PUBLISHED / f"{experiment}.weights.zarr.zip"
+
+
+def explorer_page(experiment: str | None = None) -> Path:
+    """The page on which an experiment can be explored, or several."""
+    return RESULTS / (experiment or "") / "explorer" / "index.html"
 
 
 def jobs_folder(experiment: str) -> Path:

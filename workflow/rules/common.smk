@@ -6,9 +6,15 @@ from pathlib import Path
 
 from progress_measures import fingerprint
 from progress_measures.errors import UserError
-from progress_measures.experiments import experiment_names, load_experiment
+from progress_measures.experiments import (
+    experiment_names,
+    imported_names,
+    load_experiment,
+)
 from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.registry import quantity_modules
+from progress_measures.explorer import EXPERIMENTS as EXPLORED
+from progress_measures.explorer import SOURCE as EXPLORER_SOURCE
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.registry import figure_module
 from progress_measures.measures import FAMILIES, families_of
@@ -26,8 +32,13 @@ def refuse(error):
     sys.exit(2)
 
 
+IMPORTED = (
+    imported_names()
+)  # networks trained elsewhere, that `progress-measures import` has put into results/
 try:
-    EXPERIMENTS = {name: load_experiment(name) for name in experiment_names()}
+    EXPERIMENTS = {
+        name: load_experiment(name) for name in [*experiment_names(), *IMPORTED]
+    }
 except UserError as error:
     refuse(error)
 RUNS = {
@@ -39,12 +50,16 @@ if config.get("cubes", "results") not in ("results", "published"):
 
 
 wildcard_constraints:
-    experiment="(?!figures/|tables/|logs/|benchmarks/)[a-z0-9][a-z0-9_]*",
+    experiment="(?!figures/|tables/|explorer/|logs/|benchmarks/)[a-z0-9][a-z0-9_]*",
     run="[^/]+",
     family="|".join(FAMILIES),
     figure="[a-z_]+/[A-Za-z0-9_]+",
     table="[a-z_]+/[A-Za-z0-9_]+",
     twin="webp|html",
+
+
+# What this workflow trains; data and weights of imported networks are there, and no rule makes them.
+TRAINED = "".join(f"(?!{name}/)" for name in IMPORTED) + "[a-z0-9][a-z0-9_]*"
 
 
 def runs_of(experiment):
@@ -117,6 +132,7 @@ code(
     "progress_measures.cube.extract",
     "progress_measures.cube.gather",
     "progress_measures.figures.drawing",
+    "progress_measures.explorer.page",
     *(f"progress_measures.measures.{family}" for family in FAMILIES),
     "progress_measures.tables.writing",
     "progress_measures.claims.page",
@@ -218,6 +234,11 @@ def figures(*names):
         if covered(load_figure(name).experiments)
         for kind in ("png", *load_figure(name).twins)
     ]
+
+
+def explorer_source():
+    """The explorer's own HTML, CSS and JavaScript."""
+    return sorted(str(path) for path in EXPLORER_SOURCE.rglob("*") if path.is_file())
 
 
 def tables(*names):

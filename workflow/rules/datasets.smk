@@ -15,6 +15,8 @@ rule dataset:
         "results/logs/dataset/{experiment}.log",
     benchmark:
         "results/benchmarks/dataset/{experiment}.tsv"
+    wildcard_constraints:
+        experiment=TRAINED,
     conda:
         "../../environment.yml"
     params:

@@ -24,6 +24,8 @@ rule train:
         "results/logs/train/{experiment}.log",
     benchmark:
         "results/benchmarks/train/{experiment}.tsv"
+    wildcard_constraints:
+        experiment=TRAINED,
     retries: 0  # the launcher tries again
     conda:
         "../../environment.yml"

@@ -13,10 +13,12 @@ from progress_measures.files import write_store
 from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import Measure, family_measures
 from progress_measures.measures.sequence_view import SequenceScene
-from progress_measures.measures.view import Scene
+from progress_measures.measures.view import NoSplit, Scene
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import checkpoints, dataset_store, family_store
+from progress_measures.tasks import layout
 from progress_measures.tasks.dataset import train_masks
+from progress_measures.tasks.split import train_mask
 
 
 def extract(run: Any, family: str, first: bool) -> None:
@@ -28,7 +30,7 @@ def extract(run: Any, family: str, first: bool) -> None:
     Raises:
         UserError: checkpoints are missing or damaged.
     """
-    train = train_masks(dataset_store(run.experiment), [run.name])[0]
+    train = None if run.split_unknown else train_masks(dataset_store(run.experiment), [run.name])[0]
     dataset = measure(run, taken(family, run, first), Checkpoints(run), train)
     write_store(dataset, family_store(run.experiment, run.name, family), encoding(dataset))
 
@@ -42,24 +44,35 @@ class Checkpoints:
 
     def __init__(self, run: Any):
         self._path = checkpoints(run.experiment, run.name)
-        self._advice = f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
+        again = f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
+        self._advice = f"import it again, from {run.imported.file}" if run.imported else again
         try:
             group = zarr.open_group(self._path, mode="r")
-            arrays: dict[str, Any] = {name: group[name] for name in ("epoch", *Architecture.of(run).parameters)}
+            # those of an imported network are its own
+            names = str(group.attrs.get("parameters", "")).split() or list(Architecture.of(run).parameters)
+            arrays: dict[str, Any] = {name: group[name] for name in ("epoch", *names)}
         except (FileNotFoundError, KeyError, ValueError):
             raise UserError(f"{self._path}, which holds the weights, is missing or damaged; {self._advice}") from None
         self.epochs: NDArray[np.int64] = arrays.pop("epoch")[:]
         self._arrays = arrays
+        self._dtype = np.dtype(str(group.attrs.get("measured_in", "float32")))
         self._first, self._block = -1, dict[str, NDArray[np.float32]]()
 
-    def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:
-        """The weights of one checkpoint, by place."""
+    @property
+    def written(self) -> NDArray[np.bool_]:
+        """Which checkpoints are there already, while training goes on; by its smallest tensor."""
+        smallest = min(self._arrays.values(), key=lambda array: array[:1].size)[:]
+        present: NDArray[np.bool_] = np.isfinite(smallest).reshape(len(smallest), -1).all(1)
+        return present
+
+    def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]:
+        """The weights of one checkpoint, by place, in the precision in which they are measured."""
         size = self._arrays["W_E"].chunks[0]
         first = index // size * size
         if first != self._first:
             self._block = {name: self._read(name, slice(first, first + size)) for name in self._arrays}
             self._first = first
-        return {name: np.ascontiguousarray(block[index - first]) for name, block in self._block.items()}
+        return {name: np.ascontiguousarray(block[index - first], self._dtype) for name, block in self._block.items()}
 
     def _read(self, name: str, part: slice) -> NDArray[np.float32]:
         try:
@@ -81,17 +94,41 @@ def taken(family: str, run: Any, first: bool) -> list[Measure]:
     return [m for m in family_measures(family) if applies(m, run) and (first or "run" in m.dims)]
 
 
+def view_of(run: Any, weights: dict[str, NDArray], last: dict[str, NDArray]) -> Any:
+    """Weights of a run as measures see them.
+
+    Args:
+        weights: of one of its checkpoints.
+        last: of its last one.
+    """
+    if run.on_sequences:
+        return SequenceScene(run, last, run.training.epochs).view(weights, run.training.epochs)
+    if run.split_unknown:
+        train = None
+    elif dataset_store(run.experiment).exists():
+        train = train_masks(dataset_store(run.experiment), [run.name])[0]
+    else:
+        train = train_mask(run, layout(run.task).operands)
+    return Scene(run, last, train).view(weights, 0)
+
+
 class Weights(Protocol):
     """Where weights come from: epochs in order, and the weights at each, by place."""
 
     epochs: NDArray[np.int64]
 
-    def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]: ...
+    def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]: ...
 
 
-def measure(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np.bool_]) -> xr.Dataset:
-    """Some measures of a run, each at the checkpoints at which it is taken."""
+def measure(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np.bool_] | None) -> xr.Dataset:
+    """Some measures of a run, each at the checkpoints at which it is taken.
+
+    Args:
+        train: [a, b], true for training pairs; None where they are not known, and all that looks at them is left out.
+    """
     scene = scene_of(run, weights, train)
+    if train is None:
+        chosen = [m for m in chosen if not needs_split(m, scene)]
     kept = moments(weights.epochs)
     results: dict[str, list[np.ndarray]] = {m.name: [] for m in chosen}
     if any("epoch" in m.dims or "moment" in m.dims for m in chosen):
@@ -106,7 +143,16 @@ def measure(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np
     return _dataset(run, chosen, results, weights.epochs, scene)
 
 
-def scene_of(run: Any, weights: Weights, train: NDArray[np.bool_]) -> Scene | SequenceScene:
+def needs_split(m: Measure, scene: Any) -> bool:
+    """Whether a measure looks at training pairs, or at the others, found by trying on a scene that does not know them."""
+    try:
+        m.function(scene.final)
+    except NoSplit:
+        return True
+    return False
+
+
+def scene_of(run: Any, weights: Weights, train: NDArray[np.bool_] | None) -> Scene | SequenceScene:
     """What the checkpoints of a run have in common."""
     last = len(weights.epochs) - 1
     if run.on_sequences:
@@ -125,6 +171,8 @@ def _dataset(run: Any, chosen: list[Measure], results: dict, epochs: np.ndarray,
     known = coordinates(run) | {"epoch": epochs, "moment": moments(epochs)}
     for m in chosen:
         known |= m.labels
+    if "parameter" in used:
+        known["parameter"] = list(scene.final.trained)
     if "kept_neuron" in used:
         known["kept_neuron"] = kept_neurons(scene)
     dataset = xr.Dataset(variables, {dim: (dim, list(known[dim])) for dim in known if dim in used})

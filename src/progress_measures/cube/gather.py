@@ -73,6 +73,8 @@ def join(parts: list[xr.Dataset], runs: list[Any], first: Any) -> xr.Dataset:
         "first_run": first.name if runs[0] is first else "",
         "task": first.task.kind,
     }
+    if first.imported:
+        cube.attrs["imported"] = first.imported.model_dump_json()
     if "key_frequency" in cube:
         cube.attrs |= _rules()
     return describe(cube)
@@ -98,7 +100,8 @@ def _record(run: Any) -> dict[str, Any]:
 def _measured(run: Any) -> xr.Dataset:
     """Everything that was measured of a run, and its history."""
     stores = [_open(family_store(run.experiment, run.name, family), run) for family in families_of(run)]
-    return xr.merge([*stores, history_of(run)], join="exact", combine_attrs="override")
+    history = [] if run.split_unknown else [history_of(run)]
+    return xr.merge([*stores, *history], join="exact", combine_attrs="override")
 
 
 def one_run(run: Any, dataset: xr.Dataset, first: bool) -> xr.Dataset:
@@ -162,7 +165,7 @@ def history_of(run: Any) -> xr.Dataset:
         values = history[name].values.astype("float64" if what == "loss" else "float32")
         variables[f"history_{name}"] = ("history_epoch", values, attributes)
     starts = np.r_[0, epochs[:-1] + 1]
-    largest = np.maximum.reduceat(history.loss.values[: epochs[-1] + 1], starts)
+    largest = np.fmax.reduceat(history.loss.values[: epochs[-1] + 1], starts)  # an imported network's may be unknown
     variables["history_train_loss_max"] = (
         "history_epoch",
         largest,

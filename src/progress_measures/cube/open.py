@@ -1,7 +1,9 @@
 """Opens cubes and weights by name or path: `results/` first, then `published/`."""
 
 import os
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -9,6 +11,11 @@ import xarray as xr
 from progress_measures.errors import UserError
 from progress_measures.files import open_store
 from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
+
+if TYPE_CHECKING:
+    from progress_measures.experiments import Run
+    from progress_measures.measures.sequence_view import SequenceView
+    from progress_measures.measures.view import View
 
 
 def _candidates(name: str | os.PathLike[str], published: bool) -> list[Path]:
@@ -55,30 +62,36 @@ def _open(path: Path) -> xr.Dataset:
 
 
 class OpenRun:
-    """One run's weights."""
+    """One run's weights, and what can be made of them."""
 
     def __init__(self, experiment: str, run: str):
         self.experiment, self.name = experiment, run
+
+    @cached_property
+    def settings(self) -> "Run":
+        """Of the run: task, split, model, training."""
+        from progress_measures.experiments import load_experiment
+
+        return next(one for one in load_experiment(self.experiment).runs(self.experiment) if one.name == self.name)
+
+    @property
+    def epochs(self) -> list[int]:
+        """Updates done before each of the weights that are kept.
+
+        Raises:
+            UserError: none are.
+        """
+        return [int(epoch) for epoch in self._kept().epoch.values]
 
     def weights(self, epoch: int | None = None) -> dict[str, np.ndarray]:
         """The weights after `epoch` updates; by default, the last that are kept.
 
         Returns:
-            float32 tensors by name, as in `progress_measures.models.transformer`, without the `run` dimension.
+            Tensors by name, as in `progress_measures.models.transformer`, without the `run` dimension.
         Raises:
             UserError: they are not kept for that run or epoch.
         """
-        own = runs_folder(self.experiment) / self.name / "checkpoints.zarr"
-        if own.exists() and (own.parent / "done.json").exists():
-            return self._at(_open(own), epoch)
-        path = published_weights(self.experiment)
-        if not path.exists():
-            raise UserError(f"No weights of {self.experiment}/{self.name}: looked for {own} and {path}.")
-        dataset = _open(path)
-        at = dataset.isel(network=np.flatnonzero(dataset.run == self.name))
-        return self._at(at.swap_dims(network="epoch"), epoch)
-
-    def _at(self, dataset: xr.Dataset, epoch: int | None) -> dict[str, np.ndarray]:
+        dataset = self._kept()
         kept = dataset.epoch.values
         epoch = int(kept.max()) if epoch is None and kept.size else epoch
         if epoch not in kept:
@@ -88,6 +101,39 @@ class OpenRun:
         return {
             str(name): chosen[name].values for name in chosen.attrs.get("parameters", "").split() or chosen.data_vars
         }
+
+    def view(self, epoch: int | None = None) -> "View | SequenceView":
+        """The network after `epoch` updates as measures see it: any measure's function can be called with it.
+
+        Raises:
+            UserError: its weights are not kept.
+        """
+        from progress_measures.cube.extract import view_of
+
+        return view_of(self.settings, self.weights(epoch), self.weights())
+
+    def transformer_lens(self, epoch: int | None = None) -> Any:
+        """The network after `epoch` updates as TransformerLens (version 4) has it: hooked, for one's own exploration.
+
+        Returns:
+            A `TransformerBridge`; call it on tokens [example, position], or its `run_with_cache`.
+        Raises:
+            UserError: its weights are not kept, or TransformerLens cannot represent it.
+        """
+        from progress_measures.models.lens import network_of
+
+        return network_of(self.settings, self.weights(epoch))
+
+    def _kept(self) -> xr.Dataset:
+        """The weights that are kept, along `epoch`: those of a finished training, else those that are published."""
+        own = runs_folder(self.experiment) / self.name / "checkpoints.zarr"
+        if own.exists() and (own.parent / "done.json").exists():
+            return _open(own)
+        path = published_weights(self.experiment)
+        if not path.exists():
+            raise UserError(f"No weights of {self.experiment}/{self.name}: looked for {own} and {path}.")
+        dataset = _open(path)
+        return dataset.isel(network=np.flatnonzero(dataset.run == self.name)).swap_dims(network="epoch")
 
 
 def open_run(experiment: str, run: str | int = 0) -> OpenRun:

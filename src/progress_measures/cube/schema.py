@@ -6,20 +6,25 @@ import numpy as np
 import xarray as xr
 
 from progress_measures.fourier import component_names, frequencies
-from progress_measures.measures.registry import DIMENSIONS, ONE_LAYER, Measure
+from progress_measures.measures.registry import DERIVED, DIMENSIONS, ONE_LAYER, Measure
 from progress_measures.models.architecture import Architecture
 from progress_measures.tasks import layout, task_module
 
 MOMENTS = 24
 
+LINEAR = ("restricted_loss_neurons", "excluded_loss_neurons")
+"""Measures that add up the parts of the logits, in families that do not."""
+
 
 def applies(measure: Measure, run: Any) -> bool:
     """Whether a measure can be taken of a run."""
-    if measure.needs == "any":
+    if (measure.family in DERIVED and run.split_unknown) or (measure.name in LINEAR and run.layer_norm):
+        return False
+    if measure.needs in ("any", run.task.kind):
         return True
     if run.on_sequences:
-        return measure.needs == run.task.kind or (measure.needs == "answers" and len(_answers(run)) > 1)
-    one_layer = run.model.layers == 1 and not run.model.attention_only
+        return measure.needs == "answers" and len(_answers(run)) > 1
+    one_layer = run.one_layer
     if measure.needs == "pairs":
         return one_layer
     modular = hasattr(task_module(run.task.kind), "SIGN")
@@ -62,6 +67,9 @@ def coordinates(run: Any) -> dict[str, Any]:
         "output": np.arange(architecture.outputs),
         "token": [str(number) for number in range(n)] + ["="],
         "position": ["a", "b", "="],
+        "query": ["a", "b", "="],
+        "a": np.arange(n),
+        "b": np.arange(n),
         "activation": ["pre", "post"],
     }
 

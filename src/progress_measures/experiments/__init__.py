@@ -1,6 +1,6 @@
 """What an experiment is: the pydantic models of `config/experiments/*.yaml`, and how one is read."""
 
-from progress_measures.experiments.load import experiment_names, load_experiment
+from progress_measures.experiments.load import experiment_names, imported_names, load_experiment
 from progress_measures.experiments.schema import Experiment, Run
 
-__all__ = ["Experiment", "Run", "experiment_names", "load_experiment"]
+__all__ = ["Experiment", "Run", "experiment_names", "imported_names", "load_experiment"]

@@ -9,8 +9,11 @@ from pydantic import ValidationError
 
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import SEQUENCE_TASKS, Experiment
+from progress_measures.paths import RESULTS
 
 FOLDER = Path("config/experiments")
+IMPORTED = "experiment.yaml"
+"""What `results/<name>/` holds of a network that was imported, in place of a file in `config/experiments/`."""
 
 
 def experiment_names(folder: Path = FOLDER) -> list[str]:
@@ -18,15 +21,22 @@ def experiment_names(folder: Path = FOLDER) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
+def imported_names() -> list[str]:
+    """The networks that were imported into `results/`."""
+    return sorted(path.parent.name for path in RESULTS.glob(f"*/{IMPORTED}"))
+
+
 def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
-    """The experiment in `config/experiments/<name>.yaml`.
+    """The experiment in `config/experiments/<name>.yaml`, or that of a network imported into `results/<name>/`.
 
     Raises:
         UserError: no such experiment, or its file is wrong.
     """
     path = folder / f"{name}.yaml"
+    if not path.exists():
+        path = RESULTS / name / IMPORTED
     if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", name) or not path.exists():
-        known = experiment_names(folder)
+        known = experiment_names(folder) + imported_names()
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         listed = ", ".join(known) or f"none: {folder.resolve()} has no .yaml file"
@@ -59,7 +69,7 @@ def explain(error: ValidationError, path: Path) -> str:
     return "\n".join(lines)
 
 
-_TASK_KINDS = ("modular_addition", "modular_subtraction", "integer_addition", *SEQUENCE_TASKS)
+_TASK_KINDS = ("modular_addition", "modular_subtraction", "integer_addition", "pair_table", *SEQUENCE_TASKS)
 
 
 def _unknown_key(field: str) -> str:
@@ -71,6 +81,7 @@ def _unknown_key(field: str) -> str:
 def _known_fields() -> set[str]:
     from progress_measures.experiments import schema
 
-    tasks = (schema.IntegerAddition, schema.FiveDigitAddition, schema.RepeatedSubsequence, schema.SkipTrigram)
-    sections = (schema.Experiment, schema.Split, schema.Model, schema.Training, *tasks)
-    return {field for section in sections for field in section.model_fields} | {"prime"}
+    addition = (schema.IntegerAddition, schema.PairTable, schema.FiveDigitAddition)
+    sections = (schema.Experiment, schema.Split, schema.Model, schema.Training, schema.Imported)
+    tasks = (*addition, schema.RepeatedSubsequence, schema.SkipTrigram)
+    return {field for section in (*sections, *tasks) for field in section.model_fields} | {"prime"}

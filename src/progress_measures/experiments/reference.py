@@ -14,12 +14,14 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("task", schema.ModularAddition),
     ("task", schema.ModularSubtraction),
     ("task", schema.IntegerAddition),
+    ("task", schema.PairTable),
     ("task", schema.FiveDigitAddition),
     ("task", schema.RepeatedSubsequence),
     ("task", schema.SkipTrigram),
     ("split", schema.Split),
     ("model", schema.Model),
     ("training", schema.Training),
+    ("imported", schema.Imported),
 )
 
 

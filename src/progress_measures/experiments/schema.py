@@ -17,7 +17,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _is_prime(number: int) -> bool:
+def is_prime(number: int) -> bool:
     return number > 1 and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))
 
 
@@ -27,7 +27,7 @@ class _Modular(Section):
     @field_validator("prime")
     @classmethod
     def _prime(cls, value: int) -> int:
-        if not _is_prime(value):
+        if not is_prime(value):
             raise ValueError("must be a prime number, such as 53, 59, 97, 101, 109, 113 or 401")
         return value
 
@@ -55,6 +55,21 @@ class IntegerAddition(Section):
     def _room(self) -> "IntegerAddition":
         if self.outputs < 2 * self.operands - 1:
             raise ValueError(f"`outputs` must be at least {2 * self.operands - 1}, the number of sums")
+        return self
+
+
+class PairTable(Section):
+    """`a b =` ↦ any function of a and b, given as its table."""
+
+    kind: Literal["pair_table"]
+    operands: int = Field(gt=1, description="n: a and b run over 0 … n − 1.")
+    outputs: int = Field(gt=1, description="Output classes.")
+    answers: list[int] = Field(description="The right answer of every pair, a by a: n² numbers below `outputs`.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "PairTable":
+        if len(self.answers) != self.operands**2 or not all(0 <= answer < self.outputs for answer in self.answers):
+            raise ValueError(f"`answers` must be {self.operands**2} numbers from 0 to {self.outputs - 1}")
         return self
 
 
@@ -96,7 +111,13 @@ class SkipTrigram(Section):
 
 
 Task = Annotated[
-    ModularAddition | ModularSubtraction | IntegerAddition | FiveDigitAddition | RepeatedSubsequence | SkipTrigram,
+    ModularAddition
+    | ModularSubtraction
+    | IntegerAddition
+    | PairTable
+    | FiveDigitAddition
+    | RepeatedSubsequence
+    | SkipTrigram,
     Field(discriminator="kind"),
 ]
 SEQUENCE_TASKS = ("five_digit_addition", "repeated_subsequence", "skip_trigram")
@@ -201,6 +222,26 @@ class Training(Section):
         return self
 
 
+class Imported(Section):
+    """Where a network comes from that was trained elsewhere: written by `progress-measures import`, not by hand."""
+
+    file: str = Field(description="What was imported.")
+    sha256: str = Field(description="Of that file.")
+    format: str = Field(description="How its tensors are named and laid out.")
+    recognised: list[str] = Field(description="What the file itself says, or its network's answers show.")
+    assumed: list[str] = Field(description="What was taken for granted, with the option that changes it.")
+    ignored: list[str] = Field(description="Tensors that were left aside.")
+    layer_norm: bool = Field(False, description="Whether the network has LayerNorms.")
+    split_known: bool = Field(
+        True, description="Whether its training pairs are known; else only all pairs are measured."
+    )
+    settings: dict[str, str | int | float] = Field(
+        default_factory=dict,
+        description="Settings as cubes have them, where they differ from those above: NaN or `unknown` for what the file "
+        "does not tell.",
+    )
+
+
 class Run(Section):
     """One trained network of an experiment."""
 
@@ -211,6 +252,7 @@ class Run(Section):
     split: Split
     model: Model
     training: Training
+    imported: Imported | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Run":
@@ -222,6 +264,21 @@ class Run(Section):
     def on_sequences(self) -> bool:
         """Whether the task's examples are drawn, and not all pairs `a b =`."""
         return self.task.kind in SEQUENCE_TASKS
+
+    @property
+    def one_layer(self) -> bool:
+        """Whether all that comes before the ReLU can be written out: one layer with an MLP, and no LayerNorm."""
+        return self.model.layers == 1 and not self.model.attention_only and not self.layer_norm
+
+    @property
+    def layer_norm(self) -> bool:
+        """Whether it has LayerNorms, as some imported networks do."""
+        return self.imported is not None and self.imported.layer_norm
+
+    @property
+    def split_unknown(self) -> bool:
+        """Whether it is not known on which pairs it was trained, as of some imported networks."""
+        return self.imported is not None and not self.imported.split_known
 
     @property
     def batch(self) -> int:
@@ -246,7 +303,7 @@ class Run(Section):
     def settings(self) -> dict[str, Any]:
         """Every setting under one flat name, as coordinates along `run` in a cube."""
         flat: dict[str, Any] = {"seed": self.seed, "split_seed": self.split_seed, "task": self.task.kind}
-        flat |= self.task.model_dump(exclude={"kind"})
+        flat |= self.task.model_dump(exclude={"kind", "answers"})
         if self.on_sequences:
             examples = math.inf if self.split.examples is None else float(self.split.examples)
             flat |= {"examples": examples, "test_examples": self.split.test_examples, "batch": self.batch}
@@ -254,7 +311,7 @@ class Run(Section):
             flat |= {"split_method": self.split.method, "train_fraction": self.split.train_fraction}
         flat |= self.model.model_dump() | self.training.model_dump(exclude={"betas", "batch"})
         flat |= {"beta1": self.training.betas[0], "beta2": self.training.betas[1]}
-        return flat
+        return flat | (self.imported.settings if self.imported else {})
 
 
 def _mistakes(run: Run) -> Iterator[str]:
@@ -293,6 +350,7 @@ class Experiment(Section):
         "`training.weight_decay`. One run for each combination. Fields that go together are one key, with commas, and "
         "their values lists: `model.d_model, model.d_mlp: [[32, 128], [64, 256]]`.",
     )
+    imported: Imported | None = Field(None, description="Of networks that were trained elsewhere; see below.")
 
     @field_validator("grid")
     @classmethod
@@ -321,8 +379,10 @@ class Experiment(Section):
         Args:
             experiment: the name of the file, which is the name of the experiment.
         """
+        base = self.model_dump(include={"seed", "task", "split", "model", "training", "imported"})
+        if self.imported:
+            return [Run.model_validate(base | {"experiment": experiment, "name": "imported"})]
         grid = self.grid or {"seed": [self.seed]}
-        base = self.model_dump(include={"seed", "task", "split", "model", "training"})
         return [
             Run.model_validate(
                 _with(base, dict(zip(grid, values, strict=True)))

@@ -60,6 +60,20 @@ def name(cube, head):
     return f"Head {head}, k = {int(one.attention_frequency)} ({float(one.attention_frequency_share):.0%})"
 
 
+def at_pair(fig, cube, a, b):
+    """The same at one pair, of the first run."""
+    by_position(fig, np.array([attention_map(cube, head).sel(a=a, b=b).values for head in cube["head"].values]))
+
+
+def head_to_a(fig, cube, head):
+    """Attention of one head of the first run to a, over all pairs; the title gives the frequency and its share."""
+    one = cube.isel(run=0).sel(head=head)
+    ax = fig.subplots()
+    image = plane(ax, attention_map(cube, head).sel(position="a"))
+    ax.set_title(f"Head {head}, k = {int(one.attention_frequency)} ({float(one.attention_frequency_share):.0%})")
+    fig.colorbar(image, ax=ax, label="Attention", shrink=0.8)
+
+
 def heads_to_a(fig, cube, shared_scale=True):
     """Attention of each head of the first run to a, over all pairs; the titles give the frequency and its share.
 

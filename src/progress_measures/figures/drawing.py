@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as Canvas
 
@@ -40,9 +41,18 @@ def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Pat
     """Draw once, and write to each path."""
     canvas = Canvas(figsize=figure.size, layout="constrained")
     figure.draw(canvas, *cubes)
+    mark_lone_points(canvas)
     arrange(canvas)
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     for path in paths:
         kind = path.suffix[1:]
         with appearing(path) as temporary:
             canvas.savefig(temporary, format=kind, metadata=dates[kind])
+
+
+def mark_lone_points(canvas: Canvas) -> None:
+    """Put a dot where a curve has one point, which alone draws nothing: networks of one checkpoint have such."""
+    for line in (line for ax in canvas.axes for line in ax.get_lines()):
+        points = np.ma.masked_invalid(np.asarray(line.get_ydata(), dtype=float)).count()
+        if points == 1 and line.get_marker() in ("None", None, "", " "):
+            line.set(marker="o", markersize=4, clip_on=False)

@@ -1,159 +1,103 @@
-"""Neurons of the first run at the last checkpoint: panels over pairs, over numbers, and in the Fourier basis."""
-
-import itertools
+"""Neurons: their maps over all pairs, those maps in the 2D Fourier basis, and the frequencies that they follow."""
 
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.cube.maps import neuron_map, neuron_maps
-from progress_measures.figures.attention import HEADS
-from progress_measures.figures.style import frequency_colours, plane
-from progress_measures.figures.waves import frequency_ticks
+from progress_measures.cube.maps import neuron_map
+from progress_measures.figures.attention import SCORES
+from progress_measures.figures.style import COLOURS, frequency_colours, panel_letters, plane
+from progress_measures.figures.waves import component_ticks, frequency_ticks
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
-MAPS = (
-    "attention_score_token", "attention_score_position", "neuron_value_token", "neuron_value_position", "neuron_offset",
-)  # fmt: skip
-"""What rebuilds the maps of neurons over pairs."""
+MAPS = (*SCORES, "neuron_value_token", "neuron_value_position", "neuron_offset")
+"""What `neuron_map` reads."""
 
-FOLLOWS = ("neuron_frequency", "neuron_fraction_explained")
-"""What says which frequency a neuron follows, and how closely."""
+MAPS_AND_SHARES = (*MAPS, "neuron_frequency_share")
+"""What `maps` reads."""
 
 
-def clusters(cube):
-    """The final frequency of each neuron of the first run, 0 where no frequency explains enough of it: [neuron]."""
-    last = cube.isel(run=0, epoch=-1)
-    return np.where(last.neuron_fraction_explained >= CLUSTER_FRACTION, last.neuron_frequency, 0)
+def named(cube, neuron):
+    """A neuron's number, the frequency that explains most of it, and its share: two lines."""
+    share = cube.neuron_frequency_share.isel(run=0).sel(neuron=neuron).fillna(0)
+    return f"Neuron {neuron}\nk = {int(share.idxmax())} ({float(share.max()):.0%})"
 
 
-def name(cube, neuron):
-    """`Neuron 3`, the frequency that it follows, and the share of its variance that this explains."""
-    last = cube.isel(run=0, epoch=-1).sel(neuron=neuron)
-    return f"Neuron {neuron}, k = {int(last.neuron_frequency)} ({float(last.neuron_fraction_explained):.0%})"
+def maps(fig, cube, neurons):
+    """Some neurons of the first run after the ReLU, over all pairs, each on its own scale."""
+    axes = fig.subplots(1, len(neurons), sharey=True, squeeze=False)[0]
+    for neuron, ax in zip(neurons, axes, strict=True):
+        image = plane(ax, neuron_map(cube, neuron), "magma", vmin=0)
+        ax.label_outer()
+        ax.set_title(named(cube, neuron))
+        bar = fig.colorbar(image, ax=ax, location="bottom", shrink=0.9, label="Activation")
+        bar.ax.locator_params(axis="x", nbins=3)
+    if len(neurons) > 1:
+        panel_letters(axes)
 
 
-def activation(ax, cube):
-    """A neuron over all pairs, after the ReLU, on a scale of its own."""
-    n = cube.sizes["token"] - 1
-    image = plane(ax, np.zeros((n, n)), "magma", vmin=0)
-    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="Activation")
-
-    def show(neuron):
-        values = neuron_map(cube, neuron).values
-        image.set_data(values)
-        image.set_clim(0, values.max() or 1)
-        ax.set_title(name(cube, neuron))
-
-    return show
-
-
-def spectrum_2d(values):
-    """Functions over pairs in the 2D Fourier basis: values [a, b, …] give [component of a, component of b, …]."""
-    F = fourier.basis(len(values))
-    return np.einsum("ia,jb,ab...->ij...", F, F, values, optimize=True)
-
-
-def key_components(cube):
-    """Places in the Fourier basis of the constant and of the key frequencies' waves; of all, where there are none."""
-    keys = cube.frequency.values[cube.key_frequency.isel(run=0).values]
-    places = (
-        [0, *(place for k in keys for place in (2 * k - 1, 2 * k))] if keys.size else range(1 + 2 * cube.frequency.size)
-    )
-    return np.array(places, dtype=int)
-
-
-def spectrum_map(ax, cube, colours="RdBu_r", lowest=-1):
-    """An empty map of the 2D Fourier components among the constant and the key frequencies, as shares of the largest.
+def in_2d(fig, cube, values, name):
+    """A function of (a, b) in the 2D Fourier basis, less its mean; the title says what its eight largest components hold.
 
     Args:
-        lowest: of the scale, which ends at 1.
-    Returns:
-        a function of a spectrum [component of a, component of b] and a title in two parts, to which it adds how large all
-        the other components are. The mean, which is the constant in both, is left out.
+        values: [a, b].
+        name: of the function.
     """
-    places = key_components(cube)
-    image = ax.imshow(np.zeros((len(places), len(places))), cmap=colours, vmin=lowest, vmax=1, interpolation="nearest")
-    names = fourier.component_names(2 * cube.sizes["frequency"] + 1)
-    shown = range(len(places)) if len(places) <= 15 else [0]
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(shown, [names[places[place]] for place in shown], fontsize=6)
-    ax.tick_params(axis="x", rotation=90)
-    ax.set(xlabel="Component over b", ylabel="Component over a")
-
-    def show(values, title):
-        first, second = title.split(", ", 1)
-        values = values.copy()
-        values[0, 0] = 0
-        largest = np.abs(values).max() or 1
-        among = np.ix_(places, places)
-        image.set_data(values[among] / largest)
-        values[among] = 0
-        others = f"\nothers ≤ {np.abs(values).max() / largest:.1%}" if len(places) < len(values) else ""
-        ax.set_title(f"{first}\n{second}{others}", fontsize=7.5)
-
-    return show
+    F = fourier.basis(len(values))
+    components = F @ (values - values.mean()) @ F.T
+    energy = np.sort(np.square(components), axis=None)[::-1]
+    share = energy[:8].sum() / energy.sum() if energy.sum() else np.nan
+    component_map(fig, cube, components, "Component", f"{name}\neight components hold {share:.1%}")
 
 
-def shares_bar(fig, cube, axes):
-    """The colour bar of `spectrum_map`."""
-    fig.colorbar(np.ravel(axes)[0].images[0], ax=axes, shrink=0.6, label="Coefficient, over the largest")
+def component_map(fig, cube, components, what, title):
+    """2D Fourier components [of a, of b] as a map: all (left), those of the constant and the first run's keys (right).
+
+    Args:
+        what: the components are, beside the colour bar; blue to red around 0, or white to blue where none is negative.
+    """
+    names = fourier.component_names(len(components))
+    colours = frequency_colours(cube, str(cube.run.values[0]))
+    keys = [0] + [place for k in colours for place in (2 * k - 1, 2 * k)]
+    left, *others = np.atleast_1d(fig.subplots(1, 2 if colours else 1))
+    far = np.abs(components).max()
+    shades = {"cmap": "RdBu_r", "vmin": -far} if components.min() < 0 else {"cmap": "Blues", "vmin": 0}
+    image = left.imshow(components, vmax=far, interpolation="nearest", **shades)
+    for axis in (left.xaxis, left.yaxis):
+        component_ticks(axis, len(components))
+    left.set(xlabel="Component over b", ylabel="Component over a", title=title)
+    left.tick_params(axis="x", rotation=90)
+    for ax in others:
+        ax.imshow(components[np.ix_(keys, keys)], vmax=far, **shades)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_ticks(range(len(keys)), [names[place] for place in keys])
+            for text, place in zip(axis.get_ticklabels(), keys, strict=True):
+                text.set_color(colours.get((place + 1) // 2, "black"))
+        ax.set(xlabel="Component over b", ylabel="Component over a", title="Constant and key frequencies")
+        ax.tick_params(axis="x", rotation=90)
+    fig.colorbar(image, ax=[left, *others], label=what, shrink=0.7)
 
 
-def spectrum(ax, cube):
-    """A neuron in the 2D Fourier basis."""
-    show = spectrum_map(ax, cube)
-    return lambda neuron: show(spectrum_2d(neuron_map(cube, neuron).values), name(cube, neuron))
+def shares(fig, cube):
+    """Share of each neuron's variance in each frequency, of the first run; key frequencies are named on the right."""
+    share = cube.neuron_frequency_share.isel(run=0)
+    ax = fig.subplots()
+    size = {"extent": (-0.5, share.sizes["neuron"] - 0.5, share.sizes["frequency"] + 0.5, 0.5), "aspect": "auto"}
+    image = ax.imshow(share.values.T, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", **size)
+    ax.set(xlabel="Neuron", ylabel="Frequency k")
+    keys = ax.secondary_yaxis("right")
+    frequency_ticks(keys.yaxis, frequency_colours(cube, str(cube.run.values[0])), lambda k: k)
+    fig.colorbar(image, ax=ax, label="Share of variance")
 
 
-def cluster_spectra(cube):
-    """Mean squared 2D Fourier coefficients of the centred neurons of each key frequency's cluster, by frequency."""
-    of, keys = clusters(cube), cube.frequency.values[cube.key_frequency.isel(run=0).values]
-    found = {}
-    for k in keys:
-        found[int(k)] = np.square(spectrum_2d(neuron_maps(cube.sel(neuron=of == k)).values)).mean(-1)
-    return found
-
-
-def value_rows(number):
-    """A panel of what attention of each head to a number adds to a neuron, on the scale of the first neurons."""
-
-    def panel(ax, cube):
-        rows = cube.neuron_value_token.isel(token=slice(-1))
-        lines = [ax.plot(0 * rows[0, :, 0], color=colour, lw=1, label=f"head {head}")[0]
-                 for head, colour in zip(rows["head"].values, itertools.cycle(HEADS), strict=False)]  # fmt: skip
-        far = 1.05 * float(np.abs(rows[..., :number]).max())
-        ax.axhline(0, color="#888888", lw=0.4, zorder=0)
-        ax.set(xlabel="Number", ylabel="Adds to\nthe neuron", xlim=(0, rows.sizes["token"] - 1), ylim=(-far, far))
-
-        def show(neuron):
-            for line, row in zip(lines, rows.sel(neuron=neuron).values, strict=True):
-                line.set_ydata(row)
-            ax.set_title(name(cube, neuron))
-
-        return show
-
-    return panel
-
-
-def value_spectra(number):
-    """The same in the Fourier basis over numbers, the constant left out; key frequencies are named."""
-
-    def panel(ax, cube):
-        rows = cube.neuron_value_token.isel(token=slice(-1))
-        n = rows.sizes["token"]
-        spectra = np.einsum("cx,hxn->hcn", fourier.basis(n), rows.values)[:, 1:]
-        lines = [ax.plot(np.arange(1, n), 0 * spectra[0, :, 0], color=colour, lw=0.9, label=f"head {head}")[0]
-                 for head, colour in zip(rows["head"].values, itertools.cycle(HEADS), strict=False)]  # fmt: skip
-        far = 1.05 * float(np.abs(spectra[..., :number]).max())
-        ax.axhline(0, color="#888888", lw=0.4, zorder=0)
-        ax.set(xlabel="Component, by k", ylabel="Coefficient", xlim=(0, n), ylim=(-far, far))
-        frequency_ticks(ax.xaxis, frequency_colours(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
-
-        def show(neuron):
-            for line, row in zip(lines, spectra[..., neuron], strict=True):
-                line.set_ydata(row)
-            ax.set_title(name(cube, neuron))
-
-        return show
-
-    return panel
+def best_shares(fig, cube):
+    """Share of each neuron's variance in its best frequency, of the first run, in order of size."""
+    share = np.sort(cube.neuron_frequency_share.isel(run=0).max("frequency").fillna(0).values)
+    ax = fig.subplots()
+    ax.plot(np.arange(1, len(share) + 1), share, color=COLOURS["weights"])
+    ax.axhline(CLUSTER_FRACTION, color=COLOURS["other"], lw=0.8, ls=(0, (4, 3)), zorder=0)
+    above = int((share >= CLUSTER_FRACTION).sum())
+    ax.annotate(
+        f"{above} of {len(share)} neurons at {CLUSTER_FRACTION:.0%} or more (dashed)",
+        (0.98, 0.1), xycoords="axes fraction", ha="right",
+    )  # fmt: skip
+    ax.set(xlabel="Neuron, in order", ylabel="Share of variance", xlim=(1, len(share)), ylim=(0, 1.03))

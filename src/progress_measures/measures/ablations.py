@@ -86,9 +86,10 @@ def _key_blocks(view):
 )
 def key_blocks_only_loss(view):
     """Cross-entropy of the key frequencies' blocks + mean over pairs, over test pairs."""
+    test = view.scene.test
     if not view.scene.key_frequencies.size:
         return np.nan
-    return nats(_key_blocks(view) + view.logit_mean, view.scene.labels[view.scene.test]).mean()
+    return nats(_key_blocks(view) + view.logit_mean, view.scene.labels[test]).mean()
 
 
 @measure(
@@ -100,7 +101,7 @@ def key_blocks_only_loss(view):
 )
 def key_blocks_removed_loss(view):
     """Cross-entropy of the logits without the key frequencies' blocks, over test pairs."""
+    test = view.scene.test
     if not view.scene.key_frequencies.size:
         return np.nan
-    test = view.scene.test
     return nats(view.logits[test] - _key_blocks(view), view.scene.labels[test]).mean()

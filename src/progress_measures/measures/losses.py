@@ -137,9 +137,9 @@ def restricted_accuracy_test(view):
 
 
 def _excluded(view, of):
+    train = view.scene.train
     if not view.scene.key_frequencies.size:
         return np.nan
-    train = view.scene.train
     return of(view.logits[train] - view.key_directions[view.scene.line[train]], view.scene.labels[train]).mean()
 
 
@@ -236,10 +236,11 @@ def _key_neurons(view):
 )
 def restricted_loss_neurons(view):
     """Cross-entropy of (key directions of the neurons) W_L + mean logits, without other paths, over test pairs."""
+    test = view.scene.test
     if not view.scene.key_frequencies.size:
         return np.nan
     rows = _key_neurons(view) + view.logit_mean
-    return nats(rows, _line_labels(view))[view.scene.line[view.scene.test]].mean()
+    return nats(rows, _line_labels(view))[view.scene.line[test]].mean()
 
 
 @measure(
@@ -251,7 +252,7 @@ def restricted_loss_neurons(view):
 )
 def excluded_loss_neurons(view):
     """Cross-entropy of L - (key directions of the neurons) W_L, over training pairs."""
+    train = view.scene.train
     if not view.scene.key_frequencies.size:
         return np.nan
-    train = view.scene.train
     return nats(view.logits[train] - _key_neurons(view)[view.scene.line[train]], view.scene.labels[train]).mean()

@@ -85,7 +85,10 @@ KEPT = 12
 
 
 def kept_neurons(scene):
-    """The neurons whose maps are kept over time: the best of each key frequency, one of none, then the first ones."""
+    """The neurons whose maps are kept over time: the best of each key frequency, one of none, then the first ones.
+
+    Of modular tasks alone, whose neurons have frequencies.
+    """
     frequency, fraction = scene.neuron_frequency
     chosen = []
     for k in scene.key_frequencies:
@@ -126,7 +129,6 @@ def moment_attention_score_position(view):
     long_name="What attending to a token adds to kept neurons",
     reference=REFERENCE,
     digits=16,
-    needs="pairs",
 )
 def moment_neuron_value_token(view):
     """As `neuron_value_token`, for a dozen neurons at a few epochs."""
@@ -138,7 +140,6 @@ def moment_neuron_value_token(view):
     units="1",
     long_name="What attending to a position adds to kept neurons",
     reference=REFERENCE,
-    needs="pairs",
 )
 def moment_neuron_value_position(view):
     """As `neuron_value_position`, for a dozen neurons at a few epochs."""
@@ -150,7 +151,6 @@ def moment_neuron_value_position(view):
     units="1",
     long_name="Pre-activation of kept neurons without attention",
     reference=REFERENCE,
-    needs="pairs",
 )
 def moment_neuron_offset(view):
     """As `neuron_offset`, for a dozen neurons at a few epochs."""

@@ -34,6 +34,10 @@ DIMENSIONS = {
     "kept_neuron": "one of the dozen neurons whose maps are kept over time",
     "token": "0 … n - 1 and `=`",
     "position": "place in `a b =`",
+    "query": "place in `a b =` that attends",
+    "a": "the first number of a pair",
+    "b": "the second number of a pair",
+    "embedding": "what is left of the embedding of the numbers",
     "parameter": "a trained tensor",
     "activation": "pre or post: before or after the ReLU",
     "threshold": "a loss or accuracy to be reached",
@@ -141,8 +145,14 @@ def family_measures(family: str) -> list[Measure]:
 ONE_LAYER = ("heads", "maps")
 """Families that write out the computation of a network's only layer."""
 
+LINEAR = ("interventions", "readout")
+"""Families that add up the parts of the logits, which LayerNorms do not allow."""
+
 ON_SEQUENCES = ("losses", "sequences", "weights")
 """Families that have measures of networks on sequences."""
+
+ON_INTEGERS = ("integers", "losses", "maps", "neurons", "spectra", "weights")
+"""Families that have measures of networks that add integers."""
 
 DERIVED = ("phases",)
 """Families computed from a run's other measures when they are gathered, not from weights."""
@@ -153,6 +163,12 @@ FAMILIES = tuple(name for name in _families() if name not in DERIVED)
 
 def families_of(run: Any) -> tuple[str, ...]:
     """The families that have a measure which can be taken of a run; no measure is imported for it."""
+    chosen: tuple[str, ...]
     if run.on_sequences:
-        return tuple(name for name in FAMILIES if name in ON_SEQUENCES)
-    return tuple(name for name in FAMILIES if name != "sequences" and (run.model.layers == 1 or name not in ONE_LAYER))
+        chosen = ON_SEQUENCES
+    elif run.task.kind == "integer_addition":
+        chosen = ON_INTEGERS
+    else:
+        chosen = tuple(name for name in FAMILIES if name not in ("integers", "sequences"))
+    left_out = {*(() if run.one_layer else ONE_LAYER), *(LINEAR if run.layer_norm else ())}
+    return tuple(name for name in FAMILIES if name in chosen and name not in left_out)

@@ -48,7 +48,7 @@ class SequenceView:
     """
 
     def __init__(self, scene: SequenceScene, weights: dict[str, NDArray], epoch: int):
-        self.scene, self.weights, self.epoch = scene, weights, epoch
+        self.scene, self.trained, self.weights, self.epoch = scene, weights, weights, epoch
 
     @property
     def _tensors(self) -> dict[str, torch.Tensor]:

@@ -30,6 +30,15 @@ def logit_fourier_norm_2d(view):
 
 
 @measure(
+    dims=("moment", *ON_PLANE[1:]), units="1", long_name="Norm of the logits' 2D Fourier components, over time",
+    reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=8,
+)  # fmt: skip
+def moment_logit_fourier_norm_2d(view):
+    """As `logit_fourier_norm_2d`, at a few epochs."""
+    return logit_fourier_norm_2d(view)
+
+
+@measure(
     dims=ON_PLANE, units="1", long_name="Norm of the neurons' 2D Fourier components",
     reference="Nanda et al. 2023, section 4.1", digits=12,
 )  # fmt: skip
@@ -91,3 +100,12 @@ def W_E(view):
 def W_U(view):
     """The unembedding matrix itself."""
     return view.weights["W_U"]
+
+
+@measure(
+    dims=("moment", "token", "residual"), units="1", long_name="Embedding W_E, over time",
+    reference="Nanda et al. 2023, section 3", digits=10, needs="pairs",
+)  # fmt: skip
+def moment_W_E(view):
+    """The embedding matrix itself, at a few epochs."""
+    return view.weights["W_E"]

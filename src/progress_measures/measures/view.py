@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 
 from progress_measures import fourier
 from progress_measures.measures.keys import best_frequency, key_frequencies
-from progress_measures.models import answers, pairs
+from progress_measures.models import answers, foreign, pairs
 from progress_measures.tasks import label_table, layout, task_module
+
+
+class NoSplit(Exception):
+    """It is not known on which pairs the run was trained, so there is nothing to measure on them, or on the others."""
 
 
 class Scene:
@@ -19,17 +23,32 @@ class Scene:
     Args:
         run: the run's settings.
         final: weights of the last checkpoint, without a `run` dimension.
-        train: [a, b], true for training pairs.
+        train: [a, b], true for training pairs; None where they are not known.
     """
 
-    def __init__(self, run: Any, final: dict[str, NDArray], train: NDArray[np.bool_]):
+    def __init__(self, run: Any, final: dict[str, NDArray], train: NDArray[np.bool_] | None):
         self.run = run
         self.n = layout(run.task).operands
         self.labels = label_table(run.task).ravel()
-        self.train = train.ravel()
-        self.test = ~self.train
+        self._train = None if train is None else train.ravel()
         self._final = final
-        self.one_layer = run.model.layers == 1 and not run.model.attention_only
+        self.one_layer = run.one_layer
+
+    @property
+    def train(self) -> NDArray[np.bool_]:
+        """True for training pairs: [pair].
+
+        Raises:
+            NoSplit: they are not known.
+        """
+        if self._train is None:
+            raise NoSplit
+        return self._train
+
+    @property
+    def test(self) -> NDArray[np.bool_]:
+        """True for the other pairs: [pair]."""
+        return ~self.train
 
     @cached_property
     def pairs(self) -> pairs.Pairs:
@@ -79,11 +98,17 @@ class View:
     """One checkpoint of a network on pairs. Arrays have its weights' precision. Neurons are those of the last layer.
 
     Pairs are lexicographic, index a * n + b; p = n for modular tasks.
+
+    Attributes:
+        trained: its tensors as they were trained.
+        weights: tensors that compute the same and are all of `Architecture`: other than `trained` in imported networks.
     """
 
     def __init__(self, scene: Scene, weights: dict[str, NDArray]):
         self.scene = scene
-        self.weights = weights
+        self.trained = weights
+        imported = scene.run.imported is not None
+        self.weights = foreign.as_ours(weights, layout(scene.run.task), scene.one_layer) if imported else weights
 
     @cached_property
     def _tables(self) -> pairs.Tables:
@@ -95,6 +120,8 @@ class View:
         with torch.no_grad():
             if self.scene.one_layer:
                 pre, logits = pairs.neurons_and_logits(self._tables, self.scene.pairs)
+            elif self.scene.run.imported:
+                return foreign.neurons_and_logits(self.weights, self.scene.n, self.scene.run.layer_norm)
             else:
                 weights = {name: torch.from_numpy(w)[None] for name, w in self.weights.items()}
                 pre, logits = answers.neurons_and_logits(

@@ -29,7 +29,7 @@ def sum_of_squared_weights(view):
 @once
 def sum_of_squared_weights_by_parameter(view):
     """Sum of squares of each trained tensor."""
-    return np.array([np.square(tensor, dtype=np.float64).sum() for tensor in view.weights.values()])
+    return np.array([np.square(tensor, dtype=np.float64).sum() for tensor in view.trained.values()])
 
 
 @measure(

@@ -5,18 +5,49 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from progress_measures.errors import UserError
 from progress_measures.models.architecture import Architecture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+NORMS = ("ln1", "ln2")
+"""LayerNorms of a layer, in networks that have them."""
 
-def to_transformer_lens(weights: "dict[str, Tensor] | dict[str, NDArray]", architecture: Architecture) -> Any:
+
+def network_of(run: Any, weights: "dict[str, NDArray]") -> Any:
+    """A hooked TransformerLens network of a run, with some of its weights.
+
+    Raises:
+        UserError: TransformerLens has no such network.
+    """
+    if run.model.doubled_residual:
+        raise UserError(
+            f"{run.experiment}/{run.name} adds its residual stream twice (`model.doubled_residual`), which no network of "
+            "TransformerLens does."
+        )
+    return to_transformer_lens(weights, architecture_of(run, weights), run.layer_norm)
+
+
+def architecture_of(run: Any, weights: "dict[str, NDArray]") -> Architecture:
+    """The architecture of a run, with the vocabulary, positions and outputs that its weights have.
+
+    Those of imported networks may be more than their task needs.
+    """
+    return Architecture.of(run)._replace(
+        vocabulary=len(weights["W_E"]), context=len(weights["W_pos"]), outputs=weights["W_U"].shape[-1]
+    )
+
+
+def to_transformer_lens(
+    weights: "dict[str, Tensor] | dict[str, NDArray]", architecture: Architecture, layer_norm: bool = False
+) -> Any:
     """A hooked TransformerLens network with these weights.
 
     Args:
         weights: as in `progress_measures.models.transformer`, without the `run` dimension.
         architecture: of their run, `Architecture.of(run)`.
+        layer_norm: whether the network has LayerNorms, with or without weights of their own.
     Returns:
         A `TransformerBridge` in evaluation mode; call it on tokens [example, position], or `run_with_cache`.
         TransformerLens gives every network biases: those that ours lacks are zero.
@@ -25,42 +56,53 @@ def to_transformer_lens(weights: "dict[str, Tensor] | dict[str, NDArray]", archi
     from transformer_lens.model_bridge import TransformerBridge
     from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
 
-    config = TransformerBridgeConfig(
-        n_layers=architecture.layers,
-        d_model=architecture.d_model,
-        n_heads=architecture.heads,
-        d_head=architecture.d_head,
-        d_mlp=architecture.d_mlp,
-        d_vocab=architecture.vocabulary,
-        d_vocab_out=architecture.outputs,
-        n_ctx=architecture.context,
-        act_fn="relu",
-        attn_only=architecture.attention_only,
-        normalization_type=None,
-        device="cpu",
-        dtype=torch.as_tensor(weights["W_E"]).dtype,
-    )
+    dtype = torch.as_tensor(weights["W_E"]).dtype
+    config = TransformerBridgeConfig(**settings(architecture, layer_norm), device="cpu", dtype=dtype)
     network = TransformerBridge.boot_native(config)  # type: ignore[attr-defined]
-    network.load_state_dict(convert_tl_checkpoint(_state(weights, architecture), config))
+    network.load_state_dict(convert_tl_checkpoint(state(weights, architecture, layer_norm), config))
     return network.eval()
 
 
-def _state(weights: Any, architecture: Architecture) -> dict[str, Tensor]:
-    """A state dict under TransformerLens's names."""
+def settings(architecture: Architecture, layer_norm: bool = False) -> dict[str, Any]:
+    """The configuration under TransformerLens's names; those of all its versions."""
+    return {
+        "n_layers": architecture.layers,
+        "d_model": architecture.d_model,
+        "n_heads": architecture.heads,
+        "d_head": architecture.d_head,
+        "d_mlp": architecture.d_mlp,
+        "d_vocab": architecture.vocabulary,
+        "d_vocab_out": architecture.outputs,
+        "n_ctx": architecture.context,
+        "act_fn": "relu",
+        "attn_only": architecture.attention_only,
+        "normalization_type": "LN" if layer_norm else None,
+    }
+
+
+def state(weights: Any, architecture: Architecture, layer_norm: bool = False) -> dict[str, Tensor]:
+    """A state dict under the names of TransformerLens 1 to 3; biases and LayerNorms that ours lacks do nothing."""
     w = {name: torch.as_tensor(tensor) for name, tensor in weights.items()}
     like = w["W_E"]
-    state = {
+    found = {
         "embed.W_E": w["W_E"],
         "pos_embed.W_pos": w["W_pos"],
         "unembed.W_U": w["W_U"],
         "unembed.b_U": w.get("b_U", like.new_zeros(architecture.outputs)),
     }
-    heads = (architecture.heads, architecture.d_head)
-    biases = {"b_Q": heads, "b_K": heads, "b_V": heads, "b_O": (architecture.d_model,)}
-    mlp = {} if architecture.attention_only else {"b_in": (architecture.d_mlp,), "b_out": (architecture.d_model,)}
+    heads, width = (architecture.heads, architecture.d_head), (architecture.d_model,)
+    biases = {"b_Q": heads, "b_K": heads, "b_V": heads, "b_O": width}
+    mlp = {} if architecture.attention_only else {"b_in": (architecture.d_mlp,), "b_out": width}
     for layer in range(architecture.layers):
         for name in ("W_Q", "W_K", "W_V", "W_O", *biases):
-            state[f"blocks.{layer}.attn.{name}"] = w[name][layer] if name in w else like.new_zeros(biases[name])
+            found[f"blocks.{layer}.attn.{name}"] = w[name][layer] if name in w else like.new_zeros(biases[name])
         for name in ("W_in", "W_out", *mlp) if mlp else ():
-            state[f"blocks.{layer}.mlp.{name}"] = w[name][layer] if name in w else like.new_zeros(mlp[name])
-    return state
+            found[f"blocks.{layer}.mlp.{name}"] = w[name][layer] if name in w else like.new_zeros(mlp[name])
+        for norm in NORMS if layer_norm else ():
+            for part, idle in (("w", like.new_ones(width)), ("b", like.new_zeros(width))):
+                name = f"{norm}_{part}"
+                found[f"blocks.{layer}.{norm}.{part}"] = w[name][layer] if name in w else idle
+    if layer_norm:
+        found["ln_final.w"] = w.get("ln_final_w", like.new_ones(width))
+        found["ln_final.b"] = w.get("ln_final_b", like.new_zeros(width))
+    return found

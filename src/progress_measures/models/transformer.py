@@ -20,7 +20,13 @@ Weights = dict[str, Tensor]
 Hook = Callable[[str, Tensor], Tensor | None]
 
 
-def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None, doubled_residual: bool = False) -> Tensor:
+def forward(
+    weights: Weights,
+    tokens: Tensor,
+    hook: Hook | None = None,
+    doubled_residual: bool = False,
+    normalise: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """Logits at all positions.
 
     Args:
@@ -32,6 +38,7 @@ def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None, doubled_
             `blocks.0.hook_resid_mid`, `blocks.0.mlp.hook_pre` (`_post`), `blocks.0.hook_mlp_out`,
             `blocks.0.hook_resid_post`.
         doubled_residual: x <- 2x + attention(x), a slip of the authors' repeated-subsequence runs.
+        normalise: done to what the attention, the MLP and the unembedding read, in imported networks with LayerNorm.
     Returns:
         [run, example, position, output].
     """
@@ -42,6 +49,9 @@ def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None, doubled_
 
     def within(place: str) -> Callable[[str, Tensor], Tensor]:
         return lambda name, value: at(f"{place}.{name}", value)
+
+    def read(stream: Tensor) -> Tensor:
+        return stream if normalise is None else normalise(stream)
 
     runs = weights["W_E"].shape[0]
     if tokens.ndim == 2:
@@ -57,13 +67,13 @@ def forward(weights: Weights, tokens: Tensor, hook: Hook | None = None, doubled_
         w = {name: weights[name][:, layer] for name in _BLOCK if name in weights}
         x = at(f"{block}.hook_resid_pre", x)
         around = 2 * x if doubled_residual else x
-        x = around + at(f"{block}.hook_attn_out", _attention(w, x, causal, within(f"{block}.attn")))
+        x = around + at(f"{block}.hook_attn_out", _attention(w, read(x), causal, within(f"{block}.attn")))
         x = at(f"{block}.hook_resid_mid", x)
         if "W_in" in w:
-            x = x + at(f"{block}.hook_mlp_out", _mlp(w, x, within(f"{block}.mlp")))
+            x = x + at(f"{block}.hook_mlp_out", _mlp(w, read(x), within(f"{block}.mlp")))
         x = at(f"{block}.hook_resid_post", x)
 
-    logits = torch.einsum("rnpd,rdc->rnpc", x, weights["W_U"])
+    logits = torch.einsum("rnpd,rdc->rnpc", read(x), weights["W_U"])
     return logits + weights["b_U"][:, None, None] if "b_U" in weights else logits
 
 

@@ -1,6 +1,7 @@
 """The blog's first look at neurons."""
 
-from progress_measures.figures.neurons import FOLLOWS, MAPS, activation
+from progress_measures.figures.neuron_panels import FOLLOWS, activation
+from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.one_by_one import first_neurons, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
 

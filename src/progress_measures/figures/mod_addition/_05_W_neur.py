@@ -1,6 +1,6 @@
 """The blog's W_neur: what heads pass on to neurons."""
 
-from progress_measures.figures.neurons import FOLLOWS, value_rows
+from progress_measures.figures.neuron_panels import FOLLOWS, value_rows
 from progress_measures.figures.one_by_one import first_neurons, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
 

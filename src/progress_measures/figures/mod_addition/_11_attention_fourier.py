@@ -2,7 +2,7 @@
 
 from progress_measures.cube.maps import attention_map
 from progress_measures.figures.attention import TO_A, name
-from progress_measures.figures.neurons import shares_bar, spectrum_2d, spectrum_map
+from progress_measures.figures.neuron_panels import shares_bar, spectrum_2d, spectrum_map
 from progress_measures.figures.one_by_one import heads, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
 

@@ -1,7 +1,8 @@
 """The blog's first three neurons once more, before they are taken apart."""
 
 from progress_measures.figures.mod_addition._03_neurons_inputs import NEURONS
-from progress_measures.figures.neurons import FOLLOWS, MAPS, activation
+from progress_measures.figures.neuron_panels import FOLLOWS, activation
+from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.one_by_one import one_by_one, side_by_side
 from progress_measures.figures.registry import figure
 

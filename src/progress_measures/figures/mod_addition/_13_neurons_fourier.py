@@ -1,6 +1,7 @@
 """The blog's first ten neurons in the 2D Fourier basis."""
 
-from progress_measures.figures.neurons import FOLLOWS, MAPS, shares_bar, spectrum
+from progress_measures.figures.neuron_panels import FOLLOWS, shares_bar, spectrum
+from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.one_by_one import first_neurons, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
 

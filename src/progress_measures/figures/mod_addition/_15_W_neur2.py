@@ -1,7 +1,7 @@
 """The blog's W_neur once more, before it is taken apart."""
 
 from progress_measures.figures.mod_addition._05_W_neur import NEURONS, legend_of_heads, panel
-from progress_measures.figures.neurons import FOLLOWS
+from progress_measures.figures.neuron_panels import FOLLOWS
 from progress_measures.figures.one_by_one import one_by_one, side_by_side
 from progress_measures.figures.registry import figure
 

@@ -1,7 +1,7 @@
 """The blog's W_neur in the Fourier basis."""
 
 from progress_measures.figures.mod_addition._05_W_neur import legend_of_heads
-from progress_measures.figures.neurons import FOLLOWS, value_spectra
+from progress_measures.figures.neuron_panels import FOLLOWS, value_spectra
 from progress_measures.figures.one_by_one import first_neurons, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.figures.clusters import columns, scattered
-from progress_measures.figures.neurons import FOLLOWS
+from progress_measures.figures.neuron_panels import FOLLOWS
 from progress_measures.figures.registry import figure
 from progress_measures.measures.keys import CLUSTER_FRACTION
 

@@ -1,6 +1,7 @@
 """The blog's spectrum of each cluster of neurons."""
 
-from progress_measures.figures.neurons import FOLLOWS, MAPS, cluster_spectra, clusters, shares_bar, spectrum_map
+from progress_measures.figures.neuron_panels import FOLLOWS, cluster_spectra, clusters, shares_bar, spectrum_map
+from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import no_key_frequencies
 

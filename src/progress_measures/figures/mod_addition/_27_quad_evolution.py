@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.figures.evolution import evolving, four_panels
-from progress_measures.figures.neurons import FOLLOWS, clusters
+from progress_measures.figures.neuron_panels import FOLLOWS, clusters
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLOURS, PHASE_VARIABLES, frequency_colours
 

@@ -27,5 +27,5 @@ def draw(fig, cube):
     loss_axis(loss, label(cube.history_test_loss, "Cross-entropy"))
     for ax in (accuracy, loss):
         epochs(ax, int(cube.history_epoch[-1]))
-    accuracy.legend(loc="center right", title=f"mean of {cube.sizes['run']} seeds")
+    accuracy.legend(loc="center right", title=f"mean of {cube.sizes['run']} seeds" if cube.sizes["run"] > 1 else None)
     panel_letters([accuracy, loss])

@@ -1,0 +1,100 @@
+"""Which pairs an imported network was trained on: as its file says, or as `--split` does."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from progress_measures.errors import UserError
+from progress_measures.importing.contents import Contents
+from progress_measures.tasks.split import train_order
+
+FORMS = "`shuffle:SEED:FRACTION`, `randperm:SEED:FRACTION`, `none`, or a file of indices (.txt, .csv, .json, .npy)"
+
+
+class Found(NamedTuple):
+    """Training pairs, and where they come from.
+
+    Attributes:
+        train: [a, b]; None where they are not known.
+        method: `shuffle`, `randperm`, `listed`, `none`.
+        seed, fraction: of the first two.
+        words: for people.
+        given: by the user or the file, and not assumed.
+    """
+
+    train: NDArray[np.bool_] | None
+    method: str
+    seed: int | None
+    fraction: float | None
+    words: str
+    given: bool
+
+
+def split(option: str | None, held: Contents, n: int) -> Found:
+    """The split of an imported network.
+
+    Args:
+        option: what `--split` says.
+        held: of its file.
+        n: number of values of a and of b.
+    Raises:
+        UserError: it makes no sense.
+    """
+    if option is not None:
+        return _given(option, n)
+    if held.train_indices is not None:
+        return _listed(held.train_indices, n, "`train_indices` of the file")
+    seed, fraction = held.config.get("seed"), held.config.get("frac_train")
+    if isinstance(seed, int) and isinstance(fraction, float) and 0 < fraction < 1:
+        return _drawn("shuffle", seed, fraction, n, "shuffled as the authors' code does, by its configuration's seed")
+    return Found(None, "none", None, None, "not known: only what is measured over all pairs", False)
+
+
+def _given(option: str, n: int) -> Found:
+    if option == "none":
+        return Found(None, "none", None, None, "none: only what is measured over all pairs", True)
+    drawn = re.fullmatch(r"(shuffle|randperm):(\d+):(\d*\.?\d+)", option)
+    if drawn and 0 < float(drawn[3]) < 1:
+        return _drawn(drawn[1], int(drawn[2]), float(drawn[3]), n, option)
+    if not Path(option).is_file():
+        raise UserError(f"--split {option}: expected {FORMS}; FRACTION lies between 0 and 1.")
+    return _listed(_indices(Path(option)), n, option)
+
+
+def _drawn(method: str, seed: int, fraction: float, n: int, words: str) -> Found:
+    order = train_order(method, seed, n)
+    return _found(order[: int(fraction * n**2)], n, method, seed, fraction, words)
+
+
+def _listed(indices: NDArray[Any], n: int, words: str) -> Found:
+    if not indices.size or len(set(indices.tolist())) < indices.size or not 0 <= indices.min() <= indices.max() < n**2:
+        raise UserError(f"split {words}: expected different indices a · {n} + b, from 0 to {n**2 - 1}.")
+    if indices.size == n**2:
+        raise UserError(f"split {words}: all {n**2} pairs are training pairs, so that none tests; give --split none.")
+    return _found(indices, n, "listed", None, None, words)
+
+
+def _found(indices: NDArray[Any], n: int, method: str, seed: int | None, fraction: float | None, words: str) -> Found:
+    train = np.zeros(n**2, dtype=bool)
+    train[indices] = True
+    return Found(train.reshape(n, n), method, seed, fraction, f"{words}: {train.sum()} of {n**2} pairs", True)
+
+
+def _indices(path: Path) -> NDArray[np.int64]:
+    try:
+        if path.suffix == ".npy":
+            values = np.load(path, allow_pickle=False)
+        elif path.suffix == ".json":
+            values = np.array(json.loads(path.read_text(encoding="utf-8")))
+        else:
+            values = np.array(re.split(r"[\s,;]+", path.read_text(encoding="utf-8").strip()), dtype=np.float64)
+        whole = values.astype(np.int64).ravel()
+        if not np.array_equal(whole, values.ravel()):
+            raise ValueError("some are no whole numbers")
+    except (ValueError, TypeError, OSError, EOFError) as error:
+        raise UserError(f"--split {path}: not a file of whole numbers ({error}).") from None
+    return whole

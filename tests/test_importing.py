@@ -1,0 +1,833 @@
+"""Networks of others: every format gives the same network, what they have and ours lack is computed, bad files are refused."""
+
+import pickle
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import foreign
+import numpy as np
+import pytest
+import torch
+import yaml
+from foreign import PRIME
+from published_network import FILE, needs_file
+from small import ROOT, command
+from test_workflow import Checkout
+
+from progress_measures import open_cube, open_run
+from progress_measures.cube.extract import needs_split
+from progress_measures.cube.schema import applies
+from progress_measures.errors import UserError
+from progress_measures.experiments import load_experiment
+from progress_measures.experiments.schema import Experiment
+from progress_measures.importing.bring_in import bring_in, recognise
+from progress_measures.importing.names import AXES, Format, formats
+from progress_measures.importing.recognise import likeliest, operation, task
+from progress_measures.importing.settings import Options
+from progress_measures.measures import measures
+from progress_measures.measures.registry import DERIVED
+from progress_measures.measures.view import Scene
+from progress_measures.models.foreign import as_ours, neurons_and_logits, normalised
+from progress_measures.models.lens import network_of
+from progress_measures.models.transformer import forward
+from progress_measures.tasks import Layout, layout
+from progress_measures.tasks.split import train_mask, train_order
+
+SPLIT = "shuffle:0:0.6"  # of the small experiment's first run
+MEASURED = (
+    "train_loss",
+    "test_loss",
+    "restricted_loss",
+    "excluded_loss",
+    "W_E_fourier_norm",
+    "neuron_fraction_explained",
+)
+
+
+@pytest.fixture(scope="module")
+def trained(results):
+    """The small experiment's first run: its weights at some epochs, by epoch, and its cube."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(results)
+        run = open_run("small")
+        return {epoch: run.weights(epoch) for epoch in (0, 200, 400)}, open_cube("small").load().sel(run="seed0")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def imported(file, **options):
+    """The cube of a file, of its only run."""
+    bring_in(Path(file), Path("results/theirs"), Options(**options))
+    return open_cube("theirs").load().sel(run="imported")
+
+
+def saved(content, path="theirs.pth"):
+    torch.save(content, path)
+    return Path(path)
+
+
+def notebook(weights):
+    """The dictionary of the notebooks: its epoch e was saved after e + 1 updates, and test losses are after them too."""
+    states = [foreign.transformer_lens(weights[epoch]) for epoch in (200, 400)]
+    return {
+        "model": states[-1],
+        "config": None,
+        "checkpoints": states,
+        "checkpoint_epochs": [199, 399],
+        "train_losses": list(np.linspace(3, 1, 400)),
+        "test_losses": list(np.linspace(4, 2, 400)),
+        "train_indices": torch.from_numpy(train_order("shuffle", 0, PRIME)[: int(0.6 * PRIME**2)]),
+        "test_indices": torch.arange(3),
+    }
+
+
+def authors_one(weights):
+    """One network as the authors saved it."""
+    return {
+        "model": foreign.authors(weights[400]),
+        "optimizer": {"state": {}, "param_groups": [{"lr": 1e-3, "weight_decay": 0.1, "betas": (0.9, 0.98)}]},
+        "scheduler": {},
+        "train_loss": torch.tensor(1.0, dtype=torch.float64, requires_grad=True),
+        "train_losses": [1.0] * 400,
+        "test_losses": [2.0] * 40,
+        "epoch": 399,
+        "config": {"lr": 1e-3, "p": PRIME, "fn_name": "add", "frac_train": 0.6, "seed": 0, "weight_decay": 1},
+    }
+
+
+def authors_run(weights):
+    """A whole run as the authors saved it."""
+    states = [foreign.authors(weights[epoch]) for epoch in (200, 400)]
+    config = {"frac_train": 0.6, "seed": 0}
+    return {"state_dicts": states, "epochs": [199, 399], "train_losses": [1.0] * 400, "config": config}
+
+
+CONTENTS = {
+    "authors": lambda w: foreign.authors(w[400]),
+    "authors, with their training": authors_one,
+    "authors, a run": authors_run,
+    "TransformerLens": lambda w: foreign.transformer_lens(w[400]),
+    "TransformerLens, without zero biases": lambda w: foreign.transformer_lens(w[400], zeros=False),
+    "TransformerLens, 14 outputs": lambda w: foreign.transformer_lens(
+        w[400] | {"W_U": np.concatenate([w[400]["W_U"], np.ones((32, 1), np.float32)], 1)}
+    ),
+    "TransformerLens 4": lambda w: foreign.transformer_lens_4(w[400]),
+    "the notebooks": notebook,
+    "a wrapped module": lambda w: {"module." + k: v for k, v in foreign.transformer_lens(w[400]).items()},
+    "a lightning checkpoint": lambda w: {
+        "state_dict": {"model." + k: v for k, v in foreign.transformer_lens(w[400]).items()}
+    },
+}
+
+
+@pytest.mark.parametrize("format", CONTENTS)
+def test_every_format_is_the_same_network(folder, trained, format):
+    """To the last bit, with the operation, the prime and the heads that nobody told."""
+    assert_ours(saved(CONTENTS[format](trained[0])), trained[0][400])
+
+
+def assert_ours(file, weights, **options):
+    _, found = recognise(file, Options(**options))
+    (run,) = found.experiment.runs("theirs")
+    ours = as_ours(found.weights[-1], layout(run.task), one_layer=True)
+    assert set(ours) == set(weights)
+    for name, tensor in weights.items():
+        np.testing.assert_array_equal(ours[name], tensor, err_msg=name)
+    assert (run.task.kind, run.task.prime, run.model.heads, run.model.d_mlp) == ("modular_addition", PRIME, 2, 64)
+    return found
+
+
+def test_what_is_imported_is_measured_as_ours(folder, trained):
+    weights, ours = trained
+    cube = imported(saved(foreign.authors(weights[400])), split=SPLIT)
+    for name in MEASURED:
+        expected, found = ours[name], cube[name]
+        if "epoch" in expected.dims:
+            expected, found = expected.sel(epoch=400), found.isel(epoch=-1)
+        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-6, err_msg=name)
+    assert (cube.key_frequency == ours.key_frequency).all()
+    assert cube.attrs["task"] == "modular_addition"
+
+
+@pytest.mark.parametrize("kind", ["npz", "safetensors"])
+def test_other_files_hold_state_dicts_too(folder, trained, kind):
+    state = {name: tensor.numpy() for name, tensor in foreign.transformer_lens(trained[0][400], zeros=False).items()}
+    if kind == "npz":
+        np.savez("theirs.npz", **state)
+    else:
+        from safetensors.numpy import save_file
+
+        save_file(state, "theirs.safetensors")
+    assert_ours(Path(f"theirs.{kind}"), trained[0][400])
+
+
+def test_a_mapping_file_is_for_anything_else(folder, trained):
+    Path("names.yaml").write_text(foreign.NANOGPT_NAMES)
+    file = saved(foreign.nanogpt(trained[0][400]))
+    found = assert_ours(file, trained[0][400], names=Path("names.yaml"))
+    assert any("2 heads" in line for line in found.experiment.imported.assumed), "found by its answers"
+
+
+def test_a_folder_of_numbered_files_is_a_run(folder, trained):
+    weights, _ = trained
+    Path("run").mkdir()
+    for name, epoch in (("init", 0), ("199", 200), ("399", 400)):
+        saved({"model": foreign.authors(weights[epoch])} | ({"epoch": int(name)} if epoch else {}), f"run/{name}.pth")
+    found = assert_ours(Path("run"), weights[400])
+    assert found.epochs == [0, 200, 400]
+
+
+def test_a_run_keeps_its_epochs_losses_and_recipe(folder, trained):
+    found = imported(saved(notebook(trained[0])))
+    assert found.epoch.values.tolist() == [200, 400]
+    assert found.split_method.item() == "listed"
+    assert found.train_fraction.item() == pytest.approx(0.6, abs=0.01)
+    history = found.history_test_loss.dropna("history_epoch")
+    assert history.sel(history_epoch=1).item() == 4, "after the first update"
+    assert found.history_train_loss.sel(history_epoch=0, method="nearest").item() == pytest.approx(3, abs=0.01)
+    assert np.isnan(found.weight_decay.item())
+    assert found.initialisation.item() == "unknown"
+
+    found = imported(saved(authors_one(trained[0])))
+    assert found.epoch.values.tolist() == [400]
+    assert (found.weight_decay.item(), found.beta2.item(), found.seed.item()) == (0.1, 0.98, 0)
+    assert found.split_method.item() == "shuffle"
+    assert found.history_test_loss.sel(history_epoch=10).item() == 2
+
+
+def test_a_configuration_object_is_read_without_its_class(folder, trained, monkeypatch):
+    """As the notebooks save TransformerLens's: of a class that is neither imported nor called."""
+    name = "transformer_lens.HookedTransformerConfig"
+    kind = type("HookedTransformerConfig", (), {"__module__": name})
+    monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(HookedTransformerConfig=kind))
+    config = kind()
+    config.n_heads, config.normalization_type, config.dtype, config.seed = 2, None, torch.float32, 999
+    file = saved(notebook(trained[0]) | {"config": config})
+    monkeypatch.delitem(sys.modules, name)
+    _, found = recognise(file, Options())
+    assert found.experiment.seed == 999
+    assert name not in sys.modules
+
+
+SPLITS = {
+    "shuffle:3:0.5": ("shuffle", 3, 0.5),
+    "randperm:7:0.25": ("randperm", 7, 0.25),
+}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_splits_are_drawn_as_said(folder, trained, split):
+    _, found = recognise(saved(foreign.authors(trained[0][400])), Options(split=split))
+    method, seed, fraction = SPLITS[split]
+    expected = np.zeros(PRIME**2, dtype=bool)
+    expected[train_order(method, seed, PRIME)[: int(fraction * PRIME**2)]] = True
+    assert (found.split.train.ravel() == expected).all()
+    (run,) = found.experiment.runs("theirs")
+    assert (train_mask(run, PRIME) == found.split.train).all(), "and can be drawn again from the settings"
+
+
+@pytest.mark.parametrize("kind", ["txt", "json", "npy"])
+def test_a_split_can_be_a_file_of_indices(folder, trained, kind):
+    indices = np.arange(0, PRIME**2, 3)
+    if kind == "npy":
+        np.save("split.npy", indices)
+    else:
+        Path(f"split.{kind}").write_text(str(indices.tolist()) if kind == "json" else "\n".join(map(str, indices)))
+    _, found = recognise(saved(foreign.authors(trained[0][400])), Options(split=f"split.{kind}"))
+    assert (np.flatnonzero(found.split.train) == indices).all()
+    assert found.experiment.imported.settings["split_method"] == "listed"
+
+
+def test_without_a_split_only_all_pairs_are_measured(folder, trained):
+    weights, ours = trained
+    found = imported(saved(foreign.authors(weights[400])))
+    assert any("split not known" in line for line in load_experiment("theirs").imported.assumed)
+    assert not {"train_loss", "test_loss", "excluded_loss", "restricted_loss_test", "grok_time"} & set(found.data_vars)
+    assert {"restricted_loss", "cosine_coefficient", "key_frequency", "gini_W_E", "neuron_frequency"} <= set(
+        found.data_vars
+    )
+    np.testing.assert_allclose(found.restricted_loss[-1], ours.restricted_loss.sel(epoch=400), rtol=1e-4)
+    said = command("describe", "theirs", folder=folder)
+    assert said.returncode == 0, said.stderr
+    assert "its training pairs are not known" in said.stdout
+
+
+def test_what_looks_at_the_split_does_so_whether_or_not_there_are_key_frequencies(rng):
+    """What is left out where the split is not known is found by trying; early returns must not hide it."""
+    with_keys = open_run_of_repository("subtraction")
+    content = {"title": "t", "task": {"kind": "modular_subtraction"}, "training": {"epochs": 100}}
+    (run,) = Experiment.model_validate(content).runs("t")
+    without = {name: rng.normal(0, 0.1, w.shape).astype(np.float32) for name, w in with_keys.items()}
+    chosen = [m for m in measures().values() if m.family not in DERIVED and applies(m, run)]
+    found = []
+    for weights in (with_keys, without):
+        scene = Scene(run, weights, None)
+        found.append({m.name for m in chosen if needs_split(m, scene)})
+    assert found[0] == found[1]
+    assert {"train_loss", "excluded_loss", "key_blocks_only_loss", "restricted_loss_neurons"} <= found[0]
+    assert not {"restricted_loss", "key_frequency", "cosine_coefficient"} & found[0]
+
+
+def test_float64_is_the_default_and_float32_is_ours_to_the_bit(folder, trained):
+    weights, ours = trained
+    double = imported(saved(foreign.authors(weights[400])), split=SPLIT).test_loss.item()
+    single = imported(saved(foreign.authors(weights[400])), split=SPLIT, precision="float32").test_loss.item()
+    assert single == ours.test_loss.sel(epoch=400).item()
+    assert 0 < abs(double / single - 1) < 1e-4
+
+
+# What networks compute
+
+
+def test_the_operation_is_told_by_the_answers(folder, trained):
+    """Outputs renumbered c → 3c answer 3 (a + b), which is no operation that is known: its own answers are then right."""
+    weights = trained[0][400]
+    state = foreign.authors(weights)
+    renumbered = (np.arange(PRIME) * 3) % PRIME
+    state["unembed.W_U"] = state["unembed.W_U"].clone()
+    state["unembed.W_U"][:, renumbered] = torch.from_numpy(weights["W_U"])
+    found = imported(saved(state), split=SPLIT)
+    assert found.attrs["task"] == "pair_table"
+    assert found.train_accuracy.item() == 1
+    assert "attention_score_token" in found
+    assert "restricted_loss" not in found, "cosines of a + b are of no meaning there"
+    assert any("operation other" in line for line in load_experiment("theirs").imported.assumed)
+
+    a, b = np.indices((PRIME, PRIME))
+    np.savetxt("right.txt", 3 * (a + b) % PRIME, fmt="%d")
+    found = imported(saved(state), split=SPLIT, operation="right.txt")
+    assert found.test_loss.item() == pytest.approx(trained[1].test_loss.sel(epoch=400).item(), rel=1e-4)
+    assert found.test_accuracy.item() == trained[1].test_accuracy.sel(epoch=400).item()
+
+
+def test_subtraction_is_recognised_where_it_was_learned():
+    weights = open_run_of_repository("subtraction")
+    reading = likeliest(lambda heads: weights, [4], [False], 113)
+    assert operation(reading) == "a-b"
+    assert reading.shares["a-b"] == 1
+
+
+def open_run_of_repository(experiment):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        return open_run(experiment).weights()
+
+
+def test_sums_that_are_not_reduced_are_recognised():
+    """A network whose logits are made by hand: output c of the pair is -(a + b - c)²/10, without attention or neurons."""
+    n, outputs = 10, 20
+    a = np.arange(n + 1.0)
+    a[n] = 0
+    W_E = np.stack([a, np.zeros(n + 1), np.ones(n + 1)], 1)
+    c = np.arange(outputs)
+    # each half of the attention copies (a + b) / 2 into the second direction; logits are linear in it, quadratic in c
+    W_U = np.stack([np.zeros(outputs), 4 * c / 10, -(c**2) / 10])
+    zero = np.zeros((1, 1, 3, 3))
+    copy = zero.copy()
+    copy[0, 0, 0, 0] = 1
+    out = zero.copy()
+    out[0, 0, 0, 1] = 1.5  # a third of the attention goes to `=`
+    ask = {"W_Q": zero, "W_K": zero, "W_V": copy, "W_O": out}
+    weights = {"W_E": W_E, "W_pos": np.zeros((3, 3)), **ask, "W_in": np.zeros((1, 3, 4)), "W_out": np.zeros((1, 4, 3))}
+    reading = likeliest(lambda heads: weights | {"W_U": W_U}, [1], [False], n)
+    assert operation(reading) == "sum"
+    found = task("sum", n, outputs, reading)
+    assert found == {"kind": "integer_addition", "operands": 10, "outputs": 20}
+
+
+def random_weights(rng, layers, biases, norms=False):
+    sizes = {
+        "layer": layers,
+        "head": 2,
+        "d_model": 16,
+        "d_head": 8,
+        "neuron": 24,
+        "token": 8,
+        "position": 3,
+        "output": 7,
+    }
+    names = [
+        name for name in AXES if name.startswith("W_") or (biases and name[0] == "b") or (norms and name[0] == "l")
+    ]
+    return {
+        name: rng.normal(0, 0.4, [sizes[axis] for axis in AXES[name].split()])
+        + (name.startswith("ln") and name[-1] == "w")
+        for name in names
+    }
+
+
+def run_like(weights, layer_norm=False):
+    """The settings of such a network as an import has them."""
+    layers, heads, d_model, d_head = weights["W_Q"].shape
+    model = {"layers": layers, "d_model": d_model, "heads": heads, "d_head": d_head, "d_mlp": weights["W_in"].shape[-1]}
+    told = {"file": "f", "sha256": "", "format": "", "recognised": [], "assumed": [], "ignored": []}
+    content = {
+        "title": "t",
+        "task": {"kind": "modular_addition", "prime": 7},
+        "model": model,
+        "training": {"epochs": 100},
+        "imported": told | {"layer_norm": layer_norm},
+    }
+    return Experiment.model_validate(content).runs("theirs")[0]
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("norms", ["no LayerNorm", "LayerNorm", "LayerNorm, folded"])
+def test_biases_and_layer_norms_are_computed_as_transformer_lens_does(rng, layers, norms):
+    weights = random_weights(rng, layers, biases=True, norms=norms == "LayerNorm")
+    run = run_like(weights, layer_norm=norms != "no LayerNorm")
+    view = Scene(run, weights, np.eye(7, dtype=bool)).final
+    network = network_of(run, weights)
+    a, b = np.indices((7, 7)).reshape(2, -1)
+    with torch.no_grad():
+        logits, cache = network.run_with_cache(torch.from_numpy(np.stack([a, b, np.full_like(a, 7)], -1)))
+    np.testing.assert_allclose(view.logits, logits[:, -1].numpy(), rtol=1e-3, atol=1e-4)
+    last = cache[f"blocks.{layers - 1}.mlp.hook_pre"][:, -1].numpy()
+    np.testing.assert_allclose(view.pre, last, rtol=1e-3, atol=1e-4)
+    assert view.trained is weights
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_two_layers_with_biases_come_in_whole(folder, rng, layer_norm):
+    weights = random_weights(rng, 2, biases=True)
+    options = {"split": "shuffle:0:0.5", "operation": "a+b", "layer_norm": layer_norm}
+    found = imported(saved(foreign.transformer_lens(weights)), **options)
+    network = open_run("theirs").transformer_lens()
+    a, b = torch.from_numpy(np.indices((7, 7)).reshape(2, -1))
+    with torch.no_grad():
+        logits = network(torch.stack([a, b, torch.full_like(a, 7)], -1))[:, -1].double()
+    losses = torch.nn.functional.cross_entropy(logits, (a + b) % 7, reduction="none").numpy()
+    train = train_order("shuffle", 0, 7)[: int(0.5 * 49)]
+    assert found.train_loss.item() == pytest.approx(losses[train].mean(), rel=1e-4)
+    assert {"neuron_frequency", "gini_W_L", "maximal_excluded_loss"} <= set(found.data_vars)
+    assert ("intervention_loss" in found) == (not layer_norm), "the logits of a LayerNorm are no sum of parts"
+    assert "attention_score_token" not in found
+
+
+def test_the_fast_path_takes_biases_in_exactly(rng):
+    """What `=` computes is untouched when attention's biases go into other tensors."""
+    weights = random_weights(rng, 1, biases=True)
+    sizes = Layout(operands=7, vocabulary=8, context=3, outputs=7, read_to=3)
+    ours = as_ours(weights, sizes, one_layer=True)
+    assert not {"b_Q", "b_K", "b_V", "b_O"} & set(ours)
+    for before, after in zip(neurons_and_logits(weights, 7, False), neurons_and_logits(ours, 7, False), strict=True):
+        np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def normalising():
+    """A small network with LayerNorm that has learned a + b mod 7."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    weights = {
+        name: torch.from_numpy(w / 2).requires_grad_() for name, w in random_weights(rng, 1, biases=False).items()
+    }
+    a, b = torch.from_numpy(np.indices((7, 7)).reshape(2, -1))
+    tokens, labels = torch.stack([a, b, torch.full_like(a, 7)], -1), (a + b) % 7
+    optimiser = torch.optim.AdamW(weights.values(), lr=0.01, weight_decay=0.0)
+    for _ in range(200):
+        logits = forward({name: w[None] for name, w in weights.items()}, tokens, normalise=normalised)[0, :, -1]
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss < 0.05
+    return {name: w.detach().numpy() for name, w in weights.items()}
+
+
+def test_folded_layer_norms_are_found_by_the_answers(folder, normalising):
+    found = imported(saved(foreign.transformer_lens(normalising, zeros=False)), split="shuffle:0:0.5")
+    told = load_experiment("theirs").imported
+    assert told.layer_norm
+    assert any("LayerNorms with weights folded away" in line for line in told.assumed)
+    assert found.test_accuracy.item() == 1
+    assert {"restricted_loss", "neuron_frequency", "gini_W_L"} <= set(found.data_vars)
+    assert "attention_score_token" not in found, "of no meaning where what is read is normalised"
+    assert {"ln1_w"}.isdisjoint(found.parameter.values)
+    network = open_run("theirs").transformer_lens()
+    with torch.no_grad():
+        logits = network(torch.tensor([[2, 3, 7]]))[0, -1]
+    assert logits.argmax() == 5
+
+
+def test_layer_norms_with_weights_are_folded(folder, normalising, rng):
+    """Unfolded, the same function: what follows a LayerNorm is divided by its weights."""
+    scale = {name: rng.uniform(0.5, 2, 16) for name in ("ln1", "ln2", "ln_final")}
+    unfolded = {name: w.copy() for name, w in normalising.items()}
+    for name in ("W_Q", "W_K", "W_V"):
+        unfolded[name] /= scale["ln1"][None, None, :, None]
+    unfolded["W_in"] /= scale["ln2"][None, :, None]
+    unfolded["W_U"] /= scale["ln_final"][:, None]
+    state = foreign.transformer_lens(unfolded, zeros=False)
+    state |= {f"blocks.0.{name}.w": torch.from_numpy(scale[name]) for name in ("ln1", "ln2")}
+    state |= {f"blocks.0.{name}.b": torch.zeros(16) for name in ("ln1", "ln2")}
+    state |= {"ln_final.w": torch.from_numpy(scale["ln_final"]), "ln_final.b": torch.zeros(16)}
+    with_weights = imported(saved(state), split="shuffle:0:0.5")
+    folded = imported(saved(foreign.transformer_lens(normalising, zeros=False)), split="shuffle:0:0.5")
+    assert with_weights.test_loss.item() == pytest.approx(folded.test_loss.item(), rel=1e-9)
+    assert "ln1_w" in with_weights.parameter.values
+
+
+def test_sums_of_squares_are_of_the_tensors_as_they_were_trained(folder, trained):
+    """The column of `=` and biases of the attention count, though no other measure sees them."""
+    weights = trained[0][400]
+    state = foreign.transformer_lens(weights)
+    state["unembed.W_U"] = torch.cat([state["unembed.W_U"], torch.ones(32, 1)], 1)
+    state["unembed.b_U"] = torch.zeros(PRIME + 1)
+    state["blocks.0.attn.b_K"] = torch.ones(2, 16)
+    found = imported(saved(state), split=SPLIT)
+    ours = sum(float(np.square(w.astype(np.float64)).sum()) for w in weights.values())
+    assert found.sum_of_squared_weights.item() == pytest.approx(ours + 32 + 32, rel=1e-12)
+    by_parameter = found.sum_of_squared_weights_by_parameter.isel(epoch=0)
+    assert by_parameter.sel(parameter="b_K").item() == 32
+    assert found.test_loss.item() == pytest.approx(trained[1].test_loss.sel(epoch=400).item(), rel=1e-4)
+
+
+# What is refused
+
+
+def evil(command):
+    class Evil:
+        def __reduce__(self):
+            return (exec, (command,))
+
+    return Evil()
+
+
+def spoiled(weights, kind):
+    """A bad file."""
+    state = foreign.transformer_lens(weights[400])
+    path = Path("theirs.pth")
+    if kind == "truncated":
+        saved(state)
+        path.write_bytes(path.read_bytes()[:20_000])
+    elif kind == "damaged":
+        saved(state)
+        with zipfile.ZipFile(path) as archive:
+            largest = max(archive.infolist(), key=lambda info: info.file_size)
+        content = bytearray(path.read_bytes())
+        content[largest.header_offset + 2000] ^= 255
+        path.write_bytes(bytes(content))
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("These are not the weights that you are looking for.")
+    elif kind == "code":
+        saved(state | {"notes": evil("open('code-ran', 'w')")})
+    elif kind == "code, old format":
+        torch.save({"model": state, "x": evil("open('code-ran', 'w')")}, path, _use_new_zipfile_serialization=False)
+    elif kind == "code, bare pickle":
+        path.write_bytes(pickle.dumps(evil("open('code-ran', 'w')")))
+    elif kind == "whole module":
+        saved(torch.nn.Linear(2, 2))
+    elif kind == "wrong shape":
+        saved(state | {"blocks.0.mlp.W_out": torch.zeros(63, 32)})
+    elif kind == "wrong number of axes":
+        saved(state | {"blocks.0.attn.W_O": torch.zeros(32, 32)})
+    elif kind == "missing":
+        del state["blocks.0.attn.W_O"]
+        saved(state)
+    elif kind == "NaN":
+        state["unembed.W_U"] = state["unembed.W_U"].clone()
+        state["unembed.W_U"][0, :3] = torch.nan
+        saved(state)
+    elif kind == "whole numbers":
+        saved(state | {"embed.W_E": torch.zeros(14, 32, dtype=torch.int64)})
+    elif kind == "no network":
+        saved({"weights": {"a": 1}, "lr": 2})
+    elif kind == "unknown names":
+        saved({f"layer{i}": torch.zeros(2) for i in range(3)})
+    elif kind == "list":
+        saved([1, 2])
+    elif kind == "epochs":
+        content = notebook(weights)
+        saved(content | {"checkpoint_epochs": [399, 199]})
+    elif kind == "different checkpoints":
+        content = notebook(weights)
+        content["checkpoints"][0] = dict(content["checkpoints"][0]) | {"unembed.W_U": torch.zeros(32, 12)}
+        saved(content)
+    elif kind == "two positions":
+        saved(state | {"pos_embed.W_pos": torch.zeros(2, 32)})
+    elif kind == "few outputs":
+        saved(state | {"unembed.W_U": torch.zeros(32, 5), "unembed.b_U": torch.zeros(5)})
+    return path
+
+
+REFUSED = {
+    "truncated": "cannot be read: it is cut off, damaged",
+    "damaged": "fails its checksum",
+    "empty": "cannot be read: it is cut off, damaged",
+    "text": "cannot be read: it is cut off, damaged",
+    "code": "holds more than data: loading it would run `__builtin__.exec`. Nothing in it was run",
+    "code, old format": "loading it would run `__builtin__.exec`. Nothing in it was run",
+    "code, bare pickle": "loading it would run `builtins.exec`. Nothing in it was run",
+    "whole module": "loading it would run `torch.nn.modules.linear.Linear`",
+    "wrong shape": "blocks.0.mlp.W_out has shape (63, 32), expected [neuron = 64, as in blocks.0.mlp.W_in; d_model = 32",
+    "wrong number of axes": "blocks.0.attn.W_O has shape (32, 32), expected [head = 2",
+    "missing": "there is no tensor blocks.0.attn.W_O",
+    "NaN": "unembed.W_U has 3 values that are not finite",
+    "whole numbers": "embed.W_E is of int64; expected are floating-point numbers",
+    "no network": "a dictionary of weights, lr, and no network that could be found",
+    "unknown names": "its tensors are those of no known format: layer0, layer1, layer2. For other names",
+    "list": "holds a list, and no network",
+    "epochs": "`checkpoint_epochs` should have 2 ascending numbers",
+    "different checkpoints": "checkpoint 1 of 2: unembed.W_U has shape (32, 12), in the last checkpoint (32, 13)",
+    "two positions": "14 tokens and 2 positions; expected are sequences `a b =`",
+    "few outputs": "5 outputs; expected at least 13",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_bad_files_are_refused(folder, trained, kind):
+    with pytest.raises(UserError) as refusal:
+        bring_in(spoiled(trained[0], kind), Path("results/theirs"), Options())
+    assert REFUSED[kind] in str(refusal.value)
+    assert str(refusal.value).count("\n") == 0
+    assert not Path("code-ran").exists()
+    assert not Path("results/theirs").exists()
+
+
+@pytest.mark.parametrize("kind", ["truncated", "code", "NaN", "missing"])
+def test_on_the_command_line_a_refusal_is_one_message(folder, trained, kind):
+    done = command("import", spoiled(trained[0], kind), "--out", "results/theirs", folder=folder)
+    assert done.returncode == 2
+    assert REFUSED[kind] in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(folder.glob("results/*")) + list(folder.glob("code-ran"))
+
+
+OPTIONS = {
+    "split": ({"split": "shuffled"}, "--split shuffled: expected `shuffle:SEED:FRACTION`"),
+    "fraction": ({"split": "shuffle:1:1.5"}, "FRACTION lies between 0 and 1"),
+    "operation": ({"operation": "a*b"}, "--operation a*b: expected a+b, a-b, sum, other, or a file"),
+    "prime": ({"prime": 11}, "--prime 11: the network has 14 tokens; 12 were expected"),
+    "sum": ({"operation": "sum"}, "the network has 13 outputs, fewer than the 25 sums"),
+    "heads": ({"heads": 3}, "expected [head = 3"),
+    "map": ({"names": Path("names.yaml")}, "names.yaml: there is no such file"),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options_that_do_not_fit_are_refused(folder, trained, option):
+    options, expected = OPTIONS[option]
+    with pytest.raises(UserError) as refusal:
+        bring_in(saved(foreign.transformer_lens(trained[0][400])), Path("results/theirs"), Options(**options))
+    assert expected in str(refusal.value)
+
+
+MAPS = {
+    "not YAML": (": [", "is not valid YAML"),
+    "no mapping": ("- a", "expected lines such as"),
+    "unknown tensor": ("W_e: [a, token d_model]", "W_e: no tensor of ours has that name; did you mean W_E?"),
+    "no axes": ("W_E: embed", "W_E: expected [name, axes]"),
+    "wrong axes": ("W_E: [embed, token head]", "W_E: its axes should be d_model token"),
+    "incomplete": ("W_E: [embed, token d_model]", "says nothing of W_pos, W_Q"),
+}
+
+
+@pytest.mark.parametrize("mistake", MAPS)
+def test_mistakes_in_a_mapping_file_are_named(tmp_path, mistake):
+    text, expected = MAPS[mistake]
+    (tmp_path / "names.yaml").write_text(text)
+    with pytest.raises(UserError) as refusal:
+        Format(tmp_path / "names.yaml")
+    assert expected in str(refusal.value)
+    assert "names.yaml" in str(refusal.value)
+
+
+def test_known_formats_are_complete():
+    assert {format.name for format in formats()} == {"authors", "transformer_lens", "transformer_lens_4"}
+    for format in formats():
+        assert format.title
+
+
+@pytest.mark.parametrize(
+    ("out", "expected"),
+    [
+        ("results/mine", "mine.yaml is an experiment of that name"),
+        ("results/taken", "is there, and no import has made it"),
+        ("results/My Network", "with a name of lower-case letters"),
+        ("results/figures", "with a name of lower-case letters"),
+    ],
+)
+def test_names_that_are_taken_are_refused(folder, out, expected):
+    for path in ("config/experiments/mine.yaml", "results/taken/notes.txt"):
+        Path(path).parent.mkdir(parents=True)
+        Path(path).touch()
+    with pytest.raises(UserError, match=expected):
+        bring_in(Path("theirs.pth"), Path(out), Options())
+    assert Path("results/taken/notes.txt").exists()
+
+
+def test_an_import_replaces_the_one_before(folder, trained):
+    assert imported(saved(foreign.authors(trained[0][400])), split=SPLIT).epoch.values.tolist() == [0]
+    assert imported(saved(foreign.authors(trained[0][400])), split=SPLIT, epoch=400).epoch.values.tolist() == [400]
+    assert not list(Path("results").glob(".*import*"))
+    elsewhere = Path("elsewhere/theirs")
+    bring_in(Path("theirs.pth"), elsewhere, Options())
+    assert open_cube(elsewhere / "cube.zarr").sizes["run"] == 1
+
+
+# There and back
+
+
+@pytest.mark.parametrize("format", ["transformer-lens", "transformer-lens-4"])
+def test_exported_and_imported_again_measures_are_identical(results, folder, format):
+    out = folder / "exported.pth"
+    done = command("export", "small", "--run", "seed0", "--format", format, "--to", out, folder=results)
+    assert done.returncode == 0, done.stderr
+    found = imported(out, precision="float32")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(results)
+        ours = open_cube("small").load().sel(run="seed0")
+    assert found.epoch.values.tolist() == ours.epoch.values.tolist()
+    measured = [name for name in ours.data_vars if "run" not in ours[name].dims and not name.startswith("history_")]
+    assert len(measured) > 80
+    for name in measured:
+        np.testing.assert_array_equal(found[name], ours[name], err_msg=name)
+    # training evaluated itself elsewhere than the losses of each epoch that it noted: to float32
+    for name in ("history_train_loss", "history_test_loss", "history_train_loss_max"):
+        np.testing.assert_allclose(found[name], ours[name], rtol=1e-5, err_msg=name)
+
+
+def test_an_imported_network_goes_there_and_back(folder, trained):
+    first = imported(saved(foreign.authors(trained[0][400])), split=SPLIT, epoch=400)
+    assert command("export", "theirs", folder=folder).returncode == 0
+    again = imported("results/theirs/imported.pth")
+    for name in first.data_vars:
+        np.testing.assert_array_equal(again[name], first[name], err_msg=str(name))
+
+
+def test_one_epoch_can_be_exported(results, folder):
+    done = command("export", "small", "--epoch", "200", "--to", folder / "one.pth", folder=results)
+    assert done.returncode == 0, done.stderr
+    assert imported("one.pth").epoch.values.tolist() == [200]
+    wrong = command("export", "small", "--epoch", "7", folder=results)
+    assert wrong.returncode == 2
+    assert "No weights of small/seed0 at epoch 7; there are: 0, 20, 40" in wrong.stderr
+
+
+# The network that is published
+
+DIGITS = {
+    "train_loss": 9.202424e-9,
+    "test_loss": 4.988379e-7,
+    "restricted_loss_train": 2.092425e-9,
+    "restricted_loss_test": 2.247700e-9,
+    "restricted_loss": 2.201126e-9,
+    "excluded_loss": 8.385370,
+    "sum_of_squared_weights": 1180.96572,
+    "gini_W_E": 0.538591,
+    "gini_W_L": 0.757612,
+    "cosine_residual": 0.158840,
+    "logit_fraction_explained_directions": 0.978015,
+    "logit_fraction_explained_cosines": 0.974770,
+    "key_blocks_only_loss": 4.12e-9,
+}
+KEYS = {6: (47, 0.0292582, 7962.942), 23: (31, 1.1757794, 26586.029), 37: (65, 4.356573e-4, 5779.603)}
+KEYS |= {39: (11, 6.547721e-5, 4289.791), 41: (31, 2.608081e-4, 5153.483)}
+
+
+@needs_file
+def test_the_published_network_by_the_command_line(folder):
+    done = command("import", FILE, "--out", "results/published", folder=folder)
+    assert done.returncode == 0, done.stderr
+    for said in (
+        "114 outputs, of which the last is `=` and dropped",
+        "operation a+b: its answers follow a+b on 100.00%",
+        "3830 of 12769 pairs",
+        "weight_decay 0.1, as its optimiser had it; its configuration says 1",
+        "ignored, being of no known use: blocks.0.attn.mask",
+        "recognised: train loss 9.202e-09; the file's own last one is 9.203e-09",
+    ):
+        assert said in done.stdout
+    cube = open_cube("published").sel(run="imported").isel(epoch=0).load()
+    assert cube.epoch == 107_791, "one update after the last loss"
+    for name, value in DIGITS.items():
+        assert cube[name].item() == pytest.approx(value, rel=1e-4 if value != 4.12e-9 else 2e-3), name
+    assert cube.frequency[cube.key_frequency].values.tolist() == list(KEYS)
+    for k, (size, excluded, coefficient) in KEYS.items():
+        one = cube.sel(frequency=k)
+        assert one.cluster_size == size
+        assert one.excluded_loss_by_frequency.item() == pytest.approx(excluded, rel=1e-4)
+        assert one.cosine_coefficient.item() == pytest.approx(coefficient, rel=1e-4)
+    assert cube.grok_time.item() == pytest.approx(98_700, rel=1e-2), "from the losses in the file"
+
+
+# Our own networks in TransformerLens
+
+
+def test_a_run_of_ours_in_transformer_lens():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        run = open_run("mainline", run=0)
+        network, view = run.transformer_lens(epoch=4300), run.view(4300)
+        with pytest.raises(UserError, match="at epoch 9400; there are: 200, 1000, 3300, 4300, 4900, 6900, 40000"):
+            run.transformer_lens(epoch=9400)
+        cube = open_cube("mainline", published=True).sel(run="seed0", epoch=4300)
+    a, b = np.indices((113, 113)).reshape(2, -1)
+    with torch.no_grad():
+        logits, cache = network.run_with_cache(torch.from_numpy(np.stack([a, b, np.full_like(a, 113)], -1)))
+    np.testing.assert_allclose(logits[:, -1], view.logits, atol=2e-4)
+    np.testing.assert_allclose(cache["blocks.0.mlp.hook_post"][:, -1], view.post, atol=1e-4)
+    from progress_measures.measures.losses import excluded_loss
+
+    assert excluded_loss(view) == pytest.approx(cube.excluded_loss.item(), rel=1e-5)
+
+
+def test_networks_that_transformer_lens_cannot_be_are_refused():
+    content = {
+        "title": "t",
+        "task": {"kind": "repeated_subsequence"},
+        "model": {"attention_only": True, "doubled_residual": True},
+        "training": {"epochs": 100, "batch": 8},
+    }
+    with pytest.raises(UserError, match="adds its residual stream twice"):
+        network_of(Experiment.model_validate(content).runs("slip")[0], {})
+
+
+def test_experiment_files_are_yaml_that_people_can_read(folder, trained):
+    imported(saved(foreign.authors(trained[0][400])), split=SPLIT)
+    content = yaml.safe_load(Path("results/theirs/experiment.yaml").read_text())
+    assert content["task"]["kind"] == "modular_addition"
+    assert content["imported"]["ignored"] == ["blocks.0.attn.mask"]
+    assert command("runs", "theirs", folder=folder).stdout.startswith("theirs: Imported from theirs.pth")
+    refused = command("train", "theirs", folder=folder)
+    assert refused.returncode == 2
+    assert "theirs was imported: its data and weights are there" in refused.stderr
+
+
+# In the workflow
+
+
+def test_the_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, trained, monkeypatch):
+    """One job draws; a changed measure is taken again of the weights that are there."""
+    checkout = Checkout(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    states = {epoch: foreign.transformer_lens(weights) for epoch, weights in trained[0].items()}
+    file = saved({"checkpoints": states, "updates": [0, 200, 400], "model": states[400]})
+    assert command("import", file, "--out", "results/theirs", "--split", SPLIT, folder=tmp_path).returncode == 0
+    figure = "results/theirs/figures/paper/fig07.pdf"
+    assert checkout.jobs(figure) == {"figure_of": 1}
+    checkout.make("-c2", figure)
+    assert Path(figure).stat().st_size > 5_000
+    assert checkout.jobs(figure) == {}
+    measures = "src/progress_measures/measures/weights.py"
+    checkout.edit(measures, "return gini(W_E_fourier_norm(view))\n", "return 1 * gini(W_E_fourier_norm(view))\n")
+    assert checkout.jobs(figure) == {"measure": 1, "gather": 1, "figure_of": 1}
+    checkout.edit("src/progress_measures/training/optimiser.py", "self._rate * self._decay", "self._decay * self._rate")
+    assert "train" not in checkout.jobs(figure)
+    assert {"dataset", "train"} <= set(checkout.jobs("results/figures/paper/fig07.pdf")), "its own networks it does"
+
+
+def test_the_pages_mapping_file_is_the_one_that_is_tested():
+    page = (ROOT / "docs/import.md").read_text()
+    assert f"```yaml\n{foreign.NANOGPT_NAMES}```" in page

@@ -1,0 +1,106 @@
+"""Following a training: what is said of a run that has not started, one half way, and one that is done."""
+
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from small import command, runs
+
+from progress_measures.cube.open import open_cube
+from progress_measures.paths import runs_folder
+from progress_measures.watching import BARS, CHECKPOINTS, CURVES, curve, look, phase
+
+
+@pytest.fixture
+def folder(results, tmp_path, monkeypatch):
+    """A copy of the small experiment's trained runs."""
+    shutil.copytree(results / "config", tmp_path / "config")
+    shutil.copytree(results / "results/small/runs", tmp_path / "results/small/runs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def half_way(run):
+    """Undo the second half of a training: as it stood when half of its blocks were written."""
+    place = runs_folder("small") / run.name
+    (place / "done.json").unlink()
+    checkpoints = zarr.open_group(place / "checkpoints.zarr", mode="r+")
+    for name in checkpoints.array_keys():
+        if name != "epoch":
+            shutil.rmtree(place / f"checkpoints.zarr/{name}/c/1", ignore_errors=True)
+    with xr.open_zarr(place / "history.zarr", consolidated=False) as history:
+        cut = history.load().sel(epoch=slice(0, 390), evaluated_epoch=slice(0, 390))
+    shutil.rmtree(place / "history.zarr")
+    cut.drop_encoding().to_zarr(place / "history.zarr", consolidated=False)
+
+
+def test_what_is_seen_of_a_finished_run_is_the_cubes(folder, results):
+    cube = open_cube(results / "results/small/cube.zarr").isel(run=0)
+    found = look(runs()[0]).so_far
+    assert len(found.epoch) <= CHECKPOINTS
+    for name in CURVES:
+        np.testing.assert_allclose(found[name], cube[name].sel(epoch=found.epoch), rtol=1e-6)
+
+
+def test_a_run_half_way_is_seen_as_far_as_it_is_written(folder):
+    run = runs()[0]
+    before = sorted(path for path in folder.rglob("*") if path.is_file())
+    whole = look(run).so_far.epoch.values
+    assert sorted(path for path in folder.rglob("*") if path.is_file()) == before, "watching writes nothing"
+    half_way(run)
+    found = look(run).so_far
+    assert found.epoch.values[-1] < whole[-1]
+    assert found.history_epoch.values[-1] <= 390
+    done = command("watch", "small", "--once", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 380 of 400" in done.stdout
+    assert "Restricted loss" in done.stdout or "Train loss" in done.stdout
+
+
+def test_a_run_that_has_not_started(folder):
+    shutil.rmtree(runs_folder("small") / runs()[1].name)
+    done = command("watch", "small", "--once", folder=folder)
+    assert f"{runs()[1].name}  epoch 0 of 400, not started" in done.stdout
+
+
+def test_nothing_to_watch_says_how_to_start(folder):
+    shutil.rmtree(folder / "results")
+    done = command("watch", "small", "--once", folder=folder)
+    assert done.returncode == 2
+    assert "progress-measures train small" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_watching_a_finished_experiment_ends(folder):
+    done = command("watch", "small", folder=folder)
+    assert done.returncode == 0
+    assert done.stdout.count("done") == len(runs())
+
+
+@pytest.mark.parametrize(
+    ("test_loss", "train_accuracy", "excluded", "expected"),
+    [
+        ([5, 6, 7, 8], 0.5, [5, 4, 3, 2], "memorisation"),
+        ([5, 6, 7, 8], 1.0, [5, 1, 1e-3, 1e-3], "memorised"),
+        ([5, 6, 7, 8], 1.0, [5, 1e-3, 1e-2, 1], "circuit formation"),
+        ([8, 8, 8, 8, 8, 1e-2, 1e-4, 1e-5], 1.0, [5, 1e-3, 1, 1, 5, 5, 5, 5], "cleanup"),
+        ([8, 8, 8, *[1e-7] * 20], 1.0, [5, 1e-3, 1, *[5] * 20], "generalised"),
+    ],
+)
+def test_phases_as_they_are_seen_on_the_way(test_loss, train_accuracy, excluded, expected):
+    epochs = 100 * np.arange(len(test_loss))
+    accuracy = np.r_[np.full(len(epochs) - 1, 0.1), train_accuracy]
+    names = {"test_loss": test_loss, "train_accuracy": accuracy, "maximal_excluded_loss": excluded}
+    so_far = xr.Dataset(
+        {name: ("epoch", np.asarray(values, float)) for name, values in names.items()}, {"epoch": epochs}
+    )
+    assert phase(so_far) == expected
+
+
+def test_curves_are_as_high_as_their_numbers():
+    assert curve(np.array([1, 10, 100]), "log") == BARS[0] + BARS[4] + BARS[-1]
+    assert curve(np.array([0.0, np.nan, 1.0]), "linear") == BARS[0] + " " + BARS[-1]
+    assert curve(np.array([np.nan]), "log") == ""
+    assert len(curve(np.arange(1000), "linear")) == 40
