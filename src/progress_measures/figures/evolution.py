@@ -15,10 +15,13 @@ MOMENTS = ("memorised", "circuits formed", "cleaned up", "end")
 
 
 def four_moments(cube, run):
-    """The checkpoints at which the three phases of a run end, and its last one; without phases, even distances."""
+    """The checkpoints at which the three phases of a run end, and its last one; without phases, even distances.
+
+    Fewer, where a run has fewer checkpoints.
+    """
     ends = [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
     if not np.isfinite(ends).all():
-        places = np.linspace(0, cube.sizes["epoch"] - 1, 4).round().astype(int)
+        places = np.unique(np.linspace(0, cube.sizes["epoch"] - 1, 4).round().astype(int))
         return [(int(epoch), "") for epoch in cube.epoch.values[places]]
     return [(int(epoch), name) for epoch, name in zip((*ends, cube.epoch.values[-1]), MOMENTS, strict=True)]
 
@@ -40,8 +43,13 @@ def phase_at(cube, run, epoch):
 def four_panels(fig, cube, panel, around=None, columns=2):
     """The first run at the four moments, on shared axes."""
     between = ", " if columns < 4 else "\n"
-    axes = fig.subplots(4 // columns, columns, sharex=True, sharey=True)
-    for ax, (epoch, name) in zip(axes.ravel(), four_moments(cube, str(cube.run.values[0])), strict=True):
+    moments = four_moments(cube, str(cube.run.values[0]))
+    columns = min(columns, len(moments))
+    axes = fig.subplots(-(-len(moments) // columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax in axes[len(moments) :]:
+        ax.remove()
+    axes = axes[: len(moments)]
+    for ax, (epoch, name) in zip(axes, moments, strict=True):
         panel(ax, cube)(epoch)
         ax.set_title(f"Epoch {epoch:,}" + (between + name if name else ""))
         ax.label_outer()
