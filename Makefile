@@ -8,7 +8,7 @@ UV = $(shell command -v uv || echo .venv-uv/bin/uv)
 CORES ?= 2
 BIN = .venv/bin
 
-.PHONY: help setup quickstart test test-docs test-slurm slurm-demo lint format claims bench clean
+.PHONY: help setup quickstart explore test test-browser test-docs test-slurm slurm-demo lint format claims bench clean
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -24,13 +24,20 @@ quickstart: setup  ## Train three real networks until they grok, and draw the ma
 	$(BIN)/snakemake -c$(CORES) quickstart
 	@$(BIN)/progress-measures describe quickstart
 	@echo
-	@echo "Open  results/quickstart/figures/paper/fig02.png   all three grok: test accuracy goes to 1 after train accuracy"
+	@echo "Open  results/quickstart/explorer/index.html         the page on which to watch them grok"
+	@echo "      results/quickstart/figures/paper/fig02.png   all three grok: test accuracy goes to 1 after train accuracy"
 	@echo "      results/quickstart/figures/paper/fig07.png   the progress measures move before the test loss does"
 	@echo "Ask   $(BIN)/python -c 'from progress_measures import open_cube; print(open_cube(\"quickstart\"))'"
 	@echo "Next  $(BIN)/snakemake -c$(CORES) results/figures/paper/fig07.pdf --config cubes=published   the paper's own network, in seconds"
 
-test: setup lint  ## Check the code, then run the whole test suite, but for what needs a Slurm
-	$(BIN)/pytest -m "not slurm and not docs"
+explore: setup  ## Open the explorer of the published networks
+	$(BIN)/progress-measures explore
+
+test: setup lint  ## Check the code, then run the whole test suite, but for what needs a Slurm or a browser, or takes long
+	$(BIN)/pytest -m "not slurm and not browser and not docs"
+
+test-browser: setup  ## Drive the explorer in a real Chromium (Debian's, or $$CHROMIUM)
+	$(BIN)/pytest -m browser tests
 
 test-docs: setup  ## Follow the pages of docs/ to the letter
 	$(BIN)/pytest -m docs tests

@@ -18,21 +18,24 @@ include: "workflow/rules/training.smk"  # one job an experiment, on this machine
 include: "workflow/rules/cubes.smk"  # families of measures a run, gathered once an experiment
 include: "workflow/rules/figures.smk"  # cubes → PDF, PNG, SVG
 include: "workflow/rules/tables.smk"  # cubes → Markdown, CSV, LaTeX
+include: "workflow/rules/explorer.smk"  # cubes → a page on which networks can be watched as they grok
 include: "workflow/rules/claims.smk"  # cubes → the ledger of claims
 
 
 rule all:
-    """Every figure and table of every source, and the ledger of claims."""
+    """Every figure and table of every source, the explorer, and the ledger of claims."""
     default_target: True
     input:
         figures(*figure_ids()),
         tables(*table_ids()),
+        rules.explorer.output,
         rules.claims.output,
 
 
 rule quickstart:
-    """Three small networks that grok in minutes, and the main-text figures of them."""
+    """Three small networks that grok in minutes, the main-text figures of them, and a page to explore them."""
     input:
+        "results/quickstart/explorer/index.html",
         [f"results/quickstart/figures/paper/fig0{n}.png" for n in range(1, 8)],
 
 
@@ -68,3 +71,25 @@ rule subtraction:
     input:
         cube("subtraction"),
         figures(*figure_ids("subtraction")),
+
+
+rule mod_addition:
+    """The blog on a published run of modular addition, drawn of the mainline: its figures, and what of them moves."""
+    input:
+        cube("mainline"),
+        figures(*figure_ids("mod_addition")),
+
+
+rule integer_addition:
+    """The integer addition notebook's network: its cube, figures and tables."""
+    input:
+        cube("integer_addition"),
+        figures(*figure_ids("integer_addition")),
+        tables(*table_ids("integer_addition")),
+
+
+rule transformer_lens_demo:
+    """The TransformerLens demo's network: its cube and its figures."""
+    input:
+        cube("transformer_lens_demo"),
+        figures(*figure_ids("demo")),

@@ -8,7 +8,7 @@ for library in ("OMP", "OPENBLAS"):
 
 import numpy as np
 import pytest
-from small import command, folder_with, runs
+from small import INTEGERS, command, folder_with, runs
 
 
 @pytest.fixture
@@ -25,5 +25,15 @@ def results(tmp_path_factory):
         assert command("train", "small", "--run", run.name, folder=folder).returncode == 0
     for verb in ("measure", "gather"):
         done = command(verb, "small", folder=folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def integers(tmp_path_factory):
+    """A folder in which a small network that adds integers was trained, measured and gathered, by the command line."""
+    folder = folder_with(tmp_path_factory.mktemp("integers"), "integers", INTEGERS)
+    for verb in ("train", "measure", "gather"):
+        done = command(verb, "integers", folder=folder)
         assert done.returncode == 0, done.stderr
     return folder

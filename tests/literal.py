@@ -183,6 +183,7 @@ class Network:
         self.resid_mid = at_equals(seen["blocks.0.hook_resid_mid"])
         pattern = seen["blocks.0.attn.hook_pattern"]  # [run, example, head, query, key]
         self.attention = at_equals(pattern.transpose(2, 3))  # [a, b, head, position]
+        self.pattern = pattern[0].numpy()  # [pair, head, query, position]
         self.z = at_equals(seen["blocks.0.attn.hook_z"])  # [a, b, head, d_head]
         self.mlp_out = at_equals(seen["blocks.0.hook_mlp_out"])
 
@@ -574,6 +575,8 @@ def interventions(net):
         "W_L's key directions alone": None,
         "W_L's key directions alone, skip at its mean": None,
         "W_L's key directions removed": None,
+        "clusters at their frequencies, W_L alone": with_own_mean(np.where(clustered, fits(net)[1], post) @ W_L),
+        "clusters at their frequencies alone": with_own_mean(np.where(clustered, fits(net)[1], 0) @ W_L),
     }
     if net.keys:
         F = basis(net.n)
@@ -588,6 +591,17 @@ def interventions(net):
     return found
 
 
+def without_clusters(net):
+    """Loss over all pairs of neurons read by W_L, those of clusters fitted, without one cluster: by frequency."""
+    W_L, (frequency, fraction) = net.weights["W_out"][0] @ net.weights["W_U"], net.final.best
+    kept = np.where(fraction >= 0.85, fits(net)[1], net.post)
+    losses = []
+    for k in net.frequencies:
+        logits = np.where((frequency == k) & (fraction >= 0.85), 0, kept) @ W_L
+        losses.append(nats(logits + (net.logits - logits).mean((0, 1)), net.labels).mean())
+    return losses
+
+
 def after_interventions(of):
     """A quantity of pairs after each intervention, over training, test and all pairs; NaN where it cannot be done."""
 
@@ -599,6 +613,32 @@ def after_interventions(of):
         return rows
 
     return table
+
+
+def answers_by_embedding(net):
+    """Answers when numbers are embedded as they are, by their mean and first principal component, without the second.
+
+    Components are eigenvectors of the covariance of the embedding; they go in or out where a and b are embedded.
+    """
+    numbers = net.weights["W_E"][: net.n]
+    mean = numbers.mean(0)
+    first, second = np.linalg.eigh((numbers - mean).T @ (numbers - mean))[1].T[[-1, -2]]
+    projections = {
+        "whole": lambda row: row,
+        "mean and PC 1": lambda row: mean + (row - mean) @ first * first,
+        "all but PC 2": lambda row: row - (row - mean) @ second * second,
+    }
+    answers = []
+    for project in projections.values():
+
+        def hook(name, value, project=project):
+            if name == "hook_embed":
+                value = value.clone()
+                value[..., :2, :] = torch.as_tensor(np.apply_along_axis(project, -1, value[..., :2, :].numpy()))
+            return value
+
+        answers.append(net.logits_with(hook).argmax(-1))
+    return answers
 
 
 excluded_losses = by_frequency(lambda net, k: nats(excluded(net, [k]), net.labels)[net.train].mean())
@@ -735,11 +775,18 @@ REFERENCES = {
     "cluster_W_L_fourier_norm": cluster_norms,
     # spectra
     "logit_fourier_norm_2d": lambda net: norms_2d(net.logits),
+    "moment_logit_fourier_norm_2d": lambda net: norms_2d(net.logits),
     "neuron_fourier_norm_2d": lambda net: norms_2d(net.post),
     "neuron_fit_coefficient": lambda net: fits(net)[0],
     "W_E": lambda net: net.weights["W_E"],
+    "W_U": lambda net: net.weights["W_U"],
+    "moment_W_E": lambda net: net.weights["W_E"],
+    # integers
+    "answer_by_embedding": answers_by_embedding,
+    "mean_attention_by_query": lambda net: net.pattern.mean(0),
     # interventions
     "intervention_loss": after_interventions(nats),
     "intervention_accuracy": after_interventions(right),
+    "cluster_removed_loss": without_clusters,
 }
 """The definition of every measure taken of a network, by name: functions of a `Network`."""

@@ -23,6 +23,14 @@ CONTENT = {
     "grid": {"seed": [0, 1]},
 }
 
+INTEGERS = {
+    "title": "Small networks that add integers, for tests",
+    "task": {"kind": "integer_addition", "operands": 6, "outputs": 12},
+    "split": {"train_fraction": 0.7},
+    "model": {"d_model": 24, "heads": 2, "d_head": 8, "d_mlp": 40, "mlp_biases": False},
+    "training": {"epochs": 600, "checkpoint_every": 100, "evaluate_every": 20},
+}
+
 
 def content(**training):
     """The small experiment with other training settings."""
@@ -34,11 +42,11 @@ def runs(**training):
     return Experiment.model_validate(content(**training)).runs("small")
 
 
-def folder_with(folder: Path, name="small", **training) -> Path:
-    """A folder that has the small experiment, to run the command line in."""
+def folder_with(folder: Path, name="small", given=None, **training) -> Path:
+    """A folder that has an experiment, by default the small one, to run the command line in."""
     experiments = folder / "config/experiments"
     experiments.mkdir(parents=True, exist_ok=True)
-    (experiments / f"{name}.yaml").write_text(yaml.safe_dump(content(**training)))
+    (experiments / f"{name}.yaml").write_text(yaml.safe_dump(given or content(**training)))
     return folder
 
 
@@ -65,3 +73,8 @@ def own_cubes(declared):
     if missing and not getattr(declared, "partial", False):
         pytest.skip(f"no published cube of {', '.join(missing)}")
     return found
+
+
+def suited(declared, cubes):
+    """The first of some cubes that has all variables that a figure or table reads; the first of all where none has."""
+    return next((cube for cube in cubes if set(declared.variables) <= set(cube.data_vars)), cubes[0])

@@ -63,7 +63,10 @@ def test_verdicts_are_of_the_four(judgements):
         assert (one.verdict == RECORDED) == (CLAIMS[name].kind == "contradiction")
 
 
-@pytest.mark.parametrize("experiment", ["mainline", "subtraction"])
+@pytest.mark.parametrize(
+    "experiment",
+    ["mainline", "subtraction", "mod_addition_published_run", "integer_addition", "transformer_lens_demo"],
+)
 def test_everything_about_an_experiment_that_was_run_is_judged(judgements, experiment):
     left = [
         name for name, one in judgements.items() if CLAIMS[name].experiment == experiment and one.verdict == NOT_RUN
@@ -93,6 +96,8 @@ def test_each_difference_is_explained(judgements):
     [
         ("mainline", ["paper.s1.ablate_key_to_chance", "paper.e2.hidden_progress"]),
         ("subtraction", ["subtraction.cos_sims", "subtraction.plateau_train", "subtraction.restricted_ratio"]),
+        ("mod_addition_published_run", ["blog.excluded_gradual", "blog.neurons_key_by_end", "blog.trig_lag"]),
+        ("transformer_lens_demo", ["demo.key_freqs", "demo.cluster_17", "demo.excluded_before_end"]),
     ],
 )
 def test_a_cube_without_phases_and_key_frequencies_is_judged_too(results, experiment, in_need_of_a_circuit):
@@ -100,6 +105,15 @@ def test_a_cube_without_phases_and_key_frequencies_is_judged_too(results, experi
     cube = open_cube(results / "results/small/cube.zarr").load()
     judged = {name: judge(claim, lambda _: cube) for name, claim in CLAIMS.items() if claim.experiment == experiment}
     assert {judged[name].verdict for name in in_need_of_a_circuit} == {DIFFERS}
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_another_network_that_adds_integers_is_judged_too(integers):
+    cube = open_cube(integers / "results/integers/cube.zarr").load()
+    claims = {name: claim for name, claim in CLAIMS.items() if claim.experiment == "integer_addition"}
+    judged = {name: judge(claim, lambda _: cube) for name, claim in claims.items()}
+    assert {one.verdict for one in judged.values()} <= {HOLDS, DIFFERS, RECORDED}
+    assert judged["integer.split"].verdict == DIFFERS  # 36 pairs, not 100
 
 
 # ---- relations

@@ -17,7 +17,10 @@ MISTAKES = {
     "no cube": (["draw", "paper/fig07", "--experiment", "small"], "There is no cube 'small'"),
     "no checkpoints": (["measure", "small", "--run", "seed0", "--family", "weights"], "checkpoints.zarr, which holds"),
     "no training": (["gather", "small"], "no finished training of seed0, seed1"),
-    "wrong format": (["draw", "paper/fig07", "--to", "a.gif"], "--to a.gif: figures are written as .pdf, .png, .svg"),
+    "wrong format": (
+        ["draw", "paper/fig07", "--to", "a.gif"],
+        "--to a.gif: paper/fig07 is written as .pdf, .png, .svg",
+    ),
     "no GPU": (["train", "small", "--device", "cuda"], "--device cuda: torch finds no usable GPU"),
 }
 
@@ -71,10 +74,18 @@ def test_light_parts_need_no_torch():
     import subprocess
 
     blocked = "import sys\nfor name in {names}: sys.modules[name] = None\n{then}"
-    light = "progress_measures.experiments", "progress_measures.figures", "progress_measures.measures"
+    light = tuple(f"progress_measures.{name}" for name in ("experiments", "explorer", "figures", "measures"))
     for names, modules in (
         (["torch", "matplotlib.pyplot", "zarr"], light),
-        (["torch"], ("progress_measures.cube", "progress_measures.figures.drawing", "progress_measures.cube.gather")),
+        (
+            ["torch"],
+            (
+                "progress_measures.cube",
+                "progress_measures.figures.drawing",
+                "progress_measures.cube.gather",
+                "progress_measures.explorer.page",
+            ),
+        ),
     ):
         then = "\n".join(f"import {module}" for module in modules)
         then += "\nfrom progress_measures.figures import *\n[load_figure(name) for name in figure_ids()]"

@@ -56,9 +56,9 @@ def test_interventions_on_the_only_layer_are_nan_in_deeper_networks(scene):
 
 
 @pytest.mark.parametrize("name", experiment_names())
-def test_each_family_that_applies_is_taken_and_on_sequences_no_other(name):
+def test_each_family_that_applies_is_taken_and_on_other_tasks_no_other(name):
     for run in load_experiment(name).runs(name):
         apply = {family for family in FAMILIES if any(applies(m, run) for m in family_measures(family))}
         assert apply <= set(families_of(run))
-        if run.on_sequences:
+        if run.on_sequences or run.task.kind == "integer_addition":
             assert apply >= set(families_of(run)) - {"sequences"}

@@ -1,22 +1,34 @@
 """Every figure: its declaration, that it draws from what it declares alone, and the same bytes each time."""
 
+import html
+import itertools
+import re
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure as Canvas
-from small import command, own_cubes
+from PIL import Image
+from small import command, own_cubes, suited
 
 from progress_measures.cube.open import open_cube
 from progress_measures.cube.select import select
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names
 from progress_measures.figures import figure_ids, load_figure
-from progress_measures.figures.drawing import FORMATS, draw, mark_lone_points
+from progress_measures.figures.drawing import draw, mark_lone_points
+from progress_measures.figures.registry import STILLS
 from progress_measures.figures.style import COLOURS, frequency_colours, label
 
 
 @pytest.fixture
 def cube(results):
     return open_cube(results / "results/small/cube.zarr")
+
+
+@pytest.fixture
+def shrunk(cube, integers):
+    """Cubes of small networks of several tasks."""
+    return [cube, open_cube(integers / "results/integers/cube.zarr")]
 
 
 @pytest.mark.parametrize("name", figure_ids())
@@ -38,7 +50,7 @@ def drawn(name, *cubes):
 
 
 def what_small_lacks(name, cube):
-    """The variables of a figure that networks of the small experiment do not have."""
+    """The variables of a figure that small networks do not have."""
     return [variable for variable in load_figure(name).variables if variable not in cube]
 
 
@@ -54,7 +66,8 @@ def test_every_figure_of_its_own_cube_is_full(name):
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", figure_ids())
-def test_every_figure_draws_with_labelled_axes(name, cube):
+def test_every_figure_draws_with_labelled_axes(name, shrunk):
+    cube = suited(load_figure(name), shrunk)
     if what_small_lacks(name, cube):  # of another task: it says so
         with pytest.raises(UserError, match=f"reads {what_small_lacks(name, cube)[0]}"):
             drawn(name, cube)
@@ -67,20 +80,23 @@ def test_every_figure_draws_with_labelled_axes(name, cube):
         if ax.get_label() == "<colorbar>":
             assert ax.get_xlabel() or ax.get_ylabel(), "a colour bar without a label"
             continue
+        assert ax.has_data()
+        if not ax.axison:  # a diagram
+            continue
         shared = ax.get_shared_x_axes().get_siblings(ax)
         assert any(sibling.get_xlabel() for sibling in shared), "no label along x"
         assert ax.get_ylabel() or any(other.get_ylabel() for other in axes), "no label along y"
-        assert ax.has_data()
 
 
 @pytest.mark.parametrize("name", figure_ids())
-def test_the_same_cube_gives_the_same_bytes(name, cube, tmp_path):
+def test_the_same_cube_gives_the_same_bytes(name, shrunk, tmp_path):
     figure = load_figure(name)
+    cube = suited(figure, shrunk)
     if what_small_lacks(name, cube):
         cube = own_cubes(figure)[0]
     for turn in ("first", "second"):
-        draw(figure, [cube] * len(figure.experiments), [tmp_path / turn / f"figure.{kind}" for kind in FORMATS])
-    for kind in FORMATS:
+        draw(figure, [cube] * len(figure.experiments), [tmp_path / turn / f"figure.{kind}" for kind in STILLS])
+    for kind in STILLS:
         assert (tmp_path / f"first/figure.{kind}").read_bytes() == (tmp_path / f"second/figure.{kind}").read_bytes()
 
 
@@ -114,8 +130,63 @@ def test_labels_have_units(cube):
 def test_the_command_line_draws(results, tmp_path):
     done = command("draw", "paper/fig07", "--experiment", "small", folder=results)
     assert done.returncode == 0, done.stderr
-    for kind in FORMATS:
+    for kind in STILLS:
         assert (results / f"results/small/figures/paper/fig07.{kind}").stat().st_size > 5000
+
+
+# ---- what moves, and what can be handled
+
+MOVING = [name for name in figure_ids() if load_figure(name).animation]
+WITH_PAGE = [name for name in figure_ids() if load_figure(name).page]
+
+
+def parts_of(name, cube):
+    """What a figure may read of the small cube, or of its own where that lacks something."""
+    figure = load_figure(name)
+    cubes = own_cubes(figure) if what_small_lacks(name, cube) else [cube] * len(figure.experiments)
+    return [select(one, figure.variables, name) for one in cubes]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", MOVING)
+def test_an_animation_has_the_frames_that_were_drawn_and_each_differs(name, cube, tmp_path):
+    figure, parts = load_figure(name), parts_of(name, cube)
+    canvas = Canvas(figsize=figure.animation.size)
+    expected = sum(1 for _ in figure.animation.frames(canvas, *parts))
+    assert expected > 1
+    assert all(ax.get_label() == "<colorbar>" or ax.get_title() + ax.get_title("left") for ax in canvas.axes)
+    for turn in ("first", "second"):
+        draw(figure, parts, [tmp_path / turn / "figure.webp"])
+    assert (tmp_path / "first/figure.webp").read_bytes() == (tmp_path / "second/figure.webp").read_bytes()
+    with Image.open(tmp_path / "first/figure.webp") as moving:
+        assert moving.n_frames == expected
+        assert moving.info["loop"] == 0  # forever
+        pictures = []
+        for place in range(expected):
+            moving.seek(place)
+            pictures.append(np.asarray(moving.convert("RGB")).astype(int))
+    assert all(np.abs(one - other).max() > 60 for one, other in itertools.pairwise(pictures))
+
+
+@pytest.mark.parametrize("name", WITH_PAGE)
+def test_a_page_stands_on_its_own_with_the_library_beside_it(name, cube, tmp_path):
+    figure, parts = load_figure(name), parts_of(name, cube)
+    draw(figure, parts, [tmp_path / "figure.html"])
+    first = (tmp_path / "figure.html").read_text()
+    draw(figure, parts, [tmp_path / "figure.html"])
+    again = (tmp_path / "figure.html").read_text()
+    assert hash(again) == hash(first)  # a difference of long texts takes long to show
+    assert re.findall(r'(?:src|href)="([^"]*)"', first) == ["plotly.min.js"], "nothing from the network"
+    assert f"<h1>{html.escape(figure.title)}</h1>" in first
+    assert len(figure.page.__doc__) > 40
+    assert (tmp_path / "plotly.min.js").stat().st_size > 1_000_000
+    assert all(len(curve["x"]) == len(curve["y"]) > 1 for curve in figure.page(*parts)["data"])
+
+
+def test_only_figures_that_move_have_an_animation(results):
+    done = command("draw", "paper/fig05", "--experiment", "small", "--to", "a.webp", folder=results)
+    assert done.returncode == 2
+    assert "--to a.webp: paper/fig05 is written as .pdf, .png, .svg." in done.stderr
 
 
 def test_a_curve_of_one_point_is_a_dot():

@@ -16,9 +16,7 @@ from progress_measures.measures.registry import DERIVED
 from progress_measures.measures.view import Scene, View
 
 ADDITION, SUBTRACTION, INTEGERS = "modular_addition", "modular_subtraction", "integer_addition"
-OF_ANY_TASK = [  # which neurons are kept is a matter of frequencies
-    name for name in REFERENCES if measures()[name].needs == "pairs" and "kept_neuron" not in measures()[name].dims
-]
+OF_ANY_TASK = [name for name in REFERENCES if measures()[name].needs in ("pairs", INTEGERS)]
 
 
 def value(name, view):
@@ -97,7 +95,7 @@ def test_every_measure_is_tested():
 def test_measure_has_its_declared_shape(name):
     sizes = {"frequency": 8, "fourier_component": P, "head": 2, "neuron": 54, "kept_neuron": 12, "token": P + 1}
     sizes |= {"position": 3, "parameter": 11, "activation": 2, "fourier_component_a": P, "fourier_component_b": P}
-    sizes |= {"other_head": 2, "residual": 16, "singular_value": P}
+    sizes |= {"other_head": 2, "residual": 16, "output": P, "singular_value": P, "a": P, "b": P, "query": 3}
     sizes |= {dim: len(labels) for dim, labels in measures()[name].labels.items()}
     dims = [dim for dim in measures()[name].dims if dim not in ("run", "epoch", "moment")]
     assert np.shape(value(name, solving()[0].final)) == tuple(sizes[dim] for dim in dims)

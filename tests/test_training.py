@@ -52,6 +52,9 @@ def test_the_notebooks_split_gives_its_first_rows():
     assert [(a - b) % 113 for a, b in first] == [103, 45, 37, 65, 16]
     tested = [divmod(int(pair), 113) for pair in order[3830:3835]]
     assert tested == [(43, 40), (31, 42), (39, 63), (35, 61), (112, 102)]
+    small = [divmod(int(pair), 10) for pair in train_order("randperm", 598, 10)]
+    assert small[:5] == [(9, 9), (7, 7), (0, 3), (7, 5), (6, 2)]
+    assert small[72:77] == [(4, 3), (2, 2), (4, 1), (9, 3), (9, 1)]
 
 
 def test_dataset_says_who_trains_on_what(tmp_path):

@@ -12,12 +12,13 @@ import yaml
 from small import content
 
 from progress_measures.experiments import experiment_names
+from progress_measures.explorer import EXPERIMENTS as EXPLORED
 from progress_measures.measures import FAMILIES
 
 ROOT = Path(__file__).parents[1]
 FIGURE = "results/figures/paper/fig07.pdf"
 RUNS = 2
-MEASURED = {"measure": RUNS * len([family for family in FAMILIES if family != "sequences"])}
+MEASURED = {"measure": RUNS * len(set(FAMILIES) - {"integers", "sequences"})}  # those are of other tasks
 
 
 class Checkout:
@@ -83,7 +84,9 @@ def test_one_figure_in_an_empty_tree_needs_its_experiment_alone(empty):
     assert empty.jobs(FIGURE) == expected
 
 
-@pytest.mark.parametrize("target", ["quickstart", "mainline", "subtraction", "paper_mechanism", "paper", "all"])
+@pytest.mark.parametrize(
+    "target", ["quickstart", "mainline", "subtraction", "mod_addition", "paper_mechanism", "paper", "all"]
+)
 def test_named_targets_can_be_planned(empty, target):
     assert {"train", "measure", "gather"} <= set(empty.jobs(target))
 
@@ -93,8 +96,31 @@ def test_the_mechanism_is_19_figures_and_4_tables_of_one_experiment(empty):
     assert {rule: jobs[rule] for rule in ("train", "figure", "table")} == {"train": 1, "figure": 19, "table": 4}
 
 
+@pytest.mark.parametrize(
+    ("target", "figures", "tables"),
+    [("subtraction", 28, 0), ("integer_addition", 13, 4), ("transformer_lens_demo", 40, 0)],
+)
+def test_a_notebook_is_one_experiment_with_its_figures_and_tables(empty, target, figures, tables):
+    jobs = empty.jobs(target)
+    assert [jobs.get(rule, 0) for rule in ("train", "figure", "table")] == [1, figures, tables]
+
+
 def test_a_figure_of_any_experiment_is_a_target(empty):
     assert empty.jobs("results/quickstart/figures/paper/fig02.svg")["figure_of"] == 1
+
+
+def test_a_twin_is_a_job_of_its_own_where_a_figure_has_one(empty):
+    assert empty.jobs("results/figures/mod_addition/24_embedding_evolution.webp")["twin"] == 1
+    assert empty.jobs("results/quickstart/figures/paper/fig07.html")["twin_of"] == 1
+    refused = empty.snakemake("-n", "-c1", "results/figures/paper/fig05.webp")
+    assert refused.returncode == 2
+    assert "there is no .webp of figure paper/fig05: it is a still." in refused.stderr
+
+
+def test_the_explorer_is_of_some_experiments_or_of_any_one(empty):
+    assert empty.jobs("results/quickstart/explorer/index.html")["explorer_of"] == 1
+    jobs = empty.jobs("results/explorer/index.html")
+    assert (jobs["explorer"], jobs["train"]) == (1, len(EXPLORED))
 
 
 def test_what_was_asked_for_is_there_and_nothing_else(drawn):

@@ -283,7 +283,7 @@ def _paths(
     """The files to write: given ones, or those of each format where the workflow has them."""
     wrong = [str(path) for path in to or () if path.suffix[1:] not in formats]
     if wrong:
-        raise UserError(f"--to {wrong[0]}: {kind} are written as {', '.join('.' + known for known in formats)}.")
+        raise UserError(f"--to {wrong[0]}: {declared.id} is written as {', '.join('.' + known for known in formats)}.")
     folder = Path("results") / (experiment or "") / kind
     return to or [folder / f"{declared.id}.{known}" for known in formats]
 
@@ -297,15 +297,18 @@ def draw(
     figure: Annotated[str, typer.Argument(help="Such as paper/fig07.")],
     experiment: OfExperiment = None,
     cube: FromCubes = None,
-    to: Annotated[list[Path] | None, typer.Option(help="A .pdf, .png or .svg; may be repeated.")] = None,
+    to: Annotated[
+        list[Path] | None,
+        typer.Option(help="A .pdf, .png or .svg, of some figures a .webp or .html; may be repeated. By default, all."),
+    ] = None,
 ) -> None:
     """Draw a figure from cubes."""
     from progress_measures.figures import load_figure
-    from progress_measures.figures.drawing import FORMATS
     from progress_measures.figures.drawing import draw as draw_to
+    from progress_measures.figures.registry import STILLS
 
     loaded = load_figure(figure)
-    paths = _paths(loaded, "figures", FORMATS, experiment, to)
+    paths = _paths(loaded, "figures", STILLS + loaded.twins, experiment, to)
     draw_to(loaded, _cubes(loaded, experiment, cube), paths)
 
 
@@ -385,6 +388,32 @@ def describe(experiment: Experiment) -> None:
     from progress_measures.cube.open import open_cube
 
     print(text(open_cube(experiment)))
+
+
+@app.command()
+def explore(
+    cube: Annotated[
+        list[str] | None,
+        typer.Argument(help="Experiments, or paths of cubes; by default, those of the explorer's rule."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The page; by default, below results/.")] = None,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+) -> None:
+    """Make one self-contained page on which cubes can be explored, and open it."""
+    from progress_measures.cube.open import cube_if_any, open_cube
+    from progress_measures.explorer import EXPERIMENTS
+    from progress_measures.explorer.page import write_page
+    from progress_measures.paths import explorer_page
+
+    names = cube or [name for name in EXPERIMENTS if cube_if_any(name) is not None]
+    cubes = [open_cube(name) for name in names]
+    path = out or explorer_page(str(cubes[0].attrs["experiment"]) if len(cubes) == 1 else None)
+    write_page(cubes, path)
+    print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+    if show:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())
 
 
 @app.command()

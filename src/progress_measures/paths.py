@@ -54,6 +54,11 @@ def published_weights(experiment: str) -> Path:
     return PUBLISHED / f"{experiment}.weights.zarr.zip"
 
 
+def explorer_page(experiment: str | None = None) -> Path:
+    """The page on which an experiment can be explored, or several."""
+    return RESULTS / (experiment or "") / "explorer" / "index.html"
+
+
 def jobs_folder(experiment: str) -> Path:
     """What was submitted to train its runs: records and logs."""
     return RESULTS / experiment / "jobs"

@@ -13,6 +13,8 @@ from progress_measures.experiments import (
 )
 from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.registry import quantity_modules
+from progress_measures.explorer import EXPERIMENTS as EXPLORED
+from progress_measures.explorer import SOURCE as EXPLORER_SOURCE
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.registry import figure_module
 from progress_measures.measures import FAMILIES, families_of
@@ -48,11 +50,12 @@ if config.get("cubes", "results") not in ("results", "published"):
 
 
 wildcard_constraints:
-    experiment="(?!figures/|tables/|logs/|benchmarks/)[a-z0-9][a-z0-9_]*",
+    experiment="(?!figures/|tables/|explorer/|logs/|benchmarks/)[a-z0-9][a-z0-9_]*",
     run="[^/]+",
     family="|".join(FAMILIES),
     figure="[a-z_]+/[A-Za-z0-9_]+",
     table="[a-z_]+/[A-Za-z0-9_]+",
+    twin="webp|html",
 
 
 # What this workflow trains; data and weights of imported networks are there, and no rule makes them.
@@ -129,6 +132,7 @@ code(
     "progress_measures.cube.extract",
     "progress_measures.cube.gather",
     "progress_measures.figures.drawing",
+    "progress_measures.explorer.page",
     *(f"progress_measures.measures.{family}" for family in FAMILIES),
     "progress_measures.tables.writing",
     "progress_measures.claims.page",
@@ -198,6 +202,17 @@ def code_of_figure(wildcards):
     return code(figure_module(wildcards.figure), "progress_measures.figures.drawing")
 
 
+def code_of_twin(wildcards):
+    """The code that a figure's animation or page depends on, if it has one."""
+    twins = declared(wildcards.figure).twins
+    if wildcards.twin not in twins:
+        has = (
+            "has " + ", ".join(f".{kind}" for kind in twins) if twins else "is a still"
+        )
+        refuse(f"there is no .{wildcards.twin} of figure {wildcards.figure}: it {has}.")
+    return code_of_figure(wildcards)
+
+
 def code_of_table(wildcards):
     """The code that a table depends on."""
     declared(wildcards.table, load_table)
@@ -212,12 +227,18 @@ def covered(experiments):
 
 
 def figures(*names):
-    """Figures as their PNG; PDF and SVG come with it. Of published cubes, those that they cover."""
+    """Figures as their PNG, with which PDF and SVG come, and their twins. Of published cubes, those that they cover."""
     return [
-        f"results/figures/{name}.png"
+        f"results/figures/{name}.{kind}"
         for name in names
         if covered(load_figure(name).experiments)
+        for kind in ("png", *load_figure(name).twins)
     ]
+
+
+def explorer_source():
+    """The explorer's own HTML, CSS and JavaScript."""
+    return sorted(str(path) for path in EXPLORER_SOURCE.rglob("*") if path.is_file())
 
 
 def tables(*names):

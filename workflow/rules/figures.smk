@@ -1,9 +1,14 @@
-"""cube.zarr → results/figures/<source>/<id>.{pdf,png,svg}, or results/<experiment>/figures/… of any other experiment"""
+"""cube.zarr → results/figures/<source>/<id>.{pdf,png,svg}, or results/<experiment>/figures/… of any other experiment
+
+A figure's twin, `<id>.webp` or `<id>.html`, is a job of its own: animations take longer than stills, and few have one.
+"""
 
 
 localrules:
     figure,
     figure_of,
+    twin,
+    twin_of,
 
 
 rule figure:
@@ -32,9 +37,9 @@ rule figure:
         caption=lambda wildcards: declared(wildcards.figure).caption,
         reference=lambda wildcards: declared(wildcards.figure).reference,
         cubes=lambda wildcards, input: [f"--cube {path}" for path in input.cubes],
+        to=lambda wildcards, output: [f"--to {path}" for path in output],
     shell:
-        "progress-measures draw {wildcards.figure} {params.cubes}"
-        " --to {output.pdf} --to {output.svg} --to {output.png} > {log} 2>&1"
+        "progress-measures draw {wildcards.figure} {params.cubes} {params.to} > {log} 2>&1"
 
 
 use rule figure as figure_of with:
@@ -57,5 +62,39 @@ use rule figure as figure_of with:
         "results/logs/figures/{experiment}/{figure}.log",
     benchmark:
         "results/benchmarks/figures/{experiment}/{figure}.tsv"
+    conda:
+        "../../environment.yml"
+
+
+use rule figure as twin with:
+    input:
+        cubes=lambda wildcards: cubes(experiments_of(wildcards.figure)),
+        code=code_of_twin,
+        style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
+        template=workflow.source_path("../../src/progress_measures/figures/page.html"),
+    output:
+        "results/figures/{figure}.{twin}",
+    log:
+        "results/logs/figures/{figure}.{twin}.log",
+    benchmark:
+        "results/benchmarks/figures/{figure}.{twin}.tsv"
+    conda:
+        "../../environment.yml"
+
+
+use rule twin as twin_of with:
+    input:
+        cubes=lambda wildcards: cubes(
+            experiments_of(wildcards.figure, wildcards.experiment)
+        ),
+        code=code_of_twin,
+        style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
+        template=workflow.source_path("../../src/progress_measures/figures/page.html"),
+    output:
+        "results/{experiment}/figures/{figure}.{twin}",
+    log:
+        "results/logs/figures/{experiment}/{figure}.{twin}.log",
+    benchmark:
+        "results/benchmarks/figures/{experiment}/{figure}.{twin}.tsv"
     conda:
         "../../environment.yml"

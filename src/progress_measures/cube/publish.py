@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from progress_measures.cube.extract import measure, taken
 from progress_measures.cube.gather import join, one_run
 from progress_measures.cube.open import OpenRun, open_cube, open_run
+from progress_measures.cube.rounding import rounded
 from progress_measures.cube.schema import encoding
 from progress_measures.errors import UserError
 from progress_measures.files import appearing, write_store
@@ -47,7 +49,8 @@ def renew(experiment: str, runs: list[Any]) -> list[Path]:
     """Take every measure of last weights again, of the published ones, and write the published cube anew.
 
     So a measure that was added later, or a rule for phases, reaches runs whose checkpoints are gone. Measures over
-    epochs stay as they are.
+    epochs stay as they are; those at moments are also taken at the epochs whose weights are published, and are NaN at
+    other moments if they were added later.
 
     Raises:
         UserError: nothing is published, or the settings have changed since.
@@ -71,7 +74,11 @@ def renew(experiment: str, runs: list[Any]) -> list[Path]:
             kept = kept.drop_vars([name for name, variable in cube.data_vars.items() if "run" not in variable.dims])
         kept = kept.drop_vars([name for name, c in kept.coords.items() if not c.dims])
         train = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run, layout(run.task).operands)
-        measured = measure(run, again, _LastWeights(run, cube.epoch.values), train)
+        measured = measure(run, again, _PublishedWeights(run, cube.epoch.values), train)
+        at_moments = [m for family in FAMILIES for m in taken(family, run, first) if "moment" in m.dims]
+        if at_moments:
+            weights = _PublishedWeights(run, published_epochs(run))
+            kept = _with_moments(kept, measure(run, at_moments, weights, train))
         parts.append(one_run(run, xr.merge([kept, measured], join="outer", combine_attrs="override"), first))
     fresh = join(parts, [by_name[record["run"]] for record in records], runs[0])
     fresh.attrs |= {name: cube.attrs[name] for name in ("title", "runs_missing", "manifest")}
@@ -79,8 +86,25 @@ def renew(experiment: str, runs: list[Any]) -> list[Path]:
     return [published_cube(experiment)]
 
 
-class _LastWeights:
-    """Published weights as `measure` takes them: only the last checkpoint can be had."""
+def _with_moments(kept: xr.Dataset, more: xr.Dataset) -> xr.Dataset:
+    """A run's part of the cube, with measures at further moments; what it has already stays as it is."""
+    own = kept[[name for name, variable in kept.data_vars.items() if "moment" in variable.dims]]
+    xr.align(own, more, join="exact", exclude={"moment"})  # the same neurons are kept
+    both = own.combine_first(more)
+    for name, variable in both.data_vars.items():
+        variable.attrs.update(more[name].attrs)
+    others = kept.drop_vars(own.data_vars).drop_dims("moment", errors="ignore")
+    return xr.merge([others, both], join="exact", combine_attrs="override")
+
+
+def published_epochs(run: Any) -> NDArray[np.int64]:
+    """The epochs whose weights of a run are published, ascending."""
+    weights = open_cube(published_weights(run.experiment))
+    return np.sort(weights.epoch.values[weights.run.values == run.name])
+
+
+class _PublishedWeights:
+    """Published weights as `measure` takes them, at epochs of which only those that are kept can be had."""
 
     def __init__(self, run: Any, epochs: np.ndarray):
         self.epochs = epochs
@@ -97,15 +121,6 @@ def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
             cube[name].values = rounded(cube[name].values, m.digits)
             cube[name].attrs["published_mantissa_bits"] = m.digits
     _zip(cube, published_cube(experiment))
-
-
-def rounded(values: np.ndarray, digits: int) -> np.ndarray:
-    """Floats rounded to so many binary digits after the leading one: what is noise compresses to nothing."""
-    bits = {"f4": ("u4", 23), "f8": ("u8", 52)}[values.dtype.str[1:]]
-    drop = bits[1] - digits
-    whole = np.ascontiguousarray(values).view(bits[0])
-    kept = (whole + (1 << (drop - 1))) & ~np.array((1 << drop) - 1, dtype=bits[0])
-    return np.where(np.isfinite(values), kept.view(values.dtype), values)
 
 
 def moments_of(cube: xr.Dataset, run: str) -> list[int]:

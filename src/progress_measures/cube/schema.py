@@ -20,10 +20,10 @@ def applies(measure: Measure, run: Any) -> bool:
     """Whether a measure can be taken of a run."""
     if (measure.family in DERIVED and run.split_unknown) or (measure.name in LINEAR and run.layer_norm):
         return False
-    if measure.needs == "any":
+    if measure.needs in ("any", run.task.kind):
         return True
     if run.on_sequences:
-        return measure.needs == run.task.kind or (measure.needs == "answers" and len(_answers(run)) > 1)
+        return measure.needs == "answers" and len(_answers(run)) > 1
     one_layer = run.one_layer
     if measure.needs == "pairs":
         return one_layer
@@ -64,8 +64,12 @@ def coordinates(run: Any) -> dict[str, Any]:
         "singular_value": np.arange(1, min(architecture.d_mlp, architecture.outputs) + 1),
         "other_head": np.arange(architecture.heads),
         "residual": np.arange(architecture.d_model),
+        "output": np.arange(architecture.outputs),
         "token": [str(number) for number in range(n)] + ["="],
         "position": ["a", "b", "="],
+        "query": ["a", "b", "="],
+        "a": np.arange(n),
+        "b": np.arange(n),
         "activation": ["pre", "post"],
     }
 

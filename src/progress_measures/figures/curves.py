@@ -1,4 +1,4 @@
-"""Train and test loss of several runs over training: what most of the appendix shows."""
+"""What is followed over training: losses of several runs, losses and frequencies of one over its phases."""
 
 import numpy as np
 
@@ -6,15 +6,22 @@ from progress_measures.figures.style import (
     COLOURS,
     PHASE_VARIABLES,
     epochs,
+    frequency_colours,
     label,
     loss_axis,
+    no_key_frequencies,
     nothing_to_draw,
+    panel_letters,
     phase_bands,
     phase_names,
+    story_end,
 )
 
 LOSSES = ("history_train_loss", "history_test_loss")
 """What `losses` reads."""
+
+LOSSES_OVER_PHASES = (*LOSSES, *PHASE_VARIABLES)
+"""What `losses_over_phases` reads."""
 
 OVER_PHASES = ("train_loss", "test_loss", *PHASE_VARIABLES)
 """What `over_phases` reads, beside the curves that it is told to draw."""
@@ -45,6 +52,14 @@ def bold(ax, values, split, mean):
     ax.plot(values.history_epoch, mean(values), color=COLOURS[split], lw=1.6, label=split)
 
 
+def story(fig, ax, cube):
+    """The axis of epochs of the first run, until its story is told, with its phases; their names above."""
+    run = str(cube.run.values[0])
+    epochs(ax, int(cube.epoch[-1]), story_end(cube, run))
+    phase_bands(ax, cube, run)
+    phase_names(fig, cube, run)
+
+
 def over_phases(fig, cube, *names):
     """Train and test loss of the first run, and its restricted or excluded loss on neurons, over its phases."""
     one, run = cube.isel(run=0), str(cube.run.values[0])
@@ -60,3 +75,78 @@ def over_phases(fig, cube, *names):
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)
     ax.legend(loc="best")
+
+
+def two_scales(fig, cube):
+    """Train and test loss of the first run: losses on a logarithmic scale (left), epochs on one (right)."""
+    left, right = fig.subplots(1, 2)
+    last, text = int(cube.history_epoch[-1]), label(cube.history_test_loss, "Cross-entropy")
+    after = cube.sel(history_epoch=cube.history_epoch > 0)
+    for split in ("train", "test"):
+        left.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLOURS[split], label=split)
+        right.plot(after.history_epoch, after[f"history_{split}_loss"].isel(run=0), color=COLOURS[split], label=split)
+    loss_axis(left, text)
+    epochs(left, last)
+    right.set(xscale="log", xlabel="Epoch", ylabel=text, xlim=(int(after.history_epoch[0]), last), ylim=(0, None))
+    left.set_title("Logarithm of the loss")
+    right.set_title("Logarithm of epochs")
+    left.legend(loc="best")
+    panel_letters([left, right])
+
+
+def losses_over_phases(fig, cube):
+    """Train and test loss of the first run as training saw them, over its phases."""
+    ax = fig.subplots()
+    for split in ("train", "test"):
+        ax.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLOURS[split], label=split)
+    loss_axis(ax, label(cube.history_test_loss, "Cross-entropy"))
+    epochs(ax, int(cube.history_epoch[-1]))
+    phase_bands(ax, cube, str(cube.run.values[0]))
+    phase_names(fig, cube, str(cube.run.values[0]))
+    ax.legend(loc="best")
+
+
+def of_frequencies(fig, cube, name, text, residual=None):
+    """A curve of the first run for each frequency over its phases: key frequencies in colours, all others grey.
+
+    Args:
+        name: of the variable, [run, epoch, frequency].
+        text: along its axis.
+        residual: of the variable that says what all frequencies leave over; by default none.
+    """
+    one, run = cube.isel(run=0), str(cube.run.values[0])
+    ax = fig.subplots()
+    colours = frequency_colours(cube, run)
+    for k in (k for k in one.frequency.values if k not in colours):
+        ax.plot(one.epoch, one[name].sel(frequency=k), color=COLOURS["other"], lw=0.4)
+    ax.plot([], [], color=COLOURS["other"], label="other k")
+    for k, colour in colours.items():
+        ax.plot(one.epoch, one[name].sel(frequency=k), color=colour, label=f"k = {k}")
+    if residual:
+        ax.plot(one.epoch, one[residual], color="black", ls="--", label="residual of all")
+    epochs(ax, int(one.epoch[-1]))
+    ax.set(ylabel=text)
+    phase_bands(ax, cube, run)
+    phase_names(fig, cube, run)
+    fig.legend(loc="outside center right")
+    return ax
+
+
+def ratio_over_phases(fig, cube, above, below, text):
+    """One loss of the first run over another at the same epoch, over its phases.
+
+    Args:
+        above, below: names of the variables, [run, epoch].
+        text: along the axis.
+    """
+    one, run = cube.isel(run=0), str(cube.run.values[0])
+    ax = fig.subplots()
+    if not one.key_frequency.any():
+        no_key_frequencies(ax, run)
+        return
+    ax.plot(one.epoch, one[above] / one[below], color=COLOURS["restricted"], lw=1.8)
+    ax.axhline(1, color="#555555", lw=0.5)
+    loss_axis(ax, text)
+    epochs(ax, int(one.epoch[-1]))
+    phase_bands(ax, cube, run)
+    phase_names(fig, cube, run)

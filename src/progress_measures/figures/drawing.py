@@ -1,6 +1,6 @@
 """Draws figures into files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -9,35 +9,45 @@ import xarray as xr
 from matplotlib.figure import Figure as Canvas
 
 from progress_measures.cube.select import select
+from progress_measures.figures.animating import arrange, write_animation
+from progress_measures.figures.page import write_page
 from progress_measures.figures.registry import Figure
 from progress_measures.files import appearing
 
-FORMATS = ("pdf", "png", "svg")
 STYLE = Path(__file__).with_name("paper.mplstyle")
 
 
 def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
-    """Draw a figure once and write it to each path; the same cubes give the same bytes.
+    """Draw a figure and write it to each path; the same cubes give the same bytes.
 
     Args:
         figure: what to draw.
         cubes: of the experiments to draw it of.
-        paths: ending in .pdf, .png or .svg.
+        paths: ending in one of `STILLS`, or of the figure's `twins`.
     Raises:
         UserError: a cube lacks a variable that the figure reads.
     """
     parts = [select(cube, figure.variables, f"Figure {figure.id}") for cube in cubes]
+    twins: dict[str, Callable] = {".webp": write_animation, ".html": write_page}
     with matplotlib.rc_context(fname=STYLE):
-        canvas = Canvas(figsize=figure.size, layout="constrained")
-        figure.draw(canvas, *parts)
-        mark_lone_points(canvas)
-        canvas.draw_without_rendering()
-        canvas.set_layout_engine("none")  # arranged once, not again for each file
-        for path in paths:
-            kind = path.suffix[1:]
-            dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
-            with appearing(path) as temporary:
-                canvas.savefig(temporary, format=kind, metadata=dates[kind])
+        stills = [path for path in paths if path.suffix not in twins]
+        if stills:
+            _draw_still(figure, parts, stills)
+        for path in set(paths) - set(stills):
+            twins[path.suffix](figure, parts, path)
+
+
+def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
+    """Draw once, and write to each path."""
+    canvas = Canvas(figsize=figure.size, layout="constrained")
+    figure.draw(canvas, *cubes)
+    mark_lone_points(canvas)
+    arrange(canvas)
+    dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
+    for path in paths:
+        kind = path.suffix[1:]
+        with appearing(path) as temporary:
+            canvas.savefig(temporary, format=kind, metadata=dates[kind])
 
 
 def mark_lone_points(canvas: Canvas) -> None:

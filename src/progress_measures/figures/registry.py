@@ -1,12 +1,32 @@
 """The list of figures, and how one is declared. Importing it imports none of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from progress_measures.catalogue import Catalogue, id_of
 
 _CATALOGUE = Catalogue("figure", "progress_measures.figures", "draw")
 figure_ids, figure_module = _CATALOGUE.ids, _CATALOGUE.module
+
+STILLS = ("pdf", "png", "svg")
+"""The formats that every figure has."""
+
+
+@dataclass(frozen=True)
+class Animation:
+    """How a figure moves.
+
+    Attributes:
+        frames: generator function of a matplotlib figure and of the cubes: draws once, then changes what it drew, and
+            yields whenever a frame is whole.
+        size: width and height in inches.
+        seconds: for which a frame is seen.
+    """
+
+    frames: Callable[..., Iterator[None]]
+    size: tuple[float, float] = (4.4, 3.4)
+    seconds: float = 0.12
 
 
 @dataclass(frozen=True)
@@ -22,6 +42,8 @@ class Figure:
         variables: what it reads of each cube; it is given no more.
         size: width and height in inches.
         draw: function of a matplotlib figure and of the cubes, one an experiment.
+        animation: how it moves, in `<id>.webp`; None if it stands still.
+        page: function of the cubes that gives a plotly figure as a dictionary, for `<id>.html`; None if there is none.
     """
 
     id: str
@@ -32,6 +54,13 @@ class Figure:
     variables: tuple[str, ...]
     size: tuple[float, float]
     draw: Callable[..., None]
+    animation: Animation | None = None
+    page: Callable[..., dict[str, Any]] | None = None
+
+    @property
+    def twins(self) -> tuple[str, ...]:
+        """The formats that it has beside those of all figures: `webp` if it moves, `html` if it has a page."""
+        return ("webp",) * (self.animation is not None) + ("html",) * (self.page is not None)
 
 
 def figure(
@@ -41,13 +70,16 @@ def figure(
     variables: tuple[str, ...],
     experiment: str | tuple[str, ...] = "mainline",
     size: tuple[float, float] = (6.8, 2.8),
+    animation: Animation | None = None,
+    page: Callable[..., dict[str, Any]] | None = None,
 ) -> Callable[[Callable[..., None]], Figure]:
     """Declare a drawing function as a figure; its docstring is the caption. See `Figure` for the fields."""
     experiments = (experiment,) if isinstance(experiment, str) else experiment
 
     def declare(draw: Callable[..., None]) -> Figure:
         caption = " ".join((draw.__doc__ or "").split())
-        return Figure(id_of(draw.__module__), title, caption, reference, experiments, variables, size, draw)
+        name = id_of(draw.__module__)
+        return Figure(name, title, caption, reference, experiments, variables, size, draw, animation, page)
 
     return declare
 

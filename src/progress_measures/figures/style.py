@@ -16,7 +16,7 @@ COLOURS = {
     "weights": "#333333",
     "other": "#B8B8B8",
 }
-_FREQUENCIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FA3", "#8C6D31", "#333333")
+FREQUENCY_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FA3", "#8C6D31", "#333333")
 
 PHASES = (("memorisation", "#E8E8E8"), ("circuit formation", "#DCE9F5"), ("cleanup", "#F9E7D2"))
 
@@ -30,7 +30,7 @@ def label(variable, name=None):
 def frequency_colours(cube, run):
     """The colour of each of a run's key frequencies: the same wherever that run is drawn."""
     keys = cube.frequency.values[cube.key_frequency.sel(run=run).values]
-    return {int(k): _FREQUENCIES[i % len(_FREQUENCIES)] for i, k in enumerate(keys)}
+    return {int(k): FREQUENCY_COLOURS[i % len(FREQUENCY_COLOURS)] for i, k in enumerate(keys)}
 
 
 def nothing_to_draw(ax, why):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.figures.style import frequency_colours, no_key_frequencies, signed_map
+from progress_measures.figures.style import by_component, frequency_colours, no_key_frequencies, plane, signed_map
 
 
 def prime(cube):
@@ -48,8 +48,8 @@ def frequency_ticks(axis, colours, places):
         places: where a frequency stands on the axis, a function of it.
     """
     axis.set_ticks([places(k) for k in colours], [f"{k}" for k in colours])
-    for text, colour in zip(axis.get_ticklabels(), colours.values(), strict=True):
-        text.set(color=colour, fontweight="bold")
+    for tick, colour in zip(axis.get_major_ticks(), colours.values(), strict=True):
+        tick.label1.set(color=colour, fontweight="bold")
 
 
 def basis_map(fig, values, what):
@@ -69,3 +69,43 @@ def key_waves(fig, cube, wave):
         no_key_frequencies(fig.subplots(), run)
         return
     waves(fig, prime(cube), {2 * k - (wave == "cos"): colour for k, colour in colours.items()})
+
+
+def whole_basis(fig, p):
+    """All vectors of the orthonormal Fourier basis, one a row."""
+    ax = basis_map(fig, fourier.basis(p), "Entry of the unit vector")
+    ax.set_xlabel("Number")
+
+
+def basis_products(fig, p):
+    """Dot products of all vectors of the Fourier basis with each other."""
+    ax = basis_map(fig, fourier.basis(p) @ fourier.basis(p).T, "Dot product")
+    component_ticks(ax.xaxis, p)
+    ax.tick_params(axis="x", rotation=90)
+    ax.set_xlabel("Fourier component")
+
+
+def component_norms(fig, cube, name, text):
+    """Norms of the first run's Fourier components at the end of training; key frequencies are coloured and numbered.
+
+    Args:
+        name: of the variable, [run, epoch, fourier_component].
+        text: along its axis.
+    """
+    run = str(cube.run.values[0])
+    ax = fig.subplots()
+    by_component(ax, cube[name].sel(run=run).isel(epoch=-1), frequency_colours(cube, run))
+    ax.set(ylabel=text)
+
+
+def wave_product(fig, p, k, of_b):
+    """The cosine of a at one frequency, times that of b or the constant: unit vectors, over all pairs.
+
+    Args:
+        of_b: whether the other factor is the cosine of b.
+    """
+    F = fourier.basis(p)
+    ax = fig.subplots()
+    image = plane(ax, np.outer(F[2 * k - 1], F[2 * k - 1 if of_b else 0]), "RdBu_r", vmin=-2 / p, vmax=2 / p)
+    ax.set_title(f"cos {k}a cos {k}b" if of_b else f"cos {k}a")
+    fig.colorbar(image, ax=ax, label="Product of unit vectors", shrink=0.8)

@@ -16,6 +16,7 @@ from progress_measures.measures.registry import measure
 from progress_measures.measures.spectra import fitted_neurons
 
 A1 = "Nanda et al. 2023, appendix A.1"
+BLOG = "Modular addition blog, intervention on key frequencies"
 
 
 @once
@@ -62,9 +63,16 @@ def _post(view):
     return last_position.neurons(view, residual_mid(view)) if view.scene.one_layer else view.post.astype(np.float64)
 
 
-def _neurons_fitted(view):
+@once
+def _clustered(view):
+    """Which neurons are in a cluster, and the neurons with those of clusters replaced by their fits."""
     _, fraction = view.scene.neuron_frequency
-    return _with_neurons(view, np.where(fraction >= CLUSTER_FRACTION, fitted_neurons(view), _post(view)))
+    clustered = fraction >= CLUSTER_FRACTION
+    return clustered, np.where(clustered, fitted_neurons(view), _post(view))
+
+
+def _neurons_fitted(view):
+    return _with_neurons(view, _clustered(view)[1])
 
 
 def _neurons_on_key_directions(view):
@@ -108,6 +116,15 @@ def _W_L_directions_removed(view):
     return _with_neurons(view, _post(view) - _onto_readout(view))
 
 
+def _clusters_at_their_frequencies(view):
+    return _with_own_mean(view, _clustered(view)[1] @ _W_L(view))
+
+
+def _clusters_alone(view):
+    clustered, neurons = _clustered(view)
+    return _with_own_mean(view, (neurons * clustered) @ _W_L(view))
+
+
 INTERVENTIONS = {
     "none": _none,
     "MLP skip zeroed": _mlp_skip_zero,
@@ -123,6 +140,8 @@ INTERVENTIONS = {
     "W_L's key directions alone": _W_L_directions_only,
     "W_L's key directions alone, skip at its mean": _W_L_directions_only_skip_mean,
     "W_L's key directions removed": _W_L_directions_removed,
+    "clusters at their frequencies, W_L alone": _clusters_at_their_frequencies,
+    "clusters at their frequencies alone": _clusters_alone,
 }
 """What is done to the network, by the name that the cube's dimension `intervention` has for it."""
 
@@ -182,3 +201,25 @@ def intervention_loss(view):
 def intervention_accuracy(view):
     """Accuracy with a part of the network's computation at `=` removed or replaced."""
     return _outcomes(view)[1]
+
+
+@measure(
+    dims=("run", "frequency"),
+    units="nat",
+    long_name="Loss without one cluster of neurons",
+    reference=BLOG,
+    dtype="float64",
+)
+def cluster_removed_loss(view):
+    """Over all pairs, logits read off neurons by W_L alone, clusters at their frequencies and one of them left out."""
+    (clustered, neurons), W_L = _clustered(view), _W_L(view)
+    whole = neurons @ W_L
+    losses = np.full(
+        len(fourier.frequencies(view.scene.n)), nats(_with_own_mean(view, whole), view.scene.labels).mean()
+    )
+    frequency, _ = view.scene.neuron_frequency
+    for k in np.unique(frequency[clustered]):
+        members = clustered & (frequency == k)
+        without = _with_own_mean(view, whole - neurons[:, members] @ W_L[members])
+        losses[k - 1] = nats(without, view.scene.labels).mean()
+    return losses

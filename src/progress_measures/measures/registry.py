@@ -28,11 +28,16 @@ DIMENSIONS = {
     "head": "attention head",
     "other_head": "another attention head",
     "residual": "direction of the residual stream",
+    "output": "c, an answer that has a logit",
     "layer": "transformer block",
     "neuron": "MLP neuron of the last block",
     "kept_neuron": "one of the dozen neurons whose maps are kept over time",
     "token": "0 … n - 1 and `=`",
     "position": "place in `a b =`",
+    "query": "place in `a b =` that attends",
+    "a": "the first number of a pair",
+    "b": "the second number of a pair",
+    "embedding": "what is left of the embedding of the numbers",
     "parameter": "a trained tensor",
     "activation": "pre or post: before or after the ReLU",
     "threshold": "a loss or accuracy to be reached",
@@ -146,6 +151,9 @@ LINEAR = ("interventions", "readout")
 ON_SEQUENCES = ("losses", "sequences", "weights")
 """Families that have measures of networks on sequences."""
 
+ON_INTEGERS = ("integers", "losses", "maps", "neurons", "spectra", "weights")
+"""Families that have measures of networks that add integers."""
+
 DERIVED = ("phases",)
 """Families computed from a run's other measures when they are gathered, not from weights."""
 
@@ -155,7 +163,12 @@ FAMILIES = tuple(name for name in _families() if name not in DERIVED)
 
 def families_of(run: Any) -> tuple[str, ...]:
     """The families that have a measure which can be taken of a run; no measure is imported for it."""
+    chosen: tuple[str, ...]
     if run.on_sequences:
-        return tuple(name for name in FAMILIES if name in ON_SEQUENCES)
-    left_out = {"sequences", *(() if run.one_layer else ONE_LAYER), *(LINEAR if run.layer_norm else ())}
-    return tuple(name for name in FAMILIES if name not in left_out)
+        chosen = ON_SEQUENCES
+    elif run.task.kind == "integer_addition":
+        chosen = ON_INTEGERS
+    else:
+        chosen = tuple(name for name in FAMILIES if name not in ("integers", "sequences"))
+    left_out = {*(() if run.one_layer else ONE_LAYER), *(LINEAR if run.layer_norm else ())}
+    return tuple(name for name in FAMILIES if name in chosen and name not in left_out)

@@ -1,4 +1,4 @@
-"""The last checkpoint's logits and neurons in the 2D Fourier basis, neurons fitted by one frequency, the embedding."""
+"""The last checkpoint's logits and neurons in the 2D Fourier basis, neurons fitted by one frequency, W_E and W_U."""
 
 import numpy as np
 
@@ -27,6 +27,15 @@ def _norms_2d(view, values):
 def logit_fourier_norm_2d(view):
     """Norm over outputs of each component of F L F^T, F acting on a and on b."""
     return _norms_2d(view, view.logits)
+
+
+@measure(
+    dims=("moment", *ON_PLANE[1:]), units="1", long_name="Norm of the logits' 2D Fourier components, over time",
+    reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=8,
+)  # fmt: skip
+def moment_logit_fourier_norm_2d(view):
+    """As `logit_fourier_norm_2d`, at a few epochs."""
+    return logit_fourier_norm_2d(view)
 
 
 @measure(
@@ -81,4 +90,22 @@ def fitted_neurons(view):
 )  # fmt: skip
 def W_E(view):
     """The embedding matrix itself."""
+    return view.weights["W_E"]
+
+
+@measure(
+    dims=("run", "residual", "output"), units="1", long_name="Unembedding W_U",
+    reference="Nanda et al. 2023, section 3", digits=12, needs="pairs",
+)  # fmt: skip
+def W_U(view):
+    """The unembedding matrix itself."""
+    return view.weights["W_U"]
+
+
+@measure(
+    dims=("moment", "token", "residual"), units="1", long_name="Embedding W_E, over time",
+    reference="Nanda et al. 2023, section 3", digits=10, needs="pairs",
+)  # fmt: skip
+def moment_W_E(view):
+    """The embedding matrix itself, at a few epochs."""
     return view.weights["W_E"]

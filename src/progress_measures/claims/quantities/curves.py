@@ -7,8 +7,8 @@ from progress_measures.claims.registry import quantity
 
 
 def chance(cube):
-    """Loss of a uniform guess, ln p."""
-    return float(np.log(cube.prime.values[0]))
+    """Loss of a uniform guess: the logarithm of the number of outputs, p in modular tasks."""
+    return float(np.log(cube["prime" if "prime" in cube.coords else "outputs"].values[0]))
 
 
 def first_epoch(curve, passed):

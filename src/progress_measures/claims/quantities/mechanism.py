@@ -59,8 +59,9 @@ def key_block_ablation(cube):
 @quantity
 def dataset_size(cube):
     """Pairs in all, for training and for testing."""
-    p, share = int(cube.prime[0]), float(cube.train_fraction[0])
-    return {"pairs": p**2, "train": int(share * p**2), "test": p**2 - int(share * p**2)}
+    n = int(cube["prime" if "prime" in cube.coords else "operands"][0])
+    share = float(cube.train_fraction[0])
+    return {"pairs": n**2, "train": int(share * n**2), "test": n**2 - int(share * n**2), "share": share}
 
 
 def after(cube, name, what="loss", split="test"):

@@ -19,7 +19,8 @@ from progress_measures.tasks.split import train_order
 
 def task_of(cube):
     """The task, as `progress_measures.tasks` wants it."""
-    return SimpleNamespace(kind=str(cube.task.values[0]), prime=int(cube.prime.values[0]))
+    sizes = {name: int(cube[name].values[0]) for name in ("prime", "operands", "outputs") if name in cube.coords}
+    return SimpleNamespace(kind=str(cube.task.values[0]), **sizes)
 
 
 def _pairs(cube, places):
@@ -40,7 +41,8 @@ def first_pairs(cube):
 @quantity
 def first_pairs_of_split(cube):
     """The first five inputs of both parts of the first run's split, with their labels."""
-    order = train_order(str(cube.split_method.values[0]), int(cube.split_seed.values[0]), task_of(cube).prime)
+    operands = layout(task_of(cube)).operands
+    order = train_order(str(cube.split_method.values[0]), int(cube.split_seed.values[0]), operands)
     cut = dataset_size(cube)["train"]
     train, test = _pairs(cube, order[:5]), _pairs(cube, order[cut : cut + 5])
     return {"train_rows": train[0], "train_labels": train[1], "test_rows": test[0], "test_labels": test[1]}

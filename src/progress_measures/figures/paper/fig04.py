@@ -3,12 +3,9 @@
 import numpy as np
 
 from progress_measures.cube.maps import attention_map, neuron_map
+from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import frequency_colours, panel_letters, plane
-
-MAPS = (
-    "attention_score_token", "attention_score_position", "neuron_value_token", "neuron_value_position", "neuron_offset",
-)  # fmt: skip
 
 
 @figure(

@@ -1,5 +1,7 @@
 """Figure 7: the progress measures move long before the test loss does."""
 
+from progress_measures.figures.page import axis, layout, line
+from progress_measures.figures.page import epochs as epoch_axis
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
     COLOURS,
@@ -12,6 +14,29 @@ from progress_measures.figures.style import (
     phase_names,
     story_end,
 )
+
+
+def page(cube):
+    """The progress measures of the first run, one below the other: a reader who hovers reads off all of them at an epoch,
+    and zooms into all at once. Excluded and restricted loss move while train and test loss stand still.
+    """
+    one = cube.isel(run=0)
+    losses = ("train", "test", "excluded", "restricted")
+    curves = [line(one.epoch, one[f"{name}_loss"], f"{name} loss", COLOURS[name]) for name in losses]
+    curves += [
+        line(one.epoch, one[f"gini_{name}"], f"Gini of {name}", COLOURS[name], yaxis="y2") for name in ("W_E", "W_L")
+    ]
+    curves.append(line(one.epoch, one.sum_of_squared_weights, "Σ w²", COLOURS["weights"], yaxis="y3"))
+    return {
+        "data": curves,
+        "layout": layout(
+            xaxis=epoch_axis(anchor="y3"),
+            yaxis=axis(label(one.test_loss, "Loss"), "log", domain=[0.48, 1]),
+            yaxis2=axis("Gini", domain=[0.24, 0.44]),
+            yaxis3=axis("Σ w²", domain=[0, 0.2]),
+            hoversubplots="axis",
+        ),
+    }
 
 
 @figure(
@@ -29,6 +54,7 @@ from progress_measures.figures.style import (
         *PHASE_VARIABLES,
     ),
     size=(6.8, 5.2),
+    page=page,
 )
 def draw(fig, cube):
     """The four progress measures of the first run. The excluded loss rises while train and test loss stand still (top

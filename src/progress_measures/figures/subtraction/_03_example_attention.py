@@ -1,9 +1,6 @@
 """What the subtraction network's heads attend to at one pair."""
 
-import numpy as np
-
-from progress_measures.cube.maps import attention_map
-from progress_measures.figures.attention import SCORES, by_position
+from progress_measures.figures.attention import SCORES, at_pair
 from progress_measures.figures.registry import figure
 
 
@@ -18,4 +15,4 @@ def draw(fig, cube):
     """Attention from `=` to a, b and itself, of each head of the first run at the end of training, for the pair a = 0,
     b = 5, number 5 of all pairs: one example beside the average.
     """
-    by_position(fig, np.array([attention_map(cube, head).sel(a=0, b=5).values for head in cube["head"].values]))
+    at_pair(fig, cube, a=0, b=5)

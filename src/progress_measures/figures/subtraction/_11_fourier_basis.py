@@ -1,8 +1,7 @@
 """The Fourier basis that the subtraction network is looked at in."""
 
-from progress_measures import fourier
 from progress_measures.figures.registry import figure
-from progress_measures.figures.waves import basis_map, prime
+from progress_measures.figures.waves import prime, whole_basis
 
 
 @figure(
@@ -16,5 +15,4 @@ def draw(fig, cube):
     """All vectors of the orthonormal Fourier basis over the numbers, one a row: the constant, then cosine and sine of
     each frequency in turn.
     """
-    ax = basis_map(fig, fourier.basis(prime(cube)), "Entry of the unit vector")
-    ax.set_xlabel("Number")
+    whole_basis(fig, prime(cube))

@@ -1,8 +1,7 @@
 """The Fourier basis is orthonormal."""
 
-from progress_measures import fourier
 from progress_measures.figures.registry import figure
-from progress_measures.figures.waves import basis_map, component_ticks, prime
+from progress_measures.figures.waves import basis_products, prime
 
 
 @figure(
@@ -14,8 +13,4 @@ from progress_measures.figures.waves import basis_map, component_ticks, prime
 )
 def draw(fig, cube):
     """Dot products of all vectors of the Fourier basis with each other: 1 on the diagonal and 0 elsewhere."""
-    p = prime(cube)
-    ax = basis_map(fig, fourier.basis(p) @ fourier.basis(p).T, "Dot product")
-    component_ticks(ax.xaxis, p)
-    ax.tick_params(axis="x", rotation=90)
-    ax.set_xlabel("Fourier component")
+    basis_products(fig, prime(cube))

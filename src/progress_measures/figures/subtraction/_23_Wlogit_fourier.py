@@ -1,7 +1,7 @@
 """The subtraction notebook's key frequencies, in the neuron-logit map."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import by_component, frequency_colours
+from progress_measures.figures.waves import component_norms
 
 
 @figure(
@@ -13,7 +13,4 @@ from progress_measures.figures.style import by_component, frequency_colours
 )
 def draw(fig, cube):
     """Norms of the Fourier components of W_L at the end of training; key frequencies are coloured and numbered."""
-    run = str(cube.run.values[0])
-    ax = fig.subplots()
-    by_component(ax, cube.W_L_fourier_norm.sel(run=run).isel(epoch=-1), frequency_colours(cube, run))
-    ax.set(ylabel="Norm of $W_L$'s component")
+    component_norms(fig, cube, "W_L_fourier_norm", "Norm of $W_L$'s component")

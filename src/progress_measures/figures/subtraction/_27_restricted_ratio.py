@@ -1,15 +1,8 @@
 """The subtraction network's restricted loss beside its test loss."""
 
+from progress_measures.figures.curves import ratio_over_phases
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import (
-    COLOURS,
-    PHASE_VARIABLES,
-    epochs,
-    loss_axis,
-    no_key_frequencies,
-    phase_bands,
-    phase_names,
-)
+from progress_measures.figures.style import PHASE_VARIABLES
 
 
 @figure(
@@ -24,14 +17,4 @@ def draw(fig, cube):
     definition. Below 1 the key frequencies alone answer better than the network, as they do until it generalises;
     above it the network makes use of more.
     """
-    one, run = cube.isel(run=0), str(cube.run.values[0])
-    ax = fig.subplots()
-    if not one.key_frequency.any():
-        no_key_frequencies(ax, run)
-        return
-    ax.plot(one.epoch, one.restricted_loss_neurons / one.test_loss, color=COLOURS["restricted"], lw=1.8)
-    ax.axhline(1, color="#555555", lw=0.5)
-    loss_axis(ax, "Restricted loss / test loss")
-    epochs(ax, int(one.epoch[-1]))
-    phase_bands(ax, cube, run)
-    phase_names(fig, cube, run)
+    ratio_over_phases(fig, cube, "restricted_loss_neurons", "test_loss", "Restricted loss / test loss")

@@ -1,0 +1,154 @@
+"""What the page shows of a cube, packed: a header that names every array, and one block of compressed bytes.
+
+Arrays are rounded to the digits that a reader can see, their bytes are put side by side by significance, and all are
+deflated together; the page inflates them once and takes an array apart when a view first reads it (`web/data.js`).
+"""
+
+import zlib
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from progress_measures.cube.describe import summaries
+from progress_measures.cube.rounding import rounded
+from progress_measures.figures.style import PHASE_VARIABLES
+from progress_measures.tasks import task_module
+
+EXACT, FINE, COARSE = 23, 12, 10
+"""Binary digits that are kept: of curves, of what is shown with three decimal digits, of colours in a map."""
+
+VARIABLES = {
+    "train_loss": EXACT,
+    "test_loss": EXACT,
+    "restricted_loss": EXACT,
+    "excluded_loss": EXACT,
+    "train_accuracy": EXACT,
+    "test_accuracy": EXACT,
+    "gini_W_E": EXACT,
+    "gini_W_L": EXACT,
+    "sum_of_squared_weights": EXACT,
+    "logit_fraction_explained_cosines": EXACT,
+    "W_E_fourier_norm": FINE,
+    "W_L_fourier_norm": FINE,
+    "cosine_coefficient": FINE,
+    "mean_attention": FINE,
+    "neuron_frequency": None,
+    "neuron_fraction_explained": None,
+    "attention_score_token": FINE,
+    "attention_score_position": FINE,
+    "attention_frequency": None,
+    "neuron_value_token": FINE,
+    "neuron_value_position": FINE,
+    "neuron_offset": FINE,
+    "moment_attention_score_token": FINE,
+    "moment_attention_score_position": FINE,
+    "moment_neuron_value_token": FINE,
+    "moment_neuron_value_position": FINE,
+    "moment_neuron_offset": FINE,
+    "W_E": FINE,
+    "moment_W_E": COARSE,
+    "logit_fourier_norm_2d": COARSE,
+    "moment_logit_fourier_norm_2d": COARSE,
+}
+"""The variables that the page may show, with the binary digits that it keeps of floats; those of the cube are taken."""
+
+MOST_CHECKPOINTS = 2500
+"""Of all runs together: cubes with more are thinned evenly, and the page says so."""
+
+
+class Packed(NamedTuple):
+    """One experiment as the page carries it."""
+
+    header: dict[str, Any]
+    data: bytes
+
+
+def pack(cube: xr.Dataset) -> Packed:
+    """What the page shows of a cube.
+
+    Variables that the cube lacks are left out, and their views say that they are absent.
+    """
+    kept = thinned(cube)
+    arrays, blocks, offset = {}, [], 0
+    for name in VARIABLES:
+        if name in kept:
+            variable = kept[name]
+            if "moment" in variable.dims:  # a measure that was added later is known at few of them
+                variable = variable.dropna("moment", how="all")
+            values, scale = _plain(variable)
+            arrays[name] = {
+                "dims": list(variable.dims),
+                "shape": list(values.shape),
+                "type": values.dtype.name,
+                "scale": scale,
+                "offset": offset,
+                "moments": variable.moment.values.tolist() if "moment" in variable.dims else [],
+                "label": variable.attrs.get("long_name", name),
+                "units": variable.attrs.get("units", "1"),
+            }
+            blocks.append(_side_by_side(values))
+            offset += values.nbytes
+    return Packed(_header(cube, kept) | {"arrays": arrays}, zlib.compress(b"".join(blocks), 9))
+
+
+def thinned(cube: xr.Dataset) -> xr.Dataset:
+    """A cube with evenly spaced checkpoints, the last among them: as many as the page carries."""
+    most = max(2, MOST_CHECKPOINTS // cube.sizes["run"])
+    step = -(-(cube.sizes["epoch"] - 1) // (most - 1)) or 1
+    last = cube.sizes["epoch"] - 1
+    return cube.isel(epoch=np.unique(np.r_[np.arange(0, last, step), last]))
+
+
+def _plain(variable: xr.DataArray) -> tuple[np.ndarray, float]:
+    """A variable as numbers of few bytes, and the factor that they are to be multiplied by."""
+    values, digits = variable.values, VARIABLES[str(variable.name)]
+    if digits is not None:
+        return rounded(values.astype("<f4"), digits), 1
+    if values.dtype.kind == "f":  # shares: in thousandths, unknown ones as 0
+        return np.round(1000 * np.nan_to_num(values)).astype("<u2"), 1e-3
+    return values.astype("<u2"), 1
+
+
+def _side_by_side(values: np.ndarray) -> bytes:
+    """The bytes of numbers by significance: all first bytes, then all second ones, …"""
+    return np.frombuffer(values.tobytes(), np.uint8).reshape(-1, values.itemsize).T.tobytes()
+
+
+def _header(cube: xr.Dataset, kept: xr.Dataset) -> dict[str, Any]:
+    """What the page must know beside arrays: names, coordinates, and each run in words."""
+    words, task = summaries(cube), str(cube.attrs.get("task", ""))
+    return {
+        "name": str(cube.attrs.get("experiment", "cube")),
+        "title": str(cube.attrs.get("title", cube.attrs.get("experiment", "cube"))),
+        "task": task,
+        "sign": int(getattr(task_module(task), "SIGN", 1)) if task else 1,
+        "prime": 2 * cube.sizes["frequency"] + 1 if "frequency" in cube.sizes else 0,
+        "first": _first(cube),
+        "epochs": kept.epoch.values.tolist(),
+        "checkpoints": cube.sizes["epoch"],
+        "kept_neurons": cube.kept_neuron.values.tolist() if "kept_neuron" in cube else [],
+        "heads": cube.sizes.get("head", 0),
+        "neurons": cube.sizes.get("neuron", 0),
+        "cluster_fraction": float(cube.attrs.get("key_cluster_fraction", 0.85)),
+        "runs": [_run(cube.sel(run=run), words[str(run)]) for run in cube.run.values],
+    }
+
+
+def _first(cube: xr.Dataset) -> int:
+    """The place of the experiment's first run, of which more is kept; -1 where the cube does not have it."""
+    runs = cube.run.values.tolist()
+    first = cube.attrs.get("first_run", runs[0])
+    return runs.index(first) if first in runs else -1
+
+
+def _run(run: xr.Dataset, words: str) -> dict[str, Any]:
+    """One run: its name, what it learned, its key frequencies and the ends of its phases, None where there is none."""
+    ends = [float(run[name]) if name in run else np.nan for name in PHASE_VARIABLES]
+    keys = run.frequency.values[run.key_frequency.values].tolist() if "key_frequency" in run else []
+    return {
+        "name": str(run.run.values),
+        "words": words,
+        "keys": keys,
+        "phases": [end if np.isfinite(end) else None for end in ends],
+    }

@@ -1,0 +1,78 @@
+// What the page carries: a header that names every array, and one compressed block of bytes for each experiment.
+
+const HEADER = JSON.parse(document.getElementById("header").textContent);
+
+class Experiment {
+  // header: what Python's payload.py says of it; bytes: all arrays, their bytes side by side by significance.
+  constructor(header, bytes) {
+    Object.assign(this, header);
+    this.bytes = bytes;
+    this.read = new Map();
+  }
+
+  has(name) {
+    return name in this.arrays;
+  }
+
+  // The numbers of an array at places along its first dimensions: `row("W_E_fourier_norm", run, epoch)`.
+  row(name, ...places) {
+    const { shape, scale } = this.arrays[name];
+    const size = shape.slice(places.length).reduce((product, length) => product * length, 1);
+    const place = places.reduce((index, at, dimension) => index * shape[dimension] + at, 0);
+    const values = this.all(name).subarray(place * size, (place + 1) * size);
+    return scale === 1 ? values : Float64Array.from(values, (value) => value * scale);
+  }
+
+  // One number.
+  at(name, ...places) {
+    return this.row(name, ...places)[0];
+  }
+
+  // An array of dimensions (run, epoch) along epochs.
+  curve(name, run) {
+    return this.row(name, run);
+  }
+
+  // All numbers of an array, put together when it is first read.
+  all(name) {
+    if (!this.read.has(name)) {
+      const { type, shape, offset } = this.arrays[name];
+      const kind = { float32: Float32Array, uint16: Uint16Array }[type];
+      const count = shape.reduce((product, length) => product * length, 1);
+      this.read.set(name, new kind(together(this.bytes, offset, count, kind.BYTES_PER_ELEMENT)));
+    }
+    return this.read.get(name);
+  }
+
+  // `Restricted loss (nat)`.
+  label(name) {
+    const { label, units } = this.arrays[name];
+    return units === "1" ? label : `${label} (${units})`;
+  }
+}
+
+// Undo "all first bytes, then all second ones, …".
+function together(bytes, offset, count, width) {
+  const whole = new Uint8Array(count * width);
+  for (let byte = 0; byte < width; byte++) {
+    const start = offset + byte * count;
+    for (let index = 0; index < count; index++) whole[index * width + byte] = bytes[start + index];
+  }
+  return whole.buffer;
+}
+
+const opened = new Map();
+
+// An experiment by name, inflated at its first use.
+function openExperiment(name) {
+  if (!opened.has(name)) {
+    const number = HEADER.experiments.findIndex((header) => header.name === name);
+    const text = atob(document.getElementById(`data-${number}`).textContent);
+    const packed = new Uint8Array(text.length);
+    for (let index = 0; index < text.length; index++) packed[index] = text.charCodeAt(index);
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+    opened.set(name, new Response(stream).arrayBuffer().then(
+      (buffer) => new Experiment(HEADER.experiments[number], new Uint8Array(buffer))));
+  }
+  return opened.get(name);
+}

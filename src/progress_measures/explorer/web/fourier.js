@@ -1,0 +1,89 @@
+// The mathematics that the page does itself: the Fourier basis, and maps over (a, b) rebuilt from their factors.
+// Each function does what its namesake in Python's fourier.py and cube/maps.py does; a test holds them equal.
+
+const bases = new Map();
+
+// The orthonormal basis F: rows const, cos 1, sin 1, …; [component][x].
+function basis(p) {
+  if (!bases.has(p)) {
+    const rows = [new Float64Array(p).fill(1 / Math.sqrt(p))];
+    for (let k = 1; k <= (p - 1) / 2; k++)
+      for (const wave of [Math.cos, Math.sin])
+        rows.push(Float64Array.from({ length: p }, (_, x) => Math.sqrt(2 / p) * wave((2 * Math.PI * ((k * x) % p)) / p)));
+    bases.set(p, rows);
+  }
+  return bases.get(p);
+}
+
+function componentNames(p) {
+  return ["const", ...Array.from({ length: p - 1 }, (_, i) => `${i % 2 ? "sin" : "cos"} ${(i >> 1) + 1}`)];
+}
+
+function dot(one, other) {
+  let sum = 0;
+  for (let i = 0; i < one.length; i++) sum += one[i] * other[i];
+  return sum;
+}
+
+// F M F^T of a map [a][b]: [component of a][component of b].
+function spectrum2d(map) {
+  const F = basis(map.length);
+  const overB = map.map((row) => F.map((wave) => dot(wave, row))); // [a][component of b]
+  const columns = F.map((_, j) => Float64Array.from(overB, (row) => row[j])); // [component of b][a]
+  return F.map((wave) => Float64Array.from(columns, (column) => dot(wave, column)));
+}
+
+// Attention of a head from `=` over all pairs: three maps [a][b], to a, b and `=`.
+// token: the score of each token, `=` the last; position: of each position.
+function attentionMaps(token, position) {
+  const p = token.length - 1;
+  const maps = [0, 1, 2].map(() => Array.from({ length: p }, () => new Float64Array(p)));
+  for (let a = 0; a < p; a++)
+    for (let b = 0; b < p; b++) {
+      const scores = [token[a] + position[0], token[b] + position[1], token[p] + position[2]];
+      const [toA, toB, toEquals] = scores.map((score) => Math.exp(score - Math.max(...scores)));
+      const total = toA + toB + toEquals;
+      maps[0][a][b] = toA / total;
+      maps[1][a][b] = toB / total;
+      maps[2][a][b] = toEquals / total;
+    }
+  return maps;
+}
+
+// A neuron after the ReLU over all pairs, [a][b]. heads: of each head, attention maps and what attending to
+// each token and position adds: { maps, token, position }.
+function neuronMap(heads, offset) {
+  const p = heads[0].token.length - 1;
+  const map = Array.from({ length: p }, () => new Float64Array(p).fill(offset));
+  for (const { maps, token, position } of heads)
+    for (let a = 0; a < p; a++)
+      for (let b = 0; b < p; b++)
+        map[a][b] += maps[0][a][b] * (token[a] + position[0])
+          + maps[1][a][b] * (token[b] + position[1])
+          + maps[2][a][b] * (token[p] + position[2]);
+  return map.map((row) => row.map((value) => Math.max(0, value)));
+}
+
+// The embedding on the plane of its cos k and sin k components, of which the first is horizontal:
+// { x, y }, one point a number. W: [number * width + direction].
+function onPlane(W, width, p, k) {
+  const F = basis(p);
+  const component = (wave) => {
+    const sum = new Float64Array(width);
+    for (let x = 0; x < p; x++) for (let d = 0; d < width; d++) sum[d] += wave[x] * W[x * width + d];
+    return sum;
+  };
+  const unit = (vector) => {
+    const length = Math.sqrt(dot(vector, vector)) || 1;
+    return vector.map((entry) => entry / length);
+  };
+  const across = unit(component(F[2 * k - 1]));
+  const sine = component(F[2 * k]);
+  const overlap = dot(sine, across);
+  const up = unit(sine.map((entry, d) => entry - overlap * across[d]));
+  const row = (x) => W.subarray(x * width, (x + 1) * width);
+  return {
+    x: Array.from({ length: p }, (_, x) => dot(row(x), across)),
+    y: Array.from({ length: p }, (_, x) => dot(row(x), up)),
+  };
+}

@@ -1,0 +1,6 @@
+// Everything together.
+
+layCards(document.getElementById("cards"));
+startTime();
+startControls();
+choose(fromAddress());

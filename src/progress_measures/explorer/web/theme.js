@@ -1,0 +1,93 @@
+// Colours and type. Meanings have the figures' colours (figures/style.py); in the dark they are made lighter.
+
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const narrow = matchMedia("(max-width: 680px)");
+const touch = matchMedia("(pointer: coarse)");
+
+function style(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+// A colour of the figures as it is shown now.
+function shade(hex) {
+  if (!darkness.matches) return hex;
+  const parts = [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
+  const grey = Math.max(...parts) - Math.min(...parts) < 12;
+  const lighter = parts.map((part) => Math.round(grey ? 0.85 * (255 - part) + 30 : part + 0.32 * (255 - part)));
+  return `rgb(${lighter.join(",")})`;
+}
+
+const colourOf = (meaning) => shade(HEADER.colours[meaning]);
+
+// The colours of a run's key frequencies: a function of k, grey for all others.
+function frequencyColours(keys) {
+  return (k) => {
+    const place = keys.indexOf(k);
+    return place < 0 ? colourOf("other") : shade(HEADER.frequency_colours[place % HEADER.frequency_colours.length]);
+  };
+}
+
+// From nothing, the colour of the card, to much.
+function sequential() {
+  return [[0, style("--card")], [0.35, style("--map-middle")], [1, style("--map-high")]];
+}
+
+// The same, pale enough for numbers to be read on it.
+const pale = () => [[0, style("--card")], [1, style("--map-pale")]];
+
+function axis(title, more = {}) {
+  return {
+    title: { text: title, standoff: 6, font: { size: 12 } },
+    gridcolor: style("--grid"), linecolor: style("--line"), tickcolor: style("--line"),
+    zeroline: false, automargin: true, ticks: "outside", ticklen: 3, nticks: 6, ...more,
+  };
+}
+
+function epochAxis(more = {}) {
+  return axis("Epoch", { tickformat: ",d", range: [epochs[0], epochs.at(-1)], ...more });
+}
+
+const lossAxis = (title) => axis(title, { type: "log", exponentformat: "e", showexponent: "all", dtick: 2 });
+
+// A logarithmic axis of few decades, with ticks at 1, 2, 3, 5 and 7 times powers of ten.
+function narrowLog(title, more = {}) {
+  const ticks = Array.from({ length: 60 }, (_, place) => [1, 2, 3, 5, 7][place % 5] * 10 ** (Math.floor(place / 5) - 4));
+  return axis(title, { type: "log", tickvals: ticks, ticktext: ticks.map(say), ...more });
+}
+
+// Plotly knows only some of the usual maps by name.
+const MAGMA = ["#000004", "#180f3d", "#440f76", "#721f81", "#9e2f7f", "#cd4071", "#f1605d", "#fd9668", "#feca8d", "#fcfdbf"].map((colour, place) => [place / 9, colour]);
+
+// Axes of a map over all pairs or components: square pixels, the first row on top.
+const down = (title, more = {}) => axis(title, { autorange: "reversed", scaleanchor: "x", constrain: "domain", showgrid: false, ...more });
+const along = (title, more = {}) => axis(title, { constrain: "domain", showgrid: false, ...more });
+
+function colourBar(title) {
+  return { title: { text: title, side: "right", font: { size: 11 } }, thickness: 10, len: 0.9, outlinewidth: 0, tickfont: { size: 11 }, nticks: 5 };
+}
+
+// A layout with the page's own type and colours.
+function layout(parts) {
+  return {
+    font: { family: style("--font"), size: 12, color: style("--ink") },
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    margin: { l: 56, r: 14, t: 10, b: 42 }, showlegend: false, hovermode: "closest",
+    hoverlabel: { bgcolor: style("--card"), bordercolor: style("--line"), font: { family: style("--font"), color: style("--ink") } },
+    dragmode: touch.matches ? false : "zoom", ...parts,
+  };
+}
+
+const PLOTLY = { displayModeBar: false, responsive: true, displaylogo: false, showTips: false };
+
+// Numbers as people read them.
+function say(value) {
+  if (value === null || Number.isNaN(value)) return "–";
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
+  if (size === 0) return "0";
+  return size < 1000 ? value.toPrecision(3) : Math.round(value).toLocaleString("en");
+}
+
+const sayEpoch = (epoch) => epoch.toLocaleString("en");
+const sayShare = (share) => (Number.isNaN(share) ? "–" : `${(100 * share).toFixed(1)} %`);

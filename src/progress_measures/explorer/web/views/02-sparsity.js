@@ -1,0 +1,33 @@
+// The other two progress measures: how sparse the weights are in the Fourier basis, and how large.
+
+const GINI = { gini_W_E: "W_E", gini_W_L: "W_L" };
+
+addView({
+  id: "sparsity",
+  title: "Sparsity and size of the weights",
+  about: "Gini coefficients of the Fourier norms rise as few frequencies take over; in the cleanup the sum of squared weights drops.",
+  needs: ["sum_of_squared_weights"],
+  reads: ["epoch"],
+  width: 5,
+  draw(at) {
+    const names = Object.keys(GINI).filter((name) => at.experiment.has(name));
+    const colours = names.map((name) => colourOf(GINI[name]));
+    const weights = colourOf("weights");
+    const upper = names.length ? [0.55, 1] : [0, 1];
+    const numbers = names.map((name, place) => ({ label: `Gini of ${GINI[name]}`, value: say(at.experiment.at(name, at.run, at.epoch)), colour: colours[place] }));
+    return {
+      traces: [
+        ...curves(at, names, colours, { yaxis: "y2" }),
+        ...curves(at, ["sum_of_squared_weights"], [weights]),
+      ],
+      layout: {
+        xaxis: epochAxis({ anchor: "y" }),
+        yaxis: narrowLog("Sum of squares", { domain: names.length ? [0, 0.45] : [0, 1] }),
+        ...(names.length ? { yaxis2: axis("Gini", { domain: upper, range: [0, 1], nticks: 4 }) } : {}),
+        shapes: timeShapes(at), hovermode: "x", uirevision: `${state.run} ${state.range}`,
+      },
+      numbers: [...numbers, { label: "sum of squares", value: say(at.experiment.at("sum_of_squared_weights", at.run, at.epoch)), colour: weights }],
+    };
+  },
+  chosen: ({ x }) => ({ epoch: x }),
+});

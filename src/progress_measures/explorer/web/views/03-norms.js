@@ -1,0 +1,34 @@
+// Norms of the Fourier components of the embedding and of the neuron-logit map.
+
+function addNorms(id, matrix, title, about) {
+  const name = `${matrix}_fourier_norm`;
+  addView({
+    id, title, about,
+    needs: [name],
+    reads: ["epoch"],
+    width: 6,
+    draw(at) {
+      const norms = at.experiment.row(name, at.run, at.epoch);
+      const frequencies = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);
+      const colours = frequencies.map(at.colour);
+      const highest = remember(`${at.experiment.name} ${at.run} ${name}`, () => 1.12 * at.experiment.curve(name, at.run).reduce((most, value, i) => (i % norms.length ? Math.max(most, value) : most), 0));
+      const bars = (wave, shift) => ({
+        type: "bar", x: frequencies, y: frequencies.map((k) => norms[2 * k - 1 + shift]), name: wave, width: 0.42, offset: shift ? 0 : -0.42,
+        marker: { color: colours, opacity: shift ? 0.55 : 1, line: { width: 0 } }, hovertemplate: `%{y:.3~g}<extra>${wave} %{x}</extra>`,
+      });
+      return {
+        traces: [bars("cos", 0), bars("sin", 1)],
+        layout: {
+          xaxis: axis("Frequency k (cos dark, sin light)", { range: [0, frequencies.length + 1], showgrid: false }),
+          yaxis: axis("Norm", { range: [0, highest] }),
+          annotations: at.keys.map((k) => ({ x: k, y: Math.max(norms[2 * k - 1], norms[2 * k]), text: `<b>${k}</b>`, showarrow: false, yshift: 9, font: { color: at.colour(k) } })),
+        },
+        numbers: at.keys.map((k) => ({ label: `k = ${k}`, value: say(Math.hypot(norms[2 * k - 1], norms[2 * k])), colour: at.colour(k) })),
+        note: at.keys.length ? "Coloured: the key frequencies, found by rule from the neurons of the last checkpoint." : "This run has no key frequencies.",
+      };
+    },
+  });
+}
+
+addNorms("norms-W_E", "W_E", "Embedding in the Fourier basis", "Of the waves that the embedding W_E could use, a handful of frequencies stays.");
+addNorms("norms-W_L", "W_L", "Neuron-logit map in the Fourier basis", "What the neurons write to the logits, W_L, is made of the same frequencies.");

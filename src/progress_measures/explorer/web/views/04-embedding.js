@@ -1,0 +1,57 @@
+// The numbers on the plane of each key frequency.
+
+const MOST_CIRCLES = 6;
+
+addView({
+  id: "embedding",
+  title: "Numbers on circles",
+  about: "The embedding on the plane of its cos k and sin k components: a key frequency puts the numbers on a circle, number x at the angle of 2πkx/p.",
+  needs: ["W_E", "W_E_fourier_norm"],
+  reads: ["epoch"],
+  width: 6,
+  shape: "tall",
+  draw(at) {
+    const { experiment } = at;
+    const p = experiment.prime;
+    const found = kept(at, "W_E");
+    const [width] = experiment.arrays[found.name].shape.slice(-1);
+    const shownFrequencies = (at.keys.length ? at.keys : largest(at)).slice(0, MOST_CIRCLES);
+    const columns = Math.min(shownFrequencies.length, shownFrequencies.length > 4 ? 3 : 2);
+    const rows = Math.ceil(shownFrequencies.length / columns);
+    const circles = remember(`circles ${experiment.name} ${[found.name, found.places, shownFrequencies]}`, () =>
+      shownFrequencies.map((k) => onPlane(experiment.row(found.name, ...found.places), width, p, k)));
+    const reach = remember(`reach ${experiment.name} ${at.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
+    const most = Math.max(reach, 1.05 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs))));
+    const parts = { annotations: [], margin: { l: 4, r: 4, t: 4, b: 4 } };
+    const traces = circles.map(({ x, y }, place) => {
+      const k = shownFrequencies[place];
+      const suffix = place ? place + 1 : "";
+      const [column, row] = [place % columns, Math.floor(place / columns)];
+      const blank = { showgrid: false, zeroline: true, zerolinecolor: style("--grid"), showticklabels: false, ticks: "", range: [-most, most] };
+      parts[`xaxis${suffix}`] = { ...blank, domain: [(column + 0.02) / columns, (column + 0.98) / columns], anchor: `y${suffix}`, constrain: "domain" };
+      parts[`yaxis${suffix}`] = { ...blank, domain: [1 - (row + 0.98) / rows, 1 - (row + 0.1) / rows], anchor: `x${suffix}`, scaleanchor: `x${suffix}`, constrain: "domain" };
+      parts.annotations.push({ xref: `x${suffix} domain`, yref: `y${suffix} domain`, x: 0.5, y: 1, yanchor: "bottom", showarrow: false, text: `<b>k = ${k}</b>`, font: { color: at.keys.length ? at.colour(k) : style("--ink"), size: 13 } });
+      return {
+        x, y, xaxis: `x${suffix}`, yaxis: `y${suffix}`, mode: "markers",
+        marker: { size: 5, color: x.map((_, number) => ((k * number) % p) / p), colorscale: wheel(), cmin: 0, cmax: 1, line: { width: 0 } },
+        text: x.map((_, number) => String(number)), hovertemplate: "number %{text}<extra></extra>",
+      };
+    });
+    const note = [found.note, at.keys.length ? "" : "No key frequencies: these are the largest of W_E at the chosen epoch.", "Colour: the angle of 2πkx/p."];
+    return { traces, layout: parts, note: note.filter(Boolean).join(" ") };
+  },
+});
+
+// The four frequencies with the largest norms in W_E at the chosen epoch.
+function largest(at) {
+  const norms = at.experiment.row("W_E_fourier_norm", at.run, at.epoch);
+  const of = (k) => Math.hypot(norms[2 * k - 1], norms[2 * k]);
+  const all = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);
+  return all.sort((one, other) => of(other) - of(one)).slice(0, 4).sort((one, other) => one - other);
+}
+
+// A cycle of colours of even lightness: blue, violet, orange, green and back.
+function wheel() {
+  const colours = darkness.matches ? ["#6aa5ff", "#d68bd9", "#f0965a", "#8fbf4d", "#6aa5ff"] : ["#2f6fd0", "#a94fb0", "#c9621f", "#5b8c1e", "#2f6fd0"];
+  return colours.map((colour, place) => [place / 4, colour]);
+}

@@ -1,0 +1,53 @@
+// Logits of one pair, term by term: cosines that agree at the right answer and nowhere else.
+
+addView({
+  id: "interference",
+  title: "Constructive interference",
+  about: "What the key frequencies add to the logit of each answer c: waves of height α_k that all have their crest at the right answer.",
+  needs: ["cosine_coefficient"],
+  reads: ["epoch", "a", "b"],
+  width: 6,
+  tools: [
+    { name: "a", label: "a", most: (at) => at.experiment.prime - 1 },
+    { name: "b", label: "b", most: (at) => at.experiment.prime - 1 },
+  ],
+  draw(at) {
+    if (!at.keys.length) return { absent: "This run has no key frequencies, so there are no waves to add up." };
+    const { prime: p, sign } = at.experiment;
+    const { a, b } = at.state;
+    const right = (((a + sign * b) % p) + p) % p;
+    const terms = waves(at, right);
+    const answers = Array.from({ length: p }, (_, c) => c);
+    const sum = answers.map((c) => terms.reduce((total, { values }) => total + values[c], 0));
+    const second = answers.filter((c) => c !== right).reduce((best, c) => (sum[c] > sum[best] ? c : best), right ? 0 : 1);
+    const quiet = colourOf("other"), answer = colourOf("test");
+    return {
+      traces: [
+        { type: "bar", x: answers, y: sum, marker: { color: answers.map((c) => (c === right ? answer : quiet)), line: { width: 0 } }, hovertemplate: "%{y:.3~g}<extra>c = %{x}</extra>" },
+        ...terms.map(({ k, values }) => ({ x: answers, y: values, mode: "lines", line: { color: at.colour(k), width: 1.3 }, hovertemplate: `%{y:.3~g}<extra>k = ${k}</extra>` })),
+      ],
+      layout: {
+        xaxis: axis("Answer c", { range: [-1, p], showgrid: false }),
+        yaxis: axis("Part of the logit"),
+        bargap: 0.25,
+        annotations: [{ x: right, y: sum[right], text: `<b>${a} ${sign > 0 ? "+" : "−"} ${b} = ${right}</b>`, showarrow: false, yshift: 10, font: { color: answer }, xanchor: right < p * 0.15 ? "left" : right > p * 0.85 ? "right" : "center" }],
+      },
+      numbers: [
+        ...terms.map(({ k, height }) => ({ label: `α of k = ${k}`, value: say(height), colour: at.colour(k) })),
+        { label: "sum at the answer", value: say(sum[right]), colour: answer },
+        { label: `next best, c = ${second}`, value: say(sum[second]), colour: quiet },
+      ],
+      note: at.experiment.has("logit_fraction_explained_cosines") ? `These waves are ${sayShare(at.experiment.at("logit_fraction_explained_cosines", at.run, at.epoch))} of the network's logits at this epoch (share of the sum of squares).` : "",
+    };
+  },
+});
+
+// The key frequencies' waves at a ± b: α_k cos(w_k(a ± b − c)) for every c; α_k = v_k / √(p³/2), v_k being the cosine coefficient.
+function waves(at, right) {
+  const { prime: p } = at.experiment;
+  const coefficients = at.experiment.row("cosine_coefficient", at.run, at.epoch);
+  return at.keys.map((k) => {
+    const height = coefficients[k - 1] / Math.sqrt(p ** 3 / 2);
+    return { k, height, values: Array.from({ length: p }, (_, c) => height * Math.cos((2 * Math.PI * k * (right - c)) / p)) };
+  });
+}

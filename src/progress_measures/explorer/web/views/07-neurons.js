@@ -1,0 +1,43 @@
+// All neurons: which frequency each follows, and how much of it that explains.
+
+addView({
+  id: "neurons",
+  title: "All neurons",
+  about: "Each point is a neuron: the frequency that explains most of it, and how much. Clusters climb above the line as the circuit forms; click to choose one.",
+  needs: ["neuron_frequency", "neuron_fraction_explained"],
+  reads: ["epoch", "neuron"],
+  width: 4,
+  shape: "square",
+  draw(at) {
+    const { experiment } = at;
+    const k = experiment.row("neuron_frequency", at.run, at.epoch);
+    const share = experiment.row("neuron_fraction_explained", at.run, at.epoch);
+    const most = (experiment.prime - 1) / 2;
+    const beside = (neuron) => 0.7 * (((neuron * 0.618) % 1) - 0.5); // so that neurons of one frequency stand apart
+    const line = experiment.cluster_fraction;
+    const count = share.reduce((total, value) => total + (value >= line), 0);
+    return {
+      traces: [
+        {
+          x: Array.from(k, (frequency, neuron) => frequency + beside(neuron)), y: share, mode: "markers",
+          marker: { size: 5, opacity: 0.75, color: Array.from(k, at.colour), line: { width: 0 } },
+          text: Array.from(k, (frequency, neuron) => `neuron ${neuron}, k = ${frequency}`), hovertemplate: "%{text}: %{y:.1%}<extra></extra>",
+        },
+        {
+          x: [k[at.state.neuron] + beside(at.state.neuron)], y: [share[at.state.neuron]], mode: "markers", hoverinfo: "skip",
+          marker: { size: 12, color: "rgba(0,0,0,0)", line: { color: style("--ink"), width: 1.8 } },
+        },
+      ],
+      layout: {
+        xaxis: axis("Frequency k", { range: [-1, most + 1], showgrid: false }),
+        yaxis: axis("Share of variance explained", { range: [0, 1.03], tickformat: ".0%" }),
+        shapes: [{ type: "line", x0: 0, x1: 1, xref: "paper", y0: line, y1: line, line: { color: style("--quiet"), width: 1, dash: "dash" } }],
+      },
+      numbers: [
+        { label: `at ${100 * line} % or more`, value: `${count} of ${share.length}` },
+        ...at.keys.map((key) => ({ label: `k = ${key}`, value: String(share.reduce((total, value, neuron) => total + (value >= line && k[neuron] === key), 0)), colour: at.colour(key) })),
+      ],
+    };
+  },
+  chosen: ({ pointNumber, curveNumber }) => (curveNumber ? null : { neuron: pointNumber }),
+});

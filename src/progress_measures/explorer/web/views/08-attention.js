@@ -1,0 +1,61 @@
+// What a head looks at: over all pairs, and in the mean.
+
+// The three maps of a head where its scores are kept.
+function attentionAt(experiment, score, head) {
+  const position = score.name.replace("token", "position");
+  return remember(`attention ${experiment.name} ${[score.name, score.places, head]}`, () =>
+    attentionMaps(experiment.row(score.name, ...score.places, head), experiment.row(position, ...score.places, head)));
+}
+
+const headOptions = (at) => Array.from({ length: at.experiment.heads }, (_, head) => [head, String(head)]);
+
+addView({
+  id: "attention",
+  title: "Attention of a head",
+  about: "How much the head looks from = to a, for every pair: a stripe pattern of one frequency, which a and b share between them.",
+  needs: ["attention_score_token", "attention_score_position"],
+  reads: ["epoch", "head", "a", "b"],
+  width: 4,
+  shape: "square",
+  tools: [{ name: "head", label: "Head", options: headOptions }],
+  draw(at) {
+    const found = kept(at, "attention_score_token");
+    const maps = attentionAt(at.experiment, found, at.state.head);
+    const { a, b, head } = at.state;
+    const last = at.experiment.has("attention_frequency") ? [{ label: "frequency at the end", value: String(at.experiment.at("attention_frequency", at.run, head)), colour: at.colour(at.experiment.at("attention_frequency", at.run, head)) }] : [];
+    return {
+      traces: [{ type: "heatmap", z: maps[0], colorscale: "Viridis", zmin: 0, zmax: 1, colorbar: colourBar("Attention to a"), hovertemplate: "a = %{y}, b = %{x}: %{z:.3f}<extra></extra>" }],
+      layout: { xaxis: along("b"), yaxis: down("a"), shapes: pairMark(at), margin: { l: 44, r: 4, t: 6, b: 40 } },
+      numbers: [...["a", "b", "="].map((to, place) => ({ label: `(${a}, ${b}) to ${to}`, value: maps[place][a][b].toFixed(3) })), ...last],
+      note: found.note,
+    };
+  },
+  chosen: ({ x, y }) => ({ a: y, b: x }),
+});
+
+addView({
+  id: "mean-attention",
+  title: "Attention of all heads",
+  about: "Mean over all pairs of each head's attention from = to a, b and = itself. Click on a head to choose it.",
+  needs: ["mean_attention"],
+  reads: ["epoch", "head"],
+  width: 4,
+  shape: "square",
+  draw(at) {
+    const { experiment } = at;
+    const values = experiment.row("mean_attention", at.run, at.epoch);
+    const rows = Array.from({ length: experiment.heads }, (_, head) => values.subarray(3 * head, 3 * head + 3));
+    return {
+      traces: [{
+        type: "heatmap", x: ["a", "b", "="], y: rows.map((_, head) => `head ${head}`), z: rows, zmin: 0, zmax: 1, colorscale: pale(), xgap: 3, ygap: 3,
+        texttemplate: "%{z:.3f}", textfont: { size: 13, color: style("--ink") }, colorbar: colourBar("Mean attention"), hovertemplate: "%{y} to %{x}: %{z:.3f}<extra></extra>",
+      }],
+      layout: {
+        xaxis: axis("Attention to", { showgrid: false, ticks: "" }), yaxis: axis("", { autorange: "reversed", showgrid: false, ticks: "" }), margin: { l: 60, r: 4, t: 6, b: 40 },
+        shapes: [{ type: "rect", xref: "paper", x0: 0, x1: 1, yref: "y", y0: at.state.head - 0.48, y1: at.state.head + 0.48, line: { color: colourOf("test"), width: 2.5 } }],
+      },
+      numbers: Array.from(rows[at.state.head], (value, place) => ({ label: `head ${at.state.head} to ${["a", "b", "="][place]}`, value: value.toFixed(3) })),
+    };
+  },
+  chosen: ({ y }) => ({ head: Number(y.split(" ")[1]) }),
+});

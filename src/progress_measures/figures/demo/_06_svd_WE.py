@@ -1,0 +1,19 @@
+"""The demo network's embedding has a low rank."""
+
+from progress_measures.figures.embedding import numbers, singular_values
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import COLOURS
+
+
+@figure(
+    title="Singular values of the demo network's embedding",
+    reference="TransformerLens demo, singular value decomposition",
+    experiment="transformer_lens_demo",
+    variables=("W_E",),
+    size=(4.6, 2.6),
+)
+def draw(fig, cube):
+    """Singular values of the embedding of the numbers of the first run at the end of training. A few are large, two for
+    each key frequency, and the others next to nothing.
+    """
+    singular_values(fig, numbers(cube), COLOURS["W_E"])

@@ -1,0 +1,33 @@
+"""The demo network's key cosines add up at zero alone."""
+
+import numpy as np
+
+from progress_measures import fourier
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import COLOURS, frequency_colours, no_key_frequencies
+from progress_measures.figures.waves import prime
+
+
+@figure(
+    title="Mean of the cosines of the demo network's key frequencies",
+    reference="TransformerLens demo, key frequencies",
+    experiment="transformer_lens_demo",
+    variables=("key_frequency",),
+    size=(5.2, 2.6),
+)
+def draw(fig, cube):
+    """The mean over the first run's key frequencies of cos(2πkx/p), at every number x: it is 1 at 0, where all cosines are,
+    and well below wherever else, so that the right answer stands out among the logits.
+    """
+    run, p = str(cube.run.values[0]), prime(cube)
+    ax = fig.subplots()
+    keys = list(frequency_colours(cube, run))
+    if not keys:
+        no_key_frequencies(ax, run)
+        return
+    mean = fourier.basis(p)[2 * np.array(keys) - 1].mean(0) * np.sqrt(p / 2)
+    ax.plot(np.arange(p), mean, ".-", ms=3, lw=0.7, color=COLOURS["weights"])
+    second = int(mean[1:].argmax()) + 1
+    ax.annotate(f"next: {mean[second]:.2f} at {second}", (0.98, 0.98), xycoords="axes fraction", ha="right", va="top")
+    ax.axhline(0, color="#555555", lw=0.5)
+    ax.set(xlabel="Number x", ylabel="Mean of the key cosines", xlim=(-1, p))

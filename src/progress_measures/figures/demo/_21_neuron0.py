@@ -1,0 +1,18 @@
+"""One of the demo network's neurons."""
+
+from progress_measures.figures.neurons import MAPS_AND_SHARES, maps
+from progress_measures.figures.registry import figure
+
+
+@figure(
+    title="Activation of the demo network's neuron 0",
+    reference="TransformerLens demo, analyse neurons",
+    experiment="transformer_lens_demo",
+    variables=MAPS_AND_SHARES,
+    size=(3.6, 3.6),
+)
+def draw(fig, cube):
+    """Neuron 0 of the first run after the ReLU, over all pairs, at the end of training. The title gives the frequency that
+    explains most of its variance, and how much.
+    """
+    maps(fig, cube, [0])

@@ -1,0 +1,16 @@
+"""The demo's key frequencies, in the neuron-logit map."""
+
+from progress_measures.figures.registry import figure
+from progress_measures.figures.waves import component_norms
+
+
+@figure(
+    title="Fourier norms of the demo network's neuron-logit map",
+    reference="TransformerLens demo, read off the neuron-logit weights",
+    experiment="transformer_lens_demo",
+    variables=("W_L_fourier_norm", "key_frequency"),
+    size=(4.6, 2.6),
+)
+def draw(fig, cube):
+    """Norms of the Fourier components of W_L at the end of training; key frequencies are coloured and numbered."""
+    component_norms(fig, cube, "W_L_fourier_norm", "Norm of $W_L$'s component")

@@ -1,0 +1,18 @@
+"""The demo's training curve, with phases."""
+
+from progress_measures.figures.curves import LOSSES_OVER_PHASES, losses_over_phases
+from progress_measures.figures.registry import figure
+
+
+@figure(
+    title="Training curve of the demo network, with its phases",
+    reference="TransformerLens demo, loss curves",
+    experiment="transformer_lens_demo",
+    variables=LOSSES_OVER_PHASES,
+    size=(5.2, 3.2),
+)
+def draw(fig, cube):
+    """Train and test loss of the first run, and the phases where the rule finds them; the demo drew them by hand at 1,500,
+    13,300 and 16,600 epochs.
+    """
+    losses_over_phases(fig, cube)

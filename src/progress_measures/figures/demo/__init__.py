@@ -1,0 +1,1 @@
+"""Figures of the TransformerLens grokking demo, as the integer addition notebook contains it."""

@@ -1,0 +1,21 @@
+"""The integer addition network's embedding."""
+
+from progress_measures.figures.embedding import numbers
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import signed_map
+
+
+@figure(
+    title="Embedding of the numbers in integer addition",
+    reference="Integer addition notebook, analysing the model",
+    experiment="integer_addition",
+    variables=("W_E",),
+    size=(4.2, 4.6),
+)
+def draw(fig, cube):
+    """The first run's embedding at the end of training: numbers to the right, dimensions of the residual stream down. Each
+    dimension changes smoothly from number to number, many once from one sign to the other.
+    """
+    ax = fig.subplots()
+    signed_map(fig, ax, numbers(cube).T, "Entry of $W_E$")
+    ax.set(xlabel="Number", ylabel="Dimension of the residual stream", xticks=range(cube.sizes["token"] - 1))

@@ -1,0 +1,20 @@
+"""Integer addition's neurons follow the sum, after the ReLU."""
+
+from progress_measures.cube.sums import OF_NEURONS
+from progress_measures.figures.integers import top_maps
+from progress_measures.figures.registry import figure
+
+
+@figure(
+    title="Activations of integer addition's top three neurons",
+    reference="Integer addition notebook, neuron activations",
+    experiment="integer_addition",
+    variables=OF_NEURONS,
+    size=(6.8, 3.4),
+)
+def draw(fig, cube):
+    """The three neurons of the first run whose activations correlate most with a + b, over all pairs, after the ReLU, at the
+    end of training. They are 0 up to some sum, and rise with it from there, as the ReLU of a linear
+    function would, but level off towards the largest sums.
+    """
+    top_maps(fig, cube, relu=True)

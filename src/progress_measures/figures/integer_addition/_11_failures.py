@@ -1,0 +1,39 @@
+"""Without its second principal component, integer addition fails at most pairs."""
+
+from matplotlib.colors import ListedColormap
+
+from progress_measures.cube.sums import failures
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import COLOURS, panel_letters
+
+TITLES = {"mean and PC 1": "Mean and PC 1 kept", "all but PC 2": "PC 2 removed"}
+
+
+@figure(
+    title="Where integer addition fails without its second principal component",
+    reference="Integer addition notebook, ablation of PC 2",
+    experiment="integer_addition",
+    variables=("answer_by_embedding",),
+    size=(6.8, 3.0),
+)
+def draw(fig, cube):
+    """Pairs that the first run answers wrongly at the end of training (dark) when a and b are embedded by the mean and the
+    first principal component alone, as the notebook does it under the name of removing the second (left); and when the
+    second alone is removed (right). The whole embedding answers all pairs rightly where the title does not say otherwise.
+    """
+    wrong = failures(cube)
+    axes = fig.subplots(1, 2, sharey=True)
+    n = wrong.sizes["a"]
+    for ax, (name, title) in zip(axes, TITLES.items(), strict=True):
+        one = wrong.sel(embedding=name)
+        colours = ListedColormap(["#F4F4F4", COLOURS["weights"]])
+        ax.pcolormesh(one.values, cmap=colours, vmin=0, vmax=1, edgecolor="white", lw=0.6)
+        ax.set(xlabel="b", ylabel="a", aspect="equal")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_ticks([k + 0.5 for k in range(n)], range(n))
+        ax.label_outer()
+        ax.set_title(f"{title}: {int(one.sum())} of {one.size} fail")
+    left = int(wrong.sel(embedding="whole").sum())
+    if left:
+        fig.suptitle(f"The whole embedding fails at {left} pairs")
+    panel_letters(axes)

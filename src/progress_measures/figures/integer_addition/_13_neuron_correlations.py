@@ -1,0 +1,48 @@
+"""Many of integer addition's neurons follow the sum."""
+
+import numpy as np
+
+from progress_measures.cube.sums import OF_NEURONS, correlations
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import COLOURS, panel_letters
+
+OF_A, OF_B = "#7A4FA3", "#8C6D31"
+TARGETS = (
+    {"a+b": ("a + b", COLOURS["weights"])},
+    {"a": ("a", OF_A), "b": ("b", OF_B)},
+    {"PC1(a)": ("PC 1 of a", OF_A), "PC1(b)": ("PC 1 of b", OF_B),
+     "PC2(a)": ("PC 2 of a", "#C3ABD9"), "PC2(b)": ("PC 2 of b", "#D4C08C")},
+)  # fmt: skip
+STRONG = 0.9
+
+
+@figure(
+    title="Correlation of integer addition's neurons with the numbers, their sum and their PC scores",
+    reference="Integer addition notebook, neuron correlations",
+    experiment="integer_addition",
+    variables=OF_NEURONS,
+    size=(6.8, 5.0),
+)
+def draw(fig, cube):
+    """Correlation over all pairs of every neuron of the first run, after the ReLU, at the end of training: with the sum,
+    with each number, and with each number's scores on the first two principal components. Neurons stand in the order of the
+    first, in all panels. Dashed: 0.9 and -0.9.
+    """
+    r = correlations(cube)
+    order = np.argsort(-r["a+b"], kind="stable")
+    place = np.arange(1, len(order) + 1)
+    axes = fig.subplots(3, 1, sharex=True, sharey=True)
+    for ax, targets in zip(axes, TARGETS, strict=True):
+        for name, (text, colour) in targets.items():
+            ax.plot(place, r[name][order], ".", ms=2, color=colour, label=text)
+        ax.axhline(0, color="#555555", lw=0.5)
+        ax.legend(loc="lower left", ncols=len(targets), markerscale=3, handlelength=0.8)
+        ax.set(ylabel="Correlation", ylim=(-1.05, 1.05), xlim=(0, len(order) + 1))
+    for level in (STRONG, -STRONG):
+        axes[0].axhline(level, color="#888888", lw=0.6, ls=(0, (4, 3)))
+    above, below = int((r["a+b"] > STRONG).sum()), int((r["a+b"] < -STRONG).sum())
+    axes[0].set_title(f"Sum: {above} neurons above {STRONG}, {below} below −{STRONG}")
+    axes[1].set_title("Numbers")
+    axes[2].set_title("PC scores")
+    axes[2].set_xlabel("Neuron, in order of its correlation with the sum")
+    panel_letters(axes)

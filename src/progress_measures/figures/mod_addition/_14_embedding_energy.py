@@ -1,0 +1,40 @@
+"""The blog's spectrum of the embedding."""
+
+import numpy as np
+
+from progress_measures.figures.page import axis, layout
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import COLOURS, by_component, frequency_colours
+
+
+def energies(cube):
+    """Squared norm of each Fourier component of the first run's embedding, at the last checkpoint."""
+    return np.square(cube.W_E_fourier_norm.isel(run=0, epoch=-1))
+
+
+def page(cube):
+    """Squared norm over the residual stream of each Fourier component of the first run's embedding, at the end of training;
+    hover over a bar for its name and height. Key frequencies are coloured.
+    """
+    values, colours = energies(cube)[1:], frequency_colours(cube, str(cube.run.values[0]))
+    names = [str(component) for component in values.fourier_component.values]
+    face = [colours.get(int(component.split()[1]), COLOURS["other"]) for component in names]
+    bars = {"type": "bar", "x": names, "y": values.values.tolist(), "name": "energy", "marker": {"color": face}}
+    scales = layout(xaxis={"title": {"text": "Fourier component"}}, yaxis=axis("Energy"), hovermode="x", bargap=0.1)
+    return {"data": [bars], "layout": scales}
+
+
+@figure(
+    title="Energy of the embedding's Fourier components",
+    reference="Modular addition blog, using the Fourier basis",
+    variables=("W_E_fourier_norm", "key_frequency"),
+    size=(5.4, 2.6),
+    page=page,
+)
+def draw(fig, cube):
+    """Squared norm over the residual stream of each Fourier component of the first run's embedding, at the end of training:
+    few frequencies hold nearly all. Key frequencies are coloured and numbered.
+    """
+    ax = fig.subplots()
+    by_component(ax, energies(cube), frequency_colours(cube, str(cube.run.values[0])))
+    ax.set_ylabel("Energy of $W_E$'s component")

@@ -1,0 +1,23 @@
+"""The blog's row of the unembedding."""
+
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import COLOURS
+
+ROW = 4
+
+
+@figure(
+    title="One row of the unembedding",
+    reference="Modular addition blog, putting it all together",
+    variables=("W_U",),
+    size=(6.8, 2.4),
+)
+def draw(fig, cube):
+    """What dimension 4 of the residual stream adds to the logit of every answer c, in the first run at the end of training:
+    a sum of a few waves.
+    """
+    row = cube.W_U.isel(run=0).sel(residual=ROW)
+    ax = fig.subplots()
+    ax.plot(row.output, row, color=COLOURS["weights"], lw=1)
+    ax.axhline(0, color="#888888", lw=0.4, zorder=0)
+    ax.set(xlabel="Answer c", ylabel=f"Entry of $W_U$'s row {ROW}", xlim=(0, row.sizes["output"] - 1))

@@ -1,0 +1,1 @@
+"""Figures of the blog on a published run of modular addition, drawn of our mainline's first run."""

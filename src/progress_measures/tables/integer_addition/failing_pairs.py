@@ -1,0 +1,32 @@
+"""What integer addition answers without its second principal component."""
+
+import pandas as pd
+
+from progress_measures.cube.sums import failures
+from progress_measures.tables.registry import table
+
+KEPT = ("mean and PC 1", "all but PC 2")
+
+
+@table(
+    title="Pairs at which integer addition fails without its second principal component",
+    reference="Integer addition notebook, ablation of PC 2",
+    experiment="integer_addition",
+    variables=("answer_by_embedding",),
+    formats={},
+)
+def rows(cube):
+    """Pairs that the first run answers wrongly at the end of training when numbers are embedded by the mean and the first
+    principal component alone, as in the notebook, or by all components but the second; and its answers with either. In the
+    order of their sums.
+    """
+    answers, wrong = cube.answer_by_embedding.isel(run=0), failures(cube)
+    failing = wrong.sel(embedding=list(KEPT)).any("embedding").values
+    pairs = sorted((a + b, a, b) for a, b in zip(*failing.nonzero(), strict=True))
+    return pd.DataFrame(
+        [
+            {"a": a, "b": b, "a + b": total} | {name: int(answers.sel(embedding=name, a=a, b=b)) for name in KEPT}
+            for total, a, b in pairs
+        ],
+        columns=["a", "b", "a + b", *KEPT],
+    )

@@ -1,0 +1,168 @@
+"""The blog's quantities, on networks whose answers are known."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from progress_measures import fourier
+from progress_measures.claims.quantities import blog as of
+from progress_measures.measures.spectra import TERMS
+
+P = 13
+FREQUENCY = fourier.frequencies(P)
+
+
+def made(keys=(2, 5), ends=(300, 600, 900), **variables):
+    """A cube of one run on checkpoints 0, 100, …, with these key frequencies, ends of phases and variables."""
+    found = {"key_frequency": (("run", "frequency"), np.isin(FREQUENCY, keys)[None])}
+    names = ("memorization_end", "circuit_formation_end", "cleanup_end")
+    found |= {name: ("run", [float(end)]) for name, end in zip(names, ends, strict=True)}
+    found |= {name: (dims, np.asarray(values)) for name, (dims, values) in variables.items()}
+    epochs = max((np.shape(v)[d.index("epoch")] for d, v in variables.values() if "epoch" in d), default=1)
+    coords = {"run": ["one"], "epoch": 100 * np.arange(epochs), "frequency": FREQUENCY, "prime": ("run", [P])}
+    return xr.Dataset(found, coords | {"task": ("run", ["modular_addition"])})
+
+
+def over_time(values):
+    return ("run", "epoch"), [np.asarray(values, dtype=float)]
+
+
+def neurons(share, frequency, **more):
+    """Three variables of neurons at one checkpoint."""
+    of_neurons = ("run", "epoch", "neuron")
+    return {
+        "neuron_fraction_explained": (of_neurons, [[share]]), "neuron_frequency": (of_neurons, [[frequency]]), **more,
+    }  # fmt: skip
+
+
+def test_labels_are_sums():
+    assert of.example_sum(made().assign_coords(prime=("run", [113])))["label"] == 7
+
+
+def test_the_fall_of_the_test_loss_is_told_from_first_to_last():
+    cube = made()
+    for split, values in {"train": [5, 1e-7, 1e-7], "test": [5, 5, 1e-7]}.items():
+        cube[f"history_{split}_loss"] = ("run", "history_epoch"), [values]
+    found = of.grokking_landmarks(cube.assign_coords(history_epoch=[0, 50, 100]))
+    assert found == {
+        "train_below_1e-6": 50, "test_below_1e-6": 100, "fall_starts": 600, "fall_ends": 900, "end_over_start": 1.5,
+    }  # fmt: skip
+
+
+def test_excluded_losses_are_compared_with_their_least_until_half_way():
+    curves = np.ones((8, len(FREQUENCY)))
+    curves[:, 1] = [9, 3, 2, 6, 1, 1, 1, 1]  # k = 2: half way, at 300, it is 3 times its least; the rest does not count
+    curves[:, 4] = [9, 9, 9, 9, 99, 99, 99, 99]  # k = 5: not yet
+    cube = made(
+        excluded_loss_by_frequency=(("run", "epoch", "frequency"), [curves]),
+        test_loss=over_time([4, 5, 5, 5, 1, 1, 1, 1]),
+    )
+    found = of.excluded_rises_early(cube)
+    assert found["over_least"] == [3, 1]
+    assert found["risen_threefold"] == 1
+    assert found["test_loss_change"] == 0
+    assert of.excluded_rises_early(cube.assign(circuit_formation_end=("run", [np.nan])))["over_least"] == []
+
+
+def test_what_is_passed_on_is_counted_without_its_mean():
+    rows = 5 + fourier.basis(P)[3] + 0.5 * fourier.basis(P)[5]  # cos 2 and, at half its height, cos 3
+    table = np.stack([np.append(rows, 99.0)])[..., None]  # the token `=` does not count
+    cube = made(keys=(2,), neuron_value_token=(("head", "token", "neuron"), table))
+    assert of.W_neur_in_keys(cube)["mean"] == pytest.approx(0.8)
+
+
+def test_components_are_counted_until_they_hold_nine_tenths():
+    squares = np.zeros(P)
+    squares[[3, 4, 9]] = 6, 3, 1
+    numbers = np.append(np.sqrt(squares) @ fourier.basis(P), 7)
+    cube = made(
+        keys=(2,), W_E_fourier_norm=(("run", "epoch", "fourier_component"), np.sqrt(squares)[None, None]),
+        W_E=(("run", "token", "residual"), numbers[None, :, None]),
+    )  # fmt: skip
+    found = of.embedding_few_components(cube)
+    assert found["components_for_90_percent"] in (2, 3)  # 9 of 10, but for rounding
+    assert found["share_of_largest"] == pytest.approx(1)
+    assert found["components_of_dimension_0"] == found["components_for_90_percent"]
+
+
+def test_clusters_are_counted_above_the_threshold():
+    share, frequency = [0.9, 0.86, 0.84, 0.95], [2, 2, 2, 5]
+    found = of.cluster_counts(made(**neurons(share, frequency)))
+    assert found == {"sizes": {"2": 2, "5": 1}, "none": 1, "total": 4, "share_of_none": 0.25}
+
+
+def test_neurons_of_no_cluster_that_always_fire_are_counted():
+    fires = {"neuron_fraction_active": (("epoch", "neuron"), [[0.1, 1, 0.99, 0.5]])}
+    found = of.unclustered_fire(made(**neurons([0.9, 0.2, 0.3, 0.4], [2, 2, 2, 5], **fires)))
+    assert found == {"median": 0.99, "neurons": 3, "always_on": 2}
+
+
+def products(**coefficients):
+    """A clustered neuron with these coefficients; all others are 0."""
+    return [coefficients.get(term.replace(" ", "_"), 0.0) for term in TERMS]
+
+
+def signs(*rows):
+    fits = {"neuron_fit_coefficient": (("run", "neuron", "term"), [rows])}
+    return of.signs_of_products(made(**neurons([0.9] * len(rows), [2] * len(rows), **fits)))
+
+
+def test_signs_of_a_wave_of_the_sum_are_right_and_others_wrong():
+    of_sum = products(cos_a_cos_b=1, sin_a_sin_b=-1, sin_a_cos_b=0.5, cos_a_sin_b=0.5)
+    of_difference = products(cos_a_cos_b=1, sin_a_sin_b=1, sin_a_cos_b=0.5, cos_a_sin_b=-0.5)
+    small = products(cos_a_cos_b=1, sin_a_sin_b=0.1, sin_a_cos_b=0.5, cos_a_sin_b=0.5)  # too small to have a sign
+    assert signs(of_sum)["share"] == 1
+    assert signs(of_difference)["share"] == 0
+    assert signs(small)["share"] == 1
+    assert signs(of_sum, of_difference, small, small)["share"] == 0.75
+
+
+def test_the_sum_of_waves_is_largest_at_the_right_answer_alone():
+    found = of.idealised_logits(made())
+    assert found == {"right": P * P, "pairs": P * P}
+    assert of.idealised_logits(made(keys=()))["right"] < P * P  # all alike: the first is taken
+
+
+def test_key_energies_are_ranked_among_frequencies():
+    norms = np.ones((3, P))
+    norms[2, [3, 4]] = 3  # k = 2, after 200 epochs
+    norms[2, 9] = 2  # k = 5
+    found = of.key_energies_early(made(W_E_fourier_norm=(("run", "epoch", "fourier_component"), [norms])))
+    assert found == {"at_epoch": 200, "ranks": [1, 2], "among_first_8": 2}
+
+
+def test_ratios_reach_half_of_what_they_end_at():
+    curves = {"logits": [0, 0.5, 1], "pre": [0, 0.1, 0.4], "post": [0, 0.2, 0.4]}
+    found = of.trig_ratios(made(**{of.RATIOS[name]: over_time(values) for name, values in curves.items()}))
+    assert [found[f"{name}_half"] for name in curves] == [100, 200, 100]
+    assert (found["pre_lag"], found["post_lag"]) == (100, 0)
+
+
+def test_attention_is_symmetric_after_the_last_large_difference():
+    attention = np.zeros((11, 2, 3))
+    attention[[1, 4], 1, 0] = 0.5
+    cube = made(mean_attention=(("run", "epoch", "head", "position"), [attention]))
+    found = of.attention_symmetry(cube.assign_coords(position=["a", "b", "="]))
+    assert found == {"when_memorised": 0, "after_grokking": 0, "small_after": 400}
+
+
+def test_losses_are_alike_within_a_tenth_of_a_decade():
+    whole, train = np.ones(10), np.ones(10)
+    train[[0, 5]] = 2  # the first is before memorisation ends
+    cube = made(
+        restricted_loss=over_time(whole / [1, 1, 1, 2, 2, 2, 2, 2, 2, 2]), test_loss=over_time([2] * 9 + [0.5]),
+        restricted_loss_train=over_time(train / [1, 1, 1, 2, 2, 2, 2, 2, 2, 2]),
+    )  # fmt: skip
+    found = of.trig_losses(cube)
+    assert found["share_alike"] == pytest.approx(6 / 7)
+    assert found["lead"] == 600
+
+
+def test_the_weights_decrease_is_shared_out():
+    found = of.weights_peak(made(sum_of_squared_weights=over_time([1, 9, 8, 7, 6, 5, 5, 3, 2, 1])))
+    assert found == {"peak_at": 100, "peak_over_final": 9, "share_before_fall": 0.5}
+
+
+def test_published_numbers_fit_together():
+    assert of.published_cluster_sums(made()) == {"total": 512, "tuned": 433}
+    assert of.implied_train_loss(made())["implied_train_loss"] == pytest.approx(1.0969e-7, rel=1e-3)

@@ -1,0 +1,81 @@
+"""A cube in words: what is said of a run follows from its curves."""
+
+import numpy as np
+import pytest
+from small import command
+
+from progress_measures.cube.describe import summaries
+from progress_measures.cube.open import open_cube
+
+
+@pytest.fixture
+def cube(results):
+    return open_cube(results / "results/small/cube.zarr").load()
+
+
+def test_the_command_line_says_one_paragraph_a_run(cube, results):
+    said = command("describe", "small", folder=results)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.rstrip("\n").split("\n\n") == [f"{run}: {words}" for run, words in summaries(cube).items()]
+
+
+def test_one_checkpoint_without_history_is_described(cube):
+    """A network of which the weights are all that there is."""
+    alone = cube.isel(epoch=[-1]).drop_vars(["grok_time", "memorization_end", "circuit_formation_end", "cleanup_end"])
+    words = summaries(alone)["seed0"]
+    assert words.startswith("after 400 epochs")
+    assert "it was not looked for" in words
+    assert "grow sparse" not in words
+    assert "nan" not in words
+
+
+def test_findings_are_told_by_what_the_curves_do(cube):
+    """Each finding that a run can have or lack is said of one that has it, and not of one that lacks it."""
+    one = cube.sel(run=["seed0"])
+    epochs = one.epoch.values
+    half, last = epochs[len(epochs) // 2], epochs[-1]
+
+    def step(name, before, after, at):
+        values = np.where(epochs < at, before, after)[None].astype(cube[name].dtype)
+        return {name: one[name].copy(data=values)}
+
+    def phases(memorised, formed, clean):
+        ends = {"memorization_end": memorised, "circuit_formation_end": formed, "cleanup_end": clean}
+        return {name: one[name].copy(data=[float(epoch)]) for name, epoch in ends.items()}
+
+    keys = {"key_frequency": one.key_frequency.copy(data=one.frequency.values[None] < 3)}
+    told = phases(epochs[2], half, last) | keys
+    settings = {
+        "the restricted loss falls below 1 before": (
+            step("restricted_loss", 2, 0.1, half) | step("test_loss", 2, 0.1, last),
+            step("restricted_loss", 2, 0.1, last) | step("test_loss", 2, 0.1, half),
+        ),
+        "the excluded loss more than doubles": (
+            step("excluded_loss", 0.1, 5, half), step("excluded_loss", 5, 0.1, half),
+        ),
+        "the weights shrink in the cleanup": (
+            step("sum_of_squared_weights", 9, 3, last), step("sum_of_squared_weights", 3, 9, last),
+        ),
+        "W_E and W_L grow sparse": (
+            step("gini_W_E", 0.1, 0.5, half) | step("gini_W_L", 0.1, 0.5, half), step("gini_W_E", 0.1, 0.15, half),
+        ),
+        "on test pairs the key frequencies alone": (
+            step("restricted_loss_test", 1, 0.1, half) | step("test_loss", 1, 0.2, half),
+            step("restricted_loss_test", 1, 0.3, half) | step("test_loss", 1, 0.2, half),
+        ),
+        "without the key frequencies it does worse": (
+            step("excluded_loss", 1, 1.01 * np.log(13), half), step("excluded_loss", 1, 0.99 * np.log(13), half),
+        ),
+        "the key cosines explain 95 %": (
+            step("logit_fraction_explained_cosines", 0, 0.96, half),
+            step("logit_fraction_explained_cosines", 0, 0.94, half),
+        ),
+    }  # fmt: skip
+    for says, (has, lacks) in settings.items():
+        words = [summaries(one.assign(told | changed))["seed0"] for changed in (has, lacks)]
+        assert says in words[0].partition(" Does not hold: ")[0].partition(" Holds: ")[2], words[0]
+        assert says in words[1].partition(" Does not hold: ")[2], words[1]
+    without = summaries(
+        one.assign(told | {"key_frequency": one.key_frequency.copy(data=one.frequency.values[None] < 0)})
+    )
+    assert "the key cosines" not in without["seed0"]

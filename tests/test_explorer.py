@@ -1,0 +1,140 @@
+"""The explorer's page as a file: what is packed of a cube, what is put together, and what is not in it."""
+
+import base64
+import json
+import re
+import zlib
+
+import numpy as np
+import pytest
+import xarray as xr
+from small import command
+
+from progress_measures.cube.describe import summaries
+from progress_measures.cube.open import open_cube
+from progress_measures.explorer import SOURCE
+from progress_measures.explorer.page import assemble, scripts, write_page
+from progress_measures.explorer.payload import COARSE, MOST_CHECKPOINTS, VARIABLES, pack, thinned
+
+REFERENCES_TO_OTHER_FILES = re.compile(
+    r"""(?:src|href)\s*=\s*["'](?!data:|#)|@import|url\(|fetch\(|XMLHttpRequest|import\("""
+)
+
+
+@pytest.fixture
+def cube(results):
+    return open_cube(results / "results/small/cube.zarr").load()
+
+
+def unpacked(packed):
+    """Every array of an experiment, by name, taken apart as the format says."""
+    data, arrays = zlib.decompress(packed.data), {}
+    for name, about in packed.header["arrays"].items():
+        dtype, shape = np.dtype(about["type"]).newbyteorder("<"), about["shape"]
+        size = int(np.prod(shape)) * dtype.itemsize
+        planes = np.frombuffer(data[about["offset"] : about["offset"] + size], np.uint8).reshape(dtype.itemsize, -1)
+        arrays[name] = np.ascontiguousarray(planes.T).view(dtype).reshape(shape) * about["scale"]
+    return arrays
+
+
+def test_what_is_packed_is_the_cube_to_the_digits_that_are_kept(cube):
+    packed = pack(cube)
+    arrays = unpacked(packed)
+    assert set(arrays) == set(VARIABLES) & set(cube.data_vars)
+    assert len(arrays) > 25
+    for name, values in arrays.items():
+        digits = VARIABLES[name]
+        expected = cube[name].values
+        assert packed.header["arrays"][name]["dims"] == list(cube[name].dims)
+        if digits is not None:
+            np.testing.assert_allclose(values, expected, rtol=2.0 ** -(digits + 1) + 1e-7, err_msg=name)
+        elif expected.dtype.kind == "f":
+            np.testing.assert_allclose(values, np.nan_to_num(expected), atol=5.001e-4, err_msg=name)
+        else:
+            np.testing.assert_array_equal(values, expected, err_msg=name)
+
+
+def test_the_header_says_what_the_page_must_know(cube):
+    header = pack(cube).header
+    assert (header["name"], header["prime"], header["sign"], header["first"]) == ("small", 13, 1, 0)
+    assert header["epochs"] == cube.epoch.values.tolist()
+    for about, run in zip(header["runs"], cube.run.values, strict=True):
+        one = cube.sel(run=run)
+        assert about["words"] == summaries(cube)[run]
+        assert about["keys"] == cube.frequency.values[one.key_frequency.values].tolist()
+        ends = [float(one[f"{name}_end"]) for name in ("memorization", "circuit_formation", "cleanup")]
+        assert about["phases"] == [end if np.isfinite(end) else None for end in ends]
+
+
+def test_subtraction_has_its_sign(cube):
+    assert pack(cube.assign_attrs(task="modular_subtraction")).header["sign"] == -1
+
+
+def test_a_cube_without_its_first_run_says_so(cube):
+    others = cube.sel(run=["seed1"]).drop_vars(["neuron_value_token", "moment_attention_score_token"])
+    header = pack(others.assign_attrs(first_run="seed0")).header
+    assert header["first"] == -1
+    assert "neuron_value_token" not in header["arrays"]
+
+
+def test_a_variable_is_packed_at_the_moments_at_which_it_is_known(cube):
+    unknown = cube.moment.isin([20, 60, 400])
+    later = cube.assign(moment_W_E=cube.moment_W_E.where(unknown))
+    packed = pack(later)
+    assert packed.header["arrays"]["moment_W_E"]["moments"] == [20, 60, 400]
+    np.testing.assert_allclose(
+        unpacked(packed)["moment_W_E"], cube.moment_W_E.sel(moment=[20, 60, 400]), rtol=2.0 ** -(COARSE + 1)
+    )
+    assert packed.header["arrays"]["moment_neuron_offset"]["moments"] == cube.moment.values.tolist()
+
+
+@pytest.mark.parametrize(("checkpoints", "runs"), [(2, 1), (401, 5), (401, 30), (5000, 1), (3, 9000)])
+def test_cubes_with_many_checkpoints_are_thinned(checkpoints, runs):
+    epochs = np.arange(checkpoints) * 100
+    kept = thinned(xr.Dataset(coords={"epoch": epochs, "run": np.arange(runs)})).epoch.values
+    assert {epochs[0], epochs[-1]} <= set(kept.tolist()) <= set(epochs.tolist())
+    assert len(kept) * runs <= max(MOST_CHECKPOINTS, 2 * runs) + 2 * runs
+    if checkpoints * runs <= MOST_CHECKPOINTS:
+        assert len(kept) == checkpoints
+    assert len(np.unique(np.diff(kept)[:-1])) <= 1
+
+
+def test_the_page_is_whole_and_needs_nothing_else(cube, tmp_path):
+    write_page([cube, cube.assign_attrs(experiment="twin")], tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert [path.relative_to(SOURCE).with_suffix("").as_posix() for path in sorted(SOURCE.rglob("*.js"))] == sorted(
+        scripts()
+    )
+    for path in SOURCE.rglob("*"):
+        if path.suffix in (".js", ".css"):
+            own = path.read_text(encoding="utf-8")
+            assert own in text, path
+            assert not REFERENCES_TO_OTHER_FILES.search(own), path
+    assert not REFERENCES_TO_OTHER_FILES.search(
+        (SOURCE / "index.html").read_text(encoding="utf-8").replace('href="#time"', "")
+    )
+    assert "default-src 'none'" in text
+    header = json.loads(re.search(r'id="header">(.*?)</script>', text, re.S)[1])
+    assert [experiment["name"] for experiment in header["experiments"]] == ["small", "twin"]
+    block = re.search(r'id="data-1">(.*?)</script>', text, re.S)[1]
+    assert base64.b64decode(block) == pack(cube).data
+
+
+def test_the_header_cannot_end_its_script(cube):
+    text = assemble([pack(cube.assign_attrs(title="</script><b>bold"))])
+    assert "</script><b>" not in text
+    header = json.loads(re.search(r'id="header">(.*?)</script>', text, re.S)[1])
+    assert header["experiments"][0]["title"] == "</script><b>bold"
+
+
+def test_the_same_cube_gives_the_same_bytes(cube, tmp_path):
+    for name in ("first", "second"):
+        write_page([cube], tmp_path / f"{name}.html")
+    assert (tmp_path / "first.html").read_bytes() == (tmp_path / "second.html").read_bytes()
+
+
+def test_the_command_line_makes_the_page(results):
+    done = command("explore", "small", "--no-open", folder=results)
+    assert done.returncode == 0, done.stderr
+    assert (results / "results/small/explorer/index.html").stat().st_size > 4_000_000
+    assert done.stdout.startswith("results/small/explorer/index.html")

@@ -1,0 +1,629 @@
+"""The explorer in a real, headless Chromium: what is shown is what the cube holds, whatever is chosen and however.
+
+Every page must end without a message on its console, without an error, and without having asked for anything.
+"""
+
+import json
+import os
+import re
+import shutil
+from urllib.parse import parse_qs, urlencode
+
+import numpy as np
+import pytest
+from small import ROOT
+
+from progress_measures import fourier
+from progress_measures.cube.describe import summaries
+from progress_measures.cube.maps import attention_map, neuron_map
+from progress_measures.cube.open import cube_if_any, open_cube
+from progress_measures.explorer.page import write_page
+from progress_measures.paths import published_cube
+
+pytestmark = pytest.mark.browser
+
+SHOWN = ("mainline", "subtraction", "no_weight_decay", "skip_trigram")
+LIMIT = 15_000_000  # bytes, of the mainline's page
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+VIEWS = (
+    "losses", "sparsity", "norms-W_E", "norms-W_L", "embedding", "interference", "neuron", "neuron-spectrum", "neurons",
+    "attention", "mean-attention", "logits",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium: install Debian's chromium, or name one with CHROMIUM")
+    with sync.sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def cubes():
+    missing = [name for name in SHOWN if not (ROOT / published_cube(name)).exists()]
+    if missing:
+        pytest.skip(f"no published cube of {', '.join(missing)}")
+    return {name: open_cube(ROOT / published_cube(name)).load() for name in SHOWN}
+
+
+@pytest.fixture(scope="module")
+def page_file(cubes, tmp_path_factory):
+    path = tmp_path_factory.mktemp("explorer") / "index.html"
+    write_page(list(cubes.values()), path)
+    return path
+
+
+class Explorer:
+    """The page, opened at an address, and what a reader can see and do there."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def at(self, **choice):
+        """Wait until what is chosen is that; gives the whole choice."""
+        for name, value in choice.items():
+            expect(self.page).to_have_url(re.compile(rf"[#&]{name}={re.escape(str(value))}(&|$)"))
+        return {name: values[0] for name, values in parse_qs(self.page.url.partition("#")[2]).items()}
+
+    def card(self, view, **choice):
+        """A view, brought on the screen, when it shows what is chosen now, and that too."""
+        card = self.page.locator(f"#{view}")
+        card.scroll_into_view_if_needed()
+        wanted = [f"{name}={value}" for name, value in choice.items()]
+        current = self.at()
+        wanted += [f"{name}={current[name]}" for name in ("experiment", "run", "epoch") if name not in choice]
+        for part in wanted:
+            expect(card).to_have_attribute("data-shown", re.compile(rf"[#&]{re.escape(part)}(&|$)"))
+        return card
+
+    def numbers(self, view, **choice):
+        """The numbers of a view, by label, as they are written."""
+        items = self.card(view, **choice).locator(".numbers li")
+        return {item.locator("span").inner_text(): item.locator("b").inner_text() for item in items.all()}
+
+    def note(self, view):
+        return self.card(view).locator(".note").inner_text()
+
+    def traces(self, view, **choice):
+        """What Plotly draws in a view: a list of traces, with their arrays as lists."""
+        self.card(view, **choice)
+        return self.page.evaluate(
+            """(id) => document.querySelector(`#${id} .plot`).data.map((trace) => JSON.parse(JSON.stringify(trace,
+                (key, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value))))""",
+            view,
+        )
+
+    def press(self, *keys):
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def epoch(self):
+        return int(self.page.locator("#epoch").inner_text().removeprefix("epoch ").replace(",", ""))
+
+
+def expect(what):
+    from playwright.sync_api import expect as asserted
+
+    return asserted(what)
+
+
+@pytest.fixture
+def explore(browser, page_file):
+    """Opens the page: `explore(run="seed1", epoch=4300)`; `how` are options of the browser's context."""
+    contexts, heard = [], []
+
+    def opened(file=page_file, how=None, **choice):
+        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}} | (how or {}))
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: heard.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: heard.append(f"error: {error}"))
+        page.on("request", lambda request: request.url.startswith(file.as_uri()) or heard.append(f"asks {request.url}"))
+        page.goto(file.as_uri() + (f"#{urlencode(choice)}" if choice else ""))
+        expect(page.locator("[data-shown]").first).to_be_visible(timeout=60_000)
+        return Explorer(page)
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert heard == []
+
+
+def says(text, value):
+    """Whether a written number is the value, to the digits that are written."""
+    size = abs(value)
+    expected = round(value) if 1000 <= size < 1e6 else float(f"{np.float32(value):.3g}")
+    return float(text.replace(",", "").replace("−", "-")) == expected
+
+
+PLACES = [
+    ("mainline", "seed0", 14_000), ("mainline", "seed0", 900), ("mainline", "seed3", 6_600), ("subtraction", "seed999", 19_000),
+    ("no_weight_decay", "seed0", 40_000),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("experiment", "run", "epoch"), PLACES)
+def test_numbers_are_the_cubes(explore, cubes, experiment, run, epoch):
+    page, one = explore(experiment=experiment, run=run, epoch=epoch), cubes[experiment].sel(run=run)
+    then = one.sel(epoch=epoch)
+    losses = page.numbers("losses")
+    for label in ("train", "test", "restricted", "excluded"):
+        value = float(then[f"{label}_loss"])
+        assert losses[label] == "–" if np.isnan(value) else says(losses[label], value), (label, value)
+    ends = {"memorisation": "memorization_end", "circuit formation": "circuit_formation_end", "cleanup": "cleanup_end"}
+    for name, end in ends.items():
+        shown = losses.get(f"{name} to")
+        assert shown is None if np.isnan(one[end]) else int(shown.replace(",", "")) == int(one[end])
+    sparsity = page.numbers("sparsity")
+    assert says(sparsity["Gini of W_E"], float(then.gini_W_E))
+    assert says(sparsity["Gini of W_L"], float(then.gini_W_L))
+    assert says(sparsity["sum of squares"], float(then.sum_of_squared_weights))
+    keys = one.frequency.values[one.key_frequency.values]
+    for matrix in ("W_E", "W_L"):
+        norms = page.numbers(f"norms-{matrix}")
+        assert list(norms) == [f"k = {k}" for k in keys]
+        for k in keys:
+            both = [
+                float(then[f"{matrix}_fourier_norm"].sel(fourier_component=f"{wave} {k}")) for wave in ("cos", "sin")
+            ]
+            assert float(norms[f"k = {k}"]) == pytest.approx(np.hypot(*both), rel=5.1e-3)
+    neurons = page.numbers("neurons")
+    above = then.neuron_fraction_explained.values >= 0.85
+    assert neurons["at 85 % or more"] == f"{above.sum()} of {above.size}"
+    for k in keys:
+        assert neurons[f"k = {k}"] == str((above & (then.neuron_frequency.values == k)).sum())
+    assert page.page.locator("#words").text_content() == f"{run}: {summaries(cubes[experiment])[run]}"
+
+
+@pytest.mark.parametrize(("experiment", "run", "epoch"), PLACES)
+def test_curves_and_bars_are_the_cubes(explore, cubes, experiment, run, epoch):
+    page, one = explore(experiment=experiment, run=run, epoch=epoch), cubes[experiment].sel(run=run)
+    losses = page.traces("losses")
+    for trace, name in zip(losses[::2], ("train", "test", "restricted", "excluded"), strict=True):
+        assert trace["x"] == one.epoch.values.tolist()
+        shown = np.array(trace["y"], dtype=float)
+        np.testing.assert_allclose(shown, one[f"{name}_loss"].values, rtol=1e-6)
+    for matrix in ("W_E", "W_L"):
+        bars = page.traces(f"norms-{matrix}")
+        for wave, trace in zip(("cos", "sin"), bars, strict=True):
+            names = [f"{wave} {k}" for k in one.frequency.values]
+            expected = one[f"{matrix}_fourier_norm"].sel(epoch=epoch, fourier_component=names)
+            np.testing.assert_allclose(trace["y"], expected, rtol=2e-4)
+    points = page.traces("neurons")[0]
+    np.testing.assert_allclose(points["y"], one.neuron_fraction_explained.sel(epoch=epoch), atol=6e-4)
+    assert np.array_equal(np.round(points["x"]), one.neuron_frequency.sel(epoch=epoch))
+    mean = page.traces("mean-attention")[0]["z"]
+    np.testing.assert_allclose(mean, one.mean_attention.sel(epoch=epoch), rtol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "neuron", "epoch"), [("mainline", 457, 4300), ("mainline", 5, 14_000), ("subtraction", 3, 19_000)]
+)
+def test_maps_are_rebuilt_as_python_rebuilds_them(explore, cubes, experiment, neuron, epoch):
+    cube = cubes[experiment]
+    page = explore(experiment=experiment, epoch=epoch, neuron=neuron, head=1)
+    moment = int(cube.moment[np.abs(cube.moment.values - epoch).argmin()])
+    expected = neuron_map(cube, neuron, epoch=moment).values
+    shown = np.array(page.traces("neuron")[0]["z"])
+    np.testing.assert_allclose(shown, expected, atol=2e-3 * expected.max())
+    spectrum = np.abs(fourier.basis(len(shown)) @ shown @ fourier.basis(len(shown)).T)
+    spectrum[0, 0] = 0
+    drawn = np.array(page.traces("neuron-spectrum")[0]["z"])
+    np.testing.assert_allclose(drawn**2, spectrum / spectrum.max(), atol=1e-6)
+    attention = np.array(page.traces("attention")[0]["z"])
+    np.testing.assert_allclose(attention, attention_map(cube, 1, epoch=moment).sel(position="a"), atol=2e-3)
+    for view in ("neuron", "attention"):
+        assert (f"At epoch {moment:,}, the kept one nearest to {epoch:,}" in page.note(view)) == (moment != epoch)
+
+
+def test_a_neuron_that_is_not_kept_over_time_is_shown_at_the_end(explore, cubes):
+    page = explore(experiment="mainline", epoch=900, neuron=300, range="all")
+    shown = np.array(page.traces("neuron")[0]["z"])
+    expected = neuron_map(cubes["mainline"], 300).values
+    np.testing.assert_allclose(shown, expected, atol=2e-3 * expected.max())
+    assert "At epoch 40,000, the kept one nearest to 900" in page.note("neuron")
+    assert "the last checkpoint alone" in page.note("neuron")
+
+
+@pytest.mark.parametrize("run", ["seed0", "seed2"])
+def test_circles_and_the_logits_spectrum_are_of_the_kept_epoch_that_is_named(explore, cubes, run):
+    one = cubes["mainline"].sel(run=run)
+    page = explore(experiment="mainline", run=run, epoch=4300)
+    moments = (
+        one.moment_W_E.dropna("moment").moment.values if "moment_W_E" in one and run == "seed0" else np.array([40_000])
+    )
+    epoch = int(moments[np.abs(moments - 4300).argmin()])
+    W = (one.moment_W_E.sel(moment=epoch) if epoch != 40_000 else one.W_E).values[:-1].astype(float)
+    circles = page.traces("embedding")
+    keys = one.frequency.values[one.key_frequency.values]
+    assert len(circles) == len(keys)
+    for k, circle in zip(keys, circles, strict=True):
+        rows = (fourier.basis(len(W)) @ W)[2 * k - 1 : 2 * k + 1]
+        plane = np.linalg.qr(rows.T)[0].T
+        plane *= np.sign((plane * rows).sum(-1))[:, None]
+        np.testing.assert_allclose(np.array([circle["x"], circle["y"]]), plane @ W.T, atol=3e-3)
+    spectrum = one.moment_logit_fourier_norm_2d.sel(moment=epoch) if epoch != 40_000 else one.logit_fourier_norm_2d
+    norms = spectrum.values.copy()
+    norms[0, 0] = 0
+    np.testing.assert_allclose(np.array(page.traces("logits")[0]["z"]) ** 2, norms / norms.max(), rtol=6e-3)
+    for view in ("embedding", "logits"):
+        assert (f"At epoch {epoch:,}, the kept one nearest to 4,300" in page.note(view)) == (epoch != 4300)
+
+
+@pytest.mark.parametrize(("experiment", "sign"), [("mainline", 1), ("subtraction", -1)])
+def test_waves_add_up_at_the_right_answer(explore, cubes, experiment, sign):
+    one = cubes[experiment].isel(run=0)
+    page = explore(experiment=experiment, a=20, b=100)
+    epoch, answer = page.epoch(), (20 + sign * 100) % 113
+    bars, *waves = page.traces("interference")
+    keys = one.frequency.values[one.key_frequency.values]
+    height = one.cosine_coefficient.sel(epoch=epoch, frequency=keys).values / np.sqrt(113**3 / 2)
+    expected = height[:, None] * np.cos(2 * np.pi * keys[:, None] * (answer - np.arange(113)) / 113)
+    np.testing.assert_allclose([wave["y"] for wave in waves], expected, atol=3e-4 * height.max())
+    np.testing.assert_allclose(bars["y"], expected.sum(0), atol=1e-3 * height.max())
+    assert int(np.argmax(bars["y"])) == answer
+    numbers = page.numbers("interference")
+    for k, value in zip(keys, height, strict=True):
+        assert float(numbers[f"α of k = {k}"]) == pytest.approx(value, rel=6e-3)
+    page.page.locator("#interference input").first.fill("21")
+    page.page.locator("#interference input").first.press("Enter")
+    assert int(np.argmax(page.traces("interference", a=21)[0]["y"])) == (21 + sign * 100) % 113
+
+
+def test_the_slider_moves_every_view(explore, cubes):
+    page = explore(experiment="mainline")
+    assert page.epoch() == 14_000
+    box = page.page.locator("#slider").bounding_box()
+    page.page.mouse.click(box["x"] + box["width"] * 0.3, box["y"] + box["height"] / 2)
+    page.at(epoch=page.epoch())
+    epoch = page.epoch()
+    assert abs(epoch - 0.3 * 14_000) <= 200
+    for view in VIEWS:
+        page.card(view, epoch=epoch)
+    then = cubes["mainline"].sel(run="seed0", epoch=epoch)
+    assert says(page.numbers("losses")["test"], float(then.test_loss))
+    page.page.select_option("#range", "all")
+    page.at(range="all", epoch=epoch)
+    page.press("End")
+    page.at(epoch=40_000)
+
+
+def test_views_are_drawn_when_they_can_be_seen(explore):
+    page = explore(experiment="mainline")
+    assert page.page.locator("#losses .plot .main-svg").count() > 0
+    assert page.page.locator("#logits .plot .main-svg").count() == 0
+    page.card("logits")
+    assert page.page.locator("#logits .plot .main-svg").count() > 0
+
+
+EPOCHS_SEEN = """() => {
+    const output = document.getElementById("epoch");
+    window.seen = [];
+    const watched = {childList: true, characterData: true, subtree: true};
+    new MutationObserver(() => window.seen.push(output.value)).observe(output, watched);
+}"""
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_play_goes_through_the_epochs_to_the_end(explore, cubes, motion):
+    page = explore(how={"reduced_motion": motion}, experiment="mainline")
+    page.page.select_option("#speed", "4")
+    page.page.evaluate(EPOCHS_SEEN)
+    page.page.click("#play")
+    expect(page.page.locator("#play")).to_have_attribute("aria-label", "Play", timeout=60_000)
+    seen = [int(text.removeprefix("epoch ").replace(",", "")) for text in page.page.evaluate("() => window.seen")]
+    page.at(epoch=14_000)
+    assert seen[0] < 2000
+    assert seen == sorted(seen)
+    assert seen[-1] == page.epoch() == 14_000
+    assert set(seen) <= set(cubes["mainline"].epoch.values.tolist())
+    if motion == "reduce":  # in 32 strides, however fast the machine
+        places = cubes["mainline"].indexes["epoch"].get_indexer(seen[:-1])
+        assert (places % round(140 / 32) == 0).all()
+    else:
+        assert len(seen) > 5
+
+
+def test_a_slider_that_is_dragged_and_a_key_that_is_held_end_in_the_address(explore):
+    page = explore(experiment="mainline")
+    box = page.page.locator("#slider").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.page.mouse.move(box["x"] + box["width"] - 8, middle)
+    page.page.mouse.down()
+    for share in (0.9, 0.7, 0.5):
+        page.page.mouse.move(box["x"] + share * box["width"], middle)
+    expect(page.page.locator("#epoch")).not_to_have_text("epoch 14,000")
+    assert page.at()["epoch"] == "14000"
+    page.page.mouse.up()
+    page.at(epoch=page.epoch())
+    assert abs(page.epoch() - 7000) <= 200
+    before = page.epoch()
+    for _ in range(3):  # pressing again without release is a repeat
+        page.page.keyboard.down("ArrowLeft")
+    page.page.keyboard.up("ArrowLeft")
+    page.at(epoch=before - 300)
+
+
+def test_play_pauses_where_it_is(explore):
+    page = explore(experiment="mainline", epoch=0)
+    page.press("Space")
+    play, output = page.page.locator("#play"), page.page.locator("#epoch")
+    expect(play).to_have_attribute("aria-label", "Pause")
+    expect(output).not_to_have_text("epoch 0")
+    page.press("Space")
+    expect(play).to_have_attribute("aria-label", "Play")
+    stopped = page.epoch()
+    assert 0 < stopped < 14_000
+    page.at(epoch=stopped)
+    page.press("ArrowRight")
+    page.at(epoch=stopped + 100)
+
+
+def test_another_run_is_shown(explore, cubes):
+    page = explore(experiment="mainline")
+    page.page.select_option("#run", "seed3")
+    page.at(run="seed3")
+    assert list(page.numbers("norms-W_E")) == ["k = 1", "k = 27", "k = 38"]
+    assert page.page.locator("#words").text_content() == f"seed3: {summaries(cubes['mainline'])['seed3']}"
+    assert "the first run alone, seed0" in page.card("neuron").locator(".absent").inner_text()
+    attention = np.array(page.traces("attention")[0]["z"])
+    expected = attention_map(cubes["mainline"], 0, run="seed3").sel(position="a")
+    np.testing.assert_allclose(attention, expected, atol=2e-3)
+    page.page.select_option("#run", "seed0")
+    assert page.card("neuron").locator(".plot").is_visible()
+
+
+def test_another_experiment_is_shown(explore, cubes):
+    page = explore()
+    assert page.at()["experiment"] == "mainline"
+    page.page.select_option("#experiment", "subtraction")
+    page.at(experiment="subtraction", run="seed999", epoch=25_000)
+    assert says(page.numbers("losses")["train"], float(cubes["subtraction"].train_loss[0, -1]))
+
+
+def test_a_link_opens_the_very_view(explore):
+    choice = {"experiment": "mainline", "run": "seed0", "epoch": 5200, "neuron": 423, "head": 2, "a": 7, "b": 99}
+    there, here = explore(**choice), explore()
+    there.at(**choice)
+    shown = {view: there.traces(view) for view in VIEWS}
+    address = there.page.url.partition("#")[2]
+    here.page.evaluate("(address) => { location.hash = address; }", address)
+    here.at(**choice)
+    for view in VIEWS:
+        assert json.dumps(here.traces(view)) == json.dumps(shown[view]), view
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ({"experiment": "nothing", "run": "nobody"}, {"experiment": "mainline", "run": "seed0"}),
+        ({"epoch": -5, "neuron": 99_999, "head": -1}, {"neuron": 511, "head": 0}),
+        ({"epoch": 1e9, "a": 113, "b": "x"}, {"epoch": 40_000, "range": "all", "a": 112, "b": 45}),
+        ({"epoch": "4.25e3", "range": "soon", "colour": "red"}, {"epoch": 4200}),
+    ],
+)
+def test_a_link_that_makes_no_sense_is_brought_to_what_does(explore, wrong, right):
+    page = explore(**wrong)
+    page.at(**right)
+    page.card("neuron")
+
+
+def test_everything_can_be_done_by_keys(explore, cubes):
+    page = explore(experiment="mainline", epoch=4000)
+    for key, choice in (
+        ("ArrowRight", {"epoch": 4100}), ("Shift+ArrowRight", {"epoch": 5100}), ("ArrowLeft", {"epoch": 5000}),
+        ("Home", {"epoch": 0}), ("ArrowLeft", {"epoch": 0}), ("End", {"epoch": 14_000}), ("h", {"head": 1}), ("H", {"head": 0}),
+        ("H", {"head": 3}), ("]", {"run": "seed1"}), ("]", {"run": "seed2"}), ("[", {"run": "seed1"}), ("[", {"run": "seed0"}),
+        ("p", {"a": (17 * 5 + 7) % 113}),
+    ):  # fmt: skip
+        page.press(key)
+        page.at(**choice)
+    kept = cubes["mainline"].kept_neuron.values.tolist()
+    place = kept.index(int(page.at()["neuron"]))
+    page.press("n")
+    page.at(neuron=kept[(place + 1) % len(kept)])
+    page.press("N", "N")
+    page.at(neuron=kept[place - 1])
+
+
+def test_controls_can_be_reached_and_used_by_tab(explore):
+    page = explore(experiment="mainline")
+    reached = []
+    for _ in range(40):
+        page.press("Tab")
+        reached.append(
+            page.page.evaluate(
+                "() => document.activeElement.id || document.activeElement.textContent.trim().slice(0, 20)"
+            )
+        )
+        if "speed" in reached:
+            break
+    order = [name for name in reached if name in ("experiment", "run", "play", "slider", "range", "speed")]
+    assert order == ["experiment", "run", "play", "slider", "range", "speed"]
+    page.page.locator("#slider").focus()
+    page.press("ArrowLeft")
+    page.at(epoch=13_900)
+    page.page.locator("#run").focus()
+    page.press("ArrowDown")
+    page.at(run="seed1")
+
+
+def test_a_click_on_a_map_chooses_the_pair_and_on_a_point_the_neuron(explore):
+    page = explore(experiment="mainline")
+    for view, name in (("attention", "a"), ("neurons", "neuron"), ("losses", "epoch")):
+        before = page.at()[name]
+        page.card(view)
+        area = page.page.locator(f"#{view} .nsewdrag").first.bounding_box()
+        if view == "neurons":
+            point = page.page.locator("#neurons .point").nth(10).bounding_box()
+            x, y = point["x"] + point["width"] / 2, point["y"] + point["height"] / 2
+        else:
+            x, y = area["x"] + 0.7 * area["width"], area["y"] + 0.5 * area["height"]
+        page.page.mouse.move(x - 3, y - 3)
+        page.page.mouse.move(x, y)
+        page.page.mouse.click(x, y)
+        expect(page.page).not_to_have_url(re.compile(rf"[#&]{name}={before}(&|$)"))
+    assert int(page.at()["epoch"]) == pytest.approx(0.7 * 14_000, abs=200)
+
+
+def test_views_whose_variables_are_absent_say_so(explore, cubes):
+    page = explore(experiment="skip_trigram")
+    assert set(page.numbers("losses")) == {"train", "test"}
+    for view in VIEWS[2:]:
+        text = page.card(view).locator(".absent").inner_text()
+        missing = re.search(r"Not in this cube: (.+?)\.", text)[1].split(", ")
+        assert missing
+        assert not set(missing) & set(cubes["skip_trigram"].data_vars)
+        assert page.page.locator(f"#{view} .plot").is_hidden()
+    page.press("p", "n", "h", "]", "ArrowLeft")
+    page.at(epoch=cubes["skip_trigram"].epoch.values[-2])
+
+
+def test_a_run_without_key_frequencies_says_so(explore):
+    page = explore(experiment="no_weight_decay")
+    assert "no key frequencies" in page.card("interference").locator(".absent").inner_text()
+    assert "No key frequencies" in page.note("embedding")
+    assert len(page.traces("embedding")) == 4
+
+
+def test_any_cube_is_shown_whole(explore, results, tmp_path):
+    """The tests' own small network, p = 13, in the place of a quickstart or an imported one."""
+    cube = open_cube(results / "results/small/cube.zarr").load()
+    write_page([cube], tmp_path / "small.html")
+    page = explore(file=tmp_path / "small.html")
+    for run in cube.run.values:
+        page.page.select_option("#run", str(run))
+        then = cube.sel(run=run).isel(epoch=-1)
+        assert says(page.numbers("losses", run=run)["test"], float(then.test_loss))
+        for view in VIEWS:
+            page.card(view)
+    page.page.select_option("#run", "seed0")
+    shown = np.array(page.traces("neuron", run="seed0")[0]["z"])
+    expected = neuron_map(cube, int(page.at()["neuron"])).values
+    np.testing.assert_allclose(shown, expected, atol=2e-3 * max(1e-9, expected.max()))
+
+
+def test_a_single_checkpoint_is_shown(explore, cubes, tmp_path):
+    """A network of which the last weights are all that there is."""
+    cube = cubes["mainline"].sel(run=["seed0"]).isel(epoch=[-1])
+    alone = cube.drop_vars([name for name, variable in cube.data_vars.items() if "moment" in variable.dims])
+    write_page([alone], tmp_path / "one.html")
+    page = explore(file=tmp_path / "one.html")
+    for view in VIEWS:
+        page.card(view, epoch=40_000)
+    page.press("ArrowLeft", "Home", "Space")
+    page.at(epoch=40_000)
+    assert len(page.traces("embedding")) == 4
+    assert np.array(page.traces("neuron")[0]["z"]).max() > 1
+
+
+@pytest.mark.parametrize("name", ["data_fraction_high", "prime_53", "five_digit_addition", "skip_trigram_finite"])
+def test_other_published_cubes_are_shown(explore, name, tmp_path):
+    cube = cube_if_any(name, published=True) if (ROOT / published_cube(name)).exists() else None
+    if cube is None:
+        pytest.skip(f"no published cube of {name}")
+    write_page([cube.load()], tmp_path / "page.html")
+    page = explore(file=tmp_path / "page.html")
+    for run in cube.run.values[:: max(1, cube.sizes["run"] - 1)]:
+        page.page.select_option("#run", str(run))
+        then = cube.sel(run=run, epoch=int(page.at(run=run)["epoch"]))
+        assert says(page.numbers("losses", run=run)["train"], float(then.train_loss))
+        for view in VIEWS:
+            page.card(view)
+
+
+def test_a_swipe_over_a_plot_scrolls_the_page(explore):
+    page = explore(how=PHONE, experiment="mainline")
+    box = page.card("norms-W_E").locator(".plot").bounding_box()
+    before = page.page.evaluate("() => scrollY")
+    touch = page.page.context.new_cdp_session(page.page)
+    x, y = box["x"] + box["width"] / 2, 400
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for up in range(20, 220, 20):
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x, "y": y - up}]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.page.wait_for_function("(before) => scrollY > before + 100", arg=before)
+
+
+TOO_WIDE = """() => [...document.querySelectorAll(".card, .time, header, select, input")]
+    .filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.id)"""
+SMALLEST_TYPE = """() => Math.min(...[...document.querySelectorAll("p, span, b, label, select, .plot text")]
+    .filter((e) => e.textContent.trim() && e.getClientRects().length).map((e) => parseFloat(getComputedStyle(e).fontSize)))"""
+
+
+@pytest.mark.parametrize("how", [{}, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_legible(explore, how, scheme):
+    """Nothing wider than the screen; text against its ground at 4.5 or more; the ground is as the reader has chosen."""
+    page = explore(how=how | {"color_scheme": scheme}, experiment="mainline", run="seed0")
+    for view in VIEWS:
+        page.card(view)
+    wide = page.page.evaluate(TOO_WIDE)
+    assert wide == []
+    assert page.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    ground = luminance(page.page.evaluate("() => getComputedStyle(document.body).backgroundColor"))
+    assert ground < 0.05 if scheme == "dark" else ground > 0.85
+    card = luminance(page.page.evaluate("() => getComputedStyle(document.querySelector('.card')).backgroundColor"))
+    for selector in (
+        "h1",
+        "#title",
+        "#words",
+        "h2",
+        ".about",
+        ".note",
+        ".numbers span",
+        ".numbers b",
+        "label",
+        "#epoch",
+        "footer p",
+    ):
+        colour = page.page.evaluate("(s) => getComputedStyle(document.querySelector(s)).color", selector)
+        assert min(contrast(luminance(colour), ground), contrast(luminance(colour), card)) >= 4.5, selector
+    smallest = page.page.evaluate(SMALLEST_TYPE)
+    assert smallest >= 11
+    for text in page.page.locator("#losses .plot text").all()[:3]:
+        fill = page.page.evaluate("(e) => getComputedStyle(e).fill", text.element_handle())
+        assert contrast(luminance(fill), card) >= 4.5
+    if how:
+        assert page.page.locator("#play").bounding_box()["height"] >= 40
+        assert page.page.locator("#slider").bounding_box()["width"] >= 120
+
+
+def luminance(colour):
+    """Relative luminance of `rgb(r, g, b)`, as in the Web Content Accessibility Guidelines."""
+    parts = np.array([float(part) for part in re.findall(r"[\d.]+", colour)[:3]]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(one, other):
+    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+
+def test_its_looks_change_with_the_readers(explore):
+    page = explore(how={"color_scheme": "light"}, experiment="mainline")
+    before = page.traces("losses")[0]["line"]["color"]
+    page.page.emulate_media(color_scheme="dark")
+    expect(page.page.locator("#losses .plot .lines path").first).not_to_have_css("stroke", "rgb(0, 114, 178)")
+    assert page.traces("losses")[0]["line"]["color"] != before
+
+
+def test_the_mainline_is_small_and_soon_to_be_seen(explore, cubes, tmp_path, record_property, capsys):
+    """The size is a promise; how soon the first view is there depends on the machine and is only told."""
+    path = tmp_path / "mainline.html"
+    write_page([cubes["mainline"]], path)
+    size = path.stat().st_size
+    assert size <= LIMIT
+    page = explore(file=path)
+    first = page.page.evaluate("() => performance.getEntriesByName('first view')[0].startTime")
+    record_property("first_view_ms", round(first))
+    record_property("bytes", size)
+    with capsys.disabled():
+        print(f"\nexplorer of the mainline: {size / 1e6:.1f} MB, first view after {first / 1000:.1f} s")

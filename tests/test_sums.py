@@ -1,0 +1,177 @@
+"""Integer addition under the microscope: principal components, correlations, fits and probes of known answers."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.stats import pearsonr
+
+from progress_measures import principal
+from progress_measures.claims.quantities import integers as of
+from progress_measures.cube import sums
+from progress_measures.cube.maps import neuron_maps
+from progress_measures.cube.open import open_cube
+
+N, RESIDUAL = 10, 20
+NUMBER = np.arange(N)
+LINE, PARABOLA = NUMBER - 4.5, (NUMBER - 4.5) ** 2 - 8.25
+
+
+@pytest.fixture(scope="module")
+def cube(integers):
+    """A small network's."""
+    return open_cube(integers / "results/integers/cube.zarr").load()
+
+
+def embedding(rng, noise=0.0):
+    """Numbers on a line in one direction and a parabola in another, far from 0."""
+    directions = np.linalg.qr(rng.standard_normal((RESIDUAL, 2)))[0].T
+    rows = 3 + np.outer(LINE, 2 * directions[0]) + np.outer(PARABOLA, directions[1] / 4)
+    return rows + noise * rng.standard_normal(rows.shape), directions
+
+
+def with_embedding(rows):
+    """A cube of that embedding, and something for `=`."""
+    return xr.Dataset({"W_E": (("run", "token", "residual"), np.concatenate([rows, np.ones((1, RESIDUAL))])[None])})
+
+
+# ---- principal components
+
+
+def test_components_are_those_that_were_put_in(rng):
+    rows, directions = embedding(rng)
+    found = principal.components(rows)
+    np.testing.assert_allclose(np.abs(found.directions[:2] @ directions.T), np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(found.scores[:, 0], -2 * LINE, atol=1e-12)
+    np.testing.assert_allclose(found.scores[:, 1], PARABOLA / 4, atol=1e-12)
+    energy = np.array([4 * (LINE**2).sum(), (PARABOLA**2).sum() / 16])
+    np.testing.assert_allclose(found.shares[:2], energy / energy.sum(), atol=1e-12)
+
+
+def test_all_components_give_the_embedding_back(rng):
+    rows, _ = embedding(rng, noise=1)
+    found = principal.components(rows)
+    np.testing.assert_allclose(found.rows(list(range(N))), rows, atol=1e-12)
+    np.testing.assert_allclose(found.rows([]), np.tile(rows.mean(0), (N, 1)), atol=1e-12)
+    assert (found.scores[0] >= 0).all()
+
+
+def test_shares_are_eigenvalues_of_the_covariance(rng):
+    rows, _ = embedding(rng, noise=1)
+    values = np.linalg.eigvalsh(np.cov(rows.T))[::-1][:N]
+    np.testing.assert_allclose(principal.components(rows).shares, values / values.sum(), atol=1e-12)
+
+
+def test_quantities_of_a_line_and_a_parabola(rng):
+    cube = with_embedding(embedding(rng)[0])
+    line, parabola = of.first_component_line(cube), of.second_component_parabola(cube)
+    assert line["r2"] == pytest.approx(1)
+    assert (line["slope"], line["intercept"]) == pytest.approx((-2, 9))
+    assert line["intercept_over_slope"] == pytest.approx(-line["mean_number"])
+    assert (parabola["r2"], parabola["vertex"]) == pytest.approx((1, 4.5))
+    assert of.numbers_in_order(cube)["monotone"]
+    assert of.component_shares(cube)["both"] == pytest.approx(1)
+    assert of.smooth_embedding(cube)["autocorrelation"] > 0.5
+
+
+def test_noise_is_no_line(rng):
+    cube = with_embedding(rng.standard_normal((N, RESIDUAL)))
+    assert of.first_component_line(cube)["r2"] < 0.9
+    assert not of.numbers_in_order(cube)["monotone"]
+    assert abs(of.smooth_embedding(cube)["autocorrelation"]) < 0.4
+
+
+# ---- neurons
+
+
+def test_correlations_are_pearsons(cube):
+    maps = neuron_maps(cube).values
+    a, b = np.indices(maps.shape[:2])
+    found = sums.correlations(cube)
+    for neuron in range(maps.shape[-1]):
+        values = maps[..., neuron].ravel()
+        for name, target in (("a", a), ("b", b), ("a+b", a + b)):
+            expected = pearsonr(values, target.ravel())[0] if np.ptp(values) > 0 else 0
+            assert found[name][neuron] == pytest.approx(expected, abs=1e-9)
+    order = sums.by_correlation(cube)
+    assert (np.diff(np.abs(found["a+b"])[order]) <= 0).all()
+
+
+def test_a_fit_is_least_squares_with_an_intercept(rng):
+    x = rng.standard_normal((40, 3))
+    y = x @ [1.0, -2.0, 0.5] + 4 + 0.1 * rng.standard_normal(40)
+    found = sums.fit(x, y)
+    expected = np.linalg.lstsq(np.column_stack([x, np.ones(40)]), y)[0]
+    np.testing.assert_allclose([*found.coefficients, found.intercept], expected, rtol=1e-10)
+    assert found.r2 == pytest.approx(1 - ((y - found(x)) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+
+
+def test_a_fit_of_more_regressors_than_rows_is_the_shortest(rng):
+    x, y = rng.standard_normal((5, 9)), rng.standard_normal(5)
+    found = sums.fit(x, y)
+    np.testing.assert_allclose(found(x), y, atol=1e-12)
+    centred = x - x.mean(0)
+    np.testing.assert_allclose(found.coefficients, np.linalg.pinv(centred) @ (y - y.mean()), atol=1e-12)
+
+
+def test_the_probes_split_is_scikit_learns():
+    """The held-out rows of `train_test_split(range(100), test_size=0.3, random_state=42)` begin with these."""
+    assert np.random.RandomState(sums.PROBE_SEED).permutation(100)[:5].tolist() == [83, 53, 70, 45, 44]
+
+
+def test_the_probe_is_held_against_pairs_that_it_has_not_seen(cube):
+    found = sums.probe(cube)
+    assert len(found.sums) == 11  # of 36
+    assert found.baseline_r2 <= 0
+    assert found.r2 > found.baseline_r2
+
+
+def test_a_neurons_fit_is_of_pairs_whose_sum_is_a_number(cube):
+    neuron = int(sums.by_correlation(cube)[0])
+    scores = principal.components(cube.W_E[0].values[:-1]).scores
+    pre = neuron_maps(cube, relu=False).values[..., neuron]
+    rows = [(a, b) for a in range(6) for b in range(6) if a + b < 6]
+    x = [[*scores[a, :2], *scores[b, :2], 1] for a, b in rows]
+    expected = np.linalg.lstsq(np.array(x), np.array([pre[pair] for pair in rows]))[0]
+    found = sums.neuron_fit(cube, neuron)
+    np.testing.assert_allclose([*found.coefficients, found.intercept], expected, rtol=1e-8)
+
+
+# ---- ablations
+
+
+def answers(wrong):
+    """A cube whose answers with the mean and PC 1 alone are wrong at these pairs."""
+    a, b = np.indices((N, N))
+    table = np.stack([a + b, a + b + wrong, a + b])[None]
+    names = ["whole", "mean and PC 1", "all but PC 2"]
+    return xr.Dataset(
+        {"answer_by_embedding": (("run", "embedding", "a", "b"), table)},
+        {"embedding": names, "a": range(N), "b": range(N)},
+    )
+
+
+def test_failures_as_the_notebook_has_them():
+    wrong = np.zeros((N, N), dtype=int)
+    wrong[0, 1:9] = wrong[1:9, 0] = 1
+    found = of.component_ablation_failures(answers(wrong))
+    assert (found["count"], found["with_a_zero_as_stated"], found["symmetric"]) == (16, 1, 1)
+    assert found["share_in_the_middle"] == 0
+    wrong[0, 0] = wrong[0, 9] = 1
+    found = of.component_ablation_failures(answers(wrong))
+    assert found["with_a_zero_as_stated"] == pytest.approx(17 / 19)
+    assert found["symmetric"] == pytest.approx(0.98)
+    accuracies = of.component_ablation(answers(wrong))
+    assert (accuracies["before"], accuracies["mean_and_PC1"], accuracies["all_but_PC2"]) == pytest.approx((1, 0.82, 1))
+
+
+def test_the_measured_answers_are_the_networks(cube):
+    """The whole embedding's accuracy is that of both splits."""
+    whole = 1 - float(sums.failures(cube).sel(embedding="whole").mean())
+    last = cube.isel(run=0, epoch=-1)
+    train = int(0.7 * 36)
+    mean = (train * float(last.train_accuracy) + (36 - train) * float(last.test_accuracy)) / 36
+    assert whole == pytest.approx(mean)
+
+
+def test_the_basis_of_an_even_number_has_a_vector_of_length_0(cube):
+    assert of.even_fourier_basis(cube)["norm"] < 1e-12
