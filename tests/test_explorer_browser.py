@@ -524,7 +524,9 @@ def test_a_single_checkpoint_is_shown(explore, cubes, tmp_path):
     assert np.array(page.traces("neuron")[0]["z"]).max() > 1
 
 
-@pytest.mark.parametrize("name", ["data_fraction_high", "prime_53", "five_digit_addition", "skip_trigram_finite"])
+@pytest.mark.parametrize(
+    "name", ["integer_addition", "data_fraction_high", "prime_53", "five_digit_addition", "skip_trigram_finite"]
+)
 def test_other_published_cubes_are_shown(explore, name, tmp_path):
     cube = cube_if_any(name, published=True) if (ROOT / published_cube(name)).exists() else None
     if cube is None:

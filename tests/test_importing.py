@@ -257,6 +257,9 @@ def test_without_a_split_only_all_pairs_are_measured(folder, trained):
     said = command("describe", "theirs", folder=folder)
     assert said.returncode == 0, said.stderr
     assert "its training pairs are not known" in said.stdout
+    refused = command("draw", "paper/fig07", "--experiment", "theirs", folder=folder)
+    assert refused.returncode == 2
+    assert "its training pairs are not known; import it again with --split" in refused.stderr
 
 
 def test_what_looks_at_the_split_does_so_whether_or_not_there_are_key_frequencies(rng):

@@ -1,5 +1,6 @@
 """Parts of cubes: the variables that a figure or table has declared to read, runs with some settings."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,9 +20,12 @@ def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Datase
     """
     missing = [name for name in variables if name not in cube]
     if missing:
+        why = "those measures do not apply to its networks, or it was gathered by an older version"
+        if not json.loads(cube.attrs.get("imported", "{}")).get("split_known", True):
+            why = "its training pairs are not known; import it again with --split"
         raise UserError(
             f"{reader} reads {', '.join(missing)}, which the cube of {cube.attrs.get('experiment', '?')!r} "
-            "does not have: those measures do not apply to its networks, or it was gathered by an older version."
+            f"does not have: {why}."
         )
     return cube[list(variables)].load()
 

@@ -124,6 +124,7 @@ def _header(cube: xr.Dataset, kept: xr.Dataset) -> dict[str, Any]:
         "task": task,
         "sign": int(getattr(task_module(task), "SIGN", 1)) if task else 1,
         "prime": 2 * cube.sizes["frequency"] + 1 if "frequency" in cube.sizes else 0,
+        "numbers": cube.sizes["token"] - 1 if "token" in cube.sizes else 0,
         "first": _first(cube),
         "epochs": kept.epoch.values.tolist(),
         "checkpoints": cube.sizes["epoch"],

@@ -15,10 +15,13 @@ MOMENTS = ("memorised", "circuits formed", "cleaned up", "end")
 
 
 def four_moments(cube, run):
-    """The checkpoints at which the three phases of a run end, and its last one; without phases, even distances."""
+    """The checkpoints at which the three phases of a run end, and its last one; without phases, even distances.
+
+    Fewer, where a run has fewer checkpoints.
+    """
     ends = [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
     if not np.isfinite(ends).all():
-        places = np.linspace(0, cube.sizes["epoch"] - 1, 4).round().astype(int)
+        places = np.unique(np.linspace(0, cube.sizes["epoch"] - 1, 4).round().astype(int))
         return [(int(epoch), "") for epoch in cube.epoch.values[places]]
     return [(int(epoch), name) for epoch, name in zip((*ends, cube.epoch.values[-1]), MOMENTS, strict=True)]
 
@@ -37,15 +40,27 @@ def phase_at(cube, run, epoch):
     return ""
 
 
-def four_panels(fig, cube, panel, around=None):
+def four_panels(fig, cube, panel, around=None, columns=2):
     """The first run at the four moments, on shared axes."""
-    axes = fig.subplots(2, 2, sharex=True, sharey=True)
-    for ax, (epoch, name) in zip(axes.ravel(), four_moments(cube, str(cube.run.values[0])), strict=True):
+    between = ", " if columns < 4 else "\n"
+    moments = four_moments(cube, str(cube.run.values[0]))
+    columns = min(columns, len(moments))
+    axes = fig.subplots(-(-len(moments) // columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax in axes[len(moments) :]:
+        ax.remove()
+    axes = axes[: len(moments)]
+    for ax, (epoch, name) in zip(axes, moments, strict=True):
         panel(ax, cube)(epoch)
-        ax.set_title(f"Epoch {epoch:,}" + (f", {name}" if name else ""))
+        ax.set_title(f"Epoch {epoch:,}" + (between + name if name else ""))
         ax.label_outer()
     if around is not None:
         around(fig, cube, axes)
+
+
+def title(ax, cube, run, epoch):
+    """The epoch that an animation has come to, and its phase."""
+    phase = phase_at(cube, run, epoch)
+    ax.set_title(f"Epoch {epoch:,}" + (f", {phase}" if phase else ""))
 
 
 def evolving(panel, around=None, **how):
@@ -59,8 +74,29 @@ def evolving(panel, around=None, **how):
             around(fig, cube, [ax])
         for epoch in epochs_of_story(cube, run):
             show(epoch)
-            phase = phase_at(cube, run, epoch)
-            ax.set_title(f"Epoch {epoch:,}" + (f", {phase}" if phase else ""))
+            title(ax, cube, run, epoch)
+            yield
+
+    return Animation(frames, **how)
+
+
+def growing(curves, **how):
+    """The animation in which the curves of the first run's measures are drawn on; `how` are fields of `Animation`.
+
+    Args:
+        curves: function of a figure and a cube that draws them whole, on one pair of axes.
+    """
+
+    def frames(fig, cube):
+        run = str(cube.run.values[0])
+        curves(fig, cube)
+        (ax,) = fig.axes
+        whole = [(line, *map(np.asarray, line.get_data())) for line in ax.lines]
+        over_time = [(line, x, y) for line, x, y in whole if len(x) == cube.sizes["epoch"]]
+        for epoch in epochs_of_story(cube, run):
+            for line, x, y in over_time:
+                line.set_data(x[x <= epoch], y[x <= epoch])
+            title(ax, cube, run, epoch)
             yield
 
     return Animation(frames, **how)

@@ -47,9 +47,9 @@ def no_key_frequencies(ax, run):
 def epochs(ax, last, shown=None):
     """An x axis of epochs from 0 to the last, or to the last that is shown; the label says when that is not all."""
     cut = shown is not None and shown < last
-    ax.set(xlabel=f"Epoch (trained to {last:,})" if cut else "Epoch", xlim=(0, shown if cut else last))
+    ax.set(xlabel=f"Epoch (trained to {last:,})" if cut else "Epoch", xlim=(0, shown if cut else max(last, 1)))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    ax.locator_params(axis="x", nbins=5)
+    ax.locator_params(axis="x", nbins=5, integer=True)
 
 
 def loss_axis(ax, text):

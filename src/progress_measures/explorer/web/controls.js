@@ -11,7 +11,7 @@ function showChoices(changed) {
   runs.value = state.run;
   if (changed.has("experiment") || changed.has("run")) {
     const every = Math.round((shown.checkpoints - 1) / (shown.epochs.length - 1));
-    document.getElementById("title").textContent = shown.title + (every > 1 ? `, every ${every}th checkpoint` : "");
+    document.getElementById("title").textContent = `${shown.title}${every > 1 ? `, every ${every}th checkpoint` : ""}, in words`;
     document.getElementById("words").textContent = `${state.run}: ${shown.runs[now().run].words}`;
   }
   if (!playing && !dragging && !held) toAddress(); // browsers refuse an address that changes at every frame
@@ -44,7 +44,7 @@ const KEYS = {
   N: () => anotherNeuron(-1),
   h: () => another("head", shown.heads, 1),
   H: () => another("head", shown.heads, -1),
-  p: () => choose({ a: (state.a * 5 + 7) % (shown.prime || 1), b: (state.b * 3 + 11) % (shown.prime || 1) }),
+  p: () => choose({ a: (state.a * 5 + 7) % (shown.numbers || 1), b: (state.b * 3 + 11) % (shown.numbers || 1) }),
 };
 const TIME_KEYS = new Set(["ArrowLeft", "ArrowRight", "Home", "End"]);
 

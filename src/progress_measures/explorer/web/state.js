@@ -25,7 +25,7 @@ async function choose(choice) {
 }
 
 function settle(choice, before) {
-  const { runs, prime, heads, neurons } = shown;
+  const { runs, numbers, heads, neurons } = shown;
   const another = state.experiment !== before.experiment;
   if (!runs.some(({ name }) => name === state.run)) state.run = runs[0].name;
   const run = runs.find(({ name }) => name === state.run);
@@ -36,8 +36,8 @@ function settle(choice, before) {
   state.epoch = another && !("epoch" in choice) ? epochs.at(-1) : epochs[nearest(epochs, state.epoch)];
   state.head = within(state.head, heads);
   state.neuron = another && !("neuron" in choice) ? clearest(run) : within(state.neuron, neurons);
-  state.a = within(state.a, prime);
-  state.b = within(state.b, prime);
+  state.a = within(state.a, numbers);
+  state.b = within(state.b, numbers);
 }
 
 // The epoch by which a run's story is told: twice the end of its cleanup, in thousands; null where that is not sooner

@@ -22,10 +22,13 @@ def draw(fig, cube):
     last = cube.isel(run=0, epoch=-1)
     frequency, fraction = last.neuron_frequency.values, last.neuron_fraction_explained.values
     ax = fig.subplots()
-    found = [int(k) for k in np.unique(frequency) if k]
-    counts = [f"k = {k}\n{((frequency == k) & (fraction >= CLUSTER_FRACTION)).sum()} above" for k in found]
-    columns(ax, counts)
-    places = np.searchsorted(found, frequency) + scattered(len(frequency), 0.36)
+    inside = fraction >= CLUSTER_FRACTION
+    found = np.unique(frequency[inside])
+    columns(ax, [f"k = {k}\n{(inside & (frequency == k)).sum()} above" for k in found] + ["other k"])
+    column = np.where(np.isin(frequency, found), np.searchsorted(found, frequency), len(found))
+    if column.max() < len(found):
+        ax.set_xlim(-0.5, len(found) - 0.5)
+    places = column + scattered(len(frequency), 0.36)
     points = ax.scatter(places, fraction, s=7, c=last.neuron_fraction_active, vmin=0, vmax=1, lw=0)
     ax.axhline(CLUSTER_FRACTION, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=0)
     ax.set(xlabel="Best frequency", ylabel="Fraction of variance explained", ylim=(0, 1.03))

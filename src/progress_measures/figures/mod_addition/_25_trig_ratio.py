@@ -1,6 +1,7 @@
 """The blog's trigonometric ratio over training."""
 
 from progress_measures.figures.curves import story
+from progress_measures.figures.evolution import four_moments, growing
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLOURS, PHASE_VARIABLES, no_key_frequencies
 
@@ -11,23 +12,43 @@ CURVES = {
 }
 
 
+def curves(fig, cube):
+    """The three shares over training; gives the axes."""
+    one, ax = cube.isel(run=0), fig.subplots()
+    if not one.key_frequency.any():
+        no_key_frequencies(ax, str(cube.run.values[0]))
+        return ax
+    for variable, (name, colour) in CURVES.items():
+        ax.plot(one.epoch, one[variable], color=colour, label=name)
+    ax.set(ylabel="Share of variance", ylim=(-0.02, 1.08))
+    story(fig, ax, cube)
+    ax.legend(loc="center right")
+    return ax
+
+
 @figure(
     title="Logits and neurons explained by waves of a + b",
     reference="Modular addition blog, evolution of trig term impact",
     variables=(*CURVES, "key_frequency", *PHASE_VARIABLES),
     size=(5.4, 3.2),
+    animation=growing(curves, size=(5.4, 3.2)),
 )
 def draw(fig, cube):
     """Share of the variance over all pairs that cos and sin of w(a + b) of the key frequencies explain, of the first run's
-    logits (mean over outputs) and of its neurons before and after the ReLU (mean over neurons). The logits are waves of
-    a + b first; of the neurons only a part ever is.
+    logits (mean over outputs) and of its neurons before and after the ReLU (mean over neurons). Dots, with the larger
+    numbers, are at the ends of the phases and of what is shown. The logits are waves of a + b first; of the neurons only
+    a part ever is.
     """
-    one, ax = cube.isel(run=0), fig.subplots()
-    if not one.key_frequency.any():
-        no_key_frequencies(ax, str(cube.run.values[0]))
+    ax = curves(fig, cube)
+    if not cube.key_frequency.isel(run=0).any():
         return
-    for variable, (name, colour) in CURVES.items():
-        ax.plot(one.epoch, one[variable], color=colour, label=name)
-    ax.set(ylabel="Share of variance", ylim=(0, 1.03))
-    story(fig, ax, cube)
-    ax.legend(loc="center right")
+    one, last = cube.isel(run=0), ax.get_xlim()[1]
+    for epoch, _ in four_moments(cube, str(cube.run.values[0])):
+        place = min(epoch, last)
+        for variable, (_, colour) in CURVES.items():
+            share = float(one[variable].sel(epoch=place, method="nearest"))
+            ax.plot(place, share, "o", ms=3.5, color=colour, clip_on=False)
+            if share >= 0.05:  # smaller ones lie on each other
+                ax.annotate(
+                    f"{share:.0%}", (place, share), (-3, 3), textcoords="offset points", ha="right", color=colour
+                )

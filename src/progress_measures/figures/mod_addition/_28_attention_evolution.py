@@ -35,9 +35,9 @@ def draw(fig, cube):
     is ignored within the first hundred epochs; a and b come to be attended to alike only in the cleanup.
     """
     above, below = fig.subfigures(2, 1, height_ratios=(1, 1.25))
-    axes = above.subplots(1, 5, sharey=True)
-    moments = [(int(cube.epoch[0]), "start"), *four_moments(cube, str(cube.run.values[0]))]
-    for ax, (epoch, name) in zip(axes, moments, strict=True):
+    moments = dict([(int(cube.epoch[0]), "start"), *four_moments(cube, str(cube.run.values[0]))])
+    axes = above.subplots(1, len(moments), sharey=True, squeeze=False)[0]
+    for ax, (epoch, name) in zip(axes, moments.items(), strict=True):
         panel(ax, cube, size=6)(epoch)
         ax.set_title(f"Epoch {epoch:,}" + (f",\n{name}" if name else ""))
         ax.label_outer()

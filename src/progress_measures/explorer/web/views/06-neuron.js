@@ -30,6 +30,7 @@ function taken(experiment, name, places, column) {
 
 // A neuron's frequency and the share that it explains, at the chosen epoch.
 function followed(at) {
+  if (!at.experiment.has("neuron_frequency")) return [];
   const k = at.experiment.row("neuron_frequency", at.run, at.epoch)[at.state.neuron];
   const share = at.experiment.row("neuron_fraction_explained", at.run, at.epoch)[at.state.neuron];
   return [{ label: "frequency", value: k ? String(k) : "none", colour: at.colour(k) }, { label: "explains", value: sayShare(share) }];
@@ -38,17 +39,20 @@ function followed(at) {
 // Those kept over time first, with their frequency at the last checkpoint.
 function neuronOptions(at) {
   const { experiment } = at;
-  const last = experiment.row("neuron_frequency", at.run, experiment.epochs.length - 1);
+  const last = experiment.has("neuron_frequency") ? experiment.row("neuron_frequency", at.run, experiment.epochs.length - 1) : null;
+  const named = (neuron) => (last ? `${neuron}, k = ${last[neuron]}` : String(neuron));
   const keptOnes = at.run === experiment.first ? experiment.kept_neurons : [];
   const others = Array.from({ length: experiment.neurons }, (_, neuron) => neuron).filter((neuron) => !keptOnes.includes(neuron));
-  return [...keptOnes.map((neuron) => [neuron, `${neuron}, k = ${last[neuron]}, over time`]), ...others.map((neuron) => [neuron, `${neuron}, k = ${last[neuron]}`])];
+  return [...keptOnes.map((neuron) => [neuron, `${named(neuron)}, over time`]), ...others.map((neuron) => [neuron, named(neuron)])];
 }
 
-const NEURON = ["attention_score_token", "neuron_value_token", "neuron_offset", "neuron_frequency", "neuron_fraction_explained"];
+const NEURON = ["attention_score_token", "neuron_value_token", "neuron_offset"];
 
 // The chosen pair on a map.
 function pairMark(at) {
-  const mark = { xref: "x", yref: "y", type: "circle", x0: at.state.b - 3, x1: at.state.b + 3, y0: at.state.a - 3, y1: at.state.a + 3 };
+  const { state: { a, b }, experiment } = at;
+  const reach = 0.4 + experiment.numbers / 45;
+  const mark = { xref: "x", yref: "y", type: "circle", x0: b - reach, x1: b + reach, y0: a - reach, y1: a + reach };
   return [{ ...mark, line: { color: "#000", width: 3 } }, { ...mark, line: { color: "#fff", width: 1.5 } }];
 }
 
@@ -78,7 +82,7 @@ addView({
   id: "neuron-spectrum",
   title: "The neuron's spectrum",
   about: "The same map in the Fourier basis over a and b: a neuron of frequency k is all in the constant, cos k and sin k of either.",
-  needs: NEURON,
+  needs: [...NEURON, "neuron_frequency"],
   reads: ["epoch", "neuron"],
   width: 4,
   shape: "square",

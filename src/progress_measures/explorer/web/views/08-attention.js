@@ -12,7 +12,7 @@ const headOptions = (at) => Array.from({ length: at.experiment.heads }, (_, head
 addView({
   id: "attention",
   title: "Attention of a head",
-  about: "How much the head looks from = to a, for every pair: a stripe pattern of one frequency, which a and b share between them.",
+  about: "How much the head looks from = to a, for every pair; in modular tasks it comes to repeat with one frequency.",
   needs: ["attention_score_token", "attention_score_position"],
   reads: ["epoch", "head", "a", "b"],
   width: 4,
