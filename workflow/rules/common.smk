@@ -188,7 +188,8 @@ def declared(name, load=load_figure):
 
 def labels(kind, name, load):
     """How the report lists a figure or a table: in the order of its source, by its title."""
-    return {kind: name.partition("/")[2], "title": declared(name, load).title}
+    number = name.partition("/")[2]
+    return {kind: number, "title": declared(name, load).title}
 
 
 def experiments_of(name, another=None):
