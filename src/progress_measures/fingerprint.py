@@ -9,7 +9,9 @@ nothing. Imports under TYPE_CHECKING, and modules that only talk to people or de
 import ast
 import functools
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 PACKAGE = "progress_measures"
 ROOT = Path(__file__).parent
@@ -68,21 +70,38 @@ def _file(name: str) -> Path | None:
     return None
 
 
-class _Strip(ast.NodeTransformer):
-    """Removes docstrings and imports that only type checkers see."""
+def _blocks(node: Any) -> Iterator[list[ast.stmt]]:
+    """The lists of statements within a statement, or a module. Expressions, most of a tree, hold none."""
+    for field in ("body", "orelse", "finalbody"):
+        if block := getattr(node, field, None):
+            yield block
+    for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+        yield part.body
 
-    def _body(self, node):
-        self.generic_visit(node)
+
+def _strip(node: Any) -> Any:
+    """Remove docstrings and imports that only type checkers see."""
+    for block in _blocks(node):
+        for statement in block:
+            _strip(statement)
+        block[:] = [statement for statement in block if not _is_for_type_checkers(statement)]
+    if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         first = node.body[0] if node.body else None
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
             node.body = node.body[1:] or [ast.Pass()]
-        return node
+    return node
 
-    visit_Module = visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _body
 
-    def visit_If(self, node):
-        self.generic_visit(node)
-        return None if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else node
+def _is_for_type_checkers(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def _statements(node: Any) -> Iterator[ast.stmt]:
+    """Every statement within, at any depth."""
+    for block in _blocks(node):
+        for statement in block:
+            yield statement
+            yield from _statements(statement)
 
 
 @functools.cache
@@ -90,7 +109,8 @@ def _tree(name: str) -> ast.Module:
     file = _file(name)
     if file is None:
         raise ModuleNotFoundError(f"no module {name} in {ROOT}")
-    return _Strip().visit(ast.parse(file.read_text(encoding="utf-8")))
+    tree: ast.Module = _strip(ast.parse(file.read_text(encoding="utf-8")))
+    return tree
 
 
 @functools.cache
@@ -101,7 +121,7 @@ def _tree_hash(name: str) -> str:
 @functools.cache
 def _imports(name: str) -> tuple[str, ...]:
     found = set()
-    for node in ast.walk(_tree(name)):
+    for node in _statements(_tree(name)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -1,7 +1,6 @@
 """What the blog prints and plots of one network: the first run of those given."""
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from progress_measures import fourier
 from progress_measures.claims.ledger import load_claims
@@ -374,6 +373,8 @@ def trig_ratios(cube):
 @quantity
 def clusters_come_to_follow(cube):
     """Median share of clustered neurons, after the ReLU, at their frequency: after grokking, and its rise before."""
+    from scipy.stats import spearmanr  # half a second that planning a workflow need not take
+
     one, last = first(cube)
     inside, (_, start, end) = clustered(last), ends(one)
     if not (inside.any() and np.isfinite([start, end]).all()):

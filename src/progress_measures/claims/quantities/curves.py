@@ -1,7 +1,6 @@
 """What curves over training show: when thresholds are passed, what phases do (sections 3, 5 and C.1.5, C.2.1)."""
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from progress_measures.claims.registry import quantity
 
@@ -216,6 +215,7 @@ def excluded_singly(cube):
 @quantity
 def maximal_excluded_agrees(cube):
     """Rank correlation, after memorisation, of the largest single-frequency excluded loss with the excluded loss."""
+    from scipy.stats import spearmanr  # half a second that planning a workflow need not take
 
     def correlation(one, last):
         after = one.sel(epoch=slice(float(one.memorization_end), last))
