@@ -163,7 +163,8 @@ def test_the_report_holds_figures_and_tables_with_their_captions(drawn):
         assert {"fig07.png", "table04.md"} <= {Path(name).name for name in archive.namelist()}
         page = archive.read("report/report.html").decode()
     results, categories = (
-        json.JSONDecoder().raw_decode(page.partition(f"var {name} = ")[2])[0] for name in ("results", "categories")
+        json.JSONDecoder().raw_decode("{" + page.partition(f"var {name} = {{")[2])[0]
+        for name in ("results", "categories")
     )
     for kind, declared, path in (
         ("figures", load_figure("paper/fig07"), "results/figures/paper/fig07.png"),
