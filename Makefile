@@ -34,7 +34,7 @@ explore: setup  ## Open the explorer of the published networks
 	$(BIN)/progress-measures explore
 
 test: setup lint  ## Check the code, then run the whole test suite, but for what needs a Slurm or a browser, or takes long
-	$(BIN)/pytest -m "not slurm and not browser and not docs"
+	$(BIN)/pytest -m "not slurm and not browser and not docs" --numprocesses $(CORES) --dist loadfile
 
 test-browser: setup  ## Drive the explorer in a real Chromium (Debian's, or $$CHROMIUM)
 	$(BIN)/pytest -m browser tests
