@@ -48,7 +48,8 @@ def test_a_job_asks_for_what_it_takes(tmp_path, shape):
     line = [sys.executable, "-c", PEAK, json.dumps([run.model_dump(mode="json") for run in runs])]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
     asked = cost.job_memory(runs[0], len(runs), gpu=False)
-    assert int(done.stdout) <= asked <= 1.6 * int(done.stdout)
+    # what it takes differs by a fifth with the pages of libraries that the system counts as its own
+    assert int(done.stdout) <= asked <= 1.9 * int(done.stdout)
 
 
 def test_parameters_are_counted():

@@ -24,7 +24,7 @@ def test_one_checkpoint_without_history_is_described(cube):
     alone = cube.isel(epoch=[-1]).drop_vars(["grok_time", "memorization_end", "circuit_formation_end", "cleanup_end"])
     words = summaries(alone)["seed0"]
     assert words.startswith("after 400 epochs")
-    assert "it was not looked for" in words
+    assert "By the rules" not in words
     assert "grow sparse" not in words
     assert "nan" not in words
 

@@ -269,7 +269,9 @@ def test_published_cubes_need_no_training(drawn):
     assert done.returncode == 0
     assert drawn.jobs("results/figures/paper/fig02.png", "--config", "cubes=published") == {"figure": 1}
     jobs = drawn.jobs("all", "--config", "cubes=published")
-    assert set(jobs) == {"all", "claims", "figure", "table"}, "what published cubes cover, and no more"
+    assert set(jobs) == {"all", "claims", "explorer", "figure", "table", "twin"}, (
+        "what published cubes cover, and no more"
+    )
     several = [f"results/figures/paper/{name}.svg" for name in ("fig02", "fig03")]
     assert drawn.snakemake("-c2", *several, "--config", "cubes=published").returncode == 0
 

@@ -148,7 +148,7 @@ def _layer_with_first_apart(x: "_Table | _Stream", w: Weights, places: Places, d
     """A layer before the last: at the first position for each token, at later ones for each example."""
     heads, later, first = w["W_Q"].shape[1], x.later(), x.first()
     seen, asking = x.times(_joined(w["W_K"], w["W_V"])), later.times(_joined(w["W_Q"]))
-    read = _ShortAttention.apply(asking, seen, heads, tuple(range(2, places.length + 1)))
+    read = _attend_to_few(asking, seen, heads, tuple(range(2, places.length + 1)))
     of_later = _after_attention(later.dense(), read, w, doubled)
     of_first = _after_attention(first, matmul(first, _joined(w["W_V"]))[:, None], w, doubled)
     rows = _after_mlp(torch.cat([of_first, of_later], dim=1), w, None)
@@ -308,6 +308,11 @@ def _attend(asked: Tensor | None, seen: Tensor, heads: int, places: Places) -> T
     if places.length > SHORT or (asked is not None and blocks[0].hidden is not None):
         return _Attention.apply(asked, seen, heads, blocks)
     keys = tuple(range(1, places.length + 1)) if asked is None else (places.length,) * places.answers.shape[-1]
+    return _attend_to_few(asked, seen, heads, keys)
+
+
+def _attend_to_few(asked: Tensor | None, seen: Tensor, heads: int, keys: tuple[int, ...]) -> Tensor:
+    """The same by `_ShortAttention`."""
     if seen.device.type != "cpu" or len(seen) == 1:
         return _ShortAttention.apply(asked, seen, heads, keys)
     # One by one, as in `gemm.multiply`: sums over few keys round in ways that depend on how many numbers there are.

@@ -20,7 +20,7 @@ BATCH_FLOOR = 32 * MIB  # of a batch, whatever its size
 # Room for what allocators keep: measured peaks of batches of 1 to 6 runs, p = 13 to 113, lie below the model with it.
 SLACK = 1.15
 # As in `models.answers` and `training.objectives.general`, which import torch.
-BLOCK, PIECE = 28, 2**24
+BLOCK, PIECE, SHORT = 28, 2**24, 4
 
 
 class Device(NamedTuple):
@@ -115,17 +115,20 @@ def _pairs_multiply_adds(run: Any) -> int:
 def _general_multiply_adds(run: Any) -> int:
     """Forward multiply-adds of networks read at their answers (`models.answers`): N sequences, p positions, k answers.
 
-    Products before the first layer are made of as many rows as there are of (positions x tokens), if those are fewer.
+    Products before the first layer are made of as many rows as there are of (positions x tokens), if those are fewer; in
+    short sequences the first position has one row a token in all layers.
     """
     a, sizes, examples, answers = Architecture.of(run), layout(run.task), update_examples(run), _answers(run)
     width, places, asked = a.heads * a.d_head, examples * sizes.read_to, examples * answers
     rows = min(places, sizes.read_to * a.vocabulary)  # before the first layer
     mlp = 0 if a.attention_only else a.d_model * a.d_mlp
+    apart = rows < places and 1 < sizes.read_to <= SHORT and not run.training.dropout
+    first, later = (a.vocabulary, places - examples) if apart else (0, places)
     total = 0
     for layer in range(a.layers):
-        before = places if layer else rows
+        before = first + later if layer else rows
         last = layer == a.layers - 1
-        queries = asked if last else places
+        queries = asked if last else later
         at_once = min(queries, rows) if not layer and not last else queries
         total += a.d_model * width * (2 * before + (at_once if not last else min(asked, before)))
         seen = sizes.read_to if last else (sizes.read_to + min(BLOCK, sizes.read_to)) // 2
@@ -133,7 +136,7 @@ def _general_multiply_adds(run: Any) -> int:
             seen = rows  # the whole table
         total += 2 * queries * seen * width + queries * width * a.d_model
         if not last:
-            total += 2 * queries * mlp
+            total += 2 * first * width * a.d_model + 2 * (first + later) * mlp
     few_outputs = not a.attention_only and a.outputs <= a.d_model
     if few_outputs:
         total += asked * (mlp + a.d_mlp * a.outputs) + a.d_mlp * a.d_model * a.outputs
