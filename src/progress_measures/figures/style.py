@@ -53,9 +53,12 @@ def epochs(ax, last, shown=None):
 
 
 def loss_axis(ax, text):
-    """A logarithmic y axis; over many decades the ticks between them say nothing."""
+    """A logarithmic y axis, on which only powers of ten are marked; linear where there would be but one."""
     ax.set(yscale="log", ylabel=text)
     ax.minorticks_off()
+    low, high = ax.get_ylim()
+    if ax.has_data() and np.floor(np.log10(high)) <= np.ceil(np.log10(low)):
+        ax.set_yscale("linear")
 
 
 def story_end(cube, run):

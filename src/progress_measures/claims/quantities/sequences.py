@@ -80,7 +80,15 @@ def transition_on_few(cube):
     top = int(test_loss.argmax("history_epoch")[0])
     falling = test_loss.where(test_loss.history_epoch > test_loss.history_epoch[top])
     test = first_epoch(falling, lambda x: x < 0.25 * float(test_loss.max()))[0]
-    return {"train": train, "test": test, "test_over_train": test / train if np.isfinite(test) else np.nan}
+    return {
+        "train": train,
+        "test": test,
+        "test_over_train": test / train if np.isfinite(test) else np.nan,
+        "largest_test_loss": float(test_loss.max()),
+        "largest_at": float(test_loss.history_epoch[top]),
+        "final_test_loss": float(test_loss[0, -1]),
+        "final_test_accuracy": float(one.history_test_accuracy[0, -1]),
+    }
 
 
 def halving(one):
@@ -98,11 +106,13 @@ def halving_on_few(cube):
 
 @quantity
 def induction_on_fresh_data(cube):
-    """What `fresh_data` says, and the largest induction score of a head of the last layer."""
-    score = cube.induction_score.isel(run=0, layer=-1)
+    """What `fresh_data` says, and the largest induction score of a head of the last layer; of the last run too."""
+    score = cube.induction_score.isel(layer=-1).max("head")
     return fresh_data(cube) | {
-        "induction": float(score.isel(epoch=-1).max()),
-        "induction_at_first": float(score.isel(epoch=0).max()),
+        "induction": float(score.isel(run=0, epoch=-1)),
+        "induction_at_first": float(score.isel(run=0, epoch=0)),
+        "induction_of_last_run": float(score.isel(run=-1, epoch=-1)),
+        "final_test_loss_of_last_run": float(cube.history_test_loss.isel(run=-1, history_epoch=-1)),
     }
 
 
