@@ -7,7 +7,10 @@ import json
 import os
 import shutil
 import socket
+import sys
+import traceback
 import warnings
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +81,22 @@ def open_store(store: Any) -> "xr.Dataset":
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Object at \.snakemake_timestamp")
         return xr.open_zarr(store, consolidated=False)
+
+
+def damaged_array(error: Exception) -> str | None:
+    """The stored array, with its path, in reading which an error was raised; None if it was raised elsewhere.
+
+    Arrays are read long after their store was opened, wherever their values are first needed.
+    """
+    if "zarr" not in sys.modules or not isinstance(error, ValueError | RuntimeError | OSError | zipfile.BadZipFile):
+        return None
+    import zarr
+
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        array = frame.f_locals.get("self")
+        if isinstance(array, zarr.Array):
+            return str(array.store_path).removeprefix("file://").removeprefix("zip://")
+    return None
 
 
 def _beside(path: Path, kind: str) -> Path:

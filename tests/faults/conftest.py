@@ -4,6 +4,8 @@ from collections import Counter
 
 import pytest
 from small import command, folder_with
+
+pytest.register_assert_rewrite("stages")
 from stages import STAGES, before, changes
 
 OUTCOMES = ("right", "refused")
