@@ -83,14 +83,14 @@ def describe(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """One chunk a run and variable, byte-shuffled and compressed hard: cubes are written once and read often."""
-    from zarr.codecs import BloscCodec
+    """One chunk a run and variable, byte-shuffled, compressed hard, with a checksum: cubes are written once and read often."""
+    from zarr.codecs import BloscCodec, Crc32cCodec
 
     shuffled = BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
     return {
         str(name): {
             "chunks": tuple(1 if dim == "run" else max(1, size) for dim, size in variable.sizes.items()),
-            "compressors": (shuffled,),
+            "compressors": (shuffled, Crc32cCodec()),
         }
         for name, variable in dataset.data_vars.items()
     }
