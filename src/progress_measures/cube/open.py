@@ -1,5 +1,6 @@
 """Opens cubes and weights by name or path: `results/` first, then `published/`."""
 
+import math
 import os
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from progress_measures.errors import UserError
-from progress_measures.files import open_store
+from progress_measures.files import check_size, check_zip, open_store
 from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ def _candidates(name: str | os.PathLike[str], published: bool) -> list[Path]:
     return [published_cube(str(name))] if published else [cube_store(str(name)), published_cube(str(name))]
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # its name is too long
+        return False
+
+
 def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Dataset:
     """An experiment's cube, read lazily.
 
@@ -34,7 +42,7 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
         UserError: there is none, or it cannot be read.
     """
     candidates = _candidates(name, published)
-    path = next((candidate for candidate in candidates if candidate.exists()), None)
+    path = next((candidate for candidate in candidates if _is_there(candidate)), None)
     if path is None:
         looked = " and ".join(str(candidate) for candidate in candidates)
         raise UserError(
@@ -47,7 +55,7 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
 
 def cube_if_any(name: str | os.PathLike[str], published: bool = False) -> xr.Dataset | None:
     """A cube as `open_cube` gives it, or None where there is none."""
-    return next((_open(path) for path in _candidates(name, published) if path.exists()), None)
+    return next((_open(path) for path in _candidates(name, published) if _is_there(path)), None)
 
 
 def _open(path: Path) -> xr.Dataset:
@@ -56,7 +64,15 @@ def _open(path: Path) -> xr.Dataset:
             return open_store(path)
         from zarr.storage import ZipStore
 
-        return open_store(ZipStore(path, mode="r"))
+        check_zip(path)
+        dataset = open_store(ZipStore(path, mode="r"))
+        check_size(dataset.nbytes, path)
+        for name, variable in dataset.variables.items():  # Zarr makes a whole chunk, to read any of it
+            chunk = math.prod(variable.encoding["chunks"])
+            if not chunk and variable.size:
+                raise ValueError(f"{name} has chunks of no size")
+            check_size(chunk * variable.dtype.itemsize, path)
+        return dataset
     except Exception as error:  # zarr, zipfile and xarray each have their own
         raise UserError(f"{path} is not a readable cube ({type(error).__name__}: {error}).") from None
 

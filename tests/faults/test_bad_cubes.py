@@ -1,0 +1,269 @@
+"""Cubes that come from elsewhere: tricks of archives and of Zarr are refused, and nothing is written or believed."""
+
+import contextlib
+import json
+import math
+import shutil
+import stat
+import struct
+import zipfile
+from pathlib import Path
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import xarray as xr
+from bad import JUNK, bounded, cases
+from hypothesis import given
+
+from progress_measures import open_cube
+from progress_measures.cube.open import cube_if_any
+from progress_measures.errors import UserError
+from progress_measures.files import write_store
+
+PUBLISHED = Path("published/mainline.zarr.zip")
+
+
+def cube():
+    """A small dataset of the form of a cube."""
+    values = np.random.default_rng(0).normal(size=(2, 3))
+    return xr.Dataset(
+        {"train_loss": (("run", "epoch"), values), "key": (("run",), np.array([3, 4]))},
+        coords={"run": np.array(["seed0", "seed1"], dtype=object), "epoch": [0, 100, 200]},
+        attrs={"experiment": "mainline", "title": "A cube"},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a published cube; around it lies something to be stolen, and nothing may appear."""
+    inside = tmp_path / "deep/inside"
+    (inside / "published").mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret")
+    monkeypatch.chdir(inside)
+    write_store(cube(), Path("cube.zarr"))
+    pack(
+        {
+            str(path.relative_to("cube.zarr")): path.read_bytes()
+            for path in Path("cube.zarr").rglob("*")
+            if path.is_file()
+        }
+    )
+    shutil.rmtree("cube.zarr")
+    yield inside
+    outside = {path for path in tmp_path.rglob("*") if inside not in [path, *path.parents]}
+    assert outside == {tmp_path / "deep", tmp_path / "secret"}
+    assert not list(inside.rglob("*pwned*"))
+
+
+def members():
+    with zipfile.ZipFile(PUBLISHED) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def pack(content, compressed=zipfile.ZIP_STORED):
+    """Replace the published cube by an archive of these members, names and bytes in pairs."""
+    with zipfile.ZipFile(PUBLISHED, "w", compressed) as file:
+        for name, member in content.items() if isinstance(content, dict) else content:
+            file.writestr(name, member)
+
+
+def outcome():
+    """Open the cube and read all of it: `refused`, by a message that names it, or `right`, being the one above."""
+    with bounded():
+        try:
+            xr.testing.assert_identical(open_cube("mainline", published=True).load(), cube())
+            return "right"
+        except UserError as refusal:
+            message = str(refusal)
+    assert message.startswith(f"{PUBLISHED} is not a readable cube"), message
+    assert len(message) < 3000
+    return "refused"
+
+
+def entry(name, mode=0):
+    info = zipfile.ZipInfo(name)
+    info.external_attr = mode << 16
+    return info
+
+
+def edited(name, **fields):
+    """The members, with fields of one JSON file of Zarr's changed."""
+    content = members()
+    content[name] = json.dumps(json.loads(content[name]) | fields).encode()
+    return content
+
+
+def encrypted():
+    """Every member says that it is."""
+    pack(members())
+    content = bytearray(PUBLISHED.read_bytes())
+    for signature, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = content.find(signature)
+        while place >= 0:
+            content[place + at] |= 1
+            place = content.find(signature, place + 4)
+    PUBLISHED.write_bytes(content)
+
+
+def grid(*shape):
+    return {"name": "regular", "configuration": {"chunk_shape": list(shape)}}
+
+
+TRICKS = {
+    "a member above": lambda: pack([*members().items(), ("../../pwned", b"x")]),
+    "a member above, with \\": lambda: pack([*members().items(), ("..\\..\\pwned", b"x")]),
+    "a member below and above": lambda: pack([*members().items(), ("key/../../../pwned", b"x")]),
+    "an absolute member": lambda: pack([*members().items(), ("/tmp/pwned", b"x")]),
+    "a link": lambda: pack([*members().items(), (entry("link", stat.S_IFLNK | 0o777), b"../../secret")]),
+    "a chunk that is a link": lambda: pack(
+        [(entry(n, stat.S_IFLNK | 0o777), b"../../../secret") if "/c/" in n else (n, m) for n, m in members().items()]
+    ),
+    "a twin": lambda: pack([*members().items(), ("zarr.json", members()["zarr.json"])]),
+    "a twin that says otherwise": lambda: pack(
+        [*members().items(), *edited("key/zarr.json", shape=[1]).items()],
+    ),
+    "no group": lambda: pack({name: content for name, content in members().items() if name != "zarr.json"}),
+    "a text": lambda: PUBLISHED.write_text("This is no archive."),
+    "nothing": lambda: PUBLISHED.write_bytes(b""),
+    "no members": lambda: pack({}),
+    "a shape of terabytes": lambda: pack(edited("train_loss/zarr.json", shape=[10**6, 10**9])),
+    "a chunk of terabytes": lambda: pack(edited("train_loss/zarr.json", chunk_grid=grid(10**6, 10**9))),
+    "a shape and a chunk of terabytes": lambda: pack(
+        edited("train_loss/zarr.json", shape=[10**6, 10**9], chunk_grid=grid(10**6, 10**9))
+    ),
+    "a shape below 0": lambda: pack(edited("train_loss/zarr.json", shape=[-2, 3])),
+    "a shape beyond numbers": lambda: pack(edited("train_loss/zarr.json", shape=[2**70, 3])),
+    "chunks of no size": lambda: pack(edited("train_loss/zarr.json", chunk_grid=grid(0, 0))),
+    "other axes": lambda: pack(edited("train_loss/zarr.json", dimension_names=["run"])),
+    "an unknown codec": lambda: pack(edited("key/zarr.json", codecs=[{"name": "os.system", "configuration": {}}])),
+    "a pickling codec": lambda: pack(
+        edited("key/zarr.json", codecs=[{"name": "numcodecs.pickle", "configuration": {}}])
+    ),
+    "an unknown type": lambda: pack(edited("key/zarr.json", data_type="object")),
+    "format 2": lambda: pack(
+        {
+            ".zgroup": b'{"zarr_format": 2}',
+            "key/.zarray": json.dumps(
+                {
+                    "zarr_format": 2,
+                    "shape": [1],
+                    "chunks": [1],
+                    "dtype": "|O",
+                    "compressor": None,
+                    "fill_value": None,
+                    "order": "C",
+                    "filters": [{"id": "pickle", "protocol": 5}],
+                }
+            ).encode(),
+            "key/.zattrs": b'{"_ARRAY_DIMENSIONS": ["x"]}',
+            "key/0": b"cos\nsystem\n(S'touch pwned'\ntR.",
+        }
+    ),
+    "zeros without end": lambda: pack(members() | {"more/c/0": bytes(3 * 10**8)}, zipfile.ZIP_DEFLATED),
+    "encrypted": encrypted,
+    "a damaged chunk": lambda: flip(b"PK\x03\x04key/c/0"),
+}
+
+
+def flip(_):
+    content = bytearray(PUBLISHED.read_bytes())
+    with zipfile.ZipFile(PUBLISHED) as file:
+        info = file.getinfo("key/c/0")
+    names = struct.unpack_from("<HH", content, info.header_offset + 26)
+    content[info.header_offset + 30 + sum(names) + 2] ^= 16
+    PUBLISHED.write_bytes(content)
+
+
+def test_a_sound_cube_is_opened(folder, tally):
+    assert outcome() == "right"
+    pack(members())
+    assert outcome() == "right"
+    pack(members(), zipfile.ZIP_DEFLATED)
+    assert outcome() == "right"
+    tally.count("published cubes", "right")
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_tricks_are_refused(folder, tally, trick):
+    TRICKS[trick]()
+    assert outcome() == "refused"
+    tally.count("published cubes", "refused")
+
+
+def test_damaged_archives(folder, tally):
+    """Cut off, flipped, with bytes gone: refused, or the cube that it was."""
+    sound = PUBLISHED.read_bytes()
+
+    @cases(100)
+    @given(st.data())
+    def each(data):
+        content = bytearray(sound)
+        at = data.draw(st.integers(0, len(sound) - 1))
+        kind = data.draw(st.sampled_from(["cut", "flipped", "gone"]))
+        if kind == "cut":
+            del content[at:]
+        elif kind == "gone":
+            del content[at : at + data.draw(st.integers(1, 50))]
+        else:
+            content[at] ^= 1 << data.draw(st.integers(0, 7))
+        PUBLISHED.write_bytes(content)
+        tally.count("bytes of published cubes", outcome())
+
+    each()
+
+
+def test_what_zarr_is_told(folder, tally):
+    """Junk in its JSON: refused, or some dataset, since a cube from elsewhere may say what it likes of itself."""
+    sound = members()
+
+    @cases(150)
+    @given(st.data())
+    def each(data):
+        name = data.draw(st.sampled_from(sorted(name for name in sound if name.endswith("zarr.json"))))
+        told = json.loads(sound[name])
+        changed = data.draw(st.sampled_from(sorted(told)))
+        if changed == "node_type":
+            return
+        pack(sound | {name: json.dumps(told | {changed: data.draw(JUNK)}).encode()})
+        with bounded():
+            try:
+                assert math.prod(open_cube("mainline", published=True).sizes.values()) < 10**9
+                tally.count("JSON of published cubes", "right")
+            except UserError:
+                tally.count("JSON of published cubes", "refused")
+
+    each()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../secret", "../../secret", "/etc/passwd", "a/../../../secret", ".", "..", "/", "", "secret\0", "x" * 5000),
+        *(
+            "; touch pwned",
+            "$(touch pwned)",
+            "`touch pwned`",
+            "a\nb",
+            "-rf",
+            "http://localhost/a.zarr.zip",
+            "s3://a/b.zarr",
+        ),
+        *("memory://a.zarr", "file:///etc/passwd", "zip::http://localhost/a.zip", "reference://a.json", "é中🙂"),
+    ],
+)
+def test_hostile_names_of_cubes(folder, tally, name):
+    with pytest.raises(UserError):
+        open_cube(name)
+    with contextlib.suppress(UserError):
+        assert cube_if_any(name) is None
+    tally.count("names of cubes", "refused")
+
+
+def test_a_cube_that_is_a_link_to_a_folder_without_end(folder, tally):
+    shutil.rmtree("published")
+    Path("published").symlink_to("published")
+    with pytest.raises(UserError):
+        open_cube("mainline")
+    tally.count("names of cubes", "refused")

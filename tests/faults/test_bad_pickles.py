@@ -1,0 +1,193 @@
+"""Pickles that would run something: nothing of them runs, in whatever file they stand."""
+
+import pickle
+import pickletools
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bad import bounded
+
+from progress_measures.errors import UserError
+from progress_measures.importing.bring_in import bring_in
+from progress_measures.importing.settings import Options
+
+
+def call(module, name, *arguments):
+    """A pickle that calls a function as it is loaded."""
+
+    def text(word):
+        return b"X" + struct.pack("<I", len(word.encode())) + word.encode()
+
+    said = b"".join(text(one) if isinstance(one, str) else pickle.dumps(one, 2)[2:-1] for one in arguments)
+    return f"c{module}\n{name}\n".encode() + b"(" + said + b"tR"
+
+
+CANARY = "open('pwned', 'w')"
+CALLS = {
+    "os.system": call("os", "system", "touch pwned"),
+    "posix.system": call("posix", "system", "touch pwned"),
+    "subprocess": call("subprocess", "getoutput", "touch pwned"),
+    "Popen": call("subprocess", "Popen", ["touch", "pwned"]),
+    "exec": call("builtins", "exec", CANARY),
+    "eval": call("builtins", "eval", CANARY),
+    "exec, of Python 2": call("__builtin__", "execfile", "pwned"),
+    "open": call("builtins", "open", "pwned", "w"),
+    "io.open": call("io", "open", "pwned", "w"),
+    "os.open": call("os", "open", "pwned", 64),
+    "os.mkdir": call("os", "mkdir", "pwned"),
+    "pathlib": call("pathlib", "Path.touch", "pwned"),
+    "a chain": b"cbuiltins\ngetattr\n(" + call("builtins", "__import__", "os") + b"X\x06\x00\x00\x00systemtR"
+    b"(X\x0b\x00\x00\x00touch pwnedtR",
+    "a map": b"cbuiltins\nlist\n(" + b"cbuiltins\nmap\n(cos\nsystem\n(lX\x0b\x00\x00\x00touch pwnedatRtR",
+    "torch.load": call("torch", "load", "elsewhere.pkl"),
+    "torch.save": call("torch", "save", 1, "pwned"),
+    "torch.hub": call("torch.hub", "load", "elsewhere", "model", "local"),
+    "torch.serialization": call("torch.serialization", "load", "elsewhere.pkl"),
+    "torch's own eval": call(
+        "torch.utils._config_module", "ConfigModule.load_config", b"cos\nsystem\n(S'touch pwned'\ntR."
+    ),
+    "torch.jit": call("torch.jit", "load", "elsewhere.pkl"),
+    "torch.compile": call("torch._dynamo", "run", CANARY),
+    "torch.classes": call("torch._C", "import_ir_module", "pwned"),
+    "numpy.load": call("numpy", "save", "pwned", 1),
+    "numpy.memmap": call("numpy", "memmap", "pwned", "u1", "w+", 0, 10),
+    "numpy's tests": call("numpy.testing._private.utils", "runstring", CANARY, {}),
+    "numpy.f2py": call("numpy.f2py.crackfortran", "myeval", CANARY),
+    "code": call("code", "InteractiveInterpreter.runcode", CANARY),
+    "runpy": call("runpy", "run_path", "elsewhere.py"),
+    "timeit": call("timeit", "timeit", CANARY, "pass"),
+    "an import": b"celsewhere\nanything\n",
+    "pickle": call("pickle", "loads", b"cos\nsystem\n(S'touch pwned'\ntR."),
+    "codecs": call("_codecs", "open", "pwned", "w"),
+    "operator": b"coperator\nmethodcaller\n(X\x06\x00\x00\x00systemX\x0b\x00\x00\x00touch pwnedtR("
+    + call("builtins", "__import__", "os")
+    + b"tR",
+    "functools": b"cfunctools\nreduce\n(cos\nsystem\n(lX\x0b\x00\x00\x00touch pwnedatR",
+    "a class of ours": call("progress_measures.files", "write_json", "pwned", 1),
+    "a record that builds": b"c__main__\nConfig\n)\x81}X\x09\x00\x00\x00__class__cos\nsystem\nsb",
+    "os.system, old words": b"(S'touch pwned'\nios\nsystem\n",
+    "os.system, by name": b"\x8c\x02os\x8c\x06system\x93(X\x0b\x00\x00\x00touch pwnedtR",
+    "os.system, as an object": b"(cos\nsystem\nX\x0b\x00\x00\x00touch pwnedo",
+    "an extension": b"\x82\x01",
+    "a persistent name": b"X\x05\x00\x00\x00pwnedQ",
+}
+"""Opcodes that leave one object on the stack, by what they would do."""
+
+
+def as_archive(opcodes, path):
+    """As `torch.save` writes."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name, member in {
+            "data.pkl": b"\x80\x02" + opcodes + b".",
+            "byteorder": b"little",
+            "version": b"3\n",
+        }.items():
+            file.writestr(f"archive/{name}", member)
+
+
+def as_legacy(opcodes, path):
+    """As `torch.save` wrote before: a magic number, a version, the machine's sizes, the object, the keys of its storages."""
+    machine = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+    start = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, machine))
+    path.write_bytes(start + b"\x80\x02" + opcodes + b"." + pickle.dumps([], 2))
+
+
+def as_tensors_neighbour(opcodes, path):
+    """Beside sound tensors in an archive."""
+    torch.save({"embed.W_E": torch.zeros(8, 4), "notes": None}, path)
+    with zipfile.ZipFile(path) as sound:
+        members = {name: sound.read(name) for name in sound.namelist()}
+    (main,) = (name for name in members if name.endswith("data.pkl"))
+    whole = members[main]
+    at = next(place for code, _, place in pickletools.genops(whole) if code.name == "NONE")
+    members[main] = whole[:at] + opcodes + whole[at + 1 :]
+    with zipfile.ZipFile(path, "w") as file:
+        for name, member in members.items():
+            file.writestr(name, member)
+
+
+def as_bare(opcodes, path):
+    path.write_bytes(b"\x80\x04" + opcodes + b".")
+
+
+def as_objects(opcodes, path):
+    """A .npz of one array of objects."""
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("embed.W_E.npy", of_objects(opcodes))
+
+
+def of_objects(opcodes):
+    """A .npy whose values are a pickle."""
+    header = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + b"\x80\x02" + opcodes + b"."
+
+
+FILES = {
+    "theirs.pth": as_archive,
+    "legacy.pth": as_legacy,
+    "within.pth": as_tensors_neighbour,
+    "bare.pkl": as_bare,
+    "bare.bin": as_bare,
+    "bare.npz": as_bare,
+    "bare.safetensors": as_bare,
+    "objects.npz": as_objects,
+    "folder": None,
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder, in which files lie that a pickle could run in its turn."""
+    (tmp_path / "elsewhere.py").write_text(CANARY)
+    (tmp_path / "elsewhere.pkl").write_bytes(b"\x80\x02" + CALLS["os.system"] + b".")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    assert not list(tmp_path.rglob("*pwned*"))
+
+
+@pytest.mark.parametrize("name", ["os.system", "exec", "a chain", "a map", "os.system, by name", "numpy's tests"])
+def test_the_pickles_are_loaded_guns(folder, name):
+    """Loaded as anybody's, they do run: that they do not, below, is not for want of trying."""
+    pickle.loads(b"\x80\x04" + CALLS[name] + b".")
+    assert Path("pwned").exists()
+    Path("pwned").unlink()
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_nothing_runs(folder, tally, file):
+    for name, opcodes in CALLS.items():
+        path = Path(file)
+        if file == "folder":
+            path.mkdir(exist_ok=True)
+            as_archive(opcodes, path / "0.pth")
+        else:
+            FILES[file](opcodes, path)
+        with bounded(), pytest.raises(UserError) as refusal:
+            bring_in(path, Path("results/theirs"), Options())
+        assert str(refusal.value).startswith(str(path)), name
+        assert str(refusal.value).isprintable(), name
+        assert not Path("pwned").exists(), name
+        assert not Path("results").exists(), name
+        tally.count("malicious pickles", "refused")
+
+
+@pytest.mark.parametrize("option", ["split", "operation"])
+def test_nothing_runs_of_files_that_options_name(folder, tally, option):
+    """Tables of answers and lists of indices can be .npy files, and .npy files can be pickles."""
+    import foreign
+    from test_importing import random_weights
+
+    torch.save(foreign.authors(random_weights(np.random.default_rng(0), 1, biases=True)), "sound.pth")
+    for name, opcodes in CALLS.items():
+        for content in (of_objects(opcodes), b"\x80\x04" + opcodes + b"."):
+            Path("values.npy").write_bytes(content)
+            with pytest.raises(UserError, match=f"--{option} values.npy"):
+                bring_in(Path("sound.pth"), Path("results/theirs"), Options(**{option: "values.npy"}))
+            assert not Path("pwned").exists(), name
+            tally.count("malicious pickles", "refused")
