@@ -95,8 +95,10 @@ class Claim(BaseModel):
     def _values_by_name(cls, explanation: str | None) -> str | None:
         """Braces hold names of values, and nothing that `str.format` would look up in them."""
         for _, name, form, _ in string.Formatter().parse(explanation or ""):
-            if name is not None and (not re.fullmatch(r"[A-Za-z][\w-]*(\[[^\[\]]+\])*", name) or "{" in (form or "")):
-                raise ValueError(f"{{{name}}}: expected is the name of a measured value")
+            if name is not None and (
+                not re.fullmatch(r"[A-Za-z][\w-]*(\[[^\[\]]+\])*", name) or "{" in (form or "") or len(form or "") > 6
+            ):
+                raise ValueError(f"{{{name}}}: expected is the name of a measured value, and perhaps a format")
         return explanation
 
     @model_validator(mode="after")

@@ -49,6 +49,13 @@ AXES = {
     "ln_final_w": "d_model",
     "ln_final_b": "d_model",
 }
+TOGETHER = (
+    ("b_Q", "b_K", "b_V"),
+    ("b_in", "b_out"),
+    ("ln1_w", "ln2_w", "ln_final_w"),
+    ("ln1_b", "ln2_b", "ln_final_b"),
+)
+"""Tensors of which a network has all or none, if its format has them."""
 REQUIRED = tuple(name for name in AXES if name.startswith("W_"))
 
 Groups = list[list[str]]
@@ -178,15 +185,19 @@ class Fit:
         ]
 
     def _gaps(self) -> list[str]:
-        """Tensors that are missing in some layers only: those of a layer that has others, and biases that others have."""
+        """Tensors that are missing where others of their layer, of other layers or of their kind are there."""
         found: dict[str, set[int]] = {}
         for theirs, _ in self.format.places.values():
             pattern = re.compile(re.escape(theirs).replace(re.escape("{layer}"), "(0|[1-9][0-9]{0,3})"))
             there = {int(match[1]) for name in self._state if (match := pattern.fullmatch(name)) and match.groups()}
             if there:
                 found[theirs] = there
+        alike = [[self._name(name, 0) for name in names if name in self.format.places] for names in TOGETHER]
+        halves = [
+            theirs for names in alike for theirs in names if theirs not in self._state and {*names} & {*self._state}
+        ]
         layers = range(max(set().union(*found.values()), default=-1) + 1)
-        return [
+        return halves + [
             theirs.replace("{layer}", str(layer))
             for theirs, there in found.items()
             for layer in layers

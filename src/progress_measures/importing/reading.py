@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from progress_measures.errors import UserError
+from progress_measures.files import check_size, check_zip
 
 SUFFIXES = (".pth", ".pt", ".pkl", ".bin", ".safetensors", ".npz")
 
@@ -36,10 +37,6 @@ _CONFIGS = (  # where configurations of such networks have lived
     "transformers.Config",  # the paper's authors' transformers.py, not the library
     "__main__.Config",
 )
-
-
-LARGE = 10**8  # bytes, up to which files may be of any size unpacked
-SWOLLEN = 100  # times their own size to which larger ones may come
 
 
 class Record:
@@ -71,7 +68,7 @@ def read(path: Path) -> Any:
 
             return _plain(load_file(path), path)
         if zipfile.is_zipfile(path):
-            _check_zip(path)
+            check_zip(path)
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 return _plain({name: arrays[name] for name in arrays.files}, path)
@@ -97,32 +94,6 @@ def load_array(path: Path) -> NDArray[Any]:
     if not isinstance(found, np.ndarray):
         raise ValueError("it is no single array")
     return np.array(found)
-
-
-def _check_zip(path: Path) -> None:
-    """Refuse an archive that is damaged, has a member twice, or would be far larger unpacked.
-
-    Raises:
-        ValueError: with the reason.
-    """
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        if len(set(names)) < len(names):
-            raise ValueError(f"{max(names, key=names.count)} is there twice")
-        _check_size(sum(member.file_size for member in archive.infolist()), path)
-        damaged = archive.testzip()
-    if damaged:
-        raise ValueError(f"{damaged} fails its checksum")
-
-
-def _check_size(size: int, path: Path) -> None:
-    """Refuse what would take far more memory than its file: zeros, or one number repeated without end.
-
-    Raises:
-        ValueError: with the size.
-    """
-    if size > max(LARGE, SWOLLEN * path.stat().st_size):
-        raise ValueError(f"what it says it holds would take {size / 1e9:.3g} GB")
 
 
 def _torch(path: Path) -> Any:
@@ -201,7 +172,7 @@ def _array(tensor: Any, path: Path) -> NDArray[Any]:
     """As an array of float32 or float64, where it has floating-point numbers: NumPy knows half precisions, but not all."""
     import torch
 
-    _check_size(math.prod(tensor.shape) * tensor.dtype.itemsize, path)
+    check_size(math.prod(tensor.shape) * tensor.dtype.itemsize, path)
     if isinstance(tensor, np.ndarray):
         kind = tensor.dtype.kind
         known = tensor.dtype.newbyteorder("=") in (np.dtype(np.float32), np.dtype(np.float64))
