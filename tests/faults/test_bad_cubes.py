@@ -13,8 +13,8 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import xarray as xr
-from bad import JUNK, bounded, cases
 from hypothesis import given
+from mutations import NESTED, in_bounds, tries
 
 from progress_measures import open_cube
 from progress_measures.cube.open import cube_if_any
@@ -70,7 +70,7 @@ def pack(content, compressed=zipfile.ZIP_STORED):
 
 def outcome():
     """Open the cube and read all of it: `refused`, by a message that names it, or `right`, being the one above."""
-    with bounded():
+    with in_bounds():
         try:
             xr.testing.assert_identical(open_cube("mainline", published=True).load(), cube())
             return "right"
@@ -196,7 +196,7 @@ def test_damaged_archives(folder, tally):
     """Cut off, flipped, with bytes gone: refused, or the cube that it was."""
     sound = PUBLISHED.read_bytes()
 
-    @cases(100)
+    @tries(100)
     @given(st.data())
     def each(data):
         content = bytearray(sound)
@@ -218,7 +218,7 @@ def test_what_zarr_is_told(folder, tally):
     """Junk in its JSON: refused, or some dataset, since a cube from elsewhere may say what it likes of itself."""
     sound = members()
 
-    @cases(150)
+    @tries(150)
     @given(st.data())
     def each(data):
         name = data.draw(st.sampled_from(sorted(name for name in sound if name.endswith("zarr.json"))))
@@ -226,8 +226,8 @@ def test_what_zarr_is_told(folder, tally):
         changed = data.draw(st.sampled_from(sorted(told)))
         if changed == "node_type":
             return
-        pack(sound | {name: json.dumps(told | {changed: data.draw(JUNK)}).encode()})
-        with bounded():
+        pack(sound | {name: json.dumps(told | {changed: data.draw(NESTED)}).encode()})
+        with in_bounds():
             try:
                 assert math.prod(open_cube("mainline", published=True).sizes.values()) < 10**9
                 tally.count("JSON of published cubes", "right")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bad import bounded
+from mutations import in_bounds
 
 from progress_measures.errors import UserError
 from progress_measures.importing.bring_in import bring_in
@@ -168,7 +168,7 @@ def test_nothing_runs(folder, tally, file):
             as_archive(opcodes, path / "0.pth")
         else:
             FILES[file](opcodes, path)
-        with bounded(), pytest.raises(UserError) as refusal:
+        with in_bounds(), pytest.raises(UserError) as refusal:
             bring_in(path, Path("results/theirs"), Options())
         assert str(refusal.value).startswith(str(path)), name
         assert str(refusal.value).isprintable(), name
