@@ -45,6 +45,10 @@ def main() -> None:
 
 def _for_people(error: Exception) -> str | None:
     """What to say of an error that the user can mend; None if the project has to."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # whatever the error says, this is why
+        return "the folder in which this was started is gone: go to where the repository is, and run it again there."
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.ENOSPC, errno.EROFS):
@@ -52,8 +56,6 @@ def _for_people(error: Exception) -> str | None:
             f"{error.filename or 'a file'} could not be written: {error.strerror}. Earlier results are untouched; "
             "free space or permissions, and run the same command again."
         )
-    if isinstance(error, FileNotFoundError) and not os.path.isdir("."):  # noqa: PTH112  a path would ask for its name
-        return "the folder in which this was started is gone: go to where the repository is, and run it again there."
     array = damaged_array(error)
     if array:
         return (
