@@ -34,6 +34,7 @@ def main() -> None:
     # NumPy's BLAS would start a thread a core in each of the workflow's jobs, and have them spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
+        Path.cwd()  # libraries end in worse ways where it is gone
         app()
     except Exception as error:
         message = _for_people(error)
