@@ -16,9 +16,11 @@ help:  ## List these targets
 setup: .venv/.ready  ## Make .venv with everything in it, from uv.lock
 
 .venv/.ready: pyproject.toml uv.lock
+	@echo "Making .venv: two minutes, and more where 6 GB of packages have to be fetched."
 	@command -v $(UV) > /dev/null || ( $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv )
 	$(UV) sync --locked --quiet --compile-bytecode  # each job is a process: it should not compile what it imports
 	@touch $@
+	@echo "Made .venv. Next: make quickstart; docs/start.md is ten minutes from here to a figure of your own."
 
 quickstart: setup  ## Train three real networks until they grok, and draw the main figures
 	$(BIN)/snakemake -c$(CORES) quickstart

@@ -5,7 +5,9 @@ import functools
 import json
 import logging
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -144,8 +146,6 @@ def train(
     poll: Annotated[float, typer.Option(min=0.1, help="Seconds between looks.", rich_help_panel=_SLURM)] = 15.0,
 ) -> None:
     """Train runs, going on from their last checkpoint. A finished run is left alone."""
-    import shutil
-
     from progress_measures.paths import runs_folder
     from progress_measures.training.launcher import launch
     from progress_measures.training.launcher.wait import Told
@@ -405,7 +405,9 @@ def describe(experiment: Experiment) -> None:
     from progress_measures.cube.describe import describe as text
     from progress_measures.cube.open import open_cube
 
-    print(text(open_cube(experiment)))
+    for line in text(open_cube(experiment)).split("\n"):
+        # a program reads lines, people read columns
+        print(textwrap.fill(line, min(100, shutil.get_terminal_size().columns)) if sys.stdout.isatty() else line)
 
 
 @app.command()
@@ -476,7 +478,9 @@ def claims(
     if only:
         for one in judgements:
             print(f"{one.claim.id}: {one.verdict}\n{one.claim.statement}\npublished: {shown(one.claim.published)}")
-            print(f"rule: {one.claim.rule}\nmeasured: {shown(one.measured)}\n{one.explanation}".rstrip())
+            print(
+                f"measured as: {one.claim.measured_as}\nrule: {one.claim.rule}\nmeasured: {shown(one.measured)}\n{one.explanation}".rstrip()
+            )
         return
     page.write_claims(judgements, to_json, to_page, cubes)
     print(", ".join(f"{number} {verdict}" for verdict, number in page.counts(judgements).items()))
