@@ -8,7 +8,7 @@ UV = $(shell command -v uv || echo .venv-uv/bin/uv)
 CORES ?= 2
 BIN = .venv/bin
 
-.PHONY: help setup quickstart explore test test-browser test-docs test-slurm slurm-demo docs lint format audit claims bench clean
+.PHONY: help setup quickstart explore test test-browser test-docs test-faults soak test-slurm slurm-demo docs lint format audit claims bench clean
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,13 +34,19 @@ explore: setup  ## Open the explorer of the published networks
 	$(BIN)/progress-measures explore
 
 test: setup lint  ## Check the code, then run the whole test suite, but for what needs a Slurm or a browser, or takes long
-	$(BIN)/pytest -m "not slurm and not browser and not docs" --numprocesses $(CORES) --dist loadfile
+	$(BIN)/pytest -m "not slurm and not browser and not docs and not faults" --numprocesses $(CORES) --dist loadfile
 
 test-browser: setup  ## Drive the explorer in a real Chromium (Debian's, or $$CHROMIUM)
 	$(BIN)/pytest -m browser tests
 
 test-docs: setup  ## Follow the pages of docs/ to the letter
 	$(BIN)/pytest -m docs tests
+
+test-faults: setup  ## Kill, starve and damage every stage that data takes, and count what is lost
+	$(BIN)/pytest -m faults --numprocesses $(CORES) tests
+
+soak: setup  ## The same for hours: TRIALS of each stage with each kind of fault
+	$(BIN)/pytest -m faults --numprocesses $(CORES) --trials $(or $(TRIALS),100) tests
 
 test-slurm: setup  ## Start a real Slurm (as root, with slurm-wlm and munge) and put it through its paces
 	$(BIN)/pytest -m slurm tests

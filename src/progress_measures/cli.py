@@ -1,5 +1,6 @@
 """The command line: one verb a stage; each can be run, debugged and profiled by hand as the workflow runs it."""
 
+import errno
 import functools
 import json
 import logging
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from progress_measures.errors import UserError
-from progress_measures.files import write_json
+from progress_measures.files import damaged_array, write_json
 
 app = typer.Typer(
     name="progress-measures",
@@ -33,19 +34,36 @@ def main() -> None:
     # NumPy's BLAS would start a thread a core in each of the workflow's jobs, and have them spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
+        Path.cwd()  # libraries end in worse ways where it is gone
         app()
-    except UserError as error:
-        print(f"progress-measures: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if error.errno not in (13, 28, 30):  # no permission, no space, read-only
+    except Exception as error:
+        message = _for_people(error)
+        if message is None:
             raise
-        print(
-            f"progress-measures: {error.filename or 'a file'} could not be written: {error.strerror}. Earlier results "
-            "are untouched; free space or permissions, and run the same command again.",
-            file=sys.stderr,
-        )
+        print(f"progress-measures: {message}", file=sys.stderr)
         sys.exit(2)
+
+
+def _for_people(error: Exception) -> str | None:
+    """What to say of an error that the user can mend; None if the project has to."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # whatever the error says, this is why
+        return "the folder in which this was started is gone: go to where the repository is, and run it again there."
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.ENOSPC, errno.EROFS):
+        return (
+            f"{error.filename or 'a file'} could not be written: {error.strerror}. Earlier results are untouched; "
+            "free space or permissions, and run the same command again."
+        )
+    array = damaged_array(error)
+    if array:
+        return (
+            f"{array} has a damaged chunk ({type(error).__name__}: {error}). Remove the store that it is in, and "
+            "have it made, or fetched, again."
+        )
+    return None
 
 
 def _runs(experiment: str, chosen: list[str] | None = None) -> list[Any]:

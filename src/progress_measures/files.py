@@ -1,10 +1,16 @@
 """Files that appear whole or not at all: written beside their place, then renamed into it."""
 
 import contextlib
+import errno
+import glob
 import json
 import os
 import shutil
+import socket
+import sys
+import traceback
 import warnings
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,23 +24,31 @@ def appearing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
 
     Files are replaced in one step. Of a folder that exists already the old one is moved aside first, so that what is
-    seen is the old, for a moment nothing, then the new; never a half.
+    seen is the old, for a moment nothing, then the new; never a half. Of two processes that write the same at once, the
+    last one's stays. What a process left beside it that was killed is removed by the next.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    _remove(temporary)
+    _sweep(path)
+    temporary = _beside(path, "tmp")
     try:
         yield temporary
         _flush(temporary)
-        if path.is_dir():
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
-            path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(path)
+        _put(temporary, path)
     finally:
         _remove(temporary)
+
+
+@contextlib.contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, on the same disk, for as long as the block takes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
+    folder = _beside(path, "scratch")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        _remove(folder)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -44,14 +58,32 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_store(dataset: "xr.Dataset", path: Path, encoding: dict[str, Any] | None = None) -> None:
-    """Write a dataset as a Zarr folder, by rename.
-
-    Fixed-length strings have no place in Zarr's specification, so they are written as strings of any length.
-    """
-    fixed = {name: values.astype(object) for name, values in dataset.variables.items() if values.dtype.kind == "U"}
-    dataset = dataset.assign_coords({name: values for name, values in fixed.items() if name in dataset.coords})
+    """Write a dataset as a Zarr folder, by rename; every chunk with a checksum."""
     with appearing(path) as temporary:
-        dataset.to_zarr(temporary, mode="w", consolidated=False, encoding=encoding)
+        lay_out(dataset, temporary, encoding)
+
+
+def lay_out(dataset: "xr.Dataset", path: Path, encoding: dict[str, Any] | None = None) -> None:
+    """Write a dataset as a new Zarr folder; every chunk with a checksum."""
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    checked: dict[str, Any] = {str(name): {"compressors": (ZstdCodec(), Crc32cCodec())} for name in dataset.variables}
+    _storable(dataset).to_zarr(path, mode="w", consolidated=False, encoding=checked | (encoding or {}))
+
+
+def lengthen(dataset: "xr.Dataset", path: Path, dim: str) -> None:
+    """Write more along a dimension of a Zarr folder that was laid out; what does not have it is there already.
+
+    The dataset's attributes take the place of the folder's.
+    """
+    more = dataset.drop_vars([name for name, variable in dataset.variables.items() if dim not in variable.dims])
+    _storable(more).to_zarr(path, append_dim=dim, consolidated=False)
+
+
+def _storable(dataset: "xr.Dataset") -> "xr.Dataset":
+    """Fixed-length strings have no place in Zarr's specification, so they are written as strings of any length."""
+    fixed = {name: values.astype(object) for name, values in dataset.variables.items() if values.dtype.kind == "U"}
+    return dataset.assign_coords({name: values for name, values in fixed.items() if name in dataset.coords})
 
 
 def open_store(store: Any) -> "xr.Dataset":
@@ -64,6 +96,59 @@ def open_store(store: Any) -> "xr.Dataset":
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Object at \.snakemake_timestamp")
         return xr.open_zarr(store, consolidated=False)
+
+
+def damaged_array(error: Exception) -> str | None:
+    """The stored array, with its path, in reading which an error was raised; None if it was raised elsewhere.
+
+    Arrays are read long after their store was opened, wherever their values are first needed.
+    """
+    if "zarr" not in sys.modules or not isinstance(error, ValueError | RuntimeError | OSError | zipfile.BadZipFile):
+        return None
+    import zarr
+
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        array = frame.f_locals.get("self")
+        if isinstance(array, zarr.Array):
+            return str(array.store_path).removeprefix("file://").removeprefix("zip://")
+    return None
+
+
+def _beside(path: Path, kind: str) -> Path:
+    """A hidden name next to `path` that is this process's own, on whatever machine."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{kind}")
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes of this machine left beside `path` that are no more."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{socket.gethostname()}.*.*"):
+        import psutil  # seldom needed, and every command imports this module
+
+        pid = left.name.split(".")[-2]
+        if pid.isdigit() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid)):
+            _remove(left)
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Rename a file or folder to its place; a folder that is there goes first."""
+    old = _beside(path, "old")
+    try:
+        while True:
+            if path.is_dir():
+                with contextlib.suppress(FileNotFoundError):  # another process has just moved it
+                    path.rename(old)
+            try:
+                temporary.rename(path)
+                return
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR):  # another process has just put its own
+                    _remove(old)
+                    continue
+                if old.exists() and not path.exists():
+                    old.rename(path)
+                raise
+    finally:
+        _remove(old)
 
 
 def _remove(path: Path) -> None:

@@ -1,7 +1,6 @@
 """Cubes and weights small enough to travel with the repository."""
 
 import json
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from progress_measures.cube.open import OpenRun, open_cube, open_run
 from progress_measures.cube.rounding import rounded
 from progress_measures.cube.schema import encoding
 from progress_measures.errors import UserError
-from progress_measures.files import appearing, write_store
+from progress_measures.files import appearing, scratch, write_store
 from progress_measures.measures.registry import DERIVED, FAMILIES, family_measures, measures
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, published_cube, published_weights
@@ -158,11 +157,10 @@ def _weights(experiment: str, runs: list[Any], cube: xr.Dataset) -> xr.Dataset:
 
 def _zip(dataset: xr.Dataset, path: Path) -> None:
     """Write a dataset as a zip whose root is the Zarr store; the same data give the same bytes."""
-    path.parent.mkdir(exist_ok=True)
     for variable in dataset.variables.values():
         variable.encoding = {}
-    with appearing(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        store = Path(folder) / "store.zarr"
+    with appearing(path) as temporary, scratch(path) as folder:
+        store = folder / "store.zarr"
         write_store(dataset, store, encoding(dataset))
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             for file in sorted(file for file in store.rglob("*") if file.is_file()):

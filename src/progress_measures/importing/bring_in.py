@@ -1,7 +1,6 @@
 """Takes a foreign file to a cube: read, recognise, write as training would have left it, measure, gather."""
 
 import re
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from progress_measures.cube.extract import extract
 from progress_measures.cube.gather import gather
 from progress_measures.errors import UserError
 from progress_measures.experiments.load import FOLDER, IMPORTED
-from progress_measures.files import appearing, open_store
+from progress_measures.files import appearing, open_store, scratch
 from progress_measures.importing.contents import Contents, contents
 from progress_measures.importing.names import Fit, best_fit
 from progress_measures.importing.reading import read
@@ -41,12 +40,11 @@ def bring_in(path: Path, out: Path, options: Options) -> list[str]:
         # before what is measured by it, so that the workflow finds nothing to redo
         for module in (*(f"measures.{family}" for family in FAMILIES), "cube.extract", "cube.gather"):
             fingerprint.refresh(paths.RESULTS / ".fingerprints", f"{fingerprint.PACKAGE}.{module}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".import-", dir=out.parent) as folder:
-        with paths.results_in(Path(folder)):
+    with scratch(out) as folder:
+        with paths.results_in(folder):
             losses = _write(found, out.name, held, options.precision)
         with appearing(out) as temporary:
-            (Path(folder) / out.name).rename(temporary)
+            (folder / out.name).rename(temporary)
     return [*_report(found, path), *_doubts(held, losses)]
 
 

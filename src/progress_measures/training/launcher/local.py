@@ -141,7 +141,14 @@ class LocalPool:
             return Seen(RUNNING, place=batch.host)
         if status in (STOPPED, -signal.SIGTERM):
             return Seen(GONE, "stopped", cancelled=True)
-        return Seen(GONE, f"its process ended with {f'signal {-status}' if status < 0 else f'status {status}'}")
+        how = f"signal {-status}" if status < 0 else f"status {status}"
+        return Seen(GONE, f"its process ended with {how}{_last_words(batch.file(index, 'log'))}")
+
+
+def _last_words(log: Path) -> str:
+    """The end of what a task printed: where the disk is full, it could leave no other word of what went wrong."""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+    return next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
 
 
 def _heard_of(batch: Batch, index: int) -> Seen:
