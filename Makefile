@@ -8,7 +8,7 @@ UV = $(shell command -v uv || echo .venv-uv/bin/uv)
 CORES ?= 2
 BIN = .venv/bin
 
-.PHONY: help setup quickstart explore test test-browser test-docs test-faults soak test-slurm slurm-demo docs lint format claims bench clean
+.PHONY: help setup quickstart explore test test-browser test-docs test-faults soak test-slurm slurm-demo docs lint format audit claims bench clean
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -76,6 +76,10 @@ format: setup  ## Format Python and Snakemake files, and write generated ones
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 	$(BIN)/progress-measures schema
+
+audit: setup  ## Ask PyPI's advisories, over the network, about every package in uv.lock
+	set -o pipefail; $(UV) export --locked --quiet --no-emit-project | \
+	  $(UV) tool run pip-audit --requirement /dev/stdin --disable-pip --require-hashes --strict
 
 claims: setup  ## Judge every published statement on the published cubes, and write docs/claims.md
 	$(BIN)/progress-measures claims --cubes published --page docs/claims.md
