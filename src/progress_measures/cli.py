@@ -26,6 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+NO_SUCH_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
+"""What the system says of paths that cannot be."""
+
 Experiment = Annotated[str, typer.Argument(help="Name of a file in config/experiments, without .yaml.")]
 RunName = Annotated[str, typer.Option("--run", help="Name of a run, as `progress-measures runs` lists it.")]
 
@@ -59,6 +62,10 @@ def _for_people(error: Exception) -> str | None:
             f"{error.filename or 'a file'} could not be written: {error.strerror}. Earlier results are untouched; "
             "free space or permissions, and run the same command again."
         )
+    if isinstance(error, OSError) and error.errno in NO_SUCH_PATH:
+        return f"{os.fsdecode(error.filename or 'a path'):.200} cannot be read or written: {error.strerror}."
+    if isinstance(error, MemoryError):
+        return "this needs more memory than there is."
     array = damaged_array(error)
     if array:
         return (
@@ -77,6 +84,17 @@ def _runs(experiment: str, chosen: list[str] | None = None) -> list[Any]:
         names = ", ".join(run.name for run in runs)
         raise UserError(f"{experiment} has no run {', '.join(sorted(unknown))}; its runs are: {names}.")
     return [run for run in runs if not chosen or run.name in chosen]
+
+
+def _name(experiment: str | None) -> str | None:
+    """An experiment's name, of which no file needs to be there any more."""
+    from progress_measures.experiments.load import is_name
+
+    if experiment is not None and not is_name(experiment):
+        raise UserError(
+            f"{experiment!r:.80} is no name of an experiment: expected are lower-case letters, digits and _."
+        )
+    return experiment
 
 
 def _write_dataset(runs: list[Any]) -> None:
@@ -186,7 +204,7 @@ def jobs(
         while True:
             found = [
                 row._replace(name=f"{name}/{row.name}")
-                for name, _, _, rows in launch.rows_of_jobs(experiment)
+                for name, _, _, rows in launch.rows_of_jobs(_name(experiment))
                 for row in rows.values()
             ]
             if found:
@@ -224,7 +242,7 @@ def cancel(
     if (experiment is None) != every:
         raise UserError("say whose jobs: progress-measures cancel EXPERIMENT, or --all.")
     ended = 0
-    for name, pool, batch, rows in launch.rows_of_jobs(experiment):
+    for name, pool, batch, rows in launch.rows_of_jobs(_name(experiment)):
         pool.cancel(batch, list(rows))
         for row in rows.values():
             print(f"ended {name}/{row.name}, job {row.job}")
@@ -302,7 +320,7 @@ def _paths(
     wrong = [str(path) for path in to or () if path.suffix[1:] not in formats]
     if wrong:
         raise UserError(f"--to {wrong[0]}: {declared.id} is written as {', '.join('.' + known for known in formats)}.")
-    folder = Path("results") / (experiment or "") / kind
+    folder = Path("results") / (_name(experiment) or "") / kind
     return to or [folder / f"{declared.id}.{known}" for known in formats]
 
 
@@ -421,13 +439,19 @@ def explore(
 ) -> None:
     """Make one self-contained page on which cubes can be explored, and open it."""
     from progress_measures.cube.open import cube_if_any, open_cube
+    from progress_measures.experiments.load import is_name
     from progress_measures.explorer import EXPERIMENTS
     from progress_measures.explorer.page import write_page
     from progress_measures.paths import explorer_page
 
     names = cube or [name for name in EXPERIMENTS if cube_if_any(name) is not None]
     cubes = [open_cube(name) for name in names]
-    path = out or explorer_page(str(cubes[0].attrs["experiment"]) if len(cubes) == 1 else None)
+    if not cubes:
+        raise UserError(
+            f"there is no cube of {', '.join(EXPERIMENTS)} here; name one, or run from the repository's root."
+        )
+    only = str(cubes[0].attrs.get("experiment", "")) if len(cubes) == 1 else ""
+    path = out or explorer_page(only if is_name(only) else None)  # a cube may come from anywhere
     write_page(cubes, path)
     print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     if show:
@@ -477,10 +501,10 @@ def claims(
     judgements = [judge(claim, cube_of) for claim in chosen]
     if only:
         for one in judgements:
-            print(f"{one.claim.id}: {one.verdict}\n{one.claim.statement}\npublished: {shown(one.claim.published)}")
-            print(
-                f"measured as: {one.claim.measured_as}\nrule: {one.claim.rule}\nmeasured: {shown(one.measured)}\n{one.explanation}".rstrip()
-            )
+            claim, measured = one.claim, shown(one.measured)
+            print(f"{claim.id}: {one.verdict}\n{claim.statement}\npublished: {shown(claim.published)}")
+            print(f"measured as: {claim.measured_as}\nrule: {claim.rule}")
+            print(f"measured: {measured}\n{one.explanation}".rstrip())
         return
     page.write_claims(judgements, to_json, to_page, cubes)
     print(", ".join(f"{number} {verdict}" for verdict, number in page.counts(judgements).items()))

@@ -23,7 +23,7 @@ from progress_measures.tables.registry import table_module
 from progress_measures.training.record import code_modules
 
 # Rules call `progress-measures` of the environment that Snakemake itself runs in.
-shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')
+shell.prefix(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
 
 def refuse(error):

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from progress_measures.claims.ledger import Claim, Condition
+from progress_measures.claims.ledger import FOLDER, Claim, Condition
 from progress_measures.claims.registry import Values, load_quantity
+from progress_measures.errors import UserError
 
 HOLDS, DIFFERS, NOT_RUN, RECORDED = "holds", "differs", "not run", "recorded"
 VERDICTS = (HOLDS, DIFFERS, NOT_RUN, RECORDED)
@@ -33,7 +34,7 @@ class Judgement(NamedTuple):
             return ""
         said = [f"{c.value} is {shown(self.measured.get(c.value))}, {described(c)} is asked." for c in self.failed]
         if self.claim.explanation:
-            said.append(self.claim.explanation.format(**self.measured))
+            said.append(_filled(self.claim, self.measured))
         return " ".join(said)
 
 
@@ -43,6 +44,8 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgemen
     Args:
         claim: from the ledger.
         cube_of: gives an experiment's cube, None where it has not been run.
+    Raises:
+        UserError: the claim asks for values that its quantity does not give, or compares what cannot be.
     """
     verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
     if claim.quantity is None:
@@ -58,8 +61,27 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgemen
     measured = {name: _plain(value) for name, value in load_quantity(claim.quantity).function(*present).items()}
     if claim.kind == "contradiction":
         return Judgement(claim, measured, RECORDED)
-    failed = tuple(condition for condition in claim.accept if not holds(condition, measured))
+    failed = tuple(condition for condition in claim.accept if not _holds(claim, condition, measured))
     return Judgement(claim, measured, DIFFERS if failed else HOLDS, failed)
+
+
+def _holds(claim: Claim, condition: Condition, measured: Values) -> bool:
+    try:
+        return holds(condition, measured)
+    except (KeyError, TypeError):
+        value = f"gives {measured[condition.value]!r:.60}" if condition.value in measured else "is not there"
+        raise UserError(
+            f"{FOLDER}: {claim.id}: accept: {condition.value} {value}, {described(condition)} is asked. The quantity "
+            f"{claim.quantity} gives: {', '.join(measured)}."
+        ) from None
+
+
+def _filled(claim: Claim, measured: Values) -> str:
+    """The explanation with the measured values put in."""
+    try:
+        return (claim.explanation or "").format(**measured)
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(f"{FOLDER}: {claim.id}: explanation: {type(error).__name__}: {error}.") from None
 
 
 def _plain(value: Any) -> Any:

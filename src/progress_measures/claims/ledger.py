@@ -1,17 +1,19 @@
 """The claims as they are written down: pydantic models of `config/claims/*.yaml`."""
 
 import functools
+import re
+import string
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
 from progress_measures.errors import UserError
+from progress_measures.yaml_files import read_yaml
 
 FOLDER = Path("config/claims")
 
-Number = int | float
+Number = int | FiniteFloat
 
 
 class Condition(BaseModel):
@@ -35,6 +37,10 @@ class Condition(BaseModel):
     def _one_relation(self) -> "Condition":
         if len(self.model_fields_set - {"value", "in_runs"}) != 1:
             raise ValueError("expected exactly one of above, at_least, below, at_most, between, equals, reported")
+        if self.relation != "equals" and getattr(self, self.relation) is None:
+            raise ValueError(f"`{self.relation}` needs a value")
+        if self.between and self.between[0] > self.between[1]:
+            raise ValueError("`between` needs the smaller number first")
         return self
 
     @property
@@ -48,7 +54,7 @@ class Claim(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: str = Field(description="Source, place and a word.")
+    id: str = Field(min_length=1, description="Source, place and a word.")
     source: str = Field(description="The document, as figures have it.")
     where: str = Field(description="Where in the document.")
     experiment: str = Field(description="The experiment that it speaks of.")
@@ -70,7 +76,7 @@ class Claim(BaseModel):
         description="The experiment whose cube stands in for one that is not ours, or all whose cubes are needed.",
     )
     quantity: str | None = Field(None, description="The registered function that measures it.")
-    runs: list[int] | None = Field(
+    runs: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = Field(
         None, description="Places in the grid of the runs it is measured on, of the first experiment; all by default."
     )
     accept: list[Condition] = Field([], description="What must hold of its values: the rule, for the machine.")
@@ -84,15 +90,22 @@ class Claim(BaseModel):
         judged_on = self.judged_on or self.experiment
         return [judged_on] if isinstance(judged_on, str) else judged_on
 
+    @field_validator("explanation")
+    @classmethod
+    def _values_by_name(cls, explanation: str | None) -> str | None:
+        """Braces hold names of values, and nothing that `str.format` would look up in them."""
+        for _, name, form, _ in string.Formatter().parse(explanation or ""):
+            if name is not None and (
+                not re.fullmatch(r"[A-Za-z][\w-]*(\[[^\[\]]+\])*", name) or "{" in (form or "") or len(form or "") > 6
+            ):
+                raise ValueError(f"{{{name}}}: expected is the name of a measured value, and perhaps a format")
+        return explanation
+
     @model_validator(mode="after")
     def _judged_as_a_whole(self) -> "Claim":
         if bool(self.accept) != bool(self.quantity) and self.kind != "contradiction":
             raise ValueError("quantity and accept belong together")
         return self
-
-
-# PyYAML's safe loader in C, where it was built with it: in Python these files take a second.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @functools.cache
@@ -107,18 +120,17 @@ def load_claims(folder: Path = FOLDER) -> dict[str, Claim]:
     if not files:
         raise UserError(f"There are no claims: looked for {folder}/*.yaml. Run from the repository's root.")
     for file in files:
-        try:
-            entries = yaml.load(file.read_text(encoding="utf-8"), Loader=LOADER)
-        except yaml.YAMLError as error:
-            raise UserError(f"{file} is not YAML: {error}") from None
+        entries = read_yaml(file)
+        if not isinstance(entries, list):
+            raise UserError(f"{file}: expected a list of claims, found {entries!r:.60}.")
         for entry in entries:
-            name = entry.get("id", "an entry without id") if isinstance(entry, dict) else repr(entry)
+            name = str(entry.get("id", "an entry without id") if isinstance(entry, dict) else repr(entry))[:60]
             try:
                 claim = Claim.model_validate(entry)
             except ValidationError as error:
                 first = error.errors()[0]
-                place = ".".join(map(str, first["loc"]))
-                raise UserError(f"{file}: {name}: {place}: {first['msg']}.") from None
+                place = ".".join(map(str, first["loc"])) or "the entry"
+                raise UserError(f"{file}: {name}: {place:.100}: {first['msg']}.") from None
             if claim.id in claims:
                 raise UserError(f"{file}: {claim.id} is there twice.")
             claims[claim.id] = claim

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from progress_measures.errors import UserError
-from progress_measures.files import open_store
+from progress_measures.files import check_size, check_zip, open_store
 from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ def _open(path: Path) -> xr.Dataset:
             return open_store(path)
         from zarr.storage import ZipStore
 
-        return open_store(ZipStore(path, mode="r"))
+        check_zip(path)
+        dataset = open_store(ZipStore(path, mode="r"))
+        check_size(dataset.nbytes, path)
+        return dataset
     except Exception as error:  # zarr, zipfile and xarray each have their own
         raise UserError(f"{path} is not a readable cube ({type(error).__name__}: {error}).") from None
 

@@ -4,16 +4,19 @@ import difflib
 import re
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import TASKS, Experiment
 from progress_measures.paths import RESULTS
+from progress_measures.yaml_files import read_yaml
 
 FOLDER = Path("config/experiments")
 IMPORTED = "experiment.yaml"
 """What `results/<name>/` holds of a network that was imported, in place of a file in `config/experiments/`."""
+
+MOST = 10
+"""Mistakes of one file that are told."""
 
 
 def experiment_names(folder: Path = FOLDER) -> list[str]:
@@ -26,47 +29,67 @@ def imported_names() -> list[str]:
     return sorted(path.parent.name for path in RESULTS.glob(f"*/{IMPORTED}"))
 
 
+def is_name(name: str) -> bool:
+    """Whether an experiment may be called so: its name stands in paths, in targets of the workflow and in shells.
+
+    The folders that `results/` has beside those of experiments are none.
+    """
+    return re.fullmatch(r"(?!(figures|tables|explorer|logs|benchmarks)$)[a-z0-9][a-z0-9_]{0,99}", name) is not None
+
+
 def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
     """The experiment in `config/experiments/<name>.yaml`, or that of a network imported into `results/<name>/`.
 
     Raises:
-        UserError: no such experiment, or its file is wrong.
+        UserError: no such experiment, or its name or its file is wrong.
     """
-    path = folder / f"{name}.yaml"
-    if not path.exists():
-        path = RESULTS / name / IMPORTED
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", name) or not path.exists():
-        known = experiment_names(folder) + imported_names()
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        listed = ", ".join(known) or f"none: {folder.resolve()} has no .yaml file"
-        raise UserError(f"There is no experiment {name!r}. {hint}Experiments are: {listed}.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
+    path = _file_of(name, folder)
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a mapping with `title`, `task` and `training`, found {content!r:.60}.")
     try:
         experiment = Experiment.model_validate(content)
-        experiment.runs(name)
+        runs = experiment.runs(name)
     except ValidationError as error:
         raise UserError(explain(error, path)) from None
+    first: dict[str, str] = {}
+    for run in runs:
+        if first.setdefault(run.hash, run.name) != run.name:
+            raise UserError(f"{path}: grid: {first[run.hash]} and {run.name} are the same run; give different values.")
     return experiment
+
+
+def _file_of(name: str, folder: Path) -> Path:
+    files = (folder / f"{name}.yaml", RESULTS / name / IMPORTED)
+    for path in files if is_name(name) else ():
+        if path.exists():
+            return path
+    known = experiment_names(folder) + imported_names()
+    if name in known:
+        raise UserError(
+            f"{files[name in imported_names()]}: {name!r:.80} is no name for an experiment; expected are up to 100 lower-case "
+            "letters, digits and _, and none of figures, tables, explorer, logs, benchmarks. Rename it."
+        )
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    listed = ", ".join(known) or f"none: {folder.resolve()} has no .yaml file"
+    raise UserError(f"There is no experiment {name!r:.80}. {hint}Experiments are: {listed}.")
 
 
 def explain(error: ValidationError, path: Path) -> str:
     """One line a mistake: the file, the field, what is wrong, what was found."""
     lines = []
-    for item in error.errors():
+    for item in error.errors()[:MOST]:
         field = ".".join(str(part) for part in item["loc"] if part not in TASKS) or "the file"
+        field = "".join(c if c.isprintable() else "?" for c in field[:100])
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = _unknown_key(field)
         known = item["type"] in ("missing", "extra_forbidden") or not item["loc"]
         found = "" if known else f" (found: {item['input']!r:.80})"
         lines.append(f"{path}: {field}: {message}{found}")
-    return "\n".join(lines)
+    more = error.error_count() - len(lines)
+    return "\n".join([*lines, *([f"{path}: and {more} more"] if more else [])])
 
 
 def _unknown_key(field: str) -> str:

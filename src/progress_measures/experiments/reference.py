@@ -39,9 +39,17 @@ def _page() -> str:
         name = f"`{section}`" if section else "Top level"
         kinds = get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()
         title = ", ".join([name, *(f"kind `{kind}`" for kind in kinds)])
-        lines += ["", f"## {title}", "", _sentence(model), "", "| field | default | meaning |", "|---|---|---|"]
         lines += [
-            f"| `{field}` | {_default(info)} | {info.description or _sentence_of(field)} |"
+            "",
+            f"## {title}",
+            "",
+            _sentence(model),
+            "",
+            "| field | default | range | meaning |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| `{field}` | {_default(info)} | {_range(info)} | {info.description or _sentence_of(field)} |"
             for field, info in model.model_fields.items()
             if field != "kind"
         ]
@@ -66,3 +74,9 @@ def _default(info: FieldInfo) -> str:
         return "required"
     default = info.get_default(call_default_factory=True)
     return "see below" if isinstance(default, BaseModel) else f"`{default!r}`"
+
+
+def _range(info: FieldInfo) -> str:
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    bounds = {name: getattr(bound, name) for bound in info.metadata for name in signs if hasattr(bound, name)}
+    return ", ".join(f"{signs[name]} {bound:,}" for name, bound in bounds.items())

@@ -4,17 +4,33 @@ import hashlib
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+MOST_PAIRS = 2000
+"""Values of a and of b, at most: tables of all their pairs are held in memory."""
+MOST_RUNS = 10_000
+LONGEST_NAME = 200  # of a run, which is the name of a folder
+MOST_WEIGHTS = 10**9
+LARGEST_SEED = 2**32 - 2  # test examples are drawn from the next one, and NumPy's old generator takes 32 bits
+
 
 class Section(BaseModel):
-    """A part of an experiment's file: unknown keys are refused, values never change."""
+    """A part of an experiment's file: unknown keys are refused, numbers are finite, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, values: Any) -> Any:
+        for name, field in cls.model_fields.items():
+            if isinstance(values, dict) and isinstance(values.get(name), bool) and field.annotation is not bool:
+                raise ValueError(f"`{name}` cannot be true or false")
+        return values
 
 
 def is_prime(number: int) -> bool:
@@ -22,7 +38,9 @@ def is_prime(number: int) -> bool:
 
 
 class _Modular(Section):
-    prime: int = Field(113, gt=2, description="p: a and b run over 0 … p − 1 (113 in the paper, section 3).")
+    prime: int = Field(
+        113, gt=2, le=MOST_PAIRS, description="p: a and b run over 0 … p − 1 (113 in the paper, section 3)."
+    )
 
     @field_validator("prime")
     @classmethod
@@ -48,8 +66,8 @@ class IntegerAddition(Section):
     """`a b =` ↦ a + b, not reduced."""
 
     kind: Literal["integer_addition"]
-    operands: int = Field(10, gt=1, description="n: a and b run over 0 … n − 1.")
-    outputs: int = Field(20, gt=2, description="Output classes, at least the 2n − 1 sums.")
+    operands: int = Field(10, gt=1, le=MOST_PAIRS, description="n: a and b run over 0 … n − 1.")
+    outputs: int = Field(20, gt=2, le=10_000, description="Output classes, at least the 2n − 1 sums.")
 
     @model_validator(mode="after")
     def _room(self) -> "IntegerAddition":
@@ -62,8 +80,8 @@ class PairTable(Section):
     """`a b =` ↦ any function of a and b, given as its table."""
 
     kind: Literal["pair_table"]
-    operands: int = Field(gt=1, description="n: a and b run over 0 … n − 1.")
-    outputs: int = Field(gt=1, description="Output classes.")
+    operands: int = Field(gt=1, le=MOST_PAIRS, description="n: a and b run over 0 … n − 1.")
+    outputs: int = Field(gt=1, le=10_000, description="Output classes.")
     answers: list[int] = Field(description="The right answer of every pair, a by a: n² numbers below `outputs`.")
 
     @model_validator(mode="after")
@@ -77,18 +95,20 @@ class FiveDigitAddition(Section):
     """`x x x x x + y y y y y =` ↦ the digits of x + y, the carry first (appendix D.3)."""
 
     kind: Literal["five_digit_addition"]
-    digits: int = Field(5, ge=1, description="Of x and of y; the sum has one more. The leading ones may be 0.")
+    digits: int = Field(5, ge=1, le=18, description="Of x and of y; the sum has one more. The leading ones may be 0.")
 
 
 class RepeatedSubsequence(Section):
     """Random tokens of which some return: predict those that did (appendix D.3)."""
 
     kind: Literal["repeated_subsequence"]
-    vocabulary: int = Field(128, gt=2, description="Tokens; token 0 begins every sequence and stands nowhere else.")
-    length: int = Field(85, gt=2, description="Of a sequence, its first token included.")
-    subsequence: int = Field(16, gt=1, description="Tokens that return.")
+    vocabulary: int = Field(
+        128, gt=2, le=100_000, description="Tokens; token 0 begins every sequence and stands nowhere else."
+    )
+    length: int = Field(85, gt=2, le=10_000, description="Of a sequence, its first token included.")
+    subsequence: int = Field(16, gt=1, le=10_000, description="Tokens that return.")
     repeats: int = Field(
-        3, gt=1, description="How often they occur, once in each of as many intervals of equal length."
+        3, gt=1, le=10_000, description="How often they occur, once in each of as many intervals of equal length."
     )
 
     @model_validator(mode="after")
@@ -105,9 +125,11 @@ class SkipTrigram(Section):
     """Noise with one telling token in it: say which, at the end (appendix D.3)."""
 
     kind: Literal["skip_trigram"]
-    noise: int = Field(10, ge=1, description="Tokens that tell nothing.")
-    answers: int = Field(10, gt=1, description="Tokens of which exactly one is in a sequence.")
-    length: int = Field(40, ge=1, description="Tokens between the first and the last, which are the same in all.")
+    noise: int = Field(10, ge=1, le=100_000, description="Tokens that tell nothing.")
+    answers: int = Field(10, gt=1, le=100_000, description="Tokens of which exactly one is in a sequence.")
+    length: int = Field(
+        40, ge=1, le=10_000, description="Tokens between the first and the last, which are the same in all."
+    )
 
 
 Task = Annotated[
@@ -129,6 +151,11 @@ SEQUENCE_TASKS = ("five_digit_addition", "repeated_subsequence", "skip_trigram")
 """Kinds of task whose examples are drawn, and not all pairs `a b =`."""
 
 
+def operands(task: Any) -> int:
+    """Values that a and b of a task on pairs have."""
+    return task.prime if isinstance(task, _Modular) else task.operands
+
+
 class Split(Section):
     """Which pairs are trained on; of tasks on sequences, how many examples."""
 
@@ -141,26 +168,30 @@ class Split(Section):
     seed: int | None = Field(
         None,
         ge=0,
+        le=LARGEST_SEED,
         description="Seed of the split, or of the examples; the run's seed where absent. "
         "Test examples are drawn from the next seed.",
     )
     examples: int | None = Field(
         None,
         ge=1,
+        le=1_000_000,
         description="Sequences only: how many are trained on, drawn once. Where absent, data are as good as infinite: "
         "each update sees `training.batch` fresh ones.",
     )
-    test_examples: int = Field(1024, ge=1, description="Sequences only: how many are tested on, drawn once.")
+    test_examples: int = Field(
+        1024, ge=1, le=1_000_000, description="Sequences only: how many are tested on, drawn once."
+    )
 
 
 class Model(Section):
     """The network (appendix A): pre-residual, no LayerNorm, learned positions, causal attention, ReLU."""
 
-    layers: int = Field(1, ge=1, description="Transformer blocks.")
-    d_model: int = Field(128, ge=1, description="Width of the residual stream.")
-    heads: int = Field(4, ge=1, description="Attention heads a layer.")
-    d_head: int = Field(32, ge=1, description="Width of a head.")
-    d_mlp: int = Field(512, ge=1, description="Neurons a layer.")
+    layers: int = Field(1, ge=1, le=100, description="Transformer blocks.")
+    d_model: int = Field(128, ge=1, le=100_000, description="Width of the residual stream.")
+    heads: int = Field(4, ge=1, le=10_000, description="Attention heads a layer.")
+    d_head: int = Field(32, ge=1, le=100_000, description="Width of a head.")
+    d_mlp: int = Field(512, ge=1, le=1_000_000, description="Neurons a layer.")
     attention_only: bool = Field(False, description="Leave out the MLPs.")
     mlp_biases: bool = Field(True, description="Train b_in and b_out (zero at first); without, there are none.")
     doubled_residual: bool = Field(
@@ -176,11 +207,18 @@ class Model(Section):
         "W_Q, W_K and W_V N(0, 1/d_head), as in their repeated-subsequence runs.",
     )
 
+    @property
+    def weights(self) -> int:
+        """How many the layers' matrices have."""
+        attention = 4 * self.heads * self.d_head
+        neurons = 0 if self.attention_only else 2 * self.d_mlp
+        return self.layers * self.d_model * (attention + neurons)
+
 
 class Training(Section):
     """AdamW, by the full batch unless there is a `batch`."""
 
-    epochs: int = Field(gt=0, description="Updates; one is the full batch, or one `batch`.")
+    epochs: int = Field(gt=0, le=10_000_000, description="Updates; one is the full batch, or one `batch`.")
     learning_rate: float = Field(1e-3, gt=0, description="Of AdamW.")
     weight_decay: float = Field(1.0, ge=0, description="λ of AdamW, decoupled (section 3 takes 1).")
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
@@ -189,6 +227,7 @@ class Training(Section):
     warmup: int = Field(
         10,
         ge=0,
+        le=10_000_000,
         description="Linear warm-up: the learning rate of update t is scaled by min(t / warmup, 1), "
         "so with any warm-up the first update (t = 0) moves nothing.",
     )
@@ -200,6 +239,7 @@ class Training(Section):
     batch: int | None = Field(
         None,
         ge=1,
+        le=1_000_000,
         description="Sequences only: examples an update. Where absent, all of `split.examples`; a smaller batch goes "
         "through them in an order drawn anew at each pass, and an epoch is an update, not a pass.",
     )
@@ -216,8 +256,10 @@ class Training(Section):
         description="λ of a penalty λ Σ|w| over all weights, not decoupled: its gradient is added to the loss's and passes "
         "through Adam (appendix D.1). Recorded losses are without it.",
     )
-    checkpoint_every: int = Field(100, ge=1, description="Epochs between stored weights.")
-    evaluate_every: int = Field(100, ge=1, description="Epochs between test losses and accuracies in the history.")
+    checkpoint_every: int = Field(100, ge=1, le=10_000_000, description="Epochs between stored weights.")
+    evaluate_every: int = Field(
+        100, ge=1, le=10_000_000, description="Epochs between test losses and accuracies in the history."
+    )
 
     @model_validator(mode="after")
     def _cadence(self) -> "Training":
@@ -229,6 +271,8 @@ class Training(Section):
 
 class Imported(Section):
     """Where a network comes from that was trained elsewhere: written by `progress-measures import`, not by hand."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
 
     file: str = Field(description="What was imported.")
     sha256: str = Field(description="Of that file.")
@@ -252,7 +296,7 @@ class Run(Section):
 
     experiment: str
     name: str
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, le=LARGEST_SEED)
     task: Task
     split: Split
     model: Model
@@ -307,6 +351,11 @@ class Run(Section):
     @property
     def settings(self) -> dict[str, Any]:
         """Every setting under one flat name, as coordinates along `run` in a cube."""
+        return self.own_settings | (self.imported.settings if self.imported else {})
+
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """Them as the sections have them, whatever an import says of them."""
         flat: dict[str, Any] = {"seed": self.seed, "split_seed": self.split_seed, "task": self.task.kind}
         flat |= self.task.model_dump(exclude={"kind", "answers"})
         if self.on_sequences:
@@ -316,7 +365,7 @@ class Run(Section):
             flat |= {"split_method": self.split.method, "train_fraction": self.split.train_fraction}
         flat |= self.model.model_dump() | self.training.model_dump(exclude={"betas", "batch"})
         flat |= {"beta1": self.training.betas[0], "beta2": self.training.betas[1]}
-        return flat | (self.imported.settings if self.imported else {})
+        return flat
 
 
 def _mistakes(run: Run) -> Iterator[str]:
@@ -332,19 +381,28 @@ def _mistakes(run: Run) -> Iterator[str]:
     elif split.examples is not None or training.batch is not None or split.test_examples != 1024:
         fields = "`split.examples`, `split.test_examples` and `training.batch`"
         yield f"{fields} are for tasks on sequences: {', '.join(SEQUENCE_TASKS)}"
+    elif not int(split.train_fraction * operands(run.task) ** 2):
+        yield f"`split.train_fraction` ({split.train_fraction:g}) of {operands(run.task)}² pairs is less than one"
     if run.model.doubled_residual and not run.model.attention_only:
         yield "`model.doubled_residual` is for networks with `model.attention_only: true`"
     if training.dropout and run.model.attention_only:
         yield "`training.dropout` sets neurons to 0, of which a network with `model.attention_only: true` has none"
+    if run.model.weights > MOST_WEIGHTS:
+        yield f"`model` has {run.model.weights:.1e} weights in its layers; expected are at most {MOST_WEIGHTS:.0e}"
+    unknown = sorted(set(run.imported.settings) - set(run.own_settings)) if run.imported else []
+    if unknown:
+        yield f"`imported.settings` has {unknown[0]!r:.60}, which is no setting of such a run"
 
 
 class Experiment(Section):
     """A task, a model, a training recipe and a grid of runs."""
 
-    title: str = Field(min_length=1, description="One line, for figures and reports.")
+    title: str = Field(min_length=1, max_length=200, description="One line, for figures and reports.")
     description: str = Field("", description="What it is for, and where its settings come from.")
     reference: str = Field("", description="Where the settings stand in the sources.")
-    seed: int = Field(0, ge=0, description="Of the initial weights, and of the split unless that has its own.")
+    seed: int = Field(
+        0, ge=0, le=LARGEST_SEED, description="Of the initial weights, and of the split unless that has its own."
+    )
     task: Task
     split: Split = Split()
     model: Model = Model()
@@ -353,9 +411,16 @@ class Experiment(Section):
         default_factory=dict,
         description="Fields that differ between runs, each with its values: `seed`, or dotted names such as "
         "`training.weight_decay`. One run for each combination. Fields that go together are one key, with commas, and "
-        "their values lists: `model.d_model, model.d_mlp: [[32, 128], [64, 256]]`.",
+        "their values lists: `model.d_model, model.d_mlp: [[32, 128], [64, 256]]`. At most 10,000 runs.",
     )
     imported: Imported | None = Field(None, description="Of networks that were trained elsewhere; see below.")
+
+    @field_validator("title")
+    @classmethod
+    def _one_line(cls, title: str) -> str:
+        if not title.isprintable():
+            raise ValueError("must be one line, without control characters")
+        return title
 
     @field_validator("grid")
     @classmethod
@@ -371,12 +436,28 @@ class Experiment(Section):
             for field in fields:
                 if field not in allowed:
                     listed = ", ".join(sorted(allowed))
-                    raise ValueError(f"`{field}` cannot vary within an experiment; choose from: {listed}")
+                    raise ValueError(f"`{field:.60}` cannot vary within an experiment; choose from: {listed}")
             if len(fields) > 1 and not all(isinstance(v, list) and len(v) == len(fields) for v in values):
                 raise ValueError(f"`{key}` needs lists of {len(fields)} values, one for each of its fields")
-            if not values or len({json.dumps(value) for value in values}) < len(values):
+            if not values or len({repr(value) for value in values}) < len(values):
                 raise ValueError(f"`{key}` needs one or more different values")
+        every = [field for key in grid for field in _fields(key)]
+        if len(set(every)) < len(every):
+            raise ValueError(f"`{max(every, key=every.count)}` is there twice")
+        count = math.prod(map(len, grid.values()))
+        if count > MOST_RUNS:
+            raise ValueError(f"makes {count:,} runs; expected are at most {MOST_RUNS:,}")
+        names = Counter(map(_run_name, _combinations(grid)))
+        worst = max(names, key=lambda name: (names[name], len(name)))
+        if names[worst] > 1 or len(worst) > LONGEST_NAME:
+            raise ValueError(f"runs need different names of at most {LONGEST_NAME} characters, found {worst:.250}")
         return grid
+
+    @model_validator(mode="after")
+    def _one_network(self) -> "Experiment":
+        if self.imported and self.grid:
+            raise ValueError("an `imported` network is one run, and has no `grid`")
+        return self
 
     def runs(self, experiment: str) -> list[Run]:
         """The runs of the grid, the last key varying fastest.
@@ -387,14 +468,15 @@ class Experiment(Section):
         base = self.model_dump(include={"seed", "task", "split", "model", "training", "imported"})
         if self.imported:
             return [Run.model_validate(base | {"experiment": experiment, "name": "imported"})]
-        grid = self.grid or {"seed": [self.seed]}
         return [
-            Run.model_validate(
-                _with(base, dict(zip(grid, values, strict=True)))
-                | {"experiment": experiment, "name": _run_name(dict(zip(grid, values, strict=True)))}
-            )
-            for values in itertools.product(*grid.values())
+            Run.model_validate(_with(base, values) | {"experiment": experiment, "name": _run_name(values)})
+            for values in _combinations(self.grid or {"seed": [self.seed]})
         ]
+
+
+def _combinations(grid: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    """Every choice of a value for each key, the last key varying fastest."""
+    return (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
 
 
 def _with(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

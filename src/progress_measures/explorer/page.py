@@ -42,7 +42,7 @@ def assemble(experiments: Sequence[Packed]) -> str:
     parts = {
         "style": _read("explorer.css") + _phase_colours(),
         "plotly": _plotly(),
-        "header": json.dumps(header, ensure_ascii=False, allow_nan=False).replace("</", "<\\/"),
+        "header": json.dumps(header, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
         "data": "\n".join(blocks),
         "script": "\n".join(_read(f"{name}.js") for name in scripts()),
     }

@@ -1,6 +1,5 @@
 """Takes a foreign file to a cube: read, recognise, write as training would have left it, measure, gather."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from progress_measures import fingerprint, paths
 from progress_measures.cube.extract import extract
 from progress_measures.cube.gather import gather
 from progress_measures.errors import UserError
-from progress_measures.experiments.load import FOLDER, IMPORTED
+from progress_measures.experiments.load import FOLDER, IMPORTED, is_name
 from progress_measures.files import appearing, open_store, scratch
 from progress_measures.importing.contents import Contents, contents
 from progress_measures.importing.names import Fit, best_fit
@@ -55,15 +54,18 @@ def recognise(path: Path, options: Options) -> tuple[Contents, Recognised]:
         UserError: as `bring_in`.
     """
     held = contents(read(path), path)
-    heads = options.heads or next((held.config[name] for name in ("n_heads", "num_heads") if name in held.config), None)
-    fit = best_fit(held.states[-1], {"head": int(heads)} if heads else {}, options.names, path)
+    told = next((held.config[name] for name in ("n_heads", "num_heads") if held.config.get(name) is not None), None)
+    heads = options.heads or told
+    if not (heads is None or (type(heads) is int and heads >= 1)):
+        raise UserError(f"{path}: its configuration has {heads!r:.60} heads; say how many with --heads.")
+    fit = best_fit(held.states[-1], {"head": heads} if heads else {}, options.names, path)
     _check_tensors(held, fit, path)
     return held, recognised(path, held, fit, options)
 
 
 def _check_name(out: Path) -> None:
     """Refuse a name that is taken, or that the workflow could not ask for."""
-    if not re.fullmatch(r"(?!(figures|tables|logs|benchmarks)$)[a-z0-9][a-z0-9_]*", out.name):
+    if not is_name(out.name):
         raise UserError(f"--out {out}: expected results/<name>, with a name of lower-case letters, digits and _.")
     if (FOLDER / f"{out.name}.yaml").exists():
         raise UserError(f"--out {out}: {FOLDER / out.name}.yaml is an experiment of that name; choose another.")

@@ -62,7 +62,7 @@ def contents(loaded: Any, path: Path) -> Contents:
     Raises:
         UserError: there are none.
     """
-    if isinstance(loaded, Mapping) and set(loaded) == {"files"}:
+    if path.is_dir():
         return _folder(loaded["files"], path)
     if _is_state(loaded):
         return _empty([_tidy(loaded)], None, "a bare state dict")
@@ -71,19 +71,19 @@ def contents(loaded: Any, path: Path) -> Contents:
     several = next((name for name in SEVERAL if isinstance(loaded.get(name), Mapping | list) and loaded[name]), None)
     one = next((name for name in ONE if _is_state(loaded.get(name))), None)
     if several is None and one is None:
-        raise _nothing(path, f"a dictionary of {', '.join(list(loaded)[:8])}")
-    train, test = _losses(loaded, several)
+        raise _nothing(path, f"a dictionary of {', '.join(f'{name:.60}' for name in list(loaded)[:8])}")
+    train, test = _losses(loaded, several, path)
     states: list[State] = []
     epochs: list[int] | None = None
     assumed: list[str] = []
     if several is not None:
         states, epochs, assumed = _checkpoints(loaded, several, path)
-    done = _updates_at_the_end(loaded)
+    done = _updates_at_the_end(loaded, path)
     if one is not None and (several is None or (done is not None and epochs and done > epochs[-1])):
         states = [*states, _tidy(loaded[one])]
         epochs = None if done is None else [*(epochs or []), done]
     layout = f"`{several}`, a run of {len(states)} checkpoints" if several else f"one network, under `{one}`"
-    indices = loaded.get("train_indices")
+    indices = _whole(loaded, "train_indices", path) if loaded.get("train_indices") is not None else None
     return Contents(
         states,
         epochs,
@@ -92,7 +92,7 @@ def contents(loaded: Any, path: Path) -> Contents:
         _optimizer(loaded.get("optimizer")),
         train,
         test,
-        None if indices is None else np.asarray(indices).astype(np.int64).ravel(),
+        indices,
         assumed,
     )
 
@@ -130,56 +130,89 @@ def _checkpoints(loaded: Mapping[str, Any], key: str, path: Path) -> tuple[list[
     """State dicts of a run, the updates before each, and what was assumed of them."""
     found = loaded[key]
     pairs = found.items() if isinstance(found, Mapping) else enumerate(found)
-    numbered = [(int(number), state) for number, state in pairs if _is_state(state)]
+    numbered = [
+        (int(number), state) for number, state in pairs if re.fullmatch(r"\d{1,12}", str(number)) and _is_state(state)
+    ]
     if not numbered or len(numbered) < len(found):
         raise UserError(
-            f"{path}: `{key}` should be a list of state dicts; {len(found) - len(numbered)} of its entries are none."
+            f"{path}: `{key}` should be a list of state dicts, or have them by epoch; {len(found) - len(numbered)} of its "
+            "entries are none."
         )
+    numbered.sort(key=lambda pair: pair[0])
     states = [_tidy(state) for _, state in numbered]
     if UPDATES in loaded:
-        return states, _as_epochs(loaded[UPDATES], states, path, UPDATES), []
+        return states, _as_epochs(loaded, states, path, UPDATES), []
     for name in EPOCHS:
         if name in loaded:
-            return states, [epoch + 1 for epoch in _as_epochs(loaded[name], states, path, name)], []
+            return states, [epoch + 1 for epoch in _as_epochs(loaded, states, path, name)], []
     if isinstance(found, Mapping):
         return states, [number + 1 for number, _ in numbered], []
-    every = max(1, len(loaded.get("train_losses", ())) // len(states))
+    every = max(1, len(_numbers(loaded, "train_losses", path)) // len(states))
     text = f"checkpoints {every} epochs apart, the first after one update: the file has no `epochs`"
     return states, [number * every + 1 for number, _ in numbered], [text]
 
 
-def _as_epochs(values: Any, states: list[State], path: Path, name: str) -> list[int]:
-    epochs = [int(epoch) for epoch in np.asarray(values).ravel()]
+def _as_epochs(loaded: Mapping[str, Any], states: list[State], path: Path, name: str) -> list[int]:
+    epochs: list[int] = _whole(loaded, name, path).tolist()
     if len(epochs) != len(states) or epochs != sorted(set(epochs)):
         raise UserError(f"{path}: `{name}` should have {len(states)} ascending numbers, one for each checkpoint.")
     return epochs
 
 
-def _updates_at_the_end(loaded: Mapping[str, Any]) -> int | None:
-    if UPDATES in loaded:
-        return int(np.asarray(loaded[UPDATES]).ravel()[-1])
-    epoch = loaded.get("epoch")
-    if isinstance(epoch, int | np.integer):
-        return int(epoch) + 1
-    return len(loaded["train_losses"]) or None if "train_losses" in loaded else None
+def _updates_at_the_end(loaded: Mapping[str, Any], path: Path) -> int | None:
+    for name, more in ((UPDATES, 0), ("epoch", 1)):
+        if loaded.get(name) is not None:
+            numbers = _whole(loaded, name, path)
+            if not numbers.size:
+                raise UserError(f"{path}: `{name}` is empty; expected is a number of updates.")
+            return int(numbers[-1]) + more
+    return len(_numbers(loaded, "train_losses", path)) or None
 
 
-def _losses(loaded: Mapping[str, Any], several: str | None) -> tuple[Losses | None, Losses | None]:
+def _numbers(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[np.float64]:
+    """Numbers under a name, one after the other; none where it is not there.
+
+    Raises:
+        UserError: they are something else.
+    """
+    try:
+        found = np.asarray(loaded.get(name, ()))
+    except ValueError:  # lists of several lengths
+        found = np.array(None)
+    if found.size and found.dtype.kind not in "iuf":
+        raise UserError(f"{path}: `{name}` should be numbers, found {loaded[name]!r:.60}.")
+    return found.astype(np.float64).ravel()
+
+
+def _whole(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[np.int64]:
+    """Numbers that count something: whole, and none below 0.
+
+    Raises:
+        UserError: they are something else.
+    """
+    found = _numbers(loaded, name, path)
+    if not (np.isfinite(found) & (found == np.floor(found)) & (found >= 0) & (found < 2**53)).all():
+        raise UserError(f"{path}: `{name}` should be whole numbers, none below 0.")
+    return found.astype(np.int64)
+
+
+def _losses(loaded: Mapping[str, Any], several: str | None, path: Path) -> tuple[Losses | None, Losses | None]:
     """Losses, train and test.
 
     Train losses are measured before each update. So are the authors' test losses, of which there may be one in so many
     epochs; the notebooks' are measured after it, and there is one for each.
     """
-    train, test = (
-        np.asarray(loaded.get(f"{split}_losses", ()), dtype=np.float64).ravel() for split in ("train", "test")
-    )
+    train, test = (_numbers(loaded, f"{split}_losses", path) for split in ("train", "test"))
     if not train.size:
         return None, None
     before = Losses(np.arange(len(train)), train)
     if not test.size:
         return before, None
     if TEST_UPDATES in loaded:
-        return before, Losses(np.asarray(loaded[TEST_UPDATES]).astype(np.int64).ravel(), test)
+        updates = _whole(loaded, TEST_UPDATES, path)
+        if len(updates) != len(test):
+            raise UserError(f"{path}: `{TEST_UPDATES}` should have {len(test)} numbers, one for each of `test_losses`.")
+        return before, Losses(updates, test)
     every = max(1, round(len(train) / len(test)))
     after = int(several == "checkpoints")
     return before, Losses(np.arange(len(test)) * every + after, test)
@@ -187,7 +220,7 @@ def _losses(loaded: Mapping[str, Any], several: str | None) -> tuple[Losses | No
 
 def _optimizer(value: Any) -> dict[str, Any]:
     groups = _mapping(value).get("param_groups", [])
-    return _mapping(groups[0]) if len(groups) == 1 else {}
+    return _mapping(groups[0]) if isinstance(groups, list) and len(groups) == 1 else {}
 
 
 def _folder(files: Mapping[str, Any], path: Path) -> Contents:
@@ -203,6 +236,8 @@ def _folder(files: Mapping[str, Any], path: Path) -> Contents:
             found[0] = one.states[0]
         elif one.epochs or number:
             epoch = one.epochs[0] if one.epochs else int(number.group()) + 1  # type: ignore[union-attr]
+            if epoch in found:
+                raise UserError(f"{path / stem}: another file of the folder is of {epoch} updates too; take one out.")
             found[epoch] = one.states[0]
             last = one if epoch == max(found) else last
         else:

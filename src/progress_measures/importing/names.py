@@ -8,6 +8,7 @@ names of ours (`AXES`) in their order, grouped where several are one. `layer` ma
 where W_Q, W_K and W_V are one tensor. The formats that are known are the files in formats/; one's own is given by path.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -15,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from einops import rearrange
 from numpy.typing import NDArray
 
 from progress_measures.errors import UserError
 from progress_measures.importing.contents import State
+from progress_measures.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent / "formats"
 
@@ -48,6 +49,13 @@ AXES = {
     "ln_final_w": "d_model",
     "ln_final_b": "d_model",
 }
+TOGETHER = (
+    ("b_Q", "b_K", "b_V"),
+    ("b_in", "b_out"),
+    ("ln1_w", "ln2_w", "ln_final_w"),
+    ("ln1_b", "ln2_b", "ln_final_b"),
+)
+"""Tensors of which a network has all or none, if its format has them."""
 REQUIRED = tuple(name for name in AXES if name.startswith("W_"))
 
 Groups = list[list[str]]
@@ -65,12 +73,7 @@ class Format:
 
     def __init__(self, path: Path):
         self.name, self._path = path.stem, path
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"{path}: there is no such file.") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not valid YAML: {error}") from None
+        content = read_yaml(path)
         if not isinstance(content, dict):
             raise UserError(
                 f"{path}: expected lines such as `W_E: [embed.weight, token d_model]`, found {content!r:.60}."
@@ -80,26 +83,39 @@ class Format:
         missing = [name for name in REQUIRED if name not in self.places]
         if missing:
             raise UserError(f"{path}: says nothing of {', '.join(missing)}, which every network needs.")
+        ways = {
+            ("{layer}" in theirs, any("layer" in group for group in groups))
+            for name, (theirs, groups) in self.places.items()
+            if "layer" in AXES[name]
+        }
+        if len(ways) > 1:
+            raise UserError(
+                f"{path}: some tensors have {{layer}} in their name, or an axis `layer`, and others do not."
+            )
 
     def _places(self, content: dict[str, Any]) -> Iterator[tuple[str, tuple[str, Groups]]]:
         for name, place in content.items():
             if name not in AXES:
                 close = [ours for ours in AXES if ours.lower() == str(name).lower()]
                 hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(AXES)}."
-                raise UserError(f"{self._path}: {name}: no tensor of ours has that name; {hint}")
+                raise UserError(f"{self._path}: {name!s:.60}: no tensor of ours has that name; {hint}")
             if not (isinstance(place, list) and len(place) == 2 and all(isinstance(part, str) for part in place)):
                 raise UserError(f"{self._path}: {name}: expected [name, axes], such as [embed.weight, token d_model].")
             groups = _groups(place[1])
             axes = [axis for group in groups for axis in group]
             expected = set(AXES[name].split())
-            layered = {"layer"} & expected if "{layer}" in place[0] else set()
-            allowed = {frozenset(expected - layered), frozenset((expected - layered) | {"qkv"})}
+            if "{layer}" in place[0] and "layer" not in expected:
+                raise UserError(f"{self._path}: {name}: there is one for all layers; its name has no {{layer}}.")
+            layered = {"layer"} if "{layer}" in place[0] else set()
+            allowed = {frozenset(expected - layered)}
+            if name[-1] in "QKV":
+                allowed |= {one | {"qkv"} for one in allowed}
             if not layered:
                 allowed |= {frozenset(one - {"layer"}) for one in allowed}  # the only layer
             if len(axes) != len(set(axes)) or frozenset(axes) not in allowed:
                 raise UserError(
                     f"{self._path}: {name}: its axes should be {' '.join(sorted(expected - layered))}, in their order there; "
-                    f"found {place[1]!r}."
+                    f"found {place[1]!r:.60}."
                 )
             yield name, (place[0], groups)
 
@@ -135,7 +151,7 @@ class Fit:
         """How many layers have a W_Q of their own."""
         if "{layer}" not in self.format.places["W_Q"][0]:
             return self.sizes.get("layer", 1)
-        return next(layer for layer in range(1, 10_000) if self._name("W_Q", layer) not in self._state)
+        return next(layer for layer in itertools.count(1) if self._name("W_Q", layer) not in self._state)
 
     def _present(self) -> Iterator[tuple[str, str, Groups]]:
         """Ours, theirs and axes of each tensor that is there, layer by layer."""
@@ -147,11 +163,12 @@ class Fit:
     def _sizes(self) -> list[str]:
         """Find the size of each axis; what does not go together is a problem."""
         todo, self.sizes = list(self._present()), self.sizes | {"qkv": 3}
-        absent = [theirs for _, theirs, _ in todo if theirs not in self._state]
+        absent = [theirs for _, theirs, _ in todo if theirs not in self._state] + self._gaps()
         if absent:
-            return [f"there is no tensor {', '.join(absent)}"]
+            return [f"there is no tensor {', '.join(list(dict.fromkeys(absent))[:8])}"]
+        shapes = {theirs: self._state[theirs].shape for _, theirs, _ in todo}
         wrong: dict[str, Groups] = {
-            theirs: groups for _, theirs, groups in todo if len(self._state[theirs].shape) != len(groups)
+            theirs: groups for _, theirs, groups in todo if len(shapes[theirs]) != len(groups) or 0 in shapes[theirs]
         }
         before = None
         while before != self.sizes:
@@ -159,9 +176,32 @@ class Fit:
             for _, theirs, groups in todo:
                 if theirs not in wrong and not self._learn(theirs, groups):
                     wrong[theirs] = groups
+        unknown = {axis for _, _, groups in todo for group in groups for axis in group} - set(self.sizes)
+        if not wrong and unknown - {"head", "d_head"}:
+            return [f"no tensor's shape tells the size of {', '.join(sorted(unknown - {'head', 'd_head'}))}"]
         return [
-            f"{theirs} has shape {self._state[theirs].shape}, expected {self._expected(groups)}"
+            f"{theirs} has shape {shapes[theirs]}, expected {self._expected(groups)}"
             for theirs, groups in wrong.items()
+        ]
+
+    def _gaps(self) -> list[str]:
+        """Tensors that are missing where others of their layer, of other layers or of their kind are there."""
+        found: dict[str, set[int]] = {}
+        for theirs, _ in self.format.places.values():
+            pattern = re.compile(re.escape(theirs).replace(re.escape("{layer}"), "(0|[1-9][0-9]{0,3})"))
+            there = {int(match[1]) for name in self._state if (match := pattern.fullmatch(name)) and match.groups()}
+            if there:
+                found[theirs] = there
+        alike = [[self._name(name, 0) for name in names if name in self.format.places] for names in TOGETHER]
+        halves = [
+            theirs for names in alike for theirs in names if theirs not in self._state and {*names} & {*self._state}
+        ]
+        layers = range(max(set().union(*found.values()), default=-1) + 1)
+        return halves + [
+            theirs.replace("{layer}", str(layer))
+            for theirs, there in found.items()
+            for layer in layers
+            if layer not in there
         ]
 
     def _learn(self, theirs: str, groups: Groups) -> bool:

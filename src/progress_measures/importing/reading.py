@@ -6,6 +6,8 @@ only those that are named here. A configuration object becomes a `Record` of its
 
 import contextlib
 import importlib
+import itertools
+import math
 import pickle
 import pickletools
 import re
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from progress_measures.errors import UserError
+from progress_measures.files import check_size, check_zip
 
 SUFFIXES = (".pth", ".pt", ".pkl", ".bin", ".safetensors", ".npz")
 
@@ -50,22 +53,27 @@ def read(path: Path) -> Any:
         UserError: it is missing, damaged, of another kind, or holds code.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
+        files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
         if not files:
             raise UserError(f"{path} is a folder without files that end in {', '.join(SUFFIXES)}.")
+        for one, other in itertools.pairwise(files):
+            if one.stem == other.stem:
+                raise UserError(f"{one} and {other} have the same number; take one out.")
         return {"files": {file.stem: read(file) for file in files}}
-    if not path.exists():
-        raise UserError(f"{path}: there is no such file.")
+    if not path.is_file():
+        raise UserError(f"{path}: {'is no file' if path.exists() else 'there is no such file'}.")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.numpy import load_file
+            from safetensors.torch import load_file
 
-            return load_file(path)
+            return _plain(load_file(path), path)
+        if zipfile.is_zipfile(path):
+            check_zip(path)
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        return _plain(_torch(path))
-    except (UserError, MemoryError):
+                return _plain({name: arrays[name] for name in arrays.files}, path)
+        return _plain(_torch(path), path)
+    except UserError:
         raise
     except Exception as error:  # PyTorch, zipfile, NumPy and safetensors each have their own
         text = str(error).strip().partition("\n")[0].partition(". ")[0]
@@ -75,14 +83,22 @@ def read(path: Path) -> Any:
         ) from None
 
 
+def load_array(path: Path) -> NDArray[Any]:
+    """The array in a .npy file, of numbers or texts.
+
+    Raises:
+        ValueError, OSError, EOFError: it holds none, or less than it says.
+    """
+    # mapped, since only then NumPy looks at the size of the file before it takes memory for what the file says it has
+    found = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(found, np.ndarray):
+        raise ValueError("it is no single array")
+    return np.array(found)
+
+
 def _torch(path: Path) -> Any:
     import torch
 
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise ValueError(f"{damaged} fails its checksum")
     with torch.serialization.safe_globals(_allowed()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pickles' protocols
         try:
@@ -92,7 +108,7 @@ def _torch(path: Path) -> Any:
             if not refused:
                 raise
             raise UserError(
-                f"{path} holds more than data: loading it would run `{refused[0]}`. Nothing in it was run. Whoever made "
+                f"{path} holds more than data: loading it would run `{refused[0]:.80}`. Nothing in it was run. Whoever made "
                 "it can save the bare tensors instead: torch.save(model.state_dict(), file)."
             ) from None
 
@@ -134,25 +150,34 @@ def _named(path: Path) -> Iterator[str]:
                         texts.append(value)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, path: Path) -> Any:
     """Tensors as arrays, records as dictionaries, tuples as lists; the same objects inside."""
     import torch
 
-    if isinstance(value, torch.Tensor):
-        return _array(value)
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return _array(value, path)
     if isinstance(value, Record):
-        return {name: _plain(one) for name, one in vars(value).items()}
+        return {name: _plain(one, path) for name, one in vars(value).items()}
     if isinstance(value, dict):
-        return {str(name): _plain(one) for name, one in value.items()}
+        named = {str(name): _plain(one, path) for name, one in value.items()}
+        if len(named) < len(value):
+            raise ValueError("a dictionary has a number and the same number as a text")
+        return named
     if isinstance(value, list | tuple | set):
-        return [_plain(one) for one in value]
+        return [_plain(one, path) for one in value]
     return value
 
 
-def _array(tensor: Any) -> NDArray[Any]:
+def _array(tensor: Any, path: Path) -> NDArray[Any]:
+    """As an array of float32 or float64, where it has floating-point numbers: NumPy knows half precisions, but not all."""
     import torch
 
+    check_size(math.prod(tensor.shape) * tensor.dtype.itemsize, path)
+    if isinstance(tensor, np.ndarray):
+        kind = tensor.dtype.kind
+        known = tensor.dtype.newbyteorder("=") in (np.dtype(np.float32), np.dtype(np.float64))
+        return tensor if kind != "f" else tensor.astype(tensor.dtype.newbyteorder("=") if known else np.float64)
     dense = tensor.detach().to_dense() if tensor.layout != torch.strided else tensor.detach()
     if dense.is_floating_point() and dense.dtype not in (torch.float32, torch.float64):
-        dense = dense.float()  # half precisions, of which NumPy knows only one
+        dense = dense.float()
     return dense.cpu().numpy()

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from progress_measures.errors import UserError
-from progress_measures.experiments.schema import is_prime
+from progress_measures.experiments.schema import MOST_PAIRS, is_prime
+from progress_measures.importing.reading import load_array
 from progress_measures.models import foreign
 from progress_measures.tasks import Layout
 
@@ -66,6 +67,10 @@ def operands(weights: Weights, prime: int | None) -> int:
             f"the network has {vocabulary} tokens and {context} positions; expected are sequences `a b =`: three positions "
             "or more, and one token more than a has values."
         )
+    if n > MOST_PAIRS:
+        raise UserError(
+            f"the network has {vocabulary} tokens; expected are at most {MOST_PAIRS + 1}, values of a and `=`."
+        )
     if outputs < n:
         raise UserError(f"the network has {outputs} outputs; expected at least {n}, one for each value of a.")
     return n
@@ -101,8 +106,11 @@ def _reading(weights: Weights, layer_norm: bool, n: int) -> Reading:
     outputs = weights["W_U"].shape[-1]
     kept = n if outputs == n + 1 else outputs  # the last is `=`
     sizes = Layout(operands=n, vocabulary=n + 1, context=3, outputs=kept, read_to=3)
-    single = {name: tensor.astype(np.float32) for name, tensor in foreign.as_ours(weights, sizes, False).items()}
-    _, logits = foreign.neurons_and_logits(single, n, layer_norm)
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = {name: tensor.astype(np.float32) for name, tensor in foreign.as_ours(weights, sizes, False).items()}
+        _, logits = foreign.neurons_and_logits(single, n, layer_norm)
+    if not np.isfinite(logits).all():
+        raise UserError("the network's logits are not finite in float32: its weights are too large, or damaged.")
     answers = logits.argmax(-1).reshape(n, n)
     right = right_answers(n, kept)
     shares = {name: float((answers == table).mean()) for name, table in right.items()}
@@ -151,13 +159,15 @@ def _table(path: Path, n: int, outputs: int) -> NDArray[np.int64]:
     """The right answers in a file: n lines of n numbers."""
     if not path.is_file():
         raise UserError(
-            f"--operation {path}: expected a+b, a-b, sum, other, or a file with the table of right answers."
+            f"--operation {str(path)[:80]}: expected a+b, a-b, sum, other, or a file with the table of right answers."
         )
     try:
         delimiter = "," if path.suffix == ".csv" else None
-        table = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=delimiter)
+        table = load_array(path) if path.suffix == ".npy" else np.loadtxt(path, delimiter=delimiter)
+        if table.dtype.kind not in "iuf":
+            raise ValueError(f"found {table.dtype}")
         whole = table.astype(np.int64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OSError, EOFError) as error:
         raise UserError(f"--operation {path}: not a table of numbers ({error}).") from None
     if whole.shape != (n, n) or not np.array_equal(whole, table) or not 0 <= whole.min() <= whole.max() < outputs:
         raise UserError(

@@ -69,6 +69,7 @@ def recognised(path: Path, held: Contents, fit: Fit, options: Options) -> Recogn
     )
     weights = _without_idle([fit.weights(state, reading.heads) for state in held.states])
     last = weights[-1]
+    title = "".join(c if c.isprintable() else "?" for c in f"Imported from {path.name}")
     sure.append(_size(last, n, reading.layer_norm))
     if fit.merged:
         assumed.append(f"{reading.heads} heads, with which it is surest of its answers (--heads)")
@@ -83,7 +84,7 @@ def recognised(path: Path, held: Contents, fit: Fit, options: Options) -> Recogn
     recipe, words = _recipe(held)
     sure += [words] if words else []
     content = {
-        "title": f"Imported from {path.name}",
+        "title": title[:200],
         "seed": _seed(held, split) or 0,
         "task": recognise.task(operation, n, last["W_U"].shape[-1], reading),
         "split": {"method": split.method, "seed": split.seed, "train_fraction": split.fraction}
@@ -126,8 +127,8 @@ def _possible_norms(held: Contents, fit: Fit, options: Options) -> list[bool]:
         return [True]
     if "normalization_type" in held.config:
         kind = held.config["normalization_type"]
-        if kind not in (None, "LN", "LNPre"):
-            raise UserError(f"its configuration has normalization_type {kind!r}; known are None, LN and LNPre.")
+        if not (kind is None or (isinstance(kind, str) and kind in ("LN", "LNPre"))):
+            raise UserError(f"its configuration has normalization_type {kind!r:.60}; known are None, LN and LNPre.")
         return [kind is not None]
     return [False, True]
 
@@ -189,10 +190,11 @@ def _recipe(held: Contents) -> tuple[dict[str, float], str]:
             ("initial_lr", "learning_rate"),
             ("weight_decay", "weight_decay"),
         ):
-            if isinstance(source.get(theirs), int | float):
+            if _is_number(source.get(theirs)):
                 found[ours] = float(source[theirs])
-        if isinstance(source.get("betas"), list) and len(source["betas"]) == 2:
-            found["beta1"], found["beta2"] = map(float, source["betas"])
+        betas = source.get("betas")
+        if isinstance(betas, list) and len(betas) == 2 and all(map(_is_number, betas)):
+            found["beta1"], found["beta2"] = map(float, betas)
         told.append(found)
     config, optimizer = told
     wrong = [name for name in optimizer if name in config and config[name] != optimizer[name]]
@@ -203,9 +205,13 @@ def _recipe(held: Contents) -> tuple[dict[str, float], str]:
     return config | optimizer, "; ".join(words)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
 def _seed(held: Contents, split: splits.Found) -> int | None:
     seed = held.config.get("seed")
-    return seed if isinstance(seed, int) and seed >= 0 else split.seed
+    return seed if splits.is_seed(seed) else split.seed
 
 
 def _model(weights: Weights) -> dict[str, Any]:

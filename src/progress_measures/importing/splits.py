@@ -3,13 +3,15 @@
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from progress_measures.errors import UserError
+from progress_measures.experiments.schema import LARGEST_SEED
 from progress_measures.importing.contents import Contents
+from progress_measures.importing.reading import load_array
 from progress_measures.tasks.split import train_order
 
 FORMS = "`shuffle:SEED:FRACTION`, `randperm:SEED:FRACTION`, `none`, or a file of indices (.txt, .csv, .json, .npy)"
@@ -49,25 +51,32 @@ def split(option: str | None, held: Contents, n: int) -> Found:
     if held.train_indices is not None:
         return _listed(held.train_indices, n, "`train_indices` of the file")
     seed, fraction = held.config.get("seed"), held.config.get("frac_train")
-    if isinstance(seed, int) and isinstance(fraction, float) and 0 < fraction < 1:
+    if is_seed(seed) and isinstance(fraction, float) and 0 < fraction < 1:
         return _drawn("shuffle", seed, fraction, n, "shuffled as the authors' code does, by its configuration's seed")
     return Found(None, "none", None, None, "not known: only what is measured over all pairs", False)
+
+
+def is_seed(value: Any) -> TypeGuard[int]:
+    """Whether a value of somebody's configuration can be a seed of ours."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_SEED
 
 
 def _given(option: str, n: int) -> Found:
     if option == "none":
         return Found(None, "none", None, None, "none: only what is measured over all pairs", True)
-    drawn = re.fullmatch(r"(shuffle|randperm):(\d+):(\d*\.?\d+)", option)
-    if drawn and 0 < float(drawn[3]) < 1:
+    drawn = re.fullmatch(r"(shuffle|randperm):([0-9]{1,10}):([0-9]*\.?[0-9]+)", option)
+    if drawn and 0 < float(drawn[3]) < 1 and int(drawn[2]) <= LARGEST_SEED:
         return _drawn(drawn[1], int(drawn[2]), float(drawn[3]), n, option)
     if not Path(option).is_file():
-        raise UserError(f"--split {option}: expected {FORMS}; FRACTION lies between 0 and 1.")
+        raise UserError(f"--split {option:.80}: expected {FORMS}; FRACTION lies between 0 and 1.")
     return _listed(_indices(Path(option)), n, option)
 
 
 def _drawn(method: str, seed: int, fraction: float, n: int, words: str) -> Found:
-    order = train_order(method, seed, n)
-    return _found(order[: int(fraction * n**2)], n, method, seed, fraction, words)
+    order = train_order(method, seed, n)[: int(fraction * n**2)]
+    if not order.size:
+        raise UserError(f"split {words}: {fraction:g} of {n**2} pairs is less than one.")
+    return _found(order, n, method, seed, fraction, words)
 
 
 def _listed(indices: NDArray[Any], n: int, words: str) -> Found:
@@ -87,14 +96,16 @@ def _found(indices: NDArray[Any], n: int, method: str, seed: int | None, fractio
 def _indices(path: Path) -> NDArray[np.int64]:
     try:
         if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
+            values = load_array(path)
         elif path.suffix == ".json":
             values = np.array(json.loads(path.read_text(encoding="utf-8")))
         else:
             values = np.array(re.split(r"[\s,;]+", path.read_text(encoding="utf-8").strip()), dtype=np.float64)
+        if values.dtype.kind not in "iuf":
+            raise ValueError(f"found {values.dtype}")
         whole = values.astype(np.int64).ravel()
         if not np.array_equal(whole, values.ravel()):
             raise ValueError("some are no whole numbers")
-    except (ValueError, TypeError, OSError, EOFError) as error:
+    except (ValueError, TypeError, OSError, EOFError, OverflowError, RecursionError) as error:
         raise UserError(f"--split {path}: not a file of whole numbers ({error}).") from None
     return whole

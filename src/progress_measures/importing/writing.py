@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import yaml
 from numpy.typing import NDArray
 
 from progress_measures import paths
@@ -17,6 +16,7 @@ from progress_measures.importing.names import AXES, Weights
 from progress_measures.importing.settings import Recognised
 from progress_measures.importing.splits import Found
 from progress_measures.tasks import label_table
+from progress_measures.yaml_files import yaml_text
 
 BLOCK = 20  # checkpoints a chunk
 EVALUATIONS = 2000  # of training's own losses that are kept, at most
@@ -33,8 +33,7 @@ def write_training(run: Run, found: Recognised, precision: str) -> None:
     folder = paths.runs_folder(run.experiment) / run.name
     folder.mkdir(parents=True)
     content = found.experiment.model_dump(mode="json", exclude_defaults=True)
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
-    (paths.RESULTS / run.experiment / IMPORTED).write_text(text, encoding="utf-8")
+    (paths.RESULTS / run.experiment / IMPORTED).write_text(yaml_text(content), encoding="utf-8")
     write_store(_dataset(run, found.split), paths.dataset_store(run.experiment))
     store, encoding = _checkpoints(run, found.weights, found.epochs, precision)
     write_store(store, folder / "checkpoints.zarr", encoding)

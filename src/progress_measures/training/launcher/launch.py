@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from progress_measures.errors import UserError
 from progress_measures.files import write_json
 from progress_measures.paths import jobs_folder, runs_folder, trained_record
@@ -17,7 +19,7 @@ from progress_measures.training.launcher.batch import Batch, Task
 from progress_measures.training.launcher.local import LocalPool
 from progress_measures.training.launcher.pool import GONE, Pool
 from progress_measures.training.launcher.shards import Shard, fitting, shards
-from progress_measures.training.launcher.slurm import SlurmPool, SlurmSettings
+from progress_measures.training.launcher.slurm import PROFILE, SlurmPool, SlurmSettings
 from progress_measures.training.launcher.table import Row
 from progress_measures.training.launcher.wait import wait
 from progress_measures.training.record import code_of, done
@@ -114,7 +116,11 @@ def slurm_plan(
         largest = max(cost.job_memory(shard.runs[0], len(shard.runs), with_gpu) for shard in shards(runs, most))
         settings = settings | {"memory_mb": -(-largest // 2**20)}
     given = {key: value for key, value in settings.items() if value is not None}
-    pool = SlurmPool(SlurmSettings(**given), poll_seconds)
+    try:
+        pool = SlurmPool(SlurmSettings(**given), poll_seconds)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise UserError(f"{PROFILE}: {wrong['loc'][0]}: {wrong['msg']} (found: {wrong['input']!r:.80}).") from None
     return Plan(pool, device, most, threads=given.get("cpus", 1), retries=retries)
 
 

@@ -8,7 +8,7 @@ into the queue passes through states that look like an end.
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,17 +42,21 @@ HOPELESS = {
 }
 
 
+# A line of its own in a batch script would be a command.
+Word = Annotated[str, Field(pattern=r"^[!-~]+\z")]
+
+
 class SlurmSettings(BaseModel):
     """What a cluster must be told about a job. Of the site, not of science."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    partition: str | None = Field(None, description="`--partition`; the cluster's default where absent.")
-    account: str | None = Field(None, description="`--account`.")
-    qos: str | None = Field(None, description="`--qos`.")
-    constraint: str | None = Field(None, description="`--constraint`.")
+    partition: Word | None = Field(None, description="`--partition`; the cluster's default where absent.")
+    account: Word | None = Field(None, description="`--account`.")
+    qos: Word | None = Field(None, description="`--qos`.")
+    constraint: Word | None = Field(None, description="`--constraint`.")
     gpus: int = Field(0, ge=0, description="GPUs a job, as `--gres=gpu:N`.")
-    gres: str | None = Field(None, description="`--gres` in full, in place of gpus, such as `gpu:a100:1`.")
+    gres: Word | None = Field(None, description="`--gres` in full, in place of gpus, such as `gpu:a100:1`.")
     cpus: int = Field(1, ge=1, description="`--cpus-per-task`.")
     memory_mb: int = Field(2000, ge=1, description="`--mem`.")
     minutes: int = Field(60, ge=1, description="`--time`. A job that needs longer saves, is requeued and goes on.")

@@ -1,0 +1,246 @@
+"""What people and machines get wrong, for hypothesis to choose from: values, YAML texts, names; and a limit on each try."""
+
+import contextlib
+import resource
+import signal
+import types
+import typing
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from progress_measures.errors import UserError
+
+SECONDS = 60  # a try that takes longer hangs, however busy the machine is
+GIGABYTES = 2  # that no try may take
+
+
+def tries(number):
+    """So many cases, the same in every run."""
+    return settings(
+        max_examples=number,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@contextlib.contextmanager
+def in_bounds():
+    """Fail where a try hangs or takes gigabytes."""
+
+    def hangs(*_):
+        raise AssertionError(f"took more than {SECONDS} seconds")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(SECONDS)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most
+    assert grown < GIGABYTES * 2**20, f"took {grown / 2**20:.1f} GiB"
+
+
+def tried(act):
+    """What an act gives, or None, and the message with which it is refused, or None; all else is a failure."""
+    with in_bounds():
+        try:
+            return act(), None
+        except UserError as refusal:
+            return None, str(refusal)
+
+
+# ---- values
+
+# fmt: off
+NUMBERS = st.sampled_from([
+    0, -1, 1, 2, 3, 12, 10**6, 2**31, 2**32, 2**63, 10**30, 10**400, -(10**18),
+    0.0, -0.0, 0.5, 1.0, 1.5, 1e-300, 1e300, -1e9, float("nan"), float("inf"), -float("inf"),
+])
+TEXTS = st.sampled_from([
+    "", " ", "a", "1", "1e3", "0x10", "nan", "true", "no", "~", "null", "2024-13-45", "1:30", "x" * 100_000, "9" * 5000,
+    "\n", "a\nb", "\t", "\x7f", "\u202e", "é", "😀", "${x}", "$(touch pwned)", "`touch pwned`", "; touch pwned", "../../x",
+    "{0}", "{a.__class__}", "{", "%s", "$\\frac{", "<script>alert(1)</script>", "'", '"', "|", "&a", "*a", "!!python/name:os",
+])
+SCALARS = st.none() | st.booleans() | st.integers(-3, 200) | st.floats(-3, 3) | NUMBERS | TEXTS
+KEYS = st.sampled_from([
+    "seed", "epochs", "training.weight_decay", "kind", "name", "", "a.b", "x" * 300, "model.d_model, seed"
+])
+NESTED = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS | TEXTS, inner, max_size=3), max_leaves=12
+)
+VARIED = st.sampled_from([
+    "seed", "split.seed", "training.weight_decay", "model.d_mlp", "training.betas", "split.train_fraction", "seed, split.seed",
+    "model.initialisation", "seed,seed", " seed", "training.epochs", "task.prime", "x.y",
+])
+# fmt: on
+SOME = st.dictionaries(
+    VARIED, st.lists(st.integers(0, 3) | SCALARS | st.lists(SCALARS, max_size=2), max_size=4), max_size=4
+)
+ABSURD = st.integers(2, 300).map(
+    lambda n: {
+        key: list(range(1, n)) for key in ("seed", "split.seed", "model.d_mlp", "model.layers", "training.warmup")
+    }
+)
+GRIDS = SOME | ABSURD
+VALUES = SCALARS | NESTED | GRIDS
+
+
+# ---- pydantic models
+
+
+def fields_of(model, within=()):
+    """The path of every field of a model and of the models in it."""
+    for name, field in model.model_fields.items():
+        yield (*within, name)
+        for inner in _models(field.annotation):
+            yield from fields_of(inner, (*within, name))
+
+
+def _models(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, types.UnionType, Annotated):
+        for one in get_args(annotation):
+            yield from _models(one)
+
+
+def outside(value, within=""):
+    """The fields of a validated model whose values are not in the bounds that they declare, or of another type."""
+    for name, field in type(value).model_fields.items():
+        one, place = getattr(value, name), f"{within}{name}"
+        if isinstance(one, BaseModel):
+            yield from outside(one, f"{place}.")
+        for bound in field.metadata if isinstance(one, int | float) else ():
+            for sign, holds in _BOUNDS.items():
+                if hasattr(bound, sign) and not holds(one, getattr(bound, sign)):
+                    yield f"{place} = {one}"
+        if isinstance(one, float) and not abs(one) < float("inf"):
+            yield f"{place} = {one}"
+        if field.annotation in (int, float, str, bool) and type(one) is not field.annotation:
+            yield f"{place} = {one!r}"
+        if get_origin(field.annotation) is Literal and one not in typing.get_args(field.annotation):
+            yield f"{place} = {one!r}"
+
+
+_BOUNDS = {
+    "gt": lambda value, bound: value > bound,
+    "ge": lambda value, bound: value >= bound,
+    "lt": lambda value, bound: value < bound,
+    "le": lambda value, bound: value <= bound,
+}
+
+
+# ---- YAML
+
+
+def changed(content: Any, path: tuple[str | int, ...], value: Any) -> Any:
+    """A document with the value at a path replaced, or added."""
+    if not path:
+        return value
+    first, *rest = path
+    if isinstance(content, list):
+        return [changed(one, tuple(rest), value) if i == first else one for i, one in enumerate(content)]
+    content = content if isinstance(content, dict) else {}
+    return content | {first: changed(content.get(first), tuple(rest), value)}
+
+
+def without(content: Any, path: tuple[str | int, ...]) -> Any:
+    """A document without what stands at a path, if anything does."""
+    first, *rest = path
+    if not isinstance(content, dict) or first not in content:
+        return content
+    if not rest:
+        return {key: one for key, one in content.items() if key != first}
+    return content | {first: without(content[first], tuple(rest))}
+
+
+def written(content: Any) -> bytes:
+    """As YAML, by PyYAML's own rules and not by ours."""
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode("utf-8", "surrogatepass")
+
+
+LAUGHS = "\n".join(
+    ["a: &a [ha, ha, ha, ha, ha, ha, ha, ha, ha]"]
+    + [f"{b}: &{b} [{', '.join(['*' + a] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
+)
+# fmt: off
+HOSTILE_VALUES = [
+    '!!python/object/apply:os.system ["touch pwned"]', "!!python/name:os.system",
+    "!!python/object/new:subprocess.Popen [[touch, pwned]]", "!!timestamp x", "!!int x", "!!float ''", "!!bool x",
+    "!!binary '?'", "!!set {a, b}", "!!omap [a: 1]", "!<tag:x> 1", "! x",
+    "&a 1", "*a", "&a [*a]", "<<", "{<<: {a: 1}}", "=", "? a", "[", "]", "{", "}", "{a: 1, a: 2}", "[1, 2",
+    "'", '"', '"\\ud800"', '"\\0"', '"\\x85"', "|", ">", "%", "@", "`", "\t", "\tx", "#", "---", "...",
+    "9" * 5000, "1:" * 5000 + "1", "0o17", "0b1", "1_000", "2024-13-45", "2024-01-01 25:61:61", "1e999", ".inf", ".nan", "-.inf",
+    "[" * 3000, "{a: " * 3000, "- " * 3000, "x" * 300_000, "[" + "1, " * 50_000 + "1]",
+]
+"""What may stand in place of a value in a YAML file."""
+
+HOSTILE_FILES = {
+    "empty": b"", "a space": b" ", "NUL": b"\0", "NULs": bytes(5000),
+    "not UTF-8": b"\xff\xfe\xfd", "UTF-16": "title: x".encode("utf-16"), "Latin-1": "title: é".encode("latin-1"),
+    "a BOM alone": b"\xef\xbb\xbf", "a zip": b"PK\x03\x04" + bytes(range(256)) * 9, "ELF": b"\x7fELF" + bytes(range(256)),
+    "tabs": b"\ttitle:\tx\n\t\tseed:\t1", "many documents": b"---\na: 1\n" * 2000, "a scalar": b"3",
+    "a list": b"- a\n- b\n", "a text": b"'x'", "laughter": LAUGHS.encode(), "itself": b"&a [*a]",
+    "itself, as a mapping": b"&a {a: *a}", "deep": b"[" * 100_000, "deep mappings": b"{a: " * 100_000,
+    "deep blocks": b"".join(b" " * i + b"a:\n" for i in range(2000)),
+    "a key that is a list": b"[a]: 1", "a key that is a mapping": b"{a: 1}: 1",
+    "a tag": b"!!python/object/apply:os.system ['touch pwned']", "a directive": b"%YAML 9.9\n---\na: 1",
+    "a foreign tag": b"%TAG ! tag:x,2000:\n---\n!x a", "no end": b"'" + b"x" * 100_000, "large": b"#" * 11_000_000,
+    "many keys": b"".join(b"k%d: 1\n" % i for i in range(30_000)), "a long key": b"k" * 2000 + b": 1",
+    "a control character": b"title: \x07", "None's keys": b"? \n: 1", "numbers' keys": b"1: 1\n2.5: 2\ntrue: 3",
+}
+# fmt: on
+
+
+@st.composite
+def spoiled(draw, text: bytes):
+    """A YAML text in which something was changed where it stands."""
+    lines = text.splitlines(keepends=True)
+    place = draw(st.integers(0, len(lines) - 1))
+    kind = draw(st.sampled_from(["value", "value", "value", "twice", "bytes", "cut", "gone", "tab", "NUL", "mark"]))
+    line = lines[place]
+    if kind == "value":
+        key, colon, _ = line.partition(b":")
+        value = draw(st.sampled_from(HOSTILE_VALUES)).encode("utf-8", "surrogatepass")
+        lines[place] = (key + b": " if colon else b"") + value + b"\n"
+    elif kind == "twice":
+        lines.insert(place, line)
+    elif kind == "bytes":
+        at = draw(st.integers(0, len(line)))
+        lines[place] = line[:at] + draw(st.binary(min_size=1, max_size=4)) + line[at:]
+    elif kind == "cut":
+        del lines[place + 1 :]
+        lines[place] = line[: draw(st.integers(0, len(line)))]
+    elif kind == "gone":
+        del lines[place]
+    elif kind == "tab":
+        lines[place] = b"\t" + line
+    elif kind == "NUL":
+        lines[place] = line.rstrip() + b"\0\n"
+    else:
+        lines[0] = b"\xef\xbb\xbf" + lines[0]
+    return b"".join(lines)
+
+
+# ---- names
+
+# fmt: off
+HOSTILE_NAMES = [
+    "", " ", ".", "..", "../x", "../../x", "/etc/passwd", "/dev/zero", "/dev/null", "/proc/self/environ", "a/b", "a\\b",
+    "~", "~root", "-", "--", "-x", "--help=", "--run", "a;touch pwned", "; rm -rf x", "$(touch pwned)", "`touch pwned`",
+    "a|touch pwned", "a&&touch pwned", "a\ntouch pwned", "a\rb", "a\tb", "a\0b", "'", '"', "'\"", "\\", "*", "?", "[a]",
+    "{a}", "{experiment}", "%s", "${HOME}", "x" * 300, "x" * 5000, "a/" * 3000, "é", "😀", "\u202e", "\udcff", "CON", "A",
+    "1", "none", "other", "all", "paper", "figures", "explorer", "con fig", "http://localhost/x", "file:///etc/passwd",
+    "s3://x/y", "mainline.zarr", "x.zarr.zip", "x.pth", "x.yaml", "paper/fig07", "paper/table01", "shuffle:0:0.5",
+    "shuffle:" + "9" * 5000 + ":0.5", "randperm:-1:2", "shuffle:٣:0.5", "a+b", "nan", "inf", "1e999", "9" * 5000,
+    "-1", "0", "0.5", "99999999999999999999",
+]
+# fmt: on

@@ -1,0 +1,440 @@
+"""Whatever stands in a YAML file: it is taken as what it says, or refused with the file and the field."""
+
+import os
+import string
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+from foreign import NANOGPT_NAMES, nanogpt
+from hypothesis import given
+from hypothesis import strategies as st
+from literal import random_weights
+from literal import settings as literal_run
+from mutations import (
+    HOSTILE_FILES,
+    HOSTILE_VALUES,
+    KEYS,
+    SCALARS,
+    TEXTS,
+    VALUES,
+    changed,
+    fields_of,
+    in_bounds,
+    outside,
+    spoiled,
+    tried,
+    tries,
+    without,
+    written,
+)
+
+from progress_measures.claims import judge as judging
+from progress_measures.claims.ledger import Claim, Condition, load_claims
+from progress_measures.claims.registry import Quantity
+from progress_measures.errors import UserError
+from progress_measures.experiments import Experiment, experiment_names, load_experiment
+from progress_measures.experiments import load as loading
+from progress_measures.experiments.schema import MOST_RUNS, TASKS
+from progress_measures.importing.names import AXES, best_fit
+from progress_measures.models.architecture import Architecture
+from progress_measures.yaml_files import read_yaml, yaml_text
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "config/experiments"
+TABLE = {
+    "title": "A table",
+    "task": {"kind": "pair_table", "operands": 3, "outputs": 4, "answers": [0, 1, 2, 3, 0, 1, 2, 3, 0]},
+    "training": {"epochs": 100},
+}
+IMPORTED = TABLE | {
+    "imported": {
+        "file": "a.pth",
+        "sha256": "0" * 64,
+        "format": "TransformerLens",
+        "recognised": ["a bare state dict"],
+        "assumed": [],
+        "ignored": ["blocks.0.attn.mask"],
+        "split_known": False,
+        "settings": {"seed": float("nan"), "precision": "unknown", "weight_decay": 0.0},
+    }
+}
+VALID = [yaml.safe_load((FOLDER / f"{name}.yaml").read_text()) for name in experiment_names(FOLDER)] + [TABLE, IMPORTED]
+FIELDS = sorted(set(fields_of(Experiment)))
+WORDS = {word for path in FIELDS for word in path} | {"the file", "not valid YAML", "MB"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An empty folder to work in, in which nothing must be run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("yaml"))
+        yield Path()
+        assert not [path for path in Path().rglob("*") if "pwned" in path.name]
+
+
+# ---- experiments
+
+
+def taken(content, path, tally, what):
+    """Whether a file is taken as an experiment: as what it says, or with a message that says what is wrong."""
+    path.write_bytes(content)
+    experiment, refusal = tried(lambda: load_experiment(path.stem, path.parent))
+    tally.count(what, "refused" if refusal else "right")
+    if refusal:
+        first = refusal.partition("\n")[0]
+        assert first.startswith(str(path))
+        assert any(word in first for word in WORDS)
+        assert len(refusal) < 10_000
+        return False
+    check(experiment, path)
+    return True
+
+
+def check(experiment, path):
+    """All that follows from an experiment can be had, keeps its bounds, and comes back from its own file."""
+    runs = experiment.runs(path.stem)
+    assert 1 <= len(runs) <= MOST_RUNS
+    assert len({run.name for run in runs}) == len({run.hash for run in runs}) == len(runs)
+    assert list(outside(experiment)) == []
+    for run in runs[:20]:
+        assert list(outside(run)) == []
+        assert len(run.name) <= 200
+        assert set(run.name) <= set(string.ascii_letters + string.digits + "._-")
+        assert all(size > 0 for shape in Architecture.of(run).shapes().values() for size in shape)
+        assert "seed" in run.settings
+    again = path.with_name("again.yaml")
+    again.write_text(yaml_text(experiment.model_dump(mode="json", exclude_defaults=True)), encoding="utf-8")
+    copy = load_experiment("again", path.parent)
+    assert [(run.name, run.hash) for run in copy.runs("again")] == [(run.name, run.hash) for run in runs]
+
+
+def test_what_is_mutated_is_valid_to_begin_with(folder, tally):
+    assert {content["task"]["kind"] for content in VALID} == set(TASKS)
+    for content in VALID:
+        assert taken(written(content), folder / "mine.yaml", tally, "experiments as they are")
+
+
+@tries(700)
+@given(content=st.sampled_from(VALID), path=st.sampled_from(FIELDS), value=VALUES)
+def test_any_value_in_any_field(folder, tally, content, path, value):
+    """A field that is added to the schema is among these by itself."""
+    taken(written(changed(content, path, value)), folder / "mine.yaml", tally, "experiments, any value in any field")
+
+
+@tries(250)
+@given(data=st.data(), content=st.sampled_from(VALID), path=st.sampled_from(FIELDS))
+def test_values_that_nearly_fit(folder, tally, data, content, path):
+    """What is there as a text, in a list, as another number; or gone, under another name, in another place."""
+    there = content
+    for key in path:
+        there = there.get(key) if isinstance(there, dict) else None
+    number = there if isinstance(there, int | float) else 7
+    near = {
+        "text": str(there),
+        "list": [there],
+        "negative": -number,
+        "next": number + 1,
+        "fraction": 0.5,
+        "huge": 10**12,
+    }
+    kind = data.draw(st.sampled_from([*near, "truth", "none", "gone", "unknown", "moved"]))
+    if kind == "unknown":
+        content = changed(content, (*path[:-1], data.draw(KEYS | TEXTS)), there)
+    elif kind in ("gone", "moved"):
+        content = without(content, path)
+        if kind == "moved":
+            content = changed(content, data.draw(st.sampled_from(FIELDS)), there)
+    else:
+        content = changed(content, path, (near | {"truth": True, "none": None})[kind])
+    taken(written(content), folder / "mine.yaml", tally, "experiments, values that nearly fit")
+
+
+@tries(250)
+@given(data=st.data(), content=st.sampled_from(VALID))
+def test_experiments_spoiled_as_text(folder, tally, data, content):
+    taken(data.draw(spoiled(written(content))), folder / "mine.yaml", tally, "experiments spoiled as text")
+
+
+@pytest.mark.parametrize("kind", HOSTILE_FILES)
+def test_files_that_are_no_experiment(folder, tally, kind):
+    assert not taken(HOSTILE_FILES[kind], folder / "mine.yaml", tally, "experiments, files that are none")
+
+
+@pytest.mark.parametrize("value", HOSTILE_VALUES, ids=range(len(HOSTILE_VALUES)))
+def test_hostile_values_where_any_text_is_right(folder, tally, value):
+    text = written(VALID[0] | {"description": "HERE"}).replace(b"HERE", value.encode())
+    taken(text, folder / "mine.yaml", tally, "experiments, hostile values")
+
+
+def test_a_grid_without_end_is_refused_at_once(folder, tally):
+    keys = ("seed", "split.seed", "model.d_mlp", "model.d_model", "model.layers", "training.warmup", "training.batch")
+    for grid, right in (
+        ({key: list(range(1, 1001)) for key in keys}, False),
+        ({"seed": list(range(MOST_RUNS + 1))}, False),
+        ({"seed": list(range(MOST_RUNS))}, True),
+    ):
+        assert taken(written(TABLE | {"grid": grid}), folder / "mine.yaml", tally, "experiments, absurd grids") == right
+
+
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        ({"seed": [1, "1"]}, "runs need different names"),
+        ({"seed": [1, 1.0]}, "are the same run"),
+        ({"training.weight_decay": [1, 1.0]}, "are the same run"),
+        ({"seed": [0, 1], " seed": [2, 3]}, "`seed` is there twice"),
+        ({"seed, seed": [[0, 1]]}, "`seed` is there twice"),
+        ({"model.d_mlp": [True, 2]}, "`d_mlp` cannot be true or false"),
+        ({"split.train_fraction": [1e-6]}, "of 3² pairs is less than one"),
+    ],
+)
+def test_grids_that_would_mislead(folder, grid, said):
+    refused(TABLE | {"grid": grid}, said, folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("training", "learning_rate"), float("inf"), "training.learning_rate: Input should be a finite number"),
+        (("training", "epochs"), True, "training: `epochs` cannot be true or false"),
+        (
+            ("task",),
+            {"kind": "modular_addition", "prime": 10**18 + 9},
+            "task.prime: Input should be less than or equal to 2000",
+        ),
+        (
+            ("task",),
+            {"kind": "five_digit_addition", "digits": 19},
+            "task.digits: Input should be less than or equal to 18",
+        ),
+        (("seed",), 2**32 - 1, "seed: Input should be less than or equal to"),
+        (("title",), "two\nlines", "title: must be one line"),
+        (("model",), {"layers": 100, "d_model": 100_000}, "`model` has 1.5e+10 weights in its layers"),
+    ],
+)
+def test_what_could_not_be_trained_is_refused_before(folder, path, value, said):
+    refused(changed(TABLE, path, value), said, folder)
+
+
+def refused(content, said, folder):
+    (folder / "mine.yaml").write_bytes(written(content))
+    with in_bounds(), pytest.raises(UserError) as refusal:
+        load_experiment("mine", folder)
+    assert said in str(refusal.value)
+
+
+def test_ten_is_ten_and_no_is_a_text(folder):
+    """YAML 1.1 makes 8, 90, a date and a number of seconds of these."""
+    text = "seed: 010\ntitle: no\ndescription: 2024-01-31\nreference: 1:30\ntask: {kind: modular_addition}\n"
+    (folder / "mine.yaml").write_text(text + "training: {epochs: 100, learning_rate: 1e-3}")
+    found = load_experiment("mine", folder)
+    assert (found.seed, found.title, found.description, found.reference) == (10, "no", "2024-01-31", "1:30")
+    assert found.training.learning_rate == 1e-3
+
+
+@tries(200)
+@given(data=st.data(), path=st.sampled_from([path for path in FIELDS if path[0] == "imported"]))
+def test_what_an_import_wrote_and_somebody_changed(folder, tally, data, path):
+    content = written(changed(IMPORTED, path, data.draw(VALUES)))
+    file = folder / "results/theirs/experiment.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data.draw(spoiled(content)) if data.draw(st.booleans()) else content)
+    experiment, refusal = tried(lambda: load_experiment("theirs"))
+    tally.count("experiment.yaml of imports", "refused" if refusal else "right")
+    if refusal:
+        assert refusal.startswith(str(file))
+    else:
+        check(experiment, folder / "theirs.yaml")
+
+
+@pytest.mark.parametrize(
+    "name", ["a;touch pwned", "$(touch pwned)", "a b", "A", "-x", "é", "figures", "explorer", "x" * 120, "a\nb"]
+)
+def test_files_of_hostile_names_are_named_and_refused(tmp_path, name, tally):
+    (tmp_path / f"{name}.yaml").write_bytes(written(TABLE))
+    assert experiment_names(tmp_path) == [name]
+    with pytest.raises(UserError, match="is no name for an experiment"):
+        load_experiment(name, tmp_path)
+    tally.count("experiments, hostile names of files", "refused")
+
+
+def test_a_folder_or_a_pipe_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "RESULTS", tmp_path / "results")
+    (tmp_path / "mine.yaml").mkdir()
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for name in ("mine", "pipe"):
+        with in_bounds(), pytest.raises(UserError, match="is no file"):
+            load_experiment(name, tmp_path)
+
+
+# ---- mapping files
+
+MAPPING = yaml.safe_load(NANOGPT_NAMES)
+AXES_TEXTS = st.sampled_from(
+    [
+        *sorted({*AXES.values(), *(place[1] for name, place in MAPPING.items() if name != "title")}),
+        *(
+            "",
+            "()",
+            "(",
+            ")",
+            "(head d_head",
+            "token  d_model",
+            "token token",
+            "((token) d_model)",
+            "token, d_model",
+            "...",
+        ),
+        *("qkv token d_model", "layer token d_model", "(qkv token) d_model", "d_model -> token", "1 d_model"),
+        *("(token d_model)", "d_model (neuron layer)"),
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    """The tensors of a network in nobody's format."""
+    weights = random_weights(literal_run("modular_addition"), np.random.default_rng(0))
+    return {name: tensor.numpy() for name, tensor in nanogpt(weights).items()}
+
+
+@tries(350)
+@given(data=st.data(), name=st.sampled_from([*AXES, "title", "W_e", "", "W_Q2"]))
+def test_mapping_files(folder, tally, theirs, data, name):
+    """What is taken is a rearrangement of the file's own tensors, each of the sizes that all the others have."""
+    kind = data.draw(st.sampled_from(["value", "axes", "tensor", "gone", "text"]))
+    content = dict(MAPPING)
+    if kind == "value":
+        content = changed(content, (name,), data.draw(VALUES))
+    elif kind == "axes":
+        content[name] = [data.draw(st.sampled_from([*theirs, "h.{layer}.fc.weight"])), data.draw(AXES_TEXTS)]
+    elif kind == "tensor" and isinstance(content.get(name), list):
+        content[name] = [data.draw(st.sampled_from([*theirs, "{layer}", "h.{layer}"]) | TEXTS), content[name][1]]
+    elif kind == "gone":
+        content.pop(name, None)
+    file = folder / "names.yaml"
+    file.write_bytes(data.draw(spoiled(written(content))) if kind == "text" else written(content))
+    fit, refusal = tried(lambda: best_fit(theirs, {"head": 2}, file, Path("theirs.pth")))
+    tally.count("mapping files", "refused" if refusal else "right")
+    if refusal:
+        assert refusal.startswith(("names.yaml", "theirs.pth"))
+        return
+    sizes = {}
+    for name, tensor in fit.weights().items():
+        source = theirs[fit.format.places[name][0].replace("{layer}", "0")]
+        share = 3 if any("qkv" in group for group in fit.format.places[name][1]) else 1
+        assert set(tensor.ravel().tolist()) <= set(source.ravel().tolist())
+        assert tensor.size * share == source.size
+        for axis, size in zip(AXES[name].split(), tensor.shape, strict=True):
+            assert sizes.setdefault(axis, size) == size
+
+
+# ---- claims
+
+CLAIMS = [claim for file in sorted((ROOT / "config/claims").glob("*.yaml")) for claim in read_yaml(file)]
+SOME = [one for one in CLAIMS if one.get("accept")][::40] + [one for one in CLAIMS if one.get("explanation")][:3]
+OF_CLAIMS, OF_CONDITIONS = (sorted(set(fields_of(model))) for model in (Claim, Condition))
+MEASURED = {"one": 1.0, "several": [0.5, 2.0, float("nan")], "text": "a", "none": None, "nested": {"0.9": 3.0}}
+CUBE = xr.Dataset({"x": ("run", np.arange(3.0))})
+EXPLANATIONS = [
+    "{one}", "{one:.2f}", "{several[1]}", "{text:.2f}", "{nested[0.9]}", "{nested[x]}", "{other}", "{}", "{0}", "{one", "one}",
+    "{one.__class__}", "{one:{several}}", "{one!r}", "{one:>99999999}",
+]  # fmt: skip
+
+
+@pytest.fixture
+def quantity(monkeypatch):
+    """Whatever a quantity is called, it gives a number, a list, a text, a mapping and nothing."""
+    monkeypatch.setattr(judging, "load_quantity", lambda name: Quantity(name, lambda *cubes: MEASURED))
+
+
+def judged(content, folder, tally):
+    """A file is taken as claims of which each can be judged, or the file and the claim are named."""
+    place = folder / "claims"
+    place.mkdir(exist_ok=True)
+    (place / "mine.yaml").write_bytes(content)
+    claims, refusal = tried(lambda: load_claims.__wrapped__(place))
+    if refusal:
+        assert refusal.startswith(str(place / "mine.yaml"))
+        assert len(refusal) < 10_000
+    for claim in (claims or {}).values():
+        assert Claim.model_validate(claim.model_dump(exclude_unset=True)) == claim
+        said, refusal = tried(lambda claim=claim: judged_and_explained(claim))
+        if refusal:
+            assert claim.id in refusal
+            break
+        assert said[0] in judging.VERDICTS
+    tally.count("claims", "refused" if refusal else "right")
+
+
+def judged_and_explained(claim):
+    judgement = judging.judge(claim, lambda name: CUBE)
+    return judgement.verdict, judgement.explanation
+
+
+@tries(350)
+@given(data=st.data(), claim=st.sampled_from(SOME))
+def test_claims(folder, tally, quantity, data, claim):
+    claim = claim | {"accept": [{"value": data.draw(st.sampled_from([*MEASURED, "other"])), "at_least": 1}]}
+    kind = data.draw(st.sampled_from(["field", "condition", "explanation", "text", "twice"]))
+    if kind == "field":
+        claim = changed(claim, data.draw(st.sampled_from(OF_CLAIMS)), data.draw(VALUES))
+    elif kind == "condition":
+        (relation,) = data.draw(st.sampled_from(OF_CONDITIONS))
+        bound = data.draw(SCALARS | st.lists(SCALARS, max_size=3))
+        claim["accept"] = [{"value": data.draw(st.sampled_from([*MEASURED])), relation: bound}]
+    elif kind == "explanation":
+        claim |= {"accept": [{"value": "one", "above": 3}], "explanation": data.draw(st.sampled_from(EXPLANATIONS))}
+    text = written([claim, claim] if kind == "twice" else [claim])
+    judged(data.draw(spoiled(text)) if kind == "text" else text, folder, tally)
+
+
+@pytest.mark.parametrize("kind", HOSTILE_FILES)
+def test_files_that_are_no_claims(folder, tally, kind):
+    judged(HOSTILE_FILES[kind], folder, tally)
+
+
+def test_explanations_look_nothing_up(folder):
+    """Braces name what was measured; they are no way into Python's objects."""
+    (folder / "claims").mkdir(exist_ok=True)
+    claim = SOME[0] | {"explanation": "{one.__class__.__init__.__globals__}"}
+    (folder / "claims/mine.yaml").write_bytes(written([claim]))
+    with pytest.raises(UserError, match="expected is the name of a measured value"):
+        load_claims.__wrapped__(folder / "claims")
+
+
+# ---- what is read and written at all
+
+
+def test_strictness_changes_nothing_that_is_written(tally):
+    """Every YAML file of the project means to us what it means to PyYAML."""
+    files = [*ROOT.glob("config/**/*.yaml"), *ROOT.glob("src/**/*.yaml")]
+    assert len(files) > 30
+    for file in files:
+        assert read_yaml(file) == yaml.safe_load(file.read_text()), file
+        tally.count("YAML files of the project", "right")
+
+
+@tries(150)
+@given(
+    content=st.dictionaries(
+        KEYS | TEXTS | st.text(max_size=5),
+        TEXTS | st.text(max_size=20) | st.lists(st.floats() | st.integers()),
+        max_size=3,
+    )
+)
+def test_what_we_write_comes_back(folder, tally, content):
+    """As imports write it: texts that look like numbers, odd characters."""
+    (folder / "ours.yaml").write_text(yaml_text(content), encoding="utf-8")
+    with in_bounds():
+        assert repr(read_yaml(folder / "ours.yaml")) == repr(content)
+    tally.count("YAML that we write", "right")
+
+
+def test_walking_the_models_finds_their_fields():
+    assert {("task", "digits"), ("imported", "settings"), ("training", "betas"), ("grid",)} <= set(FIELDS)
+    assert {("accept",), ("explanation",)} <= set(OF_CLAIMS)
+    assert {("between",), ("in_runs",)} <= set(OF_CONDITIONS)
