@@ -177,6 +177,7 @@ def test_a_page_stands_on_its_own_with_the_library_beside_it(name, cube, tmp_pat
     again = (tmp_path / "figure.html").read_text()
     assert hash(again) == hash(first)  # a difference of long texts takes long to show
     assert re.findall(r'(?:src|href)="([^"]*)"', first) == ["plotly.min.js"], "nothing from the network"
+    assert first.index("default-src 'none'; script-src 'self'") < first.index("<script"), "and nothing later either"
     assert f"<h1>{html.escape(figure.title)}</h1>" in first
     assert len(figure.page.__doc__) > 40
     assert (tmp_path / "plotly.min.js").stat().st_size > 1_000_000
