@@ -315,8 +315,7 @@ class Loads(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.found = set(re.findall(r"@import\s+[\"']?([^\"';]+)|url\(\s*[\"']?([^\"')]+)", text))
-        self.found = {address for pair in self.found for address in pair if address}
+        self.found = set()
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -324,6 +323,15 @@ class Loads(HTMLParser):
         self.found |= {given[name] for name in self.ATTRIBUTES if given.get(name)}
         if tag in ("link", "image", "use", "base") and given.get("href"):
             self.found.add(given["href"])
+        self._style(given.get("style") or "")
+
+    def handle_data(self, text):
+        if self.cdata_elem == "style":
+            self._style(text)
+
+    def _style(self, text):
+        for imported, other in re.findall(r"@import\s+[\"']([^\"']+)|url\(\s*[\"']?([^\"')]+)", text):
+            self.found.add(imported or other)
 
     @property
     def foreign(self):
@@ -348,16 +356,19 @@ def test_pages_of_figures_and_the_explorer_load_nothing_foreign(done):
 
 
 def test_the_site_loads_nothing_foreign(site):
-    pages = [*site.rglob("*.html"), *site.rglob("*.css")]
+    pages, styles = [*site.rglob("*.html")], [*site.rglob("*.css")]
     assert len(pages) > 50
     for page in pages:
         assert Loads(page.read_text(encoding="utf-8")).foreign == set(), page
+    for style in styles:
+        assert Loads(f"<style>{style.read_text(encoding='utf-8')}</style>").foreign == set(), style
 
 
 @pytest.mark.parametrize(
     "text",
     ['<script src="https://cdn.plot.ly/plotly.js"></script>', '<link rel="stylesheet" href="//fonts.example/a.css">',
-     "<style>@import 'http://example.org/a.css';</style>", '<p style="background: url(https://example.org/a.png)">'],
+     "<style>@import 'http://example.org/a.css';</style>",
+     "<style>@import url('//fonts.example/a.css');</style>", '<p style="background: url(https://example.org/a.png)">'],
 )  # fmt: skip
 def test_a_foreign_load_is_noticed(text):
     assert Loads(text).foreign
