@@ -8,7 +8,7 @@ UV = $(shell command -v uv || echo .venv-uv/bin/uv)
 CORES ?= 2
 BIN = .venv/bin
 
-.PHONY: help setup quickstart explore test test-browser test-docs test-slurm slurm-demo docs lint format claims bench clean
+.PHONY: help setup quickstart explore test test-browser test-docs test-faults soak test-slurm slurm-demo docs lint format audit claims bench clean
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -16,9 +16,11 @@ help:  ## List these targets
 setup: .venv/.ready  ## Make .venv with everything in it, from uv.lock
 
 .venv/.ready: pyproject.toml uv.lock
+	@echo "Making .venv: two minutes, and more where 6 GB of packages have to be fetched."
 	@command -v $(UV) > /dev/null || ( $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv )
 	$(UV) sync --locked --quiet --compile-bytecode  # each job is a process: it should not compile what it imports
 	@touch $@
+	@echo "Made .venv. Next: make quickstart; docs/start.md is ten minutes from here to a figure of your own."
 
 quickstart: setup  ## Train three real networks until they grok, and draw the main figures
 	$(BIN)/snakemake -c$(CORES) quickstart
@@ -34,13 +36,19 @@ explore: setup  ## Open the explorer of the published networks
 	$(BIN)/progress-measures explore
 
 test: setup lint  ## Check the code, then run the whole test suite, but for what needs a Slurm or a browser, or takes long
-	$(BIN)/pytest -m "not slurm and not browser and not docs" --numprocesses $(CORES) --dist loadfile
+	$(BIN)/pytest -m "not slurm and not browser and not docs and not faults" --numprocesses $(CORES) --dist loadfile
 
 test-browser: setup  ## Drive the explorer in a real Chromium (Debian's, or $$CHROMIUM)
 	$(BIN)/pytest -m browser tests
 
 test-docs: setup  ## Follow the pages of docs/ to the letter
 	$(BIN)/pytest -m docs tests
+
+test-faults: setup  ## Kill, starve and damage every stage that data takes, and count what is lost
+	$(BIN)/pytest -m faults --numprocesses $(CORES) tests
+
+soak: setup  ## The same for hours: TRIALS of each stage with each kind of fault
+	$(BIN)/pytest -m faults --numprocesses $(CORES) --trials $(or $(TRIALS),100) tests
 
 test-slurm: setup  ## Start a real Slurm (as root, with slurm-wlm and munge) and put it through its paces
 	$(BIN)/pytest -m slurm tests
@@ -68,6 +76,10 @@ format: setup  ## Format Python and Snakemake files, and write generated ones
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 	$(BIN)/progress-measures schema
+
+audit: setup  ## Ask PyPI's advisories, over the network, about every package in uv.lock
+	set -o pipefail; $(UV) export --locked --quiet --no-emit-project | \
+	  $(UV) tool run pip-audit --requirement /dev/stdin --disable-pip --require-hashes --strict
 
 claims: setup  ## Judge every published statement on the published cubes, and write docs/claims.md
 	$(BIN)/progress-measures claims --cubes published --page docs/claims.md

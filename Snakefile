@@ -2,7 +2,7 @@
 
 config/experiments → dataset → training → measures → cube → figures → report
 
-Try `snakemake -c2 quickstart` first (about four minutes), or ask for any one file:
+Try `snakemake -c2 quickstart` first (about three minutes), or ask for any one file:
 `snakemake -c2 results/figures/paper/fig07.pdf` trains, measures and draws just what that figure needs.
 `--config cubes=published` draws from the published cubes instead, without training.
 """

@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import os
+import shutil
 
 # One thread: the machine's cores are shared by tests that run beside each other, and small products gain nothing.
 for library in ("OMP", "OPENBLAS"):
@@ -37,3 +38,18 @@ def integers(tmp_path_factory):
         done = command(verb, "integers", folder=folder)
         assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A Chromium; skips the test where there is none."""
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium: install Debian's chromium, or name one with CHROMIUM")
+    with sync.sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield started
+        started.close()

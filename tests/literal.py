@@ -31,6 +31,11 @@ def settings(kind, **model):
     return Experiment.model_validate(file).runs("small")[0]
 
 
+def some_pairs(n):
+    """A split: [a, b], true for training pairs."""
+    return np.random.default_rng(4).random((n, n)) < 0.4
+
+
 def random_weights(run, rng, scale=0.5):
     """Every tensor drawn at random."""
     return {name: scale * rng.standard_normal(shape) for name, shape in Architecture.of(run).shapes().items()}

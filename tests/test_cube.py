@@ -10,7 +10,7 @@ import zarr
 from small import command, folder_with, runs
 
 from progress_measures import open_cube, open_run
-from progress_measures.cube import publish
+from progress_measures.cube import gather, publish
 from progress_measures.cube.rounding import rounded
 from progress_measures.cube.schema import applies
 from progress_measures.errors import UserError
@@ -77,6 +77,19 @@ def test_history_and_checkpoints_agree(cube):
         trained = cube[f"history_{name}"].sel(history_epoch=epochs).values
         np.testing.assert_allclose(trained, cube[name].sel(epoch=epochs).values, rtol=1e-4, atol=1e-7)
     assert (cube.history_train_loss_max >= 0.999 * cube.history_train_loss).all()
+
+
+def test_a_cube_that_grows_by_few_runs_at_a_time_is_the_same(copy, monkeypatch):
+    """With memory for one run at a time."""
+    monkeypatch.chdir(copy)
+    whole = open_cube("small").load()
+    monkeypatch.setattr(gather, "BLOCK_BYTES", 0)
+    gather.gather("small", whole.title, runs())
+    grown = open_cube("small").load()
+    xr.testing.assert_identical(grown, whole)
+    for name, variable in whole.variables.items():
+        assert grown[name].attrs == variable.attrs
+        assert grown[name].dtype == variable.dtype
 
 
 def test_what_was_not_found_has_a_reason(cube):

@@ -4,9 +4,7 @@ Every page must end without a message on its console, without an error, and with
 """
 
 import json
-import os
 import re
-import shutil
 from urllib.parse import parse_qs, urlencode
 
 import numpy as np
@@ -29,20 +27,6 @@ VIEWS = (
     "losses", "sparsity", "norms-W_E", "norms-W_L", "embedding", "interference", "neuron", "neuron-spectrum", "neurons",
     "attention", "mean-attention", "logits",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no Chromium: install Debian's chromium, or name one with CHROMIUM")
-    with sync.sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -49,9 +49,11 @@ class Catalogue:
         if name not in self._modules:
             likeness = {known: difflib.SequenceMatcher(None, name, known).ratio() for known in self._modules}
             close = max(likeness, key=likeness.__getitem__)  # the first of equals: fig07, not fig17, for fig7
-            hint = f"Did you mean {close!r}? " if likeness[close] > 0.6 else ""
-            known = ", ".join(self._modules)
-            raise UserError(f"There is no {self._kind} {name!r}. {hint}{self._kind.capitalize()}s are: {known}.")
+            if likeness[close] > 0.6:
+                raise UserError(f"There is no {self._kind} {name!r}. Did you mean {close!r}?")
+            raise UserError(
+                f"There is no {self._kind} {name!r}. {self._kind.capitalize()}s are: {', '.join(self._modules)}."
+            )
         return self._modules[name]
 
     def load(self, name: str) -> Any:

@@ -5,7 +5,9 @@ import functools
 import json
 import logging
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,17 +39,22 @@ def main() -> None:
     # NumPy's BLAS would start a thread a core in each of the workflow's jobs, and have them spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
+        Path.cwd()  # libraries end in worse ways where it is gone
         app()
     except Exception as error:
-        message = _for_people(error)
+        message = for_people(error)
         if message is None:
             raise
         print(f"progress-measures: {message}", file=sys.stderr)
         sys.exit(2)
 
 
-def _for_people(error: Exception) -> str | None:
+def for_people(error: Exception) -> str | None:
     """What to say of an error that the user can mend; None if the project has to."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # whatever the error says, this is why
+        return "the folder in which this was started is gone: go to where the repository is, and run it again there."
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.ENOSPC, errno.EROFS):
@@ -55,8 +62,6 @@ def _for_people(error: Exception) -> str | None:
             f"{error.filename or 'a file'} could not be written: {error.strerror}. Earlier results are untouched; "
             "free space or permissions, and run the same command again."
         )
-    if isinstance(error, FileNotFoundError) and not os.path.isdir("."):  # noqa: PTH112  a path would ask for its name
-        return "the folder in which this was started is gone: go to where the repository is, and run it again there."
     if isinstance(error, OSError) and error.errno in NO_SUCH_PATH:
         return f"{os.fsdecode(error.filename or 'a path'):.200} cannot be read or written: {error.strerror}."
     if isinstance(error, MemoryError):
@@ -159,8 +164,6 @@ def train(
     poll: Annotated[float, typer.Option(min=0.1, help="Seconds between looks.", rich_help_panel=_SLURM)] = 15.0,
 ) -> None:
     """Train runs, going on from their last checkpoint. A finished run is left alone."""
-    import shutil
-
     from progress_measures.paths import runs_folder
     from progress_measures.training.launcher import launch
     from progress_measures.training.launcher.wait import Told
@@ -420,7 +423,9 @@ def describe(experiment: Experiment) -> None:
     from progress_measures.cube.describe import describe as text
     from progress_measures.cube.open import open_cube
 
-    print(text(open_cube(experiment)))
+    for line in text(open_cube(experiment)).split("\n"):
+        # a program reads lines, people read columns
+        print(textwrap.fill(line, min(100, shutil.get_terminal_size().columns)) if sys.stdout.isatty() else line)
 
 
 @app.command()
@@ -496,8 +501,10 @@ def claims(
     judgements = [judge(claim, cube_of) for claim in chosen]
     if only:
         for one in judgements:
-            print(f"{one.claim.id}: {one.verdict}\n{one.claim.statement}\npublished: {shown(one.claim.published)}")
-            print(f"rule: {one.claim.rule}\nmeasured: {shown(one.measured)}\n{one.explanation}".rstrip())
+            claim, measured = one.claim, shown(one.measured)
+            print(f"{claim.id}: {one.verdict}\n{claim.statement}\npublished: {shown(claim.published)}")
+            print(f"measured as: {claim.measured_as}\nrule: {claim.rule}")
+            print(f"measured: {measured}\n{one.explanation}".rstrip())
         return
     page.write_claims(judgements, to_json, to_page, cubes)
     print(", ".join(f"{number} {verdict}" for verdict, number in page.counts(judgements).items()))

@@ -63,17 +63,32 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_store(dataset: "xr.Dataset", path: Path, encoding: dict[str, Any] | None = None) -> None:
-    """Write a dataset as a Zarr folder, by rename; every chunk with a checksum.
+    """Write a dataset as a Zarr folder, by rename; every chunk with a checksum."""
+    with appearing(path) as temporary:
+        lay_out(dataset, temporary, encoding)
 
-    Fixed-length strings have no place in Zarr's specification, so they are written as strings of any length.
-    """
+
+def lay_out(dataset: "xr.Dataset", path: Path, encoding: dict[str, Any] | None = None) -> None:
+    """Write a dataset as a new Zarr folder; every chunk with a checksum."""
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
-    fixed = {name: values.astype(object) for name, values in dataset.variables.items() if values.dtype.kind == "U"}
-    dataset = dataset.assign_coords({name: values for name, values in fixed.items() if name in dataset.coords})
     checked: dict[str, Any] = {str(name): {"compressors": (ZstdCodec(), Crc32cCodec())} for name in dataset.variables}
-    with appearing(path) as temporary:
-        dataset.to_zarr(temporary, mode="w", consolidated=False, encoding=checked | (encoding or {}))
+    _storable(dataset).to_zarr(path, mode="w", consolidated=False, encoding=checked | (encoding or {}))
+
+
+def lengthen(dataset: "xr.Dataset", path: Path, dim: str) -> None:
+    """Write more along a dimension of a Zarr folder that was laid out; what does not have it is there already.
+
+    The dataset's attributes take the place of the folder's.
+    """
+    more = dataset.drop_vars([name for name, variable in dataset.variables.items() if dim not in variable.dims])
+    _storable(more).to_zarr(path, append_dim=dim, consolidated=False)
+
+
+def _storable(dataset: "xr.Dataset") -> "xr.Dataset":
+    """Fixed-length strings have no place in Zarr's specification, so they are written as strings of any length."""
+    fixed = {name: values.astype(object) for name, values in dataset.variables.items() if values.dtype.kind == "U"}
+    return dataset.assign_coords({name: values for name, values in fixed.items() if name in dataset.coords})
 
 
 def open_store(store: Any) -> "xr.Dataset":

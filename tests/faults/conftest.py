@@ -6,7 +6,7 @@ import pytest
 from small import command, folder_with
 
 pytest.register_assert_rewrite("stages")
-from stages import STAGES, before, changes
+from stages import STAGES, before, changes  # noqa: E402  whose asserts are to explain themselves, too
 
 OUTCOMES = ("right", "refused")
 

@@ -1,18 +1,22 @@
 """Joins the runs of an experiment into one cube."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+import zarr
 
 from progress_measures.cube.schema import applies, describe, encoding
 from progress_measures.errors import UserError
-from progress_measures.files import open_store, write_store
+from progress_measures.files import appearing, lay_out, lengthen, open_store
 from progress_measures.measures import keys, phases
 from progress_measures.measures.registry import DERIVED, FAMILIES, families_of, family_measures
 from progress_measures.paths import cube_store, family_store, runs_folder
+
+BLOCK_BYTES = 200e6  # of measures that are in memory at a time; joining them takes some times as much
 
 HISTORY = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
@@ -35,11 +39,40 @@ def gather(experiment: str, title: str, runs: list[Any], missing_allowed: bool =
             f"{runs_folder(experiment)}: no finished training of {', '.join(missing)}; "
             f"run `progress-measures train {experiment}`, or gather what is there with --missing-allowed."
         )
-    parts = [one_run(run, _measured(run), first=run is runs[0]) for run in present]
-    cube = join(parts, present, first=runs[0])
-    cube.attrs |= {"title": title, "runs_missing": missing, "manifest": json.dumps([_record(run) for run in present])}
-    write_store(cube, cube_store(experiment), encoding(cube))
+    own = {"title": title, "runs_missing": missing, "manifest": json.dumps([_record(run) for run in present])}
+    attributes: dict[str, Any] = {}
+    not_found: dict[str, dict[str, str]] = {}
+    with appearing(cube_store(experiment)) as temporary:
+        for block in _blocks(present, runs[0]):
+            cube = join(list(block.values()), [run for run in present if run.name in block], first=runs[0])
+            cube.attrs = attributes = attributes or cube.attrs | own
+            for name, variable in cube.data_vars.items():
+                not_found.setdefault(str(name), {}).update(variable.attrs.get("not_found", {}))
+            if temporary.exists():
+                lengthen(cube, temporary, "run")
+            else:
+                lay_out(cube, temporary, encoding(cube, len(present)))
+        group = zarr.open_group(temporary, mode="r+")
+        for name, reasons in not_found.items():
+            if reasons:
+                group[name].attrs["not_found"] = reasons
     return cube_store(experiment)
+
+
+def _blocks(runs: list[Any], first: Any) -> Iterator[dict[str, xr.Dataset]]:
+    """What was measured of each run, by its name, of as many runs at a time as take little memory.
+
+    Networks of several widths are joined all at once: how wide the widest is must be known first.
+    """
+    alike = len({run.model.d_mlp for run in runs}) == 1
+    block: dict[str, xr.Dataset] = {}
+    for run in runs:
+        block[run.name] = one_run(run, _measured(run), first=run is first)
+        if alike and sum(part.nbytes for part in block.values()) > BLOCK_BYTES:
+            yield block
+            block = {}
+    if block:
+        yield block
 
 
 def join(parts: list[xr.Dataset], runs: list[Any], first: Any) -> xr.Dataset:

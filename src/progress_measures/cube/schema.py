@@ -11,6 +11,8 @@ from progress_measures.models.architecture import Architecture
 from progress_measures.tasks import layout, task_module
 
 MOMENTS = 24
+CHUNK = 2**17  # bytes, before compression, below which a chunk takes in more runs
+CHUNKS = 256  # of a variable, at most
 
 LINEAR = ("restricted_loss_neurons", "excluded_loss_neurons")
 """Measures that add up the parts of the logits, in families that do not."""
@@ -82,14 +84,29 @@ def describe(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
-def encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """One chunk a run and variable, byte-shuffled, compressed hard, with a checksum: cubes are written once and read often."""
+def encoding(dataset: xr.Dataset, runs: int | None = None) -> dict[str, dict[str, Any]]:
+    """Byte-shuffled, compressed hard, with a checksum: cubes are written once and read often.
+
+    A chunk is all of a variable for one run; for so many, where they are small, that no variable of a thousand runs is
+    in a thousand files.
+
+    Args:
+        runs: how many the cube will have when it is whole; by default, those that it has.
+    """
     from zarr.codecs import BloscCodec, Crc32cCodec
 
+    total = runs or dataset.sizes.get("run", 1)
     shuffled = BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
+
+    def runs_a_chunk(variable: xr.DataArray) -> int:
+        one = variable.nbytes // variable.sizes["run"]
+        return min(total, max(1, CHUNK // max(1, one), -(-total // CHUNKS)))
+
     return {
         str(name): {
-            "chunks": tuple(1 if dim == "run" else max(1, size) for dim, size in variable.sizes.items()),
+            "chunks": tuple(
+                runs_a_chunk(variable) if dim == "run" else max(1, size) for dim, size in variable.sizes.items()
+            ),
             "compressors": (shuffled, Crc32cCodec()),
         }
         for name, variable in dataset.data_vars.items()

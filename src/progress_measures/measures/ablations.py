@@ -7,7 +7,7 @@ a + b and of a - b. The constant, the mean over pairs, is always kept.
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.measures.numerics import nats, once
+from progress_measures.measures.numerics import SPAN, nats, once
 from progress_measures.measures.registry import measure
 
 SECTION = "Nanda et al. 2023, section 4.4, Fig. 6, Table 4"
@@ -19,20 +19,26 @@ def _without_each_block(view):
     """Nats of every pair with each frequency's block removed: [frequency, pair].
 
     exp of a sum of parts that depend on a, b, a + b and a - b is a product of four small tables, so the 80 million
-    exponentials become multiplications, done for one a at a time to stay in cache. In float64, so that
-    logits may span some hundreds before anything overflows; trained networks stay below 200.
+    exponentials become multiplications, done for one a at a time to stay in cache. In float64, whose exponents suffice for
+    the logits of trained networks; those that span more are taken one by one.
     """
     scene, p = view.scene, view.scene.n
     labels, b = scene.labels.reshape(p, p), np.arange(p)
     others = view.logits.astype(np.float64).reshape(p, p, -1)
+    span = np.ptp(others, axis=-1).max()
     others -= np.take_along_axis(others, labels[..., None], -1)
     np.put_along_axis(others, labels[..., None], -np.inf, -1)
-    np.exp(others, out=others)  # [a, b, output], relative to the label, whose own term is left out
+    with np.errstate(over="ignore"):  # by logits of too wide a span, which are not used
+        np.exp(others, out=others)  # [a, b, output], relative to the label, whose own term is left out
     results = np.empty((p // 2, p, p))
     product = np.empty_like(others[0])
     for result, k in zip(results, fourier.frequencies(p), strict=True):
-        parts = [np.exp(-part) for part in fourier.project(view.logit_marginals, [k])]
-        of_a, of_b, plus, minus = (part / part.mean() for part in parts)
+        block = fourier.project(view.logit_marginals, [k])
+        if span + sum(map(np.ptp, block)) > SPAN:
+            left = view.logits - fourier.on_plane(block).reshape(p * p, -1)
+            result[:] = nats(left, scene.labels).reshape(p, p)
+            continue
+        of_a, of_b, plus, minus = (part / part.mean() for part in np.exp(np.negative(block)))
         plus = np.concatenate([plus, plus])  # so that a + b, b rising, is a slice
         minus = np.concatenate([minus, minus])[::-1]  # and a - b too
         for a in range(p):

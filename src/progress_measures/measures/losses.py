@@ -7,7 +7,7 @@ losses of it are sums over p rows rather than p^2.
 import numpy as np
 
 from progress_measures.fourier import kernel
-from progress_measures.measures.numerics import correct, nats, once
+from progress_measures.measures.numerics import SPAN, correct, nats, once
 from progress_measures.measures.registry import measure
 
 RUN_EPOCH = ("run", "epoch")
@@ -174,11 +174,13 @@ def excluded_loss_by_frequency(view):
     """Cross-entropy of L - P_k L, over training pairs, for every frequency k.
 
     log sum over c of exp(L_c - (P_k L)_c) is, on each line a + b = s, a matrix product of exp(L) [pair, c] with
-    exp(-P_k L) [c, k]: all frequencies at once.
+    exp(-P_k L) [c, k]: all frequencies at once, where float64 has exponents for it.
     """
     scene, train = view.scene, view.scene.train
     line, labels = scene.line[train], scene.labels[train]
     logits = view.logits[train].astype(np.float64)
+    if np.ptp(logits, axis=-1).max() + np.ptp(view.directions, axis=-1).max() > SPAN:
+        return np.array([_loss(logits - removed[line], labels) for removed in view.directions])
     row = np.arange(len(labels))
     margin = logits - logits[row, labels][:, None]
     removed = view.directions - np.take_along_axis(view.directions, _line_labels(view)[None, :, None], -1)

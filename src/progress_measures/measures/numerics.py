@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+SPAN = 650.0
+"""Nats over which products of exponentials may range in float64 and keep their digits."""
+
 
 def once(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Compute a function of a view at most once for each view: what several measures share."""

@@ -61,7 +61,7 @@ class Scene:
         """All pairs, for other networks, which are read at `=`."""
         a, b = np.indices((self.n, self.n)).reshape(2, 1, -1)
         tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, self.n)], -1))
-        return answers.Places(tokens, torch.full((1, self.n**2, 1), 2), self.n + 1)
+        return answers.Places(tokens, torch.full_like(tokens[..., :1], 2), self.n + 1)
 
     def view(self, weights: dict[str, NDArray], epoch: int) -> "View":
         """A checkpoint."""

@@ -6,7 +6,9 @@ const speed = document.getElementById("speed");
 const range = document.getElementById("range");
 const WHOLE = 16000; // milliseconds from the first epoch of the range to the last
 let playing = null; // when it began, and where
+const ADDRESS_EVERY = 1000; // milliseconds after which the address follows what plays; browsers refuse to have it changed much oftener
 let dragging = false;
+let addressed = 0; // when it last did
 
 function showTime(changed) {
   slider.max = epochs.length - 1;
@@ -62,6 +64,10 @@ function advance(time) {
   const gone = ((Math.max(0, time - playing.since) * Number(speed.value)) / WHOLE) * last;
   const place = Math.min(last, playing.from + Math.floor(gone / stride) * stride);
   choose({ epoch: epochs[place] });
+  if (time - addressed > ADDRESS_EVERY) {
+    addressed = time;
+    toAddress();
+  }
   if (place === last) stop();
   else requestAnimationFrame(advance);
 }
