@@ -42,14 +42,14 @@ def main() -> None:
         Path.cwd()  # libraries end in worse ways where it is gone
         app()
     except Exception as error:
-        message = _for_people(error)
+        message = for_people(error)
         if message is None:
             raise
         print(f"progress-measures: {message}", file=sys.stderr)
         sys.exit(2)
 
 
-def _for_people(error: Exception) -> str | None:
+def for_people(error: Exception) -> str | None:
     """What to say of an error that the user can mend; None if the project has to."""
     try:
         Path.cwd()

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from progress_measures.errors import UserError
+from progress_measures.cli import for_people
 
-SECONDS = 60  # a try that takes longer hangs, however busy the machine is
+SECONDS = 120  # a try that takes longer hangs, however busy the machine is
 GIGABYTES = 2  # that no try may take
 
 
@@ -49,12 +49,18 @@ def in_bounds():
 
 
 def tried(act):
-    """What an act gives, or None, and the message with which it is refused, or None; all else is a failure."""
+    """What an act gives, or None, and the message with which the command line would refuse it, or None.
+
+    All else is a failure.
+    """
     with in_bounds():
         try:
             return act(), None
-        except UserError as refusal:
-            return None, str(refusal)
+        except Exception as error:
+            refusal = for_people(error)
+            if refusal is None:
+                raise
+            return None, refusal
 
 
 # ---- values

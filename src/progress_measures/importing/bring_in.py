@@ -60,7 +60,10 @@ def recognise(path: Path, options: Options) -> tuple[Contents, Recognised]:
         raise UserError(f"{path}: its configuration has {heads!r:.60} heads; say how many with --heads.")
     fit = best_fit(held.states[-1], {"head": heads} if heads else {}, options.names, path)
     _check_tensors(held, fit, path)
-    return held, recognised(path, held, fit, options)
+    try:
+        return held, recognised(path, held, fit, options)
+    except UserError as error:
+        raise UserError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
 
 
 def _check_name(out: Path) -> None:

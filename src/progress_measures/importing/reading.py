@@ -96,6 +96,18 @@ def load_array(path: Path) -> NDArray[Any]:
     return np.array(found)
 
 
+def check_numbers(found: NDArray[Any]) -> None:
+    """Refuse what cannot be counted with.
+
+    Raises:
+        ValueError: with what there is.
+    """
+    if found.dtype.kind not in "iuf":
+        raise ValueError(f"found {found.dtype}")
+    if not np.isfinite(found).all():
+        raise ValueError("some are not finite")
+
+
 def _torch(path: Path) -> Any:
     import torch
 

@@ -15,7 +15,7 @@ from scipy.special import softmax
 
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import MOST_PAIRS, is_prime
-from progress_measures.importing.reading import load_array
+from progress_measures.importing.reading import check_numbers, load_array
 from progress_measures.models import foreign
 from progress_measures.tasks import Layout
 
@@ -164,8 +164,7 @@ def _table(path: Path, n: int, outputs: int) -> NDArray[np.int64]:
     try:
         delimiter = "," if path.suffix == ".csv" else None
         table = load_array(path) if path.suffix == ".npy" else np.loadtxt(path, delimiter=delimiter)
-        if table.dtype.kind not in "iuf":
-            raise ValueError(f"found {table.dtype}")
+        check_numbers(table)
         whole = table.astype(np.int64)
     except (ValueError, TypeError, OSError, EOFError) as error:
         raise UserError(f"--operation {path}: not a table of numbers ({error}).") from None

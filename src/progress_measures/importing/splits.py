@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import LARGEST_SEED
 from progress_measures.importing.contents import Contents
-from progress_measures.importing.reading import load_array
+from progress_measures.importing.reading import check_numbers, load_array
 from progress_measures.tasks.split import train_order
 
 FORMS = "`shuffle:SEED:FRACTION`, `randperm:SEED:FRACTION`, `none`, or a file of indices (.txt, .csv, .json, .npy)"
@@ -101,8 +101,7 @@ def _indices(path: Path) -> NDArray[np.int64]:
             values = np.array(json.loads(path.read_text(encoding="utf-8")))
         else:
             values = np.array(re.split(r"[\s,;]+", path.read_text(encoding="utf-8").strip()), dtype=np.float64)
-        if values.dtype.kind not in "iuf":
-            raise ValueError(f"found {values.dtype}")
+        check_numbers(values)
         whole = values.astype(np.int64).ravel()
         if not np.array_equal(whole, values.ravel()):
             raise ValueError("some are no whole numbers")

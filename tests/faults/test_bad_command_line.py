@@ -1,0 +1,240 @@
+"""The command line, told anything: every verb ends well or with one message, and touches what it was asked to alone."""
+
+import contextlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import webbrowser
+from pathlib import Path
+from typing import get_args
+
+import foreign
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+import typer
+from hypothesis import given
+from mutations import in_bounds, tries
+from small import ROOT, folder_with
+from test_importing import random_weights
+
+from progress_measures import cli
+from progress_measures.importing.bring_in import bring_in
+from progress_measures.importing.settings import Options
+
+VERBS = typer.main.get_command(cli.app).commands
+ENDLESS = {"train": "experiment", "watch": "experiment", "bench": "what"}
+"""Verbs that work for long where this argument is a sound one, which it never is here."""
+
+HOSTILE = st.one_of(
+    st.sampled_from(["../../outside", "/outside", "..", ".", "/", "", " ", "a\nb", "; touch pwned", "$(touch pwned)"]),
+    st.sampled_from(
+        ["`touch pwned`", "| touch pwned", "&& touch pwned", "x" * 5000, "é中🙂", "\udcff", "-", "--", "-rf"]
+    ),
+    st.sampled_from(
+        ["--help=x", "%s%n", "{0.__class__}", "*", "~", "~root", "$HOME", "\x1b[31m", "\\", "'", '"', "a\0b"]
+    ),
+    st.text(max_size=10),
+)
+SOUND = st.sampled_from(
+    [
+        "small",
+        "theirs",
+        "seed0",
+        "imported",
+        "paper/fig99",
+        "paper/table99",
+        "weights",
+        "all",
+        "guest.pth",
+        "names.yaml",
+    ]
+)
+NUMBERS = st.sampled_from(["0", "1", "-1", "2", "1.5", "1e9", "nan", "inf", "-inf", "9" * 30, "0x10", "٣", "1_000", ""])
+PLACES = st.sampled_from(
+    [
+        "results/new",
+        "results/theirs",
+        "results",
+        "config",
+        "new.pdf",
+        "new/new.md",
+        "small",
+        "",
+        ".",
+        "a\0b",
+        "x" * 5000,
+    ]
+)
+"""Where something may be written: the user says so, and so these stay in the folder."""
+
+
+@st.composite
+def lines(draw):
+    """A verb with some of its arguments and options, sound ones and others."""
+    verb = draw(st.sampled_from(sorted(VERBS)))
+    line = [verb]
+    for parameter in VERBS[verb].params:
+        endless = ENDLESS.get(verb) == parameter.name
+        if not (endless or (parameter.required and draw(st.integers(0, 9))) or draw(st.integers(0, 2)) == 0):
+            continue
+        flags = [*parameter.opts, *parameter.secondary_opts] if parameter.param_type_name == "option" else []
+        if flags:
+            line.append(draw(st.sampled_from(flags)))
+        if not getattr(parameter, "is_flag", False):
+            line.append(draw(HOSTILE.filter(lambda word: word != "--") if endless else values(parameter)))
+    if verb not in ENDLESS:
+        line += draw(st.lists(st.one_of(HOSTILE, SOUND, st.sampled_from(["--help", "-h", "--version"])), max_size=1))
+    return line
+
+
+def values(parameter):
+    """Words for a parameter."""
+    if parameter.name in ("to", "out", "to_json", "to_page"):
+        return PLACES
+    choices = [word for word in get_args(parameter.type_descriptor.annotation) if isinstance(word, str)]
+    return st.one_of(SOUND, HOSTILE, NUMBERS, *([st.sampled_from(choices)] if choices else []))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with an experiment that was not trained, and an import; around it nothing may appear."""
+    outer = tmp_path_factory.mktemp("line")
+    inside = folder_with(outer / "deep/inside")
+    shutil.copytree(ROOT / "config/claims", inside / "config/claims")
+    shutil.copy(ROOT / "src/progress_measures/importing/formats/authors.yaml", inside / "names.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(inside)
+        patch.setattr(webbrowser, "open", lambda _: None)
+        torch.save(foreign.authors(random_weights(np.random.default_rng(0), 1, biases=True)), "guest.pth")
+        bring_in(Path("guest.pth"), Path("results/theirs"), Options(operation="a+b", split="shuffle:0:0.5"))
+        yield inside
+    assert [path for path in outer.rglob("*") if inside not in [path, *path.parents]] == [outer / "deep"]
+    assert not [path for path in inside.rglob("*") if "pwned" in path.name]
+    for kept in ("config/experiments/small.yaml", "config/claims", "results/theirs/cube.zarr", "guest.pth"):
+        assert (inside / kept).exists(), f"{kept} is lost"
+
+
+def said(line):
+    """Run the command line in this process: exit status and what it wrote."""
+    streams = [
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors) for errors in ("strict", "backslashreplace")
+    ]
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(streams[0]):
+        patch.setattr(sys, "argv", ["progress-measures", *line])
+        with contextlib.redirect_stderr(streams[1]):
+            try:
+                cli.main()
+                status = 0
+            except SystemExit as end:
+                status = end.code or 0
+        for stream in streams:
+            stream.flush()
+        return status, *(stream.buffer.getvalue().decode("utf-8") for stream in streams)
+
+
+def outcome(status, out, err):
+    """`right`, or `refused` with a message."""
+    assert status in (0, 2), err[-2000:]
+    assert "Traceback" not in out + err
+    if status == 2:
+        assert err.strip() or out.strip(), "a refusal says why"
+    return "refused" if status else "right"
+
+
+def test_any_line(folder, tally):
+    @tries(700)
+    @given(lines())
+    def each(line):
+        with in_bounds():
+            tally.count("command lines", outcome(*said(line)))
+
+    each()
+    assert tally.counts["command lines", "right"] > 50
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+@pytest.mark.parametrize(
+    "name", ["../../outside", "/outside", "a\nb", "; touch pwned", "$(touch pwned)", "-", "x" * 5000, "\udcff"]
+)
+def test_no_verb_takes_a_hostile_name(folder, tally, verb, name):
+    if not any(parameter.param_type_name == "argument" for parameter in VERBS[verb].params):
+        assert said([verb, "--", name])[0] == 2
+    else:
+        more = ["--out", "results/new"] if verb == "import" else []
+        status, out, err = said([verb, *more, "--", name])
+        assert outcome(status, out, err) == ("right" if verb in ("jobs", "cancel") and status == 0 else "refused"), out
+    tally.count("hostile names", "refused")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["claims", "--json", "results"],
+        ["claims", "--page", "config"],
+        ["export", "theirs", "--to", "results"],
+        ["explore", "theirs", "--no-open", "--out", "config"],
+        ["tabulate", "paper/table01", "--experiment", "theirs", "--to", "config"],
+    ],
+)
+def test_no_file_takes_the_place_of_a_folder(folder, tally, line):
+    assert outcome(*said(line)) == "refused"
+    assert (folder / "config/experiments/small.yaml").exists()
+    assert (folder / "results/theirs/cube.zarr").is_dir()
+    tally.count("files for folders", "refused")
+
+
+LINES = [
+    [],
+    ["--help"],
+    ["nothing"],
+    ["; touch pwned"],
+    ["runs"],
+    ["runs", "$(touch pwned)"],
+    ["runs", "../../outside"],
+    ["runs", b"\xff"],
+    ["dataset", "a\nb"],
+    ["train", "`touch pwned`", "--run", "; touch pwned"],
+    ["train", "small", "--run", "$(touch pwned)"],
+    ["train", "small", "--device", "abacus"],
+    ["train", "small", "--threads", "0"],
+    ["train", "small", "--pool", "slurm", "--partition", "a\n#SBATCH --wrap='touch pwned'"],
+    ["measure", "small", "--family", "../../outside"],
+    ["gather", "x" * 5000],
+    ["draw", "../../outside"],
+    ["draw", "paper/fig07", "--cube", "/etc/passwd"],
+    ["draw", "paper/fig07", "--experiment", "../../outside"],
+    ["tabulate", "paper/table01", "--to", "; touch pwned"],
+    ["import", "/dev/null", "--out", "results/new"],
+    ["import", "/etc", "--out", "results/new"],
+    ["import", "guest.pth", "--out", "results/; touch pwned"],
+    ["import", "guest.pth", "--out", "results/new", "--split", "`touch pwned`"],
+    ["export", "theirs", "--epoch", "-5"],
+    ["describe", "/etc/passwd"],
+    ["explore", "../../outside", "--no-open"],
+    ["publish", "../../outside"],
+    ["claims", "--only", "$(touch pwned)"],
+    ["cancel", "../../outside"],
+    ["plan", "paper", "--gpu", "; touch pwned"],
+    ["watch", "small", "--run", "../../outside", "--once"],
+]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("line", LINES, ids=repr)
+def test_lines_of_a_shell(folder, tally, line):
+    """In processes of their own, as people give them."""
+    done = subprocess.run(
+        [sys.executable, "-m", "progress_measures", *line],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    told = outcome(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
+    tally.count("command lines of a shell", told)

@@ -1,0 +1,137 @@
+"""Names and values that a shell would run: the real workflow runs none of them, wherever they stand."""
+
+import subprocess
+import sys
+
+import pytest
+from small import content
+from test_workflow import FIGURE, Checkout
+
+pytestmark = pytest.mark.faults
+
+NAMES = [
+    "a;touch pwned",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "a|touch pwned",
+    "a&&touch pwned",
+    "a\ntouch pwned",
+    "a b",
+    "'",
+    '"',
+    "-rf",
+    "{wildcards}",
+    "{input}",
+    "..",
+    "é",
+    "A",
+    "figures",
+    "x" * 120,
+    "*",
+]
+TITLE = """a'; touch pwned; ' "; touch pwned; " `touch pwned` $(touch pwned) {wildcards.run} {input} \\"""
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A checkout in a folder whose own name a shell would run, if it were asked to."""
+    outer = tmp_path_factory.mktemp("names")
+    made = Checkout(outer / """it's "a" $(touch pwned) folder""")
+    yield made
+    assert not [path for path in outer.rglob("*") if path.name.endswith("pwned")]
+
+
+def refused(done):
+    """It ends with one message of ours."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def unharmed(checkout):
+    return not [path for path in checkout.folder.parent.rglob("*") if path.name.endswith("pwned")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_of_experiments(checkout, tally, name):
+    file = checkout.folder / f"config/experiments/{name}.yaml"
+    checkout.write(name, content(epochs=200))
+    try:
+        message = refused(checkout.snakemake("-n", "-c1", FIGURE))
+    finally:
+        file.unlink()
+    assert "is no name for an experiment" in message
+    assert unharmed(checkout)
+    tally.count("hostile names in the workflow", "refused")
+
+
+@pytest.mark.parametrize("value", ["x; touch pwned", "$(touch pwned)", "`touch pwned`", "'", "published; touch pwned"])
+def test_configurations(checkout, tally, value):
+    assert "expected `results` or `published`" in refused(
+        checkout.snakemake("-n", "-c1", "all", "--config", f"cubes={value}")
+    )
+    assert unharmed(checkout)
+    tally.count("hostile names in the workflow", "refused")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "results/$(touch pwned)/cube.zarr",
+        "results/mainline/runs/seed0; touch pwned/measures/weights.zarr",
+        "results/mainline/runs/$(touch pwned)/measures/weights.zarr",
+        "results/figures/paper/`touch pwned`.pdf",
+        "results/figures/$(touch pwned)/fig07.pdf",
+        "results/tables/paper/table01;touch pwned.md",
+        "results/mainline/figures/paper/fig07.pdf; touch pwned",
+        "../pwned",
+        "published/$(touch pwned).zarr.zip",
+    ],
+)
+def test_targets(checkout, tally, target):
+    """Not only planned: the workflow would run them."""
+    done = checkout.snakemake("-c1", target)
+    assert done.returncode != 0
+    assert unharmed(checkout)
+    tally.count("hostile names in the workflow", "refused")
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"title": "a\ntouch pwned"}, "title"),
+        ({"title": "\x1b]0;pwned\x07"}, "title"),
+        ({"grid": {"training.precision": ["$(touch pwned)"]}}, "precision"),
+        ({"grid": {"seed": ["0; touch pwned"]}}, "seed"),
+        ({"grid": {"$(touch pwned)": [1]}}, "grid"),
+        ({"seed": "`touch pwned`"}, "seed"),
+    ],
+)
+def test_fields_of_experiments(checkout, tally, changed, field):
+    checkout.write("mainline", content(epochs=200) | changed)
+    try:
+        message = refused(checkout.snakemake("-n", "-c1", FIGURE))
+    finally:
+        checkout.write("mainline", content(epochs=200))
+    assert "config/experiments/mainline.yaml: " in message
+    assert field in message
+    assert unharmed(checkout)
+    tally.count("hostile names in the workflow", "refused")
+
+
+def test_what_a_title_says_is_a_title(checkout, tally):
+    """It goes through every shell of the workflow, from training to the cube and its figure, and runs nothing."""
+    checkout.write("mainline", content(epochs=200) | {"title": TITLE, "description": TITLE, "reference": TITLE})
+    checkout.make("-c2", FIGURE)
+    described = subprocess.run(
+        [sys.executable, "-m", "progress_measures", "runs", "mainline"],
+        cwd=checkout.folder,
+        env=checkout.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert TITLE in described.stdout
+    assert (checkout.folder / FIGURE).exists()
+    assert unharmed(checkout)
+    tally.count("hostile names in the workflow", "right")
