@@ -122,7 +122,7 @@ def test_runs_are_found_by_name_and_place(results, monkeypatch):
 @pytest.mark.parametrize("name", ["nowhere", "nowhere/cube.zarr", "config/experiments/small.yaml"])
 def test_what_is_no_cube_is_refused(results, monkeypatch, name):
     monkeypatch.chdir(results)
-    with pytest.raises(UserError, match=r"no cube|not a readable cube"):
+    with pytest.raises(UserError, match=r"no cube|no experiment|not a readable cube"):
         open_cube(name)
 
 

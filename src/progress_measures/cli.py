@@ -1,5 +1,6 @@
 """The command line: one verb a stage; each can be run, debugged and profiled by hand as the workflow runs it."""
 
+import difflib
 import errno
 import functools
 import json
@@ -495,7 +496,9 @@ def claims(
     ledger = load_claims()
     unknown = [name for name in only or [] if name not in ledger]
     if unknown:
-        raise UserError(f"--only {unknown[0]}: there is no such claim; see config/claims/.")
+        close = difflib.get_close_matches(unknown[0], ledger, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "see config/claims/."
+        raise UserError(f"--only {unknown[0]}: there is no such claim; {hint}")
     chosen = [ledger[name] for name in only] if only else list(ledger.values())
     cube_of = functools.cache(lambda name: cube_if_any(name, published=cubes == "published"))
     judgements = [judge(claim, cube_of) for claim in chosen]

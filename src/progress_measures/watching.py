@@ -132,7 +132,10 @@ def shown(run: Any, standing: Standing, row: Row | None) -> RenderableType:
     """One run: where it stands, and its curves."""
     so_far, epochs = standing.so_far, run.training.epochs
     reached = 0 if so_far is None else int(so_far.history_epoch[-1])
-    facts = [f"epoch {reached:,} of {epochs:,}", standing.phase]
+    facts = [
+        f"epoch {reached:,} of {epochs:,}",
+        standing.phase if so_far is not None else f"{standing.phase}: nothing to measure yet",
+    ]
     if reached >= epochs:
         facts.append("done")
     elif row is not None:
@@ -198,5 +201,7 @@ def watch(experiment: str, runs: list[Any], every: float, once: bool) -> None:
             views = [shown(run, standing.get(run.name, Standing(None, "starting")), rows.get(run.name)) for run in runs]
             live.update(Group(*views), refresh=True)
             if once or all((runs_folder(experiment) / run.name / "done.json").exists() for run in runs):
-                return
+                break
             time.sleep(every)
+    if not live.console.is_terminal:  # where Live does not end its last line
+        live.console.print()

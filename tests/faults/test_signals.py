@@ -8,7 +8,7 @@ from stages import STAGES, before, fused, goes_on, whole
 pytestmark = pytest.mark.faults
 
 
-@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGHUP"])
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGUSR1"])
 @pytest.mark.parametrize("name", STAGES)
 def test_told_to_stop(name, number, tree, writes, tmp_path, tally):
     stage = STAGES[name]

@@ -45,10 +45,13 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
     path = next((candidate for candidate in candidates if _is_there(candidate)), None)
     if path is None:
         looked = " and ".join(str(candidate) for candidate in candidates)
+        if len(candidates) == 1 and not published:
+            raise UserError(f"There is no cube at {looked}.")
+        from progress_measures.experiments import load_experiment
+
+        load_experiment(str(name))  # a name that is misspelt, or a file that is wrong, is the cause
         raise UserError(
             f"There is no cube {str(name)!r}: looked for {looked}. Make it with `snakemake -c2 {cube_store(str(name))}`."
-            if len(candidates) > 1 or published
-            else f"There is no cube at {looked}."
         )
     return _open(path)
 

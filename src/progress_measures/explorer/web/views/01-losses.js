@@ -18,7 +18,7 @@ function curves(at, names, colours, more = {}) {
 addView({
   id: "losses",
   title: "Losses",
-  about: "The excluded loss rises and the restricted loss falls while train and test loss stand still: the circuit grows before the test loss shows it.",
+  about: "In the paper's networks the excluded loss rises and the restricted loss falls while train and test loss stand still: the circuit grows before the test loss shows it. With more training pairs the plateau is short, and all move almost together.",
   needs: ["train_loss", "test_loss"],
   reads: ["epoch"],
   width: 7,
