@@ -256,6 +256,42 @@ def test_what_is_said_of_the_training(folder, tally, data, several, part):
         assert run.hash
 
 
+@pytest.mark.parametrize(
+    ("content", "options", "said"),
+    [
+        ({"epoch": -5}, {}, "`epoch` should be whole numbers, none below 0"),
+        ({"checkpoints": [STATE, STATE], "updates": [-1, 2]}, {}, "`updates` should be whole numbers, none below 0"),
+        (
+            {"train_losses": [1.0] * 3, "test_losses": [1.0] * 3, "test_updates": [-1, 0, 1]},
+            {},
+            "`test_updates` should be whole",
+        ),
+        (
+            {"train_losses": [1.0] * 3, "test_losses": [1.0] * 3, "test_updates": [0]},
+            {},
+            "`test_updates` should have 3 numbers",
+        ),
+        ({"train_indices": [0.5, 1.5]}, {}, "`train_indices` should be whole numbers"),
+        ({"epoch": 10**12}, {}, "training.epochs: Input should be less than or equal to 10000000"),
+        ({}, {"split": "shuffle:0:0.001"}, "0.001 of 289 pairs is less than one"),
+        ({"model": {name: tensor * 1e20 for name, tensor in STATE.items()}}, {}, "logits are not finite in float32"),
+    ],
+)
+def test_what_cannot_be_is_named(folder, tally, content, options, said):
+    found, refusal = tried(lambda: recognise(saved({"model": STATE} | content), PLAIN._replace(**options)))
+    assert found is None
+    assert said in refusal
+    tally.count("what is said of the training", "refused")
+
+
+def test_checkpoints_come_in_the_order_of_their_epochs(folder):
+    """Whatever order a mapping has them in: the last is the network."""
+    early = {name: tensor * 0 for name, tensor in STATE.items()}
+    _, found = recognise(saved({"checkpoints": {399: STATE, 199: early}}), PLAIN)
+    assert found.epochs == [200, 400]
+    same_answers(found, STATE)
+
+
 def test_an_odd_training_comes_in_whole(folder, tally):
     """Through measures, history and cube."""
     unknown = [float("nan")] * 31

@@ -235,6 +235,17 @@ def test_ten_is_ten_and_no_is_a_text(folder):
     assert found.training.learning_rate == 1e-3
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["seed: 1\nseed: 2\n", "seed: 1\n'seed': 2\n", "split: {seed: 1, method: shuffle, seed: 2}\n"],
+)
+def test_a_key_that_stands_twice_is_refused(folder, text):
+    """And neither of its values taken."""
+    (folder / "mine.yaml").write_text("title: t\ntask: {kind: modular_addition}\ntraining: {epochs: 100}\n" + text)
+    with pytest.raises(UserError, match="the key 'seed' stands twice"):
+        load_experiment("mine", folder)
+
+
 @tries(200)
 @given(data=st.data(), path=st.sampled_from([path for path in FIELDS if path[0] == "imported"]))
 def test_what_an_import_wrote_and_somebody_changed(folder, tally, data, path):
@@ -330,6 +341,22 @@ def test_mapping_files(folder, tally, theirs, data, name):
         assert tensor.size * share == source.size
         for axis, size in zip(AXES[name].split(), tensor.shape, strict=True):
             assert sizes.setdefault(axis, size) == size
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "said"),
+    [
+        ("W_E", ["wte.weight", "(qkv token) d_model"], "W_E: its axes should be"),
+        ("W_O", ["h.{layer}.attn.out", "d_model (qkv head d_head)"], "W_O: its axes should be"),
+        ("W_E", ["wte{layer}.weight", "token d_model"], "W_E: there is one for all layers"),
+        ("W_in", ["h.0.fc.weight", "neuron d_model"], "some tensors have {layer} in their name"),
+    ],
+)
+def test_mapping_files_that_would_mislead(folder, theirs, name, place, said):
+    (folder / "names.yaml").write_bytes(written(MAPPING | {name: place}))
+    fit, refusal = tried(lambda: best_fit(theirs, {"head": 2}, folder / "names.yaml", Path("theirs.pth")))
+    assert fit is None
+    assert said in refusal
 
 
 # ---- claims
