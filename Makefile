@@ -15,10 +15,11 @@ help:  ## List these targets
 
 setup: .venv/.ready  ## Make .venv with everything in it, from uv.lock
 
+# Compiled at once: each job is a process, which should not compile what it imports.
 .venv/.ready: pyproject.toml uv.lock
 	@echo "Making .venv: two minutes, and more where 6 GB of packages have to be fetched."
 	@command -v $(UV) > /dev/null || ( $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv )
-	$(UV) sync --locked --quiet --compile-bytecode  # each job is a process: it should not compile what it imports
+	@$(UV) sync --locked --quiet --compile-bytecode
 	@touch $@
 	@echo "Made .venv. Next: make quickstart; docs/start.md is ten minutes from here to a figure of your own."
 

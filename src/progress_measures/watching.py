@@ -48,6 +48,8 @@ CURVES = {
 }
 """What is shown, where it applies, and the scale of its curve."""
 
+LEGEND = "Curves from epoch 0 to now, each from its least to its largest; losses and weights on logarithmic scales."
+
 
 class Standing(NamedTuple):
     """Where a run stands.
@@ -199,7 +201,7 @@ def watch(experiment: str, runs: list[Any], every: float, once: bool) -> None:
                         seen[run.name] = (stamp, look(run))
             standing = {name: one for name, (_, one) in seen.items()}
             views = [shown(run, standing.get(run.name, Standing(None, "starting")), rows.get(run.name)) for run in runs]
-            live.update(Group(*views), refresh=True)
+            live.update(Group(*views, Text(LEGEND, "dim")), refresh=True)
             if once or all((runs_folder(experiment) / run.name / "done.json").exists() for run in runs):
                 break
             time.sleep(every)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import shutil
 import subprocess
@@ -133,6 +134,9 @@ def said(line):
                 status = 0
             except SystemExit as end:
                 status = end.code or 0
+            finally:
+                torch.set_flush_denormal(False)  # a verb may have; other tests need subnormal numbers
+                logging.captureWarnings(False)
         for stream in streams:
             stream.flush()
         return status, *(stream.buffer.getvalue().decode("utf-8") for stream in streams)

@@ -36,8 +36,8 @@ function band({ name, start, end, place }) {
 }
 
 function phaseNow(phases) {
-  const phase = phases.find(({ start, end }) => start <= state.epoch && state.epoch < end);
-  return phase ? phase.name : phases.length === HEADER.phases.length && state.epoch >= phases.at(-1).end ? "after the cleanup" : "";
+  const phase = phases.find(({ end }) => state.epoch <= end); // a phase's end is the last of its checkpoints
+  return phase ? phase.name : phases.length === HEADER.phases.length && state.epoch > phases.at(-1).end ? "after the cleanup" : "";
 }
 
 const step = (places) => choose({ epoch: epochs[within(epochs.indexOf(state.epoch) + places, epochs.length)] });
