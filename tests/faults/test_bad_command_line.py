@@ -114,6 +114,7 @@ def folder(tmp_path_factory):
         torch.save(foreign.authors(random_weights(np.random.default_rng(0), 1, biases=True)), "guest.pth")
         bring_in(Path("guest.pth"), Path("results/theirs"), Options(operation="a+b", split="shuffle:0:0.5"))
         yield inside
+        torch.set_flush_denormal(False)  # as it is before a verb sets the process up
     assert [path for path in outer.rglob("*") if inside not in [path, *path.parents]] == [outer / "deep"]
     assert not [path for path in inside.rglob("*") if "pwned" in path.name]
     for kept in ("config/experiments/small.yaml", "config/claims", "results/theirs/cube.zarr", "guest.pth"):
