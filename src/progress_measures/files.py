@@ -32,6 +32,8 @@ def appearing(path: Path) -> Iterator[Path]:
     seen is the old, for a moment nothing, then the new; never a half. Of two processes that write the same at once, the
     last one's stays. What a process left beside it that was killed is removed by the next.
     """
+    if not path.name:  # this folder itself, or that of all
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     temporary = _beside(path, "tmp")

@@ -110,6 +110,7 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(inside)
         patch.setattr(webbrowser, "open", lambda _: None)
+        patch.setattr("progress_measures.training.plan.core_flops", lambda: 1e10)  # which it measures, for a second
         torch.save(foreign.authors(random_weights(np.random.default_rng(0), 1, biases=True)), "guest.pth")
         bring_in(Path("guest.pth"), Path("results/theirs"), Options(operation="a+b", split="shuffle:0:0.5"))
         yield inside
@@ -157,7 +158,7 @@ def test_any_line(folder, tally):
             tally.count("command lines", outcome(*said(line)))
 
     each()
-    assert tally.counts["command lines", "right"] > 50
+    assert tally.counts["command lines", "right"] > 20
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
@@ -169,8 +170,7 @@ def test_no_verb_takes_a_hostile_name(folder, tally, verb, name):
         assert said([verb, "--", name])[0] == 2
     else:
         more = ["--out", "results/new"] if verb == "import" else []
-        status, out, err = said([verb, *more, "--", name])
-        assert outcome(status, out, err) == ("right" if verb in ("jobs", "cancel") and status == 0 else "refused"), out
+        assert outcome(*said([verb, *more, "--", name])) == "refused"
     tally.count("hostile names", "refused")
 
 
@@ -179,6 +179,8 @@ def test_no_verb_takes_a_hostile_name(folder, tally, verb, name):
     [
         ["claims", "--json", "results"],
         ["claims", "--page", "config"],
+        ["claims", "--json", ""],
+        ["claims", "--page", "."],
         ["export", "theirs", "--to", "results"],
         ["explore", "theirs", "--no-open", "--out", "config"],
         ["tabulate", "paper/table01", "--experiment", "theirs", "--to", "config"],
