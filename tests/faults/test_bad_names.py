@@ -143,16 +143,3 @@ def test_what_a_title_says_is_a_title(checkout, tally, monkeypatch):
     assert (checkout.folder / "results/mainline/dataset.zarr").exists()
     assert unharmed(checkout)
     tally.count("hostile names in the workflow", "right")
-
-
-def test_where_python_is(checkout, tally):
-    """Every rule is told the folder of the environment, which has the name that somebody gave it."""
-    environment = checkout.folder.parent / """it's "$(touch pwned)" `touch pwned`"""
-    environment.symlink_to(sys.prefix)
-    line = [str(environment / "bin/python"), "-m", "snakemake", "-c1", "results/quickstart/dataset.zarr"]
-    done = subprocess.run(
-        line, cwd=checkout.folder, env=checkout.environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert unharmed(checkout)
-    tally.count("hostile names in the workflow", "right")
