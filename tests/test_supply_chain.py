@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 from small import folder_with
 from test_workflow import Checkout
 
@@ -126,8 +127,8 @@ FORBIDDEN = re.compile(
     r"(pickle|cPickle|dill|cloudpickle|joblib|marshal)\.(dumps?|loads?|Pickler|Unpickler)|shelve\.\w+|torch\.save"
     r"|pandas\.read_pickle|yaml\.(unsafe_load|full_load)(_all)?|.*\.to_pickle"
 )
-SAFE = {"yaml.SafeLoader", "yaml.CSafeLoader", "LOADER"}
-"""LOADER is `yaml.CSafeLoader`, or `yaml.SafeLoader` where that is not there."""
+SAFE = {"yaml.SafeLoader", "yaml.CSafeLoader", "_Loader"}
+"""`_Loader` is that of `yaml_files`, a stricter safe one, as a test asserts."""
 
 
 def names_in(tree):
@@ -159,6 +160,13 @@ def risky_calls(text):
 
 
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
+
+
+def test_our_loader_of_yaml_is_a_safe_one():
+    from progress_measures.yaml_files import _Loader
+
+    assert issubclass(_Loader, yaml.constructor.SafeConstructor)
+    assert not issubclass(_Loader, yaml.constructor.FullConstructor)
 
 
 def test_files_are_read_and_written_without_pickles():
