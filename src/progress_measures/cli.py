@@ -1,7 +1,6 @@
 """The command line: one verb a stage; each can be run, debugged and profiled by hand as the workflow runs it."""
 
 import difflib
-import errno
 import functools
 import json
 import logging
@@ -15,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from progress_measures.errors import UserError
-from progress_measures.files import damaged_array, write_json
+from progress_measures.errors import UserError, for_people
+from progress_measures.files import write_json
 
 app = typer.Typer(
     name="progress-measures",
@@ -26,9 +25,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-NO_SUCH_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
-"""What the system says of paths that cannot be."""
 
 Experiment = Annotated[str, typer.Argument(help="Name of a file in config/experiments, without .yaml.")]
 RunName = Annotated[str, typer.Option("--run", help="Name of a run, as `progress-measures runs` lists it.")]
@@ -48,32 +44,6 @@ def main() -> None:
             raise
         print(f"progress-measures: {message}", file=sys.stderr)
         sys.exit(2)
-
-
-def for_people(error: Exception) -> str | None:
-    """What to say of an error that the user can mend; None if the project has to."""
-    try:
-        Path.cwd()
-    except FileNotFoundError:  # whatever the error says, this is why
-        return "the folder in which this was started is gone: go to where the repository is, and run it again there."
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.ENOSPC, errno.EROFS):
-        return (
-            f"{error.filename or 'a file'} could not be written: {error.strerror}. Earlier results are untouched; "
-            "free space or permissions, and run the same command again."
-        )
-    if isinstance(error, OSError) and error.errno in NO_SUCH_PATH:
-        return f"{os.fsdecode(error.filename or 'a path'):.200} cannot be read or written: {error.strerror}."
-    if isinstance(error, MemoryError):
-        return "this needs more memory than there is."
-    array = damaged_array(error)
-    if array:
-        return (
-            f"{array} has a damaged chunk ({type(error).__name__}: {error}). Remove the store that it is in, and "
-            "have it made, or fetched, again."
-        )
-    return None
 
 
 def _runs(experiment: str, chosen: list[str] | None = None) -> list[Any]:

@@ -7,21 +7,13 @@ import json
 import os
 import shutil
 import socket
-import stat
-import sys
-import traceback
 import warnings
-import zipfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import xarray as xr
-
-LARGE = 10**8  # bytes that a file from elsewhere may hold, however small it is itself
-SWOLLEN = 100  # times its own size that it may hold where that is more; our cubes hold five times theirs
 
 
 @contextlib.contextmanager
@@ -103,56 +95,6 @@ def open_store(store: Any) -> "xr.Dataset":
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Object at \.snakemake_timestamp")
         return xr.open_zarr(store, consolidated=False, zarr_format=3)  # format 2 may hold pickles
-
-
-def check_zip(path: Path) -> None:
-    """Read an archive that comes from anywhere through; refuse what is damaged, or what none of ours would have.
-
-    Nothing is ever unpacked into files, so a member that leads elsewhere can do no harm; but whoever made it meant some.
-
-    Raises:
-        ValueError: with the member and the reason.
-        zipfile.BadZipFile: it is cut off.
-    """
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        check_size(sum(member.file_size for member in members), path)
-        names = Counter(member.filename for member in members)
-        for member in members:
-            parts = member.filename.replace("\\", "/").split("/")
-            if ".." in parts or not parts[0] or stat.S_ISLNK(member.external_attr >> 16):
-                raise ValueError(f"{member.filename!r:.80} leads out of it")
-            if names[member.filename] > 1:
-                raise ValueError(f"{member.filename!r:.80} is there twice")
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise ValueError(f"{damaged} fails its checksum")
-
-
-def check_size(size: int, path: Path) -> None:
-    """Refuse what would take far more memory than its file: nothing but zeros, or a size that is made up.
-
-    Raises:
-        ValueError: with the size.
-    """
-    if size > max(LARGE, SWOLLEN * path.stat().st_size):
-        raise ValueError(f"what it says it holds would take {size / 1e9:.3g} GB")
-
-
-def damaged_array(error: Exception) -> str | None:
-    """The stored array, with its path, in reading which an error was raised; None if it was raised elsewhere.
-
-    Arrays are read long after their store was opened, wherever their values are first needed.
-    """
-    if "zarr" not in sys.modules or not isinstance(error, ValueError | RuntimeError | OSError | zipfile.BadZipFile):
-        return None
-    import zarr
-
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        array = frame.f_locals.get("self")
-        if isinstance(array, zarr.Array):
-            return str(array.store_path).removeprefix("file://").removeprefix("zip://")
-    return None
 
 
 def _beside(path: Path, kind: str) -> Path:

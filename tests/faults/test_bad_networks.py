@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from literal import P, solving_weights
 from literal import settings as literal_run
-from mutations import HOSTILE_NAMES, SCALARS, VALUES, tried, tries
+from mutations import HOSTILE_NAMES, SCALARS, VALUES, encrypted, tried, tries
 
 from progress_measures.cube.open import open_cube
 from progress_measures.experiments import load_experiment
@@ -451,17 +451,6 @@ def rezipped(change, path, source, compression=zipfile.ZIP_STORED):
         for member in old.infolist():
             change(new, member.filename, old.read(member))
     return path
-
-
-def encrypted(path):
-    """Say of every member that it is."""
-    content = bytearray(path.read_bytes())
-    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        at = content.find(mark)
-        while at >= 0:
-            content[at + flags] |= 1
-            at = content.find(mark, at + 1)
-    path.write_bytes(content)
 
 
 ZIPS = {

@@ -66,11 +66,13 @@ def _blocks(runs: list[Any], first: Any) -> Iterator[dict[str, xr.Dataset]]:
     """
     alike = len({run.model.d_mlp for run in runs}) == 1
     block: dict[str, xr.Dataset] = {}
+    size = 0
     for run in runs:
         block[run.name] = one_run(run, _measured(run), first=run is first)
-        if alike and sum(part.nbytes for part in block.values()) > BLOCK_BYTES:
+        size += block[run.name].nbytes
+        if alike and size > BLOCK_BYTES:
             yield block
-            block = {}
+            block, size = {}, 0
     if block:
         yield block
 

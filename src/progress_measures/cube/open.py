@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from progress_measures.errors import UserError
-from progress_measures.files import check_size, check_zip, open_store
+from progress_measures.files import open_store
 from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
+from progress_measures.untrusted import check_size, check_zip
 
 if TYPE_CHECKING:
     from progress_measures.experiments import Run

@@ -15,6 +15,9 @@ FOLDER = Path("config/experiments")
 IMPORTED = "experiment.yaml"
 """What `results/<name>/` holds of a network that was imported, in place of a file in `config/experiments/`."""
 
+BESIDE = ("figures", "tables", "explorer", "logs", "benchmarks")
+"""The folders that `results/` has beside those of experiments."""
+
 MOST = 10
 """Mistakes of one file that are told."""
 
@@ -32,9 +35,9 @@ def imported_names() -> list[str]:
 def is_name(name: str) -> bool:
     """Whether an experiment may be called so: its name stands in paths, in targets of the workflow and in shells.
 
-    The folders that `results/` has beside those of experiments are none.
+    Those of the folders `BESIDE` them are none.
     """
-    return re.fullmatch(r"(?!(figures|tables|explorer|logs|benchmarks)$)[a-z0-9][a-z0-9_]{0,99}", name) is not None
+    return name not in BESIDE and re.fullmatch(r"[a-z0-9][a-z0-9_]{0,99}", name) is not None
 
 
 def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
@@ -68,7 +71,7 @@ def _file_of(name: str, folder: Path) -> Path:
     if name in known:
         raise UserError(
             f"{files[name in imported_names()]}: {name!r:.80} is no name for an experiment; expected are up to 100 lower-case "
-            "letters, digits and _, and none of figures, tables, explorer, logs, benchmarks. Rename it."
+            f"letters, digits and _, and none of {', '.join(BESIDE)}. Rename it."
         )
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from progress_measures.tasks import layout
+
 MOST_PAIRS = 2000
 """Values of a and of b, at most: tables of all their pairs are held in memory."""
 MOST_RUNS = 10_000
@@ -149,11 +151,6 @@ TASKS: dict[str, type[Section]] = {
 
 SEQUENCE_TASKS = ("five_digit_addition", "repeated_subsequence", "skip_trigram")
 """Kinds of task whose examples are drawn, and not all pairs `a b =`."""
-
-
-def operands(task: Any) -> int:
-    """Values that a and b of a task on pairs have."""
-    return task.prime if isinstance(task, _Modular) else task.operands
 
 
 class Split(Section):
@@ -381,8 +378,8 @@ def _mistakes(run: Run) -> Iterator[str]:
     elif split.examples is not None or training.batch is not None or split.test_examples != 1024:
         fields = "`split.examples`, `split.test_examples` and `training.batch`"
         yield f"{fields} are for tasks on sequences: {', '.join(SEQUENCE_TASKS)}"
-    elif not int(split.train_fraction * operands(run.task) ** 2):
-        yield f"`split.train_fraction` ({split.train_fraction:g}) of {operands(run.task)}² pairs is less than one"
+    elif not int(split.train_fraction * layout(run.task).operands ** 2):
+        yield f"`split.train_fraction` ({split.train_fraction:g}) of {layout(run.task).operands}² pairs is less than one"
     if run.model.doubled_residual and not run.model.attention_only:
         yield "`model.doubled_residual` is for networks with `model.attention_only: true`"
     if training.dropout and run.model.attention_only:

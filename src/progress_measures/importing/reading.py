@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from progress_measures.errors import UserError
-from progress_measures.files import check_size, check_zip
+from progress_measures.untrusted import check_size, check_zip
 
 SUFFIXES = (".pth", ".pt", ".pkl", ".bin", ".safetensors", ".npz")
 
