@@ -1,5 +1,6 @@
 """The stages that data takes, as commands in a small tree, and what they must leave."""
 
+import functools
 import hashlib
 import json
 import os
@@ -13,7 +14,6 @@ from pathlib import Path
 import psutil
 from small import command
 
-ROOT = Path(__file__).parents[2]
 FUSE = Path(__file__).parent / "fuse"
 
 # What says when and where something was made, or serves to go on: it differs between runs that give the same.
@@ -36,6 +36,11 @@ class Stage:
     makes: tuple[str, ...]
     grows: tuple[str, ...] = ()
     of: str = "progress_measures"
+
+    @property
+    def argv(self) -> list[str]:
+        """The command in a process of its own."""
+        return [sys.executable, "-m", "progress_measures", *self.line]
 
     def made(self, tree: Path) -> list[Path]:
         """What is there of it."""
@@ -76,6 +81,12 @@ def contents(tree: Path) -> dict[str, str]:
     return found
 
 
+@functools.cache
+def undisturbed(tree: Path) -> dict[str, str]:
+    """The same of a tree that nobody changes any more."""
+    return contents(tree)
+
+
 def _hash(path: Path) -> str:
     content = path.read_bytes()
     if path.name in ("done.json", "trained.json"):
@@ -99,7 +110,7 @@ def before(tree: Path, stage: Stage, folder: Path) -> Path:
 
 def whole(stage: Stage, folder: Path, tree: Path) -> bool:
     """Whether all that is there of what appears whole is as in an undisturbed tree."""
-    there, right = contents(folder), contents(tree)
+    there, right = contents(folder), undisturbed(tree)
     for pattern in stage.makes:
         for path in folder.glob(pattern):
             name = path.relative_to(folder).as_posix()
@@ -121,21 +132,21 @@ def goes_on(stage: Stage, folder: Path, tree: Path) -> None:
 
 def differences(folder: Path, tree: Path) -> list[str]:
     """The files that only one of two trees has, or that differ."""
-    return sorted({name for name, _ in contents(folder).items() ^ contents(tree).items()})
+    return sorted({name for name, _ in contents(folder).items() ^ undisturbed(tree).items()})
 
 
 def fused(stage: Stage, folder: Path, burn: str = "", **more: str) -> subprocess.CompletedProcess:
     """Run a stage with a fuse lit; whatever it started has ended when this returns."""
-    environment = {"FUSE_IN": str(folder), "FUSE_OF": stage.of, "FUSE": burn, "PYTHONPATH": path_with_fuse()} | more
     try:
-        return command(*stage.line, folder=folder, env=environment)
+        return command(*stage.line, folder=folder, env=lit(stage, folder, burn) | more)
     finally:
         end_all(folder)
 
 
-def path_with_fuse() -> str:
-    """PYTHONPATH, the fuse before all else."""
-    return os.pathsep.join(filter(None, [str(FUSE), os.environ.get("PYTHONPATH")]))
+def lit(stage: Stage, folder: Path, burn: str) -> dict[str, str]:
+    """The environment in which the fuse burns, itself before all else on PYTHONPATH."""
+    path = os.pathsep.join(filter(None, [str(FUSE), os.environ.get("PYTHONPATH")]))
+    return {"FUSE_IN": str(folder), "FUSE_OF": stage.of, "FUSE": burn, "PYTHONPATH": path}
 
 
 def changes(stage: Stage, folder: Path) -> int:
@@ -148,8 +159,7 @@ def changes(stage: Stage, folder: Path) -> int:
 
 def killed_after(stage: Stage, folder: Path, seconds: float) -> bool:
     """Start a stage and kill -9 all its processes after some seconds; false if it was over before."""
-    line = [sys.executable, "-m", "progress_measures", *stage.line]
-    with subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(stage.argv, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from stages import STAGES, before, differences, end_all, goes_on, path_with_fuse, whole
+from stages import STAGES, before, differences, end_all, goes_on, lit, whole
 
 pytestmark = pytest.mark.faults
 
@@ -21,8 +21,7 @@ def test_the_folder_is_gone_before_it_starts(name, tmp_path, tally):
     """It says so. The shell that it is started from is still in the folder."""
     gone = tmp_path / "gone"
     gone.mkdir()
-    line = [sys.executable, "-m", "progress_measures", *STAGES[name].line]
-    script = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *line]
+    script = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *STAGES[name].argv]
     done = subprocess.run(script, cwd=gone, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
@@ -36,10 +35,8 @@ def test_the_folder_goes_while_it_works(name, tree, tmp_path, tally):
     """It ends, and leaves nothing that looks like a result; in a new copy all is as ever."""
     stage = STAGES[name]
     folder = before(tree, stage, tmp_path / "tree")
-    environment = os.environ | {"FUSE_IN": str(folder), "FUSE_OF": stage.of, "FUSE": "3:SIGSTOP"}
-    environment["PYTHONPATH"] = path_with_fuse()
-    line = [sys.executable, "-m", "progress_measures", *stage.line]
-    with subprocess.Popen(line, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    environment = os.environ | lit(stage, folder, "3:SIGSTOP")
+    with subprocess.Popen(stage.argv, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
         stopped = stopped_in(folder)
         shutil.move(folder, tmp_path / "elsewhere")
         shutil.rmtree(tmp_path / "elsewhere")
@@ -72,8 +69,7 @@ def test_two_do_the_same_at_once(name, trial, tree, tmp_path, tally):
     """Each ends well, or is told that the other is at it; what they leave is whole."""
     stage = SHARED[name]
     folder = before(tree, stage, tmp_path / "tree")
-    line = [sys.executable, "-m", "progress_measures", *stage.line]
-    both = [subprocess.Popen(line, cwd=folder, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [subprocess.Popen(stage.argv, cwd=folder, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
         _, said = process.communicate(timeout=300)
         assert process.returncode == 0, said
