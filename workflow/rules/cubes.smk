@@ -6,10 +6,8 @@ rule measure:
     input:
         "results/{experiment}/dataset.zarr",
         "results/{experiment}/trained.json",
-        lambda wildcards: code(
-            f"progress_measures.measures.{wildcards.family}",
-            "progress_measures.cube.extract",
-        ),
+        "results/.fingerprints/measures.{family}.txt",
+        "results/.fingerprints/cube.extract.txt",
     output:
         directory("results/{experiment}/runs/{run}/measures/{family}.zarr"),
     log:
