@@ -46,10 +46,10 @@ test-docs: setup  ## Follow the pages of docs/ to the letter
 	$(BIN)/pytest -m docs tests
 
 test-faults: setup  ## Kill, starve and damage every stage that data takes, and count what is lost
-	$(BIN)/pytest -m faults --numprocesses $(CORES) tests
+	$(BIN)/pytest -m faults --numprocesses $(CORES) tests/faults
 
 soak: setup  ## The same for hours: TRIALS of each stage with each kind of fault
-	$(BIN)/pytest -m faults --numprocesses $(CORES) --trials $(or $(TRIALS),100) tests
+	$(BIN)/pytest -m faults --numprocesses $(CORES) --trials $(or $(TRIALS),100) tests/faults
 
 test-slurm: setup  ## Start a real Slurm (as root, with slurm-wlm and munge) and put it through its paces
 	$(BIN)/pytest -m slurm tests

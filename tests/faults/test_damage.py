@@ -1,6 +1,7 @@
 """A byte that changed, or an end that is missing, in any chunk of any store: it is noticed by whatever reads it."""
 
 import random
+import shutil
 
 import pytest
 from small import command
@@ -50,6 +51,7 @@ def test_a_damaged_chunk_is_noticed(name, trial, tree, tmp_path, tally):
         assert store.relative_to(folder).as_posix() in done.stderr
     tally.count(f"damaged chunk, {name}", "refused" if done.returncode else "right")
     if maker:
+        shutil.rmtree(store)  # as it says
         assert command(*maker.line, folder=folder).returncode == 0
     else:
         chunk.write_bytes(original)
@@ -84,18 +86,21 @@ def test_a_damaged_published_file_is_noticed(name, trial, tree, tmp_path, tally)
     tally.count(f"damaged published {name}", "refused" if done.returncode else "right")
 
 
-@pytest.mark.parametrize("kind", ["state", "record of a run", "record of all", "checkpoints' description"])
+RECORDS = {
+    "state": "runs/seed0/resume/*.npz",
+    "record of a run": "runs/seed0/done.json",
+    "record of all": "trained.json",
+    "description of all checkpoints": "runs/seed0/checkpoints.zarr/zarr.json",
+    "description of a tensor": "runs/seed0/checkpoints.zarr/W_Q/zarr.json",
+}
+
+
+@pytest.mark.parametrize("kind", RECORDS)
 def test_damaged_records_of_training(kind, trial, tree, tmp_path, tally):
     """Training finds its way back to the same bits from whatever is whole."""
-    files = {
-        "state": "runs/seed0/resume/*.npz",
-        "record of a run": "runs/seed0/done.json",
-        "record of all": "trained.json",
-        "checkpoints' description": "runs/seed0/checkpoints.zarr/zarr.json",
-    }
     folder = before(tree, STAGES["figure"], tmp_path / "tree")
     moment = random.Random(f"{kind} {trial}")
-    (path,) = (folder / "results/small").glob(files[kind])
+    (path,) = (folder / "results/small").glob(RECORDS[kind])
     damage(path, moment)
     (folder / "results/small/runs/seed0/done.json").unlink(missing_ok=True)
     done = command("train", "small", folder=folder)

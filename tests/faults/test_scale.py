@@ -1,0 +1,80 @@
+"""A thousand runs, a hundred thousand epochs: what they take of memory and of files."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import zarr
+from small import command, content, folder_with, runs
+
+from progress_measures.cube.open import open_cube
+from progress_measures.training.store import RunStore
+
+RUNS, EPOCHS = 1000, 400
+RECIPE = {"epochs": EPOCHS, "checkpoint_every": 1, "evaluate_every": 1}
+
+# One run stands for all, so that nothing but the gathering takes long.
+GATHER = """
+import sys
+from pathlib import Path
+from progress_measures.bench import peak_of_this_process
+from progress_measures.cube.gather import gather
+from progress_measures.experiments import load_experiment
+first = load_experiment("small").runs("small")[0]
+runs = [first.model_copy(update={"name": f"run{i}"}) for i in range(int(sys.argv[1]))]
+for run in runs:
+    (Path("results/small/runs") / run.name).symlink_to("seed0")
+gather("small", "A thousand runs", runs)
+print(peak_of_this_process())
+"""
+
+DRAW = """
+from progress_measures.bench import peak_of_this_process
+from progress_measures.cli import app
+app(standalone_mode=False)
+print(peak_of_this_process())
+"""
+
+
+@pytest.mark.faults
+def test_a_thousand_runs(tmp_path):
+    """They are gathered in little memory, into few files; a figure of them takes hardly more memory than one of one.
+
+    As many files of a run again would still be far from what a user may have on a cluster, often a million.
+    """
+    one, thousand = tmp_path / "one", tmp_path / "thousand"
+    folder_with(one, given=content(**RECIPE) | {"grid": {"seed": [0]}})
+    for verb in ("train", "measure"):
+        done = command(verb, "small", folder=one)
+        assert done.returncode == 0, done.stderr
+    assert len([path for path in (one / "results/small/runs/seed0").rglob("*") if path.is_file()]) < 700
+    shutil.copytree(one, thousand)
+    peak(one, GATHER, 1)
+    assert peak(thousand, GATHER, RUNS) < 2 * 2**10
+
+    path = thousand / "results/small/cube.zarr"
+    assert all(array.nchunks <= 300 for _, array in zarr.open_group(path, mode="r").arrays())
+    cube = open_cube(path)
+    assert cube.sizes["run"] == RUNS
+    assert cube.sizes["epoch"] == EPOCHS + 1
+    for name in ("test_loss", "restricted_loss", "neuron_frequency"):
+        first, last = (cube[name].isel(run=i).values for i in (0, -1))
+        np.testing.assert_array_equal(first, last)
+    of_one, of_all = (peak(tree, DRAW, "draw", "paper/fig04", "--experiment", "small") for tree in (one, thousand))
+    assert of_all - of_one < sum(variable.nbytes for variable in cube.data_vars.values()) / 2**20 / 4
+
+
+def peak(folder, code, *arguments):
+    """The most memory that some code takes in a process of its own, in MiB."""
+    line = [sys.executable, "-c", code, *map(str, arguments)]
+    return float(subprocess.run(line, cwd=folder, check=True, capture_output=True, text=True).stdout)
+
+
+def test_a_history_of_a_hundred_thousand_epochs_is_light(tmp_path):
+    run = runs(epochs=100_000, evaluate_every=100)[0]
+    RunStore(tmp_path, run, "code").write_history(np.linspace(5, 0, 100_001), np.zeros((1001, 4)))
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) < 40
+    assert sum(path.stat().st_size for path in files) < 2e6
