@@ -195,7 +195,7 @@ class _Batch:
                 store.start()
             return
         self.epoch = self.fetched = max(common)
-        loaded = [store.load(found[self.epoch]) for store, found in zip(self.stores, states, strict=True)]
+        loaded = [store.resume(found[self.epoch]) for store, found in zip(self.stores, states, strict=True)]
         moments = ("parameters", "mean", "mean_of_squares")
         self.optimiser.restore(
             {name: torch.from_numpy(np.stack([state[name] for state in loaded])) for name in moments}, self.epoch

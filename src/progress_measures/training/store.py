@@ -22,6 +22,7 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
+from zarr.storage import MemoryStore
 
 from progress_measures.errors import UserError
 from progress_measures.files import appearing, write_json, write_store
@@ -75,7 +76,7 @@ class RunStore:
     def states(self) -> dict[int, Path]:
         """The states that can be gone on from, by epoch; damaged, foreign and outdated ones are passed over."""
         found: dict[int, Path] = {}
-        if not (self.folder / "checkpoints.zarr").exists():
+        if not self._laid_out():
             return found  # the blocks before them are gone
         for path in sorted((self.folder / "resume").glob("*.npz")):
             try:
@@ -88,8 +89,11 @@ class RunStore:
                 continue
         return found
 
-    def load(self, path: Path) -> State:
-        """A state."""
+    def resume(self, path: Path) -> State:
+        """A state to go on from. What `checkpoints.zarr` says of itself is said anew, as of now."""
+        attributes = self._checkpoints().attrs
+        if attributes.asdict() != self._attributes():
+            attributes.put(self._attributes())
         with np.load(path, allow_pickle=False) as state:
             return {name: state[name] for name in state.files}
 
@@ -108,24 +112,43 @@ class RunStore:
         for old in (self.folder / "resume").glob("*.npz"):
             old.unlink()
         with appearing(self.folder / "checkpoints.zarr") as temporary:
-            group = zarr.create_group(temporary, attributes=self._attributes())
-            epoch = group.create_array("epoch", shape=self.epochs.shape, dtype="int64", dimension_names=["epoch"])
-            epoch[:] = self.epochs
-            for name, dims in Architecture.of(self.run).parameters.items():
-                shape = tuple(dims.values())
-                group.create_array(
-                    name,
-                    shape=(len(self.epochs), *shape),
-                    chunks=(min(BLOCK, len(self.epochs)), *shape),
-                    dtype="float32",
-                    fill_value=float("nan"),
-                    compressors=(Crc32cCodec(),),  # float32 weights do not compress
-                    dimension_names=["epoch", *dims],
-                )
+            self._lay_out(temporary)
+
+    def _lay_out(self, store: Path | MemoryStore) -> zarr.Group:
+        group = zarr.create_group(store, attributes=self._attributes())
+        epoch = group.create_array("epoch", shape=self.epochs.shape, dtype="int64", dimension_names=["epoch"])
+        epoch[:] = self.epochs
+        for name, dims in Architecture.of(self.run).parameters.items():
+            shape = tuple(dims.values())
+            group.create_array(
+                name,
+                shape=(len(self.epochs), *shape),
+                chunks=(min(BLOCK, len(self.epochs)), *shape),
+                dtype="float32",
+                fill_value=float("nan"),
+                compressors=(Crc32cCodec(),),  # float32 weights do not compress
+                dimension_names=["epoch", *dims],
+            )
+        return group
+
+    def _laid_out(self) -> bool:
+        """Whether `checkpoints.zarr` is as it was laid out: chunks have checksums, what describes them has none."""
+        right = self._lay_out(MemoryStore())
+        try:
+            return self._description(self._checkpoints()) == self._description(right)
+        except Exception:  # not there; or damaged, for which zarr has a different error each time
+            return False
+
+    def _description(self, group: zarr.Group) -> list[Any]:
+        arrays = [group[name] for name in ("epoch", *self._shapes)]
+        return [np.asarray(arrays[0]).tolist(), *(array.metadata.to_dict() for array in arrays)]
+
+    def _checkpoints(self) -> zarr.Group:
+        return zarr.open_group(self.folder / "checkpoints.zarr", mode="r+")
 
     def write_block(self, first: int, block: NDArray[np.float32]) -> None:
         """Write whole checkpoints, [checkpoint, parameter], from index `first` on."""
-        group = zarr.open_group(self.folder / "checkpoints.zarr", mode="r+")
+        group = self._checkpoints()
         offset = 0
         for name, shape in self._shapes.items():
             size = int(np.prod(shape))
