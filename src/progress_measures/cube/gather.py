@@ -16,7 +16,7 @@ from progress_measures.measures import keys, phases
 from progress_measures.measures.registry import DERIVED, FAMILIES, families_of, family_measures
 from progress_measures.paths import cube_store, family_store, runs_folder
 
-BLOCK_BYTES = 200e6  # of measures that are in memory at a time; joining them takes some times as much
+BLOCK_BYTES = 100e6  # of measures that are in memory at a time; joining and writing them takes five times as much
 
 HISTORY = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 

@@ -65,7 +65,7 @@ def cube_if_any(name: str | os.PathLike[str], published: bool = False) -> xr.Dat
 def _open(path: Path) -> xr.Dataset:
     try:
         if path.suffix != ".zip":
-            return open_store(path)
+            return _in_order(open_store(path))
         from zarr.storage import ZipStore
 
         check_zip(path)
@@ -76,9 +76,14 @@ def _open(path: Path) -> xr.Dataset:
             if not chunk and variable.size:
                 raise ValueError(f"{name} has chunks of no size")
             check_size(chunk * variable.dtype.itemsize, path)
-        return dataset
+        return _in_order(dataset)
     except Exception as error:  # zarr, zipfile and xarray each have their own
         raise UserError(f"{path} is not a readable cube ({type(error).__name__}: {error}).") from None
+
+
+def _in_order(dataset: xr.Dataset) -> xr.Dataset:
+    """Its variables by name: stores list them in any order."""
+    return dataset[sorted(map(str, dataset.data_vars))]
 
 
 class OpenRun:
