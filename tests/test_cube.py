@@ -191,6 +191,20 @@ def test_published_files_hold_the_same(copy, monkeypatch):
     assert open_cube("small").equals(published)
 
 
+def test_weights_that_are_too_large_are_left_out(copy, monkeypatch):
+    """First those of earlier epochs, then all; no older ones stay behind."""
+    monkeypatch.chdir(copy)
+    cube, weights = publish.publish("small", runs())
+    assert len(publish.published_epochs(runs()[0])) > 1
+    monkeypatch.setattr(publish, "_publish_cube", lambda *_: None)  # which is larger than the weights here
+    monkeypatch.setattr(publish, "LIMIT", weights.stat().st_size - 1)
+    assert publish.publish("small", runs()) == [cube, weights]
+    assert list(publish.published_epochs(runs()[0])) == [runs()[0].training.epochs]
+    monkeypatch.setattr(publish, "LIMIT", weights.stat().st_size - 1)
+    assert publish.publish("small", runs()) == [cube]
+    assert not weights.exists()
+
+
 def test_measures_are_taken_again_of_published_weights(copy, monkeypatch):
     """What a later version measures of last weights reaches a published cube whose checkpoints are gone."""
     command("publish", "small", folder=copy)

@@ -1,5 +1,6 @@
 """Cubes and weights small enough to travel with the repository."""
 
+import contextlib
 import json
 import zipfile
 from pathlib import Path
@@ -28,20 +29,29 @@ LIMIT = 12_000_000  # bytes a file
 FALLBACK = (0.005, 0.035, 0.175, 0.235, 0.27, 0.35)
 
 
+class _TooLarge(UserError):
+    """A file would be larger than `LIMIT`."""
+
+
 def publish(experiment: str, runs: list[Any]) -> list[Path]:
     """Write `published/<experiment>.zarr.zip` and `published/<experiment>.weights.zarr.zip`.
 
-    The weights of networks of several sizes do not fit in one store: of those, the cube alone.
+    Weights are the last of every run and, where there is room for them, those of the first at six epochs that tell its
+    story. Of networks of several sizes, which do not fit in one store, and of those too large: the cube alone.
 
     Raises:
-        UserError: there is no cube, or a file would be too large.
+        UserError: there is no cube, or it would be too large.
     """
     cube = open_cube(cube_store(experiment)).load()
     _publish_cube(cube, experiment)
-    if any(Architecture.of(run) != Architecture.of(runs[0]) for run in runs):
-        return [published_cube(experiment)]
-    _zip(_weights(experiment, runs, cube), published_weights(experiment))
-    return [published_cube(experiment), published_weights(experiment)]
+    cube_file, weights_file = published_cube(experiment), published_weights(experiment)
+    if len({Architecture.of(run) for run in runs}) == 1:
+        for moments in (moments_of(cube, str(cube.run.values[0])), []):
+            with contextlib.suppress(_TooLarge):
+                _zip(_weights(experiment, runs, cube, moments), weights_file)
+                return [cube_file, weights_file]
+    weights_file.unlink(missing_ok=True)  # of an earlier time
+    return [cube_file]
 
 
 def renew(experiment: str, runs: list[Any]) -> list[Path]:
@@ -138,11 +148,11 @@ def moments_of(cube: xr.Dataset, run: str) -> list[int]:
     return sorted(nearest - {int(epochs[-1])})
 
 
-def _weights(experiment: str, runs: list[Any], cube: xr.Dataset) -> xr.Dataset:
-    """The last weights of every run and those of the first at six epochs, along a dimension `network`."""
+def _weights(experiment: str, runs: list[Any], cube: xr.Dataset, moments: list[int]) -> xr.Dataset:
+    """The last weights of every run and those of the first at some epochs, along a dimension `network`."""
     first = str(cube.run.values[0])
     last = int(cube.epoch[-1])
-    kept = [(first, epoch) for epoch in moments_of(cube, first)] + [(str(name), last) for name in cube.run.values]
+    kept = [(first, epoch) for epoch in moments] + [(str(name), last) for name in cube.run.values]
     tensors = [open_run(experiment, run).weights(epoch) for run, epoch in kept]
     dims = Architecture.of(runs[0]).parameters
     return xr.Dataset(
@@ -167,7 +177,7 @@ def _zip(dataset: xr.Dataset, path: Path) -> None:
                 info = zipfile.ZipInfo(file.relative_to(store).as_posix(), (1980, 1, 1, 0, 0, 0))
                 archive.writestr(info, file.read_bytes())
         if temporary.stat().st_size > LIMIT:
-            raise UserError(
+            raise _TooLarge(
                 f"{path} would have {temporary.stat().st_size / 1e6:.1f} MB, more than {LIMIT / 1e6:g} MB: "
                 "give its largest measures fewer `digits`."
             )
