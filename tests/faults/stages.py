@@ -89,13 +89,15 @@ def undisturbed(tree: Path) -> dict[str, str]:
 
 def _hash(path: Path) -> str:
     content = path.read_bytes()
-    if path.name in ("done.json", "trained.json"):
+    if path.name in ("done.json", "trained.json", "zarr.json"):
         content = json.dumps(_lasting(json.loads(content)), sort_keys=True).encode()
     return hashlib.sha256(content).hexdigest()
 
 
 def _lasting(record):
     if isinstance(record, dict):
+        if "manifest" in record:  # a cube's: what the training of each run noted, as text
+            record = record | {"manifest": json.loads(record["manifest"])}
         return {key: _lasting(value) for key, value in record.items() if key not in VOLATILE}
     return [_lasting(value) for value in record] if isinstance(record, list) else record
 

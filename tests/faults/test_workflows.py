@@ -1,0 +1,69 @@
+"""A whole workflow, killed, told to stop, or beside another: going on, it makes what an undisturbed one does."""
+
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+from small import content
+from stages import contents, end_all
+from test_workflow import Checkout
+
+pytestmark = pytest.mark.faults
+
+CUBE = "results/mainline/cube.zarr"
+LINE = [sys.executable, "-m", "snakemake", "-c1", CUBE]
+
+
+def made(checkout):
+    """What it has made, but for what says how long it took."""
+    return {name: of for name, of in contents(checkout.folder).items() if name.startswith("results/mainline/")}
+
+
+def start(checkout):
+    return subprocess.Popen(
+        LINE, cwd=checkout.folder, env=checkout.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def new(folder):
+    checkout = Checkout(folder)
+    checkout.write("mainline", content(epochs=200) | {"grid": {"seed": [0]}})
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return made(new(tmp_path_factory.mktemp("workflow") / "tree").make(*LINE[3:]))
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_ended_at_any_time(name, trial, undisturbed, tmp_path, tally):
+    """What was locked says how to unlock it; nothing is left that looks whole and is not."""
+    checkout = new(tmp_path / "tree")
+    with start(checkout) as process:
+        try:
+            process.wait(timeout=random.Random(f"{name} {trial}").uniform(3, 30))
+        except subprocess.TimeoutExpired:
+            process.send_signal(getattr(signal, name))
+            if name != "SIGKILL":
+                process.communicate(timeout=300)
+        end_all(checkout.folder)
+    again = checkout.snakemake(*LINE[3:])
+    if again.returncode:
+        assert name == "SIGKILL"
+        assert "--unlock" in again.stdout + again.stderr
+        checkout.make("--unlock").make(*LINE[3:])
+    assert made(checkout) == undisturbed
+    tally.count(f"{name}, a whole workflow", "right")
+
+
+def test_two_at_once(undisturbed, tmp_path, tally):
+    """The one that comes second is told so."""
+    checkout = new(tmp_path / "tree")
+    said = {process.communicate(timeout=600)[0]: process.returncode for process in (start(checkout), start(checkout))}
+    assert 0 in said.values()
+    assert all("locked" in text for text, status in said.items() if status)
+    assert made(checkout) == undisturbed
+    tally.count("two at once, whole workflows", "right")
