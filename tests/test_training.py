@@ -1,5 +1,6 @@
 """Losses, the optimiser, the loop, and going on after an interruption."""
 
+import errno
 import random
 import shutil
 import signal
@@ -396,6 +397,23 @@ def test_states_of_other_settings_or_code_are_not_gone_on_with(tmp_path, monkeyp
     assert store.RunStore(folder, run, code).states()
     assert not store.RunStore(folder, runs(learning_rate=0.01)[0], code).states()
     assert not store.RunStore(folder, run, "other code").states()
+
+
+def test_a_disk_that_fails_for_a_moment_costs_no_states(tmp_path, monkeypatch, undisturbed):
+    """Who cannot read checkpoints stops; only where they are damaged, or gone, does training start anew."""
+    shutil.copytree(undisturbed / "runs/seed0", tmp_path / "seed0")
+    kept = store.RunStore(tmp_path / "seed0", runs()[0], code_of(runs()[0]))
+    assert kept.states()
+
+    def fails(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(zarr, "open_group", fails)
+        with pytest.raises(OSError, match="Input/output"):
+            kept.states()
+    (tmp_path / "seed0/checkpoints.zarr/W_Q/zarr.json").write_text("{")
+    assert not kept.states()
 
 
 def test_without_its_checkpoints_a_run_starts_again(tmp_path, monkeypatch, undisturbed):

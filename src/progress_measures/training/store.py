@@ -34,6 +34,9 @@ BLOCK = 20
 
 EVALUATED = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
+# What Zarr says of an array that has to be as it was. How it spells the rest may change with its version.
+_DESCRIBED = ("shape", "data_type", "chunk_grid", "dimension_names")
+
 State = dict[str, NDArray[Any]]
 
 
@@ -136,12 +139,17 @@ class RunStore:
         right = self._lay_out(MemoryStore())
         try:
             return self._description(self._checkpoints()) == self._description(right)
-        except Exception:  # not there; or damaged, for which zarr has a different error each time
+        except FileNotFoundError:
+            return False
+        except (OSError, MemoryError):  # which may pass: nothing is thrown away for it
+            raise
+        except Exception:  # damaged, for which zarr has a different error each time
             return False
 
     def _description(self, group: zarr.Group) -> list[Any]:
-        arrays = [group[name] for name in ("epoch", *self._shapes)]
-        return [np.asarray(arrays[0]).tolist(), *(array.metadata.to_dict() for array in arrays)]
+        arrays = dict(group.arrays())
+        told = [arrays[name].metadata.to_dict() for name in ("epoch", *self._shapes)]
+        return [np.asarray(arrays["epoch"]).tolist(), *([one.get(key) for key in _DESCRIBED] for one in told)]
 
     def _checkpoints(self) -> zarr.Group:
         return zarr.open_group(self.folder / "checkpoints.zarr", mode="r+")
