@@ -6,8 +6,8 @@ rule measure:
     input:
         "results/{experiment}/dataset.zarr",
         "results/{experiment}/trained.json",
-        "results/.fingerprints/measures.{family}.txt",
-        "results/.fingerprints/cube.extract.txt",
+        "results/.fingerprints/measures.{family}.txt",  # as `code` names it: calling it for each job takes long
+        code("progress_measures.cube.extract"),
     output:
         directory("results/{experiment}/runs/{run}/measures/{family}.zarr"),
     log:
