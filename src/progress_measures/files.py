@@ -137,8 +137,13 @@ def _put(temporary: Path, path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
+    """Remove what is temporary; what cannot be of a folder is left to the next process's sweep.
+
+    Zarr writes in a thread of its own, which goes on for a moment after an interrupt has ended the wait for it: names
+    come and go in the folder meanwhile.
+    """
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
