@@ -16,11 +16,15 @@ def test_an_interrupt_comes_through_though_the_folder_is_still_written_to(tmp_pa
             os.rename(name, "chunk", src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
         remove(name, dir_fd=dir_fd)
 
-    with pytest.raises(KeyboardInterrupt), files.appearing(tmp_path / "store") as temporary:
-        temporary.mkdir()
-        (temporary / "chunk.partial").write_bytes(b"")
-        monkeypatch.setattr(os, "unlink", named_meanwhile)
-        raise KeyboardInterrupt
+    def interrupted():
+        with files.appearing(tmp_path / "store") as temporary:
+            temporary.mkdir()
+            (temporary / "chunk.partial").write_bytes(b"")
+            monkeypatch.setattr(os, "unlink", named_meanwhile)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert not (tmp_path / "store").exists()
 
 
