@@ -17,7 +17,7 @@ setup: .venv/.ready  ## Make .venv with everything in it, from uv.lock
 
 # Compiled at once: each job is a process, which should not compile what it imports.
 .venv/.ready: pyproject.toml uv.lock
-	@echo "Making .venv: two minutes, and more where 6 GB of packages have to be fetched."
+	@echo "Making .venv: two minutes, and more where 3.4 GB of packages have to be fetched."
 	@command -v $(UV) > /dev/null || ( $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv )
 	@$(UV) sync --locked --quiet --compile-bytecode
 	@touch $@
@@ -48,7 +48,7 @@ test-docs: setup  ## Follow the pages of docs/ to the letter
 test-faults: setup  ## Kill, starve and damage every stage that data takes, and count what is lost
 	$(BIN)/pytest -m faults --numprocesses $(CORES) tests/faults
 
-soak: setup  ## The same for hours: TRIALS of each stage with each kind of fault
+soak: setup  ## The same for hours: TRIALS kills of each stage, and a third as many of most other faults
 	$(BIN)/pytest -m faults --numprocesses $(CORES) --trials $(or $(TRIALS),100) tests/faults
 
 test-slurm: setup  ## Start a real Slurm (as root, with slurm-wlm and munge) and put it through its paces
@@ -88,5 +88,5 @@ claims: setup  ## Judge every published statement on the published cubes, and wr
 bench: setup  ## Time training and measuring against the notebook's way
 	$(BIN)/progress-measures bench all --threads 1
 
-clean:  ## Remove results, not environments nor published/
-	rm -rf .snakemake results/*/ results/.fingerprints site
+clean:  ## Remove results, trained runs among them, not environments nor published/
+	rm -rf .snakemake results/*/ results/*.json results/claims.md results/.fingerprints site

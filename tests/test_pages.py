@@ -91,6 +91,14 @@ def test_every_experiment_is_in_the_reference():
     assert re.findall(r"^## (\w+)$", page, re.M) == experiment_names()
 
 
+def test_what_every_figure_and_table_reads_is_in_the_reference():
+    page = reference.figures_page()
+    for thing in gallery.shown_things():
+        (row,) = re.findall(rf"^.*/{thing.page}#{thing.anchor}\).*$", page, re.M)
+        assert all(f"`{name}`" in row for name in thing.declared.variables), thing
+        assert all(f"#{name})" in row for name in thing.declared.experiments), thing
+
+
 def test_every_figure_and_table_is_in_the_gallery():
     pages = gallery.gallery_pages()
     for thing in gallery.shown_things():

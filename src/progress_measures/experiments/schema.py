@@ -201,7 +201,7 @@ class Model(Section):
         description="`paper`: N(0, 1/d_model), W_U N(0, 1/vocabulary); `transformer_lens`: "
         "N(0, 0.64/d_model), drawn as TransformerLens 1 and 2 do, bit for bit; `authors`: N(0, 1/d_model), W_U "
         "N(0, 1/outputs), drawn as the authors' code for other tasks does, bit for bit; `authors_by_head`: so drawn, but "
-        "W_Q, W_K and W_V N(0, 1/d_head), as in their repeated-subsequence runs.",
+        "W_Q, W_K and W_V N(0, 1/d_head) and W_U N(0, 1/vocabulary), as in their repeated-subsequence runs.",
     )
 
     @property
@@ -230,8 +230,8 @@ class Training(Section):
     )
     precision: Literal["float64", "float32_log1p", "float32"] = Field(
         "float32_log1p",
-        description="How the cross-entropy is computed; `float32` loses small losses and "
-        "causes slingshots (appendix D.2).",
+        description="How the cross-entropy is computed: `float64`; `float32_log1p`, as exact for small losses and half the "
+        "work; `float32`, which loses small losses and causes slingshots (appendix D.2).",
     )
     batch: int | None = Field(
         None,
@@ -253,9 +253,14 @@ class Training(Section):
         description="λ of a penalty λ Σ|w| over all weights, not decoupled: its gradient is added to the loss's and passes "
         "through Adam (appendix D.1). Recorded losses are without it.",
     )
-    checkpoint_every: int = Field(100, ge=1, le=10_000_000, description="Epochs between stored weights.")
+    checkpoint_every: int = Field(
+        100, ge=1, le=10_000_000, description="Epochs between stored weights; must divide `epochs`."
+    )
     evaluate_every: int = Field(
-        100, ge=1, le=10_000_000, description="Epochs between test losses and accuracies in the history."
+        100,
+        ge=1,
+        le=10_000_000,
+        description="Epochs between test losses and accuracies in the history; must divide `epochs`.",
     )
 
     @model_validator(mode="after")

@@ -1,11 +1,11 @@
-"""Measures, the cube, the command line and experiments as Markdown, each from where it is declared."""
+"""Measures, the cube, the command line, experiments and what figures read as Markdown, each from where it is declared."""
 
 import importlib
 import inspect
 import itertools
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 from typer.models import ArgumentInfo, CommandInfo, OptionInfo
@@ -17,6 +17,9 @@ from progress_measures.measures.registry import DIMENSIONS, Measure, measures
 from progress_measures.pages.markdown import cell, inline, table
 from progress_measures.paths import PUBLISHED, published_cube
 
+if TYPE_CHECKING:
+    from progress_measures.pages.gallery import Shown
+
 
 def reference_pages() -> dict[str, str]:
     """Every page of the reference, by its path in the documentation."""
@@ -25,6 +28,7 @@ def reference_pages() -> dict[str, str]:
         "reference/cube.md": cube_page(),
         "reference/commands.md": commands_page(),
         "reference/experiments.md": experiments_page(),
+        "reference/figures.md": figures_page(),
     }
 
 
@@ -133,8 +137,7 @@ def _size(cube: xr.Dataset, name: str) -> str:
 
 
 def _variable(name: str, dims: Iterable[Any], attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    shown = f"[`{name}`](measures.md#{name})" if name in measures() else f"`{name}`"
-    return shown, ", ".join(map(str, dims)), attributes.get("units", ""), cell(attributes.get("long_name", ""))
+    return _linked(name), ", ".join(map(str, dims)), attributes.get("units", ""), cell(attributes.get("long_name", ""))
 
 
 # ---- the command line
@@ -243,3 +246,37 @@ def _readers() -> dict[str, list[str]]:
         for experiment in thing.declared.experiments:
             found.setdefault(experiment, []).append(f"[{thing.name}](../{thing.page}#{thing.anchor})")
     return found
+
+
+# ---- what figures read
+
+
+def figures_page() -> str:
+    """Of which cubes each figure and table is made, and which of their variables it reads."""
+    from progress_measures.pages.gallery import SOURCES, shown_things
+
+    lines = [
+        "# What each figure reads",
+        "",
+        "Every figure and table, the experiments whose cubes it is made of, and the variables that it is given of them: no "
+        "others. To draw one of a cube of your own, the cube needs these. *Not published* is a cube that has yet to be trained.",
+    ]
+    for source, title in SOURCES.items():
+        rows = [_reads(thing) for thing in shown_things() if thing.source == source]
+        if rows:
+            lines += ["", f"## {title}", "", *table(("figure or table", "experiments", "variables"), rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _reads(thing: "Shown") -> tuple[str, ...]:
+    declared = thing.declared
+    experiments = (
+        f"[{name}](experiments.md#{name})" + ("" if published_cube(name).exists() else ", not published")
+        for name in declared.experiments
+    )
+    variables = ", ".join(_linked(name) for name in declared.variables)
+    return f"[`{declared.id}`](../{thing.page}#{thing.anchor})", "; ".join(experiments), variables
+
+
+def _linked(name: str) -> str:
+    return f"[`{name}`](measures.md#{name})" if name in measures() else f"`{name}`"
