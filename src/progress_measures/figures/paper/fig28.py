@@ -1,4 +1,4 @@
-"""Figure 28: with dropout networks grok, with an l1 penalty they do not."""
+"""Figure 28: dropout, or an l1 penalty, in place of weight decay."""
 
 from progress_measures.cube.select import runs_with
 from progress_measures.figures.curves import LOSSES, losses

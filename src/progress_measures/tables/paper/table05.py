@@ -31,10 +31,10 @@ PERCENT = ("logit FVE", "MLP FVE", "MLP FVE SD")
     formats=both({"test loss": ".3g", "Gini W_E": ".2f", "Gini W_L": ".2f"} | dict.fromkeys(PERCENT, ".1%")),
 )
 def rows(fractions, two_layer, prime_53, prime_109, dropout):
-    """For each network that generalises: test loss (nat), Gini coefficients of the Fourier norms of W_E and W_L, key
-    frequencies, the share of the logits' variance that the key cosines explain, and the mean and standard deviation over
-    W_L's key directions of the share that one wave explains. The paper's networks, then ours; rows of one kind share no
-    initial weights. Our cells are empty for kinds that have not been trained to the end.
+    """For each network of a kind that generalises in the paper: test loss (nat), Gini coefficients of the Fourier norms of W_E
+    and W_L, key frequencies, the share of the logits' variance that the key cosines explain, and the mean and standard
+    deviation over W_L's key directions of the share that one wave explains. The paper's networks, then ours; rows of one
+    kind share no initial weights. Our cells are empty for kinds that have not been trained to the end.
     """
     kinds = {
         "paper.table5.data_fraction": [(f"{float(run.train_fraction):.0%}", run) for run in _runs(fractions)],
