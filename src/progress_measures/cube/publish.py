@@ -125,11 +125,22 @@ class _PublishedWeights:
 
 
 def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
+    """With as many digits of each measure as it declares or, where that is too large, with three quarters as many."""
+    try:
+        _zip(_with_digits(cube, 1), published_cube(experiment))
+    except _TooLarge:
+        _zip(_with_digits(cube, 3 / 4), published_cube(experiment))
+
+
+def _with_digits(cube: xr.Dataset, share: float) -> xr.Dataset:
+    """The cube with measures rounded to a share of the digits that they declare; each says to how many."""
+    fewer = cube.copy()
     for name, m in measures().items():
         if name in cube and m.digits:
-            cube[name].values = rounded(cube[name].values, m.digits)
-            cube[name].attrs["published_mantissa_bits"] = m.digits
-    _zip(cube, published_cube(experiment))
+            digits = int(m.digits * share)
+            attributes = cube[name].attrs | {"published_mantissa_bits": digits}
+            fewer[name] = (cube[name].dims, rounded(cube[name].values, digits), attributes)
+    return fewer
 
 
 def moments_of(cube: xr.Dataset, run: str) -> list[int]:
