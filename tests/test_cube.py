@@ -191,6 +191,18 @@ def test_published_files_hold_the_same(copy, monkeypatch):
     assert open_cube("small").equals(published)
 
 
+def test_a_cube_that_is_too_large_has_fewer_digits(copy, monkeypatch):
+    monkeypatch.chdir(copy)
+    whole, *_ = publish.publish("small", runs())
+    size, bits = whole.stat().st_size, open_cube(whole).neuron_fraction_explained.published_mantissa_bits
+    monkeypatch.setattr(publish, "LIMIT", size - 1)
+    fewer, *_ = publish.publish("small", runs())
+    assert fewer.stat().st_size < size
+    rounded, own = open_cube(fewer).neuron_fraction_explained, open_cube("small").neuron_fraction_explained
+    assert rounded.published_mantissa_bits == bits * 3 // 4
+    np.testing.assert_allclose(rounded, own, rtol=2.0 ** -(bits * 3 // 4))
+
+
 def test_weights_that_are_too_large_are_left_out(copy, monkeypatch):
     """First those of earlier epochs, then all; no older ones stay behind."""
     monkeypatch.chdir(copy)
