@@ -133,13 +133,17 @@ def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
 
 
 def _with_digits(cube: xr.Dataset, share: float) -> xr.Dataset:
-    """The cube with measures rounded to a share of the digits that they declare; each says to how many."""
+    """The cube with measures rounded to a share of the digits that they declare; each says to how many.
+
+    A measure that was published before with fewer, and is kept, has no more than these.
+    """
     fewer = cube.copy()
     for name, m in measures().items():
         if name in cube and m.digits:
-            digits = int(m.digits * share)
-            attributes = cube[name].attrs | {"published_mantissa_bits": digits}
-            fewer[name] = (cube[name].dims, rounded(cube[name].values, digits), attributes)
+            attributes = cube[name].attrs
+            digits = min(int(m.digits * share), attributes.get("published_mantissa_bits", m.digits))
+            values = rounded(cube[name].values, digits)
+            fewer[name] = (cube[name].dims, values, attributes | {"published_mantissa_bits": digits})
     return fewer
 
 
