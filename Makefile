@@ -37,19 +37,19 @@ explore: setup  ## Open the explorer of the published networks
 	$(BIN)/progress-measures explore
 
 test: setup lint  ## Check the code, then run the whole test suite, but for what needs a Slurm or a browser, or takes long
-	$(BIN)/pytest -m "not slurm and not browser and not docs and not faults" --numprocesses $(CORES) --dist loadfile
+	$(BIN)/pytest -m "not slurm and not browser and not docs and not faults" --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
 test-browser: setup  ## Drive the explorer in a real Chromium (Debian's, or $$CHROMIUM)
-	$(BIN)/pytest -m browser tests
+	$(BIN)/pytest -m browser --numprocesses $(CORES) tests
 
 test-docs: setup  ## Follow the pages of docs/ to the letter
-	$(BIN)/pytest -m docs tests
+	$(BIN)/pytest -m docs --numprocesses $(CORES) --dist loadgroup tests
 
 test-faults: setup  ## Kill, starve and damage every stage that data takes, and count what is lost
-	$(BIN)/pytest -m faults --numprocesses $(CORES) tests/faults
+	$(BIN)/pytest -m faults --numprocesses $(CORES) --dist loadgroup --trials $(or $(TRIALS),3) --one-in $(or $(ONE_IN),1) tests/faults
 
 soak: setup  ## The same for hours: TRIALS kills of each stage, and a third as many of most other faults
-	$(BIN)/pytest -m faults --numprocesses $(CORES) --trials $(or $(TRIALS),100) tests/faults
+	$(MAKE) test-faults TRIALS=$(or $(TRIALS),100)
 
 test-slurm: setup  ## Start a real Slurm (as root, with slurm-wlm and munge) and put it through its paces
 	$(BIN)/pytest -m slurm tests

@@ -12,11 +12,13 @@ from progress_measures.training.launcher.local import LocalPool
 from progress_measures.training.launcher.wait import wait
 
 
-def note(context, path, text, seconds=0.0):
-    """Append a line to a file, after and before some seconds."""
+def note(context, path, text, seconds=0.0, until=None):
+    """Append a line to a file, after and before some seconds, or until another file is there."""
     with Path(path).open("a") as file:
         file.write(f"{time.time()} begin {text}\n")
     time.sleep(seconds)
+    while until and not Path(until).exists():
+        time.sleep(0.02)
     with Path(path).open("a") as file:
         file.write(f"{time.time()} end {text}\n")
 

@@ -2,14 +2,34 @@
 
 import os
 import shutil
+import tempfile
+from pathlib import Path
 
 # One thread: the machine's cores are shared by tests that run beside each other, and small products gain nothing.
 for library in ("OMP", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
+# A suite writes 150,000 files, each as safely as results: in memory, where there is room, a disk does not hold it up.
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 10e9:
+    os.environ.setdefault("TMPDIR", str(MEMORY))
+    tempfile.tempdir = None  # pytest has asked for it already
+
 import numpy as np
 import pytest
-from small import INTEGERS, command, folder_with, runs
+from small import INTEGERS, commands, folder_with, runs
+
+LONG = (
+    *("test_figures", "test_reruns", "test_importing", "test_launcher", "test_training", "test_supply_chain"),
+    *("test_cube", "test_workflow", "test_claims", "test_cost", "test_appendices", "test_cli", "test_sequences"),
+)
+"""Files that take long, the longest first, so that no worker is left with one alone in the end."""
+
+
+def pytest_collection_modifyitems(items):
+    """Fast files first, then long ones by their length."""
+    order = {f"{name}.py": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.name, -1))
 
 
 @pytest.fixture
@@ -22,11 +42,8 @@ def rng():
 def results(tmp_path_factory):
     """A folder in which the small experiment was trained, measured and gathered, by the command line."""
     folder = folder_with(tmp_path_factory.mktemp("results"))
-    for run in runs():
-        assert command("train", "small", "--run", run.name, folder=folder).returncode == 0
-    for verb in ("measure", "gather"):
-        done = command(verb, "small", folder=folder)
-        assert done.returncode == 0, done.stderr
+    trainings = [f"train small --run {run.name}" for run in runs()]
+    commands(*trainings, "measure small", "gather small", folder=folder)
     return folder
 
 
@@ -34,9 +51,7 @@ def results(tmp_path_factory):
 def integers(tmp_path_factory):
     """A folder in which a small network that adds integers was trained, measured and gathered, by the command line."""
     folder = folder_with(tmp_path_factory.mktemp("integers"), "integers", INTEGERS)
-    for verb in ("train", "measure", "gather"):
-        done = command(verb, "integers", folder=folder)
-        assert done.returncode == 0, done.stderr
+    commands("train integers", "measure integers", "gather integers", folder=folder)
     return folder
 
 

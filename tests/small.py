@@ -1,10 +1,12 @@
 """A small experiment that trains in seconds, and folders to run the command line in."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 import yaml
 
@@ -50,13 +52,32 @@ def folder_with(folder: Path, name="small", given=None, **training) -> Path:
     return folder
 
 
-def command(*arguments, folder: Path, **options) -> subprocess.CompletedProcess:
+def command(*arguments, folder: Path, **environment: str) -> subprocess.CompletedProcess:
     """Run `progress-measures` in a folder, to the end."""
-    line = [sys.executable, "-m", "progress_measures", *map(str, arguments)]
-    environment = os.environ | options.pop("env", {})
-    return subprocess.run(
-        line, cwd=folder, capture_output=True, text=True, timeout=300, env=environment, check=False, **options
+    line = ("progress_measures", *map(str, arguments))
+    return forked.run(*line, folder=folder, environment=os.environ | environment, seconds=300)
+
+
+ONE_BY_ONE = """\
+import json, sys
+from progress_measures.cli import app
+for line in json.loads(sys.argv[1]):
+    print("#", *line, flush=True)
+    app(line, standalone_mode=False)
+"""
+
+
+def commands(*lines: str, folder: Path, within: tuple[str, ...] = (), **environment: str) -> None:
+    """Run lines of `progress-measures` in a folder, one after the other in one process, which must end well.
+
+    Args:
+        within: a command that starts the process, if another is to.
+    """
+    asked = [*within, sys.executable, "-c", ONE_BY_ONE, json.dumps([line.split() for line in lines])]
+    done = subprocess.run(
+        asked, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=600, check=False
     )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def trained_folder(folder: Path, **training) -> Path:

@@ -109,6 +109,15 @@ def test_deeper_networks_on_pairs_equal_the_general_transformer(dtype, model):
         close(ours, theirs, dtype)
 
 
+def test_a_network_of_attention_alone_has_no_neurons():
+    some = runs_on_pairs(attention_only=True)
+    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
+    weights, places = random_weights(some, torch.float64), Objective(some, masks, CPU)._batch.places
+    neurons, logits = answers.neurons_and_logits(weights, places)
+    assert neurons.shape == (*logits.shape[:2], 0)
+    close(logits, answers.logits(weights, places), torch.float64)
+
+
 def test_evaluation_in_pieces_is_that_of_the_whole(monkeypatch):
     (run,) = runs_of("repeated_subsequence")
     weights = {name: w.detach() for name, w in random_weights([run], torch.float64).items()}

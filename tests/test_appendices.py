@@ -9,10 +9,12 @@ from matplotlib.figure import Figure as Canvas
 from sequences import RUNS
 
 from progress_measures.claims import load_claims
-from progress_measures.claims.judge import DIFFERS, HOLDS, judge
+from progress_measures.claims.judge import DIFFERS, HOLDS, RECORDED, judge
+from progress_measures.cube.describe import summaries
 from progress_measures.cube.extract import Checkpoints, measure, taken
 from progress_measures.cube.gather import history_of, join, one_run
 from progress_measures.cube.select import select
+from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.measures import families_of
@@ -26,6 +28,8 @@ LONG = [
     *("prime_53", "prime_109", "prime_401", "prime_401_fractions", "two_layer", "width"),
     *("five_digit_addition", "five_digit_addition_finite", "repeated_subsequence", "repeated_subsequence_finite"),
     *("skip_trigram", "skip_trigram_finite"),
+    *("five_digit_addition_notebook", "five_digit_addition_paper", "five_digit_addition_finite_paper"),
+    *("repeated_subsequence_paper", "skip_trigram_paper", "skip_trigram_finite_paper"),
 ]
 
 
@@ -59,8 +63,11 @@ def measured(run, first):
 @pytest.fixture(scope="module")
 def cubes(tmp_path_factory):
     """A cube of each, by name."""
-    files = {name: shrunk(load_experiment(name)) for name in LONG}
-    folder = tmp_path_factory.mktemp("appendices")
+    return gathered({name: shrunk(load_experiment(name)) for name in LONG}, tmp_path_factory.mktemp("appendices"))
+
+
+def gathered(files, folder):
+    """Cubes of some experiments, by name."""
     (folder / "config/experiments").mkdir(parents=True)
     found = {}
     with contextlib.chdir(folder):
@@ -103,4 +110,51 @@ def test_its_tables_are_made(cubes, name):
     ],
 )
 def test_its_claims_are_judged(cubes, name):
-    assert judge(load_claims()[name], cubes.get).verdict in (HOLDS, DIFFERS)
+    assert judge(load_claims()[name], cubes.get).verdict in (HOLDS, DIFFERS, RECORDED)
+
+
+SIZES = "model.d_model, model.d_head, model.heads, model.d_mlp, model.mlp_biases"
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory):
+    """A cube of networks of two sizes: one head, four neurons and no biases come first."""
+    grid = {SIZES: [[16, 8, 1, 4, False], [24, 12, 2, 48, True]]}
+    file = shrunk(load_experiment("mainline")) | {"grid": grid}
+    return gathered({"sizes": file}, tmp_path_factory.mktemp("sizes"))["sizes"]
+
+
+def test_what_a_smaller_network_has_not_is_nan(sizes):
+    small, large = (sizes.isel(run=run) for run in range(2))
+    for dim, has in (("neuron", 4), ("head", 1), ("residual", 16)):
+        of_runs = [name for name, values in sizes.items() if {"run", dim} <= set(values.dims)]
+        assert of_runs
+        for name in of_runs:
+            assert small[name].isel({dim: slice(has, None)}).isnull().all(), name
+    assert small.sum_of_squared_weights_by_parameter.sel(parameter="b_in").isnull().all()
+    assert large.neuron_fraction_explained.isel(epoch=0).notnull().any()
+
+
+def test_the_description_counts_the_neurons_of_each_network(sizes):
+    everyone = sizes.assign(key_frequency=sizes.key_frequency | True)
+    told = summaries(everyone)
+    for run, neurons in zip(sizes.run.values, (4, 48), strict=True):
+        clustered = int(sizes.cluster_size.sel(run=run).sum())
+        assert f"{neurons - clustered} neurons in none" in told[run]
+
+
+OF_NEURON_5 = ("demo/05_neurons5", "demo/20_neurons5b", "demo/25_neuron5_2d")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", figure_ids())
+def test_figures_take_no_padding_for_a_network(sizes, name):
+    figure = load_figure(name)
+    if not set(figure.variables) <= set(sizes.data_vars):
+        pytest.skip("of another task")
+    part = select(sizes, figure.variables, name)
+    assert part.sizes.get("neuron", 4) == 4
+    assert part.sizes.get("residual", 16) == 16
+    refused = pytest.raises(UserError, match="There is no neuron") if name in OF_NEURON_5 else contextlib.nullcontext()
+    with refused:
+        figure.draw(Canvas(figsize=figure.size), *[part] * len(figure.experiments))

@@ -60,7 +60,9 @@ def test_conditions_are_of_values_that_the_quantity_gives(name, judgements):
 def test_verdicts_are_of_the_four(judgements):
     assert {one.verdict for one in judgements.values()} <= set(VERDICTS)
     for name, one in judgements.items():
-        assert (one.verdict == RECORDED) == (CLAIMS[name].kind == "contradiction")
+        asks = any(condition.relation != "reported" for condition in CLAIMS[name].accept)
+        recorded = CLAIMS[name].kind == "contradiction" or (one.measured and not asks)
+        assert (one.verdict == RECORDED) == bool(recorded)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +174,26 @@ def test_only_the_runs_that_are_meant_are_judged():
     assert judge(claim(runs=[2]), lambda _: cube_of_losses(5, 0.5)).verdict == NOT_RUN
 
 
+def test_a_cube_that_lacks_runs_is_measured_and_decides_nothing():
+    cube = cube_of_losses(0.5).assign_attrs(experiment="mainline", runs_missing=["seed1", "seed2"], manifest="[{}]")
+    judged = judge(claim(), lambda _: cube)
+    assert judged.verdict == NOT_RUN
+    assert judged.measured == {"test_loss": [0.5]}
+    assert judged.incomplete == "1 of the 3 runs of mainline are trained."
+    assert judge(claim(runs=[0]), lambda _: cube).measured == {}  # which of the grid it has is not known
+    assert judge(claim(kind="contradiction", accept=[]), lambda _: cube).verdict == RECORDED
+
+
+def test_a_claim_of_which_a_report_is_asked_cannot_hold():
+    told = claim(accept=[{"value": "test_loss", "reported": True}])
+    assert judge(told, lambda _: cube_of_losses(0.5)).verdict == RECORDED
+
+
+def test_a_variable_that_a_cube_lacks_is_named():
+    with pytest.raises(UserError, match="final_test_loss, which reads test_loss"):
+        judge(claim(), lambda _: cube_of_losses(0.5).drop_vars("test_loss"))
+
+
 def test_contradictions_are_recorded_with_what_was_measured():
     judged = judge(claim(kind="contradiction", accept=[]), lambda _: cube_of_losses(0.5))
     assert judged.verdict == RECORDED
@@ -201,7 +223,8 @@ def test_json_has_what_it_promises(judgements, tmp_path):
     page.write_claims(list(judgements.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
     objects = json.loads((tmp_path / "claims.json").read_text(), parse_constant=pytest.fail)
     assert [one["id"] for one in objects] == list(CLAIMS)
-    fields = ["id", "source", "experiment", "statement", "published", "measured", "rule", "verdict", "explanation"]
+    fields = ["id", "source", "experiment", "statement", "published", "measured", "incomplete", "rule", "verdict"]
+    fields += ["explanation"]
     assert all(list(one) == fields for one in objects)
 
 

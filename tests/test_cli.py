@@ -6,6 +6,10 @@ import sys
 import pytest
 from small import command, folder_with
 
+from progress_measures.cli import app
+from progress_measures.errors import UserError
+from progress_measures.paths import runs_folder, trained_record
+
 MISTAKES = {
     "unknown experiment": (["train", "smal"], "There is no experiment 'smal'. Did you mean 'small'?"),
     "unknown run": (["train", "small", "--run", "seed9"], "small has no run seed9; its runs are: seed0, seed1"),
@@ -16,7 +20,7 @@ MISTAKES = {
     "unknown figure": (["draw", "paper/fig7"], "There is no figure 'paper/fig7'. Did you mean 'paper/fig07'?"),
     "no cube": (["draw", "paper/fig07", "--experiment", "small"], "There is no cube 'small'"),
     "no checkpoints": (["measure", "small", "--run", "seed0", "--family", "weights"], "checkpoints.zarr, which holds"),
-    "no training": (["gather", "small"], "no finished training of seed0, seed1"),
+    "no training": (["gather", "small"], "no finished training, with these settings, of seed0, seed1"),
     "wrong format": (
         ["draw", "paper/fig07", "--to", "a.gif"],
         "--to a.gif: paper/fig07 is written as .pdf, .png, .svg",
@@ -92,3 +96,21 @@ def test_light_parts_need_no_torch():
         then += "\nfrom progress_measures.measures import *\nmeasures()"
         code = blocked.format(names=names, then=then)
         subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_restart_takes_back_that_all_is_trained(tmp_path, monkeypatch):
+    """However it ends: here, at once."""
+
+    def ends(*_):
+        raise UserError("no")
+
+    monkeypatch.chdir(folder_with(tmp_path))
+    monkeypatch.setattr("progress_measures.training.launcher.launch.train", ends)
+    record, runs = trained_record("small"), runs_folder("small")
+    for run in ("seed0", "seed1"):
+        (runs / run).mkdir(parents=True)
+    record.touch()
+    with pytest.raises(UserError, match="no"):
+        app(["train", "small", "--run", "seed1", "--restart", "--device", "cpu"], standalone_mode=False)
+    assert not record.exists()
+    assert [run.name for run in runs.iterdir()] == ["seed0"]

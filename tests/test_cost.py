@@ -72,12 +72,14 @@ def test_parameters_are_counted():
 def test_operations_of_networks_read_at_their_answers(monkeypatch, run):
     """Counted by torch, which sees its products."""
     import torch
+    from torch.nn.attention import SDPBackend
     from torch.utils.flop_counter import FlopCounterMode
 
     from progress_measures.models.initialise import initial_weights
     from progress_measures.training.objectives.general import Objective
 
     monkeypatch.setattr("progress_measures.models.gemm.library", lambda: "torch")
+    monkeypatch.setattr("progress_measures.models.answers.BACKENDS", [SDPBackend.MATH])
     weights = {name: tensor[None].requires_grad_() for name, tensor in initial_weights(run).items()}
     mask = torch.arange(169).view(1, 13, 13) < cost.train_pairs(run) if not run.on_sequences else torch.zeros(1, 0)
     objective = Objective([run], mask, torch.device("cpu"))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,15 @@ from small import command, folder_with, runs
 
 from progress_measures import open_cube, open_run
 from progress_measures.cube import gather, publish
+from progress_measures.cube.extract import extract
 from progress_measures.cube.rounding import rounded
 from progress_measures.cube.schema import applies
 from progress_measures.errors import UserError
+from progress_measures.files import open_store, write_store
 from progress_measures.measures import measures
 from progress_measures.measures.registry import DIMENSIONS
 from progress_measures.paths import published_cube
+from progress_measures.tasks.dataset import train_masks
 
 PROMISED = set(
     """
@@ -131,7 +135,7 @@ def test_a_missing_run_is_named_or_refused(copy):
     before = (copy / "results/small/cube.zarr/zarr.json").read_bytes()
     refused = command("gather", "small", folder=copy)
     assert refused.returncode == 2
-    assert "no finished training of seed1" in refused.stderr
+    assert "no finished training, with these settings, of seed1" in refused.stderr
     assert (copy / "results/small/cube.zarr/zarr.json").read_bytes() == before
     assert command("gather", "small", "--missing-allowed", folder=copy).returncode == 0
     cube = open_cube(copy / "results/small/cube.zarr")
@@ -164,11 +168,14 @@ def test_a_missing_family_is_named(copy):
     assert "--family logits" in refused.stderr
 
 
-def test_measures_of_other_settings_are_refused(copy):
-    folder_with(copy, weight_decay=0.5)
-    refused = command("gather", "small", folder=copy)
-    assert refused.returncode == 2
-    assert "other settings" in refused.stderr
+def test_measures_of_other_settings_are_refused(copy, monkeypatch):
+    monkeypatch.chdir(copy)
+    with pytest.raises(UserError, match="no finished training, with these settings, of seed0, seed1"):
+        gather.gather("small", "Small", runs(weight_decay=0.5))
+    measured = open_store(copy / "results/small/runs/seed0/measures/losses.zarr").load()
+    write_store(measured.assign_attrs(config_hash="another"), copy / "results/small/runs/seed0/measures/losses.zarr")
+    with pytest.raises(UserError, match=r"losses\.zarr was measured with other settings than small now has"):
+        gather.gather("small", "Small", runs())
 
 
 def test_published_files_hold_the_same(copy, monkeypatch):
@@ -189,6 +196,38 @@ def test_published_files_hold_the_same(copy, monkeypatch):
     for run, expected in from_checkpoints.items():
         assert all((open_run("small", run).weights()[name] == w).all() for name, w in expected.items())
     assert open_cube("small").equals(published)
+
+
+@pytest.mark.parametrize("here", ["seed0", "seed1"])
+def test_what_is_published_grows(copy, monkeypatch, here):
+    """Runs of which only published files are left stay in them, as if all had been published at once."""
+    monkeypatch.chdir(copy)
+    files = publish.publish("small", runs())
+    at_once, weights = (open_cube(path).load() for path in files)
+    shutil.rmtree(copy / f"results/small/runs/{here}")
+    gather.gather("small", "Small networks for tests", runs(), missing_allowed=True)
+    publish.publish("small", runs())
+    grown = open_cube("small", published=True).load()
+    xr.testing.assert_identical(grown, at_once)
+    xr.testing.assert_identical(open_cube(files[1]).load(), weights)
+    assert here not in open_cube("small").run
+
+
+def test_what_is_published_grows_by_like_runs_alone(copy, monkeypatch):
+    """With other measures they are refused; trained with other settings they are not kept."""
+    monkeypatch.chdir(copy)
+    file, _ = publish.publish("small", runs())
+    before = open_cube(file).load()
+    shutil.rmtree(copy / "results/small/runs/seed1")
+    gather.gather("small", "Small", runs(), missing_allowed=True)
+    publish._zip(before.drop_vars("gini_W_E"), file)
+    with pytest.raises(UserError, match=r"has seed1, which .* has not, and only one of the two has gini_W_E\. "):
+        publish.publish("small", runs())
+    record = json.loads(before.attrs["manifest"])
+    record[1]["config_hash"] = "another"
+    publish._zip(before.assign_attrs(manifest=json.dumps(record)), file)
+    publish.publish("small", runs())
+    assert open_cube(file).run.values.tolist() == ["seed0"]
 
 
 def test_a_cube_that_is_too_large_has_fewer_digits(copy, monkeypatch):
@@ -223,14 +262,13 @@ def test_weights_that_are_too_large_are_left_out(copy, monkeypatch):
 
 def test_measures_are_taken_again_of_published_weights(copy, monkeypatch):
     """What a later version measures of last weights reaches a published cube whose checkpoints are gone."""
-    command("publish", "small", folder=copy)
     monkeypatch.chdir(copy)
+    publish.publish("small", runs())
     before = open_cube("small", published=True).load()
     older = before.drop_vars(["attention_alpha", "W_L_fourier", "grok_time"])
     publish._zip(older, published_cube("small"))
     shutil.rmtree(copy / "results")
-    done = command("publish", "small", "--renew", folder=copy)
-    assert done.returncode == 0, done.stderr
+    publish.renew("small", runs())
     after = open_cube("small", published=True).load()
     assert set(after.data_vars) == set(before.data_vars)
     for name, variable in before.data_vars.items():
@@ -240,13 +278,13 @@ def test_measures_are_taken_again_of_published_weights(copy, monkeypatch):
 
 def test_measures_at_moments_are_taken_again_where_weights_are_published(copy, monkeypatch):
     """A measure at moments that is added later is known at the published epochs, NaN at others; the rest stays."""
-    command("publish", "small", folder=copy)
     monkeypatch.chdir(copy)
+    publish.publish("small", runs())
     before = open_cube("small", published=True).load()
     kept = [20, 60, 100]  # as if the cube had fewer moments than the run has checkpoints
     publish._zip(before.sel(moment=kept).drop_vars("moment_W_E"), published_cube("small"))
     shutil.rmtree(copy / "results")
-    assert command("publish", "small", "--renew", folder=copy).returncode == 0
+    publish.renew("small", runs())
     after, epochs = open_cube("small", published=True).load(), publish.published_epochs(runs()[0])
     assert {400} < set(epochs.tolist())
     assert after.moment.values.tolist() == sorted({*kept, *epochs.tolist()})
@@ -258,18 +296,18 @@ def test_measures_at_moments_are_taken_again_where_weights_are_published(copy, m
         assert after[name].attrs == before[name].attrs
 
 
-def test_a_published_cube_of_other_settings_is_not_renewed(copy):
-    command("publish", "small", folder=copy)
-    folder_with(copy, learning_rate=0.002)
-    done = command("publish", "small", "--renew", folder=copy)
-    assert done.returncode == 2
-    assert "trained with other settings" in done.stderr
+def test_a_published_cube_of_other_settings_is_not_renewed(copy, monkeypatch):
+    monkeypatch.chdir(copy)
+    publish.publish("small", runs())
+    with pytest.raises(UserError, match="trained with other settings"):
+        publish.renew("small", runs(learning_rate=0.002))
 
 
-def test_publishing_twice_gives_the_same_bytes(copy):
-    command("publish", "small", folder=copy)
+def test_publishing_twice_gives_the_same_bytes(copy, monkeypatch):
+    monkeypatch.chdir(copy)
+    publish.publish("small", runs())
     first = {path.name: path.read_bytes() for path in (copy / "published").iterdir()}
-    command("publish", "small", folder=copy)
+    publish.publish("small", runs())
     assert {path.name: path.read_bytes() for path in (copy / "published").iterdir()} == first
 
 
@@ -286,3 +324,37 @@ def test_rounding_keeps_the_digits_it_says(rng):
 def test_dataset_is_part_of_the_results(results):
     data = xr.open_zarr(results / "results/small/dataset.zarr", consolidated=False)
     assert set(data.data_vars) == {"label", "train"}
+
+
+def test_what_is_needed_and_not_there_is_named(copy, monkeypatch):
+    """No traceback: training's records, gone or spoiled; data that were not made, or before a run was added."""
+    monkeypatch.chdir(copy)
+    folder, (first, second) = copy / "results/small", runs()
+    record = folder / "runs/seed1/done.json"
+    content = record.read_text()
+    record.write_text(content[:40])
+    with pytest.raises(UserError, match="no finished training, with these settings, of seed1"):
+        gather.gather("small", "Small", [first, second])
+    record.write_text(content)
+    shutil.rmtree(folder / "runs/seed1/history.zarr")
+    with pytest.raises(UserError, match=r"history\.zarr is missing or damaged.*train small --run seed1 --restart"):
+        gather.gather("small", "Small", [first, second])
+    with pytest.raises(UserError, match="made when there was no run seed2; make it: progress-measures dataset small"):
+        train_masks(folder / "dataset.zarr", ["seed1", "seed2"])
+    shutil.rmtree(folder / "dataset.zarr")
+    with pytest.raises(UserError, match=r"dataset\.zarr, which says what each run trains on, is missing"):
+        extract(first, "losses", first=True)
+
+
+def test_weights_that_were_not_published_are_named(tmp_path, monkeypatch):
+    """Of some runs, but not of the one that is asked for."""
+    monkeypatch.chdir(tmp_path)
+    folder_with(tmp_path)
+    kept = xr.Dataset(
+        {"W_E": (("network", "x"), np.zeros((1, 2)))}, {"run": ("network", ["seed0"]), "epoch": ("network", [0])}
+    )
+    kept.to_zarr("kept.zarr", zarr_format=3, consolidated=False)
+    monkeypatch.setattr("progress_measures.cube.open.published_weights", lambda _: Path("kept.zarr"))
+    assert open_run("small", "seed0").epochs == [0]
+    with pytest.raises(UserError, match=r"No weights of small/seed1: kept\.zarr has those of seed0"):
+        open_run("small", "seed1").weights()

@@ -224,3 +224,9 @@ def test_generated_files_are_current(monkeypatch):
     monkeypatch.chdir(ROOT)
     for path, text in generated().items():
         assert path.read_text() == text, f"{path} is stale: run `progress-measures schema`"
+
+
+def test_what_is_found_is_not_repeated_at_length(tmp_path):
+    with pytest.raises(UserError, match="'skip_trigram'") as refused:
+        load_experiment("mine", written(tmp_path, changed("task.kind", "1:" * 10_000)))
+    assert len(str(refused.value)) < 2000

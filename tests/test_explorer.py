@@ -54,6 +54,13 @@ def test_what_is_packed_is_the_cube_to_the_digits_that_are_kept(cube):
             np.testing.assert_array_equal(values, expected, err_msg=name)
 
 
+def test_a_run_has_as_many_neurons_and_heads_as_its_own_network(cube):
+    """In a cube of several sizes, what only the larger ones have is no part of it."""
+    sizes = {"d_mlp": ("run", [64, 48]), "heads": ("run", [2, 1])}
+    found = pack(cube.assign_coords(sizes)).header["runs"]
+    assert [(run["neurons"], run["heads"]) for run in found] == [(64, 2), (48, 1)]
+
+
 def test_the_header_says_what_the_page_must_know(cube):
     header = pack(cube).header
     assert (header["name"], header["prime"], header["sign"], header["first"]) == ("small", 13, 1, 0)
@@ -100,7 +107,7 @@ def test_cubes_with_many_checkpoints_are_thinned(checkpoints, runs):
 
 
 def test_the_page_is_whole_and_needs_nothing_else(cube, tmp_path):
-    write_page([cube, cube.assign_attrs(experiment="twin")], tmp_path / "page.html")
+    write_page([cube, cube.assign_attrs(experiment="twin"), cube], tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert [path.relative_to(SOURCE).with_suffix("").as_posix() for path in sorted(SOURCE.rglob("*.js"))] == sorted(
         scripts()
@@ -115,7 +122,7 @@ def test_the_page_is_whole_and_needs_nothing_else(cube, tmp_path):
     )
     assert "default-src 'none'" in text
     header = json.loads(re.search(r'id="header">(.*?)</script>', text, re.S)[1])
-    assert [experiment["name"] for experiment in header["experiments"]] == ["small", "twin"]
+    assert [experiment["name"] for experiment in header["experiments"]] == ["small", "twin", "small (2)"]
     block = re.search(r'id="data-1">(.*?)</script>', text, re.S)[1]
     assert base64.b64decode(block) == pack(cube).data
 

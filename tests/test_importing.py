@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from checkout import Checkout
 from foreign import PRIME
 from published_network import FILE, needs_file
 from small import ROOT, command
-from test_workflow import Checkout
 
 from progress_measures import open_cube, open_run
 from progress_measures.cube.extract import needs_split
@@ -392,6 +392,8 @@ def test_biases_and_layer_norms_are_computed_as_transformer_lens_does(rng, layer
     with torch.no_grad():
         logits, cache = network.run_with_cache(torch.from_numpy(np.stack([a, b, np.full_like(a, 7)], -1)))
     np.testing.assert_allclose(view.logits, logits[:, -1].numpy(), rtol=1e-3, atol=1e-4)
+    first_attention = cache["blocks.0.attn.hook_pattern"].numpy()
+    np.testing.assert_allclose(view.first_attention, first_attention, rtol=1e-3, atol=1e-4)
     last = cache[f"blocks.{layers - 1}.mlp.hook_pre"][:, -1].numpy()
     np.testing.assert_allclose(view.pre, last, rtol=1e-3, atol=1e-4)
     assert view.trained is weights

@@ -133,24 +133,31 @@ def test_what_the_user_must_mend_is_not_tried_again(tmp_path):
 def test_a_process_that_is_killed_is_tried_again(tmp_path):
     """As by a system that runs out of memory."""
     path = tmp_path / "log"
-    waiting = start_waiting(tmp_path, {"path": str(path), "text": "n", "seconds": 2})
+    waiting = start_waiting(tmp_path)
     (victim,) = workers(tmp_path)
     victim.kill()
+    (tmp_path / "go").touch()
     assert waiting.wait(60) == 0
     assert path.read_text().count("begin") == 2
     assert path.read_text().count("end") == 1
     assert "signal 9" in (tmp_path / "said").read_text()
 
 
-def start_waiting(folder, arguments):
-    """A process that waits for one `note`, once that runs."""
+def start_waiting(folder):
+    """A process that waits for one `note`, which ends when there is a file `go`; given once that runs."""
+    path = folder / "log"
+    arguments = {"path": str(path), "text": "n", "until": str(folder / "go")}
     with (folder / "said").open("a") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "chores", str(folder / "jobs"), json.dumps(arguments)], stderr=said, stdout=said
         )
-    path = Path(arguments["path"])
     eventually(lambda: (path.exists() and "begin" in path.read_text()) or process.poll() is not None)
     return process
+
+
+def has_it_in_hand(folder):
+    """Wait until a second process has said that the note runs."""
+    eventually(lambda: (folder / "said").read_text().count("1 running") >= 2)
 
 
 def eventually(condition, seconds=60):
@@ -173,12 +180,13 @@ def workers(folder):
 
 
 def test_after_kill_9_a_new_start_waits_for_what_runs(tmp_path):
-    arguments = {"path": str(tmp_path / "log"), "text": "n", "seconds": 4}
-    first = start_waiting(tmp_path, arguments)
+    first = start_waiting(tmp_path)
     first.kill()
     first.wait()
     assert len(workers(tmp_path)) == 1
-    second = start_waiting(tmp_path, arguments)
+    second = start_waiting(tmp_path)
+    has_it_in_hand(tmp_path)
+    (tmp_path / "go").touch()
     assert second.wait(60) == 0
     assert (tmp_path / "log").read_text().count("begin") == 1
     assert len(list((tmp_path / "jobs").glob("pm-*"))) == 1
@@ -187,23 +195,26 @@ def test_after_kill_9_a_new_start_waits_for_what_runs(tmp_path):
 
 def test_a_process_is_found_even_if_its_number_was_never_noted(tmp_path):
     """Whoever started it was killed before writing it down."""
-    arguments = {"path": str(tmp_path / "log"), "text": "n", "seconds": 4}
-    first = start_waiting(tmp_path, arguments)
+    first = start_waiting(tmp_path)
     first.kill()
     first.wait()
     (record,) = (tmp_path / "jobs").glob("pm-*/batch.json")
     record.write_text(json.dumps(json.loads(record.read_text()) | {"ids": [None]}))
-    assert start_waiting(tmp_path, arguments).wait(60) == 0
+    second = start_waiting(tmp_path)
+    has_it_in_hand(tmp_path)
+    (tmp_path / "go").touch()
+    assert second.wait(60) == 0
     assert (tmp_path / "log").read_text().count("begin") == 1
 
 
 def test_two_that_wait_take_turns(tmp_path):
-    arguments = {"path": str(tmp_path / "log"), "text": "n", "seconds": 2}
-    first = start_waiting(tmp_path, arguments)
-    second = start_waiting(tmp_path, arguments)
+    first = start_waiting(tmp_path)
+    second = start_waiting(tmp_path)
     eventually(lambda: "another process waits" in (tmp_path / "said").read_text())
     first.kill()
     first.wait()
+    has_it_in_hand(tmp_path)
+    (tmp_path / "go").touch()
     assert second.wait(60) == 0
     assert (tmp_path / "log").read_text().count("begin") == 1
 

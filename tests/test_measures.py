@@ -24,7 +24,7 @@ from literal import (
 )
 
 from progress_measures.cube.maps import attention_map, neuron_map, neuron_maps
-from progress_measures.measures import interventions, measures, numerics
+from progress_measures.measures import interventions, measures, numerics, registry
 from progress_measures.measures.interventions import INTERVENTIONS
 from progress_measures.measures.registry import DERIVED
 from progress_measures.measures.view import Scene, View
@@ -398,3 +398,8 @@ def test_kept_neuron_map_is_rebuilt(place, moment):
     cube, networks = small_cube()
     neuron = int(cube.kept_neuron[place])
     close(neuron_map(cube, neuron, epoch=moment, relu=False), networks[moment].pre[..., neuron])
+
+
+def test_no_measure_declares_more_digits_than_it_has():
+    with pytest.raises(ValueError, match="digits=26: float32 has 23 bits of mantissa"):
+        registry.measure(dims=("epoch",), units="1", long_name="A loss", reference="here", digits=26)

@@ -9,7 +9,7 @@ import torch
 
 from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment
-from progress_measures.models import pairs
+from progress_measures.models import gemm, pairs
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.gemm import matmul, multiply
 from progress_measures.models.initialise import initial_weights
@@ -148,9 +148,12 @@ def test_logits_and_neurons_of_all_pairs():
     close(pairs.logits(pairs.tables(weights), which), expected, torch.float64)
 
 
-def test_product_library_is_exact_and_differentiable():
+@pytest.mark.parametrize("size", [37, 101], ids=["small", "large"])  # for either library of each machine
+@pytest.mark.parametrize("library", ["onednn", "torch"])
+def test_products_are_exact_and_differentiable(monkeypatch, library, size):
+    monkeypatch.setattr(gemm, "library", lambda: library)
     generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(2, 37, 37, generator=generator, requires_grad=True) for _ in range(2))
+    a, b = (torch.randn(2, size, size, generator=generator, requires_grad=True) for _ in range(2))
     for x, y in ((a, b), (a.mT, b), (a, b.mT), (a.mT, b.mT)):
         close(multiply(x.detach(), y.detach()), (x @ y).detach(), torch.float32)
     ours = torch.autograd.grad(matmul(a, b.mT).square().sum(), (a, b))

@@ -91,7 +91,7 @@ def test_threshold_never_reached(name):
     flat = run(history_test_loss=np.full(len(HISTORY), 20.0), history_test_accuracy=np.full(len(HISTORY), 0.2))
     found = getattr(phases, name)(flat)
     assert np.isnan(found.epoch)
-    assert found.reason == "it is never reached for good"
+    assert found.reason == "never for 500 epochs"
 
 
 def test_without_key_frequencies_only_memorisation_has_no_end():

@@ -8,7 +8,7 @@ import torch
 import yaml
 from literal import REFERENCES, Network, P, basis, nats, random_weights, settings
 from sequences import RUNS, run_of
-from small import CONTENT, command
+from small import CONTENT, command, commands
 
 from progress_measures import open_cube
 from progress_measures.cube.schema import applies
@@ -198,9 +198,7 @@ def cubes(tmp_path_factory):
     files["width"] = CONTENT | {"training": recipe, "grid": widths}
     for name, content in files.items():
         (experiments / f"{name}.yaml").write_text(yaml.safe_dump(content))
-        for verb in ("train", "measure", "gather", "publish"):
-            done = command(verb, name, folder=folder)
-            assert done.returncode == 0, done.stderr
+    commands(*(f"{verb} {name}" for name in files for verb in ("train", "measure", "gather", "publish")), folder=folder)
     return folder
 
 

@@ -3,7 +3,6 @@
 import ast
 import functools
 import importlib.metadata
-import json
 import os
 import re
 import shutil
@@ -15,8 +14,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small import folder_with
-from test_workflow import Checkout
+from checkout import Checkout
+from small import commands, folder_with
 
 from progress_measures.cli import app
 
@@ -200,14 +199,6 @@ def test_a_risky_call_is_noticed(text):
 
 # ---- no other machine is spoken with
 
-RUN = """\
-import json, sys
-from progress_measures.cli import app
-for line in json.loads(sys.argv[1]):
-    print("#", *line, flush=True)
-    app(line, standalone_mode=False)
-"""
-
 LINES = [
     "runs",
     "plan small",
@@ -261,11 +252,7 @@ def done(tmp_path_factory):
     folder = folder_with(tmp_path_factory.mktemp("offline"), epochs=40)
     (folder / "config/claims").symlink_to(ROOT / "config/claims")
     offline = Offline(folder)
-    line = [*without_network(), sys.executable, "-c", RUN, json.dumps([line.split() for line in LINES])]
-    ended = subprocess.run(
-        line, cwd=folder, env=os.environ | offline.environment, capture_output=True, text=True, timeout=600, check=False
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    commands(*LINES, folder=folder, within=tuple(without_network()), **offline.environment)
     return offline
 
 

@@ -56,6 +56,16 @@ def test_a_run_without_key_frequencies_leaves_cells_empty(name, cube, integers, 
     assert "nan" not in (tmp_path / "table.md").read_text()
 
 
+def test_a_cube_that_lacks_runs_says_so_in_the_caption(tmp_path):
+    cube = open_cube("mainline")
+    written("paper/table02", [cube], tmp_path / "whole")
+    written("paper/table02", [cube.assign_attrs(runs_missing=["seed7"])], tmp_path / "lacking")
+    note = "5 of the 6 runs of mainline are trained."
+    for kind in ("md", "tex"):
+        assert note not in (tmp_path / f"whole/table.{kind}").read_text()
+        assert note in (tmp_path / f"lacking/table.{kind}").read_text()
+
+
 def test_the_papers_numbers_are_the_ledgers(tmp_path):
     frame = written("paper/table02", [open_cube("mainline")], tmp_path)
     assert frame["paper: k"].tolist() == [row["k"] for row in load_claims()["paper.table2"].published]

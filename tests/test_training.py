@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from decimal import Decimal, localcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,6 +142,24 @@ def test_adamw_is_torchs_for_each_run():
             assert torch.allclose(batch.weights[name][i], tensor[0], rtol=1e-5, atol=1e-7), name
 
 
+def test_an_update_does_not_load_torchs_compiler():
+    """Which takes as long as torch itself, and which nothing here uses."""
+    code = """
+import sys, torch
+from small import runs
+from progress_measures.models.initialise import initial_weights
+from progress_measures.training.optimiser import AdamW
+(run, _) = runs()
+optimiser = AdamW([run], [initial_weights(run)], torch.device("cpu"))
+optimiser.step(sum(tensor.square().sum() for tensor in optimiser.weights.values()))
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
 def test_first_warmed_up_update_moves_nothing():
     (run, _) = runs()
     optimiser = AdamW([run], [initial_weights(run)], CPU)
@@ -217,7 +236,8 @@ def test_stored_weights_are_those_of_their_epoch(undisturbed):
 def test_a_batch_trains_each_run_as_alone(tmp_path, monkeypatch, model, gemm):
     """To the bit: the code that packs runs on a GPU, here on a CPU. On a GPU, rounding may differ."""
     monkeypatch.setattr("progress_measures.models.gemm.library", lambda: gemm)
-    some = Experiment.model_validate(content(epochs=200) | {"model": model, "grid": {"seed": [0, 1, 2]}}).runs("small")
+    monkeypatch.setattr("progress_measures.models.gemm.SMALL", 0)
+    some = Experiment.model_validate(content(epochs=60) | {"model": model, "grid": {"seed": [0, 1, 2]}}).runs("small")
     trained(tmp_path / "batch", some)
     for run in some:
         trained(tmp_path / "alone", [run])

@@ -140,7 +140,7 @@ def differences(folder: Path, tree: Path) -> list[str]:
 def fused(stage: Stage, folder: Path, burn: str = "", **more: str) -> subprocess.CompletedProcess:
     """Run a stage with a fuse lit; whatever it started has ended when this returns."""
     try:
-        return command(*stage.line, folder=folder, env=lit(stage, folder, burn) | more)
+        return command(*stage.line, folder=folder, **lit(stage, folder, burn), **more)
     finally:
         end_all(folder)
 

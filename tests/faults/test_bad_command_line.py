@@ -3,9 +3,7 @@
 import contextlib
 import io
 import logging
-import os
 import shutil
-import subprocess
 import sys
 import webbrowser
 from pathlib import Path
@@ -19,7 +17,7 @@ import torch
 import typer
 from hypothesis import given
 from mutations import in_bounds, tries
-from small import ROOT, folder_with
+from small import ROOT, command, folder_with
 from test_importing import random_weights
 
 from progress_measures import cli
@@ -234,14 +232,6 @@ LINES = [
 @pytest.mark.parametrize("line", LINES, ids=repr)
 def test_lines_of_a_shell(folder, tally, line):
     """In processes of their own, as people give them."""
-    done = subprocess.run(
-        [sys.executable, "-m", "progress_measures", *line],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=300,
-        check=False,
-    )
-    told = outcome(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
+    done = command(*line, folder=folder, PYTHONPATH=str(ROOT / "src"))
+    told = outcome(done.returncode, done.stdout, done.stderr)
     tally.count("command lines of a shell", told)

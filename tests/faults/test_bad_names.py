@@ -1,11 +1,10 @@
 """Names and values that a shell would run: the real workflow runs none of them, wherever they stand."""
 
-import subprocess
 import sys
 
 import pytest
-from small import content
-from test_workflow import FIGURE, Checkout
+from checkout import FIGURE, Checkout
+from small import command, content
 
 pytestmark = pytest.mark.faults
 
@@ -131,14 +130,7 @@ def test_what_a_title_says_is_a_title(checkout, tally, monkeypatch):
     (checkout.folder / ".venv").symlink_to(sys.prefix)  # so that Python itself is in a folder of such a name
     monkeypatch.setattr(sys, "executable", str(checkout.folder / ".venv/bin/python"))
     checkout.make("-c1", "results/mainline/dataset.zarr")
-    described = subprocess.run(
-        [sys.executable, "-m", "progress_measures", "runs", "mainline"],
-        cwd=checkout.folder,
-        env=checkout.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    described = command("runs", "mainline", folder=checkout.folder, **checkout.environment)
     assert TITLE in described.stdout
     assert (checkout.folder / "results/mainline/dataset.zarr").exists()
     assert unharmed(checkout)

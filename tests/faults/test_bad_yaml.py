@@ -226,13 +226,15 @@ def refused(content, said, folder):
     assert said in str(refusal.value)
 
 
-def test_ten_is_ten_and_no_is_a_text(folder):
-    """YAML 1.1 makes 8, 90, a date and a number of seconds of these."""
+def test_scalars_are_what_people_mean(folder):
+    """YAML 1.1 makes 8, a truth, a date and a number of seconds of these, and a text of 1e-2."""
     text = "seed: 010\ntitle: no\ndescription: 2024-01-31\nreference: 1:30\ntask: {kind: modular_addition}\n"
-    (folder / "mine.yaml").write_text(text + "training: {epochs: 100, learning_rate: 1e-3}")
+    text += "training: {epochs: 100, learning_rate: 1e-3}\ngrid: {training.weight_decay: [1e-2, 1]}"
+    (folder / "mine.yaml").write_text(text)
     found = load_experiment("mine", folder)
     assert (found.seed, found.title, found.description, found.reference) == (10, "no", "2024-01-31", "1:30")
     assert found.training.learning_rate == 1e-3
+    assert [run.name for run in found.runs("mine")] == ["weight_decay0.01", "weight_decay1"]
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_a_full_temporary_folder(name, tree, tmp_path, tally):
     folder = before(tree, stage, tmp_path / "tree")
     with disk(tmp_path / "full", 4096) as full:
         (full / "file").write_bytes(b"0" * 4096)
-        done = command(*stage.line, folder=folder, env={"TMPDIR": str(full)})
+        done = command(*stage.line, folder=folder, TMPDIR=str(full))
         assert done.returncode == 0, done.stderr
     assert whole(stage, folder, tree)
     tally.count("a full temporary folder", "right")

@@ -1,5 +1,6 @@
 """Training on a real Slurm: the same bits as at home, whatever happens to its jobs."""
 
+import json
 import os
 import re
 import signal
@@ -11,27 +12,44 @@ from pathlib import Path
 import psutil
 import pytest
 import xarray as xr
+import yaml
 from lab import until
 from small import command, content, folder_with, trained_folder
 from test_profile import PROFILE, set_up
 from test_training import contents
 
 RUNS = ("seed0", "seed1")
-# Some ten seconds a run: long enough to be caught at it.
-RECIPE = {"epochs": 5000, "checkpoint_every": 20, "evaluate_every": 100}
 LIVE = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED")
 
 
+def lasting(seconds, pace):
+    """Settings of a run that trains for so long where an update takes `pace` milliseconds."""
+    return {"epochs": 100 * max(1, round(10 * seconds / pace)), "checkpoint_every": 20, "evaluate_every": 100}
+
+
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def pace(tmp_path_factory):
+    """Milliseconds an update on this machine."""
+    trained = trained_folder(tmp_path_factory.mktemp("pace"), **lasting(1, pace=3))
+    return json.loads((trained / "runs/seed0/done.json").read_text())["ms_per_epoch"]
+
+
+@pytest.fixture(scope="module")
+def recipe(pace):
+    """Eight seconds a run: long enough to be caught at it."""
+    return lasting(8, pace)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, recipe):
     """Trained without Slurm, one run after the other."""
-    return trained_folder(tmp_path_factory.mktemp("home"), **RECIPE)
+    return trained_folder(tmp_path_factory.mktemp("home"), **recipe)
 
 
 @pytest.fixture
-def folder(tmp_path, lab):
+def folder(tmp_path, lab, recipe):
     """An empty folder with the experiment; when the test ends, it must have left no job behind."""
-    yield folder_with(tmp_path, **RECIPE)
+    yield folder_with(tmp_path, **recipe)
     assert until(lambda: not live(lab), 60), live(lab)
 
 
@@ -74,10 +92,11 @@ def live(lab):
 
 def the_same(folder, home, runs=RUNS):
     """Whether runs ended as at home, to the bit, with each epoch once in their history."""
+    asked = yaml.safe_load((folder / "config/experiments/small.yaml").read_text())["training"]["epochs"]
     for run in runs:
         assert contents(folder / "results/small", run) == contents(home, run)
         history = xr.open_zarr(folder / "results/small/runs" / run / "history.zarr", consolidated=False)
-        assert history.epoch.values.tolist() == list(range(RECIPE["epochs"] + 1))
+        assert history.epoch.values.tolist() == list(range(asked + 1))
     return True
 
 
@@ -101,13 +120,14 @@ def test_a_preempted_job_goes_on(lab, folder, home):
     assert len(list((folder / "results/small/jobs").glob("pm-*"))) == 1, "it was submitted again"
 
 
-def test_a_job_that_needs_longer_than_its_limit_goes_on(lab, tmp_path):
-    long = RECIPE | {"epochs": 30_000, "checkpoint_every": 100}
-    home, away = (folder_with(tmp_path / name, **long) for name in ("home", "away"))
+def test_a_job_that_needs_longer_than_its_limit_goes_on(lab, pace, tmp_path):
+    """It is told half a minute before, of one."""
+    long = lasting(60, pace) | {"checkpoint_every": 100}
+    here, away = (folder_with(tmp_path / name, **long) for name in ("here", "away"))
     training = Training(away, "--run", "seed0", "--minutes", "1")
-    assert command("train", "small", "--run", "seed0", folder=home).returncode == 0
+    assert command("train", "small", "--run", "seed0", folder=here).returncode == 0
     training.wait(seconds=400)
-    assert contents(away / "results/small") == contents(home / "results/small")
+    assert contents(away / "results/small") == contents(here / "results/small")
     assert "told to stop by SIGUSR2" in training.log()
     assert until(lambda: not live(lab), 60)
 
@@ -161,10 +181,10 @@ def test_after_kill_9_a_new_start_waits_for_the_same_jobs(lab, folder, home):
     assert len(folder_jobs(folder)) == 1
 
 
-def test_after_kill_9_of_the_workflow_a_new_start_waits_for_the_same_jobs(lab, home, tmp_path):
+def test_after_kill_9_of_the_workflow_a_new_start_waits_for_the_same_jobs(lab, home, recipe, tmp_path):
     """Snakemake and all that it started are killed, as with the session that they ran in."""
     checkout = set_up(tmp_path)
-    checkout.write("mainline", content(**RECIPE))
+    checkout.write("mainline", content(**recipe))
     trained = "results/mainline/trained.json"
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "src")}
     line = [sys.executable, "-m", "snakemake", *PROFILE, trained]
