@@ -60,9 +60,16 @@ class Catalogue:
         """One's declaration, by its id.
 
         Raises:
-            UserError: there is none of that id.
+            UserError: there is none of that id, or its module declares none.
         """
-        return getattr(importlib.import_module(self.module(name)), self._attribute)
+        module = importlib.import_module(self.module(name))
+        declared = getattr(module, self._attribute, None)
+        if not hasattr(declared, "id"):
+            raise UserError(
+                f"{module.__file__} declares no {self._kind}: expected is a function `{self._attribute}` under "
+                f"`@{self._kind}(…)`. What several {self._kind}s share belongs in the folder above."
+            )
+        return declared
 
 
 def id_of(module: str) -> str:

@@ -135,7 +135,7 @@ def train(
     poll: Annotated[float, typer.Option(min=0.1, help="Seconds between looks.", rich_help_panel=_SLURM)] = 15.0,
 ) -> None:
     """Train runs, going on from their last checkpoint. A finished run is left alone."""
-    from progress_measures.paths import runs_folder
+    from progress_measures.paths import runs_folder, trained_record
     from progress_measures.training.launcher import launch
     from progress_measures.training.launcher.wait import Told
 
@@ -146,6 +146,7 @@ def train(
             raise UserError(f"{experiment} is being trained; first: progress-measures cancel {experiment}")
         for one in chosen:
             shutil.rmtree(runs_folder(experiment) / one.name, ignore_errors=True)
+        trained_record(experiment).unlink(missing_ok=True)  # it says that they are trained
     if pool == "slurm":
         site = {"partition": partition, "account": account, "qos": qos, "constraint": constraint, "gpus": gpus}
         site |= {"gres": gres, "cpus": threads, "memory_mb": memory_mb, "minutes": minutes, "at_once": at_once}
@@ -212,12 +213,18 @@ def cancel(
 
     if (experiment is None) != every:
         raise UserError("say whose jobs: progress-measures cancel EXPERIMENT, or --all.")
-    ended = 0
+    ended, refused = 0, []
     for name, pool, batch, rows in launch.rows_of_jobs(_name(experiment)):
-        pool.cancel(batch, list(rows))
+        try:
+            pool.cancel(batch, list(rows))
+        except UserError as error:  # one that cannot be ended from here keeps no other from it
+            refused.append(str(error))
+            continue
         for row in rows.values():
             print(f"ended {name}/{row.name}, job {row.job}")
         ended += len(rows)
+    if refused:
+        raise UserError("\n".join(refused))
     if not ended:
         print("No training jobs wait or run.")
 
@@ -252,7 +259,13 @@ def measure(
     set_up(threads=1)
     first = _runs(experiment)[0].name
     for one in _runs(experiment, run):
-        for name in family or families_of(one):
+        of_run = families_of(one)
+        foreign = [name for name in family or () if name not in of_run]
+        if foreign:
+            raise UserError(
+                f"{foreign[0]} has nothing to measure of {one.name}; families that have: {', '.join(of_run)}."
+            )
+        for name in family or of_run:
             extract(one, name, first=one.name == first)
 
 
@@ -477,7 +490,7 @@ def claims(
             claim, measured = one.claim, shown(one.measured)
             print(f"{claim.id}: {one.verdict}\n{claim.statement}\npublished: {shown(claim.published)}")
             print(f"measured as: {claim.measured_as}\nrule: {claim.rule}")
-            print(f"measured: {measured}\n{one.explanation}".rstrip())
+            print("\n".join(filter(None, [f"measured: {measured}".rstrip(), one.incomplete, one.explanation])))
         return
     page.write_claims(judgements, to_json, to_page, cubes)
     print(", ".join(f"{number} {verdict}" for verdict, number in page.counts(judgements).items()))

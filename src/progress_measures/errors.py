@@ -26,7 +26,7 @@ def for_people(error: Exception) -> str | None:
         return "the folder in which this was started is gone: go to where the repository is, and run it again there."
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.ENOSPC, errno.EROFS):
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS):
         return (
             f"{error.filename or 'a file'} could not be written: {error.strerror}. Earlier results are untouched; "
             "free space or permissions, and run the same command again."

@@ -13,6 +13,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from progress_measures.cube.select import first_epoch
+
 EXPERIMENTS = ("mainline", "subtraction", "data_fraction_high", "prime_53")
 """Whose runs are foretold: those of one layer on modular tasks that are published."""
 
@@ -72,10 +74,9 @@ def stories(cubes: Iterable[xr.Dataset]) -> tuple[list[Story], list[str]]:
     for cube in cubes:
         for run in map(str, cube.run.values):
             one = cube.sel(run=run)
-            below = np.flatnonzero(one.test_loss.values < 1)
-            groks = float(one.epoch[below[0]]) if below.size else np.inf
+            groks = float(first_epoch(one.test_loss, lambda loss: loss < 1))
             before = (one.epoch.values >= FIRST) & (one.epoch.values < groks)
-            if below.size and before.sum() >= 3:
+            if np.isfinite(groks) and before.sum() >= 3:
                 seen = {name: look(one)[before] for name, look in PROGRESS.items()}
                 told.append(Story(cube.attrs["experiment"], run, groks, one.epoch.values[before].astype(float), seen))
             else:

@@ -22,6 +22,7 @@ from progress_measures.figures.registry import figure_module
 from progress_measures.measures import FAMILIES, families_of
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.registry import table_module
+from progress_measures.tasks import task_module
 from progress_measures.training.record import code_modules
 
 # Snakemake holds many small objects for every job, none of them garbage: looking for some among them takes an eighth of
@@ -90,6 +91,12 @@ def code(*modules):
     return [
         fingerprint.refresh(Path("results/.fingerprints"), name) for name in modules
     ]
+
+
+def dataset_code(wildcards):
+    """The code that an experiment's data depend on."""
+    task = next(iter(runs_of(wildcards.experiment).values())).task.kind
+    return code("progress_measures.tasks.dataset", task_module(task).__name__)
 
 
 def training_code(wildcards):
@@ -206,6 +213,11 @@ def experiments_of(name, another=None):
             f"figure {name} is drawn from {len(own)} cubes, and cannot be drawn of {another} alone."
         )
     return [another] if another else own
+
+
+def published(declaration):
+    """The files of published numbers that a figure or a table shows beside ours."""
+    return [f"config/claims/{source}.yaml" for source in declaration.published]
 
 
 def code_of_figure(wildcards):

@@ -8,7 +8,7 @@ localrules:
 rule dataset:
     """Every pair, its label, and which runs train on it."""
     input:
-        code("progress_measures.tasks.dataset"),
+        dataset_code,
     output:
         directory("results/{experiment}/dataset.zarr"),
     log:

@@ -15,6 +15,7 @@ rule figure:
     """Draw a figure from the cube of the experiment that it declares."""
     input:
         cubes=lambda wildcards: cubes(experiments_of(wildcards.figure)),
+        published=lambda wildcards: published(declared(wildcards.figure)),
         code=code_of_figure,
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
     output:
@@ -48,6 +49,7 @@ use rule figure as figure_of with:
         cubes=lambda wildcards: cubes(
             experiments_of(wildcards.figure, wildcards.experiment)
         ),
+        published=lambda wildcards: published(declared(wildcards.figure)),
         code=code_of_figure,
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
     output:
@@ -71,6 +73,7 @@ use rule figure as figure_of with:
 use rule figure as twin with:
     input:
         cubes=lambda wildcards: cubes(experiments_of(wildcards.figure)),
+        published=lambda wildcards: published(declared(wildcards.figure)),
         code=code_of_twin,
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
         template=workflow.source_path("../../src/progress_measures/figures/page.html"),
@@ -89,6 +92,7 @@ use rule twin as twin_of with:
         cubes=lambda wildcards: cubes(
             experiments_of(wildcards.figure, wildcards.experiment)
         ),
+        published=lambda wildcards: published(declared(wildcards.figure)),
         code=code_of_twin,
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
         template=workflow.source_path("../../src/progress_measures/figures/page.html"),

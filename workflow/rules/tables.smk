@@ -9,7 +9,7 @@ rule table:
     """Make a table of the cubes of the experiments that it declares, beside the paper's."""
     input:
         cubes=lambda wildcards: cubes_of_table(wildcards.table),
-        published="config/claims/paper.yaml",
+        published=lambda wildcards: published(declared(wildcards.table, load_table)),
         code=code_of_table,
     output:
         csv="results/tables/{table}.csv",

@@ -8,6 +8,7 @@ import xarray as xr
 
 from progress_measures.claims.ledger import FOLDER, Claim, Condition
 from progress_measures.claims.registry import Values, load_quantity
+from progress_measures.cube.select import incomplete
 from progress_measures.errors import UserError
 
 HOLDS, DIFFERS, NOT_RUN, RECORDED = "holds", "differs", "not run", "recorded"
@@ -20,12 +21,14 @@ class Judgement(NamedTuple):
     Attributes:
         measured: by name; empty where nothing was measured.
         failed: the conditions that do not hold.
+        incomplete: of how many of all runs it was measured, where some have not been trained; empty otherwise.
     """
 
     claim: Claim
     measured: Values
     verdict: str
     failed: tuple[Condition, ...] = ()
+    incomplete: str = ""
 
     @property
     def explanation(self) -> str:
@@ -41,11 +44,15 @@ class Judgement(NamedTuple):
 def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgement:
     """Measure a claim's quantity and hold it against the rule.
 
+    A cube that lacks runs is measured, but decides nothing: a rule speaks of all of them. Contradictions, and claims of
+    whose values no more than a report is asked, are recorded: nothing that is measured could refute them.
+
     Args:
         claim: from the ledger.
         cube_of: gives an experiment's cube, None where it has not been run.
     Raises:
-        UserError: the claim asks for values that its quantity does not give, or compares what cannot be.
+        UserError: the claim asks for values that its quantity does not give, or compares what cannot be; or a cube
+            lacks a variable.
     """
     verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
     if claim.quantity is None:
@@ -54,15 +61,41 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgemen
     present = [cube for cube in cubes if cube is not None]
     if len(present) < len(cubes):
         return Judgement(claim, {}, verdict)
+    partial = incomplete(present)
     if claim.runs is not None:
-        if max(claim.runs) >= present[0].sizes["run"]:
+        if partial or max(claim.runs) >= present[0].sizes["run"]:
             return Judgement(claim, {}, verdict)
         present[0] = present[0].isel(run=claim.runs)
-    measured = {name: _plain(value) for name, value in load_quantity(claim.quantity).function(*present).items()}
-    if claim.kind == "contradiction":
+    measured = {name: _plain(value) for name, value in _measure(claim, present).items()}
+    if partial:
+        return Judgement(claim, measured, verdict, incomplete=partial)
+    if verdict == RECORDED or all(one.relation == "reported" for one in claim.accept):
         return Judgement(claim, measured, RECORDED)
     failed = tuple(condition for condition in claim.accept if not _holds(claim, condition, measured))
     return Judgement(claim, measured, DIFFERS if failed else HOLDS, failed)
+
+
+def _measure(claim: Claim, cubes: list[xr.Dataset]) -> Values:
+    """The values of a claim's quantity."""
+    assert claim.quantity is not None
+    try:
+        return load_quantity(claim.quantity).function(*cubes)
+    except (AttributeError, KeyError) as error:
+        lacks = _variable(error)
+        if lacks is None:
+            raise
+        raise UserError(
+            f"{claim.id} is measured by {claim.quantity}, which reads {lacks}: a cube of {', '.join(claim.cubes)} has no "
+            "such variable. It was gathered by an older version; measure and gather it again."
+        ) from None
+
+
+def _variable(error: AttributeError | KeyError) -> str | None:
+    """The variable that a cube was asked for and does not have; None of any other error."""
+    if isinstance(error, AttributeError):
+        return error.name if isinstance(error.obj, xr.Dataset) else None
+    said = str(error.args[0] if error.args else "")
+    return said.split("'")[1] if said.startswith("No variable named '") else None
 
 
 def _holds(claim: Claim, condition: Condition, measured: Values) -> bool:

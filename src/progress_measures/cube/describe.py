@@ -6,6 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
+from progress_measures.cube.select import first_epoch, of_size
+from progress_measures.measures.phases import STAYS
+
 
 def describe(cube: xr.Dataset) -> str:
     """One paragraph a run, each begun by its name; before them, where an imported network is from."""
@@ -24,14 +27,15 @@ def _provenance(cube: xr.Dataset) -> list[str]:
 
 def summaries(cube: xr.Dataset) -> dict[str, str]:
     """One paragraph for each run, by its name: losses, key frequencies, phases, what holds and what does not."""
-    return {str(name): _paragraph(cube.sel(run=name)) for name in cube.run.values}
+    return {name: _paragraph(of_size(cube, name).sel(run=name)) for name in map(str, cube.run.values)}
 
 
 def _paragraph(run: xr.Dataset) -> str:
     last = run.isel(epoch=-1)
     sentences = [f"after {int(last.epoch):,} epochs {_losses(last)}."]
+    grokking = [_grokking(run)] if "grok_time" in run else []
     if "key_frequency" not in run:
-        return " ".join([*sentences, _grokking(run)])
+        return " ".join([*sentences, *grokking])
     keys = run.frequency.values[run.key_frequency.values]
     if keys.size:
         clusters = run.cluster_size.sel(frequency=keys).values
@@ -45,8 +49,8 @@ def _paragraph(run: xr.Dataset) -> str:
         ]
     else:
         sentences.append(f"No key frequencies: {_why(run, 'key_frequency')}.")
-    over_time = [] if "grok_time" not in run else [_phases(run), _grokking(run)]
-    return " ".join([*sentences, *over_time, *_findings(run)])
+    phases = [_phases(run)] if grokking else []
+    return " ".join([*sentences, *phases, *grokking, *_findings(run)])
 
 
 def _losses(last: xr.Dataset) -> str:
@@ -74,7 +78,7 @@ def _phases(run: xr.Dataset) -> str:
 def _grokking(run: xr.Dataset) -> str:
     epoch = _epoch(run, "grok_time")
     if np.isfinite(epoch):
-        return f"It generalises: test loss below 1e-2 for good from epoch {epoch:,.0f}."
+        return f"It generalises: test loss below 1e-2 from epoch {epoch:,.0f}, and for the {STAYS} epochs after it."
     return f"It does not generalise (test loss below 1e-2: {_why(run, 'grok_time')})."
 
 
@@ -140,7 +144,8 @@ def _of_last(run: xr.Dataset, names: tuple[str, ...], question: Callable[..., bo
     """An answer that numbers of the last checkpoint give; None without key frequencies, or without those numbers."""
     if not run.key_frequency.any() or not set(names) <= set(run.data_vars):
         return None
-    return bool(question(*(float(run[name][-1]) for name in names)))
+    values = [float(run[name][-1]) for name in names]
+    return bool(question(*values)) if np.isfinite(values).all() else None
 
 
 def _at(run: xr.Dataset, end: str, name: str) -> float:
@@ -153,8 +158,7 @@ def _falls_below(run: xr.Dataset, name: str, level: float) -> float:
     """The first epoch at which a curve is below a level; infinite if none is, NaN for an unknown curve."""
     if name not in run or run[name].isnull().all():
         return np.nan
-    below = run.epoch.values[run[name].values < level]
-    return float(below[0]) if below.size else np.inf
+    return float(first_epoch(run[name], lambda values: values < level))
 
 
 def _earlier(one: float, other: float) -> bool | None:

@@ -94,22 +94,23 @@ def taken(family: str, run: Any, first: bool) -> list[Measure]:
     return [m for m in family_measures(family) if applies(m, run) and (first or "run" in m.dims)]
 
 
-def view_of(run: Any, weights: dict[str, NDArray], last: dict[str, NDArray]) -> Any:
+def view_of(run: Any, weights: dict[str, NDArray], epoch: int, last: dict[str, NDArray]) -> Any:
     """Weights of a run as measures see them.
 
     Args:
         weights: of one of its checkpoints.
+        epoch: of that.
         last: of its last one.
     """
     if run.on_sequences:
-        return SequenceScene(run, last, run.training.epochs).view(weights, run.training.epochs)
+        return SequenceScene(run, last, run.training.epochs).view(weights, epoch)
     if run.split_unknown:
         train = None
     elif dataset_store(run.experiment).exists():
         train = train_masks(dataset_store(run.experiment), [run.name])[0]
     else:
         train = train_mask(run, layout(run.task).operands)
-    return Scene(run, last, train).view(weights, 0)
+    return Scene(run, last, train).view(weights, epoch)
 
 
 class Weights(Protocol):

@@ -14,7 +14,9 @@ from progress_measures.errors import UserError
 from progress_measures.files import appearing, lay_out, lengthen, open_store
 from progress_measures.measures import keys, phases
 from progress_measures.measures.registry import DERIVED, FAMILIES, families_of, family_measures
+from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, family_store, runs_folder
+from progress_measures.training.record import done
 
 BLOCK_BYTES = 100e6  # of measures that are in memory at a time; joining and writing them takes five times as much
 
@@ -32,14 +34,15 @@ def gather(experiment: str, title: str, runs: list[Any], missing_allowed: bool =
     Raises:
         UserError: a store is missing, damaged or of other settings.
     """
-    present = [run for run in runs if (runs_folder(experiment) / run.name / "done.json").exists()]
-    missing = [run.name for run in runs if run not in present]
+    records = {run.name: done(runs_folder(experiment) / run.name, run, None) for run in runs}
+    present = [run for run in runs if records[run.name]]
+    missing = [run.name for run in runs if not records[run.name]]
     if not present or (missing and not missing_allowed):
         raise UserError(
-            f"{runs_folder(experiment)}: no finished training of {', '.join(missing)}; "
+            f"{runs_folder(experiment)}: no finished training, with these settings, of {', '.join(missing)}; "
             f"run `progress-measures train {experiment}`, or gather what is there with --missing-allowed."
         )
-    own = {"title": title, "runs_missing": missing, "manifest": json.dumps([_record(run) for run in present])}
+    own = {"title": title, "runs_missing": missing, "manifest": json.dumps([records[run.name] for run in present])}
     attributes: dict[str, Any] = {}
     not_found: dict[str, dict[str, str]] = {}
     with appearing(cube_store(experiment)) as temporary:
@@ -62,9 +65,9 @@ def gather(experiment: str, title: str, runs: list[Any], missing_allowed: bool =
 def _blocks(runs: list[Any], first: Any) -> Iterator[dict[str, xr.Dataset]]:
     """What was measured of each run, by its name, of as many runs at a time as take little memory.
 
-    Networks of several widths are joined all at once: how wide the widest is must be known first.
+    Networks of several sizes are joined all at once: how large the largest is must be known first.
     """
-    alike = len({run.model.d_mlp for run in runs}) == 1
+    alike = of_one_size(runs)
     block: dict[str, xr.Dataset] = {}
     size = 0
     for run in runs:
@@ -91,8 +94,8 @@ def join(parts: list[xr.Dataset], runs: list[Any], first: Any) -> xr.Dataset:
             reasons.setdefault(name, {}).update(texts)
     shared = xr.Dataset({n: v for n, v in parts[0].data_vars.items() if "run" not in v.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
-    # networks of several widths have different neurons: those that a run lacks are NaN
-    alike: Literal["exact", "outer"] = "exact" if len({run.model.d_mlp for run in runs}) == 1 else "outer"
+    # networks of several sizes have different neurons, heads and dimensions: those that a run lacks are NaN
+    alike: Literal["exact", "outer"] = "exact" if of_one_size(runs) else "outer"
     cube = xr.merge(
         [xr.concat(per_run, "run", join=alike, combine_attrs="override"), shared],
         join="outer",
@@ -115,6 +118,11 @@ def join(parts: list[xr.Dataset], runs: list[Any], first: Any) -> xr.Dataset:
     return describe(cube)
 
 
+def of_one_size(runs: list[Any]) -> bool:
+    """Whether all runs have the same tensors."""
+    return len({Architecture.of(run) for run in runs}) == 1
+
+
 def _rules() -> dict[str, Any]:
     """By what rules key frequencies and phases were found."""
     return {
@@ -126,15 +134,9 @@ def _rules() -> dict[str, Any]:
     }
 
 
-def _record(run: Any) -> dict[str, Any]:
-    """What a run's `done.json` says: settings, code, machine and duration."""
-    text = (runs_folder(run.experiment) / run.name / "done.json").read_text(encoding="utf-8")
-    return json.loads(text)
-
-
 def _measured(run: Any) -> xr.Dataset:
     """Everything that was measured of a run, and its history."""
-    stores = [_open(family_store(run.experiment, run.name, family), run) for family in families_of(run)]
+    stores = [_family(run, family) for family in families_of(run)]
     history = [] if run.split_unknown else [history_of(run)]
     return xr.merge([*stores, *history], join="exact", combine_attrs="override")
 
@@ -167,14 +169,11 @@ def one_run(run: Any, dataset: xr.Dataset, first: bool) -> xr.Dataset:
     return result
 
 
-def _open(path: Path, run: Any) -> xr.Dataset:
-    try:
-        dataset = open_store(path).load()
-    except (FileNotFoundError, KeyError, ValueError, OSError, RuntimeError) as error:
-        raise UserError(
-            f"{path} is missing or damaged ({type(error).__name__}: {error}); measure it again: "
-            f"progress-measures measure {run.experiment} --run {run.name} --family {path.stem}"
-        ) from None
+def _family(run: Any, family: str) -> xr.Dataset:
+    """What one family measured of a run."""
+    path = family_store(run.experiment, run.name, family)
+    line = f"progress-measures measure {run.experiment} --run {run.name} --family {family}"
+    dataset = _open(path, f"measure it again: {line}")
     if dataset.attrs.get("config_hash") != run.hash:
         raise UserError(
             f"{path} was measured with other settings than {run.experiment} now has; "
@@ -183,9 +182,25 @@ def _open(path: Path, run: Any) -> xr.Dataset:
     return dataset
 
 
+def _open(path: Path, advice: str) -> xr.Dataset:
+    try:
+        return open_store(path).load()
+    except (FileNotFoundError, KeyError, ValueError, OSError, RuntimeError) as error:
+        raise UserError(f"{path} is missing or damaged ({type(error).__name__}: {error}); {advice}") from None
+
+
 def history_of(run: Any) -> xr.Dataset:
-    """Training's own losses and accuracies, at the epochs at which it evaluated."""
-    history = open_store(runs_folder(run.experiment) / run.name / "history.zarr").load()
+    """Training's own losses and accuracies, at the epochs at which it evaluated.
+
+    Raises:
+        UserError: they are missing or damaged.
+    """
+    path = runs_folder(run.experiment) / run.name / "history.zarr"
+    if run.imported:
+        advice = f"import it again, from {run.imported.file}"
+    else:
+        advice = f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
+    history = _open(path, advice)
     epochs = history.evaluated_epoch.values
     variables = {}
     for name in HISTORY:

@@ -4,6 +4,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from progress_measures.errors import UserError
+
 
 def attention_map(cube: xr.Dataset, head: int, run: str | None = None, epoch: int | None = None) -> xr.DataArray:
     """Attention of one head from `=`, over all pairs.
@@ -39,8 +41,13 @@ def neuron_map(cube: xr.Dataset, neuron: int, epoch: int | None = None, relu: bo
         relu: after the ReLU, or before it.
     Returns:
         [a, b].
+    Raises:
+        UserError: it has no such neuron, or does not keep it.
     """
-    values = _activations(cube, {"neuron" if epoch is None else "kept_neuron": neuron}, epoch, relu)
+    along = "neuron" if epoch is None else "kept_neuron"
+    if neuron not in cube[along]:
+        raise UserError(f"There is no neuron {neuron} among the {cube.sizes[along]} along `{along}`.")
+    values = _activations(cube, {along: neuron}, epoch, relu)
     n = len(values)
     coords = {"a": np.arange(n), "b": np.arange(n)}
     name = f"Neuron {neuron} {'after' if relu else 'before'} the ReLU"

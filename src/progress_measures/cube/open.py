@@ -135,7 +135,8 @@ class OpenRun:
         """
         from progress_measures.cube.extract import view_of
 
-        return view_of(self.settings, self.weights(epoch), self.weights())
+        epoch = self.epochs[-1] if epoch is None else epoch
+        return view_of(self.settings, self.weights(epoch), epoch, self.weights())
 
     def transformer_lens(self, epoch: int | None = None) -> Any:
         """The network after `epoch` updates as TransformerLens (version 4) has it: hooked, for one's own exploration.
@@ -158,7 +159,13 @@ class OpenRun:
         if not path.exists():
             raise UserError(f"No weights of {self.experiment}/{self.name}: looked for {own} and {path}.")
         dataset = _open(path)
-        return dataset.isel(network=np.flatnonzero(dataset.run == self.name)).swap_dims(network="epoch")
+        networks = np.flatnonzero(dataset.run == self.name)
+        if not networks.size:
+            kept = ", ".join(map(str, dict.fromkeys(dataset.run.values.tolist())))
+            raise UserError(
+                f"No weights of {self.experiment}/{self.name}: {path} has those of {kept}, {own} is not there."
+            )
+        return dataset.isel(network=networks).swap_dims(network="epoch")
 
 
 def open_run(experiment: str, run: str | int = 0) -> OpenRun:

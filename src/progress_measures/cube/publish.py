@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from progress_measures.cube.extract import measure, taken
 from progress_measures.cube.gather import join, one_run
-from progress_measures.cube.open import OpenRun, open_cube, open_run
+from progress_measures.cube.open import OpenRun, cube_if_any, open_cube, open_run
 from progress_measures.cube.rounding import rounded
 from progress_measures.cube.schema import encoding
 from progress_measures.errors import UserError
 from progress_measures.files import appearing, scratch, write_store
 from progress_measures.measures.registry import DERIVED, FAMILIES, family_measures, measures
 from progress_measures.models.architecture import Architecture
-from progress_measures.paths import cube_store, published_cube, published_weights
+from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
 from progress_measures.tasks import layout
 from progress_measures.tasks.split import train_mask
 
@@ -39,10 +39,12 @@ def publish(experiment: str, runs: list[Any]) -> list[Path]:
     Weights are the last of every run and, where there is room for them, those of the first at six epochs that tell its
     story. Of networks of several sizes, which do not fit in one store, and of those too large: the cube alone.
 
+    What is published grows: runs that the cube lacks, and that were published with the settings that they have now, stay.
+
     Raises:
-        UserError: there is no cube, or it would be too large.
+        UserError: there is no cube, it would be too large, or what is published has other measures.
     """
-    cube = open_cube(cube_store(experiment)).load()
+    cube = _with_published(open_cube(cube_store(experiment)).load(), runs)
     _publish_cube(cube, experiment)
     cube_file, weights_file = published_cube(experiment), published_weights(experiment)
     if len({Architecture.of(run) for run in runs}) == 1:
@@ -52,6 +54,55 @@ def publish(experiment: str, runs: list[Any]) -> list[Path]:
                 return [cube_file, weights_file]
     weights_file.unlink(missing_ok=True)  # of an earlier time
     return [cube_file]
+
+
+def _with_published(cube: xr.Dataset, runs: list[Any]) -> xr.Dataset:
+    """The cube with those of an experiment's runs that only the published one has."""
+    path = published_cube(runs[0].experiment)
+    before = cube_if_any(path)
+    if before is None:
+        return cube
+    old, new = _records(before), _records(cube)
+    kept = [run.name for run in runs if run.name not in new and old.get(run.name, {}).get("config_hash") == run.hash]
+    if not kept:
+        return cube
+    before = before.load()
+    if different := _of_runs(before) ^ _of_runs(cube):
+        raise UserError(
+            f"{path} has {', '.join(kept)}, which {cube_store(runs[0].experiment)} has not, and only one of the two has "
+            f"{', '.join(sorted(different))}. Take measures of what is published again, with `progress-measures publish "
+            f"--renew {runs[0].experiment}`, or move it away."
+        )
+    present = [run for run in runs if run.name in {*kept, *new}]
+    parts = [_part(before if run.name in kept else cube, run.name, first=run is runs[0]) for run in present]
+    grown = join(parts, present, runs[0])
+    for name in set(before.data_vars) & set(grown.data_vars):
+        if bits := before[name].attrs.get("published_mantissa_bits"):
+            grown[name].attrs["published_mantissa_bits"] = bits
+    grown.attrs |= {
+        "title": cube.attrs["title"],
+        "runs_missing": [run.name for run in runs if run not in present],
+        "manifest": json.dumps([(old | new)[run.name] for run in present]),
+    }
+    return grown
+
+
+def _records(cube: xr.Dataset) -> dict[str, Any]:
+    """What the training of each run noted, by the run's name."""
+    return {record["run"]: record for record in json.loads(cube.attrs["manifest"])}
+
+
+def _of_runs(cube: xr.Dataset) -> set[str]:
+    """What a cube has of every run."""
+    return {str(name) for name, variable in cube.data_vars.items() if "run" in variable.dims}
+
+
+def _part(cube: xr.Dataset, run: str, first: bool) -> xr.Dataset:
+    """One run of a cube as `join` takes it."""
+    part = cube.sel(run=[run])
+    reasons = {name: variable.attrs.get("not_found", {}) for name, variable in part.data_vars.items()}
+    part.attrs = {"reasons": {name: {run: texts[run]} for name, texts in reasons.items() if run in texts}}
+    return part if first else part[sorted(_of_runs(part))]
 
 
 def renew(experiment: str, runs: list[Any]) -> list[Path]:
@@ -65,14 +116,14 @@ def renew(experiment: str, runs: list[Any]) -> list[Path]:
         UserError: nothing is published, or the settings have changed since.
     """
     cube = open_cube(experiment, published=True).load()
-    records = json.loads(cube.attrs["manifest"])
+    records = _records(cube)
     by_name = {run.name: run for run in runs}
     parts = []
-    for record in records:
-        run = by_name.get(record["run"])
+    for name, record in records.items():
+        run = by_name.get(name)
         if run is None or run.hash != record["config_hash"]:
             raise UserError(
-                f"{published_cube(experiment)}: run {record['run']} was trained with other settings than "
+                f"{published_cube(experiment)}: run {name} was trained with other settings than "
                 f"config/experiments/{experiment}.yaml has; train, gather and publish it again."
             )
         first = run is runs[0]
@@ -89,7 +140,7 @@ def renew(experiment: str, runs: list[Any]) -> list[Path]:
             weights = _PublishedWeights(run, published_epochs(run))
             kept = _with_moments(kept, measure(run, at_moments, weights, train))
         parts.append(one_run(run, xr.merge([kept, measured], join="outer", combine_attrs="override"), first))
-    fresh = join(parts, [by_name[record["run"]] for record in records], runs[0])
+    fresh = join(parts, [by_name[name] for name in records], runs[0])
     fresh.attrs |= {name: cube.attrs[name] for name in ("title", "runs_missing", "manifest")}
     _publish_cube(fresh, experiment)
     return [published_cube(experiment)]
@@ -167,7 +218,9 @@ def _weights(experiment: str, runs: list[Any], cube: xr.Dataset, moments: list[i
     """The last weights of every run and those of the first at some epochs, along a dimension `network`."""
     first = str(cube.run.values[0])
     last = int(cube.epoch[-1])
-    kept = [(first, epoch) for epoch in moments] + [(str(name), last) for name in cube.run.values]
+    there = {name: _epochs_kept(experiment, name) for name in map(str, cube.run.values)}
+    kept = [(first, epoch) for epoch in moments if epoch in there[first]]
+    kept += [(name, last) for name, epochs in there.items() if epochs]
     tensors = [open_run(experiment, run).weights(epoch) for run, epoch in kept]
     dims = Architecture.of(runs[0]).parameters
     return xr.Dataset(
@@ -178,6 +231,13 @@ def _weights(experiment: str, runs: list[Any], cube: xr.Dataset, moments: list[i
         {"run": ("network", [run for run, _ in kept]), "epoch": ("network", [epoch for _, epoch in kept])},
         cube.attrs | {"parameters": " ".join(dims)},
     )
+
+
+def _epochs_kept(experiment: str, run: str) -> list[int]:
+    """The epochs whose weights of a run can be published: those of its training, else those that are published already."""
+    if not (runs_folder(experiment) / run / "done.json").exists() and not published_weights(experiment).exists():
+        return []
+    return open_run(experiment, run).epochs
 
 
 def _zip(dataset: xr.Dataset, path: Path) -> None:

@@ -14,13 +14,13 @@ MOMENTS = 24
 CHUNK = 2**17  # bytes, before compression, below which a chunk takes in more runs
 CHUNKS = 256  # of a variable, at most
 
-LINEAR = ("restricted_loss_neurons", "excluded_loss_neurons")
+SUMS_OF_LOGITS = ("restricted_loss_neurons", "excluded_loss_neurons")
 """Measures that add up the parts of the logits, in families that do not."""
 
 
 def applies(measure: Measure, run: Any) -> bool:
     """Whether a measure can be taken of a run."""
-    if (measure.family in DERIVED and run.split_unknown) or (measure.name in LINEAR and run.layer_norm):
+    if (measure.family in DERIVED and run.split_unknown) or (measure.name in SUMS_OF_LOGITS and run.layer_norm):
         return False
     if measure.needs in ("any", run.task.kind):
         return True

@@ -1,11 +1,12 @@
-"""Parts of cubes: the variables that a figure or table has declared to read, runs with some settings."""
+"""Parts of cubes: the variables that a figure or table declares, runs with some settings; and which lack runs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from progress_measures.errors import UserError
 
@@ -27,7 +28,42 @@ def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Datase
             f"{reader} reads {', '.join(missing)}, which the cube of {cube.attrs.get('experiment', '?')!r} "
             f"does not have: {why}."
         )
-    return cube[list(variables)].load()
+    first = str(cube.run.values[0])
+    return of_size(cube[list(variables)].assign_coords(_along_run(cube)), first).load()
+
+
+SIZES = {"neuron": "d_mlp", "singular_value": "d_mlp", "residual": "d_model", "layer": "layers",
+         "head": "heads", "other_head": "heads"}  # fmt: skip
+"""The setting that says how far each dimension of a network goes; singular values of W_L also end with its outputs."""
+
+
+def of_size(cube: xr.Dataset, run: str) -> xr.Dataset:
+    """A cube with as many neurons, heads, layers and dimensions as one run has: what only larger ones have is cut off.
+
+    In a cube of networks of several sizes that is NaN in the smaller ones, and must not be taken for a part of them.
+    """
+    if cube.sizes["run"] == 1:
+        return cube
+    one = cube.sel(run=run)
+    return cube.isel({dim: slice(int(one[setting])) for dim, setting in SIZES.items() if dim in cube.dims})
+
+
+def _along_run(cube: xr.Dataset) -> dict[str, xr.DataArray]:
+    """The settings of the runs, which a variable without runs does not bring along."""
+    return {str(name): values for name, values in cube.coords.items() if values.dims == ("run",)}
+
+
+def incomplete(cubes: Iterable[xr.Dataset]) -> str:
+    """A sentence for each cube that was gathered before all its runs were trained: `3 of the 9 runs of l1 are trained.`
+
+    Empty if all are whole.
+    """
+    told = []
+    for cube in cubes:
+        if missing := cube.attrs.get("runs_missing", []):
+            there = len(json.loads(cube.attrs["manifest"]))
+            told.append(f"{there} of the {there + len(missing)} runs of {cube.attrs['experiment']} are trained.")
+    return " ".join(told)
 
 
 def runs_with(cube: xr.Dataset, **settings: Any) -> xr.Dataset:
@@ -46,3 +82,18 @@ def by_fraction(*cubes: xr.Dataset) -> list[tuple[float, xr.Dataset]]:
         fractions = cube.train_fraction.values.tolist()
         found += [(fraction, cube.isel(run=[fractions.index(fraction)])) for fraction in dict.fromkeys(fractions)]
     return sorted(found, key=lambda pair: pair[0])
+
+
+def first_epoch(curve: xr.DataArray, passed: Callable[[xr.DataArray], xr.DataArray]) -> NDArray[np.float64]:
+    """The first epoch at which a curve passes a test, infinity where it never does.
+
+    Args:
+        curve: [epoch] or [run, epoch], at checkpoints or at training's own evaluations.
+        passed: the test, of every value.
+    Returns:
+        A number, or one of every run.
+    """
+    along = "epoch" if "epoch" in curve.dims else "history_epoch"
+    mask = passed(curve)
+    found = curve[along].values[mask.argmax(along).values].astype(float)
+    return np.where(mask.any(along).values, found, np.inf)

@@ -86,6 +86,8 @@ def explain(error: ValidationError, path: Path) -> str:
         field = ".".join(str(part) for part in item["loc"] if part not in TASKS) or "the file"
         field = "".join(c if c.isprintable() else "?" for c in field[:100])
         message = item["msg"].removeprefix("Value error, ")
+        if len(message) > 1000:  # it repeats what was found: YAML takes 1:1:1:… for one number, however long
+            message = f"{message[:500]} … {message[-500:]}"
         if item["type"] == "extra_forbidden":
             message = _unknown_key(field)
         known = item["type"] in ("missing", "extra_forbidden") or not item["loc"]

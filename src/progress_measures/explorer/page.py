@@ -6,8 +6,10 @@ The page needs no server and asks for nothing: it works from a file, and its con
 import base64
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -30,7 +32,7 @@ def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
 def assemble(experiments: Sequence[Packed]) -> str:
     """The page's text."""
     header = {
-        "experiments": [packed.header for packed in experiments],
+        "experiments": _told_apart([packed.header for packed in experiments]),
         "colours": COLOURS,
         "frequency_colours": FREQUENCY_COLOURS,
         "phases": [name for name, _ in PHASES],
@@ -47,6 +49,16 @@ def assemble(experiments: Sequence[Packed]) -> str:
         "script": "\n".join(_read(f"{name}.js") for name in scripts()),
     }
     return re.sub(r"<!-- (\w+) -->", lambda match: parts[match[1]], _read("index.html"))
+
+
+def _told_apart(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Headers of which each has a name of its own: the second cube of an experiment is `mainline (2)`."""
+    told, seen = [], Counter[str]()
+    for header in headers:
+        seen[header["name"]] += 1
+        mark = f" ({seen[header['name']]})" if seen[header["name"]] > 1 else ""
+        told.append(header | {key: header[key] + mark for key in ("name", "title")})
+    return told
 
 
 def scripts() -> list[str]:

@@ -12,6 +12,7 @@ import xarray as xr
 
 from progress_measures.cube.describe import summaries
 from progress_measures.cube.rounding import rounded
+from progress_measures.cube.select import of_size
 from progress_measures.figures.style import PHASE_VARIABLES
 from progress_measures.tasks import task_module
 
@@ -129,10 +130,8 @@ def _header(cube: xr.Dataset, kept: xr.Dataset) -> dict[str, Any]:
         "epochs": kept.epoch.values.tolist(),
         "checkpoints": cube.sizes["epoch"],
         "kept_neurons": cube.kept_neuron.values.tolist() if "kept_neuron" in cube else [],
-        "heads": cube.sizes.get("head", 0),
-        "neurons": cube.sizes.get("neuron", 0),
         "cluster_fraction": float(cube.attrs.get("key_cluster_fraction", 0.85)),
-        "runs": [_run(cube.sel(run=run), words[str(run)]) for run in cube.run.values],
+        "runs": [_run(of_size(cube, run).sel(run=run), words[run]) for run in map(str, cube.run.values)],
     }
 
 
@@ -144,12 +143,14 @@ def _first(cube: xr.Dataset) -> int:
 
 
 def _run(run: xr.Dataset, words: str) -> dict[str, Any]:
-    """One run: its name, what it learned, its key frequencies and the ends of its phases, None where there is none."""
+    """One run: its name, size, what it learned, its key frequencies and the ends of its phases, None where there is none."""
     ends = [float(run[name]) if name in run else np.nan for name in PHASE_VARIABLES]
     keys = run.frequency.values[run.key_frequency.values].tolist() if "key_frequency" in run else []
     return {
         "name": str(run.run.values),
         "words": words,
+        "heads": run.sizes.get("head", 0),
+        "neurons": run.sizes.get("neuron", 0),
         "keys": keys,
         "phases": [end if np.isfinite(end) else None for end in ends],
     }

@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
+from progress_measures.cube.select import incomplete
 from progress_measures.figures.registry import Figure
 from progress_measures.files import appearing
 
@@ -30,7 +31,7 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
     images: list[Image.Image] = []
     for _ in figure.animation.frames(canvas, *cubes):
         if not images:
-            arrange(canvas)
+            arrange(canvas, incomplete(cubes))
         pixels.draw()
         images.append(Image.fromarray(np.array(pixels.buffer_rgba())[..., :3]))
     shown = [round(1000 * figure.animation.seconds)] * len(images)
@@ -39,11 +40,13 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
         images[0].save(temporary, "WEBP", save_all=True, append_images=images[1:], duration=shown, loop=0, quality=80)
 
 
-def arrange(canvas: Canvas) -> None:
+def arrange(canvas: Canvas, note: str) -> None:
     """Give all panels their places for good, so that files are alike, and panels stand still while their contents move.
 
-    Twice, since maps of a fixed shape know only after the first time how much room they leave.
+    Twice, since maps of a fixed shape know only after the first time how much room they leave. A note stands below all.
     """
+    if note:
+        canvas.supxlabel(note, fontsize="small")
     for _ in range(2):
         canvas.draw_without_rendering()
     canvas.set_layout_engine("none")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.cube.maps import attention_map
-from progress_measures.figures.style import panel_letters, plane
+from progress_measures.figures.style import panel_letters, panels, plane
 
 SCORES = ("attention_score_token", "attention_score_position")
 """What `attention_map` reads."""
@@ -81,7 +81,7 @@ def heads_to_a(fig, cube, shared_scale=True):
         shared_scale: colours go from 0 to 1 for all heads; otherwise, over each head's own range.
     """
     one = cube.isel(run=0)
-    axes = fig.subplots(1, cube.sizes["head"], sharey=True)
+    axes = panels(fig, cube.sizes["head"], columns=cube.sizes["head"], sharey=True)
     limits = {"vmin": 0, "vmax": 1} if shared_scale else {}
     for head, ax in enumerate(axes):
         image = plane(ax, attention_map(cube, head).sel(position="a"), **limits)

@@ -27,29 +27,32 @@ OVER_PHASES = ("train_loss", "test_loss", *PHASE_VARIABLES)
 """What `over_phases` reads, beside the curves that it is told to draw."""
 
 
-def losses(ax, cube, title, legend=True, shown=None):
+def losses(ax, cube, title, legend=True, shown=None, alike=False):
     """Train and test loss of each run, thin, and their geometric mean, bold; says so where there is no run.
 
     Args:
         shown: the last epoch that is drawn; by default, all are.
+        alike: whether the two are about one curve: the train loss is then dashed, over the test loss.
     """
     ax.set_title(title)
     if not cube.sizes["run"]:
         nothing_to_draw(ax, "No such run here")
         return
+    looks = {"train": {"ls": (0, (2, 2)), "lw": 1.0, "zorder": 3}} if alike else {}
     for split in ("train", "test"):
-        bold(ax, cube[f"history_{split}_loss"], split, lambda values: np.exp(np.log(values).mean("run")))
+        curves = cube[f"history_{split}_loss"]
+        bold(ax, curves, split, lambda values: np.exp(np.log(values).mean("run")), **looks.get(split, {}))
     loss_axis(ax, label(cube.history_test_loss, "Loss"))
     epochs(ax, int(cube.history_epoch[-1]), shown)
     if legend:
-        ax.legend(loc="best", title=f"mean of {cube.sizes['run']}" if cube.sizes["run"] > 1 else None)
+        ax.legend(loc="best", title=f"geometric mean of {cube.sizes['run']}" if cube.sizes["run"] > 1 else None)
 
 
-def bold(ax, values, split, mean):
-    """Curves of several runs, thin, with a mean of them, bold; of a single run, the curve alone."""
+def bold(ax, values, split, mean, **looks):
+    """Curves of several runs, thin, with a mean of them, bold or as told; of a single run, the curve alone."""
     if values.sizes["run"] > 1:
         ax.plot(values.history_epoch, values.T, color=COLOURS[split], lw=0.6, alpha=0.35)
-    ax.plot(values.history_epoch, mean(values), color=COLOURS[split], lw=1.6, label=split)
+    ax.plot(values.history_epoch, mean(values), **{"color": COLOURS[split], "lw": 1.6, "label": split} | looks)
 
 
 def story(fig, ax, cube):

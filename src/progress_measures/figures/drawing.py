@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as Canvas
 
-from progress_measures.cube.select import select
+from progress_measures.cube.select import incomplete, select
 from progress_measures.figures.animating import arrange, write_animation
 from progress_measures.figures.page import write_page
 from progress_measures.figures.registry import Figure
@@ -42,7 +42,7 @@ def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Pat
     canvas = Canvas(figsize=figure.size, layout="constrained")
     figure.draw(canvas, *cubes)
     mark_lone_points(canvas)
-    arrange(canvas)
+    arrange(canvas, incomplete(cubes))
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     for path in paths:
         kind = path.suffix[1:]

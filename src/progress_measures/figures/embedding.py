@@ -3,7 +3,14 @@
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.figures.style import COLOURS, frequency_colours, no_key_frequencies, panel_letters, signed_map
+from progress_measures.figures.style import (
+    COLOURS,
+    frequency_colours,
+    no_key_frequencies,
+    panel_letters,
+    panels,
+    signed_map,
+)
 from progress_measures.figures.waves import basis_map, frequency_ticks, prime
 
 
@@ -64,8 +71,8 @@ def principal_waves(fig, cube, count=8):
     """
     vectors = decomposed(numbers(cube))[0][:, :count].T
     colours = frequency_colours(cube, str(cube.run.values[0]))
-    axes = fig.subplots(-(-len(vectors) // 2), 2, sharex=True, sharey=True, squeeze=False).ravel()
-    for i, (ax, vector) in enumerate(zip(axes, vectors, strict=False)):
+    axes = panels(fig, len(vectors), columns=2, sharex=True, sharey=True)
+    for i, (ax, vector) in enumerate(zip(axes, vectors, strict=True)):
         energy = fourier.energies(vector) * len(vector)  # on a line
         k = int(energy.argmax()) + 1
         ax.plot(np.arange(len(vector)), vector, ".-", ms=2, lw=0.7, color=colours.get(k, COLOURS["other"]))

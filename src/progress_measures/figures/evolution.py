@@ -8,7 +8,7 @@ is drawn by a function of the figure, the cube and the axes.
 import numpy as np
 
 from progress_measures.figures.registry import Animation
-from progress_measures.figures.style import PHASE_VARIABLES, PHASES, story_end
+from progress_measures.figures.style import PHASE_VARIABLES, PHASES, panels, story_end
 
 MOST_FRAMES = 48
 MOMENTS = ("memorised", "circuits formed", "cleaned up", "end")
@@ -44,11 +44,7 @@ def four_panels(fig, cube, panel, around=None, columns=2):
     """The first run at the four moments, on shared axes."""
     between = ", " if columns < 4 else "\n"
     moments = four_moments(cube, str(cube.run.values[0]))
-    columns = min(columns, len(moments))
-    axes = fig.subplots(-(-len(moments) // columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for ax in axes[len(moments) :]:
-        ax.remove()
-    axes = axes[: len(moments)]
+    axes = panels(fig, len(moments), columns, sharex=True, sharey=True)
     for ax, (epoch, name) in zip(axes, moments, strict=True):
         panel(ax, cube)(epoch)
         ax.set_title(f"Epoch {epoch:,}" + (between + name if name else ""))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.cube.sums import activations, by_correlation, correlations, embedding
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLOURS, panels
 
 
 def scores(fig, cube, component, degree):
@@ -45,8 +45,9 @@ def top_maps(fig, cube, relu, count=3):
     """Maps of the neurons that correlate most with the sum, after or before the ReLU, each on its own scale."""
     n = cube.sizes["token"] - 1
     values, r = activations(cube, relu), correlations(cube)["a+b"]
-    axes = fig.subplots(1, count, sharey=True)
-    for ax, neuron in zip(axes, by_correlation(cube)[:count], strict=True):
+    neurons = by_correlation(cube)[:count]
+    axes = panels(fig, len(neurons), columns=count, sharey=True)
+    for ax, neuron in zip(axes, neurons, strict=True):
         one = values[:, neuron].reshape(n, n)
         far = np.abs(one).max()
         colours = {"cmap": "viridis", "vmin": 0} if relu else {"cmap": "RdBu_r", "vmin": -far, "vmax": far}

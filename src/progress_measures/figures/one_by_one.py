@@ -6,6 +6,7 @@ and the axes.
 """
 
 from progress_measures.figures.registry import Animation
+from progress_measures.figures.style import panels
 
 
 def heads(cube):
@@ -21,15 +22,12 @@ def first_neurons(number):
 def side_by_side(fig, cube, panel, members, columns, around=None):
     """All members, in rows of so many."""
     chosen = members(cube)
-    columns = min(columns, len(chosen))
-    axes = fig.subplots(-(-len(chosen) // columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for ax, member in zip(axes, chosen, strict=False):
+    axes = panels(fig, len(chosen), columns, sharex=True, sharey=True)
+    for ax, member in zip(axes, chosen, strict=True):
         panel(ax, cube)(member)
         ax.label_outer()
-    for ax in axes[len(chosen) :]:
-        ax.remove()
     if around is not None:
-        around(fig, cube, axes[: len(chosen)])
+        around(fig, cube, axes)
 
 
 def one_by_one(panel, members, around=None, seconds=1.0, **how):

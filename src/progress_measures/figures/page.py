@@ -11,6 +11,7 @@ from typing import Any
 
 import xarray as xr
 
+from progress_measures.cube.select import incomplete
 from progress_measures.figures.registry import Figure
 from progress_measures.files import appearing
 
@@ -37,7 +38,7 @@ def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
         config={"displaylogo": False, "responsive": True},
     )  # fmt: skip
     texts = {name: html.escape(getattr(figure, name)) for name in ("id", "title", "reference")}
-    texts["caption"] = html.escape(" ".join((figure.page.__doc__ or "").split()))
+    texts["caption"] = html.escape(" ".join([*(figure.page.__doc__ or "").split(), incomplete(cubes)]))
     library, script = path.with_name(LIBRARY), get_plotlyjs().encode()
     if not library.exists() or library.stat().st_size != len(script):
         with appearing(library) as temporary:

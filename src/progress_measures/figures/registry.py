@@ -44,6 +44,7 @@ class Figure:
         draw: function of a matplotlib figure and of the cubes, one an experiment.
         animation: how it moves, in `<id>.webp`; None if it stands still.
         page: function of the cubes that gives a plotly figure as a dictionary, for `<id>.html`; None if there is none.
+        published: the files of `config/claims/` whose published numbers it shows beside ours, as in `("paper",)`.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Figure:
     draw: Callable[..., None]
     animation: Animation | None = None
     page: Callable[..., dict[str, Any]] | None = None
+    published: tuple[str, ...] = ()
 
     @property
     def twins(self) -> tuple[str, ...]:
@@ -72,6 +74,7 @@ def figure(
     size: tuple[float, float] = (6.8, 2.8),
     animation: Animation | None = None,
     page: Callable[..., dict[str, Any]] | None = None,
+    published: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., None]], Figure]:
     """Declare a drawing function as a figure; its docstring is the caption. See `Figure` for the fields."""
     experiments = (experiment,) if isinstance(experiment, str) else experiment
@@ -79,7 +82,8 @@ def figure(
     def declare(draw: Callable[..., None]) -> Figure:
         caption = " ".join((draw.__doc__ or "").split())
         name = id_of(draw.__module__)
-        return Figure(name, title, caption, reference, experiments, variables, size, draw, animation, page)
+        looks = (size, draw, animation, page)
+        return Figure(name, title, caption, reference, experiments, variables, *looks, published)
 
     return declare
 

@@ -36,7 +36,8 @@ def frequency_colours(cube, run):
 def nothing_to_draw(ax, why):
     """An empty panel that says why: `No …`."""
     ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center", color="#666666")
-    ax.set(xticks=[], yticks=[])
+    # not by taking its ticks away, which panels may share
+    ax.tick_params(which="both", bottom=False, left=False, labelbottom=False, labelleft=False)
 
 
 def no_key_frequencies(ax, run):
@@ -161,6 +162,19 @@ def other_runs(cube):
 
 PHASE_VARIABLES = ("memorization_end", "circuit_formation_end", "cleanup_end")
 """What `phase_bands` reads."""
+
+
+def panels(fig, count, columns, **shared):
+    """So many panels, in rows of so many: [panel]. What is left of the last row stays empty.
+
+    Args:
+        shared: which axes are, `sharex` and `sharey`.
+    """
+    columns = min(columns, count)
+    axes = fig.subplots(-(-count // columns), columns, squeeze=False, **shared).ravel()
+    for ax in axes[count:]:
+        ax.remove()
+    return axes[:count]
 
 
 def panel_letters(axes):

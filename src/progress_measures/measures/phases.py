@@ -29,6 +29,8 @@ THRESHOLDS = {
     "phase_leaves_plateau_share": LEAVES,
     "phase_settled_share": SETTLED,
     "phase_least_drop_decades": LEAST_DROP,
+    "phase_final_share_of_epochs": FINAL,
+    "reached_stays_epochs": STAYS,
 }
 
 
@@ -109,7 +111,7 @@ def _first_stay(epochs, passed, last):
         window = (epochs >= epochs[start]) & (epochs <= min(epochs[start] + STAYS, last))
         if passed[window].all():
             return Found(float(epochs[start]))
-    return Found(np.nan, "it is never reached for good")
+    return Found(np.nan, f"never for {STAYS} epochs")
 
 
 def _reaches(run, quantity, passed):
@@ -126,7 +128,7 @@ def grok_time(run):
 @measure(
     dims=("run",),
     units="epoch",
-    long_name="Epoch with test loss below 1e-6 for good",
+    long_name="Epoch from which the test loss stays below 1e-6",
     reference=REFERENCE,
     dtype="float64",
     needs="any",
@@ -139,7 +141,7 @@ def test_loss_millionth_time(run):
 @measure(
     dims=("run",),
     units="epoch",
-    long_name="Epoch with 99 % test accuracy for good",
+    long_name="Epoch from which the test accuracy stays at 99 %",
     reference=REFERENCE,
     dtype="float64",
     needs="any",

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
+
 DIMENSIONS = {
     "run": "one trained network",
     "epoch": "weights after that many updates",
@@ -106,6 +108,10 @@ def measure(
     unknown = set(dims) - set(DIMENSIONS)
     if unknown:
         raise ValueError(f"unknown dimensions {sorted(unknown)}; there are {sorted(DIMENSIONS)}")
+    if digits is not None:
+        bits = np.finfo(dtype).nmant if np.dtype(dtype).kind == "f" else 0
+        if digits > bits:
+            raise ValueError(f"digits={digits}: {dtype} has {bits} bits of mantissa")
 
     def declare(function: F) -> F:
         family = function.__module__.rpartition(".")[2]

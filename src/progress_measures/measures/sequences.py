@@ -68,10 +68,10 @@ def test_loss_by_trigram(view):
 
 @measure(dims=BY_HEAD, units="1", long_name="Induction score", reference=INDUCTION, needs="repeated_subsequence")
 def induction_score(view):
-    """Attention from a token of a returning subsequence to the tokens that followed it before, as one follows it now.
+    """Attention from each asked token to the tokens that came right after it earlier, if they equal the one that comes now.
 
-    Mean over the answers of 64 test examples. A token that stood before chance made it so, followed by another, does not
-    count.
+    Mean over the answers of 64 test examples. Earlier occurrences that another token followed, which are there by
+    chance, do not count.
     """
     tokens, positions, labels = view.scene.looked_at
     example = np.arange(len(tokens))[:, None]

@@ -162,6 +162,15 @@ class View:
         return np.concatenate([to_operands, 1 - to_operands.sum(-1, keepdims=True)], -1)
 
     @cached_property
+    def first_attention(self) -> NDArray:
+        """Attention of the first layer from every position to every one, in float64: [pair, head, query, position]."""
+        run = self.scene.run
+        # not `weights`, which in an imported network ask as it does at `=` alone
+        own = foreign.as_ours(self.trained, layout(run.task), one_layer=False)
+        weights = {name: tensor.astype(np.float64) for name, tensor in own.items()}
+        return foreign.first_attention(weights, self.scene.n, run.layer_norm)
+
+    @cached_property
     def W_L(self) -> NDArray:
         """Neuron-to-logit map W_out W_U: [neuron, output]."""
         if self.scene.one_layer:

@@ -8,36 +8,29 @@ It computes what `models.transformer` does at some positions, and no more:
   multiplied before the neurons come to them;
 - attention over a few tokens is written as sums over them; since the first of them sees itself alone, the residual stream
   there is one of as many rows as there are tokens, at any depth;
-- longer causal attention goes in blocks of queries, each of which multiplies just the keys up to its end: two thirds of the
-  work, and matrices of a size that is multiplied twice as fast;
+- longer attention is torch's, which on a CPU never holds a whole pattern (FlashAttention, Dao et al. 2022): half the time
+  of products and softmaxes in blocks of queries;
 - a one-layer network that is asked once a sequence has its keys in the table of rows, so that its attention is a few big
   products and gathers.
 
 Products of weights go through `models.gemm`. Every tensor has a leading dimension `run`.
 """
 
-from typing import NamedTuple
-
 import torch
 from einops import rearrange
 from torch import Tensor
-from torch.nn.functional import embedding
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import embedding, scaled_dot_product_attention
 
 from progress_measures.models.gemm import multiply
 
 Weights = dict[str, Tensor]
 Masks = list[Tensor]  # a layer each, [run, row, neuron]: 0, or 1 / (share kept)
 
-BLOCK = 28  # queries; 16 to 32 take the same time
 SHORT = 4  # positions; up to here sums are faster than products of tiny matrices
 
-
-class Block(NamedTuple):
-    """Some queries, and how many keys there are for them."""
-
-    queries: slice
-    keys: int
-    hidden: Tensor | None  # -inf where a query does not see one of the last keys, else 0; [..., query, key]
+# On a CPU the first. On a GPU, where that takes half precision alone, the second: its gradients are the same each time.
+BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
 
 
 class Places:
@@ -47,6 +40,10 @@ class Places:
         tokens: [run, example, position], up to the last position that counts.
         answers: [run, example, answer], positions.
         vocabulary: of the tokens.
+
+    Attributes:
+        hidden: -inf where an answer does not see a position, else 0: [run, example, answer, position]; None if each
+            sees all.
     """
 
     def __init__(self, tokens: Tensor, answers: Tensor, vocabulary: int):
@@ -67,18 +64,9 @@ class Places:
         self._first_token = torch.arange(runs, device=tokens.device)[:, None, None] * vocabulary
         self.rows_of_first = torch.empty_like(self.tokens[..., :1])
         self.later_places_of_answers = torch.empty_like(self.answers)
-        causal = torch.zeros(length, length, device=tokens.device)
-        causal.masked_fill_(self._position > self._position[:, None], -torch.inf)
-        ends = [min(start + BLOCK, length) for start in range(0, length, BLOCK)]
-        self.causal = [
-            Block(slice(end - size, end), end, causal[:size, :size])
-            for end, size in zip(ends, (min(BLOCK, end - BLOCK * i) for i, end in enumerate(ends)), strict=True)
-        ]
         # whoever is asked at the last position sees all the others
-        self._some_hidden = bool((answers < length - 1).any())
-        self._hidden = torch.empty(*answers.shape, length, device=tokens.device)
-        every = slice(0, answers.shape[-1])
-        self.answering = [Block(every, length, self._hidden[:, :, None] if self._some_hidden else None)]
+        some_hidden = bool((answers < length - 1).any())
+        self.hidden = torch.empty(*answers.shape, length, device=tokens.device) if some_hidden else None
         self.fill(tokens, answers)
 
     def fill(self, tokens: Tensor, answers: Tensor) -> None:
@@ -91,8 +79,8 @@ class Places:
         torch.add(self.answers, self._example, out=self.places_of_answers)
         torch.add(self.tokens[..., :1], self._first_token, out=self.rows_of_first)
         torch.add(self.answers - 1, self._example // self.length * (self.length - 1), out=self.later_places_of_answers)
-        if self._some_hidden:
-            self._hidden.zero_().masked_fill_(self._position > self.answers[..., None], -torch.inf)
+        if self.hidden is not None:
+            self.hidden.zero_().masked_fill_(self._position > self.answers[..., None], -torch.inf)
 
 
 def logits(weights: Weights, places: Places, doubled_residual: bool = False, dropout: Masks | None = None) -> Tensor:
@@ -109,11 +97,14 @@ def logits(weights: Weights, places: Places, doubled_residual: bool = False, dro
 
 
 def neurons_and_logits(weights: Weights, places: Places, doubled_residual: bool = False) -> tuple[Tensor, Tensor]:
-    """The last layer's neurons before the ReLU [run, example x answer, neuron] and logits. Outside autograd."""
+    """The last layer's neurons before the ReLU [run, example x answer, neuron] and logits. Outside autograd.
+
+    A network of attention alone has no neurons.
+    """
     w = _layer(weights, -1)
     with torch.no_grad():
         stream = residual_mid(weights, places, doubled_residual)
-        pre = multiply(stream, w["W_in"])
+        pre = multiply(stream, w["W_in"]) if "W_in" in w else stream[..., :0]
         if "b_in" in w:
             pre.add_(w["b_in"][:, None])
         return pre, _read_out(stream, w, weights["W_U"], None)
@@ -292,27 +283,26 @@ def _over_rows(x: Tensor, y: Tensor) -> Tensor:
     return multiply(x.mT, y) if x.shape[-1] > y.shape[-1] else multiply(y.mT, x).mT
 
 
-def _by_head(x: Tensor, maps: int, heads: int) -> Tensor:
-    """[map, run x example x head, position, d_head], in one piece of memory."""
-    return rearrange(x, "run example p (map head e) -> map (run example head) p e", map=maps, head=heads).contiguous()
-
-
-def _from_heads(x: Tensor, runs: int, heads: int) -> Tensor:
-    """[run, example, position, map x head x d_head]."""
-    return rearrange(x, "map (run example head) p e -> run example p (map head e)", run=runs, head=heads).contiguous()
-
-
 def _attend(asked: Tensor | None, seen: Tensor, heads: int, places: Places) -> Tensor:
-    """What each query reads, of the answers or, where `asked` is None, of all positions; see `_Attention`."""
-    blocks = places.causal if asked is None else places.answering
-    if places.length > SHORT or (asked is not None and blocks[0].hidden is not None):
-        return _Attention.apply(asked, seen, heads, blocks)
-    keys = tuple(range(1, places.length + 1)) if asked is None else (places.length,) * places.answers.shape[-1]
-    return _attend_to_few(asked, seen, heads, keys)
+    """What each query reads: [run, example, query, head x d_head].
+
+    From the queries of the answers and keys and values of all positions, or, where `asked` is None, from all three at
+    all positions: [run, example, position, map x head x d_head].
+    """
+    causal, hidden = asked is None, None if asked is None else places.hidden
+    if places.length <= SHORT and hidden is None:
+        keys = tuple(range(1, places.length + 1)) if causal else (places.length,) * places.answers.shape[-1]
+        return _attend_to_few(asked, seen, heads, keys)
+    q, k, v = (rearrange(x, "run example p head e -> (run example) head p e") for x in _maps(asked, seen, heads))
+    if hidden is not None:
+        hidden = rearrange(hidden, "run example query key -> (run example) 1 query key").to(q.dtype)
+    with sdpa_kernel(BACKENDS):
+        read = scaled_dot_product_attention(q, k, v, attn_mask=hidden, is_causal=causal)
+    return rearrange(read, "(run example) head p e -> run example p (head e)", run=len(seen))
 
 
 def _attend_to_few(asked: Tensor | None, seen: Tensor, heads: int, keys: tuple[int, ...]) -> Tensor:
-    """The same by `_ShortAttention`."""
+    """As `_attend`, by `_ShortAttention`."""
     if seen.device.type != "cpu" or len(seen) == 1:
         return _ShortAttention.apply(asked, seen, heads, keys)
     # One by one, as in `gemm.multiply`: sums over few keys round in ways that depend on how many numbers there are.
@@ -321,7 +311,7 @@ def _attend_to_few(asked: Tensor | None, seen: Tensor, heads: int, keys: tuple[i
 
 
 class _ShortAttention(torch.autograd.Function):
-    """As `_Attention` for sequences of a few tokens: sums over few keys, each over all examples at once.
+    """Attention within sequences of a few tokens: sums over few keys, each over all examples at once.
 
     Query i sees the first `keys[i]` positions.
     """
@@ -367,54 +357,6 @@ def _maps(asked: Tensor | None, seen: Tensor, heads: int) -> tuple[Tensor, Tenso
     return q, parts[-2], parts[-1]
 
 
-class _Attention(torch.autograd.Function):
-    """What each query reads: [run, example, query, head x d_head].
-
-    From the queries of the answers and keys and values of all positions, or from all three at all positions: [run,
-    example, position, map x head x d_head].
-    """
-
-    @staticmethod
-    def forward(ctx, asked, seen, heads, blocks):
-        packed = _by_head(seen, 3 if asked is None else 2, heads)
-        k, v = packed[-2:]
-        scale = k.shape[-1] ** -0.5
-        q = (packed[0] if asked is None else _by_head(asked, 1, heads)[0]) * scale
-        read, patterns = torch.empty_like(q), []
-        for block in blocks:
-            scores = torch.bmm(q[:, block.queries], k[:, : block.keys].mT)
-            if block.hidden is not None:
-                last = scores[..., -block.hidden.shape[-1] :]
-                last.unflatten(0, (*seen.shape[:2], heads)).add_(block.hidden)
-            patterns.append(scores.softmax(-1))
-            read[:, block.queries] = torch.bmm(patterns[-1], v[:, : block.keys])
-        ctx.save_for_backward(q, k, v, *patterns)
-        ctx.blocks, ctx.heads, ctx.runs, ctx.scale, ctx.apart = blocks, heads, len(seen), scale, asked is not None
-        return _from_heads(read[None], ctx.runs, heads)
-
-    @staticmethod
-    def backward(ctx, to_read):
-        q, k, v, *patterns = ctx.saved_tensors
-        to_read = _by_head(to_read, 1, ctx.heads)[0]
-        maps = torch.empty(2 if ctx.apart else 3, *k.shape, dtype=k.dtype, device=k.device)
-        to_k, to_v = maps[-2:]
-        to_q = torch.empty_like(q) if ctx.apart else maps[0]
-        for i, (block, pattern) in reversed(list(enumerate(zip(ctx.blocks, patterns, strict=True)))):
-            of_block, keys = to_read[:, block.queries], slice(0, block.keys)
-            to_pattern = torch.bmm(of_block, v[:, keys].mT)
-            to_scores = torch._softmax_backward_data(to_pattern, pattern, -1, pattern.dtype)
-            to_q[:, block.queries] = torch.bmm(to_scores, k[:, keys])
-            if i == len(patterns) - 1:  # the last block sees all keys
-                torch.bmm(pattern.mT, of_block, out=to_v)
-                torch.bmm(to_scores.mT, q[:, block.queries], out=to_k)
-            else:
-                to_v[:, keys] += torch.bmm(pattern.mT, of_block)
-                to_k[:, keys] += torch.bmm(to_scores.mT, q[:, block.queries])
-        to_q.mul_(ctx.scale)
-        to_asked = _from_heads(to_q[None], ctx.runs, ctx.heads) if ctx.apart else None
-        return to_asked, _from_heads(maps, ctx.runs, ctx.heads), None, None
-
-
 def _read_from_table(asking: _Table, x: _Table, w: Weights, places: Places) -> Tensor:
     """What one query a sequence reads, from keys and values of the table's rows: [run, example, 1, head x d_head]."""
     heads = w["W_Q"].shape[1]
@@ -422,11 +364,11 @@ def _read_from_table(asking: _Table, x: _Table, w: Weights, places: Places) -> T
     k, v = rearrange(
         matmul(x.table, _joined(w["W_K"], w["W_V"])), "run row (map head e) -> map (run head) row e", map=2, head=heads
     )
-    rows, hidden = places.rows_of_own, places.answering[0].hidden
+    rows, hidden = places.rows_of_own, places.hidden
     if heads > 1:
         rows = rows.repeat_interleave(heads, dim=0)
     if hidden is not None:
-        hidden = hidden[:, :, 0, 0].repeat_interleave(heads, dim=0)
+        hidden = hidden[:, :, 0].repeat_interleave(heads, dim=0)
     read = _TableAttention.apply(q, k, v, rows, hidden)
     return rearrange(read, "(run head) example e -> run example 1 (head e)", head=heads)
 

@@ -7,6 +7,8 @@ Their tensors have the names of `progress_measures.models.transformer`, without 
 where a network has LayerNorms whose weights were not folded into the matrices behind them.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -81,22 +83,38 @@ def neurons_and_logits(weights: Weights, n: int, layer_norm: bool) -> tuple[NDAr
         n: number of values of a and of b.
         layer_norm: whether what the attention, the MLP and the unembedding read is centred and divided by its deviation.
     """
+    hook = f"blocks.{len(weights['W_in']) - 1}.mlp.hook_pre"
+    pieces = [(pre[:, -1], logits[:, -1]) for pre, logits in _pieces(weights, n, layer_norm, hook)]
+    pre, logits = zip(*pieces, strict=True)
+    return torch.cat(pre).numpy(), torch.cat(logits).numpy()
+
+
+def first_attention(weights: Weights, n: int, layer_norm: bool) -> NDArray:
+    """The first layer's attention over all pairs, from every position to every one: [pair, head, query, position].
+
+    Args:
+        weights, n, layer_norm: as of `neurons_and_logits`.
+    """
+    hook = "blocks.0.attn.hook_pattern"
+    return torch.cat([pattern for pattern, _ in _pieces(weights, n, layer_norm, hook)]).numpy()
+
+
+def _pieces(weights: Weights, n: int, layer_norm: bool, hook: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """What a hook sees, and the logits at all positions, of as many pairs at a time as take little memory."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(tensor))[None] for name, tensor in weights.items()}
     a, b = torch.from_numpy(np.indices((n, n)).reshape(2, -1))
     tokens = torch.stack([a, b, torch.full_like(a, n)], -1)
-    layers, _, neurons = weights["W_in"].shape
-    pre: list[Tensor] = []
+    widest = weights["W_in"].shape[-1] if "W_in" in weights else weights["W_E"].shape[-1]
+    seen: dict[str, Tensor] = {}
 
     def keep(name: str, value: Tensor) -> None:
-        if name == f"blocks.{layers - 1}.mlp.hook_pre":
-            pre.append(value[0, :, -1])
+        if name == hook:
+            seen[hook] = value[0]
 
-    with torch.no_grad():
-        logits = [
-            forward(tensors, some, keep, normalise=normalised if layer_norm else None)[0, :, -1]
-            for some in tokens.split(max(1, PIECE // (3 * neurons)))
-        ]
-    return torch.cat(pre).numpy(), torch.cat(logits).numpy()
+    for some in tokens.split(max(1, PIECE // (3 * widest))):
+        with torch.no_grad():
+            logits = forward(tensors, some, keep, normalise=normalised if layer_norm else None)[0]
+        yield seen.pop(hook), logits
 
 
 def normalised(x: Tensor) -> Tensor:

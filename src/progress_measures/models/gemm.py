@@ -2,8 +2,9 @@
 
 PyTorch's x86 wheels multiply float32 matrices with Intel's MKL, which takes a slow path on AMD processors. oneDNN,
 in the same wheels, is 2.3 times faster there (3,830 x 512 x 113 on one EPYC core: 2.3 against 5.3 ms), so on such a
-processor products go through the operator that `torch.compile` uses for linear layers. Which library is used
-follows from the machine alone, so that a resumed run repeats its numbers bit for bit.
+processor products go through the operator that `torch.compile` uses for linear layers. It takes 50 µs to set each one up,
+in which MKL has finished a small one. Which library is used follows from the machine and from the shapes alone, so that a
+resumed run repeats its numbers bit for bit.
 """
 
 import functools
@@ -13,10 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+SMALL = 2**19  # multiply-adds, below which setting up a product takes longer than the product
+
 
 @functools.cache
 def library() -> str:
-    """`onednn` or `torch`: who multiplies float32 on this machine's CPU.
+    """`onednn` or `torch`: who multiplies large float32 matrices on this machine's CPU.
 
     `PROGRESS_MEASURES_GEMM` overrides the choice.
     """
@@ -33,7 +36,8 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
     if a.device.type != "cpu":
         return torch.matmul(a, b)
     if a.ndim == 2:
-        return _onednn(a, b) if a.dtype == torch.float32 and library() == "onednn" else torch.mm(a, b)
+        large = len(a) * b.numel() >= SMALL
+        return _onednn(a, b) if large and a.dtype == torch.float32 and library() == "onednn" else torch.mm(a, b)
     # One by one: a run's numbers are the same to the bit whatever it is batched with, and no speed is lost.
     products = [multiply(x, y) for x, y in zip(a, b, strict=True)]
     return products[0][None] if len(products) == 1 else torch.stack(products)

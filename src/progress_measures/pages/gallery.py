@@ -77,11 +77,16 @@ def shown_things() -> tuple[Shown, ...]:
     return tuple(sorted(figures, key=lambda one: "/extra_" in one.declared.id)) + tuple(tables)
 
 
+def titles() -> dict[str, str]:
+    """The titles of the sources: known ones in their order, then others by the names of their folders."""
+    others = {thing.source: thing.source.replace("_", " ").capitalize() for thing in shown_things()}
+    return SOURCES | {source: title for source, title in others.items() if source not in SOURCES}
+
+
 def gallery_pages() -> dict[str, str]:
     """The gallery's pages by their path in the documentation."""
-    sources = dict.fromkeys(thing.source for thing in shown_things())
-    pages = {f"gallery/{source}.md": _page(source) for source in SOURCES if source in sources}
-    return {"gallery/index.md": _index(list(sources))} | pages
+    pages = {f"gallery/{source}.md": _page(source) for source in titles()}
+    return {"gallery/index.md": _index()} | pages
 
 
 def images() -> dict[str, Path]:
@@ -103,7 +108,7 @@ def _drawn(thing: Shown) -> bool:
     return thing.kind == "figure" and thing.covered and thing.file.exists()
 
 
-def _index(sources: list[str]) -> str:
+def _index() -> str:
     things = shown_things()
     drawn = sum(thing.covered for thing in things)
     lines = [
@@ -113,8 +118,8 @@ def _index(sources: list[str]) -> str:
         f"All {len(things)} figures and tables. {drawn} of them are made here of the cubes in `published/`, by `make docs`; "
         "the others say which experiment they wait for.",
     ]
-    for source in (name for name in SOURCES if name in sources):
-        lines += ["", f"## [{SOURCES[source]}]({source}.md)", "", '<div class="thumbnails" markdown>']
+    for source, title in titles().items():
+        lines += ["", f"## [{title}]({source}.md)", "", '<div class="thumbnails" markdown>']
         lines += [_thumbnail(thing) for thing in things if thing.source == source and _drawn(thing)]
         lines += ["</div>"]
     return "\n".join(lines) + "\n"
@@ -127,7 +132,7 @@ def _thumbnail(thing: Shown) -> str:
 
 
 def _page(source: str) -> str:
-    lines = [f"# {SOURCES[source]}"]
+    lines = [f"# {titles()[source]}"]
     for thing in shown_things():
         if thing.source == source:
             lines += ["", *_entry(thing)]

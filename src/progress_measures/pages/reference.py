@@ -253,7 +253,7 @@ def _readers() -> dict[str, list[str]]:
 
 def figures_page() -> str:
     """Of which cubes each figure and table is made, and which of their variables it reads."""
-    from progress_measures.pages.gallery import SOURCES, shown_things
+    from progress_measures.pages.gallery import shown_things, titles
 
     lines = [
         "# What each figure reads",
@@ -261,7 +261,7 @@ def figures_page() -> str:
         "Every figure and table, the experiments whose cubes it is made of, and the variables that it is given of them: no "
         "others. To draw one of a cube of your own, the cube needs these. *Not published* is a cube that has yet to be trained.",
     ]
-    for source, title in SOURCES.items():
+    for source, title in titles().items():
         rows = [_reads(thing) for thing in shown_things() if thing.source == source]
         if rows:
             lines += ["", f"## {title}", "", *table(("figure or table", "experiments", "variables"), rows)]

@@ -27,6 +27,7 @@ class Table:
         formats: of columns, as in `format`; what is not named is written as it is.
         rows: function of the cubes, one an experiment, that gives a data frame.
         partial: whether the table is made of those cubes that there are; `rows` is given None in place of the others.
+        published: the files of `config/claims/` whose published numbers it shows beside ours, as in `("paper",)`.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Table:
     formats: Mapping[str, str]
     rows: Callable[..., "pd.DataFrame"]
     partial: bool = False
+    published: tuple[str, ...] = ()
 
 
 def table(
@@ -48,13 +50,15 @@ def table(
     formats: Mapping[str, str],
     experiment: str | tuple[str, ...] = "mainline",
     partial: bool = False,
+    published: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., "pd.DataFrame"]], Table]:
     """Declare a function as a table; its docstring is the caption. See `Table` for the fields."""
     experiments = (experiment,) if isinstance(experiment, str) else experiment
 
     def declare(rows: Callable[..., "pd.DataFrame"]) -> Table:
         caption = " ".join((rows.__doc__ or "").split())
-        return Table(id_of(rows.__module__), title, caption, reference, experiments, variables, formats, rows, partial)
+        name = id_of(rows.__module__)
+        return Table(name, title, caption, reference, experiments, variables, formats, rows, partial, published)
 
     return declare
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
-from progress_measures.cube.select import select
+from progress_measures.cube.select import incomplete, select
 from progress_measures.files import appearing
 from progress_measures.tables.registry import Table
 
@@ -25,10 +25,11 @@ def write(table: Table, cubes: Sequence[xr.Dataset | None], paths: Sequence[Path
     """
     reader = f"Table {table.id}"
     frame = table.rows(*(cube if cube is None else select(cube, table.variables, reader) for cube in cubes))
+    caption = " ".join([table.caption, incomplete(cube for cube in cubes if cube is not None)]).strip()
     texts = {
         "csv": lambda: frame.to_csv(index=False),
-        "md": lambda: _markdown(table, frame),
-        "tex": lambda: _latex(table, frame),
+        "md": lambda: _markdown(table, frame, caption),
+        "tex": lambda: _latex(table, frame, caption),
     }
     for path in paths:
         with appearing(path) as temporary:
@@ -46,11 +47,11 @@ def _worded(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: [word(value, table.formats.get(name, "")) for value in frame[name]] for name in frame})
 
 
-def _markdown(table: Table, frame: pd.DataFrame) -> str:
+def _markdown(table: Table, frame: pd.DataFrame, caption: str) -> str:
     body = _worded(table, frame).to_markdown(index=False, disable_numparse=True)
-    return f"**{table.title}** ({table.reference}). {table.caption}\n\n{body}\n"
+    return f"**{table.title}** ({table.reference}). {caption}\n\n{body}\n"
 
 
-def _latex(table: Table, frame: pd.DataFrame) -> str:
-    caption = f"{table.title} ({table.reference}). {table.caption}".replace("_", r"\_").replace("%", r"\%")
+def _latex(table: Table, frame: pd.DataFrame, caption: str) -> str:
+    caption = f"{table.title} ({table.reference}). {caption}".replace("_", r"\_").replace("%", r"\%")
     return _worded(table, frame).to_latex(index=False, escape=True, caption=caption, label=f"tab:{table.id}")

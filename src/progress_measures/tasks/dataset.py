@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from progress_measures.errors import UserError
 from progress_measures.files import open_store, write_store
+from progress_measures.fingerprint import fingerprint
 from progress_measures.tasks import Examples, label_table, layout, task_module
 from progress_measures.tasks.examples import Drawn
 from progress_measures.tasks.split import train_mask
@@ -66,18 +68,29 @@ def _drawn(runs: list[Any]) -> "xr.Dataset":
 
 
 def _attributes(runs: list[Any]) -> dict[str, str]:
-    return {"experiment": runs[0].experiment, "task": runs[0].task.kind, "settings": _settings(runs)}
+    return {"experiment": runs[0].experiment, "task": runs[0].task.kind, **_made_by(runs)}
 
 
 def write_dataset(runs: list[Any], path: Path) -> None:
-    """Write `results/<experiment>/dataset.zarr`, unless it is there and of these settings."""
-    if _present(path) != _settings(runs):
+    """Write `results/<experiment>/dataset.zarr`, unless it is there, of these settings and by this code."""
+    if _present(path) != _made_by(runs):
         write_store(dataset(runs), path)
 
 
 def train_masks(path: Path, names: list[str]) -> NDArray[np.bool_]:
-    """The training pairs of runs: [run, a, b]; of tasks on sequences, the examples: [run, example]."""
-    return open_store(path).train.sel(run=names).values.astype(bool)
+    """The training pairs of runs: [run, a, b]; of tasks on sequences, the examples: [run, example].
+
+    Raises:
+        UserError: the data are not there, or not of these runs.
+    """
+    advice = f"make it: progress-measures dataset {path.parent.name}"
+    if not path.exists():
+        raise UserError(f"{path}, which says what each run trains on, is missing; {advice}")
+    train = open_store(path).train
+    unknown = sorted(set(names) - set(train.run.values.tolist()))
+    if unknown:
+        raise UserError(f"{path} was made when there was no run {unknown[0]}; {advice}")
+    return train.sel(run=names).values.astype(bool)
 
 
 def _settings(runs: list[Any]) -> str:
@@ -89,10 +102,14 @@ def _settings(runs: list[Any]) -> str:
     return f"{runs[0].task!r}; " + "; ".join(splits)
 
 
-def _present(path: Path) -> str | None:
-    """The settings of the data that are there. Read without xarray, since most often there is nothing to write."""
+def _made_by(runs: list[Any]) -> dict[str, str]:
+    return {"settings": _settings(runs), "code": fingerprint(__name__, task_module(runs[0].task.kind).__name__)}
+
+
+def _present(path: Path) -> dict[str, str]:
+    """What the data that are there were made by. Read without xarray, since most often there is nothing to write."""
     try:
-        settings: str = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]["settings"]
+        attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+        return {name: attributes[name] for name in ("settings", "code")}
     except (OSError, ValueError, KeyError):
-        return None
-    return settings
+        return {}

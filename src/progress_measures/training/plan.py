@@ -45,9 +45,10 @@ def show(what: Sequence[str], gpu: str | None, at_once: int | None) -> None:
     """
     if gpu is not None and gpu.lower() not in cost.GPUS:
         raise UserError(f"--gpu {gpu}: not in the list, which has: {', '.join(cost.GPUS)}.")
+    runs = {name: load_experiment(name).runs(name) for name in chosen(what)}
     device = cost.core(core_flops()) if gpu is None else cost.GPUS[gpu.lower()]
     number = at_once or (cores() if gpu is None else 1)
-    rows = [plan(name, load_experiment(name).runs(name), device) for name in chosen(what)]
+    rows = [plan(name, of_one, device) for name, of_one in runs.items()]
     Console(width=120).print(table(rows, device, number), note(device))
 
 

@@ -4,10 +4,11 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.claims.ledger import load_claims
-from progress_measures.claims.quantities.curves import first_epoch, lead
+from progress_measures.claims.quantities.curves import lead
 from progress_measures.claims.quantities.mechanism import ALWAYS_ON, after, components, keys_of
 from progress_measures.claims.quantities.subtraction import task_of
 from progress_measures.claims.registry import quantity
+from progress_measures.cube.select import first_epoch
 from progress_measures.measures.keys import CLUSTER_FRACTION
 from progress_measures.measures.spectra import TERMS
 from progress_measures.tasks import label_table

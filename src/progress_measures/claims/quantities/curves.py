@@ -3,19 +3,12 @@
 import numpy as np
 
 from progress_measures.claims.registry import quantity
+from progress_measures.cube.select import first_epoch
 
 
 def chance(cube):
     """Loss of a uniform guess: the logarithm of the number of outputs, p in modular tasks."""
     return float(np.log(cube["prime" if "prime" in cube.coords else "outputs"].values[0]))
-
-
-def first_epoch(curve, passed):
-    """First epoch at which a curve [run, epoch] passes a test, of every run; infinity where none."""
-    dimension = "epoch" if "epoch" in curve.dims else "history_epoch"
-    mask = passed(curve)
-    found = curve[dimension].values[mask.argmax(dimension).values].astype(float)
-    return np.where(mask.any(dimension).values, found, np.inf)
 
 
 def lead(late, early):

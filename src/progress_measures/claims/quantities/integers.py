@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from progress_measures.claims.quantities.curves import first_epoch, lead
+from progress_measures.claims.quantities.curves import lead
 from progress_measures.claims.quantities.mechanism import dataset_size
 from progress_measures.claims.quantities.subtraction import first_pairs_of_split, task_of
 from progress_measures.claims.registry import quantity
+from progress_measures.cube.select import first_epoch
 from progress_measures.cube.sums import (
     activations,
     by_correlation,

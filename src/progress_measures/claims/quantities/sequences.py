@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from progress_measures.claims.quantities.curves import first_epoch
 from progress_measures.claims.registry import quantity
+from progress_measures.cube.select import first_epoch
 
 WINDOW = 0.05  # share of the training over which curves are smoothed
 
@@ -47,11 +47,26 @@ def digits_in_turn(cube):
 
 
 @quantity
-def gap_on_few(cube):
-    """First epochs with train and with test loss below 0.1 on a fixed set, and their ratio; of the first run."""
-    one = cube.isel(run=[0])
-    train, test = (first_epoch(one[f"history_{split}_loss"], lambda x: x < 0.1)[0] for split in ("train", "test"))
-    return {"train": train, "test": test, "train_over_test": train / test if np.isfinite(test) else np.nan}
+def gap_on_few(as_stated, as_on_fresh):
+    """First epochs with train and with test loss below 0.1 on a fixed set, and their ratio.
+
+    Args:
+        as_stated: with the settings that the paper states, which is what the values are of.
+        as_on_fresh: with those of the run on fresh data; 512 sequences, then 100.
+    """
+    train, test = (_first_below(as_stated, split, 0.1)[0] for split in ("train", "test"))
+    return {
+        "train": train,
+        "test": test,
+        "train_over_test": train / test if np.isfinite(test) else np.nan,
+        "train_as_on_fresh": _first_below(as_on_fresh, "train", 0.1),
+        "test_as_on_fresh": _first_below(as_on_fresh, "test", 0.1),
+    }
+
+
+def _first_below(cube, split, level):
+    """First epoch with a loss below a level, of every run; infinity where none."""
+    return first_epoch(cube[f"history_{split}_loss"], lambda x: x < level)
 
 
 @quantity
@@ -72,10 +87,19 @@ def skip_trigrams_drawn(cube):
 
 
 @quantity
-def transition_on_few(cube):
-    """First epochs with a train loss below 0.1, and with a test loss below a quarter of its largest; of the first run."""
+def transition_on_few(as_stated, as_on_fresh):
+    """First epochs with a train loss below 0.1, and with a test loss below a quarter of its largest; of the first run.
+
+    Args:
+        as_stated: with the settings that the paper states, which is what the values are of.
+        as_on_fresh: with those of the run on fresh data.
+    """
+    return _transition(as_stated) | {f"{name}_as_on_fresh": value for name, value in _transition(as_on_fresh).items()}
+
+
+def _transition(cube):
     one = cube.isel(run=[0])
-    train = first_epoch(one.history_train_loss, lambda x: x < 0.1)[0]
+    train = _first_below(one, "train", 0.1)[0]
     test_loss = one.history_test_loss
     top = int(test_loss.argmax("history_epoch")[0])
     falling = test_loss.where(test_loss.history_epoch > test_loss.history_epoch[top])

@@ -3,10 +3,10 @@
 import numpy as np
 import xarray as xr
 
-from progress_measures.claims.quantities.curves import chance, first_epoch, lead, spikes
+from progress_measures.claims.quantities.curves import chance, lead, spikes
 from progress_measures.claims.quantities.mechanism import after, keys_of, readout_rows
 from progress_measures.claims.registry import quantity
-from progress_measures.cube.select import by_fraction, runs_with
+from progress_measures.cube.select import by_fraction, first_epoch, runs_with
 
 
 def delays(cube, reached=1e-2):
@@ -97,6 +97,15 @@ def structure(cube):
         "key_frequencies": [len(keys_of(cube.isel(run=i))) for i in range(cube.sizes["run"])],
         "test_accuracy": cube.test_accuracy.isel(epoch=-1),
     }
+
+
+@quantity
+def structure_of_all(*cubes):
+    """The sparsity of W_L, and the share that one wave explains, of all runs of all cubes that generalise."""
+    found = [structure(cube) for cube in cubes]
+    columns = {name: np.concatenate([one[name] for one in found]) for name in ("Gini_W_L", "MLP_FVE", "test_accuracy")}
+    generalise = columns.pop("test_accuracy") >= 0.95
+    return {name: values[generalise] for name, values in columns.items()} | {"runs": int(generalise.sum())}
 
 
 @quantity

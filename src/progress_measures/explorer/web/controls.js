@@ -27,7 +27,7 @@ function anotherRun(by) {
 // The next of the neurons whose maps are kept over time; of a run without, the next neuron.
 function anotherNeuron(by) {
   const neurons = shown.kept_neurons;
-  if (!neurons.length) return another("neuron", shown.neurons, by);
+  if (!neurons.length) return another("neuron", shown.runs[now().run].neurons, by);
   const place = neurons.indexOf(state.neuron);
   return choose({ neuron: neurons[(place + by + neurons.length) % neurons.length] });
 }
@@ -42,8 +42,8 @@ const KEYS = {
   "]": () => anotherRun(1),
   n: () => anotherNeuron(1),
   N: () => anotherNeuron(-1),
-  h: () => another("head", shown.heads, 1),
-  H: () => another("head", shown.heads, -1),
+  h: () => another("head", shown.runs[now().run].heads, 1),
+  H: () => another("head", shown.runs[now().run].heads, -1),
   p: () => choose({ a: (state.a * 5 + 7) % (shown.numbers || 1), b: (state.b * 3 + 11) % (shown.numbers || 1) }),
 };
 const TIME_KEYS = new Set(["ArrowLeft", "ArrowRight", "Home", "End"]);

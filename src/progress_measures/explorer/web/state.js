@@ -25,7 +25,7 @@ async function choose(choice) {
 }
 
 function settle(choice, before) {
-  const { runs, numbers, heads, neurons } = shown;
+  const { runs, numbers } = shown;
   const another = state.experiment !== before.experiment;
   if (!runs.some(({ name }) => name === state.run)) state.run = runs[0].name;
   const run = runs.find(({ name }) => name === state.run);
@@ -34,8 +34,8 @@ function settle(choice, before) {
   else if (another && !("range" in choice) && !("epoch" in choice) && end !== null) state.range = "story";
   epochs = state.range === "all" ? shown.epochs : shown.epochs.filter((epoch) => epoch <= end);
   state.epoch = another && !("epoch" in choice) ? epochs.at(-1) : epochs[nearest(epochs, state.epoch)];
-  state.head = within(state.head, heads);
-  state.neuron = another && !("neuron" in choice) ? clearest(run) : within(state.neuron, neurons);
+  state.head = within(state.head, run.heads);
+  state.neuron = another && !("neuron" in choice) ? clearest(run) : within(state.neuron, run.neurons);
   state.a = within(state.a, numbers);
   state.b = within(state.b, numbers);
 }

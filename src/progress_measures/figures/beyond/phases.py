@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from progress_measures.claims.ledger import load_claims
+from progress_measures.cube.select import first_epoch
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES, PHASES, phase_key
 
@@ -12,6 +13,7 @@ from progress_measures.figures.style import PHASE_VARIABLES, PHASES, phase_key
     title="Phases by rule and by hand",
     reference="Nanda et al. 2023, section 5.2; modular subtraction notebook, section 4.2.1",
     experiment=("mainline", "subtraction"),
+    published=("paper", "subtraction"),
     variables=(*PHASE_VARIABLES, "memorization_end_maximal", "test_loss"),
     size=(6.8, 3.0),
 )
@@ -35,9 +37,9 @@ def draw(fig, *cubes):
             one, row = cube.sel(run=run), len(names)
             _bars(ax, row, [float(one[variable]) for variable in PHASE_VARIABLES])
             ax.plot(float(one.memorization_end_maximal), row, "^", ms=4, color="black", zorder=3)
-            groks = np.flatnonzero(one.test_loss.values < 1)
-            if groks.size:
-                ax.plot(float(one.epoch[groks[0]]), row, "o", ms=4, color="black", zorder=3)
+            groks = float(first_epoch(one.test_loss, lambda loss: loss < 1))
+            if np.isfinite(groks):
+                ax.plot(groks, row, "o", ms=4, color="black", zorder=3)
             names.append(f"{cube.attrs.get('experiment', '')} {run}")
     ax.set(yticks=range(len(names)), yticklabels=names, xlabel="Epoch", ylabel="Run", xlim=(0, None))
     ax.invert_yaxis()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import panel_letters
+from progress_measures.figures.style import panel_letters, panels
 
 
 @figure(
@@ -20,7 +20,7 @@ def draw(fig, cube):
     """
     attention = cube.mean_attention_by_query.isel(run=0)
     names = attention.position.values
-    axes = fig.subplots(1, attention.sizes["head"], sharey=True)
+    axes = panels(fig, attention.sizes["head"], columns=attention.sizes["head"], sharey=True)
     for head, ax in enumerate(axes):
         one = attention.isel(head=head).values
         image = ax.imshow(np.ma.masked_array(one, ~np.tri(3, dtype=bool)), cmap="Blues", vmin=0, vmax=1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from progress_measures.cube.select import first_epoch
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLOURS, epochs, label, loss_axis
 
@@ -23,11 +24,11 @@ def draw(fig, cube):
     for split in ("train", "test"):
         loss = one[f"history_{split}_loss"]
         ax.plot(one.history_epoch, loss, color=COLOURS[split], label=split)
-        below = np.flatnonzero(loss.values < SMALL)
-        if below.size:
-            epoch = int(one.history_epoch[below[0]])
-            ax.plot(epoch, float(loss[below[0]]), "o", ms=4, color=COLOURS[split])
-            ax.annotate(f"{epoch:,}", (epoch, float(loss[below[0]])), (5, 4), textcoords="offset points", fontsize=7)
+        epoch = float(first_epoch(loss, lambda values: values < SMALL))
+        if np.isfinite(epoch):
+            at = (epoch, float(loss.sel(history_epoch=epoch)))
+            ax.plot(*at, "o", ms=4, color=COLOURS[split])
+            ax.annotate(f"{epoch:,.0f}", at, (5, 4), textcoords="offset points", fontsize=7)
     ax.axhline(SMALL, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
     loss_axis(ax, label(one.history_test_loss, "Cross-entropy"))
     epochs(ax, int(one.history_epoch[-1]))

@@ -24,7 +24,7 @@ def draw(fig, cube):
     """Sum of squares of each of the first run's parameters. All grow while the network memorises; then they shrink, the MLP's
     weights most of all, slowly while circuits form and sharply in the cleanup.
     """
-    one, ax = cube.isel(run=0), fig.subplots()
+    one, ax = cube.isel(run=0).dropna("parameter", how="all"), fig.subplots()
     spare = itertools.cycle(COLOURS.values())
     for name in one.parameter.values:
         squares = one.sum_of_squared_weights_by_parameter.sel(parameter=name)

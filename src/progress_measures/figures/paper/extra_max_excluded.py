@@ -1,7 +1,17 @@
 """Footnote 3 of appendix C.2: a progress measure that needs no knowledge of the final network."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, PHASE_VARIABLES, epochs, label, loss_axis, phase_bands, phase_key
+from progress_measures.figures.style import (
+    COLOURS,
+    PHASE_VARIABLES,
+    epochs,
+    label,
+    loss_axis,
+    panel_letters,
+    panels,
+    phase_bands,
+    phase_key,
+)
 
 
 @figure(
@@ -17,18 +27,19 @@ def draw(fig, *cubes):
     where memorisation ends. Without weight decay there are no key frequencies, and the latter does not rise.
     """
     runs = [(cube, str(name)) for cube in cubes for name in cube.run.values[:5]]
-    axes = fig.subplots(-(-len(runs) // 2), min(2, len(runs)), squeeze=False, sharex=True, sharey=True).ravel()
-    for (cube, run), ax in zip(runs, axes, strict=False):
+    axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
+    for (cube, run), ax in zip(runs, axes, strict=True):
         one = cube.sel(run=run)
         ax.plot(one.epoch, one.train_loss, color=COLOURS["train"], lw=0.8, label="train")
         ax.plot(one.epoch, one.excluded_loss, color=COLOURS["excluded"], label="excluded")
-        ax.plot(one.epoch, one.maximal_excluded_loss, color="black", lw=0.9, label="largest of one frequency")
+        ax.plot(
+            one.epoch, one.maximal_excluded_loss, color="black", lw=0.9, label="excluded, largest of any one frequency"
+        )
         epochs(ax, int(one.epoch[-1]))
         loss_axis(ax, label(one.train_loss, "Loss"))
-        ax.set_title(f"{cube.attrs.get('experiment', '')} {run}")
+        ax.set_title(f"{cube.attrs.get('experiment', '')}, {run}")
         phase_bands(ax, cube, run)
         ax.label_outer()
-    for ax in axes[len(runs) :]:
-        ax.set_axis_off()
-    axes[0].legend(loc="center right")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    panel_letters(axes)
     phase_key(fig)

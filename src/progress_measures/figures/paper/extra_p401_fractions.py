@@ -5,6 +5,7 @@ import numpy as np
 from progress_measures.cube.select import runs_with
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
+from progress_measures.figures.style import panels
 
 
 @figure(
@@ -18,7 +19,7 @@ def draw(fig, cube):
     mean, bold.
     """
     fractions = np.unique(cube.train_fraction)
-    axes = np.atleast_1d(fig.subplots(1, len(fractions), sharex=True, sharey=True))
+    axes = panels(fig, len(fractions), columns=len(fractions), sharex=True, sharey=True)
     for fraction, ax in zip(fractions, axes, strict=True):
         losses(ax, runs_with(cube, train_fraction=fraction), f"{fraction:.0%} of all pairs")
         ax.label_outer()

@@ -20,14 +20,15 @@ def draw(fig, cube):
     axes = fig.subplots(1, len(PRECISIONS), sharey=True)
     for precision, ax in zip(PRECISIONS, axes, strict=True):
         one = runs_with(cube, precision=precision)
-        ax.set_title(precision)
+        ax.set_title(f"Loss in {precision}")
         if not one.sizes["run"]:
             nothing_to_draw(ax, "No such run here")
             continue
         one = one.isel(run=0)
-        ax.plot(one.history_epoch, one.history_test_loss, color=COLOURS["test"], label="test", lw=1)
         ax.plot(one.history_epoch, one.history_train_loss_max, color=COLOURS["train"], label="train, largest", lw=0.7)
+        ax.plot(one.history_epoch, one.history_test_loss, color=COLOURS["test"], label="test", lw=1)
         loss_axis(ax, label(one.history_test_loss, "Loss"))
         epochs(ax, int(one.history_epoch[-1]))
         ax.legend(loc="upper right")
+        ax.label_outer()
     panel_letters(axes)

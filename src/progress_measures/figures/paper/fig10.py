@@ -1,7 +1,7 @@
 """Figure 10: what a head looks up for each number is a wave."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import by_component, frequency_colours, panel_letters
+from progress_measures.figures.style import by_component, frequency_colours, panel_letters, panels
 
 
 @figure(
@@ -17,8 +17,9 @@ def draw(fig, cube):
     """
     one = cube.isel(run=0)
     colours = frequency_colours(cube, str(cube.run.values[0]))
-    axes = fig.subplots(2, -(-cube.sizes["head"] // 2), sharex=True, sharey=True).ravel()
-    for head, ax in enumerate(axes[: cube.sizes["head"]]):
+    heads = cube.sizes["head"]
+    axes = panels(fig, heads, columns=-(-heads // 2), sharex=True, sharey=True)
+    for head, ax in enumerate(axes):
         by_component(ax, one.score_fourier_coefficient.sel(head=head), colours, signed=True)
         k, share = int(one.attention_frequency[head]), float(one.score_fraction_explained[head])
         ax.set(title=f"Head {head}: {share:.1%} in k = {k}", ylabel="Coefficient of $C_j$")

@@ -1,7 +1,7 @@
 """Figure 11: what heads pass on of each number."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import by_component, frequency_colours, panel_letters
+from progress_measures.figures.style import by_component, frequency_colours, panel_letters, panels
 
 
 @figure(
@@ -18,8 +18,9 @@ def draw(fig, cube):
     """
     one = cube.isel(run=0)
     colours = frequency_colours(cube, str(cube.run.values[0]))
-    axes = fig.subplots(2, -(-cube.sizes["head"] // 2), sharex=True, sharey=True).ravel()
-    for head, ax in enumerate(axes[: cube.sizes["head"]]):
+    heads = cube.sizes["head"]
+    axes = panels(fig, heads, columns=-(-heads // 2), sharex=True, sharey=True)
+    for head, ax in enumerate(axes):
         by_component(ax, one.OV_fourier_norm.sel(head=head), colours)
         ax.set(title=f"Head {head}, attends by k = {int(one.attention_frequency[head])}", ylabel="Norm")
         ax.label_outer()

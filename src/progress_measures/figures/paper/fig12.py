@@ -3,7 +3,7 @@
 from progress_measures.cube.maps import neuron_map
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import panel_letters, plane
+from progress_measures.figures.style import panel_letters, panels, plane
 
 
 @figure(
@@ -18,8 +18,9 @@ def draw(fig, cube):
     titles give each neuron's frequency, and the share of its variance that a polynomial of degree 2 in it explains.
     """
     last = cube.isel(run=0, epoch=-1)
-    axes = fig.subplots(1, 4, sharey=True)
-    for neuron, ax in enumerate(axes, start=1):
+    neurons = cube.neuron.values[1:5]
+    axes = panels(fig, len(neurons), columns=4, sharey=True)
+    for neuron, ax in zip(neurons, axes, strict=True):
         image = plane(ax, neuron_map(cube, neuron), "magma", vmin=0)
         ax.label_outer()
         k, share = int(last.neuron_frequency[neuron]), float(last.neuron_fraction_explained[neuron])

@@ -1,7 +1,7 @@
 """Figure 16: the embedding of the other seeds is sparse in the Fourier basis too."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import by_component, frequency_colours, other_runs, panel_letters
+from progress_measures.figures.style import by_component, frequency_colours, other_runs, panel_letters, panels
 
 
 @figure(
@@ -16,8 +16,8 @@ def draw(fig, cube):
     few key frequencies, coloured and numbered.
     """
     runs = other_runs(cube)
-    axes = fig.subplots(-(-len(runs) // 2), min(2, len(runs)), squeeze=False, sharex=True, sharey=True).ravel()
-    for run, ax in zip(runs, axes, strict=False):
+    axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
+    for run, ax in zip(runs, axes, strict=True):
         by_component(ax, cube.W_E_fourier_norm.sel(run=run).isel(epoch=-1), frequency_colours(cube, run))
         ax.set(title=run, ylabel="Norm of $W_E$'s component")
         ax.label_outer()

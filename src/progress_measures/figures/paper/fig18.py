@@ -9,6 +9,7 @@ from progress_measures.figures.style import (
     loss_axis,
     other_runs,
     panel_letters,
+    panels,
     phase_bands,
     phase_key,
 )
@@ -26,8 +27,8 @@ def draw(fig, cube):
     loss falls before the test loss does, at a time of its own in every run.
     """
     runs = other_runs(cube)
-    axes = fig.subplots(-(-len(runs) // 2), min(2, len(runs)), squeeze=False, sharex=True, sharey=True).ravel()
-    for run, ax in zip(runs, axes, strict=False):
+    axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
+    for run, ax in zip(runs, axes, strict=True):
         one = cube.sel(run=run)
         for name in ("train", "test", "restricted"):
             ax.plot(one.epoch, one[f"{name}_loss"], color=COLOURS[name], label=name)

@@ -7,6 +7,7 @@ from progress_measures.figures.style import (
     epochs,
     other_runs,
     panel_letters,
+    panels,
     phase_bands,
     phase_key,
 )
@@ -24,8 +25,8 @@ def draw(fig, cube):
     the rule finds in each: they rise slowly while circuits form and fast in the cleanup.
     """
     runs = other_runs(cube)
-    axes = fig.subplots(-(-len(runs) // 2), min(2, len(runs)), squeeze=False, sharex=True, sharey=True).ravel()
-    for run, ax in zip(runs, axes, strict=False):
+    axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
+    for run, ax in zip(runs, axes, strict=True):
         one = cube.sel(run=run)
         for name in ("W_E", "W_L"):
             ax.plot(one.epoch, one[f"gini_{name}"], color=COLOURS[name], label=f"${name}$")

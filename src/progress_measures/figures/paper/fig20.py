@@ -3,6 +3,7 @@
 from progress_measures.cube.select import by_fraction
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
+from progress_measures.figures.style import panels
 
 
 @figure(
@@ -18,10 +19,8 @@ def draw(fig, *cubes):
     loss. Mind the axes: below 40 % they go to 40,000 epochs, above to 5,000.
     """
     runs = by_fraction(*cubes)
-    axes = fig.subplots(-(-len(runs) // 3), 3, squeeze=False, sharey=True).ravel()
-    for i, (ax, (fraction, run)) in enumerate(zip(axes, runs, strict=False)):
+    axes = panels(fig, len(runs), columns=3, sharey=True)
+    for i, (ax, (fraction, run)) in enumerate(zip(axes, runs, strict=True)):
         losses(ax, run, f"{fraction:.0%}", legend=i == 0)
         if i % 3:
             ax.set_ylabel("")
-    for ax in axes[len(runs) :]:
-        ax.remove()

@@ -5,6 +5,7 @@ import numpy as np
 from progress_measures.cube.select import runs_with
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
+from progress_measures.figures.style import panels
 
 
 @figure(
@@ -17,9 +18,7 @@ from progress_measures.figures.registry import figure
 def draw(fig, cube):
     """Train and test loss on addition modulo 401, for several weight decays: with so many pairs the two fall together."""
     decays = np.unique(cube.weight_decay)
-    axes = fig.subplots(-(-len(decays) // 3), min(3, len(decays)), squeeze=False, sharex=True, sharey=True).ravel()
-    for i, (decay, ax) in enumerate(zip(decays, axes, strict=False)):
+    axes = panels(fig, len(decays), columns=3, sharex=True, sharey=True)
+    for i, (decay, ax) in enumerate(zip(decays, axes, strict=True)):
         losses(ax, runs_with(cube, weight_decay=decay), f"weight decay {decay:g}", legend=i == 0)
         ax.label_outer()
-    for ax in axes[len(decays) :]:
-        ax.remove()

@@ -22,6 +22,6 @@ def draw(fig, cube):
     losses(ax, one, "Without weight decay", legend=False)
     excluded, name = one.excluded_loss.isel(run=0), "excluded"
     if excluded.isnull().any():
-        excluded, name = one.maximal_excluded_loss.isel(run=0), "largest excluded of one frequency"
+        excluded, name = one.maximal_excluded_loss.isel(run=0), "excluded, largest of any one frequency"
     ax.plot(one.epoch, excluded, color=COLOURS["excluded"], label=name)
     ax.legend(loc="center right")

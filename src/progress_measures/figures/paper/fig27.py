@@ -21,4 +21,5 @@ def draw(fig, cube):
     axes = fig.subplots(1, len(DECAYS), sharey=True)
     for decay, ax in zip(DECAYS, axes, strict=True):
         losses(ax, runs_with(cube, weight_decay=decay), f"weight decay {decay:g}")
+        ax.label_outer()
     panel_letters(axes)

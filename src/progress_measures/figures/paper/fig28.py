@@ -22,6 +22,6 @@ def draw(fig, dropout, l1):
     for i, (share, ax) in enumerate(zip(DROPOUT, axes[0], strict=True)):
         losses(ax, runs_with(dropout, dropout=share), f"dropout {share:g}", legend=i == 0)
     for penalty, ax in zip(L1, axes[1], strict=True):
-        losses(ax, runs_with(l1, l1=penalty), f"l1 {penalty:g}", legend=False)
+        losses(ax, runs_with(l1, l1=penalty), f"l1, λ = {penalty:g}", legend=False)
     for ax in axes[:, 1:].ravel():
         ax.set_ylabel("")

@@ -16,5 +16,5 @@ def draw(fig, cube):
     it drops sharply once.
     """
     ax = fig.subplots()
-    losses(ax, cube.isel(run=[0]), "Fresh sequences")
+    losses(ax, cube.isel(run=[0]), "Fresh sequences", alike=True)
     ax.set_xlabel("Update")

@@ -29,6 +29,7 @@ def as_measured(one):
 @table(
     title="Waves read off the neurons by the neuron-logit map",
     reference="Nanda et al. 2023, Table 1",
+    published=("paper",),
     variables=VARIABLES,
     formats=FORMATS,
 )

@@ -7,6 +7,7 @@ from progress_measures.tables.registry import table
 @table(
     title="Attention from `=` to a by one frequency",
     reference="Nanda et al. 2023, Table 2",
+    published=("paper",),
     variables=("attention_frequency", "attention_alpha", "attention_beta", "attention_fit_fraction_explained"),
     formats=both({"k": ".0f", "alpha": ".2f", "beta": ".2f", "FVE": ".2%"}),
 )

@@ -12,6 +12,7 @@ SEEDS = (1, 2, 3, 4)
 @table(
     title="Waves read off the neurons by the neuron-logit map, other seeds",
     reference="Nanda et al. 2023, Table 3",
+    published=("paper",),
     variables=VARIABLES,
     formats=FORMATS,
 )

@@ -16,6 +16,7 @@ COLUMNS = {
 @table(
     title="Test loss without and with only the key frequencies",
     reference="Nanda et al. 2023, Table 4",
+    published=("paper",),
     variables=tuple(variable for _, variable in COLUMNS.values()),
     formats=both(dict.fromkeys(COLUMNS, ".3g")),
 )

@@ -22,6 +22,7 @@ COLUMNS = {
     reference="Nanda et al. 2023, Table 6",
     experiment=("data_fraction_high", "two_layer", "prime_53", "prime_109", "dropout"),
     partial=True,
+    published=("paper",),
     variables=("intervention_loss", "intervention_accuracy"),
     formats=both(COLUMNS),
 )

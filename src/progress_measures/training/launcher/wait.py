@@ -46,7 +46,7 @@ def wait(
         retries: how often a task that failed is tried again.
     Raises:
         UserError: some failed; the others have gone on to their end.
-        Told: by SIGTERM or SIGINT.
+        Told: by SIGTERM, SIGINT or SIGHUP.
     """
     with collected(SIGNALS) as told, Display(label) as display, _alone(jobs, label, told):
         waiting = _Waiting(pool, jobs, label, retries)

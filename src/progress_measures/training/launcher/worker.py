@@ -1,7 +1,4 @@
-"""A task where it runs: calls its function and leaves word of how that ended.
-
-python -m progress_measures.training.launcher.worker FOLDER INDEX
-"""
+"""A task where it runs: calls its function and leaves word of how that ended."""
 
 import importlib
 import os

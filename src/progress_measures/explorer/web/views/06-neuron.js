@@ -11,7 +11,7 @@ function neuronAt(at) {
   const where = overTime ? score.places : [];
   const map = remember(`neuron ${experiment.name} ${[neuron, prefix, where]}`, () => {
     const column = overTime ? place : neuron;
-    const heads = Array.from({ length: experiment.heads }, (_, head) => ({
+    const heads = Array.from({ length: experiment.runs[at.run].heads }, (_, head) => ({
       maps: attentionAt(experiment, score, head),
       token: taken(experiment, `${prefix}neuron_value_token`, [...where, head], column),
       position: taken(experiment, `${prefix}neuron_value_position`, [...where, head], column),
@@ -42,7 +42,7 @@ function neuronOptions(at) {
   const last = experiment.has("neuron_frequency") ? experiment.row("neuron_frequency", at.run, experiment.epochs.length - 1) : null;
   const named = (neuron) => (last ? `${neuron}, k = ${last[neuron]}` : String(neuron));
   const keptOnes = at.run === experiment.first ? experiment.kept_neurons : [];
-  const others = Array.from({ length: experiment.neurons }, (_, neuron) => neuron).filter((neuron) => !keptOnes.includes(neuron));
+  const others = Array.from({ length: experiment.runs[at.run].neurons }, (_, neuron) => neuron).filter((neuron) => !keptOnes.includes(neuron));
   return [...keptOnes.map((neuron) => [neuron, `${named(neuron)}, over time`]), ...others.map((neuron) => [neuron, named(neuron)])];
 }
 

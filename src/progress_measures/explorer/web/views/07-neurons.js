@@ -10,8 +10,9 @@ addView({
   shape: "square",
   draw(at) {
     const { experiment } = at;
-    const k = experiment.row("neuron_frequency", at.run, at.epoch);
-    const share = experiment.row("neuron_fraction_explained", at.run, at.epoch);
+    const own = (name) => experiment.row(name, at.run, at.epoch).subarray(0, experiment.runs[at.run].neurons);
+    const k = own("neuron_frequency");
+    const share = own("neuron_fraction_explained");
     const most = (experiment.prime - 1) / 2;
     const beside = (neuron) => 0.7 * (((neuron * 0.618) % 1) - 0.5); // so that neurons of one frequency stand apart
     const line = experiment.cluster_fraction;

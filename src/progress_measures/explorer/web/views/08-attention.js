@@ -7,7 +7,7 @@ function attentionAt(experiment, score, head) {
     attentionMaps(experiment.row(score.name, ...score.places, head), experiment.row(position, ...score.places, head)));
 }
 
-const headOptions = (at) => Array.from({ length: at.experiment.heads }, (_, head) => [head, String(head)]);
+const headOptions = (at) => Array.from({ length: at.experiment.runs[at.run].heads }, (_, head) => [head, String(head)]);
 
 addView({
   id: "attention",
@@ -44,7 +44,7 @@ addView({
   draw(at) {
     const { experiment } = at;
     const values = experiment.row("mean_attention", at.run, at.epoch);
-    const rows = Array.from({ length: experiment.heads }, (_, head) => values.subarray(3 * head, 3 * head + 3));
+    const rows = Array.from({ length: experiment.runs[at.run].heads }, (_, head) => values.subarray(3 * head, 3 * head + 3));
     return {
       traces: [{
         type: "heatmap", x: ["a", "b", "="], y: rows.map((_, head) => `head ${head}`), z: rows, zmin: 0, zmax: 1, colorscale: pale(), xgap: 3, ygap: 3,
