@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from progress_measures.cube.select import first_epoch
+from progress_measures.cube.select import first_below
 
 EXPERIMENTS = ("mainline", "subtraction", "data_fraction_high", "prime_53")
 """Whose runs are foretold: those of one layer on modular tasks that are published."""
@@ -74,7 +74,7 @@ def stories(cubes: Iterable[xr.Dataset]) -> tuple[list[Story], list[str]]:
     for cube in cubes:
         for run in map(str, cube.run.values):
             one = cube.sel(run=run)
-            groks = float(first_epoch(one.test_loss, lambda loss: loss < 1))
+            groks = float(first_below(one.test_loss, 1))
             before = (one.epoch.values >= FIRST) & (one.epoch.values < groks)
             if np.isfinite(groks) and before.sum() >= 3:
                 seen = {name: look(one)[before] for name, look in PROGRESS.items()}

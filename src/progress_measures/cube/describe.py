@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from progress_measures.cube.select import first_epoch, of_size
+from progress_measures.cube.select import first_below, of_size
 from progress_measures.measures.phases import STAYS
 
 
@@ -158,7 +158,7 @@ def _falls_below(run: xr.Dataset, name: str, level: float) -> float:
     """The first epoch at which a curve is below a level; infinite if none is, NaN for an unknown curve."""
     if name not in run or run[name].isnull().all():
         return np.nan
-    return float(first_epoch(run[name], lambda values: values < level))
+    return float(first_below(run[name], level))
 
 
 def _earlier(one: float, other: float) -> bool | None:

@@ -1,7 +1,7 @@
 """Parts of cubes: the variables that a figure or table declares, runs with some settings; and which lack runs."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,16 +84,24 @@ def by_fraction(*cubes: xr.Dataset) -> list[tuple[float, xr.Dataset]]:
     return sorted(found, key=lambda pair: pair[0])
 
 
-def first_epoch(curve: xr.DataArray, passed: Callable[[xr.DataArray], xr.DataArray]) -> NDArray[np.float64]:
-    """The first epoch at which a curve passes a test, infinity where it never does.
+def first_below(curve: xr.DataArray, level: float | xr.DataArray) -> NDArray[np.float64]:
+    """The first epoch at which a curve is below a level, infinity where it never is.
 
     Args:
         curve: [epoch] or [run, epoch], at checkpoints or at training's own evaluations.
-        passed: the test, of every value.
+        level: a number, or one of every run.
     Returns:
         A number, or one of every run.
     """
+    return _first(curve, curve < level)
+
+
+def first_reaching(curve: xr.DataArray, level: float | xr.DataArray) -> NDArray[np.float64]:
+    """The first epoch at which a curve is at a level or above; as `first_below`."""
+    return _first(curve, curve >= level)
+
+
+def _first(curve: xr.DataArray, passed: xr.DataArray) -> NDArray[np.float64]:
     along = "epoch" if "epoch" in curve.dims else "history_epoch"
-    mask = passed(curve)
-    found = curve[along].values[mask.argmax(along).values].astype(float)
-    return np.where(mask.any(along).values, found, np.inf)
+    found = curve[along].values[passed.argmax(along).values].astype(float)
+    return np.where(passed.any(along).values, found, np.inf)

@@ -8,7 +8,7 @@ from progress_measures.claims.quantities.curves import lead
 from progress_measures.claims.quantities.mechanism import ALWAYS_ON, after, components, keys_of
 from progress_measures.claims.quantities.subtraction import task_of
 from progress_measures.claims.registry import quantity
-from progress_measures.cube.select import first_epoch
+from progress_measures.cube.select import first_below, first_reaching
 from progress_measures.measures.keys import CLUSTER_FRACTION
 from progress_measures.measures.spectra import TERMS
 from progress_measures.tasks import label_table
@@ -61,9 +61,7 @@ def run_layout(cube):
 @quantity
 def grokking_landmarks(cube):
     """Where train and test loss first pass below 1e-6, and where the test loss leaves its plateau and has settled."""
-    train, test = (
-        first_epoch(cube[f"history_{split}_loss"].isel(run=[0]), lambda x: x < 1e-6)[0] for split in ("train", "test")
-    )
+    train, test = (first_below(cube[f"history_{split}_loss"].isel(run=[0]), 1e-6)[0] for split in ("train", "test"))
     _, start, end = ends(first(cube)[0])
     return {
         "train_below_1e-6": float(train),
@@ -364,7 +362,7 @@ def trig_ratios(cube):
     last = first(cube)[1]
     final = {name: float(last[variable]) for name, variable in RATIOS.items()}
     half = {
-        name: float(first_epoch(cube[variable].isel(run=[0]) / final[name], lambda x: x >= 0.5)[0])
+        name: float(first_reaching(cube[variable].isel(run=[0]) / final[name], 0.5)[0])
         for name, variable in RATIOS.items()
     }
     later = {f"{name}_lag": lead(half[name], half["logits"]) for name in ("pre", "post")}
@@ -427,9 +425,7 @@ def trig_losses(cube):
     later = one.sel(epoch=slice(ends(one)[0], None))
     with np.errstate(invalid="ignore"):
         decades = np.abs(np.log10(later.restricted_loss_train / later.restricted_loss)).values
-    restricted, test = (
-        float(first_epoch(cube[name].isel(run=[0]), lambda x: x < 1)[0]) for name in ("restricted_loss", "test_loss")
-    )
+    restricted, test = (float(first_below(cube[name].isel(run=[0]), 1)[0]) for name in ("restricted_loss", "test_loss"))
     return {
         "share_alike": float((decades <= 0.1).mean()) if decades.size else np.nan,
         "restricted_below_1": restricted,

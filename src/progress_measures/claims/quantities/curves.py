@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.claims.registry import quantity
-from progress_measures.cube.select import first_epoch
+from progress_measures.cube.select import first_below, first_reaching
 
 
 def chance(cube):
@@ -35,8 +35,8 @@ def median_smooth(curve):
 @quantity
 def grokking(cube):
     """Whether runs fit their training pairs long before they answer the others."""
-    train = first_epoch(cube.history_train_accuracy, lambda x: x >= 0.999)
-    test = first_epoch(cube.history_test_accuracy, lambda x: x >= 0.99)
+    train = first_reaching(cube.history_train_accuracy, 0.999)
+    test = first_reaching(cube.history_test_accuracy, 0.99)
     with np.errstate(invalid="ignore"):  # neither comes
         ratio = test / train
     return {
@@ -51,14 +51,14 @@ def grokking(cube):
 @quantity
 def generalisation_time(cube):
     """First epoch with 99 % test accuracy."""
-    epochs = first_epoch(cube.history_test_accuracy, lambda x: x >= 0.99)
+    epochs = first_reaching(cube.history_test_accuracy, 0.99)
     return {"epochs": epochs, "median": float(np.median(epochs)), "lowest": epochs.min(), "highest": epochs.max()}
 
 
 @quantity
 def restricted_accuracy_leads(cube):
     """How long before the test accuracy the restricted accuracy reaches 99 %."""
-    test, restricted = (first_epoch(cube[f"{name}_accuracy"], lambda x: x >= 0.99) for name in ("test", "restricted"))
+    test, restricted = (first_reaching(cube[f"{name}_accuracy"], 0.99) for name in ("test", "restricted"))
     return {"gap": lead(test, restricted)}
 
 
@@ -70,7 +70,7 @@ def restricted_loss_leads(cube):
         after = curve.where(curve.epoch >= cube.memorization_end)
         top = after.fillna(-np.inf).argmax("epoch")
         falling = after.where(curve.epoch > curve.epoch[top])
-        return first_epoch(falling, lambda x: x < 0.5 * after.max("epoch"))
+        return first_below(falling, 0.5 * after.max("epoch"))
 
     restricted, test = halved(cube.restricted_loss), halved(cube.test_loss)
     return {"restricted": restricted, "test": test, "lead": lead(test, restricted)}
@@ -148,7 +148,7 @@ def memorised_state(cube):
 @quantity
 def memorisation_times(cube):
     """When train loss falls below 1e-6, and how that varies beside when the runs grok; where excluded loss turns, too."""
-    memorised, grokked = first_epoch(cube.history_train_loss, lambda x: x < 1e-6), cube.grok_time.values
+    memorised, grokked = first_below(cube.history_train_loss, 1e-6), cube.grok_time.values
     with np.errstate(invalid="ignore"):  # of times that never come
         spreads = [times.std(ddof=1) / times.mean() for times in (memorised, grokked)]
     return {
@@ -166,9 +166,7 @@ def restricted_accuracy_story(cube):
     """Restricted accuracy beside test accuracy, both on test pairs."""
     middle = ((cube.memorization_end + cube.circuit_formation_end) / 2).values
     nearest = cube.epoch.values[np.abs(cube.epoch.values[:, None] - middle).argmin(0)]
-    test, restricted = (
-        first_epoch(cube[name], lambda x: x >= 0.9) for name in ("test_accuracy", "restricted_accuracy_test")
-    )
+    test, restricted = (first_reaching(cube[name], 0.9) for name in ("test_accuracy", "restricted_accuracy_test"))
     return {
         "lead": lead(test, restricted),
         "excess_in_mid_formation": at(cube.restricted_accuracy_test, nearest) - at(cube.test_accuracy, nearest),

@@ -6,7 +6,7 @@ from progress_measures.claims.quantities.curves import lead
 from progress_measures.claims.quantities.mechanism import dataset_size
 from progress_measures.claims.quantities.subtraction import first_pairs_of_split, task_of
 from progress_measures.claims.registry import quantity
-from progress_measures.cube.select import first_epoch
+from progress_measures.cube.select import first_reaching
 from progress_measures.cube.sums import (
     activations,
     by_correlation,
@@ -47,7 +47,7 @@ def sums_to_learn(cube):
 def sums_learned(cube):
     """Accuracy over all pairs at the end, and how long the test pairs come after the training pairs."""
     accuracy = 1 - failures(cube).sel(embedding="whole").mean()
-    train, test = (first_epoch(cube[f"history_{split}_accuracy"], lambda x: x >= 0.99) for split in ("train", "test"))
+    train, test = (first_reaching(cube[f"history_{split}_accuracy"], 0.99) for split in ("train", "test"))
     return {
         "accuracy": accuracy,
         "train_accuracy_epoch": train,

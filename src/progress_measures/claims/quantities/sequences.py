@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from progress_measures.claims.registry import quantity
-from progress_measures.cube.select import first_epoch
+from progress_measures.cube.select import first_below
 
 WINDOW = 0.05  # share of the training over which curves are smoothed
 
@@ -54,19 +54,14 @@ def gap_on_few(as_stated, as_on_fresh):
         as_stated: with the settings that the paper states, which is what the values are of.
         as_on_fresh: with those of the run on fresh data; 512 sequences, then 100.
     """
-    train, test = (_first_below(as_stated, split, 0.1)[0] for split in ("train", "test"))
+    train, test = (first_below(as_stated[f"history_{split}_loss"], 0.1)[0] for split in ("train", "test"))
     return {
         "train": train,
         "test": test,
         "train_over_test": train / test if np.isfinite(test) else np.nan,
-        "train_as_on_fresh": _first_below(as_on_fresh, "train", 0.1),
-        "test_as_on_fresh": _first_below(as_on_fresh, "test", 0.1),
+        "train_as_on_fresh": first_below(as_on_fresh.history_train_loss, 0.1),
+        "test_as_on_fresh": first_below(as_on_fresh.history_test_loss, 0.1),
     }
-
-
-def _first_below(cube, split, level):
-    """First epoch with a loss below a level, of every run; infinity where none."""
-    return first_epoch(cube[f"history_{split}_loss"], lambda x: x < level)
 
 
 @quantity
@@ -99,11 +94,11 @@ def transition_on_few(as_stated, as_on_fresh):
 
 def _transition(cube):
     one = cube.isel(run=[0])
-    train = _first_below(one, "train", 0.1)[0]
+    train = first_below(one.history_train_loss, 0.1)[0]
     test_loss = one.history_test_loss
     top = int(test_loss.argmax("history_epoch")[0])
     falling = test_loss.where(test_loss.history_epoch > test_loss.history_epoch[top])
-    test = first_epoch(falling, lambda x: x < 0.25 * float(test_loss.max()))[0]
+    test = first_below(falling, 0.25 * float(test_loss.max()))[0]
     return {
         "train": train,
         "test": test,
@@ -118,7 +113,7 @@ def _transition(cube):
 def halving(one):
     """First epochs at which train and test loss [run, history_epoch] of a single run are below half of their first."""
     curves = (one[f"history_{split}_loss"] for split in ("train", "test"))
-    return tuple(first_epoch(curve / curve.isel(history_epoch=0), lambda x: x < 0.5)[0] for curve in curves)
+    return tuple(first_below(curve / curve.isel(history_epoch=0), 0.5)[0] for curve in curves)
 
 
 @quantity

@@ -11,7 +11,7 @@ from progress_measures.claims.quantities.curves import at, chance, lead
 from progress_measures.claims.quantities.mechanism import after, by_run, components, cosine_loss, dataset_size, keys_of
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.cube.maps import neuron_maps
-from progress_measures.cube.select import first_epoch
+from progress_measures.cube.select import first_below
 from progress_measures.tasks import label_table, layout
 from progress_measures.tasks.split import train_order
 
@@ -138,13 +138,9 @@ def loss_table(cube):
 @quantity
 def loss_landmarks(cube):
     """First checkpoints with a train loss below 1e-6, and with a test loss below 1, 1e-2 and 1e-6."""
-
-    def below(loss, bound):
-        return first_epoch(loss, lambda x: x < bound)
-
-    one, small, tiny = (below(cube.test_loss, bound) for bound in (1, 1e-2, 1e-6))
+    one, small, tiny = (first_below(cube.test_loss, bound) for bound in (1, 1e-2, 1e-6))
     return {
-        "train_below_1e-6": below(cube.train_loss, 1e-6),
+        "train_below_1e-6": first_below(cube.train_loss, 1e-6),
         "test_below_1": one,
         "test_below_1e-2": small,
         "test_below_1e-6": tiny,

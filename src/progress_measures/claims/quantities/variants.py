@@ -6,12 +6,12 @@ import xarray as xr
 from progress_measures.claims.quantities.curves import chance, lead, spikes
 from progress_measures.claims.quantities.mechanism import after, keys_of, readout_rows
 from progress_measures.claims.registry import quantity
-from progress_measures.cube.select import by_fraction, first_epoch, runs_with
+from progress_measures.cube.select import by_fraction, first_below, first_reaching, runs_with
 
 
 def delays(cube, reached=1e-2):
     """Epochs from where the train loss falls below a loss to where the test loss does: [run]."""
-    train, test = (first_epoch(cube[f"history_{split}_loss"], lambda x: x < reached) for split in ("train", "test"))
+    train, test = (first_below(cube[f"history_{split}_loss"], reached) for split in ("train", "test"))
     return lead(test, train)
 
 
@@ -53,7 +53,7 @@ def steps_to_a_millionth(low, mainline, high):
     """First epochs with train and test loss below 1e-6, by train fraction."""
     found = by_fraction(low, mainline, high)
     train, test = (
-        _listed(found, lambda run, split=split: first_epoch(run[f"history_{split}_loss"], lambda x: x < 1e-6)[0])
+        _listed(found, lambda run, split=split: first_below(run[f"history_{split}_loss"], 1e-6)[0])
         for split in ("train", "test")
     )
     reached = [epoch for epoch in test.values() if np.isfinite(epoch)]
@@ -70,7 +70,7 @@ def steps_to_a_millionth(low, mainline, high):
 def memorisation_rates(low, mainline, high):
     """First epoch with a train loss below 1e-2, by train fraction up to .5."""
     found = [(fraction, run) for fraction, run in by_fraction(low, mainline, high) if fraction <= 0.5]
-    epochs = _listed(found, lambda run: first_epoch(run.history_train_loss, lambda x: x < 1e-2)[0])
+    epochs = _listed(found, lambda run: first_below(run.history_train_loss, 1e-2)[0])
     return {"epochs": epochs, "ratio": max(epochs.values()) / min(epochs.values())}
 
 
@@ -135,8 +135,8 @@ def skip_at_mean_by_type(cube):
 @quantity
 def generalisation(cube):
     """Final test accuracy, and epochs from 100 % train to 99 % test accuracy."""
-    train = first_epoch(cube.history_train_accuracy, lambda x: x >= 1)
-    test = first_epoch(cube.history_test_accuracy, lambda x: x >= 0.99)
+    train = first_reaching(cube.history_train_accuracy, 1)
+    test = first_reaching(cube.history_test_accuracy, 0.99)
     return {"test_accuracy": cube.test_accuracy.isel(epoch=-1), "delay": lead(test, train)}
 
 
@@ -145,7 +145,7 @@ def maximal_excluded_without_decay(cube, mainline):
     """Largest excluded loss of any frequency: at the end over its least after memorisation, beside the mainline's."""
 
     def rise(one):
-        memorised = xr.DataArray(first_epoch(one.train_accuracy, lambda x: x >= 1), dims="run")
+        memorised = xr.DataArray(first_reaching(one.train_accuracy, 1), dims="run")
         loss = one.maximal_excluded_loss
         return loss.isel(epoch=-1) / loss.where(one.epoch >= memorised).min("epoch")
 
@@ -179,7 +179,7 @@ def grok_times_by_decay(cube, mainline):
 @quantity
 def slingshots(cube):
     """Train loss spikes of ten times its running minimum or more after memorisation, by precision of the loss."""
-    starts = first_epoch(cube.history_train_accuracy, lambda x: x >= 1)
+    starts = first_reaching(cube.history_train_accuracy, 1)
     counts = {str(precision): spikes(cube.isel(run=i), starts[i]) for i, precision in enumerate(cube.precision.values)}
     more = counts["float32"] - counts["float64"]
     return {"float32": counts["float32"], "float64": counts["float64"], "more_in_float32": more}
@@ -200,8 +200,8 @@ def structure_of_generalising(cube):
 @quantity
 def grokking_with_slingshots(cube):
     """How many runs generalise late, and how many have spikes of the train loss after they have memorised."""
-    memorised = first_epoch(cube.history_train_accuracy, lambda x: x >= 1)
-    generalised = first_epoch(cube.history_test_loss, lambda x: x < 0.5 * chance(cube))
+    memorised = first_reaching(cube.history_train_accuracy, 1)
+    generalised = first_below(cube.history_test_loss, 0.5 * chance(cube))
     delay = lead(generalised, memorised)
     counts = [spikes(cube.isel(run=i), memorised[i]) for i in range(cube.sizes["run"])]
     late = (delay >= 1000) & np.isfinite(generalised)
@@ -218,7 +218,7 @@ def excluded_rises_first(cube):
     """Epochs from where the excluded loss of the first run turns to rise to where its test loss halves for good."""
     one = cube.isel(run=[0])
     plateau = one.test_loss.where(one.epoch >= one.memorization_end).max("epoch")
-    halved = first_epoch(one.test_loss.where(one.epoch > one.memorization_end), lambda x: x < 0.5 * plateau)[0]
+    halved = first_below(one.test_loss.where(one.epoch > one.memorization_end), 0.5 * plateau)[0]
     excluded = np.log(one.excluded_loss.where(one.epoch <= halved).isel(run=0))
     turn = excluded.where(np.isfinite(excluded), drop=True)
     start = float(turn.epoch[int(turn.argmin())]) if turn.size else np.nan
@@ -232,7 +232,7 @@ def excluded_rises_first(cube):
 @quantity
 def immediate(cube):
     """Delay from train to test loss below 1e-2, of the runs that train, and their final test accuracy."""
-    trained = np.isfinite(first_epoch(cube.history_train_loss, lambda x: x < 1e-2))
+    trained = np.isfinite(first_below(cube.history_train_loss, 1e-2))
     return {
         "delay": delays(cube)[trained],
         "test_accuracy": cube.test_accuracy.isel(epoch=-1).values[trained],
@@ -262,8 +262,8 @@ def generalisation_by_dropout(cube):
 
     Memorised is 99.9 % of the training pairs without dropout.
     """
-    train = first_epoch(cube.history_train_accuracy, lambda x: x >= 0.999)
-    test = first_epoch(cube.history_test_accuracy, lambda x: x >= 0.95)
+    train = first_reaching(cube.history_train_accuracy, 0.999)
+    test = first_reaching(cube.history_test_accuracy, 0.95)
     late = np.isfinite(test) & (lead(test, train) > 500)
     return {
         "test_accuracy": {

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from progress_measures.claims.ledger import load_claims
-from progress_measures.cube.select import first_epoch
+from progress_measures.cube.select import first_below
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES, PHASES, phase_key
 
@@ -37,7 +37,7 @@ def draw(fig, *cubes):
             one, row = cube.sel(run=run), len(names)
             _bars(ax, row, [float(one[variable]) for variable in PHASE_VARIABLES])
             ax.plot(float(one.memorization_end_maximal), row, "^", ms=4, color="black", zorder=3)
-            groks = float(first_epoch(one.test_loss, lambda loss: loss < 1))
+            groks = float(first_below(one.test_loss, 1))
             if np.isfinite(groks):
                 ax.plot(groks, row, "o", ms=4, color="black", zorder=3)
             names.append(f"{cube.attrs.get('experiment', '')} {run}")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from progress_measures.cube.select import first_epoch
+from progress_measures.cube.select import first_below
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLOURS, epochs, label, loss_axis
 
@@ -24,7 +24,7 @@ def draw(fig, cube):
     for split in ("train", "test"):
         loss = one[f"history_{split}_loss"]
         ax.plot(one.history_epoch, loss, color=COLOURS[split], label=split)
-        epoch = float(first_epoch(loss, lambda values: values < SMALL))
+        epoch = float(first_below(loss, SMALL))
         if np.isfinite(epoch):
             at = (epoch, float(loss.sel(history_epoch=epoch)))
             ax.plot(*at, "o", ms=4, color=COLOURS[split])

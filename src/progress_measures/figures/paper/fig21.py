@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator
 
-from progress_measures.cube.select import by_fraction, first_epoch
+from progress_measures.cube.select import by_fraction, first_below
 from progress_measures.figures.curves import LOSSES
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLOURS
@@ -39,5 +39,5 @@ def draw(fig, *cubes):
 
 
 def _first(loss, threshold):
-    found = first_epoch(loss, lambda values: values < threshold)
+    found = first_below(loss, threshold)
     return float(found) if np.isfinite(found) else np.nan  # which is not drawn
