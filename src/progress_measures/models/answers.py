@@ -20,7 +20,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import embedding, scaled_dot_product_attention
+from torch.nn.functional import embedding, embedding_bag, scaled_dot_product_attention
 
 from progress_measures.models.gemm import multiply
 
@@ -91,9 +91,9 @@ def logits(weights: Weights, places: Places, doubled_residual: bool = False, dro
         doubled_residual: as there.
         dropout: what each layer's neurons are multiplied by.
     """
-    w = _layer(weights, -1)
-    stream = residual_mid(weights, places, doubled_residual, dropout)
-    return _read_out(stream, w, weights["W_U"], dropout[-1] if dropout else None)
+    layers = _layers(weights)
+    stream = _residual_mid(weights, layers, places, doubled_residual, dropout)
+    return _read_out(stream, layers[-1], weights["W_U"], dropout[-1] if dropout else None)
 
 
 def neurons_and_logits(weights: Weights, places: Places, doubled_residual: bool = False) -> tuple[Tensor, Tensor]:
@@ -101,38 +101,36 @@ def neurons_and_logits(weights: Weights, places: Places, doubled_residual: bool 
 
     A network of attention alone has no neurons.
     """
-    w = _layer(weights, -1)
     with torch.no_grad():
-        stream = residual_mid(weights, places, doubled_residual)
+        layers = _layers(weights)
+        w = layers[-1]
+        stream = _residual_mid(weights, layers, places, doubled_residual, None)
         pre = multiply(stream, w["W_in"]) if "W_in" in w else stream[..., :0]
         if "b_in" in w:
             pre.add_(w["b_in"][:, None])
         return pre, _read_out(stream, w, weights["W_U"], None)
 
 
-def residual_mid(
-    weights: Weights, places: Places, doubled_residual: bool = False, dropout: Masks | None = None
+def _residual_mid(
+    weights: Weights, layers: list[Weights], places: Places, doubled_residual: bool, dropout: Masks | None
 ) -> Tensor:
     """The residual stream before the last MLP: [run, example x answer, d_model]. Arguments as for `logits`."""
-    layers, heads = weights["W_Q"].shape[1:3]
+    heads = weights["W_Q"].shape[2]
     x = _embedded(weights, places)
-    for layer in range(layers):
-        w = _layer(weights, layer)
-        if layer == layers - 1:
-            asking = x.at_answers()
-            if isinstance(x, _Table) and isinstance(asking, _Table) and places.answers.shape[-1] == 1:
-                read = _read_from_table(asking, x, w, places)
-            else:
-                seen = x.times(_joined(w["W_K"], w["W_V"]))
-                read = _attend(asking.times(_joined(w["W_Q"])), seen, heads, places)
-            return _after_attention(asking.dense(), read, w, doubled_residual)
+    for layer, w in enumerate(layers[:-1]):
         if places.first_apart and not dropout:  # which would silence neurons of each example, not of each token
             x = _layer_with_first_apart(x, w, places, doubled_residual)
             continue
         seen = x.times(_joined(w["W_Q"], w["W_K"], w["W_V"]))
         stream = _after_attention(x.dense(), _attend(None, seen, heads, places), w, doubled_residual)
         x = _Stream(_after_mlp(stream, w, dropout[layer] if dropout else None), places)
-    raise ValueError("a network needs at least one layer")
+    w, asking = layers[-1], x.at_answers()
+    if isinstance(x, _Table) and isinstance(asking, _Table) and places.answers.shape[-1] == 1:
+        read = _read_from_table(asking, x, w, places)
+    else:
+        seen = x.times(_joined(w["W_K"], w["W_V"]))
+        read = _attend(asking.times(_joined(w["W_Q"])), seen, heads, places)
+    return _after_attention(asking.dense(), read, w, doubled_residual)
 
 
 def _layer_with_first_apart(x: "_Table | _Stream", w: Weights, places: Places, doubled: bool) -> "_Stream":
@@ -149,8 +147,10 @@ def _layer_with_first_apart(x: "_Table | _Stream", w: Weights, places: Places, d
 _BLOCK = ("W_Q", "W_K", "W_V", "W_O", "W_in", "b_in", "W_out", "b_out")
 
 
-def _layer(weights: Weights, layer: int) -> Weights:
-    return {name: weights[name][:, layer] for name in _BLOCK if name in weights}
+def _layers(weights: Weights) -> list[Weights]:
+    """Each layer's weights, split at once: gradients are then put together once, not added up layer by layer."""
+    split = [(name, weights[name].unbind(1)) for name in _BLOCK if name in weights]
+    return [{name: parts[layer] for name, parts in split} for layer in range(weights["W_Q"].shape[1])]
 
 
 def _joined(*maps: Tensor) -> Tensor:
@@ -313,7 +313,7 @@ def _attend_to_few(asked: Tensor | None, seen: Tensor, heads: int, keys: tuple[i
 class _ShortAttention(torch.autograd.Function):
     """Attention within sequences of a few tokens: sums over few keys, each over all examples at once.
 
-    Query i sees the first `keys[i]` positions.
+    Query i sees the first `keys[i]` positions; the last query sees all.
     """
 
     @staticmethod
@@ -336,18 +336,28 @@ class _ShortAttention(torch.autograd.Function):
         asked, seen, *patterns = ctx.saved_tensors
         q, k, v = _maps(asked, seen, ctx.heads)
         to_read = to_read.unflatten(-1, (ctx.heads, -1))
-        to_asked = None if asked is None else torch.zeros_like(asked)
-        to_seen = torch.zeros_like(seen)
+        to_asked = None if asked is None else torch.empty_like(asked)
+        to_seen = torch.empty_like(seen)
         to_q, to_k, to_v = _maps(to_asked, to_seen, ctx.heads)
+        written = 0  # keys that a query has seen so far
         for i, (count, pattern) in enumerate(zip(ctx.keys, patterns, strict=True)):
             of_query = to_read[:, :, i]
             to_pattern = torch.stack([(of_query * v[:, :, j]).sum(-1, keepdim=True) for j in range(count)])
             to_scores = pattern * (to_pattern - (pattern * to_pattern).sum(0)) * ctx.scale
             for j in range(count):
-                to_v[:, :, j].addcmul_(pattern[j], of_query)
-                to_q[:, :, i].addcmul_(to_scores[j], k[:, :, j])
-                to_k[:, :, j].addcmul_(to_scores[j], q[:, :, i])
+                _add_product(to_v[:, :, j], pattern[j], of_query, first=j >= written)
+                _add_product(to_q[:, :, i], to_scores[j], k[:, :, j], first=j == 0)
+                _add_product(to_k[:, :, j], to_scores[j], q[:, :, i], first=j >= written)
+            written = max(written, count)
         return to_asked, to_seen, None, None
+
+
+def _add_product(to: Tensor, a: Tensor, b: Tensor, first: bool) -> None:
+    """`to += a * b`; the first time `to = a * b`, which need not be zero before."""
+    if first:
+        torch.mul(a, b, out=to)
+    else:
+        to.addcmul_(a, b)
 
 
 def _maps(asked: Tensor | None, seen: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -376,29 +386,45 @@ def _read_from_table(asking: _Table, x: _Table, w: Weights, places: Places) -> T
 class _TableAttention(torch.autograd.Function):
     """Attention of one query an example over those rows of a table that the example has; [run x head, …] each.
 
-    Scores are computed of all rows and gathered; the pattern is spread over all rows and multiplied. The rows of an
-    example are different, because each stands at a position of its own.
+    Forward the few rows are gathered. Gradients of the table are products with what is spread over all its rows: the rows
+    of an example are different, because each stands at a position of its own.
     """
 
     @staticmethod
     def forward(ctx, q, k, v, rows, hidden):
         ctx.scale = q.shape[-1] ** -0.5
-        scores = multiply(q, k.mT).gather(-1, rows).mul_(ctx.scale)  # [run x head, example, position]
+        first = torch.arange(len(k), device=k.device)[:, None, None] * k.shape[1]
+        in_all = (rows + first).flatten(0, 1)  # rows of all tables, end to end
+        scores = _dots(q, k, in_all).mul_(ctx.scale)
         if hidden is not None:
             scores.add_(hidden)
         pattern = scores.softmax(-1)
-        spread = torch.zeros(*q.shape[:2], k.shape[1], dtype=q.dtype, device=q.device).scatter_(-1, rows, pattern)
-        ctx.save_for_backward(q, k, v, rows, pattern, spread)
-        return multiply(spread, v)
+        ctx.save_for_backward(q, k, v, rows, in_all, pattern)
+        return _weighed(pattern, v, in_all)
 
     @staticmethod
     def backward(ctx, to_read):
-        q, k, v, rows, pattern, spread = ctx.saved_tensors
-        to_v = multiply(spread.mT, to_read)
-        to_pattern = multiply(to_read, v.mT).gather(-1, rows)
+        q, k, v, rows, in_all, pattern = ctx.saved_tensors
+        to_pattern = _dots(to_read, v, in_all)
         to_scores = torch._softmax_backward_data(to_pattern, pattern, -1, pattern.dtype).mul_(ctx.scale)
-        spread = torch.zeros_like(spread).scatter_(-1, rows, to_scores)
-        return multiply(spread, k), multiply(spread.mT, q), to_v, None, None
+
+        def to_table(values, of_examples):
+            spread = torch.zeros(*q.shape[:2], k.shape[1], dtype=q.dtype, device=q.device)
+            return multiply(spread.scatter_(-1, rows, values).mT, of_examples)
+
+        return _weighed(to_scores, k, in_all), to_table(to_scores, q), to_table(pattern, to_read), None, None
+
+
+def _dots(of_examples: Tensor, table: Tensor, rows: Tensor) -> Tensor:
+    """Products of each example's vector with its rows of the tables: [run x head, example, position]."""
+    theirs = embedding(rows, table.flatten(0, 1))
+    return torch.bmm(theirs, of_examples.flatten(0, 1)[..., None])[..., 0].unflatten(0, of_examples.shape[:2])
+
+
+def _weighed(weights: Tensor, table: Tensor, rows: Tensor) -> Tensor:
+    """Sums of each example's rows of the tables: [run x head, example, width]."""
+    sums = embedding_bag(rows, table.flatten(0, 1), per_sample_weights=weights.flatten(0, 1), mode="sum")
+    return sums.unflatten(0, weights.shape[:2])
 
 
 class _MLP(torch.autograd.Function):

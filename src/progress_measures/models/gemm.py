@@ -38,9 +38,10 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
     if a.ndim == 2:
         large = len(a) * b.numel() >= SMALL
         return _onednn(a, b) if large and a.dtype == torch.float32 and library() == "onednn" else torch.mm(a, b)
+    if len(a) == 1:
+        return multiply(a[0], b[0])[None]
     # One by one: a run's numbers are the same to the bit whatever it is batched with, and no speed is lost.
-    products = [multiply(x, y) for x, y in zip(a, b, strict=True)]
-    return products[0][None] if len(products) == 1 else torch.stack(products)
+    return torch.stack([multiply(x, y) for x, y in zip(a, b, strict=True)])
 
 
 def _onednn(a: Tensor, b: Tensor) -> Tensor:
