@@ -17,7 +17,8 @@ def note(context, path, text, seconds=0.0, until=None):
     with Path(path).open("a") as file:
         file.write(f"{time.time()} begin {text}\n")
     time.sleep(seconds)
-    while until and not Path(until).exists():
+    deadline = time.monotonic() + 120  # for a test that failed and is gone
+    while until and not Path(until).exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     with Path(path).open("a") as file:
         file.write(f"{time.time()} end {text}\n")

@@ -9,7 +9,8 @@ from pathlib import Path
 for library in ("OMP", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
-# A suite writes 150,000 files, each as safely as results: in memory, where there is room, a disk does not hold it up.
+# A suite writes 150,000 files, each as safely as results: in memory, where there is room, a disk does not hold it up. At
+# any time there are some 300 MB of them.
 MEMORY = Path("/dev/shm")
 if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 10e9:
     os.environ.setdefault("TMPDIR", str(MEMORY))
@@ -62,6 +63,7 @@ def browser():
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("no Chromium: install Debian's chromium, or name one with CHROMIUM")
+    sync.expect.set_options(timeout=30_000)  # milliseconds: two browsers on two busy cores are slow
     with sync.sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]

@@ -28,13 +28,15 @@ def run(module: str, *arguments: str, folder: Path, environment: dict[str, str],
     Args:
         environment: all of it. `PYTHONPATH` is obeyed, a `sitecustomize` there as well; not what libraries read as they
             are loaded.
-        seconds: it ends by SIGALRM after so many.
+        seconds: it ends by SIGALRM after so many, which is raised as `subprocess.TimeoutExpired`.
     """
     with tempfile.TemporaryDirectory() as said:
         output, errors = Path(said, "output"), Path(said, "errors")
         line = [sys.executable, "-m", module, *arguments]
         asked = {"line": line, "folder": str(folder), "environment": environment, "seconds": seconds}
         status = _first()(asked | {"output": str(output), "errors": str(errors)})
+        if status == -signal.SIGALRM:
+            raise subprocess.TimeoutExpired(line, seconds, errors.read_bytes())
         printed = (path.read_text(encoding="utf-8", errors="replace") for path in (output, errors))
         return subprocess.CompletedProcess(line, status, *printed)
 
@@ -73,6 +75,7 @@ def _become(line, folder, environment, seconds, output, errors):
     sys.path[0] = str(Path.cwd())
     sys.path[1:1] = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
     sys.orig_argv, sys.executable, sys.argv = line, line[0], line[2:]
+    sys.modules.pop("sitecustomize", None)  # a system's own, which this process began with
     site.execsitecustomize()
     runpy.run_module(line[2], run_name="__main__", alter_sys=True)
 

@@ -70,7 +70,7 @@ def test_parameters_are_counted():
     ids=["two layers", "digits", "short", "blocks", "table"],
 )
 def test_operations_of_networks_read_at_their_answers(monkeypatch, run):
-    """Counted by torch, which sees its products."""
+    """Counted by torch, which sees its products; not sums of rows, a twentieth of what the table takes."""
     import torch
     from torch.nn.attention import SDPBackend
     from torch.utils.flop_counter import FlopCounterMode
@@ -85,7 +85,7 @@ def test_operations_of_networks_read_at_their_answers(monkeypatch, run):
     objective = Objective([run], mask, torch.device("cpu"))
     with FlopCounterMode(display=False) as counter:
         objective.loss(weights).sum().backward()
-    assert cost.update_flops(run) == pytest.approx(counter.get_total_flops(), rel=0.05)
+    assert cost.update_flops(run) == pytest.approx(counter.get_total_flops(), rel=0.06)
 
 
 def test_a_gpu_holds_what_fits():

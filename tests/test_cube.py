@@ -198,19 +198,23 @@ def test_published_files_hold_the_same(copy, monkeypatch):
     assert open_cube("small").equals(published)
 
 
-@pytest.mark.parametrize("here", ["seed0", "seed1"])
-def test_what_is_published_grows(copy, monkeypatch, here):
-    """Runs of which only published files are left stay in them, as if all had been published at once."""
+@pytest.mark.parametrize("gone", ["seed0", "seed1"])
+def test_what_is_published_grows(copy, monkeypatch, gone):
+    """Runs of which only published files are left stay in them, as if all had been published at once.
+
+    Even if they were published before an experiment had some setting.
+    """
     monkeypatch.chdir(copy)
     files = publish.publish("small", runs())
     at_once, weights = (open_cube(path).load() for path in files)
-    shutil.rmtree(copy / f"results/small/runs/{here}")
+    publish._zip(at_once.drop_vars("weight_decay"), files[0])
+    shutil.rmtree(copy / f"results/small/runs/{gone}")
     gather.gather("small", "Small networks for tests", runs(), missing_allowed=True)
     publish.publish("small", runs())
     grown = open_cube("small", published=True).load()
     xr.testing.assert_identical(grown, at_once)
     xr.testing.assert_identical(open_cube(files[1]).load(), weights)
-    assert here not in open_cube("small").run
+    assert gone not in open_cube("small").run
 
 
 def test_what_is_published_grows_by_like_runs_alone(copy, monkeypatch):
@@ -228,6 +232,45 @@ def test_what_is_published_grows_by_like_runs_alone(copy, monkeypatch):
     publish._zip(before.assign_attrs(manifest=json.dumps(record)), file)
     publish.publish("small", runs())
     assert open_cube(file).run.values.tolist() == ["seed0"]
+
+
+def test_what_is_published_has_weights_of_its_own_settings(copy, monkeypatch):
+    """A run that was trained here with other settings neither replaces nor joins what was published."""
+    monkeypatch.chdir(copy)
+    files = publish.publish("small", runs())
+    at_once = [open_cube(path).load() for path in files]
+    record = copy / "results/small/runs/seed1/done.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"config_hash": "another"}))
+    spoil(next((copy / "results/small/runs/seed1/checkpoints.zarr/W_in").rglob("c/*/*/*/*")))  # were it to be read
+    gather.gather("small", "Small networks for tests", runs(), missing_allowed=True)
+    publish.publish("small", runs())
+    for path, before in zip(files, at_once, strict=True):
+        xr.testing.assert_identical(open_cube(path).load(), before)
+    with pytest.raises(
+        UserError, match=r"run seed0 was trained with other settings than config/experiments/small\.yaml has"
+    ):
+        publish.publish("small", runs(weight_decay=2.0))
+
+
+def test_weights_that_are_nowhere_else_are_not_removed(copy, monkeypatch):
+    """If there is no room for them beside others, nothing is published."""
+    monkeypatch.chdir(copy)
+    files = publish.publish("small", runs())
+    shutil.rmtree(copy / "results/small/runs/seed1")
+    gather.gather("small", "Small", runs(), missing_allowed=True)
+    content = [path.read_bytes() for path in files]
+    monkeypatch.setattr(publish, "LIMIT", 1000)
+    with pytest.raises(
+        UserError, match=r"too large with the weights of all runs, and alone has those of seed1\. Move it"
+    ):
+        publish.publish("small", runs())
+    assert [path.read_bytes() for path in files] == content
+
+
+def test_a_cube_is_published_without_weights_where_there_are_none(copy, monkeypatch):
+    monkeypatch.chdir(copy)
+    shutil.rmtree(copy / "results/small/runs")
+    assert publish.publish("small", runs()) == [published_cube("small")]
 
 
 def test_a_cube_that_is_too_large_has_fewer_digits(copy, monkeypatch):

@@ -144,9 +144,9 @@ def train(
     if restart:
         if any(launch.rows_of_jobs(experiment)):
             raise UserError(f"{experiment} is being trained; first: progress-measures cancel {experiment}")
+        trained_record(experiment).unlink(missing_ok=True)  # first: it says that they are trained
         for one in chosen:
             shutil.rmtree(runs_folder(experiment) / one.name, ignore_errors=True)
-        trained_record(experiment).unlink(missing_ok=True)  # it says that they are trained
     if pool == "slurm":
         site = {"partition": partition, "account": account, "qos": qos, "constraint": constraint, "gpus": gpus}
         site |= {"gres": gres, "cpus": threads, "memory_mb": memory_mb, "minutes": minutes, "at_once": at_once}

@@ -26,11 +26,13 @@ def for_people(error: Exception) -> str | None:
         return "the folder in which this was started is gone: go to where the repository is, and run it again there."
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS):
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS):
         return (
             f"{error.filename or 'a file'} could not be written: {error.strerror}. Earlier results are untouched; "
             "free space or permissions, and run the same command again."
         )
+    if isinstance(error, OSError) and error.errno == errno.EIO:
+        return f"{error.filename or 'a file'}: {error.strerror}. Its disk fails; see to that, and run the same command again."
     if isinstance(error, OSError) and error.errno in NO_SUCH_PATH:
         return f"{os.fsdecode(error.filename or 'a path'):.200} cannot be read or written: {error.strerror}."
     if isinstance(error, MemoryError):

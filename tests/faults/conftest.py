@@ -19,6 +19,8 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     """Leave out pairs of a stage and a fault evenly, so that each stage and each fault is tried; the longest first."""
     one_in, stages, faults, left_out = config.getoption("--one-in"), list(STAGES), {}, []
+    if one_in > len(stages):
+        raise pytest.UsageError(f"--one-in {one_in}: at most {len(stages)}, or some faults would not be tried at all")
     for item in items:
         values = dict(item.callspec.params) if hasattr(item, "callspec") else {}
         stage = values.pop("name", None)

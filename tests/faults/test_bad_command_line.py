@@ -200,7 +200,7 @@ LINES = [
     ["runs"],
     ["runs", "$(touch pwned)"],
     ["runs", "../../outside"],
-    ["runs", b"\xff"],
+    ["runs", "\udcff"],  # a byte that is no UTF-8, as Python has it
     ["dataset", "a\nb"],
     ["train", "`touch pwned`", "--run", "; touch pwned"],
     ["train", "small", "--run", "$(touch pwned)"],

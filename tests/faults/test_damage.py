@@ -34,12 +34,12 @@ def damage(path, moment):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", STORES)
-def test_a_damaged_chunk_is_noticed(name, trial, tree, tmp_path, tally):
+@pytest.mark.parametrize("what", STORES)  # not stages, of which a short soak leaves some out
+def test_a_damaged_chunk_is_noticed(what, trial, tree, tmp_path, tally):
     """What does not read it is as always; what does refuses, and names the store."""
-    pattern, reader, maker = STORES[name]
+    pattern, reader, maker = STORES[what]
     folder = before(tree, reader, tmp_path / "tree")
-    moment = random.Random(f"{name} {trial}")
+    moment = random.Random(f"{what} {trial}")
     store = moment.choice(sorted(folder.glob(pattern)))
     chunk = moment.choice(sorted(path for path in store.rglob("c/**/*") if path.is_file()))
     original = chunk.read_bytes()
@@ -51,7 +51,7 @@ def test_a_damaged_chunk_is_noticed(name, trial, tree, tmp_path, tally):
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
         assert store.relative_to(folder).as_posix() in done.stderr
-    tally.count(f"damaged chunk, {name}", "refused" if done.returncode else "right")
+    tally.count(f"damaged chunk, {what}", "refused" if done.returncode else "right")
     if maker:
         if maker is STAGES["dataset"]:  # which is kept where it is there: so the message says to remove it
             shutil.rmtree(store)

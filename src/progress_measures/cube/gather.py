@@ -160,7 +160,7 @@ def one_run(run: Any, dataset: xr.Dataset, first: bool) -> xr.Dataset:
     if "key_frequency" in dataset and not dataset.key_frequency.any():
         text = "no frequency's cluster is large enough: what depends on key frequencies is NaN"
         reasons["key_frequency"] = {run.name: text}
-    alone = {m.name for family in FAMILIES for m in family_measures(family) if "run" not in m.dims}
+    alone = [m.name for family in FAMILIES for m in family_measures(family) if "run" not in m.dims]
     kept = [name for name in dataset.data_vars if name not in alone]
     result = dataset[kept].expand_dims(run=[run.name]).merge(dataset[[n for n in alone if n in dataset and first]])
     for name in result.data_vars:

@@ -89,8 +89,8 @@ def _in_order(dataset: xr.Dataset) -> xr.Dataset:
 class OpenRun:
     """One run's weights, and what can be made of them."""
 
-    def __init__(self, experiment: str, run: str):
-        self.experiment, self.name = experiment, run
+    def __init__(self, experiment: str, run: str, published: bool = False):
+        self.experiment, self.name, self.published = experiment, run, published
 
     @cached_property
     def settings(self) -> "Run":
@@ -153,7 +153,7 @@ class OpenRun:
     def _kept(self) -> xr.Dataset:
         """The weights that are kept, along `epoch`: those of a finished training, else those that are published."""
         own = runs_folder(self.experiment) / self.name / "checkpoints.zarr"
-        if own.exists() and (own.parent / "done.json").exists():
+        if not self.published and own.exists() and (own.parent / "done.json").exists():
             return _open(own)
         path = published_weights(self.experiment)
         if not path.exists():
@@ -168,9 +168,11 @@ class OpenRun:
         return dataset.isel(network=networks).swap_dims(network="epoch")
 
 
-def open_run(experiment: str, run: str | int = 0) -> OpenRun:
+def open_run(experiment: str, run: str | int = 0, published: bool = False) -> OpenRun:
     """A run of an experiment, by name or by its place in the grid.
 
+    Args:
+        published: look only for weights that are published.
     Raises:
         UserError: no such experiment or run.
     """
@@ -181,4 +183,4 @@ def open_run(experiment: str, run: str | int = 0) -> OpenRun:
         run = names[run]
     if run not in names:
         raise UserError(f"{experiment} has no run {run!r}; it has {', '.join(names)}.")
-    return OpenRun(experiment, str(run))
+    return OpenRun(experiment, str(run), published)

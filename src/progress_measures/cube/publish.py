@@ -22,6 +22,7 @@ from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
 from progress_measures.tasks import layout
 from progress_measures.tasks.split import train_mask
+from progress_measures.training.record import done
 
 LIMIT = 12_000_000  # bytes a file
 
@@ -42,31 +43,50 @@ def publish(experiment: str, runs: list[Any]) -> list[Path]:
     What is published grows: runs that the cube lacks, and that were published with the settings that they have now, stay.
 
     Raises:
-        UserError: there is no cube, it would be too large, or what is published has other measures.
+        UserError: there is no cube, it is of other settings, it would be too large, what is published has other measures,
+            or weights that are nowhere else would have to go.
     """
-    cube = _with_published(open_cube(cube_store(experiment)).load(), runs)
-    _publish_cube(cube, experiment)
+    gathered = open_cube(cube_store(experiment)).load()
+    new = _records(gathered)
+    _refuse_other_settings(cube_store(experiment), new, runs, "train, measure and gather it again")
     cube_file, weights_file = published_cube(experiment), published_weights(experiment)
-    if len({Architecture.of(run) for run in runs}) == 1:
+    before = cube_if_any(cube_file)
+    old = {} if before is None else _records(before)
+    kept = [run.name for run in runs if run.name not in new and old.get(run.name, {}).get("config_hash") == run.hash]
+    cube = gathered if before is None or not kept else _grown(gathered, before.load(), runs, kept)
+    sources = _sources([run for run in runs if run.name in cube.run], kept)
+    files = [cube_file]
+    if len({Architecture.of(run) for run in runs}) == 1 and sources:
         for moments in (moments_of(cube, str(cube.run.values[0])), []):
             with contextlib.suppress(_TooLarge):
-                _zip(_weights(experiment, runs, cube, moments), weights_file)
-                return [cube_file, weights_file]
-    weights_file.unlink(missing_ok=True)  # of an earlier time
-    return [cube_file]
+                _zip(_weights(sources, cube, moments), weights_file)
+                files.append(weights_file)
+                break
+    if weights_file not in files:
+        if alone := [name for name, source in sources.items() if source.published]:
+            raise UserError(
+                f"{weights_file} would be too large with the weights of all runs, and alone has those of "
+                f"{', '.join(alone)}. Move it to where you keep them, and publish again: the cube will go without."
+            )
+        weights_file.unlink(missing_ok=True)  # of an earlier time
+    _publish_cube(cube, experiment)
+    return files
 
 
-def _with_published(cube: xr.Dataset, runs: list[Any]) -> xr.Dataset:
-    """The cube with those of an experiment's runs that only the published one has."""
-    path = published_cube(runs[0].experiment)
-    before = cube_if_any(path)
-    if before is None:
-        return cube
-    old, new = _records(before), _records(cube)
-    kept = [run.name for run in runs if run.name not in new and old.get(run.name, {}).get("config_hash") == run.hash]
-    if not kept:
-        return cube
-    before = before.load()
+def _refuse_other_settings(path: Path, records: dict[str, Any], runs: list[Any], remedy: str) -> None:
+    """Raise if a cube at `path` has a run that the experiment does not have now, or has with other settings."""
+    hashes = {run.name: run.hash for run in runs}
+    for name, record in records.items():
+        if hashes.get(name) != record["config_hash"]:
+            raise UserError(
+                f"{path}: run {name} was trained with other settings than "
+                f"config/experiments/{runs[0].experiment}.yaml has; {remedy}."
+            )
+
+
+def _grown(cube: xr.Dataset, before: xr.Dataset, runs: list[Any], kept: list[str]) -> xr.Dataset:
+    """A cube with runs that only the published one has."""
+    path, old, new = published_cube(runs[0].experiment), _records(before), _records(cube)
     if different := _of_runs(before) ^ _of_runs(cube):
         raise UserError(
             f"{path} has {', '.join(kept)}, which {cube_store(runs[0].experiment)} has not, and only one of the two has "
@@ -100,7 +120,8 @@ def _of_runs(cube: xr.Dataset) -> set[str]:
 def _part(cube: xr.Dataset, run: str, first: bool) -> xr.Dataset:
     """One run of a cube as `join` takes it."""
     part = cube.sel(run=[run])
-    reasons = {name: variable.attrs.get("not_found", {}) for name, variable in part.data_vars.items()}
+    part = part.drop_vars([name for name in part.coords if name not in part.dims])  # settings, which `join` knows
+    reasons = {name: variable.attrs.pop("not_found", {}) for name, variable in part.data_vars.items()}
     part.attrs = {"reasons": {name: {run: texts[run]} for name, texts in reasons.items() if run in texts}}
     return part if first else part[sorted(_of_runs(part))]
 
@@ -119,13 +140,9 @@ def renew(experiment: str, runs: list[Any]) -> list[Path]:
     records = _records(cube)
     by_name = {run.name: run for run in runs}
     parts = []
-    for name, record in records.items():
-        run = by_name.get(name)
-        if run is None or run.hash != record["config_hash"]:
-            raise UserError(
-                f"{published_cube(experiment)}: run {name} was trained with other settings than "
-                f"config/experiments/{experiment}.yaml has; train, gather and publish it again."
-            )
+    _refuse_other_settings(published_cube(experiment), records, runs, "train, gather and publish it again")
+    for name in records:
+        run = by_name[name]
         first = run is runs[0]
         again = [m for family in FAMILIES for m in taken(family, run, first) if not {"epoch", "moment"} & set(m.dims)]
         derived = [m for family in DERIVED for m in family_measures(family)]
@@ -171,7 +188,7 @@ class _PublishedWeights:
         self._run = run
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        weights = OpenRun(self._run.experiment, self._run.name).weights(int(self.epochs[index]))
+        weights = open_run(self._run.experiment, self._run.name, published=True).weights(int(self.epochs[index]))
         return {name: np.ascontiguousarray(tensor) for name, tensor in weights.items()}
 
 
@@ -214,15 +231,14 @@ def moments_of(cube: xr.Dataset, run: str) -> list[int]:
     return sorted(nearest - {int(epochs[-1])})
 
 
-def _weights(experiment: str, runs: list[Any], cube: xr.Dataset, moments: list[int]) -> xr.Dataset:
+def _weights(sources: dict[str, OpenRun], cube: xr.Dataset, moments: list[int]) -> xr.Dataset:
     """The last weights of every run and those of the first at some epochs, along a dimension `network`."""
     first = str(cube.run.values[0])
     last = int(cube.epoch[-1])
-    there = {name: _epochs_kept(experiment, name) for name in map(str, cube.run.values)}
-    kept = [(first, epoch) for epoch in moments if epoch in there[first]]
-    kept += [(name, last) for name, epochs in there.items() if epochs]
-    tensors = [open_run(experiment, run).weights(epoch) for run, epoch in kept]
-    dims = Architecture.of(runs[0]).parameters
+    there = sources[first].epochs if first in sources else []
+    kept = [(first, epoch) for epoch in moments if epoch in there] + [(name, last) for name in sources]
+    tensors = [sources[name].weights(epoch) for name, epoch in kept]
+    dims = Architecture.of(next(iter(sources.values())).settings).parameters
     return xr.Dataset(
         {
             name: (("network", *dims[name]), np.stack([one[name] for one in tensors]), {"long_name": f"Weights {name}"})
@@ -233,11 +249,23 @@ def _weights(experiment: str, runs: list[Any], cube: xr.Dataset, moments: list[i
     )
 
 
-def _epochs_kept(experiment: str, run: str) -> list[int]:
-    """The epochs whose weights of a run can be published: those of its training, else those that are published already."""
-    if not (runs_folder(experiment) / run / "done.json").exists() and not published_weights(experiment).exists():
-        return []
-    return open_run(experiment, run).epochs
+def _sources(runs: list[Any], kept: list[str]) -> dict[str, OpenRun]:
+    """Where weights with the settings of runs are, by the run's name: what was trained, else what is published; or nowhere.
+
+    Args:
+        kept: runs of which all is as it was published, even if they were trained here since.
+    """
+    path, found, published = published_weights(runs[0].experiment), {}, {}
+    if path.exists():
+        weights = open_cube(path)
+        records = _records(weights)
+        published = {name: records[name]["config_hash"] for name in map(str, weights.run.values)}
+    for run in runs:
+        if run.name not in kept and done(runs_folder(run.experiment) / run.name, run, None):
+            found[run.name] = open_run(run.experiment, run.name)
+        elif published.get(run.name) == run.hash:
+            found[run.name] = open_run(run.experiment, run.name, published=True)
+    return found
 
 
 def _zip(dataset: xr.Dataset, path: Path) -> None:

@@ -12,7 +12,7 @@ from progress_measures.errors import UserError
 
 
 def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Dataset:
-    """These variables of a cube, loaded.
+    """These variables of a cube, loaded; of networks of several sizes, as much as the first run has (`of_size`).
 
     Args:
         reader: who asks, for the message: `Figure paper/fig07`.

@@ -131,10 +131,13 @@ def _general_multiply_adds(run: Any) -> int:
         queries = asked if last else later
         at_once = min(queries, rows) if not layer and not last else queries
         total += a.d_model * width * (2 * before + (at_once if not last else min(asked, before)))
-        whole_table = last and rows < places and a.layers == 1 and answers == 1
-        # by every query: on a CPU causal attention leaves out what it can, on a GPU it does not
-        seen = rows if whole_table else sizes.read_to
-        total += 2 * queries * seen * width + queries * width * a.d_model
+        if last and rows < places and a.layers == 1 and answers == 1:
+            # rows are gathered twice going forward and twice back; two products with the whole table go back
+            attention = queries * width * (4 * sizes.read_to + 2 * rows) // 3
+        else:
+            # of every query with every key: on a CPU causal attention leaves out what it can, on a GPU it does not
+            attention = 2 * queries * sizes.read_to * width
+        total += attention + queries * width * a.d_model
         if not last:
             total += 2 * first * width * a.d_model + 2 * (first + later) * mlp
     few_outputs = not a.attention_only and a.outputs <= a.d_model
