@@ -11,7 +11,7 @@ from progress_measures.tasks import layout, task_module
 from progress_measures.training.objectives import objective_module
 
 MIB = 2**20
-# Of a process that trains, before it holds a run. On CPUs 840 to 950 MiB were measured with torch on Linux: half are
+# Of a process that trains, before it holds a run. On CPUs 730 to 750 MiB were measured with torch on Linux: half are
 # pages of libraries, and how many of them count depends on the system. CUDA's are stated from experience.
 CPU_FLOOR = 800 * MIB
 CUDA_HOST_FLOOR = 4000 * MIB
@@ -230,5 +230,5 @@ def _kept(run: Any, examples: int) -> int:
     for layer in range(a.layers):
         queries = _answers(run) if layer == a.layers - 1 else length
         total += length * (a.d_model + 8 * width) + queries * (4 * a.d_model + 2 * width + 2 * neurons)
-        total += 3 * a.heads * queries * length  # patterns, and two like them
+        total += 3 * a.heads * queries * length  # patterns, and two like them: on a GPU, and in few positions
     return examples * (total + 4 * _answers(run) * a.outputs)
