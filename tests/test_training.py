@@ -486,7 +486,7 @@ train(runs[:1], Path("results/small/dataset.zarr"), Path("results/small/runs"))
 
 def test_kill_9_at_five_random_moments_loses_nothing(tmp_path):
     """Final weights of a run killed five times are those of one left alone, to the bit."""
-    long = {"epochs": 3000, "checkpoint_every": 10, "evaluate_every": 100}
+    long = {"epochs": 5000, "checkpoint_every": 10, "evaluate_every": 100}
     quiet, killed = (folder_with(tmp_path / name, **long) for name in ("quiet", "killed"))
     assert command("train", "small", "--run", "seed0", folder=quiet).returncode == 0
     moments = random.Random(0)
