@@ -30,7 +30,7 @@ def lasting(seconds, pace):
 @pytest.fixture(scope="module")
 def pace(tmp_path_factory):
     """Milliseconds an update on this machine."""
-    trained = trained_folder(tmp_path_factory.mktemp("pace"), **lasting(1, pace=3))
+    trained = trained_folder(tmp_path_factory.mktemp("pace"), **lasting(4, pace=3))
     return json.loads((trained / "runs/seed0/done.json").read_text())["ms_per_epoch"]
 
 
