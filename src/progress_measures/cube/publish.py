@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures.cube.extract import measure, taken
-from progress_measures.cube.gather import join, one_run
+from progress_measures.cube.gather import join, of_one_size, one_run
 from progress_measures.cube.open import OpenRun, cube_if_any, open_cube, open_run
 from progress_measures.cube.rounding import rounded
 from progress_measures.cube.schema import encoding
@@ -55,14 +55,8 @@ def publish(experiment: str, runs: list[Any]) -> list[Path]:
     kept = [run.name for run in runs if run.name not in new and old.get(run.name, {}).get("config_hash") == run.hash]
     cube = gathered if before is None or not kept else _grown(gathered, before.load(), runs, kept)
     sources = _sources([run for run in runs if run.name in cube.run], kept)
-    files = [cube_file]
-    if len({Architecture.of(run) for run in runs}) == 1 and sources:
-        for moments in (moments_of(cube, str(cube.run.values[0])), []):
-            with contextlib.suppress(_TooLarge):
-                _zip(_weights(sources, cube, moments), weights_file)
-                files.append(weights_file)
-                break
-    if weights_file not in files:
+    with_weights = of_one_size(runs) and bool(sources) and _publish_weights(sources, cube, weights_file)
+    if not with_weights:
         if alone := [name for name, source in sources.items() if source.published]:
             raise UserError(
                 f"{weights_file} would be too large with the weights of all runs, and alone has those of "
@@ -70,7 +64,7 @@ def publish(experiment: str, runs: list[Any]) -> list[Path]:
             )
         weights_file.unlink(missing_ok=True)  # of an earlier time
     _publish_cube(cube, experiment)
-    return files
+    return [cube_file, weights_file] if with_weights else [cube_file]
 
 
 def _refuse_other_settings(path: Path, records: dict[str, Any], runs: list[Any], remedy: str) -> None:
@@ -229,6 +223,15 @@ def moments_of(cube: xr.Dataset, run: str) -> list[int]:
         wanted = [share * epochs[-1] for share in FALLBACK]
     nearest = {int(epochs[np.abs(epochs - epoch).argmin()]) for epoch in wanted}
     return sorted(nearest - {int(epochs[-1])})
+
+
+def _publish_weights(sources: dict[str, OpenRun], cube: xr.Dataset, path: Path) -> bool:
+    """Write weights, with those at some epochs or without; False if either is too large."""
+    for moments in (moments_of(cube, str(cube.run.values[0])), []):
+        with contextlib.suppress(_TooLarge):
+            _zip(_weights(sources, cube, moments), path)
+            return True
+    return False
 
 
 def _weights(sources: dict[str, OpenRun], cube: xr.Dataset, moments: list[int]) -> xr.Dataset:
