@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from progress_measures.cube.extract import measure, taken
 from progress_measures.cube.gather import join, of_one_size, one_run
-from progress_measures.cube.open import OpenRun, cube_if_any, open_cube, open_run
+from progress_measures.cube.open import OpenRun, cube_if_any, open_cube
 from progress_measures.cube.rounding import rounded
 from progress_measures.cube.schema import encoding
 from progress_measures.errors import UserError
@@ -182,7 +182,7 @@ class _PublishedWeights:
         self._run = run
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        weights = open_run(self._run.experiment, self._run.name, published=True).weights(int(self.epochs[index]))
+        weights = OpenRun(self._run.experiment, self._run.name, published=True).weights(int(self.epochs[index]))
         return {name: np.ascontiguousarray(tensor) for name, tensor in weights.items()}
 
 
@@ -265,9 +265,9 @@ def _sources(runs: list[Any], kept: list[str]) -> dict[str, OpenRun]:
         published = {name: records[name]["config_hash"] for name in map(str, weights.run.values)}
     for run in runs:
         if run.name not in kept and done(runs_folder(run.experiment) / run.name, run, None):
-            found[run.name] = open_run(run.experiment, run.name)
+            found[run.name] = OpenRun(run.experiment, run.name)
         elif published.get(run.name) == run.hash:
-            found[run.name] = open_run(run.experiment, run.name, published=True)
+            found[run.name] = OpenRun(run.experiment, run.name, published=True)
     return found
 
 
