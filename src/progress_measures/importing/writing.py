@@ -18,7 +18,6 @@ from progress_measures.importing.splits import Found
 from progress_measures.tasks import label_table
 from progress_measures.yaml_files import yaml_text
 
-BLOCK = 20  # checkpoints a chunk
 EVALUATIONS = 2000  # of training's own losses that are kept, at most
 
 
@@ -75,6 +74,8 @@ def _checkpoints(
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Weights with a leading dimension `epoch`, and how they are stored."""
     from zarr.codecs import Crc32cCodec
+
+    from progress_measures.training.store import BLOCK
 
     tensors = {name: np.stack([one[name] for one in weights]) for name in weights[0]}
     attributes = {"experiment": run.experiment, "run": run.name, "config_hash": run.hash}
