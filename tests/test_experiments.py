@@ -101,7 +101,11 @@ def test_hash_follows_training_settings_alone():
     ("path", "value", "expected"),
     [
         ("training.epoch", 5, "training.epoch: unknown key; did you mean 'epochs'?"),
-        ("colour", "red", "colour: unknown key"),
+        ("colour", "red", "colour: unknown key; known keys: description, grid, imported, model,"),
+        ("model.dropout", 0.1, "model.dropout: unknown key; 'dropout' stands in `training`"),
+        ("train_fraction", 0.3, "train_fraction: unknown key; 'train_fraction' stands in `split`"),
+        ("training.seed", 1, "training.seed: unknown key; 'seed' stands at the top of the file or in `split`"),
+        ("prime", 7, "prime: unknown key; 'prime' stands in `task`"),
         ("task.prime", 12, "task.prime: must be a prime number"),
         ("task.kind", "modular_division", "task: "),
         ("split.train_fraction", 0, "split.train_fraction: Input should be greater than 0"),
@@ -150,6 +154,15 @@ SEQUENCES = {"title": "t", "task": {"kind": "skip_trigram"}, "training": {"epoch
             "task: `length` must be at least 49: 3 occurrences of 16 tokens and the first token",
         ),
         ({"task": {"kind": "skip_trigram", "nois": 3}}, "task.nois: unknown key; did you mean 'noise'?"),
+        (
+            {"task": {"kind": "five_digit_addition", "prime": 3}},
+            "task.prime: unknown key; known keys: digits, kind",
+        ),
+        ({"grid": {"split.examples": [64, 100]}}, "run examples100: `training.batch` (8) must divide"),
+        (
+            {"model": {"doubled_residual": True}, "split": {"train_fraction": 0.5}},
+            "give `split.examples`; `model.doubled_residual` is for",
+        ),
     ],
 )
 def test_mistakes_about_sequences_are_named(tmp_path, changes, expected):

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from progress_measures.errors import UserError
-from progress_measures.experiments.schema import TASKS, Experiment
+from progress_measures.experiments.schema import TASKS, Experiment, Imported, Model, Split, Training
 from progress_measures.paths import RESULTS
 from progress_measures.yaml_files import read_yaml
 
@@ -17,6 +17,9 @@ IMPORTED = "experiment.yaml"
 
 BESIDE = ("figures", "tables", "explorer", "logs", "benchmarks")
 """The folders that `results/` has beside those of experiments."""
+
+SECTIONS: dict[str, type[BaseModel]] = {"split": Split, "model": Model, "training": Training, "imported": Imported}
+"""The sections that are the same for all tasks."""
 
 MOST = 10
 """Mistakes of one file that are told."""
@@ -83,13 +86,13 @@ def explain(error: ValidationError, path: Path) -> str:
     """One line a mistake: the file, the field, what is wrong, what was found."""
     lines = []
     for item in error.errors()[:MOST]:
-        field = ".".join(str(part) for part in item["loc"] if part not in TASKS) or "the file"
+        field = ".".join(str(part) for part in item["loc"] if part not in TASKS) or _whole(item["input"])
         field = "".join(c if c.isprintable() else "?" for c in field[:100])
         message = item["msg"].removeprefix("Value error, ")
         if len(message) > 1000:  # it repeats what was found: YAML takes 1:1:1:… for one number, however long
             message = f"{message[:500]} … {message[-500:]}"
         if item["type"] == "extra_forbidden":
-            message = _unknown_key(field)
+            message = _unknown_key(item["loc"])
         known = item["type"] in ("missing", "extra_forbidden") or not item["loc"]
         found = "" if known else f" (found: {item['input']!r:.80})"
         lines.append(f"{path}: {field}: {message}{found}")
@@ -97,15 +100,32 @@ def explain(error: ValidationError, path: Path) -> str:
     return "\n".join([*lines, *([f"{path}: and {more} more"] if more else [])])
 
 
-def _unknown_key(field: str) -> str:
-    known = _known_fields()
-    close = difflib.get_close_matches(field.rpartition(".")[2], known, n=1)
-    return "unknown key" + (f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(sorted(known))}")
+def _whole(found: object) -> str:
+    """What a mistake is of that is in no single field: one run of the grid, or the file."""
+    return f"run {found['name']}" if isinstance(found, dict) and "experiment" in found else "the file"
 
 
-def _known_fields() -> set[str]:
-    from progress_measures.experiments import schema
+def _unknown_key(place: tuple[int | str, ...]) -> str:
+    """Where such a key does stand, or which it may have been meant for."""
+    *within, key = map(str, place)
+    elsewhere = _places(key) - {f"in `{within[0]}`" if within else ""}
+    if elsewhere:
+        return f"unknown key; {key!r} stands {' or '.join(sorted(elsewhere))}"
+    here = _fields(within)
+    close = difflib.get_close_matches(key, here, n=1)
+    return "unknown key; " + (f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(here))}")
 
-    parts = (schema.Experiment, schema.Split, schema.Model, schema.Training, schema.Imported)
-    sections: list[type[BaseModel]] = [*parts, *TASKS.values()]
-    return {field for section in sections for field in section.model_fields}
+
+def _places(key: str) -> set[str]:
+    """Where in a file that is written by hand there is such a field."""
+    places = {f"in `{name}`" for name in ("split", "model", "training") if key in SECTIONS[name].model_fields}
+    places |= {"in `task`" for task in TASKS.values() if key in task.model_fields}
+    return places | ({"at the top of the file"} if key in Experiment.model_fields else set())
+
+
+def _fields(within: list[str]) -> list[str]:
+    """The fields of a section, or of the whole file."""
+    section: type[BaseModel] = Experiment
+    for part in within:
+        section = TASKS[part] if part in TASKS else SECTIONS.get(part, section)
+    return list(section.model_fields)

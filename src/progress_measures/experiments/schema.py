@@ -307,8 +307,9 @@ class Run(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Run":
-        for mistake in _mistakes(self):
-            raise ValueError(mistake)
+        mistakes = list(_mistakes(self))
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
         return self
 
     @property
