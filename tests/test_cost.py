@@ -1,5 +1,6 @@
 """What training costs: the model against what a process really takes, and the plan made of it."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -40,7 +41,14 @@ def some(number=1, layers=1, prime=113, epochs=40, **training):
 
 
 @pytest.mark.parametrize(
-    "shape", [{"number": 2}, {"number": 3, "prime": 13}, {"layers": 2, "prime": 53, "epochs": 20}], ids=str
+    "shape",
+    [
+        {"number": 2},
+        {"number": 3, "prime": 13},
+        {"layers": 2, "prime": 53, "epochs": 20},
+        {"number": 4, "dropout": 0.2},
+    ],
+    ids=str,
 )
 def test_a_job_asks_for_what_it_takes(tmp_path, shape):
     """Peak memory of a real training, with a checkpoint at every epoch: below what is asked for, and not far below."""
@@ -86,6 +94,22 @@ def test_operations_of_networks_read_at_their_answers(monkeypatch, run):
     with FlopCounterMode(display=False) as counter:
         objective.loss(weights).sum().backward()
     assert cost.update_flops(run) == pytest.approx(counter.get_total_flops(), rel=0.06)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_masks_of_dropout_take_memory(layers):
+    """As many as there are neurons in training: of the last position alone in the last layer, of all three before it."""
+    import torch
+
+    from progress_measures.training.objectives import objective_module
+
+    (run,), (plain,) = (some(layers=layers, prime=13, dropout=share) for share in (0.2, 0.0))
+    mask = torch.arange(169).view(1, 13, 13) < cost.train_pairs(run)
+    objective = importlib.import_module(objective_module(run)).Objective([run], mask, torch.device("cpu"))
+    held = objective._dropout
+    taken = sum(tensor.nbytes for tensor in [*held.masks, *held._words])
+    more = cost.memory(run).device - cost.memory(plain).device
+    assert more == pytest.approx(cost.SLACK * taken, rel=0.01)
 
 
 def test_a_gpu_holds_what_fits():

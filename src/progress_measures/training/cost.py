@@ -154,12 +154,13 @@ def update_bytes(run: Any) -> int:
     adam = 12 * parameters(run)  # gradients gathered, decay, two moments and parameters read and written
     if not _fast(run):
         # each activation is written, read by the next operation, read again and its gradient written going back
-        return 4 * (4 * _kept(run, update_examples(run)) + adam)
+        return 4 * (4 * _kept(run, update_examples(run)) + 5 * _maskable(run) + adam)
     pairs = train_pairs(run)
     neurons = 12 * pairs * a.d_mlp  # bag, constant, ReLU, product; back: product, mask, two bags, sum
     logits = 14 * pairs * a.outputs  # product, skip, the criterion's passes, and back
     bags = 3 * 2 * a.heads * pairs * (a.d_mlp + a.outputs)  # rows read, going and coming back
-    return 4 * (neurons + logits + bags + adam)
+    dropout = 5 * _maskable(run)  # random bits, mask and its scale; read going and coming back
+    return 4 * (neurons + logits + bags + dropout + adam)
 
 
 class Memory(NamedTuple):
@@ -182,6 +183,7 @@ def memory(run: Any, runs: int = 1) -> Memory:
         piece = min(evaluated, max(1, PIECE // (a.heads * layout(run.task).read_to ** 2)))
         numbers = _kept(run, update_examples(run)) + _kept(run, piece) // a.layers
         numbers += 4 * piece * _answers(run) * a.outputs
+    numbers += 3 * _maskable(run) // 2  # masks of float32, made from 16 random bits a neuron
     device = numbers + 6 * held  # parameters, gradients twice, moments
     host = 46 * held  # a block of 20 checkpoints filling, one being written, states of the optimiser
     return Memory(*(int(SLACK * 4 * runs * count + BATCH_FLOOR / 2) for count in (device, host)))
@@ -220,6 +222,14 @@ def _pairs(run: Any) -> int:
 def _answers(run: Any) -> int:
     """Answers a sequence."""
     return len(task_module(run.task.kind).answer_names(run.task)) if run.on_sequences else 1
+
+
+def _maskable(run: Any) -> int:
+    """Neurons that dropout has a mask for: of an update's examples, as many as are computed."""
+    if not run.training.dropout:
+        return 0
+    before_last = (run.model.layers - 1) * layout(run.task).read_to
+    return update_examples(run) * (before_last + _answers(run)) * run.model.d_mlp
 
 
 def _kept(run: Any, examples: int) -> int:

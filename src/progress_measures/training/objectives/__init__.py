@@ -6,10 +6,7 @@ objective's `prepare` has what an update needs in place before its `loss` is ask
 
 from typing import Any
 
-PAIR_TASKS = ("modular_addition", "modular_subtraction", "integer_addition")
-
 
 def objective_module(run: Any) -> str:
     """The name of the module that trains a run."""
-    one_layer = run.model.layers == 1 and not run.model.attention_only
-    return f"{__name__}.{'pairs' if one_layer and run.task.kind in PAIR_TASKS else 'general'}"
+    return f"{__name__}.{'pairs' if run.one_layer and not run.on_sequences else 'general'}"
