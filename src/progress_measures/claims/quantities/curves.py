@@ -227,7 +227,7 @@ def no_generalisation(cube):
 
 
 def spikes(one, start, end=None):
-    """How often a run's train loss passes ten times its running minimum, between two epochs; NaN where there are none.
+    """How often a run's train loss passes ten times its running minimum, between two epochs; NaN where no epoch is.
 
     What training noted largest since its last note; losses below 1e-12 are as good as that.
     """

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from progress_measures.claims.quantities.curves import chance, lead, spikes
+from progress_measures.claims.quantities.curves import chance, lead, median_smooth, spikes
 from progress_measures.claims.quantities.mechanism import after, keys_of, readout_rows
 from progress_measures.claims.registry import quantity
 from progress_measures.cube.select import by_fraction, first_below, first_reaching, runs_with
@@ -50,12 +50,13 @@ def little_data(cube):
 
 @quantity
 def steps_to_a_millionth(low, mainline, high):
-    """First epochs with train and test loss below 1e-6, by train fraction."""
+    """First epochs with train and test loss below 1e-6, by train fraction; of test loss below 1e-4 and 1e-2, too."""
     found = by_fraction(low, mainline, high)
-    train, test = (
-        _listed(found, lambda run, split=split: first_below(run[f"history_{split}_loss"], 1e-6)[0])
-        for split in ("train", "test")
-    )
+
+    def first(split, level):
+        return _listed(found, lambda run: first_below(run[f"history_{split}_loss"], level)[0])
+
+    train, test = first("train", 1e-6), first("test", 1e-6)
     reached = [epoch for epoch in test.values() if np.isfinite(epoch)]
     return {
         "train": train,
@@ -63,6 +64,8 @@ def steps_to_a_millionth(low, mainline, high):
         "latest_train": max(train.values()),
         "rises": int((np.diff(reached) > 0).sum()),
         "largest_lag_from_06": max(test[name] - train[name] for name in test if float(name) >= 0.6),
+        "test_below_1e-4": first("test", 1e-4),
+        "test_below_1e-2": first("test", 1e-2),
     }
 
 
@@ -215,18 +218,21 @@ def grokking_with_slingshots(cube):
 
 @quantity
 def excluded_rises_first(cube):
-    """Epochs from where the excluded loss of the first run turns to rise to where its test loss halves for good."""
+    """Epochs from where the excluded loss of the first run turns to rise to where its test loss has halved.
+
+    Halved from the greatest that it had before the network grokked; slingshots later on do not count. Both curves are
+    running medians of five checkpoints.
+    """
     one = cube.isel(run=[0])
-    plateau = one.test_loss.where(one.epoch >= one.memorization_end).max("epoch")
-    halved = first_below(one.test_loss.where(one.epoch > one.memorization_end), 0.5 * plateau)[0]
-    excluded = np.log(one.excluded_loss.where(one.epoch <= halved).isel(run=0))
-    turn = excluded.where(np.isfinite(excluded), drop=True)
-    start = float(turn.epoch[int(turn.argmin())]) if turn.size else np.nan
-    return {
-        "excluded_turns": start,
-        "test_loss_halves": halved,
-        "lead": halved - start if np.isfinite(halved) else np.nan,
-    }
+    test_loss = median_smooth(one.test_loss)
+    plateau = test_loss.where(one.epoch <= one.grok_time)
+    if plateau.isnull().all():
+        return {"excluded_turns": np.nan, "test_loss_halves": np.nan, "lead": np.nan}
+    top = one.epoch[int(plateau.argmax("epoch")[0])]
+    halved = float(first_below(test_loss.where(one.epoch > top), 0.5 * plateau.max("epoch"))[0])
+    before = median_smooth(one.excluded_loss).where(one.epoch <= halved)
+    turns = np.nan if before.isnull().all() else float(one.epoch[int(before.argmin("epoch")[0])])
+    return {"excluded_turns": turns, "test_loss_halves": halved, "lead": lead(halved, turns)}
 
 
 @quantity
@@ -274,16 +280,19 @@ def generalisation_by_dropout(cube):
 
 
 @quantity
-def structure_by_dropout(dropout, mainline):
-    """Table 5's columns of runs with dropout .2 and .5, beside the mainline's sparsity."""
+def structure_by_dropout(dropout, *decayed):
+    """Table 5's columns of runs with dropout, by rate; their sparsity beside that of runs that weight decay generalised."""
     values = {name: np.asarray(column) for name, column in structure(dropout).items() if name != "keys"}
     accuracy, explained = (_by_dropout(dropout, values[name]) for name in ("test_accuracy", "logit_FVE"))
-    sparsity = np.concatenate([values["Gini_W_E"][np.isclose(dropout.dropout.values, rate)] for rate in (0.2, 0.5)])
+    last = [one.isel(epoch=-1) for one in decayed]
+    least = min(float(one.gini_W_E.where(one.test_accuracy >= 0.95).min()) for one in last)
     return {
         "accuracy_at_0.2": accuracy["0.2"],
         "accuracy_at_0.5": accuracy["0.5"],
-        "Gini_W_E": sparsity,
-        "largest_Gini_over_mainline": float(sparsity.max() / mainline.gini_W_E.isel(epoch=-1).min()),
+        "Gini_W_E": values["Gini_W_E"],
+        "Gini_W_L": values["Gini_W_L"],
+        "least_Gini_W_E_with_decay": least,
+        "largest_Gini_over_decayed": float(values["Gini_W_E"].max() / least),
         "logit_FVE_at_0.2": float(explained["0.2"].mean()),
         "logit_FVE_at_0.5": float(explained["0.5"].mean()),
         "more_explained_at_0.5": bool(explained["0.2"].mean() < explained["0.5"].mean()),

@@ -1,4 +1,4 @@
-"""Appendix C.2.2, told without a figure: on p = 53 networks never grok with weight decay 1."""
+"""Appendix C.2.2, told without a figure: p = 53 with weight decay 1, where the paper's networks never generalise."""
 
 from progress_measures.cube.select import runs_with
 from progress_measures.figures.curves import LOSSES, losses

@@ -12,7 +12,7 @@ from progress_measures.figures.registry import figure
     size=(5.2, 3.0),
 )
 def draw(fig, cube):
-    """Train and test loss of all seeds of the two-layer network, thin, and their geometric mean, bold. Some of them grok;
-    slingshots make the curves hard to read.
+    """Train and test loss of all seeds of the two-layer network, thin, and their geometric mean, bold. Slingshots make
+    the curves hard to read.
     """
     losses(fig.subplots(), cube, "Two layers")

@@ -13,7 +13,9 @@ from progress_measures.figures.style import COLOURS
     size=(5.2, 3.0),
 )
 def draw(fig, cube):
-    """Train, test and excluded loss of the first run of two layers: the excluded loss rises before the network groks."""
+    """Train, test and excluded loss of the first run of two layers. In the paper the excluded loss rises
+    before the network groks.
+    """
     ax = fig.subplots()
     one = cube.isel(run=[0])
     losses(ax, one, f"Two layers, {cube.run.values[0]}", legend=False)

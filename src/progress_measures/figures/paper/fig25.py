@@ -1,4 +1,4 @@
-"""Figure 25: on p = 401 train and test loss fall together."""
+"""Figure 25: a larger prime, 401, at several weight decays."""
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from progress_measures.figures.style import panels
     size=(6.8, 4.2),
 )
 def draw(fig, cube):
-    """Train and test loss on addition modulo 401, for several weight decays: with so many pairs the two fall together."""
+    """Train and test loss on addition modulo 401, for several weight decays. In the paper the two fall together, with
+    so many pairs.
+    """
     decays = np.unique(cube.weight_decay)
     axes = panels(fig, len(decays), columns=3, sharex=True, sharey=True)
     for i, (decay, ax) in enumerate(zip(decays, axes, strict=True)):

@@ -1,4 +1,4 @@
-"""Figure 32: on 512 sequences, induction comes long after they are known by heart."""
+"""Figure 32: induction on 512 sequences that are always the same."""
 
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
@@ -12,8 +12,8 @@ from progress_measures.figures.registry import figure
     size=(5.2, 3.0),
 )
 def draw(fig, cube):
-    """Train and test loss of predicting repeated subsequences on a fixed set of 512: the train loss falls first,
-    the test loss long after.
+    """Train and test loss of predicting repeated subsequences on a fixed set of 512. In the paper the train loss falls
+    first, the test loss long after.
     """
     ax = fig.subplots()
     losses(ax, cube.isel(run=[0]), "512 sequences")

@@ -1,0 +1,236 @@
+"""What verdicts on the appendices rest on, measured on curves that are drawn by hand: what is in them must be found."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from progress_measures.claims.quantities import sequences, variants
+from progress_measures.claims.quantities.curves import spikes
+
+EPOCHS = np.arange(0, 40001, 100)
+INFINITY = float("inf")
+
+
+def steps(*levels):
+    """A curve that has each level from its epoch on: (0, 4.7), (1000, 12), …"""
+    starts, values = zip(*levels, strict=True)
+    return np.array(values, dtype=float)[np.searchsorted(starts, EPOCHS, side="right") - 1]
+
+
+def spiked(curve, epoch, height, checkpoints=1):
+    """The same with a spike."""
+    start = int(np.searchsorted(EPOCHS, epoch))
+    return np.concatenate([curve[:start], np.full(checkpoints, height), curve[start + checkpoints :]])
+
+
+def cube(coords=None, **curves):
+    """A cube of one or more runs with these curves, as training saw them (`history_…`) or at checkpoints."""
+    along = {name: "history_epoch" if name.startswith("history_") else "epoch" for name in curves}
+    variables = {name: (("run", along[name]), np.atleast_2d(values)) for name, values in curves.items()}
+    runs = [f"seed{i}" for i in range(len(next(iter(variables.values()))[1]))]
+    settings = {name: ("run", np.atleast_1d(values)) for name, values in (coords or {}).items()}
+    return xr.Dataset(variables, {"run": runs, "epoch": EPOCHS, "history_epoch": EPOCHS} | settings)
+
+
+# ---- two layers
+
+LATE = steps((0, 4.7), (300, 18), (6000, 1e-7))
+EXCLUDED = np.interp(EPOCHS, [0, 2000, 6000], [4.7, 1e-4, 8])
+
+
+def two_layer(test_loss, grok_time=6000.0):
+    return cube(test_loss=test_loss, excluded_loss=EXCLUDED).assign(grok_time=("run", [grok_time]))
+
+
+def test_excluded_loss_that_turns_first_leads():
+    found = variants.excluded_rises_first(two_layer(LATE))
+    assert found["excluded_turns"] == pytest.approx(2000, abs=100)  # a running median bends at its least value
+    assert found["test_loss_halves"] == 6000
+    assert found["lead"] == pytest.approx(4000, abs=100)
+
+
+@pytest.mark.parametrize("checkpoints", [1, 20])
+def test_a_slingshot_after_grokking_is_no_plateau(checkpoints):
+    found = variants.excluded_rises_first(two_layer(spiked(LATE, 20_000, 60, checkpoints)))
+    assert found["lead"] == pytest.approx(4000, abs=100)
+
+
+def test_a_dip_in_the_plateau_is_no_fall():
+    assert variants.excluded_rises_first(two_layer(spiked(LATE, 3000, 1)))["lead"] == pytest.approx(4000, abs=100)
+
+
+def test_the_fall_is_found_though_grok_time_lies_between_checkpoints():
+    assert variants.excluded_rises_first(two_layer(LATE, 5950.0))["lead"] == pytest.approx(4000, abs=100)
+
+
+def test_nothing_leads_where_nothing_groks():
+    found = variants.excluded_rises_first(two_layer(steps((0, 4.7), (300, 18)), np.nan))
+    assert np.isnan(found["lead"])
+
+
+def test_late_runs_and_runs_with_slingshots_are_counted():
+    memorised = steps((0, 0.1), (500, 1))
+    quiet = steps((0, 4.7), (500, 1e-4))
+    found = variants.grokking_with_slingshots(
+        cube(
+            {"prime": [113] * 4},
+            history_train_accuracy=[memorised] * 4,
+            history_test_loss=[LATE, steps((0, 4.7), (700, 1e-7)), steps((0, 4.7), (300, 18)), LATE],
+            history_train_loss_max=[
+                spiked(quiet, 9000, 1e-2),
+                quiet,
+                spiked(quiet, 300, 50),
+                spiked(quiet, 9000, 2e-4),
+            ],
+        )
+    )
+    assert list(found["delay"]) == [5500, 200, INFINITY, 5500]
+    assert found["late"] == 2
+    assert found["spikes"] == [1, 0, 0, 0]  # before memorisation, or less than tenfold, none counts
+    assert found["with_spikes"] == 1
+
+
+def test_without_epochs_spikes_are_unknown():
+    one = cube(history_train_loss_max=steps((0, 1.0))).isel(run=0)
+    assert spikes(one, 0) == 0
+    assert np.isnan(spikes(one, INFINITY))
+
+
+# ---- fresh data against few
+
+
+def losses(train, test, **more):
+    return cube(history_train_loss=train, history_test_loss=test, **more)
+
+
+TRAIN = steps((0, 2.4), (300, 0.05))
+
+
+def test_losses_on_fresh_data_coincide_or_do_not():
+    right, train = {"history_test_accuracy": steps((0, 0.1), (300, 1))}, steps((0, 2.4), (3000, 0.05))
+    apart = losses(train, steps((0, 2.4), (3000, 0.5)), **right)
+    found = sequences.fresh_data(losses(train, train, **right), apart)
+    assert found["largest_log10_ratio"] == 0
+    assert found["final_test_loss"] == 0.05
+    assert found["final_test_accuracy"] == found["share_of_drop_in_a_fifth"] == 1
+    assert found["largest_log10_ratio_as_stated"] == pytest.approx(1)
+
+
+def test_a_late_transition_on_few_is_found_after_the_test_loss_has_risen():
+    right = {"history_test_accuracy": steps((0, 0.1), (9000, 1))}
+    late = steps((0, 2.4), (500, 8), (9000, 1.9))
+    never = steps((0, 2.4), (500, 8), (9000, 2.1))
+    found = sequences.transition_on_few(losses(TRAIN, late, **right), losses(TRAIN, never, **right))
+    assert (found["train"], found["test"], found["test_over_train"]) == (300, 9000, 30)
+    assert (found["largest_test_loss"], found["largest_at"], found["final_test_loss"]) == (8, 500, 1.9)
+    assert found["test_as_stated"] == INFINITY
+    assert np.isnan(found["test_over_train_as_stated"])
+
+
+def test_a_gap_on_few_is_of_the_first_run_and_of_the_last():
+    two = losses([TRAIN, TRAIN], [steps((0, 2.4), (1200, 0.05)), steps((0, 2.4), (400, 0.2))])
+    found = sequences.gap_on_few(two, losses(TRAIN, TRAIN))
+    assert (found["train"], found["test"], found["train_over_test"]) == (300, 1200, 0.25)
+    assert (found["test_of_fewer"], found["train_over_test_as_stated"]) == (INFINITY, 1)
+    assert np.isnan(found["train_over_test_of_fewer"])
+
+
+def test_halving_is_from_the_first_loss():
+    found = sequences.halving_on_few(losses(TRAIN, steps((0, 4), (500, 8), (5000, 2.1), (6000, 1.9))))
+    assert (found["train"], found["test"], found["train_over_test"]) == (300, 6000, 0.05)
+
+
+def test_limited_data_takes_fresh_and_few_in_turn():
+    learned = steps((0, 2.4), (3000, 0.05))
+    fresh, few = losses(learned, learned, history_test_accuracy=learned), losses(TRAIN, steps((0, 4), (3000, 1)))
+    found = sequences.fresh_against_few(fresh, few, fresh, losses(TRAIN, TRAIN))
+    assert found["largest_log10_ratio_on_fresh_data"] == [0, 0]
+    assert found["train_over_test_on_few"] == [0.1, 1]
+
+
+def test_digits_are_learned_where_their_loss_falls_fastest():
+    falls = (1000, 4000, 20_000)
+    curves = np.stack([np.interp(EPOCHS, [at - 500, at + 500], [2.3, 0.1]) for at in falls], -1)
+    slow = np.stack([np.linspace(2.3, 0.1, len(EPOCHS))] * 3, -1)
+    by_answer = [
+        xr.Dataset({"test_loss_by_answer": (("run", "epoch", "answer"), values[None])}, {"epoch": EPOCHS})
+        for values in (curves, slow)
+    ]
+    found = sequences.digits_in_turn(*by_answer)
+    assert found["drop"] == pytest.approx(2.2)
+    assert np.abs(found["steepest_at"] - falls).max() <= 1000  # half a window
+    assert found["first"] < found["second"]
+    assert found["drop_of_saved_weights"] == pytest.approx(0.11)
+
+
+# ---- other data, primes and regularisers
+
+
+def test_steps_to_a_loss_are_by_fraction():
+    def of(fraction, *test):
+        return cube(
+            {"train_fraction": fraction}, history_train_loss=steps((0, 4.7), (900, 1e-7)), history_test_loss=test
+        )
+
+    never, late = steps((0, 4.7)), steps((0, 4.7), (3000, 1e-3), (5000, 1e-5), (7000, 1e-7))
+    soon = steps((0, 4.7), (1000, 1e-7))
+    low, mainline, high = of([0.1], never), of([0.3], late), of([0.6], soon)
+    found = variants.steps_to_a_millionth(low, mainline, high)
+    assert found["test"] == {"0.1": INFINITY, "0.3": 7000, "0.6": 1000}
+    assert found["test_below_1e-4"]["0.3"] == 5000
+    assert found["test_below_1e-2"]["0.3"] == 3000
+    assert (found["latest_train"], found["rises"], found["largest_lag_from_06"]) == (900, 0, 100)
+
+
+def test_runs_that_do_not_train_are_named_and_not_judged():
+    found = variants.immediate(
+        cube(
+            {"weight_decay": [1.0, 8.0]},
+            history_train_loss=[steps((0, 6), (500, 1e-3)), steps((0, 6))],
+            history_test_loss=[steps((0, 6), (700, 1e-3)), steps((0, 6))],
+            test_accuracy=[steps((0, 0), (700, 1)), steps((0, 0))],
+        )
+    )
+    assert (list(found["delay"]), list(found["test_accuracy"]), list(found["failed_to_train_at"])) == ([200], [1], [8])
+
+
+def test_little_data_is_told_from_more():
+    curves = [steps((0, 6), (500, 1e-3))] * 2
+    found = variants.little_data_of_a_large_prime(
+        cube(
+            {"train_fraction": [0.05, 0.2]},
+            history_train_loss=curves,
+            history_test_loss=[steps((0, 6)), curves[0]],
+            test_accuracy=[steps((0, 0)), steps((0, 0), (500, 1))],
+        )
+    )
+    assert list(found["accuracy_at_0.05_and_0.1"]) == [0]
+    assert (list(found["accuracy_at_0.2"]), list(found["delay_at_0.2"])) == ([1], [0])
+
+
+def test_late_generalisation_is_counted_by_dropout():
+    memorised, never = steps((0, 0.1), (500, 1)), steps((0, 0.0), (500, 0.9))
+    test = [steps((0, 0), (900, 1)), steps((0, 0), (9000, 1)), never]
+    found = variants.generalisation_by_dropout(
+        cube(
+            {"dropout": [0.2, 0.2, 0.5]},
+            history_train_accuracy=[memorised] * 3,
+            history_test_accuracy=test,
+            test_accuracy=test,
+        )
+    )
+    assert found["test_accuracy"] == {"0.2": [1, 1], "0.5": [0.9]}
+    assert (found["late_at_0.2"], found["late_at_0.5"]) == (1, 0)
+
+
+def test_sparsity_with_dropout_is_held_against_networks_that_weight_decay_generalised(monkeypatch):
+    columns = {"test_accuracy": [0.99, 1, 0.2], "logit_FVE": [0.7, 0.9, 0.1]}
+    columns |= {"Gini_W_E": [0.2, 0.25, 0.3], "Gini_W_L": [0.4, 0.5, 0.1], "keys": ["1", "2", "3"]}
+    monkeypatch.setattr(variants, "structure", lambda _: columns)
+    rates = cube({"dropout": [0.2, 0.5, 0.8]}, test_accuracy=[steps((0, 1.0))] * 3)
+    decayed = cube(test_accuracy=[steps((0, 1.0)), steps((0, 0.1))], gini_W_E=[steps((0, 0.6)), steps((0, 0.1))])
+    found = variants.structure_by_dropout(rates, decayed)
+    assert list(found["Gini_W_E"]) == [0.2, 0.25, 0.3]
+    assert list(found["Gini_W_L"]) == [0.4, 0.5, 0.1]
+    assert found["largest_Gini_over_decayed"] == pytest.approx(0.5)
+    assert found["more_explained_at_0.5"]
