@@ -179,8 +179,13 @@ def test_a_cube_that_lacks_runs_is_measured_and_decides_nothing():
     judged = judge(claim(), lambda _: cube)
     assert judged.verdict == NOT_RUN
     assert judged.measured == {"test_loss": [0.5]}
-    assert judged.incomplete == "1 of the 3 runs of mainline are trained."
+    assert judged.incomplete == "1 of the 3 runs of mainline is trained."
     assert judge(claim(runs=[0]), lambda _: cube).measured == {}  # which of the grid it has is not known
+    with_first = cube.assign_coords(run=["seed0"]).assign_attrs(first_run="seed0")
+    assert judge(claim(runs=[0]), lambda _: with_first).verdict == HOLDS
+    assert judge(claim(runs=[0]), lambda _: with_first.assign_coords(run=["seed2"])).verdict == NOT_RUN
+    assert judge(claim(runs=[0, 1]), lambda _: with_first).verdict == NOT_RUN
+    assert judge(claim(), lambda _: with_first).verdict == NOT_RUN
     assert judge(claim(kind="contradiction", accept=[]), lambda _: cube).verdict == RECORDED
 
 

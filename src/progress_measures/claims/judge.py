@@ -44,8 +44,9 @@ class Judgement(NamedTuple):
 def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgement:
     """Measure a claim's quantity and hold it against the rule.
 
-    A cube that lacks runs is measured, but decides nothing: a rule speaks of all of them. Contradictions, and claims of
-    whose values no more than a report is asked, are recorded: nothing that is measured could refute them.
+    A cube that lacks runs is measured, but decides nothing: a rule speaks of all of them, unless it is of the first alone.
+    Contradictions, and claims of whose values no more than a report is asked, are recorded: nothing that is measured could
+    refute them.
 
     Args:
         claim: from the ledger.
@@ -63,6 +64,8 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgemen
         return Judgement(claim, {}, verdict)
     partial = incomplete(present)
     if claim.runs is not None:
+        if claim.runs == [0] and present[0].attrs.get("first_run") == present[0].run.values[0]:
+            partial = incomplete(present[1:])
         if partial or max(claim.runs) >= present[0].sizes["run"]:
             return Judgement(claim, {}, verdict)
         present[0] = present[0].isel(run=claim.runs)

@@ -62,7 +62,8 @@ def incomplete(cubes: Iterable[xr.Dataset]) -> str:
     for cube in cubes:
         if missing := cube.attrs.get("runs_missing", []):
             there = len(json.loads(cube.attrs["manifest"]))
-            told.append(f"{there} of the {there + len(missing)} runs of {cube.attrs['experiment']} are trained.")
+            are = "is" if there == 1 else "are"
+            told.append(f"{there} of the {there + len(missing)} runs of {cube.attrs['experiment']} {are} trained.")
     return " ".join(told)
 
 

@@ -20,4 +20,4 @@ def draw(fig, cube):
     one = cube.isel(run=[0])
     losses(ax, one, f"Two layers, {cube.run.values[0]}", legend=False)
     ax.plot(one.epoch, one.excluded_loss.isel(run=0), color=COLOURS["excluded"], label="excluded")
-    ax.legend(loc="best")
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)  # beside the title: slingshots leave no room within
