@@ -72,6 +72,27 @@ def test_spike_of_one_checkpoint_moves_no_boundary(name, spike):
     assert getattr(phases, name)(run(test_loss=spiky)) == getattr(phases, name)(run())
 
 
+@pytest.mark.parametrize("start", [8500, 9700])  # the second is under way at the end
+@pytest.mark.parametrize("name", BOUNDARIES)
+def test_slingshots_after_the_cleanup_move_no_boundary(name, start):
+    again = np.where((start <= EPOCHS) & (start + 800 > EPOCHS), 30.0, curve(TEST_LOSS))
+    found = getattr(phases, name)(run(test_loss=again))
+    assert found.epoch == pytest.approx(EXPECTED[name], abs=100)
+
+
+@pytest.mark.parametrize("name", BOUNDARIES)
+def test_a_dip_in_the_plateau_moves_no_boundary(name):
+    dipped = np.where((EPOCHS >= 2000) & (EPOCHS < 2400), 1e-6, curve(TEST_LOSS))
+    assert getattr(phases, name)(run(test_loss=dipped)).epoch == pytest.approx(EXPECTED[name], abs=100)
+
+
+def test_a_test_loss_that_is_never_down_for_long_has_no_phases():
+    restless = np.where((np.arange(len(EPOCHS)) + 5) % 7 < 3, 20.0, 1e-6)
+    found = phases.cleanup_end(run(test_loss=restless))
+    assert np.isnan(found.epoch)
+    assert found.reason == "the test loss falls, and does not stay down for 500 epochs"
+
+
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_unit_of_the_losses_does_not_matter(name):
     scaled = run(test_loss=1e3 * curve(TEST_LOSS), excluded_loss=1e3 * curve(EXCLUDED_LOSS))

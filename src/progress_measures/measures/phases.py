@@ -5,7 +5,8 @@ median has smoothed:
 
 - memorisation ends where the excluded loss turns from falling to rising: at its least value before the cleanup;
 - circuit formation ends where the test loss leaves its plateau, and the cleanup where it has settled: where the
-  logarithm of the test loss has come 5 % and 95 % of the way down from the plateau to its final level.
+  logarithm of the test loss has come 5 % and 95 % of the way down from the plateau to its final level, when it first stays
+  down for 500 epochs.
 
 The functions take a run's part of the cube; they give an epoch, or NaN with the reason.
 """
@@ -22,7 +23,7 @@ SMOOTHING = 5  # checkpoints of the running median
 LEAVES, SETTLED = 0.05, 0.95  # shares of the way down
 LEAST_DROP = 2.0  # decades that the test loss must fall for there to be a cleanup
 FINAL = 0.1  # share of the training over which the final level is taken
-STAYS = 500  # epochs that a threshold must stay passed
+STAYS = 500  # epochs that a threshold must stay passed, and half the way down
 
 THRESHOLDS = {
     "phase_smoothing_checkpoints": SMOOTHING,
@@ -47,12 +48,16 @@ def _smooth(values):
 
 def _cleanup(run):
     """Indices of the last checkpoint on the plateau and the first at the final level, or the reason for none."""
-    test = _smooth(run.test_loss.values)
+    epochs, test = run.epoch.values, _smooth(run.test_loss.values)
     final = np.median(test[-max(1, round(FINAL * len(test))) :])
     half = (test.max() + final) / 2
     if test.max() - final < LEAST_DROP:
         return f"the test loss falls by {test.max() - final:.1f} decades, less than {LEAST_DROP:g}"
-    falls = int(np.flatnonzero(test > half)[-1])  # the last time that it is nearer to its height
+    up = int((test > half).argmax())
+    down = _first_stay(epochs[up:], test[up:] <= half, epochs[-1])  # a slingshot later on is no plateau
+    if np.isnan(down.epoch):
+        return f"the test loss falls, and does not stay down for {STAYS} epochs"
+    falls = int(np.searchsorted(epochs, down.epoch)) - 1
     plateau = np.median(test[: falls + 1][test[: falls + 1] > half])
     drop = plateau - final
     above = np.flatnonzero(test[: falls + 1] >= plateau - LEAVES * drop)
