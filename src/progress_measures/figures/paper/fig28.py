@@ -16,12 +16,13 @@ DROPOUT, L1 = (0.2, 0.5, 0.8), (1.0, 10.0, 100.0)
 )
 def draw(fig, dropout, l1):
     """Train and test loss of three seeds each with dropout on the MLP's neurons (above) and with an l1 penalty on all weights
-    (below), both without weight decay; thin, and their geometric mean, bold.
+    (below), both without weight decay; thin, and their geometric mean, bold. With the penalty both losses are one curve, the
+    train loss dashed.
     """
     axes = fig.subplots(2, 3, sharey="row")
     for i, (share, ax) in enumerate(zip(DROPOUT, axes[0], strict=True)):
-        losses(ax, runs_with(dropout, dropout=share), f"dropout {share:g}", legend=i == 0)
+        losses(ax, runs_with(dropout, dropout=share), f"dropout {share:g}", legend=i == 1)  # which has room for it
     for penalty, ax in zip(L1, axes[1], strict=True):
-        losses(ax, runs_with(l1, l1=penalty), f"l1, λ = {penalty:g}", legend=False)
+        losses(ax, runs_with(l1, l1=penalty), f"l1, λ = {penalty:g}", legend=False, alike=True)
     for ax in axes[:, 1:].ravel():
         ax.set_ylabel("")
