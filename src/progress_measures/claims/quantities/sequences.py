@@ -20,8 +20,14 @@ def _smooth(curve):
     return curve.rolling(history_epoch=width, center=True, min_periods=1).median()
 
 
-def _beside(values, as_stated):
-    return values | {f"{name}_as_stated": value for name, value in as_stated.items()}
+def _beside(values, others, of="as_stated"):
+    """Values, and those of other runs under names that say so."""
+    return values | {f"{name}_{of}": value for name, value in others.items()}
+
+
+def _times(train, test):
+    """Two epochs, and their ratio where the second comes."""
+    return {"train": train, "test": test, "train_over_test": train / test if np.isfinite(test) else np.nan}
 
 
 @quantity
@@ -54,7 +60,7 @@ def digits_in_turn(notebook, saved):
         notebook: the run of the authors' notebook, of which their saved curves of single digits are.
         saved: that of their saved weights.
     """
-    return _turns(notebook) | {f"{name}_of_saved_weights": value for name, value in _turns(saved).items()}
+    return _beside(_turns(notebook), _turns(saved), "of_saved_weights")
 
 
 def _turns(cube):
@@ -72,13 +78,12 @@ def gap_on_few(cube, as_stated):
 
     Of the last run, on fewer sequences, too.
     """
-    fewer = {f"{name}_of_fewer": value for name, value in _gap(cube.isel(run=[-1])).items()}
-    return _beside(_gap(cube.isel(run=[0])) | fewer, _gap(as_stated.isel(run=[0])))
+    both = _beside(_gap(cube.isel(run=[0])), _gap(cube.isel(run=[-1])), "of_fewer")
+    return _beside(both, _gap(as_stated.isel(run=[0])))
 
 
 def _gap(one):
-    train, test = (first_below(one[f"history_{split}_loss"], 0.1)[0] for split in ("train", "test"))
-    return {"train": train, "test": test, "train_over_test": train / test if np.isfinite(test) else np.nan}
+    return _times(*(first_below(one[f"history_{split}_loss"], 0.1)[0] for split in ("train", "test")))
 
 
 @quantity
@@ -131,8 +136,7 @@ def halving(one):
 @quantity
 def halving_on_few(cube):
     """First epochs at which train and test loss have halved on a fixed set, and their ratio; of the first run."""
-    train, test = halving(cube.isel(run=[0]))
-    return {"train": train, "test": test, "train_over_test": train / test if np.isfinite(test) else np.nan}
+    return _times(*halving(cube.isel(run=[0])))
 
 
 @quantity
