@@ -226,7 +226,7 @@ class Network:
         return range(1, (self.n - 1) // 2 + 1)
 
     @cached_property
-    def centred(self):
+    def centered(self):
         """Logits less their mean over pairs."""
         return self.logits - self.logits.mean((0, 1))
 
@@ -304,12 +304,12 @@ class Network:
         """A cube's projection on the cosines of chosen frequencies."""
         return sum(((values * self.cosines[k - 1]).sum() * self.cosines[k - 1] for k in chosen), np.zeros_like(values))
 
-    def centred_as(self, how):
+    def centered_as(self, how):
         """The logits as they are, or less their mean over `outputs` or `pairs`."""
         return {
             "": self.logits,
             "outputs": self.logits - self.logits.mean(-1, keepdims=True),
-            "pairs": self.centred,
+            "pairs": self.centered,
         }[how]
 
     @cached_property
@@ -364,20 +364,20 @@ def by_frequency(function):
 
 
 def explained_by_cosines(how):
-    """Share of the centred logits' energy in their projection on the key cosines."""
+    """Share of the centered logits' energy in their projection on the key cosines."""
 
     def fraction(net):
-        logits = net.centred_as(how)
+        logits = net.centered_as(how)
         return np.square(net.along_cosines(logits, net.keys)).sum() / np.square(logits).sum()
 
     return with_keys(fraction)
 
 
 def explained_by_directions(how):
-    """Share of the centred logits' energy in their projection on the key directions."""
+    """Share of the centered logits' energy in their projection on the key directions."""
 
     def fraction(net):
-        logits = net.centred_as(how)
+        logits = net.centered_as(how)
         return np.square(directions(logits, net.keys, net.sign)).sum() / np.square(logits).sum()
 
     return with_keys(fraction)
@@ -717,7 +717,7 @@ REFERENCES = {
     "logit_fraction_explained_directions_centered_over_outputs": explained_by_directions("outputs"),
     "logit_fraction_explained_directions_centered_over_pairs": explained_by_directions("pairs"),
     "logit_fraction_explained_directions_per_output": with_keys(
-        lambda net: np.mean(energy(directions(net.centred, net.keys, net.sign)) / energy(net.centred))
+        lambda net: np.mean(energy(directions(net.centered, net.keys, net.sign)) / energy(net.centered))
     ),
     # neurons
     "neuron_frequency": lambda net: net.best[0],

@@ -4,14 +4,14 @@ from progress_measures.experiments.schema import Experiment
 
 SIZES = {"d_model": 16, "heads": 2, "d_head": 8, "d_mlp": 24}
 RUNS = {
-    "five_digit_addition": {"task": {"digits": 2}, "model": SIZES | {"initialisation": "authors"}},
+    "five_digit_addition": {"task": {"digits": 2}, "model": SIZES | {"initialization": "authors"}},
     "repeated_subsequence": {
         "task": {"vocabulary": 11, "length": 19, "subsequence": 4},
-        "model": SIZES | {"layers": 2, "attention_only": True, "initialisation": "authors_by_head"},
+        "model": SIZES | {"layers": 2, "attention_only": True, "initialization": "authors_by_head"},
     },
     "skip_trigram": {
         "task": {"noise": 4, "answers": 3, "length": 7},
-        "model": SIZES | {"attention_only": True, "initialisation": "authors"},
+        "model": SIZES | {"attention_only": True, "initialization": "authors"},
     },
 }
 

@@ -85,7 +85,7 @@ def modulus(specimen):
 UNIT = 3  # generates all units mod 7 and mod 17
 
 
-def tokens_relabelled_by_a_unit(specimen):
+def tokens_relabeled_by_a_unit(specimen):
     """Every number x is called u x: u a + u b = u (a + b), and what was a wave of frequency k now has k / u."""
     if not (p := modulus(specimen)):
         return None
@@ -256,7 +256,7 @@ def heads_mixed_within(specimen):
 SYMMETRIES = {
     f.__name__.replace("_", " "): f
     for f in (
-        tokens_relabelled_by_a_unit,
+        tokens_relabeled_by_a_unit,
         a_and_b_exchanged,
         a_number_added_to_all_logits,
         neurons_permuted,

@@ -10,14 +10,14 @@ from test_models import random_weights as large_weights
 from test_models import runs as runs_on_pairs
 
 from progress_measures.models import answers
-from progress_measures.models.initialise import initial_weights
+from progress_measures.models.initialize import initial_weights
 from progress_measures.models.transformer import forward
 from progress_measures.tasks import layout
 from progress_measures.tasks.examples import Drawn
 from progress_measures.tasks.split import train_mask
 from progress_measures.training.objectives import pairs as fast
 from progress_measures.training.objectives.general import Objective
-from progress_measures.training.objectives.regularisers import Dropout
+from progress_measures.training.objectives.regularizers import Dropout
 
 CPU = torch.device("cpu")
 NONE = torch.zeros(9, 0)  # what a run on sequences is given in place of training pairs
@@ -166,7 +166,7 @@ def test_labels_can_be_known_from_what_is_read(kind):
             {
                 "seed": 129000,
                 "task": {"kind": "five_digit_addition"},
-                "model": {"d_model": 512, "d_head": 128, "d_mlp": 2048, "initialisation": "authors"},
+                "model": {"d_model": 512, "d_head": 128, "d_mlp": 2048, "initialization": "authors"},
                 "training": {"epochs": 100, "batch": 64, "precision": "float64"},
             },
             2.59335171,
@@ -175,7 +175,7 @@ def test_labels_can_be_known_from_what_is_read(kind):
             {
                 "seed": 6798,
                 "task": {"kind": "skip_trigram"},
-                "model": {"d_model": 32, "heads": 1, "d_head": 8, "attention_only": True, "initialisation": "authors"},
+                "model": {"d_model": 32, "heads": 1, "d_head": 8, "attention_only": True, "initialization": "authors"},
                 "training": {"epochs": 100, "batch": 256, "precision": "float64"},
             },
             2.34613,
@@ -183,7 +183,7 @@ def test_labels_can_be_known_from_what_is_read(kind):
     ],
     ids=["five digits", "trigrams"],
 )
-def test_authors_initialisation_and_examples_give_the_notebooks_first_loss(settings, printed):
+def test_authors_initialization_and_examples_give_the_notebooks_first_loss(settings, printed):
     from progress_measures.experiments.schema import Experiment
 
     (run,) = Experiment.model_validate({"title": "notebook"} | settings).runs("notebook")
@@ -203,7 +203,7 @@ def test_heads_may_be_drawn_by_their_own_width():
 # In place of weight decay
 
 
-def with_regulariser(model=None, **training):
+def with_regularizer(model=None, **training):
     """Runs on pairs with dropout or l1."""
     some = runs_on_pairs(**(model or {}))
     return [run.model_copy(update={"training": run.training.model_copy(update=training)}) for run in some]
@@ -211,7 +211,7 @@ def with_regulariser(model=None, **training):
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_dropout_multiplies_neurons(layers):
-    some = with_regulariser({"layers": layers}, dropout=0.3)
+    some = with_regularizer({"layers": layers}, dropout=0.3)
     weights, module = random_weights(some, torch.float64), fast if layers == 1 else None
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
     objective = (module.Objective if module else Objective)(some, masks, CPU)
@@ -236,7 +236,7 @@ def test_dropout_multiplies_neurons(layers):
 
 
 def test_dropped_neurons_are_as_many_as_asked_and_the_others_are_scaled():
-    some = with_regulariser(dropout=0.2)
+    some = with_regularizer(dropout=0.2)
     dropout = Dropout(some, [5000], CPU)
     dropout.draw(0)
     (mask,) = dropout.masks
@@ -257,19 +257,19 @@ def test_evaluation_drops_nothing():
     weights = random_weights(runs_on_pairs(), torch.float64)
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs_on_pairs()])
     without = fast.Objective(runs_on_pairs(), masks, CPU).evaluate(weights)
-    dropping_out = fast.Objective(with_regulariser(dropout=0.5), masks, CPU)
+    dropping_out = fast.Objective(with_regularizer(dropout=0.5), masks, CPU)
     dropping_out.prepare(1)
     assert all(torch.equal(value, without[name]) for name, value in dropping_out.evaluate(weights).items())
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_l1_adds_its_sign_to_gradients_and_nothing_to_losses(layers):
-    plainly, penalised = runs_on_pairs(layers=layers), with_regulariser({"layers": layers}, l1=0.7)
+    plainly, penalized = runs_on_pairs(layers=layers), with_regularizer({"layers": layers}, l1=0.7)
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in plainly])
     module = fast.Objective if layers == 1 else Objective
     weights = random_weights(plainly, torch.float64)
     losses, gradients = [], []
-    for some in (plainly, penalised):
+    for some in (plainly, penalized):
         loss = module(some, masks, CPU).loss(weights)
         losses.append(loss.detach())
         gradients.append(torch.autograd.grad(loss.sum(), list(weights.values())))

@@ -12,7 +12,7 @@ from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import logits, losses, weights
 from progress_measures.measures.view import Scene, View
-from progress_measures.models.initialise import initial_weights
+from progress_measures.models.initialize import initial_weights
 from progress_measures.models.transformer import forward
 from progress_measures.tasks.split import train_mask
 from progress_measures.training import cost

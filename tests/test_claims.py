@@ -24,7 +24,7 @@ published = functools.cache(lambda name: cube_if_any(name, published=True))
 
 
 @pytest.fixture(scope="module")
-def judgements():
+def judgments():
     return {name: judge(claim, published) for name, claim in CLAIMS.items()}
 
 
@@ -50,16 +50,16 @@ def test_every_quantity_says_what_it_is():
 
 
 @pytest.mark.parametrize("name", [name for name, claim in CLAIMS.items() if claim.quantity])
-def test_conditions_are_of_values_that_the_quantity_gives(name, judgements):
-    claim, judged = CLAIMS[name], judgements[name]
+def test_conditions_are_of_values_that_the_quantity_gives(name, judgments):
+    claim, judged = CLAIMS[name], judgments[name]
     if all(published(experiment) is not None for experiment in claim.cubes):
         assert judged.measured
         assert {condition.value for condition in claim.accept} <= set(judged.measured)
 
 
-def test_verdicts_are_of_the_four(judgements):
-    assert {one.verdict for one in judgements.values()} <= set(VERDICTS)
-    for name, one in judgements.items():
+def test_verdicts_are_of_the_four(judgments):
+    assert {one.verdict for one in judgments.values()} <= set(VERDICTS)
+    for name, one in judgments.items():
         asks = any(condition.relation != "reported" for condition in CLAIMS[name].accept)
         recorded = CLAIMS[name].kind == "contradiction" or (one.measured and not asks)
         assert (one.verdict == RECORDED) == bool(recorded)
@@ -69,21 +69,19 @@ def test_verdicts_are_of_the_four(judgements):
     "experiment",
     ["mainline", "subtraction", "mod_addition_published_run", "integer_addition", "transformer_lens_demo"],
 )
-def test_everything_about_an_experiment_that_was_run_is_judged(judgements, experiment):
-    left = [
-        name for name, one in judgements.items() if CLAIMS[name].experiment == experiment and one.verdict == NOT_RUN
-    ]
+def test_everything_about_an_experiment_that_was_run_is_judged(judgments, experiment):
+    left = [name for name, one in judgments.items() if CLAIMS[name].experiment == experiment and one.verdict == NOT_RUN]
     assert left == []
 
 
-def test_what_was_not_run_is_not_judged(judgements):
-    for name, one in judgements.items():
+def test_what_was_not_run_is_not_judged(judgments):
+    for name, one in judgments.items():
         if any(published(experiment) is None for experiment in CLAIMS[name].cubes):
             assert one.verdict in (NOT_RUN, RECORDED)
 
 
-def test_each_difference_is_explained(judgements):
-    for name, one in judgements.items():
+def test_each_difference_is_explained(judgments):
+    for name, one in judgments.items():
         if one.verdict == DIFFERS:
             assert CLAIMS[name].explanation, name
             assert len(one.explanation) > 60
@@ -103,7 +101,7 @@ def test_each_difference_is_explained(judgements):
     ],
 )
 def test_a_cube_without_phases_and_key_frequencies_is_judged_too(results, experiment, in_need_of_a_circuit):
-    """NaN fulfils nothing: what needs a circuit differs, and nothing breaks."""
+    """NaN fulfills nothing: what needs a circuit differs, and nothing breaks."""
     cube = open_cube(results / "results/small/cube.zarr").load()
     judged = {name: judge(claim, lambda _: cube) for name, claim in CLAIMS.items() if claim.experiment == experiment}
     assert {judged[name].verdict for name in in_need_of_a_circuit} == {DIFFERS}
@@ -224,8 +222,8 @@ def test_a_wrong_entry_is_named(tmp_path, entry, expected):
         load(tmp_path)
 
 
-def test_json_has_what_it_promises(judgements, tmp_path):
-    page.write_claims(list(judgements.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
+def test_json_has_what_it_promises(judgments, tmp_path):
+    page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
     objects = json.loads((tmp_path / "claims.json").read_text(), parse_constant=pytest.fail)
     assert [one["id"] for one in objects] == list(CLAIMS)
     fields = ["id", "source", "experiment", "statement", "published", "measured", "incomplete", "rule", "verdict"]
@@ -233,8 +231,8 @@ def test_json_has_what_it_promises(judgements, tmp_path):
     assert all(list(one) == fields for one in objects)
 
 
-def test_the_page_tells_where_each_number_comes_from(judgements, tmp_path):
-    page.write_claims(list(judgements.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
+def test_the_page_tells_where_each_number_comes_from(judgments, tmp_path):
+    page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
     text = (tmp_path / "claims.md").read_text()
     for name in CLAIMS:
         assert f"`{name}`" in text
@@ -242,8 +240,8 @@ def test_the_page_tells_where_each_number_comes_from(judgements, tmp_path):
     assert "progress-measures claims --cubes published --only paper.table4.seed1" in text
 
 
-def test_the_committed_page_is_of_the_published_cubes(judgements, tmp_path):
-    page.write_claims(list(judgements.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
+def test_the_committed_page_is_of_the_published_cubes(judgments, tmp_path):
+    page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
     committed = (ROOT / "docs/claims.md").read_text()
     assert committed == (tmp_path / "claims.md").read_text(), "make claims writes it anew"
 

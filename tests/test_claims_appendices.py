@@ -69,12 +69,12 @@ def test_nothing_leads_where_nothing_groks():
 
 
 def test_late_runs_and_runs_with_slingshots_are_counted():
-    memorised = steps((0, 0.1), (500, 1))
+    memorized = steps((0, 0.1), (500, 1))
     quiet = steps((0, 4.7), (500, 1e-4))
     found = variants.grokking_with_slingshots(
         cube(
             {"prime": [113] * 4},
-            history_train_accuracy=[memorised] * 4,
+            history_train_accuracy=[memorized] * 4,
             history_test_loss=[LATE, steps((0, 4.7), (700, 1e-7)), steps((0, 4.7), (300, 18)), LATE],
             history_train_loss_max=[
                 spiked(quiet, 9000, 1e-2),
@@ -86,7 +86,7 @@ def test_late_runs_and_runs_with_slingshots_are_counted():
     )
     assert list(found["delay"]) == [5500, 200, INFINITY, 5500]
     assert found["late"] == 2
-    assert found["spikes"] == [1, 0, 0, 0]  # before memorisation, or less than tenfold, none counts
+    assert found["spikes"] == [1, 0, 0, 0]  # before memorization, or less than tenfold, none counts
     assert found["with_spikes"] == 1
 
 
@@ -163,7 +163,7 @@ def test_digits_are_learned_where_their_loss_falls_fastest():
     assert found["drop_of_saved_weights"] == pytest.approx(0.11)
 
 
-# ---- other data, primes and regularisers
+# ---- other data, primes and regularizers
 
 
 def test_steps_to_a_loss_are_by_fraction():
@@ -208,13 +208,13 @@ def test_little_data_is_told_from_more():
     assert (list(found["accuracy_at_0.2"]), list(found["delay_at_0.2"])) == ([1], [0])
 
 
-def test_late_generalisation_is_counted_by_dropout():
-    memorised, never = steps((0, 0.1), (500, 1)), steps((0, 0.0), (500, 0.9))
+def test_late_generalization_is_counted_by_dropout():
+    memorized, never = steps((0, 0.1), (500, 1)), steps((0, 0.0), (500, 0.9))
     test = [steps((0, 0), (900, 1)), steps((0, 0), (9000, 1)), never]
-    found = variants.generalisation_by_dropout(
+    found = variants.generalization_by_dropout(
         cube(
             {"dropout": [0.2, 0.2, 0.5]},
-            history_train_accuracy=[memorised] * 3,
+            history_train_accuracy=[memorized] * 3,
             history_test_accuracy=test,
             test_accuracy=test,
         )
@@ -223,7 +223,7 @@ def test_late_generalisation_is_counted_by_dropout():
     assert (found["late_at_0.2"], found["late_at_0.5"]) == (1, 0)
 
 
-def test_sparsity_with_dropout_is_held_against_networks_that_weight_decay_generalised(monkeypatch):
+def test_sparsity_with_dropout_is_held_against_networks_that_weight_decay_generalized(monkeypatch):
     columns = {"test_accuracy": [0.99, 1, 0.2], "logit_FVE": [0.7, 0.9, 0.1]}
     columns |= {"Gini_W_E": [0.2, 0.25, 0.3], "Gini_W_L": [0.4, 0.5, 0.1], "keys": ["1", "2", "3"]}
     monkeypatch.setattr(variants, "structure", lambda _: columns)

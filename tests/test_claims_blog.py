@@ -143,12 +143,12 @@ def test_attention_is_symmetric_after_the_last_large_difference():
     attention[[1, 4], 1, 0] = 0.5
     cube = made(mean_attention=(("run", "epoch", "head", "position"), [attention]))
     found = of.attention_symmetry(cube.assign_coords(position=["a", "b", "="]))
-    assert found == {"when_memorised": 0, "after_grokking": 0, "small_after": 400}
+    assert found == {"when_memorized": 0, "after_grokking": 0, "small_after": 400}
 
 
 def test_losses_are_alike_within_a_tenth_of_a_decade():
     whole, train = np.ones(10), np.ones(10)
-    train[[0, 5]] = 2  # the first is before memorisation ends
+    train[[0, 5]] = 2  # the first is before memorization ends
     cube = made(
         restricted_loss=over_time(whole / [1, 1, 1, 2, 2, 2, 2, 2, 2, 2]), test_loss=over_time([2] * 9 + [0.5]),
         restricted_loss_train=over_time(train / [1, 1, 1, 2, 2, 2, 2, 2, 2, 2]),

@@ -14,8 +14,8 @@ MISTAKES = {
     "unknown experiment": (["train", "smal"], "There is no experiment 'smal'. Did you mean 'small'?"),
     "unknown run": (["train", "small", "--run", "seed9"], "small has no run seed9; its runs are: seed0, seed1"),
     "unknown family": (
-        ["measure", "small", "--family", "colours"],
-        "no family of measures colours; there are: ablations",
+        ["measure", "small", "--family", "colors"],
+        "no family of measures colors; there are: ablations",
     ),
     "unknown figure": (["draw", "paper/fig7"], "There is no figure 'paper/fig7'. Did you mean 'paper/fig07'?"),
     "no cube": (["draw", "paper/fig07", "--experiment", "small"], "There is no cube 'small'"),

@@ -127,10 +127,10 @@ def test_heights_of_the_waves_are_found():
 
 
 @pytest.mark.parametrize("by", ["cosines", "directions"])
-@pytest.mark.parametrize("centred", ["", "_centered_over_pairs", "_centered_over_outputs"])
-def test_fraction_of_the_logits_is_found(by, centred):
+@pytest.mark.parametrize("centered", ["", "_centered_over_pairs", "_centered_over_outputs"])
+def test_fraction_of_the_logits_is_found(by, centered):
     assert pytest.approx(8 / np.pi**2, rel=0.01) == FRACTION
-    close(value(f"logit_fraction_explained_{by}{centred}"), FRACTION)
+    close(value(f"logit_fraction_explained_{by}{centered}"), FRACTION)
 
 
 def test_residual_is_what_the_fraction_leaves():

@@ -11,11 +11,11 @@ from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import measures
 from progress_measures.measures.view import Scene
-from progress_measures.models.initialise import initial_weights
+from progress_measures.models.initialize import initial_weights
 from progress_measures.tasks import label_table
 from progress_measures.tasks.split import train_mask
 from progress_measures.training.objectives import pairs
-from progress_measures.training.optimiser import AdamW
+from progress_measures.training.optimizer import AdamW
 
 MAINLINE = "mainline"
 
@@ -36,8 +36,8 @@ def untrained():
 
 
 @functools.cache
-def memorised():
-    """The mainline's first run while it memorises, before there are circuits."""
+def memorized():
+    """The mainline's first run while it memorizes, before there are circuits."""
     run = load_experiment(MAINLINE).runs(MAINLINE)[0]
     early = int(open_cube(MAINLINE, published=True).epoch[2])
     return of(open_run(MAINLINE).weights(early), run)
@@ -54,16 +54,16 @@ def shuffled():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs, "label_table", lambda task: table)
         objective = pairs.Objective([run], masks, torch.device("cpu"))
-    optimiser = AdamW([run], [initial_weights(run)], torch.device("cpu"))
+    optimizer = AdamW([run], [initial_weights(run)], torch.device("cpu"))
     torch.set_flush_denormal(True)  # as training does; other tests need subnormal numbers
     for epoch in range(run.training.epochs):
-        optimiser.set_rate(epoch)
-        optimiser.step(objective.loss(optimiser.weights))
+        optimizer.set_rate(epoch)
+        optimizer.step(objective.loss(optimizer.weights))
     torch.set_flush_denormal(False)
-    return of({name: tensor[0].detach() for name, tensor in optimiser.weights.items()}, run, table)
+    return of({name: tensor[0].detach() for name, tensor in optimizer.weights.items()}, run, table)
 
 
-CONTROLS = {"untrained": untrained, "memorised": memorised, "shuffled labels": shuffled}
+CONTROLS = {"untrained": untrained, "memorized": memorized, "shuffled labels": shuffled}
 EVERY = pytest.mark.parametrize("control", CONTROLS)
 
 
@@ -72,7 +72,7 @@ def value(name, view):
 
 
 def test_two_of_them_know_their_training_pairs_by_heart():
-    for control in ("memorised", "shuffled labels"):
+    for control in ("memorized", "shuffled labels"):
         view = CONTROLS[control]()
         assert value("train_accuracy", view) == 1
         assert value("test_accuracy", view) < 0.1

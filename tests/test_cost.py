@@ -83,7 +83,7 @@ def test_operations_of_networks_read_at_their_answers(monkeypatch, run):
     from torch.nn.attention import SDPBackend
     from torch.utils.flop_counter import FlopCounterMode
 
-    from progress_measures.models.initialise import initial_weights
+    from progress_measures.models.initialize import initial_weights
     from progress_measures.training.objectives.general import Objective
 
     monkeypatch.setattr("progress_measures.models.gemm.library", lambda: "torch")

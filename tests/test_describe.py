@@ -39,8 +39,8 @@ def test_findings_are_told_by_what_the_curves_do(cube):
         values = np.where(epochs < at, before, after)[None].astype(cube[name].dtype)
         return {name: one[name].copy(data=values)}
 
-    def phases(memorised, formed, clean):
-        ends = {"memorization_end": memorised, "circuit_formation_end": formed, "cleanup_end": clean}
+    def phases(memorized, formed, clean):
+        ends = {"memorization_end": memorized, "circuit_formation_end": formed, "cleanup_end": clean}
         return {name: one[name].copy(data=[float(epoch)]) for name, epoch in ends.items()}
 
     keys = {"key_frequency": one.key_frequency.copy(data=one.frequency.values[None] < 3)}

@@ -65,7 +65,7 @@ def test_mainline_is_the_papers():
 def test_subtraction_has_the_notebooks_seeds():
     (run,) = load_experiment("subtraction", FOLDER).runs("subtraction")
     assert (run.seed, run.split_seed, run.training.epochs) == (999, 598, 25_000)
-    assert run.model.initialisation == "transformer_lens"
+    assert run.model.initialization == "transformer_lens"
     assert not run.model.mlp_biases
 
 
@@ -101,7 +101,7 @@ def test_hash_follows_training_settings_alone():
     ("path", "value", "expected"),
     [
         ("training.epoch", 5, "training.epoch: unknown key; did you mean 'epochs'?"),
-        ("colour", "red", "colour: unknown key; known keys: description, grid, imported, model,"),
+        ("color", "red", "color: unknown key; known keys: description, grid, imported, model,"),
         ("model.dropout", 0.1, "model.dropout: unknown key; 'dropout' stands in `training`"),
         ("train_fraction", 0.3, "train_fraction: unknown key; 'train_fraction' stands in `split`"),
         ("training.seed", 1, "training.seed: unknown key; 'seed' stands at the top of the file or in `split`"),
@@ -216,7 +216,7 @@ anything = st.recursive(
 )
 fields = st.sampled_from(
     [f"training.{f}" for f in ("epochs", "betas", "warmup", "weight_decay", "precision", "evaluate_every")]
-    + [f"model.{f}" for f in ("layers", "heads", "initialisation", "mlp_biases")]
+    + [f"model.{f}" for f in ("layers", "heads", "initialization", "mlp_biases")]
     + ["task", "task.prime", "split", "split.seed", "grid", "seed", "title"]
 )
 

@@ -141,7 +141,7 @@ def test_numbers_are_the_cubes(explore, cubes, experiment, run, epoch):
     for label in ("train", "test", "restricted", "excluded"):
         value = float(then[f"{label}_loss"])
         assert losses[label] == "–" if np.isnan(value) else says(losses[label], value), (label, value)
-    ends = {"memorisation": "memorization_end", "circuit formation": "circuit_formation_end", "cleanup": "cleanup_end"}
+    ends = {"memorization": "memorization_end", "circuit formation": "circuit_formation_end", "cleanup": "cleanup_end"}
     for name, end in ends.items():
         shown = losses.get(f"{name} to")
         assert shown is None if np.isnan(one[end]) else int(shown.replace(",", "")) == int(one[end])
@@ -390,7 +390,7 @@ def test_a_link_opens_the_very_view(explore):
         ({"experiment": "nothing", "run": "nobody"}, {"experiment": "mainline", "run": "seed0"}),
         ({"epoch": -5, "neuron": 99_999, "head": -1}, {"neuron": 511, "head": 0}),
         ({"epoch": 1e9, "a": 113, "b": "x"}, {"epoch": 40_000, "range": "all", "a": 112, "b": 45}),
-        ({"epoch": "4.25e3", "range": "soon", "colour": "red"}, {"epoch": 4200}),
+        ({"epoch": "4.25e3", "range": "soon", "color": "red"}, {"epoch": 4200}),
     ],
 )
 def test_a_link_that_makes_no_sense_is_brought_to_what_does(explore, wrong, right):
@@ -570,8 +570,8 @@ def test_it_is_legible(explore, how, scheme):
         "#epoch",
         "footer p",
     ):
-        colour = page.page.evaluate("(s) => getComputedStyle(document.querySelector(s)).color", selector)
-        assert min(contrast(luminance(colour), ground), contrast(luminance(colour), card)) >= 4.5, selector
+        color = page.page.evaluate("(s) => getComputedStyle(document.querySelector(s)).color", selector)
+        assert min(contrast(luminance(color), ground), contrast(luminance(color), card)) >= 4.5, selector
     smallest = page.page.evaluate(SMALLEST_TYPE)
     assert smallest >= 11
     for text in page.page.locator("#losses .plot text").all()[:3]:
@@ -582,9 +582,9 @@ def test_it_is_legible(explore, how, scheme):
         assert page.page.locator("#slider").bounding_box()["width"] >= 120
 
 
-def luminance(colour):
+def luminance(color):
     """Relative luminance of `rgb(r, g, b)`, as in the Web Content Accessibility Guidelines."""
-    parts = np.array([float(part) for part in re.findall(r"[\d.]+", colour)[:3]]) / 255
+    parts = np.array([float(part) for part in re.findall(r"[\d.]+", color)[:3]]) / 255
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     return float(linear @ [0.2126, 0.7152, 0.0722])
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from PIL import Image
 from small import command, own_cubes, suited
 
-from progress_measures.catalogue import Catalogue
+from progress_measures.catalog import Catalog
 from progress_measures.cube.open import open_cube
 from progress_measures.cube.select import select
 from progress_measures.errors import UserError
@@ -18,7 +18,7 @@ from progress_measures.experiments import experiment_names
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.drawing import draw, mark_lone_points
 from progress_measures.figures.registry import STILLS
-from progress_measures.figures.style import COLOURS, frequency_colours, label
+from progress_measures.figures.style import COLORS, frequency_colors, label
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_every_figure_of_its_own_cube_is_full(name):
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", figure_ids())
-def test_every_figure_draws_with_labelled_axes(name, shrunk):
+def test_every_figure_draws_with_labeled_axes(name, shrunk):
     cube = suited(load_figure(name), shrunk)
     if what_small_lacks(name, cube):  # of another task: it says so
         with pytest.raises(UserError, match=f"reads {what_small_lacks(name, cube)[0]}"):
@@ -79,7 +79,7 @@ def test_every_figure_draws_with_labelled_axes(name, shrunk):
         if says_that_nothing_is_there(ax):
             continue
         if ax.get_label() == "<colorbar>":
-            assert ax.get_xlabel() or ax.get_ylabel(), "a colour bar without a label"
+            assert ax.get_xlabel() or ax.get_ylabel(), "a color bar without a label"
             continue
         assert ax.has_data()
         if not ax.axison:  # a diagram
@@ -126,15 +126,15 @@ def test_an_unknown_figure_is_told_what_there_is():
         load_figure("paper/fig77")
 
 
-def test_key_frequencies_keep_their_colours(cube):
+def test_key_frequencies_keep_their_colors(cube):
     keys = cube.key_frequency.copy(data=cube.key_frequency.values | True)
-    colours = frequency_colours(cube.assign(key_frequency=keys), "seed0")
-    assert list(colours) == cube.frequency.values.tolist()
-    assert len(set(colours.values())) == len(colours)
+    colors = frequency_colors(cube.assign(key_frequency=keys), "seed0")
+    assert list(colors) == cube.frequency.values.tolist()
+    assert len(set(colors.values())) == len(colors)
 
 
-def test_colours_mean_one_thing():
-    assert len(set(COLOURS.values())) == len(COLOURS)
+def test_colors_mean_one_thing():
+    assert len(set(COLORS.values())) == len(COLORS)
 
 
 def test_labels_have_units(cube):
@@ -215,7 +215,7 @@ def test_a_curve_of_one_point_is_a_dot():
 
 
 def test_a_module_that_declares_no_figure_is_named():
-    catalogue = Catalogue("figure", "progress_measures.figures", "draw")
-    catalogue.__dict__["_modules"] = {"paper/style": "progress_measures.figures.style"}
+    catalog = Catalog("figure", "progress_measures.figures", "draw")
+    catalog.__dict__["_modules"] = {"paper/style": "progress_measures.figures.style"}
     with pytest.raises(UserError, match=r"style\.py declares no figure: expected is a function `draw` under `@figure"):
-        catalogue.load("paper/style")
+        catalog.load("paper/style")

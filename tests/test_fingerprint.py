@@ -67,6 +67,6 @@ def test_measures_do_not_hang_on_each_other():
 
 def test_training_does_not_hang_on_messages_or_settings_files():
     reached = fingerprint.reached("progress_measures.training.loop")
-    assert "progress_measures.training.optimiser" in reached
+    assert "progress_measures.training.optimizer" in reached
     assert not {m for m in reached if m.startswith(("progress_measures.experiments", "progress_measures.measures"))}
     assert "progress_measures.training.progress" not in reached

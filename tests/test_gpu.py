@@ -58,7 +58,7 @@ def test_a_batch_is_its_runs_alone(tmp_path, some, on_gpu):
 
 def test_recorded_is_as_not_recorded(tmp_path, monkeypatch, some, on_gpu):
     def unrecorded(step, epoch):
-        step._optimiser.set_rate(epoch)
+        step._optimizer.set_rate(epoch)
         step._update()
         step._taken += 1
 

@@ -22,14 +22,14 @@ from progress_measures.cube.schema import applies
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment
-from progress_measures.importing.bring_in import bring_in, recognise
+from progress_measures.importing.bring_in import bring_in, recognize
 from progress_measures.importing.names import AXES, Format, formats
-from progress_measures.importing.recognise import likeliest, operation, task
+from progress_measures.importing.recognize import likeliest, operation, task
 from progress_measures.importing.settings import Options
 from progress_measures.measures import measures
 from progress_measures.measures.registry import DERIVED
 from progress_measures.measures.view import Scene
-from progress_measures.models.foreign import as_ours, neurons_and_logits, normalised
+from progress_measures.models.foreign import as_ours, neurons_and_logits, normalized
 from progress_measures.models.lens import network_of
 from progress_measures.models.transformer import forward
 from progress_measures.tasks import Layout, layout
@@ -134,7 +134,7 @@ def test_every_format_is_the_same_network(folder, trained, format):
 
 
 def assert_ours(file, weights, **options):
-    _, found = recognise(file, Options(**options))
+    _, found = recognize(file, Options(**options))
     (run,) = found.experiment.runs("theirs")
     ours = as_ours(found.weights[-1], layout(run.task), one_layer=True)
     assert set(ours) == set(weights)
@@ -193,7 +193,7 @@ def test_a_run_keeps_its_epochs_losses_and_recipe(folder, trained):
     assert history.sel(history_epoch=1).item() == 4, "after the first update"
     assert found.history_train_loss.sel(history_epoch=0, method="nearest").item() == pytest.approx(3, abs=0.01)
     assert np.isnan(found.weight_decay.item())
-    assert found.initialisation.item() == "unknown"
+    assert found.initialization.item() == "unknown"
 
     found = imported(saved(authors_one(trained[0])))
     assert found.epoch.values.tolist() == [400]
@@ -211,7 +211,7 @@ def test_a_configuration_object_is_read_without_its_class(folder, trained, monke
     config.n_heads, config.normalization_type, config.dtype, config.seed = 2, None, torch.float32, 999
     file = saved(notebook(trained[0]) | {"config": config})
     monkeypatch.delitem(sys.modules, name)
-    _, found = recognise(file, Options())
+    _, found = recognize(file, Options())
     assert found.experiment.seed == 999
     assert name not in sys.modules
 
@@ -224,7 +224,7 @@ SPLITS = {
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_splits_are_drawn_as_said(folder, trained, split):
-    _, found = recognise(saved(foreign.authors(trained[0][400])), Options(split=split))
+    _, found = recognize(saved(foreign.authors(trained[0][400])), Options(split=split))
     method, seed, fraction = SPLITS[split]
     expected = np.zeros(PRIME**2, dtype=bool)
     expected[train_order(method, seed, PRIME)[: int(fraction * PRIME**2)]] = True
@@ -240,7 +240,7 @@ def test_a_split_can_be_a_file_of_indices(folder, trained, kind):
         np.save("split.npy", indices)
     else:
         Path(f"split.{kind}").write_text(str(indices.tolist()) if kind == "json" else "\n".join(map(str, indices)))
-    _, found = recognise(saved(foreign.authors(trained[0][400])), Options(split=f"split.{kind}"))
+    _, found = recognize(saved(foreign.authors(trained[0][400])), Options(split=f"split.{kind}"))
     assert (np.flatnonzero(found.split.train) == indices).all()
     assert found.experiment.imported.settings["split_method"] == "listed"
 
@@ -310,7 +310,7 @@ def test_the_operation_is_told_by_the_answers(folder, trained):
     assert found.test_accuracy.item() == trained[1].test_accuracy.sel(epoch=400).item()
 
 
-def test_subtraction_is_recognised_where_it_was_learned():
+def test_subtraction_is_recognized_where_it_was_learned():
     weights = open_run_of_repository("subtraction")
     reading = likeliest(lambda heads: weights, [4], [False], 113)
     assert operation(reading) == "a-b"
@@ -323,7 +323,7 @@ def open_run_of_repository(experiment):
         return open_run(experiment).weights()
 
 
-def test_sums_that_are_not_reduced_are_recognised():
+def test_sums_that_are_not_reduced_are_recognized():
     """A network whose logits are made by hand: output c of the pair is -(a + b - c)²/10, without attention or neurons."""
     n, outputs = 10, 20
     a = np.arange(n + 1.0)
@@ -370,7 +370,7 @@ def run_like(weights, layer_norm=False):
     """The settings of such a network as an import has them."""
     layers, heads, d_model, d_head = weights["W_Q"].shape
     model = {"layers": layers, "d_model": d_model, "heads": heads, "d_head": d_head, "d_mlp": weights["W_in"].shape[-1]}
-    told = {"file": "f", "sha256": "", "format": "", "recognised": [], "assumed": [], "ignored": []}
+    told = {"file": "f", "sha256": "", "format": "", "recognized": [], "assumed": [], "ignored": []}
     content = {
         "title": "t",
         "task": {"kind": "modular_addition", "prime": 7},
@@ -427,7 +427,7 @@ def test_the_fast_path_takes_biases_in_exactly(rng):
 
 
 @pytest.fixture(scope="module")
-def normalising():
+def normalizing():
     """A small network with LayerNorm that has learned a + b mod 7."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -436,25 +436,25 @@ def normalising():
     }
     a, b = torch.from_numpy(np.indices((7, 7)).reshape(2, -1))
     tokens, labels = torch.stack([a, b, torch.full_like(a, 7)], -1), (a + b) % 7
-    optimiser = torch.optim.AdamW(weights.values(), lr=0.01, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(weights.values(), lr=0.01, weight_decay=0.0)
     for _ in range(200):
-        logits = forward({name: w[None] for name, w in weights.items()}, tokens, normalise=normalised)[0, :, -1]
+        logits = forward({name: w[None] for name, w in weights.items()}, tokens, normalize=normalized)[0, :, -1]
         loss = torch.nn.functional.cross_entropy(logits, labels)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert loss < 0.05
     return {name: w.detach().numpy() for name, w in weights.items()}
 
 
-def test_folded_layer_norms_are_found_by_the_answers(folder, normalising):
-    found = imported(saved(foreign.transformer_lens(normalising, zeros=False)), split="shuffle:0:0.5")
+def test_folded_layer_norms_are_found_by_the_answers(folder, normalizing):
+    found = imported(saved(foreign.transformer_lens(normalizing, zeros=False)), split="shuffle:0:0.5")
     told = load_experiment("theirs").imported
     assert told.layer_norm
     assert any("LayerNorms with weights folded away" in line for line in told.assumed)
     assert found.test_accuracy.item() == 1
     assert {"restricted_loss", "neuron_frequency", "gini_W_L"} <= set(found.data_vars)
-    assert "attention_score_token" not in found, "of no meaning where what is read is normalised"
+    assert "attention_score_token" not in found, "of no meaning where what is read is normalized"
     assert {"ln1_w"}.isdisjoint(found.parameter.values)
     network = open_run("theirs").transformer_lens()
     with torch.no_grad():
@@ -462,10 +462,10 @@ def test_folded_layer_norms_are_found_by_the_answers(folder, normalising):
     assert logits.argmax() == 5
 
 
-def test_layer_norms_with_weights_are_folded(folder, normalising, rng):
+def test_layer_norms_with_weights_are_folded(folder, normalizing, rng):
     """Unfolded, the same function: what follows a LayerNorm is divided by its weights."""
     scale = {name: rng.uniform(0.5, 2, 16) for name in ("ln1", "ln2", "ln_final")}
-    unfolded = {name: w.copy() for name, w in normalising.items()}
+    unfolded = {name: w.copy() for name, w in normalizing.items()}
     for name in ("W_Q", "W_K", "W_V"):
         unfolded[name] /= scale["ln1"][None, None, :, None]
     unfolded["W_in"] /= scale["ln2"][None, :, None]
@@ -475,7 +475,7 @@ def test_layer_norms_with_weights_are_folded(folder, normalising, rng):
     state |= {f"blocks.0.{name}.b": torch.zeros(16) for name in ("ln1", "ln2")}
     state |= {"ln_final.w": torch.from_numpy(scale["ln_final"]), "ln_final.b": torch.zeros(16)}
     with_weights = imported(saved(state), split="shuffle:0:0.5")
-    folded = imported(saved(foreign.transformer_lens(normalising, zeros=False)), split="shuffle:0:0.5")
+    folded = imported(saved(foreign.transformer_lens(normalizing, zeros=False)), split="shuffle:0:0.5")
     assert with_weights.test_loss.item() == pytest.approx(folded.test_loss.item(), rel=1e-9)
     assert "ln1_w" in with_weights.parameter.values
 
@@ -749,9 +749,9 @@ def test_the_published_network_by_the_command_line(folder):
         "114 outputs, of which the last is `=` and dropped",
         "operation a+b: its answers follow a+b on 100.00%",
         "3830 of 12769 pairs",
-        "weight_decay 0.1, as its optimiser had it; its configuration says 1",
+        "weight_decay 0.1, as its optimizer had it; its configuration says 1",
         "ignored, being of no known use: blocks.0.attn.mask",
-        "recognised: train loss 9.202e-09; the file's own last one is 9.203e-09",
+        "recognized: train loss 9.202e-09; the file's own last one is 9.203e-09",
     ):
         assert said in done.stdout
     cube = open_cube("published").sel(run="imported").isel(epoch=0).load()
@@ -828,7 +828,7 @@ def test_the_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, tr
     measures = "src/progress_measures/measures/weights.py"
     checkout.edit(measures, "return gini(W_E_fourier_norm(view))\n", "return 1 * gini(W_E_fourier_norm(view))\n")
     assert checkout.jobs(figure) == {"measure": 1, "gather": 1, "figure_of": 1}
-    checkout.edit("src/progress_measures/training/optimiser.py", "self._rate * self._decay", "self._decay * self._rate")
+    checkout.edit("src/progress_measures/training/optimizer.py", "self._rate * self._decay", "self._decay * self._rate")
     assert "train" not in checkout.jobs(figure)
     assert {"dataset", "train"} <= set(checkout.jobs("results/figures/paper/fig07.pdf")), "its own networks it does"
 

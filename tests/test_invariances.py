@@ -132,7 +132,7 @@ def test_phases_are_of_curves_that_no_symmetry_changes(name):
 def test_a_neuron_that_fires_at_one_pair_alone_is_of_the_lowest_frequency_whatever_numbers_are_called():
     """It follows all alike, and each too little for a cluster: the one thing said that the names of numbers decide."""
     before = imported(1, layer_norm=False, seed=2)
-    after = SYMMETRIES["tokens relabelled by a unit"](before)(before)
+    after = SYMMETRIES["tokens relabeled by a unit"](before)(before)
     once = (before.view.pre > 0).sum(0) == 1
     assert once.any()
     p = before.run.task.prime

@@ -278,7 +278,7 @@ def test_who_is_told_to_stop_has_its_processes_save(tmp_path, undisturbed, numbe
     assert (folder / "results/small/trained.json").exists()
 
 
-def test_jobs_are_listed_and_cancelled_and_only_they(tmp_path):
+def test_jobs_are_listed_and_canceled_and_only_they(tmp_path):
     folder = folder_with(tmp_path, **LONG | {"epochs": 100_000})  # more than any machine trains meanwhile
     assert "No training jobs" in command("jobs", folder=folder).stdout
     process = start_training(folder, "--at-once", "2")
@@ -291,7 +291,7 @@ def test_jobs_are_listed_and_cancelled_and_only_they(tmp_path):
         assert process.wait(60) == 2
         assert other.poll() is None
         other.kill()
-    assert "seed0: cancelled: stopped" in (folder / "said").read_text()
+    assert "seed0: canceled: stopped" in (folder / "said").read_text()
     assert not workers(folder)
     assert list(folder.glob("results/small/runs/*/resume/*.npz"))
 

@@ -323,7 +323,7 @@ def test_waves_of_key_frequencies_are_explained_wholly(name):
     close(value(name, Table(wave(3, 1) + wave(8, 1, 0.5), keys=(3, 8))), 1.0)
 
 
-def test_centring_takes_away_what_it_says(rng):
+def test_centering_takes_away_what_it_says(rng):
     of_pairs, of_outputs = rng.standard_normal((P, P, 1)), rng.standard_normal(P)
     explained = "logit_fraction_explained_cosines"
     over_outputs, over_pairs = f"{explained}_centered_over_outputs", f"{explained}_centered_over_pairs"

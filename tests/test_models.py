@@ -12,7 +12,7 @@ from progress_measures.experiments.schema import Experiment
 from progress_measures.models import gemm, pairs
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.gemm import matmul, multiply
-from progress_measures.models.initialise import initial_weights
+from progress_measures.models.initialize import initial_weights
 from progress_measures.models.lens import to_transformer_lens
 from progress_measures.models.transformer import forward
 from progress_measures.tasks import layout
@@ -170,8 +170,8 @@ def test_products_are_exact_and_differentiable(monkeypatch, library, size):
         ("transformer_lens_demo", 4.735885757150753, 4.7329808684056385),
     ],
 )
-def test_transformer_lens_initialisation_is_the_notebooks(experiment, train_loss, test_loss):
-    """The losses of the freshly initialised networks that are reproduced seed for seed."""
+def test_transformer_lens_initialization_is_the_notebooks(experiment, train_loss, test_loss):
+    """The losses of the freshly initialized networks that are reproduced seed for seed."""
     (run,) = load_experiment(experiment, Path(__file__).parents[1] / "config/experiments").runs(experiment)
     weights = {name: tensor[None] for name, tensor in initial_weights(run).items()}
     mask = torch.from_numpy(train_mask(run, layout(run.task).operands))[None]
@@ -180,7 +180,7 @@ def test_transformer_lens_initialisation_is_the_notebooks(experiment, train_loss
     assert abs(found["test_loss"].item() - test_loss) < 1e-7
 
 
-def test_paper_initialisation_has_the_stated_deviations():
+def test_paper_initialization_has_the_stated_deviations():
     (run,) = runs(count=1, d_model=128, d_mlp=512, heads=4, d_head=32)
     weights = initial_weights(run)
     for name, tensor in weights.items():

@@ -12,7 +12,7 @@ HISTORY = np.arange(0, 10001, 10)  # of training's own losses
 TEST_LOSS = ([0, 500, 6000, 8000, 10000], [0.7, 1.3, 1.3, -6.7, -6.7])
 EXCLUDED_LOSS = ([0, 1000, 6000, 10000], [0.7, -1.3, 0.7, 0.7])
 MAXIMAL_EXCLUDED_LOSS = ([0, 2000, 6000, 10000], [0.7, -1.3, 0.7, 0.7])
-"""Corners of the curves, in decades: memorised by 1000 (or 2000), cleaned up between 6000 and 8000."""
+"""Corners of the curves, in decades: memorized by 1000 (or 2000), cleaned up between 6000 and 8000."""
 
 EXPECTED = {
     "memorization_end": 1000,
@@ -32,7 +32,7 @@ def curve(corners, epochs=EPOCHS):
 
 
 def run(**changed):
-    """A run's part of the cube: it memorises, stands still and groks. Other curves may be given in place of some."""
+    """A run's part of the cube: it memorizes, stands still and groks. Other curves may be given in place of some."""
     curves = {
         "test_loss": curve(TEST_LOSS),
         "excluded_loss": curve(EXCLUDED_LOSS),
@@ -115,7 +115,7 @@ def test_threshold_never_reached(name):
     assert found.reason == "never for 500 epochs"
 
 
-def test_without_key_frequencies_only_memorisation_has_no_end():
+def test_without_key_frequencies_only_memorization_has_no_end():
     without = run(excluded_loss=np.full(len(EPOCHS), np.nan))
     found = phases.memorization_end(without)
     assert np.isnan(found.epoch)
@@ -126,13 +126,13 @@ def test_without_key_frequencies_only_memorisation_has_no_end():
 
 
 @pytest.mark.parametrize("corners", [([0, 10000], [0.7, -1]), ([0, 10000], [-1, 0.7])])
-def test_excluded_loss_that_does_not_turn_ends_no_memorisation(corners):
+def test_excluded_loss_that_does_not_turn_ends_no_memorization(corners):
     found = phases.memorization_end(run(excluded_loss=curve(corners)))
     assert np.isnan(found.epoch)
     assert "does not turn" in found.reason
 
 
-def test_excluded_loss_that_falls_again_in_cleanup_is_not_memorisation():
+def test_excluded_loss_that_falls_again_in_cleanup_is_not_memorization():
     again = curve(([0, 1000, 6000, 7000, 10000], [0.7, -1.3, 0.7, -4, -4]))
     assert phases.memorization_end(run(excluded_loss=again)).epoch == pytest.approx(1000, abs=100)
 

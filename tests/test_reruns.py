@@ -87,8 +87,8 @@ CHANGES = {
     "another figure": ("src/progress_measures/figures/paper/fig02.py", '"center right"', '"lower right"', {}),
     "the profile": ("profiles/default/config.yaml", "printshellcmds: true", "printshellcmds: false", {}),
     "what progress says": ("src/progress_measures/training/progress.py", "left", "to go", {}),
-    "the optimiser": (
-        "src/progress_measures/training/optimiser.py",
+    "the optimizer": (
+        "src/progress_measures/training/optimizer.py",
         "self.parameters.mul_(1 - self._rate * self._decay)",
         "self.parameters.mul_(1 - self._decay * self._rate)",
         {"train": 1, **MEASURED, "gather": 1, "figure": 1},

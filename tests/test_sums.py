@@ -109,8 +109,8 @@ def test_a_fit_of_more_regressors_than_rows_is_the_shortest(rng):
     x, y = rng.standard_normal((5, 9)), rng.standard_normal(5)
     found = sums.fit(x, y)
     np.testing.assert_allclose(found(x), y, atol=1e-12)
-    centred = x - x.mean(0)
-    np.testing.assert_allclose(found.coefficients, np.linalg.pinv(centred) @ (y - y.mean()), atol=1e-12)
+    centered = x - x.mean(0)
+    np.testing.assert_allclose(found.coefficients, np.linalg.pinv(centered) @ (y - y.mean()), atol=1e-12)
 
 
 def test_the_probes_split_is_scikit_learns():

@@ -89,12 +89,12 @@ def test_every_locked_file_has_a_hash_and_comes_from_pypi():
             assert package["source"] == {"editable": "."}
             continue
         assert package["source"] == {"registry": "https://pypi.org/simple"}, package["name"]
-        artefacts = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
-        assert artefacts, package["name"]
-        for artefact in artefacts:
-            assert artefact["url"].startswith("https://files.pythonhosted.org/"), artefact["url"]
-            assert HASH.fullmatch(artefact["hash"]), artefact["url"]
-        files += len(artefacts)
+        artifacts = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+        assert artifacts, package["name"]
+        for artifact in artifacts:
+            assert artifact["url"].startswith("https://files.pythonhosted.org/"), artifact["url"]
+            assert HASH.fullmatch(artifact["hash"]), artifact["url"]
+        files += len(artifacts)
     assert files > 1000
 
 

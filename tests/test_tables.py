@@ -45,7 +45,7 @@ def test_every_table_of_its_own_cubes_is_full(name, tmp_path):
 
 @EVERY
 def test_a_run_without_key_frequencies_leaves_cells_empty(name, cube, integers, tmp_path):
-    """The small networks have none, and never generalise; what was published stands there all the same."""
+    """The small networks have none, and never generalize; what was published stands there all the same."""
     cube = suited(load_table(name), [cube, open_cube(integers / "results/integers/cube.zarr")])
     if not name.startswith("paper/"):
         write(load_table(name), [cube] * len(load_table(name).experiments), [tmp_path / "table.md"])

@@ -1,4 +1,4 @@
-"""Losses, the optimiser, the loop, and going on after an interruption."""
+"""Losses, the optimizer, the loop, and going on after an interruption."""
 
 import errno
 import random
@@ -20,7 +20,7 @@ from small import CONTENT, command, content, folder_with, runs
 
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Experiment
-from progress_measures.models.initialise import initial_weights
+from progress_measures.models.initialize import initial_weights
 from progress_measures.models.pairs import Weights
 from progress_measures.tasks import label_table
 from progress_measures.tasks.dataset import train_masks, write_dataset
@@ -29,7 +29,7 @@ from progress_measures.tasks.split import train_mask, train_order
 from progress_measures.training import loop, store
 from progress_measures.training.loss import PRECISIONS
 from progress_measures.training.objectives.pairs import Objective
-from progress_measures.training.optimiser import AdamW
+from progress_measures.training.optimizer import AdamW
 from progress_measures.training.record import code_of
 from progress_measures.training.step import Step
 from progress_measures.training.writer import Writer
@@ -115,7 +115,7 @@ def test_float32_loses_small_losses():
     assert PRECISIONS["float32_log1p"](logits.clone(), labels)[0].item() > 1e-11
 
 
-# The optimiser
+# The optimizer
 
 
 def test_adamw_is_torchs_for_each_run():
@@ -147,11 +147,11 @@ def test_an_update_does_not_load_torchs_compiler():
     code = """
 import sys, torch
 from small import runs
-from progress_measures.models.initialise import initial_weights
-from progress_measures.training.optimiser import AdamW
+from progress_measures.models.initialize import initial_weights
+from progress_measures.training.optimizer import AdamW
 (run, _) = runs()
-optimiser = AdamW([run], [initial_weights(run)], torch.device("cpu"))
-optimiser.step(sum(tensor.square().sum() for tensor in optimiser.weights.values()))
+optimizer = AdamW([run], [initial_weights(run)], torch.device("cpu"))
+optimizer.step(sum(tensor.square().sum() for tensor in optimizer.weights.values()))
 print("torch._dynamo" in sys.modules)
 """
     done = subprocess.run(
@@ -162,11 +162,11 @@ print("torch._dynamo" in sys.modules)
 
 def test_first_warmed_up_update_moves_nothing():
     (run, _) = runs()
-    optimiser = AdamW([run], [initial_weights(run)], CPU)
+    optimizer = AdamW([run], [initial_weights(run)], CPU)
     objective = Objective([run], torch.from_numpy(train_mask(run, 13))[None], CPU)
-    optimiser.set_rate(0)
-    optimiser.step(objective.loss(optimiser.weights))
-    moved: Weights = optimiser.weights
+    optimizer.set_rate(0)
+    optimizer.step(objective.loss(optimizer.weights))
+    moved: Weights = optimizer.weights
     assert all(torch.equal(moved[name][0], tensor) for name, tensor in initial_weights(run).items())
 
 
@@ -250,13 +250,13 @@ def test_a_rehearsal_leaves_no_trace():
     mask = torch.from_numpy(train_mask(run, 13))[None]
     steps = []
     for rehearsals in (0, 3):
-        optimiser = AdamW([run], [initial_weights(run)], CPU)
-        step = Step(Objective([run], mask, CPU), optimiser, capacity=20)
+        optimizer = AdamW([run], [initial_weights(run)], CPU)
+        step = Step(Objective([run], mask, CPU), optimizer, capacity=20)
         for epoch in range(15):
             if epoch == 12 and rehearsals:
                 step.rehearse(rehearsals)
             step(epoch)
-        steps.append([step.losses(), *optimiser.tensors()])
+        steps.append([step.losses(), *optimizer.tensors()])
     assert all(torch.equal(plain, rehearsed) for plain, rehearsed in zip(*steps, strict=True))
 
 

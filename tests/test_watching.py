@@ -82,11 +82,11 @@ def test_watching_a_finished_experiment_ends(folder):
 @pytest.mark.parametrize(
     ("test_loss", "train_accuracy", "excluded", "expected"),
     [
-        ([5, 6, 7, 8], 0.5, [5, 4, 3, 2], "memorisation"),
-        ([5, 6, 7, 8], 1.0, [5, 1, 1e-3, 1e-3], "memorised"),
+        ([5, 6, 7, 8], 0.5, [5, 4, 3, 2], "memorization"),
+        ([5, 6, 7, 8], 1.0, [5, 1, 1e-3, 1e-3], "memorized"),
         ([5, 6, 7, 8], 1.0, [5, 1e-3, 1e-2, 1], "circuit formation"),
         ([8, 8, 8, 8, 8, 1e-2, 1e-4, 1e-5], 1.0, [5, 1e-3, 1, 1, 5, 5, 5, 5], "cleanup"),
-        ([8, 8, 8, *[1e-7] * 20], 1.0, [5, 1e-3, 1, *[5] * 20], "generalised"),
+        ([8, 8, 8, *[1e-7] * 20], 1.0, [5, 1e-3, 1, *[5] * 20], "generalized"),
     ],
 )
 def test_phases_as_they_are_seen_on_the_way(test_loss, train_accuracy, excluded, expected):

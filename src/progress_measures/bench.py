@@ -33,14 +33,14 @@ from progress_measures.measures.registry import FAMILIES, family_measures, measu
 from progress_measures.measures.view import Scene, View
 from progress_measures.models import gemm
 from progress_measures.models.architecture import Architecture
-from progress_measures.models.initialise import initial_weights
+from progress_measures.models.initialize import initial_weights
 from progress_measures.paths import checkpoints, published_weights
 from progress_measures.tasks import batches, layout, task_module
 from progress_measures.tasks.split import train_mask
 from progress_measures.training import cost
 from progress_measures.training.machine import machine, set_up
 from progress_measures.training.objectives import objective_module
-from progress_measures.training.optimiser import AdamW
+from progress_measures.training.optimizer import AdamW
 
 CPU = torch.device("cpu")
 NOTEBOOK_MEASURES = (
@@ -68,7 +68,7 @@ def notebook_run() -> Run:
         "seed": 999,
         "task": {"kind": "modular_subtraction", "prime": 113},
         "split": {"method": "randperm", "train_fraction": 0.3, "seed": 598},
-        "model": {"initialisation": "transformer_lens", "mlp_biases": False},
+        "model": {"initialization": "transformer_lens", "mlp_biases": False},
         "training": {"epochs": 25_000, "warmup": 0, "precision": "float64", "evaluate_every": 50},
     }
     return Experiment.model_validate(settings).runs("bench")[0]
@@ -173,21 +173,21 @@ class OurTraining:
     def __init__(self, run: Run, weights: Weights, mask: NDArray[np.bool_]):
         objective = importlib.import_module(objective_module(run)).Objective
         self._objective = objective([run], torch.from_numpy(mask)[None], CPU)
-        self._optimiser = AdamW([run], [{name: torch.from_numpy(w) for name, w in weights.items()}], CPU)
+        self._optimizer = AdamW([run], [{name: torch.from_numpy(w) for name, w in weights.items()}], CPU)
         self._epoch = run.training.warmup  # at the full learning rate, as the notebook
 
     def update(self) -> float:
         """Train loss, its gradient, and a step of AdamW."""
         self._objective.prepare(self._epoch)
-        loss = self._objective.loss(self._optimiser.weights)
-        self._optimiser.set_rate(self._epoch)
-        self._optimiser.step(loss)
+        loss = self._objective.loss(self._optimizer.weights)
+        self._optimizer.set_rate(self._epoch)
+        self._optimizer.step(loss)
         self._epoch += 1
         return loss.item()
 
     def evaluate(self) -> object:
         """Losses and accuracies on both splits."""
-        return self._objective.evaluate(self._optimiser.weights)
+        return self._objective.evaluate(self._optimizer.weights)
 
 
 TASKS = (
@@ -351,11 +351,11 @@ class _Side:
     """Runs one side's work in its own thread, whose worker threads inherit how it treats tiny numbers."""
 
     def __init__(self, threads: int, flush: bool):
-        def initialise() -> None:
+        def initialize() -> None:
             torch.set_flush_denormal(flush)
             torch.set_num_threads(threads)
 
-        self._pool = ThreadPoolExecutor(1, initializer=initialise)
+        self._pool = ThreadPoolExecutor(1, initializer=initialize)
 
     def __call__(self, work: Callable[[], Any]) -> Any:
         return self._pool.submit(work).result()

@@ -362,13 +362,13 @@ def import_(
     ] = None,
     prime: Annotated[int | None, typer.Option(min=2, help="How many values a and b have.")] = None,
     heads: Annotated[int | None, typer.Option(min=1, help="Where the tensors do not say.")] = None,
-    layer_norm: Annotated[bool | None, typer.Option(help="Whether it normalises what its layers read.")] = None,
+    layer_norm: Annotated[bool | None, typer.Option(help="Whether it normalizes what its layers read.")] = None,
     epoch: Annotated[int | None, typer.Option(min=0, help="Updates done, of a single network.")] = None,
     precision: Annotated[
         Literal["float64", "float32"], typer.Option(help="In which it is measured; our own runs are in float32.")
     ] = "float64",
 ) -> None:
-    """Put a network that was trained elsewhere under every measure. Says what it recognised and what it assumed."""
+    """Put a network that was trained elsewhere under every measure. Says what it recognized and what it assumed."""
     from progress_measures.importing.bring_in import bring_in
     from progress_measures.importing.settings import Options
     from progress_measures.training.machine import set_up
@@ -484,16 +484,16 @@ def claims(
         raise UserError(f"--only {unknown[0]}: there is no such claim; {hint}")
     chosen = [ledger[name] for name in only] if only else list(ledger.values())
     cube_of = functools.cache(lambda name: cube_if_any(name, published=cubes == "published"))
-    judgements = [judge(claim, cube_of) for claim in chosen]
+    judgments = [judge(claim, cube_of) for claim in chosen]
     if only:
-        for one in judgements:
+        for one in judgments:
             claim, measured = one.claim, shown(one.measured)
             print(f"{claim.id}: {one.verdict}\n{claim.statement}\npublished: {shown(claim.published)}")
             print(f"measured as: {claim.measured_as}\nrule: {claim.rule}")
             print("\n".join(filter(None, [f"measured: {measured}".rstrip(), one.incomplete, one.explanation])))
         return
-    page.write_claims(judgements, to_json, to_page, cubes)
-    print(", ".join(f"{number} {verdict}" for verdict, number in page.counts(judgements).items()))
+    page.write_claims(judgments, to_json, to_page, cubes)
+    print(", ".join(f"{number} {verdict}" for verdict, number in page.counts(judgments).items()))
 
 
 @app.command()

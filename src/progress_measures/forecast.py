@@ -1,6 +1,6 @@
 """When will a network grok? A forecast from what its measures show up to an epoch, and nothing later.
 
-At epoch t of a run that has not generalised yet, the logarithm of T/t is predicted, T being the first epoch with a test
+At epoch t of a run that has not generalized yet, the logarithm of T/t is predicted, T being the first epoch with a test
 loss below 1: by ridge regression on a few measures at t, fitted to other runs at all their epochs before their own T.
 The measures must not know the future, so none that leans on the final network's key frequencies is used: not the
 restricted nor the excluded loss, but the largest excluded loss of any one frequency and what all cosines explain.

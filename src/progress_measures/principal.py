@@ -31,8 +31,8 @@ def components(rows: Array) -> Components:
 
     A direction's sign is arbitrary; here the first row's score is not negative.
     """
-    centred = rows.astype(np.float64)
-    mean = centred.mean(0)
-    vectors, sizes, directions = np.linalg.svd(centred - mean, full_matrices=False)
+    centered = rows.astype(np.float64)
+    mean = centered.mean(0)
+    vectors, sizes, directions = np.linalg.svd(centered - mean, full_matrices=False)
     sign = np.where(vectors[0] < 0, -1.0, 1.0)
     return Components(mean, vectors * sizes * sign, directions * sign[:, None])

@@ -32,7 +32,7 @@ from progress_measures.training.launcher.table import Row
 from progress_measures.training.progress import duration
 
 CHECKPOINTS = 32  # measured a run
-FITTED = 0.999  # train accuracy from which the training pairs are memorised
+FITTED = 0.999  # train accuracy from which the training pairs are memorized
 RISE = 3.0  # factor above its least value at which the largest excluded loss has turned
 WIDTH = 40  # characters of a curve
 BARS = "▁▂▃▄▅▆▇█"
@@ -102,18 +102,18 @@ def phase(so_far: xr.Dataset) -> str:
     """The phase that a run is in, as far as the rules can tell before it is over.
 
     The cleanup begins where the cube's rule puts the end of circuit formation. Before that, the training pairs are
-    memorised at 99.9 % train accuracy, and circuits form once the largest excluded loss has risen threefold from its
+    memorized at 99.9 % train accuracy, and circuits form once the largest excluded loss has risen threefold from its
     least.
     """
     if "maximal_excluded_loss" not in so_far:
         return "training"
     if np.isfinite(circuit_formation_end(so_far).epoch):
         settled, last = cleanup_end(so_far).epoch, float(so_far.epoch[-1])
-        return "generalised" if settled <= (1 - FINAL) * last else "cleanup"
+        return "generalized" if settled <= (1 - FINAL) * last else "cleanup"
     if float(so_far.train_accuracy[-1]) < FITTED:
-        return "memorisation"
+        return "memorization"
     excluded = so_far.maximal_excluded_loss.values
-    return "circuit formation" if excluded[-1] > RISE * np.nanmin(excluded) else "memorised"
+    return "circuit formation" if excluded[-1] > RISE * np.nanmin(excluded) else "memorized"
 
 
 def curve(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:

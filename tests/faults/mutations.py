@@ -84,7 +84,7 @@ NESTED = st.recursive(
 )
 VARIED = st.sampled_from([
     "seed", "split.seed", "training.weight_decay", "model.d_mlp", "training.betas", "split.train_fraction", "seed, split.seed",
-    "model.initialisation", "seed,seed", " seed", "training.epochs", "task.prime", "x.y",
+    "model.initialization", "seed,seed", " seed", "training.epochs", "task.prime", "x.y",
 ])
 # fmt: on
 SOME = st.dictionaries(

@@ -21,7 +21,7 @@ from mutations import HOSTILE_NAMES, SCALARS, VALUES, encrypted, tried, tries
 
 from progress_measures.cube.open import open_cube
 from progress_measures.experiments import load_experiment
-from progress_measures.importing.bring_in import bring_in, recognise
+from progress_measures.importing.bring_in import bring_in, recognize
 from progress_measures.importing.reading import read
 from progress_measures.importing.settings import Options
 from progress_measures.models.foreign import neurons_and_logits
@@ -90,7 +90,7 @@ def logits_of(state):
 
 
 def same_answers(found, state):
-    """That what was recognised computes what the state dict does, on all pairs."""
+    """That what was recognized computes what the state dict does, on all pairs."""
     (run,) = found.experiment.runs("theirs")
     double = {name: tensor.astype(np.float64) for name, tensor in found.weights[-1].items()}
     _, logits = neurons_and_logits(double, len(state["embed.W_E"]) - 1, run.layer_norm)
@@ -100,8 +100,8 @@ def same_answers(found, state):
 
 
 def imported(path, tally, what, options=PLAIN):
-    """What is recognised in a file, or None where it is refused, with its name."""
-    found, refusal = tried(lambda: recognise(path, options))
+    """What is recognized in a file, or None where it is refused, with its name."""
+    found, refusal = tried(lambda: recognize(path, options))
     tally.count(what, "refused" if refusal else "right")
     assert refusal is None or path.name in refusal
     return found[1] if found else None
@@ -278,7 +278,7 @@ def test_what_is_said_of_the_training(folder, tally, data, several, part):
     ],
 )
 def test_what_cannot_be_is_named(folder, tally, content, options, said):
-    found, refusal = tried(lambda: recognise(saved({"model": STATE} | content), PLAIN._replace(**options)))
+    found, refusal = tried(lambda: recognize(saved({"model": STATE} | content), PLAIN._replace(**options)))
     assert found is None
     assert said in refusal
     tally.count("what is said of the training", "refused")
@@ -287,7 +287,7 @@ def test_what_cannot_be_is_named(folder, tally, content, options, said):
 def test_checkpoints_come_in_the_order_of_their_epochs(folder):
     """Whatever order a mapping has them in: the last is the network."""
     early = {name: tensor * 0 for name, tensor in STATE.items()}
-    _, found = recognise(saved({"checkpoints": {399: STATE, 199: early}}), PLAIN)
+    _, found = recognize(saved({"checkpoints": {399: STATE, 199: early}}), PLAIN)
     assert found.epochs == [200, 400]
     same_answers(found, STATE)
 
@@ -326,7 +326,7 @@ def test_options(folder, tally, data, option):
         value = f"junk{suffix}"
         Path(value).write_bytes(data.draw(st.sampled_from(JUNK_FILES) | st.binary(max_size=60)))
     given_options = {"heads": 2, "layer_norm": False} | {option: Path(value) if option == "names" else value}
-    found, refusal = tried(lambda: recognise(saved(STATE), Options(**given_options)))
+    found, refusal = tried(lambda: recognize(saved(STATE), Options(**given_options)))
     tally.count("options of an import", "refused" if refusal else "right")
     if found:
         if option != "heads":
@@ -383,9 +383,9 @@ JUNK_FILES = [
 
 @pytest.fixture(scope="module")
 def files(folder):
-    """A whole file of each kind, and what is recognised in it."""
+    """A whole file of each kind, and what is recognized in it."""
     return {
-        kind: (saved(STATE, kind, "whole").read_bytes(), recognise(saved(STATE, kind), PLAIN)[1].weights[-1])
+        kind: (saved(STATE, kind, "whole").read_bytes(), recognize(saved(STATE, kind), PLAIN)[1].weights[-1])
         for kind in KINDS
     }
 
@@ -432,7 +432,7 @@ def test_an_old_file_without_checksums(folder, files, data):
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     Path("old.pth").write_bytes(content)
-    tried(lambda: recognise(Path("old.pth"), PLAIN))
+    tried(lambda: recognize(Path("old.pth"), PLAIN))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -615,7 +615,7 @@ def test_devices_pipes_and_folders(folder, tally):
     for name in HOSTILE_NAMES:
         path = Path(name)
         if not path.is_dir() if len(name) < 250 else True:
-            _, refusal = tried(lambda path=path: recognise(path, PLAIN))
+            _, refusal = tried(lambda path=path: recognize(path, PLAIN))
             assert refusal
             tally.count("no files at all", "refused")
 
@@ -755,7 +755,7 @@ def test_malicious_pickles_never_run(folder, tally, name, form):
     else:
         attempts = [(path, PLAIN)]
     for file, options in attempts:
-        found, refusal = tried(lambda file=file, options=options: recognise(file, options))
+        found, refusal = tried(lambda file=file, options=options: recognize(file, options))
         assert found is None
         assert path.name in refusal
     assert not Path("pwned").exists()

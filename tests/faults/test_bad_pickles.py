@@ -96,7 +96,7 @@ def as_legacy(opcodes, path):
     path.write_bytes(start + b"\x80\x02" + opcodes + b"." + pickle.dumps([], 2))
 
 
-def as_tensors_neighbour(opcodes, path):
+def as_tensors_neighbor(opcodes, path):
     """Beside sound tensors in an archive."""
     torch.save({"embed.W_E": torch.zeros(8, 4), "notes": None}, path)
     with zipfile.ZipFile(path) as sound:
@@ -130,7 +130,7 @@ def of_objects(opcodes):
 FILES = {
     "theirs.pth": as_archive,
     "legacy.pth": as_legacy,
-    "within.pth": as_tensors_neighbour,
+    "within.pth": as_tensors_neighbor,
     "bare.pkl": as_bare,
     "bare.bin": as_bare,
     "bare.npz": as_bare,

@@ -54,7 +54,7 @@ IMPORTED = TABLE | {
         "file": "a.pth",
         "sha256": "0" * 64,
         "format": "TransformerLens",
-        "recognised": ["a bare state dict"],
+        "recognized": ["a bare state dict"],
         "assumed": [],
         "ignored": ["blocks.0.attn.mask"],
         "split_known": False,
@@ -400,8 +400,8 @@ def judged(content, folder, tally):
 
 
 def judged_and_explained(claim):
-    judgement = judging.judge(claim, lambda name: CUBE)
-    return judgement.verdict, judgement.explanation
+    judgment = judging.judge(claim, lambda name: CUBE)
+    return judgment.verdict, judgment.explanation
 
 
 @tries(350)

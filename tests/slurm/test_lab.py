@@ -8,7 +8,7 @@ from lab import until
 
 @pytest.fixture
 def submit(lab, tmp_path):
-    """Submit a shell command and get the job's id; what it prints goes to a file of that name. Cancelled at the end."""
+    """Submit a shell command and get the job's id; what it prints goes to a file of that name. Canceled at the end."""
     submitted = []
 
     def submit(line, *options):

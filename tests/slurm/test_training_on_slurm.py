@@ -141,12 +141,12 @@ def test_a_requeued_job_goes_on(lab, folder, home):
     assert len(list((folder / "results/small/jobs").glob("pm-*"))) == 1
 
 
-def test_a_cancelled_task_is_told_and_a_new_start_mends_it(lab, folder, home):
+def test_a_canceled_task_is_told_and_a_new_start_mends_it(lab, folder, home):
     training = Training(folder).under_way()
     (first, _) = sorted(job.id for job in live(lab))
     subprocess.run(["scancel", first], check=True)
     training.wait(status=2)
-    assert re.search(r"seed0: cancelled: Slurm says: cancelled", training.said)
+    assert re.search(r"seed0: canceled: Slurm says: canceled", training.said)
     log = re.search(r"log: (\S+)", training.said)[1]
     assert (folder / log).exists()
     assert the_same(folder, home, ["seed1"])
@@ -224,7 +224,7 @@ def test_who_is_told_to_stop_leaves_its_jobs_alone(lab, folder, home):
     assert the_same(folder, home)
 
 
-def test_jobs_are_listed_and_cancelled_and_only_they(lab, folder, home):
+def test_jobs_are_listed_and_canceled_and_only_they(lab, folder, home):
     training = Training(folder).under_way()
     stranger = subprocess.run(
         ["sbatch", "--parsable", "-o", "/dev/null", "-t1", "--wrap", "sleep 60"],

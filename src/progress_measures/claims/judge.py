@@ -15,7 +15,7 @@ HOLDS, DIFFERS, NOT_RUN, RECORDED = "holds", "differs", "not run", "recorded"
 VERDICTS = (HOLDS, DIFFERS, NOT_RUN, RECORDED)
 
 
-class Judgement(NamedTuple):
+class Judgment(NamedTuple):
     """A claim, what was measured, and the verdict.
 
     Attributes:
@@ -41,7 +41,7 @@ class Judgement(NamedTuple):
         return " ".join(said)
 
 
-def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgement:
+def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment:
     """Measure a claim's quantity and hold it against the rule.
 
     A cube that lacks runs is measured, but decides nothing: a rule speaks of all of them, unless it is of the first alone.
@@ -57,25 +57,25 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgemen
     """
     verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
     if claim.quantity is None:
-        return Judgement(claim, {}, verdict)
+        return Judgment(claim, {}, verdict)
     cubes = [cube_of(name) for name in claim.cubes]
     present = [cube for cube in cubes if cube is not None]
     if len(present) < len(cubes):
-        return Judgement(claim, {}, verdict)
+        return Judgment(claim, {}, verdict)
     partial = incomplete(present)
     if claim.runs is not None:
         if claim.runs == [0] and present[0].attrs.get("first_run") == present[0].run.values[0]:
             partial = incomplete(present[1:])
         if partial or max(claim.runs) >= present[0].sizes["run"]:
-            return Judgement(claim, {}, verdict)
+            return Judgment(claim, {}, verdict)
         present[0] = present[0].isel(run=claim.runs)
     measured = {name: _plain(value) for name, value in _measure(claim, present).items()}
     if partial:
-        return Judgement(claim, measured, verdict, incomplete=partial)
+        return Judgment(claim, measured, verdict, incomplete=partial)
     if verdict == RECORDED or all(one.relation == "reported" for one in claim.accept):
-        return Judgement(claim, measured, RECORDED)
+        return Judgment(claim, measured, RECORDED)
     failed = tuple(condition for condition in claim.accept if not _holds(claim, condition, measured))
-    return Judgement(claim, measured, DIFFERS if failed else HOLDS, failed)
+    return Judgment(claim, measured, DIFFERS if failed else HOLDS, failed)
 
 
 def _measure(claim: Claim, cubes: list[xr.Dataset]) -> Values:
@@ -139,7 +139,7 @@ _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def holds(condition: Condition, measured: Values) -> bool:
-    """Whether a condition holds; of a list, in as many entries as it asks for. NaN fulfils nothing."""
+    """Whether a condition holds; of a list, in as many entries as it asks for. NaN fulfills nothing."""
     value = measured[condition.value]
     bound = getattr(condition, condition.relation)
     relation = _RELATIONS[condition.relation]

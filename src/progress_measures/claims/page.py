@@ -8,14 +8,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from progress_measures.claims.judge import VERDICTS, Judgement, described, shown
+from progress_measures.claims.judge import VERDICTS, Judgment, described, shown
 from progress_measures.claims.registry import load_quantity
 from progress_measures.files import appearing
 
 _ROOT = Path(__file__).parents[3]
 
 
-def as_objects(judgements: list[Judgement]) -> list[dict[str, Any]]:
+def as_objects(judgments: list[Judgment]) -> list[dict[str, Any]]:
     """The ledger as a list of plain objects."""
     return [
         {
@@ -30,7 +30,7 @@ def as_objects(judgements: list[Judgement]) -> list[dict[str, Any]]:
             "verdict": one.verdict,
             "explanation": one.explanation,
         }
-        for one in judgements
+        for one in judgments
     ]
 
 
@@ -43,22 +43,22 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def counts(judgements: list[Judgement]) -> dict[str, int]:
+def counts(judgments: list[Judgment]) -> dict[str, int]:
     """How many claims have each verdict."""
-    found = Counter(one.verdict for one in judgements)
+    found = Counter(one.verdict for one in judgments)
     return {verdict: found[verdict] for verdict in VERDICTS}
 
 
-def write_claims(judgements: list[Judgement], json_file: Path, page: Path, cubes: str) -> None:
+def write_claims(judgments: list[Judgment], json_file: Path, page: Path, cubes: str) -> None:
     """Write both files, by rename."""
     with appearing(json_file) as temporary:
-        text = json.dumps(as_objects(judgements), indent=1, ensure_ascii=False, allow_nan=False, default=str)
+        text = json.dumps(as_objects(judgments), indent=1, ensure_ascii=False, allow_nan=False, default=str)
         temporary.write_text(text + "\n", encoding="utf-8")
     with appearing(page) as temporary:
-        temporary.write_text(_page(judgements, cubes), encoding="utf-8")
+        temporary.write_text(_page(judgments, cubes), encoding="utf-8")
 
 
-def _page(judgements: list[Judgement], cubes: str) -> str:
+def _page(judgments: list[Judgment], cubes: str) -> str:
     lines = [
         "# Claims",
         "",
@@ -69,14 +69,14 @@ def _page(judgements: list[Judgement], cubes: str) -> str:
         "| experiment | " + " | ".join(VERDICTS) + " |",
         "|---|" + "---|" * len(VERDICTS),
     ]
-    for experiment in dict.fromkeys(one.claim.experiment for one in judgements):
-        found = counts([one for one in judgements if one.claim.experiment == experiment])
+    for experiment in dict.fromkeys(one.claim.experiment for one in judgments):
+        found = counts([one for one in judgments if one.claim.experiment == experiment])
         lines.append(f"| {experiment} | " + " | ".join(str(found[verdict]) for verdict in VERDICTS) + " |")
-    total = counts(judgements)
+    total = counts(judgments)
     lines.append("| **all** | " + " | ".join(f"**{total[verdict]}**" for verdict in VERDICTS) + " |")
-    for source in dict.fromkeys(one.claim.source for one in judgements):
+    for source in dict.fromkeys(one.claim.source for one in judgments):
         lines += ["", f"## {source}"]
-        for one in judgements:
+        for one in judgments:
             if one.claim.source == source:
                 lines += ["", *_entry(one, cubes)]
     return "\n".join(lines) + "\n"
@@ -87,7 +87,7 @@ def _text(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>])", r"\\\1", text)
 
 
-def _entry(one: Judgement, cubes: str) -> list[str]:
+def _entry(one: Judgment, cubes: str) -> list[str]:
     claim = one.claim
     lines = [
         f"### `{claim.id}`: {one.verdict}",

@@ -21,7 +21,7 @@ def _provenance(cube: xr.Dataset) -> list[str]:
         return []
     told = json.loads(cube.attrs["imported"])
     lines = [f"Imported from {told['file']}, by the names of {told['format']}."]
-    lines += [f"{title.capitalize()}: {line}." for title in ("recognised", "assumed") for line in told[title]]
+    lines += [f"{title.capitalize()}: {line}." for title in ("recognized", "assumed") for line in told[title]]
     return ["\n".join(lines)]
 
 
@@ -64,7 +64,7 @@ def _losses(last: xr.Dataset) -> str:
 
 def _phases(run: xr.Dataset) -> str:
     """Where the rules see the phases end, or why they do not."""
-    names = {"memorisation": "memorization_end", "circuit formation": "circuit_formation_end", "cleanup": "cleanup_end"}
+    names = {"memorization": "memorization_end", "circuit formation": "circuit_formation_end", "cleanup": "cleanup_end"}
     ends = {says: _epoch(run, name) for says, name in names.items()}
     found = [f"{says} ends at {end:,.0f}" for says, end in ends.items() if np.isfinite(end)]
     reasons: dict[str, list[str]] = {}
@@ -78,8 +78,8 @@ def _phases(run: xr.Dataset) -> str:
 def _grokking(run: xr.Dataset) -> str:
     epoch = _epoch(run, "grok_time")
     if np.isfinite(epoch):
-        return f"It generalises: test loss below 1e-2 from epoch {epoch:,.0f}, and for the {STAYS} epochs after it."
-    return f"It does not generalise (test loss below 1e-2: {_why(run, 'grok_time')})."
+        return f"It generalizes: test loss below 1e-2 from epoch {epoch:,.0f}, and for the {STAYS} epochs after it."
+    return f"It does not generalize (test loss below 1e-2: {_why(run, 'grok_time')})."
 
 
 Finding = Callable[[xr.Dataset], bool | None]

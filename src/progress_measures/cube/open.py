@@ -1,5 +1,6 @@
 """Opens cubes and weights by name or path: `results/` first, then `published/`."""
 
+import json
 import math
 import os
 from functools import cached_property
@@ -11,6 +12,7 @@ import xarray as xr
 
 from progress_measures.errors import UserError
 from progress_measures.files import open_store
+from progress_measures.old_names import RENAMED_FIELDS
 from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
 from progress_measures.untrusted import check_size, check_zip
 
@@ -50,7 +52,7 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
             raise UserError(f"There is no cube at {looked}.")
         from progress_measures.experiments import load_experiment
 
-        load_experiment(str(name))  # a name that is misspelt, or a file that is wrong, is the cause
+        load_experiment(str(name))  # a name that is misspelled, or a file that is wrong, is the cause
         raise UserError(
             f"There is no cube {str(name)!r}: looked for {looked}. Make it with `snakemake -c2 {cube_store(str(name))}`."
         )
@@ -65,7 +67,7 @@ def cube_if_any(name: str | os.PathLike[str], published: bool = False) -> xr.Dat
 def _open(path: Path) -> xr.Dataset:
     try:
         if path.suffix != ".zip":
-            return _in_order(open_store(path))
+            return _in_order(_current_names(open_store(path)))
         from zarr.storage import ZipStore
 
         check_zip(path)
@@ -76,9 +78,17 @@ def _open(path: Path) -> xr.Dataset:
             if not chunk and variable.size:
                 raise ValueError(f"{name} has chunks of no size")
             check_size(chunk * variable.dtype.itemsize, path)
-        return _in_order(dataset)
+        return _in_order(_current_names(dataset))
     except Exception as error:  # zarr, zipfile and xarray each have their own
         raise UserError(f"{path} is not a readable cube ({type(error).__name__}: {error}).") from None
+
+
+def _current_names(dataset: xr.Dataset) -> xr.Dataset:
+    """The dataset with the current names of settings that released versions spelled otherwise."""
+    if "imported" in dataset.attrs:
+        imported = json.loads(dataset.attrs["imported"])
+        dataset.attrs["imported"] = json.dumps({RENAMED_FIELDS.get(key, key): imported[key] for key in imported})
+    return dataset.rename({old: new for old, new in RENAMED_FIELDS.items() if old in dataset.coords})
 
 
 def _in_order(dataset: xr.Dataset) -> xr.Dataset:

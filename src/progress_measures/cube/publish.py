@@ -210,7 +210,7 @@ def _with_digits(cube: xr.Dataset, share: float) -> xr.Dataset:
 
 
 def moments_of(cube: xr.Dataset, run: str) -> list[int]:
-    """Six epochs of a run that tell its story: early memorisation, the phases' ends, and two within them."""
+    """Six epochs of a run that tell its story: early memorization, the phases' ends, and two within them."""
     epochs = cube.epoch.values
     one = cube.sel(run=run)
     ends = [float(one[name]) for name in ("memorization_end", "circuit_formation_end", "cleanup_end") if name in one]

@@ -55,8 +55,8 @@ def correlations(cube: xr.Dataset) -> dict[str, Array]:
     unit = neurons / np.where(size > 0, size, 1)
     found = {}
     for name, values in targets(cube).items():
-        centred = values - values.mean()
-        found[name] = centred / np.linalg.norm(centred) @ unit
+        centered = values - values.mean()
+        found[name] = centered / np.linalg.norm(centered) @ unit
     return found
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import TASKS, Experiment, Imported, Model, Split, Training
+from progress_measures.old_names import RENAMED_FIELDS
 from progress_measures.paths import RESULTS
 from progress_measures.yaml_files import read_yaml
 
@@ -108,6 +109,8 @@ def _whole(found: object) -> str:
 def _unknown_key(place: tuple[int | str, ...]) -> str:
     """Where such a key does stand, or which it may have been meant for."""
     *within, key = map(str, place)
+    if key in RENAMED_FIELDS:
+        return f"this key is now named {RENAMED_FIELDS[key]!r}; rename it"
     elsewhere = _places(key) - {f"in `{within[0]}`" if within else ""}
     if elsewhere:
         return f"unknown key; {key!r} stands {' or '.join(sorted(elsewhere))}"

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from progress_measures.old_names import RENAMED_FIELDS
 from progress_measures.tasks import layout
 
 MOST_PAIRS = 2000
@@ -196,7 +197,7 @@ class Model(Section):
         description="x ← 2x + attention(x) instead of x + attention(x), in attention-only networks: a slip of the "
         "authors' saved repeated-subsequence runs, which added the residual stream twice.",
     )
-    initialisation: Literal["paper", "transformer_lens", "authors", "authors_by_head"] = Field(
+    initialization: Literal["paper", "transformer_lens", "authors", "authors_by_head"] = Field(
         "paper",
         description="`paper`: N(0, 1/d_model), W_U N(0, 1/vocabulary); `transformer_lens`: "
         "N(0, 0.64/d_model), drawn as TransformerLens 1 and 2 do, bit for bit; `authors`: N(0, 1/d_model), W_U "
@@ -279,7 +280,7 @@ class Imported(Section):
     file: str = Field(description="What was imported.")
     sha256: str = Field(description="Of that file.")
     format: str = Field(description="How its tensors are named and laid out.")
-    recognised: list[str] = Field(description="What the file itself says, or its network's answers show.")
+    recognized: list[str] = Field(description="What the file itself says, or its network's answers show.")
     assumed: list[str] = Field(description="What was taken for granted, with the option that changes it.")
     ignored: list[str] = Field(description="Tensors that were left aside.")
     layer_norm: bool = Field(False, description="Whether the network has LayerNorms.")
@@ -349,6 +350,10 @@ class Run(Section):
         Defaults are left out, so that a field added later leaves the hashes of older runs alone.
         """
         config = self.model_dump(mode="json", exclude={"experiment", "name"}, exclude_defaults=True)
+        for section in (config.get("model", {}), config.get("imported", {})):
+            for old, new in RENAMED_FIELDS.items():
+                if new in section:
+                    section[old] = section.pop(new)
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -438,6 +443,9 @@ class Experiment(Section):
             fields = _fields(key)
             for field in fields:
                 if field not in allowed:
+                    section, _, name = field.rpartition(".")
+                    if name in RENAMED_FIELDS:
+                        raise ValueError(f"`{field}` is now named `{section}.{RENAMED_FIELDS[name]}`; rename it")
                     listed = ", ".join(sorted(allowed))
                     raise ValueError(f"`{field:.60}` cannot vary within an experiment; choose from: {listed}")
             if len(fields) > 1 and not all(isinstance(v, list) and len(v) == len(fields) for v in values):

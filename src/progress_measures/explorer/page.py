@@ -15,7 +15,7 @@ import xarray as xr
 
 from progress_measures.explorer import SOURCE
 from progress_measures.explorer.payload import Packed, pack
-from progress_measures.figures.style import COLOURS, FREQUENCY_COLOURS, PHASES
+from progress_measures.figures.style import COLORS, FREQUENCY_COLORS, PHASES
 from progress_measures.files import appearing
 
 SCRIPTS = ("data", "state", "fourier", "theme", "cards", "time", "controls")
@@ -33,8 +33,8 @@ def assemble(experiments: Sequence[Packed]) -> str:
     """The page's text."""
     header = {
         "experiments": _told_apart([packed.header for packed in experiments]),
-        "colours": COLOURS,
-        "frequency_colours": FREQUENCY_COLOURS,
+        "colors": COLORS,
+        "frequency_colors": FREQUENCY_COLORS,
         "phases": [name for name, _ in PHASES],
     }
     blocks = [
@@ -42,7 +42,7 @@ def assemble(experiments: Sequence[Packed]) -> str:
         for number, packed in enumerate(experiments)
     ]
     parts = {
-        "style": _read("explorer.css") + _phase_colours(),
+        "style": _read("explorer.css") + _phase_colors(),
         "plotly": _plotly(),
         "header": json.dumps(header, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
         "data": "\n".join(blocks),
@@ -76,7 +76,7 @@ def _plotly() -> str:
     return get_plotlyjs()
 
 
-def _phase_colours() -> str:
-    """The figures' colours of phases, for daylight; the style sheet has its own for the dark."""
-    colours = "".join(f"--phase-{number}: {colour}; " for number, (_, colour) in enumerate(PHASES))
-    return f"@media (prefers-color-scheme: light) {{ :root {{ {colours}}} }}\n"
+def _phase_colors() -> str:
+    """The figures' colors of phases, for daylight; the style sheet has its own for the dark."""
+    colors = "".join(f"--phase-{number}: {color}; " for number, (_, color) in enumerate(PHASES))
+    return f"@media (prefers-color-scheme: light) {{ :root {{ {colors}}} }}\n"

@@ -17,7 +17,7 @@ from progress_measures.figures.style import PHASE_VARIABLES
 from progress_measures.tasks import task_module
 
 EXACT, FINE, COARSE = 23, 12, 10
-"""Binary digits that are kept: of curves, of what is shown with three decimal digits, of colours in a map."""
+"""Binary digits that are kept: of curves, of what is shown with three decimal digits, of colors in a map."""
 
 VARIABLES = {
     "train_loss": EXACT,

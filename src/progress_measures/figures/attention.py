@@ -13,7 +13,7 @@ TO_A = (*SCORES, "attention_frequency", "attention_frequency_share")
 
 
 HEADS = ("#332288", "#44AA99", "#AA4499", "#999933", "#88CCEE", "#661100", "#117733", "#DDCC77")
-"""The colours of heads, Paul Tol's muted ones."""
+"""The colors of heads, Paul Tol's muted ones."""
 
 
 def table(ax, heads, size=8):
@@ -78,7 +78,7 @@ def heads_to_a(fig, cube, shared_scale=True):
     """Attention of each head of the first run to a, over all pairs; the titles give the frequency and its share.
 
     Args:
-        shared_scale: colours go from 0 to 1 for all heads; otherwise, over each head's own range.
+        shared_scale: colors go from 0 to 1 for all heads; otherwise, over each head's own range.
     """
     one = cube.isel(run=0)
     axes = panels(fig, cube.sizes["head"], columns=cube.sizes["head"], sharey=True)

@@ -3,10 +3,10 @@
 import numpy as np
 
 from progress_measures.figures.style import (
-    COLOURS,
+    COLORS,
     PHASE_VARIABLES,
     epochs,
-    frequency_colours,
+    frequency_colors,
     label,
     loss_axis,
     no_key_frequencies,
@@ -51,8 +51,8 @@ def losses(ax, cube, title, legend=True, shown=None, alike=False):
 def bold(ax, values, split, mean, **looks):
     """Curves of several runs, thin, with a mean of them, bold or as told; of a single run, the curve alone."""
     if values.sizes["run"] > 1:
-        ax.plot(values.history_epoch, values.T, color=COLOURS[split], lw=0.6, alpha=0.35)
-    ax.plot(values.history_epoch, mean(values), **{"color": COLOURS[split], "lw": 1.6, "label": split} | looks)
+        ax.plot(values.history_epoch, values.T, color=COLORS[split], lw=0.6, alpha=0.35)
+    ax.plot(values.history_epoch, mean(values), **{"color": COLORS[split], "lw": 1.6, "label": split} | looks)
 
 
 def story(fig, ax, cube):
@@ -68,11 +68,11 @@ def over_phases(fig, cube, *names):
     one, run = cube.isel(run=0), str(cube.run.values[0])
     ax = fig.subplots()
     for split in ("train", "test"):
-        ax.plot(one.epoch, one[f"{split}_loss"], color=COLOURS[split], label=split)
+        ax.plot(one.epoch, one[f"{split}_loss"], color=COLORS[split], label=split)
     for name in names:
         curve = one[f"{name}_loss_neurons"]
         if not curve.isnull().all():  # without key frequencies there is none
-            ax.plot(one.epoch, curve, color=COLOURS[name], lw=1.8, label=name)
+            ax.plot(one.epoch, curve, color=COLORS[name], lw=1.8, label=name)
     loss_axis(ax, label(one.test_loss, "Loss"))
     epochs(ax, int(one.epoch[-1]))
     phase_bands(ax, cube, run)
@@ -86,8 +86,8 @@ def two_scales(fig, cube):
     last, text = int(cube.history_epoch[-1]), label(cube.history_test_loss, "Cross-entropy")
     after = cube.sel(history_epoch=cube.history_epoch > 0)
     for split in ("train", "test"):
-        left.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLOURS[split], label=split)
-        right.plot(after.history_epoch, after[f"history_{split}_loss"].isel(run=0), color=COLOURS[split], label=split)
+        left.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLORS[split], label=split)
+        right.plot(after.history_epoch, after[f"history_{split}_loss"].isel(run=0), color=COLORS[split], label=split)
     loss_axis(left, text)
     epochs(left, last)
     right.set(xscale="log", xlabel="Epoch", ylabel=text, xlim=(int(after.history_epoch[0]), last), ylim=(0, None))
@@ -101,7 +101,7 @@ def losses_over_phases(fig, cube):
     """Train and test loss of the first run as training saw them, over its phases."""
     ax = fig.subplots()
     for split in ("train", "test"):
-        ax.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLOURS[split], label=split)
+        ax.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLORS[split], label=split)
     loss_axis(ax, label(cube.history_test_loss, "Cross-entropy"))
     epochs(ax, int(cube.history_epoch[-1]))
     phase_bands(ax, cube, str(cube.run.values[0]))
@@ -110,7 +110,7 @@ def losses_over_phases(fig, cube):
 
 
 def of_frequencies(fig, cube, name, text, residual=None):
-    """A curve of the first run for each frequency over its phases: key frequencies in colours, all others grey.
+    """A curve of the first run for each frequency over its phases: key frequencies in colors, all others gray.
 
     Args:
         name: of the variable, [run, epoch, frequency].
@@ -119,12 +119,12 @@ def of_frequencies(fig, cube, name, text, residual=None):
     """
     one, run = cube.isel(run=0), str(cube.run.values[0])
     ax = fig.subplots()
-    colours = frequency_colours(cube, run)
-    for k in (k for k in one.frequency.values if k not in colours):
-        ax.plot(one.epoch, one[name].sel(frequency=k), color=COLOURS["other"], lw=0.4)
-    ax.plot([], [], color=COLOURS["other"], label="other k")
-    for k, colour in colours.items():
-        ax.plot(one.epoch, one[name].sel(frequency=k), color=colour, label=f"k = {k}")
+    colors = frequency_colors(cube, run)
+    for k in (k for k in one.frequency.values if k not in colors):
+        ax.plot(one.epoch, one[name].sel(frequency=k), color=COLORS["other"], lw=0.4)
+    ax.plot([], [], color=COLORS["other"], label="other k")
+    for k, color in colors.items():
+        ax.plot(one.epoch, one[name].sel(frequency=k), color=color, label=f"k = {k}")
     if residual:
         ax.plot(one.epoch, one[residual], color="black", ls="--", label="residual of all")
     epochs(ax, int(one.epoch[-1]))
@@ -147,7 +147,7 @@ def ratio_over_phases(fig, cube, above, below, text):
     if not one.key_frequency.any():
         no_key_frequencies(ax, run)
         return
-    ax.plot(one.epoch, one[above] / one[below], color=COLOURS["restricted"], lw=1.8)
+    ax.plot(one.epoch, one[above] / one[below], color=COLORS["restricted"], lw=1.8)
     ax.axhline(1, color="#555555", lw=0.5)
     loss_axis(ax, text)
     epochs(ax, int(one.epoch[-1]))

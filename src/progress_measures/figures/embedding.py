@@ -4,8 +4,8 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.figures.style import (
-    COLOURS,
-    frequency_colours,
+    COLORS,
+    frequency_colors,
     no_key_frequencies,
     panel_letters,
     panels,
@@ -22,8 +22,8 @@ def numbers(cube):
 def dimensions(fig, cube, chosen):
     """Dimensions of the residual stream in the embedding of every number."""
     ax = fig.subplots()
-    for dimension, colour in zip(chosen, (COLOURS["W_E"], COLOURS["weights"]), strict=False):
-        ax.plot(numbers(cube)[:, dimension], color=colour, label=f"dimension {dimension}")
+    for dimension, color in zip(chosen, (COLORS["W_E"], COLORS["weights"]), strict=False):
+        ax.plot(numbers(cube)[:, dimension], color=color, label=f"dimension {dimension}")
     ax.axhline(0, color="#888888", lw=0.4, zorder=0)
     ax.set(xlabel="Number", ylabel="Entry of $W_E$", xlim=(0, len(numbers(cube)) - 1))
     fig.legend(loc="outside upper center", ncols=len(chosen))
@@ -40,12 +40,12 @@ def decomposed(matrix):
     return vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(len(values))]), values
 
 
-def singular_values(fig, matrix, colour):
+def singular_values(fig, matrix, color):
     """Singular values in order, and how many are above a tenth of the largest."""
     values = decomposed(matrix)[1]
     ax = fig.subplots()
-    ax.plot(np.arange(1, len(values) + 1), values, ".-", ms=3, lw=0.8, color=colour)
-    ax.axhline(values[0] / 10, color=COLOURS["other"], lw=0.8, ls=(0, (4, 3)), zorder=0)
+    ax.plot(np.arange(1, len(values) + 1), values, ".-", ms=3, lw=0.8, color=color)
+    ax.axhline(values[0] / 10, color=COLORS["other"], lw=0.8, ls=(0, (4, 3)), zorder=0)
     above = int((values > values[0] / 10).sum())
     text = f"{above} of {len(values)} above a tenth of the largest (dashed)"
     ax.annotate(text, (0.98, 0.95), xycoords="axes fraction", ha="right", va="top")
@@ -67,15 +67,15 @@ def left_vectors(fig, matrix):
 def principal_waves(fig, cube, count=8):
     """The first left singular vectors of the first run; each title gives the frequency with the most energy, and how much.
 
-    Key frequencies have their colours.
+    Key frequencies have their colors.
     """
     vectors = decomposed(numbers(cube))[0][:, :count].T
-    colours = frequency_colours(cube, str(cube.run.values[0]))
+    colors = frequency_colors(cube, str(cube.run.values[0]))
     axes = panels(fig, len(vectors), columns=2, sharex=True, sharey=True)
     for i, (ax, vector) in enumerate(zip(axes, vectors, strict=True)):
         energy = fourier.energies(vector) * len(vector)  # on a line
         k = int(energy.argmax()) + 1
-        ax.plot(np.arange(len(vector)), vector, ".-", ms=2, lw=0.7, color=colours.get(k, COLOURS["other"]))
+        ax.plot(np.arange(len(vector)), vector, ".-", ms=2, lw=0.7, color=colors.get(k, COLORS["other"]))
         ax.set_title(f"{i + 1}: k = {k} ({energy[k - 1]:.0%})")
         ax.set(xlabel="Number", ylabel="Entry", xlim=(-1, len(vector)))
         ax.label_outer()
@@ -86,14 +86,14 @@ def in_fourier_basis(fig, cube):
     ax = basis_map(fig, fourier.basis(prime(cube)) @ numbers(cube), "Entry of $F W_E$")
     ax.set_xlabel("Dimension of the residual stream")
     keys = ax.secondary_yaxis("right")
-    frequency_ticks(keys.yaxis, frequency_colours(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
+    frequency_ticks(keys.yaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
 
 
 def key_products(fig, cube):
     """Dot products, over the residual stream, of the first run's components at its key frequencies, with their values."""
     run, p = str(cube.run.values[0]), prime(cube)
     ax = fig.subplots()
-    places = [place for k in frequency_colours(cube, run) for place in (2 * k - 1, 2 * k)]
+    places = [place for k in frequency_colors(cube, run) for place in (2 * k - 1, 2 * k)]
     if not places:
         no_key_frequencies(ax, run)
         return
@@ -101,8 +101,8 @@ def key_products(fig, cube):
     products = rows @ rows.T
     signed_map(fig, ax, products, "Dot product")
     for (i, j), value in np.ndenumerate(products):
-        colour = "white" if abs(value) > 0.6 * np.abs(products).max() else "black"
-        ax.text(j, i, f"{round(value, 1) + 0.0:.1f}", ha="center", va="center", fontsize=6, color=colour)
+        color = "white" if abs(value) > 0.6 * np.abs(products).max() else "black"
+        ax.text(j, i, f"{round(value, 1) + 0.0:.1f}", ha="center", va="center", fontsize=6, color=color)
     names = [fourier.component_names(p)[place] for place in places]
     ax.set(xticks=range(len(names)), yticks=range(len(names)), xlabel="Component of $W_E$", ylabel="Component of $W_E$")
     ax.set_xticklabels(names, rotation=90)

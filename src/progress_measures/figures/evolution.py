@@ -1,7 +1,7 @@
 """What changes over training: the four moments that a still shows, the epochs that an animation goes through.
 
 A panel is a function of axes and a cube: it draws what stays, and gives a function of an epoch that shows what changes.
-So the still and the animation of a figure are one piece of code. What stands around panels, a colour bar or a legend,
+So the still and the animation of a figure are one piece of code. What stands around panels, a color bar or a legend,
 is drawn by a function of the figure, the cube and the axes.
 """
 
@@ -11,7 +11,7 @@ from progress_measures.figures.registry import Animation
 from progress_measures.figures.style import PHASE_VARIABLES, PHASES, panels, story_end
 
 MOST_FRAMES = 48
-MOMENTS = ("memorised", "circuits formed", "cleaned up", "end")
+MOMENTS = ("memorized", "circuits formed", "cleaned up", "end")
 
 
 def four_moments(cube, run):

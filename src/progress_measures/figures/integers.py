@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.cube.sums import activations, by_correlation, correlations, embedding
-from progress_measures.figures.style import COLOURS, panels
+from progress_measures.figures.style import COLORS, panels
 
 
 def scores(fig, cube, component, degree):
@@ -21,16 +21,16 @@ def scores(fig, cube, component, degree):
     r2 = 1 - np.square(values - fitted(number)).sum() / np.square(values - values.mean()).sum()
     ax = fig.subplots()
     line = {1: "Straight line", 2: "Parabola"}[degree]
-    ax.plot(between, fitted(between), color=COLOURS["other"], lw=1, label=f"{line}, $R^2$ = {r2:.3f}")
-    ax.plot(number, values, "o", ms=4, color=COLOURS["W_E"])
+    ax.plot(between, fitted(between), color=COLORS["other"], lw=1, label=f"{line}, $R^2$ = {r2:.3f}")
+    ax.plot(number, values, "o", ms=4, color=COLORS["W_E"])
     ax.set(xlabel="Number", ylabel=f"Score on PC {component + 1}", title=f"PC {component + 1}: {share:.1%} of variance")
     ax.locator_params(axis="x", integer=True)
     ax.legend(loc="best")
 
 
-def annotated(ax, values, **colours):
+def annotated(ax, values, **colors):
     """A map over all pairs with every value written in it, a upwards and b to the right; gives the image."""
-    image = ax.imshow(values, origin="lower", interpolation="nearest", **colours)
+    image = ax.imshow(values, origin="lower", interpolation="nearest", **colors)
     for (a, b), value in np.ndenumerate(values):
         red, green, blue, _ = image.cmap(image.norm(value))
         dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
@@ -50,8 +50,8 @@ def top_maps(fig, cube, relu, count=3):
     for ax, neuron in zip(axes, neurons, strict=True):
         one = values[:, neuron].reshape(n, n)
         far = np.abs(one).max()
-        colours = {"cmap": "viridis", "vmin": 0} if relu else {"cmap": "RdBu_r", "vmin": -far, "vmax": far}
-        image = annotated(ax, one, **colours)
+        colors = {"cmap": "viridis", "vmin": 0} if relu else {"cmap": "RdBu_r", "vmin": -far, "vmax": far}
+        image = annotated(ax, one, **colors)
         ax.label_outer()
         ax.set_title(f"Neuron {neuron}, r = {r[neuron]:.3f}")
         fig.colorbar(image, ax=ax, location="bottom", shrink=0.9, label="Activation" if relu else "Pre-activation")

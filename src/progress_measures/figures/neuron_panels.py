@@ -10,7 +10,7 @@ import numpy as np
 from progress_measures import fourier
 from progress_measures.cube.maps import neuron_map, neuron_maps
 from progress_measures.figures.attention import HEADS
-from progress_measures.figures.style import frequency_colours, plane
+from progress_measures.figures.style import frequency_colors, plane
 from progress_measures.figures.waves import frequency_ticks
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
@@ -60,7 +60,7 @@ def key_components(cube):
     return np.array(places, dtype=int)
 
 
-def spectrum_map(ax, cube, colours="RdBu_r", lowest=-1):
+def spectrum_map(ax, cube, colors="RdBu_r", lowest=-1):
     """An empty map of the 2D Fourier components among the constant and the key frequencies, as shares of the largest.
 
     Args:
@@ -70,7 +70,7 @@ def spectrum_map(ax, cube, colours="RdBu_r", lowest=-1):
         the other components are. The mean, which is the constant in both, is left out.
     """
     places = key_components(cube)
-    image = ax.imshow(np.zeros((len(places), len(places))), cmap=colours, vmin=lowest, vmax=1, interpolation="nearest")
+    image = ax.imshow(np.zeros((len(places), len(places))), cmap=colors, vmin=lowest, vmax=1, interpolation="nearest")
     names = fourier.component_names(2 * cube.sizes["frequency"] + 1)
     shown = range(len(places)) if len(places) <= 15 else [0]
     for axis in (ax.xaxis, ax.yaxis):
@@ -93,7 +93,7 @@ def spectrum_map(ax, cube, colours="RdBu_r", lowest=-1):
 
 
 def shares_bar(fig, cube, axes):
-    """The colour bar of `spectrum_map`."""
+    """The color bar of `spectrum_map`."""
     fig.colorbar(np.ravel(axes)[0].images[0], ax=axes, shrink=0.6, label="Coefficient, over the largest")
 
 
@@ -104,7 +104,7 @@ def spectrum(ax, cube):
 
 
 def cluster_spectra(cube):
-    """Mean squared 2D Fourier coefficients of the centred neurons of each key frequency's cluster, by frequency."""
+    """Mean squared 2D Fourier coefficients of the centered neurons of each key frequency's cluster, by frequency."""
     of, keys = clusters(cube), cube.frequency.values[cube.key_frequency.isel(run=0).values]
     found = {}
     for k in keys:
@@ -117,8 +117,8 @@ def value_rows(number):
 
     def panel(ax, cube):
         rows = cube.neuron_value_token.isel(token=slice(-1))
-        lines = [ax.plot(0 * rows[0, :, 0], color=colour, lw=1, label=f"head {head}")[0]
-                 for head, colour in zip(rows["head"].values, itertools.cycle(HEADS), strict=False)]  # fmt: skip
+        lines = [ax.plot(0 * rows[0, :, 0], color=color, lw=1, label=f"head {head}")[0]
+                 for head, color in zip(rows["head"].values, itertools.cycle(HEADS), strict=False)]  # fmt: skip
         far = 1.05 * float(np.abs(rows[..., :number]).max())
         ax.axhline(0, color="#888888", lw=0.4, zorder=0)
         ax.set(xlabel="Number", ylabel="Adds to\nthe neuron", xlim=(0, rows.sizes["token"] - 1), ylim=(-far, far))
@@ -140,12 +140,12 @@ def value_spectra(number):
         rows = cube.neuron_value_token.isel(token=slice(-1))
         n = rows.sizes["token"]
         spectra = np.einsum("cx,hxn->hcn", fourier.basis(n), rows.values)[:, 1:]
-        lines = [ax.plot(np.arange(1, n), 0 * spectra[0, :, 0], color=colour, lw=0.9, label=f"head {head}")[0]
-                 for head, colour in zip(rows["head"].values, itertools.cycle(HEADS), strict=False)]  # fmt: skip
+        lines = [ax.plot(np.arange(1, n), 0 * spectra[0, :, 0], color=color, lw=0.9, label=f"head {head}")[0]
+                 for head, color in zip(rows["head"].values, itertools.cycle(HEADS), strict=False)]  # fmt: skip
         far = 1.05 * float(np.abs(spectra[..., :number]).max())
         ax.axhline(0, color="#888888", lw=0.4, zorder=0)
         ax.set(xlabel="Component, by k", ylabel="Coefficient", xlim=(0, n), ylim=(-far, far))
-        frequency_ticks(ax.xaxis, frequency_colours(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
+        frequency_ticks(ax.xaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
 
         def show(neuron):
             for line, row in zip(lines, spectra[..., neuron], strict=True):

@@ -5,7 +5,7 @@ import numpy as np
 from progress_measures import fourier
 from progress_measures.cube.maps import neuron_map
 from progress_measures.figures.attention import SCORES
-from progress_measures.figures.style import COLOURS, frequency_colours, panel_letters, plane
+from progress_measures.figures.style import COLORS, frequency_colors, panel_letters, plane
 from progress_measures.figures.waves import component_ticks, frequency_ticks
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
@@ -53,12 +53,12 @@ def component_map(fig, cube, components, what, title):
     """2D Fourier components [of a, of b] as a map: all (left), those of the constant and the first run's keys (right).
 
     Args:
-        what: the components are, beside the colour bar; blue to red around 0, or white to blue where none is negative.
+        what: the components are, beside the color bar; blue to red around 0, or white to blue where none is negative.
     """
     names = fourier.component_names(len(components))
-    colours = frequency_colours(cube, str(cube.run.values[0]))
-    keys = [0] + [place for k in colours for place in (2 * k - 1, 2 * k)]
-    left, *others = np.atleast_1d(fig.subplots(1, 2 if colours else 1))
+    colors = frequency_colors(cube, str(cube.run.values[0]))
+    keys = [0] + [place for k in colors for place in (2 * k - 1, 2 * k)]
+    left, *others = np.atleast_1d(fig.subplots(1, 2 if colors else 1))
     far = np.abs(components).max()
     shades = {"cmap": "RdBu_r", "vmin": -far} if components.min() < 0 else {"cmap": "Blues", "vmin": 0}
     image = left.imshow(components, vmax=far, interpolation="nearest", **shades)
@@ -71,7 +71,7 @@ def component_map(fig, cube, components, what, title):
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_ticks(range(len(keys)), [names[place] for place in keys])
             for text, place in zip(axis.get_ticklabels(), keys, strict=True):
-                text.set_color(colours.get((place + 1) // 2, "black"))
+                text.set_color(colors.get((place + 1) // 2, "black"))
         ax.set(xlabel="Component over b", ylabel="Component over a", title="Constant and key frequencies")
         ax.tick_params(axis="x", rotation=90)
     fig.colorbar(image, ax=[left, *others], label=what, shrink=0.7)
@@ -85,7 +85,7 @@ def shares(fig, cube):
     image = ax.imshow(share.values.T, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", **size)
     ax.set(xlabel="Neuron", ylabel="Frequency k")
     keys = ax.secondary_yaxis("right")
-    frequency_ticks(keys.yaxis, frequency_colours(cube, str(cube.run.values[0])), lambda k: k)
+    frequency_ticks(keys.yaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: k)
     fig.colorbar(image, ax=ax, label="Share of variance")
 
 
@@ -93,8 +93,8 @@ def best_shares(fig, cube):
     """Share of each neuron's variance in its best frequency, of the first run, in order of size."""
     share = np.sort(cube.neuron_frequency_share.isel(run=0).max("frequency").fillna(0).values)
     ax = fig.subplots()
-    ax.plot(np.arange(1, len(share) + 1), share, color=COLOURS["weights"])
-    ax.axhline(CLUSTER_FRACTION, color=COLOURS["other"], lw=0.8, ls=(0, (4, 3)), zorder=0)
+    ax.plot(np.arange(1, len(share) + 1), share, color=COLORS["weights"])
+    ax.axhline(CLUSTER_FRACTION, color=COLORS["other"], lw=0.8, ls=(0, (4, 3)), zorder=0)
     above = int((share >= CLUSTER_FRACTION).sum())
     ax.annotate(
         f"{above} of {len(share)} neurons at {CLUSTER_FRACTION:.0%} or more (dashed)",

@@ -1,7 +1,7 @@
 """Heads or neurons: one a panel in a still, one a frame in an animation.
 
 A panel is a function of axes and a cube: it draws what stays, and gives a function of a head or neuron that shows the
-rest, title included. What stands around panels, a colour bar or a legend, is drawn by a function of the figure, the cube
+rest, title included. What stands around panels, a color bar or a legend, is drawn by a function of the figure, the cube
 and the axes.
 """
 

@@ -48,9 +48,9 @@ def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def line(x: Any, y: Any, name: str, colour: str, **more: Any) -> dict[str, Any]:
+def line(x: Any, y: Any, name: str, color: str, **more: Any) -> dict[str, Any]:
     """A curve, named in the legend and where a reader hovers over it."""
-    style = {"color": colour, "width": more.pop("width", 1.6)}
+    style = {"color": color, "width": more.pop("width", 1.6)}
     x, y = (values.tolist() if hasattr(values, "tolist") else list(values) for values in (x, y))
     return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, "line": style} | more
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from progress_measures.catalogue import Catalogue, id_of
+from progress_measures.catalog import Catalog, id_of
 
-_CATALOGUE = Catalogue("figure", "progress_measures.figures", "draw")
-figure_ids, figure_module = _CATALOGUE.ids, _CATALOGUE.module
+_CATALOG = Catalog("figure", "progress_measures.figures", "draw")
+figure_ids, figure_module = _CATALOG.ids, _CATALOG.module
 
 STILLS = ("pdf", "png", "svg")
 """The formats that every figure has."""
@@ -94,5 +94,5 @@ def load_figure(name: str) -> Figure:
     Raises:
         UserError: there is no such figure.
     """
-    loaded: Figure = _CATALOGUE.load(name)
+    loaded: Figure = _CATALOG.load(name)
     return loaded

@@ -1,12 +1,12 @@
-"""The figures' common vocabulary: what colours mean, phase bands, axes of epochs, labels with units."""
+"""The figures' common vocabulary: what colors mean, phase bands, axes of epochs, labels with units."""
 
 import numpy as np
 from matplotlib.patches import Patch
 
 from progress_measures.errors import UserError
 
-# Okabe and Ito's palette, told apart by all readers; a colour has one meaning in every figure.
-COLOURS = {
+# Okabe and Ito's palette, told apart by all readers; a color has one meaning in every figure.
+COLORS = {
     "train": "#0072B2",
     "test": "#D55E00",
     "restricted": "#009E73",
@@ -16,9 +16,9 @@ COLOURS = {
     "weights": "#333333",
     "other": "#B8B8B8",
 }
-FREQUENCY_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FA3", "#8C6D31", "#333333")
+FREQUENCY_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FA3", "#8C6D31", "#333333")
 
-PHASES = (("memorisation", "#E8E8E8"), ("circuit formation", "#DCE9F5"), ("cleanup", "#F9E7D2"))
+PHASES = (("memorization", "#E8E8E8"), ("circuit formation", "#DCE9F5"), ("cleanup", "#F9E7D2"))
 
 
 def label(variable, name=None):
@@ -27,10 +27,10 @@ def label(variable, name=None):
     return (name or variable.attrs["long_name"]) + ("" if units == "1" else f" ({units})")
 
 
-def frequency_colours(cube, run):
-    """The colour of each of a run's key frequencies: the same wherever that run is drawn."""
+def frequency_colors(cube, run):
+    """The color of each of a run's key frequencies: the same wherever that run is drawn."""
     keys = cube.frequency.values[cube.key_frequency.sel(run=run).values]
-    return {int(k): FREQUENCY_COLOURS[i % len(FREQUENCY_COLOURS)] for i, k in enumerate(keys)}
+    return {int(k): FREQUENCY_COLORS[i % len(FREQUENCY_COLORS)] for i, k in enumerate(keys)}
 
 
 def nothing_to_draw(ax, why):
@@ -71,18 +71,18 @@ def story_end(cube, run):
 def phase_bands(ax, cube, run):
     """Shade the three phases of a run where the rule finds them."""
     bounds = [0.0] + [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
-    for (_, colour), start, end in zip(PHASES, bounds, bounds[1:], strict=False):
+    for (_, color), start, end in zip(PHASES, bounds, bounds[1:], strict=False):
         if np.isfinite(start) and np.isfinite(end):
-            ax.axvspan(start, end, color=colour, lw=0, zorder=-2)
+            ax.axvspan(start, end, color=color, lw=0, zorder=-2)
             ax.axvline(end, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
 
 
 def phase_names(fig, cube, run):
     """The names of the phases that `phase_bands` shades, with the epochs at which they end, above all panels."""
     ends = [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
-    found = [(name, colour, end) for (name, colour), end in zip(PHASES, ends, strict=True) if np.isfinite(end)]
+    found = [(name, color, end) for (name, color), end in zip(PHASES, ends, strict=True) if np.isfinite(end)]
     if found:
-        patches = [Patch(facecolor=colour, edgecolor="#888888", lw=0.4) for _, colour, _ in found]
+        patches = [Patch(facecolor=color, edgecolor="#888888", lw=0.4) for _, color, _ in found]
         fig.legend(
             patches,
             [f"{name}, to {end:,.0f}" for name, _, end in found],
@@ -97,25 +97,25 @@ def phase_names(fig, cube, run):
 
 def phase_key(fig):
     """The names of the phases alone, for figures of several runs."""
-    patches = [Patch(facecolor=colour, edgecolor="#888888", lw=0.4) for _, colour in PHASES]
+    patches = [Patch(facecolor=color, edgecolor="#888888", lw=0.4) for _, color in PHASES]
     fig.legend(patches, [name for name, _ in PHASES], loc="outside upper center", ncols=3, title="Phases, by rule",
                title_fontsize=7.5, handlelength=1.2)  # fmt: skip
 
 
-def plane(ax, values, colours="viridis", **limits):
-    """A map over all pairs, a downwards and b to the right, every pair a pixel; gives the image for a colour bar."""
-    image = ax.imshow(values, cmap=colours, interpolation="nearest", aspect="equal", **limits)
+def plane(ax, values, colors="viridis", **limits):
+    """A map over all pairs, a downwards and b to the right, every pair a pixel; gives the image for a color bar."""
+    image = ax.imshow(values, cmap=colors, interpolation="nearest", aspect="equal", **limits)
     ax.set(xlabel="b", ylabel="a")
     ax.locator_params(nbins=4)
     return image
 
 
 def signed_map(fig, ax, values, what, far=None):
-    """A map of values of either sign, white at 0, with its colour bar.
+    """A map of values of either sign, white at 0, with its color bar.
 
     Args:
-        what: the values are, beside the colour bar; None for no bar.
-        far: where colours end; by default, at the largest value.
+        what: the values are, beside the color bar; None for no bar.
+        far: where colors end; by default, at the largest value.
     """
     end = "neither" if far is None else "both"
     far = np.abs(values).max() if far is None else far
@@ -124,20 +124,20 @@ def signed_map(fig, ax, values, what, far=None):
         fig.colorbar(image, ax=ax, label=what, shrink=0.8, extend=end)
 
 
-def by_component(ax, values, colours, signed=False):
-    """Bars over Fourier components: cos and sin side by side at each frequency, key frequencies in their colours.
+def by_component(ax, values, colors, signed=False):
+    """Bars over Fourier components: cos and sin side by side at each frequency, key frequencies in their colors.
 
     Args:
         values: [fourier_component]; the constant is left out.
-        colours: of the frequencies that are labelled.
+        colors: of the frequencies that are labeled.
         signed: whether values may be negative.
     """
     k = np.arange(1, (len(values) + 1) // 2)
     cos, sin = values.values[1::2], values.values[2::2]
-    face = [colours.get(int(number), COLOURS["other"]) for number in k]
+    face = [colors.get(int(number), COLORS["other"]) for number in k]
     ax.bar(k - 0.21, cos, 0.42, color=face)
     ax.bar(k + 0.21, sin, 0.42, color=face, alpha=0.55)
-    for number in colours:
+    for number in colors:
         height = max(cos[number - 1], sin[number - 1], 0)
         ax.annotate(f"{number}", (number, height), (0, 1.5), textcoords="offset points", ha="center", fontsize=7)
     ax.margins(y=0.12)  # room for the numbers; unsigned bars still stand on 0

@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.figures.style import by_component, frequency_colours, no_key_frequencies, plane, signed_map
+from progress_measures.figures.style import by_component, frequency_colors, no_key_frequencies, plane, signed_map
 
 
 def prime(cube):
@@ -11,22 +11,22 @@ def prime(cube):
     return 2 * cube.sizes["frequency"] + 1
 
 
-def waves(fig, p, colours):
+def waves(fig, p, colors):
     """Unit vectors of the Fourier basis, one below the other: the wave, thin, and its values at the numbers.
 
     Args:
         p: the prime.
-        colours: of the vectors to draw, by their place in the basis.
+        colors: of the vectors to draw, by their place in the basis.
     """
-    axes = fig.subplots(len(colours), 1, sharex=True, sharey=True, squeeze=False).ravel()
+    axes = fig.subplots(len(colors), 1, sharex=True, sharey=True, squeeze=False).ravel()
     x = np.arange(p)
     between = np.linspace(0, p - 1, 40 * p)
-    for ax, (place, colour) in zip(axes, colours.items(), strict=True):
+    for ax, (place, color) in zip(axes, colors.items(), strict=True):
         k, shift = (place + 1) // 2, 0 if place % 2 else np.pi / 2
         height = np.sqrt(2 / p) if place else p**-0.5
         ax.plot(between, height * (np.cos(2 * np.pi * k * between / p - shift) if place else 1 + 0 * between),
-                color=colour, lw=0.5, alpha=0.6)  # fmt: skip
-        ax.plot(x, fourier.basis(p)[place], ".", ms=3, color=colour)
+                color=color, lw=0.5, alpha=0.6)  # fmt: skip
+        ax.plot(x, fourier.basis(p)[place], ".", ms=3, color=color)
         ax.set_ylabel(fourier.component_names(p)[place], rotation=0, ha="right", va="center")
         ax.set(xlim=(-1, p), ylim=(-1.25 * np.sqrt(2 / p), 1.25 * np.sqrt(2 / p)))
     axes[-1].set_xlabel("Number x")
@@ -40,16 +40,16 @@ def component_ticks(axis, p):
     axis.set_ticklabels([fourier.component_names(p)[int(place)] for place in axis.get_majorticklocs()])
 
 
-def frequency_ticks(axis, colours, places):
-    """Key frequencies along an axis, in their colours.
+def frequency_ticks(axis, colors, places):
+    """Key frequencies along an axis, in their colors.
 
     Args:
-        colours: of the key frequencies.
+        colors: of the key frequencies.
         places: where a frequency stands on the axis, a function of it.
     """
-    axis.set_ticks([places(k) for k in colours], [f"{k}" for k in colours])
-    for tick, colour in zip(axis.get_major_ticks(), colours.values(), strict=True):
-        tick.label1.set(color=colour, fontweight="bold")
+    axis.set_ticks([places(k) for k in colors], [f"{k}" for k in colors])
+    for tick, color in zip(axis.get_major_ticks(), colors.values(), strict=True):
+        tick.label1.set(color=color, fontweight="bold")
 
 
 def basis_map(fig, values, what):
@@ -62,13 +62,13 @@ def basis_map(fig, values, what):
 
 
 def key_waves(fig, cube, wave):
-    """The cosines or sines of the first run's key frequencies, in their colours."""
+    """The cosines or sines of the first run's key frequencies, in their colors."""
     run = str(cube.run.values[0])
-    colours = frequency_colours(cube, run)
-    if not colours:
+    colors = frequency_colors(cube, run)
+    if not colors:
         no_key_frequencies(fig.subplots(), run)
         return
-    waves(fig, prime(cube), {2 * k - (wave == "cos"): colour for k, colour in colours.items()})
+    waves(fig, prime(cube), {2 * k - (wave == "cos"): color for k, color in colors.items()})
 
 
 def whole_basis(fig, p):
@@ -86,7 +86,7 @@ def basis_products(fig, p):
 
 
 def component_norms(fig, cube, name, text):
-    """Norms of the first run's Fourier components at the end of training; key frequencies are coloured and numbered.
+    """Norms of the first run's Fourier components at the end of training; key frequencies are colored and numbered.
 
     Args:
         name: of the variable, [run, epoch, fourier_component].
@@ -94,7 +94,7 @@ def component_norms(fig, cube, name, text):
     """
     run = str(cube.run.values[0])
     ax = fig.subplots()
-    by_component(ax, cube[name].sel(run=run).isel(epoch=-1), frequency_colours(cube, run))
+    by_component(ax, cube[name].sel(run=run).isel(epoch=-1), frequency_colors(cube, run))
     ax.set(ylabel=text)
 
 

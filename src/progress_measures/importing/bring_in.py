@@ -1,4 +1,4 @@
-"""Takes a foreign file to a cube: read, recognise, write as training would have left it, measure, gather."""
+"""Takes a foreign file to a cube: read, recognize, write as training would have left it, measure, gather."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from progress_measures.files import appearing, open_store, scratch
 from progress_measures.importing.contents import Contents, contents
 from progress_measures.importing.names import Fit, best_fit
 from progress_measures.importing.reading import read
-from progress_measures.importing.settings import Options, Recognised, recognised
+from progress_measures.importing.settings import Options, Recognized, recognized
 from progress_measures.importing.writing import write_history, write_training
 from progress_measures.measures.registry import FAMILIES, families_of
 
@@ -29,12 +29,12 @@ def bring_in(path: Path, out: Path, options: Options) -> list[str]:
         out: `results/<name>`; what an earlier import left there is replaced.
         options: what is not to be found out.
     Returns:
-        Lines for people: what was recognised, assumed, left aside, and what gives cause to doubt.
+        Lines for people: what was recognized, assumed, left aside, and what gives cause to doubt.
     Raises:
         UserError: the file cannot be read or is no network on pairs, or an option does not fit it.
     """
     _check_name(out)
-    held, found = recognise(path, options)
+    held, found = recognize(path, options)
     if out.parent.resolve() == paths.RESULTS.resolve():
         # before what is measured by it, so that the workflow finds nothing to redo
         for module in (*(f"measures.{family}" for family in FAMILIES), "cube.extract", "cube.gather"):
@@ -47,7 +47,7 @@ def bring_in(path: Path, out: Path, options: Options) -> list[str]:
     return [*_report(found, path), *_doubts(held, losses)]
 
 
-def recognise(path: Path, options: Options) -> tuple[Contents, Recognised]:
+def recognize(path: Path, options: Options) -> tuple[Contents, Recognized]:
     """What is in a file, and what that is in our words; nothing is written.
 
     Raises:
@@ -61,7 +61,7 @@ def recognise(path: Path, options: Options) -> tuple[Contents, Recognised]:
     fit = best_fit(held.states[-1], {"head": heads} if heads else {}, options.names, path)
     _check_tensors(held, fit, path)
     try:
-        return held, recognised(path, held, fit, options)
+        return held, recognized(path, held, fit, options)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
 
@@ -97,7 +97,7 @@ def _check_tensors(held: Contents, fit: Fit, path: Path) -> None:
                 )
 
 
-def _write(found: Recognised, name: str, held: Contents, precision: str) -> xr.Dataset:
+def _write(found: Recognized, name: str, held: Contents, precision: str) -> xr.Dataset:
     """Write what a training leaves, measure and gather it, in what stands for `results/`; gives losses at checkpoints."""
     (run,) = found.experiment.runs(name)
     write_training(run, found, precision)
@@ -110,11 +110,11 @@ def _write(found: Recognised, name: str, held: Contents, precision: str) -> xr.D
     return losses
 
 
-def _report(found: Recognised, path: Path) -> list[str]:
+def _report(found: Recognized, path: Path) -> list[str]:
     told = found.experiment.imported
     assert told is not None
     lines = [f"{path}: {told.format}"]
-    lines += [f"  recognised: {line}" for line in told.recognised]
+    lines += [f"  recognized: {line}" for line in told.recognized]
     lines += [f"  assumed: {line}" for line in told.assumed]
     return lines + ([f"  ignored, being of no known use: {', '.join(told.ignored)}"] if told.ignored else [])
 
@@ -127,5 +127,5 @@ def _doubts(held: Contents, losses: xr.Dataset) -> list[str]:
     alike = theirs > 0 and 1 / ALIKE < ours / theirs < ALIKE
     said = f"train loss {ours:.4g}; the file's own last one is {theirs:.4g}"
     return [
-        f"  {'recognised' if alike else 'doubtful'}: {said}" + ("" if alike else ": is the split another? (--split)")
+        f"  {'recognized' if alike else 'doubtful'}: {said}" + ("" if alike else ": is the split another? (--split)")
     ]

@@ -39,7 +39,7 @@ class Contents(NamedTuple):
         epochs: updates done before each; None where the file does not say.
         layout: in words, how the file is arranged.
         config: settings under their own names.
-        optimizer: those of the optimiser's only group, such as `weight_decay`.
+        optimizer: those of the optimizer's only group, such as `weight_decay`.
         train, test: losses, as far as the file has them.
         train_indices: training pairs, as indices a * n + b.
         assumed: what was taken for granted.

@@ -1,4 +1,4 @@
-"""The experiment that a foreign network is: its settings in our words, with what was recognised and what assumed."""
+"""The experiment that a foreign network is: its settings in our words, with what was recognized and what assumed."""
 
 import hashlib
 import math
@@ -10,14 +10,14 @@ from pydantic import ValidationError
 from progress_measures.errors import UserError
 from progress_measures.experiments.load import explain
 from progress_measures.experiments.schema import Experiment
-from progress_measures.importing import recognise, splits
+from progress_measures.importing import recognize, splits
 from progress_measures.importing.contents import Contents
 from progress_measures.importing.names import Fit, Weights
-from progress_measures.importing.recognise import Reading
+from progress_measures.importing.recognize import Reading
 
 NOT_TOLD: dict[str, float | str] = {
     **dict.fromkeys(("learning_rate", "weight_decay", "warmup", "dropout", "l1", "beta1", "beta2"), math.nan),
-    **dict.fromkeys(("precision", "initialisation"), "unknown"),
+    **dict.fromkeys(("precision", "initialization"), "unknown"),
 }
 """Settings of a training that a file may not tell, as cubes then have them."""
 
@@ -35,7 +35,7 @@ class Options(NamedTuple):
     precision: str = "float64"
 
 
-class Recognised(NamedTuple):
+class Recognized(NamedTuple):
     """A foreign file in our words.
 
     Attributes:
@@ -51,7 +51,7 @@ class Recognised(NamedTuple):
     split: splits.Found
 
 
-def recognised(path: Path, held: Contents, fit: Fit, options: Options) -> Recognised:
+def recognized(path: Path, held: Contents, fit: Fit, options: Options) -> Recognized:
     """Find out what a file does not say.
 
     Args:
@@ -63,8 +63,8 @@ def recognised(path: Path, held: Contents, fit: Fit, options: Options) -> Recogn
         UserError: an option does not fit the file, or the network is none on `a b =`.
     """
     sure, assumed = [held.layout], list(held.assumed)
-    n = recognise.operands(fit.weights(heads=1), options.prime)
-    reading = recognise.likeliest(
+    n = recognize.operands(fit.weights(heads=1), options.prime)
+    reading = recognize.likeliest(
         lambda heads: fit.weights(heads=heads), _possible_heads(fit), _possible_norms(held, fit, options), n
     )
     weights = _without_idle([fit.weights(state, reading.heads) for state in held.states])
@@ -86,7 +86,7 @@ def recognised(path: Path, held: Contents, fit: Fit, options: Options) -> Recogn
     content = {
         "title": title[:200],
         "seed": _seed(held, split) or 0,
-        "task": recognise.task(operation, n, last["W_U"].shape[-1], reading),
+        "task": recognize.task(operation, n, last["W_U"].shape[-1], reading),
         "split": {"method": split.method, "seed": split.seed, "train_fraction": split.fraction}
         if split.seed is not None
         else {},
@@ -96,7 +96,7 @@ def recognised(path: Path, held: Contents, fit: Fit, options: Options) -> Recogn
             "file": path.name,
             "sha256": _hash(path),
             "format": fit.format.title,
-            "recognised": sure,
+            "recognized": sure,
             "assumed": assumed,
             "ignored": fit.ignored,
             "layer_norm": reading.layer_norm,
@@ -105,7 +105,7 @@ def recognised(path: Path, held: Contents, fit: Fit, options: Options) -> Recogn
         },
     }
     try:
-        return Recognised(Experiment.model_validate(content), weights, epochs, split)
+        return Recognized(Experiment.model_validate(content), weights, epochs, split)
     except ValidationError as error:
         raise UserError(explain(error, path)) from None
 
@@ -161,7 +161,7 @@ def _operation(reading: Reading, options: Options) -> tuple[str, str, bool]:
     )
     if options.operation is not None:
         return options.operation, f"operation {options.operation}, as given; {follows}", True
-    found = recognise.operation(reading)
+    found = recognize.operation(reading)
     if found is None:
         return "other", f"operation other, its own answers being taken as right: {follows} (--operation)", False
     return found, f"operation {found}: {follows}", True
@@ -181,7 +181,7 @@ def _epochs(held: Contents, options: Options) -> tuple[list[int], str]:
 
 
 def _recipe(held: Contents) -> tuple[dict[str, float], str]:
-    """What is known of the training, and where the file contradicts itself: the optimiser's own account is right then."""
+    """What is known of the training, and where the file contradicts itself: the optimizer's own account is right then."""
     told: list[dict[str, float]] = []
     for source in (held.config, held.optimizer):
         found = {}
@@ -199,7 +199,7 @@ def _recipe(held: Contents) -> tuple[dict[str, float], str]:
     config, optimizer = told
     wrong = [name for name in optimizer if name in config and config[name] != optimizer[name]]
     words = [
-        f"{name} {optimizer[name]:g}, as its optimiser had it; its configuration says {config[name]:g}"
+        f"{name} {optimizer[name]:g}, as its optimizer had it; its configuration says {config[name]:g}"
         for name in wrong
     ]
     return config | optimizer, "; ".join(words)

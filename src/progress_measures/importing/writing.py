@@ -13,7 +13,7 @@ from progress_measures.experiments.schema import Run
 from progress_measures.files import write_json, write_store
 from progress_measures.importing.contents import Contents
 from progress_measures.importing.names import AXES, Weights
-from progress_measures.importing.settings import Recognised
+from progress_measures.importing.settings import Recognized
 from progress_measures.importing.splits import Found
 from progress_measures.tasks import label_table
 from progress_measures.yaml_files import yaml_text
@@ -21,7 +21,7 @@ from progress_measures.yaml_files import yaml_text
 EVALUATIONS = 2000  # of training's own losses that are kept, at most
 
 
-def write_training(run: Run, found: Recognised, precision: str) -> None:
+def write_training(run: Run, found: Recognized, precision: str) -> None:
     """Write `experiment.yaml`, `dataset.zarr`, `runs/<run>/checkpoints.zarr` and the records that training is done.
 
     Args:

@@ -22,7 +22,7 @@ def _to_a(view):
 
 @once
 def _pattern_shares(view):
-    """Share of each head's attention to a, centred over pairs, in each frequency's block: [frequency, head]."""
+    """Share of each head's attention to a, centered over pairs, in each frequency's block: [frequency, head]."""
     to_a, n = _to_a(view), view.scene.n
     return fourier.Spectrum.of(to_a, fourier.marginals(to_a.reshape(n, n, -1))).share("block", view.scene.sign)
 

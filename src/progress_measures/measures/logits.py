@@ -62,7 +62,7 @@ def cosine_residual_all(view):
 
 @once
 def _variances(view):
-    """Squared norms of the logits: as they are, centred over outputs, and centred over pairs."""
+    """Squared norms of the logits: as they are, centered over outputs, and centered over pairs."""
     total = logit_norm(view) ** 2
     over_outputs = np.square(view.logits.sum(-1, dtype=np.float64)).sum() / view.logits.shape[-1]
     over_pairs = np.square(view.logit_mean).sum() * view.scene.n**2
@@ -83,17 +83,17 @@ def _direction_energy(view):
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Logits explained by key cosines", reference=FVE)
 def logit_fraction_explained_cosines(view):
-    """Share of sum L^2 in the key frequencies' cos(w_k(a + b - c)), uncentred."""
+    """Share of sum L^2 in the key frequencies' cos(w_k(a + b - c)), uncentered."""
     return _cosine_energy(view) / _variances(view)[0]
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centred over outputs, explained by key cosines", reference=FVE)
+@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centered over outputs, explained by key cosines", reference=FVE)
 def logit_fraction_explained_cosines_centered_over_outputs(view):
     """The same share of the logits less their mean over outputs, which no softmax sees."""
     return _cosine_energy(view) / _variances(view)[1]
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centred over pairs, explained by key cosines", reference=FVE)
+@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centered over pairs, explained by key cosines", reference=FVE)
 def logit_fraction_explained_cosines_centered_over_pairs(view):
     """The same share of the logits less their mean over pairs."""
     return _cosine_energy(view) / _variances(view)[2]
@@ -101,12 +101,12 @@ def logit_fraction_explained_cosines_centered_over_pairs(view):
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Logits explained by key directions", reference=FVE)
 def logit_fraction_explained_directions(view):
-    """Share of sum L^2 along cos and sin of w_k(a + b) for key frequencies, uncentred."""
+    """Share of sum L^2 along cos and sin of w_k(a + b) for key frequencies, uncentered."""
     return _direction_energy(view).sum() / _variances(view)[0]
 
 
 @measure(
-    dims=RUN_EPOCH, units="1", long_name="Logits, centred over outputs, explained by key directions", reference=FVE
+    dims=RUN_EPOCH, units="1", long_name="Logits, centered over outputs, explained by key directions", reference=FVE
 )
 def logit_fraction_explained_directions_centered_over_outputs(view):
     """The same share where logits and their key directions are taken less their mean over outputs."""
@@ -118,7 +118,7 @@ def logit_fraction_explained_directions_centered_over_outputs(view):
     return fourier.energies(centered)[keys - 1].sum() / _variances(view)[1]
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centred over pairs, explained by key directions", reference=FVE)
+@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centered over pairs, explained by key directions", reference=FVE)
 def logit_fraction_explained_directions_centered_over_pairs(view):
     """The same share of the logits less their mean over pairs."""
     return _direction_energy(view).sum() / _variances(view)[2]
@@ -131,6 +131,6 @@ def logit_fraction_explained_directions_centered_over_pairs(view):
     reference="Modular addition blog, trigonometric ratio",
 )
 def logit_fraction_explained_directions_per_output(view):
-    """The share, centred over pairs, of each output's own variance; averaged over outputs."""
+    """The share, centered over pairs, of each output's own variance; averaged over outputs."""
     energy = np.square(view.logits, dtype=np.float64).sum(0) - np.square(view.logit_mean) * view.scene.n**2
     return (_direction_energy(view) / energy).mean()

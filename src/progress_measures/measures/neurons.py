@@ -14,7 +14,7 @@ BLOG = "Modular addition blog, evolution over training"
     dims=("run", "epoch", "neuron"), units="1", long_name="Frequency of each neuron", reference=SECTION, dtype="uint16"
 )
 def neuron_frequency(view):
-    """The k whose {const, cos k, sin k}^2 block holds most of the neuron's centred energy; 0 if it never varies."""
+    """The k whose {const, cos k, sin k}^2 block holds most of the neuron's centered energy; 0 if it never varies."""
     return best_frequency(view.neuron_shares)[0]
 
 

@@ -1,9 +1,9 @@
-"""Where memorisation ends, circuits are formed and the cleanup is done; when a network has grokked.
+"""Where memorization ends, circuits are formed and the cleanup is done; when a network has grokked.
 
 The paper draws the boundaries by hand (section 5.2). Here a rule finds them, on logarithms of curves that a running
 median has smoothed:
 
-- memorisation ends where the excluded loss turns from falling to rising: at its least value before the cleanup;
+- memorization ends where the excluded loss turns from falling to rising: at its least value before the cleanup;
 - circuit formation ends where the test loss leaves its plateau, and the cleanup where it has settled: where the
   logarithm of the test loss has come 5 % and 95 % of the way down from the plateau to its final level, when it first stays
   down for 500 epochs.
@@ -78,7 +78,7 @@ def _turn(run, excluded):
     return Found(float(run.epoch[int(before.argmin())]))
 
 
-@measure(dims=("run",), units="epoch", long_name="End of memorisation", reference=REFERENCE, dtype="float64")
+@measure(dims=("run",), units="epoch", long_name="End of memorization", reference=REFERENCE, dtype="float64")
 def memorization_end(run):
     """Epoch of the least excluded loss before circuit formation ends."""
     found, excluded = _cleanup(run), run.excluded_loss.values
@@ -88,7 +88,7 @@ def memorization_end(run):
 
 
 @measure(
-    dims=("run",), units="epoch", long_name="End of memorisation, without the final network",
+    dims=("run",), units="epoch", long_name="End of memorization, without the final network",
     reference="Nanda et al. 2023, appendix C.2, footnote 3", dtype="float64",
 )  # fmt: skip
 def memorization_end_maximal(run):

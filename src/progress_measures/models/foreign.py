@@ -55,7 +55,7 @@ def as_ours(weights: Weights, sizes: Layout, one_layer: bool) -> Weights:
 
 
 def _folded(weights: Weights) -> Weights:
-    """LayerNorms' weights folded into the matrices that read from them; what is left only centres and divides."""
+    """LayerNorms' weights folded into the matrices that read from them; what is left only centers and divides."""
     w = {name: tensor for name, tensor in weights.items() if not name.startswith("ln")}
     for norm, matrix, dims in _READERS:
         bias, residual = matrix.replace("W", "b"), dims[: dims.index("d")].replace("h", "") + "d"
@@ -81,7 +81,7 @@ def neurons_and_logits(weights: Weights, n: int, layer_norm: bool) -> tuple[NDAr
     Args:
         weights: of any depth, with or without biases; LayerNorms' own are folded.
         n: number of values of a and of b.
-        layer_norm: whether what the attention, the MLP and the unembedding read is centred and divided by its deviation.
+        layer_norm: whether what the attention, the MLP and the unembedding read is centered and divided by its deviation.
     """
     hook = f"blocks.{len(weights['W_in']) - 1}.mlp.hook_pre"
     pieces = [(pre[:, -1], logits[:, -1]) for pre, logits in _pieces(weights, n, layer_norm, hook)]
@@ -113,11 +113,11 @@ def _pieces(weights: Weights, n: int, layer_norm: bool, hook: str) -> Iterator[t
 
     for some in tokens.split(max(1, PIECE // (3 * widest))):
         with torch.no_grad():
-            logits = forward(tensors, some, keep, normalise=normalised if layer_norm else None)[0]
+            logits = forward(tensors, some, keep, normalize=normalized if layer_norm else None)[0]
         yield seen.pop(hook), logits
 
 
-def normalised(x: Tensor) -> Tensor:
+def normalized(x: Tensor) -> Tensor:
     """What a LayerNorm without weights makes of the residual stream: [..., d_model]."""
-    centred = x - x.mean(-1, keepdim=True)
-    return centred / (centred.square().mean(-1, keepdim=True) + EPSILON).sqrt()
+    centered = x - x.mean(-1, keepdim=True)
+    return centered / (centered.square().mean(-1, keepdim=True) + EPSILON).sqrt()

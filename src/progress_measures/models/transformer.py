@@ -25,7 +25,7 @@ def forward(
     tokens: Tensor,
     hook: Hook | None = None,
     doubled_residual: bool = False,
-    normalise: Callable[[Tensor], Tensor] | None = None,
+    normalize: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Logits at all positions.
 
@@ -38,7 +38,7 @@ def forward(
             `blocks.0.hook_resid_mid`, `blocks.0.mlp.hook_pre` (`_post`), `blocks.0.hook_mlp_out`,
             `blocks.0.hook_resid_post`.
         doubled_residual: x <- 2x + attention(x), a slip of the authors' repeated-subsequence runs.
-        normalise: done to what the attention, the MLP and the unembedding read, in imported networks with LayerNorm.
+        normalize: done to what the attention, the MLP and the unembedding read, in imported networks with LayerNorm.
     Returns:
         [run, example, position, output].
     """
@@ -51,7 +51,7 @@ def forward(
         return lambda name, value: at(f"{place}.{name}", value)
 
     def read(stream: Tensor) -> Tensor:
-        return stream if normalise is None else normalise(stream)
+        return stream if normalize is None else normalize(stream)
 
     runs = weights["W_E"].shape[0]
     if tokens.ndim == 2:

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from progress_measures.catalogue import Catalogue, id_of
+from progress_measures.catalog import Catalog, id_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_CATALOGUE = Catalogue("table", "progress_measures.tables", "rows")
-table_ids, table_module = _CATALOGUE.ids, _CATALOGUE.module
+_CATALOG = Catalog("table", "progress_measures.tables", "rows")
+table_ids, table_module = _CATALOG.ids, _CATALOG.module
 
 
 @dataclass(frozen=True)
@@ -69,5 +69,5 @@ def load_table(name: str) -> Table:
     Raises:
         UserError: there is no such table.
     """
-    loaded: Table = _CATALOGUE.load(name)
+    loaded: Table = _CATALOG.load(name)
     return loaded

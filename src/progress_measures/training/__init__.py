@@ -1,1 +1,1 @@
-"""Loss, optimiser, loop, checkpoints and the launcher."""
+"""Loss, optimizer, loop, checkpoints and the launcher."""

@@ -185,7 +185,7 @@ def memory(run: Any, runs: int = 1) -> Memory:
         numbers += 4 * piece * _answers(run) * a.outputs
     numbers += 3 * _maskable(run) // 2  # masks of float32, made from 16 random bits a neuron
     device = numbers + 6 * held  # parameters, gradients twice, moments
-    host = 46 * held  # a block of 20 checkpoints filling, one being written, states of the optimiser
+    host = 46 * held  # a block of 20 checkpoints filling, one being written, states of the optimizer
     return Memory(*(int(SLACK * 4 * runs * count + BATCH_FLOOR / 2) for count in (device, host)))
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from progress_measures.models.initialise import initial_weights
+from progress_measures.models.initialize import initial_weights
 from progress_measures.tasks.dataset import train_masks
 from progress_measures.training.machine import machine
 from progress_measures.training.objectives import objective_module
-from progress_measures.training.optimiser import AdamW
+from progress_measures.training.optimizer import AdamW
 from progress_measures.training.progress import Progress
 from progress_measures.training.record import code_of
 from progress_measures.training.signals import collected
@@ -93,8 +93,8 @@ class _Batch:
         runs = [store.run for store in stores]
         self.recipe, self.runs, self.stores, self.device, self.writer = runs[0].training, runs, stores, device, writer
         self.objective = importlib.import_module(objective_module(runs[0])).Objective(runs, masks, device)
-        self.optimiser = AdamW(runs, [initial_weights(run) for run in runs], device)
-        self.step = Step(self.objective, self.optimiser, capacity=self.recipe.checkpoint_every)
+        self.optimizer = AdamW(runs, [initial_weights(run) for run in runs], device)
+        self.step = Step(self.objective, self.optimizer, capacity=self.recipe.checkpoint_every)
         self.epoch, self.seconds = 0, 0.0
         self.train_loss = np.full((len(runs), self.recipe.epochs + 1), np.nan)
         self.fetched = 0  # epochs whose train loss is in `train_loss`
@@ -144,7 +144,7 @@ class _Batch:
         if len(self.evaluations) + len(self.evaluated) > self.epoch // self.recipe.evaluate_every:
             return  # done before the interruption
         self.objective.prepare(self.epoch)
-        values = self.objective.evaluate(self.optimiser.weights)
+        values = self.objective.evaluate(self.optimizer.weights)
         self.evaluated.append(torch.stack([values[name] for name in EVALUATED], dim=-1))
 
     def _fetch(self) -> None:
@@ -158,7 +158,7 @@ class _Batch:
         """Keep the weights of this epoch; true when that made a block full."""
         index = self.epoch // self.recipe.checkpoint_every
         if index >= self.written + len(self.pending):
-            self.pending.append(self.optimiser.parameters.detach().to("cpu", copy=True).numpy())
+            self.pending.append(self.optimizer.parameters.detach().to("cpu", copy=True).numpy())
         if len(self.pending) < BLOCK:
             return False
         self._flush()
@@ -173,7 +173,7 @@ class _Batch:
         self.pending = []
 
     def _save(self) -> None:
-        state = {name: tensor.numpy() for name, tensor in self.optimiser.state().items()}
+        state = {name: tensor.numpy() for name, tensor in self.optimizer.state().items()}
         evaluations = np.stack(self.evaluations)
         for i, store in enumerate(self.stores):
             history = {"train_loss": self.train_loss[i, : self.epoch].copy(), "evaluations": evaluations[:, i]}
@@ -197,7 +197,7 @@ class _Batch:
         self.epoch = self.fetched = max(common)
         loaded = [store.resume(found[self.epoch]) for store, found in zip(self.stores, states, strict=True)]
         moments = ("parameters", "mean", "mean_of_squares")
-        self.optimiser.restore(
+        self.optimizer.restore(
             {name: torch.from_numpy(np.stack([state[name] for state in loaded])) for name in moments}, self.epoch
         )
         self.train_loss[:, : self.epoch] = np.stack([state["train_loss"] for state in loaded])
@@ -212,7 +212,7 @@ class _Batch:
         self._save()
         self.objective.prepare(self.epoch)
         with torch.no_grad():
-            self.train_loss[:, self.epoch] = self.objective.loss(self.optimiser.weights).double().cpu()
+            self.train_loss[:, self.epoch] = self.objective.loss(self.optimizer.weights).double().cpu()
         self.writer.drain()
         for i, store in enumerate(self.stores):
             evaluations = np.stack(self.evaluations)[:, i]

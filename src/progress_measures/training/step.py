@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from progress_measures.training.optimiser import AdamW
+from progress_measures.training.optimizer import AdamW
 
 
 class Step:
@@ -18,21 +18,21 @@ class Step:
 
     Args:
         objective: gives the runs' train losses, as in `progress_measures.training.objectives`.
-        optimiser: holds their weights.
+        optimizer: holds their weights.
         capacity: epochs between two fetches of the losses, at most.
     """
 
-    def __init__(self, objective: Any, optimiser: AdamW, capacity: int):
-        device = optimiser.parameters.device
-        self._objective, self._optimiser = objective, optimiser
-        self._losses = torch.zeros(optimiser.parameters.shape[0], capacity, dtype=objective.loss_dtype, device=device)
+    def __init__(self, objective: Any, optimizer: AdamW, capacity: int):
+        device = optimizer.parameters.device
+        self._objective, self._optimizer = objective, optimizer
+        self._losses = torch.zeros(optimizer.parameters.shape[0], capacity, dtype=objective.loss_dtype, device=device)
         self._column = torch.zeros(1, dtype=torch.int64, device=device)
         self._taken = 0
         self._graph: Any = None
 
     def __call__(self, epoch: int) -> None:
         """Update number `epoch`, from 0."""
-        self._optimiser.set_rate(epoch)
+        self._optimizer.set_rate(epoch)
         self._objective.prepare(epoch)
         if self._losses.device.type != "cuda":
             self._update()
@@ -50,10 +50,10 @@ class Step:
         return fetched
 
     def _update(self) -> None:
-        loss = self._objective.loss(self._optimiser.weights)
+        loss = self._objective.loss(self._optimizer.weights)
         self._losses.index_copy_(1, self._column, loss.detach()[:, None])
         self._column += 1
-        self._optimiser.step(loss)
+        self._optimizer.step(loss)
 
     def rehearse(self, times: int) -> None:
         """Update so many times and put everything back, in the same memory.
@@ -69,7 +69,7 @@ class Step:
                 tensor.copy_(before)
 
     def _mutable(self) -> list[Tensor]:
-        return [self._losses, self._column, *self._optimiser.tensors()]
+        return [self._losses, self._column, *self._optimizer.tensors()]
 
     def _record(self) -> Any:
         beside = torch.cuda.Stream()

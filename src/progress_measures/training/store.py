@@ -2,7 +2,7 @@
 
     checkpoints.zarr   weights with a leading dimension `epoch`; blocks of checkpoints are chunks with a checksum
     history.zarr       the losses and accuracies as training saw them
-    resume/*.npz       the last two states of the optimiser: everything that is needed to go on bit for bit; one at the end
+    resume/*.npz       the last two states of the optimizer: everything that is needed to go on bit for bit; one at the end
     done.json          renamed into place last
 
 A state holds, beside the parameters and moments, the history so far and the checkpoints of the block that is not yet

@@ -26,7 +26,7 @@ def clustered(last):
 
 
 def ends(one):
-    """The epochs at which memorisation, circuit formation and cleanup end; NaN where the rule finds none."""
+    """The epochs at which memorization, circuit formation and cleanup end; NaN where the rule finds none."""
     return [float(one[name]) for name in ("memorization_end", "circuit_formation_end", "cleanup_end")]
 
 
@@ -74,23 +74,23 @@ def grokking_landmarks(cube):
 
 @quantity
 def excluded_loss_landmarks(cube):
-    """Where memorisation ends, and where the excluded loss is least before the cleanup."""
+    """Where memorization ends, and where the excluded loss is least before the cleanup."""
     one, _ = first(cube)
-    memorised, formed, _ = ends(one)
+    memorized, formed, _ = ends(one)
     before = one.excluded_loss.sel(epoch=slice(0, formed))
     least = float(before.idxmin()) if np.isfinite(formed) and before.notnull().any() else np.nan
-    return {"memorised": memorised, "excluded_loss_least": least}
+    return {"memorized": memorized, "excluded_loss_least": least}
 
 
 @quantity
 def excluded_rises_early(cube):
     """Half way to grokking: excluded loss of each key frequency over its least until then; and how the test loss stands."""
     one, last = first(cube)
-    memorised, formed, _ = ends(one)
+    memorized, formed, _ = ends(one)
     keys = keys_of(last) if np.isfinite(formed) else []
     curves = [one.excluded_loss_by_frequency.sel(frequency=k, epoch=slice(0, formed / 2)).values for k in keys]
     ratios = [float(curve[-1] / curve.min()) for curve in curves]
-    test = [float(near(one, one.test_loss, epoch)) for epoch in (memorised, formed / 2)]
+    test = [float(near(one, one.test_loss, epoch)) for epoch in (memorized, formed / 2)]
     return {
         "at_epoch": formed / 2,
         "over_least": ratios,
@@ -406,13 +406,13 @@ def self_attention_early(cube):
 
 @quantity
 def attention_symmetry(cube):
-    """The largest head's difference of mean attention to a and b: where memorisation ends, after grokking, and when small."""
+    """The largest head's difference of mean attention to a and b: where memorization ends, after grokking, and when small."""
     one = first(cube)[0]
-    memorised, _, end = ends(one)
+    memorized, _, end = ends(one)
     difference = np.abs(one.mean_attention.sel(position="a") - one.mean_attention.sel(position="b")).max("head")
     large = difference.epoch.values[difference.values > 0.05]
     return {
-        "when_memorised": float(near(one, difference, memorised)),
+        "when_memorized": float(near(one, difference, memorized)),
         "after_grokking": float(near(one, difference, end)),
         "small_after": int(large[-1]) if large.size else 0,
     }
@@ -420,7 +420,7 @@ def attention_symmetry(cube):
 
 @quantity
 def trig_losses(cube):
-    """The restricted loss on training and on all pairs after memorisation; when it and the test loss pass below 1."""
+    """The restricted loss on training and on all pairs after memorization; when it and the test loss pass below 1."""
     one = first(cube)[0]
     later = one.sel(epoch=slice(ends(one)[0], None))
     with np.errstate(invalid="ignore"):

@@ -43,13 +43,13 @@ def grokking(cube):
         "train_accuracy_epoch": train,
         "test_accuracy_epoch": test,
         "ratio": ratio,
-        "test_loss_over_chance_when_memorised": at(cube.test_loss, cube.memorization_end) / chance(cube),
+        "test_loss_over_chance_when_memorized": at(cube.test_loss, cube.memorization_end) / chance(cube),
         "final_test_accuracy": cube.test_accuracy.isel(epoch=-1),
     }
 
 
 @quantity
-def generalisation_time(cube):
+def generalization_time(cube):
     """First epoch with 99 % test accuracy."""
     epochs = first_reaching(cube.history_test_accuracy, 0.99)
     return {"epochs": epochs, "median": float(np.median(epochs)), "lowest": epochs.min(), "highest": epochs.max()}
@@ -64,7 +64,7 @@ def restricted_accuracy_leads(cube):
 
 @quantity
 def restricted_loss_leads(cube):
-    """Epochs from where the restricted loss falls below half of its largest value after memorisation to the test loss's."""
+    """Epochs from where the restricted loss falls below half of its largest value after memorization to the test loss's."""
 
     def halved(curve):
         after = curve.where(curve.epoch >= cube.memorization_end)
@@ -82,7 +82,7 @@ def excluded_loss_story(cube):
     ends = (cube.memorization_end, cube.circuit_formation_end, cube.cleanup_end)
     excluded, train, test = ([at(cube[f"{name}_loss"], end) for end in ends] for name in ("excluded", "train", "test"))
     return {
-        "excluded_when_memorised": excluded[0],
+        "excluded_when_memorized": excluded[0],
         "rise_in_circuit_formation": excluded[1] / excluded[0],
         "train_loss_factor": np.maximum(train[1] / train[0], train[0] / train[1]),
         "test_loss_decades": np.abs(np.log10(test[1] / test[0])),
@@ -123,16 +123,16 @@ def weights_story(cube):
 def phase_ends(cube):
     """Where the rule puts the phases' ends."""
     return {
-        "memorisation": cube.memorization_end,
+        "memorization": cube.memorization_end,
         "circuit_formation": cube.circuit_formation_end,
         "cleanup": cube.cleanup_end,
-        "formation_over_memorisation": cube.circuit_formation_end / cube.memorization_end,
+        "formation_over_memorization": cube.circuit_formation_end / cube.memorization_end,
     }
 
 
 @quantity
-def memorised_state(cube):
-    """Losses and sparsity where memorisation ends."""
+def memorized_state(cube):
+    """Losses and sparsity where memorization ends."""
     end = cube.memorization_end
     change = [
         np.abs(at(cube[f"gini_{name}"], end) - cube[f"gini_{name}"].isel(epoch=0).values) for name in ("W_E", "W_L")
@@ -146,17 +146,17 @@ def memorised_state(cube):
 
 
 @quantity
-def memorisation_times(cube):
+def memorization_times(cube):
     """When train loss falls below 1e-6, and how that varies beside when the runs grok; where excluded loss turns, too."""
-    memorised, grokked = first_below(cube.history_train_loss, 1e-6), cube.grok_time.values
+    memorized, grokked = first_below(cube.history_train_loss, 1e-6), cube.grok_time.values
     with np.errstate(invalid="ignore"):  # of times that never come
-        spreads = [times.std(ddof=1) / times.mean() for times in (memorised, grokked)]
+        spreads = [times.std(ddof=1) / times.mean() for times in (memorized, grokked)]
     return {
-        "memorisation": memorised,
-        "memorisation_spread": spreads[0],
+        "memorization": memorized,
+        "memorization_spread": spreads[0],
         "grok_time": grokked,
         "grok_spread": spreads[1],
-        "memorisation_spread_over_grok_spread": spreads[0] / spreads[1],
+        "memorization_spread_over_grok_spread": spreads[0] / spreads[1],
         "excluded_loss_turns": cube.memorization_end,
     }
 
@@ -189,7 +189,7 @@ def cosine_growth(cube):
         final = float(curve[-1])
         growth.append(final / float(curve.sel(epoch=float(one.memorization_end))))
         share.append(float(curve.sel(epoch=float(one.circuit_formation_end))) / final)
-    return {"final_over_memorised": growth, "share_at_start_of_cleanup": share}
+    return {"final_over_memorized": growth, "share_at_start_of_cleanup": share}
 
 
 @quantity
@@ -200,12 +200,12 @@ def excluded_singly(cube):
         final.append(float(curve[-1] / one.train_loss[-1]))
         before = curve.sel(epoch=slice(0, float(one.circuit_formation_end)))
         least.append(float(before.epoch[before.values.argmin()]) / float(one.memorization_end))
-    return {"final_over_train_loss": final, "least_over_memorisation_end": least}
+    return {"final_over_train_loss": final, "least_over_memorization_end": least}
 
 
 @quantity
 def maximal_excluded_agrees(cube):
-    """Rank correlation, after memorisation, of the largest single-frequency excluded loss with the excluded loss."""
+    """Rank correlation, after memorization, of the largest single-frequency excluded loss with the excluded loss."""
     from scipy.stats import spearmanr  # half a second that planning a workflow need not take
 
     def correlation(one, last):
@@ -220,7 +220,7 @@ def maximal_excluded_agrees(cube):
 
 
 @quantity
-def no_generalisation(cube):
+def no_generalization(cube):
     """Losses and accuracies at the end."""
     last = cube.isel(epoch=-1)
     return {"test_loss": last.test_loss, "test_accuracy": last.test_accuracy, "train_accuracy": last.train_accuracy}
@@ -238,7 +238,7 @@ def spikes(one, start, end=None):
 
 @quantity
 def spikes_before_grokking(cube):
-    """Slingshots between memorisation and grokking: train loss jumping to ten times its running minimum or more."""
+    """Slingshots between memorization and grokking: train loss jumping to ten times its running minimum or more."""
     runs = [cube.isel(run=i) for i in range(cube.sizes["run"])]
     return {
         "spikes": [spikes(one, float(one.memorization_end), float(one.grok_time)) for one in runs],
@@ -258,15 +258,15 @@ def train_loss_levels(cube):
 
 @quantity
 def weights_levels(cube):
-    """Sum of squared weights where memorisation ends, and at the end."""
-    memorised = at(cube.sum_of_squared_weights, cube.memorization_end)
+    """Sum of squared weights where memorization ends, and at the end."""
+    memorized = at(cube.sum_of_squared_weights, cube.memorization_end)
     final = cube.sum_of_squared_weights.isel(epoch=-1).values
-    return {"when_memorised": memorised, "final": final, "final_over_memorised": final / memorised}
+    return {"when_memorized": memorized, "final": final, "final_over_memorized": final / memorized}
 
 
 @quantity
 def hidden_progress(cube):
-    """Restricted loss where circuit formation ends over its value where memorisation does."""
+    """Restricted loss where circuit formation ends over its value where memorization does."""
     ends = (cube.memorization_end, cube.circuit_formation_end)
-    memorised, formed = (at(cube.restricted_loss, end) for end in ends)
-    return {"when_memorised": memorised, "at_start_of_cleanup": formed, "ratio": formed / memorised}
+    memorized, formed = (at(cube.restricted_loss, end) for end in ends)
+    return {"when_memorized": memorized, "at_start_of_cleanup": formed, "ratio": formed / memorized}

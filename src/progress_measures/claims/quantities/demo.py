@@ -80,12 +80,12 @@ def restricted_ratio_peak(cube):
 
 @quantity
 def excluded_on_neurons_rises(cube):
-    """The excluded loss on neurons where circuit formation ends, over that where memorisation ends; test loss beside it."""
+    """The excluded loss on neurons where circuit formation ends, over that where memorization ends; test loss beside it."""
     early, late = (
         at(cube.excluded_loss_neurons, cube[f"{phase}_end"]) for phase in ("memorization", "circuit_formation")
     )
     test = [at(cube.test_loss, cube[f"{phase}_end"]) for phase in ("memorization", "circuit_formation")]
-    return {"memorised": early, "formed": late, "rise": late / early, "test_loss_factor": test[1] / test[0]}
+    return {"memorized": early, "formed": late, "rise": late / early, "test_loss_factor": test[1] / test[0]}
 
 
 @quantity

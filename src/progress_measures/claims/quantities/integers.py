@@ -61,10 +61,10 @@ def sums_learned(cube):
 
 @quantity
 def smooth_embedding(cube):
-    """Correlation of the embeddings of neighbouring numbers, mean over dimensions: 1 for slow waves, 0 for noise."""
-    centred = cube.W_E.isel(run=0).values[:-1].astype(float)
-    centred -= centred.mean(0)
-    by_dimension = (centred[1:] * centred[:-1]).sum(0) / np.square(centred).sum(0)
+    """Correlation of the embeddings of neighboring numbers, mean over dimensions: 1 for slow waves, 0 for noise."""
+    centered = cube.W_E.isel(run=0).values[:-1].astype(float)
+    centered -= centered.mean(0)
+    by_dimension = (centered[1:] * centered[:-1]).sum(0) / np.square(centered).sum(0)
     return {"autocorrelation": by_dimension.mean(), "share_of_dimensions_above_0": (by_dimension > 0).mean()}
 
 

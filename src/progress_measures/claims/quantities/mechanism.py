@@ -253,13 +253,13 @@ def readout_identities(cube):
 
 @quantity
 def cosine_fit(cube):
-    """How much of the logits the key cosines explain, by each centring."""
+    """How much of the logits the key cosines explain, by each centering."""
     last = cube.isel(epoch=-1)
     name = "logit_fraction_explained_cosines"
     return {
-        "centred_over_pairs": last[f"{name}_centered_over_pairs"],
-        "uncentred": last[name],
-        "centred_over_outputs": last[f"{name}_centered_over_outputs"],
+        "centered_over_pairs": last[f"{name}_centered_over_pairs"],
+        "uncentered": last[name],
+        "centered_over_outputs": last[f"{name}_centered_over_outputs"],
     }
 
 

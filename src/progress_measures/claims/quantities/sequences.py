@@ -99,7 +99,7 @@ def skip_trigrams_drawn(cube):
     return {
         "tokens_that_tell": sizes.outputs,
         "with_exactly_one": float(((number >= 0).sum(1) == 1).mean()),
-        "labelled_by_it": float((number.max(1) == drawn.labels[:, 0]).mean()),
+        "labeled_by_it": float((number.max(1) == drawn.labels[:, 0]).mean()),
     }
 
 

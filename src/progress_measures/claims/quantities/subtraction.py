@@ -357,7 +357,7 @@ def cosine_approximation(cube):
 
 @quantity
 def similarity_growth(cube):
-    """The largest similarity of a key cosine halfway to grokking over that where memorisation ends; residuals of all."""
+    """The largest similarity of a key cosine halfway to grokking over that where memorization ends; residuals of all."""
     growth, leading = [], []
     for run in cube.run.values:
         one = cube.sel(run=run)
@@ -399,11 +399,11 @@ def neuron_losses(cube):
 
 @quantity
 def neuron_losses_story(cube):
-    """Those losses after memorisation: where it ends, and the excluded loss at the end over its least."""
+    """Those losses after memorization: where it ends, and the excluded loss at the end over its least."""
     excluded = cube.excluded_loss_neurons
     least = excluded.where(cube.epoch >= cube.memorization_end).min("epoch")
     return {
-        "restricted_when_memorised_over_chance": at(cube.restricted_loss_neurons, cube.memorization_end) / chance(cube),
+        "restricted_when_memorized_over_chance": at(cube.restricted_loss_neurons, cube.memorization_end) / chance(cube),
         "restricted": cube.restricted_loss_neurons.isel(epoch=-1),
         "least_excluded": least,
         "excluded_over_least": excluded.isel(epoch=-1) / least,

@@ -21,7 +21,7 @@ def _listed(found, function):
 
 @quantity
 def gap_by_fraction(low, mainline, high):
-    """Delay of generalisation, in epochs from train to test loss below 1e-2, by train fraction."""
+    """Delay of generalization, in epochs from train to test loss below 1e-2, by train fraction."""
     found = _listed(by_fraction(low, mainline, high), lambda run: delays(run)[0])
     values = {float(name): delay for name, delay in found.items()}
     middle = [values[0.3], values[0.4], values[0.5]]
@@ -70,7 +70,7 @@ def steps_to_a_millionth(low, mainline, high):
 
 
 @quantity
-def memorisation_rates(low, mainline, high):
+def memorization_rates(low, mainline, high):
     """First epoch with a train loss below 1e-2, by train fraction up to .5."""
     found = [(fraction, run) for fraction, run in by_fraction(low, mainline, high) if fraction <= 0.5]
     epochs = _listed(found, lambda run: first_below(run.history_train_loss, 1e-2)[0])
@@ -104,11 +104,11 @@ def structure(cube):
 
 @quantity
 def structure_of_all(*cubes):
-    """The sparsity of W_L, and the share that one wave explains, of all runs of all cubes that generalise."""
+    """The sparsity of W_L, and the share that one wave explains, of all runs of all cubes that generalize."""
     found = [structure(cube) for cube in cubes]
     columns = {name: np.concatenate([one[name] for one in found]) for name in ("Gini_W_L", "MLP_FVE", "test_accuracy")}
-    generalise = columns.pop("test_accuracy") >= 0.95
-    return {name: values[generalise] for name, values in columns.items()} | {"runs": int(generalise.sum())}
+    generalize = columns.pop("test_accuracy") >= 0.95
+    return {name: values[generalize] for name, values in columns.items()} | {"runs": int(generalize.sum())}
 
 
 @quantity
@@ -136,7 +136,7 @@ def skip_at_mean_by_type(cube):
 
 
 @quantity
-def generalisation(cube):
+def generalization(cube):
     """Final test accuracy, and epochs from 100 % train to 99 % test accuracy."""
     train = first_reaching(cube.history_train_accuracy, 1)
     test = first_reaching(cube.history_test_accuracy, 0.99)
@@ -145,12 +145,12 @@ def generalisation(cube):
 
 @quantity
 def maximal_excluded_without_decay(cube, mainline):
-    """Largest excluded loss of any frequency: at the end over its least after memorisation, beside the mainline's."""
+    """Largest excluded loss of any frequency: at the end over its least after memorization, beside the mainline's."""
 
     def rise(one):
-        memorised = xr.DataArray(first_reaching(one.train_accuracy, 1), dims="run")
+        memorized = xr.DataArray(first_reaching(one.train_accuracy, 1), dims="run")
         loss = one.maximal_excluded_loss
-        return loss.isel(epoch=-1) / loss.where(one.epoch >= memorised).min("epoch")
+        return loss.isel(epoch=-1) / loss.where(one.epoch >= memorized).min("epoch")
 
     return {
         "test_loss_over_chance": cube.test_loss.isel(epoch=-1) / chance(cube),
@@ -181,7 +181,7 @@ def grok_times_by_decay(cube, mainline):
 
 @quantity
 def slingshots(cube):
-    """Train loss spikes of ten times its running minimum or more after memorisation, by precision of the loss."""
+    """Train loss spikes of ten times its running minimum or more after memorization, by precision of the loss."""
     starts = first_reaching(cube.history_train_accuracy, 1)
     counts = {str(precision): spikes(cube.isel(run=i), starts[i]) for i, precision in enumerate(cube.precision.values)}
     more = counts["float32"] - counts["float64"]
@@ -189,8 +189,8 @@ def slingshots(cube):
 
 
 @quantity
-def structure_of_generalising(cube):
-    """Table 5 for deeper networks: how many seeds generalise, read the logits off sparsely, and by one wave each."""
+def structure_of_generalizing(cube):
+    """Table 5 for deeper networks: how many seeds generalize, read the logits off sparsely, and by one wave each."""
     values = structure(cube)
     met = (
         np.asarray(values["test_accuracy"]) >= 0.95,
@@ -202,12 +202,12 @@ def structure_of_generalising(cube):
 
 @quantity
 def grokking_with_slingshots(cube):
-    """How many runs generalise late, and how many have spikes of the train loss after they have memorised."""
-    memorised = first_reaching(cube.history_train_accuracy, 1)
-    generalised = first_below(cube.history_test_loss, 0.5 * chance(cube))
-    delay = lead(generalised, memorised)
-    counts = [spikes(cube.isel(run=i), memorised[i]) for i in range(cube.sizes["run"])]
-    late = (delay >= 1000) & np.isfinite(generalised)
+    """How many runs generalize late, and how many have spikes of the train loss after they have memorized."""
+    memorized = first_reaching(cube.history_train_accuracy, 1)
+    generalized = first_below(cube.history_test_loss, 0.5 * chance(cube))
+    delay = lead(generalized, memorized)
+    counts = [spikes(cube.isel(run=i), memorized[i]) for i in range(cube.sizes["run"])]
+    late = (delay >= 1000) & np.isfinite(generalized)
     return {
         "delay": delay,
         "spikes": counts,
@@ -263,10 +263,10 @@ def _by_dropout(cube, values):
 
 
 @quantity
-def generalisation_by_dropout(cube):
-    """Final test accuracy by dropout, and how many runs reach 95 % more than 500 epochs after they have memorised.
+def generalization_by_dropout(cube):
+    """Final test accuracy by dropout, and how many runs reach 95 % more than 500 epochs after they have memorized.
 
-    Memorised is 99.9 % of the training pairs without dropout.
+    Memorized is 99.9 % of the training pairs without dropout.
     """
     train = first_reaching(cube.history_train_accuracy, 0.999)
     test = first_reaching(cube.history_test_accuracy, 0.95)
@@ -281,7 +281,7 @@ def generalisation_by_dropout(cube):
 
 @quantity
 def structure_by_dropout(dropout, *decayed):
-    """Table 5's columns of runs with dropout, by rate; their sparsity beside that of runs that weight decay generalised."""
+    """Table 5's columns of runs with dropout, by rate; their sparsity beside that of runs that weight decay generalized."""
     values = {name: np.asarray(column) for name, column in structure(dropout).items() if name != "keys"}
     accuracy, explained = (_by_dropout(dropout, values[name]) for name in ("test_accuracy", "logit_FVE"))
     last = [one.isel(epoch=-1) for one in decayed]
@@ -301,7 +301,7 @@ def structure_by_dropout(dropout, *decayed):
 
 @quantity
 def skip_at_mean_by_dropout(cube):
-    """Table 6 for each rate of dropout that generalises."""
+    """Table 6 for each rate of dropout that generalizes."""
     found = {rate: skip_at_mean_by_type(runs_with(cube, dropout=float(rate))) for rate in ("0.2", "0.5")}
     return {
         "by_dropout": found,

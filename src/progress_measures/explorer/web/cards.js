@@ -7,7 +7,7 @@
 //   tools               what can be chosen in it
 //   draw(at)            gives { traces, layout, numbers, note }, or { absent: why }
 //   chosen(point)       of a click: the choice that it makes
-// `at` has the experiment, the places of run and epoch in it, its key frequencies, and their colours.
+// `at` has the experiment, the places of run and epoch in it, its key frequencies, and their colors.
 
 const views = [];
 
@@ -18,7 +18,7 @@ function addView(view) {
 function now() {
   const run = shown.runs.findIndex(({ name }) => name === state.run);
   const { keys, phases, name } = shown.runs[run];
-  return { experiment: shown, state, run, name, keys, phases, colour: frequencyColours(keys), epoch: shown.epochs.indexOf(state.epoch) };
+  return { experiment: shown, state, run, name, keys, phases, color: frequencyColors(keys), epoch: shown.epochs.indexOf(state.epoch) };
 }
 
 function element(tag, attributes = {}, ...children) {
@@ -82,9 +82,9 @@ class Card {
   }
 }
 
-function numberItem({ label, value, colour, square }) {
+function numberItem({ label, value, color, square }) {
   const item = element("li", {}, element("span", {}, label), element("b", {}, value));
-  if (colour) item.prepend(element("i", { class: square ? "square" : "", style: `background: ${colour}`, "aria-hidden": "true" }));
+  if (color) item.prepend(element("i", { class: square ? "square" : "", style: `background: ${color}`, "aria-hidden": "true" }));
   return item;
 }
 

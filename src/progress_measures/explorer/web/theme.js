@@ -1,4 +1,4 @@
-// Colours and type. Meanings have the figures' colours (figures/style.py); in the dark they are made lighter.
+// Colors and type. Meanings have the figures' colors (figures/style.py); in the dark they are made lighter.
 
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -9,26 +9,26 @@ function style(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-// A colour of the figures as it is shown now.
+// A color of the figures as it is shown now.
 function shade(hex) {
   if (!darkness.matches) return hex;
   const parts = [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
-  const grey = Math.max(...parts) - Math.min(...parts) < 12;
-  const lighter = parts.map((part) => Math.round(grey ? 0.85 * (255 - part) + 30 : part + 0.32 * (255 - part)));
+  const gray = Math.max(...parts) - Math.min(...parts) < 12;
+  const lighter = parts.map((part) => Math.round(gray ? 0.85 * (255 - part) + 30 : part + 0.32 * (255 - part)));
   return `rgb(${lighter.join(",")})`;
 }
 
-const colourOf = (meaning) => shade(HEADER.colours[meaning]);
+const colorOf = (meaning) => shade(HEADER.colors[meaning]);
 
-// The colours of a run's key frequencies: a function of k, grey for all others.
-function frequencyColours(keys) {
+// The colors of a run's key frequencies: a function of k, gray for all others.
+function frequencyColors(keys) {
   return (k) => {
     const place = keys.indexOf(k);
-    return place < 0 ? colourOf("other") : shade(HEADER.frequency_colours[place % HEADER.frequency_colours.length]);
+    return place < 0 ? colorOf("other") : shade(HEADER.frequency_colors[place % HEADER.frequency_colors.length]);
   };
 }
 
-// From nothing, the colour of the card, to much.
+// From nothing, the color of the card, to much.
 function sequential() {
   return [[0, style("--card")], [0.35, style("--map-middle")], [1, style("--map-high")]];
 }
@@ -57,17 +57,17 @@ function narrowLog(title, more = {}) {
 }
 
 // Plotly knows only some of the usual maps by name.
-const MAGMA = ["#000004", "#180f3d", "#440f76", "#721f81", "#9e2f7f", "#cd4071", "#f1605d", "#fd9668", "#feca8d", "#fcfdbf"].map((colour, place) => [place / 9, colour]);
+const MAGMA = ["#000004", "#180f3d", "#440f76", "#721f81", "#9e2f7f", "#cd4071", "#f1605d", "#fd9668", "#feca8d", "#fcfdbf"].map((color, place) => [place / 9, color]);
 
 // Axes of a map over all pairs or components: square pixels, the first row on top.
 const down = (title, more = {}) => axis(title, { autorange: "reversed", scaleanchor: "x", constrain: "domain", showgrid: false, ...more });
 const along = (title, more = {}) => axis(title, { constrain: "domain", showgrid: false, ...more });
 
-function colourBar(title) {
+function colorBar(title) {
   return { title: { text: title, side: "right", font: { size: 11 } }, thickness: 10, len: 0.9, outlinewidth: 0, tickfont: { size: 11 }, nticks: 5 };
 }
 
-// A layout with the page's own type and colours.
+// A layout with the page's own type and colors.
 function layout(parts) {
   return {
     font: { family: style("--font"), size: 12, color: style("--ink") },

@@ -3,15 +3,15 @@
 import numpy as np
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, nothing_to_draw, panel_letters
+from progress_measures.figures.style import COLORS, nothing_to_draw, panel_letters
 from progress_measures.forecast import EXPERIMENTS, METHODS, VARIABLES, at_share, leave_one_out, stories, wrong_by
 
 SHARES = np.linspace(0.05, 1, 39)
 LOOKS = {
-    "other runs' mean": {"color": COLOURS["other"], "lw": 1.3},
-    "train loss": {"color": COLOURS["train"], "lw": 1.3},
-    "weight norm": {"color": COLOURS["weights"], "lw": 1.3},
-    "progress measures": {"color": COLOURS["restricted"], "lw": 2.2},
+    "other runs' mean": {"color": COLORS["other"], "lw": 1.3},
+    "train loss": {"color": COLORS["train"], "lw": 1.3},
+    "weight norm": {"color": COLORS["weights"], "lw": 1.3},
+    "progress measures": {"color": COLORS["restricted"], "lw": 2.2},
 }
 
 
@@ -26,11 +26,11 @@ def draw(fig, *cubes):
     """At each epoch of a run, the epoch at which its test loss will fall below 1 is predicted from measures up to then,
     by a ridge regression fitted to all other runs. Left: by what factor the prediction is off, the median over runs,
     against how far the run is on its way; shaded, the middle half of runs for the progress measures. Right: the prediction
-    at half way against what came; the dotted line is the truth, the grey band a factor of 1.5.
+    at half way against what came; the dotted line is the truth, the gray band a factor of 1.5.
     """
     told, _ = stories(cubes)
     if len(told) < 2:
-        nothing_to_draw(fig.subplots(), "No two runs that generalise late")
+        nothing_to_draw(fig.subplots(), "No two runs that generalize late")
         return
     left, right = fig.subplots(1, 2, width_ratios=(1.2, 1))
     for method in METHODS:
@@ -57,16 +57,16 @@ def draw(fig, *cubes):
 
 
 def _scatter(ax, told, predicted):
-    """Predictions against what came, an experiment a colour."""
+    """Predictions against what came, an experiment a color."""
     ends = np.array([min(one.groks for one in told) / 1.6, max(one.groks for one in told) * 1.6])
     ax.fill_between(ends, ends / 1.5, ends * 1.5, color="#EEEEEE", lw=0)
     ax.plot(ends, ends, color="#888888", lw=0.8, ls=":")
     names = list(dict.fromkeys(one.experiment for one in told))
-    for name, colour, marker in zip(
+    for name, color, marker in zip(
         names, ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#333333"), "osD^vP", strict=False
     ):
         chosen = [i for i, one in enumerate(told) if one.experiment == name]
-        ax.plot([told[i].groks for i in chosen], [predicted[i] for i in chosen], marker, color=colour, ms=4, label=name)
+        ax.plot([told[i].groks for i in chosen], [predicted[i] for i in chosen], marker, color=color, ms=4, label=name)
     ax.set(
         xscale="log", yscale="log", xlim=ends, xlabel="Test loss below 1 at epoch", ylabel="As foretold half way there"
     )

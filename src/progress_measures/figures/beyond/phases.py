@@ -18,7 +18,7 @@ from progress_measures.figures.style import PHASE_VARIABLES, PHASES, phase_key
     size=(6.8, 3.0),
 )
 def draw(fig, *cubes):
-    """For each run the phases that the rule finds, as bars. Triangles: the end of memorisation by the largest excluded loss
+    """For each run the phases that the rule finds, as bars. Triangles: the end of memorization by the largest excluded loss
     of any one frequency, for which the final network need not be known. Circles: where the test loss falls below 1. The
     upper lines are the boundaries that the paper and the notebook drew by hand into their own runs; initial weights differ
     for the paper's, so times compare in kind.
@@ -26,7 +26,7 @@ def draw(fig, *cubes):
     ax = fig.subplots()
     paper = load_claims()["paper.s5_2.phases"].published
     by_hand = {
-        "paper, by hand": [paper[name][1] for name in ("memorisation", "circuit_formation", "cleanup")],
+        "paper, by hand": [paper[name][1] for name in ("memorization", "circuit_formation", "cleanup")],
         "notebook, by hand": list(load_claims()["subtraction.phase_lines"].published.values()),
     }
     names: list[str] = []
@@ -45,14 +45,14 @@ def draw(fig, *cubes):
     ax.invert_yaxis()
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     marks = [Line2D([], [], marker=marker, lw=0, ms=4, color="black") for marker in "^o"]
-    ax.legend(marks, ["memorised, without the final network", "test loss below 1"], loc="upper right", handlelength=0.8)
+    ax.legend(marks, ["memorized, without the final network", "test loss below 1"], loc="upper right", handlelength=0.8)
     phase_key(fig)
 
 
 def _bars(ax, row, ends, **looks):
     start = 0.0
-    for (_, colour), end in zip(PHASES, ends, strict=True):
+    for (_, color), end in zip(PHASES, ends, strict=True):
         if not np.isfinite(end):
             return
-        ax.barh(row, end - start, 0.7, start, color=colour, edgecolor="#888888", lw=0.5, **looks)
+        ax.barh(row, end - start, 0.7, start, color=color, edgecolor="#888888", lw=0.5, **looks)
         start = end

@@ -2,7 +2,7 @@
 
 from progress_measures.figures.embedding import gaussian, singular_values
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLORS
 
 
 @figure(
@@ -16,4 +16,4 @@ def draw(fig, cube):
     """Singular values of a standard normal matrix as large as the embedding of the numbers: they fall almost along a
     line, and none stands out.
     """
-    singular_values(fig, gaussian(cube), COLOURS["weights"])
+    singular_values(fig, gaussian(cube), COLORS["weights"])

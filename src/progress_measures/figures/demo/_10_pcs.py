@@ -6,13 +6,13 @@ from progress_measures.figures.registry import figure
 
 @figure(
     title="First principal components of the demo network's embedding",
-    reference="TransformerLens demo, analyse the embedding",
+    reference="TransformerLens demo, analyze the embedding",
     experiment="transformer_lens_demo",
     variables=("W_E", "key_frequency"),
     size=(6.8, 5.0),
 )
 def draw(fig, cube):
     """The first eight left singular vectors of the embedding of the numbers of the first run at the end of training. Each
-    is a wave; its title gives the frequency with the most energy, and how much. Key frequencies have their colours.
+    is a wave; its title gives the frequency with the most energy, and how much. Key frequencies have their colors.
     """
     principal_waves(fig, cube)

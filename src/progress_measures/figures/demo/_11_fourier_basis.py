@@ -6,7 +6,7 @@ from progress_measures.figures.waves import prime, whole_basis
 
 @figure(
     title="The demo's Fourier basis",
-    reference="TransformerLens demo, analyse the embedding",
+    reference="TransformerLens demo, analyze the embedding",
     experiment="transformer_lens_demo",
     variables=("key_frequency",),
     size=(4.6, 3.6),

@@ -1,13 +1,13 @@
 """The lowest frequencies of the demo's Fourier basis."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLORS
 from progress_measures.figures.waves import prime, waves
 
 
 @figure(
     title="The first eight vectors of the Fourier basis",
-    reference="TransformerLens demo, analyse the embedding",
+    reference="TransformerLens demo, analyze the embedding",
     experiment="transformer_lens_demo",
     variables=("key_frequency",),
     size=(6.8, 5.6),
@@ -17,4 +17,4 @@ def draw(fig, cube):
     (points) and the waves that they are taken from (lines).
     """
     p = prime(cube)
-    waves(fig, p, dict.fromkeys(range(min(8, p)), COLOURS["weights"]))
+    waves(fig, p, dict.fromkeys(range(min(8, p)), COLORS["weights"]))

@@ -6,7 +6,7 @@ from progress_measures.figures.waves import basis_products, prime
 
 @figure(
     title="Dot products of the demo's Fourier basis",
-    reference="TransformerLens demo, analyse the embedding",
+    reference="TransformerLens demo, analyze the embedding",
     experiment="transformer_lens_demo",
     variables=("key_frequency",),
     size=(4.6, 3.8),

@@ -6,7 +6,7 @@ from progress_measures.figures.registry import figure
 
 @figure(
     title="The demo network's embedding in the Fourier basis",
-    reference="TransformerLens demo, analyse the embedding",
+    reference="TransformerLens demo, analyze the embedding",
     experiment="transformer_lens_demo",
     variables=("W_E", "key_frequency"),
     size=(5.2, 3.8),

@@ -6,11 +6,11 @@ from progress_measures.figures.waves import component_norms
 
 @figure(
     title="Fourier norms of the demo network's embedding",
-    reference="TransformerLens demo, analyse the embedding",
+    reference="TransformerLens demo, analyze the embedding",
     experiment="transformer_lens_demo",
     variables=("W_E_fourier_norm", "key_frequency"),
     size=(4.6, 2.6),
 )
 def draw(fig, cube):
-    """Norms of the Fourier components of W_E at the end of training; key frequencies are coloured and numbered."""
+    """Norms of the Fourier components of W_E at the end of training; key frequencies are colored and numbered."""
     component_norms(fig, cube, "W_E_fourier_norm", "Norm of $W_E$'s component")

@@ -6,7 +6,7 @@ from progress_measures.figures.registry import figure
 
 @figure(
     title="Dot products of the key waves in the demo network's embedding",
-    reference="TransformerLens demo, analyse the embedding",
+    reference="TransformerLens demo, analyze the embedding",
     experiment="transformer_lens_demo",
     variables=("W_E", "key_frequency"),
     size=(4.6, 3.8),

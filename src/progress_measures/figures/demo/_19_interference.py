@@ -4,7 +4,7 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, frequency_colours, no_key_frequencies
+from progress_measures.figures.style import COLORS, frequency_colors, no_key_frequencies
 from progress_measures.figures.waves import prime
 
 
@@ -21,12 +21,12 @@ def draw(fig, cube):
     """
     run, p = str(cube.run.values[0]), prime(cube)
     ax = fig.subplots()
-    keys = list(frequency_colours(cube, run))
+    keys = list(frequency_colors(cube, run))
     if not keys:
         no_key_frequencies(ax, run)
         return
     mean = fourier.basis(p)[2 * np.array(keys) - 1].mean(0) * np.sqrt(p / 2)
-    ax.plot(np.arange(p), mean, ".-", ms=3, lw=0.7, color=COLOURS["weights"])
+    ax.plot(np.arange(p), mean, ".-", ms=3, lw=0.7, color=COLORS["weights"])
     second = int(mean[1:].argmax()) + 1
     ax.annotate(f"next: {mean[second]:.2f} at {second}", (0.98, 0.98), xycoords="axes fraction", ha="right", va="top")
     ax.axhline(0, color="#555555", lw=0.5)

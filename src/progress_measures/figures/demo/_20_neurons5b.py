@@ -6,7 +6,7 @@ from progress_measures.figures.registry import figure
 
 @figure(
     title="Activations of the demo network's first five neurons, again",
-    reference="TransformerLens demo, analyse neurons",
+    reference="TransformerLens demo, analyze neurons",
     experiment="transformer_lens_demo",
     variables=MAPS_AND_SHARES,
     size=(6.8, 2.7),

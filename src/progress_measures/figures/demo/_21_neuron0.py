@@ -6,7 +6,7 @@ from progress_measures.figures.registry import figure
 
 @figure(
     title="Activation of the demo network's neuron 0",
-    reference="TransformerLens demo, analyse neurons",
+    reference="TransformerLens demo, analyze neurons",
     experiment="transformer_lens_demo",
     variables=MAPS_AND_SHARES,
     size=(3.6, 3.6),

@@ -6,7 +6,7 @@ from progress_measures.figures.waves import prime, wave_product
 
 @figure(
     title="The demo's cos 47a",
-    reference="TransformerLens demo, analyse neurons",
+    reference="TransformerLens demo, analyze neurons",
     experiment="transformer_lens_demo",
     variables=("key_frequency",),
     size=(3.8, 3.2),

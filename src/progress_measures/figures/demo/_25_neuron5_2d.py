@@ -7,7 +7,7 @@ from progress_measures.figures.registry import figure
 
 @figure(
     title="2D Fourier components of the demo network's neuron 5",
-    reference="TransformerLens demo, analyse neurons",
+    reference="TransformerLens demo, analyze neurons",
     experiment="transformer_lens_demo",
     variables=(*MAPS, "key_frequency"),
     size=(6.8, 3.4),

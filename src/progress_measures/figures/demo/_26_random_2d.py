@@ -9,7 +9,7 @@ from progress_measures.figures.waves import prime
 
 @figure(
     title="2D Fourier components of a Gaussian map",
-    reference="TransformerLens demo, analyse neurons",
+    reference="TransformerLens demo, analyze neurons",
     experiment="transformer_lens_demo",
     variables=("key_frequency",),
     size=(6.8, 3.4),

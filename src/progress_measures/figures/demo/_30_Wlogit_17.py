@@ -1,7 +1,7 @@
 """What the neurons of one frequency write."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import by_component, frequency_colours, no_key_frequencies
+from progress_measures.figures.style import by_component, frequency_colors, no_key_frequencies
 
 
 @figure(
@@ -16,12 +16,12 @@ def draw(fig, cube):
     run's lowest key frequency (17 in the demo): they write cosine and sine of their own frequency, and little else.
     """
     run = str(cube.run.values[0])
-    colours = frequency_colours(cube, run)
+    colors = frequency_colors(cube, run)
     ax = fig.subplots()
-    if not colours:
+    if not colors:
         no_key_frequencies(ax, run)
         return
-    k, colour = next(iter(colours.items()))
+    k, color = next(iter(colors.items()))
     one = cube.sel(run=run, frequency=k)
-    by_component(ax, one.cluster_W_L_fourier_norm, {k: colour})
+    by_component(ax, one.cluster_W_L_fourier_norm, {k: color})
     ax.set(ylabel="Norm of $W_L$'s component", title=f"The {int(one.cluster_size)} neurons of k = {k}")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, frequency_colours, no_key_frequencies
+from progress_measures.figures.style import COLORS, frequency_colors, no_key_frequencies
 from progress_measures.measures.keys import best_frequency
 
 
@@ -16,21 +16,21 @@ from progress_measures.measures.keys import best_frequency
 )
 def draw(fig, cube):
     """Of every neuron's row of W_L at the end of training, the component along the sine over outputs of the first run's lowest
-    key frequency (17 in the demo). Neurons that follow that frequency have its colour. The demo's code leaves out a
+    key frequency (17 in the demo). Neurons that follow that frequency have its color. The demo's code leaves out a
     transpose, and so takes another direction than it names; here it is the one that is named.
     """
     run = str(cube.run.values[0])
-    colours = frequency_colours(cube, run)
+    colors = frequency_colors(cube, run)
     ax = fig.subplots()
-    if not colours:
+    if not colors:
         no_key_frequencies(ax, run)
         return
-    k, colour = next(iter(colours.items()))
+    k, color = next(iter(colors.items()))
     own = best_frequency(cube.neuron_frequency_share.sel(run=run).values)[0] == k
     weight = cube.W_L_fourier.values[:, 2 * k]
-    ax.vlines(np.arange(len(own)), 0, weight, color=np.where(own, colour, COLOURS["other"]), lw=0.7)
-    ax.plot([], [], color=colour, label=f"neurons of k = {k}")
-    ax.plot([], [], color=COLOURS["other"], label="others")
+    ax.vlines(np.arange(len(own)), 0, weight, color=np.where(own, color, COLORS["other"]), lw=0.7)
+    ax.plot([], [], color=color, label=f"neurons of k = {k}")
+    ax.plot([], [], color=COLORS["other"], label="others")
     ax.axhline(0, color="#555555", lw=0.5)
     ax.set(xlabel="Neuron", ylabel=f"Weight of sin {k}", xlim=(-1, len(own)))
     ax.legend(loc="best", ncols=2)

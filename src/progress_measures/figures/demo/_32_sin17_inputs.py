@@ -3,7 +3,7 @@
 from progress_measures.cube.maps import neuron_maps
 from progress_measures.figures.neurons import MAPS, in_2d
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import frequency_colours, no_key_frequencies
+from progress_measures.figures.style import frequency_colors, no_key_frequencies
 
 
 @figure(
@@ -19,7 +19,7 @@ def draw(fig, cube):
     the products of the sine of one number and the cosine of the other.
     """
     run = str(cube.run.values[0])
-    keys = list(frequency_colours(cube, run))
+    keys = list(frequency_colors(cube, run))
     if not keys:
         no_key_frequencies(fig.subplots(), run)
         return

@@ -14,7 +14,7 @@ from progress_measures.figures.style import PHASE_VARIABLES
 )
 def draw(fig, cube):
     """Coefficient of the first run's logits on the cosine of each frequency over all (a, b, c), scaled to norm 1: key
-    frequencies in colours, all others grey. Those of key frequencies grow long before the network generalises.
+    frequencies in colors, all others gray. Those of key frequencies grow long before the network generalizes.
     """
     ax = of_frequencies(fig, cube, "cosine_coefficient", "Coefficient")
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

@@ -13,7 +13,7 @@ from progress_measures.figures.style import PHASE_VARIABLES
     size=(6.8, 3.4),
 )
 def draw(fig, cube):
-    """Cosine similarity of the first run's logits with the cosine of each frequency: key frequencies in colours, all others
-    grey. The coefficients of the figure before, as shares of the norm of the logits.
+    """Cosine similarity of the first run's logits with the cosine of each frequency: key frequencies in colors, all others
+    gray. The coefficients of the figure before, as shares of the norm of the logits.
     """
     of_frequencies(fig, cube, "cosine_similarity", "Cosine similarity")

@@ -11,7 +11,7 @@ from progress_measures.figures.registry import figure
     variables=LOSSES,
 )
 def draw(fig, cube):
-    """Train and test loss of the first run: losses on a logarithmic scale (left), epochs on one (right). It memorises
+    """Train and test loss of the first run: losses on a logarithmic scale (left), epochs on one (right). It memorizes
     its training pairs in a few dozen epochs and answers the others thousands of epochs later. The notebook calls the task
     Fibonacci here; it is addition.
     """

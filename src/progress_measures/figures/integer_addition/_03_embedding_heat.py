@@ -7,7 +7,7 @@ from progress_measures.figures.style import signed_map
 
 @figure(
     title="Embedding of the numbers in integer addition",
-    reference="Integer addition notebook, analysing the model",
+    reference="Integer addition notebook, analyzing the model",
     experiment="integer_addition",
     variables=("W_E",),
     size=(4.2, 4.6),

@@ -4,7 +4,7 @@ import numpy as np
 
 from progress_measures.cube.sums import embedding
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLORS
 
 
 @figure(
@@ -21,8 +21,8 @@ def draw(fig, cube):
     share = embedding(cube).shares
     component = np.arange(1, len(share) + 1)
     ax = fig.subplots()
-    ax.bar(component, share, color=COLOURS["W_E"], label="one component")
-    ax.plot(component, share.cumsum(), "o--", ms=3, lw=1, color=COLOURS["weights"], label="all up to it")
+    ax.bar(component, share, color=COLORS["W_E"], label="one component")
+    ax.plot(component, share.cumsum(), "o--", ms=3, lw=1, color=COLORS["weights"], label="all up to it")
     for level in (0.9, 0.95):
         ax.axhline(level, color="#888888", lw=0.7, ls=":")
     for x, height in zip(component[:2], share, strict=False):

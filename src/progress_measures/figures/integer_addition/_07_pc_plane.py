@@ -4,7 +4,7 @@ import numpy as np
 
 from progress_measures.cube.sums import embedding
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLORS
 
 
 @figure(
@@ -21,7 +21,7 @@ def draw(fig, cube):
     x, y = embedding(cube).scores[:, :2].T
     number = np.arange(len(x))
     ax = fig.subplots()
-    ax.plot(x, y, color=COLOURS["other"], lw=0.8, zorder=0)
+    ax.plot(x, y, color=COLORS["other"], lw=0.8, zorder=0)
     points = ax.scatter(x, y, c=number, cmap="viridis", s=24)
     for k in number:
         ax.annotate(f"{k}", (x[k], y[k]), (0, 5), textcoords="offset points", ha="center", fontsize=7)

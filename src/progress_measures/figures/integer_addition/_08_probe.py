@@ -4,7 +4,7 @@ import numpy as np
 
 from progress_measures.cube.sums import OF_NEURONS, probe
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLORS
 
 
 @figure(
@@ -23,7 +23,7 @@ def draw(fig, cube):
     ends = np.array([found.sums.min(), found.sums.max()])
     ax = fig.subplots()
     ax.plot(ends, ends, "--", lw=0.8, color="#888888", label="perfect")
-    ax.plot(found.sums, found.predicted, "o", ms=4, alpha=0.6, mew=0, color=COLOURS["test"], label="held-out pairs")
+    ax.plot(found.sums, found.predicted, "o", ms=4, alpha=0.6, mew=0, color=COLORS["test"], label="held-out pairs")
     error = np.square(found.sums - found.predicted).mean()
     ax.annotate(
         f"$R^2$ = {found.r2:.4f}\nmean squared error {error:.3f}\n(of the mean: $R^2$ = {found.baseline_r2:.2f})",

@@ -4,7 +4,7 @@ from matplotlib.colors import ListedColormap
 
 from progress_measures.cube.sums import failures
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, panel_letters
+from progress_measures.figures.style import COLORS, panel_letters
 
 TITLES = {"mean and PC 1": "Mean and PC 1 kept", "all but PC 2": "PC 2 removed"}
 
@@ -26,8 +26,8 @@ def draw(fig, cube):
     n = wrong.sizes["a"]
     for ax, (name, title) in zip(axes, TITLES.items(), strict=True):
         one = wrong.sel(embedding=name)
-        colours = ListedColormap(["#F4F4F4", COLOURS["weights"]])
-        ax.pcolormesh(one.values, cmap=colours, vmin=0, vmax=1, edgecolor="white", lw=0.6)
+        colors = ListedColormap(["#F4F4F4", COLORS["weights"]])
+        ax.pcolormesh(one.values, cmap=colors, vmin=0, vmax=1, edgecolor="white", lw=0.6)
         ax.set(xlabel="b", ylabel="a", aspect="equal")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_ticks([k + 0.5 for k in range(n)], range(n))

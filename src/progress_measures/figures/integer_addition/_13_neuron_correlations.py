@@ -4,11 +4,11 @@ import numpy as np
 
 from progress_measures.cube.sums import OF_NEURONS, correlations
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, panel_letters
+from progress_measures.figures.style import COLORS, panel_letters
 
 OF_A, OF_B = "#7A4FA3", "#8C6D31"
 TARGETS = (
-    {"a+b": ("a + b", COLOURS["weights"])},
+    {"a+b": ("a + b", COLORS["weights"])},
     {"a": ("a", OF_A), "b": ("b", OF_B)},
     {"PC1(a)": ("PC 1 of a", OF_A), "PC1(b)": ("PC 1 of b", OF_B),
      "PC2(a)": ("PC 2 of a", "#C3ABD9"), "PC2(b)": ("PC 2 of b", "#D4C08C")},
@@ -33,8 +33,8 @@ def draw(fig, cube):
     place = np.arange(1, len(order) + 1)
     axes = fig.subplots(3, 1, sharex=True, sharey=True)
     for ax, targets in zip(axes, TARGETS, strict=True):
-        for name, (text, colour) in targets.items():
-            ax.plot(place, r[name][order], ".", ms=2, color=colour, label=text)
+        for name, (text, color) in targets.items():
+            ax.plot(place, r[name][order], ".", ms=2, color=color, label=text)
         ax.axhline(0, color="#555555", lw=0.5)
         ax.legend(loc="lower left", ncols=len(targets), markerscale=3, handlelength=0.8)
         ax.set(ylabel="Correlation", ylim=(-1.05, 1.05), xlim=(0, len(order) + 1))

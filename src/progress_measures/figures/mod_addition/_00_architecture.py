@@ -3,7 +3,7 @@
 from matplotlib.patches import FancyBboxPatch
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLORS
 
 WIDTH, HEIGHT = 2.1, 0.62
 
@@ -36,18 +36,16 @@ def draw(fig, cube):
         _box(ax, 1.75, y, text, "#FBEBD3" if y < 4 else "#DDF1E8", width=2.4, height=0.95)
         _arrow(ax, (0, y - 0.75), (0.55, y - 0.2))
         _arrow(ax, (0.55, y + 0.2), (0, y + 0.75))
-        ax.text(0, y + 0.75, "+", ha="center", va="center", fontsize=10, color=COLOURS["weights"],
-                bbox={"boxstyle": "circle,pad=0.1", "fc": "white", "ec": COLOURS["weights"], "lw": 0.6})  # fmt: skip
+        ax.text(0, y + 0.75, "+", ha="center", va="center", fontsize=10, color=COLORS["weights"],
+                bbox={"boxstyle": "circle,pad=0.1", "fc": "white", "ec": COLORS["weights"], "lw": 0.6})  # fmt: skip
     _box(ax, 0, 6.5, f"unembed: $W_U$  ({width} → {n})", "#E3EEF7", width=4.6)
     _arrow(ax, (0, 6.85), (0, 7.3))
     ax.text(0, 7.55, f"{n} logits, at the position of =: which c is a + b mod {n}?", ha="center", va="center")
 
 
-def _box(ax, x, y, text, colour, width=WIDTH, height=HEIGHT):
+def _box(ax, x, y, text, color, width=WIDTH, height=HEIGHT):
     ax.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - height / 2), width, height, "round,pad=0.04", fc=colour, ec="#555555", lw=0.6
-        )
+        FancyBboxPatch((x - width / 2, y - height / 2), width, height, "round,pad=0.04", fc=color, ec="#555555", lw=0.6)
     )
     ax.text(x, y, text, ha="center", va="center")
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from progress_measures.cube.select import first_below
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, epochs, label, loss_axis
+from progress_measures.figures.style import COLORS, epochs, label, loss_axis
 
 SMALL = 1e-6
 
@@ -23,11 +23,11 @@ def draw(fig, cube):
     ax = fig.subplots()
     for split in ("train", "test"):
         loss = one[f"history_{split}_loss"]
-        ax.plot(one.history_epoch, loss, color=COLOURS[split], label=split)
+        ax.plot(one.history_epoch, loss, color=COLORS[split], label=split)
         epoch = float(first_below(loss, SMALL))
         if np.isfinite(epoch):
             at = (epoch, float(loss.sel(history_epoch=epoch)))
-            ax.plot(*at, "o", ms=4, color=COLOURS[split])
+            ax.plot(*at, "o", ms=4, color=COLORS[split])
             ax.annotate(f"{epoch:,.0f}", at, (5, 4), textcoords="offset points", fontsize=7)
     ax.axhline(SMALL, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
     loss_axis(ax, label(one.history_test_loss, "Cross-entropy"))

@@ -8,7 +8,7 @@ NEURONS, panel = first_neurons(5), value_rows(5)
 
 
 def legend_of_heads(fig, cube, axes):
-    """The colours of heads, above all panels."""
+    """The colors of heads, above all panels."""
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=8)
 
 

@@ -20,9 +20,9 @@ def draw(fig, cube):
     one = cube.isel(run=0)
     ax = fig.subplots()
     scores = one.attention_score_token.isel(token=slice(-1))
-    for head, colour in zip(scores["head"].values, itertools.cycle(HEADS), strict=False):
+    for head, color in zip(scores["head"].values, itertools.cycle(HEADS), strict=False):
         k, share = int(one.attention_frequency.sel(head=head)), float(one.score_fraction_explained.sel(head=head))
-        ax.plot(scores.sel(head=head), color=colour, label=f"head {head}: k = {k} ({share:.0%})")
+        ax.plot(scores.sel(head=head), color=color, label=f"head {head}: k = {k} ({share:.0%})")
     ax.axhline(0, color="#888888", lw=0.4, zorder=0)
     ax.set(xlabel="Number", ylabel="Attention score", xlim=(0, scores.sizes["token"] - 1))
     fig.legend(loc="outside upper center", ncols=4)

@@ -5,7 +5,7 @@ import numpy as np
 from progress_measures import fourier
 from progress_measures.figures.embedding import numbers
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import by_component, frequency_colours
+from progress_measures.figures.style import by_component, frequency_colors
 from progress_measures.figures.waves import prime
 
 
@@ -17,10 +17,10 @@ from progress_measures.figures.waves import prime
 )
 def draw(fig, cube):
     """Squared Fourier coefficients over the numbers of dimension 0 of the first run's embedding, at the end of training: what
-    looks like many values is a handful of waves. Key frequencies are coloured and numbered.
+    looks like many values is a handful of waves. Key frequencies are colored and numbered.
     """
     squares = np.square(fourier.basis(prime(cube)) @ numbers(cube)[:, 0])
     ax = fig.subplots()
     by_component(ax, cube.W_E_fourier_norm.isel(run=0, epoch=-1).copy(data=squares),
-                 frequency_colours(cube, str(cube.run.values[0])))  # fmt: skip
+                 frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip
     ax.set_ylabel("Squared coefficient")

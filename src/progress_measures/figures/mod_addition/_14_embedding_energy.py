@@ -4,7 +4,7 @@ import numpy as np
 
 from progress_measures.figures.page import axis, layout
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, by_component, frequency_colours
+from progress_measures.figures.style import COLORS, by_component, frequency_colors
 
 
 def energies(cube):
@@ -14,11 +14,11 @@ def energies(cube):
 
 def page(cube):
     """Squared norm over the residual stream of each Fourier component of the first run's embedding, at the end of training;
-    hover over a bar for its name and height. Key frequencies are coloured.
+    hover over a bar for its name and height. Key frequencies are colored.
     """
-    values, colours = energies(cube)[1:], frequency_colours(cube, str(cube.run.values[0]))
+    values, colors = energies(cube)[1:], frequency_colors(cube, str(cube.run.values[0]))
     names = [str(component) for component in values.fourier_component.values]
-    face = [colours.get(int(component.split()[1]), COLOURS["other"]) for component in names]
+    face = [colors.get(int(component.split()[1]), COLORS["other"]) for component in names]
     bars = {"type": "bar", "x": names, "y": values.values.tolist(), "name": "energy", "marker": {"color": face}}
     scales = layout(xaxis={"title": {"text": "Fourier component"}}, yaxis=axis("Energy"), hovermode="x", bargap=0.1)
     return {"data": [bars], "layout": scales}
@@ -33,8 +33,8 @@ def page(cube):
 )
 def draw(fig, cube):
     """Squared norm over the residual stream of each Fourier component of the first run's embedding, at the end of training:
-    few frequencies hold nearly all. Key frequencies are coloured and numbered.
+    few frequencies hold nearly all. Key frequencies are colored and numbered.
     """
     ax = fig.subplots()
-    by_component(ax, energies(cube), frequency_colours(cube, str(cube.run.values[0])))
+    by_component(ax, energies(cube), frequency_colors(cube, str(cube.run.values[0])))
     ax.set_ylabel("Energy of $W_E$'s component")

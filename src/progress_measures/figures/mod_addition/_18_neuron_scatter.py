@@ -16,7 +16,7 @@ from progress_measures.measures.keys import CLUSTER_FRACTION
 )
 def draw(fig, cube):
     """Each dot is a neuron of the first run at the end of training: the frequency that explains most of its variance over
-    pairs, how much that is, and at how many of all pairs it fires (colour). Above the dashed line are the clusters that
+    pairs, how much that is, and at how many of all pairs it fires (color). Above the dashed line are the clusters that
     follow one frequency; of those below, which belong to none, many fire at every pair.
     """
     last = cube.isel(run=0, epoch=-1)

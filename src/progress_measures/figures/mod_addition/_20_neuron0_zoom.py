@@ -25,8 +25,8 @@ def draw(fig, cube):
     ax = fig.subplots()
     image = ax.imshow(block, cmap="RdBu_r", vmin=-far, vmax=far)
     for i, j in np.ndindex(2, 2):
-        colour = "white" if abs(block[i, j]) > 0.6 * far else "black"
-        ax.text(j, i, f"{block[i, j]:.1f}", ha="center", va="center", color=colour)
+        color = "white" if abs(block[i, j]) > 0.6 * far else "black"
+        ax.text(j, i, f"{block[i, j]:.1f}", ha="center", va="center", color=color)
     waves = [f"cos {k}", f"sin {k}"]
     ax.set(xticks=[0, 1], xticklabels=waves, yticks=[0, 1], yticklabels=waves, title=name(cube, 0))
     ax.set(xlabel="Component over b", ylabel="Component over a")

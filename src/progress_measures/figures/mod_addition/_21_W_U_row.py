@@ -1,7 +1,7 @@
 """The blog's row of the unembedding."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLORS
 
 ROW = 4
 
@@ -18,6 +18,6 @@ def draw(fig, cube):
     """
     row = cube.W_U.isel(run=0).sel(residual=ROW)
     ax = fig.subplots()
-    ax.plot(row.output, row, color=COLOURS["weights"], lw=1)
+    ax.plot(row.output, row, color=COLORS["weights"], lw=1)
     ax.axhline(0, color="#888888", lw=0.4, zorder=0)
     ax.set(xlabel="Answer c", ylabel=f"Entry of $W_U$'s row {ROW}", xlim=(0, row.sizes["output"] - 1))

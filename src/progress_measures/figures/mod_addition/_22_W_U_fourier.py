@@ -5,7 +5,7 @@ import numpy as np
 from progress_measures import fourier
 from progress_measures.figures.mod_addition._21_W_U_row import ROW
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import by_component, frequency_colours
+from progress_measures.figures.style import by_component, frequency_colors
 from progress_measures.figures.waves import prime
 
 
@@ -17,10 +17,10 @@ from progress_measures.figures.waves import prime
 )
 def draw(fig, cube):
     """Squared Fourier coefficients over the answers c of row 4 of the unembedding, in the first run at the end of training:
-    the key frequencies, coloured and numbered, hold nearly all.
+    the key frequencies, colored and numbered, hold nearly all.
     """
     squares = np.square(fourier.basis(prime(cube)) @ cube.W_U.isel(run=0).sel(residual=ROW).values)
     ax = fig.subplots()
     by_component(ax, cube.W_L_fourier_norm.isel(run=0, epoch=-1).copy(data=squares),
-                 frequency_colours(cube, str(cube.run.values[0])))  # fmt: skip
+                 frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip
     ax.set_ylabel("Squared coefficient")

@@ -3,12 +3,12 @@
 from progress_measures.figures.curves import story
 from progress_measures.figures.evolution import four_moments, growing
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, PHASE_VARIABLES, no_key_frequencies
+from progress_measures.figures.style import COLORS, PHASE_VARIABLES, no_key_frequencies
 
 CURVES = {
-    "logit_fraction_explained_directions_per_output": ("logits", COLOURS["W_L"]),
-    "neuron_post_fraction_explained_directions": ("neurons, after the ReLU", COLOURS["W_E"]),
-    "neuron_pre_fraction_explained_directions": ("neurons, before the ReLU", COLOURS["weights"]),
+    "logit_fraction_explained_directions_per_output": ("logits", COLORS["W_L"]),
+    "neuron_post_fraction_explained_directions": ("neurons, after the ReLU", COLORS["W_E"]),
+    "neuron_pre_fraction_explained_directions": ("neurons, before the ReLU", COLORS["weights"]),
 }
 
 
@@ -18,8 +18,8 @@ def curves(fig, cube):
     if not one.key_frequency.any():
         no_key_frequencies(ax, str(cube.run.values[0]))
         return ax
-    for variable, (name, colour) in CURVES.items():
-        ax.plot(one.epoch, one[variable], color=colour, label=name)
+    for variable, (name, color) in CURVES.items():
+        ax.plot(one.epoch, one[variable], color=color, label=name)
     ax.set(ylabel="Share of variance", ylim=(-0.02, 1.08))
     story(fig, ax, cube)
     ax.legend(loc="center right")
@@ -45,10 +45,10 @@ def draw(fig, cube):
     one, last = cube.isel(run=0), ax.get_xlim()[1]
     for epoch, _ in four_moments(cube, str(cube.run.values[0])):
         place = min(epoch, last)
-        for variable, (_, colour) in CURVES.items():
+        for variable, (_, color) in CURVES.items():
             share = float(one[variable].sel(epoch=place, method="nearest"))
-            ax.plot(place, share, "o", ms=3.5, color=colour, clip_on=False)
+            ax.plot(place, share, "o", ms=3.5, color=color, clip_on=False)
             if share >= 0.05:  # smaller ones lie on each other
                 ax.annotate(
-                    f"{share:.0%}", (place, share), (-3, 3), textcoords="offset points", ha="right", color=colour
+                    f"{share:.0%}", (place, share), (-3, 3), textcoords="offset points", ha="right", color=color
                 )

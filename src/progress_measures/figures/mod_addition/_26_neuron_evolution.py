@@ -33,7 +33,7 @@ def panel(ax, cube):
     return show
 
 
-def colour_bar(fig, cube, axes):
+def color_bar(fig, cube, axes):
     """How often neurons fire."""
     fig.colorbar(np.ravel(axes)[0].collections[0], ax=axes, label="Fires at (share of pairs)", shrink=0.8)
 
@@ -43,12 +43,12 @@ def colour_bar(fig, cube, axes):
     reference="Modular addition blog, evolution of key frequency impact",
     variables=("neuron_share_at_final_frequency", "neuron_fraction_active", *FOLLOWS, *PHASE_VARIABLES),
     size=(6.8, 4.8),
-    animation=evolving(panel, colour_bar),
+    animation=evolving(panel, color_bar),
 )
 def draw(fig, cube):
     """Share of each neuron's variance over pairs at its final frequency, before and after the ReLU, by the cluster in which
     it ends, at the ends of the first run's three phases and at the end; the animation goes from checkpoint to checkpoint.
-    Colour: at how many pairs it fires. Neurons that end in no cluster are shown at the frequency that is their best at
+    Color: at how many pairs it fires. Neurons that end in no cluster are shown at the frequency that is their best at
     the end.
     """
-    four_panels(fig, cube, panel, colour_bar)
+    four_panels(fig, cube, panel, color_bar)

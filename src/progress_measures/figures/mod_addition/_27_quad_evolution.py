@@ -5,14 +5,14 @@ import numpy as np
 from progress_measures.figures.evolution import evolving, four_panels
 from progress_measures.figures.neuron_panels import FOLLOWS, clusters
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, PHASE_VARIABLES, frequency_colours
+from progress_measures.figures.style import COLORS, PHASE_VARIABLES, frequency_colors
 
 
 def panel(ax, cube):
-    """Each neuron by its share of products before and after the ReLU, in the colour of its final cluster."""
-    colours = frequency_colours(cube, str(cube.run.values[0]))
+    """Each neuron by its share of products before and after the ReLU, in the color of its final cluster."""
+    colors = frequency_colors(cube, str(cube.run.values[0]))
     points = ax.scatter([], [], s=5, lw=0)
-    points.set_facecolor([colours.get(int(k), COLOURS["other"]) for k in clusters(cube)])
+    points.set_facecolor([colors.get(int(k), COLORS["other"]) for k in clusters(cube)])
     far = 1.05 * float(cube.neuron_quadratic_share.max())
     ax.plot([0, far], [0, far], color="#888888", lw=0.5, ls=(0, (4, 3)), zorder=0)
     ax.set(
@@ -26,10 +26,10 @@ def panel(ax, cube):
 
 
 def legend(fig, cube, axes):
-    """The clusters' colours."""
+    """The clusters' colors."""
     ax = np.ravel(axes)[0]
-    names = {f"k = {k}": colour for k, colour in frequency_colours(cube, str(cube.run.values[0])).items()}
-    dots = [ax.scatter([], [], s=14, color=colour, lw=0) for colour in (*names.values(), COLOURS["other"])]
+    names = {f"k = {k}": color for k, color in frequency_colors(cube, str(cube.run.values[0])).items()}
+    dots = [ax.scatter([], [], s=14, color=color, lw=0) for color in (*names.values(), COLORS["other"])]
     fig.legend(dots, [*names, "none"], loc="outside upper center", ncols=6, handlelength=0.8, title="Final cluster",
                title_fontsize=7.5)  # fmt: skip
 

@@ -17,7 +17,7 @@ def panel(ax, cube, size=8):
     return lambda epoch: show(cube.mean_attention.isel(run=0).sel(epoch=epoch).values)
 
 
-def colour_bar(fig, cube, axes):
+def color_bar(fig, cube, axes):
     """What shades mean."""
     fig.colorbar(np.ravel(axes)[0].images[0], ax=axes, label="Attention from =", shrink=0.8)
 
@@ -27,7 +27,7 @@ def colour_bar(fig, cube, axes):
     reference="Modular addition blog, development of commutativity",
     variables=("mean_attention", *PHASE_VARIABLES),
     size=(6.8, 4.6),
-    animation=evolving(panel, colour_bar, size=(4.4, 2.8)),
+    animation=evolving(panel, color_bar, size=(4.4, 2.8)),
 )
 def draw(fig, cube):
     """Attention from `=`, mean over all pairs, of each head of the first run. Above: at the start, the ends of its three
@@ -41,12 +41,12 @@ def draw(fig, cube):
         panel(ax, cube, size=6)(epoch)
         ax.set_title(f"Epoch {epoch:,}" + (f",\n{name}" if name else ""))
         ax.label_outer()
-    colour_bar(above, cube, axes)
+    color_bar(above, cube, axes)
     ax = below.subplots()
     one = cube.mean_attention.isel(run=0)
     difference = one.sel(position="a") - one.sel(position="b")
-    for head, colour in zip(difference["head"].values, itertools.cycle(HEADS), strict=False):
-        ax.plot(one.epoch, difference.sel(head=head), color=colour, label=f"head {head}")
+    for head, color in zip(difference["head"].values, itertools.cycle(HEADS), strict=False):
+        ax.plot(one.epoch, difference.sel(head=head), color=color, label=f"head {head}")
     ax.axhline(0, color="#555555", lw=0.5)
     ax.set(ylabel="Attention to a less to b", ylim=(-1.05, 1.05))
     story(below, ax, cube)

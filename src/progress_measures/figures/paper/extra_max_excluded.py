@@ -2,7 +2,7 @@
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
-    COLOURS,
+    COLORS,
     PHASE_VARIABLES,
     epochs,
     label,
@@ -24,14 +24,14 @@ from progress_measures.figures.style import (
 def draw(fig, *cubes):
     """For every run, the excluded loss, which removes all key frequencies of the final network, and the largest that
     removing any single frequency gives, which needs no knowledge of the final network. Both turn from falling to rising
-    where memorisation ends. Without weight decay there are no key frequencies, and the latter does not rise.
+    where memorization ends. Without weight decay there are no key frequencies, and the latter does not rise.
     """
     runs = [(cube, str(name)) for cube in cubes for name in cube.run.values[:5]]
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
     for (cube, run), ax in zip(runs, axes, strict=True):
         one = cube.sel(run=run)
-        ax.plot(one.epoch, one.train_loss, color=COLOURS["train"], lw=0.8, label="train")
-        ax.plot(one.epoch, one.excluded_loss, color=COLOURS["excluded"], label="excluded")
+        ax.plot(one.epoch, one.train_loss, color=COLORS["train"], lw=0.8, label="train")
+        ax.plot(one.epoch, one.excluded_loss, color=COLORS["excluded"], label="excluded")
         ax.plot(
             one.epoch, one.maximal_excluded_loss, color="black", lw=0.9, label="excluded, largest of any one frequency"
         )

@@ -1,4 +1,4 @@
-"""Appendix C.2.2, told without a figure: p = 53 with weight decay 1, where the paper's networks never generalise."""
+"""Appendix C.2.2, told without a figure: p = 53 with weight decay 1, where the paper's networks never generalize."""
 
 from progress_measures.cube.select import runs_with
 from progress_measures.figures.curves import LOSSES, losses

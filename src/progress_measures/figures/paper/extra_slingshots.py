@@ -2,7 +2,7 @@
 
 from progress_measures.cube.select import runs_with
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, epochs, label, loss_axis, nothing_to_draw, panel_letters
+from progress_measures.figures.style import COLORS, epochs, label, loss_axis, nothing_to_draw, panel_letters
 
 PRECISIONS = ("float32", "float64")
 
@@ -25,8 +25,8 @@ def draw(fig, cube):
             nothing_to_draw(ax, "No such run here")
             continue
         one = one.isel(run=0)
-        ax.plot(one.history_epoch, one.history_train_loss_max, color=COLOURS["train"], label="train, largest", lw=0.7)
-        ax.plot(one.history_epoch, one.history_test_loss, color=COLOURS["test"], label="test", lw=1)
+        ax.plot(one.history_epoch, one.history_train_loss_max, color=COLORS["train"], label="train, largest", lw=0.7)
+        ax.plot(one.history_epoch, one.history_test_loss, color=COLORS["test"], label="test", lw=1)
         loss_axis(ax, label(one.history_test_loss, "Loss"))
         epochs(ax, int(one.history_epoch[-1]))
         ax.legend(loc="upper right")

@@ -1,4 +1,4 @@
-"""Figure 2: all seeds memorise at once and generalise long after."""
+"""Figure 2: all seeds memorize at once and generalize long after."""
 
 import numpy as np
 

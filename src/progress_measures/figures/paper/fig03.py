@@ -1,7 +1,7 @@
 """Figure 3: the embedding and the neuron-logit map are sparse in the Fourier basis."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import by_component, frequency_colours, panel_letters
+from progress_measures.figures.style import by_component, frequency_colors, panel_letters
 
 
 @figure(
@@ -12,15 +12,15 @@ from progress_measures.figures.style import by_component, frequency_colours, pan
 )
 def draw(fig, cube):
     """Norms of the Fourier components of the embedding W_E (left) and of the neuron-logit map W_L (right) of the first
-    run at the end of training. A handful of frequencies carries both; coloured and numbered are the key frequencies, those
+    run at the end of training. A handful of frequencies carries both; colored and numbered are the key frequencies, those
     that the rule finds in the neurons.
     """
     run = str(cube.run.values[0])
     last = cube.isel(epoch=-1).sel(run=run)
-    colours = frequency_colours(cube, run)
+    colors = frequency_colors(cube, run)
     left, right = fig.subplots(1, 2)
-    by_component(left, last.W_E_fourier_norm, colours)
-    by_component(right, last.W_L_fourier_norm, colours)
+    by_component(left, last.W_E_fourier_norm, colors)
+    by_component(right, last.W_L_fourier_norm, colors)
     left.set(title="Embedding $W_E$", ylabel="Norm of the Fourier component")
     right.set(title="Neuron-logit map $W_L$")
     panel_letters([left, right])

@@ -5,7 +5,7 @@ import numpy as np
 from progress_measures.cube.maps import attention_map, neuron_map
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import frequency_colours, panel_letters, plane
+from progress_measures.figures.style import frequency_colors, panel_letters, plane
 
 
 @figure(
@@ -28,7 +28,7 @@ def draw(fig, cube):
     fig.colorbar(image, ax=left, shrink=0.6, label="Attention")
     image = plane(middle, neuron_map(cube, 0), "magma", vmin=0)
     fig.colorbar(image, ax=middle, shrink=0.6, label="Activation")
-    _blocks(right, one.logit_fourier_norm_2d, list(frequency_colours(cube, run)))
+    _blocks(right, one.logit_fourier_norm_2d, list(frequency_colors(cube, run)))
     left.set_title(f"Head 0, k = {int(one.attention_frequency.sel(head=0))}")
     middle.set_title(f"Neuron 0, k = {int(one.neuron_frequency.isel(epoch=-1).sel(neuron=0))}")
     right.set_title("Logits, % of largest")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, frequency_colours, no_key_frequencies, panel_letters, signed_map
+from progress_measures.figures.style import COLORS, frequency_colors, no_key_frequencies, panel_letters, signed_map
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
 
@@ -19,12 +19,12 @@ def draw(fig, cube):
     in the Fourier basis over outputs: only the cosine and sine of that frequency are there.
     """
     run = str(cube.run.values[0])
-    colours = frequency_colours(cube, run)
+    colors = frequency_colors(cube, run)
     last = cube.sel(run=run).isel(epoch=-1)
     fraction, frequency = last.neuron_fraction_explained.values, last.neuron_frequency.values
     left, right = fig.subplots(1, 2, width_ratios=(1, 1.25))
     order = np.argsort(-fraction, kind="stable")
-    points = [colours.get(int(k), COLOURS["other"]) for k in frequency[order]]
+    points = [colors.get(int(k), COLORS["other"]) for k in frequency[order]]
     left.scatter(np.arange(1, len(order) + 1), fraction[order], s=4, c=points, lw=0)
     left.axhline(CLUSTER_FRACTION, color="#888888", lw=0.6, ls=(0, (4, 3)))
     above = int((fraction >= CLUSTER_FRACTION).sum())
@@ -35,13 +35,13 @@ def draw(fig, cube):
     left.set(title="Explained by one frequency", xlabel="Neuron, in order", ylabel="Fraction of variance explained")
     left.set_ylim(0, 1.03)
     panel_letters([left, right])
-    if not colours:
+    if not colors:
         no_key_frequencies(right, run)
         return
-    for k, colour in colours.items():
-        left.scatter([], [], s=12, color=colour, label=f"k = {k}")
+    for k, color in colors.items():
+        left.scatter([], [], s=12, color=color, label=f"k = {k}")
     left.legend(loc="lower left", ncols=2, handlelength=0.6, columnspacing=0.8)
-    k = next(iter(colours))
+    k = next(iter(colors))
     members = np.flatnonzero((frequency == k) & (fraction >= CLUSTER_FRACTION))
     weights = cube.W_L_fourier.values[members].T[1:]
     signed_map(fig, right, weights, "Weight")

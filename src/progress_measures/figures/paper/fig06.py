@@ -1,7 +1,7 @@
 """Figure 6: only the key frequencies matter to the loss."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, frequency_colours, label, loss_axis
+from progress_measures.figures.style import COLORS, frequency_colors, label, loss_axis
 
 
 @figure(
@@ -18,20 +18,18 @@ def draw(fig, cube):
     """
     run = str(cube.run.values[0])
     last = cube.sel(run=run).isel(epoch=-1)
-    colours = frequency_colours(cube, run)
+    colors = frequency_colors(cube, run)
     ax = fig.subplots()
     k, loss = cube.frequency.values, last.ablated_loss_by_frequency.values
-    ax.vlines(k, float(last.test_loss), loss, color=[colours.get(int(n), COLOURS["other"]) for n in k], lw=2.2)
+    ax.vlines(k, float(last.test_loss), loss, color=[colors.get(int(n), COLORS["other"]) for n in k], lw=2.2)
     ax.plot(k, loss, "o", ms=2.6, color="#555555", lw=0)
-    for number in colours:
+    for number in colors:
         ax.annotate(
             f"{number}", (number, loss[number - 1]), (0, 3), textcoords="offset points", ha="center", fontsize=7
         )
-    ax.axhline(
-        float(last.test_loss), color=COLOURS["test"], lw=1, label=f"nothing removed: {float(last.test_loss):.2g}"
-    )
+    ax.axhline(float(last.test_loss), color=COLORS["test"], lw=1, label=f"nothing removed: {float(last.test_loss):.2g}")
     only = float(last.key_blocks_only_loss)
-    ax.axhline(only, color=COLOURS["restricted"], lw=1, ls="--", label=f"only key frequencies kept: {only:.2g}")
+    ax.axhline(only, color=COLORS["restricted"], lw=1, ls="--", label=f"only key frequencies kept: {only:.2g}")
     loss_axis(ax, label(last.test_loss))
     ax.set(xlabel="Frequency removed", xlim=(0, k[-1] + 1))
     ax.legend(loc="upper right")

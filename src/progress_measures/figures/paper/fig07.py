@@ -4,7 +4,7 @@ from progress_measures.figures.page import axis, layout, line
 from progress_measures.figures.page import epochs as epoch_axis
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
-    COLOURS,
+    COLORS,
     PHASE_VARIABLES,
     epochs,
     label,
@@ -22,11 +22,11 @@ def page(cube):
     """
     one = cube.isel(run=0)
     losses = ("train", "test", "excluded", "restricted")
-    curves = [line(one.epoch, one[f"{name}_loss"], f"{name} loss", COLOURS[name]) for name in losses]
+    curves = [line(one.epoch, one[f"{name}_loss"], f"{name} loss", COLORS[name]) for name in losses]
     curves += [
-        line(one.epoch, one[f"gini_{name}"], f"Gini of {name}", COLOURS[name], yaxis="y2") for name in ("W_E", "W_L")
+        line(one.epoch, one[f"gini_{name}"], f"Gini of {name}", COLORS[name], yaxis="y2") for name in ("W_E", "W_L")
     ]
-    curves.append(line(one.epoch, one.sum_of_squared_weights, "Σ w²", COLOURS["weights"], yaxis="y3"))
+    curves.append(line(one.epoch, one.sum_of_squared_weights, "Σ w²", COLORS["weights"], yaxis="y3"))
     return {
         "data": curves,
         "layout": layout(
@@ -66,14 +66,14 @@ def draw(fig, cube):
     axes = fig.subplots(2, 2, sharex=True).ravel()
     for ax, name in zip(axes[:2], ("excluded", "restricted"), strict=True):
         for split in ("train", "test"):
-            ax.plot(one.epoch, one[f"{split}_loss"], color=COLOURS[split], label=split)
-        ax.plot(one.epoch, one[f"{name}_loss"], color=COLOURS[name], lw=1.8, label=name)
+            ax.plot(one.epoch, one[f"{split}_loss"], color=COLORS[split], label=split)
+        ax.plot(one.epoch, one[f"{name}_loss"], color=COLORS[name], lw=1.8, label=name)
         ax.set(title=f"{name.capitalize()} loss")
         loss_axis(ax, label(one.test_loss, "Loss"))
     for name in ("W_E", "W_L"):
-        axes[2].plot(one.epoch, one[f"gini_{name}"], color=COLOURS[name], label=f"${name}$")
+        axes[2].plot(one.epoch, one[f"gini_{name}"], color=COLORS[name], label=f"${name}$")
     axes[2].set(title="Sparsity in the Fourier basis", ylabel="Gini coefficient")
-    axes[3].plot(one.epoch, one.sum_of_squared_weights, color=COLOURS["weights"])
+    axes[3].plot(one.epoch, one.sum_of_squared_weights, color=COLORS["weights"])
     axes[3].set(title="Size of the weights", ylabel=label(one.sum_of_squared_weights))
     for ax in axes:
         epochs(ax, int(one.epoch[-1]), story_end(cube, run))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import frequency_colours, panel_letters
+from progress_measures.figures.style import frequency_colors, panel_letters
 
 PAPERS = (14, 35, 41, 42, 52)
 
@@ -23,17 +23,17 @@ def draw(fig, cube):
     p = 2 * cube.sizes["frequency"] + 1
     left, right = fig.subplots(1, 2, sharey=False)
     _interference(left, dict.fromkeys([k for k in PAPERS if 2 * k < p], "#8C8C8C"), p)
-    _interference(right, frequency_colours(cube, run), p)
+    _interference(right, frequency_colors(cube, run), p)
     left.set(title="The paper's key frequencies", ylabel=r"$\cos(2\pi kx/p)$ and their sum")
     right.set(title=f"Those of {run}")
     panel_letters([left, right])
 
 
-def _interference(ax, colours, p):
+def _interference(ax, colors, p):
     x = np.arange(p)
-    waves = [np.cos(2 * np.pi * k * x / p) for k in colours]
-    for (_, colour), wave in zip(colours.items(), waves, strict=True):
-        ax.plot(x, wave, color=colour, lw=0.6)
+    waves = [np.cos(2 * np.pi * k * x / p) for k in colors]
+    for (_, color), wave in zip(colors.items(), waves, strict=True):
+        ax.plot(x, wave, color=color, lw=0.6)
     total = np.sum(waves, 0) if waves else np.zeros(p)
     ax.plot(x, total, color="black", lw=1.3)
     if waves:
@@ -42,4 +42,4 @@ def _interference(ax, colours, p):
         ax.plot([0, second], total[[0, second]], "o", ms=3, color="black")
         ax.annotate(f"{total[second]:.2f} at {second}", (second, total[second]), (6, 6), textcoords="offset points")
     ax.set(xlabel="x", xlim=(-1, p), ylim=(None, len(waves) * 1.15 + 0.2))
-    ax.annotate(f"k = {', '.join(map(str, colours))}", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top")
+    ax.annotate(f"k = {', '.join(map(str, colors))}", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top")

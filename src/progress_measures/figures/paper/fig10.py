@@ -1,7 +1,7 @@
 """Figure 10: what a head looks up for each number is a wave."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import by_component, frequency_colours, panel_letters, panels
+from progress_measures.figures.style import by_component, frequency_colors, panel_letters, panels
 
 
 @figure(
@@ -16,11 +16,11 @@ def draw(fig, cube):
     all of it lies in one frequency. The titles give the share of its variance in the frequency of the head's attention.
     """
     one = cube.isel(run=0)
-    colours = frequency_colours(cube, str(cube.run.values[0]))
+    colors = frequency_colors(cube, str(cube.run.values[0]))
     heads = cube.sizes["head"]
     axes = panels(fig, heads, columns=-(-heads // 2), sharex=True, sharey=True)
     for head, ax in enumerate(axes):
-        by_component(ax, one.score_fourier_coefficient.sel(head=head), colours, signed=True)
+        by_component(ax, one.score_fourier_coefficient.sel(head=head), colors, signed=True)
         k, share = int(one.attention_frequency[head]), float(one.score_fraction_explained[head])
         ax.set(title=f"Head {head}: {share:.1%} in k = {k}", ylabel="Coefficient of $C_j$")
         ax.label_outer()

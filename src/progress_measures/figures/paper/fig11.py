@@ -1,7 +1,7 @@
 """Figure 11: what heads pass on of each number."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import by_component, frequency_colours, panel_letters, panels
+from progress_measures.figures.style import by_component, frequency_colors, panel_letters, panels
 
 
 @figure(
@@ -17,11 +17,11 @@ def draw(fig, cube):
     itself attends by (in the title), by others all of them.
     """
     one = cube.isel(run=0)
-    colours = frequency_colours(cube, str(cube.run.values[0]))
+    colors = frequency_colors(cube, str(cube.run.values[0]))
     heads = cube.sizes["head"]
     axes = panels(fig, heads, columns=-(-heads // 2), sharex=True, sharey=True)
     for head, ax in enumerate(axes):
-        by_component(ax, one.OV_fourier_norm.sel(head=head), colours)
+        by_component(ax, one.OV_fourier_norm.sel(head=head), colors)
         ax.set(title=f"Head {head}, attends by k = {int(one.attention_frequency[head])}", ylabel="Norm")
         ax.label_outer()
     panel_letters(axes)

@@ -1,7 +1,7 @@
 """Figure 13: the network knows the rule before it follows it."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, PHASE_VARIABLES, epochs, phase_bands, phase_names, story_end
+from progress_measures.figures.style import COLORS, PHASE_VARIABLES, epochs, phase_bands, phase_names, story_end
 
 
 @figure(
@@ -19,10 +19,8 @@ def draw(fig, cube):
     one = cube.sel(run=run)
     ax = fig.subplots()
     for name in ("train", "test"):
-        ax.plot(one.epoch, one[f"{name}_accuracy"], color=COLOURS[name], label=name)
-    ax.plot(
-        one.epoch, one.restricted_accuracy_test, color=COLOURS["restricted"], lw=1.8, label="restricted, test pairs"
-    )
+        ax.plot(one.epoch, one[f"{name}_accuracy"], color=COLORS[name], label=name)
+    ax.plot(one.epoch, one.restricted_accuracy_test, color=COLORS["restricted"], lw=1.8, label="restricted, test pairs")
     epochs(ax, int(one.epoch[-1]), story_end(cube, run))
     ax.set(ylabel="Accuracy", ylim=(-0.02, 1.04))
     phase_bands(ax, cube, run)

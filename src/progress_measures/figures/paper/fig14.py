@@ -6,7 +6,7 @@ from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
     PHASE_VARIABLES,
     epochs,
-    frequency_colours,
+    frequency_colors,
     no_key_frequencies,
     phase_bands,
     phase_names,
@@ -23,18 +23,18 @@ from progress_measures.figures.style import (
 )
 def draw(fig, cube):
     """Height of cos w(a + b - c) in the logits of the first run for each key frequency, over training: they grow from the
-    end of memorisation on, while train and test loss stand still.
+    end of memorization on, while train and test loss stand still.
     """
     run = str(cube.run.values[0])
     one = cube.sel(run=run)
     p = 2 * cube.sizes["frequency"] + 1
     ax = fig.subplots()
-    colours = frequency_colours(cube, run)
-    if not colours:
+    colors = frequency_colors(cube, run)
+    if not colors:
         no_key_frequencies(ax, run)
         return
-    for k, colour in colours.items():
-        ax.plot(one.epoch, one.cosine_coefficient.sel(frequency=k) / np.sqrt(p**3 / 2), color=colour, label=f"k = {k}")
+    for k, color in colors.items():
+        ax.plot(one.epoch, one.cosine_coefficient.sel(frequency=k) / np.sqrt(p**3 / 2), color=color, label=f"k = {k}")
     epochs(ax, int(one.epoch[-1]), story_end(cube, run))
     ax.set(ylabel=r"Coefficient of $\cos w_k(a+b-c)$")
     phase_bands(ax, cube, run)

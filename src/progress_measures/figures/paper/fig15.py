@@ -2,10 +2,10 @@
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
-    COLOURS,
+    COLORS,
     PHASE_VARIABLES,
     epochs,
-    frequency_colours,
+    frequency_colors,
     label,
     loss_axis,
     panel_letters,
@@ -26,16 +26,16 @@ from progress_measures.figures.style import (
 )  # fmt: skip
 def draw(fig, cube):
     """Accuracy (left) and loss (right) of the first run on training pairs with one key frequency's directions taken out of
-    its logits, beside those of the network. While it memorises a frequency does not matter; as the circuits form, each
+    its logits, beside those of the network. While it memorizes a frequency does not matter; as the circuits form, each
     comes to.
     """
     run = str(cube.run.values[0])
     one = cube.sel(run=run)
     axes = fig.subplots(1, 2)
     for ax, what in zip(axes, ("accuracy", "loss"), strict=True):
-        ax.plot(one.epoch, one[f"train_{what}"], color=COLOURS["other"], label="nothing")
-        for k, colour in frequency_colours(cube, run).items():
-            ax.plot(one.epoch, one[f"excluded_{what}_by_frequency"].sel(frequency=k), color=colour, label=f"k = {k}")
+        ax.plot(one.epoch, one[f"train_{what}"], color=COLORS["other"], label="nothing")
+        for k, color in frequency_colors(cube, run).items():
+            ax.plot(one.epoch, one[f"excluded_{what}_by_frequency"].sel(frequency=k), color=color, label=f"k = {k}")
         epochs(ax, int(one.epoch[-1]), story_end(cube, run))
         phase_bands(ax, cube, run)
     axes[0].set(title="Accuracy", ylabel="Accuracy on training pairs")

@@ -1,7 +1,7 @@
 """Figure 16: the embedding of the other seeds is sparse in the Fourier basis too."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import by_component, frequency_colours, other_runs, panel_letters, panels
+from progress_measures.figures.style import by_component, frequency_colors, other_runs, panel_letters, panels
 
 
 @figure(
@@ -13,12 +13,12 @@ from progress_measures.figures.style import by_component, frequency_colours, oth
 )
 def draw(fig, cube):
     """Norms of the Fourier components of the embedding $W_E$ of the other seeds at the end of training: each has its own
-    few key frequencies, coloured and numbered.
+    few key frequencies, colored and numbered.
     """
     runs = other_runs(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
     for run, ax in zip(runs, axes, strict=True):
-        by_component(ax, cube.W_E_fourier_norm.sel(run=run).isel(epoch=-1), frequency_colours(cube, run))
+        by_component(ax, cube.W_E_fourier_norm.sel(run=run).isel(epoch=-1), frequency_colors(cube, run))
         ax.set(title=run, ylabel="Norm of $W_E$'s component")
         ax.label_outer()
     panel_letters(axes)

@@ -2,7 +2,7 @@
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
-    COLOURS,
+    COLORS,
     PHASE_VARIABLES,
     epochs,
     label,
@@ -31,7 +31,7 @@ def draw(fig, cube):
     for run, ax in zip(runs, axes, strict=True):
         one = cube.sel(run=run)
         for name in ("train", "test", "restricted"):
-            ax.plot(one.epoch, one[f"{name}_loss"], color=COLOURS[name], label=name)
+            ax.plot(one.epoch, one[f"{name}_loss"], color=COLORS[name], label=name)
         epochs(ax, int(one.epoch[-1]))
         ax.set_title(run)
         loss_axis(ax, label(one.test_loss, "Loss"))

@@ -2,7 +2,7 @@
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
-    COLOURS,
+    COLORS,
     PHASE_VARIABLES,
     epochs,
     other_runs,
@@ -29,7 +29,7 @@ def draw(fig, cube):
     for run, ax in zip(runs, axes, strict=True):
         one = cube.sel(run=run)
         for name in ("W_E", "W_L"):
-            ax.plot(one.epoch, one[f"gini_{name}"], color=COLOURS[name], label=f"${name}$")
+            ax.plot(one.epoch, one[f"gini_{name}"], color=COLORS[name], label=f"${name}$")
         epochs(ax, int(one.epoch[-1]))
         ax.set(title=run, ylabel="Gini coefficient")
         phase_bands(ax, cube, run)

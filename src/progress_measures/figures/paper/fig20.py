@@ -1,4 +1,4 @@
-"""Figure 20: the less data, the later a network generalises; with much, at once, and with little, never."""
+"""Figure 20: the less data, the later a network generalizes; with much, at once, and with little, never."""
 
 from progress_measures.cube.select import by_fraction
 from progress_measures.figures.curves import LOSSES, losses

@@ -1,4 +1,4 @@
-"""Figure 21: how long a network takes to generalise, by the share of the data that it sees."""
+"""Figure 21: how long a network takes to generalize, by the share of the data that it sees."""
 
 import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator
@@ -6,7 +6,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from progress_measures.cube.select import by_fraction, first_below
 from progress_measures.figures.curves import LOSSES
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLORS
 
 THRESHOLDS = {1e-2: {"ls": ":", "alpha": 0.6}, 1e-4: {"ls": "--", "alpha": 0.8}, 1e-6: {"ls": "-", "lw": 1.8}}
 
@@ -29,7 +29,7 @@ def draw(fig, *cubes):
             points = [(share, _first(run[f"history_{split}_loss"].isel(run=0), threshold)) for share, run in runs]
             x, y = zip(*points, strict=True)
             name = f"{split} below $10^{{{round(np.log10(threshold))}}}$"
-            ax.plot(x, y, marker="o", color=COLOURS[split], ms=3, **looks, label=name)
+            ax.plot(x, y, marker="o", color=COLORS[split], ms=3, **looks, label=name)
     ax.set(xlabel="Share of all pairs that is trained on", ylabel="Epoch", yscale="log", xlim=(0, 1))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

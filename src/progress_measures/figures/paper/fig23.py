@@ -2,7 +2,7 @@
 
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLORS
 
 
 @figure(
@@ -19,5 +19,5 @@ def draw(fig, cube):
     ax = fig.subplots()
     one = cube.isel(run=[0])
     losses(ax, one, f"Two layers, {cube.run.values[0]}", legend=False)
-    ax.plot(one.epoch, one.excluded_loss.isel(run=0), color=COLOURS["excluded"], label="excluded")
+    ax.plot(one.epoch, one.excluded_loss.isel(run=0), color=COLORS["excluded"], label="excluded")
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)  # beside the title: slingshots leave no room within

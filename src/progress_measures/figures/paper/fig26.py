@@ -2,7 +2,7 @@
 
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLORS
 
 
 @figure(
@@ -23,5 +23,5 @@ def draw(fig, cube):
     excluded, name = one.excluded_loss.isel(run=0), "excluded"
     if excluded.isnull().any():
         excluded, name = one.maximal_excluded_loss.isel(run=0), "excluded, largest of any one frequency"
-    ax.plot(one.epoch, excluded, color=COLOURS["excluded"], label=name)
+    ax.plot(one.epoch, excluded, color=COLORS["excluded"], label=name)
     ax.legend(loc="center right")

@@ -23,11 +23,11 @@ def draw(fig, cube, wide):
     left, right = fig.subplots(1, 2, sharey=True)
     losses(left, cube.isel(run=[0]), "All digits", alike=True)
     of_answers = wide.test_loss_by_answer.isel(run=0)
-    colours = colormaps["viridis"](np.linspace(0, 0.92, of_answers.sizes["answer"]))  # not as far as its pale end
-    for answer, colour in zip(of_answers.answer.values, colours, strict=True):
+    colors = colormaps["viridis"](np.linspace(0, 0.92, of_answers.sizes["answer"]))  # not as far as its pale end
+    for answer, color in zip(of_answers.answer.values, colors, strict=True):
         power = str(answer).removeprefix("10^")
         name = f"$10^{power}$" if power.isdigit() else str(answer)
-        right.plot(of_answers.epoch, of_answers.sel(answer=answer), lw=1.1, color=colour, label=name)
+        right.plot(of_answers.epoch, of_answers.sel(answer=answer), lw=1.1, color=color, label=name)
     right.set_title("Digit by digit, the notebook's run")
     loss_axis(right, label(of_answers, "Test loss"))
     epochs(right, int(of_answers.epoch[-1]))

@@ -4,17 +4,17 @@ from progress_measures.figures.curves import LOSSES, two_scales
 from progress_measures.figures.page import axis, layout, line, scale_buttons
 from progress_measures.figures.page import epochs as epoch_axis
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS, label
+from progress_measures.figures.style import COLORS, label
 
 
 def page(cube):
-    """Train and test loss of the first run, with a choice of scale for each axis. The network memorises within a few
-    hundred epochs, stays on a plateau where the test loss is far above chance, and generalises long after.
+    """Train and test loss of the first run, with a choice of scale for each axis. The network memorizes within a few
+    hundred epochs, stays on a plateau where the test loss is far above chance, and generalizes long after.
     """
     after = cube.sel(history_epoch=cube.history_epoch > 0).isel(run=0)
     return {
         "data": [
-            line(after.history_epoch, after[f"history_{split}_loss"], split, COLOURS[split])
+            line(after.history_epoch, after[f"history_{split}_loss"], split, COLORS[split])
             for split in ("train", "test")
         ],
         "layout": layout(
@@ -34,7 +34,7 @@ def page(cube):
 )
 def draw(fig, cube):
     """Train and test loss of the first run: losses on a logarithmic scale (left), epochs on one (right). The network
-    memorises within a few hundred epochs, stays on a plateau where the test loss is far above chance, and generalises
+    memorizes within a few hundred epochs, stays on a plateau where the test loss is far above chance, and generalizes
     long after.
     """
     two_scales(fig, cube)

@@ -2,7 +2,7 @@
 
 from progress_measures.figures.embedding import numbers, singular_values
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLORS
 
 
 @figure(
@@ -16,4 +16,4 @@ def draw(fig, cube):
     """Singular values of the embedding of the numbers of the first run at the end of training. A few are large, two for
     each key frequency, and the others next to nothing.
     """
-    singular_values(fig, numbers(cube), COLOURS["W_E"])
+    singular_values(fig, numbers(cube), COLORS["W_E"])

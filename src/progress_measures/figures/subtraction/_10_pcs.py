@@ -13,6 +13,6 @@ from progress_measures.figures.registry import figure
 )
 def draw(fig, cube):
     """The first eight left singular vectors of the embedding of the numbers of the first run at the end of training. Each
-    is a wave; its title gives the frequency with the most energy, and how much. Key frequencies have their colours.
+    is a wave; its title gives the frequency with the most energy, and how much. Key frequencies have their colors.
     """
     principal_waves(fig, cube)

@@ -1,7 +1,7 @@
 """Frequencies in the middle of the Fourier basis."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLORS
 from progress_measures.figures.waves import prime, waves
 
 
@@ -18,4 +18,4 @@ def draw(fig, cube):
     """
     p = prime(cube)
     first = 2 * ((p - 1) // 4 + 1) - 1
-    waves(fig, p, dict.fromkeys(range(first, min(first + 4, p)), COLOURS["weights"]))
+    waves(fig, p, dict.fromkeys(range(first, min(first + 4, p)), COLORS["weights"]))

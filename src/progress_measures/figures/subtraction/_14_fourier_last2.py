@@ -1,7 +1,7 @@
 """The highest frequency of the Fourier basis."""
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLOURS
+from progress_measures.figures.style import COLORS
 from progress_measures.figures.waves import prime, waves
 
 
@@ -14,7 +14,7 @@ from progress_measures.figures.waves import prime, waves
 )
 def draw(fig, cube):
     """Cosine and sine of the highest frequency, (p - 1)/2, as unit vectors: values at the numbers (points) and the waves
-    that they are taken from (lines). Neighbouring numbers have almost opposite values.
+    that they are taken from (lines). Neighboring numbers have almost opposite values.
     """
     p = prime(cube)
-    waves(fig, p, dict.fromkeys((p - 2, p - 1), COLOURS["weights"]))
+    waves(fig, p, dict.fromkeys((p - 2, p - 1), COLORS["weights"]))

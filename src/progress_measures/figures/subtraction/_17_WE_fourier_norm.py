@@ -12,5 +12,5 @@ from progress_measures.figures.waves import component_norms
     size=(4.6, 2.6),
 )
 def draw(fig, cube):
-    """Norms of the Fourier components of W_E at the end of training; key frequencies are coloured and numbered."""
+    """Norms of the Fourier components of W_E at the end of training; key frequencies are colored and numbered."""
     component_norms(fig, cube, "W_E_fourier_norm", "Norm of $W_E$'s component")

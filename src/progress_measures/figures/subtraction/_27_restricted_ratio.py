@@ -14,7 +14,7 @@ from progress_measures.figures.style import PHASE_VARIABLES
 )
 def draw(fig, cube):
     """Restricted loss over test loss of the first run, both at the same epoch; the restricted loss by the notebook's
-    definition. Below 1 the key frequencies alone answer better than the network, as they do until it generalises;
+    definition. Below 1 the key frequencies alone answer better than the network, as they do until it generalizes;
     above it the network makes use of more.
     """
     ratio_over_phases(fig, cube, "restricted_loss_neurons", "test_loss", "Restricted loss / test loss")

@@ -14,6 +14,6 @@ from progress_measures.figures.registry import figure
 def draw(fig, cube):
     """Train and test loss of the first run, and two losses by the notebook's definitions: the restricted loss, and the
     excluded loss, on training pairs without the neurons' parts along cosine and sine of w(a - b) of the key frequencies.
-    The excluded loss rises from where memorisation ends: the network comes to need its key frequencies.
+    The excluded loss rises from where memorization ends: the network comes to need its key frequencies.
     """
     over_phases(fig, cube, "excluded", "restricted")

@@ -1,4 +1,4 @@
-"""Table 5: the same structure in networks of other data, depth, primes and regularisation."""
+"""Table 5: the same structure in networks of other data, depth, primes and regularization."""
 
 import pandas as pd
 
@@ -34,10 +34,10 @@ PERCENT = ("logit FVE", "MLP FVE", "MLP FVE SD")
     | {"ours: test accuracy": ".2%"},
 )
 def rows(fractions, two_layer, prime_53, prime_109, dropout):
-    """For each network of a kind that generalises in the paper: test loss (nat), Gini coefficients of the Fourier norms of W_E
+    """For each network of a kind that generalizes in the paper: test loss (nat), Gini coefficients of the Fourier norms of W_E
     and W_L, key frequencies, the share of the logits' variance that the key cosines explain, and the mean and standard
     deviation over W_L's key directions of the share that one wave explains. The paper's networks, then ours, with their test
-    accuracy, since not all of ours generalise: of those with dropout, none. Rows of one kind share no initial weights. Our cells
+    accuracy, since not all of ours generalize: of those with dropout, none. Rows of one kind share no initial weights. Our cells
     are empty for kinds that have not been trained to the end.
     """
     kinds = {

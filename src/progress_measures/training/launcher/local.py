@@ -140,7 +140,7 @@ class LocalPool:
         if status is None:
             return Seen(RUNNING, place=batch.host)
         if status in (STOPPED, -signal.SIGTERM):
-            return Seen(GONE, "stopped", cancelled=True)
+            return Seen(GONE, "stopped", canceled=True)
         how = f"signal {-status}" if status < 0 else f"status {status}"
         return Seen(GONE, f"its process ended with {how}{_last_words(batch.file(index, 'log'))}")
 

@@ -12,7 +12,7 @@ class Seen(NamedTuple):
 
     state: str  # WAITING, RUNNING or GONE
     reason: str = ""  # why it waits, or what became of it
-    cancelled: bool = False  # gone because somebody wanted it to
+    canceled: bool = False  # gone because somebody wanted it to
     place: str = ""
 
 

@@ -184,7 +184,7 @@ def _seen(state: str, node: str, reason: str) -> Seen:
         return Seen(RUNNING, place=node)
     said = state.replace("_", " ").lower()
     why = f" ({reason})" if reason not in ("None", "NonZeroExitCode", "") else ""
-    return Seen(GONE, f"Slurm says: {said}{why}", cancelled=state == "CANCELLED")
+    return Seen(GONE, f"Slurm says: {said}{why}", canceled=state == "CANCELLED")
 
 
 def _run(*line: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from progress_measures.training.progress import duration
 
-STYLES = {"running": "green", "done": "dim", "failed": "bold red", "cancelled": "yellow"}
+STYLES = {"running": "green", "done": "dim", "failed": "bold red", "canceled": "yellow"}
 
 
 class Row(NamedTuple):
@@ -18,7 +18,7 @@ class Row(NamedTuple):
 
     name: str
     job: str
-    state: str  # queued, running, done, failed, cancelled
+    state: str  # queued, running, done, failed, canceled
     progress: dict[str, Any] | None
     note: str
     place: str = ""
@@ -60,7 +60,7 @@ def table(title: str, rows: list[Row]) -> Table:
 
 def summary(rows: list[Row]) -> str:
     """`2 running, 1 done`, and how long the slowest has to go."""
-    states = ("queued", "running", "done", "failed", "cancelled")
+    states = ("queued", "running", "done", "failed", "canceled")
     counts = {state: sum(row.state == state for row in rows) for state in states}
     said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     left = [row.seconds_left for row in rows if row.seconds_left is not None]

@@ -69,7 +69,7 @@ class _Waiting:
         self.pool, self.jobs, self.label, self.retries = pool, jobs, label, retries
         self.batches: list[Batch] = []
         self._seen: dict[Key, Seen] = {}
-        self._ended: dict[Key, str] = {}  # done, failed, cancelled, or again: tried again in a later batch
+        self._ended: dict[Key, str] = {}  # done, failed, canceled, or again: tried again in a later batch
         self._reasons: dict[Key, str] = {}
         self.looked = False
 
@@ -121,7 +121,7 @@ class _Waiting:
         elif self._seen[key].state == GONE:
             failed = batch.read(index, "failed")
             seen = self._seen[key]
-            self._ended[key] = "cancelled" if seen.cancelled and not failed else "failed"
+            self._ended[key] = "canceled" if seen.canceled and not failed else "failed"
             self._reasons[key] = failed["error"] if failed else seen.reason
 
     def try_again(self) -> None:
@@ -150,7 +150,7 @@ class _Waiting:
         lines = []
         for key, batch, i, task in self._tasks():
             how = self._ended[key]
-            if how in ("failed", "cancelled"):
+            if how in ("failed", "canceled"):
                 tries = f", tried {task.attempt} times" if task.attempt > 1 else ""
                 log = self.pool.log(batch, i)
                 lines.append(f"  {task.name}: {how}{tries}: {self._reasons[key]}\n    log: {log}")

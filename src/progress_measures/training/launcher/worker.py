@@ -14,7 +14,7 @@ from progress_measures.files import write_json
 from progress_measures.training.launcher.batch import Batch
 
 # A cluster sends SIGTERM before it takes a node away, whatever comes next. A job that ended of it would be done for;
-# one that saves and goes on is put back into the queue by Slurm if it was preempted, and killed if it was cancelled.
+# one that saves and goes on is put back into the queue by Slurm if it was preempted, and killed if it was canceled.
 ON_SLURM = (signal.SIGUSR2,)
 
 

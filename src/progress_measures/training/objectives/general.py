@@ -11,7 +11,7 @@ from progress_measures.models import answers
 from progress_measures.tasks import Examples, layout
 from progress_measures.tasks.examples import Drawn, Pairs
 from progress_measures.training.loss import PRECISIONS, accuracy, differentiable, nats
-from progress_measures.training.objectives.regularisers import Dropout, l1
+from progress_measures.training.objectives.regularizers import Dropout, l1
 
 # Numbers of a layer's attention that an evaluation holds at a time: 64 MiB of them.
 PIECE = 2**24

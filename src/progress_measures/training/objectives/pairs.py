@@ -8,7 +8,7 @@ from torch import Tensor
 from progress_measures.models import pairs
 from progress_measures.tasks import label_table, layout
 from progress_measures.training.loss import PRECISIONS, accuracy, nats
-from progress_measures.training.objectives.regularisers import Dropout, l1
+from progress_measures.training.objectives.regularizers import Dropout, l1
 
 
 class Objective:

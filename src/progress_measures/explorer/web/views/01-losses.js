@@ -3,14 +3,14 @@
 const LOSSES = { train_loss: ["train", "train"], test_loss: ["test", "test"], restricted_loss: ["restricted", "restricted"], excluded_loss: ["excluded", "excluded"] };
 
 // Curves over epochs with a point at the chosen one.
-function curves(at, names, colours, more = {}) {
+function curves(at, names, colors, more = {}) {
   const { epochs } = at.experiment; // all of them: the range is for the axis
   return names.flatMap((name, place) => {
     const values = at.experiment.curve(name, at.run);
-    const colour = colours[place];
+    const color = colors[place];
     return [
-      { x: epochs, y: values, name: at.experiment.label(name), mode: "lines", line: { color: colour, width: 1.8, simplify: false }, hovertemplate: `%{y:.3~g}<extra>${at.experiment.label(name)}</extra>`, ...more },
-      { x: [epochs[at.epoch]], y: [values[at.epoch]], mode: "markers", marker: { color: colour, size: 8, line: { color: style("--card"), width: 1.5 } }, hoverinfo: "skip", ...more },
+      { x: epochs, y: values, name: at.experiment.label(name), mode: "lines", line: { color: color, width: 1.8, simplify: false }, hovertemplate: `%{y:.3~g}<extra>${at.experiment.label(name)}</extra>`, ...more },
+      { x: [epochs[at.epoch]], y: [values[at.epoch]], mode: "markers", marker: { color: color, size: 8, line: { color: style("--card"), width: 1.5 } }, hoverinfo: "skip", ...more },
     ];
   });
 }
@@ -24,13 +24,13 @@ addView({
   width: 7,
   draw(at) {
     const names = Object.keys(LOSSES).filter((name) => at.experiment.has(name));
-    const colours = names.map((name) => colourOf(LOSSES[name][1]));
+    const colors = names.map((name) => colorOf(LOSSES[name][1]));
     return {
-      traces: curves(at, names, colours),
+      traces: curves(at, names, colors),
       layout: { xaxis: epochAxis(), yaxis: lossAxis("Loss (nat)"), shapes: timeShapes(at), hovermode: "x", uirevision: `${state.run} ${state.range}` },
       numbers: [
-        ...names.map((name, place) => ({ label: LOSSES[name][0], value: say(at.experiment.at(name, at.run, at.epoch)), colour: colours[place] })),
-        ...phasesOf(at).map(({ name, end, place }) => ({ label: `${name} to`, value: sayEpoch(end), colour: `var(--phase-${place})`, square: true })),
+        ...names.map((name, place) => ({ label: LOSSES[name][0], value: say(at.experiment.at(name, at.run, at.epoch)), color: colors[place] })),
+        ...phasesOf(at).map(({ name, end, place }) => ({ label: `${name} to`, value: sayEpoch(end), color: `var(--phase-${place})`, square: true })),
       ],
       note: names.length < 4 ? "Restricted and excluded loss are not measured of networks of this kind." : at.keys.length ? "" : "Without key frequencies there is neither a restricted nor an excluded loss.",
     };

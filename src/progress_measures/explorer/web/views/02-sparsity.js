@@ -11,13 +11,13 @@ addView({
   width: 5,
   draw(at) {
     const names = Object.keys(GINI).filter((name) => at.experiment.has(name));
-    const colours = names.map((name) => colourOf(GINI[name]));
-    const weights = colourOf("weights");
+    const colors = names.map((name) => colorOf(GINI[name]));
+    const weights = colorOf("weights");
     const upper = names.length ? [0.55, 1] : [0, 1];
-    const numbers = names.map((name, place) => ({ label: `Gini of ${GINI[name]}`, value: say(at.experiment.at(name, at.run, at.epoch)), colour: colours[place] }));
+    const numbers = names.map((name, place) => ({ label: `Gini of ${GINI[name]}`, value: say(at.experiment.at(name, at.run, at.epoch)), color: colors[place] }));
     return {
       traces: [
-        ...curves(at, names, colours, { yaxis: "y2" }),
+        ...curves(at, names, colors, { yaxis: "y2" }),
         ...curves(at, ["sum_of_squared_weights"], [weights]),
       ],
       layout: {
@@ -26,7 +26,7 @@ addView({
         ...(names.length ? { yaxis2: axis("Gini", { domain: upper, range: [0, 1], nticks: 4 }) } : {}),
         shapes: timeShapes(at), hovermode: "x", uirevision: `${state.run} ${state.range}`,
       },
-      numbers: [...numbers, { label: "sum of squares", value: say(at.experiment.at("sum_of_squared_weights", at.run, at.epoch)), colour: weights }],
+      numbers: [...numbers, { label: "sum of squares", value: say(at.experiment.at("sum_of_squared_weights", at.run, at.epoch)), color: weights }],
     };
   },
   chosen: ({ x }) => ({ epoch: x }),

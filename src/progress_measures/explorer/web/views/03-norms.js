@@ -10,21 +10,21 @@ function addNorms(id, matrix, title, about) {
     draw(at) {
       const norms = at.experiment.row(name, at.run, at.epoch);
       const frequencies = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);
-      const colours = frequencies.map(at.colour);
+      const colors = frequencies.map(at.color);
       const highest = remember(`${at.experiment.name} ${at.run} ${name}`, () => 1.12 * at.experiment.curve(name, at.run).reduce((most, value, i) => (i % norms.length ? Math.max(most, value) : most), 0));
       const bars = (wave, shift) => ({
         type: "bar", x: frequencies, y: frequencies.map((k) => norms[2 * k - 1 + shift]), name: wave, width: 0.42, offset: shift ? 0 : -0.42,
-        marker: { color: colours, opacity: shift ? 0.55 : 1, line: { width: 0 } }, hovertemplate: `%{y:.3~g}<extra>${wave} %{x}</extra>`,
+        marker: { color: colors, opacity: shift ? 0.55 : 1, line: { width: 0 } }, hovertemplate: `%{y:.3~g}<extra>${wave} %{x}</extra>`,
       });
       return {
         traces: [bars("cos", 0), bars("sin", 1)],
         layout: {
           xaxis: axis("Frequency k (cos dark, sin light)", { range: [0, frequencies.length + 1], showgrid: false }),
           yaxis: axis("Norm", { range: [0, highest] }),
-          annotations: at.keys.map((k) => ({ x: k, y: Math.max(norms[2 * k - 1], norms[2 * k]), text: `<b>${k}</b>`, showarrow: false, yshift: 9, font: { color: at.colour(k) } })),
+          annotations: at.keys.map((k) => ({ x: k, y: Math.max(norms[2 * k - 1], norms[2 * k]), text: `<b>${k}</b>`, showarrow: false, yshift: 9, font: { color: at.color(k) } })),
         },
-        numbers: at.keys.map((k) => ({ label: `k = ${k}`, value: say(Math.hypot(norms[2 * k - 1], norms[2 * k])), colour: at.colour(k) })),
-        note: at.keys.length ? "Coloured: the key frequencies, found by rule from the neurons of the last checkpoint." : "This run has no key frequencies.",
+        numbers: at.keys.map((k) => ({ label: `k = ${k}`, value: say(Math.hypot(norms[2 * k - 1], norms[2 * k])), color: at.color(k) })),
+        note: at.keys.length ? "Colored: the key frequencies, found by rule from the neurons of the last checkpoint." : "This run has no key frequencies.",
       };
     },
   });

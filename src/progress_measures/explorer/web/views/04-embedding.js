@@ -30,14 +30,14 @@ addView({
       const blank = { showgrid: false, zeroline: true, zerolinecolor: style("--grid"), showticklabels: false, ticks: "", range: [-most, most] };
       parts[`xaxis${suffix}`] = { ...blank, domain: [(column + 0.02) / columns, (column + 0.98) / columns], anchor: `y${suffix}`, constrain: "domain" };
       parts[`yaxis${suffix}`] = { ...blank, domain: [1 - (row + 0.98) / rows, 1 - (row + 0.1) / rows], anchor: `x${suffix}`, scaleanchor: `x${suffix}`, constrain: "domain" };
-      parts.annotations.push({ xref: `x${suffix} domain`, yref: `y${suffix} domain`, x: 0.5, y: 1, yanchor: "bottom", showarrow: false, text: `<b>k = ${k}</b>`, font: { color: at.keys.length ? at.colour(k) : style("--ink"), size: 13 } });
+      parts.annotations.push({ xref: `x${suffix} domain`, yref: `y${suffix} domain`, x: 0.5, y: 1, yanchor: "bottom", showarrow: false, text: `<b>k = ${k}</b>`, font: { color: at.keys.length ? at.color(k) : style("--ink"), size: 13 } });
       return {
         x, y, xaxis: `x${suffix}`, yaxis: `y${suffix}`, mode: "markers",
         marker: { size: 5, color: x.map((_, number) => ((k * number) % p) / p), colorscale: wheel(), cmin: 0, cmax: 1, line: { width: 0 } },
         text: x.map((_, number) => String(number)), hovertemplate: "number %{text}<extra></extra>",
       };
     });
-    const note = [found.note, at.keys.length ? "" : "No key frequencies: these are the largest of W_E at the chosen epoch.", "Colour: the angle of 2πkx/p."];
+    const note = [found.note, at.keys.length ? "" : "No key frequencies: these are the largest of W_E at the chosen epoch.", "Color: the angle of 2πkx/p."];
     return { traces, layout: parts, note: note.filter(Boolean).join(" ") };
   },
 });
@@ -50,8 +50,8 @@ function largest(at) {
   return all.sort((one, other) => of(other) - of(one)).slice(0, 4).sort((one, other) => one - other);
 }
 
-// A cycle of colours of even lightness: blue, violet, orange, green and back.
+// A cycle of colors of even lightness: blue, violet, orange, green and back.
 function wheel() {
-  const colours = darkness.matches ? ["#6aa5ff", "#d68bd9", "#f0965a", "#8fbf4d", "#6aa5ff"] : ["#2f6fd0", "#a94fb0", "#c9621f", "#5b8c1e", "#2f6fd0"];
-  return colours.map((colour, place) => [place / 4, colour]);
+  const colors = darkness.matches ? ["#6aa5ff", "#d68bd9", "#f0965a", "#8fbf4d", "#6aa5ff"] : ["#2f6fd0", "#a94fb0", "#c9621f", "#5b8c1e", "#2f6fd0"];
+  return colors.map((color, place) => [place / 4, color]);
 }

@@ -20,11 +20,11 @@ addView({
     const answers = Array.from({ length: p }, (_, c) => c);
     const sum = answers.map((c) => terms.reduce((total, { values }) => total + values[c], 0));
     const second = answers.filter((c) => c !== right).reduce((best, c) => (sum[c] > sum[best] ? c : best), right ? 0 : 1);
-    const quiet = colourOf("other"), answer = colourOf("test");
+    const quiet = colorOf("other"), answer = colorOf("test");
     return {
       traces: [
         { type: "bar", x: answers, y: sum, marker: { color: answers.map((c) => (c === right ? answer : quiet)), line: { width: 0 } }, hovertemplate: "%{y:.3~g}<extra>c = %{x}</extra>" },
-        ...terms.map(({ k, values }) => ({ x: answers, y: values, mode: "lines", line: { color: at.colour(k), width: 1.3 }, hovertemplate: `%{y:.3~g}<extra>k = ${k}</extra>` })),
+        ...terms.map(({ k, values }) => ({ x: answers, y: values, mode: "lines", line: { color: at.color(k), width: 1.3 }, hovertemplate: `%{y:.3~g}<extra>k = ${k}</extra>` })),
       ],
       layout: {
         xaxis: axis("Answer c", { range: [-1, p], showgrid: false }),
@@ -33,9 +33,9 @@ addView({
         annotations: [{ x: right, y: sum[right], text: `<b>${a} ${sign > 0 ? "+" : "−"} ${b} = ${right}</b>`, showarrow: false, yshift: 10, font: { color: answer }, xanchor: right < p * 0.15 ? "left" : right > p * 0.85 ? "right" : "center" }],
       },
       numbers: [
-        ...terms.map(({ k, height }) => ({ label: `α of k = ${k}`, value: say(height), colour: at.colour(k) })),
-        { label: "sum at the answer", value: say(sum[right]), colour: answer },
-        { label: `next best, c = ${second}`, value: say(sum[second]), colour: quiet },
+        ...terms.map(({ k, height }) => ({ label: `α of k = ${k}`, value: say(height), color: at.color(k) })),
+        { label: "sum at the answer", value: say(sum[right]), color: answer },
+        { label: `next best, c = ${second}`, value: say(sum[second]), color: quiet },
       ],
       note: at.experiment.has("logit_fraction_explained_cosines") ? `These waves are ${sayShare(at.experiment.at("logit_fraction_explained_cosines", at.run, at.epoch))} of the network's logits at this epoch (share of the sum of squares).` : "",
     };

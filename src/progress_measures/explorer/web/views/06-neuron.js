@@ -33,7 +33,7 @@ function followed(at) {
   if (!at.experiment.has("neuron_frequency")) return [];
   const k = at.experiment.row("neuron_frequency", at.run, at.epoch)[at.state.neuron];
   const share = at.experiment.row("neuron_fraction_explained", at.run, at.epoch)[at.state.neuron];
-  return [{ label: "frequency", value: k ? String(k) : "none", colour: at.colour(k) }, { label: "explains", value: sayShare(share) }];
+  return [{ label: "frequency", value: k ? String(k) : "none", color: at.color(k) }, { label: "explains", value: sayShare(share) }];
 }
 
 // Those kept over time first, with their frequency at the last checkpoint.
@@ -69,7 +69,7 @@ addView({
     const { map, note, absent } = neuronAt(at);
     if (absent) return { absent };
     return {
-      traces: [{ type: "heatmap", z: map, colorscale: MAGMA, zmin: 0, colorbar: colourBar("Activation"), hovertemplate: "a = %{y}, b = %{x}: %{z:.3~g}<extra></extra>" }],
+      traces: [{ type: "heatmap", z: map, colorscale: MAGMA, zmin: 0, colorbar: colorBar("Activation"), hovertemplate: "a = %{y}, b = %{x}: %{z:.3~g}<extra></extra>" }],
       layout: { xaxis: along("b"), yaxis: down("a"), shapes: pairMark(at), margin: { l: 44, r: 4, t: 6, b: 40 } },
       numbers: [...followed(at), { label: `at (${at.state.a}, ${at.state.b})`, value: say(map[at.state.a][at.state.b]) }],
       note,
@@ -105,7 +105,7 @@ function spectrumPlot(at, spectrum, what) {
     traces: [{
       type: "heatmap", z: spectrum.map((row) => Array.from(row, (value) => Math.sqrt(value / most))), zmin: 0, zmax: 1, colorscale: sequential(),
       customdata: spectrum.map((row, i) => Array.from(row, (value, j) => [names[i], names[j], value])), hovertemplate: "%{customdata[0]} of a, %{customdata[1]} of b: %{customdata[2]:.3~g}<extra></extra>",
-      colorbar: { ...colourBar(`${what}, of the largest`), tickvals: scale.map(Math.sqrt), ticktext: scale.map((share) => `${100 * share} %`) },
+      colorbar: { ...colorBar(`${what}, of the largest`), tickvals: scale.map(Math.sqrt), ticktext: scale.map((share) => `${100 * share} %`) },
     }],
     layout: { xaxis: along("Frequency over b", ticks("<br>")), yaxis: down("Frequency over a", { ...ticks(""), ticktext: at.keys.map((k, place) => `<b>${k}</b>${place % 2 ? "     " : ""}`) }), margin: { l: 44, r: 4, t: 6, b: 40 } },
     numbers: [{ label: "largest", value: say(most) }],

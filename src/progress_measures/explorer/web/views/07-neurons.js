@@ -21,7 +21,7 @@ addView({
       traces: [
         {
           x: Array.from(k, (frequency, neuron) => frequency + beside(neuron)), y: share, mode: "markers",
-          marker: { size: 5, opacity: 0.75, color: Array.from(k, at.colour), line: { width: 0 } },
+          marker: { size: 5, opacity: 0.75, color: Array.from(k, at.color), line: { width: 0 } },
           text: Array.from(k, (frequency, neuron) => `neuron ${neuron}, k = ${frequency}`), hovertemplate: "%{text}: %{y:.1%}<extra></extra>",
         },
         {
@@ -36,7 +36,7 @@ addView({
       },
       numbers: [
         { label: `at ${100 * line} % or more`, value: `${count} of ${share.length}` },
-        ...at.keys.map((key) => ({ label: `k = ${key}`, value: String(share.reduce((total, value, neuron) => total + (value >= line && k[neuron] === key), 0)), colour: at.colour(key) })),
+        ...at.keys.map((key) => ({ label: `k = ${key}`, value: String(share.reduce((total, value, neuron) => total + (value >= line && k[neuron] === key), 0)), color: at.color(key) })),
       ],
     };
   },

@@ -22,9 +22,9 @@ addView({
     const found = kept(at, "attention_score_token");
     const maps = attentionAt(at.experiment, found, at.state.head);
     const { a, b, head } = at.state;
-    const last = at.experiment.has("attention_frequency") ? [{ label: "frequency at the end", value: String(at.experiment.at("attention_frequency", at.run, head)), colour: at.colour(at.experiment.at("attention_frequency", at.run, head)) }] : [];
+    const last = at.experiment.has("attention_frequency") ? [{ label: "frequency at the end", value: String(at.experiment.at("attention_frequency", at.run, head)), color: at.color(at.experiment.at("attention_frequency", at.run, head)) }] : [];
     return {
-      traces: [{ type: "heatmap", z: maps[0], colorscale: "Viridis", zmin: 0, zmax: 1, colorbar: colourBar("Attention to a"), hovertemplate: "a = %{y}, b = %{x}: %{z:.3f}<extra></extra>" }],
+      traces: [{ type: "heatmap", z: maps[0], colorscale: "Viridis", zmin: 0, zmax: 1, colorbar: colorBar("Attention to a"), hovertemplate: "a = %{y}, b = %{x}: %{z:.3f}<extra></extra>" }],
       layout: { xaxis: along("b"), yaxis: down("a"), shapes: pairMark(at), margin: { l: 44, r: 4, t: 6, b: 40 } },
       numbers: [...["a", "b", "="].map((to, place) => ({ label: `(${a}, ${b}) to ${to}`, value: maps[place][a][b].toFixed(3) })), ...last],
       note: found.note,
@@ -48,11 +48,11 @@ addView({
     return {
       traces: [{
         type: "heatmap", x: ["a", "b", "="], y: rows.map((_, head) => `head ${head}`), z: rows, zmin: 0, zmax: 1, colorscale: pale(), xgap: 3, ygap: 3,
-        texttemplate: "%{z:.3f}", textfont: { size: 13, color: style("--ink") }, colorbar: colourBar("Mean attention"), hovertemplate: "%{y} to %{x}: %{z:.3f}<extra></extra>",
+        texttemplate: "%{z:.3f}", textfont: { size: 13, color: style("--ink") }, colorbar: colorBar("Mean attention"), hovertemplate: "%{y} to %{x}: %{z:.3f}<extra></extra>",
       }],
       layout: {
         xaxis: axis("Attention to", { showgrid: false, ticks: "" }), yaxis: axis("", { autorange: "reversed", showgrid: false, ticks: "" }), margin: { l: 60, r: 4, t: 6, b: 40 },
-        shapes: [{ type: "rect", xref: "paper", x0: 0, x1: 1, yref: "y", y0: at.state.head - 0.48, y1: at.state.head + 0.48, line: { color: colourOf("test"), width: 2.5 } }],
+        shapes: [{ type: "rect", xref: "paper", x0: 0, x1: 1, yref: "y", y0: at.state.head - 0.48, y1: at.state.head + 0.48, line: { color: colorOf("test"), width: 2.5 } }],
       },
       numbers: Array.from(rows[at.state.head], (value, place) => ({ label: `head ${at.state.head} to ${["a", "b", "="][place]}`, value: value.toFixed(3) })),
     };

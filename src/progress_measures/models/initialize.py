@@ -20,7 +20,7 @@ def initial_weights(run: Any) -> dict[str, Tensor]:
         "transformer_lens": _transformer_lens,
         "authors": _authors,
         "authors_by_head": _authors_by_head,
-    }[run.model.initialisation]
+    }[run.model.initialization]
     return draw(architecture, generator)
 
 

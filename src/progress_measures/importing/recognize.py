@@ -1,6 +1,6 @@
 """What a network computes, told by its own answers to all pairs: the operation, and what its tensors do not say.
 
-Tensors do not say whether a network normalises what it reads (LayerNorms' weights may have been folded away), nor,
+Tensors do not say whether a network normalizes what it reads (LayerNorms' weights may have been folded away), nor,
 where its heads are stored as one matrix, how many there are. The reading under which the network gives most probability to
 the answers of an operation is the right one.
 """
@@ -21,7 +21,7 @@ from progress_measures.tasks import Layout
 
 Weights = dict[str, NDArray[Any]]
 
-SHARE = 0.1  # of all pairs, that must follow an operation and no other for it to be recognised
+SHARE = 0.1  # of all pairs, that must follow an operation and no other for it to be recognized
 BETTER = 0.01  # by so much must a network trust its answers more with LayerNorms than without for these to be believed
 
 OPERATIONS = {
@@ -37,7 +37,7 @@ class Reading(NamedTuple):
 
     Attributes:
         heads: how many.
-        layer_norm: whether it normalises.
+        layer_norm: whether it normalizes.
         answers: its best output for every pair, of all its outputs but `=`: [a, b].
         shares: of pairs on which each operation holds, by name.
         trust: the mean probability that it gives to the answers of the operation that holds on most pairs.
@@ -92,8 +92,8 @@ def likeliest(weights_with: Callable[[int], Weights], heads: list[int], layer_no
         n: number of values of a and of b.
     """
     first, best = None, None
-    for normalised in layer_norm:
-        found = [_reading(weights_with(count), normalised, n) for count in heads]
+    for normalized in layer_norm:
+        found = [_reading(weights_with(count), normalized, n) for count in heads]
         first = first or found[0]
         ahead = max((one for one in found if operation(one)), key=lambda one: one.trust, default=None)
         if ahead and (best is None or ahead.trust > best.trust + BETTER):

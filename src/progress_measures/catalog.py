@@ -13,7 +13,7 @@ from typing import Any
 from progress_measures.errors import UserError
 
 
-class Catalogue:
+class Catalog:
     """What one package declares.
 
     Args:
