@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from mkdocs.structure.files import File
 
 from progress_measures.pages.gallery import VERDICT, gallery_pages, images
-from progress_measures.pages.reference import reference_pages
+from progress_measures.pages.measures_page import reference_pages
 
 ROOT = Path(__file__).parents[1]
 ELSEWHERE = {

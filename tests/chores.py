@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from progress_measures.errors import UserError
-from progress_measures.training.launcher.batch import Task
 from progress_measures.training.launcher.local import LocalPool
+from progress_measures.training.launcher.submission import Task
 from progress_measures.training.launcher.wait import wait
 
 

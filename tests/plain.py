@@ -7,7 +7,7 @@ from torch import Tensor
 
 from progress_measures.models.transformer import Weights, forward
 from progress_measures.tasks import label_table, layout
-from progress_measures.training.loss import PRECISIONS, accuracy, differentiable, nats
+from progress_measures.training.loss import PRECISIONS, accuracy, cross_entropy, differentiable
 
 
 class Objective:
@@ -43,6 +43,6 @@ class Objective:
         with torch.no_grad():
             for split, (tokens, labels) in (("train", self._train), ("test", self._test)):
                 logits = forward(weights, tokens)[:, :, -1]
-                result[f"{split}_loss"] = nats(logits, labels)
+                result[f"{split}_loss"] = cross_entropy(logits, labels)
                 result[f"{split}_accuracy"] = accuracy(logits, labels)
         return result

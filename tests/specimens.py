@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from sequences import RUNS, run_of
 from test_sequences import deep
 
-from progress_measures.cube.schema import applies
+from progress_measures.cube.structure import applies
 from progress_measures.measures import families_of, family_measures
-from progress_measures.measures.sequence_view import SequenceScene
-from progress_measures.measures.view import Scene
+from progress_measures.measures.checkpoint import RunContext
+from progress_measures.measures.sequence_checkpoint import SequenceRunContext
 
 Weights = dict[str, NDArray]
 
@@ -36,11 +36,11 @@ class Specimen:
     train: NDArray[np.bool_] | None
 
     @functools.cached_property
-    def view(self):
+    def checkpoint(self):
         """The checkpoint under the microscope."""
         if self.run.on_sequences:
-            return SequenceScene(self.run, self.final, 60).view(self.weights, 20)
-        return Scene(self.run, self.final, self.train).view(self.weights, 20)
+            return SequenceRunContext(self.run, self.final, 60).checkpoint(self.weights, 20)
+        return RunContext(self.run, self.final, self.train).checkpoint(self.weights, 20)
 
     @property
     def measures(self):
@@ -85,8 +85,8 @@ def untrained():
 
 def two_layers():
     """Two blocks, and a key frequency."""
-    view, _ = deep()
-    return last(view.scene.run, view.weights, some_pairs(P))
+    checkpoint, _ = deep()
+    return last(checkpoint.context.run, checkpoint.weights, some_pairs(P))
 
 
 def integers():

@@ -108,9 +108,9 @@ def tokens_relabeled_by_a_unit(specimen):
             **dict.fromkeys(
                 ("score_fourier_coefficient", "W_L_fourier"), lambda values, _: values * by_component(turn[old])
             ),
-            "attention_beta": lambda values, view: values * turn[attention_frequency(view)],
-            "neuron_fit_coefficient": lambda values, view: (
-                values * turn[view.scene.neuron_frequency[0]][:, None] ** sines(TERMS)
+            "attention_beta": lambda values, checkpoint: values * turn[attention_frequency(checkpoint)],
+            "neuron_fit_coefficient": lambda values, checkpoint: (
+                values * turn[checkpoint.context.neuron_frequency[0]][:, None] ** sines(TERMS)
             ),
             "readout_product_coefficient": lambda values, _: (
                 values * turn[old][:, None, None] ** (sines(["cos", "sin"])[:, None] + sines(PRODUCTS))
@@ -127,7 +127,10 @@ def a_and_b_exchanged(specimen):
     run, minus = specimen.run, specimen.run.task.kind == "modular_subtraction"
     if run.on_sequences or run.model.layers > 1:  # a cannot be seen from b
         return None
-    if "attention_frequency" in {m.name for m in specimen.measures} and specimen.view.attention[..., 2].max() > 1e-12:
+    if (
+        "attention_frequency" in {m.name for m in specimen.measures}
+        and specimen.checkpoint.attention[..., 2].max() > 1e-12
+    ):
         return None
     p = modulus(specimen)
     axes = {
@@ -203,8 +206,8 @@ def neurons_scaled(specimen):
         return None
     factors = {"W_in": SCALE, "b_in": SCALE, "W_out": 1 / SCALE}
 
-    def squares(values, view):
-        return values * np.array([factors.get(name, 1) ** 2 for name in view.trained])
+    def squares(values, checkpoint):
+        return values * np.array([factors.get(name, 1) ** 2 for name in checkpoint.trained])
 
     def change(weights):
         return {name: tensor * factors.get(name, 1) for name, tensor in weights.items()}
@@ -215,8 +218,8 @@ def neurons_scaled(specimen):
             **dict.fromkeys(OF_NEURONS, lambda values, _: values * SCALE),
             **dict.fromkeys(OF_READERS, lambda values, _: values / SCALE),
             "sum_of_squared_weights_by_parameter": squares,
-            "sum_of_squared_weights": lambda _, view: sum(
-                np.square(tensor).sum() for tensor in change(view.trained).values()
+            "sum_of_squared_weights": lambda _, checkpoint: sum(
+                np.square(tensor).sum() for tensor in change(checkpoint.trained).values()
             ),
         },
     )

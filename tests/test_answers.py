@@ -9,11 +9,11 @@ from test_models import TOLERANCE, close
 from test_models import random_weights as large_weights
 from test_models import runs as runs_on_pairs
 
-from progress_measures.models import answers
+from progress_measures.models import forward_at
 from progress_measures.models.initialize import initial_weights
 from progress_measures.models.transformer import forward
 from progress_measures.tasks import layout
-from progress_measures.tasks.examples import Drawn
+from progress_measures.tasks.examples import DrawnExamples
 from progress_measures.tasks.split import train_mask
 from progress_measures.training.objectives import pairs as fast
 from progress_measures.training.objectives.general import Objective
@@ -79,7 +79,7 @@ def test_answers_equal_the_general_transformer(case, dtype):
         evaluation = objective.evaluate(weights)
         for i, run in enumerate(some):
             one = {name: w[i : i + 1] for name, w in weights.items()}
-            drawn, doubled = Drawn(run), run.model.doubled_residual
+            drawn, doubled = DrawnExamples(run), run.model.doubled_residual
             loss, right = literal(one, drawn.at(update), doubled)
             close(losses[i], loss, dtype)
             for ours, theirs in zip(gradients, torch.autograd.grad(loss, list(one.values())), strict=True):
@@ -113,9 +113,9 @@ def test_a_network_of_attention_alone_has_no_neurons():
     some = runs_on_pairs(attention_only=True)
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
     weights, places = random_weights(some, torch.float64), Objective(some, masks, CPU)._batch.places
-    neurons, logits = answers.neurons_and_logits(weights, places)
+    neurons, logits = forward_at.neurons_and_logits(weights, places)
     assert neurons.shape == (*logits.shape[:2], 0)
-    close(logits, answers.logits(weights, places), torch.float64)
+    close(logits, forward_at.logits(weights, places), torch.float64)
 
 
 def test_evaluation_in_pieces_is_that_of_the_whole(monkeypatch):
@@ -134,7 +134,7 @@ def test_a_fixed_set_is_evaluated_whole_while_updates_take_parts():
     weights = random_weights([run], torch.float64)
     objective = Objective([run], NONE[:1], CPU)
     objective.prepare(2)
-    drawn = Drawn(run)
+    drawn = DrawnExamples(run)
     close(objective.loss(weights)[0], literal(weights, drawn.at(2))[0], torch.float64)
     close(objective.evaluate(weights)["train_loss"][0], literal(weights, drawn.fixed)[0], torch.float64)
 
@@ -143,14 +143,14 @@ def test_a_fixed_set_is_evaluated_whole_while_updates_take_parts():
 def test_labels_can_be_known_from_what_is_read(kind):
     """Nothing after a position is looked at: other tokens there change no logits."""
     run = run_of(kind)
-    sizes, drawn = layout(run.task), Drawn(run).at(0)
+    sizes, drawn = layout(run.task), DrawnExamples(run).at(0)
     weights = {name: w.detach() for name, w in random_weights([run], torch.float64).items()}
     tokens, positions = torch.from_numpy(drawn.tokens)[None], torch.tensor(drawn.positions)[None]
     first = positions[..., :1]
-    later = torch.arange(sizes.context) > first
+    later = torch.arange(sizes.context_length) > first
     changed = torch.where(later, (tokens + 1) % sizes.vocabulary, tokens)
     read = [
-        answers.logits(weights, answers.Places(t[..., : sizes.read_to], first, sizes.vocabulary))
+        forward_at.logits(weights, forward_at.ReadPositions(t[..., : sizes.read_to], first, sizes.vocabulary))
         for t in (tokens, changed)
     ]
     assert torch.equal(*read)

@@ -11,7 +11,7 @@ from sequences import RUNS
 from progress_measures.claims import load_claims
 from progress_measures.claims.judge import DIFFERS, HOLDS, RECORDED, judge
 from progress_measures.cube.describe import summaries
-from progress_measures.cube.extract import Checkpoints, measure, taken
+from progress_measures.cube.extract import CheckpointReader, compute_measures, measures_taken
 from progress_measures.cube.gather import history_of, join, one_run
 from progress_measures.cube.select import select
 from progress_measures.errors import UserError
@@ -55,9 +55,9 @@ def shrunk(experiment):
 
 def measured(run, first):
     """A run's part of the cube, without the stores between: those are tested elsewhere."""
-    chosen = [m for family in families_of(run) for m in taken(family, run, first)]
+    chosen = [m for family in families_of(run) for m in measures_taken(family, run, first)]
     mask = train_masks(dataset_store(run.experiment), [run.name])[0]
-    return one_run(run, xr.merge([measure(run, chosen, Checkpoints(run), mask), history_of(run)]), first)
+    return one_run(run, xr.merge([compute_measures(run, chosen, CheckpointReader(run), mask), history_of(run)]), first)
 
 
 @pytest.fixture(scope="module")

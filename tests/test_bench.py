@@ -11,7 +11,7 @@ from progress_measures import bench
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import logits, losses, weights
-from progress_measures.measures.view import Scene, View
+from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.models.initialize import initial_weights
 from progress_measures.models.transformer import forward
 from progress_measures.tasks.split import train_mask
@@ -51,11 +51,11 @@ def drawn(run, dtype=torch.float64):
 def measured(run, notebook):
     """Both sides' results on one network, in float64: the notebook's pass, and a view."""
     network = {name: tensor.numpy() for name, tensor in drawn(run).items()}
-    scene = Scene(run, network, train_mask(run, PRIME))
-    scene.key_frequencies = KEYS
-    data = notebook.data(PRIME, scene.sign, scene.train)
-    cells = notebook.Notebook(PRIME, scene.sign, data, KEYS, dtype=torch.float64)
-    return notebook.metric_pass(notebook.HookedTransformer.from_weights(network), cells), View(scene, network)
+    context = RunContext(run, network, train_mask(run, PRIME))
+    context.key_frequencies = KEYS
+    data = notebook.data(PRIME, context.sign, context.train)
+    cells = notebook.Notebook(PRIME, context.sign, data, KEYS, dtype=torch.float64)
+    return notebook.metric_pass(notebook.HookedTransformer.from_weights(network), cells), Checkpoint(context, network)
 
 
 @pytest.mark.parametrize("biases", [True, False])
@@ -94,13 +94,13 @@ def test_cache_holds_every_activation_of_a_network(run, notebook):
     ],
 )
 def test_same_measures(measured, theirs, ours):
-    results, view = measured
-    np.testing.assert_allclose(results[theirs], ours(view), rtol=1e-9, atol=1e-10)
+    results, checkpoint = measured
+    np.testing.assert_allclose(results[theirs], ours(checkpoint), rtol=1e-9, atol=1e-10)
 
 
 def test_loss_over_all_pairs_is_that_of_both_splits(measured):
-    results, view = measured
-    share = view.scene.train.mean()
+    results, checkpoint = measured
+    share = checkpoint.context.train.mean()
     assert results["all_loss"] == pytest.approx(share * results["train_loss"] + (1 - share) * results["test_loss"])
 
 
@@ -144,9 +144,11 @@ def test_frozen_biases_stay_at_zero(run, notebook):
 
 
 def test_all_families_measure_one_checkpoint(measured):
-    _, view = measured
-    assert {"restricted_loss", "ablated_loss_by_frequency"} <= set(bench.measure_all(view.scene, view.weights))
-    assert set(bench.notebook_measures(view.scene, view.weights)) == set(bench.NOTEBOOK_MEASURES)
+    _, checkpoint = measured
+    assert {"restricted_loss", "ablated_loss_by_frequency"} <= set(
+        bench.measure_all(checkpoint.context, checkpoint.weights)
+    )
+    assert set(bench.notebook_measures(checkpoint.context, checkpoint.weights)) == set(bench.NOTEBOOK_MEASURES)
 
 
 def test_multiply_adds_of_the_mainline():

@@ -10,7 +10,7 @@ import xarray as xr
 import yaml
 from small import command
 
-from progress_measures.claims import load_claims, page
+from progress_measures.claims import claims_page, load_claims
 from progress_measures.claims.judge import DIFFERS, HOLDS, NOT_RUN, RECORDED, VERDICTS, holds, judge
 from progress_measures.claims.ledger import Claim, Condition
 from progress_measures.claims.ledger import load_claims as load
@@ -223,7 +223,7 @@ def test_a_wrong_entry_is_named(tmp_path, entry, expected):
 
 
 def test_json_has_what_it_promises(judgments, tmp_path):
-    page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
+    claims_page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
     objects = json.loads((tmp_path / "claims.json").read_text(), parse_constant=pytest.fail)
     assert [one["id"] for one in objects] == list(CLAIMS)
     fields = ["id", "source", "experiment", "statement", "published", "measured", "incomplete", "rule", "verdict"]
@@ -232,7 +232,7 @@ def test_json_has_what_it_promises(judgments, tmp_path):
 
 
 def test_the_page_tells_where_each_number_comes_from(judgments, tmp_path):
-    page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
+    claims_page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
     text = (tmp_path / "claims.md").read_text()
     for name in CLAIMS:
         assert f"`{name}`" in text
@@ -241,7 +241,7 @@ def test_the_page_tells_where_each_number_comes_from(judgments, tmp_path):
 
 
 def test_the_committed_page_is_of_the_published_cubes(judgments, tmp_path):
-    page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
+    claims_page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
     committed = (ROOT / "docs/claims.md").read_text()
     assert committed == (tmp_path / "claims.md").read_text(), "make claims writes it anew"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from progress_measures.claims.quantities import sequences, variants
+from progress_measures.claims.quantities import sequence_tasks, variants
 from progress_measures.claims.quantities.curves import spikes
 
 EPOCHS = np.arange(0, 40001, 100)
@@ -109,7 +109,7 @@ TRAIN = steps((0, 2.4), (300, 0.05))
 def test_losses_on_fresh_data_coincide_or_do_not():
     right, train = {"history_test_accuracy": steps((0, 0.1), (300, 1))}, steps((0, 2.4), (3000, 0.05))
     apart = losses(train, steps((0, 2.4), (3000, 0.5)), **right)
-    found = sequences.fresh_data(losses(train, train, **right), apart)
+    found = sequence_tasks.fresh_data(losses(train, train, **right), apart)
     assert found["largest_log10_ratio"] == 0
     assert found["final_test_loss"] == 0.05
     assert found["final_test_accuracy"] == found["share_of_drop_in_a_fifth"] == 1
@@ -120,7 +120,7 @@ def test_a_late_transition_on_few_is_found_after_the_test_loss_has_risen():
     right = {"history_test_accuracy": steps((0, 0.1), (9000, 1))}
     late = steps((0, 2.4), (500, 8), (9000, 1.9))
     never = steps((0, 2.4), (500, 8), (9000, 2.1))
-    found = sequences.transition_on_few(losses(TRAIN, late, **right), losses(TRAIN, never, **right))
+    found = sequence_tasks.transition_on_few(losses(TRAIN, late, **right), losses(TRAIN, never, **right))
     assert (found["train"], found["test"], found["test_over_train"]) == (300, 9000, 30)
     assert (found["largest_test_loss"], found["largest_at"], found["final_test_loss"]) == (8, 500, 1.9)
     assert found["test_as_stated"] == INFINITY
@@ -129,21 +129,21 @@ def test_a_late_transition_on_few_is_found_after_the_test_loss_has_risen():
 
 def test_a_gap_on_few_is_of_the_first_run_and_of_the_last():
     two = losses([TRAIN, TRAIN], [steps((0, 2.4), (1200, 0.05)), steps((0, 2.4), (400, 0.2))])
-    found = sequences.gap_on_few(two, losses(TRAIN, TRAIN))
+    found = sequence_tasks.gap_on_few(two, losses(TRAIN, TRAIN))
     assert (found["train"], found["test"], found["train_over_test"]) == (300, 1200, 0.25)
     assert (found["test_of_fewer"], found["train_over_test_as_stated"]) == (INFINITY, 1)
     assert np.isnan(found["train_over_test_of_fewer"])
 
 
 def test_halving_is_from_the_first_loss():
-    found = sequences.halving_on_few(losses(TRAIN, steps((0, 4), (500, 8), (5000, 2.1), (6000, 1.9))))
+    found = sequence_tasks.halving_on_few(losses(TRAIN, steps((0, 4), (500, 8), (5000, 2.1), (6000, 1.9))))
     assert (found["train"], found["test"], found["train_over_test"]) == (300, 6000, 0.05)
 
 
 def test_limited_data_takes_fresh_and_few_in_turn():
     learned = steps((0, 2.4), (3000, 0.05))
     fresh, few = losses(learned, learned, history_test_accuracy=learned), losses(TRAIN, steps((0, 4), (3000, 1)))
-    found = sequences.fresh_against_few(fresh, few, fresh, losses(TRAIN, TRAIN))
+    found = sequence_tasks.fresh_against_few(fresh, few, fresh, losses(TRAIN, TRAIN))
     assert found["largest_log10_ratio_on_fresh_data"] == [0, 0]
     assert found["train_over_test_on_few"] == [0.1, 1]
 
@@ -156,7 +156,7 @@ def test_digits_are_learned_where_their_loss_falls_fastest():
         xr.Dataset({"test_loss_by_answer": (("run", "epoch", "answer"), values[None])}, {"epoch": EPOCHS})
         for values in (curves, slow)
     ]
-    found = sequences.digits_in_turn(*by_answer)
+    found = sequence_tasks.digits_in_turn(*by_answer)
     assert found["drop"] == pytest.approx(2.2)
     assert np.abs(found["steepest_at"] - falls).max() <= 1000  # half a window
     assert found["first"] < found["second"]

@@ -69,13 +69,13 @@ def test_a_rise_is_from_one_phases_end_to_the_next():
 @functools.cache
 def solving():
     """The solving network as a cube, and its definitions."""
-    view, network = case(ADDITION, "solving")
+    checkpoint, network = case(ADDITION, "solving")
     named = ("W_L_fourier", "key_frequency", "cluster_W_L_fourier_norm", "cluster_size", "attention_score_token",
              "attention_score_position", "neuron_value_token", "neuron_value_position", "neuron_offset",
              "restricted_loss_neurons", "excluded_loss_neurons")  # fmt: skip
     variables = {}
     for name in named:
-        dims, values = measures()[name].dims, np.asarray(measures()[name].function(view))
+        dims, values = measures()[name].dims, np.asarray(measures()[name].function(checkpoint))
         variables[name] = dims, values.reshape([1] * sum(dim in ("run", "epoch") for dim in dims) + list(values.shape))
     cube = known(**variables).assign_coords(epoch=[0], head=range(2), token=[*map(str, range(P)), "="])
     return cube, network

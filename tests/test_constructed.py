@@ -18,8 +18,8 @@ from scipy.special import expit, log_softmax
 
 from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import measures
+from progress_measures.measures.checkpoint import RunContext
 from progress_measures.measures.interventions import INTERVENTIONS
-from progress_measures.measures.view import Scene
 from progress_measures.models.architecture import Architecture
 
 P = 29
@@ -56,13 +56,13 @@ def network():
 
 
 @functools.cache
-def view():
+def checkpoint():
     run, weights = network()
-    return Scene(run, weights, np.random.default_rng(1).random((P, P)) < 0.4).final
+    return RunContext(run, weights, np.random.default_rng(1).random((P, P)) < 0.4).final
 
 
 def value(name):
-    return np.asarray(measures()[name].function(view()))
+    return np.asarray(measures()[name].function(checkpoint()))
 
 
 A, B, C = np.indices((P, P, P))
@@ -100,7 +100,7 @@ def at(frequencies):
 
 
 def test_the_network_computes_the_formula():
-    close(view().logits.reshape(P, P, P), LOGITS)
+    close(checkpoint().logits.reshape(P, P, P), LOGITS)
 
 
 def test_the_frequencies_are_found():
@@ -138,17 +138,17 @@ def test_residual_is_what_the_fraction_leaves():
 
 
 def test_losses_are_those_of_the_formula():
-    scene = view().scene
-    close(value("test_loss"), nats(LOGITS)[scene.test].mean(), 0.02)
+    context = checkpoint().context
+    close(value("test_loss"), nats(LOGITS)[context.test].mean(), 0.02)
     close(value("restricted_loss"), nats(CLEAN).mean(), 0.02)
-    close(value("excluded_loss"), nats(LOGITS - CLEAN)[scene.train].mean(), 0.01)
-    close(value("key_blocks_only_loss"), nats(CLEAN)[scene.test].mean(), 0.02)
-    close(value("key_blocks_removed_loss"), nats(LOGITS - CLEAN)[scene.test].mean(), 0.01)
+    close(value("excluded_loss"), nats(LOGITS - CLEAN)[context.train].mean(), 0.01)
+    close(value("key_blocks_only_loss"), nats(CLEAN)[context.test].mean(), 0.02)
+    close(value("key_blocks_removed_loss"), nats(LOGITS - CLEAN)[context.test].mean(), 0.01)
     assert value("restricted_loss") < value("test_loss") < 0.1 < value("excluded_loss")
 
 
 def test_removing_one_frequency_is_seen_at_that_frequency():
-    expected = [nats(LOGITS - h * MEAN[k] * wave(k))[view().scene.train].mean() for k, h in HEIGHTS.items()]
+    expected = [nats(LOGITS - h * MEAN[k] * wave(k))[checkpoint().context.train].mean() for k, h in HEIGHTS.items()]
     found = value("excluded_loss_by_frequency")
     close(found[at(HEIGHTS)], expected, 0.02)
     close(np.delete(found, at(HEIGHTS)), value("train_loss"), 0.02)
@@ -190,7 +190,7 @@ def test_heads_are_as_built():
     assert value("score_fraction_explained")[1] == pytest.approx(1)
     score = STEEPNESS * np.cos(2 * np.pi * HEAD_1 * np.arange(P) / P)
     attention = expit(score[:, None] - score).ravel()
-    close(view().attention[:, 1, 0], attention, 1e-9)
+    close(checkpoint().attention[:, 1, 0], attention, 1e-9)
     assert value("score_difference_range")[1] == pytest.approx(score.max() - score.min())
     assert value("sigmoid_deviation").max() < 1e-12
     assert value("mean_attention")[:, 2].max() < 1e-15

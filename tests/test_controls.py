@@ -10,7 +10,7 @@ from progress_measures import open_cube, open_run
 from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import measures
-from progress_measures.measures.view import Scene
+from progress_measures.measures.checkpoint import RunContext
 from progress_measures.models.initialize import initial_weights
 from progress_measures.tasks import label_table
 from progress_measures.tasks.split import train_mask
@@ -23,10 +23,10 @@ MAINLINE = "mainline"
 def of(weights, run, labels=None):
     """A network as the measures see it, itself its last checkpoint."""
     n = len(label_table(run.task))
-    scene = Scene(run, {name: np.asarray(tensor) for name, tensor in weights.items()}, train_mask(run, n))
+    context = RunContext(run, {name: np.asarray(tensor) for name, tensor in weights.items()}, train_mask(run, n))
     if labels is not None:
-        scene.labels = labels.ravel()
-    return scene.final
+        context.labels = labels.ravel()
+    return context.final
 
 
 @functools.cache
@@ -67,24 +67,24 @@ CONTROLS = {"untrained": untrained, "memorized": memorized, "shuffled labels": s
 EVERY = pytest.mark.parametrize("control", CONTROLS)
 
 
-def value(name, view):
-    return np.asarray(measures()[name].function(view))
+def value(name, checkpoint):
+    return np.asarray(measures()[name].function(checkpoint))
 
 
 def test_two_of_them_know_their_training_pairs_by_heart():
     for control in ("memorized", "shuffled labels"):
-        view = CONTROLS[control]()
-        assert value("train_accuracy", view) == 1
-        assert value("test_accuracy", view) < 0.1
-        assert value("test_loss", view) > np.log(view.scene.n)
+        checkpoint = CONTROLS[control]()
+        assert value("train_accuracy", checkpoint) == 1
+        assert value("test_accuracy", checkpoint) < 0.1
+        assert value("test_loss", checkpoint) > np.log(checkpoint.context.n)
 
 
 @EVERY
 def test_there_are_no_key_frequencies(control):
-    view = CONTROLS[control]()
-    assert not value("key_frequency", view).any()
-    assert np.isnan(value("restricted_loss", view))
-    assert np.isnan(value("excluded_loss", view))
+    checkpoint = CONTROLS[control]()
+    assert not value("key_frequency", checkpoint).any()
+    assert np.isnan(value("restricted_loss", checkpoint))
+    assert np.isnan(value("excluded_loss", checkpoint))
 
 
 @EVERY
@@ -100,22 +100,22 @@ def test_hardly_any_of_the_logits_is_the_formula(control):
 @EVERY
 def test_no_single_frequency_matters(control):
     """Without any one frequency the training pairs are still answered as before."""
-    view = CONTROLS[control]()
-    change = value("excluded_accuracy_by_frequency", view) - value("train_accuracy", view)
+    checkpoint = CONTROLS[control]()
+    change = value("excluded_accuracy_by_frequency", checkpoint) - value("train_accuracy", checkpoint)
     assert np.abs(change).max() < 0.05
 
 
 @EVERY
 def test_spectra_are_dense(control):
-    view = CONTROLS[control]()
-    assert value("gini_W_E", view) < 0.2
-    assert value("gini_W_L", view) < 0.2
+    checkpoint = CONTROLS[control]()
+    assert value("gini_W_E", checkpoint) < 0.2
+    assert value("gini_W_L", checkpoint) < 0.2
 
 
 def test_what_the_last_checkpoint_shows_is_not_there_before():
     """The same measures find it all in the end."""
     run = load_experiment(MAINLINE).runs(MAINLINE)[0]
-    view = of(open_run(MAINLINE).weights(), run)
-    assert value("key_frequency", view).any()
-    assert value("gini_W_L", view) > 0.5
-    assert 1 - value("cosine_residual_all", view) ** 2 > 0.9
+    checkpoint = of(open_run(MAINLINE).weights(), run)
+    assert value("key_frequency", checkpoint).any()
+    assert value("gini_W_L", checkpoint) > 0.5
+    assert 1 - value("cosine_residual_all", checkpoint) ** 2 > 0.9

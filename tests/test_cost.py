@@ -87,9 +87,11 @@ def test_operations_of_networks_read_at_their_answers(monkeypatch, run):
     from progress_measures.training.objectives.general import Objective
 
     monkeypatch.setattr("progress_measures.models.gemm.library", lambda: "torch")
-    monkeypatch.setattr("progress_measures.models.answers.BACKENDS", [SDPBackend.MATH])
+    monkeypatch.setattr("progress_measures.models.forward_at.BACKENDS", [SDPBackend.MATH])
     weights = {name: tensor[None].requires_grad_() for name, tensor in initial_weights(run).items()}
-    mask = torch.arange(169).view(1, 13, 13) < cost.train_pairs(run) if not run.on_sequences else torch.zeros(1, 0)
+    mask = (
+        torch.arange(169).checkpoint(1, 13, 13) < cost.train_pairs(run) if not run.on_sequences else torch.zeros(1, 0)
+    )
     objective = Objective([run], mask, torch.device("cpu"))
     with FlopCounterMode(display=False) as counter:
         objective.loss(weights).sum().backward()
@@ -104,7 +106,7 @@ def test_masks_of_dropout_take_memory(layers):
     from progress_measures.training.objectives import objective_module
 
     (run,), (plain,) = (some(layers=layers, prime=13, dropout=share) for share in (0.2, 0.0))
-    mask = torch.arange(169).view(1, 13, 13) < cost.train_pairs(run)
+    mask = torch.arange(169).checkpoint(1, 13, 13) < cost.train_pairs(run)
     objective = importlib.import_module(objective_module(run)).Objective([run], mask, torch.device("cpu"))
     held = objective._dropout
     taken = sum(tensor.nbytes for tensor in [*held.masks, *held._words])

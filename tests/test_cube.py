@@ -12,9 +12,9 @@ from small import command, folder_with, runs
 
 from progress_measures import open_cube, open_run
 from progress_measures.cube import gather, publish
-from progress_measures.cube.extract import extract
+from progress_measures.cube.extract import measure_family
 from progress_measures.cube.rounding import rounded
-from progress_measures.cube.schema import applies
+from progress_measures.cube.structure import applies
 from progress_measures.errors import UserError
 from progress_measures.files import open_store, write_store
 from progress_measures.measures import measures
@@ -386,7 +386,7 @@ def test_what_is_needed_and_not_there_is_named(copy, monkeypatch):
         train_masks(folder / "dataset.zarr", ["seed1", "seed2"])
     shutil.rmtree(folder / "dataset.zarr")
     with pytest.raises(UserError, match=r"dataset\.zarr, which says what each run trains on, is missing"):
-        extract(first, "losses", first=True)
+        measure_family(first, "losses", first=True)
 
 
 def test_weights_that_were_not_published_are_named(tmp_path, monkeypatch):

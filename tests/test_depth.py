@@ -5,11 +5,11 @@ import pytest
 import torch
 from literal import P, nats, random_weights, settings
 
-from progress_measures.cube.schema import applies
+from progress_measures.cube.structure import applies
 from progress_measures.experiments import experiment_names, load_experiment
 from progress_measures.measures import FAMILIES, families_of, family_measures, measures
+from progress_measures.measures.checkpoint import RunContext
 from progress_measures.measures.interventions import INTERVENTIONS, NEED_KEYS, NEED_ONE_LAYER
-from progress_measures.measures.view import Scene
 from progress_measures.models.transformer import forward
 
 
@@ -30,28 +30,28 @@ def at_equals(weights, replace=None):
 
 
 @pytest.fixture(scope="module")
-def scene():
+def context():
     run = settings("modular_addition", layers=2)
     rng = np.random.default_rng(8)
-    return Scene(run, random_weights(run, rng, 0.4), rng.random((P, P)) < 0.4)
+    return RunContext(run, random_weights(run, rng, 0.4), rng.random((P, P)) < 0.4)
 
 
-def test_the_path_around_the_last_of_two_mlps_at_its_mean(scene):
-    weights = scene.final.weights
+def test_the_path_around_the_last_of_two_mlps_at_its_mean(context):
+    weights = context.final.weights
     _, seen = at_equals(weights)
     mid, written = seen["blocks.1.hook_resid_mid"], seen["blocks.1.hook_mlp_out"]
     changed, _ = at_equals(weights, replace=mid.mean(0) + written)
-    found = dict(zip(INTERVENTIONS, measures()["intervention_loss"].function(scene.final), strict=True))
-    losses = nats(changed, scene.labels)
-    expected = [losses[scene.train].mean(), losses[scene.test].mean(), losses.mean()]
+    found = dict(zip(INTERVENTIONS, measures()["intervention_loss"].function(context.final), strict=True))
+    losses = nats(changed, context.labels)
+    expected = [losses[context.train].mean(), losses[context.test].mean(), losses.mean()]
     np.testing.assert_allclose(found["MLP skip at its mean"], expected, rtol=1e-9)
     assert not np.allclose(found["none"], expected, rtol=1e-2)
 
 
-def test_interventions_on_the_only_layer_are_nan_in_deeper_networks(scene):
-    found = measures()["intervention_loss"].function(scene.final)
+def test_interventions_on_the_only_layer_are_nan_in_deeper_networks(context):
+    found = measures()["intervention_loss"].function(context.final)
     known = {name for name, row in zip(INTERVENTIONS, found, strict=True) if np.isfinite(row).all()}
-    needs_keys = set() if scene.key_frequencies.size else set(NEED_KEYS)
+    needs_keys = set() if context.key_frequencies.size else set(NEED_KEYS)
     assert known == set(INTERVENTIONS) - set(NEED_ONE_LAYER) - needs_keys
 
 

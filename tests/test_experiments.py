@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names, load_experiment
-from progress_measures.experiments.reference import generated
+from progress_measures.experiments.fields_page import generated
 from progress_measures.experiments.schema import Experiment
 
 ROOT = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ def test_an_interrupt_comes_through_though_the_folder_is_still_written_to(tmp_pa
         remove(name, dir_fd=dir_fd)
 
     def interrupted():
-        with files.appearing(tmp_path / "store") as temporary:
+        with files.atomic_path(tmp_path / "store") as temporary:
             temporary.mkdir()
             (temporary / "chunk.partial").write_bytes(b"")
             monkeypatch.setattr(os, "unlink", named_meanwhile)
@@ -34,6 +34,6 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, monkeypatch
         left = files._beside(tmp_path / "store", "tmp")
     left.mkdir()
     (left / "chunk").write_bytes(b"half")
-    with files.appearing(tmp_path / "store") as temporary:
+    with files.atomic_path(tmp_path / "store") as temporary:
         temporary.mkdir()
     assert [path.name for path in tmp_path.iterdir()] == ["store"]

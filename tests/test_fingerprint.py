@@ -62,7 +62,7 @@ def test_measures_do_not_hang_on_each_other():
     """A changed family is redone, no other."""
     assert "progress_measures.measures.losses" not in fingerprint.reached("progress_measures.measures.weights")
     assert "progress_measures.fourier" in fingerprint.reached("progress_measures.measures.weights")
-    assert "progress_measures.measures.view" in fingerprint.reached("progress_measures.cube.extract")
+    assert "progress_measures.measures.checkpoint" in fingerprint.reached("progress_measures.cube.extract")
 
 
 def test_training_does_not_hang_on_messages_or_settings_files():

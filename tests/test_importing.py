@@ -18,20 +18,20 @@ from small import ROOT, command
 
 from progress_measures import open_cube, open_run
 from progress_measures.cube.extract import needs_split
-from progress_measures.cube.schema import applies
+from progress_measures.cube.structure import applies
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment
-from progress_measures.importing.bring_in import bring_in, recognize
+from progress_measures.importing.import_network import import_network, recognize
 from progress_measures.importing.names import AXES, Format, formats
 from progress_measures.importing.recognize import likeliest, operation, task
 from progress_measures.importing.settings import Options
 from progress_measures.measures import measures
+from progress_measures.measures.checkpoint import RunContext
 from progress_measures.measures.registry import DERIVED
-from progress_measures.measures.view import Scene
-from progress_measures.models.foreign import as_ours, neurons_and_logits, normalized
-from progress_measures.models.lens import network_of
+from progress_measures.models.imported import as_ours, neurons_and_logits, normalized
 from progress_measures.models.transformer import forward
+from progress_measures.models.transformer_lens_bridge import network_of
 from progress_measures.tasks import Layout, layout
 from progress_measures.tasks.split import train_mask, train_order
 
@@ -64,7 +64,7 @@ def folder(tmp_path, monkeypatch):
 
 def imported(file, **options):
     """The cube of a file, of its only run."""
-    bring_in(Path(file), Path("results/theirs"), Options(**options))
+    import_network(Path(file), Path("results/theirs"), Options(**options))
     return open_cube("theirs").load().sel(run="imported")
 
 
@@ -271,8 +271,8 @@ def test_what_looks_at_the_split_does_so_whether_or_not_there_are_key_frequencie
     chosen = [m for m in measures().values() if m.family not in DERIVED and applies(m, run)]
     found = []
     for weights in (with_keys, without):
-        scene = Scene(run, weights, None)
-        found.append({m.name for m in chosen if needs_split(m, scene)})
+        context = RunContext(run, weights, None)
+        found.append({m.name for m in chosen if needs_split(m, context)})
     assert found[0] == found[1]
     assert {"train_loss", "excluded_loss", "key_blocks_only_loss", "restricted_loss_neurons"} <= found[0]
     assert not {"restricted_loss", "key_frequency", "cosine_coefficient"} & found[0]
@@ -386,17 +386,17 @@ def run_like(weights, layer_norm=False):
 def test_biases_and_layer_norms_are_computed_as_transformer_lens_does(rng, layers, norms):
     weights = random_weights(rng, layers, biases=True, norms=norms == "LayerNorm")
     run = run_like(weights, layer_norm=norms != "no LayerNorm")
-    view = Scene(run, weights, np.eye(7, dtype=bool)).final
+    checkpoint = RunContext(run, weights, np.eye(7, dtype=bool)).final
     network = network_of(run, weights)
     a, b = np.indices((7, 7)).reshape(2, -1)
     with torch.no_grad():
         logits, cache = network.run_with_cache(torch.from_numpy(np.stack([a, b, np.full_like(a, 7)], -1)))
-    np.testing.assert_allclose(view.logits, logits[:, -1].numpy(), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(checkpoint.logits, logits[:, -1].numpy(), rtol=1e-3, atol=1e-4)
     first_attention = cache["blocks.0.attn.hook_pattern"].numpy()
-    np.testing.assert_allclose(view.first_attention, first_attention, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(checkpoint.first_attention, first_attention, rtol=1e-3, atol=1e-4)
     last = cache[f"blocks.{layers - 1}.mlp.hook_pre"][:, -1].numpy()
-    np.testing.assert_allclose(view.pre, last, rtol=1e-3, atol=1e-4)
-    assert view.trained is weights
+    np.testing.assert_allclose(checkpoint.pre, last, rtol=1e-3, atol=1e-4)
+    assert checkpoint.trained is weights
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
@@ -592,7 +592,7 @@ REFUSED = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_bad_files_are_refused(folder, trained, kind):
     with pytest.raises(UserError) as refusal:
-        bring_in(spoiled(trained[0], kind), Path("results/theirs"), Options())
+        import_network(spoiled(trained[0], kind), Path("results/theirs"), Options())
     assert REFUSED[kind] in str(refusal.value)
     assert str(refusal.value).count("\n") == 0
     assert not Path("code-ran").exists()
@@ -624,7 +624,7 @@ OPTIONS = {
 def test_options_that_do_not_fit_are_refused(folder, trained, option):
     options, expected = OPTIONS[option]
     with pytest.raises(UserError) as refusal:
-        bring_in(saved(foreign.transformer_lens(trained[0][400])), Path("results/theirs"), Options(**options))
+        import_network(saved(foreign.transformer_lens(trained[0][400])), Path("results/theirs"), Options(**options))
     assert expected in str(refusal.value)
 
 
@@ -668,7 +668,7 @@ def test_names_that_are_taken_are_refused(folder, out, expected):
         Path(path).parent.mkdir(parents=True)
         Path(path).touch()
     with pytest.raises(UserError, match=expected):
-        bring_in(Path("theirs.pth"), Path(out), Options())
+        import_network(Path("theirs.pth"), Path(out), Options())
     assert Path("results/taken/notes.txt").exists()
 
 
@@ -677,7 +677,7 @@ def test_an_import_replaces_the_one_before(folder, trained):
     assert imported(saved(foreign.authors(trained[0][400])), split=SPLIT, epoch=400).epoch.values.tolist() == [400]
     assert not list(Path("results").glob(".*import*"))
     elsewhere = Path("elsewhere/theirs")
-    bring_in(Path("theirs.pth"), elsewhere, Options())
+    import_network(Path("theirs.pth"), elsewhere, Options())
     assert open_cube(elsewhere / "cube.zarr").sizes["run"] == 1
 
 
@@ -774,18 +774,18 @@ def test_a_run_of_ours_in_transformer_lens():
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         run = open_run("mainline", run=0)
-        network, view = run.transformer_lens(epoch=4300), run.view(4300)
+        network, checkpoint = run.transformer_lens(epoch=4300), run.checkpoint(4300)
         with pytest.raises(UserError, match="at epoch 9400; there are: 200, 1000, 3300, 4300, 4900, 6900, 40000"):
             run.transformer_lens(epoch=9400)
         cube = open_cube("mainline", published=True).sel(run="seed0", epoch=4300)
     a, b = np.indices((113, 113)).reshape(2, -1)
     with torch.no_grad():
         logits, cache = network.run_with_cache(torch.from_numpy(np.stack([a, b, np.full_like(a, 113)], -1)))
-    np.testing.assert_allclose(logits[:, -1], view.logits, atol=2e-4)
-    np.testing.assert_allclose(cache["blocks.0.mlp.hook_post"][:, -1], view.post, atol=1e-4)
+    np.testing.assert_allclose(logits[:, -1], checkpoint.logits, atol=2e-4)
+    np.testing.assert_allclose(cache["blocks.0.mlp.hook_post"][:, -1], checkpoint.post, atol=1e-4)
     from progress_measures.measures.losses import excluded_loss
 
-    assert excluded_loss(view) == pytest.approx(cube.excluded_loss.item(), rel=1e-5)
+    assert excluded_loss(checkpoint) == pytest.approx(cube.excluded_loss.item(), rel=1e-5)
 
 
 def test_networks_that_transformer_lens_cannot_be_are_refused():

@@ -15,7 +15,7 @@ from small import runs
 from specimens import MAKE, imported, specimen
 from symmetries import SYMMETRIES, UNIT
 
-from progress_measures.cube.extract import measure, taken
+from progress_measures.cube.extract import compute_measures, measures_taken
 from progress_measures.cube.gather import HISTORY, join, one_run
 from progress_measures.measures import families_of, measures
 from progress_measures.measures.maps import kept_neurons
@@ -38,7 +38,7 @@ def rewritten(network, symmetry):
     """A specimen's view, a symmetry of it, and its view in other words; None where it is no symmetry of that network."""
     before = specimen(network)
     found = SYMMETRIES[symmetry](before)
-    return None if found is None else (before.view, found, found(before).view)
+    return None if found is None else (before.checkpoint, found, found(before).checkpoint)
 
 
 def having(symmetry, name):
@@ -46,9 +46,9 @@ def having(symmetry, name):
     return [network for network in MAKE if name in names(network) and rewritten(network, symmetry)]
 
 
-def value(name, view):
+def value(name, checkpoint):
     """What a measure says of a checkpoint."""
-    return np.asarray(measures()[name].function(view))
+    return np.asarray(measures()[name].function(checkpoint))
 
 
 def expected(name, before, symmetry, after):
@@ -56,7 +56,7 @@ def expected(name, before, symmetry, after):
     m = measures()[name]
     if "kept_neuron" in m.dims:  # which neurons are kept may change, what is said of them may not
         whole = expected(name.removeprefix("moment_"), before, symmetry, after)
-        return whole[..., kept_neurons(after.scene)]
+        return whole[..., kept_neurons(after.context)]
     values = symmetry.along([dim for dim in m.dims if dim not in ("run", "epoch", "moment")], value(name, before))
     return symmetry.values[name](values, before) if name in symmetry.values else values
 
@@ -133,15 +133,15 @@ def test_a_neuron_that_fires_at_one_pair_alone_is_of_the_lowest_frequency_whatev
     """It follows all alike, and each too little for a cluster: the one thing said that the names of numbers decide."""
     before = imported(1, layer_norm=False, seed=2)
     after = SYMMETRIES["tokens relabeled by a unit"](before)(before)
-    once = (before.view.pre > 0).sum(0) == 1
+    once = (before.checkpoint.pre > 0).sum(0) == 1
     assert once.any()
     p = before.run.task.prime
-    for view in (before.view, after.view):
-        assert (value("neuron_frequency", view)[once] == 1).all()
-        np.testing.assert_allclose(value("neuron_frequency_share", view)[once], 8 / (p**2 - 1))
-    others = value("neuron_frequency", before.view)[~once].astype(int)
+    for checkpoint in (before.checkpoint, after.checkpoint):
+        assert (value("neuron_frequency", checkpoint)[once] == 1).all()
+        np.testing.assert_allclose(value("neuron_frequency_share", checkpoint)[once], 8 / (p**2 - 1))
+    others = value("neuron_frequency", before.checkpoint)[~once].astype(int)
     divided = others * pow(UNIT, -1, p) % p
-    np.testing.assert_array_equal(value("neuron_frequency", after.view)[~once], np.minimum(divided, p - divided))
+    np.testing.assert_array_equal(value("neuron_frequency", after.checkpoint)[~once], np.minimum(divided, p - divided))
 
 
 # ---- beside others
@@ -162,10 +162,10 @@ def cube_of(*some, first):
     """The cube of some runs."""
     parts = []
     for run in some:
-        chosen = [m for family in families_of(run) for m in taken(family, run, run is first)]
+        chosen = [m for family in families_of(run) for m in measures_taken(family, run, run is first)]
         history = np.random.default_rng(run.seed).random((len(HISTORY), 3))
         curves = {f"history_{name}": ("history_epoch", curve) for name, curve in zip(HISTORY, history, strict=True)}
-        measured = measure(run, chosen, Stored(run), some_pairs(run.task.prime))
+        measured = compute_measures(run, chosen, Stored(run), some_pairs(run.task.prime))
         parts.append(one_run(run, measured.assign(curves).assign_coords(history_epoch=[0, 20, 40]), run is first))
     return join(parts, list(some), first)
 
@@ -192,9 +192,9 @@ ON_PAIRS = [network for network in MAKE if not specimen(network).run.on_sequence
 def test_measures_are_taken_on_the_cpu_whatever_device_torch_prefers(network):
     preferred = MAKE[network]()
     with torch.device("meta"):  # on which there are no numbers
-        found = {m.name: value(m.name, preferred.view) for m in preferred.measures}
+        found = {m.name: value(m.name, preferred.checkpoint) for m in preferred.measures}
     for name, values in found.items():
-        np.testing.assert_array_equal(values, value(name, specimen(network).view), err_msg=name)
+        np.testing.assert_array_equal(values, value(name, specimen(network).checkpoint), err_msg=name)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
@@ -205,7 +205,7 @@ def test_measures_are_the_same_when_a_gpu_computes_the_network(network, monkeypa
     monkeypatch.setattr(torch, "from_numpy", lambda array: from_numpy(array).to(DEVICE))
     monkeypatch.setattr(torch, "tensor", lambda values: tensor(values).to(DEVICE))
     monkeypatch.setattr(torch.Tensor, "numpy", lambda values: numpy(values.cpu()))
-    found = {m.name: value(m.name, there.view) for m in there.measures}
+    found = {m.name: value(m.name, there.checkpoint) for m in there.measures}
     monkeypatch.undo()
     for name, values in found.items():
-        assert_alike(values, value(name, specimen(network).view))
+        assert_alike(values, value(name, specimen(network).checkpoint))

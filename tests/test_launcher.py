@@ -19,9 +19,9 @@ from test_training import contents
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Experiment
 from progress_measures.training.launcher import launch, table
-from progress_measures.training.launcher.batch import Batch, Task
 from progress_measures.training.launcher.local import LocalPool
 from progress_measures.training.launcher.shards import alike, shards
+from progress_measures.training.launcher.submission import Submission, Task
 from progress_measures.training.launcher.wait import wait
 
 HERE = str(Path(__file__).parent)
@@ -92,12 +92,12 @@ def test_two_experiments_do_not_use_one_gpu_at_once(tmp_path):
     waiting = []
     for name in ("one", "other"):
         task = Task(name, "chores:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.5})
-        pool, batch = LocalPool(1, gpus=["7"]), Batch.new(tmp_path / name, "chores", "local", [task])
-        pool.submit(batch)
-        waiting.append((pool, batch))
+        pool, submission = LocalPool(1, gpus=["7"]), Submission.new(tmp_path / name, "chores", "local", [task])
+        pool.submit(submission)
+        waiting.append((pool, submission))
 
     def states():
-        return [pool.look([batch])[batch.name, 0].state for pool, batch in waiting]
+        return [pool.poll([submission])[submission.name, 0].state for pool, submission in waiting]
 
     assert states() == ["running", "queued"]
     eventually(lambda: states() == ["gone", "gone"])
@@ -198,7 +198,7 @@ def test_a_process_is_found_even_if_its_number_was_never_noted(tmp_path):
     first = start_waiting(tmp_path)
     first.kill()
     first.wait()
-    (record,) = (tmp_path / "jobs").glob("pm-*/batch.json")
+    (record,) = (tmp_path / "jobs").glob("pm-*/submission.json")
     record.write_text(json.dumps(json.loads(record.read_text()) | {"ids": [None]}))
     second = start_waiting(tmp_path)
     has_it_in_hand(tmp_path)
@@ -220,28 +220,28 @@ def test_two_that_wait_take_turns(tmp_path):
 
 
 def test_a_number_that_another_process_got_is_not_ours(tmp_path):
-    batch = Batch.new(tmp_path / "jobs", "chores", "local", [Task("n", "chores:note", {})])
+    submission = Submission.new(tmp_path / "jobs", "chores", "local", [Task("n", "chores:note", {})])
     with subprocess.Popen(["sleep", "60"]) as other:
-        batch.ids = [str(other.pid)]
+        submission.ids = [str(other.pid)]
         pool = LocalPool(1)
-        assert pool.look([batch])[batch.name, 0].state == "gone"
-        pool.cancel(batch, [0])
+        assert pool.poll([submission])[submission.name, 0].state == "gone"
+        pool.cancel(submission, [0])
         assert other.poll() is None
         other.kill()
 
 
 def test_what_another_machine_trains_in_this_folder_is_waited_for(tmp_path):
     """Two that share a disk: the process is not to be seen from here, but it tells its progress."""
-    batch = Batch.new(tmp_path / "jobs", "chores", "local", [Task("n", "chores:note", {})])
-    batch.host, batch.ids = "elsewhere", ["1"]
-    progress, pool = batch.file(0, "progress"), LocalPool(1)
+    submission = Submission.new(tmp_path / "jobs", "chores", "local", [Task("n", "chores:note", {})])
+    submission.host, submission.ids = "elsewhere", ["1"]
+    progress, pool = submission.file(0, "progress"), LocalPool(1)
     progress.write_text(json.dumps({"time": time.time() - 10}))
-    assert pool.look([batch])[batch.name, 0] == ("running", "heard of 10 s ago", False, "elsewhere")
-    assert pool.stop([batch])  # and does not wait for it
+    assert pool.poll([submission])[submission.name, 0] == ("running", "heard of 10 s ago", False, "elsewhere")
+    assert pool.stop([submission])  # and does not wait for it
     with pytest.raises(UserError, match="n runs on elsewhere, where it has to be ended"):
-        pool.cancel(batch, [0])
+        pool.cancel(submission, [0])
     progress.write_text(json.dumps({"time": time.time() - 3600}))
-    assert pool.look([batch])[batch.name, 0].state == "gone"
+    assert pool.poll([submission])[submission.name, 0].state == "gone"
 
 
 # Training
@@ -269,7 +269,7 @@ def test_who_is_told_to_stop_has_its_processes_save(tmp_path, undisturbed, numbe
     process.send_signal(number)
     assert process.wait(60) == 130
     assert not workers(folder)
-    assert f"told to stop by {number.name}. What was trained is saved." in (folder / "said").read_text()
+    assert f"stopped by {number.name}. What was trained is saved." in (folder / "said").read_text()
     assert not list(folder.glob("results/small/runs/*/done.json"))
     again = command("train", "small", folder=folder)
     assert again.returncode == 0, again.stderr
@@ -346,8 +346,8 @@ def test_whoever_waits_needs_no_torch(tmp_path):
 def test_the_table_says_how_far_each_shard_is():
     progress = {"epoch": 1500, "epochs": 40000, "ms_per_epoch": 10.0, "time": time.time()}
     rows = [
-        table.Row("seed0", "12_0", "running", progress, "", "node7"),
-        table.Row("seed1", "12_1", "queued", None, "Priority"),
+        table.JobRow("seed0", "12_0", "running", progress, "", "node7"),
+        table.JobRow("seed1", "12_1", "queued", None, "Priority"),
     ]
     assert table.summary(rows) == "1 queued, 1 running; 6 min 25 s left for what runs"
     from rich.console import Console

@@ -23,19 +23,19 @@ from literal import (
     some_pairs,
 )
 
-from progress_measures.cube.maps import attention_map, neuron_map, neuron_maps
+from progress_measures.cube.pair_maps import attention_map, neuron_map, neuron_maps
 from progress_measures.measures import interventions, measures, numerics, registry
+from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.interventions import INTERVENTIONS
 from progress_measures.measures.registry import DERIVED
-from progress_measures.measures.view import Scene, View
 
 ADDITION, SUBTRACTION, INTEGERS = "modular_addition", "modular_subtraction", "integer_addition"
 OF_ANY_TASK = [name for name in REFERENCES if measures()[name].needs in ("pairs", INTEGERS)]
 
 
-def value(name, view):
+def value(name, checkpoint):
     """What a measure says of a checkpoint."""
-    return measures()[name].function(view)
+    return measures()[name].function(checkpoint)
 
 
 def close(found, expected, rtol=1e-9, atol=0.0):
@@ -51,7 +51,7 @@ def solving(kind=ADDITION, **options):
     """A scene whose last checkpoint solves its task, and that checkpoint's definitions."""
     run, train = settings(kind), some_pairs(P)
     weights = solving_weights(run, np.random.default_rng(5), **options)
-    return Scene(run, weights, train), Network(run, weights, train)
+    return RunContext(run, weights, train), Network(run, weights, train)
 
 
 @functools.cache
@@ -67,12 +67,12 @@ def case(kind, which):
         return solving(kind)[0].final, solving(kind)[1]
     if which == "random":
         weights = random_weights(run, rng)
-        return Scene(run, weights, train).final, Network(run, weights, train)
-    scene, final = solving(kind)
+        return RunContext(run, weights, train).final, Network(run, weights, train)
+    context, final = solving(kind)
     noise = random_weights(run, rng, 0.3)
     weights = {name: 0.7 * tensor + noise[name] for name, tensor in final.weights.items()}
     weights["b_in"][0, 5] = -50  # dead for now
-    return View(scene, weights), Network(run, weights, train, final)
+    return Checkpoint(context, weights), Network(run, weights, train, final)
 
 
 CASES = {
@@ -83,14 +83,14 @@ CASES = {
 @pytest.mark.parametrize("which", CASES)
 @pytest.mark.parametrize("name", REFERENCES)
 def test_measure_is_its_definition(name, which):
-    view, network = case(*CASES[which])
-    close(value(name, view), REFERENCES[name](network))
+    checkpoint, network = case(*CASES[which])
+    close(value(name, checkpoint), REFERENCES[name](network))
 
 
 @pytest.mark.parametrize("name", OF_ANY_TASK)
 def test_measure_of_any_task_is_its_definition(name):
-    view, network = case(INTEGERS, "random")
-    close(value(name, view), REFERENCES[name](network))
+    checkpoint, network = case(INTEGERS, "random")
+    close(value(name, checkpoint), REFERENCES[name](network))
 
 
 def test_every_measure_is_tested():
@@ -113,8 +113,8 @@ def test_measure_has_its_declared_shape(name):
 @functools.cache
 def in_single_precision():
     """The solving network with float32 weights."""
-    scene, _ = solving()
-    return View(scene, {name: tensor.astype(np.float32) for name, tensor in scene.final.weights.items()})
+    context, _ = solving()
+    return Checkpoint(context, {name: tensor.astype(np.float32) for name, tensor in context.final.weights.items()})
 
 
 # ---- key frequencies
@@ -122,18 +122,18 @@ def in_single_precision():
 
 @pytest.mark.parametrize("kind", [ADDITION, SUBTRACTION])
 def test_key_frequencies_are_those_of_the_construction(kind):
-    assert tuple(case(kind, "solving")[0].scene.key_frequencies) == KEYS
+    assert tuple(case(kind, "solving")[0].context.key_frequencies) == KEYS
 
 
 @pytest.mark.parametrize("kind", [ADDITION, SUBTRACTION])
 def test_random_network_has_no_key_frequencies(kind):
-    assert case(kind, "random")[0].scene.key_frequencies.size == 0
+    assert case(kind, "random")[0].context.key_frequencies.size == 0
 
 
 def test_key_frequencies_are_the_last_checkpoints():
-    view, _ = case(ADDITION, "earlier")
-    assert tuple(Scene(view.scene.run, view.weights, view.scene.train).key_frequencies) == ()
-    assert tuple(view.scene.key_frequencies) == KEYS
+    checkpoint, _ = case(ADDITION, "earlier")
+    assert tuple(RunContext(checkpoint.context.run, checkpoint.weights, checkpoint.context.train).key_frequencies) == ()
+    assert tuple(checkpoint.context.key_frequencies) == KEYS
 
 
 NEED_KEYS = [
@@ -160,10 +160,10 @@ def test_without_key_frequencies_exactly_what_needs_them_is_nan(name):
 
 @pytest.mark.parametrize("neuron", [DEAD, CONSTANT])
 def test_neuron_that_never_varies_has_no_frequency(neuron):
-    view = solving()[0].final
-    assert value("neuron_frequency", view)[neuron] == 0
-    assert value("neuron_fraction_explained", view)[neuron] == 0
-    assert np.isnan(value("neuron_frequency_share", view)[neuron]).all()
+    checkpoint = solving()[0].final
+    assert value("neuron_frequency", checkpoint)[neuron] == 0
+    assert value("neuron_fraction_explained", checkpoint)[neuron] == 0
+    assert np.isnan(value("neuron_frequency_share", checkpoint)[neuron]).all()
 
 
 def test_single_precision_sees_that_a_neuron_never_varies():
@@ -188,33 +188,35 @@ def test_nats_are_exact(margin, rng):
     labels = rng.integers(0, 12, 20)
     logits[range(20), labels] = logits.max(-1) + margin
     expected = [exact_nats(row, label) for row, label in zip(logits, labels, strict=True)]
-    np.testing.assert_allclose(numerics.nats(logits, labels), expected, rtol=1e-13, atol=0)
+    np.testing.assert_allclose(numerics.cross_entropy(logits, labels), expected, rtol=1e-13, atol=0)
 
 
 def test_nats_of_a_loss_of_1e_12():
     logits = np.array([[40.0, 40 - np.log(1e12), 40 - np.log(2e12)]])
-    np.testing.assert_allclose(numerics.nats(logits, np.array([0])), [1.5e-12 - 1.125e-24], rtol=1e-13, atol=0)
+    np.testing.assert_allclose(numerics.cross_entropy(logits, np.array([0])), [1.5e-12 - 1.125e-24], rtol=1e-13, atol=0)
 
 
 def test_nats_of_the_smallest_losses_are_not_zero():
-    assert numerics.nats(np.array([[700.0, 0.0]]), np.array([0])) == [np.exp(-700)]
+    assert numerics.cross_entropy(np.array([[700.0, 0.0]]), np.array([0])) == [np.exp(-700)]
 
 
 def test_nats_of_single_precision_logits_are_those_of_the_same_numbers(rng):
     logits, labels = 9 * rng.standard_normal((50, 7)).astype(np.float32), rng.integers(0, 7, 50)
-    np.testing.assert_array_equal(numerics.nats(logits, labels), numerics.nats(logits.astype(float), labels))
+    np.testing.assert_array_equal(
+        numerics.cross_entropy(logits, labels), numerics.cross_entropy(logits.astype(float), labels)
+    )
 
 
 def test_nats_leave_the_logits_alone(rng):
     logits = rng.standard_normal((5, 7))
     before = logits.copy()
-    numerics.nats(logits, np.zeros(5, int))
+    numerics.cross_entropy(logits, np.zeros(5, int))
     np.testing.assert_array_equal(logits, before)
 
 
 def test_nats_agree_with_scipy(rng):
     logits, labels = rng.standard_normal((50, 7)), rng.integers(0, 7, 50)
-    np.testing.assert_allclose(numerics.nats(logits, labels), nats(logits, labels), rtol=1e-12)
+    np.testing.assert_allclose(numerics.cross_entropy(logits, labels), nats(logits, labels), rtol=1e-12)
 
 
 LOSSES = [name for name in REFERENCES if "loss" in name]
@@ -223,24 +225,24 @@ LOSSES = [name for name in REFERENCES if "loss" in name]
 @pytest.mark.parametrize("name", LOSSES)
 def test_small_losses_keep_their_digits(name, monkeypatch):
     def exact(logits, labels):
-        return numerics.nats(logits.reshape(-1, P), labels.ravel()).reshape(labels.shape)
+        return numerics.cross_entropy(logits.reshape(-1, P), labels.ravel()).reshape(labels.shape)
 
-    scene, network = solving(scale=12.0, noise=1e-4)
-    assert value("test_loss", scene.final) < 1e-8
+    context, network = solving(scale=12.0, noise=1e-4)
+    assert value("test_loss", context.final) < 1e-8
     monkeypatch.setattr("literal.nats", exact)
-    close(value(name, scene.final), REFERENCES[name](network))
+    close(value(name, context.final), REFERENCES[name](network))
 
 
 # ---- known answers
 
 
-class Table(View):
+class Table(Checkpoint):
     """A network of which only the logits are known."""
 
     def __init__(self, logits, keys=(3,), kind=ADDITION):
-        scene = Scene(settings(kind), {}, some_pairs(P))
-        scene.key_frequencies = np.array(keys)
-        super().__init__(scene, {})
+        context = RunContext(settings(kind), {}, some_pairs(P))
+        context.key_frequencies = np.array(keys)
+        super().__init__(context, {})
         self._table = logits.reshape(P * P, P)
 
     @property
@@ -294,7 +296,7 @@ def test_removing_another_frequency_changes_nothing(name, kind, sign):
 def test_logits_may_span_any_number_of_nats(name, removed, height, rng):
     waves = wave(3, 1) + wave(8, 1, 1.5) + wave(5, -1, 1) + 0.3 * rng.standard_normal((P, P, P))
     table = Table(height / 2.5 * waves)
-    logits, labels = table.logits.reshape(P, P, P), table.scene.labels.reshape(P, P)
+    logits, labels = table.logits.reshape(P, P, P), table.context.labels.reshape(P, P)
     split = some_pairs(P) if name.startswith("excluded") else ...
     close(value(name, table), [nats(logits - removed(logits, k), labels)[split].mean() for k in range(1, 9)])
 
@@ -366,7 +368,7 @@ def small_cube():
             if views is None:
                 cube[name] = measure.dims, value(name, last[0])
             else:
-                cube[name] = (leading, *rest), np.stack([value(name, view) for view, _ in views])
+                cube[name] = (leading, *rest), np.stack([value(name, checkpoint) for checkpoint, _ in views])
     return cube, {0: earlier[1], 100: last[1]}
 
 

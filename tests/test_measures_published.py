@@ -10,7 +10,7 @@ from published_network import needs_file
 
 from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import measures
-from progress_measures.measures.view import Scene
+from progress_measures.measures.checkpoint import RunContext
 from progress_measures.tasks.split import train_mask
 
 pytestmark = needs_file
@@ -59,7 +59,7 @@ def network():
     weights = published_network.weights()
     weights["W_U"] = weights["W_U"][:, :113]
     weights = {name: np.ascontiguousarray(tensor) for name, tensor in weights.items()}
-    return Scene(run, weights, train_mask(run, 113)).final
+    return RunContext(run, weights, train_mask(run, 113)).final
 
 
 def value(name):
@@ -85,7 +85,7 @@ def test_values_at_key_frequencies(name):
 
 
 def test_loss_over_all_pairs():
-    train = network().scene.train.mean()
+    train = network().context.train.mean()
     assert train * value("train_loss") + (1 - train) * value("test_loss") == to_all_digits("3.519741e-7")
 
 

@@ -13,8 +13,8 @@ from progress_measures.models import gemm, pairs
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.gemm import matmul, multiply
 from progress_measures.models.initialize import initial_weights
-from progress_measures.models.lens import to_transformer_lens
 from progress_measures.models.transformer import forward
+from progress_measures.models.transformer_lens_bridge import to_transformer_lens
 from progress_measures.tasks import layout
 from progress_measures.tasks.split import train_mask
 from progress_measures.training.objectives import pairs as fast
@@ -138,7 +138,7 @@ def test_logits_and_neurons_of_all_pairs():
     weights = {name: w.detach() for name, w in random_weights(some, torch.float64).items()}
     a, b = np.indices((13, 13)).reshape(2, -1)
     index = [torch.from_numpy(x).expand(2, -1) for x in (a, b)]
-    which = pairs.Pairs(*index, 13, 3)
+    which = pairs.PairBatch(*index, 13, 3)
     recorded = {}
     tokens = torch.stack([*index, torch.full_like(index[0], 13)], -1)
     expected = forward(weights, tokens, lambda n, v: recorded.update({n: v}))[:, :, -1]

@@ -14,7 +14,7 @@ from progress_measures.cube.open import open_cube
 from progress_measures.experiments import experiment_names
 from progress_measures.measures import measures
 from progress_measures.measures.registry import DIMENSIONS
-from progress_measures.pages import gallery, reference
+from progress_measures.pages import gallery, measures_page
 
 WITH_BLOCKS = [page for page in PAGES if blocks(page)]
 
@@ -42,7 +42,7 @@ def test_every_page_is_in_the_navigation():
 
 def test_the_navigation_names_pages_that_are_there():
     generated = {
-        *reference.reference_pages(),
+        *measures_page.reference_pages(),
         *gallery.gallery_pages(),
         "index.md",
         "results.md",
@@ -57,7 +57,7 @@ def test_the_navigation_names_pages_that_are_there():
 
 
 def test_every_measure_is_in_the_reference():
-    page = reference.measures_page()
+    page = measures_page.measures_page()
     for name, measure in measures().items():
         assert f"### `{name}` {{#{name}}}" in page
         assert measure.function.__doc__, name
@@ -65,20 +65,20 @@ def test_every_measure_is_in_the_reference():
 
 
 def test_every_variable_and_dimension_is_in_the_reference():
-    page = reference.cube_page()
+    page = measures_page.cube_page()
     cube = open_cube("mainline", published=True)
     for name in {*map(str, cube.data_vars), *measures(), *DIMENSIONS}:
         assert re.search(rf"^\| (\[?)`{name}`", page, re.M), name
 
 
-@pytest.mark.parametrize("verb", reference.verbs())
+@pytest.mark.parametrize("verb", measures_page.verbs())
 def test_every_verb_and_option_is_in_the_reference(verb):
     from typer.testing import CliRunner
 
     from progress_measures.cli import app
 
     said = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
-    page = reference.commands_page()
+    page = measures_page.commands_page()
     section = page.partition(f"\n## {verb}\n")[2].partition("\n## ")[0]
     options = set(re.findall(r"(?<![\w`-])--[a-z][a-z-]+", said)) - {"--help"}
     assert section
@@ -87,12 +87,12 @@ def test_every_verb_and_option_is_in_the_reference(verb):
 
 
 def test_every_experiment_is_in_the_reference():
-    page = reference.experiments_page()
+    page = measures_page.experiments_page()
     assert re.findall(r"^## (\w+)$", page, re.M) == experiment_names()
 
 
 def test_what_every_figure_and_table_reads_is_in_the_reference():
-    page = reference.figures_page()
+    page = measures_page.figures_page()
     for thing in gallery.shown_things():
         (row,) = re.findall(rf"^.*/{thing.page}#{thing.anchor}\).*$", page, re.M)
         assert all(f"`{name}`" in row for name in thing.declared.variables), thing

@@ -65,7 +65,7 @@ CASES = [(network, name) for network in (*MAKE, REAL) for name in names(network)
 
 @pytest.mark.parametrize(("network", "name"), CASES)
 def test_float32_loses_no_more_than_is_stated(network, name):
-    single, double = (np.asarray(measures()[name].function(one.view)) for one in in_both(network))
+    single, double = (np.asarray(measures()[name].function(one.checkpoint)) for one in in_both(network))
     if double.dtype.kind != "f" or BOUNDS.get(name) == 0:
         np.testing.assert_array_equal(single, double)
         return

@@ -11,12 +11,12 @@ from sequences import RUNS, run_of
 from small import CONTENT, command, commands
 
 from progress_measures import open_cube
-from progress_measures.cube.schema import applies
+from progress_measures.cube.structure import applies
 from progress_measures.measures import measures
-from progress_measures.measures.sequence_view import PATTERNS, SequenceScene
-from progress_measures.measures.view import Scene
+from progress_measures.measures.checkpoint import RunContext
+from progress_measures.measures.sequence_checkpoint import PATTERNS, SequenceRunContext
 from progress_measures.models.transformer import forward
-from progress_measures.tasks.examples import Drawn
+from progress_measures.tasks.examples import DrawnExamples
 
 MODELS = {kind: (kind, {}) for kind in RUNS}
 MODELS["doubled"] = ("repeated_subsequence", {"model": {"doubled_residual": True}})
@@ -29,11 +29,11 @@ def case(name):
     kind, options = MODELS[name]
     run = run_of(kind, **options)
     weights = random_weights(run, np.random.default_rng(3))
-    return SequenceScene(run, weights, 60).view(weights, 20), run, weights
+    return SequenceRunContext(run, weights, 60).checkpoint(weights, 20), run, weights
 
 
-def value(name, view):
-    return measures()[name].function(view)
+def value(name, checkpoint):
+    return measures()[name].function(checkpoint)
 
 
 def answered(run, weights, examples):
@@ -52,39 +52,39 @@ def answered(run, weights, examples):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_losses_and_accuracies_are_means_over_answers(name):
-    view, run, weights = case(name)
-    drawn = Drawn(run)
+    checkpoint, run, weights = case(name)
+    drawn = DrawnExamples(run)
     train = drawn.at(20) if drawn.fixed is None else drawn.fixed
     for split, examples in (("train", train), ("test", drawn.test())):
         losses, right, _ = answered(run, weights, examples)
-        np.testing.assert_allclose(value(f"{split}_loss", view), losses.mean(), rtol=1e-10)
-        np.testing.assert_allclose(value(f"{split}_accuracy", view), right.mean())
+        np.testing.assert_allclose(value(f"{split}_loss", checkpoint), losses.mean(), rtol=1e-10)
+        np.testing.assert_allclose(value(f"{split}_accuracy", checkpoint), right.mean())
 
 
 @pytest.mark.parametrize("name", ["five_digit_addition", "repeated_subsequence", "doubled"])
 def test_losses_by_answer_are_means_over_examples(name):
-    view, run, weights = case(name)
-    train, test = Drawn(run).at(20), Drawn(run).test()
-    np.testing.assert_allclose(value("train_loss_by_answer", view), answered(run, weights, train)[0].mean(0))
+    checkpoint, run, weights = case(name)
+    train, test = DrawnExamples(run).at(20), DrawnExamples(run).test()
+    np.testing.assert_allclose(value("train_loss_by_answer", checkpoint), answered(run, weights, train)[0].mean(0))
     losses, right, _ = answered(run, weights, test)
-    np.testing.assert_allclose(value("test_loss_by_answer", view), losses.mean(0))
-    np.testing.assert_allclose(value("test_accuracy_by_answer", view), right.mean(0))
+    np.testing.assert_allclose(value("test_loss_by_answer", checkpoint), losses.mean(0))
+    np.testing.assert_allclose(value("test_accuracy_by_answer", checkpoint), right.mean(0))
 
 
 @pytest.mark.parametrize("name", ["skip_trigram", "fixed"])
 def test_losses_by_trigram_are_means_over_its_examples(name):
-    view, run, weights = case(name)
-    drawn = Drawn(run)
+    checkpoint, run, weights = case(name)
+    drawn = DrawnExamples(run)
     for split, examples in (("train", drawn.fixed or drawn.at(20)), ("test", drawn.test())):
         losses, _, _ = answered(run, weights, examples)
         expected = [losses[examples.labels == trigram].mean() for trigram in range(3)]
-        np.testing.assert_allclose(value(f"{split}_loss_by_trigram", view), expected)
+        np.testing.assert_allclose(value(f"{split}_loss_by_trigram", checkpoint), expected)
 
 
 @pytest.mark.parametrize("name", ["repeated_subsequence", "doubled"])
 def test_scores_of_heads_are_means_of_attention(name):
-    view, run, weights = case(name)
-    test = Drawn(run).test()
+    checkpoint, run, weights = case(name)
+    test = DrawnExamples(run).test()
     _, _, patterns = answered(run, weights, test)
     induction, previous = np.zeros((2, 2)), np.zeros((2, 2))
     examples = min(PATTERNS, len(test.tokens))
@@ -101,8 +101,8 @@ def test_scores_of_heads_are_means_of_attention(name):
                 before += [attention[position, position - 1] for position in range(1, len(tokens))]
             induction[layer, head], previous[layer, head] = np.mean(scores), np.mean(before)
     assert examples == 40
-    np.testing.assert_allclose(value("induction_score", view), induction)
-    np.testing.assert_allclose(value("previous_token_score", view), previous)
+    np.testing.assert_allclose(value("induction_score", checkpoint), induction)
+    np.testing.assert_allclose(value("previous_token_score", checkpoint), previous)
 
 
 def test_every_measure_of_sequences_is_tested():
@@ -114,10 +114,10 @@ def test_every_measure_of_sequences_is_tested():
 
 
 def test_sum_of_squares_is_over_every_weight():
-    view, _, weights = case("repeated_subsequence")
+    checkpoint, _, weights = case("repeated_subsequence")
     parts = [(w**2).sum() for w in weights.values()]
-    np.testing.assert_allclose(value("sum_of_squared_weights_by_parameter", view), parts)
-    np.testing.assert_allclose(value("sum_of_squared_weights", view), sum(parts))
+    np.testing.assert_allclose(value("sum_of_squared_weights_by_parameter", checkpoint), parts)
+    np.testing.assert_allclose(value("sum_of_squared_weights", checkpoint), sum(parts))
 
 
 # ---- deeper networks on pairs
@@ -155,7 +155,7 @@ def deep():
     weights["W_in"] += rng.standard_normal(weights["W_in"].shape) * (np.arange(16) < 2)[:, None]
     weights["W_U"] += 0.3 * rng.standard_normal(weights["W_U"].shape)
     train = np.random.default_rng(4).random((P, P)) < 0.4
-    return Scene(run, weights, train).final, Deep(run, weights, train)
+    return RunContext(run, weights, train).final, Deep(run, weights, train)
 
 
 OF_DEEP = [name for name in REFERENCES if applies(measures()[name], settings("modular_addition", layers=2))]
@@ -166,13 +166,13 @@ def test_a_deep_network_has_the_measures_that_need_no_knowledge_of_depth():
               "neuron_frequency", "key_frequency", "readout_fraction_explained", "cosine_coefficient"}  # fmt: skip
     assert needed <= set(OF_DEEP)
     assert not {"attention_alpha", "mean_attention", "neuron_offset"} & set(OF_DEEP)
-    assert deep()[0].scene.key_frequencies.tolist() == [2]
+    assert deep()[0].context.key_frequencies.tolist() == [2]
 
 
 @pytest.mark.parametrize("name", [name for name in OF_DEEP if not name.startswith(("sum_of_squared", "intervention"))])
 def test_measure_of_a_deep_network_is_its_definition(name):
-    view, network = deep()
-    found, expected = np.asarray(value(name, view)), np.asarray(REFERENCES[name](network))
+    checkpoint, network = deep()
+    found, expected = np.asarray(value(name, checkpoint)), np.asarray(REFERENCES[name](network))
     assert found.shape == expected.shape
     largest = np.abs(expected[np.isfinite(expected)]).max(initial=0) if expected.ndim else 0
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-11 * largest)

@@ -5,11 +5,11 @@ import pytest
 import xarray as xr
 from scipy.stats import pearsonr
 
-from progress_measures import principal
-from progress_measures.claims.quantities import integers as of
-from progress_measures.cube import sums
-from progress_measures.cube.maps import neuron_maps
+from progress_measures import principal_components
+from progress_measures.claims.quantities import integer_addition as of
+from progress_measures.cube import integer_sums
 from progress_measures.cube.open import open_cube
+from progress_measures.cube.pair_maps import neuron_maps
 
 N, RESIDUAL = 10, 20
 NUMBER = np.arange(N)
@@ -17,9 +17,9 @@ LINE, PARABOLA = NUMBER - 4.5, (NUMBER - 4.5) ** 2 - 8.25
 
 
 @pytest.fixture(scope="module")
-def cube(integers):
+def cube(integer_addition):
     """A small network's."""
-    return open_cube(integers / "results/integers/cube.zarr").load()
+    return open_cube(integer_addition / "results/integers/cube.zarr").load()
 
 
 def embedding(rng, noise=0.0):
@@ -39,7 +39,7 @@ def with_embedding(rows):
 
 def test_components_are_those_that_were_put_in(rng):
     rows, directions = embedding(rng)
-    found = principal.components(rows)
+    found = principal_components.components(rows)
     np.testing.assert_allclose(np.abs(found.directions[:2] @ directions.T), np.eye(2), atol=1e-12)
     np.testing.assert_allclose(found.scores[:, 0], -2 * LINE, atol=1e-12)
     np.testing.assert_allclose(found.scores[:, 1], PARABOLA / 4, atol=1e-12)
@@ -49,7 +49,7 @@ def test_components_are_those_that_were_put_in(rng):
 
 def test_all_components_give_the_embedding_back(rng):
     rows, _ = embedding(rng, noise=1)
-    found = principal.components(rows)
+    found = principal_components.components(rows)
     np.testing.assert_allclose(found.rows(list(range(N))), rows, atol=1e-12)
     np.testing.assert_allclose(found.rows([]), np.tile(rows.mean(0), (N, 1)), atol=1e-12)
     assert (found.scores[0] >= 0).all()
@@ -58,7 +58,7 @@ def test_all_components_give_the_embedding_back(rng):
 def test_shares_are_eigenvalues_of_the_covariance(rng):
     rows, _ = embedding(rng, noise=1)
     values = np.linalg.eigvalsh(np.cov(rows.T))[::-1][:N]
-    np.testing.assert_allclose(principal.components(rows).shares, values / values.sum(), atol=1e-12)
+    np.testing.assert_allclose(principal_components.components(rows).shares, values / values.sum(), atol=1e-12)
 
 
 def test_quantities_of_a_line_and_a_parabola(rng):
@@ -86,20 +86,20 @@ def test_noise_is_no_line(rng):
 def test_correlations_are_pearsons(cube):
     maps = neuron_maps(cube).values
     a, b = np.indices(maps.shape[:2])
-    found = sums.correlations(cube)
+    found = integer_sums.correlations(cube)
     for neuron in range(maps.shape[-1]):
         values = maps[..., neuron].ravel()
         for name, target in (("a", a), ("b", b), ("a+b", a + b)):
             expected = pearsonr(values, target.ravel())[0] if np.ptp(values) > 0 else 0
             assert found[name][neuron] == pytest.approx(expected, abs=1e-9)
-    order = sums.by_correlation(cube)
+    order = integer_sums.by_correlation(cube)
     assert (np.diff(np.abs(found["a+b"])[order]) <= 0).all()
 
 
 def test_a_fit_is_least_squares_with_an_intercept(rng):
     x = rng.standard_normal((40, 3))
     y = x @ [1.0, -2.0, 0.5] + 4 + 0.1 * rng.standard_normal(40)
-    found = sums.fit(x, y)
+    found = integer_sums.fit(x, y)
     expected = np.linalg.lstsq(np.column_stack([x, np.ones(40)]), y)[0]
     np.testing.assert_allclose([*found.coefficients, found.intercept], expected, rtol=1e-10)
     assert found.r2 == pytest.approx(1 - ((y - found(x)) ** 2).sum() / ((y - y.mean()) ** 2).sum())
@@ -107,7 +107,7 @@ def test_a_fit_is_least_squares_with_an_intercept(rng):
 
 def test_a_fit_of_more_regressors_than_rows_is_the_shortest(rng):
     x, y = rng.standard_normal((5, 9)), rng.standard_normal(5)
-    found = sums.fit(x, y)
+    found = integer_sums.fit(x, y)
     np.testing.assert_allclose(found(x), y, atol=1e-12)
     centered = x - x.mean(0)
     np.testing.assert_allclose(found.coefficients, np.linalg.pinv(centered) @ (y - y.mean()), atol=1e-12)
@@ -115,24 +115,24 @@ def test_a_fit_of_more_regressors_than_rows_is_the_shortest(rng):
 
 def test_the_probes_split_is_scikit_learns():
     """The held-out rows of `train_test_split(range(100), test_size=0.3, random_state=42)` begin with these."""
-    assert np.random.RandomState(sums.PROBE_SEED).permutation(100)[:5].tolist() == [83, 53, 70, 45, 44]
+    assert np.random.RandomState(integer_sums.PROBE_SEED).permutation(100)[:5].tolist() == [83, 53, 70, 45, 44]
 
 
 def test_the_probe_is_held_against_pairs_that_it_has_not_seen(cube):
-    found = sums.probe(cube)
+    found = integer_sums.probe(cube)
     assert len(found.sums) == 11  # of 36
     assert found.baseline_r2 <= 0
     assert found.r2 > found.baseline_r2
 
 
 def test_a_neurons_fit_is_of_pairs_whose_sum_is_a_number(cube):
-    neuron = int(sums.by_correlation(cube)[0])
-    scores = principal.components(cube.W_E[0].values[:-1]).scores
+    neuron = int(integer_sums.by_correlation(cube)[0])
+    scores = principal_components.components(cube.W_E[0].values[:-1]).scores
     pre = neuron_maps(cube, relu=False).values[..., neuron]
     rows = [(a, b) for a in range(6) for b in range(6) if a + b < 6]
     x = [[*scores[a, :2], *scores[b, :2], 1] for a, b in rows]
     expected = np.linalg.lstsq(np.array(x), np.array([pre[pair] for pair in rows]))[0]
-    found = sums.neuron_fit(cube, neuron)
+    found = integer_sums.neuron_fit(cube, neuron)
     np.testing.assert_allclose([*found.coefficients, found.intercept], expected, rtol=1e-8)
 
 
@@ -166,7 +166,7 @@ def test_failures_as_the_notebook_has_them():
 
 def test_the_measured_answers_are_the_networks(cube):
     """The whole embedding's accuracy is that of both splits."""
-    whole = 1 - float(sums.failures(cube).sel(embedding="whole").mean())
+    whole = 1 - float(integer_sums.failures(cube).sel(embedding="whole").mean())
     last = cube.isel(run=0, epoch=-1)
     train = int(0.7 * 36)
     mean = (train * float(last.train_accuracy) + (36 - train) * float(last.test_accuracy)) / 36

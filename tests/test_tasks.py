@@ -6,7 +6,7 @@ import torch
 from sequences import RUNS, run_of
 
 from progress_measures.tasks import batches, layout, task_module
-from progress_measures.tasks.examples import Drawn
+from progress_measures.tasks.examples import DrawnExamples
 
 
 def number(digits):
@@ -77,8 +77,8 @@ def test_examples_fit_their_layout(kind):
 
 def test_an_update_has_its_examples_whenever_it_is_asked_for():
     run = run_of("skip_trigram", batch=7)
-    in_order = [Drawn(run).at(update).tokens for update in range(6)]
-    one = Drawn(run)
+    in_order = [DrawnExamples(run).at(update).tokens for update in range(6)]
+    one = DrawnExamples(run)
     for update in (4, 5, 5, 1, 0, 3):
         assert (one.at(update).tokens == in_order[update]).all()
     assert len(np.unique(np.concatenate(in_order), axis=0)) == 42
@@ -86,17 +86,17 @@ def test_an_update_has_its_examples_whenever_it_is_asked_for():
 
 def test_a_pass_sees_every_example_once_in_an_order_of_its_own():
     run = run_of("five_digit_addition", examples=12, batch=4)
-    drawn = Drawn(run)
+    drawn = DrawnExamples(run)
     passes = [np.concatenate([drawn.at(3 * i + part).tokens for part in range(3)]) for i in range(2)]
     for one in passes:
         assert sorted(map(tuple, one)) == sorted(map(tuple, drawn.fixed.tokens))
     assert (passes[0] != passes[1]).any()
-    assert (drawn.at(4).labels == Drawn(run).at(4).labels).all()
+    assert (drawn.at(4).labels == DrawnExamples(run).at(4).labels).all()
 
 
 def test_test_examples_are_others():
     run = run_of("repeated_subsequence", examples=12)
-    drawn = Drawn(run)
+    drawn = DrawnExamples(run)
     assert drawn.at(3) is drawn.fixed
     assert drawn.test().tokens.shape[0] == run.split.test_examples
     assert not (set(map(tuple, drawn.test().tokens)) & set(map(tuple, drawn.fixed.tokens)))

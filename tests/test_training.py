@@ -24,7 +24,7 @@ from progress_measures.models.initialize import initial_weights
 from progress_measures.models.pairs import Weights
 from progress_measures.tasks import label_table
 from progress_measures.tasks.dataset import train_masks, write_dataset
-from progress_measures.tasks.examples import Drawn
+from progress_measures.tasks.examples import DrawnExamples
 from progress_measures.tasks.split import train_mask, train_order
 from progress_measures.training import loop, store
 from progress_measures.training.loss import PRECISIONS
@@ -254,7 +254,7 @@ def test_a_rehearsal_leaves_no_trace():
         step = Step(Objective([run], mask, CPU), optimizer, capacity=20)
         for epoch in range(15):
             if epoch == 12 and rehearsals:
-                step.rehearse(rehearsals)
+                step.warm_up(rehearsals)
             step(epoch)
         steps.append([step.losses(), *optimizer.tensors()])
     assert all(torch.equal(plain, rehearsed) for plain, rehearsed in zip(*steps, strict=True))
@@ -387,8 +387,8 @@ def test_a_fixed_set_is_in_the_dataset(tmp_path):
     data = xr.open_zarr(tmp_path / "dataset.zarr", consolidated=False)
     assert data.train.sum("example").values.tolist() == [24, 24]
     assert data.sizes["example"] == 24 + 40
-    assert (data.tokens[1, :24] == Drawn(some[1]).fixed.tokens).all()
-    assert (data.tokens[1, 24:] == Drawn(some[1]).test().tokens).all()
+    assert (data.tokens[1, :24] == DrawnExamples(some[1]).fixed.tokens).all()
+    assert (data.tokens[1, 24:] == DrawnExamples(some[1]).test().tokens).all()
     assert train_masks(tmp_path / "dataset.zarr", ["seed1"]).shape == (1, 64)
 
 

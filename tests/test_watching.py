@@ -10,7 +10,7 @@ from small import command, runs
 
 from progress_measures.cube.open import open_cube
 from progress_measures.paths import runs_folder
-from progress_measures.watching import BARS, CHECKPOINTS, CURVES, curve, look, phase
+from progress_measures.watch import BARS, CHECKPOINTS, CURVES, curve, phase, read_standing
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def half_way(run):
 
 def test_what_is_seen_of_a_finished_run_is_the_cubes(folder, results):
     cube = open_cube(results / "results/small/cube.zarr").isel(run=0)
-    found = look(runs()[0]).so_far
+    found = read_standing(runs()[0]).so_far
     assert len(found.epoch) <= CHECKPOINTS
     for name in CURVES:
         np.testing.assert_allclose(found[name], cube[name].sel(epoch=found.epoch), rtol=1e-6)
@@ -47,10 +47,10 @@ def test_what_is_seen_of_a_finished_run_is_the_cubes(folder, results):
 def test_a_run_half_way_is_seen_as_far_as_it_is_written(folder):
     run = runs()[0]
     before = sorted(path for path in folder.rglob("*") if path.is_file())
-    whole = look(run).so_far.epoch.values
+    whole = read_standing(run).so_far.epoch.values
     assert sorted(path for path in folder.rglob("*") if path.is_file()) == before, "watching writes nothing"
     half_way(run)
-    found = look(run).so_far
+    found = read_standing(run).so_far
     assert found.epoch.values[-1] < whole[-1]
     assert found.history_epoch.values[-1] <= 390
     done = command("watch", "small", "--once", folder=folder)

@@ -24,13 +24,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from progress_measures.cube.schema import applies
+from progress_measures.cube.structure import applies
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment, Run
 from progress_measures.files import write_json as write_json
+from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.registry import FAMILIES, family_measures, measures
-from progress_measures.measures.view import Scene, View
 from progress_measures.models import gemm
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.initialize import initial_weights
@@ -281,25 +281,27 @@ def bench_measure(
         late = converged_weights() if weights is None else weights
     except UserError as error:
         late, skipped = initial, str(error)
-    scene = Scene(run, late, train_mask(run, layout(run.task).operands))
+    context = RunContext(run, late, train_mask(run, layout(run.task).operands))
     if skipped:
-        scene.key_frequencies = np.array([1, 5, 34])  # the notebook's: its loops are over three
+        context.key_frequencies = np.array([1, 5, 34])  # the notebook's: its loops are over three
     result: dict[str, Any] = {"threads": threads, "machine": machine(CPU)}
-    result |= _measuring_race(scene, initial, threads, repetitions, blocks)
-    result["late"] = {"skipped": skipped} if skipped else _measuring_race(scene, late, threads, repetitions, blocks)
+    result |= _measuring_race(context, initial, threads, repetitions, blocks)
+    result["late"] = {"skipped": skipped} if skipped else _measuring_race(context, late, threads, repetitions, blocks)
     return result
 
 
-def _measuring_race(scene: Scene, weights: Weights, threads: int, repetitions: int, blocks: int) -> dict[str, float]:
+def _measuring_race(
+    context: RunContext, weights: Weights, threads: int, repetitions: int, blocks: int
+) -> dict[str, float]:
     baseline = load_baseline()
-    data = baseline.data(scene.n, scene.sign, scene.train)
-    notebook = baseline.Notebook(scene.n, scene.sign, data, scene.key_frequencies)
+    data = baseline.data(context.n, context.sign, context.train)
+    notebook = baseline.Notebook(context.n, context.sign, data, context.key_frequencies)
     model = baseline.HookedTransformer.from_weights(weights)
     ours, theirs = _Side(threads, flush=True), _Side(threads, flush=False)
     ms = _medians(
         {
-            "ours": (ours, lambda: notebook_measures(scene, weights)),
-            "everything": (ours, lambda: measure_all(scene, weights)),
+            "ours": (ours, lambda: notebook_measures(context, weights)),
+            "everything": (ours, lambda: measure_all(context, weights)),
             "notebook": (theirs, lambda: baseline.metric_pass(model, notebook)),
         },
         repetitions,
@@ -314,20 +316,20 @@ def _measuring_race(scene: Scene, weights: Weights, threads: int, repetitions: i
     }
 
 
-def notebook_measures(scene: Scene, weights: Weights) -> dict[str, Any]:
+def notebook_measures(context: RunContext, weights: Weights) -> dict[str, Any]:
     """The notebook's measures of one checkpoint."""
-    view = View(scene, weights)
-    return {name: measures()[name].function(view) for name in NOTEBOOK_MEASURES}
+    checkpoint = Checkpoint(context, weights)
+    return {name: measures()[name].function(checkpoint) for name in NOTEBOOK_MEASURES}
 
 
-def measure_all(scene: Scene, weights: Weights) -> dict[str, Any]:
+def measure_all(context: RunContext, weights: Weights) -> dict[str, Any]:
     """Every measure over epochs or moments, of one checkpoint."""
     results = {}
     for family in FAMILIES:
-        view = View(scene, weights)
+        checkpoint = Checkpoint(context, weights)
         for m in family_measures(family):
-            if applies(m, scene.run) and {"epoch", "moment"} & set(m.dims):
-                results[m.name] = m.function(view)
+            if applies(m, context.run) and {"epoch", "moment"} & set(m.dims):
+                results[m.name] = m.function(checkpoint)
     return results
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from progress_measures.errors import UserError, for_people
+from progress_measures.errors import UserError, user_message
 from progress_measures.files import write_json
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ def main() -> None:
         Path.cwd()  # libraries end in worse ways where it is gone
         app()
     except Exception as error:
-        message = for_people(error)
+        message = user_message(error)
         if message is None:
             raise
         print(f"progress-measures: {message}", file=sys.stderr)
@@ -137,7 +137,7 @@ def train(
     """Train runs, going on from their last checkpoint. A finished run is left alone."""
     from progress_measures.paths import runs_folder, trained_record
     from progress_measures.training.launcher import launch
-    from progress_measures.training.launcher.wait import Told
+    from progress_measures.training.signals import Interrupted
 
     of_experiment, chosen = _runs(experiment), _runs(experiment, run)
     _write_dataset(of_experiment)
@@ -155,8 +155,8 @@ def train(
         plan = launch.local_plan(chosen, device, at_once, runs_per_shard, threads)._replace(retries=retries)
     try:
         launch.train(experiment, chosen, plan, any_code)
-    except Told as told:
-        print(f"progress-measures: {told}", file=sys.stderr)
+    except Interrupted as interrupted:
+        print(f"progress-measures: {interrupted}", file=sys.stderr)
         sys.exit(130)
     launch.write_trained(experiment, of_experiment, any_code)
 
@@ -197,7 +197,7 @@ def watch(
 ) -> None:
     """Follow a training, here or on the cluster: losses and progress measures so far, and the phase of each run."""
     from progress_measures.training.machine import set_up
-    from progress_measures.watching import watch as follow
+    from progress_measures.watch import watch as follow
 
     set_up(threads=1)
     follow(experiment, _runs(experiment, run), every, once)
@@ -253,7 +253,7 @@ def measure(
     unknown = set(family or ()) - set(FAMILIES)
     if unknown:
         raise UserError(f"no family of measures {', '.join(sorted(unknown))}; there are: {', '.join(FAMILIES)}.")
-    from progress_measures.cube.extract import extract
+    from progress_measures.cube.extract import measure_family
     from progress_measures.training.machine import set_up
 
     set_up(threads=1)
@@ -266,7 +266,7 @@ def measure(
                 f"{foreign[0]} has nothing to measure of {one.name}; families that have: {', '.join(of_run)}."
             )
         for name in family or of_run:
-            extract(one, name, first=one.name == first)
+            measure_family(one, name, first=one.name == first)
 
 
 @app.command()
@@ -328,7 +328,7 @@ def draw(
     from progress_measures.figures.registry import STILLS
 
     loaded = load_figure(figure)
-    paths = _paths(loaded, "figures", STILLS + loaded.twins, experiment, to)
+    paths = _paths(loaded, "figures", STILLS + loaded.extra_formats, experiment, to)
     draw_to(loaded, _cubes(loaded, experiment, cube), paths)
 
 
@@ -369,13 +369,13 @@ def import_(
     ] = "float64",
 ) -> None:
     """Put a network that was trained elsewhere under every measure. Says what it recognized and what it assumed."""
-    from progress_measures.importing.bring_in import bring_in
+    from progress_measures.importing.import_network import import_network
     from progress_measures.importing.settings import Options
     from progress_measures.training.machine import set_up
 
     set_up(threads=1)
     options = Options(names, split, operation, prime, heads, layer_norm, epoch, precision)
-    print(*bring_in(file, out, options), sep="\n")
+    print(*import_network(file, out, options), sep="\n")
     print(f"written: {out / 'cube.zarr'}, measured in {precision}")
 
 
@@ -391,7 +391,7 @@ def export(
 ) -> None:
     """Write weights of a run for TransformerLens: state dicts, configuration, training pairs and losses."""
     from progress_measures.cube.open import open_run
-    from progress_measures.exporting import export as write
+    from progress_measures.export import export as write
     from progress_measures.paths import RESULTS
 
     opened = open_run(experiment, run or 0)
@@ -471,7 +471,7 @@ def claims(
     to_page: Annotated[Path, typer.Option("--page", help="For people, as Markdown.")] = Path("results/claims.md"),
 ) -> None:
     """Hold every published statement against what our runs gave."""
-    from progress_measures.claims import page
+    from progress_measures.claims import claims_page
     from progress_measures.claims.judge import judge, shown
     from progress_measures.claims.ledger import load_claims
     from progress_measures.cube.open import cube_if_any
@@ -492,8 +492,8 @@ def claims(
             print(f"measured as: {claim.measured_as}\nrule: {claim.rule}")
             print("\n".join(filter(None, [f"measured: {measured}".rstrip(), one.incomplete, one.explanation])))
         return
-    page.write_claims(judgments, to_json, to_page, cubes)
-    print(", ".join(f"{number} {verdict}" for verdict, number in page.counts(judgments).items()))
+    claims_page.write_claims(judgments, to_json, to_page, cubes)
+    print(", ".join(f"{number} {verdict}" for verdict, number in claims_page.counts(judgments).items()))
 
 
 @app.command()
@@ -527,7 +527,7 @@ def schema(
     check: Annotated[bool, typer.Option(help="Only say whether the generated files are current.")] = False,
 ) -> None:
     """Write config/experiment.schema.json and docs/config.md from the code that defines them."""
-    from progress_measures.experiments.reference import generated
+    from progress_measures.experiments.fields_page import generated
 
     stale = [path for path, text in generated().items() if not path.exists() or path.read_text() != text]
     if check and stale:

@@ -18,7 +18,7 @@ class UserError(Exception):
     """
 
 
-def for_people(error: Exception) -> str | None:
+def user_message(error: Exception) -> str | None:
     """What to say of an error that the user can mend; None if the project has to."""
     try:
         Path.cwd()

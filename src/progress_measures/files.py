@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def appearing(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
 
     Files are replaced in one step. Of a folder that exists already the old one is moved aside first, so that what is
@@ -52,17 +52,17 @@ def scratch(path: Path) -> Iterator[Path]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON, indented, by rename."""
-    with appearing(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def write_store(dataset: "xr.Dataset", path: Path, encoding: dict[str, Any] | None = None) -> None:
     """Write a dataset as a Zarr folder, by rename; every chunk with a checksum."""
-    with appearing(path) as temporary:
-        lay_out(dataset, temporary, encoding)
+    with atomic_path(path) as temporary:
+        create_store(dataset, temporary, encoding)
 
 
-def lay_out(dataset: "xr.Dataset", path: Path, encoding: dict[str, Any] | None = None) -> None:
+def create_store(dataset: "xr.Dataset", path: Path, encoding: dict[str, Any] | None = None) -> None:
     """Write a dataset as a new Zarr folder; every chunk with a checksum."""
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
@@ -70,7 +70,7 @@ def lay_out(dataset: "xr.Dataset", path: Path, encoding: dict[str, Any] | None =
     _storable(dataset).to_zarr(path, mode="w", consolidated=False, encoding=checked | (encoding or {}))
 
 
-def lengthen(dataset: "xr.Dataset", path: Path, dim: str) -> None:
+def append_to_store(dataset: "xr.Dataset", path: Path, dim: str) -> None:
     """Write more along a dimension of a Zarr folder that was laid out; what does not have it is there already.
 
     The dataset's attributes take the place of the folder's.

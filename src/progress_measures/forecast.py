@@ -51,7 +51,7 @@ VARIABLES = (
 )  # fmt: skip
 
 
-class Story(NamedTuple):
+class Trajectory(NamedTuple):
     """A run until it groks.
 
     Attributes:
@@ -68,7 +68,7 @@ class Story(NamedTuple):
     seen: dict[str, Array]
 
 
-def stories(cubes: Iterable[xr.Dataset]) -> tuple[list[Story], list[str]]:
+def trajectories(cubes: Iterable[xr.Dataset]) -> tuple[list[Trajectory], list[str]]:
     """The runs that grok, and the names of those that do not, or before there is anything to tell."""
     told, others = [], []
     for cube in cubes:
@@ -78,17 +78,19 @@ def stories(cubes: Iterable[xr.Dataset]) -> tuple[list[Story], list[str]]:
             before = (one.epoch.values >= FIRST) & (one.epoch.values < groks)
             if np.isfinite(groks) and before.sum() >= 3:
                 seen = {name: look(one)[before] for name, look in PROGRESS.items()}
-                told.append(Story(cube.attrs["experiment"], run, groks, one.epoch.values[before].astype(float), seen))
+                told.append(
+                    Trajectory(cube.attrs["experiment"], run, groks, one.epoch.values[before].astype(float), seen)
+                )
             else:
                 others.append(f"{cube.attrs['experiment']}/{run}")
     return told, others
 
 
-def _columns(story: Story, names: tuple[str, ...]) -> Array:
+def _columns(story: Trajectory, names: tuple[str, ...]) -> Array:
     return np.stack([np.log10(story.epochs), *(story.seen[name] for name in names)], -1)
 
 
-def forecast(story: Story, others: list[Story], method: str) -> Array:
+def forecast(story: Trajectory, others: list[Trajectory], method: str) -> Array:
     """T as predicted at each of a run's epochs, from a fit to other runs: [epoch]."""
     if not METHODS[method]:
         return np.maximum(np.exp(np.mean([np.log(other.groks) for other in others])), story.epochs)
@@ -104,7 +106,7 @@ def forecast(story: Story, others: list[Story], method: str) -> Array:
     return story.epochs * 10 ** np.maximum(ahead, 0)
 
 
-def leave_one_out(told: list[Story], method: str, whole_experiment: bool = False) -> list[Array]:
+def leave_one_out(told: list[Trajectory], method: str, whole_experiment: bool = False) -> list[Array]:
     """Each run's forecast from all other runs, or from those of all other experiments."""
     return [
         forecast(
@@ -120,12 +122,12 @@ def leave_one_out(told: list[Story], method: str, whole_experiment: bool = False
     ]
 
 
-def wrong_by(one: Story, predicted: Array) -> Array:
+def wrong_by(one: Trajectory, predicted: Array) -> Array:
     """The factor by which a forecast is off, either way: [epoch], 1 where it is right."""
     return 10 ** np.abs(np.log10(predicted / one.groks))
 
 
-def at_share(one: Story, values: Array, share: float) -> float:
+def at_share(one: Trajectory, values: Array, share: float) -> float:
     """A value at the last epoch up to a share of the way to grokking; NaN where that is before the first."""
     index = np.searchsorted(one.epochs, share * one.groks, side="right") - 1
     return float(values[index]) if index >= 0 else np.nan

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from progress_measures.errors import for_people
+from progress_measures.errors import user_message
 
 SECONDS = 120  # a try that takes longer hangs, however busy the machine is
 GIGABYTES = 2  # that no try may take
@@ -57,7 +57,7 @@ def tried(act):
         try:
             return act(), None
         except Exception as error:
-            refusal = for_people(error)
+            refusal = user_message(error)
             if refusal is None:
                 raise
             return None, refusal

@@ -21,7 +21,7 @@ from small import ROOT, command, folder_with
 from test_importing import random_weights
 
 from progress_measures import cli
-from progress_measures.importing.bring_in import bring_in
+from progress_measures.importing.import_network import import_network
 from progress_measures.importing.settings import Options
 
 VERBS = typer.main.get_command(cli.app).commands
@@ -110,7 +110,7 @@ def folder(tmp_path_factory):
         patch.setattr(webbrowser, "open", lambda _: None)
         patch.setattr("progress_measures.training.plan.core_flops", lambda: 1e10)  # which it measures, for a second
         torch.save(foreign.authors(random_weights(np.random.default_rng(0), 1, biases=True)), "guest.pth")
-        bring_in(Path("guest.pth"), Path("results/theirs"), Options(operation="a+b", split="shuffle:0:0.5"))
+        import_network(Path("guest.pth"), Path("results/theirs"), Options(operation="a+b", split="shuffle:0:0.5"))
         yield inside
         torch.set_flush_denormal(False)  # as it is before a verb sets the process up
     assert [path for path in outer.rglob("*") if inside not in [path, *path.parents]] == [outer / "deep"]

@@ -21,10 +21,10 @@ from mutations import HOSTILE_NAMES, SCALARS, VALUES, encrypted, tried, tries
 
 from progress_measures.cube.open import open_cube
 from progress_measures.experiments import load_experiment
-from progress_measures.importing.bring_in import bring_in, recognize
+from progress_measures.importing.import_network import import_network, recognize
 from progress_measures.importing.reading import read
 from progress_measures.importing.settings import Options
-from progress_measures.models.foreign import neurons_and_logits
+from progress_measures.models.imported import neurons_and_logits
 
 KINDS = (".pth", "old .pth", ".npz", ".safetensors")
 OUT = Path("results/theirs")
@@ -306,7 +306,7 @@ def test_an_odd_training_comes_in_whole(folder, tally):
     }
     for name, content in odd.items():
         path = saved(content | {"model": STATE}, name=f"it's $\\frac{{ é {name}\n")
-        _, refusal = tried(lambda path=path: bring_in(path, OUT, Options(split="shuffle:0:0.5", heads=2)))
+        _, refusal = tried(lambda path=path: import_network(path, OUT, Options(split="shuffle:0:0.5", heads=2)))
         assert refusal is None, refusal
         assert open_cube("theirs").load().sizes["run"] == 1
         assert load_experiment("theirs").imported.file == path.name

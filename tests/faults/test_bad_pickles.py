@@ -12,7 +12,7 @@ import torch
 from mutations import in_bounds
 
 from progress_measures.errors import UserError
-from progress_measures.importing.bring_in import bring_in
+from progress_measures.importing.import_network import import_network
 from progress_measures.importing.settings import Options
 
 
@@ -169,7 +169,7 @@ def test_nothing_runs(folder, tally, file):
         else:
             FILES[file](opcodes, path)
         with in_bounds(), pytest.raises(UserError) as refusal:
-            bring_in(path, Path("results/theirs"), Options())
+            import_network(path, Path("results/theirs"), Options())
         assert str(refusal.value).startswith(str(path)), name
         assert str(refusal.value).isprintable(), name
         assert not Path("pwned").exists(), name
@@ -188,6 +188,6 @@ def test_nothing_runs_of_files_that_options_name(folder, tally, option):
         for content in (of_objects(opcodes), b"\x80\x04" + opcodes + b"."):
             Path("values.npy").write_bytes(content)
             with pytest.raises(UserError, match=f"--{option} values.npy"):
-                bring_in(Path("sound.pth"), Path("results/theirs"), Options(**{option: "values.npy"}))
+                import_network(Path("sound.pth"), Path("results/theirs"), Options(**{option: "values.npy"}))
             assert not Path("pwned").exists(), name
             tally.count("malicious pickles", "refused")

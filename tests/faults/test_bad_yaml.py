@@ -38,7 +38,7 @@ from progress_measures.errors import UserError
 from progress_measures.experiments import Experiment, experiment_names, load_experiment
 from progress_measures.experiments import load as loading
 from progress_measures.experiments.schema import MOST_RUNS, TASKS
-from progress_measures.importing.names import AXES, best_fit
+from progress_measures.importing.names import AXES, best_match
 from progress_measures.models.architecture import Architecture
 from progress_measures.yaml_files import read_yaml, yaml_text
 
@@ -330,7 +330,7 @@ def test_mapping_files(folder, tally, theirs, data, name):
         content.pop(name, None)
     file = folder / "names.yaml"
     file.write_bytes(data.draw(spoiled(written(content))) if kind == "text" else written(content))
-    fit, refusal = tried(lambda: best_fit(theirs, {"head": 2}, file, Path("theirs.pth")))
+    fit, refusal = tried(lambda: best_match(theirs, {"head": 2}, file, Path("theirs.pth")))
     tally.count("mapping files", "refused" if refusal else "right")
     if refusal:
         assert refusal.startswith(("names.yaml", "theirs.pth"))
@@ -356,7 +356,7 @@ def test_mapping_files(folder, tally, theirs, data, name):
 )
 def test_mapping_files_that_would_mislead(folder, theirs, name, place, said):
     (folder / "names.yaml").write_bytes(written(MAPPING | {name: place}))
-    fit, refusal = tried(lambda: best_fit(theirs, {"head": 2}, folder / "names.yaml", Path("theirs.pth")))
+    fit, refusal = tried(lambda: best_match(theirs, {"head": 2}, folder / "names.yaml", Path("theirs.pth")))
     assert fit is None
     assert said in refusal
 

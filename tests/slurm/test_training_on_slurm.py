@@ -116,7 +116,7 @@ def test_a_preempted_job_goes_on(lab, folder, home):
         assert other.returncode == 0
     training.wait()
     assert the_same(folder, home)
-    assert training.log().count("told to stop by SIGUSR2") == 2
+    assert training.log().count("stopped by SIGUSR2") == 2
     assert len(list((folder / "results/small/jobs").glob("pm-*"))) == 1, "it was submitted again"
 
 
@@ -128,7 +128,7 @@ def test_a_job_that_needs_longer_than_its_limit_goes_on(lab, pace, tmp_path):
     assert command("train", "small", "--run", "seed0", folder=here).returncode == 0
     training.wait(seconds=400)
     assert contents(away / "results/small") == contents(here / "results/small")
-    assert "told to stop by SIGUSR2" in training.log()
+    assert "stopped by SIGUSR2" in training.log()
     assert until(lambda: not live(lab), 60)
 
 
@@ -207,7 +207,7 @@ def test_jobs_are_found_even_if_their_numbers_were_never_noted(lab, folder, home
     training = Training(folder).under_way()
     training.process.kill()
     training.process.wait()
-    (record,) = (folder / "results/small/jobs").glob("pm-*/batch.json")
+    (record,) = (folder / "results/small/jobs").glob("pm-*/submission.json")
     record.write_text(re.sub(r'"ids": \[[^]]*\]', '"ids": [null, null]', record.read_text()))
     Training(folder).wait()
     assert the_same(folder, home)
@@ -299,7 +299,7 @@ def test_83_jobs_wait_their_turn_and_who_waits_costs_little(lab, tmp_path):
     code = """
 import sys
 from pathlib import Path
-from progress_measures.training.launcher.batch import Task
+from progress_measures.training.launcher.submission import Task
 from progress_measures.training.launcher.launch import SlurmPool, SlurmSettings, wait
 path = sys.argv[1]
 tasks = [Task(f"n{i}", "chores:note", {"path": path, "text": str(i), "seconds": 1.0}) for i in range(83)]

@@ -10,7 +10,7 @@ rule claims:
     input:
         cubes=judged_cubes(),
         ledger=sorted(str(path) for path in Path("config/claims").glob("*.yaml")),
-        code=code("progress_measures.claims.page", *quantity_modules()),
+        code=code("progress_measures.claims.claims_page", *quantity_modules()),
     output:
         json="results/claims.json",
         page="results/claims.md",

@@ -148,7 +148,7 @@ code(
     "progress_measures.explorer.page",
     *(f"progress_measures.measures.{family}" for family in FAMILIES),
     "progress_measures.tables.writing",
-    "progress_measures.claims.page",
+    "progress_measures.claims.claims_page",
     *quantity_modules(),
     *(figure_module(name) for name in figure_ids()),
     *(table_module(name) for name in table_ids()),
@@ -228,10 +228,10 @@ def code_of_figure(wildcards):
 
 def code_of_twin(wildcards):
     """The code that a figure's animation or page depends on, if it has one."""
-    twins = declared(wildcards.figure).twins
-    if wildcards.twin not in twins:
+    extra_formats = declared(wildcards.figure).extra_formats
+    if wildcards.twin not in extra_formats:
         has = (
-            "has " + ", ".join(f".{kind}" for kind in twins) if twins else "is a still"
+            "has " + ", ".join(f".{kind}" for kind in extra_formats) if extra_formats else "is a still"
         )
         refuse(f"there is no .{wildcards.twin} of figure {wildcards.figure}: it {has}.")
     return code_of_figure(wildcards)
@@ -256,7 +256,7 @@ def figures(*names):
         f"results/figures/{name}.{kind}"
         for name in names
         if covered(load_figure(name).experiments)
-        for kind in ("png", *load_figure(name).twins)
+        for kind in ("png", *load_figure(name).extra_formats)
     ]
 
 

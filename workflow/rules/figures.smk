@@ -8,7 +8,7 @@ localrules:
     figure,
     figure_of,
     twin,
-    twin_of,
+    extra_formats_of,
 
 
 rule figure:
@@ -87,7 +87,7 @@ use rule figure as twin with:
         "../../environment.yml"
 
 
-use rule twin as twin_of with:
+use rule twin as extra_formats_of with:
     input:
         cubes=lambda wildcards: cubes(
             experiments_of(wildcards.figure, wildcards.experiment)

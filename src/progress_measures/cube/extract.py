@@ -7,13 +7,13 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from progress_measures.cube.schema import applies, coordinates, describe, encoding, moments
+from progress_measures.cube.structure import applies, coordinates, describe, encoding, moments
 from progress_measures.errors import UserError
 from progress_measures.files import write_store
+from progress_measures.measures.checkpoint import RunContext, SplitUnknown
 from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import Measure, family_measures
-from progress_measures.measures.sequence_view import SequenceScene
-from progress_measures.measures.view import NoSplit, Scene
+from progress_measures.measures.sequence_checkpoint import SequenceRunContext
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import checkpoints, dataset_store, family_store
 from progress_measures.tasks import layout
@@ -21,7 +21,7 @@ from progress_measures.tasks.dataset import train_masks
 from progress_measures.tasks.split import train_mask
 
 
-def extract(run: Any, family: str, first: bool) -> None:
+def measure_family(run: Any, family: str, first: bool) -> None:
     """Write `measures/<family>.zarr` of a run.
 
     Args:
@@ -31,11 +31,11 @@ def extract(run: Any, family: str, first: bool) -> None:
         UserError: checkpoints are missing or damaged.
     """
     train = None if run.split_unknown else train_masks(dataset_store(run.experiment), [run.name])[0]
-    dataset = measure(run, taken(family, run, first), Checkpoints(run), train)
+    dataset = compute_measures(run, measures_taken(family, run, first), CheckpointReader(run), train)
     write_store(dataset, family_store(run.experiment, run.name, family), encoding(dataset))
 
 
-class Checkpoints:
+class CheckpointReader:
     """The stored weights of a run, read a block at a time.
 
     Raises:
@@ -89,12 +89,12 @@ class Checkpoints:
         return values
 
 
-def taken(family: str, run: Any, first: bool) -> list[Measure]:
+def measures_taken(family: str, run: Any, first: bool) -> list[Measure]:
     """The measures of a family that are taken of a run."""
     return [m for m in family_measures(family) if applies(m, run) and (first or "run" in m.dims)]
 
 
-def view_of(run: Any, weights: dict[str, NDArray], epoch: int, last: dict[str, NDArray]) -> Any:
+def checkpoint_of(run: Any, weights: dict[str, NDArray], epoch: int, last: dict[str, NDArray]) -> Any:
     """Weights of a run as measures see them.
 
     Args:
@@ -103,14 +103,14 @@ def view_of(run: Any, weights: dict[str, NDArray], epoch: int, last: dict[str, N
         last: of its last one.
     """
     if run.on_sequences:
-        return SequenceScene(run, last, run.training.epochs).view(weights, epoch)
+        return SequenceRunContext(run, last, run.training.epochs).checkpoint(weights, epoch)
     if run.split_unknown:
         train = None
     elif dataset_store(run.experiment).exists():
         train = train_masks(dataset_store(run.experiment), [run.name])[0]
     else:
         train = train_mask(run, layout(run.task).operands)
-    return Scene(run, last, train).view(weights, epoch)
+    return RunContext(run, last, train).checkpoint(weights, epoch)
 
 
 class Weights(Protocol):
@@ -121,47 +121,47 @@ class Weights(Protocol):
     def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]: ...
 
 
-def measure(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np.bool_] | None) -> xr.Dataset:
+def compute_measures(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np.bool_] | None) -> xr.Dataset:
     """Some measures of a run, each at the checkpoints at which it is taken.
 
     Args:
         train: [a, b], true for training pairs; None where they are not known, and all that looks at them is left out.
     """
-    scene = scene_of(run, weights, train)
+    context = context_of(run, weights, train)
     if train is None:
-        chosen = [m for m in chosen if not needs_split(m, scene)]
+        chosen = [m for m in chosen if not needs_split(m, context)]
     kept = moments(weights.epochs)
     results: dict[str, list[np.ndarray]] = {m.name: [] for m in chosen}
     if any("epoch" in m.dims or "moment" in m.dims for m in chosen):
         for index, epoch in enumerate(weights.epochs):
-            view = scene.view(weights[index], int(epoch))
+            checkpoint = context.checkpoint(weights[index], int(epoch))
             for m in chosen:
                 if "epoch" in m.dims or ("moment" in m.dims and epoch in kept):
-                    results[m.name].append(np.asarray(m.function(view)).astype(m.dtype))
+                    results[m.name].append(np.asarray(m.function(checkpoint)).astype(m.dtype))
     for m in chosen:
         if "epoch" not in m.dims and "moment" not in m.dims:
-            results[m.name].append(np.asarray(m.function(scene.final)).astype(m.dtype))
-    return _dataset(run, chosen, results, weights.epochs, scene)
+            results[m.name].append(np.asarray(m.function(context.final)).astype(m.dtype))
+    return _dataset(run, chosen, results, weights.epochs, context)
 
 
-def needs_split(m: Measure, scene: Any) -> bool:
+def needs_split(m: Measure, context: Any) -> bool:
     """Whether a measure looks at training pairs, or at the others, found by trying on a scene that does not know them."""
     try:
-        m.function(scene.final)
-    except NoSplit:
+        m.function(context.final)
+    except SplitUnknown:
         return True
     return False
 
 
-def scene_of(run: Any, weights: Weights, train: NDArray[np.bool_] | None) -> Scene | SequenceScene:
+def context_of(run: Any, weights: Weights, train: NDArray[np.bool_] | None) -> RunContext | SequenceRunContext:
     """What the checkpoints of a run have in common."""
     last = len(weights.epochs) - 1
     if run.on_sequences:
-        return SequenceScene(run, weights[last], int(weights.epochs[last]))
-    return Scene(run, weights[last], train)
+        return SequenceRunContext(run, weights[last], int(weights.epochs[last]))
+    return RunContext(run, weights[last], train)
 
 
-def _dataset(run: Any, chosen: list[Measure], results: dict, epochs: np.ndarray, scene: Any) -> xr.Dataset:
+def _dataset(run: Any, chosen: list[Measure], results: dict, epochs: np.ndarray, context: Any) -> xr.Dataset:
     variables = {}
     for m in chosen:
         dims = tuple(dim for dim in m.dims if dim != "run")
@@ -173,8 +173,8 @@ def _dataset(run: Any, chosen: list[Measure], results: dict, epochs: np.ndarray,
     for m in chosen:
         known |= m.labels
     if "parameter" in used:
-        known["parameter"] = list(scene.final.trained)
+        known["parameter"] = list(context.final.trained)
     if "kept_neuron" in used:
-        known["kept_neuron"] = kept_neurons(scene)
+        known["kept_neuron"] = kept_neurons(context)
     dataset = xr.Dataset(variables, {dim: (dim, list(known[dim])) for dim in known if dim in used})
     return describe(dataset.assign_attrs(experiment=run.experiment, run=run.name, config_hash=run.hash))

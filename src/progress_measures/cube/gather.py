@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from progress_measures.cube.schema import applies, describe, encoding
+from progress_measures.cube.structure import applies, describe, encoding
 from progress_measures.errors import UserError
-from progress_measures.files import appearing, lay_out, lengthen, open_store
+from progress_measures.files import append_to_store, atomic_path, create_store, open_store
 from progress_measures.measures import keys, phases
 from progress_measures.measures.registry import DERIVED, FAMILIES, families_of, family_measures
 from progress_measures.models.architecture import Architecture
@@ -45,16 +45,16 @@ def gather(experiment: str, title: str, runs: list[Any], missing_allowed: bool =
     own = {"title": title, "runs_missing": missing, "manifest": json.dumps([records[run.name] for run in present])}
     attributes: dict[str, Any] = {}
     not_found: dict[str, dict[str, str]] = {}
-    with appearing(cube_store(experiment)) as temporary:
+    with atomic_path(cube_store(experiment)) as temporary:
         for block in _blocks(present, runs[0]):
             cube = join(list(block.values()), [run for run in present if run.name in block], first=runs[0])
             cube.attrs = attributes = attributes or cube.attrs | own
             for name, variable in cube.data_vars.items():
                 not_found.setdefault(str(name), {}).update(variable.attrs.get("not_found", {}))
             if temporary.exists():
-                lengthen(cube, temporary, "run")
+                append_to_store(cube, temporary, "run")
             else:
-                lay_out(cube, temporary, encoding(cube, len(present)))
+                create_store(cube, temporary, encoding(cube, len(present)))
         group = zarr.open_group(temporary, mode="r+")
         for name, reasons in not_found.items():
             if reasons:

@@ -18,8 +18,8 @@ from progress_measures.untrusted import check_size, check_zip
 
 if TYPE_CHECKING:
     from progress_measures.experiments import Run
-    from progress_measures.measures.sequence_view import SequenceView
-    from progress_measures.measures.view import View
+    from progress_measures.measures.checkpoint import Checkpoint
+    from progress_measures.measures.sequence_checkpoint import SequenceCheckpoint
 
 
 def _candidates(name: str | os.PathLike[str], published: bool) -> list[Path]:
@@ -137,16 +137,16 @@ class OpenRun:
             str(name): chosen[name].values for name in chosen.attrs.get("parameters", "").split() or chosen.data_vars
         }
 
-    def view(self, epoch: int | None = None) -> "View | SequenceView":
+    def checkpoint(self, epoch: int | None = None) -> "Checkpoint | SequenceCheckpoint":
         """The network after `epoch` updates as measures see it: any measure's function can be called with it.
 
         Raises:
             UserError: its weights are not kept.
         """
-        from progress_measures.cube.extract import view_of
+        from progress_measures.cube.extract import checkpoint_of
 
         epoch = self.epochs[-1] if epoch is None else epoch
-        return view_of(self.settings, self.weights(epoch), epoch, self.weights())
+        return checkpoint_of(self.settings, self.weights(epoch), epoch, self.weights())
 
     def transformer_lens(self, epoch: int | None = None) -> Any:
         """The network after `epoch` updates as TransformerLens (version 4) has it: hooked, for one's own exploration.
@@ -156,7 +156,7 @@ class OpenRun:
         Raises:
             UserError: its weights are not kept, or TransformerLens cannot represent it.
         """
-        from progress_measures.models.lens import network_of
+        from progress_measures.models.transformer_lens_bridge import network_of
 
         return network_of(self.settings, self.weights(epoch))
 

@@ -10,13 +10,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from progress_measures.cube.extract import measure, taken
+from progress_measures.cube.extract import compute_measures, measures_taken
 from progress_measures.cube.gather import join, of_one_size, one_run
 from progress_measures.cube.open import OpenRun, cube_if_any, open_cube
 from progress_measures.cube.rounding import rounded
-from progress_measures.cube.schema import encoding
+from progress_measures.cube.structure import encoding
 from progress_measures.errors import UserError
-from progress_measures.files import appearing, scratch, write_store
+from progress_measures.files import atomic_path, scratch, write_store
 from progress_measures.measures.registry import DERIVED, FAMILIES, family_measures, measures
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
@@ -138,18 +138,23 @@ def renew(experiment: str, runs: list[Any]) -> list[Path]:
     for name in records:
         run = by_name[name]
         first = run is runs[0]
-        again = [m for family in FAMILIES for m in taken(family, run, first) if not {"epoch", "moment"} & set(m.dims)]
+        again = [
+            m
+            for family in FAMILIES
+            for m in measures_taken(family, run, first)
+            if not {"epoch", "moment"} & set(m.dims)
+        ]
         derived = [m for family in DERIVED for m in family_measures(family)]
         kept = cube.sel(run=run.name).drop_vars([m.name for m in (*again, *derived)], errors="ignore")
         if not first:
             kept = kept.drop_vars([name for name, variable in cube.data_vars.items() if "run" not in variable.dims])
         kept = kept.drop_vars([name for name, c in kept.coords.items() if not c.dims])
         train = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run, layout(run.task).operands)
-        measured = measure(run, again, _PublishedWeights(run, cube.epoch.values), train)
-        at_moments = [m for family in FAMILIES for m in taken(family, run, first) if "moment" in m.dims]
+        measured = compute_measures(run, again, _PublishedWeights(run, cube.epoch.values), train)
+        at_moments = [m for family in FAMILIES for m in measures_taken(family, run, first) if "moment" in m.dims]
         if at_moments:
             weights = _PublishedWeights(run, published_epochs(run))
-            kept = _with_moments(kept, measure(run, at_moments, weights, train))
+            kept = _with_moments(kept, compute_measures(run, at_moments, weights, train))
         parts.append(one_run(run, xr.merge([kept, measured], join="outer", combine_attrs="override"), first))
     fresh = join(parts, [by_name[name] for name in records], runs[0])
     fresh.attrs |= {name: cube.attrs[name] for name in ("title", "runs_missing", "manifest")}
@@ -275,7 +280,7 @@ def _zip(dataset: xr.Dataset, path: Path) -> None:
     """Write a dataset as a zip whose root is the Zarr store; the same data give the same bytes."""
     for variable in dataset.variables.values():
         variable.encoding = {}
-    with appearing(path) as temporary, scratch(path) as folder:
+    with atomic_path(path) as temporary, scratch(path) as folder:
         store = folder / "store.zarr"
         write_store(dataset, store, encoding(dataset))
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:

@@ -16,7 +16,7 @@ import xarray as xr
 from progress_measures.explorer import SOURCE
 from progress_measures.explorer.payload import Packed, pack
 from progress_measures.figures.style import COLORS, FREQUENCY_COLORS, PHASES
-from progress_measures.files import appearing
+from progress_measures.files import atomic_path
 
 SCRIPTS = ("data", "state", "fourier", "theme", "cards", "time", "controls")
 """In the order in which they build on each other; then come the views, one a card, and `start`, which runs it all."""
@@ -25,7 +25,7 @@ SCRIPTS = ("data", "state", "fourier", "theme", "cards", "time", "controls")
 def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
     """Write the explorer of some cubes to one HTML file."""
     text = assemble([pack(cube) for cube in cubes])
-    with appearing(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

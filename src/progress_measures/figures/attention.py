@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from progress_measures.cube.maps import attention_map
+from progress_measures.cube.pair_maps import attention_map
 from progress_measures.figures.style import panel_letters, panels, plane
 
 SCORES = ("attention_score_token", "attention_score_position")

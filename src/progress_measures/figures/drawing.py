@@ -9,10 +9,10 @@ import xarray as xr
 from matplotlib.figure import Figure as Canvas
 
 from progress_measures.cube.select import incomplete, select
-from progress_measures.figures.animating import arrange, write_animation
-from progress_measures.figures.page import write_page
+from progress_measures.figures.animation import arrange, write_animation
+from progress_measures.figures.interactive_page import write_page
 from progress_measures.figures.registry import Figure
-from progress_measures.files import appearing
+from progress_measures.files import atomic_path
 
 STYLE = Path(__file__).with_name("paper.mplstyle")
 
@@ -28,13 +28,13 @@ def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> 
         UserError: a cube lacks a variable that the figure reads.
     """
     parts = [select(cube, figure.variables, f"Figure {figure.id}") for cube in cubes]
-    twins: dict[str, Callable] = {".webp": write_animation, ".html": write_page}
+    extra_formats: dict[str, Callable] = {".webp": write_animation, ".html": write_page}
     with matplotlib.rc_context(fname=STYLE):
-        stills = [path for path in paths if path.suffix not in twins]
+        stills = [path for path in paths if path.suffix not in extra_formats]
         if stills:
             _draw_still(figure, parts, stills)
         for path in set(paths) - set(stills):
-            twins[path.suffix](figure, parts, path)
+            extra_formats[path.suffix](figure, parts, path)
 
 
 def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
@@ -46,7 +46,7 @@ def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Pat
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     for path in paths:
         kind = path.suffix[1:]
-        with appearing(path) as temporary:
+        with atomic_path(path) as temporary:
             canvas.savefig(temporary, format=kind, metadata=dates[kind])
 
 

@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.cube.maps import neuron_map, neuron_maps
+from progress_measures.cube.pair_maps import neuron_map, neuron_maps
 from progress_measures.figures.attention import HEADS
 from progress_measures.figures.style import frequency_colors, plane
 from progress_measures.figures.waves import frequency_ticks

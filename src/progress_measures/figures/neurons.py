@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.cube.maps import neuron_map
+from progress_measures.cube.pair_maps import neuron_map
 from progress_measures.figures.attention import SCORES
 from progress_measures.figures.style import COLORS, frequency_colors, panel_letters, plane
 from progress_measures.figures.waves import component_ticks, frequency_ticks

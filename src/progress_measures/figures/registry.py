@@ -60,7 +60,7 @@ class Figure:
     published: tuple[str, ...] = ()
 
     @property
-    def twins(self) -> tuple[str, ...]:
+    def extra_formats(self) -> tuple[str, ...]:
         """The formats that it has beside those of all figures: `webp` if it moves, `html` if it has a page."""
         return ("webp",) * (self.animation is not None) + ("html",) * (self.page is not None)
 

@@ -119,9 +119,9 @@ class Format:
                 )
             yield name, (place[0], groups)
 
-    def fit(self, state: State, sizes: Mapping[str, int]) -> "Fit":
+    def fit(self, state: State, sizes: Mapping[str, int]) -> "FormatMatch":
         """How well a state dict is of this format."""
-        return Fit(self, state, dict(sizes))
+        return FormatMatch(self, state, dict(sizes))
 
 
 def _groups(axes: str) -> Groups:
@@ -129,7 +129,7 @@ def _groups(axes: str) -> Groups:
     return [group.strip("()").split() for group in re.findall(r"\([^)]*\)|\w+", axes)]
 
 
-class Fit:
+class FormatMatch:
     """A state dict read as one of a format.
 
     Attributes:
@@ -278,7 +278,7 @@ def formats() -> list[Format]:
     return [Format(path) for path in sorted(FOLDER.glob("*.yaml"))]
 
 
-def best_fit(state: State, sizes: Mapping[str, int], own: Path | None, path: Path) -> Fit:
+def best_match(state: State, sizes: Mapping[str, int], own: Path | None, path: Path) -> FormatMatch:
     """The format that a state dict is of.
 
     Args:

@@ -16,7 +16,7 @@ from scipy.special import softmax
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import MOST_PAIRS, is_prime
 from progress_measures.importing.reading import check_numbers, load_array
-from progress_measures.models import foreign
+from progress_measures.models import imported
 from progress_measures.tasks import Layout
 
 Weights = dict[str, NDArray[Any]]
@@ -56,16 +56,16 @@ def operands(weights: Weights, prime: int | None) -> int:
     Raises:
         UserError: the network cannot be one on `a b =`.
     """
-    vocabulary, outputs, context = weights["W_E"].shape[0], weights["W_U"].shape[-1], weights["W_pos"].shape[0]
+    vocabulary, outputs, context_length = weights["W_E"].shape[0], weights["W_U"].shape[-1], weights["W_pos"].shape[0]
     n = prime or vocabulary - 1
     if n + 1 != vocabulary:
         raise UserError(
             f"--prime {prime}: the network has {vocabulary} tokens; {n + 1} were expected, 0 … p − 1 and `=`."
         )
-    if context < 3 or n < 2:
+    if context_length < 3 or n < 2:
         raise UserError(
-            f"the network has {vocabulary} tokens and {context} positions; expected are sequences `a b =`: three positions "
-            "or more, and one token more than a has values."
+            f"the network has {vocabulary} tokens and {context_length} positions; expected are sequences `a b =`: three "
+            "positions or more, and one token more than a has values."
         )
     if n > MOST_PAIRS:
         raise UserError(
@@ -105,10 +105,10 @@ def likeliest(weights_with: Callable[[int], Weights], heads: list[int], layer_no
 def _reading(weights: Weights, layer_norm: bool, n: int) -> Reading:
     outputs = weights["W_U"].shape[-1]
     kept = n if outputs == n + 1 else outputs  # the last is `=`
-    sizes = Layout(operands=n, vocabulary=n + 1, context=3, outputs=kept, read_to=3)
+    sizes = Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=kept, read_to=3)
     with np.errstate(over="ignore", invalid="ignore"):
-        single = {name: tensor.astype(np.float32) for name, tensor in foreign.as_ours(weights, sizes, False).items()}
-        _, logits = foreign.neurons_and_logits(single, n, layer_norm)
+        single = {name: tensor.astype(np.float32) for name, tensor in imported.as_ours(weights, sizes, False).items()}
+        _, logits = imported.neurons_and_logits(single, n, layer_norm)
     if not np.isfinite(logits).all():
         raise UserError("the network's logits are not finite in float32: its weights are too large, or damaged.")
     answers = logits.argmax(-1).reshape(n, n)

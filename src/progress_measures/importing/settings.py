@@ -12,7 +12,7 @@ from progress_measures.experiments.load import explain
 from progress_measures.experiments.schema import Experiment
 from progress_measures.importing import recognize, splits
 from progress_measures.importing.contents import Contents
-from progress_measures.importing.names import Fit, Weights
+from progress_measures.importing.names import FormatMatch, Weights
 from progress_measures.importing.recognize import Reading
 
 NOT_TOLD: dict[str, float | str] = {
@@ -48,10 +48,10 @@ class Recognized(NamedTuple):
     experiment: Experiment
     weights: list[Weights]
     epochs: list[int]
-    split: splits.Found
+    split: splits.ImportedSplit
 
 
-def recognized(path: Path, held: Contents, fit: Fit, options: Options) -> Recognized:
+def recognized(path: Path, held: Contents, fit: FormatMatch, options: Options) -> Recognized:
     """Find out what a file does not say.
 
     Args:
@@ -110,7 +110,7 @@ def recognized(path: Path, held: Contents, fit: Fit, options: Options) -> Recogn
         raise UserError(explain(error, path)) from None
 
 
-def _possible_heads(fit: Fit) -> list[int]:
+def _possible_heads(fit: FormatMatch) -> list[int]:
     """How many heads there may be, the likeliest first."""
     if fit.merged is None:
         return [fit.sizes["head"]]
@@ -119,7 +119,7 @@ def _possible_heads(fit: Fit) -> list[int]:
     )
 
 
-def _possible_norms(held: Contents, fit: Fit, options: Options) -> list[bool]:
+def _possible_norms(held: Contents, fit: FormatMatch, options: Options) -> list[bool]:
     """Whether the network may have LayerNorms, the likeliest first."""
     if options.layer_norm is not None:
         return [options.layer_norm]
@@ -209,7 +209,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
-def _seed(held: Contents, split: splits.Found) -> int | None:
+def _seed(held: Contents, split: splits.ImportedSplit) -> int | None:
     seed = held.config.get("seed")
     return seed if splits.is_seed(seed) else split.seed
 
@@ -229,7 +229,7 @@ def _training(epochs: list[int], recipe: dict[str, float]) -> dict[str, Any]:
     return {"epochs": max(epochs[-1], 1), "checkpoint_every": every, "evaluate_every": every} | known
 
 
-def _not_told(held: Contents, split: splits.Found, recipe: dict[str, float]) -> dict[str, float | str]:
+def _not_told(held: Contents, split: splits.ImportedSplit, recipe: dict[str, float]) -> dict[str, float | str]:
     """Settings as cubes have them where the experiment's own would say more than is known."""
     unknown = {name: value for name, value in NOT_TOLD.items() if name not in recipe}
     if recipe.get("weight_decay") == 0:

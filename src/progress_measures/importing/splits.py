@@ -17,7 +17,7 @@ from progress_measures.tasks.split import train_order
 FORMS = "`shuffle:SEED:FRACTION`, `randperm:SEED:FRACTION`, `none`, or a file of indices (.txt, .csv, .json, .npy)"
 
 
-class Found(NamedTuple):
+class ImportedSplit(NamedTuple):
     """Training pairs, and where they come from.
 
     Attributes:
@@ -36,7 +36,7 @@ class Found(NamedTuple):
     given: bool
 
 
-def split(option: str | None, held: Contents, n: int) -> Found:
+def split(option: str | None, held: Contents, n: int) -> ImportedSplit:
     """The split of an imported network.
 
     Args:
@@ -53,7 +53,7 @@ def split(option: str | None, held: Contents, n: int) -> Found:
     seed, fraction = held.config.get("seed"), held.config.get("frac_train")
     if is_seed(seed) and isinstance(fraction, float) and 0 < fraction < 1:
         return _drawn("shuffle", seed, fraction, n, "shuffled as the authors' code does, by its configuration's seed")
-    return Found(None, "none", None, None, "not known: only what is measured over all pairs", False)
+    return ImportedSplit(None, "none", None, None, "not known: only what is measured over all pairs", False)
 
 
 def is_seed(value: Any) -> TypeGuard[int]:
@@ -61,9 +61,9 @@ def is_seed(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_SEED
 
 
-def _given(option: str, n: int) -> Found:
+def _given(option: str, n: int) -> ImportedSplit:
     if option == "none":
-        return Found(None, "none", None, None, "none: only what is measured over all pairs", True)
+        return ImportedSplit(None, "none", None, None, "none: only what is measured over all pairs", True)
     drawn = re.fullmatch(r"(shuffle|randperm):([0-9]{1,10}):([0-9]*\.?[0-9]+)", option)
     if drawn and 0 < float(drawn[3]) < 1 and int(drawn[2]) <= LARGEST_SEED:
         return _drawn(drawn[1], int(drawn[2]), float(drawn[3]), n, option)
@@ -72,14 +72,14 @@ def _given(option: str, n: int) -> Found:
     return _listed(_indices(Path(option)), n, option)
 
 
-def _drawn(method: str, seed: int, fraction: float, n: int, words: str) -> Found:
+def _drawn(method: str, seed: int, fraction: float, n: int, words: str) -> ImportedSplit:
     order = train_order(method, seed, n)[: int(fraction * n**2)]
     if not order.size:
         raise UserError(f"split {words}: {fraction:g} of {n**2} pairs is less than one.")
     return _found(order, n, method, seed, fraction, words)
 
 
-def _listed(indices: NDArray[Any], n: int, words: str) -> Found:
+def _listed(indices: NDArray[Any], n: int, words: str) -> ImportedSplit:
     if not indices.size or len(set(indices.tolist())) < indices.size or not 0 <= indices.min() <= indices.max() < n**2:
         raise UserError(f"split {words}: expected different indices a · {n} + b, from 0 to {n**2 - 1}.")
     if indices.size == n**2:
@@ -87,10 +87,12 @@ def _listed(indices: NDArray[Any], n: int, words: str) -> Found:
     return _found(indices, n, "listed", None, None, words)
 
 
-def _found(indices: NDArray[Any], n: int, method: str, seed: int | None, fraction: float | None, words: str) -> Found:
+def _found(
+    indices: NDArray[Any], n: int, method: str, seed: int | None, fraction: float | None, words: str
+) -> ImportedSplit:
     train = np.zeros(n**2, dtype=bool)
     train[indices] = True
-    return Found(train.reshape(n, n), method, seed, fraction, f"{words}: {train.sum()} of {n**2} pairs", True)
+    return ImportedSplit(train.reshape(n, n), method, seed, fraction, f"{words}: {train.sum()} of {n**2} pairs", True)
 
 
 def _indices(path: Path) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from progress_measures.files import write_json, write_store
 from progress_measures.importing.contents import Contents
 from progress_measures.importing.names import AXES, Weights
 from progress_measures.importing.settings import Recognized
-from progress_measures.importing.splits import Found
+from progress_measures.importing.splits import ImportedSplit
 from progress_measures.tasks import label_table
 from progress_measures.yaml_files import yaml_text
 
@@ -51,7 +51,7 @@ def write_history(run: Run, held: Contents, measured: xr.Dataset) -> None:
     write_store(_history(held, measured), paths.runs_folder(run.experiment) / run.name / "history.zarr")
 
 
-def _dataset(run: Run, split: Found) -> xr.Dataset:
+def _dataset(run: Run, split: ImportedSplit) -> xr.Dataset:
     """`label` [a, b] and `train` [run, a, b], as `tasks.dataset` has them; none trains where that is not known."""
     label = label_table(run.task)
     train = np.zeros(label.shape, dtype=bool) if split.train is None else split.train

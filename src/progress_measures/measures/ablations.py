@@ -7,24 +7,24 @@ a + b and of a - b. The constant, the mean over pairs, is always kept.
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.measures.numerics import SPAN, nats, once
+from progress_measures.measures.numerics import SPAN, cached_per_checkpoint, cross_entropy
 from progress_measures.measures.registry import measure
 
 SECTION = "Nanda et al. 2023, section 4.4, Fig. 6, Table 4"
 BY_FREQUENCY = ("run", "epoch", "frequency")
 
 
-@once
-def _without_each_block(view):
+@cached_per_checkpoint
+def _without_each_block(checkpoint):
     """Nats of every pair with each frequency's block removed: [frequency, pair].
 
     exp of a sum of parts that depend on a, b, a + b and a - b is a product of four small tables, so the 80 million
     exponentials become multiplications, done for one a at a time to stay in cache. In float64, whose exponents suffice for
     the logits of trained networks; those that span more are taken one by one.
     """
-    scene, p = view.scene, view.scene.n
-    labels, b = scene.labels.reshape(p, p), np.arange(p)
-    others = view.logits.astype(np.float64).reshape(p, p, -1)
+    context, p = checkpoint.context, checkpoint.context.n
+    labels, b = context.labels.reshape(p, p), np.arange(p)
+    others = checkpoint.logits.astype(np.float64).reshape(p, p, -1)
     span = np.ptp(others, axis=-1).max()
     others -= np.take_along_axis(others, labels[..., None], -1)
     np.put_along_axis(others, labels[..., None], -np.inf, -1)
@@ -33,10 +33,10 @@ def _without_each_block(view):
     results = np.empty((p // 2, p, p))
     product = np.empty_like(others[0])
     for result, k in zip(results, fourier.frequencies(p), strict=True):
-        block = fourier.project(view.logit_marginals, [k])
+        block = fourier.project(checkpoint.logit_marginals, [k])
         if span + sum(map(np.ptp, block)) > SPAN:
-            left = view.logits - fourier.on_plane(block).reshape(p * p, -1)
-            result[:] = nats(left, scene.labels).reshape(p, p)
+            left = checkpoint.logits - fourier.on_plane(block).reshape(p * p, -1)
+            result[:] = cross_entropy(left, context.labels).reshape(p, p)
             continue
         of_a, of_b, plus, minus = (part / part.mean() for part in np.exp(np.negative(block)))
         plus = np.concatenate([plus, plus])  # so that a + b, b rising, is a slice
@@ -58,9 +58,9 @@ def _without_each_block(view):
     dtype="float64",
     digits=26,
 )
-def ablated_loss_by_frequency(view):
+def ablated_loss_by_frequency(checkpoint):
     """Cross-entropy of the logits with all 8 terms of one frequency removed, over test pairs."""
-    return _without_each_block(view)[:, view.scene.test].mean(-1)
+    return _without_each_block(checkpoint)[:, checkpoint.context.test].mean(-1)
 
 
 @measure(
@@ -71,16 +71,16 @@ def ablated_loss_by_frequency(view):
     dtype="float64",
     digits=26,
 )
-def ablated_loss_by_frequency_all(view):
+def ablated_loss_by_frequency_all(checkpoint):
     """As `ablated_loss_by_frequency`, over all pairs."""
-    return _without_each_block(view).mean(-1)
+    return _without_each_block(checkpoint).mean(-1)
 
 
-@once
-def _key_blocks(view):
+@cached_per_checkpoint
+def _key_blocks(checkpoint):
     """The key frequencies' blocks of the logits of test pairs: [test pair, output]."""
-    parts = fourier.project(view.logit_marginals, view.scene.key_frequencies)
-    return fourier.on_plane(parts).reshape(view.scene.n**2, -1)[view.scene.test]
+    parts = fourier.project(checkpoint.logit_marginals, checkpoint.context.key_frequencies)
+    return fourier.on_plane(parts).reshape(checkpoint.context.n**2, -1)[checkpoint.context.test]
 
 
 @measure(
@@ -90,12 +90,12 @@ def _key_blocks(view):
     reference=SECTION,
     dtype="float64",
 )
-def key_blocks_only_loss(view):
+def key_blocks_only_loss(checkpoint):
     """Cross-entropy of the key frequencies' blocks + mean over pairs, over test pairs."""
-    test = view.scene.test
-    if not view.scene.key_frequencies.size:
+    test = checkpoint.context.test
+    if not checkpoint.context.key_frequencies.size:
         return np.nan
-    return nats(_key_blocks(view) + view.logit_mean, view.scene.labels[test]).mean()
+    return cross_entropy(_key_blocks(checkpoint) + checkpoint.logit_mean, checkpoint.context.labels[test]).mean()
 
 
 @measure(
@@ -105,9 +105,9 @@ def key_blocks_only_loss(view):
     reference=SECTION,
     dtype="float64",
 )
-def key_blocks_removed_loss(view):
+def key_blocks_removed_loss(checkpoint):
     """Cross-entropy of the logits without the key frequencies' blocks, over test pairs."""
-    test = view.scene.test
-    if not view.scene.key_frequencies.size:
+    test = checkpoint.context.test
+    if not checkpoint.context.key_frequencies.size:
         return np.nan
-    return nats(view.logits[test] - _key_blocks(view), view.scene.labels[test]).mean()
+    return cross_entropy(checkpoint.logits[test] - _key_blocks(checkpoint), checkpoint.context.labels[test]).mean()

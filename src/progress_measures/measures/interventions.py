@@ -11,7 +11,7 @@ from progress_measures.measures import last_position
 from progress_measures.measures.heads import linear_attention
 from progress_measures.measures.keys import CLUSTER_FRACTION
 from progress_measures.measures.last_position import at_equals, head_outputs, logits, residual_mid
-from progress_measures.measures.numerics import correct, nats, once
+from progress_measures.measures.numerics import cached_per_checkpoint, correct, cross_entropy
 from progress_measures.measures.registry import measure
 from progress_measures.measures.spectra import fitted_neurons
 
@@ -19,110 +19,118 @@ A1 = "Nanda et al. 2023, appendix A.1"
 BLOG = "Modular addition blog, intervention on key frequencies"
 
 
-@once
-def _none(view):
-    return logits(view, residual_mid(view)) if view.scene.one_layer else view.logits.astype(np.float64)
+@cached_per_checkpoint
+def _none(checkpoint):
+    return (
+        logits(checkpoint, residual_mid(checkpoint))
+        if checkpoint.context.one_layer
+        else checkpoint.logits.astype(np.float64)
+    )
 
 
-def _mlp_skip_zero(view):
-    return logits(view, residual_mid(view), around=np.zeros(()))
+def _mlp_skip_zero(checkpoint):
+    return logits(checkpoint, residual_mid(checkpoint), around=np.zeros(()))
 
 
-def _mlp_skip_mean(view):
-    return _with_own_mean(view, _post(view) @ _W_L(view))
+def _mlp_skip_mean(checkpoint):
+    return _with_own_mean(checkpoint, _post(checkpoint) @ _W_L(checkpoint))
 
 
-def _attention_zero(view):
-    return logits(view, np.broadcast_to(at_equals(view), residual_mid(view).shape))
+def _attention_zero(checkpoint):
+    return logits(checkpoint, np.broadcast_to(at_equals(checkpoint), residual_mid(checkpoint).shape))
 
 
-def _attention_skip_zero(view):
-    return logits(view, residual_mid(view) - at_equals(view))
+def _attention_skip_zero(checkpoint):
+    return logits(checkpoint, residual_mid(checkpoint) - at_equals(checkpoint))
 
 
-def _with_attention(view, attention):
-    return logits(view, at_equals(view) + head_outputs(view, attention).sum(0))
+def _with_attention(checkpoint, attention):
+    return logits(checkpoint, at_equals(checkpoint) + head_outputs(checkpoint, attention).sum(0))
 
 
-def _self_attention_zero(view):
-    return _with_attention(view, view.attention * [1, 1, 0])
+def _self_attention_zero(checkpoint):
+    return _with_attention(checkpoint, checkpoint.attention * [1, 1, 0])
 
 
-def _self_attention_removed(view):
-    kept = view.attention * [1, 1, 0]
-    return _with_attention(view, kept / kept.sum(-1, keepdims=True))
+def _self_attention_removed(checkpoint):
+    kept = checkpoint.attention * [1, 1, 0]
+    return _with_attention(checkpoint, kept / kept.sum(-1, keepdims=True))
 
 
-def _attention_linear(view):
-    to_a = linear_attention(view)
-    return _with_attention(view, np.stack([to_a, 1 - to_a, np.zeros_like(to_a)], -1))
+def _attention_linear(checkpoint):
+    to_a = linear_attention(checkpoint)
+    return _with_attention(checkpoint, np.stack([to_a, 1 - to_a, np.zeros_like(to_a)], -1))
 
 
-@once
-def _post(view):
-    return last_position.neurons(view, residual_mid(view)) if view.scene.one_layer else view.post.astype(np.float64)
+@cached_per_checkpoint
+def _post(checkpoint):
+    return (
+        last_position.neurons(checkpoint, residual_mid(checkpoint))
+        if checkpoint.context.one_layer
+        else checkpoint.post.astype(np.float64)
+    )
 
 
-@once
-def _clustered(view):
+@cached_per_checkpoint
+def _clustered(checkpoint):
     """Which neurons are in a cluster, and the neurons with those of clusters replaced by their fits."""
-    _, fraction = view.scene.neuron_frequency
+    _, fraction = checkpoint.context.neuron_frequency
     clustered = fraction >= CLUSTER_FRACTION
-    return clustered, np.where(clustered, fitted_neurons(view), _post(view))
+    return clustered, np.where(clustered, fitted_neurons(checkpoint), _post(checkpoint))
 
 
-def _neurons_fitted(view):
-    return _with_neurons(view, _clustered(view)[1])
+def _neurons_fitted(checkpoint):
+    return _with_neurons(checkpoint, _clustered(checkpoint)[1])
 
 
-def _neurons_on_key_directions(view):
-    scene, p, post = view.scene, view.scene.n, _post(view)
+def _neurons_on_key_directions(checkpoint):
+    context, p, post = checkpoint.context, checkpoint.context.n, _post(checkpoint)
     sums = fourier.marginals(post.reshape(p, p, -1))
-    along = fourier.kernel(p, scene.key_frequencies) @ (sums.plus if scene.sign == 1 else sums.minus)
-    return _with_neurons(view, post.mean(0) + along[scene.line])
+    along = fourier.kernel(p, context.key_frequencies) @ (sums.plus if context.sign == 1 else sums.minus)
+    return _with_neurons(checkpoint, post.mean(0) + along[context.line])
 
 
-def _W_L(view):
-    return view.weights["W_out"][-1].astype(np.float64) @ view.weights["W_U"].astype(np.float64)
+def _W_L(checkpoint):
+    return checkpoint.weights["W_out"][-1].astype(np.float64) @ checkpoint.weights["W_U"].astype(np.float64)
 
 
-def _with_neurons(view, post):
+def _with_neurons(checkpoint, post):
     """Logits with other neurons [pair, neuron] of the last layer, and what goes around it as it is."""
-    return _none(view) + (post - _post(view)) @ _W_L(view)
+    return _none(checkpoint) + (post - _post(checkpoint)) @ _W_L(checkpoint)
 
 
-def _with_own_mean(view, part):
+def _with_own_mean(checkpoint, part):
     """A part of the logits, with the rest at its mean over pairs."""
-    return part + (_none(view) - part).mean(0)
+    return part + (_none(checkpoint) - part).mean(0)
 
 
-def _onto_readout(view):
+def _onto_readout(checkpoint):
     """Projection of neurons [pair, neuron] on the span of the key frequencies' u_k and v_k (section 4.2)."""
-    k = view.scene.key_frequencies
-    waves = fourier.basis(view.scene.n)[np.concatenate([2 * k - 1, 2 * k])]
-    orthonormal, _ = np.linalg.qr(_W_L(view) @ waves.T)
-    return _post(view) @ orthonormal @ orthonormal.T
+    k = checkpoint.context.key_frequencies
+    waves = fourier.basis(checkpoint.context.n)[np.concatenate([2 * k - 1, 2 * k])]
+    orthonormal, _ = np.linalg.qr(_W_L(checkpoint) @ waves.T)
+    return _post(checkpoint) @ orthonormal @ orthonormal.T
 
 
-def _W_L_directions_only(view):
-    return _with_neurons(view, _onto_readout(view))
+def _W_L_directions_only(checkpoint):
+    return _with_neurons(checkpoint, _onto_readout(checkpoint))
 
 
-def _W_L_directions_only_skip_mean(view):
-    return _with_own_mean(view, _onto_readout(view) @ _W_L(view))
+def _W_L_directions_only_skip_mean(checkpoint):
+    return _with_own_mean(checkpoint, _onto_readout(checkpoint) @ _W_L(checkpoint))
 
 
-def _W_L_directions_removed(view):
-    return _with_neurons(view, _post(view) - _onto_readout(view))
+def _W_L_directions_removed(checkpoint):
+    return _with_neurons(checkpoint, _post(checkpoint) - _onto_readout(checkpoint))
 
 
-def _clusters_at_their_frequencies(view):
-    return _with_own_mean(view, _clustered(view)[1] @ _W_L(view))
+def _clusters_at_their_frequencies(checkpoint):
+    return _with_own_mean(checkpoint, _clustered(checkpoint)[1] @ _W_L(checkpoint))
 
 
-def _clusters_alone(view):
-    clustered, neurons = _clustered(view)
-    return _with_own_mean(view, (neurons * clustered) @ _W_L(view))
+def _clusters_alone(checkpoint):
+    clustered, neurons = _clustered(checkpoint)
+    return _with_own_mean(checkpoint, (neurons * clustered) @ _W_L(checkpoint))
 
 
 INTERVENTIONS = {
@@ -163,17 +171,19 @@ SPLITS = ("train", "test", "all")
 LABELS = {"intervention": tuple(INTERVENTIONS), "split": SPLITS}
 
 
-@once
-def _outcomes(view):
+@cached_per_checkpoint
+def _outcomes(checkpoint):
     """Loss and accuracy after each intervention: [intervention, split] each; NaN where it needs what is not there."""
-    scene = view.scene
+    context = checkpoint.context
     results = np.full((2, len(INTERVENTIONS), len(SPLITS)), np.nan)
     for i, (name, intervene) in enumerate(INTERVENTIONS.items()):
-        if (name in NEED_KEYS and not scene.key_frequencies.size) or (name in NEED_ONE_LAYER and not scene.one_layer):
+        if (name in NEED_KEYS and not context.key_frequencies.size) or (
+            name in NEED_ONE_LAYER and not context.one_layer
+        ):
             continue
-        changed = intervene(view)
-        of_pairs = nats(changed, scene.labels), correct(changed, scene.labels)
-        for j, split in enumerate((scene.train, scene.test, slice(None))):
+        changed = intervene(checkpoint)
+        of_pairs = cross_entropy(changed, context.labels), correct(changed, context.labels)
+        for j, split in enumerate((context.train, context.test, slice(None))):
             results[:, i, j] = [values[split].mean() for values in of_pairs]
     return results
 
@@ -186,9 +196,9 @@ def _outcomes(view):
     dtype="float64",
     labels=LABELS,
 )
-def intervention_loss(view):
+def intervention_loss(checkpoint):
     """Cross-entropy with a part of the network's computation at `=` removed or replaced."""
-    return _outcomes(view)[0]
+    return _outcomes(checkpoint)[0]
 
 
 @measure(
@@ -198,9 +208,9 @@ def intervention_loss(view):
     reference=f"{A1}; sections 4.4 and C.1.3; Table 6",
     labels=LABELS,
 )
-def intervention_accuracy(view):
+def intervention_accuracy(checkpoint):
     """Accuracy with a part of the network's computation at `=` removed or replaced."""
-    return _outcomes(view)[1]
+    return _outcomes(checkpoint)[1]
 
 
 @measure(
@@ -210,16 +220,17 @@ def intervention_accuracy(view):
     reference=BLOG,
     dtype="float64",
 )
-def cluster_removed_loss(view):
+def cluster_removed_loss(checkpoint):
     """Over all pairs, logits read off neurons by W_L alone, clusters at their frequencies and one of them left out."""
-    (clustered, neurons), W_L = _clustered(view), _W_L(view)
+    (clustered, neurons), W_L = _clustered(checkpoint), _W_L(checkpoint)
     whole = neurons @ W_L
     losses = np.full(
-        len(fourier.frequencies(view.scene.n)), nats(_with_own_mean(view, whole), view.scene.labels).mean()
+        len(fourier.frequencies(checkpoint.context.n)),
+        cross_entropy(_with_own_mean(checkpoint, whole), checkpoint.context.labels).mean(),
     )
-    frequency, _ = view.scene.neuron_frequency
+    frequency, _ = checkpoint.context.neuron_frequency
     for k in np.unique(frequency[clustered]):
         members = clustered & (frequency == k)
-        without = _with_own_mean(view, whole - neurons[:, members] @ W_L[members])
-        losses[k - 1] = nats(without, view.scene.labels).mean()
+        without = _with_own_mean(checkpoint, whole - neurons[:, members] @ W_L[members])
+        losses[k - 1] = cross_entropy(without, checkpoint.context.labels).mean()
     return losses

@@ -1,21 +1,21 @@
 """The network's maps over (a, b), kept as the few factors that rebuild them exactly.
 
 A head's attention over (a, b) is a softmax of three scores, and a neuron's pre-activation is a weighted sum of value
-rows; both are sums over tokens and positions. `progress_measures.cube.maps` rebuilds the maps.
+rows; both are sums over tokens and positions. `progress_measures.cube.pair_maps` rebuilds the maps.
 """
 
 import numpy as np
 
-from progress_measures.measures.numerics import once
+from progress_measures.measures.numerics import cached_per_checkpoint
 from progress_measures.measures.registry import measure
 
 REFERENCE = "Nanda et al. 2023, section 4.1, Fig. 4; appendix A"
 
 
-@once
-def _factors(view):
+@cached_per_checkpoint
+def _factors(checkpoint):
     """Scores and value rows, apart for tokens and positions; float64 inside."""
-    w = {name: tensor.astype(np.float64) for name, tensor in view.weights.items()}
+    w = {name: tensor.astype(np.float64) for name, tensor in checkpoint.weights.items()}
     heads = {name: w[name][0] for name in ("W_Q", "W_K", "W_V", "W_O")}
     at_equals = w["W_E"][-1] + w["W_pos"][2]
     query = np.einsum("d,hde->he", at_equals, heads["W_Q"])
@@ -34,9 +34,9 @@ def _factors(view):
     reference=REFERENCE,
     needs="pairs",
 )
-def attention_score_token(view):
+def attention_score_token(checkpoint):
     """The token's part of its attention score, seen from `=`; add the position's part, and take the softmax."""
-    return _factors(view)[0]["W_E"]
+    return _factors(checkpoint)[0]["W_E"]
 
 
 @measure(
@@ -46,9 +46,9 @@ def attention_score_token(view):
     reference=REFERENCE,
     needs="pairs",
 )
-def attention_score_position(view):
+def attention_score_position(checkpoint):
     """The position's part of its attention score, seen from `=`."""
-    return _factors(view)[0]["W_pos"]
+    return _factors(checkpoint)[0]["W_pos"]
 
 
 @measure(
@@ -58,9 +58,9 @@ def attention_score_position(view):
     reference=REFERENCE,
     needs="pairs",
 )
-def neuron_value_token(view):
+def neuron_value_token(checkpoint):
     """W_E W_V W_O W_in: added to the pre-activation for each unit of a head's attention to the token."""
-    return _factors(view)[1]["W_E"]
+    return _factors(checkpoint)[1]["W_E"]
 
 
 @measure(
@@ -70,28 +70,28 @@ def neuron_value_token(view):
     reference=REFERENCE,
     needs="pairs",
 )
-def neuron_value_position(view):
+def neuron_value_position(checkpoint):
     """W_pos W_V W_O W_in: added to the pre-activation for each unit of a head's attention to the position."""
-    return _factors(view)[1]["W_pos"]
+    return _factors(checkpoint)[1]["W_pos"]
 
 
 @measure(dims=("neuron",), units="1", long_name="Pre-activation without attention", reference=REFERENCE, needs="pairs")
-def neuron_offset(view):
+def neuron_offset(checkpoint):
     """What `=` itself and the bias give each neuron."""
-    return _factors(view)[2]
+    return _factors(checkpoint)[2]
 
 
 KEPT = 12
 
 
-def kept_neurons(scene):
+def kept_neurons(context):
     """The neurons whose maps are kept over time: the best of each key frequency, one of none, then the first ones.
 
     Of modular tasks alone, whose neurons have frequencies.
     """
-    frequency, fraction = scene.neuron_frequency
+    frequency, fraction = context.neuron_frequency
     chosen = []
-    for k in scene.key_frequencies:
+    for k in context.key_frequencies:
         members = np.flatnonzero(frequency == k)
         chosen.append(int(members[fraction[members].argmax()]))
     chosen.append(int(fraction.argmin()))
@@ -106,9 +106,9 @@ def kept_neurons(scene):
     reference=REFERENCE,
     needs="pairs",
 )
-def moment_attention_score_token(view):
+def moment_attention_score_token(checkpoint):
     """As `attention_score_token`, at a few epochs."""
-    return attention_score_token(view)
+    return attention_score_token(checkpoint)
 
 
 @measure(
@@ -118,9 +118,9 @@ def moment_attention_score_token(view):
     reference=REFERENCE,
     needs="pairs",
 )
-def moment_attention_score_position(view):
+def moment_attention_score_position(checkpoint):
     """As `attention_score_position`, at a few epochs."""
-    return attention_score_position(view)
+    return attention_score_position(checkpoint)
 
 
 @measure(
@@ -130,9 +130,9 @@ def moment_attention_score_position(view):
     reference=REFERENCE,
     digits=16,
 )
-def moment_neuron_value_token(view):
+def moment_neuron_value_token(checkpoint):
     """As `neuron_value_token`, for a dozen neurons at a few epochs."""
-    return neuron_value_token(view)[..., kept_neurons(view.scene)]
+    return neuron_value_token(checkpoint)[..., kept_neurons(checkpoint.context)]
 
 
 @measure(
@@ -141,9 +141,9 @@ def moment_neuron_value_token(view):
     long_name="What attending to a position adds to kept neurons",
     reference=REFERENCE,
 )
-def moment_neuron_value_position(view):
+def moment_neuron_value_position(checkpoint):
     """As `neuron_value_position`, for a dozen neurons at a few epochs."""
-    return neuron_value_position(view)[..., kept_neurons(view.scene)]
+    return neuron_value_position(checkpoint)[..., kept_neurons(checkpoint.context)]
 
 
 @measure(
@@ -152,6 +152,6 @@ def moment_neuron_value_position(view):
     long_name="Pre-activation of kept neurons without attention",
     reference=REFERENCE,
 )
-def moment_neuron_offset(view):
+def moment_neuron_offset(checkpoint):
     """As `neuron_offset`, for a dozen neurons at a few epochs."""
-    return neuron_offset(view)[kept_neurons(view.scene)]
+    return neuron_offset(checkpoint)[kept_neurons(checkpoint.context)]

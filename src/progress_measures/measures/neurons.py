@@ -13,9 +13,9 @@ BLOG = "Modular addition blog, evolution over training"
 @measure(
     dims=("run", "epoch", "neuron"), units="1", long_name="Frequency of each neuron", reference=SECTION, dtype="uint16"
 )
-def neuron_frequency(view):
+def neuron_frequency(checkpoint):
     """The k whose {const, cos k, sin k}^2 block holds most of the neuron's centered energy; 0 if it never varies."""
-    return best_frequency(view.neuron_shares)[0]
+    return best_frequency(checkpoint.neuron_shares)[0]
 
 
 @measure(
@@ -25,9 +25,9 @@ def neuron_frequency(view):
     reference=SECTION,
     digits=10,
 )
-def neuron_fraction_explained(view):
+def neuron_fraction_explained(checkpoint):
     """The share of the neuron's variance over (a, b) in the block of its best frequency at this epoch."""
-    return best_frequency(view.neuron_shares)[1]
+    return best_frequency(checkpoint.neuron_shares)[1]
 
 
 @measure(
@@ -37,9 +37,9 @@ def neuron_fraction_explained(view):
     reference=SECTION,
     digits=10,
 )
-def neuron_frequency_share(view):
+def neuron_frequency_share(checkpoint):
     """The share of each neuron's variance in each frequency's block; NaN for neurons that never vary."""
-    return view.neuron_shares
+    return checkpoint.neuron_shares
 
 
 @measure(
@@ -49,9 +49,9 @@ def neuron_frequency_share(view):
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )
-def key_frequency(view):
+def key_frequency(checkpoint):
     """Frequencies whose cluster, the neurons that they explain to 85 % or more, holds at least 1 % of all neurons."""
-    return np.isin(fourier.frequencies(view.scene.n), view.scene.key_frequencies)
+    return np.isin(fourier.frequencies(checkpoint.context.n), checkpoint.context.key_frequencies)
 
 
 @measure(
@@ -61,14 +61,14 @@ def key_frequency(view):
     reference=SECTION,
     dtype="uint16",
 )
-def cluster_size(view):
+def cluster_size(checkpoint):
     """Number of neurons of which a frequency explains at least 85 % of the variance."""
-    return (np.nan_to_num(view.neuron_shares) >= CLUSTER_FRACTION).sum(0)
+    return (np.nan_to_num(checkpoint.neuron_shares) >= CLUSTER_FRACTION).sum(0)
 
 
-def _directions_share(view, spectrum):
-    keys = view.scene.key_frequencies
-    return np.nanmean(spectrum.share("directions", view.scene.sign)[keys - 1].sum(0)) if keys.size else np.nan
+def _directions_share(checkpoint, spectrum):
+    keys = checkpoint.context.key_frequencies
+    return np.nanmean(spectrum.share("directions", checkpoint.context.sign)[keys - 1].sum(0)) if keys.size else np.nan
 
 
 @measure(
@@ -77,9 +77,9 @@ def _directions_share(view, spectrum):
     long_name="Pre-activations explained by key directions",
     reference="Modular addition blog, trigonometric ratio",
 )
-def neuron_pre_fraction_explained_directions(view):
+def neuron_pre_fraction_explained_directions(checkpoint):
     """Share of each neuron's variance before the ReLU along the key directions, averaged over neurons that vary."""
-    return _directions_share(view, view.pre_spectrum)
+    return _directions_share(checkpoint, checkpoint.pre_spectrum)
 
 
 @measure(
@@ -88,17 +88,17 @@ def neuron_pre_fraction_explained_directions(view):
     long_name="Neurons explained by key directions",
     reference="Modular addition blog, trigonometric ratio",
 )
-def neuron_post_fraction_explained_directions(view):
+def neuron_post_fraction_explained_directions(checkpoint):
     """Share of each neuron's variance after the ReLU along the key directions, averaged over neurons that vary."""
-    return _directions_share(view, view.post_spectrum)
+    return _directions_share(checkpoint, checkpoint.post_spectrum)
 
 
-def _at_final_frequency(view, components):
+def _at_final_frequency(checkpoint, components):
     """Share of each neuron's variance, before and after the ReLU, at its final frequency: [activation, neuron]."""
-    frequency, _ = view.scene.neuron_frequency
+    frequency, _ = checkpoint.context.neuron_frequency
     row = np.maximum(frequency - 1, 0)[None]
-    spectra = (view.pre_spectrum, view.post_spectrum)
-    share = [np.take_along_axis(one.share(components, view.scene.sign), row, 0)[0] for one in spectra]
+    spectra = (checkpoint.pre_spectrum, checkpoint.post_spectrum)
+    share = [np.take_along_axis(one.share(components, checkpoint.context.sign), row, 0)[0] for one in spectra]
     return np.where(frequency > 0, np.stack(share), np.nan)
 
 
@@ -109,9 +109,9 @@ def _at_final_frequency(view, components):
     reference=BLOG,
     digits=10,
 )
-def neuron_share_at_final_frequency(view):
+def neuron_share_at_final_frequency(checkpoint):
     """The share of a neuron's variance in the block of the frequency that is its best at the last checkpoint."""
-    return _at_final_frequency(view, "block")
+    return _at_final_frequency(checkpoint, "block")
 
 
 @measure(
@@ -121,9 +121,9 @@ def neuron_share_at_final_frequency(view):
     reference=BLOG,
     digits=10,
 )
-def neuron_quadratic_share(view):
+def neuron_quadratic_share(checkpoint):
     """The same share in that block's four products of cosines and sines of a and of b alone."""
-    return _at_final_frequency(view, "products")
+    return _at_final_frequency(checkpoint, "products")
 
 
 @measure(
@@ -134,9 +134,9 @@ def neuron_quadratic_share(view):
     digits=10,
     needs="pairs",
 )
-def neuron_fraction_active(view):
+def neuron_fraction_active(checkpoint):
     """Share of all pairs at which the neuron's pre-activation is positive."""
-    return (view.pre > 0).mean(0)
+    return (checkpoint.pre > 0).mean(0)
 
 
 @measure(
@@ -146,6 +146,6 @@ def neuron_fraction_active(view):
     reference="Modular subtraction notebook, section 3.1",
     needs="pairs",
 )
-def mean_attention(view):
+def mean_attention(checkpoint):
     """Attention of each head from `=` to a, b and `=`, averaged over all pairs."""
-    return view.attention.mean(0)
+    return checkpoint.attention.mean(0)

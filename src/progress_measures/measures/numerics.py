@@ -11,20 +11,20 @@ SPAN = 650.0
 """Nats over which products of exponentials may range in float64 and keep their digits."""
 
 
-def once(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def cached_per_checkpoint(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Compute a function of a view at most once for each view: what several measures share."""
 
     @functools.wraps(function)
-    def remembered(view: Any) -> Any:
-        results = view.__dict__.setdefault("_once", {})
+    def remembered(checkpoint: Any) -> Any:
+        results = checkpoint.__dict__.setdefault("_once", {})
         if function not in results:
-            results[function] = function(view)
+            results[function] = function(checkpoint)
         return results[function]
 
     return remembered
 
 
-def nats(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
+def cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
     """-log softmax(logits)[label] of each row, in float64 and exact for small losses: log(1 + sum of the others).
 
     Args:

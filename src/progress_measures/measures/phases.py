@@ -35,7 +35,7 @@ THRESHOLDS = {
 }
 
 
-class Found(NamedTuple):
+class Milestone(NamedTuple):
     """An epoch, or NaN and why there is none."""
 
     epoch: float
@@ -71,11 +71,11 @@ def _turn(run, excluded):
     """Epoch at which a curve turns from falling to rising before circuit formation ends."""
     found = _cleanup(run)
     if isinstance(found, str):
-        return Found(np.nan, found)
+        return Milestone(np.nan, found)
     before = _smooth(excluded)[: found[0] + 1]
     if before.argmin() in (0, len(before) - 1):
-        return Found(np.nan, "the excluded loss does not turn from falling to rising before the test loss falls")
-    return Found(float(run.epoch[int(before.argmin())]))
+        return Milestone(np.nan, "the excluded loss does not turn from falling to rising before the test loss falls")
+    return Milestone(float(run.epoch[int(before.argmin())]))
 
 
 @measure(dims=("run",), units="epoch", long_name="End of memorization", reference=REFERENCE, dtype="float64")
@@ -83,7 +83,7 @@ def memorization_end(run):
     """Epoch of the least excluded loss before circuit formation ends."""
     found, excluded = _cleanup(run), run.excluded_loss.values
     if not isinstance(found, str) and not np.isfinite(excluded).all():
-        return Found(np.nan, "there are no key frequencies, so no excluded loss")
+        return Milestone(np.nan, "there are no key frequencies, so no excluded loss")
     return _turn(run, excluded)
 
 
@@ -100,14 +100,14 @@ def memorization_end_maximal(run):
 def circuit_formation_end(run):
     """Last epoch at which the test loss stands on its plateau."""
     found = _cleanup(run)
-    return Found(np.nan, found) if isinstance(found, str) else Found(float(run.epoch[found[0]]))
+    return Milestone(np.nan, found) if isinstance(found, str) else Milestone(float(run.epoch[found[0]]))
 
 
 @measure(dims=("run",), units="epoch", long_name="End of cleanup", reference=REFERENCE, dtype="float64")
 def cleanup_end(run):
     """First epoch at which the test loss has settled at its final level."""
     found = _cleanup(run)
-    return Found(np.nan, found) if isinstance(found, str) else Found(float(run.epoch[found[1]]))
+    return Milestone(np.nan, found) if isinstance(found, str) else Milestone(float(run.epoch[found[1]]))
 
 
 def _first_stay(epochs, passed, last):
@@ -115,8 +115,8 @@ def _first_stay(epochs, passed, last):
     for start in np.flatnonzero(passed & ~np.r_[False, passed[:-1]]):
         window = (epochs >= epochs[start]) & (epochs <= min(epochs[start] + STAYS, last))
         if passed[window].all():
-            return Found(float(epochs[start]))
-    return Found(np.nan, f"never for {STAYS} epochs")
+            return Milestone(float(epochs[start]))
+    return Milestone(np.nan, f"never for {STAYS} epochs")
 
 
 def _reaches(run, quantity, passed):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.measures.numerics import once
+from progress_measures.measures.numerics import cached_per_checkpoint
 from progress_measures.measures.registry import measure
 
 TERMS = ("1", "cos a", "sin a", "cos b", "sin b", "cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
@@ -12,9 +12,9 @@ TERMS = ("1", "cos a", "sin a", "cos b", "sin b", "cos a cos b", "sin a sin b", 
 ON_PLANE = ("run", "fourier_component_a", "fourier_component_b")
 
 
-def _norms_2d(view, values):
+def _norms_2d(checkpoint, values):
     """Norm over functions of each 2D Fourier component of values [pair, function]: [component of a, of b]."""
-    n, F = view.scene.n, fourier.basis(view.scene.n)
+    n, F = checkpoint.context.n, fourier.basis(checkpoint.context.n)
     along_a = np.einsum("ia,abf->ibf", F, values.reshape(n, n, -1), optimize=True)
     components = np.einsum("jb,ibf->ijf", F, along_a, optimize=True)
     return np.linalg.norm(components, axis=-1)
@@ -24,27 +24,27 @@ def _norms_2d(view, values):
     dims=ON_PLANE, units="1", long_name="Norm of the logits' 2D Fourier components",
     reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=12,
 )  # fmt: skip
-def logit_fourier_norm_2d(view):
+def logit_fourier_norm_2d(checkpoint):
     """Norm over outputs of each component of F L F^T, F acting on a and on b."""
-    return _norms_2d(view, view.logits)
+    return _norms_2d(checkpoint, checkpoint.logits)
 
 
 @measure(
     dims=("moment", *ON_PLANE[1:]), units="1", long_name="Norm of the logits' 2D Fourier components, over time",
     reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=8,
 )  # fmt: skip
-def moment_logit_fourier_norm_2d(view):
+def moment_logit_fourier_norm_2d(checkpoint):
     """As `logit_fourier_norm_2d`, at a few epochs."""
-    return logit_fourier_norm_2d(view)
+    return logit_fourier_norm_2d(checkpoint)
 
 
 @measure(
     dims=ON_PLANE, units="1", long_name="Norm of the neurons' 2D Fourier components",
     reference="Nanda et al. 2023, section 4.1", digits=12,
 )  # fmt: skip
-def neuron_fourier_norm_2d(view):
+def neuron_fourier_norm_2d(checkpoint):
     """Norm over neurons, after the ReLU, of each of their 2D Fourier components."""
-    return _norms_2d(view, view.post)
+    return _norms_2d(checkpoint, checkpoint.post)
 
 
 def terms(p: int, k: int):
@@ -60,27 +60,27 @@ def terms(p: int, k: int):
     dims=("run", "neuron", "term"), units="1", long_name="Fit of each neuron by its frequency",
     reference="Nanda et al. 2023, section 4.3", digits=16, labels={"term": TERMS},
 )  # fmt: skip
-@once
-def neuron_fit_coefficient(view):
+@cached_per_checkpoint
+def neuron_fit_coefficient(checkpoint):
     """Least-squares coefficients of each neuron on the terms of degree 2 of its frequency; its mean if it has none."""
-    frequency, _ = view.scene.neuron_frequency
+    frequency, _ = checkpoint.context.neuron_frequency
     coefficients = np.zeros((len(frequency), len(TERMS)))
     for k in np.unique(frequency):
         members = frequency == k
-        basis = terms(view.scene.n, k)[: None if k else 1]
-        fitted = basis @ view.post[:, members] / np.square(basis).sum(-1, keepdims=True)
+        basis = terms(checkpoint.context.n, k)[: None if k else 1]
+        fitted = basis @ checkpoint.post[:, members] / np.square(basis).sum(-1, keepdims=True)
         coefficients[members, : len(basis)] = fitted.T
     return coefficients
 
 
-def fitted_neurons(view):
+def fitted_neurons(checkpoint):
     """Every neuron by its fit: [pair, neuron]."""
-    frequency, _ = view.scene.neuron_frequency
-    coefficients = neuron_fit_coefficient(view)
-    fitted = np.empty(view.post.shape)
+    frequency, _ = checkpoint.context.neuron_frequency
+    coefficients = neuron_fit_coefficient(checkpoint)
+    fitted = np.empty(checkpoint.post.shape)
     for k in np.unique(frequency):
         members = frequency == k
-        fitted[:, members] = terms(view.scene.n, k).T @ coefficients[members].T
+        fitted[:, members] = terms(checkpoint.context.n, k).T @ coefficients[members].T
     return fitted
 
 
@@ -88,24 +88,24 @@ def fitted_neurons(view):
     dims=("run", "token", "residual"), units="1", long_name="Embedding W_E",
     reference="Nanda et al. 2023, section 3", digits=12, needs="pairs",
 )  # fmt: skip
-def W_E(view):
+def W_E(checkpoint):
     """The embedding matrix itself."""
-    return view.weights["W_E"]
+    return checkpoint.weights["W_E"]
 
 
 @measure(
     dims=("run", "residual", "output"), units="1", long_name="Unembedding W_U",
     reference="Nanda et al. 2023, section 3", digits=12, needs="pairs",
 )  # fmt: skip
-def W_U(view):
+def W_U(checkpoint):
     """The unembedding matrix itself."""
-    return view.weights["W_U"]
+    return checkpoint.weights["W_U"]
 
 
 @measure(
     dims=("moment", "token", "residual"), units="1", long_name="Embedding W_E, over time",
     reference="Nanda et al. 2023, section 3", digits=10, needs="pairs",
 )  # fmt: skip
-def moment_W_E(view):
+def moment_W_E(checkpoint):
     """The embedding matrix itself, at a few epochs."""
-    return view.weights["W_E"]
+    return checkpoint.weights["W_E"]

@@ -4,7 +4,7 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.measures.keys import NORM_SHARE
-from progress_measures.measures.numerics import gini, once
+from progress_measures.measures.numerics import cached_per_checkpoint, gini
 from progress_measures.measures.registry import measure
 
 RUN_EPOCH = ("run", "epoch")
@@ -13,9 +13,9 @@ SECTION = "Nanda et al. 2023, section 5.1, Fig. 7"
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Sum of squared weights", reference=SECTION, dtype="float64", needs="any")
-def sum_of_squared_weights(view):
+def sum_of_squared_weights(checkpoint):
     """Sum of squares of every trained tensor, biases and the `=` column included."""
-    return sum_of_squared_weights_by_parameter(view).sum()
+    return sum_of_squared_weights_by_parameter(checkpoint).sum()
 
 
 @measure(
@@ -26,10 +26,10 @@ def sum_of_squared_weights(view):
     dtype="float64",
     needs="any",
 )
-@once
-def sum_of_squared_weights_by_parameter(view):
+@cached_per_checkpoint
+def sum_of_squared_weights_by_parameter(checkpoint):
     """Sum of squares of each trained tensor."""
-    return np.array([np.square(tensor, dtype=np.float64).sum() for tensor in view.trained.values()])
+    return np.array([np.square(tensor, dtype=np.float64).sum() for tensor in checkpoint.trained.values()])
 
 
 @measure(
@@ -38,10 +38,12 @@ def sum_of_squared_weights_by_parameter(view):
     long_name="Norm of W_E's Fourier components",
     reference="Nanda et al. 2023, section 4.1, Fig. 3",
 )
-@once
-def W_E_fourier_norm(view):
+@cached_per_checkpoint
+def W_E_fourier_norm(checkpoint):
     """Norm over the residual stream of each row of F W_E, without the `=` token."""
-    return np.linalg.norm(fourier.basis(view.scene.n) @ view.weights["W_E"][: view.scene.n], axis=-1)
+    return np.linalg.norm(
+        fourier.basis(checkpoint.context.n) @ checkpoint.weights["W_E"][: checkpoint.context.n], axis=-1
+    )
 
 
 @measure(
@@ -50,28 +52,28 @@ def W_E_fourier_norm(view):
     long_name="Norm of W_L's Fourier components",
     reference="Nanda et al. 2023, section 4.1, Fig. 3",
 )
-@once
-def W_L_fourier_norm(view):
+@cached_per_checkpoint
+def W_L_fourier_norm(checkpoint):
     """Norm over neurons of each column of W_L F^T, where W_L = W_out W_U."""
-    return np.linalg.norm(view.W_L @ fourier.basis(view.scene.n).T, axis=0)
+    return np.linalg.norm(checkpoint.W_L @ fourier.basis(checkpoint.context.n).T, axis=0)
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_E", reference=SECTION)
-def gini_W_E(view):
+def gini_W_E(checkpoint):
     """Gini coefficient of the norms of all p Fourier components of W_E; the paper leaves open of which."""
-    return gini(W_E_fourier_norm(view))
+    return gini(W_E_fourier_norm(checkpoint))
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L", reference=SECTION)
-def gini_W_L(view):
+def gini_W_L(checkpoint):
     """Gini coefficient of the norms of all p Fourier components of W_L."""
-    return gini(W_L_fourier_norm(view))
+    return gini(W_L_fourier_norm(checkpoint))
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_U", reference="Nanda et al. 2023, section 5.2")
-def gini_W_U(view):
+def gini_W_U(checkpoint):
     """Gini coefficient of the norms of all p Fourier components of W_U along its outputs."""
-    return gini(np.linalg.norm(view.weights["W_U"] @ fourier.basis(view.scene.n).T, axis=0))
+    return gini(np.linalg.norm(checkpoint.weights["W_U"] @ fourier.basis(checkpoint.context.n).T, axis=0))
 
 
 def _by_frequency(norms):
@@ -82,29 +84,29 @@ def _by_frequency(norms):
 @measure(
     dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_E, without the constant", reference=SECTION, digits=16
 )
-def gini_W_E_without_constant(view):
+def gini_W_E_without_constant(checkpoint):
     """Gini coefficient of the norms of the p - 1 Fourier components of W_E that are waves."""
-    return gini(W_E_fourier_norm(view)[1:])
+    return gini(W_E_fourier_norm(checkpoint)[1:])
 
 
 @measure(
     dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L, without the constant", reference=SECTION, digits=16
 )
-def gini_W_L_without_constant(view):
+def gini_W_L_without_constant(checkpoint):
     """Gini coefficient of the norms of the p - 1 Fourier components of W_L that are waves."""
-    return gini(W_L_fourier_norm(view)[1:])
+    return gini(W_L_fourier_norm(checkpoint)[1:])
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_E, by frequency", reference=SECTION, digits=16)
-def gini_W_E_by_frequency(view):
+def gini_W_E_by_frequency(checkpoint):
     """Gini coefficient of the norms of the (p - 1)/2 frequencies of W_E."""
-    return gini(_by_frequency(W_E_fourier_norm(view)))
+    return gini(_by_frequency(W_E_fourier_norm(checkpoint)))
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L, by frequency", reference=SECTION, digits=16)
-def gini_W_L_by_frequency(view):
+def gini_W_L_by_frequency(checkpoint):
     """Gini coefficient of the norms of the (p - 1)/2 frequencies of W_L."""
-    return gini(_by_frequency(W_L_fourier_norm(view)))
+    return gini(_by_frequency(W_L_fourier_norm(checkpoint)))
 
 
 @measure(
@@ -114,9 +116,9 @@ def gini_W_L_by_frequency(view):
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )
-def W_E_large_frequency(view):
+def W_E_large_frequency(checkpoint):
     """Frequencies whose norm in W_E is at least 15 % of the largest: beside `key_frequency`, and easily fooled."""
-    norms = _by_frequency(W_E_fourier_norm(view))
+    norms = _by_frequency(W_E_fourier_norm(checkpoint))
     return norms >= NORM_SHARE * norms.max()
 
 
@@ -127,7 +129,7 @@ def W_E_large_frequency(view):
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )
-def W_L_large_frequency(view):
+def W_L_large_frequency(checkpoint):
     """Frequencies whose norm in W_L is at least 15 % of the largest: beside `key_frequency`, and easily fooled."""
-    norms = _by_frequency(W_L_fourier_norm(view))
+    norms = _by_frequency(W_L_fourier_norm(checkpoint))
     return norms >= NORM_SHARE * norms.max()

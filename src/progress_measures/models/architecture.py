@@ -16,7 +16,7 @@ class Architecture(NamedTuple):
     attention_only: bool
     mlp_biases: bool
     vocabulary: int
-    context: int
+    context_length: int
     outputs: int
 
     @classmethod
@@ -32,7 +32,7 @@ class Architecture(NamedTuple):
             model.attention_only,
             model.mlp_biases,
             sizes.vocabulary,
-            sizes.context,
+            sizes.context_length,
             sizes.outputs,
         )
 
@@ -43,7 +43,7 @@ class Architecture(NamedTuple):
         d_model, d_head, neuron = {"d_model": self.d_model}, {"d_head": self.d_head}, {"neuron": self.d_mlp}
         tensors = {
             "W_E": {"token": self.vocabulary} | d_model,
-            "W_pos": {"position": self.context} | d_model,
+            "W_pos": {"position": self.context_length} | d_model,
             "W_Q": layer | head | d_model | d_head,
             "W_K": layer | head | d_model | d_head,
             "W_V": layer | head | d_model | d_head,

@@ -86,7 +86,7 @@ def _padded(outputs: Tensor) -> Tensor:
     return pad(outputs, (0, -outputs.shape[-1] % _ALIGN))
 
 
-class Pairs:
+class PairBatch:
     """Which pairs each run computes, with the index lists that never change.
 
     Args:
@@ -136,7 +136,7 @@ class Pairs:
         return to_rows.view_as(rows), to_attention.view_as(attention)
 
 
-def neurons_and_logits(tables: Tables, pairs: Pairs) -> tuple[Tensor, Tensor]:
+def neurons_and_logits(tables: Tables, pairs: PairBatch) -> tuple[Tensor, Tensor]:
     """Neurons before the ReLU [run, pair, neuron] and logits [run, pair, output] of every pair. Outside autograd."""
     with torch.no_grad():
         attention = pairs.attention(tables.scores)
@@ -145,7 +145,7 @@ def neurons_and_logits(tables: Tables, pairs: Pairs) -> tuple[Tensor, Tensor]:
         return pre, multiply(pre.clamp_min(0), tables.W_L).add_(skip[..., : tables.W_L.shape[-1]])
 
 
-def logits(tables: Tables, pairs: Pairs) -> Tensor:
+def logits(tables: Tables, pairs: PairBatch) -> Tensor:
     """Logits of every pair: [run, pair, output]. Outside autograd: training goes through `loss`."""
     with torch.no_grad():
         return _forward(*tables[1:], pairs.attention(tables.scores), pairs)[1]
@@ -196,7 +196,7 @@ class _Loss(torch.autograd.Function):
         return to_attention, to_neuron_rows, to_skip_rows, *of_constants, to_W_L, None, None, None, None
 
 
-def loss(tables: Tables, pairs: Pairs, labels: Tensor, criterion, dropout: Tensor | None = None) -> Tensor:
+def loss(tables: Tables, pairs: PairBatch, labels: Tensor, criterion, dropout: Tensor | None = None) -> Tensor:
     """Mean loss of each run over its pairs: [run], differentiable in the tables.
 
     Args:

@@ -100,8 +100,8 @@ TWINS = {"webp": "as it moves", "html": "to hover over"}
 
 def _twins(thing: Shown) -> list[Path]:
     """The other forms of a figure that there are."""
-    twins = [thing.file.with_suffix(f".{twin}") for twin in getattr(thing.declared, "twins", ())]
-    return [file for file in twins if file.exists()]
+    extra_formats = [thing.file.with_suffix(f".{twin}") for twin in getattr(thing.declared, "twins", ())]
+    return [file for file in extra_formats if file.exists()]
 
 
 def _drawn(thing: Shown) -> bool:

@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from progress_measures.cube.select import incomplete, select
-from progress_measures.files import appearing
+from progress_measures.files import atomic_path
 from progress_measures.tables.registry import Table
 
 FORMATS = ("md", "csv", "tex")
@@ -32,7 +32,7 @@ def write(table: Table, cubes: Sequence[xr.Dataset | None], paths: Sequence[Path
         "tex": lambda: _latex(table, frame, caption),
     }
     for path in paths:
-        with appearing(path) as temporary:
+        with atomic_path(path) as temporary:
             temporary.write_text(texts[path.suffix[1:]](), encoding="utf-8")
 
 

@@ -17,7 +17,7 @@ class Layout(NamedTuple):
     """Sizes of a task. Tokens of a task on pairs are the n operands and `=`; other tasks have no operands."""
 
     vocabulary: int
-    context: int
+    context_length: int
     outputs: int
     read_to: int  # positions that count: those up to the last one at which the network is read
     operands: int = 0

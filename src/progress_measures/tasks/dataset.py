@@ -11,7 +11,7 @@ from progress_measures.errors import UserError
 from progress_measures.files import open_store, write_store
 from progress_measures.fingerprint import fingerprint
 from progress_measures.tasks import Examples, label_table, layout, task_module
-from progress_measures.tasks.examples import Drawn
+from progress_measures.tasks.examples import DrawnExamples
 from progress_measures.tasks.split import train_mask
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def dataset(runs: list[Any]) -> "xr.Dataset":
 def _drawn(runs: list[Any]) -> "xr.Dataset":
     import xarray as xr
 
-    drawn = [Drawn(run) for run in runs]
+    drawn = [DrawnExamples(run) for run in runs]
     parts = [[one.fixed, one.test()] if one.fixed else [one.test()] for one in drawn]
     joined = [Examples(*map(np.concatenate, zip(*part, strict=True))) for part in parts]
     longest = max(len(one.tokens) for one in joined)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from progress_measures.tasks import Examples, batches, label_table
 
 
-class Pairs:
+class PairExamples:
     """The examples of a run on pairs, as sequences `a b =` that are read at `=`.
 
     Args:
@@ -47,7 +47,7 @@ class Pairs:
         return self._test
 
 
-class Drawn:
+class DrawnExamples:
     """The examples of a run on sequences.
 
     Attributes:

@@ -15,8 +15,8 @@ PLUS, EQUALS = 10, 11  # after the ten digits
 
 def layout(task):
     """Digits, `+` and `=` in, digits out."""
-    context = 3 * task.digits + 3
-    return Layout(vocabulary=12, context=context, outputs=10, read_to=context - 1)
+    context_length = 3 * task.digits + 3
+    return Layout(vocabulary=12, context_length=context_length, outputs=10, read_to=context_length - 1)
 
 
 def answer_names(task):

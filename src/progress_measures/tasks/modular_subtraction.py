@@ -7,7 +7,7 @@ SIGN = -1  # logits follow cos(w(a - b - c))
 
 def layout(task):
     """p operands and `=` in, p residues out."""
-    return Layout(operands=task.prime, vocabulary=task.prime + 1, context=3, outputs=task.prime, read_to=3)
+    return Layout(operands=task.prime, vocabulary=task.prime + 1, context_length=3, outputs=task.prime, read_to=3)
 
 
 def labels(task, a, b):

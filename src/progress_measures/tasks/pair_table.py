@@ -7,7 +7,9 @@ from progress_measures.tasks import Layout
 
 def layout(task):
     """n operands and `=` in."""
-    return Layout(operands=task.operands, vocabulary=task.operands + 1, context=3, outputs=task.outputs, read_to=3)
+    return Layout(
+        operands=task.operands, vocabulary=task.operands + 1, context_length=3, outputs=task.outputs, read_to=3
+    )
 
 
 def labels(task, a, b):

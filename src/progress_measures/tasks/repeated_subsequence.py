@@ -14,7 +14,9 @@ from progress_measures.tasks import Examples, Layout
 
 def layout(task):
     """The same tokens in and out."""
-    return Layout(vocabulary=task.vocabulary, context=task.length, outputs=task.vocabulary, read_to=task.length - 1)
+    return Layout(
+        vocabulary=task.vocabulary, context_length=task.length, outputs=task.vocabulary, read_to=task.length - 1
+    )
 
 
 def answer_names(task):

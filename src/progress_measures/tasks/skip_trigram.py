@@ -14,8 +14,13 @@ NOISE = 2  # the first noise token
 
 def layout(task):
     """First, last, noise and telling tokens in; an output for each telling token."""
-    context = task.length + 2
-    return Layout(vocabulary=2 + task.noise + task.answers, context=context, outputs=task.answers, read_to=context)
+    context_length = task.length + 2
+    return Layout(
+        vocabulary=2 + task.noise + task.answers,
+        context_length=context_length,
+        outputs=task.answers,
+        read_to=context_length,
+    )
 
 
 def answer_names(task):

@@ -18,25 +18,13 @@ from progress_measures.training.objectives import objective_module
 from progress_measures.training.optimizer import AdamW
 from progress_measures.training.progress import Progress
 from progress_measures.training.record import code_of
-from progress_measures.training.signals import collected
+from progress_measures.training.signals import Interrupted, collected
 from progress_measures.training.step import Step
-from progress_measures.training.store import BLOCK, EVALUATED, RunStore
+from progress_measures.training.store import BLOCK, EVALUATED_QUANTITIES, RunStore
 from progress_measures.training.writer import Writer
 
 SAVE_SECONDS = 60.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-
-
-class Interrupted(Exception):
-    """Training was told to stop; its state is saved and it can go on.
-
-    Attributes:
-        signal: that told it.
-    """
-
-    def __init__(self, number: int, epoch: int):
-        self.signal = signal.Signals(number)
-        super().__init__(f"told to stop by {self.signal.name} at epoch {epoch}")
 
 
 def train(
@@ -134,7 +122,7 @@ class _Batch:
                 self._save()
                 if number in stop_on:
                     self.writer.drain()
-                    raise Interrupted(number, self.epoch)
+                    raise Interrupted(number, f" at epoch {self.epoch}")
             self.step(self.epoch)
             self.epoch += 1
         self.seconds = before + time.monotonic() - began
@@ -145,7 +133,7 @@ class _Batch:
             return  # done before the interruption
         self.objective.prepare(self.epoch)
         values = self.objective.evaluate(self.optimizer.weights)
-        self.evaluated.append(torch.stack([values[name] for name in EVALUATED], dim=-1))
+        self.evaluated.append(torch.stack([values[name] for name in EVALUATED_QUANTITIES], dim=-1))
 
     def _fetch(self) -> None:
         """Fetch losses and evaluations from the device, and wait for it."""
@@ -223,7 +211,7 @@ class _Batch:
                     "seconds": round(self.seconds, 3),
                     "ms_per_epoch": round(self.seconds / self.recipe.epochs * 1e3, 3),
                     "runs_in_batch": len(self.runs),
-                    "final": dict(zip(EVALUATED, map(float, evaluations[-1]), strict=True)),
+                    "final": dict(zip(EVALUATED_QUANTITIES, map(float, evaluations[-1]), strict=True)),
                     "machine": machine(self.device),
                 }
             )

@@ -74,7 +74,7 @@ def differentiable(logits: Tensor, labels: Tensor, criterion: CrossEntropy) -> T
     return _Criterion.apply(logits, labels, criterion)
 
 
-def nats(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean loss of each run in float64, without gradient: [run].
 
     Run by run, because float64 logits are large.

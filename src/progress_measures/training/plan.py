@@ -20,7 +20,7 @@ from progress_measures.training.progress import duration
 PAPER = "Nanda et al."  # how the paper's experiments begin their `reference`
 
 
-class Row(NamedTuple):
+class PlanRow(NamedTuple):
     """An experiment's training on a device."""
 
     experiment: str
@@ -66,7 +66,7 @@ def chosen(what: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def plan(experiment: str, runs: list[Any], device: cost.Device) -> Row:
+def plan(experiment: str, runs: list[Any], device: cost.Device) -> PlanRow:
     """How an experiment is packed on a device, and what that takes."""
     gpu = device.name != "cpu"
     packed = shards(runs, fitting(runs, device.memory) if gpu else 1)
@@ -78,16 +78,18 @@ def plan(experiment: str, runs: list[Any], device: cost.Device) -> Row:
         else cost.job_memory(shard.runs[0], len(shard.runs), gpu)
         for shard in packed
     ]
-    return Row(experiment, len(runs), runs[0].training.epochs, len(packed), max(takes), flops, max(times), sum(times))
+    return PlanRow(
+        experiment, len(runs), runs[0].training.epochs, len(packed), max(takes), flops, max(times), sum(times)
+    )
 
 
-def table(rows: list[Row], device: cost.Device, number: int) -> Table:
+def table(rows: list[PlanRow], device: cost.Device, number: int) -> Table:
     """The plan, with a line for the whole."""
     unit = "core" if device.name == "cpu" else device.name.upper()
     drawn = Table(
         title=f"Training on {number} {unit}{'s' if number > 1 else ''}", box=box.SIMPLE_HEAD, show_footer=True
     )
-    total = Row(
+    total = PlanRow(
         "all", sum(r.runs for r in rows), 0, sum(r.shards for r in rows), max(r.memory for r in rows),
         sum(r.flops for r in rows), max(r.longest for r in rows), sum(r.seconds for r in rows),
     )  # fmt: skip
@@ -108,7 +110,7 @@ def table(rows: list[Row], device: cost.Device, number: int) -> Table:
     return drawn
 
 
-def wall(row: Row, number: int) -> float:
+def wall(row: PlanRow, number: int) -> float:
     """Seconds from first to last, when so many shards train at a time: no less than the longest one."""
     return max(row.longest, row.seconds / min(number, row.shards))
 

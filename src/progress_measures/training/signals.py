@@ -1,13 +1,31 @@
-"""Signals that are collected and looked at when the time is right, instead of ending the process."""
+"""Collects signals for a process that saves its state before it stops."""
 
 import contextlib
 import signal
 from collections.abc import Iterable, Iterator
 
 
+class Interrupted(Exception):
+    """A signal stopped the work. Its state is saved, and the same command resumes it.
+
+    Attributes:
+        signal: the signal.
+    """
+
+    def __init__(self, number: int, detail: str = ""):
+        self.signal = signal.Signals(number)
+        super().__init__(f"stopped by {self.signal.name}{detail}")
+
+
 @contextlib.contextmanager
 def collected(numbers: Iterable[int]) -> Iterator[list[int]]:
-    """A list that grows by each of these signals that comes; afterwards they do again what they did before."""
+    """Append each of these signals to a list when it arrives; at the end restore the earlier handlers.
+
+    Args:
+        numbers: the signals to collect.
+    Yields:
+        The signals received so far, in order of arrival.
+    """
     received: list[int] = []
     before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
     try:

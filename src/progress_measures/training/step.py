@@ -55,7 +55,7 @@ class Step:
         self._column += 1
         self._optimizer.step(loss)
 
-    def rehearse(self, times: int) -> None:
+    def warm_up(self, times: int) -> None:
         """Update so many times and put everything back, in the same memory.
 
         Allocators and libraries must have settled before a graph is recorded.
@@ -75,7 +75,7 @@ class Step:
         beside = torch.cuda.Stream()
         beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(beside):
-            self.rehearse(3)
+            self.warm_up(3)
         torch.cuda.current_stream().wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):

@@ -25,14 +25,14 @@ from zarr.codecs import Crc32cCodec
 from zarr.storage import MemoryStore
 
 from progress_measures.errors import UserError
-from progress_measures.files import appearing, write_json, write_store
+from progress_measures.files import atomic_path, write_json, write_store
 from progress_measures.models.architecture import Architecture
 from progress_measures.training.record import done
 
 # Checkpoints a chunk. More make fewer files (a mainline run has 250), fewer make smaller states.
 BLOCK = 20
 
-EVALUATED = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+EVALUATED_QUANTITIES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 # What Zarr says of an array that has to be as it was. How it spells the rest may change with its version.
 _DESCRIBED = ("shape", "data_type", "chunk_grid", "dimension_names")
@@ -104,7 +104,7 @@ class RunStore:
         """Keep a state; the last two are kept."""
         folder = self.folder / "resume"
         label = {"epoch": np.int64(epoch), "config_hash": np.str_(self.run.hash), "code": np.str_(self.code)}
-        with appearing(folder / f"{epoch:09d}.npz") as temporary, temporary.open("wb") as file:
+        with atomic_path(folder / f"{epoch:09d}.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **state, **label)
         for old in sorted(folder.glob("*.npz"))[:-2]:
             old.unlink()
@@ -114,7 +114,7 @@ class RunStore:
         (self.folder / "done.json").unlink(missing_ok=True)
         for old in (self.folder / "resume").glob("*.npz"):
             old.unlink()
-        with appearing(self.folder / "checkpoints.zarr") as temporary:
+        with atomic_path(self.folder / "checkpoints.zarr") as temporary:
             self._lay_out(temporary)
 
     def _lay_out(self, store: Path | MemoryStore) -> zarr.Group:
@@ -175,7 +175,7 @@ class RunStore:
         evaluated = np.arange(len(evaluations)) * self.run.training.evaluate_every
         history = xr.Dataset(
             {"loss": ("epoch", train_loss)}
-            | {name: ("evaluated_epoch", evaluations[:, i]) for i, name in enumerate(EVALUATED)},
+            | {name: ("evaluated_epoch", evaluations[:, i]) for i, name in enumerate(EVALUATED_QUANTITIES)},
             {"epoch": np.arange(len(train_loss)), "evaluated_epoch": evaluated},
             self._attributes(),
         )

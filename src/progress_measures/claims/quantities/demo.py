@@ -7,8 +7,8 @@ from progress_measures.claims.quantities.curves import at
 from progress_measures.claims.quantities.mechanism import by_run, components, keys_of
 from progress_measures.claims.quantities.subtraction import cosine_similarities, random_cube, task_of
 from progress_measures.claims.registry import quantity
-from progress_measures.cube.maps import neuron_map, neuron_maps
-from progress_measures.measures.numerics import nats
+from progress_measures.cube.pair_maps import neuron_map, neuron_maps
+from progress_measures.measures.numerics import cross_entropy
 from progress_measures.tasks import label_table
 from progress_measures.tasks.split import train_order
 
@@ -121,7 +121,7 @@ def losses_on_neurons_both_ways(cube):
     labels = label_table(task).ravel()
 
     def loss(kept, pairs):
-        return float(nats(kept.reshape(p * p, -1)[pairs] @ W_L, labels[pairs]).mean())
+        return float(cross_entropy(kept.reshape(p * p, -1)[pairs] @ W_L, labels[pairs]).mean())
 
     return result | {
         "restricted_without_mean_logits": loss(key_part + neurons.mean((0, 1)), test),

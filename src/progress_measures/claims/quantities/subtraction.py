@@ -10,7 +10,7 @@ from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.quantities.curves import at, chance, lead
 from progress_measures.claims.quantities.mechanism import after, by_run, components, cosine_loss, dataset_size, keys_of
 from progress_measures.claims.registry import Values, quantity
-from progress_measures.cube.maps import neuron_maps
+from progress_measures.cube.pair_maps import neuron_maps
 from progress_measures.cube.select import first_below
 from progress_measures.tasks import label_table, layout
 from progress_measures.tasks.split import train_order
@@ -53,7 +53,7 @@ def first_pairs_of_split(cube):
 def logit_count(cube):
     """Logits of all pairs at all positions."""
     sizes = layout(task_of(cube))
-    return {"count": sizes.operands**2 * sizes.context * sizes.outputs}
+    return {"count": sizes.operands**2 * sizes.context_length * sizes.outputs}
 
 
 @quantity

@@ -4,7 +4,7 @@ import numpy as np
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, nothing_to_draw, panel_letters
-from progress_measures.forecast import EXPERIMENTS, METHODS, VARIABLES, at_share, leave_one_out, stories, wrong_by
+from progress_measures.forecast import EXPERIMENTS, METHODS, VARIABLES, at_share, leave_one_out, trajectories, wrong_by
 
 SHARES = np.linspace(0.05, 1, 39)
 LOOKS = {
@@ -28,7 +28,7 @@ def draw(fig, *cubes):
     against how far the run is on its way; shaded, the middle half of runs for the progress measures. Right: the prediction
     at half way against what came; the dotted line is the truth, the gray band a factor of 1.5.
     """
-    told, _ = stories(cubes)
+    told, _ = trajectories(cubes)
     if len(told) < 2:
         nothing_to_draw(fig.subplots(), "No two runs that generalize late")
         return

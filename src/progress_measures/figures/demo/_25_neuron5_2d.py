@@ -1,6 +1,6 @@
 """The demo network's neuron 5 in the 2D Fourier basis."""
 
-from progress_measures.cube.maps import neuron_map
+from progress_measures.cube.pair_maps import neuron_map
 from progress_measures.figures.neurons import MAPS, in_2d
 from progress_measures.figures.registry import figure
 

@@ -1,6 +1,6 @@
 """What one sine of the answer is read from."""
 
-from progress_measures.cube.maps import neuron_maps
+from progress_measures.cube.pair_maps import neuron_maps
 from progress_measures.figures.neurons import MAPS, in_2d
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import frequency_colors, no_key_frequencies

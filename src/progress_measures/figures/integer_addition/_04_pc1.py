@@ -1,6 +1,6 @@
 """Integer addition's first principal component is a line."""
 
-from progress_measures.figures.integers import scores
+from progress_measures.figures.integer_plots import scores
 from progress_measures.figures.registry import figure
 
 

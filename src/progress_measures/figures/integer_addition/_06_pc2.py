@@ -1,6 +1,6 @@
 """Integer addition's second principal component is a parabola."""
 
-from progress_measures.figures.integers import scores
+from progress_measures.figures.integer_plots import scores
 from progress_measures.figures.registry import figure
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from progress_measures.cube.sums import embedding
+from progress_measures.cube.integer_sums import embedding
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
 

@@ -1,7 +1,7 @@
 """Integer addition's neurons follow the sum, after the ReLU."""
 
-from progress_measures.cube.sums import OF_NEURONS
-from progress_measures.figures.integers import top_maps
+from progress_measures.cube.integer_sums import OF_NEURONS
+from progress_measures.figures.integer_plots import top_maps
 from progress_measures.figures.registry import figure
 
 

@@ -2,7 +2,7 @@
 
 from matplotlib.colors import ListedColormap
 
-from progress_measures.cube.sums import failures
+from progress_measures.cube.integer_sums import failures
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, panel_letters
 

@@ -1,6 +1,6 @@
 """The blog's attention in the 2D Fourier basis."""
 
-from progress_measures.cube.maps import attention_map
+from progress_measures.cube.pair_maps import attention_map
 from progress_measures.figures.attention import TO_A, name
 from progress_measures.figures.neuron_panels import shares_bar, spectrum_2d, spectrum_map
 from progress_measures.figures.one_by_one import heads, one_by_one, side_by_side

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from progress_measures.figures.page import axis, layout
+from progress_measures.figures.interactive_page import axis, layout
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, by_component, frequency_colors
 

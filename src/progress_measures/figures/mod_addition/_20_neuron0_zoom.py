@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from progress_measures.cube.maps import neuron_map
+from progress_measures.cube.pair_maps import neuron_map
 from progress_measures.figures.neuron_panels import FOLLOWS, name, spectrum_2d
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.registry import figure

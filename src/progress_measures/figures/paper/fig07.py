@@ -1,7 +1,7 @@
 """Figure 7: the progress measures move long before the test loss does."""
 
-from progress_measures.figures.page import axis, layout, line
-from progress_measures.figures.page import epochs as epoch_axis
+from progress_measures.figures.interactive_page import axis, layout, line
+from progress_measures.figures.interactive_page import epochs as epoch_axis
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
     COLORS,

@@ -1,6 +1,6 @@
 """Figure 12: more neurons, all periodic."""
 
-from progress_measures.cube.maps import neuron_map
+from progress_measures.cube.pair_maps import neuron_map
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import panel_letters, panels, plane

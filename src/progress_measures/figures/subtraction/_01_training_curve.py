@@ -1,8 +1,8 @@
 """The subtraction notebook's training curve."""
 
 from progress_measures.figures.curves import LOSSES, two_scales
-from progress_measures.figures.page import axis, layout, line, scale_buttons
-from progress_measures.figures.page import epochs as epoch_axis
+from progress_measures.figures.interactive_page import axis, layout, line, scale_buttons
+from progress_measures.figures.interactive_page import epochs as epoch_axis
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, label
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from progress_measures.forecast import EXPERIMENTS, METHODS, VARIABLES, at_share, leave_one_out, stories, wrong_by
+from progress_measures.forecast import EXPERIMENTS, METHODS, VARIABLES, at_share, leave_one_out, trajectories, wrong_by
 from progress_measures.tables.registry import table
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -21,7 +21,7 @@ def rows(*cubes):
     far on its way. Each run is predicted by a fit to all other runs, or, harder, to the runs of other experiments alone.
     Only measures up to the epoch of the forecast enter, and none that knows the final network's key frequencies.
     """
-    told, _ = stories(cubes)
+    told, _ = trajectories(cubes)
     found = []
     for whole_experiment in (False, True):
         if len(told if not whole_experiment else {one.experiment for one in told}) < 2:

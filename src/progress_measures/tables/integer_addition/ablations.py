@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from progress_measures.cube.sums import failures
+from progress_measures.cube.integer_sums import failures
 from progress_measures.tables.registry import table
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from progress_measures.cube.sums import OF_NEURONS, REGRESSORS, by_correlation, correlations, neuron_fit
+from progress_measures.cube.integer_sums import OF_NEURONS, REGRESSORS, by_correlation, correlations, neuron_fit
 from progress_measures.tables.registry import table
 
 COUNT = 3

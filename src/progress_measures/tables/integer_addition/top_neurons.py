@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from progress_measures.cube.sums import OF_NEURONS, by_correlation, correlations
+from progress_measures.cube.integer_sums import OF_NEURONS, by_correlation, correlations
 from progress_measures.tables.registry import table
 
 COUNT = 140  # as the notebook prints

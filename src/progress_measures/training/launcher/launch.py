@@ -15,12 +15,12 @@ from progress_measures.errors import UserError
 from progress_measures.files import write_json
 from progress_measures.paths import jobs_folder, runs_folder, trained_record
 from progress_measures.training import cost
-from progress_measures.training.launcher.batch import Batch, Task
 from progress_measures.training.launcher.local import LocalPool
-from progress_measures.training.launcher.pool import GONE, Pool
+from progress_measures.training.launcher.pool import EXITED, Pool
 from progress_measures.training.launcher.shards import Shard, fitting, shards
 from progress_measures.training.launcher.slurm import PROFILE, SlurmPool, SlurmSettings
-from progress_measures.training.launcher.table import Row
+from progress_measures.training.launcher.submission import Submission, Task
+from progress_measures.training.launcher.table import JobRow
 from progress_measures.training.launcher.wait import wait
 from progress_measures.training.record import code_of, done
 
@@ -48,7 +48,7 @@ def train(experiment: str, runs: list[Any], plan: Plan, any_code: bool = False) 
         any_code: leave runs alone that other code has trained.
     Raises:
         UserError: some could not be trained.
-        Told: by a signal to stop.
+        Interrupted: by a signal to stop.
     """
 
     def left(in_hand: set[str]) -> list[Task]:
@@ -124,22 +124,29 @@ def slurm_plan(
     return Plan(pool, device, most, threads=given.get("cpus", 1), retries=retries)
 
 
-def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Pool, Batch, dict[int, Row]]]:
+def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Pool, Submission, dict[int, JobRow]]]:
     """The jobs that run or wait, of one experiment or all: experiment, pool, batch, and rows by index."""
     results = jobs_folder("x").parents[1]
     names = [experiment] if experiment else sorted(path.parent.name for path in results.glob("*/jobs"))
     for name in names:
         for pool in _pools():
-            batches = Batch.unended(jobs_folder(name), pool.name)
-            seen = pool.look(batches) if batches else {}
-            for batch in batches:
+            submissions = Submission.unfinished(jobs_folder(name), pool.name)
+            seen = pool.poll(submissions) if submissions else {}
+            for submission in submissions:
                 rows = {
-                    i: Row(task.name, batch.ids[i] or "", one.state, batch.read(i, "progress"), one.reason, one.place)
-                    for i, task in enumerate(batch.tasks)
-                    if (one := seen[batch.name, i]).state != GONE and not batch.ended(i)
+                    i: JobRow(
+                        task.name,
+                        submission.ids[i] or "",
+                        one.state,
+                        submission.read(i, "progress"),
+                        one.reason,
+                        one.place,
+                    )
+                    for i, task in enumerate(submission.tasks)
+                    if (one := seen[submission.name, i]).state != EXITED and not submission.ended(i)
                 }
                 if rows:
-                    yield name, pool, batch, rows
+                    yield name, pool, submission, rows
 
 
 def cores() -> int:

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import psutil
 
 from progress_measures.errors import UserError
-from progress_measures.training.launcher.batch import Batch
-from progress_measures.training.launcher.pool import GONE, RUNNING, WAITING, Seen
+from progress_measures.training.launcher.pool import EXITED, RUNNING, WAITING, JobStatus
+from progress_measures.training.launcher.submission import Submission
 from progress_measures.training.progress import duration
 
 WORKER = "progress_measures.training.launcher"
@@ -47,52 +47,54 @@ class LocalPool:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._taken: set[str] = set()
 
-    def submit(self, batch: Batch) -> None:
+    def submit(self, submission: Submission) -> None:
         """Take the tasks: they start as others end, when the pool is looked at."""
-        self._taken.add(batch.name)
+        self._taken.add(submission.name)
 
-    def look(self, batches: list[Batch]) -> dict[tuple[str, int], Seen]:
+    def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
         """See what runs, and start what there is room for."""
         seen, waiting = {}, []
-        for batch in batches:
-            for index in range(len(batch.tasks)):
-                if batch.ids[index] is None and batch.name in self._taken:
-                    waiting.append((batch, index))
+        for submission in submissions:
+            for index in range(len(submission.tasks)):
+                if submission.ids[index] is None and submission.name in self._taken:
+                    waiting.append((submission, index))
                 else:
-                    seen[batch.name, index] = self._see(batch, index)
+                    seen[submission.name, index] = self._see(submission, index)
         room = self.at_once - sum(one.state == RUNNING and one.place == self._host for one in seen.values())
         if waiting and room > 0:
             with self._free_gpus() as free:
-                for (batch, index), gpu in zip(waiting[:room], free, strict=False):
-                    self._start(batch, index, gpu)
-        for batch, index in waiting:
-            started = batch.ids[index] is not None
-            seen[batch.name, index] = self._see(batch, index) if started else Seen(WAITING, f"{self.at_once} at a time")
+                for (submission, index), gpu in zip(waiting[:room], free, strict=False):
+                    self._start(submission, index, gpu)
+        for submission, index in waiting:
+            started = submission.ids[index] is not None
+            seen[submission.name, index] = (
+                self._see(submission, index) if started else JobStatus(WAITING, f"{self.at_once} at a time")
+            )
         return seen
 
-    def cancel(self, batch: Batch, indices: list[int]) -> None:
+    def cancel(self, submission: Submission, indices: list[int]) -> None:
         """Tell processes to save and stop."""
         for index in indices:
-            pid = batch.ids[index]
-            if batch.host != self._host:
-                raise UserError(f"{batch.tasks[index].name} runs on {batch.host}, where it has to be ended.")
-            if pid is not None and _is_ours(batch, index, pid):
+            pid = submission.ids[index]
+            if submission.host != self._host:
+                raise UserError(f"{submission.tasks[index].name} runs on {submission.host}, where it has to be ended.")
+            if pid is not None and _is_ours(submission, index, pid):
                 os.kill(int(pid), signal.SIGTERM)
 
-    def stop(self, batches: list[Batch]) -> str:
+    def stop(self, submissions: list[Submission]) -> str:
         """Have the processes that run save and stop, and wait for them."""
         self._taken.clear()
-        ours = [batch for batch in batches if batch.host == self._host]
-        running = [(batch, i) for batch in ours for i, pid in enumerate(batch.ids) if pid is not None]
-        for batch, index in running:
-            self.cancel(batch, [index])
-        while any(self._see(batch, index).state == RUNNING for batch, index in running):
+        ours = [submission for submission in submissions if submission.host == self._host]
+        running = [(submission, i) for submission in ours for i, pid in enumerate(submission.ids) if pid is not None]
+        for submission, index in running:
+            self.cancel(submission, [index])
+        while any(self._see(submission, index).state == RUNNING for submission, index in running):
             time.sleep(0.05)
         return "What was trained is saved."
 
-    def log(self, batch: Batch, index: int) -> str:
+    def log(self, submission: Submission, index: int) -> str:
         """The path of what a task printed."""
-        return str(batch.file(index, "log"))
+        return str(submission.file(index, "log"))
 
     @contextlib.contextmanager
     def _free_gpus(self) -> Iterator[list[str]]:
@@ -108,41 +110,41 @@ class LocalPool:
             taken = {worker.gpu for worker in _workers()}
             yield [gpu for gpu in self.gpus if gpu not in taken]
 
-    def _start(self, batch: Batch, index: int, gpu: str) -> None:
-        with batch.file(index, "log").open("ab") as log:
+    def _start(self, submission: Submission, index: int, gpu: str) -> None:
+        with submission.file(index, "log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", WORKER, str(batch.folder), str(index)],
+                [sys.executable, "-m", WORKER, str(submission.folder), str(index)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=os.environ | {GPU: gpu},
                 start_new_session=True,  # Ctrl-C is for whoever waits, who tells it in turn
             )
-        batch.ids[index] = str(process.pid)
+        submission.ids[index] = str(process.pid)
         self._children[str(process.pid)] = process
-        batch.save()
+        submission.save()
 
-    def _see(self, batch: Batch, index: int) -> Seen:
-        if batch.host != self._host:
-            return _heard_of(batch, index)
-        if batch.ids[index] is None:  # if it was started, whoever did that was killed before it could note this
-            task = (str(batch.folder), str(index))
-            batch.ids[index] = next((str(worker.pid) for worker in _workers() if worker.task == task), None)
-        pid = batch.ids[index]
+    def _see(self, submission: Submission, index: int) -> JobStatus:
+        if submission.host != self._host:
+            return _heard_of(submission, index)
+        if submission.ids[index] is None:  # if it was started, whoever did that was killed before it could note this
+            task = (str(submission.folder), str(index))
+            submission.ids[index] = next((str(worker.pid) for worker in _workers() if worker.task == task), None)
+        pid = submission.ids[index]
         if pid is None:
-            return Seen(GONE, "its start was interrupted")
+            return JobStatus(EXITED, "its start was interrupted")
         child = self._children.get(pid)
         if child is None:
-            if _is_ours(batch, index, pid):
-                return Seen(RUNNING, place=batch.host)
-            return Seen(GONE, "its process ended")
+            if _is_ours(submission, index, pid):
+                return JobStatus(RUNNING, place=submission.host)
+            return JobStatus(EXITED, "its process ended")
         status = child.poll()
         if status is None:
-            return Seen(RUNNING, place=batch.host)
+            return JobStatus(RUNNING, place=submission.host)
         if status in (STOPPED, -signal.SIGTERM):
-            return Seen(GONE, "stopped", canceled=True)
+            return JobStatus(EXITED, "stopped", canceled=True)
         how = f"signal {-status}" if status < 0 else f"status {status}"
-        return Seen(GONE, f"its process ended with {how}{_last_words(batch.file(index, 'log'))}")
+        return JobStatus(EXITED, f"its process ended with {how}{_last_words(submission.file(index, 'log'))}")
 
 
 def _last_words(log: Path) -> str:
@@ -151,15 +153,15 @@ def _last_words(log: Path) -> str:
     return next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
 
 
-def _heard_of(batch: Batch, index: int) -> Seen:
+def _heard_of(submission: Submission, index: int) -> JobStatus:
     """A task on another machine that has this folder too. All that is known of it is how lately it told its progress."""
-    if batch.ids[index] is None or batch.ended(index):
-        return Seen(GONE, "its start was interrupted")
-    said = batch.read(index, "progress")
-    silent = time.time() - (said["time"] if said else (batch.folder / "batch.json").stat().st_mtime)
+    if submission.ids[index] is None or submission.ended(index):
+        return JobStatus(EXITED, "its start was interrupted")
+    said = submission.read(index, "progress")
+    silent = time.time() - (said["time"] if said else (submission.folder / "submission.json").stat().st_mtime)
     if silent > SILENT:
-        return Seen(GONE, f"it ran on {batch.host}, and has not been heard of for {duration(silent)}")
-    return Seen(RUNNING, f"heard of {duration(silent)} ago", place=batch.host)
+        return JobStatus(EXITED, f"it ran on {submission.host}, and has not been heard of for {duration(silent)}")
+    return JobStatus(RUNNING, f"heard of {duration(silent)} ago", place=submission.host)
 
 
 class _Worker(NamedTuple):
@@ -186,10 +188,10 @@ def _workers() -> list[_Worker]:
     return [worker for process in psutil.process_iter() if (worker := _worker(process))]
 
 
-def _is_ours(batch: Batch, index: int, pid: str) -> bool:
+def _is_ours(submission: Submission, index: int, pid: str) -> bool:
     """Whether a process is still the one that was started for a task, and no other that got its number."""
     try:
         worker = _worker(psutil.Process(int(pid)))
     except (psutil.Error, ValueError):
         return False
-    return worker is not None and worker.task == (str(batch.folder), str(index))
+    return worker is not None and worker.task == (str(submission.folder), str(index))

@@ -2,12 +2,12 @@
 
 from typing import NamedTuple, Protocol
 
-from progress_measures.training.launcher.batch import Batch
+from progress_measures.training.launcher.submission import Submission
 
-WAITING, RUNNING, GONE = "queued", "running", "gone"
+WAITING, RUNNING, EXITED = "queued", "running", "gone"
 
 
-class Seen(NamedTuple):
+class JobStatus(NamedTuple):
     """What a pool knows of one task that has not said itself how it ended."""
 
     state: str  # WAITING, RUNNING or GONE
@@ -22,21 +22,21 @@ class Pool(Protocol):
     name: str
     poll_seconds: float
 
-    def submit(self, batch: Batch) -> None:
+    def submit(self, submission: Submission) -> None:
         """Take a recorded batch, and write the ids of its tasks into it.
 
         Raises:
             UserError: it is refused, with the pool's own words.
         """
 
-    def look(self, batches: list[Batch]) -> dict[tuple[str, int], Seen]:
+    def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
         """The tasks of batches, by batch name and index."""
 
-    def cancel(self, batch: Batch, indices: list[int]) -> None:
+    def cancel(self, submission: Submission, indices: list[int]) -> None:
         """End tasks, and nothing else."""
 
-    def stop(self, batches: list[Batch]) -> str:
+    def stop(self, submissions: list[Submission]) -> str:
         """Whoever waits is told to stop: end what cannot go on alone, and say what goes on."""
 
-    def log(self, batch: Batch, index: int) -> str:
+    def log(self, submission: Submission, index: int) -> str:
         """The path of what a task printed."""

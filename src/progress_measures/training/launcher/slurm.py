@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from progress_measures.errors import UserError
-from progress_measures.training.launcher.batch import Batch
-from progress_measures.training.launcher.pool import GONE, RUNNING, WAITING, Seen
+from progress_measures.training.launcher.pool import EXITED, RUNNING, WAITING, JobStatus
+from progress_measures.training.launcher.submission import Submission
 from progress_measures.training.launcher.worker import OnSlurm
 
 PROFILE = "profiles/slurm/config.yaml, under set-resources, train"
@@ -77,54 +77,54 @@ class SlurmPool:
         if not all(map(shutil.which, ("sbatch", "squeue", "scancel", "srun"))):
             raise UserError("--pool slurm: this machine has no sbatch, squeue, scancel and srun; use --pool local.")
         self.settings, self.poll_seconds = settings, poll_seconds
-        self._last: dict[tuple[str, int], Seen] = {}
+        self._last: dict[tuple[str, int], JobStatus] = {}
 
-    def submit(self, batch: Batch) -> None:
+    def submit(self, submission: Submission) -> None:
         """Submit the tasks as one job array."""
         from submitit.core.utils import FailedJobError, FailedSubmissionError
         from submitit.helpers import clean_env
 
-        executor = self._executor(batch)
+        executor = self._executor(submission)
         try:
-            with clean_env(), executor.batch():  # we may be in a job ourselves
-                jobs = [executor.submit(OnSlurm(batch.folder.absolute(), i)) for i in range(len(batch.tasks))]
+            with clean_env(), executor.submission():  # we may be in a job ourselves
+                jobs = [executor.submit(OnSlurm(submission.folder.absolute(), i)) for i in range(len(submission.tasks))]
         except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
             raise UserError(self._refused(str(error))) from None
-        batch.ids = [job.job_id for job in jobs]
-        batch.save()
+        submission.ids = [job.job_id for job in jobs]
+        submission.save()
 
-    def look(self, batches: list[Batch]) -> dict[tuple[str, int], Seen]:
+    def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
         """Ask `squeue`. While it does not answer, things are as they were."""
-        names = [batch.name for batch in batches]
+        names = [submission.name for submission in submissions]
         columns = "%i|%T|%N|%j|%r"
         listed = _run("squeue", "--states=all", "-r", "-h", f"--name={','.join(names)}", "-o", columns)
         if listed.returncode:
             return {
-                (batch.name, i): self._last.get((batch.name, i), Seen(WAITING, "squeue does not answer"))
-                for batch in batches
-                for i in range(len(batch.tasks))
+                (submission.name, i): self._last.get((submission.name, i), JobStatus(WAITING, "squeue does not answer"))
+                for submission in submissions
+                for i in range(len(submission.tasks))
             }
-        rows: dict[tuple[str, int], Seen] = {}
+        rows: dict[tuple[str, int], JobStatus] = {}
         for line in listed.stdout.splitlines():
             job, state, node, name, reason = line.split("|", maxsplit=4)
             index = int(job.partition("_")[2] or 0)  # an array of one is a plain job
             rows[name, index] = _seen(state, node, reason)
-            for batch in batches:
-                if batch.name == name and index < len(batch.ids) and batch.ids[index] is None:
-                    batch.ids[index] = job  # whoever submitted it was killed before it could note this
+            for submission in submissions:
+                if submission.name == name and index < len(submission.ids) and submission.ids[index] is None:
+                    submission.ids[index] = job  # whoever submitted it was killed before it could note this
         seen = {}
-        for batch in batches:
-            for key in ((batch.name, i) for i in range(len(batch.tasks))):
-                now = rows.get(key, Seen(GONE, "Slurm does not know it any more"))
+        for submission in submissions:
+            for key in ((submission.name, i) for i in range(len(submission.tasks))):
+                now = rows.get(key, JobStatus(EXITED, "Slurm does not know it any more"))
                 before = self._last.get(key)
-                ending = now.state == GONE and before is not None and before.state != GONE
-                seen[key] = Seen(RUNNING, "ending") if ending else now
+                ending = now.state == EXITED and before is not None and before.state != EXITED
+                seen[key] = JobStatus(RUNNING, "ending") if ending else now
                 self._last[key] = now
         return seen
 
-    def cancel(self, batch: Batch, indices: list[int]) -> None:
+    def cancel(self, submission: Submission, indices: list[int]) -> None:
         """`scancel` these tasks, if they are still of this batch."""
-        listed = _run("squeue", "-r", "-h", f"--name={batch.name}", "-o", "%i")
+        listed = _run("squeue", "-r", "-h", f"--name={submission.name}", "-o", "%i")
         ours = {int(job.partition("_")[2] or 0): job for job in listed.stdout.split()}
         jobs = [ours[index] for index in indices if index in ours]
         if jobs:
@@ -132,22 +132,22 @@ class SlurmPool:
             if done.returncode:
                 raise UserError(f"scancel {' '.join(jobs)}: {done.stderr.strip()}")
 
-    def stop(self, batches: list[Batch]) -> str:
+    def stop(self, submissions: list[Submission]) -> str:
         """Leave the jobs alone."""
         return "Its jobs go on. The same command waits for them again; `progress-measures cancel` ends them."
 
-    def log(self, batch: Batch, index: int) -> str:
+    def log(self, submission: Submission, index: int) -> str:
         """The path of what a task printed to standard error."""
-        job = batch.ids[index] or "*"
-        return str(batch.folder / "slurm" / job / f"{job}_0_log.err")
+        job = submission.ids[index] or "*"
+        return str(submission.folder / "slurm" / job / f"{job}_0_log.err")
 
-    def _executor(self, batch: Batch) -> Any:
+    def _executor(self, submission: Submission) -> Any:
         from submitit import SlurmExecutor
 
         s = self.settings
-        executor = SlurmExecutor(folder=batch.folder.absolute() / "slurm" / "%j", max_num_timeout=REQUEUES)
+        executor = SlurmExecutor(folder=submission.folder.absolute() / "slurm" / "%j", max_num_timeout=REQUEUES)
         executor.update_parameters(
-            job_name=batch.name,
+            job_name=submission.name,
             partition=s.partition,
             account=s.account,
             qos=s.qos,
@@ -175,16 +175,16 @@ class SlurmPool:
         return ", ".join(f"{key} {value}" for key, value in asked.items())
 
 
-def _seen(state: str, node: str, reason: str) -> Seen:
+def _seen(state: str, node: str, reason: str) -> JobStatus:
     if state in LIVE:
         if LIVE[state] == WAITING:
             hint = HOPELESS.get(reason.strip("()"))
             told = f"{reason}: {hint}; change it in {PROFILE}" if hint else reason
-            return Seen(WAITING, "" if reason == "None" else told)
-        return Seen(RUNNING, place=node)
+            return JobStatus(WAITING, "" if reason == "None" else told)
+        return JobStatus(RUNNING, place=node)
     said = state.replace("_", " ").lower()
     why = f" ({reason})" if reason not in ("None", "NonZeroExitCode", "") else ""
-    return Seen(GONE, f"Slurm says: {said}{why}", canceled=state == "CANCELLED")
+    return JobStatus(EXITED, f"Slurm says: {said}{why}", canceled=state == "CANCELLED")
 
 
 def _run(*line: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ from progress_measures.training.progress import duration
 STYLES = {"running": "green", "done": "dim", "failed": "bold red", "canceled": "yellow"}
 
 
-class Row(NamedTuple):
+class JobRow(NamedTuple):
     """A shard as it stands."""
 
     name: str
@@ -32,7 +32,7 @@ class Row(NamedTuple):
         return max(0.0, left - (time.time() - self.progress["time"]))
 
 
-def table(title: str, rows: list[Row]) -> Table:
+def table(title: str, rows: list[JobRow]) -> Table:
     """Shards, one a line."""
     drawn = Table(title=f"{title}: {summary(rows)}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("shard", "job", "state", "on"):
@@ -58,7 +58,7 @@ def table(title: str, rows: list[Row]) -> Table:
     return drawn
 
 
-def summary(rows: list[Row]) -> str:
+def summary(rows: list[JobRow]) -> str:
     """`2 running, 1 done`, and how long the slowest has to go."""
     states = ("queued", "running", "done", "failed", "canceled")
     counts = {state: sum(row.state == state for row in rows) for state in states}
@@ -88,7 +88,7 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def show(self, rows: list[Row]) -> None:
+    def show(self, rows: list[JobRow]) -> None:
         """The table as it stands."""
         if self._live:
             self._live.update(table(self._title, rows), refresh=True)

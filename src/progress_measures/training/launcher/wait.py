@@ -16,17 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from progress_measures.errors import UserError
-from progress_measures.training.launcher.batch import Batch, Task
-from progress_measures.training.launcher.pool import GONE, Pool, Seen
-from progress_measures.training.launcher.table import Display, Row
-from progress_measures.training.signals import collected
+from progress_measures.training.launcher.pool import EXITED, JobStatus, Pool
+from progress_measures.training.launcher.submission import Submission, Task
+from progress_measures.training.launcher.table import Display, JobRow
+from progress_measures.training.signals import Interrupted, collected
 
 Key = tuple[str, int]
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-class Told(Exception):
-    """Whoever waits was told to stop, by a signal."""
 
 
 def wait(
@@ -46,7 +42,7 @@ def wait(
         retries: how often a task that failed is tried again.
     Raises:
         UserError: some failed; the others have gone on to their end.
-        Told: by SIGTERM, SIGINT or SIGHUP.
+        Interrupted: by SIGTERM, SIGINT or SIGHUP.
     """
     with collected(SIGNALS) as told, Display(label) as display, _alone(jobs, label, told):
         waiting = _Waiting(pool, jobs, label, retries)
@@ -55,10 +51,10 @@ def wait(
         try:
             while not waiting.over():
                 _sleep(pool.poll_seconds if waiting.looked else 0, told)
-                display.show(waiting.look())
+                display.show(waiting.poll())
                 waiting.try_again()
-        except Told as told_to:
-            raise Told(f"told to stop by {told_to}. {pool.stop(waiting.batches)}") from None
+        except Interrupted as interrupted:
+            raise Interrupted(interrupted.signal, f". {pool.stop(waiting.submissions)}") from None
     waiting.complain()
 
 
@@ -67,22 +63,22 @@ class _Waiting:
 
     def __init__(self, pool: Pool, jobs: Path, label: str, retries: int):
         self.pool, self.jobs, self.label, self.retries = pool, jobs, label, retries
-        self.batches: list[Batch] = []
-        self._seen: dict[Key, Seen] = {}
+        self.submissions: list[Submission] = []
+        self._seen: dict[Key, JobStatus] = {}
         self._ended: dict[Key, str] = {}  # done, failed, canceled, or again: tried again in a later batch
         self._reasons: dict[Key, str] = {}
         self.looked = False
 
     def attach(self) -> None:
         """Take up the batches of an earlier start that have tasks which run or wait."""
-        unended = Batch.unended(self.jobs, self.pool.name)
-        seen = self.pool.look(unended) if unended else {}
-        for batch in unended:
-            alive = {i for i in range(len(batch.tasks)) if seen[batch.name, i].state != GONE}
+        unfinished = Submission.unfinished(self.jobs, self.pool.name)
+        seen = self.pool.poll(unfinished) if unfinished else {}
+        for submission in unfinished:
+            alive = {i for i in range(len(submission.tasks)) if seen[submission.name, i].state != EXITED}
             if alive:
-                self.batches.append(batch)
-                gone = set(range(len(batch.tasks))) - alive
-                self._ended |= {(batch.name, i): "again" for i in gone}  # submitted anew with the rest
+                self.submissions.append(submission)
+                gone = set(range(len(submission.tasks))) - alive
+                self._ended |= {(submission.name, i): "again" for i in gone}  # submitted anew with the rest
 
     def runs_in_hand(self) -> set[str]:
         """`<run> <hash>` of what jobs of an earlier start train."""
@@ -92,34 +88,36 @@ class _Waiting:
         """Hand tasks to the pool as one batch."""
         if not tasks:
             return
-        batch = Batch.new(self.jobs, self.label, self.pool.name, tasks)
-        self.batches.append(batch)
-        self.pool.submit(batch)
+        submission = Submission.new(self.jobs, self.label, self.pool.name, tasks)
+        self.submissions.append(submission)
+        self.pool.submit(submission)
 
-    def look(self) -> list[Row]:
+    def poll(self) -> list[JobRow]:
         """See how the tasks stand."""
         self.looked = True
-        self._seen = self.pool.look(self.batches)
+        self._seen = self.pool.poll(self.submissions)
         rows = []
-        for key, batch, i, task in self._tasks():
+        for key, submission, i, task in self._tasks():
             if key not in self._ended:
-                self._judge(batch, i)
+                self._judge(submission, i)
             state = self._ended.get(key, self._seen[key].state)
             if state != "again":
                 note = self._reasons.get(key) or self._seen[key].reason if state != "done" else ""
                 if task.attempt > 1:
                     note = f"try {task.attempt} after {task.after}{': ' if note else ''}{note}"
                 place = self._seen[key].place if state == "running" else ""
-                rows.append(Row(task.name, batch.ids[i] or "", state, batch.read(i, "progress"), note, place))
+                rows.append(
+                    JobRow(task.name, submission.ids[i] or "", state, submission.read(i, "progress"), note, place)
+                )
         return rows
 
-    def _judge(self, batch: Batch, index: int) -> None:
+    def _judge(self, submission: Submission, index: int) -> None:
         """Note it if a task has ended."""
-        key = (batch.name, index)
-        if batch.read(index, "done") is not None:
+        key = (submission.name, index)
+        if submission.read(index, "done") is not None:
             self._ended[key] = "done"
-        elif self._seen[key].state == GONE:
-            failed = batch.read(index, "failed")
+        elif self._seen[key].state == EXITED:
+            failed = submission.read(index, "failed")
             seen = self._seen[key]
             self._ended[key] = "canceled" if seen.canceled and not failed else "failed"
             self._reasons[key] = failed["error"] if failed else seen.reason
@@ -127,9 +125,9 @@ class _Waiting:
     def try_again(self) -> None:
         """Submit anew what failed in a way that another try may mend."""
         again = []
-        for key, batch, i, task in self._tasks():
+        for key, submission, i, task in self._tasks():
             if self._ended.get(key) == "failed" and task.attempt <= self.retries:
-                failed = batch.read(i, "failed")
+                failed = submission.read(i, "failed")
                 if failed is None or failed.get("try_again", True):
                     self._ended[key] = "again"
                     again.append(replace(task, attempt=task.attempt + 1, after=self._reasons[key]))
@@ -139,20 +137,20 @@ class _Waiting:
         """Whether all tasks have ended."""
         return all(key in self._ended for key, *_ in self._tasks())
 
-    def _tasks(self) -> Iterator[tuple[Key, Batch, int, Task]]:
+    def _tasks(self) -> Iterator[tuple[Key, Submission, int, Task]]:
         """All tasks, each with its key, its batch and its index there."""
-        for batch in self.batches:
-            for i, task in enumerate(batch.tasks):
-                yield (batch.name, i), batch, i, task
+        for submission in self.submissions:
+            for i, task in enumerate(submission.tasks):
+                yield (submission.name, i), submission, i, task
 
     def complain(self) -> None:
         """Say what failed, why, and where more is to be read."""
         lines = []
-        for key, batch, i, task in self._tasks():
+        for key, submission, i, task in self._tasks():
             how = self._ended[key]
             if how in ("failed", "canceled"):
                 tries = f", tried {task.attempt} times" if task.attempt > 1 else ""
-                log = self.pool.log(batch, i)
+                log = self.pool.log(submission, i)
                 lines.append(f"  {task.name}: {how}{tries}: {self._reasons[key]}\n    log: {log}")
         if lines:
             first = f"{self.label}: {len(lines)} of its shards did not finish:"
@@ -183,4 +181,4 @@ def _sleep(seconds: float, told: list[int]) -> None:
     while not told and (rest := end - time.monotonic()) > 0:
         time.sleep(min(rest, 0.2))
     if told:
-        raise Told(signal.Signals(told[0]).name)
+        raise Interrupted(told[0])

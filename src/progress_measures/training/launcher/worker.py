@@ -11,58 +11,47 @@ from typing import Any, NamedTuple
 
 from progress_measures.errors import UserError
 from progress_measures.files import write_json
-from progress_measures.training.launcher.batch import Batch
+from progress_measures.training.launcher.submission import Submission
+from progress_measures.training.signals import Interrupted
 
 # A cluster sends SIGTERM before it takes a node away, whatever comes next. A job that ended of it would be done for;
 # one that saves and goes on is put back into the queue by Slurm if it was preempted, and killed if it was canceled.
 ON_SLURM = (signal.SIGUSR2,)
 
 
-class Context(NamedTuple):
+class TaskContext(NamedTuple):
     """What a task is told about its surroundings."""
 
     progress: Path  # where to say how far it is
     stop_on: Collection[int] | None  # signals at which to stop; None for all that ask for it
 
 
-class Stopped(Exception):
-    """A task was told to stop, has saved and can go on.
-
-    Attributes:
-        signal: that told it.
-    """
-
-    def __init__(self, number: int, message: str):
-        self.signal = number
-        super().__init__(message)
-
-
 def run_task(folder: Path, index: int, stop_on: Collection[int] | None = None) -> None:
     """Do one task of a batch.
 
     Raises:
-        Stopped: by a signal, having saved.
+        Interrupted: by a signal, having saved.
         Exception: whatever the task raises, after a note of it was left.
     """
-    batch = Batch.load(folder)
-    task = batch.tasks[index]
+    submission = Submission.load(folder)
+    task = submission.tasks[index]
     module, _, name = task.function.partition(":")
-    batch.file(index, "failed").unlink(missing_ok=True)
+    submission.file(index, "failed").unlink(missing_ok=True)
     try:
         getattr(importlib.import_module(module), name)(
-            Context(batch.file(index, "progress"), stop_on), **task.arguments
+            TaskContext(submission.file(index, "progress"), stop_on), **task.arguments
         )
-    except Stopped:
+    except Interrupted:
         raise
     except Exception as error:
         again = not isinstance(error, UserError)
         said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        write_json(batch.file(index, "failed"), {"error": said, "try_again": again})
+        write_json(submission.file(index, "failed"), {"error": said, "try_again": again})
         raise
-    write_json(batch.file(index, "done"), {"pid": os.getpid()})
+    write_json(submission.file(index, "done"), {"pid": os.getpid()})
 
 
-def train_runs(context: Context, runs: list[dict[str, Any]], device: str, threads: int) -> None:
+def train_runs(context: TaskContext, runs: list[dict[str, Any]], device: str, threads: int) -> None:
     """Train runs as one batch: the task of a shard.
 
     Args:
@@ -71,24 +60,21 @@ def train_runs(context: Context, runs: list[dict[str, Any]], device: str, thread
     """
     from progress_measures.experiments.schema import Run
     from progress_measures.paths import dataset_store, runs_folder
-    from progress_measures.training.loop import SIGNALS, Interrupted, train
+    from progress_measures.training.loop import SIGNALS, train
     from progress_measures.training.machine import set_up, usable
     from progress_measures.training.progress import Progress
 
     set_up(threads)
     loaded = [Run.model_validate(settings) for settings in runs]
     experiment = loaded[0].experiment
-    try:
-        train(
-            loaded,
-            dataset_store(experiment),
-            runs_folder(experiment),
-            usable(device),
-            Progress(context.progress),
-            SIGNALS if context.stop_on is None else context.stop_on,
-        )
-    except Interrupted as interrupted:
-        raise Stopped(interrupted.signal, str(interrupted)) from None
+    train(
+        loaded,
+        dataset_store(experiment),
+        runs_folder(experiment),
+        usable(device),
+        Progress(context.progress),
+        SIGNALS if context.stop_on is None else context.stop_on,
+    )
 
 
 class OnSlurm:
@@ -105,9 +91,9 @@ class OnSlurm:
         """Do the task."""
         try:
             run_task(self.folder, self.index, ON_SLURM)
-        except Stopped as stopped:
-            print(stopped, file=sys.stderr, flush=True)
-            signal.raise_signal(stopped.signal)
+        except Interrupted as interrupted:
+            print(interrupted, file=sys.stderr, flush=True)
+            signal.raise_signal(interrupted.signal)
 
     def checkpoint(self) -> Any:
         """What to submit again: the same."""
@@ -120,8 +106,8 @@ def main(folder: str, index: str) -> int:
     """Do a task in a process of its own. Status: 0 done, 1 failed, 2 the user can mend it, 130 stopped."""
     try:
         run_task(Path(folder), int(index))
-    except Stopped as stopped:
-        print(f"progress-measures: {stopped}; the same command goes on from there.", file=sys.stderr)
+    except Interrupted as interrupted:
+        print(f"progress-measures: {interrupted}; the same command goes on from there.", file=sys.stderr)
         return 130
     except UserError as error:
         print(f"progress-measures: {error}", file=sys.stderr)

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from progress_measures.models import answers
+from progress_measures.models import forward_at
 from progress_measures.tasks import Examples, layout
-from progress_measures.tasks.examples import Drawn, Pairs
-from progress_measures.training.loss import PRECISIONS, accuracy, differentiable, nats
+from progress_measures.tasks.examples import DrawnExamples, PairExamples
+from progress_measures.training.loss import PRECISIONS, accuracy, cross_entropy, differentiable
 from progress_measures.training.objectives.regularizers import Dropout, l1
 
 # Numbers of a layer's attention that an evaluation holds at a time: 64 MiB of them.
@@ -32,7 +32,7 @@ class Objective:
         sizes = layout(first.task)
         self._length, self._vocabulary = sizes.read_to, sizes.vocabulary
         self._sources = [
-            Drawn(run) if run.on_sequences else Pairs(run.task, mask.numpy())
+            DrawnExamples(run) if run.on_sequences else PairExamples(run.task, mask.numpy())
             for run, mask in zip(runs, train, strict=True)
         ]
         self._batch = self._prepared([source.at(0) for source in self._sources])
@@ -60,15 +60,15 @@ class Objective:
         if self._dropout:
             self._dropout.draw(update)
 
-    def loss(self, weights: answers.Weights) -> Tensor:
+    def loss(self, weights: forward_at.Weights) -> Tensor:
         """Train loss of each run on its prepared examples: [run], differentiable."""
         if self._l1:
             weights = l1(weights, self._l1)
         masks = self._dropout.masks if self._dropout else None
-        logits = answers.logits(weights, self._batch.places, self._doubled, masks)
+        logits = forward_at.logits(weights, self._batch.places, self._doubled, masks)
         return differentiable(logits, self._batch.labels, self._criterion)
 
-    def evaluate(self, weights: answers.Weights) -> dict[str, Tensor]:
+    def evaluate(self, weights: forward_at.Weights) -> dict[str, Tensor]:
         """Losses in float64 and accuracies on training and on test examples: each [run]."""
         result: dict[str, Tensor] = {}
         with torch.no_grad():
@@ -76,9 +76,9 @@ class Objective:
                 count = sum(piece.labels.shape[1] for piece in pieces)
                 sums = {"loss": torch.zeros(()), "accuracy": torch.zeros(())}
                 for piece in pieces:
-                    logits = answers.logits(weights, piece.places, self._doubled)
+                    logits = forward_at.logits(weights, piece.places, self._doubled)
                     share = piece.labels.shape[1] / count
-                    sums["loss"] = sums["loss"] + nats(logits, piece.labels) * share
+                    sums["loss"] = sums["loss"] + cross_entropy(logits, piece.labels) * share
                     sums["accuracy"] = sums["accuracy"] + accuracy(logits, piece.labels) * share
                 result |= {f"{split}_{name}": value for name, value in sums.items()}
         return result
@@ -92,7 +92,7 @@ class Objective:
 
     def _prepared(self, examples: list[Examples]) -> "_Read":
         tokens, positions, labels = self._stacked(examples)
-        return _Read(answers.Places(tokens, positions, self._vocabulary), labels)
+        return _Read(forward_at.ReadPositions(tokens, positions, self._vocabulary), labels)
 
     def _pieces(self, examples: list[Examples]) -> Iterator["_Read"]:
         for start in range(0, len(examples[0].tokens), self._piece):
@@ -101,5 +101,5 @@ class Objective:
 
 
 class _Read(NamedTuple):
-    places: answers.Places
+    places: forward_at.ReadPositions
     labels: Tensor  # [run, example x answer]

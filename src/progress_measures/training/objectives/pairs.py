@@ -7,7 +7,7 @@ from torch import Tensor
 
 from progress_measures.models import pairs
 from progress_measures.tasks import label_table, layout
-from progress_measures.training.loss import PRECISIONS, accuracy, nats
+from progress_measures.training.loss import PRECISIONS, accuracy, cross_entropy
 from progress_measures.training.objectives.regularizers import Dropout, l1
 
 
@@ -24,9 +24,9 @@ class Objective:
         table = torch.from_numpy(label_table(runs[0].task))
         n, heads = layout(runs[0].task).operands, runs[0].model.heads
 
-        def prepared(mask: Tensor) -> tuple[pairs.Pairs, Tensor]:
+        def prepared(mask: Tensor) -> tuple[pairs.PairBatch, Tensor]:
             a, b = mask.nonzero()[:, 1:].view(len(runs), -1, 2).unbind(-1)
-            return pairs.Pairs(a.to(device), b.to(device), n, heads), table[a, b].to(device)
+            return pairs.PairBatch(a.to(device), b.to(device), n, heads), table[a, b].to(device)
 
         self._train, self._test = prepared(train), prepared(~train)
         precision = runs[0].training.precision
@@ -55,6 +55,6 @@ class Objective:
             tables = pairs.tables(weights)
             for split, (which, labels) in (("train", self._train), ("test", self._test)):
                 logits = pairs.logits(tables, which)
-                result[f"{split}_loss"] = nats(logits, labels)
+                result[f"{split}_loss"] = cross_entropy(logits, labels)
                 result[f"{split}_accuracy"] = accuracy(logits, labels)
         return result

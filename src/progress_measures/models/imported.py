@@ -36,7 +36,7 @@ def as_ours(weights: Weights, sizes: Layout, one_layer: bool) -> Weights:
     w["W_U"] = np.ascontiguousarray(w["W_U"][:, : sizes.outputs])
     if "b_U" in w:
         w["b_U"] = w["b_U"][: sizes.outputs]
-    w["W_pos"] = w["W_pos"][: sizes.context]
+    w["W_pos"] = w["W_pos"][: sizes.context_length]
     if not one_layer:
         return w
     biases = {name: w.pop(name)[0] for name in ("b_Q", "b_K", "b_V", "b_O") if name in w}

@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from progress_measures.models import answers
+from progress_measures.models import forward_at
 from progress_measures.models.transformer import forward
 from progress_measures.tasks import Examples, layout
-from progress_measures.tasks.examples import Drawn
+from progress_measures.tasks.examples import DrawnExamples
 
 PIECE = 2**22  # numbers of a layer's attention at a time
 PATTERNS = 64  # test examples whose attention patterns are looked at
 
 
-class SequenceScene:
+class SequenceRunContext:
     """What all checkpoints of a run on sequences have in common: its examples.
 
     Args:
@@ -27,28 +27,28 @@ class SequenceScene:
 
     def __init__(self, run: Any, final: dict[str, NDArray], last: int):
         self.run, self._final, self._last = run, final, last
-        self.drawn = Drawn(run)
+        self.drawn = DrawnExamples(run)
         self.test = self.drawn.test()
         self.looked_at = Examples(*(values[:PATTERNS] for values in self.test))
 
-    def view(self, weights: dict[str, NDArray], epoch: int) -> "SequenceView":
+    def checkpoint(self, weights: dict[str, NDArray], epoch: int) -> "SequenceCheckpoint":
         """A checkpoint."""
-        return SequenceView(self, weights, epoch)
+        return SequenceCheckpoint(self, weights, epoch)
 
     @cached_property
-    def final(self) -> "SequenceView":
+    def final(self) -> "SequenceCheckpoint":
         """The last checkpoint."""
-        return self.view(self._final, self._last)
+        return self.checkpoint(self._final, self._last)
 
 
-class SequenceView:
+class SequenceCheckpoint:
     """One checkpoint of a network on sequences. Arrays have its weights' precision.
 
     Answers go through the examples, and within each in order: index example x answers + answer.
     """
 
-    def __init__(self, scene: SequenceScene, weights: dict[str, NDArray], epoch: int):
-        self.scene, self.trained, self.weights, self.epoch = scene, weights, weights, epoch
+    def __init__(self, context: SequenceRunContext, weights: dict[str, NDArray], epoch: int):
+        self.context, self.trained, self.weights, self.epoch = context, weights, weights, epoch
 
     @property
     def _tensors(self) -> dict[str, torch.Tensor]:
@@ -57,33 +57,33 @@ class SequenceView:
     @cached_property
     def train(self) -> tuple[NDArray, NDArray]:
         """Logits [answer, output] and labels [answer] of the training examples; fresh ones are the next update's."""
-        return self._answers(self.scene.drawn.train(self.epoch))
+        return self._answers(self.context.drawn.train(self.epoch))
 
     @cached_property
     def test(self) -> tuple[NDArray, NDArray]:
         """The same of the test examples."""
-        return self._answers(self.scene.test)
+        return self._answers(self.context.test)
 
     def _answers(self, examples: Examples) -> tuple[NDArray, NDArray]:
-        run = self.scene.run
+        run = self.context.run
         sizes, tensors, found = layout(run.task), self._tensors, []
         size = max(1, PIECE // (run.model.heads * sizes.read_to**2))
         for start in range(0, len(examples.tokens), size):
             tokens, positions, _ = (torch.tensor(values[start : start + size])[None] for values in examples)
-            places = answers.Places(tokens[..., : sizes.read_to], positions, sizes.vocabulary)
+            places = forward_at.ReadPositions(tokens[..., : sizes.read_to], positions, sizes.vocabulary)
             with torch.no_grad():
-                found.append(answers.logits(tensors, places, run.model.doubled_residual)[0].numpy())
+                found.append(forward_at.logits(tensors, places, run.model.doubled_residual)[0].numpy())
         return np.concatenate(found), examples.labels.ravel()
 
     @cached_property
     def patterns(self) -> NDArray:
         """Attention of the examples `looked_at`: [layer, head, example, query, key]."""
-        run, seen = self.scene.run, []
+        run, seen = self.context.run, []
 
         def keep(name: str, value: torch.Tensor) -> None:
             if name.endswith("hook_pattern"):
                 seen.append(value[0].numpy().swapaxes(0, 1))
 
         with torch.no_grad():
-            forward(self._tensors, torch.tensor(self.scene.looked_at.tokens), keep, run.model.doubled_residual)
+            forward(self._tensors, torch.tensor(self.context.looked_at.tokens), keep, run.model.doubled_residual)
         return np.stack(seen)

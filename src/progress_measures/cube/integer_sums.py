@@ -1,6 +1,6 @@
 """How a network that adds integers holds its numbers and sums: from a cube's embedding and neuron maps.
 
-Everything is of the first run at the last checkpoint. PC scores are those of `progress_measures.principal`.
+Everything is of the first run at the last checkpoint. PC scores are those of `progress_measures.principal_components`.
 """
 
 from typing import NamedTuple
@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from progress_measures import principal
-from progress_measures.cube.maps import neuron_maps
+from progress_measures import principal_components
+from progress_measures.cube.pair_maps import neuron_maps
 
 Array = NDArray[np.floating]
 
@@ -26,9 +26,9 @@ PROBE_SEED, PROBE_TEST = 42, 0.3
 REGRESSORS = ("PC1(a)", "PC2(a)", "PC1(b)", "PC2(b)")
 
 
-def embedding(cube: xr.Dataset) -> principal.Components:
+def embedding(cube: xr.Dataset) -> principal_components.Components:
     """The principal components of the numbers' rows of W_E."""
-    return principal.components(cube.W_E.isel(run=0).values[:-1])
+    return principal_components.components(cube.W_E.isel(run=0).values[:-1])
 
 
 def targets(cube: xr.Dataset) -> dict[str, Array]:
@@ -70,7 +70,7 @@ def explained(values: Array, fitted: Array) -> float:
     return float(1 - np.square(values - fitted).sum() / np.square(values - values.mean()).sum())
 
 
-class Fit(NamedTuple):
+class LinearFit(NamedTuple):
     """Least squares with an intercept.
 
     Attributes:
@@ -87,12 +87,12 @@ class Fit(NamedTuple):
         return regressors @ self.coefficients + self.intercept
 
 
-def fit(regressors: Array, values: Array) -> Fit:
+def fit(regressors: Array, values: Array) -> LinearFit:
     """Fit values [row] by regressors [row, regressor]."""
     mean = regressors.mean(0)
     coefficients = np.linalg.lstsq(regressors - mean, values - values.mean())[0]
     intercept = float(values.mean() - mean @ coefficients)
-    return Fit(coefficients, intercept, explained(values, regressors @ coefficients + intercept))
+    return LinearFit(coefficients, intercept, explained(values, regressors @ coefficients + intercept))
 
 
 class Probe(NamedTuple):
@@ -122,7 +122,7 @@ def probe(cube: xr.Dataset) -> Probe:
     return Probe(sums[test], fitted(neurons[test]), float(sums[train].mean()))
 
 
-def neuron_fit(cube: xr.Dataset, neuron: int) -> Fit:
+def neuron_fit(cube: xr.Dataset, neuron: int) -> LinearFit:
     """A neuron before the ReLU on the first two PC scores of a and of b; on pairs with a + b < n, as in the notebook."""
     chosen = targets(cube)
     rows = chosen["a+b"] < cube.sizes["token"] - 1

@@ -11,7 +11,7 @@ from PIL import Image
 
 from progress_measures.cube.select import incomplete
 from progress_measures.figures.registry import Figure
-from progress_measures.files import appearing
+from progress_measures.files import atomic_path
 
 DOTS_PER_INCH = 150
 PAUSE = 1.6  # seconds that the last frame is seen longer, before all begins again
@@ -36,7 +36,7 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
         images.append(Image.fromarray(np.array(pixels.buffer_rgba())[..., :3]))
     shown = [round(1000 * figure.animation.seconds)] * len(images)
     shown[-1] += round(1000 * PAUSE)
-    with appearing(path) as temporary:
+    with atomic_path(path) as temporary:
         images[0].save(temporary, "WEBP", save_all=True, append_images=images[1:], duration=shown, loop=0, quality=80)
 
 

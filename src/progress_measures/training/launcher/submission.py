@@ -1,6 +1,6 @@
 """A batch of tasks that was handed to a pool: its record on disk, by which it is found again.
 
-    results/<experiment>/jobs/<batch>/batch.json    the tasks, and the ids that the pool gave them
+    results/<experiment>/jobs/<submission>/submission.json    the tasks, and the ids that the pool gave them
                                      <n>.progress   how far task n is, in its own words
                                      <n>.done       it ended well
                                      <n>.failed     it raised: message, and whether another try may help
@@ -34,7 +34,7 @@ class Task:
 
 
 @dataclass
-class Batch:
+class Submission:
     """Tasks that were submitted together."""
 
     folder: Path
@@ -46,24 +46,24 @@ class Batch:
     ids: list[str | None] = field(default_factory=list)  # one a task; None while it has not been submitted
 
     @classmethod
-    def new(cls, jobs: Path, label: str, pool: str, tasks: list[Task]) -> "Batch":
+    def new(cls, jobs: Path, label: str, pool: str, tasks: list[Task]) -> "Submission":
         """A batch with a name of its own, recorded but not submitted."""
         now = datetime.now(UTC)
         name = f"pm-{label}-{now:%y%m%d%H%M%S}-{secrets.token_hex(3)}"
         host = socket.gethostname()
-        batch = cls(jobs / name, name, pool, tasks, host, now.isoformat(timespec="seconds"), [None] * len(tasks))
-        batch.save()
-        return batch
+        submission = cls(jobs / name, name, pool, tasks, host, now.isoformat(timespec="seconds"), [None] * len(tasks))
+        submission.save()
+        return submission
 
     @classmethod
-    def load(cls, folder: Path) -> "Batch":
+    def load(cls, folder: Path) -> "Submission":
         """The batch of a folder."""
-        content = json.loads((folder / "batch.json").read_text(encoding="utf-8"))
+        content = json.loads((folder / "submission.json").read_text(encoding="utf-8"))
         content["tasks"] = [Task(**task) for task in content["tasks"]]
         return cls(folder=folder, **content)
 
     @classmethod
-    def all(cls, jobs: Path) -> "list[Batch]":
+    def all(cls, jobs: Path) -> "list[Submission]":
         """All batches of a folder of jobs, oldest first."""
         found = []
         for folder in sorted(jobs.glob("pm-*")):
@@ -71,19 +71,23 @@ class Batch:
                 found.append(cls.load(folder))
             except (OSError, ValueError, TypeError, KeyError):
                 continue  # being written, or not ours
-        return sorted(found, key=lambda batch: batch.submitted)
+        return sorted(found, key=lambda submission: submission.submitted)
 
     @classmethod
-    def unended(cls, jobs: Path, pool: str) -> "list[Batch]":
+    def unfinished(cls, jobs: Path, pool: str) -> "list[Submission]":
         """Those of a pool that have a task which has not said how it ended."""
-        batches = [batch for batch in cls.all(jobs) if batch.pool == pool]
-        return [batch for batch in batches if not all(batch.ended(i) for i in range(len(batch.tasks)))]
+        submissions = [submission for submission in cls.all(jobs) if submission.pool == pool]
+        return [
+            submission
+            for submission in submissions
+            if not all(submission.ended(i) for i in range(len(submission.tasks)))
+        ]
 
     def save(self) -> None:
         """Write the record."""
         content = asdict(self)
         del content["folder"]
-        write_json(self.folder / "batch.json", content)
+        write_json(self.folder / "submission.json", content)
 
     def file(self, index: int, kind: str) -> Path:
         """A file of a task: its `progress`, `done`, `failed` or `log`."""

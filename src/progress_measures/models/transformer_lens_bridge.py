@@ -35,7 +35,7 @@ def architecture_of(run: Any, weights: "dict[str, NDArray]") -> Architecture:
     Those of imported networks may be more than their task needs.
     """
     return Architecture.of(run)._replace(
-        vocabulary=len(weights["W_E"]), context=len(weights["W_pos"]), outputs=weights["W_U"].shape[-1]
+        vocabulary=len(weights["W_E"]), context_length=len(weights["W_pos"]), outputs=weights["W_U"].shape[-1]
     )
 
 
@@ -73,7 +73,7 @@ def settings(architecture: Architecture, layer_norm: bool = False) -> dict[str, 
         "d_mlp": architecture.d_mlp,
         "d_vocab": architecture.vocabulary,
         "d_vocab_out": architecture.outputs,
-        "n_ctx": architecture.context,
+        "n_ctx": architecture.context_length,
         "act_fn": "relu",
         "attn_only": architecture.attention_only,
         "normalization_type": "LN" if layer_norm else None,

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from progress_measures.cube.open import OpenRun
-from progress_measures.files import appearing, open_store
-from progress_measures.models import lens
+from progress_measures.files import atomic_path, open_store
+from progress_measures.models import transformer_lens_bridge
 from progress_measures.paths import dataset_store, runs_folder
 from progress_measures.tasks import layout
 from progress_measures.tasks.dataset import train_masks
@@ -36,19 +36,19 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> None:
     states = []
     for epoch in epochs:
         weights = opened.weights(epoch)
-        network = lens.network_of(run, weights)  # refuses what cannot be
-        architecture = lens.architecture_of(run, weights)
-        state = lens.state(weights, architecture, run.layer_norm)
+        network = transformer_lens_bridge.network_of(run, weights)  # refuses what cannot be
+        architecture = transformer_lens_bridge.architecture_of(run, weights)
+        state = transformer_lens_bridge.state(weights, architecture, run.layer_norm)
         states.append(network.state_dict() if format == "transformer-lens-4" else state)
     content: dict[str, Any] = {
         "model": states[-1],
-        "config": lens.settings(architecture, run.layer_norm),
+        "config": transformer_lens_bridge.settings(architecture, run.layer_norm),
         "updates": epochs,
     }
     if len(states) > 1:
         content["checkpoints"] = states
     content |= _training(opened)
-    with appearing(path) as temporary:
+    with atomic_path(path) as temporary:
         torch.save(content, temporary)
 
 

@@ -13,7 +13,7 @@ import xarray as xr
 
 from progress_measures.cube.select import incomplete
 from progress_measures.figures.registry import Figure
-from progress_measures.files import appearing
+from progress_measures.files import atomic_path
 
 TEMPLATE = Path(__file__).with_name("page.html")
 LIBRARY = "plotly.min.js"
@@ -41,9 +41,9 @@ def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
     texts["caption"] = html.escape(" ".join([*(figure.page.__doc__ or "").split(), incomplete(cubes)]))
     library, script = path.with_name(LIBRARY), get_plotlyjs().encode()
     if not library.exists() or library.stat().st_size != len(script):
-        with appearing(library) as temporary:
+        with atomic_path(library) as temporary:
             temporary.write_bytes(script)
-    with appearing(path) as temporary:
+    with atomic_path(path) as temporary:
         text = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(texts, plot=plot, library=LIBRARY)
         temporary.write_text(text, encoding="utf-8")
 

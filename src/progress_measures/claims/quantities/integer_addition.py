@@ -6,8 +6,7 @@ from progress_measures.claims.quantities.curves import lead
 from progress_measures.claims.quantities.mechanism import dataset_size
 from progress_measures.claims.quantities.subtraction import first_pairs_of_split, task_of
 from progress_measures.claims.registry import quantity
-from progress_measures.cube.select import first_reaching
-from progress_measures.cube.sums import (
+from progress_measures.cube.integer_sums import (
     activations,
     by_correlation,
     correlations,
@@ -19,6 +18,7 @@ from progress_measures.cube.sums import (
     probe,
     targets,
 )
+from progress_measures.cube.select import first_reaching
 from progress_measures.tasks import layout
 
 STRONG = 0.9  # a correlation with the sum

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from progress_measures.cube.sums import activations, by_correlation, correlations, embedding
+from progress_measures.cube.integer_sums import activations, by_correlation, correlations, embedding
 from progress_measures.figures.style import COLORS, panels
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from progress_measures.claims.judge import VERDICTS, Judgment, described, shown
 from progress_measures.claims.registry import load_quantity
-from progress_measures.files import appearing
+from progress_measures.files import atomic_path
 
 _ROOT = Path(__file__).parents[3]
 
@@ -51,10 +51,10 @@ def counts(judgments: list[Judgment]) -> dict[str, int]:
 
 def write_claims(judgments: list[Judgment], json_file: Path, page: Path, cubes: str) -> None:
     """Write both files, by rename."""
-    with appearing(json_file) as temporary:
+    with atomic_path(json_file) as temporary:
         text = json.dumps(as_objects(judgments), indent=1, ensure_ascii=False, allow_nan=False, default=str)
         temporary.write_text(text + "\n", encoding="utf-8")
-    with appearing(page) as temporary:
+    with atomic_path(page) as temporary:
         temporary.write_text(_page(judgments, cubes), encoding="utf-8")
 
 

@@ -33,7 +33,7 @@ SHORT = 4  # positions; up to here sums are faster than products of tiny matrice
 BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
 
 
-class Places:
+class ReadPositions:
     """Where networks are read, in memory that stays where it is when other sequences take their place.
 
     Args:
@@ -83,7 +83,9 @@ class Places:
             self.hidden.zero_().masked_fill_(self._position > self.answers[..., None], -torch.inf)
 
 
-def logits(weights: Weights, places: Places, doubled_residual: bool = False, dropout: Masks | None = None) -> Tensor:
+def logits(
+    weights: Weights, places: ReadPositions, doubled_residual: bool = False, dropout: Masks | None = None
+) -> Tensor:
     """Logits at the answers: [run, example x answer, output], differentiable once.
 
     Args:
@@ -96,7 +98,9 @@ def logits(weights: Weights, places: Places, doubled_residual: bool = False, dro
     return _read_out(stream, layers[-1], weights["W_U"], dropout[-1] if dropout else None)
 
 
-def neurons_and_logits(weights: Weights, places: Places, doubled_residual: bool = False) -> tuple[Tensor, Tensor]:
+def neurons_and_logits(
+    weights: Weights, places: ReadPositions, doubled_residual: bool = False
+) -> tuple[Tensor, Tensor]:
     """The last layer's neurons before the ReLU [run, example x answer, neuron] and logits. Outside autograd.
 
     A network of attention alone has no neurons.
@@ -112,7 +116,7 @@ def neurons_and_logits(weights: Weights, places: Places, doubled_residual: bool 
 
 
 def _residual_mid(
-    weights: Weights, layers: list[Weights], places: Places, doubled_residual: bool, dropout: Masks | None
+    weights: Weights, layers: list[Weights], places: ReadPositions, doubled_residual: bool, dropout: Masks | None
 ) -> Tensor:
     """The residual stream before the last MLP: [run, example x answer, d_model]. Arguments as for `logits`."""
     heads = weights["W_Q"].shape[2]
@@ -133,7 +137,7 @@ def _residual_mid(
     return _after_attention(asking.dense(), read, w, doubled_residual)
 
 
-def _layer_with_first_apart(x: "_Table | _Stream", w: Weights, places: Places, doubled: bool) -> "_Stream":
+def _layer_with_first_apart(x: "_Table | _Stream", w: Weights, places: ReadPositions, doubled: bool) -> "_Stream":
     """A layer before the last: at the first position for each token, at later ones for each example."""
     heads, later, first = w["W_Q"].shape[1], x.later(), x.first()
     seen, asking = x.times(_joined(w["W_K"], w["W_V"])), later.times(_joined(w["W_Q"]))
@@ -183,7 +187,7 @@ def _read_out(stream: Tensor, w: Weights, W_U: Tensor, mask: Tensor | None) -> T
     return logits + matmul(w["b_out"][:, None], W_U) if "b_out" in w else logits
 
 
-def _embedded(weights: Weights, places: Places) -> "_Table | _Stream":
+def _embedded(weights: Weights, places: ReadPositions) -> "_Table | _Stream":
     """The residual stream before the first layer."""
     W_E, W_pos = weights["W_E"], weights["W_pos"][:, : places.length]
     if places.few_rows:
@@ -197,7 +201,7 @@ def _embedded(weights: Weights, places: Places) -> "_Table | _Stream":
 class _Table:
     """A residual stream whose every place is one of few rows: [run, position x token, d_model]."""
 
-    def __init__(self, table: Tensor, places: Places, rows: Tensor):
+    def __init__(self, table: Tensor, places: ReadPositions, rows: Tensor):
         self.table, self._places, self.rows = table, places, rows
 
     def at_answers(self) -> "_Table":
@@ -228,7 +232,7 @@ class _Stream:
         first: at the first position, for each token: [run, token, d_model].
     """
 
-    def __init__(self, stream: Tensor, places: Places, first: Tensor | None = None):
+    def __init__(self, stream: Tensor, places: ReadPositions, first: Tensor | None = None):
         self._stream, self._places, self._first = stream, places, first
 
     def at_answers(self) -> "_Stream":
@@ -283,7 +287,7 @@ def _over_rows(x: Tensor, y: Tensor) -> Tensor:
     return multiply(x.mT, y) if x.shape[-1] > y.shape[-1] else multiply(y.mT, x).mT
 
 
-def _attend(asked: Tensor | None, seen: Tensor, heads: int, places: Places) -> Tensor:
+def _attend(asked: Tensor | None, seen: Tensor, heads: int, places: ReadPositions) -> Tensor:
     """What each query reads: [run, example, query, head x d_head].
 
     From the queries of the answers and keys and values of all positions, or, where `asked` is None, from all three at
@@ -367,7 +371,7 @@ def _maps(asked: Tensor | None, seen: Tensor, heads: int) -> tuple[Tensor, Tenso
     return q, parts[-2], parts[-1]
 
 
-def _read_from_table(asking: _Table, x: _Table, w: Weights, places: Places) -> Tensor:
+def _read_from_table(asking: _Table, x: _Table, w: Weights, places: ReadPositions) -> Tensor:
     """What one query a sequence reads, from keys and values of the table's rows: [run, example, 1, head x d_head]."""
     heads = w["W_Q"].shape[1]
     q = rearrange(asking.times(_joined(w["W_Q"])), "run example 1 (head e) -> (run head) example e", head=heads)

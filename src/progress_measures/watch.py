@@ -18,9 +18,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from progress_measures.cube.extract import Checkpoints, measure
+from progress_measures.cube.extract import CheckpointReader, compute_measures
 from progress_measures.cube.gather import history_of
-from progress_measures.cube.schema import applies
+from progress_measures.cube.structure import applies
 from progress_measures.errors import UserError
 from progress_measures.measures import measures
 from progress_measures.measures.phases import FINAL, circuit_formation_end, cleanup_end
@@ -28,7 +28,7 @@ from progress_measures.paths import runs_folder
 from progress_measures.tasks import layout
 from progress_measures.tasks.split import train_mask
 from progress_measures.training.launcher.launch import rows_of_jobs
-from progress_measures.training.launcher.table import Row
+from progress_measures.training.launcher.table import JobRow
 from progress_measures.training.progress import duration
 
 CHECKPOINTS = 32  # measured a run
@@ -63,7 +63,7 @@ class Standing(NamedTuple):
     phase: str
 
 
-def look(run: Any) -> Standing:
+def read_standing(run: Any) -> Standing:
     """Measure what there is of a run.
 
     Raises:
@@ -80,7 +80,7 @@ def look(run: Any) -> Standing:
         m for name, m in measures().items() if name in (*CURVES, "train_accuracy", "key_frequency") and applies(m, run)
     ]
     mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run, layout(run.task).operands)
-    found = measure(run, chosen, weights, mask).merge(history)
+    found = compute_measures(run, chosen, weights, mask).merge(history)
     return Standing(found, phase(found))
 
 
@@ -88,7 +88,7 @@ class _Written:
     """Some of the checkpoints that are written, evenly spaced, the last among them."""
 
     def __init__(self, run: Any, until: int):
-        self._all = Checkpoints(run)
+        self._all = CheckpointReader(run)
         there = np.flatnonzero(self._all.written & (self._all.epochs <= until))
         spread = np.linspace(0, len(there) - 1, min(CHECKPOINTS, len(there))).round().astype(int)
         self._index = there[np.unique(spread)] if len(there) else there
@@ -130,7 +130,7 @@ def curve(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
     return "".join(BARS[step] if np.isfinite(height) else " " for step, height in zip(steps, heights, strict=True))
 
 
-def shown(run: Any, standing: Standing, row: Row | None) -> RenderableType:
+def shown(run: Any, standing: Standing, row: JobRow | None) -> RenderableType:
     """One run: where it stands, and its curves."""
     so_far, epochs = standing.so_far, run.training.epochs
     reached = 0 if so_far is None else int(so_far.history_epoch[-1])
@@ -198,7 +198,7 @@ def watch(experiment: str, runs: list[Any], every: float, once: bool) -> None:
                 stamp = _stamp(run)
                 if run.name not in seen or seen[run.name][0] != stamp:
                     with contextlib.suppress(UserError, OSError, KeyError, ValueError):  # it is just being written
-                        seen[run.name] = (stamp, look(run))
+                        seen[run.name] = (stamp, read_standing(run))
             standing = {name: one for name, (_, one) in seen.items()}
             views = [shown(run, standing.get(run.name, Standing(None, "starting")), rows.get(run.name)) for run in runs]
             live.update(Group(*views, Text(LEGEND, "dim")), refresh=True)

@@ -6,13 +6,13 @@ import numpy as np
 import xarray as xr
 
 from progress_measures import fingerprint, paths
-from progress_measures.cube.extract import extract
+from progress_measures.cube.extract import measure_family
 from progress_measures.cube.gather import gather
 from progress_measures.errors import UserError
 from progress_measures.experiments.load import FOLDER, IMPORTED, is_name
-from progress_measures.files import appearing, open_store, scratch
+from progress_measures.files import atomic_path, open_store, scratch
 from progress_measures.importing.contents import Contents, contents
-from progress_measures.importing.names import Fit, best_fit
+from progress_measures.importing.names import FormatMatch, best_match
 from progress_measures.importing.reading import read
 from progress_measures.importing.settings import Options, Recognized, recognized
 from progress_measures.importing.writing import write_history, write_training
@@ -21,7 +21,7 @@ from progress_measures.measures.registry import FAMILIES, families_of
 ALIKE = 1.5  # the factor by which our train loss may differ from the file's last one, an update before
 
 
-def bring_in(path: Path, out: Path, options: Options) -> list[str]:
+def import_network(path: Path, out: Path, options: Options) -> list[str]:
     """Import networks into a folder, whole or not at all.
 
     Args:
@@ -42,7 +42,7 @@ def bring_in(path: Path, out: Path, options: Options) -> list[str]:
     with scratch(out) as folder:
         with paths.results_in(folder):
             losses = _write(found, out.name, held, options.precision)
-        with appearing(out) as temporary:
+        with atomic_path(out) as temporary:
             (folder / out.name).rename(temporary)
     return [*_report(found, path), *_doubts(held, losses)]
 
@@ -58,7 +58,7 @@ def recognize(path: Path, options: Options) -> tuple[Contents, Recognized]:
     heads = options.heads or told
     if not (heads is None or (type(heads) is int and heads >= 1)):
         raise UserError(f"{path}: its configuration has {heads!r:.60} heads; say how many with --heads.")
-    fit = best_fit(held.states[-1], {"head": heads} if heads else {}, options.names, path)
+    fit = best_match(held.states[-1], {"head": heads} if heads else {}, options.names, path)
     _check_tensors(held, fit, path)
     try:
         return held, recognized(path, held, fit, options)
@@ -76,7 +76,7 @@ def _check_name(out: Path) -> None:
         raise UserError(f"--out {out}: is there, and no import has made it; choose another name, or remove it.")
 
 
-def _check_tensors(held: Contents, fit: Fit, path: Path) -> None:
+def _check_tensors(held: Contents, fit: FormatMatch, path: Path) -> None:
     """Refuse checkpoints of different tensors, and numbers that are none."""
     last = held.states[-1]
     for i, state in enumerate(held.states):
@@ -102,7 +102,7 @@ def _write(found: Recognized, name: str, held: Contents, precision: str) -> xr.D
     (run,) = found.experiment.runs(name)
     write_training(run, found, precision)
     for family in families_of(run):
-        extract(run, family, first=True)
+        measure_family(run, family, first=True)
     losses = open_store(paths.family_store(name, run.name, "losses")).load()
     if not run.split_unknown:
         write_history(run, held, losses)
