@@ -1,6 +1,6 @@
-"""What MkDocs is given beside the pages of this folder: the reference, the gallery, and the files that pages link to.
+"""Adds generated pages to the documentation: the reference, the gallery, and the files that pages link to.
 
-Pages are written to be read in the repository, so they link to files outside of docs/; in the site these are pages too.
+Pages link to files of the repository outside of docs/. The site shows these files as pages too.
 """
 
 import json
@@ -16,21 +16,22 @@ from progress_measures.pages.measures_page import reference_pages
 ROOT = Path(__file__).parents[1]
 ELSEWHERE = {
     "README.md": "index.md",
-    "results/README.md": "results.md",
+    "results/README.md": "results-folder.md",
     "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
     "docs/tutorial.ipynb": "tutorial.md",
 }
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#:]+)(#[^)\s]*)?( \"[^\"]*\")?\)")
 
 
 def on_config(config):
-    """The gallery has a page a source, whatever sources there are."""
+    """Add one gallery page for each source to the navigation."""
     results = next(part["Results"] for part in config.nav if "Results" in part)
     next(part for part in results if "Gallery" in part)["Gallery"] = list(gallery_pages())
 
 
 def on_files(files, config):
-    """Add the generated pages, the drawings, and a page for each file that some page links to."""
+    """Add the generated pages, the pictures, and a page for each file that a page links to."""
     pages = reference_pages() | gallery_pages()
     pages |= {name: _text(ROOT / path) for path, name in ELSEWHERE.items()}
     for name, text in pages.items():
@@ -50,7 +51,7 @@ def on_files(files, config):
 
 
 def _text(path):
-    """A file as Markdown; of a notebook, its cells."""
+    """Return a file as Markdown; a notebook as its cells."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".ipynb":
         return text
@@ -59,7 +60,7 @@ def _text(path):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Lead links to where the site has their targets; give each claim the anchor that the gallery names."""
+    """Point links to the site's own pages, and give each claim the anchor that the gallery links to."""
     name = page.file.src_uri
     if name == "claims.md":
         page.meta["hide"] = ["toc"]
@@ -68,27 +69,27 @@ def on_page_markdown(markdown, page, config, files):
         page.meta["hide"] = ["toc"]
         return markdown
 
-    def lead(match):
+    def relink(match):
         image, text, target, anchor, title = match.groups()
         path = _in_repository(name, target)
         if path is None:
             return match[0]
-        there = ELSEWHERE.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else _source(path))
-        if there is None:  # a folder
+        site_path = ELSEWHERE.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else _source(path))
+        if site_path is None:  # a folder
             return text if text.startswith("`") else f"`{text}`"
-        relative = os.path.relpath(there, PurePosixPath(name).parent)
+        relative = os.path.relpath(site_path, PurePosixPath(name).parent)
         return f"{image}[{text}]({relative}{anchor or ''}{title or ''})"
 
-    return LINK.sub(lead, markdown)
+    return LINK.sub(relink, markdown)
 
 
 def _in_repository(page, target):
-    """The path of a link's target from the repository's root; None if it is outside or already as the site has it."""
+    """Return the path of a link's target from the repository's root; None if it lies outside or is a path of the site."""
     home = next((path for path, name in ELSEWHERE.items() if name == page), f"docs/{page}")
     path = os.path.normpath(PurePosixPath(home).parent / target)
     return path if not path.startswith("..") and (ROOT / path).exists() else None
 
 
 def _source(path):
-    """The page that shows a file as it is; None for folders."""
+    """Return the page that shows a file; None for folders."""
     return f"source/{path}.md" if (ROOT / path).is_file() and not path.startswith("docs/") else None

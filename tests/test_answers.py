@@ -1,13 +1,8 @@
 """Networks on sequences, read at their answers: against the general transformer at all positions, by autograd."""
 
 import numpy as np
-import plain
 import pytest
 import torch
-from sequences import RUNS, run_of, runs_of
-from test_models import TOLERANCE, close
-from test_models import random_weights as large_weights
-from test_models import runs as runs_on_pairs
 
 from progress_measures.models import forward_at
 from progress_measures.models.initialize import initial_weights
@@ -18,14 +13,14 @@ from progress_measures.tasks.split import train_mask
 from progress_measures.training.objectives import pairs as fast
 from progress_measures.training.objectives.general import Objective
 from progress_measures.training.objectives.regularizers import Dropout
+from support import reference_training
+from support.comparing import TOLERANCE, assert_close_tensors
+from support.experiments import SEQUENCES, pair_runs, sequence_run, sequence_runs
+from support.networks import random_tensors
 
 CPU = torch.device("cpu")
+SCALE = 0.3  # of random weights: small enough for float32 to compute two layers accurately
 NONE = torch.zeros(9, 0)  # what a run on sequences is given in place of training pairs
-
-
-def random_weights(some, dtype):
-    """Small enough for float32 to compute two layers well."""
-    return {name: (0.3 * w).detach().requires_grad_() for name, w in large_weights(some, dtype).items()}
 
 
 def literal(weights, examples, doubled=False, masks=None):
@@ -69,8 +64,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_answers_equal_the_general_transformer(case, dtype):
     kind, model = CASES[case]
-    some = runs_of(kind, count=2, model=model, precision="float64")
-    weights = random_weights(some, dtype)
+    some = sequence_runs(kind, count=2, model=model, precision="float64")
+    weights = random_tensors(some, dtype, SCALE)
     objective = Objective(some, NONE[:2], CPU)
     for update in (0, 3):
         objective.prepare(update)
@@ -81,13 +76,13 @@ def test_answers_equal_the_general_transformer(case, dtype):
             one = {name: w[i : i + 1] for name, w in weights.items()}
             drawn, doubled = DrawnExamples(run), run.model.doubled_residual
             loss, right = literal(one, drawn.at(update), doubled)
-            close(losses[i], loss, dtype)
+            assert_close_tensors(losses[i], loss, dtype)
             for ours, theirs in zip(gradients, torch.autograd.grad(loss, list(one.values())), strict=True):
-                close(ours[i : i + 1], theirs, dtype)
-            close(evaluation["train_loss"][i], loss, dtype)
+                assert_close_tensors(ours[i : i + 1], theirs, dtype)
+            assert_close_tensors(evaluation["train_loss"][i], loss, dtype)
             assert evaluation["train_accuracy"][i].item() == pytest.approx(right)
             test_loss, right = literal(one, drawn.test(), doubled)
-            close(evaluation["test_loss"][i], test_loss, dtype)
+            assert_close_tensors(evaluation["test_loss"][i], test_loss, dtype)
             assert evaluation["test_accuracy"][i].item() == pytest.approx(right)
 
 
@@ -96,55 +91,55 @@ def test_answers_equal_the_general_transformer(case, dtype):
     "model", [{"layers": 2}, {"attention_only": True}, {"layers": 2, "mlp_biases": False}], ids=str
 )
 def test_deeper_networks_on_pairs_equal_the_general_transformer(dtype, model):
-    some = runs_on_pairs(**model)
+    some = pair_runs(**model)
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
     results = []
-    for module in (plain.Objective, Objective):
-        weights = random_weights(some, dtype)
+    for module in (reference_training.Objective, Objective):
+        weights = random_tensors(some, dtype, SCALE)
         objective = module(some, masks, CPU)
         loss = objective.loss(weights)
         gradients = torch.autograd.grad(loss.sum(), list(weights.values()))
         results.append([loss.detach(), *gradients, *objective.evaluate(weights).values()])
     for ours, theirs in zip(*results, strict=True):
-        close(ours, theirs, dtype)
+        assert_close_tensors(ours, theirs, dtype)
 
 
 def test_a_network_of_attention_alone_has_no_neurons():
-    some = runs_on_pairs(attention_only=True)
+    some = pair_runs(attention_only=True)
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
-    weights, places = random_weights(some, torch.float64), Objective(some, masks, CPU)._batch.places
+    weights, places = random_tensors(some, torch.float64, SCALE), Objective(some, masks, CPU)._batch.places
     neurons, logits = forward_at.neurons_and_logits(weights, places)
     assert neurons.shape == (*logits.shape[:2], 0)
-    close(logits, forward_at.logits(weights, places), torch.float64)
+    assert_close_tensors(logits, forward_at.logits(weights, places), torch.float64)
 
 
 def test_evaluation_in_pieces_is_that_of_the_whole(monkeypatch):
-    (run,) = runs_of("repeated_subsequence")
-    weights = {name: w.detach() for name, w in random_weights([run], torch.float64).items()}
+    (run,) = sequence_runs("repeated_subsequence")
+    weights = {name: w.detach() for name, w in random_tensors([run], torch.float64, SCALE).items()}
     whole = Objective([run], NONE[:1], CPU).evaluate(weights)
     monkeypatch.setattr("progress_measures.training.objectives.general.PIECE", 7 * 2 * 18**2)
     objective = Objective([run], NONE[:1], CPU)
     assert len(objective._test) > 3
     for name, value in objective.evaluate(weights).items():
-        close(value, whole[name], torch.float64)
+        assert_close_tensors(value, whole[name], torch.float64)
 
 
 def test_a_fixed_set_is_evaluated_whole_while_updates_take_parts():
-    run = run_of("skip_trigram", examples=12, batch=4, precision="float64")
-    weights = random_weights([run], torch.float64)
+    run = sequence_run("skip_trigram", examples=12, batch=4, precision="float64")
+    weights = random_tensors([run], torch.float64, SCALE)
     objective = Objective([run], NONE[:1], CPU)
     objective.prepare(2)
     drawn = DrawnExamples(run)
-    close(objective.loss(weights)[0], literal(weights, drawn.at(2))[0], torch.float64)
-    close(objective.evaluate(weights)["train_loss"][0], literal(weights, drawn.fixed)[0], torch.float64)
+    assert_close_tensors(objective.loss(weights)[0], literal(weights, drawn.at(2))[0], torch.float64)
+    assert_close_tensors(objective.evaluate(weights)["train_loss"][0], literal(weights, drawn.fixed)[0], torch.float64)
 
 
-@pytest.mark.parametrize("kind", RUNS)
+@pytest.mark.parametrize("kind", SEQUENCES)
 def test_labels_can_be_known_from_what_is_read(kind):
     """Nothing after a position is looked at: other tokens there change no logits."""
-    run = run_of(kind)
+    run = sequence_run(kind)
     sizes, drawn = layout(run.task), DrawnExamples(run).at(0)
-    weights = {name: w.detach() for name, w in random_weights([run], torch.float64).items()}
+    weights = {name: w.detach() for name, w in random_tensors([run], torch.float64, SCALE).items()}
     tokens, positions = torch.from_numpy(drawn.tokens)[None], torch.tensor(drawn.positions)[None]
     first = positions[..., :1]
     later = torch.arange(sizes.context_length) > first
@@ -193,7 +188,7 @@ def test_authors_initialization_and_examples_give_the_notebooks_first_loss(setti
 
 
 def test_heads_may_be_drawn_by_their_own_width():
-    (run,) = runs_of("repeated_subsequence", model={"d_model": 96, "d_head": 6})
+    (run,) = sequence_runs("repeated_subsequence", model={"d_model": 96, "d_head": 6})
     weights = initial_weights(run)
     expected = {"W_Q": 6, "W_K": 6, "W_V": 6, "W_O": 96, "W_E": 96, "W_pos": 96, "W_U": 11}
     for name, width in expected.items():
@@ -205,14 +200,14 @@ def test_heads_may_be_drawn_by_their_own_width():
 
 def with_regularizer(model=None, **training):
     """Runs on pairs with dropout or l1."""
-    some = runs_on_pairs(**(model or {}))
+    some = pair_runs(**(model or {}))
     return [run.model_copy(update={"training": run.training.model_copy(update=training)}) for run in some]
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_dropout_multiplies_neurons(layers):
     some = with_regularizer({"layers": layers}, dropout=0.3)
-    weights, module = random_weights(some, torch.float64), fast if layers == 1 else None
+    weights, module = random_tensors(some, torch.float64, SCALE), fast if layers == 1 else None
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
     objective = (module.Objective if module else Objective)(some, masks, CPU)
     objective.prepare(5)
@@ -230,9 +225,9 @@ def test_dropout_multiplies_neurons(layers):
         a, b = masks[i].nonzero().T.numpy()
         tokens, labels = np.stack([a, b, np.full(count, 13)], -1), (a + b) % 13
         loss, _ = literal(one, (tokens, np.full((count, 1), 2), labels[:, None]), masks=shaped)
-        close(found[i], loss, torch.float64)
+        assert_close_tensors(found[i], loss, torch.float64)
         for ours, theirs in zip(gradients, torch.autograd.grad(loss, list(one.values())), strict=True):
-            close(ours[i : i + 1], theirs, torch.float64)
+            assert_close_tensors(ours[i : i + 1], theirs, torch.float64)
 
 
 def test_dropped_neurons_are_as_many_as_asked_and_the_others_are_scaled():
@@ -254,9 +249,9 @@ def test_dropped_neurons_are_as_many_as_asked_and_the_others_are_scaled():
 
 
 def test_evaluation_drops_nothing():
-    weights = random_weights(runs_on_pairs(), torch.float64)
-    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs_on_pairs()])
-    without = fast.Objective(runs_on_pairs(), masks, CPU).evaluate(weights)
+    weights = random_tensors(pair_runs(), torch.float64, SCALE)
+    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in pair_runs()])
+    without = fast.Objective(pair_runs(), masks, CPU).evaluate(weights)
     dropping_out = fast.Objective(with_regularizer(dropout=0.5), masks, CPU)
     dropping_out.prepare(1)
     assert all(torch.equal(value, without[name]) for name, value in dropping_out.evaluate(weights).items())
@@ -264,10 +259,10 @@ def test_evaluation_drops_nothing():
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_l1_adds_its_sign_to_gradients_and_nothing_to_losses(layers):
-    plainly, penalized = runs_on_pairs(layers=layers), with_regularizer({"layers": layers}, l1=0.7)
+    plainly, penalized = pair_runs(layers=layers), with_regularizer({"layers": layers}, l1=0.7)
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in plainly])
     module = fast.Objective if layers == 1 else Objective
-    weights = random_weights(plainly, torch.float64)
+    weights = random_tensors(plainly, torch.float64, SCALE)
     losses, gradients = [], []
     for some in (plainly, penalized):
         loss = module(some, masks, CPU).loss(weights)
@@ -277,4 +272,4 @@ def test_l1_adds_its_sign_to_gradients_and_nothing_to_losses(layers):
     penalty = 0.7 * sum(w.abs().sum() for w in weights.values())
     expected = torch.autograd.grad(penalty, list(weights.values()))
     for without, with_l1, more in zip(*gradients, expected, strict=True):
-        close(with_l1, without + more, torch.float64)
+        assert_close_tensors(with_l1, without + more, torch.float64)

@@ -6,7 +6,6 @@ import pytest
 import xarray as xr
 import yaml
 from matplotlib.figure import Figure as Canvas
-from sequences import RUNS
 
 from progress_measures.claims import load_claims
 from progress_measures.claims.judge import DIFFERS, HOLDS, RECORDED, judge
@@ -22,6 +21,7 @@ from progress_measures.paths import dataset_store, runs_folder
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tasks.dataset import train_masks, write_dataset
 from progress_measures.training.loop import train
+from support.experiments import SEQUENCES
 
 LONG = [
     *("data_fraction_low", "data_fraction_high", "mainline", "weight_decay", "low_precision", "dropout", "l1"),
@@ -38,11 +38,11 @@ def shrunk(experiment):
     file = experiment.model_dump(mode="json", exclude_unset=True)
     recipe = file["training"] | {"epochs": 40, "checkpoint_every": 10, "evaluate_every": 10, "warmup": 2}
     kind = file["task"]["kind"]
-    if kind in RUNS:
+    if kind in SEQUENCES:
         few = {"examples": 24} if "examples" in file["split"] else {}
         batch = {"batch": 12} if "batch" in recipe else {}
-        sizes = {"task": {"kind": kind} | RUNS[kind]["task"], "split": {"test_examples": 30} | few}
-        return file | sizes | {"model": file["model"] | RUNS[kind]["model"], "training": recipe | batch}
+        sizes = {"task": {"kind": kind} | SEQUENCES[kind]["task"], "split": {"test_examples": 30} | few}
+        return file | sizes | {"model": file["model"] | SEQUENCES[kind]["model"], "training": recipe | batch}
     sizes = {"d_model": 16, "heads": 2, "d_head": 8, "d_mlp": 32}
     if experiment.title == load_experiment("width").title:
         file["grid"] = {"model.d_model, model.d_head, model.d_mlp": [[16, 8, 32], [24, 8, 48]]}

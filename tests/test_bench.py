@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from sequences import RUNS as SEQUENCES
-from sequences import run_of
 
 from progress_measures import bench
 from progress_measures.errors import UserError
@@ -16,6 +14,7 @@ from progress_measures.models.initialize import initial_weights
 from progress_measures.models.transformer import forward
 from progress_measures.tasks.split import train_mask
 from progress_measures.training import cost
+from support.experiments import SEQUENCES, sequence_run
 
 PRIME = 11
 KEYS = np.array([1, 4])
@@ -116,7 +115,7 @@ def test_same_training(run, notebook):
 
 @pytest.mark.parametrize("kind", SEQUENCES)
 def test_same_training_on_sequences(kind):
-    run = run_of(kind, precision="float64", warmup=0)
+    run = sequence_run(kind, precision="float64", warmup=0)
     weights = {name: w.numpy() for name, w in initial_weights(run).items()}
     ours = bench.OurTraining(run, weights, np.zeros(0, dtype=bool))
     theirs = bench._plain_training(run, weights, np.zeros(0, dtype=bool))

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import xarray as xr
 import yaml
-from small import command
 
 from progress_measures.claims import claims_page, load_claims
 from progress_measures.claims.judge import DIFFERS, HOLDS, NOT_RUN, RECORDED, VERDICTS, holds, judge
@@ -17,6 +16,7 @@ from progress_measures.claims.ledger import load_claims as load
 from progress_measures.claims.registry import load_quantity, quantities
 from progress_measures.cube.open import cube_if_any, open_cube
 from progress_measures.errors import UserError
+from support.processes import command
 
 ROOT = Path(__file__).parents[1]
 CLAIMS = load_claims()
@@ -164,7 +164,7 @@ def test_the_verdict_follows_the_measured_value():
     assert judge(claim(), lambda _: cube_of_losses(0.5)).verdict == HOLDS
     judged = judge(claim(explanation="It is {test_loss[0]:.1f}."), lambda _: cube_of_losses(1.5))
     assert judged.verdict == DIFFERS
-    assert judged.explanation == "test_loss is 1.5, less than 1 is asked. It is 1.5."
+    assert judged.explanation == "test_loss is 1.5; the rule requires less than 1. It is 1.5."
 
 
 def test_only_the_runs_that_are_meant_are_judged():

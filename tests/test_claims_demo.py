@@ -5,11 +5,12 @@ import functools
 import numpy as np
 import pytest
 import xarray as xr
-from test_measures import case
 
 from progress_measures import fourier
 from progress_measures.claims.quantities import demo as of
 from progress_measures.measures import measures
+from support.checkpoints import checkpoint_and_definitions
+from support.definitions import cross_entropy
 
 P = 17
 ADDITION = "modular_addition"
@@ -69,7 +70,7 @@ def test_a_rise_is_from_one_phases_end_to_the_next():
 @functools.cache
 def solving():
     """The solving network as a cube, and its definitions."""
-    checkpoint, network = case(ADDITION, "solving")
+    checkpoint, network = checkpoint_and_definitions(ADDITION, "solving")
     named = ("W_L_fourier", "key_frequency", "cluster_W_L_fourier_norm", "cluster_size", "attention_score_token",
              "attention_score_position", "neuron_value_token", "neuron_value_position", "neuron_offset",
              "restricted_loss_neurons", "excluded_loss_neurons")  # fmt: skip
@@ -91,7 +92,6 @@ def test_a_cluster_writes_its_own_frequency():
 
 def test_losses_without_what_the_definitions_keep():
     """Those that are kept agree with the cube's; those without are the definitions with a part left out."""
-    from literal import nats
 
     cube, network = solving()
     found = of.losses_on_neurons_both_ways(cube)
@@ -100,8 +100,8 @@ def test_losses_without_what_the_definitions_keep():
     train[order[: int(0.3 * P * P)]] = True
     train = train.reshape(P, P)
     W_L = network.weights["W_out"][0] @ network.weights["W_U"]
-    without_mean = nats((network.key_neurons + network.post.mean((0, 1))) @ W_L, network.labels)[~train].mean()
-    without_skip = nats((network.post - network.key_neurons) @ W_L, network.labels)[train].mean()
+    without_mean = cross_entropy((network.key_neurons + network.post.mean((0, 1))) @ W_L, network.labels)[~train].mean()
+    without_skip = cross_entropy((network.post - network.key_neurons) @ W_L, network.labels)[train].mean()
     assert found["restricted_without_mean_logits"] == pytest.approx(without_mean, rel=1e-9)
     assert found["excluded_without_skip"] == pytest.approx(without_skip, rel=1e-9)
 

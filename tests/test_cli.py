@@ -4,11 +4,12 @@ import re
 import sys
 
 import pytest
-from small import command, folder_with
 
 from progress_measures.cli import app
 from progress_measures.errors import UserError
 from progress_measures.paths import runs_folder, trained_record
+from support.experiments import folder_with
+from support.processes import command
 
 MISTAKES = {
     "unknown experiment": (["train", "smal"], "There is no experiment 'smal'. Did you mean 'small'?"),
@@ -20,7 +21,7 @@ MISTAKES = {
     "unknown figure": (["draw", "paper/fig7"], "There is no figure 'paper/fig7'. Did you mean 'paper/fig07'?"),
     "no cube": (["draw", "paper/fig07", "--experiment", "small"], "There is no cube 'small'"),
     "no checkpoints": (["measure", "small", "--run", "seed0", "--family", "weights"], "checkpoints.zarr, which holds"),
-    "no training": (["gather", "small"], "no finished training, with these settings, of seed0, seed1"),
+    "no training": (["gather", "small"], "no finished training with the current settings for seed0, seed1"),
     "wrong format": (
         ["draw", "paper/fig07", "--to", "a.gif"],
         "--to a.gif: paper/fig07 is written as .pdf, .png, .svg",

@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from sequences import run_of
-from small import command, content, folder_with
 
 from progress_measures.experiments.schema import Experiment
 from progress_measures.training import cost, plan
 from progress_measures.training.launcher.shards import fitting
+from support.experiments import folder_with, sequence_run, small_experiment
+from support.processes import command
 
 MAINLINE = Experiment.model_validate(
     {"title": "x", "task": {"kind": "modular_addition"}, "training": {"epochs": 40000}, "grid": {"seed": [0, 1, 2]}}
@@ -35,7 +35,7 @@ print(int(peak_of_this_process() * 2**20))
 def some(number=1, layers=1, prime=113, epochs=40, **training):
     """Runs of the mainline's size."""
     settings = {"task": {"kind": "modular_addition", "prime": prime}, "model": {"layers": layers}, "split": {}}
-    recipe = content(epochs=epochs, checkpoint_every=1, evaluate_every=20)["training"] | training
+    recipe = small_experiment(epochs=epochs, checkpoint_every=1, evaluate_every=20)["training"] | training
     grid = {"seed": list(range(number))}
     return Experiment.model_validate({"title": "x", "training": recipe, "grid": grid} | settings).runs("x")
 
@@ -70,10 +70,10 @@ def test_parameters_are_counted():
     "run",
     [
         some(layers=2, prime=13)[0],
-        run_of("five_digit_addition", model={"mlp_biases": False}),
-        run_of("repeated_subsequence"),
-        run_of("repeated_subsequence", task={"vocabulary": 128, "length": 85, "subsequence": 16}),
-        run_of("skip_trigram", batch=100),
+        sequence_run("five_digit_addition", model={"mlp_biases": False}),
+        sequence_run("repeated_subsequence"),
+        sequence_run("repeated_subsequence", task={"vocabulary": 128, "length": 85, "subsequence": 16}),
+        sequence_run("skip_trigram", batch=100),
     ],
     ids=["two layers", "digits", "short", "blocks", "table"],
 )
@@ -141,7 +141,7 @@ def test_what_is_planned_can_be_named(tmp_path):
     assert "Expected, not measured" in said
     refused = command("plan", "all", "--gpu", "h1", folder=folder)
     assert refused.returncode == 2
-    assert "which has: h200, h100" in refused.stderr
+    assert "one of: h200, h100" in refused.stderr
     refused = command("plan", "smal", folder=folder)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from small import command, folder_with, runs
 
 from progress_measures import open_cube, open_run
 from progress_measures.cube import gather, publish
@@ -21,6 +20,8 @@ from progress_measures.measures import measures
 from progress_measures.measures.registry import DIMENSIONS
 from progress_measures.paths import published_cube
 from progress_measures.tasks.dataset import train_masks
+from support.experiments import folder_with, small_runs
+from support.processes import command
 
 PROMISED = set(
     """
@@ -51,7 +52,7 @@ def cube(results, monkeypatch):
 
 def test_the_cube_has_every_variable_and_explains_it(cube):
     assert set(cube.data_vars) >= PROMISED
-    (run, _) = runs()
+    (run, _) = small_runs()
     assert {name for name, m in measures().items() if applies(m, run)} <= set(cube.data_vars)
     for name, variable in cube.data_vars.items():
         assert {"long_name", "units", "reference", "description"} <= set(variable.attrs), name
@@ -88,7 +89,7 @@ def test_a_cube_that_grows_by_few_runs_at_a_time_is_the_same(copy, monkeypatch):
     monkeypatch.chdir(copy)
     whole = open_cube("small").load()
     monkeypatch.setattr(gather, "BLOCK_BYTES", 0)
-    gather.gather("small", whole.title, runs())
+    gather.gather("small", whole.title, small_runs())
     grown = open_cube("small").load()
     xr.testing.assert_identical(grown, whole)
     for name, variable in whole.variables.items():
@@ -135,7 +136,7 @@ def test_a_missing_run_is_named_or_refused(copy):
     before = (copy / "results/small/cube.zarr/zarr.json").read_bytes()
     refused = command("gather", "small", folder=copy)
     assert refused.returncode == 2
-    assert "no finished training, with these settings, of seed1" in refused.stderr
+    assert "no finished training with the current settings for seed1" in refused.stderr
     assert (copy / "results/small/cube.zarr/zarr.json").read_bytes() == before
     assert command("gather", "small", "--missing-allowed", folder=copy).returncode == 0
     cube = open_cube(copy / "results/small/cube.zarr")
@@ -170,12 +171,12 @@ def test_a_missing_family_is_named(copy):
 
 def test_measures_of_other_settings_are_refused(copy, monkeypatch):
     monkeypatch.chdir(copy)
-    with pytest.raises(UserError, match="no finished training, with these settings, of seed0, seed1"):
-        gather.gather("small", "Small", runs(weight_decay=0.5))
+    with pytest.raises(UserError, match="no finished training with the current settings for seed0, seed1"):
+        gather.gather("small", "Small", small_runs(weight_decay=0.5))
     measured = open_store(copy / "results/small/runs/seed0/measures/losses.zarr").load()
     write_store(measured.assign_attrs(config_hash="another"), copy / "results/small/runs/seed0/measures/losses.zarr")
-    with pytest.raises(UserError, match=r"losses\.zarr was measured with other settings than small now has"):
-        gather.gather("small", "Small", runs())
+    with pytest.raises(UserError, match=r"losses\.zarr was measured with settings that differ from those that small has now"):
+        gather.gather("small", "Small", small_runs())
 
 
 def test_published_files_hold_the_same(copy, monkeypatch):
@@ -205,12 +206,12 @@ def test_what_is_published_grows(copy, monkeypatch, gone):
     Even if they were published before an experiment had some setting.
     """
     monkeypatch.chdir(copy)
-    files = publish.publish("small", runs())
+    files = publish.publish("small", small_runs())
     at_once, weights = (open_cube(path).load() for path in files)
     publish._zip(at_once.drop_vars("weight_decay"), files[0])
     shutil.rmtree(copy / f"results/small/runs/{gone}")
-    gather.gather("small", "Small networks for tests", runs(), missing_allowed=True)
-    publish.publish("small", runs())
+    gather.gather("small", "Small networks for tests", small_runs(), missing_allowed=True)
+    publish.publish("small", small_runs())
     grown = open_cube("small", published=True).load()
     xr.testing.assert_identical(grown, at_once)
     xr.testing.assert_identical(open_cube(files[1]).load(), weights)
@@ -220,71 +221,71 @@ def test_what_is_published_grows(copy, monkeypatch, gone):
 def test_what_is_published_grows_by_like_runs_alone(copy, monkeypatch):
     """With other measures they are refused; trained with other settings they are not kept."""
     monkeypatch.chdir(copy)
-    file, _ = publish.publish("small", runs())
+    file, _ = publish.publish("small", small_runs())
     before = open_cube(file).load()
     shutil.rmtree(copy / "results/small/runs/seed1")
-    gather.gather("small", "Small", runs(), missing_allowed=True)
+    gather.gather("small", "Small", small_runs(), missing_allowed=True)
     publish._zip(before.drop_vars("gini_W_E"), file)
-    with pytest.raises(UserError, match=r"has seed1, which .* has not, and only one of the two has gini_W_E\. "):
-        publish.publish("small", runs())
+    with pytest.raises(UserError, match=r"has seed1, which .* lacks, and only one of the two cubes has gini_W_E\. "):
+        publish.publish("small", small_runs())
     record = json.loads(before.attrs["manifest"])
     record[1]["config_hash"] = "another"
     publish._zip(before.assign_attrs(manifest=json.dumps(record)), file)
-    publish.publish("small", runs())
+    publish.publish("small", small_runs())
     assert open_cube(file).run.values.tolist() == ["seed0"]
 
 
 def test_what_is_published_has_weights_of_its_own_settings(copy, monkeypatch):
     """A run that was trained here with other settings neither replaces nor joins what was published."""
     monkeypatch.chdir(copy)
-    files = publish.publish("small", runs())
+    files = publish.publish("small", small_runs())
     at_once = [open_cube(path).load() for path in files]
     record = copy / "results/small/runs/seed1/done.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"config_hash": "another"}))
     spoil(next((copy / "results/small/runs/seed1/checkpoints.zarr/W_in").rglob("c/*/*/*/*")))  # were it to be read
-    gather.gather("small", "Small networks for tests", runs(), missing_allowed=True)
-    publish.publish("small", runs())
+    gather.gather("small", "Small networks for tests", small_runs(), missing_allowed=True)
+    publish.publish("small", small_runs())
     for path, before in zip(files, at_once, strict=True):
         xr.testing.assert_identical(open_cube(path).load(), before)
     with pytest.raises(
-        UserError, match=r"run seed0 was trained with other settings than config/experiments/small\.yaml has"
+        UserError, match=r"run seed0 was trained with settings that differ from config/experiments/small\.yaml;"
     ):
-        publish.publish("small", runs(weight_decay=2.0))
+        publish.publish("small", small_runs(weight_decay=2.0))
 
 
 def test_weights_that_are_nowhere_else_are_not_removed(copy, monkeypatch):
     """If there is no room for them beside others, nothing is published."""
     monkeypatch.chdir(copy)
-    files = publish.publish("small", runs())
+    files = publish.publish("small", small_runs())
     shutil.rmtree(copy / "results/small/runs/seed1")
-    gather.gather("small", "Small", runs(), missing_allowed=True)
+    gather.gather("small", "Small", small_runs(), missing_allowed=True)
     content = [path.read_bytes() for path in files]
     monkeypatch.setattr(publish, "LIMIT", 1000)
     with pytest.raises(
-        UserError, match=r"too large with the weights of all runs, and alone has those of seed1\. Move it"
+        UserError, match=r"has the only copy of the weights of seed1\. Move it"
     ):
-        publish.publish("small", runs())
+        publish.publish("small", small_runs())
     assert [path.read_bytes() for path in files] == content
 
 
 def test_a_cube_is_published_without_weights_where_there_are_none(copy, monkeypatch):
     monkeypatch.chdir(copy)
     shutil.rmtree(copy / "results/small/runs")
-    assert publish.publish("small", runs()) == [published_cube("small")]
+    assert publish.publish("small", small_runs()) == [published_cube("small")]
 
 
 def test_a_cube_that_is_too_large_has_fewer_digits(copy, monkeypatch):
     monkeypatch.chdir(copy)
-    whole, *_ = publish.publish("small", runs())
+    whole, *_ = publish.publish("small", small_runs())
     size, bits = whole.stat().st_size, open_cube(whole).neuron_fraction_explained.published_mantissa_bits
     monkeypatch.setattr(publish, "LIMIT", size - 1)
-    fewer, *_ = publish.publish("small", runs())
+    fewer, *_ = publish.publish("small", small_runs())
     assert fewer.stat().st_size < size
     ours, own = open_cube(fewer).neuron_fraction_explained, open_cube("small").neuron_fraction_explained
     assert ours.published_mantissa_bits == bits * 3 // 4
     np.testing.assert_allclose(ours, own, rtol=2.0 ** -(bits * 3 // 4))
     monkeypatch.setattr(publish, "LIMIT", size)
-    (again,) = publish.renew("small", runs())  # which keeps what is over epochs, and can give it no digits back
+    (again,) = publish.renew("small", small_runs())  # which keeps what is over epochs, and can give it no digits back
     assert open_cube(again).neuron_fraction_explained.published_mantissa_bits == bits * 3 // 4
     assert open_cube(again).W_E.published_mantissa_bits == measures()["W_E"].digits
 
@@ -292,26 +293,26 @@ def test_a_cube_that_is_too_large_has_fewer_digits(copy, monkeypatch):
 def test_weights_that_are_too_large_are_left_out(copy, monkeypatch):
     """First those of earlier epochs, then all; no older ones stay behind."""
     monkeypatch.chdir(copy)
-    cube, weights = publish.publish("small", runs())
-    assert len(publish.published_epochs(runs()[0])) > 1
+    cube, weights = publish.publish("small", small_runs())
+    assert len(publish.published_epochs(small_runs()[0])) > 1
     monkeypatch.setattr(publish, "_publish_cube", lambda *_: None)  # which is larger than the weights here
     monkeypatch.setattr(publish, "LIMIT", weights.stat().st_size - 1)
-    assert publish.publish("small", runs()) == [cube, weights]
-    assert list(publish.published_epochs(runs()[0])) == [runs()[0].training.epochs]
+    assert publish.publish("small", small_runs()) == [cube, weights]
+    assert list(publish.published_epochs(small_runs()[0])) == [small_runs()[0].training.epochs]
     monkeypatch.setattr(publish, "LIMIT", weights.stat().st_size - 1)
-    assert publish.publish("small", runs()) == [cube]
+    assert publish.publish("small", small_runs()) == [cube]
     assert not weights.exists()
 
 
 def test_measures_are_taken_again_of_published_weights(copy, monkeypatch):
     """What a later version measures of last weights reaches a published cube whose checkpoints are gone."""
     monkeypatch.chdir(copy)
-    publish.publish("small", runs())
+    publish.publish("small", small_runs())
     before = open_cube("small", published=True).load()
     older = before.drop_vars(["attention_alpha", "W_L_fourier", "grok_time"])
     publish._zip(older, published_cube("small"))
     shutil.rmtree(copy / "results")
-    publish.renew("small", runs())
+    publish.renew("small", small_runs())
     after = open_cube("small", published=True).load()
     assert set(after.data_vars) == set(before.data_vars)
     for name, variable in before.data_vars.items():
@@ -322,13 +323,13 @@ def test_measures_are_taken_again_of_published_weights(copy, monkeypatch):
 def test_measures_at_moments_are_taken_again_where_weights_are_published(copy, monkeypatch):
     """A measure at moments that is added later is known at the published epochs, NaN at others; the rest stays."""
     monkeypatch.chdir(copy)
-    publish.publish("small", runs())
+    publish.publish("small", small_runs())
     before = open_cube("small", published=True).load()
     kept = [20, 60, 100]  # as if the cube had fewer moments than the run has checkpoints
     publish._zip(before.sel(moment=kept).drop_vars("moment_W_E"), published_cube("small"))
     shutil.rmtree(copy / "results")
-    publish.renew("small", runs())
-    after, epochs = open_cube("small", published=True).load(), publish.published_epochs(runs()[0])
+    publish.renew("small", small_runs())
+    after, epochs = open_cube("small", published=True).load(), publish.published_epochs(small_runs()[0])
     assert {400} < set(epochs.tolist())
     assert after.moment.values.tolist() == sorted({*kept, *epochs.tolist()})
     known = after.moment_W_E.notnull().all(("token", "residual"))
@@ -341,16 +342,16 @@ def test_measures_at_moments_are_taken_again_where_weights_are_published(copy, m
 
 def test_a_published_cube_of_other_settings_is_not_renewed(copy, monkeypatch):
     monkeypatch.chdir(copy)
-    publish.publish("small", runs())
-    with pytest.raises(UserError, match="trained with other settings"):
-        publish.renew("small", runs(learning_rate=0.002))
+    publish.publish("small", small_runs())
+    with pytest.raises(UserError, match="trained with settings that differ"):
+        publish.renew("small", small_runs(learning_rate=0.002))
 
 
 def test_publishing_twice_gives_the_same_bytes(copy, monkeypatch):
     monkeypatch.chdir(copy)
-    publish.publish("small", runs())
+    publish.publish("small", small_runs())
     first = {path.name: path.read_bytes() for path in (copy / "published").iterdir()}
-    publish.publish("small", runs())
+    publish.publish("small", small_runs())
     assert {path.name: path.read_bytes() for path in (copy / "published").iterdir()} == first
 
 
@@ -372,20 +373,20 @@ def test_dataset_is_part_of_the_results(results):
 def test_what_is_needed_and_not_there_is_named(copy, monkeypatch):
     """No traceback: training's records, gone or spoiled; data that were not made, or before a run was added."""
     monkeypatch.chdir(copy)
-    folder, (first, second) = copy / "results/small", runs()
+    folder, (first, second) = copy / "results/small", small_runs()
     record = folder / "runs/seed1/done.json"
     content = record.read_text()
     record.write_text(content[:40])
-    with pytest.raises(UserError, match="no finished training, with these settings, of seed1"):
+    with pytest.raises(UserError, match="no finished training with the current settings for seed1"):
         gather.gather("small", "Small", [first, second])
     record.write_text(content)
     shutil.rmtree(folder / "runs/seed1/history.zarr")
     with pytest.raises(UserError, match=r"history\.zarr is missing or damaged.*train small --run seed1 --restart"):
         gather.gather("small", "Small", [first, second])
-    with pytest.raises(UserError, match="made when there was no run seed2; make it: progress-measures dataset small"):
+    with pytest.raises(UserError, match=r"does not contain run seed2.*write it with: progress-measures dataset small"):
         train_masks(folder / "dataset.zarr", ["seed1", "seed2"])
     shutil.rmtree(folder / "dataset.zarr")
-    with pytest.raises(UserError, match=r"dataset\.zarr, which says what each run trains on, is missing"):
+    with pytest.raises(UserError, match=r"dataset\.zarr, which records what each run trains on, is missing"):
         measure_family(first, "losses", first=True)
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from literal import P, nats, random_weights, settings
 
 from progress_measures.cube.structure import applies
 from progress_measures.experiments import experiment_names, load_experiment
@@ -11,6 +10,9 @@ from progress_measures.measures import FAMILIES, families_of, family_measures, m
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.measures.interventions import INTERVENTIONS, NEED_KEYS, NEED_ONE_LAYER
 from progress_measures.models.transformer import forward
+from support.definitions import cross_entropy
+from support.experiments import P, pair_run
+from support.networks import random_weights
 
 
 def at_equals(weights, replace=None):
@@ -31,7 +33,7 @@ def at_equals(weights, replace=None):
 
 @pytest.fixture(scope="module")
 def context():
-    run = settings("modular_addition", layers=2)
+    run = pair_run("modular_addition", layers=2)
     rng = np.random.default_rng(8)
     return RunContext(run, random_weights(run, rng, 0.4), rng.random((P, P)) < 0.4)
 
@@ -42,7 +44,7 @@ def test_the_path_around_the_last_of_two_mlps_at_its_mean(context):
     mid, written = seen["blocks.1.hook_resid_mid"], seen["blocks.1.hook_mlp_out"]
     changed, _ = at_equals(weights, replace=mid.mean(0) + written)
     found = dict(zip(INTERVENTIONS, measures()["intervention_loss"].function(context.final), strict=True))
-    losses = nats(changed, context.labels)
+    losses = cross_entropy(changed, context.labels)
     expected = [losses[context.train].mean(), losses[context.test].mean(), losses.mean()]
     np.testing.assert_allclose(found["MLP skip at its mean"], expected, rtol=1e-9)
     assert not np.allclose(found["none"], expected, rtol=1e-2)

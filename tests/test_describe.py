@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from small import command
 
 from progress_measures.cube.describe import summaries
 from progress_measures.cube.open import open_cube
+from support.processes import command
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def test_one_checkpoint_without_history_is_described(cube):
     alone = cube.isel(epoch=[-1]).drop_vars(["grok_time", "memorization_end", "circuit_formation_end", "cleanup_end"])
     words = summaries(alone)["seed0"]
     assert words.startswith("after 400 epochs")
-    assert "By the rules" not in words
-    assert "grow sparse" not in words
+    assert "Phases by rule" not in words
+    assert "become sparse" not in words
     assert "nan" not in words
 
 
@@ -53,20 +53,20 @@ def test_findings_are_told_by_what_the_curves_do(cube):
         "the excluded loss more than doubles": (
             step("excluded_loss", 0.1, 5, half), step("excluded_loss", 5, 0.1, half),
         ),
-        "the weights shrink in the cleanup": (
+        "the weights shrink during the cleanup": (
             step("sum_of_squared_weights", 9, 3, last), step("sum_of_squared_weights", 3, 9, last),
         ),
-        "W_E and W_L grow sparse": (
+        "W_E and W_L become sparse": (
             step("gini_W_E", 0.1, 0.5, half) | step("gini_W_L", 0.1, 0.5, half), step("gini_W_E", 0.1, 0.15, half),
         ),
-        "on test pairs the key frequencies alone": (
+        "on test pairs, the restricted loss is lower": (
             step("restricted_loss_test", 1, 0.1, half) | step("test_loss", 1, 0.2, half),
             step("restricted_loss_test", 1, 0.3, half) | step("test_loss", 1, 0.2, half),
         ),
-        "without the key frequencies it does worse": (
+        "without the key frequencies, the loss is worse": (
             step("excluded_loss", 1, 1.01 * np.log(13), half), step("excluded_loss", 1, 0.99 * np.log(13), half),
         ),
-        "the key cosines explain 95 %": (
+        "the key cosines explain at least 95 %": (
             step("logit_fraction_explained_cosines", 0, 0.96, half),
             step("logit_fraction_explained_cosines", 0, 0.94, half),
         ),

@@ -8,13 +8,13 @@ import zlib
 import numpy as np
 import pytest
 import xarray as xr
-from small import command
 
 from progress_measures.cube.describe import summaries
 from progress_measures.cube.open import open_cube
 from progress_measures.explorer import SOURCE
 from progress_measures.explorer.page import assemble, scripts, write_page
 from progress_measures.explorer.payload import COARSE, MOST_CHECKPOINTS, VARIABLES, pack, thinned
+from support.processes import command
 
 REFERENCES_TO_OTHER_FILES = re.compile(
     r"""(?:src|href)\s*=\s*["'](?!data:|#)|@import|url\(|fetch\(|XMLHttpRequest|import\("""

@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, urlencode
 
 import numpy as np
 import pytest
-from small import ROOT
 
 from progress_measures import fourier
 from progress_measures.cube.describe import summaries
@@ -17,6 +16,7 @@ from progress_measures.cube.open import cube_if_any, open_cube
 from progress_measures.cube.pair_maps import attention_map, neuron_map
 from progress_measures.explorer.page import write_page
 from progress_measures.paths import published_cube
+from support import ROOT
 
 pytestmark = pytest.mark.browser
 
@@ -143,7 +143,7 @@ def test_numbers_are_the_cubes(explore, cubes, experiment, run, epoch):
         assert losses[label] == "–" if np.isnan(value) else says(losses[label], value), (label, value)
     ends = {"memorization": "memorization_end", "circuit formation": "circuit_formation_end", "cleanup": "cleanup_end"}
     for name, end in ends.items():
-        shown = losses.get(f"{name} to")
+        shown = losses.get(f"{name} ends at")
         assert shown is None if np.isnan(one[end]) else int(shown.replace(",", "")) == int(one[end])
     sparsity = page.numbers("sparsity")
     assert says(sparsity["Gini of W_E"], float(then.gini_W_E))
@@ -204,7 +204,7 @@ def test_maps_are_rebuilt_as_python_rebuilds_them(explore, cubes, experiment, ne
     attention = np.array(page.traces("attention")[0]["z"])
     np.testing.assert_allclose(attention, attention_map(cube, 1, epoch=moment).sel(position="a"), atol=2e-3)
     for view in ("neuron", "attention"):
-        assert (f"At epoch {moment:,}, the kept one nearest to {epoch:,}" in page.note(view)) == (moment != epoch)
+        assert (f"Shown: epoch {moment:,}, the stored epoch nearest to {epoch:,}" in page.note(view)) == (moment != epoch)
 
 
 def test_a_neuron_that_is_not_kept_over_time_is_shown_at_the_end(explore, cubes):
@@ -212,8 +212,8 @@ def test_a_neuron_that_is_not_kept_over_time_is_shown_at_the_end(explore, cubes)
     shown = np.array(page.traces("neuron")[0]["z"])
     expected = neuron_map(cubes["mainline"], 300).values
     np.testing.assert_allclose(shown, expected, atol=2e-3 * expected.max())
-    assert "At epoch 40,000, the kept one nearest to 900" in page.note("neuron")
-    assert "the last checkpoint alone" in page.note("neuron")
+    assert "Shown: epoch 40,000, the stored epoch nearest to 900" in page.note("neuron")
+    assert "has only the last checkpoint" in page.note("neuron")
 
 
 @pytest.mark.parametrize("run", ["seed0", "seed2"])
@@ -238,7 +238,7 @@ def test_circles_and_the_logits_spectrum_are_of_the_kept_epoch_that_is_named(exp
     norms[0, 0] = 0
     np.testing.assert_allclose(np.array(page.traces("logits")[0]["z"]) ** 2, norms / norms.max(), rtol=6e-3)
     for view in ("embedding", "logits"):
-        assert (f"At epoch {epoch:,}, the kept one nearest to 4,300" in page.note(view)) == (epoch != 4300)
+        assert (f"Shown: epoch {epoch:,}, the stored epoch nearest to 4,300" in page.note(view)) == (epoch != 4300)
 
 
 @pytest.mark.parametrize(("experiment", "sign"), [("mainline", 1), ("subtraction", -1)])
@@ -356,7 +356,7 @@ def test_another_run_is_shown(explore, cubes):
     page.at(run="seed3")
     assert list(page.numbers("norms-W_E")) == ["k = 1", "k = 27", "k = 38"]
     assert page.page.locator("#words").text_content() == f"seed3: {summaries(cubes['mainline'])['seed3']}"
-    assert "the first run alone, seed0" in page.card("neuron").locator(".absent").inner_text()
+    assert "only for the first run, seed0" in page.card("neuron").locator(".absent").inner_text()
     attention = np.array(page.traces("attention")[0]["z"])
     expected = attention_map(cubes["mainline"], 0, run="seed3").sel(position="a")
     np.testing.assert_allclose(attention, expected, atol=2e-3)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
-from small import command, own_cubes, suited
 
 from progress_measures.catalog import Catalog
 from progress_measures.cube.open import open_cube
@@ -19,6 +18,8 @@ from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.drawing import draw, mark_lone_points
 from progress_measures.figures.registry import STILLS
 from progress_measures.figures.style import COLORS, frequency_colors, label
+from support.processes import command
+from support.published_cubes import first_with_variables, published_cubes_of
 
 
 @pytest.fixture
@@ -61,14 +62,14 @@ def says_that_nothing_is_there(ax):
 
 @pytest.mark.parametrize("name", figure_ids())
 def test_every_figure_of_its_own_cube_is_full(name):
-    own = own_cubes(load_figure(name))
+    own = published_cubes_of(load_figure(name))
     assert not any(says_that_nothing_is_there(ax) for ax in drawn(name, *own))
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", figure_ids())
 def test_every_figure_draws_with_labeled_axes(name, shrunk):
-    cube = suited(load_figure(name), shrunk)
+    cube = first_with_variables(load_figure(name), shrunk)
     if what_small_lacks(name, cube):  # of another task: it says so
         with pytest.raises(UserError, match=f"reads {what_small_lacks(name, cube)[0]}"):
             drawn(name, cube)
@@ -93,9 +94,9 @@ def test_every_figure_draws_with_labeled_axes(name, shrunk):
 def test_the_same_cube_gives_the_same_bytes(name, shrunk, tmp_path):
     """One figure in five, as SVG, which has all that is drawn; one in fifteen in the other formats too."""
     figure = load_figure(name)
-    cube = suited(figure, shrunk)
+    cube = first_with_variables(figure, shrunk)
     if what_small_lacks(name, cube):
-        cube = own_cubes(figure)[0]
+        cube = published_cubes_of(figure)[0]
     kinds = STILLS if name in figure_ids()[::15] else ("svg",)
     for turn in ("first", "second"):
         draw(figure, [cube] * len(figure.experiments), [tmp_path / turn / f"figure.{kind}" for kind in kinds])
@@ -158,7 +159,7 @@ WITH_PAGE = [name for name in figure_ids() if load_figure(name).page]
 def parts_of(name, cube):
     """What a figure may read of the small cube, or of its own where that lacks something."""
     figure = load_figure(name)
-    cubes = own_cubes(figure) if what_small_lacks(name, cube) else [cube] * len(figure.experiments)
+    cubes = published_cubes_of(figure) if what_small_lacks(name, cube) else [cube] * len(figure.experiments)
     return [select(one, figure.variables, name) for one in cubes]
 
 
@@ -217,5 +218,5 @@ def test_a_curve_of_one_point_is_a_dot():
 def test_a_module_that_declares_no_figure_is_named():
     catalog = Catalog("figure", "progress_measures.figures", "draw")
     catalog.__dict__["_modules"] = {"paper/style": "progress_measures.figures.style"}
-    with pytest.raises(UserError, match=r"style\.py declares no figure: expected is a function `draw` under `@figure"):
+    with pytest.raises(UserError, match=r"style\.py declares no figure: expected a function `draw` decorated with `@figure"):
         catalog.load("paper/style")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
-from test_measures import NEED_KEYS
 
 from progress_measures import forecast as f
+from support.definitions import NEED_KEY_FREQUENCIES
 
 EPOCHS = np.arange(0, 3001, 100)
 
@@ -25,7 +25,7 @@ def cube(*groks, experiment="made"):
 
 
 def test_nothing_it_reads_knows_the_final_network():
-    assert not set(f.VARIABLES) & set(NEED_KEYS)
+    assert not set(f.VARIABLES) & set(NEED_KEY_FREQUENCIES)
 
 
 def test_a_planted_rule_is_recovered():

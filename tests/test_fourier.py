@@ -1,10 +1,10 @@
 """The Fourier basis and the projections by marginals, against dense sums."""
 
-import literal
 import numpy as np
 import pytest
 
 from progress_measures import fourier
+from support import definitions
 
 PRIMES = [3, 5, 13, 17, 113]
 P = 13
@@ -24,7 +24,7 @@ def test_basis_is_orthonormal(p):
 
 @pytest.mark.parametrize("p", PRIMES)
 def test_basis_is_const_then_cos_and_sin_of_each_frequency(p):
-    np.testing.assert_allclose(fourier.basis(p), literal.basis(p), atol=1e-13)
+    np.testing.assert_allclose(fourier.basis(p), definitions.basis(p), atol=1e-13)
 
 
 @pytest.mark.parametrize("p", PRIMES)
@@ -75,9 +75,9 @@ def test_kernel_of_several_frequencies_is_the_sum_of_theirs():
 @pytest.mark.parametrize("components", ["directions", "products", "block"])
 def test_projection_on_components_is_the_dense_one(components, chosen, sign, values):
     dense = {
-        "directions": lambda: literal.directions(values, chosen, sign),
-        "products": lambda: literal.products(values, chosen),
-        "block": lambda: literal.block(values, chosen),
+        "directions": lambda: definitions.directions(values, chosen, sign),
+        "products": lambda: definitions.products(values, chosen),
+        "block": lambda: definitions.block(values, chosen),
     }[components]()
     parts = fourier.project(fourier.marginals(values).along(components, sign), np.array(chosen, dtype=int))
     np.testing.assert_allclose(fourier.on_plane(parts), dense, atol=1e-13)
@@ -96,12 +96,12 @@ def test_energies_are_squared_norms_of_projections(components, sign, values):
     energies = sum(fourier.energies(part) for part in sums)
     for k in fourier.frequencies(P):
         projection = fourier.on_plane(fourier.project(sums, [k]))
-        np.testing.assert_allclose(energies[k - 1], literal.energy(projection), rtol=1e-11)
+        np.testing.assert_allclose(energies[k - 1], definitions.energy(projection), rtol=1e-11)
 
 
 def test_directions_of_addition_and_subtraction_make_up_the_products(values):
-    both = literal.directions(values, [3], 1) + literal.directions(values, [3], -1)
-    np.testing.assert_allclose(both, literal.products(values, [3]), atol=1e-13)
+    both = definitions.directions(values, [3], 1) + definitions.directions(values, [3], -1)
+    np.testing.assert_allclose(both, definitions.products(values, [3]), atol=1e-13)
 
 
 def test_on_plane_adds_up_functions_of_each_line(rng):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 import zarr
-from small import CONTENT, runs
 
 from progress_measures.experiments.schema import Experiment
 from progress_measures.tasks.dataset import write_dataset
 from progress_measures.training import loop
 from progress_measures.training.step import Step
+from support.experiments import SMALL, small_runs
 
 DEVICE = "cuda"
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
@@ -37,8 +37,8 @@ def assert_alike(one, other, some, epoch, rtol):
 @pytest.fixture(scope="module", params=[1, 2], ids=["one layer", "two layers"])
 def some(request):
     """Runs of the fast path, and of the general one."""
-    layers = CONTENT | {"model": CONTENT["model"] | {"layers": request.param}}
-    return runs() if request.param == 1 else Experiment.model_validate(layers).runs("small")
+    layers = SMALL | {"model": SMALL["model"] | {"layers": request.param}}
+    return small_runs() if request.param == 1 else Experiment.model_validate(layers).runs("small")
 
 
 @pytest.fixture(scope="module")

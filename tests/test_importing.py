@@ -6,15 +6,10 @@ import types
 import zipfile
 from pathlib import Path
 
-import foreign
 import numpy as np
 import pytest
 import torch
 import yaml
-from checkout import Checkout
-from foreign import PRIME
-from published_network import FILE, needs_file
-from small import ROOT, command
 
 from progress_measures import open_cube, open_run
 from progress_measures.cube.extract import needs_split
@@ -23,7 +18,7 @@ from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment
 from progress_measures.importing.import_network import import_network, recognize
-from progress_measures.importing.names import AXES, Format, formats
+from progress_measures.importing.names import Format, formats
 from progress_measures.importing.recognize import likeliest, operation, task
 from progress_measures.importing.settings import Options
 from progress_measures.measures import measures
@@ -34,6 +29,11 @@ from progress_measures.models.transformer import forward
 from progress_measures.models.transformer_lens_bridge import network_of
 from progress_measures.tasks import Layout, layout
 from progress_measures.tasks.split import train_mask, train_order
+from support import ROOT, state_dicts
+from support.checkout import Checkout
+from support.networks import PUBLISHED_NETWORK, imported_run, imported_weights, needs_published_network
+from support.processes import command
+from support.state_dicts import PRIME
 
 SPLIT = "shuffle:0:0.6"  # of the small experiment's first run
 MEASURED = (
@@ -75,7 +75,7 @@ def saved(content, path="theirs.pth"):
 
 def notebook(weights):
     """The dictionary of the notebooks: its epoch e was saved after e + 1 updates, and test losses are after them too."""
-    states = [foreign.transformer_lens(weights[epoch]) for epoch in (200, 400)]
+    states = [state_dicts.transformer_lens(weights[epoch]) for epoch in (200, 400)]
     return {
         "model": states[-1],
         "config": None,
@@ -91,7 +91,7 @@ def notebook(weights):
 def authors_one(weights):
     """One network as the authors saved it."""
     return {
-        "model": foreign.authors(weights[400]),
+        "model": state_dicts.authors(weights[400]),
         "optimizer": {"state": {}, "param_groups": [{"lr": 1e-3, "weight_decay": 0.1, "betas": (0.9, 0.98)}]},
         "scheduler": {},
         "train_loss": torch.tensor(1.0, dtype=torch.float64, requires_grad=True),
@@ -104,25 +104,25 @@ def authors_one(weights):
 
 def authors_run(weights):
     """A whole run as the authors saved it."""
-    states = [foreign.authors(weights[epoch]) for epoch in (200, 400)]
+    states = [state_dicts.authors(weights[epoch]) for epoch in (200, 400)]
     config = {"frac_train": 0.6, "seed": 0}
     return {"state_dicts": states, "epochs": [199, 399], "train_losses": [1.0] * 400, "config": config}
 
 
 CONTENTS = {
-    "authors": lambda w: foreign.authors(w[400]),
+    "authors": lambda w: state_dicts.authors(w[400]),
     "authors, with their training": authors_one,
     "authors, a run": authors_run,
-    "TransformerLens": lambda w: foreign.transformer_lens(w[400]),
-    "TransformerLens, without zero biases": lambda w: foreign.transformer_lens(w[400], zeros=False),
-    "TransformerLens, 14 outputs": lambda w: foreign.transformer_lens(
+    "TransformerLens": lambda w: state_dicts.transformer_lens(w[400]),
+    "TransformerLens, without zero biases": lambda w: state_dicts.transformer_lens(w[400], zeros=False),
+    "TransformerLens, 14 outputs": lambda w: state_dicts.transformer_lens(
         w[400] | {"W_U": np.concatenate([w[400]["W_U"], np.ones((32, 1), np.float32)], 1)}
     ),
-    "TransformerLens 4": lambda w: foreign.transformer_lens_4(w[400]),
+    "TransformerLens 4": lambda w: state_dicts.transformer_lens_4(w[400]),
     "the notebooks": notebook,
-    "a wrapped module": lambda w: {"module." + k: v for k, v in foreign.transformer_lens(w[400]).items()},
+    "a wrapped module": lambda w: {"module." + k: v for k, v in state_dicts.transformer_lens(w[400]).items()},
     "a lightning checkpoint": lambda w: {
-        "state_dict": {"model." + k: v for k, v in foreign.transformer_lens(w[400]).items()}
+        "state_dict": {"model." + k: v for k, v in state_dicts.transformer_lens(w[400]).items()}
     },
 }
 
@@ -146,7 +146,7 @@ def assert_ours(file, weights, **options):
 
 def test_what_is_imported_is_measured_as_ours(folder, trained):
     weights, ours = trained
-    cube = imported(saved(foreign.authors(weights[400])), split=SPLIT)
+    cube = imported(saved(state_dicts.authors(weights[400])), split=SPLIT)
     for name in MEASURED:
         expected, found = ours[name], cube[name]
         if "epoch" in expected.dims:
@@ -158,7 +158,9 @@ def test_what_is_imported_is_measured_as_ours(folder, trained):
 
 @pytest.mark.parametrize("kind", ["npz", "safetensors"])
 def test_other_files_hold_state_dicts_too(folder, trained, kind):
-    state = {name: tensor.numpy() for name, tensor in foreign.transformer_lens(trained[0][400], zeros=False).items()}
+    state = {
+        name: tensor.numpy() for name, tensor in state_dicts.transformer_lens(trained[0][400], zeros=False).items()
+    }
     if kind == "npz":
         np.savez("theirs.npz", **state)
     else:
@@ -169,8 +171,8 @@ def test_other_files_hold_state_dicts_too(folder, trained, kind):
 
 
 def test_a_mapping_file_is_for_anything_else(folder, trained):
-    Path("names.yaml").write_text(foreign.NANOGPT_NAMES)
-    file = saved(foreign.nanogpt(trained[0][400]))
+    Path("names.yaml").write_text(state_dicts.NANOGPT_NAMES)
+    file = saved(state_dicts.nanogpt(trained[0][400]))
     found = assert_ours(file, trained[0][400], names=Path("names.yaml"))
     assert any("2 heads" in line for line in found.experiment.imported.assumed), "found by its answers"
 
@@ -179,7 +181,9 @@ def test_a_folder_of_numbered_files_is_a_run(folder, trained):
     weights, _ = trained
     Path("run").mkdir()
     for name, epoch in (("init", 0), ("199", 200), ("399", 400)):
-        saved({"model": foreign.authors(weights[epoch])} | ({"epoch": int(name)} if epoch else {}), f"run/{name}.pth")
+        saved(
+            {"model": state_dicts.authors(weights[epoch])} | ({"epoch": int(name)} if epoch else {}), f"run/{name}.pth"
+        )
     found = assert_ours(Path("run"), weights[400])
     assert found.epochs == [0, 200, 400]
 
@@ -224,7 +228,7 @@ SPLITS = {
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_splits_are_drawn_as_said(folder, trained, split):
-    _, found = recognize(saved(foreign.authors(trained[0][400])), Options(split=split))
+    _, found = recognize(saved(state_dicts.authors(trained[0][400])), Options(split=split))
     method, seed, fraction = SPLITS[split]
     expected = np.zeros(PRIME**2, dtype=bool)
     expected[train_order(method, seed, PRIME)[: int(fraction * PRIME**2)]] = True
@@ -240,14 +244,14 @@ def test_a_split_can_be_a_file_of_indices(folder, trained, kind):
         np.save("split.npy", indices)
     else:
         Path(f"split.{kind}").write_text(str(indices.tolist()) if kind == "json" else "\n".join(map(str, indices)))
-    _, found = recognize(saved(foreign.authors(trained[0][400])), Options(split=f"split.{kind}"))
+    _, found = recognize(saved(state_dicts.authors(trained[0][400])), Options(split=f"split.{kind}"))
     assert (np.flatnonzero(found.split.train) == indices).all()
     assert found.experiment.imported.settings["split_method"] == "listed"
 
 
 def test_without_a_split_only_all_pairs_are_measured(folder, trained):
     weights, ours = trained
-    found = imported(saved(foreign.authors(weights[400])))
+    found = imported(saved(state_dicts.authors(weights[400])))
     assert any("split not known" in line for line in load_experiment("theirs").imported.assumed)
     assert not {"train_loss", "test_loss", "excluded_loss", "restricted_loss_test", "grok_time"} & set(found.data_vars)
     assert {"restricted_loss", "cosine_coefficient", "key_frequency", "gini_W_E", "neuron_frequency"} <= set(
@@ -280,8 +284,8 @@ def test_what_looks_at_the_split_does_so_whether_or_not_there_are_key_frequencie
 
 def test_float64_is_the_default_and_float32_is_ours_to_the_bit(folder, trained):
     weights, ours = trained
-    double = imported(saved(foreign.authors(weights[400])), split=SPLIT).test_loss.item()
-    single = imported(saved(foreign.authors(weights[400])), split=SPLIT, precision="float32").test_loss.item()
+    double = imported(saved(state_dicts.authors(weights[400])), split=SPLIT).test_loss.item()
+    single = imported(saved(state_dicts.authors(weights[400])), split=SPLIT, precision="float32").test_loss.item()
     assert single == ours.test_loss.sel(epoch=400).item()
     assert 0 < abs(double / single - 1) < 1e-4
 
@@ -292,7 +296,7 @@ def test_float64_is_the_default_and_float32_is_ours_to_the_bit(folder, trained):
 def test_the_operation_is_told_by_the_answers(folder, trained):
     """Outputs renumbered c → 3c answer 3 (a + b), which is no operation that is known: its own answers are then right."""
     weights = trained[0][400]
-    state = foreign.authors(weights)
+    state = state_dicts.authors(weights)
     renumbered = (np.arange(PRIME) * 3) % PRIME
     state["unembed.W_U"] = state["unembed.W_U"].clone()
     state["unembed.W_U"][:, renumbered] = torch.from_numpy(weights["W_U"])
@@ -345,47 +349,11 @@ def test_sums_that_are_not_reduced_are_recognized():
     assert found == {"kind": "integer_addition", "operands": 10, "outputs": 20}
 
 
-def random_weights(rng, layers, biases, norms=False):
-    sizes = {
-        "layer": layers,
-        "head": 2,
-        "d_model": 16,
-        "d_head": 8,
-        "neuron": 24,
-        "token": 8,
-        "position": 3,
-        "output": 7,
-    }
-    names = [
-        name for name in AXES if name.startswith("W_") or (biases and name[0] == "b") or (norms and name[0] == "l")
-    ]
-    return {
-        name: rng.normal(0, 0.4, [sizes[axis] for axis in AXES[name].split()])
-        + (name.startswith("ln") and name[-1] == "w")
-        for name in names
-    }
-
-
-def run_like(weights, layer_norm=False):
-    """The settings of such a network as an import has them."""
-    layers, heads, d_model, d_head = weights["W_Q"].shape
-    model = {"layers": layers, "d_model": d_model, "heads": heads, "d_head": d_head, "d_mlp": weights["W_in"].shape[-1]}
-    told = {"file": "f", "sha256": "", "format": "", "recognized": [], "assumed": [], "ignored": []}
-    content = {
-        "title": "t",
-        "task": {"kind": "modular_addition", "prime": 7},
-        "model": model,
-        "training": {"epochs": 100},
-        "imported": told | {"layer_norm": layer_norm},
-    }
-    return Experiment.model_validate(content).runs("theirs")[0]
-
-
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("norms", ["no LayerNorm", "LayerNorm", "LayerNorm, folded"])
 def test_biases_and_layer_norms_are_computed_as_transformer_lens_does(rng, layers, norms):
-    weights = random_weights(rng, layers, biases=True, norms=norms == "LayerNorm")
-    run = run_like(weights, layer_norm=norms != "no LayerNorm")
+    weights = imported_weights(rng, layers, biases=True, norms=norms == "LayerNorm")
+    run = imported_run(weights, layer_norm=norms != "no LayerNorm")
     checkpoint = RunContext(run, weights, np.eye(7, dtype=bool)).final
     network = network_of(run, weights)
     a, b = np.indices((7, 7)).reshape(2, -1)
@@ -401,9 +369,9 @@ def test_biases_and_layer_norms_are_computed_as_transformer_lens_does(rng, layer
 
 @pytest.mark.parametrize("layer_norm", [False, True])
 def test_two_layers_with_biases_come_in_whole(folder, rng, layer_norm):
-    weights = random_weights(rng, 2, biases=True)
+    weights = imported_weights(rng, 2, biases=True)
     options = {"split": "shuffle:0:0.5", "operation": "a+b", "layer_norm": layer_norm}
-    found = imported(saved(foreign.transformer_lens(weights)), **options)
+    found = imported(saved(state_dicts.transformer_lens(weights)), **options)
     network = open_run("theirs").transformer_lens()
     a, b = torch.from_numpy(np.indices((7, 7)).reshape(2, -1))
     with torch.no_grad():
@@ -418,8 +386,8 @@ def test_two_layers_with_biases_come_in_whole(folder, rng, layer_norm):
 
 def test_the_fast_path_takes_biases_in_exactly(rng):
     """What `=` computes is untouched when attention's biases go into other tensors."""
-    weights = random_weights(rng, 1, biases=True)
-    sizes = Layout(operands=7, vocabulary=8, context=3, outputs=7, read_to=3)
+    weights = imported_weights(rng, 1, biases=True)
+    sizes = Layout(operands=7, vocabulary=8, context_length=3, outputs=7, read_to=3)
     ours = as_ours(weights, sizes, one_layer=True)
     assert not {"b_Q", "b_K", "b_V", "b_O"} & set(ours)
     for before, after in zip(neurons_and_logits(weights, 7, False), neurons_and_logits(ours, 7, False), strict=True):
@@ -432,7 +400,7 @@ def normalizing():
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     weights = {
-        name: torch.from_numpy(w / 2).requires_grad_() for name, w in random_weights(rng, 1, biases=False).items()
+        name: torch.from_numpy(w / 2).requires_grad_() for name, w in imported_weights(rng, 1, biases=False).items()
     }
     a, b = torch.from_numpy(np.indices((7, 7)).reshape(2, -1))
     tokens, labels = torch.stack([a, b, torch.full_like(a, 7)], -1), (a + b) % 7
@@ -448,10 +416,10 @@ def normalizing():
 
 
 def test_folded_layer_norms_are_found_by_the_answers(folder, normalizing):
-    found = imported(saved(foreign.transformer_lens(normalizing, zeros=False)), split="shuffle:0:0.5")
+    found = imported(saved(state_dicts.transformer_lens(normalizing, zeros=False)), split="shuffle:0:0.5")
     told = load_experiment("theirs").imported
     assert told.layer_norm
-    assert any("LayerNorms with weights folded away" in line for line in told.assumed)
+    assert any("LayerNorms with folded weights" in line for line in told.assumed)
     assert found.test_accuracy.item() == 1
     assert {"restricted_loss", "neuron_frequency", "gini_W_L"} <= set(found.data_vars)
     assert "attention_score_token" not in found, "of no meaning where what is read is normalized"
@@ -470,12 +438,12 @@ def test_layer_norms_with_weights_are_folded(folder, normalizing, rng):
         unfolded[name] /= scale["ln1"][None, None, :, None]
     unfolded["W_in"] /= scale["ln2"][None, :, None]
     unfolded["W_U"] /= scale["ln_final"][:, None]
-    state = foreign.transformer_lens(unfolded, zeros=False)
+    state = state_dicts.transformer_lens(unfolded, zeros=False)
     state |= {f"blocks.0.{name}.w": torch.from_numpy(scale[name]) for name in ("ln1", "ln2")}
     state |= {f"blocks.0.{name}.b": torch.zeros(16) for name in ("ln1", "ln2")}
     state |= {"ln_final.w": torch.from_numpy(scale["ln_final"]), "ln_final.b": torch.zeros(16)}
     with_weights = imported(saved(state), split="shuffle:0:0.5")
-    folded = imported(saved(foreign.transformer_lens(normalizing, zeros=False)), split="shuffle:0:0.5")
+    folded = imported(saved(state_dicts.transformer_lens(normalizing, zeros=False)), split="shuffle:0:0.5")
     assert with_weights.test_loss.item() == pytest.approx(folded.test_loss.item(), rel=1e-9)
     assert "ln1_w" in with_weights.parameter.values
 
@@ -483,7 +451,7 @@ def test_layer_norms_with_weights_are_folded(folder, normalizing, rng):
 def test_sums_of_squares_are_of_the_tensors_as_they_were_trained(folder, trained):
     """The column of `=` and biases of the attention count, though no other measure sees them."""
     weights = trained[0][400]
-    state = foreign.transformer_lens(weights)
+    state = state_dicts.transformer_lens(weights)
     state["unembed.W_U"] = torch.cat([state["unembed.W_U"], torch.ones(32, 1)], 1)
     state["unembed.b_U"] = torch.zeros(PRIME + 1)
     state["blocks.0.attn.b_K"] = torch.ones(2, 16)
@@ -508,7 +476,7 @@ def evil(command):
 
 def spoiled(weights, kind):
     """A bad file."""
-    state = foreign.transformer_lens(weights[400])
+    state = state_dicts.transformer_lens(weights[400])
     path = Path("theirs.pth")
     if kind == "truncated":
         saved(state)
@@ -566,25 +534,25 @@ def spoiled(weights, kind):
 
 
 REFUSED = {
-    "truncated": "cannot be read: it is cut off, damaged",
+    "truncated": "cannot be read: it is truncated, damaged",
     "damaged": "fails its checksum",
-    "empty": "cannot be read: it is cut off, damaged",
-    "text": "cannot be read: it is cut off, damaged",
-    "code": "holds more than data: loading it would run `__builtin__.exec`. Nothing in it was run",
+    "empty": "cannot be read: it is truncated, damaged",
+    "text": "cannot be read: it is truncated, damaged",
+    "code": "contains code: loading it would run `__builtin__.exec`. Nothing in it was run",
     "code, old format": "loading it would run `__builtin__.exec`. Nothing in it was run",
     "code, bare pickle": "loading it would run `builtins.exec`. Nothing in it was run",
     "whole module": "loading it would run `torch.nn.modules.linear.Linear`",
     "wrong shape": "blocks.0.mlp.W_out has shape (63, 32), expected [neuron = 64, as in blocks.0.mlp.W_in; d_model = 32",
     "wrong number of axes": "blocks.0.attn.W_O has shape (32, 32), expected [head = 2",
-    "missing": "there is no tensor blocks.0.attn.W_O",
+    "missing": "missing tensors: blocks.0.attn.W_O",
     "NaN": "unembed.W_U has 3 values that are not finite",
-    "whole numbers": "embed.W_E is of int64; expected are floating-point numbers",
-    "no network": "a dictionary of weights, lr, and no network that could be found",
-    "unknown names": "its tensors are those of no known format: layer0, layer1, layer2. For other names",
-    "list": "holds a list, and no network",
-    "epochs": "`checkpoint_epochs` should have 2 ascending numbers",
-    "different checkpoints": "checkpoint 1 of 2: unembed.W_U has shape (32, 12), in the last checkpoint (32, 13)",
-    "two positions": "14 tokens and 2 positions; expected are sequences `a b =`",
+    "whole numbers": "embed.W_E has dtype int64; expected floating-point numbers",
+    "no network": "found a dictionary with the keys weights, lr, but no network",
+    "unknown names": "the tensor names do not match any known format: layer0, layer1, layer2. For other names",
+    "list": "found a list, but no network",
+    "epochs": "`checkpoint_epochs`: expected 2 ascending numbers",
+    "different checkpoints": "checkpoint 1 of 2: tensor unembed.W_U has shape (32, 12); expected (32, 13), as in the last",
+    "two positions": "14 tokens and 2 positions; expected a network on sequences `a b =`",
     "few outputs": "5 outputs; expected at least 13",
 }
 
@@ -613,8 +581,8 @@ OPTIONS = {
     "split": ({"split": "shuffled"}, "--split shuffled: expected `shuffle:SEED:FRACTION`"),
     "fraction": ({"split": "shuffle:1:1.5"}, "FRACTION lies between 0 and 1"),
     "operation": ({"operation": "a*b"}, "--operation a*b: expected a+b, a-b, sum, other, or a file"),
-    "prime": ({"prime": 11}, "--prime 11: the network has 14 tokens; 12 were expected"),
-    "sum": ({"operation": "sum"}, "the network has 13 outputs, fewer than the 25 sums"),
+    "prime": ({"prime": 11}, "--prime 11: the network has 14 tokens; expected 12"),
+    "sum": ({"operation": "sum"}, "the network has 13 outputs; expected at least 25, one per sum"),
     "heads": ({"heads": 3}, "expected [head = 3"),
     "map": ({"names": Path("names.yaml")}, "names.yaml: there is no such file"),
 }
@@ -624,17 +592,17 @@ OPTIONS = {
 def test_options_that_do_not_fit_are_refused(folder, trained, option):
     options, expected = OPTIONS[option]
     with pytest.raises(UserError) as refusal:
-        import_network(saved(foreign.transformer_lens(trained[0][400])), Path("results/theirs"), Options(**options))
+        import_network(saved(state_dicts.transformer_lens(trained[0][400])), Path("results/theirs"), Options(**options))
     assert expected in str(refusal.value)
 
 
 MAPS = {
     "not YAML": (": [", "is not valid YAML"),
     "no mapping": ("- a", "expected lines such as"),
-    "unknown tensor": ("W_e: [a, token d_model]", "W_e: no tensor of ours has that name; did you mean W_E?"),
+    "unknown tensor": ("W_e: [a, token d_model]", "W_e: unknown tensor; did you mean W_E?"),
     "no axes": ("W_E: embed", "W_E: expected [name, axes]"),
-    "wrong axes": ("W_E: [embed, token head]", "W_E: its axes should be d_model token"),
-    "incomplete": ("W_E: [embed, token d_model]", "says nothing of W_pos, W_Q"),
+    "wrong axes": ("W_E: [embed, token head]", "W_E: expected the axes d_model token"),
+    "incomplete": ("W_E: [embed, token d_model]", "entries are missing for W_pos, W_Q"),
 }
 
 
@@ -658,7 +626,7 @@ def test_known_formats_are_complete():
     ("out", "expected"),
     [
         ("results/mine", "mine.yaml is an experiment of that name"),
-        ("results/taken", "is there, and no import has made it"),
+        ("results/taken", "exists and was not written by an import"),
         ("results/My Network", "with a name of lower-case letters"),
         ("results/figures", "with a name of lower-case letters"),
     ],
@@ -673,8 +641,8 @@ def test_names_that_are_taken_are_refused(folder, out, expected):
 
 
 def test_an_import_replaces_the_one_before(folder, trained):
-    assert imported(saved(foreign.authors(trained[0][400])), split=SPLIT).epoch.values.tolist() == [0]
-    assert imported(saved(foreign.authors(trained[0][400])), split=SPLIT, epoch=400).epoch.values.tolist() == [400]
+    assert imported(saved(state_dicts.authors(trained[0][400])), split=SPLIT).epoch.values.tolist() == [0]
+    assert imported(saved(state_dicts.authors(trained[0][400])), split=SPLIT, epoch=400).epoch.values.tolist() == [400]
     assert not list(Path("results").glob(".*import*"))
     elsewhere = Path("elsewhere/theirs")
     import_network(Path("theirs.pth"), elsewhere, Options())
@@ -704,7 +672,7 @@ def test_exported_and_imported_again_measures_are_identical(results, folder, for
 
 
 def test_an_imported_network_goes_there_and_back(folder, trained):
-    first = imported(saved(foreign.authors(trained[0][400])), split=SPLIT, epoch=400)
+    first = imported(saved(state_dicts.authors(trained[0][400])), split=SPLIT, epoch=400)
     assert command("export", "theirs", folder=folder).returncode == 0
     again = imported("results/theirs/imported.pth")
     for name in first.data_vars:
@@ -741,17 +709,17 @@ KEYS = {6: (47, 0.0292582, 7962.942), 23: (31, 1.1757794, 26586.029), 37: (65, 4
 KEYS |= {39: (11, 6.547721e-5, 4289.791), 41: (31, 2.608081e-4, 5153.483)}
 
 
-@needs_file
+@needs_published_network
 def test_the_published_network_by_the_command_line(folder):
-    done = command("import", FILE, "--out", "results/published", folder=folder)
+    done = command("import", PUBLISHED_NETWORK, "--out", "results/published", folder=folder)
     assert done.returncode == 0, done.stderr
     for said in (
-        "114 outputs, of which the last is `=` and dropped",
-        "operation a+b: its answers follow a+b on 100.00%",
+        "114 outputs, of which the last is for `=` and is dropped",
+        "operation a+b: the network's answers follow a+b on 100.00%",
         "3830 of 12769 pairs",
-        "weight_decay 0.1, as its optimizer had it; its configuration says 1",
-        "ignored, being of no known use: blocks.0.attn.mask",
-        "recognized: train loss 9.202e-09; the file's own last one is 9.203e-09",
+        "weight_decay 0.1, from the optimizer's state; the configuration has 1",
+        "ignored, since this format does not use them: blocks.0.attn.mask",
+        "recognized: train loss 9.202e-09; the last one in the file is 9.203e-09",
     ):
         assert said in done.stdout
     cube = open_cube("published").sel(run="imported").isel(epoch=0).load()
@@ -800,7 +768,7 @@ def test_networks_that_transformer_lens_cannot_be_are_refused():
 
 
 def test_experiment_files_are_yaml_that_people_can_read(folder, trained):
-    imported(saved(foreign.authors(trained[0][400])), split=SPLIT)
+    imported(saved(state_dicts.authors(trained[0][400])), split=SPLIT)
     content = yaml.safe_load(Path("results/theirs/experiment.yaml").read_text())
     assert content["task"]["kind"] == "modular_addition"
     assert content["imported"]["ignored"] == ["blocks.0.attn.mask"]
@@ -817,7 +785,7 @@ def test_the_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, tr
     """One job draws; a changed measure is taken again of the weights that are there."""
     checkout = Checkout(tmp_path)
     monkeypatch.chdir(tmp_path)
-    states = {epoch: foreign.transformer_lens(weights) for epoch, weights in trained[0].items()}
+    states = {epoch: state_dicts.transformer_lens(weights) for epoch, weights in trained[0].items()}
     file = saved({"checkpoints": states, "updates": [0, 200, 400], "model": states[400]})
     assert command("import", file, "--out", "results/theirs", "--split", SPLIT, folder=tmp_path).returncode == 0
     figure = "results/theirs/figures/paper/fig07.pdf"
@@ -835,4 +803,4 @@ def test_the_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, tr
 
 def test_the_pages_mapping_file_is_the_one_that_is_tested():
     page = (ROOT / "docs/import.md").read_text()
-    assert f"```yaml\n{foreign.NANOGPT_NAMES}```" in page
+    assert f"```yaml\n{state_dicts.NANOGPT_NAMES}```" in page

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from small import command, content, folder_with, runs, trained_folder
-from test_training import contents
 
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Experiment
@@ -23,26 +21,28 @@ from progress_measures.training.launcher.local import LocalPool
 from progress_measures.training.launcher.shards import alike, shards
 from progress_measures.training.launcher.submission import Submission, Task
 from progress_measures.training.launcher.wait import wait
+from support.experiments import folder_with, small_experiment, small_runs, trained_bytes, trained_folder
+from support.pool_tasks import FOLDER, MODULE
+from support.processes import command
 
-HERE = str(Path(__file__).parent)
 LONG = {"epochs": 3000, "checkpoint_every": 10, "evaluate_every": 100}
 
 
 @pytest.fixture(autouse=True)
 def chores_can_be_found(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", FOLDER, prepend=os.pathsep)
 
 
 def hand(tasks, folder, at_once=2, retries=2):
     """Hand tasks to this machine's pool and wait for them."""
-    wait(LocalPool(at_once, poll_seconds=0.05), folder / "jobs", "chores", lambda in_hand: tasks, retries)
+    wait(LocalPool(at_once, poll_seconds=0.05), folder / "jobs", "notes", lambda in_hand: tasks, retries)
 
 
 # Packing
 
 
 def test_like_shaped_runs_are_packed_evenly():
-    some = Experiment.model_validate(content() | {"grid": {"seed": [0, 1, 2, 3, 4, 5, 6]}}).runs("small")
+    some = Experiment.model_validate(small_experiment() | {"grid": {"seed": [0, 1, 2, 3, 4, 5, 6]}}).runs("small")
     assert [len(shard.runs) for shard in shards(some, 3)] == [3, 2, 2]
     assert [shard.name for shard in shards(some, 3)] == ["seed0 … seed2 (3)", "seed3 … seed4 (2)", "seed5 … seed6 (2)"]
     assert [run for shard in shards(some, 3) for run in shard.runs] == some
@@ -51,7 +51,7 @@ def test_like_shaped_runs_are_packed_evenly():
 
 def test_runs_of_other_shape_or_recipe_are_not_packed_together():
     grid = {"split.train_fraction": [0.3, 0.6], "training.weight_decay": [0.1, 1.0], "training.precision": ["float32"]}
-    some = Experiment.model_validate(content() | {"grid": grid}).runs("small")
+    some = Experiment.model_validate(small_experiment() | {"grid": grid}).runs("small")
     assert [[run.name for run in group] for group in alike(some)] == [
         [f"train_fraction{fraction}_weight_decay{decay}_precisionfloat32" for decay in (0.1, 1.0)]
         for fraction in (0.3, 0.6)
@@ -63,7 +63,8 @@ def test_runs_of_other_shape_or_recipe_are_not_packed_together():
 
 def test_tasks_run_so_many_at_a_time(tmp_path):
     tasks = [
-        Task(f"n{i}", "chores:note", {"path": str(tmp_path / "log"), "text": str(i), "seconds": 0.3}) for i in range(7)
+        Task(f"n{i}", f"{MODULE}:note", {"path": str(tmp_path / "log"), "text": str(i), "seconds": 0.3})
+        for i in range(7)
     ]
     hand(tasks, tmp_path, at_once=3)
     events = sorted(line.split()[:2] for line in (tmp_path / "log").read_text().splitlines())
@@ -77,8 +78,8 @@ def test_tasks_run_so_many_at_a_time(tmp_path):
 
 def test_each_gpu_has_one_task_at_a_time(tmp_path):
     """With pretended GPUs, named as CUDA may name them."""
-    tasks = [Task(f"n{i}", "chores:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.3}) for i in range(6)]
-    wait(LocalPool(4, poll_seconds=0.05, gpus=["3", "GPU-5d"]), tmp_path / "jobs", "chores", lambda in_hand: tasks)
+    tasks = [Task(f"n{i}", f"{MODULE}:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.3}) for i in range(6)]
+    wait(LocalPool(4, poll_seconds=0.05, gpus=["3", "GPU-5d"]), tmp_path / "jobs", "notes", lambda in_hand: tasks)
     events = sorted(line.split() for line in (tmp_path / "log").read_text().splitlines())
     of_gpu = {gpu: [what for _, what, which in events if which == gpu] for gpu in ("3", "GPU-5d")}
     assert sum(map(len, of_gpu.values())) == 12
@@ -91,8 +92,8 @@ def test_two_experiments_do_not_use_one_gpu_at_once(tmp_path):
     """Two that wait, as two rules of a workflow do, and know nothing of each other."""
     waiting = []
     for name in ("one", "other"):
-        task = Task(name, "chores:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.5})
-        pool, submission = LocalPool(1, gpus=["7"]), Submission.new(tmp_path / name, "chores", "local", [task])
+        task = Task(name, f"{MODULE}:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.5})
+        pool, submission = LocalPool(1, gpus=["7"]), Submission.new(tmp_path / name, "notes", "local", [task])
         pool.submit(submission)
         waiting.append((pool, submission))
 
@@ -106,14 +107,14 @@ def test_two_experiments_do_not_use_one_gpu_at_once(tmp_path):
 
 
 def test_what_failed_is_tried_again(tmp_path):
-    hand([Task("n", "chores:fail", {"path": str(tmp_path / "tries"), "times": 2})], tmp_path, retries=2)
+    hand([Task("n", f"{MODULE}:fail", {"path": str(tmp_path / "tries"), "times": 2})], tmp_path, retries=2)
     assert (tmp_path / "tries").read_text() == "xxx"
 
 
 def test_what_fails_for_good_is_told_with_its_log_and_the_others_go_on(tmp_path):
     tasks = [
-        Task("bad", "chores:fail", {"path": str(tmp_path / "tries"), "times": 9}),
-        Task("good", "chores:note", {"path": str(tmp_path / "log"), "text": "good", "seconds": 1}),
+        Task("bad", f"{MODULE}:fail", {"path": str(tmp_path / "tries"), "times": 9}),
+        Task("good", f"{MODULE}:note", {"path": str(tmp_path / "log"), "text": "good", "seconds": 1}),
     ]
     with pytest.raises(UserError) as told:
         hand(tasks, tmp_path, retries=1)
@@ -126,7 +127,7 @@ def test_what_fails_for_good_is_told_with_its_log_and_the_others_go_on(tmp_path)
 
 def test_what_the_user_must_mend_is_not_tried_again(tmp_path):
     with pytest.raises(UserError, match="no such prime"):
-        hand([Task("n", "chores:refuse", {"path": str(tmp_path / "tries")})], tmp_path)
+        hand([Task("n", f"{MODULE}:refuse", {"path": str(tmp_path / "tries")})], tmp_path)
     assert (tmp_path / "tries").read_text() == "x"
 
 
@@ -149,7 +150,7 @@ def start_waiting(folder):
     arguments = {"path": str(path), "text": "n", "until": str(folder / "go")}
     with (folder / "said").open("a") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "chores", str(folder / "jobs"), json.dumps(arguments)], stderr=said, stdout=said
+            [sys.executable, "-m", MODULE, str(folder / "jobs"), json.dumps(arguments)], stderr=said, stdout=said
         )
     eventually(lambda: (path.exists() and "begin" in path.read_text()) or process.poll() is not None)
     return process
@@ -220,7 +221,7 @@ def test_two_that_wait_take_turns(tmp_path):
 
 
 def test_a_number_that_another_process_got_is_not_ours(tmp_path):
-    submission = Submission.new(tmp_path / "jobs", "chores", "local", [Task("n", "chores:note", {})])
+    submission = Submission.new(tmp_path / "jobs", "notes", "local", [Task("n", f"{MODULE}:note", {})])
     with subprocess.Popen(["sleep", "60"]) as other:
         submission.ids = [str(other.pid)]
         pool = LocalPool(1)
@@ -232,7 +233,7 @@ def test_a_number_that_another_process_got_is_not_ours(tmp_path):
 
 def test_what_another_machine_trains_in_this_folder_is_waited_for(tmp_path):
     """Two that share a disk: the process is not to be seen from here, but it tells its progress."""
-    submission = Submission.new(tmp_path / "jobs", "chores", "local", [Task("n", "chores:note", {})])
+    submission = Submission.new(tmp_path / "jobs", "notes", "local", [Task("n", f"{MODULE}:note", {})])
     submission.host, submission.ids = "elsewhere", ["1"]
     progress, pool = submission.file(0, "progress"), LocalPool(1)
     progress.write_text(json.dumps({"time": time.time() - 10}))
@@ -274,7 +275,7 @@ def test_who_is_told_to_stop_has_its_processes_save(tmp_path, undisturbed, numbe
     again = command("train", "small", folder=folder)
     assert again.returncode == 0, again.stderr
     for name in ("seed0", "seed1"):
-        assert contents(folder / "results/small", name) == contents(undisturbed, name)
+        assert trained_bytes(folder / "results/small", name) == trained_bytes(undisturbed, name)
     assert (folder / "results/small/trained.json").exists()
 
 
@@ -300,7 +301,7 @@ def test_packed_runs_are_the_same_to_the_bit(tmp_path, undisturbed):
     folder = folder_with(tmp_path, **LONG)
     assert command("train", "small", "--runs-per-shard", "2", folder=folder).returncode == 0
     for name in ("seed0", "seed1"):
-        assert contents(folder / "results/small", name) == contents(undisturbed, name)
+        assert trained_bytes(folder / "results/small", name) == trained_bytes(undisturbed, name)
 
 
 def test_runs_are_spread_over_all_gpus(tmp_path, monkeypatch):
@@ -309,7 +310,7 @@ def test_runs_are_spread_over_all_gpus(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "gpus", lambda: [launch.Gpu("0", 80 * 10**9), launch.Gpu("1", 24 * 10**9)])
     submitted = []
     monkeypatch.setattr(launch, "wait", lambda pool, jobs, label, left, retries: submitted.extend(left(set())))
-    some = Experiment.model_validate(content() | {"grid": {"seed": [0, 1, 2, 3, 4]}}).runs("small")
+    some = Experiment.model_validate(small_experiment() | {"grid": {"seed": [0, 1, 2, 3, 4]}}).runs("small")
     plan = launch.local_plan(some, "auto", None, None, 1)
     with pytest.raises(UserError, match="ended without a record"):
         launch.train("small", some, plan)
@@ -357,4 +358,4 @@ def test_the_table_says_how_far_each_shard_is():
     text = console.export_text()
     assert re.search(r"seed0 +12_0 +running +node7 +1,500/40,000 +10.0 +6 min 25 s", text)
     assert re.search(r"seed1 +12_1 +queued +Priority", text)
-    assert runs()
+    assert small_runs()

@@ -5,29 +5,19 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
-import test_phases
 import xarray as xr
-from literal import (
-    CONSTANT,
-    DEAD,
-    KEYS,
-    REFERENCES,
-    Network,
-    P,
-    block,
-    directions,
-    nats,
-    random_weights,
-    settings,
-    solving_weights,
-    some_pairs,
-)
 
 from progress_measures.cube.pair_maps import attention_map, neuron_map, neuron_maps
 from progress_measures.measures import interventions, measures, numerics, registry
 from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.interventions import INTERVENTIONS
 from progress_measures.measures.registry import DERIVED
+from support.checkpoints import checkpoint_and_definitions, solving_network
+from support.comparing import assert_close
+from support.curves import EXPECTED_PHASES
+from support.definitions import NEED_KEY_FREQUENCIES, REFERENCES, block, cross_entropy, directions
+from support.experiments import P, pair_run
+from support.networks import CONSTANT, DEAD, KEYS, random_mask
 
 ADDITION, SUBTRACTION, INTEGERS = "modular_addition", "modular_subtraction", "integer_addition"
 OF_ANY_TASK = [name for name in REFERENCES if measures()[name].needs in ("pairs", INTEGERS)]
@@ -38,43 +28,6 @@ def value(name, checkpoint):
     return measures()[name].function(checkpoint)
 
 
-def close(found, expected, rtol=1e-9, atol=0.0):
-    """Equal but for rounding, which is that of an array's largest number; NaN where NaN is expected."""
-    found, expected = np.asarray(found), np.asarray(expected)
-    assert found.shape == expected.shape
-    largest = np.abs(expected[np.isfinite(expected)]).max(initial=0) if expected.ndim else 0
-    np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol + rtol * 1e-3 * largest)
-
-
-@functools.cache
-def solving(kind=ADDITION, **options):
-    """A scene whose last checkpoint solves its task, and that checkpoint's definitions."""
-    run, train = settings(kind), some_pairs(P)
-    weights = solving_weights(run, np.random.default_rng(5), **options)
-    return RunContext(run, weights, train), Network(run, weights, train)
-
-
-@functools.cache
-def case(kind, which):
-    """A checkpoint as measures see it, and its definitions.
-
-    `solving` is a network's last checkpoint, `earlier` another one of that network; `random` has no key frequencies,
-    and no biases. With this seed no neuron fires at a single pair, which would make all frequencies its best.
-    """
-    run = settings(kind, mlp_biases=which != "random")
-    train, rng = some_pairs(P if kind != INTEGERS else 7), np.random.default_rng(39)
-    if which == "solving":
-        return solving(kind)[0].final, solving(kind)[1]
-    if which == "random":
-        weights = random_weights(run, rng)
-        return RunContext(run, weights, train).final, Network(run, weights, train)
-    context, final = solving(kind)
-    noise = random_weights(run, rng, 0.3)
-    weights = {name: 0.7 * tensor + noise[name] for name, tensor in final.weights.items()}
-    weights["b_in"][0, 5] = -50  # dead for now
-    return Checkpoint(context, weights), Network(run, weights, train, final)
-
-
 CASES = {
     f"{which} {kind}": (kind, which) for kind in (ADDITION, SUBTRACTION) for which in ("solving", "earlier", "random")
 }
@@ -83,21 +36,21 @@ CASES = {
 @pytest.mark.parametrize("which", CASES)
 @pytest.mark.parametrize("name", REFERENCES)
 def test_measure_is_its_definition(name, which):
-    checkpoint, network = case(*CASES[which])
-    close(value(name, checkpoint), REFERENCES[name](network))
+    checkpoint, network = checkpoint_and_definitions(*CASES[which])
+    assert_close(value(name, checkpoint), REFERENCES[name](network))
 
 
 @pytest.mark.parametrize("name", OF_ANY_TASK)
 def test_measure_of_any_task_is_its_definition(name):
-    checkpoint, network = case(INTEGERS, "random")
-    close(value(name, checkpoint), REFERENCES[name](network))
+    checkpoint, network = checkpoint_and_definitions(INTEGERS, "random")
+    assert_close(value(name, checkpoint), REFERENCES[name](network))
 
 
 def test_every_measure_is_tested():
     of_networks = {name for name, measure in measures().items() if measure.family not in (*DERIVED, "sequences")}
     assert set(REFERENCES) == of_networks
     of_sequences = {name for name, measure in measures().items() if measure.family == "sequences"}
-    assert set(REFERENCES) | set(test_phases.EXPECTED) | of_sequences == set(measures())
+    assert set(REFERENCES) | set(EXPECTED_PHASES) | of_sequences == set(measures())
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -107,13 +60,13 @@ def test_measure_has_its_declared_shape(name):
     sizes |= {"other_head": 2, "residual": 16, "output": P, "singular_value": P, "a": P, "b": P, "query": 3}
     sizes |= {dim: len(labels) for dim, labels in measures()[name].labels.items()}
     dims = [dim for dim in measures()[name].dims if dim not in ("run", "epoch", "moment")]
-    assert np.shape(value(name, solving()[0].final)) == tuple(sizes[dim] for dim in dims)
+    assert np.shape(value(name, solving_network()[0].final)) == tuple(sizes[dim] for dim in dims)
 
 
 @functools.cache
 def in_single_precision():
-    """The solving network with float32 weights."""
-    context, _ = solving()
+    """The solving_network network with float32 weights."""
+    context, _ = solving_network()
     return Checkpoint(context, {name: tensor.astype(np.float32) for name, tensor in context.final.weights.items()})
 
 
@@ -122,45 +75,35 @@ def in_single_precision():
 
 @pytest.mark.parametrize("kind", [ADDITION, SUBTRACTION])
 def test_key_frequencies_are_those_of_the_construction(kind):
-    assert tuple(case(kind, "solving")[0].context.key_frequencies) == KEYS
+    assert tuple(checkpoint_and_definitions(kind, "solving")[0].context.key_frequencies) == KEYS
 
 
 @pytest.mark.parametrize("kind", [ADDITION, SUBTRACTION])
 def test_random_network_has_no_key_frequencies(kind):
-    assert case(kind, "random")[0].context.key_frequencies.size == 0
+    assert checkpoint_and_definitions(kind, "random")[0].context.key_frequencies.size == 0
 
 
 def test_key_frequencies_are_the_last_checkpoints():
-    checkpoint, _ = case(ADDITION, "earlier")
+    checkpoint, _ = checkpoint_and_definitions(ADDITION, "earlier")
     assert tuple(RunContext(checkpoint.context.run, checkpoint.weights, checkpoint.context.train).key_frequencies) == ()
     assert tuple(checkpoint.context.key_frequencies) == KEYS
 
 
-NEED_KEYS = [
-    *("restricted_loss", "restricted_loss_train", "restricted_loss_test", "restricted_loss_neurons"),
-    *("restricted_accuracy", "restricted_accuracy_train", "restricted_accuracy_test"),
-    *("excluded_loss", "excluded_accuracy", "excluded_loss_neurons", "key_blocks_only_loss", "key_blocks_removed_loss"),
-    "cosine_residual",
-    *(name for name in REFERENCES if name.startswith("logit_fraction_explained")),
-    *("neuron_pre_fraction_explained_directions", "neuron_post_fraction_explained_directions"),
-]
-
-
 @pytest.mark.parametrize("name", REFERENCES)
 def test_without_key_frequencies_exactly_what_needs_them_is_nan(name):
-    found = np.asarray(value(name, case(ADDITION, "random")[0]), dtype=float)
+    found = np.asarray(value(name, checkpoint_and_definitions(ADDITION, "random")[0]), dtype=float)
     if name.startswith("intervention_"):
         done = np.isfinite(found).all(-1)
         assert [intervention for intervention, known in zip(INTERVENTIONS, done, strict=True) if not known] == list(
             interventions.NEED_KEYS
         )
         return
-    assert np.isnan(found).all() if name in NEED_KEYS else np.isfinite(found).all()
+    assert np.isnan(found).all() if name in NEED_KEY_FREQUENCIES else np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("neuron", [DEAD, CONSTANT])
 def test_neuron_that_never_varies_has_no_frequency(neuron):
-    checkpoint = solving()[0].final
+    checkpoint = solving_network()[0].final
     assert value("neuron_frequency", checkpoint)[neuron] == 0
     assert value("neuron_fraction_explained", checkpoint)[neuron] == 0
     assert np.isnan(value("neuron_frequency_share", checkpoint)[neuron]).all()
@@ -216,7 +159,7 @@ def test_nats_leave_the_logits_alone(rng):
 
 def test_nats_agree_with_scipy(rng):
     logits, labels = rng.standard_normal((50, 7)), rng.integers(0, 7, 50)
-    np.testing.assert_allclose(numerics.cross_entropy(logits, labels), nats(logits, labels), rtol=1e-12)
+    np.testing.assert_allclose(numerics.cross_entropy(logits, labels), cross_entropy(logits, labels), rtol=1e-12)
 
 
 LOSSES = [name for name in REFERENCES if "loss" in name]
@@ -227,10 +170,10 @@ def test_small_losses_keep_their_digits(name, monkeypatch):
     def exact(logits, labels):
         return numerics.cross_entropy(logits.reshape(-1, P), labels.ravel()).reshape(labels.shape)
 
-    context, network = solving(scale=12.0, noise=1e-4)
+    context, network = solving_network(scale=12.0, noise=1e-4)
     assert value("test_loss", context.final) < 1e-8
     monkeypatch.setattr("literal.nats", exact)
-    close(value(name, context.final), REFERENCES[name](network))
+    assert_close(value(name, context.final), REFERENCES[name](network))
 
 
 # ---- known answers
@@ -240,7 +183,7 @@ class Table(Checkpoint):
     """A network of which only the logits are known."""
 
     def __init__(self, logits, keys=(3,), kind=ADDITION):
-        context = RunContext(settings(kind), {}, some_pairs(P))
+        context = RunContext(pair_run(kind), {}, random_mask(P))
         context.key_frequencies = np.array(keys)
         super().__init__(context, {})
         self._table = logits.reshape(P * P, P)
@@ -266,13 +209,13 @@ OF_ONE_WAVE = np.log(np.exp(2.5 * np.cos(2 * np.pi / P * np.arange(P))).sum()) -
     "name", ["train_loss", "test_loss", "restricted_loss", "restricted_loss_test", "key_blocks_only_loss"]
 )
 def test_wave_of_a_key_frequency_keeps_its_whole_loss(name, kind, sign):
-    close(value(name, Table(wave(3, sign), kind=kind)), OF_ONE_WAVE)
+    assert_close(value(name, Table(wave(3, sign), kind=kind)), OF_ONE_WAVE)
 
 
 @BY_SIGN
 @pytest.mark.parametrize("name", ["excluded_loss", "maximal_excluded_loss", "key_blocks_removed_loss"])
 def test_without_its_only_wave_a_network_guesses(name, kind, sign):
-    close(value(name, Table(wave(3, sign), kind=kind)), np.log(P))
+    assert_close(value(name, Table(wave(3, sign), kind=kind)), np.log(P))
 
 
 @BY_SIGN
@@ -282,7 +225,7 @@ def test_without_its_only_wave_a_network_guesses(name, kind, sign):
 def test_removing_another_frequency_changes_nothing(name, kind, sign):
     expected = np.full(8, OF_ONE_WAVE)
     expected[3 - 1] = np.log(P)
-    close(value(name, Table(wave(3, sign), kind=kind)), expected)
+    assert_close(value(name, Table(wave(3, sign), kind=kind)), expected)
 
 
 @pytest.mark.parametrize("height", [2.5, 250, 400, 3000])  # exponents of float64 end at 700
@@ -297,17 +240,19 @@ def test_logits_may_span_any_number_of_nats(name, removed, height, rng):
     waves = wave(3, 1) + wave(8, 1, 1.5) + wave(5, -1, 1) + 0.3 * rng.standard_normal((P, P, P))
     table = Table(height / 2.5 * waves)
     logits, labels = table.logits.reshape(P, P, P), table.context.labels.reshape(P, P)
-    split = some_pairs(P) if name.startswith("excluded") else ...
-    close(value(name, table), [nats(logits - removed(logits, k), labels)[split].mean() for k in range(1, 9)])
+    split = random_mask(P) if name.startswith("excluded") else ...
+    assert_close(
+        value(name, table), [cross_entropy(logits - removed(logits, k), labels)[split].mean() for k in range(1, 9)]
+    )
 
 
 @BY_SIGN
 def test_wave_along_the_other_diagonal_is_in_the_block_but_not_in_the_directions(kind, sign):
     table = Table(wave(3, -sign), kind=kind)
-    close(value("excluded_loss", table), value("train_loss", table))
-    close(value("restricted_loss", table), np.log(P))
-    close(value("key_blocks_removed_loss", table), np.log(P))
-    close(value("key_blocks_only_loss", table), value("test_loss", table))
+    assert_close(value("excluded_loss", table), value("train_loss", table))
+    assert_close(value("restricted_loss", table), np.log(P))
+    assert_close(value("key_blocks_removed_loss", table), np.log(P))
+    assert_close(value("key_blocks_only_loss", table), value("test_loss", table))
 
 
 @BY_SIGN
@@ -315,22 +260,22 @@ def test_cosine_coefficients_are_the_heights_of_the_waves(kind, sign):
     table = Table(wave(3, sign) + wave(8, sign, 0.5) - wave(1, sign, 0.25), kind=kind)
     heights = np.array([-0.25, 0, 2.5, 0, 0, 0, 0, 0.5])
     np.testing.assert_allclose(value("cosine_coefficient", table) / np.sqrt(P**3 / 2), heights, atol=1e-13)
-    close(value("cosine_similarity", table)[2], 2.5 / np.sqrt(np.square(heights).sum()))
-    close(value("cosine_residual", table), np.sqrt((0.25**2 + 0.5**2) / np.square(heights).sum()))
+    assert_close(value("cosine_similarity", table)[2], 2.5 / np.sqrt(np.square(heights).sum()))
+    assert_close(value("cosine_residual", table), np.sqrt((0.25**2 + 0.5**2) / np.square(heights).sum()))
     assert value("cosine_residual_all", table) < 1e-7
 
 
 @pytest.mark.parametrize("name", [name for name in REFERENCES if name.startswith("logit_fraction_explained")])
 def test_waves_of_key_frequencies_are_explained_wholly(name):
-    close(value(name, Table(wave(3, 1) + wave(8, 1, 0.5), keys=(3, 8))), 1.0)
+    assert_close(value(name, Table(wave(3, 1) + wave(8, 1, 0.5), keys=(3, 8))), 1.0)
 
 
 def test_centering_takes_away_what_it_says(rng):
     of_pairs, of_outputs = rng.standard_normal((P, P, 1)), rng.standard_normal(P)
     explained = "logit_fraction_explained_cosines"
     over_outputs, over_pairs = f"{explained}_centered_over_outputs", f"{explained}_centered_over_pairs"
-    close(value(over_outputs, Table(wave(3, 1) + of_pairs)), 1.0)
-    close(value(over_pairs, Table(wave(3, 1) + of_outputs)), 1.0)
+    assert_close(value(over_outputs, Table(wave(3, 1) + of_pairs)), 1.0)
+    assert_close(value(over_pairs, Table(wave(3, 1) + of_outputs)), 1.0)
     assert value(over_pairs, Table(wave(3, 1) + of_pairs)) < 0.9
     assert value(over_outputs, Table(wave(3, 1) + of_outputs)) < 0.9
 
@@ -354,7 +299,10 @@ def test_gini_knows_no_order_and_no_unit(rng):
 @functools.cache
 def small_cube():
     """The family `maps` of a network at two moments, as a cube holds it, and what it must rebuild at each."""
-    earlier, last = case(SUBTRACTION, "earlier"), case(SUBTRACTION, "solving")
+    earlier, last = (
+        checkpoint_and_definitions(SUBTRACTION, "earlier"),
+        checkpoint_and_definitions(SUBTRACTION, "solving"),
+    )
     kept = last[1].kept
     tokens = [str(number) for number in range(P)] + ["="]
     cube = xr.Dataset(
@@ -378,20 +326,20 @@ def test_attention_map_is_rebuilt(head, where, moment):
     cube, networks = small_cube()
     rebuilt = attention_map(cube, head, **where)
     assert rebuilt.dims == ("a", "b", "position")
-    close(rebuilt, networks[moment].attention[:, :, head])
+    assert_close(rebuilt, networks[moment].attention[:, :, head])
 
 
 @pytest.mark.parametrize("neuron", [DEAD, CONSTANT, 20, 53])
 def test_neuron_map_is_rebuilt(neuron):
     cube, networks = small_cube()
-    close(neuron_map(cube, neuron), networks[100].post[..., neuron])
-    close(neuron_map(cube, neuron, relu=False), networks[100].pre[..., neuron])
+    assert_close(neuron_map(cube, neuron), networks[100].post[..., neuron])
+    assert_close(neuron_map(cube, neuron, relu=False), networks[100].pre[..., neuron])
 
 
 def test_all_neuron_maps_are_rebuilt():
     cube, networks = small_cube()
-    close(neuron_maps(cube), networks[100].post)
-    close(neuron_maps(cube, relu=False), networks[100].pre)
+    assert_close(neuron_maps(cube), networks[100].post)
+    assert_close(neuron_maps(cube, relu=False), networks[100].pre)
 
 
 @pytest.mark.parametrize("moment", [0, 100])
@@ -399,7 +347,7 @@ def test_all_neuron_maps_are_rebuilt():
 def test_kept_neuron_map_is_rebuilt(place, moment):
     cube, networks = small_cube()
     neuron = int(cube.kept_neuron[place])
-    close(neuron_map(cube, neuron, epoch=moment, relu=False), networks[moment].pre[..., neuron])
+    assert_close(neuron_map(cube, neuron, epoch=moment, relu=False), networks[moment].pre[..., neuron])
 
 
 def test_no_measure_declares_more_digits_than_it_has():

@@ -4,16 +4,15 @@ import functools
 from decimal import Decimal
 
 import numpy as np
-import published_network
 import pytest
-from published_network import needs_file
 
 from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import measures
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.tasks.split import train_mask
+from support.networks import needs_published_network, published_weights
 
-pytestmark = needs_file
+pytestmark = needs_published_network
 
 KEYS = np.array([6, 23, 37, 39, 41])
 
@@ -56,7 +55,7 @@ def network():
     """Its only checkpoint."""
     file = {"title": "published", "seed": 1, "task": {"kind": "modular_addition"}, "training": {"epochs": 100}}
     run = Experiment.model_validate(file).runs("published")[0]
-    weights = published_network.weights()
+    weights = published_weights()
     weights["W_U"] = weights["W_U"][:, :113]
     weights = {name: np.ascontiguousarray(tensor) for name, tensor in weights.items()}
     return RunContext(run, weights, train_mask(run, 113)).final

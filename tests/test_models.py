@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import plain
 import pytest
 import torch
 
 from progress_measures.experiments import load_experiment
-from progress_measures.experiments.schema import Experiment
 from progress_measures.models import gemm, pairs
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.gemm import matmul, multiply
@@ -18,36 +16,10 @@ from progress_measures.models.transformer_lens_bridge import to_transformer_lens
 from progress_measures.tasks import layout
 from progress_measures.tasks.split import train_mask
 from progress_measures.training.objectives import pairs as fast
-
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-
-
-def runs(kind="modular_addition", precision="float64", count=2, **model):
-    """Small runs that differ in their seeds."""
-    sizes = {"d_model": 24, "heads": 3, "d_head": 8, "d_mlp": 40} | model
-    experiment = {
-        "title": "small",
-        "task": {"kind": kind, **({"operands": 9} if kind == "integer_addition" else {"prime": 13})},
-        "model": sizes,
-        "training": {"epochs": 100, "precision": precision},
-        "grid": {"seed": list(range(count))},
-    }
-    return Experiment.model_validate(experiment).runs("small")
-
-
-def random_weights(some_runs, dtype):
-    """Weights with every trained tensor non-zero, biases included."""
-    generator = torch.Generator().manual_seed(1)
-    shapes = Architecture.of(some_runs[0]).shapes()
-    return {
-        name: (torch.randn(len(some_runs), *shape, generator=generator) / shape[0] ** 0.5).to(dtype).requires_grad_()
-        for name, shape in shapes.items()
-    }
-
-
-def close(ours, theirs, dtype):
-    scale = theirs.abs().max()
-    assert (ours - theirs).abs().max() <= TOLERANCE[dtype] * scale
+from support import reference_training
+from support.comparing import TOLERANCE, assert_close_tensors
+from support.experiments import pair_runs
+from support.networks import random_tensors
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -55,43 +27,43 @@ def close(ours, theirs, dtype):
 @pytest.mark.parametrize("kind", ["modular_addition", "modular_subtraction", "integer_addition"])
 @pytest.mark.parametrize("mlp_biases", [True, False])
 def test_fast_path_equals_general_transformer(dtype, precision, kind, mlp_biases):
-    some = runs(kind, precision, mlp_biases=mlp_biases)
+    some = pair_runs(kind, precision, mlp_biases=mlp_biases)
     n = 9 if kind == "integer_addition" else 13
     masks = torch.stack([torch.from_numpy(train_mask(run, n)) for run in some])
     results = []
-    for module in (fast, plain):
-        weights = random_weights(some, dtype)
+    for module in (fast, reference_training):
+        weights = random_tensors(some, dtype)
         objective = module.Objective(some, masks, torch.device("cpu"))
         loss = objective.loss(weights)
         gradients = torch.autograd.grad(loss.sum(), list(weights.values()))
         results.append((loss.detach(), gradients, objective.evaluate(weights)))
     (loss, gradients, evaluation), (loss_plain, gradients_plain, evaluation_plain) = results
-    close(loss, loss_plain, dtype)
+    assert_close_tensors(loss, loss_plain, dtype)
     for ours, theirs in zip(gradients, gradients_plain, strict=True):
-        close(ours, theirs, dtype)
+        assert_close_tensors(ours, theirs, dtype)
     for name, value in evaluation.items():
-        close(value, evaluation_plain[name], dtype)
+        assert_close_tensors(value, evaluation_plain[name], dtype)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("attention_only", [False, True])
 def test_general_transformer_equals_transformer_lens(layers, attention_only):
-    some = runs(layers=layers, attention_only=attention_only, count=1)
+    some = pair_runs(layers=layers, attention_only=attention_only, count=1)
     architecture = Architecture.of(some[0])
-    weights = {name: tensor.detach()[0] for name, tensor in random_weights(some, torch.float32).items()}
+    weights = {name: tensor.detach()[0] for name, tensor in random_tensors(some, torch.float32).items()}
     network = to_transformer_lens(weights, architecture)
     tokens = torch.randint(0, architecture.vocabulary, (50, 3), generator=torch.Generator().manual_seed(2))
     recorded = {}
     ours = forward({name: w[None] for name, w in weights.items()}, tokens, lambda n, v: recorded.update({n: v}))
     theirs, cache = network.run_with_cache(tokens)
-    close(ours[0], theirs.detach(), torch.float32)
+    assert_close_tensors(ours[0], theirs.detach(), torch.float32)
     for name in ("blocks.0.attn.hook_pattern", f"blocks.{layers - 1}.hook_resid_post"):
-        close(recorded[name][0], cache[name].detach(), torch.float32)
+        assert_close_tensors(recorded[name][0], cache[name].detach(), torch.float32)
 
 
 def test_gradients_equal_transformer_lens():
-    some = runs(count=1)
-    weights = random_weights(some, torch.float32)
+    some = pair_runs(count=1)
+    weights = random_tensors(some, torch.float32)
     a, b = np.indices((13, 13)).reshape(2, -1)
     tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, 13)], -1))
     labels = torch.from_numpy((a + b) % 13)
@@ -101,13 +73,13 @@ def test_gradients_equal_transformer_lens():
     loss = torch.nn.functional.cross_entropy(network(tokens)[:, -1].double(), labels)
     loss.backward()
     by_shape = {tuple(p.grad.shape): p.grad for p in network.parameters() if p.grad is not None}
-    close(ours[0][0], by_shape[(14, 24)], torch.float32)
-    close(ours[1][0], by_shape[(13, 24)].T, torch.float32)
+    assert_close_tensors(ours[0][0], by_shape[(14, 24)], torch.float32)
+    assert_close_tensors(ours[1][0], by_shape[(13, 24)].T, torch.float32)
 
 
 def test_hooks_replace_activations():
-    some = runs(count=1)
-    weights = random_weights(some, torch.float64)
+    some = pair_runs(count=1)
+    weights = random_tensors(some, torch.float64)
     tokens = torch.tensor([[1, 2, 13]])
 
     def silence(name, value):
@@ -117,25 +89,25 @@ def test_hooks_replace_activations():
     bias_only = (
         forward(without_mlp, tokens) + torch.einsum("rld,rdc->rc", weights["b_out"], weights["W_U"])[:, None, None]
     )
-    close(forward(weights, tokens, silence), bias_only, torch.float64)
+    assert_close_tensors(forward(weights, tokens, silence), bias_only, torch.float64)
 
 
 def test_runs_do_not_mix():
     """A run's logits and gradients are those that it has alone."""
-    some = runs(count=3)
-    weights = random_weights(some, torch.float64)
+    some = pair_runs(count=3)
+    weights = random_tensors(some, torch.float64)
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
     together = fast.Objective(some, masks, torch.device("cpu")).loss(weights)
     for i, run in enumerate(some):
         alone = fast.Objective([run], masks[i : i + 1], torch.device("cpu")).loss(
             {n: w[i : i + 1] for n, w in weights.items()}
         )
-        close(together[i : i + 1], alone, torch.float64)
+        assert_close_tensors(together[i : i + 1], alone, torch.float64)
 
 
 def test_logits_and_neurons_of_all_pairs():
-    some = runs(count=2)
-    weights = {name: w.detach() for name, w in random_weights(some, torch.float64).items()}
+    some = pair_runs(count=2)
+    weights = {name: w.detach() for name, w in random_tensors(some, torch.float64).items()}
     a, b = np.indices((13, 13)).reshape(2, -1)
     index = [torch.from_numpy(x).expand(2, -1) for x in (a, b)]
     which = pairs.PairBatch(*index, 13, 3)
@@ -143,9 +115,9 @@ def test_logits_and_neurons_of_all_pairs():
     tokens = torch.stack([*index, torch.full_like(index[0], 13)], -1)
     expected = forward(weights, tokens, lambda n, v: recorded.update({n: v}))[:, :, -1]
     pre, logits = pairs.neurons_and_logits(pairs.tables(weights), which)
-    close(logits, expected, torch.float64)
-    close(pre, recorded["blocks.0.mlp.hook_pre"][:, :, -1], torch.float64)
-    close(pairs.logits(pairs.tables(weights), which), expected, torch.float64)
+    assert_close_tensors(logits, expected, torch.float64)
+    assert_close_tensors(pre, recorded["blocks.0.mlp.hook_pre"][:, :, -1], torch.float64)
+    assert_close_tensors(pairs.logits(pairs.tables(weights), which), expected, torch.float64)
 
 
 @pytest.mark.parametrize("size", [37, 101], ids=["small", "large"])  # for either library of each machine
@@ -155,11 +127,11 @@ def test_products_are_exact_and_differentiable(monkeypatch, library, size):
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(2, size, size, generator=generator, requires_grad=True) for _ in range(2))
     for x, y in ((a, b), (a.mT, b), (a, b.mT), (a.mT, b.mT)):
-        close(multiply(x.detach(), y.detach()), (x @ y).detach(), torch.float32)
+        assert_close_tensors(multiply(x.detach(), y.detach()), (x @ y).detach(), torch.float32)
     ours = torch.autograd.grad(matmul(a, b.mT).square().sum(), (a, b))
     theirs = torch.autograd.grad((a @ b.mT).square().sum(), (a, b))
     for one, other in zip(ours, theirs, strict=True):
-        close(one, other, torch.float32)
+        assert_close_tensors(one, other, torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +153,7 @@ def test_transformer_lens_initialization_is_the_notebooks(experiment, train_loss
 
 
 def test_paper_initialization_has_the_stated_deviations():
-    (run,) = runs(count=1, d_model=128, d_mlp=512, heads=4, d_head=32)
+    (run,) = pair_runs(count=1, d_model=128, d_mlp=512, heads=4, d_head=32)
     weights = initial_weights(run)
     for name, tensor in weights.items():
         width = 14 if name == "W_U" else 128

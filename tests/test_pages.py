@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from pages import PAGES, ROOT, Reader, blocks, parses
 
 from progress_measures.claims.ledger import load_claims
 from progress_measures.cube.open import open_cube
@@ -15,6 +14,8 @@ from progress_measures.experiments import experiment_names
 from progress_measures.measures import measures
 from progress_measures.measures.registry import DIMENSIONS
 from progress_measures.pages import gallery, measures_page
+from support import ROOT
+from support.documentation import PAGES, Reader, blocks, parses
 
 WITH_BLOCKS = [page for page in PAGES if blocks(page)]
 

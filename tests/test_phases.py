@@ -2,57 +2,31 @@
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from progress_measures.measures import family_measures, phases
+from support.curves import (
+    EPOCHS,
+    EXCLUDED_LOSS,
+    EXPECTED_PHASES,
+    HISTORY,
+    MAXIMAL_EXCLUDED_LOSS,
+    TEST_LOSS,
+    curve,
+    grokking_curves,
+)
 
-EPOCHS = np.arange(0, 10001, 100)  # of checkpoints
-HISTORY = np.arange(0, 10001, 10)  # of training's own losses
-
-TEST_LOSS = ([0, 500, 6000, 8000, 10000], [0.7, 1.3, 1.3, -6.7, -6.7])
-EXCLUDED_LOSS = ([0, 1000, 6000, 10000], [0.7, -1.3, 0.7, 0.7])
-MAXIMAL_EXCLUDED_LOSS = ([0, 2000, 6000, 10000], [0.7, -1.3, 0.7, 0.7])
-"""Corners of the curves, in decades: memorized by 1000 (or 2000), cleaned up between 6000 and 8000."""
-
-EXPECTED = {
-    "memorization_end": 1000,
-    "memorization_end_maximal": 2000,
-    "circuit_formation_end": 6100,  # 5 % of the way down
-    "cleanup_end": 7900,  # 95 %
-    "grok_time": 6830,  # first epoch below 1e-2: 3.3 of 8 decades, in 2000 epochs
-    "test_loss_millionth_time": 7830,  # 7.3 of 8
-    "test_accuracy_time": 7000,
-}
 BOUNDARIES = ("memorization_end", "memorization_end_maximal", "circuit_formation_end", "cleanup_end")
 
 
-def curve(corners, epochs=EPOCHS):
-    """Straight lines between corners, on a logarithmic axis."""
-    return 10 ** np.interp(epochs, *corners)
-
-
-def run(**changed):
-    """A run's part of the cube: it memorizes, stands still and groks. Other curves may be given in place of some."""
-    curves = {
-        "test_loss": curve(TEST_LOSS),
-        "excluded_loss": curve(EXCLUDED_LOSS),
-        "maximal_excluded_loss": curve(MAXIMAL_EXCLUDED_LOSS),
-        "history_test_loss": curve(TEST_LOSS, HISTORY),
-        "history_test_accuracy": np.where(HISTORY < 7000, 0.1, 1.0),
-    } | changed
-    variables = {name: ("history_epoch" if "history" in name else "epoch", values) for name, values in curves.items()}
-    return xr.Dataset(variables, {"epoch": EPOCHS, "history_epoch": HISTORY})
-
-
 def test_every_phase_is_tested():
-    assert set(EXPECTED) == {measure.name for measure in family_measures("phases")}
+    assert set(EXPECTED_PHASES) == {measure.name for measure in family_measures("phases")}
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("name", EXPECTED_PHASES)
 def test_turning_point_is_found(name):
     checkpoint = 100 if name in BOUNDARIES else 0
-    found = getattr(phases, name)(run())
-    assert found.epoch == pytest.approx(EXPECTED[name], abs=checkpoint)
+    found = getattr(phases, name)(grokking_curves())
+    assert found.epoch == pytest.approx(EXPECTED_PHASES[name], abs=checkpoint)
     assert found.reason == ""
 
 
@@ -61,89 +35,93 @@ def test_turning_point_is_found(name):
 def test_noise_moves_a_boundary_little(name, seed):
     noise = 10 ** (0.05 * np.random.default_rng(seed).standard_normal((3, len(EPOCHS))))
     curves = {"test_loss": TEST_LOSS, "excluded_loss": EXCLUDED_LOSS, "maximal_excluded_loss": MAXIMAL_EXCLUDED_LOSS}
-    noisy = run(**{key: curve(corners) * noise[i] for i, (key, corners) in enumerate(curves.items())})
-    assert getattr(phases, name)(noisy).epoch == pytest.approx(EXPECTED[name], abs=300)
+    noisy = grokking_curves(**{key: curve(corners) * noise[i] for i, (key, corners) in enumerate(curves.items())})
+    assert getattr(phases, name)(noisy).epoch == pytest.approx(EXPECTED_PHASES[name], abs=300)
 
 
 @pytest.mark.parametrize("spike", [3000, 9000])
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_spike_of_one_checkpoint_moves_no_boundary(name, spike):
     spiky = np.where(spike == EPOCHS, 30.0, curve(TEST_LOSS))
-    assert getattr(phases, name)(run(test_loss=spiky)) == getattr(phases, name)(run())
+    assert getattr(phases, name)(grokking_curves(test_loss=spiky)) == getattr(phases, name)(grokking_curves())
 
 
 @pytest.mark.parametrize("start", [8500, 9700])  # the second is under way at the end
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_slingshots_after_the_cleanup_move_no_boundary(name, start):
     again = np.where((start <= EPOCHS) & (start + 800 > EPOCHS), 30.0, curve(TEST_LOSS))
-    found = getattr(phases, name)(run(test_loss=again))
-    assert found.epoch == pytest.approx(EXPECTED[name], abs=100)
+    found = getattr(phases, name)(grokking_curves(test_loss=again))
+    assert found.epoch == pytest.approx(EXPECTED_PHASES[name], abs=100)
 
 
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_a_dip_in_the_plateau_moves_no_boundary(name):
     dipped = np.where((EPOCHS >= 2000) & (EPOCHS < 2400), 1e-6, curve(TEST_LOSS))
-    assert getattr(phases, name)(run(test_loss=dipped)).epoch == pytest.approx(EXPECTED[name], abs=100)
+    assert getattr(phases, name)(grokking_curves(test_loss=dipped)).epoch == pytest.approx(
+        EXPECTED_PHASES[name], abs=100
+    )
 
 
 def test_a_test_loss_that_is_never_down_for_long_has_no_phases():
     restless = np.where((np.arange(len(EPOCHS)) + 5) % 7 < 3, 20.0, 1e-6)
-    found = phases.cleanup_end(run(test_loss=restless))
+    found = phases.cleanup_end(grokking_curves(test_loss=restless))
     assert np.isnan(found.epoch)
-    assert found.reason == "the test loss falls, and does not stay down for 500 epochs"
+    assert found.reason == "the test loss falls but does not stay down for 500 epochs"
 
 
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_unit_of_the_losses_does_not_matter(name):
-    scaled = run(test_loss=1e3 * curve(TEST_LOSS), excluded_loss=1e3 * curve(EXCLUDED_LOSS))
-    assert getattr(phases, name)(scaled).epoch == getattr(phases, name)(run()).epoch
+    scaled = grokking_curves(test_loss=1e3 * curve(TEST_LOSS), excluded_loss=1e3 * curve(EXCLUDED_LOSS))
+    assert getattr(phases, name)(scaled).epoch == getattr(phases, name)(grokking_curves()).epoch
 
 
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_run_that_never_groks_has_no_phases(name):
     plateau = curve(([0, 500, 10000], [0.7, 1.3, 1.1]))
-    found = getattr(phases, name)(run(test_loss=plateau))
+    found = getattr(phases, name)(grokking_curves(test_loss=plateau))
     assert np.isnan(found.epoch)
     assert found.reason == "the test loss falls by 0.2 decades, less than 2"
 
 
 @pytest.mark.parametrize("name", ["grok_time", "test_loss_millionth_time", "test_accuracy_time"])
 def test_threshold_never_reached(name):
-    flat = run(history_test_loss=np.full(len(HISTORY), 20.0), history_test_accuracy=np.full(len(HISTORY), 0.2))
+    flat = grokking_curves(
+        history_test_loss=np.full(len(HISTORY), 20.0), history_test_accuracy=np.full(len(HISTORY), 0.2)
+    )
     found = getattr(phases, name)(flat)
     assert np.isnan(found.epoch)
     assert found.reason == "never for 500 epochs"
 
 
 def test_without_key_frequencies_only_memorization_has_no_end():
-    without = run(excluded_loss=np.full(len(EPOCHS), np.nan))
+    without = grokking_curves(excluded_loss=np.full(len(EPOCHS), np.nan))
     found = phases.memorization_end(without)
     assert np.isnan(found.epoch)
     assert "no key frequencies" in found.reason
-    assert phases.memorization_end_maximal(without) == phases.memorization_end_maximal(run())
-    assert phases.circuit_formation_end(without) == phases.circuit_formation_end(run())
-    assert phases.cleanup_end(without) == phases.cleanup_end(run())
+    assert phases.memorization_end_maximal(without) == phases.memorization_end_maximal(grokking_curves())
+    assert phases.circuit_formation_end(without) == phases.circuit_formation_end(grokking_curves())
+    assert phases.cleanup_end(without) == phases.cleanup_end(grokking_curves())
 
 
 @pytest.mark.parametrize("corners", [([0, 10000], [0.7, -1]), ([0, 10000], [-1, 0.7])])
 def test_excluded_loss_that_does_not_turn_ends_no_memorization(corners):
-    found = phases.memorization_end(run(excluded_loss=curve(corners)))
+    found = phases.memorization_end(grokking_curves(excluded_loss=curve(corners)))
     assert np.isnan(found.epoch)
     assert "does not turn" in found.reason
 
 
 def test_excluded_loss_that_falls_again_in_cleanup_is_not_memorization():
     again = curve(([0, 1000, 6000, 7000, 10000], [0.7, -1.3, 0.7, -4, -4]))
-    assert phases.memorization_end(run(excluded_loss=again)).epoch == pytest.approx(1000, abs=100)
+    assert phases.memorization_end(grokking_curves(excluded_loss=again)).epoch == pytest.approx(1000, abs=100)
 
 
 # ---- thresholds reached for good
 
 
 def below(*spells, value=1e-3):
-    """A run whose test loss is below 1e-2 from the first to the last epoch of each spell, and 20 elsewhere."""
+    """Curves of a run whose test loss is below 1e-2 from the first to the last epoch of each spell, and 20 elsewhere."""
     inside = sum((first <= HISTORY) & (last >= HISTORY) for first, last in spells)
-    return run(history_test_loss=np.where(inside, value, 20.0))
+    return grokking_curves(history_test_loss=np.where(inside, value, 20.0))
 
 
 def test_dip_of_300_epochs_does_not_count():
@@ -177,10 +155,10 @@ def test_loss_of_exactly_the_threshold_is_not_below_it():
 
 def test_accuracy_of_exactly_99_percent_counts():
     accuracy = np.where(HISTORY < 3000, 0.98, 0.99)
-    assert phases.test_accuracy_time(run(history_test_accuracy=accuracy)).epoch == 3000
+    assert phases.test_accuracy_time(grokking_curves(history_test_accuracy=accuracy)).epoch == 3000
 
 
 def test_loss_that_is_no_number_is_not_below():
     lost = np.where(HISTORY < 3000, 1e-3, np.nan)
     lost[HISTORY < 2900] = 20
-    assert np.isnan(phases.grok_time(run(history_test_loss=lost)).epoch)
+    assert np.isnan(phases.grok_time(grokking_curves(history_test_loss=lost)).epoch)

@@ -4,12 +4,12 @@ import functools
 
 import numpy as np
 import pytest
-from specimens import MAKE, last, specimen
 
 from progress_measures import open_run
 from progress_measures.experiments import load_experiment
 from progress_measures.measures import measures
 from progress_measures.tasks.split import train_mask
+from support.checkpoints import SMALL_NETWORKS, last_checkpoint, small_network
 
 BOUND = 2e-6
 """Of the error, as a share of a measure's largest number, where the table below names no other."""
@@ -48,19 +48,19 @@ def in_both(network):
     """A network of float32 weights, and of the same weights in float64."""
     if network == REAL:
         run = load_experiment(REAL).runs(REAL)[0]
-        given = last(run, open_run(REAL, run.name).weights(), train_mask(run, run.task.prime))
+        given = last_checkpoint(run, open_run(REAL, run.name).weights(), train_mask(run, run.task.prime))
     else:
-        given = specimen(network)
+        given = small_network(network)
     single = given.altered(lambda weights: {name: tensor.astype(np.float32) for name, tensor in weights.items()})
     return single, single.altered(lambda weights: {name: tensor.astype(np.float64) for name, tensor in weights.items()})
 
 
 def names(network):
     """The measures that are taken of a network."""
-    return [m.name for m in specimen("addition" if network == REAL else network).measures]
+    return [m.name for m in small_network("addition" if network == REAL else network).measures]
 
 
-CASES = [(network, name) for network in (*MAKE, REAL) for name in names(network)]
+CASES = [(network, name) for network in (*SMALL_NETWORKS, REAL) for name in names(network)]
 
 
 @pytest.mark.parametrize(("network", "name"), CASES)

@@ -6,11 +6,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from checkout import FIGURE, MEASURED, RUNS, Checkout
-from small import command, content
 
 from progress_measures.figures import load_figure
 from progress_measures.tables import load_table
+from support.checkout import FIGURE, MEASURED, RUNS, Checkout
+from support.experiments import small_experiment
+from support.processes import command
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +115,11 @@ def test_a_change_reruns_what_hangs_on_it(drawn, change):
 def test_changed_settings_rerun_what_they_touch(drawn):
     """Words change nothing; another learning rate trains both again; another seed is noticed, and has its own data."""
     try:
-        drawn.write("mainline", content(epochs=200, learning_rate=2e-3))
+        drawn.write("mainline", small_experiment(epochs=200, learning_rate=2e-3))
         jobs = drawn.jobs(FIGURE)
         assert jobs["train"] == 1
         assert "dataset" not in jobs
-        drawn.write("mainline", content(epochs=200) | {"grid": {"seed": [0, 2]}})
+        drawn.write("mainline", small_experiment(epochs=200) | {"grid": {"seed": [0, 2]}})
         assert drawn.jobs(FIGURE) == {
             "dataset": 1,
             "train": 1,
@@ -126,10 +127,10 @@ def test_changed_settings_rerun_what_they_touch(drawn):
             "gather": 1,
             "figure": 1,
         }
-        drawn.write("mainline", content(epochs=200) | {"description": "other words"})
+        drawn.write("mainline", small_experiment(epochs=200) | {"description": "other words"})
         assert drawn.jobs(FIGURE) == {}
     finally:
-        drawn.write("mainline", content(epochs=200))
+        drawn.write("mainline", small_experiment(epochs=200))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_only_the_runs_that_a_change_touches_are_trained(drawn):
     """A third seed beside two: the runs that are there stay as they are, to the time stamp. Last, since it changes the tree."""
     records = {run: drawn.folder / f"results/mainline/runs/{run}/done.json" for run in ("seed0", "seed1")}
     before = {run: path.stat().st_mtime_ns for run, path in records.items()}
-    drawn.write("mainline", content(epochs=200) | {"grid": {"seed": [0, 1, 2]}})
+    drawn.write("mainline", small_experiment(epochs=200) | {"grid": {"seed": [0, 1, 2]}})
     drawn.make("-c2", "results/mainline/trained.json")
     assert {run: path.stat().st_mtime_ns for run, path in records.items()} == before
     assert (drawn.folder / "results/mainline/runs/seed2/done.json").exists()

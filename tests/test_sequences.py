@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from literal import REFERENCES, Network, P, basis, nats, random_weights, settings
-from sequences import RUNS, run_of
-from small import CONTENT, command, commands
 
 from progress_measures import open_cube
 from progress_measures.cube.structure import applies
 from progress_measures.measures import measures
-from progress_measures.measures.checkpoint import RunContext
 from progress_measures.measures.sequence_checkpoint import PATTERNS, SequenceRunContext
 from progress_measures.models.transformer import forward
 from progress_measures.tasks.examples import DrawnExamples
+from support.checkpoints import two_layer_checkpoint
+from support.definitions import REFERENCES, cross_entropy
+from support.experiments import SEQUENCES, SMALL, pair_run, sequence_run
+from support.networks import random_weights
+from support.processes import command, commands
 
-MODELS = {kind: (kind, {}) for kind in RUNS}
+MODELS = {kind: (kind, {}) for kind in SEQUENCES}
 MODELS["doubled"] = ("repeated_subsequence", {"model": {"doubled_residual": True}})
 MODELS["fixed"] = ("skip_trigram", {"examples": 24, "batch": 8})
 
@@ -27,7 +28,7 @@ MODELS["fixed"] = ("skip_trigram", {"examples": 24, "batch": 8})
 def case(name):
     """A checkpoint, its run and its weights."""
     kind, options = MODELS[name]
-    run = run_of(kind, **options)
+    run = sequence_run(kind, **options)
     weights = random_weights(run, np.random.default_rng(3))
     return SequenceRunContext(run, weights, 60).checkpoint(weights, 20), run, weights
 
@@ -47,7 +48,7 @@ def answered(run, weights, examples):
     tensors = {name: torch.tensor(w)[None] for name, w in weights.items()}
     logits = forward(tensors, torch.tensor(examples.tokens), hook, run.model.doubled_residual)[0].numpy()
     rows = np.stack([of_one[places] for of_one, places in zip(logits, examples.positions, strict=True)])
-    return nats(rows, examples.labels), rows.argmax(-1) == examples.labels, patterns
+    return cross_entropy(rows, examples.labels), rows.argmax(-1) == examples.labels, patterns
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -123,42 +124,7 @@ def test_sum_of_squares_is_over_every_weight():
 # ---- deeper networks on pairs
 
 
-class Deep(Network):
-    """A two-layer network, whose neurons are those of its last layer, and so are W_in, W_out and their biases."""
-
-    def __init__(self, run, weights, train):
-        self.all_weights = weights
-        super().__init__(run, weights, train)
-        self.weights = {n: w[-1:] if n in ("W_in", "W_out", "b_in", "b_out") else w for n, w in weights.items()}
-
-    def logits_with(self, hook):
-        """The last block is called the first."""
-        tokens = torch.tensor([[a, b, self.n] for a in range(self.n) for b in range(self.n)])
-        tensors = {name: torch.tensor(w)[None] for name, w in self.all_weights.items()}
-
-        def renamed(name, activation):
-            if name.startswith("blocks.1."):
-                hook(name.replace("blocks.1.", "blocks.0."), activation)
-
-        return forward(tensors, tokens, renamed)[0, :, -1].numpy().reshape(self.n, self.n, -1)
-
-
-@functools.cache
-def deep():
-    """A two-layer network whose last neurons follow key frequencies, since some of its rows are waves."""
-    run, rng = settings("modular_addition", layers=2), np.random.default_rng(8)
-    weights = random_weights(run, rng, 0.02)
-    F = basis(P)
-    weights["W_E"][:P, 0:2] += 3 * F[[3, 4]].T
-    weights["W_V"][:, :, range(6), range(6)] += 1
-    weights["W_O"][:, :, range(6), range(6)] += 1
-    weights["W_in"] += rng.standard_normal(weights["W_in"].shape) * (np.arange(16) < 2)[:, None]
-    weights["W_U"] += 0.3 * rng.standard_normal(weights["W_U"].shape)
-    train = np.random.default_rng(4).random((P, P)) < 0.4
-    return RunContext(run, weights, train).final, Deep(run, weights, train)
-
-
-OF_DEEP = [name for name in REFERENCES if applies(measures()[name], settings("modular_addition", layers=2))]
+OF_DEEP = [name for name in REFERENCES if applies(measures()[name], pair_run("modular_addition", layers=2))]
 
 
 def test_a_deep_network_has_the_measures_that_need_no_knowledge_of_depth():
@@ -166,12 +132,12 @@ def test_a_deep_network_has_the_measures_that_need_no_knowledge_of_depth():
               "neuron_frequency", "key_frequency", "readout_fraction_explained", "cosine_coefficient"}  # fmt: skip
     assert needed <= set(OF_DEEP)
     assert not {"attention_alpha", "mean_attention", "neuron_offset"} & set(OF_DEEP)
-    assert deep()[0].context.key_frequencies.tolist() == [2]
+    assert two_layer_checkpoint()[0].context.key_frequencies.tolist() == [2]
 
 
 @pytest.mark.parametrize("name", [name for name in OF_DEEP if not name.startswith(("sum_of_squared", "intervention"))])
 def test_measure_of_a_deep_network_is_its_definition(name):
-    checkpoint, network = deep()
+    checkpoint, network = two_layer_checkpoint()
     found, expected = np.asarray(value(name, checkpoint)), np.asarray(REFERENCES[name](network))
     assert found.shape == expected.shape
     largest = np.abs(expected[np.isfinite(expected)]).max(initial=0) if expected.ndim else 0
@@ -189,20 +155,20 @@ def cubes(tmp_path_factory):
     experiments.mkdir(parents=True)
     recipe = {"epochs": 40, "checkpoint_every": 20, "evaluate_every": 10}
     files = {
-        kind: {"title": kind, "task": {"kind": kind} | RUNS[kind]["task"], "model": RUNS[kind]["model"]}
+        kind: {"title": kind, "task": {"kind": kind} | SEQUENCES[kind]["task"], "model": SEQUENCES[kind]["model"]}
         | {"training": recipe | {"batch": 16}, "split": {"test_examples": 30}}
-        for kind in RUNS
+        for kind in SEQUENCES
     }
-    files["two_layer"] = CONTENT | {"model": CONTENT["model"] | {"layers": 2}, "training": recipe}
+    files["two_layer"] = SMALL | {"model": SMALL["model"] | {"layers": 2}, "training": recipe}
     widths = {"model.d_model, model.d_mlp": [[16, 32], [24, 48]]}
-    files["width"] = CONTENT | {"training": recipe, "grid": widths}
+    files["width"] = SMALL | {"training": recipe, "grid": widths}
     for name, content in files.items():
         (experiments / f"{name}.yaml").write_text(yaml.safe_dump(content))
     commands(*(f"{verb} {name}" for name in files for verb in ("train", "measure", "gather", "publish")), folder=folder)
     return folder
 
 
-@pytest.mark.parametrize("name", [*RUNS, "two_layer", "width"])
+@pytest.mark.parametrize("name", [*SEQUENCES, "two_layer", "width"])
 def test_a_cube_has_just_what_applies(cubes, monkeypatch, name):
     from progress_measures.experiments import load_experiment
 
@@ -222,7 +188,7 @@ def test_a_cube_has_just_what_applies(cubes, monkeypatch, name):
 
 def test_cubes_of_sequences_name_their_answers(cubes, monkeypatch):
     monkeypatch.chdir(cubes)
-    digits, repeated, trigrams = (open_cube(name) for name in RUNS)
+    digits, repeated, trigrams = (open_cube(name) for name in SEQUENCES)
     assert digits.test_loss_by_answer.answer.values.tolist() == ["carry", "10^1", "10^0"]
     assert repeated.induction_score.dims == ("run", "epoch", "layer", "head")
     assert repeated.answer.values[-1] == "occurrence 3, token 4"

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkout import Checkout
-from small import commands, folder_with
 
 from progress_measures.cli import app
+from support.checkout import Checkout
+from support.experiments import folder_with
+from support.processes import commands
 
 ROOT = Path(__file__).parents[1]
 PYTHON = [

@@ -2,7 +2,6 @@
 
 import pandas as pd
 import pytest
-from small import command, own_cubes, suited
 
 from progress_measures.claims import load_claims
 from progress_measures.cube.open import open_cube
@@ -10,6 +9,8 @@ from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.writing import FORMATS, write
+from support.processes import command
+from support.published_cubes import first_with_variables, published_cubes_of
 
 EVERY = pytest.mark.parametrize("name", table_ids())
 
@@ -37,7 +38,7 @@ def test_every_table_is_declared_whole(name):
 
 @EVERY
 def test_every_table_of_its_own_cubes_is_full(name, tmp_path):
-    frame = written(name, own_cubes(load_table(name)), tmp_path)
+    frame = written(name, published_cubes_of(load_table(name)), tmp_path)
     assert set(load_table(name).formats) <= set(frame.columns)
     for column in frame.columns[frame.columns.str.startswith("ours")]:
         assert frame[column].notna().mean() > (0.3 if load_table(name).partial else 0.5)
@@ -46,7 +47,7 @@ def test_every_table_of_its_own_cubes_is_full(name, tmp_path):
 @EVERY
 def test_a_run_without_key_frequencies_leaves_cells_empty(name, cube, integers, tmp_path):
     """The small networks have none, and never generalize; what was published stands there all the same."""
-    cube = suited(load_table(name), [cube, open_cube(integers / "results/integers/cube.zarr")])
+    cube = first_with_variables(load_table(name), [cube, open_cube(integers / "results/integers/cube.zarr")])
     if not name.startswith("paper/"):
         write(load_table(name), [cube] * len(load_table(name).experiments), [tmp_path / "table.md"])
         return

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from sequences import RUNS, run_of
 
 from progress_measures.tasks import batches, layout, task_module
 from progress_measures.tasks.examples import DrawnExamples
+from support.experiments import SEQUENCES, sequence_run
 
 
 def number(digits):
@@ -14,7 +14,7 @@ def number(digits):
 
 
 def test_digits_of_sums_are_those_of_pythons_sums():
-    task = run_of("five_digit_addition", task={"digits": 5}).task
+    task = sequence_run("five_digit_addition", task={"digits": 5}).task
     torch.manual_seed(129000)
     stream = batches(task, 129000, 64)
     for _ in range(3):
@@ -28,7 +28,7 @@ def test_digits_of_sums_are_those_of_pythons_sums():
 
 
 def test_subsequences_return_where_numpys_old_generator_puts_them():
-    task = run_of("repeated_subsequence", task={"vocabulary": 128, "length": 85, "subsequence": 16}).task
+    task = sequence_run("repeated_subsequence", task={"vocabulary": 128, "length": 85, "subsequence": 16}).task
     np.random.seed(1)
     stream = batches(task, 1, 50)
     for _ in range(2):
@@ -48,7 +48,7 @@ def test_subsequences_return_where_numpys_old_generator_puts_them():
 
 
 def test_one_token_of_noise_tells():
-    task = run_of("skip_trigram", task={"noise": 10, "answers": 10, "length": 40}).task
+    task = sequence_run("skip_trigram", task={"noise": 10, "answers": 10, "length": 40}).task
     generator = torch.Generator().manual_seed(6798)
     stream = batches(task, 6798, 30)
     for _ in range(2):
@@ -63,9 +63,9 @@ def test_one_token_of_noise_tells():
             assert (drawn.positions[i].tolist(), drawn.labels[i].tolist()) == ([41], [int(answer[i])])
 
 
-@pytest.mark.parametrize("kind", RUNS)
+@pytest.mark.parametrize("kind", SEQUENCES)
 def test_examples_fit_their_layout(kind):
-    run = run_of(kind)
+    run = sequence_run(kind)
     sizes, drawn = layout(run.task), next(batches(run.task, 0, 20))
     names = task_module(kind).answer_names(run.task)
     assert drawn.tokens.shape == (20, sizes.context)
@@ -76,7 +76,7 @@ def test_examples_fit_their_layout(kind):
 
 
 def test_an_update_has_its_examples_whenever_it_is_asked_for():
-    run = run_of("skip_trigram", batch=7)
+    run = sequence_run("skip_trigram", batch=7)
     in_order = [DrawnExamples(run).at(update).tokens for update in range(6)]
     one = DrawnExamples(run)
     for update in (4, 5, 5, 1, 0, 3):
@@ -85,7 +85,7 @@ def test_an_update_has_its_examples_whenever_it_is_asked_for():
 
 
 def test_a_pass_sees_every_example_once_in_an_order_of_its_own():
-    run = run_of("five_digit_addition", examples=12, batch=4)
+    run = sequence_run("five_digit_addition", examples=12, batch=4)
     drawn = DrawnExamples(run)
     passes = [np.concatenate([drawn.at(3 * i + part).tokens for part in range(3)]) for i in range(2)]
     for one in passes:
@@ -95,7 +95,7 @@ def test_a_pass_sees_every_example_once_in_an_order_of_its_own():
 
 
 def test_test_examples_are_others():
-    run = run_of("repeated_subsequence", examples=12)
+    run = sequence_run("repeated_subsequence", examples=12)
     drawn = DrawnExamples(run)
     assert drawn.at(3) is drawn.fixed
     assert drawn.test().tokens.shape[0] == run.split.test_examples

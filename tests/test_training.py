@@ -14,9 +14,6 @@ import pytest
 import torch
 import xarray as xr
 import zarr
-from sequences import RUNS as SEQUENCES
-from sequences import runs_of
-from small import CONTENT, command, content, folder_with, runs
 
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Experiment
@@ -33,6 +30,16 @@ from progress_measures.training.optimizer import AdamW
 from progress_measures.training.record import code_of
 from progress_measures.training.step import Step
 from progress_measures.training.writer import Writer
+from support.experiments import (
+    SEQUENCES,
+    SMALL,
+    folder_with,
+    sequence_runs,
+    small_experiment,
+    small_runs,
+    trained_bytes,
+)
+from support.processes import command
 
 CPU = torch.device("cpu")
 
@@ -60,7 +67,7 @@ def test_the_notebooks_split_gives_its_first_rows():
 
 
 def test_dataset_says_who_trains_on_what(tmp_path):
-    some = runs()
+    some = small_runs()
     write_dataset(some, tmp_path / "dataset.zarr")
     data = xr.open_zarr(tmp_path / "dataset.zarr", consolidated=False)
     assert data.label.dims == ("a", "b")
@@ -121,7 +128,7 @@ def test_float32_loses_small_losses():
 def test_adamw_is_torchs_for_each_run():
     """Batched, with a weight decay a run, against torch's AdamW on single runs."""
     some = [run.model_copy(update={"training": run.training.model_copy(update={"weight_decay": decay, "warmup": 3})})
-            for run, decay in zip(runs(), (0.1, 2.0), strict=True)]  # fmt: skip
+            for run, decay in zip(small_runs(), (0.1, 2.0), strict=True)]  # fmt: skip
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
     batch = AdamW(some, [initial_weights(run) for run in some], CPU)
     together = Objective(some, masks, CPU)
@@ -146,10 +153,10 @@ def test_an_update_does_not_load_torchs_compiler():
     """Which takes as long as torch itself, and which nothing here uses."""
     code = """
 import sys, torch
-from small import runs
+from support.experiments import small_runs
 from progress_measures.models.initialize import initial_weights
 from progress_measures.training.optimizer import AdamW
-(run, _) = runs()
+(run, _) = small_runs()
 optimizer = AdamW([run], [initial_weights(run)], torch.device("cpu"))
 optimizer.step(sum(tensor.square().sum() for tensor in optimizer.weights.values()))
 print("torch._dynamo" in sys.modules)
@@ -161,7 +168,7 @@ print("torch._dynamo" in sys.modules)
 
 
 def test_first_warmed_up_update_moves_nothing():
-    (run, _) = runs()
+    (run, _) = small_runs()
     optimizer = AdamW([run], [initial_weights(run)], CPU)
     objective = Objective([run], torch.from_numpy(train_mask(run, 13))[None], CPU)
     optimizer.set_rate(0)
@@ -179,17 +186,9 @@ def trained(folder, some):
     return folder
 
 
-def contents(folder, name="seed0"):
-    """All weights and losses of a run, as bytes, so that they can be compared to the bit."""
-    group = zarr.open_group(folder / "runs" / name / "checkpoints.zarr", mode="r")
-    history = xr.open_zarr(folder / "runs" / name / "history.zarr", consolidated=False)
-    arrays = {key: array[:] for key, array in group.arrays()}
-    return {key: value.tobytes() for key, value in (arrays | {k: v.values for k, v in history.items()}).items()}
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("undisturbed"), runs()[:1])
+    return trained(tmp_path_factory.mktemp("undisturbed"), small_runs()[:1])
 
 
 def test_training_leaves_what_it_says(undisturbed):
@@ -202,7 +201,7 @@ def test_training_leaves_what_it_says(undisturbed):
     assert history.evaluated_epoch.values.tolist() == list(range(0, 401, 20))
     assert np.isfinite(history.loss).all()
     np.testing.assert_allclose(history.loss.sel(epoch=history.evaluated_epoch), history.train_loss, rtol=1e-5)
-    record = store.RunStore(undisturbed / "runs/seed0", runs()[0], code_of(runs()[0])).done
+    record = store.RunStore(undisturbed / "runs/seed0", small_runs()[0], code_of(small_runs()[0])).done
     assert record["epochs"] == 400
     assert [path.name for path in (undisturbed / "runs/seed0/resume").iterdir()] == ["000000400.npz"]
 
@@ -214,7 +213,7 @@ def test_training_learns(undisturbed):
 
 def test_stored_weights_are_those_of_their_epoch(undisturbed):
     group = zarr.open_group(undisturbed / "runs/seed0/checkpoints.zarr", mode="r")
-    run = runs()[0]
+    run = small_runs()[0]
     for name, tensor in initial_weights(run).items():
         assert (group[name][0] == tensor.numpy()).all()
     weights = {name: torch.from_numpy(group[name][7:8]) for name in initial_weights(run)}
@@ -237,16 +236,18 @@ def test_a_batch_trains_each_run_as_alone(tmp_path, monkeypatch, model, gemm):
     """To the bit: the code that packs runs on a GPU, here on a CPU. On a GPU, rounding may differ."""
     monkeypatch.setattr("progress_measures.models.gemm.library", lambda: gemm)
     monkeypatch.setattr("progress_measures.models.gemm.SMALL", 0)
-    some = Experiment.model_validate(content(epochs=60) | {"model": model, "grid": {"seed": [0, 1, 2]}}).runs("small")
+    some = Experiment.model_validate(small_experiment(epochs=60) | {"model": model, "grid": {"seed": [0, 1, 2]}}).runs(
+        "small"
+    )
     trained(tmp_path / "batch", some)
     for run in some:
         trained(tmp_path / "alone", [run])
-        assert contents(tmp_path / "batch", run.name) == contents(tmp_path / "alone", run.name)
+        assert trained_bytes(tmp_path / "batch", run.name) == trained_bytes(tmp_path / "alone", run.name)
 
 
 def test_a_rehearsal_leaves_no_trace():
     """What a GPU does before it records an update, on a CPU: later updates are as without it, to the bit."""
-    (run, _) = runs()
+    (run, _) = small_runs()
     mask = torch.from_numpy(train_mask(run, 13))[None]
     steps = []
     for rehearsals in (0, 3):
@@ -265,10 +266,10 @@ def test_runs_at_different_epochs_go_on_side_by_side(tmp_path, monkeypatch, undi
     with monkeypatch.context() as patch:
         interrupt_at(patch, 100)
         with pytest.raises(loop.Interrupted):
-            trained(tmp_path, runs()[:1])
-    trained(tmp_path, runs())
-    assert contents(tmp_path) == contents(undisturbed)
-    assert store.RunStore(tmp_path / "runs/seed1", runs()[1], code_of(runs()[1])).done
+            trained(tmp_path, small_runs()[:1])
+    trained(tmp_path, small_runs())
+    assert trained_bytes(tmp_path) == trained_bytes(undisturbed)
+    assert store.RunStore(tmp_path / "runs/seed1", small_runs()[1], code_of(small_runs()[1])).done
 
 
 def test_a_signal_to_save_is_no_signal_to_stop(tmp_path, monkeypatch, undisturbed):
@@ -279,10 +280,10 @@ def test_a_signal_to_save_is_no_signal_to_stop(tmp_path, monkeypatch, undisturbe
     monkeypatch.setattr(
         store.RunStore, "save", lambda self, epoch, state: (saved.append(epoch), original(self, epoch, state))
     )
-    write_dataset(runs()[:1], tmp_path / "dataset.zarr")
-    loop.train(runs()[:1], tmp_path / "dataset.zarr", tmp_path / "runs", stop_on=(signal.SIGUSR2,))
+    write_dataset(small_runs()[:1], tmp_path / "dataset.zarr")
+    loop.train(small_runs()[:1], tmp_path / "dataset.zarr", tmp_path / "runs", stop_on=(signal.SIGUSR2,))
     assert 100 in saved
-    assert contents(tmp_path) == contents(undisturbed)
+    assert trained_bytes(tmp_path) == trained_bytes(undisturbed)
 
 
 def test_a_writer_hands_on_what_went_wrong():
@@ -322,10 +323,10 @@ def interrupt_at(monkeypatch, epoch):
 def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, undisturbed, epoch):
     interrupt_at(monkeypatch, epoch)
     with pytest.raises(loop.Interrupted, match="SIGTERM"):
-        trained(tmp_path, runs()[:1])
+        trained(tmp_path, small_runs()[:1])
     assert not (tmp_path / "runs/seed0/done.json").exists()
-    trained(tmp_path, runs()[:1])
-    assert contents(tmp_path) == contents(undisturbed)
+    trained(tmp_path, small_runs()[:1])
+    assert trained_bytes(tmp_path) == trained_bytes(undisturbed)
 
 
 def of_any_kind(kind, count=1):
@@ -334,13 +335,13 @@ def of_any_kind(kind, count=1):
     on_pairs = {
         "dropout": {"training": short | {"dropout": 0.5}},
         "l1": {"training": short | {"l1": 0.01, "weight_decay": 0.0}},
-        "two layers, dropout": {"model": CONTENT["model"] | {"layers": 2}, "training": short | {"dropout": 0.2}},
+        "two layers, dropout": {"model": SMALL["model"] | {"layers": 2}, "training": short | {"dropout": 0.2}},
     }
     if kind in on_pairs:
-        file = CONTENT | on_pairs[kind] | {"grid": {"seed": list(range(count))}}
+        file = SMALL | on_pairs[kind] | {"grid": {"seed": list(range(count))}}
         return Experiment.model_validate(file).runs("small")
     name, _, parts = kind.partition(", ")
-    return runs_of(name, count, **({"examples": 24, "batch": 8} if parts else {}))
+    return sequence_runs(name, count, **({"examples": 24, "batch": 8} if parts else {}))
 
 
 KINDS = ["dropout", "l1", "two layers, dropout", *SEQUENCES, "repeated_subsequence, in parts"]
@@ -361,7 +362,7 @@ def test_any_kind_of_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, kind):
         with pytest.raises(loop.Interrupted):
             trained(tmp_path / "resumed", some)
     trained(tmp_path / "resumed", some)
-    assert contents(tmp_path / "resumed") == contents(tmp_path / "undisturbed")
+    assert trained_bytes(tmp_path / "resumed") == trained_bytes(tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -370,7 +371,7 @@ def test_a_batch_of_any_kind_trains_each_run_as_alone(tmp_path, kind):
     trained(tmp_path / "batch", some)
     for run in some:
         trained(tmp_path / "alone", [run])
-        assert contents(tmp_path / "batch", run.name) == contents(tmp_path / "alone", run.name)
+        assert trained_bytes(tmp_path / "batch", run.name) == trained_bytes(tmp_path / "alone", run.name)
 
 
 @pytest.mark.parametrize("kind", SEQUENCES)
@@ -382,7 +383,7 @@ def test_history_of_a_run_on_sequences_is_of_its_updates(tmp_path, kind):
 
 
 def test_a_fixed_set_is_in_the_dataset(tmp_path):
-    some = runs_of("skip_trigram", 2, examples=24)
+    some = sequence_runs("skip_trigram", 2, examples=24)
     write_dataset(some, tmp_path / "dataset.zarr")
     data = xr.open_zarr(tmp_path / "dataset.zarr", consolidated=False)
     assert data.train.sum("example").values.tolist() == [24, 24]
@@ -397,32 +398,32 @@ def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path, monkeypatch
         with monkeypatch.context() as patch:
             interrupt_at(patch, epoch)
             with pytest.raises(loop.Interrupted):
-                trained(tmp_path, runs()[:1])
+                trained(tmp_path, small_runs()[:1])
     older, newest = sorted((tmp_path / "runs/seed0/resume").glob("*.npz"))
     damaged = bytearray(newest.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     newest.write_bytes(damaged)
-    kept = store.RunStore(tmp_path / "runs/seed0", runs()[0], code_of(runs()[0]))
+    kept = store.RunStore(tmp_path / "runs/seed0", small_runs()[0], code_of(small_runs()[0]))
     assert list(kept.states().values()) == [older]
-    trained(tmp_path, runs()[:1])
-    assert contents(tmp_path) == contents(undisturbed)
+    trained(tmp_path, small_runs()[:1])
+    assert trained_bytes(tmp_path) == trained_bytes(undisturbed)
 
 
 def test_states_of_other_settings_or_code_are_not_gone_on_with(tmp_path, monkeypatch):
     interrupt_at(monkeypatch, 100)
     with pytest.raises(loop.Interrupted):
-        trained(tmp_path, runs()[:1])
-    folder, run = tmp_path / "runs/seed0", runs()[0]
+        trained(tmp_path, small_runs()[:1])
+    folder, run = tmp_path / "runs/seed0", small_runs()[0]
     code = code_of(run)
     assert store.RunStore(folder, run, code).states()
-    assert not store.RunStore(folder, runs(learning_rate=0.01)[0], code).states()
+    assert not store.RunStore(folder, small_runs(learning_rate=0.01)[0], code).states()
     assert not store.RunStore(folder, run, "other code").states()
 
 
 def test_a_disk_that_fails_for_a_moment_costs_no_states(tmp_path, monkeypatch, undisturbed):
     """Who cannot read checkpoints stops; only where they are damaged, or gone, does training start anew."""
     shutil.copytree(undisturbed / "runs/seed0", tmp_path / "seed0")
-    kept = store.RunStore(tmp_path / "seed0", runs()[0], code_of(runs()[0]))
+    kept = store.RunStore(tmp_path / "seed0", small_runs()[0], code_of(small_runs()[0]))
     assert kept.states()
 
     def fails(*_, **__):
@@ -440,23 +441,23 @@ def test_without_its_checkpoints_a_run_starts_again(tmp_path, monkeypatch, undis
     with monkeypatch.context() as patch:
         interrupt_at(patch, 100)
         with pytest.raises(loop.Interrupted):
-            trained(tmp_path, runs()[:1])
+            trained(tmp_path, small_runs()[:1])
     shutil.rmtree(tmp_path / "runs/seed0/checkpoints.zarr")
-    trained(tmp_path, runs()[:1])
-    assert contents(tmp_path) == contents(undisturbed)
+    trained(tmp_path, small_runs()[:1])
+    assert trained_bytes(tmp_path) == trained_bytes(undisturbed)
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
     with (
-        store.RunStore(tmp_path / "runs/seed0", runs()[0], "").locked(),
+        store.RunStore(tmp_path / "runs/seed0", small_runs()[0], "").locked(),
         pytest.raises(UserError, match="another process"),
     ):
-        trained(tmp_path, runs()[:1])
+        trained(tmp_path, small_runs()[:1])
 
 
 def test_a_finished_run_is_left_alone(tmp_path, undisturbed):
     before = (undisturbed / "runs/seed0/done.json").read_bytes()
-    trained(undisturbed, runs()[:1])
+    trained(undisturbed, small_runs()[:1])
     assert (undisturbed / "runs/seed0/done.json").read_bytes() == before
 
 
@@ -465,9 +466,9 @@ def test_a_deleted_record_comes_back_without_another_epoch(tmp_path, monkeypatch
     folder = shutil.copytree(undisturbed, tmp_path / "copy")
     (folder / "runs/seed0/done.json").unlink()
     monkeypatch.setattr(AdamW, "step", None)
-    trained(folder, runs()[:1])
-    assert contents(folder) == contents(undisturbed)
-    assert store.RunStore(folder / "runs/seed0", runs()[0], code_of(runs()[0])).done
+    trained(folder, small_runs()[:1])
+    assert trained_bytes(folder) == trained_bytes(undisturbed)
+    assert store.RunStore(folder / "runs/seed0", small_runs()[0], code_of(small_runs()[0])).done
 
 
 # Training in the process that is killed: what waits for it elsewhere is killed in the launcher's tests.
@@ -502,4 +503,4 @@ def test_kill_9_at_five_random_moments_loses_nothing(tmp_path):
                 survived += 1
     assert survived >= 3, "the run was over before it could be killed: make it longer"
     assert command("train", "small", "--run", "seed0", folder=killed).returncode == 0
-    assert contents(killed / "results/small") == contents(quiet / "results/small")
+    assert trained_bytes(killed / "results/small") == trained_bytes(quiet / "results/small")

@@ -6,7 +6,9 @@ import shutil
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from small import ROOT, published_cube
+
+from progress_measures.paths import published_cube
+from support import ROOT
 
 TUTORIAL = ROOT / "docs/tutorial.ipynb"
 

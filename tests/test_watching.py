@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from small import command, runs
 
 from progress_measures.cube.open import open_cube
 from progress_measures.paths import runs_folder
 from progress_measures.watch import BARS, CHECKPOINTS, CURVES, curve, phase, read_standing
+from support.experiments import small_runs
+from support.processes import command
 
 
 @pytest.fixture
@@ -38,14 +39,14 @@ def half_way(run):
 
 def test_what_is_seen_of_a_finished_run_is_the_cubes(folder, results):
     cube = open_cube(results / "results/small/cube.zarr").isel(run=0)
-    found = read_standing(runs()[0]).so_far
+    found = read_standing(small_runs()[0]).so_far
     assert len(found.epoch) <= CHECKPOINTS
     for name in CURVES:
         np.testing.assert_allclose(found[name], cube[name].sel(epoch=found.epoch), rtol=1e-6)
 
 
 def test_a_run_half_way_is_seen_as_far_as_it_is_written(folder):
-    run = runs()[0]
+    run = small_runs()[0]
     before = sorted(path for path in folder.rglob("*") if path.is_file())
     whole = read_standing(run).so_far.epoch.values
     assert sorted(path for path in folder.rglob("*") if path.is_file()) == before, "watching writes nothing"
@@ -60,9 +61,9 @@ def test_a_run_half_way_is_seen_as_far_as_it_is_written(folder):
 
 
 def test_a_run_that_has_not_started(folder):
-    shutil.rmtree(runs_folder("small") / runs()[1].name)
+    shutil.rmtree(runs_folder("small") / small_runs()[1].name)
     done = command("watch", "small", "--once", folder=folder)
-    assert f"{runs()[1].name}  epoch 0 of 400, not started" in done.stdout
+    assert f"{small_runs()[1].name}  epoch 0 of 400, not started" in done.stdout
 
 
 def test_nothing_to_watch_says_how_to_start(folder):
@@ -76,7 +77,7 @@ def test_nothing_to_watch_says_how_to_start(folder):
 def test_watching_a_finished_experiment_ends(folder):
     done = command("watch", "small", folder=folder)
     assert done.returncode == 0
-    assert done.stdout.count("done") == len(runs())
+    assert done.stdout.count("done") == len(small_runs())
 
 
 @pytest.mark.parametrize(

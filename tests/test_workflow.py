@@ -1,10 +1,10 @@
 """The real Snakefile on small experiments, in a tree without results: what runs for what is asked."""
 
 import pytest
-from checkout import FIGURE, MEASURED, Checkout
-from small import content
 
 from progress_measures.explorer import EXPERIMENTS as EXPLORED
+from support.checkout import FIGURE, MEASURED, Checkout
+from support.experiments import small_experiment
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +80,10 @@ def test_wrong_targets_end_with_one_message(empty, arguments, expected):
 
 def test_a_wrong_experiment_ends_with_one_message(empty):
     try:
-        empty.write("mainline", content(epochs=200, epoch=3))
+        empty.write("mainline", small_experiment(epochs=200, epoch=3))
         refused = empty.snakemake("-n", "-c1", FIGURE)
         assert refused.returncode == 2
         assert "config/experiments/mainline.yaml: training.epoch: unknown key; did you mean 'epochs'?" in refused.stderr
         assert "Traceback" not in refused.stderr
     finally:
-        empty.write("mainline", content(epochs=200))
+        empty.write("mainline", small_experiment(epochs=200))

@@ -1,4 +1,4 @@
-"""The microscope for grokking: train the paper's networks, measure every checkpoint, redraw every figure.
+"""Training of networks that grok, measures of their checkpoints, and the figures drawn from these measures.
 
 from progress_measures import open_cube
 open_cube("mainline")
@@ -15,7 +15,7 @@ __all__ = ["open_cube", "open_run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Opening cubes imports xarray; a command line that does not need it should not wait for it."""
+    """Import the functions of `__all__` on first use: they import xarray, which most commands do not need."""
     if name in __all__:
         return getattr(importlib.import_module("progress_measures.cube.open"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

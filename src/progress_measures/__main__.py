@@ -1,4 +1,4 @@
-"""`python -m progress_measures`: the command line."""
+"""Entry point of `python -m progress_measures`."""
 
 from progress_measures.cli import main
 

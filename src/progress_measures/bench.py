@@ -1,10 +1,12 @@
-"""How fast this package is beside the notebook's way of doing the same, on one machine and in one process.
+"""Benchmarks of this package against the notebook's implementation, on one machine and in one process.
 
-Ours and the baseline, `benchmarks/notebook.py`, take turns in short blocks with the same number of threads, so that
-whatever else slows the machine slows both, and medians over blocks are compared. Each side keeps a thread of its own,
-because flushing tiny numbers to zero is a thread's setting: ours flushes, a user of the notebook does not. The
-allocator's settings of `training.machine.set_up` hold for the whole process and help both.
+The package and the baseline, `benchmarks/notebook.py`, alternate in short blocks with the same number of threads, so other
+load slows both equally; medians over blocks are compared. Each implementation runs in its own thread, because flushing of
+denormal numbers is a setting of the thread: the package flushes them, a user of the notebook does not. The allocator
+settings of `training.machine.set_up` apply to the whole process and speed up both.
 """
+
+from __future__ import annotations
 
 import functools
 import importlib
@@ -56,13 +58,13 @@ NOTEBOOK_MEASURES = (
     "W_L_fourier_norm",
     "sum_of_squared_weights",
 )
-"""What the notebook's pass computes of each checkpoint."""
+"""The measures that the notebook computes of each checkpoint."""
 
 Weights = dict[str, NDArray[np.float32]]
 
 
 def notebook_run() -> Run:
-    """The subtraction notebook's network."""
+    """Return the run of the subtraction notebook's network."""
     settings = {
         "title": "Bench: modular subtraction",
         "seed": 999,
@@ -75,7 +77,12 @@ def notebook_run() -> Run:
 
 
 def mainline_run(epochs: int = 40_000, checkpoint_every: int = 100) -> Run:
-    """The mainline's first network, `seed0`."""
+    """Return the mainline's first run, `seed0`.
+
+    Args:
+        epochs: Epochs of training.
+        checkpoint_every: Epochs between checkpoints.
+    """
     settings = {
         "title": "Bench: modular addition",
         "task": {"kind": "modular_addition", "prime": 113},
@@ -85,10 +92,10 @@ def mainline_run(epochs: int = 40_000, checkpoint_every: int = 100) -> Run:
 
 
 def converged_weights() -> Weights:
-    """The last weights of the mainline's first network, from its results or as published.
+    """Read the final weights of the mainline's first run, from its results or else as published.
 
     Raises:
-        UserError: there are neither.
+        UserError: Neither exists.
     """
     path = checkpoints("mainline", "seed0")
     if (path.parent / "done.json").exists():
@@ -101,31 +108,33 @@ def converged_weights() -> Weights:
 
         return open_run("mainline").weights()
     raise UserError(
-        f"neither a finished {path.parent} nor {published_weights('mainline')} is there to give a network late "
-        "in training; train one: progress-measures train mainline --run seed0"
+        f"the benchmark needs a network late in training, but neither a finished run in {path.parent} nor "
+        f"{published_weights('mainline')} exists; train one with: progress-measures train mainline --run seed0"
     )
 
 
 def bench_train(threads: int = 1, epochs: int = 3, blocks: int = 7, weights: Weights | None = None) -> dict[str, Any]:
-    """Time of an epoch, ours and the notebook's, at the start of training and late, with memory and share of peak.
+    """Time an epoch of the package and of the notebook, at the start of training and late in training.
 
     Args:
-        threads: of each side.
-        epochs: in a block.
-        blocks: of each side, in turns.
-        weights: of the mainline's first network late in training; by default, `converged_weights`.
+        threads: Threads of each implementation.
+        epochs: Epochs per block.
+        blocks: Blocks of each implementation.
+        weights: Weights of the mainline's first run late in training; by default `converged_weights`.
+
     Returns:
-        Times in milliseconds, memory in MiB; `late` holds the same times, or why there are none.
+        Times in milliseconds, peak memory in MiB and the fraction of peak arithmetic; `late` contains the times late in
+        training, or the reason why they were skipped.
     """
     set_up(threads)
     run = notebook_run()
     start = {name: tensor.numpy() for name, tensor in initial_weights(run).items()}
     result: dict[str, Any] = {"threads": threads, "machine": machine(CPU)}
-    result |= _race(run, start, threads, epochs, blocks, warm_up=3)
+    result |= _compare_training(run, start, threads, epochs, blocks, warm_up=3)
     try:
         late = converged_weights() if weights is None else weights
-        # Enough steps for Adam's moments to be those of a converged network.
-        result["late"] = _race(mainline_run(), late, threads, epochs, blocks, warm_up=30)
+        # enough updates for Adam's moments to match a converged network
+        result["late"] = _compare_training(mainline_run(), late, threads, epochs, blocks, warm_up=30)
     except UserError as error:
         result["late"] = {"skipped": str(error)}
     result["roofline"] = _roofline(run, result["ms_per_update"], threads)
@@ -133,23 +142,25 @@ def bench_train(threads: int = 1, epochs: int = 3, blocks: int = 7, weights: Wei
     return result
 
 
-def _race(run: Run, weights: Weights, threads: int, epochs: int, blocks: int, warm_up: int) -> dict[str, float]:
-    """Both sides train on from the same weights; the loop's only other work, a checkpoint now and then, is left out."""
+def _compare_training(
+    run: Run, weights: Weights, threads: int, epochs: int, blocks: int, warm_up: int
+) -> dict[str, float]:
+    """Time both implementations from the same weights, without the training loop's only other work, checkpoints."""
     n = layout(run.task).operands
     mask, notebook = train_mask(run, n), load_baseline()
-    ours = OurTraining(run, weights, mask)
-    theirs = notebook.NotebookTraining(weights, notebook.data(n, task_module(run.task.kind).SIGN, mask))
-    flushing, plain = _Side(threads, flush=True), _Side(threads, flush=False)
+    package = OurTraining(run, weights, mask)
+    baseline = notebook.NotebookTraining(weights, notebook.data(n, task_module(run.task.kind).SIGN, mask))
+    flushing, plain = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
     for _ in range(warm_up):
-        train_loss = flushing(ours.update)
-        plain(theirs.update)
+        train_loss = flushing(package.update)
+        plain(baseline.update)
     ms = _medians(
         {
-            "update": (flushing, ours.update),
-            "evaluation": (flushing, ours.evaluate),
-            "notebook": (plain, theirs.step),
-            "notebook_test_loss": (plain, theirs.test_loss),
-            "notebook_flushed": (flushing, theirs.step),
+            "update": (flushing, package.update),
+            "evaluation": (flushing, package.evaluate),
+            "notebook": (plain, baseline.step),
+            "notebook_test_loss": (plain, baseline.test_loss),
+            "notebook_flushed": (flushing, baseline.step),
         },
         epochs,
         blocks,
@@ -168,16 +179,22 @@ def _race(run: Run, weights: Weights, threads: int, epochs: int, blocks: int, wa
 
 
 class OurTraining:
-    """What the training loop does, a step at a time."""
+    """The package's training loop, one update at a time.
 
-    def __init__(self, run: Run, weights: Weights, mask: NDArray[np.bool_]):
+    Args:
+        run: The run.
+        weights: Initial weights.
+        mask: True for training pairs: [a, b].
+    """
+
+    def __init__(self, run: Run, weights: Weights, mask: NDArray[np.bool_]) -> None:
         objective = importlib.import_module(objective_module(run)).Objective
         self._objective = objective([run], torch.from_numpy(mask)[None], CPU)
         self._optimizer = AdamW([run], [{name: torch.from_numpy(w) for name, w in weights.items()}], CPU)
-        self._epoch = run.training.warmup  # at the full learning rate, as the notebook
+        self._epoch = run.training.warmup  # at the full learning rate, as in the notebook
 
     def update(self) -> float:
-        """Train loss, its gradient, and a step of AdamW."""
+        """Compute the train loss and its gradient, do a step of AdamW, and return the loss."""
         self._objective.prepare(self._epoch)
         loss = self._objective.loss(self._optimizer.weights)
         self._optimizer.set_rate(self._epoch)
@@ -186,7 +203,7 @@ class OurTraining:
         return loss.item()
 
     def evaluate(self) -> object:
-        """Losses and accuracies on both splits."""
+        """Return losses and accuracies on training and test examples."""
         return self._objective.evaluate(self._optimizer.weights)
 
 
@@ -197,54 +214,57 @@ TASKS = (
     "repeated_subsequence",
     "skip_trigram",
 )
-"""Experiments whose first runs are trained for the comparison of other networks and tasks."""
+"""Experiments whose first runs are timed in the comparison of other networks and tasks."""
 
 
 def bench_tasks(threads: int = 1, updates: int = 3, blocks: int = 7, names: tuple[str, ...] = TASKS) -> dict[str, Any]:
-    """Time of an update of deeper networks and other tasks, ours and written plainly, by experiment.
+    """Time an update of deeper networks and other tasks, in the package and in a plain PyTorch implementation.
 
-    Both draw their own examples. On pairs the plain way also computes the test loss at each update, as the notebook
-    does; `ratio` is of updates alone.
+    Both draw their own examples. On pairs, the plain implementation is also timed with the test loss at each update, as
+    in the notebook; `ratio` compares updates alone.
 
     Args:
-        threads: of each side.
-        updates: in a block.
-        blocks: of each side, in turns.
-        names: experiments of `config/experiments`.
+        threads: Threads of each implementation.
+        updates: Updates per block.
+        blocks: Blocks of each implementation.
+        names: Names of experiments in `config/experiments`.
+
+    Returns:
+        Times in milliseconds and their ratios, by experiment.
     """
     set_up(threads)
     result: dict[str, Any] = {"threads": threads, "machine": machine(CPU)}
     for name in names:
         run = load_experiment(name).runs(name)[0]
-        result[name] = _race_of_task(run, threads, updates, blocks)
+        result[name] = _compare_task(run, threads, updates, blocks)
     return result
 
 
-def _race_of_task(run: Run, threads: int, updates: int, blocks: int) -> dict[str, float]:
+def _compare_task(run: Run, threads: int, updates: int, blocks: int) -> dict[str, float]:
     weights = {name: tensor.numpy() for name, tensor in initial_weights(run).items()}
     mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run, layout(run.task).operands)
-    ours, theirs = OurTraining(run, weights, mask), _plain_training(run, weights, mask)
-    flushing, plain = _Side(threads, flush=True), _Side(threads, flush=False)
-    jobs = {"update": (flushing, ours.update), "plain": (plain, theirs.update)}
+    package, baseline = OurTraining(run, weights, mask), _plain_training(run, weights, mask)
+    flushing, plain = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
+    timed = {"update": (flushing, package.update), "plain": (plain, baseline.update)}
     if not run.on_sequences:
-        jobs["with_test_loss"] = (plain, theirs.step)
+        timed["with_test_loss"] = (plain, baseline.step)
     for _ in range(3):
-        for side, work in jobs.values():
-            side(work)
-    ms = _medians(jobs, updates, blocks)
-    found = {
+        for thread, function in timed.values():
+            thread(function)
+    ms = _medians(timed, updates, blocks)
+    result = {
         "ms_per_update": ms["update"],
         "plain_ms_per_update": ms["plain"],
         "ratio": ms["plain"] / ms["update"],
     }
     if not run.on_sequences:
-        found["plain_ms_with_test_loss"] = ms["with_test_loss"]
-        found["ratio_with_test_loss"] = ms["with_test_loss"] / ms["update"]
-    return found
+        result["plain_ms_with_test_loss"] = ms["with_test_loss"]
+        result["ratio_with_test_loss"] = ms["with_test_loss"] / ms["update"]
+    return result
 
 
 def _plain_training(run: Run, weights: Weights, mask: NDArray[np.bool_]) -> Any:
-    """The same run, written plainly."""
+    """Return the plain PyTorch implementation of a run's training."""
     baseline = load_baseline()
     if not run.on_sequences:
         data = baseline.data(layout(run.task).operands, task_module(run.task.kind).SIGN, mask)
@@ -262,16 +282,21 @@ def _plain_training(run: Run, weights: Weights, mask: NDArray[np.bool_]) -> Any:
 def bench_measure(
     threads: int = 1, repetitions: int = 1, blocks: int = 5, weights: Weights | None = None
 ) -> dict[str, Any]:
-    """Time of measuring one checkpoint, ours and the notebook's, with initial weights and late ones.
+    """Time the measures of one checkpoint in the package and in the notebook, with initial and with late weights.
 
-    Ours takes the notebook's measures from one view of the checkpoint; `everything` is what extraction does, each family
-    with a view of its own. NumPy's products have as many threads
-    as `OPENBLAS_NUM_THREADS` said when Python started, so set that to `threads`.
+    The package computes the notebook's measures on one `Checkpoint`. `everything` times all measures as extraction
+    computes them, with a new `Checkpoint` for each family. The number of threads of NumPy's matrix products is that of
+    `OPENBLAS_NUM_THREADS` at the start of Python, so set the variable to `threads`.
 
     Args:
-        weights: of the mainline's first network late in training; by default, `converged_weights`.
+        threads: Threads of each implementation.
+        repetitions: Repetitions per block.
+        blocks: Blocks of each implementation.
+        weights: Weights of the mainline's first run late in training; by default `converged_weights`.
+
     Returns:
-        Times in milliseconds: of the notebook's measures, each way, and of everything that ours has.
+        Times in milliseconds of the notebook's measures in both implementations and of all measures of the package;
+        `late` contains the times with late weights, or the reason why they were skipped.
     """
     set_up(threads)
     run = mainline_run()
@@ -283,106 +308,128 @@ def bench_measure(
         late, skipped = initial, str(error)
     context = RunContext(run, late, train_mask(run, layout(run.task).operands))
     if skipped:
-        context.key_frequencies = np.array([1, 5, 34])  # the notebook's: its loops are over three
+        context.key_frequencies = np.array([1, 5, 34])  # those of the notebook, whose loops run over three
     result: dict[str, Any] = {"threads": threads, "machine": machine(CPU)}
-    result |= _measuring_race(context, initial, threads, repetitions, blocks)
-    result["late"] = {"skipped": skipped} if skipped else _measuring_race(context, late, threads, repetitions, blocks)
+    result |= _compare_measuring(context, initial, threads, repetitions, blocks)
+    result["late"] = (
+        {"skipped": skipped} if skipped else _compare_measuring(context, late, threads, repetitions, blocks)
+    )
     return result
 
 
-def _measuring_race(
+def _compare_measuring(
     context: RunContext, weights: Weights, threads: int, repetitions: int, blocks: int
 ) -> dict[str, float]:
     baseline = load_baseline()
     data = baseline.data(context.n, context.sign, context.train)
     notebook = baseline.Notebook(context.n, context.sign, data, context.key_frequencies)
     model = baseline.HookedTransformer.from_weights(weights)
-    ours, theirs = _Side(threads, flush=True), _Side(threads, flush=False)
+    flushing, plain = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
     ms = _medians(
         {
-            "ours": (ours, lambda: notebook_measures(context, weights)),
-            "everything": (ours, lambda: measure_all(context, weights)),
-            "notebook": (theirs, lambda: baseline.metric_pass(model, notebook)),
+            "package": (flushing, lambda: notebook_measures(context, weights)),
+            "everything": (flushing, lambda: measure_all(context, weights)),
+            "notebook": (plain, lambda: baseline.metric_pass(model, notebook)),
         },
         repetitions,
         blocks,
     )
     return {
-        "ms_per_checkpoint": ms["ours"],
+        "ms_per_checkpoint": ms["package"],
         "notebook_ms_per_checkpoint": ms["notebook"],
-        "ratio": ms["notebook"] / ms["ours"],
+        "ratio": ms["notebook"] / ms["package"],
         "everything_ms_per_checkpoint": ms["everything"],
         "everything_ratio": ms["notebook"] / ms["everything"],
     }
 
 
 def notebook_measures(context: RunContext, weights: Weights) -> dict[str, Any]:
-    """The notebook's measures of one checkpoint."""
+    """Compute the notebook's measures of one checkpoint.
+
+    Args:
+        context: Context of the run.
+        weights: Weights of the checkpoint.
+
+    Returns:
+        The measures, by name.
+    """
     checkpoint = Checkpoint(context, weights)
     return {name: measures()[name].function(checkpoint) for name in NOTEBOOK_MEASURES}
 
 
 def measure_all(context: RunContext, weights: Weights) -> dict[str, Any]:
-    """Every measure over epochs or moments, of one checkpoint."""
+    """Compute all measures with an `epoch` or `moment` dimension of one checkpoint.
+
+    Args:
+        context: Context of the run.
+        weights: Weights of the checkpoint.
+
+    Returns:
+        The measures, by name.
+    """
     results = {}
     for family in FAMILIES:
         checkpoint = Checkpoint(context, weights)
-        for m in family_measures(family):
-            if applies(m, context.run) and {"epoch", "moment"} & set(m.dims):
-                results[m.name] = m.function(checkpoint)
+        for measure in family_measures(family):
+            if applies(measure, context.run) and {"epoch", "moment"} & set(measure.dims):
+                results[measure.name] = measure.function(checkpoint)
     return results
 
 
 def load_baseline() -> ModuleType:
-    """`benchmarks/notebook.py`, which is no part of the package.
+    """Import `benchmarks/notebook.py`, which is not part of the package.
 
     Raises:
-        UserError: it is not there.
+        UserError: The file does not exist.
     """
-    places = [root / "benchmarks" / "notebook.py" for root in (Path(), Path(__file__).parents[2])]
-    for path in places:
+    candidates = [root / "benchmarks" / "notebook.py" for root in (Path(), Path(__file__).parents[2])]
+    for path in candidates:
         spec = importlib.util.spec_from_file_location("notebook_baseline", path)
         if path.exists() and spec and spec.loader:
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
             return module
-    raise UserError(f"the baseline is not at {' or '.join(map(str, places))}; run from the root of the repository")
+    raise UserError(
+        f"the baseline does not exist at {' or '.join(map(str, candidates))}; run from the root of the repository"
+    )
 
 
-class _Side:
-    """Runs one side's work in its own thread, whose worker threads inherit how it treats tiny numbers."""
+class _BenchThread:
+    """A thread that runs one implementation; torch's worker threads inherit its handling of denormal numbers."""
 
-    def __init__(self, threads: int, flush: bool):
+    def __init__(self, threads: int, flush: bool) -> None:
         def initialize() -> None:
             torch.set_flush_denormal(flush)
             torch.set_num_threads(threads)
 
         self._pool = ThreadPoolExecutor(1, initializer=initialize)
 
-    def __call__(self, work: Callable[[], Any]) -> Any:
-        return self._pool.submit(work).result()
+    def __call__(self, function: Callable[[], Any]) -> Any:
+        return self._pool.submit(function).result()
 
 
-def _medians(jobs: dict[str, tuple[_Side, Callable[[], Any]]], repetitions: int, blocks: int) -> dict[str, float]:
-    """Milliseconds a call of each job: the median over blocks, taken in turns."""
+def _medians(
+    timed: dict[str, tuple[_BenchThread, Callable[[], Any]]], repetitions: int, blocks: int
+) -> dict[str, float]:
+    """Return the milliseconds per call of each function: the median over blocks, which alternate."""
 
-    def block(work: Callable[[], Any]) -> float:
+    def block(function: Callable[[], Any]) -> float:
         began = time.perf_counter()
         for _ in range(repetitions):
-            work()
+            function()
         return (time.perf_counter() - began) / repetitions * 1e3
 
-    times: dict[str, list[float]] = {name: [] for name in jobs}
+    times: dict[str, list[float]] = {name: [] for name in timed}
     for _ in range(blocks):
-        for name, (side, work) in jobs.items():
-            times[name].append(side(functools.partial(block, work)))
+        for name, (thread, function) in timed.items():
+            times[name].append(thread(functools.partial(block, function)))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
 def _roofline(run: Run, ms_per_update: float, threads: int) -> dict[str, float]:
-    """Our arithmetic a second, beside the best that the machine's float32 products reach on a big square."""
+    """Compare the arithmetic rate of an update with that of a large float32 matrix product, in GFLOP/s."""
     a, b = torch.rand(2, 2048, 2048)
-    product = (_Side(threads, flush=True), lambda: gemm.multiply(a, b))
+    product = (_BenchThread(threads, flush=True), lambda: gemm.multiply(a, b))
     ms = min(_medians({"product": product}, 1, 1)["product"] for _ in range(10))
     peak = 2 * 2048**3 / ms / 1e6
     achieved = cost.update_flops(run) / ms_per_update / 1e6
@@ -390,7 +437,15 @@ def _roofline(run: Run, ms_per_update: float, threads: int) -> dict[str, float]:
 
 
 def peak_memory(threads: int, epochs: int = 100) -> float:
-    """MiB that a process takes at most which trains the mainline's first network, PyTorch included."""
+    """Measure the peak memory of a process that trains the mainline's first run, including PyTorch.
+
+    Args:
+        threads: Threads of the process.
+        epochs: Epochs of training.
+
+    Returns:
+        Peak memory in MiB.
+    """
     code = "import sys; from progress_measures.bench import _train_in; _train_in(*sys.argv[1:])"
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", code, folder, str(threads), str(epochs)]
@@ -399,7 +454,7 @@ def peak_memory(threads: int, epochs: int = 100) -> float:
 
 
 def _train_in(folder: str, threads: str, epochs: str) -> None:
-    """Train for a few epochs, with checkpoints so dense that a block of them fills, and print the peak."""
+    """Train for some epochs, with checkpoints dense enough to fill a block of them, and print the peak memory."""
     from progress_measures.tasks.dataset import write_dataset
     from progress_measures.training.loop import train
 
@@ -411,9 +466,9 @@ def _train_in(folder: str, threads: str, epochs: str) -> None:
 
 
 def peak_of_this_process() -> float:
-    """The most memory that this process has taken, in MiB."""
+    """Return the peak memory of this process in MiB."""
     status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss would count the process that this one was forked from
+    if status.exists():  # ru_maxrss would include the parent process before the fork
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
     import resource
@@ -422,39 +477,42 @@ def peak_of_this_process() -> float:
 
 
 def table(results: dict[str, dict[str, Any]]) -> Any:
-    """The comparisons as a `rich` table.
+    """Format the comparisons as a `rich` table.
 
     Args:
-        results: of `bench_train` as `train`, of `bench_measure` as `measure`, of `bench_tasks` as `tasks`, or some.
+        results: Any of the results of `bench_train` under `train`, `bench_measure` under `measure` and `bench_tasks` under
+            `tasks`.
     """
     from rich.table import Table
 
-    shown = Table("", "ours, ms", "notebook, ms", "ratio", title="Ours beside the notebook's way")
+    comparison = Table(
+        "", "package, ms", "notebook, ms", "ratio", title="This package and the notebook's implementation"
+    )
     for verb, unit in (("train", "epoch"), ("measure", "checkpoint")):
         for when, part in (("start", results.get(verb, {})), ("late", results.get(verb, {}).get("late", {}))):
             if f"ms_per_{unit}" in part:
-                ours, theirs = part[f"ms_per_{unit}"], part[f"notebook_ms_per_{unit}"]
-                shown.add_row(f"{verb}, {when}", f"{ours:.1f}", f"{theirs:.1f}", f"{part['ratio']:.1f}")
+                package, notebook = part[f"ms_per_{unit}"], part[f"notebook_ms_per_{unit}"]
+                comparison.add_row(f"{verb}, {when}", f"{package:.1f}", f"{notebook:.1f}", f"{part['ratio']:.1f}")
     for name in TASKS:
         if part := results.get("tasks", {}).get(name):
-            ours, theirs = part["ms_per_update"], part["plain_ms_per_update"]
-            shown.add_row(name, f"{ours:.1f}", f"{theirs:.1f}", f"{part['ratio']:.1f}")
+            package, plain = part["ms_per_update"], part["plain_ms_per_update"]
+            comparison.add_row(name, f"{package:.1f}", f"{plain:.1f}", f"{part['ratio']:.1f}")
     part = results.get("measure", {})
     if "everything_ms_per_checkpoint" in part:
-        shown.add_row("every measure", f"{part['everything_ms_per_checkpoint']:.1f}", "", "")
-    return shown
+        comparison.add_row("every measure", f"{part['everything_ms_per_checkpoint']:.1f}", "", "")
+    return comparison
 
 
 def notes(results: dict[str, dict[str, Any]]) -> list[str]:
-    """What the table has no column for: memory, share of the roofline, what was skipped."""
+    """Return the results that the table omits: memory, fraction of peak arithmetic, and skipped comparisons."""
     lines = []
     train = results.get("train", {})
     if train:
         roofline = train["roofline"]
         lines += [
             f"peak memory of a mainline run: {train['peak_memory_mib']:.0f} MiB",
-            f"an update reaches {roofline['update_gflops']:.0f} of {roofline['gemm_gflops']:.0f} GFLOP/s of float32 "
-            f"products ({roofline['share']:.0%})",
+            f"arithmetic rate of an update: {roofline['update_gflops']:.0f} GFLOP/s, {roofline['share']:.0%} of the "
+            f"{roofline['gemm_gflops']:.0f} GFLOP/s of a large float32 matrix product",
         ]
     lines += [
         f"{verb}, late: skipped, {part['late']['skipped']}"

@@ -1,7 +1,8 @@
-"""Things that are declared one a module, found by their id without importing any of them.
+"""Catalogs of declarations, one per module, listed by id without importing the modules.
 
-The id is the module's place below a package: `figures/paper/fig07.py` is the figure `paper/fig07`. Names that begin with
-a digit have an underscore before it, which the id leaves out: `subtraction/_01_training_curve.py`.
+The id is the module's path below a package: `figures/paper/fig07.py` declares the figure `paper/fig07`. A module whose
+name would begin with a digit has a leading underscore, which the id omits: `subtraction/_01_training_curve.py` declares
+`subtraction/01_training_curve`.
 """
 
 import difflib
@@ -14,65 +15,63 @@ from progress_measures.errors import UserError
 
 
 class Catalog:
-    """What one package declares.
+    """The declarations of one package.
 
     Args:
-        kind: what it is, in the singular: `figure`.
-        package: that has one folder a source.
-        attribute: of each module, which holds the declaration.
+        kind: What is declared, in the singular, such as `figure`.
+        package: Name of the package, which has one folder per source.
+        attribute: Name of the declaration in each module.
     """
 
-    def __init__(self, kind: str, package: str, attribute: str):
+    def __init__(self, kind: str, package: str, attribute: str) -> None:
         self._kind, self._package, self._attribute = kind, package, attribute
 
     @functools.cached_property
     def _modules(self) -> dict[str, str]:
-        """The module of each, by id; nothing is imported but the folders."""
-        found = {}
+        """The name of each declaring module, by id. Only the folders are imported."""
+        modules = {}
         for source in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
             if source.ispkg:
                 folder = importlib.import_module(f"{self._package}.{source.name}")
                 for module in pkgutil.iter_modules(folder.__path__):
-                    found[f"{source.name}/{module.name.lstrip('_')}"] = f"{folder.__name__}.{module.name}"
-        return dict(sorted(found.items()))
+                    modules[f"{source.name}/{module.name.lstrip('_')}"] = f"{folder.__name__}.{module.name}"
+        return dict(sorted(modules.items()))
 
     def ids(self, source: str | None = None) -> list[str]:
-        """Those that there are, of one source or of all."""
+        """Return the ids of all declarations, or of those of one source."""
         return [name for name in self._modules if source in (None, name.partition("/")[0])]
 
     def module(self, name: str) -> str:
-        """The module that declares one.
+        """Return the name of the module that declares an id.
 
         Raises:
-            UserError: there is none of that id.
+            UserError: The id does not exist.
         """
         if name not in self._modules:
-            likeness = {known: difflib.SequenceMatcher(None, name, known).ratio() for known in self._modules}
-            close = max(likeness, key=likeness.__getitem__)  # the first of equals: fig07, not fig17, for fig7
-            if likeness[close] > 0.6:
+            similarity = {known: difflib.SequenceMatcher(None, name, known).ratio() for known in self._modules}
+            close = max(similarity, key=similarity.__getitem__)  # the first maximum: fig07, not fig17, for fig7
+            if similarity[close] > 0.6:
                 raise UserError(f"There is no {self._kind} {name!r}. Did you mean {close!r}?")
-            raise UserError(
-                f"There is no {self._kind} {name!r}. {self._kind.capitalize()}s are: {', '.join(self._modules)}."
-            )
+            raise UserError(f"There is no {self._kind} {name!r}. Available {self._kind}s: {', '.join(self._modules)}.")
         return self._modules[name]
 
     def load(self, name: str) -> Any:
-        """One's declaration, by its id.
+        """Import and return a declaration by its id.
 
         Raises:
-            UserError: there is none of that id, or its module declares none.
+            UserError: The id does not exist, or its module has no declaration.
         """
         module = importlib.import_module(self.module(name))
         declared = getattr(module, self._attribute, None)
         if not hasattr(declared, "id"):
             raise UserError(
-                f"{module.__file__} declares no {self._kind}: expected is a function `{self._attribute}` under "
-                f"`@{self._kind}(…)`. What several {self._kind}s share belongs in the folder above."
+                f"{module.__file__} declares no {self._kind}: expected a function `{self._attribute}` decorated with "
+                f"`@{self._kind}(…)`. Move code that several {self._kind}s share to the folder above."
             )
         return declared
 
 
 def id_of(module: str) -> str:
-    """The id of what a module declares."""
+    """Return the id of a module's declaration."""
     source, name = module.split(".")[-2:]
     return f"{source}/{name.lstrip('_')}"

@@ -1,4 +1,4 @@
-"""Errors that are for people."""
+"""Errors shown to the user, and their messages."""
 
 import errno
 import os
@@ -7,49 +7,52 @@ import traceback
 import zipfile
 from pathlib import Path
 
-NO_SUCH_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
-"""What the system says of paths that cannot be."""
+INVALID_PATH_ERRORS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
+"""Error numbers of the operating system for invalid paths."""
 
 
 class UserError(Exception):
-    """Something that the user can mend: shown as one message, without a traceback, with exit status 2.
+    """An error that the user can fix: printed as one message without a traceback, with exit status 2.
 
-    The message says what is wrong, in which file and field, what was expected and what to do.
+    The message states what is wrong, in which file and field, what was expected and what to do.
     """
 
 
 def user_message(error: Exception) -> str | None:
-    """What to say of an error that the user can mend; None if the project has to."""
+    """Return the message for an error that the user can fix, or None if the error is a bug."""
     try:
         Path.cwd()
-    except FileNotFoundError:  # whatever the error says, this is why
-        return "the folder in which this was started is gone: go to where the repository is, and run it again there."
+    except FileNotFoundError:  # the cause of the error, whatever its type
+        return "the current folder is gone: change to the repository's folder and run the command again."
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS):
         return (
-            f"{error.filename or 'a file'} could not be written: {error.strerror}. Earlier results are untouched; "
-            "free space or permissions, and run the same command again."
+            f"{error.filename or 'a file'} could not be written: {error.strerror}. Earlier results are unchanged. "
+            "Free disk space or correct the permissions, then run the same command again."
         )
     if isinstance(error, OSError) and error.errno == errno.EIO:
-        return f"{error.filename or 'a file'}: {error.strerror}. Its disk fails; see to that, and run the same command again."
-    if isinstance(error, OSError) and error.errno in NO_SUCH_PATH:
+        return (
+            f"{error.filename or 'a file'}: {error.strerror}. The disk reports errors. Check it, then run the same command "
+            "again."
+        )
+    if isinstance(error, OSError) and error.errno in INVALID_PATH_ERRORS:
         return f"{os.fsdecode(error.filename or 'a path'):.200} cannot be read or written: {error.strerror}."
     if isinstance(error, MemoryError):
-        return "this needs more memory than there is."
+        return "out of memory: this command needs more memory than is available."
     array = _damaged_array(error)
     if array:
         return (
-            f"{array} has a damaged chunk ({type(error).__name__}: {error}). Remove the store that it is in, and "
-            "have it made, or fetched, again."
+            f"{array} has a damaged chunk ({type(error).__name__}: {error}). Delete the store that contains it, then "
+            "create or download it again."
         )
     return None
 
 
 def _damaged_array(error: Exception) -> str | None:
-    """The stored array, with its path, in reading which an error was raised; None if it was raised elsewhere.
+    """Return the path of the stored array whose reading raised the error, or None if it was raised elsewhere.
 
-    Arrays are read long after their store was opened, wherever their values are first needed.
+    Arrays are lazy: they are read long after their store was opened, so the traceback is searched for the array.
     """
     if "zarr" not in sys.modules or not isinstance(error, ValueError | RuntimeError | OSError | zipfile.BadZipFile):
         return None

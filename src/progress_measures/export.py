@@ -1,8 +1,11 @@
-"""Weights of runs in files that TransformerLens reads, and `progress-measures import` too.
+"""Export of a run's weights to files that TransformerLens and `progress-measures import` read.
 
-The file is a dictionary as the notebooks save: `model`, the last state dict, `config`, and where the run has them
-`checkpoints` with `updates` (done before each), `train_indices` and the losses that training saw.
+The file is a dictionary as the notebooks save it: `model` (the last state dict), `config` and `updates` (the number of
+updates before each checkpoint). If the run has them, it also contains `checkpoints`, `train_indices` and the losses
+recorded during training.
 """
+
+from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
@@ -22,21 +25,22 @@ FORMATS = ("transformer-lens", "transformer-lens-4")
 
 
 def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> None:
-    """Write weights of a run.
+    """Write the weights of a run to a file, atomically.
 
     Args:
-        opened: the run.
-        epochs: of the weights to write.
-        format: `transformer-lens`, the names of versions 1 to 3, or `transformer-lens-4`.
-        path: of the file, which appears whole.
+        opened: The run.
+        epochs: Epochs of the checkpoints to write.
+        format: `transformer-lens` for the parameter names of versions 1 to 3, or `transformer-lens-4`.
+        path: The file to write.
+
     Raises:
-        UserError: weights are not kept, or TransformerLens has no such network.
+        UserError: A checkpoint is not stored, or TransformerLens cannot represent the network.
     """
     run = opened.settings
     states = []
     for epoch in epochs:
         weights = opened.weights(epoch)
-        network = transformer_lens_bridge.network_of(run, weights)  # refuses what cannot be
+        network = transformer_lens_bridge.network_of(run, weights)  # raises UserError for unsupported networks
         architecture = transformer_lens_bridge.architecture_of(run, weights)
         state = transformer_lens_bridge.state(weights, architecture, run.layer_norm)
         states.append(network.state_dict() if format == "transformer-lens-4" else state)
@@ -47,22 +51,22 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> None:
     }
     if len(states) > 1:
         content["checkpoints"] = states
-    content |= _training(opened)
+    content |= _training_record(opened)
     with atomic_path(path) as temporary:
         torch.save(content, temporary)
 
 
-def _training(opened: OpenRun) -> dict[str, Any]:
-    """What is known of the training, as plain tensors: pairs a * n + b that it saw, and its losses."""
-    run, found = opened.settings, {}
+def _training_record(opened: OpenRun) -> dict[str, Any]:
+    """Return what is known of the training as tensors: the training pairs, as indices a * n + b, and the losses."""
+    run, record = opened.settings, {}
     if not run.on_sequences and not run.split_unknown:
         store = dataset_store(run.experiment)
         train = train_masks(store, [run.name])[0] if store.exists() else train_mask(run, layout(run.task).operands)
-        found["train_indices"] = torch.from_numpy(np.flatnonzero(train))
+        record["train_indices"] = torch.from_numpy(np.flatnonzero(train))
     history = runs_folder(run.experiment) / run.name / "history.zarr"
     if history.exists():
         losses = open_store(history)
-        found["train_losses"] = torch.from_numpy(losses.loss.values)
-        found["test_losses"] = torch.from_numpy(losses.test_loss.values)
-        found["test_updates"] = torch.from_numpy(losses.evaluated_epoch.values)
-    return found
+        record["train_losses"] = torch.from_numpy(losses.loss.values)
+        record["test_losses"] = torch.from_numpy(losses.test_loss.values)
+        record["test_updates"] = torch.from_numpy(losses.evaluated_epoch.values)
+    return record

@@ -1,4 +1,6 @@
-"""Files that appear whole or not at all: written beside their place, then renamed into it."""
+"""Atomic writing of files and stores: they are written to a sibling path, then renamed to their final path."""
+
+from __future__ import annotations
 
 import contextlib
 import errno
@@ -18,30 +20,30 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
+    """Yield a temporary sibling of `path` that is renamed to `path` if the block succeeds, and removed otherwise.
 
-    Files are replaced in one step. Of a folder that exists already the old one is moved aside first, so that what is
-    seen is the old, for a moment nothing, then the new; never a half. Of two processes that write the same at once, the
-    last one's stays. What a process left beside it that was killed is removed by the next.
+    A file is replaced in one step. An existing folder is first moved aside, so readers find the old folder, briefly
+    nothing, then the new folder; never a partial one. If two processes write the same path at once, the last one wins.
+    Temporary files of killed processes are removed by the next process that writes the path.
     """
-    if not path.name:  # this folder itself, or that of all
+    if not path.name:  # the current folder or the root
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
+    _remove_leftovers(path)
     temporary = _beside(path, "tmp")
     try:
         yield temporary
         _flush(temporary)
-        _put(temporary, path)
+        _move_into_place(temporary, path)
     finally:
         _remove(temporary)
 
 
 @contextlib.contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path`, on the same disk, for as long as the block takes."""
+    """Yield an empty sibling folder of `path`, on the same disk, that is removed when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
+    _remove_leftovers(path)
     folder = _beside(path, "scratch")
     folder.mkdir()
     try:
@@ -51,44 +53,68 @@ def scratch(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON, indented, by rename."""
+    """Write indented JSON atomically.
+
+    Args:
+        path: The file to write.
+        content: A value that `json` can serialize.
+    """
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def write_store(dataset: "xr.Dataset", path: Path, encoding: dict[str, Any] | None = None) -> None:
-    """Write a dataset as a Zarr folder, by rename; every chunk with a checksum."""
+def write_store(dataset: xr.Dataset, path: Path, encoding: dict[str, Any] | None = None) -> None:
+    """Write a dataset atomically as a Zarr folder with a checksum on every chunk.
+
+    Args:
+        dataset: The dataset.
+        path: The folder to write.
+        encoding: Encoding of variables, which overrides the default compressors.
+    """
     with atomic_path(path) as temporary:
         create_store(dataset, temporary, encoding)
 
 
-def create_store(dataset: "xr.Dataset", path: Path, encoding: dict[str, Any] | None = None) -> None:
-    """Write a dataset as a new Zarr folder; every chunk with a checksum."""
+def create_store(dataset: xr.Dataset, path: Path, encoding: dict[str, Any] | None = None) -> None:
+    """Write a dataset as a new Zarr folder with a checksum on every chunk.
+
+    Args:
+        dataset: The dataset.
+        path: The folder to create or overwrite.
+        encoding: Encoding of variables, which overrides the default compressors.
+    """
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
-    checked: dict[str, Any] = {str(name): {"compressors": (ZstdCodec(), Crc32cCodec())} for name in dataset.variables}
-    _storable(dataset).to_zarr(path, mode="w", consolidated=False, encoding=checked | (encoding or {}))
+    compressors: dict[str, Any] = {
+        str(name): {"compressors": (ZstdCodec(), Crc32cCodec())} for name in dataset.variables
+    }
+    _storable(dataset).to_zarr(path, mode="w", consolidated=False, encoding=compressors | (encoding or {}))
 
 
-def append_to_store(dataset: "xr.Dataset", path: Path, dim: str) -> None:
-    """Write more along a dimension of a Zarr folder that was laid out; what does not have it is there already.
+def append_to_store(dataset: xr.Dataset, path: Path, dim: str) -> None:
+    """Append a dataset along a dimension to a Zarr folder that `create_store` wrote.
 
-    The dataset's attributes take the place of the folder's.
+    Variables without the dimension are skipped. The dataset's attributes replace those of the folder.
+
+    Args:
+        dataset: The dataset to append.
+        path: The folder.
+        dim: The dimension.
     """
-    more = dataset.drop_vars([name for name, variable in dataset.variables.items() if dim not in variable.dims])
-    _storable(more).to_zarr(path, append_dim=dim, consolidated=False)
+    appended = dataset.drop_vars([name for name, variable in dataset.variables.items() if dim not in variable.dims])
+    _storable(appended).to_zarr(path, append_dim=dim, consolidated=False)
 
 
-def _storable(dataset: "xr.Dataset") -> "xr.Dataset":
-    """Fixed-length strings have no place in Zarr's specification, so they are written as strings of any length."""
+def _storable(dataset: xr.Dataset) -> xr.Dataset:
+    """Convert fixed-length strings, which Zarr's specification lacks, to variable-length strings."""
     fixed = {name: values.astype(object) for name, values in dataset.variables.items() if values.dtype.kind == "U"}
     return dataset.assign_coords({name: values for name, values in fixed.items() if name in dataset.coords})
 
 
-def open_store(store: Any) -> "xr.Dataset":
-    """Open a Zarr folder, or a Zarr store, lazily.
+def open_store(store: Any) -> xr.Dataset:
+    """Open a Zarr folder or Zarr store lazily.
 
-    Snakemake leaves a time stamp in folders that a rule makes; that Zarr does not know it is no news.
+    Zarr's warning about Snakemake's time stamp, a file that Snakemake adds to every output folder, is suppressed.
     """
     import xarray as xr
 
@@ -98,35 +124,39 @@ def open_store(store: Any) -> "xr.Dataset":
 
 
 def _beside(path: Path, kind: str) -> Path:
-    """A hidden name next to `path` that is this process's own, on whatever machine."""
+    """Return a hidden sibling of `path` that is unique to this process across machines."""
     return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{kind}")
 
 
-def _sweep(path: Path) -> None:
-    """Remove what processes of this machine left beside `path` that are no more."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.{socket.gethostname()}.*.*"):
-        import psutil  # seldom needed, and every command imports this module
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary siblings of `path` that terminated processes of this machine left."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.{socket.gethostname()}.*.*"):
+        import psutil  # rarely needed, while every command imports this module
 
-        pid = left.name.split(".")[-2]
+        pid = leftover.name.split(".")[-2]
         if pid.isdigit() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid)):
-            _remove(left)
+            _remove(leftover)
 
 
-def _put(temporary: Path, path: Path) -> None:
-    """Rename a file or folder to its place; a folder goes first that is there, but not for a file."""
+def _move_into_place(temporary: Path, path: Path) -> None:
+    """Rename a file or folder to its final path. A folder replaces an existing folder; a file does not."""
     if path.is_dir() and not temporary.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     old = _beside(path, "old")
     try:
         while True:
             if path.is_dir():
-                with contextlib.suppress(FileNotFoundError):  # another process has just moved it
+                with contextlib.suppress(FileNotFoundError):  # another process moved it
                     path.rename(old)
             try:
                 temporary.rename(path)
                 return
             except OSError as error:
-                if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR):  # another process has just put its own
+                if error.errno in (
+                    errno.ENOTEMPTY,
+                    errno.EEXIST,
+                    errno.EISDIR,
+                ):  # another process moved its own into place
                     _remove(old)
                     continue
                 if old.exists() and not path.exists():
@@ -137,10 +167,10 @@ def _put(temporary: Path, path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove what is temporary; what cannot be of a folder is left to the next process's sweep.
+    """Remove a temporary file or folder. What cannot be removed of a folder is left to the next process.
 
-    Zarr writes in a thread of its own, which goes on for a moment after an interrupt has ended the wait for it: names
-    come and go in the folder meanwhile.
+    Zarr writes in a thread of its own, which runs on briefly after an interrupt and creates and deletes files in the
+    folder meanwhile.
     """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
@@ -149,7 +179,7 @@ def _remove(path: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have the disk hold the bytes before the name points to them."""
+    """Flush a file, or all files of a folder, to disk before it is renamed."""
     for file in path.rglob("*") if path.is_dir() else [path]:
         if file.is_file():
             with file.open("rb") as handle:

@@ -1,9 +1,10 @@
-"""A hash of the code that a result depends on, blind to comments and docstrings.
+"""Fingerprints: hashes of the code that a result depends on, independent of comments and docstrings.
 
-Snakemake sees files, not imports. So each rule takes as input one small file for each module that its command runs:
-the hash of the syntax trees of that module and of all modules of this package that it reaches. The file is rewritten
-only when the hash changes: a changed formula redoes its family of measures and what hangs on it, a changed comment
-nothing. Imports under TYPE_CHECKING, and modules that only talk to people or describe files, are not followed.
+Snakemake tracks files, not imports. Each rule therefore has, as an input, one small file per module that its command
+runs. The file contains a hash of the syntax trees of that module and of all modules of this package that it imports,
+directly or indirectly. It is rewritten only when the hash changes: a changed formula invalidates its family of measures
+and all results that depend on it; a changed comment invalidates nothing. Imports under TYPE_CHECKING are not followed, nor
+are modules that only print messages or describe files.
 """
 
 import ast
@@ -16,7 +17,7 @@ from typing import Any
 PACKAGE = "progress_measures"
 ROOT = Path(__file__).parent
 
-# What these say or refuse changes no result; a run's own settings enter through its hash.
+# These modules print, validate and read settings, which changes no result; settings enter through the run's hash.
 NOT_FOLLOWED = (
     "progress_measures",
     "progress_measures.cli",
@@ -30,7 +31,7 @@ NOT_FOLLOWED = (
 
 @functools.cache
 def fingerprint(*modules: str) -> str:
-    """The hash of modules and of what they reach; 16 hexadecimal digits."""
+    """Return the hash of modules and of all modules they import: 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for name in sorted(reached(*modules)):
         digest.update(f"{name} {_tree_hash(name)}\n".encode())
@@ -38,18 +39,26 @@ def fingerprint(*modules: str) -> str:
 
 
 def reached(*modules: str) -> set[str]:
-    """The modules of this package that the given ones import, directly or through others, themselves included."""
-    todo, done = list(modules), set()
-    while todo:
-        name = todo.pop()
-        if name not in done:
-            done.add(name)
-            todo += [found for found in _imports(name) if not _left_out(found)]
-    return done
+    """Return the modules of this package that the given modules import, directly or indirectly, including themselves."""
+    pending, visited = list(modules), set()
+    while pending:
+        name = pending.pop()
+        if name not in visited:
+            visited.add(name)
+            pending += [imported for imported in _imports(name) if not _is_excluded(imported)]
+    return visited
 
 
 def refresh(folder: Path, *modules: str) -> str:
-    """Write the fingerprint of modules to a file named after the first, if it changed; gives the file's path."""
+    """Write the fingerprint of modules to a file named after the first module, unless it is unchanged.
+
+    Args:
+        folder: Folder of the fingerprint files.
+        modules: Full names of the modules.
+
+    Returns:
+        The path of the file.
+    """
     path = folder / f"{modules[0].removeprefix(PACKAGE + '.')}.txt"
     text = fingerprint(*modules) + "\n"
     if not path.exists() or path.read_text() != text:
@@ -58,7 +67,7 @@ def refresh(folder: Path, *modules: str) -> str:
     return str(path)
 
 
-def _left_out(name: str) -> bool:
+def _is_excluded(name: str) -> bool:
     return name in NOT_FOLLOWED or name.startswith("progress_measures.experiments.")
 
 
@@ -71,7 +80,7 @@ def _file(name: str) -> Path | None:
 
 
 def _blocks(node: Any) -> Iterator[list[ast.stmt]]:
-    """The lists of statements within a statement, or a module. Expressions, most of a tree, hold none."""
+    """Yield the statement lists of a statement or module. Expressions, most of a tree, contain none."""
     for field in ("body", "orelse", "finalbody"):
         if block := getattr(node, field, None):
             yield block
@@ -80,7 +89,7 @@ def _blocks(node: Any) -> Iterator[list[ast.stmt]]:
 
 
 def _strip(node: Any) -> Any:
-    """Remove docstrings and imports that only type checkers see."""
+    """Remove docstrings and the imports under TYPE_CHECKING."""
     for block in _blocks(node):
         for statement in block:
             _strip(statement)
@@ -97,7 +106,7 @@ def _is_for_type_checkers(node: ast.stmt) -> bool:
 
 
 def _statements(node: Any) -> Iterator[ast.stmt]:
-    """Every statement within, at any depth."""
+    """Yield every statement at any depth."""
     for block in _blocks(node):
         for statement in block:
             yield statement
@@ -120,11 +129,11 @@ def _tree_hash(name: str) -> str:
 
 @functools.cache
 def _imports(name: str) -> tuple[str, ...]:
-    found = set()
+    modules = set()
     for node in _statements(_tree(name)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return tuple(sorted(module for module in found if _file(module)))
+            modules.add(node.module)
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return tuple(sorted(module for module in modules if _file(module)))

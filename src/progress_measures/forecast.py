@@ -1,10 +1,12 @@
-"""When will a network grok? A forecast from what its measures show up to an epoch, and nothing later.
+"""Prediction of when a network generalizes, from its measures up to an epoch.
 
-At epoch t of a run that has not generalized yet, the logarithm of T/t is predicted, T being the first epoch with a test
-loss below 1: by ridge regression on a few measures at t, fitted to other runs at all their epochs before their own T.
-The measures must not know the future, so none that leans on the final network's key frequencies is used: not the
-restricted nor the excluded loss, but the largest excluded loss of any one frequency and what all cosines explain.
+T is the first epoch with a test loss below 1. At an epoch t < T, a ridge regression on a few measures at t predicts
+log10(T/t). It is fitted to other runs, at all their epochs before their own T. The predictors must not depend on later
+epochs, so measures that use the final network's key frequencies, such as the restricted and excluded losses, are not among
+them. Used instead are the largest excluded loss of any single frequency and the fraction that all cosines explain.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -16,35 +18,35 @@ from numpy.typing import NDArray
 from progress_measures.cube.select import first_below
 
 EXPERIMENTS = ("mainline", "subtraction", "data_fraction_high", "prime_53")
-"""Whose runs are foretold: those of one layer on modular tasks that are published."""
+"""Experiments whose runs are predicted: the published ones of one-layer networks on modular tasks."""
 
 RIDGE = 1e-2
-FIRST = 100  # epochs, before which nothing is predicted
+FIRST_EPOCH = 100  # earlier epochs are not predicted
 
 Array = NDArray[np.float64]
 
 
-def _log(values: xr.DataArray) -> Array:
+def _log10(values: xr.DataArray) -> Array:
     return np.log10(np.maximum(values.values.astype(float), 1e-12))
 
 
-PROGRESS: dict[str, Callable[[xr.Dataset], Array]] = {
-    "largest excluded loss": lambda one: _log(one.maximal_excluded_loss),
-    "logits explained by cosines": lambda one: _log(1 - one.cosine_residual_all**2),
-    "Gini of W_E": lambda one: one.gini_W_E.values.astype(float),
-    "Gini of W_L": lambda one: one.gini_W_L.values.astype(float),
-    "train loss": lambda one: _log(one.train_loss),
-    "sum of squared weights": lambda one: _log(one.sum_of_squared_weights),
+PREDICTORS: dict[str, Callable[[xr.Dataset], Array]] = {
+    "largest excluded loss": lambda cube: _log10(cube.maximal_excluded_loss),
+    "logits explained by cosines": lambda cube: _log10(1 - cube.cosine_residual_all**2),
+    "Gini of W_E": lambda cube: cube.gini_W_E.values.astype(float),
+    "Gini of W_L": lambda cube: cube.gini_W_L.values.astype(float),
+    "train loss": lambda cube: _log10(cube.train_loss),
+    "sum of squared weights": lambda cube: _log10(cube.sum_of_squared_weights),
 }
-"""What the forecast looks at, each [epoch]; beside them, the epoch itself."""
+"""Predictors of the forecast, each [epoch]; the logarithm of the epoch is always a predictor too."""
 
 METHODS: dict[str, tuple[str, ...]] = {
     "other runs' mean": (),
     "train loss": ("train loss",),
     "weight norm": ("sum of squared weights",),
-    "progress measures": tuple(PROGRESS),
+    "progress measures": tuple(PREDICTORS),
 }
-"""What each way of guessing looks at. The first looks at nothing of the run, not even the epoch."""
+"""The predictors of each method. The first method has none, not even the epoch."""
 
 VARIABLES = (
     "test_loss", "train_loss", "maximal_excluded_loss", "cosine_residual_all", "gini_W_E", "gini_W_L", "sum_of_squared_weights",
@@ -52,13 +54,14 @@ VARIABLES = (
 
 
 class Trajectory(NamedTuple):
-    """A run until it groks.
+    """The predictors of a run before it generalizes.
 
     Attributes:
-        experiment, run: whose it is.
+        experiment: Name of the experiment.
+        run: Name of the run.
         groks: T, the first epoch with a test loss below 1.
-        epochs: before it, [epoch].
-        seen: what the forecast looks at, [epoch] each.
+        epochs: Epochs before T: [epoch].
+        seen: Values of the predictors: [epoch] each.
     """
 
     experiment: str
@@ -69,65 +72,106 @@ class Trajectory(NamedTuple):
 
 
 def trajectories(cubes: Iterable[xr.Dataset]) -> tuple[list[Trajectory], list[str]]:
-    """The runs that grok, and the names of those that do not, or before there is anything to tell."""
-    told, others = [], []
+    """Extract the trajectories of runs that generalize late enough for a prediction.
+
+    Returns:
+        The trajectories, and the names `experiment/run` of all other runs: those that never generalize, or that have
+        fewer than three measured epochs before T.
+    """
+    predictable, others = [], []
     for cube in cubes:
-        for run in map(str, cube.run.values):
-            one = cube.sel(run=run)
-            groks = float(first_below(one.test_loss, 1))
-            before = (one.epoch.values >= FIRST) & (one.epoch.values < groks)
+        for name in map(str, cube.run.values):
+            run = cube.sel(run=name)
+            groks = float(first_below(run.test_loss, 1))
+            before = (run.epoch.values >= FIRST_EPOCH) & (run.epoch.values < groks)
             if np.isfinite(groks) and before.sum() >= 3:
-                seen = {name: look(one)[before] for name, look in PROGRESS.items()}
-                told.append(
-                    Trajectory(cube.attrs["experiment"], run, groks, one.epoch.values[before].astype(float), seen)
+                seen = {predictor: function(run)[before] for predictor, function in PREDICTORS.items()}
+                predictable.append(
+                    Trajectory(cube.attrs["experiment"], name, groks, run.epoch.values[before].astype(float), seen)
                 )
             else:
-                others.append(f"{cube.attrs['experiment']}/{run}")
-    return told, others
+                others.append(f"{cube.attrs['experiment']}/{name}")
+    return predictable, others
 
 
-def _columns(story: Trajectory, names: tuple[str, ...]) -> Array:
-    return np.stack([np.log10(story.epochs), *(story.seen[name] for name in names)], -1)
+def _design_matrix(trajectory: Trajectory, predictors: tuple[str, ...]) -> Array:
+    """Return the logarithm of the epoch and the predictors as columns: [epoch, predictor]."""
+    return np.stack([np.log10(trajectory.epochs), *(trajectory.seen[name] for name in predictors)], -1)
 
 
-def forecast(story: Trajectory, others: list[Trajectory], method: str) -> Array:
-    """T as predicted at each of a run's epochs, from a fit to other runs: [epoch]."""
+def forecast(trajectory: Trajectory, others: list[Trajectory], method: str) -> Array:
+    """Predict T at each epoch of a trajectory, from a fit to other trajectories.
+
+    Args:
+        trajectory: The trajectory to predict.
+        others: The trajectories to fit; each has the same total weight.
+        method: A key of `METHODS`.
+
+    Returns:
+        The predicted T, never before the epoch of the prediction: [epoch].
+    """
     if not METHODS[method]:
-        return np.maximum(np.exp(np.mean([np.log(other.groks) for other in others])), story.epochs)
-    x = np.concatenate([_columns(other, METHODS[method]) for other in others])
+        return np.maximum(np.exp(np.mean([np.log(other.groks) for other in others])), trajectory.epochs)
+    x = np.concatenate([_design_matrix(other, METHODS[method]) for other in others])
     y = np.concatenate([np.log10(other.groks / other.epochs) for other in others])
-    weight = np.concatenate([np.full(len(other.epochs), 1 / len(other.epochs)) for other in others])  # a run is a run
+    weight = np.concatenate([np.full(len(other.epochs), 1 / len(other.epochs)) for other in others])
     weight /= weight.sum()
-    mean, of_y = weight @ x, weight @ y
-    spread = np.sqrt(weight @ np.square(x - mean)) + 1e-9
-    z = (x - mean) / spread
-    slope = np.linalg.solve((z * weight[:, None]).T @ z + RIDGE * np.eye(z.shape[1]), z.T @ (weight * (y - of_y)))
-    ahead = of_y + (_columns(story, METHODS[method]) - mean) / spread @ slope
-    return story.epochs * 10 ** np.maximum(ahead, 0)
+    x_mean, y_mean = weight @ x, weight @ y
+    scale = np.sqrt(weight @ np.square(x - x_mean)) + 1e-9
+    z = (x - x_mean) / scale
+    slope = np.linalg.solve((z * weight[:, None]).T @ z + RIDGE * np.eye(z.shape[1]), z.T @ (weight * (y - y_mean)))
+    prediction = y_mean + (_design_matrix(trajectory, METHODS[method]) - x_mean) / scale @ slope
+    return trajectory.epochs * 10 ** np.maximum(prediction, 0)
 
 
-def leave_one_out(told: list[Trajectory], method: str, whole_experiment: bool = False) -> list[Array]:
-    """Each run's forecast from all other runs, or from those of all other experiments."""
+def leave_one_out(all_trajectories: list[Trajectory], method: str, whole_experiment: bool = False) -> list[Array]:
+    """Predict T of each trajectory from the others.
+
+    Args:
+        all_trajectories: The trajectories.
+        method: A key of `METHODS`.
+        whole_experiment: Leave out all runs of the trajectory's experiment, not only its own run.
+
+    Returns:
+        The predictions of each trajectory: [epoch] each.
+    """
     return [
         forecast(
-            one,
+            trajectory,
             [
                 other
-                for other in told
-                if other.experiment != one.experiment or not (whole_experiment or other.run == one.run)
+                for other in all_trajectories
+                if other.experiment != trajectory.experiment or not (whole_experiment or other.run == trajectory.run)
             ],
             method,
         )
-        for one in told
+        for trajectory in all_trajectories
     ]
 
 
-def wrong_by(one: Trajectory, predicted: Array) -> Array:
-    """The factor by which a forecast is off, either way: [epoch], 1 where it is right."""
-    return 10 ** np.abs(np.log10(predicted / one.groks))
+def wrong_by(trajectory: Trajectory, predicted: Array) -> Array:
+    """Compute the error factor of predictions, 10^|log10(predicted / T)|.
+
+    Args:
+        trajectory: The trajectory with the true T.
+        predicted: Predicted T: [epoch].
+
+    Returns:
+        The error factor, 1 for a correct prediction: [epoch].
+    """
+    return 10 ** np.abs(np.log10(predicted / trajectory.groks))
 
 
-def at_share(one: Trajectory, values: Array, share: float) -> float:
-    """A value at the last epoch up to a share of the way to grokking; NaN where that is before the first."""
-    index = np.searchsorted(one.epochs, share * one.groks, side="right") - 1
+def at_share(trajectory: Trajectory, values: Array, share: float) -> float:
+    """Return the value at the last epoch up to a fraction of T.
+
+    Args:
+        trajectory: The trajectory.
+        values: One value per epoch of the trajectory: [epoch].
+        share: Fraction of T, 0 to 1.
+
+    Returns:
+        The value, or NaN if the trajectory has no epoch that early.
+    """
+    index = np.searchsorted(trajectory.epochs, share * trajectory.groks, side="right") - 1
     return float(values[index]) if index >= 0 else np.nan

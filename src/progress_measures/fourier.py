@@ -1,15 +1,15 @@
-"""The Fourier basis of Z_p, and functions of (a, b) taken apart in it.
+"""The Fourier basis of Z_p and the decomposition of functions of (a, b) in it.
 
-F is orthonormal, p x p: row 0 constant, row 2k - 1 proportional to cos(2 pi k x / p), row 2k to sin(2 pi k x / p), for
-k = 1 … (p - 1)/2 inclusive. In the plane of all pairs the functions of one frequency k span
+F is orthonormal, p x p. Row 0 is constant, row 2k - 1 is proportional to cos(2 pi k x / p) and row 2k to
+sin(2 pi k x / p), for k = 1 … (p - 1)/2. On the plane of all pairs, frequency k has the functions
 
     cos w_k a, sin w_k a                 functions of a alone
     cos w_k b, sin w_k b                 functions of b alone
     cos w_k (a + b), sin w_k (a + b)     the two `directions` of addition
-    cos w_k (a - b), sin w_k (a - b)     the two of subtraction,
+    cos w_k (a - b), sin w_k (a - b)     the two `directions` of subtraction,
 
-with w_k = 2 pi k / p. The last four are the plane's cos-sin `products`, and all eight are the frequency's `block`. So
-projecting on any of them needs only four marginal sums of a function: over b, over a, and along both diagonals.
+with w_k = 2 pi k / p. The last four span the cos-sin `products`; all eight span the `block` of the frequency. Projections
+onto any of these spaces therefore need only four marginal sums of a function: over b, over a, and along both diagonals.
 """
 
 import functools
@@ -22,25 +22,25 @@ Array = NDArray[np.floating]
 
 
 def frequencies(p: int) -> NDArray[np.int64]:
-    """1 … (p - 1)/2, all of them."""
+    """Return all frequencies k = 1 … (p - 1)/2."""
     return np.arange(1, (p - 1) // 2 + 1)
 
 
 def component_names(p: int) -> list[str]:
-    """`const`, `cos 1`, `sin 1`, …: the rows of the basis."""
+    """Return the names of the rows of the basis: `const`, `cos 1`, `sin 1`, …."""
     return ["const"] + [f"{wave} {k}" for k in frequencies(p) for wave in ("cos", "sin")]
 
 
 @functools.cache
 def basis(p: int) -> NDArray[np.float64]:
-    """The orthonormal Fourier basis F: [component, x]; p odd."""
+    """Compute the orthonormal Fourier basis F [component, x] for odd p."""
     angle = 2 * np.pi * np.outer(frequencies(p), np.arange(p)) / p
     waves = np.stack([np.cos(angle), np.sin(angle)], axis=1).reshape(p - 1, p) * np.sqrt(2 / p)
     return np.concatenate([np.full((1, p), p**-0.5), waves])
 
 
 class Marginals(NamedTuple):
-    """Sums of a function of (a, b) over lines of the plane; each [x, …], x being a, b, a + b or a - b mod p."""
+    """Sums of a function of (a, b) over lines of the plane: [x, …] each, where x is a, b, a + b or a - b mod p."""
 
     a: Array
     b: Array
@@ -48,11 +48,14 @@ class Marginals(NamedTuple):
     minus: Array
 
     def along(self, components: str, sign: int) -> "Marginals":
-        """Those that carry some components; the others are zero.
+        """Return the marginals with all parts set to zero that do not belong to the given components.
 
         Args:
-            components: `directions`, `products` or `block`, as above.
-            sign: 1 for addition, -1 for subtraction: whose two directions are meant.
+            components: `directions`, `products` or `block`.
+            sign: 1 for the directions of addition, -1 for those of subtraction.
+
+        Returns:
+            The marginals of the given components.
         """
         zero = np.zeros_like(self.a)
         directions = {1: self._replace(a=zero, b=zero, minus=zero), -1: self._replace(a=zero, b=zero, plus=zero)}
@@ -60,7 +63,7 @@ class Marginals(NamedTuple):
 
 
 def marginals(values: Array) -> Marginals:
-    """The four marginal sums of values [a, b, …]."""
+    """Compute the four marginal sums of values [a, b, …]."""
     p = len(values)
     plus, minus = np.zeros_like(values[0]), np.zeros_like(values[0])
     for a, row in enumerate(values):
@@ -71,55 +74,84 @@ def marginals(values: Array) -> Marginals:
     return Marginals(values.sum(1), values.sum(0), plus, minus)
 
 
-def kernel(p: int, chosen: ArrayLike) -> NDArray[np.float64]:
-    """What projects a marginal on frequencies: [x, x'] = 2/p^2 times the sum of cos(w_k (x - x')).
+def kernel(p: int, selected: ArrayLike) -> NDArray[np.float64]:
+    """Compute the matrix that projects a marginal onto frequencies.
 
-    The projection of a function on the waves of a + b, say, is `kernel @ marginals.plus`, at a + b.
+    `kernel @ marginals.plus`, for example, is the projection of a function onto the waves of a + b, as a function of
+    a + b.
 
     Args:
-        chosen: the frequencies, integers.
+        p: The modulus.
+        selected: The frequencies, integers [frequency].
+
+    Returns:
+        2/p^2 times the sum over the frequencies of cos(w_k (x - x')): [x, x'].
     """
     x = np.arange(p)
-    wave = np.cos(2 * np.pi * np.outer(np.asarray(chosen, dtype=float), x) / p).sum(0) * 2 / p**2
+    wave = np.cos(2 * np.pi * np.outer(np.asarray(selected, dtype=float), x) / p).sum(0) * 2 / p**2
     return wave[(x[:, None] - x) % p]
 
 
 def energies(marginal: Array) -> Array:
-    """Sum of squares, over the plane, of the projection on each frequency's two waves: [frequency, …]."""
+    """Compute the energy of each frequency: the sum of squares, over the plane, of the projection onto its two waves.
+
+    The marginal has the shape [x, …], the result [frequency, …].
+    """
     p = len(marginal)
     return np.abs(np.fft.rfft(marginal, axis=0)[1:]) ** 2 * 2 / p**2
 
 
 def on_plane(parts: Marginals) -> Array:
-    """The function of (a, b) that is the sum of functions of a, b, a + b and a - b: [a, b, …]."""
+    """Evaluate the sum of functions of a, b, a + b and a - b on the plane: [a, b, …]."""
     p = len(parts.a)
     a, b = np.ogrid[:p, :p]
     return parts.a[:, None] + parts.b[None] + parts.plus[(a + b) % p] + parts.minus[(a - b) % p]
 
 
-def project(values: Marginals, chosen: ArrayLike) -> Marginals:
-    """The projection, as functions of a, b, a + b and a - b, of what has these marginals on chosen frequencies."""
-    matrix = kernel(len(values.a), chosen).astype(values.a.dtype)
+def project(values: Marginals, selected: ArrayLike) -> Marginals:
+    """Project a function, given by its marginals, onto frequencies.
+
+    Args:
+        values: The marginals of the function.
+        selected: The frequencies, integers [frequency].
+
+    Returns:
+        The projection as a sum of functions of a, b, a + b and a - b.
+    """
+    matrix = kernel(len(values.a), selected).astype(values.a.dtype)
     return Marginals(*(np.tensordot(matrix, part, axes=1) for part in values))
 
 
 class Spectrum(NamedTuple):
-    """Variance of functions of (a, b), and the energy in each frequency's waves of a, b, a + b and a - b."""
+    """Variance of functions of (a, b) and the energy of each frequency in the waves of a, b, a + b and a - b."""
 
-    total: NDArray  # [function]
+    total: NDArray[np.floating]  # total sum of squares about the mean: [function]
     waves: Marginals  # [frequency, function] each
 
     @classmethod
-    def of(cls, values: NDArray, sums: Marginals) -> "Spectrum":
-        """From values [pair, function] and their marginals."""
+    def of(cls, values: NDArray[np.floating], sums: Marginals) -> "Spectrum":
+        """Compute the spectrum of functions.
+
+        Args:
+            values: Values of the functions: [pair, function].
+            sums: Marginals of the same functions.
+
+        Returns:
+            The spectrum.
+        """
         total = np.einsum("pf,pf->f", values, values, dtype=np.float64) - np.square(values.mean(0)) * len(values)
         constant = np.ptp(values, axis=0) == 0
         return cls(np.where(constant, 0, total), Marginals(*map(energies, sums)))
 
-    def share(self, components: str, sign: int) -> NDArray:
-        """Share of the variance in each frequency's `directions`, `products` or `block`: [frequency, function].
+    def share(self, components: str, sign: int) -> NDArray[np.floating]:
+        """Compute the fraction of variance explained by the given components of each frequency.
 
-        NaN for functions that never vary.
+        Args:
+            components: `directions`, `products` or `block`.
+            sign: 1 for the directions of addition, -1 for those of subtraction.
+
+        Returns:
+            Fractions [frequency, function]; NaN for constant functions.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             energy = sum(self.waves.along(components, sign))

@@ -1,4 +1,4 @@
-"""Names of settings that released versions spelled otherwise, so that their files stay readable."""
+"""Earlier names of settings, which keep the files of released versions readable."""
 
 RENAMED_FIELDS = {"initialisation": "initialization", "recognised": "recognized"}
-"""Old name to new name. Hashes of runs keep the old names, so that a run keeps its hash."""
+"""Map from old to new name. Hashes of runs use the old names, so that existing runs keep their hashes."""

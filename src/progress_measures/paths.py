@@ -1,4 +1,4 @@
-"""Where things are below `results/` and `published/`."""
+"""Paths of files and folders below `results/` and `published/`."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ PUBLISHED = Path("published")
 
 @contextlib.contextmanager
 def results_in(folder: Path) -> Iterator[None]:
-    """Have another folder stand for `results/` meanwhile."""
+    """Use another folder in place of `results/` within the block."""
     global RESULTS
     before, RESULTS = RESULTS, folder
     try:
@@ -20,50 +20,50 @@ def results_in(folder: Path) -> Iterator[None]:
 
 
 def dataset_store(experiment: str) -> Path:
-    """Every pair, its label, and which runs train on it."""
+    """Return the store of an experiment's labels and splits."""
     return RESULTS / experiment / "dataset.zarr"
 
 
 def runs_folder(experiment: str) -> Path:
-    """One folder a run."""
+    """Return the folder that contains one folder per run."""
     return RESULTS / experiment / "runs"
 
 
 def checkpoints(experiment: str, run: str) -> Path:
-    """Weights over epochs."""
+    """Return the store of a run's weights over epochs."""
     return runs_folder(experiment) / run / "checkpoints.zarr"
 
 
 def family_store(experiment: str, run: str, family: str) -> Path:
-    """What one family of measures found in one run."""
+    """Return the store of one family of measures of one run."""
     return runs_folder(experiment) / run / "measures" / f"{family}.zarr"
 
 
 def cube_store(experiment: str) -> Path:
-    """The gathered cube."""
+    """Return the store of an experiment's cube."""
     return RESULTS / experiment / "cube.zarr"
 
 
 def published_cube(experiment: str) -> Path:
-    """The cube as published."""
+    """Return the archive of an experiment's published cube."""
     return PUBLISHED / f"{experiment}.zarr.zip"
 
 
 def published_weights(experiment: str) -> Path:
-    """Final weights of every run, and those of run 0 at some epochs, as published."""
+    """Return the archive of published weights: final weights of every run, and those of run 0 at some epochs."""
     return PUBLISHED / f"{experiment}.weights.zarr.zip"
 
 
 def explorer_page(experiment: str | None = None) -> Path:
-    """The page on which an experiment can be explored, or several."""
+    """Return the explorer page of one experiment, or of several if no name is given."""
     return RESULTS / (experiment or "") / "explorer" / "index.html"
 
 
 def jobs_folder(experiment: str) -> Path:
-    """What was submitted to train its runs: records and logs."""
+    """Return the folder of an experiment's training jobs: records and logs."""
     return RESULTS / experiment / "jobs"
 
 
 def trained_record(experiment: str) -> Path:
-    """Says that all runs are trained, by which code, on which machines."""
+    """Return the record that all runs are trained, with the code and machines that trained them."""
     return RESULTS / experiment / "trained.json"

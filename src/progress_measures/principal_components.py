@@ -1,4 +1,4 @@
-"""The principal components of an embedding: its rows about their mean, along orthogonal directions of falling variance."""
+"""Principal component analysis of an embedding."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ Array = NDArray[np.floating]
 
 
 class Components(NamedTuple):
-    """An embedding taken apart: rows are `mean + scores @ directions`."""
+    """The principal components of an embedding, whose rows equal `mean + scores @ directions`."""
 
     mean: Array  # [residual]
     scores: Array  # [number, component]
@@ -17,22 +17,22 @@ class Components(NamedTuple):
 
     @property
     def shares(self) -> Array:
-        """Share of the variance of the rows in each component: [component]."""
+        """Fraction of the rows' variance explained by each component: [component]."""
         energy = np.square(self.scores).sum(0)
         return energy / energy.sum()
 
     def rows(self, kept: list[int]) -> Array:
-        """The embedding with some of its components only, by place: [number, residual]."""
+        """Return the rows reconstructed from the components with the given indices: [number, residual]."""
         return self.mean + self.scores[:, kept] @ self.directions[kept]
 
 
 def components(rows: Array) -> Components:
-    """The principal components of rows [number, residual], in float64.
+    """Compute the principal components of rows [number, residual] in float64, in order of decreasing variance.
 
-    A direction's sign is arbitrary; here the first row's score is not negative.
+    The sign of a direction is arbitrary; it is chosen so that the score of the first row is not negative.
     """
-    centered = rows.astype(np.float64)
-    mean = centered.mean(0)
-    vectors, sizes, directions = np.linalg.svd(centered - mean, full_matrices=False)
+    values = rows.astype(np.float64)
+    mean = values.mean(0)
+    vectors, singular_values, directions = np.linalg.svd(values - mean, full_matrices=False)
     sign = np.where(vectors[0] < 0, -1.0, 1.0)
-    return Components(mean, vectors * sizes * sign, directions * sign[:, None])
+    return Components(mean, vectors * singular_values * sign, directions * sign[:, None])

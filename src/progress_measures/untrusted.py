@@ -1,22 +1,23 @@
-"""What is asked of a file that comes from anywhere, before it is read."""
+"""Checks of files from untrusted sources before they are read."""
 
 import stat
 import zipfile
 from collections import Counter
 from pathlib import Path
 
-LARGE = 10**8  # bytes that such a file may hold, however small it is itself
-SWOLLEN = 100  # times its own size that it may hold where that is more; our cubes hold five times theirs
+MIN_SIZE_LIMIT = 10**8  # bytes that a file may expand to, whatever its own size
+MAX_EXPANSION = 100  # largest ratio of expanded to own size for larger content; published cubes expand five times
 
 
 def check_zip(path: Path) -> None:
-    """Read an archive that comes from anywhere through; refuse what is damaged, or what none of ours would have.
+    """Read an untrusted archive completely and reject damaged or suspicious members.
 
-    Nothing is ever unpacked into files, so a member that leads elsewhere can do no harm; but whoever made it meant some.
+    Nothing is unpacked into files, so a member whose path leads outside the archive does no harm. It is rejected as a
+    sign of malicious intent.
 
     Raises:
-        ValueError: with the member and the reason.
-        zipfile.BadZipFile: it is cut off.
+        ValueError: A member is damaged or suspicious, or the content is too large; the message names the reason.
+        zipfile.BadZipFile: The archive is truncated or not a ZIP file.
     """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -25,19 +26,23 @@ def check_zip(path: Path) -> None:
         for member in members:
             parts = member.filename.replace("\\", "/").split("/")
             if ".." in parts or not parts[0] or stat.S_ISLNK(member.external_attr >> 16):
-                raise ValueError(f"{member.filename!r:.80} leads out of it")
+                raise ValueError(f"{member.filename!r:.80} has a path outside the archive")
             if names[member.filename] > 1:
-                raise ValueError(f"{member.filename!r:.80} is there twice")
+                raise ValueError(f"{member.filename!r:.80} occurs twice in the archive")
         damaged = archive.testzip()
     if damaged is not None:
         raise ValueError(f"{damaged} fails its checksum")
 
 
 def check_size(size: int, path: Path) -> None:
-    """Refuse what would take far more memory than its file: nothing but zeros, or a size that is made up.
+    """Reject content that needs far more memory than its file, such as zeros only or a false size in the header.
+
+    Args:
+        size: Size of the content in bytes, as the file states it.
+        path: The file.
 
     Raises:
-        ValueError: with the size.
+        ValueError: The content is too large; the message contains the size.
     """
-    if size > max(LARGE, SWOLLEN * path.stat().st_size):
-        raise ValueError(f"what it says it holds would take {size / 1e9:.3g} GB")
+    if size > max(MIN_SIZE_LIMIT, MAX_EXPANSION * path.stat().st_size):
+        raise ValueError(f"its content would take {size / 1e9:.3g} GB, far more than the file")

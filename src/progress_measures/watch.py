@@ -1,14 +1,16 @@
-"""Follows a training in the terminal: what its checkpoints say so far, as small curves.
+"""Monitoring of a training in the terminal: the measures of its checkpoints so far, as small curves.
 
-It reads what training has written and holds no lock, so that training never waits for it. Measures are those of the cube,
-of at most `CHECKPOINTS` checkpoints; the last one there is stands for the final network, so key frequencies and what
-depends on them may still change.
+It reads the files that training writes and holds no lock, so training never waits for it. The measures are those of the
+cube, computed for at most `CHECKPOINTS` checkpoints. The last available checkpoint takes the place of the final network,
+so key frequencies, and all measures that depend on them, may still change.
 """
+
+from __future__ import annotations
 
 import contextlib
 import os
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -31,9 +33,12 @@ from progress_measures.training.launcher.launch import rows_of_jobs
 from progress_measures.training.launcher.table import JobRow
 from progress_measures.training.progress import duration
 
-CHECKPOINTS = 32  # measured a run
-FITTED = 0.999  # train accuracy from which the training pairs are memorized
-RISE = 3.0  # factor above its least value at which the largest excluded loss has turned
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+CHECKPOINTS = 32  # measured per run, at most
+MEMORIZED_ACCURACY = 0.999  # train accuracy from which the training pairs are memorized
+EXCLUDED_LOSS_RISE = 3.0  # ratio of the largest excluded loss to its minimum from which circuits form
 WIDTH = 40  # characters of a curve
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -46,52 +51,52 @@ CURVES = {
     "gini_W_E": "linear",
     "sum_of_squared_weights": "log",
 }
-"""What is shown, where it applies, and the scale of its curve."""
+"""The measures shown, if they apply to the run, and the scales of their curves."""
 
-LEGEND = "Curves from epoch 0 to now, each from its least to its largest; losses and weights on logarithmic scales."
+LEGEND = "Curves from epoch 0 to now, each scaled from its minimum to its maximum; losses and weights in log scale."
 
 
-class Standing(NamedTuple):
-    """Where a run stands.
+class RunStatus(NamedTuple):
+    """The state of a training run.
 
     Attributes:
-        so_far: what was measured of it, over `epoch`; None where no checkpoint is there yet.
-        phase: in a word or two.
+        so_far: Measures so far, over `epoch`; None before the first checkpoint.
+        phase: The current phase, in one or two words.
     """
 
     so_far: xr.Dataset | None
     phase: str
 
 
-def read_standing(run: Any) -> Standing:
-    """Measure what there is of a run.
+def read_standing(run: Run) -> RunStatus:
+    """Measure the available checkpoints of a run.
 
     Raises:
-        UserError: its checkpoints are damaged, or just being written.
+        UserError: The checkpoints are damaged or being written.
     """
     folder = runs_folder(run.experiment) / run.name
     if not (folder / "history.zarr").exists():
-        return Standing(None, "not started" if not (folder / "checkpoints.zarr").exists() else "starting")
+        return RunStatus(None, "not started" if not (folder / "checkpoints.zarr").exists() else "starting")
     history = history_of(run)
-    weights = _Written(run, int(history.history_epoch[-1]))
+    weights = _SpacedCheckpoints(run, int(history.history_epoch[-1]))
     if not weights.epochs.size:
-        return Standing(history, "starting")
-    chosen = [
+        return RunStatus(history, "starting")
+    selected = [
         m for name, m in measures().items() if name in (*CURVES, "train_accuracy", "key_frequency") and applies(m, run)
     ]
     mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run, layout(run.task).operands)
-    found = compute_measures(run, chosen, weights, mask).merge(history)
-    return Standing(found, phase(found))
+    measured = compute_measures(run, selected, weights, mask).merge(history)
+    return RunStatus(measured, phase(measured))
 
 
-class _Written:
-    """Some of the checkpoints that are written, evenly spaced, the last among them."""
+class _SpacedCheckpoints:
+    """Evenly spaced checkpoints among those written up to an epoch, including the last one."""
 
-    def __init__(self, run: Any, until: int):
+    def __init__(self, run: Run, until: int) -> None:
         self._all = CheckpointReader(run)
-        there = np.flatnonzero(self._all.written & (self._all.epochs <= until))
-        spread = np.linspace(0, len(there) - 1, min(CHECKPOINTS, len(there))).round().astype(int)
-        self._index = there[np.unique(spread)] if len(there) else there
+        written = np.flatnonzero(self._all.written & (self._all.epochs <= until))
+        spaced = np.linspace(0, len(written) - 1, min(CHECKPOINTS, len(written))).round().astype(int)
+        self._index = written[np.unique(spaced)] if len(written) else written
         self.epochs: NDArray[np.int64] = self._all.epochs[self._index]
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:
@@ -99,44 +104,62 @@ class _Written:
 
 
 def phase(so_far: xr.Dataset) -> str:
-    """The phase that a run is in, as far as the rules can tell before it is over.
+    """Return the current phase of a run from its measures over `epoch` so far.
 
-    The cleanup begins where the cube's rule puts the end of circuit formation. Before that, the training pairs are
-    memorized at 99.9 % train accuracy, and circuits form once the largest excluded loss has risen threefold from its
-    least.
+    Cleanup begins at the end of circuit formation by the cube's rule. Before that, the run is in memorization until
+    train accuracy reaches 99.9 %, then memorized, and in circuit formation once the largest excluded loss exceeds three
+    times its minimum. Outside the tasks with excluded losses the result is `training`.
     """
     if "maximal_excluded_loss" not in so_far:
         return "training"
     if np.isfinite(circuit_formation_end(so_far).epoch):
-        settled, last = cleanup_end(so_far).epoch, float(so_far.epoch[-1])
-        return "generalized" if settled <= (1 - FINAL) * last else "cleanup"
-    if float(so_far.train_accuracy[-1]) < FITTED:
+        cleanup_epoch, last = cleanup_end(so_far).epoch, float(so_far.epoch[-1])
+        return "generalized" if cleanup_epoch <= (1 - FINAL) * last else "cleanup"
+    if float(so_far.train_accuracy[-1]) < MEMORIZED_ACCURACY:
         return "memorization"
     excluded = so_far.maximal_excluded_loss.values
-    return "circuit formation" if excluded[-1] > RISE * np.nanmin(excluded) else "memorized"
+    return "circuit formation" if excluded[-1] > EXCLUDED_LOSS_RISE * np.nanmin(excluded) else "memorized"
 
 
 def curve(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
-    """Numbers as a line of small bars from their least to their largest; blank where there is none."""
+    """Draw values as one line of bars, scaled from their minimum to their maximum.
+
+    Args:
+        values: The values, in order; non-finite ones are drawn as blanks.
+        scale: `log` or `linear`.
+        width: Largest number of characters; longer curves are subsampled.
+
+    Returns:
+        One character per value, or an empty string without finite values.
+    """
     values = np.asarray(values, dtype=float)
     heights = np.log10(np.maximum(values, 1e-30)) if scale == "log" else values
     if len(heights) > width:
         heights = heights[np.linspace(0, len(heights) - 1, width).round().astype(int)]
-    known = heights[np.isfinite(heights)]
-    if not known.size:
+    finite = heights[np.isfinite(heights)]
+    if not finite.size:
         return ""
-    span = float(known.max() - known.min()) or 1.0
-    steps = np.nan_to_num((heights - known.min()) / span * (len(BARS) - 1)).round().astype(int)
+    span = float(finite.max() - finite.min()) or 1.0
+    steps = np.nan_to_num((heights - finite.min()) / span * (len(BARS) - 1)).round().astype(int)
     return "".join(BARS[step] if np.isfinite(height) else " " for step, height in zip(steps, heights, strict=True))
 
 
-def shown(run: Any, standing: Standing, row: JobRow | None) -> RenderableType:
-    """One run: where it stands, and its curves."""
-    so_far, epochs = standing.so_far, run.training.epochs
+def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType:
+    """Return the display of one run: its state and its curves.
+
+    Args:
+        run: The run.
+        status: Its measures and phase.
+        row: The job that trains it, if one waits or runs.
+
+    Returns:
+        A `rich` renderable.
+    """
+    so_far, epochs = status.so_far, run.training.epochs
     reached = 0 if so_far is None else int(so_far.history_epoch[-1])
     facts = [
         f"epoch {reached:,} of {epochs:,}",
-        standing.phase if so_far is not None else f"{standing.phase}: nothing to measure yet",
+        status.phase if so_far is not None else f"{status.phase}: nothing to measure yet",
     ]
     if reached >= epochs:
         facts.append("done")
@@ -151,59 +174,63 @@ def shown(run: Any, standing: Standing, row: JobRow | None) -> RenderableType:
         return head
     curves = Table.grid(padding=(0, 2))
     for name, scale in CURVES.items():
-        measured = next((known for known in (name, f"history_{name}") if known in so_far), None)
-        if measured is not None and np.isfinite(so_far[measured]).any():
-            values = so_far[measured]
+        variable = next((candidate for candidate in (name, f"history_{name}") if candidate in so_far), None)
+        if variable is not None and np.isfinite(so_far[variable]).any():
+            values = so_far[variable]
             curves.add_row(f"  {values.long_name}", curve(values.values, scale), f"{float(values[-1]):.3g}")
     lines: list[RenderableType] = [head, curves]
     if "key_frequency" in so_far:
         keys = so_far.frequency.values[so_far.key_frequency.values]
-        said = " ".join(map(str, keys)) if keys.size else "none yet"
-        lines.append(Text(f"  key frequencies, by the last checkpoint: {said}"))
+        listed = " ".join(map(str, keys)) if keys.size else "none yet"
+        lines.append(Text(f"  key frequencies at the last checkpoint: {listed}"))
     return Group(*lines)
 
 
-def _stamp(run: Any) -> int:
-    """Changes when training has written something."""
+def _modified(run: Run) -> int:
+    """Return a time stamp that changes when training writes something, 0 before that."""
     history = runs_folder(run.experiment) / run.name / "history.zarr"
     return history.stat().st_mtime_ns if history.exists() else 0
 
 
-def watch(experiment: str, runs: list[Any], every: float, once: bool) -> None:
-    """Show runs as they train, until all are done.
+def watch(experiment: str, runs: list[Run], every: float, once: bool) -> None:
+    """Show the progress of runs until all are done.
 
     Args:
-        runs: of the experiment.
-        every: seconds between looks.
-        once: look once.
+        experiment: Name of the experiment.
+        runs: Runs of the experiment.
+        every: Seconds between updates of the display.
+        once: Show the runs once and return.
+
     Raises:
-        UserError: nothing of them is there.
+        UserError: Training of the runs has not started.
     """
     if not any((runs_folder(experiment) / run.name).exists() for run in runs):
         raise UserError(
-            f"Nothing of {experiment} is being trained in {runs_folder(experiment).parent}: "
-            f"start it with `progress-measures train {experiment}`, or with Snakemake."
+            f"No run of {experiment} has started training in {runs_folder(experiment).parent}. "
+            f"Start it with `progress-measures train {experiment}` or with Snakemake."
         )
-    os.nice(10)  # training comes first
-    seen: dict[str, tuple[int, Standing]] = {}
+    os.nice(10)  # give way to training
+    latest: dict[str, tuple[int, RunStatus]] = {}
     with Live(console=Console(highlight=False), auto_refresh=False) as live:
         while True:
             rows = {
                 trained.split()[0]: row
-                for _, _, batch, found in rows_of_jobs(experiment)
-                for i, row in found.items()
+                for _, _, batch, job_rows in rows_of_jobs(experiment)
+                for i, row in job_rows.items()
                 for trained in batch.tasks[i].runs
             }
             for run in runs:
-                stamp = _stamp(run)
-                if run.name not in seen or seen[run.name][0] != stamp:
-                    with contextlib.suppress(UserError, OSError, KeyError, ValueError):  # it is just being written
-                        seen[run.name] = (stamp, read_standing(run))
-            standing = {name: one for name, (_, one) in seen.items()}
-            views = [shown(run, standing.get(run.name, Standing(None, "starting")), rows.get(run.name)) for run in runs]
-            live.update(Group(*views, Text(LEGEND, "dim")), refresh=True)
+                modified = _modified(run)
+                if run.name not in latest or latest[run.name][0] != modified:
+                    with contextlib.suppress(UserError, OSError, KeyError, ValueError):  # the store is being written
+                        latest[run.name] = (modified, read_standing(run))
+            statuses = {name: status for name, (_, status) in latest.items()}
+            panels = [
+                run_panel(run, statuses.get(run.name, RunStatus(None, "starting")), rows.get(run.name)) for run in runs
+            ]
+            live.update(Group(*panels, Text(LEGEND, "dim")), refresh=True)
             if once or all((runs_folder(experiment) / run.name / "done.json").exists() for run in runs):
                 break
             time.sleep(every)
-    if not live.console.is_terminal:  # where Live does not end its last line
+    if not live.console.is_terminal:  # outside a terminal, Live does not end its last line
         live.console.print()

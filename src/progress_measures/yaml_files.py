@@ -1,7 +1,7 @@
-"""Reads and writes YAML files as people mean them: the core of YAML 1.2, and of that no more than these files need.
+"""Reading and writing of YAML files: the part of the YAML 1.2 core schema that these files need.
 
-So `010` is ten, and `no`, `12:30` and `2024-01-31` are texts. A key that stands twice, an anchor and a tag are refused: the
-first would lose a value, the second can make gigabytes of a line, the third asks for code to be run.
+`010` is ten; `no`, `12:30` and `2024-01-31` are strings. Duplicate keys, anchors and tags are errors: a duplicate key loses
+a value, anchors can expand one line to gigabytes, and tags can execute code.
 """
 
 import re
@@ -12,8 +12,8 @@ import yaml
 
 from progress_measures.errors import UserError
 
-LARGEST = 10_000_000  # bytes of a file
-DEEPEST = 50  # lists and mappings within each other
+MAX_BYTES = 10_000_000  # of a file
+MAX_DEPTH = 50  # of nested lists and mappings
 
 _SCALARS = {
     "null": (r"~|null|Null|NULL|", "~nN"),
@@ -27,23 +27,25 @@ _SCALARS = {
 }
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # in Python large files take a second
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # the pure-Python loader takes a second for large files
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 # PyYAML's own
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """Build a mapping; raise an error for duplicate keys."""
         seen = set()
         for key, _ in node.value:
             if (key.tag, str(key.value)) in seen:
                 raise yaml.constructor.ConstructorError(
                     "while reading a mapping",
                     node.start_mark,
-                    f"the key {key.value!r:.60} stands twice",
+                    f"the key {key.value!r:.60} occurs twice",
                     key.start_mark,
                 )
             seen.add((key.tag, str(key.value)))
         return super().construct_mapping(node, deep)
 
     def construct_int(self, node: Any) -> int:
+        """Read an integer in base 10, also with leading zeros."""
         return int(node.value)
 
 
@@ -51,6 +53,7 @@ class _Dumper(yaml.SafeDumper):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 # PyYAML's own
 
     def ignore_aliases(self, data: Any) -> bool:
+        """Write repeated values out instead of as aliases."""
         return True
 
 
@@ -63,16 +66,16 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_int)  # `010`
 
 
 def read_yaml(path: Path) -> Any:
-    """What a file holds: texts, numbers, true, false, None, lists and dictionaries.
+    """Read a YAML file: strings, numbers, true, false, None, lists and dictionaries.
 
     Raises:
-        UserError: there is no such file, it cannot be read or is no YAML, or it has what is refused.
+        UserError: The file does not exist, cannot be read, is not valid YAML, or uses an unsupported feature.
     """
     try:
         if not path.is_file():
-            raise UserError(f"{path}: {'is no file' if path.exists() else 'there is no such file'}.")
-        if path.stat().st_size > LARGEST:
-            raise UserError(f"{path} has more than {LARGEST // 10**6} MB, which is no file that people write.")
+            raise UserError(f"{path}: {'is not a file' if path.exists() else 'there is no such file'}.")
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path} is larger than {MAX_BYTES // 10**6} MB, the limit for YAML files.")
         text = path.read_text(encoding="utf-8")
         _check(text)
         return yaml.load(text, Loader=_Loader)
@@ -83,23 +86,23 @@ def read_yaml(path: Path) -> Any:
 
 
 def yaml_text(content: Any) -> str:
-    """Content that `read_yaml` gives back."""
+    """Return content as YAML text that `read_yaml` reads back unchanged."""
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
 
 
 def _check(text: str) -> None:
-    """Refuse what is not for these files, before anything is made of it."""
+    """Reject anchors, tags and deep nesting before the text is parsed into values."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         anchor, tag = (getattr(event, name, None) for name in ("anchor", "tag"))
-        wrong = None
+        problem = None
         if anchor:
-            wrong = f"anchors are not for these files (&{anchor:.60} or *{anchor:.60}); write the value out"
+            problem = f"anchors are not supported here (&{anchor:.60} or *{anchor:.60}); write the value out"
         elif tag:
-            wrong = f"tags are not for these files ({tag:.60})"
-        elif depth > DEEPEST:
-            wrong = f"more than {DEEPEST} lists and mappings within each other"
-        if wrong:
-            place: Any = event.start_mark
-            raise yaml.MarkedYAMLError(problem=wrong, problem_mark=place)
+            problem = f"tags are not supported here ({tag:.60}); remove it"
+        elif depth > MAX_DEPTH:
+            problem = f"more than {MAX_DEPTH} nested lists and mappings"
+        if problem:
+            mark: Any = event.start_mark
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)

@@ -3,7 +3,9 @@
 from collections import Counter
 
 import pytest
-from small import command, folder_with
+
+from support.experiments import folder_with
+from support.processes import command
 
 pytest.register_assert_rewrite("stages")
 from stages import STAGES, before, changes  # noqa: E402  whose asserts are to explain themselves, too

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from small import command
+
+from support.processes import command
 
 FUSE = Path(__file__).parent / "fuse"
 

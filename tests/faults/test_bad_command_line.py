@@ -9,7 +9,6 @@ import webbrowser
 from pathlib import Path
 from typing import get_args
 
-import foreign
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -17,12 +16,14 @@ import torch
 import typer
 from hypothesis import given
 from mutations import in_bounds, tries
-from small import ROOT, command, folder_with
-from test_importing import random_weights
 
 from progress_measures import cli
 from progress_measures.importing.import_network import import_network
 from progress_measures.importing.settings import Options
+from support import ROOT, state_dicts
+from support.experiments import folder_with
+from support.networks import imported_weights
+from support.processes import command
 
 VERBS = typer.main.get_command(cli.app).commands
 ENDLESS = {"train": "experiment", "watch": "experiment", "bench": "what"}
@@ -109,7 +110,7 @@ def folder(tmp_path_factory):
         patch.chdir(inside)
         patch.setattr(webbrowser, "open", lambda _: None)
         patch.setattr("progress_measures.training.plan.core_flops", lambda: 1e10)  # which it measures, for a second
-        torch.save(foreign.authors(random_weights(np.random.default_rng(0), 1, biases=True)), "guest.pth")
+        torch.save(state_dicts.authors(imported_weights(np.random.default_rng(0), 1, biases=True)), "guest.pth")
         import_network(Path("guest.pth"), Path("results/theirs"), Options(operation="a+b", split="shuffle:0:0.5"))
         yield inside
         torch.set_flush_denormal(False)  # as it is before a verb sets the process up

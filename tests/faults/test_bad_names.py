@@ -3,8 +3,10 @@
 import sys
 
 import pytest
-from checkout import FIGURE, Checkout
-from small import command, content
+
+from support.checkout import FIGURE, Checkout
+from support.experiments import small_experiment
+from support.processes import command
 
 pytestmark = pytest.mark.faults
 
@@ -54,12 +56,12 @@ def unharmed(checkout):
 @pytest.mark.parametrize("name", NAMES)
 def test_files_of_experiments(checkout, tally, name):
     file = checkout.folder / f"config/experiments/{name}.yaml"
-    checkout.write(name, content(epochs=200))
+    checkout.write(name, small_experiment(epochs=200))
     try:
         message = refused(checkout.snakemake("-n", "-c1", FIGURE))
     finally:
         file.unlink()
-    assert "is no name for an experiment" in message
+    assert "is not a valid experiment name" in message
     assert unharmed(checkout)
     tally.count("hostile names in the workflow", "refused")
 
@@ -107,11 +109,11 @@ def test_targets(checkout, tally, target):
     ],
 )
 def test_fields_of_experiments(checkout, tally, changed, field):
-    checkout.write("mainline", content(epochs=200) | changed)
+    checkout.write("mainline", small_experiment(epochs=200) | changed)
     try:
         message = refused(checkout.snakemake("-n", "-c1", FIGURE))
     finally:
-        checkout.write("mainline", content(epochs=200))
+        checkout.write("mainline", small_experiment(epochs=200))
     assert "config/experiments/mainline.yaml: " in message
     assert field in message
     assert unharmed(checkout)
@@ -120,7 +122,9 @@ def test_fields_of_experiments(checkout, tally, changed, field):
 
 def test_what_a_title_says_is_a_title(checkout, tally, monkeypatch):
     """No command of the workflow, from training to the figure, has it in its line; and those that read it run nothing."""
-    checkout.write("mainline", content(epochs=200) | {"title": TITLE, "description": TITLE, "reference": TITLE})
+    checkout.write(
+        "mainline", small_experiment(epochs=200) | {"title": TITLE, "description": TITLE, "reference": TITLE}
+    )
     planned = checkout.snakemake("-n", "-p", "-c1", FIGURE)
     assert planned.returncode == 0, planned.stderr
     said = (planned.stdout + planned.stderr).splitlines()

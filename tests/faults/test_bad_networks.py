@@ -9,14 +9,11 @@ import struct
 import zipfile
 from pathlib import Path
 
-import foreign
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from literal import P, solving_weights
-from literal import settings as literal_run
 from mutations import HOSTILE_NAMES, SCALARS, VALUES, encrypted, tried, tries
 
 from progress_measures.cube.open import open_cube
@@ -25,6 +22,9 @@ from progress_measures.importing.import_network import import_network, recognize
 from progress_measures.importing.reading import read
 from progress_measures.importing.settings import Options
 from progress_measures.models.imported import neurons_and_logits
+from support import state_dicts
+from support.experiments import P, pair_run
+from support.networks import solving_weights
 
 KINDS = (".pth", "old .pth", ".npz", ".safetensors")
 OUT = Path("results/theirs")
@@ -42,9 +42,9 @@ def folder(tmp_path_factory):
 
 def network(layers=1):
     """A state dict of TransformerLens, of a small network that adds."""
-    run = literal_run("modular_addition", layers=layers)
+    run = pair_run("modular_addition", layers=layers)
     weights = solving_weights(run, np.random.default_rng(0))
-    return foreign.transformer_lens({name: w.astype(np.float32) for name, w in weights.items()}, zeros=False)
+    return state_dicts.transformer_lens({name: w.astype(np.float32) for name, w in weights.items()}, zeros=False)
 
 
 STATE, DEEP = network(), network(2)
@@ -259,19 +259,19 @@ def test_what_is_said_of_the_training(folder, tally, data, several, part):
 @pytest.mark.parametrize(
     ("content", "options", "said"),
     [
-        ({"epoch": -5}, {}, "`epoch` should be whole numbers, none below 0"),
-        ({"checkpoints": [STATE, STATE], "updates": [-1, 2]}, {}, "`updates` should be whole numbers, none below 0"),
+        ({"epoch": -5}, {}, "`epoch`: expected integers from 0"),
+        ({"checkpoints": [STATE, STATE], "updates": [-1, 2]}, {}, "`updates`: expected integers from 0"),
         (
             {"train_losses": [1.0] * 3, "test_losses": [1.0] * 3, "test_updates": [-1, 0, 1]},
             {},
-            "`test_updates` should be whole",
+            "`test_updates`: expected integers from 0",
         ),
         (
             {"train_losses": [1.0] * 3, "test_losses": [1.0] * 3, "test_updates": [0]},
             {},
-            "`test_updates` should have 3 numbers",
+            "`test_updates`: expected 3 numbers",
         ),
-        ({"train_indices": [0.5, 1.5]}, {}, "`train_indices` should be whole numbers"),
+        ({"train_indices": [0.5, 1.5]}, {}, "`train_indices`: expected integers from 0"),
         ({"epoch": 10**12}, {}, "training.epochs: Input should be less than or equal to 10000000"),
         ({}, {"split": "shuffle:0:0.001"}, "0.001 of 289 pairs is less than one"),
         ({"model": {name: tensor * 1e20 for name, tensor in STATE.items()}}, {}, "logits are not finite in float32"),

@@ -14,6 +14,8 @@ from mutations import in_bounds
 from progress_measures.errors import UserError
 from progress_measures.importing.import_network import import_network
 from progress_measures.importing.settings import Options
+from support import state_dicts
+from support.networks import imported_weights
 
 
 def call(module, name, *arguments):
@@ -180,10 +182,8 @@ def test_nothing_runs(folder, tally, file):
 @pytest.mark.parametrize("option", ["split", "operation"])
 def test_nothing_runs_of_files_that_options_name(folder, tally, option):
     """Tables of answers and lists of indices can be .npy files, and .npy files can be pickles."""
-    import foreign
-    from test_importing import random_weights
 
-    torch.save(foreign.authors(random_weights(np.random.default_rng(0), 1, biases=True)), "sound.pth")
+    torch.save(state_dicts.authors(imported_weights(np.random.default_rng(0), 1, biases=True)), "sound.pth")
     for name, opcodes in CALLS.items():
         for content in (of_objects(opcodes), b"\x80\x04" + opcodes + b"."):
             Path("values.npy").write_bytes(content)

@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from foreign import NANOGPT_NAMES, nanogpt
 from hypothesis import given
 from hypothesis import strategies as st
-from literal import random_weights
-from literal import settings as literal_run
 from mutations import (
     HOSTILE_FILES,
     HOSTILE_VALUES,
@@ -41,6 +38,9 @@ from progress_measures.experiments.schema import MOST_RUNS, TASKS
 from progress_measures.importing.names import AXES, best_match
 from progress_measures.models.architecture import Architecture
 from progress_measures.yaml_files import read_yaml, yaml_text
+from support.experiments import pair_run
+from support.networks import random_weights
+from support.state_dicts import NANOGPT_NAMES, nanogpt
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "config/experiments"
@@ -183,10 +183,10 @@ def test_a_grid_without_end_is_refused_at_once(folder, tally):
     ("grid", "said"),
     [
         ({"seed": [1, "1"]}, "runs need different names"),
-        ({"seed": [1, 1.0]}, "are the same run"),
-        ({"training.weight_decay": [1, 1.0]}, "are the same run"),
-        ({"seed": [0, 1], " seed": [2, 3]}, "`seed` is there twice"),
-        ({"seed, seed": [[0, 1]]}, "`seed` is there twice"),
+        ({"seed": [1, 1.0]}, "have the same settings"),
+        ({"training.weight_decay": [1, 1.0]}, "have the same settings"),
+        ({"seed": [0, 1], " seed": [2, 3]}, "`seed` occurs twice"),
+        ({"seed, seed": [[0, 1]]}, "`seed` occurs twice"),
         ({"model.d_mlp": [True, 2]}, "`d_mlp` cannot be true or false"),
         ({"split.train_fraction": [1e-6]}, "of 3² pairs is less than one"),
     ],
@@ -244,7 +244,7 @@ def test_scalars_are_what_people_mean(folder):
 def test_a_key_that_stands_twice_is_refused(folder, text):
     """And neither of its values taken."""
     (folder / "mine.yaml").write_text("title: t\ntask: {kind: modular_addition}\ntraining: {epochs: 100}\n" + text)
-    with pytest.raises(UserError, match="the key 'seed' stands twice"):
+    with pytest.raises(UserError, match="the key 'seed' occurs twice"):
         load_experiment("mine", folder)
 
 
@@ -269,7 +269,7 @@ def test_what_an_import_wrote_and_somebody_changed(folder, tally, data, path):
 def test_files_of_hostile_names_are_named_and_refused(tmp_path, name, tally):
     (tmp_path / f"{name}.yaml").write_bytes(written(TABLE))
     assert experiment_names(tmp_path) == [name]
-    with pytest.raises(UserError, match="is no name for an experiment"):
+    with pytest.raises(UserError, match="is not a valid experiment name"):
         load_experiment(name, tmp_path)
     tally.count("experiments, hostile names of files", "refused")
 
@@ -279,7 +279,7 @@ def test_a_folder_or_a_pipe_is_no_file(tmp_path, monkeypatch):
     (tmp_path / "mine.yaml").mkdir()
     os.mkfifo(tmp_path / "pipe.yaml")
     for name in ("mine", "pipe"):
-        with in_bounds(), pytest.raises(UserError, match="is no file"):
+        with in_bounds(), pytest.raises(UserError, match="is not a file"):
             load_experiment(name, tmp_path)
 
 
@@ -310,7 +310,7 @@ AXES_TEXTS = st.sampled_from(
 @pytest.fixture(scope="module")
 def theirs():
     """The tensors of a network in nobody's format."""
-    weights = random_weights(literal_run("modular_addition"), np.random.default_rng(0))
+    weights = random_weights(pair_run("modular_addition"), np.random.default_rng(0))
     return {name: tensor.numpy() for name, tensor in nanogpt(weights).items()}
 
 
@@ -348,9 +348,9 @@ def test_mapping_files(folder, tally, theirs, data, name):
 @pytest.mark.parametrize(
     ("name", "place", "said"),
     [
-        ("W_E", ["wte.weight", "(qkv token) d_model"], "W_E: its axes should be"),
-        ("W_O", ["h.{layer}.attn.out", "d_model (qkv head d_head)"], "W_O: its axes should be"),
-        ("W_E", ["wte{layer}.weight", "token d_model"], "W_E: there is one for all layers"),
+        ("W_E", ["wte.weight", "(qkv token) d_model"], "W_E: expected the axes"),
+        ("W_O", ["h.{layer}.attn.out", "d_model (qkv head d_head)"], "W_O: expected the axes"),
+        ("W_E", ["wte{layer}.weight", "token d_model"], "W_E: this tensor is not one per layer"),
         ("W_in", ["h.0.fc.weight", "neuron d_model"], "some tensors have {layer} in their name"),
     ],
 )
@@ -431,7 +431,7 @@ def test_explanations_look_nothing_up(folder):
     (folder / "claims").mkdir(exist_ok=True)
     claim = SOME[0] | {"explanation": "{one.__class__.__init__.__globals__}"}
     (folder / "claims/mine.yaml").write_bytes(written([claim]))
-    with pytest.raises(UserError, match="expected is the name of a measured value"):
+    with pytest.raises(UserError, match="expected the name of a measured value"):
         load_claims.__wrapped__(folder / "claims")
 
 

@@ -4,10 +4,10 @@ import random
 import shutil
 
 import pytest
-from small import command
 from stages import STAGES, before, differences, goes_on
 
 from progress_measures.files import open_store
+from support.processes import command
 
 pytestmark = pytest.mark.faults
 

@@ -7,8 +7,9 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from small import command
 from stages import STAGES, before, fused, goes_on, whole
+
+from support.processes import command
 
 pytestmark = pytest.mark.faults
 

@@ -7,10 +7,11 @@ import sys
 import numpy as np
 import pytest
 import zarr
-from small import command, content, folder_with, runs
 
 from progress_measures.cube.open import open_cube
 from progress_measures.training.store import RunStore
+from support.experiments import folder_with, small_experiment, small_runs
+from support.processes import command
 
 # One run stands for all, so that nothing but the gathering takes long.
 GATHER = """
@@ -45,7 +46,7 @@ def test_a_thousand_runs(tmp_path, request):
     number, epochs = 1000 if request.config.getoption("--trials") > 1 else 100, 400
     recipe = {"epochs": epochs, "checkpoint_every": 1, "evaluate_every": 1}
     one, thousand = tmp_path / "one", tmp_path / "thousand"
-    folder_with(one, given=content(**recipe) | {"grid": {"seed": [0]}})
+    folder_with(one, given=small_experiment(**recipe) | {"grid": {"seed": [0]}})
     for verb in ("train", "measure"):
         done = command(verb, "small", folder=one)
         assert done.returncode == 0, done.stderr
@@ -73,7 +74,7 @@ def peak(folder, code, *arguments):
 
 
 def test_a_history_of_a_hundred_thousand_epochs_is_light(tmp_path):
-    run = runs(epochs=100_000, evaluate_every=100)[0]
+    run = small_runs(epochs=100_000, evaluate_every=100)[0]
     RunStore(tmp_path, run, "code").write_history(np.linspace(5, 0, 100_001), np.zeros((1001, 4)))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) < 40

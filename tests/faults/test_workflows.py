@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from checkout import Checkout
-from small import content
 from stages import contents, end_all
+
+from support.checkout import Checkout
+from support.experiments import small_experiment
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("workflows")]  # so that one is undisturbed for all
 
@@ -30,7 +31,7 @@ def start(checkout):
 
 def new(folder):
     checkout = Checkout(folder)
-    checkout.write("mainline", content(epochs=200) | {"grid": {"seed": [0]}})
+    checkout.write("mainline", small_experiment(epochs=200) | {"grid": {"seed": [0]}})
     return checkout
 
 

@@ -4,19 +4,11 @@ import re
 
 import pytest
 import xarray as xr
-from checkout import Checkout
+
+from support.checkout import SLURM_PROFILE, Checkout, slurm_checkout
 
 CUBE = "results/mainline/cube.zarr"
 FIGURE = "results/figures/paper/fig07.png"
-PROFILE = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "3")
-
-
-def set_up(folder, **settings):
-    """An empty tree whose profile says this of training jobs, and to look at them often; else it is as it is."""
-    checkout = Checkout(folder)
-    lines = "".join(f"    {name}: {value}\n" for name, value in ({"poll_seconds": 1} | settings).items())
-    checkout.edit("profiles/slurm/config.yaml", "    pool: slurm\n", "    pool: slurm\n" + lines)
-    return checkout
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +23,7 @@ def cube(checkout):
 @pytest.fixture(scope="module")
 def away(lab, tmp_path_factory):
     """Figure 7 asked for on the cluster."""
-    return set_up(tmp_path_factory.mktemp("away"), runs_per_shard=1).make(*PROFILE, FIGURE)
+    return slurm_checkout(tmp_path_factory.mktemp("away"), runs_per_shard=1).make(*SLURM_PROFILE, FIGURE)
 
 
 def test_one_run_a_job_gives_the_same_cube_to_the_bit(lab, at_home, away):
@@ -52,15 +44,15 @@ def test_jobs_went_through_slurm(lab, away):
 
 
 def test_nothing_reruns_there_or_here(lab, away):
-    assert away.jobs(*PROFILE, FIGURE) == {}
+    assert away.jobs(*SLURM_PROFILE, FIGURE) == {}
     assert away.jobs(FIGURE) == {}
 
 
 def test_what_the_profile_says_reaches_the_jobs(lab, tmp_path):
-    checkout = set_up(
+    checkout = slurm_checkout(
         tmp_path, slurm_partition="high", slurm_account="mylab", qos="q", shard_mem_mb=3000, runs_per_shard=2
     )
-    said = checkout.snakemake("-n", *PROFILE, CUBE).stdout
+    said = checkout.snakemake("-n", *SLURM_PROFILE, CUBE).stdout
     (line,) = re.findall(r"progress-measures train mainline (--pool slurm .*?) 2>&1", said)
     options = line.split()
     given = dict(zip(options[::2], options[1::2], strict=True))
@@ -81,8 +73,8 @@ def test_what_the_profile_says_reaches_the_jobs(lab, tmp_path):
 
 
 def test_a_wrong_partition_ends_the_workflow_with_slurms_words(lab, tmp_path):
-    checkout = set_up(tmp_path, slurm_partition="nowhere")
-    refused = checkout.snakemake(*PROFILE, CUBE)
+    checkout = slurm_checkout(tmp_path, slurm_partition="nowhere")
+    refused = checkout.snakemake(*SLURM_PROFILE, CUBE)
     assert refused.returncode == 1
     said = refused.stdout + refused.stderr
     assert "invalid partition specified: nowhere" in said

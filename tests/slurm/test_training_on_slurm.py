@@ -14,9 +14,10 @@ import pytest
 import xarray as xr
 import yaml
 from lab import until
-from small import command, content, folder_with, trained_folder
-from test_profile import PROFILE, set_up
-from test_training import contents
+
+from support.checkout import SLURM_PROFILE, slurm_checkout
+from support.experiments import folder_with, small_experiment, trained_bytes, trained_folder
+from support.processes import command
 
 RUNS = ("seed0", "seed1")
 LIVE = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED")
@@ -94,7 +95,7 @@ def the_same(folder, home, runs=RUNS):
     """Whether runs ended as at home, to the bit, with each epoch once in their history."""
     asked = yaml.safe_load((folder / "config/experiments/small.yaml").read_text())["training"]["epochs"]
     for run in runs:
-        assert contents(folder / "results/small", run) == contents(home, run)
+        assert trained_bytes(folder / "results/small", run) == trained_bytes(home, run)
         history = xr.open_zarr(folder / "results/small/runs" / run / "history.zarr", consolidated=False)
         assert history.epoch.values.tolist() == list(range(asked + 1))
     return True
@@ -127,7 +128,7 @@ def test_a_job_that_needs_longer_than_its_limit_goes_on(lab, pace, tmp_path):
     training = Training(away, "--run", "seed0", "--minutes", "1")
     assert command("train", "small", "--run", "seed0", folder=here).returncode == 0
     training.wait(seconds=400)
-    assert contents(away / "results/small") == contents(here / "results/small")
+    assert trained_bytes(away / "results/small") == trained_bytes(here / "results/small")
     assert "stopped by SIGUSR2" in training.log()
     assert until(lambda: not live(lab), 60)
 
@@ -183,11 +184,11 @@ def test_after_kill_9_a_new_start_waits_for_the_same_jobs(lab, folder, home):
 
 def test_after_kill_9_of_the_workflow_a_new_start_waits_for_the_same_jobs(lab, home, recipe, tmp_path):
     """Snakemake and all that it started are killed, as with the session that they ran in."""
-    checkout = set_up(tmp_path)
-    checkout.write("mainline", content(**recipe))
+    checkout = slurm_checkout(tmp_path)
+    checkout.write("mainline", small_experiment(**recipe))
     trained = "results/mainline/trained.json"
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "src")}
-    line = [sys.executable, "-m", "snakemake", *PROFILE, trained]
+    line = [sys.executable, "-m", "snakemake", *SLURM_PROFILE, trained]
     with subprocess.Popen(
         line, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
     ) as first:
@@ -195,11 +196,11 @@ def test_after_kill_9_of_the_workflow_a_new_start_waits_for_the_same_jobs(lab, h
         assert until(lambda: list(states.glob("*/resume/*.npz")), 120)
         os.killpg(first.pid, signal.SIGKILL)
     assert live(lab)
-    checkout.make("--unlock").make(*PROFILE, trained)
+    checkout.make("--unlock").make(*SLURM_PROFILE, trained)
     assert len(list((tmp_path / "results/mainline/jobs").glob("pm-*"))) == 1
     assert until(lambda: not live(lab), 60), live(lab)
     for run in RUNS:
-        assert contents(tmp_path / "results/mainline", run) == contents(home, run)
+        assert trained_bytes(tmp_path / "results/mainline", run) == trained_bytes(home, run)
 
 
 def test_jobs_are_found_even_if_their_numbers_were_never_noted(lab, folder, home):
@@ -302,9 +303,9 @@ from pathlib import Path
 from progress_measures.training.launcher.submission import Task
 from progress_measures.training.launcher.launch import SlurmPool, SlurmSettings, wait
 path = sys.argv[1]
-tasks = [Task(f"n{i}", "chores:note", {"path": path, "text": str(i), "seconds": 1.0}) for i in range(83)]
+tasks = [Task(f"n{i}", "support.pool_tasks:note", {"path": path, "text": str(i), "seconds": 1.0}) for i in range(83)]
 settings = SlurmSettings(at_once=8, memory_mb=200, minutes=5)
-wait(SlurmPool(settings, poll_seconds=10), Path("jobs"), "chores", lambda in_hand: tasks)
+wait(SlurmPool(settings, poll_seconds=10), Path("jobs"), "notes", lambda in_hand: tasks)
 """
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     with (tmp_path / "said").open("w") as said:

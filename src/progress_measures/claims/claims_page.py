@@ -1,4 +1,4 @@
-"""The ledger as files: JSON for programs, Markdown for people."""
+"""Write the ledger as JSON for programs and as a Markdown page for readers."""
 
 import inspect
 import json
@@ -16,41 +16,48 @@ _ROOT = Path(__file__).parents[3]
 
 
 def as_objects(judgments: list[Judgment]) -> list[dict[str, Any]]:
-    """The ledger as a list of plain objects."""
+    """Return the judgments as a list of objects that JSON can hold."""
     return [
         {
-            "id": one.claim.id,
-            "source": one.claim.source,
-            "experiment": one.claim.experiment,
-            "statement": one.claim.statement,
-            "published": one.claim.published,
-            "measured": _finite(one.measured) or None,
-            "incomplete": one.incomplete,
-            "rule": one.claim.rule,
-            "verdict": one.verdict,
-            "explanation": one.explanation,
+            "id": judgment.claim.id,
+            "source": judgment.claim.source,
+            "experiment": judgment.claim.experiment,
+            "statement": judgment.claim.statement,
+            "published": judgment.claim.published,
+            "measured": _finite(judgment.measured) or None,
+            "incomplete": judgment.incomplete,
+            "rule": judgment.claim.rule,
+            "verdict": judgment.verdict,
+            "explanation": judgment.explanation,
         }
-        for one in judgments
+        for judgment in judgments
     ]
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN: null stands for them."""
+    """Replace infinity and NaN, which JSON lacks, by None."""
     if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: _finite(entry) for name, entry in value.items()}
     if isinstance(value, list):
-        return [_finite(one) for one in value]
+        return [_finite(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def counts(judgments: list[Judgment]) -> dict[str, int]:
-    """How many claims have each verdict."""
-    found = Counter(one.verdict for one in judgments)
-    return {verdict: found[verdict] for verdict in VERDICTS}
+    """Return the number of claims with each verdict."""
+    by_verdict = Counter(judgment.verdict for judgment in judgments)
+    return {verdict: by_verdict[verdict] for verdict in VERDICTS}
 
 
 def write_claims(judgments: list[Judgment], json_file: Path, page: Path, cubes: str) -> None:
-    """Write both files, by rename."""
+    """Write the judgments as a JSON file and as a Markdown page. Both files are replaced atomically.
+
+    Args:
+        judgments: the judged claims, in the order of the ledger.
+        json_file: path of the JSON file.
+        page: path of the Markdown page.
+        cubes: `published` or the other source of the cubes; the page repeats it in its commands.
+    """
     with atomic_path(json_file) as temporary:
         text = json.dumps(as_objects(judgments), indent=1, ensure_ascii=False, allow_nan=False, default=str)
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -59,63 +66,65 @@ def write_claims(judgments: list[Judgment], json_file: Path, page: Path, cubes: 
 
 
 def _page(judgments: list[Judgment], cubes: str) -> str:
+    """Return the Markdown page: counts by experiment, then the claims by source."""
     lines = [
         "# Claims",
         "",
-        "Every checkable statement of the four sources, held against what our own runs give. A rule is decided before our",
-        "values are seen. *Recorded* are contradictions in the sources, which no run can settle, and statements of which",
-        "no more than a report is asked.",
+        "Every checkable statement of the four sources, compared with our own runs. Each rule was fixed before our",
+        "values were known. *Recorded* claims are contradictions in the sources, which no run can settle, and",
+        "statements for which only a value is reported.",
         "",
         "| experiment | " + " | ".join(VERDICTS) + " |",
         "|---|" + "---|" * len(VERDICTS),
     ]
-    for experiment in dict.fromkeys(one.claim.experiment for one in judgments):
-        found = counts([one for one in judgments if one.claim.experiment == experiment])
-        lines.append(f"| {experiment} | " + " | ".join(str(found[verdict]) for verdict in VERDICTS) + " |")
+    for experiment in dict.fromkeys(judgment.claim.experiment for judgment in judgments):
+        of_experiment = counts([judgment for judgment in judgments if judgment.claim.experiment == experiment])
+        lines.append(f"| {experiment} | " + " | ".join(str(of_experiment[verdict]) for verdict in VERDICTS) + " |")
     total = counts(judgments)
     lines.append("| **all** | " + " | ".join(f"**{total[verdict]}**" for verdict in VERDICTS) + " |")
-    for source in dict.fromkeys(one.claim.source for one in judgments):
+    for source in dict.fromkeys(judgment.claim.source for judgment in judgments):
         lines += ["", f"## {source}"]
-        for one in judgments:
-            if one.claim.source == source:
-                lines += ["", *_entry(one, cubes)]
+        for judgment in judgments:
+            if judgment.claim.source == source:
+                lines += ["", *_entry(judgment, cubes)]
     return "\n".join(lines) + "\n"
 
 
 def _text(text: str) -> str:
-    """Text that Markdown leaves alone: `w_14` is no emphasis, `x[0](y)` no link."""
+    """Escape Markdown: `w_14` must not become emphasis, nor `x[0](y)` a link."""
     return re.sub(r"([\\`*_\[\]<>])", r"\\\1", text)
 
 
-def _entry(one: Judgment, cubes: str) -> list[str]:
-    claim = one.claim
+def _entry(judgment: Judgment, cubes: str) -> list[str]:
+    """Return the lines of one claim on the page."""
+    claim = judgment.claim
     lines = [
-        f"### `{claim.id}`: {one.verdict}",
+        f"### `{claim.id}`: {judgment.verdict}",
         "",
         f"{_text(claim.statement)} ({_text(claim.where)}; experiment `{claim.experiment}`)",
         "",
     ]
-    told = {
+    facts = {
         "published": shown(claim.published),
-        "measured": shown(one.measured) if one.measured else "",
-        "runs": one.incomplete,
+        "measured": shown(judgment.measured) if judgment.measured else "",
+        "runs": judgment.incomplete,
         "what is measured": claim.measured_as,
         "rule": claim.rule,
         "as judged": "; ".join(f"{condition.value} {described(condition)}" for condition in claim.accept),
-        "explanation": one.explanation,
+        "explanation": judgment.explanation,
         "note": claim.note or "",
     }
-    lines += [f"- {name}: {_text(text)}" for name, text in told.items() if text]
+    lines += [f"- {name}: {_text(text)}" for name, text in facts.items() if text]
     if claim.judged_on:
         lines.append(f"- judged on: {', '.join(f'`{name}`' for name in claim.cubes)}")
     if claim.runs is not None:
-        lines.append(f"- runs: {', '.join(map(str, claim.runs))} of the grid")
+        lines.append(f"- runs of the grid: {', '.join(map(str, claim.runs))}")
     if claim.quantity:
         function = load_quantity(claim.quantity).function
         file = Path(inspect.getsourcefile(function) or "").resolve()
-        place = file.relative_to(_ROOT) if file.is_relative_to(_ROOT) else file.name
+        location = file.relative_to(_ROOT) if file.is_relative_to(_ROOT) else file.name
         flag = " --cubes published" if cubes == "published" else ""
         lines.append(
-            f"- code: `{claim.quantity}` in `{place}`; again: `progress-measures claims{flag} --only {claim.id}`"
+            f"- code: `{claim.quantity}` in `{location}`; command: `progress-measures claims{flag} --only {claim.id}`"
         )
     return lines

@@ -1,4 +1,4 @@
-"""Holds claims against cubes."""
+"""Judge claims by the values measured on cubes."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,12 +16,14 @@ VERDICTS = (HOLDS, DIFFERS, NOT_RUN, RECORDED)
 
 
 class Judgment(NamedTuple):
-    """A claim, what was measured, and the verdict.
+    """A claim, its measured values and its verdict.
 
     Attributes:
-        measured: by name; empty where nothing was measured.
+        claim: the claim that was judged.
+        measured: values by name; empty if nothing was measured.
+        verdict: one of `VERDICTS`.
         failed: the conditions that do not hold.
-        incomplete: of how many of all runs it was measured, where some have not been trained; empty otherwise.
+        incomplete: a sentence that says how many runs are trained, if some are missing; empty otherwise.
     """
 
     claim: Claim
@@ -32,28 +34,34 @@ class Judgment(NamedTuple):
 
     @property
     def explanation(self) -> str:
-        """Why our runs differ, with the measured values put in; empty otherwise."""
+        """The failed conditions and why our runs differ, with the measured values; empty for other verdicts."""
         if self.verdict != DIFFERS:
             return ""
-        said = [f"{c.value} is {shown(self.measured.get(c.value))}, {described(c)} is asked." for c in self.failed]
+        sentences = [
+            f"{c.value} is {shown(self.measured.get(c.value))}; the rule requires {described(c)}." for c in self.failed
+        ]
         if self.claim.explanation:
-            said.append(_filled(self.claim, self.measured))
-        return " ".join(said)
+            sentences.append(_filled(self.claim, self.measured))
+        return " ".join(sentences)
 
 
 def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment:
-    """Measure a claim's quantity and hold it against the rule.
+    """Compute a claim's quantity and compare its values with the rule.
 
-    A cube that lacks runs is measured, but decides nothing: a rule speaks of all of them, unless it is of the first alone.
-    Contradictions, and claims of whose values no more than a report is asked, are recorded: nothing that is measured could
+    A cube that lacks runs is measured but gives no verdict, because a rule applies to all runs, unless the claim is
+    about the first run alone. Contradictions and claims that only report values are recorded: no measured value can
     refute them.
 
     Args:
-        claim: from the ledger.
-        cube_of: gives an experiment's cube, None where it has not been run.
+        claim: the claim to judge.
+        cube_of: returns the cube of an experiment, or None if the experiment has not been run.
+
+    Returns:
+        The claim with its measured values and verdict.
+
     Raises:
-        UserError: the claim asks for values that its quantity does not give, or compares what cannot be; or a cube
-            lacks a variable.
+        UserError: a condition names a value that the quantity does not return, or compares values of incompatible
+            types, or a cube lacks a variable.
     """
     verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
     if claim.quantity is None:
@@ -72,48 +80,50 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment
     measured = {name: _plain(value) for name, value in _measure(claim, present).items()}
     if partial:
         return Judgment(claim, measured, verdict, incomplete=partial)
-    if verdict == RECORDED or all(one.relation == "reported" for one in claim.accept):
+    if verdict == RECORDED or all(condition.relation == "reported" for condition in claim.accept):
         return Judgment(claim, measured, RECORDED)
     failed = tuple(condition for condition in claim.accept if not _holds(claim, condition, measured))
     return Judgment(claim, measured, DIFFERS if failed else HOLDS, failed)
 
 
 def _measure(claim: Claim, cubes: list[xr.Dataset]) -> Values:
-    """The values of a claim's quantity."""
+    """Compute the values of a claim's quantity."""
     assert claim.quantity is not None
     try:
         return load_quantity(claim.quantity).function(*cubes)
     except (AttributeError, KeyError) as error:
-        lacks = _variable(error)
-        if lacks is None:
+        variable = _missing_variable(error)
+        if variable is None:
             raise
         raise UserError(
-            f"{claim.id} is measured by {claim.quantity}, which reads {lacks}: a cube of {', '.join(claim.cubes)} has no "
-            "such variable. It was gathered by an older version; measure and gather it again."
+            f"Claim {claim.id} is measured by {claim.quantity}, which reads {variable}. A cube of "
+            f"{', '.join(claim.cubes)} lacks this variable: it was gathered by an older version. Measure and gather it "
+            "again."
         ) from None
 
 
-def _variable(error: AttributeError | KeyError) -> str | None:
-    """The variable that a cube was asked for and does not have; None of any other error."""
+def _missing_variable(error: AttributeError | KeyError) -> str | None:
+    """Return the name of the variable that a cube lacks, or None if the error has another cause."""
     if isinstance(error, AttributeError):
         return error.name if isinstance(error.obj, xr.Dataset) else None
-    said = str(error.args[0] if error.args else "")
-    return said.split("'")[1] if said.startswith("No variable named '") else None
+    message = str(error.args[0] if error.args else "")
+    return message.split("'")[1] if message.startswith("No variable named '") else None
 
 
 def _holds(claim: Claim, condition: Condition, measured: Values) -> bool:
+    """Return whether a condition of a claim holds; raise UserError if its value is missing or not comparable."""
     try:
         return holds(condition, measured)
     except (KeyError, TypeError):
-        value = f"gives {measured[condition.value]!r:.60}" if condition.value in measured else "is not there"
+        value = f"is {measured[condition.value]!r:.60}" if condition.value in measured else "is missing"
         raise UserError(
-            f"{FOLDER}: {claim.id}: accept: {condition.value} {value}, {described(condition)} is asked. The quantity "
-            f"{claim.quantity} gives: {', '.join(measured)}."
+            f"{FOLDER}: {claim.id}: accept: {condition.value} {value}; the rule requires {described(condition)}. "
+            f"The quantity {claim.quantity} returns: {', '.join(measured)}."
         ) from None
 
 
 def _filled(claim: Claim, measured: Values) -> str:
-    """The explanation with the measured values put in."""
+    """Return the explanation with the measured values filled in."""
     try:
         return (claim.explanation or "").format(**measured)
     except (LookupError, TypeError, ValueError) as error:
@@ -121,7 +131,7 @@ def _filled(claim: Claim, measured: Values) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers and lists that JSON knows."""
+    """Convert arrays and NumPy scalars to Python numbers and lists; return other values unchanged."""
     if isinstance(value, xr.DataArray | np.ndarray | np.generic):
         value = np.asarray(value).tolist()
     return value
@@ -139,12 +149,24 @@ _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def holds(condition: Condition, measured: Values) -> bool:
-    """Whether a condition holds; of a list, in as many entries as it asks for. NaN fulfills nothing."""
+    """Return whether a condition holds. NaN fulfills no condition.
+
+    Args:
+        condition: the condition. If its value is a list, all entries must fulfill it, or at least `in_runs` of them.
+        measured: values of the quantity by name.
+
+    Returns:
+        True if the condition holds.
+
+    Raises:
+        KeyError: the quantity returned no value of this name.
+        TypeError: value and bound are not comparable.
+    """
     value = measured[condition.value]
     bound = getattr(condition, condition.relation)
     relation = _RELATIONS[condition.relation]
     if isinstance(value, list) and condition.relation not in ("equals", "reported"):
-        fulfilled = [bool(relation(one, bound)) for one in value]
+        fulfilled = [bool(relation(entry, bound)) for entry in value]
         return sum(fulfilled) >= (len(value) if condition.in_runs is None else condition.in_runs) and bool(value)
     return bool(relation(value, bound))
 
@@ -156,12 +178,12 @@ _WORDS = {
     "at_most": "at most {}",
     "between": "{} to {}",
     "equals": "{}",
-    "reported": "a report",
+    "reported": "any value (reported)",
 }
 
 
 def described(condition: Condition) -> str:
-    """A relation and its bounds in words: `at least 0.9 in 4 runs`."""
+    """Return a relation and its bounds in words: `at least 0.9 in 4 runs`."""
     bound = getattr(condition, condition.relation)
     bounds = bound if isinstance(bound, tuple) else (bound,)
     words = _WORDS[condition.relation].format(*map(shown, bounds))
@@ -169,9 +191,9 @@ def described(condition: Condition) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as people read it: four digits, lists joined by commas."""
+    """Format a value for readers: numbers with four significant digits, lists joined by commas."""
     if isinstance(value, dict):
-        return "; ".join(f"{name} {shown(one)}" for name, one in value.items())
+        return "; ".join(f"{name} {shown(entry)}" for name, entry in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(shown, value))
     if isinstance(value, bool) or not isinstance(value, float):

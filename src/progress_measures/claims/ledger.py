@@ -1,4 +1,4 @@
-"""The claims as they are written down: pydantic models of `config/claims/*.yaml`."""
+"""Pydantic models of the claims in `config/claims/*.yaml`."""
 
 import functools
 import re
@@ -17,20 +17,23 @@ Number = int | FiniteFloat
 
 
 class Condition(BaseModel):
-    """What must hold of one value of a quantity: exactly one relation."""
+    """A condition on one value of a quantity: exactly one relation and its bound."""
 
     model_config = ConfigDict(extra="forbid")
 
-    value: str = Field(description="Which of the values that the quantity gives.")
-    above: Number | None = Field(None, description="It is larger.")
-    at_least: Number | None = Field(None, description="It is as large or larger.")
-    below: Number | None = Field(None, description="It is smaller.")
-    at_most: Number | None = Field(None, description="It is as small or smaller.")
-    between: tuple[Number, Number] | None = Field(None, description="It lies between the two, or is one of them.")
-    equals: Any = Field(None, description="It is this.")
-    reported: Literal[True] | None = Field(None, description="It is to be reported, whatever it is.")
+    value: str = Field(description="Name of a value that the quantity returns.")
+    above: Number | None = Field(None, description="The value is larger than this.")
+    at_least: Number | None = Field(None, description="The value is at least this.")
+    below: Number | None = Field(None, description="The value is smaller than this.")
+    at_most: Number | None = Field(None, description="The value is at most this.")
+    between: tuple[Number, Number] | None = Field(
+        None, description="The value lies between these two bounds, bounds included."
+    )
+    equals: Any = Field(None, description="The value equals this.")
+    reported: Literal[True] | None = Field(None, description="The value is reported; it has no bound.")
     in_runs: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="In how many runs at least, where the value is a list of one a run; by default, in all."
+        None,
+        description="Least number of runs that fulfill the condition, if values are per run; default: all.",
     )
 
     @model_validator(mode="after")
@@ -45,60 +48,64 @@ class Condition(BaseModel):
 
     @property
     def relation(self) -> str:
-        """The relation that is set."""
+        """The name of the relation that is set."""
         return next(iter(self.model_fields_set - {"value", "in_runs"}))
 
 
 class Claim(BaseModel):
-    """One published statement, and how it is judged."""
+    """One published statement and the rule that judges it."""
 
     model_config = ConfigDict(extra="forbid")
 
-    id: str = Field(min_length=1, description="Source, place and a word.")
-    source: str = Field(description="The document, as figures have it.")
-    where: str = Field(description="Where in the document.")
-    experiment: str = Field(description="The experiment that it speaks of.")
+    id: str = Field(min_length=1, description="Source, place in the source and a keyword.")
+    source: str = Field(description="The document, with the name that figure ids use.")
+    where: str = Field(description="Place in the document.")
+    experiment: str = Field(description="The experiment that the statement is about.")
     kind: Literal["exact", "numeric_seeded", "qualitative", "contradiction"] = Field(
-        description="exact: arithmetic; numeric_seeded: a number that differs from seed to seed; qualitative: a shape "
-        "or an order; contradiction: the sources disagree with themselves or each other, which is recorded."
+        description="exact: arithmetic; numeric_seeded: a number that depends on the seed; qualitative: a shape or an "
+        "order; contradiction: the sources contradict themselves or each other, which is recorded."
     )
-    statement: str = Field(description="What is stated, in our words.")
-    published: Any = Field(description="The published numbers, or what is said without any.")
-    measured_as: str = Field(description="What is to be measured, in words.")
-    rule: str = Field(description="When the claim holds, in words; decided before our values were seen.")
-    note: str | None = Field(None, description="What else to know.")
+    statement: str = Field(description="The statement, in our words.")
+    published: Any = Field(description="The published numbers, or the published wording if it has no numbers.")
+    measured_as: str = Field(description="The quantity to measure, in words.")
+    rule: str = Field(
+        description="The condition under which the claim holds, in words; fixed before our values were known."
+    )
+    note: str | None = Field(None, description="A remark.")
     subtype: Literal["conflict", "ambiguity", "typo", "text_vs_code"] | None = Field(
-        None, description="Of a contradiction."
+        None, description="The type of a contradiction."
     )
-    key_frequencies: list[int] | None = Field(None, description="Those that the source gives.")
+    key_frequencies: list[int] | None = Field(None, description="The key frequencies that the source gives.")
     judged_on: str | list[str] | None = Field(
         None,
-        description="The experiment whose cube stands in for one that is not ours, or all whose cubes are needed.",
+        description="The experiment whose cube replaces that of `experiment`, or all experiments that are needed.",
     )
-    quantity: str | None = Field(None, description="The registered function that measures it.")
+    quantity: str | None = Field(None, description="The registered function that computes the values.")
     runs: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = Field(
-        None, description="Places in the grid of the runs it is measured on, of the first experiment; all by default."
+        None, description="Indices, in the grid of the first experiment, of the runs that are measured; default: all."
     )
-    accept: list[Condition] = Field([], description="What must hold of its values: the rule, for the machine.")
+    accept: list[Condition] = Field([], description="The rule as conditions on the values of the quantity.")
     explanation: str | None = Field(
-        None, description="Why our runs differ; measured values stand in braces, as in {loss:.2e}."
+        None, description="Why our runs differ; {loss:.2e} in the text is replaced by the measured value."
     )
 
     @property
     def cubes(self) -> list[str]:
-        """The experiments whose cubes its quantity is given, in that order."""
+        """The experiments whose cubes are the arguments of the quantity, in this order."""
         judged_on = self.judged_on or self.experiment
         return [judged_on] if isinstance(judged_on, str) else judged_on
 
     @field_validator("explanation")
     @classmethod
     def _values_by_name(cls, explanation: str | None) -> str | None:
-        """Braces hold names of values, and nothing that `str.format` would look up in them."""
-        for _, name, form, _ in string.Formatter().parse(explanation or ""):
+        """Accept only names of values in braces, and no attributes that `str.format` would resolve."""
+        for _, name, format_spec, _ in string.Formatter().parse(explanation or ""):
             if name is not None and (
-                not re.fullmatch(r"[A-Za-z][\w-]*(\[[^\[\]]+\])*", name) or "{" in (form or "") or len(form or "") > 6
+                not re.fullmatch(r"[A-Za-z][\w-]*(\[[^\[\]]+\])*", name)
+                or "{" in (format_spec or "")
+                or len(format_spec or "") > 6
             ):
-                raise ValueError(f"{{{name}}}: expected is the name of a measured value, and perhaps a format")
+                raise ValueError(f"{{{name}}}: expected the name of a measured value and an optional format")
         return explanation
 
     @model_validator(mode="after")
@@ -110,21 +117,23 @@ class Claim(BaseModel):
 
 @functools.cache
 def load_claims(folder: Path = FOLDER) -> dict[str, Claim]:
-    """All claims by id, in the order of the files.
+    """Return all claims by id, in the order of the files.
 
     Raises:
-        UserError: a file is missing or an entry is wrong.
+        UserError: the folder has no files, or an entry is invalid.
     """
     claims: dict[str, Claim] = {}
     files = sorted(folder.glob("*.yaml"))
     if not files:
-        raise UserError(f"There are no claims: looked for {folder}/*.yaml. Run from the repository's root.")
+        raise UserError(
+            f"No claims found: no file matches {folder}/*.yaml. Run this command in the root folder of the repository."
+        )
     for file in files:
         entries = read_yaml(file)
         if not isinstance(entries, list):
             raise UserError(f"{file}: expected a list of claims, found {entries!r:.60}.")
         for entry in entries:
-            name = str(entry.get("id", "an entry without id") if isinstance(entry, dict) else repr(entry))[:60]
+            name = str(entry.get("id", "entry without id") if isinstance(entry, dict) else repr(entry))[:60]
             try:
                 claim = Claim.model_validate(entry)
             except ValidationError as error:
@@ -132,6 +141,6 @@ def load_claims(folder: Path = FOLDER) -> dict[str, Claim]:
                 place = ".".join(map(str, first["loc"])) or "the entry"
                 raise UserError(f"{file}: {name}: {place:.100}: {first['msg']}.") from None
             if claim.id in claims:
-                raise UserError(f"{file}: {claim.id} is there twice.")
+                raise UserError(f"{file}: {claim.id} is defined twice. Give each claim a unique id.")
             claims[claim.id] = claim
     return claims

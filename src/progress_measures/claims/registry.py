@@ -1,4 +1,4 @@
-"""The list of quantities, and how one is declared. Importing it imports none of them."""
+"""The registry of quantities and the decorator that declares one. Importing this module imports no quantity."""
 
 import functools
 import importlib
@@ -14,11 +14,11 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Quantity:
-    """A function of cubes that gives named values: numbers, texts, or lists of one a run.
+    """A function of cubes that returns named values: numbers, strings, or lists with one entry per run.
 
     Attributes:
-        name: of the function.
-        function: of the cubes that a claim is judged on.
+        name: name of the function.
+        function: takes the cubes that a claim is judged on.
     """
 
     name: str
@@ -31,34 +31,38 @@ F = TypeVar("F", bound=Callable[..., Values])
 
 
 def quantity(function: F) -> F:
-    """Declare a function as a quantity; the function itself is returned untouched."""
+    """Register a function as a quantity and return it unchanged.
+
+    Raises:
+        ValueError: a quantity of this name is already registered.
+    """
     name = function.__name__
     if name in _REGISTRY:
-        raise ValueError(f"a quantity {name} exists already")
+        raise ValueError(f"a quantity {name} is already registered")
     _REGISTRY[name] = Quantity(name, function)
     return function
 
 
 def quantity_modules() -> list[str]:
-    """The modules that declare quantities; none is imported."""
+    """Return the names of the modules that declare quantities, without importing them."""
     package = importlib.import_module("progress_measures.claims.quantities")
     return [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
 
 
 @functools.cache
 def quantities() -> dict[str, Quantity]:
-    """All quantities by name."""
+    """Return all quantities by name."""
     for module in quantity_modules():
         importlib.import_module(module)
     return dict(_REGISTRY)
 
 
 def load_quantity(name: str) -> Quantity:
-    """A quantity by its name.
+    """Return a quantity by its name.
 
     Raises:
-        UserError: there is none.
+        UserError: no quantity has this name.
     """
     if name not in quantities():
-        raise UserError(f"There is no quantity {name!r}; there are: {', '.join(sorted(quantities()))}.")
+        raise UserError(f"Unknown quantity {name!r}. Known quantities: {', '.join(sorted(quantities()))}.")
     return quantities()[name]

@@ -1,4 +1,7 @@
-"""The cube: what was measured, labeled; extracted a run and family at a time, gathered once, opened by name."""
+"""The cube: all measures of an experiment in one labeled dataset.
+
+One family of one run is extracted at a time. `gather` joins the runs once, and `open_cube` opens a cube by name.
+"""
 
 from progress_measures.cube.open import open_cube, open_run
 from progress_measures.cube.pair_maps import attention_map, neuron_map

@@ -1,4 +1,6 @@
-"""A cube in words: what each run learned, when, and which of the paper's findings hold of it."""
+"""Describe a cube in words: what each run learned and when, and which of the paper's findings hold for it."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from progress_measures.measures.phases import STAYS
 
 
 def describe(cube: xr.Dataset) -> str:
-    """One paragraph a run, each begun by its name; before them, where an imported network is from."""
+    """Return one paragraph per run, preceded by the origin of the network if it was imported."""
     paragraphs = [f"{name}: {words}" for name, words in summaries(cube).items()]
     return "\n\n".join([*_provenance(cube), *paragraphs])
 
@@ -19,32 +21,32 @@ def describe(cube: xr.Dataset) -> str:
 def _provenance(cube: xr.Dataset) -> list[str]:
     if "imported" not in cube.attrs:
         return []
-    told = json.loads(cube.attrs["imported"])
-    lines = [f"Imported from {told['file']}, by the names of {told['format']}."]
-    lines += [f"{title.capitalize()}: {line}." for title in ("recognized", "assumed") for line in told[title]]
+    origin = json.loads(cube.attrs["imported"])
+    lines = [f"Imported from {origin['file']}, with the tensor names of {origin['format']}."]
+    lines += [f"{title.capitalize()}: {line}." for title in ("recognized", "assumed") for line in origin[title]]
     return ["\n".join(lines)]
 
 
 def summaries(cube: xr.Dataset) -> dict[str, str]:
-    """One paragraph for each run, by its name: losses, key frequencies, phases, what holds and what does not."""
+    """Return one paragraph per run, by name of the run: losses, key frequencies, phases, and which findings hold."""
     return {name: _paragraph(of_size(cube, name).sel(run=name)) for name in map(str, cube.run.values)}
 
 
 def _paragraph(run: xr.Dataset) -> str:
     last = run.isel(epoch=-1)
-    sentences = [f"after {int(last.epoch):,} epochs {_losses(last)}."]
+    sentences = [f"after {int(last.epoch):,} epochs, {_losses(last)}."]
     grokking = [_grokking(run)] if "grok_time" in run else []
     if "key_frequency" not in run:
         return " ".join([*sentences, *grokking])
     keys = run.frequency.values[run.key_frequency.values]
     if keys.size:
         clusters = run.cluster_size.sel(frequency=keys).values
-        excluded = f", excluded loss {_number(last.excluded_loss)}" if "excluded_loss" in last else ""
+        excluded = f" and the excluded loss {_number(last.excluded_loss)}" if "excluded_loss" in last else ""
         listed = ", ".join(f"{k} ({n})" for k, n in zip(keys, clusters, strict=True))
         sentences += [
             f"Key frequencies (neurons in their clusters): {listed}; "
             f"{run.sizes['neuron'] - clusters.sum()} neurons in none.",
-            f"Restricted loss {_number(last.restricted_loss)}{excluded}; the key cosines explain "
+            f"The restricted loss is {_number(last.restricted_loss)}{excluded}; the key cosines explain "
             f"{100 * float(last.logit_fraction_explained_cosines):.1f} % of the logits.",
         ]
     else:
@@ -55,30 +57,30 @@ def _paragraph(run: xr.Dataset) -> str:
 
 def _losses(last: xr.Dataset) -> str:
     if "train_loss" not in last:
-        return "(its training pairs are not known, so no train and test losses)"
+        return "it has no train and test loss, because its training pairs are not known"
     return (
-        f"train loss {_number(last.train_loss)}, test loss {_number(last.test_loss)}, test accuracy "
+        f"the train loss is {_number(last.train_loss)}, the test loss {_number(last.test_loss)} and the test accuracy "
         f"{100 * float(last.test_accuracy):.2f} %"
     )
 
 
 def _phases(run: xr.Dataset) -> str:
-    """Where the rules see the phases end, or why they do not."""
+    """Return a sentence with the epochs at which the phases end by rule, or the reasons why there are none."""
     names = {"memorization": "memorization_end", "circuit formation": "circuit_formation_end", "cleanup": "cleanup_end"}
-    ends = {says: _epoch(run, name) for says, name in names.items()}
-    found = [f"{says} ends at {end:,.0f}" for says, end in ends.items() if np.isfinite(end)]
+    ends = {phase: _epoch(run, name) for phase, name in names.items()}
+    known = [f"{phase} ends at epoch {end:,.0f}" for phase, end in ends.items() if np.isfinite(end)]
     reasons: dict[str, list[str]] = {}
-    for says, end in ends.items():
+    for phase, end in ends.items():
         if not np.isfinite(end):
-            reasons.setdefault(_why(run, names[says]), []).append(says)
-    lacking = [f"no end of {' or '.join(lacks)}: {why}" for why, lacks in reasons.items()]
-    return f"By the rules, {'; '.join(found + lacking)}."
+            reasons.setdefault(_why(run, names[phase]), []).append(phase)
+    unknown = [f"no end of {' or '.join(phases)} ({why})" for why, phases in reasons.items()]
+    return f"Phases by rule: {'; '.join(known + unknown)}."
 
 
 def _grokking(run: xr.Dataset) -> str:
     epoch = _epoch(run, "grok_time")
     if np.isfinite(epoch):
-        return f"It generalizes: test loss below 1e-2 from epoch {epoch:,.0f}, and for the {STAYS} epochs after it."
+        return f"It generalizes: from epoch {epoch:,.0f} the test loss stays below 1e-2 for {STAYS} epochs."
     return f"It does not generalize (test loss below 1e-2: {_why(run, 'grok_time')})."
 
 
@@ -121,52 +123,52 @@ def _cosines_explain(run: xr.Dataset) -> bool | None:
 FINDINGS: dict[str, Finding] = {
     "the restricted loss falls below 1 before the test loss": _restricted_leads,
     "the excluded loss more than doubles during circuit formation": _excluded_rises,
-    "the weights shrink in the cleanup": _weights_shrink,
-    "W_E and W_L grow sparse in the Fourier basis (Gini coefficients up by .1)": _gini_rises,
-    "on test pairs the key frequencies alone do better than the whole network": _keys_suffice,
-    "without the key frequencies it does worse than chance": _keys_are_needed,
-    "the key cosines explain 95 % of the logits": _cosines_explain,
+    "the weights shrink during the cleanup": _weights_shrink,
+    "W_E and W_L become sparse in the Fourier basis (Gini coefficients rise by more than 0.1)": _gini_rises,
+    "on test pairs, the restricted loss is lower than the loss of the whole network": _keys_suffice,
+    "without the key frequencies, the loss is worse than chance": _keys_are_needed,
+    "the key cosines explain at least 95 % of the logits": _cosines_explain,
 }
-"""What the paper finds of its networks (sections 4 and 5), as questions to a run; None where they make no sense."""
+"""Findings of the paper about its networks (sections 4 and 5), each as a test of a run; None if it does not apply."""
 
 
 def _findings(run: xr.Dataset) -> list[str]:
-    answers = {says: finding(run) for says, finding in FINDINGS.items()}
+    verdicts = {statement: finding(run) for statement, finding in FINDINGS.items()}
     sentences = []
-    for word, answer in (("Holds", True), ("Does not hold", False)):
-        chosen = [says for says, given in answers.items() if given is answer]
-        if chosen:
-            sentences.append(f"{word}: {'; '.join(chosen)}.")
+    for word, verdict in (("Holds", True), ("Does not hold", False)):
+        statements = [statement for statement, holds in verdicts.items() if holds is verdict]
+        if statements:
+            sentences.append(f"{word}: {'; '.join(statements)}.")
     return sentences
 
 
-def _of_last(run: xr.Dataset, names: tuple[str, ...], question: Callable[..., bool]) -> bool | None:
-    """An answer that numbers of the last checkpoint give; None without key frequencies, or without those numbers."""
+def _of_last(run: xr.Dataset, names: tuple[str, ...], condition: Callable[..., bool]) -> bool | None:
+    """Evaluate a condition on values of the last checkpoint; None without key frequencies or without those values."""
     if not run.key_frequency.any() or not set(names) <= set(run.data_vars):
         return None
     values = [float(run[name][-1]) for name in names]
-    return bool(question(*values)) if np.isfinite(values).all() else None
+    return bool(condition(*values)) if np.isfinite(values).all() else None
 
 
 def _at(run: xr.Dataset, end: str, name: str) -> float:
-    """A curve at the end of a phase; NaN where there is none, or no checkpoint of it."""
+    """Return a curve's value at the end of a phase; NaN if the end is unknown or has no checkpoint."""
     epoch = _epoch(run, end)
     return float(run[name].sel(epoch=epoch)) if name in run and epoch in run.epoch else np.nan
 
 
 def _falls_below(run: xr.Dataset, name: str, level: float) -> float:
-    """The first epoch at which a curve is below a level; infinite if none is, NaN for an unknown curve."""
+    """Return the first epoch at which a curve is below a level; infinity if it never is, NaN without the curve."""
     if name not in run or run[name].isnull().all():
         return np.nan
     return float(first_below(run[name], level))
 
 
-def _earlier(one: float, other: float) -> bool | None:
-    return None if np.isnan(one) or not np.isfinite(min(one, other)) else one < other
+def _earlier(first: float, second: float) -> bool | None:
+    return None if np.isnan(first) or not np.isfinite(min(first, second)) else first < second
 
 
 def _epoch(run: xr.Dataset, name: str) -> float:
-    """An epoch that was found; NaN if it was not, or not looked for."""
+    """Return an epoch found by rule; NaN if the rule found none or the run lacks the variable."""
     return float(run[name]) if name in run else np.nan
 
 
@@ -176,5 +178,5 @@ def _number(value: xr.DataArray) -> str:
 
 def _why(run: xr.Dataset, name: str) -> str:
     if name not in run:
-        return "it was not looked for"
+        return "it was not measured"
     return str(run[name].attrs.get("not_found", {}).get(str(run.run.values), "unknown"))

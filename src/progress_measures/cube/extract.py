@@ -1,13 +1,15 @@
-"""Measures one family on every checkpoint of one run."""
+"""Compute the measures of one family on the checkpoints of one run."""
 
-from typing import Any, Protocol
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from progress_measures.cube.structure import applies, coordinates, describe, encoding, moments
+from progress_measures.cube.structure import applies, coordinates, describe_dimensions, encoding, moments
 from progress_measures.errors import UserError
 from progress_measures.files import write_store
 from progress_measures.measures.checkpoint import RunContext, SplitUnknown
@@ -20,13 +22,20 @@ from progress_measures.tasks import layout
 from progress_measures.tasks.dataset import train_masks
 from progress_measures.tasks.split import train_mask
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+    from progress_measures.measures.checkpoint import Checkpoint
+    from progress_measures.measures.sequence_checkpoint import SequenceCheckpoint
 
-def measure_family(run: Any, family: str, first: bool) -> None:
-    """Write `measures/<family>.zarr` of a run.
+
+def measure_family(run: Run, family: str, first: bool) -> None:
+    """Measure a family on a trained run and write `measures/<family>.zarr`.
 
     Args:
-        run: its settings; its training is done.
-        first: whether it is the experiment's first run, of which more is kept.
+        run: settings of the run.
+        family: name of the family.
+        first: whether the run is the experiment's first, which has more measures.
+
     Raises:
         UserError: checkpoints are missing or damaged.
     """
@@ -36,23 +45,29 @@ def measure_family(run: Any, family: str, first: bool) -> None:
 
 
 class CheckpointReader:
-    """The stored weights of a run, read a block at a time.
+    """The stored weights of a run, read one block at a time.
+
+    Args:
+        run: settings of the run.
+
+    Attributes:
+        epochs: epochs of the checkpoints [checkpoint].
 
     Raises:
-        UserError: there are none, or a chunk fails its checksum.
+        UserError: the weights are missing, or a chunk fails its checksum.
     """
 
-    def __init__(self, run: Any):
+    def __init__(self, run: Run) -> None:
         self._path = checkpoints(run.experiment, run.name)
-        again = f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
-        self._advice = f"import it again, from {run.imported.file}" if run.imported else again
+        train_again = f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
+        self._advice = f"import it again from {run.imported.file}" if run.imported else train_again
         try:
             group = zarr.open_group(self._path, mode="r")
-            # those of an imported network are its own
+            # an imported network has tensors of its own
             names = str(group.attrs.get("parameters", "")).split() or list(Architecture.of(run).parameters)
             arrays: dict[str, Any] = {name: group[name] for name in ("epoch", *names)}
         except (FileNotFoundError, KeyError, ValueError):
-            raise UserError(f"{self._path}, which holds the weights, is missing or damaged; {self._advice}") from None
+            raise UserError(f"{self._path}: the weights are missing or damaged; {self._advice}") from None
         self.epochs: NDArray[np.int64] = arrays.pop("epoch")[:]
         self._arrays = arrays
         self._dtype = np.dtype(str(group.attrs.get("measured_in", "float32")))
@@ -60,13 +75,16 @@ class CheckpointReader:
 
     @property
     def written(self) -> NDArray[np.bool_]:
-        """Which checkpoints are there already, while training goes on; by its smallest tensor."""
+        """Whether each checkpoint is stored already, judged by its smallest tensor: [checkpoint].
+
+        A run that still trains has checkpoints that are not stored yet.
+        """
         smallest = min(self._arrays.values(), key=lambda array: array[:1].size)[:]
         present: NDArray[np.bool_] = np.isfinite(smallest).reshape(len(smallest), -1).all(1)
         return present
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]:
-        """The weights of one checkpoint, by place, in the precision in which they are measured."""
+        """Return the weights of one checkpoint by its index, in the precision in which they are measured."""
         size = self._arrays["W_E"].chunks[0]
         first = index // size * size
         if first != self._first:
@@ -89,18 +107,27 @@ class CheckpointReader:
         return values
 
 
-def measures_taken(family: str, run: Any, first: bool) -> list[Measure]:
-    """The measures of a family that are taken of a run."""
+def measures_taken(family: str, run: Run, first: bool) -> list[Measure]:
+    """Return the measures of a family that are computed for a run.
+
+    Args:
+        family: name of the family.
+        run: settings of the run.
+        first: whether the run is the experiment's first, which has more measures.
+    """
     return [m for m in family_measures(family) if applies(m, run) and (first or "run" in m.dims)]
 
 
-def checkpoint_of(run: Any, weights: dict[str, NDArray], epoch: int, last: dict[str, NDArray]) -> Any:
-    """Weights of a run as measures see them.
+def checkpoint_of(
+    run: Run, weights: dict[str, NDArray], epoch: int, last: dict[str, NDArray]
+) -> Checkpoint | SequenceCheckpoint:
+    """Return the checkpoint that measures of a run take as argument.
 
     Args:
-        weights: of one of its checkpoints.
-        epoch: of that.
-        last: of its last one.
+        run: settings of the run.
+        weights: weights of the checkpoint, without a `run` dimension.
+        epoch: epoch of the checkpoint.
+        last: weights of the run's last checkpoint, without a `run` dimension.
     """
     if run.on_sequences:
         return SequenceRunContext(run, last, run.training.epochs).checkpoint(weights, epoch)
@@ -113,39 +140,52 @@ def checkpoint_of(run: Any, weights: dict[str, NDArray], epoch: int, last: dict[
     return RunContext(run, last, train).checkpoint(weights, epoch)
 
 
-class Weights(Protocol):
-    """Where weights come from: epochs in order, and the weights at each, by place."""
+class WeightSource(Protocol):
+    """The weights of a run at some epochs, by index; the epochs are in ascending order."""
 
     epochs: NDArray[np.int64]
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]: ...
 
 
-def compute_measures(run: Any, chosen: list[Measure], weights: Weights, train: NDArray[np.bool_] | None) -> xr.Dataset:
-    """Some measures of a run, each at the checkpoints at which it is taken.
+def compute_measures(
+    run: Run, measures: list[Measure], weights: WeightSource, train: NDArray[np.bool_] | None
+) -> xr.Dataset:
+    """Compute measures of a run, each at the checkpoints that its dimensions require.
 
     Args:
-        train: [a, b], true for training pairs; None where they are not known, and all that looks at them is left out.
+        run: settings of the run.
+        measures: measures to compute.
+        weights: weights of the run, by index of the checkpoint.
+        train: [a, b], true for training pairs; None if they are unknown, which leaves out all measures that use them.
+
+    Returns:
+        One variable per measure, without a `run` dimension.
     """
     context = context_of(run, weights, train)
     if train is None:
-        chosen = [m for m in chosen if not needs_split(m, context)]
-    kept = moments(weights.epochs)
-    results: dict[str, list[np.ndarray]] = {m.name: [] for m in chosen}
-    if any("epoch" in m.dims or "moment" in m.dims for m in chosen):
+        measures = [m for m in measures if not needs_split(m, context)]
+    moment_epochs = moments(weights.epochs)
+    results: dict[str, list[np.ndarray]] = {m.name: [] for m in measures}
+    if any("epoch" in m.dims or "moment" in m.dims for m in measures):
         for index, epoch in enumerate(weights.epochs):
             checkpoint = context.checkpoint(weights[index], int(epoch))
-            for m in chosen:
-                if "epoch" in m.dims or ("moment" in m.dims and epoch in kept):
+            for m in measures:
+                if "epoch" in m.dims or ("moment" in m.dims and epoch in moment_epochs):
                     results[m.name].append(np.asarray(m.function(checkpoint)).astype(m.dtype))
-    for m in chosen:
+    for m in measures:
         if "epoch" not in m.dims and "moment" not in m.dims:
             results[m.name].append(np.asarray(m.function(context.final)).astype(m.dtype))
-    return _dataset(run, chosen, results, weights.epochs, context)
+    return _dataset(run, measures, results, weights.epochs, context)
 
 
-def needs_split(m: Measure, context: Any) -> bool:
-    """Whether a measure looks at training pairs, or at the others, found by trying on a scene that does not know them."""
+def needs_split(m: Measure, context: RunContext | SequenceRunContext) -> bool:
+    """Return whether a measure uses the training or test pairs, by computing it without them.
+
+    Args:
+        m: the measure.
+        context: context of a run whose training pairs are unknown.
+    """
     try:
         m.function(context.final)
     except SplitUnknown:
@@ -153,28 +193,40 @@ def needs_split(m: Measure, context: Any) -> bool:
     return False
 
 
-def context_of(run: Any, weights: Weights, train: NDArray[np.bool_] | None) -> RunContext | SequenceRunContext:
-    """What the checkpoints of a run have in common."""
+def context_of(run: Run, weights: WeightSource, train: NDArray[np.bool_] | None) -> RunContext | SequenceRunContext:
+    """Return what all checkpoints of a run share.
+
+    Args:
+        run: settings of the run.
+        weights: weights of the run, by index of the checkpoint.
+        train: [a, b], true for training pairs; None if they are unknown. Not used for tasks on sequences.
+    """
     last = len(weights.epochs) - 1
     if run.on_sequences:
         return SequenceRunContext(run, weights[last], int(weights.epochs[last]))
     return RunContext(run, weights[last], train)
 
 
-def _dataset(run: Any, chosen: list[Measure], results: dict, epochs: np.ndarray, context: Any) -> xr.Dataset:
+def _dataset(
+    run: Run,
+    measures: list[Measure],
+    results: dict[str, list[np.ndarray]],
+    epochs: NDArray[np.int64],
+    context: Any,
+) -> xr.Dataset:
     variables = {}
-    for m in chosen:
+    for m in measures:
         dims = tuple(dim for dim in m.dims if dim != "run")
         over_time = "epoch" in dims or "moment" in dims
         values = np.stack(results[m.name]) if over_time else results[m.name][0]
         variables[m.name] = (dims, values, m.attributes)
     used = {dim for dims, _, _ in variables.values() for dim in dims}
     known = coordinates(run) | {"epoch": epochs, "moment": moments(epochs)}
-    for m in chosen:
+    for m in measures:
         known |= m.labels
     if "parameter" in used:
         known["parameter"] = list(context.final.trained)
     if "kept_neuron" in used:
         known["kept_neuron"] = kept_neurons(context)
     dataset = xr.Dataset(variables, {dim: (dim, list(known[dim])) for dim in known if dim in used})
-    return describe(dataset.assign_attrs(experiment=run.experiment, run=run.name, config_hash=run.hash))
+    return describe_dimensions(dataset.assign_attrs(experiment=run.experiment, run=run.name, config_hash=run.hash))

@@ -1,15 +1,17 @@
-"""Joins the runs of an experiment into one cube."""
+"""Join the runs of an experiment into one cube."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 import zarr
 
-from progress_measures.cube.structure import applies, describe, encoding
+from progress_measures.cube.structure import applies, describe_dimensions, encoding
 from progress_measures.errors import UserError
 from progress_measures.files import append_to_store, atomic_path, create_store, open_store
 from progress_measures.measures import keys, phases
@@ -18,29 +20,37 @@ from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, family_store, runs_folder
 from progress_measures.training.record import done
 
-BLOCK_BYTES = 100e6  # of measures that are in memory at a time; joining and writing them takes five times as much
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+BLOCK_BYTES = 100e6  # measures in memory at a time; joining and writing them takes five times as much memory
 
 HISTORY = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+"""Variables of `history.zarr` that the training loop records at its evaluations."""
 
 
-def gather(experiment: str, title: str, runs: list[Any], missing_allowed: bool = False) -> Path:
-    """Write `results/<experiment>/cube.zarr` from the stores of its runs.
+def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool = False) -> Path:
+    """Write `results/<experiment>/cube.zarr` from the stores of the experiment's runs.
 
     Args:
-        experiment: its name.
-        title: its title, for the cube's attributes.
-        runs: all runs that the experiment has.
-        missing_allowed: gather what is there; the attribute `runs_missing` names the rest.
+        experiment: name of the experiment.
+        title: title of the experiment, for the cube's attributes.
+        runs: all runs of the experiment.
+        missing_allowed: whether to gather only the trained runs; the attribute `runs_missing` names the others.
+
+    Returns:
+        Path of the cube.
+
     Raises:
-        UserError: a store is missing, damaged or of other settings.
+        UserError: a store is missing, damaged or has other settings.
     """
     records = {run.name: done(runs_folder(experiment) / run.name, run, None) for run in runs}
     present = [run for run in runs if records[run.name]]
     missing = [run.name for run in runs if not records[run.name]]
     if not present or (missing and not missing_allowed):
         raise UserError(
-            f"{runs_folder(experiment)}: no finished training, with these settings, of {', '.join(missing)}; "
-            f"run `progress-measures train {experiment}`, or gather what is there with --missing-allowed."
+            f"{runs_folder(experiment)}: no finished training with the current settings for {', '.join(missing)}; "
+            f"run `progress-measures train {experiment}`, or gather the finished runs with --missing-allowed."
         )
     own = {"title": title, "runs_missing": missing, "manifest": json.dumps([records[run.name] for run in present])}
     attributes: dict[str, Any] = {}
@@ -62,12 +72,12 @@ def gather(experiment: str, title: str, runs: list[Any], missing_allowed: bool =
     return cube_store(experiment)
 
 
-def _blocks(runs: list[Any], first: Any) -> Iterator[dict[str, xr.Dataset]]:
-    """What was measured of each run, by its name, of as many runs at a time as take little memory.
+def _blocks(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Dataset]]:
+    """Iterate over the measures of all runs, by name of the run, in blocks of about `BLOCK_BYTES`.
 
-    Networks of several sizes are joined all at once: how large the largest is must be known first.
+    Networks of several sizes are in one block, because the size of the largest must be known before they are joined.
     """
-    alike = of_one_size(runs)
+    alike = same_architecture(runs)
     block: dict[str, xr.Dataset] = {}
     size = 0
     for run in runs:
@@ -80,13 +90,16 @@ def _blocks(runs: list[Any], first: Any) -> Iterator[dict[str, xr.Dataset]]:
         yield block
 
 
-def join(parts: list[xr.Dataset], runs: list[Any], first: Any) -> xr.Dataset:
-    """One cube of what was measured of several runs.
+def join(parts: list[xr.Dataset], runs: list[Run], first: Run) -> xr.Dataset:
+    """Join the measures of several runs into one cube.
 
     Args:
-        parts: from `one_run`, in the order of the runs.
-        runs: their settings.
-        first: the experiment's first run, of which more is kept.
+        parts: what `one_run` returns for each run, in the order of `runs`.
+        runs: settings of the runs.
+        first: the experiment's first run, which has more measures.
+
+    Returns:
+        The cube, with a dimension `run` and the settings of the runs as coordinates.
     """
     reasons: dict[str, dict[str, str]] = {}
     for part in parts:
@@ -94,8 +107,8 @@ def join(parts: list[xr.Dataset], runs: list[Any], first: Any) -> xr.Dataset:
             reasons.setdefault(name, {}).update(texts)
     shared = xr.Dataset({n: v for n, v in parts[0].data_vars.items() if "run" not in v.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
-    # networks of several sizes have different neurons, heads and dimensions: those that a run lacks are NaN
-    alike: Literal["exact", "outer"] = "exact" if of_one_size(runs) else "outer"
+    # networks of several sizes differ in neurons, heads and dimensions; entries that a run lacks are NaN
+    alike: Literal["exact", "outer"] = "exact" if same_architecture(runs) else "outer"
     cube = xr.merge(
         [xr.concat(per_run, "run", join=alike, combine_attrs="override"), shared],
         join="outer",
@@ -115,50 +128,54 @@ def join(parts: list[xr.Dataset], runs: list[Any], first: Any) -> xr.Dataset:
         cube.attrs["imported"] = first.imported.model_dump_json()
     if "key_frequency" in cube:
         cube.attrs |= _rules()
-    return describe(cube)
+    return describe_dimensions(cube)
 
 
-def of_one_size(runs: list[Any]) -> bool:
-    """Whether all runs have the same tensors."""
+def same_architecture(runs: list[Run]) -> bool:
+    """Return whether all runs have tensors of the same shapes."""
     return len({Architecture.of(run) for run in runs}) == 1
 
 
 def _rules() -> dict[str, Any]:
-    """By what rules key frequencies and phases were found."""
+    """Return the rules for key frequencies and phases, as attributes of the cube."""
     return {
-        "key_frequency_rule": f"at least {keys.KEY_SHARE:.0%} of all neurons are explained to {keys.CLUSTER_FRACTION:.0%} "
-        "or more by the frequency, at the last checkpoint",
+        "key_frequency_rule": "at the last checkpoint, the frequency explains at least "
+        f"{keys.CLUSTER_FRACTION:.0%} of the variance of each of at least {keys.KEY_SHARE:.0%} of all neurons",
         "key_cluster_fraction": keys.CLUSTER_FRACTION,
         "key_share_of_neurons": keys.KEY_SHARE,
         **phases.THRESHOLDS,
     }
 
 
-def _measured(run: Any) -> xr.Dataset:
-    """Everything that was measured of a run, and its history."""
+def _measured(run: Run) -> xr.Dataset:
+    """Return all measures of a run and its history."""
     stores = [_family(run, family) for family in families_of(run)]
     history = [] if run.split_unknown else [history_of(run)]
     return xr.merge([*stores, *history], join="exact", combine_attrs="override")
 
 
-def one_run(run: Any, dataset: xr.Dataset, first: bool) -> xr.Dataset:
-    """A run's part of the cube, with a leading dimension `run` where the measure has one, and its derived measures.
+def one_run(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
+    """Return a run's part of the cube, with derived measures.
 
     Args:
-        run: its settings.
-        dataset: what was measured of it, and its history.
-        first: whether it is the experiment's first run.
+        run: settings of the run.
+        dataset: measures and history of the run, without a `run` dimension; derived measures are added to it.
+        first: whether the run is the experiment's first, which has more measures.
+
+    Returns:
+        Variables with a leading dimension `run` if their measure has one. The attribute `reasons` says, by variable and
+        run, why a value is NaN.
     """
     reasons: dict[str, dict[str, str]] = {}
     for family in DERIVED:
         for m in family_measures(family):
             if applies(m, run):
-                found = m.function(dataset)
-                dataset[m.name] = xr.DataArray(np.asarray(found.epoch, dtype=m.dtype), attrs=m.attributes)
-                if found.reason:
-                    reasons.setdefault(m.name, {})[run.name] = found.reason
+                milestone = m.function(dataset)
+                dataset[m.name] = xr.DataArray(np.asarray(milestone.epoch, dtype=m.dtype), attrs=m.attributes)
+                if milestone.reason:
+                    reasons.setdefault(m.name, {})[run.name] = milestone.reason
     if "key_frequency" in dataset and not dataset.key_frequency.any():
-        text = "no frequency's cluster is large enough: what depends on key frequencies is NaN"
+        text = "no frequency's neuron cluster is large enough, so measures that use key frequencies are NaN"
         reasons["key_frequency"] = {run.name: text}
     alone = [m.name for family in FAMILIES for m in family_measures(family) if "run" not in m.dims]
     kept = [name for name in dataset.data_vars if name not in alone]
@@ -169,14 +186,14 @@ def one_run(run: Any, dataset: xr.Dataset, first: bool) -> xr.Dataset:
     return result
 
 
-def _family(run: Any, family: str) -> xr.Dataset:
-    """What one family measured of a run."""
+def _family(run: Run, family: str) -> xr.Dataset:
+    """Return the measures of one family of a run."""
     path = family_store(run.experiment, run.name, family)
     line = f"progress-measures measure {run.experiment} --run {run.name} --family {family}"
     dataset = _open(path, f"measure it again: {line}")
     if dataset.attrs.get("config_hash") != run.hash:
         raise UserError(
-            f"{path} was measured with other settings than {run.experiment} now has; "
+            f"{path} was measured with settings that differ from those that {run.experiment} has now; "
             f"train and measure {run.name} again."
         )
     return dataset
@@ -189,33 +206,36 @@ def _open(path: Path, advice: str) -> xr.Dataset:
         raise UserError(f"{path} is missing or damaged ({type(error).__name__}: {error}); {advice}") from None
 
 
-def history_of(run: Any) -> xr.Dataset:
-    """Training's own losses and accuracies, at the epochs at which it evaluated.
+def history_of(run: Run) -> xr.Dataset:
+    """Return the losses and accuracies that the training loop recorded at its evaluations: [history_epoch] each.
 
     Raises:
-        UserError: they are missing or damaged.
+        UserError: the history is missing or damaged.
     """
     path = runs_folder(run.experiment) / run.name / "history.zarr"
     if run.imported:
-        advice = f"import it again, from {run.imported.file}"
+        advice = f"import it again from {run.imported.file}"
     else:
         advice = f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
     history = _open(path, advice)
     epochs = history.evaluated_epoch.values
     variables = {}
     for name in HISTORY:
-        what, units = ("loss", "nat") if name.endswith("loss") else ("accuracy", "1")
+        quantity, units = ("loss", "nat") if name.endswith("loss") else ("accuracy", "1")
         split = name.partition("_")[0]
+        definition = "Mean cross-entropy" if quantity == "loss" else "Fraction of correct answers"
         attributes = {
-            "long_name": f"{split.capitalize()} {what}, as training saw it",
+            "long_name": f"{split.capitalize()} {quantity}, recorded during training",
             "units": units,
             "reference": "Nanda et al. 2023, Fig. 2",
-            "description": f"As `{name}`, at the epochs at which training evaluated itself.",
+            "description": f"{definition} on {split} pairs or examples, recorded by the training loop at its evaluations.",
         }
-        values = history[name].values.astype("float64" if what == "loss" else "float32")
+        values = history[name].values.astype("float64" if quantity == "loss" else "float32")
         variables[f"history_{name}"] = ("history_epoch", values, attributes)
     starts = np.r_[0, epochs[:-1] + 1]
-    largest = np.fmax.reduceat(history.loss.values[: epochs[-1] + 1], starts)  # an imported network's may be unknown
+    largest = np.fmax.reduceat(
+        history.loss.values[: epochs[-1] + 1], starts
+    )  # NaN where an imported network's is unknown
     variables["history_train_loss_max"] = (
         "history_epoch",
         largest,
@@ -223,13 +243,13 @@ def history_of(run: Any) -> xr.Dataset:
             "long_name": "Largest train loss since the last evaluation",
             "units": "nat",
             "reference": "Nanda et al. 2023, appendix D.2",
-            "description": "Over every epoch since the one before, so that spikes of one epoch are not lost.",
+            "description": "Largest train loss of all epochs since the previous evaluation, which keeps spikes of one epoch.",
         },
     )
     return xr.Dataset(variables, {"history_epoch": epochs})
 
 
-def _with_settings(cube: xr.Dataset, runs: list[Any]) -> xr.Dataset:
-    """Run settings as coordinates along `run`."""
+def _with_settings(cube: xr.Dataset, runs: list[Run]) -> xr.Dataset:
+    """Return the cube with the settings of the runs as coordinates along `run`."""
     settings = [run.settings for run in runs]
-    return cube.assign_coords({name: ("run", [one[name] for one in settings]) for name in settings[0]})
+    return cube.assign_coords({name: ("run", [of_run[name] for of_run in settings]) for name in settings[0]})

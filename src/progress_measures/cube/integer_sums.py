@@ -1,7 +1,10 @@
-"""How a network that adds integers holds its numbers and sums: from a cube's embedding and neuron maps.
+"""Representation of numbers and sums in a network that adds integers, from a cube's embedding and neuron maps.
 
-Everything is of the first run at the last checkpoint. PC scores are those of `progress_measures.principal_components`.
+Every function uses the first run at the last checkpoint. Principal components (PCs) and their scores are those of
+`progress_measures.principal_components`.
 """
+
+from __future__ import annotations
 
 from typing import NamedTuple
 
@@ -18,21 +21,22 @@ OF_NEURONS = (
     "W_E", "attention_score_token", "attention_score_position",
     "neuron_value_token", "neuron_value_position", "neuron_offset",
 )  # fmt: skip
-"""What is read for neurons and numbers."""
+"""Variables of the cube from which neurons over all pairs and the embedding of numbers are computed."""
 
 PROBE_SEED, PROBE_TEST = 42, 0.3
-"""The notebook's `train_test_split(test_size=0.3, random_state=42)`."""
+"""Seed and test fraction of the notebook's `train_test_split(test_size=0.3, random_state=42)`."""
 
 REGRESSORS = ("PC1(a)", "PC2(a)", "PC1(b)", "PC2(b)")
+"""Names of the first two PC scores of a and of b."""
 
 
 def embedding(cube: xr.Dataset) -> principal_components.Components:
-    """The principal components of the numbers' rows of W_E."""
+    """Return the principal components of the rows of W_E that embed numbers."""
     return principal_components.components(cube.W_E.isel(run=0).values[:-1])
 
 
 def targets(cube: xr.Dataset) -> dict[str, Array]:
-    """What neurons may follow, over all pairs: a, b, their sum, and the first two PC scores of each; [pair] each."""
+    """Return functions of the pair that neurons may follow: a, b, a + b, and the first two PC scores of each: [pair]."""
     scores = embedding(cube).scores
     a, b = np.indices((len(scores), len(scores))).reshape(2, -1)
     of_scores = [scores[a, 0], scores[a, 1], scores[b, 0], scores[b, 1]]
@@ -42,40 +46,54 @@ def targets(cube: xr.Dataset) -> dict[str, Array]:
 
 
 def activations(cube: xr.Dataset, relu: bool = True) -> Array:
-    """Neurons over all pairs: [pair, neuron]."""
+    """Compute the neurons over all pairs.
+
+    Args:
+        cube: cube with the variables `OF_NEURONS`.
+        relu: whether to apply the ReLU.
+
+    Returns:
+        Activations [pair, neuron].
+    """
     maps = neuron_maps(cube, relu).values
     return maps.reshape(-1, maps.shape[-1])
 
 
 def correlations(cube: xr.Dataset) -> dict[str, Array]:
-    """Pearson's correlation of each neuron after the ReLU with each target: [neuron] each, 0 for constant neurons."""
+    """Compute Pearson's correlation of each neuron after the ReLU with each target: [neuron]; 0 if constant."""
     neurons = activations(cube)
     neurons = neurons - neurons.mean(0)
     size = np.linalg.norm(neurons, axis=0)
     unit = neurons / np.where(size > 0, size, 1)
-    found = {}
+    coefficients = {}
     for name, values in targets(cube).items():
         centered = values - values.mean()
-        found[name] = centered / np.linalg.norm(centered) @ unit
-    return found
+        coefficients[name] = centered / np.linalg.norm(centered) @ unit
+    return coefficients
 
 
 def by_correlation(cube: xr.Dataset) -> NDArray[np.int64]:
-    """Neurons in falling order of the size of their correlation with the sum."""
+    """Return the neurons by the absolute value of their correlation with a + b, the largest first: [neuron]."""
     return np.argsort(-np.abs(correlations(cube)["a+b"]), kind="stable")
 
 
 def explained(values: Array, fitted: Array) -> float:
-    """R²: 1 - residual sum of squares / sum of squares about the mean."""
+    """Compute R²: 1 - residual sum of squares / sum of squares about the mean.
+
+    Args:
+        values: values [row].
+        fitted: fitted or predicted values [row].
+    """
     return float(1 - np.square(values - fitted).sum() / np.square(values - values.mean()).sum())
 
 
 class LinearFit(NamedTuple):
-    """Least squares with an intercept.
+    """A least-squares fit with an intercept.
 
     Attributes:
-        coefficients: of the shortest solution, [regressor].
-        r2: on the rows that were fitted.
+        coefficients: least-squares solution of minimal norm [regressor].
+        intercept: intercept of the fit.
+        r2: R² on the fitted rows.
     """
 
     coefficients: Array
@@ -83,12 +101,17 @@ class LinearFit(NamedTuple):
     r2: float
 
     def __call__(self, regressors: Array) -> Array:
-        """What it says of other rows [row, regressor]: [row]."""
+        """Predict the values [row] of regressors [row, regressor]."""
         return regressors @ self.coefficients + self.intercept
 
 
 def fit(regressors: Array, values: Array) -> LinearFit:
-    """Fit values [row] by regressors [row, regressor]."""
+    """Fit values by regressors with an intercept.
+
+    Args:
+        regressors: regressors [row, regressor].
+        values: values to fit [row].
+    """
     mean = regressors.mean(0)
     coefficients = np.linalg.lstsq(regressors - mean, values - values.mean())[0]
     intercept = float(values.mean() - mean @ coefficients)
@@ -96,25 +119,31 @@ def fit(regressors: Array, values: Array) -> LinearFit:
 
 
 class Probe(NamedTuple):
-    """A linear probe of the sum on the neurons after the ReLU, and what it says of pairs that it was not fitted to."""
+    """Predictions, on held-out pairs, of a linear probe of a + b on the neurons after the ReLU.
 
-    sums: Array  # [held-out pair]
+    Attributes:
+        sums: a + b of the held-out pairs [pair].
+        predicted: prediction of the probe [pair].
+        baseline: mean of a + b over the fitted pairs.
+    """
+
+    sums: Array
     predicted: Array
-    baseline: float  # the mean sum of the pairs that it was fitted to
+    baseline: float
 
     @property
     def r2(self) -> float:
-        """On the held-out pairs."""
+        """R² of the probe on the held-out pairs."""
         return explained(self.sums, self.predicted)
 
     @property
     def baseline_r2(self) -> float:
-        """Of predicting the baseline, on the same pairs."""
+        """R² of predicting the baseline on the held-out pairs."""
         return explained(self.sums, np.full_like(self.sums, self.baseline))
 
 
 def probe(cube: xr.Dataset) -> Probe:
-    """Fit the sum on 70 % of all pairs, the notebook's by its seed, and hold it against the others."""
+    """Fit a linear probe of a + b on 70 % of all pairs, drawn with the notebook's seed, and predict the others."""
     neurons, sums = activations(cube), targets(cube)["a+b"]
     order = np.random.RandomState(PROBE_SEED).permutation(len(sums))
     test, train = np.split(order, [int(np.ceil(PROBE_TEST * len(sums)))])
@@ -123,14 +152,22 @@ def probe(cube: xr.Dataset) -> Probe:
 
 
 def neuron_fit(cube: xr.Dataset, neuron: int) -> LinearFit:
-    """A neuron before the ReLU on the first two PC scores of a and of b; on pairs with a + b < n, as in the notebook."""
-    chosen = targets(cube)
-    rows = chosen["a+b"] < cube.sizes["token"] - 1
-    regressors = np.stack([chosen[name][rows] for name in REGRESSORS], -1)
+    """Fit a neuron before the ReLU by the first two PC scores of a and of b.
+
+    Args:
+        cube: cube with the variables `OF_NEURONS`.
+        neuron: index of the neuron.
+
+    Returns:
+        The fit on pairs with a + b < n, as in the notebook.
+    """
+    functions = targets(cube)
+    rows = functions["a+b"] < cube.sizes["token"] - 1
+    regressors = np.stack([functions[name][rows] for name in REGRESSORS], -1)
     return fit(regressors, activations(cube, relu=False)[rows, neuron])
 
 
 def failures(cube: xr.Dataset) -> xr.DataArray:
-    """Where answers with part of the embedding are wrong: [embedding, a, b]."""
+    """Return whether the answer is wrong, with each part of the embedding kept: [embedding, a, b]."""
     answers = cube.answer_by_embedding.isel(run=0)
     return answers != answers.a + answers.b

@@ -1,4 +1,6 @@
-"""Opens cubes and weights by name or path: `results/` first, then `published/`."""
+"""Open cubes and weights by name or path: from `results/` first, then from `published/`."""
+
+from __future__ import annotations
 
 import json
 import math
@@ -17,7 +19,7 @@ from progress_measures.paths import cube_store, published_cube, published_weight
 from progress_measures.untrusted import check_size, check_zip
 
 if TYPE_CHECKING:
-    from progress_measures.experiments import Run
+    from progress_measures.experiments.schema import Run
     from progress_measures.measures.checkpoint import Checkpoint
     from progress_measures.measures.sequence_checkpoint import SequenceCheckpoint
 
@@ -28,40 +30,55 @@ def _candidates(name: str | os.PathLike[str], published: bool) -> list[Path]:
     return [published_cube(str(name))] if published else [cube_store(str(name)), published_cube(str(name))]
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # its name is too long
+    except OSError:  # the name is too long
         return False
 
 
 def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Dataset:
-    """An experiment's cube, read lazily.
+    """Open the cube of an experiment; its values are read on access.
 
     Args:
-        name: an experiment, or the path of a cube: a Zarr folder, or a zip whose root is one.
-        published: pass over `results/`.
+        name: name of an experiment, or path of a cube: a Zarr folder, or a zip file whose root is one.
+        published: whether to open the published cube even if `results/` has one.
+
+    Returns:
+        The cube, with its variables in alphabetical order.
+
     Raises:
-        UserError: there is none, or it cannot be read.
+        UserError: the cube does not exist or cannot be read.
     """
     candidates = _candidates(name, published)
-    path = next((candidate for candidate in candidates if _is_there(candidate)), None)
+    path = next((candidate for candidate in candidates if _exists(candidate)), None)
     if path is None:
-        looked = " and ".join(str(candidate) for candidate in candidates)
+        expected = " or ".join(str(candidate) for candidate in candidates)
         if len(candidates) == 1 and not published:
-            raise UserError(f"There is no cube at {looked}.")
+            raise UserError(f"There is no cube at {expected}.")
         from progress_measures.experiments import load_experiment
 
-        load_experiment(str(name))  # a name that is misspelled, or a file that is wrong, is the cause
+        load_experiment(str(name))  # raises if the name is misspelled or the file is wrong
         raise UserError(
-            f"There is no cube {str(name)!r}: looked for {looked}. Make it with `snakemake -c2 {cube_store(str(name))}`."
+            f"There is no cube {str(name)!r}: expected {expected}. Make it with `snakemake -c2 {cube_store(str(name))}`."
         )
     return _open(path)
 
 
 def cube_if_any(name: str | os.PathLike[str], published: bool = False) -> xr.Dataset | None:
-    """A cube as `open_cube` gives it, or None where there is none."""
-    return next((_open(path) for path in _candidates(name, published) if _is_there(path)), None)
+    """Open the cube of an experiment if it exists.
+
+    Args:
+        name: name of an experiment, or path of a cube: a Zarr folder, or a zip file whose root is one.
+        published: whether to open the published cube even if `results/` has one.
+
+    Returns:
+        The cube, as `open_cube` returns it; None if it does not exist.
+
+    Raises:
+        UserError: the cube cannot be read.
+    """
+    return next((_open(path) for path in _candidates(name, published) if _exists(path)), None)
 
 
 def _open(path: Path) -> xr.Dataset:
@@ -73,18 +90,18 @@ def _open(path: Path) -> xr.Dataset:
         check_zip(path)
         dataset = open_store(ZipStore(path, mode="r"))
         check_size(dataset.nbytes, path)
-        for name, variable in dataset.variables.items():  # Zarr makes a whole chunk, to read any of it
+        for name, variable in dataset.variables.items():  # Zarr allocates a whole chunk to read any part of it
             chunk = math.prod(variable.encoding["chunks"])
             if not chunk and variable.size:
                 raise ValueError(f"{name} has chunks of no size")
             check_size(chunk * variable.dtype.itemsize, path)
         return _in_order(_current_names(dataset))
-    except Exception as error:  # zarr, zipfile and xarray each have their own
+    except Exception as error:  # zarr, zipfile and xarray raise errors of many types
         raise UserError(f"{path} is not a readable cube ({type(error).__name__}: {error}).") from None
 
 
 def _current_names(dataset: xr.Dataset) -> xr.Dataset:
-    """The dataset with the current names of settings that released versions spelled otherwise."""
+    """Rename settings that released versions spelled differently to their current names."""
     if "imported" in dataset.attrs:
         imported = json.loads(dataset.attrs["imported"])
         dataset.attrs["imported"] = json.dumps({RENAMED_FIELDS.get(key, key): imported[key] for key in imported})
@@ -92,39 +109,46 @@ def _current_names(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _in_order(dataset: xr.Dataset) -> xr.Dataset:
-    """Its variables by name: stores list them in any order."""
+    """Sort the variables by name, because stores list them in any order."""
     return dataset[sorted(map(str, dataset.data_vars))]
 
 
 class OpenRun:
-    """One run's weights, and what can be made of them."""
+    """The weights of one run, and the networks and checkpoints built from them.
 
-    def __init__(self, experiment: str, run: str, published: bool = False):
+    Args:
+        experiment: name of the experiment.
+        run: name of the run.
+        published: whether to use the published weights even if `results/` has some.
+    """
+
+    def __init__(self, experiment: str, run: str, published: bool = False) -> None:
         self.experiment, self.name, self.published = experiment, run, published
 
     @cached_property
-    def settings(self) -> "Run":
-        """Of the run: task, split, model, training."""
+    def settings(self) -> Run:
+        """Settings of the run: task, split, model, training."""
         from progress_measures.experiments import load_experiment
 
-        return next(one for one in load_experiment(self.experiment).runs(self.experiment) if one.name == self.name)
+        return next(run for run in load_experiment(self.experiment).runs(self.experiment) if run.name == self.name)
 
     @property
     def epochs(self) -> list[int]:
-        """Updates done before each of the weights that are kept.
+        """Epochs whose weights are kept.
 
         Raises:
-            UserError: none are.
+            UserError: no weights of the run are kept.
         """
         return [int(epoch) for epoch in self._kept().epoch.values]
 
     def weights(self, epoch: int | None = None) -> dict[str, np.ndarray]:
-        """The weights after `epoch` updates; by default, the last that are kept.
+        """Return the weights after `epoch` updates; by default, the last weights that are kept.
 
         Returns:
             Tensors by name, as in `progress_measures.models.transformer`, without the `run` dimension.
+
         Raises:
-            UserError: they are not kept for that run or epoch.
+            UserError: no weights of the run at this epoch are kept.
         """
         dataset = self._kept()
         kept = dataset.epoch.values
@@ -132,16 +156,18 @@ class OpenRun:
         if epoch not in kept:
             listed = ", ".join(map(str, kept[:12])) + (", …" if len(kept) > 12 else "")
             raise UserError(f"No weights of {self.experiment}/{self.name} at epoch {epoch}; there are: {listed}.")
-        chosen = dataset.sel(epoch=epoch)
+        tensors = dataset.sel(epoch=epoch)
         return {
-            str(name): chosen[name].values for name in chosen.attrs.get("parameters", "").split() or chosen.data_vars
+            str(name): tensors[name].values for name in tensors.attrs.get("parameters", "").split() or tensors.data_vars
         }
 
-    def checkpoint(self, epoch: int | None = None) -> "Checkpoint | SequenceCheckpoint":
-        """The network after `epoch` updates as measures see it: any measure's function can be called with it.
+    def checkpoint(self, epoch: int | None = None) -> Checkpoint | SequenceCheckpoint:
+        """Return the checkpoint after `epoch` updates, the argument of every measure's function.
+
+        By default, it is the last checkpoint whose weights are kept.
 
         Raises:
-            UserError: its weights are not kept.
+            UserError: no weights of the run at this epoch are kept.
         """
         from progress_measures.cube.extract import checkpoint_of
 
@@ -149,46 +175,55 @@ class OpenRun:
         return checkpoint_of(self.settings, self.weights(epoch), epoch, self.weights())
 
     def transformer_lens(self, epoch: int | None = None) -> Any:
-        """The network after `epoch` updates as TransformerLens (version 4) has it: hooked, for one's own exploration.
+        """Return the network after `epoch` updates as a hooked network of TransformerLens (version 4).
+
+        By default, it has the last weights that are kept.
 
         Returns:
-            A `TransformerBridge`; call it on tokens [example, position], or its `run_with_cache`.
+            A `TransformerBridge`; call it, or its `run_with_cache`, on tokens [example, position].
+
         Raises:
-            UserError: its weights are not kept, or TransformerLens cannot represent it.
+            UserError: no weights of the run at this epoch are kept, or TransformerLens cannot represent the network.
         """
         from progress_measures.models.transformer_lens_bridge import network_of
 
         return network_of(self.settings, self.weights(epoch))
 
     def _kept(self) -> xr.Dataset:
-        """The weights that are kept, along `epoch`: those of a finished training, else those that are published."""
+        """Return the weights that are kept, along `epoch`: of a finished training if there is one, else the published ones."""
         own = runs_folder(self.experiment) / self.name / "checkpoints.zarr"
         if not self.published and own.exists() and (own.parent / "done.json").exists():
             return _open(own)
         path = published_weights(self.experiment)
         if not path.exists():
-            raise UserError(f"No weights of {self.experiment}/{self.name}: looked for {own} and {path}.")
+            raise UserError(f"No weights of {self.experiment}/{self.name}: neither {own} nor {path} has them.")
         dataset = _open(path)
         networks = np.flatnonzero(dataset.run == self.name)
         if not networks.size:
             kept = ", ".join(map(str, dict.fromkeys(dataset.run.values.tolist())))
             raise UserError(
-                f"No weights of {self.experiment}/{self.name}: {path} has those of {kept}, {own} is not there."
+                f"No weights of {self.experiment}/{self.name}: {path} has those of {kept}, and {own} has none."
             )
         return dataset.isel(network=networks).swap_dims(network="epoch")
 
 
 def open_run(experiment: str, run: str | int = 0, published: bool = False) -> OpenRun:
-    """A run of an experiment, by name or by its place in the grid.
+    """Open a run of an experiment.
 
     Args:
-        published: look only for weights that are published.
+        experiment: name of the experiment.
+        run: name of the run, or its index in the grid.
+        published: whether to use published weights only.
+
+    Returns:
+        The run; its weights are read on access.
+
     Raises:
-        UserError: no such experiment or run.
+        UserError: the experiment or the run does not exist.
     """
     from progress_measures.experiments import load_experiment
 
-    names = [one.name for one in load_experiment(experiment).runs(experiment)]
+    names = [settings.name for settings in load_experiment(experiment).runs(experiment)]
     if isinstance(run, int) and -len(names) <= run < len(names):
         run = names[run]
     if run not in names:

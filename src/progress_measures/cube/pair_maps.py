@@ -1,4 +1,6 @@
-"""Maps over (a, b), rebuilt exactly from the factors that a cube keeps."""
+"""Maps over (a, b), computed exactly from the factors that a cube keeps."""
+
+from __future__ import annotations
 
 import numpy as np
 import xarray as xr
@@ -8,14 +10,16 @@ from progress_measures.errors import UserError
 
 
 def attention_map(cube: xr.Dataset, head: int, run: str | None = None, epoch: int | None = None) -> xr.DataArray:
-    """Attention of one head from `=`, over all pairs.
+    """Compute the attention of one head from `=`, over all pairs.
 
     Args:
-        cube: with the attention scores of the last checkpoint, or of moments.
-        run: by default the first.
-        epoch: one of `cube.moment` (first run only); by default the last.
+        cube: cube with attention scores.
+        head: index of the head.
+        run: name of the run; by default, the first run.
+        epoch: one of `cube.moment`, for the first run only; by default, the last checkpoint.
+
     Returns:
-        [a, b, position], summing to 1 over the positions a, b, `=`.
+        Attention [a, b, position], which sums to 1 over the positions a, b, `=`.
     """
     token, position = _factors(cube, "attention_score", run, epoch)
     score_token, score_position = token.sel(head=head).values, position.sel(head=head).values
@@ -32,17 +36,19 @@ def attention_map(cube: xr.Dataset, head: int, run: str | None = None, epoch: in
 
 
 def neuron_map(cube: xr.Dataset, neuron: int, epoch: int | None = None, relu: bool = True) -> xr.DataArray:
-    """Activation of one neuron of the first run, over all pairs.
+    """Compute the activation of one neuron of the first run, over all pairs.
 
     Args:
-        cube: with that run's value rows.
-        neuron: any at the last checkpoint; one of `cube.kept_neuron` at an earlier moment.
-        epoch: one of `cube.moment`; by default the last.
-        relu: after the ReLU, or before it.
+        cube: cube with value rows and attention scores.
+        neuron: index of the neuron; with `epoch`, one of `cube.kept_neuron`.
+        epoch: one of `cube.moment`; by default, the last checkpoint.
+        relu: whether to apply the ReLU.
+
     Returns:
-        [a, b].
+        Activation [a, b].
+
     Raises:
-        UserError: it has no such neuron, or does not keep it.
+        UserError: the cube does not have this neuron.
     """
     along = "neuron" if epoch is None else "kept_neuron"
     if neuron not in cube[along]:
@@ -55,7 +61,15 @@ def neuron_map(cube: xr.Dataset, neuron: int, epoch: int | None = None, relu: bo
 
 
 def neuron_maps(cube: xr.Dataset, relu: bool = True) -> xr.DataArray:
-    """Activations of all neurons of the first run at the last checkpoint, over all pairs: [a, b, neuron]."""
+    """Compute the activations of all neurons of the first run at the last checkpoint, over all pairs.
+
+    Args:
+        cube: cube with value rows and attention scores.
+        relu: whether to apply the ReLU.
+
+    Returns:
+        Activations [a, b, neuron].
+    """
     values = _activations(cube, {}, None, relu)
     n = len(values)
     coords = {"a": np.arange(n), "b": np.arange(n), "neuron": cube.neuron.values}
@@ -63,11 +77,11 @@ def neuron_maps(cube: xr.Dataset, relu: bool = True) -> xr.DataArray:
     return xr.DataArray(values, coords, ("a", "b", "neuron"), attrs={"long_name": name})
 
 
-def _activations(cube: xr.Dataset, which: dict[str, int], epoch: int | None, relu: bool) -> NDArray[np.floating]:
-    """[a, b] of the neuron that is selected, [a, b, neuron] of all."""
+def _activations(cube: xr.Dataset, selection: dict[str, int], epoch: int | None, relu: bool) -> NDArray[np.floating]:
+    """Compute the activation of the selected neuron [a, b], or of all neurons [a, b, neuron] without a selection."""
     token, position = _factors(cube, "neuron_value", None, epoch)
     offset = cube.neuron_offset if epoch is None else cube.moment_neuron_offset.sel(moment=epoch)
-    value_token, value_position, offset = token.sel(which), position.sel(which), offset.sel(which).values
+    value_token, value_position, offset = token.sel(selection), position.sel(selection), offset.sel(selection).values
     n = cube.sizes["token"] - 1
     values = np.zeros((n, n, *offset.shape)) + offset
     for head in cube["head"].values:

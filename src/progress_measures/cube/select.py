@@ -1,4 +1,6 @@
-"""Parts of cubes: the variables that a figure or table declares, runs with some settings; and which lack runs."""
+"""Select parts of cubes: the variables that a figure or table declares, and runs by their settings."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,16 +14,19 @@ from progress_measures.errors import UserError
 
 
 def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Dataset:
-    """These variables of a cube, loaded; of networks of several sizes, as much as the first run has (`of_size`).
+    """Return variables of a cube, loaded, and cut to the size of the first run's network (see `of_size`).
 
     Args:
-        reader: who asks, for the message: `Figure paper/fig07`.
+        cube: the cube.
+        variables: names of the variables.
+        reader: figure or table that reads them, for the message: `Figure paper/fig07`.
+
     Raises:
-        UserError: the cube lacks some.
+        UserError: the cube lacks some of the variables.
     """
     missing = [name for name in variables if name not in cube]
     if missing:
-        why = "those measures do not apply to its networks, or it was gathered by an older version"
+        why = "those measures do not apply to its networks, or an older version gathered the cube"
         if not json.loads(cube.attrs.get("imported", "{}")).get("split_known", True):
             why = "its training pairs are not known; import it again with --split"
         raise UserError(
@@ -34,41 +39,56 @@ def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Datase
 
 SIZES = {"neuron": "d_mlp", "singular_value": "d_mlp", "residual": "d_model", "layer": "layers",
          "head": "heads", "other_head": "heads"}  # fmt: skip
-"""The setting that says how far each dimension of a network goes; singular values of W_L also end with its outputs."""
+"""Setting that gives the size of each dimension of a network. W_L has at most as many singular values as outputs."""
 
 
 def of_size(cube: xr.Dataset, run: str) -> xr.Dataset:
-    """A cube with as many neurons, heads, layers and dimensions as one run has: what only larger ones have is cut off.
+    """Return a cube cut to the neurons, heads, layers and dimensions of one run's network.
 
-    In a cube of networks of several sizes that is NaN in the smaller ones, and must not be taken for a part of them.
+    In a cube of networks of several sizes, the smaller networks have NaN where only larger ones have values. Those entries
+    are not part of the smaller networks.
+
+    Args:
+        cube: the cube.
+        run: name of the run.
+
+    Returns:
+        The cube with all of its runs.
     """
     if cube.sizes["run"] == 1:
         return cube
-    one = cube.sel(run=run)
-    return cube.isel({dim: slice(int(one[setting])) for dim, setting in SIZES.items() if dim in cube.dims})
+    settings = cube.sel(run=run)
+    return cube.isel({dim: slice(int(settings[setting])) for dim, setting in SIZES.items() if dim in cube.dims})
 
 
 def _along_run(cube: xr.Dataset) -> dict[str, xr.DataArray]:
-    """The settings of the runs, which a variable without runs does not bring along."""
+    """Return the settings of the runs as coordinates; a selection of variables without `run` lacks them."""
     return {str(name): values for name, values in cube.coords.items() if values.dims == ("run",)}
 
 
 def incomplete(cubes: Iterable[xr.Dataset]) -> str:
-    """A sentence for each cube that was gathered before all its runs were trained: `3 of the 9 runs of l1 are trained.`
+    """Return a sentence such as `3 of the 9 runs of l1 are trained.` for each cube that lacks runs.
 
-    Empty if all are whole.
+    The text is empty if no cube lacks runs.
     """
-    told = []
+    sentences = []
     for cube in cubes:
         if missing := cube.attrs.get("runs_missing", []):
-            there = len(json.loads(cube.attrs["manifest"]))
-            are = "is" if there == 1 else "are"
-            told.append(f"{there} of the {there + len(missing)} runs of {cube.attrs['experiment']} {are} trained.")
-    return " ".join(told)
+            trained = len(json.loads(cube.attrs["manifest"]))
+            are = "is" if trained == 1 else "are"
+            sentences.append(
+                f"{trained} of the {trained + len(missing)} runs of {cube.attrs['experiment']} {are} trained."
+            )
+    return " ".join(sentences)
 
 
 def runs_with(cube: xr.Dataset, **settings: Any) -> xr.Dataset:
-    """The part of a cube whose runs have these settings, as in `weight_decay=0.3`; perhaps without any run."""
+    """Return the runs of a cube that have some settings; the result may have no run.
+
+    Args:
+        cube: the cube.
+        settings: values by name of the setting, such as `weight_decay=0.3`.
+    """
     kept = np.ones(cube.sizes["run"], dtype=bool)
     for name, value in settings.items():
         values = cube[name].values if name in cube else np.full(len(kept), np.nan)
@@ -77,32 +97,41 @@ def runs_with(cube: xr.Dataset, **settings: Any) -> xr.Dataset:
 
 
 def by_fraction(*cubes: xr.Dataset) -> list[tuple[float, xr.Dataset]]:
-    """The first run of each train fraction in each cube, ascending: (fraction, cube of that run alone)."""
-    found = []
+    """Return (train fraction, cube of one run) for the first run of each train fraction in each cube, ascending."""
+    runs = []
     for cube in cubes:
         fractions = cube.train_fraction.values.tolist()
-        found += [(fraction, cube.isel(run=[fractions.index(fraction)])) for fraction in dict.fromkeys(fractions)]
-    return sorted(found, key=lambda pair: pair[0])
+        runs += [(fraction, cube.isel(run=[fractions.index(fraction)])) for fraction in dict.fromkeys(fractions)]
+    return sorted(runs, key=lambda pair: pair[0])
 
 
 def first_below(curve: xr.DataArray, level: float | xr.DataArray) -> NDArray[np.float64]:
-    """The first epoch at which a curve is below a level, infinity where it never is.
+    """Return the first epoch at which a curve is below a level; infinity if it never is.
 
     Args:
-        curve: [epoch] or [run, epoch], at checkpoints or at training's own evaluations.
-        level: a number, or one of every run.
+        curve: [epoch] or [run, epoch], at checkpoints or at the evaluations of training.
+        level: a number, or a number for each run [run].
+
     Returns:
-        A number, or one of every run.
+        First epoch, a number or [run].
     """
     return _first(curve, curve < level)
 
 
 def first_reaching(curve: xr.DataArray, level: float | xr.DataArray) -> NDArray[np.float64]:
-    """The first epoch at which a curve is at a level or above; as `first_below`."""
+    """Return the first epoch at which a curve is at or above a level; infinity if it never is.
+
+    Args:
+        curve: [epoch] or [run, epoch], at checkpoints or at the evaluations of training.
+        level: a number, or a number for each run [run].
+
+    Returns:
+        First epoch, a number or [run].
+    """
     return _first(curve, curve >= level)
 
 
 def _first(curve: xr.DataArray, passed: xr.DataArray) -> NDArray[np.float64]:
     along = "epoch" if "epoch" in curve.dims else "history_epoch"
-    found = curve[along].values[passed.argmax(along).values].astype(float)
-    return np.where(passed.any(along).values, found, np.inf)
+    first = curve[along].values[passed.argmax(along).values].astype(float)
+    return np.where(passed.any(along).values, first, np.inf)

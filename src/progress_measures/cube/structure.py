@@ -1,6 +1,8 @@
-"""What a cube looks like: coordinates of each dimension, chunks and compression; all from the registry."""
+"""Structure of a cube: which measures apply, coordinates of each dimension, chunks and compression."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -10,16 +12,26 @@ from progress_measures.measures.registry import DERIVED, DIMENSIONS, ONE_LAYER, 
 from progress_measures.models.architecture import Architecture
 from progress_measures.tasks import layout, task_module
 
-MOMENTS = 24
-CHUNK = 2**17  # bytes, before compression, below which a chunk takes in more runs
-CHUNKS = 256  # of a variable, at most
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from progress_measures.experiments.schema import Run
+
+MOMENTS = 24  # at most so many epochs at which maps are kept
+CHUNK_BYTES = 2**17  # size before compression up to which a chunk holds several runs
+MAX_CHUNKS = 256  # of a variable
 
 SUMS_OF_LOGITS = ("restricted_loss_neurons", "excluded_loss_neurons")
-"""Measures that add up the parts of the logits, in families that do not."""
+"""Measures that decompose the logits into a sum of parts although their family does not."""
 
 
-def applies(measure: Measure, run: Any) -> bool:
-    """Whether a measure can be taken of a run."""
+def applies(measure: Measure, run: Run) -> bool:
+    """Return whether a measure applies to a run.
+
+    Args:
+        measure: the measure.
+        run: settings of the run.
+    """
     if (measure.family in DERIVED and run.split_unknown) or (measure.name in SUMS_OF_LOGITS and run.layer_norm):
         return False
     if measure.needs in ("any", run.task.kind):
@@ -34,20 +46,20 @@ def applies(measure: Measure, run: Any) -> bool:
     return measure.needs == "modular" and modular and (one_layer or of_any_depth)
 
 
-def _answers(run: Any) -> list[str]:
-    """What is answered in each sequence."""
+def _answers(run: Run) -> list[str]:
+    """Return the names of the answers of a sequence."""
     names: list[str] = task_module(run.task.kind).answer_names(run.task)
     return names
 
 
-def moments(epochs: np.ndarray) -> np.ndarray:
-    """The epochs at which maps are kept: evenly spaced checkpoints, the first and last among them."""
+def moments(epochs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the epochs at which maps are kept: evenly spaced checkpoints, including the first and the last."""
     index = np.linspace(0, len(epochs) - 1, min(MOMENTS, len(epochs))).round().astype(int)
     return epochs[np.unique(index)]
 
 
-def coordinates(run: Any) -> dict[str, Any]:
-    """The values along each dimension, for a run's task and model."""
+def coordinates(run: Run) -> dict[str, Any]:
+    """Return the coordinate of each dimension, for a run's task and model."""
     architecture, sizes = Architecture.of(run), layout(run.task)
     n = sizes.operands
     of_network = {
@@ -76,8 +88,8 @@ def coordinates(run: Any) -> dict[str, Any]:
     }
 
 
-def describe(dataset: xr.Dataset) -> xr.Dataset:
-    """Give every dimension's coordinate the sentence that explains it."""
+def describe_dimensions(dataset: xr.Dataset) -> xr.Dataset:
+    """Set the `long_name` of every dimension's coordinate and return the dataset."""
     for name in dataset.coords:
         if name in DIMENSIONS:
             dataset[name].attrs["long_name"] = DIMENSIONS[name]
@@ -85,13 +97,17 @@ def describe(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def encoding(dataset: xr.Dataset, runs: int | None = None) -> dict[str, dict[str, Any]]:
-    """Byte-shuffled, compressed hard, with a checksum: cubes are written once and read often.
+    """Return the encoding of each variable: byte shuffle, strong compression and a checksum.
 
-    A chunk is all of a variable for one run; for so many, where they are small, that no variable of a thousand runs is
-    in a thousand files.
+    Cubes are written once and read often. A chunk holds all of a variable for one run, or for several runs if they are
+    small, so that a variable of a thousand runs is not spread over a thousand files.
 
     Args:
-        runs: how many the cube will have when it is whole; by default, those that it has.
+        dataset: the cube, or a part of it that is written first.
+        runs: number of runs of the complete cube; by default, that of the dataset.
+
+    Returns:
+        Encoding for `xarray.Dataset.to_zarr`, by variable.
     """
     from zarr.codecs import BloscCodec, Crc32cCodec
 
@@ -99,8 +115,8 @@ def encoding(dataset: xr.Dataset, runs: int | None = None) -> dict[str, dict[str
     shuffled = BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
 
     def runs_a_chunk(variable: xr.DataArray) -> int:
-        one = variable.nbytes // variable.sizes["run"]
-        return min(total, max(1, CHUNK // max(1, one), -(-total // CHUNKS)))
+        bytes_a_run = variable.nbytes // variable.sizes["run"]
+        return min(total, max(1, CHUNK_BYTES // max(1, bytes_a_run), -(-total // MAX_CHUNKS)))
 
     return {
         str(name): {

@@ -1,4 +1,4 @@
-"""What an experiment is: the pydantic models of `config/experiments/*.yaml`, and how one is read."""
+"""Experiments: the pydantic models of `config/experiments/*.yaml` and the functions that read them."""
 
 from progress_measures.experiments.load import experiment_names, imported_names, load_experiment
 from progress_measures.experiments.schema import Experiment, Run

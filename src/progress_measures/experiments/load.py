@@ -1,4 +1,4 @@
-"""Reads experiment files; says in which file and field something is wrong, and what was expected."""
+"""Reading of experiment files, with error messages that name the file, the field and the expected value."""
 
 import difflib
 import re
@@ -14,41 +14,45 @@ from progress_measures.yaml_files import read_yaml
 
 FOLDER = Path("config/experiments")
 IMPORTED = "experiment.yaml"
-"""What `results/<name>/` holds of a network that was imported, in place of a file in `config/experiments/`."""
+"""Name of the experiment file of an imported network in `results/<name>/`; it replaces one in `config/experiments/`."""
 
 BESIDE = ("figures", "tables", "explorer", "logs", "benchmarks")
-"""The folders that `results/` has beside those of experiments."""
+"""Folders in `results/` that are not experiments; no experiment may have such a name."""
 
 SECTIONS: dict[str, type[BaseModel]] = {"split": Split, "model": Model, "training": Training, "imported": Imported}
-"""The sections that are the same for all tasks."""
+"""The sections that all tasks share."""
 
-MOST = 10
-"""Mistakes of one file that are told."""
+MAX_MISTAKES = 10
+"""Mistakes that one error message lists."""
 
 
 def experiment_names(folder: Path = FOLDER) -> list[str]:
-    """The experiments that there are: one YAML file each."""
+    """Return the names of all experiments: one YAML file each."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def imported_names() -> list[str]:
-    """The networks that were imported into `results/`."""
+    """Return the names of the networks imported into `results/`."""
     return sorted(path.parent.name for path in RESULTS.glob(f"*/{IMPORTED}"))
 
 
 def is_name(name: str) -> bool:
-    """Whether an experiment may be called so: its name stands in paths, in targets of the workflow and in shells.
-
-    Those of the folders `BESIDE` them are none.
-    """
+    """Return whether a name is valid for an experiment: safe in paths, workflow targets and shells, and not reserved."""
     return name not in BESIDE and re.fullmatch(r"[a-z0-9][a-z0-9_]{0,99}", name) is not None
 
 
 def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
-    """The experiment in `config/experiments/<name>.yaml`, or that of a network imported into `results/<name>/`.
+    """Load the experiment in `config/experiments/<name>.yaml`, or that of a network imported into `results/<name>/`.
+
+    Args:
+        name: Name of the experiment.
+        folder: Folder of the experiment files.
+
+    Returns:
+        The validated experiment.
 
     Raises:
-        UserError: no such experiment, or its name or its file is wrong.
+        UserError: The experiment does not exist, or its name or file is invalid.
     """
     path = _file_of(name, folder)
     content = read_yaml(path)
@@ -62,7 +66,9 @@ def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
     first: dict[str, str] = {}
     for run in runs:
         if first.setdefault(run.hash, run.name) != run.name:
-            raise UserError(f"{path}: grid: {first[run.hash]} and {run.name} are the same run; give different values.")
+            raise UserError(
+                f"{path}: grid: {first[run.hash]} and {run.name} have the same settings; give different values."
+            )
     return experiment
 
 
@@ -74,60 +80,68 @@ def _file_of(name: str, folder: Path) -> Path:
     known = experiment_names(folder) + imported_names()
     if name in known:
         raise UserError(
-            f"{files[name in imported_names()]}: {name!r:.80} is no name for an experiment; expected are up to 100 lower-case "
-            f"letters, digits and _, and none of {', '.join(BESIDE)}. Rename it."
+            f"{files[name in imported_names()]}: {name!r:.80} is not a valid experiment name. Rename it with at most 100 "
+            f"lower-case letters, digits and underscores, and to none of {', '.join(BESIDE)}."
         )
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
-    listed = ", ".join(known) or f"none: {folder.resolve()} has no .yaml file"
-    raise UserError(f"There is no experiment {name!r:.80}. {hint}Experiments are: {listed}.")
+    available = ", ".join(known) or f"none, because {folder.resolve()} contains no .yaml file"
+    raise UserError(f"There is no experiment {name!r:.80}. {hint}Available experiments: {available}.")
 
 
 def explain(error: ValidationError, path: Path) -> str:
-    """One line a mistake: the file, the field, what is wrong, what was found."""
+    """Format a validation error, one line per mistake: the file, the field, the problem and the invalid value.
+
+    Args:
+        error: The error that pydantic raised.
+        path: The file that was validated.
+
+    Returns:
+        At most `MAX_MISTAKES` lines, and one that counts the others.
+    """
     lines = []
-    for item in error.errors()[:MOST]:
-        field = ".".join(str(part) for part in item["loc"] if part not in TASKS) or _whole(item["input"])
+    for item in error.errors()[:MAX_MISTAKES]:
+        field = ".".join(str(part) for part in item["loc"] if part not in TASKS) or _scope(item["input"])
         field = "".join(c if c.isprintable() else "?" for c in field[:100])
         message = item["msg"].removeprefix("Value error, ")
-        if len(message) > 1000:  # it repeats what was found: YAML takes 1:1:1:… for one number, however long
+        if len(message) > 1000:  # it repeats the value, which may be of any length
             message = f"{message[:500]} … {message[-500:]}"
         if item["type"] == "extra_forbidden":
             message = _unknown_key(item["loc"])
-        known = item["type"] in ("missing", "extra_forbidden") or not item["loc"]
-        found = "" if known else f" (found: {item['input']!r:.80})"
-        lines.append(f"{path}: {field}: {message}{found}")
+        omit_value = item["type"] in ("missing", "extra_forbidden") or not item["loc"]
+        value = "" if omit_value else f" (found: {item['input']!r:.80})"
+        lines.append(f"{path}: {field}: {message}{value}")
     more = error.error_count() - len(lines)
     return "\n".join([*lines, *([f"{path}: and {more} more"] if more else [])])
 
 
-def _whole(found: object) -> str:
-    """What a mistake is of that is in no single field: one run of the grid, or the file."""
-    return f"run {found['name']}" if isinstance(found, dict) and "experiment" in found else "the file"
+def _scope(value: object) -> str:
+    """Return the scope of a mistake that concerns no single field: one run of the grid, or the file."""
+    return f"run {value['name']}" if isinstance(value, dict) and "experiment" in value else "the file"
 
 
-def _unknown_key(place: tuple[int | str, ...]) -> str:
-    """Where such a key does stand, or which it may have been meant for."""
-    *within, key = map(str, place)
+def _unknown_key(location: tuple[int | str, ...]) -> str:
+    """Return the message for an unknown key: where the key belongs, or which key was probably meant."""
+    *within, key = map(str, location)
     if key in RENAMED_FIELDS:
         return f"this key is now named {RENAMED_FIELDS[key]!r}; rename it"
-    elsewhere = _places(key) - {f"in `{within[0]}`" if within else ""}
+    elsewhere = _locations(key) - {f"in `{within[0]}`" if within else ""}
     if elsewhere:
-        return f"unknown key; {key!r} stands {' or '.join(sorted(elsewhere))}"
-    here = _fields(within)
-    close = difflib.get_close_matches(key, here, n=1)
-    return "unknown key; " + (f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(here))}")
+        return f"unknown key; {key!r} belongs {' or '.join(sorted(elsewhere))}"
+    known = _fields(within)
+    close = difflib.get_close_matches(key, known, n=1)
+    return "unknown key; " + (f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}")
 
 
-def _places(key: str) -> set[str]:
-    """Where in a file that is written by hand there is such a field."""
-    places = {f"in `{name}`" for name in ("split", "model", "training") if key in SECTIONS[name].model_fields}
-    places |= {"in `task`" for task in TASKS.values() if key in task.model_fields}
-    return places | ({"at the top of the file"} if key in Experiment.model_fields else set())
+def _locations(key: str) -> set[str]:
+    """Return the locations in a hand-written experiment file where this key is a field."""
+    locations = {f"in `{name}`" for name in ("split", "model", "training") if key in SECTIONS[name].model_fields}
+    locations |= {"in `task`" for task in TASKS.values() if key in task.model_fields}
+    return locations | ({"at the top of the file"} if key in Experiment.model_fields else set())
 
 
 def _fields(within: list[str]) -> list[str]:
-    """The fields of a section, or of the whole file."""
+    """Return the fields of a section, or of the top level."""
     section: type[BaseModel] = Experiment
     for part in within:
         section = TASKS[part] if part in TASKS else SECTIONS.get(part, section)

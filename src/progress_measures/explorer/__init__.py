@@ -1,12 +1,13 @@
-"""The explorer: one self-contained page on which grokking can be watched.
+"""The explorer: one self-contained HTML page with interactive views of how networks grok.
 
-`payload` packs what the page shows of a cube, `page` puts it together with plotly.js and the page's own source in `web/`.
+`payload` packs the parts of a cube that the page shows. `page` combines them with plotly.js and the page's source in
+`web/`.
 """
 
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("web")
-"""The page's own HTML, CSS and JavaScript."""
+"""The page's HTML, CSS and JavaScript."""
 
 EXPERIMENTS = ("mainline", "subtraction", "no_weight_decay")
-"""What `results/explorer/index.html` shows: the paper's networks, the notebook's, and one that never groks."""
+"""Experiments in `results/explorer/index.html`: the paper's, the notebook's, and one without grokking."""

@@ -1,7 +1,10 @@
-"""Puts the page together: its own HTML, CSS and JavaScript, plotly.js, and the packed cubes, all in one file.
+"""Assemble the page in one file: its HTML, CSS and JavaScript, plotly.js, and the packed cubes.
 
-The page needs no server and asks for nothing: it works from a file, and its content security policy forbids the network.
+The page needs no server and requests nothing: it works from a file, and its content security policy forbids all network
+access.
 """
+
+from __future__ import annotations
 
 import base64
 import json
@@ -19,20 +22,25 @@ from progress_measures.figures.style import COLORS, FREQUENCY_COLORS, PHASES
 from progress_measures.files import atomic_path
 
 SCRIPTS = ("data", "state", "fourier", "theme", "cards", "time", "controls")
-"""In the order in which they build on each other; then come the views, one a card, and `start`, which runs it all."""
+"""The scripts in the order of their dependencies; the views, one per card, and `start` follow them."""
 
 
 def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
-    """Write the explorer of some cubes to one HTML file."""
+    """Write the explorer of one or more cubes to an HTML file.
+
+    Args:
+        cubes: one per experiment, in the order in which the page lists them.
+        path: of the file; it is replaced atomically.
+    """
     text = assemble([pack(cube) for cube in cubes])
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def assemble(experiments: Sequence[Packed]) -> str:
-    """The page's text."""
+    """Return the text of the page."""
     header = {
-        "experiments": _told_apart([packed.header for packed in experiments]),
+        "experiments": _with_unique_names([packed.header for packed in experiments]),
         "colors": COLORS,
         "frequency_colors": FREQUENCY_COLORS,
         "phases": [name for name, _ in PHASES],
@@ -51,18 +59,18 @@ def assemble(experiments: Sequence[Packed]) -> str:
     return re.sub(r"<!-- (\w+) -->", lambda match: parts[match[1]], _read("index.html"))
 
 
-def _told_apart(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Headers of which each has a name of its own: the second cube of an experiment is `mainline (2)`."""
-    told, seen = [], Counter[str]()
+def _with_unique_names(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Number repeated names and their titles: the second cube of an experiment becomes `mainline (2)`."""
+    unique, counts = [], Counter[str]()
     for header in headers:
-        seen[header["name"]] += 1
-        mark = f" ({seen[header['name']]})" if seen[header["name"]] > 1 else ""
-        told.append(header | {key: header[key] + mark for key in ("name", "title")})
-    return told
+        counts[header["name"]] += 1
+        suffix = f" ({counts[header['name']]})" if counts[header["name"]] > 1 else ""
+        unique.append(header | {key: header[key] + suffix for key in ("name", "title")})
+    return unique
 
 
 def scripts() -> list[str]:
-    """The page's JavaScript files in order, without their ending."""
+    """Return the page's JavaScript files in their order, without suffix."""
     return [*SCRIPTS, *(f"views/{path.stem}" for path in sorted(SOURCE.glob("views/*.js"))), "start"]
 
 
@@ -77,6 +85,6 @@ def _plotly() -> str:
 
 
 def _phase_colors() -> str:
-    """The figures' colors of phases, for daylight; the style sheet has its own for the dark."""
+    """Return a style sheet with the figures' phase colors for light mode; `explorer.css` has those for dark mode."""
     colors = "".join(f"--phase-{number}: {color}; " for number, (_, color) in enumerate(PHASES))
     return f"@media (prefers-color-scheme: light) {{ :root {{ {colors}}} }}\n"

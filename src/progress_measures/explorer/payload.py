@@ -1,14 +1,17 @@
-"""What the page shows of a cube, packed: a header that names every array, and one block of compressed bytes.
+"""Pack the parts of a cube that the page shows: a header that describes every array, and one block of compressed bytes.
 
-Arrays are rounded to the digits that a reader can see, their bytes are put side by side by significance, and all are
-deflated together; the page inflates them once and takes an array apart when a view first reads it (`web/data.js`).
+Arrays are rounded to the digits that a reader can see. Their bytes are grouped by significance, and all are deflated
+together. The page inflates the block once and decodes an array when a view first reads it (`web/data.js`).
 """
+
+from __future__ import annotations
 
 import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from progress_measures.cube.describe import summaries
 from progress_measures.cube.rounding import rounded
@@ -17,7 +20,7 @@ from progress_measures.figures.style import PHASE_VARIABLES
 from progress_measures.tasks import task_module
 
 EXACT, FINE, COARSE = 23, 12, 10
-"""Binary digits that are kept: of curves, of what is shown with three decimal digits, of colors in a map."""
+"""Binary digits that are kept: for curves, for numbers with three decimal digits, and for colors of a map."""
 
 VARIABLES = {
     "train_loss": EXACT,
@@ -52,30 +55,36 @@ VARIABLES = {
     "logit_fourier_norm_2d": COARSE,
     "moment_logit_fourier_norm_2d": COARSE,
 }
-"""The variables that the page may show, with the binary digits that it keeps of floats; those of the cube are taken."""
+"""Variables that the page shows if the cube has them, with the binary digits that are kept; None for small integers and
+fractions."""
 
 MOST_CHECKPOINTS = 2500
-"""Of all runs together: cubes with more are thinned evenly, and the page says so."""
+"""Maximum over all runs together: cubes with more checkpoints are thinned evenly, and the page states this."""
 
 
 class Packed(NamedTuple):
-    """One experiment as the page carries it."""
+    """One experiment in the form that the page contains.
+
+    Attributes:
+        header: names, coordinates and descriptions of arrays and runs.
+        data: the arrays, compressed.
+    """
 
     header: dict[str, Any]
     data: bytes
 
 
 def pack(cube: xr.Dataset) -> Packed:
-    """What the page shows of a cube.
+    """Pack the parts of a cube that the page shows.
 
-    Variables that the cube lacks are left out, and their views say that they are absent.
+    Variables that the cube lacks are left out; the page states this in their views.
     """
     kept = thinned(cube)
     arrays, blocks, offset = {}, [], 0
     for name in VARIABLES:
         if name in kept:
             variable = kept[name]
-            if "moment" in variable.dims:  # a measure that was added later is known at few of them
+            if "moment" in variable.dims:  # a measure that was added later has values at a part of the moments only
                 variable = variable.dropna("moment", how="all")
             values, scale = _plain(variable)
             arrays[name] = {
@@ -88,36 +97,36 @@ def pack(cube: xr.Dataset) -> Packed:
                 "label": variable.attrs.get("long_name", name),
                 "units": variable.attrs.get("units", "1"),
             }
-            blocks.append(_side_by_side(values))
+            blocks.append(_byte_planes(values))
             offset += values.nbytes
     return Packed(_header(cube, kept) | {"arrays": arrays}, zlib.compress(b"".join(blocks), 9))
 
 
 def thinned(cube: xr.Dataset) -> xr.Dataset:
-    """A cube with evenly spaced checkpoints, the last among them: as many as the page carries."""
+    """Select evenly spaced checkpoints of a cube, including the last, up to `MOST_CHECKPOINTS` over all runs."""
     most = max(2, MOST_CHECKPOINTS // cube.sizes["run"])
     step = -(-(cube.sizes["epoch"] - 1) // (most - 1)) or 1
     last = cube.sizes["epoch"] - 1
     return cube.isel(epoch=np.unique(np.r_[np.arange(0, last, step), last]))
 
 
-def _plain(variable: xr.DataArray) -> tuple[np.ndarray, float]:
-    """A variable as numbers of few bytes, and the factor that they are to be multiplied by."""
+def _plain(variable: xr.DataArray) -> tuple[NDArray[Any], float]:
+    """Return a variable as numbers of few bytes, and the factor by which the page multiplies them."""
     values, digits = variable.values, VARIABLES[str(variable.name)]
     if digits is not None:
         return rounded(values.astype("<f4"), digits), 1
-    if values.dtype.kind == "f":  # shares: in thousandths, unknown ones as 0
+    if values.dtype.kind == "f":  # fractions of variance, in thousandths; NaN becomes 0
         return np.round(1000 * np.nan_to_num(values)).astype("<u2"), 1e-3
     return values.astype("<u2"), 1
 
 
-def _side_by_side(values: np.ndarray) -> bytes:
-    """The bytes of numbers by significance: all first bytes, then all second ones, …"""
+def _byte_planes(values: NDArray[Any]) -> bytes:
+    """Return the bytes of an array grouped by significance: first bytes, then second bytes, and so on."""
     return np.frombuffer(values.tobytes(), np.uint8).reshape(-1, values.itemsize).T.tobytes()
 
 
 def _header(cube: xr.Dataset, kept: xr.Dataset) -> dict[str, Any]:
-    """What the page must know beside arrays: names, coordinates, and each run in words."""
+    """Return what the page needs besides arrays: names, coordinates, and a summary of each run."""
     words, task = summaries(cube), str(cube.attrs.get("task", ""))
     return {
         "name": str(cube.attrs.get("experiment", "cube")),
@@ -136,14 +145,14 @@ def _header(cube: xr.Dataset, kept: xr.Dataset) -> dict[str, Any]:
 
 
 def _first(cube: xr.Dataset) -> int:
-    """The place of the experiment's first run, of which more is kept; -1 where the cube does not have it."""
+    """Return the index of the experiment's first run, for which the cube keeps more; -1 if the cube lacks this run."""
     runs = cube.run.values.tolist()
     first = cube.attrs.get("first_run", runs[0])
     return runs.index(first) if first in runs else -1
 
 
 def _run(run: xr.Dataset, words: str) -> dict[str, Any]:
-    """One run: its name, size, what it learned, its key frequencies and the ends of its phases, None where there is none."""
+    """Return the name, size, summary, key frequencies and ends of phases of a run; an end that does not exist is None."""
     ends = [float(run[name]) if name in run else np.nan for name in PHASE_VARIABLES]
     keys = run.frequency.values[run.key_frequency.values].tolist() if "key_frequency" in run else []
     return {

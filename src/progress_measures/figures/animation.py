@@ -1,4 +1,4 @@
-"""Writes figures that move, as animated WebP: browsers, Markdown pages and slides show it as they show a picture."""
+"""Write animations of figures as WebP, which browsers, Markdown pages and slides show like an image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +14,16 @@ from progress_measures.figures.registry import Figure
 from progress_measures.files import atomic_path
 
 DOTS_PER_INCH = 150
-PAUSE = 1.6  # seconds that the last frame is seen longer, before all begins again
+PAUSE = 1.6  # additional seconds for the last frame, before the animation restarts
 
 
 def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
-    """Draw every frame of a figure that moves, and write them to one file that goes round forever.
+    """Draw every frame of an animation and write them to one file that repeats without end.
 
     Args:
-        figure: with an `animation`.
-        cubes: with what it reads.
-        path: ending in .webp.
+        figure: a figure with an `animation`.
+        cubes: cubes with the variables that the figure reads.
+        path: path of the file, ending in .webp.
     """
     assert figure.animation is not None
     canvas = Canvas(figsize=figure.animation.size, dpi=DOTS_PER_INCH, layout="constrained")
@@ -34,16 +34,22 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
             arrange(canvas, incomplete(cubes))
         pixels.draw()
         images.append(Image.fromarray(np.array(pixels.buffer_rgba())[..., :3]))
-    shown = [round(1000 * figure.animation.seconds)] * len(images)
-    shown[-1] += round(1000 * PAUSE)
+    durations = [round(1000 * figure.animation.seconds)] * len(images)
+    durations[-1] += round(1000 * PAUSE)
     with atomic_path(path) as temporary:
-        images[0].save(temporary, "WEBP", save_all=True, append_images=images[1:], duration=shown, loop=0, quality=80)
+        images[0].save(
+            temporary, "WEBP", save_all=True, append_images=images[1:], duration=durations, loop=0, quality=80
+        )
 
 
 def arrange(canvas: Canvas, note: str) -> None:
-    """Give all panels their places for good, so that files are alike, and panels stand still while their contents move.
+    """Compute the layout and fix it, so that files are reproducible and panels do not move between frames.
 
-    Twice, since maps of a fixed shape know only after the first time how much room they leave. A note stands below all.
+    The layout is computed twice, because the size of maps with a fixed aspect ratio is known only after the first pass.
+
+    Args:
+        canvas: the matplotlib figure.
+        note: a note below all panels, or an empty string.
     """
     if note:
         canvas.supxlabel(note, fontsize="small")

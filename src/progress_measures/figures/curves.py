@@ -1,4 +1,8 @@
-"""What is followed over training: losses of several runs, losses and frequencies of one over its phases."""
+"""Curves over training: losses of several runs, and losses and frequencies of one run over its phases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,88 +21,140 @@ from progress_measures.figures.style import (
     story_end,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
 LOSSES = ("history_train_loss", "history_test_loss")
-"""What `losses` reads."""
+"""Variables that `losses` reads."""
 
 LOSSES_OVER_PHASES = (*LOSSES, *PHASE_VARIABLES)
-"""What `losses_over_phases` reads."""
+"""Variables that `losses_over_phases` reads."""
 
 OVER_PHASES = ("train_loss", "test_loss", *PHASE_VARIABLES)
-"""What `over_phases` reads, beside the curves that it is told to draw."""
+"""Variables that `over_phases` reads, in addition to those of the curves."""
 
 
-def losses(ax, cube, title, legend=True, shown=None, alike=False):
-    """Train and test loss of each run, thin, and their geometric mean, bold; says so where there is no run.
+def losses(
+    ax: Axes, cube: xr.Dataset, title: str, legend: bool = True, last_shown: int | None = None, alike: bool = False
+) -> None:
+    """Draw train and test loss of each run as thin curves, and their geometric means over runs as bold curves.
+
+    A cube without runs gives an empty panel with a note.
 
     Args:
-        shown: the last epoch that is drawn; by default, all are.
-        alike: whether the two are about one curve: the train loss is then dashed, over the test loss.
+        ax: axes to draw on.
+        cube: cube with the variables `LOSSES`.
+        title: title of the panel.
+        legend: whether to draw a legend.
+        last_shown: last epoch on the axis; by default the last trained epoch.
+        alike: whether the two curves nearly coincide; the train loss is then dashed and drawn over the test loss.
     """
     ax.set_title(title)
     if not cube.sizes["run"]:
-        nothing_to_draw(ax, "No such run here")
+        nothing_to_draw(ax, "No run with these settings")
         return
-    looks = {"train": {"ls": (0, (2, 2)), "lw": 1.0, "zorder": 3}} if alike else {}
+    styles = {"train": {"ls": (0, (2, 2)), "lw": 1.0, "zorder": 3}} if alike else {}
     for split in ("train", "test"):
         curves = cube[f"history_{split}_loss"]
-        bold(ax, curves, split, lambda values: np.exp(np.log(values).mean("run")), **looks.get(split, {}))
+        bold(ax, curves, split, lambda values: np.exp(np.log(values).mean("run")), **styles.get(split, {}))
     loss_axis(ax, label(cube.history_test_loss, "Loss"))
-    epochs(ax, int(cube.history_epoch[-1]), shown)
+    epochs(ax, int(cube.history_epoch[-1]), last_shown)
     if legend:
         ax.legend(loc="best", title=f"geometric mean of {cube.sizes['run']}" if cube.sizes["run"] > 1 else None)
 
 
-def bold(ax, values, split, mean, **looks):
-    """Curves of several runs, thin, with a mean of them, bold or as told; of a single run, the curve alone."""
+def bold(ax: Axes, values: xr.DataArray, split: str, mean: Callable[[Any], xr.DataArray], **style: Any) -> None:
+    """Draw the curves of several runs as thin curves and their mean as a bold one, or the curve of a single run.
+
+    Args:
+        ax: axes to draw on.
+        values: loss [run, history_epoch].
+        split: `train` or `test`, for color and label.
+        mean: function that averages over runs.
+        style: line properties of the bold curve, in place of the defaults.
+    """
     if values.sizes["run"] > 1:
         ax.plot(values.history_epoch, values.T, color=COLORS[split], lw=0.6, alpha=0.35)
-    ax.plot(values.history_epoch, mean(values), **{"color": COLORS[split], "lw": 1.6, "label": split} | looks)
+    properties: dict[str, Any] = {"color": COLORS[split], "lw": 1.6, "label": split} | style
+    ax.plot(values.history_epoch, mean(values), **properties)
 
 
-def story(fig, ax, cube):
-    """The axis of epochs of the first run, until its story is told, with its phases; their names above."""
+def story(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) -> None:
+    """Draw the epoch axis of the first run, up to the end of interest, with its phases and their names.
+
+    Args:
+        fig: figure of the axes, for the names of the phases.
+        ax: axes to draw on.
+        cube: cube with the variables `PHASE_VARIABLES`.
+    """
     run = str(cube.run.values[0])
     epochs(ax, int(cube.epoch[-1]), story_end(cube, run))
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)
 
 
-def over_phases(fig, cube, *names):
-    """Train and test loss of the first run, and its restricted or excluded loss on neurons, over its phases."""
-    one, run = cube.isel(run=0), str(cube.run.values[0])
+def over_phases(fig: Figure, cube: xr.Dataset, *names: str) -> None:
+    """Draw train and test loss of the first run, and its restricted or excluded loss on neurons, over its phases.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `OVER_PHASES` and those of the curves.
+        names: `restricted` or `excluded`.
+    """
+    run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     ax = fig.subplots()
     for split in ("train", "test"):
-        ax.plot(one.epoch, one[f"{split}_loss"], color=COLORS[split], label=split)
+        ax.plot(run_cube.epoch, run_cube[f"{split}_loss"], color=COLORS[split], label=split)
     for name in names:
-        curve = one[f"{name}_loss_neurons"]
-        if not curve.isnull().all():  # without key frequencies there is none
-            ax.plot(one.epoch, curve, color=COLORS[name], lw=1.8, label=name)
-    loss_axis(ax, label(one.test_loss, "Loss"))
-    epochs(ax, int(one.epoch[-1]))
+        curve = run_cube[f"{name}_loss_neurons"]
+        if not curve.isnull().all():  # all NaN without key frequencies
+            ax.plot(run_cube.epoch, curve, color=COLORS[name], lw=1.8, label=name)
+    loss_axis(ax, label(run_cube.test_loss, "Loss"))
+    epochs(ax, int(run_cube.epoch[-1]))
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)
     ax.legend(loc="best")
 
 
-def two_scales(fig, cube):
-    """Train and test loss of the first run: losses on a logarithmic scale (left), epochs on one (right)."""
+def two_scales(fig: Figure, cube: xr.Dataset) -> None:
+    """Draw train and test loss of the first run with a logarithmic loss axis (left) and epoch axis (right).
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `LOSSES`.
+    """
     left, right = fig.subplots(1, 2)
     last, text = int(cube.history_epoch[-1]), label(cube.history_test_loss, "Cross-entropy")
-    after = cube.sel(history_epoch=cube.history_epoch > 0)
+    after_first = cube.sel(history_epoch=cube.history_epoch > 0)
     for split in ("train", "test"):
         left.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLORS[split], label=split)
-        right.plot(after.history_epoch, after[f"history_{split}_loss"].isel(run=0), color=COLORS[split], label=split)
+        right.plot(
+            after_first.history_epoch,
+            after_first[f"history_{split}_loss"].isel(run=0),
+            color=COLORS[split],
+            label=split,
+        )
     loss_axis(left, text)
     epochs(left, last)
-    right.set(xscale="log", xlabel="Epoch", ylabel=text, xlim=(int(after.history_epoch[0]), last), ylim=(0, None))
+    right.set(xscale="log", xlabel="Epoch", ylabel=text, xlim=(int(after_first.history_epoch[0]), last), ylim=(0, None))
     left.set_title("Logarithm of the loss")
     right.set_title("Logarithm of epochs")
     left.legend(loc="best")
     panel_letters([left, right])
 
 
-def losses_over_phases(fig, cube):
-    """Train and test loss of the first run as training saw them, over its phases."""
+def losses_over_phases(fig: Figure, cube: xr.Dataset) -> None:
+    """Draw train and test loss of the first run, as evaluated during training, over its phases.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `LOSSES_OVER_PHASES`.
+    """
     ax = fig.subplots()
     for split in ("train", "test"):
         ax.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLORS[split], label=split)
@@ -109,47 +165,55 @@ def losses_over_phases(fig, cube):
     ax.legend(loc="best")
 
 
-def of_frequencies(fig, cube, name, text, residual=None):
-    """A curve of the first run for each frequency over its phases: key frequencies in colors, all others gray.
+def of_frequencies(fig: Figure, cube: xr.Dataset, name: str, text: str, residual: str | None = None) -> Axes:
+    """Draw a curve for each frequency of the first run over its phases: key frequencies in color, others gray.
 
     Args:
-        name: of the variable, [run, epoch, frequency].
-        text: along its axis.
-        residual: of the variable that says what all frequencies leave over; by default none.
+        fig: figure to draw on.
+        cube: cube with the variable, the key frequencies and `PHASE_VARIABLES`.
+        name: name of the variable [run, epoch, frequency].
+        text: label of the y axis.
+        residual: name of the variable [run, epoch] with the residual of all frequencies; by default none is drawn.
+
+    Returns:
+        The axes.
     """
-    one, run = cube.isel(run=0), str(cube.run.values[0])
+    run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     ax = fig.subplots()
     colors = frequency_colors(cube, run)
-    for k in (k for k in one.frequency.values if k not in colors):
-        ax.plot(one.epoch, one[name].sel(frequency=k), color=COLORS["other"], lw=0.4)
+    for k in (k for k in run_cube.frequency.values if k not in colors):
+        ax.plot(run_cube.epoch, run_cube[name].sel(frequency=k), color=COLORS["other"], lw=0.4)
     ax.plot([], [], color=COLORS["other"], label="other k")
     for k, color in colors.items():
-        ax.plot(one.epoch, one[name].sel(frequency=k), color=color, label=f"k = {k}")
+        ax.plot(run_cube.epoch, run_cube[name].sel(frequency=k), color=color, label=f"k = {k}")
     if residual:
-        ax.plot(one.epoch, one[residual], color="black", ls="--", label="residual of all")
-    epochs(ax, int(one.epoch[-1]))
+        ax.plot(run_cube.epoch, run_cube[residual], color="black", ls="--", label="residual of all")
+    epochs(ax, int(run_cube.epoch[-1]))
     ax.set(ylabel=text)
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)
-    fig.legend(loc="outside center right")
+    fig.legend(loc="outside center right")  # type: ignore[call-overload]  # a location that the stubs lack
     return ax
 
 
-def ratio_over_phases(fig, cube, above, below, text):
-    """One loss of the first run over another at the same epoch, over its phases.
+def ratio_over_phases(fig: Figure, cube: xr.Dataset, numerator: str, denominator: str, text: str) -> None:
+    """Draw the ratio of two losses of the first run at equal epochs, over its phases.
 
     Args:
-        above, below: names of the variables, [run, epoch].
-        text: along the axis.
+        fig: figure to draw on.
+        cube: cube with the two variables, the key frequencies and `PHASE_VARIABLES`.
+        numerator: name of a variable [run, epoch].
+        denominator: name of a variable [run, epoch].
+        text: label of the y axis.
     """
-    one, run = cube.isel(run=0), str(cube.run.values[0])
+    run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     ax = fig.subplots()
-    if not one.key_frequency.any():
+    if not run_cube.key_frequency.any():
         no_key_frequencies(ax, run)
         return
-    ax.plot(one.epoch, one[above] / one[below], color=COLORS["restricted"], lw=1.8)
+    ax.plot(run_cube.epoch, run_cube[numerator] / run_cube[denominator], color=COLORS["restricted"], lw=1.8)
     ax.axhline(1, color="#555555", lw=0.5)
     loss_axis(ax, text)
-    epochs(ax, int(one.epoch[-1]))
+    epochs(ax, int(run_cube.epoch[-1]))
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)

@@ -1,4 +1,4 @@
-"""Draws figures into files."""
+"""Draw figures and write them to files."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,40 +18,47 @@ STYLE = Path(__file__).with_name("paper.mplstyle")
 
 
 def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
-    """Draw a figure and write it to each path; the same cubes give the same bytes.
+    """Draw a figure and write it to each path. Equal cubes give identical bytes.
 
     Args:
-        figure: what to draw.
-        cubes: of the experiments to draw it of.
-        paths: ending in one of `STILLS`, or of the figure's `twins`.
+        figure: the figure.
+        cubes: one cube per experiment of the figure.
+        paths: paths that end in one of `STILLS` or of the figure's `extra_formats`.
+
     Raises:
         UserError: a cube lacks a variable that the figure reads.
     """
-    parts = [select(cube, figure.variables, f"Figure {figure.id}") for cube in cubes]
-    extra_formats: dict[str, Callable] = {".webp": write_animation, ".html": write_page}
+    selected = [select(cube, figure.variables, f"Figure {figure.id}") for cube in cubes]
+    extra_formats: dict[str, Callable[[Figure, Sequence[xr.Dataset], Path], None]] = {
+        ".webp": write_animation,
+        ".html": write_page,
+    }
     with matplotlib.rc_context(fname=STYLE):
         stills = [path for path in paths if path.suffix not in extra_formats]
         if stills:
-            _draw_still(figure, parts, stills)
+            _draw_still(figure, selected, stills)
         for path in set(paths) - set(stills):
-            extra_formats[path.suffix](figure, parts, path)
+            extra_formats[path.suffix](figure, selected, path)
 
 
 def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
-    """Draw once, and write to each path."""
+    """Draw a figure once and write it to each path."""
     canvas = Canvas(figsize=figure.size, layout="constrained")
     figure.draw(canvas, *cubes)
     mark_lone_points(canvas)
     arrange(canvas, incomplete(cubes))
-    dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
+    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     for path in paths:
-        kind = path.suffix[1:]
+        file_format = path.suffix[1:]
         with atomic_path(path) as temporary:
-            canvas.savefig(temporary, format=kind, metadata=dates[kind])
+            canvas.savefig(temporary, format=file_format, metadata=metadata[file_format])
 
 
 def mark_lone_points(canvas: Canvas) -> None:
-    """Put a dot where a curve has one point, which alone draws nothing: networks of one checkpoint have such."""
+    """Mark curves with a single point by a dot, because a line needs two points.
+
+    Networks with one checkpoint have such curves.
+    """
     for line in (line for ax in canvas.axes for line in ax.get_lines()):
         points = np.ma.masked_invalid(np.asarray(line.get_ydata(), dtype=float)).count()
         if points == 1 and line.get_marker() in ("None", None, "", " "):

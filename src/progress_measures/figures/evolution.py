@@ -1,98 +1,166 @@
-"""What changes over training: the four moments that a still shows, the epochs that an animation goes through.
+"""Plots that change over training: four checkpoints in a still image, and the epochs of an animation.
 
-A panel is a function of axes and a cube: it draws what stays, and gives a function of an epoch that shows what changes.
-So the still and the animation of a figure are one piece of code. What stands around panels, a color bar or a legend,
-is drawn by a function of the figure, the cube and the axes.
+A panel is a function of axes and a cube. It draws the static part and returns a function that shows one epoch, so that
+the still image and the animation of a figure share their code. A `decorate` function of the figure, the cube and the
+axes draws what all panels share, such as a color bar or a legend.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from progress_measures.figures.registry import Animation
 from progress_measures.figures.style import PHASE_VARIABLES, PHASES, panels, story_end
 
-MOST_FRAMES = 48
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
+
+    Panel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
+    Decorate = Callable[[FigureBase, xr.Dataset, Any], None]  # the last argument holds the axes
+
+MOST_FRAMES = 48  # largest number of frames of an animation
 MOMENTS = ("memorized", "circuits formed", "cleaned up", "end")
 
 
-def four_moments(cube, run):
-    """The checkpoints at which the three phases of a run end, and its last one; without phases, even distances.
+def four_moments(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
+    """Return the checkpoints at which the three phases of a run end, and its last one.
 
-    Fewer, where a run has fewer checkpoints.
+    A run without all phases gives four checkpoints at equal distances, or fewer if it has fewer.
+
+    Args:
+        cube: cube with the variables `PHASE_VARIABLES`.
+        run: name of the run.
+
+    Returns:
+        Pairs of epoch and name; the name is empty for a run without all phases.
     """
     ends = [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
     if not np.isfinite(ends).all():
-        places = np.unique(np.linspace(0, cube.sizes["epoch"] - 1, 4).round().astype(int))
-        return [(int(epoch), "") for epoch in cube.epoch.values[places]]
+        indices = np.unique(np.linspace(0, cube.sizes["epoch"] - 1, 4).round().astype(int))
+        return [(int(epoch), "") for epoch in cube.epoch.values[indices]]
     return [(int(epoch), name) for epoch, name in zip((*ends, cube.epoch.values[-1]), MOMENTS, strict=True)]
 
 
-def epochs_of_story(cube, run):
-    """Checkpoints at even distances until a run's story is told, or to the end if it has none: 48 at most."""
-    told = cube.epoch.values[cube.epoch.values <= (story_end(cube, run) or np.inf)]
-    return [int(epoch) for epoch in told[:: -(-len(told) // MOST_FRAMES)]]
+def epochs_of_story(cube: xr.Dataset, run: str) -> list[int]:
+    """Return at most `MOST_FRAMES` checkpoints at equal distances, up to the end of interest of a run.
+
+    Args:
+        cube: cube with the variables `PHASE_VARIABLES`.
+        run: name of the run.
+
+    Returns:
+        The epochs. Without an end of interest, they extend to the end of training.
+    """
+    epochs = cube.epoch.values[cube.epoch.values <= (story_end(cube, run) or np.inf)]
+    return [int(epoch) for epoch in epochs[:: -(-len(epochs) // MOST_FRAMES)]]
 
 
-def phase_at(cube, run, epoch):
-    """The name of the phase that a run is in; nothing after the last, or where the rule finds none."""
+def phase_at(cube: xr.Dataset, run: str, epoch: int) -> str:
+    """Return the name of the phase of a run at an epoch.
+
+    Args:
+        cube: cube with the variables `PHASE_VARIABLES`.
+        run: name of the run.
+        epoch: the epoch.
+
+    Returns:
+        The name; empty after the last phase, or if the rule finds no phase.
+    """
     for (name, _), variable in zip(PHASES, PHASE_VARIABLES, strict=True):
         if epoch < float(cube[variable].sel(run=run)):
             return name
     return ""
 
 
-def four_panels(fig, cube, panel, around=None, columns=2):
-    """The first run at the four moments, on shared axes."""
-    between = ", " if columns < 4 else "\n"
+def four_panels(
+    fig: FigureBase, cube: xr.Dataset, panel: Panel, decorate: Decorate | None = None, columns: int = 2
+) -> None:
+    """Draw the first run at the four checkpoints of `four_moments`, on shared axes.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables of the panel and `PHASE_VARIABLES`.
+        panel: function that prepares a panel.
+        decorate: function that draws what all panels share.
+        columns: number of columns.
+    """
+    separator = ", " if columns < 4 else "\n"
     moments = four_moments(cube, str(cube.run.values[0]))
     axes = panels(fig, len(moments), columns, sharex=True, sharey=True)
     for ax, (epoch, name) in zip(axes, moments, strict=True):
         panel(ax, cube)(epoch)
-        ax.set_title(f"Epoch {epoch:,}" + (between + name if name else ""))
+        ax.set_title(f"Epoch {epoch:,}" + (separator + name if name else ""))
         ax.label_outer()
-    if around is not None:
-        around(fig, cube, axes)
+    if decorate is not None:
+        decorate(fig, cube, axes)
 
 
-def title(ax, cube, run, epoch):
-    """The epoch that an animation has come to, and its phase."""
+def title(ax: Axes, cube: xr.Dataset, run: str, epoch: int) -> None:
+    """Set the title of an animation's panel to the epoch and its phase.
+
+    Args:
+        ax: axes of the panel.
+        cube: cube with the variables `PHASE_VARIABLES`.
+        run: name of the run.
+        epoch: the epoch.
+    """
     phase = phase_at(cube, run, epoch)
     ax.set_title(f"Epoch {epoch:,}" + (f", {phase}" if phase else ""))
 
 
-def evolving(panel, around=None, **how):
-    """The animation of the first run over training; `how` are fields of `Animation`."""
+def evolving(panel: Panel, decorate: Decorate | None = None, **options: Any) -> Animation:
+    """Return the animation of a panel of the first run over training.
 
-    def frames(fig, cube):
+    Args:
+        panel: function that prepares the panel.
+        decorate: function that draws a color bar or a legend.
+        options: fields of `Animation`.
+
+    Returns:
+        The animation.
+    """
+
+    def frames(fig: Figure, cube: xr.Dataset) -> Iterator[None]:
         run = str(cube.run.values[0])
         ax = fig.subplots()
         show = panel(ax, cube)
-        if around is not None:
-            around(fig, cube, [ax])
+        if decorate is not None:
+            decorate(fig, cube, [ax])
         for epoch in epochs_of_story(cube, run):
             show(epoch)
             title(ax, cube, run, epoch)
             yield
 
-    return Animation(frames, **how)
+    return Animation(frames, **options)
 
 
-def growing(curves, **how):
-    """The animation in which the curves of the first run's measures are drawn on; `how` are fields of `Animation`.
+def growing(curves: Callable[[Figure, xr.Dataset], object], **options: Any) -> Animation:
+    """Return the animation in which the curves of the first run are extended epoch by epoch.
 
     Args:
-        curves: function of a figure and a cube that draws them whole, on one pair of axes.
+        curves: function of a figure and a cube that draws the full curves on one pair of axes.
+        options: fields of `Animation`.
+
+    Returns:
+        The animation.
     """
 
-    def frames(fig, cube):
+    def frames(fig: Figure, cube: xr.Dataset) -> Iterator[None]:
         run = str(cube.run.values[0])
         curves(fig, cube)
         (ax,) = fig.axes
-        whole = [(line, *map(np.asarray, line.get_data())) for line in ax.lines]
-        over_time = [(line, x, y) for line, x, y in whole if len(x) == cube.sizes["epoch"]]
+        full_lines: list[tuple[Any, ...]] = [(line, *map(np.asarray, line.get_data())) for line in ax.lines]
+        over_time = [(line, x, y) for line, x, y in full_lines if len(x) == cube.sizes["epoch"]]
         for epoch in epochs_of_story(cube, run):
             for line, x, y in over_time:
                 line.set_data(x[x <= epoch], y[x <= epoch])
             title(ax, cube, run, epoch)
             yield
 
-    return Animation(frames, **how)
+    return Animation(frames, **options)

@@ -1,6 +1,6 @@
-"""Writes figures that a reader can handle: hover over, zoom into, change the scale of; and their common vocabulary.
+"""Write interactive pages of figures with Plotly, and build their common parts.
 
-A page needs no network. Plotly's JavaScript lies once beside all pages of a folder, not 5 MB in each of them.
+A page works offline. All pages of a folder share one file with Plotly's JavaScript, instead of 5 MB in each page.
 """
 
 import html
@@ -20,14 +20,14 @@ LIBRARY = "plotly.min.js"
 
 
 def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
-    """Write a figure's page, and Plotly's JavaScript beside it where it is not there yet.
+    """Write the interactive page of a figure, and Plotly's JavaScript if the folder lacks it.
 
-    The docstring of the function that makes it is the caption, as it is of a still.
+    The docstring of the figure's `page` function is the caption.
 
     Args:
-        figure: with a `page`.
-        cubes: with what it reads.
-        path: ending in .html.
+        figure: a figure with a `page`.
+        cubes: cubes with the variables that the figure reads.
+        path: path of the page, ending in .html.
     """
     from plotly.io import to_html
     from plotly.offline import get_plotlyjs
@@ -48,48 +48,71 @@ def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def line(x: Any, y: Any, name: str, color: str, **more: Any) -> dict[str, Any]:
-    """A curve, named in the legend and where a reader hovers over it."""
-    style = {"color": color, "width": more.pop("width", 1.6)}
-    x, y = (values.tolist() if hasattr(values, "tolist") else list(values) for values in (x, y))
-    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, "line": style} | more
-
-
-def layout(**more: Any) -> dict[str, Any]:
-    """What all pages look like; what is given is added."""
-    font = {"family": "system-ui, sans-serif", "size": 14}
-    hover = {"hovermode": "x unified", "hoverlabel": {"namelength": -1}}  # names whole
-    return {"template": "plotly_white", "font": font, "margin": {"t": 60, "r": 20}} | hover | more
-
-
-def axis(title: str, kind: str = "linear", **more: Any) -> dict[str, Any]:
-    """An axis, linear or logarithmic; numbers have four digits where a reader hovers, and powers of ten are such."""
-    return {"title": {"text": title}, "type": kind, "exponentformat": "power", "hoverformat": ".4g"} | more
-
-
-def epochs(**more: Any) -> dict[str, Any]:
-    """The axis of epochs."""
-    return axis("Epoch", hoverformat=",d", tickformat=",d", unifiedhovertitle={"text": "Epoch %{x:,d}"}, **more)
-
-
-def scale_buttons(which: str, place: float, first: str) -> dict[str, Any]:
-    """Two buttons above the plot that make an axis logarithmic or linear.
+def line(x: Any, y: Any, name: str, color: str, **properties: Any) -> dict[str, Any]:
+    """Return a curve with its name for the legend and the hover text.
 
     Args:
-        which: `xaxis` or `yaxis`.
-        place: of their left end, as a share of the width.
-        first: of the two scales, the one that the page begins with.
+        x: abscissas: an array or a list.
+        y: ordinates: an array or a list.
+        name: name of the curve.
+        color: color of the curve.
+        properties: other properties of the Plotly trace; `width` is the line width.
+
+    Returns:
+        The Plotly trace.
     """
-    letter = which[0]
+    style = {"color": color, "width": properties.pop("width", 1.6)}
+    x, y = (values.tolist() if hasattr(values, "tolist") else list(values) for values in (x, y))
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, "line": style} | properties
+
+
+def layout(**properties: Any) -> dict[str, Any]:
+    """Return the common layout of all pages, updated with properties."""
+    font = {"family": "system-ui, sans-serif", "size": 14}
+    hover = {"hovermode": "x unified", "hoverlabel": {"namelength": -1}}  # full names
+    return {"template": "plotly_white", "font": font, "margin": {"t": 60, "r": 20}} | hover | properties
+
+
+def axis(title: str, scale: str = "linear", **properties: Any) -> dict[str, Any]:
+    """Return an axis. Hover texts have four significant digits; exponents are written as powers of ten.
+
+    Args:
+        title: label of the axis.
+        scale: `linear` or `log`.
+        properties: other properties of the Plotly axis.
+
+    Returns:
+        The Plotly axis.
+    """
+    return {"title": {"text": title}, "type": scale, "exponentformat": "power", "hoverformat": ".4g"} | properties
+
+
+def epochs(**properties: Any) -> dict[str, Any]:
+    """Return the epoch axis, updated with properties."""
+    return axis("Epoch", hoverformat=",d", tickformat=",d", unifiedhovertitle={"text": "Epoch %{x:,d}"}, **properties)
+
+
+def scale_buttons(axis_name: str, position: float, initial: str) -> dict[str, Any]:
+    """Return two buttons above the plot that make an axis logarithmic or linear.
+
+    Args:
+        axis_name: `xaxis` or `yaxis`.
+        position: left end of the buttons, as a fraction of the width.
+        initial: initial scale, `linear` or `log`.
+
+    Returns:
+        The Plotly menu.
+    """
+    letter = axis_name[0]
     buttons = [
         {
-            "label": f"{letter}: {kind}",
+            "label": f"{letter}: {scale}",
             "method": "relayout",
-            "args": [{f"{which}.type": kind, f"{which}.autorange": True}],
+            "args": [{f"{axis_name}.type": scale, f"{axis_name}.autorange": True}],
         }
-        for kind in ("linear", "log")
+        for scale in ("linear", "log")
     ]
     return {
-        "type": "buttons", "direction": "right", "buttons": buttons, "active": ["linear", "log"].index(first),
-        "x": place, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "showactive": True,
+        "type": "buttons", "direction": "right", "buttons": buttons, "active": ["linear", "log"].index(initial),
+        "x": position, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "showactive": True,
     }  # fmt: skip

@@ -1,4 +1,8 @@
-"""Neurons: their maps over all pairs, those maps in the 2D Fourier basis, and the frequencies that they follow."""
+"""Plots of neurons: maps over all pairs, maps in the 2D Fourier basis, and best frequencies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,21 +13,42 @@ from progress_measures.figures.style import COLORS, frequency_colors, panel_lett
 from progress_measures.figures.waves import component_ticks, frequency_ticks
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
 MAPS = (*SCORES, "neuron_value_token", "neuron_value_position", "neuron_offset")
-"""What `neuron_map` reads."""
+"""Variables that `neuron_map` reads."""
 
 MAPS_AND_SHARES = (*MAPS, "neuron_frequency_share")
-"""What `maps` reads."""
+"""Variables that `maps` reads."""
 
 
-def named(cube, neuron):
-    """A neuron's number, the frequency that explains most of it, and its share: two lines."""
+def named(cube: xr.Dataset, neuron: int) -> str:
+    """Return the index of a neuron, its best frequency and the share of variance at this frequency, on two lines.
+
+    Args:
+        cube: cube with the variable `neuron_frequency_share`.
+        neuron: index of the neuron.
+
+    Returns:
+        The text.
+    """
     share = cube.neuron_frequency_share.isel(run=0).sel(neuron=neuron).fillna(0)
     return f"Neuron {neuron}\nk = {int(share.idxmax())} ({float(share.max()):.0%})"
 
 
-def maps(fig, cube, neurons):
-    """Some neurons of the first run after the ReLU, over all pairs, each on its own scale."""
+def maps(fig: Figure, cube: xr.Dataset, neurons: Sequence[int]) -> None:
+    """Draw neurons of the first run after the ReLU over all pairs, each on its own scale.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `MAPS_AND_SHARES`.
+        neurons: indices of the neurons.
+    """
     axes = fig.subplots(1, len(neurons), sharey=True, squeeze=False)[0]
     for neuron, ax in zip(neurons, axes, strict=True):
         image = plane(ax, neuron_map(cube, neuron), "magma", vmin=0)
@@ -35,12 +60,16 @@ def maps(fig, cube, neurons):
         panel_letters(axes)
 
 
-def in_2d(fig, cube, values, name):
-    """A function of (a, b) in the 2D Fourier basis, less its mean; the title says what its eight largest components hold.
+def in_2d(fig: Figure, cube: xr.Dataset, values: NDArray[np.floating], name: str) -> None:
+    """Draw a centered function of (a, b) in the 2D Fourier basis.
+
+    The title gives the share of variance of its eight largest components.
 
     Args:
+        fig: figure to draw on.
+        cube: cube with the variable `key_frequency`.
         values: [a, b].
-        name: of the function.
+        name: name of the function.
     """
     F = fourier.basis(len(values))
     components = F @ (values - values.mean()) @ F.T
@@ -49,39 +78,59 @@ def in_2d(fig, cube, values, name):
     component_map(fig, cube, components, "Component", f"{name}\neight components hold {share:.1%}")
 
 
-def component_map(fig, cube, components, what, title):
-    """2D Fourier components [of a, of b] as a map: all (left), those of the constant and the first run's keys (right).
+def component_map(fig: Figure, cube: xr.Dataset, components: NDArray[np.floating], what: str, title: str) -> None:
+    """Draw a map of all 2D Fourier components (left), and of those at the constant and at key frequencies (right).
+
+    Key frequencies are those of the first run. Colors range from blue to red around 0, or from white to blue if no
+    component is negative.
 
     Args:
-        what: the components are, beside the color bar; blue to red around 0, or white to blue where none is negative.
+        fig: figure to draw on.
+        cube: cube with the variable `key_frequency`.
+        components: [component of a, component of b].
+        what: label of the color bar.
+        title: title of the left map.
     """
     names = fourier.component_names(len(components))
     colors = frequency_colors(cube, str(cube.run.values[0]))
-    keys = [0] + [place for k in colors for place in (2 * k - 1, 2 * k)]
-    left, *others = np.atleast_1d(fig.subplots(1, 2 if colors else 1))
-    far = np.abs(components).max()
-    shades = {"cmap": "RdBu_r", "vmin": -far} if components.min() < 0 else {"cmap": "Blues", "vmin": 0}
-    image = left.imshow(components, vmax=far, interpolation="nearest", **shades)
+    indices = [0] + [index for k in colors for index in (2 * k - 1, 2 * k)]
+    axes: Any = fig.subplots(1, 2 if colors else 1)
+    left, *others = np.atleast_1d(axes)
+    limit = np.abs(components).max()
+    shades: dict[str, Any] = (
+        {"cmap": "RdBu_r", "vmin": -limit} if components.min() < 0 else {"cmap": "Blues", "vmin": 0}
+    )
+    image = left.imshow(components, vmax=limit, interpolation="nearest", **shades)
     for axis in (left.xaxis, left.yaxis):
         component_ticks(axis, len(components))
     left.set(xlabel="Component over b", ylabel="Component over a", title=title)
     left.tick_params(axis="x", rotation=90)
     for ax in others:
-        ax.imshow(components[np.ix_(keys, keys)], vmax=far, **shades)
+        ax.imshow(components[np.ix_(indices, indices)], vmax=limit, **shades)
         for axis in (ax.xaxis, ax.yaxis):
-            axis.set_ticks(range(len(keys)), [names[place] for place in keys])
-            for text, place in zip(axis.get_ticklabels(), keys, strict=True):
-                text.set_color(colors.get((place + 1) // 2, "black"))
+            axis.set_ticks(range(len(indices)), [names[index] for index in indices])
+            for text, index in zip(axis.get_ticklabels(), indices, strict=True):
+                text.set_color(colors.get((index + 1) // 2, "black"))
         ax.set(xlabel="Component over b", ylabel="Component over a", title="Constant and key frequencies")
         ax.tick_params(axis="x", rotation=90)
     fig.colorbar(image, ax=[left, *others], label=what, shrink=0.7)
 
 
-def shares(fig, cube):
-    """Share of each neuron's variance in each frequency, of the first run; key frequencies are named on the right."""
+def shares(fig: Figure, cube: xr.Dataset) -> None:
+    """Draw the share of each neuron's variance at each frequency, for the first run.
+
+    Key frequencies are labeled on the right.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `neuron_frequency_share` and `key_frequency`.
+    """
     share = cube.neuron_frequency_share.isel(run=0)
     ax = fig.subplots()
-    size = {"extent": (-0.5, share.sizes["neuron"] - 0.5, share.sizes["frequency"] + 0.5, 0.5), "aspect": "auto"}
+    size: dict[str, Any] = {
+        "extent": (-0.5, share.sizes["neuron"] - 0.5, share.sizes["frequency"] + 0.5, 0.5),
+        "aspect": "auto",
+    }
     image = ax.imshow(share.values.T, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", **size)
     ax.set(xlabel="Neuron", ylabel="Frequency k")
     keys = ax.secondary_yaxis("right")
@@ -89,8 +138,13 @@ def shares(fig, cube):
     fig.colorbar(image, ax=ax, label="Share of variance")
 
 
-def best_shares(fig, cube):
-    """Share of each neuron's variance in its best frequency, of the first run, in order of size."""
+def best_shares(fig: Figure, cube: xr.Dataset) -> None:
+    """Draw the share of each neuron's variance at its best frequency, for the first run, in ascending order.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variable `neuron_frequency_share`.
+    """
     share = np.sort(cube.neuron_frequency_share.isel(run=0).max("frequency").fillna(0).values)
     ax = fig.subplots()
     ax.plot(np.arange(1, len(share) + 1), share, color=COLORS["weights"])

@@ -1,45 +1,84 @@
-"""Heads or neurons: one a panel in a still, one a frame in an animation.
+"""Plots of heads or neurons: one per panel in a still image, one per frame in an animation.
 
-A panel is a function of axes and a cube: it draws what stays, and gives a function of a head or neuron that shows the
-rest, title included. What stands around panels, a color bar or a legend, is drawn by a function of the figure, the cube
-and the axes.
+A panel is a function of axes and a cube. It draws the static part and returns a function that shows one head or neuron,
+title included. A `decorate` function of the figure, the cube and the axes draws what all panels share, such as a color
+bar or a legend.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from progress_measures.figures.registry import Animation
 from progress_measures.figures.style import panels
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
-def heads(cube):
-    """All heads."""
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
+
+    Panel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
+    Members = Callable[[xr.Dataset], list[int]]
+    Decorate = Callable[[FigureBase, xr.Dataset, Any], None]  # the last argument holds the axes
+
+
+def heads(cube: xr.Dataset) -> list[int]:
+    """Return the indices of all heads."""
     return [int(head) for head in cube["head"].values]
 
 
-def first_neurons(number):
-    """A function of a cube that gives its first neurons, so many or all that there are."""
+def first_neurons(number: int) -> Members:
+    """Return a function of a cube that returns the indices of its first `number` neurons."""
     return lambda cube: [int(neuron) for neuron in cube.neuron.values[:number]]
 
 
-def side_by_side(fig, cube, panel, members, columns, around=None):
-    """All members, in rows of so many."""
-    chosen = members(cube)
-    axes = panels(fig, len(chosen), columns, sharex=True, sharey=True)
-    for ax, member in zip(axes, chosen, strict=True):
-        panel(ax, cube)(member)
+def side_by_side(
+    fig: Figure, cube: xr.Dataset, panel: Panel, members: Members, columns: int, decorate: Decorate | None = None
+) -> None:
+    """Draw heads or neurons, one per panel.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables of the panel.
+        panel: function that prepares a panel.
+        members: function that returns the indices of the heads or neurons of a cube.
+        columns: number of columns.
+        decorate: function that draws what all panels share.
+    """
+    indices = members(cube)
+    axes = panels(fig, len(indices), columns, sharex=True, sharey=True)
+    for ax, index in zip(axes, indices, strict=True):
+        panel(ax, cube)(index)
         ax.label_outer()
-    if around is not None:
-        around(fig, cube, axes)
+    if decorate is not None:
+        decorate(fig, cube, axes)
 
 
-def one_by_one(panel, members, around=None, seconds=1.0, **how):
-    """The animation that goes through all members; `how` are fields of `Animation`."""
+def one_by_one(
+    panel: Panel, members: Members, decorate: Decorate | None = None, seconds: float = 1.0, **options: Any
+) -> Animation:
+    """Return the animation that shows heads or neurons one after another.
 
-    def frames(fig, cube):
+    Args:
+        panel: function that prepares the panel.
+        members: function that returns the indices of the heads or neurons of a cube.
+        decorate: function that draws a color bar or a legend.
+        seconds: duration of a frame.
+        options: other fields of `Animation`.
+
+    Returns:
+        The animation.
+    """
+
+    def frames(fig: Figure, cube: xr.Dataset) -> Iterator[None]:
         ax = fig.subplots()
         show = panel(ax, cube)
-        if around is not None:
-            around(fig, cube, [ax])
-        for member in members(cube):
-            show(member)
+        if decorate is not None:
+            decorate(fig, cube, [ax])
+        for index in members(cube):
+            show(index)
             yield
 
-    return Animation(frames, seconds=seconds, **how)
+    return Animation(frames, seconds=seconds, **options)

@@ -1,4 +1,4 @@
-"""The list of figures, and how one is declared. Importing it imports none of them."""
+"""The registry of figures and the decorator that declares one. Importing this module imports no figure."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ _CATALOG = Catalog("figure", "progress_measures.figures", "draw")
 figure_ids, figure_module = _CATALOG.ids, _CATALOG.module
 
 STILLS = ("pdf", "png", "svg")
-"""The formats that every figure has."""
+"""File formats of every figure."""
 
 
 @dataclass(frozen=True)
 class Animation:
-    """How a figure moves.
+    """The animation of a figure.
 
     Attributes:
-        frames: generator function of a matplotlib figure and of the cubes: draws once, then changes what it drew, and
-            yields whenever a frame is whole.
+        frames: generator function of a matplotlib figure and the cubes. It draws once, then updates the drawing, and
+            yields after each complete frame.
         size: width and height in inches.
-        seconds: for which a frame is seen.
+        seconds: duration of a frame.
     """
 
     frames: Callable[..., Iterator[None]]
@@ -34,17 +34,18 @@ class Figure:
     """One figure and its declaration.
 
     Attributes:
-        id: source and name, as in `paper/fig07`.
-        title: what it shows, in a line.
-        caption: what a reader should see in it, a few sentences for the report.
-        reference: the figure that it redraws.
-        experiments: whose cubes it is drawn from; where it is only one, any other experiment's will do too.
-        variables: what it reads of each cube; it is given no more.
+        id: source and name, such as `paper/fig07`.
+        title: one line that describes the figure.
+        caption: a few sentences for the report: what the figure shows and what to notice.
+        reference: the published figure that it reproduces.
+        experiments: experiments whose cubes it is drawn from. A figure of one experiment can be drawn from the cube of
+            another one.
+        variables: variables that it reads from each cube; it receives no others.
         size: width and height in inches.
-        draw: function of a matplotlib figure and of the cubes, one an experiment.
-        animation: how it moves, in `<id>.webp`; None if it stands still.
-        page: function of the cubes that gives a plotly figure as a dictionary, for `<id>.html`; None if there is none.
-        published: the files of `config/claims/` whose published numbers it shows beside ours, as in `("paper",)`.
+        draw: function of a matplotlib figure and the cubes, one per experiment.
+        animation: the animation in `<id>.webp`, or None.
+        page: function of the cubes that returns a Plotly figure as a dictionary for `<id>.html`, or None.
+        published: names of files in `config/claims/` whose published numbers the figure shows, such as `("paper",)`.
     """
 
     id: str
@@ -61,7 +62,7 @@ class Figure:
 
     @property
     def extra_formats(self) -> tuple[str, ...]:
-        """The formats that it has beside those of all figures: `webp` if it moves, `html` if it has a page."""
+        """File formats in addition to those of every figure: `webp` for an animation, `html` for a page."""
         return ("webp",) * (self.animation is not None) + ("html",) * (self.page is not None)
 
 
@@ -76,23 +77,37 @@ def figure(
     page: Callable[..., dict[str, Any]] | None = None,
     published: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., None]], Figure]:
-    """Declare a drawing function as a figure; its docstring is the caption. See `Figure` for the fields."""
+    """Declare a drawing function as a figure. Its docstring is the caption.
+
+    Args:
+        title: one line that describes the figure.
+        reference: the published figure that it reproduces.
+        variables: variables that it reads from each cube.
+        experiment: the experiment or experiments whose cubes it is drawn from.
+        size: width and height in inches.
+        animation: the animation, or None.
+        page: function of the cubes that returns a Plotly figure as a dictionary, or None.
+        published: names of files in `config/claims/` whose published numbers the figure shows.
+
+    Returns:
+        A decorator that replaces the drawing function by a `Figure`.
+    """
     experiments = (experiment,) if isinstance(experiment, str) else experiment
 
     def declare(draw: Callable[..., None]) -> Figure:
         caption = " ".join((draw.__doc__ or "").split())
         name = id_of(draw.__module__)
-        looks = (size, draw, animation, page)
-        return Figure(name, title, caption, reference, experiments, variables, *looks, published)
+        appearance = (size, draw, animation, page)
+        return Figure(name, title, caption, reference, experiments, variables, *appearance, published)
 
     return declare
 
 
 def load_figure(name: str) -> Figure:
-    """A figure by its id.
+    """Import and return a figure by its id.
 
     Raises:
-        UserError: there is no such figure.
+        UserError: no figure has this id.
     """
     loaded: Figure = _CATALOG.load(name)
     return loaded

@@ -1,11 +1,24 @@
-"""The figures' common vocabulary: what colors mean, phase bands, axes of epochs, labels with units."""
+"""The common style of figures: color scheme, phase bands, epoch axes and labels with units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.patches import Patch
 
 from progress_measures.errors import UserError
 
-# Okabe and Ito's palette, told apart by all readers; a color has one meaning in every figure.
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+    from matplotlib.image import AxesImage
+    from numpy.typing import ArrayLike, NDArray
+
+# Okabe and Ito's palette, which color-blind readers can distinguish. A color has one meaning in all figures.
 COLORS = {
     "train": "#0072B2",
     "test": "#D55E00",
@@ -21,40 +34,77 @@ FREQUENCY_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B
 PHASES = (("memorization", "#E8E8E8"), ("circuit formation", "#DCE9F5"), ("cleanup", "#F9E7D2"))
 
 
-def label(variable, name=None):
-    """An axis label from a variable's attributes: `Restricted loss (nat)`."""
+def label(variable: xr.DataArray, name: str | None = None) -> str:
+    """Return an axis label from a variable's attributes, such as `Restricted loss (nat)`.
+
+    Args:
+        variable: a variable of a cube.
+        name: text in place of the variable's long name.
+
+    Returns:
+        The label with the units, if there are any.
+    """
     units = variable.attrs.get("units", "1")
     return (name or variable.attrs["long_name"]) + ("" if units == "1" else f" ({units})")
 
 
-def frequency_colors(cube, run):
-    """The color of each of a run's key frequencies: the same wherever that run is drawn."""
+def frequency_colors(cube: xr.Dataset, run: str) -> dict[int, str]:
+    """Return the color of each key frequency of a run, equal in all figures of this run.
+
+    Args:
+        cube: cube with the variable `key_frequency`.
+        run: name of the run.
+
+    Returns:
+        Colors by frequency.
+    """
     keys = cube.frequency.values[cube.key_frequency.sel(run=run).values]
     return {int(k): FREQUENCY_COLORS[i % len(FREQUENCY_COLORS)] for i, k in enumerate(keys)}
 
 
-def nothing_to_draw(ax, why):
-    """An empty panel that says why: `No …`."""
-    ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center", color="#666666")
-    # not by taking its ticks away, which panels may share
+def nothing_to_draw(ax: Axes, reason: str) -> None:
+    """Draw an empty panel with the reason why it is empty.
+
+    Args:
+        ax: axes to draw on.
+        reason: the text, such as `No …`.
+    """
+    ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", va="center", color="#666666")
+    # hide the ticks instead of removing them, because panels may share them
     ax.tick_params(which="both", bottom=False, left=False, labelbottom=False, labelleft=False)
 
 
-def no_key_frequencies(ax, run):
-    """An empty panel: the run has no key frequencies to draw."""
+def no_key_frequencies(ax: Axes, run: str) -> None:
+    """Draw an empty panel for a run without key frequencies.
+
+    Args:
+        ax: axes to draw on.
+        run: name of the run.
+    """
     nothing_to_draw(ax, f"No key frequencies in {run}")
 
 
-def epochs(ax, last, shown=None):
-    """An x axis of epochs from 0 to the last, or to the last that is shown; the label says when that is not all."""
-    cut = shown is not None and shown < last
-    ax.set(xlabel=f"Epoch (trained to {last:,})" if cut else "Epoch", xlim=(0, shown if cut else max(last, 1)))
+def epochs(ax: Axes, last: int, last_shown: int | None = None) -> None:
+    """Draw an epoch axis from 0. If it ends before the last trained epoch, the label gives that epoch.
+
+    Args:
+        ax: axes to draw on.
+        last: last trained epoch.
+        last_shown: last epoch on the axis; by default the last trained epoch.
+    """
+    cut = last_shown is not None and last_shown < last
+    ax.set(xlabel=f"Epoch (trained to {last:,})" if cut else "Epoch", xlim=(0, last_shown if cut else max(last, 1)))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.locator_params(axis="x", nbins=5, integer=True)
 
 
-def loss_axis(ax, text):
-    """A logarithmic y axis, on which only powers of ten are marked; linear where there would be but one."""
+def loss_axis(ax: Axes, text: str) -> None:
+    """Draw a logarithmic y axis with ticks at powers of ten. It becomes linear if it would have fewer than two ticks.
+
+    Args:
+        ax: axes to draw on.
+        text: label of the axis.
+    """
     ax.set(yscale="log", ylabel=text)
     ax.minorticks_off()
     low, high = ax.get_ylim()
@@ -62,14 +112,28 @@ def loss_axis(ax, text):
         ax.set_yscale("linear")
 
 
-def story_end(cube, run):
-    """The epoch by which a run's story is told: twice the end of its cleanup, in thousands; None where it has none."""
+def story_end(cube: xr.Dataset, run: str) -> int | None:
+    """Return the end of interest of a run: twice the end of its cleanup, rounded up to thousands of epochs.
+
+    Args:
+        cube: cube with the variables `PHASE_VARIABLES`.
+        run: name of the run.
+
+    Returns:
+        The epoch; None if the rule finds no cleanup, or its end is at epoch 1,000 or earlier.
+    """
     end = float(cube.cleanup_end.sel(run=run))
     return int(np.ceil(2 * end / 1000)) * 1000 if np.isfinite(end) and end > 1000 else None
 
 
-def phase_bands(ax, cube, run):
-    """Shade the three phases of a run where the rule finds them."""
+def phase_bands(ax: Axes, cube: xr.Dataset, run: str) -> None:
+    """Shade the three phases of a run that the rule finds.
+
+    Args:
+        ax: axes to draw on.
+        cube: cube with the variables `PHASE_VARIABLES`.
+        run: name of the run.
+    """
     bounds = [0.0] + [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
     for (_, color), start, end in zip(PHASES, bounds, bounds[1:], strict=False):
         if np.isfinite(start) and np.isfinite(end):
@@ -77,59 +141,81 @@ def phase_bands(ax, cube, run):
             ax.axvline(end, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
 
 
-def phase_names(fig, cube, run):
-    """The names of the phases that `phase_bands` shades, with the epochs at which they end, above all panels."""
+def phase_names(fig: FigureBase, cube: xr.Dataset, run: str) -> None:
+    """Draw a legend of the phases that `phase_bands` shades, with the epochs at which they end, above all panels.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `PHASE_VARIABLES`.
+        run: name of the run.
+    """
     ends = [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
-    found = [(name, color, end) for (name, color), end in zip(PHASES, ends, strict=True) if np.isfinite(end)]
-    if found:
-        patches = [Patch(facecolor=color, edgecolor="#888888", lw=0.4) for _, color, _ in found]
+    phases = [(name, color, end) for (name, color), end in zip(PHASES, ends, strict=True) if np.isfinite(end)]
+    if phases:
+        patches = [Patch(facecolor=color, edgecolor="#888888", lw=0.4) for _, color, _ in phases]
         fig.legend(
             patches,
-            [f"{name}, to {end:,.0f}" for name, _, end in found],
+            [f"{name}, to {end:,.0f}" for name, _, end in phases],
             loc="outside upper center",
             ncols=3,
             columnspacing=1.2,
             handlelength=1.2,
-            title="Phases, by rule" if len(found) == 3 else "Phases that the rule finds",
+            title="Phases, by rule" if len(phases) == 3 else "Phases that the rule finds",
             title_fontsize=7.5,
         )
 
 
-def phase_key(fig):
-    """The names of the phases alone, for figures of several runs."""
+def phase_key(fig: FigureBase) -> None:
+    """Draw a legend of the phases without epochs, for figures of several runs."""
     patches = [Patch(facecolor=color, edgecolor="#888888", lw=0.4) for _, color in PHASES]
     fig.legend(patches, [name for name, _ in PHASES], loc="outside upper center", ncols=3, title="Phases, by rule",
                title_fontsize=7.5, handlelength=1.2)  # fmt: skip
 
 
-def plane(ax, values, colors="viridis", **limits):
-    """A map over all pairs, a downwards and b to the right, every pair a pixel; gives the image for a color bar."""
+def plane(ax: Axes, values: ArrayLike, colors: str = "viridis", **limits: Any) -> AxesImage:
+    """Draw a map over all pairs, a downwards and b to the right, one pixel per pair.
+
+    Args:
+        ax: axes to draw on.
+        values: [a, b].
+        colors: color map.
+        limits: `vmin` and `vmax`.
+
+    Returns:
+        The image, for a color bar.
+    """
     image = ax.imshow(values, cmap=colors, interpolation="nearest", aspect="equal", **limits)
     ax.set(xlabel="b", ylabel="a")
     ax.locator_params(nbins=4)
     return image
 
 
-def signed_map(fig, ax, values, what, far=None):
-    """A map of values of either sign, white at 0, with its color bar.
+def signed_map(
+    fig: FigureBase, ax: Axes, values: NDArray[np.floating], text: str | None, limit: float | None = None
+) -> None:
+    """Draw a map of values of either sign, white at 0, with its color bar.
 
     Args:
-        what: the values are, beside the color bar; None for no bar.
-        far: where colors end; by default, at the largest value.
+        fig: figure of the axes.
+        ax: axes to draw on.
+        values: [row, column].
+        text: label of the color bar; None for no bar.
+        limit: absolute value at which the colors end; by default the largest.
     """
-    end = "neither" if far is None else "both"
-    far = np.abs(values).max() if far is None else far
-    image = ax.imshow(values, cmap="RdBu_r", vmin=-far, vmax=far, aspect="auto", interpolation="nearest")
-    if what is not None:
-        fig.colorbar(image, ax=ax, label=what, shrink=0.8, extend=end)
+    extend = "neither" if limit is None else "both"
+    limit = np.abs(values).max() if limit is None else limit
+    image = ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    if text is not None:
+        fig.colorbar(image, ax=ax, label=text, shrink=0.8, extend=extend)
 
 
-def by_component(ax, values, colors, signed=False):
-    """Bars over Fourier components: cos and sin side by side at each frequency, key frequencies in their colors.
+def by_component(ax: Axes, values: xr.DataArray, colors: dict[int, str], signed: bool = False) -> None:
+    """Draw bars over Fourier components: cosine and sine next to each other, key frequencies in their colors.
 
     Args:
-        values: [fourier_component]; the constant is left out.
-        colors: of the frequencies that are labeled.
+        ax: axes to draw on.
+        values: [fourier_component]; the constant is omitted.
+        colors: colors of the frequencies that are labeled.
         signed: whether values may be negative.
     """
     k = np.arange(1, (len(values) + 1) // 2)
@@ -140,35 +226,41 @@ def by_component(ax, values, colors, signed=False):
     for number in colors:
         height = max(cos[number - 1], sin[number - 1], 0)
         ax.annotate(f"{number}", (number, height), (0, 1.5), textcoords="offset points", ha="center", fontsize=7)
-    ax.margins(y=0.12)  # room for the numbers; unsigned bars still stand on 0
+    ax.margins(y=0.12)  # room for the numbers; unsigned bars still start at 0
     ax.set(xlabel="Frequency k (cos dark, sin light)", xlim=(0, k[-1] + 1))
     if signed:
         ax.axhline(0, color="#555555", lw=0.5)
 
 
-def other_runs(cube):
-    """The names of the runs after the first, four at most.
+def other_runs(cube: xr.Dataset) -> list[str]:
+    """Return the names of the runs after the first, four at most.
 
     Raises:
-        UserError: there is but one.
+        UserError: the cube has one run.
     """
     names = [str(name) for name in cube.run.values[1:5]]
     if not names:
         raise UserError(
-            f"This figure is of an experiment's other seeds, and {cube.attrs.get('experiment', 'this cube')} has one run."
+            f"This figure shows the runs after the first. {cube.attrs.get('experiment', 'This cube')} has only one run."
         )
     return names
 
 
 PHASE_VARIABLES = ("memorization_end", "circuit_formation_end", "cleanup_end")
-"""What `phase_bands` reads."""
+"""Variables that `phase_bands` reads."""
 
 
-def panels(fig, count, columns, **shared):
-    """So many panels, in rows of so many: [panel]. What is left of the last row stays empty.
+def panels(fig: FigureBase, count: int, columns: int, **shared: Any) -> NDArray[np.object_]:
+    """Create panels in rows. The remaining places of the last row are empty.
 
     Args:
-        shared: which axes are, `sharex` and `sharey`.
+        fig: figure to draw on.
+        count: number of panels.
+        columns: number of columns.
+        shared: `sharex` and `sharey`, as in `Figure.subplots`.
+
+    Returns:
+        The axes [panel].
     """
     columns = min(columns, count)
     axes = fig.subplots(-(-count // columns), columns, squeeze=False, **shared).ravel()
@@ -177,7 +269,7 @@ def panels(fig, count, columns, **shared):
     return axes[:count]
 
 
-def panel_letters(axes):
-    """(a), (b), … beside the titles."""
+def panel_letters(axes: Iterable[Axes]) -> None:
+    """Prepend (a), (b), … to the titles of panels."""
     for letter, ax in zip("abcdefgh", axes, strict=False):
         ax.set_title(f"({letter}) {ax.get_title(loc='left')}")

@@ -1,68 +1,103 @@
-"""The Fourier basis and what is written in it: waves over the numbers, maps with a row a component."""
+"""Plots of the Fourier basis: waves over the numbers, and maps with one row per component."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progress_measures import fourier
 from progress_measures.figures.style import by_component, frequency_colors, no_key_frequencies, plane, signed_map
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def prime(cube):
-    """p, from the number of frequencies."""
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+
+def prime(cube: xr.Dataset) -> int:
+    """Return p, computed from the number of frequencies."""
     return 2 * cube.sizes["frequency"] + 1
 
 
-def waves(fig, p, colors):
-    """Unit vectors of the Fourier basis, one below the other: the wave, thin, and its values at the numbers.
+def waves(fig: Figure, p: int, colors: dict[int, str]) -> None:
+    """Draw unit vectors of the Fourier basis, one per panel: the wave as a thin line, and its values at the numbers.
 
     Args:
+        fig: figure to draw on.
         p: the prime.
-        colors: of the vectors to draw, by their place in the basis.
+        colors: colors of the vectors to draw, by index in the basis.
     """
     axes = fig.subplots(len(colors), 1, sharex=True, sharey=True, squeeze=False).ravel()
     x = np.arange(p)
-    between = np.linspace(0, p - 1, 40 * p)
-    for ax, (place, color) in zip(axes, colors.items(), strict=True):
-        k, shift = (place + 1) // 2, 0 if place % 2 else np.pi / 2
-        height = np.sqrt(2 / p) if place else p**-0.5
-        ax.plot(between, height * (np.cos(2 * np.pi * k * between / p - shift) if place else 1 + 0 * between),
+    dense = np.linspace(0, p - 1, 40 * p)
+    for ax, (index, color) in zip(axes, colors.items(), strict=True):
+        k, shift = (index + 1) // 2, 0 if index % 2 else np.pi / 2
+        height = np.sqrt(2 / p) if index else p**-0.5
+        ax.plot(dense, height * (np.cos(2 * np.pi * k * dense / p - shift) if index else 1 + 0 * dense),
                 color=color, lw=0.5, alpha=0.6)  # fmt: skip
-        ax.plot(x, fourier.basis(p)[place], ".", ms=3, color=color)
-        ax.set_ylabel(fourier.component_names(p)[place], rotation=0, ha="right", va="center")
+        ax.plot(x, fourier.basis(p)[index], ".", ms=3, color=color)
+        ax.set_ylabel(fourier.component_names(p)[index], rotation=0, ha="right", va="center")
         ax.set(xlim=(-1, p), ylim=(-1.25 * np.sqrt(2 / p), 1.25 * np.sqrt(2 / p)))
     axes[-1].set_xlabel("Number x")
     fig.supylabel("Entry of the unit vector", fontsize=8)
 
 
-def component_ticks(axis, p):
-    """The names of the constant and of some cosines, evenly spaced, along an axis of Fourier components."""
-    step = max(1, (p - 1) // 2 // 50) * 10 if p > 50 else 2
-    axis.set_ticks([0] + [2 * k - 1 for k in range(step, (p - 1) // 2 + 1, step)])
-    axis.set_ticklabels([fourier.component_names(p)[int(place)] for place in axis.get_majorticklocs()])
-
-
-def frequency_ticks(axis, colors, places):
-    """Key frequencies along an axis, in their colors.
+def component_ticks(axis: Axis, p: int) -> None:
+    """Label the constant and some evenly spaced cosines along an axis of Fourier components.
 
     Args:
-        colors: of the key frequencies.
-        places: where a frequency stands on the axis, a function of it.
+        axis: the axis.
+        p: the prime.
     """
-    axis.set_ticks([places(k) for k in colors], [f"{k}" for k in colors])
+    step = max(1, (p - 1) // 2 // 50) * 10 if p > 50 else 2
+    axis.set_ticks([0] + [2 * k - 1 for k in range(step, (p - 1) // 2 + 1, step)])
+    axis.set_ticklabels([fourier.component_names(p)[int(index)] for index in axis.get_majorticklocs()])
+
+
+def frequency_ticks(axis: Axis, colors: dict[int, str], position: Callable[[int], float]) -> None:
+    """Label key frequencies along an axis, in their colors.
+
+    Args:
+        axis: the axis.
+        colors: colors of the key frequencies.
+        position: function that returns the position of a frequency on the axis.
+    """
+    axis.set_ticks([position(k) for k in colors], [f"{k}" for k in colors])
     for tick, color in zip(axis.get_major_ticks(), colors.values(), strict=True):
         tick.label1.set(color=color, fontweight="bold")
 
 
-def basis_map(fig, values, what):
-    """A square map of Fourier components (down) against something else of the same number."""
+def basis_map(fig: Figure, values: NDArray[np.floating], text: str) -> Axes:
+    """Draw a map with one row per Fourier component.
+
+    Args:
+        fig: figure to draw on.
+        values: [fourier_component, column].
+        text: label of the color bar.
+
+    Returns:
+        The axes.
+    """
     ax = fig.subplots()
-    signed_map(fig, ax, values, what)
+    signed_map(fig, ax, values, text)
     component_ticks(ax.yaxis, len(values))
     ax.set_ylabel("Fourier component")
     return ax
 
 
-def key_waves(fig, cube, wave):
-    """The cosines or sines of the first run's key frequencies, in their colors."""
+def key_waves(fig: Figure, cube: xr.Dataset, wave: str) -> None:
+    """Draw the cosines or sines of the first run's key frequencies, in their colors.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variable `key_frequency`.
+        wave: `cos` or `sin`.
+    """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
     if not colors:
@@ -71,26 +106,40 @@ def key_waves(fig, cube, wave):
     waves(fig, prime(cube), {2 * k - (wave == "cos"): color for k, color in colors.items()})
 
 
-def whole_basis(fig, p):
-    """All vectors of the orthonormal Fourier basis, one a row."""
+def whole_basis(fig: Figure, p: int) -> None:
+    """Draw all vectors of the orthonormal Fourier basis, one per row.
+
+    Args:
+        fig: figure to draw on.
+        p: the prime.
+    """
     ax = basis_map(fig, fourier.basis(p), "Entry of the unit vector")
     ax.set_xlabel("Number")
 
 
-def basis_products(fig, p):
-    """Dot products of all vectors of the Fourier basis with each other."""
+def basis_products(fig: Figure, p: int) -> None:
+    """Draw the dot products of all vectors of the Fourier basis with each other.
+
+    Args:
+        fig: figure to draw on.
+        p: the prime.
+    """
     ax = basis_map(fig, fourier.basis(p) @ fourier.basis(p).T, "Dot product")
     component_ticks(ax.xaxis, p)
     ax.tick_params(axis="x", rotation=90)
     ax.set_xlabel("Fourier component")
 
 
-def component_norms(fig, cube, name, text):
-    """Norms of the first run's Fourier components at the end of training; key frequencies are colored and numbered.
+def component_norms(fig: Figure, cube: xr.Dataset, name: str, text: str) -> None:
+    """Draw the norms of the first run's Fourier components at the last checkpoint.
+
+    Key frequencies are colored and labeled.
 
     Args:
-        name: of the variable, [run, epoch, fourier_component].
-        text: along its axis.
+        fig: figure to draw on.
+        cube: cube with the variable and `key_frequency`.
+        name: name of the variable [run, epoch, fourier_component].
+        text: label of the y axis.
     """
     run = str(cube.run.values[0])
     ax = fig.subplots()
@@ -98,11 +147,14 @@ def component_norms(fig, cube, name, text):
     ax.set(ylabel=text)
 
 
-def wave_product(fig, p, k, of_b):
-    """The cosine of a at one frequency, times that of b or the constant: unit vectors, over all pairs.
+def wave_product(fig: Figure, p: int, k: int, of_b: bool) -> None:
+    """Draw the product over all pairs of the cosine of a and the cosine of b or the constant, as unit vectors.
 
     Args:
-        of_b: whether the other factor is the cosine of b.
+        fig: figure to draw on.
+        p: the prime.
+        k: the frequency.
+        of_b: whether the second factor is the cosine of b; otherwise it is the constant.
     """
     F = fourier.basis(p)
     ax = fig.subplots()

@@ -1,11 +1,11 @@
-"""Networks that others trained: read from their files, recognized, and put under every measure.
+"""Import networks that were trained elsewhere: read their files, identify their settings and apply every measure.
 
-reading     a file becomes plain data; nothing in it is run
-contents    plain data become networks over epochs, with what is said of their training
-names       their tensors get our names and orientations, by a format: one file each in formats/, or the user's own
-recognize   the sizes, and by its own answers the operation
-splits      which pairs the network was trained on
-settings    all of that as an experiment's settings, with what was recognized and what assumed
-writing     the files that a training would have left
-bring_in    all of it in order; then measured and gathered as any run is
+reading         reads a file into plain data; nothing in the file is executed
+contents        finds the networks, their epochs and the records of their training in this data
+names           gives tensors the project's names and axis order, by a format: a file in formats/ or the user's own
+recognize       finds the sizes and, from the network's own answers, the operation
+splits          finds the pairs on which the network was trained
+settings        expresses all of this as an experiment's settings and lists what was recognized and what was assumed
+writing         writes the files that training would have written
+import_network  runs all steps in order, then measures and gathers as for any run
 """

@@ -1,10 +1,13 @@
-"""What a file holds: networks over epochs, and what is said of their training.
+"""Find the networks in the data of a file, their epochs, and the records of their training.
 
-Known are bare state dicts; dictionaries around one, as the paper's authors and many others save them (`model`, beside it
-`epoch`, `config`, `optimizer`, losses); the authors' whole runs (`state_dicts`, `epochs`) and the notebooks' (`checkpoints`,
-`checkpoint_epochs`, `train_indices`); folders of numbered files. Epochs here count updates: all of these save after
-the update that they number from 0, so that number e is after e + 1 of them.
+Supported layouts: bare state dicts; dictionaries that contain one, as the paper's authors and many others save them
+(`model`, with `epoch`, `config`, `optimizer` and losses beside it); the authors' complete runs (`state_dicts`,
+`epochs`); the notebooks' runs (`checkpoints`, `checkpoint_epochs`, `train_indices`); folders of numbered files. Epochs
+in this module count updates. All of these sources number updates from 0 and save after the update, so that their epoch
+e is the state after e + 1 updates.
 """
+
+from __future__ import annotations
 
 import re
 from collections.abc import Mapping
@@ -18,31 +21,36 @@ from progress_measures.errors import UserError
 
 State = dict[str, NDArray[Any]]
 
-ONE = ("model", "final_state_dict", "model_state_dict", "state_dict")
-SEVERAL = ("checkpoints", "state_dicts")
+NETWORK_KEYS = ("model", "final_state_dict", "model_state_dict", "state_dict")
+RUN_KEYS = ("checkpoints", "state_dicts")
 UPDATES, TEST_UPDATES = "updates", "test_updates"  # our own exports count these
 EPOCHS = ("checkpoint_epochs", "epochs")
 
 
 class Losses(NamedTuple):
-    """Losses as training saw them, by the updates that were done when they were measured."""
+    """Losses that training recorded.
+
+    Attributes:
+        updates: number of updates before each measurement, [measurement].
+        values: the losses in nats, [measurement].
+    """
 
     updates: NDArray[np.int64]
     values: NDArray[np.float64]
 
 
 class Contents(NamedTuple):
-    """Networks over epochs, ascending, and what the file says of them.
+    """Networks in ascending order of epoch, and what the file states about their training.
 
     Attributes:
-        states: state dicts under their own names.
-        epochs: updates done before each; None where the file does not say.
-        layout: in words, how the file is arranged.
-        config: settings under their own names.
-        optimizer: those of the optimizer's only group, such as `weight_decay`.
-        train, test: losses, as far as the file has them.
-        train_indices: training pairs, as indices a * n + b.
-        assumed: what was taken for granted.
+        states: state dicts with the file's tensor names, one per checkpoint.
+        epochs: number of updates before each checkpoint; None if the file does not state it.
+        layout: description of how the file is arranged.
+        config: the file's configuration, with its own field names.
+        optimizer: settings of the optimizer's only parameter group, such as `weight_decay`.
+        train, test: losses that the file contains; None if it has none.
+        train_indices: training pairs as indices a * n + b; None if the file does not list them.
+        assumed: descriptions of what was assumed.
     """
 
     states: list[State]
@@ -56,34 +64,43 @@ class Contents(NamedTuple):
     assumed: list[str]
 
 
-def contents(loaded: Any, path: Path) -> Contents:
-    """Find the networks in what was read from a file.
+def find_networks(loaded: Any, path: Path) -> Contents:
+    """Find the networks in the data that was read from a file.
+
+    Args:
+        loaded: the data that `reading.read` returns.
+        path: of the file or folder; it decides whether `loaded` is a folder, and messages name it.
+
+    Returns:
+        The networks and what the file states about their training.
 
     Raises:
-        UserError: there are none.
+        UserError: the data contain no network, or a field beside the networks is wrong.
     """
     if path.is_dir():
         return _folder(loaded["files"], path)
     if _is_state(loaded):
-        return _empty([_tidy(loaded)], None, "a bare state dict")
+        return _bare_contents([_without_prefixes(loaded)], None, "a bare state dict")
     if not isinstance(loaded, Mapping):
-        raise _nothing(path, f"a {type(loaded).__name__}")
-    several = next((name for name in SEVERAL if isinstance(loaded.get(name), Mapping | list) and loaded[name]), None)
-    one = next((name for name in ONE if _is_state(loaded.get(name))), None)
-    if several is None and one is None:
-        raise _nothing(path, f"a dictionary of {', '.join(f'{name:.60}' for name in list(loaded)[:8])}")
-    train, test = _losses(loaded, several, path)
+        raise _no_network(path, f"a {type(loaded).__name__}")
+    run_key = next((name for name in RUN_KEYS if isinstance(loaded.get(name), Mapping | list) and loaded[name]), None)
+    network_key = next((name for name in NETWORK_KEYS if _is_state(loaded.get(name))), None)
+    if run_key is None and network_key is None:
+        raise _no_network(path, f"a dictionary with the keys {', '.join(f'{name:.60}' for name in list(loaded)[:8])}")
+    train, test = _losses(loaded, run_key, path)
     states: list[State] = []
     epochs: list[int] | None = None
     assumed: list[str] = []
-    if several is not None:
-        states, epochs, assumed = _checkpoints(loaded, several, path)
-    done = _updates_at_the_end(loaded, path)
-    if one is not None and (several is None or (done is not None and epochs and done > epochs[-1])):
-        states = [*states, _tidy(loaded[one])]
-        epochs = None if done is None else [*(epochs or []), done]
-    layout = f"`{several}`, a run of {len(states)} checkpoints" if several else f"one network, under `{one}`"
-    indices = _whole(loaded, "train_indices", path) if loaded.get("train_indices") is not None else None
+    if run_key is not None:
+        states, epochs, assumed = _checkpoints(loaded, run_key, path)
+    last_epoch = _last_epoch(loaded, path)
+    if network_key is not None and (run_key is None or (last_epoch is not None and epochs and last_epoch > epochs[-1])):
+        states = [*states, _without_prefixes(loaded[network_key])]
+        epochs = None if last_epoch is None else [*(epochs or []), last_epoch]
+    layout = (
+        f"a run of {len(states)} checkpoints under `{run_key}`" if run_key else f"one network under `{network_key}`"
+    )
+    indices = _counts(loaded, "train_indices", path) if loaded.get("train_indices") is not None else None
     return Contents(
         states,
         epochs,
@@ -97,28 +114,33 @@ def contents(loaded: Any, path: Path) -> Contents:
     )
 
 
-def _empty(states: list[State], epochs: list[int] | None, layout: str) -> Contents:
+def _bare_contents(states: list[State], epochs: list[int] | None, layout: str) -> Contents:
+    """Return contents without any record of the training."""
     return Contents(states, epochs, layout, {}, {}, None, None, None, [])
 
 
-def _nothing(path: Path, found: str) -> UserError:
-    known = ", ".join(f"`{name}`" for name in (*ONE, *SEVERAL))
+def _no_network(path: Path, description: str) -> UserError:
+    keys = ", ".join(f"`{name}`" for name in (*NETWORK_KEYS, *RUN_KEYS))
     return UserError(
-        f"{path} holds {found}, and no network that could be found. Expected a state dict (names of tensors with their "
-        f"values), or a dictionary with one of {known}."
+        f"{path}: found {description}, but no network. Expected a state dict (tensor names with their values), or a "
+        f"dictionary with a state dict under one of the keys {keys}."
     )
 
 
 def _is_state(value: Any) -> bool:
-    return isinstance(value, Mapping) and len(value) > 0 and all(isinstance(one, np.ndarray) for one in value.values())
+    return (
+        isinstance(value, Mapping)
+        and len(value) > 0
+        and all(isinstance(tensor, np.ndarray) for tensor in value.values())
+    )
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def _tidy(state: Mapping[str, NDArray[Any]]) -> State:
-    """Without the prefixes of wrappers: DataParallel's, torch.compile's, those of a larger module."""
+def _without_prefixes(state: Mapping[str, NDArray[Any]]) -> State:
+    """Remove prefixes of wrappers from tensor names: DataParallel, torch.compile, an enclosing module."""
     names = {name: name.replace("._original_component", "") for name in state}
     for prefix in ("module.", "_orig_mod.", "model."):
         if all(name.startswith(prefix) for name in names.values()):
@@ -127,80 +149,81 @@ def _tidy(state: Mapping[str, NDArray[Any]]) -> State:
 
 
 def _checkpoints(loaded: Mapping[str, Any], key: str, path: Path) -> tuple[list[State], list[int], list[str]]:
-    """State dicts of a run, the updates before each, and what was assumed of them."""
-    found = loaded[key]
-    pairs = found.items() if isinstance(found, Mapping) else enumerate(found)
+    """Return a run's state dicts, the number of updates before each, and descriptions of what was assumed."""
+    entries = loaded[key]
+    pairs = entries.items() if isinstance(entries, Mapping) else enumerate(entries)
     numbered = [
         (int(number), state) for number, state in pairs if re.fullmatch(r"\d{1,12}", str(number)) and _is_state(state)
     ]
-    if not numbered or len(numbered) < len(found):
+    if not numbered or len(numbered) < len(entries):
         raise UserError(
-            f"{path}: `{key}` should be a list of state dicts, or have them by epoch; {len(found) - len(numbered)} of its "
-            "entries are none."
+            f"{path}: `{key}`: expected a list of state dicts, or a dictionary from epoch to state dict; "
+            f"{len(entries) - len(numbered)} of the {len(entries)} entries are neither."
         )
     numbered.sort(key=lambda pair: pair[0])
-    states = [_tidy(state) for _, state in numbered]
+    states = [_without_prefixes(state) for _, state in numbered]
     if UPDATES in loaded:
         return states, _as_epochs(loaded, states, path, UPDATES), []
     for name in EPOCHS:
         if name in loaded:
             return states, [epoch + 1 for epoch in _as_epochs(loaded, states, path, name)], []
-    if isinstance(found, Mapping):
+    if isinstance(entries, Mapping):
         return states, [number + 1 for number, _ in numbered], []
     every = max(1, len(_numbers(loaded, "train_losses", path)) // len(states))
-    text = f"checkpoints {every} epochs apart, the first after one update: the file has no `epochs`"
+    text = f"checkpoints every {every} epochs, the first after one update: the file has no `epochs`"
     return states, [number * every + 1 for number, _ in numbered], [text]
 
 
 def _as_epochs(loaded: Mapping[str, Any], states: list[State], path: Path, name: str) -> list[int]:
-    epochs: list[int] = _whole(loaded, name, path).tolist()
+    epochs: list[int] = _counts(loaded, name, path).tolist()
     if len(epochs) != len(states) or epochs != sorted(set(epochs)):
-        raise UserError(f"{path}: `{name}` should have {len(states)} ascending numbers, one for each checkpoint.")
+        raise UserError(f"{path}: `{name}`: expected {len(states)} ascending numbers, one per checkpoint.")
     return epochs
 
 
-def _updates_at_the_end(loaded: Mapping[str, Any], path: Path) -> int | None:
+def _last_epoch(loaded: Mapping[str, Any], path: Path) -> int | None:
+    """Return the number of updates at the end of training, or None if the file does not state it."""
     for name, more in ((UPDATES, 0), ("epoch", 1)):
         if loaded.get(name) is not None:
-            numbers = _whole(loaded, name, path)
+            numbers = _counts(loaded, name, path)
             if not numbers.size:
-                raise UserError(f"{path}: `{name}` is empty; expected is a number of updates.")
+                raise UserError(f"{path}: `{name}` is empty; expected a number of updates.")
             return int(numbers[-1]) + more
     return len(_numbers(loaded, "train_losses", path)) or None
 
 
 def _numbers(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[np.float64]:
-    """Numbers under a name, one after the other; none where it is not there.
+    """Return the numbers under a key as a flat array, which is empty if the key is absent.
 
     Raises:
-        UserError: they are something else.
+        UserError: the value is not numeric.
     """
     try:
-        found = np.asarray(loaded.get(name, ()))
+        numbers = np.asarray(loaded.get(name, ()))
     except ValueError:  # lists of several lengths
-        found = np.array(None)
-    if found.size and found.dtype.kind not in "iuf":
-        raise UserError(f"{path}: `{name}` should be numbers, found {loaded[name]!r:.60}.")
-    return found.astype(np.float64).ravel()
+        numbers = np.array(None)
+    if numbers.size and numbers.dtype.kind not in "iuf":
+        raise UserError(f"{path}: `{name}`: expected numbers, found {loaded[name]!r:.60}.")
+    return numbers.astype(np.float64).ravel()
 
 
-def _whole(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[np.int64]:
-    """Numbers that count something: whole, and none below 0.
+def _counts(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[np.int64]:
+    """Return the non-negative integers under a key as a flat array.
 
     Raises:
-        UserError: they are something else.
+        UserError: the value is something else.
     """
-    found = _numbers(loaded, name, path)
-    if not (np.isfinite(found) & (found == np.floor(found)) & (found >= 0) & (found < 2**53)).all():
-        raise UserError(f"{path}: `{name}` should be whole numbers, none below 0.")
-    return found.astype(np.int64)
+    numbers = _numbers(loaded, name, path)
+    if not (np.isfinite(numbers) & (numbers == np.floor(numbers)) & (numbers >= 0) & (numbers < 2**53)).all():
+        raise UserError(f"{path}: `{name}`: expected integers from 0.")
+    return numbers.astype(np.int64)
 
 
-def _losses(loaded: Mapping[str, Any], several: str | None, path: Path) -> tuple[Losses | None, Losses | None]:
-    """Losses, train and test.
+def _losses(loaded: Mapping[str, Any], run_key: str | None, path: Path) -> tuple[Losses | None, Losses | None]:
+    """Return train and test losses.
 
-    Train losses are measured before each update. So are the authors' test losses, of which there may be one in so many
-    epochs; the notebooks' are measured after it, and there is one for each.
+    Train losses are measured before each update. The authors' test losses are measured before the update too, possibly
+    only every few epochs. The notebooks measure the test loss after each update.
     """
     train, test = (_numbers(loaded, f"{split}_losses", path) for split in ("train", "test"))
     if not train.size:
@@ -209,12 +232,12 @@ def _losses(loaded: Mapping[str, Any], several: str | None, path: Path) -> tuple
     if not test.size:
         return before, None
     if TEST_UPDATES in loaded:
-        updates = _whole(loaded, TEST_UPDATES, path)
+        updates = _counts(loaded, TEST_UPDATES, path)
         if len(updates) != len(test):
-            raise UserError(f"{path}: `{TEST_UPDATES}` should have {len(test)} numbers, one for each of `test_losses`.")
+            raise UserError(f"{path}: `{TEST_UPDATES}`: expected {len(test)} numbers, one per entry of `test_losses`.")
         return before, Losses(updates, test)
     every = max(1, round(len(train) / len(test)))
-    after = int(several == "checkpoints")
+    after = int(run_key == "checkpoints")
     return before, Losses(np.arange(len(test)) * every + after, test)
 
 
@@ -224,29 +247,38 @@ def _optimizer(value: Any) -> dict[str, Any]:
 
 
 def _folder(files: Mapping[str, Any], path: Path) -> Contents:
-    """Numbered files; `init` stands before the first update, others say themselves or are left aside."""
-    found: dict[int, State] = {}
-    last, left = None, []
+    """Find the networks in a folder of numbered files.
+
+    `init` is the network before the first update. Of the other files, those with an epoch inside or a number in their
+    name are checkpoints; the rest is skipped.
+    """
+    states: dict[int, State] = {}
+    last, skipped = None, []
     for stem, loaded in files.items():
-        one = contents(loaded, path / stem)
-        if len(one.states) > 1:
-            raise UserError(f"{path / stem} holds a run of its own; import it alone.")
+        contents = find_networks(loaded, path / stem)
+        if len(contents.states) > 1:
+            raise UserError(
+                f"{path / stem} contains a run of {len(contents.states)} checkpoints; in a folder, each file must "
+                "contain one network. Import this file on its own."
+            )
         number = re.search(r"\d+", stem)
         if stem == "init":
-            found[0] = one.states[0]
-        elif one.epochs or number:
-            epoch = one.epochs[0] if one.epochs else int(number.group()) + 1  # type: ignore[union-attr]
-            if epoch in found:
-                raise UserError(f"{path / stem}: another file of the folder is of {epoch} updates too; take one out.")
-            found[epoch] = one.states[0]
-            last = one if epoch == max(found) else last
+            states[0] = contents.states[0]
+        elif contents.epochs or number:
+            epoch = contents.epochs[0] if contents.epochs else int(number.group()) + 1  # type: ignore[union-attr]
+            if epoch in states:
+                raise UserError(
+                    f"{path / stem}: another file in the folder is a checkpoint after {epoch} updates too; remove one."
+                )
+            states[epoch] = contents.states[0]
+            last = contents if epoch == max(states) else last
         else:
-            left.append(stem)
-    if not found:
-        raise _nothing(path, "files of which none has a number or an `epoch`")
-    epochs = sorted(found)
-    result = _empty([found[epoch] for epoch in epochs], epochs, f"a folder of {len(epochs)} networks")
-    assumed = [f"files without a number are left aside: {', '.join(left)}"] if left else []
+            skipped.append(stem)
+    if not states:
+        raise _no_network(path, "files without a number in their name or an `epoch` inside")
+    epochs = sorted(states)
+    result = _bare_contents([states[epoch] for epoch in epochs], epochs, f"a folder of {len(epochs)} networks")
+    assumed = [f"files without a number are not checkpoints and are skipped: {', '.join(skipped)}"] if skipped else []
     if last is None:
         return result._replace(assumed=assumed)
     return last._replace(states=result.states, epochs=epochs, layout=result.layout, assumed=assumed)

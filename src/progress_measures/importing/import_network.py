@@ -1,4 +1,6 @@
-"""Takes a foreign file to a cube: read, recognize, write as training would have left it, measure, gather."""
+"""Import a file of networks into a cube: read, recognize, write what training would have written, measure, gather."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
@@ -11,121 +13,146 @@ from progress_measures.cube.gather import gather
 from progress_measures.errors import UserError
 from progress_measures.experiments.load import FOLDER, IMPORTED, is_name
 from progress_measures.files import atomic_path, open_store, scratch
-from progress_measures.importing.contents import Contents, contents
+from progress_measures.importing.contents import Contents, find_networks
 from progress_measures.importing.names import FormatMatch, best_match
 from progress_measures.importing.reading import read
-from progress_measures.importing.settings import Options, Recognized, recognized
+from progress_measures.importing.settings import Options, RecognizedNetwork, recognize_network
 from progress_measures.importing.writing import write_history, write_training
 from progress_measures.measures.registry import FAMILIES, families_of
 
-ALIKE = 1.5  # the factor by which our train loss may differ from the file's last one, an update before
+MAX_LOSS_RATIO = 1.5  # between our train loss and the last one in the file, which is from one update earlier
 
 
 def import_network(path: Path, out: Path, options: Options) -> list[str]:
-    """Import networks into a folder, whole or not at all.
+    """Import networks into a folder, completely or not at all.
 
     Args:
-        path: of a file, or a folder of numbered ones.
-        out: `results/<name>`; what an earlier import left there is replaced.
-        options: what is not to be found out.
+        path: of a file, or of a folder of numbered files.
+        out: `results/<name>`; an earlier import in this folder is replaced.
+        options: what the user states about the file.
+
     Returns:
-        Lines for people: what was recognized, assumed, left aside, and what gives cause to doubt.
+        Report lines: what was recognized, assumed and ignored, and what is doubtful.
+
     Raises:
-        UserError: the file cannot be read or is no network on pairs, or an option does not fit it.
+        UserError: the file cannot be read or contains no network on pairs, an option does not fit it, or the name is
+            taken.
     """
     _check_name(out)
-    held, found = recognize(path, options)
+    contents, network = recognize(path, options)
     if out.parent.resolve() == paths.RESULTS.resolve():
-        # before what is measured by it, so that the workflow finds nothing to redo
+        # before the measurement that depends on these files, so that the workflow has nothing to redo
         for module in (*(f"measures.{family}" for family in FAMILIES), "cube.extract", "cube.gather"):
             fingerprint.refresh(paths.RESULTS / ".fingerprints", f"{fingerprint.PACKAGE}.{module}")
     with scratch(out) as folder:
         with paths.results_in(folder):
-            losses = _write(found, out.name, held, options.precision)
+            losses = _write(network, out.name, contents, options.precision)
         with atomic_path(out) as temporary:
             (folder / out.name).rename(temporary)
-    return [*_report(found, path), *_doubts(held, losses)]
+    return [*_report(network, path), *_doubts(contents, losses)]
 
 
-def recognize(path: Path, options: Options) -> tuple[Contents, Recognized]:
-    """What is in a file, and what that is in our words; nothing is written.
+def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork]:
+    """Read a file and express its networks in the project's terms, without writing anything.
+
+    Args:
+        path: of a file, or of a folder of numbered files.
+        options: what the user states about the file.
+
+    Returns:
+        The contents of the file, and the experiment, weights, epochs and split that they amount to.
 
     Raises:
-        UserError: as `bring_in`.
+        UserError: the file cannot be read or does not contain a network on pairs, or an option does not fit it.
     """
-    held = contents(read(path), path)
-    told = next((held.config[name] for name in ("n_heads", "num_heads") if held.config.get(name) is not None), None)
-    heads = options.heads or told
+    contents = find_networks(read(path), path)
+    stated_heads = next(
+        (contents.config[name] for name in ("n_heads", "num_heads") if contents.config.get(name) is not None), None
+    )
+    heads = options.heads or stated_heads
     if not (heads is None or (type(heads) is int and heads >= 1)):
-        raise UserError(f"{path}: its configuration has {heads!r:.60} heads; say how many with --heads.")
-    fit = best_match(held.states[-1], {"head": heads} if heads else {}, options.names, path)
-    _check_tensors(held, fit, path)
+        raise UserError(
+            f"{path}: the number of heads in the file's configuration is {heads!r:.60}; expected an integer from 1. Set it "
+            "with --heads."
+        )
+    match = best_match(contents.states[-1], {"head": heads} if heads else {}, options.names, path)
+    _check_tensors(contents, match, path)
     try:
-        return held, recognized(path, held, fit, options)
+        return contents, recognize_network(path, contents, match, options)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
 
 
 def _check_name(out: Path) -> None:
-    """Refuse a name that is taken, or that the workflow could not ask for."""
+    """Refuse a name that is taken or that cannot be a target of the workflow."""
     if not is_name(out.name):
-        raise UserError(f"--out {out}: expected results/<name>, with a name of lower-case letters, digits and _.")
+        raise UserError(
+            f"--out {out}: expected results/<name>, with a name of lower-case letters, digits and _ that is not the name "
+            "of another folder of the workflow."
+        )
     if (FOLDER / f"{out.name}.yaml").exists():
-        raise UserError(f"--out {out}: {FOLDER / out.name}.yaml is an experiment of that name; choose another.")
+        raise UserError(
+            f"--out {out}: {FOLDER / out.name}.yaml is an experiment of that name; choose another name for the import."
+        )
     if out.exists() and not (out / IMPORTED).exists():
-        raise UserError(f"--out {out}: is there, and no import has made it; choose another name, or remove it.")
+        raise UserError(
+            f"--out {out}: this folder exists and was not written by an import; choose another name, or remove it."
+        )
 
 
-def _check_tensors(held: Contents, fit: FormatMatch, path: Path) -> None:
-    """Refuse checkpoints of different tensors, and numbers that are none."""
-    last = held.states[-1]
-    for i, state in enumerate(held.states):
-        place = f"{path}, checkpoint {i + 1} of {len(held.states)}" if len(held.states) > 1 else str(path)
-        for name in sorted(set(last) - set(fit.ignored)):
+def _check_tensors(contents: Contents, match: FormatMatch, path: Path) -> None:
+    """Refuse checkpoints with different tensors, and values that are not finite floating-point numbers."""
+    last = contents.states[-1]
+    for i, state in enumerate(contents.states):
+        place = f"{path}, checkpoint {i + 1} of {len(contents.states)}" if len(contents.states) > 1 else str(path)
+        for name in sorted(set(last) - set(match.ignored)):
             if name not in state:
-                raise UserError(f"{place}: there is no tensor {name}, which the last checkpoint has.")
+                raise UserError(f"{place}: tensor {name} is missing; the last checkpoint has it.")
             tensor = state[name]
             if tensor.shape != last[name].shape:
-                raise UserError(f"{place}: {name} has shape {tensor.shape}, in the last checkpoint {last[name].shape}.")
+                raise UserError(
+                    f"{place}: tensor {name} has shape {tensor.shape}; expected {last[name].shape}, as in the last "
+                    "checkpoint."
+                )
             if tensor.dtype.kind != "f":
-                raise UserError(f"{place}: {name} is of {tensor.dtype}; expected are floating-point numbers.")
+                raise UserError(f"{place}: tensor {name} has dtype {tensor.dtype}; expected floating-point numbers.")
             wrong = np.count_nonzero(~np.isfinite(tensor))
             if wrong:
                 raise UserError(
-                    f"{place}: {name} has {wrong} values that are not finite (NaN or infinite): the training diverged, or "
-                    "the file is damaged. Nothing was imported."
+                    f"{place}: tensor {name} has {wrong} values that are not finite (NaN or infinite): the training "
+                    "diverged, or the file is damaged. Nothing was imported."
                 )
 
 
-def _write(found: Recognized, name: str, held: Contents, precision: str) -> xr.Dataset:
-    """Write what a training leaves, measure and gather it, in what stands for `results/`; gives losses at checkpoints."""
-    (run,) = found.experiment.runs(name)
-    write_training(run, found, precision)
+def _write(network: RecognizedNetwork, name: str, contents: Contents, precision: str) -> xr.Dataset:
+    """Write what training would have written, measure and gather; return the family `losses` at the checkpoints."""
+    (run,) = network.experiment.runs(name)
+    write_training(run, network, precision)
     for family in families_of(run):
         measure_family(run, family, first=True)
     losses = open_store(paths.family_store(name, run.name, "losses")).load()
     if not run.split_unknown:
-        write_history(run, held, losses)
-    gather(name, found.experiment.title, [run])
+        write_history(run, contents, losses)
+    gather(name, network.experiment.title, [run])
     return losses
 
 
-def _report(found: Recognized, path: Path) -> list[str]:
-    told = found.experiment.imported
-    assert told is not None
-    lines = [f"{path}: {told.format}"]
-    lines += [f"  recognized: {line}" for line in told.recognized]
-    lines += [f"  assumed: {line}" for line in told.assumed]
-    return lines + ([f"  ignored, being of no known use: {', '.join(told.ignored)}"] if told.ignored else [])
+def _report(network: RecognizedNetwork, path: Path) -> list[str]:
+    provenance = network.experiment.imported
+    assert provenance is not None
+    lines = [f"{path}: tensors named as in {provenance.format}"]
+    lines += [f"  recognized: {line}" for line in provenance.recognized]
+    lines += [f"  assumed: {line}" for line in provenance.assumed]
+    ignored = [f"  ignored, since this format does not use them: {', '.join(provenance.ignored)}"]
+    return lines + (ignored if provenance.ignored else [])
 
 
-def _doubts(held: Contents, losses: xr.Dataset) -> list[str]:
-    """Where our train loss is far from what the file says, the split or the operation is not what training had."""
-    if held.train is None or "train_loss" not in losses:
+def _doubts(contents: Contents, losses: xr.Dataset) -> list[str]:
+    """Compare our train loss with the last one in the file: a large ratio means a wrong split or operation."""
+    if contents.train is None or "train_loss" not in losses:
         return []
-    ours, theirs = float(losses.train_loss[-1]), float(held.train.values[-1])
-    alike = theirs > 0 and 1 / ALIKE < ours / theirs < ALIKE
-    said = f"train loss {ours:.4g}; the file's own last one is {theirs:.4g}"
-    return [
-        f"  {'recognized' if alike else 'doubtful'}: {said}" + ("" if alike else ": is the split another? (--split)")
-    ]
+    ours, theirs = float(losses.train_loss[-1]), float(contents.train.values[-1])
+    alike = theirs > 0 and 1 / MAX_LOSS_RATIO < ours / theirs < MAX_LOSS_RATIO
+    text = f"train loss {ours:.4g}; the last one in the file is {theirs:.4g}"
+    advice = f". They differ by more than a factor of {MAX_LOSS_RATIO:g}: is the split wrong (--split)?"
+    return [f"  {'recognized' if alike else 'doubtful'}: {text}" + ("" if alike else advice)]

@@ -1,12 +1,15 @@
-"""Foreign names and orientations of tensors, by a format: a YAML file that says where each of our tensors is.
+"""Map foreign tensor names and axis orders to ours by a format: a YAML file with the location of each of our tensors.
 
     W_E: [transformer.wte.weight, token d_model]
     W_Q: ["h.{layer}.attn.q.weight", (head d_head) d_model]
 
-Each entry has the tensor's name there, with `{layer}` where there is one a layer, and its axes as einops writes them: the
-names of ours (`AXES`) in their order, grouped where several are one. `layer` may be an axis, and so may `qkv`, of size 3,
-where W_Q, W_K and W_V are one tensor. The formats that are known are the files in formats/; one's own is given by path.
+Each entry has the foreign tensor's name, with `{layer}` if every layer has a tensor of its own, and its axes in einops
+notation: our axis names (`AXES`) in the order of the foreign tensor, with merged axes in parentheses. `layer` may be an
+axis, and so may `qkv`, of size 3, if one tensor contains W_Q, W_K and W_V. The built-in formats are the files in
+formats/; the user can give the path of another one.
 """
+
+from __future__ import annotations
 
 import itertools
 import re
@@ -49,29 +52,36 @@ AXES = {
     "ln_final_w": "d_model",
     "ln_final_b": "d_model",
 }
-TOGETHER = (
+ALL_OR_NONE = (
     ("b_Q", "b_K", "b_V"),
     ("b_in", "b_out"),
     ("ln1_w", "ln2_w", "ln_final_w"),
     ("ln1_b", "ln2_b", "ln_final_b"),
 )
-"""Tensors of which a network has all or none, if its format has them."""
+"""Groups of tensors: a network has either all or none of a group, as far as its format has them."""
 REQUIRED = tuple(name for name in AXES if name.startswith("W_"))
+"""Tensors that every network has."""
 
 Groups = list[list[str]]
 Weights = dict[str, NDArray[Any]]
 
 
 class Format:
-    """Where each of our tensors is, and in which orientation.
+    """The location and axis order of each of our tensors in a foreign state dict.
+
+    Attributes:
+        name: stem of the YAML file.
+        title: description for users.
+        places: foreign tensor name and groups of axes for each of our tensors.
 
     Args:
         path: of its YAML file.
+
     Raises:
         UserError: the file is missing or wrong.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self.name, self._path = path.stem, path
         content = read_yaml(path)
         if not isinstance(content, dict):
@@ -82,90 +92,105 @@ class Format:
         self.places: dict[str, tuple[str, Groups]] = dict(self._places(content))
         missing = [name for name in REQUIRED if name not in self.places]
         if missing:
-            raise UserError(f"{path}: says nothing of {', '.join(missing)}, which every network needs.")
-        ways = {
+            raise UserError(f"{path}: entries are missing for {', '.join(missing)}; every network has these tensors.")
+        layer_styles = {
             ("{layer}" in theirs, any("layer" in group for group in groups))
             for name, (theirs, groups) in self.places.items()
             if "layer" in AXES[name]
         }
-        if len(ways) > 1:
+        if len(layer_styles) > 1:
             raise UserError(
-                f"{path}: some tensors have {{layer}} in their name, or an axis `layer`, and others do not."
+                f"{path}: some tensors have {{layer}} in their name or an axis `layer`, and others do not; write all "
+                "tensors of the layers in the same way."
             )
 
     def _places(self, content: dict[str, Any]) -> Iterator[tuple[str, tuple[str, Groups]]]:
+        """Check the entries of the file; yield our name, the foreign name and the groups of axes of each."""
         for name, place in content.items():
             if name not in AXES:
                 close = [ours for ours in AXES if ours.lower() == str(name).lower()]
-                hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(AXES)}."
-                raise UserError(f"{self._path}: {name!s:.60}: no tensor of ours has that name; {hint}")
+                hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(AXES)}."
+                raise UserError(f"{self._path}: {name!s:.60}: unknown tensor; {hint}")
             if not (isinstance(place, list) and len(place) == 2 and all(isinstance(part, str) for part in place)):
                 raise UserError(f"{self._path}: {name}: expected [name, axes], such as [embed.weight, token d_model].")
             groups = _groups(place[1])
             axes = [axis for group in groups for axis in group]
             expected = set(AXES[name].split())
             if "{layer}" in place[0] and "layer" not in expected:
-                raise UserError(f"{self._path}: {name}: there is one for all layers; its name has no {{layer}}.")
+                raise UserError(
+                    f"{self._path}: {name}: this tensor is not one per layer; remove {{layer}} from its name."
+                )
             layered = {"layer"} if "{layer}" in place[0] else set()
             allowed = {frozenset(expected - layered)}
             if name[-1] in "QKV":
-                allowed |= {one | {"qkv"} for one in allowed}
+                allowed |= {axis_set | {"qkv"} for axis_set in allowed}
             if not layered:
-                allowed |= {frozenset(one - {"layer"}) for one in allowed}  # the only layer
+                allowed |= {frozenset(axis_set - {"layer"}) for axis_set in allowed}  # a network of one layer
             if len(axes) != len(set(axes)) or frozenset(axes) not in allowed:
                 raise UserError(
-                    f"{self._path}: {name}: its axes should be {' '.join(sorted(expected - layered))}, in their order there; "
-                    f"found {place[1]!r:.60}."
+                    f"{self._path}: {name}: expected the axes {' '.join(sorted(expected - layered))}, in the order of "
+                    f"the tensor in the file; found {place[1]!r:.60}."
                 )
             yield name, (place[0], groups)
 
-    def fit(self, state: State, sizes: Mapping[str, int]) -> "FormatMatch":
-        """How well a state dict is of this format."""
+    def match(self, state: State, sizes: Mapping[str, int]) -> FormatMatch:
+        """Match a state dict against this format.
+
+        Args:
+            state: state dict with foreign names.
+            sizes: sizes of axes that are known already, such as `head`.
+
+        Returns:
+            The match, whose `problems` are empty if the state dict has this format.
+        """
         return FormatMatch(self, state, dict(sizes))
 
 
 def _groups(axes: str) -> Groups:
-    """`d_model (head d_head)` as [[d_model], [head, d_head]]."""
+    """Parse axes in einops notation: `d_model (head d_head)` becomes [[d_model], [head, d_head]]."""
     return [group.strip("()").split() for group in re.findall(r"\([^)]*\)|\w+", axes)]
 
 
 class FormatMatch:
-    """A state dict read as one of a format.
+    """A state dict matched against a format.
 
     Attributes:
-        problems: why it is not, in words; none where it is.
-        sizes: of each axis, as far as the shapes tell.
+        format: the format.
+        sizes: size of each axis, as far as the shapes determine it.
+        missing: foreign names of required tensors of the first layer that are absent.
+        problems: descriptions of why the state dict does not have this format; empty if it has.
     """
 
-    def __init__(self, format: Format, state: State, sizes: dict[str, int]):
+    def __init__(self, format: Format, state: State, sizes: dict[str, int]) -> None:
         self.format, self._state, self.sizes = format, state, sizes
-        self._from: dict[str, str] = {}  # which tensor told each size
+        self._size_source: dict[str, str] = {}  # the tensor that determined each size
         self.missing = [self._name(name, 0) for name in REQUIRED if self._name(name, 0) not in state]
-        self.problems = [f"there is no tensor {', '.join(self.missing)}"] if self.missing else self._sizes()
+        self.problems = [f"missing tensors: {', '.join(self.missing)}"] if self.missing else self._find_sizes()
 
     def _name(self, name: str, layer: int) -> str:
+        """Return the foreign name of one of our tensors in a layer."""
         return self.format.places[name][0].replace("{layer}", str(layer))
 
     @cached_property
     def layers(self) -> int:
-        """How many layers have a W_Q of their own."""
+        """The number of layers: consecutive layers with a W_Q, or the size of the axis `layer`."""
         if "{layer}" not in self.format.places["W_Q"][0]:
             return self.sizes.get("layer", 1)
         return next(layer for layer in itertools.count(1) if self._name("W_Q", layer) not in self._state)
 
     def _present(self) -> Iterator[tuple[str, str, Groups]]:
-        """Ours, theirs and axes of each tensor that is there, layer by layer."""
+        """Yield our name, the foreign name and the axes of each present or required tensor, layer by layer."""
         for name, (theirs, groups) in self.format.places.items():
             for layer in range(self.layers if "{layer}" in theirs else 1):
                 if self._name(name, layer) in self._state or name in REQUIRED:
                     yield name, self._name(name, layer), groups
 
-    def _sizes(self) -> list[str]:
-        """Find the size of each axis; what does not go together is a problem."""
+    def _find_sizes(self) -> list[str]:
+        """Find the size of each axis; return a problem for each tensor that is missing or does not fit the others."""
         todo, self.sizes = list(self._present()), self.sizes | {"qkv": 3}
         absent = [theirs for _, theirs, _ in todo if theirs not in self._state] + self._gaps()
         if absent:
-            return [f"there is no tensor {', '.join(list(dict.fromkeys(absent))[:8])}"]
+            return [f"missing tensors: {', '.join(list(dict.fromkeys(absent))[:8])}"]
         shapes = {theirs: self._state[theirs].shape for _, theirs, _ in todo}
         wrong: dict[str, Groups] = {
             theirs: groups for _, theirs, groups in todo if len(shapes[theirs]) != len(groups) or 0 in shapes[theirs]
@@ -174,38 +199,38 @@ class FormatMatch:
         while before != self.sizes:
             before = dict(self.sizes)
             for _, theirs, groups in todo:
-                if theirs not in wrong and not self._learn(theirs, groups):
+                if theirs not in wrong and not self._update_sizes(theirs, groups):
                     wrong[theirs] = groups
         unknown = {axis for _, _, groups in todo for group in groups for axis in group} - set(self.sizes)
         if not wrong and unknown - {"head", "d_head"}:
-            return [f"no tensor's shape tells the size of {', '.join(sorted(unknown - {'head', 'd_head'}))}"]
+            return [f"no tensor's shape determines the size of {', '.join(sorted(unknown - {'head', 'd_head'}))}"]
         return [
             f"{theirs} has shape {shapes[theirs]}, expected {self._expected(groups)}"
             for theirs, groups in wrong.items()
         ]
 
     def _gaps(self) -> list[str]:
-        """Tensors that are missing where others of their layer, of other layers or of their kind are there."""
-        found: dict[str, set[int]] = {}
+        """List missing tensors whose counterparts are present in their layer, in other layers or in their group."""
+        layers_with: dict[str, set[int]] = {}
         for theirs, _ in self.format.places.values():
             pattern = re.compile(re.escape(theirs).replace(re.escape("{layer}"), "(0|[1-9][0-9]{0,3})"))
-            there = {int(match[1]) for name in self._state if (match := pattern.fullmatch(name)) and match.groups()}
-            if there:
-                found[theirs] = there
-        alike = [[self._name(name, 0) for name in names if name in self.format.places] for names in TOGETHER]
-        halves = [
-            theirs for names in alike for theirs in names if theirs not in self._state and {*names} & {*self._state}
+            present = {int(match[1]) for name in self._state if (match := pattern.fullmatch(name)) and match.groups()}
+            if present:
+                layers_with[theirs] = present
+        groups = [[self._name(name, 0) for name in names if name in self.format.places] for names in ALL_OR_NONE]
+        missing_in_group = [
+            theirs for names in groups for theirs in names if theirs not in self._state and {*names} & {*self._state}
         ]
-        layers = range(max(set().union(*found.values()), default=-1) + 1)
-        return halves + [
+        layers = range(max(set().union(*layers_with.values()), default=-1) + 1)
+        return missing_in_group + [
             theirs.replace("{layer}", str(layer))
-            for theirs, there in found.items()
+            for theirs, present in layers_with.items()
             for layer in layers
-            if layer not in there
+            if layer not in present
         ]
 
-    def _learn(self, theirs: str, groups: Groups) -> bool:
-        """Take the sizes that a tensor tells; false where they contradict what is known."""
+    def _update_sizes(self, theirs: str, groups: Groups) -> bool:
+        """Add the sizes that a tensor's shape determines; return False if the shape contradicts the known sizes."""
         for group, size in zip(groups, self._state[theirs].shape, strict=True):
             unknown = [axis for axis in group if axis not in self.sizes]
             known = int(np.prod([self.sizes[axis] for axis in group if axis in self.sizes]))
@@ -213,58 +238,63 @@ class FormatMatch:
                 return False
             if len(unknown) == 1:
                 self.sizes[unknown[0]] = size // known
-                self._from[unknown[0]] = theirs
+                self._size_source[unknown[0]] = theirs
         return True
 
     def _expected(self, groups: Groups) -> str:
+        """Describe the expected shape, with the tensor that determined each size."""
+
         def text(axis: str) -> str:
             if axis not in self.sizes:
                 return axis
-            told = f", as in {self._from[axis]}" if axis in self._from else ""
-            return f"{axis} = {self.sizes[axis]}{told}"
+            source = f", as in {self._size_source[axis]}" if axis in self._size_source else ""
+            return f"{axis} = {self.sizes[axis]}{source}"
 
         return "[" + "; ".join(" × ".join(text(axis) for axis in group) for group in groups) + "]"
 
     @property
-    def merged(self) -> int | None:
-        """head × d_head, where the shapes do not tell them apart."""
+    def merged_head_size(self) -> int | None:
+        """The product head × d_head, if the shapes do not determine its factors; else None."""
         if self.problems or "head" in self.sizes:
             return None
-        _, theirs, groups = next(one for one in self._present() if one[0] == "W_Q")
-        at = next(i for i, group in enumerate(groups) if "head" in group)
-        known = int(np.prod([self.sizes[axis] for axis in groups[at] if axis in self.sizes]))
-        return self._state[theirs].shape[at] // known
+        _, theirs, groups = next(entry for entry in self._present() if entry[0] == "W_Q")
+        dimension = next(i for i, group in enumerate(groups) if "head" in group)
+        known = int(np.prod([self.sizes[axis] for axis in groups[dimension] if axis in self.sizes]))
+        return self._state[theirs].shape[dimension] // known
 
     @property
     def ignored(self) -> list[str]:
-        """Tensors that the format does not know."""
+        """Names of tensors in the state dict that the format does not use."""
         return sorted(set(self._state) - {theirs for _, theirs, _ in self._present()})
 
     def weights(self, state: State | None = None, heads: int | None = None) -> dict[str, NDArray[Any]]:
-        """Our tensors.
+        """Return the tensors with our names and axis orders.
 
         Args:
-            state: another of the same run; by default the one that was fitted.
-            heads: where the shapes do not tell.
+            state: another state dict of the same run; by default the one that was matched.
+            heads: number of heads, used if the shapes do not determine it.
+
+        Returns:
+            Arrays by our names, with the axes in `AXES`.
         """
         state = self._state if state is None else state
         sizes = self.sizes if heads is None or "head" in self.sizes else self.sizes | {"head": heads}
-        found: dict[str, list[NDArray[Any]]] = {}
+        parts: dict[str, list[NDArray[Any]]] = {}
         for name, theirs, groups in self._present():
-            found.setdefault(name, []).append(_turned(name, state[theirs], groups, sizes))
+            parts.setdefault(name, []).append(_reordered(name, state[theirs], groups, sizes))
         return {
-            name: found[name][0] if len(found[name]) == 1 and "layer" not in AXES[name] else np.concatenate(found[name])
+            name: parts[name][0] if len(parts[name]) == 1 and "layer" not in AXES[name] else np.concatenate(parts[name])
             for name in AXES
-            if name in found
+            if name in parts
         }
 
 
-def _turned(name: str, tensor: NDArray[Any], groups: Groups, sizes: Mapping[str, int]) -> NDArray[Any]:
-    """A tensor in our orientation; with a leading axis `layer` where ours has one."""
+def _reordered(name: str, tensor: NDArray[Any], groups: Groups, sizes: Mapping[str, int]) -> NDArray[Any]:
+    """Rearrange a tensor to our axis order, with a leading axis `layer` if our tensor has one."""
     axes = [axis for group in groups for axis in group]
     ours = AXES[name].split()
-    given = [axis for axis in ours if axis in axes]
-    target = ["qkv", *given] if "qkv" in axes else given
+    kept = [axis for axis in ours if axis in axes]
+    target = ["qkv", *kept] if "qkv" in axes else kept
     grouped = " ".join(f"({' '.join(group)})" if len(group) > 1 else group[0] for group in groups)
     in_groups = {axis: sizes[axis] for group in groups if len(group) > 1 for axis in group[:-1] if axis in sizes}
     result = rearrange(tensor, f"{grouped} -> {' '.join(target)}", **in_groups)
@@ -274,26 +304,34 @@ def _turned(name: str, tensor: NDArray[Any], groups: Groups, sizes: Mapping[str,
 
 
 def formats() -> list[Format]:
-    """The formats that are known."""
+    """Return the built-in formats."""
     return [Format(path) for path in sorted(FOLDER.glob("*.yaml"))]
 
 
 def best_match(state: State, sizes: Mapping[str, int], own: Path | None, path: Path) -> FormatMatch:
-    """The format that a state dict is of.
+    """Find the format of a state dict.
 
     Args:
-        state: under foreign names.
-        sizes: of axes, as far as they are given.
-        own: the user's mapping file, in place of the formats that are known.
+        state: state dict with foreign names.
+        sizes: sizes of axes that are known already, such as `head`.
+        own: the user's mapping file, which replaces the built-in formats; None to try these.
+        path: of the file that contains the state dict, for messages.
+
+    Returns:
+        The match with the fewest missing tensors, and then with the fewest problems.
+
     Raises:
-        UserError: of none; says what is missing or wrong for the nearest.
+        UserError: no format matches; the message has what is missing or wrong for the closest one.
     """
-    fits = [format.fit(state, sizes) for format in ([Format(own)] if own else formats())]
-    best = min(fits, key=lambda fit: (len(fit.missing), len(fit.problems)))
+    matches = [format.match(state, sizes) for format in ([Format(own)] if own else formats())]
+    best = min(matches, key=lambda match: (len(match.missing), len(match.problems)))
     if best.problems:
-        there = ", ".join(list(state)[:12]) + (", …" if len(state) > 12 else "")
-        hint = "" if own else " For other names and orientations, write a mapping file and give it with --map."
+        names = ", ".join(list(state)[:12]) + (", …" if len(state) > 12 else "")
+        hint = "" if own else " For other names and axis orders, write a mapping file and give it with --map."
         if len(best.missing) > len(REQUIRED) // 2:
-            raise UserError(f"{path}: its tensors are those of no known format: {there}.{hint}")
-        raise UserError(f"{path}, read as of {best.format.title}: {best.problems[0]}. It has: {there}.{hint}")
+            known = f"the mapping file {own}" if own else "any known format"
+            raise UserError(f"{path}: the tensor names do not match {known}: {names}.{hint}")
+        raise UserError(
+            f"{path}, read as {best.format.title}: {best.problems[0]}. The file has the tensors {names}.{hint}"
+        )
     return best

@@ -1,8 +1,11 @@
-"""Reads files from elsewhere into plain data, without running anything that is in them.
+"""Read foreign files into plain data without executing anything that is in them.
 
-PyTorch's files are pickles. They are read with `weights_only=True`: tensors and plain containers, and of other things
-only those that are named here. A configuration object becomes a `Record` of its fields, whatever class it was of.
+PyTorch's files are pickles. They are loaded with `weights_only=True`, which admits tensors and plain containers; beyond
+these, only the globals named here are admitted. A configuration object of any class is loaded as a `Record` of its
+fields.
 """
+
+from __future__ import annotations
 
 import contextlib
 import importlib
@@ -25,8 +28,8 @@ from progress_measures.untrusted import check_size, check_zip
 
 SUFFIXES = (".pth", ".pt", ".pkl", ".bin", ".safetensors", ".npz")
 
-_NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
-_CONFIGS = (  # where configurations of such networks have lived
+_NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
+_CONFIG_CLASSES = (  # configurations of such networks, in the modules where they have been defined
     "transformer_lens.HookedTransformerConfig.HookedTransformerConfig",
     "transformer_lens.config.HookedTransformerConfig.HookedTransformerConfig",
     "transformer_lens.config.hooked_transformer_config.HookedTransformerConfig",
@@ -40,28 +43,28 @@ _CONFIGS = (  # where configurations of such networks have lived
 
 
 class Record:
-    """The fields of an object whose class is not loaded."""
+    """The fields of an object, without its class."""
 
 
 def read(path: Path) -> Any:
-    """What a file holds: nested dictionaries, lists, numbers, texts and NumPy arrays.
+    """Read a file into nested dictionaries, lists, numbers, strings and NumPy arrays.
 
-    A folder of numbered files, `0.pth`, `100.pth`, …, as the paper's authors left while training, is a dictionary of
-    them by name.
+    A folder of numbered files, `0.pth`, `100.pth`, …, as the paper's authors saved them during training, is read into
+    `{"files": …}` with the data of each file by its name without suffix.
 
     Raises:
-        UserError: it is missing, damaged, of another kind, or holds code.
+        UserError: the file is missing, damaged or of an unsupported kind, or it contains code.
     """
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
         if not files:
-            raise UserError(f"{path} is a folder without files that end in {', '.join(SUFFIXES)}.")
-        for one, other in itertools.pairwise(files):
-            if one.stem == other.stem:
-                raise UserError(f"{one} and {other} have the same number; take one out.")
+            raise UserError(f"{path}: the folder has no file that ends in {', '.join(SUFFIXES)}.")
+        for file, next_file in itertools.pairwise(files):
+            if file.stem == next_file.stem:
+                raise UserError(f"{file} and {next_file} have the same number; remove one of them.")
         return {"files": {file.stem: read(file) for file in files}}
     if not path.is_file():
-        raise UserError(f"{path}: {'is no file' if path.exists() else 'there is no such file'}.")
+        raise UserError(f"{path}: {'this is not a regular file' if path.exists() else 'there is no such file'}.")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -72,66 +75,69 @@ def read(path: Path) -> Any:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 return _plain({name: arrays[name] for name in arrays.files}, path)
-        return _plain(_torch(path), path)
+        return _plain(_load_torch(path), path)
     except UserError:
         raise
-    except Exception as error:  # PyTorch, zipfile, NumPy and safetensors each have their own
+    except Exception as error:  # PyTorch, zipfile, NumPy and safetensors raise different exceptions
         text = str(error).strip().partition("\n")[0].partition(". ")[0]
         raise UserError(
-            f"{path} cannot be read: it is cut off, damaged, or no file of networks ({type(error).__name__}: "
-            f"{text:.200}). Expected what `torch.save` writes, .safetensors or .npz; copy it again if it was once whole."
+            f"{path} cannot be read: it is truncated, damaged or not a file of weights ({type(error).__name__}: "
+            f"{text:.200}). Expected a file written by `torch.save`, .safetensors or .npz; if it is one, copy it again."
         ) from None
 
 
 def load_array(path: Path) -> NDArray[Any]:
-    """The array in a .npy file, of numbers or texts.
+    """Read the array of numbers or strings in a .npy file.
 
     Raises:
-        ValueError, OSError, EOFError: it holds none, or less than it says.
+        ValueError, OSError, EOFError: the file does not contain an array, or is shorter than its header declares.
     """
-    # mapped, since only then NumPy looks at the size of the file before it takes memory for what the file says it has
-    found = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(found, np.ndarray):
-        raise ValueError("it is no single array")
-    return np.array(found)
+    # memory-mapped, since NumPy then compares the size of the file with its header before it allocates memory
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise ValueError("it is not a single array")
+    return np.array(array)
 
 
-def check_numbers(found: NDArray[Any]) -> None:
-    """Refuse what cannot be counted with.
+def check_numbers(array: NDArray[Any]) -> None:
+    """Refuse an array that is not numeric or not finite.
 
     Raises:
-        ValueError: with what there is.
+        ValueError: the message describes the array.
     """
-    if found.dtype.kind not in "iuf":
-        raise ValueError(f"found {found.dtype}")
-    if not np.isfinite(found).all():
-        raise ValueError("some are not finite")
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"found values of dtype {array.dtype}")
+    if not np.isfinite(array).all():
+        raise ValueError("some values are NaN or infinite")
 
 
-def _torch(path: Path) -> Any:
+def _load_torch(path: Path) -> Any:
+    """Load a file written by `torch.save`, admitting only tensors, plain containers and the globals named here."""
     import torch
 
-    with torch.serialization.safe_globals(_allowed()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pickles' protocols
+    with torch.serialization.safe_globals(_allowed_globals()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about pickle protocols
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
-            refused = [name for name in _named(path) if not _HARMLESS.fullmatch(name) and name not in _CONFIGS]
+            refused = [
+                name for name in _named_globals(path) if not _HARMLESS.fullmatch(name) and name not in _CONFIG_CLASSES
+            ]
             if not refused:
                 raise
             raise UserError(
-                f"{path} holds more than data: loading it would run `{refused[0]:.80}`. Nothing in it was run. Whoever made "
-                "it can save the bare tensors instead: torch.save(model.state_dict(), file)."
+                f"{path} contains code: loading it would run `{refused[0]:.80}`. Nothing in it was run. Save only the "
+                "tensors where the file was made: torch.save(model.state_dict(), file)."
             ) from None
 
 
-def _allowed() -> list[Any]:
-    """What may stand in a pickle beside PyTorch's own: NumPy's numbers and arrays, and configurations, as records."""
+def _allowed_globals() -> list[Any]:
+    """List the globals that a pickle may name beside PyTorch's own: NumPy's numbers and arrays, and configurations."""
     multiarray = importlib.import_module("numpy._core.multiarray")
     functions = {name: getattr(multiarray, name) for name in ("scalar", "_reconstruct")}
-    numbers = [(function, f"{module}.{name}") for name, function in functions.items() for module in _NUMPY]
-    kinds = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")]
-    return [*numbers, np.ndarray, np.dtype, *kinds, *((Record, name) for name in _CONFIGS)]
+    numbers = [(function, f"{module}.{name}") for name, function in functions.items() for module in _NUMPY_MODULES]
+    dtypes = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")]
+    return [*numbers, np.ndarray, np.dtype, *dtypes, *((Record, name) for name in _CONFIG_CLASSES)]
 
 
 _HARMLESS = re.compile(
@@ -141,8 +147,8 @@ _HARMLESS = re.compile(
 )
 
 
-def _named(path: Path) -> Iterator[str]:
-    """The functions and classes that a pickle names, found without loading it."""
+def _named_globals(path: Path) -> Iterator[str]:
+    """Yield the functions and classes that a pickle names, without loading it."""
     with contextlib.ExitStack() as stack:
         if zipfile.is_zipfile(path):
             archive = stack.enter_context(zipfile.ZipFile(path))
@@ -150,38 +156,41 @@ def _named(path: Path) -> Iterator[str]:
             file: Any = stack.enter_context(archive.open(member))
         else:
             file = stack.enter_context(path.open("rb"))
-        texts: list[str] = []
-        with contextlib.suppress(ValueError, IndexError):  # the end, or no pickle any more
+        strings: list[str] = []
+        with contextlib.suppress(ValueError, IndexError):  # end of the file, or bytes that are not a pickle
             while True:
                 for opcode, value, _ in pickletools.genops(file):
                     if opcode.name == "GLOBAL":
                         yield str(value).replace(" ", ".")
                     elif opcode.name == "STACK_GLOBAL":
-                        yield ".".join(texts[-2:])
+                        yield ".".join(strings[-2:])
                     elif isinstance(value, str):
-                        texts.append(value)
+                        strings.append(value)
 
 
 def _plain(value: Any, path: Path) -> Any:
-    """Tensors as arrays, records as dictionaries, tuples as lists; the same objects inside."""
+    """Convert tensors to arrays, records to dictionaries, and tuples and sets to lists, recursively."""
     import torch
 
     if isinstance(value, torch.Tensor | np.ndarray):
         return _array(value, path)
     if isinstance(value, Record):
-        return {name: _plain(one, path) for name, one in vars(value).items()}
+        return {name: _plain(field, path) for name, field in vars(value).items()}
     if isinstance(value, dict):
-        named = {str(name): _plain(one, path) for name, one in value.items()}
-        if len(named) < len(value):
-            raise ValueError("a dictionary has a number and the same number as a text")
-        return named
+        by_name = {str(name): _plain(entry, path) for name, entry in value.items()}
+        if len(by_name) < len(value):
+            raise ValueError("a dictionary has a number and the same number as a string among its keys")
+        return by_name
     if isinstance(value, list | tuple | set):
-        return [_plain(one, path) for one in value]
+        return [_plain(entry, path) for entry in value]
     return value
 
 
 def _array(tensor: Any, path: Path) -> NDArray[Any]:
-    """As an array of float32 or float64, where it has floating-point numbers: NumPy knows half precisions, but not all."""
+    """Convert a tensor to an array, of float32 or float64 if its values are floating-point numbers.
+
+    NumPy supports only some of the smaller floating-point formats.
+    """
     import torch
 
     check_size(math.prod(tensor.shape) * tensor.dtype.itemsize, path)

@@ -1,9 +1,11 @@
-"""What a network computes, told by its own answers to all pairs: the operation, and what its tensors do not say.
+"""Find what a network computes from its own answers to all pairs: the operation, the heads and the LayerNorms.
 
-Tensors do not say whether a network normalizes what it reads (LayerNorms' weights may have been folded away), nor,
-where its heads are stored as one matrix, how many there are. The reading under which the network gives most probability to
-the answers of an operation is the right one.
+Tensors do not determine whether a network has LayerNorms, whose weights may have been folded into the matrices behind
+them. If all heads are stored in one matrix, tensors do not determine the number of heads either. Of the possible
+readings, the one under which the network gives the highest probability to the answers of an operation is taken.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,55 +23,65 @@ from progress_measures.tasks import Layout
 
 Weights = dict[str, NDArray[Any]]
 
-SHARE = 0.1  # of all pairs, that must follow an operation and no other for it to be recognized
-BETTER = 0.01  # by so much must a network trust its answers more with LayerNorms than without for these to be believed
+MIN_LEAD = 0.1  # an operation is recognized if its share of all pairs exceeds that of any other by this much
+MIN_CONFIDENCE_GAIN = (
+    0.01  # a later reading, with LayerNorms, must exceed the confidence of an earlier one by this much
+)
 
 OPERATIONS = {
     "a+b": "modular_addition",
     "a-b": "modular_subtraction",
     "sum": "integer_addition",
 }
-"""Names of operations for people, and the kinds of task that they are."""
+"""Task kind of each operation, by the name that users give with `--operation`."""
 
 
 class Reading(NamedTuple):
-    """One way to read a network, and what comes of it.
+    """A possible reading of a network, and the answers that follow from it.
 
     Attributes:
-        heads: how many.
-        layer_norm: whether it normalizes.
-        answers: its best output for every pair, of all its outputs but `=`: [a, b].
-        shares: of pairs on which each operation holds, by name.
-        trust: the mean probability that it gives to the answers of the operation that holds on most pairs.
+        heads: number of heads.
+        layer_norm: whether the network has LayerNorms.
+        answers: output with the largest logit for every pair, without the output for `=`, [a, b].
+        shares: fraction of all pairs on which each operation holds, by its name.
+        confidence: mean probability of the answers of the operation that holds on most pairs; 0 without operations.
     """
 
     heads: int
     layer_norm: bool
     answers: NDArray[np.int64]
     shares: dict[str, float]
-    trust: float
+    confidence: float
 
 
 def operands(weights: Weights, prime: int | None) -> int:
-    """n: the values of a and of b. The vocabulary is they and `=`.
+    """Return n, the number of values of a and of b; the vocabulary has these values and `=`.
+
+    Args:
+        weights: tensors with our names and axes.
+        prime: the number of values that the user expects; None to take it from the vocabulary.
+
+    Returns:
+        n.
 
     Raises:
-        UserError: the network cannot be one on `a b =`.
+        UserError: the sizes do not fit a network on `a b =`, or n is not `prime`.
     """
     vocabulary, outputs, context_length = weights["W_E"].shape[0], weights["W_U"].shape[-1], weights["W_pos"].shape[0]
     n = prime or vocabulary - 1
     if n + 1 != vocabulary:
         raise UserError(
-            f"--prime {prime}: the network has {vocabulary} tokens; {n + 1} were expected, 0 … p − 1 and `=`."
+            f"--prime {prime}: the network has {vocabulary} tokens; expected {n + 1}, for 0 … p − 1 and `=`. Omit --prime "
+            "to take p from the number of tokens."
         )
     if context_length < 3 or n < 2:
         raise UserError(
-            f"the network has {vocabulary} tokens and {context_length} positions; expected are sequences `a b =`: three "
-            "positions or more, and one token more than a has values."
+            f"the network has {vocabulary} tokens and {context_length} positions; expected a network on sequences `a b =` "
+            "with at least 3 positions and at least 3 tokens: the values of a and b, and `=`."
         )
     if n > MOST_PAIRS:
         raise UserError(
-            f"the network has {vocabulary} tokens; expected are at most {MOST_PAIRS + 1}, values of a and `=`."
+            f"the network has {vocabulary} tokens; expected at most {MOST_PAIRS + 1}, for the values of a and `=`."
         )
     if outputs < n:
         raise UserError(f"the network has {outputs} outputs; expected at least {n}, one for each value of a.")
@@ -77,86 +89,113 @@ def operands(weights: Weights, prime: int | None) -> int:
 
 
 def right_answers(n: int, outputs: int) -> dict[str, NDArray[np.int64]]:
-    """What each operation says of every pair: [a, b]."""
+    """Compute the right answers of each operation that a network of this size can compute.
+
+    Args:
+        n: number of values of a and of b.
+        outputs: number of outputs of the network.
+
+    Returns:
+        Right answers [a, b] by the name of the operation. Modular operations require an odd prime n.
+    """
     a, b = np.indices((n, n))
-    found = {"sum": a + b} if outputs >= 2 * n - 1 else {}
-    return found | ({"a+b": (a + b) % n, "a-b": (a - b) % n} if n > 2 and is_prime(n) else {})
+    answers = {"sum": a + b} if outputs >= 2 * n - 1 else {}
+    return answers | ({"a+b": (a + b) % n, "a-b": (a - b) % n} if n > 2 and is_prime(n) else {})
 
 
 def likeliest(weights_with: Callable[[int], Weights], heads: list[int], layer_norm: list[bool], n: int) -> Reading:
-    """The reading under which the network trusts an operation most; the first, where it follows none under any.
+    """Return the reading under which the network gives the answers of an operation the highest probability.
 
     Args:
-        weights_with: the network's tensors, for a number of heads.
-        heads, layer_norm: what is possible, the likeliest first.
+        weights_with: function from a number of heads to the network's tensors.
+        heads: possible numbers of heads, the most likely first.
+        layer_norm: possible values of whether the network has LayerNorms, the more likely first.
         n: number of values of a and of b.
+
+    Returns:
+        The reading with the highest confidence; the first one if the answers follow no operation under any reading.
     """
     first, best = None, None
     for normalized in layer_norm:
-        found = [_reading(weights_with(count), normalized, n) for count in heads]
-        first = first or found[0]
-        ahead = max((one for one in found if operation(one)), key=lambda one: one.trust, default=None)
-        if ahead and (best is None or ahead.trust > best.trust + BETTER):
-            best = ahead
+        readings = [_reading(weights_with(count), normalized, n) for count in heads]
+        first = first or readings[0]
+        candidate = max(
+            (reading for reading in readings if operation(reading)),
+            key=lambda reading: reading.confidence,
+            default=None,
+        )
+        if candidate and (best is None or candidate.confidence > best.confidence + MIN_CONFIDENCE_GAIN):
+            best = candidate
     assert first is not None
     return best or first
 
 
 def _reading(weights: Weights, layer_norm: bool, n: int) -> Reading:
+    """Compute the network's answers under one reading; raise a `UserError` if its logits are not finite."""
     outputs = weights["W_U"].shape[-1]
-    kept = n if outputs == n + 1 else outputs  # the last is `=`
+    kept = n if outputs == n + 1 else outputs  # the last one is for `=`
     sizes = Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=kept, read_to=3)
     with np.errstate(over="ignore", invalid="ignore"):
         single = {name: tensor.astype(np.float32) for name, tensor in imported.as_ours(weights, sizes, False).items()}
         _, logits = imported.neurons_and_logits(single, n, layer_norm)
     if not np.isfinite(logits).all():
-        raise UserError("the network's logits are not finite in float32: its weights are too large, or damaged.")
+        raise UserError(
+            "the network's logits are not finite in float32: its weights are too large, or the file is damaged."
+        )
     answers = logits.argmax(-1).reshape(n, n)
     right = right_answers(n, kept)
     shares = {name: float((answers == table).mean()) for name, table in right.items()}
-    trust = 0.0
+    confidence = 0.0
     if shares:
         best = right[max(shares, key=lambda name: shares[name])].reshape(-1, 1)
-        trust = float(np.take_along_axis(softmax(logits.astype(np.float64), -1), best, -1).mean())
-    return Reading(weights["W_Q"].shape[1], layer_norm, answers, shares, trust)
+        confidence = float(np.take_along_axis(softmax(logits.astype(np.float64), -1), best, -1).mean())
+    return Reading(weights["W_Q"].shape[1], layer_norm, answers, shares, confidence)
 
 
 def operation(reading: Reading) -> str | None:
-    """The operation that the answers follow, if there is one."""
+    """Return the operation whose share of pairs exceeds that of any other by at least `MIN_LEAD`, or None."""
     ordered = sorted(reading.shares, key=lambda name: reading.shares[name], reverse=True)
     others = [reading.shares[name] for name in ordered[1:]]
-    clear = ordered and reading.shares[ordered[0]] >= max(others, default=0.0) + SHARE
+    clear = ordered and reading.shares[ordered[0]] >= max(others, default=0.0) + MIN_LEAD
     return ordered[0] if clear else None
 
 
 def task(name: str, n: int, outputs: int, reading: Reading) -> dict[str, Any]:
-    """The task of an operation, as in an experiment's file.
+    """Return the task of an operation, as in an experiment's file.
 
     Args:
-        name: `a+b`, `a-b`, `sum`, `other` (the network's own answers count as right), or a file with the right answers.
+        name: `a+b`, `a-b`, `sum`, `other` (the network's own answers count as right), or the path of a file with the
+            right answers.
         n: number of values of a and of b.
-        outputs: of the network.
-        reading: of the network.
+        outputs: number of outputs of the network.
+        reading: the reading of the network, whose answers `other` uses.
+
+    Returns:
+        The fields of the section `task`.
+
     Raises:
-        UserError: it does not fit the network.
+        UserError: the operation does not fit the network.
     """
     kept = n if outputs == n + 1 else outputs
     if name in ("a+b", "a-b"):
         if n <= 2 or not is_prime(n):
             raise UserError(
-                f"--operation {name}: a has {n} values, and measures of modular tasks need a prime number of them."
+                f"--operation {name}: a has {n} values; measures of modular tasks require an odd prime. Use --operation "
+                "other, or give a file with the table of right answers."
             )
         return {"kind": OPERATIONS[name], "prime": n}
     if name == "sum":
         if outputs < 2 * n - 1:
-            raise UserError(f"--operation sum: the network has {outputs} outputs, fewer than the {2 * n - 1} sums.")
+            raise UserError(
+                f"--operation sum: the network has {outputs} outputs; expected at least {2 * n - 1}, one per sum."
+            )
         return {"kind": OPERATIONS[name], "operands": n, "outputs": outputs}
-    right = reading.answers if name == "other" else _table(Path(name), n, kept)
+    right = reading.answers if name == "other" else _read_answers(Path(name), n, kept)
     return {"kind": "pair_table", "operands": n, "outputs": kept, "answers": right.ravel().tolist()}
 
 
-def _table(path: Path, n: int, outputs: int) -> NDArray[np.int64]:
-    """The right answers in a file: n lines of n numbers."""
+def _read_answers(path: Path, n: int, outputs: int) -> NDArray[np.int64]:
+    """Read the right answers [a, b] from a file with n lines of n numbers."""
     if not path.is_file():
         raise UserError(
             f"--operation {str(path)[:80]}: expected a+b, a-b, sum, other, or a file with the table of right answers."
@@ -170,6 +209,6 @@ def _table(path: Path, n: int, outputs: int) -> NDArray[np.int64]:
         raise UserError(f"--operation {path}: not a table of numbers ({error}).") from None
     if whole.shape != (n, n) or not np.array_equal(whole, table) or not 0 <= whole.min() <= whole.max() < outputs:
         raise UserError(
-            f"--operation {path}: expected {n} lines, one a value of a, of {n} whole numbers below {outputs}."
+            f"--operation {path}: expected {n} lines, one per value of a, with {n} integers from 0 to {outputs - 1} each."
         )
     return whole

@@ -1,4 +1,6 @@
-"""The experiment that a foreign network is: its settings in our words, with what was recognized and what assumed."""
+"""Express a foreign network as an experiment: its settings, what was recognized and what was assumed."""
+
+from __future__ import annotations
 
 import hashlib
 import math
@@ -15,15 +17,26 @@ from progress_measures.importing.contents import Contents
 from progress_measures.importing.names import FormatMatch, Weights
 from progress_measures.importing.recognize import Reading
 
-NOT_TOLD: dict[str, float | str] = {
+UNKNOWN_SETTINGS: dict[str, float | str] = {
     **dict.fromkeys(("learning_rate", "weight_decay", "warmup", "dropout", "l1", "beta1", "beta2"), math.nan),
     **dict.fromkeys(("precision", "initialization"), "unknown"),
 }
-"""Settings of a training that a file may not tell, as cubes then have them."""
+"""Training settings that a file may not state, with the values that cubes have in this case."""
 
 
 class Options(NamedTuple):
-    """What the user says of the file; None where it is to be found out."""
+    """What the user states about the file; None for what the importer has to find out.
+
+    Attributes:
+        names: path of a mapping file.
+        split: training pairs, in one of the forms of `splits.FORMS`.
+        operation: `a+b`, `a-b`, `sum`, `other`, or a file with the table of right answers.
+        prime: expected number of values of a and of b.
+        heads: number of heads.
+        layer_norm: whether the network has LayerNorms.
+        epoch: number of updates before the only checkpoint.
+        precision: in which the network is measured.
+    """
 
     names: Path | None = None
     split: str | None = None
@@ -35,14 +48,14 @@ class Options(NamedTuple):
     precision: str = "float64"
 
 
-class Recognized(NamedTuple):
-    """A foreign file in our words.
+class RecognizedNetwork(NamedTuple):
+    """A foreign network in the project's terms.
 
     Attributes:
-        experiment: its settings, as `experiment.yaml` has them.
-        weights: of each checkpoint, under our names.
-        epochs: updates done before each.
-        split: its training pairs.
+        experiment: settings, as in `experiment.yaml`.
+        weights: tensors of each checkpoint, with our names and axes.
+        epochs: number of updates before each checkpoint.
+        split: training pairs.
     """
 
     experiment: Experiment
@@ -51,41 +64,50 @@ class Recognized(NamedTuple):
     split: splits.ImportedSplit
 
 
-def recognized(path: Path, held: Contents, fit: FormatMatch, options: Options) -> Recognized:
-    """Find out what a file does not say.
+def recognize_network(path: Path, contents: Contents, match: FormatMatch, options: Options) -> RecognizedNetwork:
+    """Find what the file and the options do not state, and build the experiment.
 
     Args:
-        path: of the file.
-        held: what is in it.
-        fit: how its last state dict is read.
-        options: what is not to be found out.
+        path: of the file or folder.
+        contents: what the file contains.
+        match: the format of its last state dict.
+        options: what the user states about the file.
+
+    Returns:
+        The experiment, and the weights, epochs and split of its only run.
+
     Raises:
-        UserError: an option does not fit the file, or the network is none on `a b =`.
+        UserError: an option does not fit the file, or the network is not one on `a b =`.
     """
-    sure, assumed = [held.layout], list(held.assumed)
-    n = recognize.operands(fit.weights(heads=1), options.prime)
+    recognized, assumed = [contents.layout], list(contents.assumed)
+    n = recognize.operands(match.weights(heads=1), options.prime)
     reading = recognize.likeliest(
-        lambda heads: fit.weights(heads=heads), _possible_heads(fit), _possible_norms(held, fit, options), n
+        lambda heads: match.weights(heads=heads), _possible_heads(match), _possible_norms(contents, match, options), n
     )
-    weights = _without_idle([fit.weights(state, reading.heads) for state in held.states])
+    weights = _without_zero_biases([match.weights(state, reading.heads) for state in contents.states])
     last = weights[-1]
     title = "".join(c if c.isprintable() else "?" for c in f"Imported from {path.name}")
-    sure.append(_size(last, n, reading.layer_norm))
-    if fit.merged:
-        assumed.append(f"{reading.heads} heads, with which it is surest of its answers (--heads)")
+    recognized.append(_architecture(last, n, reading.layer_norm))
+    if match.merged_head_size:
+        assumed.append(
+            f"{reading.heads} heads, with which the network gives its answers the highest probability (--heads)"
+        )
     if reading.layer_norm and options.layer_norm is None and not any(name.startswith("ln") for name in last):
-        assumed.append("LayerNorms with weights folded away, with which it is surest of its answers (--no-layer-norm)")
-    operation, words, given = _operation(reading, options)
-    (sure if given else assumed).append(words)
-    split = splits.split(options.split, held, n)
-    (sure if split.given else assumed).append(f"split {split.words}")
-    epochs, words = _epochs(held, options)
-    assumed += [words] if words else []
-    recipe, words = _recipe(held)
-    sure += [words] if words else []
+        assumed.append(
+            "LayerNorms with folded weights, with which the network gives its answers a higher probability "
+            "(--no-layer-norm)"
+        )
+    operation, description, known = _operation(reading, options)
+    (recognized if known else assumed).append(description)
+    split = splits.find_split(options.split, contents, n)
+    (recognized if split.given else assumed).append(f"split {split.description}")
+    epochs, description = _epochs(contents, options)
+    assumed += [description] if description else []
+    recipe, description = _recipe(contents)
+    recognized += [description] if description else []
     content = {
         "title": title[:200],
-        "seed": _seed(held, split) or 0,
+        "seed": _seed(contents, split) or 0,
         "task": recognize.task(operation, n, last["W_U"].shape[-1], reading),
         "split": {"method": split.method, "seed": split.seed, "train_fraction": split.fraction}
         if split.seed is not None
@@ -95,126 +117,144 @@ def recognized(path: Path, held: Contents, fit: FormatMatch, options: Options) -
         "imported": {
             "file": path.name,
             "sha256": _hash(path),
-            "format": fit.format.title,
-            "recognized": sure,
+            "format": match.format.title,
+            "recognized": recognized,
             "assumed": assumed,
-            "ignored": fit.ignored,
+            "ignored": match.ignored,
             "layer_norm": reading.layer_norm,
             "split_known": split.train is not None,
-            "settings": _not_told(held, split, recipe),
+            "settings": _settings_of_cube(contents, split, recipe),
         },
     }
     try:
-        return Recognized(Experiment.model_validate(content), weights, epochs, split)
+        return RecognizedNetwork(Experiment.model_validate(content), weights, epochs, split)
     except ValidationError as error:
         raise UserError(explain(error, path)) from None
 
 
-def _possible_heads(fit: FormatMatch) -> list[int]:
-    """How many heads there may be, the likeliest first."""
-    if fit.merged is None:
-        return [fit.sizes["head"]]
+def _possible_heads(match: FormatMatch) -> list[int]:
+    """List the possible numbers of heads, the most likely first."""
+    if match.merged_head_size is None:
+        return [match.sizes["head"]]
     return sorted(
-        (count for count in range(1, fit.merged + 1) if fit.merged % count == 0), key=lambda count: abs(count - 4)
+        (count for count in range(1, match.merged_head_size + 1) if match.merged_head_size % count == 0),
+        key=lambda count: abs(count - 4),
     )
 
 
-def _possible_norms(held: Contents, fit: FormatMatch, options: Options) -> list[bool]:
-    """Whether the network may have LayerNorms, the likeliest first."""
+def _possible_norms(contents: Contents, match: FormatMatch, options: Options) -> list[bool]:
+    """List the possible values of whether the network has LayerNorms, the more likely first."""
     if options.layer_norm is not None:
         return [options.layer_norm]
-    if any(name.startswith("ln") for name in fit.weights(heads=1)):
+    if any(name.startswith("ln") for name in match.weights(heads=1)):
         return [True]
-    if "normalization_type" in held.config:
-        kind = held.config["normalization_type"]
+    if "normalization_type" in contents.config:
+        kind = contents.config["normalization_type"]
         if not (kind is None or (isinstance(kind, str) and kind in ("LN", "LNPre"))):
-            raise UserError(f"its configuration has normalization_type {kind!r:.60}; known are None, LN and LNPre.")
+            raise UserError(
+                f"the configuration in the file has normalization_type {kind!r:.60}; expected None, LN or LNPre. Set "
+                "--layer-norm or --no-layer-norm."
+            )
         return [kind is not None]
     return [False, True]
 
 
-def _without_idle(weights: list[Weights]) -> list[Weights]:
-    """Leave out biases that are zero throughout, as frozen ones are."""
-    idle = {name for name in weights[0] if name.startswith("b_") and not any(one[name].any() for one in weights)}
-    return [{name: tensor for name, tensor in one.items() if name not in idle} for one in weights]
+def _without_zero_biases(weights: list[Weights]) -> list[Weights]:
+    """Drop biases that are zero at every checkpoint, such as frozen ones."""
+    zero = {
+        name for name in weights[0] if name.startswith("b_") and not any(tensors[name].any() for tensors in weights)
+    }
+    return [{name: tensor for name, tensor in tensors.items() if name not in zero} for tensors in weights]
 
 
-def _size(weights: Weights, n: int, layer_norm: bool) -> str:
-    """The architecture, in words."""
+def _architecture(weights: Weights, n: int, layer_norm: bool) -> str:
+    """Describe the architecture."""
     layers, heads, d_model, d_head = weights["W_Q"].shape
     neurons, outputs = weights["W_in"].shape[-1], weights["W_U"].shape[-1]
     biases = ", ".join(name for name in weights if name.startswith("b_")) or "none"
-    equals = ", of which the last is `=` and dropped" if outputs == n + 1 else ""
+    equals = ", of which the last is for `=` and is dropped" if outputs == n + 1 else ""
     return (
-        f"{layers} layer{'s' * (layers > 1)}, d_model {d_model}, {heads} heads of {d_head}, {neurons} neurons; {n} values of "
-        f"a and b, {outputs} outputs{equals}; biases: {biases}; {'with' if layer_norm else 'no'} LayerNorm"
+        f"{layers} layer{'s' * (layers > 1)}, d_model {d_model}, {heads} head{'s' * (heads > 1)} of d_head {d_head}, "
+        f"{neurons} neurons; {n} values of a and b, {outputs} outputs{equals}; biases: {biases}; "
+        f"{'with' if layer_norm else 'without'} LayerNorm"
     )
 
 
 def _operation(reading: Reading, options: Options) -> tuple[str, str, bool]:
-    """The operation; how it was found, in words; whether it is sure."""
+    """Return the operation, a description of how it was found, and whether it is known rather than assumed."""
     shares = ", ".join(f"{name} on {share:.2%}" for name, share in reading.shares.items())
-    follows = (
-        f"its answers follow {shares} of all pairs"
+    evidence = (
+        f"the network's answers follow {shares} of all pairs"
         if shares
-        else "no operation was tried, a having no prime number of values"
+        else "no operation was tested, since the number of values of a is not an odd prime and there are too few outputs "
+        "for sums"
     )
     if options.operation is not None:
-        return options.operation, f"operation {options.operation}, as given; {follows}", True
-    found = recognize.operation(reading)
-    if found is None:
-        return "other", f"operation other, its own answers being taken as right: {follows} (--operation)", False
-    return found, f"operation {found}: {follows}", True
+        return options.operation, f"operation {options.operation}, as given with --operation; {evidence}", True
+    operation = recognize.operation(reading)
+    if operation is None:
+        return (
+            "other",
+            f"operation other, with the network's own answers as the right ones: {evidence} (--operation)",
+            False,
+        )
+    return operation, f"operation {operation}: {evidence}", True
 
 
-def _epochs(held: Contents, options: Options) -> tuple[list[int], str]:
-    """Updates done before each checkpoint, and what was assumed."""
+def _epochs(contents: Contents, options: Options) -> tuple[list[int], str]:
+    """Return the number of updates before each checkpoint, and a description of what was assumed."""
     if options.epoch is not None:
-        if len(held.states) > 1:
+        if len(contents.states) > 1:
             raise UserError(
-                f"--epoch {options.epoch}: is for a single network; the file has {len(held.states)} checkpoints."
+                f"--epoch {options.epoch}: this option is for a single network, and the file has "
+                f"{len(contents.states)} checkpoints. Omit it."
             )
         return [options.epoch], ""
-    if held.epochs is not None:
-        return held.epochs, ""
-    return list(range(len(held.states))), "epoch 0, the file not saying how long it was trained (--epoch)"
+    if contents.epochs is not None:
+        return contents.epochs, ""
+    return list(range(len(contents.states))), "epoch 0, since the file does not state the number of updates (--epoch)"
 
 
-def _recipe(held: Contents) -> tuple[dict[str, float], str]:
-    """What is known of the training, and where the file contradicts itself: the optimizer's own account is right then."""
-    told: list[dict[str, float]] = []
-    for source in (held.config, held.optimizer):
-        found = {}
+def _recipe(contents: Contents) -> tuple[dict[str, float], str]:
+    """Return the training settings that the file states, and a description of contradictions.
+
+    Where configuration and optimizer differ, the optimizer's value is taken.
+    """
+    sources: list[dict[str, float]] = []
+    for source in (contents.config, contents.optimizer):
+        settings = {}
         for theirs, ours in (
             ("lr", "learning_rate"),
             ("initial_lr", "learning_rate"),
             ("weight_decay", "weight_decay"),
         ):
             if _is_number(source.get(theirs)):
-                found[ours] = float(source[theirs])
+                settings[ours] = float(source[theirs])
         betas = source.get("betas")
         if isinstance(betas, list) and len(betas) == 2 and all(map(_is_number, betas)):
-            found["beta1"], found["beta2"] = map(float, betas)
-        told.append(found)
-    config, optimizer = told
-    wrong = [name for name in optimizer if name in config and config[name] != optimizer[name]]
-    words = [
-        f"{name} {optimizer[name]:g}, as its optimizer had it; its configuration says {config[name]:g}"
-        for name in wrong
+            settings["beta1"], settings["beta2"] = map(float, betas)
+        sources.append(settings)
+    config, optimizer = sources
+    contradictions = [name for name in optimizer if name in config and config[name] != optimizer[name]]
+    descriptions = [
+        f"{name} {optimizer[name]:g}, from the optimizer's state; the configuration has {config[name]:g}"
+        for name in contradictions
     ]
-    return config | optimizer, "; ".join(words)
+    return config | optimizer, "; ".join(descriptions)
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
-def _seed(held: Contents, split: splits.ImportedSplit) -> int | None:
-    seed = held.config.get("seed")
+def _seed(contents: Contents, split: splits.ImportedSplit) -> int | None:
+    """Return the seed of the configuration if it is valid, else that of the split."""
+    seed = contents.config.get("seed")
     return seed if splits.is_seed(seed) else split.seed
 
 
 def _model(weights: Weights) -> dict[str, Any]:
+    """Return the fields of the section `model`."""
     layers, heads, d_model, d_head = weights["W_Q"].shape
     biases = "b_in" in weights or "b_out" in weights
     sizes = {"layers": layers, "d_model": d_model, "heads": heads, "d_head": d_head, "d_mlp": weights["W_in"].shape[-1]}
@@ -222,27 +262,31 @@ def _model(weights: Weights) -> dict[str, Any]:
 
 
 def _training(epochs: list[int], recipe: dict[str, float]) -> dict[str, Any]:
+    """Return the fields of the section `training`; rates that are unknown or zero are left out."""
     every = max(math.gcd(*epochs), 1)
-    known: dict[str, Any] = {name: recipe[name] for name in ("learning_rate", "weight_decay") if recipe.get(name)}
+    stated: dict[str, Any] = {name: recipe[name] for name in ("learning_rate", "weight_decay") if recipe.get(name)}
     if "beta1" in recipe:
-        known["betas"] = [recipe["beta1"], recipe["beta2"]]
-    return {"epochs": max(epochs[-1], 1), "checkpoint_every": every, "evaluate_every": every} | known
+        stated["betas"] = [recipe["beta1"], recipe["beta2"]]
+    return {"epochs": max(epochs[-1], 1), "checkpoint_every": every, "evaluate_every": every} | stated
 
 
-def _not_told(held: Contents, split: splits.ImportedSplit, recipe: dict[str, float]) -> dict[str, float | str]:
-    """Settings as cubes have them where the experiment's own would say more than is known."""
-    unknown = {name: value for name, value in NOT_TOLD.items() if name not in recipe}
+def _settings_of_cube(
+    contents: Contents, split: splits.ImportedSplit, recipe: dict[str, float]
+) -> dict[str, float | str]:
+    """Return the settings for which the cube differs from the experiment, such as NaN for what the file does not state."""
+    settings = {name: value for name, value in UNKNOWN_SETTINGS.items() if name not in recipe}
     if recipe.get("weight_decay") == 0:
-        unknown["weight_decay"] = 0.0
-    if _seed(held, split) is None:
-        unknown["seed"] = math.nan
+        settings["weight_decay"] = 0.0
+    if _seed(contents, split) is None:
+        settings["seed"] = math.nan
     if split.seed is None:
         fraction = math.nan if split.train is None else float(split.train.mean())
-        unknown |= {"split_method": split.method, "split_seed": math.nan, "train_fraction": fraction}
-    return unknown
+        settings |= {"split_method": split.method, "split_seed": math.nan, "train_fraction": fraction}
+    return settings
 
 
 def _hash(path: Path) -> str:
+    """Compute the SHA-256 of a file, or of a folder's files in the order of their names."""
     digest = hashlib.sha256()
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         with file.open("rb") as stream:

@@ -1,4 +1,6 @@
-"""Which pairs an imported network was trained on: as its file says, or as `--split` does."""
+"""Find the pairs on which an imported network was trained, from its file or from `--split`."""
+
+from __future__ import annotations
 
 import json
 import re
@@ -18,52 +20,57 @@ FORMS = "`shuffle:SEED:FRACTION`, `randperm:SEED:FRACTION`, `none`, or a file of
 
 
 class ImportedSplit(NamedTuple):
-    """Training pairs, and where they come from.
+    """Training pairs and their origin.
 
     Attributes:
-        train: [a, b]; None where they are not known.
-        method: `shuffle`, `randperm`, `listed`, `none`.
-        seed, fraction: of the first two.
-        words: for people.
-        given: by the user or the file, and not assumed.
+        train: whether each pair is a training pair, [a, b]; None if unknown.
+        method: `shuffle`, `randperm`, `listed` or `none`.
+        seed: seed of the methods `shuffle` and `randperm`; else None.
+        fraction: fraction of pairs that these two methods train on; else None.
+        description: text for reports and messages, which follows the word "split".
+        given: whether the user or the file states the split, so that nothing is assumed.
     """
 
     train: NDArray[np.bool_] | None
     method: str
     seed: int | None
     fraction: float | None
-    words: str
+    description: str
     given: bool
 
 
-def split(option: str | None, held: Contents, n: int) -> ImportedSplit:
-    """The split of an imported network.
+def find_split(option: str | None, contents: Contents, n: int) -> ImportedSplit:
+    """Find the split of an imported network.
 
     Args:
-        option: what `--split` says.
-        held: of its file.
+        option: the value of `--split`, in one of the `FORMS`; None to take the split from the file.
+        contents: what the file contains.
         n: number of values of a and of b.
+
+    Returns:
+        The split, with method `none` if neither the option nor the file states it.
+
     Raises:
-        UserError: it makes no sense.
+        UserError: the option or the file's list of training pairs is wrong.
     """
     if option is not None:
-        return _given(option, n)
-    if held.train_indices is not None:
-        return _listed(held.train_indices, n, "`train_indices` of the file")
-    seed, fraction = held.config.get("seed"), held.config.get("frac_train")
+        return _from_option(option, n)
+    if contents.train_indices is not None:
+        return _listed(contents.train_indices, n, "from `train_indices` in the file")
+    seed, fraction = contents.config.get("seed"), contents.config.get("frac_train")
     if is_seed(seed) and isinstance(fraction, float) and 0 < fraction < 1:
-        return _drawn("shuffle", seed, fraction, n, "shuffled as the authors' code does, by its configuration's seed")
-    return ImportedSplit(None, "none", None, None, "not known: only what is measured over all pairs", False)
+        return _drawn("shuffle", seed, fraction, n, "shuffled as in the authors' code, with the configuration's seed")
+    return ImportedSplit(None, "none", None, None, "not known: only measures over all pairs are taken (--split)", False)
 
 
 def is_seed(value: Any) -> TypeGuard[int]:
-    """Whether a value of somebody's configuration can be a seed of ours."""
+    """Return whether a value of a foreign configuration is a valid seed."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_SEED
 
 
-def _given(option: str, n: int) -> ImportedSplit:
+def _from_option(option: str, n: int) -> ImportedSplit:
     if option == "none":
-        return ImportedSplit(None, "none", None, None, "none: only what is measured over all pairs", True)
+        return ImportedSplit(None, "none", None, None, "none: only measures over all pairs are taken", True)
     drawn = re.fullmatch(r"(shuffle|randperm):([0-9]{1,10}):([0-9]*\.?[0-9]+)", option)
     if drawn and 0 < float(drawn[3]) < 1 and int(drawn[2]) <= LARGEST_SEED:
         return _drawn(drawn[1], int(drawn[2]), float(drawn[3]), n, option)
@@ -72,30 +79,38 @@ def _given(option: str, n: int) -> ImportedSplit:
     return _listed(_indices(Path(option)), n, option)
 
 
-def _drawn(method: str, seed: int, fraction: float, n: int, words: str) -> ImportedSplit:
+def _drawn(method: str, seed: int, fraction: float, n: int, description: str) -> ImportedSplit:
+    """Draw the split from a seed, as training does."""
     order = train_order(method, seed, n)[: int(fraction * n**2)]
     if not order.size:
-        raise UserError(f"split {words}: {fraction:g} of {n**2} pairs is less than one.")
-    return _found(order, n, method, seed, fraction, words)
+        raise UserError(
+            f"split {description}: {fraction:g} of {n**2} pairs is less than one pair; give a larger fraction."
+        )
+    return _from_indices(order, n, method, seed, fraction, description)
 
 
-def _listed(indices: NDArray[Any], n: int, words: str) -> ImportedSplit:
+def _listed(indices: NDArray[Any], n: int, description: str) -> ImportedSplit:
+    """Check a list of training pairs and make a split of it."""
     if not indices.size or len(set(indices.tolist())) < indices.size or not 0 <= indices.min() <= indices.max() < n**2:
-        raise UserError(f"split {words}: expected different indices a · {n} + b, from 0 to {n**2 - 1}.")
+        raise UserError(f"split {description}: expected distinct indices a · {n} + b, from 0 to {n**2 - 1}.")
     if indices.size == n**2:
-        raise UserError(f"split {words}: all {n**2} pairs are training pairs, so that none tests; give --split none.")
-    return _found(indices, n, "listed", None, None, words)
+        raise UserError(
+            f"split {description}: all {n**2} pairs are training pairs, which leaves no test pairs; give --split none."
+        )
+    return _from_indices(indices, n, "listed", None, None, description)
 
 
-def _found(
-    indices: NDArray[Any], n: int, method: str, seed: int | None, fraction: float | None, words: str
+def _from_indices(
+    indices: NDArray[Any], n: int, method: str, seed: int | None, fraction: float | None, description: str
 ) -> ImportedSplit:
     train = np.zeros(n**2, dtype=bool)
     train[indices] = True
-    return ImportedSplit(train.reshape(n, n), method, seed, fraction, f"{words}: {train.sum()} of {n**2} pairs", True)
+    description = f"{description}: {train.sum()} of {n**2} pairs"
+    return ImportedSplit(train.reshape(n, n), method, seed, fraction, description, True)
 
 
 def _indices(path: Path) -> NDArray[np.int64]:
+    """Read indices of pairs from a .npy or .json file, or from a text file with any separators."""
     try:
         if path.suffix == ".npy":
             values = load_array(path)
@@ -106,7 +121,7 @@ def _indices(path: Path) -> NDArray[np.int64]:
         check_numbers(values)
         whole = values.astype(np.int64).ravel()
         if not np.array_equal(whole, values.ravel()):
-            raise ValueError("some are no whole numbers")
+            raise ValueError("some values are not integers")
     except (ValueError, TypeError, OSError, EOFError, OverflowError, RecursionError) as error:
-        raise UserError(f"--split {path}: not a file of whole numbers ({error}).") from None
+        raise UserError(f"--split {path}: expected a file of integers a · p + b ({error}).") from None
     return whole

@@ -1,7 +1,7 @@
-"""What is measured of a network: one function a measure, one module a family.
+"""Measures of a network: one function per measure, one module per family.
 
-A measure is declared by a decorator and takes a `View` of one checkpoint (or, for phases, the run's part of the cube).
-The registry is the one list of measures: the cube's schema, its attributes and the reference page come from it.
+A decorator declares each measure. The function takes a `Checkpoint`; in the family `phases` it takes the run's part of the
+cube. The registry is the only list of measures: the cube's structure and attributes and the reference page derive from it.
 """
 
 from progress_measures.measures.registry import FAMILIES, Measure, families_of, family_measures, measures

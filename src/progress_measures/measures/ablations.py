@@ -1,8 +1,12 @@
-"""Losses with whole blocks of the logits' 2D Fourier components kept or removed (section 4.4, Fig. 6, Table 4).
+"""Losses with blocks of the logits' 2D Fourier components kept or removed (section 4.4, Fig. 6, Table 4).
 
-A frequency's block is all of {const, cos k, sin k} x {const, cos k, sin k} but the constant: functions of a, of b, of
-a + b and of a - b. The constant, the mean over pairs, is always kept.
+The block of a frequency k has 8 terms: {const, cos k, sin k} x {const, cos k, sin k} without the constant. They span
+functions of a, of b, of a + b and of a - b. The constant, which is the mean over pairs, is always kept.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,17 +14,21 @@ from progress_measures import fourier
 from progress_measures.measures.numerics import SPAN, cached_per_checkpoint, cross_entropy
 from progress_measures.measures.registry import measure
 
+if TYPE_CHECKING:
+    from progress_measures.measures.checkpoint import Checkpoint
+    from progress_measures.measures.numerics import Array, Number
+
 SECTION = "Nanda et al. 2023, section 4.4, Fig. 6, Table 4"
 BY_FREQUENCY = ("run", "epoch", "frequency")
 
 
 @cached_per_checkpoint
-def _without_each_block(checkpoint):
-    """Nats of every pair with each frequency's block removed: [frequency, pair].
+def _without_each_block(checkpoint: Checkpoint) -> Array:
+    """Compute the cross-entropy of every pair with each frequency's block removed from the logits: [frequency, pair].
 
-    exp of a sum of parts that depend on a, b, a + b and a - b is a product of four small tables, so the 80 million
-    exponentials become multiplications, done for one a at a time to stay in cache. In float64, whose exponents suffice for
-    the logits of trained networks; those that span more are taken one by one.
+    The exponential of a sum of functions of a, b, a + b and a - b is a product of four small tables. The 80 million
+    exponentials become multiplications, done for one a at a time so that the data stay in cache. The exponents of
+    float64 suffice for the logits of trained networks; where logits span more, the loss is computed directly.
     """
     context, p = checkpoint.context, checkpoint.context.n
     labels, b = context.labels.reshape(p, p), np.arange(p)
@@ -28,19 +36,19 @@ def _without_each_block(checkpoint):
     span = np.ptp(others, axis=-1).max()
     others -= np.take_along_axis(others, labels[..., None], -1)
     np.put_along_axis(others, labels[..., None], -np.inf, -1)
-    with np.errstate(over="ignore"):  # by logits of too wide a span, which are not used
-        np.exp(others, out=others)  # [a, b, output], relative to the label, whose own term is left out
+    with np.errstate(over="ignore"):  # in logits that span more than SPAN; their result is not used
+        np.exp(others, out=others)  # [a, b, output], relative to the label's logit, without the label
     results = np.empty((p // 2, p, p))
     product = np.empty_like(others[0])
     for result, k in zip(results, fourier.frequencies(p), strict=True):
         block = fourier.project(checkpoint.logit_marginals, [k])
         if span + sum(map(np.ptp, block)) > SPAN:
-            left = checkpoint.logits - fourier.on_plane(block).reshape(p * p, -1)
-            result[:] = cross_entropy(left, context.labels).reshape(p, p)
+            remaining = checkpoint.logits - fourier.on_plane(block).reshape(p * p, -1)
+            result[:] = cross_entropy(remaining, context.labels).reshape(p, p)
             continue
         of_a, of_b, plus, minus = (part / part.mean() for part in np.exp(np.negative(block)))
-        plus = np.concatenate([plus, plus])  # so that a + b, b rising, is a slice
-        minus = np.concatenate([minus, minus])[::-1]  # and a - b too
+        plus = np.concatenate([plus, plus])  # a slice has a + b for ascending b
+        minus = np.concatenate([minus, minus])[::-1]  # a slice has a - b for ascending b
         for a in range(p):
             np.multiply(plus[a : a + p], minus[p - 1 - a : 2 * p - 1 - a], out=product)
             product *= of_b
@@ -58,8 +66,11 @@ def _without_each_block(checkpoint):
     dtype="float64",
     digits=26,
 )
-def ablated_loss_by_frequency(checkpoint):
-    """Cross-entropy of the logits with all 8 terms of one frequency removed, over test pairs."""
+def ablated_loss_by_frequency(checkpoint: Checkpoint) -> Array:
+    """Mean cross-entropy over test pairs with the {const, cos k, sin k}^2 block of frequency k removed from the logits.
+
+    The constant, which is the mean of the logits over pairs, is kept.
+    """
     return _without_each_block(checkpoint)[:, checkpoint.context.test].mean(-1)
 
 
@@ -71,14 +82,17 @@ def ablated_loss_by_frequency(checkpoint):
     dtype="float64",
     digits=26,
 )
-def ablated_loss_by_frequency_all(checkpoint):
-    """As `ablated_loss_by_frequency`, over all pairs."""
+def ablated_loss_by_frequency_all(checkpoint: Checkpoint) -> Array:
+    """Mean cross-entropy over all pairs with the {const, cos k, sin k}^2 block of frequency k removed from the logits.
+
+    The constant, which is the mean of the logits over pairs, is kept.
+    """
     return _without_each_block(checkpoint).mean(-1)
 
 
 @cached_per_checkpoint
-def _key_blocks(checkpoint):
-    """The key frequencies' blocks of the logits of test pairs: [test pair, output]."""
+def _key_blocks(checkpoint: Checkpoint) -> Array:
+    """Return the sum of the key frequencies' blocks of the logits, for test pairs: [test pair, output]."""
     parts = fourier.project(checkpoint.logit_marginals, checkpoint.context.key_frequencies)
     return fourier.on_plane(parts).reshape(checkpoint.context.n**2, -1)[checkpoint.context.test]
 
@@ -90,8 +104,11 @@ def _key_blocks(checkpoint):
     reference=SECTION,
     dtype="float64",
 )
-def key_blocks_only_loss(checkpoint):
-    """Cross-entropy of the key frequencies' blocks + mean over pairs, over test pairs."""
+def key_blocks_only_loss(checkpoint: Checkpoint) -> Number:
+    """Mean cross-entropy over test pairs of the key frequencies' {const, cos k, sin k}^2 blocks of the logits alone.
+
+    The mean of the logits over pairs is kept as well.
+    """
     test = checkpoint.context.test
     if not checkpoint.context.key_frequencies.size:
         return np.nan
@@ -105,8 +122,11 @@ def key_blocks_only_loss(checkpoint):
     reference=SECTION,
     dtype="float64",
 )
-def key_blocks_removed_loss(checkpoint):
-    """Cross-entropy of the logits without the key frequencies' blocks, over test pairs."""
+def key_blocks_removed_loss(checkpoint: Checkpoint) -> Number:
+    """Mean cross-entropy over test pairs of the logits without the key frequencies' {const, cos k, sin k}^2 blocks.
+
+    The mean of the logits over pairs is kept.
+    """
     test = checkpoint.context.test
     if not checkpoint.context.key_frequencies.size:
         return np.nan

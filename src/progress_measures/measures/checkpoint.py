@@ -1,7 +1,12 @@
-"""One checkpoint under the microscope: what measures look at, computed at most once and only when asked for."""
+"""A checkpoint of a network on pairs, with the intermediate results that measures share.
+
+Each result is computed on first use, and at most once per checkpoint.
+"""
+
+from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,21 +17,29 @@ from progress_measures.measures.keys import best_frequency, key_frequencies
 from progress_measures.models import forward_at, imported, pairs
 from progress_measures.tasks import label_table, layout, task_module
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
 
 class SplitUnknown(Exception):
-    """It is not known on which pairs the run was trained, so there is nothing to measure on them, or on the others."""
+    """The training pairs of a run are unknown, so that measures on training or test pairs do not apply."""
 
 
 class RunContext:
-    """What all checkpoints of a run have in common: the task, the split, and what the last checkpoint tells.
+    """What all checkpoints of a run on pairs share: the task, the split, and what follows from the last checkpoint.
 
     Args:
-        run: the run's settings.
+        run: settings of the run.
         final: weights of the last checkpoint, without a `run` dimension.
-        train: [a, b], true for training pairs; None where they are not known.
+        train: [a, b], true for training pairs; None if they are unknown.
+
+    Attributes:
+        n: number of operands; n = p in a modular task.
+        labels: right answer of each pair [pair].
+        one_layer: whether the network has one layer with an MLP and no LayerNorm.
     """
 
-    def __init__(self, run: Any, final: dict[str, NDArray], train: NDArray[np.bool_] | None):
+    def __init__(self, run: Run, final: dict[str, NDArray], train: NDArray[np.bool_] | None) -> None:
         self.run = run
         self.n = layout(run.task).operands
         self.labels = label_table(run.task).ravel()
@@ -36,10 +49,10 @@ class RunContext:
 
     @property
     def train(self) -> NDArray[np.bool_]:
-        """True for training pairs: [pair].
+        """Whether each pair is a training pair: [pair].
 
         Raises:
-            NoSplit: they are not known.
+            SplitUnknown: the training pairs are unknown.
         """
         if self._train is None:
             raise SplitUnknown
@@ -47,64 +60,78 @@ class RunContext:
 
     @property
     def test(self) -> NDArray[np.bool_]:
-        """True for the other pairs: [pair]."""
+        """Whether each pair is a test pair: [pair].
+
+        Raises:
+            SplitUnknown: the training pairs are unknown.
+        """
         return ~self.train
 
     @cached_property
     def pairs(self) -> pairs.PairBatch:
-        """All pairs, for one-layer networks."""
-        every_a, every_b = (torch.from_numpy(index.reshape(1, -1)) for index in np.indices((self.n, self.n)))
-        return pairs.PairBatch(every_a, every_b, self.n, self.run.model.heads)
+        """All pairs as a batch of a one-layer network."""
+        a, b = (torch.from_numpy(index.reshape(1, -1)) for index in np.indices((self.n, self.n)))
+        return pairs.PairBatch(a, b, self.n, self.run.model.heads)
 
     @cached_property
-    def places(self) -> forward_at.ReadPositions:
-        """All pairs, for other networks, which are read at `=`."""
+    def read_positions(self) -> forward_at.ReadPositions:
+        """All pairs as sequences `a b =` whose logits are computed at `=`, for networks other than one-layer ones."""
         a, b = np.indices((self.n, self.n)).reshape(2, 1, -1)
         tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, self.n)], -1))
         return forward_at.ReadPositions(tokens, torch.full_like(tokens[..., :1], 2), self.n + 1)
 
-    def checkpoint(self, weights: dict[str, NDArray], epoch: int) -> "Checkpoint":
-        """A checkpoint."""
+    def checkpoint(self, weights: dict[str, NDArray], epoch: int) -> Checkpoint:
+        """Return a checkpoint of the run.
+
+        Args:
+            weights: weights of the checkpoint, without a `run` dimension.
+            epoch: number of updates before the checkpoint; not used for tasks on pairs.
+        """
         return Checkpoint(self, weights)
 
     @cached_property
     def sign(self) -> int:
-        """1 where logits follow cos(w(a + b - c)), -1 where they follow cos(w(a - b - c))."""
+        """1 if the logits follow cos(w(a + b - c)), as in addition; -1 if they follow cos(w(a - b - c))."""
         return int(task_module(self.run.task.kind).SIGN)
 
     @cached_property
     def line(self) -> NDArray[np.int64]:
-        """a + b (or a - b) mod p of each pair: [pair], lexicographic."""
+        """A + b mod p of each pair, a - b mod p for subtraction: [pair]."""
         a, b = np.indices((self.n, self.n)).reshape(2, -1)
         return (a + self.sign * b) % self.n
 
     @cached_property
-    def final(self) -> "Checkpoint":
-        """The last checkpoint."""
+    def final(self) -> Checkpoint:
+        """Last checkpoint of the run."""
         return Checkpoint(self, self._final)
 
     @cached_property
     def key_frequencies(self) -> NDArray[np.int64]:
-        """The key frequencies of the last checkpoint, applied to every other."""
+        """Key frequencies of the last checkpoint, ascending; measures use them at every checkpoint."""
         return key_frequencies(self.final.neuron_shares)
 
     @cached_property
     def neuron_frequency(self) -> tuple[NDArray[np.int64], NDArray]:
-        """Each neuron's frequency at the last checkpoint, and the share that it explains."""
+        """Frequency of each neuron at the last checkpoint, and the fraction of variance that it explains: [neuron] each."""
         return best_frequency(self.final.neuron_shares)
 
 
 class Checkpoint:
-    """One checkpoint of a network on pairs. Arrays have its weights' precision. Neurons are those of the last layer.
+    """A checkpoint of a network on pairs.
 
-    Pairs are lexicographic, index a * n + b; p = n for modular tasks.
+    Arrays have the precision of the weights. Pairs are in lexicographic order, with index a * n + b; n = p in a modular
+    task. Neurons are those of the last layer.
+
+    Args:
+        context: what all checkpoints of the run share.
+        weights: weights of the checkpoint, without a `run` dimension.
 
     Attributes:
-        trained: its tensors as they were trained.
-        weights: tensors that compute the same and are all of `Architecture`: other than `trained` in imported networks.
+        trained: tensors as they were trained.
+        weights: tensors of `Architecture` that compute the same logits; they differ from `trained` in imported networks.
     """
 
-    def __init__(self, context: RunContext, weights: dict[str, NDArray]):
+    def __init__(self, context: RunContext, weights: dict[str, NDArray]) -> None:
         self.context = context
         self.trained = weights
         if context.run.imported is not None:
@@ -127,18 +154,18 @@ class Checkpoint:
             else:
                 weights = {name: torch.from_numpy(w)[None] for name, w in self.weights.items()}
                 pre, logits = forward_at.neurons_and_logits(
-                    weights, self.context.places, self.context.run.model.doubled_residual
+                    weights, self.context.read_positions, self.context.run.model.doubled_residual
                 )
         return pre[0].numpy(), logits[0].numpy()
 
     @property
     def train(self) -> tuple[NDArray, NDArray]:
-        """Logits and labels of the training pairs."""
+        """Logits [pair, output] and labels [pair] of the training pairs."""
         return self.logits[self.context.train], self.context.labels[self.context.train]
 
     @property
     def test(self) -> tuple[NDArray, NDArray]:
-        """Logits and labels of the other pairs."""
+        """Logits [pair, output] and labels [pair] of the test pairs."""
         return self.logits[self.context.test], self.context.labels[self.context.test]
 
     @property
@@ -153,7 +180,7 @@ class Checkpoint:
 
     @property
     def logits(self) -> NDArray:
-        """[pair, output]."""
+        """Logits of all pairs: [pair, output]."""
         return self._forward[1]
 
     @cached_property
@@ -165,11 +192,11 @@ class Checkpoint:
 
     @cached_property
     def first_attention(self) -> NDArray:
-        """Attention of the first layer from every position to every one, in float64: [pair, head, query, position]."""
+        """Attention of the first layer between all positions, in float64: [pair, head, query, position]."""
         run = self.context.run
-        # not `weights`, which in an imported network ask as it does at `=` alone
-        own = imported.as_ours(self.trained, layout(run.task), one_layer=False)
-        weights = {name: tensor.astype(np.float64) for name, tensor in own.items()}
+        # `weights` of an imported one-layer network reproduce its queries at `=` only
+        tensors = imported.as_ours(self.trained, layout(run.task), one_layer=False)
+        weights = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
         return imported.first_attention(weights, self.context.n, run.layer_norm)
 
     @cached_property
@@ -181,27 +208,27 @@ class Checkpoint:
 
     @cached_property
     def logit_marginals(self) -> fourier.Marginals:
-        """Sums of the logits along lines of the (a, b) plane, in float64: [x, output] each."""
+        """Sums of the logits along lines of the (a, b) plane, in float64: [x, output] each, x = a, b, a + b or a - b."""
         return fourier.marginals(self.logits.reshape(self.context.n, self.context.n, -1).astype(np.float64))
 
     @cached_property
     def post_marginals(self) -> fourier.Marginals:
-        """The same of the neurons after the ReLU: [x, neuron] each."""
+        """Sums of the neurons after the ReLU along lines of the (a, b) plane: [x, neuron] each, x = a, b, a + b or a - b."""
         return fourier.marginals(self.post.reshape(self.context.n, self.context.n, -1))
 
     @cached_property
     def post_spectrum(self) -> fourier.Spectrum:
-        """How the variance of the neurons after the ReLU is spread over frequencies."""
+        """Variance of the neurons after the ReLU, by frequency."""
         return fourier.Spectrum.of(self.post, self.post_marginals)
 
     @cached_property
     def pre_spectrum(self) -> fourier.Spectrum:
-        """The same before the ReLU."""
+        """Variance of the neurons before the ReLU, by frequency."""
         return fourier.Spectrum.of(self.pre, fourier.marginals(self.pre.reshape(self.context.n, self.context.n, -1)))
 
     @cached_property
     def neuron_shares(self) -> NDArray:
-        """Share of each neuron's variance in each frequency's block: [neuron, frequency], NaN where it never varies."""
+        """Fraction of each neuron's variance in each frequency's block: [neuron, frequency]; NaN for a constant neuron."""
         return self.post_spectrum.share("block", self.context.sign).T
 
     @cached_property
@@ -211,9 +238,9 @@ class Checkpoint:
 
     @cached_property
     def directions(self) -> NDArray:
-        """Each frequency's part of the logits along cos and sin of w_k(a + b): [frequency, a + b, output].
+        """Part of the logits along cos and sin of w_k(a + b), for each frequency k: [frequency, a + b, output].
 
-        For subtraction a - b stands in place of a + b, here and below.
+        For subtraction, a - b replaces a + b.
         """
         line = self.logit_marginals.plus if self.context.sign == 1 else self.logit_marginals.minus
         kernels = np.stack([fourier.kernel(self.context.n, [k]) for k in fourier.frequencies(self.context.n)])
@@ -221,5 +248,8 @@ class Checkpoint:
 
     @cached_property
     def key_directions(self) -> NDArray:
-        """The key frequencies' part of the logits along those directions: [a + b, output]."""
+        """Part of the logits along cos and sin of w_k(a + b), summed over the key frequencies k: [a + b, output].
+
+        For subtraction, a - b replaces a + b.
+        """
         return self.directions[self.context.key_frequencies - 1].sum(0)

@@ -1,12 +1,22 @@
-"""What the integer addition notebook looks at beside maps: attention of every position, answers with less embedding."""
+"""Measures of the integer addition notebook other than maps: attention of all positions, answers with less embedding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progress_measures import principal_components
 from progress_measures.measures.registry import measure
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from progress_measures.measures.checkpoint import Checkpoint
+    from progress_measures.measures.numerics import Array
+
 EMBEDDINGS = ("whole", "mean and PC 1", "all but PC 2")
-"""What is left of the embedding of the numbers; that of `=` stays whole."""
+"""Parts of the embedding of the numbers that are kept; the embedding of `=` is unchanged."""
 
 
 @measure(
@@ -14,8 +24,11 @@ EMBEDDINGS = ("whole", "mean and PC 1", "all but PC 2")
     reference="Integer addition notebook, ablation of PC 2", dtype="uint16", needs="integer_addition",
     labels={"embedding": EMBEDDINGS},
 )  # fmt: skip
-def answer_by_embedding(checkpoint):
-    """The output with the largest logit when numbers are embedded by some of W_E's principal components only."""
+def answer_by_embedding(checkpoint: Checkpoint) -> NDArray[np.int64]:
+    """Output with the largest logit when only some principal components of the numbers' embedding W_E are kept.
+
+    The embedding of `=` is unchanged.
+    """
     n, W_E = checkpoint.context.n, checkpoint.weights["W_E"]
     parts = principal_components.components(W_E[:n])
     logits = [checkpoint.logits]
@@ -23,13 +36,13 @@ def answer_by_embedding(checkpoint):
         numbers = parts.rows(kept).astype(W_E.dtype)
         changed = type(checkpoint)(checkpoint.context, checkpoint.weights | {"W_E": np.concatenate([numbers, W_E[n:]])})
         logits.append(changed.logits)
-    return np.stack([one.argmax(-1).reshape(n, n) for one in logits])
+    return np.stack([variant.argmax(-1).reshape(n, n) for variant in logits])
 
 
 @measure(
     dims=("run", "head", "query", "position"), units="1", long_name="Mean attention from every position",
     reference="Integer addition notebook, attention pattern check", needs="integer_addition",
 )  # fmt: skip
-def mean_attention_by_query(checkpoint):
-    """Attention of each head of the first layer from a, b and `=` to those up to it, averaged over all pairs."""
+def mean_attention_by_query(checkpoint: Checkpoint) -> Array:
+    """Attention of each head of the first layer from a, b and `=` to each position up to it, averaged over pairs."""
     return checkpoint.first_attention.mean(0)

@@ -1,8 +1,12 @@
-"""Losses of the network with one part of its computation removed or replaced (sections 4.4 and C.1.3, appendix A.1).
+"""Losses of the network with one part of its computation removed or replaced (section 4.4, appendices A.1 and C.1.3).
 
-An intervention is a function of a view that gives logits of every pair; adding one to `INTERVENTIONS` adds it to the
-cube. Those on frequencies of the logits are in `losses` and `ablations`, over all checkpoints.
+An intervention is a function of a checkpoint that returns the logits of all pairs. Each entry of `INTERVENTIONS` becomes
+part of the cube. Interventions on frequencies of the logits are in `losses` and `ablations`, at all checkpoints.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,12 +19,18 @@ from progress_measures.measures.numerics import cached_per_checkpoint, correct, 
 from progress_measures.measures.registry import measure
 from progress_measures.measures.spectra import fitted_neurons
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from progress_measures.measures.checkpoint import Checkpoint
+    from progress_measures.measures.numerics import Array
+
 A1 = "Nanda et al. 2023, appendix A.1"
 BLOG = "Modular addition blog, intervention on key frequencies"
 
 
 @cached_per_checkpoint
-def _none(checkpoint):
+def _none(checkpoint: Checkpoint) -> Array:
     return (
         logits(checkpoint, residual_mid(checkpoint))
         if checkpoint.context.one_layer
@@ -28,42 +38,42 @@ def _none(checkpoint):
     )
 
 
-def _mlp_skip_zero(checkpoint):
-    return logits(checkpoint, residual_mid(checkpoint), around=np.zeros(()))
+def _mlp_skip_zero(checkpoint: Checkpoint) -> Array:
+    return logits(checkpoint, residual_mid(checkpoint), skip=np.zeros(()))
 
 
-def _mlp_skip_mean(checkpoint):
+def _mlp_skip_mean(checkpoint: Checkpoint) -> Array:
     return _with_own_mean(checkpoint, _post(checkpoint) @ _W_L(checkpoint))
 
 
-def _attention_zero(checkpoint):
+def _attention_zero(checkpoint: Checkpoint) -> Array:
     return logits(checkpoint, np.broadcast_to(at_equals(checkpoint), residual_mid(checkpoint).shape))
 
 
-def _attention_skip_zero(checkpoint):
+def _attention_skip_zero(checkpoint: Checkpoint) -> Array:
     return logits(checkpoint, residual_mid(checkpoint) - at_equals(checkpoint))
 
 
-def _with_attention(checkpoint, attention):
+def _with_attention(checkpoint: Checkpoint, attention: Array) -> Array:
     return logits(checkpoint, at_equals(checkpoint) + head_outputs(checkpoint, attention).sum(0))
 
 
-def _self_attention_zero(checkpoint):
+def _self_attention_zero(checkpoint: Checkpoint) -> Array:
     return _with_attention(checkpoint, checkpoint.attention * [1, 1, 0])
 
 
-def _self_attention_removed(checkpoint):
+def _self_attention_removed(checkpoint: Checkpoint) -> Array:
     kept = checkpoint.attention * [1, 1, 0]
     return _with_attention(checkpoint, kept / kept.sum(-1, keepdims=True))
 
 
-def _attention_linear(checkpoint):
+def _attention_linear(checkpoint: Checkpoint) -> Array:
     to_a = linear_attention(checkpoint)
     return _with_attention(checkpoint, np.stack([to_a, 1 - to_a, np.zeros_like(to_a)], -1))
 
 
 @cached_per_checkpoint
-def _post(checkpoint):
+def _post(checkpoint: Checkpoint) -> Array:
     return (
         last_position.neurons(checkpoint, residual_mid(checkpoint))
         if checkpoint.context.one_layer
@@ -72,63 +82,63 @@ def _post(checkpoint):
 
 
 @cached_per_checkpoint
-def _clustered(checkpoint):
-    """Which neurons are in a cluster, and the neurons with those of clusters replaced by their fits."""
+def _clustered(checkpoint: Checkpoint) -> tuple[NDArray[np.bool_], Array]:
+    """Return which neurons are in a cluster [neuron], and all neurons, the clustered ones as fits [pair, neuron]."""
     _, fraction = checkpoint.context.neuron_frequency
     clustered = fraction >= CLUSTER_FRACTION
     return clustered, np.where(clustered, fitted_neurons(checkpoint), _post(checkpoint))
 
 
-def _neurons_fitted(checkpoint):
+def _neurons_fitted(checkpoint: Checkpoint) -> Array:
     return _with_neurons(checkpoint, _clustered(checkpoint)[1])
 
 
-def _neurons_on_key_directions(checkpoint):
+def _neurons_on_key_directions(checkpoint: Checkpoint) -> Array:
     context, p, post = checkpoint.context, checkpoint.context.n, _post(checkpoint)
     sums = fourier.marginals(post.reshape(p, p, -1))
-    along = fourier.kernel(p, context.key_frequencies) @ (sums.plus if context.sign == 1 else sums.minus)
-    return _with_neurons(checkpoint, post.mean(0) + along[context.line])
+    projection = fourier.kernel(p, context.key_frequencies) @ (sums.plus if context.sign == 1 else sums.minus)
+    return _with_neurons(checkpoint, post.mean(0) + projection[context.line])
 
 
-def _W_L(checkpoint):
+def _W_L(checkpoint: Checkpoint) -> Array:
     return checkpoint.weights["W_out"][-1].astype(np.float64) @ checkpoint.weights["W_U"].astype(np.float64)
 
 
-def _with_neurons(checkpoint, post):
-    """Logits with other neurons [pair, neuron] of the last layer, and what goes around it as it is."""
+def _with_neurons(checkpoint: Checkpoint, post: Array) -> Array:
+    """Return the logits with other activations [pair, neuron] of the last layer and the skip connection unchanged."""
     return _none(checkpoint) + (post - _post(checkpoint)) @ _W_L(checkpoint)
 
 
-def _with_own_mean(checkpoint, part):
-    """A part of the logits, with the rest at its mean over pairs."""
+def _with_own_mean(checkpoint: Checkpoint, part: Array) -> Array:
+    """Return a part of the logits, with all other parts replaced by their mean over pairs."""
     return part + (_none(checkpoint) - part).mean(0)
 
 
-def _onto_readout(checkpoint):
-    """Projection of neurons [pair, neuron] on the span of the key frequencies' u_k and v_k (section 4.2)."""
+def _onto_readout(checkpoint: Checkpoint) -> Array:
+    """Project the neurons on the span of the key frequencies' u_k and v_k (section 4.2): [pair, neuron]."""
     k = checkpoint.context.key_frequencies
     waves = fourier.basis(checkpoint.context.n)[np.concatenate([2 * k - 1, 2 * k])]
     orthonormal, _ = np.linalg.qr(_W_L(checkpoint) @ waves.T)
     return _post(checkpoint) @ orthonormal @ orthonormal.T
 
 
-def _W_L_directions_only(checkpoint):
+def _W_L_directions_only(checkpoint: Checkpoint) -> Array:
     return _with_neurons(checkpoint, _onto_readout(checkpoint))
 
 
-def _W_L_directions_only_skip_mean(checkpoint):
+def _W_L_directions_only_skip_mean(checkpoint: Checkpoint) -> Array:
     return _with_own_mean(checkpoint, _onto_readout(checkpoint) @ _W_L(checkpoint))
 
 
-def _W_L_directions_removed(checkpoint):
+def _W_L_directions_removed(checkpoint: Checkpoint) -> Array:
     return _with_neurons(checkpoint, _post(checkpoint) - _onto_readout(checkpoint))
 
 
-def _clusters_at_their_frequencies(checkpoint):
+def _clusters_at_their_frequencies(checkpoint: Checkpoint) -> Array:
     return _with_own_mean(checkpoint, _clustered(checkpoint)[1] @ _W_L(checkpoint))
 
 
-def _clusters_alone(checkpoint):
+def _clusters_alone(checkpoint: Checkpoint) -> Array:
     clustered, neurons = _clustered(checkpoint)
     return _with_own_mean(checkpoint, (neurons * clustered) @ _W_L(checkpoint))
 
@@ -144,14 +154,14 @@ INTERVENTIONS = {
     "attention linear in scores": _attention_linear,
     "neurons replaced by fits": _neurons_fitted,
     "neurons on key directions": _neurons_on_key_directions,
-    "W_L alone": _mlp_skip_mean,  # by another name: biases and all else that is constant lies in the mean
+    "W_L alone": _mlp_skip_mean,  # the same logits: biases and other constants are part of the mean
     "W_L's key directions alone": _W_L_directions_only,
     "W_L's key directions alone, skip at its mean": _W_L_directions_only_skip_mean,
     "W_L's key directions removed": _W_L_directions_removed,
     "clusters at their frequencies, W_L alone": _clusters_at_their_frequencies,
     "clusters at their frequencies alone": _clusters_alone,
 }
-"""What is done to the network, by the name that the cube's dimension `intervention` has for it."""
+"""Interventions by their labels along the dimension `intervention` of the cube."""
 
 NEED_KEYS = (
     "neurons on key directions",
@@ -172,8 +182,8 @@ LABELS = {"intervention": tuple(INTERVENTIONS), "split": SPLITS}
 
 
 @cached_per_checkpoint
-def _outcomes(checkpoint):
-    """Loss and accuracy after each intervention: [intervention, split] each; NaN where it needs what is not there."""
+def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
+    """Compute loss and accuracy after each intervention: [intervention, split] each; NaN if it does not apply."""
     context = checkpoint.context
     results = np.full((2, len(INTERVENTIONS), len(SPLITS)), np.nan)
     for i, (name, intervene) in enumerate(INTERVENTIONS.items()):
@@ -182,9 +192,10 @@ def _outcomes(checkpoint):
         ):
             continue
         changed = intervene(checkpoint)
-        of_pairs = cross_entropy(changed, context.labels), correct(changed, context.labels)
-        for j, split in enumerate((context.train, context.test, slice(None))):
-            results[:, i, j] = [values[split].mean() for values in of_pairs]
+        outcomes = cross_entropy(changed, context.labels), correct(changed, context.labels)
+        splits: tuple[NDArray[np.bool_] | slice, ...] = (context.train, context.test, slice(None))
+        for j, split in enumerate(splits):
+            results[:, i, j] = [values[split].mean() for values in outcomes]
     return results
 
 
@@ -196,8 +207,8 @@ def _outcomes(checkpoint):
     dtype="float64",
     labels=LABELS,
 )
-def intervention_loss(checkpoint):
-    """Cross-entropy with a part of the network's computation at `=` removed or replaced."""
+def intervention_loss(checkpoint: Checkpoint) -> Array:
+    """Mean cross-entropy over a split with one part of the network's computation at `=` removed or replaced."""
     return _outcomes(checkpoint)[0]
 
 
@@ -208,29 +219,33 @@ def intervention_loss(checkpoint):
     reference=f"{A1}; sections 4.4 and C.1.3; Table 6",
     labels=LABELS,
 )
-def intervention_accuracy(checkpoint):
-    """Accuracy with a part of the network's computation at `=` removed or replaced."""
+def intervention_accuracy(checkpoint: Checkpoint) -> Array:
+    """Fraction of a split answered correctly with one part of the network's computation at `=` removed or replaced."""
     return _outcomes(checkpoint)[1]
 
 
 @measure(
     dims=("run", "frequency"),
     units="nat",
-    long_name="Loss without one cluster of neurons",
+    long_name="Loss without one neuron cluster",
     reference=BLOG,
     dtype="float64",
 )
-def cluster_removed_loss(checkpoint):
-    """Over all pairs, logits read off neurons by W_L alone, clusters at their frequencies and one of them left out."""
+def cluster_removed_loss(checkpoint: Checkpoint) -> Array:
+    """Mean cross-entropy over all pairs of logits from fitted neurons and W_L alone, without the cluster of frequency k.
+
+    Neurons of clusters are replaced by their fits at their own frequencies. All other parts of the logits are replaced
+    by their mean over pairs.
+    """
     (clustered, neurons), W_L = _clustered(checkpoint), _W_L(checkpoint)
-    whole = neurons @ W_L
+    logits_of_all = neurons @ W_L
     losses = np.full(
         len(fourier.frequencies(checkpoint.context.n)),
-        cross_entropy(_with_own_mean(checkpoint, whole), checkpoint.context.labels).mean(),
+        cross_entropy(_with_own_mean(checkpoint, logits_of_all), checkpoint.context.labels).mean(),
     )
     frequency, _ = checkpoint.context.neuron_frequency
     for k in np.unique(frequency[clustered]):
         members = clustered & (frequency == k)
-        without = _with_own_mean(checkpoint, whole - neurons[:, members] @ W_L[members])
+        without = _with_own_mean(checkpoint, logits_of_all - neurons[:, members] @ W_L[members])
         losses[k - 1] = cross_entropy(without, checkpoint.context.labels).mean()
     return losses

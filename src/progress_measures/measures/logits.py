@@ -1,4 +1,11 @@
-"""How far the logits are the formula's: sums of cos(w_k(a + b - c)) (section 4.2; subtraction notebook, section 4.2)."""
+"""Fit of the logits by sums of cos(w_k(a + b - c)) (section 4.2; subtraction notebook, section 4.2).
+
+L are the logits over all (a, b, c). For subtraction, a - b replaces a + b.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -6,23 +13,27 @@ from progress_measures import fourier
 from progress_measures.measures.numerics import cached_per_checkpoint
 from progress_measures.measures.registry import measure
 
+if TYPE_CHECKING:
+    from progress_measures.measures.checkpoint import Checkpoint
+    from progress_measures.measures.numerics import Array, Number
+
 RUN_EPOCH = ("run", "epoch")
 BY_FREQUENCY = ("run", "epoch", "frequency")
 NOTEBOOK = "Modular subtraction notebook, section 4.2.2"
 FVE = "Nanda et al. 2023, section 4.2"
 
 
-def _line_sums(checkpoint):
-    """Sums of the logits over pairs with equal a + b: [a + b, output]."""
+def _line_sums(checkpoint: Checkpoint) -> Array:
+    """Return the sums of the logits over pairs with equal a + b: [a + b, output]."""
     return checkpoint.logit_marginals.plus if checkpoint.context.sign == 1 else checkpoint.logit_marginals.minus
 
 
 @measure(dims=BY_FREQUENCY, units="1", long_name="Cosine coefficient of the logits", reference=NOTEBOOK)
 @cached_per_checkpoint
-def cosine_coefficient(checkpoint):
-    """v_k = <L, C_k>, where C_k is cos(w_k(a + b - c)) over all (a, b, c), scaled to norm 1.
+def cosine_coefficient(checkpoint: Checkpoint) -> Array:
+    """v_k = <L, C_k> for the logits L, where C_k is cos(w_k(a + b - c)) over all (a, b, c), scaled to norm 1.
 
-    Summing L over all (a, b, c) with equal a + b - c first leaves a sum of p terms.
+    The logits are first summed over all (a, b, c) with equal a + b - c, which leaves a sum of p terms.
     """
     p = checkpoint.context.n
     line, output = np.indices((p, p))
@@ -32,84 +43,103 @@ def cosine_coefficient(checkpoint):
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Norm of the logits", reference=NOTEBOOK, dtype="float64")
 @cached_per_checkpoint
-def logit_norm(checkpoint):
-    """Square root of the sum of squared logits over all (a, b, c)."""
+def logit_norm(checkpoint: Checkpoint) -> Number:
+    """|L|, the square root of the sum of squared logits over all (a, b, c)."""
     return np.sqrt(np.square(checkpoint.logits, dtype=np.float64).sum())
 
 
 @measure(dims=BY_FREQUENCY, units="1", long_name="Cosine similarity of the logits", reference=NOTEBOOK)
-def cosine_similarity(checkpoint):
-    """v_k / |L|."""
+def cosine_similarity(checkpoint: Checkpoint) -> Array:
+    """v_k / |L| with v_k = <L, C_k> for the logits L, where C_k is cos(w_k(a + b - c)) scaled to norm 1.
+
+    L and C_k are functions of (a, b, c).
+    """
     return cosine_coefficient(checkpoint) / logit_norm(checkpoint)
 
 
-def _residual(checkpoint, coefficients):
+def _residual(checkpoint: Checkpoint, coefficients: Array) -> Number:
+    """Return the norm of the logits, relative to |L|, that remains without some cosines."""
     return np.sqrt(max(0.0, 1 - np.square(coefficients / logit_norm(checkpoint)).sum()))
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Residual after the key cosines", reference=NOTEBOOK)
-def cosine_residual(checkpoint):
-    """|L - sum over key frequencies of v_k C_k| / |L|; the C_k are orthonormal."""
+def cosine_residual(checkpoint: Checkpoint) -> Number:
+    """|L - sum over key frequencies k of v_k C_k| / |L|, v_k = <L, C_k>, C_k = cos(w_k(a + b - c)) scaled to norm 1.
+
+    L are the logits over all (a, b, c). The C_k are orthonormal.
+    """
     keys = checkpoint.context.key_frequencies
     return _residual(checkpoint, cosine_coefficient(checkpoint)[keys - 1]) if keys.size else np.nan
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Residual after all cosines", reference=NOTEBOOK)
-def cosine_residual_all(checkpoint):
-    """|L - sum over all frequencies of v_k C_k| / |L|."""
+def cosine_residual_all(checkpoint: Checkpoint) -> Number:
+    """|L - sum over all frequencies k of v_k C_k| / |L|, v_k = <L, C_k>, C_k = cos(w_k(a + b - c)) scaled to norm 1.
+
+    L are the logits over all (a, b, c). The C_k are orthonormal.
+    """
     return _residual(checkpoint, cosine_coefficient(checkpoint))
 
 
 @cached_per_checkpoint
-def _variances(checkpoint):
-    """Squared norms of the logits: as they are, centered over outputs, and centered over pairs."""
+def _variances(checkpoint: Checkpoint) -> tuple[Number, Number, Number]:
+    """Return the sum of squares of the logits: uncentered, centered over outputs, and centered over pairs."""
     total = logit_norm(checkpoint) ** 2
     over_outputs = np.square(checkpoint.logits.sum(-1, dtype=np.float64)).sum() / checkpoint.logits.shape[-1]
     over_pairs = np.square(checkpoint.logit_mean).sum() * checkpoint.context.n**2
     return total, total - over_outputs, total - over_pairs
 
 
-def _cosine_energy(checkpoint):
-    """Energy in the key cosines, none of which has a mean over outputs or over pairs."""
+def _cosine_energy(checkpoint: Checkpoint) -> Number:
+    """Return the sum of squares of the logits along the key cosines, whose means over outputs and pairs are zero."""
     keys = checkpoint.context.key_frequencies
     return np.square(cosine_coefficient(checkpoint)[keys - 1]).sum() if keys.size else np.nan
 
 
-def _direction_energy(checkpoint):
-    """Energy in the key directions, for each output: [output]."""
+def _direction_energy(checkpoint: Checkpoint) -> Array:
+    """Return the sum of squares of the logits along the key directions: [output]."""
     keys = checkpoint.context.key_frequencies
     return fourier.energies(_line_sums(checkpoint))[keys - 1].sum(0) if keys.size else np.array([np.nan])
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Logits explained by key cosines", reference=FVE)
-def logit_fraction_explained_cosines(checkpoint):
-    """Share of sum L^2 in the key frequencies' cos(w_k(a + b - c)), uncentered."""
+def logit_fraction_explained_cosines(checkpoint: Checkpoint) -> Number:
+    """Fraction of the sum of squared logits along cos(w_k(a + b - c)) of the key frequencies k, uncentered."""
     return _cosine_energy(checkpoint) / _variances(checkpoint)[0]
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Logits, centered over outputs, explained by key cosines", reference=FVE)
-def logit_fraction_explained_cosines_centered_over_outputs(checkpoint):
-    """The same share of the logits less their mean over outputs, which no softmax sees."""
+def logit_fraction_explained_cosines_centered_over_outputs(checkpoint: Checkpoint) -> Number:
+    """Fraction of the sum of squares of (L - mean of L over outputs) along cos(w_k(a + b - c)) of the key frequencies.
+
+    L are the logits. The softmax does not depend on their mean over outputs.
+    """
     return _cosine_energy(checkpoint) / _variances(checkpoint)[1]
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Logits, centered over pairs, explained by key cosines", reference=FVE)
-def logit_fraction_explained_cosines_centered_over_pairs(checkpoint):
-    """The same share of the logits less their mean over pairs."""
+def logit_fraction_explained_cosines_centered_over_pairs(checkpoint: Checkpoint) -> Number:
+    """Fraction of the sum of squares of (L - mean of L over pairs) along cos(w_k(a + b - c)) of the key frequencies.
+
+    L are the logits.
+    """
     return _cosine_energy(checkpoint) / _variances(checkpoint)[2]
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Logits explained by key directions", reference=FVE)
-def logit_fraction_explained_directions(checkpoint):
-    """Share of sum L^2 along cos and sin of w_k(a + b) for key frequencies, uncentered."""
+def logit_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
+    """Fraction of the sum of squared logits along cos and sin of w_k(a + b) of the key frequencies k, uncentered."""
     return _direction_energy(checkpoint).sum() / _variances(checkpoint)[0]
 
 
 @measure(
     dims=RUN_EPOCH, units="1", long_name="Logits, centered over outputs, explained by key directions", reference=FVE
 )
-def logit_fraction_explained_directions_centered_over_outputs(checkpoint):
-    """The same share where logits and their key directions are taken less their mean over outputs."""
+def logit_fraction_explained_directions_centered_over_outputs(checkpoint: Checkpoint) -> Number:
+    """Fraction of sum of squares along cos and sin of w_k(a + b) of the key frequencies, in L - mean of L over outputs.
+
+    L are the logits.
+    """
     keys = checkpoint.context.key_frequencies
     if not keys.size:
         return np.nan
@@ -119,8 +149,11 @@ def logit_fraction_explained_directions_centered_over_outputs(checkpoint):
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Logits, centered over pairs, explained by key directions", reference=FVE)
-def logit_fraction_explained_directions_centered_over_pairs(checkpoint):
-    """The same share of the logits less their mean over pairs."""
+def logit_fraction_explained_directions_centered_over_pairs(checkpoint: Checkpoint) -> Number:
+    """Fraction of sum of squares along cos and sin of w_k(a + b) of the key frequencies, in L - mean of L over pairs.
+
+    L are the logits.
+    """
     return _direction_energy(checkpoint).sum() / _variances(checkpoint)[2]
 
 
@@ -130,8 +163,8 @@ def logit_fraction_explained_directions_centered_over_pairs(checkpoint):
     long_name="Logits explained by key directions, mean over outputs",
     reference="Modular addition blog, trigonometric ratio",
 )
-def logit_fraction_explained_directions_per_output(checkpoint):
-    """The share, centered over pairs, of each output's own variance; averaged over outputs."""
+def logit_fraction_explained_directions_per_output(checkpoint: Checkpoint) -> Number:
+    """Fraction of a logit's variance over pairs along cos and sin of w_k(a + b) of the key k, averaged over outputs."""
     energy = (
         np.square(checkpoint.logits, dtype=np.float64).sum(0)
         - np.square(checkpoint.logit_mean) * checkpoint.context.n**2

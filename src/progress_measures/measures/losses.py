@@ -1,8 +1,12 @@
-"""Losses and accuracies: of the network, and of its logits with frequencies kept or removed (section 5.1).
+"""Losses and accuracies of the network, and of its logits with frequencies kept or removed (section 5.1).
 
-P_k L is the part of the logits, as functions of (a, b), along cos and sin of w_k(a + b); it depends on a + b alone, so
-losses of it are sums over p rows rather than p^2.
+P_k L is the part of the logits L, as functions of (a, b), along cos and sin of w_k(a + b). It depends on a + b alone, so
+losses of P_k L are sums over p rows instead of p^2. For subtraction, a - b replaces a + b.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,15 +14,24 @@ from progress_measures.fourier import kernel
 from progress_measures.measures.numerics import SPAN, cached_per_checkpoint, correct, cross_entropy
 from progress_measures.measures.registry import measure
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from progress_measures.measures.checkpoint import Checkpoint
+    from progress_measures.measures.numerics import Array, Number
+    from progress_measures.measures.sequence_checkpoint import SequenceCheckpoint
+
 RUN_EPOCH = ("run", "epoch")
 BY_FREQUENCY = ("run", "epoch", "frequency")
 
 
-def _loss(logits, labels):
+def _loss(logits: Array, labels: NDArray[np.int64]) -> Number:
     return cross_entropy(logits, labels).mean()
 
 
-def _accuracy(logits, labels):
+def _accuracy(logits: Array, labels: NDArray[np.int64]) -> Number:
     return correct(logits, labels).mean()
 
 
@@ -30,8 +43,8 @@ def _accuracy(logits, labels):
     dtype="float64",
     needs="any",
 )
-def train_loss(checkpoint):
-    """Mean cross-entropy over training pairs; of tasks on sequences, over the answers of training examples."""
+def train_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
+    """Mean cross-entropy over training pairs, or over the answers of the training examples of a task on sequences."""
     return _loss(*checkpoint.train)
 
 
@@ -43,33 +56,37 @@ def train_loss(checkpoint):
     dtype="float64",
     needs="any",
 )
-def test_loss(checkpoint):
-    """Mean cross-entropy over the pairs, or the answers of examples, not trained on."""
+def test_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
+    """Mean cross-entropy over test pairs, or over the answers of the test examples of a task on sequences."""
     return _loss(*checkpoint.test)
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Train accuracy", reference="Nanda et al. 2023, Fig. 2", needs="any")
-def train_accuracy(checkpoint):
-    """Share of training pairs, or of their examples' answers, that is right."""
+def train_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
+    """Fraction of correct answers on training pairs, or on training examples of a task on sequences."""
     return _accuracy(*checkpoint.train)
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Test accuracy", reference="Nanda et al. 2023, Fig. 2", needs="any")
-def test_accuracy(checkpoint):
-    """Share of the pairs, or of the answers of examples, not trained on that is right."""
+def test_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
+    """Fraction of correct answers on test pairs, or on test examples of a task on sequences."""
     return _accuracy(*checkpoint.test)
 
 
-def _restricted(checkpoint, of, split=slice(None)):
-    """The mean over a split of a quantity of the restricted logits; NaN without key frequencies."""
+def _restricted(
+    checkpoint: Checkpoint,
+    quantity: Callable[[Array, NDArray[np.int64]], NDArray],
+    split: NDArray[np.bool_] | slice = slice(None),
+) -> Number:
+    """Return the mean over a split of a quantity of the restricted logits; NaN without key frequencies."""
     if not checkpoint.context.key_frequencies.size:
         return np.nan
     rows = checkpoint.key_directions + checkpoint.logit_mean
-    return of(rows, _line_labels(checkpoint))[checkpoint.context.line[split]].mean()
+    return quantity(rows, _line_labels(checkpoint))[checkpoint.context.line[split]].mean()
 
 
-def _line_labels(checkpoint):
-    """The right answer on each line a + b = s: [s]."""
+def _line_labels(checkpoint: Checkpoint) -> NDArray[np.int64]:
+    """Return the right answer for each a + b = s: [s]."""
     labels = np.empty(checkpoint.context.n, dtype=np.int64)
     labels[checkpoint.context.line] = checkpoint.context.labels
     return labels
@@ -82,8 +99,12 @@ def _line_labels(checkpoint):
     reference="Nanda et al. 2023, section 5.1, Fig. 7",
     dtype="float64",
 )
-def restricted_loss(checkpoint):
-    """Cross-entropy of the sum over key frequencies of P_k L + mean over pairs of the rest, over all pairs."""
+def restricted_loss(checkpoint: Checkpoint) -> Number:
+    """Cross-entropy over all pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+
+    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
+    The mean is over all pairs.
+    """
     return _restricted(checkpoint, cross_entropy)
 
 
@@ -94,8 +115,12 @@ def restricted_loss(checkpoint):
     reference="Nanda et al. 2023, section 5.1",
     dtype="float64",
 )
-def restricted_loss_train(checkpoint):
-    """As `restricted_loss`, over training pairs."""
+def restricted_loss_train(checkpoint: Checkpoint) -> Number:
+    """Cross-entropy over training pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+
+    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
+    The mean is over all pairs.
+    """
     return _restricted(checkpoint, cross_entropy, checkpoint.context.train)
 
 
@@ -106,14 +131,22 @@ def restricted_loss_train(checkpoint):
     reference="Nanda et al. 2023, section 5.1",
     dtype="float64",
 )
-def restricted_loss_test(checkpoint):
-    """As `restricted_loss`, over test pairs."""
+def restricted_loss_test(checkpoint: Checkpoint) -> Number:
+    """Cross-entropy over test pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+
+    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
+    The mean is over all pairs.
+    """
     return _restricted(checkpoint, cross_entropy, checkpoint.context.test)
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Restricted accuracy", reference="Nanda et al. 2023, Fig. 13")
-def restricted_accuracy(checkpoint):
-    """Accuracy of the logits of `restricted_loss`, over all pairs."""
+def restricted_accuracy(checkpoint: Checkpoint) -> Number:
+    """Accuracy over all pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+
+    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
+    The mean is over all pairs.
+    """
     return _restricted(checkpoint, correct)
 
 
@@ -123,24 +156,33 @@ def restricted_accuracy(checkpoint):
     long_name="Restricted accuracy on training pairs",
     reference="Nanda et al. 2023, Fig. 13",
 )
-def restricted_accuracy_train(checkpoint):
-    """As `restricted_accuracy`, over training pairs."""
+def restricted_accuracy_train(checkpoint: Checkpoint) -> Number:
+    """Accuracy over training pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+
+    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
+    The mean is over all pairs.
+    """
     return _restricted(checkpoint, correct, checkpoint.context.train)
 
 
 @measure(
     dims=RUN_EPOCH, units="1", long_name="Restricted accuracy on test pairs", reference="Nanda et al. 2023, Fig. 13"
 )
-def restricted_accuracy_test(checkpoint):
-    """As `restricted_accuracy`, over test pairs."""
+def restricted_accuracy_test(checkpoint: Checkpoint) -> Number:
+    """Accuracy over test pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+
+    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
+    The mean is over all pairs.
+    """
     return _restricted(checkpoint, correct, checkpoint.context.test)
 
 
-def _excluded(checkpoint, of):
+def _excluded(checkpoint: Checkpoint, quantity: Callable[[Array, NDArray[np.int64]], NDArray]) -> Number:
+    """Return the mean over training pairs of a quantity of the excluded logits; NaN without key frequencies."""
     train = checkpoint.context.train
     if not checkpoint.context.key_frequencies.size:
         return np.nan
-    return of(
+    return quantity(
         checkpoint.logits[train] - checkpoint.key_directions[checkpoint.context.line[train]],
         checkpoint.context.labels[train],
     ).mean()
@@ -153,14 +195,20 @@ def _excluded(checkpoint, of):
     reference="Nanda et al. 2023, section 5.1, Fig. 7",
     dtype="float64",
 )
-def excluded_loss(checkpoint):
-    """Cross-entropy of L - sum over key frequencies of P_k L, over training pairs."""
+def excluded_loss(checkpoint: Checkpoint) -> Number:
+    """Cross-entropy over training pairs of the logits without the key frequencies' cos and sin of w(a + b).
+
+    The logits L become L - sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
+    """
     return _excluded(checkpoint, cross_entropy)
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Excluded accuracy", reference="Nanda et al. 2023, section 5.1")
-def excluded_accuracy(checkpoint):
-    """Accuracy of the logits of `excluded_loss`, over training pairs."""
+def excluded_accuracy(checkpoint: Checkpoint) -> Number:
+    """Accuracy over training pairs of the logits without the key frequencies' cos and sin of w(a + b).
+
+    The logits L become L - sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
+    """
     return _excluded(checkpoint, correct)
 
 
@@ -173,11 +221,11 @@ def excluded_accuracy(checkpoint):
     digits=26,
 )
 @cached_per_checkpoint
-def excluded_loss_by_frequency(checkpoint):
-    """Cross-entropy of L - P_k L, over training pairs, for every frequency k.
+def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
+    """Cross-entropy over training pairs of the logits without cos and sin of w_k(a + b), for each frequency k.
 
-    log sum over c of exp(L_c - (P_k L)_c) is, on each line a + b = s, a matrix product of exp(L) [pair, c] with
-    exp(-P_k L) [c, k]: all frequencies at once, where float64 has exponents for it.
+    The logits L become L - P_k L. On each line a + b = s, log sum over c of exp(L_c - (P_k L)_c) is a matrix product of
+    exp(L) [pair, c] with exp(-P_k L) [c, k]. One product gives all frequencies where the exponents of float64 suffice.
     """
     context, train = checkpoint.context, checkpoint.context.train
     line, labels = context.line[train], context.labels[train]
@@ -191,27 +239,27 @@ def excluded_loss_by_frequency(checkpoint):
     )
     total = np.empty((len(labels), len(removed)))
     for s in range(context.n):
-        here = line == s
-        m, r = margin[here], -removed[:, s]  # [pair, c], [k, c]
-        m[:, labels[here][:1]] = -np.inf  # leaves the label's own term, 1, out of the sum
+        on_line = line == s
+        m, r = margin[on_line], -removed[:, s]  # [pair, c], [k, c]
+        m[:, labels[on_line][:1]] = -np.inf  # excludes the label's own term, 1, from the sum
         m_top, r_top = m.max(-1, keepdims=True), r.max(-1, keepdims=True)
-        total[here] = m_top + r_top.T + np.log(np.exp(m - m_top) @ np.exp(r - r_top).T)
+        total[on_line] = m_top + r_top.T + np.log(np.exp(m - m_top) @ np.exp(r - r_top).T)
     return np.logaddexp(0, total).mean(0)
 
 
 @measure(
     dims=BY_FREQUENCY, units="1", long_name="Excluded accuracy by frequency", reference="Nanda et al. 2023, Fig. 15"
 )
-def excluded_accuracy_by_frequency(checkpoint):
-    """Accuracy of L - P_k L, over training pairs, for every frequency k."""
+def excluded_accuracy_by_frequency(checkpoint: Checkpoint) -> Array:
+    """Accuracy over training pairs of the logits without cos and sin of w_k(a + b), for each frequency k."""
     train = checkpoint.context.train
     line, labels = checkpoint.context.line[train], checkpoint.context.labels[train]
     logits = checkpoint.logits[train]
     row = np.arange(len(labels))
     accuracies = []
     for removed in checkpoint.directions.astype(logits.dtype):
-        left = logits - removed[line]
-        accuracies.append((left.max(-1) == left[row, labels]).mean())
+        remaining = logits - removed[line]
+        accuracies.append((remaining.max(-1) == remaining[row, labels]).mean())
     return np.array(accuracies)
 
 
@@ -222,14 +270,17 @@ def excluded_accuracy_by_frequency(checkpoint):
     reference="Nanda et al. 2023, appendix C.2",
     dtype="float64",
 )
-def maximal_excluded_loss(checkpoint):
-    """The largest excluded loss of any single frequency: needs no knowledge of the final network."""
+def maximal_excluded_loss(checkpoint: Checkpoint) -> Number:
+    """Largest cross-entropy over training pairs of the logits without cos and sin of w_k(a + b), over all k.
+
+    It does not depend on the final network.
+    """
     return excluded_loss_by_frequency(checkpoint).max()
 
 
 @cached_per_checkpoint
-def _key_neurons(checkpoint):
-    """What the neurons' key directions add to the logits: [a + b, output]."""
+def _key_neurons(checkpoint: Checkpoint) -> Array:
+    """Return the contribution of the neurons' key directions to the logits: [a + b, output]."""
     sums = checkpoint.post_marginals.plus if checkpoint.context.sign == 1 else checkpoint.post_marginals.minus
     return kernel(checkpoint.context.n, checkpoint.context.key_frequencies) @ sums.astype(np.float64) @ checkpoint.W_L
 
@@ -241,8 +292,11 @@ def _key_neurons(checkpoint):
     reference="Modular subtraction notebook, section 4.3",
     dtype="float64",
 )
-def restricted_loss_neurons(checkpoint):
-    """Cross-entropy of (key directions of the neurons) W_L + mean logits, without other paths, over test pairs."""
+def restricted_loss_neurons(checkpoint: Checkpoint) -> Number:
+    """Cross-entropy over test pairs of (neurons along the key frequencies' cos and sin of w(a + b)) W_L + mean logits.
+
+    Other paths to the logits contribute only to the mean.
+    """
     test = checkpoint.context.test
     if not checkpoint.context.key_frequencies.size:
         return np.nan
@@ -257,8 +311,11 @@ def restricted_loss_neurons(checkpoint):
     reference="Modular subtraction notebook, section 4.4",
     dtype="float64",
 )
-def excluded_loss_neurons(checkpoint):
-    """Cross-entropy of L - (key directions of the neurons) W_L, over training pairs."""
+def excluded_loss_neurons(checkpoint: Checkpoint) -> Number:
+    """Cross-entropy over training pairs of L - (neurons along the key frequencies' cos and sin of w(a + b)) W_L.
+
+    L are the logits.
+    """
     train = checkpoint.context.train
     if not checkpoint.context.key_frequencies.size:
         return np.nan

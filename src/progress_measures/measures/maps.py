@@ -1,20 +1,31 @@
-"""The network's maps over (a, b), kept as the few factors that rebuild them exactly.
+"""Maps of the network over (a, b), stored as the factors from which they can be computed exactly.
 
 A head's attention over (a, b) is a softmax of three scores, and a neuron's pre-activation is a weighted sum of value
-rows; both are sums over tokens and positions. `progress_measures.cube.pair_maps` rebuilds the maps.
+rows. Scores and value rows are sums of a token's part and a position's part. `progress_measures.cube.pair_maps` computes
+the maps from them.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progress_measures.measures.numerics import cached_per_checkpoint
 from progress_measures.measures.registry import measure
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from progress_measures.measures.checkpoint import Checkpoint, RunContext
+    from progress_measures.measures.numerics import Array
+
 REFERENCE = "Nanda et al. 2023, section 4.1, Fig. 4; appendix A"
 
 
 @cached_per_checkpoint
-def _factors(checkpoint):
-    """Scores and value rows, apart for tokens and positions; float64 inside."""
+def _factors(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, Array], Array]:
+    """Compute scores and value rows by token and by position, and the neurons' offset, in float64."""
     w = {name: tensor.astype(np.float64) for name, tensor in checkpoint.weights.items()}
     heads = {name: w[name][0] for name in ("W_Q", "W_K", "W_V", "W_O")}
     at_equals = w["W_E"][-1] + w["W_pos"][2]
@@ -34,8 +45,11 @@ def _factors(checkpoint):
     reference=REFERENCE,
     needs="pairs",
 )
-def attention_score_token(checkpoint):
-    """The token's part of its attention score, seen from `=`; add the position's part, and take the softmax."""
+def attention_score_token(checkpoint: Checkpoint) -> Array:
+    """Part of a head's attention score from `=` that depends on the token: x_= W_Q W_K^T W_E^T / sqrt(d_head).
+
+    x_= is the embedding at `=`. Attention is the softmax over positions of the token's part plus the position's part.
+    """
     return _factors(checkpoint)[0]["W_E"]
 
 
@@ -46,57 +60,61 @@ def attention_score_token(checkpoint):
     reference=REFERENCE,
     needs="pairs",
 )
-def attention_score_position(checkpoint):
-    """The position's part of its attention score, seen from `=`."""
+def attention_score_position(checkpoint: Checkpoint) -> Array:
+    """Part of a head's attention score from `=` that depends on the position: x_= W_Q W_K^T W_pos^T / sqrt(d_head).
+
+    x_= is the embedding at `=`. Attention is the softmax over positions of the token's part plus the position's part.
+    """
     return _factors(checkpoint)[0]["W_pos"]
 
 
 @measure(
     dims=("head", "token", "neuron"),
     units="1",
-    long_name="What attending to a token adds to each neuron",
+    long_name="Contribution of attention to a token to each neuron",
     reference=REFERENCE,
     needs="pairs",
 )
-def neuron_value_token(checkpoint):
-    """W_E W_V W_O W_in: added to the pre-activation for each unit of a head's attention to the token."""
+def neuron_value_token(checkpoint: Checkpoint) -> Array:
+    """W_E W_V W_O W_in: contribution to each pre-activation, for each unit of a head's attention to the token."""
     return _factors(checkpoint)[1]["W_E"]
 
 
 @measure(
     dims=("head", "position", "neuron"),
     units="1",
-    long_name="What attending to a position adds to each neuron",
+    long_name="Contribution of attention to a position to each neuron",
     reference=REFERENCE,
     needs="pairs",
 )
-def neuron_value_position(checkpoint):
-    """W_pos W_V W_O W_in: added to the pre-activation for each unit of a head's attention to the position."""
+def neuron_value_position(checkpoint: Checkpoint) -> Array:
+    """W_pos W_V W_O W_in: contribution to each pre-activation, for each unit of a head's attention to the position."""
     return _factors(checkpoint)[1]["W_pos"]
 
 
 @measure(dims=("neuron",), units="1", long_name="Pre-activation without attention", reference=REFERENCE, needs="pairs")
-def neuron_offset(checkpoint):
-    """What `=` itself and the bias give each neuron."""
+def neuron_offset(checkpoint: Checkpoint) -> Array:
+    """Pre-activation of each neuron without attention: x_= W_in + b_in, with x_= the embedding at `=`."""
     return _factors(checkpoint)[2]
 
 
 KEPT = 12
 
 
-def kept_neurons(context):
-    """The neurons whose maps are kept over time: the best of each key frequency, one of none, then the first ones.
+def kept_neurons(context: RunContext) -> NDArray[np.int64]:
+    """Return the neurons whose maps are kept over time: at most `KEPT`, in modular tasks only.
 
-    Of modular tasks alone, whose neurons have frequencies.
+    These are the neuron that each key frequency explains best, the neuron that any frequency explains least, and then
+    the other neurons in order.
     """
     frequency, fraction = context.neuron_frequency
-    chosen = []
+    neurons = []
     for k in context.key_frequencies:
         members = np.flatnonzero(frequency == k)
-        chosen.append(int(members[fraction[members].argmax()]))
-    chosen.append(int(fraction.argmin()))
-    chosen += [neuron for neuron in range(len(frequency)) if neuron not in chosen]
-    return np.array(chosen[: min(KEPT, len(frequency))])
+        neurons.append(int(members[fraction[members].argmax()]))
+    neurons.append(int(fraction.argmin()))
+    neurons += [neuron for neuron in range(len(frequency)) if neuron not in neurons]
+    return np.array(neurons[: min(KEPT, len(frequency))])
 
 
 @measure(
@@ -106,8 +124,11 @@ def kept_neurons(context):
     reference=REFERENCE,
     needs="pairs",
 )
-def moment_attention_score_token(checkpoint):
-    """As `attention_score_token`, at a few epochs."""
+def moment_attention_score_token(checkpoint: Checkpoint) -> Array:
+    """Part of a head's attention score from `=` that depends on the token, at the epochs of `moment`.
+
+    It is x_= W_Q W_K^T W_E^T / sqrt(d_head), with x_= the embedding at `=`.
+    """
     return attention_score_token(checkpoint)
 
 
@@ -118,31 +139,40 @@ def moment_attention_score_token(checkpoint):
     reference=REFERENCE,
     needs="pairs",
 )
-def moment_attention_score_position(checkpoint):
-    """As `attention_score_position`, at a few epochs."""
+def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
+    """Part of a head's attention score from `=` that depends on the position, at the epochs of `moment`.
+
+    It is x_= W_Q W_K^T W_pos^T / sqrt(d_head), with x_= the embedding at `=`.
+    """
     return attention_score_position(checkpoint)
 
 
 @measure(
     dims=("moment", "head", "token", "kept_neuron"),
     units="1",
-    long_name="What attending to a token adds to kept neurons",
+    long_name="Contribution of attention to a token to kept neurons",
     reference=REFERENCE,
     digits=16,
 )
-def moment_neuron_value_token(checkpoint):
-    """As `neuron_value_token`, for a dozen neurons at a few epochs."""
+def moment_neuron_value_token(checkpoint: Checkpoint) -> Array:
+    """W_E W_V W_O W_in of kept neurons at some epochs: contribution for each unit of a head's attention to the token.
+
+    The epochs are those of `moment`.
+    """
     return neuron_value_token(checkpoint)[..., kept_neurons(checkpoint.context)]
 
 
 @measure(
     dims=("moment", "head", "position", "kept_neuron"),
     units="1",
-    long_name="What attending to a position adds to kept neurons",
+    long_name="Contribution of attention to a position to kept neurons",
     reference=REFERENCE,
 )
-def moment_neuron_value_position(checkpoint):
-    """As `neuron_value_position`, for a dozen neurons at a few epochs."""
+def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
+    """W_pos W_V W_O W_in of kept neurons at some epochs: contribution for each unit of attention to the position.
+
+    The epochs are those of `moment`.
+    """
     return neuron_value_position(checkpoint)[..., kept_neurons(checkpoint.context)]
 
 
@@ -152,6 +182,9 @@ def moment_neuron_value_position(checkpoint):
     long_name="Pre-activation of kept neurons without attention",
     reference=REFERENCE,
 )
-def moment_neuron_offset(checkpoint):
-    """As `neuron_offset`, for a dozen neurons at a few epochs."""
+def moment_neuron_offset(checkpoint: Checkpoint) -> Array:
+    """Pre-activation of kept neurons without attention, x_= W_in + b_in with x_= the embedding at `=`, at some epochs.
+
+    The epochs are those of `moment`.
+    """
     return neuron_offset(checkpoint)[kept_neurons(checkpoint.context)]

@@ -1,10 +1,24 @@
-"""Which frequency each neuron follows, how much of it that explains, and what the heads look at."""
+"""Frequency of each neuron, the fraction of its variance that the frequency explains, and mean attention.
+
+Neurons are taken after the ReLU, as functions of the pair, unless stated otherwise. For subtraction, a - b replaces a + b.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progress_measures import fourier
 from progress_measures.measures.keys import CLUSTER_FRACTION, best_frequency
 from progress_measures.measures.registry import measure
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from progress_measures.fourier import Spectrum
+    from progress_measures.measures.checkpoint import Checkpoint
+    from progress_measures.measures.numerics import Array, Number
 
 SECTION = "Nanda et al. 2023, section 4.3, Fig. 5"
 BLOG = "Modular addition blog, evolution over training"
@@ -13,32 +27,32 @@ BLOG = "Modular addition blog, evolution over training"
 @measure(
     dims=("run", "epoch", "neuron"), units="1", long_name="Frequency of each neuron", reference=SECTION, dtype="uint16"
 )
-def neuron_frequency(checkpoint):
-    """The k whose {const, cos k, sin k}^2 block holds most of the neuron's centered energy; 0 if it never varies."""
+def neuron_frequency(checkpoint: Checkpoint) -> NDArray[np.int64]:
+    """Frequency k whose {const, cos k, sin k}^2 block holds most of a neuron's variance over pairs; 0 if constant."""
     return best_frequency(checkpoint.neuron_shares)[0]
 
 
 @measure(
     dims=("run", "epoch", "neuron"),
     units="1",
-    long_name="Share of each neuron's variance in its best frequency",
+    long_name="Fraction of each neuron's variance in its best frequency",
     reference=SECTION,
     digits=10,
 )
-def neuron_fraction_explained(checkpoint):
-    """The share of the neuron's variance over (a, b) in the block of its best frequency at this epoch."""
+def neuron_fraction_explained(checkpoint: Checkpoint) -> Array:
+    """Largest fraction of the neuron's variance over pairs in one {const, cos k, sin k}^2 block, at this epoch."""
     return best_frequency(checkpoint.neuron_shares)[1]
 
 
 @measure(
     dims=("run", "neuron", "frequency"),
     units="1",
-    long_name="Share of each neuron's variance in each frequency",
+    long_name="Fraction of each neuron's variance in each frequency",
     reference=SECTION,
     digits=10,
 )
-def neuron_frequency_share(checkpoint):
-    """The share of each neuron's variance in each frequency's block; NaN for neurons that never vary."""
+def neuron_frequency_share(checkpoint: Checkpoint) -> Array:
+    """Fraction of each neuron's variance over pairs in each {const, cos k, sin k}^2 block; NaN for constant neurons."""
     return checkpoint.neuron_shares
 
 
@@ -49,8 +63,11 @@ def neuron_frequency_share(checkpoint):
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )
-def key_frequency(checkpoint):
-    """Frequencies whose cluster, the neurons that they explain to 85 % or more, holds at least 1 % of all neurons."""
+def key_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
+    """Whether the frequency explains at least 85 % of the variance of each of at least 1 % of all neurons.
+
+    A frequency explains the part of a neuron in its {const, cos k, sin k}^2 block.
+    """
     return np.isin(fourier.frequencies(checkpoint.context.n), checkpoint.context.key_frequencies)
 
 
@@ -61,12 +78,13 @@ def key_frequency(checkpoint):
     reference=SECTION,
     dtype="uint16",
 )
-def cluster_size(checkpoint):
-    """Number of neurons of which a frequency explains at least 85 % of the variance."""
+def cluster_size(checkpoint: Checkpoint) -> NDArray[np.int64]:
+    """Number of neurons with at least 85 % of their variance in the frequency's {const, cos k, sin k}^2 block."""
     return (np.nan_to_num(checkpoint.neuron_shares) >= CLUSTER_FRACTION).sum(0)
 
 
-def _directions_share(checkpoint, spectrum):
+def _directions_share(checkpoint: Checkpoint, spectrum: Spectrum) -> Number:
+    """Return the fraction of variance along the key directions, averaged over neurons that are not constant."""
     keys = checkpoint.context.key_frequencies
     return np.nanmean(spectrum.share("directions", checkpoint.context.sign)[keys - 1].sum(0)) if keys.size else np.nan
 
@@ -77,8 +95,11 @@ def _directions_share(checkpoint, spectrum):
     long_name="Pre-activations explained by key directions",
     reference="Modular addition blog, trigonometric ratio",
 )
-def neuron_pre_fraction_explained_directions(checkpoint):
-    """Share of each neuron's variance before the ReLU along the key directions, averaged over neurons that vary."""
+def neuron_pre_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
+    """Fraction of a neuron's variance before the ReLU along cos and sin of w_k(a + b) of the key k, mean over neurons.
+
+    Constant neurons are left out of the mean.
+    """
     return _directions_share(checkpoint, checkpoint.pre_spectrum)
 
 
@@ -88,54 +109,68 @@ def neuron_pre_fraction_explained_directions(checkpoint):
     long_name="Neurons explained by key directions",
     reference="Modular addition blog, trigonometric ratio",
 )
-def neuron_post_fraction_explained_directions(checkpoint):
-    """Share of each neuron's variance after the ReLU along the key directions, averaged over neurons that vary."""
+def neuron_post_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
+    """Fraction of a neuron's variance after the ReLU along cos and sin of w_k(a + b) of the key k, mean over neurons.
+
+    Constant neurons are left out of the mean.
+    """
     return _directions_share(checkpoint, checkpoint.post_spectrum)
 
 
-def _at_final_frequency(checkpoint, components):
-    """Share of each neuron's variance, before and after the ReLU, at its final frequency: [activation, neuron]."""
+def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
+    """Return the fraction of each neuron's variance at its final frequency, before and after the ReLU.
+
+    Args:
+        checkpoint: checkpoint of a network on a modular task.
+        components: `block`, `products` or `directions`, as in `progress_measures.fourier`.
+
+    Returns:
+        Fraction of the variance [activation, neuron]; NaN for a neuron without a frequency.
+    """
     frequency, _ = checkpoint.context.neuron_frequency
     row = np.maximum(frequency - 1, 0)[None]
     spectra = (checkpoint.pre_spectrum, checkpoint.post_spectrum)
-    share = [np.take_along_axis(one.share(components, checkpoint.context.sign), row, 0)[0] for one in spectra]
-    return np.where(frequency > 0, np.stack(share), np.nan)
+    fractions = [np.take_along_axis(s.share(components, checkpoint.context.sign), row, 0)[0] for s in spectra]
+    return np.where(frequency > 0, np.stack(fractions), np.nan)
 
 
 @measure(
     dims=("epoch", "activation", "neuron"),
     units="1",
-    long_name="Share of each neuron's variance in its final frequency",
+    long_name="Fraction of each neuron's variance in its final frequency",
     reference=BLOG,
     digits=10,
 )
-def neuron_share_at_final_frequency(checkpoint):
-    """The share of a neuron's variance in the block of the frequency that is its best at the last checkpoint."""
+def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
+    """Fraction of a neuron's variance in the {const, cos k, sin k}^2 block that holds most of it at the last epoch."""
     return _at_final_frequency(checkpoint, "block")
 
 
 @measure(
     dims=("epoch", "activation", "neuron"),
     units="1",
-    long_name="Share of each neuron's variance in products of its final frequency",
+    long_name="Fraction of each neuron's variance in products of its final frequency",
     reference=BLOG,
     digits=10,
 )
-def neuron_quadratic_share(checkpoint):
-    """The same share in that block's four products of cosines and sines of a and of b alone."""
+def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
+    """Fraction of a neuron's variance in products of cos, sin of w_k a and cos, sin of w_k b, k its final frequency.
+
+    The final frequency explains most of the neuron at the last checkpoint.
+    """
     return _at_final_frequency(checkpoint, "products")
 
 
 @measure(
     dims=("epoch", "neuron"),
     units="1",
-    long_name="Share of pairs at which each neuron fires",
+    long_name="Fraction of pairs at which each neuron is active",
     reference=BLOG,
     digits=10,
     needs="pairs",
 )
-def neuron_fraction_active(checkpoint):
-    """Share of all pairs at which the neuron's pre-activation is positive."""
+def neuron_fraction_active(checkpoint: Checkpoint) -> Array:
+    """Fraction of all pairs at which the neuron's pre-activation is positive."""
     return (checkpoint.pre > 0).mean(0)
 
 
@@ -146,6 +181,6 @@ def neuron_fraction_active(checkpoint):
     reference="Modular subtraction notebook, section 3.1",
     needs="pairs",
 )
-def mean_attention(checkpoint):
+def mean_attention(checkpoint: Checkpoint) -> Array:
     """Attention of each head from `=` to a, b and `=`, averaged over all pairs."""
     return checkpoint.attention.mean(0)

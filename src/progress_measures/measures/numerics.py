@@ -1,37 +1,46 @@
-"""Arithmetic that several families share."""
+"""Numerical functions that several families share."""
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Array = NDArray[np.floating]
+Number = float | np.floating
+
+C = TypeVar("C")
+R = TypeVar("R")
+
 SPAN = 650.0
-"""Nats over which products of exponentials may range in float64 and keep their digits."""
+"""Range of exponents, in nats, over which products of exponentials keep their digits in float64."""
 
 
-def cached_per_checkpoint(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Compute a function of a view at most once for each view: what several measures share."""
+def cached_per_checkpoint(function: Callable[[C], R]) -> Callable[[C], R]:
+    """Decorate a function of a checkpoint so that each checkpoint computes it at most once."""
 
     @functools.wraps(function)
-    def remembered(checkpoint: Any) -> Any:
-        results = checkpoint.__dict__.setdefault("_once", {})
+    def cached(checkpoint: C) -> R:
+        results = checkpoint.__dict__.setdefault("_cached", {})
         if function not in results:
             results[function] = function(checkpoint)
         return results[function]
 
-    return remembered
+    return cached
 
 
 def cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
-    """-log softmax(logits)[label] of each row, in float64 and exact for small losses: log(1 + sum of the others).
+    """Compute -log softmax(logits)[label] of each row in float64, exactly also for small losses.
+
+    The loss is computed as log(1 + sum of exp(logit - logit of the label) over the other outputs).
 
     Args:
-        logits: [row, output].
-        labels: [row].
+        logits: logits [row, output].
+        labels: index of the right output [row].
+
     Returns:
-        [row].
+        Cross-entropy in nats [row].
     """
     row = np.arange(len(labels))
     margin = logits.astype(np.float64)
@@ -44,12 +53,23 @@ def cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
 
 
 def correct(logits: NDArray, labels: NDArray) -> NDArray[np.bool_]:
-    """Whether each row's largest logit is the label's: [row]."""
+    """Return whether the largest logit of each row is that of its label.
+
+    Args:
+        logits: logits [row, output].
+        labels: index of the right output [row].
+
+    Returns:
+        Whether the answer is right [row].
+    """
     return logits.argmax(-1) == labels
 
 
 def gini(norms: NDArray) -> float:
-    """Gini coefficient of nonnegative numbers (Hurley & Rickard 2009): 0 all equal, towards 1 one alone."""
+    """Compute the Gini coefficient of nonnegative numbers (Hurley & Rickard 2009).
+
+    It is 0 if all numbers are equal and approaches 1 if a single one is not zero.
+    """
     ordered = np.sort(np.asarray(norms, dtype=np.float64))
     n = len(ordered)
     rank = np.arange(1, n + 1)

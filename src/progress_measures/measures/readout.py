@@ -1,4 +1,12 @@
-"""How the logits are read off the neurons: W_L and its cosine and sine directions (section 4.2, Tables 1 and 3)."""
+"""Neuron-to-logit map W_L, and the neurons along its cosine and sine directions (section 4.2, Tables 1 and 3).
+
+W_L = W_out W_U is [neuron, output]. u_k = W_L cos_k and v_k = W_L sin_k, where cos_k and sin_k are unit vectors over
+outputs. For subtraction, a - b replaces a + b.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -7,6 +15,10 @@ from progress_measures.measures.keys import CLUSTER_FRACTION
 from progress_measures.measures.numerics import cached_per_checkpoint
 from progress_measures.measures.registry import measure
 
+if TYPE_CHECKING:
+    from progress_measures.measures.checkpoint import Checkpoint
+    from progress_measures.measures.numerics import Array, Number
+
 SECTION = "Nanda et al. 2023, section 4.2, Table 1"
 BY_WAVE = ("run", "frequency", "wave")
 WAVES = {"wave": ("cos", "sin")}
@@ -14,16 +26,16 @@ PRODUCTS = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
 
 
 @cached_per_checkpoint
-def _read(checkpoint):
-    """The neurons along each W_L^T cos_k and W_L^T sin_k, of unit vectors over outputs: [pair, frequency, wave]."""
+def _read(checkpoint: Checkpoint) -> Array:
+    """Return the neurons along each u_k and v_k: [pair, frequency, wave]."""
     waves = fourier.basis(checkpoint.context.n)[1:]
     directions = checkpoint.W_L.astype(np.float64) @ waves.T
     return (checkpoint.post @ directions).reshape(len(checkpoint.post), -1, 2)
 
 
 @cached_per_checkpoint
-def _waves(checkpoint):
-    """cos and sin of w_k a for every number: [2, frequency, number]."""
+def _waves(checkpoint: Checkpoint) -> Array:
+    """Return cos and sin of w_k a for every number a: [2, frequency, number]."""
     angle = (
         2
         * np.pi
@@ -41,22 +53,28 @@ def _waves(checkpoint):
     labels=WAVES | {"product": PRODUCTS},
 )
 @cached_per_checkpoint
-def readout_product_coefficient(checkpoint):
-    """Coefficients on the plain products of cos and sin of w_k a and w_k b of the neurons along u_k and v_k."""
+def readout_product_coefficient(checkpoint: Checkpoint) -> Array:
+    """Coefficients of the neurons along u_k = W_L cos_k, v_k = W_L sin_k on products of cos, sin of w_k a and w_k b.
+
+    W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. The products are not normalized.
+    """
     p = checkpoint.context.n
     cos, sin = _waves(checkpoint)
-    read = _read(checkpoint).reshape(p, p, -1, 2)
-    pairs = ((cos, cos), (sin, sin), (sin, cos), (cos, sin))
-    found = [np.einsum("abkw,ka,kb->kw", read, of_a, of_b, optimize=True) for of_a, of_b in pairs]
-    return np.stack(found, -1) * 4 / p**2
+    along = _read(checkpoint).reshape(p, p, -1, 2)
+    products = ((cos, cos), (sin, sin), (sin, cos), (cos, sin))
+    coefficients = [np.einsum("abkw,ka,kb->kw", along, of_a, of_b, optimize=True) for of_a, of_b in products]
+    return np.stack(coefficients, -1) * 4 / p**2
 
 
 @measure(
     dims=BY_WAVE, units="1", long_name="cos or sin of w(a + b) read off the neurons", reference=SECTION, labels=WAVES
 )
 @cached_per_checkpoint
-def readout_coefficient(checkpoint):
-    """Coefficient on plain cos w_k(a + b) of the neurons along u_k, and on sin w_k(a + b) along v_k."""
+def readout_coefficient(checkpoint: Checkpoint) -> Array:
+    """Coefficient on cos w_k(a + b) of the neurons along u_k = W_L cos_k, and on sin w_k(a + b) along v_k = W_L sin_k.
+
+    W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. The waves of a + b are not normalized.
+    """
     cos_cos, sin_sin, sin_cos, cos_sin = np.moveaxis(readout_product_coefficient(checkpoint), -1, 0)
     sign = checkpoint.context.sign
     return np.stack([cos_cos - sign * sin_sin, sin_cos + sign * cos_sin], -1)[:, [0, 1], [0, 1]] / 2
@@ -65,12 +83,15 @@ def readout_coefficient(checkpoint):
 @measure(
     dims=BY_WAVE,
     units="1",
-    long_name="Neurons along W_L's directions explained by one wave",
+    long_name="Neurons along W_L's directions explained by cos or sin of w(a + b)",
     reference=SECTION,
     labels=WAVES,
 )
-def readout_fraction_explained(checkpoint):
-    """Share of the variance over pairs of the neurons along u_k (v_k) that cos (sin) of w_k(a + b) alone explains."""
+def readout_fraction_explained(checkpoint: Checkpoint) -> Array:
+    """Fraction of variance of the neurons along W_L cos_k (W_L sin_k) explained by cos w_k(a + b) (sin w_k(a + b)).
+
+    The variance is over pairs. W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs.
+    """
     variance = _read(checkpoint).var(0)
     return np.square(readout_coefficient(checkpoint)) / 2 / variance
 
@@ -79,8 +100,8 @@ def readout_fraction_explained(checkpoint):
     dims=("run", "singular_value"), units="1", long_name="Singular values of W_L",
     reference="Nanda et al. 2023, section 4.2",
 )  # fmt: skip
-def W_L_singular_value(checkpoint):
-    """Singular values of the neuron-logit map W_out W_U, the largest first."""
+def W_L_singular_value(checkpoint: Checkpoint) -> Array:
+    """Singular values of the neuron-to-logit map W_L = W_out W_U, the largest first."""
     return np.linalg.svd(checkpoint.W_L.astype(np.float64), compute_uv=False)
 
 
@@ -88,8 +109,11 @@ def W_L_singular_value(checkpoint):
     dims=("run",), units="1", long_name="Logits explained by W_L",
     reference="Nanda et al. 2023, section 3, appendix A.1",
 )  # fmt: skip
-def W_L_fraction_explained(checkpoint):
-    """Share of the variance over pairs of the logits, per output and pooled, that neurons times W_L explain."""
+def W_L_fraction_explained(checkpoint: Checkpoint) -> Number:
+    """Fraction of the variance over pairs of the logits, summed over outputs, explained by the neurons times W_L.
+
+    The neurons are taken after the ReLU; W_L = W_out W_U.
+    """
     logits = checkpoint.logits.astype(np.float64)
     rest = logits - checkpoint.post @ checkpoint.W_L.astype(np.float64)
     return 1 - rest.var(0).sum() / logits.var(0).sum()
@@ -100,8 +124,8 @@ def W_L_fraction_explained(checkpoint):
     reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
 )  # fmt: skip
 @cached_per_checkpoint
-def W_L_fourier(checkpoint):
-    """W_L F^T: each neuron's row of the neuron-logit map, along the outputs' Fourier components."""
+def W_L_fourier(checkpoint: Checkpoint) -> Array:
+    """W_L F^T: each neuron's row of the neuron-to-logit map W_L = W_out W_U in the Fourier basis F over outputs."""
     return checkpoint.W_L @ fourier.basis(checkpoint.context.n).T
 
 
@@ -109,8 +133,11 @@ def W_L_fourier(checkpoint):
     dims=("run", "frequency", "fourier_component"), units="1", long_name="Norm of W_L's Fourier components, by cluster",
     reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
 )  # fmt: skip
-def cluster_W_L_fourier_norm(checkpoint):
-    """Norm over the neurons of each frequency's cluster of the columns of W_L F^T; 0 for empty clusters."""
+def cluster_W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
+    """Norm over each frequency's neuron cluster of the columns of W_L F^T, where W_L = W_out W_U; 0 for empty clusters.
+
+    F is the Fourier basis over outputs.
+    """
     frequency, fraction = checkpoint.context.neuron_frequency
     in_cluster = fraction >= CLUSTER_FRACTION
     members = (frequency == fourier.frequencies(checkpoint.context.n)[:, None]) & in_cluster

@@ -1,71 +1,77 @@
-"""The list of measures, and how one is declared.
+"""The registry of measures and the decorator that declares one.
 
-Importing it imports neither torch nor zarr, so that a dry run stays quick.
+Importing this module imports neither torch nor zarr, so that a dry run stays fast.
 """
+
+from __future__ import annotations
 
 import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
 DIMENSIONS = {
     "run": "one trained network",
-    "epoch": "weights after that many updates",
-    "moment": "an epoch at which maps of some neurons are kept",
-    "history_epoch": "an epoch at which training itself noted losses and accuracies",
+    "epoch": "number of updates before the checkpoint",
+    "moment": "one of a few epochs at which maps over pairs and W_E are kept",
+    "history_epoch": "epoch at which the training loop recorded losses and accuracies",
     "frequency": "k = 1 … (p - 1)/2",
-    "fourier_component": "a row of the orthonormal Fourier basis: const, cos 1, sin 1, …",
-    "fourier_component_a": "a row of that basis, for functions of a",
-    "fourier_component_b": "a row of that basis, for functions of b",
+    "fourier_component": "row of the orthonormal Fourier basis: const, cos 1, sin 1, …",
+    "fourier_component_a": "row of the orthonormal Fourier basis for functions of a: const, cos 1, sin 1, …",
+    "fourier_component_b": "row of the orthonormal Fourier basis for functions of b: const, cos 1, sin 1, …",
     "wave": "cos or sin",
-    "product": "a product of a wave of a and a wave of b",
-    "term": "a term of degree 2 in the waves of a and b",
-    "singular_value": "by size, from the largest",
-    "intervention": "what was removed from the network's computation, or replaced",
+    "product": "product of cos or sin of w_k a and cos or sin of w_k b",
+    "term": "term of a polynomial of degree 2 in cos and sin of w_k a and w_k b",
+    "singular_value": "rank of the singular value; 1 is the largest",
+    "intervention": "part of the network's computation that is removed or replaced",
     "split": "train, test or all pairs",
     "head": "attention head",
-    "other_head": "another attention head",
-    "residual": "direction of the residual stream",
-    "output": "c, an answer that has a logit",
+    "other_head": "second attention head of a pair of heads",
+    "residual": "dimension of the residual stream",
+    "output": "answer c that has a logit",
     "layer": "transformer block",
     "neuron": "MLP neuron of the last block",
-    "kept_neuron": "one of the dozen neurons whose maps are kept over time",
+    "kept_neuron": "one of up to twelve neurons whose maps are kept over time",
     "token": "0 … n - 1 and `=`",
-    "position": "place in `a b =`",
-    "query": "place in `a b =` that attends",
-    "a": "the first number of a pair",
-    "b": "the second number of a pair",
-    "embedding": "what is left of the embedding of the numbers",
-    "parameter": "a trained tensor",
+    "position": "position in `a b =`",
+    "query": "position in `a b =` that attends",
+    "a": "first number of a pair",
+    "b": "second number of a pair",
+    "embedding": "principal components that are kept in the embedding of the numbers",
+    "parameter": "trained tensor",
     "activation": "pre or post: before or after the ReLU",
-    "threshold": "a loss or accuracy to be reached",
-    "answer": "one of the answers of a sequence, in order",
-    "trigram": "the token that tells, by its number",
+    "threshold": "loss or accuracy to reach",
+    "answer": "answer of a sequence, in order",
+    "trigram": "token that determines the answer of a sequence, by its number",
 }
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure and its declaration.
+    """A measure and its declaration.
 
     Attributes:
-        name: of the function and the cube's variable.
-        dims: of the variable. With `epoch` it is taken at every checkpoint, with `moment` at a few, without either at
-            the last one. Without `run` it is taken of the experiment's first run alone.
+        name: name of the function and of the cube's variable.
+        dims: dimensions of the variable. A measure with `epoch` is computed at every checkpoint, one with `moment` at a
+            few checkpoints, any other at the last checkpoint. A measure without `run` is computed for the first run of
+            an experiment only.
         units: `nat`, `1`, `epoch`, ….
-        long_name: for axes and tables.
-        reference: equation, figure or section of the paper.
-        family: the module it is in.
-        function: of a `View` (or of a run's dataset, in the family `phases`).
-        dtype: of the variable.
-        digits: binary digits of the mantissa that the published cube keeps; None for all.
-        needs: `any` run; `pairs`, a one-layer network on pairs; `modular`, a network with MLPs, of which the last layer's
-            are looked at, on a modular task; `answers`, a task with several answers a sequence; or a kind of task.
-        labels: what stands along dimensions that no other measure need know of.
+        long_name: name for axes and tables.
+        reference: equation, figure or section of the source.
+        family: module that defines the measure.
+        function: takes a `Checkpoint`; in the family `phases`, a run's dataset.
+        dtype: data type of the variable.
+        digits: binary digits of the mantissa that the published cube keeps; None keeps all.
+        needs: `any`: any run; `pairs`: a one-layer network on pairs; `modular`: a network with MLPs on a modular task,
+            whose last layer is measured; `answers`: a task with several answers per sequence; or a kind of task.
+        labels: coordinates of dimensions that only this measure has.
     """
 
     name: str
@@ -82,9 +88,14 @@ class Measure:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What the cube says of the variable."""
-        formula = (self.function.__doc__ or "").strip().partition("\n")[0]
-        return {"long_name": self.long_name, "units": self.units, "reference": self.reference, "description": formula}
+        """Attributes of the variable in the cube; `description` is the first line of the function's docstring."""
+        definition = (self.function.__doc__ or "").strip().partition("\n")[0]
+        return {
+            "long_name": self.long_name,
+            "units": self.units,
+            "reference": self.reference,
+            "description": definition,
+        }
 
 
 _REGISTRY: dict[str, Measure] = {}
@@ -104,10 +115,27 @@ def measure(
     needs: str = "modular",
     labels: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Callable[[F], F]:
-    """Declare a function as a measure; the function itself is returned untouched. See `Measure` for the fields."""
+    """Declare a function as a measure and return it unchanged.
+
+    Args:
+        dims: dimensions of the variable, each of `DIMENSIONS`.
+        units: units of the variable.
+        long_name: name for axes and tables.
+        reference: equation, figure or section of the source.
+        dtype: data type of the variable.
+        digits: binary digits of the mantissa that the published cube keeps; None keeps all.
+        needs: networks that the measure applies to; see `Measure`.
+        labels: coordinates of dimensions that only this measure has.
+
+    Returns:
+        A decorator that registers the function under its name.
+
+    Raises:
+        ValueError: a dimension is unknown, `digits` exceeds the mantissa of `dtype`, or a measure of this name exists.
+    """
     unknown = set(dims) - set(DIMENSIONS)
     if unknown:
-        raise ValueError(f"unknown dimensions {sorted(unknown)}; there are {sorted(DIMENSIONS)}")
+        raise ValueError(f"unknown dimensions {sorted(unknown)}; known dimensions are {sorted(DIMENSIONS)}")
     if digits is not None:
         bits = np.finfo(dtype).nmant if np.dtype(dtype).kind == "f" else 0
         if digits > bits:
@@ -116,7 +144,9 @@ def measure(
     def declare(function: F) -> F:
         family = function.__module__.rpartition(".")[2]
         if function.__name__ in _REGISTRY:
-            raise ValueError(f"a measure {function.__name__} exists in family {_REGISTRY[function.__name__].family}")
+            raise ValueError(
+                f"a measure {function.__name__} already exists in family {_REGISTRY[function.__name__].family}"
+            )
         _REGISTRY[function.__name__] = Measure(
             function.__name__, dims, units, long_name, reference, family, function, dtype, digits, needs, labels or {}
         )
@@ -125,56 +155,57 @@ def measure(
     return declare
 
 
-_PLUMBING = {"registry", "view", "sequence_view", "numerics", "keys", "last_position"}
+_NOT_FAMILIES = {"registry", "checkpoint", "sequence_checkpoint", "numerics", "keys", "last_position"}
+"""Modules of the package that define no measures."""
 
 
 def _families() -> tuple[str, ...]:
     import progress_measures.measures as package
 
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _PLUMBING))
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _NOT_FAMILIES))
 
 
 @functools.cache
 def measures() -> dict[str, Measure]:
-    """All measures by name, in the order of families and of their files."""
+    """Return all measures by name, in the order of the families and, within a family, of its file."""
     for family in _families():
         importlib.import_module(f"progress_measures.measures.{family}")
     return dict(_REGISTRY)
 
 
 def family_measures(family: str) -> list[Measure]:
-    """The measures of one family."""
+    """Return the measures of a family; this imports its module."""
     importlib.import_module(f"progress_measures.measures.{family}")
     return [measure for measure in _REGISTRY.values() if measure.family == family]
 
 
 ONE_LAYER = ("heads", "maps")
-"""Families that write out the computation of a network's only layer."""
+"""Families that recompute the only layer of a network part by part."""
 
 LINEAR = ("interventions", "readout")
-"""Families that add up the parts of the logits, which LayerNorms do not allow."""
+"""Families that decompose the logits into a sum of parts, which LayerNorms rule out."""
 
 ON_SEQUENCES = ("losses", "sequences", "weights")
-"""Families that have measures of networks on sequences."""
+"""Families with measures of networks on sequences."""
 
 ON_INTEGERS = ("integers", "losses", "maps", "neurons", "spectra", "weights")
-"""Families that have measures of networks that add integers."""
+"""Families with measures of networks that add integers."""
 
 DERIVED = ("phases",)
-"""Families computed from a run's other measures when they are gathered, not from weights."""
+"""Families that `gather` computes from the other measures of a run, not from weights."""
 
 FAMILIES = tuple(name for name in _families() if name not in DERIVED)
-"""Families measured on checkpoints: one store a run and family."""
+"""Families that are measured on checkpoints; each run has one store per family."""
 
 
-def families_of(run: Any) -> tuple[str, ...]:
-    """The families that have a measure which can be taken of a run; no measure is imported for it."""
-    chosen: tuple[str, ...]
+def families_of(run: Run) -> tuple[str, ...]:
+    """Return the families with at least one measure that applies to a run, without importing any measure."""
+    candidates: tuple[str, ...]
     if run.on_sequences:
-        chosen = ON_SEQUENCES
+        candidates = ON_SEQUENCES
     elif run.task.kind == "integer_addition":
-        chosen = ON_INTEGERS
+        candidates = ON_INTEGERS
     else:
-        chosen = tuple(name for name in FAMILIES if name not in ("integers", "sequences"))
-    left_out = {*(() if run.one_layer else ONE_LAYER), *(LINEAR if run.layer_norm else ())}
-    return tuple(name for name in FAMILIES if name in chosen and name not in left_out)
+        candidates = tuple(name for name in FAMILIES if name not in ("integers", "sequences"))
+    excluded = {*(() if run.one_layer else ONE_LAYER), *(LINEAR if run.layer_norm else ())}
+    return tuple(name for name in FAMILIES if name in candidates and name not in excluded)

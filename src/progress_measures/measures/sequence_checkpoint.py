@@ -1,7 +1,12 @@
-"""One checkpoint of a network on sequences under the microscope: what measures look at, computed when asked for."""
+"""A checkpoint of a network on sequences, with the intermediate results that measures share.
+
+Each result is computed on first use, and at most once per checkpoint.
+"""
+
+from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,42 +17,61 @@ from progress_measures.models.transformer import forward
 from progress_measures.tasks import Examples, layout
 from progress_measures.tasks.examples import DrawnExamples
 
-PIECE = 2**22  # numbers of a layer's attention at a time
-PATTERNS = 64  # test examples whose attention patterns are looked at
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+PIECE = 2**22  # entries of a layer's attention in memory at a time
+PATTERNS = 64  # test examples whose attention patterns are measured
 
 
 class SequenceRunContext:
-    """What all checkpoints of a run on sequences have in common: its examples.
+    """What all checkpoints of a run on sequences share: its examples.
 
     Args:
-        run: the run's settings.
+        run: settings of the run.
         final: weights of the last checkpoint, without a `run` dimension.
         last: epoch of the last checkpoint.
+
+    Attributes:
+        examples: training and test examples of the run.
+        test: test examples.
+        pattern_examples: the first `PATTERNS` test examples.
     """
 
-    def __init__(self, run: Any, final: dict[str, NDArray], last: int):
+    def __init__(self, run: Run, final: dict[str, NDArray], last: int) -> None:
         self.run, self._final, self._last = run, final, last
-        self.drawn = DrawnExamples(run)
-        self.test = self.drawn.test()
-        self.looked_at = Examples(*(values[:PATTERNS] for values in self.test))
+        self.examples = DrawnExamples(run)
+        self.test = self.examples.test()
+        self.pattern_examples = Examples(*(values[:PATTERNS] for values in self.test))
 
-    def checkpoint(self, weights: dict[str, NDArray], epoch: int) -> "SequenceCheckpoint":
-        """A checkpoint."""
+    def checkpoint(self, weights: dict[str, NDArray], epoch: int) -> SequenceCheckpoint:
+        """Return a checkpoint of the run.
+
+        Args:
+            weights: weights of the checkpoint, without a `run` dimension.
+            epoch: number of updates before the checkpoint.
+        """
         return SequenceCheckpoint(self, weights, epoch)
 
     @cached_property
-    def final(self) -> "SequenceCheckpoint":
-        """The last checkpoint."""
+    def final(self) -> SequenceCheckpoint:
+        """Last checkpoint of the run."""
         return self.checkpoint(self._final, self._last)
 
 
 class SequenceCheckpoint:
-    """One checkpoint of a network on sequences. Arrays have its weights' precision.
+    """A checkpoint of a network on sequences.
 
-    Answers go through the examples, and within each in order: index example x answers + answer.
+    Arrays have the precision of the weights. Answers are ordered by example and, within an example, by position: their
+    index is example * (answers per example) + answer.
+
+    Args:
+        context: what all checkpoints of the run share.
+        weights: weights of the checkpoint, without a `run` dimension.
+        epoch: number of updates before the checkpoint.
     """
 
-    def __init__(self, context: SequenceRunContext, weights: dict[str, NDArray], epoch: int):
+    def __init__(self, context: SequenceRunContext, weights: dict[str, NDArray], epoch: int) -> None:
         self.context, self.trained, self.weights, self.epoch = context, weights, weights, epoch
 
     @property
@@ -56,34 +80,37 @@ class SequenceCheckpoint:
 
     @cached_property
     def train(self) -> tuple[NDArray, NDArray]:
-        """Logits [answer, output] and labels [answer] of the training examples; fresh ones are the next update's."""
-        return self._answers(self.context.drawn.train(self.epoch))
+        """Logits [answer, output] and labels [answer] of the training examples.
+
+        If training draws fresh examples, these are the examples of the next update.
+        """
+        return self._answers(self.context.examples.train(self.epoch))
 
     @cached_property
     def test(self) -> tuple[NDArray, NDArray]:
-        """The same of the test examples."""
+        """Logits [answer, output] and labels [answer] of the test examples."""
         return self._answers(self.context.test)
 
     def _answers(self, examples: Examples) -> tuple[NDArray, NDArray]:
         run = self.context.run
-        sizes, tensors, found = layout(run.task), self._tensors, []
+        sizes, tensors, pieces = layout(run.task), self._tensors, []
         size = max(1, PIECE // (run.model.heads * sizes.read_to**2))
         for start in range(0, len(examples.tokens), size):
             tokens, positions, _ = (torch.tensor(values[start : start + size])[None] for values in examples)
-            places = forward_at.ReadPositions(tokens[..., : sizes.read_to], positions, sizes.vocabulary)
+            read_positions = forward_at.ReadPositions(tokens[..., : sizes.read_to], positions, sizes.vocabulary)
             with torch.no_grad():
-                found.append(forward_at.logits(tensors, places, run.model.doubled_residual)[0].numpy())
-        return np.concatenate(found), examples.labels.ravel()
+                pieces.append(forward_at.logits(tensors, read_positions, run.model.doubled_residual)[0].numpy())
+        return np.concatenate(pieces), examples.labels.ravel()
 
     @cached_property
     def patterns(self) -> NDArray:
-        """Attention of the examples `looked_at`: [layer, head, example, query, key]."""
-        run, seen = self.context.run, []
+        """Attention patterns of the `pattern_examples` of the run: [layer, head, example, query, key]."""
+        run, patterns = self.context.run, []
 
         def keep(name: str, value: torch.Tensor) -> None:
             if name.endswith("hook_pattern"):
-                seen.append(value[0].numpy().swapaxes(0, 1))
+                patterns.append(value[0].numpy().swapaxes(0, 1))
 
         with torch.no_grad():
-            forward(self._tensors, torch.tensor(self.context.looked_at.tokens), keep, run.model.doubled_residual)
-        return np.stack(seen)
+            forward(self._tensors, torch.tensor(self.context.pattern_examples.tokens), keep, run.model.doubled_residual)
+        return np.stack(patterns)

@@ -1,4 +1,8 @@
-"""The last checkpoint's logits and neurons in the 2D Fourier basis, neurons fitted by one frequency, W_E and W_U."""
+"""Logits and neurons in the 2D Fourier basis, fits of neurons by one frequency, and W_E and W_U."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -6,14 +10,26 @@ from progress_measures import fourier
 from progress_measures.measures.numerics import cached_per_checkpoint
 from progress_measures.measures.registry import measure
 
+if TYPE_CHECKING:
+    from progress_measures.measures.checkpoint import Checkpoint
+    from progress_measures.measures.numerics import Array
+
 TERMS = ("1", "cos a", "sin a", "cos b", "sin b", "cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
-"""The terms of a degree-2 polynomial in the cosine and sine of w_k a and w_k b."""
+"""Terms of the fit of a neuron: a polynomial of degree 2 in cos and sin of w_k a and w_k b."""
 
 ON_PLANE = ("run", "fourier_component_a", "fourier_component_b")
 
 
-def _norms_2d(checkpoint, values):
-    """Norm over functions of each 2D Fourier component of values [pair, function]: [component of a, of b]."""
+def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
+    """Return the norm over functions of the 2D Fourier components of values.
+
+    Args:
+        checkpoint: checkpoint of a network on a modular task.
+        values: functions of the pair [pair, function].
+
+    Returns:
+        Norms [component of a, component of b].
+    """
     n, F = checkpoint.context.n, fourier.basis(checkpoint.context.n)
     along_a = np.einsum("ia,abf->ibf", F, values.reshape(n, n, -1), optimize=True)
     components = np.einsum("jb,ibf->ijf", F, along_a, optimize=True)
@@ -24,8 +40,8 @@ def _norms_2d(checkpoint, values):
     dims=ON_PLANE, units="1", long_name="Norm of the logits' 2D Fourier components",
     reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=12,
 )  # fmt: skip
-def logit_fourier_norm_2d(checkpoint):
-    """Norm over outputs of each component of F L F^T, F acting on a and on b."""
+def logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
+    """Norm over outputs of each component of the logits in the 2D Fourier basis, F L F^T with F on a and on b."""
     return _norms_2d(checkpoint, checkpoint.logits)
 
 
@@ -33,8 +49,8 @@ def logit_fourier_norm_2d(checkpoint):
     dims=("moment", *ON_PLANE[1:]), units="1", long_name="Norm of the logits' 2D Fourier components, over time",
     reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=8,
 )  # fmt: skip
-def moment_logit_fourier_norm_2d(checkpoint):
-    """As `logit_fourier_norm_2d`, at a few epochs."""
+def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
+    """Norm over outputs of each component of the logits in the 2D Fourier basis, F L F^T, at the epochs of `moment`."""
     return logit_fourier_norm_2d(checkpoint)
 
 
@@ -42,17 +58,25 @@ def moment_logit_fourier_norm_2d(checkpoint):
     dims=ON_PLANE, units="1", long_name="Norm of the neurons' 2D Fourier components",
     reference="Nanda et al. 2023, section 4.1", digits=12,
 )  # fmt: skip
-def neuron_fourier_norm_2d(checkpoint):
-    """Norm over neurons, after the ReLU, of each of their 2D Fourier components."""
+def neuron_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
+    """Norm over neurons after the ReLU of each of their components in the 2D Fourier basis of a and b."""
     return _norms_2d(checkpoint, checkpoint.post)
 
 
-def terms(p: int, k: int):
-    """The nine `TERMS` at every pair: [term, pair]; orthogonal to each other."""
+def terms(p: int, k: int) -> Array:
+    """Compute the `TERMS` at every pair; they are orthogonal to each other.
+
+    Args:
+        p: modulus.
+        k: frequency.
+
+    Returns:
+        Terms [term, pair].
+    """
     angle = 2 * np.pi * k * np.arange(p) / p
-    one, cos, sin = np.ones(p), np.cos(angle), np.sin(angle)
-    of_a = [one, cos, sin, one, one, cos, sin, sin, cos]
-    of_b = [one, one, one, cos, sin, cos, sin, cos, sin]
+    const, cos, sin = np.ones(p), np.cos(angle), np.sin(angle)
+    of_a = [const, cos, sin, const, const, cos, sin, sin, cos]
+    of_b = [const, const, const, cos, sin, cos, sin, cos, sin]
     return np.einsum("ta,tb->tab", of_a, of_b).reshape(len(TERMS), -1)
 
 
@@ -61,8 +85,11 @@ def terms(p: int, k: int):
     reference="Nanda et al. 2023, section 4.3", digits=16, labels={"term": TERMS},
 )  # fmt: skip
 @cached_per_checkpoint
-def neuron_fit_coefficient(checkpoint):
-    """Least-squares coefficients of each neuron on the terms of degree 2 of its frequency; its mean if it has none."""
+def neuron_fit_coefficient(checkpoint: Checkpoint) -> Array:
+    """Least-squares coefficients of a neuron on 1, cos and sin of w_k a and w_k b and their products, k its frequency.
+
+    The neuron is taken after the ReLU. A neuron without a frequency is fitted by its mean.
+    """
     frequency, _ = checkpoint.context.neuron_frequency
     coefficients = np.zeros((len(frequency), len(TERMS)))
     for k in np.unique(frequency):
@@ -73,8 +100,8 @@ def neuron_fit_coefficient(checkpoint):
     return coefficients
 
 
-def fitted_neurons(checkpoint):
-    """Every neuron by its fit: [pair, neuron]."""
+def fitted_neurons(checkpoint: Checkpoint) -> Array:
+    """Return the fit of every neuron after the ReLU at its frequency: [pair, neuron]."""
     frequency, _ = checkpoint.context.neuron_frequency
     coefficients = neuron_fit_coefficient(checkpoint)
     fitted = np.empty(checkpoint.post.shape)
@@ -88,8 +115,8 @@ def fitted_neurons(checkpoint):
     dims=("run", "token", "residual"), units="1", long_name="Embedding W_E",
     reference="Nanda et al. 2023, section 3", digits=12, needs="pairs",
 )  # fmt: skip
-def W_E(checkpoint):
-    """The embedding matrix itself."""
+def W_E(checkpoint: Checkpoint) -> Array:
+    """Embedding matrix W_E, a row for each token."""
     return checkpoint.weights["W_E"]
 
 
@@ -97,8 +124,8 @@ def W_E(checkpoint):
     dims=("run", "residual", "output"), units="1", long_name="Unembedding W_U",
     reference="Nanda et al. 2023, section 3", digits=12, needs="pairs",
 )  # fmt: skip
-def W_U(checkpoint):
-    """The unembedding matrix itself."""
+def W_U(checkpoint: Checkpoint) -> Array:
+    """Unembedding matrix W_U, a column for each output."""
     return checkpoint.weights["W_U"]
 
 
@@ -106,6 +133,6 @@ def W_U(checkpoint):
     dims=("moment", "token", "residual"), units="1", long_name="Embedding W_E, over time",
     reference="Nanda et al. 2023, section 3", digits=10, needs="pairs",
 )  # fmt: skip
-def moment_W_E(checkpoint):
-    """The embedding matrix itself, at a few epochs."""
+def moment_W_E(checkpoint: Checkpoint) -> Array:
+    """Embedding matrix W_E, a row for each token, at the epochs of `moment`."""
     return checkpoint.weights["W_E"]

@@ -1,4 +1,8 @@
-"""What the weights show without running the network: norms, Fourier spectra and their sparsity, mean attention."""
+"""Measures of the weights alone: norms, Fourier spectra and their sparsity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -7,14 +11,21 @@ from progress_measures.measures.keys import NORM_SHARE
 from progress_measures.measures.numerics import cached_per_checkpoint, gini
 from progress_measures.measures.registry import measure
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from progress_measures.measures.checkpoint import Checkpoint
+    from progress_measures.measures.numerics import Array, Number
+    from progress_measures.measures.sequence_checkpoint import SequenceCheckpoint
+
 RUN_EPOCH = ("run", "epoch")
 SPECTRUM = ("run", "epoch", "fourier_component")
 SECTION = "Nanda et al. 2023, section 5.1, Fig. 7"
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Sum of squared weights", reference=SECTION, dtype="float64", needs="any")
-def sum_of_squared_weights(checkpoint):
-    """Sum of squares of every trained tensor, biases and the `=` column included."""
+def sum_of_squared_weights(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
+    """Sum of squares of all trained weights, including biases and the embedding of `=`."""
     return sum_of_squared_weights_by_parameter(checkpoint).sum()
 
 
@@ -27,7 +38,7 @@ def sum_of_squared_weights(checkpoint):
     needs="any",
 )
 @cached_per_checkpoint
-def sum_of_squared_weights_by_parameter(checkpoint):
+def sum_of_squared_weights_by_parameter(checkpoint: Checkpoint | SequenceCheckpoint) -> Array:
     """Sum of squares of each trained tensor."""
     return np.array([np.square(tensor, dtype=np.float64).sum() for tensor in checkpoint.trained.values()])
 
@@ -39,8 +50,8 @@ def sum_of_squared_weights_by_parameter(checkpoint):
     reference="Nanda et al. 2023, section 4.1, Fig. 3",
 )
 @cached_per_checkpoint
-def W_E_fourier_norm(checkpoint):
-    """Norm over the residual stream of each row of F W_E, without the `=` token."""
+def W_E_fourier_norm(checkpoint: Checkpoint) -> Array:
+    """Norm over the residual stream of each row of F W_E, without the `=` token; F is the Fourier basis."""
     return np.linalg.norm(
         fourier.basis(checkpoint.context.n) @ checkpoint.weights["W_E"][: checkpoint.context.n], axis=-1
     )
@@ -53,71 +64,77 @@ def W_E_fourier_norm(checkpoint):
     reference="Nanda et al. 2023, section 4.1, Fig. 3",
 )
 @cached_per_checkpoint
-def W_L_fourier_norm(checkpoint):
-    """Norm over neurons of each column of W_L F^T, where W_L = W_out W_U."""
+def W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
+    """Norm over neurons of each column of W_L F^T, where W_L = W_out W_U and F is the Fourier basis over outputs."""
     return np.linalg.norm(checkpoint.W_L @ fourier.basis(checkpoint.context.n).T, axis=0)
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_E", reference=SECTION)
-def gini_W_E(checkpoint):
-    """Gini coefficient of the norms of all p Fourier components of W_E; the paper leaves open of which."""
+def gini_W_E(checkpoint: Checkpoint) -> float:
+    """Gini coefficient of the norms of all p Fourier components of W_E, constant included.
+
+    The paper leaves open which norms its coefficient is of.
+    """
     return gini(W_E_fourier_norm(checkpoint))
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L", reference=SECTION)
-def gini_W_L(checkpoint):
-    """Gini coefficient of the norms of all p Fourier components of W_L."""
+def gini_W_L(checkpoint: Checkpoint) -> float:
+    """Gini coefficient of the norms of all p Fourier components of W_L = W_out W_U, constant included."""
     return gini(W_L_fourier_norm(checkpoint))
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_U", reference="Nanda et al. 2023, section 5.2")
-def gini_W_U(checkpoint):
-    """Gini coefficient of the norms of all p Fourier components of W_U along its outputs."""
+def gini_W_U(checkpoint: Checkpoint) -> float:
+    """Gini coefficient of the norms of all p Fourier components of W_U over its outputs, constant included."""
     return gini(np.linalg.norm(checkpoint.weights["W_U"] @ fourier.basis(checkpoint.context.n).T, axis=0))
 
 
-def _by_frequency(norms):
-    """Norm of each frequency's two components: [frequency]."""
+def _by_frequency(norms: Array) -> Array:
+    """Return the norm of each frequency's cosine and sine component together: [frequency]."""
     return np.hypot(norms[1::2], norms[2::2])
 
 
 @measure(
     dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_E, without the constant", reference=SECTION, digits=16
 )
-def gini_W_E_without_constant(checkpoint):
-    """Gini coefficient of the norms of the p - 1 Fourier components of W_E that are waves."""
+def gini_W_E_without_constant(checkpoint: Checkpoint) -> float:
+    """Gini coefficient of the norms of the p - 1 cosine and sine components of W_E."""
     return gini(W_E_fourier_norm(checkpoint)[1:])
 
 
 @measure(
     dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L, without the constant", reference=SECTION, digits=16
 )
-def gini_W_L_without_constant(checkpoint):
-    """Gini coefficient of the norms of the p - 1 Fourier components of W_L that are waves."""
+def gini_W_L_without_constant(checkpoint: Checkpoint) -> float:
+    """Gini coefficient of the norms of the p - 1 cosine and sine components of W_L = W_out W_U."""
     return gini(W_L_fourier_norm(checkpoint)[1:])
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_E, by frequency", reference=SECTION, digits=16)
-def gini_W_E_by_frequency(checkpoint):
+def gini_W_E_by_frequency(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of the (p - 1)/2 frequencies of W_E."""
     return gini(_by_frequency(W_E_fourier_norm(checkpoint)))
 
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L, by frequency", reference=SECTION, digits=16)
-def gini_W_L_by_frequency(checkpoint):
-    """Gini coefficient of the norms of the (p - 1)/2 frequencies of W_L."""
+def gini_W_L_by_frequency(checkpoint: Checkpoint) -> float:
+    """Gini coefficient of the norms of the (p - 1)/2 frequencies of W_L = W_out W_U."""
     return gini(_by_frequency(W_L_fourier_norm(checkpoint)))
 
 
 @measure(
     dims=("run", "frequency"),
     units="1",
-    long_name="Frequencies that stand out in W_E",
+    long_name="Frequencies with a large norm in W_E",
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )
-def W_E_large_frequency(checkpoint):
-    """Frequencies whose norm in W_E is at least 15 % of the largest: beside `key_frequency`, and easily fooled."""
+def W_E_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
+    """Whether the frequency's norm in W_E is at least 15 % of the largest such norm.
+
+    This is an alternative to `key_frequency` that is easily misled.
+    """
     norms = _by_frequency(W_E_fourier_norm(checkpoint))
     return norms >= NORM_SHARE * norms.max()
 
@@ -125,11 +142,14 @@ def W_E_large_frequency(checkpoint):
 @measure(
     dims=("run", "frequency"),
     units="1",
-    long_name="Frequencies that stand out in W_L",
+    long_name="Frequencies with a large norm in W_L",
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )
-def W_L_large_frequency(checkpoint):
-    """Frequencies whose norm in W_L is at least 15 % of the largest: beside `key_frequency`, and easily fooled."""
+def W_L_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
+    """Whether the frequency's norm in W_L = W_out W_U is at least 15 % of the largest such norm.
+
+    This is an alternative to `key_frequency` that is easily misled.
+    """
     norms = _by_frequency(W_L_fourier_norm(checkpoint))
     return norms >= NORM_SHARE * norms.max()

@@ -1,0 +1,1 @@
+"""Architectures, initial weights and forward passes of the networks."""

@@ -1,12 +1,17 @@
-"""The tensors of a network: their names, dimensions and sizes, everywhere in this order."""
+"""The trained tensors of a network: their names, dimensions and sizes, in the order used throughout the package."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 from progress_measures.tasks import layout
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
 
 class Architecture(NamedTuple):
-    """Sizes of a network, from its run's model and task."""
+    """Sizes of a network, from the model and the task of its run."""
 
     layers: int
     d_model: int
@@ -20,8 +25,8 @@ class Architecture(NamedTuple):
     outputs: int
 
     @classmethod
-    def of(cls, run: Any) -> "Architecture":
-        """The architecture of a run."""
+    def of(cls, run: Run) -> Architecture:
+        """Return the architecture of a run."""
         sizes, model = layout(run.task), run.model
         return cls(
             model.layers,
@@ -38,7 +43,7 @@ class Architecture(NamedTuple):
 
     @property
     def parameters(self) -> dict[str, dict[str, int]]:
-        """Each trained tensor's named dimensions, without the leading `run`."""
+        """Named dimensions of each trained tensor, without the leading `run`."""
         layer, head = {"layer": self.layers}, {"head": self.heads}
         d_model, d_head, neuron = {"d_model": self.d_model}, {"d_head": self.d_head}, {"neuron": self.d_mlp}
         tensors = {
@@ -56,5 +61,5 @@ class Architecture(NamedTuple):
         return tensors | {"W_U": d_model | {"output": self.outputs}}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Each trained tensor's shape, without the leading `run`."""
+        """Return the shape of each trained tensor, without the leading `run`."""
         return {name: tuple(dims.values()) for name, dims in self.parameters.items()}

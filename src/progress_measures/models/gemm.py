@@ -1,30 +1,31 @@
-"""Matrix products at the speed of the machine.
+"""Matrix products through the library that is fastest on this machine's processor.
 
-PyTorch's x86 wheels multiply float32 matrices with Intel's MKL, which takes a slow path on AMD processors. oneDNN,
-in the same wheels, is 2.3 times faster there (3,830 x 512 x 113 on one EPYC core: 2.3 against 5.3 ms), so on such a
-processor products go through the operator that `torch.compile` uses for linear layers. It takes 50 µs to set each one up,
-in which MKL has finished a small one. Which library is used follows from the machine and from the shapes alone, so that a
-resumed run repeats its numbers bit for bit.
+PyTorch's x86 wheels multiply float32 matrices with Intel's MKL, which takes a slow path on AMD processors. oneDNN, in
+the same wheels, is 2.3 times faster there (3,830 x 512 x 113 on one EPYC core: 2.3 against 5.3 ms). On such a processor,
+products go through the operator that `torch.compile` uses for linear layers. Each call of it takes 50 µs to set up, in
+which MKL finishes a small product. The choice of library depends on the machine and the shapes only, so a resumed run
+repeats its numbers bit for bit.
 """
 
 import functools
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-SMALL = 2**19  # multiply-adds, below which setting up a product takes longer than the product
+SMALL = 2**19  # multiply-adds below which setting up a product takes longer than the product
 
 
 @functools.cache
 def library() -> str:
-    """`onednn` or `torch`: who multiplies large float32 matrices on this machine's CPU.
+    """Return `onednn` or `torch`, the library that multiplies large float32 matrices on this machine's CPU.
 
-    `PROGRESS_MEASURES_GEMM` overrides the choice.
+    The environment variable `PROGRESS_MEASURES_GEMM` overrides the choice.
     """
-    if chosen := os.environ.get("PROGRESS_MEASURES_GEMM"):
-        return chosen
+    if override := os.environ.get("PROGRESS_MEASURES_GEMM"):
+        return override
     cpuinfo = Path("/proc/cpuinfo")
     amd = cpuinfo.exists() and "AuthenticAMD" in cpuinfo.read_text()
     usable = torch.backends.mkl.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -32,7 +33,15 @@ def library() -> str:
 
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:
-    """`a @ b` for equal batch dimensions, outside autograd."""
+    """Compute `a @ b` outside autograd.
+
+    Args:
+        a: [..., row, inner].
+        b: [..., inner, column], with the batch dimensions of `a`.
+
+    Returns:
+        [..., row, column].
+    """
     if a.device.type != "cpu":
         return torch.matmul(a, b)
     if a.ndim == 2:
@@ -40,12 +49,12 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
         return _onednn(a, b) if large and a.dtype == torch.float32 and library() == "onednn" else torch.mm(a, b)
     if len(a) == 1:
         return multiply(a[0], b[0])[None]
-    # One by one: a run's numbers are the same to the bit whatever it is batched with, and no speed is lost.
+    # One product at a time: a run's numbers do not depend on its batch, to the bit, and no speed is lost.
     return torch.stack([multiply(x, y) for x, y in zip(a, b, strict=True)])
 
 
 def _onednn(a: Tensor, b: Tensor) -> Tensor:
-    # The operator computes x w^T, fast where x is contiguous and w or its transpose is.
+    # The operator computes x w^T. It is fast if x is contiguous and w or its transpose is.
     if a.is_contiguous():
         return _linear(a, _dense(b).mT)
     return _linear(b.mT.contiguous(), _dense(a)).mT
@@ -61,12 +70,12 @@ def _dense(x: Tensor) -> Tensor:
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, a: Tensor, b: Tensor) -> Tensor:
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
         return multiply(a, b)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = ctx.saved_tensors
         return (
             multiply(grad, b.mT) if ctx.needs_input_grad[0] else None,
@@ -75,5 +84,13 @@ class _Product(torch.autograd.Function):
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """`a @ b` for equal batch dimensions, differentiable once."""
+    """Compute `a @ b`, differentiable once.
+
+    Args:
+        a: [..., row, inner].
+        b: [..., inner, column], with the batch dimensions of `a`.
+
+    Returns:
+        [..., row, column].
+    """
     return _Product.apply(a, b)

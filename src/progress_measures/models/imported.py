@@ -1,13 +1,14 @@
-"""Networks that were trained elsewhere: what they have and ours lack, biases of the attention and LayerNorms.
+"""Forward pass of imported networks, which may have attention biases and LayerNorms that networks trained here lack.
 
-Their tensors have the names of `progress_measures.models.transformer`, without the `run` dimension, and
+Their tensors have the names of `progress_measures.models.transformer`, without the `run` dimension. A network with
+LayerNorms whose weights are not folded into the matrices behind them also has
 
-    ln1_w, ln1_b, ln2_w, ln2_b [layer, d_model] and ln_final_w, ln_final_b [d_model]
-
-where a network has LayerNorms whose weights were not folded into the matrices behind them.
+    ln1_w, ln1_b, ln2_w, ln2_b [layer, d_model] and ln_final_w, ln_final_b [d_model].
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -18,19 +19,29 @@ from progress_measures.models.transformer import forward
 from progress_measures.tasks import Layout
 
 EPSILON = 1e-5  # added to the variance in a LayerNorm, as TransformerLens and PyTorch do
-PIECE = 2**22  # neurons, over all pairs and layers, at a time
+PIECE = 2**22  # numbers of a layer's widest activation, over 3 positions, that are held at a time
 
-Weights = dict[str, NDArray]
+Weights = dict[str, NDArray[np.floating]]
 
 
-def as_ours(weights: Weights, sizes: Layout, one_layer: bool) -> Weights:
-    """Tensors that compute the same logits at `=`.
+def as_ours(weights: Mapping[str, NDArray[np.floating]], sizes: Layout, one_layer: bool) -> Weights:
+    """Return tensors that compute the same logits at `=`, in the form of networks trained here where possible.
 
-    Outputs that are no answers, such as the authors' 114th, and positions that are never used are cut off, LayerNorms'
-    weights folded into the matrices behind them. Where that leaves `one_layer` without LayerNorm, the biases of the
-    attention go as well: its weights sum to 1, so that b_V and b_O add the same to every residual stream, which b_in and
-    b_out can do; b_K adds the same to the scores of all positions; and b_Q is what W_Q then makes of the only vector
-    that asks, that of `=`.
+    Outputs that are not answers, such as the authors' 114th, and unused positions are cut off. Weights of LayerNorms are
+    folded into the matrices behind them. With `one_layer`, the biases of the attention are removed as well:
+
+    - Attention weights sum to 1, so b_V and b_O add the same vector to every residual stream. It is moved to b_in and
+      b_out.
+    - b_K adds the same number to the scores of all positions and has no effect.
+    - The only query vector is x_=, so b_Q is moved to W_Q such that x_= W_Q contains it.
+
+    Args:
+        weights: tensors of the imported network.
+        sizes: of the task.
+        one_layer: whether the network has one layer with an MLP and no LayerNorm.
+
+    Returns:
+        Tensors by name; without LayerNorm weights.
     """
     w = _folded(weights)
     w["W_U"] = np.ascontiguousarray(w["W_U"][:, : sizes.outputs])
@@ -41,47 +52,53 @@ def as_ours(weights: Weights, sizes: Layout, one_layer: bool) -> Weights:
         return w
     biases = {name: w.pop(name)[0] for name in ("b_Q", "b_K", "b_V", "b_O") if name in w}
     if "b_Q" in biases:
-        asks = w["W_E"][-1] + w["W_pos"][-1]
-        w["W_Q"] = w["W_Q"] + np.einsum("d,he->hde", asks / (asks @ asks), biases["b_Q"])
-    written = np.zeros_like(w["W_pos"][0])
+        x_eq = w["W_E"][-1] + w["W_pos"][-1]
+        w["W_Q"] = w["W_Q"] + np.einsum("d,he->hde", x_eq / (x_eq @ x_eq), biases["b_Q"])
+    attention_bias = np.zeros_like(w["W_pos"][0])  # [d_model]
     if "b_V" in biases:
-        written += np.einsum("he,hed->d", biases["b_V"], w["W_O"][0])
+        attention_bias += np.einsum("he,hed->d", biases["b_V"], w["W_O"][0])
     if "b_O" in biases:
-        written += biases["b_O"]
-    if written.any():
-        w["b_in"] = w.get("b_in", 0) + written @ w["W_in"]
-        w["b_out"] = w.get("b_out", 0) + written[None]
+        attention_bias += biases["b_O"]
+    if attention_bias.any():
+        w["b_in"] = w.get("b_in", 0) + attention_bias @ w["W_in"]
+        w["b_out"] = w.get("b_out", 0) + attention_bias[None]
     return w
 
 
-def _folded(weights: Weights) -> Weights:
-    """LayerNorms' weights folded into the matrices that read from them; what is left only centers and divides."""
+def _folded(weights: Mapping[str, NDArray[np.floating]]) -> Weights:
+    """Fold the weights of LayerNorms into the matrices behind them; the LayerNorms then only center and divide."""
     w = {name: tensor for name, tensor in weights.items() if not name.startswith("ln")}
-    for norm, matrix, dims in _READERS:
+    for norm, matrix, dims in _BEHIND_NORMS:
         bias, residual = matrix.replace("W", "b"), dims[: dims.index("d")].replace("h", "") + "d"
-        of_bias = dims.replace("d", "")
+        bias_dims = dims.replace("d", "")
         if f"{norm}_b" in weights:
-            w[bias] = w.get(bias, 0) + np.einsum(f"{residual},{dims}->{of_bias}", weights[f"{norm}_b"], w[matrix])
+            w[bias] = w.get(bias, 0) + np.einsum(f"{residual},{dims}->{bias_dims}", weights[f"{norm}_b"], w[matrix])
         if f"{norm}_w" in weights:
             w[matrix] = np.einsum(f"{residual},{dims}->{dims}", weights[f"{norm}_w"], w[matrix])
     return w
 
 
-# Each LayerNorm, and the matrices that read from it: l layer, h head, d d_model, e d_head, n neuron, o output.
-_READERS = (
+# Each LayerNorm, and the matrices behind it: l layer, h head, d d_model, e d_head, n neuron, o output.
+_BEHIND_NORMS = (
     *(("ln1", matrix, "lhde") for matrix in ("W_Q", "W_K", "W_V")),
     ("ln2", "W_in", "ldn"),
     ("ln_final", "W_U", "do"),
 )
 
 
-def neurons_and_logits(weights: Weights, n: int, layer_norm: bool) -> tuple[NDArray, NDArray]:
-    """The last layer's neurons before the ReLU [pair, neuron] and the logits [pair, output] of all pairs, at `=`.
+def neurons_and_logits(
+    weights: Mapping[str, NDArray[np.floating]], n: int, layer_norm: bool
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Compute the last layer's neurons before the ReLU and the logits of all pairs, at `=`.
 
     Args:
-        weights: of any depth, with or without biases; LayerNorms' own are folded.
+        weights: of any depth, with or without biases; weights of LayerNorms are folded.
         n: number of values of a and of b.
-        layer_norm: whether what the attention, the MLP and the unembedding read is centered and divided by its deviation.
+        layer_norm: whether the inputs of the attention, the MLP and the unembedding are centered and divided by their
+            standard deviation.
+
+    Returns:
+        Neurons [pair, neuron], logits [pair, output].
     """
     hook = f"blocks.{len(weights['W_in']) - 1}.mlp.hook_pre"
     pieces = [(pre[:, -1], logits[:, -1]) for pre, logits in _pieces(weights, n, layer_norm, hook)]
@@ -89,35 +106,43 @@ def neurons_and_logits(weights: Weights, n: int, layer_norm: bool) -> tuple[NDAr
     return torch.cat(pre).numpy(), torch.cat(logits).numpy()
 
 
-def first_attention(weights: Weights, n: int, layer_norm: bool) -> NDArray:
-    """The first layer's attention over all pairs, from every position to every one: [pair, head, query, position].
+def first_attention(weights: Mapping[str, NDArray[np.floating]], n: int, layer_norm: bool) -> NDArray[np.floating]:
+    """Compute the attention pattern of the first layer for all pairs.
 
     Args:
-        weights, n, layer_norm: as of `neurons_and_logits`.
+        weights: of any depth, with or without biases; weights of LayerNorms are folded.
+        n: number of values of a and of b.
+        layer_norm: whether the inputs of the attention, the MLP and the unembedding are centered and divided by their
+            standard deviation.
+
+    Returns:
+        [pair, head, query, position].
     """
     hook = "blocks.0.attn.hook_pattern"
     return torch.cat([pattern for pattern, _ in _pieces(weights, n, layer_norm, hook)]).numpy()
 
 
-def _pieces(weights: Weights, n: int, layer_norm: bool, hook: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """What a hook sees, and the logits at all positions, of as many pairs at a time as take little memory."""
+def _pieces(
+    weights: Mapping[str, NDArray[np.floating]], n: int, layer_norm: bool, hook: str
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the activation at a hook and the logits at all positions, for as many pairs at a time as take little memory."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(tensor))[None] for name, tensor in weights.items()}
     a, b = torch.from_numpy(np.indices((n, n)).reshape(2, -1))
-    tokens = torch.stack([a, b, torch.full_like(a, n)], -1)
+    tokens = torch.stack([a, b, torch.full_like(a, n)], -1)  # [pair, position]
     widest = weights["W_in"].shape[-1] if "W_in" in weights else weights["W_E"].shape[-1]
-    seen: dict[str, Tensor] = {}
+    captured: dict[str, Tensor] = {}
 
-    def keep(name: str, value: Tensor) -> None:
+    def capture(name: str, value: Tensor) -> None:
         if name == hook:
-            seen[hook] = value[0]
+            captured[hook] = value[0]
 
-    for some in tokens.split(max(1, PIECE // (3 * widest))):
+    for piece in tokens.split(max(1, PIECE // (3 * widest))):
         with torch.no_grad():
-            logits = forward(tensors, some, keep, normalize=normalized if layer_norm else None)[0]
-        yield seen.pop(hook), logits
+            logits = forward(tensors, piece, capture, normalize=normalized if layer_norm else None)[0]
+        yield captured.pop(hook), logits
 
 
 def normalized(x: Tensor) -> Tensor:
-    """What a LayerNorm without weights makes of the residual stream: [..., d_model]."""
+    """Apply a LayerNorm without weights to the residual stream: [..., d_model]."""
     centered = x - x.mean(-1, keepdim=True)
     return centered / (centered.square().mean(-1, keepdim=True) + EPSILON).sqrt()

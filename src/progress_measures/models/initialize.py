@@ -1,17 +1,22 @@
 """Initial weights, reproduced from a seed bit for bit."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from progress_measures.models.architecture import Architecture
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
 
-def initial_weights(run: Any) -> dict[str, Tensor]:
-    """The weights of a run before training, float32, without the leading `run` dimension.
 
-    A run draws from a generator of its own, so it does not depend on which runs it is trained beside.
+def initial_weights(run: Run) -> dict[str, Tensor]:
+    """Return the weights of a run before training, float32, without the leading `run` dimension.
+
+    Each run draws from its own generator, so its weights do not depend on the other runs of the batch.
     """
     generator = torch.Generator().manual_seed(run.seed)
     architecture = Architecture.of(run)
@@ -29,7 +34,10 @@ def _empty(architecture: Architecture) -> dict[str, Tensor]:
 
 
 def _paper(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    """Every matrix N(0, 1/d_model), W_U N(0, 1/vocabulary), biases zero (the authors' code, theirs unseeded)."""
+    """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/vocabulary); biases are zero.
+
+    The authors' code draws from the same distributions, but without a seed.
+    """
     weights = _empty(architecture)
     for name, tensor in weights.items():
         if name.startswith("W_"):
@@ -39,7 +47,7 @@ def _paper(architecture: Architecture, generator: torch.Generator) -> dict[str, 
 
 
 def _transformer_lens(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    """N(0, (0.8/sqrt(d_model))^2), in the order in which TransformerLens 1 and 2 draw after `torch.manual_seed`."""
+    """Draw from N(0, (0.8/sqrt(d_model))^2), in the order of TransformerLens 1 and 2 after `torch.manual_seed`."""
     weights = _empty(architecture)
     deviation = 0.8 / architecture.d_model**0.5
     in_order = [weights["W_E"], weights["W_pos"]]
@@ -52,33 +60,35 @@ def _transformer_lens(architecture: Architecture, generator: torch.Generator) ->
 
 
 def _authors(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    """Every matrix N(0, 1/d_model), W_U N(0, 1/outputs), as the authors' code draws them after `torch.manual_seed`.
+    """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/outputs), as the authors' code after `torch.manual_seed`.
 
-    With their seeds, 129000 and 6798, the first losses are those that their notebook printed for five-digit addition
-    and skip trigrams, to all digits.
+    With the authors' seeds, 129000 and 6798, the first losses equal those printed in their notebook for five-digit
+    addition and skip trigrams, to all digits.
     """
     return _in_authors_order(architecture, generator, architecture.d_model, architecture.outputs)
 
 
 def _authors_by_head(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    """The same with W_Q, W_K and W_V N(0, 1/d_head), and W_U N(0, 1/vocabulary)."""
+    """Draw in the authors' order: W_Q, W_K and W_V from N(0, 1/d_head), W_U from N(0, 1/vocabulary), others N(0, 1/d_model)."""
     return _in_authors_order(architecture, generator, architecture.d_head, architecture.vocabulary)
 
 
 def _in_authors_order(
     architecture: Architecture, generator: torch.Generator, width_of_heads: int, width_of_U: int
 ) -> dict[str, Tensor]:
-    """Normal numbers in the authors' order; each of their tensors is ours with its last two dimensions exchanged.
+    """Draw normal numbers in the authors' order.
 
-    But for W_pos and W_U, which are laid out as here.
+    The last two dimensions of the authors' tensors are swapped relative to ours, except in W_pos and W_U.
     """
     weights = _empty(architecture)
     widths = {"W_Q": width_of_heads, "W_K": width_of_heads, "W_V": width_of_heads, "W_U": width_of_U}
 
     def fill(name: str, tensor: Tensor) -> None:
-        theirs = tensor if name in ("W_pos", "W_U") else tensor.mT
-        drawn = torch.randn(theirs.shape, generator=generator) / widths.get(name, architecture.d_model) ** 0.5
-        theirs.copy_(drawn)
+        in_authors_layout = tensor if name in ("W_pos", "W_U") else tensor.mT
+        drawn = (
+            torch.randn(in_authors_layout.shape, generator=generator) / widths.get(name, architecture.d_model) ** 0.5
+        )
+        in_authors_layout.copy_(drawn)
 
     fill("W_E", weights["W_E"])
     fill("W_pos", weights["W_pos"])

@@ -1,14 +1,16 @@
-"""The transformer in plain torch, every tensor with a leading `run` dimension (appendix A).
+"""The transformer in plain torch (appendix A); every tensor has a leading dimension `run`.
 
-Pre-residual, without LayerNorm, learned positions, causal attention, ReLU. Weights are a dictionary:
+The network is pre-residual, without LayerNorm, with learned positions, causal attention and ReLU. Weights are a
+dictionary:
 
     W_E [run, token, d_model]            W_pos [run, position, d_model]
     W_Q, W_K, W_V [run, layer, head, d_model, d_head]      W_O [run, layer, head, d_head, d_model]
     W_in [run, layer, d_model, neuron]   W_out [run, layer, neuron, d_model]
     W_U [run, d_model, output]
 
-and biases where a network has them: b_Q, b_K, b_V [run, layer, head, d_head], b_O [run, layer, d_model],
-b_in [run, layer, neuron], b_out [run, layer, d_model], b_U [run, output]. Without W_in it is attention-only.
+A network may also have biases: b_Q, b_K, b_V [run, layer, head, d_head], b_O [run, layer, d_model],
+b_in [run, layer, neuron], b_out [run, layer, d_model], b_U [run, output]. Without W_in the network is
+attention-only.
 """
 
 from collections.abc import Callable
@@ -27,18 +29,21 @@ def forward(
     doubled_residual: bool = False,
     normalize: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Logits at all positions.
+    """Compute the logits at all positions.
 
     Args:
         weights: as above, for R runs.
-        tokens: [example, position], or [run, example, position] where each run has its own.
-        hook: called with the name and value of each activation; what it returns, if anything, takes its place.
+        tokens: [example, position], or [run, example, position] if each run has its own tokens.
+        hook: function called with the name and value of each activation. If it returns a tensor, this replaces the
+            activation.
             Names are TransformerLens's: `hook_embed`, `hook_pos_embed`, `blocks.0.hook_resid_pre`,
             `blocks.0.attn.hook_q` (`_k`, `_v`, `_attn_scores`, `_pattern`, `_z`), `blocks.0.hook_attn_out`,
             `blocks.0.hook_resid_mid`, `blocks.0.mlp.hook_pre` (`_post`), `blocks.0.hook_mlp_out`,
             `blocks.0.hook_resid_post`.
-        doubled_residual: x <- 2x + attention(x), a slip of the authors' repeated-subsequence runs.
-        normalize: done to what the attention, the MLP and the unembedding read, in imported networks with LayerNorm.
+        doubled_residual: compute x <- 2x + attention(x), an error in the authors' repeated-subsequence runs.
+        normalize: function of the inputs of the attention, the MLP and the unembedding, for imported networks with
+            LayerNorm; None for no normalization.
+
     Returns:
         [run, example, position, output].
     """
@@ -47,8 +52,8 @@ def forward(
         replaced = None if hook is None else hook(name, value)
         return value if replaced is None else replaced
 
-    def within(place: str) -> Callable[[str, Tensor], Tensor]:
-        return lambda name, value: at(f"{place}.{name}", value)
+    def within(module: str) -> Callable[[str, Tensor], Tensor]:
+        return lambda name, value: at(f"{module}.{name}", value)
 
     def read(stream: Tensor) -> Tensor:
         return stream if normalize is None else normalize(stream)
@@ -66,8 +71,8 @@ def forward(
         block = f"blocks.{layer}"
         w = {name: weights[name][:, layer] for name in _BLOCK if name in weights}
         x = at(f"{block}.hook_resid_pre", x)
-        around = 2 * x if doubled_residual else x
-        x = around + at(f"{block}.hook_attn_out", _attention(w, read(x), causal, within(f"{block}.attn")))
+        residual = 2 * x if doubled_residual else x
+        x = residual + at(f"{block}.hook_attn_out", _attention(w, read(x), causal, within(f"{block}.attn")))
         x = at(f"{block}.hook_resid_mid", x)
         if "W_in" in w:
             x = x + at(f"{block}.hook_mlp_out", _mlp(w, read(x), within(f"{block}.mlp")))

@@ -1,4 +1,6 @@
-"""To TransformerLens (version 4 and later), for its hooks, caches and plots."""
+"""Export of networks to TransformerLens (version 4 and later), for its hooks, caches and plots."""
+
+from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +11,26 @@ from progress_measures.errors import UserError
 from progress_measures.models.architecture import Architecture
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
     from numpy.typing import NDArray
 
+    from progress_measures.experiments.schema import Run
+
 NORMS = ("ln1", "ln2")
-"""LayerNorms of a layer, in networks that have them."""
+"""LayerNorms of a layer, in networks that have LayerNorms."""
 
 
-def network_of(run: Any, weights: "dict[str, NDArray]") -> Any:
-    """A hooked TransformerLens network of a run, with some of its weights.
+def network_of(run: Run, weights: Mapping[str, NDArray[np.floating]]) -> Any:
+    """Return a hooked TransformerLens network of a run with the weights of one checkpoint.
+
+    Args:
+        run: the run.
+        weights: as in `progress_measures.models.transformer`, without the `run` dimension.
+
+    Returns:
+        A `TransformerBridge` in evaluation mode.
 
     Raises:
         UserError: TransformerLens has no such network.
@@ -29,10 +43,17 @@ def network_of(run: Any, weights: "dict[str, NDArray]") -> Any:
     return to_transformer_lens(weights, architecture_of(run, weights), run.layer_norm)
 
 
-def architecture_of(run: Any, weights: "dict[str, NDArray]") -> Architecture:
-    """The architecture of a run, with the vocabulary, positions and outputs that its weights have.
+def architecture_of(run: Run, weights: Mapping[str, NDArray[np.floating]]) -> Architecture:
+    """Return the architecture of a run, with the vocabulary, positions and outputs that its weights have.
 
-    Those of imported networks may be more than their task needs.
+    Imported networks may have more of these than their task needs.
+
+    Args:
+        run: the run.
+        weights: as in `progress_measures.models.transformer`, without the `run` dimension.
+
+    Returns:
+        The architecture.
     """
     return Architecture.of(run)._replace(
         vocabulary=len(weights["W_E"]), context_length=len(weights["W_pos"]), outputs=weights["W_U"].shape[-1]
@@ -40,16 +61,19 @@ def architecture_of(run: Any, weights: "dict[str, NDArray]") -> Architecture:
 
 
 def to_transformer_lens(
-    weights: "dict[str, Tensor] | dict[str, NDArray]", architecture: Architecture, layer_norm: bool = False
+    weights: Mapping[str, Tensor] | Mapping[str, NDArray[np.floating]],
+    architecture: Architecture,
+    layer_norm: bool = False,
 ) -> Any:
-    """A hooked TransformerLens network with these weights.
+    """Return a hooked TransformerLens network with these weights.
 
     Args:
         weights: as in `progress_measures.models.transformer`, without the `run` dimension.
         architecture: of their run, `Architecture.of(run)`.
         layer_norm: whether the network has LayerNorms, with or without weights of their own.
+
     Returns:
-        A `TransformerBridge` in evaluation mode; call it on tokens [example, position], or `run_with_cache`.
+        A `TransformerBridge` in evaluation mode. Call it on tokens [example, position], or use `run_with_cache`.
         TransformerLens gives every network biases: those that ours lacks are zero.
     """
     from transformer_lens.config import TransformerBridgeConfig
@@ -64,7 +88,15 @@ def to_transformer_lens(
 
 
 def settings(architecture: Architecture, layer_norm: bool = False) -> dict[str, Any]:
-    """The configuration under TransformerLens's names; those of all its versions."""
+    """Return the configuration under the names that all versions of TransformerLens use.
+
+    Args:
+        architecture: of the network.
+        layer_norm: whether the network has LayerNorms.
+
+    Returns:
+        Arguments of TransformerLens's configuration class.
+    """
     return {
         "n_layers": architecture.layers,
         "d_model": architecture.d_model,
@@ -80,11 +112,26 @@ def settings(architecture: Architecture, layer_norm: bool = False) -> dict[str, 
     }
 
 
-def state(weights: Any, architecture: Architecture, layer_norm: bool = False) -> dict[str, Tensor]:
-    """A state dict under the names of TransformerLens 1 to 3; biases and LayerNorms that ours lacks do nothing."""
+def state(
+    weights: Mapping[str, Tensor] | Mapping[str, NDArray[np.floating]],
+    architecture: Architecture,
+    layer_norm: bool = False,
+) -> dict[str, Tensor]:
+    """Return a state dict under the names of TransformerLens 1 to 3.
+
+    Biases that the network lacks are zero. LayerNorms without weights of their own get weights one and biases zero.
+
+    Args:
+        weights: as in `progress_measures.models.transformer`, without the `run` dimension.
+        architecture: of the network.
+        layer_norm: whether the network has LayerNorms.
+
+    Returns:
+        Tensors by TransformerLens's name.
+    """
     w = {name: torch.as_tensor(tensor) for name, tensor in weights.items()}
     like = w["W_E"]
-    found = {
+    tensors = {
         "embed.W_E": w["W_E"],
         "pos_embed.W_pos": w["W_pos"],
         "unembed.W_U": w["W_U"],
@@ -95,14 +142,14 @@ def state(weights: Any, architecture: Architecture, layer_norm: bool = False) ->
     mlp = {} if architecture.attention_only else {"b_in": (architecture.d_mlp,), "b_out": width}
     for layer in range(architecture.layers):
         for name in ("W_Q", "W_K", "W_V", "W_O", *biases):
-            found[f"blocks.{layer}.attn.{name}"] = w[name][layer] if name in w else like.new_zeros(biases[name])
+            tensors[f"blocks.{layer}.attn.{name}"] = w[name][layer] if name in w else like.new_zeros(biases[name])
         for name in ("W_in", "W_out", *mlp) if mlp else ():
-            found[f"blocks.{layer}.mlp.{name}"] = w[name][layer] if name in w else like.new_zeros(mlp[name])
+            tensors[f"blocks.{layer}.mlp.{name}"] = w[name][layer] if name in w else like.new_zeros(mlp[name])
         for norm in NORMS if layer_norm else ():
-            for part, idle in (("w", like.new_ones(width)), ("b", like.new_zeros(width))):
+            for part, identity in (("w", like.new_ones(width)), ("b", like.new_zeros(width))):
                 name = f"{norm}_{part}"
-                found[f"blocks.{layer}.{norm}.{part}"] = w[name][layer] if name in w else idle
+                tensors[f"blocks.{layer}.{norm}.{part}"] = w[name][layer] if name in w else identity
     if layer_norm:
-        found["ln_final.w"] = w.get("ln_final_w", like.new_ones(width))
-        found["ln_final.b"] = w.get("ln_final_b", like.new_zeros(width))
-    return found
+        tensors["ln_final.w"] = w.get("ln_final_w", like.new_ones(width))
+        tensors["ln_final.b"] = w.get("ln_final_b", like.new_zeros(width))
+    return tensors

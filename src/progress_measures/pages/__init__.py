@@ -1,1 +1,1 @@
-"""Pages of the documentation that are made of what the code declares; `docs/hooks.py` hands them to MkDocs."""
+"""Documentation pages that are generated from declarations in the code; `docs/hooks.py` adds them to the MkDocs site."""

@@ -1,20 +1,36 @@
-"""Words as Markdown: what looks like markup in a docstring is meant as it stands."""
+"""Convert plain text such as docstrings to Markdown, with characters that look like markup escaped."""
 
 import re
 from collections.abc import Iterable
 
 
 def inline(text: str) -> str:
-    """Running text in which only backquotes keep their meaning; line breaks fold."""
+    """Escape text for a Markdown paragraph; only code in backquotes keeps its markup, and line breaks become spaces."""
     parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
     return "".join(part if part.startswith("`") else re.sub(r"([\\*_\[\]<>|{}#])", r"\\\1", part) for part in parts)
 
 
 def cell(text: str, code: bool = False) -> str:
-    """The same for a table's cell; with `code`, text that is Markdown already, but for the bar."""
+    """Escape text for a cell of a Markdown table.
+
+    Args:
+        text: plain text, or Markdown if `code` is true.
+        code: whether to escape only `|`, which would end the cell.
+
+    Returns:
+        Markdown on one line.
+    """
     return text.replace("|", "\\|") if code else inline(text)
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """A table's lines."""
+    """Format a Markdown table.
+
+    Args:
+        header: column titles.
+        rows: cells of each row, escaped already.
+
+    Returns:
+        The lines of the table.
+    """
     return ["| " + " | ".join(row) + " |" for row in (header, ("---",) * len(header), *rows)]

@@ -1,4 +1,6 @@
-"""Measures, the cube, the command line, experiments and what figures read as Markdown, each from where it is declared."""
+"""Generate the reference pages from declarations: measures, cube, command line, experiments and variables of figures."""
+
+from __future__ import annotations
 
 import importlib
 import inspect
@@ -18,11 +20,11 @@ from progress_measures.pages.markdown import cell, inline, table
 from progress_measures.paths import PUBLISHED, published_cube
 
 if TYPE_CHECKING:
-    from progress_measures.pages.gallery import Shown
+    from progress_measures.pages.gallery import GalleryItem
 
 
 def reference_pages() -> dict[str, str]:
-    """Every page of the reference, by its path in the documentation."""
+    """Generate all reference pages, by their paths in the documentation."""
     return {
         "reference/measures.md": measures_page(),
         "reference/cube.md": cube_page(),
@@ -40,82 +42,87 @@ NEEDS = {
     "modular": "modular tasks",
     "answers": "tasks with several answers",
 }
+"""Descriptions of the networks to which a measure applies."""
 
 
 def measures_page() -> str:
-    """Each measure by family: what it is, its dimensions, unit, place in the paper and code."""
+    """Generate the page of measures by family: definition, dimensions, unit, reference and code of each."""
     lines = [
         "# Measures",
         "",
-        f"The {len(measures())} variables that are taken of a network, by family: one module each, one store a run on disk. "
-        "What a variable is made of is the sentence below its name; the cube carries the same words as attributes.",
+        f"The {len(measures())} measures of a network, by family. Each family is one module, with one store per run on disk. "
+        "The definition of a measure stands below its name; the cube has its first line as the attribute `description`.",
     ]
-    for family, members in itertools.groupby(measures().values(), lambda one: one.family):
+    for family, members in itertools.groupby(measures().values(), lambda measure: measure.family):
         module = importlib.import_module(f"progress_measures.measures.{family}")
         path = f"src/progress_measures/measures/{family}.py"
         lines += ["", f"## {family}", "", inline(inspect.getdoc(module) or ""), "", f"[{path}](../../{path})"]
-        for one in members:
-            lines += ["", *_measure(one)]
+        for measure in members:
+            lines += ["", *_measure(measure)]
     return "\n".join(lines) + "\n"
 
 
-def _measure(one: Measure) -> list[str]:
-    dims = " × ".join(f"`{dim}`" for dim in one.dims) or "a number"
-    facts = [dims, f"in {_unit(one.units)}", one.dtype, f"of {NEEDS.get(one.needs, f'`{one.needs}`')}"]
+def _measure(measure: Measure) -> list[str]:
+    dims = " × ".join(f"`{dim}`" for dim in measure.dims) or "a number"
+    facts = [dims, _unit(measure.units), measure.dtype, f"for {NEEDS.get(measure.needs, f'`{measure.needs}`')}"]
     return [
-        f"### `{one.name}` {{#{one.name}}}",
+        f"### `{measure.name}` {{#{measure.name}}}",
         "",
-        f"**{inline(one.long_name)}.** {inline(inspect.getdoc(one.function) or '')}",
+        f"**{inline(measure.long_name)}.** {inline(inspect.getdoc(measure.function) or '')}",
         "",
-        f"{', '.join(facts)}. {inline(one.reference)}.",
+        f"{', '.join(facts)}. {inline(measure.reference)}.",
     ]
 
 
 def _unit(unit: str) -> str:
-    return "no unit" if unit == "1" else f"{unit}s"
+    return "no unit" if unit == "1" else f"in {unit}s"
 
 
 # ---- the cube
 
 
 def cube_page() -> str:
-    """Dimensions and variables, as the published mainline cube has them."""
+    """Generate the page of the cube's dimensions and variables, with their sizes in the published mainline cube."""
     cube = xr.Dataset() if not published_cube("mainline").exists() else _mainline()
     settings = [name for name in sorted(map(str, cube.coords)) if cube[name].dims == ("run",) and name != "run"]
     lines = [
         "# The cube",
         "",
-        "`open_cube(name)` gives an `xarray.Dataset`: the measures of every run and checkpoint of an experiment. A variable "
-        "without `epoch` is taken of the last checkpoint; one without `run`, of the experiment's first run. What does not "
-        "apply to a task or a network is not there.",
+        "`open_cube(name)` returns an `xarray.Dataset` with the measures of every run and checkpoint of an experiment. A "
+        "variable without `epoch` is measured at the last checkpoint; a variable without `run`, in the experiment's first run. "
+        "Measures that do not apply to a task or a network are absent.",
         "",
         "## Dimensions",
         "",
         *table(
-            ("dimension", "what it runs over", "in the mainline"),
+            ("dimension", "meaning", "in the mainline"),
             ((f"`{name}`", cell(text), _size(cube, name)) for name, text in DIMENSIONS.items()),
         ),
         "",
         "## Settings of runs",
         "",
-        "Coordinates along `run`, so that `cube.test_loss.where(cube.weight_decay == 1)` reads as it should: "
+        "Coordinates along `run`, for selections such as `cube.test_loss.where(cube.weight_decay == 1)`: "
         + ", ".join(f"`{name}`" for name in settings)
-        + ". [Fields of an experiment](../config.md) says what they are.",
+        + ". They are defined in [Fields of an experiment](../config.md).",
         "",
         "## Variables",
         "",
-        "Of the published mainline. A name leads to its definition.",
+        "The variables of the published mainline cube. Each name links to its definition.",
         "",
         *table(
-            ("variable", "dimensions", "unit", "what"),
+            ("variable", "dimensions", "unit", "meaning"),
             (_variable(str(name), cube[name].dims, cube[name].attrs) for name in sorted(map(str, cube.data_vars))),
         ),
         "",
-        "Measures that the mainline does not have:",
+        "Measures that are absent from the mainline cube:",
         "",
         *table(
-            ("variable", "dimensions", "unit", "what"),
-            (_variable(one.name, one.dims, one.attributes) for one in measures().values() if one.name not in cube),
+            ("variable", "dimensions", "unit", "meaning"),
+            (
+                _variable(measure.name, measure.dims, measure.attributes)
+                for measure in measures().values()
+                if measure.name not in cube
+            ),
         ),
     ]
     return "\n".join(lines) + "\n"
@@ -128,6 +135,7 @@ def _mainline() -> xr.Dataset:
 
 
 def _size(cube: xr.Dataset, name: str) -> str:
+    """Describe the size of a dimension, with its first and last value."""
     if name not in cube.sizes:
         return ""
     values = cube[name].values if name in cube.coords else range(cube.sizes[name])
@@ -144,14 +152,14 @@ def _variable(name: str, dims: Iterable[Any], attributes: Mapping[str, Any]) -> 
 
 
 def commands_page() -> str:
-    """Each verb with what it takes."""
+    """Generate the page of the command line: each verb with its arguments and options."""
     from progress_measures.cli import app
 
     lines = [
         "# Command line",
         "",
-        f"{app.info.help} `progress-measures VERB --help` says the same in the terminal; `.venv/bin/progress-measures` "
-        "where the environment is not active.",
+        f"{app.info.help} `progress-measures VERB --help` prints this text in the terminal. If the environment is not active, "
+        "the command is `.venv/bin/progress-measures`.",
     ]
     for command in app.registered_commands:
         lines += ["", *_command(command)]
@@ -159,7 +167,7 @@ def commands_page() -> str:
 
 
 def verbs() -> list[str]:
-    """The verbs of the command line."""
+    """Return the verbs of the command line."""
     from progress_measures.cli import app
 
     return [_verb(command) for command in app.registered_commands]
@@ -173,28 +181,28 @@ def _command(command: CommandInfo) -> list[str]:
     rows = list(_parameters(command.callback))
     arguments = " ".join(name.strip("`") for name, *_ in rows if name.startswith("`") and "--" not in name)
     line = " ".join(["progress-measures", _verb(command), *([arguments] if arguments else [])])
-    said = [f"## {_verb(command)}", "", inline(inspect.getdoc(command.callback) or ""), "", f"    {line}"]
-    return said + (["", *table(("argument or option", "default", "what"), rows)] if rows else [])
+    lines = [f"## {_verb(command)}", "", inline(inspect.getdoc(command.callback) or ""), "", f"    {line}"]
+    return lines + (["", *table(("argument or option", "default", "meaning"), rows)] if rows else [])
 
 
 def _parameters(callback: Any) -> Iterator[tuple[str, str, str]]:
-    """Name, default and meaning of each argument and option, from the annotations that typer reads too."""
+    """Yield name, default and meaning of each argument and option, from the annotations for typer."""
     hints = typing.get_type_hints(callback, include_extras=True)
     for name, parameter in inspect.signature(callback).parameters.items():
         kind, info = typing.get_args(hints[name])[:2]
-        words = list(_literals(kind))
+        choices = list(_literals(kind))
         if isinstance(info, ArgumentInfo):
             shown = name.upper() if parameter.default is parameter.empty else f"[{name.upper()}]"
         else:
             assert isinstance(info, OptionInfo)
-            named = (info.default, *(info.param_decls or ()))  # typer takes the first name for a default, at first
-            declared = [word for word in named if isinstance(word, str) and word.startswith("-")]
+            names = (info.default, *(info.param_decls or ()))  # typer stores the first name as the default
+            declared = [text for text in names if isinstance(text, str) and text.startswith("-")]
             shown = ", ".join(declared or [f"--{name.replace('_', '-')}"])
-        said = " ".join(
-            filter(None, [info.help, f"One of {', '.join(f'`{word}`' for word in words)}." if words else ""])
+        meaning = " ".join(
+            filter(None, [info.help, f"One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""])
         )
         default = "" if parameter.default in (parameter.empty, None, False) else f"`{parameter.default}`"
-        yield f"`{shown}`", default, cell(said, code=True)
+        yield f"`{shown}`", default, cell(meaning, code=True)
 
 
 def _literals(kind: Any) -> tuple[str, ...]:
@@ -205,13 +213,13 @@ def _literals(kind: Any) -> tuple[str, ...]:
 
 
 def experiments_page() -> str:
-    """Each experiment: what it is, its runs, who reads its cube, its file."""
+    """Generate the page of experiments: description, runs, figures and tables that read the cube, and YAML file of each."""
     readers = _readers()
     lines = [
         "# Experiments",
         "",
-        f"The {len(experiment_names())} files in `config/experiments/`. A published one's cube is in `{PUBLISHED}/`, and its "
-        "figures are drawn without any training by `--config cubes=published`.",
+        f"The {len(experiment_names())} files in `config/experiments/`. The cube of a published experiment is in "
+        f"`{PUBLISHED}/`; `--config cubes=published` draws its figures without training.",
     ]
     for name in experiment_names():
         lines += ["", *_experiment(name, load_experiment(name), readers.get(name, []))]
@@ -220,17 +228,17 @@ def experiments_page() -> str:
 
 def _experiment(name: str, experiment: Experiment, readers: list[str]) -> list[str]:
     runs = [run.name for run in experiment.runs(name)]
-    named = ", ".join(f"`{run}`" for run in runs[:8]) + (", …" if len(runs) > 8 else "")
+    names = ", ".join(f"`{run}`" for run in runs[:8]) + (", …" if len(runs) > 8 else "")
     facts = [
-        f"{len(runs)} run{'s' if len(runs) > 1 else ''} ({named}) of {experiment.training.epochs:,} epochs",
+        f"{len(runs)} run{'s' if len(runs) > 1 else ''} ({names}) of {experiment.training.epochs:,} epochs",
         "published" if published_cube(name).exists() else "not published",
     ]
-    said = [f"## {name}", "", f"**{inline(experiment.title)}.** {inline(experiment.description or '')}", ""]
-    said += [f"{'; '.join(facts)}. {inline(experiment.reference or '')}".rstrip(" .") + "."]
+    lines = [f"## {name}", "", f"**{inline(experiment.title)}.** {inline(experiment.description or '')}", ""]
+    lines += [f"{'; '.join(facts)}. {inline(experiment.reference or '')}".rstrip(" .") + "."]
     if readers:
-        said += ["", f"Read by {', '.join(readers)}."]
+        lines += ["", f"Read by {', '.join(readers)}."]
     text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
-    return [*said, "", f'??? note "{FOLDER}/{name}.yaml"', "", "    ```yaml", *_indented(text), "    ```"]
+    return [*lines, "", f'??? note "{FOLDER}/{name}.yaml"', "", "    ```yaml", *_indented(text), "    ```"]
 
 
 def _indented(text: str) -> list[str]:
@@ -238,44 +246,44 @@ def _indented(text: str) -> list[str]:
 
 
 def _readers() -> dict[str, list[str]]:
-    """The figures and tables of each experiment, as links to the gallery."""
+    """Return links to the figures and tables that read the cube of each experiment."""
     from progress_measures.pages.gallery import shown_things
 
-    found: dict[str, list[str]] = {}
-    for thing in shown_things():
-        for experiment in thing.declared.experiments:
-            found.setdefault(experiment, []).append(f"[{thing.name}](../{thing.page}#{thing.anchor})")
-    return found
+    readers: dict[str, list[str]] = {}
+    for item in shown_things():
+        for experiment in item.declared.experiments:
+            readers.setdefault(experiment, []).append(f"[{item.name}](../{item.page}#{item.anchor})")
+    return readers
 
 
-# ---- what figures read
+# ---- variables that figures read
 
 
 def figures_page() -> str:
-    """Of which cubes each figure and table is made, and which of their variables it reads."""
+    """Generate the page of the cubes and variables that each figure and table reads."""
     from progress_measures.pages.gallery import shown_things, titles
 
     lines = [
         "# What each figure reads",
         "",
-        "Every figure and table, the experiments whose cubes it is made of, and the variables that it is given of them: no "
-        "others. To draw one of a cube of your own, the cube needs these. *Not published* is a cube that has yet to be trained.",
+        "The experiments whose cubes each figure and table reads, and the variables that it reads from them. To draw a figure "
+        "from your own cube, the cube must have these variables. A cube marked *not published* has to be trained first.",
     ]
     for source, title in titles().items():
-        rows = [_reads(thing) for thing in shown_things() if thing.source == source]
+        rows = [_reads(item) for item in shown_things() if item.source == source]
         if rows:
             lines += ["", f"## {title}", "", *table(("figure or table", "experiments", "variables"), rows)]
     return "\n".join(lines) + "\n"
 
 
-def _reads(thing: "Shown") -> tuple[str, ...]:
-    declared = thing.declared
+def _reads(item: GalleryItem) -> tuple[str, ...]:
+    declared = item.declared
     experiments = (
         f"[{name}](experiments.md#{name})" + ("" if published_cube(name).exists() else ", not published")
         for name in declared.experiments
     )
     variables = ", ".join(_linked(name) for name in declared.variables)
-    return f"[`{declared.id}`](../{thing.page}#{thing.anchor})", "; ".join(experiments), variables
+    return f"[`{declared.id}`](../{item.page}#{item.anchor})", "; ".join(experiments), variables
 
 
 def _linked(name: str) -> str:

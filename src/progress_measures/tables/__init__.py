@@ -1,4 +1,4 @@
-"""Tables: one small module each, named as the table; it makes rows of a cube and of what was published."""
+"""Tables: one module each, named after the table, which builds its rows from a cube and the published numbers."""
 
 from progress_measures.tables.registry import Table, load_table, table, table_ids
 

@@ -1,4 +1,6 @@
-"""Published numbers and ours, side by side."""
+"""Combine published numbers with ours."""
+
+from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
@@ -12,18 +14,23 @@ Row = dict[str, Any]
 
 
 def published(claim: str) -> Any:
-    """The published numbers of a claim, as the ledger has them."""
+    """Return the published numbers of a claim, as in its file in `config/claims/`."""
     return load_claims()[claim].published
 
 
 def side_by_side(papers: Sequence[Row], ours: Sequence[Row], same: Row | None = None) -> pd.DataFrame:
-    """Rows of the paper and ours, in the order in which they stand; where one side has fewer its cells are empty.
+    """Combine rows of the paper and our rows in their order; the cells of the shorter side are empty.
 
     Args:
-        same: cells that stand once, before both.
+        papers: rows of the paper, by column.
+        ours: our rows, by column.
+        same: cells that are placed once in each row, before both sides.
+
+    Returns:
+        A frame with the columns of `same`, then `paper: …` and `ours: …`.
     """
-    nothing: Row = {}
-    pairs = itertools.zip_longest(papers, ours, fillvalue=nothing)
+    no_cells: Row = {}
+    pairs = itertools.zip_longest(papers, ours, fillvalue=no_cells)
     return pd.DataFrame(
         [
             (same or {})
@@ -35,5 +42,5 @@ def side_by_side(papers: Sequence[Row], ours: Sequence[Row], same: Row | None = 
 
 
 def both(formats: dict[str, str]) -> dict[str, str]:
-    """Formats of columns for either side."""
+    """Return the formats of the columns of both sides, from the formats without their prefixes."""
     return {f"{side}: {name}": pattern for side in ("paper", "ours") for name, pattern in formats.items()}

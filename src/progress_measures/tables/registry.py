@@ -1,4 +1,6 @@
-"""The list of tables, and how one is declared. Importing it imports none of them."""
+"""Registry of tables and the decorator that declares them. Importing it does not import the tables."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,16 +20,16 @@ class Table:
     """One table and its declaration.
 
     Attributes:
-        id: source and name, as in `paper/table01`.
-        title: what it shows, in a line.
-        caption: how to read it, a few sentences.
-        reference: the table that it makes anew.
-        experiments: whose cubes it is made of.
-        variables: what it reads of each cube; it is given no more.
-        formats: of columns, as in `format`; what is not named is written as it is.
-        rows: function of the cubes, one an experiment, that gives a data frame.
-        partial: whether the table is made of those cubes that there are; `rows` is given None in place of the others.
-        published: the files of `config/claims/` whose published numbers it shows beside ours, as in `("paper",)`.
+        id: source and name, such as `paper/table01`.
+        title: one line.
+        caption: how to read the table, a few sentences.
+        reference: the published table that it reproduces.
+        experiments: names of the experiments from whose cubes it is built.
+        variables: variables that it reads from each cube; `rows` receives no others.
+        formats: format specification of each column; values of other columns are written as they are.
+        rows: function from the cubes, one per experiment, to a data frame.
+        partial: whether the table is built from the cubes that exist; `rows` receives None in place of the others.
+        published: files of `config/claims/` whose published numbers it has beside ours, such as `("paper",)`.
     """
 
     id: str
@@ -37,7 +39,7 @@ class Table:
     experiments: tuple[str, ...]
     variables: tuple[str, ...]
     formats: Mapping[str, str]
-    rows: Callable[..., "pd.DataFrame"]
+    rows: Callable[..., pd.DataFrame]
     partial: bool = False
     published: tuple[str, ...] = ()
 
@@ -51,11 +53,24 @@ def table(
     experiment: str | tuple[str, ...] = "mainline",
     partial: bool = False,
     published: tuple[str, ...] = (),
-) -> Callable[[Callable[..., "pd.DataFrame"]], Table]:
-    """Declare a function as a table; its docstring is the caption. See `Table` for the fields."""
+) -> Callable[[Callable[..., pd.DataFrame]], Table]:
+    """Declare a function as a table.
+
+    Args:
+        title: one line.
+        reference: the published table that it reproduces.
+        variables: variables that it reads from each cube.
+        formats: format specification of each column.
+        experiment: name or names of the experiments from whose cubes the table is built.
+        partial: whether the table is built from the cubes that exist.
+        published: files of `config/claims/` whose published numbers it has beside ours.
+
+    Returns:
+        A decorator of the function from cubes to a data frame, whose docstring is the caption; it returns the `Table`.
+    """
     experiments = (experiment,) if isinstance(experiment, str) else experiment
 
-    def declare(rows: Callable[..., "pd.DataFrame"]) -> Table:
+    def declare(rows: Callable[..., pd.DataFrame]) -> Table:
         caption = " ".join((rows.__doc__ or "").split())
         name = id_of(rows.__module__)
         return Table(name, title, caption, reference, experiments, variables, formats, rows, partial, published)
@@ -64,7 +79,7 @@ def table(
 
 
 def load_table(name: str) -> Table:
-    """A table by its id.
+    """Return a table by its id.
 
     Raises:
         UserError: there is no such table.

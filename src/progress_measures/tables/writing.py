@@ -1,7 +1,10 @@
-"""Writes tables into files: Markdown and LaTeX for people, CSV with all digits."""
+"""Write tables to files: Markdown and LaTeX for readers, CSV with all digits."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import xarray as xr
@@ -14,19 +17,20 @@ FORMATS = ("md", "csv", "tex")
 
 
 def write(table: Table, cubes: Sequence[xr.Dataset | None], paths: Sequence[Path]) -> None:
-    """Make a table once and write it to each path.
+    """Build a table once and write it to each path.
 
     Args:
-        table: what to make.
-        cubes: of the experiments to make it of; None for those that a partial table goes without.
-        paths: ending in .md, .csv or .tex.
+        table: the table's declaration.
+        cubes: one per experiment of the table; None for a cube that does not exist, if the table is partial.
+        paths: files that end in .md, .csv or .tex.
+
     Raises:
         UserError: a cube lacks a variable that the table reads.
     """
     reader = f"Table {table.id}"
     frame = table.rows(*(cube if cube is None else select(cube, table.variables, reader) for cube in cubes))
     caption = " ".join([table.caption, incomplete(cube for cube in cubes if cube is not None)]).strip()
-    texts = {
+    texts: dict[str, Callable[[], str]] = {
         "csv": lambda: frame.to_csv(index=False),
         "md": lambda: _markdown(table, frame, caption),
         "tex": lambda: _latex(table, frame, caption),
@@ -36,22 +40,22 @@ def write(table: Table, cubes: Sequence[xr.Dataset | None], paths: Sequence[Path
             temporary.write_text(texts[path.suffix[1:]](), encoding="utf-8")
 
 
-def _worded(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
-    """Every cell as a text; empty where there is no value."""
+def _formatted(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with every cell as a string, which is empty if there is no value."""
 
-    def word(value, pattern):
-        if isinstance(value, str):  # as of a loss that was only bounded
+    def cell(value: Any, pattern: str) -> str:
+        if isinstance(value, str):  # such as a loss that is only bounded
             return value
         return "" if pd.isna(value) else format(value, pattern)
 
-    return pd.DataFrame({name: [word(value, table.formats.get(name, "")) for value in frame[name]] for name in frame})
+    return pd.DataFrame({name: [cell(value, table.formats.get(name, "")) for value in frame[name]] for name in frame})
 
 
 def _markdown(table: Table, frame: pd.DataFrame, caption: str) -> str:
-    body = _worded(table, frame).to_markdown(index=False, disable_numparse=True)
+    body = _formatted(table, frame).to_markdown(index=False, disable_numparse=True)
     return f"**{table.title}** ({table.reference}). {caption}\n\n{body}\n"
 
 
 def _latex(table: Table, frame: pd.DataFrame, caption: str) -> str:
     caption = f"{table.title} ({table.reference}). {caption}".replace("_", r"\_").replace("%", r"\%")
-    return _worded(table, frame).to_latex(index=False, escape=True, caption=caption, label=f"tab:{table.id}")
+    return _formatted(table, frame).to_latex(index=False, escape=True, caption=caption, label=f"tab:{table.id}")

@@ -1,56 +1,70 @@
-"""What the networks learn: one module a task, found by its `kind`.
+"""The tasks that networks learn: one module per task, imported by its `kind`.
 
-A task on pairs `a b =` gives the size of its tables (`Layout`) and the label of each pair. A task on sequences gives a
-`Layout` and batch after batch of `Examples`, drawn from a seed. Modules are imported by name, so that a new task
-changes nothing for the runs of the others.
+A task on pairs `a b =` defines its sizes (`Layout`) and the label of each pair. A task on sequences defines a `Layout` and
+yields batches of `Examples`, drawn from a seed. Modules are imported by name, so a new task does not change the
+fingerprints of existing runs.
 """
+
+from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Task
+
 
 class Layout(NamedTuple):
-    """Sizes of a task. Tokens of a task on pairs are the n operands and `=`; other tasks have no operands."""
+    """Sizes of a task. The tokens of a task on pairs are the n operands and `=`; other tasks have no operands."""
 
     vocabulary: int
     context_length: int
     outputs: int
-    read_to: int  # positions that count: those up to the last one at which the network is read
+    read_to: int  # number of positions up to and including the last answer position; later ones affect no answer
     operands: int = 0
 
 
 class Examples(NamedTuple):
-    """Sequences, and where in them the network is read: its logits at a position answer what comes next."""
+    """Sequences with their answer positions: the logits at an answer position predict the label."""
 
     tokens: NDArray[np.int64]  # [example, position]
     positions: NDArray[np.int64]  # [example, answer]
-    labels: NDArray[np.int64]  # [example, answer], which output is right
+    labels: NDArray[np.int64]  # [example, answer], index of the correct output
 
 
 def task_module(kind: str) -> Any:
-    """The module of a task.
+    """Return the module of a task.
 
-    It has `layout(task)`; for pairs `labels(task, a, b)` and, for modular tasks, `SIGN`; for sequences
-    `batches(task, seed, size)` and `answer_names(task)`.
+    Every module has `layout(task)`. Tasks on pairs also have `labels(task, a, b)`, modular ones `SIGN`. Tasks on
+    sequences also have `batches(task, seed, size)` and `answer_names(task)`.
     """
     return importlib.import_module(f"progress_measures.tasks.{kind}")
 
 
-def layout(task: Any) -> Layout:
-    """The sizes that a task gives its networks."""
+def layout(task: Task) -> Layout:
+    """Return the sizes of a task."""
     return task_module(task.kind).layout(task)
 
 
-def label_table(task: Any) -> NDArray[np.int64]:
-    """The right answer for every pair: [a, b]."""
+def label_table(task: Task) -> NDArray[np.int64]:
+    """Return the label of every pair: [a, b]."""
     a, b = np.indices((layout(task).operands,) * 2)
     return task_module(task.kind).labels(task, a, b)
 
 
-def batches(task: Any, seed: int, size: int) -> Iterator[Examples]:
-    """Fresh examples without end, `size` at a time; the same from the same seed."""
+def batches(task: Task, seed: int, size: int) -> Iterator[Examples]:
+    """Yield batches of fresh examples without end.
+
+    Args:
+        task: A task on sequences.
+        seed: Seed of the stream; equal seeds yield equal batches.
+        size: Examples per batch.
+
+    Returns:
+        An infinite iterator over batches.
+    """
     return task_module(task.kind).batches(task, seed, size)

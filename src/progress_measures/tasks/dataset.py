@@ -1,8 +1,10 @@
-"""The data of an experiment: every pair, its label, and which runs train on it; or the examples that were drawn."""
+"""The data of an experiment: every pair with its label and split, or the drawn sequences."""
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +19,22 @@ from progress_measures.tasks.split import train_mask
 if TYPE_CHECKING:
     import xarray as xr
 
+    from progress_measures.experiments.schema import Run
 
-def dataset(runs: list[Any]) -> "xr.Dataset":
-    """Labels and splits of runs of one task.
+
+def dataset(runs: list[Run]) -> xr.Dataset:
+    """Build the labels and splits of runs of one task.
 
     Returns:
-        `label` [a, b] and `train` [run, a, b], true for training pairs. Of tasks on sequences the fixed training
-        examples, if there are such, and the test examples: `tokens` [run, example, position], `answer_position` and
-        `label` [run, example, answer] and `train` [run, example]. They are for readers: training draws them again.
+        For a task on pairs: `label` [a, b] and `train` [run, a, b], true for training pairs.
+        For a task on sequences: `tokens` [run, example, position], `answer_position` and `label` [run, example, answer]
+        and `train` [run, example]. They contain the fixed training examples, if the run has a fixed set, and the test
+        examples. They serve readers only: training draws its examples again.
     """
     import xarray as xr
 
     if runs[0].on_sequences:
-        return _drawn(runs)
+        return _sequence_dataset(runs)
     n = layout(runs[0].task).operands
     masks = np.stack([train_mask(run, n) for run in runs])
     return xr.Dataset(
@@ -42,23 +47,26 @@ def dataset(runs: list[Any]) -> "xr.Dataset":
     )
 
 
-def _drawn(runs: list[Any]) -> "xr.Dataset":
+def _sequence_dataset(runs: list[Run]) -> xr.Dataset:
     import xarray as xr
 
     drawn = [DrawnExamples(run) for run in runs]
-    parts = [[one.fixed, one.test()] if one.fixed else [one.test()] for one in drawn]
+    parts = [[source.fixed, source.test()] if source.fixed else [source.test()] for source in drawn]
     joined = [Examples(*map(np.concatenate, zip(*part, strict=True))) for part in parts]
-    longest = max(len(one.tokens) for one in joined)
-    # runs of fewer examples are filled up with -1
-    filled = [[np.pad(a, ((0, longest - len(a)), (0, 0)), constant_values=-1) for a in one] for one in joined]
-    tokens, positions, labels = map(np.stack, zip(*filled, strict=True))
-    fixed = [len(one.fixed.tokens) if one.fixed else 0 for one in drawn]
+    longest = max(len(examples.tokens) for examples in joined)
+    # runs with fewer examples are padded with -1
+    padded = [
+        [np.pad(array, ((0, longest - len(array)), (0, 0)), constant_values=-1) for array in examples]
+        for examples in joined
+    ]
+    tokens, positions, labels = map(np.stack, zip(*padded, strict=True))
+    fixed = [len(source.fixed.tokens) if source.fixed else 0 for source in drawn]
     train = np.arange(longest) < np.array(fixed)[:, None]
     by_answer = ("run", "example", "answer")
     return xr.Dataset(
         {
             "tokens": (("run", "example", "position"), tokens, {"long_name": "Sequences", "units": "1"}),
-            "answer_position": (by_answer, positions, {"long_name": "Where the network is read", "units": "1"}),
+            "answer_position": (by_answer, positions, {"long_name": "Answer position", "units": "1"}),
             "label": (by_answer, labels, {"long_name": "Right answer", "units": "1"}),
             "train": (("run", "example"), train, {"long_name": "Whether the run trains on the example", "units": "1"}),
         },
@@ -67,34 +75,46 @@ def _drawn(runs: list[Any]) -> "xr.Dataset":
     )
 
 
-def _attributes(runs: list[Any]) -> dict[str, str]:
-    return {"experiment": runs[0].experiment, "task": runs[0].task.kind, **_made_by(runs)}
+def _attributes(runs: list[Run]) -> dict[str, str]:
+    return {"experiment": runs[0].experiment, "task": runs[0].task.kind, **_provenance(runs)}
 
 
-def write_dataset(runs: list[Any], path: Path) -> None:
-    """Write `results/<experiment>/dataset.zarr`, unless it is there, of these settings and by this code."""
-    if _present(path) != _made_by(runs):
+def write_dataset(runs: list[Run], path: Path) -> None:
+    """Write the dataset of runs, unless the stored one has the same settings and code.
+
+    Args:
+        runs: All runs of an experiment.
+        path: The store, `results/<experiment>/dataset.zarr`.
+    """
+    if _stored_provenance(path) != _provenance(runs):
         write_store(dataset(runs), path)
 
 
 def train_masks(path: Path, names: list[str]) -> NDArray[np.bool_]:
-    """The training pairs of runs: [run, a, b]; of tasks on sequences, the examples: [run, example].
+    """Read the training masks of runs.
+
+    Args:
+        path: The experiment's `dataset.zarr`.
+        names: Names of the runs.
+
+    Returns:
+        True for training pairs [run, a, b] or, for tasks on sequences, training examples [run, example].
 
     Raises:
-        UserError: the data are not there, or not of these runs.
+        UserError: The store is missing or lacks one of the runs.
     """
-    advice = f"make it: progress-measures dataset {path.parent.name}"
+    advice = f"write it with: progress-measures dataset {path.parent.name}"
     if not path.exists():
-        raise UserError(f"{path}, which says what each run trains on, is missing; {advice}")
+        raise UserError(f"{path}, which records what each run trains on, is missing; {advice}")
     train = open_store(path).train
     unknown = sorted(set(names) - set(train.run.values.tolist()))
     if unknown:
-        raise UserError(f"{path} was made when there was no run {unknown[0]}; {advice}")
+        raise UserError(f"{path} does not contain run {unknown[0]}, which was added later; {advice}")
     return train.sel(run=names).values.astype(bool)
 
 
-def _settings(runs: list[Any]) -> str:
-    """What the data depend on, in one line."""
+def _settings(runs: list[Run]) -> str:
+    """Return the settings that determine the data, in one line."""
     if runs[0].on_sequences:
         splits = [f"{run.name}: {run.split.examples}, {run.split.test_examples}, {run.split_seed}" for run in runs]
     else:
@@ -102,12 +122,15 @@ def _settings(runs: list[Any]) -> str:
     return f"{runs[0].task!r}; " + "; ".join(splits)
 
 
-def _made_by(runs: list[Any]) -> dict[str, str]:
+def _provenance(runs: list[Run]) -> dict[str, str]:
     return {"settings": _settings(runs), "code": fingerprint(__name__, task_module(runs[0].task.kind).__name__)}
 
 
-def _present(path: Path) -> dict[str, str]:
-    """What the data that are there were made by. Read without xarray, since most often there is nothing to write."""
+def _stored_provenance(path: Path) -> dict[str, str]:
+    """Return the settings and code of the stored dataset, empty if there is none.
+
+    This avoids xarray, because usually nothing has to be written.
+    """
     try:
         attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
         return {name: attributes[name] for name in ("settings", "code")}

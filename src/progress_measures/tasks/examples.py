@@ -1,30 +1,38 @@
-"""The examples of a run: those of each update, and those that test it.
+"""The training examples of each update of a run, and its test examples.
 
-Of a run on pairs they are the training pairs and the others. Of a run on sequences they are drawn: without
-a fixed number of examples, update t sees the t-th batch of a stream that begins at the run's seed; whoever goes
-on from update t has the stream run up to there, which takes a millisecond or less a batch. A fixed set is one batch of
-the stream. Where updates take a part of it, each pass goes through it in an order of its own, drawn from the seed and the
-number of the pass.
+A run on pairs trains on its training pairs and is tested on all other pairs. A run on sequences draws its examples.
+Without a fixed number of examples, update t trains on the t-th batch of a stream that is seeded by the run. To resume at
+update t, the stream is replayed up to that batch, at a millisecond or less per batch. A fixed set is one batch of the
+stream. If each update takes a part of the set, each pass visits it in a new order, drawn from the seed and the number of
+the pass.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from progress_measures.tasks import Examples, batches, label_table
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run, Task
+
 
 class PairExamples:
-    """The examples of a run on pairs, as sequences `a b =` that are read at `=`.
+    """The examples of a run on pairs, as sequences `a b =` with `=` as the answer position.
 
     Args:
-        task: on pairs.
-        train: [a, b], true for training pairs.
+        task: A task on pairs.
+        train: True for training pairs: [a, b].
+
+    Attributes:
+        fixed: The training pairs.
     """
 
-    def __init__(self, task: Any, train: NDArray[np.bool_]):
+    def __init__(self, task: Task, train: NDArray[np.bool_]) -> None:
         table, equals = label_table(task), len(train)
 
         def examples(mask: NDArray[np.bool_]) -> Examples:
@@ -36,53 +44,57 @@ class PairExamples:
         self._test = examples(~train)
 
     def at(self, update: int) -> Examples:
-        """The training pairs, at any update."""
+        """Return the training pairs, which are the same at every update."""
         assert self.fixed is not None
         return self.fixed
 
     train = at
 
     def test(self) -> Examples:
-        """The other pairs."""
+        """Return the test pairs."""
         return self._test
 
 
 class DrawnExamples:
     """The examples of a run on sequences.
 
+    Args:
+        run: A run on sequences.
+
     Attributes:
-        fixed: all training examples, where their number is fixed.
+        fixed: All training examples if their number is fixed, else None.
     """
 
-    def __init__(self, run: Any):
+    def __init__(self, run: Run) -> None:
         self._run, self._batch = run, run.batch
         count = run.split.examples
         self.fixed = None if count is None else next(batches(run.task, run.split_seed, count))
         self._stream: Iterator[Examples] = iter(())
-        self._drawn = 0  # batches of the stream so far
+        self._drawn = 0  # batches drawn from the stream so far
         self._latest: Examples | None = None
 
     def at(self, update: int) -> Examples:
-        """The examples of update number `update`, from 0."""
+        """Return the training examples of an update, counted from 0."""
         if self.fixed is None:
             return self._fresh(update)
-        updates_a_pass = len(self.fixed.tokens) // self._batch
-        if updates_a_pass == 1:
+        updates_per_pass = len(self.fixed.tokens) // self._batch
+        if updates_per_pass == 1:
             return self.fixed
-        number, part = divmod(update, updates_a_pass)
+        number, part = divmod(update, updates_per_pass)
         order = np.random.default_rng((self._run.split_seed, number)).permutation(len(self.fixed.tokens))
-        chosen = order[part * self._batch : (part + 1) * self._batch]
-        return Examples(*(values[chosen] for values in self.fixed))
+        batch = order[part * self._batch : (part + 1) * self._batch]
+        return Examples(*(values[batch] for values in self.fixed))
 
     def train(self, update: int) -> Examples:
-        """What train losses are of after so many updates: the fixed set, or the examples of the update that follows."""
+        """Return the examples of the train loss after a number of updates: the fixed set, or the next update's batch."""
         return self._fresh(update) if self.fixed is None else self.fixed
 
     def test(self) -> Examples:
-        """The examples that no update sees, from the next seed."""
+        """Return the test examples, drawn from the next seed and used in no update."""
         return next(batches(self._run.task, self._run.split_seed + 1, self._run.split.test_examples))
 
     def _fresh(self, update: int) -> Examples:
+        """Return batch number `update` of the stream; restart the stream if that batch has passed."""
         if self._latest is None or update < self._drawn - 1:
             self._stream, self._drawn = batches(self._run.task, self._run.split_seed, self._batch), 0
         while self._drawn <= update:

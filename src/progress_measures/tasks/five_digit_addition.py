@@ -1,31 +1,45 @@
-"""x + y, digit by digit (appendix D.3).
+"""Addition x + y digit by digit (appendix D.3).
 
-`x x x x x + y y y y y = s s s s s s`, the most significant digit first; operands may begin with zeros, the sum with the
-carry. The network reads all of it and predicts each digit of the sum from what stands before it.
+A sequence is `x x x x x + y y y y y = s s s s s s`, most significant digit first. Operands may begin with zeros; the sum
+begins with the carry. The network reads the whole sequence and predicts each digit of the sum from the tokens before it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progress_measures.tasks import Examples, Layout
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from progress_measures.experiments.schema import FiveDigitAddition
+
 PLUS, EQUALS = 10, 11  # after the ten digits
 
 
-def layout(task):
-    """Digits, `+` and `=` in, digits out."""
+def layout(task: FiveDigitAddition) -> Layout:
+    """Return the sizes: ten digits, `+` and `=` as tokens, ten digits as outputs."""
     context_length = 3 * task.digits + 3
     return Layout(vocabulary=12, context_length=context_length, outputs=10, read_to=context_length - 1)
 
 
-def answer_names(task):
-    """What is answered, in order."""
+def answer_names(task: FiveDigitAddition) -> list[str]:
+    """Return the names of the answers in order: the carry, then the digits."""
     return ["carry", *(f"10^{power}" for power in reversed(range(task.digits)))]
 
 
-def batches(task, seed: int, size: int) -> Iterator[Examples]:
-    """Digits drawn uniformly, as the authors' notebook draws them: batch by batch, all of x, then all of y."""
+def batches(task: FiveDigitAddition, seed: int, size: int) -> Iterator[Examples]:
+    """Yield batches with uniform digits, drawn in the order of the authors' notebook: per batch all x, then all y.
+
+    Args:
+        task: The task.
+        seed: Seed of torch's generator.
+        size: Examples per batch.
+    """
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -34,13 +48,21 @@ def batches(task, seed: int, size: int) -> Iterator[Examples]:
         yield examples(x, y)
 
 
-def examples(x, y) -> Examples:
-    """Sums of numbers given by their digits: [example, digit] each."""
+def examples(x: NDArray[np.int64], y: NDArray[np.int64]) -> Examples:
+    """Build the sequences of sums x + y.
+
+    Args:
+        x: Digits of the first summands, most significant first: [example, digit].
+        y: Digits of the second summands: [example, digit].
+
+    Returns:
+        The sequences, with one answer per digit of the sum.
+    """
     digits = x.shape[1]
-    tens = 10 ** np.arange(digits, -1, -1)
-    total = (x + y) @ tens[1:]
-    answer = total[:, None] // tens % 10
-    sign = np.ones((len(x), 1), dtype=np.int64)
-    tokens = np.concatenate([x, PLUS * sign, y, EQUALS * sign, answer], axis=1)
-    before = np.arange(2 * digits + 1, 3 * digits + 2)  # from `=` on
-    return Examples(tokens, np.broadcast_to(before, answer.shape), answer)
+    powers = 10 ** np.arange(digits, -1, -1)
+    total = (x + y) @ powers[1:]
+    answer = total[:, None] // powers % 10
+    ones = np.ones((len(x), 1), dtype=np.int64)
+    tokens = np.concatenate([x, PLUS * ones, y, EQUALS * ones, answer], axis=1)
+    positions = np.arange(2 * digits + 1, 3 * digits + 2)  # from `=` to the last digit but one
+    return Examples(tokens, np.broadcast_to(positions, answer.shape), answer)

@@ -1,15 +1,25 @@
-"""a + b as integers, not reduced: the integer addition notebook's task."""
+"""Integer addition a + b without reduction, the integer addition notebook's task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.tasks import Layout
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-def layout(task):
-    """n operands and `=` in; 2n - 1 sums and whatever classes the notebook left unused out."""
+    from progress_measures.experiments.schema import IntegerAddition
+
+
+def layout(task: IntegerAddition) -> Layout:
+    """Return the sizes: n operands and `=` as tokens; 2n - 1 sums and the classes that the notebook leaves unused."""
     return Layout(
         operands=task.operands, vocabulary=task.operands + 1, context_length=3, outputs=task.outputs, read_to=3
     )
 
 
-def labels(task, a, b):
-    """The sum."""
+def labels(task: IntegerAddition, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a + b, elementwise."""
     return a + b

@@ -1,15 +1,25 @@
-"""(a + b) mod p, the paper's task (section 3)."""
+"""Modular addition (a + b) mod p, the paper's task (section 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.tasks import Layout
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from progress_measures.experiments.schema import ModularAddition
 
 SIGN = 1  # logits follow cos(w(a + b - c))
 
 
-def layout(task):
-    """p operands and `=` in, p residues out."""
+def layout(task: ModularAddition) -> Layout:
+    """Return the sizes: p operands and `=` as tokens, p residues as outputs."""
     return Layout(operands=task.prime, vocabulary=task.prime + 1, context_length=3, outputs=task.prime, read_to=3)
 
 
-def labels(task, a, b):
-    """The residue of a + b."""
+def labels(task: ModularAddition, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (a + b) mod p, elementwise."""
     return (a + b) % task.prime

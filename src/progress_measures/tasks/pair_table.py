@@ -1,17 +1,26 @@
-"""Any function of a and b, given as its table: what imported networks answer that learned none of the other tasks."""
+"""An arbitrary function of a and b, given as its table: the task of imported networks that learned no built-in task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progress_measures.tasks import Layout
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-def layout(task):
-    """n operands and `=` in."""
+    from progress_measures.experiments.schema import PairTable
+
+
+def layout(task: PairTable) -> Layout:
+    """Return the sizes: n operands and `=` as tokens, the table's classes as outputs."""
     return Layout(
         operands=task.operands, vocabulary=task.operands + 1, context_length=3, outputs=task.outputs, read_to=3
     )
 
 
-def labels(task, a, b):
-    """What the table says."""
+def labels(task: PairTable, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the table's entries at (a, b), elementwise."""
     return np.array(task.answers).reshape(task.operands, task.operands)[a, b]

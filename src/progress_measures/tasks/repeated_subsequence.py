@@ -1,32 +1,46 @@
-"""Random tokens of which a subsequence returns (appendix D.3): what follows in it can be known from where it stood before.
+"""Random tokens in which one subsequence repeats (appendix D.3): its later occurrences are predictable from the first.
 
-Token 0 comes first and nowhere else. The rest is cut into as many intervals as there are repeats, each holding the
-subsequence once. Asked for are its tokens from the second on, in each occurrence but the first.
+Token 0 begins the sequence and occurs nowhere else. The other positions form as many equal intervals as there are
+repeats; each interval contains the subsequence once. The answers are its tokens from the second on, in every occurrence
+but the first.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from progress_measures.tasks import Examples, Layout
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-def layout(task):
-    """The same tokens in and out."""
+    from progress_measures.experiments.schema import RepeatedSubsequence
+
+
+def layout(task: RepeatedSubsequence) -> Layout:
+    """Return the sizes: the vocabulary is both tokens and outputs."""
     return Layout(
         vocabulary=task.vocabulary, context_length=task.length, outputs=task.vocabulary, read_to=task.length - 1
     )
 
 
-def answer_names(task):
-    """Which occurrence, and which of its tokens, in order; both from 1."""
+def answer_names(task: RepeatedSubsequence) -> list[str]:
+    """Return the names of the answers in order: number of the occurrence and of the token in it, both from 1."""
     later, tokens = range(2, task.repeats + 1), range(2, task.subsequence + 1)
     return [f"occurrence {occurrence}, token {token}" for occurrence in later for token in tokens]
 
 
-def batches(task, seed: int, size: int) -> Iterator[Examples]:
-    """Drawn as the authors' code does: NumPy's old generator; first all tokens, then the starts interval by interval."""
+def batches(task: RepeatedSubsequence, seed: int, size: int) -> Iterator[Examples]:
+    """Yield batches drawn as in the authors' code: per batch all tokens, then the starts, interval by interval.
+
+    Args:
+        task: The task.
+        seed: Seed of NumPy's legacy generator, `RandomState`.
+        size: Examples per batch.
+    """
     generator = np.random.RandomState(seed)
     interval = (task.length - 1) // task.repeats
     while True:
@@ -39,10 +53,19 @@ def batches(task, seed: int, size: int) -> Iterator[Examples]:
         yield examples(task, tokens, np.stack(starts, axis=1))
 
 
-def examples(task, tokens: NDArray, starts: NDArray) -> Examples:
-    """Sequences [example, position] with what stands at their first starts [example, occurrence] copied to the others."""
-    place = starts[..., None] + np.arange(task.subsequence)  # [example, occurrence, token]
-    row = np.arange(len(tokens))[:, None, None]
-    tokens[row, place[:, 1:]] = tokens[row, place[:, :1]]
-    before = place[:, 1:, :-1].reshape(len(tokens), -1)
-    return Examples(tokens, before, np.take_along_axis(tokens, before + 1, axis=1))
+def examples(task: RepeatedSubsequence, tokens: NDArray[np.int64], starts: NDArray[np.int64]) -> Examples:
+    """Build sequences by copying the first occurrence of the subsequence to the later ones.
+
+    Args:
+        task: The task.
+        tokens: Random tokens, modified in place: [example, position].
+        starts: First position of each occurrence: [example, occurrence].
+
+    Returns:
+        The sequences, with one answer per predictable token.
+    """
+    places = starts[..., None] + np.arange(task.subsequence)  # [example, occurrence, token]
+    example = np.arange(len(tokens))[:, None, None]
+    tokens[example, places[:, 1:]] = tokens[example, places[:, :1]]
+    positions = places[:, 1:, :-1].reshape(len(tokens), -1)
+    return Examples(tokens, positions, np.take_along_axis(tokens, positions + 1, axis=1))

@@ -1,1 +1,1 @@
-"""Loss, optimizer, loop, checkpoints and the launcher."""
+"""Training: losses, optimizer, loop, checkpoints and the launcher."""

@@ -1,41 +1,46 @@
-"""What training costs: floating point operations, memory, and the time that a device is expected to take. Imports no torch.
+"""Cost of training: floating-point operations, memory, and the expected time on a device. This module imports no torch.
 
-By these runs are packed into shards, jobs ask for memory, and `progress-measures plan` is made.
+Shards are packed, jobs request memory, and `progress-measures plan` is computed by these estimates.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from progress_measures.models.architecture import Architecture
+from progress_measures.models.limits import PIECE, SHORT
 from progress_measures.tasks import layout, task_module
 from progress_measures.training.objectives import objective_module
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
 MIB = 2**20
-# Of a process that trains, before it holds a run. On CPUs 730 to 750 MiB were measured with torch on Linux: half are
-# pages of libraries, and how many of them count depends on the system. CUDA's are stated from experience.
+# Memory of a training process before it holds a run. On CPUs, 730 to 750 MiB were measured with torch on Linux. Half of
+# this are pages of libraries, and how many of them count depends on the system. The values for CUDA are from experience.
 CPU_FLOOR = 800 * MIB
 CUDA_HOST_FLOOR = 4000 * MIB
 CUDA_DEVICE_FLOOR = 800 * MIB
-BATCH_FLOOR = 32 * MIB  # of a batch, whatever its size
-# Room for what allocators keep: measured peaks of batches of 1 to 6 runs, p = 13 to 113, lie below the model with it.
+BATCH_FLOOR = 32 * MIB  # memory of a batch, whatever its size
+# Factor for memory that allocators keep. Measured peaks of batches of 1 to 6 runs, p = 13 to 113, lie below the model with
+# this factor.
 SLACK = 1.15
-# As in `training.objectives.general` and `models.answers`, which import torch.
-PIECE, SHORT = 2**24, 4
 
 
 class Device(NamedTuple):
-    """What trains. Data-sheet numbers, but for `cpu`, which is one core of this machine, measured on the spot."""
+    """A device that trains. Numbers are from data sheets, except for `cpu`: one core of this machine, measured now."""
 
     name: str
     memory: float  # bytes
     flops: float  # a second, float32 without tensor cores
-    bandwidth: float  # bytes a second; infinite where products are all that counts
+    bandwidth: float  # bytes a second; infinite if only products are counted
     overhead: float  # seconds an update, whatever its size
-    efficiency: float  # share of either that an update is expected to reach
+    efficiency: float  # fraction of flops or bandwidth that an update is expected to reach
 
 
 def _gpu(name: str, gigabytes: float, teraflops: float, terabytes: float) -> Device:
-    # A recorded update is some 70 kernels, each of which a GPU starts in about 2.5 µs. The efficiency is an assumption.
+    # A recorded update is about 70 kernels, and a GPU starts each in about 2.5 µs. The efficiency is an assumption.
     return Device(name, gigabytes * 1e9, teraflops * 1e12, terabytes * 1e12, 70 * 2.5e-6, 0.5)
 
 
@@ -56,48 +61,49 @@ GPUS = {
 
 
 def core(flops: float) -> Device:
-    """One core of a CPU, with the float32 operations a second that its big products reach.
+    """Return one core of a CPU, given the float32 operations per second that its large products reach.
 
-    An update reaches a third of those (`make bench` prints it), and takes 2 ms of Python and small products besides.
+    An update reaches a third of them (`make bench` prints the fraction) and takes another 2 ms of Python and small
+    products.
     """
     return Device("cpu", float("inf"), flops, float("inf"), 2e-3, 0.33)
 
 
-def parameters(run: Any) -> int:
-    """Trained numbers of a run."""
+def parameters(run: Run) -> int:
+    """Return the number of parameters of a run."""
     return sum(math.prod(shape) for shape in Architecture.of(run).shapes().values())
 
 
-def train_pairs(run: Any) -> int:
-    """Pairs that a run trains on."""
+def train_pairs(run: Run) -> int:
+    """Return the number of training pairs of a run."""
     return int(run.split.train_fraction * _pairs(run))
 
 
-def update_examples(run: Any) -> int:
-    """Examples of an update: all training pairs, or a batch of sequences."""
+def update_examples(run: Run) -> int:
+    """Return the number of examples of an update: all training pairs, or a batch of sequences."""
     return run.batch if run.on_sequences else train_pairs(run)
 
 
-def evaluated_examples(run: Any) -> int:
-    """Examples of an evaluation: all pairs, or the training sequences and the test sequences."""
+def evaluated_examples(run: Run) -> int:
+    """Return the number of examples of an evaluation: all pairs, or the training and test sequences."""
     if not run.on_sequences:
         return _pairs(run)
     return (run.split.examples or run.batch) + run.split.test_examples
 
 
-def update_flops(run: Any) -> int:
-    """Floating point operations of one update of one run: forward and backward, without softmaxes and AdamW.
+def update_flops(run: Run) -> int:
+    """Return the floating-point operations of one update of one run, forward and backward, without softmaxes and AdamW.
 
-    A multiply-add is two operations; a backward pass costs twice its forward pass.
+    A multiply-add is two operations. A backward pass costs twice its forward pass.
     """
     return 2 * 3 * (_pairs_multiply_adds(run) if _fast(run) else _general_multiply_adds(run))
 
 
-def _pairs_multiply_adds(run: Any) -> int:
-    """Forward multiply-adds of the fast path, with N training pairs, h heads, m neurons and c outputs (c' padded to 16).
+def _pairs_multiply_adds(run: Run) -> int:
+    """Return the forward multiply-adds of the fast path, for N training pairs, h heads, m neurons and c outputs.
 
     W_L      N m c            logits
-    bags     2h N (m + c')    weighted sums of 2h rows a pair
+    bags     2h N (m + c')    weighted sums of 2h rows per pair, with c padded to c', a multiple of 16
     tables                    products of weights
     """
     a = Architecture.of(run)
@@ -112,133 +118,169 @@ def _pairs_multiply_adds(run: Any) -> int:
     return neurons_to_logits + bags + scores + values + rows + W_L
 
 
-def _general_multiply_adds(run: Any) -> int:
-    """Forward multiply-adds of networks read at their answers (`models.answers`): N sequences, p positions, k answers.
+def _general_multiply_adds(run: Run) -> int:
+    """Return the forward multiply-adds of networks read at their answer positions (`models.forward_at`).
 
-    Products before the first layer are made of as many rows as there are of (positions x tokens), if those are fewer; in
-    short sequences the first position has one row a token in all layers.
+    Products before the first layer are computed for (positions x tokens) rows, if these are fewer than
+    (examples x positions). In short sequences, the first position has one row per token in all layers.
     """
     a, sizes, examples, answers = Architecture.of(run), layout(run.task), update_examples(run), _answers(run)
-    width, places, asked = a.heads * a.d_head, examples * sizes.read_to, examples * answers
-    rows = min(places, sizes.read_to * a.vocabulary)  # before the first layer
+    width, stream_rows, answer_rows = a.heads * a.d_head, examples * sizes.read_to, examples * answers
+    rows = min(stream_rows, sizes.read_to * a.vocabulary)  # before the first layer
     mlp = 0 if a.attention_only else a.d_model * a.d_mlp
-    apart = rows < places and 1 < sizes.read_to <= SHORT and not run.training.dropout
-    first, later = (a.vocabulary, places - examples) if apart else (0, places)
+    separate = rows < stream_rows and 1 < sizes.read_to <= SHORT and not run.training.dropout
+    first, later = (a.vocabulary, stream_rows - examples) if separate else (0, stream_rows)
     total = 0
     for layer in range(a.layers):
         before = first + later if layer else rows
         last = layer == a.layers - 1
-        queries = asked if last else later
-        at_once = min(queries, rows) if not layer and not last else queries
-        total += a.d_model * width * (2 * before + (at_once if not last else min(asked, before)))
-        if last and rows < places and a.layers == 1 and answers == 1:
-            # rows are gathered twice going forward and twice back; two products with the whole table go back
+        queries = answer_rows if last else later
+        query_rows = min(queries, rows) if not layer and not last else queries
+        total += a.d_model * width * (2 * before + (query_rows if not last else min(answer_rows, before)))
+        if last and rows < stream_rows and a.layers == 1 and answers == 1:
+            # Rows are gathered twice in each pass. The backward pass also has two products with the whole table.
             attention = queries * width * (4 * sizes.read_to + 2 * rows) // 3
         else:
-            # of every query with every key: on a CPU causal attention leaves out what it can, on a GPU it does not
+            # Products of every query with every key. On a CPU, causal attention skips masked blocks; on a GPU, it does not.
             attention = 2 * queries * sizes.read_to * width
         total += attention + queries * width * a.d_model
         if not last:
             total += 2 * first * width * a.d_model + 2 * (first + later) * mlp
     few_outputs = not a.attention_only and a.outputs <= a.d_model
     if few_outputs:
-        total += asked * (mlp + a.d_mlp * a.outputs) + a.d_mlp * a.d_model * a.outputs
+        total += answer_rows * (mlp + a.d_mlp * a.outputs) + a.d_mlp * a.d_model * a.outputs
     else:
-        total += 2 * asked * mlp
-    return total + asked * a.d_model * a.outputs
+        total += 2 * answer_rows * mlp
+    return total + answer_rows * a.d_model * a.outputs
 
 
-def update_bytes(run: Any) -> int:
-    """Bytes that one update of one run moves, at four a number."""
+def update_bytes(run: Run) -> int:
+    """Return the bytes that one update of one run moves, at four bytes a number."""
     a = Architecture.of(run)
     adam = 12 * parameters(run)  # gradients gathered, decay, two moments and parameters read and written
     if not _fast(run):
-        # each activation is written, read by the next operation, read again and its gradient written going back
+        # Each activation is written and read by the next operation. The backward pass reads it and writes its gradient.
         return 4 * (4 * _kept(run, update_examples(run)) + 5 * _maskable(run) + adam)
     pairs = train_pairs(run)
-    neurons = 12 * pairs * a.d_mlp  # bag, constant, ReLU, product; back: product, mask, two bags, sum
-    logits = 14 * pairs * a.outputs  # product, skip, the criterion's passes, and back
-    bags = 3 * 2 * a.heads * pairs * (a.d_mlp + a.outputs)  # rows read, going and coming back
-    dropout = 5 * _maskable(run)  # random bits, mask and its scale; read going and coming back
+    neurons = 12 * pairs * a.d_mlp  # forward: bag, constant, ReLU, product; backward: product, mask, two bags, sum
+    logits = 14 * pairs * a.outputs  # product, skip, the criterion's passes, and the backward pass
+    bags = 3 * 2 * a.heads * pairs * (a.d_mlp + a.outputs)  # rows read, forward and backward
+    dropout = 5 * _maskable(run)  # random bits, mask and its scale; read forward and backward
     return 4 * (neurons + logits + bags + dropout + adam)
 
 
 class Memory(NamedTuple):
-    """Bytes of a batch of runs at its peak, beside what the process takes anyway."""
+    """Peak memory of a batch of runs in bytes, in addition to that of the process itself."""
 
     device: int
     host: int
 
 
-def memory(run: Any, runs: int = 1) -> Memory:
-    """Peak memory of training so many such runs as one batch. On a CPU both are one."""
-    a, held = Architecture.of(run), parameters(run)
+def memory(run: Run, runs: int = 1) -> Memory:
+    """Estimate the peak memory of training runs as one batch.
+
+    Args:
+        run: one of the runs, which have the same shape.
+        runs: number of runs in the batch.
+
+    Returns:
+        Bytes on the device and on the host; on a CPU, the process needs their sum.
+    """
+    a, parameter_count = Architecture.of(run), parameters(run)
     if _fast(run):
         pairs, others = train_pairs(run), _pairs(run) - train_pairs(run)
-        # training keeps neurons and logits and their gradients; evaluation on the others is in float64 in parts
+        # Training keeps neurons, logits and their gradients. Evaluation on the other pairs is partly in float64.
         numbers = pairs * (4 * a.d_mlp + 6 * a.outputs) + others * (2 * a.d_mlp + 4 * a.outputs)
     else:
-        # what is kept to go back, and a layer of an evaluation in pieces, whose logits are float64 one run at a time
+        # Activations kept for the backward pass, and one layer of a piece of an evaluation, whose logits are in float64 for
+        # one run at a time.
         evaluated = evaluated_examples(run)
         piece = min(evaluated, max(1, PIECE // (a.heads * layout(run.task).read_to ** 2)))
         numbers = _kept(run, update_examples(run)) + _kept(run, piece) // a.layers
         numbers += 4 * piece * _answers(run) * a.outputs
-    numbers += 3 * _maskable(run) // 2  # masks of float32, made from 16 random bits a neuron
-    device = numbers + 6 * held  # parameters, gradients twice, moments
-    host = 46 * held  # a block of 20 checkpoints filling, one being written, states of the optimizer
+    numbers += 3 * _maskable(run) // 2  # float32 masks, drawn from 16 random bits a neuron
+    device = numbers + 6 * parameter_count  # parameters, gradients twice, moments
+    host = 46 * parameter_count  # a block of 20 checkpoints in memory, one being written, states of the optimizer
     return Memory(*(int(SLACK * 4 * runs * count + BATCH_FLOOR / 2) for count in (device, host)))
 
 
-def job_memory(run: Any, runs: int, gpu: bool) -> int:
-    """Bytes of main memory that a job must ask for: what its process takes, and a tenth."""
+def job_memory(run: Run, runs: int, gpu: bool) -> int:
+    """Return the main memory that a job requests: that of its process and batch, plus a tenth.
+
+    Args:
+        run: one of the runs, which have the same shape.
+        runs: number of runs in the batch.
+        gpu: whether the job trains on a GPU.
+
+    Returns:
+        Bytes.
+    """
     batch = memory(run, runs)
     return int(1.1 * (CUDA_HOST_FLOOR + batch.host if gpu else CPU_FLOOR + batch.device + batch.host))
 
 
-def capacity(run: Any, device_memory: float, margin: float = 0.8) -> int:
-    """How many such runs fit into so many bytes of a GPU, of which a margin is used."""
+def capacity(run: Run, device_memory: float, margin: float = 0.8) -> int:
+    """Return how many runs fit into the memory of a GPU.
+
+    Args:
+        run: one of the runs, which have the same shape.
+        device_memory: of the GPU, in bytes.
+        margin: fraction of this memory that may be used.
+
+    Returns:
+        Number of runs; may be 0.
+    """
     room = device_memory * margin - CUDA_DEVICE_FLOOR
     return max(0, int(room / memory(run, 100).device * 100))
 
 
-def seconds(run: Any, runs: int, device: Device) -> float:
-    """Expected time of training so many such runs as one batch, in full."""
+def seconds(run: Run, runs: int, device: Device) -> float:
+    """Estimate the time of training runs as one batch, from start to end.
+
+    Args:
+        run: one of the runs, which have the same shape.
+        runs: number of runs in the batch.
+        device: that trains them.
+
+    Returns:
+        Seconds.
+    """
     rate = device.efficiency
     work = runs * max(update_flops(run) / (device.flops * rate), update_bytes(run) / (device.bandwidth * rate))
-    # an evaluation goes forward: a third of an update on as many
+    # An evaluation is a forward pass only: a third of an update on as many examples.
     evaluation = work / 3 * evaluated_examples(run) / update_examples(run)
     epochs = run.training.epochs
     return epochs * (device.overhead + work) + epochs / run.training.evaluate_every * evaluation
 
 
-def _fast(run: Any) -> bool:
+def _fast(run: Run) -> bool:
     return objective_module(run).endswith(".pairs")
 
 
-def _pairs(run: Any) -> int:
+def _pairs(run: Run) -> int:
     return (Architecture.of(run).vocabulary - 1) ** 2
 
 
-def _answers(run: Any) -> int:
-    """Answers a sequence."""
+def _answers(run: Run) -> int:
+    """Return the number of answers of a sequence."""
     return len(task_module(run.task.kind).answer_names(run.task)) if run.on_sequences else 1
 
 
-def _maskable(run: Any) -> int:
-    """Neurons that dropout has a mask for: of an update's examples, as many as are computed."""
+def _maskable(run: Run) -> int:
+    """Return the number of neurons that an update computes and dropout masks; 0 without dropout."""
     if not run.training.dropout:
         return 0
     before_last = (run.model.layers - 1) * layout(run.task).read_to
     return update_examples(run) * (before_last + _answers(run)) * run.model.d_mlp
 
 
-def _kept(run: Any, examples: int) -> int:
-    """Numbers that so many examples keep for the backward pass, and make on the way."""
+def _kept(run: Run, examples: int) -> int:
+    """Return how many numbers these examples keep for the backward pass or hold temporarily."""
     a, length = Architecture.of(run), layout(run.task).read_to
     width, neurons = a.heads * a.d_head, 0 if a.attention_only else a.d_mlp
     total = 0
     for layer in range(a.layers):
         queries = _answers(run) if layer == a.layers - 1 else length
         total += length * (a.d_model + 8 * width) + queries * (4 * a.d_model + 2 * width + 2 * neurons)
-        total += 3 * a.heads * queries * length  # patterns, and two like them: on a GPU, and in few positions
+        total += 3 * a.heads * queries * length  # pattern and two tensors of its size: on a GPU, and with few positions
     return examples * (total + 4 * _answers(run) * a.outputs)

@@ -1,4 +1,6 @@
-"""The training loop: batches of like-shaped runs, resumable to the bit."""
+"""The training loop: batches of runs of the same shape, resumable to the bit."""
+
+from __future__ import annotations
 
 import contextlib
 import importlib
@@ -6,10 +8,11 @@ import signal
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from progress_measures.models.initialize import initial_weights
 from progress_measures.tasks.dataset import train_masks
@@ -23,32 +26,36 @@ from progress_measures.training.step import Step
 from progress_measures.training.store import BLOCK, EVALUATED_QUANTITIES, RunStore
 from progress_measures.training.writer import Writer
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
 SAVE_SECONDS = 60.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def train(
-    runs: list[Any],
+    runs: list[Run],
     dataset: Path,
     folder: Path,
     device: str = "cpu",
     progress: Progress | None = None,
     stop_on: Collection[int] = SIGNALS,
 ) -> None:
-    """Train runs of like shape as one batch, going on from their last common state if there is one.
+    """Train runs of the same shape as one batch, resuming from their last common state if there is one.
 
-    Runs that have got to different epochs go on in batches of their own, one after the other.
+    Runs without a common state are trained in separate batches, one after the other.
 
     Args:
-        runs: of one task, model and recipe, but for seeds, weight decay and the choice of training pairs.
-        dataset: which pairs each trains on, `results/<experiment>/dataset.zarr`.
-        folder: where runs go, `results/<experiment>/runs`; each has its own folder in it.
+        runs: runs of one task, model and recipe; seeds, weight decay and the choice of training pairs may differ.
+        dataset: the training pairs of each run, `results/<experiment>/dataset.zarr`.
+        folder: folder of the runs, `results/<experiment>/runs`; each run has its own folder in it.
         device: `cpu` or `cuda`.
-        progress: is told how far training is; by default, a line on standard error.
-        stop_on: signals at which to save and stop. At the others of `SIGNALS` training saves and goes on.
+        progress: receives the progress of training; by default, a line on standard error.
+        stop_on: signals at which training saves and stops. At the other signals of `SIGNALS`, it saves and continues.
+
     Raises:
-        UserError: another process trains one of them.
-        Interrupted: after saving.
+        UserError: another process trains one of the runs.
+        Interrupted: a signal stopped training; the state is saved.
     """
     code = code_of(runs[0])
     with contextlib.ExitStack() as stack:
@@ -56,20 +63,20 @@ def train(
         for store in stores:
             stack.enter_context(store.locked())
         received = stack.enter_context(collected(SIGNALS))
-        for together in _at_one_epoch([store for store in stores if store.done is None]):
-            masks = torch.from_numpy(train_masks(dataset, [store.run.name for store in together]))
+        for group in _at_one_epoch([store for store in stores if store.done is None]):
+            masks = torch.from_numpy(train_masks(dataset, [store.run.name for store in group]))
             with Writer() as writer:
-                batch = _Batch(together, masks, torch.device(device), writer)
+                batch = _Batch(group, masks, torch.device(device), writer)
                 batch.run(received, stop_on, progress or Progress())
 
 
 def _at_one_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
-    """Stores in groups that can go on together: all of them if they have a state of one epoch, or none has any."""
-    found = [set(store.states()) for store in stores]
-    if set.intersection(*found) if found else True:
+    """Group stores by their last saved epoch; return one group if all stores have a state of the same epoch."""
+    saved_epochs = [set(store.states()) for store in stores]
+    if set.intersection(*saved_epochs) if saved_epochs else True:
         return [stores] if stores else []
     groups: dict[int, list[RunStore]] = {}
-    for store, epochs in zip(stores, found, strict=True):
+    for store, epochs in zip(stores, saved_epochs, strict=True):
         groups.setdefault(max(epochs, default=0), []).append(store)
     return list(groups.values())
 
@@ -77,23 +84,32 @@ def _at_one_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
 class _Batch:
     """The state of a training, and its loop."""
 
-    def __init__(self, stores: list[RunStore], masks: torch.Tensor, device: torch.device, writer: Writer):
+    def __init__(self, stores: list[RunStore], masks: torch.Tensor, device: torch.device, writer: Writer) -> None:
         runs = [store.run for store in stores]
         self.recipe, self.runs, self.stores, self.device, self.writer = runs[0].training, runs, stores, device, writer
         self.objective = importlib.import_module(objective_module(runs[0])).Objective(runs, masks, device)
         self.optimizer = AdamW(runs, [initial_weights(run) for run in runs], device)
         self.step = Step(self.objective, self.optimizer, capacity=self.recipe.checkpoint_every)
         self.epoch, self.seconds = 0, 0.0
-        self.train_loss = np.full((len(runs), self.recipe.epochs + 1), np.nan)
+        self.train_loss = np.full((len(runs), self.recipe.epochs + 1), np.nan)  # [run, epoch]
         self.fetched = 0  # epochs whose train loss is in `train_loss`
-        self.evaluations: list[np.ndarray] = []  # each [run, quantity]
-        self.evaluated: list[torch.Tensor] = []  # those still on the device
+        self.evaluations: list[NDArray[np.float64]] = []  # each [run, quantity]
+        self.evaluated: list[torch.Tensor] = []  # evaluations still on the device, each [run, quantity]
         self.written = 0  # checkpoints in whole blocks
-        self.pending: list[np.ndarray] = []  # checkpoints since, each [run, parameter]
+        self.pending: list[NDArray[np.float32]] = []  # checkpoints of the current block, each [run, parameter]
         self._resume()
 
     def run(self, received: list[int], stop_on: Collection[int], progress: Progress) -> None:
-        """Train to the end."""
+        """Train to the end.
+
+        Args:
+            received: signals received so far; handled signals are removed.
+            stop_on: signals at which to save and stop.
+            progress: receives the progress of training.
+
+        Raises:
+            Interrupted: a signal stopped training; the state is saved.
+        """
         recipe = self.recipe
         progress.begin(
             f"{self.runs[0].experiment}/{'+'.join(run.name for run in self.runs)}", recipe.epochs, self.epoch
@@ -130,20 +146,20 @@ class _Batch:
 
     def _evaluate(self) -> None:
         if len(self.evaluations) + len(self.evaluated) > self.epoch // self.recipe.evaluate_every:
-            return  # done before the interruption
+            return  # evaluated before the interruption
         self.objective.prepare(self.epoch)
         values = self.objective.evaluate(self.optimizer.weights)
         self.evaluated.append(torch.stack([values[name] for name in EVALUATED_QUANTITIES], dim=-1))
 
     def _fetch(self) -> None:
-        """Fetch losses and evaluations from the device, and wait for it."""
+        """Fetch losses and evaluations from the device, which waits for its work to finish."""
         self.train_loss[:, self.fetched : self.epoch] = self.step.losses()
         self.fetched = self.epoch
         self.evaluations += [values.cpu().numpy() for values in self.evaluated]
         self.evaluated = []
 
     def _checkpoint(self) -> bool:
-        """Keep the weights of this epoch; true when that made a block full."""
+        """Store the weights of this epoch; return whether that filled a block."""
         index = self.epoch // self.recipe.checkpoint_every
         if index >= self.written + len(self.pending):
             self.pending.append(self.optimizer.parameters.detach().to("cpu", copy=True).numpy())
@@ -175,15 +191,15 @@ class _Batch:
             self.writer.submit(store.save, self.epoch, state_of_run)
 
     def _resume(self) -> None:
-        """Go on from the last epoch of which every run has a state, or lay out a new start."""
+        """Resume from the last epoch of which every run has a state, or start from the beginning."""
         states = [store.states() for store in self.stores]
-        common = set.intersection(*(set(found) for found in states))
+        common = set.intersection(*(set(by_epoch) for by_epoch in states))
         if not common:
             for store in self.stores:
                 store.start()
             return
         self.epoch = self.fetched = max(common)
-        loaded = [store.resume(found[self.epoch]) for store, found in zip(self.stores, states, strict=True)]
+        loaded = [store.resume(by_epoch[self.epoch]) for store, by_epoch in zip(self.stores, states, strict=True)]
         moments = ("parameters", "mean", "mean_of_squares")
         self.optimizer.restore(
             {name: torch.from_numpy(np.stack([state[name] for state in loaded])) for name in moments}, self.epoch

@@ -1,11 +1,14 @@
-"""Cross-entropy with its gradient, at the precision that the experiment asks for.
+"""Cross-entropy and its gradient, at the precision that the experiment sets.
 
-A network that has grokked has a loss of 1e-7 and less; float32 loses that to rounding, and its gradient with
-it: the loss spikes ('slingshots', Thilak et al. 2022). `float64` is what the notebooks do; `float32_log1p` is as
-accurate at a fraction of the cost on a GPU; `float32` is the low-precision experiment (appendix D.2).
+A network that has grokked has a loss of 1e-7 or less. In float32, rounding erases such a loss and its gradient, and the
+loss spikes ('slingshots', Thilak et al. 2022). The notebooks use `float64`. `float32_log1p` is as accurate, at a fraction
+of the cost on a GPU. `float32` is the low-precision experiment (appendix D.2).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,13 +17,14 @@ CrossEntropy = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def softmax_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of -log softmax(logits)[label] a run, and its gradient, in the precision of the logits.
+    """Compute each run's mean of -log softmax(logits)[label] and its gradient, in the precision of the logits.
 
     Args:
         logits: [run, example, output].
         labels: [run, example].
+
     Returns:
-        loss [run] in nats, gradient [run, example, output].
+        Loss [run] in nats, gradient [run, example, output].
     """
     log_p = logits.log_softmax(-1)
     index = labels[..., None]
@@ -31,15 +35,30 @@ def softmax_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def float64(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """As `softmax_loss`, computed in float64; the gradient has the logits' precision."""
+    """Compute each run's mean cross-entropy in float64; the gradient has the precision of the logits.
+
+    Args:
+        logits: [run, example, output].
+        labels: [run, example].
+
+    Returns:
+        Loss [run] in nats, gradient [run, example, output].
+    """
     loss, grad = softmax_loss(logits.double(), labels)
     return loss, grad.to(logits.dtype)
 
 
 def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """log(1 + sum over c != label of exp(l_c - l_label)): exact for small losses without float64.
+    """Compute each run's mean of log(1 + sum over c != label of exp(l_c - l_label)), exact for small losses in float32.
 
-    The sum is scaled by its largest term where that exceeds 1, so that nothing overflows.
+    The sum is scaled by its largest term where that exceeds 1, so nothing overflows.
+
+    Args:
+        logits: [run, example, output].
+        labels: [run, example].
+
+    Returns:
+        Loss [run] in nats, gradient [run, example, output].
     """
     index = labels[..., None]
     margin = logits - logits.gather(-1, index)
@@ -48,7 +67,7 @@ def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     terms = margin.sub_(top).exp_()
     others = terms.sum(-1, keepdim=True)  # the sum, times exp(-top)
     rest = torch.exp(-top)  # the label's own term
-    # log(1 + s) = log1p(s) for top = 0; top + log(others + rest) else
+    # log(1 + s) is log1p(s) if top = 0, else top + log(others + rest)
     loss = torch.where(top > 0, top + torch.log(others + rest), torch.log1p(others))
     total = others + rest
     grad = terms.div_(total)
@@ -58,29 +77,47 @@ def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 class _Criterion(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, logits, labels, criterion):
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, criterion: CrossEntropy) -> Tensor:
         loss, grad = criterion(logits, labels)
         ctx.save_for_backward(grad)
         return loss
 
     @staticmethod
-    def backward(ctx, to_loss):
+    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor, None, None]:
         (grad,) = ctx.saved_tensors
-        return grad * to_loss[:, None, None].to(grad.dtype), None, None
+        return grad * grad_loss[:, None, None].to(grad.dtype), None, None
 
 
 def differentiable(logits: Tensor, labels: Tensor, criterion: CrossEntropy) -> Tensor:
-    """The loss of a criterion, whose own gradient autograd is given: [run]."""
+    """Return the loss of a criterion such that autograd uses the criterion's own gradient.
+
+    Args:
+        logits: [run, example, output].
+        labels: [run, example].
+        criterion: one of `PRECISIONS`.
+
+    Returns:
+        [run].
+    """
     return _Criterion.apply(logits, labels, criterion)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean loss of each run in float64, without gradient: [run].
+    """Compute the mean loss of each run in float64, without gradient.
 
-    Run by run, because float64 logits are large.
+    Runs are computed one at a time, because float64 logits are large.
+
+    Args:
+        logits: [run, example, output].
+        labels: [run, example].
+
+    Returns:
+        [run], in nats.
     """
-    pairs = zip(logits, labels, strict=True)
-    losses = [-one.double().log_softmax(-1).gather(-1, label[:, None]).mean() for one, label in pairs]
+    by_run = zip(logits, labels, strict=True)
+    losses = [
+        -run_logits.double().log_softmax(-1).gather(-1, run_labels[:, None]).mean() for run_logits, run_labels in by_run
+    ]
     return torch.stack(losses)
 
 
@@ -92,5 +129,13 @@ PRECISIONS: dict[str, CrossEntropy] = {
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of examples whose largest logit is the label's: [run]."""
+    """Compute the fraction of examples whose largest logit is the label's.
+
+    Args:
+        logits: [run, example, output].
+        labels: [run, example].
+
+    Returns:
+        [run].
+    """
     return (logits.argmax(-1) == labels).double().mean(-1)

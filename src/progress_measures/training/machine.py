@@ -1,4 +1,4 @@
-"""The machine that trains: how its cores are set up, and how it is described."""
+"""Set-up and description of the machine that trains."""
 
 import ctypes
 import os
@@ -15,11 +15,11 @@ from progress_measures.models.gemm import library
 
 
 def set_up(threads: int) -> None:
-    """Make a process fast at training; call it before any other work of torch.
+    """Configure a process for fast training; call this before any other use of torch.
 
-    Where the loss gets very small, gradients and Adam's second moments fall below 1e-38, where many CPUs compute up to
-    ten times slower: they are flushed to zero. And the big buffers of a step are kept by the allocator rather than handed back to
-    the system and faulted in again, 2,000 pages a step.
+    Where the loss is very small, gradients and Adam's second moments fall below 1e-38. Many CPUs compute up to ten times
+    slower with such numbers, so they are flushed to zero. The allocator keeps the large buffers of an update. Otherwise
+    they would be returned to the system and faulted in again, 2,000 pages an update.
     """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
@@ -31,20 +31,20 @@ def set_up(threads: int) -> None:
         libc.mallopt(trim_threshold, 1 << 30)
 
 
-def usable(wanted: str) -> str:
-    """`cpu` or `cuda`; for `auto` what torch finds here.
+def resolve_device(requested: str) -> str:
+    """Return `cpu` or `cuda`; for `auto`, `cuda` if torch finds a GPU on this machine.
 
     Raises:
-        UserError: `cuda` is asked for and torch finds none.
+        UserError: `cuda` is requested and torch finds no GPU.
     """
     available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
+    if requested == "cuda" and not available:
         raise UserError("--device cuda: torch finds no usable GPU on this machine; use --device cpu or auto.")
-    return ("cuda" if available else "cpu") if wanted == "auto" else wanted
+    return ("cuda" if available else "cpu") if requested == "auto" else requested
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What was computed on, with what: for records that travel with results."""
+    """Describe the hardware and software of a computation, for records that are stored with results."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -1,17 +1,22 @@
 """AdamW over all parameters of a batch of runs at once.
 
-The parameters of a run lie end to end in one row of a [run, parameter] tensor, of which the weights are views, so a
-step is two passes over one array, whatever the number of tensors. Weight decay differs from run to run.
+The parameters of a run are one row of a [run, parameter] tensor, and the weights are views of it. An update is therefore
+two passes over one array, whatever the number of tensors. Weight decay differs between runs.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 from torch.optim.adam import adam
 
-# Rows are padded to whole vectors of the CPU: what is left over, fused Adam rounds in another way.
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+# Rows are padded to whole vectors of the CPU: fused Adam rounds a remainder differently.
 _ALIGN = 16
 
 
@@ -19,20 +24,24 @@ class AdamW:
     """Decoupled weight decay (Loshchilov & Hutter 2019), then torch's fused Adam, with linear warm-up.
 
     Args:
-        runs: of like shape, learning rate, betas and warm-up; each has its own weight decay.
+        runs: runs of the same shape, learning rate, betas and warm-up; each has its own weight decay.
         weights: the initial weights of each run, without the `run` dimension.
         device: where to train.
+
+    Attributes:
+        parameters: [run, parameter], padded.
+        weights: tensors by name, with a leading dimension `run`: views of `parameters`.
     """
 
-    def __init__(self, runs: list[Any], weights: list[dict[str, Tensor]], device: torch.device):
+    def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
         recipe = runs[0].training
         self._full_rate, self._warmup = recipe.learning_rate, recipe.warmup
-        rows = [torch.cat([tensor.flatten() for tensor in one.values()]) for one in weights]
+        rows = [torch.cat([tensor.flatten() for tensor in tensors.values()]) for tensors in weights]
         self._padding = torch.zeros(len(runs), -rows[0].numel() % _ALIGN, device=device)
         self.parameters = pad(torch.stack(rows).to(device), (0, self._padding.shape[1]))
         self._gradient = torch.zeros_like(self.parameters)
-        self._decay = torch.tensor([[run.training.weight_decay] for run in runs], device=device)
-        # A tensor, so that warm-up reaches a recorded CUDA graph, whose Adam reads it in float32.
+        self._decay = torch.tensor([[run.training.weight_decay] for run in runs], device=device)  # [run, 1]
+        # A tensor, so that warm-up reaches a recorded CUDA graph; there, Adam reads it in float32.
         self._rate = torch.zeros((), device=device, dtype=torch.float32 if device.type == "cuda" else torch.float64)
         self._betas = recipe.betas
         self._count = torch.zeros((), device=device)
@@ -47,13 +56,13 @@ class AdamW:
         }
 
     def set_rate(self, epoch: int) -> None:
-        """Set the learning rate for update number `epoch`, from 0."""
+        """Set the learning rate of update number `epoch`, counted from 0."""
         self._rate.fill_(self._full_rate * min(epoch / self._warmup, 1) if self._warmup else self._full_rate)
 
     def step(self, loss: Tensor) -> None:
-        """One update against the losses of all runs [run].
+        """Update the weights by the gradients of the losses [run].
 
-        Losses are summed, so each run's gradient is its own.
+        The sum of the losses is differentiated: the gradient of each run depends on its own loss only.
         """
         gradients = torch.autograd.grad(loss.sum(), list(self.weights.values()))
         rows = [gradient.flatten(1) for gradient in gradients]
@@ -63,7 +72,7 @@ class AdamW:
             self._adam()
 
     def _adam(self) -> None:
-        """Torch's fused Adam as a function: its class imports the compiler, which takes as long as all else of torch."""
+        """Apply torch's fused Adam as a function; its class imports the compiler, which takes as long as the rest of torch."""
         adam(
             [self.parameters],
             [self._gradient],
@@ -83,16 +92,21 @@ class AdamW:
         )
 
     def tensors(self) -> list[Tensor]:
-        """All that an update changes, where it is."""
+        """Return the tensors that an update changes, not copies."""
         return [self.parameters, self._count, self._mean, self._mean_of_squares]
 
     def state(self) -> dict[str, Tensor]:
-        """Parameters and moments, to go on from exactly: copies, each [run, parameter], on the CPU."""
+        """Return copies of parameters and moments on the CPU, each [run, parameter]; they suffice for an exact resume."""
         names = {"parameters": self.parameters, "mean": self._mean, "mean_of_squares": self._mean_of_squares}
         return {name: tensor.to("cpu", copy=True) for name, tensor in names.items()}
 
     def restore(self, state: dict[str, Tensor], epoch: int) -> None:
-        """Go on from `state()` after `epoch` updates."""
+        """Restore the state after some updates.
+
+        Args:
+            state: as `state()` returned it.
+            epoch: number of updates.
+        """
         with torch.no_grad():
             self.parameters.copy_(state["parameters"])
         self._count.fill_(epoch)

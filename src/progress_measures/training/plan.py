@@ -1,9 +1,11 @@
-"""What training takes before it is begun: shards, memory, operations and expected time, an experiment a line."""
+"""Table of what training will take: shards, memory, operations and expected time of each experiment."""
+
+from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from rich import box
@@ -17,125 +19,155 @@ from progress_measures.training.launcher.launch import cores
 from progress_measures.training.launcher.shards import fitting, shards
 from progress_measures.training.progress import duration
 
-PAPER = "Nanda et al."  # how the paper's experiments begin their `reference`
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+PAPER = "Nanda et al."  # prefix of the `reference` of the paper's experiments
 
 
 class PlanRow(NamedTuple):
-    """An experiment's training on a device."""
+    """Training of an experiment on a device."""
 
     experiment: str
     runs: int
     epochs: int
     shards: int
-    memory: int  # bytes of the largest shard: of the GPU, or of the process
+    memory: int  # bytes of the largest shard, on the GPU or in the process
     flops: float
     longest: float  # seconds of the longest shard
     seconds: float  # of all shards, one after the other
 
 
-def show(what: Sequence[str], gpu: str | None, at_once: int | None) -> None:
+def show(names: Sequence[str], gpu: str | None, at_once: int | None) -> None:
     """Print the plan.
 
     Args:
-        what: experiments, `paper` or `all`.
-        gpu: a name in `cost.GPUS`; this machine's cores where absent.
-        at_once: how many of them work at a time; by default one GPU, or all cores.
+        names: of experiments; `paper` and `all` stand for several.
+        gpu: a name in `cost.GPUS`; None for the cores of this machine.
+        at_once: number of GPUs or cores that work at a time; by default one GPU, or all cores.
+
     Raises:
-        UserError: no such GPU or experiment.
+        UserError: there is no such GPU or experiment.
     """
     if gpu is not None and gpu.lower() not in cost.GPUS:
-        raise UserError(f"--gpu {gpu}: not in the list, which has: {', '.join(cost.GPUS)}.")
-    runs = {name: load_experiment(name).runs(name) for name in chosen(what)}
+        raise UserError(f"--gpu {gpu}: unknown GPU. Choose one of: {', '.join(cost.GPUS)}.")
+    runs = {name: load_experiment(name).runs(name) for name in selected_experiments(names)}
     device = cost.core(core_flops()) if gpu is None else cost.GPUS[gpu.lower()]
     number = at_once or (cores() if gpu is None else 1)
-    rows = [plan(name, of_one, device) for name, of_one in runs.items()]
+    rows = [plan(name, its_runs, device) for name, its_runs in runs.items()]
     Console(width=120).print(table(rows, device, number), note(device))
 
 
-def chosen(what: Sequence[str]) -> list[str]:
-    """The experiments that are meant."""
-    names: list[str] = []
-    for word in what:
-        if word == "all":
-            names += experiment_names()
-        elif word == "paper":
-            names += [name for name in experiment_names() if load_experiment(name).reference.startswith(PAPER)]
+def selected_experiments(names: Sequence[str]) -> list[str]:
+    """Return the experiments that these names stand for: `all`, `paper`, or an experiment's own name."""
+    selected: list[str] = []
+    for name in names:
+        if name == "all":
+            selected += experiment_names()
+        elif name == "paper":
+            selected += [known for known in experiment_names() if load_experiment(known).reference.startswith(PAPER)]
         else:
-            load_experiment(word)
-            names.append(word)
-    return list(dict.fromkeys(names))
+            load_experiment(name)
+            selected.append(name)
+    return list(dict.fromkeys(selected))
 
 
-def plan(experiment: str, runs: list[Any], device: cost.Device) -> PlanRow:
-    """How an experiment is packed on a device, and what that takes."""
+def plan(experiment: str, runs: list[Run], device: cost.Device) -> PlanRow:
+    """Compute how an experiment is packed on a device, and what its training takes.
+
+    Args:
+        experiment: its name.
+        runs: of the experiment.
+        device: that trains.
+
+    Returns:
+        A row of the plan.
+    """
     gpu = device.name != "cpu"
     packed = shards(runs, fitting(runs, device.memory) if gpu else 1)
     times = [cost.seconds(shard.runs[0], len(shard.runs), device) for shard in packed]
     flops = sum(float(cost.update_flops(run)) * run.training.epochs for run in runs)
-    takes = [
+    memory = [
         cost.CUDA_DEVICE_FLOOR + cost.memory(shard.runs[0], len(shard.runs)).device
         if gpu
         else cost.job_memory(shard.runs[0], len(shard.runs), gpu)
         for shard in packed
     ]
     return PlanRow(
-        experiment, len(runs), runs[0].training.epochs, len(packed), max(takes), flops, max(times), sum(times)
+        experiment, len(runs), runs[0].training.epochs, len(packed), max(memory), flops, max(times), sum(times)
     )
 
 
 def table(rows: list[PlanRow], device: cost.Device, number: int) -> Table:
-    """The plan, with a line for the whole."""
+    """Return the plan as a table, with a footer for all experiments.
+
+    Args:
+        rows: of the plan.
+        device: that trains.
+        number: of devices or cores that work at a time.
+
+    Returns:
+        A `rich` table.
+    """
     unit = "core" if device.name == "cpu" else device.name.upper()
-    drawn = Table(
+    plan_table = Table(
         title=f"Training on {number} {unit}{'s' if number > 1 else ''}", box=box.SIMPLE_HEAD, show_footer=True
     )
     total = PlanRow(
         "all", sum(r.runs for r in rows), 0, sum(r.shards for r in rows), max(r.memory for r in rows),
         sum(r.flops for r in rows), max(r.longest for r in rows), sum(r.seconds for r in rows),
     )  # fmt: skip
-    columns = {
+    columns: dict[str, Callable[[PlanRow], str]] = {
         "experiment": lambda r: r.experiment,
         "runs": lambda r: str(r.runs),
         "epochs": lambda r: f"{r.epochs:,}" if r.epochs else "",
         "shards": lambda r: str(r.shards),
-        "memory a shard": lambda r: f"{r.memory / 1e9:.1f} GB",
+        "memory per shard": lambda r: f"{r.memory / 1e9:.1f} GB",
         "operations": lambda r: f"{r.flops:.1e}",
         "longest shard": lambda r: duration(r.longest),
-        "in all": lambda r: duration(wall(r, number)),
+        "total": lambda r: duration(wall(r, number)),
     }
-    for i, (heading, say) in enumerate(columns.items()):
-        drawn.add_column(heading, footer=say(total), justify="right" if i else "left")
+    for i, (heading, cell) in enumerate(columns.items()):
+        plan_table.add_column(heading, footer=cell(total), justify="right" if i else "left")
     for row in rows:
-        drawn.add_row(*(say(row) for say in columns.values()))
-    return drawn
+        plan_table.add_row(*(cell(row) for cell in columns.values()))
+    return plan_table
 
 
 def wall(row: PlanRow, number: int) -> float:
-    """Seconds from first to last, when so many shards train at a time: no less than the longest one."""
+    """Estimate the wall-clock time of an experiment: at least that of its longest shard.
+
+    Args:
+        row: of the experiment.
+        number: of shards that train at a time.
+
+    Returns:
+        Seconds.
+    """
     return max(row.longest, row.seconds / min(number, row.shards))
 
 
 def note(device: cost.Device) -> str:
-    """What the numbers rest on."""
+    """Return a sentence on where the numbers come from."""
     if device.name == "cpu":
         load = os.getloadavg()[0]
         busy = f" under a load of {load:.1f} on {cores()} cores; a quiet machine is faster" if load > 0.5 else ""
         return (
-            f"One core reaches {device.flops / 1e9:.0f} GFLOP/s in big products, measured just now{busy}; an update "
-            f"{device.efficiency:.0%} of that (make bench). Measuring the checkpoints comes on top."
+            f"One core reaches {device.flops / 1e9:.0f} GFLOP/s in large products, measured just now{busy}. An update "
+            f"reaches {device.efficiency:.0%} of that (make bench). Measuring the checkpoints takes additional time."
         )
     return (
-        f"Expected, not measured: {device.flops / 1e12:g} TFLOP/s of float32 and {device.bandwidth / 1e12:g} TB/s by the "
-        f"data sheet, of which an update is assumed to reach {device.efficiency:.0%}, and {device.overhead * 1e6:.0f} µs "
-        "to start its kernels. Measuring the checkpoints comes on top."
+        f"Expected, not measured. The data sheet gives {device.flops / 1e12:g} TFLOP/s of float32 and "
+        f"{device.bandwidth / 1e12:g} TB/s, of which an update is assumed to reach {device.efficiency:.0%}. Starting its "
+        f"kernels takes another {device.overhead * 1e6:.0f} µs. Measuring the checkpoints takes additional time."
     )
 
 
 def core_flops() -> float:
-    """Float32 operations a second of one core, in a product as the mainline has them.
+    """Measure the float32 operations per second of one core, in a product of the size of the mainline's.
 
-    The best of many short ones, by the time that this process was given. So others that work beside it make it no slower
-    than by the caches and the core that they share with it.
+    The result is the best of many short products, in CPU time of this process. Other processes therefore affect it only
+    through the caches and the core that they share with it.
     """
     a, b = np.ones((512, 512), np.float32), np.ones((512, 512), np.float32)
     best = float("inf")

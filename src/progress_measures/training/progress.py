@@ -1,4 +1,9 @@
-"""How far a training is: a line redrawn in a terminal, appended every half minute to a log; and a file for others to read."""
+"""Progress of a training: a line on standard error, and a file for other processes.
+
+A terminal shows one line that is redrawn. A log gets a new line every half minute.
+"""
+
+from __future__ import annotations
 
 import json
 import os
@@ -11,31 +16,43 @@ class Progress:
     """Shows epoch, losses, rate and time left on standard error.
 
     Args:
-        path: a small JSON file that says the same for whoever waits for this training; replaced in one step.
+        path: a small JSON file with the same facts, for the process that waits for this training; replaced atomically.
     """
 
-    def __init__(self, path: Path | None = None):
+    def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._terminal = sys.stderr.isatty()
         self._interval = 0.5 if self._terminal else 30.0
         self._file_interval = 2.0
 
     def begin(self, label: str, epochs: int, start: int) -> None:
-        """A training of so many epochs starts, or goes on from one of them; the label names its experiment and runs."""
+        """Note the start of a training.
+
+        Args:
+            label: the experiment and its runs.
+            epochs: of the whole training.
+            start: epoch from which it starts or resumes.
+        """
         self._label, self._epochs, self._start = label, epochs, start
         self._began = time.monotonic()
         self._shown = self._filed = float("-inf")
 
     @property
     def due(self) -> bool:
-        """Whether it is time to say something."""
+        """Whether a line or the file is due."""
         now = time.monotonic()
         return now - self._shown >= self._interval or (
             self._path is not None and now - self._filed >= self._file_interval
         )
 
     def show(self, epoch: int, train_loss: float, test_loss: float) -> None:
-        """Say where training stands, with the largest losses of its runs."""
+        """Show the line and write the file, if they are due.
+
+        Args:
+            epoch: reached so far.
+            train_loss: largest of the runs.
+            test_loss: largest of the runs.
+        """
         now = time.monotonic()
         done = epoch - self._start
         rate = (now - self._began) / done if done else float("nan")
@@ -65,14 +82,14 @@ class Progress:
 
     def _write(self, content: dict[str, object]) -> None:
         assert self._path is not None
-        # Not `files.write_json`, which waits for the disk: training must not, for a file that is out of date in seconds.
+        # `files.write_json` waits for the disk. Training must not wait for a file that is out of date in seconds.
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         temporary.write_text(json.dumps(content), encoding="utf-8")
         temporary.replace(self._path)
 
 
 def duration(seconds: float) -> str:
-    """`1 h 05 min`, `4 min 10 s` or `12 s`."""
+    """Format seconds as `1 h 05 min`, `4 min 10 s` or `12 s`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -1,31 +1,40 @@
-"""What can be told about a run without its weights: which code trains it, and whether it is trained. Imports no torch."""
+"""Facts about a run that need neither torch nor its weights: the code that trains it, and whether it is trained."""
+
+from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from progress_measures.fingerprint import fingerprint
 from progress_measures.tasks import task_module
 from progress_measures.training.objectives import objective_module
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def code_modules(run: Any) -> tuple[str, ...]:
-    """The modules that decide what a run's weights become, apart from its settings."""
+    from progress_measures.experiments.schema import Run
+
+
+def code_modules(run: Run) -> tuple[str, ...]:
+    """Return the modules that decide a run's weights, apart from its settings."""
     return ("progress_measures.training.loop", objective_module(run), task_module(run.task.kind).__name__)
 
 
-def code_of(run: Any) -> str:
-    """Their fingerprint."""
+def code_of(run: Run) -> str:
+    """Return the fingerprint of the code that decides a run's weights."""
     return fingerprint(*code_modules(run))
 
 
-def done(folder: Path, run: Any, code: str | None) -> dict[str, Any] | None:
-    """The record of a finished training with these settings by this code, if there is one.
+def done(folder: Path, run: Run, code: str | None) -> dict[str, Any] | None:
+    """Return the record of a finished training with these settings by this code.
 
     Args:
         folder: `results/<experiment>/runs/<run>`.
-        run: its settings.
-        code: fingerprint of the code that must have trained it; None takes what any code trained.
+        run: the settings.
+        code: fingerprint of the code that must have trained the run; None accepts any code.
+
+    Returns:
+        The content of `done.json`; None if there is no such record.
     """
     try:
         record = json.loads((folder / "done.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Collects signals for a process that saves its state before it stops."""
+"""Collection of signals by a process that saves its state before it stops."""
 
 import contextlib
 import signal
@@ -12,17 +12,18 @@ class Interrupted(Exception):
         signal: the signal.
     """
 
-    def __init__(self, number: int, detail: str = ""):
+    def __init__(self, number: int, detail: str = "") -> None:
         self.signal = signal.Signals(number)
         super().__init__(f"stopped by {self.signal.name}{detail}")
 
 
 @contextlib.contextmanager
 def collected(numbers: Iterable[int]) -> Iterator[list[int]]:
-    """Append each of these signals to a list when it arrives; at the end restore the earlier handlers.
+    """Append each of these signals to a list when it arrives; restore the earlier handlers on exit.
 
     Args:
         numbers: the signals to collect.
+
     Yields:
         The signals received so far, in order of arrival.
     """

@@ -1,37 +1,43 @@
-"""One update of a batch of runs, over and over: called as it is on a CPU, replayed as a CUDA graph on a GPU.
+"""One update of a batch of runs, repeated: called directly on a CPU, replayed as a CUDA graph on a GPU.
 
-A one-layer network's update is some sixty small kernels, which a GPU finishes sooner than Python can ask for them.
-Recorded once as a graph they are asked for with one call. So nothing in an update may wait for the device: losses
-stay there until `losses` fetches them, at checkpoints.
+An update of a one-layer network is about sixty small kernels, which a GPU finishes faster than Python can launch them. A
+graph, recorded once, launches all of them with one call. So no operation of an update may wait for the device: losses
+stay on the device until `losses` fetches them, at checkpoints.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from progress_measures.training.optimizer import AdamW
 
+if TYPE_CHECKING:
+    from progress_measures.training.objectives.general import GeneralObjective
+    from progress_measures.training.objectives.pairs import PairsObjective
+
 
 class Step:
-    """Trains by one epoch at each call.
+    """Trains for one update at each call.
 
     Args:
-        objective: gives the runs' train losses, as in `progress_measures.training.objectives`.
-        optimizer: holds their weights.
-        capacity: epochs between two fetches of the losses, at most.
+        objective: computes the train losses of the runs.
+        optimizer: holds the weights.
+        capacity: largest number of updates between two calls of `losses`.
     """
 
-    def __init__(self, objective: Any, optimizer: AdamW, capacity: int):
+    def __init__(self, objective: GeneralObjective | PairsObjective, optimizer: AdamW, capacity: int) -> None:
         device = optimizer.parameters.device
         self._objective, self._optimizer = objective, optimizer
         self._losses = torch.zeros(optimizer.parameters.shape[0], capacity, dtype=objective.loss_dtype, device=device)
         self._column = torch.zeros(1, dtype=torch.int64, device=device)
-        self._taken = 0
-        self._graph: Any = None
+        self._taken = 0  # updates since the last call of `losses`
+        self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, epoch: int) -> None:
-        """Update number `epoch`, from 0."""
+        """Compute update number `epoch`, counted from 0."""
         self._optimizer.set_rate(epoch)
         self._objective.prepare(epoch)
         if self._losses.device.type != "cuda":
@@ -43,7 +49,7 @@ class Step:
         self._taken += 1
 
     def losses(self) -> Tensor:
-        """Train losses before each update since the last fetch: [run, update], on the CPU."""
+        """Return the train losses before each update since the last call, on the CPU: [run, update]."""
         fetched = self._losses[:, : self._taken].double().cpu()
         self._column.zero_()
         self._taken = 0
@@ -56,27 +62,27 @@ class Step:
         self._optimizer.step(loss)
 
     def warm_up(self, times: int) -> None:
-        """Update so many times and put everything back, in the same memory.
+        """Compute some updates and restore all tensors, in the same memory.
 
-        Allocators and libraries must have settled before a graph is recorded.
+        Allocators and libraries must reach their steady state before a graph is recorded.
         """
-        kept = [tensor.clone() for tensor in self._mutable()]
+        copies = [tensor.clone() for tensor in self._mutable()]
         for _ in range(times):
             self._column.zero_()
             self._update()
         with torch.no_grad():
-            for tensor, before in zip(self._mutable(), kept, strict=True):
+            for tensor, before in zip(self._mutable(), copies, strict=True):
                 tensor.copy_(before)
 
     def _mutable(self) -> list[Tensor]:
         return [self._losses, self._column, *self._optimizer.tensors()]
 
-    def _record(self) -> Any:
-        beside = torch.cuda.Stream()
-        beside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(beside):
+    def _record(self) -> torch.cuda.CUDAGraph:
+        side_stream = torch.cuda.Stream()
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
             self.warm_up(3)
-        torch.cuda.current_stream().wait_stream(beside)
+        torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             self._update()

@@ -1,21 +1,23 @@
-"""What training leaves on disk for one run, and how it goes on after an interruption.
+"""The files that training writes for one run, and how it resumes after an interruption.
 
     checkpoints.zarr   weights with a leading dimension `epoch`; blocks of checkpoints are chunks with a checksum
-    history.zarr       the losses and accuracies as training saw them
-    resume/*.npz       the last two states of the optimizer: everything that is needed to go on bit for bit; one at the end
-    done.json          renamed into place last
+    history.zarr       losses and accuracies computed during training
+    resume/*.npz       the last two training states, from which training resumes bit for bit; one when training is finished
+    done.json          record of the finished training, renamed into place last
 
-A state holds, beside the parameters and moments, the history so far and the checkpoints of the block that is not yet
-full. So whatever `checkpoints.zarr` holds beyond the state is simply written again, and a state that cannot be read
-(its members carry checksums) costs no more than the time since the one before it.
+A state holds the parameters, the moments of the optimizer, the history so far and the checkpoints of the block that is not
+full yet. Checkpoints in `checkpoints.zarr` beyond the state are written again. If a state cannot be read (its members
+carry checksums), training resumes from the state before it and loses only the time between the two.
 """
+
+from __future__ import annotations
 
 import contextlib
 import fcntl
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -29,13 +31,16 @@ from progress_measures.files import atomic_path, write_json, write_store
 from progress_measures.models.architecture import Architecture
 from progress_measures.training.record import done
 
-# Checkpoints a chunk. More make fewer files (a mainline run has 250), fewer make smaller states.
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+# Checkpoints per chunk. A larger block makes fewer files (a mainline run has 250), a smaller one makes smaller states.
 BLOCK = 20
 
 EVALUATED_QUANTITIES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
-# What Zarr says of an array that has to be as it was. How it spells the rest may change with its version.
-_DESCRIBED = ("shape", "data_type", "chunk_grid", "dimension_names")
+# Metadata of an array that must be as they were written. Other metadata may change with the version of Zarr.
+_COMPARED_METADATA = ("shape", "data_type", "chunk_grid", "dimension_names")
 
 State = dict[str, NDArray[Any]]
 
@@ -45,26 +50,26 @@ class RunStore:
 
     Args:
         folder: `results/<experiment>/runs/<run>`.
-        run: its settings; what was trained with others is not gone on with.
-        code: fingerprint of the code that trains it; the same holds for it.
+        run: its settings; states with other settings are not resumed.
+        code: fingerprint of the code that trains it; states of other code are not resumed.
     """
 
-    def __init__(self, folder: Path, run: Any, code: str):
+    def __init__(self, folder: Path, run: Run, code: str) -> None:
         self.folder, self.run, self.code = folder, run, code
         self._shapes = Architecture.of(run).shapes()
         self.epochs = np.arange(0, run.training.epochs + 1, run.training.checkpoint_every)
 
     @property
     def done(self) -> dict[str, Any] | None:
-        """The record of a finished training with these settings by this code, if there is one."""
+        """The record of a finished training with these settings by this code; None if there is none."""
         return done(self.folder, self.run, self.code)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training this run meanwhile; the system lifts the lock when a process dies.
+        """Hold a lock that keeps other processes from training this run; the system releases it when the process dies.
 
         Raises:
-            UserError: another process has it.
+            UserError: another process holds the lock.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
@@ -72,28 +77,28 @@ class RunStore:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(
-                    f"{self.folder}: another process is training this run. Wait for it, or end it, and start again."
+                    f"{self.folder}: another process is training this run. Wait for it or stop it, then start again."
                 ) from None
             yield
 
     def states(self) -> dict[int, Path]:
-        """The states that can be gone on from, by epoch; damaged, foreign and outdated ones are passed over."""
-        found: dict[int, Path] = {}
-        if not self._laid_out():
-            return found  # the blocks before them are gone
+        """Return the files of the resumable states, by epoch; skip damaged states and those of other settings or code."""
+        states: dict[int, Path] = {}
+        if not self._has_expected_layout():
+            return states  # the earlier blocks of checkpoints are missing
         for path in sorted((self.folder / "resume").glob("*.npz")):
             try:
                 with np.load(path, allow_pickle=False) as state:
                     if [str(state["config_hash"]), str(state["code"])] == [self.run.hash, self.code]:
-                        for name in state.files:  # reading checks the checksums
+                        for name in state.files:  # reading verifies the checksums
                             state[name]
-                        found[int(state["epoch"])] = path
+                        states[int(state["epoch"])] = path
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                 continue
-        return found
+        return states
 
     def resume(self, path: Path) -> State:
-        """A state to go on from. What `checkpoints.zarr` says of itself is said anew, as of now."""
+        """Load a state for resuming, and update the attributes of `checkpoints.zarr` to the current ones."""
         attributes = self._checkpoints().attrs
         if attributes.asdict() != self._attributes():
             attributes.put(self._attributes())
@@ -101,7 +106,12 @@ class RunStore:
             return {name: state[name] for name in state.files}
 
     def save(self, epoch: int, state: State) -> None:
-        """Keep a state; the last two are kept."""
+        """Write a state, and delete all but the last two.
+
+        Args:
+            epoch: of the state.
+            state: arrays by name.
+        """
         folder = self.folder / "resume"
         label = {"epoch": np.int64(epoch), "config_hash": np.str_(self.run.hash), "code": np.str_(self.code)}
         with atomic_path(folder / f"{epoch:09d}.npz") as temporary, temporary.open("wb") as file:
@@ -110,14 +120,14 @@ class RunStore:
             old.unlink()
 
     def start(self) -> None:
-        """Lay out an empty `checkpoints.zarr`, and remove what an outdated training left."""
+        """Create an empty `checkpoints.zarr`, and remove the files of an outdated training."""
         (self.folder / "done.json").unlink(missing_ok=True)
         for old in (self.folder / "resume").glob("*.npz"):
             old.unlink()
         with atomic_path(self.folder / "checkpoints.zarr") as temporary:
-            self._lay_out(temporary)
+            self._create_group(temporary)
 
-    def _lay_out(self, store: Path | MemoryStore) -> zarr.Group:
+    def _create_group(self, store: Path | MemoryStore) -> zarr.Group:
         group = zarr.create_group(store, attributes=self._attributes())
         epoch = group.create_array("epoch", shape=self.epochs.shape, dtype="int64", dimension_names=["epoch"])
         epoch[:] = self.epochs
@@ -134,28 +144,36 @@ class RunStore:
             )
         return group
 
-    def _laid_out(self) -> bool:
-        """Whether `checkpoints.zarr` is as it was laid out: chunks have checksums, what describes them has none."""
-        right = self._lay_out(MemoryStore())
+    def _has_expected_layout(self) -> bool:
+        """Return whether the metadata of `checkpoints.zarr` are intact; chunks have checksums, metadata have none."""
+        expected = self._create_group(MemoryStore())
         try:
-            return self._description(self._checkpoints()) == self._description(right)
+            return self._description(self._checkpoints()) == self._description(expected)
         except FileNotFoundError:
             return False
-        except (OSError, MemoryError):  # which may pass: nothing is thrown away for it
+        except (OSError, MemoryError):  # possibly temporary: do not discard the states
             raise
-        except Exception:  # damaged, for which zarr has a different error each time
+        except Exception:  # damaged metadata, for which zarr raises many different errors
             return False
 
     def _description(self, group: zarr.Group) -> list[Any]:
         arrays = dict(group.arrays())
-        told = [arrays[name].metadata.to_dict() for name in ("epoch", *self._shapes)]
-        return [np.asarray(arrays["epoch"]).tolist(), *([one.get(key) for key in _DESCRIBED] for one in told)]
+        metadata = [arrays[name].metadata.to_dict() for name in ("epoch", *self._shapes)]
+        return [
+            np.asarray(arrays["epoch"]).tolist(),
+            *([of_array.get(key) for key in _COMPARED_METADATA] for of_array in metadata),
+        ]
 
     def _checkpoints(self) -> zarr.Group:
         return zarr.open_group(self.folder / "checkpoints.zarr", mode="r+")
 
     def write_block(self, first: int, block: NDArray[np.float32]) -> None:
-        """Write whole checkpoints, [checkpoint, parameter], from index `first` on."""
+        """Write whole checkpoints.
+
+        Args:
+            first: index of the first one along `epoch`.
+            block: [checkpoint, parameter].
+        """
         group = self._checkpoints()
         offset = 0
         for name, shape in self._shapes.items():
@@ -170,7 +188,7 @@ class RunStore:
 
         Args:
             train_loss: [epoch], of the weights after 0, 1, 2, … updates, at the loss precision of training.
-            evaluations: [evaluation, quantity], as named in `EVALUATED`, in float64.
+            evaluations: [evaluation, quantity], in the order of `EVALUATED_QUANTITIES`, in float64.
         """
         evaluated = np.arange(len(evaluations)) * self.run.training.evaluate_every
         history = xr.Dataset(
@@ -182,9 +200,9 @@ class RunStore:
         write_store(history, self.folder / "history.zarr")
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Say that the run is complete, and keep its last state alone.
+        """Write `done.json`, and delete all states but the last.
 
-        From that, `done.json` comes back in seconds where it is deleted, without another epoch.
+        If `done.json` is deleted, training restores it from the last state in seconds, without another epoch.
         """
         write_json(self.folder / "done.json", self._attributes() | record)
         for old in sorted((self.folder / "resume").glob("*.npz"))[:-1]:

@@ -1,18 +1,21 @@
-"""Writes to disk in a thread of its own, in order, while training goes on."""
+"""Writes to disk in a separate thread, in order, while training continues."""
+
+from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
 from typing import Any
 
-# Tasks that may wait: a disk that cannot keep up slows training down rather than fill the memory.
+# Write jobs that may be queued: a disk that cannot keep up then slows training instead of filling the memory.
 WAITING = 4
 
 
 class Writer:
-    """Takes tasks and does them one after the other.
+    """Runs functions that write, one after the other, in a separate thread.
 
-    What a task raises is raised again by the next call of `submit` or `drain`. As a context it drains at its end.
+    The next call of `submit` or `drain` raises what a function raised. As a context manager, the writer drains on exit.
     """
 
     def __init__(self) -> None:
@@ -20,20 +23,34 @@ class Writer:
         self._tasks: deque[Future[None]] = deque()
 
     def submit(self, task: Callable[..., None], *arguments: Any) -> None:
-        """Do a task soon. The arguments are the task's from now on: hand over copies."""
+        """Queue a function; block while `WAITING` functions are queued.
+
+        Args:
+            task: the function.
+            arguments: its arguments, which the caller must not change any more: pass copies.
+
+        Raises:
+            Exception: an earlier function raised it.
+        """
         while self._tasks and (self._tasks[0].done() or len(self._tasks) >= WAITING):
             self._tasks.popleft().result()
         self._tasks.append(self._thread.submit(task, *arguments))
 
     def drain(self) -> None:
-        """Wait until all is written."""
+        """Wait until everything is written.
+
+        Raises:
+            Exception: a function raised it.
+        """
         while self._tasks:
             self._tasks.popleft().result()
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, kind: Any, *_: Any) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if kind is None:
                 self.drain()

@@ -1,24 +1,52 @@
-"""What curves over training show: when thresholds are passed, what phases do (sections 3, 5 and C.1.5, C.2.1)."""
+"""Quantities of training curves: threshold crossings and phases (sections 3, 5, C.1.5 and C.2.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from progress_measures.claims.registry import quantity
+from progress_measures.claims.registry import Values, quantity
 from progress_measures.cube.select import first_below, first_reaching
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def chance(cube):
-    """Loss of a uniform guess: the logarithm of the number of outputs, p in modular tasks."""
+    import xarray as xr
+    from numpy.typing import ArrayLike, NDArray
+
+Epochs = TypeVar("Epochs", float, "NDArray[np.float64]")
+
+
+def chance(cube: xr.Dataset) -> float:
+    """Return the loss of a uniform guess: the logarithm of the number of outputs, which is p for modular tasks."""
     return float(np.log(cube["prime" if "prime" in cube.coords else "outputs"].values[0]))
 
 
-def lead(late, early):
-    """Epochs from one time to another, of every run; NaN where neither comes."""
-    with np.errstate(invalid="ignore"):  # infinity less infinity
+def lead(late: Epochs, early: Epochs) -> Epochs:
+    """Compute the epochs from one time to a later one; NaN if both are infinite.
+
+    Args:
+        late: epoch of the later event: a number, or [run].
+        early: epoch of the earlier event: a number, or [run].
+
+    Returns:
+        The difference in epochs, of the same shape.
+    """
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
         return late - early
 
 
-def at(curve, epochs):
-    """A curve [run, epoch] at one epoch a run; NaN where the epoch is."""
+def at_epochs(curve: xr.DataArray, epochs: ArrayLike) -> NDArray[np.float64]:
+    """Read a curve at one epoch per run.
+
+    Args:
+        curve: [run, epoch].
+        epochs: one checkpoint's epoch per run, or NaN: [run].
+
+    Returns:
+        The values [run]; NaN where the epoch is NaN or infinite.
+    """
     return np.array(
         [
             float(curve.sel(run=run).sel(epoch=epoch)) if np.isfinite(epoch) else np.nan
@@ -27,60 +55,65 @@ def at(curve, epochs):
     )
 
 
-def median_smooth(curve):
-    """Running median of five checkpoints, so that one spike is no turn."""
+def median_smooth(curve: xr.DataArray) -> xr.DataArray:
+    """Compute the running median over five checkpoints, so that a single spike does not count as a turning point."""
     return curve.rolling(epoch=5, center=True, min_periods=1).median()
 
 
 @quantity
-def grokking(cube):
-    """Whether runs fit their training pairs long before they answer the others."""
+def grokking(cube: xr.Dataset) -> Values:
+    """Compare the first epoch with 99.9 % train accuracy with the first epoch with 99 % test accuracy."""
     train = first_reaching(cube.history_train_accuracy, 0.999)
     test = first_reaching(cube.history_test_accuracy, 0.99)
-    with np.errstate(invalid="ignore"):  # neither comes
+    with np.errstate(invalid="ignore"):  # neither threshold is reached
         ratio = test / train
     return {
         "train_accuracy_epoch": train,
         "test_accuracy_epoch": test,
         "ratio": ratio,
-        "test_loss_over_chance_when_memorized": at(cube.test_loss, cube.memorization_end) / chance(cube),
+        "test_loss_over_chance_when_memorized": at_epochs(cube.test_loss, cube.memorization_end) / chance(cube),
         "final_test_accuracy": cube.test_accuracy.isel(epoch=-1),
     }
 
 
 @quantity
-def generalization_time(cube):
-    """First epoch with 99 % test accuracy."""
+def generalization_time(cube: xr.Dataset) -> Values:
+    """Return the first epoch with 99 % test accuracy."""
     epochs = first_reaching(cube.history_test_accuracy, 0.99)
     return {"epochs": epochs, "median": float(np.median(epochs)), "lowest": epochs.min(), "highest": epochs.max()}
 
 
 @quantity
-def restricted_accuracy_leads(cube):
-    """How long before the test accuracy the restricted accuracy reaches 99 %."""
+def restricted_accuracy_leads(cube: xr.Dataset) -> Values:
+    """Compute the epochs from 99 % restricted accuracy to 99 % test accuracy."""
     test, restricted = (first_reaching(cube[f"{name}_accuracy"], 0.99) for name in ("test", "restricted"))
     return {"gap": lead(test, restricted)}
 
 
 @quantity
-def restricted_loss_leads(cube):
-    """Epochs from where the restricted loss falls below half of its largest value after memorization to the test loss's."""
+def restricted_loss_leads(cube: xr.Dataset) -> Values:
+    """Compute the epochs by which the restricted loss halves before the test loss.
 
-    def halved(curve):
-        after = curve.where(curve.epoch >= cube.memorization_end)
-        top = after.fillna(-np.inf).argmax("epoch")
-        falling = after.where(curve.epoch > curve.epoch[top])
-        return first_below(falling, 0.5 * after.max("epoch"))
+    Each loss halves where it first falls below half of its maximum after memorization.
+    """
+
+    def halved(curve: xr.DataArray) -> NDArray[np.float64]:
+        after_memorization = curve.where(curve.epoch >= cube.memorization_end)
+        peak = after_memorization.fillna(-np.inf).argmax("epoch")
+        falling = after_memorization.where(curve.epoch > curve.epoch[peak])
+        return first_below(falling, 0.5 * after_memorization.max("epoch"))
 
     restricted, test = halved(cube.restricted_loss), halved(cube.test_loss)
     return {"restricted": restricted, "test": test, "lead": lead(test, restricted)}
 
 
 @quantity
-def excluded_loss_story(cube):
-    """The excluded loss at the phases' ends, beside train and test loss."""
+def excluded_loss_story(cube: xr.Dataset) -> Values:
+    """Return the excluded loss at the ends of the phases, compared with train and test loss."""
     ends = (cube.memorization_end, cube.circuit_formation_end, cube.cleanup_end)
-    excluded, train, test = ([at(cube[f"{name}_loss"], end) for end in ends] for name in ("excluded", "train", "test"))
+    excluded, train, test = (
+        [at_epochs(cube[f"{name}_loss"], end) for end in ends] for name in ("excluded", "train", "test")
+    )
     return {
         "excluded_when_memorized": excluded[0],
         "rise_in_circuit_formation": excluded[1] / excluded[0],
@@ -90,28 +123,36 @@ def excluded_loss_story(cube):
     }
 
 
-def slopes(cube, curve):
-    """Mean slope of a curve in circuit formation and in cleanup, per epoch."""
+def phase_slopes(cube: xr.Dataset, curve: xr.DataArray) -> list[NDArray[np.float64]]:
+    """Compute the mean slope of a curve in circuit formation and in cleanup.
+
+    Args:
+        cube: the cube, for the ends of the phases.
+        curve: [run, epoch].
+
+    Returns:
+        The slopes per epoch in circuit formation and in cleanup, [run] each.
+    """
     ends = [cube.memorization_end.values, cube.circuit_formation_end.values, cube.cleanup_end.values]
-    values = [at(curve, end) for end in ends]
+    values = [at_epochs(curve, end) for end in ends]
     return [(values[i + 1] - values[i]) / (ends[i + 1] - ends[i]) for i in (0, 1)]
 
 
 @quantity
-def gini_story(cube):
-    """How fast the Fourier spectra grow sparse, by phase."""
-    result = {}
+def gini_story(cube: xr.Dataset) -> Values:
+    """Compare the rate at which Gini coefficients of Fourier spectra rise in circuit formation and in cleanup."""
+    result: Values = {}
     for name in ("W_E", "W_L"):
-        formation, cleanup = slopes(cube, cube[f"gini_{name}"])
+        formation, cleanup = phase_slopes(cube, cube[f"gini_{name}"])
         result[f"{name}_cleanup_over_formation"] = cleanup / formation
         result[f"{name}_final"] = cube[f"gini_{name}"].isel(epoch=-1)
     return result
 
 
 @quantity
-def weights_story(cube):
-    """How fast the logarithm of the sum of squared weights falls, by phase, per 1,000 epochs."""
-    formation, cleanup = slopes(cube, np.log(cube.sum_of_squared_weights))
+def weights_story(cube: xr.Dataset) -> Values:
+    """Compute the slope of the logarithm of the sum of squared weights by phase, per 1,000 epochs."""
+    formation, cleanup = phase_slopes(cube, np.log(cube.sum_of_squared_weights))
     return {
         "circuit_formation": 1000 * formation,
         "cleanup": 1000 * cleanup,
@@ -120,8 +161,8 @@ def weights_story(cube):
 
 
 @quantity
-def phase_ends(cube):
-    """Where the rule puts the phases' ends."""
+def phase_ends(cube: xr.Dataset) -> Values:
+    """Return the ends of the phases, found by rule."""
     return {
         "memorization": cube.memorization_end,
         "circuit_formation": cube.circuit_formation_end,
@@ -131,25 +172,29 @@ def phase_ends(cube):
 
 
 @quantity
-def memorized_state(cube):
-    """Losses and sparsity where memorization ends."""
+def memorized_state(cube: xr.Dataset) -> Values:
+    """Return losses at the end of memorization over chance, and the change of Gini coefficients since epoch 0."""
     end = cube.memorization_end
     change = [
-        np.abs(at(cube[f"gini_{name}"], end) - cube[f"gini_{name}"].isel(epoch=0).values) for name in ("W_E", "W_L")
+        np.abs(at_epochs(cube[f"gini_{name}"], end) - cube[f"gini_{name}"].isel(epoch=0).values)
+        for name in ("W_E", "W_L")
     ]
     return {
-        "restricted_over_chance": at(cube.restricted_loss, end) / chance(cube),
-        "test_over_chance": at(cube.test_loss, end) / chance(cube),
+        "restricted_over_chance": at_epochs(cube.restricted_loss, end) / chance(cube),
+        "test_over_chance": at_epochs(cube.test_loss, end) / chance(cube),
         "gini_W_E_change": change[0],
         "gini_W_L_change": change[1],
     }
 
 
 @quantity
-def memorization_times(cube):
-    """When train loss falls below 1e-6, and how that varies beside when the runs grok; where excluded loss turns, too."""
+def memorization_times(cube: xr.Dataset) -> Values:
+    """Compare the relative spread over runs of memorization times and of grokking times.
+
+    A run has memorized when its train loss falls below 1e-6. The turning point of the excluded loss is given too.
+    """
     memorized, grokked = first_below(cube.history_train_loss, 1e-6), cube.grok_time.values
-    with np.errstate(invalid="ignore"):  # of times that never come
+    with np.errstate(invalid="ignore"):  # times that are infinite
         spreads = [times.std(ddof=1) / times.mean() for times in (memorized, grokked)]
     return {
         "memorization": memorized,
@@ -162,93 +207,120 @@ def memorization_times(cube):
 
 
 @quantity
-def restricted_accuracy_story(cube):
-    """Restricted accuracy beside test accuracy, both on test pairs."""
+def restricted_accuracy_story(cube: xr.Dataset) -> Values:
+    """Compare restricted accuracy with test accuracy, both on test pairs."""
     middle = ((cube.memorization_end + cube.circuit_formation_end) / 2).values
     nearest = cube.epoch.values[np.abs(cube.epoch.values[:, None] - middle).argmin(0)]
     test, restricted = (first_reaching(cube[name], 0.9) for name in ("test_accuracy", "restricted_accuracy_test"))
     return {
         "lead": lead(test, restricted),
-        "excess_in_mid_formation": at(cube.restricted_accuracy_test, nearest) - at(cube.test_accuracy, nearest),
+        "excess_in_mid_formation": at_epochs(cube.restricted_accuracy_test, nearest)
+        - at_epochs(cube.test_accuracy, nearest),
     }
 
 
-def of_keys(cube, name):
-    """A measure's curves at the key frequencies of each run: one [epoch] array a run and frequency, with the run."""
+def key_frequency_curves(cube: xr.Dataset, name: str) -> Iterator[tuple[xr.Dataset, xr.DataArray]]:
+    """Iterate over the curves of a measure at the key frequencies of each run.
+
+    Args:
+        cube: the cube.
+        name: a variable [run, epoch, frequency].
+
+    Yields:
+        The cube of one run and a curve [epoch], for each run and key frequency.
+    """
     for run in cube.run.values:
-        one = cube.sel(run=run)
-        for k in one.frequency.values[one.key_frequency.values]:
-            yield one, one[name].sel(frequency=k)
+        run_cube = cube.sel(run=run)
+        for k in run_cube.frequency.values[run_cube.key_frequency.values]:
+            yield run_cube, run_cube[name].sel(frequency=k)
 
 
 @quantity
-def cosine_growth(cube):
-    """Growth of each key cosine's coefficient: of the first run's keys, then the next's."""
+def cosine_growth(cube: xr.Dataset) -> Values:
+    """Compute the growth of each key cosine's coefficient; the first run's key frequencies come first."""
     growth, share = [], []
-    for one, curve in of_keys(cube, "cosine_coefficient"):
+    for run_cube, curve in key_frequency_curves(cube, "cosine_coefficient"):
         final = float(curve[-1])
-        growth.append(final / float(curve.sel(epoch=float(one.memorization_end))))
-        share.append(float(curve.sel(epoch=float(one.circuit_formation_end))) / final)
+        growth.append(final / float(curve.sel(epoch=float(run_cube.memorization_end))))
+        share.append(float(curve.sel(epoch=float(run_cube.circuit_formation_end))) / final)
     return {"final_over_memorized": growth, "share_at_start_of_cleanup": share}
 
 
 @quantity
-def excluded_singly(cube):
-    """Excluded loss of each key frequency: at the end, and where it is least before the cleanup."""
-    final, least = [], []
-    for one, curve in of_keys(cube, "excluded_loss_by_frequency"):
-        final.append(float(curve[-1] / one.train_loss[-1]))
-        before = curve.sel(epoch=slice(0, float(one.circuit_formation_end)))
-        least.append(float(before.epoch[before.values.argmin()]) / float(one.memorization_end))
-    return {"final_over_train_loss": final, "least_over_memorization_end": least}
+def excluded_singly(cube: xr.Dataset) -> Values:
+    """Return the excluded loss of each key frequency at the end, and the epoch of its minimum before the cleanup."""
+    final, minimum = [], []
+    for run_cube, curve in key_frequency_curves(cube, "excluded_loss_by_frequency"):
+        final.append(float(curve[-1] / run_cube.train_loss[-1]))
+        before = curve.sel(epoch=slice(0, float(run_cube.circuit_formation_end)))
+        minimum.append(float(before.epoch[before.values.argmin()]) / float(run_cube.memorization_end))
+    return {"final_over_train_loss": final, "least_over_memorization_end": minimum}
 
 
 @quantity
-def maximal_excluded_agrees(cube):
-    """Rank correlation, after memorization, of the largest single-frequency excluded loss with the excluded loss."""
-    from scipy.stats import spearmanr  # half a second that planning a workflow need not take
+def maximal_excluded_agrees(cube: xr.Dataset) -> Values:
+    """Compute the rank correlation of the maximal single-frequency excluded loss with the excluded loss.
 
-    def correlation(one, last):
-        after = one.sel(epoch=slice(float(one.memorization_end), last))
-        return float(spearmanr(after.maximal_excluded_loss, after.excluded_loss).statistic)
+    Only epochs after the end of memorization count.
+    """
+    from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
 
-    runs = [cube.sel(run=run) for run in cube.run.values]
+    def correlation(run_cube: xr.Dataset, last: float | None) -> float:
+        after_memorization = run_cube.sel(epoch=slice(float(run_cube.memorization_end), last))
+        return float(spearmanr(after_memorization.maximal_excluded_loss, after_memorization.excluded_loss).statistic)
+
+    run_cubes = [cube.sel(run=run) for run in cube.run.values]
     return {
-        "spearman": [correlation(one, None) for one in runs],
-        "spearman_to_end_of_circuit_formation": [correlation(one, float(one.circuit_formation_end)) for one in runs],
+        "spearman": [correlation(run_cube, None) for run_cube in run_cubes],
+        "spearman_to_end_of_circuit_formation": [
+            correlation(run_cube, float(run_cube.circuit_formation_end)) for run_cube in run_cubes
+        ],
     }
 
 
 @quantity
-def no_generalization(cube):
-    """Losses and accuracies at the end."""
+def no_generalization(cube: xr.Dataset) -> Values:
+    """Return losses and accuracies at the last checkpoint."""
     last = cube.isel(epoch=-1)
     return {"test_loss": last.test_loss, "test_accuracy": last.test_accuracy, "train_accuracy": last.train_accuracy}
 
 
-def spikes(one, start, end=None):
-    """How often a run's train loss passes ten times its running minimum, between two epochs; NaN where no epoch is.
+def spikes(run_cube: xr.Dataset, start: float, end: float | None = None) -> float:
+    """Count the rises of the train loss to ten times its running minimum between two epochs.
 
-    What training noted largest since its last note; losses below 1e-12 are as good as that.
+    The curve is the largest train loss since the previous evaluation. Losses below 1e-12 count as 1e-12.
+
+    Args:
+        run_cube: the cube of one run.
+        start: first epoch.
+        end: last epoch; by default the end of training.
+
+    Returns:
+        The number of spikes; NaN if no evaluation lies between the two epochs.
     """
-    loss = one.history_train_loss_max.sel(history_epoch=slice(start, end)).values
-    above = loss >= 10 * np.minimum.accumulate(np.maximum(loss, 1e-12))
+    largest_loss = run_cube.history_train_loss_max.sel(history_epoch=slice(start, end)).values
+    above = largest_loss >= 10 * np.minimum.accumulate(np.maximum(largest_loss, 1e-12))
     return int((above[1:] & ~above[:-1]).sum()) if above.size else np.nan
 
 
 @quantity
-def spikes_before_grokking(cube):
-    """Slingshots between memorization and grokking: train loss jumping to ten times its running minimum or more."""
-    runs = [cube.isel(run=i) for i in range(cube.sizes["run"])]
+def spikes_before_grokking(cube: xr.Dataset) -> Values:
+    """Count slingshots between memorization and grokking.
+
+    A slingshot is a rise of the train loss to ten times its running minimum or more.
+    """
+    run_cubes = [cube.isel(run=i) for i in range(cube.sizes["run"])]
     return {
-        "spikes": [spikes(one, float(one.memorization_end), float(one.grok_time)) for one in runs],
+        "spikes": [
+            spikes(run_cube, float(run_cube.memorization_end), float(run_cube.grok_time)) for run_cube in run_cubes
+        ],
         "grok_time": cube.grok_time,
     }
 
 
 @quantity
-def train_loss_levels(cube):
-    """Mean train loss while circuits form, and over the last 1,000 epochs."""
+def train_loss_levels(cube: xr.Dataset) -> Values:
+    """Return the mean train loss during circuit formation and over the last 1,000 epochs."""
     epoch = cube.epoch
     forming = (epoch >= cube.memorization_end) & (epoch <= cube.circuit_formation_end)
     plateau = cube.train_loss.where(forming).mean("epoch")
@@ -257,16 +329,16 @@ def train_loss_levels(cube):
 
 
 @quantity
-def weights_levels(cube):
-    """Sum of squared weights where memorization ends, and at the end."""
-    memorized = at(cube.sum_of_squared_weights, cube.memorization_end)
+def weights_levels(cube: xr.Dataset) -> Values:
+    """Return the sum of squared weights at the end of memorization and at the last checkpoint."""
+    memorized = at_epochs(cube.sum_of_squared_weights, cube.memorization_end)
     final = cube.sum_of_squared_weights.isel(epoch=-1).values
     return {"when_memorized": memorized, "final": final, "final_over_memorized": final / memorized}
 
 
 @quantity
-def hidden_progress(cube):
-    """Restricted loss where circuit formation ends over its value where memorization does."""
+def hidden_progress(cube: xr.Dataset) -> Values:
+    """Compute the ratio of the restricted loss at the end of circuit formation to that at the end of memorization."""
     ends = (cube.memorization_end, cube.circuit_formation_end)
-    memorized, formed = (at(cube.restricted_loss, end) for end in ends)
+    memorized, formed = (at_epochs(cube.restricted_loss, end) for end in ends)
     return {"when_memorized": memorized, "at_start_of_cleanup": formed, "ratio": formed / memorized}

@@ -1,58 +1,72 @@
-"""What the TransformerLens demo shows of its network, where the subtraction notebook does not show the same."""
+"""Quantities that the TransformerLens demo shows of its network and the subtraction notebook does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.claims.quantities.curves import at
+from progress_measures.claims.quantities.curves import at_epochs
 from progress_measures.claims.quantities.mechanism import by_run, components, keys_of
 from progress_measures.claims.quantities.subtraction import cosine_similarities, random_cube, task_of
-from progress_measures.claims.registry import quantity
+from progress_measures.claims.registry import Values, quantity
 from progress_measures.cube.pair_maps import neuron_map, neuron_maps
 from progress_measures.measures.numerics import cross_entropy
 from progress_measures.tasks import label_table
 from progress_measures.tasks.split import train_order
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
 
 @quantity
-def first_cluster(cube):
-    """The cluster of each run's lowest key frequency: its neurons, and how much of what they write is at it."""
+def first_cluster(cube: xr.Dataset) -> Values:
+    """Return the cluster of each run's lowest key frequency and its size.
 
-    def of(one):
-        keys = keys_of(one)
+    The energy share of that frequency in the cluster's columns of W_L is given too.
+    """
+
+    def cluster_of_run(run_cube: xr.Dataset) -> tuple[int, int, float]:
+        keys = keys_of(run_cube)
         if not keys.size:
             return 0, 0, np.nan
-        at_key = one.sel(frequency=keys[0])
+        at_key = run_cube.sel(frequency=keys[0])
         squares = np.square(at_key.cluster_W_L_fourier_norm.values)
         return int(keys[0]), int(at_key.cluster_size), float(squares[components(keys[:1])].sum() / squares.sum())
 
-    found = by_run(cube, of)
-    return dict(zip(("frequency", "neurons", "share"), map(list, zip(*found, strict=True)), strict=True))
+    clusters = by_run(cube, cluster_of_run)
+    return dict(zip(("frequency", "neurons", "share"), map(list, zip(*clusters, strict=True)), strict=True))
 
 
 @quantity
-def key_interference(cube):
-    """The mean of each run's key cosines at 0, over the next largest value."""
+def key_interference(cube: xr.Dataset) -> Values:
+    """Return the mean of each run's key cosines at 0 over its next largest value."""
 
-    def of(one):
-        keys = keys_of(one)
+    def peak_over_next(run_cube: xr.Dataset) -> float:
+        keys = keys_of(run_cube)
         if not keys.size:
             return np.nan
-        waves = fourier.basis(int(one.prime))[2 * keys - 1].mean(0)
+        waves = fourier.basis(int(run_cube.prime))[2 * keys - 1].mean(0)
         return float(waves[0] / waves[1:].max())
 
-    return {"at_0_over_the_next": by_run(cube, of)}
+    return {"at_0_over_the_next": by_run(cube, peak_over_next)}
 
 
-def _top_share(values, count=8):
-    """Share of the variance over (a, b) in a function's largest 2D Fourier components."""
+def _top_share(values: NDArray[np.floating], count: int = 8) -> float:
+    """Return the share of the variance over (a, b) in a function's `count` largest 2D Fourier components."""
     F = fourier.basis(len(values))
     energy = np.sort(np.square(F @ (values - values.mean()) @ F.T), axis=None)[::-1]
     return float(energy[:count].sum() / energy.sum()) if energy.sum() else np.nan
 
 
 @quantity
-def neurons_in_2d(cube):
-    """Share of the eight largest 2D Fourier components: neurons 0 and 5 of the first run, and a Gaussian map."""
+def neurons_in_2d(cube: xr.Dataset) -> Values:
+    """Return the variance share of the eight largest 2D Fourier components.
+
+    The functions are neurons 0 and 5 of the first run and a Gaussian map.
+    """
     p = task_of(cube).prime
     gaussian = np.random.default_rng(0).standard_normal((p, p))
     return {
@@ -62,8 +76,11 @@ def neurons_in_2d(cube):
 
 
 @quantity
-def cosines_and_control(cube):
-    """What the key cosines leave over of the logits, and the similarity of the first run's logits with a random cube."""
+def cosines_and_control(cube: xr.Dataset) -> Values:
+    """Return the part of the logits that the key cosines leave unexplained.
+
+    The similarity of the first run's logits with a random cube is the control.
+    """
     return {
         "residual": cosine_similarities(cube)["residual"],
         "similarity": cosine_similarities(cube)["similarity"],
@@ -72,56 +89,72 @@ def cosines_and_control(cube):
 
 
 @quantity
-def restricted_ratio_peak(cube):
-    """The largest test loss over restricted loss on neurons, both at the same epoch, and when."""
+def restricted_ratio_peak(cube: xr.Dataset) -> Values:
+    """Return the largest ratio of test loss to restricted loss on neurons at the same epoch, and that epoch."""
     ratio = (cube.test_loss / cube.restricted_loss_neurons).fillna(0)
     return {"largest": ratio.max("epoch"), "at_epoch": ratio.idxmax("epoch"), "final": ratio.isel(epoch=-1)}
 
 
 @quantity
-def excluded_on_neurons_rises(cube):
-    """The excluded loss on neurons where circuit formation ends, over that where memorization ends; test loss beside it."""
-    early, late = (
-        at(cube.excluded_loss_neurons, cube[f"{phase}_end"]) for phase in ("memorization", "circuit_formation")
+def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
+    """Return the excluded loss on neurons at the end of circuit formation over that at the end of memorization.
+
+    The factor by which the test loss changes over the same epochs is given too.
+    """
+    memorized, formed = (
+        at_epochs(cube.excluded_loss_neurons, cube[f"{phase}_end"]) for phase in ("memorization", "circuit_formation")
     )
-    test = [at(cube.test_loss, cube[f"{phase}_end"]) for phase in ("memorization", "circuit_formation")]
-    return {"memorized": early, "formed": late, "rise": late / early, "test_loss_factor": test[1] / test[0]}
+    test_losses = [at_epochs(cube.test_loss, cube[f"{phase}_end"]) for phase in ("memorization", "circuit_formation")]
+    return {
+        "memorized": memorized,
+        "formed": formed,
+        "rise": formed / memorized,
+        "test_loss_factor": test_losses[1] / test_losses[0],
+    }
 
 
 @quantity
-def transpose_left_out(cube):
-    """Cosine between the first run's neuron weights of the sine of its lowest key frequency, with a transpose and without."""
+def transpose_left_out(cube: xr.Dataset) -> Values:
+    """Return the cosine between the neuron weights of a sine with and without the transpose of the Fourier basis.
+
+    The sine is that of the first run's lowest key frequency.
+    """
     F, keys = fourier.basis(task_of(cube).prime), keys_of(cube.isel(run=0))
     if not keys.size:
         return {"cosine": np.nan}
-    W_L, place = cube.W_L_fourier.values @ F, 2 * keys[0]
-    named, taken = W_L @ F[place], W_L @ F[:, place]
-    return {"cosine": float(named @ taken / np.linalg.norm(named) / np.linalg.norm(taken))}
+    W_L, index = cube.W_L_fourier.values @ F, 2 * keys[0]
+    with_transpose, without_transpose = W_L @ F[index], W_L @ F[:, index]
+    return {
+        "cosine": float(
+            with_transpose @ without_transpose / np.linalg.norm(with_transpose) / np.linalg.norm(without_transpose)
+        )
+    }
 
 
 @quantity
-def losses_on_neurons_both_ways(cube):
-    """The restricted loss without the logits' mean, the excluded loss without the path around the MLP; and as defined.
+def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
+    """Return restricted and excluded loss on neurons by both definitions, for the first run at the last checkpoint.
 
-    Of the first run at the end. Neurons and W_L are rebuilt from the cube.
+    One definition is that of the measures. The other omits the mean logits in the restricted loss and the skip
+    connection around the MLP in the excluded loss. Neurons and W_L are reconstructed from the cube.
     """
-    task, one = task_of(cube), cube.isel(run=0)
-    p, keys = task.prime, keys_of(one)
-    defined = one.isel(epoch=-1)
+    task, run_cube = task_of(cube), cube.isel(run=0)
+    p, keys = task.prime, keys_of(run_cube)
+    defined = run_cube.isel(epoch=-1)
     result = {"restricted": defined.restricted_loss_neurons, "excluded": defined.excluded_loss_neurons}
     if not keys.size:
         return result | {"restricted_without_mean_logits": np.nan, "excluded_without_skip": np.nan}
     neurons = neuron_maps(cube).values
-    along = fourier.project(fourier.marginals(neurons), keys)
+    key_marginals = fourier.project(fourier.marginals(neurons), keys)
     a, b = np.indices((p, p))
-    key_part = along.plus[(a + b) % p]
+    key_part = key_marginals.plus[(a + b) % p]
     W_L = cube.W_L_fourier.values @ fourier.basis(p)
-    order = train_order(str(one.split_method.values), int(one.split_seed), p)
-    train, test = np.split(order, [int(float(one.train_fraction) * p**2)])
+    order = train_order(str(run_cube.split_method.values), int(run_cube.split_seed), p)
+    train, test = np.split(order, [int(float(run_cube.train_fraction) * p**2)])
     labels = label_table(task).ravel()
 
-    def loss(kept, pairs):
-        return float(cross_entropy(kept.reshape(p * p, -1)[pairs] @ W_L, labels[pairs]).mean())
+    def loss(kept_neurons: NDArray[np.floating], pairs: NDArray[np.int64]) -> float:
+        return float(cross_entropy(kept_neurons.reshape(p * p, -1)[pairs] @ W_L, labels[pairs]).mean())
 
     return result | {
         "restricted_without_mean_logits": loss(key_part + neurons.mean((0, 1)), test),

@@ -1,47 +1,65 @@
-"""What the subtraction notebook prints and plots. Values are lists of one a run, those of the data aside."""
+"""Quantities that the subtraction notebook prints and plots.
+
+Values are lists with one entry per run, except those of the data.
+"""
+
+from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from progress_measures import fourier
 from progress_measures.claims.ledger import load_claims
-from progress_measures.claims.quantities.curves import at, chance, lead
-from progress_measures.claims.quantities.mechanism import after, by_run, components, cosine_loss, dataset_size, keys_of
+from progress_measures.claims.quantities.curves import at_epochs, chance, lead
+from progress_measures.claims.quantities.mechanism import (
+    after_intervention,
+    by_run,
+    components,
+    cosine_loss,
+    dataset_size,
+    keys_of,
+)
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.cube.pair_maps import neuron_maps
 from progress_measures.cube.select import first_below
 from progress_measures.tasks import label_table, layout
 from progress_measures.tasks.split import train_order
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
 # ---- the data
 
 
-def task_of(cube):
-    """The task, as `progress_measures.tasks` wants it."""
+def task_of(cube: xr.Dataset) -> Any:
+    """Return the task of a cube as an object that the functions of `progress_measures.tasks` accept."""
     sizes = {name: int(cube[name].values[0]) for name in ("prime", "operands", "outputs") if name in cube.coords}
     return SimpleNamespace(kind=str(cube.task.values[0]), **sizes)
 
 
-def _pairs(cube, places):
-    """Inputs a, b, `=` and right answers of the pairs at these places in lexicographic order."""
+def _pairs(cube: xr.Dataset, indices: NDArray[np.int64]) -> tuple[list[list[int]], list[int]]:
+    """Return the inputs a, b, `=` and the labels of pairs, given by their indices in lexicographic order."""
     task = task_of(cube)
-    sizes = layout(task)
-    rows = [[*divmod(int(place), sizes.operands), sizes.vocabulary - 1] for place in places]
-    return rows, label_table(task).ravel()[places].tolist()
+    task_layout = layout(task)
+    rows = [[*divmod(int(index), task_layout.operands), task_layout.vocabulary - 1] for index in indices]
+    return rows, label_table(task).ravel()[indices].tolist()
 
 
 @quantity
-def first_pairs(cube):
-    """The first five inputs with their labels, and the last five labels."""
+def first_pairs(cube: xr.Dataset) -> Values:
+    """Return the first five inputs with their labels, and the last five labels."""
     rows, labels = _pairs(cube, np.arange(5))
     return {"rows": rows, "first_labels": labels, "last_labels": _pairs(cube, np.arange(-5, 0))[1]}
 
 
 @quantity
-def first_pairs_of_split(cube):
-    """The first five inputs of both parts of the first run's split, with their labels."""
+def first_pairs_of_split(cube: xr.Dataset) -> Values:
+    """Return the first five inputs and labels of both parts of the first run's split."""
     operands = layout(task_of(cube)).operands
     order = train_order(str(cube.split_method.values[0]), int(cube.split_seed.values[0]), operands)
     cut = dataset_size(cube)["train"]
@@ -50,15 +68,15 @@ def first_pairs_of_split(cube):
 
 
 @quantity
-def logit_count(cube):
-    """Logits of all pairs at all positions."""
-    sizes = layout(task_of(cube))
-    return {"count": sizes.operands**2 * sizes.context_length * sizes.outputs}
+def logit_count(cube: xr.Dataset) -> Values:
+    """Return the number of logits of all pairs at all positions."""
+    task_layout = layout(task_of(cube))
+    return {"count": task_layout.operands**2 * task_layout.context_length * task_layout.outputs}
 
 
 @quantity
-def shapes(cube):
-    """Shapes of what the notebook looks at: `=` left out of tokens, attention and neurons over all pairs."""
+def shapes(cube: xr.Dataset) -> Values:
+    """Return the shapes of the notebook's arrays over all pairs; tokens, attention and neurons exclude `=`."""
     size = cube.sizes
     numbers = size["token"] - 1
     return {
@@ -71,15 +89,15 @@ def shapes(cube):
 
 
 @quantity
-def cosine_shapes(cube):
-    """The cosine cubes, one a frequency, and their coefficients at every checkpoint after the first update."""
+def cosine_shapes(cube: xr.Dataset) -> Values:
+    """Return the shapes of the cosine cubes, one per frequency, and of their coefficients after the first update."""
     p, frequencies = task_of(cube).prime, cube.sizes["frequency"]
     return {"cubes": [frequencies, p, p, p], "cos_coeffs": [int((cube.epoch > 0).sum()), frequencies]}
 
 
 @quantity
-def fourier_orthonormal(cube):
-    """How far the Fourier basis is from orthonormal."""
+def fourier_orthonormal(cube: xr.Dataset) -> Values:
+    """Return the largest deviation of the Fourier basis from orthonormality."""
     basis = fourier.basis(task_of(cube).prime)
     return {"largest_difference": float(np.abs(basis @ basis.T - np.eye(len(basis))).max())}
 
@@ -88,8 +106,8 @@ def fourier_orthonormal(cube):
 
 
 @quantity
-def initial_losses(cube):
-    """Losses before training, and their distance from a uniform guess."""
+def initial_losses(cube: xr.Dataset) -> Values:
+    """Return losses before training and their distance from the loss of a uniform guess."""
     train, test = (cube[f"{split}_loss"].reindex(epoch=[0]).isel(epoch=0) for split in ("train", "test"))
     uniform = chance(cube)
     return {
@@ -101,10 +119,20 @@ def initial_losses(cube):
     }
 
 
-def printed_losses(cube, epochs):
-    """Train and test loss, [run, epoch] each, as the notebook prints them at these epochs; NaN where there are none.
+def printed_losses(
+    cube: xr.Dataset, epochs: Sequence[int] | NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
+    """Return train and test loss as the notebook prints them.
 
-    Its train loss is that before the epoch's update: between two evaluations its logarithm is taken to be straight.
+    The notebook's train loss of an epoch precedes the update of that epoch. Between two evaluations, the logarithm of
+    the loss is interpolated linearly.
+
+    Args:
+        cube: the cube.
+        epochs: epochs at which the notebook prints.
+
+    Returns:
+        Train and test loss, [run, epoch] each; NaN where the cube has no value.
     """
     train = [
         np.exp(np.interp(np.array(epochs) - 1, cube.history_epoch, np.log(curve), left=np.nan, right=np.nan))
@@ -114,16 +142,16 @@ def printed_losses(cube, epochs):
 
 
 @quantity
-def early_losses(cube):
-    """Losses as printed at epoch 100, and after 200 updates."""
+def early_losses(cube: xr.Dataset) -> Values:
+    """Return losses as printed at epoch 100, and losses after 200 updates."""
     train, test = printed_losses(cube, [100])
     at_200 = [cube[f"{split}_loss"].reindex(epoch=[200]).isel(epoch=0) for split in ("train", "test")]
     return {"train_100": train[:, 0], "test_100": test[:, 0], "train_200": at_200[0], "test_200": at_200[1]}
 
 
 @quantity
-def loss_table(cube):
-    """Largest relative differences from the notebook's table of losses, up to epoch 1,000."""
+def loss_table(cube: xr.Dataset) -> Values:
+    """Return the largest relative differences from the notebook's table of losses, up to epoch 1,000."""
     published = np.array(load_claims()["subtraction.loss_table"].published)
     published = published[published[:, 0] <= 1000]
     result: Values = {}
@@ -136,26 +164,30 @@ def loss_table(cube):
 
 
 @quantity
-def loss_landmarks(cube):
-    """First checkpoints with a train loss below 1e-6, and with a test loss below 1, 1e-2 and 1e-6."""
-    one, small, tiny = (first_below(cube.test_loss, bound) for bound in (1, 1e-2, 1e-6))
+def loss_landmarks(cube: xr.Dataset) -> Values:
+    """Return the first checkpoints with train loss below 1e-6 and with test loss below 1, 1e-2 and 1e-6."""
+    below_1, below_1e_2, below_1e_6 = (first_below(cube.test_loss, bound) for bound in (1, 1e-2, 1e-6))
     return {
         "train_below_1e-6": first_below(cube.train_loss, 1e-6),
-        "test_below_1": one,
-        "test_below_1e-2": small,
-        "test_below_1e-6": tiny,
-        "fall": lead(tiny, one),
+        "test_below_1": below_1,
+        "test_below_1e-2": below_1e_2,
+        "test_below_1e-6": below_1e_6,
+        "fall": lead(below_1e_6, below_1),
     }
 
 
 @quantity
-def test_loss_peak(cube):
-    """The largest test loss, and when."""
+def test_loss_peak(cube: xr.Dataset) -> Values:
+    """Return the largest test loss and its epoch."""
     return {"value": cube.test_loss.max("epoch"), "epoch": cube.test_loss.idxmax("epoch")}
 
 
-def rises(curve):
-    """How often the running mean over 1,000 epochs of a curve [epoch] rises; NaN where the curve is shorter."""
+def rises(curve: xr.DataArray) -> float:
+    """Count the rises of the running mean over 1,000 epochs of a curve [epoch].
+
+    Returns:
+        The number of rises; NaN if the curve is shorter than the window.
+    """
     window = int((curve.epoch < curve.epoch[0] + 1000).sum()) if curve.size else 0
     if curve.size <= window:
         return np.nan
@@ -163,11 +195,11 @@ def rises(curve):
 
 
 @quantity
-def train_loss_plateau(cube):
-    """Train loss from epoch 1,500 to where the test loss leaves its plateau."""
+def train_loss_plateau(cube: xr.Dataset) -> Values:
+    """Return the range of the train loss from epoch 1,500 to the end of circuit formation."""
     plateaus = [
-        one.train_loss.sel(epoch=slice(1500, float(one.circuit_formation_end)))
-        for one in (cube.sel(run=run) for run in cube.run.values)
+        run_cube.train_loss.sel(epoch=slice(1500, float(run_cube.circuit_formation_end)))
+        for run_cube in (cube.sel(run=run) for run in cube.run.values)
     ]
     return {
         "highest": [float(plateau.max()) if plateau.size else np.nan for plateau in plateaus],
@@ -177,8 +209,11 @@ def train_loss_plateau(cube):
 
 
 @quantity
-def test_loss_decline(cube):
-    """Test loss from its peak to grokking: rises of its running mean over 1,000 epochs; and its values on the way."""
+def test_loss_decline(cube: xr.Dataset) -> Values:
+    """Count the rises of the test loss from its peak to grokking, in its running mean over 1,000 epochs.
+
+    The test loss at fixed epochs in between is given too.
+    """
     peak = cube.test_loss.idxmax("epoch")
     parts = [
         cube.test_loss.sel(run=run, epoch=slice(float(peak.sel(run=run)), float(cube.grok_time.sel(run=run))))
@@ -187,32 +222,35 @@ def test_loss_decline(cube):
     epochs = (5000, 10000, 15000, 20000)
     values = cube.test_loss.reindex(epoch=epochs).values.T
     return {"rises": [rises(part) for part in parts]} | {
-        f"at_{epoch}": one for epoch, one in zip(epochs, values, strict=True)
+        f"at_{epoch}": losses for epoch, losses in zip(epochs, values, strict=True)
     }
 
 
 @quantity
-def final_losses(cube):
-    """Losses at the end."""
+def final_losses(cube: xr.Dataset) -> Values:
+    """Return train and test loss at the last checkpoint."""
     train, test = cube.train_loss.isel(epoch=-1), cube.test_loss.isel(epoch=-1)
     return {"train": train, "test": test, "test_over_train": test / train}
 
 
 @quantity
-def train_loss_drop(cube):
-    """Train loss where the test loss leaves its plateau, over that at the end; and from epoch 22,000, as published."""
+def train_loss_drop(cube: xr.Dataset) -> Values:
+    """Return the train loss at the end of circuit formation over that at the last checkpoint.
+
+    The ratio from epoch 22,000, as published, is given too.
+    """
     final = cube.train_loss.isel(epoch=-1).values
     return {
         "from": cube.circuit_formation_end,
-        "ratio": at(cube.train_loss, cube.circuit_formation_end) / final,
+        "ratio": at_epochs(cube.train_loss, cube.circuit_formation_end) / final,
         "ratio_from_22000": cube.train_loss.reindex(epoch=[22000]).values[:, 0] / final,
     }
 
 
 @quantity
-def loss_on_all_pairs(cube):
-    """Loss over all pairs at the end, and as the mean over both parts of the split."""
-    loss, size = after(cube, "none", split="all"), dataset_size(cube)
+def loss_on_all_pairs(cube: xr.Dataset) -> Values:
+    """Return the final loss over all pairs, and the mean of both parts of the split weighted by their sizes."""
+    loss, size = after_intervention(cube, "none", split="all"), dataset_size(cube)
     last = cube.isel(epoch=-1)
     mean = ((size["train"] * last.train_loss + size["test"] * last.test_loss) / size["pairs"]).values
     return {"loss": loss, "from_splits": mean, "relative_difference": np.abs(loss / mean - 1)}
@@ -221,26 +259,29 @@ def loss_on_all_pairs(cube):
 # ---- the embedding
 
 
-def _numbers(one):
-    """W_E of the numbers, without `=`: [number, residual]."""
-    return one.W_E.values[:-1].astype(float)
+def _numbers(run_cube: xr.Dataset) -> NDArray[np.floating]:
+    """Return W_E of the numbers, without `=`: [number, residual]."""
+    return run_cube.W_E.values[:-1].astype(float)
 
 
 @quantity
-def embedding_singular_values(cube):
-    """Singular values of W_E, n being the number of key frequencies, beside those of a Gaussian matrix of its shape."""
+def embedding_singular_values(cube: xr.Dataset) -> Values:
+    """Return properties of the singular values of W_E, for n key frequencies.
 
-    def of(one):
-        return np.linalg.svd(_numbers(one), compute_uv=False)
+    The control is a Gaussian matrix of equal shape.
+    """
+
+    def singular_values(run_cube: xr.Dataset) -> NDArray[np.floating]:
+        return np.linalg.svd(_numbers(run_cube), compute_uv=False)
 
     counts, shares = [], []
-    for values, keys in zip(by_run(cube, of), by_run(cube, keys_of), strict=True):
+    for values, keys in zip(by_run(cube, singular_values), by_run(cube, keys_of), strict=True):
         counts.append(int((values > 0.1 * values[0]).sum()) - 2 * len(keys))
         shares.append(float(np.square(values[: 2 * len(keys)]).sum() / np.square(values).sum()))
     shape = _numbers(cube.isel(run=0)).shape
     control = np.linalg.svd(np.random.default_rng(0).standard_normal(shape), compute_uv=False)
     return {
-        "key_frequencies": by_run(cube, lambda one: len(keys_of(one))),
+        "key_frequencies": by_run(cube, lambda run_cube: len(keys_of(run_cube))),
         "above_a_tenth_less_2n": counts,
         "share_of_first_2n": shares,
         "random_least_over_largest": float(control[-1] / control[0]),
@@ -249,45 +290,48 @@ def embedding_singular_values(cube):
 
 
 @quantity
-def principal_components(cube):
-    """Energy of W_E's first 2n left singular vectors in one frequency, and in the n key frequencies; run after run."""
+def principal_components(cube: xr.Dataset) -> Values:
+    """Return the energy of W_E's first 2n left singular vectors at one frequency and at the n key frequencies.
+
+    Values are lists, run by run.
+    """
     dominant, in_keys = [], []
     for run in cube.run.values:
-        one = cube.sel(run=run)
-        vectors = np.linalg.svd(_numbers(one), full_matrices=False)[0][:, : 2 * len(keys_of(one))]
-        energy = fourier.energies(vectors) * len(vectors)  # on a line: unit vectors have 1 in all
+        run_cube = cube.sel(run=run)
+        vectors = np.linalg.svd(_numbers(run_cube), full_matrices=False)[0][:, : 2 * len(keys_of(run_cube))]
+        energy = fourier.energies(vectors) * len(vectors)  # each column is a unit vector, so its energies sum to 1
         dominant += energy.max(0).tolist()
-        in_keys += energy[keys_of(one) - 1].sum(0).tolist()
+        in_keys += energy[keys_of(run_cube) - 1].sum(0).tolist()
     return {"in_one_frequency": dominant, "in_key_frequencies": in_keys}
 
 
 @quantity
-def embedding_keys(cube):
-    """The key frequencies, their share of W_E's squared norm, and their places in the Fourier basis."""
+def embedding_keys(cube: xr.Dataset) -> Values:
+    """Return the key frequencies, their share of W_E's squared norm, and their indices in the Fourier basis."""
 
-    def share(one):
-        squares = np.square(one.W_E_fourier_norm.values)
-        return float(squares[components(keys_of(one))].sum() / squares.sum())
+    def share(run_cube: xr.Dataset) -> float:
+        squares = np.square(run_cube.W_E_fourier_norm.values)
+        return float(squares[components(keys_of(run_cube))].sum() / squares.sum())
 
     names = fourier.component_names(task_of(cube).prime)
-    pairs = [
+    named_as_expected = [
         {names[2 * k - 1], names[2 * k]} == {f"cos {k}", f"sin {k}"} for k in fourier.frequencies(task_of(cube).prime)
     ]
     return {
-        "frequencies": by_run(cube, lambda one: ", ".join(map(str, keys_of(one)))),
-        "count": by_run(cube, lambda one: len(keys_of(one))),
-        "places": by_run(cube, lambda one: ", ".join(map(str, components(keys_of(one))))),
-        "waves_of_k_at_2k_less_1_and_2k": all(pairs),
+        "frequencies": by_run(cube, lambda run_cube: ", ".join(map(str, keys_of(run_cube)))),
+        "count": by_run(cube, lambda run_cube: len(keys_of(run_cube))),
+        "places": by_run(cube, lambda run_cube: ", ".join(map(str, components(keys_of(run_cube))))),
+        "waves_of_k_at_2k_less_1_and_2k": all(named_as_expected),
         "share": by_run(cube, share),
     }
 
 
 @quantity
-def key_directions_orthogonal(cube):
-    """The largest cosine between W_E's components of two key waves."""
+def key_directions_orthogonal(cube: xr.Dataset) -> Values:
+    """Return the largest cosine between W_E's components of two key waves."""
 
-    def largest(one):
-        rows = fourier.basis(int(one.prime))[components(keys_of(one))] @ _numbers(one)
+    def largest(run_cube: xr.Dataset) -> float:
+        rows = fourier.basis(int(run_cube.prime))[components(keys_of(run_cube))] @ _numbers(run_cube)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         return float(np.abs(rows @ rows.T - np.eye(len(rows))).max(initial=0)) if len(rows) else np.nan
 
@@ -298,30 +342,33 @@ def key_directions_orthogonal(cube):
 
 
 @quantity
-def neuron_shares(cube):
-    """Each neuron's share of variance in its best frequency: the median over neurons, those that never vary having none."""
+def neuron_shares(cube: xr.Dataset) -> Values:
+    """Return the median over neurons of the variance share of the best frequency.
+
+    Neurons that are constant over all pairs count as 0.
+    """
     shares = np.nan_to_num(cube.neuron_fraction_explained.isel(epoch=-1).values)
     return {"median": np.median(shares, -1), "least": shares.min(-1)}
 
 
 @quantity
-def block_loop(cube):
-    """Places that the printed loop over a frequency's block visits, and the median share with whole blocks."""
+def block_loop(cube: xr.Dataset) -> Values:
+    """Return the indices that the printed loop over a block visits, and the median share with whole blocks."""
     ends = 2 * cube.frequency.values
-    visited = {place for end in ends for place in range(0, end - 1, end)}
+    visited = {index for end in ends for index in range(0, end - 1, end)}
     return {"places_visited": sorted(visited), "median_share_of_blocks": neuron_shares(cube)["median"]}
 
 
 @quantity
-def cosine_similarities(cube):
-    """The key cosines in the logits at the end, frequency after frequency, and what is left without them."""
+def cosine_similarities(cube: xr.Dataset) -> Values:
+    """Return the similarity of the final logits with each key cosine, and the residual without the key cosines."""
     last = cube.isel(epoch=-1)
-    found = by_run(cube, lambda one: one.sel(frequency=keys_of(one)))
-    squares = np.array([float(np.square(one.cosine_similarity, dtype=float).sum()) for one in found])
+    run_cubes = by_run(cube, lambda run_cube: run_cube.sel(frequency=keys_of(run_cube)))
+    squares = np.array([float(np.square(run_cube.cosine_similarity, dtype=float).sum()) for run_cube in run_cubes])
     return {
-        "frequency": [int(k) for one in found for k in one.frequency.values],
-        "similarity": [float(x) for one in found for x in one.cosine_similarity.values],
-        "coefficient": [float(x) for one in found for x in one.cosine_coefficient.values],
+        "frequency": [int(k) for run_cube in run_cubes for k in run_cube.frequency.values],
+        "similarity": [float(x) for run_cube in run_cubes for x in run_cube.cosine_similarity.values],
+        "coefficient": [float(x) for run_cube in run_cubes for x in run_cube.cosine_coefficient.values],
         "residual": last.cosine_residual,
         "residual_of_all_frequencies": last.cosine_residual_all,
         "residual_norm": last.cosine_residual * last.logit_norm,
@@ -331,16 +378,19 @@ def cosine_similarities(cube):
 
 
 @quantity
-def cosine_pythagoras(cube):
-    """Distance from 1 of the squared similarities and residual together: as printed in the notebook, and measured."""
+def cosine_pythagoras(cube: xr.Dataset) -> Values:
+    """Return the deviation from 1 of the sum of squared similarities and squared residual, as printed and measured."""
     printed = load_claims()["subtraction.cos_sims"].published
     measured = np.asarray(cosine_similarities(cube)["sum_of_squares"])
     return {"printed": abs(sum(x**2 for x in printed.values()) - 1), "measured": np.abs(measured - 1)}
 
 
 @quantity
-def random_cube(cube):
-    """Cosine similarity with a Gaussian (a, b, c) cube, of the logits that W_L reads off the first run's neurons."""
+def random_cube(cube: xr.Dataset) -> Values:
+    """Return the cosine similarity of the logits with a Gaussian (a, b, c) cube.
+
+    The logits are those that W_L computes from the first run's neurons.
+    """
     W_L = cube.W_L_fourier.values @ fourier.basis(task_of(cube).prime)
     logits = neuron_maps(cube).values @ W_L
     gaussian = np.random.default_rng(0).standard_normal(logits.shape)
@@ -349,27 +399,30 @@ def random_cube(cube):
 
 
 @quantity
-def cosine_approximation(cube):
-    """Loss of logits that are the fitted key cosines and nothing else, beside the network's over all pairs."""
-    loss, approximated = after(cube, "none", split="all"), np.array(by_run(cube, cosine_loss))
+def cosine_approximation(cube: xr.Dataset) -> Values:
+    """Compare the loss over all pairs of logits that consist of the fitted key cosines with that of the network."""
+    loss, approximated = after_intervention(cube, "none", split="all"), np.array(by_run(cube, cosine_loss))
     return {"loss": loss, "approximated": approximated, "ratio": approximated / loss}
 
 
 @quantity
-def similarity_growth(cube):
-    """The largest similarity of a key cosine halfway to grokking over that where memorization ends; residuals of all."""
+def similarity_growth(cube: xr.Dataset) -> Values:
+    """Return the growth of the largest similarity of a key cosine from memorization to half the grokking time.
+
+    Residuals over all frequencies are given too.
+    """
     growth, leading = [], []
     for run in cube.run.values:
-        one = cube.sel(run=run)
-        curves = one.cosine_similarity.sel(frequency=keys_of(one))
-        times = xr.DataArray([float(one.memorization_end), float(one.grok_time) / 2], dims="time")
+        run_cube = cube.sel(run=run)
+        curves = run_cube.cosine_similarity.sel(frequency=keys_of(run_cube))
+        times = xr.DataArray([float(run_cube.memorization_end), float(run_cube.grok_time) / 2], dims="time")
         if not curves.size or times.isnull().any():
             growth.append(np.nan)
             leading.append(np.nan)
             continue
-        then = curves.sel(epoch=times, method="nearest")
-        growth.append(float(then.max("frequency")[1] / then.max("frequency")[0]))
-        leading.append(int(then.idxmax("frequency")[1]))
+        at_times = curves.sel(epoch=times, method="nearest")
+        growth.append(float(at_times.max("frequency")[1] / at_times.max("frequency")[0]))
+        leading.append(int(at_times.idxmax("frequency")[1]))
     residual = cube.cosine_residual_all
     return {
         "growth": growth,
@@ -383,8 +436,8 @@ def similarity_growth(cube):
 
 
 @quantity
-def neuron_losses(cube):
-    """Restricted and excluded loss at the end, on neurons, as the notebook has them."""
+def neuron_losses(cube: xr.Dataset) -> Values:
+    """Return restricted and excluded loss on neurons at the last checkpoint, by the definitions of the notebook."""
     last = cube.isel(epoch=-1)
     restricted, excluded = last.restricted_loss_neurons, last.excluded_loss_neurons
     return {
@@ -398,21 +451,26 @@ def neuron_losses(cube):
 
 
 @quantity
-def neuron_losses_story(cube):
-    """Those losses after memorization: where it ends, and the excluded loss at the end over its least."""
+def neuron_losses_story(cube: xr.Dataset) -> Values:
+    """Return restricted and excluded loss on neurons after memorization.
+
+    Values are the restricted loss at the end of memorization and at the last checkpoint, and the final excluded loss
+    over its minimum.
+    """
     excluded = cube.excluded_loss_neurons
-    least = excluded.where(cube.epoch >= cube.memorization_end).min("epoch")
+    minimum = excluded.where(cube.epoch >= cube.memorization_end).min("epoch")
     return {
-        "restricted_when_memorized_over_chance": at(cube.restricted_loss_neurons, cube.memorization_end) / chance(cube),
+        "restricted_when_memorized_over_chance": at_epochs(cube.restricted_loss_neurons, cube.memorization_end)
+        / chance(cube),
         "restricted": cube.restricted_loss_neurons.isel(epoch=-1),
-        "least_excluded": least,
-        "excluded_over_least": excluded.isel(epoch=-1) / least,
+        "least_excluded": minimum,
+        "excluded_over_least": excluded.isel(epoch=-1) / minimum,
     }
 
 
 @quantity
-def restricted_to_test(cube):
-    """Restricted loss on neurons over test loss, both at the same epoch: before grokking, and at the end."""
+def restricted_to_test(cube: xr.Dataset) -> Values:
+    """Return the ratio of restricted loss on neurons to test loss at equal epochs, before grokking and at the end."""
     ratio = cube.restricted_loss_neurons / cube.test_loss
     before = ratio.where(cube.epoch < cube.grok_time)
     return {
@@ -423,7 +481,7 @@ def restricted_to_test(cube):
 
 
 @quantity
-def ratio_misaligned(cube):
-    """By which factor the test loss of the checkpoint before is off, at most, and where."""
+def ratio_misaligned(cube: xr.Dataset) -> Values:
+    """Return the largest factor between the test losses of two adjacent checkpoints, and its epoch."""
     factor = cube.test_loss.shift(epoch=1) / cube.test_loss
     return {"largest_factor": factor.max("epoch"), "at_epoch": factor.idxmax("epoch")}

@@ -1,13 +1,13 @@
-// Cards: one view each. A view is an object:
-//   id, title, about    what it is, and in a sentence what to see in it
-//   needs               the arrays without which it says what is absent
-//   reads               what of `state` it depends on, beside experiment and run
-//   width               of twelve columns
-//   shape               "square", or nothing
-//   tools               what can be chosen in it
-//   draw(at)            gives { traces, layout, numbers, note }, or { absent: why }
-//   chosen(point)       of a click: the choice that it makes
-// `at` has the experiment, the places of run and epoch in it, its key frequencies, and their colors.
+// Cards: each shows one view. A view is an object:
+//   id, title, about    its name, and a sentence on what to observe
+//   needs               arrays that it requires; without one of them the card names what is missing
+//   reads               fields of `state` that it depends on, besides experiment and run
+//   width               in columns of a grid of twelve
+//   shape               "square", "tall", or absent
+//   tools               inputs in the card's head
+//   draw(at)            returns { traces, layout, numbers, note }, or { absent: reason }
+//   chosen(point)       returns the change of `state` after a click on a point
+// `at` has the experiment, the indices of run and epoch in it, the run's key frequencies, and the color of each frequency.
 
 const views = [];
 
@@ -22,10 +22,10 @@ function now() {
 }
 
 function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
 }
 
 class Card {
@@ -46,19 +46,19 @@ class Card {
       this.plot, this.absent, this.numbers, this.note);
   }
 
-  concerns(changed) {
+  dependsOn(changed) {
     return ["experiment", "run", "range", "look", ...this.view.reads].some((name) => changed.has(name));
   }
 
   draw() {
     this.stale = false;
     const at = now();
-    const lacks = this.view.needs.filter((name) => !at.experiment.has(name));
-    for (const tool of lacks.length ? [] : this.tools) tool.update(at);
-    const { traces, layout: parts, numbers = [], note = "", absent } = lacks.length
-      ? { absent: `Not in this cube: ${lacks.join(", ")}. It is not measured of networks of this kind.` }
+    const missing = this.view.needs.filter((name) => !at.experiment.has(name));
+    for (const tool of missing.length ? [] : this.tools) tool.update(at);
+    const { traces, layout: parts, numbers = [], note = "", absent } = missing.length
+      ? { absent: `Not in this cube: ${missing.join(", ")}. These measures do not apply to its networks.` }
       : this.view.draw(at);
-    this.section.classList.toggle("lacking", lacks.length > 0);
+    this.section.classList.toggle("lacking", missing.length > 0);
     this.section.classList.toggle("empty", Boolean(absent));
     this.absent.textContent = absent ?? "";
     this.note.textContent = note;
@@ -68,7 +68,7 @@ class Card {
       this.plot.setAttribute("aria-label", `${this.view.title}. ${numbers.map(({ label, value }) => `${label} ${value}`).join("; ")}. ${note}`);
       this.listen();
     }
-    this.section.dataset.shown = address(); // of what the card shows, for who waits for it
+    this.section.dataset.shown = address(); // the choices that the card shows, for tests that wait for them
   }
 
   listen() {
@@ -88,7 +88,7 @@ function numberItem({ label, value, color, square }) {
   return item;
 }
 
-// A select of something in `state`, or a number of it: { name, label, options(at) → [[value, text], …] } or { name, label, most(at) }.
+// An input for a field of `state`: a select, { name, label, options(at) → [[value, text], …] }, or a number, { name, label, most(at) }.
 function makeTool({ name, label, options, most }) {
   const input = options ? element("select") : element("input", { type: "number", min: 0, inputmode: "numeric" });
   const convert = (text) => (NUMBERS.has(name) ? Number(text) : text);
@@ -110,11 +110,11 @@ function makeTool({ name, label, options, most }) {
 }
 
 const cards = [];
-let awaited = false;
+let drawPending = false;
 
-// Lay out the cards; each is drawn when it can be seen and is not up to date.
-function layCards(place) {
-  const seen = new IntersectionObserver((entries) => {
+// Add the cards to the page; each is drawn when it is visible and outdated.
+function layOutCards(place) {
+  const observer = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries)
       cards.find(({ section }) => section === target).visible = isIntersecting;
     drawSoon();
@@ -123,10 +123,10 @@ function layCards(place) {
     const card = new Card(view);
     cards.push(card);
     place.append(card.section);
-    seen.observe(card.section);
+    observer.observe(card.section);
   }
   const renew = (changed) => {
-    for (const card of cards) card.stale ||= card.concerns(changed);
+    for (const card of cards) card.stale ||= card.dependsOn(changed);
     drawSoon();
   };
   watch(renew);
@@ -134,24 +134,24 @@ function layCards(place) {
 }
 
 function drawSoon() {
-  if (awaited || !shown) return;
-  awaited = true;
+  if (drawPending || !shown) return;
+  drawPending = true;
   requestAnimationFrame(() => {
-    awaited = false;
+    drawPending = false;
     const due = cards.filter(({ visible, stale }) => visible && stale);
     for (const card of due) card.draw();
     if (due.length && !performance.getEntriesByName("first view").length) performance.mark("first view");
   });
 }
 
-// The phases that the rules find: { name, start, end, place }.
+// The phases of a run, found by rule: { name, start, end, place }.
 function phasesOf(at) {
   return HEADER.phases
     .map((name, place) => ({ name, start: place ? at.phases[place - 1] : 0, end: at.phases[place], place }))
     .filter(({ start, end }) => start !== null && end !== null);
 }
 
-// The chosen epoch across a plot, and the phases behind it.
+// A line at the chosen epoch, and the phases behind the curves.
 function timeShapes(at) {
   return [
     ...phasesOf(at).map(({ start, end, place }) => ({ type: "rect", layer: "below", yref: "paper", x0: start, x1: end, y0: 0, y1: 1, line: { width: 0 }, fillcolor: style(`--phase-${place}`) })),
@@ -159,8 +159,9 @@ function timeShapes(at) {
   ];
 }
 
-// What is kept at a few epochs only. of: its name at the last checkpoint of every run; the same begun by `moment_` is kept
-// of the first run at moments. Gives { name, places, epoch, note }, nearest to the chosen epoch, or null.
+// Find the stored values nearest to the chosen epoch of an array that the cube keeps at a few epochs only. `of` names the
+// array with the last checkpoint of every run; `moment_${of}` has the first run at moments.
+// Returns { name, places, epoch, note }, or null if the cube has neither array.
 function kept(at, of) {
   const { experiment, run, state: { epoch } } = at;
   const moment = `moment_${of}`;
@@ -173,14 +174,14 @@ function kept(at, of) {
 }
 
 function keptAs(name, places, epoch, wanted) {
-  const note = epoch === wanted ? "" : `At epoch ${sayEpoch(epoch)}, the kept one nearest to ${sayEpoch(wanted)}.`;
+  const note = epoch === wanted ? "" : `Shown: epoch ${formatEpoch(epoch)}, the stored epoch nearest to ${formatEpoch(wanted)}.`;
   return { name, places, epoch, note };
 }
 
-// The results of slow functions, the last few of them.
+// A cache with the latest results of slow functions.
 const results = new Map();
 
-function remember(key, make) {
+function cached(key, make) {
   if (!results.has(key)) {
     if (results.size > 60) results.delete(results.keys().next().value);
     results.set(key, make());

@@ -1,8 +1,8 @@
-// Experiment and run, the run in words, and the keys.
+// The choice of experiment and run, the summary of the run, and the keyboard.
 
 const experiments = document.getElementById("experiment");
 const runs = document.getElementById("run");
-let held = false; // a key that repeats
+let keyRepeats = false; // while a key is held down
 
 function showChoices(changed) {
   if (changed.has("experiment"))
@@ -11,23 +11,23 @@ function showChoices(changed) {
   runs.value = state.run;
   if (changed.has("experiment") || changed.has("run")) {
     const every = Math.round((shown.checkpoints - 1) / (shown.epochs.length - 1));
-    document.getElementById("title").textContent = `${shown.title}${every > 1 ? `, every ${every}th checkpoint` : ""}, in words`;
+    document.getElementById("title").textContent = `${shown.title}${every > 1 ? `, every ${every}th checkpoint` : ""}: summary of the run`;
     document.getElementById("words").textContent = `${state.run}: ${shown.runs[now().run].words}`;
   }
-  if (!playing && !dragging && !held) toAddress(); // browsers refuse an address that changes at every frame
+  if (!playing && !dragging && !keyRepeats) toAddress(); // browsers reject an address that changes at every frame
 }
 
-const another = (name, count, by) => choose({ [name]: count ? (state[name] + by + count) % count : 0 });
+const cycle = (name, count, by) => choose({ [name]: count ? (state[name] + by + count) % count : 0 });
 
-function anotherRun(by) {
+function stepRun(by) {
   const place = now().run + by;
   if (shown.runs[place]) choose({ run: shown.runs[place].name });
 }
 
-// The next of the neurons whose maps are kept over time; of a run without, the next neuron.
-function anotherNeuron(by) {
+// Go to the next neuron whose maps are stored over time; in a cube without such neurons, to the next neuron.
+function stepNeuron(by) {
   const neurons = shown.kept_neurons;
-  if (!neurons.length) return another("neuron", shown.runs[now().run].neurons, by);
+  if (!neurons.length) return cycle("neuron", shown.runs[now().run].neurons, by);
   const place = neurons.indexOf(state.neuron);
   return choose({ neuron: neurons[(place + by + neurons.length) % neurons.length] });
 }
@@ -38,12 +38,12 @@ const KEYS = {
   Home: () => choose({ epoch: epochs[0] }),
   End: () => choose({ epoch: epochs.at(-1) }),
   " ": () => (playing ? stop() : play()),
-  "[": () => anotherRun(-1),
-  "]": () => anotherRun(1),
-  n: () => anotherNeuron(1),
-  N: () => anotherNeuron(-1),
-  h: () => another("head", shown.runs[now().run].heads, 1),
-  H: () => another("head", shown.runs[now().run].heads, -1),
+  "[": () => stepRun(-1),
+  "]": () => stepRun(1),
+  n: () => stepNeuron(1),
+  N: () => stepNeuron(-1),
+  h: () => cycle("head", shown.runs[now().run].heads, 1),
+  H: () => cycle("head", shown.runs[now().run].heads, -1),
   p: () => choose({ a: (state.a * 5 + 7) % (shown.numbers || 1), b: (state.b * 3 + 11) % (shown.numbers || 1) }),
 };
 const TIME_KEYS = new Set(["ArrowLeft", "ArrowRight", "Home", "End"]);
@@ -54,7 +54,7 @@ function pressed(event) {
   const { target } = event;
   if (target.closest("select, input:not(#slider)") || (event.key === " " && target.closest("button, summary, a"))) return;
   event.preventDefault();
-  held = event.repeat;
+  keyRepeats = event.repeat;
   if (TIME_KEYS.has(event.key)) stop();
   action(event.shiftKey);
 }
@@ -65,8 +65,8 @@ function startControls() {
   runs.addEventListener("change", () => choose({ run: runs.value }));
   document.addEventListener("keydown", pressed);
   document.addEventListener("keyup", () => {
-    if (held) {
-      held = false;
+    if (keyRepeats) {
+      keyRepeats = false;
       toAddress();
     }
   });

@@ -1,9 +1,9 @@
-// What the page carries: a header that names every array, and one compressed block of bytes for each experiment.
+// The data in the page: a header that describes every array, and one compressed block of bytes per experiment.
 
 const HEADER = JSON.parse(document.getElementById("header").textContent);
 
 class Experiment {
-  // header: what Python's payload.py says of it; bytes: all arrays, their bytes side by side by significance.
+  // header: as written by payload.py; bytes: all arrays, with their bytes grouped by significance.
   constructor(header, bytes) {
     Object.assign(this, header);
     this.bytes = bytes;
@@ -14,7 +14,7 @@ class Experiment {
     return name in this.arrays;
   }
 
-  // The numbers of an array at places along its first dimensions: `row("W_E_fourier_norm", run, epoch)`.
+  // The numbers of an array at indices along its first dimensions: `row("W_E_fourier_norm", run, epoch)`.
   row(name, ...places) {
     const { shape, scale } = this.arrays[name];
     const size = shape.slice(places.length).reduce((product, length) => product * length, 1);
@@ -23,36 +23,36 @@ class Experiment {
     return scale === 1 ? values : Float64Array.from(values, (value) => value * scale);
   }
 
-  // One number.
+  // A single number of an array.
   at(name, ...places) {
     return this.row(name, ...places)[0];
   }
 
-  // An array of dimensions (run, epoch) along epochs.
+  // The values of a run over epochs, from an array with dimensions (run, epoch).
   curve(name, run) {
     return this.row(name, run);
   }
 
-  // All numbers of an array, put together when it is first read.
+  // All numbers of an array, decoded when they are first read.
   all(name) {
     if (!this.read.has(name)) {
       const { type, shape, offset } = this.arrays[name];
       const kind = { float32: Float32Array, uint16: Uint16Array }[type];
       const count = shape.reduce((product, length) => product * length, 1);
-      this.read.set(name, new kind(together(this.bytes, offset, count, kind.BYTES_PER_ELEMENT)));
+      this.read.set(name, new kind(joinBytes(this.bytes, offset, count, kind.BYTES_PER_ELEMENT)));
     }
     return this.read.get(name);
   }
 
-  // `Restricted loss (nat)`.
+  // The name of an array with its unit, such as `Restricted loss (nat)`.
   label(name) {
     const { label, units } = this.arrays[name];
     return units === "1" ? label : `${label} (${units})`;
   }
 }
 
-// Undo "all first bytes, then all second ones, …".
-function together(bytes, offset, count, width) {
+// Decode bytes that are grouped by significance: first bytes of all numbers, then second bytes, and so on.
+function joinBytes(bytes, offset, count, width) {
   const whole = new Uint8Array(count * width);
   for (let byte = 0; byte < width; byte++) {
     const start = offset + byte * count;
@@ -63,7 +63,7 @@ function together(bytes, offset, count, width) {
 
 const opened = new Map();
 
-// An experiment by name, inflated at its first use.
+// Return an experiment by name; its data are inflated at the first use.
 function openExperiment(name) {
   if (!opened.has(name)) {
     const number = HEADER.experiments.findIndex((header) => header.name === name);

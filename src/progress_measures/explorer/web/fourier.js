@@ -1,5 +1,5 @@
-// The mathematics that the page does itself: the Fourier basis, and maps over (a, b) rebuilt from their factors.
-// Each function does what its namesake in Python's fourier.py and cube/maps.py does; a test holds them equal.
+// Computations in the page: the Fourier basis, and maps over (a, b) from their factors.
+// Each function equals its counterpart in fourier.py or cube/pair_maps.py; a test compares them.
 
 const bases = new Map();
 
@@ -19,9 +19,9 @@ function componentNames(p) {
   return ["const", ...Array.from({ length: p - 1 }, (_, i) => `${i % 2 ? "sin" : "cos"} ${(i >> 1) + 1}`)];
 }
 
-function dot(one, other) {
+function dot(left, right) {
   let sum = 0;
-  for (let i = 0; i < one.length; i++) sum += one[i] * other[i];
+  for (let i = 0; i < left.length; i++) sum += left[i] * right[i];
   return sum;
 }
 
@@ -33,8 +33,8 @@ function spectrum2d(map) {
   return F.map((wave) => Float64Array.from(columns, (column) => dot(wave, column)));
 }
 
-// Attention of a head from `=` over all pairs: three maps [a][b], to a, b and `=`.
-// token: the score of each token, `=` the last; position: of each position.
+// Attention of a head from `=` to a, b and `=` over all pairs: three maps [a][b].
+// token: score of each token, with `=` last; position: score of each position.
 function attentionMaps(token, position) {
   const p = token.length - 1;
   const maps = [0, 1, 2].map(() => Array.from({ length: p }, () => new Float64Array(p)));
@@ -50,8 +50,8 @@ function attentionMaps(token, position) {
   return maps;
 }
 
-// A neuron after the ReLU over all pairs, [a][b]. heads: of each head, attention maps and what attending to
-// each token and position adds: { maps, token, position }.
+// A neuron after the ReLU over all pairs, [a][b]. heads: for each head its attention maps, and the contribution of
+// attending to each token and position: { maps, token, position }.
 function neuronMap(heads, offset) {
   const p = heads[0].token.length - 1;
   const map = Array.from({ length: p }, () => new Float64Array(p).fill(offset));
@@ -64,8 +64,8 @@ function neuronMap(heads, offset) {
   return map.map((row) => row.map((value) => Math.max(0, value)));
 }
 
-// The embedding on the plane of its cos k and sin k components, of which the first is horizontal:
-// { x, y }, one point a number. W: [number * width + direction].
+// The embedding projected onto the plane of its cos k and sin k components, with cos k along x:
+// { x, y }, one point per number. W: [number * width + direction].
 function onPlane(W, width, p, k) {
   const F = basis(p);
   const component = (wave) => {

@@ -1,6 +1,6 @@
-// Everything together.
+// Start the page.
 
-layCards(document.getElementById("cards"));
+layOutCards(document.getElementById("cards"));
 startTime();
 startControls();
 choose(fromAddress());

@@ -1,4 +1,4 @@
-// Colors and type. Meanings have the figures' colors (figures/style.py); in the dark they are made lighter.
+// Colors and fonts. Colors have the same meanings as in the figures (figures/style.py); in dark mode they are lighter.
 
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -9,7 +9,7 @@ function style(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-// A color of the figures as it is shown now.
+// A color of the figures, adjusted to the current color scheme.
 function shade(hex) {
   if (!darkness.matches) return hex;
   const parts = [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
@@ -20,7 +20,7 @@ function shade(hex) {
 
 const colorOf = (meaning) => shade(HEADER.colors[meaning]);
 
-// The colors of a run's key frequencies: a function of k, gray for all others.
+// The colors of a run's key frequencies as a function of k; all other frequencies are gray.
 function frequencyColors(keys) {
   return (k) => {
     const place = keys.indexOf(k);
@@ -28,12 +28,12 @@ function frequencyColors(keys) {
   };
 }
 
-// From nothing, the color of the card, to much.
+// A sequential color scale that starts at the color of the card.
 function sequential() {
   return [[0, style("--card")], [0.35, style("--map-middle")], [1, style("--map-high")]];
 }
 
-// The same, pale enough for numbers to be read on it.
+// A sequential color scale that is pale enough for text on top of it.
 const pale = () => [[0, style("--card")], [1, style("--map-pale")]];
 
 function axis(title, more = {}) {
@@ -50,16 +50,16 @@ function epochAxis(more = {}) {
 
 const lossAxis = (title) => axis(title, { type: "log", exponentformat: "e", showexponent: "all", dtick: 2 });
 
-// A logarithmic axis of few decades, with ticks at 1, 2, 3, 5 and 7 times powers of ten.
+// A logarithmic axis over few decades, with ticks at 1, 2, 3, 5 and 7 times powers of ten.
 function narrowLog(title, more = {}) {
   const ticks = Array.from({ length: 60 }, (_, place) => [1, 2, 3, 5, 7][place % 5] * 10 ** (Math.floor(place / 5) - 4));
-  return axis(title, { type: "log", tickvals: ticks, ticktext: ticks.map(say), ...more });
+  return axis(title, { type: "log", tickvals: ticks, ticktext: ticks.map(formatNumber), ...more });
 }
 
-// Plotly knows only some of the usual maps by name.
+// Plotly has only some of the usual color maps by name.
 const MAGMA = ["#000004", "#180f3d", "#440f76", "#721f81", "#9e2f7f", "#cd4071", "#f1605d", "#fd9668", "#feca8d", "#fcfdbf"].map((color, place) => [place / 9, color]);
 
-// Axes of a map over all pairs or components: square pixels, the first row on top.
+// Axes of a map over all pairs or components, with square pixels and the first row at the top.
 const down = (title, more = {}) => axis(title, { autorange: "reversed", scaleanchor: "x", constrain: "domain", showgrid: false, ...more });
 const along = (title, more = {}) => axis(title, { constrain: "domain", showgrid: false, ...more });
 
@@ -67,7 +67,7 @@ function colorBar(title) {
   return { title: { text: title, side: "right", font: { size: 11 } }, thickness: 10, len: 0.9, outlinewidth: 0, tickfont: { size: 11 }, nticks: 5 };
 }
 
-// A layout with the page's own type and colors.
+// A Plotly layout with the page's fonts and colors.
 function layout(parts) {
   return {
     font: { family: style("--font"), size: 12, color: style("--ink") },
@@ -80,8 +80,8 @@ function layout(parts) {
 
 const PLOTLY = { displayModeBar: false, responsive: true, displaylogo: false, showTips: false };
 
-// Numbers as people read them.
-function say(value) {
+// Format a number: three significant digits below 1000, integers above.
+function formatNumber(value) {
   if (value === null || Number.isNaN(value)) return "–";
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
@@ -89,5 +89,5 @@ function say(value) {
   return size < 1000 ? value.toPrecision(3) : Math.round(value).toLocaleString("en");
 }
 
-const sayEpoch = (epoch) => epoch.toLocaleString("en");
-const sayShare = (share) => (Number.isNaN(share) ? "–" : `${(100 * share).toFixed(1)} %`);
+const formatEpoch = (epoch) => epoch.toLocaleString("en");
+const formatPercent = (share) => (Number.isNaN(share) ? "–" : `${(100 * share).toFixed(1)} %`);

@@ -1,43 +1,43 @@
-// The time slider: epochs that were measured, and playing through them.
+// The time slider over the checkpoints, and playback.
 
 const slider = document.getElementById("slider");
 const playButton = document.getElementById("play");
 const speed = document.getElementById("speed");
 const range = document.getElementById("range");
-const WHOLE = 16000; // milliseconds from the first epoch of the range to the last
-let playing = null; // when it began, and where
-const ADDRESS_EVERY = 1000; // milliseconds after which the address follows what plays; browsers refuse to have it changed much oftener
+const PLAY_DURATION = 16000; // milliseconds from the first epoch of the range to the last at speed 1
+let playing = null; // while playing, its start: { since: time, from: index of the epoch }
+const ADDRESS_EVERY = 1000; // milliseconds between updates of the address during playback; browsers reject much more frequent updates
 let dragging = false;
-let addressed = 0; // when it last did
+let lastAddressUpdate = 0; // time in milliseconds
 
 function showTime(changed) {
   slider.max = epochs.length - 1;
   slider.value = epochs.indexOf(state.epoch);
-  slider.setAttribute("aria-valuetext", `epoch ${sayEpoch(state.epoch)}`);
-  document.getElementById("epoch").value = `epoch ${sayEpoch(state.epoch)}`;
+  slider.setAttribute("aria-valuetext", `epoch ${formatEpoch(state.epoch)}`);
+  document.getElementById("epoch").value = `epoch ${formatEpoch(state.epoch)}`;
   const phases = phasesOf(now());
   document.getElementById("phase").textContent = phaseNow(phases);
   if (["experiment", "run", "range"].some((name) => changed.has(name))) {
     if (!changed.has("epoch")) stop();
     document.getElementById("bands").replaceChildren(...phases.map(band));
-    const told = storyEnd(shown.runs[now().run]);
-    range.disabled = told === null;
-    range.options[0].textContent = told === null ? "–" : `to ${sayEpoch(told)}`;
-    range.options[1].textContent = `to ${sayEpoch(shown.epochs.at(-1))}`;
+    const shortEnd = shortRangeEnd(shown.runs[now().run]);
+    range.disabled = shortEnd === null;
+    range.options[0].textContent = shortEnd === null ? "–" : `to ${formatEpoch(shortEnd)}`;
+    range.options[1].textContent = `to ${formatEpoch(shown.epochs.at(-1))}`;
     range.value = state.range;
   }
 }
 
-// A phase of the run, above the slider.
+// A band above the slider for a phase of the run.
 function band({ name, start, end, place }) {
   const last = epochs.at(-1);
-  const title = `${name}, to epoch ${sayEpoch(end)}`;
+  const title = `${name}, ends at epoch ${formatEpoch(end)}`;
   return element("span", { title, style: `left: ${(100 * start) / last}%; width: ${(100 * (end - start)) / last}%; background: var(--phase-${place})` });
 }
 
 function phaseNow(phases) {
-  const phase = phases.find(({ end }) => state.epoch <= end); // a phase's end is the last of its checkpoints
-  return phase ? phase.name : phases.length === HEADER.phases.length && state.epoch > phases.at(-1).end ? "after the cleanup" : "";
+  const phase = phases.find(({ end }) => state.epoch <= end); // the end of a phase is its last checkpoint
+  return phase ? phase.name : phases.length === HEADER.phases.length && state.epoch > phases.at(-1).end ? "after cleanup" : "";
 }
 
 const step = (places) => choose({ epoch: epochs[within(epochs.indexOf(state.epoch) + places, epochs.length)] });
@@ -56,16 +56,17 @@ function stop() {
   toAddress();
 }
 
-// One frame of playing. A slow machine skips checkpoints and keeps the pace; who wants less motion sees two a second.
+// Show the next frame of playback. A slow machine skips checkpoints and keeps the pace. With reduced motion there are 32
+// steps over the range, two per second at speed 1.
 function advance(time) {
   if (!playing) return;
   const last = epochs.length - 1;
   const stride = calm.matches ? Math.max(1, Math.round(last / 32)) : 1;
-  const gone = ((Math.max(0, time - playing.since) * Number(speed.value)) / WHOLE) * last;
-  const place = Math.min(last, playing.from + Math.floor(gone / stride) * stride);
+  const elapsed = ((Math.max(0, time - playing.since) * Number(speed.value)) / PLAY_DURATION) * last;
+  const place = Math.min(last, playing.from + Math.floor(elapsed / stride) * stride);
   choose({ epoch: epochs[place] });
-  if (time - addressed > ADDRESS_EVERY) {
-    addressed = time;
+  if (time - lastAddressUpdate > ADDRESS_EVERY) {
+    lastAddressUpdate = time;
     toAddress();
   }
   if (place === last) stop();

@@ -1,4 +1,8 @@
-"""Beyond the paper: phases found by rule, in every run, beside those drawn by hand in two."""
+"""Beyond the paper: phases found by rule in every run, with the phases set by hand in two runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -7,6 +11,13 @@ from progress_measures.claims.ledger import load_claims
 from progress_measures.cube.select import first_below
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES, PHASES, phase_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -17,11 +28,13 @@ from progress_measures.figures.style import PHASE_VARIABLES, PHASES, phase_key
     variables=(*PHASE_VARIABLES, "memorization_end_maximal", "test_loss"),
     size=(6.8, 3.0),
 )
-def draw(fig, *cubes):
-    """For each run the phases that the rule finds, as bars. Triangles: the end of memorization by the largest excluded loss
-    of any one frequency, for which the final network need not be known. Circles: where the test loss falls below 1. The
-    upper lines are the boundaries that the paper and the notebook drew by hand into their own runs; initial weights differ
-    for the paper's, so times compare in kind.
+def draw(fig: Figure, *cubes: xr.Dataset) -> None:
+    """Phases that the rule finds in each run (bars).
+
+    Triangles: the end of memorization by the largest excluded loss of any one frequency, which does not depend on the
+    final network. Circles: the first epoch with a test loss below 1. Hatched bars: the boundaries that the paper and
+    the notebook set by hand for their own runs. The paper's run has other initial weights, so its times are comparable
+    only qualitatively.
     """
     ax = fig.subplots()
     paper = load_claims()["paper.s5_2.phases"].published
@@ -34,12 +47,12 @@ def draw(fig, *cubes):
         _bars(ax, len(names), ends, hatch="////")
         names.append(name)
         for run in cube.run.values:
-            one, row = cube.sel(run=run), len(names)
-            _bars(ax, row, [float(one[variable]) for variable in PHASE_VARIABLES])
-            ax.plot(float(one.memorization_end_maximal), row, "^", ms=4, color="black", zorder=3)
-            groks = float(first_below(one.test_loss, 1))
-            if np.isfinite(groks):
-                ax.plot(groks, row, "o", ms=4, color="black", zorder=3)
+            run_cube, row = cube.sel(run=run), len(names)
+            _bars(ax, row, [float(run_cube[variable]) for variable in PHASE_VARIABLES])
+            ax.plot(float(run_cube.memorization_end_maximal), row, "^", ms=4, color="black", zorder=3)
+            below_one = float(first_below(run_cube.test_loss, 1))
+            if np.isfinite(below_one):
+                ax.plot(below_one, row, "o", ms=4, color="black", zorder=3)
             names.append(f"{cube.attrs.get('experiment', '')} {run}")
     ax.set(yticks=range(len(names)), yticklabels=names, xlabel="Epoch", ylabel="Run", xlim=(0, None))
     ax.invert_yaxis()
@@ -49,10 +62,11 @@ def draw(fig, *cubes):
     phase_key(fig)
 
 
-def _bars(ax, row, ends, **looks):
+def _bars(ax: Axes, row: int, ends: Iterable[float], **style: Any) -> None:
+    """Draw the phases of a run as bars in one row, up to the first boundary that is not finite."""
     start = 0.0
     for (_, color), end in zip(PHASES, ends, strict=True):
         if not np.isfinite(end):
             return
-        ax.barh(row, end - start, 0.7, start, color=color, edgecolor="#888888", lw=0.5, **looks)
+        ax.barh(row, end - start, 0.7, start, color=color, edgecolor="#888888", lw=0.5, **style)
         start = end

@@ -1,7 +1,15 @@
 """The demo network's neurons are periodic."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.neurons import MAPS_AND_SHARES, maps
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,8 +19,10 @@ from progress_measures.figures.registry import figure
     variables=MAPS_AND_SHARES,
     size=(6.8, 2.7),
 )
-def draw(fig, cube):
-    """The first five neurons of the first run after the ReLU, over all pairs, at the end of training, each on its own scale.
-    The titles give the frequency that explains most of each neuron's variance, and how much.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """The first five neurons of the first run after the ReLU, over all pairs, each on its own scale.
+
+    All values are from the end of training. Each title gives the frequency that explains most of the neuron's variance,
+    and its share.
     """
     maps(fig, cube, range(5))

@@ -1,7 +1,15 @@
-"""The demo network's embedding varies in waves along its first directions."""
+"""The demo network's embedding consists of waves along its leading directions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.embedding import left_vectors, numbers
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,9 +19,10 @@ from progress_measures.figures.registry import figure
     variables=("W_E",),
     size=(6.8, 3.4),
 )
-def draw(fig, cube):
-    """Left singular vectors of the embedding of the numbers of the first run at the end of training, one a column, in
-    order: all (left) and the first 16 (right). Those with large singular values are waves over the numbers, the others
-    noise.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Left singular vectors of the embedding W_E of the numbers, one per column, in order.
+
+    Left: all vectors. Right: the first 16. All values are from the first run at the end of training. Those with large
+    singular values are waves over the numbers; the others are noise.
     """
     left_vectors(fig, numbers(cube))

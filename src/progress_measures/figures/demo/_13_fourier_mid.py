@@ -1,8 +1,16 @@
 """Frequencies in the middle of the demo's Fourier basis."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
 from progress_measures.figures.waves import prime, waves
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,9 +20,10 @@ from progress_measures.figures.waves import prime, waves
     variables=("key_frequency",),
     size=(6.8, 3.4),
 )
-def draw(fig, cube):
-    """Cosine and sine of the frequencies 13 and 14, or of the two highest where there are fewer, as unit vectors: values at
-    the numbers (points) and the waves that they are taken from (lines).
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Cosine and sine of the frequencies 13 and 14, or of the two highest frequencies for a smaller p, as unit vectors.
+
+    Points: entries at the numbers. Lines: the continuous waves that they sample.
     """
     first = min(25, prime(cube) - 4)
     waves(fig, prime(cube), dict.fromkeys(range(first, first + 4), COLORS["weights"]))

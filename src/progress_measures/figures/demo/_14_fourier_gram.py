@@ -1,7 +1,15 @@
 """The demo's Fourier basis is orthonormal."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.registry import figure
 from progress_measures.figures.waves import basis_products, prime
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,6 +19,6 @@ from progress_measures.figures.waves import basis_products, prime
     variables=("key_frequency",),
     size=(4.6, 3.8),
 )
-def draw(fig, cube):
-    """Dot products of all vectors of the Fourier basis with each other: 1 on the diagonal and 0 elsewhere."""
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Dot products of all pairs of vectors of the Fourier basis: 1 on the diagonal and 0 elsewhere."""
     basis_products(fig, prime(cube))

@@ -1,4 +1,8 @@
-"""The demo network's key cosines add up at zero alone."""
+"""The cosines of the demo network's key frequencies add up only at zero."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -6,6 +10,10 @@ from progress_measures import fourier
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, frequency_colors, no_key_frequencies
 from progress_measures.figures.waves import prime
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -15,9 +23,11 @@ from progress_measures.figures.waves import prime
     variables=("key_frequency",),
     size=(5.2, 2.6),
 )
-def draw(fig, cube):
-    """The mean over the first run's key frequencies of cos(2πkx/p), at every number x: it is 1 at 0, where all cosines are,
-    and well below wherever else, so that the right answer stands out among the logits.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Mean over the first run's key frequencies of cos(2πkx/p), for every number x.
+
+    It is 1 at x = 0, where all cosines are 1, and well below 1 at every other x. The right answer therefore stands out
+    among the logits.
     """
     run, p = str(cube.run.values[0]), prime(cube)
     ax = fig.subplots()

@@ -1,7 +1,15 @@
 """One of the demo network's neurons."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.neurons import MAPS_AND_SHARES, maps
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,8 +19,9 @@ from progress_measures.figures.registry import figure
     variables=MAPS_AND_SHARES,
     size=(3.6, 3.6),
 )
-def draw(fig, cube):
-    """Neuron 0 of the first run after the ReLU, over all pairs, at the end of training. The title gives the frequency that
-    explains most of its variance, and how much.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Neuron 0 of the first run after the ReLU, over all pairs, at the end of training.
+
+    The title gives the frequency that explains most of its variance, and its share.
     """
     maps(fig, cube, [0])

@@ -1,7 +1,15 @@
 """A wave of a times a wave of b."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.registry import figure
 from progress_measures.figures.waves import prime, wave_product
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,9 +19,10 @@ from progress_measures.figures.waves import prime, wave_product
     variables=("key_frequency",),
     size=(3.8, 3.2),
 )
-def draw(fig, cube):
-    """The product of the cosines of a and of b at frequency 47, the demo's highest key frequency (where there are fewer, at
-    the highest that there is), both unit vectors, over all pairs.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Product of the cosines of a and of b at frequency 47, over all pairs; both are unit vectors.
+
+    Frequency 47 is the demo's highest key frequency; for a smaller p it is replaced by the highest frequency.
     """
     p = prime(cube)
     wave_product(fig, p, min(47, (p - 1) // 2), of_b=True)

@@ -1,7 +1,15 @@
 """A wave of a alone."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.registry import figure
 from progress_measures.figures.waves import prime, wave_product
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,9 +19,11 @@ from progress_measures.figures.waves import prime, wave_product
     variables=("key_frequency",),
     size=(3.8, 3.2),
 )
-def draw(fig, cube):
-    """The cosine of a at frequency 47, the demo's highest key frequency (where there are fewer, at the highest that there is),
-    times the constant of b, both unit vectors, over all pairs. The demo draws it along b, under a title that has a.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Cosine of a at frequency 47, times the constant of b, over all pairs; both are unit vectors.
+
+    Frequency 47 is the demo's highest key frequency; for a smaller p it is replaced by the highest frequency. The demo
+    draws the wave along b, although its title names a.
     """
     p = prime(cube)
     wave_product(fig, p, min(47, (p - 1) // 2), of_b=False)

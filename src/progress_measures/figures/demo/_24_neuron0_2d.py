@@ -1,8 +1,16 @@
 """The demo network's neuron 0 in the 2D Fourier basis."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.cube.pair_maps import neuron_map
 from progress_measures.figures.neurons import MAPS, in_2d
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,9 +20,10 @@ from progress_measures.figures.registry import figure
     variables=(*MAPS, "key_frequency"),
     size=(6.8, 3.4),
 )
-def draw(fig, cube):
-    """Fourier components over a (down) and over b (to the right) of neuron 0 of the first run after the ReLU, at the end of
-    training, the constant left out: all of them (left), and those of key frequencies (right). Nearly all variance is in a
-    few components of one frequency; the title says how much.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """2D Fourier components over a (rows) and over b (columns) of neuron 0 of the first run after the ReLU.
+
+    Left: all components except the constant. Right: those of the key frequencies. All values are from the end of
+    training. A few components of one frequency hold nearly all of the variance; the title gives their share.
     """
     in_2d(fig, cube, neuron_map(cube, 0).values, "Neuron 0")

@@ -1,10 +1,18 @@
-"""A control for the demo network's neurons in the 2D Fourier basis."""
+"""A control for the demo network's neurons in the 2D Fourier basis: Gaussian noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progress_measures.figures.neurons import in_2d
 from progress_measures.figures.registry import figure
 from progress_measures.figures.waves import prime
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -14,9 +22,10 @@ from progress_measures.figures.waves import prime
     variables=("key_frequency",),
     size=(6.8, 3.4),
 )
-def draw(fig, cube):
-    """Fourier components over a (down) and over b (to the right) of a standard normal number for each pair, the constant left
-    out: no component stands out.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """2D Fourier components over a (rows) and over b (columns) of Gaussian noise, without the constant.
+
+    The values are independent and standard normal, one for each pair. No component stands out.
     """
     p = prime(cube)
     in_2d(fig, cube, np.random.default_rng(0).standard_normal((p, p)), "Gaussian")

@@ -1,19 +1,29 @@
-"""What the neurons of one frequency write."""
+"""The neuron-logit map of one neuron cluster of the demo network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import by_component, frequency_colors, no_key_frequencies
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
-    title="Fourier norms of what one cluster of the demo network's neurons writes",
+    title="Fourier norms of the neuron-logit map of one neuron cluster of the demo network",
     reference="TransformerLens demo, read off the neuron-logit weights",
     experiment="transformer_lens_demo",
     variables=("cluster_W_L_fourier_norm", "cluster_size", "key_frequency"),
     size=(4.6, 2.6),
 )
-def draw(fig, cube):
-    """Norms of the Fourier components of the rows of W_L of one cluster's neurons at the end of training, that of the first
-    run's lowest key frequency (17 in the demo): they write cosine and sine of their own frequency, and little else.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Norms of the Fourier components of the neuron-logit map W_L of one neuron cluster, at the end of training.
+
+    The cluster is that of the first run's lowest key frequency (17 in the demo). These neurons write cosine and sine of
+    their own frequency, and little else.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
@@ -22,6 +32,6 @@ def draw(fig, cube):
         no_key_frequencies(ax, run)
         return
     k, color = next(iter(colors.items()))
-    one = cube.sel(run=run, frequency=k)
-    by_component(ax, one.cluster_W_L_fourier_norm, {k: color})
-    ax.set(ylabel="Norm of $W_L$'s component", title=f"The {int(one.cluster_size)} neurons of k = {k}")
+    cluster = cube.sel(run=run, frequency=k)
+    by_component(ax, cluster.cluster_W_L_fourier_norm, {k: color})
+    ax.set(ylabel="Norm of $W_L$'s component", title=f"The {int(cluster.cluster_size)} neurons of k = {k}")

@@ -1,4 +1,8 @@
-"""Which neurons write one sine."""
+"""The demo network's neurons that write one sine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -6,18 +10,24 @@ from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, frequency_colors, no_key_frequencies
 from progress_measures.measures.keys import best_frequency
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
-    title="What each of the demo network's neurons adds to one sine of the answer",
+    title="Weight of each of the demo network's neurons on one sine of the answer",
     reference="TransformerLens demo, read off the neuron-logit weights",
     experiment="transformer_lens_demo",
     variables=("W_L_fourier", "neuron_frequency_share", "key_frequency"),
     size=(6.8, 2.6),
 )
-def draw(fig, cube):
-    """Of every neuron's row of W_L at the end of training, the component along the sine over outputs of the first run's lowest
-    key frequency (17 in the demo). Neurons that follow that frequency have its color. The demo's code leaves out a
-    transpose, and so takes another direction than it names; here it is the one that is named.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Component of every neuron's row of W_L along the sine over outputs of one frequency, at the end of training.
+
+    The frequency is the first run's lowest key frequency (17 in the demo). Neurons that follow that frequency are in
+    its color. The demo's code omits a transpose and therefore uses a different direction than it names. This figure
+    uses the named direction.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)

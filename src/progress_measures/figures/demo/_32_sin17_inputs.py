@@ -1,22 +1,32 @@
-"""What one sine of the answer is read from."""
+"""The function of a and b behind one sine of the demo network's answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.cube.pair_maps import neuron_maps
 from progress_measures.figures.neurons import MAPS, in_2d
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import frequency_colors, no_key_frequencies
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
-    title="2D Fourier components of what adds to one sine of the demo network's answer",
+    title="2D Fourier components of the weighted neurons behind one sine of the demo network's answer",
     reference="TransformerLens demo, read off the neuron-logit weights",
     experiment="transformer_lens_demo",
     variables=(*MAPS, "W_L_fourier", "key_frequency"),
     size=(6.8, 3.4),
 )
-def draw(fig, cube):
-    """The neurons of the first run after the ReLU, summed with their weights of the sine of the lowest key frequency (17 in the
-    demo): a function of a and b, in the 2D Fourier basis, the constant left out. It is the sine of that frequency's a + b:
-    the products of the sine of one number and the cosine of the other.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Weighted sum of the first run's neurons after the ReLU, in the 2D Fourier basis, without the constant.
+
+    The weights are the neurons' components of W_L along the sine of the lowest key frequency (17 in the demo). The sum
+    is a function of a and b. It is the sine of w(a + b) of that frequency: the products of the sine of one number and
+    the cosine of the other.
     """
     run = str(cube.run.values[0])
     keys = list(frequency_colors(cube, run))

@@ -1,8 +1,16 @@
 """The waves in the demo network's logits grow."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.curves import of_frequencies
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,9 +20,11 @@ from progress_measures.figures.style import PHASE_VARIABLES
     variables=("cosine_coefficient", "key_frequency", *PHASE_VARIABLES),
     size=(6.8, 3.4),
 )
-def draw(fig, cube):
-    """Coefficient of the first run's logits on the cosine of each frequency over all (a, b, c), scaled to norm 1: key
-    frequencies in colors, all others gray. Those of key frequencies grow long before the network generalizes.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Coefficient of the first run's logits on the cosine cos w(a + b - c) of each frequency.
+
+    Each cosine is taken over all (a, b, c) and scaled to norm 1. Key frequencies are in colors, all others gray. The
+    coefficients of key frequencies grow long before the network generalizes.
     """
     ax = of_frequencies(fig, cube, "cosine_coefficient", "Coefficient")
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

@@ -1,8 +1,16 @@
-"""The demo network's logits turn into a sum of cosines."""
+"""The demo network's logits become a sum of cosines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.curves import of_frequencies
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,8 +20,10 @@ from progress_measures.figures.style import PHASE_VARIABLES
     variables=("cosine_similarity", "key_frequency", *PHASE_VARIABLES),
     size=(6.8, 3.4),
 )
-def draw(fig, cube):
-    """Cosine similarity of the first run's logits with the cosine of each frequency: key frequencies in colors, all others
-    gray. The coefficients of the figure before, as shares of the norm of the logits.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Cosine similarity of the first run's logits with the cosine cos w(a + b - c) of each frequency.
+
+    It is the coefficient on the cosine of norm 1, divided by the norm of the logits. Key frequencies are in colors, all
+    others gray.
     """
     of_frequencies(fig, cube, "cosine_similarity", "Cosine similarity")

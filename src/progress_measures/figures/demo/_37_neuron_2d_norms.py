@@ -1,7 +1,15 @@
 """All neurons of the demo network in the 2D Fourier basis."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.neurons import component_map
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,10 +19,11 @@ from progress_measures.figures.registry import figure
     variables=("neuron_fourier_norm_2d", "key_frequency"),
     size=(6.8, 3.4),
 )
-def draw(fig, cube):
-    """Norm over all neurons of the first run after the ReLU, at the end of training, of each of their Fourier components over a
-    (down) and over b (to the right), the constant left out. Beside the blocks of the key frequencies, functions of a alone
-    and of b alone stand along the two sides.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Norm over all neurons of each 2D Fourier component, over a (rows) and over b (columns), without the constant.
+
+    The neurons are those of the first run after the ReLU, at the end of training. Besides the blocks of the key
+    frequencies there are functions of a alone and of b alone, along the two edges.
     """
     norms = cube.neuron_fourier_norm_2d.isel(run=0).values.copy()
     norms[0, 0] = 0

@@ -1,1 +1,1 @@
-"""Figures of the TransformerLens grokking demo, as the integer addition notebook contains it."""
+"""Figures of the TransformerLens grokking demo, as contained in the integer addition notebook."""

@@ -1,9 +1,17 @@
-"""One number's embedding in the integer addition network."""
+"""The embedding of one number in the integer addition network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -13,9 +21,11 @@ from progress_measures.figures.style import COLORS
     variables=("W_E",),
     size=(6.8, 2.4),
 )
-def draw(fig, cube):
-    """The 7's row of the first run's embedding at the end of training (the last number's, where there is no 7), dimension
-    by dimension of the residual stream: nothing can be read off it directly.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Row of the number 7 in the first run's embedding at the end of training.
+
+    The last number is shown where there is no 7. The x axis is the dimension of the residual stream. No structure is
+    visible in a single row.
     """
     number = min(7, cube.sizes["token"] - 2)
     row = cube.W_E.isel(run=0).sel(token=str(number)).values

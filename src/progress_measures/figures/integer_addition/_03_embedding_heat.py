@@ -1,8 +1,16 @@
 """The integer addition network's embedding."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.embedding import numbers
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import signed_map
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,9 +20,10 @@ from progress_measures.figures.style import signed_map
     variables=("W_E",),
     size=(4.2, 4.6),
 )
-def draw(fig, cube):
-    """The first run's embedding at the end of training: numbers to the right, dimensions of the residual stream down. Each
-    dimension changes smoothly from number to number, many once from one sign to the other.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """The first run's embedding at the end of training: numbers along x, dimensions of the residual stream along y.
+
+    Each dimension changes smoothly from number to number; many change sign once.
     """
     ax = fig.subplots()
     signed_map(fig, ax, numbers(cube).T, "Entry of $W_E$")

@@ -1,10 +1,18 @@
 """Integer addition's embedding has two dimensions."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from progress_measures.cube.integer_sums import embedding
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -14,9 +22,11 @@ from progress_measures.figures.style import COLORS
     variables=("W_E",),
     size=(4.6, 2.8),
 )
-def draw(fig, cube):
-    """Share of the variance of the first run's embedding in each principal component at the end of training (bars), and of
-    those up to it (line), with 90 and 95 % dotted. Two components hold nearly all.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Share of the variance of the first run's embedding in each principal component, at the end of training.
+
+    Bars: one component. Line: all components up to it. Dotted lines mark 90 and 95 %. Two components hold nearly all of
+    the variance.
     """
     share = embedding(cube).shares
     component = np.arange(1, len(share) + 1)

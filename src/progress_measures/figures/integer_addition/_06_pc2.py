@@ -1,7 +1,15 @@
 """Integer addition's second principal component is a parabola."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.integer_plots import scores
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,8 +19,10 @@ from progress_measures.figures.registry import figure
     variables=("W_E",),
     size=(4.2, 2.8),
 )
-def draw(fig, cube):
-    """Scores of the numbers on the second principal component of the first run's embedding at the end of training, and the
-    parabola that fits them best: how far a number is from the middle. The sign is arbitrary; 0's score is positive.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Scores of the numbers on the second principal component of the embedding, and the best-fitting parabola.
+
+    The embedding is that of the first run at the end of training. The score measures the distance of a number from the
+    middle. The sign of the component is arbitrary; it is chosen so that the score of 0 is positive.
     """
     scores(fig, cube, 1, 2)

@@ -1,10 +1,18 @@
 """Integer addition's numbers lie in order on a curve."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from progress_measures.cube.integer_sums import embedding
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -14,9 +22,10 @@ from progress_measures.figures.style import COLORS
     variables=("W_E",),
     size=(4.6, 3.2),
 )
-def draw(fig, cube):
-    """The numbers of the first run's embedding at the end of training, by their scores on the first two principal
-    components, on equal scales: they lie in order along a curve.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Scores of the numbers on the first two principal components of the embedding, on equal scales.
+
+    The embedding is that of the first run at the end of training. The numbers lie in order along a curve.
     """
     x, y = embedding(cube).scores[:, :2].T
     number = np.arange(len(x))

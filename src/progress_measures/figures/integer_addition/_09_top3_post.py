@@ -1,8 +1,16 @@
 """Integer addition's neurons follow the sum, after the ReLU."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.cube.integer_sums import OF_NEURONS
 from progress_measures.figures.integer_plots import top_maps
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,9 +20,10 @@ from progress_measures.figures.registry import figure
     variables=OF_NEURONS,
     size=(6.8, 3.4),
 )
-def draw(fig, cube):
-    """The three neurons of the first run whose activations correlate most with a + b, over all pairs, after the ReLU, at the
-    end of training. They are 0 up to some sum, and rise with it from there, as the ReLU of a linear
-    function would, but level off towards the largest sums.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """The three neurons of the first run whose activations correlate most with a + b, over all pairs.
+
+    The values are those after the ReLU, at the end of training. They are 0 up to some sum and rise with the sum from
+    there, as the ReLU of a linear function would. Unlike a linear function they level off towards the largest sums.
     """
     top_maps(fig, cube, relu=True)

@@ -1,10 +1,18 @@
 """Without its second principal component, integer addition fails at most pairs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from matplotlib.colors import ListedColormap
 
 from progress_measures.cube.integer_sums import failures
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, panel_letters
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 TITLES = {"mean and PC 1": "Mean and PC 1 kept", "all but PC 2": "PC 2 removed"}
 
@@ -16,24 +24,26 @@ TITLES = {"mean and PC 1": "Mean and PC 1 kept", "all but PC 2": "PC 2 removed"}
     variables=("answer_by_embedding",),
     size=(6.8, 3.0),
 )
-def draw(fig, cube):
-    """Pairs that the first run answers wrongly at the end of training (dark) when a and b are embedded by the mean and the
-    first principal component alone, as the notebook does it under the name of removing the second (left); and when the
-    second alone is removed (right). The whole embedding answers all pairs rightly where the title does not say otherwise.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Pairs that the first run answers wrongly at the end of training (dark), when a and b have ablated embeddings.
+
+    Left: only the mean and the first principal component are kept, which is what the notebook does although it
+    describes removing the second. Right: only the second principal component is removed. With the full embedding all
+    pairs are answered correctly, unless the title states otherwise.
     """
     wrong = failures(cube)
     axes = fig.subplots(1, 2, sharey=True)
     n = wrong.sizes["a"]
     for ax, (name, title) in zip(axes, TITLES.items(), strict=True):
-        one = wrong.sel(embedding=name)
+        failed = wrong.sel(embedding=name)
         colors = ListedColormap(["#F4F4F4", COLORS["weights"]])
-        ax.pcolormesh(one.values, cmap=colors, vmin=0, vmax=1, edgecolor="white", lw=0.6)
+        ax.pcolormesh(failed.values, cmap=colors, vmin=0, vmax=1, edgecolor="white", lw=0.6)
         ax.set(xlabel="b", ylabel="a", aspect="equal")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_ticks([k + 0.5 for k in range(n)], range(n))
         ax.label_outer()
-        ax.set_title(f"{title}: {int(one.sum())} of {one.size} fail")
-    left = int(wrong.sel(embedding="whole").sum())
-    if left:
-        fig.suptitle(f"The whole embedding fails at {left} pairs")
+        ax.set_title(f"{title}: {int(failed.sum())} of {failed.size} fail")
+    failures_of_whole = int(wrong.sel(embedding="whole").sum())
+    if failures_of_whole:
+        fig.suptitle(f"The whole embedding fails at {failures_of_whole} pairs")
     panel_letters(axes)

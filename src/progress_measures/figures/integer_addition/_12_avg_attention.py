@@ -1,9 +1,17 @@
-"""What integer addition's heads attend to on average."""
+"""Mean attention of integer addition's heads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import panel_letters, panels
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -13,20 +21,21 @@ from progress_measures.figures.style import panel_letters, panels
     variables=("mean_attention_by_query",),
     size=(6.8, 2.4),
 )
-def draw(fig, cube):
-    """Attention of each head of the first run at the end of training, mean over all pairs: from a, b and `=` (down) to those
-    up to it (to the right). From `=`, where the answer is read, every head looks at a and b alike, and hardly at `=`. The
-    notebook describes this check and leaves it undone.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Attention of each head of the first run at the end of training, averaged over all pairs.
+
+    It is from a, b and `=` (rows) to each position up to the query (columns). From `=`, where the answer is read, every
+    head attends equally to a and b, and hardly to `=`. The notebook describes this check but does not run it.
     """
     attention = cube.mean_attention_by_query.isel(run=0)
     names = attention.position.values
     axes = panels(fig, attention.sizes["head"], columns=attention.sizes["head"], sharey=True)
     for head, ax in enumerate(axes):
-        one = attention.isel(head=head).values
-        image = ax.imshow(np.ma.masked_array(one, ~np.tri(3, dtype=bool)), cmap="Blues", vmin=0, vmax=1)
-        for (query, place), share in np.ndenumerate(one):
-            if place <= query:
-                ax.text(place, query, f"{share:.2f}", ha="center", va="center", fontsize=7,
+        shares = attention.isel(head=head).values
+        image = ax.imshow(np.ma.masked_array(shares, ~np.tri(3, dtype=bool)), cmap="Blues", vmin=0, vmax=1)
+        for (query, key), share in np.ndenumerate(shares):
+            if key <= query:
+                ax.text(key, query, f"{share:.2f}", ha="center", va="center", fontsize=7,
                         color="white" if share > 0.6 else "black")  # fmt: skip
         ax.set(xlabel="Attention to", ylabel="Attention from", title=f"Head {head}")
         for axis in (ax.xaxis, ax.yaxis):

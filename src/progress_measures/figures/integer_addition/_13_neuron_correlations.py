@@ -1,16 +1,24 @@
 """Many of integer addition's neurons follow the sum."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from progress_measures.cube.integer_sums import OF_NEURONS, correlations
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, panel_letters
 
-OF_A, OF_B = "#7A4FA3", "#8C6D31"
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+COLOR_A, COLOR_B = "#7A4FA3", "#8C6D31"
 TARGETS = (
     {"a+b": ("a + b", COLORS["weights"])},
-    {"a": ("a", OF_A), "b": ("b", OF_B)},
-    {"PC1(a)": ("PC 1 of a", OF_A), "PC1(b)": ("PC 1 of b", OF_B),
+    {"a": ("a", COLOR_A), "b": ("b", COLOR_B)},
+    {"PC1(a)": ("PC 1 of a", COLOR_A), "PC1(b)": ("PC 1 of b", COLOR_B),
      "PC2(a)": ("PC 2 of a", "#C3ABD9"), "PC2(b)": ("PC 2 of b", "#D4C08C")},
 )  # fmt: skip
 STRONG = 0.9
@@ -23,18 +31,20 @@ STRONG = 0.9
     variables=OF_NEURONS,
     size=(6.8, 5.0),
 )
-def draw(fig, cube):
-    """Correlation over all pairs of every neuron of the first run, after the ReLU, at the end of training: with the sum,
-    with each number, and with each number's scores on the first two principal components. Neurons stand in the order of the
-    first, in all panels. Dashed: 0.9 and -0.9.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Correlation over all pairs of every neuron of the first run with functions of a and b, at the end of training.
+
+    The functions are the sum, each number, and each number's scores on the first two principal components. The neurons
+    are taken after the ReLU. All panels sort the neurons by their correlation with the sum. Dashed lines mark 0.9 and
+    -0.9.
     """
     r = correlations(cube)
     order = np.argsort(-r["a+b"], kind="stable")
-    place = np.arange(1, len(order) + 1)
+    rank = np.arange(1, len(order) + 1)
     axes = fig.subplots(3, 1, sharex=True, sharey=True)
     for ax, targets in zip(axes, TARGETS, strict=True):
         for name, (text, color) in targets.items():
-            ax.plot(place, r[name][order], ".", ms=2, color=color, label=text)
+            ax.plot(rank, r[name][order], ".", ms=2, color=color, label=text)
         ax.axhline(0, color="#555555", lw=0.5)
         ax.legend(loc="lower left", ncols=len(targets), markerscale=3, handlelength=0.8)
         ax.set(ylabel="Correlation", ylim=(-1.05, 1.05), xlim=(0, len(order) + 1))

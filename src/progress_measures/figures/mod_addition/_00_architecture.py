@@ -1,9 +1,18 @@
-"""The blog's diagram of the network, with the run's own sizes."""
+"""The blog's diagram of the network, with the sizes of our run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from matplotlib.patches import FancyBboxPatch
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 2.1, 0.62
 
@@ -14,9 +23,11 @@ WIDTH, HEIGHT = 2.1, 0.62
     variables=("mean_attention", "neuron_frequency", "W_E"),
     size=(5.4, 4.4),
 )
-def draw(fig, cube):
-    """What the first run computes, from below: three tokens, their embeddings at their positions, one block of attention
-    and MLP that adds to the residual stream, and logits, read off at `=` alone. Sizes are those of the run.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Architecture of the first run.
+
+    From bottom to top: three tokens, their embeddings with positions, one block of attention and MLP that adds to the
+    residual stream, and the logits, read at `=` only. The sizes are those of the run.
     """
     n, width = cube.sizes["token"] - 1, cube.sizes["residual"]
     ax = fig.subplots()
@@ -43,12 +54,14 @@ def draw(fig, cube):
     ax.text(0, 7.55, f"{n} logits, at the position of =: which c is a + b mod {n}?", ha="center", va="center")
 
 
-def _box(ax, x, y, text, color, width=WIDTH, height=HEIGHT):
+def _box(ax: Axes, x: float, y: float, text: str, color: str, width: float = WIDTH, height: float = HEIGHT) -> None:
+    """Draw a rounded box with a text, centered at (x, y)."""
     ax.add_patch(
         FancyBboxPatch((x - width / 2, y - height / 2), width, height, "round,pad=0.04", fc=color, ec="#555555", lw=0.6)
     )
     ax.text(x, y, text, ha="center", va="center")
 
 
-def _arrow(ax, start, end):
+def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw an arrow between two points in data coordinates."""
     ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "#555555", "lw": 0.8}, annotation_clip=False)

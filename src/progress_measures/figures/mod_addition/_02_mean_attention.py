@@ -1,7 +1,15 @@
-"""The blog's average attention."""
+"""The blog's mean attention."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.attention import by_position
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -10,8 +18,9 @@ from progress_measures.figures.registry import figure
     variables=("mean_attention",),
     size=(3.6, 2.4),
 )
-def draw(fig, cube):
-    """Attention from `=` to a, b and itself, mean over all pairs, of each head of the first run at the end of training: half
-    to each number, hardly any to itself.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Attention from `=` to a, b and `=`, averaged over all pairs, of each head of the first run.
+
+    All values are from the end of training. Each of a and b gets about half of the attention, and `=` hardly any.
     """
     by_position(fig, cube.mean_attention.isel(run=0, epoch=-1).values)

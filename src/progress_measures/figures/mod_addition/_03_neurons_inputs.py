@@ -1,9 +1,17 @@
-"""The blog's first look at neurons."""
+"""The blog's first figure of neurons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.neuron_panels import FOLLOWS, activation
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.one_by_one import first_neurons, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 NEURONS = first_neurons(3)
 
@@ -15,9 +23,10 @@ NEURONS = first_neurons(3)
     size=(6.8, 2.2),
     animation=one_by_one(activation, NEURONS),
 )
-def draw(fig, cube):
-    """Activation after the ReLU of neurons 0, 1 and 2 of the first run over all pairs, at the end of training, each on
-    a scale of its own: all repeat along a and along b. The titles give each neuron's frequency, and the share of its
-    variance that a polynomial of degree 2 in that explains.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Activations of neurons 0, 1 and 2 of the first run after the ReLU, over all pairs, each on its own scale.
+
+    All values are from the end of training. All three neurons are periodic in a and in b. The titles give each neuron's
+    frequency, and the share of its variance that a polynomial of degree 2 in that frequency explains.
     """
     side_by_side(fig, cube, activation, NEURONS, 3)

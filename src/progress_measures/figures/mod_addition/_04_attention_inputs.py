@@ -1,8 +1,16 @@
-"""The blog's first look at attention."""
+"""The blog's first figure of attention."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.attention import TO_A, heads_to_a, to_a
 from progress_measures.figures.one_by_one import heads, one_by_one
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,8 +20,9 @@ from progress_measures.figures.registry import figure
     size=(6.8, 2.2),
     animation=one_by_one(to_a, heads),
 )
-def draw(fig, cube):
-    """Attention of each head of the first run from `=` to a, over all pairs, at the end of training; to b goes nearly all
-    that is left. The titles give the frequency that holds most of the variance, and how much.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Attention of each head of the first run from `=` to a, over all pairs, at the end of training.
+
+    Nearly all of the rest goes to b. Each title gives the frequency that holds most of the variance, and its share.
     """
     heads_to_a(fig, cube)

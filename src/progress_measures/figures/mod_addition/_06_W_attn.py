@@ -1,27 +1,37 @@
-"""The blog's W_attn: what heads look for."""
+"""The blog's W_attn: the attention score of each head by number."""
+
+from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.attention import HEADS
 from progress_measures.figures.registry import figure
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
-    title="The score that each head gives a number",
+    title="Attention score of each head for each number",
     reference="Modular addition blog, looking around",
     variables=("attention_score_token", "attention_frequency", "score_fraction_explained"),
     size=(6.8, 2.8),
 )
-def draw(fig, cube):
-    """The part of the attention score from `=` that is looked up by number, $r W_Q W_K^T W_E^T / \\sqrt{d_{head}}$ with r
-    the residual stream at `=`, of each head of the first run at the end of training, before the softmax. The legend gives
-    the frequency of the head's attention, and its share of the score's variance over numbers.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Part of the attention score from `=` that depends on the number, before the softmax, by head.
+
+    All values are from the first run at the end of training. That part is r W_Q W_K^T W_E^T / sqrt(d_head), where r is
+    the residual stream at `=`. The legend gives the frequency of the head's attention, and the share of the score's
+    variance over numbers in that frequency.
     """
-    one = cube.isel(run=0)
+    run_cube = cube.isel(run=0)
     ax = fig.subplots()
-    scores = one.attention_score_token.isel(token=slice(-1))
+    scores = run_cube.attention_score_token.isel(token=slice(-1))
     for head, color in zip(scores["head"].values, itertools.cycle(HEADS), strict=False):
-        k, share = int(one.attention_frequency.sel(head=head)), float(one.score_fraction_explained.sel(head=head))
+        k = int(run_cube.attention_frequency.sel(head=head))
+        share = float(run_cube.score_fraction_explained.sel(head=head))
         ax.plot(scores.sel(head=head), color=color, label=f"head {head}: k = {k} ({share:.0%})")
     ax.axhline(0, color="#888888", lw=0.4, zorder=0)
     ax.set(xlabel="Number", ylabel="Attention score", xlim=(0, scores.sizes["token"] - 1))

@@ -1,7 +1,15 @@
 """The blog's first two dimensions of the embedding."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.embedding import dimensions
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -10,8 +18,9 @@ from progress_measures.figures.registry import figure
     variables=("W_E",),
     size=(6.8, 2.6),
 )
-def draw(fig, cube):
-    """Dimensions 0 and 1 of the residual stream in the embedding of every number, of the first run at the end of training:
-    sums of a few waves.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Dimensions 0 and 1 of the residual stream in the embedding W_E of every number.
+
+    All values are from the first run at the end of training. Both dimensions are sums of a few waves.
     """
     dimensions(fig, cube, [0, 1])

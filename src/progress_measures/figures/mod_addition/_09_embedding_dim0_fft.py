@@ -1,5 +1,9 @@
 """The blog's first dimension of the embedding in the Fourier basis."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from progress_measures import fourier
@@ -8,6 +12,10 @@ from progress_measures.figures.registry import figure
 from progress_measures.figures.style import by_component, frequency_colors
 from progress_measures.figures.waves import prime
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
     title="One dimension of the embedding in the Fourier basis",
@@ -15,9 +23,11 @@ from progress_measures.figures.waves import prime
     variables=("W_E", "W_E_fourier_norm", "key_frequency"),
     size=(5.4, 2.6),
 )
-def draw(fig, cube):
-    """Squared Fourier coefficients over the numbers of dimension 0 of the first run's embedding, at the end of training: what
-    looks like many values is a handful of waves. Key frequencies are colored and numbered.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Squared Fourier coefficients over the numbers of dimension 0 of the first run's embedding.
+
+    All values are from the end of training. A few waves account for nearly all of this dimension. Key frequencies are
+    colored and numbered.
     """
     squares = np.square(fourier.basis(prime(cube)) @ numbers(cube)[:, 0])
     ax = fig.subplots()

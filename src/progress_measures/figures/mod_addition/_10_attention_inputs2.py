@@ -1,8 +1,16 @@
-"""The blog's attention over pairs once more, each head on its own scale, before it is taken apart."""
+"""The blog's second figure of attention over pairs, with each head on its own scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.attention import TO_A, heads_to_a, to_a
 from progress_measures.figures.one_by_one import heads, one_by_one
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,8 +20,11 @@ from progress_measures.figures.registry import figure
     size=(6.8, 3.0),
     animation=one_by_one(to_a, heads),
 )
-def draw(fig, cube):
-    """Attention of each head of the first run from `=` to a, over all pairs, at the end of training, as before, but each head
-    on a scale of its own; the next figure takes it apart. In the animation all have one scale.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Attention of each head of the first run from `=` to a, over all pairs, each head on its own scale.
+
+    All values are from the end of training. Each title gives the frequency that holds most of the variance, and its
+    share. The blog transforms the attention to the 2D Fourier basis next. In the animation all heads have the same
+    scale.
     """
     heads_to_a(fig, cube, shared_scale=False)

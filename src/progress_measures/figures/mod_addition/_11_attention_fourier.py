@@ -1,14 +1,33 @@
 """The blog's attention in the 2D Fourier basis."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.cube.pair_maps import attention_map
 from progress_measures.figures.attention import TO_A, name
 from progress_measures.figures.neuron_panels import shares_bar, spectrum_2d, spectrum_map
 from progress_measures.figures.one_by_one import heads, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def panel(ax, cube):
-    """A head's attention to a in the 2D Fourier basis."""
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    """Prepare a panel of one head's attention to a in the 2D Fourier basis.
+
+    Args:
+        ax: the axes of the panel.
+        cube: with the variables of the figure.
+
+    Returns:
+        A function that shows a head.
+    """
     show = spectrum_map(ax, cube)
     return lambda head: show(spectrum_2d(attention_map(cube, head).sel(position="a").values), name(cube, head))
 
@@ -20,10 +39,12 @@ def panel(ax, cube):
     size=(6.8, 2.6),
     animation=one_by_one(panel, heads, shares_bar),
 )
-def draw(fig, cube):
-    """Attention of each head of the first run from `=` to a, at the end of training, as coefficients of products of a Fourier
-    component over a (down) and one over b (to the right), over the largest, without the mean. Shown are the components
-    of the key frequencies and the constant; how large all the thousands of others are is said above. A few cells on the
-    edges, functions of a or of b alone, hold nearly all: those of the head's frequency.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Attention of each head of the first run from `=` to a in the 2D Fourier basis, at the end of training.
+
+    Cells are coefficients of products of a Fourier component over a (rows) and one over b (columns), divided by the
+    largest, without the mean. Shown are the components of the constant and the key frequencies; the titles give the
+    largest of the thousands of others. A few cells on the edges, which are functions of a or of b alone, hold nearly
+    all: those of the head's frequency.
     """
     side_by_side(fig, cube, panel, heads, 4, shares_bar)

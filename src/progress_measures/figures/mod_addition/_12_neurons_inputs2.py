@@ -1,10 +1,18 @@
-"""The blog's first three neurons once more, before they are taken apart."""
+"""The blog's second figure of the first three neurons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.mod_addition._03_neurons_inputs import NEURONS
 from progress_measures.figures.neuron_panels import FOLLOWS, activation
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.one_by_one import one_by_one, side_by_side
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -14,6 +22,10 @@ from progress_measures.figures.registry import figure
     size=(6.8, 2.2),
     animation=one_by_one(activation, NEURONS),
 )
-def draw(fig, cube):
-    """Activation of neurons 0, 1 and 2 of the first run over all pairs, as before; the next figure takes them apart."""
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Activations of neurons 0, 1 and 2 of the first run after the ReLU, over all pairs, each on its own scale.
+
+    All values are from the end of training. The blog shows these neurons a second time, before it transforms them to
+    the 2D Fourier basis.
+    """
     side_by_side(fig, cube, activation, NEURONS, 3)

@@ -1,4 +1,8 @@
-"""The blog's spectrum of the embedding."""
+"""The blog's Fourier spectrum of the embedding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -6,20 +10,25 @@ from progress_measures.figures.interactive_page import axis, layout
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, by_component, frequency_colors
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
-def energies(cube):
-    """Squared norm of each Fourier component of the first run's embedding, at the last checkpoint."""
+
+def energies(cube: xr.Dataset) -> xr.DataArray:
+    """Return the squared norm of each Fourier component of the first run's embedding, at the last checkpoint."""
     return np.square(cube.W_E_fourier_norm.isel(run=0, epoch=-1))
 
 
-def page(cube):
-    """Squared norm over the residual stream of each Fourier component of the first run's embedding, at the end of training;
-    hover over a bar for its name and height. Key frequencies are colored.
+def page(cube: xr.Dataset) -> dict[str, Any]:
+    """Squared norm over the residual stream of each Fourier component of the first run's embedding.
+
+    All values are from the end of training. Hover over a bar for its name and height. Key frequencies are colored.
     """
     values, colors = energies(cube)[1:], frequency_colors(cube, str(cube.run.values[0]))
     names = [str(component) for component in values.fourier_component.values]
-    face = [colors.get(int(component.split()[1]), COLORS["other"]) for component in names]
-    bars = {"type": "bar", "x": names, "y": values.values.tolist(), "name": "energy", "marker": {"color": face}}
+    bar_colors = [colors.get(int(component.split()[1]), COLORS["other"]) for component in names]
+    bars = {"type": "bar", "x": names, "y": values.values.tolist(), "name": "energy", "marker": {"color": bar_colors}}
     scales = layout(xaxis={"title": {"text": "Fourier component"}}, yaxis=axis("Energy"), hovermode="x", bargap=0.1)
     return {"data": [bars], "layout": scales}
 
@@ -31,9 +40,11 @@ def page(cube):
     size=(5.4, 2.6),
     page=page,
 )
-def draw(fig, cube):
-    """Squared norm over the residual stream of each Fourier component of the first run's embedding, at the end of training:
-    few frequencies hold nearly all. Key frequencies are colored and numbered.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Squared norm over the residual stream of each Fourier component of the first run's embedding.
+
+    All values are from the end of training. A few frequencies hold nearly all of the squared norm. Key frequencies are
+    colored and numbered.
     """
     ax = fig.subplots()
     by_component(ax, energies(cube), frequency_colors(cube, str(cube.run.values[0])))

@@ -1,20 +1,30 @@
-"""The blog's W_neur once more, before it is taken apart."""
+"""The blog's W_neur, shown a second time."""
 
-from progress_measures.figures.mod_addition._05_W_neur import NEURONS, legend_of_heads, panel
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from progress_measures.figures.mod_addition._05_W_neur import NEURONS, head_legend, panel
 from progress_measures.figures.neuron_panels import FOLLOWS
 from progress_measures.figures.one_by_one import one_by_one, side_by_side
 from progress_measures.figures.registry import figure
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
-    title="What attending to a number adds to the first five neurons, again",
+    title="Contribution of attention to a number to the first five neurons, again",
     reference="Modular addition blog, using the Fourier basis",
     variables=("neuron_value_token", *FOLLOWS),
     size=(6.8, 6.2),
-    animation=one_by_one(panel, NEURONS, legend_of_heads, size=(6.0, 2.6)),
+    animation=one_by_one(panel, NEURONS, head_legend, size=(6.0, 2.6)),
 )
-def draw(fig, cube):
-    """What each head's attention to a number adds to neurons 0 to 4 of the first run, as before; the next figure takes it
-    apart.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Contribution of each head's attention to a number to the pre-activations of neurons 0 to 4.
+
+    It is W_E W_V W_O W_in of the first run at the end of training, per unit of attention. The blog shows it a second
+    time, before it transforms it to the Fourier basis.
     """
-    side_by_side(fig, cube, panel, NEURONS, 1, legend_of_heads)
+    side_by_side(fig, cube, panel, NEURONS, 1, head_legend)

@@ -1,22 +1,32 @@
 """The blog's W_neur in the Fourier basis."""
 
-from progress_measures.figures.mod_addition._05_W_neur import legend_of_heads
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from progress_measures.figures.mod_addition._05_W_neur import head_legend
 from progress_measures.figures.neuron_panels import FOLLOWS, value_spectra
 from progress_measures.figures.one_by_one import first_neurons, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 NEURONS, panel = first_neurons(11), value_spectra(11)
 
 
 @figure(
-    title="What attending to a number adds to the first eleven neurons, in the Fourier basis",
+    title="Contribution of attention to a number to the first eleven neurons, in the Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
     variables=("neuron_value_token", "key_frequency", *FOLLOWS),
     size=(6.8, 6.8),
-    animation=one_by_one(panel, NEURONS, legend_of_heads, size=(6.0, 2.6)),
+    animation=one_by_one(panel, NEURONS, head_legend, size=(6.0, 2.6)),
 )
-def draw(fig, cube):
-    """$W_E W_V W_O W_{in}$ of the first run at the end of training for neurons 0 to 10, in the Fourier basis over numbers,
-    without the constant. All peaks stand at key frequencies, which are named below.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """W_neur of neurons 0 to 10 in the Fourier basis over the numbers, without the constant.
+
+    W_neur is W_E W_V W_O W_in of the first run at the end of training: the contribution of each head's attention to a
+    number to the pre-activations. All peaks are at key frequencies, which are labeled on the x axis.
     """
-    side_by_side(fig, cube, panel, NEURONS, 2, legend_of_heads)
+    side_by_side(fig, cube, panel, NEURONS, 2, head_legend)

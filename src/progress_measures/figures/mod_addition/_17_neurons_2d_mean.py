@@ -1,4 +1,8 @@
-"""The blog's spectrum of all neurons at once."""
+"""The blog's 2D Fourier spectrum of all neurons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import PowerNorm
@@ -7,6 +11,10 @@ from progress_measures.figures.registry import figure
 from progress_measures.figures.style import frequency_colors
 from progress_measures.figures.waves import frequency_ticks
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
     title="All neurons in the 2D Fourier basis",
@@ -14,13 +22,15 @@ from progress_measures.figures.waves import frequency_ticks
     variables=("neuron_fourier_norm_2d", "neuron_frequency", "key_frequency"),
     size=(4.8, 4.0),
 )
-def draw(fig, cube):
-    """Squared 2D Fourier coefficients of the first run's neurons at the end of training, after the ReLU and less their means
-    over pairs, averaged over neurons; colors follow the square root, so that weak cells are seen. Linear terms of the
-    key frequencies lie on the edges, products of them in blocks on the diagonal, and there is little else.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Squared 2D Fourier coefficients of the first run's neurons, averaged over neurons, at the end of training.
+
+    The neurons are taken after the ReLU and minus their means over pairs. Colors scale with the square root, so that
+    weak cells are visible. Linear terms of the key frequencies lie on the edges, and products of them in blocks on the
+    diagonal. There is little else.
     """
     squares = np.square(cube.neuron_fourier_norm_2d.isel(run=0).values) / cube.sizes["neuron"]
-    squares[0, 0] = 0  # of the mean
+    squares[0, 0] = 0  # the mean
     ax = fig.subplots()
     image = ax.imshow(squares, cmap="Blues", norm=PowerNorm(0.5, 0, squares.max()), interpolation="nearest")
     for axis in (ax.xaxis, ax.yaxis):

@@ -1,4 +1,8 @@
-"""The blog's clusters of neurons."""
+"""The blog's neuron clusters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -7,29 +11,35 @@ from progress_measures.figures.neuron_panels import FOLLOWS
 from progress_measures.figures.registry import figure
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
-    title="Clusters of neurons",
+    title="Neuron clusters",
     reference="Modular addition blog, finding key frequencies",
     variables=(*FOLLOWS, "neuron_fraction_active", "key_frequency"),
     size=(5.4, 3.2),
 )
-def draw(fig, cube):
-    """Each dot is a neuron of the first run at the end of training: the frequency that explains most of its variance over
-    pairs, how much that is, and at how many of all pairs it fires (color). Above the dashed line are the clusters that
-    follow one frequency; of those below, which belong to none, many fire at every pair.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Each dot is a neuron of the first run at the end of training.
+
+    It shows the frequency that explains most of the neuron's variance over pairs, the fraction explained, and the share
+    of all pairs at which it is active (color). Neurons above the dashed line form the clusters, which follow one
+    frequency each. Of the neurons below, which belong to no cluster, many are active at every pair.
     """
     last = cube.isel(run=0, epoch=-1)
     frequency, fraction = last.neuron_frequency.values, last.neuron_fraction_explained.values
     ax = fig.subplots()
-    inside = fraction >= CLUSTER_FRACTION
-    found = np.unique(frequency[inside])
-    columns(ax, [f"k = {k}\n{(inside & (frequency == k)).sum()} above" for k in found] + ["other k"])
-    column = np.where(np.isin(frequency, found), np.searchsorted(found, frequency), len(found))
-    if column.max() < len(found):
-        ax.set_xlim(-0.5, len(found) - 0.5)
-    places = column + scattered(len(frequency), 0.36)
-    points = ax.scatter(places, fraction, s=7, c=last.neuron_fraction_active, vmin=0, vmax=1, lw=0)
+    in_cluster = fraction >= CLUSTER_FRACTION
+    frequencies = np.unique(frequency[in_cluster])
+    columns(ax, [f"k = {k}\n{(in_cluster & (frequency == k)).sum()} above" for k in frequencies] + ["other k"])
+    column = np.where(np.isin(frequency, frequencies), np.searchsorted(frequencies, frequency), len(frequencies))
+    if column.max() < len(frequencies):
+        ax.set_xlim(-0.5, len(frequencies) - 0.5)
+    x = column + scattered(len(frequency), 0.36)
+    points = ax.scatter(x, fraction, s=7, c=last.neuron_fraction_active, vmin=0, vmax=1, lw=0)
     ax.axhline(CLUSTER_FRACTION, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=0)
     ax.set(xlabel="Best frequency", ylabel="Fraction of variance explained", ylim=(0, 1.03))
     fig.colorbar(points, ax=ax, label="Fires at (share of pairs)")

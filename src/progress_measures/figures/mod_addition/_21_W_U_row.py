@@ -1,7 +1,15 @@
 """The blog's row of the unembedding."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 ROW = 4
 
@@ -12,9 +20,10 @@ ROW = 4
     variables=("W_U",),
     size=(6.8, 2.4),
 )
-def draw(fig, cube):
-    """What dimension 4 of the residual stream adds to the logit of every answer c, in the first run at the end of training:
-    a sum of a few waves.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Contribution of dimension 4 of the residual stream to the logit of every answer c.
+
+    All values are from the first run at the end of training. The contribution is a sum of a few waves.
     """
     row = cube.W_U.isel(run=0).sel(residual=ROW)
     ax = fig.subplots()

@@ -1,4 +1,8 @@
-"""The blog's spectrum of the embedding, over training."""
+"""The blog's Fourier spectrum of the embedding over training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -7,26 +11,41 @@ from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, PHASE_VARIABLES, frequency_colors
 from progress_measures.figures.waves import frequency_ticks
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def panel(ax, cube):
-    """The energy of every Fourier component of the first run's embedding, at one epoch."""
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    """Prepare a panel of the energy of every Fourier component of the first run's embedding at one epoch.
+
+    Args:
+        ax: the axes of the panel.
+        cube: with the variables of the figure.
+
+    Returns:
+        A function that shows an epoch.
+    """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
     energy = np.square(cube.W_E_fourier_norm.sel(run=run))
     k = cube.frequency.values
-    face = [colors.get(int(number), COLORS["other"]) for number in k]
+    bar_colors = [colors.get(int(number), COLORS["other"]) for number in k]
     waves = [
-        (ax.bar(k - 0.21, 0 * k, 0.42, color=face), slice(1, None, 2)),
-        (ax.bar(k + 0.21, 0 * k, 0.42, color=face, alpha=0.55), slice(2, None, 2)),
+        (ax.bar(k - 0.21, 0 * k, 0.42, color=bar_colors), slice(1, None, 2)),
+        (ax.bar(k + 0.21, 0 * k, 0.42, color=bar_colors, alpha=0.55), slice(2, None, 2)),
     ]
     ax.set(xlabel="Frequency k (cos dark, sin light)", xlim=(0, k[-1] + 1))
     frequency_ticks(ax.xaxis, colors, lambda number: number)
     ax.set(ylabel="Energy of $W_E$'s component", ylim=(0, 1.05 * float(energy[:, 1:].max())))
 
-    def show(epoch):
+    def show(epoch: int) -> None:
         heights = energy.sel(epoch=epoch).values
-        for bars, places in waves:
-            for bar, height in zip(bars, heights[places], strict=True):
+        for bars, components in waves:
+            for bar, height in zip(bars, heights[components], strict=True):
                 bar.set_height(height)
 
     return show
@@ -39,10 +58,11 @@ def panel(ax, cube):
     size=(6.8, 4.2),
     animation=evolving(panel),
 )
-def draw(fig, cube):
-    """Squared norms of the Fourier components of the first run's embedding at the ends of its three phases and at the end;
-    the animation goes from one checkpoint to another until the story is told. Key frequencies are numbered and
-    colored: they stand out while the network has only memorized, grow while the test loss stands still, and in the
-    cleanup all else goes.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Squared norms of the Fourier components of the first run's embedding over training.
+
+    The panels show the ends of its three phases and the end of training. The animation shows one checkpoint after
+    another, up to about twice the end of cleanup. Key frequencies are numbered and colored. They stand out while the
+    network has only memorized, and grow while the test loss is on its plateau. In cleanup all other frequencies vanish.
     """
     four_panels(fig, cube, panel)

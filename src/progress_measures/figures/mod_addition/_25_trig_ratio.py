@@ -1,9 +1,18 @@
 """The blog's trigonometric ratio over training."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.curves import story
 from progress_measures.figures.evolution import four_moments, growing
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, PHASE_VARIABLES, no_key_frequencies
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CURVES = {
     "logit_fraction_explained_directions_per_output": ("logits", COLORS["W_L"]),
@@ -12,14 +21,22 @@ CURVES = {
 }
 
 
-def curves(fig, cube):
-    """The three shares over training; gives the axes."""
-    one, ax = cube.isel(run=0), fig.subplots()
-    if not one.key_frequency.any():
+def curves(fig: Figure, cube: xr.Dataset) -> Axes:
+    """Draw the three shares over training.
+
+    Args:
+        fig: an empty figure.
+        cube: with the variables of the figure.
+
+    Returns:
+        The axes with the curves.
+    """
+    run_cube, ax = cube.isel(run=0), fig.subplots()
+    if not run_cube.key_frequency.any():
         no_key_frequencies(ax, str(cube.run.values[0]))
         return ax
     for variable, (name, color) in CURVES.items():
-        ax.plot(one.epoch, one[variable], color=color, label=name)
+        ax.plot(run_cube.epoch, run_cube[variable], color=color, label=name)
     ax.set(ylabel="Share of variance", ylim=(-0.02, 1.08))
     story(fig, ax, cube)
     ax.legend(loc="center right")
@@ -33,22 +50,23 @@ def curves(fig, cube):
     size=(5.4, 3.2),
     animation=growing(curves, size=(5.4, 3.2)),
 )
-def draw(fig, cube):
-    """Share of the variance over all pairs that cos and sin of w(a + b) of the key frequencies explain, of the first run's
-    logits (mean over outputs) and of its neurons before and after the ReLU (mean over neurons). Dots, with the larger
-    numbers, are at the ends of the phases and of what is shown. The logits are waves of a + b first; of the neurons only
-    a part ever is.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Share of the variance over all pairs that cos and sin of w(a + b) of the key frequencies explain.
+
+    The curves are for the first run's logits (mean over outputs) and for its neurons before and after the ReLU (mean
+    over neurons). Dots mark the ends of the phases and the end of the axis; shares of at least 5 % are labeled. The
+    logits become waves of a + b first; of the neurons only a part ever does.
     """
     ax = curves(fig, cube)
     if not cube.key_frequency.isel(run=0).any():
         return
-    one, last = cube.isel(run=0), ax.get_xlim()[1]
+    run_cube, last = cube.isel(run=0), ax.get_xlim()[1]
     for epoch, _ in four_moments(cube, str(cube.run.values[0])):
-        place = min(epoch, last)
+        shown_epoch = min(epoch, last)
         for variable, (_, color) in CURVES.items():
-            share = float(one[variable].sel(epoch=place, method="nearest"))
-            ax.plot(place, share, "o", ms=3.5, color=color, clip_on=False)
-            if share >= 0.05:  # smaller ones lie on each other
+            share = float(run_cube[variable].sel(epoch=shown_epoch, method="nearest"))
+            ax.plot(shown_epoch, share, "o", ms=3.5, color=color, clip_on=False)
+            if share >= 0.05:  # labels of smaller shares would overlap
                 ax.annotate(
-                    f"{share:.0%}", (place, share), (-3, 3), textcoords="offset points", ha="right", color=color
+                    f"{share:.0%}", (shown_epoch, share), (-3, 3), textcoords="offset points", ha="right", color=color
                 )

@@ -1,4 +1,8 @@
-"""The blog's neurons coming to follow their frequencies."""
+"""The blog's neurons over training: they come to follow their frequencies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -8,33 +12,54 @@ from progress_measures.figures.neuron_panels import FOLLOWS, clusters
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
+
 SHAPES = {"pre": ("o", -0.21), "post": ("^", 0.21)}
 
 
-def panel(ax, cube):
-    """Each neuron twice, at its final cluster: before the ReLU (left) and after it (right)."""
-    of = clusters(cube)
-    found = [int(k) for k in np.unique(of)]
-    names = [f"k = {k}" if k else "none" for k in found]
+def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    """Prepare a panel of each neuron's shares before (left) and after (right) the ReLU, by cluster, at one epoch.
+
+    Args:
+        ax: the axes of the panel.
+        cube: with the variables of the figure.
+
+    Returns:
+        A function that shows an epoch.
+    """
+    neuron_clusters = clusters(cube)
+    frequencies = [int(k) for k in np.unique(neuron_clusters)]
+    names = [f"k = {k}" if k else "none" for k in frequencies]
     columns(ax, names)
-    places = np.searchsorted(found, of) + scattered(len(of), 0.17)
+    x = np.searchsorted(frequencies, neuron_clusters) + scattered(len(neuron_clusters), 0.17)
     points = {
-        name: ax.scatter(places + shift, 0 * places, s=4, c=0 * places, vmin=0, vmax=1, marker=marker, lw=0)
+        name: ax.scatter(x + shift, 0 * x, s=4, c=0 * x, vmin=0, vmax=1, marker=marker, lw=0)
         for name, (marker, shift) in SHAPES.items()
     }
     ax.set(xlabel="Cluster (left before, right after the ReLU)", ylabel="Share at final frequency", ylim=(0, 1.03))
 
-    def show(epoch):
+    def show(epoch: int) -> None:
         shares = cube.neuron_share_at_final_frequency.sel(epoch=epoch)
         for name, dots in points.items():
-            dots.set_offsets(np.column_stack([places + SHAPES[name][1], shares.sel(activation=name)]))
+            dots.set_offsets(np.column_stack([x + SHAPES[name][1], shares.sel(activation=name)]))
             dots.set_array(cube.neuron_fraction_active.sel(epoch=epoch).values)
 
     return show
 
 
-def color_bar(fig, cube, axes):
-    """How often neurons fire."""
+def color_bar(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
+    """Draw the color bar: the share of pairs at which a neuron is active.
+
+    Args:
+        fig: the figure of the panels.
+        cube: with the variables of the figure.
+        axes: those of the panels, in a sequence or an array.
+    """
     fig.colorbar(np.ravel(axes)[0].collections[0], ax=axes, label="Fires at (share of pairs)", shrink=0.8)
 
 
@@ -45,10 +70,12 @@ def color_bar(fig, cube, axes):
     size=(6.8, 4.8),
     animation=evolving(panel, color_bar),
 )
-def draw(fig, cube):
-    """Share of each neuron's variance over pairs at its final frequency, before and after the ReLU, by the cluster in which
-    it ends, at the ends of the first run's three phases and at the end; the animation goes from checkpoint to checkpoint.
-    Color: at how many pairs it fires. Neurons that end in no cluster are shown at the frequency that is their best at
-    the end.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Share of each neuron's variance over pairs at its final frequency, by final cluster.
+
+    In each cluster the left dots are before the ReLU and the right triangles after it. The panels show the ends of the
+    first run's three phases and the end of training. The animation shows one checkpoint after another. Color: share of
+    pairs at which the neuron is active. Neurons without a final cluster are shown at their best frequency at the end of
+    training.
     """
     four_panels(fig, cube, panel, color_bar)

@@ -1,5 +1,9 @@
 """The blog's products of waves in the neurons, before and after the ReLU."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from progress_measures.figures.evolution import evolving, four_panels
@@ -7,26 +11,50 @@ from progress_measures.figures.neuron_panels import FOLLOWS, clusters
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, PHASE_VARIABLES, frequency_colors
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def panel(ax, cube):
-    """Each neuron by its share of products before and after the ReLU, in the color of its final cluster."""
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
+
+
+def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    """Prepare a panel of each neuron's share of products before (x) and after (y) the ReLU at one epoch.
+
+    Args:
+        ax: the axes of the panel.
+        cube: with the variables of the figure.
+
+    Returns:
+        A function that shows an epoch.
+    """
     colors = frequency_colors(cube, str(cube.run.values[0]))
     points = ax.scatter([], [], s=5, lw=0)
     points.set_facecolor([colors.get(int(k), COLORS["other"]) for k in clusters(cube)])
-    far = 1.05 * float(cube.neuron_quadratic_share.max())
-    ax.plot([0, far], [0, far], color="#888888", lw=0.5, ls=(0, (4, 3)), zorder=0)
+    limit = 1.05 * float(cube.neuron_quadratic_share.max())
+    ax.plot([0, limit], [0, limit], color="#888888", lw=0.5, ls=(0, (4, 3)), zorder=0)
     ax.set(
-        xlim=(-0.03 * far, far), ylim=(-0.03 * far, far), xlabel="Share before the ReLU", ylabel="Share after the ReLU"
+        xlim=(-0.03 * limit, limit),
+        ylim=(-0.03 * limit, limit),
+        xlabel="Share before the ReLU",
+        ylabel="Share after the ReLU",
     )
 
-    def show(epoch):
+    def show(epoch: int) -> None:
         points.set_offsets(cube.neuron_quadratic_share.sel(epoch=epoch).transpose("neuron", "activation").values)
 
     return show
 
 
-def legend(fig, cube, axes):
-    """The clusters' colors."""
+def legend(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
+    """Draw the legend of the clusters' colors.
+
+    Args:
+        fig: the figure of the panels.
+        cube: with the variables of the figure.
+        axes: those of the panels, in a sequence or an array.
+    """
     ax = np.ravel(axes)[0]
     names = {f"k = {k}": color for k, color in frequency_colors(cube, str(cube.run.values[0])).items()}
     dots = [ax.scatter([], [], s=14, color=color, lw=0) for color in (*names.values(), COLORS["other"])]
@@ -41,11 +69,13 @@ def legend(fig, cube, axes):
     size=(5.6, 5.0),
     animation=evolving(panel, legend, size=(4.2, 4.0)),
 )
-def draw(fig, cube):
-    """Share of each neuron's variance over pairs in products of a wave of a and a wave of b at its final frequency, before the
-    ReLU (to the right) and after it (up), at the ends of the first run's three phases and at the end; the animation goes
-    from checkpoint to checkpoint. In the end the neurons of a cluster have little before the ReLU, and a steady share
-    after it. Neurons that end in no cluster are shown at the frequency that is their best at the end; those on the dashed
-    line fire at all pairs, so that the ReLU changes nothing.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Share of each neuron's variance in products of a wave of a and a wave of b, before and after the ReLU.
+
+    The waves have the neuron's final frequency, and the variance is over pairs. The panels show the ends of the first
+    run's three phases and the end of training. The animation shows one checkpoint after another. At the end, the
+    neurons of a cluster have small shares before the ReLU and similar, larger shares after it. Neurons without a final
+    cluster are shown at their best frequency at the end of training. Neurons on the dashed line are active at all
+    pairs, so that the ReLU changes nothing.
     """
     four_panels(fig, cube, panel, legend)

@@ -1,6 +1,9 @@
-"""The blog's average attention over training, and its symmetry."""
+"""The blog's mean attention over training, and its symmetry."""
+
+from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,15 +13,37 @@ from progress_measures.figures.evolution import evolving, four_moments
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def panel(ax, cube, size=8):
-    """The average attention of each head of the first run, at one epoch."""
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
+
+
+def panel(ax: Axes, cube: xr.Dataset, size: float = 8) -> Callable[[int], None]:
+    """Prepare a table of the first run's mean attention by head at one epoch.
+
+    Args:
+        ax: the axes of the panel.
+        cube: with the variables of the figure.
+        size: of the numbers, in points.
+
+    Returns:
+        A function that shows an epoch.
+    """
     show = table(ax, cube.sizes["head"], size)
     return lambda epoch: show(cube.mean_attention.isel(run=0).sel(epoch=epoch).values)
 
 
-def color_bar(fig, cube, axes):
-    """What shades mean."""
+def color_bar(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
+    """Draw the color bar of the attention.
+
+    Args:
+        fig: the figure of the panels.
+        cube: with the variables of the figure.
+        axes: those of the panels, in a sequence or an array.
+    """
     fig.colorbar(np.ravel(axes)[0].images[0], ax=axes, label="Attention from =", shrink=0.8)
 
 
@@ -29,12 +54,14 @@ def color_bar(fig, cube, axes):
     size=(6.8, 4.6),
     animation=evolving(panel, color_bar, size=(4.4, 2.8)),
 )
-def draw(fig, cube):
-    """Attention from `=`, mean over all pairs, of each head of the first run. Above: at the start, the ends of its three
-    phases and the end; the animation goes from checkpoint to checkpoint. Below: attention to a less attention to b. The token `=`
-    is ignored within the first hundred epochs; a and b come to be attended to alike only in the cleanup.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Attention from `=`, averaged over all pairs, of each head of the first run.
+
+    Top: at the start, at the ends of its three phases and at the end of training; the animation shows one checkpoint
+    after another. Bottom: attention to a minus attention to b. The token `=` gets hardly any attention after the first
+    hundred epochs. Attention to a and b becomes equal only in cleanup.
     """
-    above, below = fig.subfigures(2, 1, height_ratios=(1, 1.25))
+    above, below = fig.subfigures(2, 1, height_ratios=(1, 1.25))  # type: ignore[misc]
     moments = dict([(int(cube.epoch[0]), "start"), *four_moments(cube, str(cube.run.values[0]))])
     axes = above.subplots(1, len(moments), sharey=True, squeeze=False)[0]
     for ax, (epoch, name) in zip(axes, moments.items(), strict=True):
@@ -43,11 +70,11 @@ def draw(fig, cube):
         ax.label_outer()
     color_bar(above, cube, axes)
     ax = below.subplots()
-    one = cube.mean_attention.isel(run=0)
-    difference = one.sel(position="a") - one.sel(position="b")
+    attention = cube.mean_attention.isel(run=0)
+    difference = attention.sel(position="a") - attention.sel(position="b")
     for head, color in zip(difference["head"].values, itertools.cycle(HEADS), strict=False):
-        ax.plot(one.epoch, difference.sel(head=head), color=color, label=f"head {head}")
+        ax.plot(attention.epoch, difference.sel(head=head), color=color, label=f"head {head}")
     ax.axhline(0, color="#555555", lw=0.5)
-    ax.set(ylabel="Attention to a less to b", ylim=(-1.05, 1.05))
+    ax.set(ylabel="Attention to a minus to b", ylim=(-1.05, 1.05))
     story(below, ax, cube)
     ax.legend(loc="upper right")

@@ -1,1 +1,1 @@
-"""Figures of the blog on a published run of modular addition, drawn of our mainline's first run."""
+"""Figures of the modular addition blog, drawn from the first run of our mainline in place of the blog's run."""

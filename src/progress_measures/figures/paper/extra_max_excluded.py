@@ -1,4 +1,8 @@
-"""Footnote 3 of appendix C.2: a progress measure that needs no knowledge of the final network."""
+"""Footnote 3 of appendix C.2: a progress measure that does not depend on the final network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
@@ -13,6 +17,10 @@ from progress_measures.figures.style import (
     phase_key,
 )
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
     title="Largest excluded loss of any one frequency",
@@ -21,22 +29,29 @@ from progress_measures.figures.style import (
     variables=("maximal_excluded_loss", "excluded_loss", "train_loss", *PHASE_VARIABLES),
     size=(6.8, 5.6),
 )
-def draw(fig, *cubes):
-    """For every run, the excluded loss, which removes all key frequencies of the final network, and the largest that
-    removing any single frequency gives, which needs no knowledge of the final network. Both turn from falling to rising
-    where memorization ends. Without weight decay there are no key frequencies, and the latter does not rise.
+def draw(fig: Figure, *cubes: xr.Dataset) -> None:
+    """Excluded loss, and largest excluded loss of any one frequency, with and without weight decay.
+
+    At most five runs of each experiment are shown. The excluded loss removes all key frequencies of the final network.
+    The largest excluded loss removes one frequency at a time and does not depend on the final network. Both turn from
+    falling to rising where memorization ends. Without weight decay there are no key frequencies, and the largest
+    excluded loss does not rise.
     """
     runs = [(cube, str(name)) for cube in cubes for name in cube.run.values[:5]]
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
     for (cube, run), ax in zip(runs, axes, strict=True):
-        one = cube.sel(run=run)
-        ax.plot(one.epoch, one.train_loss, color=COLORS["train"], lw=0.8, label="train")
-        ax.plot(one.epoch, one.excluded_loss, color=COLORS["excluded"], label="excluded")
+        run_cube = cube.sel(run=run)
+        ax.plot(run_cube.epoch, run_cube.train_loss, color=COLORS["train"], lw=0.8, label="train")
+        ax.plot(run_cube.epoch, run_cube.excluded_loss, color=COLORS["excluded"], label="excluded")
         ax.plot(
-            one.epoch, one.maximal_excluded_loss, color="black", lw=0.9, label="excluded, largest of any one frequency"
+            run_cube.epoch,
+            run_cube.maximal_excluded_loss,
+            color="black",
+            lw=0.9,
+            label="excluded, largest of any one frequency",
         )
-        epochs(ax, int(one.epoch[-1]))
-        loss_axis(ax, label(one.train_loss, "Loss"))
+        epochs(ax, int(run_cube.epoch[-1]))
+        loss_axis(ax, label(run_cube.train_loss, "Loss"))
         ax.set_title(f"{cube.attrs.get('experiment', '')}, {run}")
         phase_bands(ax, cube, run)
         ax.label_outer()

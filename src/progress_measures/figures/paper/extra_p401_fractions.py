@@ -1,4 +1,8 @@
-"""Appendix C.2.2, told without a figure: p = 401 with little data."""
+"""Appendix C.2.2, without a figure there: p = 401 with little data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -7,6 +11,10 @@ from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import panels
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
     title="Train and test loss, p = 401 with little data",
@@ -14,9 +22,10 @@ from progress_measures.figures.style import panels
     experiment="prime_401_fractions",
     variables=LOSSES,
 )
-def draw(fig, cube):
-    """Train and test loss on addition modulo 401 with 5, 10 and 20 % of all pairs: all seeds, thin, and their geometric
-    mean, bold.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train and test loss on addition modulo 401 with 5, 10 and 20 % of all pairs.
+
+    Thin: all seeds. Bold: their geometric mean.
     """
     fractions = np.unique(cube.train_fraction)
     axes = panels(fig, len(fractions), columns=len(fractions), sharex=True, sharey=True)

@@ -1,40 +1,53 @@
-"""Figure 1: the algorithm, from embedding to logits, with what the run itself does at one pair."""
+"""Figure 1: the algorithm from embedding to logits, with the first run's own weights at one pair."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, frequency_colors, no_key_frequencies
 
-A, B = 0.27, 0.66  # the pair that is shown, as shares of p
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+A, B = 0.27, 0.66  # the pair that is drawn, as fractions of p
 
 
 @figure(
-    title="The Fourier multiplication algorithm, at work",
+    title="The Fourier multiplication algorithm in a trained network",
     reference="Nanda et al. 2023, Fig. 1",
     experiment="mainline",
     variables=("W_E", "readout_coefficient", "cosine_coefficient", "key_frequency"),
     size=(6.8, 2.9),
 )
-def draw(fig, cube):
-    """How the first run adds two numbers. Left: the embedding puts every number on a circle for each key frequency; shown
-    are all numbers, and a and b, in the plane of the embedding in which the strongest key frequency turns. Middle: attention
-    and MLP turn a's angle by b's, and W_L reads cos and sin of w(a + b) off the neurons with the lengths shown, one arrow a
-    key frequency. Right: the logits compare that angle with every c's; each frequency's wave cos w(a + b - c), with the
-    height that it has in this network, and their sum, which is largest where c is the answer.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """The first run adds two numbers by the Fourier multiplication algorithm.
+
+    Left: the embedding maps the numbers to a circle for each key frequency. The panel shows all numbers in the plane of
+    the embedding that belongs to the strongest key frequency, and a and b as arrows. Middle: attention and MLP rotate
+    the angle of a by that of b. W_L reads cos and sin of w(a + b) from the neurons; each arrow is one key frequency,
+    with the length that W_L reads. Right: the logits compare the angle of a + b with the angle of every c. Each
+    frequency contributes a wave cos w(a + b - c) with its amplitude in this network. Their sum is largest where c is
+    the answer.
     """
     run = str(cube.run.values[0])
-    one = cube.sel(run=run)
+    run_cube = cube.sel(run=run)
     colors = frequency_colors(cube, run)
     if not colors:
         no_key_frequencies(fig.subplots(), run)
         return
     keys, p = list(colors), cube.sizes["token"] - 1
     a, b = round(A * p), round(B * p)
-    heights = one.cosine_coefficient.isel(epoch=-1).sel(frequency=keys).values / np.sqrt(p**3 / 2)
+    heights = run_cube.cosine_coefficient.isel(epoch=-1).sel(frequency=keys).values / np.sqrt(p**3 / 2)
     strongest = keys[int(heights.argmax())]
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.6))
-    _circle(left, one.W_E.values[:p], strongest, {"a": a, "b": b}, colors[strongest])
-    _arrows(middle, one.readout_coefficient.sel(frequency=keys), (a + b) % p, p, colors)
+    _circle(left, run_cube.W_E.values[:p], strongest, {"a": a, "b": b}, colors[strongest])
+    _arrows(middle, run_cube.readout_coefficient.sel(frequency=keys), (a + b) % p, p, colors)
     _waves(right, keys, heights, (a + b) % p, p, colors)
     left.set_title(f"embed\n$a={a}$, $b={b}$, $k={strongest}$")
     middle.set_title(f"compose\n$a+b={(a + b) % p}$ mod {p}")
@@ -46,8 +59,8 @@ def draw(fig, cube):
         ax.annotate("", (1.12, 0.5), (0.96, 0.5), "axes fraction", arrowprops=arrow, annotation_clip=False)
 
 
-def _circle(ax, embedding, k, shown, color):
-    """Numbers along the embedding's own cosine and sine directions of a frequency, made orthonormal."""
+def _circle(ax: Axes, embedding: NDArray[np.floating], k: int, operands: dict[str, int], color: str) -> None:
+    """Draw the numbers in the orthonormalized plane of the embedding's cosine and sine directions at frequency k."""
     p = len(embedding)
     angle = 2 * np.pi * k * np.arange(p) / p
     directions = np.stack([np.cos(angle), np.sin(angle)]) @ embedding
@@ -55,16 +68,16 @@ def _circle(ax, embedding, k, shown, color):
     plane *= np.sign(np.einsum("dw,wd->w", plane, directions))
     x, y = (embedding @ plane).T
     ax.scatter(x, y, s=5, color=COLORS["other"], lw=0)
-    for name, number in shown.items():
+    for name, number in operands.items():
         ax.annotate("", (x[number], y[number]), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 1.4})
         ax.annotate(f"${name}$", (1.18 * x[number], 1.18 * y[number]), ha="center", va="center")
     _bare(ax, 1.4 * np.hypot(x, y).max())
     ax.set_xlabel(r"$\cos w_k a,\ \sin w_k a$")
 
 
-def _arrows(ax, lengths, answer, p, colors):
-    """What W_L reads off the neurons: cos and sin of w(a + b), times each frequency's coefficients."""
-    far = float(np.abs(lengths).max())
+def _arrows(ax: Axes, lengths: xr.DataArray, answer: int, p: int, colors: dict[int, str]) -> None:
+    """Draw cos and sin of w(a + b) times the coefficients with which W_L reads them from the neurons, by frequency."""
+    largest = float(np.abs(lengths).max())
     for k, color in colors.items():
         angle = 2 * np.pi * k * answer / p
         x, y = (
@@ -76,11 +89,14 @@ def _arrows(ax, lengths, answer, p, colors):
         circle = np.linspace(0, 2 * np.pi, 90)
         ax.plot(float(lengths.sel(frequency=k)[0]) * np.cos(circle), float(lengths.sel(frequency=k)[1]) * np.sin(circle),
                 color=color, lw=0.4, alpha=0.6)  # fmt: skip
-    _bare(ax, 1.25 * far)
+    _bare(ax, 1.25 * largest)
     ax.set_xlabel(r"$\cos w_k(a+b),\ \sin w_k(a+b)$")
 
 
-def _waves(ax, keys, heights, answer, p, colors):
+def _waves(
+    ax: Axes, keys: list[int], heights: NDArray[np.floating], answer: int, p: int, colors: dict[int, str]
+) -> None:
+    """Draw the wave cos w(a + b - c) of each key frequency over c, and their sum."""
     c = np.arange(p)
     waves = [height * np.cos(2 * np.pi * k * (answer - c) / p) for k, height in zip(keys, heights, strict=True)]
     for k, wave in zip(keys, waves, strict=True):
@@ -91,6 +107,7 @@ def _waves(ax, keys, heights, answer, p, colors):
     ax.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.22), handlelength=1, columnspacing=0.9)
 
 
-def _bare(ax, far):
-    ax.set(xlim=(-far, far), ylim=(-far, far), aspect="equal", xticks=[], yticks=[])
+def _bare(ax: Axes, limit: float) -> None:
+    """Hide ticks and spines, and set both axes from -limit to limit on equal scales."""
+    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(False)

@@ -1,10 +1,18 @@
-"""Figure 2: all seeds memorize at once and generalize long after."""
+"""Figure 2: all seeds memorize early and generalize long after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progress_measures.figures.curves import bold
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import epochs, label, loss_axis, panel_letters
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -13,10 +21,11 @@ from progress_measures.figures.style import epochs, label, loss_axis, panel_lett
     experiment="mainline",
     variables=("history_train_accuracy", "history_test_accuracy", "history_train_loss", "history_test_loss"),
 )
-def draw(fig, cube):
-    """Train and test accuracy (left) and loss (right) of every seed, thin, with their mean, bold (of losses, the
-    geometric mean). Each network fits its training pairs within a few hundred epochs, and answers the others only
-    thousands of epochs later.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train and test accuracy (left) and loss (right).
+
+    Thin: every seed. Bold: their mean; for losses it is the geometric mean. Each network fits its training pairs within
+    a few hundred epochs. It answers the test pairs correctly only thousands of epochs later.
     """
     accuracy, loss = fig.subplots(1, 2)
     for split in ("train", "test"):

@@ -1,7 +1,15 @@
 """Figure 3: the embedding and the neuron-logit map are sparse in the Fourier basis."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import by_component, frequency_colors, panel_letters
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -10,10 +18,11 @@ from progress_measures.figures.style import by_component, frequency_colors, pane
     experiment="mainline",
     variables=("W_E_fourier_norm", "W_L_fourier_norm", "key_frequency"),
 )
-def draw(fig, cube):
-    """Norms of the Fourier components of the embedding W_E (left) and of the neuron-logit map W_L (right) of the first
-    run at the end of training. A handful of frequencies carries both; colored and numbered are the key frequencies, those
-    that the rule finds in the neurons.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Norms of the Fourier components of the embedding W_E (left) and of the neuron-logit map W_L (right).
+
+    Both are those of the first run at the end of training. A few frequencies hold most of both. Colored and numbered
+    bars are the key frequencies, which a rule finds from the neurons.
     """
     run = str(cube.run.values[0])
     last = cube.isel(epoch=-1).sel(run=run)

@@ -1,4 +1,8 @@
-"""Figure 5: most neurons follow one frequency, and write to that frequency alone."""
+"""Figure 5: most neurons follow one frequency and write only to that frequency."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -6,17 +10,23 @@ from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, frequency_colors, no_key_frequencies, panel_letters, signed_map
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
-    title="Neurons of one frequency and what they write",
+    title="Neurons of one frequency and their output weights",
     reference="Nanda et al. 2023, Fig. 5",
     experiment="mainline",
     variables=("neuron_fraction_explained", "neuron_frequency", "W_L_fourier", "key_frequency"),
 )
-def draw(fig, cube):
-    """Left: for every neuron of the first run, the share of its variance over pairs that a polynomial of degree 2 in one
-    frequency explains, in order. Right: the neuron-logit map W_L of the neurons of the smallest key frequency's cluster,
-    in the Fourier basis over outputs: only the cosine and sine of that frequency are there.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Neurons of the first run, and the output weights of one neuron cluster.
+
+    Left: for every neuron, the fraction of its variance over pairs that a polynomial of degree 2 in one frequency
+    explains, sorted. Right: the neuron-logit map W_L of the neuron cluster of the smallest key frequency, in the
+    Fourier basis over outputs. Only the cosine and sine of that frequency are present.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)

@@ -1,20 +1,29 @@
-"""Figure 6: only the key frequencies matter to the loss."""
+"""Figure 6: only the key frequencies matter for the loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, frequency_colors, label, loss_axis
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
-    title="Loss without each frequency",
+    title="Test loss without each frequency",
     reference="Nanda et al. 2023, Fig. 6",
     experiment="mainline",
     variables=("ablated_loss_by_frequency", "key_blocks_only_loss", "test_loss", "key_frequency"),
     size=(6.8, 2.6),
 )
-def draw(fig, cube):
-    """Test loss of the first run with one frequency's components taken out of its logits, for each frequency. Taking out a
-    key frequency costs orders of magnitude; taking out any other does not harm. Keeping only the key frequencies (dashed)
-    is better than the network itself (solid).
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Test loss of the first run with the components of one frequency removed from its logits, for each frequency.
+
+    Removing a key frequency increases the loss by orders of magnitude; removing any other frequency does no harm.
+    Keeping only the key frequencies (dashed) gives a lower loss than the full network (solid).
     """
     run = str(cube.run.values[0])
     last = cube.sel(run=run).isel(epoch=-1)

@@ -1,11 +1,20 @@
-"""Figure 8: why several frequencies: their waves add up at one place only."""
+"""Figure 8: why there are several frequencies: their waves add up at one point only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import frequency_colors, panel_letters
 
-PAPERS = (14, 35, 41, 42, 52)
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PAPER_KEY_FREQUENCIES = (14, 35, 41, 42, 52)
 
 
 @figure(
@@ -15,21 +24,24 @@ PAPERS = (14, 35, 41, 42, 52)
     variables=("key_frequency",),
     size=(6.8, 2.6),
 )
-def draw(fig, cube):
-    """Cosines cos(2 pi k x/p) of the key frequencies, thin, and their sum, bold: the paper's five (left) and those of the
-    first run (right). Each wave comes back near 1 at other places than 0, but the sum does not: the answer stands out.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Cosines cos(2 pi k x/p) of the key frequencies (thin), and their sum (bold).
+
+    Left: the paper's five key frequencies. Right: those of the first run. Each wave comes close to 1 at several x, but
+    the sum is large only at x = 0. The logit of the answer therefore stands out.
     """
     run = str(cube.run.values[0])
     p = 2 * cube.sizes["frequency"] + 1
     left, right = fig.subplots(1, 2, sharey=False)
-    _interference(left, dict.fromkeys([k for k in PAPERS if 2 * k < p], "#8C8C8C"), p)
+    _interference(left, dict.fromkeys([k for k in PAPER_KEY_FREQUENCIES if 2 * k < p], "#8C8C8C"), p)
     _interference(right, frequency_colors(cube, run), p)
     left.set(title="The paper's key frequencies", ylabel=r"$\cos(2\pi kx/p)$ and their sum")
     right.set(title=f"Those of {run}")
     panel_letters([left, right])
 
 
-def _interference(ax, colors, p):
+def _interference(ax: Axes, colors: dict[int, str], p: int) -> None:
+    """Draw the cosines of some frequencies and their sum, and mark its largest value apart from x = 0."""
     x = np.arange(p)
     waves = [np.cos(2 * np.pi * k * x / p) for k in colors]
     for (_, color), wave in zip(colors.items(), waves, strict=True):

@@ -1,7 +1,15 @@
-"""Figure 10: what a head looks up for each number is a wave."""
+"""Figure 10: each head's attention score is a wave over the numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import by_component, frequency_colors, panel_letters, panels
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,17 +19,19 @@ from progress_measures.figures.style import by_component, frequency_colors, pane
     variables=("score_fourier_coefficient", "score_fraction_explained", "attention_frequency", "key_frequency"),
     size=(6.8, 4.0),
 )
-def draw(fig, cube):
-    """The score that each head of the first run gives a number, C_j, in the orthonormal Fourier basis over numbers: nearly
-    all of it lies in one frequency. The titles give the share of its variance in the frequency of the head's attention.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Attention scores of each head of the first run in the orthonormal Fourier basis over the numbers.
+
+    C_j is the part of the score that depends on the number. Nearly all of it lies in one frequency. The titles give the
+    share of its variance in the frequency of the head's attention.
     """
-    one = cube.isel(run=0)
+    run_cube = cube.isel(run=0)
     colors = frequency_colors(cube, str(cube.run.values[0]))
     heads = cube.sizes["head"]
     axes = panels(fig, heads, columns=-(-heads // 2), sharex=True, sharey=True)
     for head, ax in enumerate(axes):
-        by_component(ax, one.score_fourier_coefficient.sel(head=head), colors, signed=True)
-        k, share = int(one.attention_frequency[head]), float(one.score_fraction_explained[head])
+        by_component(ax, run_cube.score_fourier_coefficient.sel(head=head), colors, signed=True)
+        k, share = int(run_cube.attention_frequency[head]), float(run_cube.score_fraction_explained[head])
         ax.set(title=f"Head {head}: {share:.1%} in k = {k}", ylabel="Coefficient of $C_j$")
         ax.label_outer()
     panel_letters(axes)

@@ -1,9 +1,17 @@
-"""Figure 12: more neurons, all periodic."""
+"""Figure 12: activations of more neurons, all periodic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.cube.pair_maps import neuron_map
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import panel_letters, panels, plane
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -13,9 +21,11 @@ from progress_measures.figures.style import panel_letters, panels, plane
     variables=(*MAPS, "neuron_frequency", "neuron_fraction_explained"),
     size=(6.8, 2.3),
 )
-def draw(fig, cube):
-    """Neurons 1 to 4 of the first run after the ReLU, over all pairs, at the end of training, each on its own scale. The
-    titles give each neuron's frequency, and the share of its variance that a polynomial of degree 2 in it explains.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Neurons 1 to 4 of the first run after the ReLU, over all pairs, at the end of training, each on its own scale.
+
+    The titles give each neuron's frequency, and the share of its variance that a polynomial of degree 2 in that
+    frequency explains.
     """
     last = cube.isel(run=0, epoch=-1)
     neurons = cube.neuron.values[1:5]

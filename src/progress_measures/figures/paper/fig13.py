@@ -1,7 +1,15 @@
-"""Figure 13: the network knows the rule before it follows it."""
+"""Figure 13: the key frequencies alone give the right answers before the full network does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, PHASE_VARIABLES, epochs, phase_bands, phase_names, story_end
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,17 +19,25 @@ from progress_measures.figures.style import COLORS, PHASE_VARIABLES, epochs, pha
     variables=("train_accuracy", "test_accuracy", "restricted_accuracy_test", *PHASE_VARIABLES),
     size=(5.2, 3.0),
 )
-def draw(fig, cube):
-    """Train and test accuracy of the first run, and the accuracy on test pairs of its logits with only the key frequencies'
-    directions kept: it rises long before test accuracy does.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train and test accuracy of the first run, and its restricted accuracy.
+
+    The restricted accuracy is the accuracy on test pairs with only the key frequencies' directions kept in the logits.
+    It rises long before the test accuracy does.
     """
     run = str(cube.run.values[0])
-    one = cube.sel(run=run)
+    run_cube = cube.sel(run=run)
     ax = fig.subplots()
     for name in ("train", "test"):
-        ax.plot(one.epoch, one[f"{name}_accuracy"], color=COLORS[name], label=name)
-    ax.plot(one.epoch, one.restricted_accuracy_test, color=COLORS["restricted"], lw=1.8, label="restricted, test pairs")
-    epochs(ax, int(one.epoch[-1]), story_end(cube, run))
+        ax.plot(run_cube.epoch, run_cube[f"{name}_accuracy"], color=COLORS[name], label=name)
+    ax.plot(
+        run_cube.epoch,
+        run_cube.restricted_accuracy_test,
+        color=COLORS["restricted"],
+        lw=1.8,
+        label="restricted, test pairs",
+    )
+    epochs(ax, int(run_cube.epoch[-1]), story_end(cube, run))
     ax.set(ylabel="Accuracy", ylim=(-0.02, 1.04))
     phase_bands(ax, cube, run)
     ax.legend(loc="center right")

@@ -1,4 +1,8 @@
-"""Figure 14: the waves that add up to the answer grow steadily."""
+"""Figure 14: the waves whose sum is the answer grow steadily."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +17,10 @@ from progress_measures.figures.style import (
     story_end,
 )
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
     title="Coefficients of cos w(a + b - c) in the logits",
@@ -21,12 +29,13 @@ from progress_measures.figures.style import (
     variables=("cosine_coefficient", "key_frequency", *PHASE_VARIABLES),
     size=(5.2, 3.0),
 )
-def draw(fig, cube):
-    """Height of cos w(a + b - c) in the logits of the first run for each key frequency, over training: they grow from the
-    end of memorization on, while train and test loss stand still.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Coefficient of cos w(a + b - c) in the logits of the first run for each key frequency, over training.
+
+    The coefficients grow from the end of memorization on, while train and test loss are flat.
     """
     run = str(cube.run.values[0])
-    one = cube.sel(run=run)
+    run_cube = cube.sel(run=run)
     p = 2 * cube.sizes["frequency"] + 1
     ax = fig.subplots()
     colors = frequency_colors(cube, run)
@@ -34,8 +43,13 @@ def draw(fig, cube):
         no_key_frequencies(ax, run)
         return
     for k, color in colors.items():
-        ax.plot(one.epoch, one.cosine_coefficient.sel(frequency=k) / np.sqrt(p**3 / 2), color=color, label=f"k = {k}")
-    epochs(ax, int(one.epoch[-1]), story_end(cube, run))
+        ax.plot(
+            run_cube.epoch,
+            run_cube.cosine_coefficient.sel(frequency=k) / np.sqrt(p**3 / 2),
+            color=color,
+            label=f"k = {k}",
+        )
+    epochs(ax, int(run_cube.epoch[-1]), story_end(cube, run))
     ax.set(ylabel=r"Coefficient of $\cos w_k(a+b-c)$")
     phase_bands(ax, cube, run)
     ax.legend(loc="lower right")

@@ -1,4 +1,8 @@
-"""Figure 15: what excluding each key frequency costs, over training."""
+"""Figure 15: accuracy and loss without each key frequency, over training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
@@ -14,6 +18,10 @@ from progress_measures.figures.style import (
     story_end,
 )
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
     title="Excluded accuracy and loss, by key frequency",
@@ -24,23 +32,29 @@ from progress_measures.figures.style import (
         *PHASE_VARIABLES,
     ),
 )  # fmt: skip
-def draw(fig, cube):
-    """Accuracy (left) and loss (right) of the first run on training pairs with one key frequency's directions taken out of
-    its logits, beside those of the network. While it memorizes a frequency does not matter; as the circuits form, each
-    comes to.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Accuracy (left) and loss (right) of the first run on training pairs, without one key frequency at a time.
+
+    The directions of that frequency are removed from the logits. Gray: the full network. During memorization no
+    frequency matters. During circuit formation each key frequency starts to matter.
     """
     run = str(cube.run.values[0])
-    one = cube.sel(run=run)
+    run_cube = cube.sel(run=run)
     axes = fig.subplots(1, 2)
-    for ax, what in zip(axes, ("accuracy", "loss"), strict=True):
-        ax.plot(one.epoch, one[f"train_{what}"], color=COLORS["other"], label="nothing")
+    for ax, quantity in zip(axes, ("accuracy", "loss"), strict=True):
+        ax.plot(run_cube.epoch, run_cube[f"train_{quantity}"], color=COLORS["other"], label="nothing")
         for k, color in frequency_colors(cube, run).items():
-            ax.plot(one.epoch, one[f"excluded_{what}_by_frequency"].sel(frequency=k), color=color, label=f"k = {k}")
-        epochs(ax, int(one.epoch[-1]), story_end(cube, run))
+            ax.plot(
+                run_cube.epoch,
+                run_cube[f"excluded_{quantity}_by_frequency"].sel(frequency=k),
+                color=color,
+                label=f"k = {k}",
+            )
+        epochs(ax, int(run_cube.epoch[-1]), story_end(cube, run))
         phase_bands(ax, cube, run)
     axes[0].set(title="Accuracy", ylabel="Accuracy on training pairs")
     axes[1].set(title="Loss")
-    loss_axis(axes[1], label(one.train_loss))
+    loss_axis(axes[1], label(run_cube.train_loss))
     axes[1].legend(title="Excluded", loc="best")
     panel_letters(axes)
     phase_names(fig, cube, run)

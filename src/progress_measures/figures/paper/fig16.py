@@ -1,7 +1,15 @@
 """Figure 16: the embedding of the other seeds is sparse in the Fourier basis too."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import by_component, frequency_colors, other_runs, panel_letters, panels
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,9 +19,10 @@ from progress_measures.figures.style import by_component, frequency_colors, othe
     variables=("W_E_fourier_norm", "key_frequency"),
     size=(6.8, 4.0),
 )
-def draw(fig, cube):
-    """Norms of the Fourier components of the embedding $W_E$ of the other seeds at the end of training: each has its own
-    few key frequencies, colored and numbered.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Norms of the Fourier components of the embedding W_E of the other seeds at the end of training.
+
+    Each seed has a few key frequencies of its own, colored and numbered.
     """
     runs = other_runs(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)

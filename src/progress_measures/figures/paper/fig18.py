@@ -1,4 +1,8 @@
-"""Figure 18: in the other seeds too the restricted loss falls first."""
+"""Figure 18: the restricted loss falls before the test loss in the other seeds too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
@@ -14,6 +18,10 @@ from progress_measures.figures.style import (
     phase_key,
 )
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
     title="Train, test and restricted loss, other seeds",
@@ -22,19 +30,20 @@ from progress_measures.figures.style import (
     variables=("train_loss", "test_loss", "restricted_loss", *PHASE_VARIABLES),
     size=(6.8, 4.6),
 )
-def draw(fig, cube):
-    """Train, test and restricted loss of the other seeds, with the phases that the rule finds in each: the restricted
-    loss falls before the test loss does, at a time of its own in every run.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train, test and restricted loss of the other seeds, with the phases that the rule finds in each run.
+
+    The restricted loss falls before the test loss does, at a different epoch in every run.
     """
     runs = other_runs(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
     for run, ax in zip(runs, axes, strict=True):
-        one = cube.sel(run=run)
+        run_cube = cube.sel(run=run)
         for name in ("train", "test", "restricted"):
-            ax.plot(one.epoch, one[f"{name}_loss"], color=COLORS[name], label=name)
-        epochs(ax, int(one.epoch[-1]))
+            ax.plot(run_cube.epoch, run_cube[f"{name}_loss"], color=COLORS[name], label=name)
+        epochs(ax, int(run_cube.epoch[-1]))
         ax.set_title(run)
-        loss_axis(ax, label(one.test_loss, "Loss"))
+        loss_axis(ax, label(run_cube.test_loss, "Loss"))
         phase_bands(ax, cube, run)
         ax.label_outer()
     axes[0].legend(loc="upper right")

@@ -1,4 +1,8 @@
-"""Figure 19: in the other seeds too the Fourier spectra grow sparse in the cleanup."""
+"""Figure 19: the Fourier spectra become sparse in cleanup in the other seeds too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
@@ -12,6 +16,10 @@ from progress_measures.figures.style import (
     phase_key,
 )
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
     title="Gini coefficients of W_E and W_L, other seeds",
@@ -20,17 +28,19 @@ from progress_measures.figures.style import (
     variables=("gini_W_E", "gini_W_L", *PHASE_VARIABLES),
     size=(6.8, 4.4),
 )
-def draw(fig, cube):
-    """Gini coefficients of the norms of the Fourier components of $W_E$ and $W_L$ of the other seeds, with the phases that
-    the rule finds in each: they rise slowly while circuits form and fast in the cleanup.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Gini coefficients of the norms of the Fourier components of W_E and W_L of the other seeds.
+
+    Shaded areas are the phases that the rule finds in each run. Both coefficients rise slowly during circuit formation
+    and fast in cleanup.
     """
     runs = other_runs(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
     for run, ax in zip(runs, axes, strict=True):
-        one = cube.sel(run=run)
+        run_cube = cube.sel(run=run)
         for name in ("W_E", "W_L"):
-            ax.plot(one.epoch, one[f"gini_{name}"], color=COLORS[name], label=f"${name}$")
-        epochs(ax, int(one.epoch[-1]))
+            ax.plot(run_cube.epoch, run_cube[f"gini_{name}"], color=COLORS[name], label=f"${name}$")
+        epochs(ax, int(run_cube.epoch[-1]))
         ax.set(title=run, ylabel="Gini coefficient")
         phase_bands(ax, cube, run)
         ax.label_outer()

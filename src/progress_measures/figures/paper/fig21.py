@@ -1,4 +1,8 @@
-"""Figure 21: how long a network takes to generalize, by the share of the data that it sees."""
+"""Figure 21: the time a network takes to generalize, by train fraction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator
@@ -8,28 +12,38 @@ from progress_measures.figures.curves import LOSSES
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
 
-THRESHOLDS = {1e-2: {"ls": ":", "alpha": 0.6}, 1e-4: {"ls": "--", "alpha": 0.8}, 1e-6: {"ls": "-", "lw": 1.8}}
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+THRESHOLDS: dict[float, dict[str, Any]] = {
+    1e-2: {"ls": ":", "alpha": 0.6},
+    1e-4: {"ls": "--", "alpha": 0.8},
+    1e-6: {"ls": "-", "lw": 1.8},
+}
 
 
 @figure(
-    title="Epochs to a small loss by share of the data",
+    title="Epochs to a small loss by train fraction",
     reference="Nanda et al. 2023, Fig. 21",
     experiment=("data_fraction_low", "mainline", "data_fraction_high"),
     variables=LOSSES,
     size=(4.6, 3.2),
 )
-def draw(fig, *cubes):
-    """First epoch with train and test loss below 1e-6 (solid; 1e-4 dashed, 1e-2 dotted), against the share of all pairs
-    that is trained on; of the mainline's 30 %, seed 0. The train loss takes about as long whatever the share. The test loss
-    takes many times as long with 30 %, and hardly longer from 60 % on. Shares without a point never got there.
+def draw(fig: Figure, *cubes: xr.Dataset) -> None:
+    """First epoch with train and test loss below a threshold, against the share of all pairs that is trained on.
+
+    The thresholds are 1e-6 (solid), 1e-4 (dashed) and 1e-2 (dotted). The point at 30 % is seed 0 of the mainline. The
+    train loss takes about the same time at every share. The test loss takes many times as long at 30 %, and hardly
+    longer than the train loss from 60 % on. A share without a point never reached the threshold.
     """
     ax, runs = fig.subplots(), by_fraction(*cubes)
-    for threshold, looks in THRESHOLDS.items():
+    for threshold, line_style in THRESHOLDS.items():
         for split in ("train", "test"):
             points = [(share, _first(run[f"history_{split}_loss"].isel(run=0), threshold)) for share, run in runs]
             x, y = zip(*points, strict=True)
             name = f"{split} below $10^{{{round(np.log10(threshold))}}}$"
-            ax.plot(x, y, marker="o", color=COLORS[split], ms=3, **looks, label=name)
+            ax.plot(x, y, marker="o", color=COLORS[split], ms=3, **line_style, label=name)
     ax.set(xlabel="Share of all pairs that is trained on", ylabel="Epoch", yscale="log", xlim=(0, 1))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -38,6 +52,7 @@ def draw(fig, *cubes):
     ax.legend(loc="upper right", ncols=1)
 
 
-def _first(loss, threshold):
-    found = first_below(loss, threshold)
-    return float(found) if np.isfinite(found) else np.nan  # which is not drawn
+def _first(loss: xr.DataArray, threshold: float) -> float:
+    """Return the first epoch with a loss below the threshold, NaN (not drawn) where there is none."""
+    epoch = first_below(loss, threshold)
+    return float(epoch) if np.isfinite(epoch) else np.nan

@@ -1,7 +1,15 @@
-"""Figure 22: two layers grok too, between slingshots."""
+"""Figure 22: two-layer networks grok too, between slingshots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,8 +19,9 @@ from progress_measures.figures.registry import figure
     variables=LOSSES,
     size=(5.2, 3.0),
 )
-def draw(fig, cube):
-    """Train and test loss of all seeds of the two-layer network, thin, and their geometric mean, bold. Slingshots make
-    the curves hard to read.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train and test loss of the two-layer network.
+
+    Thin: all seeds. Bold: their geometric mean. Slingshots make the curves hard to read.
     """
     losses(fig.subplots(), cube, "Two layers")

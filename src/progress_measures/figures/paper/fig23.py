@@ -1,8 +1,16 @@
-"""Figure 23: in two layers too the excluded loss moves before the test loss."""
+"""Figure 23: the excluded loss changes before the test loss in two-layer networks too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,12 +20,14 @@ from progress_measures.figures.style import COLORS
     variables=(*LOSSES, "excluded_loss"),
     size=(5.2, 3.0),
 )
-def draw(fig, cube):
-    """Train, test and excluded loss of the first run of two layers. In the paper the excluded loss rises
-    before the network groks.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train, test and excluded loss of the first two-layer run.
+
+    In the paper the excluded loss rises before the network groks.
     """
     ax = fig.subplots()
-    one = cube.isel(run=[0])
-    losses(ax, one, f"Two layers, {cube.run.values[0]}", legend=False)
-    ax.plot(one.epoch, one.excluded_loss.isel(run=0), color=COLORS["excluded"], label="excluded")
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)  # beside the title: slingshots leave no room within
+    run_cube = cube.isel(run=[0])
+    losses(ax, run_cube, f"Two layers, {cube.run.values[0]}", legend=False)
+    ax.plot(run_cube.epoch, run_cube.excluded_loss.isel(run=0), color=COLORS["excluded"], label="excluded")
+    # Beside the title: slingshots leave no room in the panel.
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)

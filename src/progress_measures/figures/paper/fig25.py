@@ -1,4 +1,8 @@
-"""Figure 25: a larger prime, 401, at several weight decays."""
+"""Figure 25: a larger prime, 401, with several weight decays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -6,6 +10,10 @@ from progress_measures.cube.select import runs_with
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import panels
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -15,9 +23,10 @@ from progress_measures.figures.style import panels
     variables=LOSSES,
     size=(6.8, 4.2),
 )
-def draw(fig, cube):
-    """Train and test loss on addition modulo 401, for several weight decays. In the paper the two fall together, with
-    so many pairs.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train and test loss on addition modulo 401, for several weight decays.
+
+    In the paper the two fall together, because there are so many pairs.
     """
     decays = np.unique(cube.weight_decay)
     axes = panels(fig, len(decays), columns=3, sharex=True, sharey=True)

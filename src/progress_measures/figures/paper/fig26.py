@@ -1,8 +1,16 @@
 """Figure 26: without weight decay no network groks."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,16 +20,17 @@ from progress_measures.figures.style import COLORS
     variables=(*LOSSES, "maximal_excluded_loss", "excluded_loss"),
     size=(5.2, 3.0),
 )
-def draw(fig, cube):
-    """Train and test loss of the first run without weight decay, and the excluded loss: where the network has no key
-    frequencies, the largest that removing any one frequency gives. The test loss never falls, and the excluded loss does not
-    rise.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train, test and excluded loss of the first run without weight decay.
+
+    If the network has no key frequencies, the excluded loss is the largest that removing any one frequency gives. The
+    test loss never falls, and the excluded loss does not rise.
     """
     ax = fig.subplots()
-    one = cube.isel(run=[0])
-    losses(ax, one, "Without weight decay", legend=False)
-    excluded, name = one.excluded_loss.isel(run=0), "excluded"
+    run_cube = cube.isel(run=[0])
+    losses(ax, run_cube, "Without weight decay", legend=False)
+    excluded, name = run_cube.excluded_loss.isel(run=0), "excluded"
     if excluded.isnull().any():
-        excluded, name = one.maximal_excluded_loss.isel(run=0), "excluded, largest of any one frequency"
-    ax.plot(one.epoch, excluded, color=COLORS["excluded"], label=name)
+        excluded, name = run_cube.maximal_excluded_loss.isel(run=0), "excluded, largest of any one frequency"
+    ax.plot(run_cube.epoch, excluded, color=COLORS["excluded"], label=name)
     ax.legend(loc="center right")

@@ -1,9 +1,17 @@
-"""Figure 27: how fast networks grok depends on weight decay."""
+"""Figure 27: the speed of grokking depends on weight decay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.cube.select import runs_with
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import panel_letters
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 DECAYS = (0.3, 3.0)
 
@@ -14,9 +22,10 @@ DECAYS = (0.3, 3.0)
     experiment="weight_decay",
     variables=LOSSES,
 )
-def draw(fig, cube):
-    """Train and test loss of three seeds with weight decay 0.3 (left) and 3 (right), thin, and their geometric mean, bold.
-    The mainline has weight decay 1 (Figure 2).
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train and test loss with weight decay 0.3 (left) and 3 (right).
+
+    Thin: three seeds. Bold: their geometric mean. The mainline has weight decay 1 (Figure 2).
     """
     axes = fig.subplots(1, len(DECAYS), sharey=True)
     for decay, ax in zip(DECAYS, axes, strict=True):

@@ -1,8 +1,16 @@
-"""Figure 28: dropout, or an l1 penalty, in place of weight decay."""
+"""Figure 28: dropout or an l1 penalty in place of weight decay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.cube.select import runs_with
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 DROPOUT, L1 = (0.2, 0.5, 0.8), (1.0, 10.0, 100.0)
 
@@ -14,14 +22,16 @@ DROPOUT, L1 = (0.2, 0.5, 0.8), (1.0, 10.0, 100.0)
     variables=LOSSES,
     size=(6.8, 4.4),
 )
-def draw(fig, dropout, l1):
-    """Train and test loss of three seeds each with dropout on the MLP's neurons (above) and with an l1 penalty on all weights
-    (below), both without weight decay; thin, and their geometric mean, bold. With the penalty both losses are one curve, the
-    train loss dashed.
+def draw(fig: Figure, dropout: xr.Dataset, l1: xr.Dataset) -> None:
+    """Train and test loss with dropout or an l1 penalty in place of weight decay.
+
+    Thin: three seeds each. Bold: their geometric mean. Top: dropout on the MLP's neurons. Bottom: an l1 penalty on all
+    weights. Both are without weight decay. With the l1 penalty the two losses coincide; the train loss is dashed.
     """
     axes = fig.subplots(2, 3, sharey="row")
     for i, (share, ax) in enumerate(zip(DROPOUT, axes[0], strict=True)):
-        losses(ax, runs_with(dropout, dropout=share), f"dropout {share:g}", legend=i == 1)  # which has room for it
+        # The middle panel has room for the legend.
+        losses(ax, runs_with(dropout, dropout=share), f"dropout {share:g}", legend=i == 1)
     for penalty, ax in zip(L1, axes[1], strict=True):
         losses(ax, runs_with(l1, l1=penalty), f"l1, λ = {penalty:g}", legend=False, alike=True)
     for ax in axes[:, 1:].ravel():

@@ -1,8 +1,16 @@
-"""Figure 30: on 700 sums, a network learns them by heart long before it adds."""
+"""Figure 30: on 700 fixed sums, a network memorizes long before it adds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import panel_letters, panels
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,10 +20,12 @@ from progress_measures.figures.style import panel_letters, panels
     variables=LOSSES,
     size=(6.8, 2.8),
 )
-def draw(fig, as_stated, as_on_fresh_sums):
-    """Train and test loss on a fixed set of 700 sums. Left with the mainline's settings, which the paper names: the train loss
-    falls at once, the test loss thousands of epochs later, in steps of which some come with a spike. Right with the settings
-    of the run on fresh sums, ten times less weight decay among them: the test loss stays above that of a guess.
+def draw(fig: Figure, as_stated: xr.Dataset, as_on_fresh_sums: xr.Dataset) -> None:
+    """Train and test loss on a fixed set of 700 sums.
+
+    Left: the mainline's settings, which the paper states. The train loss falls at once; the test loss falls thousands
+    of epochs later, in steps, some of them with a spike. Right: the settings of the run on fresh sums, with ten times
+    less weight decay. The test loss stays above the loss of a uniform guess.
     """
     axes = panels(fig, 2, columns=2, sharey=True)
     titles = ("The mainline's settings", "As on fresh sums")

@@ -1,22 +1,32 @@
-"""Figure 31: on sequences that are always fresh, induction comes at once and for all sequences."""
+"""Figure 31: on fresh sequences, induction appears in one sharp drop of the loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import panel_letters, panels
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
-    title="Repeated subsequences, fresh ones at every update",
+    title="Repeated subsequences, fresh sequences at every update",
     reference="Nanda et al. 2023, Fig. 31",
     experiment=("repeated_subsequence", "repeated_subsequence_paper"),
     variables=LOSSES,
     size=(6.8, 2.8),
 )
-def draw(fig, saved, as_stated):
-    """Train and test loss of predicting repeated subsequences, which are one curve, since every sequence is new: it
-    drops sharply, when the network has learned to look back. The authors' saved run without its slip, which adds the
-    residual stream twice; with it; and a network with the mainline's settings, which the paper names, in place of that run's.
-    Spikes, as in slingshots, throw the first and third back for a while.
+def draw(fig: Figure, saved: xr.Dataset, as_stated: xr.Dataset) -> None:
+    """Train and test loss of predicting repeated subsequences.
+
+    They coincide, since every sequence is new. They drop sharply when the network has learned induction. First panel:
+    the authors' saved run without its error, which adds the residual stream twice. Second panel: the saved run with
+    that error. Third panel: a network with the mainline's settings, which the paper states. Spikes, as in slingshots,
+    set the first and third network back for a while.
     """
     names = {False: "Saved run, stream once", True: "Saved run, stream twice"}
     runs = [(names[bool(twice)], saved.isel(run=[i])) for i, twice in enumerate(saved.doubled_residual.values)]

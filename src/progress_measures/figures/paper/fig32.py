@@ -1,19 +1,28 @@
-"""Figure 32: induction on 512 sequences that are always the same."""
+"""Figure 32: induction on 512 fixed sequences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
-    title="Repeated subsequences, 512 of them",
+    title="Repeated subsequences, 512 fixed sequences",
     reference="Nanda et al. 2023, Fig. 32",
     experiment="repeated_subsequence_finite",
     variables=LOSSES,
     size=(5.2, 3.0),
 )
-def draw(fig, cube):
-    """Train and test loss of predicting repeated subsequences on a fixed set of 512. In the paper the train loss falls
-    first, the test loss long after.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train and test loss of predicting repeated subsequences on a fixed set of 512 sequences.
+
+    In the paper the train loss falls first and the test loss long after.
     """
     ax = fig.subplots()
     losses(ax, cube.isel(run=[0]), "512 sequences")

@@ -1,19 +1,29 @@
-"""Figure 33: on sequences that are always fresh, skip trigrams are learned at once."""
+"""Figure 33: on fresh sequences, skip trigrams are learned in one sharp drop of the loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
-    title="Skip trigrams, fresh ones at every update",
+    title="Skip trigrams, fresh sequences at every update",
     reference="Nanda et al. 2023, Fig. 33",
     experiment="skip_trigram",
     variables=LOSSES,
     size=(5.2, 3.0),
 )
-def draw(fig, cube):
-    """Train and test loss of recalling the one token that tells, which are one curve, since every sequence is new;
-    it drops sharply once.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train and test loss of skip trigrams.
+
+    At the last token, the network recalls the one signal token among the noise. The losses coincide, since every
+    sequence is new. They drop sharply once.
     """
     ax = fig.subplots()
     losses(ax, cube.isel(run=[0]), "Fresh sequences", alike=True)

@@ -1,21 +1,32 @@
-"""Figure 34: on few sequences, skip trigrams are learned by heart, or at once for good."""
+"""Figure 34: on few sequences, skip trigrams are memorized, or learned at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import panel_letters, panels
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
 
 @figure(
-    title="Skip trigrams, 512 of them",
+    title="Skip trigrams, 512 or 100 fixed sequences",
     reference="Nanda et al. 2023, Fig. 34",
     experiment=("skip_trigram_finite_paper", "skip_trigram_finite"),
     variables=LOSSES,
     size=(6.8, 2.8),
 )
-def draw(fig, as_stated, as_on_fresh):
-    """Train and test loss of recalling the one token that tells, on a fixed set of sequences; in the paper the test loss falls
-    long after the train loss. 512 of them with the mainline's settings, which the paper names; then 512 and 100 with those of
-    the run on fresh ones.
+def draw(fig: Figure, as_stated: xr.Dataset, as_on_fresh: xr.Dataset) -> None:
+    """Train and test loss of skip trigrams on a fixed set of sequences.
+
+    At the last token, the network recalls the one signal token among the noise. In the paper the test loss falls long
+    after the train loss. First panel: 512 sequences with the mainline's settings, which the paper states. Second and
+    third panel: 512 and 100 sequences with the settings of the run on fresh sequences.
     """
     runs = [(f"{_examples(as_stated)[0]:g}, as stated", as_stated.isel(run=[0]))]
     runs += [(f"{n:g}, as on fresh ones", as_on_fresh.isel(run=[i])) for i, n in enumerate(_examples(as_on_fresh))]
@@ -26,6 +37,6 @@ def draw(fig, as_stated, as_on_fresh):
     panel_letters(axes)
 
 
-def _examples(cube):
-    """How many sequences each run trains on; of tasks on pairs, the share of all."""
+def _examples(cube: xr.Dataset) -> NDArray[Any]:
+    """Return the number of sequences that each run trains on; for tasks on pairs, the train fraction."""
     return (cube.examples if "examples" in cube.coords else cube.train_fraction).values

@@ -1,7 +1,15 @@
-"""What the subtraction network's heads attend to at one pair."""
+"""Attention of the subtraction network's heads at one pair."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.attention import SCORES, at_pair
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,8 +19,9 @@ from progress_measures.figures.registry import figure
     variables=SCORES,
     size=(3.6, 2.4),
 )
-def draw(fig, cube):
-    """Attention from `=` to a, b and itself, of each head of the first run at the end of training, for the pair a = 0,
-    b = 5, number 5 of all pairs: one example beside the average.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Attention from `=` to a, b and `=`, of each head of the first run, for the pair a = 0, b = 5.
+
+    All values are from the end of training. It is pair number 5, an example to compare with the average over pairs.
     """
     at_pair(fig, cube, a=0, b=5)

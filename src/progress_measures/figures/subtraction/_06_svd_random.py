@@ -1,8 +1,16 @@
 """A control for the subtraction network's embedding: singular values of a random matrix."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.embedding import gaussian, singular_values
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,8 +20,9 @@ from progress_measures.figures.style import COLORS
     variables=("W_E",),
     size=(4.6, 2.6),
 )
-def draw(fig, cube):
-    """Singular values of a standard normal matrix as large as the embedding of the numbers: they fall almost along a
-    line, and none stands out.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Singular values of a standard normal matrix of the size of the embedding of the numbers.
+
+    They fall almost linearly, and none stands out.
     """
     singular_values(fig, gaussian(cube), COLORS["weights"])

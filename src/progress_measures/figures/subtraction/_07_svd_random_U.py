@@ -1,7 +1,15 @@
 """A control for the subtraction network's embedding: singular vectors of a random matrix."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.embedding import gaussian, left_vectors
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,8 +19,10 @@ from progress_measures.figures.registry import figure
     variables=("W_E",),
     size=(6.8, 3.4),
 )
-def draw(fig, cube):
-    """Left singular vectors of a standard normal matrix as large as the embedding of the numbers, one a column, in
-    order: all (left) and the first 16 (right). There is nothing to be seen in them.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Left singular vectors of a standard normal matrix, one per column, in order.
+
+    Left: all vectors. Right: the first 16. The matrix has the size of the embedding of the numbers. They show no
+    structure.
     """
     left_vectors(fig, gaussian(cube))

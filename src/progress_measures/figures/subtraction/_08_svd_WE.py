@@ -1,8 +1,16 @@
 """The subtraction network's embedding has a low rank."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.embedding import numbers, singular_values
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,8 +20,9 @@ from progress_measures.figures.style import COLORS
     variables=("W_E",),
     size=(4.6, 2.6),
 )
-def draw(fig, cube):
-    """Singular values of the embedding of the numbers of the first run at the end of training. A few are large, two for
-    each key frequency, and the others next to nothing.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Singular values of the embedding W_E of the numbers, of the first run at the end of training.
+
+    A few are large, two for each key frequency; the others are close to zero.
     """
     singular_values(fig, numbers(cube), COLORS["W_E"])

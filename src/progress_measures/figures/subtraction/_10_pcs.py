@@ -1,7 +1,15 @@
 """The subtraction network's first principal components are waves."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.embedding import principal_waves
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,8 +19,10 @@ from progress_measures.figures.registry import figure
     variables=("W_E", "key_frequency"),
     size=(6.8, 5.0),
 )
-def draw(fig, cube):
-    """The first eight left singular vectors of the embedding of the numbers of the first run at the end of training. Each
-    is a wave; its title gives the frequency with the most energy, and how much. Key frequencies have their colors.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """The first eight left singular vectors of the embedding W_E of the numbers.
+
+    All values are from the first run at the end of training. Each is a wave; its title gives the frequency with the
+    most energy, and its share. Colors mark key frequencies.
     """
     principal_waves(fig, cube)

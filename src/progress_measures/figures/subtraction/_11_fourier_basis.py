@@ -1,7 +1,15 @@
-"""The Fourier basis that the subtraction network is looked at in."""
+"""The Fourier basis in which the subtraction network is analyzed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.waves import prime, whole_basis
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,8 +19,9 @@ from progress_measures.figures.waves import prime, whole_basis
     variables=("key_frequency",),
     size=(4.6, 3.6),
 )
-def draw(fig, cube):
-    """All vectors of the orthonormal Fourier basis over the numbers, one a row: the constant, then cosine and sine of
-    each frequency in turn.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """All vectors of the orthonormal Fourier basis over the numbers, one per row.
+
+    The order is the constant, then cosine and sine of each frequency.
     """
     whole_basis(fig, prime(cube))

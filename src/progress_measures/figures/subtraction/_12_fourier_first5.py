@@ -1,8 +1,16 @@
 """The lowest frequencies of the Fourier basis."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
 from progress_measures.figures.waves import prime, waves
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,8 +20,9 @@ from progress_measures.figures.waves import prime, waves
     variables=("key_frequency",),
     size=(6.8, 4.0),
 )
-def draw(fig, cube):
-    """The constant, and cosine and sine of the frequencies 1 and 2, as unit vectors: values at the numbers (points) and
-    the waves that they are taken from (lines).
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """The constant, and cosine and sine of the frequencies 1 and 2, as unit vectors.
+
+    Points: entries at the numbers. Lines: the continuous waves that they sample.
     """
     waves(fig, prime(cube), dict.fromkeys(range(5), COLORS["weights"]))

@@ -1,8 +1,16 @@
 """The highest frequency of the Fourier basis."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
 from progress_measures.figures.waves import prime, waves
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,9 +20,11 @@ from progress_measures.figures.waves import prime, waves
     variables=("key_frequency",),
     size=(6.8, 2.2),
 )
-def draw(fig, cube):
-    """Cosine and sine of the highest frequency, (p - 1)/2, as unit vectors: values at the numbers (points) and the waves
-    that they are taken from (lines). Neighboring numbers have almost opposite values.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Cosine and sine of the highest frequency, (p - 1)/2, as unit vectors.
+
+    Points: entries at the numbers. Lines: the continuous waves that they sample. Neighboring numbers have almost
+    opposite entries.
     """
     p = prime(cube)
     waves(fig, p, dict.fromkeys((p - 2, p - 1), COLORS["weights"]))

@@ -1,18 +1,28 @@
-"""The subtraction network embeds its key waves in directions at right angles."""
+"""The subtraction network embeds its key frequencies in orthogonal directions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.embedding import key_products
 from progress_measures.figures.registry import figure
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
 
 @figure(
-    title="Dot products of the key waves in the subtraction network's embedding",
+    title="Dot products of the subtraction network's embedding at the key frequencies",
     reference="Modular subtraction notebook, section 3.4",
     experiment="subtraction",
     variables=("W_E", "key_frequency"),
     size=(4.6, 3.8),
 )
-def draw(fig, cube):
-    """Dot products, over the residual stream, of the Fourier components of the first run's embedding at its key
-    frequencies: nearly diagonal, so that the waves lie at right angles and do not disturb each other.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Dot products of the Fourier components of the first run's embedding at its key frequencies.
+
+    The dot products are over the residual stream. The matrix is nearly diagonal: the components are orthogonal and do
+    not interfere.
     """
     key_products(fig, cube)

@@ -1,7 +1,15 @@
 """The cosines of the subtraction network's key frequencies."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.registry import figure
 from progress_measures.figures.waves import key_waves
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,8 +19,9 @@ from progress_measures.figures.waves import key_waves
     variables=("key_frequency",),
     size=(6.8, 3.4),
 )
-def draw(fig, cube):
-    """The cosine of each key frequency of the first run, as a unit vector: values at the numbers (points) and the wave that
-    they are taken from (line).
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """The cosine of each key frequency of the first run, as a unit vector.
+
+    Points: entries at the numbers. Line: the continuous wave that they sample.
     """
     key_waves(fig, cube, "cos")

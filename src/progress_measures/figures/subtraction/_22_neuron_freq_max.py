@@ -1,7 +1,15 @@
-"""How well one frequency explains each of the subtraction network's neurons."""
+"""The share of each of the subtraction network's neurons that one frequency explains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.neurons import best_shares
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,8 +19,9 @@ from progress_measures.figures.registry import figure
     variables=("neuron_frequency_share",),
     size=(4.6, 2.6),
 )
-def draw(fig, cube):
-    """For each neuron of the first run at the end of training, the share of its variance over all pairs in the frequency
-    that has the most, in order of size: for nearly all it is close to one.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Share of each neuron's variance over all pairs in its best frequency, sorted.
+
+    All values are from the first run at the end of training. For nearly all neurons it is close to 1.
     """
     best_shares(fig, cube)

@@ -1,7 +1,15 @@
-"""The subtraction notebook's key frequencies, in the neuron-logit map."""
+"""The subtraction notebook's key frequencies in the neuron-logit map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.waves import component_norms
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,6 +19,9 @@ from progress_measures.figures.waves import component_norms
     variables=("W_L_fourier_norm", "key_frequency"),
     size=(4.6, 2.6),
 )
-def draw(fig, cube):
-    """Norms of the Fourier components of W_L at the end of training; key frequencies are colored and numbered."""
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Norms of the Fourier components of the neuron-logit map W_L at the end of training.
+
+    Key frequencies are colored and numbered.
+    """
     component_norms(fig, cube, "W_L_fourier_norm", "Norm of $W_L$'s component")

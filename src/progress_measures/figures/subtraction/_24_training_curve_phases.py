@@ -1,7 +1,15 @@
 """The subtraction notebook's training curve, with phases."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.curves import LOSSES_OVER_PHASES, losses_over_phases
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,8 +19,9 @@ from progress_measures.figures.registry import figure
     variables=LOSSES_OVER_PHASES,
     size=(5.2, 3.2),
 )
-def draw(fig, cube):
-    """Train and test loss of the first run, and the phases where the rule finds them; the notebook drew them by hand at
-    1,500, 22,500 and 24,000 epochs.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train and test loss of the first run, and the phases that the rule finds.
+
+    The notebook sets the phase boundaries by hand at 1,500, 22,500 and 24,000 epochs.
     """
     losses_over_phases(fig, cube)

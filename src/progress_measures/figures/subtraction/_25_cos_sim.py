@@ -1,8 +1,16 @@
-"""The subtraction network's logits turn into a sum of cosines."""
+"""The subtraction network's logits become a sum of cosines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from progress_measures.figures.curves import of_frequencies
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -12,10 +20,11 @@ from progress_measures.figures.style import PHASE_VARIABLES
     variables=("cosine_similarity", "cosine_residual_all", "key_frequency", *PHASE_VARIABLES),
     size=(6.8, 3.4),
 )
-def draw(fig, cube):
-    """Cosine similarity of the first run's logits with the cosine of each frequency: key frequencies in colors, all others
-    gray; and the norm that all of them leave over, as a share of that of the logits. The similarities of key frequencies
-    rise long before the network generalizes.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Cosine similarity of the first run's logits with the cosine cos w(a - b - c) of each frequency.
+
+    Key frequencies are in colors, all others gray. Dashed: the residual norm after the cosines of all frequencies, as a
+    share of the norm of the logits. The similarities of key frequencies rise long before the network generalizes.
     """
     ax = of_frequencies(fig, cube, "cosine_similarity", "Cosine similarity", residual="cosine_residual_all")
     ax.set_ylim(None, 1.04)

@@ -1,7 +1,15 @@
 """The subtraction network's restricted loss."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.curves import OVER_PHASES, over_phases
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,9 +19,11 @@ from progress_measures.figures.registry import figure
     variables=("restricted_loss_neurons", *OVER_PHASES),
     size=(5.2, 3.2),
 )
-def draw(fig, cube):
-    """Train and test loss of the first run, and the restricted loss by the notebook's definition: on test pairs, neurons
-    kept only along cosine and sine of w(a - b) of the key frequencies, the logits' mean kept. It falls while the test loss
-    stands on its plateau, and ends above it.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train, test and restricted loss of the first run; the restricted loss follows the notebook's definition.
+
+    It is the loss on test pairs with neurons kept only along cosine and sine of w(a - b) of the key frequencies, and
+    with the mean of the logits kept. The restricted loss falls while the test loss is on its plateau, and ends above
+    the test loss.
     """
     over_phases(fig, cube, "restricted")

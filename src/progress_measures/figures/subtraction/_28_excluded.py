@@ -1,7 +1,15 @@
 """The subtraction network's excluded loss."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from progress_measures.figures.curves import OVER_PHASES, over_phases
 from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 
 @figure(
@@ -11,9 +19,10 @@ from progress_measures.figures.registry import figure
     variables=("excluded_loss_neurons", "restricted_loss_neurons", *OVER_PHASES),
     size=(5.2, 3.2),
 )
-def draw(fig, cube):
-    """Train and test loss of the first run, and two losses by the notebook's definitions: the restricted loss, and the
-    excluded loss, on training pairs without the neurons' parts along cosine and sine of w(a - b) of the key frequencies.
-    The excluded loss rises from where memorization ends: the network comes to need its key frequencies.
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """Train, test, restricted and excluded loss of the first run; the last two follow the notebook's definitions.
+
+    The excluded loss is the loss on training pairs without the neurons' parts along cosine and sine of w(a - b) of the
+    key frequencies. It rises from the end of memorization on: the network starts to depend on its key frequencies.
     """
     over_phases(fig, cube, "excluded", "restricted")

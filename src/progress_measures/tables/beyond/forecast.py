@@ -1,10 +1,17 @@
-"""Beyond the paper: how well grokking can be foretold."""
+"""Beyond the paper: how accurately the epoch of grokking can be predicted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from progress_measures.forecast import EXPERIMENTS, METHODS, VARIABLES, at_share, leave_one_out, trajectories, wrong_by
 from progress_measures.tables.registry import table
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -16,26 +23,28 @@ SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
     variables=VARIABLES,
     formats={f"at {share:.0%}": ".2f" for share in SHARES} | {"worst at 50%": ".2f"},
 )
-def rows(*cubes):
-    """By what factor the predicted epoch of grokking (test loss below 1) is off, the median over runs, when a run is that
-    far on its way. Each run is predicted by a fit to all other runs, or, harder, to the runs of other experiments alone.
-    Only measures up to the epoch of the forecast enter, and none that knows the final network's key frequencies.
+def rows(*cubes: xr.Dataset) -> pd.DataFrame:
+    """Factor between predicted and actual epoch of grokking, which is the first epoch with a test loss below 1.
+
+    Cells are medians over runs, at the given fraction of the epochs to grokking. Each run is predicted by a fit to all
+    other runs or, which is harder, to the runs of other experiments only. The forecast uses only measures up to its own
+    epoch, and no measure that depends on the final network's key frequencies.
     """
-    told, _ = trajectories(cubes)
-    found = []
+    runs, _ = trajectories(cubes)
+    rows_of_table = []
     for whole_experiment in (False, True):
-        if len(told if not whole_experiment else {one.experiment for one in told}) < 2:
-            continue  # nothing to fit to
+        if len(runs if not whole_experiment else {run.experiment for run in runs}) < 2:
+            continue  # no other run to fit to
         for method in METHODS:
-            predicted = leave_one_out(told, method, whole_experiment)
-            off = [
-                [at_share(one, wrong_by(one, p), share) for share in SHARES]
-                for one, p in zip(told, predicted, strict=True)
+            predicted = leave_one_out(runs, method, whole_experiment)
+            factors = [
+                [at_share(run, wrong_by(run, epochs), share) for share in SHARES]
+                for run, epochs in zip(runs, predicted, strict=True)
             ]
             fitted = "runs of other experiments" if whole_experiment else "all other runs"
-            medians = dict(zip((f"at {share:.0%}" for share in SHARES), np.nanmedian(off, axis=0), strict=True))
-            worst = float(np.nanmax([row[SHARES.index(0.5)] for row in off]))
-            found.append(
-                {"looks at": method, "fitted to": fitted, "runs": len(told)} | medians | {"worst at 50%": worst}
+            medians = dict(zip((f"at {share:.0%}" for share in SHARES), np.nanmedian(factors, axis=0), strict=True))
+            worst = float(np.nanmax([row[SHARES.index(0.5)] for row in factors]))
+            rows_of_table.append(
+                {"predictors": method, "fitted to": fitted, "runs": len(runs)} | medians | {"worst at 50%": worst}
             )
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows_of_table)

@@ -1,9 +1,16 @@
-"""What integer addition answers without its second principal component."""
+"""Answers of integer addition without its second principal component."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from progress_measures.cube.integer_sums import failures
 from progress_measures.tables.registry import table
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 KEPT = ("mean and PC 1", "all but PC 2")
 
@@ -15,10 +22,11 @@ KEPT = ("mean and PC 1", "all but PC 2")
     variables=("answer_by_embedding",),
     formats={},
 )
-def rows(cube):
-    """Pairs that the first run answers wrongly at the end of training when numbers are embedded by the mean and the first
-    principal component alone, as in the notebook, or by all components but the second; and its answers with either. In the
-    order of their sums.
+def rows(cube: xr.Dataset) -> pd.DataFrame:
+    """Pairs that the first run answers wrongly at the end of training, in ascending order of their sum, and its answers.
+
+    The numbers are embedded by the mean and the first principal component only, as in the notebook, or by all
+    components except the second.
     """
     answers, wrong = cube.answer_by_embedding.isel(run=0), failures(cube)
     failing = wrong.sel(embedding=list(KEPT)).any("embedding").values

@@ -1,9 +1,16 @@
-"""Integer addition's neurons before the ReLU, as sums of what is known of a and of b."""
+"""Fits of integer addition's neurons before the ReLU by the principal component scores of a and of b."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from progress_measures.cube.integer_sums import OF_NEURONS, REGRESSORS, by_correlation, correlations, neuron_fit
 from progress_measures.tables.registry import table
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 COUNT = 3
 
@@ -15,18 +22,20 @@ COUNT = 3
     variables=OF_NEURONS,
     formats=dict.fromkeys(("R2", *REGRESSORS, "intercept"), ".4f") | {"r with a + b": ".4f"},
 )
-def rows(cube):
-    """Least squares of the pre-activation on the scores of a and of b on the first two principal components, over the pairs
-    with a + b < n, as in the notebook: of the first run's three neurons that correlate most with the sum, at the end of
-    training. Equal coefficients of a and b: the neuron treats them alike.
+def rows(cube: xr.Dataset) -> pd.DataFrame:
+    """Least-squares fit of the pre-activation by the scores of a and of b on the first two principal components.
+
+    The rows are the three neurons of the first run with the strongest correlation with the sum, at the end of training.
+    The fit is over the pairs with a + b < n, as in the notebook. Equal coefficients of a and b mean that the neuron is
+    symmetric in a and b.
     """
     r = correlations(cube)["a+b"]
-    found = []
+    rows_of_table = []
     for neuron in by_correlation(cube)[:COUNT]:
         fit = neuron_fit(cube, int(neuron))
-        found.append(
+        rows_of_table.append(
             {"neuron": neuron, "r with a + b": r[neuron], "R2": fit.r2}
             | dict(zip(REGRESSORS, fit.coefficients, strict=True))
             | {"intercept": fit.intercept}
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows_of_table)

@@ -1,11 +1,18 @@
-"""The neurons of integer addition that follow the sum most closely."""
+"""Neurons of integer addition with the strongest correlation with the sum."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from progress_measures.cube.integer_sums import OF_NEURONS, by_correlation, correlations
 from progress_measures.tables.registry import table
 
-COUNT = 140  # as the notebook prints
+if TYPE_CHECKING:
+    import xarray as xr
+
+COUNT = 140  # as in the notebook
 TARGETS = ("a+b", "a", "b", "PC1(a)", "PC1(b)", "PC2(a)", "PC2(b)")
 
 
@@ -16,10 +23,11 @@ TARGETS = ("a+b", "a", "b", "PC1(a)", "PC1(b)", "PC2(a)", "PC2(b)")
     variables=OF_NEURONS,
     formats=dict.fromkeys(TARGETS, ".4f"),
 )
-def rows(cube):
-    """Pearson's correlation over all pairs of neurons after the ReLU with the sum, with each number, and with the numbers'
-    scores on the first two principal components, of the first run at the end of training: the 140 neurons with the
-    strongest correlation with the sum, of either sign.
+def rows(cube: xr.Dataset) -> pd.DataFrame:
+    """Pearson correlation over all pairs of the first run's neurons after the ReLU with the sum and with its parts.
+
+    The parts are a, b, and the scores of a and of b on the first two principal components. The rows are the 140 neurons
+    with the strongest correlation with the sum, positive or negative, at the end of training.
     """
-    r, chosen = correlations(cube), by_correlation(cube)[:COUNT]
-    return pd.DataFrame({"neuron": chosen} | {name: r[name][chosen] for name in TARGETS})
+    r, neurons = correlations(cube), by_correlation(cube)[:COUNT]
+    return pd.DataFrame({"neuron": neurons} | {name: r[name][neurons] for name in TARGETS})

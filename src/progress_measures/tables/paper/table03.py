@@ -1,4 +1,8 @@
-"""Table 3: as Table 1, for the other seeds."""
+"""Table 3: the neurons along each direction of W_L, for the other seeds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -6,19 +10,26 @@ from progress_measures.tables.paper.table01 import FORMATS, VARIABLES, as_measur
 from progress_measures.tables.published import side_by_side
 from progress_measures.tables.registry import table
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 SEEDS = (1, 2, 3, 4)
 
 
 @table(
-    title="Waves read off the neurons by the neuron-logit map, other seeds",
+    title="Neurons along the directions of the neuron-logit map, other seeds",
     reference="Nanda et al. 2023, Table 3",
     published=("paper",),
     variables=VARIABLES,
     formats=FORMATS,
 )
-def rows(cube):
-    """As Table 1, for the paper's four other seeds and our runs after the first. The seeds' numbers mean nothing across the
-    two: networks of one row share no initial weights.
+def rows(cube: xr.Dataset) -> pd.DataFrame:
+    """Fits of the neurons along each direction of W_L, for the paper's four other seeds and our runs after the first.
+
+    If the direction is a cosine, "first" and "second" are the coefficients on cos w_k a cos w_k b and sin w_k a sin w_k
+    b; if it is a sine, on sin w_k a cos w_k b and cos w_k a sin w_k b. "Single" is the coefficient of a fit on cos
+    w_k(a + b) or sin w_k(a + b) alone, and FVE is the fraction of variance that this fit explains. Equal seeds do not
+    mean equal networks: the two networks in a row share no initial weights.
     """
     frames = []
     for seed in SEEDS:

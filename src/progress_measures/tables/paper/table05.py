@@ -1,11 +1,18 @@
-"""Table 5: the same structure in networks of other data, depth, primes and regularization."""
+"""Table 5: losses, sparsity and fits of networks with other data, depths, primes and regularization."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from progress_measures.claims.quantities.variants import table_5_row
 from progress_measures.cube.select import runs_with
-from progress_measures.tables.published import both, published, side_by_side
+from progress_measures.tables.published import Row, both, published, side_by_side
 from progress_measures.tables.registry import table
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 NAMES = {
     "test loss": "test_loss",
@@ -20,7 +27,7 @@ PERCENT = ("logit FVE", "MLP FVE", "MLP FVE SD")
 
 
 @table(
-    title="Losses, sparsity and fractions explained of networks of other kinds",
+    title="Losses, sparsity and fractions of variance explained of other kinds of networks",
     reference="Nanda et al. 2023, Table 5",
     experiment=("data_fraction_high", "two_layer", "prime_53", "prime_109", "dropout"),
     partial=True,
@@ -33,12 +40,21 @@ PERCENT = ("logit FVE", "MLP FVE", "MLP FVE SD")
     formats=both({"test loss": ".3g", "Gini W_E": ".2f", "Gini W_L": ".2f"} | dict.fromkeys(PERCENT, ".1%"))
     | {"ours: test accuracy": ".2%"},
 )
-def rows(fractions, two_layer, prime_53, prime_109, dropout):
-    """For each network of a kind that generalizes in the paper: test loss (nat), Gini coefficients of the Fourier norms of W_E
-    and W_L, key frequencies, the share of the logits' variance that the key cosines explain, and the mean and standard
-    deviation over W_L's key directions of the share that one wave explains. The paper's networks, then ours, with their test
-    accuracy, since not all of ours generalize: of those with dropout, none. Rows of one kind share no initial weights. Our cells
-    are empty for kinds that have not been trained to the end.
+def rows(
+    fractions: xr.Dataset | None,
+    two_layer: xr.Dataset | None,
+    prime_53: xr.Dataset | None,
+    prime_109: xr.Dataset | None,
+    dropout: xr.Dataset | None,
+) -> pd.DataFrame:
+    """Losses, sparsity and fits of each kind of network that generalizes in the paper.
+
+    Columns: test loss (nat), Gini coefficients of the Fourier norms of W_E and W_L, key frequencies, and the fraction
+    of the logits' variance that the key cosines explain (logit FVE). MLP FVE is the fraction of the variance of the
+    neurons along a key direction of W_L that one wave explains: mean and standard deviation over the directions. Left:
+    the paper's networks; right: ours, with their test accuracy, since not all of ours generalize (none with dropout).
+    The two networks in a row share no initial weights. Our cells are empty for kinds that have not been trained to the
+    end.
     """
     kinds = {
         "paper.table5.data_fraction": [(f"{float(run.train_fraction):.0%}", run) for run in _runs(fractions)],
@@ -59,16 +75,16 @@ def rows(fractions, two_layer, prime_53, prime_109, dropout):
     return pd.concat(frames, ignore_index=True)
 
 
-def _runs(cube, **settings):
-    """The runs with some settings at their last checkpoint; none where there is no cube."""
+def _runs(cube: xr.Dataset | None, **settings: Any) -> list[xr.Dataset]:
+    """Return the runs with these settings at their last checkpoint, or an empty list without a cube."""
     if cube is None:
         return []
-    chosen = runs_with(cube, **settings)
-    return [chosen.isel(run=i, epoch=-1) for i in range(chosen.sizes["run"])]
+    runs = runs_with(cube, **settings)
+    return [runs.isel(run=i, epoch=-1) for i in range(runs.sizes["run"])]
 
 
-def _as_published(row):
-    """A row of the ledger under our columns; a loss that is only bounded stays a text."""
+def _as_published(row: Row) -> Row:
+    """Return a published row with the columns of `NAMES`; a loss that is only bounded remains a string."""
     cells = {"network": row["model"].replace("p=", "dropout ")} | {ours: row[theirs] for ours, theirs in NAMES.items()}
     cells["keys"] = ", ".join(map(str, cells["keys"]))
     return cells | {name: cells[name] / 100 for name in PERCENT}

@@ -1,4 +1,8 @@
-"""Table 6: the path around the last MLP hardly matters, in networks of other kinds too."""
+"""Table 6: mean ablation of the skip connection around the last MLP, in other kinds of networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -6,6 +10,9 @@ from progress_measures.claims.quantities.variants import skip_at_mean_by_type
 from progress_measures.cube.select import runs_with
 from progress_measures.tables.published import both, published, side_by_side
 from progress_measures.tables.registry import table
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 COLUMNS = {
     "loss": ".3g",
@@ -18,7 +25,7 @@ COLUMNS = {
 
 
 @table(
-    title="Mean ablation of the path around the last MLP",
+    title="Mean ablation of the skip connection around the last MLP",
     reference="Nanda et al. 2023, Table 6",
     experiment=("data_fraction_high", "two_layer", "prime_53", "prime_109", "dropout"),
     partial=True,
@@ -26,10 +33,17 @@ COLUMNS = {
     variables=("intervention_loss", "intervention_accuracy"),
     formats=both(COLUMNS),
 )
-def rows(fractions, two_layer, prime_53, prime_109, dropout):
-    """Loss (nat) and accuracy over all pairs, averaged over the networks of a kind (SD over them), before and after the
-    path around the last MLP is put at its mean. The paper's networks, then ours; our cells are empty for kinds that have
-    not been trained to the end.
+def rows(
+    fractions: xr.Dataset | None,
+    two_layer: xr.Dataset | None,
+    prime_53: xr.Dataset | None,
+    prime_109: xr.Dataset | None,
+    dropout: xr.Dataset | None,
+) -> pd.DataFrame:
+    """Loss (nat) and accuracy over all pairs, before and after mean ablation of the skip connection around the last MLP.
+
+    Cells are means (and SD) over the networks of a kind. The ablation replaces the skip connection by its mean over all
+    pairs. Left: the paper's networks; right: ours. Our cells are empty for kinds that have not been trained to the end.
     """
     kinds = {
         "40-90% of the data": (published("paper.table6.data_fraction"), fractions, {}),
@@ -37,14 +51,14 @@ def rows(fractions, two_layer, prime_53, prime_109, dropout):
         "P=53": (published("paper.table6.prime_53"), prime_53, {"weight_decay": 5}),
         "P=109": (published("paper.table6.prime_109"), prime_109, {}),
     }
-    for given in published("paper.table6.dropout"):
-        kinds[f"dropout {given['p']}"] = (given, dropout, {"dropout": given["p"]})
+    for row in published("paper.table6.dropout"):
+        kinds[f"dropout {row['p']}"] = (row, dropout, {"dropout": row["p"]})
     names = {name: name.replace(" ", "_").replace("SD", "sd") for name in COLUMNS}
     frames = []
-    for kind, (given, cube, settings) in kinds.items():
-        paper = {name: given[key] if key in given else given[f"{key}_percent"] / 100 for name, key in names.items()}
-        chosen = None if cube is None else runs_with(cube, **settings)
-        measured = skip_at_mean_by_type(chosen) if chosen is not None and chosen.sizes["run"] else {}
+    for kind, (row, cube, settings) in kinds.items():
+        paper = {name: row[key] if key in row else row[f"{key}_percent"] / 100 for name, key in names.items()}
+        runs = None if cube is None else runs_with(cube, **settings)
+        measured = skip_at_mean_by_type(runs) if runs is not None and runs.sizes["run"] else {}
         ours = [{name: measured[key] for name, key in names.items()}] if measured else []
         frames.append(side_by_side([paper], ours, {"network": kind}))
     return pd.concat(frames, ignore_index=True)

@@ -1,12 +1,12 @@
-"""Trains the runs of an experiment: packs them into shards, hands these to a pool, waits until all are trained.
+"""Trains the runs of an experiment: packs them into shards, submits the shards to a pool, waits until all are trained.
 
-    shards   which runs train as one batch
-    batch    the record of what was submitted
-    worker   a task where it runs
-    pool     what pools have in common: `local` are this machine's processes, `slurm` a cluster's jobs
-    wait     submits, waits, tries again, tells
-    table    what whoever waits sees
-    launch   all of it for the runs of an experiment
+    shards       which runs train as one batch
+    submission   the record of what was submitted
+    worker       one job, in the process where it runs
+    pool         the interface of pools: `local` runs processes of this machine, `slurm` runs jobs of a cluster
+    wait         submits, waits, retries, reports failures
+    table        the table of jobs that is shown meanwhile
+    launch       all of this for the runs of an experiment
 
-Nothing in here but a shard at work imports torch: what waits for a cluster on its login node stays small.
+Only a job that trains imports torch, so the process that waits on a cluster's login node stays small.
 """

@@ -1,4 +1,4 @@
-"""Does one task of a batch in a process of its own: `python -m progress_measures.training.launcher FOLDER INDEX`."""
+"""Runs one job of a submission in this process: `python -m progress_measures.training.launcher FOLDER INDEX`."""
 
 import sys
 

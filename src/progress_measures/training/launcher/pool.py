@@ -1,42 +1,58 @@
-"""Where tasks run: what the processes of this machine and the jobs of a cluster have in common."""
+"""The interface of pools, in which jobs run: processes of this machine or jobs of a cluster."""
+
+from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
 from progress_measures.training.launcher.submission import Submission
 
-WAITING, RUNNING, EXITED = "queued", "running", "gone"
+WAITING, RUNNING, EXITED = "queued", "running", "exited"
 
 
 class JobStatus(NamedTuple):
-    """What a pool knows of one task that has not said itself how it ended."""
+    """Status of a job according to its pool, for a job that has not recorded its own end."""
 
-    state: str  # WAITING, RUNNING or GONE
-    reason: str = ""  # why it waits, or what became of it
-    canceled: bool = False  # gone because somebody wanted it to
-    place: str = ""
+    state: str  # WAITING, RUNNING or EXITED
+    reason: str = ""  # why it waits, or how it ended
+    canceled: bool = False  # whether it ended on request
+    place: str = ""  # the machine on which it runs
 
 
 class Pool(Protocol):
-    """Runs batches of tasks. Knows nothing of what they do."""
+    """Runs the jobs of submissions, whatever they compute."""
 
     name: str
     poll_seconds: float
 
     def submit(self, submission: Submission) -> None:
-        """Take a recorded batch, and write the ids of its tasks into it.
+        """Submit a recorded submission, and write the ids of its jobs into the record.
 
         Raises:
-            UserError: it is refused, with the pool's own words.
+            UserError: the pool refuses it; the message has the pool's own words.
         """
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
-        """The tasks of batches, by batch name and index."""
+        """Return the status of all jobs of submissions, by submission name and index."""
 
     def cancel(self, submission: Submission, indices: list[int]) -> None:
-        """End tasks, and nothing else."""
+        """Cancel these jobs of a submission, and no others.
+
+        Args:
+            submission: whose jobs are canceled.
+            indices: of the jobs.
+        Raises:
+            UserError: they cannot be canceled.
+        """
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Whoever waits is told to stop: end what cannot go on alone, and say what goes on."""
+        """Stop the jobs that cannot continue without the waiting process; return a sentence on what happens next."""
 
     def log(self, submission: Submission, index: int) -> str:
-        """The path of what a task printed."""
+        """Return the path of a job's log.
+
+        Args:
+            submission: that has the job.
+            index: of the job.
+        Returns:
+            The path; may contain `*`.
+        """

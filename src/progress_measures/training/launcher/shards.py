@@ -1,20 +1,25 @@
-"""Which runs train together: like-shaped ones, as many as the memory of a device holds."""
+"""Packing of runs into shards: runs of the same shape train together, as many as fit into the memory of a device."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 from progress_measures.training import cost
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
 
 class Shard(NamedTuple):
-    """Runs that train as one batch."""
+    """Runs that train as one batch in one job."""
 
     name: str
-    runs: list[Any]
+    runs: list[Run]
 
 
-def alike(runs: list[Any]) -> list[list[Any]]:
-    """Runs in groups that can train as one: alike but for seeds, weight decay and the choice of training pairs."""
-    groups: dict[str, list[Any]] = {}
+def alike(runs: list[Run]) -> list[list[Run]]:
+    """Group runs that can train as one batch: only seeds, weight decay and the choice of training pairs differ."""
+    groups: dict[str, list[Run]] = {}
     for run in runs:
         recipe = run.training.model_copy(update={"weight_decay": 0.0})
         size = (run.split.train_fraction, run.split.examples, run.split.test_examples)
@@ -23,12 +28,14 @@ def alike(runs: list[Any]) -> list[list[Any]]:
     return list(groups.values())
 
 
-def shards(runs: list[Any], most: int) -> list[Shard]:
-    """Pack each group of like-shaped runs into as few shards as hold them, evenly filled.
+def shards(runs: list[Run], most: int) -> list[Shard]:
+    """Pack each group of compatible runs into the fewest shards possible, of nearly equal size.
 
     Args:
         runs: of one experiment.
-        most: runs a shard.
+        most: largest number of runs per shard.
+    Returns:
+        The shards, in the order of the runs.
     """
     packed = []
     for group in alike(runs):
@@ -42,10 +49,18 @@ def shards(runs: list[Any], most: int) -> list[Shard]:
     return packed
 
 
-def fitting(runs: list[Any], device_memory: float, margin: float = 0.8) -> int:
-    """How many of these runs fit onto a device at once, at least 1: its memory in bytes, less a margin."""
+def fitting(runs: list[Run], device_memory: float, margin: float = 0.8) -> int:
+    """Return how many of these runs fit onto a device at once, at least 1.
+
+    Args:
+        runs: of one experiment.
+        device_memory: of the device, in bytes.
+        margin: fraction of this memory that may be used.
+    Returns:
+        Number of runs, for the run that needs most memory.
+    """
     return max(1, min(cost.capacity(run, device_memory, margin) for run in runs))
 
 
-def _name(runs: list[Any]) -> str:
+def _name(runs: list[Run]) -> str:
     return runs[0].name if len(runs) == 1 else f"{runs[0].name} … {runs[-1].name} ({len(runs)})"

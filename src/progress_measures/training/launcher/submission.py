@@ -1,14 +1,16 @@
-"""A batch of tasks that was handed to a pool: its record on disk, by which it is found again.
+"""The record on disk of jobs that were submitted together, by which a later process finds them.
 
-    results/<experiment>/jobs/<submission>/submission.json    the tasks, and the ids that the pool gave them
-                                     <n>.progress   how far task n is, in its own words
-                                     <n>.done       it ended well
-                                     <n>.failed     it raised: message, and whether another try may help
-                                     <n>.log        what it printed (of Slurm jobs: <job id>_0_log.{out,err})
+    results/<experiment>/jobs/<submission>/submission.json    the tasks of the jobs, and their ids in the pool
+                                     <n>.progress   progress of job n, written by the job
+                                     <n>.done       job n has succeeded
+                                     <n>.failed     job n has raised an error: the message, and whether a retry may help
+                                     <n>.log        output of job n (Slurm jobs: <job id>_0_log.{out,err})
 
-The record is written before anything is submitted, under a name that nothing else has. So whoever starts later finds
-the jobs, even if the one that submitted them was killed in the middle of it.
+The record is written before anything is submitted, under a unique name. A later process therefore finds the jobs even if
+the submitting process was killed during submission.
 """
+
+from __future__ import annotations
 
 import json
 import secrets
@@ -23,19 +25,19 @@ from progress_measures.files import write_json
 
 @dataclass
 class Task:
-    """One job's work: a function by name, and what it is called with, as JSON."""
+    """The work of one job: the name of a function and its arguments, which are JSON."""
 
     name: str
-    function: str  # module:function; called with `Context` first
+    function: str  # module:function; called with a `TaskContext` first
     arguments: dict[str, Any]
-    runs: list[str] = field(default_factory=list)  # `<run> <hash>` of what it trains
+    runs: list[str] = field(default_factory=list)  # `<run> <hash>` of each run that the job trains
     attempt: int = 1
-    after: str = ""  # what became of the attempt before
+    after: str = ""  # how the previous attempt ended
 
 
 @dataclass
 class Submission:
-    """Tasks that were submitted together."""
+    """Jobs that were submitted together."""
 
     folder: Path
     name: str
@@ -43,11 +45,20 @@ class Submission:
     tasks: list[Task]
     host: str = ""
     submitted: str = ""
-    ids: list[str | None] = field(default_factory=list)  # one a task; None while it has not been submitted
+    ids: list[str | None] = field(default_factory=list)  # one per job; None until it is submitted
 
     @classmethod
-    def new(cls, jobs: Path, label: str, pool: str, tasks: list[Task]) -> "Submission":
-        """A batch with a name of its own, recorded but not submitted."""
+    def new(cls, jobs: Path, label: str, pool: str, tasks: list[Task]) -> Submission:
+        """Record a submission under a unique name, without submitting it.
+
+        Args:
+            jobs: folder of the records, `results/<experiment>/jobs`.
+            label: the experiment.
+            pool: name of the pool.
+            tasks: one per job.
+        Returns:
+            The submission.
+        """
         now = datetime.now(UTC)
         name = f"pm-{label}-{now:%y%m%d%H%M%S}-{secrets.token_hex(3)}"
         host = socket.gethostname()
@@ -56,26 +67,33 @@ class Submission:
         return submission
 
     @classmethod
-    def load(cls, folder: Path) -> "Submission":
-        """The batch of a folder."""
+    def load(cls, folder: Path) -> Submission:
+        """Load the submission of a folder."""
         content = json.loads((folder / "submission.json").read_text(encoding="utf-8"))
         content["tasks"] = [Task(**task) for task in content["tasks"]]
         return cls(folder=folder, **content)
 
     @classmethod
-    def all(cls, jobs: Path) -> "list[Submission]":
-        """All batches of a folder of jobs, oldest first."""
-        found = []
+    def all(cls, jobs: Path) -> list[Submission]:
+        """Return all submissions of a folder of jobs, oldest first."""
+        submissions = []
         for folder in sorted(jobs.glob("pm-*")):
             try:
-                found.append(cls.load(folder))
+                submissions.append(cls.load(folder))
             except (OSError, ValueError, TypeError, KeyError):
-                continue  # being written, or not ours
-        return sorted(found, key=lambda submission: submission.submitted)
+                continue  # just being written, or no record of this package
+        return sorted(submissions, key=lambda submission: submission.submitted)
 
     @classmethod
-    def unfinished(cls, jobs: Path, pool: str) -> "list[Submission]":
-        """Those of a pool that have a task which has not said how it ended."""
+    def unfinished(cls, jobs: Path, pool: str) -> list[Submission]:
+        """Return the submissions with a job that has not recorded its end.
+
+        Args:
+            jobs: folder of the records, `results/<experiment>/jobs`.
+            pool: name of the pool.
+        Returns:
+            Submissions to this pool, oldest first.
+        """
         submissions = [submission for submission in cls.all(jobs) if submission.pool == pool]
         return [
             submission
@@ -90,11 +108,25 @@ class Submission:
         write_json(self.folder / "submission.json", content)
 
     def file(self, index: int, kind: str) -> Path:
-        """A file of a task: its `progress`, `done`, `failed` or `log`."""
+        """Return the path of a job's file.
+
+        Args:
+            index: of the job.
+            kind: `progress`, `done`, `failed` or `log`.
+        Returns:
+            The path.
+        """
         return self.folder / f"{index}.{kind}"
 
     def read(self, index: int, kind: str) -> dict[str, Any] | None:
-        """What such a file says, if it is there."""
+        """Read a JSON file of a job.
+
+        Args:
+            index: of the job.
+            kind: `progress`, `done` or `failed`.
+        Returns:
+            The content; None if there is no such file.
+        """
         try:
             content: dict[str, Any] = json.loads(self.file(index, kind).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -102,5 +134,5 @@ class Submission:
         return content
 
     def ended(self, index: int) -> bool:
-        """Whether a task said itself that it ended, well or not."""
+        """Return whether a job has recorded its end, as done or failed."""
         return any(self.file(index, kind).exists() for kind in ("done", "failed"))

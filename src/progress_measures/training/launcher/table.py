@@ -1,4 +1,6 @@
-"""The table of what trains: redrawn in a terminal, in a log printed again when a state changes and every minute."""
+"""The table of jobs: redrawn in a terminal; in a log, printed at each change of state, with a summary every minute."""
+
+from __future__ import annotations
 
 import time
 from typing import Any, NamedTuple
@@ -14,7 +16,7 @@ STYLES = {"running": "green", "done": "dim", "failed": "bold red", "canceled": "
 
 
 class JobRow(NamedTuple):
-    """A shard as it stands."""
+    """A row of the table: a shard and the status of its job."""
 
     name: str
     job: str
@@ -25,7 +27,7 @@ class JobRow(NamedTuple):
 
     @property
     def seconds_left(self) -> float | None:
-        """Expected, by the rate so far."""
+        """Expected time left at the rate so far, in seconds; None if unknown."""
         if self.state != "running" or not self.progress or not self.progress.get("ms_per_epoch"):
             return None
         left: float = (self.progress["epochs"] - self.progress["epoch"]) * self.progress["ms_per_epoch"] / 1e3
@@ -33,44 +35,56 @@ class JobRow(NamedTuple):
 
 
 def table(title: str, rows: list[JobRow]) -> Table:
-    """Shards, one a line."""
-    drawn = Table(title=f"{title}: {summary(rows)}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    """Return a table with one shard per line.
+
+    Args:
+        title: the experiment.
+        rows: one per shard.
+    Returns:
+        A `rich` table.
+    """
+    jobs_table = Table(title=f"{title}: {summary(rows)}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("shard", "job", "state", "on"):
-        drawn.add_column(heading)
+        jobs_table.add_column(heading)
     for heading in ("epoch", "ms/epoch", "left"):
-        drawn.add_column(heading, justify="right")
-    drawn.add_column("", overflow="fold")
+        jobs_table.add_column(heading, justify="right")
+    jobs_table.add_column("", overflow="fold")
     for row in rows:
-        p = row.progress or {}
-        rate = p.get("ms_per_epoch")
+        progress = row.progress or {}
+        rate = progress.get("ms_per_epoch")
         left = row.seconds_left
-        drawn.add_row(
+        jobs_table.add_row(
             row.name,
             row.job,
             row.state,
             row.place,
-            f"{p['epoch']:,}/{p['epochs']:,}" if p else "",
+            f"{progress['epoch']:,}/{progress['epochs']:,}" if progress else "",
             f"{rate:.1f}" if rate else "",
             duration(left) if left is not None else "",
             row.note,
             style=STYLES.get(row.state),
         )
-    return drawn
+    return jobs_table
 
 
 def summary(rows: list[JobRow]) -> str:
-    """`2 running, 1 done`, and how long the slowest has to go."""
+    """Format the number of jobs in each state, as `2 running, 1 done`, and the longest time left of the running ones."""
     states = ("queued", "running", "done", "failed", "canceled")
     counts = {state: sum(row.state == state for row in rows) for state in states}
-    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    text = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     left = [row.seconds_left for row in rows if row.seconds_left is not None]
-    return f"{said}; {duration(max(left))} left for what runs" if left else said
+    return f"{text}; {duration(max(left))} left for running shards" if left else text
 
 
 class Display:
-    """Shows the table as it changes, on standard error."""
+    """Shows the table on standard error while it changes.
 
-    def __init__(self, title: str, every: float = 60.0):
+    Args:
+        title: of the table.
+        every: seconds between two summaries in a log.
+    """
+
+    def __init__(self, title: str, every: float = 60.0) -> None:
         self._title, self._every = title, every
         self._console = Console(stderr=True, highlight=False)
         if not self._console.is_terminal:
@@ -79,7 +93,7 @@ class Display:
         self._states: list[tuple[str, str, str, str]] = []
         self._shown = float("-inf")
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> Display:
         if self._live:
             self._live.start()
         return self
@@ -89,7 +103,7 @@ class Display:
             self._live.stop()
 
     def show(self, rows: list[JobRow]) -> None:
-        """The table as it stands."""
+        """Show the current rows."""
         if self._live:
             self._live.update(table(self._title, rows), refresh=True)
             return

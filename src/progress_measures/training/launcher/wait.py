@@ -1,9 +1,11 @@
-"""Hands tasks to a pool and waits until all have ended: the same on a laptop and on a cluster.
+"""Submits jobs to a pool and waits until all have ended, in the same way on a laptop and on a cluster.
 
-What is known of a task comes from what it leaves on disk and from the pool, never from memory alone, so that whoever
-waits may be killed and started again. Tasks that an earlier start left running are waited for, not started again.
-Whether a job goes back into the queue is for the pool to say; here a task that has failed for good is tried again.
+The status of a job comes from its files on disk and from the pool, never from memory alone. The waiting process may
+therefore be killed and started again: it adopts the jobs that still run, and does not submit them twice. The pool decides
+whether a job is requeued. This module retries jobs that have failed.
 """
+
+from __future__ import annotations
 
 import contextlib
 import fcntl
@@ -21,7 +23,7 @@ from progress_measures.training.launcher.submission import Submission, Task
 from progress_measures.training.launcher.table import Display, JobRow
 from progress_measures.training.signals import Interrupted, collected
 
-Key = tuple[str, int]
+Key = tuple[str, int]  # submission name, index of the job
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -32,60 +34,61 @@ def wait(
     tasks_left: Callable[[set[str]], list[Task]],
     retries: int = 2,
 ) -> None:
-    """Run tasks in a pool until each has ended well.
+    """Run jobs in a pool until each has succeeded.
 
     Args:
-        pool: where they run.
+        pool: where the jobs run.
         jobs: the folder of their records, `results/<experiment>/jobs`.
-        label: what they belong to, in letters, digits and `_`.
-        tasks_left: gives the tasks to submit, told which runs are being trained by jobs of an earlier start.
-        retries: how often a task that failed is tried again.
+        label: the experiment, in letters, digits and `_`.
+        tasks_left: function of the runs in progress, `<run> <hash>` each, that jobs submitted earlier still train. It
+            returns the tasks to submit.
+        retries: how often a failed job is retried.
     Raises:
-        UserError: some failed; the others have gone on to their end.
+        UserError: some jobs failed; the others have run to their end.
         Interrupted: by SIGTERM, SIGINT or SIGHUP.
     """
-    with collected(SIGNALS) as told, Display(label) as display, _alone(jobs, label, told):
-        waiting = _Waiting(pool, jobs, label, retries)
-        waiting.attach()
-        waiting.submit(tasks_left(waiting.runs_in_hand()))
+    with collected(SIGNALS) as received, Display(label) as display, _exclusive(jobs, label, received):
+        submissions = _Submissions(pool, jobs, label, retries)
+        submissions.adopt()
+        submissions.submit(tasks_left(submissions.runs_in_progress()))
         try:
-            while not waiting.over():
-                _sleep(pool.poll_seconds if waiting.looked else 0, told)
-                display.show(waiting.poll())
-                waiting.try_again()
+            while not submissions.all_ended():
+                _sleep(pool.poll_seconds if submissions.polled else 0, received)
+                display.show(submissions.poll())
+                submissions.retry()
         except Interrupted as interrupted:
-            raise Interrupted(interrupted.signal, f". {pool.stop(waiting.submissions)}") from None
-    waiting.complain()
+            raise Interrupted(interrupted.signal, f". {pool.stop(submissions.submissions)}") from None
+    submissions.report_failures()
 
 
-class _Waiting:
-    """The batches that are waited for, and what is known of their tasks."""
+class _Submissions:
+    """The submissions that are waited for, and the status of their jobs."""
 
-    def __init__(self, pool: Pool, jobs: Path, label: str, retries: int):
+    def __init__(self, pool: Pool, jobs: Path, label: str, retries: int) -> None:
         self.pool, self.jobs, self.label, self.retries = pool, jobs, label, retries
         self.submissions: list[Submission] = []
-        self._seen: dict[Key, JobStatus] = {}
-        self._ended: dict[Key, str] = {}  # done, failed, canceled, or again: tried again in a later batch
+        self._status: dict[Key, JobStatus] = {}
+        self._outcome: dict[Key, str] = {}  # done, failed, canceled, or resubmitted: part of a later submission
         self._reasons: dict[Key, str] = {}
-        self.looked = False
+        self.polled = False
 
-    def attach(self) -> None:
-        """Take up the batches of an earlier start that have tasks which run or wait."""
+    def adopt(self) -> None:
+        """Adopt earlier submissions with jobs that run or wait."""
         unfinished = Submission.unfinished(self.jobs, self.pool.name)
-        seen = self.pool.poll(unfinished) if unfinished else {}
+        status = self.pool.poll(unfinished) if unfinished else {}
         for submission in unfinished:
-            alive = {i for i in range(len(submission.tasks)) if seen[submission.name, i].state != EXITED}
+            alive = {i for i in range(len(submission.tasks)) if status[submission.name, i].state != EXITED}
             if alive:
                 self.submissions.append(submission)
-                gone = set(range(len(submission.tasks))) - alive
-                self._ended |= {(submission.name, i): "again" for i in gone}  # submitted anew with the rest
+                exited = set(range(len(submission.tasks))) - alive
+                self._outcome |= {(submission.name, i): "resubmitted" for i in exited}
 
-    def runs_in_hand(self) -> set[str]:
-        """`<run> <hash>` of what jobs of an earlier start train."""
-        return {run for key, _, _, task in self._tasks() if key not in self._ended for run in task.runs}
+    def runs_in_progress(self) -> set[str]:
+        """Return `<run> <hash>` of the runs that jobs submitted earlier train."""
+        return {run for key, _, _, task in self._tasks() if key not in self._outcome for run in task.runs}
 
     def submit(self, tasks: list[Task]) -> None:
-        """Hand tasks to the pool as one batch."""
+        """Submit tasks to the pool together."""
         if not tasks:
             return
         submission = Submission.new(self.jobs, self.label, self.pool.name, tasks)
@@ -93,74 +96,78 @@ class _Waiting:
         self.pool.submit(submission)
 
     def poll(self) -> list[JobRow]:
-        """See how the tasks stand."""
-        self.looked = True
-        self._seen = self.pool.poll(self.submissions)
+        """Poll the pool, and return the rows of the table."""
+        self.polled = True
+        self._status = self.pool.poll(self.submissions)
         rows = []
         for key, submission, i, task in self._tasks():
-            if key not in self._ended:
-                self._judge(submission, i)
-            state = self._ended.get(key, self._seen[key].state)
-            if state != "again":
-                note = self._reasons.get(key) or self._seen[key].reason if state != "done" else ""
+            if key not in self._outcome:
+                self._record_outcome(submission, i)
+            state = self._outcome.get(key, self._status[key].state)
+            if state != "resubmitted":
+                note = self._reasons.get(key) or self._status[key].reason if state != "done" else ""
                 if task.attempt > 1:
                     note = f"try {task.attempt} after {task.after}{': ' if note else ''}{note}"
-                place = self._seen[key].place if state == "running" else ""
+                place = self._status[key].place if state == "running" else ""
                 rows.append(
                     JobRow(task.name, submission.ids[i] or "", state, submission.read(i, "progress"), note, place)
                 )
         return rows
 
-    def _judge(self, submission: Submission, index: int) -> None:
-        """Note it if a task has ended."""
+    def _record_outcome(self, submission: Submission, index: int) -> None:
+        """Record the outcome of a job, if it has ended."""
         key = (submission.name, index)
         if submission.read(index, "done") is not None:
-            self._ended[key] = "done"
-        elif self._seen[key].state == EXITED:
+            self._outcome[key] = "done"
+        elif self._status[key].state == EXITED:
             failed = submission.read(index, "failed")
-            seen = self._seen[key]
-            self._ended[key] = "canceled" if seen.canceled and not failed else "failed"
-            self._reasons[key] = failed["error"] if failed else seen.reason
+            status = self._status[key]
+            self._outcome[key] = "canceled" if status.canceled and not failed else "failed"
+            self._reasons[key] = failed["error"] if failed else status.reason
 
-    def try_again(self) -> None:
-        """Submit anew what failed in a way that another try may mend."""
-        again = []
+    def retry(self) -> None:
+        """Submit failed jobs again if a retry may help."""
+        retried = []
         for key, submission, i, task in self._tasks():
-            if self._ended.get(key) == "failed" and task.attempt <= self.retries:
+            if self._outcome.get(key) == "failed" and task.attempt <= self.retries:
                 failed = submission.read(i, "failed")
                 if failed is None or failed.get("try_again", True):
-                    self._ended[key] = "again"
-                    again.append(replace(task, attempt=task.attempt + 1, after=self._reasons[key]))
-        self.submit(again)
+                    self._outcome[key] = "resubmitted"
+                    retried.append(replace(task, attempt=task.attempt + 1, after=self._reasons[key]))
+        self.submit(retried)
 
-    def over(self) -> bool:
-        """Whether all tasks have ended."""
-        return all(key in self._ended for key, *_ in self._tasks())
+    def all_ended(self) -> bool:
+        """Return whether all jobs have ended."""
+        return all(key in self._outcome for key, *_ in self._tasks())
 
     def _tasks(self) -> Iterator[tuple[Key, Submission, int, Task]]:
-        """All tasks, each with its key, its batch and its index there."""
+        """Yield the key, the submission, the index and the task of every job."""
         for submission in self.submissions:
             for i, task in enumerate(submission.tasks):
                 yield (submission.name, i), submission, i, task
 
-    def complain(self) -> None:
-        """Say what failed, why, and where more is to be read."""
+    def report_failures(self) -> None:
+        """Raise an error with the reason and the log of every job that did not succeed.
+
+        Raises:
+            UserError: there are such jobs.
+        """
         lines = []
         for key, submission, i, task in self._tasks():
-            how = self._ended[key]
-            if how in ("failed", "canceled"):
+            outcome = self._outcome[key]
+            if outcome in ("failed", "canceled"):
                 tries = f", tried {task.attempt} times" if task.attempt > 1 else ""
                 log = self.pool.log(submission, i)
-                lines.append(f"  {task.name}: {how}{tries}: {self._reasons[key]}\n    log: {log}")
+                lines.append(f"  {task.name}: {outcome}{tries}: {self._reasons[key]}\n    log: {log}")
         if lines:
             first = f"{self.label}: {len(lines)} of its shards did not finish:"
-            last = "What was trained is kept: the same command goes on from there."
+            last = "The saved training states are kept: the same command resumes from them."
             raise UserError("\n".join([first, *lines, last]))
 
 
 @contextlib.contextmanager
-def _alone(jobs: Path, label: str, told: list[int]) -> Iterator[None]:
-    """Wait until nobody else waits for these jobs: two would submit twice."""
+def _exclusive(jobs: Path, label: str, received: list[int]) -> Iterator[None]:
+    """Hold the lock of these jobs, waiting for another process that holds it: two processes would submit jobs twice."""
     jobs.mkdir(parents=True, exist_ok=True)
     with (jobs / "lock").open("a+") as lock:
         for attempt in itertools.count():
@@ -169,16 +176,16 @@ def _alone(jobs: Path, label: str, told: list[int]) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if attempt == 0:
-                    said = f"{label}: another process waits for its jobs; this one goes on when that one ends."
-                    print(said, file=sys.stderr, flush=True)
-                _sleep(1, told)
+                    message = f"{label}: another process waits for its jobs; this process continues when that one ends."
+                    print(message, file=sys.stderr, flush=True)
+                _sleep(1, received)
         yield
 
 
-def _sleep(seconds: float, told: list[int]) -> None:
-    """Sleep, unless told to stop. In slices, because Python sleeps on after a signal."""
+def _sleep(seconds: float, received: list[int]) -> None:
+    """Sleep in slices, because Python resumes a sleep after a signal; raise `Interrupted` if a signal was received."""
     end = time.monotonic() + seconds
-    while not told and (rest := end - time.monotonic()) > 0:
+    while not received and (rest := end - time.monotonic()) > 0:
         time.sleep(min(rest, 0.2))
-    if told:
-        raise Interrupted(told[0])
+    if received:
+        raise Interrupted(received[0])

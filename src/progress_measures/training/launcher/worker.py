@@ -1,4 +1,6 @@
-"""A task where it runs: calls its function and leaves word of how that ended."""
+"""One job in the process where it runs: calls the function of its task and records how it ended."""
+
+from __future__ import annotations
 
 import importlib
 import os
@@ -14,24 +16,28 @@ from progress_measures.files import write_json
 from progress_measures.training.launcher.submission import Submission
 from progress_measures.training.signals import Interrupted
 
-# A cluster sends SIGTERM before it takes a node away, whatever comes next. A job that ended of it would be done for;
-# one that saves and goes on is put back into the queue by Slurm if it was preempted, and killed if it was canceled.
+# Slurm sends SIGTERM before it takes a node away, whatever the reason. A job that exits at SIGTERM counts as finished. A job
+# that saves and continues is requeued by Slurm if it was preempted, and killed if it was canceled.
 ON_SLURM = (signal.SIGUSR2,)
 
 
 class TaskContext(NamedTuple):
-    """What a task is told about its surroundings."""
+    """Surroundings of a job, as far as its function needs them."""
 
-    progress: Path  # where to say how far it is
-    stop_on: Collection[int] | None  # signals at which to stop; None for all that ask for it
+    progress: Path  # file for its progress
+    stop_on: Collection[int] | None  # signals at which to stop; None for all signals that request a stop
 
 
 def run_task(folder: Path, index: int, stop_on: Collection[int] | None = None) -> None:
-    """Do one task of a batch.
+    """Run one job of a submission and record its end.
 
+    Args:
+        folder: of the submission.
+        index: of the job.
+        stop_on: signals at which to stop; None for all signals that request a stop.
     Raises:
-        Interrupted: by a signal, having saved.
-        Exception: whatever the task raises, after a note of it was left.
+        Interrupted: a signal stopped the job; its state is saved.
+        Exception: the function of the task raised it; a record of the failure is written.
     """
     submission = Submission.load(folder)
     task = submission.tasks[index]
@@ -44,24 +50,26 @@ def run_task(folder: Path, index: int, stop_on: Collection[int] | None = None) -
     except Interrupted:
         raise
     except Exception as error:
-        again = not isinstance(error, UserError)
-        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        write_json(submission.file(index, "failed"), {"error": said, "try_again": again})
+        retry = not isinstance(error, UserError)
+        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        write_json(submission.file(index, "failed"), {"error": message, "try_again": retry})
         raise
     write_json(submission.file(index, "done"), {"pid": os.getpid()})
 
 
 def train_runs(context: TaskContext, runs: list[dict[str, Any]], device: str, threads: int) -> None:
-    """Train runs as one batch: the task of a shard.
+    """Train the runs of a shard as one batch.
 
     Args:
-        runs: their settings when they were submitted, whatever has become of the experiment's file since.
-        device: `cpu`, `cuda`, or `auto` for what torch finds here.
+        context: of the job.
+        runs: settings of the runs at submission, whatever has changed in the experiment's file since.
+        device: `cpu`, `cuda`, or `auto` for a GPU if torch finds one where the job runs.
+        threads: of torch.
     """
     from progress_measures.experiments.schema import Run
     from progress_measures.paths import dataset_store, runs_folder
     from progress_measures.training.loop import SIGNALS, train
-    from progress_measures.training.machine import set_up, usable
+    from progress_measures.training.machine import resolve_device, set_up
     from progress_measures.training.progress import Progress
 
     set_up(threads)
@@ -71,24 +79,28 @@ def train_runs(context: TaskContext, runs: list[dict[str, Any]], device: str, th
         loaded,
         dataset_store(experiment),
         runs_folder(experiment),
-        usable(device),
+        resolve_device(device),
         Progress(context.progress),
         SIGNALS if context.stop_on is None else context.stop_on,
     )
 
 
 class OnSlurm:
-    """A task as submitit calls it. What goes back into the queue, and how often, is submitit's to decide.
+    """A job in the form that submitit calls. Submitit decides which jobs are requeued, and how often.
 
-    At a time-out or a preemption Slurm sends SIGUSR2. Training stops at it with its state saved, and hands it on to
-    submitit, which has the job requeued. `__call__` finds on disk what to go on from, however it was ended.
+    Slurm sends SIGUSR2 before the time limit and at a preemption. Training saves its state, stops and passes the signal on
+    to submitit, which has the job requeued. However the job was ended, `__call__` resumes from the state on disk.
+
+    Args:
+        folder: of the submission.
+        index: of the job.
     """
 
-    def __init__(self, folder: Path, index: int):
+    def __init__(self, folder: Path, index: int) -> None:
         self.folder, self.index = folder, index
 
     def __call__(self) -> None:
-        """Do the task."""
+        """Run the job."""
         try:
             run_task(self.folder, self.index, ON_SLURM)
         except Interrupted as interrupted:
@@ -96,18 +108,25 @@ class OnSlurm:
             signal.raise_signal(interrupted.signal)
 
     def checkpoint(self) -> Any:
-        """What to submit again: the same."""
+        """Return what submitit submits when the job is requeued: this job."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(OnSlurm(self.folder, self.index))
 
 
 def main(folder: str, index: str) -> int:
-    """Do a task in a process of its own. Status: 0 done, 1 failed, 2 the user can mend it, 130 stopped."""
+    """Run a job in a process of its own.
+
+    Args:
+        folder: of the submission.
+        index: of the job.
+    Returns:
+        Exit status: 0 done, 1 failed, 2 an error that the user can fix, 130 interrupted by a signal.
+    """
     try:
         run_task(Path(folder), int(index))
     except Interrupted as interrupted:
-        print(f"progress-measures: {interrupted}; the same command goes on from there.", file=sys.stderr)
+        print(f"progress-measures: {interrupted}; the same command resumes training.", file=sys.stderr)
         return 130
     except UserError as error:
         print(f"progress-measures: {error}", file=sys.stderr)

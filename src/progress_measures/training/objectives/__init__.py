@@ -1,12 +1,17 @@
-"""How a batch of runs computes its losses: one module a way.
+"""Losses of a batch of runs: `pairs` is the exact fast path for one-layer networks on pairs, `general` does all others.
 
-`pairs` is the exact fast path for one-layer networks on pairs; `general` is for every other network and task. An
-objective's `prepare` has what an update needs in place before its `loss` is asked for, and outside of a CUDA graph.
+Each module has a class `Objective`. Before an update, its `prepare` puts the examples and dropout masks of the update in
+place, outside of a CUDA graph; `loss` then reads them.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
 
 
-def objective_module(run: Any) -> str:
-    """The name of the module that trains a run."""
+def objective_module(run: Run) -> str:
+    """Return the name of the module whose `Objective` trains a run."""
     return f"{__name__}.{'pairs' if run.one_layer and not run.on_sequences else 'general'}"

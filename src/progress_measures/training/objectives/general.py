@@ -1,33 +1,39 @@
-"""Training and testing any network on any task, read where its answers are."""
+"""Losses and accuracies of any network on any task, at its answer positions."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from progress_measures.models import forward_at
+from progress_measures.models.limits import PIECE
 from progress_measures.tasks import Examples, layout
 from progress_measures.tasks.examples import DrawnExamples, PairExamples
 from progress_measures.training.loss import PRECISIONS, accuracy, cross_entropy, differentiable
 from progress_measures.training.objectives.regularizers import Dropout, l1
 
-# Numbers of a layer's attention that an evaluation holds at a time: 64 MiB of them.
-PIECE = 2**24
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
 
 
-class Objective:
-    """Losses of a batch of runs, of one task, size and loss precision.
+class GeneralObjective:
+    """Losses of a batch of runs of one task, size and loss precision, at the answer positions.
 
     Args:
-        runs: of like shape.
-        train: [run, a, b], true for the pairs that each trains on, as many in each; of runs on sequences it is not
-            looked at, because their examples follow from their settings.
+        runs: runs of the same shape.
+        train: [run, a, b], true for the training pairs of each run; each run has the same number of training pairs. Runs
+            on sequences ignore it, because their settings determine their examples.
         device: where the weights are.
+
+    Attributes:
+        loss_dtype: of the losses that `loss` returns.
     """
 
-    def __init__(self, runs: list[Any], train: Tensor, device: torch.device):
+    def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
         first, self._device = runs[0], device
         sizes = layout(first.task)
         self._length, self._vocabulary = sizes.read_to, sizes.vocabulary
@@ -37,21 +43,21 @@ class Objective:
         ]
         self._batch = self._prepared([source.at(0) for source in self._sources])
         self._update, self._changes = 0, first.on_sequences and first.batch != first.split.examples
-        pieces = first.model.heads * self._length**2 * len(runs)
-        self._piece = max(1, PIECE // pieces)
+        attention_numbers = first.model.heads * self._length**2 * len(runs)  # per example
+        self._piece = max(1, PIECE // attention_numbers)
         self._test = list(self._pieces([source.test() for source in self._sources]))
-        # a fixed set of which updates take a part is evaluated as a whole
+        # A fixed set is evaluated as a whole, also if an update uses only a part of it.
         parts = self._changes and first.split.examples is not None
         self._fixed = list(self._pieces([source.train(0) for source in self._sources])) if parts else [self._batch]
         self._doubled, self._l1 = first.model.doubled_residual, first.training.l1
-        count, read = self._batch.labels.shape[1], self._batch.places.answers.shape[-1]
-        rows = [count // read * self._length] * (first.model.layers - 1) + [count]
+        count, answers = self._batch.labels.shape[1], self._batch.places.answers.shape[-1]
+        rows = [count // answers * self._length] * (first.model.layers - 1) + [count]
         self._dropout = Dropout(runs, rows, device) if first.training.dropout else None
         self._criterion = PRECISIONS[first.training.precision]
         self.loss_dtype = torch.float64 if first.training.precision == "float64" else torch.float32
 
     def prepare(self, update: int) -> None:
-        """Have the examples and the dropped neurons of an update in place."""
+        """Put the examples and the dropout masks of an update in place."""
         if self._changes and update != self._update:
             tokens, positions, labels = self._stacked([source.at(update) for source in self._sources])
             self._batch.places.fill(tokens, positions)
@@ -61,7 +67,7 @@ class Objective:
             self._dropout.draw(update)
 
     def loss(self, weights: forward_at.Weights) -> Tensor:
-        """Train loss of each run on its prepared examples: [run], differentiable."""
+        """Compute the train loss of each run on its prepared examples, differentiable: [run]."""
         if self._l1:
             weights = l1(weights, self._l1)
         masks = self._dropout.masks if self._dropout else None
@@ -69,7 +75,7 @@ class Objective:
         return differentiable(logits, self._batch.labels, self._criterion)
 
     def evaluate(self, weights: forward_at.Weights) -> dict[str, Tensor]:
-        """Losses in float64 and accuracies on training and on test examples: each [run]."""
+        """Compute the losses in float64 and the accuracies on training and test examples: each [run]."""
         result: dict[str, Tensor] = {}
         with torch.no_grad():
             for split, pieces in (("train", self._fixed), ("test", self._test)):
@@ -77,29 +83,36 @@ class Objective:
                 sums = {"loss": torch.zeros(()), "accuracy": torch.zeros(())}
                 for piece in pieces:
                     logits = forward_at.logits(weights, piece.places, self._doubled)
-                    share = piece.labels.shape[1] / count
-                    sums["loss"] = sums["loss"] + cross_entropy(logits, piece.labels) * share
-                    sums["accuracy"] = sums["accuracy"] + accuracy(logits, piece.labels) * share
+                    weight = piece.labels.shape[1] / count
+                    sums["loss"] = sums["loss"] + cross_entropy(logits, piece.labels) * weight
+                    sums["accuracy"] = sums["accuracy"] + accuracy(logits, piece.labels) * weight
                 result |= {f"{split}_{name}": value for name, value in sums.items()}
         return result
 
     def _stacked(self, examples: list[Examples]) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens up to the last that counts, positions, and labels [run, example x answer], on the device."""
+        """Return tokens up to the last position that affects an answer, answer positions, and labels, on the device.
+
+        Shapes are [run, example, position], [run, example, answer] and [run, example x answer].
+        """
         tokens, positions, labels = (
             torch.from_numpy(np.stack(values)).to(self._device) for values in zip(*examples, strict=True)
         )
         return tokens[..., : self._length], positions, labels.flatten(1)
 
-    def _prepared(self, examples: list[Examples]) -> "_Read":
+    def _prepared(self, examples: list[Examples]) -> _LabeledBatch:
         tokens, positions, labels = self._stacked(examples)
-        return _Read(forward_at.ReadPositions(tokens, positions, self._vocabulary), labels)
+        return _LabeledBatch(forward_at.ReadPositions(tokens, positions, self._vocabulary), labels)
 
-    def _pieces(self, examples: list[Examples]) -> Iterator["_Read"]:
+    def _pieces(self, examples: list[Examples]) -> Iterator[_LabeledBatch]:
         for start in range(0, len(examples[0].tokens), self._piece):
             part = slice(start, start + self._piece)
-            yield self._prepared([Examples(*(values[part] for values in one)) for one in examples])
+            yield self._prepared([Examples(*(values[part] for values in run_examples)) for run_examples in examples])
 
 
-class _Read(NamedTuple):
+class _LabeledBatch(NamedTuple):
     places: forward_at.ReadPositions
     labels: Tensor  # [run, example x answer]
+
+
+Objective = GeneralObjective
+"""The class that trains runs, under the name that it has in every objective module."""

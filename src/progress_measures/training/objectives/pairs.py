@@ -1,6 +1,8 @@
-"""Training and testing one-layer networks on pairs, by the fast path."""
+"""Losses and accuracies of one-layer networks on pairs, by the fast path."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,17 +12,23 @@ from progress_measures.tasks import label_table, layout
 from progress_measures.training.loss import PRECISIONS, accuracy, cross_entropy
 from progress_measures.training.objectives.regularizers import Dropout, l1
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
 
-class Objective:
-    """Losses of a batch of runs, of one task, size and loss precision.
+
+class PairsObjective:
+    """Losses of a batch of one-layer runs on pairs, of one task, size and loss precision.
 
     Args:
-        runs: of like shape.
-        train: [run, a, b], true for the pairs that each trains on, as many in each.
+        runs: runs of the same shape.
+        train: [run, a, b], true for the training pairs of each run; each run has the same number of training pairs.
         device: where the weights are.
+
+    Attributes:
+        loss_dtype: of the losses that `loss` returns.
     """
 
-    def __init__(self, runs: list[Any], train: Tensor, device: torch.device):
+    def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
         table = torch.from_numpy(label_table(runs[0].task))
         n, heads = layout(runs[0].task).operands, runs[0].model.heads
 
@@ -37,24 +45,28 @@ class Objective:
         self.loss_dtype = torch.float64 if precision == "float64" else torch.float32
 
     def prepare(self, update: int) -> None:
-        """Have the dropped neurons of an update in place; its pairs are always the same."""
+        """Draw the dropout masks of an update; the pairs are the same in every update."""
         if self._dropout:
             self._dropout.draw(update)
 
     def loss(self, weights: pairs.Weights) -> Tensor:
-        """Train loss of each run: [run], differentiable."""
+        """Compute the train loss of each run, differentiable: [run]."""
         if self._l1:
             weights = l1(weights, self._l1)
         dropout = self._dropout.masks[0] if self._dropout else None
         return pairs.loss(pairs.tables(weights), *self._train, self._criterion, dropout)
 
     def evaluate(self, weights: pairs.Weights) -> dict[str, Tensor]:
-        """Losses in float64 and accuracies on both splits: each [run]."""
+        """Compute the losses in float64 and the accuracies on training and test pairs: each [run]."""
         result = {}
         with torch.no_grad():
             tables = pairs.tables(weights)
-            for split, (which, labels) in (("train", self._train), ("test", self._test)):
-                logits = pairs.logits(tables, which)
+            for split, (batch, labels) in (("train", self._train), ("test", self._test)):
+                logits = pairs.logits(tables, batch)
                 result[f"{split}_loss"] = cross_entropy(logits, labels)
                 result[f"{split}_accuracy"] = accuracy(logits, labels)
         return result
+
+
+Objective = PairsObjective
+"""The class that trains runs, under the name that it has in every objective module."""

@@ -1,25 +1,30 @@
-"""What takes the place of weight decay (appendix D.1): dropout and an l1 penalty."""
+"""Regularization in place of weight decay (appendix D.1): dropout and an l1 penalty."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
 
 class Dropout:
-    """What neurons are multiplied by in training: 0, or 1 / (share kept). Each run and update has numbers of its own.
+    """Factors of the neurons in training: 0, or 1 / (fraction kept). Each run and update has its own random numbers.
 
     Args:
-        runs: with the same `training.dropout`.
-        rows: of each layer, the number of places at which its neurons are computed.
+        runs: runs with the same `training.dropout`.
+        rows: for each layer, the number of rows (examples x positions) at which its neurons are computed.
         device: where the masks are.
 
     Attributes:
-        masks: of each layer, [run, row, neuron].
+        masks: for each layer, [run, row, neuron].
     """
 
-    def __init__(self, runs: list[Any], rows: list[int], device: torch.device):
+    def __init__(self, runs: list[Run], rows: list[int], device: torch.device) -> None:
         self._runs, self._dropped = runs, runs[0].training.dropout
         neurons = runs[0].model.d_mlp
         self.masks = [torch.empty(len(runs), count, neurons, device=device) for count in rows]
@@ -27,9 +32,9 @@ class Dropout:
         self._drawn = -1
 
     def draw(self, update: int) -> None:
-        """Draw the masks of an update, the same whenever it is asked for.
+        """Draw the masks of an update; the same update always gets the same masks.
 
-        A neuron is kept by 16 random bits, taken from words of 64: forty times as fast as `bernoulli_`.
+        16 random bits, a quarter of a 64-bit word, decide whether a neuron is kept: forty times as fast as `bernoulli_`.
         """
         if update == self._drawn:
             return
@@ -46,13 +51,13 @@ class Dropout:
 
 class _L1(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rate, *weights):
+    def forward(ctx: Any, rate: float, *weights: Tensor) -> tuple[Tensor, ...]:
         ctx.save_for_backward(*weights)
         ctx.rate = rate
         return tuple(weight.view_as(weight) for weight in weights)
 
     @staticmethod
-    def backward(ctx, *gradients):
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         return None, *(
             torch.add(gradient, weight.sign(), alpha=ctx.rate)
             for gradient, weight in zip(gradients, ctx.saved_tensors, strict=True)
@@ -60,9 +65,16 @@ class _L1(torch.autograd.Function):
 
 
 def l1(weights: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
-    """The same weights, whose gradients will have that of rate x sum of |w| added.
+    """Return the weights such that the backward pass adds the gradient of rate x sum of |w|.
 
-    The loss itself stays the cross-entropy, so that curves can be compared. Losses of runs are summed for their
-    gradient, each with factor 1.
+    The loss itself stays the cross-entropy, so loss curves can be compared. The gradient is that of the sum of the runs'
+    losses, each with factor 1.
+
+    Args:
+        weights: tensors by name.
+        rate: factor of the penalty.
+
+    Returns:
+        Tensors by name.
     """
     return dict(zip(weights, _L1.apply(rate, *weights.values()), strict=True))

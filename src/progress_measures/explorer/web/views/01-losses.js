@@ -1,10 +1,10 @@
-// Losses, and the two progress measures that are losses.
+// Losses, including the two progress measures that are losses.
 
 const LOSSES = { train_loss: ["train", "train"], test_loss: ["test", "test"], restricted_loss: ["restricted", "restricted"], excluded_loss: ["excluded", "excluded"] };
 
-// Curves over epochs with a point at the chosen one.
+// Curves over epochs, with a point at the chosen epoch.
 function curves(at, names, colors, more = {}) {
-  const { epochs } = at.experiment; // all of them: the range is for the axis
+  const { epochs } = at.experiment; // all epochs; the range only limits the axis
   return names.flatMap((name, place) => {
     const values = at.experiment.curve(name, at.run);
     const color = colors[place];
@@ -18,7 +18,7 @@ function curves(at, names, colors, more = {}) {
 addView({
   id: "losses",
   title: "Losses",
-  about: "In the paper's networks the excluded loss rises and the restricted loss falls while train and test loss stand still: the circuit grows before the test loss shows it. With more training pairs the plateau is short, and all move almost together.",
+  about: "In the paper's networks, excluded loss rises and restricted loss falls while train and test loss are on a plateau: the circuit forms before the test loss drops. With more training pairs the plateau is short, and all four losses change almost at the same time.",
   needs: ["train_loss", "test_loss"],
   reads: ["epoch"],
   width: 7,
@@ -29,10 +29,10 @@ addView({
       traces: curves(at, names, colors),
       layout: { xaxis: epochAxis(), yaxis: lossAxis("Loss (nat)"), shapes: timeShapes(at), hovermode: "x", uirevision: `${state.run} ${state.range}` },
       numbers: [
-        ...names.map((name, place) => ({ label: LOSSES[name][0], value: say(at.experiment.at(name, at.run, at.epoch)), color: colors[place] })),
-        ...phasesOf(at).map(({ name, end, place }) => ({ label: `${name} to`, value: sayEpoch(end), color: `var(--phase-${place})`, square: true })),
+        ...names.map((name, place) => ({ label: LOSSES[name][0], value: formatNumber(at.experiment.at(name, at.run, at.epoch)), color: colors[place] })),
+        ...phasesOf(at).map(({ name, end, place }) => ({ label: `${name} ends at`, value: formatEpoch(end), color: `var(--phase-${place})`, square: true })),
       ],
-      note: names.length < 4 ? "Restricted and excluded loss are not measured of networks of this kind." : at.keys.length ? "" : "Without key frequencies there is neither a restricted nor an excluded loss.",
+      note: names.length < 4 ? "Restricted and excluded loss are not measured for networks of this kind." : at.keys.length ? "" : "This run has no key frequencies, so restricted and excluded loss are undefined.",
     };
   },
   chosen: ({ x }) => ({ epoch: x }),

@@ -1,11 +1,11 @@
-// The other two progress measures: how sparse the weights are in the Fourier basis, and how large.
+// The other two progress measures: sparsity of the weights in the Fourier basis, and sum of squared weights.
 
 const GINI = { gini_W_E: "W_E", gini_W_L: "W_L" };
 
 addView({
   id: "sparsity",
-  title: "Sparsity and size of the weights",
-  about: "Gini coefficients of the Fourier norms rise as few frequencies take over; in the cleanup the sum of squared weights drops.",
+  title: "Sparsity and norm of the weights",
+  about: "The Gini coefficients of the Fourier norms rise as a few frequencies dominate. During cleanup, the sum of squared weights drops.",
   needs: ["sum_of_squared_weights"],
   reads: ["epoch"],
   width: 5,
@@ -14,7 +14,7 @@ addView({
     const colors = names.map((name) => colorOf(GINI[name]));
     const weights = colorOf("weights");
     const upper = names.length ? [0.55, 1] : [0, 1];
-    const numbers = names.map((name, place) => ({ label: `Gini of ${GINI[name]}`, value: say(at.experiment.at(name, at.run, at.epoch)), color: colors[place] }));
+    const numbers = names.map((name, place) => ({ label: `Gini of ${GINI[name]}`, value: formatNumber(at.experiment.at(name, at.run, at.epoch)), color: colors[place] }));
     return {
       traces: [
         ...curves(at, names, colors, { yaxis: "y2" }),
@@ -26,7 +26,7 @@ addView({
         ...(names.length ? { yaxis2: axis("Gini", { domain: upper, range: [0, 1], nticks: 4 }) } : {}),
         shapes: timeShapes(at), hovermode: "x", uirevision: `${state.run} ${state.range}`,
       },
-      numbers: [...numbers, { label: "sum of squares", value: say(at.experiment.at("sum_of_squared_weights", at.run, at.epoch)), color: weights }],
+      numbers: [...numbers, { label: "sum of squares", value: formatNumber(at.experiment.at("sum_of_squared_weights", at.run, at.epoch)), color: weights }],
     };
   },
   chosen: ({ x }) => ({ epoch: x }),

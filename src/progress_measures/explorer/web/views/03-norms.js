@@ -11,7 +11,7 @@ function addNorms(id, matrix, title, about) {
       const norms = at.experiment.row(name, at.run, at.epoch);
       const frequencies = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);
       const colors = frequencies.map(at.color);
-      const highest = remember(`${at.experiment.name} ${at.run} ${name}`, () => 1.12 * at.experiment.curve(name, at.run).reduce((most, value, i) => (i % norms.length ? Math.max(most, value) : most), 0));
+      const highest = cached(`${at.experiment.name} ${at.run} ${name}`, () => 1.12 * at.experiment.curve(name, at.run).reduce((most, value, i) => (i % norms.length ? Math.max(most, value) : most), 0));
       const bars = (wave, shift) => ({
         type: "bar", x: frequencies, y: frequencies.map((k) => norms[2 * k - 1 + shift]), name: wave, width: 0.42, offset: shift ? 0 : -0.42,
         marker: { color: colors, opacity: shift ? 0.55 : 1, line: { width: 0 } }, hovertemplate: `%{y:.3~g}<extra>${wave} %{x}</extra>`,
@@ -23,12 +23,12 @@ function addNorms(id, matrix, title, about) {
           yaxis: axis("Norm", { range: [0, highest] }),
           annotations: at.keys.map((k) => ({ x: k, y: Math.max(norms[2 * k - 1], norms[2 * k]), text: `<b>${k}</b>`, showarrow: false, yshift: 9, font: { color: at.color(k) } })),
         },
-        numbers: at.keys.map((k) => ({ label: `k = ${k}`, value: say(Math.hypot(norms[2 * k - 1], norms[2 * k])), color: at.color(k) })),
-        note: at.keys.length ? "Colored: the key frequencies, found by rule from the neurons of the last checkpoint." : "This run has no key frequencies.",
+        numbers: at.keys.map((k) => ({ label: `k = ${k}`, value: formatNumber(Math.hypot(norms[2 * k - 1], norms[2 * k])), color: at.color(k) })),
+        note: at.keys.length ? "Colored bars are key frequencies, found by rule from the neurons of the last checkpoint." : "This run has no key frequencies.",
       };
     },
   });
 }
 
-addNorms("norms-W_E", "W_E", "Embedding in the Fourier basis", "Of the waves that the embedding W_E could use, a handful of frequencies stays.");
-addNorms("norms-W_L", "W_L", "Neuron-logit map in the Fourier basis", "What the neurons write to the logits, W_L, is made of the same frequencies.");
+addNorms("norms-W_E", "W_E", "Embedding in the Fourier basis", "Norms of the Fourier components of the embedding W_E. Only a few frequencies remain large.");
+addNorms("norms-W_L", "W_L", "Neuron-logit map in the Fourier basis", "Norms of the Fourier components of the neuron-logit map W_L. They are large at the same frequencies.");

@@ -1,11 +1,11 @@
-// The numbers on the plane of each key frequency.
+// The embedded numbers, projected onto the plane of each key frequency.
 
 const MOST_CIRCLES = 6;
 
 addView({
   id: "embedding",
   title: "Numbers on circles",
-  about: "The embedding on the plane of its cos k and sin k components: a key frequency puts the numbers on a circle, number x at the angle of 2πkx/p.",
+  about: "The embedding projected onto the plane of its cos k and sin k components. For a key frequency the numbers lie on a circle, number x at the angle 2πkx/p.",
   needs: ["W_E", "W_E_fourier_norm"],
   reads: ["epoch"],
   width: 6,
@@ -13,14 +13,14 @@ addView({
   draw(at) {
     const { experiment } = at;
     const p = experiment.prime;
-    const found = kept(at, "W_E");
-    const [width] = experiment.arrays[found.name].shape.slice(-1);
+    const stored = kept(at, "W_E");
+    const [width] = experiment.arrays[stored.name].shape.slice(-1);
     const shownFrequencies = (at.keys.length ? at.keys : largest(at)).slice(0, MOST_CIRCLES);
     const columns = Math.min(shownFrequencies.length, shownFrequencies.length > 4 ? 3 : 2);
     const rows = Math.ceil(shownFrequencies.length / columns);
-    const circles = remember(`circles ${experiment.name} ${[found.name, found.places, shownFrequencies]}`, () =>
-      shownFrequencies.map((k) => onPlane(experiment.row(found.name, ...found.places), width, p, k)));
-    const reach = remember(`reach ${experiment.name} ${at.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
+    const circles = cached(`circles ${experiment.name} ${[stored.name, stored.places, shownFrequencies]}`, () =>
+      shownFrequencies.map((k) => onPlane(experiment.row(stored.name, ...stored.places), width, p, k)));
+    const reach = cached(`reach ${experiment.name} ${at.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
     const most = Math.max(reach, 1.05 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs))));
     const parts = { annotations: [], margin: { l: 4, r: 4, t: 4, b: 4 } };
     const traces = circles.map(({ x, y }, place) => {
@@ -37,7 +37,7 @@ addView({
         text: x.map((_, number) => String(number)), hovertemplate: "number %{text}<extra></extra>",
       };
     });
-    const note = [found.note, at.keys.length ? "" : "No key frequencies: these are the largest of W_E at the chosen epoch.", "Color: the angle of 2πkx/p."];
+    const note = [stored.note, at.keys.length ? "" : "No key frequencies: the frequencies shown are those with the largest norms in W_E at the chosen epoch.", "Color: the angle 2πkx/p."];
     return { traces, layout: parts, note: note.filter(Boolean).join(" ") };
   },
 });
@@ -47,10 +47,10 @@ function largest(at) {
   const norms = at.experiment.row("W_E_fourier_norm", at.run, at.epoch);
   const of = (k) => Math.hypot(norms[2 * k - 1], norms[2 * k]);
   const all = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);
-  return all.sort((one, other) => of(other) - of(one)).slice(0, 4).sort((one, other) => one - other);
+  return all.sort((k, other) => of(other) - of(k)).slice(0, 4).sort((k, other) => k - other);
 }
 
-// A cycle of colors of even lightness: blue, violet, orange, green and back.
+// A cyclic color scale of constant lightness: blue, violet, orange, green, blue.
 function wheel() {
   const colors = darkness.matches ? ["#6aa5ff", "#d68bd9", "#f0965a", "#8fbf4d", "#6aa5ff"] : ["#2f6fd0", "#a94fb0", "#c9621f", "#5b8c1e", "#2f6fd0"];
   return colors.map((color, place) => [place / 4, color]);

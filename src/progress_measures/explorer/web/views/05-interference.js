@@ -1,9 +1,9 @@
-// Logits of one pair, term by term: cosines that agree at the right answer and nowhere else.
+// The logits of one pair, term by term: cosines that all have their maximum at the right answer.
 
 addView({
   id: "interference",
   title: "Constructive interference",
-  about: "What the key frequencies add to the logit of each answer c: waves of height α_k that all have their crest at the right answer.",
+  about: "The contribution of each key frequency to the logit of every answer c: a cosine of amplitude α_k with its maximum at the right answer.",
   needs: ["cosine_coefficient"],
   reads: ["epoch", "a", "b"],
   width: 6,
@@ -12,7 +12,7 @@ addView({
     { name: "b", label: "b", most: (at) => at.experiment.prime - 1 },
   ],
   draw(at) {
-    if (!at.keys.length) return { absent: "This run has no key frequencies, so there are no waves to add up." };
+    if (!at.keys.length) return { absent: "This run has no key frequencies, so there are no cosines to add." };
     const { prime: p, sign } = at.experiment;
     const { a, b } = at.state;
     const right = (((a + sign * b) % p) + p) % p;
@@ -28,21 +28,21 @@ addView({
       ],
       layout: {
         xaxis: axis("Answer c", { range: [-1, p], showgrid: false }),
-        yaxis: axis("Part of the logit"),
+        yaxis: axis("Contribution to the logit"),
         bargap: 0.25,
         annotations: [{ x: right, y: sum[right], text: `<b>${a} ${sign > 0 ? "+" : "−"} ${b} = ${right}</b>`, showarrow: false, yshift: 10, font: { color: answer }, xanchor: right < p * 0.15 ? "left" : right > p * 0.85 ? "right" : "center" }],
       },
       numbers: [
-        ...terms.map(({ k, height }) => ({ label: `α of k = ${k}`, value: say(height), color: at.color(k) })),
-        { label: "sum at the answer", value: say(sum[right]), color: answer },
-        { label: `next best, c = ${second}`, value: say(sum[second]), color: quiet },
+        ...terms.map(({ k, height }) => ({ label: `α of k = ${k}`, value: formatNumber(height), color: at.color(k) })),
+        { label: "sum at the right answer", value: formatNumber(sum[right]), color: answer },
+        { label: `second largest, c = ${second}`, value: formatNumber(sum[second]), color: quiet },
       ],
-      note: at.experiment.has("logit_fraction_explained_cosines") ? `These waves are ${sayShare(at.experiment.at("logit_fraction_explained_cosines", at.run, at.epoch))} of the network's logits at this epoch (share of the sum of squares).` : "",
+      note: at.experiment.has("logit_fraction_explained_cosines") ? `These cosines explain ${formatPercent(at.experiment.at("logit_fraction_explained_cosines", at.run, at.epoch))} of the sum of squares of the network's logits at this epoch.` : "",
     };
   },
 });
 
-// The key frequencies' waves at a ± b: α_k cos(w_k(a ± b − c)) for every c; α_k = v_k / √(p³/2), v_k being the cosine coefficient.
+// The cosines of the key frequencies, α_k cos(w_k(a ± b − c)) for every c; α_k = v_k / √(p³/2) with the cosine coefficient v_k.
 function waves(at, right) {
   const { prime: p } = at.experiment;
   const coefficients = at.experiment.row("cosine_coefficient", at.run, at.epoch);

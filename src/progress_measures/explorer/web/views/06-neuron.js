@@ -1,54 +1,54 @@
-// One neuron over all pairs, and its 2D spectrum.
+// One neuron over all pairs, and its two-dimensional spectrum.
 
-// The chosen neuron's map where it is kept nearest to the chosen epoch: { map, note }, or { absent }.
+// The chosen neuron's map at the stored epoch nearest to the chosen one: { map, note }, or { absent }.
 function neuronAt(at) {
   const { experiment, state: { neuron } } = at;
-  if (at.run !== experiment.first) return { absent: `The cube keeps maps of neurons for the first run alone, ${experiment.runs[Math.max(0, experiment.first)].name}.` };
+  if (at.run !== experiment.first) return { absent: `The cube has maps of neurons only for the first run, ${experiment.runs[Math.max(0, experiment.first)].name}.` };
   const place = experiment.kept_neurons.indexOf(neuron);
   const overTime = place >= 0 && experiment.has("moment_neuron_value_token");
   const score = overTime ? kept(at, "attention_score_token") : keptAs("attention_score_token", [at.run], experiment.epochs.at(-1), at.state.epoch);
   const prefix = overTime ? "moment_" : "";
   const where = overTime ? score.places : [];
-  const map = remember(`neuron ${experiment.name} ${[neuron, prefix, where]}`, () => {
+  const map = cached(`neuron ${experiment.name} ${[neuron, prefix, where]}`, () => {
     const column = overTime ? place : neuron;
     const heads = Array.from({ length: experiment.runs[at.run].heads }, (_, head) => ({
       maps: attentionAt(experiment, score, head),
-      token: taken(experiment, `${prefix}neuron_value_token`, [...where, head], column),
-      position: taken(experiment, `${prefix}neuron_value_position`, [...where, head], column),
+      token: columnOf(experiment, `${prefix}neuron_value_token`, [...where, head], column),
+      position: columnOf(experiment, `${prefix}neuron_value_position`, [...where, head], column),
     }));
     return neuronMap(heads, experiment.row(`${prefix}neuron_offset`, ...where)[column]);
   });
-  const only = overTime || !experiment.has("moment_neuron_value_token") ? "" : " Of this neuron the last checkpoint alone is kept.";
+  const only = overTime || !experiment.has("moment_neuron_value_token") ? "" : " For this neuron, the cube has only the last checkpoint.";
   return { map, note: score.note + only };
 }
 
-// One column of an array: its values along the last dimension but one.
-function taken(experiment, name, places, column) {
+// One column of an array: the values along its second-to-last dimension.
+function columnOf(experiment, name, places, column) {
   const [, count] = experiment.arrays[name].shape.slice(-2);
   return experiment.row(name, ...places).filter((_, index) => index % count === column);
 }
 
-// A neuron's frequency and the share that it explains, at the chosen epoch.
-function followed(at) {
+// The frequency of the chosen neuron and the fraction of variance that it explains, at the chosen epoch.
+function frequencyNumbers(at) {
   if (!at.experiment.has("neuron_frequency")) return [];
   const k = at.experiment.row("neuron_frequency", at.run, at.epoch)[at.state.neuron];
   const share = at.experiment.row("neuron_fraction_explained", at.run, at.epoch)[at.state.neuron];
-  return [{ label: "frequency", value: k ? String(k) : "none", color: at.color(k) }, { label: "explains", value: sayShare(share) }];
+  return [{ label: "frequency", value: k ? String(k) : "none", color: at.color(k) }, { label: "explains", value: formatPercent(share) }];
 }
 
-// Those kept over time first, with their frequency at the last checkpoint.
+// The options of the neuron select: neurons with maps over time come first; each has its frequency at the last checkpoint.
 function neuronOptions(at) {
   const { experiment } = at;
   const last = experiment.has("neuron_frequency") ? experiment.row("neuron_frequency", at.run, experiment.epochs.length - 1) : null;
-  const named = (neuron) => (last ? `${neuron}, k = ${last[neuron]}` : String(neuron));
-  const keptOnes = at.run === experiment.first ? experiment.kept_neurons : [];
-  const others = Array.from({ length: experiment.runs[at.run].neurons }, (_, neuron) => neuron).filter((neuron) => !keptOnes.includes(neuron));
-  return [...keptOnes.map((neuron) => [neuron, `${named(neuron)}, over time`]), ...others.map((neuron) => [neuron, named(neuron)])];
+  const label = (neuron) => (last ? `${neuron}, k = ${last[neuron]}` : String(neuron));
+  const overTime = at.run === experiment.first ? experiment.kept_neurons : [];
+  const others = Array.from({ length: experiment.runs[at.run].neurons }, (_, neuron) => neuron).filter((neuron) => !overTime.includes(neuron));
+  return [...overTime.map((neuron) => [neuron, `${label(neuron)}, over time`]), ...others.map((neuron) => [neuron, label(neuron)])];
 }
 
 const NEURON = ["attention_score_token", "neuron_value_token", "neuron_offset"];
 
-// The chosen pair on a map.
+// A ring around the chosen pair on a map.
 function pairMark(at) {
   const { state: { a, b }, experiment } = at;
   const reach = 0.4 + experiment.numbers / 45;
@@ -59,7 +59,7 @@ function pairMark(at) {
 addView({
   id: "neuron",
   title: "A neuron over all pairs",
-  about: "What the neuron gives after the ReLU for every a and b. Choose a pair by clicking on it.",
+  about: "Activation of the neuron after the ReLU for every a and b. Click on a pair to choose it.",
   needs: NEURON,
   reads: ["epoch", "neuron", "a", "b"],
   width: 4,
@@ -71,7 +71,7 @@ addView({
     return {
       traces: [{ type: "heatmap", z: map, colorscale: MAGMA, zmin: 0, colorbar: colorBar("Activation"), hovertemplate: "a = %{y}, b = %{x}: %{z:.3~g}<extra></extra>" }],
       layout: { xaxis: along("b"), yaxis: down("a"), shapes: pairMark(at), margin: { l: 44, r: 4, t: 6, b: 40 } },
-      numbers: [...followed(at), { label: `at (${at.state.a}, ${at.state.b})`, value: say(map[at.state.a][at.state.b]) }],
+      numbers: [...frequencyNumbers(at), { label: `at (${at.state.a}, ${at.state.b})`, value: formatNumber(map[at.state.a][at.state.b]) }],
       note,
     };
   },
@@ -80,8 +80,8 @@ addView({
 
 addView({
   id: "neuron-spectrum",
-  title: "The neuron's spectrum",
-  about: "The same map in the Fourier basis over a and b: a neuron of frequency k is all in the constant, cos k and sin k of either.",
+  title: "Spectrum of the neuron",
+  about: "The neuron's activation in the Fourier basis over a and b. A neuron of frequency k has only the components const, cos k and sin k of a and of b.",
   needs: [...NEURON, "neuron_frequency"],
   reads: ["epoch", "neuron"],
   width: 4,
@@ -91,23 +91,24 @@ addView({
     if (absent) return { absent };
     const spectrum = spectrum2d(map).map((row) => row.map(Math.abs));
     spectrum[0][0] = 0;
-    return { ...spectrumPlot(at, spectrum, "Size of the component"), note: `${note} The constant is left out.`.trim() };
+    return { ...spectrumPlot(at, spectrum, "Absolute value"), note: `${note} The constant component is omitted.`.trim() };
   },
 });
 
-// A map of components over a (down) and b, in shares of the largest, square roots as shades so that small ones are seen.
-function spectrumPlot(at, spectrum, what) {
+// A map of components over a (rows) and b (columns), relative to the largest. The color scale is in square roots, which makes
+// small components visible.
+function spectrumPlot(at, spectrum, quantity) {
   const names = componentNames(spectrum.length);
   const most = Math.max(...spectrum.map((row) => Math.max(...row))) || 1;
-  const ticks = (before) => ({ tickvals: at.keys.map((k) => 2 * k - 0.5), ticktext: at.keys.map((k, place) => `${place % 2 ? before : ""}<b>${k}</b>`), tickfont: { size: 11 }, tickangle: 0 }); // in two rows, to stand apart
+  const ticks = (before) => ({ tickvals: at.keys.map((k) => 2 * k - 0.5), ticktext: at.keys.map((k, place) => `${place % 2 ? before : ""}<b>${k}</b>`), tickfont: { size: 11 }, tickangle: 0 }); // in two rows, so that they do not overlap
   const scale = [0, 0.05, 0.25, 0.5, 1];
   return {
     traces: [{
       type: "heatmap", z: spectrum.map((row) => Array.from(row, (value) => Math.sqrt(value / most))), zmin: 0, zmax: 1, colorscale: sequential(),
       customdata: spectrum.map((row, i) => Array.from(row, (value, j) => [names[i], names[j], value])), hovertemplate: "%{customdata[0]} of a, %{customdata[1]} of b: %{customdata[2]:.3~g}<extra></extra>",
-      colorbar: { ...colorBar(`${what}, of the largest`), tickvals: scale.map(Math.sqrt), ticktext: scale.map((share) => `${100 * share} %`) },
+      colorbar: { ...colorBar(`${quantity}, relative to the largest`), tickvals: scale.map(Math.sqrt), ticktext: scale.map((share) => `${100 * share} %`) },
     }],
     layout: { xaxis: along("Frequency over b", ticks("<br>")), yaxis: down("Frequency over a", { ...ticks(""), ticktext: at.keys.map((k, place) => `<b>${k}</b>${place % 2 ? "     " : ""}`) }), margin: { l: 44, r: 4, t: 6, b: 40 } },
-    numbers: [{ label: "largest", value: say(most) }],
+    numbers: [{ label: "largest", value: formatNumber(most) }],
   };
 }

@@ -1,9 +1,9 @@
-// All neurons: which frequency each follows, and how much of it that explains.
+// All neurons: the frequency that explains most of each, and the fraction of variance that it explains.
 
 addView({
   id: "neurons",
   title: "All neurons",
-  about: "Each point is a neuron: the frequency that explains most of it, and how much. Clusters climb above the line as the circuit forms; click to choose one.",
+  about: "Each point is a neuron, at the frequency that explains most of its variance. Clusters rise above the dashed line as the circuit forms. Click on a point to choose its neuron.",
   needs: ["neuron_frequency", "neuron_fraction_explained"],
   reads: ["epoch", "neuron"],
   width: 4,
@@ -14,7 +14,7 @@ addView({
     const k = own("neuron_frequency");
     const share = own("neuron_fraction_explained");
     const most = (experiment.prime - 1) / 2;
-    const beside = (neuron) => 0.7 * (((neuron * 0.618) % 1) - 0.5); // so that neurons of one frequency stand apart
+    const beside = (neuron) => 0.7 * (((neuron * 0.618) % 1) - 0.5); // so that points of one frequency do not overlap
     const line = experiment.cluster_fraction;
     const count = share.reduce((total, value) => total + (value >= line), 0);
     return {
@@ -31,7 +31,7 @@ addView({
       ],
       layout: {
         xaxis: axis("Frequency k", { range: [-1, most + 1], showgrid: false }),
-        yaxis: axis("Share of variance explained", { range: [0, 1.03], tickformat: ".0%" }),
+        yaxis: axis("Fraction of variance explained", { range: [0, 1.03], tickformat: ".0%" }),
         shapes: [{ type: "line", x0: 0, x1: 1, xref: "paper", y0: line, y1: line, line: { color: style("--quiet"), width: 1, dash: "dash" } }],
       },
       numbers: [

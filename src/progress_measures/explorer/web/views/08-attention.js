@@ -1,9 +1,9 @@
-// What a head looks at: over all pairs, and in the mean.
+// Attention of the heads: of one head over all pairs, and the mean over pairs of all heads.
 
-// The three maps of a head where its scores are kept.
+// The three attention maps of a head, from its stored scores.
 function attentionAt(experiment, score, head) {
   const position = score.name.replace("token", "position");
-  return remember(`attention ${experiment.name} ${[score.name, score.places, head]}`, () =>
+  return cached(`attention ${experiment.name} ${[score.name, score.places, head]}`, () =>
     attentionMaps(experiment.row(score.name, ...score.places, head), experiment.row(position, ...score.places, head)));
 }
 
@@ -12,22 +12,22 @@ const headOptions = (at) => Array.from({ length: at.experiment.runs[at.run].head
 addView({
   id: "attention",
   title: "Attention of a head",
-  about: "How much the head looks from = to a, for every pair; in modular tasks it comes to repeat with one frequency.",
+  about: "Attention of the head from = to a, for every pair. In modular tasks, the pattern becomes periodic with one frequency.",
   needs: ["attention_score_token", "attention_score_position"],
   reads: ["epoch", "head", "a", "b"],
   width: 4,
   shape: "square",
   tools: [{ name: "head", label: "Head", options: headOptions }],
   draw(at) {
-    const found = kept(at, "attention_score_token");
-    const maps = attentionAt(at.experiment, found, at.state.head);
+    const stored = kept(at, "attention_score_token");
+    const maps = attentionAt(at.experiment, stored, at.state.head);
     const { a, b, head } = at.state;
     const last = at.experiment.has("attention_frequency") ? [{ label: "frequency at the end", value: String(at.experiment.at("attention_frequency", at.run, head)), color: at.color(at.experiment.at("attention_frequency", at.run, head)) }] : [];
     return {
       traces: [{ type: "heatmap", z: maps[0], colorscale: "Viridis", zmin: 0, zmax: 1, colorbar: colorBar("Attention to a"), hovertemplate: "a = %{y}, b = %{x}: %{z:.3f}<extra></extra>" }],
       layout: { xaxis: along("b"), yaxis: down("a"), shapes: pairMark(at), margin: { l: 44, r: 4, t: 6, b: 40 } },
       numbers: [...["a", "b", "="].map((to, place) => ({ label: `(${a}, ${b}) to ${to}`, value: maps[place][a][b].toFixed(3) })), ...last],
-      note: found.note,
+      note: stored.note,
     };
   },
   chosen: ({ x, y }) => ({ a: y, b: x }),
@@ -36,7 +36,7 @@ addView({
 addView({
   id: "mean-attention",
   title: "Attention of all heads",
-  about: "Mean over all pairs of each head's attention from = to a, b and = itself. Click on a head to choose it.",
+  about: "Attention of each head from = to a, b and = itself, averaged over all pairs. Click on a row to choose its head.",
   needs: ["mean_attention"],
   reads: ["epoch", "head"],
   width: 4,

@@ -1,9 +1,11 @@
-"""Pages as a reader follows them: what is typed is run, what is shown is compared.
+"""Follow the pages of the documentation literally: run their commands and compare their output.
 
-In a page, a block with a file's path as its title is what one writes into that file (at its end, where it exists); any
-other title says why a block is not run here (`takes an hour`, `on the cluster`): its commands are only looked at, by dry
-runs and `--help`. A `diff` block is applied, a `text` block without title is what was printed just before, with `...`
-for what differs from machine to machine, and Python blocks of a page share one session.
+- A block whose title is the path of a file is appended to that file, which is created if it is missing.
+- Any other title says why the block is not run here (`takes an hour`, `on the cluster`). Its commands are checked by dry
+  runs and `--help`.
+- A `diff` block is applied.
+- A `text` block without a title is the output of the block before, with `...` for what differs between machines.
+- The Python blocks of a page share one session.
 """
 
 import doctest
@@ -20,7 +22,8 @@ from typing import NamedTuple
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+from support import ROOT
+
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
 FENCE = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.M | re.S)
 TITLE = re.compile(r'title="([^"]*)"')
@@ -35,21 +38,21 @@ class Block(NamedTuple):
 
     @property
     def is_file(self) -> bool:
-        """Whether it is to be written into the file that its title names."""
+        """Whether the title is the path of a file, to which the block is to be written."""
         return bool(re.fullmatch(r"[\w./-]+/[\w.-]+\.\w+", self.title))
 
 
 def blocks(page: str) -> list[Block]:
-    """The fenced blocks of a page, in order."""
-    found = FENCE.findall((ROOT / page).read_text(encoding="utf-8"))
+    """Return the fenced blocks of a page, in order."""
+    matches = FENCE.findall((ROOT / page).read_text(encoding="utf-8"))
     return [
         Block(language, (TITLE.findall(options) or [""])[0], textwrap.dedent(text))
-        for _, language, options, text in found
+        for _, language, options, text in matches
     ]
 
 
 def commands(block: Block) -> list[list[str]]:
-    """The commands of a `bash` block as words; `&&` parts them too."""
+    """Return the commands of a `bash` block, split at line ends and `&&`, as lists of words."""
     lines = block.text.replace("\\\n", " ").splitlines()
     words = [shlex.split(part, comments=True) for line in lines for part in line.split(" && ")]
     return [line for line in words if line]
@@ -65,10 +68,10 @@ for line in sys.stdin:
 
 
 class Reader:
-    """Follows pages in a copy of the repository.
+    """A reader who follows pages in a copy of the repository.
 
     Args:
-        folder: an empty one.
+        folder: where to put the copy; it must be empty.
     """
 
     def __init__(self, folder: Path):
@@ -87,19 +90,19 @@ class Reader:
         self._python: subprocess.Popen | None = None
 
     def follow(self, page: str) -> None:
-        """Do what a page says, once."""
+        """Run the blocks of a page, unless this reader has run them before."""
         if page in self._done:
             return
         printed = ""
         try:
             for block in blocks(page):
-                printed = self._do(block, printed)
+                printed = self._run_block(block, printed)
         finally:
             self._end_python()
         self._done.add(page)
 
-    def _do(self, block: Block, printed: str) -> str:
-        """Do what a block says; gives what that printed."""
+    def _run_block(self, block: Block, printed: str) -> str:
+        """Run a block and return its output; a `text` block is compared with the output of the block before."""
         if block.is_file:
             self._write(block)
         elif block.language == "diff":
@@ -107,7 +110,7 @@ class Reader:
             self.run(["git", "apply", "-"], input=block.text)
         elif block.language == "bash" and block.title:
             for line in commands(block):
-                self._look_at(line)
+                self._check(line)
         elif block.language == "bash":
             printed = self.run(["bash", "-euo", "pipefail", "-c", block.text])
             for path in (word for line in commands(block) for word in line if word.startswith("results/")):
@@ -117,7 +120,7 @@ class Reader:
         elif block.language == "text" and not block.title:
             rules = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
             assert doctest.OutputChecker().check_output(block.text, printed, rules), (
-                f"{block.text}\nis said, but\n{printed}"
+                f"the page shows\n{block.text}\nbut the output is\n{printed}"
             )
         return printed
 
@@ -128,29 +131,29 @@ class Reader:
         file.write_text(before + block.text, encoding="utf-8")
 
     def run(self, line: list[str], **options) -> str:
-        """Run a command, which must end well; gives what it printed."""
+        """Run a command, which must succeed, and return its output; options are those of `subprocess.run`."""
         done = subprocess.run(
             line, cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False, **options
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def _look_at(self, line: list[str]) -> None:
-        """Check a command as far as that goes without running it."""
+    def _check(self, line: list[str]) -> None:
+        """Check a command as far as possible without running it."""
         program, *arguments = line
         match Path(program).name:
             case "snakemake":
                 report = arguments.index("--report") if "--report" in arguments else len(arguments)
                 self.run(["snakemake", "-n", "-c1", *arguments[:report], *arguments[report + 2 :]])
             case "progress-measures":
-                said = self.run(["progress-measures", arguments[0], "--help"])
+                help_text = self.run(["progress-measures", arguments[0], "--help"])
                 for option in (word for word in arguments if word.startswith("--")):
-                    assert option in said, f"progress-measures {arguments[0]} has no {option}"
+                    assert option in help_text, f"progress-measures {arguments[0]} has no {option}"
             case "make":
                 self.run(["make", "-n", *arguments])
 
     def _in_session(self, text: str) -> str:
-        """Run Python after what came before it on the page; gives what it printed."""
+        """Run Python code in the session of the page and return its output."""
         if self._python is None:
             self._python = subprocess.Popen(
                 [sys.executable, "-c", SESSION],
@@ -167,7 +170,7 @@ class Reader:
         printed = ""
         while not printed.endswith("\0\n"):
             line = self._python.stdout.readline()
-            assert line, f"this failed, as said above:\n{text}"
+            assert line, f"this failed with the traceback above:\n{text}"
             printed += line
         return printed.removesuffix("\0\n")
 
@@ -178,7 +181,7 @@ class Reader:
 
 
 def parses(block: Block) -> None:
-    """Raise where a block is not what its language says."""
+    """Raise an error if a block is not valid in its language."""
     match block.language:
         case "python":
             compile(block.text, "a block", "exec")

@@ -1,18 +1,22 @@
-"""The same small network in every format that others save networks in, written out plainly."""
+"""State dicts of one small network in every format that importing recognizes, each written out explicitly."""
+
+from __future__ import annotations
 
 import numpy as np
 import torch
 
+from support.networks import Weights
+
 PRIME = 13
 
 
-def tensors(weights):
-    """Our weights as tensors."""
+def tensors(weights: Weights) -> dict[str, torch.Tensor]:
+    """Return this project's weights as tensors."""
     return {name: torch.from_numpy(np.ascontiguousarray(w)) for name, w in weights.items()}
 
 
-def authors(weights):
-    """A state dict as the paper's authors' code has it: matrices act from the left, and there is an output for `=`."""
+def authors(weights: Weights) -> dict[str, torch.Tensor]:
+    """Return a state dict of the paper's authors' code: matrices multiply from the left, and `=` has an output."""
     w = tensors(weights)
     d_model = w["W_E"].shape[1]
     return {
@@ -29,8 +33,13 @@ def authors(weights):
     }
 
 
-def transformer_lens(weights, zeros=True):
-    """A state dict as TransformerLens 1 to 3 have it, with biases that are zero, and the buffers of its attention."""
+def transformer_lens(weights: Weights, zeros: bool = True) -> dict[str, torch.Tensor]:
+    """Return a state dict of TransformerLens 1 to 3, with the buffers of its attention.
+
+    Args:
+        weights: of this project.
+        zeros: whether to add the biases that this network lacks, as zeros.
+    """
     w = tensors(weights)
     layers, heads, d_model, d_head = w["W_Q"].shape
     state = {"embed.W_E": w["W_E"], "pos_embed.W_pos": w["W_pos"], "unembed.W_U": w["W_U"]}
@@ -47,8 +56,8 @@ def transformer_lens(weights, zeros=True):
     return state
 
 
-def transformer_lens_4(weights):
-    """A state dict of TransformerLens 4, from TransformerLens itself."""
+def transformer_lens_4(weights: Weights) -> dict[str, torch.Tensor]:
+    """Return a state dict of TransformerLens 4, converted by TransformerLens itself."""
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
     from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
@@ -72,8 +81,8 @@ def transformer_lens_4(weights):
     return dict(network.state_dict())
 
 
-def nanogpt(weights):
-    """A state dict in nobody's format: Q, K and V in one matrix, heads side by side."""
+def nanogpt(weights: Weights) -> dict[str, torch.Tensor]:
+    """Return a state dict in a made-up format: Q, K and V in one matrix, heads side by side."""
     w = tensors(weights)
     joined = torch.cat([torch.cat(list(w[f"W_{x}"][0].transpose(1, 2))) for x in "QKV"])  # [(qkv head d_head), d_model]
     return {
@@ -103,3 +112,4 @@ W_out: ["h.{layer}.proj.weight", d_model neuron]
 b_out: ["h.{layer}.proj.bias", d_model]
 W_U: [head.weight, output d_model]
 """
+"""A file of names for the format of `nanogpt`."""

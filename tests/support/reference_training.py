@@ -1,6 +1,8 @@
-"""The reference of objectives: networks on pairs, by autograd through the general transformer at all positions."""
+"""Reference losses and gradients of networks on pairs, by autograd through the general transformer at all positions."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -9,17 +11,20 @@ from progress_measures.models.transformer import Weights, forward
 from progress_measures.tasks import label_table, layout
 from progress_measures.training.loss import PRECISIONS, accuracy, cross_entropy, differentiable
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
 
 class Objective:
-    """Losses of a batch of runs, of one task, size and loss precision.
+    """Losses of a batch of runs that share task, model sizes and loss precision.
 
     Args:
-        runs: of like shape.
-        train: [run, a, b], true for the pairs that each trains on, as many in each.
+        runs: the runs of the batch.
+        train: [run, a, b], true for the pairs that each run trains on, equally many in each.
         device: where the weights are.
     """
 
-    def __init__(self, runs: list[Any], train: Tensor, device: torch.device):
+    def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
         table = torch.from_numpy(label_table(runs[0].task))
         n = layout(runs[0].task).operands
 
@@ -33,12 +38,12 @@ class Objective:
         self.loss_dtype = torch.float64 if precision == "float64" else torch.float32
 
     def loss(self, weights: Weights) -> Tensor:
-        """Train loss of each run: [run], differentiable."""
+        """Compute the train loss of each run, differentiably: [run]."""
         tokens, labels = self._train
         return differentiable(forward(weights, tokens)[:, :, -1], labels, self._criterion)
 
     def evaluate(self, weights: Weights) -> dict[str, Tensor]:
-        """Losses in float64 and accuracies on both splits: each [run]."""
+        """Compute losses in float64 and accuracies on both splits: [run] each."""
         result = {}
         with torch.no_grad():
             for split, (tokens, labels) in (("train", self._train), ("test", self._test)):

@@ -1,8 +1,8 @@
-"""Ways to write a network in other words, each with how what is measured of it must change.
+"""Symmetries of networks: transformations of the weights that keep the function, and how each changes every measure.
 
-A symmetry acts along named axes, those of the weights and of the measures alike: what permutes neurons along an axis of
-W_in permutes them along that axis of whatever is said of neurons, and what is said along no axis that it touches stays as
-it is. So a measure's declared dimensions tell what must become of it. Only what they cannot tell is spelled out here.
+A symmetry acts along named axes of weights and measures alike. A permutation of the neuron axis of W_in also permutes the
+neuron axis of every measure that has one, and measures without an axis that it transforms keep their values. A measure's
+declared dimensions therefore determine its expected change. This module states only what they do not determine.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,91 +10,93 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from specimens import Specimen, Weights
 
 from progress_measures.importing.names import AXES
 from progress_measures.measures.heads import attention_frequency
 from progress_measures.measures.readout import PRODUCTS
 from progress_measures.measures.spectra import TERMS
+from support.checkpoints import SmallNetwork
+from support.networks import Weights
 
 Along = Callable[[NDArray, int], NDArray]  # acts along one axis of an array
 
 
 @dataclass(frozen=True)
 class Symmetry:
-    """How to write a network in other words.
+    """A transformation of a network's weights that keeps its function.
 
     Attributes:
-        axes: what is done along axes of weights and of measures, by their names.
-        change: what else is done to weights.
-        values: what becomes of measures whose values change too, of what `axes` make of them and the view before.
-        sees: measures that tell the two networks apart, and why they may.
+        axes: transformation along each named axis of weights and measures.
+        change: further change of the weights.
+        values: for measures whose values change further, a function of the values transformed along `axes` and the
+            original checkpoint that returns the expected values.
+        differing: measures that are not invariant, and the reason why.
     """
 
     axes: Mapping[str, Along] = field(default_factory=dict)
     change: Callable[[Weights], Weights] = lambda weights: weights
     values: Mapping[str, Callable] = field(default_factory=dict)
-    sees: Mapping[str, str] = field(default_factory=dict)
+    differing: Mapping[str, str] = field(default_factory=dict)
 
     def along(self, dims, array):
-        """An array that has these axes."""
+        """Return an array with named dimensions, transformed along the axes of this symmetry."""
         for axis, dim in enumerate(dims):
             if dim in self.axes:
                 array = self.axes[dim](array, axis)
         return array
 
-    def __call__(self, specimen: Specimen) -> Specimen:
-        """The network in other words."""
+    def __call__(self, network: SmallNetwork) -> SmallNetwork:
+        """Return the transformed network."""
 
-        def rewritten(weights):
+        def transformed(weights):
             return self.change({name: self.along(AXES[name].split(), tensor) for name, tensor in weights.items()})
 
-        return specimen.altered(rewritten, lambda train: self.along(("a", "b"), train))
+        return network.altered(transformed, lambda train: self.along(("a", "b"), train))
 
 
 def take(order) -> Along:
-    """Put in another order."""
+    """Return a transformation that reorders an axis."""
     return lambda array, axis: np.take(array, order, axis)
 
 
 def times(matrix) -> Along:
-    """Each vector along the axis, times a matrix."""
+    """Return a transformation that multiplies each vector along an axis by a matrix."""
     return lambda array, axis: np.moveaxis(np.moveaxis(array, axis, -1) @ matrix, -1, axis)
 
 
 def with_previous(array, axis):
-    """Exchanged with the axis before it."""
+    """Exchange an axis with the one before it."""
     return array.swapaxes(axis - 1, axis)
 
 
 def sines(names):
-    """How many sines there are in each product of waves."""
+    """Return the number of sines in each product of waves."""
     return np.array([name.count("sin") for name in names])
 
 
 def by_component(of_sines):
-    """Factors of the rows of the Fourier basis, from those of the sine of each frequency: [component]."""
+    """Return the factor of each row of the Fourier basis, from those of the sine of each frequency: [component]."""
     return np.r_[1, np.stack([np.ones_like(of_sines), of_sines], -1).ravel()]
 
 
-def modulus(specimen):
-    """p, or None for a task that is not modular."""
-    return getattr(specimen.run.task, "prime", None)
+def modulus(network):
+    """Return p, or None for a task that is not modular."""
+    return getattr(network.run.task, "prime", None)
 
 
 UNIT = 3  # generates all units mod 7 and mod 17
 
 
-def tokens_relabeled_by_a_unit(specimen):
-    """Every number x is called u x: u a + u b = u (a + b), and what was a wave of frequency k now has k / u."""
-    if not (p := modulus(specimen)):
+def tokens_relabeled_by_a_unit(network):
+    """Relabel every number x as u x: u a + u b = u (a + b), and a wave of frequency k becomes one of frequency k / u."""
+    if not (p := modulus(network)):
         return None
     inverse = pow(UNIT, -1, p)
     divided = inverse * np.arange((p + 1) // 2) % p  # k / u of each frequency k, and of 0
     new = np.minimum(divided, p - divided) % p
     turn = np.where(divided == new, 1, -1)  # sin of k / u is minus that of p - k / u
-    old = new.argsort()[1:]  # of each new frequency
-    number = inverse * np.arange(p) % p  # what was called so
+    old = new.argsort()[1:]  # the old frequency of each new one
+    number = inverse * np.arange(p) % p  # the number that got each label
     component = np.r_[0, np.stack([2 * old - 1, 2 * old], -1).ravel()]
     return Symmetry(
         axes={
@@ -119,20 +121,20 @@ def tokens_relabeled_by_a_unit(specimen):
     )
 
 
-def a_and_b_exchanged(specimen):
-    """What was a is b: a + b = b + a. For subtraction the answers' signs are changed as well: b - a = -(a - b).
+def a_and_b_exchanged(network):
+    """Exchange a and b: a + b = b + a. For subtraction also change the signs of the answers: b - a = -(a - b).
 
-    Where heads look at a, b and `=`, what is said of their attention to a says nothing of that to b.
+    If heads attend to a, b and `=`, measures of their attention to a do not determine those of their attention to b.
     """
-    run, minus = specimen.run, specimen.run.task.kind == "modular_subtraction"
-    if run.on_sequences or run.model.layers > 1:  # a cannot be seen from b
+    run, minus = network.run, network.run.task.kind == "modular_subtraction"
+    if run.on_sequences or run.model.layers > 1:  # a differs from b: only b attends to the other
         return None
     if (
-        "attention_frequency" in {m.name for m in specimen.measures}
-        and specimen.checkpoint.attention[..., 2].max() > 1e-12
+        "attention_frequency" in {m.name for m in network.measures}
+        and network.checkpoint.attention[..., 2].max() > 1e-12
     ):
         return None
-    p = modulus(specimen)
+    p = modulus(network)
     axes = {
         "position": take([1, 0, 2]),
         "b": with_previous,
@@ -142,9 +144,9 @@ def a_and_b_exchanged(specimen):
         ),
         "term": take([0, 3, 4, 1, 2, 5, 6, 8, 7]),
     }
-    sees = {"mean_attention_by_query": "b sees a, and a does not see b"}
+    differing = {"mean_attention_by_query": "is of causal attention: b attends to a, and a does not attend to b"}
     if not minus:
-        return Symmetry(axes=axes, sees=sees)
+        return Symmetry(axes=axes, differing=differing)
     turn = np.full(p // 2, -1)
     return Symmetry(
         axes=axes | {"output": take(-np.arange(p) % p)},
@@ -155,7 +157,7 @@ def a_and_b_exchanged(specimen):
     )
 
 
-SEE_THE_MEAN = (
+DEPEND_ON_THE_MEAN = (
     *("sum_of_squared_weights", "sum_of_squared_weights_by_parameter", "W_U", "gini_W_U"),
     *("W_L_fourier", "W_L_fourier_norm", "gini_W_L", "cluster_W_L_fourier_norm", "W_L_singular_value"),
     *("logit_norm", "logit_fourier_norm_2d", "moment_logit_fourier_norm_2d", "W_L_fraction_explained"),
@@ -166,43 +168,43 @@ SEE_THE_MEAN = (
 )
 
 
-def a_number_added_to_all_logits(specimen):
-    """Another number for each pair, the same for all outputs, so that probabilities stay."""
-    of_residual = np.random.default_rng(7).standard_normal((specimen.run.model.d_model, 1))
+def a_number_added_to_all_logits(network):
+    """Add a number to the logits of each pair, equal for all outputs, which keeps the probabilities."""
+    direction = np.random.default_rng(7).standard_normal((network.run.model.d_model, 1))
 
     def change(weights):
-        shifted = {"W_U": weights["W_U"] + of_residual}
+        shifted = {"W_U": weights["W_U"] + direction}
         return weights | shifted | ({"b_U": weights["b_U"] + 2.5} if "b_U" in weights else {})
 
-    why = "is of the logits, or of what makes them, with their mean over outputs, which no softmax sees"
-    return Symmetry(change=change, sees=dict.fromkeys(SEE_THE_MEAN, why))
+    why = "includes the mean of the logits over outputs, which the softmax ignores"
+    return Symmetry(change=change, differing=dict.fromkeys(DEPEND_ON_THE_MEAN, why))
 
 
-def neurons_permuted(specimen):
-    """Neurons in another order."""
-    if specimen.run.model.attention_only:
+def neurons_permuted(network):
+    """Reorder the neurons."""
+    if network.run.model.attention_only:
         return None
-    return Symmetry(axes={"neuron": take(np.random.default_rng(8).permutation(specimen.run.model.d_mlp))})
+    return Symmetry(axes={"neuron": take(np.random.default_rng(8).permutation(network.run.model.d_mlp))})
 
 
-def heads_permuted(specimen):
-    """Heads in another order, and three of them each in another's place."""
-    order = np.roll(np.arange(specimen.run.model.heads), 1)
+def heads_permuted(network):
+    """Reorder the heads cyclically, so that each of three heads moves."""
+    order = np.roll(np.arange(network.run.model.heads), 1)
     return Symmetry(axes={"head": take(order), "other_head": take(order)})
 
 
 SCALE = 3.7
-OF_NEURONS = (  # what is said of the neurons' own size
+PROPORTIONAL_TO_NEURONS = (
     *("neuron_value_token", "neuron_value_position", "neuron_offset"),
     *("moment_neuron_value_token", "moment_neuron_value_position", "moment_neuron_offset"),
     *("neuron_fit_coefficient", "neuron_fourier_norm_2d"),
 )
-OF_READERS = ("W_L_fourier", "W_L_fourier_norm", "cluster_W_L_fourier_norm", "W_L_singular_value")
+PROPORTIONAL_TO_W_L = ("W_L_fourier", "W_L_fourier_norm", "cluster_W_L_fourier_norm", "W_L_singular_value")
 
 
-def neurons_scaled(specimen):
-    """W_in and b_in times a positive number, W_out divided by it: ReLU(s x) = s ReLU(x)."""
-    if specimen.run.model.attention_only:
+def neurons_scaled(network):
+    """Multiply W_in and b_in by a positive number and divide W_out by it: ReLU(s x) = s ReLU(x)."""
+    if network.run.model.attention_only:
         return None
     factors = {"W_in": SCALE, "b_in": SCALE, "W_out": 1 / SCALE}
 
@@ -215,8 +217,8 @@ def neurons_scaled(specimen):
     return Symmetry(
         change=change,
         values={
-            **dict.fromkeys(OF_NEURONS, lambda values, _: values * SCALE),
-            **dict.fromkeys(OF_READERS, lambda values, _: values / SCALE),
+            **dict.fromkeys(PROPORTIONAL_TO_NEURONS, lambda values, _: values * SCALE),
+            **dict.fromkeys(PROPORTIONAL_TO_W_L, lambda values, _: values / SCALE),
             "sum_of_squared_weights_by_parameter": squares,
             "sum_of_squared_weights": lambda _, checkpoint: sum(
                 np.square(tensor).sum() for tensor in change(checkpoint.trained).values()
@@ -225,11 +227,11 @@ def neurons_scaled(specimen):
     )
 
 
-def residual_stream_rotated(specimen):
-    """Another orthonormal basis of the residual stream, whatever writes to it or reads from it; no LayerNorm allows that."""
-    if specimen.run.layer_norm:
+def residual_stream_rotated(network):
+    """Rotate the basis of the residual stream in all weights; a network with LayerNorms has no such symmetry."""
+    if network.run.layer_norm:
         return None
-    d_model = specimen.run.model.d_model
+    d_model = network.run.model.d_model
     rotation, _ = np.linalg.qr(np.random.default_rng(9).standard_normal((d_model, d_model)))
     return Symmetry(axes={"d_model": times(rotation), "residual": times(rotation)})
 
@@ -247,12 +249,12 @@ def _mixed_within_heads(w: Weights) -> Weights:
     return {name: changed.get(name, tensor) for name, tensor in w.items()}
 
 
-def heads_mixed_within(specimen):
-    """Other bases of each head's values, and of its queries and keys."""
-    own = "is of the tensors themselves"
+def heads_mixed_within(network):
+    """Change the basis of each head's values, and of its queries and keys."""
+    own = "is computed from single tensors, not from their products"
     return Symmetry(
         change=_mixed_within_heads,
-        sees={"sum_of_squared_weights": own, "sum_of_squared_weights_by_parameter": own},
+        differing={"sum_of_squared_weights": own, "sum_of_squared_weights_by_parameter": own},
     )
 
 
@@ -269,4 +271,4 @@ SYMMETRIES = {
         heads_mixed_within,
     )
 }
-"""By their names: functions of a specimen that give a `Symmetry`, or None where it is none of that network."""
+"""Functions, by name, that return a `Symmetry` of a network, or None if the network does not have it."""

@@ -1,8 +1,8 @@
-"""The measures' definitions, computed slowly, and networks small enough for that.
+"""The definitions of all measures, computed slowly for small networks.
 
-Nothing here leans on `progress_measures.measures` or `progress_measures.fourier`. Activations come from the general
-transformer; a function's 2D Fourier components are F f F^T in full, kept or removed by masks; cos(w(a + b - c)) is a
-cube of p^3 numbers. Functions of (a, b) are arrays [a, b, …].
+This module imports neither `progress_measures.measures` nor `progress_measures.fourier`. Activations come from the
+general transformer. The 2D Fourier components of a function f are the full F f F^T, kept or removed by masks, and
+cos(w(a + b - c)) is an array of p^3 numbers. Functions of (a, b) are arrays [a, b, …].
 """
 
 from functools import cached_property
@@ -11,78 +11,13 @@ import numpy as np
 import torch
 from scipy.special import log_softmax
 
-from progress_measures.experiments.schema import Experiment
-from progress_measures.models.architecture import Architecture
 from progress_measures.models.transformer import forward
-
-P = 17
-KEYS = (2, 5, 8)  # 8 is (p - 1)/2, the last one
-DEAD, CONSTANT = 0, 1  # neurons that never vary
-
-
-# ---- networks
-
-
-def settings(kind, **model):
-    """A run of a small network."""
-    task = {"kind": kind} | ({"operands": 7} if kind == "integer_addition" else {"prime": P})
-    sizes = {"d_model": 16, "heads": 2, "d_head": 6, "d_mlp": 54} | model
-    file = {"title": "small", "seed": 3, "task": task, "model": sizes, "training": {"epochs": 100}}
-    return Experiment.model_validate(file).runs("small")[0]
-
-
-def some_pairs(n):
-    """A split: [a, b], true for training pairs."""
-    return np.random.default_rng(4).random((n, n)) < 0.4
-
-
-def random_weights(run, rng, scale=0.5):
-    """Every tensor drawn at random."""
-    return {name: scale * rng.standard_normal(shape) for name, shape in Architecture.of(run).shapes().items()}
-
-
-def solving_weights(run, rng, scale=1.0, noise=0.02):
-    """A modular task solved as the paper describes it, one frequency a neuron; with some noise on every weight.
-
-    The residual stream holds cos and sin of each key frequency (6 places), flags for `=`, a and b (3), and what the
-    neurons write (6). Head 0 looks at a and head 1 at b. Neuron (k, phi) sees cos(wa - phi) + cos(wb ± phi), whose
-    ReLU holds a wave cos(w(a ± b) - 2 phi); it writes that wave.
-    """
-    weights = random_weights(run, rng, noise)
-    for number, k in enumerate(KEYS):
-        angle = 2 * np.pi * k * np.arange(P) / P
-        cos, sin = 2 * number, 2 * number + 1
-        weights["W_E"][:P, [cos, sin]] += np.stack([np.cos(angle), np.sin(angle)], -1)
-        weights["W_O"][0, :, [cos, sin], [cos, sin]] += 1
-        if run.task.kind == "modular_subtraction":
-            weights["W_O"][0, 1, sin, sin] -= 2
-        neurons = np.arange(16) + 2 + 16 * number
-        phi = 2 * np.pi * np.arange(16) / 16 + 0.1
-        weights["W_in"][0, cos, neurons] += np.cos(phi)
-        weights["W_in"][0, sin, neurons] += np.sin(phi)
-        weights["W_out"][0, neurons, 9 + cos] += np.cos(2 * phi)
-        weights["W_out"][0, neurons, 9 + sin] += np.sin(2 * phi)
-        weights["W_U"][[9 + cos, 9 + sin]] += scale * np.stack([np.cos(angle), np.sin(angle)])
-    flag = {"=": 6, "a": 7, "b": 8}
-    weights["W_E"][P, flag["="]] += 1
-    weights["W_pos"][0, flag["a"]] += 1
-    weights["W_pos"][1, flag["b"]] += 1
-    weights["W_V"][0, :, range(6), range(6)] += 1
-    weights["W_Q"][0, :, flag["="], 0] += 3
-    weights["W_K"][0, 0, flag["a"], 0] += 3
-    weights["W_K"][0, 1, flag["b"], 0] += 3
-    weights["b_in"][0, DEAD] = -50
-    weights["W_in"][0, :, CONSTANT] = 0
-    weights["b_in"][0, CONSTANT] = 0.7
-    weights["W_in"][0, :, 50:] += rng.standard_normal((16, 4))  # neurons of no single frequency
-    return weights
-
 
 # ---- Fourier
 
 
 def basis(p):
-    """Constant, cos 1, sin 1, cos 2, …, each row divided by its norm."""
+    """Return the rows constant, cos 1, sin 1, cos 2, …, each divided by its norm: [component, number]."""
     x = np.arange(p)
     rows = [np.ones(p)]
     for k in range(1, (p - 1) // 2 + 1):
@@ -91,35 +26,35 @@ def basis(p):
 
 
 def masked(values, mask):
-    """A function of which only some 2D Fourier components are left: [a, b, …]."""
+    """Return a function with only the 2D Fourier components that a mask keeps: [a, b, …]."""
     F = basis(len(values))
     components = np.einsum("ia,jb,ab...->ij...", F, F, values, optimize=True)
     kept = components * mask.reshape(mask.shape + (1,) * (values.ndim - 2))
     return np.einsum("ia,jb,ij...->ab...", F, F, kept, optimize=True)
 
 
-def block(values, chosen):
-    """Its components in {0, 2k - 1, 2k}^2 for chosen frequencies k, without the constant one."""
+def block(values, frequencies):
+    """Return a function's components in {0, 2k - 1, 2k}^2 for some frequencies k, without the constant one."""
     mask = np.zeros(values.shape[:2])
-    for k in chosen:
+    for k in frequencies:
         mask[np.ix_([0, 2 * k - 1, 2 * k], [0, 2 * k - 1, 2 * k])] = 1
     mask[0, 0] = 0
     return masked(values, mask)
 
 
-def products(values, chosen):
-    """Its components in {2k - 1, 2k}^2."""
+def products(values, frequencies):
+    """Return a function's components in {2k - 1, 2k}^2 for some frequencies k."""
     mask = np.zeros(values.shape[:2])
-    for k in chosen:
+    for k in frequencies:
         mask[np.ix_([2 * k - 1, 2 * k], [2 * k - 1, 2 * k])] = 1
     return masked(values, mask)
 
 
-def directions(values, chosen, sign):
-    """Its projection on cos and sin of w_k(a + b), or of w_k(a - b), as vectors of length 1."""
+def directions(values, frequencies, sign):
+    """Return a function's projection on the unit vectors along cos and sin of w_k(a + b), or of w_k(a - b)."""
     F = basis(len(values))
     projection = np.zeros_like(values)
-    for k in chosen:
+    for k in frequencies:
         cos, sin = F[2 * k - 1], F[2 * k]
         d_cos = (np.outer(cos, cos) - sign * np.outer(sin, sin)) / np.sqrt(2)
         d_sin = (np.outer(sin, cos) + sign * np.outer(cos, sin)) / np.sqrt(2)
@@ -129,7 +64,7 @@ def directions(values, chosen, sign):
 
 
 def cosine(p, k, sign):
-    """cos(w_k(a ± b - c)) over the whole cube [a, b, c], divided by its norm."""
+    """Return cos(w_k(a ± b - c)), divided by its norm: [a, b, c]."""
     a, b, c = np.indices((p, p, p))
     cube = np.cos(2 * np.pi * k / p * (a + sign * b - c))
     return cube / np.linalg.norm(cube)
@@ -138,24 +73,24 @@ def cosine(p, k, sign):
 # ---- arithmetic
 
 
-def nats(logits, labels):
-    """-log softmax at the label, by scipy."""
+def cross_entropy(logits, labels):
+    """Return -log softmax at the label, computed by scipy."""
     return -np.take_along_axis(log_softmax(logits, axis=-1), labels[..., None], -1)[..., 0]
 
 
-def right(logits, labels):
-    """Whether the label's logit is the largest."""
+def correct(logits, labels):
+    """Return whether the label's logit is the largest."""
     return logits.argmax(-1) == labels
 
 
 def gini(values):
-    """Half the mean difference of any two numbers, divided by their mean."""
+    """Return half the mean absolute difference of two of the numbers, divided by their mean."""
     differences = [[abs(x - y) for y in values] for x in values]
     return np.mean(differences) / 2 / np.mean(values)
 
 
 def energy(values):
-    """Sum of squares over (a, b)."""
+    """Return the sum of squares over (a, b)."""
     return np.square(values).sum((0, 1))
 
 
@@ -163,11 +98,11 @@ def energy(values):
 
 
 class Network:
-    """A checkpoint's activations on all pairs, and the measures' definitions in terms of them.
+    """Activations of a checkpoint on all pairs, and quantities that several definitions use.
 
     Args:
         train: [a, b], true for training pairs.
-        final: the last checkpoint; by default this one.
+        final: the `Network` of the last checkpoint; by default this one.
     """
 
     def __init__(self, run, weights, train, final=None):
@@ -177,29 +112,29 @@ class Network:
         a, b = np.indices((n, n))
         self.sign = -1 if run.task.kind == "modular_subtraction" else 1
         self.labels = a + b if run.task.kind == "integer_addition" else (a + self.sign * b) % n
-        seen = {}
+        activations = {}
 
         def at_equals(values):
             return values[0, :, -1].numpy().reshape(n, n, *values.shape[3:])
 
-        self.logits = self.logits_with(lambda name, value: seen.__setitem__(name, value))
-        self.pre = at_equals(seen["blocks.0.mlp.hook_pre"])
-        self.post = at_equals(seen["blocks.0.mlp.hook_post"])
-        self.resid_mid = at_equals(seen["blocks.0.hook_resid_mid"])
-        pattern = seen["blocks.0.attn.hook_pattern"]  # [run, example, head, query, key]
+        self.logits = self.logits_with(lambda name, value: activations.__setitem__(name, value))
+        self.pre = at_equals(activations["blocks.0.mlp.hook_pre"])
+        self.post = at_equals(activations["blocks.0.mlp.hook_post"])
+        self.resid_mid = at_equals(activations["blocks.0.hook_resid_mid"])
+        pattern = activations["blocks.0.attn.hook_pattern"]  # [run, example, head, query, key]
         self.attention = at_equals(pattern.transpose(2, 3))  # [a, b, head, position]
         self.pattern = pattern[0].numpy()  # [pair, head, query, position]
-        self.z = at_equals(seen["blocks.0.attn.hook_z"])  # [a, b, head, d_head]
-        self.mlp_out = at_equals(seen["blocks.0.hook_mlp_out"])
+        self.z = at_equals(activations["blocks.0.attn.hook_z"])  # [a, b, head, d_head]
+        self.mlp_out = at_equals(activations["blocks.0.hook_mlp_out"])
 
     def logits_with(self, hook):
-        """Logits of every pair at `=`, the general transformer's activations going through a hook."""
+        """Return the logits of every pair at `=`, with the general transformer's activations passed through a hook."""
         tokens = torch.tensor([[a, b, self.n] for a in range(self.n) for b in range(self.n)])
         logits = forward({name: torch.tensor(w)[None] for name, w in self.weights.items()}, tokens, hook)
         return logits[0, :, -1].numpy().reshape(self.n, self.n, -1)
 
     def replacing(self, activation, values):
-        """Logits with an activation at `=` replaced: [a, b, …], as this class has them."""
+        """Return the logits with an activation at `=` replaced by values [a, b, …], shaped like this class's."""
 
         def hook(name, value):
             if name == f"blocks.0.{activation}":
@@ -211,7 +146,7 @@ class Network:
         return self.logits_with(hook)
 
     def replacing_pattern(self, attention):
-        """Logits with other attention from `=`: [a, b, head, position]."""
+        """Return the logits with the attention from `=` replaced: [a, b, head, position]."""
 
         def hook(name, value):
             if name == "blocks.0.attn.hook_pattern":
@@ -223,57 +158,58 @@ class Network:
 
     @property
     def frequencies(self):
+        """All frequencies, 1 to (n - 1)/2."""
         return range(1, (self.n - 1) // 2 + 1)
 
     @cached_property
     def centered(self):
-        """Logits less their mean over pairs."""
+        """Logits minus their mean over pairs."""
         return self.logits - self.logits.mean((0, 1))
 
     @cached_property
     def shares(self):
-        """Of each neuron's variance, in each frequency's block: [neuron, frequency], NaN for constant neurons."""
+        """Share of each neuron's variance in each frequency's block: [neuron, frequency], NaN for constant neurons."""
         return np.stack([share(self.post, block(self.post, [k])) for k in self.frequencies], -1)
 
     @cached_property
     def best(self):
-        """Each neuron's frequency, 0 where it has none, and its share."""
-        found = [(int(np.argmax(row)) + 1, max(row)) if np.isfinite(row).all() else (0, 0.0) for row in self.shares]
-        return [np.array(column) for column in zip(*found, strict=True)]
+        """Each neuron's frequency, 0 if it has none, and the share of that frequency."""
+        pairs = [(int(np.argmax(row)) + 1, max(row)) if np.isfinite(row).all() else (0, 0.0) for row in self.shares]
+        return [np.array(column) for column in zip(*pairs, strict=True)]
 
     @cached_property
     def clusters(self):
-        """Number of neurons explained to 85 % or more by each frequency."""
+        """Number of neurons of which each frequency explains at least 85 % of the variance."""
         return [sum(1 for row in self.shares if row[k - 1] >= 0.85) for k in self.frequencies]
 
     @cached_property
     def keys(self):
-        """Of the last checkpoint."""
+        """Key frequencies, which are those of the last checkpoint."""
         final = self.final
         return [k for k, size in zip(self.frequencies, final.clusters, strict=True) if size >= 0.01 * len(final.shares)]
 
-    def explained(self, chosen):
-        """P L: the logits along cos and sin of w_k(a + b) for chosen frequencies."""
-        return directions(self.logits, chosen, self.sign)
+    def explained(self, frequencies):
+        """Return P L, the logits along cos and sin of w_k(a + b) for some frequencies."""
+        return directions(self.logits, frequencies, self.sign)
 
     @cached_property
     def restricted(self):
-        """The key frequencies' P L, and the mean over pairs of the rest."""
+        """P L of the key frequencies plus the mean over pairs of the rest."""
         kept = self.explained(self.keys)
         return kept + (self.logits - kept).mean((0, 1))
 
     @cached_property
     def key_neurons(self):
-        """The neurons along the key directions."""
+        """Projection of the neurons on the key frequencies' directions."""
         return directions(self.post, self.keys, self.sign)
 
     def read(self, neurons):
-        """What neurons add to the logits."""
+        """Return what neurons add to the logits."""
         return neurons @ self.weights["W_out"][0] @ self.weights["W_U"]
 
     @cached_property
     def without_key_neurons(self):
-        """The logits of a network whose neurons lack their key directions."""
+        """Logits of the network with the key frequencies' directions removed from its neurons."""
         mlp = (self.post - self.key_neurons) @ self.weights["W_out"][0]
         if "b_out" in self.weights:
             mlp += self.weights["b_out"][0]
@@ -281,7 +217,7 @@ class Network:
 
     @cached_property
     def fourier_norms(self):
-        """Norm of each Fourier component of W_E, W_L and W_U: [component]."""
+        """Norm of each Fourier component of W_E, W_L and W_U: [component] each."""
         F, w = basis(self.n), self.weights
         W_L = w["W_out"][0] @ w["W_U"]
         return {
@@ -291,117 +227,138 @@ class Network:
         }
 
     def frequency_norms(self, name):
-        """Norm of each frequency: [frequency]."""
+        """Return the norm of each frequency of W_E, W_L or W_U: [frequency]."""
         norms = self.fourier_norms[name]
         return np.array([np.sqrt(norms[2 * k - 1] ** 2 + norms[2 * k] ** 2) for k in self.frequencies])
 
     @cached_property
     def cosines(self):
-        """The orthonormal cubes cos(w_k(a + b - c)): [frequency, a, b, c]."""
+        """The orthonormal functions cos(w_k(a ± b - c)): [frequency, a, b, c]."""
         return np.stack([cosine(self.n, k, self.sign) for k in self.frequencies])
 
-    def along_cosines(self, values, chosen):
-        """A cube's projection on the cosines of chosen frequencies."""
-        return sum(((values * self.cosines[k - 1]).sum() * self.cosines[k - 1] for k in chosen), np.zeros_like(values))
+    def along_cosines(self, values, frequencies):
+        """Return the projection of values [a, b, c] on the cosines of some frequencies."""
+        parts = ((values * self.cosines[k - 1]).sum() * self.cosines[k - 1] for k in frequencies)
+        return sum(parts, np.zeros_like(values))
 
-    def centered_as(self, how):
-        """The logits as they are, or less their mean over `outputs` or `pairs`."""
+    def centered_over(self, axis):
+        """Return the logits minus their mean over `outputs` or `pairs`, or unchanged for an empty string."""
         return {
             "": self.logits,
             "outputs": self.logits - self.logits.mean(-1, keepdims=True),
             "pairs": self.centered,
-        }[how]
+        }[axis]
 
     @cached_property
     def factors(self):
-        """Attention scores and value rows, part by part, as nested lists would be filled."""
+        """Contributions of each token and position to attention scores and to neurons, computed row by row."""
         w = self.weights
         equals = w["W_E"][self.n] + w["W_pos"][2]
         heads = list(zip(w["W_Q"][0], w["W_K"][0], w["W_V"][0], w["W_O"][0], strict=True))
-        found = {"offset": equals @ w["W_in"][0] + (w["b_in"][0] if "b_in" in w else 0)}
+        factors = {"offset": equals @ w["W_in"][0] + (w["b_in"][0] if "b_in" in w else 0)}
         for name, rows in (("token", w["W_E"]), ("position", w["W_pos"])):
-            found[f"score_{name}"] = np.array(
+            factors[f"score_{name}"] = np.array(
                 [[(equals @ Q) @ (x @ K) / np.sqrt(Q.shape[1]) for x in rows] for Q, K, _, _ in heads]
             )
-            found[f"value_{name}"] = np.array([[x @ V @ out @ w["W_in"][0] for x in rows] for _, _, V, out in heads])
-        return found
+            factors[f"value_{name}"] = np.array([[x @ V @ out @ w["W_in"][0] for x in rows] for _, _, V, out in heads])
+        return factors
 
     @cached_property
     def kept(self):
-        """A dozen neurons: the best of each key frequency, the worst of all, then the first ones."""
+        """The 12 neurons of `moment_*` measures: the best of each key frequency, the worst of all, then the first ones."""
         frequency, fraction = self.final.best
-        chosen = [max(np.flatnonzero(frequency == k), key=lambda neuron: fraction[neuron]) for k in self.keys]
-        chosen.append(min(range(len(fraction)), key=lambda neuron: fraction[neuron]))
-        return (chosen + [neuron for neuron in range(len(fraction)) if neuron not in chosen])[:12]
+        kept = [max(np.flatnonzero(frequency == k), key=lambda neuron: fraction[neuron]) for k in self.keys]
+        kept.append(min(range(len(fraction)), key=lambda neuron: fraction[neuron]))
+        return (kept + [neuron for neuron in range(len(fraction)) if neuron not in kept])[:12]
+
+
+class TwoLayerNetwork(Network):
+    """A checkpoint of two layers: its neurons are those of the last layer, and so are W_in, W_out and their biases."""
+
+    def __init__(self, run, weights, train):
+        self.all_weights = weights
+        super().__init__(run, weights, train)
+        self.weights = {n: w[-1:] if n in ("W_in", "W_out", "b_in", "b_out") else w for n, w in weights.items()}
+
+    def logits_with(self, hook):
+        """Return the logits of every pair at `=`; the hook gets the last block's activations under the first's names."""
+        tokens = torch.tensor([[a, b, self.n] for a in range(self.n) for b in range(self.n)])
+        tensors = {name: torch.tensor(w)[None] for name, w in self.all_weights.items()}
+
+        def renamed(name, activation):
+            if name.startswith("blocks.1."):
+                hook(name.replace("blocks.1.", "blocks.0."), activation)
+
+        return forward(tensors, tokens, renamed)[0, :, -1].numpy().reshape(self.n, self.n, -1)
 
 
 def share(values, part):
-    """Of each function's variance over (a, b), in a part of it; NaN for constant functions."""
+    """Return the share of each function's variance over (a, b) in a part of it; NaN for constant functions."""
     variance = energy(values - values.mean((0, 1)))
     return np.array([e / v if v > 1e-20 else np.nan for e, v in zip(energy(part), variance, strict=True)])
 
 
 def with_keys(function):
-    """The same where there are key frequencies; NaN elsewhere."""
+    """Return a definition that is NaN for networks without key frequencies."""
     return lambda net: function(net) if net.keys else np.nan
 
 
 def at_final_frequency(net, part):
-    """Share of each neuron in a part, before and after the ReLU, at the last checkpoint's frequency."""
+    """Return the share of each neuron's variance in a part at the last checkpoint's frequency, before and after the ReLU."""
     shares = {k: [share(values, part(values, [k])) for values in (net.pre, net.post)] for k in net.frequencies}
     frequency, _ = net.final.best
     return [[shares[k][stage][neuron] if k else np.nan for neuron, k in enumerate(frequency)] for stage in (0, 1)]
 
 
-def excluded(net, chosen):
-    """Logits less P L."""
-    return net.logits - net.explained(chosen)
+def excluded(net, frequencies):
+    """Return the logits minus P L of some frequencies."""
+    return net.logits - net.explained(frequencies)
 
 
 def by_frequency(function):
-    """A quantity for every frequency."""
+    """Return a definition that evaluates a function of the network and a frequency for every frequency: [frequency]."""
     return lambda net: np.array([function(net, k) for k in net.frequencies])
 
 
-def explained_by_cosines(how):
-    """Share of the centered logits' energy in their projection on the key cosines."""
+def explained_by_cosines(axis):
+    """Return the definition of the share of the centered logits' energy in their projection on the key cosines."""
 
     def fraction(net):
-        logits = net.centered_as(how)
+        logits = net.centered_over(axis)
         return np.square(net.along_cosines(logits, net.keys)).sum() / np.square(logits).sum()
 
     return with_keys(fraction)
 
 
-def explained_by_directions(how):
-    """Share of the centered logits' energy in their projection on the key directions."""
+def explained_by_directions(axis):
+    """Return the definition of the share of the centered logits' energy in their projection on the key directions."""
 
     def fraction(net):
-        logits = net.centered_as(how)
+        logits = net.centered_over(axis)
         return np.square(directions(logits, net.keys, net.sign)).sum() / np.square(logits).sum()
 
     return with_keys(fraction)
 
 
-def residual(net, chosen):
-    """What is left of the logits without their cosines."""
-    return np.linalg.norm(net.logits - net.along_cosines(net.logits, chosen)) / np.linalg.norm(net.logits)
+def residual(net, frequencies):
+    """Return the norm of the logits minus their projection on some frequencies' cosines, over that of the logits."""
+    return np.linalg.norm(net.logits - net.along_cosines(net.logits, frequencies)) / np.linalg.norm(net.logits)
 
 
 def best_of_heads(net):
-    """Each head's frequency, by the shares of its attention to a, and all shares [frequency, head]."""
+    """Return the frequency with the largest share of each head's attention to a, and all shares [frequency, head]."""
     to_a = net.attention[..., 0]
     shares = np.array([share(to_a, block(to_a, [k])) for k in net.frequencies])
     return shares.argmax(0) + 1, shares
 
 
 def explained(values, fit):
-    """Share of a function's variance that a fit explains."""
+    """Return the share of a function's variance that a fit explains."""
     return 1 - np.square(values - fit).sum() / np.square(values - values.mean()).sum()
 
 
 def difference_fits(net):
-    """Of every head: alpha, beta and the fraction explained of 1/2 + alpha (cos a - cos b) + beta (sin a - sin b)."""
+    """Fit 1/2 + alpha (cos wa - cos wb) + beta (sin wa - sin wb): alpha, beta, fraction explained: [head, 3]."""
     a, b = np.indices((net.n, net.n))
     rows = []
     for head, k in enumerate(best_of_heads(net)[0]):
@@ -413,13 +370,13 @@ def difference_fits(net):
 
 
 def score_differences(net):
-    """C_j[a] - C_j[b]: [a, b, head]."""
+    """Return C_j[a] - C_j[b]: [a, b, head]."""
     scores = net.factors["score_token"][:, : net.n]
     return np.array([[scores[:, a] - scores[:, b] for b in range(net.n)] for a in range(net.n)])
 
 
 def slopes(net):
-    """E_j of the line 1/2 + E_j (C_j[a] - C_j[b]) through each head's attention to a."""
+    """Return E_j of the line 1/2 + E_j (C_j[a] - C_j[b]) through each head's attention to a: [head]."""
     x = score_differences(net)
     return np.array(
         [np.polynomial.polynomial.polyfit(x[..., j].ravel(), net.attention[..., j, 0].ravel() - 0.5, [1])[1]
@@ -428,30 +385,30 @@ def slopes(net):
 
 
 def lines(net):
-    """Attention to a by those lines: [a, b, head]."""
+    """Return the attention to a on the lines of `slopes`: [a, b, head]."""
     return 0.5 + slopes(net) * score_differences(net)
 
 
 def pooled_line_fraction(net):
-    """Share of the variance that they explain, all heads' sums of squares together."""
+    """Return the share of the variance that the lines of `slopes` explain, with sums of squares over all heads."""
     to_a = net.attention[..., 0]
     return 1 - energy(to_a - lines(net)).sum() / energy(to_a - to_a.mean((0, 1))).sum()
 
 
 def sigmoid_distance(net):
-    """Of attention to a from the sigmoid of both scores' difference."""
+    """Return the mean distance of the attention to a from the sigmoid of the difference of both scores: [head]."""
     position = net.factors["score_position"]
     x = score_differences(net) + position[:, 0] - position[:, 1]
     return np.abs(net.attention[..., 0] - 1 / (1 + np.exp(-x))).mean((0, 1))
 
 
 def scores_along_basis(net):
-    """F C_j."""
+    """Return F C_j: [head, component]."""
     return np.array([[row @ scores[: net.n] for row in basis(net.n)] for scores in net.factors["score_token"]])
 
 
 def score_shares(net):
-    """Share of C_j's variance in its head's frequency."""
+    """Return the share of C_j's variance in its head's frequency: [head]."""
     coefficients = scores_along_basis(net)
     return [
         np.square(row[2 * k - 1 : 2 * k + 1]).sum() / np.square(row[1:]).sum()
@@ -460,7 +417,7 @@ def score_shares(net):
 
 
 def head_output_shares(net):
-    """Share of the variance of what each head writes in each frequency's block: [head, frequency]."""
+    """Return the share of the variance of each head's output in each frequency's block: [head, frequency]."""
     shares = []
     for head in range(net.z.shape[2]):
         written = net.z[:, :, head] @ net.weights["W_O"][0, head]
@@ -470,51 +427,51 @@ def head_output_shares(net):
 
 
 def OV_norms(net):
-    """Norms of the Fourier components of W_E W_V W_O."""
+    """Return the norms of the Fourier components of W_E W_V W_O: [head, component]."""
     w = net.weights
     F, numbers = basis(net.n), w["W_E"][: net.n]
     return [np.linalg.norm(F @ numbers @ V @ out, axis=1) for V, out in zip(w["W_V"][0], w["W_O"][0], strict=True)]
 
 
-def read_off(net):
-    """The neurons along W_L cos_k and W_L sin_k: [a, b, frequency, wave]."""
+def neurons_along_W_L(net):
+    """Return the neurons projected on W_L cos_k and W_L sin_k: [a, b, frequency, wave]."""
     W_L, F = net.weights["W_out"][0] @ net.weights["W_U"], basis(net.n)
     return np.stack([np.stack([net.post @ W_L @ F[2 * k - 1 + s] for s in (0, 1)], -1) for k in net.frequencies], 2)
 
 
 def wave_products(n, k):
-    """cos a cos b, sin a sin b, sin a cos b, cos a sin b at frequency k: each [a, b]."""
+    """Return cos a cos b, sin a sin b, sin a cos b and cos a sin b at frequency k: [a, b] each."""
     a, b = 2 * np.pi * k / n * np.indices((n, n))
     return [np.cos(a) * np.cos(b), np.sin(a) * np.sin(b), np.sin(a) * np.cos(b), np.cos(a) * np.sin(b)]
 
 
-def on(function, wave):
-    """Least-squares coefficient of a function on a wave."""
+def coefficient_on(function, wave):
+    """Return the least-squares coefficient of a function on a wave."""
     return (function * wave).sum() / (wave * wave).sum()
 
 
 def product_coefficients(net):
-    """Of what is read off on the four products: [frequency, wave, product]."""
-    read = read_off(net)
-    return [[[on(read[:, :, i, s], wave) for wave in wave_products(net.n, k)] for s in (0, 1)]
+    """Return the coefficients of `neurons_along_W_L` on the four products: [frequency, wave, product]."""
+    read = neurons_along_W_L(net)
+    return [[[coefficient_on(read[:, :, i, s], wave) for wave in wave_products(net.n, k)] for s in (0, 1)]
             for i, k in enumerate(net.frequencies)]  # fmt: skip
 
 
 def single_waves(net):
-    """Of what is read off: coefficient on cos or sin of w(a ± b) and the fraction explained: [frequency, wave, 2]."""
-    read, found = read_off(net), []
+    """Fit cos or sin of w(a ± b) to `neurons_along_W_L`: coefficient and fraction explained: [frequency, wave, 2]."""
+    read, rows = neurons_along_W_L(net), []
     for i, k in enumerate(net.frequencies):
         a, b = np.indices((net.n, net.n))
         angle = 2 * np.pi * k / net.n * (a + net.sign * b)
         waves = (np.cos(angle), np.sin(angle))
-        coefficients = [on(read[:, :, i, s], waves[s]) for s in (0, 1)]
+        coefficients = [coefficient_on(read[:, :, i, s], waves[s]) for s in (0, 1)]
         fits = [explained(read[:, :, i, s], read[:, :, i, s].mean() + coefficients[s] * waves[s]) for s in (0, 1)]
-        found.append(list(zip(coefficients, fits, strict=True)))
-    return np.array(found)
+        rows.append(list(zip(coefficients, fits, strict=True)))
+    return np.array(rows)
 
 
 def singular_values(net):
-    """Of W_L: the positive half of the spectrum of the symmetric matrix that has it in a corner."""
+    """Return the singular values of W_L, as the positive eigenvalues of the block matrix [[0, W_L], [W_L^T, 0]]."""
     W_L = net.weights["W_out"][0] @ net.weights["W_U"]
     zero = [np.zeros((size, size)) for size in W_L.shape]
     symmetric = np.block([[zero[0], W_L], [W_L.T, zero[1]]])
@@ -522,13 +479,13 @@ def singular_values(net):
 
 
 def norms_2d(values):
-    """Norm over functions of F f F^T: [component, component]."""
+    """Return the norm over functions f of F f F^T: [component, component]."""
     F = basis(len(values))
     return np.linalg.norm(np.stack([F @ values[..., i] @ F.T for i in range(values.shape[-1])], -1), axis=-1)
 
 
 def fits(net):
-    """Each neuron's least squares on nine terms of its final frequency: coefficients and fitted neurons."""
+    """Fit nine terms at its final frequency to each neuron by least squares: coefficients and fitted neurons."""
     a, b = np.indices((net.n, net.n))
     coefficients, fitted = [], []
     for neuron, k in enumerate(net.final.best[0]):
@@ -544,14 +501,14 @@ def fits(net):
 
 
 def cluster_norms(net):
-    """Norm over each cluster's neurons of W_L's Fourier components: [frequency, component]."""
+    """Return the norm over each cluster's neurons of the Fourier components of W_L: [frequency, component]."""
     W_L = net.weights["W_out"][0] @ net.weights["W_U"] @ basis(net.n).T
     frequency, fraction = net.final.best
     return [np.linalg.norm(W_L[(frequency == k) & (fraction >= 0.85)], axis=0) for k in net.frequencies]
 
 
 def interventions(net):
-    """Logits after each intervention, by the general transformer with that activation replaced."""
+    """Return the logits after each intervention, computed by the general transformer with an activation replaced."""
     w, post, mid = net.weights, net.post, net.resid_mid
     equals = w["W_E"][net.n] + w["W_pos"][2]
     W_L = w["W_out"][0] @ w["W_U"]
@@ -565,7 +522,7 @@ def interventions(net):
     def with_own_mean(part):
         return part + (net.logits - part).mean((0, 1))
 
-    found = {
+    logits = {
         "none": net.logits,
         "MLP skip zeroed": net.replacing("hook_resid_post", net.mlp_out),
         "MLP skip at its mean": net.replacing("hook_resid_post", net.mlp_out + mid.mean((0, 1))),
@@ -587,33 +544,33 @@ def interventions(net):
         F = basis(net.n)
         D = W_L @ F[[2 * k - i for k in net.keys for i in (0, 1)]].T
         along = post @ D @ np.linalg.pinv(D)
-        found |= {
+        logits |= {
             "neurons on key directions": net.replacing("mlp.hook_post", net.key_neurons + post.mean((0, 1))),
             "W_L's key directions alone": net.replacing("mlp.hook_post", along),
             "W_L's key directions alone, skip at its mean": with_own_mean(along @ W_L),
             "W_L's key directions removed": net.replacing("mlp.hook_post", post - along),
         }
-    return found
+    return logits
 
 
 def without_clusters(net):
-    """Loss over all pairs of neurons read by W_L, those of clusters fitted, without one cluster: by frequency."""
+    """Return the loss over all pairs without each cluster: [frequency]; W_L reads fitted and other neurons."""
     W_L, (frequency, fraction) = net.weights["W_out"][0] @ net.weights["W_U"], net.final.best
     kept = np.where(fraction >= 0.85, fits(net)[1], net.post)
     losses = []
     for k in net.frequencies:
         logits = np.where((frequency == k) & (fraction >= 0.85), 0, kept) @ W_L
-        losses.append(nats(logits + (net.logits - logits).mean((0, 1)), net.labels).mean())
+        losses.append(cross_entropy(logits + (net.logits - logits).mean((0, 1)), net.labels).mean())
     return losses
 
 
-def after_interventions(of):
-    """A quantity of pairs after each intervention, over training, test and all pairs; NaN where it cannot be done."""
+def after_interventions(quantity):
+    """Return the definition of a mean after each intervention, over training, test and all pairs; NaN where undefined."""
 
     def table(net):
         rows = []
         for logits in interventions(net).values():
-            values = np.full(net.train.shape, np.nan) if logits is None else of(logits, net.labels)
+            values = np.full(net.train.shape, np.nan) if logits is None else quantity(logits, net.labels)
             rows.append([values[net.train].mean(), values[net.test].mean(), values.mean()])
         return rows
 
@@ -621,9 +578,10 @@ def after_interventions(of):
 
 
 def answers_by_embedding(net):
-    """Answers when numbers are embedded as they are, by their mean and first principal component, without the second.
+    """Return the answers with the whole embedding, with its mean and first component only, and without the second.
 
-    Components are eigenvectors of the covariance of the embedding; they go in or out where a and b are embedded.
+    Principal components are eigenvectors of the covariance of the embedding of the numbers; only the embeddings of a
+    and b change.
     """
     numbers = net.weights["W_E"][: net.n]
     mean = numbers.mean(0)
@@ -646,43 +604,45 @@ def answers_by_embedding(net):
     return answers
 
 
-excluded_losses = by_frequency(lambda net, k: nats(excluded(net, [k]), net.labels)[net.train].mean())
+excluded_losses = by_frequency(lambda net, k: cross_entropy(excluded(net, [k]), net.labels)[net.train].mean())
 
 REFERENCES = {
     # losses
-    "train_loss": lambda net: nats(net.logits, net.labels)[net.train].mean(),
-    "test_loss": lambda net: nats(net.logits, net.labels)[net.test].mean(),
-    "train_accuracy": lambda net: right(net.logits, net.labels)[net.train].mean(),
-    "test_accuracy": lambda net: right(net.logits, net.labels)[net.test].mean(),
-    "restricted_loss": with_keys(lambda net: nats(net.restricted, net.labels).mean()),
-    "restricted_loss_train": with_keys(lambda net: nats(net.restricted, net.labels)[net.train].mean()),
-    "restricted_loss_test": with_keys(lambda net: nats(net.restricted, net.labels)[net.test].mean()),
-    "restricted_accuracy": with_keys(lambda net: right(net.restricted, net.labels).mean()),
-    "restricted_accuracy_train": with_keys(lambda net: right(net.restricted, net.labels)[net.train].mean()),
-    "restricted_accuracy_test": with_keys(lambda net: right(net.restricted, net.labels)[net.test].mean()),
-    "excluded_loss": with_keys(lambda net: nats(excluded(net, net.keys), net.labels)[net.train].mean()),
-    "excluded_accuracy": with_keys(lambda net: right(excluded(net, net.keys), net.labels)[net.train].mean()),
+    "train_loss": lambda net: cross_entropy(net.logits, net.labels)[net.train].mean(),
+    "test_loss": lambda net: cross_entropy(net.logits, net.labels)[net.test].mean(),
+    "train_accuracy": lambda net: correct(net.logits, net.labels)[net.train].mean(),
+    "test_accuracy": lambda net: correct(net.logits, net.labels)[net.test].mean(),
+    "restricted_loss": with_keys(lambda net: cross_entropy(net.restricted, net.labels).mean()),
+    "restricted_loss_train": with_keys(lambda net: cross_entropy(net.restricted, net.labels)[net.train].mean()),
+    "restricted_loss_test": with_keys(lambda net: cross_entropy(net.restricted, net.labels)[net.test].mean()),
+    "restricted_accuracy": with_keys(lambda net: correct(net.restricted, net.labels).mean()),
+    "restricted_accuracy_train": with_keys(lambda net: correct(net.restricted, net.labels)[net.train].mean()),
+    "restricted_accuracy_test": with_keys(lambda net: correct(net.restricted, net.labels)[net.test].mean()),
+    "excluded_loss": with_keys(lambda net: cross_entropy(excluded(net, net.keys), net.labels)[net.train].mean()),
+    "excluded_accuracy": with_keys(lambda net: correct(excluded(net, net.keys), net.labels)[net.train].mean()),
     "excluded_loss_by_frequency": excluded_losses,
     "excluded_accuracy_by_frequency": by_frequency(
-        lambda net, k: right(excluded(net, [k]), net.labels)[net.train].mean()
+        lambda net, k: correct(excluded(net, [k]), net.labels)[net.train].mean()
     ),
     "maximal_excluded_loss": lambda net: max(excluded_losses(net)),
     "restricted_loss_neurons": with_keys(
-        lambda net: nats(net.read(net.key_neurons) + net.logits.mean((0, 1)), net.labels)[net.test].mean()
+        lambda net: cross_entropy(net.read(net.key_neurons) + net.logits.mean((0, 1)), net.labels)[net.test].mean()
     ),
-    "excluded_loss_neurons": with_keys(lambda net: nats(net.without_key_neurons, net.labels)[net.train].mean()),
+    "excluded_loss_neurons": with_keys(
+        lambda net: cross_entropy(net.without_key_neurons, net.labels)[net.train].mean()
+    ),
     # ablations
     "ablated_loss_by_frequency": by_frequency(
-        lambda net, k: nats(net.logits - block(net.logits, [k]), net.labels)[net.test].mean()
+        lambda net, k: cross_entropy(net.logits - block(net.logits, [k]), net.labels)[net.test].mean()
     ),
     "ablated_loss_by_frequency_all": by_frequency(
-        lambda net, k: nats(net.logits - block(net.logits, [k]), net.labels).mean()
+        lambda net, k: cross_entropy(net.logits - block(net.logits, [k]), net.labels).mean()
     ),
     "key_blocks_only_loss": with_keys(
-        lambda net: nats(block(net.logits, net.keys) + net.logits.mean((0, 1)), net.labels)[net.test].mean()
+        lambda net: cross_entropy(block(net.logits, net.keys) + net.logits.mean((0, 1)), net.labels)[net.test].mean()
     ),
     "key_blocks_removed_loss": with_keys(
-        lambda net: nats(net.logits - block(net.logits, net.keys), net.labels)[net.test].mean()
+        lambda net: cross_entropy(net.logits - block(net.logits, net.keys), net.labels)[net.test].mean()
     ),
     # weights
     "sum_of_squared_weights": lambda net: sum(x * x for w in net.weights.values() for x in w.ravel()),
@@ -790,8 +750,18 @@ REFERENCES = {
     "answer_by_embedding": answers_by_embedding,
     "mean_attention_by_query": lambda net: net.pattern.mean(0),
     # interventions
-    "intervention_loss": after_interventions(nats),
-    "intervention_accuracy": after_interventions(right),
+    "intervention_loss": after_interventions(cross_entropy),
+    "intervention_accuracy": after_interventions(correct),
     "cluster_removed_loss": without_clusters,
 }
-"""The definition of every measure taken of a network, by name: functions of a `Network`."""
+"""The definition of every measure of a network, by name: a function of a `Network`."""
+
+NEED_KEY_FREQUENCIES = [
+    *("restricted_loss", "restricted_loss_train", "restricted_loss_test", "restricted_loss_neurons"),
+    *("restricted_accuracy", "restricted_accuracy_train", "restricted_accuracy_test"),
+    *("excluded_loss", "excluded_accuracy", "excluded_loss_neurons", "key_blocks_only_loss", "key_blocks_removed_loss"),
+    "cosine_residual",
+    *(name for name in REFERENCES if name.startswith("logit_fraction_explained")),
+    *("neuron_pre_fraction_explained_directions", "neuron_post_fraction_explained_directions"),
+]
+"""The measures that are NaN for a network without key frequencies."""

@@ -1,0 +1,31 @@
+"""Assertions that two arrays or tensors are equal up to rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+"""Rounding error of a network's tensors in each precision, relative to the largest number of a tensor."""
+
+
+def assert_close_tensors(actual: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> None:
+    """Assert that two tensors are equal up to the rounding error of a precision."""
+    scale = expected.abs().max()
+    assert (actual - expected).abs().max() <= TOLERANCE[dtype] * scale
+
+
+def assert_close(actual: ArrayLike, expected: ArrayLike, rtol: float = 1e-9, atol: float = 0.0) -> None:
+    """Assert that two arrays have one shape, are equal up to rounding, and are NaN in the same places.
+
+    Args:
+        actual: the array to test.
+        expected: what it must be.
+        rtol: relative tolerance; a thousandth of it also applies relative to the largest expected number.
+        atol: absolute tolerance.
+    """
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape
+    largest = np.abs(expected[np.isfinite(expected)]).max(initial=0) if expected.ndim else 0
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol + rtol * 1e-3 * largest)

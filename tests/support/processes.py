@@ -1,0 +1,48 @@
+"""The command line, run to its end in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from support import fork_server
+
+
+def command(*arguments: object, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `progress-measures` in a folder and wait until it ends.
+
+    Args:
+        *arguments: of the command line.
+        folder: the working directory.
+        **environment: variables to add to this process's.
+    """
+    line = ("progress_measures", *map(str, arguments))
+    return fork_server.run(*line, folder=folder, environment=os.environ | environment, seconds=300)
+
+
+IN_ONE_PROCESS = """\
+import json, sys
+from progress_measures.cli import app
+for line in json.loads(sys.argv[1]):
+    print("#", *line, flush=True)
+    app(line, standalone_mode=False)
+"""
+
+
+def commands(*lines: str, folder: Path, within: tuple[str, ...] = (), **environment: str) -> None:
+    """Run commands of `progress-measures` in a folder, one after the other in one process; each must succeed.
+
+    Args:
+        *lines: the arguments of each command, separated by spaces.
+        folder: the working directory.
+        within: a command that starts the process, such as `strace`.
+        **environment: variables to add to this process's.
+    """
+    argv = [*within, sys.executable, "-c", IN_ONE_PROCESS, json.dumps([line.split() for line in lines])]
+    done = subprocess.run(
+        argv, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
