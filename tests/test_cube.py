@@ -175,7 +175,9 @@ def test_measures_of_other_settings_are_refused(copy, monkeypatch):
         gather.gather("small", "Small", small_runs(weight_decay=0.5))
     measured = open_store(copy / "results/small/runs/seed0/measures/losses.zarr").load()
     write_store(measured.assign_attrs(config_hash="another"), copy / "results/small/runs/seed0/measures/losses.zarr")
-    with pytest.raises(UserError, match=r"losses\.zarr was measured with settings that differ from those that small has now"):
+    with pytest.raises(
+        UserError, match=r"losses\.zarr was measured with settings that differ from those that small has now"
+    ):
         gather.gather("small", "Small", small_runs())
 
 
@@ -261,9 +263,7 @@ def test_weights_that_are_nowhere_else_are_not_removed(copy, monkeypatch):
     gather.gather("small", "Small", small_runs(), missing_allowed=True)
     content = [path.read_bytes() for path in files]
     monkeypatch.setattr(publish, "LIMIT", 1000)
-    with pytest.raises(
-        UserError, match=r"has the only copy of the weights of seed1\. Move it"
-    ):
+    with pytest.raises(UserError, match=r"has the only copy of the weights of seed1\. Move it"):
         publish.publish("small", small_runs())
     assert [path.read_bytes() for path in files] == content
 

@@ -204,7 +204,9 @@ def test_maps_are_rebuilt_as_python_rebuilds_them(explore, cubes, experiment, ne
     attention = np.array(page.traces("attention")[0]["z"])
     np.testing.assert_allclose(attention, attention_map(cube, 1, epoch=moment).sel(position="a"), atol=2e-3)
     for view in ("neuron", "attention"):
-        assert (f"Shown: epoch {moment:,}, the stored epoch nearest to {epoch:,}" in page.note(view)) == (moment != epoch)
+        assert (f"Shown: epoch {moment:,}, the stored epoch nearest to {epoch:,}" in page.note(view)) == (
+            moment != epoch
+        )
 
 
 def test_a_neuron_that_is_not_kept_over_time_is_shown_at_the_end(explore, cubes):

@@ -218,5 +218,7 @@ def test_a_curve_of_one_point_is_a_dot():
 def test_a_module_that_declares_no_figure_is_named():
     catalog = Catalog("figure", "progress_measures.figures", "draw")
     catalog.__dict__["_modules"] = {"paper/style": "progress_measures.figures.style"}
-    with pytest.raises(UserError, match=r"style\.py declares no figure: expected a function `draw` decorated with `@figure"):
+    with pytest.raises(
+        UserError, match=r"style\.py declares no figure: expected a function `draw` decorated with `@figure"
+    ):
         catalog.load("paper/style")

@@ -24,9 +24,7 @@ from progress_measures.tasks import Layout
 Weights = dict[str, NDArray[Any]]
 
 MIN_LEAD = 0.1  # an operation is recognized if its share of all pairs exceeds that of any other by this much
-MIN_CONFIDENCE_GAIN = (
-    0.01  # a later reading, with LayerNorms, must exceed the confidence of an earlier one by this much
-)
+MIN_CONFIDENCE_GAIN = 0.01  # by which the confidence of a reading with LayerNorms must exceed one without
 
 OPERATIONS = {
     "a+b": "modular_addition",

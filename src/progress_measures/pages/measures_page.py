@@ -51,7 +51,7 @@ def measures_page() -> str:
         "# Measures",
         "",
         f"The {len(measures())} measures of a network, by family. Each family is one module, with one store per run on disk. "
-        "The definition of a measure stands below its name; the cube has its first line as the attribute `description`.",
+        "The definition of a measure is below its name; the cube has its first line as the attribute `description`.",
     ]
     for family, members in itertools.groupby(measures().values(), lambda measure: measure.family):
         module = importlib.import_module(f"progress_measures.measures.{family}")

@@ -46,6 +46,7 @@ def train(experiment: str, runs: list[Any], plan: Plan, any_code: bool = False) 
         runs: of it.
         plan: how.
         any_code: leave runs alone that other code has trained.
+
     Raises:
         UserError: some could not be trained.
         Interrupted: by a signal to stop.

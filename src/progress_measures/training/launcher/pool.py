@@ -40,6 +40,7 @@ class Pool(Protocol):
         Args:
             submission: whose jobs are canceled.
             indices: of the jobs.
+
         Raises:
             UserError: they cannot be canceled.
         """
@@ -53,6 +54,7 @@ class Pool(Protocol):
         Args:
             submission: that has the job.
             index: of the job.
+
         Returns:
             The path; may contain `*`.
         """

@@ -34,6 +34,7 @@ def shards(runs: list[Run], most: int) -> list[Shard]:
     Args:
         runs: of one experiment.
         most: largest number of runs per shard.
+
     Returns:
         The shards, in the order of the runs.
     """
@@ -56,6 +57,7 @@ def fitting(runs: list[Run], device_memory: float, margin: float = 0.8) -> int:
         runs: of one experiment.
         device_memory: of the device, in bytes.
         margin: fraction of this memory that may be used.
+
     Returns:
         Number of runs, for the run that needs most memory.
     """

@@ -56,6 +56,7 @@ class Submission:
             label: the experiment.
             pool: name of the pool.
             tasks: one per job.
+
         Returns:
             The submission.
         """
@@ -91,6 +92,7 @@ class Submission:
         Args:
             jobs: folder of the records, `results/<experiment>/jobs`.
             pool: name of the pool.
+
         Returns:
             Submissions to this pool, oldest first.
         """
@@ -113,6 +115,7 @@ class Submission:
         Args:
             index: of the job.
             kind: `progress`, `done`, `failed` or `log`.
+
         Returns:
             The path.
         """
@@ -124,6 +127,7 @@ class Submission:
         Args:
             index: of the job.
             kind: `progress`, `done` or `failed`.
+
         Returns:
             The content; None if there is no such file.
         """

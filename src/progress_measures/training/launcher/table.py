@@ -40,6 +40,7 @@ def table(title: str, rows: list[JobRow]) -> Table:
     Args:
         title: the experiment.
         rows: one per shard.
+
     Returns:
         A `rich` table.
     """

@@ -43,6 +43,7 @@ def wait(
         tasks_left: function of the runs in progress, `<run> <hash>` each, that jobs submitted earlier still train. It
             returns the tasks to submit.
         retries: how often a failed job is retried.
+
     Raises:
         UserError: some jobs failed; the others have run to their end.
         Interrupted: by SIGTERM, SIGINT or SIGHUP.

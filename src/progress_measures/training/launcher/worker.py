@@ -35,6 +35,7 @@ def run_task(folder: Path, index: int, stop_on: Collection[int] | None = None) -
         folder: of the submission.
         index: of the job.
         stop_on: signals at which to stop; None for all signals that request a stop.
+
     Raises:
         Interrupted: a signal stopped the job; its state is saved.
         Exception: the function of the task raised it; a record of the failure is written.
@@ -120,6 +121,7 @@ def main(folder: str, index: str) -> int:
     Args:
         folder: of the submission.
         index: of the job.
+
     Returns:
         Exit status: 0 done, 1 failed, 2 an error that the user can fix, 130 interrupted by a signal.
     """
