@@ -56,7 +56,7 @@ def write_claims(judgments: list[Judgment], json_file: Path, page: Path, cubes: 
         judgments: the judged claims, in the order of the ledger.
         json_file: path of the JSON file.
         page: path of the Markdown page.
-        cubes: `published` or the other source of the cubes; the page repeats it in its commands.
+        cubes: `results` or `published`, where the cubes are from; the commands on the page use the same source.
     """
     with atomic_path(json_file) as temporary:
         text = json.dumps(as_objects(judgments), indent=1, ensure_ascii=False, allow_nan=False, default=str)

@@ -78,7 +78,7 @@ def in_2d(fig: Figure, cube: xr.Dataset, values: NDArray[np.floating], name: str
     component_map(fig, cube, components, "Component", f"{name}\neight components hold {share:.1%}")
 
 
-def component_map(fig: Figure, cube: xr.Dataset, components: NDArray[np.floating], what: str, title: str) -> None:
+def component_map(fig: Figure, cube: xr.Dataset, components: NDArray[np.floating], bar_label: str, title: str) -> None:
     """Draw a map of all 2D Fourier components (left), and of those at the constant and at key frequencies (right).
 
     Key frequencies are those of the first run. Colors range from blue to red around 0, or from white to blue if no
@@ -88,7 +88,7 @@ def component_map(fig: Figure, cube: xr.Dataset, components: NDArray[np.floating
         fig: figure to draw on.
         cube: cube with the variable `key_frequency`.
         components: [component of a, component of b].
-        what: label of the color bar.
+        bar_label: label of the color bar.
         title: title of the left map.
     """
     names = fourier.component_names(len(components))
@@ -113,7 +113,7 @@ def component_map(fig: Figure, cube: xr.Dataset, components: NDArray[np.floating
                 text.set_color(colors.get((index + 1) // 2, "black"))
         ax.set(xlabel="Component over b", ylabel="Component over a", title="Constant and key frequencies")
         ax.tick_params(axis="x", rotation=90)
-    fig.colorbar(image, ax=[left, *others], label=what, shrink=0.7)
+    fig.colorbar(image, ax=[left, *others], label=bar_label, shrink=0.7)
 
 
 def shares(fig: Figure, cube: xr.Dataset) -> None:

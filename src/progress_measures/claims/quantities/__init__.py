@@ -1,1 +1,1 @@
-"""What claims measure: functions of cubes, a module for each part of the sources."""
+"""Quantities of claims: functions of cubes, one module per part of the sources."""

@@ -51,7 +51,7 @@ def _frequency_norms(norms: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _significant(run_cube: xr.Dataset) -> NDArray[np.int64]:
-    """Return the frequencies whose norm in W_E exceeds five times the median norm of the other than key frequencies."""
+    """Return the frequencies whose norm in W_E exceeds five times the median norm of non-key frequencies."""
     norms = _frequency_norms(run_cube.W_E_fourier_norm.values)
     return np.flatnonzero(norms > 5 * np.median(norms[~run_cube.key_frequency.values])) + 1
 
@@ -557,7 +557,7 @@ def key_rules(cube: xr.Dataset) -> Values:
 
 @quantity
 def share_of_frequencies_ablated(cube: xr.Dataset) -> Values:
-    """Return the share of what is not a key frequency, of frequencies, of directions and of 2D components."""
+    """Return the share outside the key frequencies, of all frequencies, directions and 2D components."""
     p = int(cube.prime[0])
     key_counts = by_run(cube, lambda run_cube: len(keys_of(run_cube)))
     return {

@@ -106,10 +106,19 @@ def slurm_plan(
     poll_seconds: float,
     retries: int,
 ) -> Plan:
-    """On a cluster: as many runs as a GPU holds a shard, or one run a shard without GPUs.
+    """Plan jobs on a cluster: as many runs a shard as a GPU holds, or one run a shard without GPUs.
 
     Args:
+        runs: the runs to train.
         settings: fields of `SlurmSettings`; `memory_mb` follows from the memory model where absent.
+        device: `auto`, `cpu` or `cuda`.
+        runs_per_shard: largest number of runs a shard; None for as many as fit.
+        gpu_memory_gb: memory of a GPU in GB, for packing runs.
+        poll_seconds: seconds between two calls of `squeue`.
+        retries: how often a failed job is submitted again.
+
+    Raises:
+        UserError: a setting of the profile is invalid.
     """
     with_gpu = bool(settings.get("gpus") or settings.get("gres")) and device != "cpu"
     most = runs_per_shard or (fitting(runs, gpu_memory_gb * 1e9) if with_gpu else 1)

@@ -40,7 +40,7 @@ class LocalPool:
 
     name = "local"
 
-    def __init__(self, at_once: int, poll_seconds: float = 0.5, gpus: Sequence[str] = ()):
+    def __init__(self, at_once: int, poll_seconds: float = 0.5, gpus: Sequence[str] = ()) -> None:
         self.at_once = min(at_once, len(gpus)) if gpus else at_once
         self.poll_seconds, self.gpus = poll_seconds, gpus
         self._host = socket.gethostname()

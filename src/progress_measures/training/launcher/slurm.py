@@ -73,7 +73,7 @@ class SlurmPool:
 
     name = "slurm"
 
-    def __init__(self, settings: SlurmSettings, poll_seconds: float = 15.0):
+    def __init__(self, settings: SlurmSettings, poll_seconds: float = 15.0) -> None:
         if not all(map(shutil.which, ("sbatch", "squeue", "scancel", "srun"))):
             raise UserError("--pool slurm: this machine has no sbatch, squeue, scancel and srun; use --pool local.")
         self.settings, self.poll_seconds = settings, poll_seconds
