@@ -68,7 +68,7 @@ def test_examples_fit_their_layout(kind):
     run = sequence_run(kind)
     sizes, drawn = layout(run.task), next(batches(run.task, 0, 20))
     names = task_module(kind).answer_names(run.task)
-    assert drawn.tokens.shape == (20, sizes.context)
+    assert drawn.tokens.shape == (20, sizes.context_length)
     assert drawn.positions.shape == drawn.labels.shape == (20, len(names))
     assert 0 <= drawn.tokens.min() <= drawn.tokens.max() < sizes.vocabulary
     assert 0 <= drawn.labels.min() <= drawn.labels.max() < sizes.outputs
