@@ -3,17 +3,17 @@
 #
 # Expected: the mask follows from the configuration (`n_ctx`, `attention_dir`, `use_local_attn`). A file with every trained
 #   parameter loads with `load_state_dict`, and a file of one version loads in the other.
-# What happens: `blocks.0.attn.mask` and `blocks.0.attn.IGNORE` are buffers that are saved and loaded. (1) A file with all parameters
-#   is refused by 2.16.1 and by 3.9.0, because these two are missing. (2) A file of 3.9.0 is refused by 2.16.1:
-#   its mask has no elements any more. The other direction works. (3) In 2.16.1 the mask in the file wins over the
-#   configuration: weights of a network with local attention make a network with global attention a local one, strictly
-#   and without a warning, while `cfg` says global.
+# What happens: `blocks.0.attn.mask` and `blocks.0.attn.IGNORE` are buffers, which belong to the state dict. (1) A file with
+#   all parameters is refused by 2.16.1 and by 3.9.0, because these two are missing. (2) A file of 3.9.0 is refused by
+#   2.16.1, because its mask has no elements any more. The other direction works. (3) In 2.16.1 the mask in the file wins
+#   over the configuration: weights of a network with local attention make a network with global attention a local one,
+#   strictly and without a warning, while `cfg` says global.
 # What to do: leave out the names that end in `.mask` and `.IGNORE`, load with `strict=False`, and check that nothing else is
 #   missing: `all(name.endswith((".mask", ".IGNORE")) for name in result.missing_keys)`.
 # Why it matters: files of weights are written by other programs and stay around for years. `strict=False` alone also
 #   passes over a weight whose name has a spelling mistake, and that weight keeps its random start.
-# Versions: transformer_lens 2.16.1 and 3.9.0, torch 2.15.0. They are put into temporary folders, with what transformer_lens
-#   4.3.0 depends on. A Python that has 4.3.0 and torch may be given: PYTHON=... (torch is a download of several GB otherwise).
+# Versions: transformer_lens 2.16.1 and 3.9.0, torch 2.15.0. The two are put into temporary folders, and use what version
+#   4.3.0 depends on. A Python with torch and 4.3.0 may be given: PYTHON=... (torch is a download of several GB otherwise).
 #   Needs python3, 3.11 or later, with venv.
 set -eu
 
@@ -91,7 +91,7 @@ seen["is local"] = torch.equal(pattern, torch.eye(3).expand(2, 2, 3, 3))
 print(f"\nversion {version}:")
 print("    its own file:                       ", seen["own"])
 print("    a file with all parameters:         ", seen["parameters"])
-print(f"    a file of {other}:{'':20}", seen["foreign"])
+print(f"    {'a file of ' + other + ':':36}", seen["foreign"])
 print("    the same without masks, not strict:  same logits as there:", seen["remedy"])
 print("    a file of a local network:          ", seen["local file"] + "; the network attends to its own position only:", seen["is local"])
 lacking = 'refused: Missing key(s) in state_dict: "blocks.0.attn.mask", "blocks.0.attn.IGNORE"'

@@ -1,4 +1,4 @@
-"""Networks on sequences, read at their answers: against the general transformer at all positions, by autograd."""
+"""The forward and backward pass at answer positions, compared with autograd through the general transformer."""
 
 import numpy as np
 import pytest
@@ -20,24 +20,24 @@ from support.networks import random_tensors
 
 CPU = torch.device("cpu")
 SCALE = 0.3  # of random weights: small enough for float32 to compute two layers accurately
-NONE = torch.zeros(9, 0)  # what a run on sequences is given in place of training pairs
+NO_PAIRS = torch.zeros(9, 0)  # the training pairs of runs on sequences
 
 
-def literal(weights, examples, doubled=False, masks=None):
-    """Mean loss and accuracy at the answers of one run's examples, from logits at every position."""
+def reference_loss(weights, examples, doubled=False, masks=None):
+    """Return mean loss and accuracy at the answers of one run's examples, from logits at every position."""
     tokens, positions, labels = map(torch.tensor, examples)
-    logits = forward(weights, tokens, None if masks is None else dropping(masks), doubled)[0]
-    losses, right = [], []
+    logits = forward(weights, tokens, None if masks is None else dropout_hook(masks), doubled)[0]
+    losses, accuracy = [], []
     for example, (places, expected) in enumerate(zip(positions, labels, strict=True)):
         for position, label in zip(places, expected, strict=True):
             row = logits[example, position].double()
             losses.append(row.logsumexp(-1) - row[label])
-            right.append(float(row.argmax() == label))
-    return torch.stack(losses).mean(), np.mean(right)
+            accuracy.append(float(row.argmax() == label))
+    return torch.stack(losses).mean(), np.mean(accuracy)
 
 
-def dropping(masks):
-    """A hook that multiplies each layer's neurons."""
+def dropout_hook(masks):
+    """Return a hook that multiplies each layer's neurons by a mask."""
 
     def hook(name, value):
         if name.endswith("mlp.hook_post"):
@@ -62,28 +62,28 @@ CASES = {
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("case", CASES)
-def test_answers_equal_the_general_transformer(case, dtype):
+def test_losses_at_answers_equal_the_general_transformer(case, dtype):
     kind, model = CASES[case]
-    some = sequence_runs(kind, count=2, model=model, precision="float64")
-    weights = random_tensors(some, dtype, SCALE)
-    objective = Objective(some, NONE[:2], CPU)
+    runs = sequence_runs(kind, count=2, model=model, precision="float64")
+    weights = random_tensors(runs, dtype, SCALE)
+    objective = Objective(runs, NO_PAIRS[:2], CPU)
     for update in (0, 3):
         objective.prepare(update)
         losses = objective.loss(weights)
         gradients = torch.autograd.grad(losses.sum(), list(weights.values()))
         evaluation = objective.evaluate(weights)
-        for i, run in enumerate(some):
-            one = {name: w[i : i + 1] for name, w in weights.items()}
+        for i, run in enumerate(runs):
+            single = {name: w[i : i + 1] for name, w in weights.items()}
             drawn, doubled = DrawnExamples(run), run.model.doubled_residual
-            loss, right = literal(one, drawn.at(update), doubled)
+            loss, accuracy = reference_loss(single, drawn.at(update), doubled)
             assert_close_tensors(losses[i], loss, dtype)
-            for ours, theirs in zip(gradients, torch.autograd.grad(loss, list(one.values())), strict=True):
+            for ours, theirs in zip(gradients, torch.autograd.grad(loss, list(single.values())), strict=True):
                 assert_close_tensors(ours[i : i + 1], theirs, dtype)
             assert_close_tensors(evaluation["train_loss"][i], loss, dtype)
-            assert evaluation["train_accuracy"][i].item() == pytest.approx(right)
-            test_loss, right = literal(one, drawn.test(), doubled)
+            assert evaluation["train_accuracy"][i].item() == pytest.approx(accuracy)
+            test_loss, accuracy = reference_loss(single, drawn.test(), doubled)
             assert_close_tensors(evaluation["test_loss"][i], test_loss, dtype)
-            assert evaluation["test_accuracy"][i].item() == pytest.approx(right)
+            assert evaluation["test_accuracy"][i].item() == pytest.approx(accuracy)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -91,12 +91,12 @@ def test_answers_equal_the_general_transformer(case, dtype):
     "model", [{"layers": 2}, {"attention_only": True}, {"layers": 2, "mlp_biases": False}], ids=str
 )
 def test_deeper_networks_on_pairs_equal_the_general_transformer(dtype, model):
-    some = pair_runs(**model)
-    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
+    runs = pair_runs(**model)
+    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs])
     results = []
     for module in (reference_training.Objective, Objective):
-        weights = random_tensors(some, dtype, SCALE)
-        objective = module(some, masks, CPU)
+        weights = random_tensors(runs, dtype, SCALE)
+        objective = module(runs, masks, CPU)
         loss = objective.loss(weights)
         gradients = torch.autograd.grad(loss.sum(), list(weights.values()))
         results.append([loss.detach(), *gradients, *objective.evaluate(weights).values()])
@@ -104,39 +104,41 @@ def test_deeper_networks_on_pairs_equal_the_general_transformer(dtype, model):
         assert_close_tensors(ours, theirs, dtype)
 
 
-def test_a_network_of_attention_alone_has_no_neurons():
-    some = pair_runs(attention_only=True)
-    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
-    weights, places = random_tensors(some, torch.float64, SCALE), Objective(some, masks, CPU)._batch.places
+def test_attention_only_network_has_no_neurons():
+    runs = pair_runs(attention_only=True)
+    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs])
+    weights, places = random_tensors(runs, torch.float64, SCALE), Objective(runs, masks, CPU)._batch.places
     neurons, logits = forward_at.neurons_and_logits(weights, places)
     assert neurons.shape == (*logits.shape[:2], 0)
     assert_close_tensors(logits, forward_at.logits(weights, places), torch.float64)
 
 
-def test_evaluation_in_pieces_is_that_of_the_whole(monkeypatch):
+def test_evaluation_in_pieces_equals_evaluation_of_the_whole(monkeypatch):
     (run,) = sequence_runs("repeated_subsequence")
     weights = {name: w.detach() for name, w in random_tensors([run], torch.float64, SCALE).items()}
-    whole = Objective([run], NONE[:1], CPU).evaluate(weights)
+    whole = Objective([run], NO_PAIRS[:1], CPU).evaluate(weights)
     monkeypatch.setattr("progress_measures.training.objectives.general.PIECE", 7 * 2 * 18**2)
-    objective = Objective([run], NONE[:1], CPU)
+    objective = Objective([run], NO_PAIRS[:1], CPU)
     assert len(objective._test) > 3
     for name, value in objective.evaluate(weights).items():
         assert_close_tensors(value, whole[name], torch.float64)
 
 
-def test_a_fixed_set_is_evaluated_whole_while_updates_take_parts():
+def test_fixed_set_is_evaluated_whole_and_trained_in_batches():
     run = sequence_run("skip_trigram", examples=12, batch=4, precision="float64")
     weights = random_tensors([run], torch.float64, SCALE)
-    objective = Objective([run], NONE[:1], CPU)
+    objective = Objective([run], NO_PAIRS[:1], CPU)
     objective.prepare(2)
     drawn = DrawnExamples(run)
-    assert_close_tensors(objective.loss(weights)[0], literal(weights, drawn.at(2))[0], torch.float64)
-    assert_close_tensors(objective.evaluate(weights)["train_loss"][0], literal(weights, drawn.fixed)[0], torch.float64)
+    assert_close_tensors(objective.loss(weights)[0], reference_loss(weights, drawn.at(2))[0], torch.float64)
+    assert_close_tensors(
+        objective.evaluate(weights)["train_loss"][0], reference_loss(weights, drawn.fixed)[0], torch.float64
+    )
 
 
 @pytest.mark.parametrize("kind", SEQUENCES)
-def test_labels_can_be_known_from_what_is_read(kind):
-    """Nothing after a position is looked at: other tokens there change no logits."""
+def test_answers_do_not_depend_on_later_tokens(kind):
+    """Attention is causal: replacing the tokens after a position does not change its logits."""
     run = sequence_run(kind)
     sizes, drawn = layout(run.task), DrawnExamples(run).at(0)
     weights = {name: w.detach() for name, w in random_tensors([run], torch.float64, SCALE).items()}
@@ -178,16 +180,16 @@ def test_labels_can_be_known_from_what_is_read(kind):
     ],
     ids=["five digits", "trigrams"],
 )
-def test_authors_initialization_and_examples_give_the_notebooks_first_loss(settings, printed):
+def test_authors_initialization_and_examples_reproduce_the_first_loss_of_the_notebook(settings, printed):
     from progress_measures.experiments.schema import Experiment
 
     (run,) = Experiment.model_validate({"title": "notebook"} | settings).runs("notebook")
     weights = {name: w[None] for name, w in initial_weights(run).items()}
-    loss = Objective([run], NONE[:1], CPU).loss(weights)
+    loss = Objective([run], NO_PAIRS[:1], CPU).loss(weights)
     assert loss.item() == pytest.approx(printed, abs=2e-7 if printed == 2.59335171 else 5e-6)
 
 
-def test_heads_may_be_drawn_by_their_own_width():
+def test_initialization_by_head_scales_with_d_head():
     (run,) = sequence_runs("repeated_subsequence", model={"d_model": 96, "d_head": 6})
     weights = initial_weights(run)
     expected = {"W_Q": 6, "W_K": 6, "W_V": 6, "W_O": 96, "W_E": 96, "W_pos": 96, "W_U": 11}
@@ -195,44 +197,44 @@ def test_heads_may_be_drawn_by_their_own_width():
         assert weights[name].std().item() == pytest.approx(width**-0.5, rel=0.1), name
 
 
-# In place of weight decay
+# Dropout and L1
 
 
 def with_regularizer(model=None, **training):
-    """Runs on pairs with dropout or l1."""
-    some = pair_runs(**(model or {}))
-    return [run.model_copy(update={"training": run.training.model_copy(update=training)}) for run in some]
+    """Return runs on pairs with dropout or L1."""
+    runs = pair_runs(**(model or {}))
+    return [run.model_copy(update={"training": run.training.model_copy(update=training)}) for run in runs]
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_dropout_multiplies_neurons(layers):
-    some = with_regularizer({"layers": layers}, dropout=0.3)
-    weights, module = random_tensors(some, torch.float64, SCALE), fast if layers == 1 else None
-    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
-    objective = (module.Objective if module else Objective)(some, masks, CPU)
+    runs = with_regularizer({"layers": layers}, dropout=0.3)
+    weights, module = random_tensors(runs, torch.float64, SCALE), fast if layers == 1 else None
+    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs])
+    objective = (module.Objective if module else Objective)(runs, masks, CPU)
     objective.prepare(5)
     found = objective.loss(weights)
     gradients = torch.autograd.grad(found.sum(), list(weights.values()))
     count = int(masks[0].sum())
-    dropout = Dropout(some, [*[3 * count] * (layers - 1), count], CPU)
+    dropout = Dropout(runs, [*[3 * count] * (layers - 1), count], CPU)
     dropout.draw(5)
     for i in range(2):
         shaped = [torch.ones(count, 3, 40) for _ in range(layers)]
         for layer in range(layers - 1):
             shaped[layer] = dropout.masks[layer][i].view(count, 3, 40)
         shaped[-1][:, 2] = dropout.masks[-1][i]
-        one = {name: w[i : i + 1] for name, w in weights.items()}
+        single = {name: w[i : i + 1] for name, w in weights.items()}
         a, b = masks[i].nonzero().T.numpy()
         tokens, labels = np.stack([a, b, np.full(count, 13)], -1), (a + b) % 13
-        loss, _ = literal(one, (tokens, np.full((count, 1), 2), labels[:, None]), masks=shaped)
+        loss, _ = reference_loss(single, (tokens, np.full((count, 1), 2), labels[:, None]), masks=shaped)
         assert_close_tensors(found[i], loss, torch.float64)
-        for ours, theirs in zip(gradients, torch.autograd.grad(loss, list(one.values())), strict=True):
+        for ours, theirs in zip(gradients, torch.autograd.grad(loss, list(single.values())), strict=True):
             assert_close_tensors(ours[i : i + 1], theirs, torch.float64)
 
 
-def test_dropped_neurons_are_as_many_as_asked_and_the_others_are_scaled():
-    some = with_regularizer(dropout=0.2)
-    dropout = Dropout(some, [5000], CPU)
+def test_dropout_drops_the_given_fraction_and_scales_the_other_neurons():
+    runs = with_regularizer(dropout=0.2)
+    dropout = Dropout(runs, [5000], CPU)
     dropout.draw(0)
     (mask,) = dropout.masks
     assert mask.unique().tolist() == [0.0, pytest.approx(1 / 0.8)]
@@ -243,29 +245,29 @@ def test_dropped_neurons_are_as_many_as_asked_and_the_others_are_scaled():
     assert not torch.equal(mask, first)
     dropout.draw(0)
     assert torch.equal(mask, first)
-    alone = Dropout(some[1:], [5000], CPU)
+    alone = Dropout(runs[1:], [5000], CPU)
     alone.draw(0)
     assert torch.equal(alone.masks[0][0], first[1])
 
 
-def test_evaluation_drops_nothing():
+def test_evaluation_does_not_drop_neurons():
     weights = random_tensors(pair_runs(), torch.float64, SCALE)
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in pair_runs()])
     without = fast.Objective(pair_runs(), masks, CPU).evaluate(weights)
-    dropping_out = fast.Objective(with_regularizer(dropout=0.5), masks, CPU)
-    dropping_out.prepare(1)
-    assert all(torch.equal(value, without[name]) for name, value in dropping_out.evaluate(weights).items())
+    with_dropout = fast.Objective(with_regularizer(dropout=0.5), masks, CPU)
+    with_dropout.prepare(1)
+    assert all(torch.equal(value, without[name]) for name, value in with_dropout.evaluate(weights).items())
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_l1_adds_its_sign_to_gradients_and_nothing_to_losses(layers):
+def test_l1_changes_gradients_but_not_losses(layers):
     plainly, penalized = pair_runs(layers=layers), with_regularizer({"layers": layers}, l1=0.7)
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in plainly])
     module = fast.Objective if layers == 1 else Objective
     weights = random_tensors(plainly, torch.float64, SCALE)
     losses, gradients = [], []
-    for some in (plainly, penalized):
-        loss = module(some, masks, CPU).loss(weights)
+    for runs in (plainly, penalized):
+        loss = module(runs, masks, CPU).loss(weights)
         losses.append(loss.detach())
         gradients.append(torch.autograd.grad(loss.sum(), list(weights.values())))
     assert torch.equal(*losses)

@@ -1,4 +1,4 @@
-"""The experiments that take long, shrunk: each trains, and what its figures, tables and claims read is in its cube."""
+"""Shrunk versions of long experiments: each trains, and its cube has what its figures, tables and claims read."""
 
 import contextlib
 
@@ -34,7 +34,7 @@ LONG = [
 
 
 def shrunk(experiment):
-    """The file of an experiment with its grid and recipe, on few tokens, by a small network, for 40 epochs."""
+    """Return the file of an experiment with its grid and recipe, but a small task, a small network and 40 epochs."""
     file = experiment.model_dump(mode="json", exclude_unset=True)
     recipe = file["training"] | {"epochs": 40, "checkpoint_every": 10, "evaluate_every": 10, "warmup": 2}
     kind = file["task"]["kind"]
@@ -54,7 +54,7 @@ def shrunk(experiment):
 
 
 def measured(run, first):
-    """A run's part of the cube, without the stores between: those are tested elsewhere."""
+    """Return a run's part of the cube, without writing intermediate stores, which other tests cover."""
     chosen = [m for family in families_of(run) for m in measures_taken(family, run, first)]
     mask = train_masks(dataset_store(run.experiment), [run.name])[0]
     return one_run(run, xr.merge([compute_measures(run, chosen, CheckpointReader(run), mask), history_of(run)]), first)
@@ -62,12 +62,12 @@ def measured(run, first):
 
 @pytest.fixture(scope="module")
 def cubes(tmp_path_factory):
-    """A cube of each, by name."""
+    """The cube of each experiment in `LONG`, by name."""
     return gathered({name: shrunk(load_experiment(name)) for name in LONG}, tmp_path_factory.mktemp("appendices"))
 
 
 def gathered(files, folder):
-    """Cubes of some experiments, by name."""
+    """Train and measure experiments and return their cubes, by name."""
     (folder / "config/experiments").mkdir(parents=True)
     found = {}
     with contextlib.chdir(folder):
@@ -81,22 +81,22 @@ def gathered(files, folder):
     return found
 
 
-def of_these(load, ids):
-    """Those that are made of these experiments alone, and not of the mainline alone."""
+def drawn_from_long(load, ids):
+    """Return the figures or tables whose experiments are all in `LONG`, without those of the mainline alone."""
     experiments = {name: set(load(name).experiments) for name in ids}
     return [name for name, needed in experiments.items() if needed <= set(LONG) and needed != {"mainline"}]
 
 
-@pytest.mark.parametrize("name", of_these(load_figure, figure_ids()))
-def test_its_figures_draw(cubes, name):
+@pytest.mark.parametrize("name", drawn_from_long(load_figure, figure_ids()))
+def test_figures_draw(cubes, name):
     figure = load_figure(name)
     canvas = Canvas(figsize=figure.size)
     figure.draw(canvas, *(select(cubes[one], figure.variables, name) for one in figure.experiments))
     assert any(ax.has_data() for ax in canvas.axes)
 
 
-@pytest.mark.parametrize("name", of_these(load_table, table_ids()))
-def test_its_tables_are_made(cubes, name):
+@pytest.mark.parametrize("name", drawn_from_long(load_table, table_ids()))
+def test_tables_are_written(cubes, name):
     table = load_table(name)
     assert len(table.rows(*(select(cubes[one], table.variables, name) for one in table.experiments)))
 
@@ -109,7 +109,7 @@ def test_its_tables_are_made(cubes, name):
         if claim.quantity and claim.kind != "contradiction" and set(claim.cubes) <= set(LONG) - {"mainline"}
     ],
 )
-def test_its_claims_are_judged(cubes, name):
+def test_claims_are_judged(cubes, name):
     assert judge(load_claims()[name], cubes.get).verdict in (HOLDS, DIFFERS, RECORDED)
 
 
@@ -118,13 +118,13 @@ SIZES = "model.d_model, model.d_head, model.heads, model.d_mlp, model.mlp_biases
 
 @pytest.fixture(scope="module")
 def sizes(tmp_path_factory):
-    """A cube of networks of two sizes: one head, four neurons and no biases come first."""
+    """A cube of networks of two sizes; the first has one head, four neurons and no biases."""
     grid = {SIZES: [[16, 8, 1, 4, False], [24, 12, 2, 48, True]]}
     file = shrunk(load_experiment("mainline")) | {"grid": grid}
     return gathered({"sizes": file}, tmp_path_factory.mktemp("sizes"))["sizes"]
 
 
-def test_what_a_smaller_network_has_not_is_nan(sizes):
+def test_values_that_a_smaller_network_lacks_are_nan(sizes):
     small, large = (sizes.isel(run=run) for run in range(2))
     for dim, has in (("neuron", 4), ("head", 1), ("residual", 16)):
         of_runs = [name for name, values in sizes.items() if {"run", dim} <= set(values.dims)]
@@ -135,7 +135,7 @@ def test_what_a_smaller_network_has_not_is_nan(sizes):
     assert large.neuron_fraction_explained.isel(epoch=0).notnull().any()
 
 
-def test_the_description_counts_the_neurons_of_each_network(sizes):
+def test_description_counts_the_neurons_of_each_network(sizes):
     everyone = sizes.assign(key_frequency=sizes.key_frequency | True)
     told = summaries(everyone)
     for run, neurons in zip(sizes.run.values, (4, 48), strict=True):
@@ -148,7 +148,7 @@ OF_NEURON_5 = ("demo/05_neurons5", "demo/20_neurons5b", "demo/25_neuron5_2d")
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", figure_ids())
-def test_figures_take_no_padding_for_a_network(sizes, name):
+def test_figures_ignore_the_padding_of_smaller_networks(sizes, name):
     figure = load_figure(name)
     if not set(figure.variables) <= set(sizes.data_vars):
         pytest.skip("of another task")

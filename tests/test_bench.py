@@ -1,4 +1,4 @@
-"""The benchmark's baseline computes what this package does; nothing here looks at the clock."""
+"""The benchmark's baseline computes the same as this package; no test here measures time."""
 
 import numpy as np
 import pytest
@@ -37,8 +37,8 @@ def run(request):
     return Experiment.model_validate(settings).runs("small")[0]
 
 
-def drawn(run, dtype=torch.float64):
-    """Initial weights with biases that are not zero."""
+def weights_with_biases(run, dtype=torch.float64):
+    """Return initial weights with nonzero biases."""
     generator = torch.Generator().manual_seed(1)
     return {
         name: (tensor + 0.1 * torch.randn(tensor.shape, generator=generator)).to(dtype)
@@ -48,8 +48,8 @@ def drawn(run, dtype=torch.float64):
 
 @pytest.fixture
 def measured(run, notebook):
-    """Both sides' results on one network, in float64: the notebook's pass, and a view."""
-    network = {name: tensor.numpy() for name, tensor in drawn(run).items()}
+    """Results for one network in float64: the notebook's measures, and a checkpoint of this package."""
+    network = {name: tensor.numpy() for name, tensor in weights_with_biases(run).items()}
     context = RunContext(run, network, train_mask(run, PRIME))
     context.key_frequencies = KEYS
     data = notebook.data(PRIME, context.sign, context.train)
@@ -59,15 +59,17 @@ def measured(run, notebook):
 
 @pytest.mark.parametrize("biases", [True, False])
 def test_same_logits_at_every_position(run, notebook, biases):
-    network = {name: w for name, w in drawn(run, torch.float32).items() if biases or not name.startswith("b_")}
+    network = {
+        name: w for name, w in weights_with_biases(run, torch.float32).items() if biases or not name.startswith("b_")
+    }
     tokens = notebook.data(PRIME, 1, train_mask(run, PRIME)).tokens
     ours = forward({name: w[None] for name, w in network.items()}, tokens)[0]
     theirs = notebook.HookedTransformer.from_weights(network)(tokens)
     torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-5)
 
 
-def test_cache_holds_every_activation_of_a_network(run, notebook):
-    network = drawn(run)
+def test_cache_contains_every_activation_of_a_network(run, notebook):
+    network = weights_with_biases(run)
     tokens = notebook.data(PRIME, 1, train_mask(run, PRIME)).tokens
     ours = {}
     forward({name: w[None] for name, w in network.items()}, tokens, lambda name, value: ours.update({name: value[0]}))
@@ -97,7 +99,7 @@ def test_same_measures(measured, theirs, ours):
     np.testing.assert_allclose(results[theirs], ours(checkpoint), rtol=1e-9, atol=1e-10)
 
 
-def test_loss_over_all_pairs_is_that_of_both_splits(measured):
+def test_loss_over_all_pairs_is_the_weighted_mean_of_both_splits(measured):
     results, checkpoint = measured
     share = checkpoint.context.train.mean()
     assert results["all_loss"] == pytest.approx(share * results["train_loss"] + (1 - share) * results["test_loss"])
@@ -123,7 +125,7 @@ def test_same_training_on_sequences(kind):
     np.testing.assert_allclose(both[:, 0], both[:, 1], rtol=1e-4)
 
 
-def test_other_tasks_are_timed(tmp_path, monkeypatch):
+def test_other_tasks_can_be_timed(tmp_path, monkeypatch):
     folder = tmp_path / "config/experiments"
     folder.mkdir(parents=True)
     content = {"title": "t", "task": {"kind": "skip_trigram"}, "training": {"epochs": 100, "batch": 8}}
@@ -142,7 +144,7 @@ def test_frozen_biases_stay_at_zero(run, notebook):
     assert not any(bias.any() for bias in biases)
 
 
-def test_all_families_measure_one_checkpoint(measured):
+def test_all_families_measure_the_checkpoint(measured):
     _, checkpoint = measured
     assert {"restricted_loss", "ablated_loss_by_frequency"} <= set(
         bench.measure_all(checkpoint.context, checkpoint.weights)
@@ -151,19 +153,19 @@ def test_all_families_measure_one_checkpoint(measured):
 
 
 def test_multiply_adds_of_the_mainline():
-    """Counted by hand: 3,830 pairs, 8 rows a pair, 512 neurons, 113 outputs (128 padded)."""
+    """The expected number is computed by hand: 3,830 pairs, 8 rows a pair, 512 neurons, 113 outputs (128 padded)."""
     products = 3_830 * 512 * 113 + 8 * 3_830 * 640
     tables = 2 * 128 * 128 + 4 * 128 * 227 + 227 * 128 * 128 + (128 + 226) * 128 * 640 + 512 * 128 * 113
     assert cost.update_flops(bench.mainline_run()) == 2 * 3 * (products + tables)
 
 
-def test_late_weights_are_asked_for(tmp_path, monkeypatch):
+def test_benchmark_requires_the_weights_of_a_late_epoch(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="train mainline --run seed0"):
         bench.converged_weights()
 
 
-def test_table_shows_what_there_is(capsys):
+def test_table_shows_the_results_that_exist(capsys):
     from rich.console import Console
 
     part = {"ms_per_epoch": 10.0, "notebook_ms_per_epoch": 160.0, "ratio": 16.0}

@@ -1,4 +1,4 @@
-"""The ledger: whole from the start, judged by its rules, honest about what was not run."""
+"""The ledger of claims: its completeness, its rules, its verdicts, and claims without runs."""
 
 import functools
 import json
@@ -28,7 +28,7 @@ def judgments():
     return {name: judge(claim, published) for name, claim in CLAIMS.items()}
 
 
-def test_the_ledger_is_whole():
+def test_ledger_is_complete():
     assert len(CLAIMS) == 309
     kinds = Counter(claim.kind for claim in CLAIMS.values())
     assert kinds["contradiction"] == 62
@@ -37,27 +37,27 @@ def test_the_ledger_is_whole():
     }  # fmt: skip
 
 
-def test_every_quantity_that_is_named_exists_and_every_one_is_used():
+def test_every_named_quantity_exists_and_every_quantity_is_used():
     named = {claim.quantity for claim in CLAIMS.values() if claim.quantity}
     for name in named:
         load_quantity(name)
     assert named == set(quantities())
 
 
-def test_every_quantity_says_what_it_is():
+def test_every_quantity_has_a_description():
     for quantity in quantities().values():
         assert quantity.function.__doc__, quantity.name
 
 
 @pytest.mark.parametrize("name", [name for name, claim in CLAIMS.items() if claim.quantity])
-def test_conditions_are_of_values_that_the_quantity_gives(name, judgments):
+def test_conditions_refer_to_values_that_the_quantity_returns(name, judgments):
     claim, judged = CLAIMS[name], judgments[name]
     if all(published(experiment) is not None for experiment in claim.cubes):
         assert judged.measured
         assert {condition.value for condition in claim.accept} <= set(judged.measured)
 
 
-def test_verdicts_are_of_the_four(judgments):
+def test_every_verdict_is_one_of_the_four(judgments):
     assert {one.verdict for one in judgments.values()} <= set(VERDICTS)
     for name, one in judgments.items():
         asks = any(condition.relation != "reported" for condition in CLAIMS[name].accept)
@@ -69,18 +69,18 @@ def test_verdicts_are_of_the_four(judgments):
     "experiment",
     ["mainline", "subtraction", "mod_addition_published_run", "integer_addition", "transformer_lens_demo"],
 )
-def test_everything_about_an_experiment_that_was_run_is_judged(judgments, experiment):
+def test_every_claim_about_an_experiment_with_a_cube_is_judged(judgments, experiment):
     left = [name for name, one in judgments.items() if CLAIMS[name].experiment == experiment and one.verdict == NOT_RUN]
     assert left == []
 
 
-def test_what_was_not_run_is_not_judged(judgments):
+def test_claims_about_experiments_without_a_cube_are_not_judged(judgments):
     for name, one in judgments.items():
         if any(published(experiment) is None for experiment in CLAIMS[name].cubes):
             assert one.verdict in (NOT_RUN, RECORDED)
 
 
-def test_each_difference_is_explained(judgments):
+def test_every_difference_has_an_explanation(judgments):
     for name, one in judgments.items():
         if one.verdict == DIFFERS:
             assert CLAIMS[name].explanation, name
@@ -100,15 +100,15 @@ def test_each_difference_is_explained(judgments):
         ("transformer_lens_demo", ["demo.key_freqs", "demo.cluster_17", "demo.excluded_before_end"]),
     ],
 )
-def test_a_cube_without_phases_and_key_frequencies_is_judged_too(results, experiment, in_need_of_a_circuit):
-    """NaN fulfills nothing: what needs a circuit differs, and nothing breaks."""
+def test_cube_without_phases_and_key_frequencies_is_judged(results, experiment, in_need_of_a_circuit):
+    """NaN fulfills no condition: claims that need a circuit differ, and no quantity fails."""
     cube = open_cube(results / "results/small/cube.zarr").load()
     judged = {name: judge(claim, lambda _: cube) for name, claim in CLAIMS.items() if claim.experiment == experiment}
     assert {judged[name].verdict for name in in_need_of_a_circuit} == {DIFFERS}
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_another_network_that_adds_integers_is_judged_too(integers):
+def test_another_network_that_adds_integers_is_judged(integers):
     cube = open_cube(integers / "results/integers/cube.zarr").load()
     claims = {name: claim for name, claim in CLAIMS.items() if claim.experiment == "integer_addition"}
     judged = {name: judge(claim, lambda _: cube) for name, claim in claims.items()}
@@ -143,14 +143,14 @@ def test_relations(condition, value, expected):
     assert holds(Condition(value="x", **condition), {"x": value}) is expected
 
 
-def test_a_condition_has_one_relation():
+def test_condition_has_exactly_one_relation():
     for relations in ({}, {"above": 1, "below": 2}):
         with pytest.raises(ValueError, match="exactly one of"):
             Condition(value="x", **relations)
 
 
 def claim(**fields):
-    """An entry about a made-up experiment."""
+    """Return a claim about a made-up experiment, with some fields replaced."""
     entry = {"id": "a", "source": "paper", "where": "here", "experiment": "mainline", "kind": "qualitative"}
     entry |= {"statement": "s", "published": 1, "measured_as": "m", "rule": "r", "quantity": "final_test_loss"}
     return Claim.model_validate(entry | {"accept": [{"value": "test_loss", "below": 1}]} | fields)
@@ -160,25 +160,25 @@ def cube_of_losses(*losses):
     return xr.Dataset({"test_loss": (("run", "epoch"), [[5.0, loss] for loss in losses])})
 
 
-def test_the_verdict_follows_the_measured_value():
+def test_verdict_follows_the_measured_value():
     assert judge(claim(), lambda _: cube_of_losses(0.5)).verdict == HOLDS
     judged = judge(claim(explanation="It is {test_loss[0]:.1f}."), lambda _: cube_of_losses(1.5))
     assert judged.verdict == DIFFERS
     assert judged.explanation == "test_loss is 1.5; the rule requires less than 1. It is 1.5."
 
 
-def test_only_the_runs_that_are_meant_are_judged():
+def test_only_the_named_runs_are_judged():
     assert judge(claim(runs=[1]), lambda _: cube_of_losses(5, 0.5)).verdict == HOLDS
     assert judge(claim(runs=[2]), lambda _: cube_of_losses(5, 0.5)).verdict == NOT_RUN
 
 
-def test_a_cube_that_lacks_runs_is_measured_and_decides_nothing():
+def test_cube_with_missing_runs_is_measured_but_not_judged():
     cube = cube_of_losses(0.5).assign_attrs(experiment="mainline", runs_missing=["seed1", "seed2"], manifest="[{}]")
     judged = judge(claim(), lambda _: cube)
     assert judged.verdict == NOT_RUN
     assert judged.measured == {"test_loss": [0.5]}
     assert judged.incomplete == "1 of the 3 runs of mainline is trained."
-    assert judge(claim(runs=[0]), lambda _: cube).measured == {}  # which of the grid it has is not known
+    assert judge(claim(runs=[0]), lambda _: cube).measured == {}  # it is unknown which runs of the grid it has
     with_first = cube.assign_coords(run=["seed0"]).assign_attrs(first_run="seed0")
     assert judge(claim(runs=[0]), lambda _: with_first).verdict == HOLDS
     assert judge(claim(runs=[0]), lambda _: with_first.assign_coords(run=["seed2"])).verdict == NOT_RUN
@@ -187,17 +187,17 @@ def test_a_cube_that_lacks_runs_is_measured_and_decides_nothing():
     assert judge(claim(kind="contradiction", accept=[]), lambda _: cube).verdict == RECORDED
 
 
-def test_a_claim_of_which_a_report_is_asked_cannot_hold():
+def test_claim_that_requires_a_report_cannot_hold():
     told = claim(accept=[{"value": "test_loss", "reported": True}])
     assert judge(told, lambda _: cube_of_losses(0.5)).verdict == RECORDED
 
 
-def test_a_variable_that_a_cube_lacks_is_named():
+def test_missing_variable_is_named():
     with pytest.raises(UserError, match="final_test_loss, which reads test_loss"):
         judge(claim(), lambda _: cube_of_losses(0.5).drop_vars("test_loss"))
 
 
-def test_contradictions_are_recorded_with_what_was_measured():
+def test_contradictions_are_recorded_with_the_measured_value():
     judged = judge(claim(kind="contradiction", accept=[]), lambda _: cube_of_losses(0.5))
     assert judged.verdict == RECORDED
     assert judged.measured == {"test_loss": [0.5]}
@@ -214,7 +214,7 @@ def test_contradictions_are_recorded_with_what_was_measured():
         ({"accept": []}, "quantity and accept belong together"),
     ],
 )
-def test_a_wrong_entry_is_named(tmp_path, entry, expected):
+def test_invalid_entry_is_named(tmp_path, entry, expected):
     content = claim().model_dump(exclude_unset=True) | entry
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump([content]))
     load.cache_clear()
@@ -222,7 +222,7 @@ def test_a_wrong_entry_is_named(tmp_path, entry, expected):
         load(tmp_path)
 
 
-def test_json_has_what_it_promises(judgments, tmp_path):
+def test_json_has_the_documented_fields(judgments, tmp_path):
     claims_page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
     objects = json.loads((tmp_path / "claims.json").read_text(), parse_constant=pytest.fail)
     assert [one["id"] for one in objects] == list(CLAIMS)
@@ -231,7 +231,7 @@ def test_json_has_what_it_promises(judgments, tmp_path):
     assert all(list(one) == fields for one in objects)
 
 
-def test_the_page_tells_where_each_number_comes_from(judgments, tmp_path):
+def test_page_names_the_source_of_each_number(judgments, tmp_path):
     claims_page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
     text = (tmp_path / "claims.md").read_text()
     for name in CLAIMS:
@@ -240,13 +240,13 @@ def test_the_page_tells_where_each_number_comes_from(judgments, tmp_path):
     assert "progress-measures claims --cubes published --only paper.table4.seed1" in text
 
 
-def test_the_committed_page_is_of_the_published_cubes(judgments, tmp_path):
+def test_committed_page_is_current_for_the_published_cubes(judgments, tmp_path):
     claims_page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
     committed = (ROOT / "docs/claims.md").read_text()
-    assert committed == (tmp_path / "claims.md").read_text(), "make claims writes it anew"
+    assert committed == (tmp_path / "claims.md").read_text(), "`make claims` writes it"
 
 
-def test_an_unknown_claim_is_refused(tmp_path):
+def test_unknown_claim_is_an_error(tmp_path):
     (tmp_path / "config/claims").mkdir(parents=True)
     (tmp_path / "config/claims/paper.yaml").write_text(yaml.safe_dump([claim().model_dump(exclude_unset=True)]))
     done = command("claims", "--only", "b", folder=tmp_path)

@@ -1,4 +1,4 @@
-"""What verdicts on the appendices rest on, measured on curves that are drawn by hand: what is in them must be found."""
+"""Quantities of the appendices, measured on constructed curves with known results."""
 
 import numpy as np
 import pytest
@@ -12,19 +12,19 @@ INFINITY = float("inf")
 
 
 def steps(*levels):
-    """A curve that has each level from its epoch on: (0, 4.7), (1000, 12), …"""
+    """Return a curve that has each level from its epoch on: (0, 4.7), (1000, 12), …"""
     starts, values = zip(*levels, strict=True)
     return np.array(values, dtype=float)[np.searchsorted(starts, EPOCHS, side="right") - 1]
 
 
 def spiked(curve, epoch, height, checkpoints=1):
-    """The same with a spike."""
+    """Return the curve with a spike at an epoch, a number of checkpoints long."""
     start = int(np.searchsorted(EPOCHS, epoch))
     return np.concatenate([curve[:start], np.full(checkpoints, height), curve[start + checkpoints :]])
 
 
 def cube(coords=None, **curves):
-    """A cube of one or more runs with these curves, as training saw them (`history_…`) or at checkpoints."""
+    """Return a cube of one or more runs with curves recorded by training (`history_…`) or at checkpoints."""
     along = {name: "history_epoch" if name.startswith("history_") else "epoch" for name in curves}
     variables = {name: (("run", along[name]), np.atleast_2d(values)) for name, values in curves.items()}
     runs = [f"seed{i}" for i in range(len(next(iter(variables.values()))[1]))]
@@ -42,28 +42,28 @@ def two_layer(test_loss, grok_time=6000.0):
     return cube(test_loss=test_loss, excluded_loss=EXCLUDED).assign(grok_time=("run", [grok_time]))
 
 
-def test_excluded_loss_that_turns_first_leads():
+def test_excluded_loss_that_rises_first_leads():
     found = variants.excluded_rises_first(two_layer(LATE))
-    assert found["excluded_turns"] == pytest.approx(2000, abs=100)  # a running median bends at its least value
+    assert found["excluded_turns"] == pytest.approx(2000, abs=100)  # the running median turns at its minimum
     assert found["test_loss_halves"] == 6000
     assert found["lead"] == pytest.approx(4000, abs=100)
 
 
 @pytest.mark.parametrize("checkpoints", [1, 20])
-def test_a_slingshot_after_grokking_is_no_plateau(checkpoints):
+def test_slingshot_after_grokking_is_not_a_plateau(checkpoints):
     found = variants.excluded_rises_first(two_layer(spiked(LATE, 20_000, 60, checkpoints)))
     assert found["lead"] == pytest.approx(4000, abs=100)
 
 
-def test_a_dip_in_the_plateau_is_no_fall():
+def test_dip_in_the_plateau_is_not_the_fall():
     assert variants.excluded_rises_first(two_layer(spiked(LATE, 3000, 1)))["lead"] == pytest.approx(4000, abs=100)
 
 
-def test_the_fall_is_found_though_grok_time_lies_between_checkpoints():
+def test_fall_is_found_if_grok_time_is_between_checkpoints():
     assert variants.excluded_rises_first(two_layer(LATE, 5950.0))["lead"] == pytest.approx(4000, abs=100)
 
 
-def test_nothing_leads_where_nothing_groks():
+def test_nothing_leads_in_a_run_that_does_not_grok():
     found = variants.excluded_rises_first(two_layer(steps((0, 4.7), (300, 18)), np.nan))
     assert np.isnan(found["lead"])
 
@@ -86,17 +86,17 @@ def test_late_runs_and_runs_with_slingshots_are_counted():
     )
     assert list(found["delay"]) == [5500, 200, INFINITY, 5500]
     assert found["late"] == 2
-    assert found["spikes"] == [1, 0, 0, 0]  # before memorization, or less than tenfold, none counts
+    assert found["spikes"] == [1, 0, 0, 0]  # spikes before memorization or by less than a factor of 10 do not count
     assert found["with_spikes"] == 1
 
 
-def test_without_epochs_spikes_are_unknown():
+def test_spikes_are_unknown_without_epochs():
     one = cube(history_train_loss_max=steps((0, 1.0))).isel(run=0)
     assert spikes(one, 0) == 0
     assert np.isnan(spikes(one, INFINITY))
 
 
-# ---- fresh data against few
+# ---- fresh and limited data
 
 
 def losses(train, test, **more):
@@ -106,7 +106,7 @@ def losses(train, test, **more):
 TRAIN = steps((0, 2.4), (300, 0.05))
 
 
-def test_losses_on_fresh_data_coincide_or_do_not():
+def test_coinciding_and_separate_losses_on_fresh_data_are_distinguished():
     right, train = {"history_test_accuracy": steps((0, 0.1), (300, 1))}, steps((0, 2.4), (3000, 0.05))
     apart = losses(train, steps((0, 2.4), (3000, 0.5)), **right)
     found = sequence_tasks.fresh_data(losses(train, train, **right), apart)
@@ -116,7 +116,7 @@ def test_losses_on_fresh_data_coincide_or_do_not():
     assert found["largest_log10_ratio_as_stated"] == pytest.approx(1)
 
 
-def test_a_late_transition_on_few_is_found_after_the_test_loss_has_risen():
+def test_late_transition_on_limited_data_is_found_after_the_test_loss_rises():
     right = {"history_test_accuracy": steps((0, 0.1), (9000, 1))}
     late = steps((0, 2.4), (500, 8), (9000, 1.9))
     never = steps((0, 2.4), (500, 8), (9000, 2.1))
@@ -127,7 +127,7 @@ def test_a_late_transition_on_few_is_found_after_the_test_loss_has_risen():
     assert np.isnan(found["test_over_train_as_stated"])
 
 
-def test_a_gap_on_few_is_of_the_first_run_and_of_the_last():
+def test_gap_on_limited_data_is_reported_for_the_first_and_the_last_run():
     two = losses([TRAIN, TRAIN], [steps((0, 2.4), (1200, 0.05)), steps((0, 2.4), (400, 0.2))])
     found = sequence_tasks.gap_on_few(two, losses(TRAIN, TRAIN))
     assert (found["train"], found["test"], found["train_over_test"]) == (300, 1200, 0.25)
@@ -135,12 +135,12 @@ def test_a_gap_on_few_is_of_the_first_run_and_of_the_last():
     assert np.isnan(found["train_over_test_of_fewer"])
 
 
-def test_halving_is_from_the_first_loss():
+def test_halving_is_relative_to_the_first_loss():
     found = sequence_tasks.halving_on_few(losses(TRAIN, steps((0, 4), (500, 8), (5000, 2.1), (6000, 1.9))))
     assert (found["train"], found["test"], found["train_over_test"]) == (300, 6000, 0.05)
 
 
-def test_limited_data_takes_fresh_and_few_in_turn():
+def test_limited_data_compares_fresh_and_limited_data():
     learned = steps((0, 2.4), (3000, 0.05))
     fresh, few = losses(learned, learned, history_test_accuracy=learned), losses(TRAIN, steps((0, 4), (3000, 1)))
     found = sequence_tasks.fresh_against_few(fresh, few, fresh, losses(TRAIN, TRAIN))
@@ -148,7 +148,7 @@ def test_limited_data_takes_fresh_and_few_in_turn():
     assert found["train_over_test_on_few"] == [0.1, 1]
 
 
-def test_digits_are_learned_where_their_loss_falls_fastest():
+def test_digit_is_learned_when_its_loss_falls_fastest():
     falls = (1000, 4000, 20_000)
     curves = np.stack([np.interp(EPOCHS, [at - 500, at + 500], [2.3, 0.1]) for at in falls], -1)
     slow = np.stack([np.linspace(2.3, 0.1, len(EPOCHS))] * 3, -1)
@@ -166,7 +166,7 @@ def test_digits_are_learned_where_their_loss_falls_fastest():
 # ---- other data, primes and regularizers
 
 
-def test_steps_to_a_loss_are_by_fraction():
+def test_steps_to_a_loss_are_reported_by_fraction():
     def of(fraction, *test):
         return cube(
             {"train_fraction": fraction}, history_train_loss=steps((0, 4.7), (900, 1e-7)), history_test_loss=test
@@ -182,7 +182,7 @@ def test_steps_to_a_loss_are_by_fraction():
     assert (found["latest_train"], found["rises"], found["largest_lag_from_06"]) == (900, 0, 100)
 
 
-def test_runs_that_do_not_train_are_named_and_not_judged():
+def test_runs_that_do_not_memorize_are_named_and_not_judged():
     found = variants.immediate(
         cube(
             {"weight_decay": [1.0, 8.0]},
@@ -194,7 +194,7 @@ def test_runs_that_do_not_train_are_named_and_not_judged():
     assert (list(found["delay"]), list(found["test_accuracy"]), list(found["failed_to_train_at"])) == ([200], [1], [8])
 
 
-def test_little_data_is_told_from_more():
+def test_small_fractions_are_distinguished_from_larger_ones():
     curves = [steps((0, 6), (500, 1e-3))] * 2
     found = variants.little_data_of_a_large_prime(
         cube(
@@ -208,7 +208,7 @@ def test_little_data_is_told_from_more():
     assert (list(found["accuracy_at_0.2"]), list(found["delay_at_0.2"])) == ([1], [0])
 
 
-def test_late_generalization_is_counted_by_dropout():
+def test_late_generalization_is_counted_by_dropout_rate():
     memorized, never = steps((0, 0.1), (500, 1)), steps((0, 0.0), (500, 0.9))
     test = [steps((0, 0), (900, 1)), steps((0, 0), (9000, 1)), never]
     found = variants.generalization_by_dropout(
@@ -223,7 +223,7 @@ def test_late_generalization_is_counted_by_dropout():
     assert (found["late_at_0.2"], found["late_at_0.5"]) == (1, 0)
 
 
-def test_sparsity_with_dropout_is_held_against_networks_that_weight_decay_generalized(monkeypatch):
+def test_sparsity_with_dropout_is_compared_with_networks_that_generalized_by_weight_decay(monkeypatch):
     columns = {"test_accuracy": [0.99, 1, 0.2], "logit_FVE": [0.7, 0.9, 0.1]}
     columns |= {"Gini_W_E": [0.2, 0.25, 0.3], "Gini_W_L": [0.4, 0.5, 0.1], "keys": ["1", "2", "3"]}
     monkeypatch.setattr(variants, "structure", lambda _: columns)

@@ -1,4 +1,4 @@
-"""The blog's quantities, on networks whose answers are known."""
+"""Quantities of the blog, on networks with known results."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ FREQUENCY = fourier.frequencies(P)
 
 
 def made(keys=(2, 5), ends=(300, 600, 900), **variables):
-    """A cube of one run on checkpoints 0, 100, …, with these key frequencies, ends of phases and variables."""
+    """Return a cube of one run at checkpoints 0, 100, … with given key frequencies, ends of phases and variables."""
     found = {"key_frequency": (("run", "frequency"), np.isin(FREQUENCY, keys)[None])}
     names = ("memorization_end", "circuit_formation_end", "cleanup_end")
     found |= {name: ("run", [float(end)]) for name, end in zip(names, ends, strict=True)}
@@ -28,7 +28,7 @@ def over_time(values):
 
 
 def neurons(share, frequency, **more):
-    """Three variables of neurons at one checkpoint."""
+    """Return three variables of neurons at one checkpoint."""
     of_neurons = ("run", "epoch", "neuron")
     return {
         "neuron_fraction_explained": (of_neurons, [[share]]), "neuron_frequency": (of_neurons, [[frequency]]), **more,
@@ -39,7 +39,7 @@ def test_labels_are_sums():
     assert of.example_sum(made().assign_coords(prime=("run", [113])))["label"] == 7
 
 
-def test_the_fall_of_the_test_loss_is_told_from_first_to_last():
+def test_fall_of_the_test_loss_is_reported_from_first_to_last():
     cube = made()
     for split, values in {"train": [5, 1e-7, 1e-7], "test": [5, 5, 1e-7]}.items():
         cube[f"history_{split}_loss"] = ("run", "history_epoch"), [values]
@@ -49,10 +49,19 @@ def test_the_fall_of_the_test_loss_is_told_from_first_to_last():
     }  # fmt: skip
 
 
-def test_excluded_losses_are_compared_with_their_least_until_half_way():
+def test_excluded_losses_are_compared_with_their_minimum_until_halfway():
     curves = np.ones((8, len(FREQUENCY)))
-    curves[:, 1] = [9, 3, 2, 6, 1, 1, 1, 1]  # k = 2: half way, at 300, it is 3 times its least; the rest does not count
-    curves[:, 4] = [9, 9, 9, 9, 99, 99, 99, 99]  # k = 5: not yet
+    curves[:, 1] = [
+        9,
+        3,
+        2,
+        6,
+        1,
+        1,
+        1,
+        1,
+    ]  # k = 2: halfway, at 300, it is 3 times its minimum; later epochs do not count
+    curves[:, 4] = [9, 9, 9, 9, 99, 99, 99, 99]  # k = 5: it has not risen yet
     cube = made(
         excluded_loss_by_frequency=(("run", "epoch", "frequency"), [curves]),
         test_loss=over_time([4, 5, 5, 5, 1, 1, 1, 1]),
@@ -64,14 +73,14 @@ def test_excluded_losses_are_compared_with_their_least_until_half_way():
     assert of.excluded_rises_early(cube.assign(circuit_formation_end=("run", [np.nan])))["over_least"] == []
 
 
-def test_what_is_passed_on_is_counted_without_its_mean():
+def test_head_output_is_counted_without_its_mean():
     rows = 5 + fourier.basis(P)[3] + 0.5 * fourier.basis(P)[5]  # cos 2 and, at half its height, cos 3
     table = np.stack([np.append(rows, 99.0)])[..., None]  # the token `=` does not count
     cube = made(keys=(2,), neuron_value_token=(("head", "token", "neuron"), table))
     assert of.W_neur_in_keys(cube)["mean"] == pytest.approx(0.8)
 
 
-def test_components_are_counted_until_they_hold_nine_tenths():
+def test_components_are_counted_until_they_contain_nine_tenths():
     squares = np.zeros(P)
     squares[[3, 4, 9]] = 6, 3, 1
     numbers = np.append(np.sqrt(squares) @ fourier.basis(P), 7)
@@ -80,7 +89,7 @@ def test_components_are_counted_until_they_hold_nine_tenths():
         W_E=(("run", "token", "residual"), numbers[None, :, None]),
     )  # fmt: skip
     found = of.embedding_few_components(cube)
-    assert found["components_for_90_percent"] in (2, 3)  # 9 of 10, but for rounding
+    assert found["components_for_90_percent"] in (2, 3)  # 9 of 10, up to rounding
     assert found["share_of_largest"] == pytest.approx(1)
     assert found["components_of_dimension_0"] == found["components_for_90_percent"]
 
@@ -91,14 +100,14 @@ def test_clusters_are_counted_above_the_threshold():
     assert found == {"sizes": {"2": 2, "5": 1}, "none": 1, "total": 4, "share_of_none": 0.25}
 
 
-def test_neurons_of_no_cluster_that_always_fire_are_counted():
+def test_unclustered_neurons_that_are_always_active_are_counted():
     fires = {"neuron_fraction_active": (("epoch", "neuron"), [[0.1, 1, 0.99, 0.5]])}
     found = of.unclustered_fire(made(**neurons([0.9, 0.2, 0.3, 0.4], [2, 2, 2, 5], **fires)))
     assert found == {"median": 0.99, "neurons": 3, "always_on": 2}
 
 
 def products(**coefficients):
-    """A clustered neuron with these coefficients; all others are 0."""
+    """Return a cube of one clustered neuron with these coefficients; all others are 0."""
     return [coefficients.get(term.replace(" ", "_"), 0.0) for term in TERMS]
 
 
@@ -107,7 +116,7 @@ def signs(*rows):
     return of.signs_of_products(made(**neurons([0.9] * len(rows), [2] * len(rows), **fits)))
 
 
-def test_signs_of_a_wave_of_the_sum_are_right_and_others_wrong():
+def test_signs_are_right_for_a_wave_of_the_sum_only():
     of_sum = products(cos_a_cos_b=1, sin_a_sin_b=-1, sin_a_cos_b=0.5, cos_a_sin_b=0.5)
     of_difference = products(cos_a_cos_b=1, sin_a_sin_b=1, sin_a_cos_b=0.5, cos_a_sin_b=-0.5)
     small = products(cos_a_cos_b=1, sin_a_sin_b=0.1, sin_a_cos_b=0.5, cos_a_sin_b=0.5)  # too small to have a sign
@@ -117,10 +126,10 @@ def test_signs_of_a_wave_of_the_sum_are_right_and_others_wrong():
     assert signs(of_sum, of_difference, small, small)["share"] == 0.75
 
 
-def test_the_sum_of_waves_is_largest_at_the_right_answer_alone():
+def test_sum_of_waves_is_largest_at_the_right_answer_only():
     found = of.idealised_logits(made())
     assert found == {"right": P * P, "pairs": P * P}
-    assert of.idealised_logits(made(keys=()))["right"] < P * P  # all alike: the first is taken
+    assert of.idealised_logits(made(keys=()))["right"] < P * P  # all equal: the first is taken
 
 
 def test_key_energies_are_ranked_among_frequencies():
@@ -131,7 +140,7 @@ def test_key_energies_are_ranked_among_frequencies():
     assert found == {"at_epoch": 200, "ranks": [1, 2], "among_first_8": 2}
 
 
-def test_ratios_reach_half_of_what_they_end_at():
+def test_ratios_reach_half_of_their_final_value():
     curves = {"logits": [0, 0.5, 1], "pre": [0, 0.1, 0.4], "post": [0, 0.2, 0.4]}
     found = of.trig_ratios(made(**{of.RATIOS[name]: over_time(values) for name, values in curves.items()}))
     assert [found[f"{name}_half"] for name in curves] == [100, 200, 100]
@@ -146,9 +155,9 @@ def test_attention_is_symmetric_after_the_last_large_difference():
     assert found == {"when_memorized": 0, "after_grokking": 0, "small_after": 400}
 
 
-def test_losses_are_alike_within_a_tenth_of_a_decade():
+def test_losses_are_equal_within_a_tenth_of_a_decade():
     whole, train = np.ones(10), np.ones(10)
-    train[[0, 5]] = 2  # the first is before memorization ends
+    train[[0, 5]] = 2  # the first is before the end of memorization
     cube = made(
         restricted_loss=over_time(whole / [1, 1, 1, 2, 2, 2, 2, 2, 2, 2]), test_loss=over_time([2] * 9 + [0.5]),
         restricted_loss_train=over_time(train / [1, 1, 1, 2, 2, 2, 2, 2, 2, 2]),
@@ -158,11 +167,11 @@ def test_losses_are_alike_within_a_tenth_of_a_decade():
     assert found["lead"] == 600
 
 
-def test_the_weights_decrease_is_shared_out():
+def test_decrease_of_the_weights_is_divided_between_phases():
     found = of.weights_peak(made(sum_of_squared_weights=over_time([1, 9, 8, 7, 6, 5, 5, 3, 2, 1])))
     assert found == {"peak_at": 100, "peak_over_final": 9, "share_before_fall": 0.5}
 
 
-def test_published_numbers_fit_together():
+def test_published_numbers_are_consistent():
     assert of.published_cluster_sums(made()) == {"total": 512, "tuned": 433}
     assert of.implied_train_loss(made())["implied_train_loss"] == pytest.approx(1.0969e-7, rel=1e-3)

@@ -1,4 +1,4 @@
-"""The TransformerLens demo's quantities, on cubes whose answers are known."""
+"""Quantities of the TransformerLens demo, on cubes with known results."""
 
 import functools
 
@@ -16,26 +16,26 @@ P = 17
 ADDITION = "modular_addition"
 
 
-def known(**variables):
-    """A cube of one run at p = 17."""
+def cube_of_one_run(**variables):
+    """Return a cube of one run at p = 17."""
     coords = {"run": ["one"], "frequency": fourier.frequencies(P), "prime": ("run", [P]), "task": ("run", [ADDITION])}
     coords |= {"split_method": ("run", ["shuffle"]), "split_seed": ("run", [3]), "train_fraction": ("run", [0.3])}
     return xr.Dataset(variables, coords)
 
 
 def keys(*chosen):
-    """Key frequencies of the only run."""
+    """Return the variable `key_frequency` of the only run."""
     return ("run", "frequency"), np.isin(fourier.frequencies(P), chosen)[None]
 
 
 def test_waves_add_up_at_0():
     x = 2 * np.pi * np.arange(1, P) / P
     expected = 3 / (np.cos(2 * x) + np.cos(5 * x) + np.cos(8 * x)).max()
-    found = of.key_interference(known(key_frequency=keys(2, 5, 8)).expand_dims(epoch=[0]))
+    found = of.key_interference(cube_of_one_run(key_frequency=keys(2, 5, 8)).expand_dims(epoch=[0]))
     assert found["at_0_over_the_next"] == pytest.approx([expected])
 
 
-def test_a_wave_is_one_component_and_noise_is_all(rng):
+def test_wave_is_one_component_and_noise_is_all_components(rng):
     a, b = np.indices((P, P)) * 2 * np.pi / P
     assert of._top_share(3 + np.cos(2 * a) * np.sin(5 * b), count=1) == pytest.approx(1)
     assert of._top_share(np.cos(2 * (a + b)), count=1) == pytest.approx(0.5)
@@ -43,7 +43,7 @@ def test_a_wave_is_one_component_and_noise_is_all(rng):
     assert np.isnan(of._top_share(np.ones((P, P))))
 
 
-def test_the_peak_of_a_ratio():
+def test_peak_of_a_ratio():
     losses = {"test_loss": [5.0, 4.0, 1.0], "restricted_loss_neurons": [5.0, 0.1, 0.5]}
     cube = xr.Dataset({name: (("run", "epoch"), [values]) for name, values in losses.items()}, {"epoch": [0, 100, 200]})
     found = of.restricted_ratio_peak(cube)
@@ -52,7 +52,7 @@ def test_the_peak_of_a_ratio():
     assert float(found["final"][0]) == pytest.approx(2)
 
 
-def test_a_rise_is_from_one_phases_end_to_the_next():
+def test_rise_is_measured_between_the_ends_of_two_phases():
     cube = xr.Dataset(
         {
             "excluded_loss_neurons": (("run", "epoch"), [[3.0, 0.1, 5.0]]),
@@ -68,8 +68,8 @@ def test_a_rise_is_from_one_phases_end_to_the_next():
 
 
 @functools.cache
-def solving():
-    """The solving network as a cube, and its definitions."""
+def solving_cube():
+    """Return the solving network as a cube, and its definitions."""
     checkpoint, network = checkpoint_and_definitions(ADDITION, "solving")
     named = ("W_L_fourier", "key_frequency", "cluster_W_L_fourier_norm", "cluster_size", "attention_score_token",
              "attention_score_position", "neuron_value_token", "neuron_value_position", "neuron_offset",
@@ -78,22 +78,22 @@ def solving():
     for name in named:
         dims, values = measures()[name].dims, np.asarray(measures()[name].function(checkpoint))
         variables[name] = dims, values.reshape([1] * sum(dim in ("run", "epoch") for dim in dims) + list(values.shape))
-    cube = known(**variables).assign_coords(epoch=[0], head=range(2), token=[*map(str, range(P)), "="])
+    cube = cube_of_one_run(**variables).assign_coords(epoch=[0], head=range(2), token=[*map(str, range(P)), "="])
     return cube, network
 
 
-def test_a_cluster_writes_its_own_frequency():
-    cube, network = solving()
+def test_cluster_writes_its_own_frequency():
+    cube, network = solving_cube()
     found = of.first_cluster(cube)
     assert found["frequency"] == [2]
     assert found["neurons"] == [network.clusters[1]]
     assert found["share"][0] > 0.9
 
 
-def test_losses_without_what_the_definitions_keep():
-    """Those that are kept agree with the cube's; those without are the definitions with a part left out."""
+def test_losses_with_parts_of_the_definitions_left_out():
+    """The expected losses are the definitions without the mean logits, and without the skip connection."""
 
-    cube, network = solving()
+    cube, network = solving_cube()
     found = of.losses_on_neurons_both_ways(cube)
     order = of.train_order("shuffle", 3, P)
     train = np.zeros(P * P, dtype=bool)
@@ -106,5 +106,5 @@ def test_losses_without_what_the_definitions_keep():
     assert found["excluded_without_skip"] == pytest.approx(without_skip, rel=1e-9)
 
 
-def test_without_its_transpose_the_basis_gives_another_direction():
-    assert abs(of.transpose_left_out(solving()[0])["cosine"]) < 0.99
+def test_basis_without_its_transpose_gives_another_direction():
+    assert abs(of.transpose_left_out(solving_cube()[0])["cosine"]) < 0.99

@@ -1,4 +1,4 @@
-"""The subtraction notebook's quantities, on networks whose answers are known."""
+"""Quantities of the subtraction notebook, on networks with known results."""
 
 import numpy as np
 import pytest
@@ -11,12 +11,12 @@ P, RESIDUAL = 13, 20
 
 
 def curve(values, spacing=100):
-    """Values at checkpoints from 0 on."""
+    """Return values at checkpoints that start at 0."""
     return xr.DataArray(np.asarray(values, dtype=float), {"epoch": spacing * np.arange(len(values))}, ("epoch",))
 
 
 def embedding(directions, keys=(2, 5), noise=0.0):
-    """A cube whose embedding writes the waves of the key frequencies in these directions, and noise."""
+    """Return a cube whose embedding contains the waves of the key frequencies in these directions, and noise."""
     places = [place for k in keys for place in (2 * k - 1, 2 * k)]
     numbers = fourier.basis(P)[places].T @ directions
     numbers = numbers + noise * np.random.default_rng(1).standard_normal(numbers.shape)
@@ -45,7 +45,7 @@ def test_waves_are_their_own_principal_components():
     assert found["in_key_frequencies"] == pytest.approx([1] * 4)
 
 
-def test_noise_is_no_wave():
+def test_noise_is_not_a_wave():
     found = of.principal_components(embedding(ORTHOGONAL, noise=20))
     assert max(found["in_one_frequency"]) < 0.9
 
@@ -57,7 +57,7 @@ def test_an_embedding_of_two_waves_has_rank_four():
     assert 0 < found["random_least_over_largest"] < 1
 
 
-def test_the_share_of_the_keys_is_of_the_squared_norm():
+def test_share_of_the_key_frequencies_is_of_the_squared_norm():
     cube = embedding(ORTHOGONAL)
     assert of.embedding_keys(cube)["share"] == pytest.approx([1])
     cube["key_frequency"] = cube.key_frequency & (cube.frequency == 2)  # directions of length 4 and 3; then 2 and 1
@@ -73,7 +73,7 @@ def test_cosines_between_key_directions_do_not_depend_on_their_lengths():
     assert of.key_directions_orthogonal(embedding(skew))["largest_cosine"] == pytest.approx([0.5**0.5])
 
 
-def test_rises_are_those_of_the_mean_over_a_thousand_epochs():
+def test_rises_are_of_the_mean_over_a_thousand_epochs():
     falling = np.linspace(5, 1, 40)
     spike, hump = falling.copy(), falling.copy()
     spike[20] += 0.05
@@ -85,7 +85,7 @@ def test_rises_are_those_of_the_mean_over_a_thousand_epochs():
     assert np.isnan(of.rises(curve([])))
 
 
-def test_the_printed_train_loss_is_that_before_the_update():
+def test_printed_train_loss_is_from_before_the_update():
     epochs = np.arange(0, 1001, 50)
     cube = xr.Dataset(
         {
@@ -100,7 +100,7 @@ def test_the_printed_train_loss_is_that_before_the_update():
     assert np.isnan([train[0, 2], test[0, 2]]).all()
 
 
-def test_a_ratio_a_checkpoint_off_is_off_most_where_the_loss_falls_fastest():
+def test_ratio_shifted_by_a_checkpoint_differs_most_where_the_loss_falls_fastest():
     cube = xr.Dataset({"test_loss": curve([8, 4, 4, 1, 1]).expand_dims("run")})
     found = of.ratio_misaligned(cube)
     assert float(found["largest_factor"][0]) == 4

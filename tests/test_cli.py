@@ -1,4 +1,4 @@
-"""The command line: what can be mended is answered with one message and exit status 2; everything else as before."""
+"""The command line: user errors give one message and exit status 2, and light commands import no heavy library."""
 
 import re
 import sys
@@ -20,7 +20,10 @@ MISTAKES = {
     ),
     "unknown figure": (["draw", "paper/fig7"], "There is no figure 'paper/fig7'. Did you mean 'paper/fig07'?"),
     "no cube": (["draw", "paper/fig07", "--experiment", "small"], "There is no cube 'small'"),
-    "no checkpoints": (["measure", "small", "--run", "seed0", "--family", "weights"], "checkpoints.zarr, which holds"),
+    "no checkpoints": (
+        ["measure", "small", "--run", "seed0", "--family", "weights"],
+        "checkpoints.zarr: the weights are missing",
+    ),
     "no training": (["gather", "small"], "no finished training with the current settings for seed0, seed1"),
     "wrong format": (
         ["draw", "paper/fig07", "--to", "a.gif"],
@@ -38,7 +41,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_end_with_one_message(folder, mistake):
+def test_user_errors_end_with_one_message(folder, mistake):
     arguments, expected = MISTAKES[mistake]
     if mistake == "no GPU":
         torch = pytest.importorskip("torch")
@@ -63,7 +66,7 @@ def test_runs_are_listed(folder):
     assert "seed1" in listed.stdout
 
 
-def test_several_runs_train_in_processes_of_their_own(tmp_path):
+def test_several_runs_train_in_separate_processes(tmp_path):
     folder = folder_with(tmp_path, epochs=40)
     done = command("train", "small", "--device", "cpu", folder=folder)
     assert done.returncode == 0, done.stderr
@@ -74,8 +77,8 @@ def test_several_runs_train_in_processes_of_their_own(tmp_path):
     assert "epoch" not in again.stderr
 
 
-def test_light_parts_need_no_torch():
-    """The registries import with torch, pyplot and zarr blocked; figures and cube without torch."""
+def test_light_modules_import_without_torch():
+    """The registries import with torch, pyplot and zarr blocked, and the figures and the cube import without torch."""
     import subprocess
 
     blocked = "import sys\nfor name in {names}: sys.modules[name] = None\n{then}"
@@ -99,14 +102,14 @@ def test_light_parts_need_no_torch():
         subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_restart_takes_back_that_all_is_trained(tmp_path, monkeypatch):
-    """However it ends: here, at once."""
+def test_restart_removes_the_record_that_all_runs_are_trained(tmp_path, monkeypatch):
+    """The record is removed even if the new training fails at once."""
 
-    def ends(*_):
+    def fails(*_):
         raise UserError("no")
 
     monkeypatch.chdir(folder_with(tmp_path))
-    monkeypatch.setattr("progress_measures.training.launcher.launch.train", ends)
+    monkeypatch.setattr("progress_measures.training.launcher.launch.train", fails)
     record, runs = trained_record("small"), runs_folder("small")
     for run in ("seed0", "seed1"):
         (runs / run).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Networks that have not learned the rule: the measures must not find it there."""
+"""Controls: networks that have not learned the rule, in which the measures must not find it."""
 
 import functools
 
@@ -20,8 +20,8 @@ from progress_measures.training.optimizer import AdamW
 MAINLINE = "mainline"
 
 
-def of(weights, run, labels=None):
-    """A network as the measures see it, itself its last checkpoint."""
+def last_checkpoint_of(weights, run, labels=None):
+    """Return a network as the last checkpoint of its run."""
     n = len(label_table(run.task))
     context = RunContext(run, {name: np.asarray(tensor) for name, tensor in weights.items()}, train_mask(run, n))
     if labels is not None:
@@ -32,20 +32,20 @@ def of(weights, run, labels=None):
 @functools.cache
 def untrained():
     run = load_experiment(MAINLINE).runs(MAINLINE)[0]
-    return of(initial_weights(run), run)
+    return last_checkpoint_of(initial_weights(run), run)
 
 
 @functools.cache
 def memorized():
-    """The mainline's first run while it memorizes, before there are circuits."""
+    """Return the mainline's first run while it memorizes, before it forms circuits."""
     run = load_experiment(MAINLINE).runs(MAINLINE)[0]
     early = int(open_cube(MAINLINE, published=True).epoch[2])
-    return of(open_run(MAINLINE).weights(early), run)
+    return last_checkpoint_of(open_run(MAINLINE).weights(early), run)
 
 
 @functools.cache
 def shuffled():
-    """A small network that has learned by heart answers which follow no rule."""
+    """Return a small network that has memorized shuffled answers."""
     file = {"title": "shuffled", "task": {"kind": "modular_addition", "prime": 31}, "training": {"epochs": 400}}
     file |= {"split": {"train_fraction": 0.5}, "model": {"d_model": 64, "d_head": 16, "d_mlp": 128}}
     run = Experiment.model_validate(file).runs("shuffled")[0]
@@ -60,7 +60,7 @@ def shuffled():
         optimizer.set_rate(epoch)
         optimizer.step(objective.loss(optimizer.weights))
     torch.set_flush_denormal(False)
-    return of({name: tensor[0].detach() for name, tensor in optimizer.weights.items()}, run, table)
+    return last_checkpoint_of({name: tensor[0].detach() for name, tensor in optimizer.weights.items()}, run, table)
 
 
 CONTROLS = {"untrained": untrained, "memorized": memorized, "shuffled labels": shuffled}
@@ -71,7 +71,7 @@ def value(name, checkpoint):
     return np.asarray(measures()[name].function(checkpoint))
 
 
-def test_two_of_them_know_their_training_pairs_by_heart():
+def test_two_controls_have_memorized_their_training_pairs():
     for control in ("memorized", "shuffled labels"):
         checkpoint = CONTROLS[control]()
         assert value("train_accuracy", checkpoint) == 1
@@ -80,7 +80,7 @@ def test_two_of_them_know_their_training_pairs_by_heart():
 
 
 @EVERY
-def test_there_are_no_key_frequencies(control):
+def test_controls_have_no_key_frequencies(control):
     checkpoint = CONTROLS[control]()
     assert not value("key_frequency", checkpoint).any()
     assert np.isnan(value("restricted_loss", checkpoint))
@@ -93,13 +93,13 @@ def test_few_neurons_follow_one_frequency(control):
 
 
 @EVERY
-def test_hardly_any_of_the_logits_is_the_formula(control):
+def test_cosines_explain_little_of_the_logits(control):
     assert 1 - value("cosine_residual_all", CONTROLS[control]()) ** 2 < 0.1
 
 
 @EVERY
-def test_no_single_frequency_matters(control):
-    """Without any one frequency the training pairs are still answered as before."""
+def test_removing_a_single_frequency_changes_no_training_answers(control):
+    """The accuracy on training pairs stays the same without any one frequency."""
     checkpoint = CONTROLS[control]()
     change = value("excluded_accuracy_by_frequency", checkpoint) - value("train_accuracy", checkpoint)
     assert np.abs(change).max() < 0.05
@@ -112,10 +112,10 @@ def test_spectra_are_dense(control):
     assert value("gini_W_L", checkpoint) < 0.2
 
 
-def test_what_the_last_checkpoint_shows_is_not_there_before():
-    """The same measures find it all in the end."""
+def test_last_checkpoint_of_the_mainline_has_what_the_controls_lack():
+    """The same measures find the circuit in a network that generalizes."""
     run = load_experiment(MAINLINE).runs(MAINLINE)[0]
-    checkpoint = of(open_run(MAINLINE).weights(), run)
+    checkpoint = last_checkpoint_of(open_run(MAINLINE).weights(), run)
     assert value("key_frequency", checkpoint).any()
     assert value("gini_W_L", checkpoint) > 0.5
     assert 1 - value("cosine_residual_all", checkpoint) ** 2 > 0.9

@@ -1,4 +1,4 @@
-"""What training costs: the model against what a process really takes, and the plan made of it."""
+"""The cost model of training: its estimates compared with measured use, and plans computed from it."""
 
 import importlib
 import json
@@ -32,8 +32,8 @@ print(int(peak_of_this_process() * 2**20))
 """
 
 
-def some(number=1, layers=1, prime=113, epochs=40, **training):
-    """Runs of the mainline's size."""
+def mainline_runs(number=1, layers=1, prime=113, epochs=40, **training):
+    """Return runs of the mainline's size."""
     settings = {"task": {"kind": "modular_addition", "prime": prime}, "model": {"layers": layers}, "split": {}}
     recipe = small_experiment(epochs=epochs, checkpoint_every=1, evaluate_every=20)["training"] | training
     grid = {"seed": list(range(number))}
@@ -50,18 +50,18 @@ def some(number=1, layers=1, prime=113, epochs=40, **training):
     ],
     ids=str,
 )
-def test_a_job_asks_for_what_it_takes(tmp_path, shape):
-    """Peak memory of a real training, with a checkpoint at every epoch: below what is asked for, and not far below."""
-    runs = some(**shape)
+def test_requested_memory_covers_the_peak_of_a_job(tmp_path, shape):
+    """The peak memory of a training with a checkpoint at every epoch is below the request, but not far below."""
+    runs = mainline_runs(**shape)
     line = [sys.executable, "-c", PEAK, json.dumps([run.model_dump(mode="json") for run in runs])]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
-    asked = cost.job_memory(runs[0], len(runs), gpu=False)
-    # what it takes differs by a fifth with the pages of libraries that the system counts as its own
-    assert int(done.stdout) <= asked <= 1.9 * int(done.stdout)
+    requested = cost.job_memory(runs[0], len(runs), gpu=False)
+    # the peak varies by a fifth with the pages of libraries that the system attributes to the process
+    assert int(done.stdout) <= requested <= 1.9 * int(done.stdout)
 
 
 def test_parameters_are_counted():
-    """Embeddings of 114 tokens and 3 positions, four maps of attention, the MLP with its biases, the unembedding."""
+    """Count embeddings of 114 tokens and 3 positions, four attention matrices, the MLP with biases, and the unembedding."""
     by_hand = 114 * 128 + 3 * 128 + 4 * 128 * 128 + 2 * 128 * 512 + 512 + 128 + 128 * 113
     assert cost.parameters(MAINLINE[0]) == by_hand
 
@@ -69,7 +69,7 @@ def test_parameters_are_counted():
 @pytest.mark.parametrize(
     "run",
     [
-        some(layers=2, prime=13)[0],
+        mainline_runs(layers=2, prime=13)[0],
         sequence_run("five_digit_addition", model={"mlp_biases": False}),
         sequence_run("repeated_subsequence"),
         sequence_run("repeated_subsequence", task={"vocabulary": 128, "length": 85, "subsequence": 16}),
@@ -77,8 +77,8 @@ def test_parameters_are_counted():
     ],
     ids=["two layers", "digits", "short", "blocks", "table"],
 )
-def test_operations_of_networks_read_at_their_answers(monkeypatch, run):
-    """Counted by torch, which sees its products; not sums of rows, a twentieth of what the table takes."""
+def test_operations_at_answer_positions_are_counted(monkeypatch, run):
+    """torch counts matrix products, but not sums of rows, which are a twentieth of the operations of the table."""
     import torch
     from torch.nn.attention import SDPBackend
     from torch.utils.flop_counter import FlopCounterMode
@@ -89,9 +89,7 @@ def test_operations_of_networks_read_at_their_answers(monkeypatch, run):
     monkeypatch.setattr("progress_measures.models.gemm.library", lambda: "torch")
     monkeypatch.setattr("progress_measures.models.forward_at.BACKENDS", [SDPBackend.MATH])
     weights = {name: tensor[None].requires_grad_() for name, tensor in initial_weights(run).items()}
-    mask = (
-        torch.arange(169).checkpoint(1, 13, 13) < cost.train_pairs(run) if not run.on_sequences else torch.zeros(1, 0)
-    )
+    mask = torch.arange(169).view(1, 13, 13) < cost.train_pairs(run) if not run.on_sequences else torch.zeros(1, 0)
     objective = Objective([run], mask, torch.device("cpu"))
     with FlopCounterMode(display=False) as counter:
         objective.loss(weights).sum().backward()
@@ -99,46 +97,48 @@ def test_operations_of_networks_read_at_their_answers(monkeypatch, run):
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_masks_of_dropout_take_memory(layers):
-    """As many as there are neurons in training: of the last position alone in the last layer, of all three before it."""
+def test_memory_includes_the_masks_of_dropout(layers):
+    """Masks have one element a neuron: for the last position in the last layer, for all three in earlier layers."""
     import torch
 
     from progress_measures.training.objectives import objective_module
 
-    (run,), (plain,) = (some(layers=layers, prime=13, dropout=share) for share in (0.2, 0.0))
-    mask = torch.arange(169).checkpoint(1, 13, 13) < cost.train_pairs(run)
+    (run,), (plain,) = (mainline_runs(layers=layers, prime=13, dropout=share) for share in (0.2, 0.0))
+    mask = torch.arange(169).view(1, 13, 13) < cost.train_pairs(run)
     objective = importlib.import_module(objective_module(run)).Objective([run], mask, torch.device("cpu"))
-    held = objective._dropout
-    taken = sum(tensor.nbytes for tensor in [*held.masks, *held._words])
+    dropout = objective._dropout
+    size = sum(tensor.nbytes for tensor in [*dropout.masks, *dropout._words])
     more = cost.memory(run).device - cost.memory(plain).device
-    assert more == pytest.approx(cost.SLACK * taken, rel=0.01)
+    assert more == pytest.approx(cost.SLACK * size, rel=0.01)
 
 
-def test_a_gpu_holds_what_fits():
+def test_capacity_of_a_gpu_fills_its_memory():
     run = MAINLINE[0]
     fits = cost.capacity(run, 40e9)
-    taken = cost.CUDA_DEVICE_FLOOR + cost.memory(run, fits).device
-    assert 0.75 * 40e9 < taken <= 0.81 * 40e9
+    used = cost.CUDA_DEVICE_FLOOR + cost.memory(run, fits).device
+    assert 0.75 * 40e9 < used <= 0.81 * 40e9
     assert fitting(MAINLINE, 40e9) == fits
-    assert fitting(some(prime=401), 1e9) == 1  # one at a time, whatever the model says
+    assert (
+        fitting(mainline_runs(prime=401), 1e9) == 1
+    )  # at least one run a GPU, even if the model says that it does not fit
 
 
-def test_a_plan_packs_and_adds_up():
-    one, three = (plan.plan("x", runs, cost.GPUS["h100"]) for runs in (MAINLINE[:1], MAINLINE))
-    assert (one.shards, three.shards) == (1, 1)
-    assert three.flops == 3 * one.flops
-    assert one.seconds < three.seconds < 3 * one.seconds
+def test_plan_packs_runs_and_adds_up():
+    single, three = (plan.plan("x", runs, cost.GPUS["h100"]) for runs in (MAINLINE[:1], MAINLINE))
+    assert (single.shards, three.shards) == (1, 1)
+    assert three.flops == 3 * single.flops
+    assert single.seconds < three.seconds < 3 * single.seconds
     core = plan.plan("x", MAINLINE, cost.core(200e9))
     assert core.shards == 3
     assert plan.wall(core, 2) == pytest.approx(core.seconds / 2)
     assert plan.wall(core, 99) == pytest.approx(core.longest)
 
 
-def test_what_is_planned_can_be_named(tmp_path):
+def test_plan_names_its_hardware_and_refuses_unknown_names(tmp_path):
     folder = folder_with(tmp_path)
-    said = command("plan", "small", "--gpu", "h100", folder=folder).stdout
-    assert "Training on 1 H100" in said
-    assert "Expected, not measured" in said
+    output = command("plan", "small", "--gpu", "h100", folder=folder).stdout
+    assert "Training on 1 H100" in output
+    assert "Expected, not measured" in output
     refused = command("plan", "all", "--gpu", "h1", folder=folder)
     assert refused.returncode == 2
     assert "one of: h200, h100" in refused.stderr
@@ -147,6 +147,6 @@ def test_what_is_planned_can_be_named(tmp_path):
     assert "Traceback" not in refused.stderr
 
 
-def test_planning_needs_no_torch():
+def test_planning_does_not_import_torch():
     code = "import sys, progress_measures.training.plan; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

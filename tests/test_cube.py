@@ -1,4 +1,4 @@
-"""The cube: what it says of itself, how it is gathered, opened and published, and what is refused."""
+"""The cube: its structure, how it is gathered, opened and published, and which errors it reports."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ PROMISED = set(
 
 @pytest.fixture
 def copy(results, tmp_path):
-    """A copy of the results, to spoil."""
+    """A copy of the results that a test may damage."""
     return shutil.copytree(results, tmp_path / "copy")
 
 
@@ -50,7 +50,7 @@ def cube(results, monkeypatch):
     return open_cube("small")
 
 
-def test_the_cube_has_every_variable_and_explains_it(cube):
+def test_cube_has_every_variable_with_its_attributes(cube):
     assert set(cube.data_vars) >= PROMISED
     (run, _) = small_runs()
     assert {name for name, m in measures().items() if applies(m, run)} <= set(cube.data_vars)
@@ -84,8 +84,8 @@ def test_history_and_checkpoints_agree(cube):
     assert (cube.history_train_loss_max >= 0.999 * cube.history_train_loss).all()
 
 
-def test_a_cube_that_grows_by_few_runs_at_a_time_is_the_same(copy, monkeypatch):
-    """With memory for one run at a time."""
+def test_cube_gathered_in_blocks_equals_the_whole(copy, monkeypatch):
+    """Gather with memory for one run at a time."""
     monkeypatch.chdir(copy)
     whole = open_cube("small").load()
     monkeypatch.setattr(gather, "BLOCK_BYTES", 0)
@@ -97,7 +97,7 @@ def test_a_cube_that_grows_by_few_runs_at_a_time_is_the_same(copy, monkeypatch):
         assert grown[name].dtype == variable.dtype
 
 
-def test_what_was_not_found_has_a_reason(cube):
+def test_missing_phases_have_a_reason(cube):
     for name in ("memorization_end", "circuit_formation_end", "cleanup_end", "grok_time"):
         for run in cube.run.values:
             missing = bool(cube[name].sel(run=run).isnull())
@@ -113,10 +113,10 @@ def test_opening_is_lazy(cube):
     assert not cube.test_loss.variable._in_memory
 
 
-def test_runs_are_found_by_name_and_place(results, monkeypatch):
+def test_runs_are_found_by_name_and_index(results, monkeypatch):
     monkeypatch.chdir(results)
-    by_name, by_place = open_run("small", "seed1").weights(20), open_run("small", 1).weights(20)
-    assert all((by_name[name] == by_place[name]).all() for name in by_name)
+    by_name, by_index = open_run("small", "seed1").weights(20), open_run("small", 1).weights(20)
+    assert all((by_name[name] == by_index[name]).all() for name in by_name)
     assert by_name["W_E"].shape == (14, 32)
     with pytest.raises(UserError, match=r"No weights of small/seed0 at epoch 21"):
         open_run("small", 0).weights(21)
@@ -125,13 +125,13 @@ def test_runs_are_found_by_name_and_place(results, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere/cube.zarr", "config/experiments/small.yaml"])
-def test_what_is_no_cube_is_refused(results, monkeypatch, name):
+def test_opening_something_else_is_an_error(results, monkeypatch, name):
     monkeypatch.chdir(results)
     with pytest.raises(UserError, match=r"no cube|no experiment|not a readable cube"):
         open_cube(name)
 
 
-def test_a_missing_run_is_named_or_refused(copy):
+def test_missing_run_is_an_error_or_recorded(copy):
     shutil.rmtree(copy / "results/small/runs/seed1")
     before = (copy / "results/small/cube.zarr/zarr.json").read_bytes()
     refused = command("gather", "small", folder=copy)
@@ -144,15 +144,15 @@ def test_a_missing_run_is_named_or_refused(copy):
     assert cube.run.values.tolist() == ["seed0"]
 
 
-def spoil(path):
+def damage(path):
     """Flip one bit in the middle of a file."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
 
 
-def test_a_damaged_checkpoint_is_named(copy):
-    spoil(next((copy / "results/small/runs/seed0/checkpoints.zarr/W_in").rglob("c/*/*/*/*")))
+def test_damaged_checkpoint_is_named(copy):
+    damage(next((copy / "results/small/runs/seed0/checkpoints.zarr/W_in").rglob("c/*/*/*/*")))
     refused = command("measure", "small", "--run", "seed0", "--family", "weights", folder=copy)
     assert refused.returncode == 2
     assert "checkpoints.zarr: the chunk of W_in" in refused.stderr
@@ -161,7 +161,7 @@ def test_a_damaged_checkpoint_is_named(copy):
     assert open_cube(copy / "results/small/cube.zarr").sizes["run"] == 2
 
 
-def test_a_missing_family_is_named(copy):
+def test_missing_family_is_named(copy):
     shutil.rmtree(copy / "results/small/runs/seed0/measures/logits.zarr")
     refused = command("gather", "small", folder=copy)
     assert refused.returncode == 2
@@ -169,7 +169,7 @@ def test_a_missing_family_is_named(copy):
     assert "--family logits" in refused.stderr
 
 
-def test_measures_of_other_settings_are_refused(copy, monkeypatch):
+def test_measures_of_other_settings_are_an_error(copy, monkeypatch):
     monkeypatch.chdir(copy)
     with pytest.raises(UserError, match="no finished training with the current settings for seed0, seed1"):
         gather.gather("small", "Small", small_runs(weight_decay=0.5))
@@ -181,7 +181,7 @@ def test_measures_of_other_settings_are_refused(copy, monkeypatch):
         gather.gather("small", "Small", small_runs())
 
 
-def test_published_files_hold_the_same(copy, monkeypatch):
+def test_published_files_equal_the_cube_and_weights(copy, monkeypatch):
     assert command("publish", "small", folder=copy).returncode == 0
     monkeypatch.chdir(copy)
     ours, published = open_cube("small").load(), open_cube("small", published=True).load()
@@ -202,10 +202,10 @@ def test_published_files_hold_the_same(copy, monkeypatch):
 
 
 @pytest.mark.parametrize("gone", ["seed0", "seed1"])
-def test_what_is_published_grows(copy, monkeypatch, gone):
-    """Runs of which only published files are left stay in them, as if all had been published at once.
+def test_publishing_keeps_runs_that_exist_only_in_published_files(copy, monkeypatch, gone):
+    """The result is the same as if all runs had been published at once.
 
-    Even if they were published before an experiment had some setting.
+    This also holds if the runs were published before the experiment had some setting.
     """
     monkeypatch.chdir(copy)
     files = publish.publish("small", small_runs())
@@ -220,8 +220,8 @@ def test_what_is_published_grows(copy, monkeypatch, gone):
     assert gone not in open_cube("small").run
 
 
-def test_what_is_published_grows_by_like_runs_alone(copy, monkeypatch):
-    """With other measures they are refused; trained with other settings they are not kept."""
+def test_publishing_keeps_only_runs_with_equal_measures_and_settings(copy, monkeypatch):
+    """Runs with other measures are an error, and runs with other settings are dropped."""
     monkeypatch.chdir(copy)
     file, _ = publish.publish("small", small_runs())
     before = open_cube(file).load()
@@ -237,14 +237,14 @@ def test_what_is_published_grows_by_like_runs_alone(copy, monkeypatch):
     assert open_cube(file).run.values.tolist() == ["seed0"]
 
 
-def test_what_is_published_has_weights_of_its_own_settings(copy, monkeypatch):
-    """A run that was trained here with other settings neither replaces nor joins what was published."""
+def test_run_of_other_settings_does_not_change_published_files(copy, monkeypatch):
+    """A run trained with other settings neither replaces a published run nor is added to it."""
     monkeypatch.chdir(copy)
     files = publish.publish("small", small_runs())
     at_once = [open_cube(path).load() for path in files]
     record = copy / "results/small/runs/seed1/done.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"config_hash": "another"}))
-    spoil(next((copy / "results/small/runs/seed1/checkpoints.zarr/W_in").rglob("c/*/*/*/*")))  # were it to be read
+    damage(next((copy / "results/small/runs/seed1/checkpoints.zarr/W_in").rglob("c/*/*/*/*")))  # reading it would fail
     gather.gather("small", "Small networks for tests", small_runs(), missing_allowed=True)
     publish.publish("small", small_runs())
     for path, before in zip(files, at_once, strict=True):
@@ -255,8 +255,8 @@ def test_what_is_published_has_weights_of_its_own_settings(copy, monkeypatch):
         publish.publish("small", small_runs(weight_decay=2.0))
 
 
-def test_weights_that_are_nowhere_else_are_not_removed(copy, monkeypatch):
-    """If there is no room for them beside others, nothing is published."""
+def test_only_copy_of_weights_is_not_removed(copy, monkeypatch):
+    """If they do not fit beside other weights, nothing is published."""
     monkeypatch.chdir(copy)
     files = publish.publish("small", small_runs())
     shutil.rmtree(copy / "results/small/runs/seed1")
@@ -268,13 +268,13 @@ def test_weights_that_are_nowhere_else_are_not_removed(copy, monkeypatch):
     assert [path.read_bytes() for path in files] == content
 
 
-def test_a_cube_is_published_without_weights_where_there_are_none(copy, monkeypatch):
+def test_cube_is_published_without_weights_if_there_are_none(copy, monkeypatch):
     monkeypatch.chdir(copy)
     shutil.rmtree(copy / "results/small/runs")
     assert publish.publish("small", small_runs()) == [published_cube("small")]
 
 
-def test_a_cube_that_is_too_large_has_fewer_digits(copy, monkeypatch):
+def test_cube_above_the_size_limit_is_rounded(copy, monkeypatch):
     monkeypatch.chdir(copy)
     whole, *_ = publish.publish("small", small_runs())
     size, bits = whole.stat().st_size, open_cube(whole).neuron_fraction_explained.published_mantissa_bits
@@ -285,17 +285,17 @@ def test_a_cube_that_is_too_large_has_fewer_digits(copy, monkeypatch):
     assert ours.published_mantissa_bits == bits * 3 // 4
     np.testing.assert_allclose(ours, own, rtol=2.0 ** -(bits * 3 // 4))
     monkeypatch.setattr(publish, "LIMIT", size)
-    (again,) = publish.renew("small", small_runs())  # which keeps what is over epochs, and can give it no digits back
+    (again,) = publish.renew("small", small_runs())  # keeps variables over epochs, with the digits that they have
     assert open_cube(again).neuron_fraction_explained.published_mantissa_bits == bits * 3 // 4
     assert open_cube(again).W_E.published_mantissa_bits == measures()["W_E"].digits
 
 
-def test_weights_that_are_too_large_are_left_out(copy, monkeypatch):
-    """First those of earlier epochs, then all; no older ones stay behind."""
+def test_weights_above_the_size_limit_are_left_out(copy, monkeypatch):
+    """First weights of earlier epochs are left out, then all; no outdated file remains."""
     monkeypatch.chdir(copy)
     cube, weights = publish.publish("small", small_runs())
     assert len(publish.published_epochs(small_runs()[0])) > 1
-    monkeypatch.setattr(publish, "_publish_cube", lambda *_: None)  # which is larger than the weights here
+    monkeypatch.setattr(publish, "_publish_cube", lambda *_: None)  # the cube is larger than the weights here
     monkeypatch.setattr(publish, "LIMIT", weights.stat().st_size - 1)
     assert publish.publish("small", small_runs()) == [cube, weights]
     assert list(publish.published_epochs(small_runs()[0])) == [small_runs()[0].training.epochs]
@@ -304,8 +304,8 @@ def test_weights_that_are_too_large_are_left_out(copy, monkeypatch):
     assert not weights.exists()
 
 
-def test_measures_are_taken_again_of_published_weights(copy, monkeypatch):
-    """What a later version measures of last weights reaches a published cube whose checkpoints are gone."""
+def test_renewing_measures_published_weights_again(copy, monkeypatch):
+    """Measures that a later version adds are computed for a published cube whose checkpoints are gone."""
     monkeypatch.chdir(copy)
     publish.publish("small", small_runs())
     before = open_cube("small", published=True).load()
@@ -320,12 +320,12 @@ def test_measures_are_taken_again_of_published_weights(copy, monkeypatch):
     assert after.attrs == before.attrs
 
 
-def test_measures_at_moments_are_taken_again_where_weights_are_published(copy, monkeypatch):
-    """A measure at moments that is added later is known at the published epochs, NaN at others; the rest stays."""
+def test_renewing_adds_measures_at_moments_with_published_weights(copy, monkeypatch):
+    """A new measure at moments has values at published epochs and NaN at others; other measures do not change."""
     monkeypatch.chdir(copy)
     publish.publish("small", small_runs())
     before = open_cube("small", published=True).load()
-    kept = [20, 60, 100]  # as if the cube had fewer moments than the run has checkpoints
+    kept = [20, 60, 100]  # a cube with fewer moments than the run has checkpoints
     publish._zip(before.sel(moment=kept).drop_vars("moment_W_E"), published_cube("small"))
     shutil.rmtree(copy / "results")
     publish.renew("small", small_runs())
@@ -340,7 +340,7 @@ def test_measures_at_moments_are_taken_again_where_weights_are_published(copy, m
         assert after[name].attrs == before[name].attrs
 
 
-def test_a_published_cube_of_other_settings_is_not_renewed(copy, monkeypatch):
+def test_published_cube_of_other_settings_is_not_renewed(copy, monkeypatch):
     monkeypatch.chdir(copy)
     publish.publish("small", small_runs())
     with pytest.raises(UserError, match="trained with settings that differ"):
@@ -355,7 +355,7 @@ def test_publishing_twice_gives_the_same_bytes(copy, monkeypatch):
     assert {path.name: path.read_bytes() for path in (copy / "published").iterdir()} == first
 
 
-def test_rounding_keeps_the_digits_it_says(rng):
+def test_rounding_keeps_the_given_digits(rng):
     for dtype, digits in (("float32", 10), ("float64", 26)):
         values = (rng.standard_normal(1000) * 10.0 ** rng.integers(-20, 20, 1000)).astype(dtype)
         kept = rounded(values, digits)
@@ -370,8 +370,8 @@ def test_dataset_is_part_of_the_results(results):
     assert set(data.data_vars) == {"label", "train"}
 
 
-def test_what_is_needed_and_not_there_is_named(copy, monkeypatch):
-    """No traceback: training's records, gone or spoiled; data that were not made, or before a run was added."""
+def test_missing_inputs_are_named(copy, monkeypatch):
+    """Damaged or missing records of training and missing or outdated datasets give an error message."""
     monkeypatch.chdir(copy)
     folder, (first, second) = copy / "results/small", small_runs()
     record = folder / "runs/seed1/done.json"
@@ -390,8 +390,8 @@ def test_what_is_needed_and_not_there_is_named(copy, monkeypatch):
         measure_family(first, "losses", first=True)
 
 
-def test_weights_that_were_not_published_are_named(tmp_path, monkeypatch):
-    """Of some runs, but not of the one that is asked for."""
+def test_missing_published_weights_are_named(tmp_path, monkeypatch):
+    """The published weights contain other runs, but not the requested one."""
     monkeypatch.chdir(tmp_path)
     folder_with(tmp_path)
     kept = xr.Dataset(

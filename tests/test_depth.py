@@ -1,4 +1,4 @@
-"""Measures of networks with two layers, and which families of measures a run has."""
+"""Measures of networks with two layers, and the families of measures of each run."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from support.networks import random_weights
 
 
 def at_equals(weights, replace=None):
-    """Logits and the streams around the last MLP at `=`, by the general transformer; the stream before it replaced."""
+    """Return logits and activations at `=` from the general transformer, with the residual stream replaced if given."""
     seen = {}
 
     def hook(name, value):
@@ -38,7 +38,7 @@ def context():
     return RunContext(run, random_weights(run, rng, 0.4), rng.random((P, P)) < 0.4)
 
 
-def test_the_path_around_the_last_of_two_mlps_at_its_mean(context):
+def test_skip_connection_around_the_last_mlp_at_its_mean(context):
     weights = context.final.weights
     _, seen = at_equals(weights)
     mid, written = seen["blocks.1.hook_resid_mid"], seen["blocks.1.hook_mlp_out"]
@@ -50,7 +50,7 @@ def test_the_path_around_the_last_of_two_mlps_at_its_mean(context):
     assert not np.allclose(found["none"], expected, rtol=1e-2)
 
 
-def test_interventions_on_the_only_layer_are_nan_in_deeper_networks(context):
+def test_interventions_for_one_layer_are_nan_in_deeper_networks(context):
     found = measures()["intervention_loss"].function(context.final)
     known = {name for name, row in zip(INTERVENTIONS, found, strict=True) if np.isfinite(row).all()}
     needs_keys = set() if context.key_frequencies.size else set(NEED_KEYS)
@@ -58,7 +58,7 @@ def test_interventions_on_the_only_layer_are_nan_in_deeper_networks(context):
 
 
 @pytest.mark.parametrize("name", experiment_names())
-def test_each_family_that_applies_is_taken_and_on_other_tasks_no_other(name):
+def test_applicable_families_are_measured_and_no_others(name):
     for run in load_experiment(name).runs(name):
         apply = {family for family in FAMILIES if any(applies(m, run) for m in family_measures(family))}
         assert apply <= set(families_of(run))

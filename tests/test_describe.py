@@ -1,4 +1,4 @@
-"""A cube in words: what is said of a run follows from its curves."""
+"""Descriptions of a cube in words: the findings for a run follow from its curves."""
 
 import numpy as np
 import pytest
@@ -13,14 +13,14 @@ def cube(results):
     return open_cube(results / "results/small/cube.zarr").load()
 
 
-def test_the_command_line_says_one_paragraph_a_run(cube, results):
-    said = command("describe", "small", folder=results)
-    assert said.returncode == 0, said.stderr
-    assert said.stdout.rstrip("\n").split("\n\n") == [f"{run}: {words}" for run, words in summaries(cube).items()]
+def test_command_line_prints_one_paragraph_a_run(cube, results):
+    done = command("describe", "small", folder=results)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip("\n").split("\n\n") == [f"{run}: {words}" for run, words in summaries(cube).items()]
 
 
 def test_one_checkpoint_without_history_is_described(cube):
-    """A network of which the weights are all that there is."""
+    """A network with its weights only."""
     alone = cube.isel(epoch=[-1]).drop_vars(["grok_time", "memorization_end", "circuit_formation_end", "cleanup_end"])
     words = summaries(alone)["seed0"]
     assert words.startswith("after 400 epochs")
@@ -29,22 +29,22 @@ def test_one_checkpoint_without_history_is_described(cube):
     assert "nan" not in words
 
 
-def test_findings_are_told_by_what_the_curves_do(cube):
-    """Each finding that a run can have or lack is said of one that has it, and not of one that lacks it."""
-    one = cube.sel(run=["seed0"])
-    epochs = one.epoch.values
+def test_findings_follow_from_the_curves(cube):
+    """Each finding is listed as holding for curves that show it, and as not holding for curves that lack it."""
+    first = cube.sel(run=["seed0"])
+    epochs = first.epoch.values
     half, last = epochs[len(epochs) // 2], epochs[-1]
 
     def step(name, before, after, at):
         values = np.where(epochs < at, before, after)[None].astype(cube[name].dtype)
-        return {name: one[name].copy(data=values)}
+        return {name: first[name].copy(data=values)}
 
     def phases(memorized, formed, clean):
         ends = {"memorization_end": memorized, "circuit_formation_end": formed, "cleanup_end": clean}
-        return {name: one[name].copy(data=[float(epoch)]) for name, epoch in ends.items()}
+        return {name: first[name].copy(data=[float(epoch)]) for name, epoch in ends.items()}
 
-    keys = {"key_frequency": one.key_frequency.copy(data=one.frequency.values[None] < 3)}
-    told = phases(epochs[2], half, last) | keys
+    keys = {"key_frequency": first.key_frequency.copy(data=first.frequency.values[None] < 3)}
+    common = phases(epochs[2], half, last) | keys
     settings = {
         "the restricted loss falls below 1 before": (
             step("restricted_loss", 2, 0.1, half) | step("test_loss", 2, 0.1, last),
@@ -71,11 +71,11 @@ def test_findings_are_told_by_what_the_curves_do(cube):
             step("logit_fraction_explained_cosines", 0, 0.94, half),
         ),
     }  # fmt: skip
-    for says, (has, lacks) in settings.items():
-        words = [summaries(one.assign(told | changed))["seed0"] for changed in (has, lacks)]
-        assert says in words[0].partition(" Does not hold: ")[0].partition(" Holds: ")[2], words[0]
-        assert says in words[1].partition(" Does not hold: ")[2], words[1]
+    for finding, (has, lacks) in settings.items():
+        words = [summaries(first.assign(common | changed))["seed0"] for changed in (has, lacks)]
+        assert finding in words[0].partition(" Does not hold: ")[0].partition(" Holds: ")[2], words[0]
+        assert finding in words[1].partition(" Does not hold: ")[2], words[1]
     without = summaries(
-        one.assign(told | {"key_frequency": one.key_frequency.copy(data=one.frequency.values[None] < 0)})
+        first.assign(common | {"key_frequency": first.key_frequency.copy(data=first.frequency.values[None] < 0)})
     )
     assert "the key cosines" not in without["seed0"]

@@ -1,4 +1,4 @@
-"""Experiment files: what they expand to, and how mistakes in them are answered."""
+"""Experiment files: the runs that they expand to, and the messages for mistakes in them."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def written(folder, content, name="mine"):
 
 
 def changed(path, value):
-    """The minimal experiment with one field, by dotted path, set to a value."""
+    """Return the minimal experiment with one field, given by dotted path, set to a value."""
     content = json.loads(json.dumps(MINIMAL))
     *parents, last = path.split(".")
     place = content
@@ -41,7 +41,7 @@ def test_every_experiment_of_the_project_loads(name):
     assert len({run.name for run in experiment.runs(name)}) == len(experiment.runs(name))
 
 
-def test_mainline_is_the_papers():
+def test_mainline_has_the_settings_of_the_paper():
     runs = load_experiment("mainline", FOLDER).runs("mainline")
     assert [run.name for run in runs] == ["seed0", "seed1", "seed2", "seed3", "seed4"]
     settings = runs[0].settings
@@ -82,14 +82,14 @@ def test_grid_expands_with_readable_names():
     assert (runs[1].seed, runs[1].split_seed) == (1, 1)
 
 
-def test_fields_that_go_together_vary_together():
+def test_linked_fields_vary_together():
     content = MINIMAL | {"grid": {"model.d_model, model.d_mlp": [[32, 128], [64, 256]], "seed": [0, 1]}}
     runs = Experiment.model_validate(content).runs("mine")
     assert [run.name for run in runs] == ["d_model32_seed0", "d_model32_seed1", "d_model64_seed0", "d_model64_seed1"]
     assert [(run.model.d_model, run.model.d_mlp) for run in runs[::2]] == [(32, 128), (64, 256)]
 
 
-def test_hash_follows_training_settings_alone():
+def test_hash_depends_only_on_settings_of_training():
     (run,) = Experiment.model_validate(MINIMAL).runs("mine")
     (retitled,) = Experiment.model_validate(MINIMAL | {"title": "other"}).runs("other")
     (explicit,) = Experiment.model_validate(changed("training.learning_rate", 1e-3)).runs("mine")
@@ -127,7 +127,7 @@ def test_hash_follows_training_settings_alone():
         ("title", "", "title: "),
     ],
 )
-def test_mistakes_name_file_field_and_expectation(tmp_path, path, value, expected):
+def test_messages_name_file_field_and_expectation(tmp_path, path, value, expected):
     with pytest.raises(UserError) as refused:
         load_experiment("mine", written(tmp_path, changed(path, value)))
     assert str(refused.value).startswith(str(tmp_path / "mine.yaml"))
@@ -165,7 +165,7 @@ SEQUENCES = {"title": "t", "task": {"kind": "skip_trigram"}, "training": {"epoch
         ),
     ],
 )
-def test_mistakes_about_sequences_are_named(tmp_path, changes, expected):
+def test_messages_for_tasks_on_sequences_name_the_mistake(tmp_path, changes, expected):
     with pytest.raises(UserError) as refused:
         load_experiment("mine", written(tmp_path, SEQUENCES | changes))
     assert str(refused.value).startswith(str(tmp_path / "mine.yaml"))
@@ -173,7 +173,7 @@ def test_mistakes_about_sequences_are_named(tmp_path, changes, expected):
     assert "(found: {" not in str(refused.value) or "task: " in str(refused.value)
 
 
-def test_settings_of_a_run_are_its_tasks_own():
+def test_settings_of_a_run_belong_to_its_task():
     (pairs,) = Experiment.model_validate(MINIMAL).runs("mine")
     (fresh,) = Experiment.model_validate(SEQUENCES).runs("mine")
     (fixed,) = Experiment.model_validate(SEQUENCES | {"split": {"examples": 16}}).runs("mine")
@@ -183,8 +183,8 @@ def test_settings_of_a_run_are_its_tasks_own():
     assert (fresh.settings["examples"], fixed.settings["examples"], fixed.settings["batch"]) == (float("inf"), 16.0, 8)
 
 
-def test_new_fields_leave_hashes_alone():
-    """Published cubes are judged by them."""
+def test_hashes_do_not_change_when_fields_are_added():
+    """Published cubes are matched with experiments by their hashes."""
     hashes = {
         name: load_experiment(name, FOLDER).runs(name)[0].hash for name in ("mainline", "subtraction", "two_layer")
     }
@@ -193,13 +193,13 @@ def test_new_fields_leave_hashes_alone():
 
 
 @pytest.mark.parametrize("content", ["", "- a\n- b\n", "title: [unclosed", "\t: 1", "title: \x80"])
-def test_files_that_are_no_experiment_are_refused(tmp_path, content):
+def test_files_that_are_not_experiments_are_an_error(tmp_path, content):
     (tmp_path / "mine.yaml").write_bytes(content.encode("latin-1"))
     with pytest.raises(UserError, match=r"mine\.yaml"):
         load_experiment("mine", tmp_path)
 
 
-def test_unknown_experiment_is_told_what_there_is():
+def test_unknown_experiment_lists_known_ones():
     with pytest.raises(UserError, match=r"Did you mean 'mainline'.*quickstart, .*subtraction"):
         load_experiment("mainlin", FOLDER)
 
@@ -223,7 +223,7 @@ fields = st.sampled_from(
 
 @settings(max_examples=150, deadline=None)
 @given(path=fields, value=anything)
-def test_any_value_is_taken_or_refused_with_the_field(tmp_path_factory, path, value):
+def test_any_value_is_accepted_or_refused_with_the_field(tmp_path_factory, path, value):
     folder = written(tmp_path_factory.mktemp("fuzz"), changed(path, value))
     message = ""
     try:
@@ -239,7 +239,7 @@ def test_generated_files_are_current(monkeypatch):
         assert path.read_text() == text, f"{path} is stale: run `progress-measures schema`"
 
 
-def test_what_is_found_is_not_repeated_at_length(tmp_path):
+def test_messages_do_not_repeat_long_values(tmp_path):
     with pytest.raises(UserError, match="'skip_trigram'") as refused:
         load_experiment("mine", written(tmp_path, changed("task.kind", "1:" * 10_000)))
     assert len(str(refused.value)) < 2000

@@ -1,4 +1,4 @@
-"""The explorer's page as a file: what is packed of a cube, what is put together, and what is not in it."""
+"""The explorer's page as a file: the packed cube, the assembled page, and the absence of external references."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ def cube(results):
 
 
 def unpacked(packed):
-    """Every array of an experiment, by name, taken apart as the format says."""
+    """Unpack every array of an experiment, by name, according to the format."""
     data, arrays = zlib.decompress(packed.data), {}
     for name, about in packed.header["arrays"].items():
         dtype, shape = np.dtype(about["type"]).newbyteorder("<"), about["shape"]
@@ -37,7 +37,7 @@ def unpacked(packed):
     return arrays
 
 
-def test_what_is_packed_is_the_cube_to_the_digits_that_are_kept(cube):
+def test_packed_arrays_equal_the_cube_to_the_kept_digits(cube):
     packed = pack(cube)
     arrays = unpacked(packed)
     assert set(arrays) == set(VARIABLES) & set(cube.data_vars)
@@ -54,22 +54,22 @@ def test_what_is_packed_is_the_cube_to_the_digits_that_are_kept(cube):
             np.testing.assert_array_equal(values, expected, err_msg=name)
 
 
-def test_a_run_has_as_many_neurons_and_heads_as_its_own_network(cube):
-    """In a cube of several sizes, what only the larger ones have is no part of it."""
+def test_run_has_the_neurons_and_heads_of_its_own_network(cube):
+    """In a cube of several sizes, the padding of a smaller network is left out."""
     sizes = {"d_mlp": ("run", [64, 48]), "heads": ("run", [2, 1])}
     found = pack(cube.assign_coords(sizes)).header["runs"]
     assert [(run["neurons"], run["heads"]) for run in found] == [(64, 2), (48, 1)]
 
 
-def test_the_header_says_what_the_page_must_know(cube):
+def test_header_has_what_the_page_needs(cube):
     header = pack(cube).header
     assert (header["name"], header["prime"], header["sign"], header["first"]) == ("small", 13, 1, 0)
     assert header["epochs"] == cube.epoch.values.tolist()
     for about, run in zip(header["runs"], cube.run.values, strict=True):
-        one = cube.sel(run=run)
+        of_run = cube.sel(run=run)
         assert about["words"] == summaries(cube)[run]
-        assert about["keys"] == cube.frequency.values[one.key_frequency.values].tolist()
-        ends = [float(one[f"{name}_end"]) for name in ("memorization", "circuit_formation", "cleanup")]
+        assert about["keys"] == cube.frequency.values[of_run.key_frequency.values].tolist()
+        ends = [float(of_run[f"{name}_end"]) for name in ("memorization", "circuit_formation", "cleanup")]
         assert about["phases"] == [end if np.isfinite(end) else None for end in ends]
 
 
@@ -77,14 +77,14 @@ def test_subtraction_has_its_sign(cube):
     assert pack(cube.assign_attrs(task="modular_subtraction")).header["sign"] == -1
 
 
-def test_a_cube_without_its_first_run_says_so(cube):
+def test_header_says_that_the_first_run_is_missing(cube):
     others = cube.sel(run=["seed1"]).drop_vars(["neuron_value_token", "moment_attention_score_token"])
     header = pack(others.assign_attrs(first_run="seed0")).header
     assert header["first"] == -1
     assert "neuron_value_token" not in header["arrays"]
 
 
-def test_a_variable_is_packed_at_the_moments_at_which_it_is_known(cube):
+def test_variable_is_packed_at_its_known_moments(cube):
     unknown = cube.moment.isin([20, 60, 400])
     later = cube.assign(moment_W_E=cube.moment_W_E.where(unknown))
     packed = pack(later)
@@ -106,7 +106,7 @@ def test_cubes_with_many_checkpoints_are_thinned(checkpoints, runs):
     assert len(np.unique(np.diff(kept)[:-1])) <= 1
 
 
-def test_the_page_is_whole_and_needs_nothing_else(cube, tmp_path):
+def test_page_is_self_contained(cube, tmp_path):
     write_page([cube, cube.assign_attrs(experiment="twin"), cube], tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert [path.relative_to(SOURCE).with_suffix("").as_posix() for path in sorted(SOURCE.rglob("*.js"))] == sorted(
@@ -127,20 +127,20 @@ def test_the_page_is_whole_and_needs_nothing_else(cube, tmp_path):
     assert base64.b64decode(block) == pack(cube).data
 
 
-def test_the_header_cannot_end_its_script(cube):
+def test_header_cannot_close_its_script_element(cube):
     text = assemble([pack(cube.assign_attrs(title="</script><b>bold"))])
     assert "</script><b>" not in text
     header = json.loads(re.search(r'id="header">(.*?)</script>', text, re.S)[1])
     assert header["experiments"][0]["title"] == "</script><b>bold"
 
 
-def test_the_same_cube_gives_the_same_bytes(cube, tmp_path):
+def test_equal_cubes_give_equal_bytes(cube, tmp_path):
     for name in ("first", "second"):
         write_page([cube], tmp_path / f"{name}.html")
     assert (tmp_path / "first.html").read_bytes() == (tmp_path / "second.html").read_bytes()
 
 
-def test_the_command_line_makes_the_page(results):
+def test_command_line_writes_the_page(results):
     done = command("explore", "small", "--no-open", folder=results)
     assert done.returncode == 0, done.stderr
     assert (results / "results/small/explorer/index.html").stat().st_size > 4_000_000

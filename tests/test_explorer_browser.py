@@ -1,6 +1,6 @@
-"""The explorer in a real, headless Chromium: what is shown is what the cube holds, whatever is chosen and however.
+"""The explorer in a real, headless Chromium: it shows the values of the cube for every selection.
 
-Every page must end without a message on its console, without an error, and without having asked for anything.
+Every page must end without a console message, an error or a network request.
 """
 
 import json
@@ -21,7 +21,7 @@ from support import ROOT
 pytestmark = pytest.mark.browser
 
 SHOWN = ("mainline", "subtraction", "no_weight_decay", "skip_trigram")
-LIMIT = 15_000_000  # bytes, of the mainline's page
+LIMIT = 15_000_000  # bytes of the mainline's page
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 VIEWS = (
     "losses", "sparsity", "norms-W_E", "norms-W_L", "embedding", "interference", "neuron", "neuron-spectrum", "neurons",
@@ -45,30 +45,30 @@ def page_file(cubes, tmp_path_factory):
 
 
 class Explorer:
-    """The page, opened at an address, and what a reader can see and do there."""
+    """An open page, with what a reader can see and do on it."""
 
     def __init__(self, page):
         self.page = page
 
     def at(self, **choice):
-        """Wait until what is chosen is that; gives the whole choice."""
+        """Wait until the address has a selection, and return the whole selection."""
         for name, value in choice.items():
             expect(self.page).to_have_url(re.compile(rf"[#&]{name}={re.escape(str(value))}(&|$)"))
         return {name: values[0] for name, values in parse_qs(self.page.url.partition("#")[2]).items()}
 
     def card(self, view, **choice):
-        """A view, brought on the screen, when it shows what is chosen now, and that too."""
+        """Scroll to a view, wait until it shows the current selection and `choice`, and return it."""
         card = self.page.locator(f"#{view}")
         card.scroll_into_view_if_needed()
-        wanted = [f"{name}={value}" for name, value in choice.items()]
+        required = [f"{name}={value}" for name, value in choice.items()]
         current = self.at()
-        wanted += [f"{name}={current[name]}" for name in ("experiment", "run", "epoch") if name not in choice]
-        for part in wanted:
+        required += [f"{name}={current[name]}" for name in ("experiment", "run", "epoch") if name not in choice]
+        for part in required:
             expect(card).to_have_attribute("data-shown", re.compile(rf"[#&]{re.escape(part)}(&|$)"))
         return card
 
     def numbers(self, view, **choice):
-        """The numbers of a view, by label, as they are written."""
+        """Return the numbers of a view as displayed, by label."""
         items = self.card(view, **choice).locator(".numbers li")
         return {item.locator("span").inner_text(): item.locator("b").inner_text() for item in items.all()}
 
@@ -76,7 +76,7 @@ class Explorer:
         return self.card(view).locator(".note").inner_text()
 
     def traces(self, view, **choice):
-        """What Plotly draws in a view: a list of traces, with their arrays as lists."""
+        """Return the traces that Plotly draws in a view, with arrays as lists."""
         self.card(view, **choice)
         return self.page.evaluate(
             """(id) => document.querySelector(`#${id} .plot`).data.map((trace) => JSON.parse(JSON.stringify(trace,
@@ -92,24 +92,26 @@ class Explorer:
         return int(self.page.locator("#epoch").inner_text().removeprefix("epoch ").replace(",", ""))
 
 
-def expect(what):
+def expect(target):
     from playwright.sync_api import expect as asserted
 
-    return asserted(what)
+    return asserted(target)
 
 
 @pytest.fixture
 def explore(browser, page_file):
-    """Opens the page: `explore(run="seed1", epoch=4300)`; `how` are options of the browser's context."""
-    contexts, heard = [], []
+    """A function that opens the page: `explore(run="seed1", epoch=4300)`; `how` holds options of the browser context."""
+    contexts, events = [], []
 
     def opened(file=page_file, how=None, **choice):
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}} | (how or {}))
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: heard.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: heard.append(f"error: {error}"))
-        page.on("request", lambda request: request.url.startswith(file.as_uri()) or heard.append(f"asks {request.url}"))
+        page.on("console", lambda message: events.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: events.append(f"error: {error}"))
+        page.on(
+            "request", lambda request: request.url.startswith(file.as_uri()) or events.append(f"requests {request.url}")
+        )
         page.goto(file.as_uri() + (f"#{urlencode(choice)}" if choice else ""))
         expect(page.locator("[data-shown]").first).to_be_visible(timeout=60_000)
         return Explorer(page)
@@ -117,11 +119,11 @@ def explore(browser, page_file):
     yield opened
     for context in contexts:
         context.close()
-    assert heard == []
+    assert events == []
 
 
-def says(text, value):
-    """Whether a written number is the value, to the digits that are written."""
+def shows(text, value):
+    """Return whether a displayed number equals a value to the displayed digits."""
     size = abs(value)
     expected = round(value) if 1000 <= size < 1e6 else float(f"{np.float32(value):.3g}")
     return float(text.replace(",", "").replace("−", "-")) == expected
@@ -134,22 +136,22 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("experiment", "run", "epoch"), PLACES)
-def test_numbers_are_the_cubes(explore, cubes, experiment, run, epoch):
-    page, one = explore(experiment=experiment, run=run, epoch=epoch), cubes[experiment].sel(run=run)
-    then = one.sel(epoch=epoch)
+def test_numbers_equal_the_cube(explore, cubes, experiment, run, epoch):
+    page, of_run = explore(experiment=experiment, run=run, epoch=epoch), cubes[experiment].sel(run=run)
+    then = of_run.sel(epoch=epoch)
     losses = page.numbers("losses")
     for label in ("train", "test", "restricted", "excluded"):
         value = float(then[f"{label}_loss"])
-        assert losses[label] == "–" if np.isnan(value) else says(losses[label], value), (label, value)
+        assert losses[label] == "–" if np.isnan(value) else shows(losses[label], value), (label, value)
     ends = {"memorization": "memorization_end", "circuit formation": "circuit_formation_end", "cleanup": "cleanup_end"}
     for name, end in ends.items():
         shown = losses.get(f"{name} ends at")
-        assert shown is None if np.isnan(one[end]) else int(shown.replace(",", "")) == int(one[end])
+        assert shown is None if np.isnan(of_run[end]) else int(shown.replace(",", "")) == int(of_run[end])
     sparsity = page.numbers("sparsity")
-    assert says(sparsity["Gini of W_E"], float(then.gini_W_E))
-    assert says(sparsity["Gini of W_L"], float(then.gini_W_L))
-    assert says(sparsity["sum of squares"], float(then.sum_of_squared_weights))
-    keys = one.frequency.values[one.key_frequency.values]
+    assert shows(sparsity["Gini of W_E"], float(then.gini_W_E))
+    assert shows(sparsity["Gini of W_L"], float(then.gini_W_L))
+    assert shows(sparsity["sum of squares"], float(then.sum_of_squared_weights))
+    keys = of_run.frequency.values[of_run.key_frequency.values]
     for matrix in ("W_E", "W_L"):
         norms = page.numbers(f"norms-{matrix}")
         assert list(norms) == [f"k = {k}" for k in keys]
@@ -167,30 +169,30 @@ def test_numbers_are_the_cubes(explore, cubes, experiment, run, epoch):
 
 
 @pytest.mark.parametrize(("experiment", "run", "epoch"), PLACES)
-def test_curves_and_bars_are_the_cubes(explore, cubes, experiment, run, epoch):
-    page, one = explore(experiment=experiment, run=run, epoch=epoch), cubes[experiment].sel(run=run)
+def test_curves_and_bars_equal_the_cube(explore, cubes, experiment, run, epoch):
+    page, of_run = explore(experiment=experiment, run=run, epoch=epoch), cubes[experiment].sel(run=run)
     losses = page.traces("losses")
     for trace, name in zip(losses[::2], ("train", "test", "restricted", "excluded"), strict=True):
-        assert trace["x"] == one.epoch.values.tolist()
+        assert trace["x"] == of_run.epoch.values.tolist()
         shown = np.array(trace["y"], dtype=float)
-        np.testing.assert_allclose(shown, one[f"{name}_loss"].values, rtol=1e-6)
+        np.testing.assert_allclose(shown, of_run[f"{name}_loss"].values, rtol=1e-6)
     for matrix in ("W_E", "W_L"):
         bars = page.traces(f"norms-{matrix}")
         for wave, trace in zip(("cos", "sin"), bars, strict=True):
-            names = [f"{wave} {k}" for k in one.frequency.values]
-            expected = one[f"{matrix}_fourier_norm"].sel(epoch=epoch, fourier_component=names)
+            names = [f"{wave} {k}" for k in of_run.frequency.values]
+            expected = of_run[f"{matrix}_fourier_norm"].sel(epoch=epoch, fourier_component=names)
             np.testing.assert_allclose(trace["y"], expected, rtol=2e-4)
     points = page.traces("neurons")[0]
-    np.testing.assert_allclose(points["y"], one.neuron_fraction_explained.sel(epoch=epoch), atol=6e-4)
-    assert np.array_equal(np.round(points["x"]), one.neuron_frequency.sel(epoch=epoch))
+    np.testing.assert_allclose(points["y"], of_run.neuron_fraction_explained.sel(epoch=epoch), atol=6e-4)
+    assert np.array_equal(np.round(points["x"]), of_run.neuron_frequency.sel(epoch=epoch))
     mean = page.traces("mean-attention")[0]["z"]
-    np.testing.assert_allclose(mean, one.mean_attention.sel(epoch=epoch), rtol=2e-4)
+    np.testing.assert_allclose(mean, of_run.mean_attention.sel(epoch=epoch), rtol=2e-4)
 
 
 @pytest.mark.parametrize(
     ("experiment", "neuron", "epoch"), [("mainline", 457, 4300), ("mainline", 5, 14_000), ("subtraction", 3, 19_000)]
 )
-def test_maps_are_rebuilt_as_python_rebuilds_them(explore, cubes, experiment, neuron, epoch):
+def test_maps_equal_those_rebuilt_in_python(explore, cubes, experiment, neuron, epoch):
     cube = cubes[experiment]
     page = explore(experiment=experiment, epoch=epoch, neuron=neuron, head=1)
     moment = int(cube.moment[np.abs(cube.moment.values - epoch).argmin()])
@@ -209,7 +211,7 @@ def test_maps_are_rebuilt_as_python_rebuilds_them(explore, cubes, experiment, ne
         )
 
 
-def test_a_neuron_that_is_not_kept_over_time_is_shown_at_the_end(explore, cubes):
+def test_neuron_that_is_not_stored_over_time_is_shown_at_the_last_epoch(explore, cubes):
     page = explore(experiment="mainline", epoch=900, neuron=300, range="all")
     shown = np.array(page.traces("neuron")[0]["z"])
     expected = neuron_map(cubes["mainline"], 300).values
@@ -219,23 +221,27 @@ def test_a_neuron_that_is_not_kept_over_time_is_shown_at_the_end(explore, cubes)
 
 
 @pytest.mark.parametrize("run", ["seed0", "seed2"])
-def test_circles_and_the_logits_spectrum_are_of_the_kept_epoch_that_is_named(explore, cubes, run):
-    one = cubes["mainline"].sel(run=run)
+def test_circles_and_the_spectrum_of_logits_are_of_the_named_epoch(explore, cubes, run):
+    of_run = cubes["mainline"].sel(run=run)
     page = explore(experiment="mainline", run=run, epoch=4300)
     moments = (
-        one.moment_W_E.dropna("moment").moment.values if "moment_W_E" in one and run == "seed0" else np.array([40_000])
+        of_run.moment_W_E.dropna("moment").moment.values
+        if "moment_W_E" in of_run and run == "seed0"
+        else np.array([40_000])
     )
     epoch = int(moments[np.abs(moments - 4300).argmin()])
-    W = (one.moment_W_E.sel(moment=epoch) if epoch != 40_000 else one.W_E).values[:-1].astype(float)
+    W = (of_run.moment_W_E.sel(moment=epoch) if epoch != 40_000 else of_run.W_E).values[:-1].astype(float)
     circles = page.traces("embedding")
-    keys = one.frequency.values[one.key_frequency.values]
+    keys = of_run.frequency.values[of_run.key_frequency.values]
     assert len(circles) == len(keys)
     for k, circle in zip(keys, circles, strict=True):
         rows = (fourier.basis(len(W)) @ W)[2 * k - 1 : 2 * k + 1]
         plane = np.linalg.qr(rows.T)[0].T
         plane *= np.sign((plane * rows).sum(-1))[:, None]
         np.testing.assert_allclose(np.array([circle["x"], circle["y"]]), plane @ W.T, atol=3e-3)
-    spectrum = one.moment_logit_fourier_norm_2d.sel(moment=epoch) if epoch != 40_000 else one.logit_fourier_norm_2d
+    spectrum = (
+        of_run.moment_logit_fourier_norm_2d.sel(moment=epoch) if epoch != 40_000 else of_run.logit_fourier_norm_2d
+    )
     norms = spectrum.values.copy()
     norms[0, 0] = 0
     np.testing.assert_allclose(np.array(page.traces("logits")[0]["z"]) ** 2, norms / norms.max(), rtol=6e-3)
@@ -245,12 +251,12 @@ def test_circles_and_the_logits_spectrum_are_of_the_kept_epoch_that_is_named(exp
 
 @pytest.mark.parametrize(("experiment", "sign"), [("mainline", 1), ("subtraction", -1)])
 def test_waves_add_up_at_the_right_answer(explore, cubes, experiment, sign):
-    one = cubes[experiment].isel(run=0)
+    of_run = cubes[experiment].isel(run=0)
     page = explore(experiment=experiment, a=20, b=100)
     epoch, answer = page.epoch(), (20 + sign * 100) % 113
     bars, *waves = page.traces("interference")
-    keys = one.frequency.values[one.key_frequency.values]
-    height = one.cosine_coefficient.sel(epoch=epoch, frequency=keys).values / np.sqrt(113**3 / 2)
+    keys = of_run.frequency.values[of_run.key_frequency.values]
+    height = of_run.cosine_coefficient.sel(epoch=epoch, frequency=keys).values / np.sqrt(113**3 / 2)
     expected = height[:, None] * np.cos(2 * np.pi * keys[:, None] * (answer - np.arange(113)) / 113)
     np.testing.assert_allclose([wave["y"] for wave in waves], expected, atol=3e-4 * height.max())
     np.testing.assert_allclose(bars["y"], expected.sum(0), atol=1e-3 * height.max())
@@ -263,7 +269,7 @@ def test_waves_add_up_at_the_right_answer(explore, cubes, experiment, sign):
     assert int(np.argmax(page.traces("interference", a=21)[0]["y"])) == (21 + sign * 100) % 113
 
 
-def test_the_slider_moves_every_view(explore, cubes):
+def test_slider_changes_every_view(explore, cubes):
     page = explore(experiment="mainline")
     assert page.epoch() == 14_000
     box = page.page.locator("#slider").bounding_box()
@@ -274,14 +280,14 @@ def test_the_slider_moves_every_view(explore, cubes):
     for view in VIEWS:
         page.card(view, epoch=epoch)
     then = cubes["mainline"].sel(run="seed0", epoch=epoch)
-    assert says(page.numbers("losses")["test"], float(then.test_loss))
+    assert shows(page.numbers("losses")["test"], float(then.test_loss))
     page.page.select_option("#range", "all")
     page.at(range="all", epoch=epoch)
     page.press("End")
     page.at(epoch=40_000)
 
 
-def test_views_are_drawn_when_they_can_be_seen(explore):
+def test_views_are_drawn_when_they_become_visible(explore):
     page = explore(experiment="mainline")
     assert page.page.locator("#losses .plot .main-svg").count() > 0
     assert page.page.locator("#logits .plot .main-svg").count() == 0
@@ -298,7 +304,7 @@ EPOCHS_SEEN = """() => {
 
 
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])
-def test_play_goes_through_the_epochs_to_the_end(explore, cubes, motion):
+def test_play_shows_the_epochs_up_to_the_last(explore, cubes, motion):
     page = explore(how={"reduced_motion": motion}, experiment="mainline")
     page.page.select_option("#speed", "4")
     page.page.evaluate(EPOCHS_SEEN)
@@ -310,14 +316,14 @@ def test_play_goes_through_the_epochs_to_the_end(explore, cubes, motion):
     assert seen == sorted(seen)
     assert seen[-1] == page.epoch() == 14_000
     assert set(seen) <= set(cubes["mainline"].epoch.values.tolist())
-    if motion == "reduce":  # in 32 strides, however fast the machine
+    if motion == "reduce":  # in 32 steps on every machine
         places = cubes["mainline"].indexes["epoch"].get_indexer(seen[:-1])
         assert (places % round(140 / 32) == 0).all()
     else:
         assert len(seen) > 5
 
 
-def test_a_slider_that_is_dragged_and_a_key_that_is_held_end_in_the_address(explore):
+def test_address_follows_a_dragged_slider_and_a_held_key(explore):
     page = explore(experiment="mainline")
     box = page.page.locator("#slider").bounding_box()
     middle = box["y"] + box["height"] / 2
@@ -331,13 +337,13 @@ def test_a_slider_that_is_dragged_and_a_key_that_is_held_end_in_the_address(expl
     page.at(epoch=page.epoch())
     assert abs(page.epoch() - 7000) <= 200
     before = page.epoch()
-    for _ in range(3):  # pressing again without release is a repeat
+    for _ in range(3):  # pressing again without releasing repeats the key
         page.page.keyboard.down("ArrowLeft")
     page.page.keyboard.up("ArrowLeft")
     page.at(epoch=before - 300)
 
 
-def test_play_pauses_where_it_is(explore):
+def test_play_pauses_at_the_current_epoch(explore):
     page = explore(experiment="mainline", epoch=0)
     page.press("Space")
     play, output = page.page.locator("#play"), page.page.locator("#epoch")
@@ -371,10 +377,10 @@ def test_another_experiment_is_shown(explore, cubes):
     assert page.at()["experiment"] == "mainline"
     page.page.select_option("#experiment", "subtraction")
     page.at(experiment="subtraction", run="seed999", epoch=25_000)
-    assert says(page.numbers("losses")["train"], float(cubes["subtraction"].train_loss[0, -1]))
+    assert shows(page.numbers("losses")["train"], float(cubes["subtraction"].train_loss[0, -1]))
 
 
-def test_a_link_opens_the_very_view(explore):
+def test_link_restores_the_view(explore):
     choice = {"experiment": "mainline", "run": "seed0", "epoch": 5200, "neuron": 423, "head": 2, "a": 7, "b": 99}
     there, here = explore(**choice), explore()
     there.at(**choice)
@@ -395,13 +401,13 @@ def test_a_link_opens_the_very_view(explore):
         ({"epoch": "4.25e3", "range": "soon", "color": "red"}, {"epoch": 4200}),
     ],
 )
-def test_a_link_that_makes_no_sense_is_brought_to_what_does(explore, wrong, right):
+def test_invalid_link_is_corrected(explore, wrong, right):
     page = explore(**wrong)
     page.at(**right)
     page.card("neuron")
 
 
-def test_everything_can_be_done_by_keys(explore, cubes):
+def test_every_action_has_a_key(explore, cubes):
     page = explore(experiment="mainline", epoch=4000)
     for key, choice in (
         ("ArrowRight", {"epoch": 4100}), ("Shift+ArrowRight", {"epoch": 5100}), ("ArrowLeft", {"epoch": 5000}),
@@ -419,7 +425,7 @@ def test_everything_can_be_done_by_keys(explore, cubes):
     page.at(neuron=kept[place - 1])
 
 
-def test_controls_can_be_reached_and_used_by_tab(explore):
+def test_controls_are_reached_and_used_with_tab(explore):
     page = explore(experiment="mainline")
     reached = []
     for _ in range(40):
@@ -441,7 +447,7 @@ def test_controls_can_be_reached_and_used_by_tab(explore):
     page.at(run="seed1")
 
 
-def test_a_click_on_a_map_chooses_the_pair_and_on_a_point_the_neuron(explore):
+def test_click_on_a_map_selects_the_pair_and_on_a_point_the_neuron(explore):
     page = explore(experiment="mainline")
     for view, name in (("attention", "a"), ("neurons", "neuron"), ("losses", "epoch")):
         before = page.at()[name]
@@ -459,7 +465,7 @@ def test_a_click_on_a_map_chooses_the_pair_and_on_a_point_the_neuron(explore):
     assert int(page.at()["epoch"]) == pytest.approx(0.7 * 14_000, abs=200)
 
 
-def test_views_whose_variables_are_absent_say_so(explore, cubes):
+def test_views_name_missing_variables(explore, cubes):
     page = explore(experiment="skip_trigram")
     assert set(page.numbers("losses")) == {"train", "test"}
     for view in VIEWS[2:]:
@@ -472,22 +478,22 @@ def test_views_whose_variables_are_absent_say_so(explore, cubes):
     page.at(epoch=cubes["skip_trigram"].epoch.values[-2])
 
 
-def test_a_run_without_key_frequencies_says_so(explore):
+def test_views_say_that_a_run_has_no_key_frequencies(explore):
     page = explore(experiment="no_weight_decay")
     assert "no key frequencies" in page.card("interference").locator(".absent").inner_text()
     assert "No key frequencies" in page.note("embedding")
     assert len(page.traces("embedding")) == 4
 
 
-def test_any_cube_is_shown_whole(explore, results, tmp_path):
-    """The tests' own small network, p = 13, in the place of a quickstart or an imported one."""
+def test_any_cube_is_shown_completely(explore, results, tmp_path):
+    """The small network of the tests, p = 13, stands for a quickstart or an imported network."""
     cube = open_cube(results / "results/small/cube.zarr").load()
     write_page([cube], tmp_path / "small.html")
     page = explore(file=tmp_path / "small.html")
     for run in cube.run.values:
         page.page.select_option("#run", str(run))
         then = cube.sel(run=run).isel(epoch=-1)
-        assert says(page.numbers("losses", run=run)["test"], float(then.test_loss))
+        assert shows(page.numbers("losses", run=run)["test"], float(then.test_loss))
         for view in VIEWS:
             page.card(view)
     page.page.select_option("#run", "seed0")
@@ -496,8 +502,8 @@ def test_any_cube_is_shown_whole(explore, results, tmp_path):
     np.testing.assert_allclose(shown, expected, atol=2e-3 * max(1e-9, expected.max()))
 
 
-def test_a_single_checkpoint_is_shown(explore, cubes, tmp_path):
-    """A network of which the last weights are all that there is."""
+def test_single_checkpoint_is_shown(explore, cubes, tmp_path):
+    """A network with its last weights only."""
     cube = cubes["mainline"].sel(run=["seed0"]).isel(epoch=[-1])
     alone = cube.drop_vars([name for name, variable in cube.data_vars.items() if "moment" in variable.dims])
     write_page([alone], tmp_path / "one.html")
@@ -522,12 +528,12 @@ def test_other_published_cubes_are_shown(explore, name, tmp_path):
     for run in cube.run.values[:: max(1, cube.sizes["run"] - 1)]:
         page.page.select_option("#run", str(run))
         then = cube.sel(run=run, epoch=int(page.at(run=run)["epoch"]))
-        assert says(page.numbers("losses", run=run)["train"], float(then.train_loss))
+        assert shows(page.numbers("losses", run=run)["train"], float(then.train_loss))
         for view in VIEWS:
             page.card(view)
 
 
-def test_a_swipe_over_a_plot_scrolls_the_page(explore):
+def test_swipe_over_a_plot_scrolls_the_page(explore):
     page = explore(how=PHONE, experiment="mainline")
     box = page.card("norms-W_E").locator(".plot").bounding_box()
     before = page.page.evaluate("() => scrollY")
@@ -548,8 +554,8 @@ SMALLEST_TYPE = """() => Math.min(...[...document.querySelectorAll("p, span, b, 
 
 @pytest.mark.parametrize("how", [{}, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_legible(explore, how, scheme):
-    """Nothing wider than the screen; text against its ground at 4.5 or more; the ground is as the reader has chosen."""
+def test_page_is_legible(explore, how, scheme):
+    """Nothing is wider than the screen, text has a contrast of at least 4.5, and the color scheme is the reader's."""
     page = explore(how=how | {"color_scheme": scheme}, experiment="mainline", run="seed0")
     for view in VIEWS:
         page.card(view)
@@ -585,17 +591,17 @@ def test_it_is_legible(explore, how, scheme):
 
 
 def luminance(color):
-    """Relative luminance of `rgb(r, g, b)`, as in the Web Content Accessibility Guidelines."""
+    """Return the relative luminance of `rgb(r, g, b)`, as defined in the Web Content Accessibility Guidelines."""
     parts = np.array([float(part) for part in re.findall(r"[\d.]+", color)[:3]]) / 255
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def contrast(one, other):
-    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+def contrast(first, second):
+    return (max(first, second) + 0.05) / (min(first, second) + 0.05)
 
 
-def test_its_looks_change_with_the_readers(explore):
+def test_colors_change_with_the_readers_color_scheme(explore):
     page = explore(how={"color_scheme": "light"}, experiment="mainline")
     before = page.traces("losses")[0]["line"]["color"]
     page.page.emulate_media(color_scheme="dark")
@@ -603,8 +609,8 @@ def test_its_looks_change_with_the_readers(explore):
     assert page.traces("losses")[0]["line"]["color"] != before
 
 
-def test_the_mainline_is_small_and_soon_to_be_seen(explore, cubes, tmp_path, record_property, capsys):
-    """The size is a promise; how soon the first view is there depends on the machine and is only told."""
+def test_mainline_page_is_small(explore, cubes, tmp_path, record_property, capsys):
+    """The size has a limit. The time until the first view depends on the machine and is only reported."""
     path = tmp_path / "mainline.html"
     write_page([cubes["mainline"]], path)
     size = path.stat().st_size

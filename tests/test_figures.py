@@ -1,4 +1,4 @@
-"""Every figure: its declaration, that it draws from what it declares alone, and the same bytes each time."""
+"""Every figure: its declaration, drawing from declared variables only, and reproducible bytes."""
 
 import html
 import itertools
@@ -29,12 +29,12 @@ def cube(results):
 
 @pytest.fixture
 def shrunk(cube, integers):
-    """Cubes of small networks of several tasks."""
+    """Cubes of small networks for several tasks."""
     return [cube, open_cube(integers / "results/integers/cube.zarr")]
 
 
 @pytest.mark.parametrize("name", figure_ids())
-def test_every_figure_is_declared_whole(name):
+def test_every_figure_has_a_complete_declaration(name):
     figure = load_figure(name)
     assert figure.id == name
     assert figure.title
@@ -45,57 +45,57 @@ def test_every_figure_is_declared_whole(name):
 
 
 def drawn(name, *cubes):
-    """A figure's axes, drawn from what it declares alone."""
+    """Draw a figure from its declared variables only, and return its axes."""
     figure, canvas = load_figure(name), Canvas(figsize=(6, 4))
     figure.draw(canvas, *(select(cube, figure.variables, name) for cube in cubes))
     return canvas.axes
 
 
-def what_small_lacks(name, cube):
-    """The variables of a figure that small networks do not have."""
+def missing_variables(name, cube):
+    """Return the variables of a figure that a cube lacks."""
     return [variable for variable in load_figure(name).variables if variable not in cube]
 
 
-def says_that_nothing_is_there(ax):
+def says_that_it_is_empty(ax):
     return any(text.get_text().startswith("No ") for text in ax.texts)
 
 
 @pytest.mark.parametrize("name", figure_ids())
-def test_every_figure_of_its_own_cube_is_full(name):
+def test_every_figure_of_its_published_cubes_has_data(name):
     own = published_cubes_of(load_figure(name))
-    assert not any(says_that_nothing_is_there(ax) for ax in drawn(name, *own))
+    assert not any(says_that_it_is_empty(ax) for ax in drawn(name, *own))
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", figure_ids())
 def test_every_figure_draws_with_labeled_axes(name, shrunk):
     cube = first_with_variables(load_figure(name), shrunk)
-    if what_small_lacks(name, cube):  # of another task: it says so
-        with pytest.raises(UserError, match=f"reads {what_small_lacks(name, cube)[0]}"):
+    if missing_variables(name, cube):  # it is for another task
+        with pytest.raises(UserError, match=f"reads {missing_variables(name, cube)[0]}"):
             drawn(name, cube)
         return
     axes = drawn(name, *[cube] * len(load_figure(name).experiments))
     assert axes
     for ax in axes:
-        if says_that_nothing_is_there(ax):
+        if says_that_it_is_empty(ax):
             continue
         if ax.get_label() == "<colorbar>":
-            assert ax.get_xlabel() or ax.get_ylabel(), "a color bar without a label"
+            assert ax.get_xlabel() or ax.get_ylabel(), "a color bar has no label"
             continue
         assert ax.has_data()
         if not ax.axison:  # a diagram
             continue
         shared = ax.get_shared_x_axes().get_siblings(ax)
-        assert any(sibling.get_xlabel() for sibling in shared), "no label along x"
-        assert ax.get_ylabel() or any(other.get_ylabel() for other in axes), "no label along y"
+        assert any(sibling.get_xlabel() for sibling in shared), "no label on the x axis"
+        assert ax.get_ylabel() or any(other.get_ylabel() for other in axes), "no label on the y axis"
 
 
 @pytest.mark.parametrize("name", figure_ids()[::5])
-def test_the_same_cube_gives_the_same_bytes(name, shrunk, tmp_path):
-    """One figure in five, as SVG, which has all that is drawn; one in fifteen in the other formats too."""
+def test_equal_cubes_give_equal_bytes(name, shrunk, tmp_path):
+    """Tested for every fifth figure as SVG, which contains all that is drawn, and every fifteenth in other formats."""
     figure = load_figure(name)
     cube = first_with_variables(figure, shrunk)
-    if what_small_lacks(name, cube):
+    if missing_variables(name, cube):
         cube = published_cubes_of(figure)[0]
     kinds = STILLS if name in figure_ids()[::15] else ("svg",)
     for turn in ("first", "second"):
@@ -104,25 +104,25 @@ def test_the_same_cube_gives_the_same_bytes(name, shrunk, tmp_path):
         assert (tmp_path / f"first/figure.{kind}").read_bytes() == (tmp_path / f"second/figure.{kind}").read_bytes()
 
 
-def test_a_cube_that_lacks_runs_says_so_below_the_figure(cube, tmp_path):
+def test_note_below_the_figure_names_missing_runs(cube, tmp_path):
     lacking = cube.assign_attrs(runs_missing=["seed7"])
     note = f"{cube.sizes['run']} of the {cube.sizes['run'] + 1} runs of small are trained."
-    for name, of in (("whole", cube), ("lacking", lacking)):
-        draw(load_figure("paper/fig07"), [of], [tmp_path / f"{name}.svg", tmp_path / f"{name}.html"])
-        draw(load_figure(MOVING[0]), parts_of(MOVING[0], of), [tmp_path / f"{name}.webp"])
+    for name, source in (("whole", cube), ("lacking", lacking)):
+        draw(load_figure("paper/fig07"), [source], [tmp_path / f"{name}.svg", tmp_path / f"{name}.html"])
+        draw(load_figure(MOVING[0]), inputs_of(MOVING[0], source), [tmp_path / f"{name}.webp"])
     assert (tmp_path / "whole.webp").read_bytes() != (tmp_path / "lacking.webp").read_bytes()
     for kind in ("svg", "html"):
         assert note not in (tmp_path / f"whole.{kind}").read_text()
         assert note in (tmp_path / f"lacking.{kind}").read_text()
 
 
-def test_a_missing_variable_is_named(cube, tmp_path):
+def test_missing_variable_is_named(cube, tmp_path):
     with pytest.raises(UserError, match=r"paper/fig07 reads excluded_loss"):
         draw(load_figure("paper/fig07"), [cube.drop_vars("excluded_loss")], [tmp_path / "fig07.png"])
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unknown_figure_is_told_what_there_is():
+def test_unknown_figure_suggests_a_known_one():
     with pytest.raises(UserError, match="Did you mean 'paper/fig07'"):
         load_figure("paper/fig77")
 
@@ -134,7 +134,7 @@ def test_key_frequencies_keep_their_colors(cube):
     assert len(set(colors.values())) == len(colors)
 
 
-def test_colors_mean_one_thing():
+def test_each_color_has_one_meaning():
     assert len(set(COLORS.values())) == len(COLORS)
 
 
@@ -143,30 +143,30 @@ def test_labels_have_units(cube):
     assert label(cube.gini_W_E) == "Gini coefficient of W_E"
 
 
-def test_the_command_line_draws(results, tmp_path):
+def test_command_line_draws(results, tmp_path):
     done = command("draw", "paper/fig07", "--experiment", "small", folder=results)
     assert done.returncode == 0, done.stderr
     for kind in STILLS:
         assert (results / f"results/small/figures/paper/fig07.{kind}").stat().st_size > 5000
 
 
-# ---- what moves, and what can be handled
+# ---- animations and interactive pages
 
 MOVING = [name for name in figure_ids() if load_figure(name).animation]
 WITH_PAGE = [name for name in figure_ids() if load_figure(name).page]
 
 
-def parts_of(name, cube):
-    """What a figure may read of the small cube, or of its own where that lacks something."""
+def inputs_of(name, cube):
+    """Return a figure's variables from the small cube, or from its published cubes if that lacks any."""
     figure = load_figure(name)
-    cubes = published_cubes_of(figure) if what_small_lacks(name, cube) else [cube] * len(figure.experiments)
+    cubes = published_cubes_of(figure) if missing_variables(name, cube) else [cube] * len(figure.experiments)
     return [select(one, figure.variables, name) for one in cubes]
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", MOVING)
-def test_an_animation_has_the_frames_that_were_drawn_and_each_differs(name, cube, tmp_path):
-    figure, parts = load_figure(name), parts_of(name, cube)
+def test_animation_has_the_drawn_frames_and_successive_frames_differ(name, cube, tmp_path):
+    figure, parts = load_figure(name), inputs_of(name, cube)
     canvas = Canvas(figsize=figure.animation.size)
     expected = sum(1 for _ in figure.animation.frames(canvas, *parts))
     assert expected > 1
@@ -174,39 +174,41 @@ def test_an_animation_has_the_frames_that_were_drawn_and_each_differs(name, cube
     for turn in ("first", "second"):
         draw(figure, parts, [tmp_path / turn / "figure.webp"])
     assert (tmp_path / "first/figure.webp").read_bytes() == (tmp_path / "second/figure.webp").read_bytes()
-    with Image.open(tmp_path / "first/figure.webp") as moving:
-        assert moving.n_frames == expected
-        assert moving.info["loop"] == 0  # forever
+    with Image.open(tmp_path / "first/figure.webp") as animation:
+        assert animation.n_frames == expected
+        assert animation.info["loop"] == 0  # loops forever
         pictures = []
         for place in range(expected):
-            moving.seek(place)
-            pictures.append(np.asarray(moving.convert("RGB")).astype(int))
+            animation.seek(place)
+            pictures.append(np.asarray(animation.convert("RGB")).astype(int))
     assert all(np.abs(one - other).max() > 60 for one, other in itertools.pairwise(pictures))
 
 
 @pytest.mark.parametrize("name", WITH_PAGE)
-def test_a_page_stands_on_its_own_with_the_library_beside_it(name, cube, tmp_path):
-    figure, parts = load_figure(name), parts_of(name, cube)
+def test_page_needs_only_the_library_beside_it(name, cube, tmp_path):
+    figure, parts = load_figure(name), inputs_of(name, cube)
     draw(figure, parts, [tmp_path / "figure.html"])
     first = (tmp_path / "figure.html").read_text()
     draw(figure, parts, [tmp_path / "figure.html"])
     again = (tmp_path / "figure.html").read_text()
-    assert hash(again) == hash(first)  # a difference of long texts takes long to show
-    assert re.findall(r'(?:src|href)="([^"]*)"', first) == ["plotly.min.js"], "nothing from the network"
-    assert first.index("default-src 'none'; script-src 'self'") < first.index("<script"), "and nothing later either"
+    assert hash(again) == hash(first)  # pytest takes long to show the difference of long texts
+    assert re.findall(r'(?:src|href)="([^"]*)"', first) == ["plotly.min.js"], "it loads nothing from the network"
+    assert first.index("default-src 'none'; script-src 'self'") < first.index("<script"), (
+        "and its policy forbids loading later"
+    )
     assert f"<h1>{html.escape(figure.title)}</h1>" in first
     assert len(figure.page.__doc__) > 40
     assert (tmp_path / "plotly.min.js").stat().st_size > 1_000_000
     assert all(len(curve["x"]) == len(curve["y"]) > 1 for curve in figure.page(*parts)["data"])
 
 
-def test_only_figures_that_move_have_an_animation(results):
+def test_figure_without_animation_is_not_written_as_one(results):
     done = command("draw", "paper/fig05", "--experiment", "small", "--to", "a.webp", folder=results)
     assert done.returncode == 2
     assert "--to a.webp: paper/fig05 is written as .pdf, .png, .svg." in done.stderr
 
 
-def test_a_curve_of_one_point_is_a_dot():
+def test_curve_of_one_point_is_drawn_as_a_marker():
     canvas = Canvas()
     ax = canvas.subplots()
     for values in ([np.nan, 1.0, np.nan], [1.0, 2.0, np.nan]):
@@ -215,7 +217,7 @@ def test_a_curve_of_one_point_is_a_dot():
     assert [line.get_marker() for line in ax.get_lines()] == ["o", "None"]
 
 
-def test_a_module_that_declares_no_figure_is_named():
+def test_module_without_a_figure_is_named():
     catalog = Catalog("figure", "progress_measures.figures", "draw")
     catalog.__dict__["_modules"] = {"paper/style": "progress_measures.figures.style"}
     with pytest.raises(

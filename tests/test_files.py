@@ -1,4 +1,4 @@
-"""What is written appears whole or not at all, and an interrupt stays an interrupt."""
+"""Atomic writes: files appear whole or not at all, and an interrupt is passed on."""
 
 import os
 
@@ -7,30 +7,30 @@ import pytest
 from progress_measures import files
 
 
-def test_an_interrupt_comes_through_though_the_folder_is_still_written_to(tmp_path, monkeypatch):
-    """Zarr writes each file beside its name first, in a thread that an interrupt does not stop."""
+def test_interrupt_is_raised_while_a_thread_still_writes_to_the_folder(tmp_path, monkeypatch):
+    """Zarr writes each file under a temporary name first, in a thread that an interrupt does not stop."""
     remove = os.unlink
 
-    def named_meanwhile(name, *, dir_fd=None):
+    def rename_then_remove(name, *, dir_fd=None):
         if str(name).endswith(".partial"):
             os.rename(name, "chunk", src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
         remove(name, dir_fd=dir_fd)
 
-    def interrupted():
+    def write_and_interrupt():
         with files.atomic_path(tmp_path / "store") as temporary:
             temporary.mkdir()
             (temporary / "chunk.partial").write_bytes(b"")
-            monkeypatch.setattr(os, "unlink", named_meanwhile)
+            monkeypatch.setattr(os, "unlink", rename_then_remove)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
+        write_and_interrupt()
     assert not (tmp_path / "store").exists()
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, monkeypatch):
+def test_files_left_by_a_killed_process_are_removed_by_the_next(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "getpid", lambda: 2**22 + 1)  # above every process's number
+        patch.setattr(files.os, "getpid", lambda: 2**22 + 1)  # above the id of every process
         left = files._beside(tmp_path / "store", "tmp")
     left.mkdir()
     (left / "chunk").write_bytes(b"half")

@@ -1,4 +1,4 @@
-"""The hash of code: blind to what changes no result, sharp for what does."""
+"""The fingerprint of code: it changes only with code that can change results."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from progress_measures import fingerprint
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package of three modules in place of ours: `top` imports `middle`, which imports `low` inside a function."""
+    """A package of modules in place of this one: `top` imports `middle`, which imports `low` inside a function."""
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
     for cached in ("fingerprint", "_tree", "_tree_hash", "_imports"):
         monkeypatch.setattr(fingerprint, cached, getattr(fingerprint, cached).__wrapped__)
@@ -18,7 +18,7 @@ def package(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_is_reached_is_what_is_imported(package):
+def test_reached_modules_are_those_imported_directly_or_indirectly(package):
     assert fingerprint.reached("progress_measures.top") == {f"progress_measures.{m}" for m in ("top", "middle", "low")}
 
 
@@ -33,7 +33,7 @@ def test_what_is_reached_is_what_is_imported(package):
         ("top", "from progress_measures.middle import f\n\ndef g():\n    return f() + 2\n", True),
     ],
 )
-def test_only_changed_code_changes_it(package, module, text, changes):
+def test_only_changed_code_changes_the_fingerprint(package, module, text, changes):
     before = fingerprint.fingerprint("progress_measures.top")
     (package / f"{module}.py").write_text(text)
     assert (fingerprint.fingerprint("progress_measures.top") != before) == changes
@@ -58,14 +58,14 @@ def test_files_are_rewritten_only_when_the_hash_changes(package, tmp_path):
     assert (tmp_path / "prints/top.txt").stat().st_mtime_ns > first
 
 
-def test_measures_do_not_hang_on_each_other():
-    """A changed family is redone, no other."""
+def test_families_of_measures_do_not_depend_on_each_other():
+    """A change in one family measures that family again, and no other."""
     assert "progress_measures.measures.losses" not in fingerprint.reached("progress_measures.measures.weights")
     assert "progress_measures.fourier" in fingerprint.reached("progress_measures.measures.weights")
     assert "progress_measures.measures.checkpoint" in fingerprint.reached("progress_measures.cube.extract")
 
 
-def test_training_does_not_hang_on_messages_or_settings_files():
+def test_training_does_not_depend_on_progress_messages_or_experiment_files():
     reached = fingerprint.reached("progress_measures.training.loop")
     assert "progress_measures.training.optimizer" in reached
     assert not {m for m in reached if m.startswith(("progress_measures.experiments", "progress_measures.measures"))}

@@ -1,4 +1,4 @@
-"""The Fourier basis and the projections by marginals, against dense sums."""
+"""The Fourier basis and projections computed by marginals, compared with dense sums."""
 
 import numpy as np
 import pytest
@@ -42,12 +42,12 @@ def test_marginals_are_sums_over_lines(values):
     expected = np.zeros((4, P, 4))
     for a in range(P):
         for b in range(P):
-            for which, x in enumerate((a, b, (a + b) % P, (a - b) % P)):
-                expected[which, x] += values[a, b]
+            for kind, x in enumerate((a, b, (a + b) % P, (a - b) % P)):
+                expected[kind, x] += values[a, b]
     np.testing.assert_allclose(np.stack(sums), expected, atol=1e-13)
 
 
-def test_marginals_of_one_function_need_no_further_dimension(values):
+def test_marginals_of_one_function_need_no_extra_dimension(values):
     np.testing.assert_allclose(fourier.marginals(values[..., 0]).minus, fourier.marginals(values).minus[:, 0])
 
 
@@ -71,15 +71,15 @@ def test_kernel_of_several_frequencies_is_the_sum_of_theirs():
 
 
 @BY_SIGN
-@pytest.mark.parametrize("chosen", [[1], [6], [2, 5], [1, 2, 3, 4, 5, 6], []])
+@pytest.mark.parametrize("frequencies", [[1], [6], [2, 5], [1, 2, 3, 4, 5, 6], []])
 @pytest.mark.parametrize("components", ["directions", "products", "block"])
-def test_projection_on_components_is_the_dense_one(components, chosen, sign, values):
+def test_projection_on_components_equals_the_dense_one(components, frequencies, sign, values):
     dense = {
-        "directions": lambda: definitions.directions(values, chosen, sign),
-        "products": lambda: definitions.products(values, chosen),
-        "block": lambda: definitions.block(values, chosen),
+        "directions": lambda: definitions.directions(values, frequencies, sign),
+        "products": lambda: definitions.products(values, frequencies),
+        "block": lambda: definitions.block(values, frequencies),
     }[components]()
-    parts = fourier.project(fourier.marginals(values).along(components, sign), np.array(chosen, dtype=int))
+    parts = fourier.project(fourier.marginals(values).along(components, sign), np.array(frequencies, dtype=int))
     np.testing.assert_allclose(fourier.on_plane(parts), dense, atol=1e-13)
 
 
@@ -99,12 +99,12 @@ def test_energies_are_squared_norms_of_projections(components, sign, values):
         np.testing.assert_allclose(energies[k - 1], definitions.energy(projection), rtol=1e-11)
 
 
-def test_directions_of_addition_and_subtraction_make_up_the_products(values):
+def test_directions_of_addition_and_subtraction_span_the_products(values):
     both = definitions.directions(values, [3], 1) + definitions.directions(values, [3], -1)
     np.testing.assert_allclose(both, definitions.products(values, [3]), atol=1e-13)
 
 
-def test_on_plane_adds_up_functions_of_each_line(rng):
+def test_on_plane_sums_the_functions_of_each_line(rng):
     parts = fourier.Marginals(*rng.standard_normal((4, P)))
     plane = fourier.on_plane(parts)
     a, b = 9, 11

@@ -1,4 +1,4 @@
-"""The batched trainer on a GPU, where there is one: against the CPU, alone and together, recorded and not."""
+"""Batched training on a GPU, compared with the CPU, with single runs, and with updates that are not captured."""
 
 import signal
 
@@ -17,17 +17,17 @@ DEVICE = "cuda"
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
 
 
-def trained(folder, some, device):
-    write_dataset(some, folder / "dataset.zarr")
-    loop.train(some, folder / "dataset.zarr", folder / "runs", device)
+def trained(folder, runs, device):
+    write_dataset(runs, folder / "dataset.zarr")
+    loop.train(runs, folder / "dataset.zarr", folder / "runs", device)
     return folder
 
 
-def assert_alike(one, other, some, epoch, rtol):
-    """The weights of all runs at an epoch, in two folders."""
-    for run in some:
+def assert_equal_weights(first, second, runs, epoch, rtol):
+    """Assert that the weights of all runs at an epoch are close in two folders."""
+    for run in runs:
         group, expected = (
-            zarr.open_group(folder / "runs" / run.name / "checkpoints.zarr", mode="r") for folder in (one, other)
+            zarr.open_group(folder / "runs" / run.name / "checkpoints.zarr", mode="r") for folder in (first, second)
         )
         for name in set(group.array_keys()) - {"epoch"}:
             weights = group[name][epoch // 20], expected[name][epoch // 20]
@@ -35,38 +35,38 @@ def assert_alike(one, other, some, epoch, rtol):
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one layer", "two layers"])
-def some(request):
-    """Runs of the fast path, and of the general one."""
+def runs(request):
+    """Runs of the fast path, or of the general one."""
     layers = SMALL | {"model": SMALL["model"] | {"layers": request.param}}
     return small_runs() if request.param == 1 else Experiment.model_validate(layers).runs("small")
 
 
 @pytest.fixture(scope="module")
-def on_gpu(tmp_path_factory, some):
-    return trained(tmp_path_factory.mktemp("gpu"), some, DEVICE)
+def on_gpu(tmp_path_factory, runs):
+    return trained(tmp_path_factory.mktemp("gpu"), runs, DEVICE)
 
 
-def test_a_gpu_trains_as_a_cpu(tmp_path, some, on_gpu):
-    assert_alike(on_gpu, trained(tmp_path, some, "cpu"), some, epoch=100, rtol=1e-3)
+def test_gpu_trains_like_the_cpu(tmp_path, runs, on_gpu):
+    assert_equal_weights(on_gpu, trained(tmp_path, runs, "cpu"), runs, epoch=100, rtol=1e-3)
 
 
-def test_a_batch_is_its_runs_alone(tmp_path, some, on_gpu):
-    for run in some:
+def test_batch_trains_each_run_as_if_alone(tmp_path, runs, on_gpu):
+    for run in runs:
         trained(tmp_path, [run], DEVICE)
-    assert_alike(on_gpu, tmp_path, some, epoch=200, rtol=1e-5)
+    assert_equal_weights(on_gpu, tmp_path, runs, epoch=200, rtol=1e-5)
 
 
-def test_recorded_is_as_not_recorded(tmp_path, monkeypatch, some, on_gpu):
-    def unrecorded(step, epoch):
+def test_captured_updates_equal_uncaptured_ones(tmp_path, monkeypatch, runs, on_gpu):
+    def uncaptured(step, epoch):
         step._optimizer.set_rate(epoch)
         step._update()
         step._taken += 1
 
-    monkeypatch.setattr(Step, "__call__", unrecorded)
-    assert_alike(on_gpu, trained(tmp_path, some, DEVICE), some, epoch=200, rtol=1e-5)
+    monkeypatch.setattr(Step, "__call__", uncaptured)
+    assert_equal_weights(on_gpu, trained(tmp_path, runs, DEVICE), runs, epoch=200, rtol=1e-5)
 
 
-def test_an_interrupted_training_goes_on(tmp_path, monkeypatch, some, on_gpu):
+def test_interrupted_training_resumes(tmp_path, monkeypatch, runs, on_gpu):
     original = Step.__call__
 
     def interrupted(step, epoch):
@@ -77,6 +77,6 @@ def test_an_interrupted_training_goes_on(tmp_path, monkeypatch, some, on_gpu):
     with monkeypatch.context() as patch:
         patch.setattr(Step, "__call__", interrupted)
         with pytest.raises(loop.Interrupted):
-            trained(tmp_path, some, DEVICE)
-    trained(tmp_path, some, DEVICE)
-    assert_alike(on_gpu, tmp_path, some, epoch=200, rtol=1e-5)
+            trained(tmp_path, runs, DEVICE)
+    trained(tmp_path, runs, DEVICE)
+    assert_equal_weights(on_gpu, tmp_path, runs, epoch=200, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Networks of others: every format gives the same network, what they have and ours lack is computed, bad files are refused."""
+"""Importing: every format gives the same network, biases and LayerNorms are computed, and bad files are errors."""
 
 import pickle
 import sys
@@ -48,7 +48,7 @@ MEASURED = (
 
 @pytest.fixture(scope="module")
 def trained(results):
-    """The small experiment's first run: its weights at some epochs, by epoch, and its cube."""
+    """The small experiment's first run: its weights at three epochs, by epoch, and its part of the cube."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(results)
         run = open_run("small")
@@ -63,7 +63,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def imported(file, **options):
-    """The cube of a file, of its only run."""
+    """Import a file, and return its run's part of the cube."""
     import_network(Path(file), Path("results/theirs"), Options(**options))
     return open_cube("theirs").load().sel(run="imported")
 
@@ -74,7 +74,7 @@ def saved(content, path="theirs.pth"):
 
 
 def notebook(weights):
-    """The dictionary of the notebooks: its epoch e was saved after e + 1 updates, and test losses are after them too."""
+    """Return the dictionary of the notebooks: epoch e is saved after e + 1 updates, as are its test losses."""
     states = [state_dicts.transformer_lens(weights[epoch]) for epoch in (200, 400)]
     return {
         "model": states[-1],
@@ -88,8 +88,8 @@ def notebook(weights):
     }
 
 
-def authors_one(weights):
-    """One network as the authors saved it."""
+def authors_network(weights):
+    """Return one network as the authors saved it."""
     return {
         "model": state_dicts.authors(weights[400]),
         "optimizer": {"state": {}, "param_groups": [{"lr": 1e-3, "weight_decay": 0.1, "betas": (0.9, 0.98)}]},
@@ -103,7 +103,7 @@ def authors_one(weights):
 
 
 def authors_run(weights):
-    """A whole run as the authors saved it."""
+    """Return a whole run as the authors saved it."""
     states = [state_dicts.authors(weights[epoch]) for epoch in (200, 400)]
     config = {"frac_train": 0.6, "seed": 0}
     return {"state_dicts": states, "epochs": [199, 399], "train_losses": [1.0] * 400, "config": config}
@@ -111,7 +111,7 @@ def authors_run(weights):
 
 CONTENTS = {
     "authors": lambda w: state_dicts.authors(w[400]),
-    "authors, with their training": authors_one,
+    "authors, with their training": authors_network,
     "authors, a run": authors_run,
     "TransformerLens": lambda w: state_dicts.transformer_lens(w[400]),
     "TransformerLens, without zero biases": lambda w: state_dicts.transformer_lens(w[400], zeros=False),
@@ -128,23 +128,23 @@ CONTENTS = {
 
 
 @pytest.mark.parametrize("format", CONTENTS)
-def test_every_format_is_the_same_network(folder, trained, format):
-    """To the last bit, with the operation, the prime and the heads that nobody told."""
-    assert_ours(saved(CONTENTS[format](trained[0])), trained[0][400])
+def test_every_format_gives_the_same_network(folder, trained, format):
+    """Weights are equal to the bit, and operation, prime and heads are recognized."""
+    assert_recognized_as(saved(CONTENTS[format](trained[0])), trained[0][400])
 
 
-def assert_ours(file, weights, **options):
-    _, found = recognize(file, Options(**options))
-    (run,) = found.experiment.runs("theirs")
-    ours = as_ours(found.weights[-1], layout(run.task), one_layer=True)
+def assert_recognized_as(file, weights, **options):
+    _, recognized = recognize(file, Options(**options))
+    (run,) = recognized.experiment.runs("theirs")
+    ours = as_ours(recognized.weights[-1], layout(run.task), one_layer=True)
     assert set(ours) == set(weights)
     for name, tensor in weights.items():
         np.testing.assert_array_equal(ours[name], tensor, err_msg=name)
     assert (run.task.kind, run.task.prime, run.model.heads, run.model.d_mlp) == ("modular_addition", PRIME, 2, 64)
-    return found
+    return recognized
 
 
-def test_what_is_imported_is_measured_as_ours(folder, trained):
+def test_imported_network_has_the_measures_of_the_original(folder, trained):
     weights, ours = trained
     cube = imported(saved(state_dicts.authors(weights[400])), split=SPLIT)
     for name in MEASURED:
@@ -157,7 +157,7 @@ def test_what_is_imported_is_measured_as_ours(folder, trained):
 
 
 @pytest.mark.parametrize("kind", ["npz", "safetensors"])
-def test_other_files_hold_state_dicts_too(folder, trained, kind):
+def test_state_dicts_are_read_from_other_file_types(folder, trained, kind):
     state = {
         name: tensor.numpy() for name, tensor in state_dicts.transformer_lens(trained[0][400], zeros=False).items()
     }
@@ -167,47 +167,49 @@ def test_other_files_hold_state_dicts_too(folder, trained, kind):
         from safetensors.numpy import save_file
 
         save_file(state, "theirs.safetensors")
-    assert_ours(Path(f"theirs.{kind}"), trained[0][400])
+    assert_recognized_as(Path(f"theirs.{kind}"), trained[0][400])
 
 
-def test_a_mapping_file_is_for_anything_else(folder, trained):
+def test_mapping_file_describes_other_formats(folder, trained):
     Path("names.yaml").write_text(state_dicts.NANOGPT_NAMES)
     file = saved(state_dicts.nanogpt(trained[0][400]))
-    found = assert_ours(file, trained[0][400], names=Path("names.yaml"))
-    assert any("2 heads" in line for line in found.experiment.imported.assumed), "found by its answers"
+    found = assert_recognized_as(file, trained[0][400], names=Path("names.yaml"))
+    assert any("2 heads" in line for line in found.experiment.imported.assumed), (
+        "the number of heads is found from the answers"
+    )
 
 
-def test_a_folder_of_numbered_files_is_a_run(folder, trained):
+def test_folder_of_numbered_files_is_a_run(folder, trained):
     weights, _ = trained
     Path("run").mkdir()
     for name, epoch in (("init", 0), ("199", 200), ("399", 400)):
         saved(
             {"model": state_dicts.authors(weights[epoch])} | ({"epoch": int(name)} if epoch else {}), f"run/{name}.pth"
         )
-    found = assert_ours(Path("run"), weights[400])
+    found = assert_recognized_as(Path("run"), weights[400])
     assert found.epochs == [0, 200, 400]
 
 
-def test_a_run_keeps_its_epochs_losses_and_recipe(folder, trained):
-    found = imported(saved(notebook(trained[0])))
-    assert found.epoch.values.tolist() == [200, 400]
-    assert found.split_method.item() == "listed"
-    assert found.train_fraction.item() == pytest.approx(0.6, abs=0.01)
-    history = found.history_test_loss.dropna("history_epoch")
+def test_imported_run_keeps_epochs_losses_and_recipe(folder, trained):
+    cube = imported(saved(notebook(trained[0])))
+    assert cube.epoch.values.tolist() == [200, 400]
+    assert cube.split_method.item() == "listed"
+    assert cube.train_fraction.item() == pytest.approx(0.6, abs=0.01)
+    history = cube.history_test_loss.dropna("history_epoch")
     assert history.sel(history_epoch=1).item() == 4, "after the first update"
-    assert found.history_train_loss.sel(history_epoch=0, method="nearest").item() == pytest.approx(3, abs=0.01)
-    assert np.isnan(found.weight_decay.item())
-    assert found.initialization.item() == "unknown"
+    assert cube.history_train_loss.sel(history_epoch=0, method="nearest").item() == pytest.approx(3, abs=0.01)
+    assert np.isnan(cube.weight_decay.item())
+    assert cube.initialization.item() == "unknown"
 
-    found = imported(saved(authors_one(trained[0])))
-    assert found.epoch.values.tolist() == [400]
-    assert (found.weight_decay.item(), found.beta2.item(), found.seed.item()) == (0.1, 0.98, 0)
-    assert found.split_method.item() == "shuffle"
-    assert found.history_test_loss.sel(history_epoch=10).item() == 2
+    cube = imported(saved(authors_network(trained[0])))
+    assert cube.epoch.values.tolist() == [400]
+    assert (cube.weight_decay.item(), cube.beta2.item(), cube.seed.item()) == (0.1, 0.98, 0)
+    assert cube.split_method.item() == "shuffle"
+    assert cube.history_test_loss.sel(history_epoch=10).item() == 2
 
 
-def test_a_configuration_object_is_read_without_its_class(folder, trained, monkeypatch):
-    """As the notebooks save TransformerLens's: of a class that is neither imported nor called."""
+def test_configuration_object_is_read_without_importing_its_class(folder, trained, monkeypatch):
+    """The notebooks save an object of a TransformerLens class, which is neither imported nor called."""
     name = "transformer_lens.HookedTransformerConfig"
     kind = type("HookedTransformerConfig", (), {"__module__": name})
     monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(HookedTransformerConfig=kind))
@@ -215,8 +217,8 @@ def test_a_configuration_object_is_read_without_its_class(folder, trained, monke
     config.n_heads, config.normalization_type, config.dtype, config.seed = 2, None, torch.float32, 999
     file = saved(notebook(trained[0]) | {"config": config})
     monkeypatch.delitem(sys.modules, name)
-    _, found = recognize(file, Options())
-    assert found.experiment.seed == 999
+    _, recognized = recognize(file, Options())
+    assert recognized.experiment.seed == 999
     assert name not in sys.modules
 
 
@@ -227,62 +229,62 @@ SPLITS = {
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_splits_are_drawn_as_said(folder, trained, split):
-    _, found = recognize(saved(state_dicts.authors(trained[0][400])), Options(split=split))
+def test_splits_are_drawn_by_the_given_method(folder, trained, split):
+    _, recognized = recognize(saved(state_dicts.authors(trained[0][400])), Options(split=split))
     method, seed, fraction = SPLITS[split]
     expected = np.zeros(PRIME**2, dtype=bool)
     expected[train_order(method, seed, PRIME)[: int(fraction * PRIME**2)]] = True
-    assert (found.split.train.ravel() == expected).all()
-    (run,) = found.experiment.runs("theirs")
-    assert (train_mask(run, PRIME) == found.split.train).all(), "and can be drawn again from the settings"
+    assert (recognized.split.train.ravel() == expected).all()
+    (run,) = recognized.experiment.runs("theirs")
+    assert (train_mask(run, PRIME) == recognized.split.train).all(), "the settings reproduce the split"
 
 
 @pytest.mark.parametrize("kind", ["txt", "json", "npy"])
-def test_a_split_can_be_a_file_of_indices(folder, trained, kind):
+def test_split_can_be_a_file_of_indices(folder, trained, kind):
     indices = np.arange(0, PRIME**2, 3)
     if kind == "npy":
         np.save("split.npy", indices)
     else:
         Path(f"split.{kind}").write_text(str(indices.tolist()) if kind == "json" else "\n".join(map(str, indices)))
-    _, found = recognize(saved(state_dicts.authors(trained[0][400])), Options(split=f"split.{kind}"))
-    assert (np.flatnonzero(found.split.train) == indices).all()
-    assert found.experiment.imported.settings["split_method"] == "listed"
+    _, recognized = recognize(saved(state_dicts.authors(trained[0][400])), Options(split=f"split.{kind}"))
+    assert (np.flatnonzero(recognized.split.train) == indices).all()
+    assert recognized.experiment.imported.settings["split_method"] == "listed"
 
 
 def test_without_a_split_only_all_pairs_are_measured(folder, trained):
     weights, ours = trained
-    found = imported(saved(state_dicts.authors(weights[400])))
+    cube = imported(saved(state_dicts.authors(weights[400])))
     assert any("split not known" in line for line in load_experiment("theirs").imported.assumed)
-    assert not {"train_loss", "test_loss", "excluded_loss", "restricted_loss_test", "grok_time"} & set(found.data_vars)
+    assert not {"train_loss", "test_loss", "excluded_loss", "restricted_loss_test", "grok_time"} & set(cube.data_vars)
     assert {"restricted_loss", "cosine_coefficient", "key_frequency", "gini_W_E", "neuron_frequency"} <= set(
-        found.data_vars
+        cube.data_vars
     )
-    np.testing.assert_allclose(found.restricted_loss[-1], ours.restricted_loss.sel(epoch=400), rtol=1e-4)
-    said = command("describe", "theirs", folder=folder)
-    assert said.returncode == 0, said.stderr
-    assert "its training pairs are not known" in said.stdout
+    np.testing.assert_allclose(cube.restricted_loss[-1], ours.restricted_loss.sel(epoch=400), rtol=1e-4)
+    described = command("describe", "theirs", folder=folder)
+    assert described.returncode == 0, described.stderr
+    assert "its training pairs are not known" in described.stdout
     refused = command("draw", "paper/fig07", "--experiment", "theirs", folder=folder)
     assert refused.returncode == 2
     assert "its training pairs are not known; import it again with --split" in refused.stderr
 
 
-def test_what_looks_at_the_split_does_so_whether_or_not_there_are_key_frequencies(rng):
-    """What is left out where the split is not known is found by trying; early returns must not hide it."""
+def test_measures_that_need_the_split_do_not_depend_on_key_frequencies(rng):
+    """Which measures need the split is found by running them, and an early return must not hide it."""
     with_keys = open_run_of_repository("subtraction")
     content = {"title": "t", "task": {"kind": "modular_subtraction"}, "training": {"epochs": 100}}
     (run,) = Experiment.model_validate(content).runs("t")
     without = {name: rng.normal(0, 0.1, w.shape).astype(np.float32) for name, w in with_keys.items()}
-    chosen = [m for m in measures().values() if m.family not in DERIVED and applies(m, run)]
+    candidates = [m for m in measures().values() if m.family not in DERIVED and applies(m, run)]
     found = []
     for weights in (with_keys, without):
         context = RunContext(run, weights, None)
-        found.append({m.name for m in chosen if needs_split(m, context)})
+        found.append({m.name for m in candidates if needs_split(m, context)})
     assert found[0] == found[1]
     assert {"train_loss", "excluded_loss", "key_blocks_only_loss", "restricted_loss_neurons"} <= found[0]
     assert not {"restricted_loss", "key_frequency", "cosine_coefficient"} & found[0]
 
 
-def test_float64_is_the_default_and_float32_is_ours_to_the_bit(folder, trained):
+def test_default_is_float64_and_float32_reproduces_the_original_to_the_bit(folder, trained):
     weights, ours = trained
     double = imported(saved(state_dicts.authors(weights[400])), split=SPLIT).test_loss.item()
     single = imported(saved(state_dicts.authors(weights[400])), split=SPLIT, precision="float32").test_loss.item()
@@ -293,28 +295,28 @@ def test_float64_is_the_default_and_float32_is_ours_to_the_bit(folder, trained):
 # What networks compute
 
 
-def test_the_operation_is_told_by_the_answers(folder, trained):
-    """Outputs renumbered c → 3c answer 3 (a + b), which is no operation that is known: its own answers are then right."""
+def test_operation_is_recognized_from_the_answers(folder, trained):
+    """Outputs renumbered c → 3c answer 3 (a + b), an unknown operation: the network's own answers then count as right."""
     weights = trained[0][400]
     state = state_dicts.authors(weights)
     renumbered = (np.arange(PRIME) * 3) % PRIME
     state["unembed.W_U"] = state["unembed.W_U"].clone()
     state["unembed.W_U"][:, renumbered] = torch.from_numpy(weights["W_U"])
-    found = imported(saved(state), split=SPLIT)
-    assert found.attrs["task"] == "pair_table"
-    assert found.train_accuracy.item() == 1
-    assert "attention_score_token" in found
-    assert "restricted_loss" not in found, "cosines of a + b are of no meaning there"
+    cube = imported(saved(state), split=SPLIT)
+    assert cube.attrs["task"] == "pair_table"
+    assert cube.train_accuracy.item() == 1
+    assert "attention_score_token" in cube
+    assert "restricted_loss" not in cube, "cosines of a + b have no meaning for this operation"
     assert any("operation other" in line for line in load_experiment("theirs").imported.assumed)
 
     a, b = np.indices((PRIME, PRIME))
     np.savetxt("right.txt", 3 * (a + b) % PRIME, fmt="%d")
-    found = imported(saved(state), split=SPLIT, operation="right.txt")
-    assert found.test_loss.item() == pytest.approx(trained[1].test_loss.sel(epoch=400).item(), rel=1e-4)
-    assert found.test_accuracy.item() == trained[1].test_accuracy.sel(epoch=400).item()
+    cube = imported(saved(state), split=SPLIT, operation="right.txt")
+    assert cube.test_loss.item() == pytest.approx(trained[1].test_loss.sel(epoch=400).item(), rel=1e-4)
+    assert cube.test_accuracy.item() == trained[1].test_accuracy.sel(epoch=400).item()
 
 
-def test_subtraction_is_recognized_where_it_was_learned():
+def test_subtraction_is_recognized():
     weights = open_run_of_repository("subtraction")
     reading = likeliest(lambda heads: weights, [4], [False], 113)
     assert operation(reading) == "a-b"
@@ -327,8 +329,8 @@ def open_run_of_repository(experiment):
         return open_run(experiment).weights()
 
 
-def test_sums_that_are_not_reduced_are_recognized():
-    """A network whose logits are made by hand: output c of the pair is -(a + b - c)²/10, without attention or neurons."""
+def test_integer_sums_are_recognized():
+    """In this constructed network the logit c of a pair is -(a + b - c)²/10, without neurons."""
     n, outputs = 10, 20
     a = np.arange(n + 1.0)
     a[n] = 0
@@ -341,8 +343,14 @@ def test_sums_that_are_not_reduced_are_recognized():
     copy[0, 0, 0, 0] = 1
     out = zero.copy()
     out[0, 0, 0, 1] = 1.5  # a third of the attention goes to `=`
-    ask = {"W_Q": zero, "W_K": zero, "W_V": copy, "W_O": out}
-    weights = {"W_E": W_E, "W_pos": np.zeros((3, 3)), **ask, "W_in": np.zeros((1, 3, 4)), "W_out": np.zeros((1, 4, 3))}
+    attention = {"W_Q": zero, "W_K": zero, "W_V": copy, "W_O": out}
+    weights = {
+        "W_E": W_E,
+        "W_pos": np.zeros((3, 3)),
+        **attention,
+        "W_in": np.zeros((1, 3, 4)),
+        "W_out": np.zeros((1, 4, 3)),
+    }
     reading = likeliest(lambda heads: weights | {"W_U": W_U}, [1], [False], n)
     assert operation(reading) == "sum"
     found = task("sum", n, outputs, reading)
@@ -351,7 +359,7 @@ def test_sums_that_are_not_reduced_are_recognized():
 
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("norms", ["no LayerNorm", "LayerNorm", "LayerNorm, folded"])
-def test_biases_and_layer_norms_are_computed_as_transformer_lens_does(rng, layers, norms):
+def test_biases_and_layer_norms_are_computed_as_in_transformer_lens(rng, layers, norms):
     weights = imported_weights(rng, layers, biases=True, norms=norms == "LayerNorm")
     run = imported_run(weights, layer_norm=norms != "no LayerNorm")
     checkpoint = RunContext(run, weights, np.eye(7, dtype=bool)).final
@@ -368,24 +376,24 @@ def test_biases_and_layer_norms_are_computed_as_transformer_lens_does(rng, layer
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
-def test_two_layers_with_biases_come_in_whole(folder, rng, layer_norm):
+def test_two_layers_with_biases_are_imported(folder, rng, layer_norm):
     weights = imported_weights(rng, 2, biases=True)
     options = {"split": "shuffle:0:0.5", "operation": "a+b", "layer_norm": layer_norm}
-    found = imported(saved(state_dicts.transformer_lens(weights)), **options)
+    cube = imported(saved(state_dicts.transformer_lens(weights)), **options)
     network = open_run("theirs").transformer_lens()
     a, b = torch.from_numpy(np.indices((7, 7)).reshape(2, -1))
     with torch.no_grad():
         logits = network(torch.stack([a, b, torch.full_like(a, 7)], -1))[:, -1].double()
     losses = torch.nn.functional.cross_entropy(logits, (a + b) % 7, reduction="none").numpy()
     train = train_order("shuffle", 0, 7)[: int(0.5 * 49)]
-    assert found.train_loss.item() == pytest.approx(losses[train].mean(), rel=1e-4)
-    assert {"neuron_frequency", "gini_W_L", "maximal_excluded_loss"} <= set(found.data_vars)
-    assert ("intervention_loss" in found) == (not layer_norm), "the logits of a LayerNorm are no sum of parts"
-    assert "attention_score_token" not in found
+    assert cube.train_loss.item() == pytest.approx(losses[train].mean(), rel=1e-4)
+    assert {"neuron_frequency", "gini_W_L", "maximal_excluded_loss"} <= set(cube.data_vars)
+    assert ("intervention_loss" in cube) == (not layer_norm), "with a LayerNorm the logits are not a sum of parts"
+    assert "attention_score_token" not in cube
 
 
-def test_the_fast_path_takes_biases_in_exactly(rng):
-    """What `=` computes is untouched when attention's biases go into other tensors."""
+def test_fast_path_includes_attention_biases_exactly(rng):
+    """Moving attention's biases into other tensors does not change the computation at `=`."""
     weights = imported_weights(rng, 1, biases=True)
     sizes = Layout(operands=7, vocabulary=8, context_length=3, outputs=7, read_to=3)
     ours = as_ours(weights, sizes, one_layer=True)
@@ -396,7 +404,7 @@ def test_the_fast_path_takes_biases_in_exactly(rng):
 
 @pytest.fixture(scope="module")
 def normalizing():
-    """A small network with LayerNorm that has learned a + b mod 7."""
+    """Weights of a small network with LayerNorms that has learned a + b mod 7."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     weights = {
@@ -415,15 +423,15 @@ def normalizing():
     return {name: w.detach().numpy() for name, w in weights.items()}
 
 
-def test_folded_layer_norms_are_found_by_the_answers(folder, normalizing):
-    found = imported(saved(state_dicts.transformer_lens(normalizing, zeros=False)), split="shuffle:0:0.5")
-    told = load_experiment("theirs").imported
-    assert told.layer_norm
-    assert any("LayerNorms with folded weights" in line for line in told.assumed)
-    assert found.test_accuracy.item() == 1
-    assert {"restricted_loss", "neuron_frequency", "gini_W_L"} <= set(found.data_vars)
-    assert "attention_score_token" not in found, "of no meaning where what is read is normalized"
-    assert {"ln1_w"}.isdisjoint(found.parameter.values)
+def test_folded_layer_norms_are_recognized_from_the_answers(folder, normalizing):
+    cube = imported(saved(state_dicts.transformer_lens(normalizing, zeros=False)), split="shuffle:0:0.5")
+    provenance = load_experiment("theirs").imported
+    assert provenance.layer_norm
+    assert any("LayerNorms with folded weights" in line for line in provenance.assumed)
+    assert cube.test_accuracy.item() == 1
+    assert {"restricted_loss", "neuron_frequency", "gini_W_L"} <= set(cube.data_vars)
+    assert "attention_score_token" not in cube, "it has no meaning if the residual stream is normalized first"
+    assert {"ln1_w"}.isdisjoint(cube.parameter.values)
     network = open_run("theirs").transformer_lens()
     with torch.no_grad():
         logits = network(torch.tensor([[2, 3, 7]]))[0, -1]
@@ -431,7 +439,7 @@ def test_folded_layer_norms_are_found_by_the_answers(folder, normalizing):
 
 
 def test_layer_norms_with_weights_are_folded(folder, normalizing, rng):
-    """Unfolded, the same function: what follows a LayerNorm is divided by its weights."""
+    """The network with its LayerNorm weights, by which the following matrices are divided, is the same function."""
     scale = {name: rng.uniform(0.5, 2, 16) for name in ("ln1", "ln2", "ln_final")}
     unfolded = {name: w.copy() for name, w in normalizing.items()}
     for name in ("W_Q", "W_K", "W_V"):
@@ -448,22 +456,22 @@ def test_layer_norms_with_weights_are_folded(folder, normalizing, rng):
     assert "ln1_w" in with_weights.parameter.values
 
 
-def test_sums_of_squares_are_of_the_tensors_as_they_were_trained(folder, trained):
-    """The column of `=` and biases of the attention count, though no other measure sees them."""
+def test_sums_of_squares_are_of_the_trained_tensors(folder, trained):
+    """The output of `=` and the attention biases count, although no other measure depends on them."""
     weights = trained[0][400]
     state = state_dicts.transformer_lens(weights)
     state["unembed.W_U"] = torch.cat([state["unembed.W_U"], torch.ones(32, 1)], 1)
     state["unembed.b_U"] = torch.zeros(PRIME + 1)
     state["blocks.0.attn.b_K"] = torch.ones(2, 16)
-    found = imported(saved(state), split=SPLIT)
+    cube = imported(saved(state), split=SPLIT)
     ours = sum(float(np.square(w.astype(np.float64)).sum()) for w in weights.values())
-    assert found.sum_of_squared_weights.item() == pytest.approx(ours + 32 + 32, rel=1e-12)
-    by_parameter = found.sum_of_squared_weights_by_parameter.isel(epoch=0)
+    assert cube.sum_of_squared_weights.item() == pytest.approx(ours + 32 + 32, rel=1e-12)
+    by_parameter = cube.sum_of_squared_weights_by_parameter.isel(epoch=0)
     assert by_parameter.sel(parameter="b_K").item() == 32
-    assert found.test_loss.item() == pytest.approx(trained[1].test_loss.sel(epoch=400).item(), rel=1e-4)
+    assert cube.test_loss.item() == pytest.approx(trained[1].test_loss.sel(epoch=400).item(), rel=1e-4)
 
 
-# What is refused
+# Errors
 
 
 def evil(command):
@@ -474,8 +482,8 @@ def evil(command):
     return Evil()
 
 
-def spoiled(weights, kind):
-    """A bad file."""
+def bad_file(weights, kind):
+    """Write a bad file and return its path."""
     state = state_dicts.transformer_lens(weights[400])
     path = Path("theirs.pth")
     if kind == "truncated":
@@ -558,9 +566,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_bad_files_are_refused(folder, trained, kind):
+def test_bad_files_are_errors(folder, trained, kind):
     with pytest.raises(UserError) as refusal:
-        import_network(spoiled(trained[0], kind), Path("results/theirs"), Options())
+        import_network(bad_file(trained[0], kind), Path("results/theirs"), Options())
     assert REFUSED[kind] in str(refusal.value)
     assert str(refusal.value).count("\n") == 0
     assert not Path("code-ran").exists()
@@ -568,8 +576,8 @@ def test_bad_files_are_refused(folder, trained, kind):
 
 
 @pytest.mark.parametrize("kind", ["truncated", "code", "NaN", "missing"])
-def test_on_the_command_line_a_refusal_is_one_message(folder, trained, kind):
-    done = command("import", spoiled(trained[0], kind), "--out", "results/theirs", folder=folder)
+def test_command_line_refuses_with_one_message(folder, trained, kind):
+    done = command("import", bad_file(trained[0], kind), "--out", "results/theirs", folder=folder)
     assert done.returncode == 2
     assert REFUSED[kind] in done.stderr
     assert "Traceback" not in done.stderr
@@ -589,7 +597,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_options_that_do_not_fit_are_refused(folder, trained, option):
+def test_options_that_do_not_fit_are_errors(folder, trained, option):
     options, expected = OPTIONS[option]
     with pytest.raises(UserError) as refusal:
         import_network(saved(state_dicts.transformer_lens(trained[0][400])), Path("results/theirs"), Options(**options))
@@ -631,7 +639,7 @@ def test_known_formats_are_complete():
         ("results/figures", "with a name of lower-case letters"),
     ],
 )
-def test_names_that_are_taken_are_refused(folder, out, expected):
+def test_invalid_and_used_names_are_errors(folder, out, expected):
     for path in ("config/experiments/mine.yaml", "results/taken/notes.txt"):
         Path(path).parent.mkdir(parents=True)
         Path(path).touch()
@@ -640,7 +648,7 @@ def test_names_that_are_taken_are_refused(folder, out, expected):
     assert Path("results/taken/notes.txt").exists()
 
 
-def test_an_import_replaces_the_one_before(folder, trained):
+def test_import_replaces_an_earlier_one(folder, trained):
     assert imported(saved(state_dicts.authors(trained[0][400])), split=SPLIT).epoch.values.tolist() == [0]
     assert imported(saved(state_dicts.authors(trained[0][400])), split=SPLIT, epoch=400).epoch.values.tolist() == [400]
     assert not list(Path("results").glob(".*import*"))
@@ -649,29 +657,29 @@ def test_an_import_replaces_the_one_before(folder, trained):
     assert open_cube(elsewhere / "cube.zarr").sizes["run"] == 1
 
 
-# There and back
+# Export and import
 
 
 @pytest.mark.parametrize("format", ["transformer-lens", "transformer-lens-4"])
-def test_exported_and_imported_again_measures_are_identical(results, folder, format):
+def test_measures_are_identical_after_export_and_import(results, folder, format):
     out = folder / "exported.pth"
     done = command("export", "small", "--run", "seed0", "--format", format, "--to", out, folder=results)
     assert done.returncode == 0, done.stderr
-    found = imported(out, precision="float32")
+    cube = imported(out, precision="float32")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(results)
         ours = open_cube("small").load().sel(run="seed0")
-    assert found.epoch.values.tolist() == ours.epoch.values.tolist()
+    assert cube.epoch.values.tolist() == ours.epoch.values.tolist()
     measured = [name for name in ours.data_vars if "run" not in ours[name].dims and not name.startswith("history_")]
     assert len(measured) > 80
     for name in measured:
-        np.testing.assert_array_equal(found[name], ours[name], err_msg=name)
-    # training evaluated itself elsewhere than the losses of each epoch that it noted: to float32
+        np.testing.assert_array_equal(cube[name], ours[name], err_msg=name)
+    # these losses were recorded in float32
     for name in ("history_train_loss", "history_test_loss", "history_train_loss_max"):
-        np.testing.assert_allclose(found[name], ours[name], rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(cube[name], ours[name], rtol=1e-5, err_msg=name)
 
 
-def test_an_imported_network_goes_there_and_back(folder, trained):
+def test_imported_network_is_unchanged_by_export_and_import(folder, trained):
     first = imported(saved(state_dicts.authors(trained[0][400])), split=SPLIT, epoch=400)
     assert command("export", "theirs", folder=folder).returncode == 0
     again = imported("results/theirs/imported.pth")
@@ -688,7 +696,7 @@ def test_one_epoch_can_be_exported(results, folder):
     assert "No weights of small/seed0 at epoch 7; there are: 0, 20, 40" in wrong.stderr
 
 
-# The network that is published
+# The published network
 
 DIGITS = {
     "train_loss": 9.202424e-9,
@@ -710,10 +718,10 @@ KEYS |= {39: (11, 6.547721e-5, 4289.791), 41: (31, 2.608081e-4, 5153.483)}
 
 
 @needs_published_network
-def test_the_published_network_by_the_command_line(folder):
+def test_command_line_imports_the_published_network(folder):
     done = command("import", PUBLISHED_NETWORK, "--out", "results/published", folder=folder)
     assert done.returncode == 0, done.stderr
-    for said in (
+    for line in (
         "114 outputs, of which the last is for `=` and is dropped",
         "operation a+b: the network's answers follow a+b on 100.00%",
         "3830 of 12769 pairs",
@@ -721,24 +729,24 @@ def test_the_published_network_by_the_command_line(folder):
         "ignored, since this format does not use them: blocks.0.attn.mask",
         "recognized: train loss 9.202e-09; the last one in the file is 9.203e-09",
     ):
-        assert said in done.stdout
+        assert line in done.stdout
     cube = open_cube("published").sel(run="imported").isel(epoch=0).load()
     assert cube.epoch == 107_791, "one update after the last loss"
     for name, value in DIGITS.items():
         assert cube[name].item() == pytest.approx(value, rel=1e-4 if value != 4.12e-9 else 2e-3), name
     assert cube.frequency[cube.key_frequency].values.tolist() == list(KEYS)
     for k, (size, excluded, coefficient) in KEYS.items():
-        one = cube.sel(frequency=k)
-        assert one.cluster_size == size
-        assert one.excluded_loss_by_frequency.item() == pytest.approx(excluded, rel=1e-4)
-        assert one.cosine_coefficient.item() == pytest.approx(coefficient, rel=1e-4)
-    assert cube.grok_time.item() == pytest.approx(98_700, rel=1e-2), "from the losses in the file"
+        of_frequency = cube.sel(frequency=k)
+        assert of_frequency.cluster_size == size
+        assert of_frequency.excluded_loss_by_frequency.item() == pytest.approx(excluded, rel=1e-4)
+        assert of_frequency.cosine_coefficient.item() == pytest.approx(coefficient, rel=1e-4)
+    assert cube.grok_time.item() == pytest.approx(98_700, rel=1e-2), "it is computed from the losses in the file"
 
 
-# Our own networks in TransformerLens
+# This project's networks in TransformerLens
 
 
-def test_a_run_of_ours_in_transformer_lens():
+def test_own_run_computes_the_same_in_transformer_lens():
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         run = open_run("mainline", run=0)
@@ -756,7 +764,7 @@ def test_a_run_of_ours_in_transformer_lens():
     assert excluded_loss(checkpoint) == pytest.approx(cube.excluded_loss.item(), rel=1e-5)
 
 
-def test_networks_that_transformer_lens_cannot_be_are_refused():
+def test_networks_that_transformer_lens_cannot_represent_are_errors():
     content = {
         "title": "t",
         "task": {"kind": "repeated_subsequence"},
@@ -767,7 +775,7 @@ def test_networks_that_transformer_lens_cannot_be_are_refused():
         network_of(Experiment.model_validate(content).runs("slip")[0], {})
 
 
-def test_experiment_files_are_yaml_that_people_can_read(folder, trained):
+def test_imported_experiment_is_a_readable_yaml_file(folder, trained):
     imported(saved(state_dicts.authors(trained[0][400])), split=SPLIT)
     content = yaml.safe_load(Path("results/theirs/experiment.yaml").read_text())
     assert content["task"]["kind"] == "modular_addition"
@@ -781,8 +789,8 @@ def test_experiment_files_are_yaml_that_people_can_read(folder, trained):
 # In the workflow
 
 
-def test_the_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, trained, monkeypatch):
-    """One job draws; a changed measure is taken again of the weights that are there."""
+def test_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, trained, monkeypatch):
+    """One job draws the figure, and a changed measure is measured again from the imported weights."""
     checkout = Checkout(tmp_path)
     monkeypatch.chdir(tmp_path)
     states = {epoch: state_dicts.transformer_lens(weights) for epoch, weights in trained[0].items()}
@@ -794,13 +802,17 @@ def test_the_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, tr
     assert Path(figure).stat().st_size > 5_000
     assert checkout.jobs(figure) == {}
     measures = "src/progress_measures/measures/weights.py"
-    checkout.edit(measures, "return gini(W_E_fourier_norm(view))\n", "return 1 * gini(W_E_fourier_norm(view))\n")
+    checkout.edit(
+        measures, "return gini(W_E_fourier_norm(checkpoint))\n", "return 1 * gini(W_E_fourier_norm(checkpoint))\n"
+    )
     assert checkout.jobs(figure) == {"measure": 1, "gather": 1, "figure_of": 1}
     checkout.edit("src/progress_measures/training/optimizer.py", "self._rate * self._decay", "self._decay * self._rate")
     assert "train" not in checkout.jobs(figure)
-    assert {"dataset", "train"} <= set(checkout.jobs("results/figures/paper/fig07.pdf")), "its own networks it does"
+    assert {"dataset", "train"} <= set(checkout.jobs("results/figures/paper/fig07.pdf")), (
+        "the workflow trains its own networks"
+    )
 
 
-def test_the_pages_mapping_file_is_the_one_that_is_tested():
+def test_mapping_file_of_the_page_is_the_tested_one():
     page = (ROOT / "docs/import.md").read_text()
     assert f"```yaml\n{state_dicts.NANOGPT_NAMES}```" in page

@@ -1,4 +1,4 @@
-"""Packing, the pool of this machine, waiting, trying again, and being killed at it."""
+"""The launcher: packing runs, the pool of this machine, waiting, retries, and recovery from kill -9."""
 
 import contextlib
 import io
@@ -29,12 +29,12 @@ LONG = {"epochs": 3000, "checkpoint_every": 10, "evaluate_every": 100}
 
 
 @pytest.fixture(autouse=True)
-def chores_can_be_found(monkeypatch):
+def jobs_can_import_support(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", FOLDER, prepend=os.pathsep)
 
 
-def hand(tasks, folder, at_once=2, retries=2):
-    """Hand tasks to this machine's pool and wait for them."""
+def run_tasks(tasks, folder, at_once=2, retries=2):
+    """Submit tasks to this machine's pool and wait for them."""
     wait(LocalPool(at_once, poll_seconds=0.05), folder / "jobs", "notes", lambda in_hand: tasks, retries)
 
 
@@ -42,54 +42,54 @@ def hand(tasks, folder, at_once=2, retries=2):
 
 
 def test_like_shaped_runs_are_packed_evenly():
-    some = Experiment.model_validate(small_experiment() | {"grid": {"seed": [0, 1, 2, 3, 4, 5, 6]}}).runs("small")
-    assert [len(shard.runs) for shard in shards(some, 3)] == [3, 2, 2]
-    assert [shard.name for shard in shards(some, 3)] == ["seed0 … seed2 (3)", "seed3 … seed4 (2)", "seed5 … seed6 (2)"]
-    assert [run for shard in shards(some, 3) for run in shard.runs] == some
-    assert [shard.name for shard in shards(some, 1)] == [run.name for run in some]
+    runs = Experiment.model_validate(small_experiment() | {"grid": {"seed": [0, 1, 2, 3, 4, 5, 6]}}).runs("small")
+    assert [len(shard.runs) for shard in shards(runs, 3)] == [3, 2, 2]
+    assert [shard.name for shard in shards(runs, 3)] == ["seed0 … seed2 (3)", "seed3 … seed4 (2)", "seed5 … seed6 (2)"]
+    assert [run for shard in shards(runs, 3) for run in shard.runs] == runs
+    assert [shard.name for shard in shards(runs, 1)] == [run.name for run in runs]
 
 
 def test_runs_of_other_shape_or_recipe_are_not_packed_together():
     grid = {"split.train_fraction": [0.3, 0.6], "training.weight_decay": [0.1, 1.0], "training.precision": ["float32"]}
-    some = Experiment.model_validate(small_experiment() | {"grid": grid}).runs("small")
-    assert [[run.name for run in group] for group in alike(some)] == [
+    runs = Experiment.model_validate(small_experiment() | {"grid": grid}).runs("small")
+    assert [[run.name for run in group] for group in alike(runs)] == [
         [f"train_fraction{fraction}_weight_decay{decay}_precisionfloat32" for decay in (0.1, 1.0)]
         for fraction in (0.3, 0.6)
     ]
 
 
-# The pool of this machine, with tasks that have nothing to do with training
+# The pool of this machine, with tasks in place of training
 
 
-def test_tasks_run_so_many_at_a_time(tmp_path):
+def test_number_of_concurrent_tasks_is_limited(tmp_path):
     tasks = [
         Task(f"n{i}", f"{MODULE}:note", {"path": str(tmp_path / "log"), "text": str(i), "seconds": 0.3})
         for i in range(7)
     ]
-    hand(tasks, tmp_path, at_once=3)
+    run_tasks(tasks, tmp_path, at_once=3)
     events = sorted(line.split()[:2] for line in (tmp_path / "log").read_text().splitlines())
     at_once = most = 0
-    for _, what in events:
-        at_once += 1 if what == "begin" else -1
+    for _, event in events:
+        at_once += 1 if event == "begin" else -1
         most = max(most, at_once)
     assert most == 3
     assert len(events) == 14
 
 
 def test_each_gpu_has_one_task_at_a_time(tmp_path):
-    """With pretended GPUs, named as CUDA may name them."""
+    """The test simulates GPUs, named as CUDA may name them."""
     tasks = [Task(f"n{i}", f"{MODULE}:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.3}) for i in range(6)]
     wait(LocalPool(4, poll_seconds=0.05, gpus=["3", "GPU-5d"]), tmp_path / "jobs", "notes", lambda in_hand: tasks)
     events = sorted(line.split() for line in (tmp_path / "log").read_text().splitlines())
-    of_gpu = {gpu: [what for _, what, which in events if which == gpu] for gpu in ("3", "GPU-5d")}
+    of_gpu = {gpu: [event for _, event, name in events if name == gpu] for gpu in ("3", "GPU-5d")}
     assert sum(map(len, of_gpu.values())) == 12
-    for happened in of_gpu.values():
-        assert happened == ["begin", "end"] * (len(happened) // 2)
-        assert len(happened) >= 4, "one did nearly all"
+    for gpu_events in of_gpu.values():
+        assert gpu_events == ["begin", "end"] * (len(gpu_events) // 2)
+        assert len(gpu_events) >= 4, "one GPU ran nearly all tasks"
 
 
 def test_two_experiments_do_not_use_one_gpu_at_once(tmp_path):
-    """Two that wait, as two rules of a workflow do, and know nothing of each other."""
+    """Two launchers wait independently, as two rules of a workflow do."""
     waiting = []
     for name in ("one", "other"):
         task = Task(name, f"{MODULE}:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.5})
@@ -101,38 +101,38 @@ def test_two_experiments_do_not_use_one_gpu_at_once(tmp_path):
         return [pool.poll([submission])[submission.name, 0].state for pool, submission in waiting]
 
     assert states() == ["running", "queued"]
-    eventually(lambda: states() == ["gone", "gone"])
+    eventually(lambda: states() == ["exited", "exited"])
     events = sorted(line.split() for line in (tmp_path / "log").read_text().splitlines())
-    assert [what for _, what, _ in events] == ["begin", "end"] * 2
+    assert [event for _, event, _ in events] == ["begin", "end"] * 2
 
 
-def test_what_failed_is_tried_again(tmp_path):
-    hand([Task("n", f"{MODULE}:fail", {"path": str(tmp_path / "tries"), "times": 2})], tmp_path, retries=2)
+def test_failed_task_is_retried(tmp_path):
+    run_tasks([Task("n", f"{MODULE}:fail", {"path": str(tmp_path / "tries"), "times": 2})], tmp_path, retries=2)
     assert (tmp_path / "tries").read_text() == "xxx"
 
 
-def test_what_fails_for_good_is_told_with_its_log_and_the_others_go_on(tmp_path):
+def test_permanent_failure_names_its_log_and_other_tasks_continue(tmp_path):
     tasks = [
         Task("bad", f"{MODULE}:fail", {"path": str(tmp_path / "tries"), "times": 9}),
         Task("good", f"{MODULE}:note", {"path": str(tmp_path / "log"), "text": "good", "seconds": 1}),
     ]
-    with pytest.raises(UserError) as told:
-        hand(tasks, tmp_path, retries=1)
-    assert "bad: failed, tried 2 times: RuntimeError: the disk is on fire" in str(told.value)
-    assert "1 of its shards" in str(told.value)
-    log = Path(re.search(r"log: (\S+)", str(told.value))[1])
+    with pytest.raises(UserError) as error:
+        run_tasks(tasks, tmp_path, retries=1)
+    assert "bad: failed, tried 2 times: RuntimeError: the disk is on fire" in str(error.value)
+    assert "1 of its shards" in str(error.value)
+    log = Path(re.search(r"log: (\S+)", str(error.value))[1])
     assert "Traceback" in log.read_text()
     assert "end good" in (tmp_path / "log").read_text()
 
 
-def test_what_the_user_must_mend_is_not_tried_again(tmp_path):
+def test_user_error_is_not_retried(tmp_path):
     with pytest.raises(UserError, match="no such prime"):
-        hand([Task("n", f"{MODULE}:refuse", {"path": str(tmp_path / "tries")})], tmp_path)
+        run_tasks([Task("n", f"{MODULE}:refuse", {"path": str(tmp_path / "tries")})], tmp_path)
     assert (tmp_path / "tries").read_text() == "x"
 
 
-def test_a_process_that_is_killed_is_tried_again(tmp_path):
-    """As by a system that runs out of memory."""
+def test_killed_process_is_retried(tmp_path):
+    """A system that runs out of memory kills processes."""
     path = tmp_path / "log"
     waiting = start_waiting(tmp_path)
     (victim,) = workers(tmp_path)
@@ -145,7 +145,7 @@ def test_a_process_that_is_killed_is_tried_again(tmp_path):
 
 
 def start_waiting(folder):
-    """A process that waits for one `note`, which ends when there is a file `go`; given once that runs."""
+    """Start a process that waits for one `note`, which ends when the file `go` exists; return when the note runs."""
     path = folder / "log"
     arguments = {"path": str(path), "text": "n", "until": str(folder / "go")}
     with (folder / "said").open("a") as said:
@@ -156,37 +156,37 @@ def start_waiting(folder):
     return process
 
 
-def has_it_in_hand(folder):
-    """Wait until a second process has said that the note runs."""
+def wait_for_adoption(folder):
+    """Wait until a second process has reported that the note runs."""
     eventually(lambda: (folder / "said").read_text().count("1 running") >= 2)
 
 
 def eventually(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.02)
 
 
 def workers(folder):
-    """Processes that do tasks of a folder."""
-    found = []
+    """Return the processes that run tasks of a folder."""
+    processes = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if "progress_measures.training.launcher" in process.cmdline() and str(folder) in " ".join(
                 [process.cwd(), *process.cmdline()]
             ):
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
-def test_after_kill_9_a_new_start_waits_for_what_runs(tmp_path):
+def test_new_launcher_after_kill_9_waits_for_running_tasks(tmp_path):
     first = start_waiting(tmp_path)
     first.kill()
     first.wait()
     assert len(workers(tmp_path)) == 1
     second = start_waiting(tmp_path)
-    has_it_in_hand(tmp_path)
+    wait_for_adoption(tmp_path)
     (tmp_path / "go").touch()
     assert second.wait(60) == 0
     assert (tmp_path / "log").read_text().count("begin") == 1
@@ -194,62 +194,62 @@ def test_after_kill_9_a_new_start_waits_for_what_runs(tmp_path):
     assert not workers(tmp_path)
 
 
-def test_a_process_is_found_even_if_its_number_was_never_noted(tmp_path):
-    """Whoever started it was killed before writing it down."""
+def test_process_is_found_if_its_id_was_not_recorded(tmp_path):
+    """The launcher that started it was killed before it recorded the id."""
     first = start_waiting(tmp_path)
     first.kill()
     first.wait()
     (record,) = (tmp_path / "jobs").glob("pm-*/submission.json")
     record.write_text(json.dumps(json.loads(record.read_text()) | {"ids": [None]}))
     second = start_waiting(tmp_path)
-    has_it_in_hand(tmp_path)
+    wait_for_adoption(tmp_path)
     (tmp_path / "go").touch()
     assert second.wait(60) == 0
     assert (tmp_path / "log").read_text().count("begin") == 1
 
 
-def test_two_that_wait_take_turns(tmp_path):
+def test_second_launcher_waits_for_the_first(tmp_path):
     first = start_waiting(tmp_path)
     second = start_waiting(tmp_path)
     eventually(lambda: "another process waits" in (tmp_path / "said").read_text())
     first.kill()
     first.wait()
-    has_it_in_hand(tmp_path)
+    wait_for_adoption(tmp_path)
     (tmp_path / "go").touch()
     assert second.wait(60) == 0
     assert (tmp_path / "log").read_text().count("begin") == 1
 
 
-def test_a_number_that_another_process_got_is_not_ours(tmp_path):
+def test_reused_process_id_is_not_mistaken_for_a_task(tmp_path):
     submission = Submission.new(tmp_path / "jobs", "notes", "local", [Task("n", f"{MODULE}:note", {})])
     with subprocess.Popen(["sleep", "60"]) as other:
         submission.ids = [str(other.pid)]
         pool = LocalPool(1)
-        assert pool.poll([submission])[submission.name, 0].state == "gone"
+        assert pool.poll([submission])[submission.name, 0].state == "exited"
         pool.cancel(submission, [0])
         assert other.poll() is None
         other.kill()
 
 
-def test_what_another_machine_trains_in_this_folder_is_waited_for(tmp_path):
-    """Two that share a disk: the process is not to be seen from here, but it tells its progress."""
+def test_tasks_of_another_machine_in_the_same_folder_are_waited_for(tmp_path):
+    """The machines share a disk: the process is not visible from here, but its progress file is."""
     submission = Submission.new(tmp_path / "jobs", "notes", "local", [Task("n", f"{MODULE}:note", {})])
     submission.host, submission.ids = "elsewhere", ["1"]
     progress, pool = submission.file(0, "progress"), LocalPool(1)
     progress.write_text(json.dumps({"time": time.time() - 10}))
-    assert pool.poll([submission])[submission.name, 0] == ("running", "heard of 10 s ago", False, "elsewhere")
-    assert pool.stop([submission])  # and does not wait for it
-    with pytest.raises(UserError, match="n runs on elsewhere, where it has to be ended"):
+    assert pool.poll([submission])[submission.name, 0] == ("running", "last progress 10 s ago", False, "elsewhere")
+    assert pool.stop([submission])  # stopping does not wait for it
+    with pytest.raises(UserError, match="n runs on elsewhere; cancel it there"):
         pool.cancel(submission, [0])
     progress.write_text(json.dumps({"time": time.time() - 3600}))
-    assert pool.poll([submission])[submission.name, 0].state == "gone"
+    assert pool.poll([submission])[submission.name, 0].state == "exited"
 
 
 # Training
 
 
 def start_training(folder, *arguments):
-    """`progress-measures train small`, once its first run is under way."""
+    """Start `progress-measures train small`, and return when its first run has a saved state."""
     line = [sys.executable, "-m", "progress_measures", "train", "small", *arguments]
     with (folder / "said").open("a") as said:
         process = subprocess.Popen(line, cwd=folder, stderr=said, stdout=said)
@@ -264,13 +264,13 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_who_is_told_to_stop_has_its_processes_save(tmp_path, undisturbed, number):
+def test_launcher_stops_its_processes_on_a_signal_and_they_save(tmp_path, undisturbed, number):
     folder = folder_with(tmp_path, **LONG)
     process = start_training(folder)
     process.send_signal(number)
     assert process.wait(60) == 130
     assert not workers(folder)
-    assert f"stopped by {number.name}. What was trained is saved." in (folder / "said").read_text()
+    assert f"stopped by {number.name}. The training state is saved." in (folder / "said").read_text()
     assert not list(folder.glob("results/small/runs/*/done.json"))
     again = command("train", "small", folder=folder)
     assert again.returncode == 0, again.stderr
@@ -279,8 +279,8 @@ def test_who_is_told_to_stop_has_its_processes_save(tmp_path, undisturbed, numbe
     assert (folder / "results/small/trained.json").exists()
 
 
-def test_jobs_are_listed_and_canceled_and_only_they(tmp_path):
-    folder = folder_with(tmp_path, **LONG | {"epochs": 100_000})  # more than any machine trains meanwhile
+def test_only_jobs_of_the_experiment_are_listed_and_canceled(tmp_path):
+    folder = folder_with(tmp_path, **LONG | {"epochs": 100_000})  # more than any machine trains during the test
     assert "No training jobs" in command("jobs", folder=folder).stdout
     process = start_training(folder, "--at-once", "2")
     listed = command("jobs", folder=folder)
@@ -297,7 +297,7 @@ def test_jobs_are_listed_and_canceled_and_only_they(tmp_path):
     assert list(folder.glob("results/small/runs/*/resume/*.npz"))
 
 
-def test_packed_runs_are_the_same_to_the_bit(tmp_path, undisturbed):
+def test_packed_runs_are_identical_to_single_ones(tmp_path, undisturbed):
     folder = folder_with(tmp_path, **LONG)
     assert command("train", "small", "--runs-per-shard", "2", folder=folder).returncode == 0
     for name in ("seed0", "seed1"):
@@ -305,26 +305,26 @@ def test_packed_runs_are_the_same_to_the_bit(tmp_path, undisturbed):
 
 
 def test_runs_are_spread_over_all_gpus(tmp_path, monkeypatch):
-    """What is submitted on a workstation with two, both of which would hold all runs."""
+    """On a workstation with two GPUs, each with memory for all runs, both are used."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(launch, "gpus", lambda: [launch.Gpu("0", 80 * 10**9), launch.Gpu("1", 24 * 10**9)])
     submitted = []
     monkeypatch.setattr(launch, "wait", lambda pool, jobs, label, left, retries: submitted.extend(left(set())))
-    some = Experiment.model_validate(small_experiment() | {"grid": {"seed": [0, 1, 2, 3, 4]}}).runs("small")
-    plan = launch.local_plan(some, "auto", None, None, 1)
+    runs = Experiment.model_validate(small_experiment() | {"grid": {"seed": [0, 1, 2, 3, 4]}}).runs("small")
+    plan = launch.local_plan(runs, "auto", None, None, 1)
     with pytest.raises(UserError, match="ended without a record"):
-        launch.train("small", some, plan)
+        launch.train("small", runs, plan)
     assert plan.pool.gpus == ["0", "1"]
     assert plan.pool.at_once == 2
     assert [len(task.runs) for task in submitted] == [3, 2]
     assert {task.arguments["device"] for task in submitted} == {"cuda"}
-    assert launch.local_plan(some, "auto", 1, None, 1).spread == 1
-    assert launch.local_plan(some, "cpu", None, None, 1).pool.gpus == ()
+    assert launch.local_plan(runs, "auto", 1, None, 1).spread == 1
+    assert launch.local_plan(runs, "cpu", None, None, 1).pool.gpus == ()
 
 
 @pytest.mark.parametrize(("visible", "names"), [(None, ["0", "1"]), ("4,GPU-5d", ["4", "GPU-5d"])])
 def test_gpus_are_named_as_cuda_names_them(monkeypatch, visible, names):
-    """With a torch that sees two."""
+    """In this test torch detects two GPUs."""
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
@@ -335,7 +335,7 @@ def test_gpus_are_named_as_cuda_names_them(monkeypatch, visible, names):
     assert launch.gpus() == [launch.Gpu(names[0], 80000), launch.Gpu(names[1], 24000)]
 
 
-def test_whoever_waits_needs_no_torch(tmp_path):
+def test_waiting_process_imports_no_torch(tmp_path):
     code = "import sys, progress_measures.training.launcher.launch; " \
         "print([name for name in ('torch', 'zarr', 'xarray', 'matplotlib') if name in sys.modules])"  # fmt: skip
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
@@ -344,13 +344,13 @@ def test_whoever_waits_needs_no_torch(tmp_path):
 # The table
 
 
-def test_the_table_says_how_far_each_shard_is():
+def test_table_shows_the_progress_of_each_shard():
     progress = {"epoch": 1500, "epochs": 40000, "ms_per_epoch": 10.0, "time": time.time()}
     rows = [
         table.JobRow("seed0", "12_0", "running", progress, "", "node7"),
         table.JobRow("seed1", "12_1", "queued", None, "Priority"),
     ]
-    assert table.summary(rows) == "1 queued, 1 running; 6 min 25 s left for what runs"
+    assert table.summary(rows) == "1 queued, 1 running; 6 min 25 s left for running shards"
     from rich.console import Console
 
     console = Console(width=150, record=True, file=io.StringIO())

@@ -1,4 +1,4 @@
-"""Every measure of a network against its definition, computed slowly; then known answers."""
+"""Every measure of a network, compared with its slow definition and with known results."""
 
 import functools
 from decimal import Decimal, localcontext
@@ -24,7 +24,7 @@ OF_ANY_TASK = [name for name in REFERENCES if measures()[name].needs in ("pairs"
 
 
 def value(name, checkpoint):
-    """What a measure says of a checkpoint."""
+    """Return the value of a measure at a checkpoint."""
     return measures()[name].function(checkpoint)
 
 
@@ -35,13 +35,13 @@ CASES = {
 
 @pytest.mark.parametrize("which", CASES)
 @pytest.mark.parametrize("name", REFERENCES)
-def test_measure_is_its_definition(name, which):
+def test_measure_equals_its_definition(name, which):
     checkpoint, network = checkpoint_and_definitions(*CASES[which])
     assert_close(value(name, checkpoint), REFERENCES[name](network))
 
 
 @pytest.mark.parametrize("name", OF_ANY_TASK)
-def test_measure_of_any_task_is_its_definition(name):
+def test_measure_of_integer_addition_equals_its_definition(name):
     checkpoint, network = checkpoint_and_definitions(INTEGERS, "random")
     assert_close(value(name, checkpoint), REFERENCES[name](network))
 
@@ -65,7 +65,7 @@ def test_measure_has_its_declared_shape(name):
 
 @functools.cache
 def in_single_precision():
-    """The solving_network network with float32 weights."""
+    """Return the solving network with float32 weights."""
     context, _ = solving_network()
     return Checkpoint(context, {name: tensor.astype(np.float32) for name, tensor in context.final.weights.items()})
 
@@ -74,7 +74,7 @@ def in_single_precision():
 
 
 @pytest.mark.parametrize("kind", [ADDITION, SUBTRACTION])
-def test_key_frequencies_are_those_of_the_construction(kind):
+def test_key_frequencies_match_the_construction(kind):
     assert tuple(checkpoint_and_definitions(kind, "solving")[0].context.key_frequencies) == KEYS
 
 
@@ -83,14 +83,14 @@ def test_random_network_has_no_key_frequencies(kind):
     assert checkpoint_and_definitions(kind, "random")[0].context.key_frequencies.size == 0
 
 
-def test_key_frequencies_are_the_last_checkpoints():
+def test_key_frequencies_are_those_of_the_last_checkpoint():
     checkpoint, _ = checkpoint_and_definitions(ADDITION, "earlier")
     assert tuple(RunContext(checkpoint.context.run, checkpoint.weights, checkpoint.context.train).key_frequencies) == ()
     assert tuple(checkpoint.context.key_frequencies) == KEYS
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_without_key_frequencies_exactly_what_needs_them_is_nan(name):
+def test_without_key_frequencies_exactly_the_measures_that_need_them_are_nan(name):
     found = np.asarray(value(name, checkpoint_and_definitions(ADDITION, "random")[0]), dtype=float)
     if name.startswith("intervention_"):
         done = np.isfinite(found).all(-1)
@@ -109,7 +109,7 @@ def test_neuron_that_never_varies_has_no_frequency(neuron):
     assert np.isnan(value("neuron_frequency_share", checkpoint)[neuron]).all()
 
 
-def test_single_precision_sees_that_a_neuron_never_varies():
+def test_constant_neurons_have_no_frequency_in_single_precision():
     shares = value("neuron_frequency_share", in_single_precision())
     assert np.flatnonzero(np.isnan(shares).any(-1)).tolist() == [DEAD, CONSTANT]
 
@@ -117,8 +117,8 @@ def test_single_precision_sees_that_a_neuron_never_varies():
 # ---- losses too small for a plain log-softmax
 
 
-def exact_nats(logits, label):
-    """By decimal arithmetic of 60 digits."""
+def exact_cross_entropy(logits, label):
+    """Return the cross-entropy in decimal arithmetic with 60 digits."""
     with localcontext() as context:
         context.prec = 60
         exact = [Decimal(float(logit)) for logit in logits]
@@ -126,38 +126,38 @@ def exact_nats(logits, label):
 
 
 @pytest.mark.parametrize("margin", [-700, -30, -1, -1e-3, 0, 1e-3, 1, 10, 28, 35, 100])
-def test_nats_are_exact(margin, rng):
+def test_cross_entropy_is_exact(margin, rng):
     logits = rng.standard_normal((20, 12))
     labels = rng.integers(0, 12, 20)
     logits[range(20), labels] = logits.max(-1) + margin
-    expected = [exact_nats(row, label) for row, label in zip(logits, labels, strict=True)]
+    expected = [exact_cross_entropy(row, label) for row, label in zip(logits, labels, strict=True)]
     np.testing.assert_allclose(numerics.cross_entropy(logits, labels), expected, rtol=1e-13, atol=0)
 
 
-def test_nats_of_a_loss_of_1e_12():
+def test_cross_entropy_of_1e_12_is_exact():
     logits = np.array([[40.0, 40 - np.log(1e12), 40 - np.log(2e12)]])
     np.testing.assert_allclose(numerics.cross_entropy(logits, np.array([0])), [1.5e-12 - 1.125e-24], rtol=1e-13, atol=0)
 
 
-def test_nats_of_the_smallest_losses_are_not_zero():
+def test_smallest_cross_entropy_is_not_zero():
     assert numerics.cross_entropy(np.array([[700.0, 0.0]]), np.array([0])) == [np.exp(-700)]
 
 
-def test_nats_of_single_precision_logits_are_those_of_the_same_numbers(rng):
+def test_cross_entropy_of_float32_logits_is_computed_in_float64(rng):
     logits, labels = 9 * rng.standard_normal((50, 7)).astype(np.float32), rng.integers(0, 7, 50)
     np.testing.assert_array_equal(
         numerics.cross_entropy(logits, labels), numerics.cross_entropy(logits.astype(float), labels)
     )
 
 
-def test_nats_leave_the_logits_alone(rng):
+def test_cross_entropy_does_not_change_the_logits(rng):
     logits = rng.standard_normal((5, 7))
     before = logits.copy()
     numerics.cross_entropy(logits, np.zeros(5, int))
     np.testing.assert_array_equal(logits, before)
 
 
-def test_nats_agree_with_scipy(rng):
+def test_cross_entropy_agrees_with_scipy(rng):
     logits, labels = rng.standard_normal((50, 7)), rng.integers(0, 7, 50)
     np.testing.assert_allclose(numerics.cross_entropy(logits, labels), cross_entropy(logits, labels), rtol=1e-12)
 
@@ -172,15 +172,15 @@ def test_small_losses_keep_their_digits(name, monkeypatch):
 
     context, network = solving_network(scale=12.0, noise=1e-4)
     assert value("test_loss", context.final) < 1e-8
-    monkeypatch.setattr("literal.nats", exact)
+    monkeypatch.setattr("support.definitions.cross_entropy", exact)
     assert_close(value(name, context.final), REFERENCES[name](network))
 
 
-# ---- known answers
+# ---- known results
 
 
 class Table(Checkpoint):
-    """A network of which only the logits are known."""
+    """A network that consists of given logits only."""
 
     def __init__(self, logits, keys=(3,), kind=ADDITION):
         context = RunContext(pair_run(kind), {}, random_mask(P))
@@ -190,12 +190,12 @@ class Table(Checkpoint):
 
     @property
     def logits(self):
-        """Those given."""
+        """The given logits."""
         return self._table
 
 
 def wave(k, sign, height=2.5):
-    """height cos(w_k(a ± b - c)): [a, b, c]."""
+    """Return height cos(w_k(a ± b - c)): [a, b, c]."""
     a, b, c = np.indices((P, P, P))
     return height * np.cos(2 * np.pi * k / P * (a + sign * b - c))
 
@@ -208,13 +208,13 @@ OF_ONE_WAVE = np.log(np.exp(2.5 * np.cos(2 * np.pi / P * np.arange(P))).sum()) -
 @pytest.mark.parametrize(
     "name", ["train_loss", "test_loss", "restricted_loss", "restricted_loss_test", "key_blocks_only_loss"]
 )
-def test_wave_of_a_key_frequency_keeps_its_whole_loss(name, kind, sign):
+def test_single_wave_of_a_key_frequency_has_the_full_loss(name, kind, sign):
     assert_close(value(name, Table(wave(3, sign), kind=kind)), OF_ONE_WAVE)
 
 
 @BY_SIGN
 @pytest.mark.parametrize("name", ["excluded_loss", "maximal_excluded_loss", "key_blocks_removed_loss"])
-def test_without_its_only_wave_a_network_guesses(name, kind, sign):
+def test_removing_the_only_wave_gives_the_loss_of_guessing(name, kind, sign):
     assert_close(value(name, Table(wave(3, sign), kind=kind)), np.log(P))
 
 
@@ -236,7 +236,7 @@ def test_removing_another_frequency_changes_nothing(name, kind, sign):
         ("ablated_loss_by_frequency_all", lambda values, k: block(values, [k])),
     ],
 )
-def test_logits_may_span_any_number_of_nats(name, removed, height, rng):
+def test_logits_may_have_any_range(name, removed, height, rng):
     waves = wave(3, 1) + wave(8, 1, 1.5) + wave(5, -1, 1) + 0.3 * rng.standard_normal((P, P, P))
     table = Table(height / 2.5 * waves)
     logits, labels = table.logits.reshape(P, P, P), table.context.labels.reshape(P, P)
@@ -266,11 +266,11 @@ def test_cosine_coefficients_are_the_heights_of_the_waves(kind, sign):
 
 
 @pytest.mark.parametrize("name", [name for name in REFERENCES if name.startswith("logit_fraction_explained")])
-def test_waves_of_key_frequencies_are_explained_wholly(name):
+def test_waves_of_key_frequencies_are_fully_explained(name):
     assert_close(value(name, Table(wave(3, 1) + wave(8, 1, 0.5), keys=(3, 8))), 1.0)
 
 
-def test_centering_takes_away_what_it_says(rng):
+def test_centering_removes_the_named_mean(rng):
     of_pairs, of_outputs = rng.standard_normal((P, P, 1)), rng.standard_normal(P)
     explained = "logit_fraction_explained_cosines"
     over_outputs, over_pairs = f"{explained}_centered_over_outputs", f"{explained}_centered_over_pairs"
@@ -288,7 +288,7 @@ def test_gini_of_one_number_alone_is_nearly_1():
     assert numerics.gini(np.eye(8)[3]) == pytest.approx(7 / 8)
 
 
-def test_gini_knows_no_order_and_no_unit(rng):
+def test_gini_does_not_depend_on_order_and_scale(rng):
     numbers = rng.random(20)
     assert numerics.gini(7 * rng.permutation(numbers)) == pytest.approx(numerics.gini(numbers))
 
@@ -298,7 +298,7 @@ def test_gini_knows_no_order_and_no_unit(rng):
 
 @functools.cache
 def small_cube():
-    """The family `maps` of a network at two moments, as a cube holds it, and what it must rebuild at each."""
+    """Return a cube with the family `maps` of a network at two moments, and the definitions at each."""
     earlier, last = (
         checkpoint_and_definitions(SUBTRACTION, "earlier"),
         checkpoint_and_definitions(SUBTRACTION, "solving"),
@@ -312,11 +312,11 @@ def small_cube():
     for name, measure in measures().items():
         if measure.family == "maps":
             leading, rest = (measure.dims[0], measure.dims[1:])
-            views = {"moment": (earlier, last), "run": (last, earlier)}.get(leading)
-            if views is None:
+            checkpoints = {"moment": (earlier, last), "run": (last, earlier)}.get(leading)
+            if checkpoints is None:
                 cube[name] = measure.dims, value(name, last[0])
             else:
-                cube[name] = (leading, *rest), np.stack([value(name, checkpoint) for checkpoint, _ in views])
+                cube[name] = (leading, *rest), np.stack([value(name, checkpoint) for checkpoint, _ in checkpoints])
     return cube, {0: earlier[1], 100: last[1]}
 
 
@@ -350,6 +350,6 @@ def test_kept_neuron_map_is_rebuilt(place, moment):
     assert_close(neuron_map(cube, neuron, epoch=moment, relu=False), networks[moment].pre[..., neuron])
 
 
-def test_no_measure_declares_more_digits_than_it_has():
+def test_measure_cannot_declare_more_digits_than_it_has():
     with pytest.raises(ValueError, match="digits=26: float32 has 23 bits of mantissa"):
         registry.measure(dims=("epoch",), units="1", long_name="A loss", reference="here", digits=26)

@@ -1,4 +1,4 @@
-"""The authors' network: numbers computed independently, in float64, to every digit given."""
+"""Measures of the authors' network, compared with numbers computed independently in float64, to every given digit."""
 
 import functools
 from decimal import Decimal
@@ -52,7 +52,7 @@ AT_KEYS = {
 
 @functools.cache
 def network():
-    """Its only checkpoint."""
+    """Return the only checkpoint of the authors' network."""
     file = {"title": "published", "seed": 1, "task": {"kind": "modular_addition"}, "training": {"epochs": 100}}
     run = Experiment.model_validate(file).runs("published")[0]
     weights = published_weights()
@@ -62,12 +62,12 @@ def network():
 
 
 def value(name):
-    """What a measure says of it."""
+    """Return the value of a measure."""
     return measures()[name].function(network())
 
 
 def to_all_digits(expected):
-    """Equal to a decimal number, to half of its last digit."""
+    """Return an approximation of a decimal number, with a tolerance of half of its last digit."""
     half = Decimal("0.51").scaleb(Decimal(expected).as_tuple().exponent)
     return pytest.approx(float(expected), rel=0, abs=float(half))
 
@@ -79,8 +79,8 @@ def test_value(name):
 
 @pytest.mark.parametrize("name", AT_KEYS)
 def test_values_at_key_frequencies(name):
-    for found, expected in zip(value(name)[KEYS - 1], AT_KEYS[name], strict=True):
-        assert found == to_all_digits(expected)
+    for actual, expected in zip(value(name)[KEYS - 1], AT_KEYS[name], strict=True):
+        assert actual == to_all_digits(expected)
 
 
 def test_loss_over_all_pairs():

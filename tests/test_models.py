@@ -1,4 +1,4 @@
-"""The same network three ways: the fast path, the general transformer, TransformerLens; logits and gradients."""
+"""Logits and gradients of the fast path, the general transformer and TransformerLens are equal."""
 
 from pathlib import Path
 
@@ -27,13 +27,13 @@ from support.networks import random_tensors
 @pytest.mark.parametrize("kind", ["modular_addition", "modular_subtraction", "integer_addition"])
 @pytest.mark.parametrize("mlp_biases", [True, False])
 def test_fast_path_equals_general_transformer(dtype, precision, kind, mlp_biases):
-    some = pair_runs(kind, precision, mlp_biases=mlp_biases)
+    runs = pair_runs(kind, precision, mlp_biases=mlp_biases)
     n = 9 if kind == "integer_addition" else 13
-    masks = torch.stack([torch.from_numpy(train_mask(run, n)) for run in some])
+    masks = torch.stack([torch.from_numpy(train_mask(run, n)) for run in runs])
     results = []
     for module in (fast, reference_training):
-        weights = random_tensors(some, dtype)
-        objective = module.Objective(some, masks, torch.device("cpu"))
+        weights = random_tensors(runs, dtype)
+        objective = module.Objective(runs, masks, torch.device("cpu"))
         loss = objective.loss(weights)
         gradients = torch.autograd.grad(loss.sum(), list(weights.values()))
         results.append((loss.detach(), gradients, objective.evaluate(weights)))
@@ -48,9 +48,9 @@ def test_fast_path_equals_general_transformer(dtype, precision, kind, mlp_biases
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("attention_only", [False, True])
 def test_general_transformer_equals_transformer_lens(layers, attention_only):
-    some = pair_runs(layers=layers, attention_only=attention_only, count=1)
-    architecture = Architecture.of(some[0])
-    weights = {name: tensor.detach()[0] for name, tensor in random_tensors(some, torch.float32).items()}
+    runs = pair_runs(layers=layers, attention_only=attention_only, count=1)
+    architecture = Architecture.of(runs[0])
+    weights = {name: tensor.detach()[0] for name, tensor in random_tensors(runs, torch.float32).items()}
     network = to_transformer_lens(weights, architecture)
     tokens = torch.randint(0, architecture.vocabulary, (50, 3), generator=torch.Generator().manual_seed(2))
     recorded = {}
@@ -62,14 +62,14 @@ def test_general_transformer_equals_transformer_lens(layers, attention_only):
 
 
 def test_gradients_equal_transformer_lens():
-    some = pair_runs(count=1)
-    weights = random_tensors(some, torch.float32)
+    runs = pair_runs(count=1)
+    weights = random_tensors(runs, torch.float32)
     a, b = np.indices((13, 13)).reshape(2, -1)
     tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, 13)], -1))
     labels = torch.from_numpy((a + b) % 13)
-    objective = fast.Objective(some, torch.ones(1, 13, 13, dtype=torch.bool), torch.device("cpu"))
+    objective = fast.Objective(runs, torch.ones(1, 13, 13, dtype=torch.bool), torch.device("cpu"))
     ours = torch.autograd.grad(objective.loss(weights).sum(), [weights["W_E"], weights["W_U"]])
-    network = to_transformer_lens({name: w.detach()[0] for name, w in weights.items()}, Architecture.of(some[0]))
+    network = to_transformer_lens({name: w.detach()[0] for name, w in weights.items()}, Architecture.of(runs[0]))
     loss = torch.nn.functional.cross_entropy(network(tokens)[:, -1].double(), labels)
     loss.backward()
     by_shape = {tuple(p.grad.shape): p.grad for p in network.parameters() if p.grad is not None}
@@ -78,8 +78,8 @@ def test_gradients_equal_transformer_lens():
 
 
 def test_hooks_replace_activations():
-    some = pair_runs(count=1)
-    weights = random_tensors(some, torch.float64)
+    runs = pair_runs(count=1)
+    weights = random_tensors(runs, torch.float64)
     tokens = torch.tensor([[1, 2, 13]])
 
     def silence(name, value):
@@ -93,12 +93,12 @@ def test_hooks_replace_activations():
 
 
 def test_runs_do_not_mix():
-    """A run's logits and gradients are those that it has alone."""
-    some = pair_runs(count=3)
-    weights = random_tensors(some, torch.float64)
-    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
-    together = fast.Objective(some, masks, torch.device("cpu")).loss(weights)
-    for i, run in enumerate(some):
+    """A run's losses in a batch equal those of the run alone."""
+    runs = pair_runs(count=3)
+    weights = random_tensors(runs, torch.float64)
+    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs])
+    together = fast.Objective(runs, masks, torch.device("cpu")).loss(weights)
+    for i, run in enumerate(runs):
         alone = fast.Objective([run], masks[i : i + 1], torch.device("cpu")).loss(
             {n: w[i : i + 1] for n, w in weights.items()}
         )
@@ -106,21 +106,21 @@ def test_runs_do_not_mix():
 
 
 def test_logits_and_neurons_of_all_pairs():
-    some = pair_runs(count=2)
-    weights = {name: w.detach() for name, w in random_tensors(some, torch.float64).items()}
+    runs = pair_runs(count=2)
+    weights = {name: w.detach() for name, w in random_tensors(runs, torch.float64).items()}
     a, b = np.indices((13, 13)).reshape(2, -1)
     index = [torch.from_numpy(x).expand(2, -1) for x in (a, b)]
-    which = pairs.PairBatch(*index, 13, 3)
+    batch = pairs.PairBatch(*index, 13, 3)
     recorded = {}
     tokens = torch.stack([*index, torch.full_like(index[0], 13)], -1)
     expected = forward(weights, tokens, lambda n, v: recorded.update({n: v}))[:, :, -1]
-    pre, logits = pairs.neurons_and_logits(pairs.tables(weights), which)
+    pre, logits = pairs.neurons_and_logits(pairs.tables(weights), batch)
     assert_close_tensors(logits, expected, torch.float64)
     assert_close_tensors(pre, recorded["blocks.0.mlp.hook_pre"][:, :, -1], torch.float64)
-    assert_close_tensors(pairs.logits(pairs.tables(weights), which), expected, torch.float64)
+    assert_close_tensors(pairs.logits(pairs.tables(weights), batch), expected, torch.float64)
 
 
-@pytest.mark.parametrize("size", [37, 101], ids=["small", "large"])  # for either library of each machine
+@pytest.mark.parametrize("size", [37, 101], ids=["small", "large"])  # for both libraries
 @pytest.mark.parametrize("library", ["onednn", "torch"])
 def test_products_are_exact_and_differentiable(monkeypatch, library, size):
     monkeypatch.setattr(gemm, "library", lambda: library)
@@ -130,29 +130,29 @@ def test_products_are_exact_and_differentiable(monkeypatch, library, size):
         assert_close_tensors(multiply(x.detach(), y.detach()), (x @ y).detach(), torch.float32)
     ours = torch.autograd.grad(matmul(a, b.mT).square().sum(), (a, b))
     theirs = torch.autograd.grad((a @ b.mT).square().sum(), (a, b))
-    for one, other in zip(ours, theirs, strict=True):
-        assert_close_tensors(one, other, torch.float32)
+    for actual, expected in zip(ours, theirs, strict=True):
+        assert_close_tensors(actual, expected, torch.float32)
 
 
 @pytest.mark.parametrize(
     ("experiment", "train_loss", "test_loss"),
     [
         ("subtraction", 4.732243928736632, 4.7345742216589235),  # as the notebook printed them
-        ("integer_addition", 3.0037210007710913, 3.0051991100357918),  # derived: these two printed none
+        ("integer_addition", 3.0037210007710913, 3.0051991100357918),  # computed: these two notebooks print none
         ("transformer_lens_demo", 4.735885757150753, 4.7329808684056385),
     ],
 )
-def test_transformer_lens_initialization_is_the_notebooks(experiment, train_loss, test_loss):
-    """The losses of the freshly initialized networks that are reproduced seed for seed."""
+def test_transformer_lens_initialization_reproduces_the_notebooks(experiment, train_loss, test_loss):
+    """The losses of the initial weights equal those of the notebooks, which are reproduced seed for seed."""
     (run,) = load_experiment(experiment, Path(__file__).parents[1] / "config/experiments").runs(experiment)
     weights = {name: tensor[None] for name, tensor in initial_weights(run).items()}
     mask = torch.from_numpy(train_mask(run, layout(run.task).operands))[None]
-    found = fast.Objective([run], mask, torch.device("cpu")).evaluate(weights)
-    assert abs(found["train_loss"].item() - train_loss) < 1e-7  # float32 logits, of 28 pairs at least
-    assert abs(found["test_loss"].item() - test_loss) < 1e-7
+    losses = fast.Objective([run], mask, torch.device("cpu")).evaluate(weights)
+    assert abs(losses["train_loss"].item() - train_loss) < 1e-7  # logits are float32, of at least 28 pairs
+    assert abs(losses["test_loss"].item() - test_loss) < 1e-7
 
 
-def test_paper_initialization_has_the_stated_deviations():
+def test_paper_initialization_has_the_stated_standard_deviations():
     (run,) = pair_runs(count=1, d_model=128, d_mlp=512, heads=4, d_head=32)
     weights = initial_weights(run)
     for name, tensor in weights.items():

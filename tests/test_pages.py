@@ -1,4 +1,4 @@
-"""The documentation: every page is in the site and leads somewhere, and every block on it does what it says."""
+"""The documentation: navigation, generated pages, links, and the blocks of every page."""
 
 import importlib.util
 import re
@@ -24,24 +24,24 @@ SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
 
 
 def in_nav(entry):
-    """The pages below an entry of the navigation."""
+    """Return the pages below an entry of the navigation."""
     if isinstance(entry, str):
         return [entry]
     return [page for below in (entry.values() if isinstance(entry, dict) else entry) for page in in_nav(below)]
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS)
-def test_blocks_parse(page):
+def test_blocks_are_valid_in_their_language(page):
     for block in blocks(page):
         parses(block)
 
 
 def test_every_page_is_in_the_navigation():
     written = {path.name for path in (ROOT / "docs").glob("*.md")}
-    assert written <= set(in_nav(SITE["nav"])), "name it in mkdocs.yml"
+    assert written <= set(in_nav(SITE["nav"])), "add it to `nav` in mkdocs.yml"
 
 
-def test_the_navigation_names_pages_that_are_there():
+def test_pages_of_the_navigation_exist():
     generated = {
         *measures_page.reference_pages(),
         *gallery.gallery_pages(),
@@ -54,7 +54,7 @@ def test_the_navigation_names_pages_that_are_there():
         assert page in generated or (ROOT / "docs" / page).exists(), page
 
 
-# ---- what is generated
+# ---- generated pages
 
 
 def test_every_measure_is_in_the_reference():
@@ -78,10 +78,10 @@ def test_every_verb_and_option_is_in_the_reference(verb):
 
     from progress_measures.cli import app
 
-    said = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
+    help_text = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
     page = measures_page.commands_page()
     section = page.partition(f"\n## {verb}\n")[2].partition("\n## ")[0]
-    options = set(re.findall(r"(?<![\w`-])--[a-z][a-z-]+", said)) - {"--help"}
+    options = set(re.findall(r"(?<![\w`-])--[a-z][a-z-]+", help_text)) - {"--help"}
     assert section
     for option in (option for option in options if not option.startswith("--no-")):
         assert option in section, option
@@ -92,40 +92,40 @@ def test_every_experiment_is_in_the_reference():
     assert re.findall(r"^## (\w+)$", page, re.M) == experiment_names()
 
 
-def test_what_every_figure_and_table_reads_is_in_the_reference():
+def test_variables_of_every_figure_and_table_are_in_the_reference():
     page = measures_page.figures_page()
-    for thing in gallery.shown_things():
-        (row,) = re.findall(rf"^.*/{thing.page}#{thing.anchor}\).*$", page, re.M)
-        assert all(f"`{name}`" in row for name in thing.declared.variables), thing
-        assert all(f"#{name})" in row for name in thing.declared.experiments), thing
+    for item in gallery.shown_things():
+        (row,) = re.findall(rf"^.*/{item.page}#{item.anchor}\).*$", page, re.M)
+        assert all(f"`{name}`" in row for name in item.declared.variables), item
+        assert all(f"#{name})" in row for name in item.declared.experiments), item
 
 
 def test_every_figure_and_table_is_in_the_gallery():
     pages = gallery.gallery_pages()
-    for thing in gallery.shown_things():
-        assert f"{{#{thing.anchor}}}" in pages[thing.page], thing
+    for item in gallery.shown_things():
+        assert f"{{#{item.anchor}}}" in pages[item.page], item
 
 
-def test_every_claim_that_names_a_figure_or_table_stands_below_it():
-    """But for those that name one which is not there, of which there are none in the paper."""
-    found = {claim.id for thing in gallery.shown_things() for claim in gallery.claims_on(thing)}
+def test_every_claim_about_a_figure_or_table_is_listed_below_it():
+    """Only claims about the paper are tested, since all of its figures and tables exist."""
+    listed = {claim.id for item in gallery.shown_things() for claim in gallery.claims_on(item)}
     for claim in load_claims().values():
         if claim.source == "paper" and re.search(r"(Figure|Table)s? \d", claim.where):
-            assert claim.id in found, claim.where
+            assert claim.id in listed, claim.where
 
 
-def test_a_place_is_read_as_it_is_written():
+def test_places_of_claims_are_parsed():
     assert gallery.places("Figures 3, 16 and 17; Table 3(a) (C.2.1)") == {
         ("figure", "3"), ("figure", "16"), ("figure", "17"), ("table", "3"), ("section", "C.2.1"),
     }  # fmt: skip
     assert gallery.places("Section 3.5.1, cell 30") == {("section", "3.5.1")}
 
 
-def test_every_verdict_is_read():
+def test_every_verdict_is_parsed():
     assert set(gallery.verdicts_of_claims()) == set(load_claims())
 
 
-def test_links_of_pages_lead_to_where_the_site_has_them():
+def test_links_are_rewritten_for_the_site():
     spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs/hooks.py")
     hooks = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(hooks)
@@ -135,19 +135,19 @@ def test_links_of_pages_lead_to_where_the_site_has_them():
             self.file = type("File", (), {"src_uri": name})
             self.meta = {}
 
-    def led(text, page):
+    def rewritten(text, page):
         return hooks.on_page_markdown(text, Page(page), None, None)
 
-    assert led("[x](docs/cluster.md#logs)", "index.md") == "[x](cluster.md#logs)"
-    assert led("![x](docs/images/fig07.png)", "index.md") == "![x](images/fig07.png)"
-    assert led("[x](../Makefile)", "cluster.md") == "[x](source/Makefile.md)"
-    assert led("[x](../../src/progress_measures/cli.py)", "reference/commands.md").endswith("cli.py.md)")
-    assert led("[all](../config/experiments)", "cluster.md") == "`all`"
-    assert led("[x](cluster.md)", "start.md") == "[x](cluster.md)"
-    assert led("[x](https://a.b/c)", "start.md") == "[x](https://a.b/c)"
+    assert rewritten("[x](docs/cluster.md#logs)", "index.md") == "[x](cluster.md#logs)"
+    assert rewritten("![x](docs/images/fig07.png)", "index.md") == "![x](images/fig07.png)"
+    assert rewritten("[x](../Makefile)", "cluster.md") == "[x](source/Makefile.md)"
+    assert rewritten("[x](../../src/progress_measures/cli.py)", "reference/commands.md").endswith("cli.py.md)")
+    assert rewritten("[all](../config/experiments)", "cluster.md") == "`all`"
+    assert rewritten("[x](cluster.md)", "start.md") == "[x](cluster.md)"
+    assert rewritten("[x](https://a.b/c)", "start.md") == "[x](https://a.b/c)"
 
 
-# ---- every page, followed to the letter
+# ---- every page, followed literally
 
 
 @pytest.fixture(scope="module")
@@ -155,21 +155,21 @@ def reader(tmp_path_factory):
     return Reader(tmp_path_factory.mktemp("reader"))
 
 
-GOES_ON_FROM = {"docs/add-a-measure.md": "docs/add-an-experiment.md"}
+CONTINUES = {"docs/add-a-measure.md": "docs/add-an-experiment.md"}
 
 
 def grokked(folder, experiment):
-    """Whether an experiment's first run answers what it was not trained on."""
+    """Return whether an experiment's first run generalizes."""
     return float(open_cube(folder / f"results/{experiment}/cube.zarr").test_accuracy.isel(run=0, epoch=-1)) > 0.95
 
 
 def falls(folder):
-    """Whether the measure that a page adds falls as the network groks."""
+    """Return whether the measure that a page adds falls while the network groks."""
     values = open_cube(folder / "results/prime_59/cube.zarr").directions_of_W_E.isel(run=0)
     return values[0] > 2 * values[-1] and np.isfinite(values).all()
 
 
-COMES_OF_IT = {
+RESULTS = {
     "docs/start.md": lambda folder: (folder / "results/lead.png").stat().st_size > 20_000,
     "docs/add-an-experiment.md": lambda folder: grokked(folder, "prime_59"),
     "docs/add-a-measure.md": falls,
@@ -177,16 +177,16 @@ COMES_OF_IT = {
 }
 
 
-# Those that something is made on take longest, and begin first; who goes on from another stays with the same reader.
-IN_ORDER = sorted(WITH_BLOCKS, key=lambda page: page not in COMES_OF_IT)
+# Pages with results take longest and start first; a page that continues another one runs with the same reader.
+IN_ORDER = sorted(WITH_BLOCKS, key=lambda page: page not in RESULTS)
 
 
 @pytest.mark.docs
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=pytest.mark.xdist_group(GOES_ON_FROM.get(page, page))) for page in IN_ORDER]
+    "page", [pytest.param(page, marks=pytest.mark.xdist_group(CONTINUES.get(page, page))) for page in IN_ORDER]
 )
-def test_page_does_what_it_says(page, reader):
-    if page in GOES_ON_FROM:
-        reader.follow(GOES_ON_FROM[page])
+def test_page_can_be_followed_literally(page, reader):
+    if page in CONTINUES:
+        reader.follow(CONTINUES[page])
     reader.follow(page)
-    assert COMES_OF_IT.get(page, lambda folder: True)(Path(reader.folder))
+    assert RESULTS.get(page, lambda folder: True)(Path(reader.folder))

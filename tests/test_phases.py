@@ -1,4 +1,4 @@
-"""Phases and grok times of curves whose turning points are known."""
+"""Phases and grokking times of curves with known turning points."""
 
 import numpy as np
 import pytest
@@ -23,11 +23,11 @@ def test_every_phase_is_tested():
 
 
 @pytest.mark.parametrize("name", EXPECTED_PHASES)
-def test_turning_point_is_found(name):
+def test_known_epoch_is_found(name):
     checkpoint = 100 if name in BOUNDARIES else 0
-    found = getattr(phases, name)(grokking_curves())
-    assert found.epoch == pytest.approx(EXPECTED_PHASES[name], abs=checkpoint)
-    assert found.reason == ""
+    phase = getattr(phases, name)(grokking_curves())
+    assert phase.epoch == pytest.approx(EXPECTED_PHASES[name], abs=checkpoint)
+    assert phase.reason == ""
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -46,27 +46,27 @@ def test_spike_of_one_checkpoint_moves_no_boundary(name, spike):
     assert getattr(phases, name)(grokking_curves(test_loss=spiky)) == getattr(phases, name)(grokking_curves())
 
 
-@pytest.mark.parametrize("start", [8500, 9700])  # the second is under way at the end
+@pytest.mark.parametrize("start", [8500, 9700])  # the second has not ended at the last epoch
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_slingshots_after_the_cleanup_move_no_boundary(name, start):
     again = np.where((start <= EPOCHS) & (start + 800 > EPOCHS), 30.0, curve(TEST_LOSS))
-    found = getattr(phases, name)(grokking_curves(test_loss=again))
-    assert found.epoch == pytest.approx(EXPECTED_PHASES[name], abs=100)
+    phase = getattr(phases, name)(grokking_curves(test_loss=again))
+    assert phase.epoch == pytest.approx(EXPECTED_PHASES[name], abs=100)
 
 
 @pytest.mark.parametrize("name", BOUNDARIES)
-def test_a_dip_in_the_plateau_moves_no_boundary(name):
+def test_dip_in_the_plateau_moves_no_boundary(name):
     dipped = np.where((EPOCHS >= 2000) & (EPOCHS < 2400), 1e-6, curve(TEST_LOSS))
     assert getattr(phases, name)(grokking_curves(test_loss=dipped)).epoch == pytest.approx(
         EXPECTED_PHASES[name], abs=100
     )
 
 
-def test_a_test_loss_that_is_never_down_for_long_has_no_phases():
+def test_loss_that_never_stays_low_has_no_phases():
     restless = np.where((np.arange(len(EPOCHS)) + 5) % 7 < 3, 20.0, 1e-6)
-    found = phases.cleanup_end(grokking_curves(test_loss=restless))
-    assert np.isnan(found.epoch)
-    assert found.reason == "the test loss falls but does not stay down for 500 epochs"
+    phase = phases.cleanup_end(grokking_curves(test_loss=restless))
+    assert np.isnan(phase.epoch)
+    assert phase.reason == "the test loss falls but does not stay down for 500 epochs"
 
 
 @pytest.mark.parametrize("name", BOUNDARIES)
@@ -78,26 +78,26 @@ def test_unit_of_the_losses_does_not_matter(name):
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_run_that_never_groks_has_no_phases(name):
     plateau = curve(([0, 500, 10000], [0.7, 1.3, 1.1]))
-    found = getattr(phases, name)(grokking_curves(test_loss=plateau))
-    assert np.isnan(found.epoch)
-    assert found.reason == "the test loss falls by 0.2 decades, less than 2"
+    phase = getattr(phases, name)(grokking_curves(test_loss=plateau))
+    assert np.isnan(phase.epoch)
+    assert phase.reason == "the test loss falls by 0.2 decades, less than 2"
 
 
 @pytest.mark.parametrize("name", ["grok_time", "test_loss_millionth_time", "test_accuracy_time"])
-def test_threshold_never_reached(name):
+def test_threshold_that_is_never_reached_gives_nan(name):
     flat = grokking_curves(
         history_test_loss=np.full(len(HISTORY), 20.0), history_test_accuracy=np.full(len(HISTORY), 0.2)
     )
-    found = getattr(phases, name)(flat)
-    assert np.isnan(found.epoch)
-    assert found.reason == "never for 500 epochs"
+    phase = getattr(phases, name)(flat)
+    assert np.isnan(phase.epoch)
+    assert phase.reason == "never for 500 epochs"
 
 
 def test_without_key_frequencies_only_memorization_has_no_end():
     without = grokking_curves(excluded_loss=np.full(len(EPOCHS), np.nan))
-    found = phases.memorization_end(without)
-    assert np.isnan(found.epoch)
-    assert "no key frequencies" in found.reason
+    phase = phases.memorization_end(without)
+    assert np.isnan(phase.epoch)
+    assert "no key frequencies" in phase.reason
     assert phases.memorization_end_maximal(without) == phases.memorization_end_maximal(grokking_curves())
     assert phases.circuit_formation_end(without) == phases.circuit_formation_end(grokking_curves())
     assert phases.cleanup_end(without) == phases.cleanup_end(grokking_curves())
@@ -105,9 +105,9 @@ def test_without_key_frequencies_only_memorization_has_no_end():
 
 @pytest.mark.parametrize("corners", [([0, 10000], [0.7, -1]), ([0, 10000], [-1, 0.7])])
 def test_excluded_loss_that_does_not_turn_ends_no_memorization(corners):
-    found = phases.memorization_end(grokking_curves(excluded_loss=curve(corners)))
-    assert np.isnan(found.epoch)
-    assert "does not turn" in found.reason
+    phase = phases.memorization_end(grokking_curves(excluded_loss=curve(corners)))
+    assert np.isnan(phase.epoch)
+    assert "does not turn" in phase.reason
 
 
 def test_excluded_loss_that_falls_again_in_cleanup_is_not_memorization():
@@ -115,11 +115,11 @@ def test_excluded_loss_that_falls_again_in_cleanup_is_not_memorization():
     assert phases.memorization_end(grokking_curves(excluded_loss=again)).epoch == pytest.approx(1000, abs=100)
 
 
-# ---- thresholds reached for good
+# ---- thresholds that are reached permanently
 
 
 def below(*spells, value=1e-3):
-    """Curves of a run whose test loss is below 1e-2 from the first to the last epoch of each spell, and 20 elsewhere."""
+    """Return curves with a test loss of `value` from the first to the last epoch of each spell, and of 20 elsewhere."""
     inside = sum((first <= HISTORY) & (last >= HISTORY) for first, last in spells)
     return grokking_curves(history_test_loss=np.where(inside, value, 20.0))
 
@@ -140,11 +140,11 @@ def test_several_dips_do_not_add_up():
     assert np.isnan(phases.grok_time(below((2000, 2300), (2400, 2700), (2800, 3100))).epoch)
 
 
-def test_last_epochs_count_when_they_stay():
+def test_last_epochs_count_if_the_loss_stays_low():
     assert phases.grok_time(below((9800, 10000))).epoch == 9800
 
 
-def test_below_from_the_start():
+def test_loss_below_from_the_start_groks_at_0():
     assert phases.grok_time(below((0, 10000))).epoch == 0
 
 
@@ -158,7 +158,7 @@ def test_accuracy_of_exactly_99_percent_counts():
     assert phases.test_accuracy_time(grokking_curves(history_test_accuracy=accuracy)).epoch == 3000
 
 
-def test_loss_that_is_no_number_is_not_below():
+def test_nan_loss_is_not_below_the_threshold():
     lost = np.where(HISTORY < 3000, 1e-3, np.nan)
     lost[HISTORY < 2900] = 20
     assert np.isnan(phases.grok_time(grokking_curves(history_test_loss=lost)).epoch)

@@ -1,4 +1,4 @@
-"""The repository itself: one source of dependencies, a README whose links and commands are there."""
+"""The repository: consistent versions, valid links and commands in its pages, small published files."""
 
 import re
 import tomllib
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def test_environment_is_thin_and_names_the_same_python():
+def test_environment_has_few_packages_and_the_same_python():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     python = next(line for line in environment["dependencies"] if line.startswith("python"))
     assert python == f"python{PROJECT['requires-python']}"
@@ -28,20 +28,20 @@ def test_versions_agree():
     assert f"version: {PROJECT['version']}" in (ROOT / "CITATION.cff").read_text()
 
 
-# Pages that are only in the site, which is built of docs/ and of the code.
+# Pages that are generated from the code and exist only in the site.
 GENERATED = {*reference_pages(), *gallery_pages()}
 
 
 @pytest.mark.parametrize(
     "page", ["README.md", "results/README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
 )
-def test_links_lead_somewhere(page):
+def test_links_have_targets(page):
     path = ROOT / page
     for target in re.findall(r"(?<!\\)\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
         assert (path.parent / target).exists() or target in GENERATED, target
 
 
-def test_readme_names_targets_that_exist():
+def test_make_targets_of_the_readme_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"`make ([a-z-]+)`", (ROOT / "README.md").read_text()))
     assert named <= targets

@@ -1,4 +1,4 @@
-"""The real Snakefile after a figure was drawn: what is there, what reruns for what is changed, and what does not."""
+"""The real Snakefile after drawing a figure: its outputs, and which jobs each change causes to run again."""
 
 import json
 import shutil
@@ -16,11 +16,11 @@ from support.processes import command
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """A checkout in which Figure 7 was asked for, and nothing else."""
+    """A checkout in which only Figure 7 was requested."""
     return Checkout(tmp_path_factory.mktemp("drawn")).make("-c2", FIGURE)
 
 
-def test_what_was_asked_for_is_there_and_nothing_else(drawn):
+def test_only_the_requested_figure_and_its_inputs_exist(drawn):
     for kind in ("pdf", "png", "svg"):
         assert (drawn.folder / f"results/figures/paper/fig07.{kind}").exists()
     assert not (drawn.folder / "results/subtraction").exists()
@@ -30,15 +30,15 @@ def test_what_was_asked_for_is_there_and_nothing_else(drawn):
     assert "2 done" in (drawn.folder / "results/logs/train/mainline.log").read_text()
 
 
-def test_nothing_reruns_without_cause(drawn):
+def test_nothing_reruns_without_a_change(drawn):
     assert drawn.jobs(FIGURE) == {}
 
 
-def test_the_cube_is_drawn_from_again_in_other_figures(drawn):
+def test_other_figures_reuse_the_cube(drawn):
     assert drawn.jobs("results/figures/paper/fig03.png") == {"figure": 1}
 
 
-def test_a_table_stands_beside_what_was_published(drawn):
+def test_table_is_written_again_when_published_numbers_change(drawn):
     table = drawn.folder / "results/tables/paper/table04.md"
     assert drawn.jobs("results/tables/paper/table04.md") == {"table": 1}
     drawn.make("-c2", "results/tables/paper/table04.csv")
@@ -48,7 +48,7 @@ def test_a_table_stands_beside_what_was_published(drawn):
     assert drawn.jobs("results/tables/paper/table04.md") == {"table": 1}
 
 
-def test_the_report_holds_figures_and_tables_with_their_captions(drawn):
+def test_report_has_figures_and_tables_with_their_captions(drawn):
     targets = (FIGURE, "results/tables/paper/table04.md")
     drawn.make("-c2", *targets)
     drawn.make("-c2", *targets, "--report", "report.zip")
@@ -74,8 +74,8 @@ CHANGES = {
     "a docstring of the trainer": ("src/progress_measures/training/loop.py", '"""The training', '"""A training', {}),
     "a formula of one family": (
         MEASURES,
-        "return gini(W_E_fourier_norm(view))\n",
-        "return 1 * gini(W_E_fourier_norm(view))\n",
+        "return gini(W_E_fourier_norm(checkpoint))\n",
+        "return 1 * gini(W_E_fourier_norm(checkpoint))\n",
         {"measure": RUNS, "gather": 1, "figure": 1},
     ),
     "a task": (
@@ -87,7 +87,7 @@ CHANGES = {
     "a figure": ("src/progress_measures/figures/paper/fig07.py", "(6.8, 5.2)", "(6.8, 5.3)", {"figure": 1}),
     "another figure": ("src/progress_measures/figures/paper/fig02.py", '"center right"', '"lower right"', {}),
     "the profile": ("profiles/default/config.yaml", "printshellcmds: true", "printshellcmds: false", {}),
-    "what progress says": ("src/progress_measures/training/progress.py", "left", "to go", {}),
+    "progress messages": ("src/progress_measures/training/progress.py", "left", "to go", {}),
     "the optimizer": (
         "src/progress_measures/training/optimizer.py",
         "self.parameters.mul_(1 - self._rate * self._decay)",
@@ -98,7 +98,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_reruns_what_hangs_on_it(drawn, change):
+def test_change_reruns_exactly_what_depends_on_it(drawn, change):
     path, before, after, expected = CHANGES[change]
     original = (drawn.folder / path).read_text()
     prints = shutil.copytree(drawn.folder / "results/.fingerprints", drawn.folder / "prints")
@@ -108,12 +108,12 @@ def test_a_change_reruns_what_hangs_on_it(drawn, change):
     finally:
         (drawn.folder / path).write_text(original)
         shutil.rmtree(drawn.folder / "results/.fingerprints")
-        shutil.copytree(prints, drawn.folder / "results/.fingerprints")  # with the times that they had
+        shutil.copytree(prints, drawn.folder / "results/.fingerprints")  # with their original times
         shutil.rmtree(prints)
 
 
-def test_changed_settings_rerun_what_they_touch(drawn):
-    """Words change nothing; another learning rate trains both again; another seed is noticed, and has its own data."""
+def test_changed_settings_rerun_what_depends_on_them(drawn):
+    """A description changes nothing, a learning rate trains both runs again, and a seed also changes the dataset."""
     try:
         drawn.write("mainline", small_experiment(epochs=200, learning_rate=2e-3))
         jobs = drawn.jobs(FIGURE)
@@ -136,7 +136,7 @@ def test_changed_settings_rerun_what_they_touch(drawn):
 @pytest.mark.parametrize(
     "place", [["--set-resources", "train:pool=slurm", "train:gpu=1"], ["-c1"], ["--set-resources", "train:device=cpu"]]
 )
-def test_where_runs_train_is_no_cause_to_train_them_again(drawn, place):
+def test_place_of_training_does_not_retrain(drawn, place):
     assert drawn.jobs(FIGURE, *place) == {}
 
 
@@ -145,15 +145,13 @@ def test_published_cubes_need_no_training(drawn):
     assert done.returncode == 0, done.stderr
     assert drawn.jobs("results/figures/paper/fig02.png", "--config", "cubes=published") == {"figure": 1}
     jobs = drawn.jobs("all", "--config", "cubes=published")
-    assert set(jobs) == {"all", "claims", "explorer", "figure", "table", "twin"}, (
-        "what published cubes cover, and no more"
-    )
+    assert set(jobs) == {"all", "claims", "explorer", "figure", "table", "twin"}, "exactly what published cubes cover"
     several = [f"results/figures/paper/{name}.svg" for name in ("fig02", "fig03")]
     assert drawn.snakemake("-c2", *several, "--config", "cubes=published").returncode == 0
 
 
-def test_only_the_runs_that_a_change_touches_are_trained(drawn):
-    """A third seed beside two: the runs that are there stay as they are, to the time stamp. Last, since it changes the tree."""
+def test_only_new_runs_are_trained(drawn):
+    """A third seed leaves the other two runs unchanged. This test is the last one, since it changes the tree."""
     records = {run: drawn.folder / f"results/mainline/runs/{run}/done.json" for run in ("seed0", "seed1")}
     before = {run: path.stat().st_mtime_ns for run, path in records.items()}
     drawn.write("mainline", small_experiment(epochs=200) | {"grid": {"seed": [0, 1, 2]}})

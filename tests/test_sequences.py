@@ -1,4 +1,4 @@
-"""Measures of networks on sequences and of deeper networks, against their definitions; and their cubes."""
+"""Measures and cubes of networks on sequences and of deeper networks, compared with their definitions."""
 
 import functools
 
@@ -26,7 +26,7 @@ MODELS["fixed"] = ("skip_trigram", {"examples": 24, "batch": 8})
 
 @functools.cache
 def case(name):
-    """A checkpoint, its run and its weights."""
+    """Return a checkpoint, its run and its weights."""
     kind, options = MODELS[name]
     run = sequence_run(kind, **options)
     weights = random_weights(run, np.random.default_rng(3))
@@ -38,7 +38,7 @@ def value(name, checkpoint):
 
 
 def answered(run, weights, examples):
-    """Losses and whether right, answer by answer: [example, answer] each; and the attention of every layer."""
+    """Return losses and whether answers are right, [example, answer] each, and the attention of every layer."""
     patterns = []
 
     def hook(name, activation):
@@ -47,7 +47,9 @@ def answered(run, weights, examples):
 
     tensors = {name: torch.tensor(w)[None] for name, w in weights.items()}
     logits = forward(tensors, torch.tensor(examples.tokens), hook, run.model.doubled_residual)[0].numpy()
-    rows = np.stack([of_one[places] for of_one, places in zip(logits, examples.positions, strict=True)])
+    rows = np.stack(
+        [example_logits[positions] for example_logits, positions in zip(logits, examples.positions, strict=True)]
+    )
     return cross_entropy(rows, examples.labels), rows.argmax(-1) == examples.labels, patterns
 
 
@@ -124,24 +126,26 @@ def test_sum_of_squares_is_over_every_weight():
 # ---- deeper networks on pairs
 
 
-OF_DEEP = [name for name in REFERENCES if applies(measures()[name], pair_run("modular_addition", layers=2))]
+TWO_LAYER_MEASURES = [name for name in REFERENCES if applies(measures()[name], pair_run("modular_addition", layers=2))]
 
 
-def test_a_deep_network_has_the_measures_that_need_no_knowledge_of_depth():
+def test_two_layer_network_has_exactly_the_applicable_measures():
     needed = {"restricted_loss", "excluded_loss", "maximal_excluded_loss", "ablated_loss_by_frequency", "gini_W_L",
               "neuron_frequency", "key_frequency", "readout_fraction_explained", "cosine_coefficient"}  # fmt: skip
-    assert needed <= set(OF_DEEP)
-    assert not {"attention_alpha", "mean_attention", "neuron_offset"} & set(OF_DEEP)
+    assert needed <= set(TWO_LAYER_MEASURES)
+    assert not {"attention_alpha", "mean_attention", "neuron_offset"} & set(TWO_LAYER_MEASURES)
     assert two_layer_checkpoint()[0].context.key_frequencies.tolist() == [2]
 
 
-@pytest.mark.parametrize("name", [name for name in OF_DEEP if not name.startswith(("sum_of_squared", "intervention"))])
-def test_measure_of_a_deep_network_is_its_definition(name):
+@pytest.mark.parametrize(
+    "name", [name for name in TWO_LAYER_MEASURES if not name.startswith(("sum_of_squared", "intervention"))]
+)
+def test_measure_of_a_two_layer_network_equals_its_definition(name):
     checkpoint, network = two_layer_checkpoint()
-    found, expected = np.asarray(value(name, checkpoint)), np.asarray(REFERENCES[name](network))
-    assert found.shape == expected.shape
+    actual, expected = np.asarray(value(name, checkpoint)), np.asarray(REFERENCES[name](network))
+    assert actual.shape == expected.shape
     largest = np.abs(expected[np.isfinite(expected)]).max(initial=0) if expected.ndim else 0
-    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-11 * largest)
+    np.testing.assert_allclose(actual, expected, rtol=1e-7, atol=1e-11 * largest)
 
 
 # ---- cubes
@@ -149,7 +153,7 @@ def test_measure_of_a_deep_network_is_its_definition(name):
 
 @pytest.fixture(scope="module")
 def cubes(tmp_path_factory):
-    """One small experiment of each task, and a two-layer one; trained, measured and gathered by the command line."""
+    """Small experiments of each task, with two layers and of two widths, processed by the command line."""
     folder = tmp_path_factory.mktemp("cubes")
     experiments = folder / "config/experiments"
     experiments.mkdir(parents=True)
@@ -169,7 +173,7 @@ def cubes(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", [*SEQUENCES, "two_layer", "width"])
-def test_a_cube_has_just_what_applies(cubes, monkeypatch, name):
+def test_cube_has_exactly_the_applicable_measures(cubes, monkeypatch, name):
     from progress_measures.experiments import load_experiment
 
     monkeypatch.chdir(cubes)
@@ -181,8 +185,8 @@ def test_a_cube_has_just_what_applies(cubes, monkeypatch, name):
     )
     epochs = np.intersect1d(cube.epoch, cube.history_epoch)
     for quantity in ("train_loss", "test_loss", "test_accuracy"):
-        seen = cube[f"history_{quantity}"].sel(history_epoch=epochs)
-        np.testing.assert_allclose(seen, cube[quantity].sel(epoch=epochs), rtol=1e-4, atol=1e-7)
+        recorded = cube[f"history_{quantity}"].sel(history_epoch=epochs)
+        np.testing.assert_allclose(recorded, cube[quantity].sel(epoch=epochs), rtol=1e-4, atol=1e-7)
     assert command("describe", name, folder=cubes).returncode == 0
 
 
@@ -197,7 +201,7 @@ def test_cubes_of_sequences_name_their_answers(cubes, monkeypatch):
     assert "key_frequency_rule" not in digits.attrs
 
 
-def test_networks_of_several_widths_are_in_one_cube(cubes, monkeypatch):
+def test_one_cube_has_networks_of_several_widths(cubes, monkeypatch):
     monkeypatch.chdir(cubes)
     cube = open_cube("width")
     assert cube.sizes["neuron"] == 48

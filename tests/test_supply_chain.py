@@ -1,4 +1,4 @@
-"""What the project is made of, what it says to others, and what it reads and writes: nothing that was not asked for."""
+"""Supply chain and safety: locked dependencies, files that run no code, and no connections to other machines."""
 
 import ast
 import functools
@@ -27,7 +27,7 @@ PYTHON = [
 ]
 SNAKEFILES = [ROOT / "Snakefile", *sorted((ROOT / "workflow").rglob("*.smk"))]
 
-# ---- what it is made of
+# ---- dependencies
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
@@ -47,11 +47,11 @@ NOT_IMPORTED = {
     "types-psutil": ("Makefile", "$(BIN)/mypy"),
     "types-pyyaml": ("Makefile", "$(BIN)/mypy"),
 }
-"""Dependencies that no code names, and where they are used: a file, and what stands in it."""
+"""Dependencies that no code imports, and where each is used: a file, and a text in it."""
 
 
 def declared(requirements):
-    """Names of distributions."""
+    """Return the names of the distributions in requirements."""
     return {re.match(r"[a-z0-9-]+", requirement)[0] for requirement in requirements}
 
 
@@ -59,14 +59,14 @@ RUNTIME, DEV = declared(PROJECT["project"]["dependencies"]), declared(PROJECT["d
 
 
 DISTRIBUTIONS = functools.cache(importlib.metadata.packages_distributions)
-OURS = {path.stem for path in (ROOT / "tests").rglob("*.py")} | {"progress_measures"}
+OURS = {path.stem for path in (ROOT / "tests").rglob("*.py")} | {"progress_measures", "support"}
 
 
 @functools.cache
 def imports(path):
-    """The distributions that a file of code imports."""
+    """Return the distributions that a file imports."""
     text = path.read_text(encoding="utf-8")
-    if path in SNAKEFILES:  # Python but for its rules
+    if path in SNAKEFILES:  # Python, except for its rules
         text = "\n".join(re.findall(r"^(?:from [\w.]+ import \w+|import [\w.]+)", text, re.M))
     modules = set()
     for node in ast.walk(ast.parse(text)):
@@ -79,7 +79,7 @@ def imports(path):
 
 
 def imported(paths):
-    """The distributions that files of code import, each with one that does."""
+    """Return the distributions that files import, each with one importing file."""
     return {name: path for path in paths for name in imports(path)}
 
 
@@ -103,36 +103,36 @@ def test_every_declared_package_is_locked():
     assert {package["name"] for package in LOCK} >= RUNTIME | DEV
 
 
-def test_what_the_code_imports_is_declared():
-    of_users = imported([path for path in PYTHON if ROOT / "src" in path.parents] + SNAKEFILES)
-    assert {name: path for name, path in of_users.items() if name not in RUNTIME} == {}
-    of_developers = imported(PYTHON)
-    assert {name: path for name, path in of_developers.items() if name not in RUNTIME | DEV} == {}
+def test_every_import_is_declared():
+    by_users = imported([path for path in PYTHON if ROOT / "src" in path.parents] + SNAKEFILES)
+    assert {name: path for name, path in by_users.items() if name not in RUNTIME} == {}
+    by_developers = imported(PYTHON)
+    assert {name: path for name, path in by_developers.items() if name not in RUNTIME | DEV} == {}
 
 
-def test_what_is_declared_is_used():
+def test_every_declared_package_is_used():
     assert set(imported(PYTHON + SNAKEFILES)) | set(NOT_IMPORTED) == RUNTIME | DEV
     for name, (path, words) in NOT_IMPORTED.items():
         assert words in (ROOT / path).read_text(encoding="utf-8"), f"{name} is no longer used in {path}"
 
 
-# ---- formats that run nothing when they are read
+# ---- files that run no code when they are read
 
 WRITES_PICKLES = {
     ("exporting.py", "torch.save"): "files for TransformerLens, which reads its state dicts from these",
 }
-"""Where the project writes pickles, and why. submitit writes others: its jobs, in the folder of a Slurm training."""
+"""Where the project writes pickles, and why. submitit also writes its jobs as pickles, in the folder of a training."""
 
 FORBIDDEN = re.compile(
     r"(pickle|cPickle|dill|cloudpickle|joblib|marshal)\.(dumps?|loads?|Pickler|Unpickler)|shelve\.\w+|torch\.save"
     r"|pandas\.read_pickle|yaml\.(unsafe_load|full_load)(_all)?|.*\.to_pickle"
 )
 SAFE = {"yaml.SafeLoader", "yaml.CSafeLoader", "_Loader"}
-"""`_Loader` is that of `yaml_files`, a stricter safe one, as a test asserts."""
+"""`_Loader` is the loader of `yaml_files`, which a test asserts to be safe."""
 
 
 def names_in(tree):
-    """What imported names stand for: `np` for numpy, `load` for torch.load."""
+    """Return the meaning of imported names, such as numpy for `np` and torch.load for `load`."""
     names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -143,18 +143,21 @@ def names_in(tree):
 
 
 def risky_calls(text):
-    """Calls by which code could be run that a file holds, or is put there."""
+    """Yield the calls that could run code from a file, or write a file that runs code."""
     tree = ast.parse(text)
     names = names_in(tree)
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         first, dot, rest = ast.unparse(call.func).partition(".")
         function = names.get(first, first) + dot + rest
-        given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        arguments = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
         if (
             FORBIDDEN.fullmatch(function)
-            or (function == "torch.load" and given.get("weights_only") != "True")
-            or (re.fullmatch(r"numpy\.(load|savez?(_compressed)?)", function) and given.get("allow_pickle") != "False")
-            or (re.fullmatch(r"yaml\.load(_all)?", function) and given.get("Loader") not in SAFE)
+            or (function == "torch.load" and arguments.get("weights_only") != "True")
+            or (
+                re.fullmatch(r"numpy\.(load|savez?(_compressed)?)", function)
+                and arguments.get("allow_pickle") != "False"
+            )
+            or (re.fullmatch(r"yaml\.load(_all)?", function) and arguments.get("Loader") not in SAFE)
         ):
             yield function
 
@@ -162,7 +165,7 @@ def risky_calls(text):
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 
 
-def test_our_loader_of_yaml_is_a_safe_one():
+def test_yaml_loader_is_safe():
     from progress_measures.yaml_files import _Loader
 
     assert issubclass(_Loader, yaml.constructor.SafeConstructor)
@@ -170,11 +173,11 @@ def test_our_loader_of_yaml_is_a_safe_one():
 
 
 def test_files_are_read_and_written_without_pickles():
-    found = {(path.name, call) for path in SOURCES for call in risky_calls(path.read_text(encoding="utf-8"))}
-    assert found == set(WRITES_PICKLES)
+    calls = {(path.name, call) for path in SOURCES for call in risky_calls(path.read_text(encoding="utf-8"))}
+    assert calls == set(WRITES_PICKLES)
 
 
-def test_the_workflow_itself_has_no_library_that_reads_or_writes():
+def test_workflow_imports_no_library_that_reads_or_writes_files():
     assert set(imported(SNAKEFILES)) == {"snakemake"}
 
 
@@ -194,11 +197,11 @@ def test_the_workflow_itself_has_no_library_that_reads_or_writes():
         "frame.to_pickle(path)",
     ],
 )
-def test_a_risky_call_is_noticed(text):
+def test_risky_calls_are_found(text):
     assert list(risky_calls(text))
 
 
-# ---- no other machine is spoken with
+# ---- no connections to other machines
 
 LINES = [
     "runs",
@@ -220,36 +223,36 @@ LINES = [
     "export small --to theirs.pth",
     "import theirs.pth --out results/theirs",
 ]
-"""What people do, all verbs but those below."""
+"""Commands that use every verb except those of `NOT_TRIED`."""
 
-NOT_TRIED = {"bench": "times for minutes what `train` and `measure` do", "schema": "writes files of the repository"}
+NOT_TRIED = {"bench": "times `train` and `measure` for minutes", "schema": "writes files of the repository"}
 
 
 class Offline:
-    """Pythons that refuse to speak with other machines: their environment, and what they note."""
+    """The environment of Python processes that cannot connect to other machines, and the records that they write."""
 
     def __init__(self, folder):
         self.folder = folder
         path = os.pathsep.join([str(ROOT / "tests/offline"), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
         self.environment = {"PYTHONPATH": path, "OFFLINE": str(folder)}
 
-    def noted(self, name):
-        """What was noted: the processes that were `guarded`, or their `attempts`."""
+    def records(self, name):
+        """Return the recorded processes, `guarded`, or their connections, `attempts`."""
         return (self.folder / name).read_text() if (self.folder / name).exists() else ""
 
 
 def without_network():
-    """What starts a program where there is no network, so that libraries in C find none either; nothing if not allowed."""
+    """Return a command that starts a program without a network, for libraries in C too, or nothing if not permitted."""
     line = ["unshare", "--net"]
-    allowed = (
+    permitted = (
         shutil.which(line[0]) and subprocess.run([*line, "true"], capture_output=True, check=False).returncode == 0
     )
-    return line if allowed else []
+    return line if permitted else []
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A folder in which every verb was run, and what was tried to reach."""
+    """The records of a folder in which every verb ran."""
     folder = folder_with(tmp_path_factory.mktemp("offline"), epochs=40)
     (folder / "config/claims").symlink_to(ROOT / "config/claims")
     offline = Offline(folder)
@@ -262,17 +265,17 @@ def test_every_verb_is_tried():
     assert {line.split()[0] for line in LINES} | set(NOT_TRIED) == verbs
 
 
-def test_no_verb_speaks_with_another_machine(done):
-    assert "progress_measures.training.launcher" in done.noted("guarded"), "no worker was looked at"
-    assert done.noted("attempts") == ""
+def test_no_verb_connects_to_another_machine(done):
+    assert "progress_measures.training.launcher" in done.records("guarded"), "no worker was restricted"
+    assert done.records("attempts") == ""
 
 
-def test_the_workflow_speaks_with_no_other_machine(tmp_path):
+def test_workflow_connects_to_no_other_machine(tmp_path):
     checkout, offline = Checkout(tmp_path), Offline(tmp_path)
     checkout.environment |= offline.environment
     checkout.make("-c1", "results/quickstart/dataset.zarr")
-    assert "progress-measures dataset" in offline.noted("guarded"), "no job was looked at"
-    assert offline.noted("attempts") == ""
+    assert "progress-measures dataset" in offline.records("guarded"), "no job was restricted"
+    assert offline.records("attempts") == ""
 
 
 @pytest.mark.parametrize(
@@ -280,23 +283,23 @@ def test_the_workflow_speaks_with_no_other_machine(tmp_path):
     ["urllib.request.urlopen('https://example.org')", "socket.create_connection(('192.0.2.1', 80), 1)",
      "socket.gethostbyname('example.org')", "socket.socket(type=socket.SOCK_DGRAM).sendto(b'', ('192.0.2.1', 53))"],
 )  # fmt: skip
-def test_an_attempt_is_refused_and_noted(tmp_path, attempt):
+def test_connection_is_refused_and_recorded(tmp_path, attempt):
     offline = Offline(tmp_path)
     line = [sys.executable, "-c", f"import socket, urllib.request; {attempt}"]
     environment = os.environ | offline.environment
     ended = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     assert "no network here" in ended.stderr
-    assert re.search(r"example\.org|192\.0\.2\.1", offline.noted("attempts"))
+    assert re.search(r"example\.org|192\.0\.2\.1", offline.records("attempts"))
 
 
-def test_what_was_written_is_no_pickle_but_the_export(done):
+def test_only_the_export_is_written_as_a_pickle(done):
     pickles = [path for path in done.folder.rglob("*") if path.is_file() and is_pickle(path)]
     assert pickles == [done.folder / "theirs.pth"]
 
 
 def is_pickle(path):
-    """Whether a file begins as a pickle does, or is an archive that has one in it."""
+    """Return whether a file is a pickle, or an archive that contains one."""
     content = path.read_bytes()
     return re.match(rb"\x80[\x02-\x05]", content) is not None or (content[:2] == b"PK" and b".pkl" in content)
 
@@ -305,21 +308,21 @@ def is_pickle(path):
 
 
 class Loads(HTMLParser):
-    """What a page loads, as it says in its tags and styles."""
+    """Parser for the addresses that a page loads, from its tags and styles."""
 
     ATTRIBUTES = ("src", "srcset", "poster", "data", "action")
 
     def __init__(self, text):
         super().__init__()
-        self.found = set()
+        self.addresses = set()
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        self.found |= {given[name] for name in self.ATTRIBUTES if given.get(name)}
-        if tag in ("link", "image", "use", "base") and given.get("href"):
-            self.found.add(given["href"])
-        self._style(given.get("style") or "")
+        values = dict(attributes)
+        self.addresses |= {values[name] for name in self.ATTRIBUTES if values.get(name)}
+        if tag in ("link", "image", "use", "base") and values.get("href"):
+            self.addresses.add(values["href"])
+        self._style(values.get("style") or "")
 
     def handle_data(self, text):
         if self.cdata_elem == "style":
@@ -327,17 +330,17 @@ class Loads(HTMLParser):
 
     def _style(self, text):
         for imported, other in re.findall(r"@import\s+[\"']([^\"']+)|url\(\s*[\"']?([^\"')]+)", text):
-            self.found.add(imported or other)
+            self.addresses.add(imported or other)
 
     @property
     def foreign(self):
-        """Those of other machines."""
-        return {address for address in self.found if re.match(r"\s*(\w+:)?//", address)}
+        """The addresses of other machines."""
+        return {address for address in self.addresses if re.match(r"\s*(\w+:)?//", address)}
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The documentation's site, with what figures there are."""
+    """The site of the documentation, with the figures that exist."""
     folder = tmp_path_factory.mktemp("site")
     line = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
@@ -346,12 +349,12 @@ def site(tmp_path_factory):
     return folder
 
 
-def test_pages_of_figures_and_the_explorer_load_nothing_foreign(done):
+def test_pages_of_figures_and_the_explorer_load_nothing_from_other_machines(done):
     for name in ("page.html", "explorer.html"):
         assert Loads((done.folder / name).read_text(encoding="utf-8")).foreign == set(), name
 
 
-def test_the_site_loads_nothing_foreign(site):
+def test_site_loads_nothing_from_other_machines(site):
     pages, styles = [*site.rglob("*.html")], [*site.rglob("*.css")]
     assert len(pages) > 50
     for page in pages:
@@ -366,17 +369,17 @@ def test_the_site_loads_nothing_foreign(site):
      "<style>@import 'http://example.org/a.css';</style>",
      "<style>@import url('//fonts.example/a.css');</style>", '<p style="background: url(https://example.org/a.png)">'],
 )  # fmt: skip
-def test_a_foreign_load_is_noticed(text):
+def test_loads_from_other_machines_are_found(text):
     assert Loads(text).foreign
 
 
 @pytest.mark.browser
-def test_a_browser_asks_no_other_machine_for_a_page(done, site, browser):
+def test_browser_requests_nothing_from_other_machines(done, site, browser):
     of_figures = [done.folder / "page.html", done.folder / "explorer.html"]
     for page in (*of_figures, site / "index.html", site / "gallery/paper.html"):
-        asked, opened = [], browser.new_page()
-        opened.on("request", lambda request, asked=asked: asked.append(request.url))
+        requests, opened = [], browser.new_page()
+        opened.on("request", lambda request, requests=requests: requests.append(request.url))
         opened.goto(page.as_uri(), wait_until="networkidle")
         opened.close()
-        assert asked
-        assert [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))] == [], page
+        assert requests
+        assert [url for url in requests if not url.startswith(("file:", "data:", "blob:", "about:"))] == [], page

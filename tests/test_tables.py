@@ -1,4 +1,4 @@
-"""Every table: its declaration, its three forms, and that it stands beside what was published."""
+"""Every table: its declaration, its three formats, and the published numbers beside measured ones."""
 
 import pandas as pd
 import pytest
@@ -21,13 +21,13 @@ def cube(results):
 
 
 def written(name, cubes, folder):
-    """The table as CSV, written in every format."""
+    """Write a table in every format, and return the CSV."""
     write(load_table(name), cubes, [folder / f"table.{kind}" for kind in FORMATS])
     return pd.read_csv(folder / "table.csv")
 
 
 @EVERY
-def test_every_table_is_declared_whole(name):
+def test_every_table_has_a_complete_declaration(name):
     table = load_table(name)
     assert table.id == name
     assert table.title
@@ -37,7 +37,7 @@ def test_every_table_is_declared_whole(name):
 
 
 @EVERY
-def test_every_table_of_its_own_cubes_is_full(name, tmp_path):
+def test_every_table_of_its_published_cubes_has_data(name, tmp_path):
     frame = written(name, published_cubes_of(load_table(name)), tmp_path)
     assert set(load_table(name).formats) <= set(frame.columns)
     for column in frame.columns[frame.columns.str.startswith("ours")]:
@@ -45,8 +45,8 @@ def test_every_table_of_its_own_cubes_is_full(name, tmp_path):
 
 
 @EVERY
-def test_a_run_without_key_frequencies_leaves_cells_empty(name, cube, integers, tmp_path):
-    """The small networks have none, and never generalize; what was published stands there all the same."""
+def test_cells_of_runs_without_key_frequencies_are_empty(name, cube, integers, tmp_path):
+    """The small networks have no key frequencies and never generalize; the published numbers are shown anyway."""
     cube = first_with_variables(load_table(name), [cube, open_cube(integers / "results/integers/cube.zarr")])
     if not name.startswith("paper/"):
         write(load_table(name), [cube] * len(load_table(name).experiments), [tmp_path / "table.md"])
@@ -57,7 +57,7 @@ def test_a_run_without_key_frequencies_leaves_cells_empty(name, cube, integers, 
     assert "nan" not in (tmp_path / "table.md").read_text()
 
 
-def test_a_cube_that_lacks_runs_says_so_in_the_caption(tmp_path):
+def test_caption_names_missing_runs(tmp_path):
     cube = open_cube("mainline")
     written("paper/table02", [cube], tmp_path / "whole")
     written("paper/table02", [cube.assign_attrs(runs_missing=["seed7"])], tmp_path / "lacking")
@@ -67,7 +67,7 @@ def test_a_cube_that_lacks_runs_says_so_in_the_caption(tmp_path):
         assert note in (tmp_path / f"lacking/table.{kind}").read_text()
 
 
-def test_the_papers_numbers_are_the_ledgers(tmp_path):
+def test_published_numbers_are_those_of_the_ledger(tmp_path):
     frame = written("paper/table02", [open_cube("mainline")], tmp_path)
     assert frame["paper: k"].tolist() == [row["k"] for row in load_claims()["paper.table2"].published]
     frame = written("paper/table04", [open_cube("mainline")], tmp_path)
@@ -75,13 +75,13 @@ def test_the_papers_numbers_are_the_ledgers(tmp_path):
     assert frame["paper: test loss"].tolist() == losses
 
 
-def test_ours_are_the_cubes_to_all_digits(tmp_path):
+def test_measured_numbers_are_those_of_the_cube_to_all_digits(tmp_path):
     cube = open_cube("mainline")
     frame = written("paper/table04", [cube], tmp_path)
     assert frame["ours: test loss"].tolist() == cube.test_loss.isel(epoch=-1, run=slice(1, 5)).values.tolist()
 
 
-def test_forms_say_the_same(tmp_path):
+def test_all_formats_have_the_same_numbers(tmp_path):
     frame = written("paper/table02", [open_cube("mainline")], tmp_path)
     markdown, latex = ((tmp_path / f"table.{kind}").read_text() for kind in ("md", "tex"))
     for alpha in frame["ours: alpha"]:
@@ -89,12 +89,14 @@ def test_forms_say_the_same(tmp_path):
         assert f"& {alpha:.2f} " in latex
 
 
-def test_an_unknown_table_is_told_what_there_is():
+def test_unknown_table_suggests_a_known_one():
     with pytest.raises(UserError, match=r"There is no table 'paper/table1'. Did you mean 'paper/table01'"):
         load_table("paper/table1")
 
 
-def test_the_command_line_writes_them(results):
+def test_command_line_names_a_missing_ledger(results):
     done = command("tabulate", "paper/table02", "--experiment", "small", folder=results)
     assert done.returncode == 2
-    assert "paper.yaml" in done.stderr or "config/claims" in done.stderr  # no ledger beside the small experiment
+    assert (
+        "paper.yaml" in done.stderr or "config/claims" in done.stderr
+    )  # the folder of the small experiment has no ledger

@@ -1,4 +1,4 @@
-"""Tasks on sequences: what is drawn, against slow and literal ways to draw it."""
+"""Tasks on sequences: their examples, compared with examples drawn slowly."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def number(digits):
     return int("".join(map(str, digits)))
 
 
-def test_digits_of_sums_are_those_of_pythons_sums():
+def test_digits_of_sums_are_those_of_python():
     task = sequence_run("five_digit_addition", task={"digits": 5}).task
     torch.manual_seed(129000)
     stream = batches(task, 129000, 64)
@@ -27,7 +27,7 @@ def test_digits_of_sums_are_those_of_pythons_sums():
             assert labels.tolist() == tokens[12:].tolist()
 
 
-def test_subsequences_return_where_numpys_old_generator_puts_them():
+def test_subsequences_repeat_at_the_positions_of_numpys_legacy_generator():
     task = sequence_run("repeated_subsequence", task={"vocabulary": 128, "length": 85, "subsequence": 16}).task
     np.random.seed(1)
     stream = batches(task, 1, 50)
@@ -47,7 +47,7 @@ def test_subsequences_return_where_numpys_old_generator_puts_them():
             assert drawn.labels[i].tolist() == row[1:][mask[:-1]].tolist()
 
 
-def test_one_token_of_noise_tells():
+def test_answer_follows_from_one_token_in_noise():
     task = sequence_run("skip_trigram", task={"noise": 10, "answers": 10, "length": 40}).task
     generator = torch.Generator().manual_seed(6798)
     stream = batches(task, 6798, 30)
@@ -75,26 +75,26 @@ def test_examples_fit_their_layout(kind):
     assert (np.diff(drawn.positions, axis=1) > 0).all()
 
 
-def test_an_update_has_its_examples_whenever_it_is_asked_for():
+def test_examples_of_an_update_do_not_depend_on_the_order_of_calls():
     run = sequence_run("skip_trigram", batch=7)
     in_order = [DrawnExamples(run).at(update).tokens for update in range(6)]
-    one = DrawnExamples(run)
+    examples = DrawnExamples(run)
     for update in (4, 5, 5, 1, 0, 3):
-        assert (one.at(update).tokens == in_order[update]).all()
+        assert (examples.at(update).tokens == in_order[update]).all()
     assert len(np.unique(np.concatenate(in_order), axis=0)) == 42
 
 
-def test_a_pass_sees_every_example_once_in_an_order_of_its_own():
+def test_each_pass_has_every_example_once_in_a_new_order():
     run = sequence_run("five_digit_addition", examples=12, batch=4)
     drawn = DrawnExamples(run)
     passes = [np.concatenate([drawn.at(3 * i + part).tokens for part in range(3)]) for i in range(2)]
-    for one in passes:
-        assert sorted(map(tuple, one)) == sorted(map(tuple, drawn.fixed.tokens))
+    for examples in passes:
+        assert sorted(map(tuple, examples)) == sorted(map(tuple, drawn.fixed.tokens))
     assert (passes[0] != passes[1]).any()
     assert (drawn.at(4).labels == DrawnExamples(run).at(4).labels).all()
 
 
-def test_test_examples_are_others():
+def test_test_examples_are_not_training_examples():
     run = sequence_run("repeated_subsequence", examples=12)
     drawn = DrawnExamples(run)
     assert drawn.at(3) is drawn.fixed

@@ -1,4 +1,4 @@
-"""Losses, the optimizer, the loop, and going on after an interruption."""
+"""Training: data, losses, the optimizer, the loop, and resuming after an interruption."""
 
 import errno
 import random
@@ -47,14 +47,14 @@ CPU = torch.device("cpu")
 # Data
 
 
-def test_the_authors_split_is_pythons_shuffle():
+def test_split_of_the_authors_is_pythons_shuffle():
     order = list(range(169))
     random.seed(7)
     random.shuffle(order)
     assert train_order("shuffle", 7, 13).tolist() == order
 
 
-def test_the_notebooks_split_gives_its_first_rows():
+def test_split_of_the_notebook_has_its_first_rows():
     order = train_order("randperm", 598, 113)
     first = [divmod(int(pair), 113) for pair in order[:5]]
     assert first == [(21, 31), (30, 98), (47, 10), (86, 21), (99, 83)]
@@ -66,14 +66,14 @@ def test_the_notebooks_split_gives_its_first_rows():
     assert small[72:77] == [(4, 3), (2, 2), (4, 1), (9, 3), (9, 1)]
 
 
-def test_dataset_says_who_trains_on_what(tmp_path):
-    some = small_runs()
-    write_dataset(some, tmp_path / "dataset.zarr")
+def test_dataset_has_the_split_of_each_run(tmp_path):
+    runs = small_runs()
+    write_dataset(runs, tmp_path / "dataset.zarr")
     data = xr.open_zarr(tmp_path / "dataset.zarr", consolidated=False)
     assert data.label.dims == ("a", "b")
-    assert (data.label.values == label_table(some[0].task)).all()
+    assert (data.label.values == label_table(runs[0].task)).all()
     assert data.train.sum(("a", "b")).values.tolist() == [int(0.6 * 169)] * 2
-    for run in some:
+    for run in runs:
         assert (train_masks(tmp_path / "dataset.zarr", [run.name])[0] == train_mask(run, 13)).all()
     assert not data.train[0].equals(data.train[1])
 
@@ -81,8 +81,8 @@ def test_dataset_says_who_trains_on_what(tmp_path):
 # Losses
 
 
-def literal_loss(logits, label):
-    """-log softmax by decimal arithmetic of 60 digits."""
+def exact_loss(logits, label):
+    """Return -log softmax in decimal arithmetic with 60 digits."""
     with localcontext() as context:
         context.prec = 60
         terms = [Decimal(float(x)).exp() for x in logits]
@@ -91,30 +91,30 @@ def literal_loss(logits, label):
 
 @pytest.mark.parametrize("precision", ["float64", "float32_log1p"])
 @pytest.mark.parametrize("margin", [0.0, 1.0, 10.0, 20.0, 30.0, -5.0, -40.0])
-def test_losses_are_exact_however_small(precision, margin):
+def test_losses_are_exact_for_every_margin(precision, margin):
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(1, 6, 11, generator=generator)
     labels = torch.tensor([[0, 3, 5, 10, 2, 2]])
     logits.scatter_add_(-1, labels[..., None], torch.full((1, 6, 1), margin))
-    expected = np.mean([literal_loss(row, label) for row, label in zip(logits[0], labels[0], strict=True)])
+    expected = np.mean([exact_loss(row, label) for row, label in zip(logits[0], labels[0], strict=True)])
     loss, _ = PRECISIONS[precision](logits, labels)
-    # float64 of float32 logits is exact to its own rounding, 1e-16 of the largest term
+    # with float32 logits, float64 is exact up to its own rounding, 1e-16 of the largest term
     assert loss.item() == pytest.approx(expected, rel=2e-6, abs=1e-15 if precision == "float64" else 0)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_gradients_are_autograds(precision):
+def test_gradients_equal_autograd(precision):
     generator = torch.Generator().manual_seed(0)
     logits = (3 * torch.randn(2, 6, 11, generator=generator)).requires_grad_()
     labels = torch.randint(0, 11, (2, 6), generator=generator)
     _, gradient = PRECISIONS[precision](logits.detach().clone(), labels)
-    literal = torch.nn.functional.cross_entropy(logits.double().flatten(0, 1), labels.flatten(), reduction="sum") / 6
-    (expected,) = torch.autograd.grad(literal, logits)
+    reference = torch.nn.functional.cross_entropy(logits.double().flatten(0, 1), labels.flatten(), reduction="sum") / 6
+    (expected,) = torch.autograd.grad(reference, logits)
     assert torch.allclose(gradient, expected, rtol=1e-5, atol=1e-8)
 
 
-def test_float32_loses_small_losses():
-    """The low-precision experiment is what it says: a loss of 1e-10 is rounded to nothing."""
+def test_float32_rounds_small_losses_to_zero():
+    """The low-precision experiment rounds a loss of 1e-10 to 0."""
     logits = torch.zeros(1, 1, 5)
     logits[..., 0] = 25
     labels = torch.zeros(1, 1, dtype=torch.long)
@@ -125,17 +125,17 @@ def test_float32_loses_small_losses():
 # The optimizer
 
 
-def test_adamw_is_torchs_for_each_run():
-    """Batched, with a weight decay a run, against torch's AdamW on single runs."""
-    some = [run.model_copy(update={"training": run.training.model_copy(update={"weight_decay": decay, "warmup": 3})})
+def test_adamw_equals_that_of_torch_for_each_run():
+    """The batched optimizer, with a weight decay for each run, is compared with torch's AdamW on single runs."""
+    runs = [run.model_copy(update={"training": run.training.model_copy(update={"weight_decay": decay, "warmup": 3})})
             for run, decay in zip(small_runs(), (0.1, 2.0), strict=True)]  # fmt: skip
-    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in some])
-    batch = AdamW(some, [initial_weights(run) for run in some], CPU)
-    together = Objective(some, masks, CPU)
+    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs])
+    batch = AdamW(runs, [initial_weights(run) for run in runs], CPU)
+    together = Objective(runs, masks, CPU)
     for epoch in range(8):
         batch.set_rate(epoch)
         batch.step(together.loss(batch.weights))
-    for i, run in enumerate(some):
+    for i, run in enumerate(runs):
         weights = {name: tensor[None].clone().requires_grad_() for name, tensor in initial_weights(run).items()}
         adamw = torch.optim.AdamW(weights.values(), 1e-3, (0.9, 0.98), weight_decay=run.training.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(adamw, lambda step: min(step / 3, 1))
@@ -149,8 +149,8 @@ def test_adamw_is_torchs_for_each_run():
             assert torch.allclose(batch.weights[name][i], tensor[0], rtol=1e-5, atol=1e-7), name
 
 
-def test_an_update_does_not_load_torchs_compiler():
-    """Which takes as long as torch itself, and which nothing here uses."""
+def test_update_does_not_load_the_compiler_of_torch():
+    """The compiler takes as long to load as torch itself, and nothing here uses it."""
     code = """
 import sys, torch
 from support.experiments import small_runs
@@ -167,22 +167,22 @@ print("torch._dynamo" in sys.modules)
     assert done.stdout == "False\n"
 
 
-def test_first_warmed_up_update_moves_nothing():
+def test_first_update_of_a_warmup_changes_nothing():
     (run, _) = small_runs()
     optimizer = AdamW([run], [initial_weights(run)], CPU)
     objective = Objective([run], torch.from_numpy(train_mask(run, 13))[None], CPU)
     optimizer.set_rate(0)
     optimizer.step(objective.loss(optimizer.weights))
-    moved: Weights = optimizer.weights
-    assert all(torch.equal(moved[name][0], tensor) for name, tensor in initial_weights(run).items())
+    updated: Weights = optimizer.weights
+    assert all(torch.equal(updated[name][0], tensor) for name, tensor in initial_weights(run).items())
 
 
 # The loop and its store
 
 
-def trained(folder, some):
-    write_dataset(some, folder / "dataset.zarr")
-    loop.train(some, folder / "dataset.zarr", folder / "runs")
+def trained(folder, runs):
+    write_dataset(runs, folder / "dataset.zarr")
+    loop.train(runs, folder / "dataset.zarr", folder / "runs")
     return folder
 
 
@@ -191,7 +191,7 @@ def undisturbed(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("undisturbed"), small_runs()[:1])
 
 
-def test_training_leaves_what_it_says(undisturbed):
+def test_training_writes_the_documented_files(undisturbed):
     weights = xr.open_zarr(undisturbed / "runs/seed0/checkpoints.zarr", consolidated=False)
     assert weights.epoch.values.tolist() == list(range(0, 401, 20))
     assert weights.W_Q.dims == ("epoch", "layer", "head", "d_model", "d_head")
@@ -206,7 +206,7 @@ def test_training_leaves_what_it_says(undisturbed):
     assert [path.name for path in (undisturbed / "runs/seed0/resume").iterdir()] == ["000000400.npz"]
 
 
-def test_training_learns(undisturbed):
+def test_training_reduces_the_loss(undisturbed):
     history = xr.open_zarr(undisturbed / "runs/seed0/history.zarr", consolidated=False)
     assert history.train_loss[-1] < 0.2 < 2 < history.train_loss[0]
 
@@ -232,37 +232,37 @@ def test_stored_weights_are_those_of_their_epoch(undisturbed):
     ],
     ids=["one layer", "odd sizes", "two layers"],
 )
-def test_a_batch_trains_each_run_as_alone(tmp_path, monkeypatch, model, gemm):
-    """To the bit: the code that packs runs on a GPU, here on a CPU. On a GPU, rounding may differ."""
+def test_batch_trains_each_run_as_if_alone(tmp_path, monkeypatch, model, gemm):
+    """On a CPU, packed runs equal single runs to the bit. On a GPU, rounding may differ."""
     monkeypatch.setattr("progress_measures.models.gemm.library", lambda: gemm)
     monkeypatch.setattr("progress_measures.models.gemm.SMALL", 0)
-    some = Experiment.model_validate(small_experiment(epochs=60) | {"model": model, "grid": {"seed": [0, 1, 2]}}).runs(
+    runs = Experiment.model_validate(small_experiment(epochs=60) | {"model": model, "grid": {"seed": [0, 1, 2]}}).runs(
         "small"
     )
-    trained(tmp_path / "batch", some)
-    for run in some:
+    trained(tmp_path / "batch", runs)
+    for run in runs:
         trained(tmp_path / "alone", [run])
         assert trained_bytes(tmp_path / "batch", run.name) == trained_bytes(tmp_path / "alone", run.name)
 
 
-def test_a_rehearsal_leaves_no_trace():
-    """What a GPU does before it records an update, on a CPU: later updates are as without it, to the bit."""
+def test_warm_up_updates_change_nothing():
+    """A GPU runs warm-up updates before it captures one. On a CPU, later updates are equal to the bit without them."""
     (run, _) = small_runs()
     mask = torch.from_numpy(train_mask(run, 13))[None]
     steps = []
-    for rehearsals in (0, 3):
+    for warm_ups in (0, 3):
         optimizer = AdamW([run], [initial_weights(run)], CPU)
         step = Step(Objective([run], mask, CPU), optimizer, capacity=20)
         for epoch in range(15):
-            if epoch == 12 and rehearsals:
-                step.warm_up(rehearsals)
+            if epoch == 12 and warm_ups:
+                step.warm_up(warm_ups)
             step(epoch)
         steps.append([step.losses(), *optimizer.tensors()])
-    assert all(torch.equal(plain, rehearsed) for plain, rehearsed in zip(*steps, strict=True))
+    assert all(torch.equal(without, warmed_up) for without, warmed_up in zip(*steps, strict=True))
 
 
-def test_runs_at_different_epochs_go_on_side_by_side(tmp_path, monkeypatch, undisturbed):
-    """A run that was interrupted alone, and one that has not begun, are given to one batch."""
+def test_runs_at_different_epochs_train_in_one_batch(tmp_path, monkeypatch, undisturbed):
+    """An interrupted run and a run that has not started form one batch."""
     with monkeypatch.context() as patch:
         interrupt_at(patch, 100)
         with pytest.raises(loop.Interrupted):
@@ -272,8 +272,8 @@ def test_runs_at_different_epochs_go_on_side_by_side(tmp_path, monkeypatch, undi
     assert store.RunStore(tmp_path / "runs/seed1", small_runs()[1], code_of(small_runs()[1])).done
 
 
-def test_a_signal_to_save_is_no_signal_to_stop(tmp_path, monkeypatch, undisturbed):
-    """SIGTERM on a cluster comes before the end, or before nothing: training saves and goes on."""
+def test_training_continues_after_a_signal_to_save(tmp_path, monkeypatch, undisturbed):
+    """On a cluster SIGTERM is a warning that need not be followed by a kill: training saves and continues."""
     interrupt_at(monkeypatch, 100)
     saved = []
     original = store.RunStore.save
@@ -286,7 +286,7 @@ def test_a_signal_to_save_is_no_signal_to_stop(tmp_path, monkeypatch, undisturbe
     assert trained_bytes(tmp_path) == trained_bytes(undisturbed)
 
 
-def test_a_writer_hands_on_what_went_wrong():
+def test_writer_raises_errors_of_its_thread():
     def full():
         raise OSError(28, "No space left on device", "block")
 
@@ -298,7 +298,7 @@ def test_a_writer_hands_on_what_went_wrong():
         writer.drain()
 
 
-def test_a_writer_keeps_the_order():
+def test_writer_keeps_the_order():
     done = []
     with Writer() as writer:
         for i in range(100):
@@ -307,7 +307,7 @@ def test_a_writer_keeps_the_order():
 
 
 def interrupt_at(monkeypatch, epoch):
-    """Send this process SIGTERM when the objective has been asked for that many losses."""
+    """Send this process SIGTERM when the objective has computed a number of losses."""
     original, calls = Objective.loss, []
 
     def counted(self, weights):
@@ -320,7 +320,7 @@ def interrupt_at(monkeypatch, epoch):
 
 
 @pytest.mark.parametrize("epoch", [1, 7, 20, 21, 390])
-def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, undisturbed, epoch):
+def test_run_resumes_after_a_signal_to_the_same_bits(tmp_path, monkeypatch, undisturbed, epoch):
     interrupt_at(monkeypatch, epoch)
     with pytest.raises(loop.Interrupted, match="SIGTERM"):
         trained(tmp_path, small_runs()[:1])
@@ -329,8 +329,8 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(tmp_path, monkeypat
     assert trained_bytes(tmp_path) == trained_bytes(undisturbed)
 
 
-def of_any_kind(kind, count=1):
-    """Runs whose updates differ from each other: fresh examples, parts of a fixed set, dropped neurons, more layers."""
+def runs_of_kind(kind, count=1):
+    """Return runs with fresh examples, batches of a fixed set, dropout, L1 or two layers."""
     short = {"epochs": 60, "checkpoint_every": 10, "evaluate_every": 10}
     on_pairs = {
         "dropout": {"training": short | {"dropout": 0.5}},
@@ -348,9 +348,9 @@ KINDS = ["dropout", "l1", "two layers, dropout", *SEQUENCES, "repeated_subsequen
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_kind_of_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, kind):
-    some, original = of_any_kind(kind), Step.__call__
-    trained(tmp_path / "undisturbed", some)
+def test_any_kind_of_run_resumes_to_the_same_bits(tmp_path, monkeypatch, kind):
+    runs, original = runs_of_kind(kind), Step.__call__
+    trained(tmp_path / "undisturbed", runs)
 
     def interrupting(self, epoch):
         if epoch == 33:
@@ -360,40 +360,40 @@ def test_any_kind_of_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, kind):
     with monkeypatch.context() as patch:
         patch.setattr(Step, "__call__", interrupting)
         with pytest.raises(loop.Interrupted):
-            trained(tmp_path / "resumed", some)
-    trained(tmp_path / "resumed", some)
+            trained(tmp_path / "resumed", runs)
+    trained(tmp_path / "resumed", runs)
     assert trained_bytes(tmp_path / "resumed") == trained_bytes(tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_of_any_kind_trains_each_run_as_alone(tmp_path, kind):
-    some = of_any_kind(kind, count=2)
-    trained(tmp_path / "batch", some)
-    for run in some:
+def test_batch_of_any_kind_trains_each_run_as_if_alone(tmp_path, kind):
+    runs = runs_of_kind(kind, count=2)
+    trained(tmp_path / "batch", runs)
+    for run in runs:
         trained(tmp_path / "alone", [run])
         assert trained_bytes(tmp_path / "batch", run.name) == trained_bytes(tmp_path / "alone", run.name)
 
 
 @pytest.mark.parametrize("kind", SEQUENCES)
-def test_history_of_a_run_on_sequences_is_of_its_updates(tmp_path, kind):
-    trained(tmp_path, of_any_kind(kind))
+def test_history_of_a_run_on_sequences_has_the_losses_of_its_updates(tmp_path, kind):
+    trained(tmp_path, runs_of_kind(kind))
     history = xr.open_zarr(tmp_path / "runs/seed0/history.zarr", consolidated=False)
     assert history.loss[-1] < history.loss[0]
     np.testing.assert_allclose(history.loss.sel(epoch=history.evaluated_epoch), history.train_loss, rtol=1e-5)
 
 
-def test_a_fixed_set_is_in_the_dataset(tmp_path):
-    some = sequence_runs("skip_trigram", 2, examples=24)
-    write_dataset(some, tmp_path / "dataset.zarr")
+def test_dataset_has_the_fixed_set(tmp_path):
+    runs = sequence_runs("skip_trigram", 2, examples=24)
+    write_dataset(runs, tmp_path / "dataset.zarr")
     data = xr.open_zarr(tmp_path / "dataset.zarr", consolidated=False)
     assert data.train.sum("example").values.tolist() == [24, 24]
     assert data.sizes["example"] == 24 + 40
-    assert (data.tokens[1, :24] == DrawnExamples(some[1]).fixed.tokens).all()
-    assert (data.tokens[1, 24:] == DrawnExamples(some[1]).test().tokens).all()
+    assert (data.tokens[1, :24] == DrawnExamples(runs[1]).fixed.tokens).all()
+    assert (data.tokens[1, 24:] == DrawnExamples(runs[1]).test().tokens).all()
     assert train_masks(tmp_path / "dataset.zarr", ["seed1"]).shape == (1, 64)
 
 
-def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path, monkeypatch, undisturbed):
+def test_damaged_state_is_skipped_for_the_previous_one(tmp_path, monkeypatch, undisturbed):
     for epoch in (100, 150):
         with monkeypatch.context() as patch:
             interrupt_at(patch, epoch)
@@ -409,7 +409,7 @@ def test_a_damaged_state_is_passed_over_for_the_one_before(tmp_path, monkeypatch
     assert trained_bytes(tmp_path) == trained_bytes(undisturbed)
 
 
-def test_states_of_other_settings_or_code_are_not_gone_on_with(tmp_path, monkeypatch):
+def test_states_of_other_settings_or_code_are_not_resumed(tmp_path, monkeypatch):
     interrupt_at(monkeypatch, 100)
     with pytest.raises(loop.Interrupted):
         trained(tmp_path, small_runs()[:1])
@@ -420,8 +420,8 @@ def test_states_of_other_settings_or_code_are_not_gone_on_with(tmp_path, monkeyp
     assert not store.RunStore(folder, run, "other code").states()
 
 
-def test_a_disk_that_fails_for_a_moment_costs_no_states(tmp_path, monkeypatch, undisturbed):
-    """Who cannot read checkpoints stops; only where they are damaged, or gone, does training start anew."""
+def test_temporary_disk_error_loses_no_states(tmp_path, monkeypatch, undisturbed):
+    """A read error ends training; only damaged or missing checkpoints restart it."""
     shutil.copytree(undisturbed / "runs/seed0", tmp_path / "seed0")
     kept = store.RunStore(tmp_path / "seed0", small_runs()[0], code_of(small_runs()[0]))
     assert kept.states()
@@ -437,7 +437,7 @@ def test_a_disk_that_fails_for_a_moment_costs_no_states(tmp_path, monkeypatch, u
     assert not kept.states()
 
 
-def test_without_its_checkpoints_a_run_starts_again(tmp_path, monkeypatch, undisturbed):
+def test_run_without_checkpoints_restarts(tmp_path, monkeypatch, undisturbed):
     with monkeypatch.context() as patch:
         interrupt_at(patch, 100)
         with pytest.raises(loop.Interrupted):
@@ -447,7 +447,7 @@ def test_without_its_checkpoints_a_run_starts_again(tmp_path, monkeypatch, undis
     assert trained_bytes(tmp_path) == trained_bytes(undisturbed)
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
+def test_run_is_trained_by_one_process_at_a_time(tmp_path):
     with (
         store.RunStore(tmp_path / "runs/seed0", small_runs()[0], "").locked(),
         pytest.raises(UserError, match="another process"),
@@ -455,13 +455,13 @@ def test_a_run_is_trained_by_one_process_at_a_time(tmp_path):
         trained(tmp_path, small_runs()[:1])
 
 
-def test_a_finished_run_is_left_alone(tmp_path, undisturbed):
+def test_finished_run_is_not_trained_again(tmp_path, undisturbed):
     before = (undisturbed / "runs/seed0/done.json").read_bytes()
     trained(undisturbed, small_runs()[:1])
     assert (undisturbed / "runs/seed0/done.json").read_bytes() == before
 
 
-def test_a_deleted_record_comes_back_without_another_epoch(tmp_path, monkeypatch, undisturbed):
+def test_deleted_record_is_written_again_without_training(tmp_path, monkeypatch, undisturbed):
     """Snakemake deletes `done.json` before it runs a job again."""
     folder = shutil.copytree(undisturbed, tmp_path / "copy")
     (folder / "runs/seed0/done.json").unlink()
@@ -471,7 +471,7 @@ def test_a_deleted_record_comes_back_without_another_epoch(tmp_path, monkeypatch
     assert store.RunStore(folder / "runs/seed0", small_runs()[0], code_of(small_runs()[0])).done
 
 
-# Training in the process that is killed: what waits for it elsewhere is killed in the launcher's tests.
+# Train in the killed process itself. The tests of the launcher kill the process that waits for training.
 IN_PROCESS = """
 from pathlib import Path
 from progress_measures.experiments import load_experiment
@@ -485,22 +485,22 @@ train(runs[:1], Path("results/small/dataset.zarr"), Path("results/small/runs"))
 """
 
 
-def test_kill_9_at_five_random_moments_loses_nothing(tmp_path):
-    """Final weights of a run killed five times are those of one left alone, to the bit."""
+def test_kill_9_at_five_random_times_loses_nothing(tmp_path):
+    """The final weights of a run killed five times equal those of an uninterrupted run to the bit."""
     long = {"epochs": 5000, "checkpoint_every": 10, "evaluate_every": 100}
     quiet, killed = (folder_with(tmp_path / name, **long) for name in ("quiet", "killed"))
     assert command("train", "small", "--run", "seed0", folder=quiet).returncode == 0
-    moments = random.Random(0)
+    times = random.Random(0)
     survived = 0
     for _ in range(5):
         line = [sys.executable, "-c", IN_PROCESS]
         with subprocess.Popen(line, cwd=killed, stderr=subprocess.PIPE, text=True) as process:
-            process.stderr.readline()  # the loop has begun
+            process.stderr.readline()  # the loop has started
             try:
-                process.wait(timeout=moments.uniform(0.05, 1.5))
+                process.wait(timeout=times.uniform(0.05, 1.5))
             except subprocess.TimeoutExpired:
                 process.kill()
                 survived += 1
-    assert survived >= 3, "the run was over before it could be killed: make it longer"
+    assert survived >= 3, "the run ended before it could be killed: make it longer"
     assert command("train", "small", "--run", "seed0", folder=killed).returncode == 0
     assert trained_bytes(killed / "results/small") == trained_bytes(quiet / "results/small")

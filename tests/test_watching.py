@@ -1,4 +1,4 @@
-"""Following a training: what is said of a run that has not started, one half way, and one that is done."""
+"""Watching a training: runs that have not started, are halfway, or have finished."""
 
 import shutil
 
@@ -23,50 +23,50 @@ def folder(results, tmp_path, monkeypatch):
     return tmp_path
 
 
-def half_way(run):
-    """Undo the second half of a training: as it stood when half of its blocks were written."""
-    place = runs_folder("small") / run.name
-    (place / "done.json").unlink()
-    checkpoints = zarr.open_group(place / "checkpoints.zarr", mode="r+")
+def cut_to_half(run):
+    """Remove the second half of a training: the state when half of its blocks were written."""
+    folder = runs_folder("small") / run.name
+    (folder / "done.json").unlink()
+    checkpoints = zarr.open_group(folder / "checkpoints.zarr", mode="r+")
     for name in checkpoints.array_keys():
         if name != "epoch":
-            shutil.rmtree(place / f"checkpoints.zarr/{name}/c/1", ignore_errors=True)
-    with xr.open_zarr(place / "history.zarr", consolidated=False) as history:
+            shutil.rmtree(folder / f"checkpoints.zarr/{name}/c/1", ignore_errors=True)
+    with xr.open_zarr(folder / "history.zarr", consolidated=False) as history:
         cut = history.load().sel(epoch=slice(0, 390), evaluated_epoch=slice(0, 390))
-    shutil.rmtree(place / "history.zarr")
-    cut.drop_encoding().to_zarr(place / "history.zarr", consolidated=False)
+    shutil.rmtree(folder / "history.zarr")
+    cut.drop_encoding().to_zarr(folder / "history.zarr", consolidated=False)
 
 
-def test_what_is_seen_of_a_finished_run_is_the_cubes(folder, results):
+def test_curves_of_a_finished_run_equal_the_cube(folder, results):
     cube = open_cube(results / "results/small/cube.zarr").isel(run=0)
-    found = read_standing(small_runs()[0]).so_far
-    assert len(found.epoch) <= CHECKPOINTS
+    so_far = read_standing(small_runs()[0]).so_far
+    assert len(so_far.epoch) <= CHECKPOINTS
     for name in CURVES:
-        np.testing.assert_allclose(found[name], cube[name].sel(epoch=found.epoch), rtol=1e-6)
+        np.testing.assert_allclose(so_far[name], cube[name].sel(epoch=so_far.epoch), rtol=1e-6)
 
 
-def test_a_run_half_way_is_seen_as_far_as_it_is_written(folder):
+def test_curves_of_a_run_in_training_end_at_the_last_written_epoch(folder):
     run = small_runs()[0]
     before = sorted(path for path in folder.rglob("*") if path.is_file())
     whole = read_standing(run).so_far.epoch.values
-    assert sorted(path for path in folder.rglob("*") if path.is_file()) == before, "watching writes nothing"
-    half_way(run)
-    found = read_standing(run).so_far
-    assert found.epoch.values[-1] < whole[-1]
-    assert found.history_epoch.values[-1] <= 390
+    assert sorted(path for path in folder.rglob("*") if path.is_file()) == before, "watching writes no files"
+    cut_to_half(run)
+    so_far = read_standing(run).so_far
+    assert so_far.epoch.values[-1] < whole[-1]
+    assert so_far.history_epoch.values[-1] <= 390
     done = command("watch", "small", "--once", folder=folder)
     assert done.returncode == 0, done.stderr
     assert "epoch 380 of 400" in done.stdout
     assert "Restricted loss" in done.stdout or "Train loss" in done.stdout
 
 
-def test_a_run_that_has_not_started(folder):
+def test_run_that_has_not_started_is_listed(folder):
     shutil.rmtree(runs_folder("small") / small_runs()[1].name)
     done = command("watch", "small", "--once", folder=folder)
     assert f"{small_runs()[1].name}  epoch 0 of 400, not started" in done.stdout
 
 
-def test_nothing_to_watch_says_how_to_start(folder):
+def test_message_without_runs_names_the_command_to_train(folder):
     shutil.rmtree(folder / "results")
     done = command("watch", "small", "--once", folder=folder)
     assert done.returncode == 2
@@ -90,7 +90,7 @@ def test_watching_a_finished_experiment_ends(folder):
         ([8, 8, 8, *[1e-7] * 20], 1.0, [5, 1e-3, 1, *[5] * 20], "generalized"),
     ],
 )
-def test_phases_as_they_are_seen_on_the_way(test_loss, train_accuracy, excluded, expected):
+def test_phase_during_training(test_loss, train_accuracy, excluded, expected):
     epochs = 100 * np.arange(len(test_loss))
     accuracy = np.r_[np.full(len(epochs) - 1, 0.1), train_accuracy]
     names = {"test_loss": test_loss, "train_accuracy": accuracy, "maximal_excluded_loss": excluded}
@@ -100,7 +100,7 @@ def test_phases_as_they_are_seen_on_the_way(test_loss, train_accuracy, excluded,
     assert phase(so_far) == expected
 
 
-def test_curves_are_as_high_as_their_numbers():
+def test_bars_are_proportional_to_the_numbers():
     assert curve(np.array([1, 10, 100]), "log") == BARS[0] + BARS[4] + BARS[-1]
     assert curve(np.array([0.0, np.nan, 1.0]), "linear") == BARS[0] + " " + BARS[-1]
     assert curve(np.array([np.nan]), "log") == ""

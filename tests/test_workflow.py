@@ -1,4 +1,4 @@
-"""The real Snakefile on small experiments, in a tree without results: what runs for what is asked."""
+"""The real Snakefile on small experiments, in a tree without results: the jobs that each target needs."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def empty(tmp_path_factory):
     return Checkout(tmp_path_factory.mktemp("empty"))
 
 
-def test_one_figure_in_an_empty_tree_needs_its_experiment_alone(empty):
+def test_figure_needs_only_its_own_experiment(empty):
     expected = {"dataset": 1, "train": 1, **MEASURED, "gather": 1, "figure": 1}
     assert empty.jobs(FIGURE) == expected
 
@@ -24,7 +24,7 @@ def test_named_targets_can_be_planned(empty, target):
     assert {"train", "measure", "gather"} <= set(empty.jobs(target))
 
 
-def test_the_mechanism_is_19_figures_and_4_tables_of_one_experiment(empty):
+def test_mechanism_is_19_figures_and_4_tables_of_one_experiment(empty):
     jobs = empty.jobs("paper_mechanism")
     assert {rule: jobs[rule] for rule in ("train", "figure", "table")} == {"train": 1, "figure": 19, "table": 4}
 
@@ -33,16 +33,16 @@ def test_the_mechanism_is_19_figures_and_4_tables_of_one_experiment(empty):
     ("target", "figures", "tables"),
     [("subtraction", 28, 0), ("integer_addition", 13, 4), ("transformer_lens_demo", 40, 0)],
 )
-def test_a_notebook_is_one_experiment_with_its_figures_and_tables(empty, target, figures, tables):
+def test_notebook_is_one_experiment_with_its_figures_and_tables(empty, target, figures, tables):
     jobs = empty.jobs(target)
     assert [jobs.get(rule, 0) for rule in ("train", "figure", "table")] == [1, figures, tables]
 
 
-def test_a_figure_of_any_experiment_is_a_target(empty):
+def test_figure_of_any_experiment_is_a_target(empty):
     assert empty.jobs("results/quickstart/figures/paper/fig02.svg")["figure_of"] == 1
 
 
-def test_a_twin_is_a_job_of_its_own_where_a_figure_has_one(empty):
+def test_extra_format_of_a_figure_is_a_job_of_its_own(empty):
     assert empty.jobs("results/figures/mod_addition/24_embedding_evolution.webp")["twin"] == 1
     assert empty.jobs("results/quickstart/figures/paper/fig07.html")["twin_of"] == 1
     refused = empty.snakemake("-n", "-c1", "results/figures/paper/fig05.webp")
@@ -50,13 +50,13 @@ def test_a_twin_is_a_job_of_its_own_where_a_figure_has_one(empty):
     assert "there is no .webp of figure paper/fig05: it is a still." in refused.stderr
 
 
-def test_the_explorer_is_of_some_experiments_or_of_any_one(empty):
+def test_explorer_is_of_main_experiments_or_of_any_one(empty):
     assert empty.jobs("results/quickstart/explorer/index.html")["explorer_of"] == 1
     jobs = empty.jobs("results/explorer/index.html")
     assert (jobs["explorer"], jobs["train"]) == (1, len(EXPLORED))
 
 
-def test_a_figure_of_several_cubes_is_of_no_other_experiment(empty):
+def test_figure_of_several_cubes_cannot_use_another_experiment(empty):
     refused = empty.snakemake("-n", "-c1", "results/quickstart/figures/paper/fig20.png")
     assert refused.returncode == 2
     assert "figure paper/fig20 is drawn from 3 cubes, and cannot be drawn of quickstart alone" in refused.stderr
@@ -78,7 +78,7 @@ def test_wrong_targets_end_with_one_message(empty, arguments, expected):
     assert "Traceback" not in refused.stderr
 
 
-def test_a_wrong_experiment_ends_with_one_message(empty):
+def test_invalid_experiment_ends_with_one_message(empty):
     try:
         empty.write("mainline", small_experiment(epochs=200, epoch=3))
         refused = empty.snakemake("-n", "-c1", FIGURE)

@@ -147,7 +147,7 @@ def test_a_canceled_task_is_told_and_a_new_start_mends_it(lab, folder, home):
     (first, _) = sorted(job.id for job in live(lab))
     subprocess.run(["scancel", first], check=True)
     training.wait(status=2)
-    assert re.search(r"seed0: canceled: Slurm says: canceled", training.said)
+    assert re.search(r"seed0: canceled: Slurm state: cancelled", training.said)
     log = re.search(r"log: (\S+)", training.said)[1]
     assert (folder / log).exists()
     assert the_same(folder, home, ["seed1"])
@@ -219,7 +219,7 @@ def test_who_is_told_to_stop_leaves_its_jobs_alone(lab, folder, home):
     training = Training(folder).under_way()
     training.process.send_signal(signal.SIGTERM)
     training.wait(status=130)
-    assert "Its jobs go on" in training.said
+    assert "Its jobs keep running" in training.said
     assert len(live(lab)) == 2
     Training(folder).wait()
     assert the_same(folder, home)

@@ -37,7 +37,7 @@ def as_ours(weights: Mapping[str, NDArray[np.floating]], sizes: Layout, one_laye
 
     Args:
         weights: tensors of the imported network.
-        sizes: of the task.
+        sizes: sizes of the task.
         one_layer: whether the network has one layer with an MLP and no LayerNorm.
 
     Returns:
@@ -92,7 +92,7 @@ def neurons_and_logits(
     """Compute the last layer's neurons before the ReLU and the logits of all pairs, at `=`.
 
     Args:
-        weights: of any depth, with or without biases; weights of LayerNorms are folded.
+        weights: tensors of a network of any depth, with or without biases; weights of LayerNorms are folded.
         n: number of values of a and of b.
         layer_norm: whether the inputs of the attention, the MLP and the unembedding are centered and divided by their
             standard deviation.
@@ -110,7 +110,7 @@ def first_attention(weights: Mapping[str, NDArray[np.floating]], n: int, layer_n
     """Compute the attention pattern of the first layer for all pairs.
 
     Args:
-        weights: of any depth, with or without biases; weights of LayerNorms are folded.
+        weights: tensors of a network of any depth, with or without biases; weights of LayerNorms are folded.
         n: number of values of a and of b.
         layer_norm: whether the inputs of the attention, the MLP and the unembedding are centered and divided by their
             standard deviation.

@@ -163,8 +163,8 @@ def neurons_and_logits(tables: Tables, pairs: PairBatch) -> tuple[Tensor, Tensor
     """Compute the neurons before the ReLU and the logits of every pair, outside autograd.
 
     Args:
-        tables: of the networks.
-        pairs: of each run.
+        tables: the tables of the networks.
+        pairs: the pairs of each run.
 
     Returns:
         Neurons [run, pair, neuron], logits [run, pair, output].
@@ -180,8 +180,8 @@ def logits(tables: Tables, pairs: PairBatch) -> Tensor:
     """Compute the logits of every pair, outside autograd; training uses `loss`.
 
     Args:
-        tables: of the networks.
-        pairs: of each run.
+        tables: the tables of the networks.
+        pairs: the pairs of each run.
 
     Returns:
         [run, pair, output].
@@ -258,8 +258,8 @@ def loss(
     """Compute the mean loss of each run over its pairs, differentiable in the tables.
 
     Args:
-        tables: of the networks.
-        pairs: of each run.
+        tables: the tables of the networks.
+        pairs: the pairs of each run.
         labels: [run, pair].
         criterion: function of (logits, labels) that returns each run's mean loss and its gradient with respect to the
             logits, as in `progress_measures.training.loss`.

@@ -69,7 +69,7 @@ def to_transformer_lens(
 
     Args:
         weights: as in `progress_measures.models.transformer`, without the `run` dimension.
-        architecture: of their run, `Architecture.of(run)`.
+        architecture: architecture of their run, `Architecture.of(run)`.
         layer_norm: whether the network has LayerNorms, with or without weights of their own.
 
     Returns:
@@ -91,7 +91,7 @@ def settings(architecture: Architecture, layer_norm: bool = False) -> dict[str, 
     """Return the configuration under the names that all versions of TransformerLens use.
 
     Args:
-        architecture: of the network.
+        architecture: architecture of the network.
         layer_norm: whether the network has LayerNorms.
 
     Returns:
@@ -123,7 +123,7 @@ def state(
 
     Args:
         weights: as in `progress_measures.models.transformer`, without the `run` dimension.
-        architecture: of the network.
+        architecture: architecture of the network.
         layer_norm: whether the network has LayerNorms.
 
     Returns:

@@ -224,7 +224,7 @@ def capacity(run: Run, device_memory: float, margin: float = 0.8) -> int:
 
     Args:
         run: one of the runs, which have the same shape.
-        device_memory: of the GPU, in bytes.
+        device_memory: memory of the GPU, in bytes.
         margin: fraction of this memory that may be used.
 
     Returns:
@@ -240,7 +240,7 @@ def seconds(run: Run, runs: int, device: Device) -> float:
     Args:
         run: one of the runs, which have the same shape.
         runs: number of runs in the batch.
-        device: that trains them.
+        device: the device that trains them.
 
     Returns:
         Seconds.

@@ -43,7 +43,7 @@ def train(
 ) -> None:
     """Train runs of the same shape as one batch, resuming from their last common state if there is one.
 
-    Runs without a common state are trained in separate batches, one after the other.
+    Without a common state, runs are grouped by their last saved epoch, and the groups train one after the other.
 
     Args:
         runs: runs of one task, model and recipe; seeds, weight decay and the choice of training pairs may differ.
@@ -152,7 +152,7 @@ class _Batch:
         self.evaluated.append(torch.stack([values[name] for name in EVALUATED_QUANTITIES], dim=-1))
 
     def _fetch(self) -> None:
-        """Fetch losses and evaluations from the device, which waits for its work to finish."""
+        """Fetch losses and evaluations from the device; this waits for its work to finish."""
         self.train_loss[:, self.fetched : self.epoch] = self.step.losses()
         self.fetched = self.epoch
         self.evaluations += [values.cpu().numpy() for values in self.evaluated]

@@ -42,7 +42,7 @@ def show(names: Sequence[str], gpu: str | None, at_once: int | None) -> None:
     """Print the plan.
 
     Args:
-        names: of experiments; `paper` and `all` stand for several.
+        names: names of experiments; `paper` and `all` stand for several.
         gpu: a name in `cost.GPUS`; None for the cores of this machine.
         at_once: number of GPUs or cores that work at a time; by default one GPU, or all cores.
 
@@ -54,7 +54,7 @@ def show(names: Sequence[str], gpu: str | None, at_once: int | None) -> None:
     runs = {name: load_experiment(name).runs(name) for name in selected_experiments(names)}
     device = cost.core(core_flops()) if gpu is None else cost.GPUS[gpu.lower()]
     number = at_once or (cores() if gpu is None else 1)
-    rows = [plan(name, its_runs, device) for name, its_runs in runs.items()]
+    rows = [plan(name, experiment_runs, device) for name, experiment_runs in runs.items()]
     Console(width=120).print(table(rows, device, number), note(device))
 
 
@@ -77,8 +77,8 @@ def plan(experiment: str, runs: list[Run], device: cost.Device) -> PlanRow:
 
     Args:
         experiment: its name.
-        runs: of the experiment.
-        device: that trains.
+        runs: runs of the experiment.
+        device: the device that trains.
 
     Returns:
         A row of the plan.
@@ -102,9 +102,9 @@ def table(rows: list[PlanRow], device: cost.Device, number: int) -> Table:
     """Return the plan as a table, with a footer for all experiments.
 
     Args:
-        rows: of the plan.
-        device: that trains.
-        number: of devices or cores that work at a time.
+        rows: rows of the plan.
+        device: the device that trains.
+        number: number of devices or cores that work at a time.
 
     Returns:
         A `rich` table.
@@ -138,8 +138,8 @@ def wall(row: PlanRow, number: int) -> float:
     """Estimate the wall-clock time of an experiment: at least that of its longest shard.
 
     Args:
-        row: of the experiment.
-        number: of shards that train at a time.
+        row: row of the experiment.
+        number: number of shards that train at a time.
 
     Returns:
         Seconds.

@@ -30,7 +30,7 @@ class Progress:
 
         Args:
             label: the experiment and its runs.
-            epochs: of the whole training.
+            epochs: epochs of the whole training.
             start: epoch from which it starts or resumes.
         """
         self._label, self._epochs, self._start = label, epochs, start
@@ -50,8 +50,8 @@ class Progress:
 
         Args:
             epoch: reached so far.
-            train_loss: largest of the runs.
-            test_loss: largest of the runs.
+            train_loss: largest loss of the runs.
+            test_loss: largest loss of the runs.
         """
         now = time.monotonic()
         done = epoch - self._start

@@ -109,7 +109,7 @@ class RunStore:
         """Write a state, and delete all but the last two.
 
         Args:
-            epoch: of the state.
+            epoch: epoch of the state.
             state: arrays by name.
         """
         folder = self.folder / "resume"

@@ -1,4 +1,6 @@
-"""Trains the runs of an experiment in a pool; finds and ends its jobs."""
+"""Trains the runs of an experiment in a pool, and lists its jobs."""
+
+from __future__ import annotations
 
 import functools
 import os
@@ -7,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -24,81 +26,100 @@ from progress_measures.training.launcher.table import JobRow
 from progress_measures.training.launcher.wait import wait
 from progress_measures.training.record import code_of, done
 
-WORK = "progress_measures.training.launcher.worker:train_runs"
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+TRAIN_FUNCTION = "progress_measures.training.launcher.worker:train_runs"
 
 
 class Plan(NamedTuple):
-    """How runs are packed and where they go."""
+    """How runs are packed into shards, and the pool that trains them."""
 
     pool: Pool
-    device: str  # cpu, cuda, or auto: what torch finds where the job runs
+    device: str  # cpu, cuda, or auto: a GPU if torch finds one where the job runs
     runs_per_shard: int
-    spread: int = 1  # over so many shards, if there are so many runs
+    spread: int = 1  # smallest number of shards, if there are as many runs
     threads: int = 1
     retries: int = 2
 
 
-def train(experiment: str, runs: list[Any], plan: Plan, any_code: bool = False) -> None:
+def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) -> None:
     """Train runs that are not trained yet.
 
     Args:
-        experiment: their experiment.
-        runs: of it.
-        plan: how.
-        any_code: leave runs alone that other code has trained.
+        experiment: its name.
+        runs: runs of the experiment.
+        plan: how the runs are packed and where they train.
+        any_code: whether runs that other code has trained count as trained.
 
     Raises:
-        UserError: some could not be trained.
-        Interrupted: by a signal to stop.
+        UserError: some runs could not be trained.
+        Interrupted: a signal stopped the work.
     """
 
-    def left(in_hand: set[str]) -> list[Task]:
-        names = {known.split()[0] for known in in_hand}
+    def tasks_left(in_progress: set[str]) -> list[Task]:
+        names = {label.split()[0] for label in in_progress}
         unfinished = [run for run in runs if _done(run, any_code) is None]
-        others = [run.name for run in unfinished if run.name in names and _label(run) not in in_hand]
+        others = [run.name for run in unfinished if run.name in names and _label(run) not in in_progress]
         if others:
             raise UserError(
                 f"{experiment}: jobs that were submitted earlier still train {', '.join(others)} with other settings. "
-                f"End them first: progress-measures cancel {experiment}"
+                f"Cancel them first: progress-measures cancel {experiment}"
             )
-        todo = [run for run in unfinished if _label(run) not in in_hand]
+        todo = [run for run in unfinished if _label(run) not in in_progress]
         most = min(plan.runs_per_shard, -(-len(todo) // plan.spread))
         return [_task(shard, plan) for shard in shards(todo, most)]
 
-    wait(plan.pool, jobs_folder(experiment), experiment, left, plan.retries)
+    wait(plan.pool, jobs_folder(experiment), experiment, tasks_left, plan.retries)
     untrained = [run.name for run in runs if _done(run, any_code) is None]
     if untrained:
-        raise UserError(f"{experiment}: {', '.join(untrained)} ended without a record; start again.")
+        raise UserError(f"{experiment}: {', '.join(untrained)} ended without a record. Run the same command again.")
 
 
-def write_trained(experiment: str, runs: list[Any], any_code: bool = False) -> None:
-    """Write `results/<experiment>/trained.json` if all its runs are trained."""
+def write_trained(experiment: str, runs: list[Run], any_code: bool = False) -> None:
+    """Write `results/<experiment>/trained.json` if all its runs are trained.
+
+    Args:
+        experiment: its name.
+        runs: all runs of the experiment.
+        any_code: whether runs that other code has trained count as trained.
+    """
     records = {run.name: _done(run, any_code) for run in runs}
     if any(record is None for record in records.values()):
         return
-    kept = ("config_hash", "code", "epochs", "seconds", "runs_in_batch", "final", "machine")
-    content = {name: {key: record[key] for key in kept} for name, record in records.items() if record}
+    keys = ("config_hash", "code", "epochs", "seconds", "runs_in_batch", "final", "machine")
+    content = {name: {key: record[key] for key in keys} for name, record in records.items() if record}
     write_json(trained_record(experiment), {"experiment": experiment, "runs": content})
 
 
-def local_plan(runs: list[Any], device: str, processes: int | None, runs_per_shard: int | None, threads: int) -> Plan:
-    """On this machine: one run a process on CPUs; spread over all GPUs where there are any, one batch on each.
+def local_plan(runs: list[Run], device: str, processes: int | None, runs_per_shard: int | None, threads: int) -> Plan:
+    """Plan training on this machine: one run per process on CPUs; with GPUs, runs are spread over all of them.
+
+    Args:
+        runs: runs of the experiment.
+        device: `cpu`, `cuda`, or `auto` for GPUs if torch finds any.
+        processes: largest number at a time; by default one per GPU, or one per core.
+        runs_per_shard: by default one on CPUs, and as many as fit on a GPU.
+        threads: threads of each process.
+
+    Returns:
+        The plan.
 
     Raises:
-        UserError: `cuda` is asked for and there is none.
+        UserError: `cuda` is requested and torch finds no GPU.
     """
-    found = gpus() if device != "cpu" else []
-    if device == "cuda" and not found:
+    available = gpus() if device != "cpu" else []
+    if device == "cuda" and not available:
         raise UserError("--device cuda: torch finds no usable GPU on this machine; use --device cpu or auto.")
-    if not found:
+    if not available:
         return Plan(LocalPool(processes or cores()), "cpu", runs_per_shard or 1, threads=threads)
-    pool = LocalPool(processes or len(found), gpus=[gpu.name for gpu in found])
-    fits = fitting(runs, min(gpu.memory for gpu in found))
+    pool = LocalPool(processes or len(available), gpus=[gpu.name for gpu in available])
+    fits = fitting(runs, min(gpu.memory for gpu in available))
     return Plan(pool, "cuda", runs_per_shard or fits, spread=pool.at_once, threads=threads)
 
 
 def slurm_plan(
-    runs: list[Any],
+    runs: list[Run],
     settings: dict[str, Any],
     device: str,
     runs_per_shard: int | None,
@@ -106,19 +127,22 @@ def slurm_plan(
     poll_seconds: float,
     retries: int,
 ) -> Plan:
-    """Plan jobs on a cluster: as many runs a shard as a GPU holds, or one run a shard without GPUs.
+    """Plan training on a cluster: as many runs per shard as fit on a GPU, or one run per shard without GPUs.
 
     Args:
-        runs: the runs to train.
-        settings: fields of `SlurmSettings`; `memory_mb` follows from the memory model where absent.
-        device: `auto`, `cpu` or `cuda`.
-        runs_per_shard: largest number of runs a shard; None for as many as fit.
+        runs: runs of the experiment.
+        settings: fields of `SlurmSettings`; `memory_mb` is estimated by `cost.job_memory` if it is None.
+        device: `cpu`, `cuda`, or `auto` for a GPU if torch finds one where the job runs.
+        runs_per_shard: by default as many as fit.
         gpu_memory_gb: memory of a GPU in GB, for packing runs.
         poll_seconds: seconds between two calls of `squeue`.
-        retries: how often a failed job is submitted again.
+        retries: how often a failed job is retried.
+
+    Returns:
+        The plan.
 
     Raises:
-        UserError: a setting of the profile is invalid.
+        UserError: a setting is invalid, or this machine has no Slurm.
     """
     with_gpu = bool(settings.get("gpus") or settings.get("gres")) and device != "cpu"
     most = runs_per_shard or (fitting(runs, gpu_memory_gb * 1e9) if with_gpu else 1)
@@ -129,55 +153,55 @@ def slurm_plan(
     try:
         pool = SlurmPool(SlurmSettings(**given), poll_seconds)
     except ValidationError as error:
-        wrong = error.errors()[0]
-        raise UserError(f"{PROFILE}: {wrong['loc'][0]}: {wrong['msg']} (found: {wrong['input']!r:.80}).") from None
+        first = error.errors()[0]
+        raise UserError(f"{PROFILE}: {first['loc'][0]}: {first['msg']} (found: {first['input']!r:.80}).") from None
     return Plan(pool, device, most, threads=given.get("cpus", 1), retries=retries)
 
 
 def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Pool, Submission, dict[int, JobRow]]]:
-    """The jobs that run or wait, of one experiment or all: experiment, pool, batch, and rows by index."""
+    """Yield the jobs that run or wait, of one experiment or all: experiment, pool, submission, and rows by job index."""
     results = jobs_folder("x").parents[1]
     names = [experiment] if experiment else sorted(path.parent.name for path in results.glob("*/jobs"))
     for name in names:
         for pool in _pools():
             submissions = Submission.unfinished(jobs_folder(name), pool.name)
-            seen = pool.poll(submissions) if submissions else {}
+            status = pool.poll(submissions) if submissions else {}
             for submission in submissions:
                 rows = {
                     i: JobRow(
                         task.name,
                         submission.ids[i] or "",
-                        one.state,
+                        job.state,
                         submission.read(i, "progress"),
-                        one.reason,
-                        one.place,
+                        job.reason,
+                        job.place,
                     )
                     for i, task in enumerate(submission.tasks)
-                    if (one := seen[submission.name, i]).state != EXITED and not submission.ended(i)
+                    if (job := status[submission.name, i]).state != EXITED and not submission.ended(i)
                 }
                 if rows:
                     yield name, pool, submission, rows
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Gpu(NamedTuple):
     """A GPU that torch may use."""
 
-    name: str  # as CUDA_VISIBLE_DEVICES has it
+    name: str  # as in CUDA_VISIBLE_DEVICES
     memory: int  # bytes
 
 
 def gpus() -> list[Gpu]:
-    """The GPUs that torch would use here. Asked of a child, so that torch stays out of here."""
+    """Return the GPUs that torch would use here; a child process imports torch, so that this process does not."""
     if not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists()):
         return []
-    ask = "from torch import cuda; print(*(cuda.get_device_properties(i).total_memory for i in range(cuda.device_count())))"
-    asked = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
-    memories = [int(word) for word in asked.stdout.split()] if asked.returncode == 0 else []
+    code = "from torch import cuda; print(*(cuda.get_device_properties(i).total_memory for i in range(cuda.device_count())))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    memories = [int(word) for word in result.stdout.split()] if result.returncode == 0 else []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else map(str, range(len(memories)))
     return [Gpu(name, memory) for name, memory in zip(names, memories, strict=False)]
@@ -185,19 +209,19 @@ def gpus() -> list[Gpu]:
 
 @functools.cache
 def _pools() -> list[Pool]:
-    """The pools that jobs of this folder may be in."""
+    """Return the pools in which jobs of this folder may be."""
     return [LocalPool(at_once=0), *([SlurmPool(SlurmSettings())] if shutil.which("squeue") else [])]
 
 
-def _done(run: Any, any_code: bool) -> dict[str, Any] | None:
+def _done(run: Run, any_code: bool) -> dict[str, Any] | None:
     return done(runs_folder(run.experiment) / run.name, run, None if any_code else code_of(run))
 
 
-def _label(run: Any) -> str:
+def _label(run: Run) -> str:
     return f"{run.name} {run.hash}"
 
 
 def _task(shard: Shard, plan: Plan) -> Task:
     settings = [run.model_dump(mode="json") for run in shard.runs]
     arguments = {"runs": settings, "device": plan.device, "threads": plan.threads}
-    return Task(shard.name, WORK, arguments, [_label(run) for run in shard.runs])
+    return Task(shard.name, TRAIN_FUNCTION, arguments, [_label(run) for run in shard.runs])

@@ -1,8 +1,10 @@
-"""The pool of this machine: one process a task, so many at a time, on a GPU each where there are any.
+"""The pool of this machine: one process per job, a limited number at a time, each on its own GPU if there are GPUs.
 
-A process survives whoever started it, as a cluster's job does: it is found again by its id and its command line. Which
-GPU it has stands in its environment. So the system's list of processes says all that there is to know of them.
+A process survives the process that started it, as a cluster's job does. It is found again by its id and its command line.
+Its GPU is in its environment. The system's list of processes therefore has all that the pool needs.
 """
+
+from __future__ import annotations
 
 import contextlib
 import fcntl
@@ -25,17 +27,18 @@ from progress_measures.training.launcher.submission import Submission
 from progress_measures.training.progress import duration
 
 WORKER = "progress_measures.training.launcher"
-STOPPED = 130  # exit status of a worker that was told to stop
+STOPPED = 130  # exit status of a worker that saved and stopped at a signal
 GPU = "CUDA_VISIBLE_DEVICES"
-SILENT = 300.0  # seconds without progress after which a process of another machine is given up
+SILENT = 300.0  # seconds without progress after which a process of another machine counts as exited
 
 
 class LocalPool:
     """Processes of this machine.
 
     Args:
-        at_once: how many run at a time, those included that an earlier start left running.
-        gpus: as CUDA calls them; each has one process at a time. Without any, processes see none.
+        at_once: largest number of processes at a time, including those that run from an earlier start.
+        poll_seconds: seconds between two polls.
+        gpus: names of GPUs as in `CUDA_VISIBLE_DEVICES`, each for one process at a time; if empty, processes use no GPU.
     """
 
     name = "local"
@@ -45,70 +48,86 @@ class LocalPool:
         self.poll_seconds, self.gpus = poll_seconds, gpus
         self._host = socket.gethostname()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._taken: set[str] = set()
+        self._accepted: set[str] = set()
 
     def submit(self, submission: Submission) -> None:
-        """Take the tasks: they start as others end, when the pool is looked at."""
-        self._taken.add(submission.name)
+        """Accept the jobs of a submission; `poll` starts them as others end."""
+        self._accepted.add(submission.name)
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
-        """See what runs, and start what there is room for."""
-        seen, waiting = {}, []
+        """Return the status of all jobs of submissions, and start waiting jobs while there is room."""
+        status, waiting = {}, []
         for submission in submissions:
             for index in range(len(submission.tasks)):
-                if submission.ids[index] is None and submission.name in self._taken:
+                if submission.ids[index] is None and submission.name in self._accepted:
                     waiting.append((submission, index))
                 else:
-                    seen[submission.name, index] = self._see(submission, index)
-        room = self.at_once - sum(one.state == RUNNING and one.place == self._host for one in seen.values())
+                    status[submission.name, index] = self._status(submission, index)
+        room = self.at_once - sum(job.state == RUNNING and job.place == self._host for job in status.values())
         if waiting and room > 0:
             with self._free_gpus() as free:
                 for (submission, index), gpu in zip(waiting[:room], free, strict=False):
                     self._start(submission, index, gpu)
         for submission, index in waiting:
             started = submission.ids[index] is not None
-            seen[submission.name, index] = (
-                self._see(submission, index) if started else JobStatus(WAITING, f"{self.at_once} at a time")
+            status[submission.name, index] = (
+                self._status(submission, index) if started else JobStatus(WAITING, f"{self.at_once} at a time")
             )
-        return seen
+        return status
 
     def cancel(self, submission: Submission, indices: list[int]) -> None:
-        """Tell processes to save and stop."""
+        """Send SIGTERM to processes, which then save and stop.
+
+        Args:
+            submission: the submission of the jobs.
+            indices: indices of the jobs.
+
+        Raises:
+            UserError: the jobs run on another machine.
+        """
         for index in indices:
             pid = submission.ids[index]
             if submission.host != self._host:
-                raise UserError(f"{submission.tasks[index].name} runs on {submission.host}, where it has to be ended.")
-            if pid is not None and _is_ours(submission, index, pid):
+                raise UserError(f"{submission.tasks[index].name} runs on {submission.host}; cancel it there.")
+            if pid is not None and _runs_job(submission, index, pid):
                 os.kill(int(pid), signal.SIGTERM)
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Have the processes that run save and stop, and wait for them."""
-        self._taken.clear()
-        ours = [submission for submission in submissions if submission.host == self._host]
-        running = [(submission, i) for submission in ours for i, pid in enumerate(submission.ids) if pid is not None]
+        """Cancel the running processes of this machine, and wait until they have saved and stopped."""
+        self._accepted.clear()
+        local = [submission for submission in submissions if submission.host == self._host]
+        running = [(submission, i) for submission in local for i, pid in enumerate(submission.ids) if pid is not None]
         for submission, index in running:
             self.cancel(submission, [index])
-        while any(self._see(submission, index).state == RUNNING for submission, index in running):
+        while any(self._status(submission, index).state == RUNNING for submission, index in running):
             time.sleep(0.05)
-        return "What was trained is saved."
+        return "The training state is saved."
 
     def log(self, submission: Submission, index: int) -> str:
-        """The path of what a task printed."""
+        """Return the path of a job's log.
+
+        Args:
+            submission: the submission of the job.
+            index: index of the job.
+
+        Returns:
+            The path.
+        """
         return str(submission.file(index, "log"))
 
     @contextlib.contextmanager
     def _free_gpus(self) -> Iterator[list[str]]:
-        """What the next workers are to see, one each: GPUs that no worker on this machine has, of whatever experiment.
+        """Yield the names of the GPUs that no worker of any experiment uses, one for each worker to start.
 
-        Nobody else is given one meanwhile.
+        A lock keeps other processes of this user from assigning GPUs meanwhile. Without GPUs, yield empty names.
         """
         if not self.gpus:
             yield [""] * self.at_once
             return
         with (Path(tempfile.gettempdir()) / f"progress-measures-gpus-{os.getuid()}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            taken = {worker.gpu for worker in _workers()}
-            yield [gpu for gpu in self.gpus if gpu not in taken]
+            used = {worker.gpu for worker in _workers()}
+            yield [gpu for gpu in self.gpus if gpu not in used]
 
     def _start(self, submission: Submission, index: int, gpu: str) -> None:
         with submission.file(index, "log").open("ab") as log:
@@ -118,80 +137,82 @@ class LocalPool:
                 stdout=log,
                 stderr=log,
                 env=os.environ | {GPU: gpu},
-                start_new_session=True,  # Ctrl-C is for whoever waits, who tells it in turn
+                start_new_session=True,  # Ctrl-C reaches only the waiting process, which signals the workers
             )
         submission.ids[index] = str(process.pid)
         self._children[str(process.pid)] = process
         submission.save()
 
-    def _see(self, submission: Submission, index: int) -> JobStatus:
+    def _status(self, submission: Submission, index: int) -> JobStatus:
         if submission.host != self._host:
-            return _heard_of(submission, index)
-        if submission.ids[index] is None:  # if it was started, whoever did that was killed before it could note this
-            task = (str(submission.folder), str(index))
-            submission.ids[index] = next((str(worker.pid) for worker in _workers() if worker.task == task), None)
+            return _remote_status(submission, index)
+        if (
+            submission.ids[index] is None
+        ):  # it may run, if the process that started it was killed before recording the id
+            job = (str(submission.folder), str(index))
+            submission.ids[index] = next((str(worker.pid) for worker in _workers() if worker.job == job), None)
         pid = submission.ids[index]
         if pid is None:
             return JobStatus(EXITED, "its start was interrupted")
         child = self._children.get(pid)
         if child is None:
-            if _is_ours(submission, index, pid):
+            if _runs_job(submission, index, pid):
                 return JobStatus(RUNNING, place=submission.host)
             return JobStatus(EXITED, "its process ended")
-        status = child.poll()
-        if status is None:
+        exit_status = child.poll()
+        if exit_status is None:
             return JobStatus(RUNNING, place=submission.host)
-        if status in (STOPPED, -signal.SIGTERM):
+        if exit_status in (STOPPED, -signal.SIGTERM):
             return JobStatus(EXITED, "stopped", canceled=True)
-        how = f"signal {-status}" if status < 0 else f"status {status}"
-        return JobStatus(EXITED, f"its process ended with {how}{_last_words(submission.file(index, 'log'))}")
+        cause = f"signal {-exit_status}" if exit_status < 0 else f"status {exit_status}"
+        return JobStatus(EXITED, f"its process ended with {cause}{_last_line(submission.file(index, 'log'))}")
 
 
-def _last_words(log: Path) -> str:
-    """The end of what a task printed: where the disk is full, it could leave no other word of what went wrong."""
+def _last_line(log: Path) -> str:
+    """Return the last line of a job's log: on a full disk, the job could not write a record of its failure."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     return next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
 
 
-def _heard_of(submission: Submission, index: int) -> JobStatus:
-    """A task on another machine that has this folder too. All that is known of it is how lately it told its progress."""
+def _remote_status(submission: Submission, index: int) -> JobStatus:
+    """Return the status of a job on another machine that shares this folder, from the time of its last progress."""
     if submission.ids[index] is None or submission.ended(index):
         return JobStatus(EXITED, "its start was interrupted")
-    said = submission.read(index, "progress")
-    silent = time.time() - (said["time"] if said else (submission.folder / "submission.json").stat().st_mtime)
+    progress = submission.read(index, "progress")
+    silent = time.time() - (progress["time"] if progress else (submission.folder / "submission.json").stat().st_mtime)
     if silent > SILENT:
-        return JobStatus(EXITED, f"it ran on {submission.host}, and has not been heard of for {duration(silent)}")
-    return JobStatus(RUNNING, f"heard of {duration(silent)} ago", place=submission.host)
+        return JobStatus(EXITED, f"it ran on {submission.host}, without progress for {duration(silent)}")
+    return JobStatus(RUNNING, f"last progress {duration(silent)} ago", place=submission.host)
 
 
 class _Worker(NamedTuple):
-    """A process that does a task."""
+    """A process that runs a job."""
 
     pid: int
-    task: tuple[str, str]  # the batch's folder, and the index there
+    job: tuple[str, str]  # folder of the submission, index of the job
     gpu: str | None
 
 
 def _worker(process: psutil.Process) -> _Worker | None:
-    """What a process does, if it is a worker that runs."""
+    """Return a process as a worker; None if it is no worker or has ended."""
     try:
         *_, name, folder, index = ["", "", "", *process.cmdline()]
         if name == WORKER and process.status() != psutil.STATUS_ZOMBIE:
             return _Worker(process.pid, (folder, index), process.environ().get(GPU))
-    except psutil.Error:  # it has just ended, or is somebody else's
+    except psutil.Error:  # it has just ended, or belongs to another user
         pass
     return None
 
 
 def _workers() -> list[_Worker]:
-    """All workers of this machine."""
+    """Return all workers of this machine."""
     return [worker for process in psutil.process_iter() if (worker := _worker(process))]
 
 
-def _is_ours(submission: Submission, index: int, pid: str) -> bool:
-    """Whether a process is still the one that was started for a task, and no other that got its number."""
+def _runs_job(submission: Submission, index: int, pid: str) -> bool:
+    """Return whether a process runs this job, and is not another process that got the same id."""
     try:
         worker = _worker(psutil.Process(int(pid)))
     except (psutil.Error, ValueError):
         return False
-    return worker is not None and worker.task == (str(submission.folder), str(index))
+    return worker is not None and worker.job == (str(submission.folder), str(index))

@@ -38,8 +38,8 @@ class Pool(Protocol):
         """Cancel these jobs of a submission, and no others.
 
         Args:
-            submission: whose jobs are canceled.
-            indices: of the jobs.
+            submission: the submission of the jobs.
+            indices: indices of the jobs.
 
         Raises:
             UserError: they cannot be canceled.
@@ -52,8 +52,8 @@ class Pool(Protocol):
         """Return the path of a job's log.
 
         Args:
-            submission: that has the job.
-            index: of the job.
+            submission: the submission of the job.
+            index: index of the job.
 
         Returns:
             The path; may contain `*`.

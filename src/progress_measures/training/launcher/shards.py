@@ -32,7 +32,7 @@ def shards(runs: list[Run], most: int) -> list[Shard]:
     """Pack each group of compatible runs into the fewest shards possible, of nearly equal size.
 
     Args:
-        runs: of one experiment.
+        runs: runs of one experiment.
         most: largest number of runs per shard.
 
     Returns:
@@ -54,8 +54,8 @@ def fitting(runs: list[Run], device_memory: float, margin: float = 0.8) -> int:
     """Return how many of these runs fit onto a device at once, at least 1.
 
     Args:
-        runs: of one experiment.
-        device_memory: of the device, in bytes.
+        runs: runs of one experiment.
+        device_memory: memory of the device, in bytes.
         margin: fraction of this memory that may be used.
 
     Returns:

@@ -1,8 +1,8 @@
-"""The pool of a Slurm cluster: batches are job arrays, sent by submitit.
+"""The pool of a Slurm cluster: a submission is a job array, submitted through submitit.
 
-States are asked of `squeue` by the batch's name, which needs no accounting and costs one call for all batches. What
-`squeue` has forgotten is gone. A job is believed to be gone when two looks in a row say so: one that goes back
-into the queue passes through states that look like an end.
+`squeue` reports the states of jobs by the name of their submission. This needs no accounting, and one call for all
+submissions. A job that `squeue` no longer lists has exited. A job counts as exited only if two polls in a row find so,
+because a job that is requeued passes through states that look like an end.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from progress_measures.training.launcher.worker import OnSlurm
 
 PROFILE = "profiles/slurm/config.yaml, under set-resources, train"
 
-# More would never do: a job with a short time limit counts every preemption as a time-out.
+# A large limit, because for a job with a short time limit every preemption counts as a time-out.
 REQUEUES = 10_000
 LIVE = {
     "PENDING": WAITING,
@@ -29,43 +29,49 @@ LIVE = {
     "CONFIGURING": WAITING,
 }
 LIVE |= dict.fromkeys(("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"), RUNNING)
-# Reasons for which a job would wait for ever, and the setting that has to change.
-HOPELESS = {
+# Reasons for which a job would wait forever, and the setting that has to change.
+UNSATISFIABLE = {
     "PartitionTimeLimit": "runtime is more than the partition allows",
     "PartitionNodeLimit": "the partition has no such node",
-    "BadConstraints": "no node is as constraint says",
+    "BadConstraints": "no node satisfies constraint",
     "AccountNotAllowed": "slurm_account may not use this partition",
-    "InvalidAccount": "slurm_account is not known",
-    "InvalidQOS": "qos is not known",
+    "InvalidAccount": "slurm_account is unknown",
+    "InvalidQOS": "qos is unknown",
     "QOSNotAllowed": "qos may not use this partition",
     "AssociationJobLimit": "the account allows no more jobs",
 }
 
 
-# A line of its own in a batch script would be a command.
+# No white space: a line break would add a command to the batch script.
 Word = Annotated[str, Field(pattern=r"^[!-~]+\z")]
 
 
 class SlurmSettings(BaseModel):
-    """What a cluster must be told about a job. Of the site, not of science."""
+    """Settings of a job that depend on the cluster and change no result."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    partition: Word | None = Field(None, description="`--partition`; the cluster's default where absent.")
+    partition: Word | None = Field(None, description="`--partition`; by default, that of the cluster.")
     account: Word | None = Field(None, description="`--account`.")
     qos: Word | None = Field(None, description="`--qos`.")
     constraint: Word | None = Field(None, description="`--constraint`.")
-    gpus: int = Field(0, ge=0, description="GPUs a job, as `--gres=gpu:N`.")
+    gpus: int = Field(0, ge=0, description="GPUs per job, as `--gres=gpu:N`.")
     gres: Word | None = Field(None, description="`--gres` in full, in place of gpus, such as `gpu:a100:1`.")
     cpus: int = Field(1, ge=1, description="`--cpus-per-task`.")
     memory_mb: int = Field(2000, ge=1, description="`--mem`.")
-    minutes: int = Field(60, ge=1, description="`--time`. A job that needs longer saves, is requeued and goes on.")
-    signal_seconds: int = Field(90, ge=1, description="So long before its end a job is told to save.")
+    minutes: int = Field(60, ge=1, description="`--time`. A job that needs longer saves, is requeued and resumes.")
+    signal_seconds: int = Field(
+        90, ge=1, description="Seconds before its time limit at which a job gets the signal to save."
+    )
     at_once: int = Field(8, ge=1, description="Jobs of one array that run at a time.")
 
 
 class SlurmPool:
     """Jobs of a cluster.
+
+    Args:
+        settings: settings of the jobs.
+        poll_seconds: seconds between two polls.
 
     Raises:
         UserError: this machine has no Slurm.
@@ -80,13 +86,17 @@ class SlurmPool:
         self._last: dict[tuple[str, int], JobStatus] = {}
 
     def submit(self, submission: Submission) -> None:
-        """Submit the tasks as one job array."""
+        """Submit the jobs as one job array.
+
+        Raises:
+            UserError: Slurm refuses them.
+        """
         from submitit.core.utils import FailedJobError, FailedSubmissionError
         from submitit.helpers import clean_env
 
         executor = self._executor(submission)
         try:
-            with clean_env(), executor.submission():  # we may be in a job ourselves
+            with clean_env(), executor.submission():  # this process may itself run in a Slurm job
                 jobs = [executor.submit(OnSlurm(submission.folder.absolute(), i)) for i in range(len(submission.tasks))]
         except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
             raise UserError(self._refused(str(error))) from None
@@ -94,13 +104,15 @@ class SlurmPool:
         submission.save()
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
-        """Ask `squeue`. While it does not answer, things are as they were."""
+        """Return the status of all jobs by `squeue`; if `squeue` fails, the status of the last poll."""
         names = [submission.name for submission in submissions]
         columns = "%i|%T|%N|%j|%r"
         listed = _run("squeue", "--states=all", "-r", "-h", f"--name={','.join(names)}", "-o", columns)
         if listed.returncode:
             return {
-                (submission.name, i): self._last.get((submission.name, i), JobStatus(WAITING, "squeue does not answer"))
+                (submission.name, i): self._last.get(
+                    (submission.name, i), JobStatus(WAITING, "squeue does not respond")
+                )
                 for submission in submissions
                 for i in range(len(submission.tasks))
             }
@@ -108,36 +120,52 @@ class SlurmPool:
         for line in listed.stdout.splitlines():
             job, state, node, name, reason = line.split("|", maxsplit=4)
             index = int(job.partition("_")[2] or 0)  # an array of one is a plain job
-            rows[name, index] = _seen(state, node, reason)
+            rows[name, index] = _status(state, node, reason)
             for submission in submissions:
                 if submission.name == name and index < len(submission.ids) and submission.ids[index] is None:
-                    submission.ids[index] = job  # whoever submitted it was killed before it could note this
-        seen = {}
+                    submission.ids[index] = job  # the process that submitted it was killed before recording the id
+        status = {}
         for submission in submissions:
             for key in ((submission.name, i) for i in range(len(submission.tasks))):
-                now = rows.get(key, JobStatus(EXITED, "Slurm does not know it any more"))
+                now = rows.get(key, JobStatus(EXITED, "Slurm no longer lists it"))
                 before = self._last.get(key)
                 ending = now.state == EXITED and before is not None and before.state != EXITED
-                seen[key] = JobStatus(RUNNING, "ending") if ending else now
+                status[key] = JobStatus(RUNNING, "ending") if ending else now
                 self._last[key] = now
-        return seen
+        return status
 
     def cancel(self, submission: Submission, indices: list[int]) -> None:
-        """`scancel` these tasks, if they are still of this batch."""
+        """Cancel jobs with `scancel`, if they still belong to this submission.
+
+        Args:
+            submission: the submission of the jobs.
+            indices: indices of the jobs.
+
+        Raises:
+            UserError: `scancel` failed.
+        """
         listed = _run("squeue", "-r", "-h", f"--name={submission.name}", "-o", "%i")
-        ours = {int(job.partition("_")[2] or 0): job for job in listed.stdout.split()}
-        jobs = [ours[index] for index in indices if index in ours]
+        by_index = {int(job.partition("_")[2] or 0): job for job in listed.stdout.split()}
+        jobs = [by_index[index] for index in indices if index in by_index]
         if jobs:
-            done = _run("scancel", *jobs)
-            if done.returncode:
-                raise UserError(f"scancel {' '.join(jobs)}: {done.stderr.strip()}")
+            result = _run("scancel", *jobs)
+            if result.returncode:
+                raise UserError(f"scancel {' '.join(jobs)}: {result.stderr.strip()}")
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Leave the jobs alone."""
-        return "Its jobs go on. The same command waits for them again; `progress-measures cancel` ends them."
+        """Leave the jobs running."""
+        return "Its jobs keep running. The same command waits for them again; `progress-measures cancel` cancels them."
 
     def log(self, submission: Submission, index: int) -> str:
-        """The path of what a task printed to standard error."""
+        """Return the path of a job's standard error.
+
+        Args:
+            submission: the submission of the job.
+            index: index of the job.
+
+        Returns:
+            The path; has `*` in place of an id that is not known.
+        """
         job = submission.ids[index] or "*"
         return str(submission.folder / "slurm" / job / f"{job}_0_log.err")
 
@@ -162,29 +190,29 @@ class SlurmPool:
         return executor
 
     def _refused(self, error: str) -> str:
-        said = [line.strip() for line in error.splitlines() if "sbatch: " in line] or [error.strip()]
+        reasons = [line.strip() for line in error.splitlines() if "sbatch: " in line] or [error.strip()]
         partitions = " ".join(_run("sinfo", "-h", "-o", "%R").stdout.split()) or "unknown"
         return (
-            f"Slurm refused the training jobs: {' '.join(said)}\n"
-            f"Asked for were {self._asked()}. Partitions here: {partitions}. "
-            f"Change that in {PROFILE}; nothing was submitted and nothing is lost."
+            f"Slurm refused the training jobs: {' '.join(reasons)}\n"
+            f"Requested: {self._requested()}. Partitions here: {partitions}. "
+            f"Change the request in {PROFILE}. Nothing was submitted, and nothing is lost."
         )
 
-    def _asked(self) -> str:
-        asked = self.settings.model_dump(exclude={"at_once", "signal_seconds"}, exclude_none=True)
-        return ", ".join(f"{key} {value}" for key, value in asked.items())
+    def _requested(self) -> str:
+        requested = self.settings.model_dump(exclude={"at_once", "signal_seconds"}, exclude_none=True)
+        return ", ".join(f"{key} {value}" for key, value in requested.items())
 
 
-def _seen(state: str, node: str, reason: str) -> JobStatus:
+def _status(state: str, node: str, reason: str) -> JobStatus:
     if state in LIVE:
         if LIVE[state] == WAITING:
-            hint = HOPELESS.get(reason.strip("()"))
-            told = f"{reason}: {hint}; change it in {PROFILE}" if hint else reason
-            return JobStatus(WAITING, "" if reason == "None" else told)
+            hint = UNSATISFIABLE.get(reason.strip("()"))
+            explained = f"{reason}: {hint}; change it in {PROFILE}" if hint else reason
+            return JobStatus(WAITING, "" if reason == "None" else explained)
         return JobStatus(RUNNING, place=node)
-    said = state.replace("_", " ").lower()
-    why = f" ({reason})" if reason not in ("None", "NonZeroExitCode", "") else ""
-    return JobStatus(EXITED, f"Slurm says: {said}{why}", canceled=state == "CANCELLED")
+    state_name = state.replace("_", " ").lower()
+    detail = f" ({reason})" if reason not in ("None", "NonZeroExitCode", "") else ""
+    return JobStatus(EXITED, f"Slurm state: {state_name}{detail}", canceled=state == "CANCELLED")
 
 
 def _run(*line: str) -> subprocess.CompletedProcess[str]:

@@ -113,7 +113,7 @@ class Submission:
         """Return the path of a job's file.
 
         Args:
-            index: of the job.
+            index: index of the job.
             kind: `progress`, `done`, `failed` or `log`.
 
         Returns:
@@ -125,7 +125,7 @@ class Submission:
         """Read a JSON file of a job.
 
         Args:
-            index: of the job.
+            index: index of the job.
             kind: `progress`, `done` or `failed`.
 
         Returns:

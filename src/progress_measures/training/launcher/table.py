@@ -81,7 +81,7 @@ class Display:
     """Shows the table on standard error while it changes.
 
     Args:
-        title: of the table.
+        title: title of the table.
         every: seconds between two summaries in a log.
     """
 

@@ -32,8 +32,8 @@ def run_task(folder: Path, index: int, stop_on: Collection[int] | None = None) -
     """Run one job of a submission and record its end.
 
     Args:
-        folder: of the submission.
-        index: of the job.
+        folder: folder of the submission.
+        index: index of the job.
         stop_on: signals at which to stop; None for all signals that request a stop.
 
     Raises:
@@ -62,10 +62,10 @@ def train_runs(context: TaskContext, runs: list[dict[str, Any]], device: str, th
     """Train the runs of a shard as one batch.
 
     Args:
-        context: of the job.
+        context: context of the job.
         runs: settings of the runs at submission, whatever has changed in the experiment's file since.
         device: `cpu`, `cuda`, or `auto` for a GPU if torch finds one where the job runs.
-        threads: of torch.
+        threads: threads of torch.
     """
     from progress_measures.experiments.schema import Run
     from progress_measures.paths import dataset_store, runs_folder
@@ -93,8 +93,8 @@ class OnSlurm:
     to submitit, which has the job requeued. However the job was ended, `__call__` resumes from the state on disk.
 
     Args:
-        folder: of the submission.
-        index: of the job.
+        folder: folder of the submission.
+        index: index of the job.
     """
 
     def __init__(self, folder: Path, index: int) -> None:
@@ -119,8 +119,8 @@ def main(folder: str, index: str) -> int:
     """Run a job in a process of its own.
 
     Args:
-        folder: of the submission.
-        index: of the job.
+        folder: folder of the submission.
+        index: index of the job.
 
     Returns:
         Exit status: 0 done, 1 failed, 2 an error that the user can fix, 130 interrupted by a signal.

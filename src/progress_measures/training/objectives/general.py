@@ -30,7 +30,7 @@ class GeneralObjective:
         device: where the weights are.
 
     Attributes:
-        loss_dtype: of the losses that `loss` returns.
+        loss_dtype: type of the losses that `loss` returns.
     """
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:

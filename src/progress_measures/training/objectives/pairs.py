@@ -25,7 +25,7 @@ class PairsObjective:
         device: where the weights are.
 
     Attributes:
-        loss_dtype: of the losses that `loss` returns.
+        loss_dtype: type of the losses that `loss` returns.
     """
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
