@@ -8,7 +8,7 @@ UV = $(shell command -v uv || echo .venv-uv/bin/uv)
 CORES ?= 2
 BIN = .venv/bin
 
-.PHONY: help setup quickstart explore test test-browser test-docs test-faults soak test-slurm slurm-demo docs lint format audit claims bench clean
+.PHONY: help setup quickstart explore test test-browser test-docs test-faults soak test-slurm slurm-demo docs lint format audit claims bench findings clean
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -63,10 +63,11 @@ docs: setup  ## Draw what the published cubes cover, and build the documentation
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "Open  site/index.html"
 
-lint: setup  ## ruff, mypy, snakefmt, snakemake --lint, generated files
+lint: setup  ## ruff, mypy, codespell, snakefmt, snakemake --lint, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/progress-measures schema --check
@@ -87,6 +88,9 @@ claims: setup  ## Judge every published statement on the published cubes, and wr
 
 bench: setup  ## Time training and measuring against the notebook's way
 	$(BIN)/progress-measures bench all --threads 1
+
+findings:  ## Run the scripts of findings/, which install pinned packages over the network and show surprises in them
+	@failed=0; for script in findings/*.sh; do echo "== $$script"; bash $$script || failed=1; done; exit $$failed
 
 clean:  ## Remove results, trained runs among them, not environments nor published/
 	rm -rf .snakemake results/*/ results/*.json results/claims.md results/.fingerprints site

@@ -1,9 +1,9 @@
-"""The microscope for grokking: from configuration to figure.
+"""The microscope for grokking: from configuration to figures.
 
 config/experiments → dataset → training → measures → cube → figures → report
 
-Try `snakemake -c2 quickstart` first (about three minutes), or ask for any one file:
-`snakemake -c2 results/figures/paper/fig07.pdf` trains, measures and draws just what that figure needs.
+Try `snakemake -c2 quickstart` first (about three minutes), or request any single file:
+`snakemake -c2 results/figures/paper/fig07.pdf` trains, measures and draws only what that figure needs.
 `--config cubes=published` draws from the published cubes instead, without training.
 """
 
@@ -13,13 +13,13 @@ min_version("9.27")
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/datasets.smk"  # every pair, its label, who trains on it
-include: "workflow/rules/training.smk"  # one job an experiment, on this machine or as Slurm jobs, resumable
-include: "workflow/rules/cubes.smk"  # families of measures a run, gathered once an experiment
+include: "workflow/rules/datasets.smk"  # every pair, its label, which runs train on it
+include: "workflow/rules/training.smk"  # one resumable job per experiment, on this machine or on Slurm
+include: "workflow/rules/cubes.smk"  # families of measures of each run, gathered into a cube
 include: "workflow/rules/figures.smk"  # cubes → PDF, PNG, SVG
 include: "workflow/rules/tables.smk"  # cubes → Markdown, CSV, LaTeX
-include: "workflow/rules/explorer.smk"  # cubes → a page on which networks can be watched as they grok
-include: "workflow/rules/claims.smk"  # cubes → the ledger of claims
+include: "workflow/rules/explorer.smk"  # cubes → a page that shows networks while they grok
+include: "workflow/rules/claims.smk"  # cubes → verdicts on claims
 
 
 rule all:
@@ -33,7 +33,7 @@ rule all:
 
 
 rule quickstart:
-    """Three small networks that grok in minutes, the main-text figures of them, and a page to explore them."""
+    """Three small networks that grok in minutes, their main-text figures, and a page to explore them."""
     input:
         "results/quickstart/explorer/index.html",
         [f"results/quickstart/figures/paper/fig0{n}.png" for n in range(1, 8)],
@@ -47,14 +47,14 @@ rule paper:
 
 
 rule paper_mechanism:
-    """What the paper shows of its mainline network and the four sister seeds: Figures 1-19, Tables 1-4."""
+    """The paper's results on its mainline network and the four other seeds: Figures 1-19, Tables 1-4."""
     input:
         figures(*(f"paper/fig{n:02}" for n in range(1, 20))),
         tables(*(f"paper/table{n:02}" for n in range(1, 5))),
 
 
 rule mainline:
-    """The paper's five mainline networks: their cube and all that is drawn from it alone."""
+    """The paper's five mainline networks: their cube, and all figures that read only that cube."""
     input:
         cube("mainline"),
         figures(
@@ -74,7 +74,7 @@ rule subtraction:
 
 
 rule mod_addition:
-    """The blog on a published run of modular addition, drawn of the mainline: its figures, and what of them moves."""
+    """The figures and animations of the blog on modular addition, drawn from the mainline."""
     input:
         cube("mainline"),
         figures(*figure_ids("mod_addition")),

@@ -28,8 +28,8 @@ def reference_loss(weights, examples, doubled=False, masks=None):
     tokens, positions, labels = map(torch.tensor, examples)
     logits = forward(weights, tokens, None if masks is None else dropout_hook(masks), doubled)[0]
     losses, accuracy = [], []
-    for example, (places, expected) in enumerate(zip(positions, labels, strict=True)):
-        for position, label in zip(places, expected, strict=True):
+    for example, (read_positions, expected) in enumerate(zip(positions, labels, strict=True)):
+        for position, label in zip(read_positions, expected, strict=True):
             row = logits[example, position].double()
             losses.append(row.logsumexp(-1) - row[label])
             accuracy.append(float(row.argmax() == label))
@@ -107,10 +107,13 @@ def test_deeper_networks_on_pairs_equal_the_general_transformer(dtype, model):
 def test_attention_only_network_has_no_neurons():
     runs = pair_runs(attention_only=True)
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs])
-    weights, places = random_tensors(runs, torch.float64, SCALE), Objective(runs, masks, CPU)._batch.places
-    neurons, logits = forward_at.neurons_and_logits(weights, places)
+    weights, read_positions = (
+        random_tensors(runs, torch.float64, SCALE),
+        Objective(runs, masks, CPU)._batch.read_positions,
+    )
+    neurons, logits = forward_at.neurons_and_logits(weights, read_positions)
     assert neurons.shape == (*logits.shape[:2], 0)
-    assert_close_tensors(logits, forward_at.logits(weights, places), torch.float64)
+    assert_close_tensors(logits, forward_at.logits(weights, read_positions), torch.float64)
 
 
 def test_evaluation_in_pieces_equals_evaluation_of_the_whole(monkeypatch):
@@ -213,8 +216,8 @@ def test_dropout_multiplies_neurons(layers):
     masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs])
     objective = (module.Objective if module else Objective)(runs, masks, CPU)
     objective.prepare(5)
-    found = objective.loss(weights)
-    gradients = torch.autograd.grad(found.sum(), list(weights.values()))
+    losses = objective.loss(weights)
+    gradients = torch.autograd.grad(losses.sum(), list(weights.values()))
     count = int(masks[0].sum())
     dropout = Dropout(runs, [*[3 * count] * (layers - 1), count], CPU)
     dropout.draw(5)
@@ -227,7 +230,7 @@ def test_dropout_multiplies_neurons(layers):
         a, b = masks[i].nonzero().T.numpy()
         tokens, labels = np.stack([a, b, np.full(count, 13)], -1), (a + b) % 13
         loss, _ = reference_loss(single, (tokens, np.full((count, 1), 2), labels[:, None]), masks=shaped)
-        assert_close_tensors(found[i], loss, torch.float64)
+        assert_close_tensors(losses[i], loss, torch.float64)
         for ours, theirs in zip(gradients, torch.autograd.grad(loss, list(single.values())), strict=True):
             assert_close_tensors(ours[i : i + 1], theirs, torch.float64)
 

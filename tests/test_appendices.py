@@ -11,7 +11,7 @@ from progress_measures.claims import load_claims
 from progress_measures.claims.judge import DIFFERS, HOLDS, RECORDED, judge
 from progress_measures.cube.describe import summaries
 from progress_measures.cube.extract import CheckpointReader, compute_measures, measures_taken
-from progress_measures.cube.gather import history_of, join, one_run
+from progress_measures.cube.gather import history_of, join, run_part
 from progress_measures.cube.select import select
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
@@ -57,7 +57,7 @@ def measured(run, first):
     """Return a run's part of the cube, without writing intermediate stores, which other tests cover."""
     chosen = [m for family in families_of(run) for m in measures_taken(family, run, first)]
     mask = train_masks(dataset_store(run.experiment), [run.name])[0]
-    return one_run(run, xr.merge([compute_measures(run, chosen, CheckpointReader(run), mask), history_of(run)]), first)
+    return run_part(run, xr.merge([compute_measures(run, chosen, CheckpointReader(run), mask), history_of(run)]), first)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def cubes(tmp_path_factory):
 def gathered(files, folder):
     """Train and measure experiments and return their cubes, by name."""
     (folder / "config/experiments").mkdir(parents=True)
-    found = {}
+    cubes = {}
     with contextlib.chdir(folder):
         for name, file in files.items():
             (folder / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(file))
@@ -77,8 +77,8 @@ def gathered(files, folder):
             write_dataset(runs, dataset_store(name))
             for run in runs:
                 train([run], dataset_store(name), runs_folder(name))
-            found[name] = join([measured(run, run is runs[0]) for run in runs], runs, runs[0])
-    return found
+            cubes[name] = join([measured(run, run is runs[0]) for run in runs], runs, runs[0])
+    return cubes
 
 
 def drawn_from_long(load, ids):
@@ -91,14 +91,14 @@ def drawn_from_long(load, ids):
 def test_figures_draw(cubes, name):
     figure = load_figure(name)
     canvas = Canvas(figsize=figure.size)
-    figure.draw(canvas, *(select(cubes[one], figure.variables, name) for one in figure.experiments))
+    figure.draw(canvas, *(select(cubes[of_run], figure.variables, name) for of_run in figure.experiments))
     assert any(ax.has_data() for ax in canvas.axes)
 
 
 @pytest.mark.parametrize("name", drawn_from_long(load_table, table_ids()))
 def test_tables_are_written(cubes, name):
     table = load_table(name)
-    assert len(table.rows(*(select(cubes[one], table.variables, name) for one in table.experiments)))
+    assert len(table.rows(*(select(cubes[of_run], table.variables, name) for of_run in table.experiments)))
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,10 @@ def test_values_that_a_smaller_network_lacks_are_nan(sizes):
 
 def test_description_counts_the_neurons_of_each_network(sizes):
     everyone = sizes.assign(key_frequency=sizes.key_frequency | True)
-    told = summaries(everyone)
+    descriptions = summaries(everyone)
     for run, neurons in zip(sizes.run.values, (4, 48), strict=True):
         clustered = int(sizes.cluster_size.sel(run=run).sum())
-        assert f"{neurons - clustered} neurons in none" in told[run]
+        assert f"{neurons - clustered} neurons in none" in descriptions[run]
 
 
 OF_NEURON_5 = ("demo/05_neurons5", "demo/20_neurons5b", "demo/25_neuron5_2d")

@@ -131,8 +131,8 @@ def test_other_tasks_can_be_timed(tmp_path, monkeypatch):
     content = {"title": "t", "task": {"kind": "skip_trigram"}, "training": {"epochs": 100, "batch": 8}}
     (folder / "skip_trigram.yaml").write_text(yaml.safe_dump(content | {"model": {"attention_only": True}}))
     monkeypatch.chdir(tmp_path)
-    found = bench.bench_tasks(updates=1, blocks=1, names=("skip_trigram",))["skip_trigram"]
-    assert found["ratio"] == pytest.approx(found["plain_ms_per_update"] / found["ms_per_update"])
+    timing = bench.bench_tasks(updates=1, blocks=1, names=("skip_trigram",))["skip_trigram"]
+    assert timing["ratio"] == pytest.approx(timing["plain_ms_per_update"] / timing["ms_per_update"])
 
 
 def test_frozen_biases_stay_at_zero(run, notebook):

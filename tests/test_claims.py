@@ -58,11 +58,11 @@ def test_conditions_refer_to_values_that_the_quantity_returns(name, judgments):
 
 
 def test_every_verdict_is_one_of_the_four(judgments):
-    assert {one.verdict for one in judgments.values()} <= set(VERDICTS)
-    for name, one in judgments.items():
-        asks = any(condition.relation != "reported" for condition in CLAIMS[name].accept)
-        recorded = CLAIMS[name].kind == "contradiction" or (one.measured and not asks)
-        assert (one.verdict == RECORDED) == bool(recorded)
+    assert {judgment.verdict for judgment in judgments.values()} <= set(VERDICTS)
+    for name, judgment in judgments.items():
+        has_requirement = any(condition.relation != "reported" for condition in CLAIMS[name].accept)
+        recorded = CLAIMS[name].kind == "contradiction" or (judgment.measured and not has_requirement)
+        assert (judgment.verdict == RECORDED) == bool(recorded)
 
 
 @pytest.mark.parametrize(
@@ -70,24 +70,28 @@ def test_every_verdict_is_one_of_the_four(judgments):
     ["mainline", "subtraction", "mod_addition_published_run", "integer_addition", "transformer_lens_demo"],
 )
 def test_every_claim_about_an_experiment_with_a_cube_is_judged(judgments, experiment):
-    left = [name for name, one in judgments.items() if CLAIMS[name].experiment == experiment and one.verdict == NOT_RUN]
+    left = [
+        name
+        for name, judgment in judgments.items()
+        if CLAIMS[name].experiment == experiment and judgment.verdict == NOT_RUN
+    ]
     assert left == []
 
 
 def test_claims_about_experiments_without_a_cube_are_not_judged(judgments):
-    for name, one in judgments.items():
+    for name, judgment in judgments.items():
         if any(published(experiment) is None for experiment in CLAIMS[name].cubes):
-            assert one.verdict in (NOT_RUN, RECORDED)
+            assert judgment.verdict in (NOT_RUN, RECORDED)
 
 
 def test_every_difference_has_an_explanation(judgments):
-    for name, one in judgments.items():
-        if one.verdict == DIFFERS:
+    for name, judgment in judgments.items():
+        if judgment.verdict == DIFFERS:
             assert CLAIMS[name].explanation, name
-            assert len(one.explanation) > 60
-            assert "{" not in one.explanation
+            assert len(judgment.explanation) > 60
+            assert "{" not in judgment.explanation
         else:
-            assert one.explanation == ""
+            assert judgment.explanation == ""
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -112,7 +116,7 @@ def test_another_network_that_adds_integers_is_judged(integers):
     cube = open_cube(integers / "results/integers/cube.zarr").load()
     claims = {name: claim for name, claim in CLAIMS.items() if claim.experiment == "integer_addition"}
     judged = {name: judge(claim, lambda _: cube) for name, claim in claims.items()}
-    assert {one.verdict for one in judged.values()} <= {HOLDS, DIFFERS, RECORDED}
+    assert {judgment.verdict for judgment in judged.values()} <= {HOLDS, DIFFERS, RECORDED}
     assert judged["integer.split"].verdict == DIFFERS  # 36 pairs, not 100
 
 
@@ -188,8 +192,8 @@ def test_cube_with_missing_runs_is_measured_but_not_judged():
 
 
 def test_claim_that_requires_a_report_cannot_hold():
-    told = claim(accept=[{"value": "test_loss", "reported": True}])
-    assert judge(told, lambda _: cube_of_losses(0.5)).verdict == RECORDED
+    reported = claim(accept=[{"value": "test_loss", "reported": True}])
+    assert judge(reported, lambda _: cube_of_losses(0.5)).verdict == RECORDED
 
 
 def test_missing_variable_is_named():
@@ -225,10 +229,10 @@ def test_invalid_entry_is_named(tmp_path, entry, expected):
 def test_json_has_the_documented_fields(judgments, tmp_path):
     claims_page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
     objects = json.loads((tmp_path / "claims.json").read_text(), parse_constant=pytest.fail)
-    assert [one["id"] for one in objects] == list(CLAIMS)
+    assert [record["id"] for record in objects] == list(CLAIMS)
     fields = ["id", "source", "experiment", "statement", "published", "measured", "incomplete", "rule", "verdict"]
     fields += ["explanation"]
-    assert all(list(one) == fields for one in objects)
+    assert all(list(record) == fields for record in objects)
 
 
 def test_page_names_the_source_of_each_number(judgments, tmp_path):

@@ -43,16 +43,16 @@ def two_layer(test_loss, grok_time=6000.0):
 
 
 def test_excluded_loss_that_rises_first_leads():
-    found = variants.excluded_rises_first(two_layer(LATE))
-    assert found["excluded_turns"] == pytest.approx(2000, abs=100)  # the running median turns at its minimum
-    assert found["test_loss_halves"] == 6000
-    assert found["lead"] == pytest.approx(4000, abs=100)
+    measured = variants.excluded_rises_first(two_layer(LATE))
+    assert measured["excluded_turns"] == pytest.approx(2000, abs=100)  # the running median turns at its minimum
+    assert measured["test_loss_halves"] == 6000
+    assert measured["lead"] == pytest.approx(4000, abs=100)
 
 
 @pytest.mark.parametrize("checkpoints", [1, 20])
 def test_slingshot_after_grokking_is_not_a_plateau(checkpoints):
-    found = variants.excluded_rises_first(two_layer(spiked(LATE, 20_000, 60, checkpoints)))
-    assert found["lead"] == pytest.approx(4000, abs=100)
+    measured = variants.excluded_rises_first(two_layer(spiked(LATE, 20_000, 60, checkpoints)))
+    assert measured["lead"] == pytest.approx(4000, abs=100)
 
 
 def test_dip_in_the_plateau_is_not_the_fall():
@@ -64,14 +64,14 @@ def test_fall_is_found_if_grok_time_is_between_checkpoints():
 
 
 def test_nothing_leads_in_a_run_that_does_not_grok():
-    found = variants.excluded_rises_first(two_layer(steps((0, 4.7), (300, 18)), np.nan))
-    assert np.isnan(found["lead"])
+    measured = variants.excluded_rises_first(two_layer(steps((0, 4.7), (300, 18)), np.nan))
+    assert np.isnan(measured["lead"])
 
 
 def test_late_runs_and_runs_with_slingshots_are_counted():
     memorized = steps((0, 0.1), (500, 1))
     quiet = steps((0, 4.7), (500, 1e-4))
-    found = variants.grokking_with_slingshots(
+    measured = variants.grokking_with_slingshots(
         cube(
             {"prime": [113] * 4},
             history_train_accuracy=[memorized] * 4,
@@ -84,16 +84,16 @@ def test_late_runs_and_runs_with_slingshots_are_counted():
             ],
         )
     )
-    assert list(found["delay"]) == [5500, 200, INFINITY, 5500]
-    assert found["late"] == 2
-    assert found["spikes"] == [1, 0, 0, 0]  # spikes before memorization or by less than a factor of 10 do not count
-    assert found["with_spikes"] == 1
+    assert list(measured["delay"]) == [5500, 200, INFINITY, 5500]
+    assert measured["late"] == 2
+    assert measured["spikes"] == [1, 0, 0, 0]  # spikes before memorization or by less than a factor of 10 do not count
+    assert measured["with_spikes"] == 1
 
 
 def test_spikes_are_unknown_without_epochs():
-    one = cube(history_train_loss_max=steps((0, 1.0))).isel(run=0)
-    assert spikes(one, 0) == 0
-    assert np.isnan(spikes(one, INFINITY))
+    one_run = cube(history_train_loss_max=steps((0, 1.0))).isel(run=0)
+    assert spikes(one_run, 0) == 0
+    assert np.isnan(spikes(one_run, INFINITY))
 
 
 # ---- fresh and limited data
@@ -109,43 +109,43 @@ TRAIN = steps((0, 2.4), (300, 0.05))
 def test_coinciding_and_separate_losses_on_fresh_data_are_distinguished():
     right, train = {"history_test_accuracy": steps((0, 0.1), (300, 1))}, steps((0, 2.4), (3000, 0.05))
     apart = losses(train, steps((0, 2.4), (3000, 0.5)), **right)
-    found = sequence_tasks.fresh_data(losses(train, train, **right), apart)
-    assert found["largest_log10_ratio"] == 0
-    assert found["final_test_loss"] == 0.05
-    assert found["final_test_accuracy"] == found["share_of_drop_in_a_fifth"] == 1
-    assert found["largest_log10_ratio_as_stated"] == pytest.approx(1)
+    measured = sequence_tasks.fresh_data(losses(train, train, **right), apart)
+    assert measured["largest_log10_ratio"] == 0
+    assert measured["final_test_loss"] == 0.05
+    assert measured["final_test_accuracy"] == measured["share_of_drop_in_a_fifth"] == 1
+    assert measured["largest_log10_ratio_as_stated"] == pytest.approx(1)
 
 
 def test_late_transition_on_limited_data_is_found_after_the_test_loss_rises():
     right = {"history_test_accuracy": steps((0, 0.1), (9000, 1))}
     late = steps((0, 2.4), (500, 8), (9000, 1.9))
     never = steps((0, 2.4), (500, 8), (9000, 2.1))
-    found = sequence_tasks.transition_on_few(losses(TRAIN, late, **right), losses(TRAIN, never, **right))
-    assert (found["train"], found["test"], found["test_over_train"]) == (300, 9000, 30)
-    assert (found["largest_test_loss"], found["largest_at"], found["final_test_loss"]) == (8, 500, 1.9)
-    assert found["test_as_stated"] == INFINITY
-    assert np.isnan(found["test_over_train_as_stated"])
+    measured = sequence_tasks.transition_on_few(losses(TRAIN, late, **right), losses(TRAIN, never, **right))
+    assert (measured["train"], measured["test"], measured["test_over_train"]) == (300, 9000, 30)
+    assert (measured["largest_test_loss"], measured["largest_at"], measured["final_test_loss"]) == (8, 500, 1.9)
+    assert measured["test_as_stated"] == INFINITY
+    assert np.isnan(measured["test_over_train_as_stated"])
 
 
 def test_gap_on_limited_data_is_reported_for_the_first_and_the_last_run():
     two = losses([TRAIN, TRAIN], [steps((0, 2.4), (1200, 0.05)), steps((0, 2.4), (400, 0.2))])
-    found = sequence_tasks.gap_on_few(two, losses(TRAIN, TRAIN))
-    assert (found["train"], found["test"], found["train_over_test"]) == (300, 1200, 0.25)
-    assert (found["test_of_fewer"], found["train_over_test_as_stated"]) == (INFINITY, 1)
-    assert np.isnan(found["train_over_test_of_fewer"])
+    measured = sequence_tasks.gap_on_few(two, losses(TRAIN, TRAIN))
+    assert (measured["train"], measured["test"], measured["train_over_test"]) == (300, 1200, 0.25)
+    assert (measured["test_of_fewer"], measured["train_over_test_as_stated"]) == (INFINITY, 1)
+    assert np.isnan(measured["train_over_test_of_fewer"])
 
 
 def test_halving_is_relative_to_the_first_loss():
-    found = sequence_tasks.halving_on_few(losses(TRAIN, steps((0, 4), (500, 8), (5000, 2.1), (6000, 1.9))))
-    assert (found["train"], found["test"], found["train_over_test"]) == (300, 6000, 0.05)
+    measured = sequence_tasks.halving_on_few(losses(TRAIN, steps((0, 4), (500, 8), (5000, 2.1), (6000, 1.9))))
+    assert (measured["train"], measured["test"], measured["train_over_test"]) == (300, 6000, 0.05)
 
 
 def test_limited_data_compares_fresh_and_limited_data():
     learned = steps((0, 2.4), (3000, 0.05))
     fresh, few = losses(learned, learned, history_test_accuracy=learned), losses(TRAIN, steps((0, 4), (3000, 1)))
-    found = sequence_tasks.fresh_against_few(fresh, few, fresh, losses(TRAIN, TRAIN))
-    assert found["largest_log10_ratio_on_fresh_data"] == [0, 0]
-    assert found["train_over_test_on_few"] == [0.1, 1]
+    measured = sequence_tasks.fresh_against_few(fresh, few, fresh, losses(TRAIN, TRAIN))
+    assert measured["largest_log10_ratio_on_fresh_data"] == [0, 0]
+    assert measured["train_over_test_on_few"] == [0.1, 1]
 
 
 def test_digit_is_learned_when_its_loss_falls_fastest():
@@ -156,11 +156,11 @@ def test_digit_is_learned_when_its_loss_falls_fastest():
         xr.Dataset({"test_loss_by_answer": (("run", "epoch", "answer"), values[None])}, {"epoch": EPOCHS})
         for values in (curves, slow)
     ]
-    found = sequence_tasks.digits_in_turn(*by_answer)
-    assert found["drop"] == pytest.approx(2.2)
-    assert np.abs(found["steepest_at"] - falls).max() <= 1000  # half a window
-    assert found["first"] < found["second"]
-    assert found["drop_of_saved_weights"] == pytest.approx(0.11)
+    measured = sequence_tasks.digits_in_turn(*by_answer)
+    assert measured["drop"] == pytest.approx(2.2)
+    assert np.abs(measured["steepest_at"] - falls).max() <= 1000  # half a window
+    assert measured["first"] < measured["second"]
+    assert measured["drop_of_saved_weights"] == pytest.approx(0.11)
 
 
 # ---- other data, primes and regularizers
@@ -175,15 +175,15 @@ def test_steps_to_a_loss_are_reported_by_fraction():
     never, late = steps((0, 4.7)), steps((0, 4.7), (3000, 1e-3), (5000, 1e-5), (7000, 1e-7))
     soon = steps((0, 4.7), (1000, 1e-7))
     low, mainline, high = of([0.1], never), of([0.3], late), of([0.6], soon)
-    found = variants.steps_to_a_millionth(low, mainline, high)
-    assert found["test"] == {"0.1": INFINITY, "0.3": 7000, "0.6": 1000}
-    assert found["test_below_1e-4"]["0.3"] == 5000
-    assert found["test_below_1e-2"]["0.3"] == 3000
-    assert (found["latest_train"], found["rises"], found["largest_lag_from_06"]) == (900, 0, 100)
+    measured = variants.steps_to_a_millionth(low, mainline, high)
+    assert measured["test"] == {"0.1": INFINITY, "0.3": 7000, "0.6": 1000}
+    assert measured["test_below_1e-4"]["0.3"] == 5000
+    assert measured["test_below_1e-2"]["0.3"] == 3000
+    assert (measured["latest_train"], measured["rises"], measured["largest_lag_from_06"]) == (900, 0, 100)
 
 
 def test_runs_that_do_not_memorize_are_named_and_not_judged():
-    found = variants.immediate(
+    measured = variants.immediate(
         cube(
             {"weight_decay": [1.0, 8.0]},
             history_train_loss=[steps((0, 6), (500, 1e-3)), steps((0, 6))],
@@ -191,12 +191,16 @@ def test_runs_that_do_not_memorize_are_named_and_not_judged():
             test_accuracy=[steps((0, 0), (700, 1)), steps((0, 0))],
         )
     )
-    assert (list(found["delay"]), list(found["test_accuracy"]), list(found["failed_to_train_at"])) == ([200], [1], [8])
+    assert (list(measured["delay"]), list(measured["test_accuracy"]), list(measured["failed_to_train_at"])) == (
+        [200],
+        [1],
+        [8],
+    )
 
 
 def test_small_fractions_are_distinguished_from_larger_ones():
     curves = [steps((0, 6), (500, 1e-3))] * 2
-    found = variants.little_data_of_a_large_prime(
+    measured = variants.little_data_of_a_large_prime(
         cube(
             {"train_fraction": [0.05, 0.2]},
             history_train_loss=curves,
@@ -204,14 +208,14 @@ def test_small_fractions_are_distinguished_from_larger_ones():
             test_accuracy=[steps((0, 0)), steps((0, 0), (500, 1))],
         )
     )
-    assert list(found["accuracy_at_0.05_and_0.1"]) == [0]
-    assert (list(found["accuracy_at_0.2"]), list(found["delay_at_0.2"])) == ([1], [0])
+    assert list(measured["accuracy_at_0.05_and_0.1"]) == [0]
+    assert (list(measured["accuracy_at_0.2"]), list(measured["delay_at_0.2"])) == ([1], [0])
 
 
 def test_late_generalization_is_counted_by_dropout_rate():
     memorized, never = steps((0, 0.1), (500, 1)), steps((0, 0.0), (500, 0.9))
     test = [steps((0, 0), (900, 1)), steps((0, 0), (9000, 1)), never]
-    found = variants.generalization_by_dropout(
+    measured = variants.generalization_by_dropout(
         cube(
             {"dropout": [0.2, 0.2, 0.5]},
             history_train_accuracy=[memorized] * 3,
@@ -219,8 +223,8 @@ def test_late_generalization_is_counted_by_dropout_rate():
             test_accuracy=test,
         )
     )
-    assert found["test_accuracy"] == {"0.2": [1, 1], "0.5": [0.9]}
-    assert (found["late_at_0.2"], found["late_at_0.5"]) == (1, 0)
+    assert measured["test_accuracy"] == {"0.2": [1, 1], "0.5": [0.9]}
+    assert (measured["late_at_0.2"], measured["late_at_0.5"]) == (1, 0)
 
 
 def test_sparsity_with_dropout_is_compared_with_networks_that_generalized_by_weight_decay(monkeypatch):
@@ -229,8 +233,8 @@ def test_sparsity_with_dropout_is_compared_with_networks_that_generalized_by_wei
     monkeypatch.setattr(variants, "structure", lambda _: columns)
     rates = cube({"dropout": [0.2, 0.5, 0.8]}, test_accuracy=[steps((0, 1.0))] * 3)
     decayed = cube(test_accuracy=[steps((0, 1.0)), steps((0, 0.1))], gini_W_E=[steps((0, 0.6)), steps((0, 0.1))])
-    found = variants.structure_by_dropout(rates, decayed)
-    assert list(found["Gini_W_E"]) == [0.2, 0.25, 0.3]
-    assert list(found["Gini_W_L"]) == [0.4, 0.5, 0.1]
-    assert found["largest_Gini_over_decayed"] == pytest.approx(0.5)
-    assert found["more_explained_at_0.5"]
+    measured = variants.structure_by_dropout(rates, decayed)
+    assert list(measured["Gini_W_E"]) == [0.2, 0.25, 0.3]
+    assert list(measured["Gini_W_L"]) == [0.4, 0.5, 0.1]
+    assert measured["largest_Gini_over_decayed"] == pytest.approx(0.5)
+    assert measured["more_explained_at_0.5"]

@@ -14,13 +14,13 @@ FREQUENCY = fourier.frequencies(P)
 
 def made(keys=(2, 5), ends=(300, 600, 900), **variables):
     """Return a cube of one run at checkpoints 0, 100, … with given key frequencies, ends of phases and variables."""
-    found = {"key_frequency": (("run", "frequency"), np.isin(FREQUENCY, keys)[None])}
+    measured = {"key_frequency": (("run", "frequency"), np.isin(FREQUENCY, keys)[None])}
     names = ("memorization_end", "circuit_formation_end", "cleanup_end")
-    found |= {name: ("run", [float(end)]) for name, end in zip(names, ends, strict=True)}
-    found |= {name: (dims, np.asarray(values)) for name, (dims, values) in variables.items()}
+    measured |= {name: ("run", [float(end)]) for name, end in zip(names, ends, strict=True)}
+    measured |= {name: (dims, np.asarray(values)) for name, (dims, values) in variables.items()}
     epochs = max((np.shape(v)[d.index("epoch")] for d, v in variables.values() if "epoch" in d), default=1)
     coords = {"run": ["one"], "epoch": 100 * np.arange(epochs), "frequency": FREQUENCY, "prime": ("run", [P])}
-    return xr.Dataset(found, coords | {"task": ("run", ["modular_addition"])})
+    return xr.Dataset(measured, coords | {"task": ("run", ["modular_addition"])})
 
 
 def over_time(values):
@@ -43,8 +43,8 @@ def test_fall_of_the_test_loss_is_reported_from_first_to_last():
     cube = made()
     for split, values in {"train": [5, 1e-7, 1e-7], "test": [5, 5, 1e-7]}.items():
         cube[f"history_{split}_loss"] = ("run", "history_epoch"), [values]
-    found = of.grokking_landmarks(cube.assign_coords(history_epoch=[0, 50, 100]))
-    assert found == {
+    measured = of.grokking_landmarks(cube.assign_coords(history_epoch=[0, 50, 100]))
+    assert measured == {
         "train_below_1e-6": 50, "test_below_1e-6": 100, "fall_starts": 600, "fall_ends": 900, "end_over_start": 1.5,
     }  # fmt: skip
 
@@ -66,10 +66,10 @@ def test_excluded_losses_are_compared_with_their_minimum_until_halfway():
         excluded_loss_by_frequency=(("run", "epoch", "frequency"), [curves]),
         test_loss=over_time([4, 5, 5, 5, 1, 1, 1, 1]),
     )
-    found = of.excluded_rises_early(cube)
-    assert found["over_least"] == [3, 1]
-    assert found["risen_threefold"] == 1
-    assert found["test_loss_change"] == 0
+    measured = of.excluded_rises_early(cube)
+    assert measured["over_least"] == [3, 1]
+    assert measured["risen_threefold"] == 1
+    assert measured["test_loss_change"] == 0
     assert of.excluded_rises_early(cube.assign(circuit_formation_end=("run", [np.nan])))["over_least"] == []
 
 
@@ -88,22 +88,22 @@ def test_components_are_counted_until_they_contain_nine_tenths():
         keys=(2,), W_E_fourier_norm=(("run", "epoch", "fourier_component"), np.sqrt(squares)[None, None]),
         W_E=(("run", "token", "residual"), numbers[None, :, None]),
     )  # fmt: skip
-    found = of.embedding_few_components(cube)
-    assert found["components_for_90_percent"] in (2, 3)  # 9 of 10, up to rounding
-    assert found["share_of_largest"] == pytest.approx(1)
-    assert found["components_of_dimension_0"] == found["components_for_90_percent"]
+    measured = of.embedding_few_components(cube)
+    assert measured["components_for_90_percent"] in (2, 3)  # 9 of 10, up to rounding
+    assert measured["share_of_largest"] == pytest.approx(1)
+    assert measured["components_of_dimension_0"] == measured["components_for_90_percent"]
 
 
 def test_clusters_are_counted_above_the_threshold():
     share, frequency = [0.9, 0.86, 0.84, 0.95], [2, 2, 2, 5]
-    found = of.cluster_counts(made(**neurons(share, frequency)))
-    assert found == {"sizes": {"2": 2, "5": 1}, "none": 1, "total": 4, "share_of_none": 0.25}
+    measured = of.cluster_counts(made(**neurons(share, frequency)))
+    assert measured == {"sizes": {"2": 2, "5": 1}, "none": 1, "total": 4, "share_of_none": 0.25}
 
 
 def test_unclustered_neurons_that_are_always_active_are_counted():
     fires = {"neuron_fraction_active": (("epoch", "neuron"), [[0.1, 1, 0.99, 0.5]])}
-    found = of.unclustered_fire(made(**neurons([0.9, 0.2, 0.3, 0.4], [2, 2, 2, 5], **fires)))
-    assert found == {"median": 0.99, "neurons": 3, "always_on": 2}
+    measured = of.unclustered_fire(made(**neurons([0.9, 0.2, 0.3, 0.4], [2, 2, 2, 5], **fires)))
+    assert measured == {"median": 0.99, "neurons": 3, "always_on": 2}
 
 
 def products(**coefficients):
@@ -127,8 +127,8 @@ def test_signs_are_right_for_a_wave_of_the_sum_only():
 
 
 def test_sum_of_waves_is_largest_at_the_right_answer_only():
-    found = of.idealised_logits(made())
-    assert found == {"right": P * P, "pairs": P * P}
+    measured = of.idealised_logits(made())
+    assert measured == {"right": P * P, "pairs": P * P}
     assert of.idealised_logits(made(keys=()))["right"] < P * P  # all equal: the first is taken
 
 
@@ -136,23 +136,23 @@ def test_key_energies_are_ranked_among_frequencies():
     norms = np.ones((3, P))
     norms[2, [3, 4]] = 3  # k = 2, after 200 epochs
     norms[2, 9] = 2  # k = 5
-    found = of.key_energies_early(made(W_E_fourier_norm=(("run", "epoch", "fourier_component"), [norms])))
-    assert found == {"at_epoch": 200, "ranks": [1, 2], "among_first_8": 2}
+    measured = of.key_energies_early(made(W_E_fourier_norm=(("run", "epoch", "fourier_component"), [norms])))
+    assert measured == {"at_epoch": 200, "ranks": [1, 2], "among_first_8": 2}
 
 
 def test_ratios_reach_half_of_their_final_value():
     curves = {"logits": [0, 0.5, 1], "pre": [0, 0.1, 0.4], "post": [0, 0.2, 0.4]}
-    found = of.trig_ratios(made(**{of.RATIOS[name]: over_time(values) for name, values in curves.items()}))
-    assert [found[f"{name}_half"] for name in curves] == [100, 200, 100]
-    assert (found["pre_lag"], found["post_lag"]) == (100, 0)
+    measured = of.trig_ratios(made(**{of.RATIOS[name]: over_time(values) for name, values in curves.items()}))
+    assert [measured[f"{name}_half"] for name in curves] == [100, 200, 100]
+    assert (measured["pre_lag"], measured["post_lag"]) == (100, 0)
 
 
 def test_attention_is_symmetric_after_the_last_large_difference():
     attention = np.zeros((11, 2, 3))
     attention[[1, 4], 1, 0] = 0.5
     cube = made(mean_attention=(("run", "epoch", "head", "position"), [attention]))
-    found = of.attention_symmetry(cube.assign_coords(position=["a", "b", "="]))
-    assert found == {"when_memorized": 0, "after_grokking": 0, "small_after": 400}
+    measured = of.attention_symmetry(cube.assign_coords(position=["a", "b", "="]))
+    assert measured == {"when_memorized": 0, "after_grokking": 0, "small_after": 400}
 
 
 def test_losses_are_equal_within_a_tenth_of_a_decade():
@@ -162,14 +162,14 @@ def test_losses_are_equal_within_a_tenth_of_a_decade():
         restricted_loss=over_time(whole / [1, 1, 1, 2, 2, 2, 2, 2, 2, 2]), test_loss=over_time([2] * 9 + [0.5]),
         restricted_loss_train=over_time(train / [1, 1, 1, 2, 2, 2, 2, 2, 2, 2]),
     )  # fmt: skip
-    found = of.trig_losses(cube)
-    assert found["share_alike"] == pytest.approx(6 / 7)
-    assert found["lead"] == 600
+    measured = of.trig_losses(cube)
+    assert measured["share_alike"] == pytest.approx(6 / 7)
+    assert measured["lead"] == 600
 
 
 def test_decrease_of_the_weights_is_divided_between_phases():
-    found = of.weights_peak(made(sum_of_squared_weights=over_time([1, 9, 8, 7, 6, 5, 5, 3, 2, 1])))
-    assert found == {"peak_at": 100, "peak_over_final": 9, "share_before_fall": 0.5}
+    measured = of.weights_peak(made(sum_of_squared_weights=over_time([1, 9, 8, 7, 6, 5, 5, 3, 2, 1])))
+    assert measured == {"peak_at": 100, "peak_over_final": 9, "share_before_fall": 0.5}
 
 
 def test_published_numbers_are_consistent():

@@ -31,8 +31,8 @@ def keys(*chosen):
 def test_waves_add_up_at_0():
     x = 2 * np.pi * np.arange(1, P) / P
     expected = 3 / (np.cos(2 * x) + np.cos(5 * x) + np.cos(8 * x)).max()
-    found = of.key_interference(cube_of_one_run(key_frequency=keys(2, 5, 8)).expand_dims(epoch=[0]))
-    assert found["at_0_over_the_next"] == pytest.approx([expected])
+    measured = of.key_interference(cube_of_one_run(key_frequency=keys(2, 5, 8)).expand_dims(epoch=[0]))
+    assert measured["at_0_over_the_next"] == pytest.approx([expected])
 
 
 def test_wave_is_one_component_and_noise_is_all_components(rng):
@@ -46,10 +46,10 @@ def test_wave_is_one_component_and_noise_is_all_components(rng):
 def test_peak_of_a_ratio():
     losses = {"test_loss": [5.0, 4.0, 1.0], "restricted_loss_neurons": [5.0, 0.1, 0.5]}
     cube = xr.Dataset({name: (("run", "epoch"), [values]) for name, values in losses.items()}, {"epoch": [0, 100, 200]})
-    found = of.restricted_ratio_peak(cube)
-    assert float(found["largest"][0]) == pytest.approx(40)
-    assert int(found["at_epoch"][0]) == 100
-    assert float(found["final"][0]) == pytest.approx(2)
+    measured = of.restricted_ratio_peak(cube)
+    assert float(measured["largest"][0]) == pytest.approx(40)
+    assert int(measured["at_epoch"][0]) == 100
+    assert float(measured["final"][0]) == pytest.approx(2)
 
 
 def test_rise_is_measured_between_the_ends_of_two_phases():
@@ -62,9 +62,9 @@ def test_rise_is_measured_between_the_ends_of_two_phases():
         },
         {"run": ["one"], "epoch": [0, 100, 200]},
     )
-    found = of.excluded_on_neurons_rises(cube)
-    assert found["rise"] == pytest.approx([50])
-    assert found["test_loss_factor"] == pytest.approx([0.5])
+    measured = of.excluded_on_neurons_rises(cube)
+    assert measured["rise"] == pytest.approx([50])
+    assert measured["test_loss_factor"] == pytest.approx([0.5])
 
 
 @functools.cache
@@ -84,17 +84,17 @@ def solving_cube():
 
 def test_cluster_writes_its_own_frequency():
     cube, network = solving_cube()
-    found = of.first_cluster(cube)
-    assert found["frequency"] == [2]
-    assert found["neurons"] == [network.clusters[1]]
-    assert found["share"][0] > 0.9
+    measured = of.first_cluster(cube)
+    assert measured["frequency"] == [2]
+    assert measured["neurons"] == [network.clusters[1]]
+    assert measured["share"][0] > 0.9
 
 
 def test_losses_with_parts_of_the_definitions_left_out():
     """The expected losses are the definitions without the mean logits, and without the skip connection."""
 
     cube, network = solving_cube()
-    found = of.losses_on_neurons_both_ways(cube)
+    measured = of.losses_on_neurons_both_ways(cube)
     order = of.train_order("shuffle", 3, P)
     train = np.zeros(P * P, dtype=bool)
     train[order[: int(0.3 * P * P)]] = True
@@ -102,8 +102,8 @@ def test_losses_with_parts_of_the_definitions_left_out():
     W_L = network.weights["W_out"][0] @ network.weights["W_U"]
     without_mean = cross_entropy((network.key_neurons + network.post.mean((0, 1))) @ W_L, network.labels)[~train].mean()
     without_skip = cross_entropy((network.post - network.key_neurons) @ W_L, network.labels)[train].mean()
-    assert found["restricted_without_mean_logits"] == pytest.approx(without_mean, rel=1e-9)
-    assert found["excluded_without_skip"] == pytest.approx(without_skip, rel=1e-9)
+    assert measured["restricted_without_mean_logits"] == pytest.approx(without_mean, rel=1e-9)
+    assert measured["excluded_without_skip"] == pytest.approx(without_skip, rel=1e-9)
 
 
 def test_basis_without_its_transpose_gives_another_direction():

@@ -40,30 +40,30 @@ ORTHOGONAL = np.linalg.qr(np.random.default_rng(0).standard_normal((RESIDUAL, 4)
 
 
 def test_waves_are_their_own_principal_components():
-    found = of.principal_components(embedding(ORTHOGONAL))
-    assert found["in_one_frequency"] == pytest.approx([1] * 4)
-    assert found["in_key_frequencies"] == pytest.approx([1] * 4)
+    measured = of.principal_components(embedding(ORTHOGONAL))
+    assert measured["in_one_frequency"] == pytest.approx([1] * 4)
+    assert measured["in_key_frequencies"] == pytest.approx([1] * 4)
 
 
 def test_noise_is_not_a_wave():
-    found = of.principal_components(embedding(ORTHOGONAL, noise=20))
-    assert max(found["in_one_frequency"]) < 0.9
+    measured = of.principal_components(embedding(ORTHOGONAL, noise=20))
+    assert max(measured["in_one_frequency"]) < 0.9
 
 
 def test_an_embedding_of_two_waves_has_rank_four():
-    found = of.embedding_singular_values(embedding(ORTHOGONAL))
-    assert found["above_a_tenth_less_2n"] == [0]
-    assert found["share_of_first_2n"] == pytest.approx([1])
-    assert 0 < found["random_least_over_largest"] < 1
+    measured = of.embedding_singular_values(embedding(ORTHOGONAL))
+    assert measured["above_a_tenth_less_2n"] == [0]
+    assert measured["share_of_first_2n"] == pytest.approx([1])
+    assert 0 < measured["random_least_over_largest"] < 1
 
 
 def test_share_of_the_key_frequencies_is_of_the_squared_norm():
     cube = embedding(ORTHOGONAL)
     assert of.embedding_keys(cube)["share"] == pytest.approx([1])
     cube["key_frequency"] = cube.key_frequency & (cube.frequency == 2)  # directions of length 4 and 3; then 2 and 1
-    found = of.embedding_keys(cube)
-    assert found["share"] == pytest.approx([25 / 30])
-    assert found["places"] == ["3, 4"]
+    measured = of.embedding_keys(cube)
+    assert measured["share"] == pytest.approx([25 / 30])
+    assert measured["places"] == ["3, 4"]
 
 
 def test_cosines_between_key_directions_do_not_depend_on_their_lengths():
@@ -102,9 +102,9 @@ def test_printed_train_loss_is_from_before_the_update():
 
 def test_ratio_shifted_by_a_checkpoint_differs_most_where_the_loss_falls_fastest():
     cube = xr.Dataset({"test_loss": curve([8, 4, 4, 1, 1]).expand_dims("run")})
-    found = of.ratio_misaligned(cube)
-    assert float(found["largest_factor"][0]) == 4
-    assert int(found["at_epoch"][0]) == 300
+    measured = of.ratio_misaligned(cube)
+    assert float(measured["largest_factor"][0]) == 4
+    assert int(measured["at_epoch"][0]) == 300
 
 
 def test_labels_are_differences():

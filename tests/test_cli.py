@@ -16,7 +16,7 @@ MISTAKES = {
     "unknown run": (["train", "small", "--run", "seed9"], "small has no run seed9; its runs are: seed0, seed1"),
     "unknown family": (
         ["measure", "small", "--family", "colors"],
-        "no family of measures colors; there are: ablations",
+        "no family of measures colors; available: ablations",
     ),
     "unknown figure": (["draw", "paper/fig7"], "There is no figure 'paper/fig7'. Did you mean 'paper/fig07'?"),
     "no cube": (["draw", "paper/fig07", "--experiment", "small"], "There is no cube 'small'"),

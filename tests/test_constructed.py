@@ -151,9 +151,9 @@ def test_removing_a_frequency_changes_the_loss_of_that_frequency():
     expected = [
         cross_entropy(LOGITS - h * MEAN[k] * wave(k))[checkpoint().context.train].mean() for k, h in HEIGHTS.items()
     ]
-    found = value("excluded_loss_by_frequency")
-    assert_close_to_formula(found[index_of(HEIGHTS)], expected, 0.02)
-    assert_close_to_formula(np.delete(found, index_of(HEIGHTS)), value("train_loss"), 0.02)
+    losses = value("excluded_loss_by_frequency")
+    assert_close_to_formula(losses[index_of(HEIGHTS)], expected, 0.02)
+    assert_close_to_formula(np.delete(losses, index_of(HEIGHTS)), value("train_loss"), 0.02)
     assert_close_to_formula(value("maximal_excluded_loss"), max(expected), 0.02)
 
 

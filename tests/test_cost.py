@@ -9,7 +9,7 @@ import pytest
 
 from progress_measures.experiments.schema import Experiment
 from progress_measures.training import cost, plan
-from progress_measures.training.launcher.shards import fitting
+from progress_measures.training.launcher.shards import runs_that_fit
 from support.experiments import folder_with, sequence_run, small_experiment
 from support.processes import command
 
@@ -117,9 +117,9 @@ def test_capacity_of_a_gpu_fills_its_memory():
     fits = cost.capacity(run, 40e9)
     used = cost.CUDA_DEVICE_FLOOR + cost.memory(run, fits).device
     assert 0.75 * 40e9 < used <= 0.81 * 40e9
-    assert fitting(MAINLINE, 40e9) == fits
+    assert runs_that_fit(MAINLINE, 40e9) == fits
     assert (
-        fitting(mainline_runs(prime=401), 1e9) == 1
+        runs_that_fit(mainline_runs(prime=401), 1e9) == 1
     )  # at least one run a GPU, even if the model says that it does not fit
 
 

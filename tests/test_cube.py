@@ -335,8 +335,8 @@ def test_renewing_adds_measures_at_moments_with_published_weights(copy, monkeypa
     known = after.moment_W_E.notnull().all(("token", "residual"))
     assert after.moment.values[known].tolist() == epochs.tolist()
     for name in ("moment_W_E", "moment_logit_fourier_norm_2d", "moment_attention_score_token"):
-        found = after[name].dropna("moment")
-        xr.testing.assert_allclose(found, before[name].sel(moment=found.moment), rtol=1e-3, atol=1e-5)
+        known_values = after[name].dropna("moment")
+        xr.testing.assert_allclose(known_values, before[name].sel(moment=known_values.moment), rtol=1e-3, atol=1e-5)
         assert after[name].attrs == before[name].attrs
 
 

@@ -43,16 +43,16 @@ def test_skip_connection_around_the_last_mlp_at_its_mean(context):
     _, seen = at_equals(weights)
     mid, written = seen["blocks.1.hook_resid_mid"], seen["blocks.1.hook_mlp_out"]
     changed, _ = at_equals(weights, replace=mid.mean(0) + written)
-    found = dict(zip(INTERVENTIONS, measures()["intervention_loss"].function(context.final), strict=True))
+    by_intervention = dict(zip(INTERVENTIONS, measures()["intervention_loss"].function(context.final), strict=True))
     losses = cross_entropy(changed, context.labels)
     expected = [losses[context.train].mean(), losses[context.test].mean(), losses.mean()]
-    np.testing.assert_allclose(found["MLP skip at its mean"], expected, rtol=1e-9)
-    assert not np.allclose(found["none"], expected, rtol=1e-2)
+    np.testing.assert_allclose(by_intervention["MLP skip at its mean"], expected, rtol=1e-9)
+    assert not np.allclose(by_intervention["none"], expected, rtol=1e-2)
 
 
 def test_interventions_for_one_layer_are_nan_in_deeper_networks(context):
-    found = measures()["intervention_loss"].function(context.final)
-    known = {name for name, row in zip(INTERVENTIONS, found, strict=True) if np.isfinite(row).all()}
+    losses = measures()["intervention_loss"].function(context.final)
+    known = {name for name, row in zip(INTERVENTIONS, losses, strict=True) if np.isfinite(row).all()}
     needs_keys = set() if context.key_frequencies.size else set(NEED_KEYS)
     assert known == set(INTERVENTIONS) - set(NEED_ONE_LAYER) - needs_keys
 

@@ -13,7 +13,7 @@ from progress_measures.cube.describe import summaries
 from progress_measures.cube.open import open_cube
 from progress_measures.explorer import SOURCE
 from progress_measures.explorer.page import assemble, scripts, write_page
-from progress_measures.explorer.payload import COARSE, MOST_CHECKPOINTS, VARIABLES, pack, thinned
+from progress_measures.explorer.payload import COARSE, MAX_CHECKPOINTS, VARIABLES, pack, thinned
 from support.processes import command
 
 REFERENCES_TO_OTHER_FILES = re.compile(
@@ -57,8 +57,8 @@ def test_packed_arrays_equal_the_cube_to_the_kept_digits(cube):
 def test_run_has_the_neurons_and_heads_of_its_own_network(cube):
     """In a cube of several sizes, the padding of a smaller network is left out."""
     sizes = {"d_mlp": ("run", [64, 48]), "heads": ("run", [2, 1])}
-    found = pack(cube.assign_coords(sizes)).header["runs"]
-    assert [(run["neurons"], run["heads"]) for run in found] == [(64, 2), (48, 1)]
+    runs = pack(cube.assign_coords(sizes)).header["runs"]
+    assert [(run["neurons"], run["heads"]) for run in runs] == [(64, 2), (48, 1)]
 
 
 def test_header_has_what_the_page_needs(cube):
@@ -100,8 +100,8 @@ def test_cubes_with_many_checkpoints_are_thinned(checkpoints, runs):
     epochs = np.arange(checkpoints) * 100
     kept = thinned(xr.Dataset(coords={"epoch": epochs, "run": np.arange(runs)})).epoch.values
     assert {epochs[0], epochs[-1]} <= set(kept.tolist()) <= set(epochs.tolist())
-    assert len(kept) * runs <= max(MOST_CHECKPOINTS, 2 * runs) + 2 * runs
-    if checkpoints * runs <= MOST_CHECKPOINTS:
+    assert len(kept) * runs <= max(MAX_CHECKPOINTS, 2 * runs) + 2 * runs
+    if checkpoints * runs <= MAX_CHECKPOINTS:
         assert len(kept) == checkpoints
     assert len(np.unique(np.diff(kept)[:-1])) <= 1
 

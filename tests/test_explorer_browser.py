@@ -310,17 +310,19 @@ def test_play_shows_the_epochs_up_to_the_last(explore, cubes, motion):
     page.page.evaluate(EPOCHS_SEEN)
     page.page.click("#play")
     expect(page.page.locator("#play")).to_have_attribute("aria-label", "Play", timeout=60_000)
-    seen = [int(text.removeprefix("epoch ").replace(",", "")) for text in page.page.evaluate("() => window.seen")]
+    shown_epochs = [
+        int(text.removeprefix("epoch ").replace(",", "")) for text in page.page.evaluate("() => window.seen")
+    ]
     page.at(epoch=14_000)
-    assert seen[0] < 2000
-    assert seen == sorted(seen)
-    assert seen[-1] == page.epoch() == 14_000
-    assert set(seen) <= set(cubes["mainline"].epoch.values.tolist())
+    assert shown_epochs[0] < 2000
+    assert shown_epochs == sorted(shown_epochs)
+    assert shown_epochs[-1] == page.epoch() == 14_000
+    assert set(shown_epochs) <= set(cubes["mainline"].epoch.values.tolist())
     if motion == "reduce":  # in 32 steps on every machine
-        places = cubes["mainline"].indexes["epoch"].get_indexer(seen[:-1])
+        places = cubes["mainline"].indexes["epoch"].get_indexer(shown_epochs[:-1])
         assert (places % round(140 / 32) == 0).all()
     else:
-        assert len(seen) > 5
+        assert len(shown_epochs) > 5
 
 
 def test_address_follows_a_dragged_slider_and_a_held_key(explore):

@@ -19,12 +19,12 @@ from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment
 from progress_measures.importing.import_network import import_network, recognize
 from progress_measures.importing.names import Format, formats
-from progress_measures.importing.recognize import likeliest, operation, task
+from progress_measures.importing.recognize import most_likely_reading, operation, task
 from progress_measures.importing.settings import Options
 from progress_measures.measures import measures
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.measures.registry import DERIVED
-from progress_measures.models.imported import as_ours, neurons_and_logits, normalized
+from progress_measures.models.imported import neurons_and_logits, normalized, to_native_weights
 from progress_measures.models.transformer import forward
 from progress_measures.models.transformer_lens_bridge import network_of
 from progress_measures.tasks import Layout, layout
@@ -136,7 +136,7 @@ def test_every_format_gives_the_same_network(folder, trained, format):
 def assert_recognized_as(file, weights, **options):
     _, recognized = recognize(file, Options(**options))
     (run,) = recognized.experiment.runs("theirs")
-    ours = as_ours(recognized.weights[-1], layout(run.task), one_layer=True)
+    ours = to_native_weights(recognized.weights[-1], layout(run.task), one_layer=True)
     assert set(ours) == set(weights)
     for name, tensor in weights.items():
         np.testing.assert_array_equal(ours[name], tensor, err_msg=name)
@@ -148,10 +148,10 @@ def test_imported_network_has_the_measures_of_the_original(folder, trained):
     weights, ours = trained
     cube = imported(saved(state_dicts.authors(weights[400])), split=SPLIT)
     for name in MEASURED:
-        expected, found = ours[name], cube[name]
+        expected, actual = ours[name], cube[name]
         if "epoch" in expected.dims:
-            expected, found = expected.sel(epoch=400), found.isel(epoch=-1)
-        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-6, err_msg=name)
+            expected, actual = expected.sel(epoch=400), actual.isel(epoch=-1)
+        np.testing.assert_allclose(actual, expected, rtol=2e-4, atol=1e-6, err_msg=name)
     assert (cube.key_frequency == ours.key_frequency).all()
     assert cube.attrs["task"] == "modular_addition"
 
@@ -173,8 +173,8 @@ def test_state_dicts_are_read_from_other_file_types(folder, trained, kind):
 def test_mapping_file_describes_other_formats(folder, trained):
     Path("names.yaml").write_text(state_dicts.NANOGPT_NAMES)
     file = saved(state_dicts.nanogpt(trained[0][400]))
-    found = assert_recognized_as(file, trained[0][400], names=Path("names.yaml"))
-    assert any("2 heads" in line for line in found.experiment.imported.assumed), (
+    recognized = assert_recognized_as(file, trained[0][400], names=Path("names.yaml"))
+    assert any("2 heads" in line for line in recognized.experiment.imported.assumed), (
         "the number of heads is found from the answers"
     )
 
@@ -186,8 +186,8 @@ def test_folder_of_numbered_files_is_a_run(folder, trained):
         saved(
             {"model": state_dicts.authors(weights[epoch])} | ({"epoch": int(name)} if epoch else {}), f"run/{name}.pth"
         )
-    found = assert_recognized_as(Path("run"), weights[400])
-    assert found.epochs == [0, 200, 400]
+    recognized = assert_recognized_as(Path("run"), weights[400])
+    assert recognized.epochs == [0, 200, 400]
 
 
 def test_imported_run_keeps_epochs_losses_and_recipe(folder, trained):
@@ -275,13 +275,13 @@ def test_measures_that_need_the_split_do_not_depend_on_key_frequencies(rng):
     (run,) = Experiment.model_validate(content).runs("t")
     without = {name: rng.normal(0, 0.1, w.shape).astype(np.float32) for name, w in with_keys.items()}
     candidates = [m for m in measures().values() if m.family not in DERIVED and applies(m, run)]
-    found = []
+    need_split = []
     for weights in (with_keys, without):
         context = RunContext(run, weights, None)
-        found.append({m.name for m in candidates if needs_split(m, context)})
-    assert found[0] == found[1]
-    assert {"train_loss", "excluded_loss", "key_blocks_only_loss", "restricted_loss_neurons"} <= found[0]
-    assert not {"restricted_loss", "key_frequency", "cosine_coefficient"} & found[0]
+        need_split.append({m.name for m in candidates if needs_split(m, context)})
+    assert need_split[0] == need_split[1]
+    assert {"train_loss", "excluded_loss", "key_blocks_only_loss", "restricted_loss_neurons"} <= need_split[0]
+    assert not {"restricted_loss", "key_frequency", "cosine_coefficient"} & need_split[0]
 
 
 def test_default_is_float64_and_float32_reproduces_the_original_to_the_bit(folder, trained):
@@ -318,7 +318,7 @@ def test_operation_is_recognized_from_the_answers(folder, trained):
 
 def test_subtraction_is_recognized():
     weights = open_run_of_repository("subtraction")
-    reading = likeliest(lambda heads: weights, [4], [False], 113)
+    reading = most_likely_reading(lambda heads: weights, [4], [False], 113)
     assert operation(reading) == "a-b"
     assert reading.shares["a-b"] == 1
 
@@ -351,10 +351,10 @@ def test_integer_sums_are_recognized():
         "W_in": np.zeros((1, 3, 4)),
         "W_out": np.zeros((1, 4, 3)),
     }
-    reading = likeliest(lambda heads: weights | {"W_U": W_U}, [1], [False], n)
+    reading = most_likely_reading(lambda heads: weights | {"W_U": W_U}, [1], [False], n)
     assert operation(reading) == "sum"
-    found = task("sum", n, outputs, reading)
-    assert found == {"kind": "integer_addition", "operands": 10, "outputs": 20}
+    settings = task("sum", n, outputs, reading)
+    assert settings == {"kind": "integer_addition", "operands": 10, "outputs": 20}
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -396,7 +396,7 @@ def test_fast_path_includes_attention_biases_exactly(rng):
     """Moving attention's biases into other tensors does not change the computation at `=`."""
     weights = imported_weights(rng, 1, biases=True)
     sizes = Layout(operands=7, vocabulary=8, context_length=3, outputs=7, read_to=3)
-    ours = as_ours(weights, sizes, one_layer=True)
+    ours = to_native_weights(weights, sizes, one_layer=True)
     assert not {"b_Q", "b_K", "b_V", "b_O"} & set(ours)
     for before, after in zip(neurons_and_logits(weights, 7, False), neurons_and_logits(ours, 7, False), strict=True):
         np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-9)
@@ -783,7 +783,7 @@ def test_imported_experiment_is_a_readable_yaml_file(folder, trained):
     assert command("runs", "theirs", folder=folder).stdout.startswith("theirs: Imported from theirs.pth")
     refused = command("train", "theirs", folder=folder)
     assert refused.returncode == 2
-    assert "theirs was imported: its data and weights are there" in refused.stderr
+    assert "theirs was imported: it has data and weights" in refused.stderr
 
 
 # In the workflow

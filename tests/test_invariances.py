@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from progress_measures.cube.extract import compute_measures, measures_taken
-from progress_measures.cube.gather import HISTORY, join, one_run
+from progress_measures.cube.gather import HISTORY, join, run_part
 from progress_measures.measures import families_of, measures
 from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import DERIVED
@@ -168,7 +168,7 @@ def cube_of(*runs, first):
         history = np.random.default_rng(run.seed).random((len(HISTORY), 3))
         curves = {f"history_{name}": ("history_epoch", curve) for name, curve in zip(HISTORY, history, strict=True)}
         measured = compute_measures(run, run_measures, Stored(run), random_mask(run.task.prime))
-        parts.append(one_run(run, measured.assign(curves).assign_coords(history_epoch=[0, 20, 40]), run is first))
+        parts.append(run_part(run, measured.assign(curves).assign_coords(history_epoch=[0, 20, 40]), run is first))
     return join(parts, list(runs), first)
 
 

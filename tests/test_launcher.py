@@ -18,7 +18,7 @@ from progress_measures.errors import UserError
 from progress_measures.experiments.schema import Experiment
 from progress_measures.training.launcher import launch, table
 from progress_measures.training.launcher.local import LocalPool
-from progress_measures.training.launcher.shards import alike, shards
+from progress_measures.training.launcher.shards import group_by_shape, shards
 from progress_measures.training.launcher.submission import Submission, Task
 from progress_measures.training.launcher.wait import wait
 from support.experiments import folder_with, small_experiment, small_runs, trained_bytes, trained_folder
@@ -52,7 +52,7 @@ def test_like_shaped_runs_are_packed_evenly():
 def test_runs_of_other_shape_or_recipe_are_not_packed_together():
     grid = {"split.train_fraction": [0.3, 0.6], "training.weight_decay": [0.1, 1.0], "training.precision": ["float32"]}
     runs = Experiment.model_validate(small_experiment() | {"grid": grid}).runs("small")
-    assert [[run.name for run in group] for group in alike(runs)] == [
+    assert [[run.name for run in group] for group in group_by_shape(runs)] == [
         [f"train_fraction{fraction}_weight_decay{decay}_precisionfloat32" for decay in (0.1, 1.0)]
         for fraction in (0.3, 0.6)
     ]
@@ -141,16 +141,16 @@ def test_killed_process_is_retried(tmp_path):
     assert waiting.wait(60) == 0
     assert path.read_text().count("begin") == 2
     assert path.read_text().count("end") == 1
-    assert "signal 9" in (tmp_path / "said").read_text()
+    assert "signal 9" in (tmp_path / "output").read_text()
 
 
 def start_waiting(folder):
     """Start a process that waits for one `note`, which ends when the file `go` exists; return when the note runs."""
     path = folder / "log"
     arguments = {"path": str(path), "text": "n", "until": str(folder / "go")}
-    with (folder / "said").open("a") as said:
+    with (folder / "output").open("a") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", MODULE, str(folder / "jobs"), json.dumps(arguments)], stderr=said, stdout=said
+            [sys.executable, "-m", MODULE, str(folder / "jobs"), json.dumps(arguments)], stderr=output, stdout=output
         )
     eventually(lambda: (path.exists() and "begin" in path.read_text()) or process.poll() is not None)
     return process
@@ -158,7 +158,7 @@ def start_waiting(folder):
 
 def wait_for_adoption(folder):
     """Wait until a second process has reported that the note runs."""
-    eventually(lambda: (folder / "said").read_text().count("1 running") >= 2)
+    eventually(lambda: (folder / "output").read_text().count("1 running") >= 2)
 
 
 def eventually(condition, seconds=60):
@@ -211,7 +211,7 @@ def test_process_is_found_if_its_id_was_not_recorded(tmp_path):
 def test_second_launcher_waits_for_the_first(tmp_path):
     first = start_waiting(tmp_path)
     second = start_waiting(tmp_path)
-    eventually(lambda: "another process waits" in (tmp_path / "said").read_text())
+    eventually(lambda: "another process waits" in (tmp_path / "output").read_text())
     first.kill()
     first.wait()
     wait_for_adoption(tmp_path)
@@ -251,8 +251,8 @@ def test_tasks_of_another_machine_in_the_same_folder_are_waited_for(tmp_path):
 def start_training(folder, *arguments):
     """Start `progress-measures train small`, and return when its first run has a saved state."""
     line = [sys.executable, "-m", "progress_measures", "train", "small", *arguments]
-    with (folder / "said").open("a") as said:
-        process = subprocess.Popen(line, cwd=folder, stderr=said, stdout=said)
+    with (folder / "output").open("a") as output:
+        process = subprocess.Popen(line, cwd=folder, stderr=output, stdout=output)
     states = folder / "results/small/runs"
     eventually(lambda: list(states.glob("*/resume/*.npz")) or process.poll() is not None)
     return process
@@ -270,7 +270,7 @@ def test_launcher_stops_its_processes_on_a_signal_and_they_save(tmp_path, undist
     process.send_signal(number)
     assert process.wait(60) == 130
     assert not workers(folder)
-    assert f"stopped by {number.name}. The training state is saved." in (folder / "said").read_text()
+    assert f"stopped by {number.name}. The training state is saved." in (folder / "output").read_text()
     assert not list(folder.glob("results/small/runs/*/done.json"))
     again = command("train", "small", folder=folder)
     assert again.returncode == 0, again.stderr
@@ -292,7 +292,7 @@ def test_only_jobs_of_the_experiment_are_listed_and_canceled(tmp_path):
         assert process.wait(60) == 2
         assert other.poll() is None
         other.kill()
-    assert "seed0: canceled: stopped" in (folder / "said").read_text()
+    assert "seed0: canceled: stopped" in (folder / "output").read_text()
     assert not workers(folder)
     assert list(folder.glob("results/small/runs/*/resume/*.npz"))
 

@@ -91,14 +91,14 @@ def test_key_frequencies_are_those_of_the_last_checkpoint():
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_without_key_frequencies_exactly_the_measures_that_need_them_are_nan(name):
-    found = np.asarray(value(name, checkpoint_and_definitions(ADDITION, "random")[0]), dtype=float)
+    values = np.asarray(value(name, checkpoint_and_definitions(ADDITION, "random")[0]), dtype=float)
     if name.startswith("intervention_"):
-        done = np.isfinite(found).all(-1)
+        done = np.isfinite(values).all(-1)
         assert [intervention for intervention, known in zip(INTERVENTIONS, done, strict=True) if not known] == list(
             interventions.NEED_KEYS
         )
         return
-    assert np.isnan(found).all() if name in NEED_KEY_FREQUENCIES else np.isfinite(found).all()
+    assert np.isnan(values).all() if name in NEED_KEY_FREQUENCIES else np.isfinite(values).all()
 
 
 @pytest.mark.parametrize("neuron", [DEAD, CONSTANT])

@@ -94,7 +94,7 @@ def test_every_experiment_is_in_the_reference():
 
 def test_variables_of_every_figure_and_table_are_in_the_reference():
     page = measures_page.figures_page()
-    for item in gallery.shown_things():
+    for item in gallery.gallery_items():
         (row,) = re.findall(rf"^.*/{item.page}#{item.anchor}\).*$", page, re.M)
         assert all(f"`{name}`" in row for name in item.declared.variables), item
         assert all(f"#{name})" in row for name in item.declared.experiments), item
@@ -102,23 +102,23 @@ def test_variables_of_every_figure_and_table_are_in_the_reference():
 
 def test_every_figure_and_table_is_in_the_gallery():
     pages = gallery.gallery_pages()
-    for item in gallery.shown_things():
+    for item in gallery.gallery_items():
         assert f"{{#{item.anchor}}}" in pages[item.page], item
 
 
 def test_every_claim_about_a_figure_or_table_is_listed_below_it():
     """Only claims about the paper are tested, since all of its figures and tables exist."""
-    listed = {claim.id for item in gallery.shown_things() for claim in gallery.claims_on(item)}
+    listed = {claim.id for item in gallery.gallery_items() for claim in gallery.claims_citing(item)}
     for claim in load_claims().values():
         if claim.source == "paper" and re.search(r"(Figure|Table)s? \d", claim.where):
             assert claim.id in listed, claim.where
 
 
 def test_places_of_claims_are_parsed():
-    assert gallery.places("Figures 3, 16 and 17; Table 3(a) (C.2.1)") == {
+    assert gallery.cited_places("Figures 3, 16 and 17; Table 3(a) (C.2.1)") == {
         ("figure", "3"), ("figure", "16"), ("figure", "17"), ("table", "3"), ("section", "C.2.1"),
     }  # fmt: skip
-    assert gallery.places("Section 3.5.1, cell 30") == {("section", "3.5.1")}
+    assert gallery.cited_places("Section 3.5.1, cell 30") == {("section", "3.5.1")}
 
 
 def test_every_verdict_is_parsed():

@@ -145,7 +145,9 @@ def test_published_cubes_need_no_training(drawn):
     assert done.returncode == 0, done.stderr
     assert drawn.jobs("results/figures/paper/fig02.png", "--config", "cubes=published") == {"figure": 1}
     jobs = drawn.jobs("all", "--config", "cubes=published")
-    assert set(jobs) == {"all", "claims", "explorer", "figure", "table", "twin"}, "exactly what published cubes cover"
+    assert set(jobs) == {"all", "claims", "explorer", "figure", "table", "extra_format"}, (
+        "exactly what published cubes cover"
+    )
     several = [f"results/figures/paper/{name}.svg" for name in ("fig02", "fig03")]
     assert drawn.snakemake("-c2", *several, "--config", "cubes=published").returncode == 0
 

@@ -275,14 +275,14 @@ def test_runs_at_different_epochs_train_in_one_batch(tmp_path, monkeypatch, undi
 def test_training_continues_after_a_signal_to_save(tmp_path, monkeypatch, undisturbed):
     """On a cluster SIGTERM is a warning that need not be followed by a kill: training saves and continues."""
     interrupt_at(monkeypatch, 100)
-    saved = []
+    saved_epochs = []
     original = store.RunStore.save
     monkeypatch.setattr(
-        store.RunStore, "save", lambda self, epoch, state: (saved.append(epoch), original(self, epoch, state))
+        store.RunStore, "save", lambda self, epoch, state: (saved_epochs.append(epoch), original(self, epoch, state))
     )
     write_dataset(small_runs()[:1], tmp_path / "dataset.zarr")
     loop.train(small_runs()[:1], tmp_path / "dataset.zarr", tmp_path / "runs", stop_on=(signal.SIGUSR2,))
-    assert 100 in saved
+    assert 100 in saved_epochs
     assert trained_bytes(tmp_path) == trained_bytes(undisturbed)
 
 

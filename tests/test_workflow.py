@@ -43,11 +43,11 @@ def test_figure_of_any_experiment_is_a_target(empty):
 
 
 def test_extra_format_of_a_figure_is_a_job_of_its_own(empty):
-    assert empty.jobs("results/figures/mod_addition/24_embedding_evolution.webp")["twin"] == 1
-    assert empty.jobs("results/quickstart/figures/paper/fig07.html")["twin_of"] == 1
+    assert empty.jobs("results/figures/mod_addition/24_embedding_evolution.webp")["extra_format"] == 1
+    assert empty.jobs("results/quickstart/figures/paper/fig07.html")["extra_format_of"] == 1
     refused = empty.snakemake("-n", "-c1", "results/figures/paper/fig05.webp")
     assert refused.returncode == 2
-    assert "there is no .webp of figure paper/fig05: it is a still." in refused.stderr
+    assert "figure paper/fig05 has no .webp; it has: .pdf, .png, .svg." in refused.stderr
 
 
 def test_explorer_is_of_main_experiments_or_of_any_one(empty):
@@ -59,7 +59,7 @@ def test_explorer_is_of_main_experiments_or_of_any_one(empty):
 def test_figure_of_several_cubes_cannot_use_another_experiment(empty):
     refused = empty.snakemake("-n", "-c1", "results/quickstart/figures/paper/fig20.png")
     assert refused.returncode == 2
-    assert "figure paper/fig20 is drawn from 3 cubes, and cannot be drawn of quickstart alone" in refused.stderr
+    assert "figure paper/fig20 reads 3 cubes and cannot be drawn from quickstart alone" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The command line: one verb a stage; each can be run, debugged and profiled by hand as the workflow runs it."""
+"""The command line: one verb per stage of the workflow, so that each stage can be run, debugged and profiled by hand."""
 
 import difflib
 import functools
@@ -10,33 +10,36 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from progress_measures.errors import UserError, user_message
 from progress_measures.files import write_json
 
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
 app = typer.Typer(
     name="progress-measures",
-    help="Train small transformers until they grok, measure every checkpoint, redraw every figure of "
+    help="Train small transformers that grok, measure their checkpoints, and reproduce the figures of "
     "'Progress measures for grokking via mechanistic interpretability'. Run from the repository's root.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-Experiment = Annotated[str, typer.Argument(help="Name of a file in config/experiments, without .yaml.")]
+Experiment = Annotated[str, typer.Argument(help="Name of the experiment: a file in config/experiments, without .yaml.")]
 RunName = Annotated[str, typer.Option("--run", help="Name of a run, as `progress-measures runs` lists it.")]
 
 
 def main() -> None:
-    """Run the command line; what the user can mend ends with one message and exit status 2."""
+    """Run the command line; an error that the user can fix ends with one message and exit status 2."""
     logging.captureWarnings(True)
-    # NumPy's BLAS would start a thread a core in each of the workflow's jobs, and have them spin.
+    # By default, NumPy's BLAS starts one spinning thread per core in each of the workflow's jobs.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        Path.cwd()  # libraries end in worse ways where it is gone
+        Path.cwd()  # raises a clear error if the folder is gone; libraries fail in worse ways
         app()
     except Exception as error:
         message = user_message(error)
@@ -46,32 +49,33 @@ def main() -> None:
         sys.exit(2)
 
 
-def _runs(experiment: str, chosen: list[str] | None = None) -> list[Any]:
+def _runs(experiment: str, selected: list[str] | None = None) -> "list[Run]":
+    """Return the selected runs of an experiment, by default all."""
     from progress_measures.experiments import load_experiment
 
     runs = load_experiment(experiment).runs(experiment)
-    unknown = set(chosen or ()) - {run.name for run in runs}
+    unknown = set(selected or ()) - {run.name for run in runs}
     if unknown:
         names = ", ".join(run.name for run in runs)
         raise UserError(f"{experiment} has no run {', '.join(sorted(unknown))}; its runs are: {names}.")
-    return [run for run in runs if not chosen or run.name in chosen]
+    return [run for run in runs if not selected or run.name in selected]
 
 
-def _name(experiment: str | None) -> str | None:
-    """An experiment's name, of which no file needs to be there any more."""
+def _valid_name(experiment: str | None) -> str | None:
+    """Return a valid experiment name; its file need not exist any more."""
     from progress_measures.experiments.load import is_name
 
     if experiment is not None and not is_name(experiment):
         raise UserError(
-            f"{experiment!r:.80} is no name of an experiment: expected are lower-case letters, digits and _."
+            f"{experiment!r:.80} is not a valid experiment name: expected lower-case letters, digits and underscores."
         )
     return experiment
 
 
-def _write_dataset(runs: list[Any]) -> None:
+def _write_dataset(runs: "list[Run]") -> None:
     if runs[0].imported:
         raise UserError(
-            f"{runs[0].experiment} was imported: its data and weights are there, and no recipe to make others."
+            f"{runs[0].experiment} was imported: it has data and weights, but no recipe to train more networks."
         )
     from progress_measures.paths import dataset_store
     from progress_measures.tasks.dataset import write_dataset
@@ -80,8 +84,12 @@ def _write_dataset(runs: list[Any]) -> None:
 
 
 @app.command()
-def runs(experiment: Annotated[str | None, typer.Argument(help="By default, all experiments.")] = None) -> None:
-    """List experiments and their runs."""
+def runs(
+    experiment: Annotated[
+        str | None, typer.Argument(help="Name of an experiment; by default, all experiments.")
+    ] = None,
+) -> None:
+    """List experiments with their runs and the hash of each run's settings."""
     from progress_measures.experiments import experiment_names, imported_names, load_experiment
 
     for name in [experiment] if experiment else [*experiment_names(), *imported_names()]:
@@ -93,7 +101,7 @@ def runs(experiment: Annotated[str | None, typer.Argument(help="By default, all 
 
 @app.command()
 def dataset(experiment: Experiment) -> None:
-    """Write every pair, its label, and which runs train on it."""
+    """Write an experiment's labels and splits, or its drawn sequences, to results/<experiment>/dataset.zarr."""
     _write_dataset(_runs(experiment))
 
 
@@ -103,70 +111,89 @@ _SLURM = "On a cluster"
 @app.command()
 def train(
     experiment: Experiment,
-    run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be repeated. By default, all.")] = None,
-    pool: Annotated[Literal["local", "slurm"], typer.Option(help="This machine's processes, or Slurm jobs.")] = "local",
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: what torch finds.")] = "auto",
+    run: Annotated[
+        list[str] | None, typer.Option("--run", help="Name of a run; may be repeated. By default, all.")
+    ] = None,
+    pool: Annotated[Literal["local", "slurm"], typer.Option(help="Run jobs as processes here or on Slurm.")] = "local",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="auto uses a GPU if torch finds one.")
+    ] = "auto",
     at_once: Annotated[
-        int | None, typer.Option(min=1, help="Shards at a time; by default 8 jobs, or one a GPU or core.")
+        int | None,
+        typer.Option(min=1, help="Shards that train at once; by default 8 Slurm jobs, or one per GPU or core."),
     ] = None,
     runs_per_shard: Annotated[
-        int | None, typer.Option(min=1, help="Runs that train as one batch; by default 1, on a GPU what fits.")
+        int | None,
+        typer.Option(min=1, help="Runs that train as one batch; by default 1, on a GPU as many as fit in memory."),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of a shard.")] = 1,
-    retries: Annotated[int, typer.Option(min=0, help="How often a shard that failed is tried again.")] = 2,
-    restart: Annotated[bool, typer.Option(help="Train from the start, whatever is there.")] = False,
-    any_code: Annotated[bool, typer.Option(help="Leave runs alone that earlier code has trained.")] = False,
-    partition: Annotated[str | None, typer.Option(rich_help_panel=_SLURM)] = None,
-    account: Annotated[str | None, typer.Option(rich_help_panel=_SLURM)] = None,
-    qos: Annotated[str | None, typer.Option(rich_help_panel=_SLURM)] = None,
-    constraint: Annotated[str | None, typer.Option(rich_help_panel=_SLURM)] = None,
-    gpus: Annotated[int, typer.Option(min=0, help="GPUs a job.", rich_help_panel=_SLURM)] = 0,
-    gres: Annotated[str | None, typer.Option(help="Such as gpu:a100:1; for --gpus.", rich_help_panel=_SLURM)] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads per shard.")] = 1,
+    retries: Annotated[int, typer.Option(min=0, help="Retries of a failed shard.")] = 2,
+    restart: Annotated[bool, typer.Option(help="Delete earlier training of the runs and start again.")] = False,
+    any_code: Annotated[
+        bool, typer.Option(help="Keep runs that earlier code finished, instead of training them again.")
+    ] = False,
+    partition: Annotated[str | None, typer.Option(help="Slurm partition.", rich_help_panel=_SLURM)] = None,
+    account: Annotated[str | None, typer.Option(help="Slurm account.", rich_help_panel=_SLURM)] = None,
+    qos: Annotated[str | None, typer.Option(help="Slurm quality of service.", rich_help_panel=_SLURM)] = None,
+    constraint: Annotated[str | None, typer.Option(help="Required node features.", rich_help_panel=_SLURM)] = None,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs per job.", rich_help_panel=_SLURM)] = 0,
+    gres: Annotated[
+        str | None,
+        typer.Option(help="Generic resources instead of --gpus, such as gpu:a100:1.", rich_help_panel=_SLURM),
+    ] = None,
     gpu_memory_gb: Annotated[
-        float, typer.Option(min=1, help="By which runs are packed onto a GPU.", rich_help_panel=_SLURM)
+        float,
+        typer.Option(min=1, help="GPU memory in GB, which limits the runs per shard.", rich_help_panel=_SLURM),
     ] = 40,
     memory_mb: Annotated[
-        int | None, typer.Option(min=1, help="Of a job; by default, as much as its runs need.", rich_help_panel=_SLURM)
+        int | None,
+        typer.Option(min=1, help="Memory per job in MB; by default, what its runs need.", rich_help_panel=_SLURM),
     ] = None,
     minutes: Annotated[
         int,
-        typer.Option(min=1, help="Time limit of a job, which is requeued if it needs more.", rich_help_panel=_SLURM),
+        typer.Option(min=1, help="Time limit of a job; longer training is requeued.", rich_help_panel=_SLURM),
     ] = 60,
-    poll: Annotated[float, typer.Option(min=0.1, help="Seconds between looks.", rich_help_panel=_SLURM)] = 15.0,
+    poll: Annotated[
+        float, typer.Option(min=0.1, help="Seconds between checks of the jobs.", rich_help_panel=_SLURM)
+    ] = 15.0,
 ) -> None:
-    """Train runs, going on from their last checkpoint. A finished run is left alone."""
+    """Train runs, resuming from their last saved state. Skip finished runs."""
     from progress_measures.paths import runs_folder, trained_record
     from progress_measures.training.launcher import launch
     from progress_measures.training.signals import Interrupted
 
-    of_experiment, chosen = _runs(experiment), _runs(experiment, run)
-    _write_dataset(of_experiment)
+    all_runs, selected = _runs(experiment), _runs(experiment, run)
+    _write_dataset(all_runs)
     if restart:
         if any(launch.rows_of_jobs(experiment)):
-            raise UserError(f"{experiment} is being trained; first: progress-measures cancel {experiment}")
-        trained_record(experiment).unlink(missing_ok=True)  # first: it says that they are trained
-        for one in chosen:
-            shutil.rmtree(runs_folder(experiment) / one.name, ignore_errors=True)
+            raise UserError(
+                f"{experiment} is being trained; end its jobs first with: progress-measures cancel {experiment}"
+            )
+        trained_record(experiment).unlink(missing_ok=True)  # first, because it records that all runs are trained
+        for selected_run in selected:
+            shutil.rmtree(runs_folder(experiment) / selected_run.name, ignore_errors=True)
     if pool == "slurm":
-        site = {"partition": partition, "account": account, "qos": qos, "constraint": constraint, "gpus": gpus}
-        site |= {"gres": gres, "cpus": threads, "memory_mb": memory_mb, "minutes": minutes, "at_once": at_once}
-        plan = launch.slurm_plan(chosen, site, device, runs_per_shard, gpu_memory_gb, poll, retries)
+        slurm = {"partition": partition, "account": account, "qos": qos, "constraint": constraint, "gpus": gpus}
+        slurm |= {"gres": gres, "cpus": threads, "memory_mb": memory_mb, "minutes": minutes, "at_once": at_once}
+        plan = launch.slurm_plan(selected, slurm, device, runs_per_shard, gpu_memory_gb, poll, retries)
     else:
-        plan = launch.local_plan(chosen, device, at_once, runs_per_shard, threads)._replace(retries=retries)
+        plan = launch.local_plan(selected, device, at_once, runs_per_shard, threads)._replace(retries=retries)
     try:
-        launch.train(experiment, chosen, plan, any_code)
+        launch.train(experiment, selected, plan, any_code)
     except Interrupted as interrupted:
         print(f"progress-measures: {interrupted}", file=sys.stderr)
         sys.exit(130)
-    launch.write_trained(experiment, of_experiment, any_code)
+    launch.write_trained(experiment, all_runs, any_code)
 
 
 @app.command()
 def jobs(
-    experiment: Annotated[str | None, typer.Argument(help="By default, all experiments.")] = None,
-    follow: Annotated[bool, typer.Option(help="Show them as they go, until none is left.")] = False,
+    experiment: Annotated[
+        str | None, typer.Argument(help="Name of an experiment; by default, all experiments.")
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="Update the list until no job is left.")] = False,
 ) -> None:
-    """List the training jobs that wait or run, here and on the cluster."""
+    """List pending and running training jobs, on this machine and on the cluster."""
     import time
 
     from progress_measures.training.launcher import launch
@@ -174,28 +201,30 @@ def jobs(
 
     with Display("jobs") as display:
         while True:
-            found = [
+            job_rows = [
                 row._replace(name=f"{name}/{row.name}")
-                for name, _, _, rows in launch.rows_of_jobs(_name(experiment))
+                for name, _, _, rows in launch.rows_of_jobs(_valid_name(experiment))
                 for row in rows.values()
             ]
-            if found:
-                display.show(found)
-            if not (follow and found):
+            if job_rows:
+                display.show(job_rows)
+            if not (follow and job_rows):
                 break
             time.sleep(5)
-    if not found:
-        print("No training jobs wait or run.")
+    if not job_rows:
+        print("No training jobs are pending or running.")
 
 
 @app.command()
 def watch(
     experiment: Experiment,
-    run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be repeated. By default, all.")] = None,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between looks.")] = 10.0,
-    once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
+    run: Annotated[
+        list[str] | None, typer.Option("--run", help="Name of a run; may be repeated. By default, all.")
+    ] = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between updates.")] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help="Print the current state and exit.")] = False,
 ) -> None:
-    """Follow a training, here or on the cluster: losses and progress measures so far, and the phase of each run."""
+    """Show the progress of a training: losses, progress measures and phase of each run so far."""
     from progress_measures.training.machine import set_up
     from progress_measures.watch import watch as follow
 
@@ -205,19 +234,21 @@ def watch(
 
 @app.command()
 def cancel(
-    experiment: Annotated[str | None, typer.Argument(help="Whose jobs.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Of all experiments.")] = False,
+    experiment: Annotated[str | None, typer.Argument(help="Name of the experiment whose jobs to end.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="End the jobs of all experiments.")] = False,
 ) -> None:
-    """End training jobs, and only those that were submitted from this folder. What they trained is kept."""
+    """End training jobs that were submitted from this folder. Saved states are kept."""
     from progress_measures.training.launcher import launch
 
     if (experiment is None) != every:
-        raise UserError("say whose jobs: progress-measures cancel EXPERIMENT, or --all.")
+        raise UserError(
+            "give an experiment or --all: progress-measures cancel EXPERIMENT, or progress-measures cancel --all."
+        )
     ended, refused = 0, []
-    for name, pool, batch, rows in launch.rows_of_jobs(_name(experiment)):
+    for name, pool, batch, rows in launch.rows_of_jobs(_valid_name(experiment)):
         try:
             pool.cancel(batch, list(rows))
-        except UserError as error:  # one that cannot be ended from here keeps no other from it
+        except UserError as error:  # other jobs are ended even if these cannot be
             refused.append(str(error))
             continue
         for row in rows.values():
@@ -226,16 +257,18 @@ def cancel(
     if refused:
         raise UserError("\n".join(refused))
     if not ended:
-        print("No training jobs wait or run.")
+        print("No training jobs are pending or running.")
 
 
 @app.command()
 def plan(
-    what: Annotated[list[str] | None, typer.Argument(help="Experiments, `paper`, or `all`.")] = None,
-    gpu: Annotated[str | None, typer.Option(help="Such as h100; by default, this machine's cores.")] = None,
-    at_once: Annotated[int | None, typer.Option(min=1, help="GPUs, or cores, that work at a time.")] = None,
+    what: Annotated[
+        list[str] | None, typer.Argument(help="Names of experiments, `paper` or `all`; by default, all.")
+    ] = None,
+    gpu: Annotated[str | None, typer.Option(help="GPU type, such as h100; by default, this machine's cores.")] = None,
+    at_once: Annotated[int | None, typer.Option(min=1, help="GPUs or cores used at once.")] = None,
 ) -> None:
-    """Say what training costs: shards, memory, operations and expected hours."""
+    """Print the expected cost of training: shards, memory, floating-point operations and hours."""
     from progress_measures.training.plan import show
 
     show(what or ["all"], gpu, at_once)
@@ -244,37 +277,42 @@ def plan(
 @app.command()
 def measure(
     experiment: Experiment,
-    run: Annotated[list[str] | None, typer.Option("--run", help="A run; may be repeated. By default, all.")] = None,
-    family: Annotated[list[str] | None, typer.Option(help="A family of measures; by default, all.")] = None,
+    run: Annotated[
+        list[str] | None, typer.Option("--run", help="Name of a run; may be repeated. By default, all.")
+    ] = None,
+    family: Annotated[
+        list[str] | None, typer.Option(help="A family of measures; may be repeated. By default, all.")
+    ] = None,
 ) -> None:
-    """Measure every checkpoint of trained runs."""
+    """Compute the measures of every checkpoint of trained runs."""
     from progress_measures.measures import FAMILIES, families_of
 
     unknown = set(family or ()) - set(FAMILIES)
     if unknown:
-        raise UserError(f"no family of measures {', '.join(sorted(unknown))}; there are: {', '.join(FAMILIES)}.")
+        raise UserError(f"no family of measures {', '.join(sorted(unknown))}; available: {', '.join(FAMILIES)}.")
     from progress_measures.cube.extract import measure_family
     from progress_measures.training.machine import set_up
 
     set_up(threads=1)
     first = _runs(experiment)[0].name
-    for one in _runs(experiment, run):
-        of_run = families_of(one)
-        foreign = [name for name in family or () if name not in of_run]
-        if foreign:
+    for selected_run in _runs(experiment, run):
+        families = families_of(selected_run)
+        inapplicable = [name for name in family or () if name not in families]
+        if inapplicable:
             raise UserError(
-                f"{foreign[0]} has nothing to measure of {one.name}; families that have: {', '.join(of_run)}."
+                f"no measure of the family {inapplicable[0]} applies to {selected_run.name}; families that apply: "
+                f"{', '.join(families)}."
             )
-        for name in family or of_run:
-            measure_family(one, name, first=one.name == first)
+        for name in family or families:
+            measure_family(selected_run, name, first=selected_run.name == first)
 
 
 @app.command()
 def gather(
     experiment: Experiment,
-    missing_allowed: Annotated[bool, typer.Option(help="Gather the runs that are there.")] = False,
+    missing_allowed: Annotated[bool, typer.Option(help="Gather the finished runs even if some are missing.")] = False,
 ) -> None:
-    """Join the measured runs of an experiment into its cube."""
+    """Gather the measures of all runs of an experiment into its cube."""
     from progress_measures.cube.gather import gather as join
     from progress_measures.experiments import load_experiment
 
@@ -282,17 +320,17 @@ def gather(
 
 
 def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> list[Any]:
-    """The cubes that a figure or table is made of: given ones, another experiment's, or its own.
+    """Open the cubes of a figure or table: the given ones, those of another experiment, or its own.
 
-    Those that a partial table goes without are None.
+    Missing cubes of a partial table are None.
     """
     from progress_measures.cube.open import cube_if_any, open_cube
 
     names: Sequence[str | Path] = cubes or ([experiment] if experiment else declared.experiments)
     if len(names) != len(declared.experiments):
         raise UserError(
-            f"{declared.id} is made of {len(declared.experiments)} cubes, those of {', '.join(declared.experiments)}; "
-            f"{len(names)} given."
+            f"{declared.id} needs {len(declared.experiments)} cubes ({', '.join(declared.experiments)}), but {len(names)} "
+            "were given."
         )
     return [(cube_if_any if getattr(declared, "partial", False) else open_cube)(name) for name in names]
 
@@ -300,26 +338,35 @@ def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> l
 def _paths(
     declared: Any, kind: str, formats: tuple[str, ...], experiment: str | None, to: list[Path] | None
 ) -> list[Path]:
-    """The files to write: given ones, or those of each format where the workflow has them."""
-    wrong = [str(path) for path in to or () if path.suffix[1:] not in formats]
-    if wrong:
-        raise UserError(f"--to {wrong[0]}: {declared.id} is written as {', '.join('.' + known for known in formats)}.")
-    folder = Path("results") / (_name(experiment) or "") / kind
-    return to or [folder / f"{declared.id}.{known}" for known in formats]
+    """Return the files to write: the given ones, or one per format at the workflow's paths."""
+    unsupported = [str(path) for path in to or () if path.suffix[1:] not in formats]
+    if unsupported:
+        raise UserError(
+            f"--to {unsupported[0]}: {declared.id} is written as {', '.join('.' + suffix for suffix in formats)}."
+        )
+    folder = Path("results") / (_valid_name(experiment) or "") / kind
+    return to or [folder / f"{declared.id}.{suffix}" for suffix in formats]
 
 
-OfExperiment = Annotated[str | None, typer.Option("--experiment", help="Whose cube; by default, its own.")]
-FromCubes = Annotated[list[Path] | None, typer.Option("--cube", help="A cube, folder or zip; one an experiment.")]
+OfExperiment = Annotated[
+    str | None, typer.Option("--experiment", help="Experiment whose cube to use; by default, its own.")
+]
+FromCubes = Annotated[
+    list[Path] | None, typer.Option("--cube", help="Path of a cube, folder or zip; one per experiment.")
+]
 
 
 @app.command()
 def draw(
-    figure: Annotated[str, typer.Argument(help="Such as paper/fig07.")],
+    figure: Annotated[str, typer.Argument(help="Id of the figure, such as paper/fig07.")],
     experiment: OfExperiment = None,
     cube: FromCubes = None,
     to: Annotated[
         list[Path] | None,
-        typer.Option(help="A .pdf, .png or .svg, of some figures a .webp or .html; may be repeated. By default, all."),
+        typer.Option(
+            help="File to write: .pdf, .png or .svg, for some figures also .webp or .html; may be repeated. By default, all "
+            "formats below results/."
+        ),
     ] = None,
 ) -> None:
     """Draw a figure from cubes."""
@@ -334,12 +381,15 @@ def draw(
 
 @app.command()
 def tabulate(
-    table: Annotated[str, typer.Argument(help="Such as paper/table01.")],
+    table: Annotated[str, typer.Argument(help="Id of the table, such as paper/table01.")],
     experiment: OfExperiment = None,
     cube: FromCubes = None,
-    to: Annotated[list[Path] | None, typer.Option(help="A .md, .csv or .tex; may be repeated.")] = None,
+    to: Annotated[
+        list[Path] | None,
+        typer.Option(help="File to write: .md, .csv or .tex; may be repeated. By default, all formats below results/."),
+    ] = None,
 ) -> None:
-    """Make a table of cubes, beside what was published."""
+    """Write a table of values from cubes, with the published values beside them."""
     from progress_measures.tables import load_table
     from progress_measures.tables.writing import FORMATS, write
 
@@ -350,25 +400,31 @@ def tabulate(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A .pth, .pt, .safetensors or .npz, or a folder of numbered ones.")],
-    out: Annotated[Path, typer.Option(help="results/<name>: where its weights, measures and cube go.")],
-    names: Annotated[Path | None, typer.Option("--map", help="A YAML file of its tensors' names and axes.")] = None,
+    file: Annotated[Path, typer.Argument(help="A .pth, .pt, .safetensors or .npz file, or a folder of numbered ones.")],
+    out: Annotated[Path, typer.Option(help="Folder for its weights, measures and cube: results/<name>.")],
+    names: Annotated[
+        Path | None, typer.Option("--map", help="YAML file that maps the names and axes of its tensors.")
+    ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="shuffle:SEED:FRACTION, randperm:SEED:FRACTION, none, or a file of indices a*n+b."),
+        typer.Option(
+            help="Training pairs: shuffle:SEED:FRACTION, randperm:SEED:FRACTION, none, or a file of indices a*n+b."
+        ),
     ] = None,
     operation: Annotated[
-        str | None, typer.Option(help="a+b, a-b, sum, other, or a file with the table of right answers.")
+        str | None, typer.Option(help="Task: a+b, a-b, sum, other, or a file with the table of right answers.")
     ] = None,
-    prime: Annotated[int | None, typer.Option(min=2, help="How many values a and b have.")] = None,
-    heads: Annotated[int | None, typer.Option(min=1, help="Where the tensors do not say.")] = None,
-    layer_norm: Annotated[bool | None, typer.Option(help="Whether it normalizes what its layers read.")] = None,
-    epoch: Annotated[int | None, typer.Option(min=0, help="Updates done, of a single network.")] = None,
+    prime: Annotated[int | None, typer.Option(min=2, help="Number of operands, p for modular tasks.")] = None,
+    heads: Annotated[
+        int | None, typer.Option(min=1, help="Number of attention heads, if the tensors do not determine it.")
+    ] = None,
+    layer_norm: Annotated[bool | None, typer.Option(help="Whether the network has LayerNorms.")] = None,
+    epoch: Annotated[int | None, typer.Option(min=0, help="Updates done before a single checkpoint.")] = None,
     precision: Annotated[
-        Literal["float64", "float32"], typer.Option(help="In which it is measured; our own runs are in float32.")
+        Literal["float64", "float32"], typer.Option(help="Precision of its measures; our own runs use float32.")
     ] = "float64",
 ) -> None:
-    """Put a network that was trained elsewhere under every measure. Says what it recognized and what it assumed."""
+    """Import and measure a network trained elsewhere. Print what was recognized and what was assumed."""
     from progress_measures.importing.import_network import import_network
     from progress_measures.importing.settings import Options
     from progress_measures.training.machine import set_up
@@ -382,14 +438,17 @@ def import_(
 @app.command()
 def export(
     experiment: Experiment,
-    run: Annotated[str | None, typer.Option("--run", help="A run; by default, the first.")] = None,
-    epoch: Annotated[list[int] | None, typer.Option(help="May be repeated; by default, all that are kept.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Name of a run; by default, the first.")] = None,
+    epoch: Annotated[
+        list[int] | None, typer.Option(help="Epoch of a checkpoint; may be repeated. By default, all.")
+    ] = None,
     format: Annotated[
-        Literal["transformer-lens", "transformer-lens-4"], typer.Option(help="Names of versions 1 to 3, or of 4.")
+        Literal["transformer-lens", "transformer-lens-4"],
+        typer.Option(help="Parameter names of versions 1 to 3, or of version 4."),
     ] = "transformer-lens",
-    to: Annotated[Path | None, typer.Option(help="By default, results/<experiment>/<run>.pth.")] = None,
+    to: Annotated[Path | None, typer.Option(help="File to write; by default results/<experiment>/<run>.pth.")] = None,
 ) -> None:
-    """Write weights of a run for TransformerLens: state dicts, configuration, training pairs and losses."""
+    """Write a run for TransformerLens: state dicts, configuration, training pairs and losses."""
     from progress_measures.cube.open import open_run
     from progress_measures.export import export as write
     from progress_measures.paths import RESULTS
@@ -403,12 +462,12 @@ def export(
 
 @app.command()
 def describe(experiment: Experiment) -> None:
-    """Say what each run of a cube learned, and when."""
-    from progress_measures.cube.describe import describe as text
+    """Print what each run of a cube learned, and when."""
+    from progress_measures.cube.describe import describe as description
     from progress_measures.cube.open import open_cube
 
-    for line in text(open_cube(experiment)).split("\n"):
-        # a program reads lines, people read columns
+    for line in description(open_cube(experiment)).split("\n"):
+        # wrapped in a terminal only, so that programs read whole lines
         print(textwrap.fill(line, min(100, shutil.get_terminal_size().columns)) if sys.stdout.isatty() else line)
 
 
@@ -416,12 +475,12 @@ def describe(experiment: Experiment) -> None:
 def explore(
     cube: Annotated[
         list[str] | None,
-        typer.Argument(help="Experiments, or paths of cubes; by default, those of the explorer's rule."),
+        typer.Argument(help="Experiments or paths of cubes; by default, those of the workflow's explorer page."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The page; by default, below results/.")] = None,
-    show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+    out: Annotated[Path | None, typer.Option(help="HTML file to write; by default below results/.")] = None,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
 ) -> None:
-    """Make one self-contained page on which cubes can be explored, and open it."""
+    """Write a self-contained HTML page to explore cubes, and open it."""
     from progress_measures.cube.open import cube_if_any, open_cube
     from progress_measures.experiments.load import is_name
     from progress_measures.explorer import EXPERIMENTS
@@ -432,10 +491,10 @@ def explore(
     cubes = [open_cube(name) for name in names]
     if not cubes:
         raise UserError(
-            f"there is no cube of {', '.join(EXPERIMENTS)} here; name one, or run from the repository's root."
+            f"no cube of {', '.join(EXPERIMENTS)} exists here; give the path of a cube, or run from the repository's root."
         )
     only = str(cubes[0].attrs.get("experiment", "")) if len(cubes) == 1 else ""
-    path = out or explorer_page(only if is_name(only) else None)  # a cube may come from anywhere
+    path = out or explorer_page(only if is_name(only) else None)  # an untrusted cube may contain any name
     write_page(cubes, path)
     print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     if show:
@@ -449,10 +508,12 @@ def publish(
     experiment: Experiment,
     renew: Annotated[
         bool,
-        typer.Option("--renew", help="Take measures of last weights again, of the published ones; no training needed."),
+        typer.Option(
+            "--renew", help="Recompute measures of final weights from the published weights, without training."
+        ),
     ] = False,
 ) -> None:
-    """Write the cube and chosen weights of an experiment to published/, small enough to commit."""
+    """Write an experiment's cube and selected weights to published/, small enough to commit."""
     from progress_measures.cube import publish as publishing
 
     write = publishing.renew if renew else publishing.publish
@@ -464,15 +525,17 @@ def publish(
 def claims(
     cubes: Annotated[
         Literal["results", "published"],
-        typer.Option(help="results: those made here, else the published ones; published: those alone."),
+        typer.Option(help="Cubes to judge: results falls back to published ones; published uses these alone."),
     ] = "results",
-    only: Annotated[list[str] | None, typer.Option(help="Judge and print this claim alone; may be repeated.")] = None,
-    to_json: Annotated[Path, typer.Option("--json", help="For programs.")] = Path("results/claims.json"),
-    to_page: Annotated[Path, typer.Option("--page", help="For people, as Markdown.")] = Path("results/claims.md"),
+    only: Annotated[
+        list[str] | None, typer.Option(help="Id of a claim to judge and print alone; may be repeated.")
+    ] = None,
+    to_json: Annotated[Path, typer.Option("--json", help="JSON file to write.")] = Path("results/claims.json"),
+    to_page: Annotated[Path, typer.Option("--page", help="Markdown page to write.")] = Path("results/claims.md"),
 ) -> None:
-    """Hold every published statement against what our runs gave."""
+    """Judge every published claim against the measured values."""
     from progress_measures.claims import claims_page
-    from progress_measures.claims.judge import judge, shown
+    from progress_measures.claims.judge import format_value, judge
     from progress_measures.claims.ledger import load_claims
     from progress_measures.cube.open import cube_if_any
 
@@ -482,15 +545,17 @@ def claims(
         close = difflib.get_close_matches(unknown[0], ledger, n=1)
         hint = f"did you mean {close[0]!r}?" if close else "see config/claims/."
         raise UserError(f"--only {unknown[0]}: there is no such claim; {hint}")
-    chosen = [ledger[name] for name in only] if only else list(ledger.values())
+    selected = [ledger[name] for name in only] if only else list(ledger.values())
     cube_of = functools.cache(lambda name: cube_if_any(name, published=cubes == "published"))
-    judgments = [judge(claim, cube_of) for claim in chosen]
+    judgments = [judge(claim, cube_of) for claim in selected]
     if only:
-        for one in judgments:
-            claim, measured = one.claim, shown(one.measured)
-            print(f"{claim.id}: {one.verdict}\n{claim.statement}\npublished: {shown(claim.published)}")
+        for judgment in judgments:
+            claim, measured = judgment.claim, format_value(judgment.measured)
+            print(f"{claim.id}: {judgment.verdict}\n{claim.statement}\npublished: {format_value(claim.published)}")
             print(f"measured as: {claim.measured_as}\nrule: {claim.rule}")
-            print("\n".join(filter(None, [f"measured: {measured}".rstrip(), one.incomplete, one.explanation])))
+            print(
+                "\n".join(filter(None, [f"measured: {measured}".rstrip(), judgment.incomplete, judgment.explanation]))
+            )
         return
     claims_page.write_claims(judgments, to_json, to_page, cubes)
     print(", ".join(f"{number} {verdict}" for verdict, number in claims_page.counts(judgments).items()))
@@ -498,11 +563,11 @@ def claims(
 
 @app.command()
 def bench(
-    what: Annotated[Literal["train", "measure", "tasks", "all"], typer.Argument()] = "all",
-    threads: Annotated[int, typer.Option(min=1)] = 1,
-    json_only: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    what: Annotated[Literal["train", "measure", "tasks", "all"], typer.Argument(help="Benchmark to run.")] = "all",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    json_only: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")] = False,
 ) -> None:
-    """Time the trainer and the measures against the notebook's way, in one process on the same threads."""
+    """Compare the speed of training and measuring with that of the notebook's implementation."""
     from progress_measures import bench as benchmark
 
     results: dict[str, Any] = {}
@@ -524,14 +589,14 @@ def bench(
 
 @app.command()
 def schema(
-    check: Annotated[bool, typer.Option(help="Only say whether the generated files are current.")] = False,
+    check: Annotated[bool, typer.Option(help="Report stale files as an error instead of writing them.")] = False,
 ) -> None:
-    """Write config/experiment.schema.json and docs/config.md from the code that defines them."""
+    """Write config/experiment.schema.json and docs/config.md from the definitions of the fields."""
     from progress_measures.experiments.fields_page import generated
 
     stale = [path for path, text in generated().items() if not path.exists() or path.read_text() != text]
     if check and stale:
-        raise UserError(f"{', '.join(map(str, stale))}: not as the code says; run `progress-measures schema`.")
+        raise UserError(f"{', '.join(map(str, stale))}: stale; run `progress-measures schema`.")
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(generated()[path])

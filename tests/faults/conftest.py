@@ -1,4 +1,4 @@
-"""Counts what is tried, and makes the tree in which it is tried."""
+"""Options, fixtures and the summary of fault tests: trials, undisturbed results and a tally of outcomes."""
 
 from collections import Counter
 
@@ -8,21 +8,21 @@ from support.experiments import folder_with
 from support.processes import command
 
 pytest.register_assert_rewrite("stages")
-from stages import STAGES, before, changes  # noqa: E402  whose asserts are to explain themselves, too
+from stages import STAGES, before, changes  # noqa: E402  after assertion rewriting is registered
 
 OUTCOMES = ("right", "refused")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--trials", type=int, default=3, help="How often each stage is killed; other faults, a third.")
-    parser.addoption("--one-in", type=int, default=1, help="Of all pairs of a stage and a fault, try one in so many.")
+    parser.addoption("--trials", type=int, default=3, help="Kills of each stage; other faults: a third.")
+    parser.addoption("--one-in", type=int, default=1, help="Try one in this many pairs of a stage and a fault.")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out pairs of a stage and a fault evenly, so that each stage and each fault is tried; the longest first."""
+    """Deselect pairs of a stage and a fault evenly, keeping every stage and every fault, and run long tests first."""
     one_in, stages, faults, left_out = config.getoption("--one-in"), list(STAGES), {}, []
     if one_in > len(stages):
-        raise pytest.UsageError(f"--one-in {one_in}: at most {len(stages)}, or some faults would not be tried at all")
+        raise pytest.UsageError(f"--one-in {one_in}: at most {len(stages)}, or some faults would not be tried")
     for item in items:
         values = dict(item.callspec.params) if hasattr(item, "callspec") else {}
         stage = values.pop("name", None)
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config, items):
     kept = [item for item in items if item not in left_out]
     items[:] = sorted(
         kept, key=lambda item: item.path.name not in ("test_scale.py", "test_workflows.py")
-    )  # the longest
+    )  # the longest tests
 
 
 def pytest_generate_tests(metafunc):
@@ -44,50 +44,53 @@ def pytest_generate_tests(metafunc):
 
 
 class Tally:
-    """What a test has tried, and how it came out."""
+    """Counts of the cases that a test has tried, by outcome."""
 
     def __init__(self):
         self.counts = Counter()
 
-    def count(self, what: str, outcome: str) -> None:
-        """Note a case: `right`, the result is that of an undisturbed run, or `refused`, with a message that says why."""
+    def count(self, case: str, outcome: str) -> None:
+        """Count a case: `right` if the result is that of an undisturbed run, `refused` if a message says why it failed."""
         assert outcome in OUTCOMES
-        self.counts[what, outcome] += 1
+        self.counts[case, outcome] += 1
 
 
 @pytest.fixture
 def tally(request):
-    """Notes what is tried, for the table at the end."""
-    noted = Tally()
-    yield noted
-    request.node.user_properties += [("tried", [*case, times]) for case, times in noted.counts.items()]
+    """A tally that is added to the table in the summary."""
+    tally = Tally()
+    yield tally
+    request.node.user_properties += [("tried", [*case, times]) for case, times in tally.counts.items()]
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print what was tried. A test that fails stops at its first loss."""
+    """Print the number of cases by outcome. A test fails at its first loss."""
     reports = [
-        one for several in terminalreporter.stats.values() for one in several if isinstance(one, pytest.TestReport)
+        report
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport)
     ]
     counts = Counter()
     for report in reports:
         if report.when == "teardown":
-            for what, outcome, times in (value for name, value in report.user_properties if name == "tried"):
-                counts[what, outcome] += times
+            for case, outcome, times in (value for name, value in report.user_properties if name == "tried"):
+                counts[case, outcome] += times
     if not counts:
         return
-    lost = [one for one in reports if one.failed]
+    lost = [report for report in reports if report.failed]
     terminalreporter.section("tried")
     terminalreporter.write_line(f"{'':<44}{'tried':>8}{'right':>8}{'refused':>9}")
-    whats = sorted({what for what, _ in counts})
-    for name, chosen in [*((what, [what]) for what in whats), ("in all", whats)]:
-        right, refused = (sum(counts[what, outcome] for what in chosen) for outcome in OUTCOMES)
+    all_cases = sorted({case for case, _ in counts})
+    for name, cases in [*((case, [case]) for case in all_cases), ("total", all_cases)]:
+        right, refused = (sum(counts[case, outcome] for case in cases) for outcome in OUTCOMES)
         terminalreporter.write_line(f"{name:<44}{right + refused:>8,}{right:>8,}{refused:>9,}")
     terminalreporter.write_line(f"lost: {len(lost)}")
 
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory):
-    """A folder in which every stage has been run, undisturbed, on a small experiment."""
+    """A folder in which every stage has run on a small experiment without a fault."""
     folder = folder_with(tmp_path_factory.mktemp("undisturbed"), epochs=400)
     for name in ("dataset", "training", "extraction"):
         run(STAGES[name].line, folder)
@@ -103,19 +106,19 @@ def tree(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def writes(tree, tmp_path_factory):
-    """How many changes of files each stage makes, found as it is asked for."""
-    known = {}
+    """A function that returns the number of file changes of a stage, measured on its first call."""
+    counts = {}
 
-    def of(name):
-        if name not in known:
+    def count_of(name):
+        if name not in counts:
             stage = STAGES[name]
-            known[name] = changes(stage, before(tree, stage, tmp_path_factory.mktemp("count") / "tree"))
-        return known[name]
+            counts[name] = changes(stage, before(tree, stage, tmp_path_factory.mktemp("count") / "tree"))
+        return counts[name]
 
-    return of
+    return count_of
 
 
 def run(line, folder):
-    """A command that ends well."""
+    """Run a command, which must succeed."""
     done = command(*line, folder=folder)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What people and machines get wrong, for hypothesis to choose from: values, YAML texts, names; and a limit on each try."""
+"""Hypothesis strategies for mistakes and attacks: values, YAML texts and names; and limits on time and memory."""
 
 import contextlib
 import resource
@@ -14,12 +14,12 @@ from pydantic import BaseModel
 
 from progress_measures.errors import user_message
 
-SECONDS = 120  # a try that takes longer hangs, however busy the machine is
-GIGABYTES = 2  # that no try may take
+SECONDS = 120  # a case that takes longer counts as hanging, even on a busy machine
+GIGABYTES = 2  # the most memory that a case may take
 
 
 def tries(number):
-    """So many cases, the same in every run."""
+    """Return hypothesis settings for a number of cases, equal in every run."""
     return settings(
         max_examples=number,
         derandomize=True,
@@ -31,7 +31,7 @@ def tries(number):
 
 @contextlib.contextmanager
 def in_bounds():
-    """Fail where a try hangs or takes gigabytes."""
+    """Fail if a case hangs or takes gigabytes."""
 
     def hangs(*_):
         raise AssertionError(f"took more than {SECONDS} seconds")
@@ -48,14 +48,14 @@ def in_bounds():
     assert grown < GIGABYTES * 2**20, f"took {grown / 2**20:.1f} GiB"
 
 
-def tried(act):
-    """What an act gives, or None, and the message with which the command line would refuse it, or None.
+def tried(function):
+    """Call a function, and return its result and the message with which the command line would refuse it.
 
-    All else is a failure.
+    One of the two is None. Any other exception is a failure.
     """
     with in_bounds():
         try:
-            return act(), None
+            return function(), None
         except Exception as error:
             refusal = user_message(error)
             if refusal is None:
@@ -103,7 +103,7 @@ VALUES = SCALARS | NESTED | GRIDS
 
 
 def fields_of(model, within=()):
-    """The path of every field of a model and of the models in it."""
+    """Yield the path of every field of a model and of the models inside it."""
     for name, field in model.model_fields.items():
         yield (*within, name)
         for inner in _models(field.annotation):
@@ -114,26 +114,26 @@ def _models(annotation):
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) in (Union, types.UnionType, Annotated):
-        for one in get_args(annotation):
-            yield from _models(one)
+        for argument in get_args(annotation):
+            yield from _models(argument)
 
 
 def outside(value, within=""):
-    """The fields of a validated model whose values are not in the bounds that they declare, or of another type."""
+    """Yield the fields of a validated model whose values violate their declared bounds or types."""
     for name, field in type(value).model_fields.items():
-        one, place = getattr(value, name), f"{within}{name}"
-        if isinstance(one, BaseModel):
-            yield from outside(one, f"{place}.")
-        for bound in field.metadata if isinstance(one, int | float) else ():
+        field_value, place = getattr(value, name), f"{within}{name}"
+        if isinstance(field_value, BaseModel):
+            yield from outside(field_value, f"{place}.")
+        for bound in field.metadata if isinstance(field_value, int | float) else ():
             for sign, holds in _BOUNDS.items():
-                if hasattr(bound, sign) and not holds(one, getattr(bound, sign)):
-                    yield f"{place} = {one}"
-        if isinstance(one, float) and not abs(one) < float("inf"):
-            yield f"{place} = {one}"
-        if field.annotation in (int, float, str, bool) and type(one) is not field.annotation:
-            yield f"{place} = {one!r}"
-        if get_origin(field.annotation) is Literal and one not in typing.get_args(field.annotation):
-            yield f"{place} = {one!r}"
+                if hasattr(bound, sign) and not holds(field_value, getattr(bound, sign)):
+                    yield f"{place} = {field_value}"
+        if isinstance(field_value, float) and not abs(field_value) < float("inf"):
+            yield f"{place} = {field_value}"
+        if field.annotation in (int, float, str, bool) and type(field_value) is not field.annotation:
+            yield f"{place} = {field_value!r}"
+        if get_origin(field.annotation) is Literal and field_value not in typing.get_args(field.annotation):
+            yield f"{place} = {field_value!r}"
 
 
 _BOUNDS = {
@@ -148,28 +148,28 @@ _BOUNDS = {
 
 
 def changed(content: Any, path: tuple[str | int, ...], value: Any) -> Any:
-    """A document with the value at a path replaced, or added."""
+    """Return a document with the value at a path replaced or added."""
     if not path:
         return value
     first, *rest = path
     if isinstance(content, list):
-        return [changed(one, tuple(rest), value) if i == first else one for i, one in enumerate(content)]
+        return [changed(item, tuple(rest), value) if i == first else item for i, item in enumerate(content)]
     content = content if isinstance(content, dict) else {}
     return content | {first: changed(content.get(first), tuple(rest), value)}
 
 
 def without(content: Any, path: tuple[str | int, ...]) -> Any:
-    """A document without what stands at a path, if anything does."""
+    """Return a document without the value at a path."""
     first, *rest = path
     if not isinstance(content, dict) or first not in content:
         return content
     if not rest:
-        return {key: one for key, one in content.items() if key != first}
+        return {key: item for key, item in content.items() if key != first}
     return content | {first: without(content[first], tuple(rest))}
 
 
 def written(content: Any) -> bytes:
-    """As YAML, by PyYAML's own rules and not by ours."""
+    """Return a document as YAML, written by PyYAML and not by this project."""
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode("utf-8", "surrogatepass")
 
 
@@ -187,7 +187,7 @@ HOSTILE_VALUES = [
     "9" * 5000, "1:" * 5000 + "1", "0o17", "0b1", "1_000", "2024-13-45", "2024-01-01 25:61:61", "1e999", ".inf", ".nan", "-.inf",
     "[" * 3000, "{a: " * 3000, "- " * 3000, "x" * 300_000, "[" + "1, " * 50_000 + "1]",
 ]
-"""What may stand in place of a value in a YAML file."""
+"""Texts to put in place of a value in a YAML file."""
 
 HOSTILE_FILES = {
     "empty": b"", "a space": b" ", "NUL": b"\0", "NULs": bytes(5000),
@@ -208,7 +208,7 @@ HOSTILE_FILES = {
 
 @st.composite
 def spoiled(draw, text: bytes):
-    """A YAML text in which something was changed where it stands."""
+    """Return a YAML text with one change in place."""
     lines = text.splitlines(keepends=True)
     place = draw(st.integers(0, len(lines) - 1))
     kind = draw(st.sampled_from(["value", "value", "value", "twice", "bytes", "cut", "gone", "tab", "NUL", "mark"]))
@@ -256,7 +256,7 @@ HOSTILE_NAMES = [
 
 
 def encrypted(path):
-    """Say of every member of a zip that it is."""
+    """Mark every member of a zip as encrypted."""
     content = bytearray(path.read_bytes())
     for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         at = content.find(mark)

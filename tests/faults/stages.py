@@ -1,4 +1,4 @@
-"""The stages that data takes, as commands in a small tree, and what they must leave."""
+"""The stages of processing as commands in a small tree, their outputs, and faults in them."""
 
 import functools
 import hashlib
@@ -15,22 +15,22 @@ import psutil
 
 from support.processes import command
 
-FUSE = Path(__file__).parent / "fuse"
+INJECT = Path(__file__).parent / "inject"
 
-# What says when and where something was made, or serves to go on: it differs between runs that give the same.
+# Times, machines and states to resume from differ between runs with equal results.
 VOLATILE = ("seconds", "ms_per_epoch", "machine", "machines", "runs_in_batch", "time")
 NOT_COMPARED = re.compile(r"/(jobs|resume)/|/lock$|/\.snakemake_timestamp$|/\.fingerprints/")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage.
+    """A stage of processing.
 
     Attributes:
-        line: the command.
-        makes: patterns of what it makes, each of which appears whole or not at all.
-        grows: patterns of what it makes bit by bit.
-        of: a word of the command line of the process that does the work.
+        line: the arguments of its command.
+        makes: patterns of the outputs that appear whole or not at all.
+        grows: patterns of the outputs that are written bit by bit.
+        of: a word in the command line of the process that does the work.
     """
 
     line: tuple[str, ...]
@@ -40,11 +40,11 @@ class Stage:
 
     @property
     def argv(self) -> list[str]:
-        """The command in a process of its own."""
+        """The command line that runs the stage in a process of its own."""
         return [sys.executable, "-m", "progress_measures", *self.line]
 
     def made(self, tree: Path) -> list[Path]:
-        """What is there of it."""
+        """Return the outputs of the stage that exist."""
         return [path for pattern in (*self.makes, *self.grows) for path in sorted(tree.glob(pattern))]
 
 
@@ -72,19 +72,19 @@ STAGES = {
 
 
 def contents(tree: Path) -> dict[str, str]:
-    """Every file below a tree's results and published files, by path, as a hash of what must not differ."""
-    found = {}
+    """Return a hash of the reproducible content of every result and published file of a tree, by path."""
+    hashes = {}
     for folder in ("results", "published"):
         for path in sorted((tree / folder).rglob("*")):
             name = path.relative_to(tree).as_posix()
             if path.is_file() and not NOT_COMPARED.search("/" + name):
-                found[name] = _hash(path)
-    return found
+                hashes[name] = _hash(path)
+    return hashes
 
 
 @functools.cache
 def undisturbed(tree: Path) -> dict[str, str]:
-    """The same of a tree that nobody changes any more."""
+    """Return the `contents` of a tree that does not change any more."""
     return contents(tree)
 
 
@@ -97,14 +97,14 @@ def _hash(path: Path) -> str:
 
 def _lasting(record):
     if isinstance(record, dict):
-        if "manifest" in record:  # a cube's: what the training of each run noted, as text
+        if "manifest" in record:  # in a cube, the training records of its runs are text
             record = record | {"manifest": json.loads(record["manifest"])}
         return {key: _lasting(value) for key, value in record.items() if key not in VOLATILE}
     return [_lasting(value) for value in record] if isinstance(record, list) else record
 
 
 def before(tree: Path, stage: Stage, folder: Path) -> Path:
-    """A copy of the tree as it was before a stage."""
+    """Copy a tree without the outputs of a stage, and return the copy."""
     shutil.copytree(tree, folder, symlinks=True)
     for path in stage.made(folder):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -112,56 +112,56 @@ def before(tree: Path, stage: Stage, folder: Path) -> Path:
 
 
 def whole(stage: Stage, folder: Path, tree: Path) -> bool:
-    """Whether all that is there of what appears whole is as in an undisturbed tree."""
-    there, right = contents(folder), undisturbed(tree)
+    """Return whether all outputs that exist and appear whole equal those of the undisturbed tree."""
+    actual, expected = contents(folder), undisturbed(tree)
     for pattern in stage.makes:
         for path in folder.glob(pattern):
             name = path.relative_to(folder).as_posix()
-            if not path.name.startswith(".") and _part(there, name) != _part(right, name):
+            if not path.name.startswith(".") and _part(actual, name) != _part(expected, name):
                 return False
     return True
 
 
 def _part(files: dict[str, str], name: str) -> dict[str, str]:
-    return {file: what for file, what in files.items() if file == name or file.startswith(f"{name}/")}
+    return {file: digest for file, digest in files.items() if file == name or file.startswith(f"{name}/")}
 
 
-def goes_on(stage: Stage, folder: Path, tree: Path) -> None:
-    """Start a stage again: all is as in an undisturbed tree then, and nothing is left over."""
+def assert_recovers(stage: Stage, folder: Path, tree: Path) -> None:
+    """Run a stage again, and assert that the result equals the undisturbed tree without leftover files."""
     again = command(*stage.line, folder=folder)
     assert again.returncode == 0, again.stderr
     assert differences(folder, tree) == []
 
 
 def differences(folder: Path, tree: Path) -> list[str]:
-    """The files that only one of two trees has, or that differ."""
+    """Return the files that differ between two trees, or that only one of them has."""
     return sorted({name for name, _ in contents(folder).items() ^ undisturbed(tree).items()})
 
 
-def fused(stage: Stage, folder: Path, burn: str = "", **more: str) -> subprocess.CompletedProcess:
-    """Run a stage with a fuse lit; whatever it started has ended when this returns."""
+def run_with_fault(stage: Stage, folder: Path, fault: str = "", **more: str) -> subprocess.CompletedProcess:
+    """Run a stage with a fault injected, and end all processes that it started."""
     try:
-        return command(*stage.line, folder=folder, **lit(stage, folder, burn), **more)
+        return command(*stage.line, folder=folder, **fault_environment(stage, folder, fault), **more)
     finally:
         end_all(folder)
 
 
-def lit(stage: Stage, folder: Path, burn: str) -> dict[str, str]:
-    """The environment in which the fuse burns, itself before all else on PYTHONPATH."""
-    path = os.pathsep.join(filter(None, [str(FUSE), os.environ.get("PYTHONPATH")]))
-    return {"FUSE_IN": str(folder), "FUSE_OF": stage.of, "FUSE": burn, "PYTHONPATH": path}
+def fault_environment(stage: Stage, folder: Path, fault: str) -> dict[str, str]:
+    """Return the environment that injects a fault, with `inject/` first in PYTHONPATH."""
+    path = os.pathsep.join(filter(None, [str(INJECT), os.environ.get("PYTHONPATH")]))
+    return {"FAULT_IN": str(folder), "FAULT_OF": stage.of, "FAULT": fault, "PYTHONPATH": path}
 
 
 def changes(stage: Stage, folder: Path) -> int:
-    """How many changes of files the stage's process makes if nothing happens to it; the fewest, of several processes."""
+    """Return the number of file changes of a stage's process without a fault, the minimum over its processes."""
     count = folder.parent / f"{folder.name}.count"
-    done = fused(stage, folder, FUSE_COUNT=str(count))
+    done = run_with_fault(stage, folder, FAULT_COUNT=str(count))
     assert done.returncode == 0, done.stderr
     return min(int(line) for line in count.read_text().split())
 
 
 def killed_after(stage: Stage, folder: Path, seconds: float) -> bool:
-    """Start a stage and kill -9 all its processes after some seconds; false if it was over before."""
+    """Kill -9 all processes of a stage after some seconds; return False if it ended before."""
     with subprocess.Popen(stage.argv, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             process.wait(timeout=seconds)
@@ -174,14 +174,14 @@ def killed_after(stage: Stage, folder: Path, seconds: float) -> bool:
 
 
 def end_all(folder: Path) -> None:
-    """kill -9 every process that works in a folder, and wait until they are gone."""
+    """Kill -9 every process that works in a folder, and wait until they have ended."""
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
+    killed = []
     for process in psutil.process_iter():
         try:
             if process.pid not in own and Path(process.cwd()) == folder:
                 process.kill()
-                found.append(process)
-        except psutil.Error:  # has just ended, or is somebody else's
+                killed.append(process)
+        except psutil.Error:  # it has just ended, or belongs to another user
             continue
-    psutil.wait_procs(found, timeout=60)
+    psutil.wait_procs(killed, timeout=60)

@@ -1,4 +1,4 @@
-"""The command line, told anything: every verb ends well or with one message, and touches what it was asked to alone."""
+"""The command line with arbitrary arguments: every verb succeeds or ends with one message, and writes only its outputs."""
 
 import contextlib
 import io
@@ -27,7 +27,7 @@ from support.processes import command
 
 VERBS = typer.main.get_command(cli.app).commands
 ENDLESS = {"train": "experiment", "watch": "experiment", "bench": "what"}
-"""Verbs that work for long where this argument is a sound one, which it never is here."""
+"""Verbs that run for long with a valid value of this argument, which the tests never pass."""
 
 HOSTILE = st.one_of(
     st.sampled_from(["../../outside", "/outside", "..", ".", "/", "", " ", "a\nb", "; touch pwned", "$(touch pwned)"]),
@@ -39,7 +39,7 @@ HOSTILE = st.one_of(
     ),
     st.text(max_size=10),
 )
-SOUND = st.sampled_from(
+VALID = st.sampled_from(
     [
         "small",
         "theirs",
@@ -54,7 +54,7 @@ SOUND = st.sampled_from(
     ]
 )
 NUMBERS = st.sampled_from(["0", "1", "-1", "2", "1.5", "1e9", "nan", "inf", "-inf", "9" * 30, "0x10", "٣", "1_000", ""])
-PLACES = st.sampled_from(
+OUTPUTS = st.sampled_from(
     [
         "results/new",
         "results/theirs",
@@ -69,12 +69,12 @@ PLACES = st.sampled_from(
         "x" * 5000,
     ]
 )
-"""Where something may be written: the user says so, and so these stay in the folder."""
+"""Output paths: a verb writes to any path that the user names, so these stay in the folder."""
 
 
 @st.composite
 def lines(draw):
-    """A verb with some of its arguments and options, sound ones and others."""
+    """Return a verb with some of its arguments and options, valid ones and others."""
     verb = draw(st.sampled_from(sorted(VERBS)))
     line = [verb]
     for parameter in VERBS[verb].params:
@@ -87,21 +87,21 @@ def lines(draw):
         if not getattr(parameter, "is_flag", False):
             line.append(draw(HOSTILE.filter(lambda word: word != "--") if endless else values(parameter)))
     if verb not in ENDLESS:
-        line += draw(st.lists(st.one_of(HOSTILE, SOUND, st.sampled_from(["--help", "-h", "--version"])), max_size=1))
+        line += draw(st.lists(st.one_of(HOSTILE, VALID, st.sampled_from(["--help", "-h", "--version"])), max_size=1))
     return line
 
 
 def values(parameter):
-    """Words for a parameter."""
+    """Return a strategy for the words of a parameter."""
     if parameter.name in ("to", "out", "to_json", "to_page"):
-        return PLACES
+        return OUTPUTS
     choices = [word for word in get_args(parameter.type_descriptor.annotation) if isinstance(word, str)]
-    return st.one_of(SOUND, HOSTILE, NUMBERS, *([st.sampled_from(choices)] if choices else []))
+    return st.one_of(VALID, HOSTILE, NUMBERS, *([st.sampled_from(choices)] if choices else []))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with an experiment that was not trained, and an import; around it nothing may appear."""
+    """A folder with an untrained experiment and an import; no file may appear outside of it."""
     outer = tmp_path_factory.mktemp("line")
     inside = folder_with(outer / "deep/inside")
     shutil.copytree(ROOT / "config/claims", inside / "config/claims")
@@ -109,19 +109,19 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(inside)
         patch.setattr(webbrowser, "open", lambda _: None)
-        patch.setattr("progress_measures.training.plan.core_flops", lambda: 1e10)  # which it measures, for a second
+        patch.setattr("progress_measures.training.plan.core_flops", lambda: 1e10)  # measuring it takes a second
         torch.save(state_dicts.authors(imported_weights(np.random.default_rng(0), 1, biases=True)), "guest.pth")
         import_network(Path("guest.pth"), Path("results/theirs"), Options(operation="a+b", split="shuffle:0:0.5"))
         yield inside
-        torch.set_flush_denormal(False)  # as it is before a verb sets the process up
+        torch.set_flush_denormal(False)  # the state before a verb sets up the process
     assert [path for path in outer.rglob("*") if inside not in [path, *path.parents]] == [outer / "deep"]
     assert not [path for path in inside.rglob("*") if "pwned" in path.name]
     for kept in ("config/experiments/small.yaml", "config/claims", "results/theirs/cube.zarr", "guest.pth"):
         assert (inside / kept).exists(), f"{kept} is lost"
 
 
-def said(line):
-    """Run the command line in this process: exit status and what it wrote."""
+def run_in_process(line):
+    """Run the command line in this process, and return its exit status, output and errors."""
     streams = [
         io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors) for errors in ("strict", "backslashreplace")
     ]
@@ -134,7 +134,7 @@ def said(line):
             except SystemExit as end:
                 status = end.code or 0
             finally:
-                torch.set_flush_denormal(False)  # a verb may have; other tests need subnormal numbers
+                torch.set_flush_denormal(False)  # a verb may set it, and other tests need subnormal numbers
                 logging.captureWarnings(False)
         for stream in streams:
             stream.flush()
@@ -142,11 +142,11 @@ def said(line):
 
 
 def outcome(status, out, err):
-    """`right`, or `refused` with a message."""
+    """Return `right`, or `refused` for an exit with a message."""
     assert status in (0, 2), err[-2000:]
     assert "Traceback" not in out + err
     if status == 2:
-        assert err.strip() or out.strip(), "a refusal says why"
+        assert err.strip() or out.strip(), "the exit has no message"
     return "refused" if status else "right"
 
 
@@ -155,7 +155,7 @@ def test_any_line(folder, tally):
     @given(lines())
     def each(line):
         with in_bounds():
-            tally.count("command lines", outcome(*said(line)))
+            tally.count("command lines", outcome(*run_in_process(line)))
 
     each()
     assert tally.counts["command lines", "right"] > 20
@@ -165,12 +165,12 @@ def test_any_line(folder, tally):
 @pytest.mark.parametrize(
     "name", ["../../outside", "/outside", "a\nb", "; touch pwned", "$(touch pwned)", "-", "x" * 5000, "\udcff"]
 )
-def test_no_verb_takes_a_hostile_name(folder, tally, verb, name):
+def test_no_verb_accepts_a_hostile_name(folder, tally, verb, name):
     if not any(parameter.param_type_name == "argument" for parameter in VERBS[verb].params):
-        assert said([verb, "--", name])[0] == 2
+        assert run_in_process([verb, "--", name])[0] == 2
     else:
         more = ["--out", "results/new"] if verb == "import" else []
-        assert outcome(*said([verb, *more, "--", name])) == "refused"
+        assert outcome(*run_in_process([verb, *more, "--", name])) == "refused"
     tally.count("hostile names", "refused")
 
 
@@ -186,8 +186,8 @@ def test_no_verb_takes_a_hostile_name(folder, tally, verb, name):
         ["tabulate", "paper/table01", "--experiment", "theirs", "--to", "config"],
     ],
 )
-def test_no_file_takes_the_place_of_a_folder(folder, tally, line):
-    assert outcome(*said(line)) == "refused"
+def test_no_file_replaces_a_folder(folder, tally, line):
+    assert outcome(*run_in_process(line)) == "refused"
     assert (folder / "config/experiments/small.yaml").exists()
     assert (folder / "results/theirs/cube.zarr").is_dir()
     tally.count("files for folders", "refused")
@@ -201,7 +201,7 @@ LINES = [
     ["runs"],
     ["runs", "$(touch pwned)"],
     ["runs", "../../outside"],
-    ["runs", "\udcff"],  # a byte that is no UTF-8, as Python has it
+    ["runs", "\udcff"],  # a byte that is not UTF-8, as Python represents it
     ["dataset", "a\nb"],
     ["train", "`touch pwned`", "--run", "; touch pwned"],
     ["train", "small", "--run", "$(touch pwned)"],
@@ -232,7 +232,7 @@ LINES = [
 @pytest.mark.faults
 @pytest.mark.parametrize("line", LINES, ids=repr)
 def test_lines_of_a_shell(folder, tally, line):
-    """In processes of their own, as people give them."""
+    """Each line runs in a process of its own, as from a shell."""
     done = command(*line, folder=folder, PYTHONPATH=str(ROOT / "src"))
-    told = outcome(done.returncode, done.stdout, done.stderr)
-    tally.count("command lines of a shell", told)
+    result = outcome(done.returncode, done.stdout, done.stderr)
+    tally.count("command lines of a shell", result)

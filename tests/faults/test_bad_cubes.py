@@ -1,4 +1,4 @@
-"""Cubes that come from elsewhere: tricks of archives and of Zarr are refused, and nothing is written or believed."""
+"""Malicious and damaged cubes: tricks with archives and Zarr are refused, and no file outside is read or written."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ PUBLISHED = Path("published/mainline.zarr.zip")
 
 
 def cube():
-    """A small dataset of the form of a cube."""
+    """Return a small dataset with the structure of a cube."""
     values = np.random.default_rng(0).normal(size=(2, 3))
     return xr.Dataset(
         {"train_loss": (("run", "epoch"), values), "key": (("run",), np.array([3, 4]))},
@@ -36,7 +36,7 @@ def cube():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with a published cube; around it lies something to be stolen, and nothing may appear."""
+    """A folder with a published cube; outside of it is a secret file, and no other file may appear there."""
     inside = tmp_path / "deep/inside"
     (inside / "published").mkdir(parents=True)
     (tmp_path / "secret").write_text("secret")
@@ -62,14 +62,14 @@ def members():
 
 
 def pack(content, compressed=zipfile.ZIP_STORED):
-    """Replace the published cube by an archive of these members, names and bytes in pairs."""
+    """Replace the published cube by an archive of members, given as pairs of name and bytes."""
     with zipfile.ZipFile(PUBLISHED, "w", compressed) as file:
         for name, member in content.items() if isinstance(content, dict) else content:
             file.writestr(name, member)
 
 
 def outcome():
-    """Open the cube and read all of it: `refused`, by a message that names it, or `right`, being the one above."""
+    """Read the whole cube, and return `refused` for a message that names it, or `right` if it equals `cube()`."""
     with in_bounds():
         try:
             xr.testing.assert_identical(open_cube("mainline", published=True).load(), cube())
@@ -88,7 +88,7 @@ def entry(name, mode=0):
 
 
 def edited(name, **fields):
-    """The members, with fields of one JSON file of Zarr's changed."""
+    """Return the members of the published cube with fields of one JSON file of Zarr changed."""
     content = members()
     content[name] = json.dumps(json.loads(content[name]) | fields).encode()
     return content
@@ -163,7 +163,7 @@ def flip(_):
     PUBLISHED.write_bytes(content)
 
 
-def test_a_sound_cube_is_opened(folder, tally):
+def test_valid_cube_is_opened(folder, tally):
     assert outcome() == "right"
     pack(members())
     assert outcome() == "right"
@@ -181,7 +181,7 @@ def test_tricks_are_refused(folder, tally, trick):
 
 
 def test_damaged_archives(folder, tally):
-    """Cut off, flipped, with bytes gone: refused, or the cube that it was."""
+    """Truncated, with a flipped bit or missing bytes, an archive is refused or gives the original cube."""
     sound = PUBLISHED.read_bytes()
 
     @tries(100)
@@ -202,19 +202,19 @@ def test_damaged_archives(folder, tally):
     each()
 
 
-def test_what_zarr_is_told(folder, tally):
-    """Junk in its JSON: refused, or some dataset, since a cube from elsewhere may say what it likes of itself."""
+def test_damaged_json_of_zarr(folder, tally):
+    """With junk in its JSON, a cube is refused or opens as some dataset, since any valid dataset is permitted."""
     sound = members()
 
     @tries(150)
     @given(st.data())
     def each(data):
         name = data.draw(st.sampled_from(sorted(name for name in sound if name.endswith("zarr.json"))))
-        told = json.loads(sound[name])
-        changed = data.draw(st.sampled_from(sorted(told)))
+        metadata = json.loads(sound[name])
+        changed = data.draw(st.sampled_from(sorted(metadata)))
         if changed == "node_type":
             return
-        pack(sound | {name: json.dumps(told | {changed: data.draw(NESTED)}).encode()})
+        pack(sound | {name: json.dumps(metadata | {changed: data.draw(NESTED)}).encode()})
         with in_bounds():
             try:
                 assert math.prod(open_cube("mainline", published=True).sizes.values()) < 10**9
@@ -249,7 +249,7 @@ def test_hostile_names_of_cubes(folder, tally, name):
     tally.count("names of cubes", "refused")
 
 
-def test_a_cube_that_is_a_link_to_a_folder_without_end(folder, tally):
+def test_folder_that_links_to_itself(folder, tally):
     shutil.rmtree("published")
     Path("published").symlink_to("published")
     with pytest.raises(UserError):

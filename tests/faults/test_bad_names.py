@@ -1,4 +1,4 @@
-"""Names and values that a shell would run: the real workflow runs none of them, wherever they stand."""
+"""Names and values that a shell would run: the real workflow runs none of them."""
 
 import sys
 
@@ -35,7 +35,7 @@ TITLE = """a'; touch pwned; ' "; touch pwned; " `touch pwned` $(touch pwned) {wi
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A checkout in a folder whose own name a shell would run, if it were asked to."""
+    """A checkout in a folder whose name a shell would run."""
     outer = tmp_path_factory.mktemp("names")
     made = Checkout(outer / """it's "a" $(touch pwned) folder""")
     yield made
@@ -43,7 +43,7 @@ def checkout(tmp_path_factory):
 
 
 def refused(done):
-    """It ends with one message of ours."""
+    """Assert that a command ended with exit status 2 and no traceback, and return its message."""
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -90,7 +90,7 @@ def test_configurations(checkout, tally, value):
     ],
 )
 def test_targets(checkout, tally, target):
-    """Not only planned: the workflow would run them."""
+    """The workflow runs here, not only a dry run."""
     done = checkout.snakemake("-c1", target)
     assert done.returncode != 0
     assert unharmed(checkout)
@@ -120,18 +120,18 @@ def test_fields_of_experiments(checkout, tally, changed, field):
     tally.count("hostile names in the workflow", "refused")
 
 
-def test_what_a_title_says_is_a_title(checkout, tally, monkeypatch):
-    """No command of the workflow, from training to the figure, has it in its line; and those that read it run nothing."""
+def test_hostile_title_is_only_a_title(checkout, tally, monkeypatch):
+    """No command line of the workflow contains the title, and commands that read it run nothing."""
     checkout.write(
         "mainline", small_experiment(epochs=200) | {"title": TITLE, "description": TITLE, "reference": TITLE}
     )
     planned = checkout.snakemake("-n", "-p", "-c1", FIGURE)
     assert planned.returncode == 0, planned.stderr
-    said = (planned.stdout + planned.stderr).splitlines()
-    commands = [line for line in said if "progress-measures " in line]
+    lines = (planned.stdout + planned.stderr).splitlines()
+    commands = [line for line in lines if "progress-measures " in line]
     assert any("progress-measures draw paper/fig07" in line for line in commands)
     assert not any("touch" in line for line in commands)
-    (checkout.folder / ".venv").symlink_to(sys.prefix)  # so that Python itself is in a folder of such a name
+    (checkout.folder / ".venv").symlink_to(sys.prefix)  # then Python itself is in a folder with such a name
     monkeypatch.setattr(sys, "executable", str(checkout.folder / ".venv/bin/python"))
     checkout.make("-c1", "results/mainline/dataset.zarr")
     described = command("runs", "mainline", folder=checkout.folder, **checkout.environment)

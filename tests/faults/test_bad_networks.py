@@ -1,4 +1,4 @@
-"""Whatever is in a file of weights: the network that it holds, to the last number, or a refusal; and nothing in it is run."""
+"""Bad files of weights: an import gives exactly the network of the file or an error, and runs no code from it."""
 
 import io
 import json
@@ -33,7 +33,7 @@ PLAIN = Options(layer_norm=False, heads=2)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An empty folder to work in, in which nothing must be run."""
+    """An empty working directory, in which no code of a file may run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("weights"))
         yield Path()
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 
 def network(layers=1):
-    """A state dict of TransformerLens, of a small network that adds."""
+    """Return a state dict of TransformerLens for a small network that adds."""
     run = pair_run("modular_addition", layers=layers)
     weights = solving_weights(run, np.random.default_rng(0))
     return state_dicts.transformer_lens({name: w.astype(np.float32) for name, w in weights.items()}, zeros=False)
@@ -51,7 +51,7 @@ STATE, DEEP = network(), network(2)
 
 
 def saved(content, kind="", name="theirs"):
-    """Write what is to be imported."""
+    """Write a file to import, and return its path."""
     path = Path(f"{name}{kind.removeprefix('old ') or '.pth'}")
     if kind == ".npz":
         np.savez(path, **{key: tensor.detach().numpy() for key, tensor in content.items()})
@@ -65,7 +65,7 @@ def saved(content, kind="", name="theirs"):
 
 
 def logits_of(state):
-    """What a state dict of TransformerLens computes, written out: [pair, output], in float64."""
+    """Return the logits of a state dict of TransformerLens, computed explicitly in float64: [pair, output]."""
     w = {
         name: np.asarray(tensor.detach().to_dense().double())
         for name, tensor in state.items()
@@ -89,28 +89,28 @@ def logits_of(state):
     return x[:, -1] @ w["unembed.W_U"] + w.get("unembed.b_U", 0)
 
 
-def same_answers(found, state):
-    """That what was recognized computes what the state dict does, on all pairs."""
-    (run,) = found.experiment.runs("theirs")
-    double = {name: tensor.astype(np.float64) for name, tensor in found.weights[-1].items()}
+def assert_same_logits(network, state):
+    """Assert that a recognized network computes the logits of a state dict on all pairs."""
+    (run,) = network.experiment.runs("theirs")
+    double = {name: tensor.astype(np.float64) for name, tensor in network.weights[-1].items()}
     _, logits = neurons_and_logits(double, len(state["embed.W_E"]) - 1, run.layer_norm)
     expected = logits_of(state)
     np.testing.assert_allclose(logits, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
     assert run.model.layers == sum(name.endswith("attn.W_Q") for name in state)
 
 
-def imported(path, tally, what, options=PLAIN):
-    """What is recognized in a file, or None where it is refused, with its name."""
-    found, refusal = tried(lambda: recognize(path, options))
-    tally.count(what, "refused" if refusal else "right")
+def imported(path, tally, case, options=PLAIN):
+    """Return the network recognized in a file, or None if the file is refused with a message that names it."""
+    network, refusal = tried(lambda: recognize(path, options))
+    tally.count(case, "refused" if refusal else "right")
     assert refusal is None or path.name in refusal
-    return found[1] if found else None
+    return network[1] if network else None
 
 
-def test_the_network_itself(folder, tally):
+def test_undamaged_network_is_imported(folder, tally):
     for kind in KINDS:
         for state in (STATE, DEEP):
-            same_answers(imported(saved(state, kind), tally, "networks as they are"), state)
+            assert_same_logits(imported(saved(state, kind), tally, "networks as they are"), state)
 
 
 # ---- tensors
@@ -131,7 +131,7 @@ TENSORS = st.sampled_from(
 
 
 class Short(dict):
-    """A state dict that hypothesis does not write out."""
+    """A state dict with a short representation for hypothesis."""
 
     def __repr__(self):
         return str({name: (str(tensor.dtype), tuple(tensor.shape)) for name, tensor in self.items()})
@@ -139,7 +139,7 @@ class Short(dict):
 
 @st.composite
 def damaged(draw):
-    """A state dict of which one tensor is gone, or under another name, or of another shape, kind or value."""
+    """Return a state dict with one tensor missing, renamed, or of another shape, type or value."""
     whole, name = draw(TENSORS)
     state, tensor = Short(whole), whole[name]
     kind = draw(
@@ -180,8 +180,8 @@ def damaged(draw):
 @tries(300)
 @given(state=damaged(), kind=st.sampled_from(KINDS))
 def test_damaged_tensors(folder, tally, state, kind):
-    """The imported network computes what the file's tensors do, and what was left aside is named; or none is imported."""
-    if kind == ".npz":  # which knows neither
+    """An imported network computes the function of the file's tensors, and ignored tensors are named."""
+    if kind == ".npz":  # .npz supports neither type
         state = {
             key: tensor for key, tensor in state.items() if tensor.dtype not in (torch.bfloat16, torch.float8_e4m3fn)
         }
@@ -191,30 +191,30 @@ def test_damaged_tensors(folder, tally, state, kind):
             for key, t in state.items()
             if key.isprintable() and 0 < len(key) < 200 and "\udcff" not in key and key != "file"
         }
-    found = imported(saved(state, kind), tally, "tensors damaged")
-    if found:
-        same_answers(found, state)
+    network = imported(saved(state, kind), tally, "tensors damaged")
+    if network:
+        assert_same_logits(network, state)
         known = {name.replace("blocks.1", "blocks.0") for name in STATE if "mask" not in name and "IGNORE" not in name}
-        assert set(found.experiment.imported.ignored) == {
+        assert set(network.experiment.imported.ignored) == {
             name for name in state if name.replace("blocks.1", "blocks.0") not in known
         }
 
 
 @pytest.mark.parametrize("gone", [name for name in DEEP if ".1." in name and "W_" in name])
-def test_half_a_layer_is_not_left_aside(folder, tally, gone):
-    """A network of two layers of which one tensor is missing is no network of one layer."""
+def test_incomplete_layer_is_not_ignored(folder, tally, gone):
+    """A network of two layers with a missing tensor is not imported as a network of one layer."""
     state = {name: tensor for name, tensor in DEEP.items() if name != gone}
-    assert imported(saved(state), tally, "layers of which half is there") is None
+    assert imported(saved(state), tally, "incomplete layers") is None
 
 
-def test_a_layer_between_others_is_missed(folder, tally):
+def test_missing_layer_between_others_is_noticed(folder, tally):
     state = {name.replace("blocks.1.", "blocks.2."): tensor for name, tensor in DEEP.items()}
-    assert imported(saved(state), tally, "layers of which half is there") is None
+    assert imported(saved(state), tally, "incomplete layers") is None
 
 
-# ---- what is said beside the tensors
+# ---- metadata beside the tensors
 
-SAID = {
+METADATA = {
     "epoch": 399,
     "config": {"n_heads": 2, "seed": 0, "frac_train": 0.5, "lr": 1e-3, "weight_decay": 1.0, "betas": [0.9, 0.98]}
     | {"normalization_type": None},
@@ -227,37 +227,46 @@ SAID = {
     "checkpoint_epochs": [199, 399],
     "epochs": [199, 399],
 }
-PARTS = [*SAID, *(f"config.{name}" for name in SAID["config"]), "optimizer.param_groups", "checkpoints", "model"]
+PARTS = [
+    *METADATA,
+    *(f"config.{name}" for name in METADATA["config"]),
+    "optimizer.param_groups",
+    "checkpoints",
+    "model",
+]
 RUNS = [[STATE, STATE], {199: STATE, 399: STATE}, {399: STATE, 199: STATE}, {"b": STATE}, [STATE, 1], [], {}]
 ARRAYS = [
-    *(torch.tensor(one) for one in (3, [3.5], [torch.nan, 1], [-1, 2], [[1, 2], [3, 4]], [], [1j], [True], 2**60)),
+    *(
+        torch.tensor(values)
+        for values in (3, [3.5], [torch.nan, 1], [-1, 2], [[1, 2], [3, 4]], [], [1j], [True], 2**60)
+    ),
     *(np.array(["a"]), np.arange(3)),
 ]
 
 
 @tries(300)
 @given(data=st.data(), several=st.booleans(), part=st.sampled_from(PARTS))
-def test_what_is_said_of_the_training(folder, tally, data, several, part):
-    """Junk in place of any of it: the network is the same, and its epochs, split and recipe are possible ones."""
-    kept = data.draw(st.sets(st.sampled_from(sorted(SAID))))
-    content = {name: SAID[name] for name in sorted(kept)} | {"model": STATE}
+def test_damaged_metadata_of_the_training(folder, tally, data, several, part):
+    """With junk in any metadata, the network is the same, and its epochs, split and recipe are valid."""
+    kept = data.draw(st.sets(st.sampled_from(sorted(METADATA))))
+    content = {name: METADATA[name] for name in sorted(kept)} | {"model": STATE}
     if several:
         content["checkpoints"] = data.draw(st.sampled_from(RUNS))
     junk = data.draw(VALUES | st.sampled_from(ARRAYS) | st.lists(st.integers(-1, 500) | SCALARS, max_size=3))
     name, _, inner = part.partition(".")
-    content[name] = (dict(SAID[name]) | {inner: junk}) if inner else junk
-    found = imported(saved(content), tally, "what is said of the training", Options(heads=2))
-    if found:
-        same_answers(found, STATE)
-        assert found.epochs == sorted(set(found.epochs))
-        assert 0 <= found.epochs[0] <= found.epochs[-1] <= 10_000_000
-        assert found.split.train is None or 0 < found.split.train.sum() < P**2
-        (run,) = found.experiment.runs("theirs")
+    content[name] = (dict(METADATA[name]) | {inner: junk}) if inner else junk
+    network = imported(saved(content), tally, "metadata of the training", Options(heads=2))
+    if network:
+        assert_same_logits(network, STATE)
+        assert network.epochs == sorted(set(network.epochs))
+        assert 0 <= network.epochs[0] <= network.epochs[-1] <= 10_000_000
+        assert network.split.train is None or 0 < network.split.train.sum() < P**2
+        (run,) = network.experiment.runs("theirs")
         assert run.hash
 
 
 @pytest.mark.parametrize(
-    ("content", "options", "said"),
+    ("content", "options", "expected"),
     [
         ({"epoch": -5}, {}, "`epoch`: expected integers from 0"),
         ({"checkpoints": [STATE, STATE], "updates": [-1, 2]}, {}, "`updates`: expected integers from 0"),
@@ -277,27 +286,27 @@ def test_what_is_said_of_the_training(folder, tally, data, several, part):
         ({"model": {name: tensor * 1e20 for name, tensor in STATE.items()}}, {}, "logits are not finite in float32"),
     ],
 )
-def test_what_cannot_be_is_named(folder, tally, content, options, said):
-    found, refusal = tried(lambda: recognize(saved({"model": STATE} | content), PLAIN._replace(**options)))
-    assert found is None
-    assert said in refusal
-    tally.count("what is said of the training", "refused")
+def test_impossible_metadata_is_named(folder, tally, content, options, expected):
+    network, refusal = tried(lambda: recognize(saved({"model": STATE} | content), PLAIN._replace(**options)))
+    assert network is None
+    assert expected in refusal
+    tally.count("metadata of the training", "refused")
 
 
-def test_checkpoints_come_in_the_order_of_their_epochs(folder):
-    """Whatever order a mapping has them in: the last is the network."""
+def test_checkpoints_are_sorted_by_epoch(folder):
+    """The checkpoint with the last epoch is the network, in any order of the mapping."""
     early = {name: tensor * 0 for name, tensor in STATE.items()}
-    _, found = recognize(saved({"checkpoints": {399: STATE, 199: early}}), PLAIN)
-    assert found.epochs == [200, 400]
-    same_answers(found, STATE)
+    _, network = recognize(saved({"checkpoints": {399: STATE, 199: early}}), PLAIN)
+    assert network.epochs == [200, 400]
+    assert_same_logits(network, STATE)
 
 
-def test_an_odd_training_comes_in_whole(folder, tally):
-    """Through measures, history and cube."""
+def test_unusual_training_is_imported(folder, tally):
+    """The import writes measures, history and a cube."""
     unknown = [float("nan")] * 31
     odd = {
-        "losses that end early, or are not known": {"train_losses": [1.0], "test_losses": unknown, "epoch": 30},
-        "losses of later": {
+        "losses that end early, or are unknown": {"train_losses": [1.0], "test_losses": unknown, "epoch": 30},
+        "losses of later epochs": {
             "train_losses": [1.0] * 90,
             "test_losses": [1.0] * 90,
             "epoch": 3,
@@ -310,14 +319,14 @@ def test_an_odd_training_comes_in_whole(folder, tally):
         assert refusal is None, refusal
         assert open_cube("theirs").load().sizes["run"] == 1
         assert load_experiment("theirs").imported.file == path.name
-        tally.count("odd trainings, imported whole", "right")
+        tally.count("unusual trainings", "right")
 
 
 @pytest.mark.filterwarnings("ignore:loadtxt")
 @tries(150)
 @given(data=st.data(), option=st.sampled_from(["split", "operation", "prime", "heads", "epoch", "names"]))
 def test_options(folder, tally, data, option):
-    """Any text for any option, and files of junk in place of those of indices and answers."""
+    """Options get any text, and junk files in place of files of indices and answers."""
     value = data.draw(st.sampled_from(HOSTILE_NAMES) | st.integers(-3, 40).map(str) | st.text(max_size=8))
     if option in ("prime", "heads", "epoch"):
         value = data.draw(st.integers(1, 40) | st.sampled_from([10**9, 10**30]))
@@ -326,12 +335,12 @@ def test_options(folder, tally, data, option):
         value = f"junk{suffix}"
         Path(value).write_bytes(data.draw(st.sampled_from(JUNK_FILES) | st.binary(max_size=60)))
     given_options = {"heads": 2, "layer_norm": False} | {option: Path(value) if option == "names" else value}
-    found, refusal = tried(lambda: recognize(saved(STATE), Options(**given_options)))
+    network, refusal = tried(lambda: recognize(saved(STATE), Options(**given_options)))
     tally.count("options of an import", "refused" if refusal else "right")
-    if found:
+    if network:
         if option != "heads":
-            same_answers(found[1], STATE)
-        assert found[1].split.train is None or 0 < found[1].split.train.sum() < P**2
+            assert_same_logits(network[1], STATE)
+        assert network[1].split.train is None or 0 < network[1].split.train.sum() < P**2
 
 
 def array(*arguments, **more):
@@ -341,20 +350,20 @@ def array(*arguments, **more):
 
 
 def header(shape, kind="<f8"):
-    """A .npy file that says it holds more than it does."""
+    """Return a .npy file whose header declares more numbers than the file contains."""
     content = io.BytesIO()
     np.lib.format.write_array_header_1_0(content, {"descr": kind, "fortran_order": False, "shape": shape})
     return content.getvalue() + b"12345678"
 
 
 class Evil:
-    """What is run if it is unpickled."""
+    """An object that runs a command when it is unpickled."""
 
     def __init__(self, function=os.system, arguments=("touch pwned",)):
-        self._what = function, arguments
+        self._call = function, arguments
 
     def __reduce__(self):
-        return self._what
+        return self._call
 
 
 JUNK_FILES = [
@@ -383,7 +392,7 @@ JUNK_FILES = [
 
 @pytest.fixture(scope="module")
 def files(folder):
-    """A whole file of each kind, and what is recognized in it."""
+    """An undamaged file of each kind, and the weights recognized in it."""
     return {
         kind: (saved(STATE, kind, "whole").read_bytes(), recognize(saved(STATE, kind), PLAIN)[1].weights[-1])
         for kind in KINDS
@@ -393,41 +402,41 @@ def files(folder):
 @tries(450)
 @given(data=st.data(), kind=st.sampled_from(KINDS))
 def test_damaged_files(folder, tally, files, data, kind):
-    """Cut off, with bytes changed, added or lost: bit by bit the same network, or none.
+    """A file with bytes changed, added or missing gives the same network to the bit, or an error.
 
-    A .safetensors and an old .pth have no checksum: in them only what describes the tensors can be seen to be damaged.
+    A .safetensors file and an old .pth have no checksum, so only damage to the description of tensors is detected.
     """
     whole, weights = files[kind]
     content = bytearray(whole)
     unchecked = {".safetensors": 8 + struct.unpack("<Q", whole[:8])[0]}.get(kind, len(whole))
-    how = data.draw(st.sampled_from(["cut", "end", "added"] + ["changed", "lost", "moved"] * (kind != "old .pth")))
+    damage = data.draw(st.sampled_from(["cut", "end", "added"] + ["changed", "lost", "moved"] * (kind != "old .pth")))
     place = data.draw(st.integers(0, unchecked - 1))
-    if how == "cut":
+    if damage == "cut":
         del content[place:]
-    elif how == "end":
+    elif damage == "end":
         content += data.draw(st.binary(min_size=1, max_size=40))
-    elif how == "added":
+    elif damage == "added":
         content[:0] = data.draw(st.binary(min_size=1, max_size=40))
-    elif how == "changed":
+    elif damage == "changed":
         for _ in range(data.draw(st.integers(1, 3))):
             content[data.draw(st.integers(0, unchecked - 1))] ^= data.draw(st.integers(1, 255))
-    elif how == "lost":
+    elif damage == "lost":
         del content[place : place + data.draw(st.integers(1, 100))]
     else:
         content[place:place] = content[place : place + 50]
     path = Path(f"damaged{kind.removeprefix('old ')}")
     path.write_bytes(content)
-    found = imported(path, tally, f"files damaged, {kind}")
-    if found:
-        assert set(found.weights[-1]) == set(weights)
+    network = imported(path, tally, f"files damaged, {kind}")
+    if network:
+        assert set(network.weights[-1]) == set(weights)
         for name, tensor in weights.items():
-            np.testing.assert_array_equal(found.weights[-1][name], tensor)
+            np.testing.assert_array_equal(network.weights[-1][name], tensor)
 
 
 @tries(60)
 @given(data=st.data())
-def test_an_old_file_without_checksums(folder, files, data):
-    """Of another network, but of one, or refused."""
+def test_damaged_old_file_without_checksums(folder, files, data):
+    """The file gives some network or an error."""
     content = bytearray(files["old .pth"][0])
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
@@ -437,16 +446,16 @@ def test_an_old_file_without_checksums(folder, files, data):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".pkl", ".bin", ".npz", ".safetensors", ".zip", ".txt", ""])
-def test_wrong_endings(folder, tally, files, kind, suffix):
+def test_wrong_file_extensions(folder, tally, files, kind, suffix):
     path = Path(f"ending{suffix}")
     path.write_bytes(files[kind][0])
-    found = imported(path, tally, "files with another's ending")
-    if found:
-        same_answers(found, STATE)
+    network = imported(path, tally, "files with another extension")
+    if network:
+        assert_same_logits(network, STATE)
 
 
 def rezipped(change, path, source, compression=zipfile.ZIP_STORED):
-    """The members of a whole file in an archive that is made otherwise."""
+    """Write the members of an archive into another archive through a function, and return its path."""
     with zipfile.ZipFile(io.BytesIO(source)) as old, zipfile.ZipFile(path, "w", compression) as new:
         for member in old.infolist():
             change(new, member.filename, old.read(member))
@@ -471,8 +480,8 @@ def link(name):
 
 
 def bomb(archive, name):
-    """Very much nothing, in one member."""
-    if not any(one.endswith(".more") for one in archive.namelist()):
+    """Add one member with 200 MB of zeros, once."""
+    if not any(member.endswith(".more") for member in archive.namelist()):
         archive.writestr(name, bytes(200 * 10**6), zipfile.ZIP_DEFLATED, 1)
 
 
@@ -490,19 +499,19 @@ def test_encrypted_and_compressed_archives(folder, tally, files, kind):
     plain = rezipped(
         lambda new, name, content: new.writestr(name, content), Path(f"zip{kind}"), files[kind][0], zipfile.ZIP_DEFLATED
     )
-    found = imported(plain, tally, "tricks with archives of weights")
-    if found:
-        same_answers(found, STATE)
+    network = imported(plain, tally, "tricks with archives of weights")
+    if network:
+        assert_same_logits(network, STATE)
     encrypted(plain)
     assert imported(plain, tally, "tricks with archives of weights") is None
 
 
-def safetensors(described, data=b"\0" * 64, length=None):
-    text = described if isinstance(described, bytes) else json.dumps(described).encode()
+def safetensors(header_content, data=b"\0" * 64, length=None):
+    text = header_content if isinstance(header_content, bytes) else json.dumps(header_content).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 
 
-def one(shape, kind="F32", offsets=(0, 64)):
+def one_tensor(shape, kind="F32", offsets=(0, 64)):
     return {"embed.W_E": {"dtype": kind, "shape": shape, "data_offsets": list(offsets)}}
 
 
@@ -512,14 +521,14 @@ MADE_UP = {
     "no header": ("safetensors", b""),
     "a header that is no JSON": ("safetensors", safetensors(b"{" * 1000)),
     "a deep header": ("safetensors", safetensors(b"[" * 100_000)),
-    "a shape of exabytes": ("safetensors", safetensors(one([2**40, 2**20]))),
-    "a shape that overflows": ("safetensors", safetensors(one([2**63, 2]))),
-    "a negative shape": ("safetensors", safetensors(one([-16]))),
-    "a shape of nothing": ("safetensors", safetensors(one([0, 10**15], offsets=(0, 0)), b"")),
-    "offsets outside": ("safetensors", safetensors(one([16], offsets=(10**9, 10**9 + 64)))),
-    "offsets backwards": ("safetensors", safetensors(one([16], offsets=(64, 0)))),
-    "an unknown kind": ("safetensors", safetensors(one([16], kind="F7"))),
-    "a name twice": ("safetensors", safetensors(b'{"a":' + json.dumps(one([16])["embed.W_E"]).encode() + b',"a":{}}')),
+    "a shape of exabytes": ("safetensors", safetensors(one_tensor([2**40, 2**20]))),
+    "a shape that overflows": ("safetensors", safetensors(one_tensor([2**63, 2]))),
+    "a negative shape": ("safetensors", safetensors(one_tensor([-16]))),
+    "a shape of nothing": ("safetensors", safetensors(one_tensor([0, 10**15], offsets=(0, 0)), b"")),
+    "offsets outside": ("safetensors", safetensors(one_tensor([16], offsets=(10**9, 10**9 + 64)))),
+    "offsets backwards": ("safetensors", safetensors(one_tensor([16], offsets=(64, 0)))),
+    "an unknown kind": ("safetensors", safetensors(one_tensor([16], kind="F7"))),
+    "a name twice": ("safetensors", safetensors(b'{"a":' + json.dumps(one_tensor([16])["embed.W_E"]).encode() + b',"a":{}}')),
     "an array of terabytes": ("npz", {"embed.W_E.npy": header((10**12,))}),
     "an array of gigabytes": ("npz", {"embed.W_E.npy": header((10**9,))}),
     "an array that overflows": ("npz", {"embed.W_E.npy": header((2**62, 16))}),
@@ -537,17 +546,17 @@ MADE_UP = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", MADE_UP)
-def test_made_up_files(folder, tally, what):
-    suffix, content = MADE_UP[what]
+@pytest.mark.parametrize("case", MADE_UP)
+def test_made_up_files(folder, tally, case):
+    suffix, content = MADE_UP[case]
     path = Path(f"made.{suffix}")
     if isinstance(content, dict):
         with zipfile.ZipFile(path, "w") as archive:
-            for name, one_member in content.items():
-                archive.writestr(name, one_member)
+            for name, member in content.items():
+                archive.writestr(name, member)
     else:
         path.write_bytes(content)
-    assert imported(path, tally, "files that are made up") is None
+    assert imported(path, tally, "made-up files") is None
 
 
 @pytest.mark.parametrize(
@@ -560,7 +569,7 @@ def test_made_up_files(folder, tally, what):
     ],
     ids=["one number repeated", "gigabytes of zeros", "exabytes of zeros", "no numbers at all"],
 )
-def test_tensors_that_take_no_room_in_their_file(folder, tally, tensor):
+def test_tensors_larger_than_their_file(folder, tally, tensor):
     for state in (STATE | {"embed.W_E": tensor}, STATE | {"else": tensor}):
         assert imported(saved(state), tally, "tensors larger than their file") is None
 
@@ -569,8 +578,8 @@ def test_tensors_that_take_no_room_in_their_file(folder, tally, tensor):
 @pytest.mark.parametrize(
     ("before", "after"), [(b"K\x10\x86", b"K\x7f\x86"), (b"QK\x00", b"QK\x7f"), (b"K\x10K\x01\x86", b"K\x7fK\x01\x86")]
 )
-def test_tensors_that_reach_beyond_their_numbers(folder, tally, old, before, after):
-    """By their size, their offset and their stride."""
+def test_tensors_that_exceed_their_storage(folder, tally, old, before, after):
+    """The tensor exceeds its storage by its size, its offset or its stride."""
     content = torched({"embed.W_E": STATE["embed.W_E"].clone()}, old)
     path = Path("beyond.pth")
     if old:
@@ -579,23 +588,23 @@ def test_tensors_that_reach_beyond_their_numbers(folder, tally, old, before, aft
     else:
         rezipped(lambda new, name, data: new.writestr(name, data.replace(before, after)), path, content)
         assert before in zipfile.ZipFile(io.BytesIO(content)).read("archive/data.pkl")
-    found, refusal = tried(lambda: read(path))
-    assert found is None
+    network, refusal = tried(lambda: read(path))
+    assert network is None
     assert "cannot be read" in refusal
     tally.count("tensors larger than their file", "refused")
 
 
-def test_sparse_tensors_with_numbers_beyond_their_size(folder, tally):
+def test_sparse_tensor_with_an_index_out_of_range(folder, tally):
     tensor = torch.sparse_coo_tensor(
         torch.tensor([[10**9], [0]]), torch.tensor([1.0]), (18, 16), check_invariants=False
     )
     assert imported(saved(STATE | {"embed.W_E": tensor}), tally, "tensors larger than their file") is None
 
 
-def test_a_sparse_tensor_is_the_same_network(folder, tally):
+def test_sparse_tensor_gives_the_same_network(folder, tally):
     state = STATE | {"mlp": STATE["unembed.W_U"]}
     state["unembed.W_U"] = state["unembed.W_U"].to_sparse()
-    same_answers(imported(saved(state), tally, "tensors larger than their file"), STATE)
+    assert_same_logits(imported(saved(state), tally, "tensors larger than their file"), STATE)
 
 
 def test_devices_pipes_and_folders(folder, tally):
@@ -611,17 +620,17 @@ def test_devices_pipes_and_folders(folder, tally):
         Path("/dev/null"),
         Path("/proc/self/mem"),
     ):
-        assert imported(path, tally, "no files at all") is None
+        assert imported(path, tally, "not regular files") is None
     for name in HOSTILE_NAMES:
         path = Path(name)
         if not path.is_dir() if len(name) < 250 else True:
             _, refusal = tried(lambda path=path: recognize(path, PLAIN))
             assert refusal
-            tally.count("no files at all", "refused")
+            tally.count("not regular files", "refused")
 
 
 @pytest.mark.parametrize("names", [("1.pth", "01.pth"), ("1.pth", "1.pt"), ("a1.pth", "b1.pth")])
-def test_two_files_of_one_number(folder, tally, names):
+def test_two_files_with_the_same_number(folder, tally, names):
     shutil.rmtree("run", ignore_errors=True)
     Path("run").mkdir()
     for name in names:
@@ -633,7 +642,7 @@ def test_two_files_of_one_number(folder, tally, names):
 
 
 def chain(*names):
-    """`getattr` of `getattr` of …, from a module."""
+    """Return opcodes for nested `getattr` calls that start at an object of a module."""
     result = b"c" + names[0].encode() + b"\n" + names[1].encode() + b"\n"
     for name in names[2:]:
         result = b"cbuiltins\ngetattr\n(" + result + b"X" + struct.pack("<I", len(name)) + name.encode() + b"tR"
@@ -682,7 +691,7 @@ FORMS = ("bare", "archive", "in a state dict", "old form", ".npz", ".npy")
 
 
 def infected(name, form):
-    """A file that holds a pickle."""
+    """Write a file that contains a malicious pickle, and return its path."""
     content = PICKLES[name]
     if form == "bare":
         path = Path("evil.pth")
@@ -726,8 +735,8 @@ def torched(content, old=False):
     return stream.getvalue()
 
 
-def test_these_pickles_do_run_if_they_are_let(tmp_path, monkeypatch):
-    """Most of them, in Python's own unpickler: else their refusal would show nothing."""
+def test_pickles_run_in_pythons_unpickler(tmp_path, monkeypatch):
+    """The pickles do run code when they are unpickled; otherwise their refusal would prove nothing."""
     monkeypatch.chdir(tmp_path)
     ran = 0
     for name in (
@@ -755,8 +764,8 @@ def test_malicious_pickles_never_run(folder, tally, name, form):
     else:
         attempts = [(path, PLAIN)]
     for file, options in attempts:
-        found, refusal = tried(lambda file=file, options=options: recognize(file, options))
-        assert found is None
+        network, refusal = tried(lambda file=file, options=options: recognize(file, options))
+        assert network is None
         assert path.name in refusal
     assert not Path("pwned").exists()
     tally.count("malicious pickles", "refused")

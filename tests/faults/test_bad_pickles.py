@@ -1,4 +1,4 @@
-"""Pickles that would run something: nothing of them runs, in whatever file they stand."""
+"""Malicious pickles: no code of theirs runs, in any kind of file."""
 
 import pickle
 import pickletools
@@ -19,13 +19,15 @@ from support.networks import imported_weights
 
 
 def call(module, name, *arguments):
-    """A pickle that calls a function as it is loaded."""
+    """Return opcodes that call a function when they are unpickled."""
 
     def text(word):
         return b"X" + struct.pack("<I", len(word.encode())) + word.encode()
 
-    said = b"".join(text(one) if isinstance(one, str) else pickle.dumps(one, 2)[2:-1] for one in arguments)
-    return f"c{module}\n{name}\n".encode() + b"(" + said + b"tR"
+    encoded = b"".join(
+        text(argument) if isinstance(argument, str) else pickle.dumps(argument, 2)[2:-1] for argument in arguments
+    )
+    return f"c{module}\n{name}\n".encode() + b"(" + encoded + b"tR"
 
 
 CANARY = "open('pwned', 'w')"
@@ -77,11 +79,11 @@ CALLS = {
     "an extension": b"\x82\x01",
     "a persistent name": b"X\x05\x00\x00\x00pwnedQ",
 }
-"""Opcodes that leave one object on the stack, by what they would do."""
+"""Opcodes that leave one object on the stack, by the call that they make."""
 
 
 def as_archive(opcodes, path):
-    """As `torch.save` writes."""
+    """Write opcodes as `torch.save` does."""
     with zipfile.ZipFile(path, "w") as file:
         for name, member in {
             "data.pkl": b"\x80\x02" + opcodes + b".",
@@ -92,14 +94,14 @@ def as_archive(opcodes, path):
 
 
 def as_legacy(opcodes, path):
-    """As `torch.save` wrote before: a magic number, a version, the machine's sizes, the object, the keys of its storages."""
+    """Write opcodes in the old format of `torch.save`: magic number, version, type sizes, object, storage keys."""
     machine = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
     start = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, machine))
     path.write_bytes(start + b"\x80\x02" + opcodes + b"." + pickle.dumps([], 2))
 
 
 def as_tensors_neighbor(opcodes, path):
-    """Beside sound tensors in an archive."""
+    """Write opcodes beside valid tensors in an archive."""
     torch.save({"embed.W_E": torch.zeros(8, 4), "notes": None}, path)
     with zipfile.ZipFile(path) as sound:
         members = {name: sound.read(name) for name in sound.namelist()}
@@ -117,13 +119,13 @@ def as_bare(opcodes, path):
 
 
 def as_objects(opcodes, path):
-    """A .npz of one array of objects."""
+    """Write opcodes as an array of objects in a .npz."""
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("embed.W_E.npy", of_objects(opcodes))
 
 
 def of_objects(opcodes):
-    """A .npy whose values are a pickle."""
+    """Return a .npy whose values are a pickle."""
     header = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
     header += b" " * (-(len(header) + 11) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + b"\x80\x02" + opcodes + b"."
@@ -144,7 +146,7 @@ FILES = {
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty folder, in which files lie that a pickle could run in its turn."""
+    """A folder with files that a pickle could run."""
     (tmp_path / "elsewhere.py").write_text(CANARY)
     (tmp_path / "elsewhere.pkl").write_bytes(b"\x80\x02" + CALLS["os.system"] + b".")
     monkeypatch.chdir(tmp_path)
@@ -154,15 +156,15 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["os.system", "exec", "a chain", "a map", "os.system, by name", "numpy's tests"])
-def test_the_pickles_are_loaded_guns(folder, name):
-    """Loaded as anybody's, they do run: that they do not, below, is not for want of trying."""
+def test_pickles_run_in_pythons_unpickler(folder, name):
+    """The pickles do run code when they are unpickled; otherwise the other tests would prove nothing."""
     pickle.loads(b"\x80\x04" + CALLS[name] + b".")
     assert Path("pwned").exists()
     Path("pwned").unlink()
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_nothing_runs(folder, tally, file):
+def test_no_code_runs(folder, tally, file):
     for name, opcodes in CALLS.items():
         path = Path(file)
         if file == "folder":
@@ -180,9 +182,8 @@ def test_nothing_runs(folder, tally, file):
 
 
 @pytest.mark.parametrize("option", ["split", "operation"])
-def test_nothing_runs_of_files_that_options_name(folder, tally, option):
+def test_no_code_of_files_named_by_options_runs(folder, tally, option):
     """Tables of answers and lists of indices can be .npy files, and .npy files can be pickles."""
-
     torch.save(state_dicts.authors(imported_weights(np.random.default_rng(0), 1, biases=True)), "sound.pth")
     for name, opcodes in CALLS.items():
         for content in (of_objects(opcodes), b"\x80\x04" + opcodes + b"."):

@@ -1,4 +1,4 @@
-"""Whatever stands in a YAML file: it is taken as what it says, or refused with the file and the field."""
+"""Bad YAML files: each is read as its literal content, or refused with the file and the field."""
 
 import os
 import string
@@ -68,7 +68,7 @@ WORDS = {word for path in FIELDS for word in path} | {"the file", "not valid YAM
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An empty folder to work in, in which nothing must be run."""
+    """An empty working directory, in which no code of a file may run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("yaml"))
         yield Path()
@@ -78,11 +78,11 @@ def folder(tmp_path_factory):
 # ---- experiments
 
 
-def taken(content, path, tally, what):
-    """Whether a file is taken as an experiment: as what it says, or with a message that says what is wrong."""
+def accepted(content, path, tally, case):
+    """Return whether a file is accepted as an experiment; if not, assert that the message says what is wrong."""
     path.write_bytes(content)
     experiment, refusal = tried(lambda: load_experiment(path.stem, path.parent))
-    tally.count(what, "refused" if refusal else "right")
+    tally.count(case, "refused" if refusal else "right")
     if refusal:
         first = refusal.partition("\n")[0]
         assert first.startswith(str(path))
@@ -94,7 +94,7 @@ def taken(content, path, tally, what):
 
 
 def check(experiment, path):
-    """All that follows from an experiment can be had, keeps its bounds, and comes back from its own file."""
+    """Assert that all runs of an experiment are valid and within bounds, and survive writing and reading its file."""
     runs = experiment.runs(path.stem)
     assert 1 <= len(runs) <= MOST_RUNS
     assert len({run.name for run in runs}) == len({run.hash for run in runs}) == len(runs)
@@ -111,30 +111,30 @@ def check(experiment, path):
     assert [(run.name, run.hash) for run in copy.runs("again")] == [(run.name, run.hash) for run in runs]
 
 
-def test_what_is_mutated_is_valid_to_begin_with(folder, tally):
+def test_unchanged_experiments_are_valid(folder, tally):
     assert {content["task"]["kind"] for content in VALID} == set(TASKS)
     for content in VALID:
-        assert taken(written(content), folder / "mine.yaml", tally, "experiments as they are")
+        assert accepted(written(content), folder / "mine.yaml", tally, "experiments as they are")
 
 
 @tries(700)
 @given(content=st.sampled_from(VALID), path=st.sampled_from(FIELDS), value=VALUES)
 def test_any_value_in_any_field(folder, tally, content, path, value):
-    """A field that is added to the schema is among these by itself."""
-    taken(written(changed(content, path, value)), folder / "mine.yaml", tally, "experiments, any value in any field")
+    """The test includes every field of the schema automatically."""
+    accepted(written(changed(content, path, value)), folder / "mine.yaml", tally, "experiments, any value in any field")
 
 
 @tries(250)
 @given(data=st.data(), content=st.sampled_from(VALID), path=st.sampled_from(FIELDS))
-def test_values_that_nearly_fit(folder, tally, data, content, path):
-    """What is there as a text, in a list, as another number; or gone, under another name, in another place."""
-    there = content
+def test_nearly_valid_values(folder, tally, data, content, path):
+    """A value becomes a text, a list or another number, or it is removed, renamed or moved."""
+    value = content
     for key in path:
-        there = there.get(key) if isinstance(there, dict) else None
-    number = there if isinstance(there, int | float) else 7
+        value = value.get(key) if isinstance(value, dict) else None
+    number = value if isinstance(value, int | float) else 7
     near = {
-        "text": str(there),
-        "list": [there],
+        "text": str(value),
+        "list": [value],
         "negative": -number,
         "next": number + 1,
         "fraction": 0.5,
@@ -142,45 +142,47 @@ def test_values_that_nearly_fit(folder, tally, data, content, path):
     }
     kind = data.draw(st.sampled_from([*near, "truth", "none", "gone", "unknown", "moved"]))
     if kind == "unknown":
-        content = changed(content, (*path[:-1], data.draw(KEYS | TEXTS)), there)
+        content = changed(content, (*path[:-1], data.draw(KEYS | TEXTS)), value)
     elif kind in ("gone", "moved"):
         content = without(content, path)
         if kind == "moved":
-            content = changed(content, data.draw(st.sampled_from(FIELDS)), there)
+            content = changed(content, data.draw(st.sampled_from(FIELDS)), value)
     else:
         content = changed(content, path, (near | {"truth": True, "none": None})[kind])
-    taken(written(content), folder / "mine.yaml", tally, "experiments, values that nearly fit")
+    accepted(written(content), folder / "mine.yaml", tally, "experiments, nearly valid values")
 
 
 @tries(250)
 @given(data=st.data(), content=st.sampled_from(VALID))
-def test_experiments_spoiled_as_text(folder, tally, data, content):
-    taken(data.draw(spoiled(written(content))), folder / "mine.yaml", tally, "experiments spoiled as text")
+def test_experiments_damaged_as_text(folder, tally, data, content):
+    accepted(data.draw(spoiled(written(content))), folder / "mine.yaml", tally, "experiments damaged as text")
 
 
 @pytest.mark.parametrize("kind", HOSTILE_FILES)
-def test_files_that_are_no_experiment(folder, tally, kind):
-    assert not taken(HOSTILE_FILES[kind], folder / "mine.yaml", tally, "experiments, files that are none")
+def test_files_that_are_not_experiments(folder, tally, kind):
+    assert not accepted(HOSTILE_FILES[kind], folder / "mine.yaml", tally, "files that are not experiments")
 
 
 @pytest.mark.parametrize("value", HOSTILE_VALUES, ids=range(len(HOSTILE_VALUES)))
-def test_hostile_values_where_any_text_is_right(folder, tally, value):
+def test_hostile_values_in_a_text_field(folder, tally, value):
     text = written(VALID[0] | {"description": "HERE"}).replace(b"HERE", value.encode())
-    taken(text, folder / "mine.yaml", tally, "experiments, hostile values")
+    accepted(text, folder / "mine.yaml", tally, "experiments, hostile values")
 
 
-def test_a_grid_without_end_is_refused_at_once(folder, tally):
+def test_huge_grid_is_refused_at_once(folder, tally):
     keys = ("seed", "split.seed", "model.d_mlp", "model.d_model", "model.layers", "training.warmup", "training.batch")
-    for grid, right in (
+    for grid, valid in (
         ({key: list(range(1, 1001)) for key in keys}, False),
         ({"seed": list(range(MOST_RUNS + 1))}, False),
         ({"seed": list(range(MOST_RUNS))}, True),
     ):
-        assert taken(written(TABLE | {"grid": grid}), folder / "mine.yaml", tally, "experiments, absurd grids") == right
+        assert (
+            accepted(written(TABLE | {"grid": grid}), folder / "mine.yaml", tally, "experiments, absurd grids") == valid
+        )
 
 
 @pytest.mark.parametrize(
-    ("grid", "said"),
+    ("grid", "expected"),
     [
         ({"seed": [1, "1"]}, "runs need different names"),
         ({"seed": [1, 1.0]}, "have the same settings"),
@@ -191,12 +193,12 @@ def test_a_grid_without_end_is_refused_at_once(folder, tally):
         ({"split.train_fraction": [1e-6]}, "of 3² pairs is less than one"),
     ],
 )
-def test_grids_that_would_mislead(folder, grid, said):
-    refused(TABLE | {"grid": grid}, said, folder)
+def test_misleading_grids_are_refused(folder, grid, expected):
+    refused(TABLE | {"grid": grid}, expected, folder)
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "expected"),
     [
         (("training", "learning_rate"), float("inf"), "training.learning_rate: Input should be a finite number"),
         (("training", "epochs"), True, "training: `epochs` cannot be true or false"),
@@ -215,34 +217,40 @@ def test_grids_that_would_mislead(folder, grid, said):
         (("model",), {"layers": 100, "d_model": 100_000}, "`model` has 1.5e+10 weights in its layers"),
     ],
 )
-def test_what_could_not_be_trained_is_refused_before(folder, path, value, said):
-    refused(changed(TABLE, path, value), said, folder)
+def test_settings_that_cannot_be_trained_are_refused(folder, path, value, expected):
+    refused(changed(TABLE, path, value), expected, folder)
 
 
-def refused(content, said, folder):
+def refused(content, expected, folder):
+    """Assert that an experiment is refused with an expected text in its message."""
     (folder / "mine.yaml").write_bytes(written(content))
     with in_bounds(), pytest.raises(UserError) as refusal:
         load_experiment("mine", folder)
-    assert said in str(refusal.value)
+    assert expected in str(refusal.value)
 
 
-def test_scalars_are_what_people_mean(folder):
-    """YAML 1.1 makes 8, a truth, a date and a number of seconds of these, and a text of 1e-2."""
+def test_scalars_have_their_intended_types(folder):
+    """YAML 1.1 reads these as 8, a Boolean, a date and a number of seconds, and 1e-2 as a text."""
     text = "seed: 010\ntitle: no\ndescription: 2024-01-31\nreference: 1:30\ntask: {kind: modular_addition}\n"
     text += "training: {epochs: 100, learning_rate: 1e-3}\ngrid: {training.weight_decay: [1e-2, 1]}"
     (folder / "mine.yaml").write_text(text)
-    found = load_experiment("mine", folder)
-    assert (found.seed, found.title, found.description, found.reference) == (10, "no", "2024-01-31", "1:30")
-    assert found.training.learning_rate == 1e-3
-    assert [run.name for run in found.runs("mine")] == ["weight_decay0.01", "weight_decay1"]
+    experiment = load_experiment("mine", folder)
+    assert (experiment.seed, experiment.title, experiment.description, experiment.reference) == (
+        10,
+        "no",
+        "2024-01-31",
+        "1:30",
+    )
+    assert experiment.training.learning_rate == 1e-3
+    assert [run.name for run in experiment.runs("mine")] == ["weight_decay0.01", "weight_decay1"]
 
 
 @pytest.mark.parametrize(
     "text",
     ["seed: 1\nseed: 2\n", "seed: 1\n'seed': 2\n", "split: {seed: 1, method: shuffle, seed: 2}\n"],
 )
-def test_a_key_that_stands_twice_is_refused(folder, text):
-    """And neither of its values taken."""
+def test_repeated_key_is_refused(folder, text):
+    """Neither of its values is used."""
     (folder / "mine.yaml").write_text("title: t\ntask: {kind: modular_addition}\ntraining: {epochs: 100}\n" + text)
     with pytest.raises(UserError, match="the key 'seed' occurs twice"):
         load_experiment("mine", folder)
@@ -250,7 +258,7 @@ def test_a_key_that_stands_twice_is_refused(folder, text):
 
 @tries(200)
 @given(data=st.data(), path=st.sampled_from([path for path in FIELDS if path[0] == "imported"]))
-def test_what_an_import_wrote_and_somebody_changed(folder, tally, data, path):
+def test_changed_experiment_file_of_an_import(folder, tally, data, path):
     content = written(changed(IMPORTED, path, data.draw(VALUES)))
     file = folder / "results/theirs/experiment.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -266,7 +274,7 @@ def test_what_an_import_wrote_and_somebody_changed(folder, tally, data, path):
 @pytest.mark.parametrize(
     "name", ["a;touch pwned", "$(touch pwned)", "a b", "A", "-x", "é", "figures", "explorer", "x" * 120, "a\nb"]
 )
-def test_files_of_hostile_names_are_named_and_refused(tmp_path, name, tally):
+def test_experiment_files_with_hostile_names_are_refused(tmp_path, name, tally):
     (tmp_path / f"{name}.yaml").write_bytes(written(TABLE))
     assert experiment_names(tmp_path) == [name]
     with pytest.raises(UserError, match="is not a valid experiment name"):
@@ -274,7 +282,7 @@ def test_files_of_hostile_names_are_named_and_refused(tmp_path, name, tally):
     tally.count("experiments, hostile names of files", "refused")
 
 
-def test_a_folder_or_a_pipe_is_no_file(tmp_path, monkeypatch):
+def test_folders_and_pipes_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "RESULTS", tmp_path / "results")
     (tmp_path / "mine.yaml").mkdir()
     os.mkfifo(tmp_path / "pipe.yaml")
@@ -309,7 +317,7 @@ AXES_TEXTS = st.sampled_from(
 
 @pytest.fixture(scope="module")
 def theirs():
-    """The tensors of a network in nobody's format."""
+    """The tensors of a network in a made-up format."""
     weights = random_weights(pair_run("modular_addition"), np.random.default_rng(0))
     return {name: tensor.numpy() for name, tensor in nanogpt(weights).items()}
 
@@ -317,7 +325,7 @@ def theirs():
 @tries(350)
 @given(data=st.data(), name=st.sampled_from([*AXES, "title", "W_e", "", "W_Q2"]))
 def test_mapping_files(folder, tally, theirs, data, name):
-    """What is taken is a rearrangement of the file's own tensors, each of the sizes that all the others have."""
+    """An accepted mapping only rearranges the file's tensors, with consistent sizes of their axes."""
     kind = data.draw(st.sampled_from(["value", "axes", "tensor", "gone", "text"]))
     content = dict(MAPPING)
     if kind == "value":
@@ -346,7 +354,7 @@ def test_mapping_files(folder, tally, theirs, data, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "said"),
+    ("name", "place", "expected"),
     [
         ("W_E", ["wte.weight", "(qkv token) d_model"], "W_E: expected the axes"),
         ("W_O", ["h.{layer}.attn.out", "d_model (qkv head d_head)"], "W_O: expected the axes"),
@@ -354,17 +362,19 @@ def test_mapping_files(folder, tally, theirs, data, name):
         ("W_in", ["h.0.fc.weight", "neuron d_model"], "some tensors have {layer} in their name"),
     ],
 )
-def test_mapping_files_that_would_mislead(folder, theirs, name, place, said):
+def test_misleading_mapping_files_are_refused(folder, theirs, name, place, expected):
     (folder / "names.yaml").write_bytes(written(MAPPING | {name: place}))
     fit, refusal = tried(lambda: best_match(theirs, {"head": 2}, folder / "names.yaml", Path("theirs.pth")))
     assert fit is None
-    assert said in refusal
+    assert expected in refusal
 
 
 # ---- claims
 
 CLAIMS = [claim for file in sorted((ROOT / "config/claims").glob("*.yaml")) for claim in read_yaml(file)]
-SOME = [one for one in CLAIMS if one.get("accept")][::40] + [one for one in CLAIMS if one.get("explanation")][:3]
+SAMPLE = [claim for claim in CLAIMS if claim.get("accept")][::40] + [
+    claim for claim in CLAIMS if claim.get("explanation")
+][:3]
 OF_CLAIMS, OF_CONDITIONS = (sorted(set(fields_of(model))) for model in (Claim, Condition))
 MEASURED = {"one": 1.0, "several": [0.5, 2.0, float("nan")], "text": "a", "none": None, "nested": {"0.9": 3.0}}
 CUBE = xr.Dataset({"x": ("run", np.arange(3.0))})
@@ -376,12 +386,12 @@ EXPLANATIONS = [
 
 @pytest.fixture
 def quantity(monkeypatch):
-    """Whatever a quantity is called, it gives a number, a list, a text, a mapping and nothing."""
+    """Every quantity returns a number, a list, a text, None and a mapping."""
     monkeypatch.setattr(judging, "load_quantity", lambda name: Quantity(name, lambda *cubes: MEASURED))
 
 
 def judged(content, folder, tally):
-    """A file is taken as claims of which each can be judged, or the file and the claim are named."""
+    """Assert that each claim of a file can be judged, or that a message names the file and the claim."""
     place = folder / "claims"
     place.mkdir(exist_ok=True)
     (place / "mine.yaml").write_bytes(content)
@@ -391,11 +401,11 @@ def judged(content, folder, tally):
         assert len(refusal) < 10_000
     for claim in (claims or {}).values():
         assert Claim.model_validate(claim.model_dump(exclude_unset=True)) == claim
-        said, refusal = tried(lambda claim=claim: judged_and_explained(claim))
+        judgment, refusal = tried(lambda claim=claim: judged_and_explained(claim))
         if refusal:
             assert claim.id in refusal
             break
-        assert said[0] in judging.VERDICTS
+        assert judgment[0] in judging.VERDICTS
     tally.count("claims", "refused" if refusal else "right")
 
 
@@ -405,7 +415,7 @@ def judged_and_explained(claim):
 
 
 @tries(350)
-@given(data=st.data(), claim=st.sampled_from(SOME))
+@given(data=st.data(), claim=st.sampled_from(SAMPLE))
 def test_claims(folder, tally, quantity, data, claim):
     claim = claim | {"accept": [{"value": data.draw(st.sampled_from([*MEASURED, "other"])), "at_least": 1}]}
     kind = data.draw(st.sampled_from(["field", "condition", "explanation", "text", "twice"]))
@@ -422,24 +432,24 @@ def test_claims(folder, tally, quantity, data, claim):
 
 
 @pytest.mark.parametrize("kind", HOSTILE_FILES)
-def test_files_that_are_no_claims(folder, tally, kind):
+def test_files_that_are_not_claims(folder, tally, kind):
     judged(HOSTILE_FILES[kind], folder, tally)
 
 
-def test_explanations_look_nothing_up(folder):
-    """Braces name what was measured; they are no way into Python's objects."""
+def test_explanations_do_not_access_attributes(folder):
+    """Braces insert measured values, and do not give access to Python's objects."""
     (folder / "claims").mkdir(exist_ok=True)
-    claim = SOME[0] | {"explanation": "{one.__class__.__init__.__globals__}"}
+    claim = SAMPLE[0] | {"explanation": "{one.__class__.__init__.__globals__}"}
     (folder / "claims/mine.yaml").write_bytes(written([claim]))
     with pytest.raises(UserError, match="expected the name of a measured value"):
         load_claims.__wrapped__(folder / "claims")
 
 
-# ---- what is read and written at all
+# ---- reading and writing
 
 
-def test_strictness_changes_nothing_that_is_written(tally):
-    """Every YAML file of the project means to us what it means to PyYAML."""
+def test_strict_loader_reads_project_files_as_pyyaml_does(tally):
+    """Every YAML file of the project has the same content in the strict loader and in PyYAML."""
     files = [*ROOT.glob("config/**/*.yaml"), *ROOT.glob("src/**/*.yaml")]
     assert len(files) > 30
     for file in files:
@@ -455,15 +465,15 @@ def test_strictness_changes_nothing_that_is_written(tally):
         max_size=3,
     )
 )
-def test_what_we_write_comes_back(folder, tally, content):
-    """As imports write it: texts that look like numbers, odd characters."""
+def test_written_yaml_reads_back(folder, tally, content):
+    """Imports write texts that look like numbers, and unusual characters."""
     (folder / "ours.yaml").write_text(yaml_text(content), encoding="utf-8")
     with in_bounds():
         assert repr(read_yaml(folder / "ours.yaml")) == repr(content)
     tally.count("YAML that we write", "right")
 
 
-def test_walking_the_models_finds_their_fields():
+def test_fields_of_nested_models_are_found():
     assert {("task", "digits"), ("imported", "settings"), ("training", "betas"), ("grid",)} <= set(FIELDS)
     assert {("accept",), ("explanation",)} <= set(OF_CLAIMS)
     assert {("between",), ("in_runs",)} <= set(OF_CONDITIONS)

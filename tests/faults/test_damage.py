@@ -1,10 +1,10 @@
-"""A byte that changed, or an end that is missing, in any chunk of any store: it is noticed by whatever reads it."""
+"""Damaged stores: a changed bit or a missing end in any chunk is noticed by every reader."""
 
 import random
 import shutil
 
 import pytest
-from stages import STAGES, before, differences, goes_on
+from stages import STAGES, assert_recovers, before, differences
 
 from progress_measures.files import open_store
 from support.processes import command
@@ -12,7 +12,7 @@ from support.processes import command
 pytestmark = pytest.mark.faults
 
 DRAW, EXPLORE = STAGES["figure"], STAGES["explorer"]
-# store, the stage that reads it, and the one that makes it anew
+# the store, the stage that reads it, and the stage that writes it again
 STORES = {
     "dataset": ("results/small/dataset.zarr", STAGES["extraction"], STAGES["dataset"]),
     "weights": ("results/small/runs/seed0/checkpoints.zarr", STAGES["extraction"], None),
@@ -24,26 +24,26 @@ STORES = {
 }
 
 
-def damage(path, moment):
-    """Flip a bit, or cut an end off."""
+def damage(path, random_numbers):
+    """Flip a random bit of a file, or remove its end."""
     content = bytearray(path.read_bytes())
-    if moment.random() < 0.5:
-        content[moment.randrange(len(content))] ^= 1 << moment.randrange(8)
+    if random_numbers.random() < 0.5:
+        content[random_numbers.randrange(len(content))] ^= 1 << random_numbers.randrange(8)
     else:
-        del content[moment.randrange(len(content)) :]
+        del content[random_numbers.randrange(len(content)) :]
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("what", STORES)  # not stages, of which a short soak leaves some out
-def test_a_damaged_chunk_is_noticed(what, trial, tree, tmp_path, tally):
-    """What does not read it is as always; what does refuses, and names the store."""
-    pattern, reader, maker = STORES[what]
+@pytest.mark.parametrize("case", STORES)  # not `name`, by which --one-in selects stages
+def test_damaged_chunk_is_noticed(case, trial, tree, tmp_path, tally):
+    """A stage that reads the chunk fails and names the store; others are not affected."""
+    pattern, reader, maker = STORES[case]
     folder = before(tree, reader, tmp_path / "tree")
-    moment = random.Random(f"{what} {trial}")
-    store = moment.choice(sorted(folder.glob(pattern)))
-    chunk = moment.choice(sorted(path for path in store.rglob("c/**/*") if path.is_file()))
+    random_numbers = random.Random(f"{case} {trial}")
+    store = random_numbers.choice(sorted(folder.glob(pattern)))
+    chunk = random_numbers.choice(sorted(path for path in store.rglob("c/**/*") if path.is_file()))
     original = chunk.read_bytes()
-    damage(chunk, moment)
+    damage(chunk, random_numbers)
     done = command(*reader.line, folder=folder)
     if done.returncode == 0:
         assert set(differences(folder, tree)) <= {chunk.relative_to(folder).as_posix()}
@@ -51,14 +51,14 @@ def test_a_damaged_chunk_is_noticed(what, trial, tree, tmp_path, tally):
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
         assert store.relative_to(folder).as_posix() in done.stderr
-    tally.count(f"damaged chunk, {what}", "refused" if done.returncode else "right")
+    tally.count(f"damaged chunk, {case}", "refused" if done.returncode else "right")
     if maker:
-        if maker is STAGES["dataset"]:  # which is kept where it is there: so the message says to remove it
+        if maker is STAGES["dataset"]:  # an existing dataset is kept, so the message says to remove it
             shutil.rmtree(store)
         assert command(*maker.line, folder=folder).returncode == 0
     else:
         chunk.write_bytes(original)
-    goes_on(reader, folder, tree)
+    assert_recovers(reader, folder, tree)
 
 
 PUBLISHED = {
@@ -68,7 +68,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_damaged_published_file_is_noticed(name, trial, tree, tmp_path, tally):
+def test_damaged_published_file_is_noticed(name, trial, tree, tmp_path, tally):
     path, line = PUBLISHED[name]
     folder = before(tree, STAGES["training"], tmp_path / "tree")
     (folder / "out.pth").unlink(missing_ok=True)
@@ -100,19 +100,19 @@ RECORDS = {
 
 @pytest.mark.parametrize("kind", RECORDS)
 def test_damaged_records_of_training(kind, trial, tree, tmp_path, tally):
-    """Training finds its way back to the same bits from whatever is whole."""
+    """Training recovers the same bits from the undamaged files."""
     folder = before(tree, STAGES["figure"], tmp_path / "tree")
-    moment = random.Random(f"{kind} {trial}")
+    random_numbers = random.Random(f"{kind} {trial}")
     (path,) = (folder / "results/small").glob(RECORDS[kind])
-    damage(path, moment)
+    damage(path, random_numbers)
     (folder / "results/small/runs/seed0/done.json").unlink(missing_ok=True)
     done = command("train", "small", folder=folder)
     assert done.returncode == 0, done.stderr
     done = command(*STAGES["figure"].line, folder=folder)
     assert done.returncode == 0, done.stderr
-    # of a tensor's description, what nobody reads may stay as it is
-    spared = {path.relative_to(folder).as_posix()} if kind == "description of a tensor" else set()
-    assert set(differences(folder, tree)) <= spared
+    # damage to parts of a tensor's description that no reader uses may remain
+    unread = {path.relative_to(folder).as_posix()} if kind == "description of a tensor" else set()
+    assert set(differences(folder, tree)) <= unread
     checkpoints = "results/small/runs/seed0/checkpoints.zarr"
     assert open_store(folder / checkpoints).equals(open_store(tree / checkpoints))
     tally.count(f"damaged {kind}", "right")

@@ -1,4 +1,4 @@
-"""A thousand runs, a hundred thousand epochs: what they take of memory and of files."""
+"""Memory and number of files for a thousand runs and for a hundred thousand epochs."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ from progress_measures.training.store import RunStore
 from support.experiments import folder_with, small_experiment, small_runs
 from support.processes import command
 
-# One run stands for all, so that nothing but the gathering takes long.
+# All runs link to one trained run, so that only gathering takes long.
 GATHER = """
 import sys
 from pathlib import Path
@@ -38,21 +38,21 @@ print(peak_of_this_process())
 
 @pytest.mark.faults
 def test_a_thousand_runs(tmp_path, request):
-    """They are gathered in little memory, into few files; a figure of them takes hardly more memory than one of one.
+    """Gathering takes little memory and writes few files; a figure takes hardly more memory than one of a single run.
 
-    As many files of a run again would still be far from what a user may have on a cluster, often a million. Where each fault
-    is tried but once, they are 100, whose cube is still far larger than what processes differ in by chance.
+    A run has fewer than 700 files, and a user often has a quota of a million on a cluster. With --trials 1 there are 100
+    runs, whose cube is still much larger than random differences in the memory of processes.
     """
     number, epochs = 1000 if request.config.getoption("--trials") > 1 else 100, 400
     recipe = {"epochs": epochs, "checkpoint_every": 1, "evaluate_every": 1}
-    one, thousand = tmp_path / "one", tmp_path / "thousand"
-    folder_with(one, given=small_experiment(**recipe) | {"grid": {"seed": [0]}})
+    single, thousand = tmp_path / "one", tmp_path / "thousand"
+    folder_with(single, given=small_experiment(**recipe) | {"grid": {"seed": [0]}})
     for verb in ("train", "measure"):
-        done = command(verb, "small", folder=one)
+        done = command(verb, "small", folder=single)
         assert done.returncode == 0, done.stderr
-    assert len([path for path in (one / "results/small/runs/seed0").rglob("*") if path.is_file()]) < 700
-    shutil.copytree(one, thousand)
-    peak(one, GATHER, 1)
+    assert len([path for path in (single / "results/small/runs/seed0").rglob("*") if path.is_file()]) < 700
+    shutil.copytree(single, thousand)
+    peak(single, GATHER, 1)
     assert peak(thousand, GATHER, number) < 2 * 2**10
 
     path = thousand / "results/small/cube.zarr"
@@ -63,17 +63,17 @@ def test_a_thousand_runs(tmp_path, request):
     for name in ("test_loss", "restricted_loss", "neuron_frequency"):
         first, last = (cube[name].isel(run=i).values for i in (0, -1))
         np.testing.assert_array_equal(first, last)
-    of_one, of_all = (peak(tree, DRAW, "draw", "paper/fig04", "--experiment", "small") for tree in (one, thousand))
+    of_one, of_all = (peak(tree, DRAW, "draw", "paper/fig04", "--experiment", "small") for tree in (single, thousand))
     assert of_all - of_one < sum(variable.nbytes for variable in cube.data_vars.values()) / 2**20 / 4
 
 
 def peak(folder, code, *arguments):
-    """The most memory that some code takes in a process of its own, in MiB."""
+    """Return the peak memory of some code in a process of its own, in MiB."""
     line = [sys.executable, "-c", code, *map(str, arguments)]
     return float(subprocess.run(line, cwd=folder, check=True, capture_output=True, text=True).stdout)
 
 
-def test_a_history_of_a_hundred_thousand_epochs_is_light(tmp_path):
+def test_history_of_a_hundred_thousand_epochs_is_small(tmp_path):
     run = small_runs(epochs=100_000, evaluate_every=100)[0]
     RunStore(tmp_path, run, "code").write_history(np.linspace(5, 0, 100_001), np.zeros((1001, 4)))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]

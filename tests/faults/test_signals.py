@@ -1,20 +1,20 @@
-"""Told to stop, at any write of any stage: no traceback, and the next start makes what an undisturbed one does."""
+"""Signals to stop at any write of any stage: no traceback, and the next run gives the undisturbed results."""
 
 import random
 
 import pytest
-from stages import STAGES, before, fused, goes_on, whole
+from stages import STAGES, assert_recovers, before, run_with_fault, whole
 
 pytestmark = pytest.mark.faults
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGUSR1"])
 @pytest.mark.parametrize("name", STAGES)
-def test_told_to_stop(name, number, tree, writes, tmp_path, tally):
+def test_stopped_by_a_signal(name, number, tree, writes, tmp_path, tally):
     stage = STAGES[name]
     folder = before(tree, stage, tmp_path / "tree")
-    done = fused(stage, folder, f"{random.Random(f'{name} {number}').randint(1, writes(name))}:{number}")
+    done = run_with_fault(stage, folder, f"{random.Random(f'{name} {number}').randint(1, writes(name))}:{number}")
     assert "Traceback" not in done.stdout + done.stderr
     assert whole(stage, folder, tree)
-    goes_on(stage, folder, tree)
+    assert_recovers(stage, folder, tree)
     tally.count(f"{number}, {name}", "right")

@@ -1,4 +1,4 @@
-"""What is around a stage changes under it: its folder goes, the clock jumps, another does the same at the same time."""
+"""Changes around a stage: its folder is removed, the clock jumps, or the same stage runs twice at once."""
 
 import os
 import random
@@ -8,17 +8,17 @@ import sys
 import time
 
 import pytest
-from stages import STAGES, before, differences, end_all, goes_on, lit, whole
+from stages import STAGES, assert_recovers, before, differences, end_all, fault_environment, whole
 
 pytestmark = pytest.mark.faults
 
-# An import needs its file, and replaces nothing; training waits for its own kind, in the launcher's tests.
+# Stages that may run twice at once. The tests of the launcher cover two that wait for training.
 SHARED = {name: stage for name, stage in STAGES.items() if name != "waiting for training"}
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_folder_is_gone_before_it_starts(name, tmp_path, tally):
-    """It says so. The shell that it is started from is still in the folder."""
+    """The stage reports the missing folder. Its parent shell is still in that folder."""
     gone = tmp_path / "gone"
     gone.mkdir()
     script = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *STAGES[name].argv]
@@ -31,28 +31,28 @@ def test_the_folder_is_gone_before_it_starts(name, tmp_path, tally):
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_the_folder_goes_while_it_works(name, tree, tmp_path, tally):
-    """It ends, and leaves nothing that looks like a result; in a new copy all is as ever."""
+def test_the_folder_is_removed_while_it_works(name, tree, tmp_path, tally):
+    """The stage ends without files that look like results, and runs normally in a new copy."""
     stage = STAGES[name]
     folder = before(tree, stage, tmp_path / "tree")
-    environment = os.environ | lit(stage, folder, "3:SIGSTOP")
+    environment = os.environ | fault_environment(stage, folder, "3:SIGSTOP")
     with subprocess.Popen(stage.argv, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
         stopped = stopped_in(folder)
         shutil.move(folder, tmp_path / "elsewhere")
         shutil.rmtree(tmp_path / "elsewhere")
         stopped.resume()
-        _, said = process.communicate(timeout=120)
-    assert process.returncode == 2, said
-    assert "Traceback" not in said
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2, errors
+    assert "Traceback" not in errors
     left = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    assert all(any(part.startswith(".") for part in path.parts) for path in left), "something that looks like a result"
+    assert all(any(part.startswith(".") for part in path.parts) for path in left), "a file looks like a result"
     shutil.rmtree(folder, ignore_errors=True)
-    goes_on(stage, before(tree, stage, tmp_path / "tree"), tree)
-    tally.count("the working folder goes meanwhile", "refused")
+    assert_recovers(stage, before(tree, stage, tmp_path / "tree"), tree)
+    tally.count("the working folder is removed meanwhile", "refused")
 
 
 def stopped_in(folder):
-    """The process that works in a folder and has stopped, as soon as one has."""
+    """Wait until a process in a folder is stopped, and return it."""
     import psutil
 
     end = time.monotonic() + 120
@@ -61,23 +61,23 @@ def stopped_in(folder):
             if process.info["status"] == psutil.STATUS_STOPPED and process.info["cwd"] == str(folder):
                 return process
         time.sleep(0.02)
-    raise AssertionError("no process came to the third of its writes")
+    raise AssertionError("no process reached its third write")
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_two_do_the_same_at_once(name, trial, tree, tmp_path, tally):
-    """Each ends well, or is told that the other is at it; what they leave is whole."""
+def test_two_at_once(name, trial, tree, tmp_path, tally):
+    """Both processes succeed, and their outputs are whole."""
     stage = SHARED[name]
     folder = before(tree, stage, tmp_path / "tree")
     both = [subprocess.Popen(stage.argv, cwd=folder, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
     assert differences(folder, tree) == []
     tally.count(f"two at once, {name}", "right")
 
 
-# What a process sees of the clock: it jumps back and forth by up to a year at each look.
+# The clock of the process jumps back and forth by up to a year at each call.
 JUMPING = """
 import random, runpy, sys, time
 jumps, real = random.Random(0), time.time
@@ -89,12 +89,12 @@ runpy.run_module("progress_measures", run_name="__main__", alter_sys=True)
 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_clock_jumps(name, tree, tmp_path, tally):
-    """And the files that are there are from the future, or from long ago."""
+    """The existing files have times in the future and in the past."""
     stage = STAGES[name]
     folder = before(tree, stage, tmp_path / "tree")
-    moment = random.Random(name)
+    random_numbers = random.Random(name)
     for path in folder.rglob("*"):
-        os.utime(path, (then := time.time() + moment.uniform(-3e7, 3e7), then))
+        os.utime(path, (then := time.time() + random_numbers.uniform(-3e7, 3e7), then))
     try:
         done = subprocess.run(
             [sys.executable, "-c", JUMPING, *stage.line],

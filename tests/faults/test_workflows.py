@@ -1,4 +1,4 @@
-"""A workflow, killed, told to stop, or beside another: going on, it makes what an undisturbed one does."""
+"""Workflows that are killed, stopped by a signal, or run twice at once: the next run gives the undisturbed results."""
 
 import random
 import signal
@@ -11,19 +11,22 @@ from stages import contents, end_all
 from support.checkout import Checkout
 from support.experiments import small_experiment
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("workflows")]  # so that one is undisturbed for all
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.xdist_group("workflows"),
+]  # one worker
 
-# Data, training and measures; the rest goes as they do.
-ASKED = ("-c1", *(f"results/mainline/runs/seed0/measures/{family}.zarr" for family in ("weights", "losses")))
+# Dataset, training and measures; later stages behave alike.
+TARGETS = ("-c1", *(f"results/mainline/runs/seed0/measures/{family}.zarr" for family in ("weights", "losses")))
 
 
 def made(checkout):
-    """What it has made, but for what says how long it took."""
-    return {name: of for name, of in contents(checkout.folder).items() if name.startswith("results/mainline/")}
+    """Return hashes of the reproducible results of a checkout."""
+    return {name: digest for name, digest in contents(checkout.folder).items() if name.startswith("results/mainline/")}
 
 
 def start(checkout):
-    line = [sys.executable, "-m", "snakemake", *ASKED]
+    line = [sys.executable, "-m", "snakemake", *TARGETS]
     return subprocess.Popen(
         line, cwd=checkout.folder, env=checkout.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -37,39 +40,39 @@ def new(folder):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    return made(new(tmp_path_factory.mktemp("workflow") / "tree").make(*ASKED))
+    return made(new(tmp_path_factory.mktemp("workflow") / "tree").make(*TARGETS))
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
 def test_ended_at_any_time(name, trial, undisturbed, tmp_path, tally):
-    """What was locked says how to unlock it; nothing is left that looks whole and is not."""
+    """A locked folder gives a message with --unlock, and no incomplete output looks complete."""
     checkout = new(tmp_path / "tree")
-    over = True
+    finished = True
     with start(checkout) as process:
         try:
             process.wait(timeout=random.Random(f"{name} {trial}").uniform(3, 20))
         except subprocess.TimeoutExpired:
-            over = False
+            finished = False
             process.send_signal(getattr(signal, name))
             if name != "SIGKILL":
                 process.communicate(timeout=300)
         end_all(checkout.folder)
-    again = checkout.snakemake(*ASKED)
+    again = checkout.snakemake(*TARGETS)
     if again.returncode:
         assert name == "SIGKILL"
         assert "--unlock" in again.stdout + again.stderr
-        checkout.make("--unlock").make(*ASKED)
+        checkout.make("--unlock").make(*TARGETS)
     assert made(checkout) == undisturbed
-    if not over:
+    if not finished:
         tally.count(f"{name}, a workflow", "right")
 
 
 def test_two_at_once(undisturbed, tmp_path, tally):
-    """The one that comes second is told so."""
+    """The second workflow reports that the folder is locked."""
     checkout = new(tmp_path / "tree")
     both = start(checkout), start(checkout)
-    said = [process.communicate(timeout=600)[0] for process in both]
+    outputs = [process.communicate(timeout=600)[0] for process in both]
     assert 0 in [process.returncode for process in both]
-    assert all("locked" in text for text, process in zip(said, both, strict=True) if process.returncode)
+    assert all("locked" in text for text, process in zip(outputs, both, strict=True) if process.returncode)
     assert made(checkout) == undisturbed
     tally.count("two at once, workflows", "right")

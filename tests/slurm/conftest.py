@@ -14,7 +14,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def lab():
-    """A running Slurm, with two partitions, eight CPUs and two pretended GPUs."""
+    """A running Slurm with two partitions, eight CPUs and two simulated GPUs."""
     if reason := unavailable():
         pytest.skip(reason)
     with Lab() as lab:

@@ -1,9 +1,9 @@
-"""A real Slurm of one node on this machine's loopback, started for a while: for tests, and to try a command in.
+"""A real Slurm of one node on this machine's loopback interface, for tests and for trying out a command.
 
     python tests/slurm/lab.py COMMAND [ARGUMENT…]
 
-Its configuration has to stand in /etc/slurm, where Slurm's commands look for it; all else is in a folder under /tmp.
-All that starts within it has LAB_OF_SLURM=<that folder> in its environment, and is found again by that, jobs included.
+The configuration is in /etc/slurm, where Slurm's commands read it; all other files are in a folder under /tmp. All
+processes of the lab, including jobs, have LAB_OF_SLURM=<that folder> in their environment, by which they are found.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class Job(NamedTuple):
 
 
 class Lab:
-    """A Slurm that runs within a `with` block."""
+    """A Slurm that runs inside a `with` block."""
 
     folder: Path
 
@@ -48,7 +48,9 @@ class Lab:
         self._lock = _lock()
         if stale := _last_folder():
             _stop(stale)
-        self.folder = Path(tempfile.mkdtemp(prefix="slurm-lab-", dir="/tmp"))  # short, as paths of sockets must be
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="slurm-lab-", dir="/tmp")
+        )  # short, since paths of sockets are limited
         os.environ["LAB_OF_SLURM"] = str(self.folder)
         try:
             self._start()
@@ -78,36 +80,36 @@ class Lab:
         self.start_slurmd()
 
     def start_slurmd(self) -> None:
-        """Start the node's daemon, and wait until a job runs. It takes one free CPU to see that."""
+        """Start the node's daemon, and wait until a job runs, which needs one free CPU."""
         _daemon(self.folder, "slurmd", "-N", "localhost")
-        # the node's state is no sign: it stays as it was while the daemon is away
+        # the node's state does not show this: it does not change while the daemon is down
         if not until(lambda: _run(5, "srun", "-Q", "-n1", "-t1", "--immediate=2", "true").returncode == 0, 60):
             logs = {path.name: path.read_text().splitlines()[-10:] for path in sorted(self.folder.glob("*.log"))}
-            said = (f"{name}: {line}" for name, lines in logs.items() for line in lines)
-            raise RuntimeError("\n".join(["Slurm runs no job.", *said]))
+            log_lines = (f"{name}: {line}" for name, lines in logs.items() for line in lines)
+            raise RuntimeError("\n".join(["Slurm runs no job.", *log_lines]))
 
     def kill_slurmd(self) -> None:
-        """Kill the node's daemon on the spot. Jobs run on, and nothing new starts."""
+        """Kill the node's daemon. Running jobs continue, and no new job starts."""
         pid = int((self.folder / "slurmd.pid").read_text())
         os.kill(pid, signal.SIGKILL)
         if not until(lambda: pid not in _processes(self.folder), 5):
-            raise RuntimeError("slurmd survives")
+            raise RuntimeError("slurmd is still running")
 
     def queue(self) -> list[Job]:
-        """All jobs, the ones that ended included."""
-        listed = _run(10, "squeue", "--states=all", "-r", "-h", "-o", "%i|%T|%P|%r|%j")
-        listed.check_returncode()
-        return [Job(*line.split("|", maxsplit=4)) for line in listed.stdout.splitlines()]
+        """Return all jobs, including ended ones."""
+        done = _run(10, "squeue", "--states=all", "-r", "-h", "-o", "%i|%T|%P|%r|%j")
+        done.check_returncode()
+        return [Job(*line.split("|", maxsplit=4)) for line in done.stdout.splitlines()]
 
 
 def unavailable() -> str | None:
-    """Why a lab cannot be started here, or None where it can."""
+    """Return why a lab cannot start on this machine, or None if it can."""
     if os.geteuid() != 0:
         return "a Slurm lab needs root"
     if not all(map(shutil.which, PROGRAMS)) or not ETC.is_dir():
         return "Slurm is not installed: apt-get install slurm-wlm munge"
     if "LAB_OF_SLURM" in os.environ:
-        return "this runs within a Slurm lab"
+        return "this process runs inside a Slurm lab"
     configured = any((ETC / name).exists() for name in CONFIGURATION)
     if (configured and not _last_folder()) or {"SLURM_CONF", "SLURM_JOB_ID"} & set(os.environ):
         return "this machine belongs to a Slurm cluster"
@@ -119,15 +121,15 @@ def unavailable() -> str | None:
 
 
 def until(condition: Callable[[], object], seconds: float) -> bool:
-    """Wait until something is so, for so many seconds at most. Say whether it is."""
+    """Wait until a condition is true, or for a number of seconds, and return whether it is true."""
     deadline = time.monotonic() + seconds
-    while not (so := bool(condition())) and time.monotonic() < deadline:
+    while not (fulfilled := bool(condition())) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return so
+    return fulfilled
 
 
 def _lock() -> int:
-    """Lock Slurm's configuration for as long as the descriptor is open; no child inherits it."""
+    """Lock Slurm's configuration until the returned descriptor, which no child inherits, is closed."""
     descriptor = os.open(ETC, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -138,7 +140,7 @@ def _lock() -> int:
 
 
 def _last_folder() -> Path | None:
-    """The folder of the lab that Slurm is configured for, if it is a lab: one that runs, or one that was killed."""
+    """Return the folder of the running or killed lab that Slurm is configured for, or None."""
     with contextlib.suppress(FileNotFoundError):
         if mark := re.match(r"# The Slurm lab in (\S+) wrote", (ETC / "slurm.conf").read_text(errors="replace")):
             return Path(mark[1])
@@ -146,10 +148,10 @@ def _last_folder() -> Path | None:
 
 
 def _stop(folder: Path) -> None:
-    """End the jobs and the daemons of a lab, whatever is left of them, and remove its files."""
+    """End the remaining jobs and daemons of a lab, and remove its files."""
     names = set(_processes(folder).values())
     if folder.is_dir() and {"munged", "slurmctld"} <= names:
-        if "slurmd" not in names:  # jobs may run all the same, and it takes the daemon to end them
+        if "slurmd" not in names:  # jobs may still run, and only the daemon can end them
             _daemon(folder, "slurmd", "-N", "localhost")
         _run(10, "scancel", "-u", "root")
         until(lambda: not _run(10, "squeue", "-h").stdout, 30)
@@ -161,32 +163,32 @@ def _stop(folder: Path) -> None:
                 os.kill(pid, number)
         until(lambda: not _processes(folder), 5)
     shutil.rmtree(folder, ignore_errors=True)
-    for name in reversed(CONFIGURATION):  # last the one that tells where the rest is
+    for name in reversed(CONFIGURATION):  # slurm.conf last, since it names the folder of the lab
         (ETC / name).unlink(missing_ok=True)
 
 
 def _processes(folder: Path) -> dict[int, str]:
-    """The processes of a lab: their ids and names."""
-    found = {}
+    """Return the processes of a lab: names by id."""
+    names = {}
     for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has just ended
+        with contextlib.suppress(OSError):  # the process has just ended
             name = (process / "comm").read_text().strip()
             marked = f"LAB_OF_SLURM={folder}".encode() in (process / "environ").read_bytes().split(b"\0")
-            # slurmstepd writes its title over its environment, but stays in the folder
+            # slurmstepd overwrites its environment with its title, but its working directory is the folder
             if marked or (name == "slurmstepd" and (process / "cwd").readlink() == folder):
-                found[int(process.name)] = name
-    return found
+                names[int(process.name)] = name
+    return names
 
 
 def _daemon(folder: Path, *line: str) -> None:
-    """Start a program that puts itself into the background."""
+    """Start a program that daemonizes itself."""
     with (folder / "start.log").open("a") as log:
         environment = os.environ | {"LAB_OF_SLURM": str(folder)}
         subprocess.run(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, check=False)
 
 
 def _run(seconds: int, *line: str) -> subprocess.CompletedProcess[str]:
-    """Run one of Slurm's commands, and end it after so many seconds in a way that lets it withdraw what it asked for."""
+    """Run one of Slurm's commands with a time limit, after which SIGTERM lets it withdraw its request."""
     line = ("timeout", "--kill-after=5", str(seconds), *line)
     return subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
@@ -202,13 +204,15 @@ def _interrupted(number: int, frame: object) -> NoReturn:
 
 
 def main(command: list[str]) -> int:
-    """Run a command in a lab. The status is the command's."""
+    """Run a command in a lab, and return its exit status."""
     if reason := unavailable() if command else __doc__:
         print(reason, file=sys.stderr)
         return 2
     _on_signals(_interrupted)
     with Lab() as lab:
-        print(f"Slurm runs, from {lab.folder}: partitions low and high, 8 CPUs, 2 GPUs, all pretended", file=sys.stderr)
+        print(
+            f"Slurm runs in {lab.folder}: partitions low and high, 8 simulated CPUs, 2 simulated GPUs", file=sys.stderr
+        )
         process = subprocess.Popen(command)
         try:
             status = process.wait()

@@ -1,4 +1,4 @@
-"""The lab is what it says: jobs run, GPUs are given out, and a job that is in the way of a better one goes back."""
+"""The Slurm lab itself: jobs run, GPUs are allocated, and preempted jobs are requeued."""
 
 import subprocess
 
@@ -8,7 +8,7 @@ from lab import until
 
 @pytest.fixture
 def submit(lab, tmp_path):
-    """Submit a shell command and get the job's id; what it prints goes to a file of that name. Canceled at the end."""
+    """A function that submits a shell command and returns the job's id, the name of its output file; canceled at the end."""
     submitted = []
 
     def submit(line, *options):
@@ -26,7 +26,7 @@ def job(lab, id):
     return next(job for job in lab.queue() if job.id == id)
 
 
-def test_a_job_runs(lab, submit, tmp_path):
+def test_job_runs(lab, submit, tmp_path):
     id = submit("echo here", "--job-name=a|b")
     assert until(lambda: job(lab, id).state == "COMPLETED", 30)
     assert job(lab, id).partition == "low"
@@ -34,7 +34,7 @@ def test_a_job_runs(lab, submit, tmp_path):
     assert (tmp_path / id).read_text() == "here\n"
 
 
-def test_two_jobs_have_a_gpu_each_and_a_third_waits(lab, submit, tmp_path):
+def test_two_jobs_get_one_gpu_each_and_a_third_waits(lab, submit, tmp_path):
     first, second, third = (submit("echo $CUDA_VISIBLE_DEVICES; exec sleep 60", "--gres=gpu:1") for _ in range(3))
     assert until(lambda: all((tmp_path / id).exists() and (tmp_path / id).read_text() for id in (first, second)), 30)
     assert {(tmp_path / id).read_text() for id in (first, second)} == {"0\n", "1\n"}
@@ -42,7 +42,7 @@ def test_two_jobs_have_a_gpu_each_and_a_third_waits(lab, submit, tmp_path):
     assert job(lab, third).state == "PENDING"
 
 
-def test_a_job_outlives_its_daemon(lab, submit, tmp_path):
+def test_job_survives_the_daemon(lab, submit, tmp_path):
     id = submit(f"while ! test -e {tmp_path}/go; do sleep 0.2; done")
     assert until(lambda: job(lab, id).state == "RUNNING", 30)
     lab.kill_slurmd()
@@ -52,7 +52,7 @@ def test_a_job_outlives_its_daemon(lab, submit, tmp_path):
     assert until(lambda: job(lab, id).state == "COMPLETED", 30)
 
 
-def test_a_preempted_job_is_queued_again(lab, submit, tmp_path):
+def test_preempted_job_is_requeued(lab, submit, tmp_path):
     line = "trap '' TERM; echo run $SLURM_RESTART_COUNT; while sleep 0.2; do :; done"
     low = submit(line, "--ntasks=8")
     assert until(lambda: (tmp_path / low).exists(), 30)

@@ -6,7 +6,7 @@ localrules:
 
 
 rule claims:
-    """Hold every published statement against what our runs gave."""
+    """Judge every published statement on the cubes."""
     input:
         cubes=judged_cubes(),
         ledger=sorted(str(path) for path in Path("config/claims").glob("*.yaml")),

@@ -1,9 +1,13 @@
-"""What exists, and where: experiments, runs, families of measures, figures; no rule is here."""
+"""Experiments, runs, code fingerprints and paths that the rules share. This file contains no rules."""
 
 import gc
 import shlex
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NoReturn
+
+from snakemake.io import Namedlist, Wildcards
 
 from progress_measures import fingerprint
 from progress_measures.errors import UserError
@@ -13,35 +17,35 @@ from progress_measures.experiments import (
     load_experiment,
 )
 from progress_measures.experiments.load import BESIDE
+from progress_measures.experiments.schema import Run
 from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.registry import quantity_modules
 from progress_measures.explorer import EXPERIMENTS as EXPLORED
 from progress_measures.explorer import SOURCE as EXPLORER_SOURCE
 from progress_measures.figures import figure_ids, load_figure
-from progress_measures.figures.registry import figure_module
+from progress_measures.figures.registry import Figure, figure_module
 from progress_measures.measures import FAMILIES, families_of
 from progress_measures.tables import load_table, table_ids
-from progress_measures.tables.registry import table_module
+from progress_measures.tables.registry import Table, table_module
 from progress_measures.tasks import task_module
 from progress_measures.training.record import code_modules
 
-# Snakemake holds many small objects for every job, none of them garbage: looking for some among them takes an eighth of
-# the time in which it plans ten thousand jobs.
+# Snakemake keeps many small objects for every job, none of them garbage. Searching them for garbage takes an eighth of
+# the time of planning ten thousand jobs.
 gc.set_threshold(50_000)
 
-# Rules call `progress-measures` of the environment that Snakemake itself runs in.
+# Rules call the `progress-measures` of the environment that Snakemake itself runs in.
 shell.prefix(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
 
-def refuse(error):
-    """End with one message for people, before anything is run."""
+def refuse(error: object) -> NoReturn:
+    """Exit with status 2 and one message, before any job runs."""
     print(f"snakemake: {error}", file=sys.stderr)
     sys.exit(2)
 
 
-IMPORTED = (
-    imported_names()
-)  # networks trained elsewhere, that `progress-measures import` has put into results/
+# Networks trained elsewhere, which `progress-measures import` has written to results/.
+IMPORTED = imported_names()
 try:
     EXPERIMENTS = {
         name: load_experiment(name) for name in [*experiment_names(), *IMPORTED]
@@ -62,22 +66,22 @@ wildcard_constraints:
     family="|".join(FAMILIES),
     figure="[a-z_]+/[A-Za-z0-9_]+",
     table="[a-z_]+/[A-Za-z0-9_]+",
-    twin="webp|html",
+    extra="webp|html",
 
 
-# What this workflow trains; data and weights of imported networks are there, and no rule makes them.
+# Experiments that this workflow trains. The datasets and weights of imported networks exist, and no rule makes them.
 TRAINED = "".join(f"(?!{name}/)" for name in IMPORTED) + "[a-z0-9][a-z0-9_]*"
 
 
-def runs_of(experiment):
-    """The runs of an experiment, by name; whoever asks for another is told what there is."""
+def runs_of(experiment: str) -> dict[str, Run]:
+    """Return the runs of an experiment, by name; refuse an unknown experiment with a list of known ones."""
     if experiment not in RUNS:
         refuse(f"no experiment {experiment!r}; there are: {', '.join(RUNS)}.")
     return RUNS[experiment]
 
 
-def run_of(wildcards):
-    """The run that wildcards name; whoever asks for another is told what there is."""
+def run_of(wildcards: Wildcards) -> Run:
+    """Return the run that wildcards name; refuse an unknown run with a list of known ones."""
     runs = runs_of(wildcards.experiment)
     if wildcards.run not in runs:
         refuse(
@@ -86,26 +90,26 @@ def run_of(wildcards):
     return runs[wildcards.run]
 
 
-def code(*modules):
-    """Files that change when what these modules compute does."""
+def code(*modules: str) -> list[str]:
+    """Return fingerprint files that change when the computation of modules changes, and update them."""
     return [
         fingerprint.refresh(Path("results/.fingerprints"), name) for name in modules
     ]
 
 
-def dataset_code(wildcards):
-    """The code that an experiment's data depend on."""
+def dataset_code(wildcards: Wildcards) -> list[str]:
+    """Return the fingerprints of the code that the dataset of an experiment depends on."""
     task = next(iter(runs_of(wildcards.experiment).values())).task.kind
     return code("progress_measures.tasks.dataset", task_module(task).__name__)
 
 
-def training_code(wildcards):
-    """The code that the weights of an experiment's runs depend on."""
+def training_code(wildcards: Wildcards) -> list[str]:
+    """Return the fingerprints of the code that the weights of an experiment's runs depend on."""
     runs = runs_of(wildcards.experiment).values()
     return code(*sorted({name for run in runs for name in code_modules(run)}))
 
 
-# What the training rule is told by resources, and how the command line calls it.
+# Resources of the training rule, and the command-line options that they become.
 TRAINING_OPTIONS = {
     "device": "--device",
     "runs_per_shard": "--runs-per-shard",
@@ -126,20 +130,25 @@ SLURM_OPTIONS = {
 }
 
 
-def training_options(threads, resources):
-    """Where runs train, as options of `progress-measures train`."""
+def training_options(threads: int, resources: Namedlist) -> str:
+    """Return the options of `progress-measures train` that say where runs train.
+
+    Args:
+        threads: of the rule; by default the number of jobs that run at once.
+        resources: of the rule, from the profile or the command line.
+    """
     pool = resources.get("pool")
     options = TRAINING_OPTIONS | (SLURM_OPTIONS if pool == "slurm" else {})
-    given = {flag: resources.get(name) for name, flag in options.items()}
-    if pool != "slurm" and given["--at-once"] is None:
-        given["--at-once"] = threads
+    values = {flag: resources.get(name) for name, flag in options.items()}
+    if pool != "slurm" and values["--at-once"] is None:
+        values["--at-once"] = threads
     words = [
-        str(word) for pair in given.items() if pair[1] is not None for word in pair
+        str(word) for pair in values.items() if pair[1] is not None for word in pair
     ]
     return shlex.join(["--pool", str(pool), *words])
 
 
-# All of them now: Snakemake takes stock of files before it asks the input functions that name them.
+# Update all fingerprints now, since Snakemake lists files before it evaluates the input functions that name them.
 code(
     "progress_measures.tasks.dataset",
     "progress_measures.cube.extract",
@@ -161,8 +170,8 @@ code(
 )
 
 
-def measured(experiment):
-    """The stores that a cube is gathered from."""
+def measured(experiment: str) -> list[str]:
+    """Return the stores of measures that the cube of an experiment is gathered from."""
     return [
         f"results/{experiment}/runs/{name}/measures/{family}.zarr"
         for name, run in runs_of(experiment).items()
@@ -170,88 +179,109 @@ def measured(experiment):
     ]
 
 
-def cube(experiment):
-    """The cube that figures of an experiment are drawn from."""
+def cube(experiment: str) -> str:
+    """Return the path of an experiment's cube, in results/ or published/ as `--config cubes` says."""
     if config.get("cubes", "results") == "published":
         return f"published/{experiment}.zarr.zip"
     return f"results/{experiment}/cube.zarr"
 
 
-def cubes(experiments):
-    """The cubes of several experiments."""
+def cubes(experiments: Iterable[str]) -> list[str]:
+    """Return the paths of the cubes of several experiments."""
     return [cube(name) for name in experiments]
 
 
-def cubes_of_table(table):
-    """The cubes that a table is made of; a partial one of published cubes, of those that there are."""
-    of_table = declared(table, load_table)
-    paths = cubes(of_table.experiments)
-    if of_table.partial and config.get("cubes") == "published":
+def cubes_of_table(name: str) -> list[str]:
+    """Return the cubes that a table reads; a partial table of published cubes reads only existing ones."""
+    table = declared(name, load_table)
+    paths = cubes(table.experiments)
+    if table.partial and config.get("cubes") == "published":
         return [path for path in paths if Path(path).exists()]
     return paths
 
 
-def declared(name, load=load_figure):
-    """The declaration of a figure, or of a table; whoever asks for another is told what there is."""
+def declared(
+    name: str, load: Callable[[str], Figure | Table] = load_figure
+) -> Figure | Table:
+    """Return the declaration of a figure or table; refuse an unknown one with a suggestion.
+
+    Args:
+        name: the id.
+        load: `load_figure` or `load_table`.
+    """
     try:
         return load(name)
     except UserError as error:
         refuse(error)
 
 
-def labels(kind, name, load):
-    """How the report lists a figure or a table: in the order of its source, by its title."""
+def labels(
+    kind: str, name: str, load: Callable[[str], Figure | Table]
+) -> dict[str, str]:
+    """Return the labels of a figure or table in the report: its number, which sorts it, and its title.
+
+    Args:
+        kind: `figure` or `table`.
+        name: the id.
+        load: `load_figure` or `load_table`.
+    """
     number = name.partition("/")[2]
     return {kind: number, "title": declared(name, load).title}
 
 
-def experiments_of(name, another=None):
-    """The experiments whose cubes a figure is drawn from: its own, or another in place of its only one."""
+def experiments_of(name: str, another: str | None = None) -> tuple[str, ...]:
+    """Return the experiments whose cubes a figure reads; refuse to replace one of several.
+
+    Args:
+        name: the figure.
+        another: an experiment to read in place of the figure's only one.
+    """
     own = declared(name).experiments
     if another and len(own) > 1:
         refuse(
-            f"figure {name} is drawn from {len(own)} cubes, and cannot be drawn of {another} alone."
+            f"figure {name} reads {len(own)} cubes and cannot be drawn from {another} alone."
         )
-    return [another] if another else own
+    return (another,) if another else own
 
 
-def published(declaration):
-    """The files of published numbers that a figure or a table shows beside ours."""
+def published(declaration: Figure | Table) -> list[str]:
+    """Return the files with the published numbers that a figure or table shows."""
     return [f"config/claims/{source}.yaml" for source in declaration.published]
 
 
-def code_of_figure(wildcards):
-    """The code that a figure's look depends on."""
+def code_of_figure(wildcards: Wildcards) -> list[str]:
+    """Return the fingerprints of the code that a figure depends on."""
     declared(wildcards.figure)
     return code(figure_module(wildcards.figure), "progress_measures.figures.drawing")
 
 
-def code_of_twin(wildcards):
-    """The code that a figure's animation or page depends on, if it has one."""
+def code_of_extra_format(wildcards: Wildcards) -> list[str]:
+    """Return the fingerprints of the code that a figure's animation or page depends on; refuse if it has none."""
     extra_formats = declared(wildcards.figure).extra_formats
-    if wildcards.twin not in extra_formats:
-        has = (
-            "has " + ", ".join(f".{kind}" for kind in extra_formats) if extra_formats else "is a still"
-        )
-        refuse(f"there is no .{wildcards.twin} of figure {wildcards.figure}: it {has}.")
+    if wildcards.extra not in extra_formats:
+        formats = ", ".join([".pdf", ".png", ".svg", *(f".{kind}" for kind in extra_formats)])
+        refuse(f"figure {wildcards.figure} has no .{wildcards.extra}; it has: {formats}.")
     return code_of_figure(wildcards)
 
 
-def code_of_table(wildcards):
-    """The code that a table depends on."""
+def code_of_table(wildcards: Wildcards) -> list[str]:
+    """Return the fingerprints of the code that a table depends on."""
     declared(wildcards.table, load_table)
     return code(table_module(wildcards.table), "progress_measures.tables.writing")
 
 
-def covered(experiments):
-    """Whether there are cubes of experiments: all can be made, but only some are published."""
+def covered(experiments: Iterable[str]) -> bool:
+    """Return whether the cubes of experiments are available: all can be made, but only some are published."""
     return config.get("cubes") != "published" or all(
         Path(path).exists() for path in cubes(experiments)
     )
 
 
-def figures(*names):
-    """Figures as their PNG, with which PDF and SVG come, and their twins. Of published cubes, those that they cover."""
+def figures(*names: str) -> list[str]:
+    """Return the PNG and the extra formats of figures, without figures that published cubes do not cover.
+
+    The job that draws the PNG also writes PDF and SVG.
+    """
     return [
         f"results/figures/{name}.{kind}"
         for name in names
@@ -260,13 +290,16 @@ def figures(*names):
     ]
 
 
-def explorer_source():
-    """The explorer's own HTML, CSS and JavaScript."""
+def explorer_source() -> list[str]:
+    """Return the HTML, CSS and JavaScript files of the explorer."""
     return sorted(str(path) for path in EXPLORER_SOURCE.rglob("*") if path.is_file())
 
 
-def tables(*names):
-    """Tables as their Markdown; CSV and LaTeX come with it. Of published cubes, those that they cover."""
+def tables(*names: str) -> list[str]:
+    """Return the Markdown files of tables, without tables that published cubes do not cover.
+
+    The job that writes the Markdown also writes CSV and LaTeX.
+    """
     return [
         f"results/tables/{name}.md"
         for name in names
@@ -274,8 +307,8 @@ def tables(*names):
     ]
 
 
-def judged_cubes():
-    """The cubes that claims are judged on: all that they name, or those that are published."""
+def judged_cubes() -> list[str]:
+    """Return the cubes on which claims are judged: all that claims name, or only the published ones."""
     try:
         experiments = {
             name
@@ -285,7 +318,7 @@ def judged_cubes():
         }
     except UserError as error:
         refuse(error)
-    found = cubes(sorted(experiments & set(EXPERIMENTS)))
+    paths = cubes(sorted(experiments & set(EXPERIMENTS)))
     if config.get("cubes") == "published":
-        return [path for path in found if Path(path).exists()]
-    return found
+        return [path for path in paths if Path(path).exists()]
+    return paths

@@ -1,12 +1,12 @@
-"""checkpoints → measures/<family>.zarr a run → results/<experiment>/cube.zarr"""
+"""checkpoints → measures/<family>.zarr of each run → results/<experiment>/cube.zarr"""
 
 
 rule measure:
-    """Take one family of measures of every checkpoint of one run."""
+    """Compute one family of measures at every checkpoint of one run."""
     input:
         "results/{experiment}/dataset.zarr",
         "results/{experiment}/trained.json",
-        "results/.fingerprints/measures.{family}.txt",  # as `code` names it: calling it for each job takes long
+        "results/.fingerprints/measures.{family}.txt",  # the file of `code`; calling it for each job takes long
         code("progress_measures.cube.extract"),
     output:
         directory("results/{experiment}/runs/{run}/measures/{family}.zarr"),
@@ -20,7 +20,7 @@ rule measure:
     resources:
         mem_mb=1500,
     params:
-        # more is kept of an experiment's first run
+        # more measures are stored for an experiment's first run
         first=lambda wildcards: next(iter(runs_of(wildcards.experiment)))
         == run_of(wildcards).name,
     shell:
@@ -42,7 +42,7 @@ rule gather:
         "../../environment.yml"
     params:
         title=lambda wildcards: EXPERIMENTS[wildcards.experiment].title,
-        # so that a run added to the grid is noticed
+        # gather again when a run is added to the grid
         runs=lambda wildcards: [
             f"{run.name} {run.hash}" for run in runs_of(wildcards.experiment).values()
         ],

@@ -6,7 +6,7 @@ localrules:
 
 
 rule dataset:
-    """Every pair, its label, and which runs train on it."""
+    """Write every pair, its label, and which runs train on it."""
     input:
         dataset_code,
     output:

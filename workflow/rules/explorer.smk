@@ -1,4 +1,4 @@
-"""cubes → results/explorer/index.html, or results/<experiment>/explorer/index.html of any one experiment"""
+"""cubes → results/explorer/index.html, or results/<experiment>/explorer/index.html for any one experiment"""
 
 
 localrules:
@@ -7,7 +7,7 @@ localrules:
 
 
 rule explorer:
-    """One self-contained page on which the networks can be watched as they grok."""
+    """Write one self-contained page that shows the networks while they grok."""
     input:
         cubes=cubes([name for name in EXPLORED if covered([name])]),
         code=code("progress_measures.explorer.page"),

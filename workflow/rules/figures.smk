@@ -1,18 +1,18 @@
-"""cube.zarr → results/figures/<source>/<id>.{pdf,png,svg}, or results/<experiment>/figures/… of any other experiment
+"""cube.zarr → results/figures/<source>/<id>.{pdf,png,svg}, or results/<experiment>/figures/… for any other experiment
 
-A figure's twin, `<id>.webp` or `<id>.html`, is a job of its own: animations take longer than stills, and few have one.
+An animation `<id>.webp` or a page `<id>.html` is a job of its own, since it takes longer and few figures have one.
 """
 
 
 localrules:
     figure,
     figure_of,
-    twin,
-    extra_formats_of,
+    extra_format,
+    extra_format_of,
 
 
 rule figure:
-    """Draw a figure from the cube of the experiment that it declares."""
+    """Draw a figure from the cubes of the experiments that it declares."""
     input:
         cubes=lambda wildcards: cubes(experiments_of(wildcards.figure)),
         published=lambda wildcards: published(declared(wildcards.figure)),
@@ -70,37 +70,37 @@ use rule figure as figure_of with:
         "../../environment.yml"
 
 
-use rule figure as twin with:
+use rule figure as extra_format with:
     input:
         cubes=lambda wildcards: cubes(experiments_of(wildcards.figure)),
         published=lambda wildcards: published(declared(wildcards.figure)),
-        code=code_of_twin,
+        code=code_of_extra_format,
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
         template=workflow.source_path("../../src/progress_measures/figures/page.html"),
     output:
-        "results/figures/{figure}.{twin}",
+        "results/figures/{figure}.{extra}",
     log:
-        "results/logs/figures/{figure}.{twin}.log",
+        "results/logs/figures/{figure}.{extra}.log",
     benchmark:
-        "results/benchmarks/figures/{figure}.{twin}.tsv"
+        "results/benchmarks/figures/{figure}.{extra}.tsv"
     conda:
         "../../environment.yml"
 
 
-use rule twin as extra_formats_of with:
+use rule extra_format as extra_format_of with:
     input:
         cubes=lambda wildcards: cubes(
             experiments_of(wildcards.figure, wildcards.experiment)
         ),
         published=lambda wildcards: published(declared(wildcards.figure)),
-        code=code_of_twin,
+        code=code_of_extra_format,
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
         template=workflow.source_path("../../src/progress_measures/figures/page.html"),
     output:
-        "results/{experiment}/figures/{figure}.{twin}",
+        "results/{experiment}/figures/{figure}.{extra}",
     log:
-        "results/logs/figures/{experiment}/{figure}.{twin}.log",
+        "results/logs/figures/{experiment}/{figure}.{extra}.log",
     benchmark:
-        "results/benchmarks/figures/{experiment}/{figure}.{twin}.tsv"
+        "results/benchmarks/figures/{experiment}/{figure}.{extra}.tsv"
     conda:
         "../../environment.yml"

@@ -1,4 +1,4 @@
-"""cube.zarr and what was published → results/tables/<source>/<id>.{md,csv,tex}"""
+"""cube.zarr and published numbers → results/tables/<source>/<id>.{md,csv,tex}"""
 
 
 localrules:
@@ -6,7 +6,7 @@ localrules:
 
 
 rule table:
-    """Make a table of the cubes of the experiments that it declares, beside the paper's."""
+    """Write a table from the cubes of the experiments that it declares, beside the published numbers."""
     input:
         cubes=lambda wildcards: cubes_of_table(wildcards.table),
         published=lambda wildcards: published(declared(wildcards.table, load_table)),
@@ -31,7 +31,7 @@ rule table:
         title=lambda wildcards: declared(wildcards.table, load_table).title,
         caption=lambda wildcards: declared(wildcards.table, load_table).caption,
         reference=lambda wildcards: declared(wildcards.table, load_table).reference,
-        # those that are not there too: a partial table says what is missing
+        # including missing cubes: a partial table names them
         cubes=lambda wildcards: [
             f"--cube {path}"
             for path in cubes(declared(wildcards.table, load_table).experiments)

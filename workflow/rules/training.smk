@@ -1,11 +1,11 @@
 """dataset.zarr → results/<experiment>/runs/<run>/{checkpoints.zarr, history.zarr, done.json} → results/<experiment>/trained.json
 
-One job an experiment, wherever its runs train: on this machine's cores or GPU, or as Slurm jobs that it submits and
-waits for. Where is no business of the results, so it comes from resources, which Snakemake leaves out of its account:
-`set-resources` of a profile, or of the command line, changes them and nothing reruns.
+Each experiment is one job, wherever its runs train: on this machine's cores or GPU, or as Slurm jobs that it submits and
+waits for. The place of training does not affect results, so it is set by resources, which do not cause reruns: change
+them with `set-resources` in a profile or on the command line.
 
-What is in runs/ is no declared output: Snakemake would delete it with a failed job, and the next one could not go on
-from it. `trained.json` comes last and says that all runs are there; a run that is trained already is left alone.
+The files in runs/ are not declared outputs, since Snakemake would delete them with a failed job, which then could not be
+resumed. `trained.json` is written last and records that all runs are trained. Trained runs are not trained again.
 """
 
 
@@ -14,7 +14,7 @@ localrules:
 
 
 rule train:
-    """Train the runs of an experiment, going on from their last checkpoints."""
+    """Train the runs of an experiment, resuming from their last saved states."""
     input:
         "results/{experiment}/dataset.zarr",
         training_code,
@@ -26,10 +26,10 @@ rule train:
         "results/benchmarks/train/{experiment}.tsv"
     wildcard_constraints:
         experiment=TRAINED,
-    retries: 0  # the launcher tries again
+    retries: 0  # the launcher retries
     conda:
         "../../environment.yml"
-    # one run a core
+    # one run per core
     threads: lambda wildcards: min(len(runs_of(wildcards.experiment)), workflow.cores or 1)
     resources:
         mem_mb=lambda wildcards, threads: 1200 * threads,

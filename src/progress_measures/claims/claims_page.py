@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from progress_measures.claims.judge import VERDICTS, Judgment, described, shown
+from progress_measures.claims.judge import VERDICTS, Judgment, describe_condition, format_value
 from progress_measures.claims.registry import load_quantity
 from progress_measures.files import atomic_path
 
@@ -105,12 +105,12 @@ def _entry(judgment: Judgment, cubes: str) -> list[str]:
         "",
     ]
     facts = {
-        "published": shown(claim.published),
-        "measured": shown(judgment.measured) if judgment.measured else "",
+        "published": format_value(claim.published),
+        "measured": format_value(judgment.measured) if judgment.measured else "",
         "runs": judgment.incomplete,
         "what is measured": claim.measured_as,
         "rule": claim.rule,
-        "as judged": "; ".join(f"{condition.value} {described(condition)}" for condition in claim.accept),
+        "as judged": "; ".join(f"{condition.value} {describe_condition(condition)}" for condition in claim.accept),
         "explanation": judgment.explanation,
         "note": claim.note or "",
     }

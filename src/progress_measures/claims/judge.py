@@ -38,7 +38,9 @@ class Judgment(NamedTuple):
         if self.verdict != DIFFERS:
             return ""
         sentences = [
-            f"{c.value} is {shown(self.measured.get(c.value))}; the rule requires {described(c)}." for c in self.failed
+            f"{condition.value} is {format_value(self.measured.get(condition.value))}; "
+            f"the rule requires {describe_condition(condition)}."
+            for condition in self.failed
         ]
         if self.claim.explanation:
             sentences.append(_filled(self.claim, self.measured))
@@ -117,7 +119,7 @@ def _holds(claim: Claim, condition: Condition, measured: Values) -> bool:
     except (KeyError, TypeError):
         value = f"is {measured[condition.value]!r:.60}" if condition.value in measured else "is missing"
         raise UserError(
-            f"{FOLDER}: {claim.id}: accept: {condition.value} {value}; the rule requires {described(condition)}. "
+            f"{FOLDER}: {claim.id}: accept: {condition.value} {value}; the rule requires {describe_condition(condition)}. "
             f"The quantity {claim.quantity} returns: {', '.join(measured)}."
         ) from None
 
@@ -182,20 +184,20 @@ _WORDS = {
 }
 
 
-def described(condition: Condition) -> str:
+def describe_condition(condition: Condition) -> str:
     """Return a relation and its bounds in words: `at least 0.9 in 4 runs`."""
     bound = getattr(condition, condition.relation)
     bounds = bound if isinstance(bound, tuple) else (bound,)
-    words = _WORDS[condition.relation].format(*map(shown, bounds))
+    words = _WORDS[condition.relation].format(*map(format_value, bounds))
     return words if condition.in_runs is None else f"{words} in {condition.in_runs} runs"
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Format a value for readers: numbers with four significant digits, lists joined by commas."""
     if isinstance(value, dict):
-        return "; ".join(f"{name} {shown(entry)}" for name, entry in value.items())
+        return "; ".join(f"{name} {format_value(entry)}" for name, entry in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(shown, value))
+        return ", ".join(map(format_value, value))
     if isinstance(value, bool) or not isinstance(value, float):
         return str(value)
     return f"{value:.4g}"

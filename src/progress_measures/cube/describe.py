@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from progress_measures.cube.select import first_below, of_size
+from progress_measures.cube.select import cut_to_run, first_below
 from progress_measures.measures.phases import STAYS
 
 
@@ -29,7 +29,7 @@ def _provenance(cube: xr.Dataset) -> list[str]:
 
 def summaries(cube: xr.Dataset) -> dict[str, str]:
     """Return one paragraph per run, by name of the run: losses, key frequencies, phases, and which findings hold."""
-    return {name: _paragraph(of_size(cube, name).sel(run=name)) for name in map(str, cube.run.values)}
+    return {name: _paragraph(cut_to_run(cube, name).sel(run=name)) for name in map(str, cube.run.values)}
 
 
 def _paragraph(run: xr.Dataset) -> str:

@@ -81,7 +81,7 @@ def _blocks(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Dataset]]:
     block: dict[str, xr.Dataset] = {}
     size = 0
     for run in runs:
-        block[run.name] = one_run(run, _measured(run), first=run is first)
+        block[run.name] = run_part(run, _measured(run), first=run is first)
         size += block[run.name].nbytes
         if alike and size > BLOCK_BYTES:
             yield block
@@ -154,7 +154,7 @@ def _measured(run: Run) -> xr.Dataset:
     return xr.merge([*stores, *history], join="exact", combine_attrs="override")
 
 
-def one_run(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
+def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
     """Return a run's part of the cube, with derived measures.
 
     Args:

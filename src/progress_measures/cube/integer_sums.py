@@ -17,7 +17,7 @@ from progress_measures.cube.pair_maps import neuron_maps
 
 Array = NDArray[np.floating]
 
-OF_NEURONS = (
+NEURON_VARIABLES = (
     "W_E", "attention_score_token", "attention_score_position",
     "neuron_value_token", "neuron_value_position", "neuron_offset",
 )  # fmt: skip
@@ -77,7 +77,7 @@ def by_correlation(cube: xr.Dataset) -> NDArray[np.int64]:
     return np.argsort(-np.abs(correlations(cube)["a+b"]), kind="stable")
 
 
-def explained(values: Array, fitted: Array) -> float:
+def r_squared(values: Array, fitted: Array) -> float:
     """Compute R²: 1 - residual sum of squares / sum of squares about the mean.
 
     Args:
@@ -115,7 +115,7 @@ def fit(regressors: Array, values: Array) -> LinearFit:
     mean = regressors.mean(0)
     coefficients = np.linalg.lstsq(regressors - mean, values - values.mean())[0]
     intercept = float(values.mean() - mean @ coefficients)
-    return LinearFit(coefficients, intercept, explained(values, regressors @ coefficients + intercept))
+    return LinearFit(coefficients, intercept, r_squared(values, regressors @ coefficients + intercept))
 
 
 class Probe(NamedTuple):
@@ -134,12 +134,12 @@ class Probe(NamedTuple):
     @property
     def r2(self) -> float:
         """R² of the probe on the held-out pairs."""
-        return explained(self.sums, self.predicted)
+        return r_squared(self.sums, self.predicted)
 
     @property
     def baseline_r2(self) -> float:
         """R² of predicting the baseline on the held-out pairs."""
-        return explained(self.sums, np.full_like(self.sums, self.baseline))
+        return r_squared(self.sums, np.full_like(self.sums, self.baseline))
 
 
 def probe(cube: xr.Dataset) -> Probe:

@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures.cube.extract import compute_measures, measures_taken
-from progress_measures.cube.gather import join, one_run, same_architecture
+from progress_measures.cube.gather import join, run_part, same_architecture
 from progress_measures.cube.open import OpenRun, cube_if_any, open_cube
 from progress_measures.cube.rounding import rounded
 from progress_measures.cube.structure import encoding
@@ -196,7 +196,7 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
         if at_moments:
             weights = _PublishedWeights(run, published_epochs(run))
             kept = _with_moments(kept, compute_measures(run, at_moments, weights, train))
-        parts.append(one_run(run, xr.merge([kept, measured], join="outer", combine_attrs="override"), first))
+        parts.append(run_part(run, xr.merge([kept, measured], join="outer", combine_attrs="override"), first))
     renewed = join(parts, [by_name[name] for name in records], runs[0])
     renewed.attrs |= {name: cube.attrs[name] for name in ("title", "runs_missing", "manifest")}
     _publish_cube(renewed, experiment)

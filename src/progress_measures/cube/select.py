@@ -34,7 +34,7 @@ def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Datase
             f"does not have: {why}."
         )
     first = str(cube.run.values[0])
-    return of_size(cube[list(variables)].assign_coords(_along_run(cube)), first).load()
+    return cut_to_run(cube[list(variables)].assign_coords(_along_run(cube)), first).load()
 
 
 SIZES = {"neuron": "d_mlp", "singular_value": "d_mlp", "residual": "d_model", "layer": "layers",
@@ -42,7 +42,7 @@ SIZES = {"neuron": "d_mlp", "singular_value": "d_mlp", "residual": "d_model", "l
 """Setting that gives the size of each dimension of a network. W_L has at most as many singular values as outputs."""
 
 
-def of_size(cube: xr.Dataset, run: str) -> xr.Dataset:
+def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
     """Return a cube cut to the neurons, heads, layers and dimensions of one run's network.
 
     In a cube of networks of several sizes, the smaller networks have NaN where only larger ones have values. Those entries

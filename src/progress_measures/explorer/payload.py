@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from progress_measures.cube.describe import summaries
 from progress_measures.cube.rounding import rounded
-from progress_measures.cube.select import of_size
+from progress_measures.cube.select import cut_to_run
 from progress_measures.figures.style import PHASE_VARIABLES
 from progress_measures.tasks import task_module
 
@@ -58,7 +58,7 @@ VARIABLES = {
 """Variables that the page shows if the cube has them, with the binary digits that are kept; None for small integers and
 fractions."""
 
-MOST_CHECKPOINTS = 2500
+MAX_CHECKPOINTS = 2500
 """Maximum over all runs together: cubes with more checkpoints are thinned evenly, and the page states this."""
 
 
@@ -104,7 +104,7 @@ def pack(cube: xr.Dataset) -> Packed:
 
 def thinned(cube: xr.Dataset) -> xr.Dataset:
     """Select evenly spaced checkpoints of a cube, including the last, up to `MOST_CHECKPOINTS` over all runs."""
-    most = max(2, MOST_CHECKPOINTS // cube.sizes["run"])
+    most = max(2, MAX_CHECKPOINTS // cube.sizes["run"])
     step = -(-(cube.sizes["epoch"] - 1) // (most - 1)) or 1
     last = cube.sizes["epoch"] - 1
     return cube.isel(epoch=np.unique(np.r_[np.arange(0, last, step), last]))
@@ -140,7 +140,7 @@ def _header(cube: xr.Dataset, kept: xr.Dataset) -> dict[str, Any]:
         "checkpoints": cube.sizes["epoch"],
         "kept_neurons": cube.kept_neuron.values.tolist() if "kept_neuron" in cube else [],
         "cluster_fraction": float(cube.attrs.get("key_cluster_fraction", 0.85)),
-        "runs": [_run(of_size(cube, run).sel(run=run), words[run]) for run in map(str, cube.run.values)],
+        "runs": [_run(cut_to_run(cube, run).sel(run=run), words[run]) for run in map(str, cube.run.values)],
     }
 
 

@@ -82,12 +82,12 @@ def to_a(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 
     def show(head: int) -> None:
         image.set_data(attention_map(cube, head).sel(position="a").values)
-        ax.set_title(name(cube, head))
+        ax.set_title(head_label(cube, head))
 
     return show
 
 
-def name(cube: xr.Dataset, head: int) -> str:
+def head_label(cube: xr.Dataset, head: int) -> str:
     """Return `Head 0` with the frequency of its attention and the share of the variance at this frequency.
 
     Args:

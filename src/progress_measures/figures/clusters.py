@@ -29,7 +29,7 @@ def columns(ax: Axes, names: Sequence[str]) -> None:
         ax.axvline(boundary, color="#DDDDDD", lw=0.5, zorder=0)
 
 
-def scattered(number: int, width: float) -> NDArray[np.floating]:
+def jitter(number: int, width: float) -> NDArray[np.floating]:
     """Return shifts that separate overlapping dots. They are multiples of the golden ratio, and thus reproducible.
 
     Args:

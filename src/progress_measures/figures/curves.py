@@ -9,6 +9,7 @@ import numpy as np
 from progress_measures.figures.style import (
     COLORS,
     PHASE_VARIABLES,
+    end_of_interest,
     epochs,
     frequency_colors,
     label,
@@ -18,7 +19,6 @@ from progress_measures.figures.style import (
     panel_letters,
     phase_bands,
     phase_names,
-    story_end,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +40,12 @@ OVER_PHASES = ("train_loss", "test_loss", *PHASE_VARIABLES)
 
 
 def losses(
-    ax: Axes, cube: xr.Dataset, title: str, legend: bool = True, last_shown: int | None = None, alike: bool = False
+    ax: Axes,
+    cube: xr.Dataset,
+    title: str,
+    legend: bool = True,
+    last_shown: int | None = None,
+    overlapping: bool = False,
 ) -> None:
     """Draw train and test loss of each run as thin curves, and their geometric means over runs as bold curves.
 
@@ -52,23 +57,25 @@ def losses(
         title: title of the panel.
         legend: whether to draw a legend.
         last_shown: last epoch on the axis; by default the last trained epoch.
-        alike: whether the two curves nearly coincide; the train loss is then dashed and drawn over the test loss.
+        overlapping: whether the two curves nearly coincide; the train loss is then dashed and drawn over the test loss.
     """
     ax.set_title(title)
     if not cube.sizes["run"]:
         nothing_to_draw(ax, "No run with these settings")
         return
-    styles = {"train": {"ls": (0, (2, 2)), "lw": 1.0, "zorder": 3}} if alike else {}
+    styles = {"train": {"ls": (0, (2, 2)), "lw": 1.0, "zorder": 3}} if overlapping else {}
     for split in ("train", "test"):
         curves = cube[f"history_{split}_loss"]
-        bold(ax, curves, split, lambda values: np.exp(np.log(values).mean("run")), **styles.get(split, {}))
+        curves_with_mean(ax, curves, split, lambda values: np.exp(np.log(values).mean("run")), **styles.get(split, {}))
     loss_axis(ax, label(cube.history_test_loss, "Loss"))
     epochs(ax, int(cube.history_epoch[-1]), last_shown)
     if legend:
         ax.legend(loc="best", title=f"geometric mean of {cube.sizes['run']}" if cube.sizes["run"] > 1 else None)
 
 
-def bold(ax: Axes, values: xr.DataArray, split: str, mean: Callable[[Any], xr.DataArray], **style: Any) -> None:
+def curves_with_mean(
+    ax: Axes, values: xr.DataArray, split: str, mean: Callable[[Any], xr.DataArray], **style: Any
+) -> None:
     """Draw the curves of several runs as thin curves and their mean as a bold one, or the curve of a single run.
 
     Args:
@@ -84,7 +91,7 @@ def bold(ax: Axes, values: xr.DataArray, split: str, mean: Callable[[Any], xr.Da
     ax.plot(values.history_epoch, mean(values), **properties)
 
 
-def story(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) -> None:
+def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) -> None:
     """Draw the epoch axis of the first run, up to the end of interest, with its phases and their names.
 
     Args:
@@ -93,7 +100,7 @@ def story(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) -> None:
         cube: cube with the variables `PHASE_VARIABLES`.
     """
     run = str(cube.run.values[0])
-    epochs(ax, int(cube.epoch[-1]), story_end(cube, run))
+    epochs(ax, int(cube.epoch[-1]), end_of_interest(cube, run))
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)
 
@@ -165,7 +172,7 @@ def losses_over_phases(fig: Figure, cube: xr.Dataset) -> None:
     ax.legend(loc="best")
 
 
-def of_frequencies(fig: Figure, cube: xr.Dataset, name: str, text: str, residual: str | None = None) -> Axes:
+def curves_by_frequency(fig: Figure, cube: xr.Dataset, name: str, text: str, residual: str | None = None) -> Axes:
     """Draw a curve for each frequency of the first run over its phases: key frequencies in color, others gray.
 
     Args:

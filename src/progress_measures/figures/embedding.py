@@ -51,7 +51,7 @@ def gaussian(cube: xr.Dataset) -> NDArray[np.float64]:
     return np.random.default_rng(0).standard_normal(numbers(cube).shape)
 
 
-def decomposed(matrix: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+def singular_vectors(matrix: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Compute the left singular vectors and the singular values of a matrix.
 
     Returns:
@@ -69,7 +69,7 @@ def singular_values(fig: Figure, matrix: NDArray[np.floating], color: str) -> No
         matrix: any matrix.
         color: color of the curve.
     """
-    values = decomposed(matrix)[1]
+    values = singular_vectors(matrix)[1]
     ax = fig.subplots()
     ax.plot(np.arange(1, len(values) + 1), values, ".-", ms=3, lw=0.8, color=color)
     ax.axhline(values[0] / 10, color=COLORS["other"], lw=0.8, ls=(0, (4, 3)), zorder=0)
@@ -86,7 +86,7 @@ def left_vectors(fig: Figure, matrix: NDArray[np.floating]) -> None:
         fig: figure to draw on.
         matrix: [number, residual].
     """
-    vectors = decomposed(matrix)[0]
+    vectors = singular_vectors(matrix)[0]
     left, right = fig.subplots(1, 2, sharey=True)
     limit = 2 / np.sqrt(len(vectors))  # the entries of a unit wave reach 0.71 times this
     signed_map(fig, left, vectors, None, limit)
@@ -106,7 +106,7 @@ def principal_waves(fig: Figure, cube: xr.Dataset, count: int = 8) -> None:
         cube: cube with the variables `W_E` and `key_frequency`.
         count: number of vectors.
     """
-    vectors = decomposed(numbers(cube))[0][:, :count].T
+    vectors = singular_vectors(numbers(cube))[0][:, :count].T
     colors = frequency_colors(cube, str(cube.run.values[0]))
     axes = panels(fig, len(vectors), columns=2, sharex=True, sharey=True)
     for i, (ax, vector) in enumerate(zip(axes, vectors, strict=True)):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures.figures.registry import Animation
-from progress_measures.figures.style import PHASE_VARIABLES, PHASES, panels, story_end
+from progress_measures.figures.style import PHASE_VARIABLES, PHASES, end_of_interest, panels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ MOST_FRAMES = 48  # largest number of frames of an animation
 MOMENTS = ("memorized", "circuits formed", "cleaned up", "end")
 
 
-def four_moments(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
+def phase_end_checkpoints(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
     """Return the checkpoints at which the three phases of a run end, and its last one.
 
     A run without all phases gives four checkpoints at equal distances, or fewer if it has fewer.
@@ -47,7 +47,7 @@ def four_moments(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
     return [(int(epoch), name) for epoch, name in zip((*ends, cube.epoch.values[-1]), MOMENTS, strict=True)]
 
 
-def epochs_of_story(cube: xr.Dataset, run: str) -> list[int]:
+def epochs_of_interest(cube: xr.Dataset, run: str) -> list[int]:
     """Return at most `MOST_FRAMES` checkpoints at equal distances, up to the end of interest of a run.
 
     Args:
@@ -57,7 +57,7 @@ def epochs_of_story(cube: xr.Dataset, run: str) -> list[int]:
     Returns:
         The epochs. Without an end of interest, they extend to the end of training.
     """
-    epochs = cube.epoch.values[cube.epoch.values <= (story_end(cube, run) or np.inf)]
+    epochs = cube.epoch.values[cube.epoch.values <= (end_of_interest(cube, run) or np.inf)]
     return [int(epoch) for epoch in epochs[:: -(-len(epochs) // MOST_FRAMES)]]
 
 
@@ -91,7 +91,7 @@ def four_panels(
         columns: number of columns.
     """
     separator = ", " if columns < 4 else "\n"
-    moments = four_moments(cube, str(cube.run.values[0]))
+    moments = phase_end_checkpoints(cube, str(cube.run.values[0]))
     axes = panels(fig, len(moments), columns, sharex=True, sharey=True)
     for ax, (epoch, name) in zip(axes, moments, strict=True):
         panel(ax, cube)(epoch)
@@ -114,7 +114,7 @@ def title(ax: Axes, cube: xr.Dataset, run: str, epoch: int) -> None:
     ax.set_title(f"Epoch {epoch:,}" + (f", {phase}" if phase else ""))
 
 
-def evolving(panel: Panel, decorate: Decorate | None = None, **options: Any) -> Animation:
+def animate_panel(panel: Panel, decorate: Decorate | None = None, **options: Any) -> Animation:
     """Return the animation of a panel of the first run over training.
 
     Args:
@@ -132,7 +132,7 @@ def evolving(panel: Panel, decorate: Decorate | None = None, **options: Any) -> 
         show = panel(ax, cube)
         if decorate is not None:
             decorate(fig, cube, [ax])
-        for epoch in epochs_of_story(cube, run):
+        for epoch in epochs_of_interest(cube, run):
             show(epoch)
             title(ax, cube, run, epoch)
             yield
@@ -140,7 +140,7 @@ def evolving(panel: Panel, decorate: Decorate | None = None, **options: Any) -> 
     return Animation(frames, **options)
 
 
-def growing(curves: Callable[[Figure, xr.Dataset], object], **options: Any) -> Animation:
+def animate_curves(curves: Callable[[Figure, xr.Dataset], object], **options: Any) -> Animation:
     """Return the animation in which the curves of the first run are extended epoch by epoch.
 
     Args:
@@ -157,7 +157,7 @@ def growing(curves: Callable[[Figure, xr.Dataset], object], **options: Any) -> A
         (ax,) = fig.axes
         full_lines: list[tuple[Any, ...]] = [(line, *map(np.asarray, line.get_data())) for line in ax.lines]
         over_time = [(line, x, y) for line, x, y in full_lines if len(x) == cube.sizes["epoch"]]
-        for epoch in epochs_of_story(cube, run):
+        for epoch in epochs_of_interest(cube, run):
             for line, x, y in over_time:
                 line.set_data(x[x <= epoch], y[x <= epoch])
             title(ax, cube, run, epoch)

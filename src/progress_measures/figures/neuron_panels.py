@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Panel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
 
-FOLLOWS = ("neuron_frequency", "neuron_fraction_explained")
+BEST_FREQUENCY = ("neuron_frequency", "neuron_fraction_explained")
 """Variables with the best frequency of each neuron and the fraction of variance that it explains."""
 
 
@@ -37,7 +37,7 @@ def clusters(cube: xr.Dataset) -> NDArray[np.int64]:
     return np.where(last.neuron_fraction_explained >= CLUSTER_FRACTION, last.neuron_frequency, 0)
 
 
-def name(cube: xr.Dataset, neuron: int) -> str:
+def neuron_label(cube: xr.Dataset, neuron: int) -> str:
     """Return `Neuron 3` with its best frequency and the share of variance that this frequency explains.
 
     Args:
@@ -69,7 +69,7 @@ def activation(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         values = neuron_map(cube, neuron).values
         image.set_data(values)
         image.set_clim(0, values.max() or 1)
-        ax.set_title(name(cube, neuron))
+        ax.set_title(neuron_label(cube, neuron))
 
     return show
 
@@ -155,7 +155,7 @@ def spectrum(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         A function that shows a neuron.
     """
     show = spectrum_map(ax, cube)
-    return lambda neuron: show(spectrum_2d(neuron_map(cube, neuron).values), name(cube, neuron))
+    return lambda neuron: show(spectrum_2d(neuron_map(cube, neuron).values), neuron_label(cube, neuron))
 
 
 def cluster_spectra(cube: xr.Dataset) -> dict[int, NDArray[np.floating]]:
@@ -184,7 +184,7 @@ def value_rows(number: int) -> Panel:
         def show(neuron: int) -> None:
             for line, row in zip(lines, rows.sel(neuron=neuron).values, strict=True):
                 line.set_ydata(row)
-            ax.set_title(name(cube, neuron))
+            ax.set_title(neuron_label(cube, neuron))
 
         return show
 
@@ -211,7 +211,7 @@ def value_spectra(number: int) -> Panel:
         def show(neuron: int) -> None:
             for line, row in zip(lines, spectra[..., neuron], strict=True):
                 line.set_ydata(row)
-            ax.set_title(name(cube, neuron))
+            ax.set_title(neuron_label(cube, neuron))
 
         return show
 

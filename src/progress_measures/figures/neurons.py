@@ -27,7 +27,7 @@ MAPS_AND_SHARES = (*MAPS, "neuron_frequency_share")
 """Variables that `maps` reads."""
 
 
-def named(cube: xr.Dataset, neuron: int) -> str:
+def neuron_title(cube: xr.Dataset, neuron: int) -> str:
     """Return the index of a neuron, its best frequency and the share of variance at this frequency, on two lines.
 
     Args:
@@ -53,7 +53,7 @@ def maps(fig: Figure, cube: xr.Dataset, neurons: Sequence[int]) -> None:
     for neuron, ax in zip(neurons, axes, strict=True):
         image = plane(ax, neuron_map(cube, neuron), "magma", vmin=0)
         ax.label_outer()
-        ax.set_title(named(cube, neuron))
+        ax.set_title(neuron_title(cube, neuron))
         bar = fig.colorbar(image, ax=ax, location="bottom", shrink=0.9, label="Activation")
         bar.ax.locator_params(axis="x", nbins=3)
     if len(neurons) > 1:

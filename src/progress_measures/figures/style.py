@@ -112,7 +112,7 @@ def loss_axis(ax: Axes, text: str) -> None:
         ax.set_yscale("linear")
 
 
-def story_end(cube: xr.Dataset, run: str) -> int | None:
+def end_of_interest(cube: xr.Dataset, run: str) -> int | None:
     """Return the end of interest of a run: twice the end of its cleanup, rounded up to thousands of epochs.
 
     Args:

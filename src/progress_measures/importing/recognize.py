@@ -101,7 +101,9 @@ def right_answers(n: int, outputs: int) -> dict[str, NDArray[np.int64]]:
     return answers | ({"a+b": (a + b) % n, "a-b": (a - b) % n} if n > 2 and is_prime(n) else {})
 
 
-def likeliest(weights_with: Callable[[int], Weights], heads: list[int], layer_norm: list[bool], n: int) -> Reading:
+def most_likely_reading(
+    weights_with: Callable[[int], Weights], heads: list[int], layer_norm: list[bool], n: int
+) -> Reading:
     """Return the reading under which the network gives the answers of an operation the highest probability.
 
     Args:
@@ -134,7 +136,10 @@ def _reading(weights: Weights, layer_norm: bool, n: int) -> Reading:
     kept = n if outputs == n + 1 else outputs  # the last one is for `=`
     sizes = Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=kept, read_to=3)
     with np.errstate(over="ignore", invalid="ignore"):
-        single = {name: tensor.astype(np.float32) for name, tensor in imported.as_ours(weights, sizes, False).items()}
+        single = {
+            name: tensor.astype(np.float32)
+            for name, tensor in imported.to_native_weights(weights, sizes, False).items()
+        }
         _, logits = imported.neurons_and_logits(single, n, layer_norm)
     if not np.isfinite(logits).all():
         raise UserError(

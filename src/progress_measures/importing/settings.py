@@ -81,7 +81,7 @@ def recognize_network(path: Path, contents: Contents, match: FormatMatch, option
     """
     recognized, assumed = [contents.layout], list(contents.assumed)
     n = recognize.operands(match.weights(heads=1), options.prime)
-    reading = recognize.likeliest(
+    reading = recognize.most_likely_reading(
         lambda heads: match.weights(heads=heads), _possible_heads(match), _possible_norms(contents, match, options), n
     )
     weights = _without_zero_biases([match.weights(state, reading.heads) for state in contents.states])

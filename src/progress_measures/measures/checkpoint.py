@@ -135,7 +135,7 @@ class Checkpoint:
         self.context = context
         self.trained = weights
         if context.run.imported is not None:
-            self.weights = imported.as_ours(weights, layout(context.run.task), context.one_layer)
+            self.weights = imported.to_native_weights(weights, layout(context.run.task), context.one_layer)
         else:
             self.weights = weights
 
@@ -195,7 +195,7 @@ class Checkpoint:
         """Attention of the first layer between all positions, in float64: [pair, head, query, position]."""
         run = self.context.run
         # `weights` of an imported one-layer network reproduce its queries at `=` only
-        tensors = imported.as_ours(self.trained, layout(run.task), one_layer=False)
+        tensors = imported.to_native_weights(self.trained, layout(run.task), one_layer=False)
         weights = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
         return imported.first_attention(weights, self.context.n, run.layer_norm)
 

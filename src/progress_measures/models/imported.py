@@ -24,7 +24,7 @@ PIECE = 2**22  # numbers of a layer's widest activation, over 3 positions, that 
 Weights = dict[str, NDArray[np.floating]]
 
 
-def as_ours(weights: Mapping[str, NDArray[np.floating]], sizes: Layout, one_layer: bool) -> Weights:
+def to_native_weights(weights: Mapping[str, NDArray[np.floating]], sizes: Layout, one_layer: bool) -> Weights:
     """Return tensors that compute the same logits at `=`, in the form of networks trained here where possible.
 
     Outputs that are not answers, such as the authors' 114th, and unused positions are cut off. Weights of LayerNorms are

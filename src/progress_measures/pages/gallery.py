@@ -78,7 +78,7 @@ class GalleryItem:
 
 
 @functools.cache
-def shown_things() -> tuple[GalleryItem, ...]:
+def gallery_items() -> tuple[GalleryItem, ...]:
     """Return all figures and tables; figures that the sources mention without showing them come after the other figures."""
     figures = [GalleryItem(load_figure(name), "figure") for name in figure_ids()]
     tables = [GalleryItem(load_table(name), "table") for name in table_ids()]
@@ -87,7 +87,7 @@ def shown_things() -> tuple[GalleryItem, ...]:
 
 def titles() -> dict[str, str]:
     """Return the titles of the sources: first those in `SOURCES`, then others with titles made from their folder names."""
-    others = {item.source: item.source.replace("_", " ").capitalize() for item in shown_things()}
+    others = {item.source: item.source.replace("_", " ").capitalize() for item in gallery_items()}
     return SOURCES | {source: title for source, title in others.items() if source not in SOURCES}
 
 
@@ -99,7 +99,7 @@ def gallery_pages() -> dict[str, str]:
 
 def images() -> dict[str, Path]:
     """Return the existing files of all figures, including animations and pages, by their paths in the documentation."""
-    files = [file for item in shown_things() if _drawn(item) for file in (item.file, *_extra_files(item))]
+    files = [file for item in gallery_items() if _drawn(item) for file in (item.file, *_extra_files(item))]
     return {f"gallery/{file.relative_to('results/figures')}": file for file in files}
 
 
@@ -118,7 +118,7 @@ def _drawn(item: GalleryItem) -> bool:
 
 
 def _index() -> str:
-    items = shown_things()
+    items = gallery_items()
     covered = sum(item.covered for item in items)
     lines = [
         "---\nhide: [toc]\n---",
@@ -142,7 +142,7 @@ def _thumbnail(item: GalleryItem) -> str:
 
 def _page(source: str) -> str:
     lines = [f"# {titles()[source]}"]
-    for item in shown_things():
+    for item in gallery_items():
         if item.source == source:
             lines += ["", *_entry(item)]
     return "\n".join(lines) + "\n"
@@ -159,7 +159,7 @@ def _entry(item: GalleryItem) -> list[str]:
     code = f"[`{declared.id}`](../../src/{module.replace('.', '/')}.py)"
     forms = "".join(f", [{EXTRA_FORMATS[file.suffix[1:]]}]({declared.id}{file.suffix})" for file in _extra_files(item))
     lines += [f"{inline(declared.reference)}. Cubes: {experiments}. Code: {code}{forms}."]
-    claims = list(claims_on(item))
+    claims = list(claims_citing(item))
     if claims:
         lines += ["", f'??? quote "{_count(claims)}"', ""]
         lines += [f"    - {_verdict(claim)} {inline(claim.statement)}" for claim in claims]
@@ -204,7 +204,7 @@ NAMED = re.compile(rf"\b(Fig\.|Figures?|Tables?|[Ss]ections?|[Aa]ppendix) ({NUMB
 BARE = re.compile(r"\b[A-E]\.\d[\d.]*")
 
 
-def places(text: str) -> set[tuple[str, str]]:
+def cited_places(text: str) -> set[tuple[str, str]]:
     """Parse the places in a source that a text cites: ("figure", "7"), ("table", "3"), ("section", "3.5.1")."""
     cited = {("section", number.rstrip(".")) for number in BARE.findall(text)}
     for word, numbers in NAMED.findall(text):
@@ -213,20 +213,20 @@ def places(text: str) -> set[tuple[str, str]]:
     return cited
 
 
-def claims_on(item: GalleryItem) -> Iterator[Claim]:
+def claims_citing(item: GalleryItem) -> Iterator[Claim]:
     """Yield the claims that cite a figure or table.
 
     If its reference has a section but no figure or table number, these are the claims about its experiments that cite
     the section and no figure or table. If its reference has no place at all, these are the claims that cite its
     heading.
     """
-    own = places(item.declared.reference)
+    own = cited_places(item.declared.reference)
     numbered = {place for place in own if place[0] != "section"}
     heading = item.declared.reference.partition(", ")[2].lower()
     for claim in load_claims().values():
         if claim.source != item.source:
             continue
-        cited = places(claim.where)
+        cited = cited_places(claim.where)
         if numbered:
             matches = bool(numbered & cited)
         elif own:

@@ -247,10 +247,10 @@ def _indented(text: str) -> list[str]:
 
 def _readers() -> dict[str, list[str]]:
     """Return links to the figures and tables that read the cube of each experiment."""
-    from progress_measures.pages.gallery import shown_things
+    from progress_measures.pages.gallery import gallery_items
 
     readers: dict[str, list[str]] = {}
-    for item in shown_things():
+    for item in gallery_items():
         for experiment in item.declared.experiments:
             readers.setdefault(experiment, []).append(f"[{item.name}](../{item.page}#{item.anchor})")
     return readers
@@ -261,7 +261,7 @@ def _readers() -> dict[str, list[str]]:
 
 def figures_page() -> str:
     """Generate the page of the cubes and variables that each figure and table reads."""
-    from progress_measures.pages.gallery import shown_things, titles
+    from progress_measures.pages.gallery import gallery_items, titles
 
     lines = [
         "# What each figure reads",
@@ -270,7 +270,7 @@ def figures_page() -> str:
         "from your own cube, the cube must have these variables. A cube marked *not published* has to be trained first.",
     ]
     for source, title in titles().items():
-        rows = [_reads(item) for item in shown_things() if item.source == source]
+        rows = [_reads(item) for item in gallery_items() if item.source == source]
         if rows:
             lines += ["", f"## {title}", "", *table(("figure or table", "experiments", "variables"), rows)]
     return "\n".join(lines) + "\n"

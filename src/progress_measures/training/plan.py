@@ -16,7 +16,7 @@ from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names, load_experiment
 from progress_measures.training import cost
 from progress_measures.training.launcher.launch import cores
-from progress_measures.training.launcher.shards import fitting, shards
+from progress_measures.training.launcher.shards import runs_that_fit, shards
 from progress_measures.training.progress import duration
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def plan(experiment: str, runs: list[Run], device: cost.Device) -> PlanRow:
         A row of the plan.
     """
     gpu = device.name != "cpu"
-    packed = shards(runs, fitting(runs, device.memory) if gpu else 1)
+    packed = shards(runs, runs_that_fit(runs, device.memory) if gpu else 1)
     times = [cost.seconds(shard.runs[0], len(shard.runs), device) for shard in packed]
     flops = sum(float(cost.update_flops(run)) * run.training.epochs for run in runs)
     memory = [

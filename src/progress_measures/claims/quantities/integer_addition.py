@@ -15,11 +15,11 @@ from progress_measures.cube.integer_sums import (
     by_correlation,
     correlations,
     embedding,
-    explained,
     failures,
     fit,
     neuron_fit,
     probe,
+    r_squared,
     targets,
 )
 from progress_measures.cube.select import first_reaching
@@ -83,7 +83,7 @@ def _polynomial(values: NDArray[np.floating], degree: int) -> tuple[NDArray[Any]
     """Return the ascending coefficients and R² of the polynomial in the number that fits best."""
     number = np.arange(len(values))
     fitted = np.polynomial.Polynomial.fit(number, values, degree)
-    return fitted.convert().coef, explained(values, fitted(number))
+    return fitted.convert().coef, r_squared(values, fitted(number))
 
 
 @quantity
@@ -165,7 +165,7 @@ def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
     post, sums, neurons = activations(cube), targets(cube)["a+b"].astype(int), by_correlation(cube)[:TOP]
     within, thresholds, r2_above = [], [], []
     for values in post[:, neurons].T:
-        within.append(1 - explained(values, _by_sum(values, sums)))
+        within.append(1 - r_squared(values, _by_sum(values, sums)))
         threshold = int(sums[values > 0].min()) - 1
         rows = sums > threshold
         thresholds.append(threshold)

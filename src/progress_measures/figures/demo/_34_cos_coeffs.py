@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.curves import of_frequencies
+from progress_measures.figures.curves import curves_by_frequency
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES
 
@@ -26,5 +26,5 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     Each cosine is taken over all (a, b, c) and scaled to norm 1. Key frequencies are in colors, all others gray. The
     coefficients of key frequencies grow long before the network generalizes.
     """
-    ax = of_frequencies(fig, cube, "cosine_coefficient", "Coefficient")
+    ax = curves_by_frequency(fig, cube, "cosine_coefficient", "Coefficient")
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.curves import of_frequencies
+from progress_measures.figures.curves import curves_by_frequency
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES
 
@@ -26,4 +26,4 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     It is the coefficient on the cosine of norm 1, divided by the norm of the logits. Key frequencies are in colors, all
     others gray.
     """
-    of_frequencies(fig, cube, "cosine_similarity", "Cosine similarity")
+    curves_by_frequency(fig, cube, "cosine_similarity", "Cosine similarity")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.cube.integer_sums import OF_NEURONS, probe
+from progress_measures.cube.integer_sums import NEURON_VARIABLES, probe
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     title="Linear probe of the sum on integer addition's neurons",
     reference="Integer addition notebook, linear probe",
     experiment="integer_addition",
-    variables=OF_NEURONS,
+    variables=NEURON_VARIABLES,
     size=(3.6, 3.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

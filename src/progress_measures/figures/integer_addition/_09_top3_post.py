@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.cube.integer_sums import OF_NEURONS
+from progress_measures.cube.integer_sums import NEURON_VARIABLES
 from progress_measures.figures.integer_plots import top_maps
 from progress_measures.figures.registry import figure
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     title="Activations of integer addition's top three neurons",
     reference="Integer addition notebook, neuron activations",
     experiment="integer_addition",
-    variables=OF_NEURONS,
+    variables=NEURON_VARIABLES,
     size=(6.8, 3.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

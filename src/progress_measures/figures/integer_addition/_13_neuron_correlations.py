@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.cube.integer_sums import OF_NEURONS, correlations
+from progress_measures.cube.integer_sums import NEURON_VARIABLES, correlations
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, panel_letters
 
@@ -28,7 +28,7 @@ STRONG = 0.9
     title="Correlation of integer addition's neurons with the numbers, their sum and their PC scores",
     reference="Integer addition notebook, neuron correlations",
     experiment="integer_addition",
-    variables=OF_NEURONS,
+    variables=NEURON_VARIABLES,
     size=(6.8, 5.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

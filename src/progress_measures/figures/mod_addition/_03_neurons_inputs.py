@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.neuron_panels import FOLLOWS, activation
+from progress_measures.figures.neuron_panels import BEST_FREQUENCY, activation
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.one_by_one import first_neurons, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
@@ -19,7 +19,7 @@ NEURONS = first_neurons(3)
 @figure(
     title="The first three neurons over all pairs",
     reference="Modular addition blog, looking around",
-    variables=(*MAPS, *FOLLOWS),
+    variables=(*MAPS, *BEST_FREQUENCY),
     size=(6.8, 2.2),
     animation=one_by_one(activation, NEURONS),
 )

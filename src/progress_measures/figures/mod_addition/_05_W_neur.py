@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.neuron_panels import FOLLOWS, value_rows
+from progress_measures.figures.neuron_panels import BEST_FREQUENCY, value_rows
 from progress_measures.figures.one_by_one import first_neurons, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
 
@@ -32,7 +32,7 @@ def head_legend(fig: FigureBase, cube: xr.Dataset, axes: Sequence[Axes]) -> None
 @figure(
     title="Contribution of attention to a number to the first five neurons",
     reference="Modular addition blog, looking around",
-    variables=("neuron_value_token", *FOLLOWS),
+    variables=("neuron_value_token", *BEST_FREQUENCY),
     size=(6.8, 6.2),
     animation=one_by_one(panel, NEURONS, head_legend, size=(6.0, 2.6)),
 )

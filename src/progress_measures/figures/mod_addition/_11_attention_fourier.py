@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.cube.pair_maps import attention_map
-from progress_measures.figures.attention import TO_A, name
+from progress_measures.figures.attention import TO_A, head_label
 from progress_measures.figures.neuron_panels import shares_bar, spectrum_2d, spectrum_map
 from progress_measures.figures.one_by_one import heads, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
@@ -29,7 +29,7 @@ def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         A function that shows a head.
     """
     show = spectrum_map(ax, cube)
-    return lambda head: show(spectrum_2d(attention_map(cube, head).sel(position="a").values), name(cube, head))
+    return lambda head: show(spectrum_2d(attention_map(cube, head).sel(position="a").values), head_label(cube, head))
 
 
 @figure(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.figures.mod_addition._03_neurons_inputs import NEURONS
-from progress_measures.figures.neuron_panels import FOLLOWS, activation
+from progress_measures.figures.neuron_panels import BEST_FREQUENCY, activation
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.one_by_one import one_by_one, side_by_side
 from progress_measures.figures.registry import figure
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @figure(
     title="The first three neurons over all pairs, again",
     reference="Modular addition blog, using the Fourier basis",
-    variables=(*MAPS, *FOLLOWS),
+    variables=(*MAPS, *BEST_FREQUENCY),
     size=(6.8, 2.2),
     animation=one_by_one(activation, NEURONS),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.neuron_panels import FOLLOWS, shares_bar, spectrum
+from progress_measures.figures.neuron_panels import BEST_FREQUENCY, shares_bar, spectrum
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.one_by_one import first_neurons, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
@@ -19,7 +19,7 @@ NEURONS = first_neurons(10)
 @figure(
     title="The first ten neurons in the 2D Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
-    variables=(*MAPS, *FOLLOWS, "key_frequency"),
+    variables=(*MAPS, *BEST_FREQUENCY, "key_frequency"),
     size=(6.8, 4.4),
     animation=one_by_one(spectrum, NEURONS, shares_bar),
 )

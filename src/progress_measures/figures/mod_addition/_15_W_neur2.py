@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.figures.mod_addition._05_W_neur import NEURONS, head_legend, panel
-from progress_measures.figures.neuron_panels import FOLLOWS
+from progress_measures.figures.neuron_panels import BEST_FREQUENCY
 from progress_measures.figures.one_by_one import one_by_one, side_by_side
 from progress_measures.figures.registry import figure
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @figure(
     title="Contribution of attention to a number to the first five neurons, again",
     reference="Modular addition blog, using the Fourier basis",
-    variables=("neuron_value_token", *FOLLOWS),
+    variables=("neuron_value_token", *BEST_FREQUENCY),
     size=(6.8, 6.2),
     animation=one_by_one(panel, NEURONS, head_legend, size=(6.0, 2.6)),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.figures.mod_addition._05_W_neur import head_legend
-from progress_measures.figures.neuron_panels import FOLLOWS, value_spectra
+from progress_measures.figures.neuron_panels import BEST_FREQUENCY, value_spectra
 from progress_measures.figures.one_by_one import first_neurons, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
 
@@ -19,7 +19,7 @@ NEURONS, panel = first_neurons(11), value_spectra(11)
 @figure(
     title="Contribution of attention to a number to the first eleven neurons, in the Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
-    variables=("neuron_value_token", "key_frequency", *FOLLOWS),
+    variables=("neuron_value_token", "key_frequency", *BEST_FREQUENCY),
     size=(6.8, 6.8),
     animation=one_by_one(panel, NEURONS, head_legend, size=(6.0, 2.6)),
 )

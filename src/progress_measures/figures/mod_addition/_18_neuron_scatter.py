@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.figures.clusters import columns, scattered
-from progress_measures.figures.neuron_panels import FOLLOWS
+from progress_measures.figures.clusters import columns, jitter
+from progress_measures.figures.neuron_panels import BEST_FREQUENCY
 from progress_measures.figures.registry import figure
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @figure(
     title="Neuron clusters",
     reference="Modular addition blog, finding key frequencies",
-    variables=(*FOLLOWS, "neuron_fraction_active", "key_frequency"),
+    variables=(*BEST_FREQUENCY, "neuron_fraction_active", "key_frequency"),
     size=(5.4, 3.2),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
@@ -38,7 +38,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     column = np.where(np.isin(frequency, frequencies), np.searchsorted(frequencies, frequency), len(frequencies))
     if column.max() < len(frequencies):
         ax.set_xlim(-0.5, len(frequencies) - 0.5)
-    x = column + scattered(len(frequency), 0.36)
+    x = column + jitter(len(frequency), 0.36)
     points = ax.scatter(x, fraction, s=7, c=last.neuron_fraction_active, vmin=0, vmax=1, lw=0)
     ax.axhline(CLUSTER_FRACTION, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=0)
     ax.set(xlabel="Best frequency", ylabel="Fraction of variance explained", ylim=(0, 1.03))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.neuron_panels import FOLLOWS, cluster_spectra, clusters, shares_bar, spectrum_map
+from progress_measures.figures.neuron_panels import BEST_FREQUENCY, cluster_spectra, clusters, shares_bar, spectrum_map
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import no_key_frequencies
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @figure(
     title="Each neuron cluster in the 2D Fourier basis",
     reference="Modular addition blog, finding key frequencies",
-    variables=(*MAPS, *FOLLOWS, "key_frequency"),
+    variables=(*MAPS, *BEST_FREQUENCY, "key_frequency"),
     size=(6.8, 2.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

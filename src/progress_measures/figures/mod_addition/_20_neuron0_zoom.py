@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.cube.pair_maps import neuron_map
-from progress_measures.figures.neuron_panels import FOLLOWS, name, spectrum_2d
+from progress_measures.figures.neuron_panels import BEST_FREQUENCY, neuron_label, spectrum_2d
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.registry import figure
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @figure(
     title="Products of waves in neuron 0",
     reference="Modular addition blog, from quadratic terms to sums of angles",
-    variables=(*MAPS, *FOLLOWS),
+    variables=(*MAPS, *BEST_FREQUENCY),
     size=(3.4, 2.8),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
@@ -37,6 +37,6 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         color = "white" if abs(block[i, j]) > 0.6 * largest else "black"
         ax.text(j, i, f"{block[i, j]:.1f}", ha="center", va="center", color=color)
     waves = [f"cos {k}", f"sin {k}"]
-    ax.set(xticks=[0, 1], xticklabels=waves, yticks=[0, 1], yticklabels=waves, title=name(cube, 0))
+    ax.set(xticks=[0, 1], xticklabels=waves, yticks=[0, 1], yticklabels=waves, title=neuron_label(cube, 0))
     ax.set(xlabel="Component over b", ylabel="Component over a")
     fig.colorbar(image, ax=ax, label="Coefficient", shrink=0.8)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.figures.curves import story
-from progress_measures.figures.evolution import epochs_of_story, evolving, four_panels
+from progress_measures.figures.curves import epoch_axis_with_phases
+from progress_measures.figures.evolution import animate_panel, epochs_of_interest, four_panels
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, PHASE_VARIABLES, frequency_colors, label, loss_axis
 from progress_measures.figures.waves import frequency_ticks
@@ -34,7 +34,7 @@ def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     colors, k = frequency_colors(cube, run), cube.frequency.values
     bars = ax.bar(k, np.ones(len(k)), 0.8, color=[colors.get(int(number), COLORS["other"]) for number in k])
     train_line = ax.axhline(1, color=COLORS["train"], lw=1)
-    drawn = run_cube.sel(epoch=epochs_of_story(cube, run))
+    drawn = run_cube.sel(epoch=epochs_of_interest(cube, run))
     loss_axis(ax, "Loss on training pairs")
     ax.set(ylim=(0.5 * float(drawn.train_loss.min()), 2 * float(drawn.excluded_loss_by_frequency.max())))
     ax.set(xlabel="Frequency taken out", xlim=(0, k[-1] + 1))
@@ -53,7 +53,7 @@ def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     reference="Modular addition blog, evolution of loss",
     variables=("excluded_loss_by_frequency", "train_loss", "test_loss", "key_frequency", *PHASE_VARIABLES),
     size=(6.8, 5.4),
-    animation=evolving(panel, size=(5.2, 3.2)),
+    animation=animate_panel(panel, size=(5.2, 3.2)),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Loss of the first run on training pairs with cos and sin of w(a + b) of one frequency removed from its logits.
@@ -72,6 +72,6 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
             run_cube.epoch, run_cube.excluded_loss_by_frequency.sel(frequency=k), color=color, label=f"without k = {k}"
         )
     loss_axis(ax, label(run_cube.test_loss, "Loss"))
-    story(above, ax, cube)
+    epoch_axis_with_phases(above, ax, cube)
     above.legend(loc="outside center right")
     four_panels(below, cube, panel, columns=4)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.figures.evolution import evolving, four_panels
+from progress_measures.figures.evolution import animate_panel, four_panels
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, PHASE_VARIABLES, frequency_colors
 from progress_measures.figures.waves import frequency_ticks
@@ -56,7 +56,7 @@ def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     reference="Modular addition blog, evolution of embeddings",
     variables=("W_E_fourier_norm", "key_frequency", *PHASE_VARIABLES),
     size=(6.8, 4.2),
-    animation=evolving(panel),
+    animation=animate_panel(panel),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Squared norms of the Fourier components of the first run's embedding over training.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.curves import story
-from progress_measures.figures.evolution import four_moments, growing
+from progress_measures.figures.curves import epoch_axis_with_phases
+from progress_measures.figures.evolution import animate_curves, phase_end_checkpoints
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, PHASE_VARIABLES, no_key_frequencies
 
@@ -38,7 +38,7 @@ def curves(fig: Figure, cube: xr.Dataset) -> Axes:
     for variable, (name, color) in CURVES.items():
         ax.plot(run_cube.epoch, run_cube[variable], color=color, label=name)
     ax.set(ylabel="Share of variance", ylim=(-0.02, 1.08))
-    story(fig, ax, cube)
+    epoch_axis_with_phases(fig, ax, cube)
     ax.legend(loc="center right")
     return ax
 
@@ -48,7 +48,7 @@ def curves(fig: Figure, cube: xr.Dataset) -> Axes:
     reference="Modular addition blog, evolution of trig term impact",
     variables=(*CURVES, "key_frequency", *PHASE_VARIABLES),
     size=(5.4, 3.2),
-    animation=growing(curves, size=(5.4, 3.2)),
+    animation=animate_curves(curves, size=(5.4, 3.2)),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Share of the variance over all pairs that cos and sin of w(a + b) of the key frequencies explain.
@@ -61,7 +61,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     if not cube.key_frequency.isel(run=0).any():
         return
     run_cube, last = cube.isel(run=0), ax.get_xlim()[1]
-    for epoch, _ in four_moments(cube, str(cube.run.values[0])):
+    for epoch, _ in phase_end_checkpoints(cube, str(cube.run.values[0])):
         shown_epoch = min(epoch, last)
         for variable, (_, color) in CURVES.items():
             share = float(run_cube[variable].sel(epoch=shown_epoch, method="nearest"))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from progress_measures.figures.clusters import columns, scattered
-from progress_measures.figures.evolution import evolving, four_panels
-from progress_measures.figures.neuron_panels import FOLLOWS, clusters
+from progress_measures.figures.clusters import columns, jitter
+from progress_measures.figures.evolution import animate_panel, four_panels
+from progress_measures.figures.neuron_panels import BEST_FREQUENCY, clusters
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES
 
@@ -36,7 +36,7 @@ def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     frequencies = [int(k) for k in np.unique(neuron_clusters)]
     names = [f"k = {k}" if k else "none" for k in frequencies]
     columns(ax, names)
-    x = np.searchsorted(frequencies, neuron_clusters) + scattered(len(neuron_clusters), 0.17)
+    x = np.searchsorted(frequencies, neuron_clusters) + jitter(len(neuron_clusters), 0.17)
     points = {
         name: ax.scatter(x + shift, 0 * x, s=4, c=0 * x, vmin=0, vmax=1, marker=marker, lw=0)
         for name, (marker, shift) in SHAPES.items()
@@ -66,9 +66,9 @@ def color_bar(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
 @figure(
     title="Neurons come to follow one frequency",
     reference="Modular addition blog, evolution of key frequency impact",
-    variables=("neuron_share_at_final_frequency", "neuron_fraction_active", *FOLLOWS, *PHASE_VARIABLES),
+    variables=("neuron_share_at_final_frequency", "neuron_fraction_active", *BEST_FREQUENCY, *PHASE_VARIABLES),
     size=(6.8, 4.8),
-    animation=evolving(panel, color_bar),
+    animation=animate_panel(panel, color_bar),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Share of each neuron's variance over pairs at its final frequency, by final cluster.

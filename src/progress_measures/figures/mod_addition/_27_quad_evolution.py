@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from progress_measures.figures.evolution import evolving, four_panels
-from progress_measures.figures.neuron_panels import FOLLOWS, clusters
+from progress_measures.figures.evolution import animate_panel, four_panels
+from progress_measures.figures.neuron_panels import BEST_FREQUENCY, clusters
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, PHASE_VARIABLES, frequency_colors
 
@@ -65,9 +65,9 @@ def legend(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
 @figure(
     title="The ReLU makes products of waves",
     reference="Modular addition blog, evolution of trig term impact on neurons",
-    variables=("neuron_quadratic_share", "key_frequency", *FOLLOWS, *PHASE_VARIABLES),
+    variables=("neuron_quadratic_share", "key_frequency", *BEST_FREQUENCY, *PHASE_VARIABLES),
     size=(5.6, 5.0),
-    animation=evolving(panel, legend, size=(4.2, 4.0)),
+    animation=animate_panel(panel, legend, size=(4.2, 4.0)),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Share of each neuron's variance in products of a wave of a and a wave of b, before and after the ReLU.

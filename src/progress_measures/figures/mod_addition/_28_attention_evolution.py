@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures.figures.attention import HEADS, table
-from progress_measures.figures.curves import story
-from progress_measures.figures.evolution import evolving, four_moments
+from progress_measures.figures.curves import epoch_axis_with_phases
+from progress_measures.figures.evolution import animate_panel, phase_end_checkpoints
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES
 
@@ -52,7 +52,7 @@ def color_bar(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
     reference="Modular addition blog, development of commutativity",
     variables=("mean_attention", *PHASE_VARIABLES),
     size=(6.8, 4.6),
-    animation=evolving(panel, color_bar, size=(4.4, 2.8)),
+    animation=animate_panel(panel, color_bar, size=(4.4, 2.8)),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Attention from `=`, averaged over all pairs, of each head of the first run.
@@ -62,7 +62,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     hundred epochs. Attention to a and b becomes equal only in cleanup.
     """
     above, below = fig.subfigures(2, 1, height_ratios=(1, 1.25))  # type: ignore[misc]
-    moments = dict([(int(cube.epoch[0]), "start"), *four_moments(cube, str(cube.run.values[0]))])
+    moments = dict([(int(cube.epoch[0]), "start"), *phase_end_checkpoints(cube, str(cube.run.values[0]))])
     axes = above.subplots(1, len(moments), sharey=True, squeeze=False)[0]
     for ax, (epoch, name) in zip(axes, moments.items(), strict=True):
         panel(ax, cube, size=6)(epoch)
@@ -76,5 +76,5 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         ax.plot(attention.epoch, difference.sel(head=head), color=color, label=f"head {head}")
     ax.axhline(0, color="#555555", lw=0.5)
     ax.set(ylabel="Attention to a minus to b", ylim=(-1.05, 1.05))
-    story(below, ax, cube)
+    epoch_axis_with_phases(below, ax, cube)
     ax.legend(loc="upper right")

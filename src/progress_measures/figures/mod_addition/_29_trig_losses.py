@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.curves import story
+from progress_measures.figures.curves import epoch_axis_with_phases
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, PHASE_VARIABLES, label, loss_axis, no_key_frequencies
 
@@ -50,5 +50,5 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         run_cube.epoch, run_cube.restricted_loss_train, color="black", lw=0.9, ls=(0, (3, 2)), label="… training pairs"
     )
     loss_axis(ax, label(run_cube.test_loss, "Loss"))
-    story(fig, ax, cube)
+    epoch_axis_with_phases(fig, ax, cube)
     ax.legend(loc="best")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.figures.curves import story
+from progress_measures.figures.curves import epoch_axis_with_phases
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, PHASE_VARIABLES, loss_axis, no_key_frequencies
 
@@ -41,4 +41,4 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
                 (int(run_cube.epoch[top]), float(ratio[top])), (7, 0), textcoords="offset points", va="center")  # fmt: skip
     ax.annotate(f"{float(ratio[-1]):,.1f} at the end", (0.98, 0.12), xycoords="axes fraction", ha="right")
     loss_axis(ax, "Test loss / restricted loss")
-    story(fig, ax, cube)
+    epoch_axis_with_phases(fig, ax, cube)

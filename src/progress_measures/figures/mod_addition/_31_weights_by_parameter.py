@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.curves import story
+from progress_measures.figures.curves import epoch_axis_with_phases
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES
 
@@ -40,5 +40,5 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         ax.plot(run_cube.epoch, squares, color=COLORS.get(name) or next(spare), ls=(0, (3, 1.5)) if name in DASHED else "-",
                 label=f"${name.replace('_', '_{')}}}$")  # fmt: skip
     ax.set(ylabel="Sum of squares", ylim=(0, None))
-    story(fig, ax, cube)
+    epoch_axis_with_phases(fig, ax, cube)
     fig.legend(loc="outside center right")  # type: ignore[call-overload]  # a location that the stubs lack

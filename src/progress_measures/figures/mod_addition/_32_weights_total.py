@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.figures.curves import story
+from progress_measures.figures.curves import epoch_axis_with_phases
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, PHASE_VARIABLES, label
 
@@ -35,4 +35,4 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     ax.annotate(f"{float(squares[top] / squares[-1]):.1f} times the end, at {int(run_cube.epoch[top]):,}",
                 (int(run_cube.epoch[top]), float(squares[top])), (8, 7), textcoords="offset points", va="center")  # fmt: skip
     ax.set(ylabel=label(squares), ylim=(0, 1.15 * float(squares[top])))
-    story(fig, ax, cube)
+    epoch_axis_with_phases(fig, ax, cube)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.figures.curves import bold
+from progress_measures.figures.curves import curves_with_mean
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import epochs, label, loss_axis, panel_letters
 
@@ -29,8 +29,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """
     accuracy, loss = fig.subplots(1, 2)
     for split in ("train", "test"):
-        bold(accuracy, cube[f"history_{split}_accuracy"], split, lambda values: values.mean("run"))
-        bold(loss, cube[f"history_{split}_loss"], split, lambda values: np.exp(np.log(values).mean("run")))
+        curves_with_mean(accuracy, cube[f"history_{split}_accuracy"], split, lambda values: values.mean("run"))
+        curves_with_mean(loss, cube[f"history_{split}_loss"], split, lambda values: np.exp(np.log(values).mean("run")))
     accuracy.set(title="Accuracy", ylabel="Accuracy", ylim=(-0.02, 1.04))
     loss.set(title="Loss")
     loss_axis(loss, label(cube.history_test_loss, "Cross-entropy"))

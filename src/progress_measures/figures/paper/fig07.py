@@ -10,13 +10,13 @@ from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
     COLORS,
     PHASE_VARIABLES,
+    end_of_interest,
     epochs,
     label,
     loss_axis,
     panel_letters,
     phase_bands,
     phase_names,
-    story_end,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     axes[3].plot(run_cube.epoch, run_cube.sum_of_squared_weights, color=COLORS["weights"])
     axes[3].set(title="Size of the weights", ylabel=label(run_cube.sum_of_squared_weights))
     for ax in axes:
-        epochs(ax, int(run_cube.epoch[-1]), story_end(cube, run))
+        epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube, run))
         phase_bands(ax, cube, run)
     for ax in axes[:2]:
         ax.set_xlabel("")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLORS, PHASE_VARIABLES, epochs, phase_bands, phase_names, story_end
+from progress_measures.figures.style import COLORS, PHASE_VARIABLES, end_of_interest, epochs, phase_bands, phase_names
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,7 +37,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         lw=1.8,
         label="restricted, test pairs",
     )
-    epochs(ax, int(run_cube.epoch[-1]), story_end(cube, run))
+    epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube, run))
     ax.set(ylabel="Accuracy", ylim=(-0.02, 1.04))
     phase_bands(ax, cube, run)
     ax.legend(loc="center right")

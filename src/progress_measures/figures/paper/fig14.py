@@ -9,12 +9,12 @@ import numpy as np
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
     PHASE_VARIABLES,
+    end_of_interest,
     epochs,
     frequency_colors,
     no_key_frequencies,
     phase_bands,
     phase_names,
-    story_end,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
             color=color,
             label=f"k = {k}",
         )
-    epochs(ax, int(run_cube.epoch[-1]), story_end(cube, run))
+    epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube, run))
     ax.set(ylabel=r"Coefficient of $\cos w_k(a+b-c)$")
     phase_bands(ax, cube, run)
     ax.legend(loc="lower right")

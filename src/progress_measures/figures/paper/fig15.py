@@ -8,6 +8,7 @@ from progress_measures.figures.registry import figure
 from progress_measures.figures.style import (
     COLORS,
     PHASE_VARIABLES,
+    end_of_interest,
     epochs,
     frequency_colors,
     label,
@@ -15,7 +16,6 @@ from progress_measures.figures.style import (
     panel_letters,
     phase_bands,
     phase_names,
-    story_end,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
                 color=color,
                 label=f"k = {k}",
             )
-        epochs(ax, int(run_cube.epoch[-1]), story_end(cube, run))
+        epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube, run))
         phase_bands(ax, cube, run)
     axes[0].set(title="Accuracy", ylabel="Accuracy on training pairs")
     axes[1].set(title="Loss")

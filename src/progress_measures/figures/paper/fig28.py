@@ -33,6 +33,6 @@ def draw(fig: Figure, dropout: xr.Dataset, l1: xr.Dataset) -> None:
         # The middle panel has room for the legend.
         losses(ax, runs_with(dropout, dropout=share), f"dropout {share:g}", legend=i == 1)
     for penalty, ax in zip(L1, axes[1], strict=True):
-        losses(ax, runs_with(l1, l1=penalty), f"l1, λ = {penalty:g}", legend=False, alike=True)
+        losses(ax, runs_with(l1, l1=penalty), f"l1, λ = {penalty:g}", legend=False, overlapping=True)
     for ax in axes[:, 1:].ravel():
         ax.set_ylabel("")

@@ -31,7 +31,7 @@ def draw(fig: Figure, cube: xr.Dataset, wide: xr.Dataset) -> None:
     learning rate. Each digit is learned at a different time.
     """
     left, right = fig.subplots(1, 2, sharey=True)
-    losses(left, cube.isel(run=[0]), "All digits", alike=True)
+    losses(left, cube.isel(run=[0]), "All digits", overlapping=True)
     answer_losses = wide.test_loss_by_answer.isel(run=0)
     # Without the pale end of the color map.
     colors = colormaps["viridis"](np.linspace(0, 0.92, answer_losses.sizes["answer"]))

@@ -33,7 +33,7 @@ def draw(fig: Figure, saved: xr.Dataset, as_stated: xr.Dataset) -> None:
     runs.append(("The mainline's settings", as_stated.isel(run=[0])))
     axes = panels(fig, len(runs), columns=len(runs), sharey=True)
     for i, (ax, (name, run)) in enumerate(zip(axes, runs, strict=True)):
-        losses(ax, run, name, legend=i == 0, alike=True)
+        losses(ax, run, name, legend=i == 0, overlapping=True)
         ax.set_xlabel("Update")
         ax.label_outer()
     panel_letters(axes)

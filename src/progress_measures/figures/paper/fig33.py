@@ -26,5 +26,5 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     sequence is new. They drop sharply once.
     """
     ax = fig.subplots()
-    losses(ax, cube.isel(run=[0]), "Fresh sequences", alike=True)
+    losses(ax, cube.isel(run=[0]), "Fresh sequences", overlapping=True)
     ax.set_xlabel("Update")

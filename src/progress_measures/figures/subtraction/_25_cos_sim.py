@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.curves import of_frequencies
+from progress_measures.figures.curves import curves_by_frequency
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES
 
@@ -26,5 +26,5 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     Key frequencies are in colors, all others gray. Dashed: the residual norm after the cosines of all frequencies, as a
     share of the norm of the logits. The similarities of key frequencies rise long before the network generalizes.
     """
-    ax = of_frequencies(fig, cube, "cosine_similarity", "Cosine similarity", residual="cosine_residual_all")
+    ax = curves_by_frequency(fig, cube, "cosine_similarity", "Cosine similarity", residual="cosine_residual_all")
     ax.set_ylim(None, 1.04)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from progress_measures.cube.integer_sums import OF_NEURONS, REGRESSORS, by_correlation, correlations, neuron_fit
+from progress_measures.cube.integer_sums import NEURON_VARIABLES, REGRESSORS, by_correlation, correlations, neuron_fit
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ COUNT = 3
     title="Integer addition's neurons fitted by principal component scores",
     reference="Integer addition notebook, fit of neuron 240",
     experiment="integer_addition",
-    variables=OF_NEURONS,
+    variables=NEURON_VARIABLES,
     formats=dict.fromkeys(("R2", *REGRESSORS, "intercept"), ".4f") | {"r with a + b": ".4f"},
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from progress_measures.cube.integer_sums import OF_NEURONS, by_correlation, correlations
+from progress_measures.cube.integer_sums import NEURON_VARIABLES, by_correlation, correlations
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ TARGETS = ("a+b", "a", "b", "PC1(a)", "PC1(b)", "PC2(a)", "PC2(b)")
     title="Integer addition's neurons by their correlation with the sum",
     reference="Integer addition notebook, neuron correlations",
     experiment="integer_addition",
-    variables=OF_NEURONS,
+    variables=NEURON_VARIABLES,
     formats=dict.fromkeys(TARGETS, ".4f"),
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:

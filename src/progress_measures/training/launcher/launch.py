@@ -19,7 +19,7 @@ from progress_measures.paths import jobs_folder, runs_folder, trained_record
 from progress_measures.training import cost
 from progress_measures.training.launcher.local import LocalPool
 from progress_measures.training.launcher.pool import EXITED, Pool
-from progress_measures.training.launcher.shards import Shard, fitting, shards
+from progress_measures.training.launcher.shards import Shard, runs_that_fit, shards
 from progress_measures.training.launcher.slurm import PROFILE, SlurmPool, SlurmSettings
 from progress_measures.training.launcher.submission import Submission, Task
 from progress_measures.training.launcher.table import JobRow
@@ -114,7 +114,7 @@ def local_plan(runs: list[Run], device: str, processes: int | None, runs_per_sha
     if not available:
         return Plan(LocalPool(processes or cores()), "cpu", runs_per_shard or 1, threads=threads)
     pool = LocalPool(processes or len(available), gpus=[gpu.name for gpu in available])
-    fits = fitting(runs, min(gpu.memory for gpu in available))
+    fits = runs_that_fit(runs, min(gpu.memory for gpu in available))
     return Plan(pool, "cuda", runs_per_shard or fits, spread=pool.at_once, threads=threads)
 
 
@@ -145,7 +145,7 @@ def slurm_plan(
         UserError: a setting is invalid, or this machine has no Slurm.
     """
     with_gpu = bool(settings.get("gpus") or settings.get("gres")) and device != "cpu"
-    most = runs_per_shard or (fitting(runs, gpu_memory_gb * 1e9) if with_gpu else 1)
+    most = runs_per_shard or (runs_that_fit(runs, gpu_memory_gb * 1e9) if with_gpu else 1)
     if settings.get("memory_mb") is None:
         largest = max(cost.job_memory(shard.runs[0], len(shard.runs), with_gpu) for shard in shards(runs, most))
         settings = settings | {"memory_mb": -(-largest // 2**20)}

@@ -17,7 +17,7 @@ class Shard(NamedTuple):
     runs: list[Run]
 
 
-def alike(runs: list[Run]) -> list[list[Run]]:
+def group_by_shape(runs: list[Run]) -> list[list[Run]]:
     """Group runs that can train as one batch: only seeds, weight decay and the choice of training pairs differ."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -39,7 +39,7 @@ def shards(runs: list[Run], most: int) -> list[Shard]:
         The shards, in the order of the runs.
     """
     packed = []
-    for group in alike(runs):
+    for group in group_by_shape(runs):
         number = -(-len(group) // max(1, most))
         size, larger = divmod(len(group), number)
         start = 0
@@ -50,7 +50,7 @@ def shards(runs: list[Run], most: int) -> list[Shard]:
     return packed
 
 
-def fitting(runs: list[Run], device_memory: float, margin: float = 0.8) -> int:
+def runs_that_fit(runs: list[Run], device_memory: float, margin: float = 0.8) -> int:
     """Return how many of these runs fit onto a device at once, at least 1.
 
     Args:

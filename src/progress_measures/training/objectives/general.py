@@ -50,7 +50,7 @@ class GeneralObjective:
         parts = self._changes and first.split.examples is not None
         self._fixed = list(self._pieces([source.train(0) for source in self._sources])) if parts else [self._batch]
         self._doubled, self._l1 = first.model.doubled_residual, first.training.l1
-        count, answers = self._batch.labels.shape[1], self._batch.places.answers.shape[-1]
+        count, answers = self._batch.labels.shape[1], self._batch.read_positions.answers.shape[-1]
         rows = [count // answers * self._length] * (first.model.layers - 1) + [count]
         self._dropout = Dropout(runs, rows, device) if first.training.dropout else None
         self._criterion = PRECISIONS[first.training.precision]
@@ -60,7 +60,7 @@ class GeneralObjective:
         """Put the examples and the dropout masks of an update in place."""
         if self._changes and update != self._update:
             tokens, positions, labels = self._stacked([source.at(update) for source in self._sources])
-            self._batch.places.fill(tokens, positions)
+            self._batch.read_positions.fill(tokens, positions)
             self._batch.labels.copy_(labels)
         self._update = update
         if self._dropout:
@@ -71,7 +71,7 @@ class GeneralObjective:
         if self._l1:
             weights = l1(weights, self._l1)
         masks = self._dropout.masks if self._dropout else None
-        logits = forward_at.logits(weights, self._batch.places, self._doubled, masks)
+        logits = forward_at.logits(weights, self._batch.read_positions, self._doubled, masks)
         return differentiable(logits, self._batch.labels, self._criterion)
 
     def evaluate(self, weights: forward_at.Weights) -> dict[str, Tensor]:
@@ -82,7 +82,7 @@ class GeneralObjective:
                 count = sum(piece.labels.shape[1] for piece in pieces)
                 sums = {"loss": torch.zeros(()), "accuracy": torch.zeros(())}
                 for piece in pieces:
-                    logits = forward_at.logits(weights, piece.places, self._doubled)
+                    logits = forward_at.logits(weights, piece.read_positions, self._doubled)
                     weight = piece.labels.shape[1] / count
                     sums["loss"] = sums["loss"] + cross_entropy(logits, piece.labels) * weight
                     sums["accuracy"] = sums["accuracy"] + accuracy(logits, piece.labels) * weight
@@ -110,7 +110,7 @@ class GeneralObjective:
 
 
 class _LabeledBatch(NamedTuple):
-    places: forward_at.ReadPositions
+    read_positions: forward_at.ReadPositions
     labels: Tensor  # [run, example x answer]
 
 
