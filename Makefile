@@ -1,9 +1,9 @@
-# The words people say. `make help` lists them.
+# Short commands for common work. `make help` lists them.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= python3
-# `uv` from the PATH, else one of our own.
+# `uv` from the PATH, or a copy in .venv-uv.
 UV = $(shell command -v uv || echo .venv-uv/bin/uv)
 CORES ?= 2
 BIN = .venv/bin
@@ -13,57 +13,57 @@ BIN = .venv/bin
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-setup: .venv/.ready  ## Make .venv with everything in it, from uv.lock
+setup: .venv/.ready  ## Make .venv with all dependencies, from uv.lock
 
-# Compiled at once: each job is a process, which should not compile what it imports.
+# Bytecode is compiled now, since each job is a process that would otherwise compile its imports.
 .venv/.ready: pyproject.toml uv.lock
-	@echo "Making .venv: two minutes, and more where 3.4 GB of packages have to be fetched."
+	@echo "Making .venv: two minutes, or longer if 3.4 GB of packages must be downloaded."
 	@command -v $(UV) > /dev/null || ( $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv )
 	@$(UV) sync --locked --quiet --compile-bytecode
 	@touch $@
-	@echo "Made .venv. Next: make quickstart; docs/start.md is ten minutes from here to a figure of your own."
+	@echo "Made .venv. Next: make quickstart. With docs/start.md you draw a figure of your own in ten minutes."
 
 quickstart: setup  ## Train three real networks until they grok, and draw the main figures
 	$(BIN)/snakemake -c$(CORES) quickstart
 	@$(BIN)/progress-measures describe quickstart
 	@echo
-	@echo "Open  results/quickstart/explorer/index.html         the page on which to watch them grok"
-	@echo "      results/quickstart/figures/paper/fig02.png   all three grok: test accuracy goes to 1 after train accuracy"
-	@echo "      results/quickstart/figures/paper/fig07.png   the progress measures move before the test loss does"
+	@echo "Open  results/quickstart/explorer/index.html         watch the networks grok"
+	@echo "      results/quickstart/figures/paper/fig02.png   all three grok: test accuracy reaches 1 after train accuracy"
+	@echo "      results/quickstart/figures/paper/fig07.png   the progress measures change before the test loss falls"
 	@echo "Ask   $(BIN)/python -c 'from progress_measures import open_cube; print(open_cube(\"quickstart\"))'"
 	@echo "Next  $(BIN)/snakemake -c$(CORES) results/figures/paper/fig07.pdf --config cubes=published   the paper's own network, in seconds"
 
 explore: setup  ## Open the explorer of the published networks
 	$(BIN)/progress-measures explore
 
-test: setup lint  ## Check the code, then run the whole test suite, but for what needs a Slurm or a browser, or takes long
+test: setup lint  ## Check the code, then run the test suite, except tests that need Slurm or a browser or take long
 	$(BIN)/pytest -m "not slurm and not browser and not docs and not faults" --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
-test-browser: setup  ## Drive the explorer in a real Chromium (Debian's, or $$CHROMIUM)
+test-browser: setup  ## Test the explorer in a real Chromium (Debian's, or $$CHROMIUM)
 	$(BIN)/pytest -m browser --numprocesses $(CORES) tests
 
-test-docs: setup  ## Follow the pages of docs/ to the letter
+test-docs: setup  ## Follow the pages of docs/ literally
 	$(BIN)/pytest -m docs --numprocesses $(CORES) --dist loadgroup tests
 
-test-faults: setup  ## Kill, starve and damage every stage that data takes, and count what is lost
+test-faults: setup  ## Kill, interrupt and damage every stage of processing, and count losses
 	$(BIN)/pytest -m faults --numprocesses $(CORES) --dist loadgroup --trials $(or $(TRIALS),3) --one-in $(or $(ONE_IN),1) tests/faults
 
-soak: setup  ## The same for hours: TRIALS kills of each stage, and a third as many of most other faults
+soak: setup  ## Run the fault tests for hours: TRIALS kills of each stage, a third as many of most other faults
 	$(MAKE) test-faults TRIALS=$(or $(TRIALS),100)
 
-test-slurm: setup  ## Start a real Slurm (as root, with slurm-wlm and munge) and put it through its paces
+test-slurm: setup  ## Start a real Slurm (as root, with slurm-wlm and munge) and test training on it
 	$(BIN)/pytest -m slurm tests
 
-slurm-demo: setup  ## Start a real Slurm on this machine (as root), run the quickstart on it, stop it
+slurm-demo: setup  ## Start a real Slurm on this machine (as root), run the quickstart on it, and stop it
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/slurm/lab.py snakemake --profile slurm quickstart
 	@$(BIN)/progress-measures describe quickstart
 
-docs: setup  ## Draw what the published cubes cover, and build the documentation: site/index.html
+docs: setup  ## Draw the figures of the published cubes, and build the documentation: site/index.html
 	$(BIN)/snakemake -c$(CORES) all --config cubes=published
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "Open  site/index.html"
 
-lint: setup  ## ruff, mypy, codespell, snakefmt, snakemake --lint, generated files
+lint: setup  ## Run ruff, mypy, codespell, snakefmt, snakemake --lint, and check generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -79,18 +79,18 @@ format: setup  ## Format Python and Snakemake files, and write generated ones
 	$(BIN)/snakefmt Snakefile workflow
 	$(BIN)/progress-measures schema
 
-audit: setup  ## Ask PyPI's advisories, over the network, about every package in uv.lock
+audit: setup  ## Check every package in uv.lock for PyPI's advisories, over the network
 	set -o pipefail; $(UV) export --locked --quiet --no-emit-project | \
 	  $(UV) tool run pip-audit --requirement /dev/stdin --disable-pip --require-hashes --strict
 
 claims: setup  ## Judge every published statement on the published cubes, and write docs/claims.md
 	$(BIN)/progress-measures claims --cubes published --page docs/claims.md
 
-bench: setup  ## Time training and measuring against the notebook's way
+bench: setup  ## Time training and measuring, compared with the notebook
 	$(BIN)/progress-measures bench all --threads 1
 
 findings:  ## Run the scripts of findings/, which install pinned packages over the network and show surprises in them
 	@failed=0; for script in findings/*.sh; do echo "== $$script"; bash $$script || failed=1; done; exit $$failed
 
-clean:  ## Remove results, trained runs among them, not environments nor published/
+clean:  ## Remove results, including trained runs, but not environments and published/
 	rm -rf .snakemake results/*/ results/*.json results/claims.md results/.fingerprints site

@@ -1,43 +1,54 @@
-"""The baseline: training and measuring a network the way the subtraction notebook does, in plain torch.
+"""The baseline of the benchmark: training and measuring a network like the subtraction notebook, in plain torch.
 
-A hooked transformer in the manner of TransformerLens, which computes all three positions and passes every activation
-through a hook point; full-batch AdamW on a float64 cross-entropy, with the test loss at every epoch; and progress
-measures that each run the network over all pairs anew and hold every cosine wave over (a, b, c) in memory.
+- The hooked transformer follows TransformerLens: it computes all three positions and passes every activation through a
+  hook point.
+- Training is full-batch AdamW on a float64 cross-entropy, with the test loss at every epoch.
+- Each progress measure runs the network over all pairs again, and all cosine waves over (a, b, c) are kept in memory.
 
-Matrix products go through `F.linear` and `addmm` as in TransformerLens 2: its logits agree with those of version 2.15
-to the last bit, and an epoch takes as long (0.98 of the time, on one EPYC core).
+Matrix products use `F.linear` and `addmm` as in TransformerLens 2. The logits agree with those of version 2.15 to the last
+bit, and an epoch takes about as long (0.98 of the time, on one EPYC core).
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    Weights = Mapping[str, Tensor | NDArray[np.floating]]
+
 
 class HookPoint(nn.Module):
-    """Hands its input on; forward hooks see each activation here."""
+    """An identity module on which forward hooks receive an activation."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the input."""
         return x
 
 
 def _parameter(weights: dict[str, Tensor], name: str, layer: int, shape: tuple[int, ...]) -> nn.Parameter:
-    """A layer's tensor, trained; or a bias that the network lacks, frozen at zero as the notebook freezes all."""
+    """Return a layer's tensor as a trained parameter, or a frozen bias of zeros if the network lacks the tensor."""
     if name in weights:
         return nn.Parameter(weights[name][layer].clone())
     return nn.Parameter(torch.zeros(shape, dtype=weights["W_E"].dtype), requires_grad=False)
 
 
 def _affine(bias: Tensor, weight: Tensor, x: Tensor) -> Tensor:
-    """x W + b on the last dimension."""
+    """Compute x W + b on the last dimension."""
     return torch.addmm(bias, x.view(-1, x.shape[-1]), weight).view(*x.shape[:-1], weight.shape[-1])
 
 
 class Attention(nn.Module):
-    """Causal attention, all positions."""
+    """Causal attention at all positions."""
 
-    def __init__(self, weights: dict[str, Tensor], layer: int):
+    def __init__(self, weights: dict[str, Tensor], layer: int) -> None:
         super().__init__()
         heads, d_model, d_head = weights["W_Q"].shape[1:]
         for letter in "QKV":
@@ -52,7 +63,7 @@ class Attention(nn.Module):
         self.hook_attn_scores, self.hook_pattern, self.hook_z = HookPoint(), HookPoint(), HookPoint()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[example, position, d_model] to the same."""
+        """Compute the output of attention: [example, position, d_model], for x of that shape."""
         q = self.hook_q(self._project(x, self.W_Q, self.b_Q))
         k = self.hook_k(self._project(x, self.W_K, self.b_K))
         v = self.hook_v(self._project(x, self.W_V, self.b_V))
@@ -64,14 +75,14 @@ class Attention(nn.Module):
 
     @staticmethod
     def _project(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """[example, position, head, d_head]."""
+        """Compute x W + b for every head: [example, position, head, d_head]."""
         return F.linear(x, weight.mT.flatten(0, 1), bias.flatten()).unflatten(-1, bias.shape)
 
 
 class MLP(nn.Module):
-    """Two linear maps with a ReLU between."""
+    """Two linear maps with a ReLU between them."""
 
-    def __init__(self, weights: dict[str, Tensor], layer: int):
+    def __init__(self, weights: dict[str, Tensor], layer: int) -> None:
         super().__init__()
         d_model, neurons = weights["W_in"].shape[1:]
         self.W_in, self.W_out = (_parameter(weights, name, layer, ()) for name in ("W_in", "W_out"))
@@ -80,15 +91,15 @@ class MLP(nn.Module):
         self.hook_pre, self.hook_post = HookPoint(), HookPoint()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[example, position, d_model] to the same."""
+        """Compute the output of the MLP: [example, position, d_model], for x of that shape."""
         pre = self.hook_pre(_affine(self.b_in, self.W_in, x))
         return _affine(self.b_out, self.W_out, self.hook_post(pre.relu()))
 
 
 class Block(nn.Module):
-    """Attention and MLP, if the network has MLPs, around the residual stream."""
+    """A layer: attention, and an MLP if the network has MLPs, with skip connections."""
 
-    def __init__(self, weights: dict[str, Tensor], layer: int):
+    def __init__(self, weights: dict[str, Tensor], layer: int) -> None:
         super().__init__()
         self.attn = Attention(weights, layer)
         self.mlp = MLP(weights, layer) if "W_in" in weights else None
@@ -96,7 +107,7 @@ class Block(nn.Module):
         self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[example, position, d_model] to the same."""
+        """Compute the residual stream after the layer: [example, position, d_model], for x of that shape."""
         x = self.hook_resid_pre(x)
         x = self.hook_resid_mid(x + self.hook_attn_out(self.attn(x)))
         if self.mlp is None:
@@ -105,9 +116,9 @@ class Block(nn.Module):
 
 
 class HookedTransformer(nn.Module):
-    """The network, from weights named as in `progress_measures.models.transformer` but without a `run` dimension."""
+    """The network. Weights are named as in `progress_measures.models.transformer`, without the `run` dimension."""
 
-    def __init__(self, weights: dict[str, Tensor]):
+    def __init__(self, weights: dict[str, Tensor]) -> None:
         super().__init__()
         self.W_E, self.W_pos = nn.Parameter(weights["W_E"].clone()), nn.Parameter(weights["W_pos"].clone())
         self.blocks = nn.ModuleList(Block(weights, layer) for layer in range(len(weights["W_Q"])))
@@ -117,12 +128,12 @@ class HookedTransformer(nn.Module):
         self.hook_embed, self.hook_pos_embed = HookPoint(), HookPoint()
 
     @classmethod
-    def from_weights(cls, weights: dict) -> "HookedTransformer":
-        """From tensors or arrays; biases that are not among them are frozen at zero."""
+    def from_weights(cls, weights: Weights) -> HookedTransformer:
+        """Return a network with given tensors or arrays; missing biases are frozen at zero."""
         return cls({name: torch.as_tensor(tensor).detach() for name, tensor in weights.items()})
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits at all positions: [example, position, output], for tokens [example, position]."""
+        """Compute the logits at all positions: [example, position, output], for tokens [example, position]."""
         positions = self.W_pos[: tokens.shape[1]].expand(*tokens.shape, -1)
         x = self.hook_embed(self.W_E[tokens]) + self.hook_pos_embed(positions)
         for block in self.blocks:
@@ -130,7 +141,7 @@ class HookedTransformer(nn.Module):
         return _affine(self.b_U, self.W_U, x)
 
     def run_with_cache(self, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits, and every activation by the name of its hook point."""
+        """Return the logits, and every activation by the name of its hook point."""
         cache: dict[str, Tensor] = {}
         handles = [
             module.register_forward_hook(lambda _, __, out, name=name: cache.update({name: out.detach()}))
@@ -145,7 +156,7 @@ class HookedTransformer(nn.Module):
 
 
 class Data(NamedTuple):
-    """All pairs a * p + b, and which are trained on."""
+    """All pairs, with index a * p + b, and their split."""
 
     tokens: Tensor  # [pair, 3]
     labels: Tensor  # [pair]
@@ -153,10 +164,12 @@ class Data(NamedTuple):
     test: Tensor  # [test pair], indices
 
 
-def data(p: int, sign: int, train_mask) -> Data:
-    """Every `a b =` with its label (a + sign b) mod p.
+def data(p: int, sign: int, train_mask: ArrayLike) -> Data:
+    """Return every input `a b =` with its label (a + sign b) mod p.
 
     Args:
+        p: the modulus.
+        sign: 1 for addition, -1 for subtraction.
         train_mask: [a, b], true for training pairs.
     """
     a, b = torch.arange(p).repeat_interleave(p), torch.arange(p).repeat(p)
@@ -166,7 +179,7 @@ def data(p: int, sign: int, train_mask) -> Data:
 
 
 def loss_fn(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy in float64, at the last position where there are several."""
+    """Compute the mean cross-entropy in float64, at the last position if logits have a position axis."""
     if logits.ndim == 3:
         logits = logits[:, -1]
     log_p = logits.to(torch.float64).log_softmax(-1)
@@ -174,25 +187,25 @@ def loss_fn(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class NotebookTraining:
-    """The training loop's body, with what it needs.
+    """The body of the notebook's training loop.
 
     Args:
         weights: initial weights, as for `HookedTransformer.from_weights`.
         data: all pairs and their split.
     """
 
-    def __init__(self, weights: dict, data: Data):
+    def __init__(self, weights: Weights, data: Data) -> None:
         self.model = HookedTransformer.from_weights(weights)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98))
         self._train = data.tokens[data.train], data.labels[data.train]
         self._test = data.tokens[data.test], data.labels[data.test]
 
     def step(self) -> tuple[float, float]:
-        """One epoch: the train loss before the update, and the test loss after it."""
+        """Train one epoch, and return the train loss before the update and the test loss after it."""
         return self.update(), self.test_loss()
 
     def update(self) -> float:
-        """One update; the train loss before it."""
+        """Do one update, and return the train loss before it."""
         tokens, labels = self._train
         loss = loss_fn(self.model(tokens), labels)
         loss.backward()
@@ -202,30 +215,30 @@ class NotebookTraining:
         return value
 
     def test_loss(self) -> float:
-        """Cross-entropy over the test pairs."""
+        """Compute the cross-entropy over the test pairs."""
         tokens, labels = self._test
         with torch.inference_mode():
             return loss_fn(self.model(tokens), labels).item()
 
 
 class SequenceTraining:
-    """The body of the training loop for other tasks, written plainly: fresh examples, a float64 loss, AdamW.
+    """The body of the training loop for tasks on sequences: fresh examples, a float64 loss and AdamW.
 
-    Logits are computed at every position of the sequence; the loss is taken of those that are answers.
+    Logits are computed at every position of the sequence; the loss is computed at the answer positions.
 
     Args:
         weights: initial weights, as for `HookedTransformer.from_weights`.
-        draw: gives tokens [example, position], answers [example, answer] and labels [example, answer], at each call.
-        recipe: keywords of AdamW.
+        draw: returns tokens [example, position], answer positions [example, answer] and labels [example, answer].
+        **recipe: keyword arguments of AdamW.
     """
 
-    def __init__(self, weights: dict, draw, **recipe):
+    def __init__(self, weights: Weights, draw: Callable[[], tuple[Tensor, Tensor, Tensor]], **recipe: Any) -> None:
         self.model = HookedTransformer.from_weights(weights)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), **recipe)
         self._draw = draw
 
     def update(self) -> float:
-        """One update; the train loss before it."""
+        """Do one update, and return the train loss before it."""
         tokens, answers, labels = self._draw()
         logits = self.model(tokens)
         at_answers = logits[torch.arange(len(tokens))[:, None], answers]
@@ -238,19 +251,22 @@ class SequenceTraining:
 
 
 class Notebook:
-    """What the notebook's cells have set up when they come to the progress measures, and those measures.
+    """The progress measures of the notebook, with the arrays that its earlier cells define.
 
-    Every measure runs the model over all pairs for itself, and is differentiable as long as nobody asks for numbers:
-    the notebook measures outside `torch.no_grad`.
+    Every measure runs the model over all pairs and returns a differentiable tensor, since the notebook measures outside
+    `torch.no_grad`.
 
     Args:
-        p, sign: the task is (a + sign b) mod p.
+        p: the modulus; the task is (a + sign b) mod p.
+        sign: 1 for addition, -1 for subtraction.
         data: all pairs and their split.
-        key_frequencies: of the final network.
-        dtype: of the waves.
+        key_frequencies: key frequencies of the final network.
+        dtype: precision of the waves.
     """
 
-    def __init__(self, p: int, sign: int, data: Data, key_frequencies, dtype: torch.dtype = torch.float32):
+    def __init__(
+        self, p: int, sign: int, data: Data, key_frequencies: Iterable[int], dtype: torch.dtype = torch.float32
+    ) -> None:
         self.p, self.sign, self.data = p, sign, data
         self.key_frequencies = [int(k) for k in key_frequencies]
         self.dtype = dtype
@@ -258,7 +274,7 @@ class Notebook:
         self.fourier_basis = self._fourier_basis()
 
     def _cosines(self) -> Tensor:
-        """cos(w_k(a + sign b - c)), each of norm 1: [frequency, a, b, c]."""
+        """Return cos(w_k(a + sign b - c)), each of norm 1: [frequency, a, b, c]."""
         x = torch.arange(self.p)
         line = x[:, None, None] + self.sign * x[None, :, None] - x[None, None, :]
         waves = torch.empty(self.p // 2, *line.shape, dtype=self.dtype)
@@ -268,7 +284,7 @@ class Notebook:
         return waves
 
     def _fourier_basis(self) -> Tensor:
-        """Rows const, cos 1, sin 1, …, each of norm 1."""
+        """Return the rows const, cos 1, sin 1, …, each of norm 1: [component, number]."""
         x = torch.arange(self.p, dtype=self.dtype)
         rows = [torch.ones(self.p, dtype=self.dtype)]
         for k in range(1, self.p // 2 + 1):
@@ -277,7 +293,7 @@ class Notebook:
         return basis / basis.norm(dim=-1, keepdim=True)
 
     def losses(self, model: HookedTransformer) -> dict[str, Tensor]:
-        """Cross-entropy over training pairs, test pairs and all pairs."""
+        """Compute the cross-entropy over training pairs, test pairs and all pairs."""
         logits, labels = model(self.data.tokens)[:, -1], self.data.labels
         train, test = self.data.train, self.data.test
         return {
@@ -287,27 +303,27 @@ class Notebook:
         }
 
     def _logits(self, model: HookedTransformer) -> Tensor:
-        """[a, b, c]."""
+        """Compute the logits of all pairs: [a, b, c]."""
         return model(self.data.tokens)[:, -1].view(self.p, self.p, self.p)
 
     def cosine_coefficients(self, model: HookedTransformer) -> Tensor:
-        """Inner product of the logits with each cosine wave: [frequency]."""
+        """Compute the inner product of the logits with each cosine wave: [frequency]."""
         return (self.cosines * self._logits(model)[None]).sum([-3, -2, -1])
 
     def cosine_similarities(self, model: HookedTransformer) -> Tensor:
-        """The same over the norm of the logits: [frequency]."""
+        """Compute the inner product of the logits with each cosine wave over the norm of the logits: [frequency]."""
         logits = self._logits(model)
         return (self.cosines * logits[None]).sum([-3, -2, -1]) / logits.norm()
 
     def cosine_residual(self, model: HookedTransformer) -> Tensor:
-        """Norm of what all cosine waves together leave of the logits, over theirs."""
+        """Compute the norm of the logits without their projection on all cosine waves, over the norm of the logits."""
         logits = self._logits(model)
         coefficients = (self.cosines * logits[None]).sum([-3, -2, -1])
         explained = (coefficients[:, None, None, None] * self.cosines).sum(0)
         return (logits - explained).norm() / logits.norm()
 
     def _key_part(self, neurons: Tensor) -> Tensor:
-        """The neurons' part along cos and sin of w_k(a + sign b), k the key frequencies: [pair, neuron]."""
+        """Project the neurons on cos and sin of w_k(a + sign b) for the key frequencies k: [pair, neuron]."""
         x = torch.arange(self.p)
         line = (x[:, None] + self.sign * x[None, :]).to(self.dtype)
         part = torch.zeros_like(neurons)
@@ -319,7 +335,7 @@ class Notebook:
         return part
 
     def restricted_loss(self, model: HookedTransformer) -> Tensor:
-        """Test loss of the neurons' key part alone, with the mean logits put back."""
+        """Compute the test loss with only the key part of the neurons, and the mean of the original logits."""
         logits, cache = model.run_with_cache(self.data.tokens)
         logits = logits[:, -1]
         neurons = cache["blocks.0.mlp.hook_post"][:, -1]
@@ -328,7 +344,7 @@ class Notebook:
         return loss_fn(restricted[self.data.test], self.data.labels[self.data.test])
 
     def excluded_loss(self, model: HookedTransformer) -> Tensor:
-        """Train loss without the neurons' key part."""
+        """Compute the train loss without the key part of the neurons."""
         _, cache = model.run_with_cache(self.data.tokens)
         neurons = cache["blocks.0.mlp.hook_post"][:, -1]
         mlp = model.blocks[0].mlp
@@ -337,21 +353,29 @@ class Notebook:
         return loss_fn(logits[self.data.train], self.data.labels[self.data.train])
 
     def W_E_fourier_norms(self, model: HookedTransformer) -> Tensor:
-        """Norm of each Fourier component of the embedding: [component]."""
+        """Compute the norm of each Fourier component of the embedding: [component]."""
         return (self.fourier_basis @ model.W_E[:-1]).norm(dim=-1)
 
     def W_L_fourier_norms(self, model: HookedTransformer) -> Tensor:
-        """Norm of each Fourier component of the neuron-to-logit map: [component]."""
+        """Compute the norm of each Fourier component of the neuron-to-logit map: [component]."""
         W_L = model.blocks[0].mlp.W_out @ model.W_U
         return (W_L @ self.fourier_basis.mT).norm(dim=0)
 
     def sum_of_squared_weights(self, model: HookedTransformer) -> Tensor:
-        """Over all parameters."""
+        """Compute the sum of squares of all parameters."""
         return sum(parameter.pow(2).sum() for parameter in model.parameters())
 
 
-def metric_pass(model: HookedTransformer, notebook: Notebook) -> dict:
-    """Everything that the notebook computes of one checkpoint, as arrays; one forward pass a measure."""
+def metric_pass(model: HookedTransformer, notebook: Notebook) -> dict[str, float | NDArray[np.floating]]:
+    """Compute all measures of the notebook for one checkpoint, with one forward pass a measure.
+
+    Args:
+        model: the network at the checkpoint.
+        notebook: the measures.
+
+    Returns:
+        Losses as numbers and other measures as arrays, by name.
+    """
     results = {f"{split}_loss": loss.item() for split, loss in notebook.losses(model).items()}
     for measure in (
         notebook.cosine_coefficients,

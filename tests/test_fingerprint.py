@@ -1,8 +1,12 @@
 """The fingerprint of code: it changes only with code that can change results."""
 
+from pathlib import Path
+
 import pytest
 
 from progress_measures import fingerprint
+from progress_measures.experiments import load_experiment
+from progress_measures.training.record import code_modules, code_of
 
 
 @pytest.fixture
@@ -70,3 +74,21 @@ def test_training_does_not_depend_on_progress_messages_or_experiment_files():
     assert "progress_measures.training.optimizer" in reached
     assert not {m for m in reached if m.startswith(("progress_measures.experiments", "progress_measures.measures"))}
     assert "progress_measures.training.progress" not in reached
+
+
+def test_facts_derived_from_settings_belong_to_the_code_that_trains_a_run():
+    """`Run.split_seed`, `batch`, `one_layer` and `on_sequences` decide data and weights."""
+    run = load_experiment("mainline").runs("mainline")[0]
+    assert fingerprint.DERIVED in code_modules(run)
+    assert fingerprint.fingerprint(*code_modules(run)) == code_of(run)
+    assert fingerprint.reached(fingerprint.DERIVED) == {fingerprint.DERIVED}
+
+
+def test_fingerprint_files_are_replaced_whole(package, tmp_path, monkeypatch):
+    """Two parses of the Snakefile may read and write a file at once."""
+    path = Path(fingerprint.refresh(tmp_path / "prints", "progress_measures.top"))
+    before = path.stat().st_ino
+    (package / "low.py").write_text("x = 4\n")
+    fingerprint.refresh(tmp_path / "prints", "progress_measures.top")
+    assert path.stat().st_ino != before
+    assert list(path.parent.iterdir()) == [path]

@@ -11,10 +11,11 @@ import torch
 import xarray as xr
 
 from progress_measures.cube.extract import compute_measures, measures_taken
-from progress_measures.cube.gather import HISTORY, join, run_part
+from progress_measures.cube.gather import join, run_part
 from progress_measures.measures import families_of, measures
 from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import DERIVED
+from progress_measures.training.objectives import EVALUATED_QUANTITIES
 from support.checkpoints import SMALL_NETWORKS, imported_network, small_network
 from support.curves import grokking_curves
 from support.experiments import small_runs
@@ -165,8 +166,11 @@ def cube_of(*runs, first):
     parts = []
     for run in runs:
         run_measures = [m for family in families_of(run) for m in measures_taken(family, run, run is first)]
-        history = np.random.default_rng(run.seed).random((len(HISTORY), 3))
-        curves = {f"history_{name}": ("history_epoch", curve) for name, curve in zip(HISTORY, history, strict=True)}
+        history = np.random.default_rng(run.seed).random((len(EVALUATED_QUANTITIES), 3))
+        curves = {
+            f"history_{name}": ("history_epoch", curve)
+            for name, curve in zip(EVALUATED_QUANTITIES, history, strict=True)
+        }
         measured = compute_measures(run, run_measures, Stored(run), random_mask(run.task.prime))
         parts.append(run_part(run, measured.assign(curves).assign_coords(history_epoch=[0, 20, 40]), run is first))
     return join(parts, list(runs), first)

@@ -84,6 +84,12 @@ CHANGES = {
         "return (b + a) % task.prime",
         {"dataset": 1, "train": 1, **MEASURED, "gather": 1, "figure": 1},
     ),
+    "a fact derived from the settings": (
+        "src/progress_measures/experiments/derived.py",
+        "return run.seed if run.split.seed is None else run.split.seed",
+        "return run.split.seed if run.split.seed is not None else run.seed",
+        {"dataset": 1, "train": 1, **MEASURED, "gather": 1, "figure": 1},
+    ),
     "a figure": ("src/progress_measures/figures/paper/fig07.py", "(6.8, 5.2)", "(6.8, 5.3)", {"figure": 1}),
     "another figure": ("src/progress_measures/figures/paper/fig02.py", '"center right"', '"lower right"', {}),
     "the profile": ("profiles/default/config.yaml", "printshellcmds: true", "printshellcmds: false", {}),

@@ -449,12 +449,12 @@ def export(
     to: Annotated[Path | None, typer.Option(help="File to write; by default results/<experiment>/<run>.pth.")] = None,
 ) -> None:
     """Write a run for TransformerLens: state dicts, configuration, training pairs and losses."""
+    from progress_measures import paths
     from progress_measures.cube.open import open_run
     from progress_measures.export import export as write
-    from progress_measures.paths import RESULTS
 
     opened = open_run(experiment, run or 0)
-    path = to or RESULTS / experiment / f"{opened.name}.pth"
+    path = to or paths.RESULTS / experiment / f"{opened.name}.pth"
     epochs = sorted(set(epoch)) if epoch else opened.epochs
     write(opened, epochs, format, path)
     print(f"{path}: {opened.name} at {len(epochs)} epochs  {path.stat().st_size / 1e6:.1f} MB")

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from progress_measures.files import atomic_path
+
 PACKAGE = "progress_measures"
 ROOT = Path(__file__).parent
 
@@ -27,6 +29,9 @@ NOT_FOLLOWED = (
     "progress_measures.training.progress",
     "progress_measures.training.record",
 )
+
+DERIVED = "progress_measures.experiments.derived"
+"""The module that derives a run's data and weights from its settings: the only one of `experiments` that is followed."""
 
 
 @functools.cache
@@ -49,26 +54,41 @@ def reached(*modules: str) -> set[str]:
     return visited
 
 
-def refresh(folder: Path, *modules: str) -> str:
+def refresh(into: Path, *modules: str) -> str:
     """Write the fingerprint of modules to a file named after the first module, unless it is unchanged.
 
     Args:
-        folder: Folder of the fingerprint files.
+        into: Folder of the fingerprint files.
         modules: Full names of the modules.
 
     Returns:
         The path of the file.
     """
-    path = folder / f"{modules[0].removeprefix(PACKAGE + '.')}.txt"
+    path = fingerprint_file(into, modules[0])
     text = fingerprint(*modules) + "\n"
     if not path.exists() or path.read_text() != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        with atomic_path(path) as temporary:
+            temporary.write_text(text)
     return str(path)
 
 
+def folder(results: Path) -> Path:
+    """Return the folder of the fingerprint files in a folder of results."""
+    return results / ".fingerprints"
+
+
+def fingerprint_file(into: Path, module: str) -> Path:
+    """Return the path of a module's fingerprint file.
+
+    Args:
+        into: Folder of the fingerprint files.
+        module: Full name of the module.
+    """
+    return into / f"{module.removeprefix(PACKAGE + '.')}.txt"
+
+
 def _is_excluded(name: str) -> bool:
-    return name in NOT_FOLLOWED or name.startswith("progress_measures.experiments.")
+    return name != DERIVED and (name in NOT_FOLLOWED or name.startswith("progress_measures.experiments."))
 
 
 def _file(name: str) -> Path | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from snakemake.io import Namedlist, Wildcards
+from snakemake.iocontainers import ResourceList, Wildcards
 
 from progress_measures import fingerprint
 from progress_measures.errors import UserError
@@ -90,17 +90,22 @@ def run_of(wildcards: Wildcards) -> Run:
     return runs[wildcards.run]
 
 
+FINGERPRINTS = fingerprint.folder(Path("results"))
+
+
 def code(*modules: str) -> list[str]:
     """Return fingerprint files that change when the computation of modules changes, and update them."""
-    return [
-        fingerprint.refresh(Path("results/.fingerprints"), name) for name in modules
-    ]
+    return [fingerprint.refresh(FINGERPRINTS, name) for name in modules]
 
 
 def dataset_code(wildcards: Wildcards) -> list[str]:
     """Return the fingerprints of the code that the dataset of an experiment depends on."""
     task = next(iter(runs_of(wildcards.experiment).values())).task.kind
-    return code("progress_measures.tasks.dataset", task_module(task).__name__)
+    return code(
+        "progress_measures.tasks.dataset",
+        task_module(task).__name__,
+        fingerprint.DERIVED,
+    )
 
 
 def training_code(wildcards: Wildcards) -> list[str]:
@@ -130,7 +135,7 @@ SLURM_OPTIONS = {
 }
 
 
-def training_options(threads: int, resources: Namedlist) -> str:
+def training_options(threads: int, resources: ResourceList) -> str:
     """Return the options of `progress-measures train` that say where runs train.
 
     Args:
@@ -150,6 +155,7 @@ def training_options(threads: int, resources: Namedlist) -> str:
 
 # Update all fingerprints now, since Snakemake lists files before it evaluates the input functions that name them.
 code(
+    fingerprint.DERIVED,
     "progress_measures.tasks.dataset",
     "progress_measures.cube.extract",
     "progress_measures.cube.gather",
@@ -259,8 +265,12 @@ def code_of_extra_format(wildcards: Wildcards) -> list[str]:
     """Return the fingerprints of the code that a figure's animation or page depends on; refuse if it has none."""
     extra_formats = declared(wildcards.figure).extra_formats
     if wildcards.extra not in extra_formats:
-        formats = ", ".join([".pdf", ".png", ".svg", *(f".{kind}" for kind in extra_formats)])
-        refuse(f"figure {wildcards.figure} has no .{wildcards.extra}; it has: {formats}.")
+        formats = ", ".join(
+            [".pdf", ".png", ".svg", *(f".{kind}" for kind in extra_formats)]
+        )
+        refuse(
+            f"figure {wildcards.figure} has no .{wildcards.extra}; it has: {formats}."
+        )
     return code_of_figure(wildcards)
 
 

@@ -6,8 +6,9 @@ rule measure:
     input:
         "results/{experiment}/dataset.zarr",
         "results/{experiment}/trained.json",
-        "results/.fingerprints/measures.{family}.txt",  # the file of `code`; calling it for each job takes long
-        code("progress_measures.cube.extract"),
+        # the path alone: calling `code` for each job takes long
+        str(fingerprint.fingerprint_file(FINGERPRINTS, "measures.{family}")),
+        code("progress_measures.cube.extract", fingerprint.DERIVED),
     output:
         directory("results/{experiment}/runs/{run}/measures/{family}.zarr"),
     log:

@@ -18,15 +18,13 @@ from progress_measures.measures import keys, phases
 from progress_measures.measures.registry import DERIVED, FAMILIES, families_of, family_measures
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, family_store, runs_folder
+from progress_measures.training.objectives import EVALUATED_QUANTITIES
 from progress_measures.training.record import done
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 BLOCK_BYTES = 100e6  # measures in memory at a time; joining and writing them takes five times as much memory
-
-HISTORY = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
-"""Variables of `history.zarr` that the training loop records at its evaluations."""
 
 
 def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool = False) -> Path:
@@ -220,7 +218,7 @@ def history_of(run: Run) -> xr.Dataset:
     history = _open(path, advice)
     epochs = history.evaluated_epoch.values
     variables = {}
-    for name in HISTORY:
+    for name in EVALUATED_QUANTITIES:
         quantity, units = ("loss", "nat") if name.endswith("loss") else ("accuracy", "1")
         split = name.partition("_")[0]
         definition = "Mean cross-entropy" if quantity == "loss" else "Fraction of correct answers"

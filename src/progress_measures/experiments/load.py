@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from progress_measures import paths
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import TASKS, Experiment, Imported, Model, Split, Training
 from progress_measures.old_names import RENAMED_FIELDS
-from progress_measures.paths import RESULTS
 from progress_measures.yaml_files import read_yaml
 
 FOLDER = Path("config/experiments")
@@ -33,7 +33,7 @@ def experiment_names(folder: Path = FOLDER) -> list[str]:
 
 def imported_names() -> list[str]:
     """Return the names of the networks imported into `results/`."""
-    return sorted(path.parent.name for path in RESULTS.glob(f"*/{IMPORTED}"))
+    return sorted(path.parent.name for path in paths.RESULTS.glob(f"*/{IMPORTED}"))
 
 
 def is_name(name: str) -> bool:
@@ -73,7 +73,7 @@ def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
 
 
 def _file_of(name: str, folder: Path) -> Path:
-    files = (folder / f"{name}.yaml", RESULTS / name / IMPORTED)
+    files = (folder / f"{name}.yaml", paths.RESULTS / name / IMPORTED)
     for path in files if is_name(name) else ():
         if path.exists():
             return path

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from progress_measures.experiments import derived
 from progress_measures.old_names import RENAMED_FIELDS
 from progress_measures.tasks import layout
 
@@ -166,9 +167,6 @@ TASKS: dict[str, type[Section]] = {
     get_args(task.model_fields["kind"].annotation)[0]: task for task in get_args(get_args(Task)[0])
 }
 """The fields of every task, by `kind`."""
-
-SEQUENCE_TASKS = ("five_digit_addition", "repeated_subsequence", "skip_trigram")
-"""Kinds of task whose examples are drawn sequences rather than all pairs `a b =`."""
 
 
 class Split(Section):
@@ -340,12 +338,12 @@ class Run(Section):
     @property
     def on_sequences(self) -> bool:
         """Whether the task's examples are drawn sequences rather than all pairs `a b =`."""
-        return self.task.kind in SEQUENCE_TASKS
+        return derived.on_sequences(self)
 
     @property
     def one_layer(self) -> bool:
         """Whether the computation before the ReLU has a closed form: one layer with an MLP and without LayerNorm."""
-        return self.model.layers == 1 and not self.model.attention_only and not self.layer_norm
+        return derived.one_layer(self)
 
     @property
     def layer_norm(self) -> bool:
@@ -360,12 +358,12 @@ class Run(Section):
     @property
     def batch(self) -> int:
         """Examples per update of a task on sequences."""
-        return self.training.batch or self.split.examples or 0
+        return derived.batch_size(self)
 
     @property
     def split_seed(self) -> int:
         """Seed of the split: `split.seed` if given, else the run's seed."""
-        return self.seed if self.split.seed is None else self.split.seed
+        return derived.split_seed(self)
 
     @cached_property
     def hash(self) -> str:
@@ -400,19 +398,24 @@ class Run(Section):
         return flat
 
 
+def _is_default(section: Section, *fields: str) -> bool:
+    """Return whether these fields of a section have their default values."""
+    return all(getattr(section, field) == type(section).model_fields[field].default for field in fields)
+
+
 def _mistakes(run: Run) -> Iterator[str]:
     """Yield the inconsistencies between the sections of a run, each with its field."""
     split, training = run.split, run.training
     if run.on_sequences:
-        if (split.method, split.train_fraction) != ("shuffle", 0.3):
+        if not _is_default(split, "method", "train_fraction"):
             yield "`split.method` and `split.train_fraction` are for tasks on pairs; give `split.examples`"
         if not run.batch:
             yield "`training.batch` is needed for fresh examples at every update, or `split.examples` for a fixed set"
         if split.examples is not None and split.examples % run.batch:
             yield f"`training.batch` ({training.batch}) must divide `split.examples` ({split.examples})"
-    elif split.examples is not None or training.batch is not None or split.test_examples != 1024:
+    elif split.examples is not None or training.batch is not None or not _is_default(split, "test_examples"):
         fields = "`split.examples`, `split.test_examples` and `training.batch`"
-        yield f"{fields} are for tasks on sequences: {', '.join(SEQUENCE_TASKS)}"
+        yield f"{fields} are for tasks on sequences: {', '.join(derived.SEQUENCE_TASKS)}"
     elif not int(split.train_fraction * layout(run.task).operands ** 2):
         yield f"`split.train_fraction` ({split.train_fraction:g}) of {layout(run.task).operands}² pairs is less than one"
     if run.model.doubled_residual and not run.model.attention_only:

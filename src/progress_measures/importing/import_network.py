@@ -42,8 +42,13 @@ def import_network(path: Path, out: Path, options: Options) -> list[str]:
     contents, network = recognize(path, options)
     if out.parent.resolve() == paths.RESULTS.resolve():
         # before the measurement that depends on these files, so that the workflow has nothing to redo
-        for module in (*(f"measures.{family}" for family in FAMILIES), "cube.extract", "cube.gather"):
-            fingerprint.refresh(paths.RESULTS / ".fingerprints", f"{fingerprint.PACKAGE}.{module}")
+        for module in (
+            *(f"measures.{family}" for family in FAMILIES),
+            "cube.extract",
+            "cube.gather",
+            "experiments.derived",
+        ):
+            fingerprint.refresh(fingerprint.folder(paths.RESULTS), f"{fingerprint.PACKAGE}.{module}")
     with scratch(out) as folder:
         with paths.results_in(folder):
             losses = _write(network, out.name, contents, options.precision)

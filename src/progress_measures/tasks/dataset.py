@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from progress_measures.errors import UserError
 from progress_measures.files import open_store, write_store
-from progress_measures.fingerprint import fingerprint
+from progress_measures.fingerprint import DERIVED, fingerprint
 from progress_measures.tasks import Examples, label_table, layout, task_module
 from progress_measures.tasks.examples import DrawnExamples
 from progress_measures.tasks.split import train_mask
@@ -123,7 +123,10 @@ def _settings(runs: list[Run]) -> str:
 
 
 def _provenance(runs: list[Run]) -> dict[str, str]:
-    return {"settings": _settings(runs), "code": fingerprint(__name__, task_module(runs[0].task.kind).__name__)}
+    return {
+        "settings": _settings(runs),
+        "code": fingerprint(__name__, task_module(runs[0].task.kind).__name__, DERIVED),
+    }
 
 
 def _stored_provenance(path: Path) -> dict[str, str]:

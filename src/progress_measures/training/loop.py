@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from progress_measures.models.initialize import initial_weights
 from progress_measures.tasks.dataset import train_masks
 from progress_measures.training.machine import machine
-from progress_measures.training.objectives import objective_module
+from progress_measures.training.objectives import EVALUATED_QUANTITIES, objective_module
 from progress_measures.training.optimizer import AdamW
 from progress_measures.training.progress import Progress
 from progress_measures.training.record import code_of
 from progress_measures.training.signals import Interrupted, collected
 from progress_measures.training.step import Step
-from progress_measures.training.store import BLOCK, EVALUATED_QUANTITIES, RunStore
+from progress_measures.training.store import BLOCK, RunStore
 from progress_measures.training.writer import Writer
 
 if TYPE_CHECKING:

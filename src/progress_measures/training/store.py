@@ -29,6 +29,7 @@ from zarr.storage import MemoryStore
 from progress_measures.errors import UserError
 from progress_measures.files import atomic_path, write_json, write_store
 from progress_measures.models.architecture import Architecture
+from progress_measures.training.objectives import EVALUATED_QUANTITIES
 from progress_measures.training.record import done
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 # Checkpoints per chunk. A larger block makes fewer files (a mainline run has 250), a smaller one makes smaller states.
 BLOCK = 20
-
-EVALUATED_QUANTITIES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 # Metadata of an array that must be as they were written. Other metadata may change with the version of Zarr.
 _COMPARED_METADATA = ("shape", "data_type", "chunk_grid", "dimension_names")

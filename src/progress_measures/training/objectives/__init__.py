@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 
+EVALUATED_QUANTITIES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+"""Quantities that training records at its evaluations, in the order of the columns of `history.zarr`."""
+
+
 def objective_module(run: Run) -> str:
     """Return the name of the module whose `Objective` trains a run."""
     return f"{__name__}.{'pairs' if run.one_layer and not run.on_sequences else 'general'}"

@@ -1,0 +1,34 @@
+"""What follows from a run's settings and decides its data or its weights.
+
+Fingerprints follow this module, unlike the rest of `experiments`: a change here trains the affected runs again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+SEQUENCE_TASKS = ("five_digit_addition", "repeated_subsequence", "skip_trigram")
+"""Kinds of tasks with generated examples, in place of all pairs `a b =`."""
+
+
+def on_sequences(run: Run) -> bool:
+    """Return whether the examples of a run are generated sequences, in place of all pairs `a b =`."""
+    return run.task.kind in SEQUENCE_TASKS
+
+
+def one_layer(run: Run) -> bool:
+    """Return whether a network has one layer with an MLP and no LayerNorm, so that the exact fast path applies."""
+    return run.model.layers == 1 and not run.model.attention_only and not run.layer_norm
+
+
+def batch_size(run: Run) -> int:
+    """Return the number of examples an update, for tasks on sequences."""
+    return run.training.batch or run.split.examples or 0
+
+
+def split_seed(run: Run) -> int:
+    """Return the seed of the split: `split.seed` if it is set, otherwise the run's seed."""
+    return run.seed if run.split.seed is None else run.split.seed
