@@ -19,7 +19,7 @@ from progress_measures.experiments.schema import Experiment
 from progress_measures.training.launcher import launch, table
 from progress_measures.training.launcher.local import LocalPool
 from progress_measures.training.launcher.shards import group_by_shape, shards
-from progress_measures.training.launcher.submission import Submission, Task
+from progress_measures.training.launcher.submission import JobSpec, Submission
 from progress_measures.training.launcher.wait import wait
 from support.experiments import folder_with, small_experiment, small_runs, trained_bytes, trained_folder
 from support.pool_tasks import FOLDER, MODULE
@@ -63,7 +63,7 @@ def test_runs_of_other_shape_or_recipe_are_not_packed_together():
 
 def test_number_of_concurrent_tasks_is_limited(tmp_path):
     tasks = [
-        Task(f"n{i}", f"{MODULE}:note", {"path": str(tmp_path / "log"), "text": str(i), "seconds": 0.3})
+        JobSpec(f"n{i}", f"{MODULE}:note", {"path": str(tmp_path / "log"), "text": str(i), "seconds": 0.3})
         for i in range(7)
     ]
     run_tasks(tasks, tmp_path, at_once=3)
@@ -78,7 +78,7 @@ def test_number_of_concurrent_tasks_is_limited(tmp_path):
 
 def test_each_gpu_has_one_task_at_a_time(tmp_path):
     """The test simulates GPUs, named as CUDA may name them."""
-    tasks = [Task(f"n{i}", f"{MODULE}:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.3}) for i in range(6)]
+    tasks = [JobSpec(f"n{i}", f"{MODULE}:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.3}) for i in range(6)]
     wait(LocalPool(4, poll_seconds=0.05, gpus=["3", "GPU-5d"]), tmp_path / "jobs", "notes", lambda in_hand: tasks)
     events = sorted(line.split() for line in (tmp_path / "log").read_text().splitlines())
     of_gpu = {gpu: [event for _, event, name in events if name == gpu] for gpu in ("3", "GPU-5d")}
@@ -92,7 +92,7 @@ def test_two_experiments_do_not_use_one_gpu_at_once(tmp_path):
     """Two launchers wait independently, as two rules of a workflow do."""
     waiting = []
     for name in ("one", "other"):
-        task = Task(name, f"{MODULE}:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.5})
+        task = JobSpec(name, f"{MODULE}:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.5})
         pool, submission = LocalPool(1, gpus=["7"]), Submission.new(tmp_path / name, "notes", "local", [task])
         pool.submit(submission)
         waiting.append((pool, submission))
@@ -107,14 +107,14 @@ def test_two_experiments_do_not_use_one_gpu_at_once(tmp_path):
 
 
 def test_failed_task_is_retried(tmp_path):
-    run_tasks([Task("n", f"{MODULE}:fail", {"path": str(tmp_path / "tries"), "times": 2})], tmp_path, retries=2)
+    run_tasks([JobSpec("n", f"{MODULE}:fail", {"path": str(tmp_path / "tries"), "times": 2})], tmp_path, retries=2)
     assert (tmp_path / "tries").read_text() == "xxx"
 
 
 def test_permanent_failure_names_its_log_and_other_tasks_continue(tmp_path):
     tasks = [
-        Task("bad", f"{MODULE}:fail", {"path": str(tmp_path / "tries"), "times": 9}),
-        Task("good", f"{MODULE}:note", {"path": str(tmp_path / "log"), "text": "good", "seconds": 1}),
+        JobSpec("bad", f"{MODULE}:fail", {"path": str(tmp_path / "tries"), "times": 9}),
+        JobSpec("good", f"{MODULE}:note", {"path": str(tmp_path / "log"), "text": "good", "seconds": 1}),
     ]
     with pytest.raises(UserError) as error:
         run_tasks(tasks, tmp_path, retries=1)
@@ -127,7 +127,7 @@ def test_permanent_failure_names_its_log_and_other_tasks_continue(tmp_path):
 
 def test_user_error_is_not_retried(tmp_path):
     with pytest.raises(UserError, match="no such prime"):
-        run_tasks([Task("n", f"{MODULE}:refuse", {"path": str(tmp_path / "tries")})], tmp_path)
+        run_tasks([JobSpec("n", f"{MODULE}:refuse", {"path": str(tmp_path / "tries")})], tmp_path)
     assert (tmp_path / "tries").read_text() == "x"
 
 
@@ -221,7 +221,7 @@ def test_second_launcher_waits_for_the_first(tmp_path):
 
 
 def test_reused_process_id_is_not_mistaken_for_a_task(tmp_path):
-    submission = Submission.new(tmp_path / "jobs", "notes", "local", [Task("n", f"{MODULE}:note", {})])
+    submission = Submission.new(tmp_path / "jobs", "notes", "local", [JobSpec("n", f"{MODULE}:note", {})])
     with subprocess.Popen(["sleep", "60"]) as other:
         submission.ids = [str(other.pid)]
         pool = LocalPool(1)
@@ -233,7 +233,7 @@ def test_reused_process_id_is_not_mistaken_for_a_task(tmp_path):
 
 def test_tasks_of_another_machine_in_the_same_folder_are_waited_for(tmp_path):
     """The machines share a disk: the process is not visible from here, but its progress file is."""
-    submission = Submission.new(tmp_path / "jobs", "notes", "local", [Task("n", f"{MODULE}:note", {})])
+    submission = Submission.new(tmp_path / "jobs", "notes", "local", [JobSpec("n", f"{MODULE}:note", {})])
     submission.host, submission.ids = "elsewhere", ["1"]
     progress, pool = submission.file(0, "progress"), LocalPool(1)
     progress.write_text(json.dumps({"time": time.time() - 10}))

@@ -30,7 +30,6 @@ from progress_measures.cube.structure import applies
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment, Run
-from progress_measures.files import write_json as write_json
 from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.registry import FAMILIES, family_measures, measures
 from progress_measures.models import gemm

@@ -301,10 +301,10 @@ def test_83_jobs_run_eight_at_a_time_and_waiting_costs_little(lab, tmp_path):
     code = """
 import sys
 from pathlib import Path
-from progress_measures.training.launcher.submission import Task
+from progress_measures.training.launcher.submission import JobSpec
 from progress_measures.training.launcher.launch import SlurmPool, SlurmSettings, wait
 path = sys.argv[1]
-tasks = [Task(f"n{i}", "support.pool_tasks:note", {"path": path, "text": str(i), "seconds": 1.0}) for i in range(83)]
+tasks = [JobSpec(f"n{i}", "support.pool_tasks:note", {"path": path, "text": str(i), "seconds": 1.0}) for i in range(83)]
 settings = SlurmSettings(at_once=8, memory_mb=200, minutes=5)
 wait(SlurmPool(settings, poll_seconds=10), Path("jobs"), "notes", lambda in_hand: tasks)
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from progress_measures.errors import UserError
 from progress_measures.training.launcher.local import LocalPool
-from progress_measures.training.launcher.submission import Task
+from progress_measures.training.launcher.submission import JobSpec
 from progress_measures.training.launcher.wait import wait
 
 MODULE = "support.pool_tasks"
@@ -68,8 +68,8 @@ def main(jobs: str, arguments: str) -> None:
         arguments: those of `note`, as JSON.
     """
 
-    def left(in_hand: set[str]) -> list[Task]:
-        return [] if in_hand else [Task("n", f"{MODULE}:note", json.loads(arguments), ["n x"])]
+    def left(in_hand: set[str]) -> list[JobSpec]:
+        return [] if in_hand else [JobSpec("n", f"{MODULE}:note", json.loads(arguments), ["n x"])]
 
     wait(LocalPool(2, poll_seconds=0.05), Path(jobs), "notes", left)
 

@@ -34,7 +34,8 @@ from progress_measures.training.record import code_modules
 # the time of planning ten thousand jobs.
 gc.set_threshold(50_000)
 
-# Rules call the `progress-measures` of the environment that Snakemake itself runs in.
+# Rules call the `progress-measures` of the environment that Snakemake itself runs in, also with `--software-deployment-method
+# conda`: the `conda:` lines document the environment, which `make setup` completes from uv.lock.
 shell.prefix(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
 

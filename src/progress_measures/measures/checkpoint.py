@@ -85,9 +85,9 @@ class RunContext:
 
         Args:
             weights: weights of the checkpoint, without a `run` dimension.
-            epoch: number of updates before the checkpoint; not used for tasks on pairs.
+            epoch: number of updates before the checkpoint.
         """
-        return Checkpoint(self, weights)
+        return Checkpoint(self, weights, epoch)
 
     @cached_property
     def sign(self) -> int:
@@ -103,7 +103,7 @@ class RunContext:
     @cached_property
     def final(self) -> Checkpoint:
         """Last checkpoint of the run."""
-        return Checkpoint(self, self._final)
+        return Checkpoint(self, self._final, self.run.training.epochs)
 
     @cached_property
     def key_frequencies(self) -> NDArray[np.int64]:
@@ -125,14 +125,15 @@ class Checkpoint:
     Args:
         context: what all checkpoints of the run share.
         weights: weights of the checkpoint, without a `run` dimension.
+        epoch: number of updates before the checkpoint; None if it is unknown.
 
     Attributes:
         trained: tensors as they were trained.
         weights: tensors of `Architecture` that compute the same logits; they differ from `trained` in imported networks.
     """
 
-    def __init__(self, context: RunContext, weights: dict[str, NDArray]) -> None:
-        self.context = context
+    def __init__(self, context: RunContext, weights: dict[str, NDArray], epoch: int | None = None) -> None:
+        self.context, self.epoch = context, epoch
         self.trained = weights
         if context.run.imported is not None:
             self.weights = imported.to_native_weights(weights, layout(context.run.task), context.one_layer)

@@ -21,7 +21,7 @@ from progress_measures.training.launcher.local import LocalPool
 from progress_measures.training.launcher.pool import EXITED, Pool
 from progress_measures.training.launcher.shards import Shard, runs_that_fit, shards
 from progress_measures.training.launcher.slurm import PROFILE, SlurmPool, SlurmSettings
-from progress_measures.training.launcher.submission import Submission, Task
+from progress_measures.training.launcher.submission import JobSpec, Submission
 from progress_measures.training.launcher.table import JobRow
 from progress_measures.training.launcher.wait import wait
 from progress_measures.training.record import code_of, done
@@ -57,7 +57,7 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
         Interrupted: a signal stopped the work.
     """
 
-    def tasks_left(in_progress: set[str]) -> list[Task]:
+    def tasks_left(in_progress: set[str]) -> list[JobSpec]:
         names = {label.split()[0] for label in in_progress}
         unfinished = [run for run in runs if _done(run, any_code) is None]
         others = [run.name for run in unfinished if run.name in names and _label(run) not in in_progress]
@@ -221,7 +221,7 @@ def _label(run: Run) -> str:
     return f"{run.name} {run.hash}"
 
 
-def _task(shard: Shard, plan: Plan) -> Task:
+def _task(shard: Shard, plan: Plan) -> JobSpec:
     settings = [run.model_dump(mode="json") for run in shard.runs]
     arguments = {"runs": settings, "device": plan.device, "threads": plan.threads}
-    return Task(shard.name, TRAIN_FUNCTION, arguments, [_label(run) for run in shard.runs])
+    return JobSpec(shard.name, TRAIN_FUNCTION, arguments, [_label(run) for run in shard.runs])

@@ -24,7 +24,7 @@ from progress_measures.files import write_json
 
 
 @dataclass
-class Task:
+class JobSpec:
     """The work of one job: the name of a function and its arguments, which are JSON."""
 
     name: str
@@ -42,13 +42,13 @@ class Submission:
     folder: Path
     name: str
     pool: str
-    tasks: list[Task]
+    tasks: list[JobSpec]
     host: str = ""
     submitted: str = ""
     ids: list[str | None] = field(default_factory=list)  # one per job; None until it is submitted
 
     @classmethod
-    def new(cls, jobs: Path, label: str, pool: str, tasks: list[Task]) -> Submission:
+    def new(cls, jobs: Path, label: str, pool: str, tasks: list[JobSpec]) -> Submission:
         """Record a submission under a unique name, without submitting it.
 
         Args:
@@ -71,7 +71,7 @@ class Submission:
     def load(cls, folder: Path) -> Submission:
         """Load the submission of a folder."""
         content = json.loads((folder / "submission.json").read_text(encoding="utf-8"))
-        content["tasks"] = [Task(**task) for task in content["tasks"]]
+        content["tasks"] = [JobSpec(**task) for task in content["tasks"]]
         return cls(folder=folder, **content)
 
     @classmethod

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from progress_measures.errors import UserError
 from progress_measures.training.launcher.pool import EXITED, JobStatus, Pool
-from progress_measures.training.launcher.submission import Submission, Task
+from progress_measures.training.launcher.submission import JobSpec, Submission
 from progress_measures.training.launcher.table import Display, JobRow
 from progress_measures.training.signals import Interrupted, collected
 
@@ -31,7 +31,7 @@ def wait(
     pool: Pool,
     jobs: Path,
     label: str,
-    tasks_left: Callable[[set[str]], list[Task]],
+    tasks_left: Callable[[set[str]], list[JobSpec]],
     retries: int = 2,
 ) -> None:
     """Run jobs in a pool until each has succeeded.
@@ -88,7 +88,7 @@ class _Submissions:
         """Return `<run> <hash>` of the runs that jobs submitted earlier train."""
         return {run for key, _, _, task in self._tasks() if key not in self._outcome for run in task.runs}
 
-    def submit(self, tasks: list[Task]) -> None:
+    def submit(self, tasks: list[JobSpec]) -> None:
         """Submit tasks to the pool together."""
         if not tasks:
             return
@@ -141,7 +141,7 @@ class _Submissions:
         """Return whether all jobs have ended."""
         return all(key in self._outcome for key, *_ in self._tasks())
 
-    def _tasks(self) -> Iterator[tuple[Key, Submission, int, Task]]:
+    def _tasks(self) -> Iterator[tuple[Key, Submission, int, JobSpec]]:
         """Yield the key, the submission, the index and the task of every job."""
         for submission in self.submissions:
             for i, task in enumerate(submission.tasks):
