@@ -46,7 +46,8 @@ def test_pages_of_the_navigation_exist():
         *measures_page.reference_pages(),
         *gallery.gallery_pages(),
         "index.md",
-        "results.md",
+        "results-folder.md",
+        "contributing.md",
         "changelog.md",
         "tutorial.md",
     }

@@ -17,9 +17,9 @@ LINE, PARABOLA = NUMBER - 4.5, (NUMBER - 4.5) ** 2 - 8.25
 
 
 @pytest.fixture(scope="module")
-def cube(integer_addition):
+def cube(integers):
     """The cube of a small network."""
-    return open_cube(integer_addition / "results/integers/cube.zarr").load()
+    return open_cube(integers / "results/integers/cube.zarr").load()
 
 
 def embedding(rng, noise=0.0):

@@ -35,6 +35,7 @@ OWN = PROJECT["project"]["name"]
 HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
 NOT_IMPORTED = {
+    "codespell": ("Makefile", "$(BIN)/codespell"),
     "ipykernel": ("tests/test_tutorial.py", 'kernel_name="python3"'),
     "jinja2": ("src/progress_measures/tables/writing.py", "to_latex"),
     "mkdocs-material": ("mkdocs.yml", "name: material"),
@@ -119,7 +120,7 @@ def test_every_declared_package_is_used():
 # ---- files that run no code when they are read
 
 WRITES_PICKLES = {
-    ("exporting.py", "torch.save"): "files for TransformerLens, which reads its state dicts from these",
+    ("export.py", "torch.save"): "files for TransformerLens, which reads its state dicts from these",
 }
 """Where the project writes pickles, and why. submitit also writes its jobs as pickles, in the folder of a training."""
 

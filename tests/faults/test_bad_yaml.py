@@ -283,7 +283,7 @@ def test_experiment_files_with_hostile_names_are_refused(tmp_path, name, tally):
 
 
 def test_folders_and_pipes_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(loading.paths, "RESULTS", tmp_path / "results")
     (tmp_path / "mine.yaml").mkdir()
     os.mkfifo(tmp_path / "pipe.yaml")
     for name in ("mine", "pipe"):
