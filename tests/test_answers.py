@@ -150,7 +150,7 @@ def test_answers_do_not_depend_on_later_tokens(kind):
     later = torch.arange(sizes.context_length) > first
     changed = torch.where(later, (tokens + 1) % sizes.vocabulary, tokens)
     read = [
-        forward_at.logits(weights, forward_at.ReadPositions(t[..., : sizes.read_to], first, sizes.vocabulary))
+        forward_at.logits(weights, forward_at.ReadPositions(t[..., : sizes.input_length], first, sizes.vocabulary))
         for t in (tokens, changed)
     ]
     assert torch.equal(*read)

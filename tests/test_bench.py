@@ -107,7 +107,7 @@ def test_loss_over_all_pairs_is_the_weighted_mean_of_both_splits(measured):
 
 def test_same_training(run, notebook):
     network, mask = initial_weights(run), train_mask(run, PRIME)
-    ours = bench.OurTraining(run, {name: w.numpy() for name, w in network.items()}, mask)
+    ours = bench.PackageTraining(run, {name: w.numpy() for name, w in network.items()}, mask)
     sign = 1 if run.task.kind == "modular_addition" else -1
     theirs = notebook.NotebookTraining(network, notebook.data(PRIME, sign, mask))
     both = np.array([(ours.update(), theirs.step()[0]) for _ in range(6)])
@@ -119,7 +119,7 @@ def test_same_training(run, notebook):
 def test_same_training_on_sequences(kind):
     run = sequence_run(kind, precision="float64", warmup=0)
     weights = {name: w.numpy() for name, w in initial_weights(run).items()}
-    ours = bench.OurTraining(run, weights, np.zeros(0, dtype=bool))
+    ours = bench.PackageTraining(run, weights, np.zeros(0, dtype=bool))
     theirs = bench._plain_training(run, weights, np.zeros(0, dtype=bool))
     both = np.array([(ours.update(), theirs.update()) for _ in range(6)])
     np.testing.assert_allclose(both[:, 0], both[:, 1], rtol=1e-4)

@@ -23,7 +23,9 @@ def package(tmp_path, monkeypatch):
 
 
 def test_reached_modules_are_those_imported_directly_or_indirectly(package):
-    assert fingerprint.reached("progress_measures.top") == {f"progress_measures.{m}" for m in ("top", "middle", "low")}
+    assert fingerprint.reachable_modules("progress_measures.top") == {
+        f"progress_measures.{m}" for m in ("top", "middle", "low")
+    }
 
 
 @pytest.mark.parametrize(
@@ -47,30 +49,32 @@ def test_imports_for_type_checkers_are_not_followed(package):
     (package / "top.py").write_text(
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from progress_measures import other\n"
     )
-    assert fingerprint.reached("progress_measures.top") == {"progress_measures.top"}
+    assert fingerprint.reachable_modules("progress_measures.top") == {"progress_measures.top"}
 
 
 def test_files_are_rewritten_only_when_the_hash_changes(package, tmp_path):
-    path = fingerprint.refresh(tmp_path / "prints", "progress_measures.top")
+    path = fingerprint.write_fingerprint(tmp_path / "prints", "progress_measures.top")
     first = (tmp_path / "prints/top.txt").stat().st_mtime_ns
     assert path == str(tmp_path / "prints/top.txt")
     (package / "low.py").write_text("x = 1  # the same\n")
-    fingerprint.refresh(tmp_path / "prints", "progress_measures.top")
+    fingerprint.write_fingerprint(tmp_path / "prints", "progress_measures.top")
     assert (tmp_path / "prints/top.txt").stat().st_mtime_ns == first
     (package / "low.py").write_text("x = 3\n")
-    fingerprint.refresh(tmp_path / "prints", "progress_measures.top")
+    fingerprint.write_fingerprint(tmp_path / "prints", "progress_measures.top")
     assert (tmp_path / "prints/top.txt").stat().st_mtime_ns > first
 
 
 def test_families_of_measures_do_not_depend_on_each_other():
     """A change in one family measures that family again, and no other."""
-    assert "progress_measures.measures.losses" not in fingerprint.reached("progress_measures.measures.weights")
-    assert "progress_measures.fourier" in fingerprint.reached("progress_measures.measures.weights")
-    assert "progress_measures.measures.checkpoint" in fingerprint.reached("progress_measures.cube.extract")
+    assert "progress_measures.measures.losses" not in fingerprint.reachable_modules(
+        "progress_measures.measures.weights"
+    )
+    assert "progress_measures.fourier" in fingerprint.reachable_modules("progress_measures.measures.weights")
+    assert "progress_measures.measures.checkpoint" in fingerprint.reachable_modules("progress_measures.cube.extract")
 
 
 def test_training_does_not_depend_on_progress_messages_or_experiment_files():
-    reached = fingerprint.reached("progress_measures.training.loop")
+    reached = fingerprint.reachable_modules("progress_measures.training.loop")
     assert "progress_measures.training.optimizer" in reached
     assert not {m for m in reached if m.startswith(("progress_measures.experiments", "progress_measures.measures"))}
     assert "progress_measures.training.progress" not in reached
@@ -81,14 +85,14 @@ def test_facts_derived_from_settings_belong_to_the_code_that_trains_a_run():
     run = load_experiment("mainline").runs("mainline")[0]
     assert fingerprint.DERIVED in code_modules(run)
     assert fingerprint.fingerprint(*code_modules(run)) == code_of(run)
-    assert fingerprint.reached(fingerprint.DERIVED) == {fingerprint.DERIVED}
+    assert fingerprint.reachable_modules(fingerprint.DERIVED) == {fingerprint.DERIVED}
 
 
 def test_fingerprint_files_are_replaced_whole(package, tmp_path, monkeypatch):
     """Two parses of the Snakefile may read and write a file at once."""
-    path = Path(fingerprint.refresh(tmp_path / "prints", "progress_measures.top"))
+    path = Path(fingerprint.write_fingerprint(tmp_path / "prints", "progress_measures.top"))
     before = path.stat().st_ino
     (package / "low.py").write_text("x = 4\n")
-    fingerprint.refresh(tmp_path / "prints", "progress_measures.top")
+    fingerprint.write_fingerprint(tmp_path / "prints", "progress_measures.top")
     assert path.stat().st_ino != before
     assert list(path.parent.iterdir()) == [path]

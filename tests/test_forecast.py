@@ -10,16 +10,16 @@ from support.definitions import NEED_KEY_FREQUENCIES
 EPOCHS = np.arange(0, 3001, 100)
 
 
-def cube(*groks, experiment="made"):
+def cube(*generalization_epoch, experiment="made"):
     """Return a cube in which only the Gini coefficient of W_E predicts the grokking time."""
     rng = np.random.default_rng(0)
-    shape = (len(groks), len(EPOCHS))
+    shape = (len(generalization_epoch), len(EPOCHS))
     curves = {name: 1 + 0.1 * rng.random(shape) for name in f.VARIABLES}
     curves["cosine_residual_all"] = 0.5 + 0.01 * rng.random(shape)
-    for i, grok_time in enumerate(groks):
+    for i, grok_time in enumerate(generalization_epoch):
         curves["gini_W_E"][i] = 0.1 * np.log10(np.maximum(EPOCHS, 1) / grok_time)
         curves["test_loss"][i] = np.where(grok_time > EPOCHS, 20.0, 1e-3)
-    names = [f"seed{i}" for i in range(len(groks))]
+    names = [f"seed{i}" for i in range(len(generalization_epoch))]
     variables = {name: (("run", "epoch"), values) for name, values in curves.items()}
     return xr.Dataset(variables, {"run": names, "epoch": EPOCHS}, {"experiment": experiment})
 
@@ -32,13 +32,13 @@ def test_known_rule_is_recovered():
     trajectories, others = f.trajectories([cube(900, 1400, 2000, 2800)])
     assert others == []
     for trajectory, predicted in zip(trajectories, f.leave_one_out(trajectories, "progress measures"), strict=True):
-        assert f.wrong_by(trajectory, predicted).max() < 1.1
+        assert f.error_factor(trajectory, predicted).max() < 1.1
 
 
 def test_forecast_from_an_unrelated_variable_fails():
     trajectories, _ = f.trajectories([cube(900, 1400, 2000, 2800)])
     wrong = [
-        f.wrong_by(trajectory, p).max()
+        f.error_factor(trajectory, p).max()
         for trajectory, p in zip(trajectories, f.leave_one_out(trajectories, "weight norm"), strict=True)
     ]
     assert max(wrong) > 1.5
@@ -47,8 +47,10 @@ def test_forecast_from_an_unrelated_variable_fails():
 def test_later_epochs_do_not_change_a_forecast():
     trajectories, _ = f.trajectories([cube(900, 1400, 2000, 2800)])
     trajectory = trajectories[-1]
-    changed = {name: np.where(np.arange(len(values)) > 5, 7.0, values) for name, values in trajectory.seen.items()}
-    again = trajectory._replace(seen=changed, groks=99999.0)
+    changed = {
+        name: np.where(np.arange(len(values)) > 5, 7.0, values) for name, values in trajectory.predictors.items()
+    }
+    again = trajectory._replace(predictors=changed, generalization_epoch=99999.0)
     before = f.forecast(trajectory, trajectories[:-1], "progress measures")
     np.testing.assert_array_equal(f.forecast(again, trajectories[:-1], "progress measures")[:6], before[:6])
 
@@ -78,4 +80,4 @@ def test_runs_that_never_grok_are_named():
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 4.0), (0.01, np.nan), (1.0, 8.0)])
 def test_value_at_a_share_of_the_grokking_time(share, expected):
     trajectories, _ = f.trajectories([cube(900)])
-    np.testing.assert_equal(f.at_share(trajectories[0], trajectories[0].epochs / 100, share), expected)
+    np.testing.assert_equal(f.value_at_fraction(trajectories[0], trajectories[0].epochs / 100, share), expected)

@@ -395,7 +395,7 @@ def test_two_layers_with_biases_are_imported(folder, rng, layer_norm):
 def test_fast_path_includes_attention_biases_exactly(rng):
     """Moving attention's biases into other tensors does not change the computation at `=`."""
     weights = imported_weights(rng, 1, biases=True)
-    sizes = Layout(operands=7, vocabulary=8, context_length=3, outputs=7, read_to=3)
+    sizes = Layout(operands=7, vocabulary=8, context_length=3, outputs=7, input_length=3)
     ours = to_native_weights(weights, sizes, one_layer=True)
     assert not {"b_Q", "b_K", "b_V", "b_O"} & set(ours)
     for before, after in zip(neurons_and_logits(weights, 7, False), neurons_and_logits(ours, 7, False), strict=True):

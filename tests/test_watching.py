@@ -9,7 +9,7 @@ import zarr
 
 from progress_measures.cube.open import open_cube
 from progress_measures.paths import runs_folder
-from progress_measures.watch import BARS, CHECKPOINTS, CURVES, curve, phase, read_standing
+from progress_measures.watch import BARS, CHECKPOINTS, CURVES, phase, read_run_status, sparkline
 from support.experiments import small_runs
 from support.processes import command
 
@@ -39,7 +39,7 @@ def cut_to_half(run):
 
 def test_curves_of_a_finished_run_equal_the_cube(folder, results):
     cube = open_cube(results / "results/small/cube.zarr").isel(run=0)
-    so_far = read_standing(small_runs()[0]).so_far
+    so_far = read_run_status(small_runs()[0]).so_far
     assert len(so_far.epoch) <= CHECKPOINTS
     for name in CURVES:
         np.testing.assert_allclose(so_far[name], cube[name].sel(epoch=so_far.epoch), rtol=1e-6)
@@ -48,10 +48,10 @@ def test_curves_of_a_finished_run_equal_the_cube(folder, results):
 def test_curves_of_a_run_in_training_end_at_the_last_written_epoch(folder):
     run = small_runs()[0]
     before = sorted(path for path in folder.rglob("*") if path.is_file())
-    whole = read_standing(run).so_far.epoch.values
+    whole = read_run_status(run).so_far.epoch.values
     assert sorted(path for path in folder.rglob("*") if path.is_file()) == before, "watching writes no files"
     cut_to_half(run)
-    so_far = read_standing(run).so_far
+    so_far = read_run_status(run).so_far
     assert so_far.epoch.values[-1] < whole[-1]
     assert so_far.history_epoch.values[-1] <= 390
     done = command("watch", "small", "--once", folder=folder)
@@ -101,7 +101,7 @@ def test_phase_during_training(test_loss, train_accuracy, excluded, expected):
 
 
 def test_bars_are_proportional_to_the_numbers():
-    assert curve(np.array([1, 10, 100]), "log") == BARS[0] + BARS[4] + BARS[-1]
-    assert curve(np.array([0.0, np.nan, 1.0]), "linear") == BARS[0] + " " + BARS[-1]
-    assert curve(np.array([np.nan]), "log") == ""
-    assert len(curve(np.arange(1000), "linear")) == 40
+    assert sparkline(np.array([1, 10, 100]), "log") == BARS[0] + BARS[4] + BARS[-1]
+    assert sparkline(np.array([0.0, np.nan, 1.0]), "linear") == BARS[0] + " " + BARS[-1]
+    assert sparkline(np.array([np.nan]), "log") == ""
+    assert len(sparkline(np.arange(1000), "linear")) == 40

@@ -147,7 +147,7 @@ def _compare_training(
     """Time both implementations from the same weights, without the training loop's only other work, checkpoints."""
     n = layout(run.task).operands
     mask, notebook = train_mask(run, n), load_baseline()
-    package = OurTraining(run, weights, mask)
+    package = PackageTraining(run, weights, mask)
     baseline = notebook.NotebookTraining(weights, notebook.data(n, task_module(run.task.kind).SIGN, mask))
     flushing, plain = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
     for _ in range(warm_up):
@@ -177,7 +177,7 @@ def _compare_training(
     }
 
 
-class OurTraining:
+class PackageTraining:
     """The package's training loop, one update at a time.
 
     Args:
@@ -242,7 +242,7 @@ def bench_tasks(threads: int = 1, updates: int = 3, blocks: int = 7, names: tupl
 def _compare_task(run: Run, threads: int, updates: int, blocks: int) -> dict[str, float]:
     weights = {name: tensor.numpy() for name, tensor in initial_weights(run).items()}
     mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run, layout(run.task).operands)
-    package, baseline = OurTraining(run, weights, mask), _plain_training(run, weights, mask)
+    package, baseline = PackageTraining(run, weights, mask), _plain_training(run, weights, mask)
     flushing, plain = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
     timed = {"update": (flushing, package.update), "plain": (plain, baseline.update)}
     if not run.on_sequences:

@@ -63,9 +63,9 @@ def _runs(experiment: str, selected: list[str] | None = None) -> "list[Run]":
 
 def _valid_name(experiment: str | None) -> str | None:
     """Return a valid experiment name; its file need not exist any more."""
-    from progress_measures.experiments.load import is_name
+    from progress_measures.experiments.load import is_experiment_name
 
-    if experiment is not None and not is_name(experiment):
+    if experiment is not None and not is_experiment_name(experiment):
         raise UserError(
             f"{experiment!r:.80} is not a valid experiment name: expected lower-case letters, digits and underscores."
         )
@@ -482,7 +482,7 @@ def explore(
 ) -> None:
     """Write a self-contained HTML page to explore cubes, and open it."""
     from progress_measures.cube.open import cube_if_any, open_cube
-    from progress_measures.experiments.load import is_name
+    from progress_measures.experiments.load import is_experiment_name
     from progress_measures.explorer import EXPERIMENTS
     from progress_measures.explorer.page import write_page
     from progress_measures.paths import explorer_page
@@ -494,7 +494,7 @@ def explore(
             f"no cube of {', '.join(EXPERIMENTS)} exists here; give the path of a cube, or run from the repository's root."
         )
     only = str(cubes[0].attrs.get("experiment", "")) if len(cubes) == 1 else ""
-    path = out or explorer_page(only if is_name(only) else None)  # an untrusted cube may contain any name
+    path = out or explorer_page(only if is_experiment_name(only) else None)  # an untrusted cube may contain any name
     write_page(cubes, path)
     print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     if show:

@@ -38,12 +38,12 @@ DERIVED = "progress_measures.experiments.derived"
 def fingerprint(*modules: str) -> str:
     """Return the hash of modules and of all modules they import: 16 hexadecimal digits."""
     digest = hashlib.sha256()
-    for name in sorted(reached(*modules)):
+    for name in sorted(reachable_modules(*modules)):
         digest.update(f"{name} {_tree_hash(name)}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def reached(*modules: str) -> set[str]:
+def reachable_modules(*modules: str) -> set[str]:
     """Return the modules of this package that the given modules import, directly or indirectly, including themselves."""
     pending, visited = list(modules), set()
     while pending:
@@ -54,7 +54,7 @@ def reached(*modules: str) -> set[str]:
     return visited
 
 
-def refresh(into: Path, *modules: str) -> str:
+def write_fingerprint(into: Path, *modules: str) -> str:
     """Write the fingerprint of modules to a file named after the first module, unless it is unchanged.
 
     Args:

@@ -66,9 +66,9 @@ class Trajectory(NamedTuple):
 
     experiment: str
     run: str
-    groks: float
+    generalization_epoch: float
     epochs: Array
-    seen: dict[str, Array]
+    predictors: dict[str, Array]
 
 
 def trajectories(cubes: Iterable[xr.Dataset]) -> tuple[list[Trajectory], list[str]]:
@@ -82,12 +82,18 @@ def trajectories(cubes: Iterable[xr.Dataset]) -> tuple[list[Trajectory], list[st
     for cube in cubes:
         for name in map(str, cube.run.values):
             run = cube.sel(run=name)
-            groks = float(first_below(run.test_loss, 1))
-            before = (run.epoch.values >= FIRST_EPOCH) & (run.epoch.values < groks)
-            if np.isfinite(groks) and before.sum() >= 3:
-                seen = {predictor: function(run)[before] for predictor, function in PREDICTORS.items()}
+            generalization_epoch = float(first_below(run.test_loss, 1))
+            before = (run.epoch.values >= FIRST_EPOCH) & (run.epoch.values < generalization_epoch)
+            if np.isfinite(generalization_epoch) and before.sum() >= 3:
+                predictors = {predictor: function(run)[before] for predictor, function in PREDICTORS.items()}
                 predictable.append(
-                    Trajectory(cube.attrs["experiment"], name, groks, run.epoch.values[before].astype(float), seen)
+                    Trajectory(
+                        cube.attrs["experiment"],
+                        name,
+                        generalization_epoch,
+                        run.epoch.values[before].astype(float),
+                        predictors,
+                    )
                 )
             else:
                 others.append(f"{cube.attrs['experiment']}/{name}")
@@ -96,7 +102,7 @@ def trajectories(cubes: Iterable[xr.Dataset]) -> tuple[list[Trajectory], list[st
 
 def _design_matrix(trajectory: Trajectory, predictors: tuple[str, ...]) -> Array:
     """Return the logarithm of the epoch and the predictors as columns: [epoch, predictor]."""
-    return np.stack([np.log10(trajectory.epochs), *(trajectory.seen[name] for name in predictors)], -1)
+    return np.stack([np.log10(trajectory.epochs), *(trajectory.predictors[name] for name in predictors)], -1)
 
 
 def forecast(trajectory: Trajectory, others: list[Trajectory], method: str) -> Array:
@@ -111,9 +117,9 @@ def forecast(trajectory: Trajectory, others: list[Trajectory], method: str) -> A
         The predicted T, never before the epoch of the prediction: [epoch].
     """
     if not METHODS[method]:
-        return np.maximum(np.exp(np.mean([np.log(other.groks) for other in others])), trajectory.epochs)
+        return np.maximum(np.exp(np.mean([np.log(other.generalization_epoch) for other in others])), trajectory.epochs)
     x = np.concatenate([_design_matrix(other, METHODS[method]) for other in others])
-    y = np.concatenate([np.log10(other.groks / other.epochs) for other in others])
+    y = np.concatenate([np.log10(other.generalization_epoch / other.epochs) for other in others])
     weight = np.concatenate([np.full(len(other.epochs), 1 / len(other.epochs)) for other in others])
     weight /= weight.sum()
     x_mean, y_mean = weight @ x, weight @ y
@@ -149,7 +155,7 @@ def leave_one_out(all_trajectories: list[Trajectory], method: str, whole_experim
     ]
 
 
-def wrong_by(trajectory: Trajectory, predicted: Array) -> Array:
+def error_factor(trajectory: Trajectory, predicted: Array) -> Array:
     """Compute the error factor of predictions, 10^|log10(predicted / T)|.
 
     Args:
@@ -159,10 +165,10 @@ def wrong_by(trajectory: Trajectory, predicted: Array) -> Array:
     Returns:
         The error factor, 1 for a correct prediction: [epoch].
     """
-    return 10 ** np.abs(np.log10(predicted / trajectory.groks))
+    return 10 ** np.abs(np.log10(predicted / trajectory.generalization_epoch))
 
 
-def at_share(trajectory: Trajectory, values: Array, share: float) -> float:
+def value_at_fraction(trajectory: Trajectory, values: Array, share: float) -> float:
     """Return the value at the last epoch up to a fraction of T.
 
     Args:
@@ -173,5 +179,5 @@ def at_share(trajectory: Trajectory, values: Array, share: float) -> float:
     Returns:
         The value, or NaN if the trajectory has no epoch that early.
     """
-    index = np.searchsorted(trajectory.epochs, share * trajectory.groks, side="right") - 1
+    index = np.searchsorted(trajectory.epochs, share * trajectory.generalization_epoch, side="right") - 1
     return float(values[index]) if index >= 0 else np.nan

@@ -9,7 +9,7 @@ PUBLISHED = Path("published")
 
 
 @contextlib.contextmanager
-def results_in(folder: Path) -> Iterator[None]:
+def use_results_folder(folder: Path) -> Iterator[None]:
     """Use another folder in place of `results/` within the block."""
     global RESULTS
     before, RESULTS = RESULTS, folder

@@ -68,7 +68,7 @@ class RunStatus(NamedTuple):
     phase: str
 
 
-def read_standing(run: Run) -> RunStatus:
+def read_run_status(run: Run) -> RunStatus:
     """Measure the available checkpoints of a run.
 
     Raises:
@@ -121,7 +121,7 @@ def phase(so_far: xr.Dataset) -> str:
     return "circuit formation" if excluded[-1] > EXCLUDED_LOSS_RISE * np.nanmin(excluded) else "memorized"
 
 
-def curve(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
+def sparkline(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
     """Draw values as one line of bars, scaled from their minimum to their maximum.
 
     Args:
@@ -177,7 +177,7 @@ def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType
         variable = next((candidate for candidate in (name, f"history_{name}") if candidate in so_far), None)
         if variable is not None and np.isfinite(so_far[variable]).any():
             values = so_far[variable]
-            curves.add_row(f"  {values.long_name}", curve(values.values, scale), f"{float(values[-1]):.3g}")
+            curves.add_row(f"  {values.long_name}", sparkline(values.values, scale), f"{float(values[-1]):.3g}")
     lines: list[RenderableType] = [head, curves]
     if "key_frequency" in so_far:
         keys = so_far.frequency.values[so_far.key_frequency.values]
@@ -223,7 +223,7 @@ def watch(experiment: str, runs: list[Run], every: float, once: bool) -> None:
                 modified = _modified(run)
                 if run.name not in latest or latest[run.name][0] != modified:
                     with contextlib.suppress(UserError, OSError, KeyError, ValueError):  # the store is being written
-                        latest[run.name] = (modified, read_standing(run))
+                        latest[run.name] = (modified, read_run_status(run))
             statuses = {name: status for name, (_, status) in latest.items()}
             panels = [
                 run_panel(run, statuses.get(run.name, RunStatus(None, "starting")), rows.get(run.name)) for run in runs

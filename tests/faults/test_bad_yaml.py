@@ -34,7 +34,7 @@ from progress_measures.claims.registry import Quantity
 from progress_measures.errors import UserError
 from progress_measures.experiments import Experiment, experiment_names, load_experiment
 from progress_measures.experiments import load as loading
-from progress_measures.experiments.schema import MOST_RUNS, TASKS
+from progress_measures.experiments.schema import MAX_RUNS, TASKS
 from progress_measures.importing.names import AXES, best_match
 from progress_measures.models.architecture import Architecture
 from progress_measures.yaml_files import read_yaml, yaml_text
@@ -96,7 +96,7 @@ def accepted(content, path, tally, case):
 def check(experiment, path):
     """Assert that all runs of an experiment are valid and within bounds, and survive writing and reading its file."""
     runs = experiment.runs(path.stem)
-    assert 1 <= len(runs) <= MOST_RUNS
+    assert 1 <= len(runs) <= MAX_RUNS
     assert len({run.name for run in runs}) == len({run.hash for run in runs}) == len(runs)
     assert list(outside(experiment)) == []
     for run in runs[:20]:
@@ -173,8 +173,8 @@ def test_huge_grid_is_refused_at_once(folder, tally):
     keys = ("seed", "split.seed", "model.d_mlp", "model.d_model", "model.layers", "training.warmup", "training.batch")
     for grid, valid in (
         ({key: list(range(1, 1001)) for key in keys}, False),
-        ({"seed": list(range(MOST_RUNS + 1))}, False),
-        ({"seed": list(range(MOST_RUNS))}, True),
+        ({"seed": list(range(MAX_RUNS + 1))}, False),
+        ({"seed": list(range(MAX_RUNS))}, True),
     ):
         assert (
             accepted(written(TABLE | {"grid": grid}), folder / "mine.yaml", tally, "experiments, absurd grids") == valid

@@ -36,7 +36,7 @@ def test_disk_error_from_a_random_write_on(name, error, trial, tree, writes, tmp
     if done.returncode:  # late in a stage that only removes files, a full disk does not matter
         rerun_with_fault(done, ERRORS[error])
     assert_recovers(stage, folder, tree)
-    tally.count(f"{ERRORS[error].lower()}, {name}", "rerun_with_fault" if done.returncode else "right")
+    tally.count(f"{ERRORS[error].lower()}, {name}", "refused" if done.returncode else "right")
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def test_small_disk_fills_up(name, tree, tmp_path, tally):
             rerun_with_fault(done, ERRORS["ENOSPC"])
         subprocess.run(["mount", "-o", "remount,size=1g", small], check=True)
         assert_recovers(stage, small / "tree", tree)
-    tally.count("a real disk fills up", "rerun_with_fault" if done.returncode else "right")
+    tally.count("a real disk fills up", "refused" if done.returncode else "right")
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -89,7 +89,7 @@ def test_results_on_a_read_only_disk(name, tree, tmp_path, tally):
         assert re.search(r"results|published", done.stderr), "the message names no file"
         subprocess.run(["mount", "-o", "remount,rw", small], check=True)
         assert_recovers(stage, folder, tree)
-    tally.count("results on a read-only disk", "rerun_with_fault")
+    tally.count("results on a read-only disk", "refused")
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -63,7 +63,11 @@ def test_a_thousand_runs(tmp_path, request):
     for name in ("test_loss", "restricted_loss", "neuron_frequency"):
         first, last = (cube[name].isel(run=i).values for i in (0, -1))
         np.testing.assert_array_equal(first, last)
-    of_one, of_all = (peak(tree, DRAW, "draw", "paper/fig04", "--experiment", "small") for tree in (single, thousand))
+    # the least of three processes each, because their memory differs by chance
+    of_one, of_all = (
+        min(peak(tree, DRAW, "draw", "paper/fig04", "--experiment", "small") for _ in range(3))
+        for tree in (single, thousand)
+    )
     assert of_all - of_one < sum(variable.nbytes for variable in cube.data_vars.values()) / 2**20 / 4
 
 

@@ -16,7 +16,7 @@ from progress_measures.experiments import (
     imported_names,
     load_experiment,
 )
-from progress_measures.experiments.load import BESIDE
+from progress_measures.experiments.load import RESERVED_NAMES
 from progress_measures.experiments.schema import Run
 from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.registry import quantity_modules
@@ -62,7 +62,8 @@ if config.get("cubes", "results") not in ("results", "published"):
 
 
 wildcard_constraints:
-    experiment="".join(f"(?!{folder}/)" for folder in BESIDE) + "[a-z0-9][a-z0-9_]*",
+    experiment="".join(f"(?!{folder}/)" for folder in RESERVED_NAMES)
+    + "[a-z0-9][a-z0-9_]*",
     run="[^/]+",
     family="|".join(FAMILIES),
     figure="[a-z_]+/[A-Za-z0-9_]+",
@@ -96,7 +97,7 @@ FINGERPRINTS = fingerprint.folder(Path("results"))
 
 def code(*modules: str) -> list[str]:
     """Return fingerprint files that change when the computation of modules changes, and update them."""
-    return [fingerprint.refresh(FINGERPRINTS, name) for name in modules]
+    return [fingerprint.write_fingerprint(FINGERPRINTS, name) for name in modules]
 
 
 def dataset_code(wildcards: Wildcards) -> list[str]:

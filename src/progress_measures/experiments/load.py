@@ -16,7 +16,7 @@ FOLDER = Path("config/experiments")
 IMPORTED = "experiment.yaml"
 """Name of the experiment file of an imported network in `results/<name>/`; it replaces one in `config/experiments/`."""
 
-BESIDE = ("figures", "tables", "explorer", "logs", "benchmarks")
+RESERVED_NAMES = ("figures", "tables", "explorer", "logs", "benchmarks")
 """Folders in `results/` that are not experiments; no experiment may have such a name."""
 
 SECTIONS: dict[str, type[BaseModel]] = {"split": Split, "model": Model, "training": Training, "imported": Imported}
@@ -36,9 +36,9 @@ def imported_names() -> list[str]:
     return sorted(path.parent.name for path in paths.RESULTS.glob(f"*/{IMPORTED}"))
 
 
-def is_name(name: str) -> bool:
+def is_experiment_name(name: str) -> bool:
     """Return whether a name is valid for an experiment: safe in paths, workflow targets and shells, and not reserved."""
-    return name not in BESIDE and re.fullmatch(r"[a-z0-9][a-z0-9_]{0,99}", name) is not None
+    return name not in RESERVED_NAMES and re.fullmatch(r"[a-z0-9][a-z0-9_]{0,99}", name) is not None
 
 
 def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
@@ -62,7 +62,7 @@ def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
         experiment = Experiment.model_validate(content)
         runs = experiment.runs(name)
     except ValidationError as error:
-        raise UserError(explain(error, path)) from None
+        raise UserError(validation_message(error, path)) from None
     first: dict[str, str] = {}
     for run in runs:
         if first.setdefault(run.hash, run.name) != run.name:
@@ -74,14 +74,14 @@ def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
 
 def _file_of(name: str, folder: Path) -> Path:
     files = (folder / f"{name}.yaml", paths.RESULTS / name / IMPORTED)
-    for path in files if is_name(name) else ():
+    for path in files if is_experiment_name(name) else ():
         if path.exists():
             return path
     known = experiment_names(folder) + imported_names()
     if name in known:
         raise UserError(
             f"{files[name in imported_names()]}: {name!r:.80} is not a valid experiment name. Rename it with at most 100 "
-            f"lower-case letters, digits and underscores, and to none of {', '.join(BESIDE)}."
+            f"lower-case letters, digits and underscores, and to none of {', '.join(RESERVED_NAMES)}."
         )
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
@@ -89,7 +89,7 @@ def _file_of(name: str, folder: Path) -> Path:
     raise UserError(f"There is no experiment {name!r:.80}. {hint}Available experiments: {available}.")
 
 
-def explain(error: ValidationError, path: Path) -> str:
+def validation_message(error: ValidationError, path: Path) -> str:
     """Format a validation error, one line per mistake: the file, the field, the problem and the invalid value.
 
     Args:

@@ -15,12 +15,12 @@ from progress_measures.experiments import derived
 from progress_measures.old_names import RENAMED_FIELDS
 from progress_measures.tasks import layout
 
-MOST_PAIRS = 2000
+MAX_OPERANDS = 2000
 """Largest number of operands, because tables of all pairs are held in memory."""
-MOST_RUNS = 10_000
+MAX_RUNS = 10_000
 MAX_NAME_LENGTH = 200  # of a run's name, which is also a folder name
 MAX_WEIGHTS = 10**9
-LARGEST_SEED = 2**32 - 2  # test examples use the next seed, and NumPy's legacy generator accepts 32 bits
+MAX_SEED = 2**32 - 2  # test examples use the next seed, and NumPy's legacy generator accepts 32 bits
 
 
 class Section(BaseModel):
@@ -47,7 +47,7 @@ class _Modular(Section):
     prime: int = Field(
         113,
         gt=2,
-        le=MOST_PAIRS,
+        le=MAX_OPERANDS,
         description="Modulus p, a prime: a and b range over 0 … p − 1 (p = 113 in the paper, section 3).",
     )
 
@@ -75,7 +75,7 @@ class IntegerAddition(Section):
     """`a b =` ↦ a + b, without reduction."""
 
     kind: Literal["integer_addition"]
-    operands: int = Field(10, gt=1, le=MOST_PAIRS, description="Number n of operands: a and b range over 0 … n − 1.")
+    operands: int = Field(10, gt=1, le=MAX_OPERANDS, description="Number n of operands: a and b range over 0 … n − 1.")
     outputs: int = Field(20, gt=2, le=10_000, description="Number of output classes, at least the 2n − 1 sums.")
 
     @model_validator(mode="after")
@@ -89,7 +89,7 @@ class PairTable(Section):
     """`a b =` ↦ an arbitrary function of a and b, given as a table."""
 
     kind: Literal["pair_table"]
-    operands: int = Field(gt=1, le=MOST_PAIRS, description="Number n of operands: a and b range over 0 … n − 1.")
+    operands: int = Field(gt=1, le=MAX_OPERANDS, description="Number n of operands: a and b range over 0 … n − 1.")
     outputs: int = Field(gt=1, le=10_000, description="Number of output classes.")
     answers: list[int] = Field(
         description="Label of every pair, n² numbers below `outputs`; entry a · n + b is the label of (a, b)."
@@ -182,7 +182,7 @@ class Split(Section):
     seed: int | None = Field(
         None,
         ge=0,
-        le=LARGEST_SEED,
+        le=MAX_SEED,
         description="Seed of the split or of the drawn sequences; by default the run's seed. Test sequences are drawn "
         "from the next seed.",
     )
@@ -321,7 +321,7 @@ class Run(Section):
 
     experiment: str
     name: str
-    seed: int = Field(ge=0, le=LARGEST_SEED)
+    seed: int = Field(ge=0, le=MAX_SEED)
     task: Task
     split: Split
     model: Model
@@ -438,7 +438,7 @@ class Experiment(Section):
     seed: int = Field(
         0,
         ge=0,
-        le=LARGEST_SEED,
+        le=MAX_SEED,
         description="Seed of the initial weights, and of the split unless `split.seed` is given.",
     )
     task: Task
@@ -486,8 +486,8 @@ class Experiment(Section):
         if len(set(varied)) < len(varied):
             raise ValueError(f"`{max(varied, key=varied.count)}` occurs twice")
         count = math.prod(map(len, grid.values()))
-        if count > MOST_RUNS:
-            raise ValueError(f"expands to {count:,} runs; at most {MOST_RUNS:,} are allowed")
+        if count > MAX_RUNS:
+            raise ValueError(f"expands to {count:,} runs; at most {MAX_RUNS:,} are allowed")
         names = Counter(map(_run_name, _combinations(grid)))
         worst = max(names, key=lambda name: (names[name], len(name)))  # a duplicate, else the longest
         if names[worst] > 1 or len(worst) > MAX_NAME_LENGTH:

@@ -11,7 +11,7 @@ from progress_measures import fingerprint, paths
 from progress_measures.cube.extract import measure_family
 from progress_measures.cube.gather import gather
 from progress_measures.errors import UserError
-from progress_measures.experiments.load import FOLDER, IMPORTED, is_name
+from progress_measures.experiments.load import FOLDER, IMPORTED, is_experiment_name
 from progress_measures.files import atomic_path, open_store, scratch
 from progress_measures.importing.contents import Contents, find_networks
 from progress_measures.importing.names import FormatMatch, best_match
@@ -48,9 +48,9 @@ def import_network(path: Path, out: Path, options: Options) -> list[str]:
             "cube.gather",
             "experiments.derived",
         ):
-            fingerprint.refresh(fingerprint.folder(paths.RESULTS), f"{fingerprint.PACKAGE}.{module}")
+            fingerprint.write_fingerprint(fingerprint.folder(paths.RESULTS), f"{fingerprint.PACKAGE}.{module}")
     with scratch(out) as folder:
-        with paths.results_in(folder):
+        with paths.use_results_folder(folder):
             losses = _write(network, out.name, contents, options.precision)
         with atomic_path(out) as temporary:
             (folder / out.name).rename(temporary)
@@ -90,7 +90,7 @@ def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork
 
 def _check_name(out: Path) -> None:
     """Refuse a name that is taken or that cannot be a target of the workflow."""
-    if not is_name(out.name):
+    if not is_experiment_name(out.name):
         raise UserError(
             f"--out {out}: expected results/<name>, with a name of lower-case letters, digits and _ that is not the name "
             "of another folder of the workflow."

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from progress_measures.errors import UserError
-from progress_measures.experiments.schema import MOST_PAIRS, is_prime
+from progress_measures.experiments.schema import MAX_OPERANDS, is_prime
 from progress_measures.importing.reading import check_numbers, load_array
 from progress_measures.models import imported
 from progress_measures.tasks import Layout
@@ -77,9 +77,9 @@ def operands(weights: Weights, prime: int | None) -> int:
             f"the network has {vocabulary} tokens and {context_length} positions; expected a network on sequences `a b =` "
             "with at least 3 positions and at least 3 tokens: the values of a and b, and `=`."
         )
-    if n > MOST_PAIRS:
+    if n > MAX_OPERANDS:
         raise UserError(
-            f"the network has {vocabulary} tokens; expected at most {MOST_PAIRS + 1}, for the values of a and `=`."
+            f"the network has {vocabulary} tokens; expected at most {MAX_OPERANDS + 1}, for the values of a and `=`."
         )
     if outputs < n:
         raise UserError(f"the network has {outputs} outputs; expected at least {n}, one for each value of a.")
@@ -134,7 +134,7 @@ def _reading(weights: Weights, layer_norm: bool, n: int) -> Reading:
     """Compute the network's answers under one reading; raise a `UserError` if its logits are not finite."""
     outputs = weights["W_U"].shape[-1]
     kept = n if outputs == n + 1 else outputs  # the last one is for `=`
-    sizes = Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=kept, read_to=3)
+    sizes = Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=kept, input_length=3)
     with np.errstate(over="ignore", invalid="ignore"):
         single = {
             name: tensor.astype(np.float32)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from progress_measures.errors import UserError
-from progress_measures.experiments.load import explain
+from progress_measures.experiments.load import validation_message
 from progress_measures.experiments.schema import Experiment
 from progress_measures.importing import recognize, splits
 from progress_measures.importing.contents import Contents
@@ -129,7 +129,7 @@ def recognize_network(path: Path, contents: Contents, match: FormatMatch, option
     try:
         return RecognizedNetwork(Experiment.model_validate(content), weights, epochs, split)
     except ValidationError as error:
-        raise UserError(explain(error, path)) from None
+        raise UserError(validation_message(error, path)) from None
 
 
 def _possible_heads(match: FormatMatch) -> list[int]:

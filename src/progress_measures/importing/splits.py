@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from progress_measures.errors import UserError
-from progress_measures.experiments.schema import LARGEST_SEED
+from progress_measures.experiments.schema import MAX_SEED
 from progress_measures.importing.contents import Contents
 from progress_measures.importing.reading import check_numbers, load_array
 from progress_measures.tasks.split import train_order
@@ -65,14 +65,14 @@ def find_split(option: str | None, contents: Contents, n: int) -> ImportedSplit:
 
 def is_seed(value: Any) -> TypeGuard[int]:
     """Return whether a value of a foreign configuration is a valid seed."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_SEED
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEED
 
 
 def _from_option(option: str, n: int) -> ImportedSplit:
     if option == "none":
         return ImportedSplit(None, "none", None, None, "none: only measures over all pairs are taken", True)
     drawn = re.fullmatch(r"(shuffle|randperm):([0-9]{1,10}):([0-9]*\.?[0-9]+)", option)
-    if drawn and 0 < float(drawn[3]) < 1 and int(drawn[2]) <= LARGEST_SEED:
+    if drawn and 0 < float(drawn[3]) < 1 and int(drawn[2]) <= MAX_SEED:
         return _drawn(drawn[1], int(drawn[2]), float(drawn[3]), n, option)
     if not Path(option).is_file():
         raise UserError(f"--split {option:.80}: expected {FORMS}; FRACTION lies between 0 and 1.")

@@ -94,10 +94,10 @@ class SequenceCheckpoint:
     def _answers(self, examples: Examples) -> tuple[NDArray, NDArray]:
         run = self.context.run
         sizes, tensors, pieces = layout(run.task), self._tensors, []
-        size = max(1, PIECE // (run.model.heads * sizes.read_to**2))
+        size = max(1, PIECE // (run.model.heads * sizes.input_length**2))
         for start in range(0, len(examples.tokens), size):
             tokens, positions, _ = (torch.tensor(values[start : start + size])[None] for values in examples)
-            read_positions = forward_at.ReadPositions(tokens[..., : sizes.read_to], positions, sizes.vocabulary)
+            read_positions = forward_at.ReadPositions(tokens[..., : sizes.input_length], positions, sizes.vocabulary)
             with torch.no_grad():
                 pieces.append(forward_at.logits(tensors, read_positions, run.model.doubled_residual)[0].numpy())
         return np.concatenate(pieces), examples.labels.ravel()

@@ -24,7 +24,7 @@ class Layout(NamedTuple):
     vocabulary: int
     context_length: int
     outputs: int
-    read_to: int  # number of positions up to and including the last answer position; later ones affect no answer
+    input_length: int  # number of positions up to and including the last answer position; later ones affect no answer
     operands: int = 0
 
 

@@ -24,7 +24,7 @@ PLUS, EQUALS = 10, 11  # after the ten digits
 def layout(task: FiveDigitAddition) -> Layout:
     """Return the sizes: ten digits, `+` and `=` as tokens, ten digits as outputs."""
     context_length = 3 * task.digits + 3
-    return Layout(vocabulary=12, context_length=context_length, outputs=10, read_to=context_length - 1)
+    return Layout(vocabulary=12, context_length=context_length, outputs=10, input_length=context_length - 1)
 
 
 def answer_names(task: FiveDigitAddition) -> list[str]:

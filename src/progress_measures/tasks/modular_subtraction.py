@@ -17,7 +17,7 @@ SIGN = -1  # logits follow cos(w(a - b - c))
 
 def layout(task: ModularSubtraction) -> Layout:
     """Return the sizes: p operands and `=` as tokens, p residues as outputs."""
-    return Layout(operands=task.prime, vocabulary=task.prime + 1, context_length=3, outputs=task.prime, read_to=3)
+    return Layout(operands=task.prime, vocabulary=task.prime + 1, context_length=3, outputs=task.prime, input_length=3)
 
 
 def labels(task: ModularSubtraction, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:

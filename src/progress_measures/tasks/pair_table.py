@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def layout(task: PairTable) -> Layout:
     """Return the sizes: n operands and `=` as tokens, the table's classes as outputs."""
     return Layout(
-        operands=task.operands, vocabulary=task.operands + 1, context_length=3, outputs=task.outputs, read_to=3
+        operands=task.operands, vocabulary=task.operands + 1, context_length=3, outputs=task.outputs, input_length=3
     )
 
 

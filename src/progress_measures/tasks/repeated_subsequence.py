@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def layout(task: RepeatedSubsequence) -> Layout:
     """Return the sizes: the vocabulary is both tokens and outputs."""
     return Layout(
-        vocabulary=task.vocabulary, context_length=task.length, outputs=task.vocabulary, read_to=task.length - 1
+        vocabulary=task.vocabulary, context_length=task.length, outputs=task.vocabulary, input_length=task.length - 1
     )
 
 

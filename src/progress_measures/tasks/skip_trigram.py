@@ -25,7 +25,7 @@ def layout(task: SkipTrigram) -> Layout:
         vocabulary=2 + task.noise + task.answers,
         context_length=context_length,
         outputs=task.answers,
-        read_to=context_length,
+        input_length=context_length,
     )
 
 

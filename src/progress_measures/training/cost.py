@@ -125,10 +125,10 @@ def _general_multiply_adds(run: Run) -> int:
     (examples x positions). In short sequences, the first position has one row per token in all layers.
     """
     a, sizes, examples, answers = Architecture.of(run), layout(run.task), update_examples(run), _answers(run)
-    width, stream_rows, answer_rows = a.heads * a.d_head, examples * sizes.read_to, examples * answers
-    rows = min(stream_rows, sizes.read_to * a.vocabulary)  # before the first layer
+    width, stream_rows, answer_rows = a.heads * a.d_head, examples * sizes.input_length, examples * answers
+    rows = min(stream_rows, sizes.input_length * a.vocabulary)  # before the first layer
     mlp = 0 if a.attention_only else a.d_model * a.d_mlp
-    separate = rows < stream_rows and 1 < sizes.read_to <= SHORT and not run.training.dropout
+    separate = rows < stream_rows and 1 < sizes.input_length <= SHORT and not run.training.dropout
     first, later = (a.vocabulary, stream_rows - examples) if separate else (0, stream_rows)
     total = 0
     for layer in range(a.layers):
@@ -139,10 +139,10 @@ def _general_multiply_adds(run: Run) -> int:
         total += a.d_model * width * (2 * before + (query_rows if not last else min(answer_rows, before)))
         if last and rows < stream_rows and a.layers == 1 and answers == 1:
             # Rows are gathered twice in each pass. The backward pass also has two products with the whole table.
-            attention = queries * width * (4 * sizes.read_to + 2 * rows) // 3
+            attention = queries * width * (4 * sizes.input_length + 2 * rows) // 3
         else:
             # Products of every query with every key. On a CPU, causal attention skips masked blocks; on a GPU, it does not.
-            attention = 2 * queries * sizes.read_to * width
+            attention = 2 * queries * sizes.input_length * width
         total += attention + queries * width * a.d_model
         if not last:
             total += 2 * first * width * a.d_model + 2 * (first + later) * mlp
@@ -195,7 +195,7 @@ def memory(run: Run, runs: int = 1) -> Memory:
         # Activations kept for the backward pass, and one layer of a piece of an evaluation, whose logits are in float64 for
         # one run at a time.
         evaluated = evaluated_examples(run)
-        piece = min(evaluated, max(1, PIECE // (a.heads * layout(run.task).read_to ** 2)))
+        piece = min(evaluated, max(1, PIECE // (a.heads * layout(run.task).input_length ** 2)))
         numbers = _kept(run, update_examples(run)) + _kept(run, piece) // a.layers
         numbers += 4 * piece * _answers(run) * a.outputs
     numbers += 3 * _maskable(run) // 2  # float32 masks, drawn from 16 random bits a neuron
@@ -270,13 +270,13 @@ def _maskable(run: Run) -> int:
     """Return the number of neurons that an update computes and dropout masks; 0 without dropout."""
     if not run.training.dropout:
         return 0
-    before_last = (run.model.layers - 1) * layout(run.task).read_to
+    before_last = (run.model.layers - 1) * layout(run.task).input_length
     return update_examples(run) * (before_last + _answers(run)) * run.model.d_mlp
 
 
 def _kept(run: Run, examples: int) -> int:
     """Return how many numbers these examples keep for the backward pass or hold temporarily."""
-    a, length = Architecture.of(run), layout(run.task).read_to
+    a, length = Architecture.of(run), layout(run.task).input_length
     width, neurons = a.heads * a.d_head, 0 if a.attention_only else a.d_mlp
     total = 0
     for layer in range(a.layers):

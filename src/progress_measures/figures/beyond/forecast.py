@@ -8,7 +8,15 @@ import numpy as np
 
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, nothing_to_draw, panel_letters
-from progress_measures.forecast import EXPERIMENTS, METHODS, VARIABLES, at_share, leave_one_out, trajectories, wrong_by
+from progress_measures.forecast import (
+    EXPERIMENTS,
+    METHODS,
+    VARIABLES,
+    error_factor,
+    leave_one_out,
+    trajectories,
+    value_at_fraction,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,7 +58,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
         predicted = leave_one_out(runs, method)
         factors = np.array(
             [
-                [at_share(run, wrong_by(run, epochs), share) for share in SHARES]
+                [value_at_fraction(run, error_factor(run, epochs), share) for share in SHARES]
                 for run, epochs in zip(runs, predicted, strict=True)
             ]
         )
@@ -58,7 +66,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
         left.plot(SHARES, median, label=method, **LINE_STYLES[method])
         if method == "progress measures":
             left.fill_between(SHARES, low, high, color=LINE_STYLES[method]["color"], alpha=0.15, lw=0)
-            halfway = [at_share(run, epochs, 0.5) for run, epochs in zip(runs, predicted, strict=True)]
+            halfway = [value_at_fraction(run, epochs, 0.5) for run, epochs in zip(runs, predicted, strict=True)]
     left.set(xlabel="Epoch, as a share of the way to grokking", ylabel="Forecast off by a factor of", xlim=(0, 1))
     left.set(yscale="log", yticks=(1, 1.5, 2, 3, 5, 10), yticklabels=("1", "1.5", "2", "3", "5", "10"))
     left.set_ylim(1, None)
@@ -71,7 +79,9 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
 
 def _scatter(ax: Axes, runs: list[Trajectory], predicted: list[float]) -> None:
     """Draw predicted against actual epochs, one color for each experiment."""
-    ends = np.array([min(run.groks for run in runs) / 1.6, max(run.groks for run in runs) * 1.6])
+    ends = np.array(
+        [min(run.generalization_epoch for run in runs) / 1.6, max(run.generalization_epoch for run in runs) * 1.6]
+    )
     ax.fill_between(ends, ends / 1.5, ends * 1.5, color="#EEEEEE", lw=0)
     ax.plot(ends, ends, color="#888888", lw=0.8, ls=":")
     names = list(dict.fromkeys(run.experiment for run in runs))
@@ -80,7 +90,12 @@ def _scatter(ax: Axes, runs: list[Trajectory], predicted: list[float]) -> None:
     ):
         members = [i for i, run in enumerate(runs) if run.experiment == name]
         ax.plot(
-            [runs[i].groks for i in members], [predicted[i] for i in members], marker, color=color, ms=4, label=name
+            [runs[i].generalization_epoch for i in members],
+            [predicted[i] for i in members],
+            marker,
+            color=color,
+            ms=4,
+            label=name,
         )
     ax.set(
         xscale="log",

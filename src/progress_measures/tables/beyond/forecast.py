@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from progress_measures.forecast import EXPERIMENTS, METHODS, VARIABLES, at_share, leave_one_out, trajectories, wrong_by
+from progress_measures.forecast import (
+    EXPERIMENTS,
+    METHODS,
+    VARIABLES,
+    error_factor,
+    leave_one_out,
+    trajectories,
+    value_at_fraction,
+)
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
@@ -38,7 +46,7 @@ def rows(*cubes: xr.Dataset) -> pd.DataFrame:
         for method in METHODS:
             predicted = leave_one_out(runs, method, whole_experiment)
             factors = [
-                [at_share(run, wrong_by(run, epochs), share) for share in SHARES]
+                [value_at_fraction(run, error_factor(run, epochs), share) for share in SHARES]
                 for run, epochs in zip(runs, predicted, strict=True)
             ]
             fitted = "runs of other experiments" if whole_experiment else "all other runs"

@@ -36,7 +36,7 @@ class GeneralObjective:
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
         first, self._device = runs[0], device
         sizes = layout(first.task)
-        self._length, self._vocabulary = sizes.read_to, sizes.vocabulary
+        self._length, self._vocabulary = sizes.input_length, sizes.vocabulary
         self._sources = [
             DrawnExamples(run) if run.on_sequences else PairExamples(run.task, mask.numpy())
             for run, mask in zip(runs, train, strict=True)
