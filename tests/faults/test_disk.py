@@ -16,7 +16,7 @@ pytestmark = pytest.mark.faults
 ERRORS = {"ENOSPC": "No space left on device", "EROFS": "Read-only file system", "EACCES": "Permission denied"}
 
 
-def rerun_with_fault(done, words):
+def assert_refused(done, words):
     """Assert that a command ended with exit status 2, a text in its message and no traceback."""
     assert done.returncode == 2, (done.returncode, done.stderr)
     assert "Traceback" not in done.stdout + done.stderr
@@ -34,7 +34,7 @@ def test_disk_error_from_a_random_write_on(name, error, trial, tree, writes, tmp
     done = run_with_fault(stage, folder, f"{change}:{error}")
     assert whole(stage, folder, tree)
     if done.returncode:  # late in a stage that only removes files, a full disk does not matter
-        rerun_with_fault(done, ERRORS[error])
+        assert_refused(done, ERRORS[error])
     assert_recovers(stage, folder, tree)
     tally.count(f"{ERRORS[error].lower()}, {name}", "refused" if done.returncode else "right")
 
@@ -71,7 +71,7 @@ def test_small_disk_fills_up(name, tree, tmp_path, tally):
         done = command(*stage.line, folder=small / "tree")
         assert whole(stage, small / "tree", tree)
         if done.returncode:
-            rerun_with_fault(done, ERRORS["ENOSPC"])
+            assert_refused(done, ERRORS["ENOSPC"])
         subprocess.run(["mount", "-o", "remount,size=1g", small], check=True)
         assert_recovers(stage, small / "tree", tree)
     tally.count("a real disk fills up", "refused" if done.returncode else "right")
@@ -85,7 +85,7 @@ def test_results_on_a_read_only_disk(name, tree, tmp_path, tally):
         folder = before(tree, stage, small / "tree")
         subprocess.run(["mount", "-o", "remount,ro", small], check=True)
         done = command(*stage.line, folder=folder)
-        rerun_with_fault(done, ERRORS["EROFS"])
+        assert_refused(done, ERRORS["EROFS"])
         assert re.search(r"results|published", done.stderr), "the message names no file"
         subprocess.run(["mount", "-o", "remount,rw", small], check=True)
         assert_recovers(stage, folder, tree)

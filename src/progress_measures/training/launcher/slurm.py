@@ -96,7 +96,7 @@ class SlurmPool:
 
         executor = self._executor(submission)
         try:
-            with clean_env(), executor.submission():  # this process may itself run in a Slurm job
+            with clean_env(), executor.batch():  # this process may itself run in a Slurm job
                 jobs = [executor.submit(OnSlurm(submission.folder.absolute(), i)) for i in range(len(submission.tasks))]
         except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
             raise UserError(self._refused(str(error))) from None
