@@ -14,7 +14,7 @@ min_version("9.27")
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/datasets.smk"  # every pair, its label, which runs train on it
-include: "workflow/rules/training.smk"  # one resumable job per experiment, on this machine or on Slurm
+include: "workflow/rules/training.smk"  # one resumable workflow job per experiment, on this machine or on Slurm
 include: "workflow/rules/cubes.smk"  # families of measures of each run, gathered into a cube
 include: "workflow/rules/figures.smk"  # cubes → PDF, PNG, SVG
 include: "workflow/rules/tables.smk"  # cubes → Markdown, CSV, LaTeX
@@ -33,7 +33,7 @@ rule all:
 
 
 rule quickstart:
-    """Three small networks that grok in minutes, their main-text figures, and a page to explore them."""
+    """Three small networks that grok in minutes, the paper's main-text figures drawn from them, and a page to explore them."""
     input:
         "results/quickstart/explorer/index.html",
         [f"results/quickstart/figures/paper/fig0{n}.png" for n in range(1, 8)],

@@ -1,9 +1,10 @@
-"""The baseline of the benchmark: training and measuring a network like the subtraction notebook, in plain torch.
+"""The baseline of the benchmark: training and measuring a network as in the subtraction notebook, in plain torch.
 
 - The hooked transformer follows TransformerLens: it computes all three positions and passes every activation through a
   hook point.
 - Training is full-batch AdamW on a float64 cross-entropy, with the test loss at every epoch.
-- Each progress measure runs the network over all pairs again, and all cosine waves over (a, b, c) are kept in memory.
+- Each progress measure runs the network over all pairs again, and cos(w_k(a + sign b - c)) of all frequencies k and all
+  (a, b, c) is kept in memory.
 
 Matrix products use `F.linear` and `addmm` as in TransformerLens 2. The logits agree with those of version 2.15 to the last
 bit, and an epoch takes about as long (0.98 of the time, on one EPYC core).
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class HookPoint(nn.Module):
-    """An identity module on which forward hooks receive an activation."""
+    """An identity module whose forward hooks receive an activation."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the input."""
@@ -34,7 +35,7 @@ class HookPoint(nn.Module):
 
 
 def _parameter(weights: dict[str, Tensor], name: str, layer: int, shape: tuple[int, ...]) -> nn.Parameter:
-    """Return a layer's tensor as a trained parameter, or a frozen bias of zeros if the network lacks the tensor."""
+    """Return a layer's tensor as a trained parameter, or as a frozen bias of zeros if `weights` lacks it."""
     if name in weights:
         return nn.Parameter(weights[name][layer].clone())
     return nn.Parameter(torch.zeros(shape, dtype=weights["W_E"].dtype), requires_grad=False)
@@ -253,15 +254,14 @@ class SequenceTraining:
 class Notebook:
     """The progress measures of the notebook, with the arrays that its earlier cells define.
 
-    Every measure runs the model over all pairs and returns a differentiable tensor, since the notebook measures outside
-    `torch.no_grad`.
+    Every measure returns a differentiable tensor, since the notebook measures outside `torch.no_grad`.
 
     Args:
         p: the modulus; the task is (a + sign b) mod p.
         sign: 1 for addition, -1 for subtraction.
         data: all pairs and their split.
         key_frequencies: key frequencies of the final network.
-        dtype: precision of the waves.
+        dtype: precision of the cosines and of the Fourier basis.
     """
 
     def __init__(
@@ -276,12 +276,12 @@ class Notebook:
     def _cosines(self) -> Tensor:
         """Return cos(w_k(a + sign b - c)), each of norm 1: [frequency, a, b, c]."""
         x = torch.arange(self.p)
-        line = x[:, None, None] + self.sign * x[None, :, None] - x[None, None, :]
-        waves = torch.empty(self.p // 2, *line.shape, dtype=self.dtype)
-        for k, wave in enumerate(waves, start=1):
-            wave.copy_(torch.cos(k * 2 * torch.pi / self.p * line.to(self.dtype)))
-            wave.div_(wave.norm())
-        return waves
+        difference = x[:, None, None] + self.sign * x[None, :, None] - x[None, None, :]
+        cosines = torch.empty(self.p // 2, *difference.shape, dtype=self.dtype)
+        for k, cosine in enumerate(cosines, start=1):
+            cosine.copy_(torch.cos(k * 2 * torch.pi / self.p * difference.to(self.dtype)))
+            cosine.div_(cosine.norm())
+        return cosines
 
     def _fourier_basis(self) -> Tensor:
         """Return the rows const, cos 1, sin 1, …, each of norm 1: [component, number]."""
@@ -307,48 +307,51 @@ class Notebook:
         return model(self.data.tokens)[:, -1].view(self.p, self.p, self.p)
 
     def cosine_coefficients(self, model: HookedTransformer) -> Tensor:
-        """Compute the inner product of the logits with each cosine wave: [frequency]."""
+        """Compute the inner product of the logits with cos(w_k(a + sign b - c)), of norm 1: [frequency]."""
         return (self.cosines * self._logits(model)[None]).sum([-3, -2, -1])
 
     def cosine_similarities(self, model: HookedTransformer) -> Tensor:
-        """Compute the inner product of the logits with each cosine wave over the norm of the logits: [frequency]."""
+        """Compute `cosine_coefficients` over the norm of the logits: [frequency]."""
         logits = self._logits(model)
         return (self.cosines * logits[None]).sum([-3, -2, -1]) / logits.norm()
 
     def cosine_residual(self, model: HookedTransformer) -> Tensor:
-        """Compute the norm of the logits without their projection on all cosine waves, over the norm of the logits."""
+        """Compute the norm of the logits minus their projection on `cosines`, over the norm of the logits."""
         logits = self._logits(model)
         coefficients = (self.cosines * logits[None]).sum([-3, -2, -1])
         explained = (coefficients[:, None, None, None] * self.cosines).sum(0)
         return (logits - explained).norm() / logits.norm()
 
-    def _key_part(self, neurons: Tensor) -> Tensor:
-        """Project the neurons on cos and sin of w_k(a + sign b) for the key frequencies k: [pair, neuron]."""
+    def _key_projection(self, neurons: Tensor) -> Tensor:
+        """Project the neurons on the key frequencies' directions, cos and sin of w_k(a + sign b): [pair, neuron]."""
         x = torch.arange(self.p)
-        line = (x[:, None] + self.sign * x[None, :]).to(self.dtype)
-        part = torch.zeros_like(neurons)
+        sums = (x[:, None] + self.sign * x[None, :]).to(self.dtype)
+        projection = torch.zeros_like(neurons)
         for k in self.key_frequencies:
-            for wave in (torch.cos, torch.sin):
-                direction = wave(k * 2 * torch.pi / self.p * line)
+            for function in (torch.cos, torch.sin):
+                direction = function(k * 2 * torch.pi / self.p * sums)
                 direction = (direction / direction.norm()).view(-1, 1)
-                part += (neurons * direction).sum(0) * direction
-        return part
+                projection += (neurons * direction).sum(0) * direction
+        return projection
 
     def restricted_loss(self, model: HookedTransformer) -> Tensor:
-        """Compute the test loss with only the key part of the neurons, and the mean of the original logits."""
+        """Compute the restricted loss on test pairs from the neurons' projection on the key frequencies' directions.
+
+        The mean of the logits over pairs is unchanged.
+        """
         logits, cache = model.run_with_cache(self.data.tokens)
         logits = logits[:, -1]
         neurons = cache["blocks.0.mlp.hook_post"][:, -1]
-        restricted = self._key_part(neurons) @ model.blocks[0].mlp.W_out @ model.W_U
+        restricted = self._key_projection(neurons) @ model.blocks[0].mlp.W_out @ model.W_U
         restricted = restricted + logits.mean(0, keepdim=True) - restricted.mean(0, keepdim=True)
         return loss_fn(restricted[self.data.test], self.data.labels[self.data.test])
 
     def excluded_loss(self, model: HookedTransformer) -> Tensor:
-        """Compute the train loss without the key part of the neurons."""
+        """Compute the excluded loss on training pairs: the neurons lack their projection on the key frequencies' directions."""
         _, cache = model.run_with_cache(self.data.tokens)
         neurons = cache["blocks.0.mlp.hook_post"][:, -1]
         mlp = model.blocks[0].mlp
-        mlp_out = (neurons - self._key_part(neurons)) @ mlp.W_out + mlp.b_out
+        mlp_out = (neurons - self._key_projection(neurons)) @ mlp.W_out + mlp.b_out
         logits = (cache["blocks.0.hook_resid_mid"][:, -1] + mlp_out) @ model.W_U + model.b_U
         return loss_fn(logits[self.data.train], self.data.labels[self.data.train])
 
@@ -371,7 +374,7 @@ def metric_pass(model: HookedTransformer, notebook: Notebook) -> dict[str, float
 
     Args:
         model: the network at the checkpoint.
-        notebook: the measures.
+        notebook: the notebook's measures.
 
     Returns:
         Losses as numbers and other measures as arrays, by name.

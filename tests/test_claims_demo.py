@@ -37,10 +37,10 @@ def test_waves_add_up_at_0():
 
 def test_wave_is_one_component_and_noise_is_all_components(rng):
     a, b = np.indices((P, P)) * 2 * np.pi / P
-    assert of._top_share(3 + np.cos(2 * a) * np.sin(5 * b), count=1) == pytest.approx(1)
-    assert of._top_share(np.cos(2 * (a + b)), count=1) == pytest.approx(0.5)
-    assert of._top_share(rng.standard_normal((P, P))) < 0.3
-    assert np.isnan(of._top_share(np.ones((P, P))))
+    assert of._top_fraction(3 + np.cos(2 * a) * np.sin(5 * b), count=1) == pytest.approx(1)
+    assert of._top_fraction(np.cos(2 * (a + b)), count=1) == pytest.approx(0.5)
+    assert of._top_fraction(rng.standard_normal((P, P))) < 0.3
+    assert np.isnan(of._top_fraction(np.ones((P, P))))
 
 
 def test_peak_of_a_ratio():
@@ -86,7 +86,7 @@ def test_cluster_writes_its_own_frequency():
     cube, network = solving_cube()
     measured = of.first_cluster(cube)
     assert measured["frequency"] == [2]
-    assert measured["neurons"] == [network.clusters[1]]
+    assert measured["neurons"] == [network.cluster_sizes[1]]
     assert measured["share"][0] > 0.9
 
 

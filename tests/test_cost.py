@@ -107,7 +107,7 @@ def test_memory_includes_the_masks_of_dropout(layers):
     mask = torch.arange(169).view(1, 13, 13) < cost.train_pairs(run)
     objective = importlib.import_module(objective_module(run)).Objective([run], mask, torch.device("cpu"))
     dropout = objective._dropout
-    size = sum(tensor.nbytes for tensor in [*dropout.masks, *dropout._words])
+    size = sum(tensor.nbytes for tensor in [*dropout.masks, *dropout._random_words])
     more = cost.memory(run).device - cost.memory(plain).device
     assert more == pytest.approx(cost.SLACK * size, rel=0.01)
 

@@ -400,5 +400,5 @@ def test_missing_published_weights_are_named(tmp_path, monkeypatch):
     kept.to_zarr("kept.zarr", zarr_format=3, consolidated=False)
     monkeypatch.setattr("progress_measures.cube.open.published_weights", lambda _: Path("kept.zarr"))
     assert open_run("small", "seed0").epochs == [0]
-    with pytest.raises(UserError, match=r"No weights of small/seed1: kept\.zarr has those of seed0"):
+    with pytest.raises(UserError, match=r"No weights of small/seed1: kept\.zarr has weights of seed0"):
         open_run("small", "seed1").weights()

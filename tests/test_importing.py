@@ -320,7 +320,7 @@ def test_subtraction_is_recognized():
     weights = open_run_of_repository("subtraction")
     reading = most_likely_reading(lambda heads: weights, [4], [False], 113)
     assert operation(reading) == "a-b"
-    assert reading.shares["a-b"] == 1
+    assert reading.agreement["a-b"] == 1
 
 
 def open_run_of_repository(experiment):

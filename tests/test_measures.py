@@ -303,7 +303,7 @@ def small_cube():
         checkpoint_and_definitions(SUBTRACTION, "earlier"),
         checkpoint_and_definitions(SUBTRACTION, "solving"),
     )
-    kept = last[1].kept
+    kept = last[1].selected_neurons
     tokens = [str(number) for number in range(P)] + ["="]
     cube = xr.Dataset(
         coords={"run": ["first", "second"], "moment": [0, 100], "head": [0, 1], "neuron": np.arange(54)}

@@ -44,21 +44,21 @@ def test_known_components_are_found(rng):
     np.testing.assert_allclose(pcs.scores[:, 0], -2 * LINE, atol=1e-12)
     np.testing.assert_allclose(pcs.scores[:, 1], PARABOLA / 4, atol=1e-12)
     energy = np.array([4 * (LINE**2).sum(), (PARABOLA**2).sum() / 16])
-    np.testing.assert_allclose(pcs.shares[:2], energy / energy.sum(), atol=1e-12)
+    np.testing.assert_allclose(pcs.fractions_explained[:2], energy / energy.sum(), atol=1e-12)
 
 
 def test_all_components_reproduce_the_embedding(rng):
     rows, _ = embedding(rng, noise=1)
     pcs = principal_components.components(rows)
-    np.testing.assert_allclose(pcs.rows(list(range(N))), rows, atol=1e-12)
-    np.testing.assert_allclose(pcs.rows([]), np.tile(rows.mean(0), (N, 1)), atol=1e-12)
+    np.testing.assert_allclose(pcs.reconstruct(list(range(N))), rows, atol=1e-12)
+    np.testing.assert_allclose(pcs.reconstruct([]), np.tile(rows.mean(0), (N, 1)), atol=1e-12)
     assert (pcs.scores[0] >= 0).all()
 
 
 def test_shares_are_eigenvalues_of_the_covariance(rng):
     rows, _ = embedding(rng, noise=1)
     values = np.linalg.eigvalsh(np.cov(rows.T))[::-1][:N]
-    np.testing.assert_allclose(principal_components.components(rows).shares, values / values.sum(), atol=1e-12)
+    np.testing.assert_allclose(principal_components.components(rows).fractions_explained, values / values.sum(), atol=1e-12)
 
 
 def test_quantities_of_a_line_and_a_parabola(rng):

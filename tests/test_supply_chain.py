@@ -257,7 +257,7 @@ def done(tmp_path_factory):
     folder = folder_with(tmp_path_factory.mktemp("offline"), epochs=40)
     (folder / "config/claims").symlink_to(ROOT / "config/claims")
     offline = Offline(folder)
-    commands(*LINES, folder=folder, within=tuple(without_network()), **offline.environment)
+    commands(*LINES, folder=folder, prefix=tuple(without_network()), **offline.environment)
     return offline
 
 

@@ -144,22 +144,25 @@ def bench_train(threads: int = 1, epochs: int = 3, blocks: int = 7, weights: Wei
 def _compare_training(
     run: Run, weights: Weights, threads: int, epochs: int, blocks: int, warm_up: int
 ) -> dict[str, float]:
-    """Time both implementations from the same weights, without the training loop's only other work, checkpoints."""
+    """Time an update, an evaluation and an epoch of both implementations from the same weights, in milliseconds.
+
+    Writing of checkpoints is not timed. `ratio` is the notebook's time of an epoch over the package's.
+    """
     n = layout(run.task).operands
     mask, notebook = train_mask(run, n), load_baseline()
     package = PackageTraining(run, weights, mask)
     baseline = notebook.NotebookTraining(weights, notebook.data(n, task_module(run.task.kind).SIGN, mask))
-    flushing, plain = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
+    flushing_thread, plain_thread = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
     for _ in range(warm_up):
-        train_loss = flushing(package.update)
-        plain(baseline.update)
+        train_loss = flushing_thread(package.update)
+        plain_thread(baseline.update)
     ms = _medians(
         {
-            "update": (flushing, package.update),
-            "evaluation": (flushing, package.evaluate),
-            "notebook": (plain, baseline.step),
-            "notebook_test_loss": (plain, baseline.test_loss),
-            "notebook_flushed": (flushing, baseline.step),
+            "update": (flushing_thread, package.update),
+            "evaluation": (flushing_thread, package.evaluate),
+            "notebook": (plain_thread, baseline.step),
+            "notebook_test_loss": (plain_thread, baseline.test_loss),
+            "notebook_flushed": (flushing_thread, baseline.step),
         },
         epochs,
         blocks,
@@ -219,8 +222,8 @@ TASKS = (
 def bench_tasks(threads: int = 1, updates: int = 3, blocks: int = 7, names: tuple[str, ...] = TASKS) -> dict[str, Any]:
     """Time an update of deeper networks and other tasks, in the package and in a plain PyTorch implementation.
 
-    Both draw their own examples. On pairs, the plain implementation is also timed with the test loss at each update, as
-    in the notebook; `ratio` compares updates alone.
+    On sequences, both times include drawing the examples. On pairs, the plain implementation is also timed with the test
+    loss at each update, as in the notebook. `ratio` is the plain implementation's time of an update over the package's.
 
     Args:
         threads: Threads of each implementation.
@@ -243,10 +246,10 @@ def _compare_task(run: Run, threads: int, updates: int, blocks: int) -> dict[str
     weights = {name: tensor.numpy() for name, tensor in initial_weights(run).items()}
     mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run, layout(run.task).operands)
     package, baseline = PackageTraining(run, weights, mask), _plain_training(run, weights, mask)
-    flushing, plain = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
-    timed = {"update": (flushing, package.update), "plain": (plain, baseline.update)}
+    flushing_thread, plain_thread = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
+    timed = {"update": (flushing_thread, package.update), "plain": (plain_thread, baseline.update)}
     if not run.on_sequences:
-        timed["with_test_loss"] = (plain, baseline.step)
+        timed["with_test_loss"] = (plain_thread, baseline.step)
     for _ in range(3):
         for thread, function in timed.values():
             thread(function)
@@ -284,8 +287,8 @@ def bench_measure(
     """Time the measures of one checkpoint in the package and in the notebook, with initial and with late weights.
 
     The package computes the notebook's measures on one `Checkpoint`. `everything` times all measures as extraction
-    computes them, with a new `Checkpoint` for each family. The number of threads of NumPy's matrix products is that of
-    `OPENBLAS_NUM_THREADS` at the start of Python, so set the variable to `threads`.
+    computes them, with a new `Checkpoint` for each family. NumPy reads its number of threads from `OPENBLAS_NUM_THREADS`
+    when Python starts, so set this variable to `threads`.
 
     Args:
         threads: Threads of each implementation.
@@ -307,7 +310,7 @@ def bench_measure(
         late, skipped = initial, str(error)
     context = RunContext(run, late, train_mask(run, layout(run.task).operands))
     if skipped:
-        context.key_frequencies = np.array([1, 5, 34])  # those of the notebook, whose loops run over three
+        context.key_frequencies = np.array([1, 5, 34])  # the notebook's, whose loops run over three key frequencies
     result: dict[str, Any] = {"threads": threads, "machine": machine(CPU)}
     result |= _compare_measuring(context, initial, threads, repetitions, blocks)
     result["late"] = (
@@ -323,12 +326,12 @@ def _compare_measuring(
     data = baseline.data(context.n, context.sign, context.train)
     notebook = baseline.Notebook(context.n, context.sign, data, context.key_frequencies)
     model = baseline.HookedTransformer.from_weights(weights)
-    flushing, plain = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
+    flushing_thread, plain_thread = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
     ms = _medians(
         {
-            "package": (flushing, lambda: notebook_measures(context, weights)),
-            "everything": (flushing, lambda: measure_all(context, weights)),
-            "notebook": (plain, lambda: baseline.metric_pass(model, notebook)),
+            "package": (flushing_thread, lambda: notebook_measures(context, weights)),
+            "everything": (flushing_thread, lambda: measure_all(context, weights)),
+            "notebook": (plain_thread, lambda: baseline.metric_pass(model, notebook)),
         },
         repetitions,
         blocks,
@@ -357,7 +360,7 @@ def notebook_measures(context: RunContext, weights: Weights) -> dict[str, Any]:
 
 
 def measure_all(context: RunContext, weights: Weights) -> dict[str, Any]:
-    """Compute all measures with an `epoch` or `moment` dimension of one checkpoint.
+    """Compute all measures of one checkpoint that have a dimension `epoch` or `moment`.
 
     Args:
         context: Context of the run.
@@ -410,7 +413,7 @@ class _BenchThread:
 def _medians(
     timed: dict[str, tuple[_BenchThread, Callable[[], Any]]], repetitions: int, blocks: int
 ) -> dict[str, float]:
-    """Return the milliseconds per call of each function: the median over blocks, which alternate."""
+    """Return the milliseconds per call of each function: the median over blocks of calls, which alternate."""
 
     def block(function: Callable[[], Any]) -> float:
         began = time.perf_counter()
@@ -426,7 +429,7 @@ def _medians(
 
 
 def _roofline(run: Run, ms_per_update: float, threads: int) -> dict[str, float]:
-    """Compare the arithmetic rate of an update with that of a large float32 matrix product, in GFLOP/s."""
+    """Return the arithmetic rates of an update and of a large float32 matrix product in GFLOP/s, and their ratio."""
     a, b = torch.rand(2, 2048, 2048)
     product = (_BenchThread(threads, flush=True), lambda: gemm.multiply(a, b))
     ms = min(_medians({"product": product}, 1, 1)["product"] for _ in range(10))
@@ -453,7 +456,7 @@ def peak_memory(threads: int, epochs: int = 100) -> float:
 
 
 def _train_in(folder: str, threads: str, epochs: str) -> None:
-    """Train for some epochs, with checkpoints dense enough to fill a block of them, and print the peak memory."""
+    """Train for some epochs, with enough checkpoints to fill a block of the store, and print the peak memory."""
     from progress_measures.tasks.dataset import write_dataset
     from progress_measures.training.loop import train
 

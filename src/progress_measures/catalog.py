@@ -38,7 +38,7 @@ class Catalog:
         return dict(sorted(modules.items()))
 
     def ids(self, source: str | None = None) -> list[str]:
-        """Return the ids of all declarations, or of those of one source."""
+        """Return the ids of all declarations, or of the declarations of one source."""
         return [name for name in self._modules if source in (None, name.partition("/")[0])]
 
     def module(self, name: str) -> str:
@@ -48,7 +48,9 @@ class Catalog:
             UserError: The id does not exist.
         """
         if name not in self._modules:
-            similarity = {known: difflib.SequenceMatcher(None, name, known).ratio() for known in self._modules}
+            similarity = {
+                available: difflib.SequenceMatcher(None, name, available).ratio() for available in self._modules
+            }
             close = max(similarity, key=similarity.__getitem__)  # the first maximum: fig07, not fig17, for fig7
             if similarity[close] > 0.6:
                 raise UserError(f"There is no {self._kind} {name!r}. Did you mean {close!r}?")

@@ -36,7 +36,7 @@ RunName = Annotated[str, typer.Option("--run", help="Name of a run, as `progress
 def main() -> None:
     """Run the command line; an error that the user can fix ends with one message and exit status 2."""
     logging.captureWarnings(True)
-    # By default, NumPy's BLAS starts one spinning thread per core in each of the workflow's jobs.
+    # By default, NumPy's BLAS starts one busy-waiting thread per core in each of the workflow's jobs.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         Path.cwd()  # raises a clear error if the folder is gone; libraries fail in worse ways
@@ -320,9 +320,9 @@ def gather(
 
 
 def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> list[Any]:
-    """Open the cubes of a figure or table: the given ones, those of another experiment, or its own.
+    """Open the cubes at the given paths, else of the given experiment, else of the figure's or table's experiments.
 
-    Missing cubes of a partial table are None.
+    A partial table gets None for a missing cube.
     """
     from progress_measures.cube.open import cube_if_any, open_cube
 
@@ -338,7 +338,7 @@ def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> l
 def _paths(
     declared: Any, kind: str, formats: tuple[str, ...], experiment: str | None, to: list[Path] | None
 ) -> list[Path]:
-    """Return the files to write: the given ones, or one per format at the workflow's paths."""
+    """Return the paths to write: the given paths, or one per format where the workflow writes."""
     unsupported = [str(path) for path in to or () if path.suffix[1:] not in formats]
     if unsupported:
         raise UserError(
@@ -349,7 +349,7 @@ def _paths(
 
 
 OfExperiment = Annotated[
-    str | None, typer.Option("--experiment", help="Experiment whose cube to use; by default, its own.")
+    str | None, typer.Option("--experiment", help="Experiment whose cube to use, in place of the default.")
 ]
 FromCubes = Annotated[
     list[Path] | None, typer.Option("--cube", help="Path of a cube, folder or zip; one per experiment.")
@@ -400,10 +400,12 @@ def tabulate(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A .pth, .pt, .safetensors or .npz file, or a folder of numbered ones.")],
-    out: Annotated[Path, typer.Option(help="Folder for its weights, measures and cube: results/<name>.")],
+    file: Annotated[
+        Path, typer.Argument(help="A .pth, .pt, .safetensors or .npz file, or a folder of numbered files.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the network's weights, measures and cube: results/<name>.")],
     names: Annotated[
-        Path | None, typer.Option("--map", help="YAML file that maps the names and axes of its tensors.")
+        Path | None, typer.Option("--map", help="YAML file that maps the file's tensor names and axes to ours.")
     ] = None,
     split: Annotated[
         str | None,
@@ -419,9 +421,11 @@ def import_(
         int | None, typer.Option(min=1, help="Number of attention heads, if the tensors do not determine it.")
     ] = None,
     layer_norm: Annotated[bool | None, typer.Option(help="Whether the network has LayerNorms.")] = None,
-    epoch: Annotated[int | None, typer.Option(min=0, help="Updates done before a single checkpoint.")] = None,
+    epoch: Annotated[
+        int | None, typer.Option(min=0, help="Number of updates before the only checkpoint of the file.")
+    ] = None,
     precision: Annotated[
-        Literal["float64", "float32"], typer.Option(help="Precision of its measures; our own runs use float32.")
+        Literal["float64", "float32"], typer.Option(help="Precision of the measures; trained runs use float32.")
     ] = "float64",
 ) -> None:
     """Import and measure a network trained elsewhere. Print what was recognized and what was assumed."""
@@ -467,7 +471,7 @@ def describe(experiment: Experiment) -> None:
     from progress_measures.cube.open import open_cube
 
     for line in description(open_cube(experiment)).split("\n"):
-        # wrapped in a terminal only, so that programs read whole lines
+        # wrapped in a terminal only, so that programs read unbroken lines
         print(textwrap.fill(line, min(100, shutil.get_terminal_size().columns)) if sys.stdout.isatty() else line)
 
 
@@ -475,7 +479,7 @@ def describe(experiment: Experiment) -> None:
 def explore(
     cube: Annotated[
         list[str] | None,
-        typer.Argument(help="Experiments or paths of cubes; by default, those of the workflow's explorer page."),
+        typer.Argument(help="Experiments or paths of cubes; by default, the cubes of the workflow's explorer page."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="HTML file to write; by default below results/.")] = None,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
@@ -525,7 +529,9 @@ def publish(
 def claims(
     cubes: Annotated[
         Literal["results", "published"],
-        typer.Option(help="Cubes to judge: results falls back to published ones; published uses these alone."),
+        typer.Option(
+            help="Cubes to judge: results uses published cubes for missing results; published uses only those."
+        ),
     ] = "results",
     only: Annotated[
         list[str] | None, typer.Option(help="Id of a claim to judge and print alone; may be repeated.")
@@ -567,7 +573,7 @@ def bench(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     json_only: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")] = False,
 ) -> None:
-    """Compare the speed of training and measuring with that of the notebook's implementation."""
+    """Time training and measuring, and compare with the notebook's implementation."""
     from progress_measures import bench as benchmark
 
     results: dict[str, Any] = {}

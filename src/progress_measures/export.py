@@ -57,7 +57,11 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> None:
 
 
 def _training_record(opened: OpenRun) -> dict[str, Any]:
-    """Return what is known of the training as tensors: the training pairs, as indices a * n + b, and the losses."""
+    """Return the stored record of the training as tensors.
+
+    Keys: `train_indices` (training pairs as a * n + b), `train_losses` before each update, and `test_losses` after the
+    numbers of updates in `test_updates`; those that are not stored are absent.
+    """
     run, record = opened.settings, {}
     if not run.on_sequences and not run.split_unknown:
         store = dataset_store(run.experiment)

@@ -23,7 +23,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that is renamed to `path` if the block succeeds, and removed otherwise.
 
     A file is replaced in one step. An existing folder is first moved aside, so readers find the old folder, briefly
-    nothing, then the new folder; never a partial one. If two processes write the same path at once, the last one wins.
+    nothing, then the new folder; never a partial one. If two processes write the same path at once, the last rename remains.
     Temporary files of killed processes are removed by the next process that writes the path.
     """
     if not path.name:  # the current folder or the root
@@ -107,8 +107,8 @@ def append_to_store(dataset: xr.Dataset, path: Path, dim: str) -> None:
 
 def _storable(dataset: xr.Dataset) -> xr.Dataset:
     """Convert fixed-length strings, which Zarr's specification lacks, to variable-length strings."""
-    fixed = {name: values.astype(object) for name, values in dataset.variables.items() if values.dtype.kind == "U"}
-    return dataset.assign_coords({name: values for name, values in fixed.items() if name in dataset.coords})
+    converted = {name: values.astype(object) for name, values in dataset.variables.items() if values.dtype.kind == "U"}
+    return dataset.assign_coords({name: values for name, values in converted.items() if name in dataset.coords})
 
 
 def open_store(store: Any) -> xr.Dataset:
@@ -139,7 +139,7 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def _move_into_place(temporary: Path, path: Path) -> None:
-    """Rename a file or folder to its final path. A folder replaces an existing folder; a file does not."""
+    """Rename a file or folder to its final path, where a folder may replace a folder but a file may not."""
     if path.is_dir() and not temporary.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     old = _beside(path, "old")
@@ -156,7 +156,7 @@ def _move_into_place(temporary: Path, path: Path) -> None:
                     errno.ENOTEMPTY,
                     errno.EEXIST,
                     errno.EISDIR,
-                ):  # another process moved its own into place
+                ):  # another process moved its version into place
                     _remove(old)
                     continue
                 if old.exists() and not path.exists():
@@ -167,10 +167,9 @@ def _move_into_place(temporary: Path, path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a temporary file or folder. What cannot be removed of a folder is left to the next process.
+    """Remove a temporary file or folder, as far as possible; the next process removes the rest of a folder.
 
-    Zarr writes in a thread of its own, which runs on briefly after an interrupt and creates and deletes files in the
-    folder meanwhile.
+    After an interrupt, Zarr's writing thread runs on briefly, and creates and deletes files in the folder.
     """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)

@@ -88,10 +88,12 @@ def fingerprint_file(into: Path, module: str) -> Path:
 
 
 def _is_excluded(name: str) -> bool:
+    """Return whether imports of a module are not followed."""
     return name != DERIVED and (name in NOT_FOLLOWED or name.startswith("progress_measures.experiments."))
 
 
 def _file(name: str) -> Path | None:
+    """Return the file of a module of this package, or None for any other name."""
     path = ROOT.joinpath(*name.split(".")[1:])
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
         if name.split(".")[0] == PACKAGE and candidate.is_file():
@@ -109,7 +111,7 @@ def _blocks(node: Any) -> Iterator[list[ast.stmt]]:
 
 
 def _strip(node: Any) -> Any:
-    """Remove docstrings and the imports under TYPE_CHECKING."""
+    """Remove docstrings and imports under TYPE_CHECKING in place, and return the node."""
     for block in _blocks(node):
         for statement in block:
             _strip(statement)

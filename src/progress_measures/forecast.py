@@ -1,9 +1,10 @@
 """Prediction of when a network generalizes, from its measures up to an epoch.
 
 T is the first epoch with a test loss below 1. At an epoch t < T, a ridge regression on a few measures at t predicts
-log10(T/t). It is fitted to other runs, at all their epochs before their own T. The predictors must not depend on later
-epochs, so measures that use the final network's key frequencies, such as the restricted and excluded losses, are not among
-them. Used instead are the largest excluded loss of any single frequency and the fraction that all cosines explain.
+log10(T/t). It is fitted to other runs, at each of their epochs before T. The predictors must not depend on later epochs,
+which excludes measures of the final network's key frequencies, such as the restricted and excluded losses. Their
+substitutes are the largest excluded loss of any single frequency, and the fraction of the logits' sum of squares that the
+cosines of all frequencies explain.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from progress_measures.cube.select import first_below
 
 EXPERIMENTS = ("mainline", "subtraction", "data_fraction_high", "prime_53")
-"""Experiments whose runs are predicted: the published ones of one-layer networks on modular tasks."""
+"""Experiments whose runs are predicted: one-layer networks on modular tasks, with published cubes."""
 
 RIDGE = 1e-2
 FIRST_EPOCH = 100  # earlier epochs are not predicted
@@ -38,7 +39,7 @@ PREDICTORS: dict[str, Callable[[xr.Dataset], Array]] = {
     "train loss": lambda cube: _log10(cube.train_loss),
     "sum of squared weights": lambda cube: _log10(cube.sum_of_squared_weights),
 }
-"""Predictors of the forecast, each [epoch]; the logarithm of the epoch is always a predictor too."""
+"""Predictors of the forecast besides the logarithm of the epoch: functions that return an array [epoch], by name."""
 
 METHODS: dict[str, tuple[str, ...]] = {
     "other runs' mean": (),
@@ -46,7 +47,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "weight norm": ("sum of squared weights",),
     "progress measures": tuple(PREDICTORS),
 }
-"""The predictors of each method. The first method has none, not even the epoch."""
+"""Names in `PREDICTORS` that each method uses. The first method uses no predictor, not even the epoch."""
 
 VARIABLES = (
     "test_loss", "train_loss", "maximal_excluded_loss", "cosine_residual_all", "gini_W_E", "gini_W_L", "sum_of_squared_weights",
@@ -59,9 +60,9 @@ class Trajectory(NamedTuple):
     Attributes:
         experiment: Name of the experiment.
         run: Name of the run.
-        groks: T, the first epoch with a test loss below 1.
+        generalization_epoch: T, the first epoch with a test loss below 1.
         epochs: Epochs before T: [epoch].
-        seen: Values of the predictors: [epoch] each.
+        predictors: Values of the predictors, by name: [epoch] each.
     """
 
     experiment: str
@@ -83,15 +84,15 @@ def trajectories(cubes: Iterable[xr.Dataset]) -> tuple[list[Trajectory], list[st
         for name in map(str, cube.run.values):
             run = cube.sel(run=name)
             generalization_epoch = float(first_below(run.test_loss, 1))
-            before = (run.epoch.values >= FIRST_EPOCH) & (run.epoch.values < generalization_epoch)
-            if np.isfinite(generalization_epoch) and before.sum() >= 3:
-                predictors = {predictor: function(run)[before] for predictor, function in PREDICTORS.items()}
+            is_early = (run.epoch.values >= FIRST_EPOCH) & (run.epoch.values < generalization_epoch)
+            if np.isfinite(generalization_epoch) and is_early.sum() >= 3:
+                predictors = {predictor: function(run)[is_early] for predictor, function in PREDICTORS.items()}
                 predictable.append(
                     Trajectory(
                         cube.attrs["experiment"],
                         name,
                         generalization_epoch,
-                        run.epoch.values[before].astype(float),
+                        run.epoch.values[is_early].astype(float),
                         predictors,
                     )
                 )
@@ -110,7 +111,7 @@ def forecast(trajectory: Trajectory, others: list[Trajectory], method: str) -> A
 
     Args:
         trajectory: The trajectory to predict.
-        others: The trajectories to fit; each has the same total weight.
+        others: The trajectories to fit, each with the same total weight.
         method: A key of `METHODS`.
 
     Returns:
@@ -131,12 +132,12 @@ def forecast(trajectory: Trajectory, others: list[Trajectory], method: str) -> A
 
 
 def leave_one_out(all_trajectories: list[Trajectory], method: str, whole_experiment: bool = False) -> list[Array]:
-    """Predict T of each trajectory from the others.
+    """Predict T of each trajectory from a fit to the other trajectories.
 
     Args:
         all_trajectories: The trajectories.
         method: A key of `METHODS`.
-        whole_experiment: Leave out all runs of the trajectory's experiment, not only its own run.
+        whole_experiment: Leave out all runs of the trajectory's experiment, not only the predicted run.
 
     Returns:
         The predictions of each trajectory: [epoch] each.
@@ -168,16 +169,16 @@ def error_factor(trajectory: Trajectory, predicted: Array) -> Array:
     return 10 ** np.abs(np.log10(predicted / trajectory.generalization_epoch))
 
 
-def value_at_fraction(trajectory: Trajectory, values: Array, share: float) -> float:
-    """Return the value at the last epoch up to a fraction of T.
+def value_at_fraction(trajectory: Trajectory, values: Array, fraction: float) -> float:
+    """Return the value at the last epoch that is at most `fraction` times T.
 
     Args:
         trajectory: The trajectory.
         values: One value per epoch of the trajectory: [epoch].
-        share: Fraction of T, 0 to 1.
+        fraction: Fraction of T, 0 to 1.
 
     Returns:
         The value, or NaN if the trajectory has no epoch that early.
     """
-    index = np.searchsorted(trajectory.epochs, share * trajectory.generalization_epoch, side="right") - 1
+    index = np.searchsorted(trajectory.epochs, fraction * trajectory.generalization_epoch, side="right") - 1
     return float(values[index]) if index >= 0 else np.nan

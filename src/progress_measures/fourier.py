@@ -48,7 +48,7 @@ class Marginals(NamedTuple):
     minus: Array
 
     def along(self, components: str, sign: int) -> "Marginals":
-        """Return the marginals with all parts set to zero that do not belong to the given components.
+        """Return the marginals, with zeros in place of those outside the given components.
 
         Args:
             components: `directions`, `products` or `block`.
@@ -123,7 +123,7 @@ def project(values: Marginals, selected: ArrayLike) -> Marginals:
 
 
 class Spectrum(NamedTuple):
-    """Variance of functions of (a, b) and the energy of each frequency in the waves of a, b, a + b and a - b."""
+    """Total sum of squares of functions of (a, b), and the energy of each frequency in waves of a, b, a + b and a - b."""
 
     total: NDArray[np.floating]  # total sum of squares about the mean: [function]
     waves: Marginals  # [frequency, function] each
@@ -143,7 +143,7 @@ class Spectrum(NamedTuple):
         constant = np.ptp(values, axis=0) == 0
         return cls(np.where(constant, 0, total), Marginals(*map(energies, sums)))
 
-    def share(self, components: str, sign: int) -> NDArray[np.floating]:
+    def fraction_explained(self, components: str, sign: int) -> NDArray[np.floating]:
         """Compute the fraction of variance explained by the given components of each frequency.
 
         Args:

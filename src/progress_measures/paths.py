@@ -12,11 +12,11 @@ PUBLISHED = Path("published")
 def use_results_folder(folder: Path) -> Iterator[None]:
     """Use another folder in place of `results/` within the block."""
     global RESULTS
-    before, RESULTS = RESULTS, folder
+    previous, RESULTS = RESULTS, folder
     try:
         yield
     finally:
-        RESULTS = before
+        RESULTS = previous
 
 
 def dataset_store(experiment: str) -> Path:
@@ -50,7 +50,7 @@ def published_cube(experiment: str) -> Path:
 
 
 def published_weights(experiment: str) -> Path:
-    """Return the archive of published weights: final weights of every run, and those of run 0 at some epochs."""
+    """Return the archive of published weights: the final weights of every run, and the weights of run 0 at selected epochs."""
     return PUBLISHED / f"{experiment}.weights.zarr.zip"
 
 

@@ -5,8 +5,8 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-MIN_SIZE_LIMIT = 10**8  # bytes that a file may expand to, whatever its own size
-MAX_EXPANSION = 100  # largest ratio of expanded to own size for larger content; published cubes expand five times
+MIN_SIZE_LIMIT = 10**8  # bytes that the content of any file may take
+MAX_EXPANSION = 100  # largest ratio of larger content to the size of its file; 5 for published cubes
 
 
 def check_zip(path: Path) -> None:

@@ -69,7 +69,7 @@ class RunStatus(NamedTuple):
 
 
 def read_run_status(run: Run) -> RunStatus:
-    """Measure the available checkpoints of a run.
+    """Measure the available checkpoints of a run and find its current phase.
 
     Raises:
         UserError: The checkpoints are damaged or being written.
@@ -108,7 +108,7 @@ def phase(so_far: xr.Dataset) -> str:
 
     Cleanup begins at the end of circuit formation by the cube's rule. Before that, the run is in memorization until
     train accuracy reaches 99.9 %, then memorized, and in circuit formation once the largest excluded loss exceeds three
-    times its minimum. Outside the tasks with excluded losses the result is `training`.
+    times its minimum. On a task without excluded losses, return `training`.
     """
     if "maximal_excluded_loss" not in so_far:
         return "training"
@@ -145,12 +145,12 @@ def sparkline(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
 
 
 def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType:
-    """Return the display of one run: its state and its curves.
+    """Return the display of one run: its epoch, phase and job, its curves and its key frequencies.
 
     Args:
         run: The run.
         status: Its measures and phase.
-        row: The job that trains it, if one waits or runs.
+        row: The pending or running job that trains it, or None.
 
     Returns:
         A `rich` renderable.
@@ -169,25 +169,25 @@ def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType
             facts.append(f"{rate:.1f} ms/epoch")
         if row.seconds_left is not None:
             facts.append(f"{duration(row.seconds_left)} left")
-    head = Text.assemble((run.name, "bold"), "  ", ", ".join(facts))
+    heading = Text.assemble((run.name, "bold"), "  ", ", ".join(facts))
     if so_far is None:
-        return head
+        return heading
     curves = Table.grid(padding=(0, 2))
     for name, scale in CURVES.items():
         variable = next((candidate for candidate in (name, f"history_{name}") if candidate in so_far), None)
         if variable is not None and np.isfinite(so_far[variable]).any():
             values = so_far[variable]
             curves.add_row(f"  {values.long_name}", sparkline(values.values, scale), f"{float(values[-1]):.3g}")
-    lines: list[RenderableType] = [head, curves]
+    lines: list[RenderableType] = [heading, curves]
     if "key_frequency" in so_far:
         keys = so_far.frequency.values[so_far.key_frequency.values]
-        listed = " ".join(map(str, keys)) if keys.size else "none yet"
-        lines.append(Text(f"  key frequencies at the last checkpoint: {listed}"))
+        key_list = " ".join(map(str, keys)) if keys.size else "none yet"
+        lines.append(Text(f"  key frequencies at the last checkpoint: {key_list}"))
     return Group(*lines)
 
 
 def _modified(run: Run) -> int:
-    """Return a time stamp that changes when training writes something, 0 before that."""
+    """Return the time at which training last wrote the history, in nanoseconds, or 0 if there is none yet."""
     history = runs_folder(run.experiment) / run.name / "history.zarr"
     return history.stat().st_mtime_ns if history.exists() else 0
 

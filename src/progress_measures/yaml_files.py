@@ -28,7 +28,7 @@ _SCALARS = {
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # the pure-Python loader takes a second for large files
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 # PyYAML's own
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 # as in PyYAML
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         """Build a mapping; raise an error for duplicate keys."""
@@ -50,7 +50,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 class _Dumper(yaml.SafeDumper):
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 # PyYAML's own
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 # as in PyYAML
 
     def ignore_aliases(self, data: Any) -> bool:
         """Write repeated values out instead of as aliases."""

@@ -8,19 +8,21 @@ from support.experiments import folder_with
 from support.processes import command
 
 pytest.register_assert_rewrite("stages")
-from stages import STAGES, before, changes  # noqa: E402  after assertion rewriting is registered
+from stages import STAGES, copy_before, count_changes  # noqa: E402  after assertion rewriting is registered
 
 OUTCOMES = ("right", "refused")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--trials", type=int, default=3, help="Kills of each stage; other faults: a third.")
-    parser.addoption("--one-in", type=int, default=1, help="Try one in this many pairs of a stage and a fault.")
+    parser.addoption(
+        "--trials", type=int, default=3, help="Number of kills of each stage; a third as many of other faults."
+    )
+    parser.addoption("--one-in", type=int, default=1, help="Try every n-th pair of a stage and a fault.")
 
 
 def pytest_collection_modifyitems(config, items):
     """Deselect pairs of a stage and a fault evenly, keeping every stage and every fault, and run long tests first."""
-    one_in, stages, faults, left_out = config.getoption("--one-in"), list(STAGES), {}, []
+    one_in, stages, faults, deselected = config.getoption("--one-in"), list(STAGES), {}, []
     if one_in > len(stages):
         raise pytest.UsageError(f"--one-in {one_in}: at most {len(stages)}, or some faults would not be tried")
     for item in items:
@@ -29,9 +31,9 @@ def pytest_collection_modifyitems(config, items):
         if stage in stages:
             fault = faults.setdefault((item.function.__name__, *values.values()), len(faults))
             if (fault + stages.index(stage)) % one_in:
-                left_out.append(item)
-    config.hook.pytest_deselected(items=left_out)
-    kept = [item for item in items if item not in left_out]
+                deselected.append(item)
+    config.hook.pytest_deselected(items=deselected)
+    kept = [item for item in items if item not in deselected]
     items[:] = sorted(
         kept, key=lambda item: item.path.name not in ("test_scale.py", "test_workflows.py")
     )  # the longest tests
@@ -50,21 +52,21 @@ class Tally:
         self.counts = Counter()
 
     def count(self, case: str, outcome: str) -> None:
-        """Count a case: `right` if the result is that of an undisturbed run, `refused` if a message says why it failed."""
+        """Count a case: `right` if the result equals an undisturbed run's, `refused` if a message says why it failed."""
         assert outcome in OUTCOMES
         self.counts[case, outcome] += 1
 
 
 @pytest.fixture
 def tally(request):
-    """A tally that is added to the table in the summary."""
+    """A tally of the test's cases, which the table in the summary includes."""
     tally = Tally()
     yield tally
     request.node.user_properties += [("tried", [*case, times]) for case, times in tally.counts.items()]
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print the number of cases by outcome. A test fails at its first loss."""
+    """Print the number of cases by outcome, and of lost cases: tests fail at their first lost result."""
     reports = [
         report
         for reports in terminalreporter.stats.values()
@@ -99,7 +101,7 @@ def tree(tmp_path_factory):
     weights = command("export", "small", "--to", "guest.pth", folder=folder)
     assert weights.returncode == 0, weights.stderr
     for stage in STAGES.values():
-        if not stage.made(folder):
+        if not stage.outputs(folder):
             run(stage.line, folder)
     return folder
 
@@ -112,7 +114,7 @@ def writes(tree, tmp_path_factory):
     def count_of(name):
         if name not in counts:
             stage = STAGES[name]
-            counts[name] = changes(stage, before(tree, stage, tmp_path_factory.mktemp("count") / "tree"))
+            counts[name] = count_changes(stage, copy_before(tree, stage, tmp_path_factory.mktemp("count") / "tree"))
         return counts[name]
 
     return count_of

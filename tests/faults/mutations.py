@@ -1,4 +1,4 @@
-"""Hypothesis strategies for mistakes and attacks: values, YAML texts and names; and limits on time and memory."""
+"""Hypothesis strategies for mistakes and attacks in values, YAML texts and names, and limits on time and memory."""
 
 import contextlib
 import resource
@@ -14,12 +14,12 @@ from pydantic import BaseModel
 
 from progress_measures.errors import user_message
 
-SECONDS = 120  # a case that takes longer counts as hanging, even on a busy machine
-GIGABYTES = 2  # the most memory that a case may take
+SECONDS = 120  # time limit of a case, long enough for a busy machine
+GIGABYTES = 2  # memory limit of a case
 
 
 def tries(number):
-    """Return hypothesis settings for a number of cases, equal in every run."""
+    """Return hypothesis settings for a number of cases, which are the same in every run."""
     return settings(
         max_examples=number,
         derandomize=True,
@@ -31,27 +31,27 @@ def tries(number):
 
 @contextlib.contextmanager
 def in_bounds():
-    """Fail if a case hangs or takes gigabytes."""
+    """Fail if a case exceeds `SECONDS` or `GIGABYTES`."""
 
-    def hangs(*_):
+    def fail(*_):
         raise AssertionError(f"took more than {SECONDS} seconds")
 
-    before = signal.signal(signal.SIGALRM, hangs)
+    previous_handler = signal.signal(signal.SIGALRM, fail)
     signal.alarm(SECONDS)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         yield
     finally:
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most
+        signal.signal(signal.SIGALRM, previous_handler)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_before
     assert grown < GIGABYTES * 2**20, f"took {grown / 2**20:.1f} GiB"
 
 
 def tried(function):
-    """Call a function, and return its result and the message with which the command line would refuse it.
+    """Return a function's result and None, or None and the message that the command line prints for its error.
 
-    One of the two is None. Any other exception is a failure.
+    An exception without such a message fails the test.
     """
     with in_bounds():
         try:
@@ -82,32 +82,32 @@ KEYS = st.sampled_from([
 NESTED = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS | TEXTS, inner, max_size=3), max_leaves=12
 )
-VARIED = st.sampled_from([
+GRID_KEYS = st.sampled_from([
     "seed", "split.seed", "training.weight_decay", "model.d_mlp", "training.betas", "split.train_fraction", "seed, split.seed",
     "model.initialization", "seed,seed", " seed", "training.epochs", "task.prime", "x.y",
 ])
 # fmt: on
-SOME = st.dictionaries(
-    VARIED, st.lists(st.integers(0, 3) | SCALARS | st.lists(SCALARS, max_size=2), max_size=4), max_size=4
+PLAUSIBLE_GRIDS = st.dictionaries(
+    GRID_KEYS, st.lists(st.integers(0, 3) | SCALARS | st.lists(SCALARS, max_size=2), max_size=4), max_size=4
 )
-ABSURD = st.integers(2, 300).map(
+HUGE_GRIDS = st.integers(2, 300).map(
     lambda n: {
         key: list(range(1, n)) for key in ("seed", "split.seed", "model.d_mlp", "model.layers", "training.warmup")
     }
 )
-GRIDS = SOME | ABSURD
+GRIDS = PLAUSIBLE_GRIDS | HUGE_GRIDS
 VALUES = SCALARS | NESTED | GRIDS
 
 
 # ---- pydantic models
 
 
-def fields_of(model, within=()):
-    """Yield the path of every field of a model and of the models inside it."""
+def fields_of(model, prefix=()):
+    """Yield the path of every field of a pydantic model and of the models inside it."""
     for name, field in model.model_fields.items():
-        yield (*within, name)
+        yield (*prefix, name)
         for inner in _models(field.annotation):
-            yield from fields_of(inner, (*within, name))
+            yield from fields_of(inner, (*prefix, name))
 
 
 def _models(annotation):
@@ -118,22 +118,22 @@ def _models(annotation):
             yield from _models(argument)
 
 
-def outside(value, within=""):
+def out_of_bounds(value, prefix=""):
     """Yield the fields of a validated model whose values violate their declared bounds or types."""
     for name, field in type(value).model_fields.items():
-        field_value, place = getattr(value, name), f"{within}{name}"
+        field_value, path = getattr(value, name), f"{prefix}{name}"
         if isinstance(field_value, BaseModel):
-            yield from outside(field_value, f"{place}.")
+            yield from out_of_bounds(field_value, f"{path}.")
         for bound in field.metadata if isinstance(field_value, int | float) else ():
             for sign, holds in _BOUNDS.items():
                 if hasattr(bound, sign) and not holds(field_value, getattr(bound, sign)):
-                    yield f"{place} = {field_value}"
+                    yield f"{path} = {field_value}"
         if isinstance(field_value, float) and not abs(field_value) < float("inf"):
-            yield f"{place} = {field_value}"
+            yield f"{path} = {field_value}"
         if field.annotation in (int, float, str, bool) and type(field_value) is not field.annotation:
-            yield f"{place} = {field_value!r}"
+            yield f"{path} = {field_value!r}"
         if get_origin(field.annotation) is Literal and field_value not in typing.get_args(field.annotation):
-            yield f"{place} = {field_value!r}"
+            yield f"{path} = {field_value!r}"
 
 
 _BOUNDS = {
@@ -148,7 +148,7 @@ _BOUNDS = {
 
 
 def changed(content: Any, path: tuple[str | int, ...], value: Any) -> Any:
-    """Return a document with the value at a path replaced or added."""
+    """Return a document, of nested lists and dictionaries, with the value at a path replaced or added."""
     if not path:
         return value
     first, *rest = path
@@ -173,7 +173,8 @@ def written(content: Any) -> bytes:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode("utf-8", "surrogatepass")
 
 
-LAUGHS = "\n".join(
+# a few lines that anchors expand to gigabytes
+BILLION_LAUGHS = "\n".join(
     ["a: &a [ha, ha, ha, ha, ha, ha, ha, ha, ha]"]
     + [f"{b}: &{b} [{', '.join(['*' + a] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
 )
@@ -194,7 +195,7 @@ HOSTILE_FILES = {
     "not UTF-8": b"\xff\xfe\xfd", "UTF-16": "title: x".encode("utf-16"), "Latin-1": "title: é".encode("latin-1"),
     "a BOM alone": b"\xef\xbb\xbf", "a zip": b"PK\x03\x04" + bytes(range(256)) * 9, "ELF": b"\x7fELF" + bytes(range(256)),
     "tabs": b"\ttitle:\tx\n\t\tseed:\t1", "many documents": b"---\na: 1\n" * 2000, "a scalar": b"3",
-    "a list": b"- a\n- b\n", "a text": b"'x'", "laughter": LAUGHS.encode(), "itself": b"&a [*a]",
+    "a list": b"- a\n- b\n", "a text": b"'x'", "billion laughs": BILLION_LAUGHS.encode(), "itself": b"&a [*a]",
     "itself, as a mapping": b"&a {a: *a}", "deep": b"[" * 100_000, "deep mappings": b"{a: " * 100_000,
     "deep blocks": b"".join(b" " * i + b"a:\n" for i in range(2000)),
     "a key that is a list": b"[a]: 1", "a key that is a mapping": b"{a: 1}: 1",
@@ -208,29 +209,29 @@ HOSTILE_FILES = {
 
 @st.composite
 def spoiled(draw, text: bytes):
-    """Return a YAML text with one change in place."""
+    """Draw a YAML text with one random change."""
     lines = text.splitlines(keepends=True)
-    place = draw(st.integers(0, len(lines) - 1))
+    number = draw(st.integers(0, len(lines) - 1))
     kind = draw(st.sampled_from(["value", "value", "value", "twice", "bytes", "cut", "gone", "tab", "NUL", "mark"]))
-    line = lines[place]
+    line = lines[number]
     if kind == "value":
         key, colon, _ = line.partition(b":")
         value = draw(st.sampled_from(HOSTILE_VALUES)).encode("utf-8", "surrogatepass")
-        lines[place] = (key + b": " if colon else b"") + value + b"\n"
+        lines[number] = (key + b": " if colon else b"") + value + b"\n"
     elif kind == "twice":
-        lines.insert(place, line)
+        lines.insert(number, line)
     elif kind == "bytes":
-        at = draw(st.integers(0, len(line)))
-        lines[place] = line[:at] + draw(st.binary(min_size=1, max_size=4)) + line[at:]
+        position = draw(st.integers(0, len(line)))
+        lines[number] = line[:position] + draw(st.binary(min_size=1, max_size=4)) + line[position:]
     elif kind == "cut":
-        del lines[place + 1 :]
-        lines[place] = line[: draw(st.integers(0, len(line)))]
+        del lines[number + 1 :]
+        lines[number] = line[: draw(st.integers(0, len(line)))]
     elif kind == "gone":
-        del lines[place]
+        del lines[number]
     elif kind == "tab":
-        lines[place] = b"\t" + line
+        lines[number] = b"\t" + line
     elif kind == "NUL":
-        lines[place] = line.rstrip() + b"\0\n"
+        lines[number] = line.rstrip() + b"\0\n"
     else:
         lines[0] = b"\xef\xbb\xbf" + lines[0]
     return b"".join(lines)
@@ -258,9 +259,9 @@ HOSTILE_NAMES = [
 def encrypted(path):
     """Mark every member of a zip as encrypted."""
     content = bytearray(path.read_bytes())
-    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        at = content.find(mark)
-        while at >= 0:
-            content[at + flags] |= 1
-            at = content.find(mark, at + 1)
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = content.find(signature)
+        while start >= 0:
+            content[start + flags] |= 1
+            start = content.find(signature, start + 1)
     path.write_bytes(content)

@@ -27,7 +27,7 @@ from support.processes import command
 
 VERBS = typer.main.get_command(cli.app).commands
 ENDLESS = {"train": "experiment", "watch": "experiment", "bench": "what"}
-"""Verbs that run for long with a valid value of this argument, which the tests never pass."""
+"""Verbs that run for long if this argument is valid; the tests never pass a valid value."""
 
 HOSTILE = st.one_of(
     st.sampled_from(["../../outside", "/outside", "..", ".", "/", "", " ", "a\nb", "; touch pwned", "$(touch pwned)"]),
@@ -69,12 +69,12 @@ OUTPUTS = st.sampled_from(
         "x" * 5000,
     ]
 )
-"""Output paths: a verb writes to any path that the user names, so these stay in the folder."""
+"""Output paths, all in the folder, since a verb may write to any path that the user names."""
 
 
 @st.composite
 def lines(draw):
-    """Return a verb with some of its arguments and options, valid ones and others."""
+    """Draw a verb with some of its arguments and options, with valid and invalid values."""
     verb = draw(st.sampled_from(sorted(VERBS)))
     line = [verb]
     for parameter in VERBS[verb].params:

@@ -57,19 +57,20 @@ def folder(tmp_path, monkeypatch):
 
 
 def members():
+    """Return the members of the published cube's archive: bytes by name."""
     with zipfile.ZipFile(PUBLISHED) as file:
         return {name: file.read(name) for name in file.namelist()}
 
 
 def pack(content, compressed=zipfile.ZIP_STORED):
-    """Replace the published cube by an archive of members, given as pairs of name and bytes."""
+    """Replace the published cube by an archive of members, a dictionary or pairs of name and bytes."""
     with zipfile.ZipFile(PUBLISHED, "w", compressed) as file:
         for name, member in content.items() if isinstance(content, dict) else content:
             file.writestr(name, member)
 
 
 def outcome():
-    """Read the whole cube, and return `refused` for a message that names it, or `right` if it equals `cube()`."""
+    """Load the published cube; return `right` if it equals `cube()`, or `refused` for a message that names the file."""
     with in_bounds():
         try:
             xr.testing.assert_identical(open_cube("mainline", published=True).load(), cube())
@@ -82,6 +83,7 @@ def outcome():
 
 
 def entry(name, mode=0):
+    """Return a member's name with a Unix file mode."""
     info = zipfile.ZipInfo(name)
     info.external_attr = mode << 16
     return info
@@ -95,6 +97,7 @@ def edited(name, **fields):
 
 
 def grid(*shape):
+    """Return Zarr's description of chunks of a shape."""
     return {"name": "regular", "configuration": {"chunk_shape": list(shape)}}
 
 
@@ -107,13 +110,13 @@ TRICKS = {
     "a chunk that is a link": lambda: pack(
         [(entry(n, stat.S_IFLNK | 0o777), b"../../../secret") if "/c/" in n else (n, m) for n, m in members().items()]
     ),
-    "a twin": lambda: pack([*members().items(), ("zarr.json", members()["zarr.json"])]),
-    "a twin that says otherwise": lambda: pack(
+    "a member twice": lambda: pack([*members().items(), ("zarr.json", members()["zarr.json"])]),
+    "a member twice, with other content": lambda: pack(
         [*members().items(), *edited("key/zarr.json", shape=[1]).items()],
     ),
     "no group": lambda: pack({name: content for name, content in members().items() if name != "zarr.json"}),
-    "a text": lambda: PUBLISHED.write_text("This is no archive."),
-    "nothing": lambda: PUBLISHED.write_bytes(b""),
+    "text instead of an archive": lambda: PUBLISHED.write_text("This is no archive."),
+    "an empty file": lambda: PUBLISHED.write_bytes(b""),
     "no members": lambda: pack({}),
     "a shape of terabytes": lambda: pack(edited("train_loss/zarr.json", shape=[10**6, 10**9])),
     "a chunk of terabytes": lambda: pack(edited("train_loss/zarr.json", chunk_grid=grid(10**6, 10**9))),
@@ -150,11 +153,12 @@ TRICKS = {
     ),
     "zeros without end": lambda: pack(members() | {"more/c/0": bytes(3 * 10**8)}, zipfile.ZIP_DEFLATED),
     "encrypted": lambda: (pack(members()), encrypted(PUBLISHED)),
-    "a damaged chunk": lambda: flip(b"PK\x03\x04key/c/0"),
+    "a damaged chunk": lambda: flip_bit_of_chunk(),
 }
 
 
-def flip(_):
+def flip_bit_of_chunk():
+    """Flip one bit in the chunk `key/c/0` of the published cube."""
     content = bytearray(PUBLISHED.read_bytes())
     with zipfile.ZipFile(PUBLISHED) as file:
         info = file.getinfo("key/c/0")
@@ -182,20 +186,20 @@ def test_tricks_are_refused(folder, tally, trick):
 
 def test_damaged_archives(folder, tally):
     """Truncated, with a flipped bit or missing bytes, an archive is refused or gives the original cube."""
-    sound = PUBLISHED.read_bytes()
+    original = PUBLISHED.read_bytes()
 
     @tries(100)
     @given(st.data())
     def each(data):
-        content = bytearray(sound)
-        at = data.draw(st.integers(0, len(sound) - 1))
+        content = bytearray(original)
+        position = data.draw(st.integers(0, len(original) - 1))
         kind = data.draw(st.sampled_from(["cut", "flipped", "gone"]))
         if kind == "cut":
-            del content[at:]
+            del content[position:]
         elif kind == "gone":
-            del content[at : at + data.draw(st.integers(1, 50))]
+            del content[position : position + data.draw(st.integers(1, 50))]
         else:
-            content[at] ^= 1 << data.draw(st.integers(0, 7))
+            content[position] ^= 1 << data.draw(st.integers(0, 7))
         PUBLISHED.write_bytes(content)
         tally.count("bytes of published cubes", outcome())
 
@@ -204,17 +208,17 @@ def test_damaged_archives(folder, tally):
 
 def test_damaged_json_of_zarr(folder, tally):
     """With junk in its JSON, a cube is refused or opens as some dataset, since any valid dataset is permitted."""
-    sound = members()
+    original = members()
 
     @tries(150)
     @given(st.data())
     def each(data):
-        name = data.draw(st.sampled_from(sorted(name for name in sound if name.endswith("zarr.json"))))
-        metadata = json.loads(sound[name])
+        name = data.draw(st.sampled_from(sorted(name for name in original if name.endswith("zarr.json"))))
+        metadata = json.loads(original[name])
         changed = data.draw(st.sampled_from(sorted(metadata)))
         if changed == "node_type":
             return
-        pack(sound | {name: json.dumps(metadata | {changed: data.draw(NESTED)}).encode()})
+        pack(original | {name: json.dumps(metadata | {changed: data.draw(NESTED)}).encode()})
         with in_bounds():
             try:
                 assert math.prod(open_cube("mainline", published=True).sizes.values()) < 10**9

@@ -50,6 +50,7 @@ def refused(done):
 
 
 def unharmed(checkout):
+    """Return whether no file was created by a name that a shell would run."""
     return not [path for path in checkout.folder.parent.rglob("*") if path.name.endswith("pwned")]
 
 
@@ -90,7 +91,7 @@ def test_configurations(checkout, tally, value):
     ],
 )
 def test_targets(checkout, tally, target):
-    """The workflow runs here, not only a dry run."""
+    """The workflow is executed, not only planned by a dry run."""
     done = checkout.snakemake("-c1", target)
     assert done.returncode != 0
     assert unharmed(checkout)
@@ -121,7 +122,7 @@ def test_fields_of_experiments(checkout, tally, changed, field):
 
 
 def test_hostile_title_is_only_a_title(checkout, tally, monkeypatch):
-    """No command line of the workflow contains the title, and commands that read it run nothing."""
+    """No command line of the workflow contains the title, and commands that read the title run no code from it."""
     checkout.write(
         "mainline", small_experiment(epochs=200) | {"title": TITLE, "description": TITLE, "reference": TITLE}
     )

@@ -75,17 +75,24 @@ def logits_of(state):
     a, b = np.indices((n, n)).reshape(2, -1)
     x = w["embed.W_E"][np.stack([a, b, np.full_like(a, n)], -1)] + w["pos_embed.W_pos"][:3]
     for layer in range(sum(name.endswith("attn.W_Q") for name in w)):
-        of = {name.removeprefix(f"blocks.{layer}."): w[name] for name in w if name.startswith(f"blocks.{layer}.")}
-        added = 0
-        for head in range(len(of["attn.W_Q"])):
-            q, k, v = (x @ of[f"attn.W_{m}"][head] + of.get(f"attn.b_{m}", np.zeros((99, 1)))[head] for m in "QKV")
+        layer_weights = {
+            name.removeprefix(f"blocks.{layer}."): w[name] for name in w if name.startswith(f"blocks.{layer}.")
+        }
+        attention_output = 0
+        for head in range(len(layer_weights["attn.W_Q"])):
+            q, k, v = (
+                x @ layer_weights[f"attn.W_{m}"][head] + layer_weights.get(f"attn.b_{m}", np.zeros((99, 1)))[head]
+                for m in "QKV"
+            )
             scores = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
             scores = np.where(np.tri(3, dtype=bool), scores, -np.inf)
             pattern = np.exp(scores - scores.max(-1, keepdims=True))
-            added = added + pattern / pattern.sum(-1, keepdims=True) @ v @ of["attn.W_O"][head]
-        x = x + added + of.get("attn.b_O", 0)
-        neurons = np.maximum(x @ of["mlp.W_in"] + of.get("mlp.b_in", 0), 0)
-        x = x + neurons @ of["mlp.W_out"] + of.get("mlp.b_out", 0)
+            attention_output = (
+                attention_output + pattern / pattern.sum(-1, keepdims=True) @ v @ layer_weights["attn.W_O"][head]
+            )
+        x = x + attention_output + layer_weights.get("attn.b_O", 0)
+        neurons = np.maximum(x @ layer_weights["mlp.W_in"] + layer_weights.get("mlp.b_in", 0), 0)
+        x = x + neurons @ layer_weights["mlp.W_out"] + layer_weights.get("mlp.b_out", 0)
     return x[:, -1] @ w["unembed.W_U"] + w.get("unembed.b_U", 0)
 
 
@@ -139,9 +146,9 @@ class Short(dict):
 
 @st.composite
 def damaged(draw):
-    """Return a state dict with one tensor missing, renamed, or of another shape, type or value."""
-    whole, name = draw(TENSORS)
-    state, tensor = Short(whole), whole[name]
+    """Draw a state dict with one tensor missing, renamed, or of another shape, type or value."""
+    original, name = draw(TENSORS)
+    state, tensor = Short(original), original[name]
     kind = draw(
         st.sampled_from(
             ["gone", "renamed", "another's", "turned", "cast", "one value", "cut", "axis", "scaled", "given"]
@@ -194,16 +201,18 @@ def test_damaged_tensors(folder, tally, state, kind):
     network = imported(saved(state, kind), tally, "tensors damaged")
     if network:
         assert_same_logits(network, state)
-        known = {name.replace("blocks.1", "blocks.0") for name in STATE if "mask" not in name and "IGNORE" not in name}
+        used_names = {
+            name.replace("blocks.1", "blocks.0") for name in STATE if "mask" not in name and "IGNORE" not in name
+        }
         assert set(network.experiment.imported.ignored) == {
-            name for name in state if name.replace("blocks.1", "blocks.0") not in known
+            name for name in state if name.replace("blocks.1", "blocks.0") not in used_names
         }
 
 
-@pytest.mark.parametrize("gone", [name for name in DEEP if ".1." in name and "W_" in name])
-def test_incomplete_layer_is_not_ignored(folder, tally, gone):
+@pytest.mark.parametrize("missing_name", [name for name in DEEP if ".1." in name and "W_" in name])
+def test_incomplete_layer_is_not_ignored(folder, tally, missing_name):
     """A network of two layers with a missing tensor is not imported as a network of one layer."""
-    state = {name: tensor for name, tensor in DEEP.items() if name != gone}
+    state = {name: tensor for name, tensor in DEEP.items() if name != missing_name}
     assert imported(saved(state), tally, "incomplete layers") is None
 
 
@@ -247,7 +256,7 @@ ARRAYS = [
 @tries(300)
 @given(data=st.data(), several=st.booleans(), part=st.sampled_from(PARTS))
 def test_damaged_metadata_of_the_training(folder, tally, data, several, part):
-    """With junk in any metadata, the network is the same, and its epochs, split and recipe are valid."""
+    """With junk in any metadata, an imported network computes the same logits and has valid epochs, split and settings."""
     kept = data.draw(st.sets(st.sampled_from(sorted(METADATA))))
     content = {name: METADATA[name] for name in sorted(kept)} | {"model": STATE}
     if several:
@@ -326,7 +335,7 @@ def test_unusual_training_is_imported(folder, tally):
 @tries(150)
 @given(data=st.data(), option=st.sampled_from(["split", "operation", "prime", "heads", "epoch", "names"]))
 def test_options(folder, tally, data, option):
-    """Options get any text, and junk files in place of files of indices and answers."""
+    """Options get arbitrary text, and junk in place of files of indices and answers."""
     value = data.draw(st.sampled_from(HOSTILE_NAMES) | st.integers(-3, 40).map(str) | st.text(max_size=8))
     if option in ("prime", "heads", "epoch"):
         value = data.draw(st.integers(1, 40) | st.sampled_from([10**9, 10**30]))
@@ -343,13 +352,14 @@ def test_options(folder, tally, data, option):
         assert network[1].split.train is None or 0 < network[1].split.train.sum() < P**2
 
 
-def array(*arguments, **more):
+def npy(*arguments, **options):
+    """Return a .npy file of an array, as bytes."""
     content = io.BytesIO()
-    np.save(content, np.array(*arguments, **more))
+    np.save(content, np.array(*arguments, **options))
     return content.getvalue()
 
 
-def header(shape, kind="<f8"):
+def npy_header(shape, kind="<f8"):
     """Return a .npy file whose header declares more numbers than the file contains."""
     content = io.BytesIO()
     np.lib.format.write_array_header_1_0(content, {"descr": kind, "fortran_order": False, "shape": shape})
@@ -380,10 +390,10 @@ JUNK_FILES = [
         b"[NaN]",
     ),
     *(b"\n".join([separator.join([number] * P)] * P) for separator in (b" ", b",") for number in (b"1", b"99", b"nan")),
-    *map(array, ([0, 1], [0.5], ["a"], [1j], [True], [], 3, [float("nan")])),
-    *map(header, ((10**12,), (2**62, 2), (-1,), (10**9,))),
-    array([Evil()], dtype=object),
-    header((10**9,), "|O"),
+    *map(npy, ([0, 1], [0.5], ["a"], [1j], [True], [], 3, [float("nan")])),
+    *map(npy_header, ((10**12,), (2**62, 2), (-1,), (10**9,))),
+    npy([Evil()], dtype=object),
+    npy_header((10**9,), "|O"),
 ]
 
 
@@ -406,9 +416,9 @@ def test_damaged_files(folder, tally, files, data, kind):
 
     A .safetensors file and an old .pth have no checksum, so only damage to the description of tensors is detected.
     """
-    whole, weights = files[kind]
-    content = bytearray(whole)
-    unchecked = {".safetensors": 8 + struct.unpack("<Q", whole[:8])[0]}.get(kind, len(whole))
+    original, weights = files[kind]
+    content = bytearray(original)
+    unchecked = {".safetensors": 8 + struct.unpack("<Q", original[:8])[0]}.get(kind, len(original))
     damage = data.draw(st.sampled_from(["cut", "end", "added"] + ["changed", "lost", "moved"] * (kind != "old .pth")))
     place = data.draw(st.integers(0, unchecked - 1))
     if damage == "cut":
@@ -436,7 +446,7 @@ def test_damaged_files(folder, tally, files, data, kind):
 @tries(60)
 @given(data=st.data())
 def test_damaged_old_file_without_checksums(folder, files, data):
-    """The file gives some network or an error."""
+    """The import gives a network, possibly another one, or an error."""
     content = bytearray(files["old .pth"][0])
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
@@ -455,7 +465,7 @@ def test_wrong_file_extensions(folder, tally, files, kind, suffix):
 
 
 def rezipped(change, path, source, compression=zipfile.ZIP_STORED):
-    """Write the members of an archive into another archive through a function, and return its path."""
+    """Copy an archive, writing each member through a function `change(archive, name, content)`, and return its path."""
     with zipfile.ZipFile(io.BytesIO(source)) as old, zipfile.ZipFile(path, "w", compression) as new:
         for member in old.infolist():
             change(new, member.filename, old.read(member))
@@ -529,12 +539,12 @@ MADE_UP = {
     "offsets backwards": ("safetensors", safetensors(one_tensor([16], offsets=(64, 0)))),
     "an unknown kind": ("safetensors", safetensors(one_tensor([16], kind="F7"))),
     "a name twice": ("safetensors", safetensors(b'{"a":' + json.dumps(one_tensor([16])["embed.W_E"]).encode() + b',"a":{}}')),
-    "an array of terabytes": ("npz", {"embed.W_E.npy": header((10**12,))}),
-    "an array of gigabytes": ("npz", {"embed.W_E.npy": header((10**9,))}),
-    "an array that overflows": ("npz", {"embed.W_E.npy": header((2**62, 16))}),
-    "an array of objects": ("npz", {"embed.W_E.npy": array([Evil()], dtype=object)}),
+    "an array of terabytes": ("npz", {"embed.W_E.npy": npy_header((10**12,))}),
+    "an array of gigabytes": ("npz", {"embed.W_E.npy": npy_header((10**9,))}),
+    "an array that overflows": ("npz", {"embed.W_E.npy": npy_header((2**62, 16))}),
+    "an array of objects": ("npz", {"embed.W_E.npy": npy([Evil()], dtype=object)}),
     "members that are no arrays": ("npz", {"a": b"x", "b.npy": b"y"}),
-    "a single array": ("npz", array([1.0])),
+    "a single array": ("npz", npy([1.0])),
     "a pickle": ("npz", pickle.dumps(Evil())),
     "no member": ("npz", b"PK\x05\x06" + bytes(18)),
     "an archive of something else": ("pth", {"a/data.pkl": b"x"}),
@@ -580,7 +590,7 @@ def test_tensors_larger_than_their_file(folder, tally, tensor):
 )
 def test_tensors_that_exceed_their_storage(folder, tally, old, before, after):
     """The tensor exceeds its storage by its size, its offset or its stride."""
-    content = torched({"embed.W_E": STATE["embed.W_E"].clone()}, old)
+    content = saved_bytes({"embed.W_E": STATE["embed.W_E"].clone()}, old)
     path = Path("beyond.pth")
     if old:
         assert before in content
@@ -700,11 +710,11 @@ def infected(name, form):
         path = rezipped(
             lambda new, member, old: new.writestr(member, content if member.endswith("data.pkl") else old),
             Path("evil.pth"),
-            torched({}),
+            saved_bytes({}),
         )
     elif form == "in a state dict":
         path = Path("evil.pt")
-        with zipfile.ZipFile(io.BytesIO(torched(STATE))) as old, zipfile.ZipFile(path, "w") as new:
+        with zipfile.ZipFile(io.BytesIO(saved_bytes(STATE))) as old, zipfile.ZipFile(path, "w") as new:
             for member in old.namelist():
                 data = old.read(member)
                 new.writestr(
@@ -718,7 +728,7 @@ def infected(name, form):
         magic = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
         path.write_bytes(magic + content + pickle.dumps([], 2))
     else:
-        body = header((1,), "|O")[:-8] + content
+        body = npy_header((1,), "|O")[:-8] + content
         if form == ".npy":
             path = Path("evil.npy")
             path.write_bytes(body)
@@ -729,7 +739,8 @@ def infected(name, form):
     return path
 
 
-def torched(content, old=False):
+def saved_bytes(content, old=False):
+    """Return content as `torch.save` writes it."""
     stream = io.BytesIO()
     torch.save(content, stream, _use_new_zipfile_serialization=not old)
     return stream.getvalue()

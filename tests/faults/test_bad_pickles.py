@@ -1,4 +1,4 @@
-"""Malicious pickles: no code of theirs runs, in any kind of file."""
+"""Malicious pickles in every kind of file: none of their code runs."""
 
 import pickle
 import pickletools
@@ -103,12 +103,12 @@ def as_legacy(opcodes, path):
 def as_tensors_neighbor(opcodes, path):
     """Write opcodes beside valid tensors in an archive."""
     torch.save({"embed.W_E": torch.zeros(8, 4), "notes": None}, path)
-    with zipfile.ZipFile(path) as sound:
-        members = {name: sound.read(name) for name in sound.namelist()}
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
     (main,) = (name for name in members if name.endswith("data.pkl"))
-    whole = members[main]
-    at = next(place for code, _, place in pickletools.genops(whole) if code.name == "NONE")
-    members[main] = whole[:at] + opcodes + whole[at + 1 :]
+    original = members[main]
+    position = next(start for code, _, start in pickletools.genops(original) if code.name == "NONE")
+    members[main] = original[:position] + opcodes + original[position + 1 :]
     with zipfile.ZipFile(path, "w") as file:
         for name, member in members.items():
             file.writestr(name, member)

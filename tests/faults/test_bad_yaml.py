@@ -20,7 +20,7 @@ from mutations import (
     changed,
     fields_of,
     in_bounds,
-    outside,
+    out_of_bounds,
     spoiled,
     tried,
     tries,
@@ -98,9 +98,9 @@ def check(experiment, path):
     runs = experiment.runs(path.stem)
     assert 1 <= len(runs) <= MAX_RUNS
     assert len({run.name for run in runs}) == len({run.hash for run in runs}) == len(runs)
-    assert list(outside(experiment)) == []
+    assert list(out_of_bounds(experiment)) == []
     for run in runs[:20]:
-        assert list(outside(run)) == []
+        assert list(out_of_bounds(run)) == []
         assert len(run.name) <= 200
         assert set(run.name) <= set(string.ascii_letters + string.digits + "._-")
         assert all(size > 0 for shape in Architecture.of(run).shapes().values() for size in shape)
@@ -316,7 +316,7 @@ AXES_TEXTS = st.sampled_from(
 
 
 @pytest.fixture(scope="module")
-def theirs():
+def foreign_tensors():
     """The tensors of a network in a made-up format."""
     weights = random_weights(pair_run("modular_addition"), np.random.default_rng(0))
     return {name: tensor.numpy() for name, tensor in nanogpt(weights).items()}
@@ -324,31 +324,34 @@ def theirs():
 
 @tries(350)
 @given(data=st.data(), name=st.sampled_from([*AXES, "title", "W_e", "", "W_Q2"]))
-def test_mapping_files(folder, tally, theirs, data, name):
+def test_mapping_files(folder, tally, foreign_tensors, data, name):
     """An accepted mapping only rearranges the file's tensors, with consistent sizes of their axes."""
     kind = data.draw(st.sampled_from(["value", "axes", "tensor", "gone", "text"]))
     content = dict(MAPPING)
     if kind == "value":
         content = changed(content, (name,), data.draw(VALUES))
     elif kind == "axes":
-        content[name] = [data.draw(st.sampled_from([*theirs, "h.{layer}.fc.weight"])), data.draw(AXES_TEXTS)]
+        content[name] = [data.draw(st.sampled_from([*foreign_tensors, "h.{layer}.fc.weight"])), data.draw(AXES_TEXTS)]
     elif kind == "tensor" and isinstance(content.get(name), list):
-        content[name] = [data.draw(st.sampled_from([*theirs, "{layer}", "h.{layer}"]) | TEXTS), content[name][1]]
+        content[name] = [
+            data.draw(st.sampled_from([*foreign_tensors, "{layer}", "h.{layer}"]) | TEXTS),
+            content[name][1],
+        ]
     elif kind == "gone":
         content.pop(name, None)
     file = folder / "names.yaml"
     file.write_bytes(data.draw(spoiled(written(content))) if kind == "text" else written(content))
-    fit, refusal = tried(lambda: best_match(theirs, {"head": 2}, file, Path("theirs.pth")))
+    fit, refusal = tried(lambda: best_match(foreign_tensors, {"head": 2}, file, Path("theirs.pth")))
     tally.count("mapping files", "refused" if refusal else "right")
     if refusal:
         assert refusal.startswith(("names.yaml", "theirs.pth"))
         return
     sizes = {}
     for name, tensor in fit.weights().items():
-        source = theirs[fit.format.places[name][0].replace("{layer}", "0")]
-        share = 3 if any("qkv" in group for group in fit.format.places[name][1]) else 1
+        source = foreign_tensors[fit.format.locations[name][0].replace("{layer}", "0")]
+        parts = 3 if any("qkv" in group for group in fit.format.locations[name][1]) else 1
         assert set(tensor.ravel().tolist()) <= set(source.ravel().tolist())
-        assert tensor.size * share == source.size
+        assert tensor.size * parts == source.size
         for axis, size in zip(AXES[name].split(), tensor.shape, strict=True):
             assert sizes.setdefault(axis, size) == size
 
@@ -362,9 +365,9 @@ def test_mapping_files(folder, tally, theirs, data, name):
         ("W_in", ["h.0.fc.weight", "neuron d_model"], "some tensors have {layer} in their name"),
     ],
 )
-def test_misleading_mapping_files_are_refused(folder, theirs, name, place, expected):
+def test_misleading_mapping_files_are_refused(folder, foreign_tensors, name, place, expected):
     (folder / "names.yaml").write_bytes(written(MAPPING | {name: place}))
-    fit, refusal = tried(lambda: best_match(theirs, {"head": 2}, folder / "names.yaml", Path("theirs.pth")))
+    fit, refusal = tried(lambda: best_match(foreign_tensors, {"head": 2}, folder / "names.yaml", Path("theirs.pth")))
     assert fit is None
     assert expected in refusal
 
@@ -372,10 +375,10 @@ def test_misleading_mapping_files_are_refused(folder, theirs, name, place, expec
 # ---- claims
 
 CLAIMS = [claim for file in sorted((ROOT / "config/claims").glob("*.yaml")) for claim in read_yaml(file)]
-SAMPLE = [claim for claim in CLAIMS if claim.get("accept")][::40] + [
+SAMPLE_CLAIMS = [claim for claim in CLAIMS if claim.get("accept")][::40] + [
     claim for claim in CLAIMS if claim.get("explanation")
 ][:3]
-OF_CLAIMS, OF_CONDITIONS = (sorted(set(fields_of(model))) for model in (Claim, Condition))
+CLAIM_FIELDS, CONDITION_FIELDS = (sorted(set(fields_of(model))) for model in (Claim, Condition))
 MEASURED = {"one": 1.0, "several": [0.5, 2.0, float("nan")], "text": "a", "none": None, "nested": {"0.9": 3.0}}
 CUBE = xr.Dataset({"x": ("run", np.arange(3.0))})
 EXPLANATIONS = [
@@ -415,14 +418,14 @@ def judged_and_explained(claim):
 
 
 @tries(350)
-@given(data=st.data(), claim=st.sampled_from(SAMPLE))
+@given(data=st.data(), claim=st.sampled_from(SAMPLE_CLAIMS))
 def test_claims(folder, tally, quantity, data, claim):
     claim = claim | {"accept": [{"value": data.draw(st.sampled_from([*MEASURED, "other"])), "at_least": 1}]}
     kind = data.draw(st.sampled_from(["field", "condition", "explanation", "text", "twice"]))
     if kind == "field":
-        claim = changed(claim, data.draw(st.sampled_from(OF_CLAIMS)), data.draw(VALUES))
+        claim = changed(claim, data.draw(st.sampled_from(CLAIM_FIELDS)), data.draw(VALUES))
     elif kind == "condition":
-        (relation,) = data.draw(st.sampled_from(OF_CONDITIONS))
+        (relation,) = data.draw(st.sampled_from(CONDITION_FIELDS))
         bound = data.draw(SCALARS | st.lists(SCALARS, max_size=3))
         claim["accept"] = [{"value": data.draw(st.sampled_from([*MEASURED])), relation: bound}]
     elif kind == "explanation":
@@ -439,7 +442,7 @@ def test_files_that_are_not_claims(folder, tally, kind):
 def test_explanations_do_not_access_attributes(folder):
     """Braces insert measured values, and do not give access to Python's objects."""
     (folder / "claims").mkdir(exist_ok=True)
-    claim = SAMPLE[0] | {"explanation": "{one.__class__.__init__.__globals__}"}
+    claim = SAMPLE_CLAIMS[0] | {"explanation": "{one.__class__.__init__.__globals__}"}
     (folder / "claims/mine.yaml").write_bytes(written([claim]))
     with pytest.raises(UserError, match="expected the name of a measured value"):
         load_claims.__wrapped__(folder / "claims")
@@ -475,5 +478,5 @@ def test_written_yaml_reads_back(folder, tally, content):
 
 def test_fields_of_nested_models_are_found():
     assert {("task", "digits"), ("imported", "settings"), ("training", "betas"), ("grid",)} <= set(FIELDS)
-    assert {("accept",), ("explanation",)} <= set(OF_CLAIMS)
-    assert {("between",), ("in_runs",)} <= set(OF_CONDITIONS)
+    assert {("accept",), ("explanation",)} <= set(CLAIM_FIELDS)
+    assert {("between",), ("in_runs",)} <= set(CONDITION_FIELDS)

@@ -4,7 +4,7 @@ import random
 import shutil
 
 import pytest
-from stages import STAGES, assert_recovers, before, differences
+from stages import STAGES, assert_recovers, copy_before, differences
 
 from progress_measures.files import open_store
 from support.processes import command
@@ -36,9 +36,9 @@ def damage(path, random_numbers):
 
 @pytest.mark.parametrize("case", STORES)  # not `name`, by which --one-in selects stages
 def test_damaged_chunk_is_noticed(case, trial, tree, tmp_path, tally):
-    """A stage that reads the chunk fails and names the store; others are not affected."""
-    pattern, reader, maker = STORES[case]
-    folder = before(tree, reader, tmp_path / "tree")
+    """A stage that reads the chunk fails and names the store; a stage that does not read it is unaffected."""
+    pattern, reader, writer = STORES[case]
+    folder = copy_before(tree, reader, tmp_path / "tree")
     random_numbers = random.Random(f"{case} {trial}")
     store = random_numbers.choice(sorted(folder.glob(pattern)))
     chunk = random_numbers.choice(sorted(path for path in store.rglob("c/**/*") if path.is_file()))
@@ -52,10 +52,10 @@ def test_damaged_chunk_is_noticed(case, trial, tree, tmp_path, tally):
         assert "Traceback" not in done.stderr
         assert store.relative_to(folder).as_posix() in done.stderr
     tally.count(f"damaged chunk, {case}", "refused" if done.returncode else "right")
-    if maker:
-        if maker is STAGES["dataset"]:  # an existing dataset is kept, so the message says to remove it
+    if writer:
+        if writer is STAGES["dataset"]:  # an existing dataset is kept, so the message says to remove it
             shutil.rmtree(store)
-        assert command(*maker.line, folder=folder).returncode == 0
+        assert command(*writer.line, folder=folder).returncode == 0
     else:
         chunk.write_bytes(original)
     assert_recovers(reader, folder, tree)
@@ -70,18 +70,18 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_damaged_published_file_is_noticed(name, trial, tree, tmp_path, tally):
     path, line = PUBLISHED[name]
-    folder = before(tree, STAGES["training"], tmp_path / "tree")
+    folder = copy_before(tree, STAGES["training"], tmp_path / "tree")
     (folder / "out.pth").unlink(missing_ok=True)
     undisturbed = command(*line, folder=folder)
     assert undisturbed.returncode == 0, undisturbed.stderr
-    made = {file: file.read_bytes() for file in [*folder.glob("results/figures/**/*.*"), *folder.glob("out.pth")]}
-    assert made
-    for file in made:
+    outputs = {file: file.read_bytes() for file in [*folder.glob("results/figures/**/*.*"), *folder.glob("out.pth")]}
+    assert outputs
+    for file in outputs:
         file.unlink()
     damage(folder / path, random.Random(f"{name} {trial}"))
     done = command(*line, folder=folder)
     if done.returncode == 0:
-        assert made == {file: file.read_bytes() for file in made}
+        assert outputs == {file: file.read_bytes() for file in outputs}
     else:
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
@@ -100,8 +100,8 @@ RECORDS = {
 
 @pytest.mark.parametrize("kind", RECORDS)
 def test_damaged_records_of_training(kind, trial, tree, tmp_path, tally):
-    """Training recovers the same bits from the undamaged files."""
-    folder = before(tree, STAGES["figure"], tmp_path / "tree")
+    """Training again gives the same weights bit by bit."""
+    folder = copy_before(tree, STAGES["figure"], tmp_path / "tree")
     random_numbers = random.Random(f"{kind} {trial}")
     (path,) = (folder / "results/small").glob(RECORDS[kind])
     damage(path, random_numbers)
@@ -110,7 +110,7 @@ def test_damaged_records_of_training(kind, trial, tree, tmp_path, tally):
     assert done.returncode == 0, done.stderr
     done = command(*STAGES["figure"].line, folder=folder)
     assert done.returncode == 0, done.stderr
-    # damage to parts of a tensor's description that no reader uses may remain
+    # damage may remain in parts of a tensor's description that are never read
     unread = {path.relative_to(folder).as_posix()} if kind == "description of a tensor" else set()
     assert set(differences(folder, tree)) <= unread
     checkpoints = "results/small/runs/seed0/checkpoints.zarr"

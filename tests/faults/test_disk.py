@@ -1,4 +1,4 @@
-"""Full, read-only and forbidden disks: one message, no loss, and recovery once the disk can be written to."""
+"""Full, read-only and forbidden disks: one message, no lost results, and recovery once the disk can be written to."""
 
 import random
 import re
@@ -7,7 +7,7 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from stages import STAGES, assert_recovers, before, run_with_fault, whole
+from stages import STAGES, assert_recovers, copy_before, outputs_are_complete, run_with_fault
 
 from support.processes import command
 
@@ -16,11 +16,11 @@ pytestmark = pytest.mark.faults
 ERRORS = {"ENOSPC": "No space left on device", "EROFS": "Read-only file system", "EACCES": "Permission denied"}
 
 
-def assert_refused(done, words):
+def assert_refused(done, text):
     """Assert that a command ended with exit status 2, a text in its message and no traceback."""
     assert done.returncode == 2, (done.returncode, done.stderr)
     assert "Traceback" not in done.stdout + done.stderr
-    assert words in done.stderr
+    assert text in done.stderr
     return True
 
 
@@ -29,10 +29,10 @@ def assert_refused(done, words):
 def test_disk_error_from_a_random_write_on(name, error, trial, tree, writes, tmp_path, tally):
     """The error occurs at a random file change of the stage and at all later ones."""
     stage = STAGES[name]
-    folder = before(tree, stage, tmp_path / "tree")
+    folder = copy_before(tree, stage, tmp_path / "tree")
     change = random.Random(f"{name} {error} {trial}").randint(1, writes(name))
     done = run_with_fault(stage, folder, f"{change}:{error}")
-    assert whole(stage, folder, tree)
+    assert outputs_are_complete(stage, folder, tree)
     if done.returncode:  # late in a stage that only removes files, a full disk does not matter
         assert_refused(done, ERRORS[error])
     assert_recovers(stage, folder, tree)
@@ -43,11 +43,11 @@ def test_disk_error_from_a_random_write_on(name, error, trial, tree, writes, tmp
 def disk(folder, size):
     """Mount a file system of a given size on a folder."""
     folder.mkdir(exist_ok=True)
-    mounted = subprocess.run(
+    mounting = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], capture_output=True, text=True, check=False
     )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    if mounting.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounting.stderr.strip()}")
     try:
         yield folder
     finally:
@@ -55,7 +55,7 @@ def disk(folder, size):
 
 
 def disk_use(folder):
-    """Return the bytes that a folder takes on a disk with pages of 4 KiB."""
+    """Return the bytes that a folder takes on a disk with blocks of 4 KiB."""
     return sum(-(-path.stat().st_size // 4096) * 4096 + 1024 for path in folder.rglob("*"))
 
 
@@ -63,17 +63,17 @@ def disk_use(folder):
 def test_small_disk_fills_up(name, tree, tmp_path, tally):
     """A real file system has space for a part of the stage's outputs."""
     stage = STAGES[name]
-    needed = sum(disk_use(path) if path.is_dir() else path.stat().st_size for path in stage.made(tree))
-    folder = before(tree, stage, tmp_path / "tree")
-    room = random.Random(name).uniform(0.1, 0.9) * needed
-    with disk(tmp_path / "disk", int(disk_use(folder) + room)) as small:
-        shutil.copytree(folder, small / "tree")
-        done = command(*stage.line, folder=small / "tree")
-        assert whole(stage, small / "tree", tree)
+    needed = sum(disk_use(path) if path.is_dir() else path.stat().st_size for path in stage.outputs(tree))
+    folder = copy_before(tree, stage, tmp_path / "tree")
+    free_space = random.Random(name).uniform(0.1, 0.9) * needed
+    with disk(tmp_path / "disk", int(disk_use(folder) + free_space)) as mounted:
+        shutil.copytree(folder, mounted / "tree")
+        done = command(*stage.line, folder=mounted / "tree")
+        assert outputs_are_complete(stage, mounted / "tree", tree)
         if done.returncode:
             assert_refused(done, ERRORS["ENOSPC"])
-        subprocess.run(["mount", "-o", "remount,size=1g", small], check=True)
-        assert_recovers(stage, small / "tree", tree)
+        subprocess.run(["mount", "-o", "remount,size=1g", mounted], check=True)
+        assert_recovers(stage, mounted / "tree", tree)
     tally.count("a real disk fills up", "refused" if done.returncode else "right")
 
 
@@ -81,13 +81,13 @@ def test_small_disk_fills_up(name, tree, tmp_path, tally):
 def test_results_on_a_read_only_disk(name, tree, tmp_path, tally):
     """The results are on a real read-only file system."""
     stage = STAGES[name]
-    with disk(tmp_path / "disk", "1g") as small:
-        folder = before(tree, stage, small / "tree")
-        subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    with disk(tmp_path / "disk", "1g") as mounted:
+        folder = copy_before(tree, stage, mounted / "tree")
+        subprocess.run(["mount", "-o", "remount,ro", mounted], check=True)
         done = command(*stage.line, folder=folder)
         assert_refused(done, ERRORS["EROFS"])
         assert re.search(r"results|published", done.stderr), "the message names no file"
-        subprocess.run(["mount", "-o", "remount,rw", small], check=True)
+        subprocess.run(["mount", "-o", "remount,rw", mounted], check=True)
         assert_recovers(stage, folder, tree)
     tally.count("results on a read-only disk", "refused")
 
@@ -95,10 +95,10 @@ def test_results_on_a_read_only_disk(name, tree, tmp_path, tally):
 @pytest.mark.parametrize("name", STAGES)
 def test_full_temporary_folder(name, tree, tmp_path, tally):
     stage = STAGES[name]
-    folder = before(tree, stage, tmp_path / "tree")
+    folder = copy_before(tree, stage, tmp_path / "tree")
     with disk(tmp_path / "full", 4096) as full:
         (full / "file").write_bytes(b"0" * 4096)
         done = command(*stage.line, folder=folder, TMPDIR=str(full))
         assert done.returncode == 0, done.stderr
-    assert whole(stage, folder, tree)
+    assert outputs_are_complete(stage, folder, tree)
     tally.count("a full temporary folder", "right")

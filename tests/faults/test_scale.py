@@ -38,15 +38,15 @@ print(peak_of_this_process())
 
 @pytest.mark.faults
 def test_a_thousand_runs(tmp_path, request):
-    """Gathering takes little memory and writes few files; a figure takes hardly more memory than one of a single run.
+    """Gathering takes little memory and writes few files; drawing takes hardly more memory than for a single run.
 
-    A run has fewer than 700 files, and a user often has a quota of a million on a cluster. With --trials 1 there are 100
-    runs, whose cube is still much larger than random differences in the memory of processes.
+    A run has fewer than 700 files, since clusters often have a quota of a million. With --trials 1 there are 100 runs;
+    their cube is still much larger than random differences in the memory of processes.
     """
     number, epochs = 1000 if request.config.getoption("--trials") > 1 else 100, 400
     recipe = {"epochs": epochs, "checkpoint_every": 1, "evaluate_every": 1}
     single, thousand = tmp_path / "one", tmp_path / "thousand"
-    folder_with(single, given=small_experiment(**recipe) | {"grid": {"seed": [0]}})
+    folder_with(single, content=small_experiment(**recipe) | {"grid": {"seed": [0]}})
     for verb in ("train", "measure"):
         done = command(verb, "small", folder=single)
         assert done.returncode == 0, done.stderr
@@ -63,12 +63,12 @@ def test_a_thousand_runs(tmp_path, request):
     for name in ("test_loss", "restricted_loss", "neuron_frequency"):
         first, last = (cube[name].isel(run=i).values for i in (0, -1))
         np.testing.assert_array_equal(first, last)
-    # the least of three processes each, because their memory differs by chance
-    of_one, of_all = (
+    # minima over three processes, because their memory differs by chance
+    one_run_peak, all_runs_peak = (
         min(peak(tree, DRAW, "draw", "paper/fig04", "--experiment", "small") for _ in range(3))
         for tree in (single, thousand)
     )
-    assert of_all - of_one < sum(variable.nbytes for variable in cube.data_vars.values()) / 2**20 / 4
+    assert all_runs_peak - one_run_peak < sum(variable.nbytes for variable in cube.data_vars.values()) / 2**20 / 4
 
 
 def peak(folder, code, *arguments):

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from stages import STAGES, assert_recovers, before, run_with_fault, whole
+from stages import STAGES, assert_recovers, copy_before, outputs_are_complete, run_with_fault
 
 pytestmark = pytest.mark.faults
 
@@ -12,9 +12,9 @@ pytestmark = pytest.mark.faults
 @pytest.mark.parametrize("name", STAGES)
 def test_stopped_by_a_signal(name, number, tree, writes, tmp_path, tally):
     stage = STAGES[name]
-    folder = before(tree, stage, tmp_path / "tree")
+    folder = copy_before(tree, stage, tmp_path / "tree")
     done = run_with_fault(stage, folder, f"{random.Random(f'{name} {number}').randint(1, writes(name))}:{number}")
     assert "Traceback" not in done.stdout + done.stderr
-    assert whole(stage, folder, tree)
+    assert outputs_are_complete(stage, folder, tree)
     assert_recovers(stage, folder, tree)
     tally.count(f"{number}, {name}", "right")

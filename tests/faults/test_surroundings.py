@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from stages import STAGES, assert_recovers, before, differences, end_all, fault_environment, whole
+from stages import STAGES, assert_recovers, copy_before, differences, end_all, fault_environment, outputs_are_complete
 
 pytestmark = pytest.mark.faults
 
@@ -18,7 +18,7 @@ SHARED = {name: stage for name, stage in STAGES.items() if name != "waiting for 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_folder_is_gone_before_it_starts(name, tmp_path, tally):
-    """The stage reports the missing folder. Its parent shell is still in that folder."""
+    """The stage starts in a folder that its parent shell has removed, and reports the missing folder."""
     gone = tmp_path / "gone"
     gone.mkdir()
     script = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *STAGES[name].argv]
@@ -34,7 +34,7 @@ def test_the_folder_is_gone_before_it_starts(name, tmp_path, tally):
 def test_the_folder_is_removed_while_it_works(name, tree, tmp_path, tally):
     """The stage ends without files that look like results, and runs normally in a new copy."""
     stage = STAGES[name]
-    folder = before(tree, stage, tmp_path / "tree")
+    folder = copy_before(tree, stage, tmp_path / "tree")
     environment = os.environ | fault_environment(stage, folder, "3:SIGSTOP")
     with subprocess.Popen(stage.argv, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
         stopped = stopped_in(folder)
@@ -47,7 +47,7 @@ def test_the_folder_is_removed_while_it_works(name, tree, tmp_path, tally):
     left = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     assert all(any(part.startswith(".") for part in path.parts) for path in left), "a file looks like a result"
     shutil.rmtree(folder, ignore_errors=True)
-    assert_recovers(stage, before(tree, stage, tmp_path / "tree"), tree)
+    assert_recovers(stage, copy_before(tree, stage, tmp_path / "tree"), tree)
     tally.count("the working folder is removed meanwhile", "refused")
 
 
@@ -66,11 +66,11 @@ def stopped_in(folder):
 
 @pytest.mark.parametrize("name", SHARED)
 def test_two_at_once(name, trial, tree, tmp_path, tally):
-    """Both processes succeed, and their outputs are whole."""
+    """Both processes succeed, and their outputs are complete."""
     stage = SHARED[name]
-    folder = before(tree, stage, tmp_path / "tree")
-    both = [subprocess.Popen(stage.argv, cwd=folder, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    for process in both:
+    folder = copy_before(tree, stage, tmp_path / "tree")
+    processes = [subprocess.Popen(stage.argv, cwd=folder, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in processes:
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
     assert differences(folder, tree) == []
@@ -91,7 +91,7 @@ runpy.run_module("progress_measures", run_name="__main__", alter_sys=True)
 def test_the_clock_jumps(name, tree, tmp_path, tally):
     """The existing files have times in the future and in the past."""
     stage = STAGES[name]
-    folder = before(tree, stage, tmp_path / "tree")
+    folder = copy_before(tree, stage, tmp_path / "tree")
     random_numbers = random.Random(name)
     for path in folder.rglob("*"):
         os.utime(path, (then := time.time() + random_numbers.uniform(-3e7, 3e7), then))
@@ -107,6 +107,6 @@ def test_the_clock_jumps(name, tree, tmp_path, tally):
     finally:
         end_all(folder)
     assert done.returncode == 0, done.stderr
-    assert whole(stage, folder, tree)
+    assert outputs_are_complete(stage, folder, tree)
     assert differences(folder, tree) == []
     tally.count("the clock jumps", "right")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from stages import contents, end_all
+from stages import content_hashes, end_all
 
 from support.checkout import Checkout
 from support.experiments import small_experiment
@@ -22,7 +22,9 @@ TARGETS = ("-c1", *(f"results/mainline/runs/seed0/measures/{family}.zarr" for fa
 
 def made(checkout):
     """Return hashes of the reproducible results of a checkout."""
-    return {name: digest for name, digest in contents(checkout.folder).items() if name.startswith("results/mainline/")}
+    return {
+        name: digest for name, digest in content_hashes(checkout.folder).items() if name.startswith("results/mainline/")
+    }
 
 
 def start(checkout):
@@ -32,7 +34,7 @@ def start(checkout):
     )
 
 
-def new(folder):
+def new_checkout(folder):
     checkout = Checkout(folder)
     checkout.write("mainline", small_experiment(epochs=200) | {"grid": {"seed": [0]}})
     return checkout
@@ -40,13 +42,13 @@ def new(folder):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    return made(new(tmp_path_factory.mktemp("workflow") / "tree").make(*TARGETS))
+    return made(new_checkout(tmp_path_factory.mktemp("workflow") / "tree").make(*TARGETS))
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
 def test_ended_at_any_time(name, trial, undisturbed, tmp_path, tally):
-    """A locked folder gives a message with --unlock, and no incomplete output looks complete."""
-    checkout = new(tmp_path / "tree")
+    """The next run completes the results; if the folder is locked, its message names --unlock."""
+    checkout = new_checkout(tmp_path / "tree")
     finished = True
     with start(checkout) as process:
         try:
@@ -57,10 +59,10 @@ def test_ended_at_any_time(name, trial, undisturbed, tmp_path, tally):
             if name != "SIGKILL":
                 process.communicate(timeout=300)
         end_all(checkout.folder)
-    again = checkout.snakemake(*TARGETS)
-    if again.returncode:
+    rerun = checkout.snakemake(*TARGETS)
+    if rerun.returncode:
         assert name == "SIGKILL"
-        assert "--unlock" in again.stdout + again.stderr
+        assert "--unlock" in rerun.stdout + rerun.stderr
         checkout.make("--unlock").make(*TARGETS)
     assert made(checkout) == undisturbed
     if not finished:
@@ -69,10 +71,10 @@ def test_ended_at_any_time(name, trial, undisturbed, tmp_path, tally):
 
 def test_two_at_once(undisturbed, tmp_path, tally):
     """The second workflow reports that the folder is locked."""
-    checkout = new(tmp_path / "tree")
-    both = start(checkout), start(checkout)
-    outputs = [process.communicate(timeout=600)[0] for process in both]
-    assert 0 in [process.returncode for process in both]
-    assert all("locked" in text for text, process in zip(outputs, both, strict=True) if process.returncode)
+    checkout = new_checkout(tmp_path / "tree")
+    processes = start(checkout), start(checkout)
+    outputs = [process.communicate(timeout=600)[0] for process in processes]
+    assert 0 in [process.returncode for process in processes]
+    assert all("locked" in text for text, process in zip(outputs, processes, strict=True) if process.returncode)
     assert made(checkout) == undisturbed
     tally.count("two at once, workflows", "right")

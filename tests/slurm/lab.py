@@ -2,8 +2,8 @@
 
     python tests/slurm/lab.py COMMAND [ARGUMENT…]
 
-The configuration is in /etc/slurm, where Slurm's commands read it; all other files are in a folder under /tmp. All
-processes of the lab, including jobs, have LAB_OF_SLURM=<that folder> in their environment, by which they are found.
+The configuration is in /etc/slurm, where Slurm's commands read it; all other files are in a folder under /tmp. The
+variable LAB_OF_SLURM=<folder> in their environment marks all processes of the lab, including jobs.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ class Lab:
         self.start_slurmd()
 
     def start_slurmd(self) -> None:
-        """Start the node's daemon, and wait until a job runs, which needs one free CPU."""
+        """Start the node's daemon, and wait until a test job has run, which needs one free CPU."""
         _daemon(self.folder, "slurmd", "-N", "localhost")
         # the node's state does not show this: it does not change while the daemon is down
         if not until(lambda: _run(5, "srun", "-Q", "-n1", "-t1", "--immediate=2", "true").returncode == 0, 60):

@@ -8,7 +8,7 @@ from lab import until
 
 @pytest.fixture
 def submit(lab, tmp_path):
-    """A function that submits a shell command and returns the job's id, the name of its output file; canceled at the end."""
+    """A function that submits a shell command and returns the job's id. Output goes to `tmp_path`/id; jobs end with the test."""
     submitted = []
 
     def submit(line, *options):

@@ -1,4 +1,4 @@
-"""Training on a real Slurm: results are identical to local ones, whatever happens to the jobs."""
+"""Training on a real Slurm: results are identical to local ones after preemption, requeuing, kills and cancellation."""
 
 import json
 import os
@@ -24,7 +24,7 @@ LIVE = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED")
 
 
 def lasting(seconds, pace):
-    """Return settings of a run that trains for some seconds if an update takes `pace` milliseconds."""
+    """Return training settings for some seconds of training, if an update takes `pace` milliseconds."""
     return {"epochs": 100 * max(1, round(10 * seconds / pace)), "checkpoint_every": 20, "evaluate_every": 100}
 
 
@@ -37,7 +37,7 @@ def pace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recipe(pace):
-    """Settings of runs that train for eight seconds, long enough to be interrupted."""
+    """Training settings for eight seconds of training, long enough to be interrupted."""
     return lasting(8, pace)
 
 
@@ -55,7 +55,7 @@ def folder(tmp_path, lab, recipe):
 
 
 class Training:
-    """`progress-measures train small --pool slurm`, waiting in a folder."""
+    """A process of `progress-measures train small --pool slurm` in a folder."""
 
     def __init__(self, folder, *options):
         self.folder = folder
@@ -124,12 +124,12 @@ def test_preempted_job_resumes(lab, folder, local):
 
 def test_job_that_exceeds_its_time_limit_resumes(lab, pace, tmp_path):
     """The limit is one minute, and the warning signal comes half a minute before it."""
-    long = lasting(60, pace) | {"checkpoint_every": 100}
-    here, away = (folder_with(tmp_path / name, **long) for name in ("here", "away"))
-    training = Training(away, "--run", "seed0", "--minutes", "1")
-    assert command("train", "small", "--run", "seed0", folder=here).returncode == 0
+    settings = lasting(60, pace) | {"checkpoint_every": 100}
+    local_folder, slurm_folder = (folder_with(tmp_path / name, **settings) for name in ("local", "slurm"))
+    training = Training(slurm_folder, "--run", "seed0", "--minutes", "1")
+    assert command("train", "small", "--run", "seed0", folder=local_folder).returncode == 0
     training.wait(seconds=400)
-    assert trained_bytes(away / "results/small") == trained_bytes(here / "results/small")
+    assert trained_bytes(slurm_folder / "results/small") == trained_bytes(local_folder / "results/small")
     assert "stopped by SIGUSR2" in training.log()
     assert until(lambda: not live(lab), 60)
 
@@ -172,13 +172,13 @@ def test_jobs_survive_the_daemon_of_the_node(lab, folder, local):
 
 def test_new_launcher_after_kill_9_waits_for_the_same_jobs(lab, folder, local):
     training = Training(folder).under_way()
-    before = {job.id for job in live(lab)}
+    ids = {job.id for job in live(lab)}
     training.process.kill()
     training.process.wait()
-    again = Training(folder)
-    assert until(lambda: "2 running" in again.output, 60), again.output
-    assert {job.id for job in live(lab)} == before
-    again.wait()
+    second = Training(folder)
+    assert until(lambda: "2 running" in second.output, 60), second.output
+    assert {job.id for job in live(lab)} == ids
+    second.wait()
     assert_same_results(folder, local)
     assert len(folder_jobs(folder)) == 1
 
@@ -315,22 +315,22 @@ wait(SlurmPool(settings, poll_seconds=10), Path("jobs"), "notes", lambda in_hand
         )
     assert until(lambda: live(lab), 30)
     launcher = psutil.Process(process.pid)
-    before, since = sum(launcher.cpu_times()[:4]), time.monotonic()
-    most = memory = cpu = 0
+    cpu_seconds, start = sum(launcher.cpu_times()[:4]), time.monotonic()
+    most_running = memory = cpu = 0
     while process.poll() is None:
-        most = max(most, sum(job.state == "RUNNING" for job in live(lab)))
+        most_running = max(most_running, sum(job.state == "RUNNING" for job in live(lab)))
         try:
             memory = max(memory, launcher.memory_info().rss)
-            cpu = (sum(launcher.cpu_times()[:4]) - before) / (time.monotonic() - since)
+            cpu = (sum(launcher.cpu_times()[:4]) - cpu_seconds) / (time.monotonic() - start)
         except psutil.NoSuchProcess:
             break
         time.sleep(0.5)
     assert process.wait() == 0, (tmp_path / "output").read_text()
     ends = (tmp_path / "log").read_text().count(" end ")
     print(
-        f"at most {most} at a time; {memory / 2**20:.0f} MiB; {cpu:.2%} of a core over {time.monotonic() - since:.0f} s"
+        f"at most {most_running} at a time; {memory / 2**20:.0f} MiB; {cpu:.2%} of a core over {time.monotonic() - start:.0f} s"
     )
     assert ends == 83
-    assert most == 8
+    assert most_running == 8
     assert memory < 200 * 2**20
     assert cpu < 0.02

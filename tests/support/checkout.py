@@ -1,4 +1,4 @@
-"""A copy of the repository in which tests run the real Snakefile on small experiments."""
+"""Copies of the repository in which tests run the real Snakefile on small experiments."""
 
 import os
 import re
@@ -44,11 +44,11 @@ class Checkout:
         """Write the settings of an experiment."""
         (self.folder / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(settings))
 
-    def edit(self, path, before, after):
-        """Replace a text that a file must contain."""
+    def edit(self, path, old, new):
+        """Replace a text in a file, which must contain it."""
         text = (self.folder / path).read_text()
-        assert before in text
-        (self.folder / path).write_text(text.replace(before, after))
+        assert old in text
+        (self.folder / path).write_text(text.replace(old, new))
 
     def snakemake(self, *arguments):
         """Run Snakemake and return the finished process."""

@@ -1,4 +1,4 @@
-"""Checkpoints of small networks of every kind as measures read them, some with their slow definitions."""
+"""Checkpoints of small networks of every kind, in the form that measures take, some with their slow definitions."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from support.networks import (
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-# ---- with definitions
+# ---- checkpoints with definitions
 
 
 @functools.cache
 def solving_network(
     kind: str = "modular_addition", scale: float = 1.0, noise: float = 0.02
 ) -> tuple[RunContext, Network]:
-    """Return the context of a run whose last checkpoint solves its task, and the definitions of that checkpoint.
+    """Return the context of a run whose last checkpoint solves its task, and the definitions of its measures there.
 
     Args:
         kind: the task.
@@ -51,7 +51,7 @@ def solving_network(
 
 @functools.cache
 def checkpoint_and_definitions(kind: str, state: str) -> tuple[Checkpoint, Network]:
-    """Return a checkpoint as measures read it, and its definitions.
+    """Return a checkpoint, and the definitions of its measures.
 
     Args:
         kind: the task.
@@ -75,22 +75,22 @@ def checkpoint_and_definitions(kind: str, state: str) -> tuple[Checkpoint, Netwo
 
 @functools.cache
 def two_layer_checkpoint() -> tuple[Checkpoint, TwoLayerNetwork]:
-    """Return the last checkpoint of the two-layer network, and its definitions."""
+    """Return the last checkpoint of the two-layer network, and the definitions of its measures."""
     run, weights = two_layer_network()
     train = random_mask(P)
     return RunContext(run, weights, train).final, TwoLayerNetwork(run, weights, train)
 
 
-# ---- of every kind
+# ---- small networks of every kind
 
 
 @dataclass(frozen=True)
 class SmallNetwork:
-    """A small network at one checkpoint, with what measures read beside its weights.
+    """A small network at one checkpoint, with the other inputs of its measures.
 
     Attributes:
-        run: its settings.
-        weights: those of the checkpoint.
+        run: the run of the network.
+        weights: the weights at the checkpoint.
         final: the weights of the run's last checkpoint.
         train: [a, b], true for training pairs; None for a task on sequences.
     """
@@ -102,7 +102,7 @@ class SmallNetwork:
 
     @functools.cached_property
     def checkpoint(self) -> Checkpoint | SequenceCheckpoint:
-        """The checkpoint as measures read it, at epoch 20."""
+        """The checkpoint at epoch 20, in the form that measures take."""
         if self.run.on_sequences:
             return SequenceRunContext(self.run, self.final, 60).checkpoint(self.weights, 20)
         return RunContext(self.run, self.final, self.train).checkpoint(self.weights, 20)
@@ -117,7 +117,12 @@ class SmallNetwork:
         change: Callable[[Weights], Weights],
         train: Callable[[NDArray[np.bool_]], NDArray[np.bool_]] = lambda mask: mask,
     ) -> SmallNetwork:
-        """Return this network with a function applied to its weights, and another to its training mask."""
+        """Return a network with changed weights and training mask.
+
+        Args:
+            change: function of the weights.
+            train: function of the training mask.
+        """
         weights = change(self.weights)
         final = weights if self.final is self.weights else change(self.final)
         return replace(self, weights=weights, final=final, train=None if self.train is None else train(self.train))
@@ -129,7 +134,7 @@ def last_checkpoint(run: Run, weights: Weights, train: NDArray[np.bool_] | None 
 
 
 def _solving(kind: str) -> SmallNetwork:
-    """A network that solves its task with three frequencies, and whose heads never attend to `=`."""
+    """Return a network that solves its task with three frequencies, and whose heads never attend to `=`."""
     run, rng = pair_run(f"modular_{kind}"), np.random.default_rng(5)
     weights = solving_weights(run, rng)
     flag = 6  # of `=`
@@ -139,27 +144,27 @@ def _solving(kind: str) -> SmallNetwork:
 
 
 def _earlier() -> SmallNetwork:
-    """A checkpoint before the last one, whose key frequencies are those of the last one."""
-    after = _solving("subtraction")
-    noise = random_weights(after.run, np.random.default_rng(39), 0.3)
-    weights = {name: 0.7 * tensor + noise[name] for name, tensor in after.weights.items()}
-    return replace(after, weights=weights)
+    """Return a checkpoint before the last one, which determines the key frequencies."""
+    last = _solving("subtraction")
+    noise = random_weights(last.run, np.random.default_rng(39), 0.3)
+    weights = {name: 0.7 * tensor + noise[name] for name, tensor in last.weights.items()}
+    return replace(last, weights=weights)
 
 
 def _untrained() -> SmallNetwork:
-    """Three heads, no biases and no key frequencies."""
+    """Return a network with three heads, no biases and no key frequencies."""
     run = pair_run("modular_addition", heads=3, mlp_biases=False)
     return last_checkpoint(run, random_weights(run, np.random.default_rng(39)), random_mask(P))
 
 
 def _two_layers() -> SmallNetwork:
-    """Two layers and one key frequency."""
+    """Return a network with two layers and one key frequency."""
     run, weights = two_layer_network()
     return last_checkpoint(run, weights, random_mask(P))
 
 
 def _integers() -> SmallNetwork:
-    """Integer addition."""
+    """Return a network on integer addition."""
     run = pair_run("integer_addition")
     return last_checkpoint(run, random_weights(run, np.random.default_rng(39)), random_mask(7))
 
@@ -171,7 +176,7 @@ def imported_network(layers: int, layer_norm: bool, seed: int = 0) -> SmallNetwo
 
 
 def _on_sequences(kind: str) -> SmallNetwork:
-    """A network on sequences."""
+    """Return a network on sequences."""
     run = sequence_run(kind)
     return last_checkpoint(run, random_weights(run, np.random.default_rng(3)))
 

@@ -17,11 +17,11 @@ def assert_close_tensors(actual: torch.Tensor, expected: torch.Tensor, dtype: to
 
 
 def assert_close(actual: ArrayLike, expected: ArrayLike, rtol: float = 1e-9, atol: float = 0.0) -> None:
-    """Assert that two arrays have one shape, are equal up to rounding, and are NaN in the same places.
+    """Assert that two arrays have the same shape, are equal up to rounding, and are NaN in the same places.
 
     Args:
         actual: the array to test.
-        expected: what it must be.
+        expected: the expected values.
         rtol: relative tolerance; a thousandth of it also applies relative to the largest expected number.
         atol: absolute tolerance.
     """

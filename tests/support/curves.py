@@ -1,4 +1,4 @@
-"""Loss curves with known turning points, as a run's part of the cube."""
+"""Loss curves with known turning points, as a cube of one run."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from numpy.typing import ArrayLike, NDArray
 EPOCHS = np.arange(0, 10001, 100)  # of checkpoints
 HISTORY = np.arange(0, 10001, 10)  # of the losses recorded by training
 
-Corners = tuple[list[float], list[float]]
+Corners = tuple[list[float], list[float]]  # epochs, and log10 of the loss at each
 
 TEST_LOSS: Corners = ([0, 500, 6000, 8000, 10000], [0.7, 1.3, 1.3, -6.7, -6.7])
 EXCLUDED_LOSS: Corners = ([0, 1000, 6000, 10000], [0.7, -1.3, 0.7, 0.7])
 MAXIMAL_EXCLUDED_LOSS: Corners = ([0, 2000, 6000, 10000], [0.7, -1.3, 0.7, 0.7])
-"""Epochs and decades of the curves' corners: memorization ends at 1000 (or 2000), cleanup is from 6000 to 8000."""
+"""Corners of the curves: memorization ends at 1000 (or 2000), cleanup is from 6000 to 8000."""
 
 EXPECTED_PHASES = {
     "memorization_end": 1000,
     "memorization_end_maximal": 2000,
-    "circuit_formation_end": 6100,  # 5 % of the way down
-    "cleanup_end": 7900,  # 95 %
+    "circuit_formation_end": 6100,  # log test loss has fallen by 5 %
+    "cleanup_end": 7900,  # by 95 %
     "grok_time": 6830,  # first epoch below 1e-2: 3.3 of 8 decades, in 2000 epochs
     "test_loss_millionth_time": 7830,  # 7.3 of 8
     "test_accuracy_time": 7000,
 }
-"""The epoch of each measure of phases on `grokking_curves()`."""
+"""Expected value of each measure of phases for `grokking_curves()`: an epoch."""
 
 
 def curve(corners: Corners, epochs: NDArray[np.int64] = EPOCHS) -> NDArray[np.float64]:
     """Return straight lines between corners on a logarithmic axis: [epoch].
 
     Args:
-        corners: epochs and decades.
+        corners: epochs, and log10 of the values there.
         epochs: where to evaluate the lines.
     """
     return 10 ** np.interp(epochs, *corners)
 
 
 def grokking_curves(**replaced: ArrayLike) -> xr.Dataset:
-    """Return the curves of a run that memorizes, stays on a plateau and groks, some of them replaced."""
+    """Return the curves of a run that memorizes, stays on a plateau and groks, with some curves replaced."""
     curves = {
         "test_loss": curve(TEST_LOSS),
         "excluded_loss": curve(EXCLUDED_LOSS),

@@ -1,8 +1,8 @@
 """The definitions of all measures, computed slowly for small networks.
 
 This module imports neither `progress_measures.measures` nor `progress_measures.fourier`. Activations come from the
-general transformer. The 2D Fourier components of a function f are the full F f F^T, kept or removed by masks, and
-cos(w(a + b - c)) is an array of p^3 numbers. Functions of (a, b) are arrays [a, b, …].
+general transformer. The 2D Fourier components of a function f are F f F^T, kept or removed by masks, and cos(w(a + b - c))
+is an array of p^3 numbers. Functions of (a, b) are arrays [a, b, …].
 """
 
 from functools import cached_property
@@ -17,7 +17,7 @@ from progress_measures.models.transformer import forward
 
 
 def basis(p):
-    """Return the rows constant, cos 1, sin 1, cos 2, …, each divided by its norm: [component, number]."""
+    """Return the Fourier basis with the rows constant, cos 1, sin 1, cos 2, …, each of norm 1: [component, number]."""
     x = np.arange(p)
     rows = [np.ones(p)]
     for k in range(1, (p - 1) // 2 + 1):
@@ -26,15 +26,15 @@ def basis(p):
 
 
 def masked(values, mask):
-    """Return a function with only the 2D Fourier components that a mask keeps: [a, b, …]."""
+    """Return a function [a, b, …] with its 2D Fourier components multiplied by a mask [component, component]."""
     F = basis(len(values))
     components = np.einsum("ia,jb,ab...->ij...", F, F, values, optimize=True)
-    kept = components * mask.reshape(mask.shape + (1,) * (values.ndim - 2))
-    return np.einsum("ia,jb,ij...->ab...", F, F, kept, optimize=True)
+    masked_components = components * mask.reshape(mask.shape + (1,) * (values.ndim - 2))
+    return np.einsum("ia,jb,ij...->ab...", F, F, masked_components, optimize=True)
 
 
 def block(values, frequencies):
-    """Return a function's components in {0, 2k - 1, 2k}^2 for some frequencies k, without the constant one."""
+    """Return the part of a function in the blocks {const, cos k, sin k}^2 of some frequencies, without the constant."""
     mask = np.zeros(values.shape[:2])
     for k in frequencies:
         mask[np.ix_([0, 2 * k - 1, 2 * k], [0, 2 * k - 1, 2 * k])] = 1
@@ -43,7 +43,7 @@ def block(values, frequencies):
 
 
 def products(values, frequencies):
-    """Return a function's components in {2k - 1, 2k}^2 for some frequencies k."""
+    """Return the part of a function in the products {cos k, sin k}^2 of some frequencies."""
     mask = np.zeros(values.shape[:2])
     for k in frequencies:
         mask[np.ix_([2 * k - 1, 2 * k], [2 * k - 1, 2 * k])] = 1
@@ -74,17 +74,17 @@ def cosine(p, k, sign):
 
 
 def cross_entropy(logits, labels):
-    """Return -log softmax at the label, computed by scipy."""
+    """Return the loss -log softmax at the label of each pair, computed by scipy: [a, b]."""
     return -np.take_along_axis(log_softmax(logits, axis=-1), labels[..., None], -1)[..., 0]
 
 
 def correct(logits, labels):
-    """Return whether the label's logit is the largest."""
+    """Return whether the label's logit is the largest, for each pair: [a, b]."""
     return logits.argmax(-1) == labels
 
 
 def gini(values):
-    """Return half the mean absolute difference of two of the numbers, divided by their mean."""
+    """Return the Gini coefficient: half the mean absolute difference over all pairs of values, divided by their mean."""
     differences = [[abs(x - y) for y in values] for x in values]
     return np.mean(differences) / 2 / np.mean(values)
 
@@ -134,7 +134,7 @@ class Network:
         return logits[0, :, -1].numpy().reshape(self.n, self.n, -1)
 
     def replacing(self, activation, values):
-        """Return the logits with an activation at `=` replaced by values [a, b, …], shaped like this class's."""
+        """Return the logits with an activation at `=` replaced by values, which broadcast to [a, b, …]."""
 
         def hook(name, value):
             if name == f"blocks.0.{activation}":
@@ -167,49 +167,56 @@ class Network:
         return self.logits - self.logits.mean((0, 1))
 
     @cached_property
-    def shares(self):
-        """Share of each neuron's variance in each frequency's block: [neuron, frequency], NaN for constant neurons."""
-        return np.stack([share(self.post, block(self.post, [k])) for k in self.frequencies], -1)
+    def fractions_explained(self):
+        """Fraction of each neuron's variance in each frequency's block: [neuron, frequency], NaN for constant neurons."""
+        return np.stack([fraction_in(self.post, block(self.post, [k])) for k in self.frequencies], -1)
 
     @cached_property
-    def best(self):
-        """Each neuron's frequency, 0 if it has none, and the share of that frequency."""
-        pairs = [(int(np.argmax(row)) + 1, max(row)) if np.isfinite(row).all() else (0, 0.0) for row in self.shares]
-        return [np.array(column) for column in zip(*pairs, strict=True)]
+    def best_frequency(self):
+        """The frequency that explains most of each neuron's variance, 0 if constant, and the fraction: [neuron] each."""
+        frequencies_and_fractions = [
+            (int(np.argmax(row)) + 1, max(row)) if np.isfinite(row).all() else (0, 0.0)
+            for row in self.fractions_explained
+        ]
+        return [np.array(column) for column in zip(*frequencies_and_fractions, strict=True)]
 
     @cached_property
-    def clusters(self):
-        """Number of neurons of which each frequency explains at least 85 % of the variance."""
-        return [sum(1 for row in self.shares if row[k - 1] >= 0.85) for k in self.frequencies]
+    def cluster_sizes(self):
+        """Number of neurons of which a frequency explains at least 85 % of the variance: [frequency]."""
+        return [sum(1 for row in self.fractions_explained if row[k - 1] >= 0.85) for k in self.frequencies]
 
     @cached_property
-    def keys(self):
-        """Key frequencies, which are those of the last checkpoint."""
+    def key_frequencies(self):
+        """Key frequencies of the last checkpoint: those whose cluster has at least 1 % of all neurons."""
         final = self.final
-        return [k for k, size in zip(self.frequencies, final.clusters, strict=True) if size >= 0.01 * len(final.shares)]
+        return [
+            k
+            for k, size in zip(self.frequencies, final.cluster_sizes, strict=True)
+            if size >= 0.01 * len(final.fractions_explained)
+        ]
 
-    def explained(self, frequencies):
-        """Return P L, the logits along cos and sin of w_k(a + b) for some frequencies."""
+    def along_directions(self, frequencies):
+        """Return P L, the projection of the logits L on the directions of some frequencies."""
         return directions(self.logits, frequencies, self.sign)
 
     @cached_property
-    def restricted(self):
-        """P L of the key frequencies plus the mean over pairs of the rest."""
-        kept = self.explained(self.keys)
-        return kept + (self.logits - kept).mean((0, 1))
+    def restricted_logits(self):
+        """Logits of the restricted loss: P L of the key frequencies, plus the mean over pairs of L - P L."""
+        projection = self.along_directions(self.key_frequencies)
+        return projection + (self.logits - projection).mean((0, 1))
 
     @cached_property
     def key_neurons(self):
         """Projection of the neurons on the key frequencies' directions."""
-        return directions(self.post, self.keys, self.sign)
+        return directions(self.post, self.key_frequencies, self.sign)
 
-    def read(self, neurons):
-        """Return what neurons add to the logits."""
+    def neuron_logits(self, neurons):
+        """Return the contribution of neurons to the logits, without the bias."""
         return neurons @ self.weights["W_out"][0] @ self.weights["W_U"]
 
     @cached_property
     def without_key_neurons(self):
-        """Logits of the network with the key frequencies' directions removed from its neurons."""
+        """Logits of the network after the key frequencies' directions are removed from its neurons."""
         mlp = (self.post - self.key_neurons) @ self.weights["W_out"][0]
         if "b_out" in self.weights:
             mlp += self.weights["b_out"][0]
@@ -227,7 +234,7 @@ class Network:
         }
 
     def frequency_norms(self, name):
-        """Return the norm of each frequency of W_E, W_L or W_U: [frequency]."""
+        """Return the norm of the cos and sin components of each frequency in W_E, W_L or W_U: [frequency]."""
         norms = self.fourier_norms[name]
         return np.array([np.sqrt(norms[2 * k - 1] ** 2 + norms[2 * k] ** 2) for k in self.frequencies])
 
@@ -242,7 +249,7 @@ class Network:
         return sum(parts, np.zeros_like(values))
 
     def centered_over(self, axis):
-        """Return the logits minus their mean over `outputs` or `pairs`, or unchanged for an empty string."""
+        """Return the logits minus their mean over an axis, `outputs` or `pairs`; unchanged for an empty string."""
         return {
             "": self.logits,
             "outputs": self.logits - self.logits.mean(-1, keepdims=True),
@@ -250,30 +257,34 @@ class Network:
         }[axis]
 
     @cached_property
-    def factors(self):
-        """Contributions of each token and position to attention scores and to neurons, computed row by row."""
+    def contributions(self):
+        """Contributions of tokens and positions to attention scores and to neurons before the ReLU, by name."""
         w = self.weights
         equals = w["W_E"][self.n] + w["W_pos"][2]
         heads = list(zip(w["W_Q"][0], w["W_K"][0], w["W_V"][0], w["W_O"][0], strict=True))
-        factors = {"offset": equals @ w["W_in"][0] + (w["b_in"][0] if "b_in" in w else 0)}
+        contributions = {"offset": equals @ w["W_in"][0] + (w["b_in"][0] if "b_in" in w else 0)}
         for name, rows in (("token", w["W_E"]), ("position", w["W_pos"])):
-            factors[f"score_{name}"] = np.array(
+            contributions[f"score_{name}"] = np.array(
                 [[(equals @ Q) @ (x @ K) / np.sqrt(Q.shape[1]) for x in rows] for Q, K, _, _ in heads]
             )
-            factors[f"value_{name}"] = np.array([[x @ V @ out @ w["W_in"][0] for x in rows] for _, _, V, out in heads])
-        return factors
+            contributions[f"value_{name}"] = np.array(
+                [[x @ V @ out @ w["W_in"][0] for x in rows] for _, _, V, out in heads]
+            )
+        return contributions
 
     @cached_property
-    def kept(self):
-        """The 12 neurons of `moment_*` measures: the best of each key frequency, the worst of all, then the first ones."""
-        frequency, fraction = self.final.best
-        kept = [max(np.flatnonzero(frequency == k), key=lambda neuron: fraction[neuron]) for k in self.keys]
-        kept.append(min(range(len(fraction)), key=lambda neuron: fraction[neuron]))
-        return (kept + [neuron for neuron in range(len(fraction)) if neuron not in kept])[:12]
+    def selected_neurons(self):
+        """The 12 neurons of `moment_*` measures: each key frequency's best explained, the worst explained, the first ones."""
+        frequency, fraction = self.final.best_frequency
+        selected = [
+            max(np.flatnonzero(frequency == k), key=lambda neuron: fraction[neuron]) for k in self.key_frequencies
+        ]
+        selected.append(min(range(len(fraction)), key=lambda neuron: fraction[neuron]))
+        return (selected + [neuron for neuron in range(len(fraction)) if neuron not in selected])[:12]
 
 
 class TwoLayerNetwork(Network):
-    """A checkpoint of two layers: its neurons are those of the last layer, and so are W_in, W_out and their biases."""
+    """A checkpoint of two layers; its neurons, W_in, W_out and their biases are taken from the last layer."""
 
     def __init__(self, run, weights, train):
         self.all_weights = weights
@@ -281,7 +292,7 @@ class TwoLayerNetwork(Network):
         self.weights = {n: w[-1:] if n in ("W_in", "W_out", "b_in", "b_out") else w for n, w in weights.items()}
 
     def logits_with(self, hook):
-        """Return the logits of every pair at `=`; the hook gets the last block's activations under the first's names."""
+        """Return the logits of every pair at `=`; the hook gets the last layer's activations, renamed as of layer 0."""
         tokens = torch.tensor([[a, b, self.n] for a in range(self.n) for b in range(self.n)])
         tensors = {name: torch.tensor(w)[None] for name, w in self.all_weights.items()}
 
@@ -292,27 +303,30 @@ class TwoLayerNetwork(Network):
         return forward(tensors, tokens, renamed)[0, :, -1].numpy().reshape(self.n, self.n, -1)
 
 
-def share(values, part):
-    """Return the share of each function's variance over (a, b) in a part of it; NaN for constant functions."""
+def fraction_in(values, part):
+    """Return the fraction of each function's variance over (a, b) in a part of it; NaN for constant functions."""
     variance = energy(values - values.mean((0, 1)))
     return np.array([e / v if v > 1e-20 else np.nan for e, v in zip(energy(part), variance, strict=True)])
 
 
-def with_keys(function):
+def with_key_frequencies(function):
     """Return a definition that is NaN for networks without key frequencies."""
-    return lambda net: function(net) if net.keys else np.nan
+    return lambda net: function(net) if net.key_frequencies else np.nan
 
 
 def at_final_frequency(net, part):
-    """Return the share of each neuron's variance in a part at the last checkpoint's frequency, before and after the ReLU."""
-    shares = {k: [share(values, part(values, [k])) for values in (net.pre, net.post)] for k in net.frequencies}
-    frequency, _ = net.final.best
-    return [[shares[k][stage][neuron] if k else np.nan for neuron, k in enumerate(frequency)] for stage in (0, 1)]
+    """Return the fraction of each neuron's variance in a part at its final frequency: [activation, neuron].
+
+    Activations are before and after the ReLU. `part` is `block` or `products`.
+    """
+    fractions = {k: [fraction_in(values, part(values, [k])) for values in (net.pre, net.post)] for k in net.frequencies}
+    frequency, _ = net.final.best_frequency
+    return [[fractions[k][stage][neuron] if k else np.nan for neuron, k in enumerate(frequency)] for stage in (0, 1)]
 
 
-def excluded(net, frequencies):
-    """Return the logits minus P L of some frequencies."""
-    return net.logits - net.explained(frequencies)
+def excluded_logits(net, frequencies):
+    """Return the logits of the excluded loss for some frequencies: the logits minus P L."""
+    return net.logits - net.along_directions(frequencies)
 
 
 def by_frequency(function):
@@ -321,47 +335,51 @@ def by_frequency(function):
 
 
 def explained_by_cosines(axis):
-    """Return the definition of the share of the centered logits' energy in their projection on the key cosines."""
+    """Return the definition of the fraction of the centered logits' sum of squares that the key cosines explain."""
 
     def fraction(net):
         logits = net.centered_over(axis)
-        return np.square(net.along_cosines(logits, net.keys)).sum() / np.square(logits).sum()
+        return np.square(net.along_cosines(logits, net.key_frequencies)).sum() / np.square(logits).sum()
 
-    return with_keys(fraction)
+    return with_key_frequencies(fraction)
 
 
 def explained_by_directions(axis):
-    """Return the definition of the share of the centered logits' energy in their projection on the key directions."""
+    """Return the definition of the fraction of the centered logits' sum of squares that the key directions explain."""
 
     def fraction(net):
         logits = net.centered_over(axis)
-        return np.square(directions(logits, net.keys, net.sign)).sum() / np.square(logits).sum()
+        return np.square(directions(logits, net.key_frequencies, net.sign)).sum() / np.square(logits).sum()
 
-    return with_keys(fraction)
+    return with_key_frequencies(fraction)
 
 
 def residual(net, frequencies):
-    """Return the norm of the logits minus their projection on some frequencies' cosines, over that of the logits."""
+    """Return the norm of the logits minus their projection on some frequencies' cosines, over the norm of the logits."""
     return np.linalg.norm(net.logits - net.along_cosines(net.logits, frequencies)) / np.linalg.norm(net.logits)
 
 
-def best_of_heads(net):
-    """Return the frequency with the largest share of each head's attention to a, and all shares [frequency, head]."""
+def head_frequencies(net):
+    """Return the frequency that explains most of each head's attention to a, and the fractions [frequency, head]."""
     to_a = net.attention[..., 0]
-    shares = np.array([share(to_a, block(to_a, [k])) for k in net.frequencies])
-    return shares.argmax(0) + 1, shares
+    fractions = np.array([fraction_in(to_a, block(to_a, [k])) for k in net.frequencies])
+    return fractions.argmax(0) + 1, fractions
 
 
 def explained(values, fit):
-    """Return the share of a function's variance that a fit explains."""
+    """Return the fraction of a function's variance that a fit explains."""
     return 1 - np.square(values - fit).sum() / np.square(values - values.mean()).sum()
 
 
 def difference_fits(net):
-    """Fit 1/2 + alpha (cos wa - cos wb) + beta (sin wa - sin wb): alpha, beta, fraction explained: [head, 3]."""
+    """Fit 1/2 + alpha (cos wa - cos wb) + beta (sin wa - sin wb) to each head's attention to a.
+
+    Returns:
+        alpha, beta and the fraction of variance explained: [head, 3].
+    """
     a, b = np.indices((net.n, net.n))
     rows = []
-    for head, k in enumerate(best_of_heads(net)[0]):
+    for head, k in enumerate(head_frequencies(net)[0]):
         w, to_a = 2 * np.pi * k / net.n, net.attention[..., head, 0]
         X = np.stack([np.cos(w * a) - np.cos(w * b), np.sin(w * a) - np.sin(w * b)], -1).reshape(-1, 2)
         alpha, beta = np.linalg.solve(X.T @ X, X.T @ (to_a.ravel() - 0.5))
@@ -370,8 +388,8 @@ def difference_fits(net):
 
 
 def score_differences(net):
-    """Return C_j[a] - C_j[b]: [a, b, head]."""
-    scores = net.factors["score_token"][:, : net.n]
+    """Return C_j[a] - C_j[b], where C_j[x] is the score of head j from `=` to the token x: [a, b, head]."""
+    scores = net.contributions["score_token"][:, : net.n]
     return np.array([[scores[:, a] - scores[:, b] for b in range(net.n)] for a in range(net.n)])
 
 
@@ -385,45 +403,45 @@ def slopes(net):
 
 
 def lines(net):
-    """Return the attention to a on the lines of `slopes`: [a, b, head]."""
+    """Return the attention to a that the lines of `slopes` predict: [a, b, head]."""
     return 0.5 + slopes(net) * score_differences(net)
 
 
 def pooled_line_fraction(net):
-    """Return the share of the variance that the lines of `slopes` explain, with sums of squares over all heads."""
+    """Return the fraction of variance that the lines of `slopes` explain, with sums of squares over all heads."""
     to_a = net.attention[..., 0]
     return 1 - energy(to_a - lines(net)).sum() / energy(to_a - to_a.mean((0, 1))).sum()
 
 
 def sigmoid_distance(net):
-    """Return the mean distance of the attention to a from the sigmoid of the difference of both scores: [head]."""
-    position = net.factors["score_position"]
+    """Return the mean absolute difference of attention to a and the sigmoid of the score difference of a and b: [head]."""
+    position = net.contributions["score_position"]
     x = score_differences(net) + position[:, 0] - position[:, 1]
     return np.abs(net.attention[..., 0] - 1 / (1 + np.exp(-x))).mean((0, 1))
 
 
 def scores_along_basis(net):
-    """Return F C_j: [head, component]."""
-    return np.array([[row @ scores[: net.n] for row in basis(net.n)] for scores in net.factors["score_token"]])
+    """Return the scores C_j of each head in the Fourier basis: [head, component]."""
+    return np.array([[row @ scores[: net.n] for row in basis(net.n)] for scores in net.contributions["score_token"]])
 
 
-def score_shares(net):
-    """Return the share of C_j's variance in its head's frequency: [head]."""
+def score_fractions(net):
+    """Return the fraction of C_j's variance in its head's frequency: [head]."""
     coefficients = scores_along_basis(net)
     return [
         np.square(row[2 * k - 1 : 2 * k + 1]).sum() / np.square(row[1:]).sum()
-        for row, k in zip(coefficients, best_of_heads(net)[0], strict=True)
+        for row, k in zip(coefficients, head_frequencies(net)[0], strict=True)
     ]
 
 
-def head_output_shares(net):
-    """Return the share of the variance of each head's output in each frequency's block: [head, frequency]."""
-    shares = []
+def head_output_fractions(net):
+    """Return the fraction of the variance of each head's output in each frequency's block: [head, frequency]."""
+    fractions = []
     for head in range(net.z.shape[2]):
         written = net.z[:, :, head] @ net.weights["W_O"][0, head]
         total = energy(written - written.mean((0, 1))).sum()
-        shares.append([energy(block(written, [k])).sum() / total for k in net.frequencies])
-    return shares
+        fractions.append([energy(block(written, [k])).sum() / total for k in net.frequencies])
+    return fractions
 
 
 def OV_norms(net):
@@ -434,7 +452,7 @@ def OV_norms(net):
 
 
 def neurons_along_W_L(net):
-    """Return the neurons projected on W_L cos_k and W_L sin_k: [a, b, frequency, wave]."""
+    """Return the neurons times W_L cos_k and W_L sin_k, rows cos_k and sin_k of the basis: [a, b, frequency, wave]."""
     W_L, F = net.weights["W_out"][0] @ net.weights["W_U"], basis(net.n)
     return np.stack([np.stack([net.post @ W_L @ F[2 * k - 1 + s] for s in (0, 1)], -1) for k in net.frequencies], 2)
 
@@ -451,14 +469,14 @@ def coefficient_on(function, wave):
 
 
 def product_coefficients(net):
-    """Return the coefficients of `neurons_along_W_L` on the four products: [frequency, wave, product]."""
+    """Return the coefficients of `neurons_along_W_L` on the four `wave_products`: [frequency, wave, product]."""
     read = neurons_along_W_L(net)
     return [[[coefficient_on(read[:, :, i, s], wave) for wave in wave_products(net.n, k)] for s in (0, 1)]
             for i, k in enumerate(net.frequencies)]  # fmt: skip
 
 
-def single_waves(net):
-    """Fit cos or sin of w(a ± b) to `neurons_along_W_L`: coefficient and fraction explained: [frequency, wave, 2]."""
+def single_wave_fits(net):
+    """Fit cos or sin of w(a ± b) to `neurons_along_W_L`; return coefficient and fraction explained: [frequency, wave, 2]."""
     read, rows = neurons_along_W_L(net), []
     for i, k in enumerate(net.frequencies):
         a, b = np.indices((net.n, net.n))
@@ -485,10 +503,14 @@ def norms_2d(values):
 
 
 def fits(net):
-    """Fit nine terms at its final frequency to each neuron by least squares: coefficients and fitted neurons."""
+    """Fit nine terms at its final frequency to each neuron.
+
+    Returns:
+        Least-squares coefficients [neuron, term] and the fitted neurons [a, b, neuron].
+    """
     a, b = np.indices((net.n, net.n))
     coefficients, fitted = [], []
-    for neuron, k in enumerate(net.final.best[0]):
+    for neuron, k in enumerate(net.final.best_frequency[0]):
         w = 2 * np.pi * k / net.n
         ones = np.ones((net.n, net.n))
         first = [ones, np.cos(w * a), np.sin(w * a), np.cos(w * b), np.sin(w * b)]
@@ -503,69 +525,78 @@ def fits(net):
 def cluster_norms(net):
     """Return the norm over each cluster's neurons of the Fourier components of W_L: [frequency, component]."""
     W_L = net.weights["W_out"][0] @ net.weights["W_U"] @ basis(net.n).T
-    frequency, fraction = net.final.best
+    frequency, fraction = net.final.best_frequency
     return [np.linalg.norm(W_L[(frequency == k) & (fraction >= 0.85)], axis=0) for k in net.frequencies]
 
 
 def interventions(net):
-    """Return the logits after each intervention, computed by the general transformer with an activation replaced."""
-    w, post, mid = net.weights, net.post, net.resid_mid
+    """Return the logits after each intervention, by name; None where it needs key frequencies and there are none."""
+    w, post, resid_mid = net.weights, net.post, net.resid_mid
     equals = w["W_E"][net.n] + w["W_pos"][2]
     W_L = w["W_out"][0] @ w["W_U"]
-    only = net.attention.copy()
-    only[..., 2] = 0
-    line = lines(net)
-    linear = np.stack([line, 1 - line, 0 * line], -1)
-    clustered = net.final.best[1] >= 0.85
-    nowhere = np.zeros((1, 1, len(equals)))
+    attention_to_pair = net.attention.copy()
+    attention_to_pair[..., 2] = 0
+    linear_to_a = lines(net)
+    linear = np.stack([linear_to_a, 1 - linear_to_a, 0 * linear_to_a], -1)
+    clustered = net.final.best_frequency[1] >= 0.85
+    zeros = np.zeros((1, 1, len(equals)))
 
-    def with_own_mean(part):
+    def with_mean(part):
+        """Return a part of the logits plus the mean over pairs of the other part."""
         return part + (net.logits - part).mean((0, 1))
 
     logits = {
         "none": net.logits,
         "MLP skip zeroed": net.replacing("hook_resid_post", net.mlp_out),
-        "MLP skip at its mean": net.replacing("hook_resid_post", net.mlp_out + mid.mean((0, 1))),
-        "attention zeroed": net.replacing("hook_attn_out", nowhere),
-        "attention skip zeroed": net.replacing("hook_resid_mid", mid - equals),
-        "attention to = zeroed": net.replacing_pattern(only),
-        "attention to = shared out": net.replacing_pattern(only / only.sum(-1, keepdims=True)),
+        "MLP skip at its mean": net.replacing("hook_resid_post", net.mlp_out + resid_mid.mean((0, 1))),
+        "attention zeroed": net.replacing("hook_attn_out", zeros),
+        "attention skip zeroed": net.replacing("hook_resid_mid", resid_mid - equals),
+        "attention to = zeroed": net.replacing_pattern(attention_to_pair),
+        "attention to = shared out": net.replacing_pattern(
+            attention_to_pair / attention_to_pair.sum(-1, keepdims=True)
+        ),
         "attention linear in scores": net.replacing_pattern(linear),
         "neurons replaced by fits": net.replacing("mlp.hook_post", np.where(clustered, fits(net)[1], post)),
         "neurons on key directions": None,
-        "W_L alone": with_own_mean(post @ W_L),
+        "W_L alone": with_mean(post @ W_L),
         "W_L's key directions alone": None,
         "W_L's key directions alone, skip at its mean": None,
         "W_L's key directions removed": None,
-        "clusters at their frequencies, W_L alone": with_own_mean(np.where(clustered, fits(net)[1], post) @ W_L),
-        "clusters at their frequencies alone": with_own_mean(np.where(clustered, fits(net)[1], 0) @ W_L),
+        "clusters at their frequencies, W_L alone": with_mean(np.where(clustered, fits(net)[1], post) @ W_L),
+        "clusters at their frequencies alone": with_mean(np.where(clustered, fits(net)[1], 0) @ W_L),
     }
-    if net.keys:
+    if net.key_frequencies:
         F = basis(net.n)
-        D = W_L @ F[[2 * k - i for k in net.keys for i in (0, 1)]].T
+        D = W_L @ F[[2 * k - i for k in net.key_frequencies for i in (0, 1)]].T
         along = post @ D @ np.linalg.pinv(D)
         logits |= {
             "neurons on key directions": net.replacing("mlp.hook_post", net.key_neurons + post.mean((0, 1))),
             "W_L's key directions alone": net.replacing("mlp.hook_post", along),
-            "W_L's key directions alone, skip at its mean": with_own_mean(along @ W_L),
+            "W_L's key directions alone, skip at its mean": with_mean(along @ W_L),
             "W_L's key directions removed": net.replacing("mlp.hook_post", post - along),
         }
     return logits
 
 
 def without_clusters(net):
-    """Return the loss over all pairs without each cluster: [frequency]; W_L reads fitted and other neurons."""
-    W_L, (frequency, fraction) = net.weights["W_out"][0] @ net.weights["W_U"], net.final.best
-    kept = np.where(fraction >= 0.85, fits(net)[1], net.post)
+    """Return the loss over all pairs with the neurons of each cluster set to zero: [frequency].
+
+    The logits are W_L times the neurons, of which clustered ones are replaced by their fits, plus a mean over pairs.
+    """
+    W_L, (frequency, fraction) = net.weights["W_out"][0] @ net.weights["W_U"], net.final.best_frequency
+    neurons = np.where(fraction >= 0.85, fits(net)[1], net.post)
     losses = []
     for k in net.frequencies:
-        logits = np.where((frequency == k) & (fraction >= 0.85), 0, kept) @ W_L
+        logits = np.where((frequency == k) & (fraction >= 0.85), 0, neurons) @ W_L
         losses.append(cross_entropy(logits + (net.logits - logits).mean((0, 1)), net.labels).mean())
     return losses
 
 
 def after_interventions(quantity):
-    """Return the definition of a mean after each intervention, over training, test and all pairs; NaN where undefined."""
+    """Return the definition of the mean of a quantity after each intervention: [intervention, 3].
+
+    The means are over training, test and all pairs; they are NaN where the intervention is undefined.
+    """
 
     def table(net):
         rows = []
@@ -578,16 +609,16 @@ def after_interventions(quantity):
 
 
 def answers_by_embedding(net):
-    """Return the answers with the whole embedding, with its mean and first component only, and without the second.
+    """Return the answers with the embedding unchanged, reduced to mean and PC 1, and without PC 2: [3, a, b].
 
-    Principal components are eigenvectors of the covariance of the embedding of the numbers; only the embeddings of a
+    Principal components (PC) are eigenvectors of the covariance of the embedding over numbers. Only the embeddings of a
     and b change.
     """
     numbers = net.weights["W_E"][: net.n]
     mean = numbers.mean(0)
     first, second = np.linalg.eigh((numbers - mean).T @ (numbers - mean))[1].T[[-1, -2]]
     projections = {
-        "whole": lambda row: row,
+        "unchanged": lambda row: row,
         "mean and PC 1": lambda row: mean + (row - mean) @ first * first,
         "all but PC 2": lambda row: row - (row - mean) @ second * second,
     }
@@ -604,7 +635,7 @@ def answers_by_embedding(net):
     return answers
 
 
-excluded_losses = by_frequency(lambda net, k: cross_entropy(excluded(net, [k]), net.labels)[net.train].mean())
+excluded_losses = by_frequency(lambda net, k: cross_entropy(excluded_logits(net, [k]), net.labels)[net.train].mean())
 
 REFERENCES = {
     # losses
@@ -612,23 +643,37 @@ REFERENCES = {
     "test_loss": lambda net: cross_entropy(net.logits, net.labels)[net.test].mean(),
     "train_accuracy": lambda net: correct(net.logits, net.labels)[net.train].mean(),
     "test_accuracy": lambda net: correct(net.logits, net.labels)[net.test].mean(),
-    "restricted_loss": with_keys(lambda net: cross_entropy(net.restricted, net.labels).mean()),
-    "restricted_loss_train": with_keys(lambda net: cross_entropy(net.restricted, net.labels)[net.train].mean()),
-    "restricted_loss_test": with_keys(lambda net: cross_entropy(net.restricted, net.labels)[net.test].mean()),
-    "restricted_accuracy": with_keys(lambda net: correct(net.restricted, net.labels).mean()),
-    "restricted_accuracy_train": with_keys(lambda net: correct(net.restricted, net.labels)[net.train].mean()),
-    "restricted_accuracy_test": with_keys(lambda net: correct(net.restricted, net.labels)[net.test].mean()),
-    "excluded_loss": with_keys(lambda net: cross_entropy(excluded(net, net.keys), net.labels)[net.train].mean()),
-    "excluded_accuracy": with_keys(lambda net: correct(excluded(net, net.keys), net.labels)[net.train].mean()),
+    "restricted_loss": with_key_frequencies(lambda net: cross_entropy(net.restricted_logits, net.labels).mean()),
+    "restricted_loss_train": with_key_frequencies(
+        lambda net: cross_entropy(net.restricted_logits, net.labels)[net.train].mean()
+    ),
+    "restricted_loss_test": with_key_frequencies(
+        lambda net: cross_entropy(net.restricted_logits, net.labels)[net.test].mean()
+    ),
+    "restricted_accuracy": with_key_frequencies(lambda net: correct(net.restricted_logits, net.labels).mean()),
+    "restricted_accuracy_train": with_key_frequencies(
+        lambda net: correct(net.restricted_logits, net.labels)[net.train].mean()
+    ),
+    "restricted_accuracy_test": with_key_frequencies(
+        lambda net: correct(net.restricted_logits, net.labels)[net.test].mean()
+    ),
+    "excluded_loss": with_key_frequencies(
+        lambda net: cross_entropy(excluded_logits(net, net.key_frequencies), net.labels)[net.train].mean()
+    ),
+    "excluded_accuracy": with_key_frequencies(
+        lambda net: correct(excluded_logits(net, net.key_frequencies), net.labels)[net.train].mean()
+    ),
     "excluded_loss_by_frequency": excluded_losses,
     "excluded_accuracy_by_frequency": by_frequency(
-        lambda net, k: correct(excluded(net, [k]), net.labels)[net.train].mean()
+        lambda net, k: correct(excluded_logits(net, [k]), net.labels)[net.train].mean()
     ),
     "maximal_excluded_loss": lambda net: max(excluded_losses(net)),
-    "restricted_loss_neurons": with_keys(
-        lambda net: cross_entropy(net.read(net.key_neurons) + net.logits.mean((0, 1)), net.labels)[net.test].mean()
+    "restricted_loss_neurons": with_key_frequencies(
+        lambda net: cross_entropy(net.neuron_logits(net.key_neurons) + net.logits.mean((0, 1)), net.labels)[
+            net.test
+        ].mean()
     ),
-    "excluded_loss_neurons": with_keys(
+    "excluded_loss_neurons": with_key_frequencies(
         lambda net: cross_entropy(net.without_key_neurons, net.labels)[net.train].mean()
     ),
     # ablations
@@ -638,11 +683,13 @@ REFERENCES = {
     "ablated_loss_by_frequency_all": by_frequency(
         lambda net, k: cross_entropy(net.logits - block(net.logits, [k]), net.labels).mean()
     ),
-    "key_blocks_only_loss": with_keys(
-        lambda net: cross_entropy(block(net.logits, net.keys) + net.logits.mean((0, 1)), net.labels)[net.test].mean()
+    "key_blocks_only_loss": with_key_frequencies(
+        lambda net: cross_entropy(block(net.logits, net.key_frequencies) + net.logits.mean((0, 1)), net.labels)[
+            net.test
+        ].mean()
     ),
-    "key_blocks_removed_loss": with_keys(
-        lambda net: cross_entropy(net.logits - block(net.logits, net.keys), net.labels)[net.test].mean()
+    "key_blocks_removed_loss": with_key_frequencies(
+        lambda net: cross_entropy(net.logits - block(net.logits, net.key_frequencies), net.labels)[net.test].mean()
     ),
     # weights
     "sum_of_squared_weights": lambda net: sum(x * x for w in net.weights.values() for x in w.ravel()),
@@ -668,7 +715,7 @@ REFERENCES = {
     "cosine_similarity": by_frequency(
         lambda net, k: (net.logits * net.cosines[k - 1]).sum() / np.linalg.norm(net.logits)
     ),
-    "cosine_residual": with_keys(lambda net: residual(net, net.keys)),
+    "cosine_residual": with_key_frequencies(lambda net: residual(net, net.key_frequencies)),
     "cosine_residual_all": lambda net: residual(net, net.frequencies),
     "logit_fraction_explained_cosines": explained_by_cosines(""),
     "logit_fraction_explained_cosines_centered_over_outputs": explained_by_cosines("outputs"),
@@ -676,44 +723,44 @@ REFERENCES = {
     "logit_fraction_explained_directions": explained_by_directions(""),
     "logit_fraction_explained_directions_centered_over_outputs": explained_by_directions("outputs"),
     "logit_fraction_explained_directions_centered_over_pairs": explained_by_directions("pairs"),
-    "logit_fraction_explained_directions_per_output": with_keys(
-        lambda net: np.mean(energy(directions(net.centered, net.keys, net.sign)) / energy(net.centered))
+    "logit_fraction_explained_directions_per_output": with_key_frequencies(
+        lambda net: np.mean(energy(directions(net.centered, net.key_frequencies, net.sign)) / energy(net.centered))
     ),
     # neurons
-    "neuron_frequency": lambda net: net.best[0],
-    "neuron_fraction_explained": lambda net: net.best[1],
-    "neuron_frequency_share": lambda net: net.shares,
-    "key_frequency": lambda net: [k in net.keys for k in net.frequencies],
-    "cluster_size": lambda net: net.clusters,
-    "neuron_pre_fraction_explained_directions": with_keys(
-        lambda net: np.nanmean(share(net.pre, directions(net.pre, net.keys, net.sign)))
+    "neuron_frequency": lambda net: net.best_frequency[0],
+    "neuron_fraction_explained": lambda net: net.best_frequency[1],
+    "neuron_frequency_share": lambda net: net.fractions_explained,
+    "key_frequency": lambda net: [k in net.key_frequencies for k in net.frequencies],
+    "cluster_size": lambda net: net.cluster_sizes,
+    "neuron_pre_fraction_explained_directions": with_key_frequencies(
+        lambda net: np.nanmean(fraction_in(net.pre, directions(net.pre, net.key_frequencies, net.sign)))
     ),
-    "neuron_post_fraction_explained_directions": with_keys(
-        lambda net: np.nanmean(share(net.post, directions(net.post, net.keys, net.sign)))
+    "neuron_post_fraction_explained_directions": with_key_frequencies(
+        lambda net: np.nanmean(fraction_in(net.post, directions(net.post, net.key_frequencies, net.sign)))
     ),
     "neuron_share_at_final_frequency": lambda net: at_final_frequency(net, block),
     "neuron_quadratic_share": lambda net: at_final_frequency(net, products),
     "neuron_fraction_active": lambda net: (net.pre > 0).mean((0, 1)),
     "mean_attention": lambda net: net.attention.mean((0, 1)),
     # maps
-    "attention_score_token": lambda net: net.factors["score_token"],
-    "attention_score_position": lambda net: net.factors["score_position"],
-    "neuron_value_token": lambda net: net.factors["value_token"],
-    "neuron_value_position": lambda net: net.factors["value_position"],
-    "neuron_offset": lambda net: net.factors["offset"],
-    "moment_attention_score_token": lambda net: net.factors["score_token"],
-    "moment_attention_score_position": lambda net: net.factors["score_position"],
-    "moment_neuron_value_token": lambda net: net.factors["value_token"][..., net.kept],
-    "moment_neuron_value_position": lambda net: net.factors["value_position"][..., net.kept],
-    "moment_neuron_offset": lambda net: net.factors["offset"][net.kept],
+    "attention_score_token": lambda net: net.contributions["score_token"],
+    "attention_score_position": lambda net: net.contributions["score_position"],
+    "neuron_value_token": lambda net: net.contributions["value_token"],
+    "neuron_value_position": lambda net: net.contributions["value_position"],
+    "neuron_offset": lambda net: net.contributions["offset"],
+    "moment_attention_score_token": lambda net: net.contributions["score_token"],
+    "moment_attention_score_position": lambda net: net.contributions["score_position"],
+    "moment_neuron_value_token": lambda net: net.contributions["value_token"][..., net.selected_neurons],
+    "moment_neuron_value_position": lambda net: net.contributions["value_position"][..., net.selected_neurons],
+    "moment_neuron_offset": lambda net: net.contributions["offset"][net.selected_neurons],
     # heads
-    "attention_frequency": lambda net: best_of_heads(net)[0],
-    "attention_frequency_share": lambda net: best_of_heads(net)[1].max(0),
+    "attention_frequency": lambda net: head_frequencies(net)[0],
+    "attention_frequency_share": lambda net: head_frequencies(net)[1].max(0),
     "attention_alpha": lambda net: difference_fits(net)[:, 0],
     "attention_beta": lambda net: difference_fits(net)[:, 1],
     "attention_fit_fraction_explained": lambda net: difference_fits(net)[:, 2],
     "score_fourier_coefficient": scores_along_basis,
-    "score_fraction_explained": score_shares,
+    "score_fraction_explained": score_fractions,
     "score_difference_range": lambda net: score_differences(net).max((0, 1)),
     "sigmoid_slope": slopes,
     "sigmoid_linear_fraction_explained": lambda net: [
@@ -724,16 +771,16 @@ REFERENCES = {
     "head_complement_deviation": lambda net: [
         [np.abs(net.attention[..., i, 0] + net.attention[..., j, 0] - 1).mean() for j in (0, 1)] for i in (0, 1)
     ],
-    "head_output_frequency_share": head_output_shares,
+    "head_output_frequency_share": head_output_fractions,
     "OV_fourier_norm": OV_norms,
     # readout
     "readout_product_coefficient": product_coefficients,
-    "readout_coefficient": lambda net: single_waves(net)[..., 0],
-    "readout_fraction_explained": lambda net: single_waves(net)[..., 1],
+    "readout_coefficient": lambda net: single_wave_fits(net)[..., 0],
+    "readout_fraction_explained": lambda net: single_wave_fits(net)[..., 1],
     "W_L_singular_value": singular_values,
     "W_L_fraction_explained": lambda net: (
         1
-        - energy((rest := net.logits - net.read(net.post)) - rest.mean((0, 1))).sum()
+        - energy((residual_stream := net.logits - net.neuron_logits(net.post)) - residual_stream.mean((0, 1))).sum()
         / energy(net.logits - net.logits.mean((0, 1))).sum()
     ),
     "W_L_fourier": lambda net: net.weights["W_out"][0] @ net.weights["W_U"] @ basis(net.n).T,
@@ -754,7 +801,7 @@ REFERENCES = {
     "intervention_accuracy": after_interventions(correct),
     "cluster_removed_loss": without_clusters,
 }
-"""The definition of every measure of a network, by name: a function of a `Network`."""
+"""The definition of every measure, by name: a function of a `Network`."""
 
 NEED_KEY_FREQUENCIES = [
     *("restricted_loss", "restricted_loss_train", "restricted_loss_test", "restricted_loss_neurons"),

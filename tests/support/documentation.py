@@ -1,10 +1,10 @@
 """Follow the pages of the documentation literally: run their commands and compare their output.
 
 - A block whose title is the path of a file is appended to that file, which is created if it is missing.
-- Any other title says why the block is not run here (`takes an hour`, `on the cluster`). Its commands are checked by dry
-  runs and `--help`.
-- A `diff` block is applied.
-- A `text` block without a title is the output of the block before, with `...` for what differs between machines.
+- Any other title says why the block is not run (`takes an hour`, `on the cluster`). Its commands are checked by dry runs
+  and `--help`.
+- A `diff` block is applied to the repository.
+- A `text` block without a title is the output of the previous block; `...` stands for text that differs between machines.
 - The Python blocks of a page share one session.
 """
 
@@ -102,7 +102,7 @@ class Reader:
         self._done.add(page)
 
     def _run_block(self, block: Block, printed: str) -> str:
-        """Run a block and return its output; a `text` block is compared with the output of the block before."""
+        """Run a block and return its output; compare a `text` block with the output of the previous block."""
         if block.is_file:
             self._write(block)
         elif block.language == "diff":
@@ -127,11 +127,11 @@ class Reader:
     def _write(self, block: Block) -> None:
         self._end_python()
         file = self.folder / block.title
-        before = file.read_text(encoding="utf-8") + "\n\n" if file.exists() else ""
-        file.write_text(before + block.text, encoding="utf-8")
+        existing = file.read_text(encoding="utf-8") + "\n\n" if file.exists() else ""
+        file.write_text(existing + block.text, encoding="utf-8")
 
     def run(self, line: list[str], **options) -> str:
-        """Run a command, which must succeed, and return its output; options are those of `subprocess.run`."""
+        """Run a command, which must succeed, and return its output; the options are passed to `subprocess.run`."""
         done = subprocess.run(
             line, cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False, **options
         )

@@ -45,7 +45,7 @@ SEQUENCES = {
 """Task and model of a small experiment for each task on sequences."""
 
 P = 17
-"""p of `pair_run`."""
+"""The modulus p of the modular tasks of `pair_run`."""
 
 
 # ---- experiments on pairs
@@ -62,7 +62,7 @@ def small_runs(**training: Any) -> list[Run]:
 
 
 def pair_run(kind: str, **model: Any) -> Run:
-    """Return a run of a small network for a task on pairs, of 17 numbers if modular and of 7 otherwise."""
+    """Return a run of a small network on pairs, with 17 operands for a modular task and 7 for integer addition."""
     task = {"kind": kind} | ({"operands": 7} if kind == "integer_addition" else {"prime": P})
     sizes = {"d_model": 16, "heads": 2, "d_head": 6, "d_mlp": 54} | model
     file = {"title": "small", "seed": 3, "task": task, "model": sizes, "training": {"epochs": 100}}
@@ -70,7 +70,7 @@ def pair_run(kind: str, **model: Any) -> Run:
 
 
 def pair_runs(kind: str = "modular_addition", precision: str = "float64", count: int = 2, **model: Any) -> list[Run]:
-    """Return runs of a task on pairs, of 13 numbers if modular and of 9 otherwise, that differ in their seeds."""
+    """Return runs on pairs that differ in their seeds, with 13 operands for a modular task and 9 for integer addition."""
     sizes = {"d_model": 24, "heads": 3, "d_head": 8, "d_mlp": 40} | model
     experiment = {
         "title": "small",
@@ -99,8 +99,8 @@ def sequence_runs(
     Args:
         kind: the task.
         count: number of runs.
-        task: settings of the task that replace those of `SEQUENCES`.
-        model: settings of the model to add to those of `SEQUENCES`.
+        task: settings of the task, in place of the settings in `SEQUENCES`.
+        model: settings of the model to add to the settings in `SEQUENCES`.
         examples: number of fixed training examples; without it, each update draws fresh ones.
         batch: examples an update; by default 24 fresh ones, or all fixed ones.
         **training: training settings to replace.
@@ -119,28 +119,28 @@ def sequence_runs(
 
 
 def sequence_run(kind: str, **options: Any) -> Run:
-    """Return one run on sequences; the options are those of `sequence_runs`."""
+    """Return one run on sequences; the options are passed to `sequence_runs`."""
     return sequence_runs(kind, **options)[0]
 
 
 # ---- folders
 
 
-def folder_with(folder: Path, name: str = "small", given: dict[str, Any] | None = None, **training: Any) -> Path:
+def folder_with(folder: Path, name: str = "small", content: dict[str, Any] | None = None, **training: Any) -> Path:
     """Write an experiment, by default the small one, into a folder where the command line finds it.
 
     Args:
         folder: where to write; created if it is missing.
         name: the name of the experiment.
-        given: the content of its file.
-        **training: training settings of the small experiment to replace, without `given`.
+        content: the content of its file; by default, the small experiment.
+        **training: training settings of the small experiment to replace.
 
     Returns:
         The folder.
     """
     experiments = folder / "config/experiments"
     experiments.mkdir(parents=True, exist_ok=True)
-    (experiments / f"{name}.yaml").write_text(yaml.safe_dump(given or small_experiment(**training)))
+    (experiments / f"{name}.yaml").write_text(yaml.safe_dump(content or small_experiment(**training)))
     return folder
 
 
@@ -152,7 +152,7 @@ def trained_folder(folder: Path, **training: Any) -> Path:
 
 
 def trained_bytes(folder: Path, name: str = "seed0") -> dict[str, bytes]:
-    """Return all weights and losses of a trained run as bytes, to be compared to the bit.
+    """Return all weights and losses of a trained run as bytes, by name, for bitwise comparison.
 
     Args:
         folder: the folder that contains `runs`.

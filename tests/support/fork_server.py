@@ -1,4 +1,4 @@
-"""Python programs in processes of their own that start at once: forked from a process that has loaded the libraries.
+"""Run Python programs in new processes without start-up time: fork them from a process that has loaded the libraries.
 
 Loading the libraries takes longer than most programs that tests start.
 """
@@ -22,7 +22,7 @@ LIBRARIES = (
     *("einops", "matplotlib.pyplot", "pandas", "pydantic", "rich", "safetensors.torch", "scipy.stats", "snakemake.cli"),
     *("submitit", "torch", "typer", "xarray", "yaml", "zarr"),
 )
-"""Modules that are loaded before a program is forked. Not the project's own: a test may run an edited copy of those."""
+"""Modules to load before a program is forked, without the project's, of which a test may run an edited copy."""
 
 
 def run(
@@ -34,8 +34,8 @@ def run(
         module: the module to run.
         *arguments: its command line.
         folder: the working directory.
-        environment: the whole environment. `PYTHONPATH` takes effect, and so does a `sitecustomize` there. Variables
-            that libraries read when they are loaded do not.
+        environment: all environment variables. `PYTHONPATH` takes effect, and so does a `sitecustomize` there. Variables
+            that libraries read at import have no effect.
         seconds: time limit, after which SIGALRM ends the program.
 
     Raises:
@@ -91,7 +91,7 @@ def _become(line: list[str], folder: str, environment: dict[str, str], seconds: 
     sys.path[0] = str(Path.cwd())
     sys.path[1:1] = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
     sys.orig_argv, sys.executable, sys.argv = line, line[0], line[2:]
-    sys.modules.pop("sitecustomize", None)  # the system's own, loaded when this process started
+    sys.modules.pop("sitecustomize", None)  # the system's `sitecustomize`, loaded when this process started
     site.execsitecustomize()
     runpy.run_module(line[2], run_name="__main__", alter_sys=True)
 

@@ -1,4 +1,4 @@
-"""Weights of small networks: random, built to solve a task, with two layers, imported, and the authors' own."""
+"""Weights of networks: random, built to solve a task, with two layers, imported, and the authors' published network."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def random_tensors(runs: list[Run], dtype: torch.dtype, scale: float = 1.0) -> d
 
 
 def solving_weights(run: Run, rng: np.random.Generator, scale: float = 1.0, noise: float = 0.02) -> Weights:
-    """Return weights that solve a modular task as the paper describes, with one frequency a neuron and some noise.
+    """Return weights that solve a modular task as the paper describes, with one frequency per neuron and some noise.
 
-    The residual stream holds cos and sin of each key frequency (6 places), flags for `=`, a and b (3), and the output of
-    the neurons (6). Head 0 attends to a and head 1 to b. Neuron (k, phi) receives cos(wa - phi) + cos(wb ± phi), whose
+    The residual stream holds cos and sin of each key frequency (6 dimensions), flags for `=`, a and b (3), and the output
+    of the neurons (6). Head 0 attends to a and head 1 to b. Neuron (k, phi) receives cos(wa - phi) + cos(wb ± phi), whose
     ReLU contains a wave cos(w(a ± b) - 2 phi); the neuron writes that wave.
 
     Args:
@@ -99,7 +99,7 @@ def solving_weights(run: Run, rng: np.random.Generator, scale: float = 1.0, nois
 
 
 def two_layer_network() -> tuple[Run, Weights]:
-    """Return a run of two layers, and weights whose last neurons follow a key frequency: some embeddings are waves."""
+    """Return a run of two layers, and weights with one key frequency: two dimensions of the embedding are its waves."""
     run, rng = pair_run("modular_addition", layers=2), np.random.default_rng(8)
     weights = random_weights(run, rng, 0.02)
     F = basis(P)
@@ -115,7 +115,7 @@ def two_layer_network() -> tuple[Run, Weights]:
 
 
 def imported_weights(rng: np.random.Generator, layers: int, biases: bool, norms: bool = False) -> Weights:
-    """Return random weights of a network on 7 numbers, with biases and LayerNorms that this project does not train.
+    """Return random weights of a network on 7 numbers, with biases and LayerNorms that networks trained by this project lack.
 
     Args:
         rng: draws the weights.
@@ -144,7 +144,7 @@ def imported_weights(rng: np.random.Generator, layers: int, biases: bool, norms:
 
 
 def imported_run(weights: Weights, layer_norm: bool = False) -> Run:
-    """Return the settings that an import gives such weights; `layer_norm` says whether the network normalizes."""
+    """Return the run that an import makes of `imported_weights`; `layer_norm` says whether the network has LayerNorms."""
     layers, heads, d_model, d_head = weights["W_Q"].shape
     model = {"layers": layers, "d_model": d_model, "heads": heads, "d_head": d_head, "d_mlp": weights["W_in"].shape[-1]}
     source = {"file": "f", "sha256": "", "format": "", "recognized": [], "assumed": [], "ignored": []}

@@ -14,7 +14,7 @@ from progress_measures.training.launcher.submission import JobSpec
 from progress_measures.training.launcher.wait import wait
 
 MODULE = "support.pool_tasks"
-"""The name of this module, for `Task`; its process needs `FOLDER` in PYTHONPATH."""
+"""The name of this module, for `JobSpec`; the job's process needs `FOLDER` in PYTHONPATH."""
 
 FOLDER = str(Path(__file__).parents[1])
 
@@ -25,7 +25,7 @@ def note(context: object, path: str, text: str, seconds: float = 0.0, until: str
     Args:
         context: passed by the worker; unused.
         path: the file.
-        text: what both lines end with.
+        text: the end of both lines.
         seconds: time to sleep between the lines.
         until: a path to wait for between the lines.
     """
@@ -40,12 +40,12 @@ def note(context: object, path: str, text: str, seconds: float = 0.0, until: str
 
 
 def note_gpu(context: object, path: str, seconds: float) -> None:
-    """Append a `begin` line and an `end` line, seconds apart, that name the GPU of this process to a file."""
+    """Append to a file a `begin` line and, some seconds later, an `end` line, which name the GPU of this process."""
     note(context, path, os.environ["CUDA_VISIBLE_DEVICES"], seconds)
 
 
 def fail(context: object, path: str, times: int) -> None:
-    """Raise an error on the first calls, `times` of them, and succeed afterwards; the file counts the calls."""
+    """Raise an error on the first `times` calls, and succeed afterwards; the file counts the calls."""
     calls = Path(path)
     with calls.open("a") as file:
         file.write("x")
@@ -65,13 +65,13 @@ def main(jobs: str, arguments: str) -> None:
 
     Args:
         jobs: the folder of submissions.
-        arguments: those of `note`, as JSON.
+        arguments: the arguments of `note`, as JSON.
     """
 
-    def left(in_hand: set[str]) -> list[JobSpec]:
+    def remaining(in_hand: set[str]) -> list[JobSpec]:
         return [] if in_hand else [JobSpec("n", f"{MODULE}:note", json.loads(arguments), ["n x"])]
 
-    wait(LocalPool(2, poll_seconds=0.05), Path(jobs), "notes", left)
+    wait(LocalPool(2, poll_seconds=0.05), Path(jobs), "notes", remaining)
 
 
 if __name__ == "__main__":

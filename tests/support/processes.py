@@ -17,7 +17,7 @@ def command(*arguments: object, folder: Path, **environment: str) -> subprocess.
     Args:
         *arguments: of the command line.
         folder: the working directory.
-        **environment: variables to add to this process's.
+        **environment: variables to add to the environment of this process.
     """
     line = ("progress_measures", *map(str, arguments))
     return fork_server.run(*line, folder=folder, environment=os.environ | environment, seconds=300)
@@ -32,16 +32,16 @@ for line in json.loads(sys.argv[1]):
 """
 
 
-def commands(*lines: str, folder: Path, within: tuple[str, ...] = (), **environment: str) -> None:
+def commands(*lines: str, folder: Path, prefix: tuple[str, ...] = (), **environment: str) -> None:
     """Run commands of `progress-measures` in a folder, one after the other in one process; each must succeed.
 
     Args:
         *lines: the arguments of each command, separated by spaces.
         folder: the working directory.
-        within: a command that starts the process, such as `strace`.
-        **environment: variables to add to this process's.
+        prefix: a command that starts the process, such as `strace`.
+        **environment: variables to add to the environment of this process.
     """
-    argv = [*within, sys.executable, "-c", IN_ONE_PROCESS, json.dumps([line.split() for line in lines])]
+    argv = [*prefix, sys.executable, "-c", IN_ONE_PROCESS, json.dumps([line.split() for line in lines])]
     done = subprocess.run(
         argv, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=600, check=False
     )

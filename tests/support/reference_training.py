@@ -21,7 +21,7 @@ class Objective:
     Args:
         runs: the runs of the batch.
         train: [run, a, b], true for the pairs that each run trains on, equally many in each.
-        device: where the weights are.
+        device: the device of the weights.
     """
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:

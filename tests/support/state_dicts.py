@@ -37,8 +37,8 @@ def transformer_lens(weights: Weights, zeros: bool = True) -> dict[str, torch.Te
     """Return a state dict of TransformerLens 1 to 3, with the buffers of its attention.
 
     Args:
-        weights: of this project.
-        zeros: whether to add the biases that this network lacks, as zeros.
+        weights: weights with this project's names and axes.
+        zeros: whether to add zeros for the biases that the network lacks.
     """
     w = tensors(weights)
     layers, heads, d_model, d_head = w["W_Q"].shape
@@ -82,7 +82,7 @@ def transformer_lens_4(weights: Weights) -> dict[str, torch.Tensor]:
 
 
 def nanogpt(weights: Weights) -> dict[str, torch.Tensor]:
-    """Return a state dict in a made-up format: Q, K and V in one matrix, heads side by side."""
+    """Return a state dict in a made-up format, with Q, K and V of all heads in one matrix."""
     w = tensors(weights)
     joined = torch.cat([torch.cat(list(w[f"W_{x}"][0].transpose(1, 2))) for x in "QKV"])  # [(qkv head d_head), d_model]
     return {
@@ -112,4 +112,4 @@ W_out: ["h.{layer}.proj.weight", d_model neuron]
 b_out: ["h.{layer}.proj.bias", d_model]
 W_U: [head.weight, output d_model]
 """
-"""A file of names for the format of `nanogpt`."""
+"""The mapping file for the format of `nanogpt`."""

@@ -1,8 +1,8 @@
 """Symmetries of networks: transformations of the weights that keep the function, and how each changes every measure.
 
-A symmetry acts along named axes of weights and measures alike. A permutation of the neuron axis of W_in also permutes the
-neuron axis of every measure that has one, and measures without an axis that it transforms keep their values. A measure's
-declared dimensions therefore determine its expected change. This module states only what they do not determine.
+A symmetry acts along named axes, which weights and measures share. A permutation of the neuron axis of W_in also permutes the
+neuron axis of every measure that has one; measures without a transformed axis keep their values. A measure's declared
+dimensions therefore determine its expected change. This module states only changes that they do not determine.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,8 +28,8 @@ class Symmetry:
     Attributes:
         axes: transformation along each named axis of weights and measures.
         change: further change of the weights.
-        values: for measures whose values change further, a function of the values transformed along `axes` and the
-            original checkpoint that returns the expected values.
+        values: for measures that change further, a function that returns the expected values, given the values
+            transformed along `axes` and the original checkpoint.
         differing: measures that are not invariant, and the reason why.
     """
 
@@ -74,9 +74,9 @@ def sines(names):
     return np.array([name.count("sin") for name in names])
 
 
-def by_component(of_sines):
-    """Return the factor of each row of the Fourier basis, from those of the sine of each frequency: [component]."""
-    return np.r_[1, np.stack([np.ones_like(of_sines), of_sines], -1).ravel()]
+def by_component(sine_factors):
+    """Return a factor for each row of the Fourier basis: given for the sine of each frequency, and 1 for other rows."""
+    return np.r_[1, np.stack([np.ones_like(sine_factors), sine_factors], -1).ravel()]
 
 
 def modulus(network):
@@ -92,30 +92,31 @@ def tokens_relabeled_by_a_unit(network):
     if not (p := modulus(network)):
         return None
     inverse = pow(UNIT, -1, p)
-    divided = inverse * np.arange((p + 1) // 2) % p  # k / u of each frequency k, and of 0
-    new = np.minimum(divided, p - divided) % p
-    turn = np.where(divided == new, 1, -1)  # sin of k / u is minus that of p - k / u
-    old = new.argsort()[1:]  # the old frequency of each new one
-    number = inverse * np.arange(p) % p  # the number that got each label
-    component = np.r_[0, np.stack([2 * old - 1, 2 * old], -1).ravel()]
+    quotient = inverse * np.arange((p + 1) // 2) % p  # k / u of each frequency k, and of 0
+    new_frequency = np.minimum(quotient, p - quotient) % p
+    sine_sign = np.where(quotient == new_frequency, 1, -1)  # sin of k / u is minus that of p - k / u
+    old_frequency = new_frequency.argsort()[1:]  # the old frequency of each new one
+    old_number = inverse * np.arange(p) % p  # the number that got each label
+    component = np.r_[0, np.stack([2 * old_frequency - 1, 2 * old_frequency], -1).ravel()]
     return Symmetry(
         axes={
-            "token": take([*number, p]),
-            **dict.fromkeys(("output", "a", "b"), take(number)),
-            "frequency": take(old - 1),
+            "token": take([*old_number, p]),
+            **dict.fromkeys(("output", "a", "b"), take(old_number)),
+            "frequency": take(old_frequency - 1),
             **dict.fromkeys(("fourier_component", "fourier_component_a", "fourier_component_b"), take(component)),
         },
         values={
-            **dict.fromkeys(("neuron_frequency", "attention_frequency"), lambda values, _: new[values]),
+            **dict.fromkeys(("neuron_frequency", "attention_frequency"), lambda values, _: new_frequency[values]),
             **dict.fromkeys(
-                ("score_fourier_coefficient", "W_L_fourier"), lambda values, _: values * by_component(turn[old])
+                ("score_fourier_coefficient", "W_L_fourier"),
+                lambda values, _: values * by_component(sine_sign[old_frequency]),
             ),
-            "attention_beta": lambda values, checkpoint: values * turn[attention_frequency(checkpoint)],
+            "attention_beta": lambda values, checkpoint: values * sine_sign[attention_frequency(checkpoint)],
             "neuron_fit_coefficient": lambda values, checkpoint: (
-                values * turn[checkpoint.context.neuron_frequency[0]][:, None] ** sines(TERMS)
+                values * sine_sign[checkpoint.context.neuron_frequency[0]][:, None] ** sines(TERMS)
             ),
             "readout_product_coefficient": lambda values, _: (
-                values * turn[old][:, None, None] ** (sines(["cos", "sin"])[:, None] + sines(PRODUCTS))
+                values * sine_sign[old_frequency][:, None, None] ** (sines(["cos", "sin"])[:, None] + sines(PRODUCTS))
             ),
         },
     )
@@ -124,9 +125,9 @@ def tokens_relabeled_by_a_unit(network):
 def a_and_b_exchanged(network):
     """Exchange a and b: a + b = b + a. For subtraction also change the signs of the answers: b - a = -(a - b).
 
-    If heads attend to a, b and `=`, measures of their attention to a do not determine those of their attention to b.
+    Measures of attention to a determine attention to b only if no head attends to `=`; otherwise return None.
     """
-    run, minus = network.run, network.run.task.kind == "modular_subtraction"
+    run, subtraction = network.run, network.run.task.kind == "modular_subtraction"
     if run.on_sequences or run.model.layers > 1:  # a differs from b: only b attends to the other
         return None
     if (
@@ -144,14 +145,14 @@ def a_and_b_exchanged(network):
         ),
         "term": take([0, 3, 4, 1, 2, 5, 6, 8, 7]),
     }
-    differing = {"mean_attention_by_query": "is of causal attention: b attends to a, and a does not attend to b"}
-    if not minus:
+    differing = {"mean_attention_by_query": "depends on causal attention: b attends to a, and a does not attend to b"}
+    if not subtraction:
         return Symmetry(axes=axes, differing=differing)
-    turn = np.full(p // 2, -1)
+    sine_sign = np.full(p // 2, -1)
     return Symmetry(
         axes=axes | {"output": take(-np.arange(p) % p)},
         values={
-            "W_L_fourier": lambda values, _: values * by_component(turn),
+            "W_L_fourier": lambda values, _: values * by_component(sine_sign),
             "readout_product_coefficient": lambda values, _: values * np.array([1, -1])[:, None],
         },
     )
@@ -176,8 +177,8 @@ def a_number_added_to_all_logits(network):
         shifted = {"W_U": weights["W_U"] + direction}
         return weights | shifted | ({"b_U": weights["b_U"] + 2.5} if "b_U" in weights else {})
 
-    why = "includes the mean of the logits over outputs, which the softmax ignores"
-    return Symmetry(change=change, differing=dict.fromkeys(DEPEND_ON_THE_MEAN, why))
+    reason = "includes the mean of the logits over outputs, which the softmax ignores"
+    return Symmetry(change=change, differing=dict.fromkeys(DEPEND_ON_THE_MEAN, reason))
 
 
 def neurons_permuted(network):
@@ -250,11 +251,11 @@ def _mixed_within_heads(w: Weights) -> Weights:
 
 
 def heads_mixed_within(network):
-    """Change the basis of each head's values, and of its queries and keys."""
-    own = "is computed from single tensors, not from their products"
+    """Change the basis of each head's values, and the bases of its queries and keys inversely to each other."""
+    reason = "is computed from single tensors, not from their products"
     return Symmetry(
         change=_mixed_within_heads,
-        differing={"sum_of_squared_weights": own, "sum_of_squared_weights_by_parameter": own},
+        differing={"sum_of_squared_weights": reason, "sum_of_squared_weights_by_parameter": reason},
     )
 
 

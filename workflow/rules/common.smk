@@ -31,7 +31,7 @@ from progress_measures.tasks import task_module
 from progress_measures.training.record import code_modules
 
 # Snakemake keeps many small objects for every job, none of them garbage. Searching them for garbage takes an eighth of
-# the time of planning ten thousand jobs.
+# the time that planning ten thousand jobs takes.
 gc.set_threshold(50_000)
 
 # Rules call the `progress-measures` of the environment that Snakemake itself runs in, also with `--software-deployment-method
@@ -39,7 +39,7 @@ gc.set_threshold(50_000)
 shell.prefix(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
 
-def refuse(error: object) -> NoReturn:
+def exit_with(error: object) -> NoReturn:
     """Exit with status 2 and one message, before any job runs."""
     print(f"snakemake: {error}", file=sys.stderr)
     sys.exit(2)
@@ -52,13 +52,13 @@ try:
         name: load_experiment(name) for name in [*experiment_names(), *IMPORTED]
     }
 except UserError as error:
-    refuse(error)
+    exit_with(error)
 RUNS = {
     name: {run.name: run for run in experiment.runs(name)}
     for name, experiment in EXPERIMENTS.items()
 }
 if config.get("cubes", "results") not in ("results", "published"):
-    refuse(f"--config cubes={config['cubes']}: expected `results` or `published`.")
+    exit_with(f"--config cubes={config['cubes']}: expected `results` or `published`.")
 
 
 wildcard_constraints:
@@ -76,17 +76,17 @@ TRAINED = "".join(f"(?!{name}/)" for name in IMPORTED) + "[a-z0-9][a-z0-9_]*"
 
 
 def runs_of(experiment: str) -> dict[str, Run]:
-    """Return the runs of an experiment, by name; refuse an unknown experiment with a list of known ones."""
+    """Return the runs of an experiment, by name; for an unknown experiment, exit with a list of the known ones."""
     if experiment not in RUNS:
-        refuse(f"no experiment {experiment!r}; there are: {', '.join(RUNS)}.")
+        exit_with(f"no experiment {experiment!r}; there are: {', '.join(RUNS)}.")
     return RUNS[experiment]
 
 
 def run_of(wildcards: Wildcards) -> Run:
-    """Return the run that wildcards name; refuse an unknown run with a list of known ones."""
+    """Return the run that wildcards name; for an unknown run, exit with a list of the experiment's runs."""
     runs = runs_of(wildcards.experiment)
     if wildcards.run not in runs:
-        refuse(
+        exit_with(
             f"{wildcards.experiment} has no run {wildcards.run!r}; it has: {', '.join(runs)}."
         )
     return runs[wildcards.run]
@@ -96,7 +96,7 @@ FINGERPRINTS = fingerprint.folder(Path("results"))
 
 
 def code(*modules: str) -> list[str]:
-    """Return fingerprint files that change when the computation of modules changes, and update them."""
+    """Update the fingerprint files of modules, which change only when the code of the modules changes; return their paths."""
     return [fingerprint.write_fingerprint(FINGERPRINTS, name) for name in modules]
 
 
@@ -116,7 +116,7 @@ def training_code(wildcards: Wildcards) -> list[str]:
     return code(*sorted({name for run in runs for name in code_modules(run)}))
 
 
-# Resources of the training rule, and the command-line options that they become.
+# Resources of the training rule, and the command-line option that passes each of them on.
 TRAINING_OPTIONS = {
     "device": "--device",
     "runs_per_shard": "--runs-per-shard",
@@ -141,8 +141,8 @@ def training_options(threads: int, resources: ResourceList) -> str:
     """Return the options of `progress-measures train` that say where runs train.
 
     Args:
-        threads: of the rule; by default the number of jobs that run at once.
-        resources: of the rule, from the profile or the command line.
+        threads: threads of the rule; without the resource `shards`, also the number of shards that train at a time.
+        resources: resources of the rule, from the profile or the command line.
     """
     pool = resources.get("pool")
     options = TRAINING_OPTIONS | (SLURM_OPTIONS if pool == "slurm" else {})
@@ -155,7 +155,7 @@ def training_options(threads: int, resources: ResourceList) -> str:
     return shlex.join(["--pool", str(pool), *words])
 
 
-# Update all fingerprints now, since Snakemake lists files before it evaluates the input functions that name them.
+# Update all fingerprint files now, since Snakemake lists files before it evaluates the input functions that name them.
 code(
     fingerprint.DERIVED,
     "progress_measures.tasks.dataset",
@@ -200,7 +200,7 @@ def cubes(experiments: Iterable[str]) -> list[str]:
 
 
 def cubes_of_table(name: str) -> list[str]:
-    """Return the cubes that a table reads; a partial table of published cubes reads only existing ones."""
+    """Return the cubes that a table reads; of published cubes, a partial table reads only those that exist."""
     table = declared(name, load_table)
     paths = cubes(table.experiments)
     if table.partial and config.get("cubes") == "published":
@@ -211,7 +211,7 @@ def cubes_of_table(name: str) -> list[str]:
 def declared(
     name: str, load: Callable[[str], Figure | Table] = load_figure
 ) -> Figure | Table:
-    """Return the declaration of a figure or table; refuse an unknown one with a suggestion.
+    """Return the declaration of a figure or table; for an unknown id, exit with a suggestion.
 
     Args:
         name: the id.
@@ -220,7 +220,7 @@ def declared(
     try:
         return load(name)
     except UserError as error:
-        refuse(error)
+        exit_with(error)
 
 
 def labels(
@@ -238,22 +238,22 @@ def labels(
 
 
 def experiments_of(name: str, another: str | None = None) -> tuple[str, ...]:
-    """Return the experiments whose cubes a figure reads; refuse to replace one of several.
+    """Return the experiments whose cubes a figure reads; exit if `another` would replace one of several.
 
     Args:
-        name: the figure.
+        name: id of the figure.
         another: an experiment to read in place of the figure's only one.
     """
-    own = declared(name).experiments
-    if another and len(own) > 1:
-        refuse(
-            f"figure {name} reads {len(own)} cubes and cannot be drawn from {another} alone."
+    declared_experiments = declared(name).experiments
+    if another and len(declared_experiments) > 1:
+        exit_with(
+            f"figure {name} reads {len(declared_experiments)} cubes and cannot be drawn from {another} alone."
         )
-    return (another,) if another else own
+    return (another,) if another else declared_experiments
 
 
 def published(declaration: Figure | Table) -> list[str]:
-    """Return the files with the published numbers that a figure or table shows."""
+    """Return the files with the published numbers that a figure or table shows beside the cube's."""
     return [f"config/claims/{source}.yaml" for source in declaration.published]
 
 
@@ -264,13 +264,13 @@ def code_of_figure(wildcards: Wildcards) -> list[str]:
 
 
 def code_of_extra_format(wildcards: Wildcards) -> list[str]:
-    """Return the fingerprints of the code that a figure's animation or page depends on; refuse if it has none."""
+    """Return the fingerprints of the code that a figure's animation or page depends on; exit if the figure has none."""
     extra_formats = declared(wildcards.figure).extra_formats
     if wildcards.extra not in extra_formats:
         formats = ", ".join(
             [".pdf", ".png", ".svg", *(f".{kind}" for kind in extra_formats)]
         )
-        refuse(
+        exit_with(
             f"figure {wildcards.figure} has no .{wildcards.extra}; it has: {formats}."
         )
     return code_of_figure(wildcards)
@@ -283,7 +283,7 @@ def code_of_table(wildcards: Wildcards) -> list[str]:
 
 
 def covered(experiments: Iterable[str]) -> bool:
-    """Return whether the cubes of experiments are available: all can be made, but only some are published."""
+    """Return whether the cubes of experiments are available: any cube can be computed, but only some are published."""
     return config.get("cubes") != "published" or all(
         Path(path).exists() for path in cubes(experiments)
     )
@@ -329,7 +329,7 @@ def judged_cubes() -> list[str]:
             for name in claim.cubes
         }
     except UserError as error:
-        refuse(error)
+        exit_with(error)
     paths = cubes(sorted(experiments & set(EXPERIMENTS)))
     if config.get("cubes") == "published":
         return [path for path in paths if Path(path).exists()]

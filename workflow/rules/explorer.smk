@@ -1,4 +1,4 @@
-"""cubes → results/explorer/index.html, or results/<experiment>/explorer/index.html for any one experiment"""
+"""cubes → results/explorer/index.html, or results/<experiment>/explorer/index.html for a single experiment"""
 
 
 localrules:

@@ -1,6 +1,7 @@
-"""cube.zarr → results/figures/<source>/<id>.{pdf,png,svg}, or results/<experiment>/figures/… for any other experiment
+"""cube.zarr → results/figures/<source>/<id>.{pdf,png,svg}
 
-An animation `<id>.webp` or a page `<id>.html` is a job of its own, since it takes longer and few figures have one.
+A figure of an experiment that it does not declare is written to results/<experiment>/figures/. An animation `<id>.webp` or a
+page `<id>.html` is drawn by a separate job, since drawing it takes longer and few figures have one.
 """
 
 

@@ -1,8 +1,8 @@
 """dataset.zarr → results/<experiment>/runs/<run>/{checkpoints.zarr, history.zarr, done.json} → results/<experiment>/trained.json
 
-Each experiment is one job, wherever its runs train: on this machine's cores or GPU, or as Slurm jobs that it submits and
-waits for. The place of training does not affect results, so it is set by resources, which do not cause reruns: change
-them with `set-resources` in a profile or on the command line.
+Each experiment is one job of Snakemake. It trains runs on this machine's cores or GPU, or submits Slurm jobs and waits for
+them. The place of training does not affect results, so resources set it, which do not cause reruns. Change them with
+`set-resources` in a profile or on the command line.
 
 The files in runs/ are not declared outputs, since Snakemake would delete them with a failed job, which then could not be
 resumed. `trained.json` is written last and records that all runs are trained. Trained runs are not trained again.

@@ -16,7 +16,7 @@ _ROOT = Path(__file__).parents[3]
 
 
 def as_objects(judgments: list[Judgment]) -> list[dict[str, Any]]:
-    """Return the judgments as a list of objects that JSON can hold."""
+    """Return the judgments as dictionaries that can be written as JSON, in the same order."""
     return [
         {
             "id": judgment.claim.id,
@@ -56,7 +56,7 @@ def write_claims(judgments: list[Judgment], json_file: Path, page: Path, cubes: 
         judgments: the judged claims, in the order of the ledger.
         json_file: path of the JSON file.
         page: path of the Markdown page.
-        cubes: `results` or `published`, where the cubes are from; the commands on the page use the same source.
+        cubes: the folder of the cubes, `results` or `published`; the commands on the page read the same folder.
     """
     with atomic_path(json_file) as temporary:
         text = json.dumps(as_objects(judgments), indent=1, ensure_ascii=False, allow_nan=False, default=str)
@@ -78,8 +78,8 @@ def _page(judgments: list[Judgment], cubes: str) -> str:
         "|---|" + "---|" * len(VERDICTS),
     ]
     for experiment in dict.fromkeys(judgment.claim.experiment for judgment in judgments):
-        of_experiment = counts([judgment for judgment in judgments if judgment.claim.experiment == experiment])
-        lines.append(f"| {experiment} | " + " | ".join(str(of_experiment[verdict]) for verdict in VERDICTS) + " |")
+        experiment_counts = counts([judgment for judgment in judgments if judgment.claim.experiment == experiment])
+        lines.append(f"| {experiment} | " + " | ".join(str(experiment_counts[verdict]) for verdict in VERDICTS) + " |")
     total = counts(judgments)
     lines.append("| **all** | " + " | ".join(f"**{total[verdict]}**" for verdict in VERDICTS) + " |")
     for source in dict.fromkeys(judgment.claim.source for judgment in judgments):

@@ -22,7 +22,7 @@ class Judgment(NamedTuple):
         claim: the claim that was judged.
         measured: values by name; empty if nothing was measured.
         verdict: one of `VERDICTS`.
-        failed: the conditions that do not hold.
+        failed: the conditions of the rule that do not hold.
         incomplete: a sentence that says how many runs are trained, if some are missing; empty otherwise.
     """
 
@@ -50,9 +50,9 @@ class Judgment(NamedTuple):
 def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment:
     """Compute a claim's quantity and compare its values with the rule.
 
-    A cube that lacks runs is measured but gives no verdict, because a rule applies to all runs, unless the claim is
-    about the first run alone. Contradictions and claims that only report values are recorded: no measured value can
-    refute them.
+    If a cube lacks runs, a claim about all runs is measured but gets no verdict, and a claim about selected runs is not
+    measured. A claim about the first run alone is judged as soon as this run is in the cube. Contradictions and claims
+    that only report values are recorded: no measured value can refute them.
 
     Args:
         claim: the claim to judge.
@@ -69,19 +69,19 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment
     if claim.quantity is None:
         return Judgment(claim, {}, verdict)
     cubes = [cube_of(name) for name in claim.cubes]
-    present = [cube for cube in cubes if cube is not None]
-    if len(present) < len(cubes):
+    available_cubes = [cube for cube in cubes if cube is not None]
+    if len(available_cubes) < len(cubes):
         return Judgment(claim, {}, verdict)
-    partial = incomplete(present)
+    missing_runs = incomplete(available_cubes)
     if claim.runs is not None:
-        if claim.runs == [0] and present[0].attrs.get("first_run") == present[0].run.values[0]:
-            partial = incomplete(present[1:])
-        if partial or max(claim.runs) >= present[0].sizes["run"]:
+        if claim.runs == [0] and available_cubes[0].attrs.get("first_run") == available_cubes[0].run.values[0]:
+            missing_runs = incomplete(available_cubes[1:])
+        if missing_runs or max(claim.runs) >= available_cubes[0].sizes["run"]:
             return Judgment(claim, {}, verdict)
-        present[0] = present[0].isel(run=claim.runs)
-    measured = {name: _plain(value) for name, value in _measure(claim, present).items()}
-    if partial:
-        return Judgment(claim, measured, verdict, incomplete=partial)
+        available_cubes[0] = available_cubes[0].isel(run=claim.runs)
+    measured = {name: _plain(value) for name, value in _measure(claim, available_cubes).items()}
+    if missing_runs:
+        return Judgment(claim, measured, verdict, incomplete=missing_runs)
     if verdict == RECORDED or all(condition.relation == "reported" for condition in claim.accept):
         return Judgment(claim, measured, RECORDED)
     failed = tuple(condition for condition in claim.accept if not _holds(claim, condition, measured))

@@ -33,7 +33,7 @@ class Condition(BaseModel):
     reported: Literal[True] | None = Field(None, description="The value is reported; it has no bound.")
     in_runs: Annotated[int, Field(ge=1)] | None = Field(
         None,
-        description="Least number of runs that fulfill the condition, if values are per run; default: all.",
+        description="Minimum number of runs that fulfill the condition, if the value has one entry per run; default: all.",
     )
 
     @model_validator(mode="after")
@@ -71,7 +71,7 @@ class Claim(BaseModel):
     rule: str = Field(
         description="The condition under which the claim holds, in words; fixed before our values were known."
     )
-    note: str | None = Field(None, description="A remark.")
+    note: str | None = Field(None, description="A remark on how the claim is measured or judged.")
     subtype: Literal["conflict", "ambiguity", "typo", "text_vs_code"] | None = Field(
         None, description="The type of a contradiction."
     )
@@ -86,7 +86,8 @@ class Claim(BaseModel):
     )
     accept: list[Condition] = Field([], description="The rule as conditions on the values of the quantity.")
     explanation: str | None = Field(
-        None, description="Why our runs differ; {loss:.2e} in the text is replaced by the measured value."
+        None,
+        description="Why our runs differ; a placeholder such as {loss:.2e} is replaced by the measured value of this name.",
     )
 
     @property
@@ -109,7 +110,7 @@ class Claim(BaseModel):
         return explanation
 
     @model_validator(mode="after")
-    def _judged_as_a_whole(self) -> "Claim":
+    def _quantity_with_rule(self) -> "Claim":
         if bool(self.accept) != bool(self.quantity) and self.kind != "contradiction":
             raise ValueError("quantity and accept belong together")
         return self

@@ -1,6 +1,7 @@
 """The cube: all measures of an experiment in one labeled dataset.
 
-One family of one run is extracted at a time. `gather` joins the runs once, and `open_cube` opens a cube by name.
+`extract` computes one family of measures of one run at a time, `gather` joins all runs, and `open_cube` opens a cube by
+name.
 """
 
 from progress_measures.cube.open import open_cube, open_run

@@ -1,4 +1,4 @@
-"""Describe a cube in words: what each run learned and when, and which of the paper's findings hold for it."""
+"""Describe each run of a cube in words: losses, key frequencies, ends of phases, and which of the paper's findings hold."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from progress_measures.measures.phases import STAYS
 
 def describe(cube: xr.Dataset) -> str:
     """Return one paragraph per run, preceded by the origin of the network if it was imported."""
-    paragraphs = [f"{name}: {words}" for name, words in summaries(cube).items()]
+    paragraphs = [f"{name}: {paragraph}" for name, paragraph in summaries(cube).items()]
     return "\n\n".join([*_provenance(cube), *paragraphs])
 
 
 def _provenance(cube: xr.Dataset) -> list[str]:
+    """Return a paragraph on the origin of an imported network; no paragraph for other cubes."""
     if "imported" not in cube.attrs:
         return []
     origin = json.loads(cube.attrs["imported"])
@@ -47,7 +48,7 @@ def _paragraph(run: xr.Dataset) -> str:
             f"Key frequencies (neurons in their clusters): {listed}; "
             f"{run.sizes['neuron'] - clusters.sum()} neurons in none.",
             f"The restricted loss is {_number(last.restricted_loss)}{excluded}; the key cosines explain "
-            f"{100 * float(last.logit_fraction_explained_cosines):.1f} % of the logits.",
+            f"{100 * float(last.logit_fraction_explained_cosines):.1f} % of the sum of squared logits.",
         ]
     else:
         sentences.append(f"No key frequencies: {_why(run, 'key_frequency')}.")
@@ -65,16 +66,16 @@ def _losses(last: xr.Dataset) -> str:
 
 
 def _phases(run: xr.Dataset) -> str:
-    """Return a sentence with the epochs at which the phases end by rule, or the reasons why there are none."""
+    """Return a sentence with the epoch at which each phase ends by rule, or the reason why none was found."""
     names = {"memorization": "memorization_end", "circuit formation": "circuit_formation_end", "cleanup": "cleanup_end"}
     ends = {phase: _epoch(run, name) for phase, name in names.items()}
-    known = [f"{phase} ends at epoch {end:,.0f}" for phase, end in ends.items() if np.isfinite(end)]
+    found = [f"{phase} ends at epoch {end:,.0f}" for phase, end in ends.items() if np.isfinite(end)]
     reasons: dict[str, list[str]] = {}
     for phase, end in ends.items():
         if not np.isfinite(end):
             reasons.setdefault(_why(run, names[phase]), []).append(phase)
-    unknown = [f"no end of {' or '.join(phases)} ({why})" for why, phases in reasons.items()]
-    return f"Phases by rule: {'; '.join(known + unknown)}."
+    not_found = [f"no end of {' or '.join(phases)} ({why})" for why, phases in reasons.items()]
+    return f"Phases by rule: {'; '.join(found + not_found)}."
 
 
 def _grokking(run: xr.Dataset) -> str:
@@ -117,7 +118,7 @@ def _keys_are_needed(run: xr.Dataset) -> bool | None:
 
 
 def _cosines_explain(run: xr.Dataset) -> bool | None:
-    return _of_last(run, ("logit_fraction_explained_cosines",), lambda share: share >= 0.95)
+    return _of_last(run, ("logit_fraction_explained_cosines",), lambda fraction: fraction >= 0.95)
 
 
 FINDINGS: dict[str, Finding] = {
@@ -125,14 +126,15 @@ FINDINGS: dict[str, Finding] = {
     "the excluded loss more than doubles during circuit formation": _excluded_rises,
     "the weights shrink during the cleanup": _weights_shrink,
     "W_E and W_L become sparse in the Fourier basis (Gini coefficients rise by more than 0.1)": _gini_rises,
-    "on test pairs, the restricted loss is lower than the loss of the whole network": _keys_suffice,
-    "without the key frequencies, the loss is worse than chance": _keys_are_needed,
-    "the key cosines explain at least 95 % of the logits": _cosines_explain,
+    "on test pairs, the restricted loss is lower than the test loss": _keys_suffice,
+    "without the key frequencies, the loss is worse than that of a uniform guess (excluded loss above log n)": _keys_are_needed,
+    "the key cosines explain at least 95 % of the sum of squared logits": _cosines_explain,
 }
-"""Findings of the paper about its networks (sections 4 and 5), each as a test of a run; None if it does not apply."""
+"""Tests of a run, by statement: findings of the paper about its networks (sections 4 and 5); None if a test does not apply."""
 
 
 def _findings(run: xr.Dataset) -> list[str]:
+    """Return a sentence with the findings that hold and one with the findings that do not."""
     verdicts = {statement: finding(run) for statement, finding in FINDINGS.items()}
     sentences = []
     for word, verdict in (("Holds", True), ("Does not hold", False)):
@@ -143,7 +145,7 @@ def _findings(run: xr.Dataset) -> list[str]:
 
 
 def _of_last(run: xr.Dataset, names: tuple[str, ...], condition: Callable[..., bool]) -> bool | None:
-    """Evaluate a condition on values of the last checkpoint; None without key frequencies or without those values."""
+    """Evaluate a condition on measures at the last checkpoint; None without key frequencies or if a measure is missing."""
     if not run.key_frequency.any() or not set(names) <= set(run.data_vars):
         return None
     values = [float(run[name][-1]) for name in names]
@@ -164,6 +166,7 @@ def _falls_below(run: xr.Dataset, name: str, level: float) -> float:
 
 
 def _earlier(first: float, second: float) -> bool | None:
+    """Return whether the first epoch is before the second; None if one is NaN or both are infinite."""
     return None if np.isnan(first) or not np.isfinite(min(first, second)) else first < second
 
 
@@ -177,6 +180,7 @@ def _number(value: xr.DataArray) -> str:
 
 
 def _why(run: xr.Dataset, name: str) -> str:
+    """Return the reason why a rule found no value."""
     if name not in run:
         return "it was not measured"
     return str(run[name].attrs.get("not_found", {}).get(str(run.run.values), "unknown"))

@@ -34,7 +34,7 @@ def measure_family(run: Run, family: str, first: bool) -> None:
     Args:
         run: settings of the run.
         family: name of the family.
-        first: whether the run is the experiment's first, which has more measures.
+        first: whether the run is the experiment's first; some measures are computed for it only.
 
     Raises:
         UserError: checkpoints are missing or damaged.
@@ -45,7 +45,7 @@ def measure_family(run: Run, family: str, first: bool) -> None:
 
 
 class CheckpointReader:
-    """The stored weights of a run, read one block at a time.
+    """The stored weights of a run, read one chunk of consecutive checkpoints at a time.
 
     Args:
         run: settings of the run.
@@ -63,7 +63,7 @@ class CheckpointReader:
         self._advice = f"import it again from {run.imported.file}" if run.imported else train_again
         try:
             group = zarr.open_group(self._path, mode="r")
-            # an imported network has tensors of its own
+            # an imported network may have other tensors
             names = str(group.attrs.get("parameters", "")).split() or list(Architecture.of(run).parameters)
             arrays: dict[str, Any] = {name: group[name] for name in ("epoch", *names)}
         except (FileNotFoundError, KeyError, ValueError):
@@ -71,11 +71,11 @@ class CheckpointReader:
         self.epochs: NDArray[np.int64] = arrays.pop("epoch")[:]
         self._arrays = arrays
         self._dtype = np.dtype(str(group.attrs.get("measured_in", "float32")))
-        self._first, self._block = -1, dict[str, NDArray[np.float32]]()
+        self._chunk_start, self._chunk = -1, dict[str, NDArray[np.float32]]()
 
     @property
     def written(self) -> NDArray[np.bool_]:
-        """Whether each checkpoint is stored already, judged by its smallest tensor: [checkpoint].
+        """Whether the smallest tensor of each checkpoint is stored already: [checkpoint].
 
         A run that still trains has checkpoints that are not stored yet.
         """
@@ -85,24 +85,24 @@ class CheckpointReader:
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]:
         """Return the weights of one checkpoint by its index, in the precision in which they are measured."""
-        size = self._arrays["W_E"].chunks[0]
-        first = index // size * size
-        if first != self._first:
-            self._block = {name: self._read(name, slice(first, first + size)) for name in self._arrays}
-            self._first = first
-        return {name: np.ascontiguousarray(block[index - first], self._dtype) for name, block in self._block.items()}
+        chunk_size = self._arrays["W_E"].chunks[0]
+        start = index // chunk_size * chunk_size
+        if start != self._chunk_start:
+            self._chunk = {name: self._read(name, slice(start, start + chunk_size)) for name in self._arrays}
+            self._chunk_start = start
+        return {name: np.ascontiguousarray(values[index - start], self._dtype) for name, values in self._chunk.items()}
 
-    def _read(self, name: str, part: slice) -> NDArray[np.float32]:
+    def _read(self, name: str, indices: slice) -> NDArray[np.float32]:
         try:
-            values: NDArray[np.float32] = self._arrays[name][part]
+            values: NDArray[np.float32] = self._arrays[name][indices]
         except (ValueError, OSError, RuntimeError) as error:
             raise UserError(
-                f"{self._path}: the chunk of {name} at checkpoint {part.start} is damaged ({error}); {self._advice}"
+                f"{self._path}: the chunk of {name} at checkpoint {indices.start} is damaged ({error}); {self._advice}"
             ) from None
         if not np.isfinite(values).all():
             raise UserError(
-                f"{self._path}: {name} has values that are not finite between checkpoints {part.start} and "
-                f"{part.stop}: a chunk is missing, or training diverged; {self._advice}"
+                f"{self._path}: {name} has values that are not finite between checkpoints {indices.start} and "
+                f"{indices.stop}: a chunk is missing, or training diverged; {self._advice}"
             )
         return values
 
@@ -113,31 +113,31 @@ def measures_taken(family: str, run: Run, first: bool) -> list[Measure]:
     Args:
         family: name of the family.
         run: settings of the run.
-        first: whether the run is the experiment's first, which has more measures.
+        first: whether the run is the experiment's first; some measures are computed for it only.
     """
     return [m for m in family_measures(family) if applies(m, run) and (first or "run" in m.dims)]
 
 
 def checkpoint_of(
-    run: Run, weights: dict[str, NDArray], epoch: int, last: dict[str, NDArray]
+    run: Run, weights: dict[str, NDArray], epoch: int, last_weights: dict[str, NDArray]
 ) -> Checkpoint | SequenceCheckpoint:
-    """Return the checkpoint that measures of a run take as argument.
+    """Return a checkpoint of a run, the argument of every measure's function.
 
     Args:
         run: settings of the run.
         weights: weights of the checkpoint, without a `run` dimension.
         epoch: epoch of the checkpoint.
-        last: weights of the run's last checkpoint, without a `run` dimension.
+        last_weights: weights of the run's last checkpoint, without a `run` dimension.
     """
     if run.on_sequences:
-        return SequenceRunContext(run, last, run.training.epochs).checkpoint(weights, epoch)
+        return SequenceRunContext(run, last_weights, run.training.epochs).checkpoint(weights, epoch)
     if run.split_unknown:
         train = None
     elif dataset_store(run.experiment).exists():
         train = train_masks(dataset_store(run.experiment), [run.name])[0]
     else:
         train = train_mask(run, layout(run.task).operands)
-    return RunContext(run, last, train).checkpoint(weights, epoch)
+    return RunContext(run, last_weights, train).checkpoint(weights, epoch)
 
 
 class WeightSource(Protocol):
@@ -157,7 +157,7 @@ def compute_measures(
         run: settings of the run.
         measures: measures to compute.
         weights: weights of the run, by index of the checkpoint.
-        train: [a, b], true for training pairs; None if they are unknown, which leaves out all measures that use them.
+        train: [a, b], true for training pairs; None if they are unknown; measures that use them are then left out.
 
     Returns:
         One variable per measure, without a `run` dimension.
@@ -165,13 +165,13 @@ def compute_measures(
     context = context_of(run, weights, train)
     if train is None:
         measures = [m for m in measures if not needs_split(m, context)]
-    moment_epochs = moments(weights.epochs)
+    selected_epochs = moments(weights.epochs)
     results: dict[str, list[np.ndarray]] = {m.name: [] for m in measures}
     if any("epoch" in m.dims or "moment" in m.dims for m in measures):
         for index, epoch in enumerate(weights.epochs):
             checkpoint = context.checkpoint(weights[index], int(epoch))
             for m in measures:
-                if "epoch" in m.dims or ("moment" in m.dims and epoch in moment_epochs):
+                if "epoch" in m.dims or ("moment" in m.dims and epoch in selected_epochs):
                     results[m.name].append(np.asarray(m.function(checkpoint)).astype(m.dtype))
     for m in measures:
         if "epoch" not in m.dims and "moment" not in m.dims:
@@ -180,7 +180,7 @@ def compute_measures(
 
 
 def needs_split(m: Measure, context: RunContext | SequenceRunContext) -> bool:
-    """Return whether a measure uses the training or test pairs, by computing it without them.
+    """Return whether a measure raises `SplitUnknown`, because it uses the training or test pairs.
 
     Args:
         m: the measure.
@@ -194,7 +194,7 @@ def needs_split(m: Measure, context: RunContext | SequenceRunContext) -> bool:
 
 
 def context_of(run: Run, weights: WeightSource, train: NDArray[np.bool_] | None) -> RunContext | SequenceRunContext:
-    """Return what all checkpoints of a run share.
+    """Return what the checkpoints of a run have in common: the task, the split and the weights of the last checkpoint.
 
     Args:
         run: settings of the run.
@@ -214,19 +214,20 @@ def _dataset(
     epochs: NDArray[np.int64],
     context: Any,
 ) -> xr.Dataset:
+    """Return the computed measures as a dataset with labeled dimensions."""
     variables = {}
     for m in measures:
         dims = tuple(dim for dim in m.dims if dim != "run")
         over_time = "epoch" in dims or "moment" in dims
         values = np.stack(results[m.name]) if over_time else results[m.name][0]
         variables[m.name] = (dims, values, m.attributes)
-    used = {dim for dims, _, _ in variables.values() for dim in dims}
-    known = coordinates(run) | {"epoch": epochs, "moment": moments(epochs)}
+    used_dimensions = {dim for dims, _, _ in variables.values() for dim in dims}
+    labels = coordinates(run) | {"epoch": epochs, "moment": moments(epochs)}
     for m in measures:
-        known |= m.labels
-    if "parameter" in used:
-        known["parameter"] = list(context.final.trained)
-    if "kept_neuron" in used:
-        known["kept_neuron"] = kept_neurons(context)
-    dataset = xr.Dataset(variables, {dim: (dim, list(known[dim])) for dim in known if dim in used})
+        labels |= m.labels
+    if "parameter" in used_dimensions:
+        labels["parameter"] = list(context.final.trained)
+    if "kept_neuron" in used_dimensions:
+        labels["kept_neuron"] = kept_neurons(context)
+    dataset = xr.Dataset(variables, {dim: (dim, list(labels[dim])) for dim in labels if dim in used_dimensions})
     return describe_dimensions(dataset.assign_attrs(experiment=run.experiment, run=run.name, config_hash=run.hash))

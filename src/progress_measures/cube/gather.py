@@ -24,7 +24,9 @@ from progress_measures.training.record import done
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-BLOCK_BYTES = 100e6  # measures in memory at a time; joining and writing them takes five times as much memory
+BLOCK_BYTES = (
+    100e6  # size of the measures in memory at a time; joining and writing them takes five times as much memory
+)
 
 
 def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool = False) -> Path:
@@ -50,13 +52,17 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
             f"{runs_folder(experiment)}: no finished training with the current settings for {', '.join(missing)}; "
             f"run `progress-measures train {experiment}`, or gather the finished runs with --missing-allowed."
         )
-    own = {"title": title, "runs_missing": missing, "manifest": json.dumps([records[run.name] for run in present])}
+    gathered_attributes = {
+        "title": title,
+        "runs_missing": missing,
+        "manifest": json.dumps([records[run.name] for run in present]),
+    }
     attributes: dict[str, Any] = {}
     not_found: dict[str, dict[str, str]] = {}
     with atomic_path(cube_store(experiment)) as temporary:
         for block in _blocks(present, runs[0]):
             cube = join(list(block.values()), [run for run in present if run.name in block], first=runs[0])
-            cube.attrs = attributes = attributes or cube.attrs | own
+            cube.attrs = attributes = attributes or cube.attrs | gathered_attributes
             for name, variable in cube.data_vars.items():
                 not_found.setdefault(str(name), {}).update(variable.attrs.get("not_found", {}))
             if temporary.exists():
@@ -71,17 +77,17 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
 
 
 def _blocks(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Dataset]]:
-    """Iterate over the measures of all runs, by name of the run, in blocks of about `BLOCK_BYTES`.
+    """Yield the measures of consecutive runs, by name of the run, in blocks of about `BLOCK_BYTES`.
 
-    Networks of several sizes are in one block, because the size of the largest must be known before they are joined.
+    Networks of several sizes are all in one block, because the size of the largest determines the cube's dimensions.
     """
-    alike = same_architecture(runs)
+    same_sizes = same_architecture(runs)
     block: dict[str, xr.Dataset] = {}
     size = 0
     for run in runs:
         block[run.name] = run_part(run, _measured(run), first=run is first)
         size += block[run.name].nbytes
-        if alike and size > BLOCK_BYTES:
+        if same_sizes and size > BLOCK_BYTES:
             yield block
             block, size = {}, 0
     if block:
@@ -92,9 +98,9 @@ def join(parts: list[xr.Dataset], runs: list[Run], first: Run) -> xr.Dataset:
     """Join the measures of several runs into one cube.
 
     Args:
-        parts: what `one_run` returns for each run, in the order of `runs`.
+        parts: what `run_part` returns for each run, in the order of `runs`.
         runs: settings of the runs.
-        first: the experiment's first run, which has more measures.
+        first: the experiment's first run; some measures are computed for it only.
 
     Returns:
         The cube, with a dimension `run` and the settings of the runs as coordinates.
@@ -103,12 +109,12 @@ def join(parts: list[xr.Dataset], runs: list[Run], first: Run) -> xr.Dataset:
     for part in parts:
         for name, texts in part.attrs.pop("reasons").items():
             reasons.setdefault(name, {}).update(texts)
-    shared = xr.Dataset({n: v for n, v in parts[0].data_vars.items() if "run" not in v.dims})
+    shared = xr.Dataset({name: values for name, values in parts[0].data_vars.items() if "run" not in values.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
     # networks of several sizes differ in neurons, heads and dimensions; entries that a run lacks are NaN
-    alike: Literal["exact", "outer"] = "exact" if same_architecture(runs) else "outer"
+    join_mode: Literal["exact", "outer"] = "exact" if same_architecture(runs) else "outer"
     cube = xr.merge(
-        [xr.concat(per_run, "run", join=alike, combine_attrs="override"), shared],
+        [xr.concat(per_run, "run", join=join_mode, combine_attrs="override"), shared],
         join="outer",
         combine_attrs="override",
     )
@@ -138,9 +144,9 @@ def _rules() -> dict[str, Any]:
     """Return the rules for key frequencies and phases, as attributes of the cube."""
     return {
         "key_frequency_rule": "at the last checkpoint, the frequency explains at least "
-        f"{keys.CLUSTER_FRACTION:.0%} of the variance of each of at least {keys.KEY_SHARE:.0%} of all neurons",
+        f"{keys.CLUSTER_FRACTION:.0%} of the variance of each of at least {keys.KEY_CLUSTER_FRACTION:.0%} of all neurons",
         "key_cluster_fraction": keys.CLUSTER_FRACTION,
-        "key_share_of_neurons": keys.KEY_SHARE,
+        "key_share_of_neurons": keys.KEY_CLUSTER_FRACTION,
         **phases.THRESHOLDS,
     }
 
@@ -153,16 +159,16 @@ def _measured(run: Run) -> xr.Dataset:
 
 
 def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
-    """Return a run's part of the cube, with derived measures.
+    """Return the cube of one run, with derived measures.
 
     Args:
         run: settings of the run.
-        dataset: measures and history of the run, without a `run` dimension; derived measures are added to it.
-        first: whether the run is the experiment's first, which has more measures.
+        dataset: measures and history of the run, without a `run` dimension; derived measures are added to this argument.
+        first: whether the run is the experiment's first; some measures are computed for it only.
 
     Returns:
-        Variables with a leading dimension `run` if their measure has one. The attribute `reasons` says, by variable and
-        run, why a value is NaN.
+        Variables, with a leading dimension `run` if their measure has one. The attribute `reasons` has the reason why a
+        value is NaN, by variable and run.
     """
     reasons: dict[str, dict[str, str]] = {}
     for family in DERIVED:
@@ -173,11 +179,15 @@ def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
                 if milestone.reason:
                     reasons.setdefault(m.name, {})[run.name] = milestone.reason
     if "key_frequency" in dataset and not dataset.key_frequency.any():
-        text = "no frequency's neuron cluster is large enough, so measures that use key frequencies are NaN"
-        reasons["key_frequency"] = {run.name: text}
-    alone = [m.name for family in FAMILIES for m in family_measures(family) if "run" not in m.dims]
-    kept = [name for name in dataset.data_vars if name not in alone]
-    result = dataset[kept].expand_dims(run=[run.name]).merge(dataset[[n for n in alone if n in dataset and first]])
+        reason = "no frequency's neuron cluster is large enough, so measures that use key frequencies are NaN"
+        reasons["key_frequency"] = {run.name: reason}
+    without_run = [m.name for family in FAMILIES for m in family_measures(family) if "run" not in m.dims]
+    kept = [name for name in dataset.data_vars if name not in without_run]
+    result = (
+        dataset[kept]
+        .expand_dims(run=[run.name])
+        .merge(dataset[[name for name in without_run if name in dataset and first]])
+    )
     for name in result.data_vars:
         result[name].attrs.update(dataset[name].attrs)
     result.attrs["reasons"] = reasons
@@ -187,8 +197,8 @@ def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
 def _family(run: Run, family: str) -> xr.Dataset:
     """Return the measures of one family of a run."""
     path = family_store(run.experiment, run.name, family)
-    line = f"progress-measures measure {run.experiment} --run {run.name} --family {family}"
-    dataset = _open(path, f"measure it again: {line}")
+    command = f"progress-measures measure {run.experiment} --run {run.name} --family {family}"
+    dataset = _open(path, f"measure it again: {command}")
     if dataset.attrs.get("config_hash") != run.hash:
         raise UserError(
             f"{path} was measured with settings that differ from those that {run.experiment} has now; "
@@ -205,7 +215,7 @@ def _open(path: Path, advice: str) -> xr.Dataset:
 
 
 def history_of(run: Run) -> xr.Dataset:
-    """Return the losses and accuracies that the training loop recorded at its evaluations: [history_epoch] each.
+    """Return the losses and accuracies that the training loop recorded at its evaluations, each [history_epoch].
 
     Raises:
         UserError: the history is missing or damaged.
@@ -233,7 +243,7 @@ def history_of(run: Run) -> xr.Dataset:
     starts = np.r_[0, epochs[:-1] + 1]
     largest = np.fmax.reduceat(
         history.loss.values[: epochs[-1] + 1], starts
-    )  # NaN where an imported network's is unknown
+    )  # NaN where an imported network's loss is unknown
     variables["history_train_loss_max"] = (
         "history_epoch",
         largest,
@@ -241,7 +251,7 @@ def history_of(run: Run) -> xr.Dataset:
             "long_name": "Largest train loss since the last evaluation",
             "units": "nat",
             "reference": "Nanda et al. 2023, appendix D.2",
-            "description": "Largest train loss of all epochs since the previous evaluation, which keeps spikes of one epoch.",
+            "description": "Largest train loss over the epochs since the previous evaluation, so that short spikes are kept.",
         },
     )
     return xr.Dataset(variables, {"history_epoch": epochs})

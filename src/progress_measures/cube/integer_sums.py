@@ -1,6 +1,6 @@
-"""Representation of numbers and sums in a network that adds integers, from a cube's embedding and neuron maps.
+"""How a network that adds integers represents the operands and their sum, from the embedding and neurons in its cube.
 
-Every function uses the first run at the last checkpoint. Principal components (PCs) and their scores are those of
+Every function uses the first run at the last checkpoint. Principal components (PCs) and their scores are defined in
 `progress_measures.principal_components`.
 """
 
@@ -21,35 +21,35 @@ NEURON_VARIABLES = (
     "W_E", "attention_score_token", "attention_score_position",
     "neuron_value_token", "neuron_value_position", "neuron_offset",
 )  # fmt: skip
-"""Variables of the cube from which neurons over all pairs and the embedding of numbers are computed."""
+"""Variables of the cube from which the neurons' activations over all pairs and the embedding of operands are computed."""
 
 PROBE_SEED, PROBE_TEST = 42, 0.3
-"""Seed and test fraction of the notebook's `train_test_split(test_size=0.3, random_state=42)`."""
+"""Seed and fraction of held-out pairs, from the notebook's `train_test_split(test_size=0.3, random_state=42)`."""
 
 REGRESSORS = ("PC1(a)", "PC2(a)", "PC1(b)", "PC2(b)")
-"""Names of the first two PC scores of a and of b."""
+"""Names in `targets` of the first two PC scores of a and of b."""
 
 
 def embedding(cube: xr.Dataset) -> principal_components.Components:
-    """Return the principal components of the rows of W_E that embed numbers."""
+    """Return the principal components of the operands' embeddings, the rows of W_E except that of `=`."""
     return principal_components.components(cube.W_E.isel(run=0).values[:-1])
 
 
 def targets(cube: xr.Dataset) -> dict[str, Array]:
-    """Return functions of the pair that neurons may follow: a, b, a + b, and the first two PC scores of each: [pair]."""
+    """Return a, b, a + b and the first two PC scores of a and of b, by name; each is a function of the pair [pair]."""
     scores = embedding(cube).scores
     a, b = np.indices((len(scores), len(scores))).reshape(2, -1)
-    of_scores = [scores[a, 0], scores[a, 1], scores[b, 0], scores[b, 1]]
+    score_values = [scores[a, 0], scores[a, 1], scores[b, 0], scores[b, 1]]
     return {"a": a.astype(float), "b": b.astype(float), "a+b": (a + b).astype(float)} | dict(
-        zip(REGRESSORS, of_scores, strict=True)
+        zip(REGRESSORS, score_values, strict=True)
     )
 
 
 def activations(cube: xr.Dataset, relu: bool = True) -> Array:
-    """Compute the neurons over all pairs.
+    """Compute the activations of all neurons over all pairs.
 
     Args:
-        cube: cube with the variables `OF_NEURONS`.
+        cube: cube with the variables `NEURON_VARIABLES`.
         relu: whether to apply the ReLU.
 
     Returns:
@@ -60,11 +60,15 @@ def activations(cube: xr.Dataset, relu: bool = True) -> Array:
 
 
 def correlations(cube: xr.Dataset) -> dict[str, Array]:
-    """Compute Pearson's correlation of each neuron after the ReLU with each target: [neuron]; 0 if constant."""
+    """Compute Pearson's correlation over pairs of each neuron after the ReLU with each of the `targets`.
+
+    Returns:
+        Correlations [neuron], by name of the target; 0 for a constant neuron.
+    """
     neurons = activations(cube)
     neurons = neurons - neurons.mean(0)
-    size = np.linalg.norm(neurons, axis=0)
-    unit = neurons / np.where(size > 0, size, 1)
+    norm = np.linalg.norm(neurons, axis=0)
+    unit = neurons / np.where(norm > 0, norm, 1)
     coefficients = {}
     for name, values in targets(cube).items():
         centered = values - values.mean()
@@ -73,7 +77,7 @@ def correlations(cube: xr.Dataset) -> dict[str, Array]:
 
 
 def by_correlation(cube: xr.Dataset) -> NDArray[np.int64]:
-    """Return the neurons by the absolute value of their correlation with a + b, the largest first: [neuron]."""
+    """Return the indices of the neurons, sorted by descending absolute correlation with a + b: [neuron]."""
     return np.argsort(-np.abs(correlations(cube)["a+b"]), kind="stable")
 
 
@@ -119,7 +123,7 @@ def fit(regressors: Array, values: Array) -> LinearFit:
 
 
 class Probe(NamedTuple):
-    """Predictions, on held-out pairs, of a linear probe of a + b on the neurons after the ReLU.
+    """Predictions of a + b on held-out pairs by a linear probe of the neurons after the ReLU.
 
     Attributes:
         sums: a + b of the held-out pairs [pair].
@@ -138,12 +142,12 @@ class Probe(NamedTuple):
 
     @property
     def baseline_r2(self) -> float:
-        """R² of predicting the baseline on the held-out pairs."""
+        """R² on the held-out pairs of the constant prediction `baseline`."""
         return r_squared(self.sums, np.full_like(self.sums, self.baseline))
 
 
 def probe(cube: xr.Dataset) -> Probe:
-    """Fit a linear probe of a + b on 70 % of all pairs, drawn with the notebook's seed, and predict the others."""
+    """Fit a linear probe of a + b on 70 % of all pairs, drawn with the notebook's seed, and predict the other 30 %."""
     neurons, sums = activations(cube), targets(cube)["a+b"]
     order = np.random.RandomState(PROBE_SEED).permutation(len(sums))
     test, train = np.split(order, [int(np.ceil(PROBE_TEST * len(sums)))])
@@ -155,19 +159,19 @@ def neuron_fit(cube: xr.Dataset, neuron: int) -> LinearFit:
     """Fit a neuron before the ReLU by the first two PC scores of a and of b.
 
     Args:
-        cube: cube with the variables `OF_NEURONS`.
+        cube: cube with the variables `NEURON_VARIABLES`.
         neuron: index of the neuron.
 
     Returns:
         The fit on pairs with a + b < n, as in the notebook.
     """
     functions = targets(cube)
-    rows = functions["a+b"] < cube.sizes["token"] - 1
-    regressors = np.stack([functions[name][rows] for name in REGRESSORS], -1)
-    return fit(regressors, activations(cube, relu=False)[rows, neuron])
+    fitted_pairs = functions["a+b"] < cube.sizes["token"] - 1
+    regressors = np.stack([functions[name][fitted_pairs] for name in REGRESSORS], -1)
+    return fit(regressors, activations(cube, relu=False)[fitted_pairs, neuron])
 
 
 def failures(cube: xr.Dataset) -> xr.DataArray:
-    """Return whether the answer is wrong, with each part of the embedding kept: [embedding, a, b]."""
+    """Return whether the network's answer differs from a + b, for each kept part of the embedding: [embedding, a, b]."""
     answers = cube.answer_by_embedding.isel(run=0)
     return answers != answers.a + answers.b

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def _candidates(name: str | os.PathLike[str], published: bool) -> list[Path]:
+    """Return the paths where a cube may be, in order of preference."""
     if "/" in str(name) or Path(name).suffix:
         return [Path(name)]
     return [published_cube(str(name))] if published else [cube_store(str(name)), published_cube(str(name))]
@@ -93,7 +94,7 @@ def _open(path: Path) -> xr.Dataset:
         for name, variable in dataset.variables.items():  # Zarr allocates a whole chunk to read any part of it
             chunk = math.prod(variable.encoding["chunks"])
             if not chunk and variable.size:
-                raise ValueError(f"{name} has chunks of no size")
+                raise ValueError(f"{name} has empty chunks")
             check_size(chunk * variable.dtype.itemsize, path)
         return _in_order(_current_names(dataset))
     except Exception as error:  # zarr, zipfile and xarray raise errors of many types
@@ -101,7 +102,7 @@ def _open(path: Path) -> xr.Dataset:
 
 
 def _current_names(dataset: xr.Dataset) -> xr.Dataset:
-    """Rename settings that released versions spelled differently to their current names."""
+    """Rename settings from their names in released versions to their current names."""
     if "imported" in dataset.attrs:
         imported = json.loads(dataset.attrs["imported"])
         dataset.attrs["imported"] = json.dumps({RENAMED_FIELDS.get(key, key): imported[key] for key in imported})
@@ -164,7 +165,7 @@ class OpenRun:
     def checkpoint(self, epoch: int | None = None) -> Checkpoint | SequenceCheckpoint:
         """Return the checkpoint after `epoch` updates, the argument of every measure's function.
 
-        By default, it is the last checkpoint whose weights are kept.
+        The default is the last checkpoint whose weights are kept.
 
         Raises:
             UserError: no weights of the run at this epoch are kept.
@@ -177,7 +178,7 @@ class OpenRun:
     def transformer_lens(self, epoch: int | None = None) -> Any:
         """Return the network after `epoch` updates as a hooked network of TransformerLens (version 4).
 
-        By default, it has the last weights that are kept.
+        The default is the network with the last weights that are kept.
 
         Returns:
             A `TransformerBridge`; call it, or its `run_with_cache`, on tokens [example, position].
@@ -190,19 +191,19 @@ class OpenRun:
         return network_of(self.settings, self.weights(epoch))
 
     def _kept(self) -> xr.Dataset:
-        """Return the weights that are kept, along `epoch`: of a finished training if there is one, else the published ones."""
-        own = runs_folder(self.experiment) / self.name / "checkpoints.zarr"
-        if not self.published and own.exists() and (own.parent / "done.json").exists():
-            return _open(own)
+        """Return the weights that are kept, along `epoch`: from a finished training if there is one, else the published ones."""
+        trained = runs_folder(self.experiment) / self.name / "checkpoints.zarr"
+        if not self.published and trained.exists() and (trained.parent / "done.json").exists():
+            return _open(trained)
         path = published_weights(self.experiment)
         if not path.exists():
-            raise UserError(f"No weights of {self.experiment}/{self.name}: neither {own} nor {path} has them.")
+            raise UserError(f"No weights of {self.experiment}/{self.name}: neither {trained} nor {path} has them.")
         dataset = _open(path)
         networks = np.flatnonzero(dataset.run == self.name)
         if not networks.size:
             kept = ", ".join(map(str, dict.fromkeys(dataset.run.values.tolist())))
             raise UserError(
-                f"No weights of {self.experiment}/{self.name}: {path} has those of {kept}, and {own} has none."
+                f"No weights of {self.experiment}/{self.name}: {path} has weights of {kept} only, and {trained} has none."
             )
         return dataset.isel(network=networks).swap_dims(network="epoch")
 
@@ -213,7 +214,7 @@ def open_run(experiment: str, run: str | int = 0, published: bool = False) -> Op
     Args:
         experiment: name of the experiment.
         run: name of the run, or its index in the grid.
-        published: whether to use published weights only.
+        published: whether to use the published weights even if `results/` has some.
 
     Returns:
         The run; its weights are read on access.

@@ -1,4 +1,8 @@
-"""Maps over (a, b), computed exactly from the factors that a cube keeps."""
+"""Attention and neuron activations over all pairs, computed exactly from smaller arrays of a cube.
+
+An attention score from `=` is the sum of a term of the token and a term of its position. So is a head's contribution to
+a neuron per unit of attention. The cube keeps these terms, as `<name>_token` and `<name>_position`.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +14,19 @@ from progress_measures.errors import UserError
 
 
 def attention_map(cube: xr.Dataset, head: int, run: str | None = None, epoch: int | None = None) -> xr.DataArray:
-    """Compute the attention of one head from `=`, over all pairs.
+    """Compute the attention of one head from `=` for every pair.
 
     Args:
-        cube: cube with attention scores.
+        cube: cube with `attention_score_token` and `attention_score_position`.
         head: index of the head.
         run: name of the run; by default, the first run.
-        epoch: one of `cube.moment`, for the first run only; by default, the last checkpoint.
+        epoch: a selected epoch, one of `cube.moment`, for which the cube has the first run only; by default, the last
+            checkpoint.
 
     Returns:
         Attention [a, b, position], which sums to 1 over the positions a, b, `=`.
     """
-    token, position = _factors(cube, "attention_score", run, epoch)
+    token, position = _terms(cube, "attention_score", run, epoch)
     score_token, score_position = token.sel(head=head).values, position.sel(head=head).values
     n = len(score_token) - 1
     scores = np.empty((n, n, 3))
@@ -36,12 +41,12 @@ def attention_map(cube: xr.Dataset, head: int, run: str | None = None, epoch: in
 
 
 def neuron_map(cube: xr.Dataset, neuron: int, epoch: int | None = None, relu: bool = True) -> xr.DataArray:
-    """Compute the activation of one neuron of the first run, over all pairs.
+    """Compute the activation of one neuron of the first run for every pair.
 
     Args:
-        cube: cube with value rows and attention scores.
-        neuron: index of the neuron; with `epoch`, one of `cube.kept_neuron`.
-        epoch: one of `cube.moment`; by default, the last checkpoint.
+        cube: cube with the variables `integer_sums.NEURON_VARIABLES`, except W_E.
+        neuron: index of the neuron; one of `cube.kept_neuron` if `epoch` is not None.
+        epoch: a selected epoch, one of `cube.moment`; by default, the last checkpoint.
         relu: whether to apply the ReLU.
 
     Returns:
@@ -50,10 +55,12 @@ def neuron_map(cube: xr.Dataset, neuron: int, epoch: int | None = None, relu: bo
     Raises:
         UserError: the cube does not have this neuron.
     """
-    along = "neuron" if epoch is None else "kept_neuron"
-    if neuron not in cube[along]:
-        raise UserError(f"There is no neuron {neuron} among the {cube.sizes[along]} along `{along}`.")
-    values = _activations(cube, {along: neuron}, epoch, relu)
+    dimension = "neuron" if epoch is None else "kept_neuron"
+    if neuron not in cube[dimension]:
+        raise UserError(
+            f"There is no neuron {neuron}: dimension `{dimension}` of the cube has {cube.sizes[dimension]} neurons."
+        )
+    values = _activations(cube, {dimension: neuron}, epoch, relu)
     n = len(values)
     coords = {"a": np.arange(n), "b": np.arange(n)}
     name = f"Neuron {neuron} {'after' if relu else 'before'} the ReLU"
@@ -61,10 +68,10 @@ def neuron_map(cube: xr.Dataset, neuron: int, epoch: int | None = None, relu: bo
 
 
 def neuron_maps(cube: xr.Dataset, relu: bool = True) -> xr.DataArray:
-    """Compute the activations of all neurons of the first run at the last checkpoint, over all pairs.
+    """Compute the activations of all neurons of the first run at the last checkpoint for every pair.
 
     Args:
-        cube: cube with value rows and attention scores.
+        cube: cube with the variables `integer_sums.NEURON_VARIABLES`, except W_E.
         relu: whether to apply the ReLU.
 
     Returns:
@@ -78,22 +85,23 @@ def neuron_maps(cube: xr.Dataset, relu: bool = True) -> xr.DataArray:
 
 
 def _activations(cube: xr.Dataset, selection: dict[str, int], epoch: int | None, relu: bool) -> NDArray[np.floating]:
-    """Compute the activation of the selected neuron [a, b], or of all neurons [a, b, neuron] without a selection."""
-    token, position = _factors(cube, "neuron_value", None, epoch)
+    """Compute the activation of the selected neuron [a, b], or of all neurons [a, b, neuron] if `selection` is empty."""
+    token, position = _terms(cube, "neuron_value", None, epoch)
     offset = cube.neuron_offset if epoch is None else cube.moment_neuron_offset.sel(moment=epoch)
     value_token, value_position, offset = token.sel(selection), position.sel(selection), offset.sel(selection).values
     n = cube.sizes["token"] - 1
     values = np.zeros((n, n, *offset.shape)) + offset
     for head in cube["head"].values:
         attention = attention_map(cube, head, epoch=epoch).values
-        t, q = value_token.sel(head=head).values, value_position.sel(head=head).values
-        values += np.einsum("ab,a...->ab...", attention[..., 0], t[:n] + q[0])
-        values += np.einsum("ab,b...->ab...", attention[..., 1], t[:n] + q[1])
-        values += np.einsum("ab,...->ab...", attention[..., 2], t[n] + q[2])
+        of_token, of_position = value_token.sel(head=head).values, value_position.sel(head=head).values
+        values += np.einsum("ab,a...->ab...", attention[..., 0], of_token[:n] + of_position[0])
+        values += np.einsum("ab,b...->ab...", attention[..., 1], of_token[:n] + of_position[1])
+        values += np.einsum("ab,...->ab...", attention[..., 2], of_token[n] + of_position[2])
     return np.maximum(values, 0, out=values) if relu else values
 
 
-def _factors(cube: xr.Dataset, name: str, run: str | None, epoch: int | None) -> tuple[xr.DataArray, xr.DataArray]:
+def _terms(cube: xr.Dataset, name: str, run: str | None, epoch: int | None) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return a quantity's terms of the token [head, token, ...] and of the position [head, position, ...], for one run."""
     if epoch is None:
         token, position = cube[f"{name}_token"], cube[f"{name}_position"]
     else:

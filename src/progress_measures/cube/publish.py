@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 LIMIT = 12_000_000  # bytes per file
 
-# Fractions of the training at which the first run's weights are published if the run has no phases.
-FALLBACK = (0.005, 0.035, 0.175, 0.235, 0.27, 0.35)
+# Epochs at which the first run's weights are published if the run has no phases, as fractions of the last epoch.
+FALLBACK_FRACTIONS = (0.005, 0.035, 0.175, 0.235, 0.27, 0.35)
 
 
 class _TooLarge(UserError):
@@ -42,11 +42,11 @@ class _TooLarge(UserError):
 def publish(experiment: str, runs: list[Run]) -> list[Path]:
     """Write `published/<experiment>.zarr.zip` and `published/<experiment>.weights.zarr.zip`.
 
-    The weights are the last of every run and, if they are small enough, those of the first run at six epochs (see
-    `moments_of`). Networks of several sizes do not fit in one store; for them, and for networks that are too large, only
-    the cube is published.
+    The second file has the last weights of every run and, if it stays small enough, the first run's weights at up to six
+    earlier epochs (see `epochs_to_publish`). It is not written for networks of several sizes, which do not fit in one
+    store, or for networks that are too large.
 
-    Published runs are kept if the new cube lacks them and their settings have not changed.
+    Runs of the published cube that the gathered cube lacks are kept if their settings have not changed.
 
     Args:
         experiment: name of the experiment.
@@ -56,17 +56,18 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
         Paths of the files: the cube and, if they are published, the weights.
 
     Raises:
-        UserError: the cube does not exist, has other settings or is too large; the published cube has other measures; or
-            weights of which the published file is the only copy would be lost.
+        UserError: the gathered cube does not exist, has other settings or is too large; the published cube has other
+            measures; or the only copy of some weights would be lost.
     """
     gathered = open_cube(cube_store(experiment)).load()
-    new = _records(gathered)
-    _refuse_other_settings(cube_store(experiment), new, runs, "train, measure and gather it again")
+    records = _records(gathered)
+    _raise_if_settings_differ(cube_store(experiment), records, runs, "train, measure and gather it again")
     cube_file, weights_file = published_cube(experiment), published_weights(experiment)
-    before = cube_if_any(cube_file)
-    old = {} if before is None else _records(before)
-    kept = [run.name for run in runs if run.name not in new and old.get(run.name, {}).get("config_hash") == run.hash]
-    cube = gathered if before is None or not kept else _grown(gathered, before.load(), runs, kept)
+    earlier = cube_if_any(cube_file)
+    earlier_records = {} if earlier is None else _records(earlier)
+    hashes = {name: record["config_hash"] for name, record in earlier_records.items() if name not in records}
+    kept = [run.name for run in runs if hashes.get(run.name) == run.hash]
+    cube = gathered if earlier is None or not kept else _with_earlier_runs(gathered, earlier.load(), runs, kept)
     sources = _sources([run for run in runs if run.name in cube.run], kept)
     with_weights = same_architecture(runs) and bool(sources) and _publish_weights(sources, cube, weights_file)
     if not with_weights:
@@ -81,8 +82,8 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
     return [cube_file, weights_file] if with_weights else [cube_file]
 
 
-def _refuse_other_settings(path: Path, records: dict[str, Any], runs: list[Run], remedy: str) -> None:
-    """Raise an error if the cube at `path` has a run that the experiment lacks or has with other settings.
+def _raise_if_settings_differ(path: Path, records: dict[str, Any], runs: list[Run], remedy: str) -> None:
+    """Raise an error if a run of the cube at `path` is not in the experiment or was trained with other settings.
 
     Args:
         path: path of the cube.
@@ -91,7 +92,7 @@ def _refuse_other_settings(path: Path, records: dict[str, Any], runs: list[Run],
         remedy: what the user can do, for the message.
 
     Raises:
-        UserError: a run has other settings.
+        UserError: a run is not in the experiment or was trained with other settings.
     """
     hashes = {run.name: run.hash for run in runs}
     for name, record in records.items():
@@ -102,37 +103,37 @@ def _refuse_other_settings(path: Path, records: dict[str, Any], runs: list[Run],
             )
 
 
-def _grown(cube: xr.Dataset, before: xr.Dataset, runs: list[Run], kept: list[str]) -> xr.Dataset:
-    """Return a cube with the runs that only the published cube has added to it.
+def _with_earlier_runs(cube: xr.Dataset, earlier: xr.Dataset, runs: list[Run], kept: list[str]) -> xr.Dataset:
+    """Add runs that only the published cube has to the gathered cube and return the joined cube.
 
     Args:
         cube: the gathered cube.
-        before: the published cube.
+        earlier: the published cube.
         runs: all runs of the experiment.
         kept: names of the runs to keep from the published cube.
 
     Raises:
         UserError: the two cubes have different measures.
     """
-    path, old, new = published_cube(runs[0].experiment), _records(before), _records(cube)
-    if different := _of_runs(before) ^ _of_runs(cube):
+    path, records = published_cube(runs[0].experiment), _records(earlier) | _records(cube)
+    if different := _run_variables(earlier) ^ _run_variables(cube):
         raise UserError(
             f"{path} has {', '.join(kept)}, which {cube_store(runs[0].experiment)} lacks, and only one of the two cubes has "
             f"{', '.join(sorted(different))}. Measure the published weights again with `progress-measures publish "
             f"--renew {runs[0].experiment}`, or move {path} to another folder."
         )
-    present = [run for run in runs if run.name in {*kept, *new}]
-    parts = [_part(before if run.name in kept else cube, run.name, first=run is runs[0]) for run in present]
-    grown = join(parts, present, runs[0])
-    for name in set(before.data_vars) & set(grown.data_vars):
-        if bits := before[name].attrs.get("published_mantissa_bits"):
-            grown[name].attrs["published_mantissa_bits"] = bits
-    grown.attrs |= {
+    present = [run for run in runs if run.name in {*kept, *_records(cube)}]
+    parts = [_part(earlier if run.name in kept else cube, run.name, first=run is runs[0]) for run in present]
+    joined = join(parts, present, runs[0])
+    for name in set(earlier.data_vars) & set(joined.data_vars):
+        if bits := earlier[name].attrs.get("published_mantissa_bits"):
+            joined[name].attrs["published_mantissa_bits"] = bits
+    joined.attrs |= {
         "title": cube.attrs["title"],
         "runs_missing": [run.name for run in runs if run not in present],
-        "manifest": json.dumps([(old | new)[run.name] for run in present]),
+        "manifest": json.dumps([records[run.name] for run in present]),
     }
-    return grown
+    return joined
 
 
 def _records(cube: xr.Dataset) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def _records(cube: xr.Dataset) -> dict[str, Any]:
     return {record["run"]: record for record in json.loads(cube.attrs["manifest"])}
 
 
-def _of_runs(cube: xr.Dataset) -> set[str]:
+def _run_variables(cube: xr.Dataset) -> set[str]:
     """Return the names of the variables with a dimension `run`."""
     return {str(name) for name, variable in cube.data_vars.items() if "run" in variable.dims}
 
@@ -151,15 +152,15 @@ def _part(cube: xr.Dataset, run: str, first: bool) -> xr.Dataset:
     part = part.drop_vars([name for name in part.coords if name not in part.dims])  # settings, which `join` adds
     reasons = {name: variable.attrs.pop("not_found", {}) for name, variable in part.data_vars.items()}
     part.attrs = {"reasons": {name: {run: texts[run]} for name, texts in reasons.items() if run in texts}}
-    return part if first else part[sorted(_of_runs(part))]
+    return part if first else part[sorted(_run_variables(part))]
 
 
 def renew(experiment: str, runs: list[Run]) -> list[Path]:
     """Compute all measures of the last checkpoint from the published weights and write the published cube again.
 
-    A measure or a rule for phases that was added later thus reaches runs whose checkpoints no longer exist. Measures over
-    epochs are unchanged. Measures at moments are also computed at the epochs whose weights are published; a measure that
-    was added later is NaN at all other moments.
+    New measures, and new rules for phases, are thus computed for runs whose checkpoints no longer exist. Measures with
+    dimension `epoch` are unchanged. Measures with dimension `moment` are also computed at the epochs whose weights are
+    published; a new measure is NaN at all other selected epochs.
 
     Args:
         experiment: name of the experiment.
@@ -169,33 +170,35 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
         Path of the published cube.
 
     Raises:
-        UserError: no cube or weights are published, or the settings have changed since.
+        UserError: no cube or no weights are published, or the settings of a run have changed since.
     """
     cube = open_cube(experiment, published=True).load()
     records = _records(cube)
     by_name = {run.name: run for run in runs}
     parts = []
-    _refuse_other_settings(published_cube(experiment), records, runs, "train, gather and publish it again")
+    _raise_if_settings_differ(published_cube(experiment), records, runs, "train, gather and publish it again")
     for name in records:
         run = by_name[name]
         first = run is runs[0]
-        of_last_weights = [
+        of_last_checkpoint = [
             m
             for family in FAMILIES
             for m in measures_taken(family, run, first)
             if not {"epoch", "moment"} & set(m.dims)
         ]
         derived = [m for family in DERIVED for m in family_measures(family)]
-        kept = cube.sel(run=run.name).drop_vars([m.name for m in (*of_last_weights, *derived)], errors="ignore")
+        kept = cube.sel(run=run.name).drop_vars([m.name for m in (*of_last_checkpoint, *derived)], errors="ignore")
         if not first:
             kept = kept.drop_vars([name for name, variable in cube.data_vars.items() if "run" not in variable.dims])
         kept = kept.drop_vars([name for name, c in kept.coords.items() if not c.dims])
         train = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run, layout(run.task).operands)
-        measured = compute_measures(run, of_last_weights, _PublishedWeights(run, cube.epoch.values), train)
-        at_moments = [m for family in FAMILIES for m in measures_taken(family, run, first) if "moment" in m.dims]
-        if at_moments:
+        measured = compute_measures(run, of_last_checkpoint, _PublishedWeights(run, cube.epoch.values), train)
+        at_selected_epochs = [
+            m for family in FAMILIES for m in measures_taken(family, run, first) if "moment" in m.dims
+        ]
+        if at_selected_epochs:
             weights = _PublishedWeights(run, published_epochs(run))
-            kept = _with_moments(kept, compute_measures(run, at_moments, weights, train))
+            kept = _add_selected_epochs(kept, compute_measures(run, at_selected_epochs, weights, train))
         parts.append(run_part(run, xr.merge([kept, measured], join="outer", combine_attrs="override"), first))
     renewed = join(parts, [by_name[name] for name in records], runs[0])
     renewed.attrs |= {name: cube.attrs[name] for name in ("title", "runs_missing", "manifest")}
@@ -203,15 +206,15 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
     return [published_cube(experiment)]
 
 
-def _with_moments(kept: xr.Dataset, more: xr.Dataset) -> xr.Dataset:
-    """Add measures at further moments to a run's part of the cube; values that it has already are unchanged."""
-    own = kept[[name for name, variable in kept.data_vars.items() if "moment" in variable.dims]]
-    xr.align(own, more, join="exact", exclude={"moment"})  # fails unless the kept neurons are equal
-    both = own.combine_first(more)
-    for name, variable in both.data_vars.items():
-        variable.attrs.update(more[name].attrs)
-    others = kept.drop_vars(own.data_vars).drop_dims("moment", errors="ignore")
-    return xr.merge([others, both], join="exact", combine_attrs="override")
+def _add_selected_epochs(kept: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
+    """Add measures at further selected epochs to one run of a cube, without changing values that the cube has."""
+    existing = kept[[name for name, variable in kept.data_vars.items() if "moment" in variable.dims]]
+    xr.align(existing, added, join="exact", exclude={"moment"})  # fails unless the kept neurons are equal
+    combined = existing.combine_first(added)
+    for name, variable in combined.data_vars.items():
+        variable.attrs.update(added[name].attrs)
+    other_variables = kept.drop_vars(existing.data_vars).drop_dims("moment", errors="ignore")
+    return xr.merge([other_variables, combined], join="exact", combine_attrs="override")
 
 
 def published_epochs(run: Run) -> NDArray[np.int64]:
@@ -221,11 +224,11 @@ def published_epochs(run: Run) -> NDArray[np.int64]:
 
 
 class _PublishedWeights:
-    """Published weights of a run as a `WeightSource`.
+    """The published weights of a run, as a `WeightSource`.
 
     Args:
         run: settings of the run.
-        epochs: epochs in ascending order; only the weights at published epochs can be read.
+        epochs: epochs in ascending order; weights can be read only at epochs whose weights are published.
     """
 
     def __init__(self, run: Run, epochs: NDArray[np.int64]) -> None:
@@ -238,32 +241,35 @@ class _PublishedWeights:
 
 
 def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
-    """Write the published cube with the digits that each measure declares, or three quarters of them if it is too large."""
+    """Write the published cube with the mantissa bits that each measure declares, or 3/4 of them if it is too large."""
     try:
-        _zip(_with_digits(cube, 1), published_cube(experiment))
+        _zip(_round_mantissas(cube, 1), published_cube(experiment))
     except _TooLarge:
-        _zip(_with_digits(cube, 3 / 4), published_cube(experiment))
+        _zip(_round_mantissas(cube, 3 / 4), published_cube(experiment))
 
 
-def _with_digits(cube: xr.Dataset, fraction: float) -> xr.Dataset:
-    """Round measures to a fraction of the digits that they declare; the attribute `published_mantissa_bits` has the number.
+def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
+    """Round each measure to a fraction of the mantissa bits that it declares as `digits`.
 
-    A measure that is kept from a published cube with fewer digits is rounded to those.
+    A measure that was already rounded to fewer bits, in an earlier published cube, keeps that number of bits. The
+    attribute `published_mantissa_bits` of a variable is the number of bits.
     """
     rounded_cube = cube.copy()
     for name, m in measures().items():
         if name in cube and m.digits:
             attributes = cube[name].attrs
-            digits = min(int(m.digits * fraction), attributes.get("published_mantissa_bits", m.digits))
-            values = rounded(cube[name].values, digits)
-            rounded_cube[name] = (cube[name].dims, values, attributes | {"published_mantissa_bits": digits})
+            bits = min(int(m.digits * fraction), attributes.get("published_mantissa_bits", m.digits))
+            values = rounded(cube[name].values, bits)
+            rounded_cube[name] = (cube[name].dims, values, attributes | {"published_mantissa_bits": bits})
     return rounded_cube
 
 
-def moments_of(cube: xr.Dataset, run: str) -> list[int]:
+def epochs_to_publish(cube: xr.Dataset, run: str) -> list[int]:
     """Return up to six epochs that represent a run's training, in ascending order.
 
-    They are early memorization, the ends of the phases, and two epochs within phases. The last epoch is not among them.
+    They are the third checkpoint, the ends of the three phases, the checkpoint after 70 % of circuit formation, and the
+    last checkpoint with a test loss above 1. A run without phases has `FALLBACK_FRACTIONS` instead. The last epoch is
+    excluded.
 
     Args:
         cube: the cube.
@@ -274,31 +280,36 @@ def moments_of(cube: xr.Dataset, run: str) -> list[int]:
     names = ("memorization_end", "circuit_formation_end", "cleanup_end")
     ends = [float(of_run[name]) for name in names if name in of_run]
     if len(ends) == 3 and np.isfinite(ends).all():
-        memorized, formed, clean = ends
-        falling = float(epochs[np.flatnonzero(of_run.test_loss.values > 1)[-1]])
-        targets = [epochs[min(2, len(epochs) - 1)], memorized, memorized + 0.7 * (formed - memorized), formed]
-        targets += [falling, clean]
+        memorization_end, circuit_formation_end, cleanup_end = ends
+        last_high_test_loss = float(epochs[np.flatnonzero(of_run.test_loss.values > 1)[-1]])
+        late_formation = memorization_end + 0.7 * (circuit_formation_end - memorization_end)
+        targets = [epochs[min(2, len(epochs) - 1)], memorization_end, late_formation, circuit_formation_end]
+        targets += [last_high_test_loss, cleanup_end]
     else:
-        targets = [fraction * epochs[-1] for fraction in FALLBACK]
+        targets = [fraction * epochs[-1] for fraction in FALLBACK_FRACTIONS]
     nearest = {int(epochs[np.abs(epochs - epoch).argmin()]) for epoch in targets}
     return sorted(nearest - {int(epochs[-1])})
 
 
 def _publish_weights(sources: dict[str, OpenRun], cube: xr.Dataset, path: Path) -> bool:
-    """Write weights, if possible with those at `moments_of`; return whether they are small enough to be published."""
-    for moments in (moments_of(cube, str(cube.run.values[0])), []):
+    """Write the last weights of every run and, if the file stays below `LIMIT`, the first run's weights at `epochs_to_publish`.
+
+    Returns:
+        Whether the file was written; it is not if the last weights alone are too large.
+    """
+    for epochs in (epochs_to_publish(cube, str(cube.run.values[0])), []):
         with contextlib.suppress(_TooLarge):
-            _zip(_weights(sources, cube, moments), path)
+            _zip(_weights(sources, cube, epochs), path)
             return True
     return False
 
 
-def _weights(sources: dict[str, OpenRun], cube: xr.Dataset, moments: list[int]) -> xr.Dataset:
-    """Return the last weights of every run and those of the first run at some epochs, along a dimension `network`."""
+def _weights(sources: dict[str, OpenRun], cube: xr.Dataset, epochs: list[int]) -> xr.Dataset:
+    """Return the last weights of every run and the first run's weights at `epochs`, along a dimension `network`."""
     first = str(cube.run.values[0])
     last = int(cube.epoch[-1])
     available = sources[first].epochs if first in sources else []
-    kept = [(first, epoch) for epoch in moments if epoch in available] + [(name, last) for name in sources]
+    kept = [(first, epoch) for epoch in epochs if epoch in available] + [(name, last) for name in sources]
     tensors = [sources[name].weights(epoch) for name, epoch in kept]
     dims = Architecture.of(next(iter(sources.values())).settings).parameters
     return xr.Dataset(
@@ -316,11 +327,11 @@ def _weights(sources: dict[str, OpenRun], cube: xr.Dataset, moments: list[int]) 
 
 
 def _sources(runs: list[Run], kept: list[str]) -> dict[str, OpenRun]:
-    """Return the weights of the runs by name: of the finished training if there is one, else the published ones.
+    """Return the weights of each run, by name of the run: from its finished training if there is one, else the published ones.
 
     Args:
-        runs: runs of the cube; a run without weights of its settings is left out of the result.
-        kept: names of the runs that stay as they were published, even if they were trained again since.
+        runs: runs of the cube; the result lacks a run if no weights with its current settings exist.
+        kept: names of the runs whose published weights are used even if they were trained again since.
     """
     path, sources, published = published_weights(runs[0].experiment), {}, {}
     if path.exists():
@@ -348,6 +359,6 @@ def _zip(dataset: xr.Dataset, path: Path) -> None:
                 archive.writestr(info, file.read_bytes())
         if temporary.stat().st_size > LIMIT:
             raise _TooLarge(
-                f"{path} would have {temporary.stat().st_size / 1e6:.1f} MB; expected are at most {LIMIT / 1e6:g} MB. "
+                f"{path} would have {temporary.stat().st_size / 1e6:.1f} MB; expected at most {LIMIT / 1e6:g} MB. "
                 "Declare fewer `digits` for its largest measures."
             )

@@ -1,22 +1,22 @@
-"""Round floats to fewer binary digits, so that they compress better."""
+"""Round floats to fewer mantissa bits, so that they compress better."""
 
 import numpy as np
 
 
-def rounded(values: np.ndarray, digits: int) -> np.ndarray:
-    """Round floats to fewer binary digits, so that digits that are noise take no space after compression.
+def rounded(values: np.ndarray, mantissa_bits: int) -> np.ndarray:
+    """Round floats to fewer mantissa bits; the zeros that replace the others take almost no space after compression.
 
     Args:
         values: float32 or float64 of any shape.
-        digits: binary digits to keep after the leading one.
+        mantissa_bits: number of stored mantissa bits to keep.
 
     Returns:
         Rounded values of the same shape and type; values that are not finite are unchanged.
     """
-    bits = {"f4": "u4", "f8": "u8"}[values.dtype.str[1:]]
-    dropped = int(np.finfo(values.dtype).nmant) - digits
+    integer_type = {"f4": "u4", "f8": "u8"}[values.dtype.str[1:]]
+    dropped = int(np.finfo(values.dtype).nmant) - mantissa_bits
     if dropped == 0:
         return values
-    integers = np.ascontiguousarray(values).view(bits)
-    kept = (integers + (1 << (dropped - 1))) & ~np.array((1 << dropped) - 1, dtype=bits)
-    return np.where(np.isfinite(values), kept.view(values.dtype), values)
+    integers = np.ascontiguousarray(values).view(integer_type)
+    rounded_integers = (integers + (1 << (dropped - 1))) & ~np.array((1 << dropped) - 1, dtype=integer_type)
+    return np.where(np.isfinite(values), rounded_integers.view(values.dtype), values)

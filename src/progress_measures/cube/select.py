@@ -14,24 +14,24 @@ from progress_measures.errors import UserError
 
 
 def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Dataset:
-    """Return variables of a cube, loaded, and cut to the size of the first run's network (see `of_size`).
+    """Return variables of a cube, loaded and cut to the size of the first run's network (see `cut_to_run`).
 
     Args:
         cube: the cube.
         variables: names of the variables.
-        reader: figure or table that reads them, for the message: `Figure paper/fig07`.
+        reader: figure or table that reads the variables, for the error message, such as `Figure paper/fig07`.
 
     Raises:
         UserError: the cube lacks some of the variables.
     """
     missing = [name for name in variables if name not in cube]
     if missing:
-        why = "those measures do not apply to its networks, or an older version gathered the cube"
+        reason = "those measures do not apply to its networks, or an older version gathered the cube"
         if not json.loads(cube.attrs.get("imported", "{}")).get("split_known", True):
-            why = "its training pairs are not known; import it again with --split"
+            reason = "its training pairs are not known; import it again with --split"
         raise UserError(
             f"{reader} reads {', '.join(missing)}, which the cube of {cube.attrs.get('experiment', '?')!r} "
-            f"does not have: {why}."
+            f"does not have: {reason}."
         )
     first = str(cube.run.values[0])
     return cut_to_run(cube[list(variables)].assign_coords(_along_run(cube)), first).load()
@@ -39,21 +39,20 @@ def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Datase
 
 SIZES = {"neuron": "d_mlp", "singular_value": "d_mlp", "residual": "d_model", "layer": "layers",
          "head": "heads", "other_head": "heads"}  # fmt: skip
-"""Setting that gives the size of each dimension of a network. W_L has at most as many singular values as outputs."""
+"""Setting that bounds the size of each dimension of a network. W_L also has at most as many singular values as outputs."""
 
 
 def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
     """Return a cube cut to the neurons, heads, layers and dimensions of one run's network.
 
-    In a cube of networks of several sizes, the smaller networks have NaN where only larger ones have values. Those entries
-    are not part of the smaller networks.
+    In a cube of networks of several sizes, entries that only the larger networks have are NaN for the smaller ones.
 
     Args:
         cube: the cube.
         run: name of the run.
 
     Returns:
-        The cube with all of its runs.
+        The cube with all of its runs; entries that the run's network lacks are left out.
     """
     if cube.sizes["run"] == 1:
         return cube
@@ -62,7 +61,7 @@ def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
 
 
 def _along_run(cube: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Return the settings of the runs as coordinates; a selection of variables without `run` lacks them."""
+    """Return the coordinates along `run`, the settings of the runs; a selection of variables without `run` loses them."""
     return {str(name): values for name, values in cube.coords.items() if values.dims == ("run",)}
 
 
@@ -75,15 +74,15 @@ def incomplete(cubes: Iterable[xr.Dataset]) -> str:
     for cube in cubes:
         if missing := cube.attrs.get("runs_missing", []):
             trained = len(json.loads(cube.attrs["manifest"]))
-            are = "is" if trained == 1 else "are"
+            verb = "is" if trained == 1 else "are"
             sentences.append(
-                f"{trained} of the {trained + len(missing)} runs of {cube.attrs['experiment']} {are} trained."
+                f"{trained} of the {trained + len(missing)} runs of {cube.attrs['experiment']} {verb} trained."
             )
     return " ".join(sentences)
 
 
 def runs_with(cube: xr.Dataset, **settings: Any) -> xr.Dataset:
-    """Return the runs of a cube that have some settings; the result may have no run.
+    """Return the runs of a cube that have the given settings; the result may have no run.
 
     Args:
         cube: the cube.
@@ -132,6 +131,7 @@ def first_reaching(curve: xr.DataArray, level: float | xr.DataArray) -> NDArray[
 
 
 def _first(curve: xr.DataArray, passed: xr.DataArray) -> NDArray[np.float64]:
+    """Return the first epoch at which `passed` is true; infinity if it never is."""
     along = "epoch" if "epoch" in curve.dims else "history_epoch"
     first = curve[along].values[passed.argmax(along).values].astype(float)
     return np.where(passed.any(along).values, first, np.inf)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from progress_measures.experiments.schema import Run
 
-MOMENTS = 24  # at most so many epochs at which maps are kept
+MOMENTS = 24  # maximum number of selected epochs, at which maps are kept
 CHUNK_BYTES = 2**17  # size before compression up to which a chunk holds several runs
-MAX_CHUNKS = 256  # of a variable
+MAX_CHUNKS = 256  # maximum number of chunks of a variable along `run`
 
-SUMS_OF_LOGITS = ("restricted_loss_neurons", "excluded_loss_neurons")
-"""Measures that decompose the logits into a sum of parts although their family does not."""
+NEEDS_LINEAR_UNEMBEDDING = ("restricted_loss_neurons", "excluded_loss_neurons")
+"""Measures for networks whose logits are linear in the neurons' output, which a LayerNorm before W_U prevents."""
 
 
 def applies(measure: Measure, run: Run) -> bool:
@@ -32,7 +32,9 @@ def applies(measure: Measure, run: Run) -> bool:
         measure: the measure.
         run: settings of the run.
     """
-    if (measure.family in DERIVED and run.split_unknown) or (measure.name in SUMS_OF_LOGITS and run.layer_norm):
+    if (measure.family in DERIVED and run.split_unknown) or (
+        measure.name in NEEDS_LINEAR_UNEMBEDDING and run.layer_norm
+    ):
         return False
     if measure.needs in ("any", run.task.kind):
         return True
@@ -42,8 +44,8 @@ def applies(measure: Measure, run: Run) -> bool:
     if measure.needs == "pairs":
         return one_layer
     modular = hasattr(task_module(run.task.kind), "SIGN")
-    of_any_depth = measure.family not in ONE_LAYER and not run.model.attention_only
-    return measure.needs == "modular" and modular and (one_layer or of_any_depth)
+    allows_any_depth = measure.family not in ONE_LAYER and not run.model.attention_only
+    return measure.needs == "modular" and modular and (one_layer or allows_any_depth)
 
 
 def _answers(run: Run) -> list[str]:
@@ -53,7 +55,7 @@ def _answers(run: Run) -> list[str]:
 
 
 def moments(epochs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the epochs at which maps are kept: evenly spaced checkpoints, including the first and the last."""
+    """Return the selected epochs, at which maps are kept: evenly spaced checkpoints, including the first and the last."""
     index = np.linspace(0, len(epochs) - 1, min(MOMENTS, len(epochs))).round().astype(int)
     return epochs[np.unique(index)]
 
@@ -99,12 +101,12 @@ def describe_dimensions(dataset: xr.Dataset) -> xr.Dataset:
 def encoding(dataset: xr.Dataset, runs: int | None = None) -> dict[str, dict[str, Any]]:
     """Return the encoding of each variable: byte shuffle, strong compression and a checksum.
 
-    Cubes are written once and read often. A chunk holds all of a variable for one run, or for several runs if they are
-    small, so that a variable of a thousand runs is not spread over a thousand files.
+    Cubes are written once and read often. A chunk holds all values of a variable for one run, or for several runs if
+    their values are small, so that a variable of a thousand runs does not take a thousand files.
 
     Args:
-        dataset: the cube, or a part of it that is written first.
-        runs: number of runs of the complete cube; by default, that of the dataset.
+        dataset: the cube, or its first runs if it is written in several steps.
+        runs: number of runs of the complete cube; by default, the dataset's number of runs.
 
     Returns:
         Encoding for `xarray.Dataset.to_zarr`, by variable.
@@ -114,14 +116,14 @@ def encoding(dataset: xr.Dataset, runs: int | None = None) -> dict[str, dict[str
     total = runs or dataset.sizes.get("run", 1)
     shuffled = BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
 
-    def runs_a_chunk(variable: xr.DataArray) -> int:
-        bytes_a_run = variable.nbytes // variable.sizes["run"]
-        return min(total, max(1, CHUNK_BYTES // max(1, bytes_a_run), -(-total // MAX_CHUNKS)))
+    def runs_per_chunk(variable: xr.DataArray) -> int:
+        bytes_per_run = variable.nbytes // variable.sizes["run"]
+        return min(total, max(1, CHUNK_BYTES // max(1, bytes_per_run), -(-total // MAX_CHUNKS)))
 
     return {
         str(name): {
             "chunks": tuple(
-                runs_a_chunk(variable) if dim == "run" else max(1, size) for dim, size in variable.sizes.items()
+                runs_per_chunk(variable) if dim == "run" else max(1, size) for dim, size in variable.sizes.items()
             ),
             "compressors": (shuffled, Crc32cCodec()),
         }

@@ -1,6 +1,6 @@
-"""What follows from a run's settings and decides its data or its weights.
+"""Values that follow from a run's settings and decide its data or weights.
 
-Fingerprints follow this module, unlike the rest of `experiments`: a change here trains the affected runs again.
+This module is part of fingerprints, unlike the other modules of `experiments`: after a change here, runs train again.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def on_sequences(run: Run) -> bool:
 
 
 def one_layer(run: Run) -> bool:
-    """Return whether a network has one layer with an MLP and no LayerNorm, so that the exact fast path applies."""
+    """Return whether a network has one layer with an MLP and no LayerNorm, so that the exact fast path `models.pairs` applies."""
     return run.model.layers == 1 and not run.model.attention_only and not run.layer_norm
 
 
 def batch_size(run: Run) -> int:
-    """Return the number of examples an update, for tasks on sequences."""
+    """Return the number of examples per update of a task on sequences; 0 if neither setting is given."""
     return run.training.batch or run.split.examples or 0
 
 

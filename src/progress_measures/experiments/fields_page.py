@@ -64,7 +64,7 @@ def _summary(model: type[BaseModel]) -> str:
 def _section_summary(field: str) -> str:
     return {
         "task": "The task; `kind` selects one of the tasks below.",
-        "split": "The training pairs, or the number of training examples.",
+        "split": "The choice of training pairs or, for tasks on sequences, the number of examples.",
         "model": "The network.",
         "training": "The training recipe.",
     }[field]

@@ -20,10 +20,10 @@ RESERVED_NAMES = ("figures", "tables", "explorer", "logs", "benchmarks")
 """Folders in `results/` that are not experiments; no experiment may have such a name."""
 
 SECTIONS: dict[str, type[BaseModel]] = {"split": Split, "model": Model, "training": Training, "imported": Imported}
-"""The sections that all tasks share."""
+"""Sections with the same fields for every task."""
 
 MAX_MISTAKES = 10
-"""Mistakes that one error message lists."""
+"""Largest number of mistakes that one error message lists."""
 
 
 def experiment_names(folder: Path = FOLDER) -> list[str]:
@@ -42,7 +42,7 @@ def is_experiment_name(name: str) -> bool:
 
 
 def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
-    """Load the experiment in `config/experiments/<name>.yaml`, or that of a network imported into `results/<name>/`.
+    """Load the experiment in `config/experiments/<name>.yaml`, or the experiment of a network imported into `results/<name>/`.
 
     Args:
         name: Name of the experiment.
@@ -63,11 +63,11 @@ def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
         runs = experiment.runs(name)
     except ValidationError as error:
         raise UserError(validation_message(error, path)) from None
-    first: dict[str, str] = {}
+    run_names: dict[str, str] = {}
     for run in runs:
-        if first.setdefault(run.hash, run.name) != run.name:
+        if run_names.setdefault(run.hash, run.name) != run.name:
             raise UserError(
-                f"{path}: grid: {first[run.hash]} and {run.name} have the same settings; give different values."
+                f"{path}: grid: {run_names[run.hash]} and {run.name} have the same settings; give different values."
             )
     return experiment
 
@@ -97,7 +97,7 @@ def validation_message(error: ValidationError, path: Path) -> str:
         path: The file that was validated.
 
     Returns:
-        At most `MAX_MISTAKES` lines, and one that counts the others.
+        At most `MAX_MISTAKES` lines, and a last line with the number of other mistakes.
     """
     lines = []
     for item in error.errors()[:MAX_MISTAKES]:
@@ -111,8 +111,8 @@ def validation_message(error: ValidationError, path: Path) -> str:
         omit_value = item["type"] in ("missing", "extra_forbidden") or not item["loc"]
         value = "" if omit_value else f" (found: {item['input']!r:.80})"
         lines.append(f"{path}: {field}: {message}{value}")
-    more = error.error_count() - len(lines)
-    return "\n".join([*lines, *([f"{path}: and {more} more"] if more else [])])
+    omitted = error.error_count() - len(lines)
+    return "\n".join([*lines, *([f"{path}: and {omitted} more"] if omitted else [])])
 
 
 def _scope(value: object) -> str:
@@ -122,13 +122,13 @@ def _scope(value: object) -> str:
 
 def _unknown_key(location: tuple[int | str, ...]) -> str:
     """Return the message for an unknown key: where the key belongs, or which key was probably meant."""
-    *within, key = map(str, location)
+    *section_path, key = map(str, location)
     if key in RENAMED_FIELDS:
         return f"this key is now named {RENAMED_FIELDS[key]!r}; rename it"
-    elsewhere = _locations(key) - {f"in `{within[0]}`" if within else ""}
-    if elsewhere:
-        return f"unknown key; {key!r} belongs {' or '.join(sorted(elsewhere))}"
-    known = _fields(within)
+    locations = _locations(key) - {f"in `{section_path[0]}`" if section_path else ""}
+    if locations:
+        return f"unknown key; {key!r} belongs {' or '.join(sorted(locations))}"
+    known = _fields(section_path)
     close = difflib.get_close_matches(key, known, n=1)
     return "unknown key; " + (f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}")
 
@@ -140,9 +140,9 @@ def _locations(key: str) -> set[str]:
     return locations | ({"at the top of the file"} if key in Experiment.model_fields else set())
 
 
-def _fields(within: list[str]) -> list[str]:
-    """Return the fields of a section, or of the top level."""
+def _fields(section_path: list[str]) -> list[str]:
+    """Return the fields of the section with this path; the empty path is the top level."""
     section: type[BaseModel] = Experiment
-    for part in within:
+    for part in section_path:
         section = TASKS[part] if part in TASKS else SECTIONS.get(part, section)
     return list(section.model_fields)

@@ -20,7 +20,7 @@ MAX_OPERANDS = 2000
 MAX_RUNS = 10_000
 MAX_NAME_LENGTH = 200  # of a run's name, which is also a folder name
 MAX_WEIGHTS = 10**9
-MAX_SEED = 2**32 - 2  # test examples use the next seed, and NumPy's legacy generator accepts 32 bits
+MAX_SEED = 2**32 - 2  # test sequences are drawn from the next seed, and NumPy's legacy generator accepts 32 bits
 
 
 class Section(BaseModel):
@@ -107,7 +107,10 @@ class FiveDigitAddition(Section):
 
     kind: Literal["five_digit_addition"]
     digits: int = Field(
-        5, ge=1, le=18, description="Digits of x and of y; leading digits may be 0. The sum has one more."
+        5,
+        ge=1,
+        le=18,
+        description="Number of digits of x and of y; leading digits may be 0. The sum has one digit more.",
     )
 
 
@@ -127,7 +130,7 @@ class RepeatedSubsequence(Section):
         3,
         gt=1,
         le=10_000,
-        description="Number of occurrences of the subsequence; each of as many equal intervals contains one.",
+        description="Number r of occurrences of the subsequence: one in each of r equal intervals of the sequence.",
     )
 
     @model_validator(mode="after")
@@ -141,7 +144,7 @@ class RepeatedSubsequence(Section):
 
 
 class SkipTrigram(Section):
-    """One signal token among noise tokens: predict at the last position which one occurred (appendix D.3)."""
+    """One signal token among noise tokens: predict the signal token at the last position (appendix D.3)."""
 
     kind: Literal["skip_trigram"]
     noise: int = Field(10, ge=1, le=100_000, description="Number of noise tokens in the vocabulary.")
@@ -149,7 +152,10 @@ class SkipTrigram(Section):
         10, gt=1, le=100_000, description="Number of signal tokens; every sequence contains exactly one of them."
     )
     length: int = Field(
-        40, ge=1, le=10_000, description="Length of a sequence without its first and last tokens, which are fixed."
+        40,
+        ge=1,
+        le=10_000,
+        description="Length of a sequence without its first and last tokens, which are the same in all sequences.",
     )
 
 
@@ -174,7 +180,7 @@ class Split(Section):
 
     method: Literal["shuffle", "randperm"] = Field(
         "shuffle",
-        description="Order of the pairs, of which the first `train_fraction` are training pairs. `shuffle`: Python's "
+        description="Order of the pairs; the first fraction `train_fraction` of them are training pairs. `shuffle`: Python's "
         "random.shuffle of the lexicographic pairs, as in the paper's code; `randperm`: torch.randperm on the CPU, as in "
         "the notebooks.",
     )
@@ -190,11 +196,11 @@ class Split(Section):
         None,
         ge=1,
         le=1_000_000,
-        description="Sequences only: number of training sequences, drawn once. By default, every update draws "
+        description="Tasks on sequences: number of training sequences, drawn once. By default, every update draws "
         "`training.batch` fresh sequences (unlimited data).",
     )
     test_examples: int = Field(
-        1024, ge=1, le=1_000_000, description="Sequences only: number of test sequences, drawn once."
+        1024, ge=1, le=1_000_000, description="Tasks on sequences: number of test sequences, drawn once."
     )
 
 
@@ -203,13 +209,11 @@ class Model(Section):
 
     layers: int = Field(1, ge=1, le=100, description="Number of transformer blocks.")
     d_model: int = Field(128, ge=1, le=100_000, description="Width of the residual stream.")
-    heads: int = Field(4, ge=1, le=10_000, description="Attention heads per layer.")
+    heads: int = Field(4, ge=1, le=10_000, description="Number of attention heads per layer.")
     d_head: int = Field(32, ge=1, le=100_000, description="Width of an attention head.")
-    d_mlp: int = Field(512, ge=1, le=1_000_000, description="Neurons per layer.")
-    attention_only: bool = Field(False, description="Omit the MLPs.")
-    mlp_biases: bool = Field(
-        True, description="Train the MLP biases b_in and b_out, initialized to 0; if false, the MLPs have no biases."
-    )
+    d_mlp: int = Field(512, ge=1, le=1_000_000, description="Number of MLP neurons per layer.")
+    attention_only: bool = Field(False, description="Whether the network has no MLPs.")
+    mlp_biases: bool = Field(True, description="Whether the MLPs have trained biases b_in and b_out, initialized to 0.")
     doubled_residual: bool = Field(
         False,
         description="Attention-only networks: compute x ← 2x + attention(x) instead of x + attention(x). This reproduces "
@@ -233,10 +237,10 @@ class Model(Section):
 
 
 class Training(Section):
-    """AdamW on the full batch, or on `batch` examples per update."""
+    """AdamW on all training examples at every update, or on `batch` examples."""
 
     epochs: int = Field(
-        gt=0, le=10_000_000, description="Number of updates, each on the full batch or on `batch` examples."
+        gt=0, le=10_000_000, description="Number of updates; each uses all training examples or `batch` of them."
     )
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate of AdamW.")
     weight_decay: float = Field(1.0, ge=0, description="Weight decay λ of AdamW, decoupled (λ = 1 in section 3).")
@@ -252,15 +256,15 @@ class Training(Section):
     )
     precision: Literal["float64", "float32_log1p", "float32"] = Field(
         "float32_log1p",
-        description="Arithmetic of the cross-entropy. `float64`. `float32_log1p`: as accurate for small losses, at half "
-        "the work. `float32`: loses small losses to rounding and causes slingshots (appendix D.2).",
+        description="Arithmetic of the cross-entropy: `float64`; `float32_log1p`, which is as accurate for small losses "
+        "at half the cost; or `float32`, which rounds small losses to 0 and causes slingshots (appendix D.2).",
     )
     batch: int | None = Field(
         None,
         ge=1,
         le=1_000_000,
-        description="Sequences only: examples per update; by default all of `split.examples`. Smaller batches visit the "
-        "examples in a new random order at each pass; an epoch is still an update, not a pass.",
+        description="Tasks on sequences: examples per update; by default all of `split.examples`. With smaller batches, "
+        "each pass over the examples has a new random order; an epoch is an update, not a pass.",
     )
     dropout: float = Field(
         0.0,
@@ -311,8 +315,8 @@ class Imported(Section):
     )
     settings: dict[str, str | int | float] = Field(
         default_factory=dict,
-        description="Settings that the cube stores in place of those of the other sections: NaN or `unknown` if the file "
-        "does not record the setting.",
+        description="Settings that replace settings of the other sections in the cube: NaN or `unknown` if the file does "
+        "not record the setting.",
     )
 
 
@@ -347,12 +351,12 @@ class Run(Section):
 
     @property
     def layer_norm(self) -> bool:
-        """Whether the network has LayerNorms; only imported networks can."""
+        """Whether the network has LayerNorms; only an imported network can have LayerNorms."""
         return self.imported is not None and self.imported.layer_norm
 
     @property
     def split_unknown(self) -> bool:
-        """Whether the training pairs are unknown; only those of imported networks can be."""
+        """Whether the training pairs are unknown; only an imported network can have unknown training pairs."""
         return self.imported is not None and not self.imported.split_known
 
     @property
@@ -385,7 +389,7 @@ class Run(Section):
 
     @property
     def declared_settings(self) -> dict[str, Any]:
-        """All settings under flat names, as the sections declare them; `imported.settings` is not applied."""
+        """All settings under flat names, from all sections but `imported`, whose `settings` are not applied."""
         flat: dict[str, Any] = {"seed": self.seed, "split_seed": self.split_seed, "task": self.task.kind}
         flat |= self.task.model_dump(exclude={"kind", "answers"})
         if self.on_sequences:
@@ -404,7 +408,7 @@ def _is_default(section: Section, *fields: str) -> bool:
 
 
 def _mistakes(run: Run) -> Iterator[str]:
-    """Yield the inconsistencies between the sections of a run, each with its field."""
+    """Yield a message for each inconsistency between the sections of a run, with the field that causes it."""
     split, training = run.split, run.training
     if run.on_sequences:
         if not _is_default(split, "method", "train_fraction"):
@@ -434,7 +438,7 @@ class Experiment(Section):
 
     title: str = Field(min_length=1, max_length=200, description="Title in one line, for figures and reports.")
     description: str = Field("", description="Purpose of the experiment and origin of its settings.")
-    reference: str = Field("", description="Place in the sources that states the settings.")
+    reference: str = Field("", description="Place in the paper or its companions that states the settings.")
     seed: int = Field(
         0,
         ge=0,
@@ -448,7 +452,7 @@ class Experiment(Section):
     grid: dict[str, list[Any]] = Field(
         default_factory=dict,
         description="Fields that differ between runs, each with a list of values: `seed` or a dotted name such as "
-        "`training.weight_decay`. Each combination of values is one run, at most 10,000 in all. Fields that vary together "
+        "`training.weight_decay`. Each combination of values is one run; at most 10,000 runs. Fields that vary together "
         "form one key, separated by commas, with lists of values: `model.d_model, model.d_mlp: [[32, 128], [64, 256]]`.",
     )
     imported: Imported | None = Field(None, description="Origin of a network trained elsewhere; see below.")
@@ -489,9 +493,11 @@ class Experiment(Section):
         if count > MAX_RUNS:
             raise ValueError(f"expands to {count:,} runs; at most {MAX_RUNS:,} are allowed")
         names = Counter(map(_run_name, _combinations(grid)))
-        worst = max(names, key=lambda name: (names[name], len(name)))  # a duplicate, else the longest
-        if names[worst] > 1 or len(worst) > MAX_NAME_LENGTH:
-            raise ValueError(f"runs need different names of at most {MAX_NAME_LENGTH} characters, found {worst:.250}")
+        candidate = max(names, key=lambda name: (names[name], len(name)))  # a duplicate, else the longest
+        if names[candidate] > 1 or len(candidate) > MAX_NAME_LENGTH:
+            raise ValueError(
+                f"runs need different names of at most {MAX_NAME_LENGTH} characters, found {candidate:.250}"
+            )
         return grid
 
     @model_validator(mode="after")
@@ -501,7 +507,7 @@ class Experiment(Section):
         return self
 
     def runs(self, experiment: str) -> list[Run]:
-        """Return the runs of the grid, the last key varying fastest.
+        """Return one run for each combination of grid values, the last key varying fastest.
 
         Args:
             experiment: Name of the experiment, which is the name of its file.
@@ -510,7 +516,7 @@ class Experiment(Section):
         if self.imported:
             return [Run.model_validate(base | {"experiment": experiment, "name": "imported"})]
         return [
-            Run.model_validate(_with(base, values) | {"experiment": experiment, "name": _run_name(values)})
+            Run.model_validate(_replace_settings(base, values) | {"experiment": experiment, "name": _run_name(values)})
             for values in _combinations(self.grid or {"seed": [self.seed]})
         ]
 
@@ -520,8 +526,8 @@ def _combinations(grid: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
     return (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
 
 
-def _with(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings `base` with the fields of a grid's combination replaced."""
+def _replace_settings(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings `base` with the values of one combination of the grid."""
     settings = {key: dict(value) if isinstance(value, dict) else value for key, value in base.items()}
     for key, value in values.items():
         fields = _fields(key)
@@ -539,8 +545,10 @@ def _fields(key: str) -> list[str]:
 def _run_name(values: dict[str, Any]) -> str:
     """Return a run's name, such as `seed0` or `weight_decay0.3_seed1`: readable, and safe in paths and shells.
 
-    Fields that vary together are represented by the first of them.
+    The name has only the first of several fields that vary together.
     """
-    firsts = {_fields(key)[0]: value[0] if "," in key else value for key, value in values.items()}
-    parts = (f"{key.replace('split.seed', 'split_seed').rpartition('.')[2]}{value}" for key, value in firsts.items())
+    first_values = {_fields(key)[0]: value[0] if "," in key else value for key, value in values.items()}
+    parts = (
+        f"{key.replace('split.seed', 'split_seed').rpartition('.')[2]}{value}" for key, value in first_values.items()
+    )
     return "_".join("".join(c if c.isalnum() or c in "._-" else "-" for c in part) for part in parts)

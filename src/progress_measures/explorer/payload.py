@@ -1,7 +1,7 @@
-"""Pack the parts of a cube that the page shows: a header that describes every array, and one block of compressed bytes.
+"""Pack the parts of a cube that the page shows: a header that describes every array, and one sequence of compressed bytes.
 
-Arrays are rounded to the digits that a reader can see. Their bytes are grouped by significance, and all are deflated
-together. The page inflates the block once and decodes an array when a view first reads it (`web/data.js`).
+Arrays are rounded to the precision that the page displays. Their bytes are grouped by significance, and all are deflated
+together. The page inflates the bytes once and decodes an array when a view first reads it (`web/data.js`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from progress_measures.figures.style import PHASE_VARIABLES
 from progress_measures.tasks import task_module
 
 EXACT, FINE, COARSE = 23, 12, 10
-"""Binary digits that are kept: for curves, for numbers with three decimal digits, and for colors of a map."""
+"""Mantissa bits that are kept: for curves, for numbers with three decimal digits, and for colors of a map."""
 
 VARIABLES = {
     "train_loss": EXACT,
@@ -55,11 +55,11 @@ VARIABLES = {
     "logit_fourier_norm_2d": COARSE,
     "moment_logit_fourier_norm_2d": COARSE,
 }
-"""Variables that the page shows if the cube has them, with the binary digits that are kept; None for small integers and
+"""Variables that the page shows if the cube has them, with the mantissa bits that are kept; None for small integers and
 fractions."""
 
 MAX_CHECKPOINTS = 2500
-"""Maximum over all runs together: cubes with more checkpoints are thinned evenly, and the page states this."""
+"""Maximum number of checkpoints of all runs together. A cube with more is thinned evenly, and the page states this."""
 
 
 class Packed(NamedTuple):
@@ -79,12 +79,14 @@ def pack(cube: xr.Dataset) -> Packed:
 
     Variables that the cube lacks are left out; the page states this in their views.
     """
-    kept = thinned(cube)
+    thinned_cube = thinned(cube)
     arrays, blocks, offset = {}, [], 0
     for name in VARIABLES:
-        if name in kept:
-            variable = kept[name]
-            if "moment" in variable.dims:  # a measure that was added later has values at a part of the moments only
+        if name in thinned_cube:
+            variable = thinned_cube[name]
+            if (
+                "moment" in variable.dims
+            ):  # a measure that was added later has values at only some of the selected epochs
                 variable = variable.dropna("moment", how="all")
             values, scale = _plain(variable)
             arrays[name] = {
@@ -99,22 +101,22 @@ def pack(cube: xr.Dataset) -> Packed:
             }
             blocks.append(_byte_planes(values))
             offset += values.nbytes
-    return Packed(_header(cube, kept) | {"arrays": arrays}, zlib.compress(b"".join(blocks), 9))
+    return Packed(_header(cube, thinned_cube) | {"arrays": arrays}, zlib.compress(b"".join(blocks), 9))
 
 
 def thinned(cube: xr.Dataset) -> xr.Dataset:
-    """Select evenly spaced checkpoints of a cube, including the last, up to `MOST_CHECKPOINTS` over all runs."""
-    most = max(2, MAX_CHECKPOINTS // cube.sizes["run"])
-    step = -(-(cube.sizes["epoch"] - 1) // (most - 1)) or 1
+    """Select evenly spaced checkpoints of a cube, including the last, up to `MAX_CHECKPOINTS` over all runs."""
+    per_run = max(2, MAX_CHECKPOINTS // cube.sizes["run"])
+    step = -(-(cube.sizes["epoch"] - 1) // (per_run - 1)) or 1
     last = cube.sizes["epoch"] - 1
     return cube.isel(epoch=np.unique(np.r_[np.arange(0, last, step), last]))
 
 
 def _plain(variable: xr.DataArray) -> tuple[NDArray[Any], float]:
-    """Return a variable as numbers of few bytes, and the factor by which the page multiplies them."""
-    values, digits = variable.values, VARIABLES[str(variable.name)]
-    if digits is not None:
-        return rounded(values.astype("<f4"), digits), 1
+    """Return the values of a variable in a small data type, and the factor by which the page multiplies them."""
+    values, bits = variable.values, VARIABLES[str(variable.name)]
+    if bits is not None:
+        return rounded(values.astype("<f4"), bits), 1
     if values.dtype.kind == "f":  # fractions of variance, in thousandths; NaN becomes 0
         return np.round(1000 * np.nan_to_num(values)).astype("<u2"), 1e-3
     return values.astype("<u2"), 1
@@ -125,9 +127,9 @@ def _byte_planes(values: NDArray[Any]) -> bytes:
     return np.frombuffer(values.tobytes(), np.uint8).reshape(-1, values.itemsize).T.tobytes()
 
 
-def _header(cube: xr.Dataset, kept: xr.Dataset) -> dict[str, Any]:
+def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
     """Return what the page needs besides arrays: names, coordinates, and a summary of each run."""
-    words, task = summaries(cube), str(cube.attrs.get("task", ""))
+    run_summaries, task = summaries(cube), str(cube.attrs.get("task", ""))
     return {
         "name": str(cube.attrs.get("experiment", "cube")),
         "title": str(cube.attrs.get("title", cube.attrs.get("experiment", "cube"))),
@@ -136,11 +138,11 @@ def _header(cube: xr.Dataset, kept: xr.Dataset) -> dict[str, Any]:
         "prime": 2 * cube.sizes["frequency"] + 1 if "frequency" in cube.sizes else 0,
         "numbers": cube.sizes["token"] - 1 if "token" in cube.sizes else 0,
         "first": _first(cube),
-        "epochs": kept.epoch.values.tolist(),
+        "epochs": thinned_cube.epoch.values.tolist(),
         "checkpoints": cube.sizes["epoch"],
         "kept_neurons": cube.kept_neuron.values.tolist() if "kept_neuron" in cube else [],
         "cluster_fraction": float(cube.attrs.get("key_cluster_fraction", 0.85)),
-        "runs": [_run(cut_to_run(cube, run).sel(run=run), words[run]) for run in map(str, cube.run.values)],
+        "runs": [_run(cut_to_run(cube, run).sel(run=run), run_summaries[run]) for run in map(str, cube.run.values)],
     }
 
 
@@ -151,13 +153,13 @@ def _first(cube: xr.Dataset) -> int:
     return runs.index(first) if first in runs else -1
 
 
-def _run(run: xr.Dataset, words: str) -> dict[str, Any]:
+def _run(run: xr.Dataset, summary: str) -> dict[str, Any]:
     """Return the name, size, summary, key frequencies and ends of phases of a run; an end that does not exist is None."""
     ends = [float(run[name]) if name in run else np.nan for name in PHASE_VARIABLES]
     keys = run.frequency.values[run.key_frequency.values].tolist() if "key_frequency" in run else []
     return {
         "name": str(run.run.values),
-        "words": words,
+        "words": summary,
         "heads": run.sizes.get("head", 0),
         "neurons": run.sizes.get("neuron", 0),
         "keys": keys,

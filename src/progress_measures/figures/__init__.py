@@ -1,4 +1,4 @@
-"""Figures, one module each. A module is named after its figure and draws it from the variables that it declares."""
+"""Figures, one module each. A module is named after its figure and draws cube variables that it declares."""
 
 from progress_measures.figures.registry import Animation, Figure, figure, figure_ids, load_figure
 

@@ -1,4 +1,4 @@
-"""Write animations of figures as WebP, which browsers, Markdown pages and slides show like an image."""
+"""Write animations of figures as WebP files, which browsers, Markdown pages and slides show like an image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from progress_measures.figures.registry import Figure
 from progress_measures.files import atomic_path
 
 DOTS_PER_INCH = 150
-PAUSE = 1.6  # additional seconds for the last frame, before the animation restarts
+LAST_FRAME_PAUSE = 1.6  # additional seconds for the last frame, before the animation restarts
 
 
 def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
-    """Draw every frame of an animation and write them to one file that repeats without end.
+    """Draw every frame of an animation and write the frames to one file that loops forever.
 
     Args:
         figure: a figure with an `animation`.
@@ -27,15 +27,15 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
     """
     assert figure.animation is not None
     canvas = Canvas(figsize=figure.animation.size, dpi=DOTS_PER_INCH, layout="constrained")
-    pixels = FigureCanvasAgg(canvas)
+    renderer = FigureCanvasAgg(canvas)
     images: list[Image.Image] = []
     for _ in figure.animation.frames(canvas, *cubes):
         if not images:
             arrange(canvas, incomplete(cubes))
-        pixels.draw()
-        images.append(Image.fromarray(np.array(pixels.buffer_rgba())[..., :3]))
+        renderer.draw()
+        images.append(Image.fromarray(np.array(renderer.buffer_rgba())[..., :3]))
     durations = [round(1000 * figure.animation.seconds)] * len(images)
-    durations[-1] += round(1000 * PAUSE)
+    durations[-1] += round(1000 * LAST_FRAME_PAUSE)
     with atomic_path(path) as temporary:
         images[0].save(
             temporary, "WEBP", save_all=True, append_images=images[1:], duration=durations, loop=0, quality=80
@@ -43,13 +43,13 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
 
 
 def arrange(canvas: Canvas, note: str) -> None:
-    """Compute the layout and fix it, so that files are reproducible and panels do not move between frames.
+    """Add a note, compute the layout and fix it: files become reproducible, and panels do not move between frames.
 
     The layout is computed twice, because the size of maps with a fixed aspect ratio is known only after the first pass.
 
     Args:
         canvas: the matplotlib figure.
-        note: a note below all panels, or an empty string.
+        note: text below all panels, or an empty string.
     """
     if note:
         canvas.supxlabel(note, fontsize="small")

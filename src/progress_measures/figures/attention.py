@@ -1,4 +1,4 @@
-"""Attention from `=`, by head: a table of heads and positions, and maps over all pairs."""
+"""Plots of the attention from `=`, by head: tables of heads and positions, and maps over all pairs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-SCORES = ("attention_score_token", "attention_score_position")
+ATTENTION_SCORES = ("attention_score_token", "attention_score_position")
 """Variables that `attention_map` reads."""
 
-TO_A = (*SCORES, "attention_frequency", "attention_frequency_share")
-"""Variables that `heads_to_a` reads."""
+ATTENTION_TO_A = (*ATTENTION_SCORES, "attention_frequency", "attention_frequency_share")
+"""Variables that `attention_to_a`, `head_label`, `head_to_a` and `heads_to_a` read."""
 
-HEADS = ("#332288", "#44AA99", "#AA4499", "#999933", "#88CCEE", "#661100", "#117733", "#DDCC77")
+HEAD_COLORS = ("#332288", "#44AA99", "#AA4499", "#999933", "#88CCEE", "#661100", "#117733", "#DDCC77")
 """Colors of heads: Paul Tol's muted scheme."""
 
 
-def table(ax: Axes, heads: int, size: float = 8) -> Callable[[NDArray[np.floating]], None]:
+def attention_table(ax: Axes, heads: int, size: float = 8) -> Callable[[NDArray[np.floating]], None]:
     """Draw an empty table of heads and positions.
 
     Args:
@@ -36,7 +36,7 @@ def table(ax: Axes, heads: int, size: float = 8) -> Callable[[NDArray[np.floatin
         size: font size of the values, in points.
 
     Returns:
-        A function that shows values [head, position] in the table.
+        A function that writes attention values [head, position] into the table and colors its cells.
     """
     image = ax.imshow(np.zeros((heads, 3)), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     texts = [
@@ -47,34 +47,34 @@ def table(ax: Axes, heads: int, size: float = 8) -> Callable[[NDArray[np.floatin
 
     def show(values: NDArray[np.floating]) -> None:
         image.set_data(values)
-        for row, shares in zip(texts, values, strict=True):
-            for text, share in zip(row, shares, strict=True):
-                text.set(text=f"{share:.3f}", color="white" if share > 0.6 else "black")
+        for head_texts, head_values in zip(texts, values, strict=True):
+            for text, value in zip(head_texts, head_values, strict=True):
+                text.set(text=f"{value:.3f}", color="white" if value > 0.6 else "black")
 
     return show
 
 
-def by_position(fig: Figure, values: NDArray[np.floating]) -> None:
-    """Draw the attention of each head to a, b and `=` as shades and numbers.
+def attention_by_position(fig: Figure, values: NDArray[np.floating]) -> None:
+    """Draw the attention of each head from `=` to a, b and `=` as shades and printed values.
 
     Args:
         fig: figure to draw on.
         values: attention [head, position].
     """
     ax = fig.subplots()
-    table(ax, len(values))(values)
+    attention_table(ax, len(values))(values)
     fig.colorbar(ax.images[0], ax=ax, label="Attention from =")
 
 
-def to_a(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Draw an empty panel of the attention of a head of the first run to a, over all pairs, at the last checkpoint.
+def attention_to_a(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    """Draw an empty map for the attention from `=` to a of one head of the first run, over pairs, at the last checkpoint.
 
     Args:
         ax: axes to draw on.
-        cube: cube with the variables `TO_A`.
+        cube: cube with the variables `ATTENTION_TO_A`.
 
     Returns:
-        A function that shows a head.
+        A function of the index of a head that draws its attention into the map.
     """
     n = cube.sizes["token"] - 1
     image = plane(ax, np.zeros((n, n)), vmin=0, vmax=1)
@@ -88,59 +88,58 @@ def to_a(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 
 
 def head_label(cube: xr.Dataset, head: int) -> str:
-    """Return `Head 0` with the frequency of its attention and the share of the variance at this frequency.
+    """Return the title of a head of the first run, such as `Head 0, k = 14 (97%)`.
+
+    The percentage is the fraction of the variance of attention to a, over pairs, that frequency k explains.
 
     Args:
-        cube: cube with the variables `TO_A`.
+        cube: cube with the variables `ATTENTION_TO_A`.
         head: index of the head.
 
     Returns:
-        The text.
+        The title.
     """
     head_cube = cube.isel(run=0).sel(head=head)
     return f"Head {head}, k = {int(head_cube.attention_frequency)} ({float(head_cube.attention_frequency_share):.0%})"
 
 
-def at_pair(fig: Figure, cube: xr.Dataset, a: int, b: int) -> None:
-    """Draw the attention of each head of the first run to a, b and `=` at one pair, as shades and numbers.
+def attention_at_pair(fig: Figure, cube: xr.Dataset, a: int, b: int) -> None:
+    """Draw the attention of each head of the first run to a, b and `=` at one pair, as shades and printed values.
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `SCORES`.
-        a: first number.
-        b: second number.
+        cube: cube with the variables `ATTENTION_SCORES`.
+        a: first operand of the pair.
+        b: second operand of the pair.
     """
-    by_position(fig, np.array([attention_map(cube, head).sel(a=a, b=b).values for head in cube["head"].values]))
+    attention_by_position(
+        fig, np.array([attention_map(cube, head).sel(a=a, b=b).values for head in cube["head"].values])
+    )
 
 
 def head_to_a(fig: Figure, cube: xr.Dataset, head: int) -> None:
-    """Draw the attention of one head of the first run to a, over all pairs.
-
-    The title gives the frequency and its share of the variance.
+    """Draw the attention from `=` to a of one head of the first run, over all pairs, titled by `head_label`.
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `TO_A`.
+        cube: cube with the variables `ATTENTION_TO_A`.
         head: index of the head.
     """
-    head_cube = cube.isel(run=0).sel(head=head)
     ax = fig.subplots()
     image = plane(ax, attention_map(cube, head).sel(position="a"))
-    ax.set_title(
-        f"Head {head}, k = {int(head_cube.attention_frequency)} ({float(head_cube.attention_frequency_share):.0%})"
-    )
+    ax.set_title(head_label(cube, head))
     fig.colorbar(image, ax=ax, label="Attention", shrink=0.8)
 
 
 def heads_to_a(fig: Figure, cube: xr.Dataset, shared_scale: bool = True) -> None:
-    """Draw the attention of each head of the first run to a, over all pairs.
+    """Draw the attention from `=` to a of each head of the first run, over all pairs.
 
-    The titles give the frequency and its share of the variance.
+    Each title gives the frequency that explains most of the map's variance, and the fraction that it explains.
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `TO_A`.
-        shared_scale: whether colors range from 0 to 1 for all heads; otherwise they cover each head's own range.
+        cube: cube with the variables `ATTENTION_TO_A`.
+        shared_scale: whether colors range from 0 to 1 for all heads; otherwise from the minimum to the maximum of each head.
     """
     run_cube = cube.isel(run=0)
     axes = panels(fig, cube.sizes["head"], columns=cube.sizes["head"], sharey=True)
@@ -148,8 +147,8 @@ def heads_to_a(fig: Figure, cube: xr.Dataset, shared_scale: bool = True) -> None
     for head, ax in enumerate(axes):
         image = plane(ax, attention_map(cube, head).sel(position="a"), **limits)
         ax.label_outer()
-        k, share = int(run_cube.attention_frequency[head]), float(run_cube.attention_frequency_share[head])
-        ax.set_title(f"Head {head}\nk = {k} ({share:.0%})")
+        k, fraction = int(run_cube.attention_frequency[head]), float(run_cube.attention_frequency_share[head])
+        ax.set_title(f"Head {head}\nk = {k} ({fraction:.0%})")
         if not shared_scale:
             bar = fig.colorbar(image, ax=ax, location="bottom", shrink=0.9, label="Attention")
             bar.ax.locator_params(axis="x", nbins=3)

@@ -1,4 +1,4 @@
-"""Curves over training: losses of several runs, and losses and frequencies of one run over its phases."""
+"""Curves over training: losses of several runs, and curves of one run with its phases shaded."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 LOSSES = ("history_train_loss", "history_test_loss")
-"""Variables that `losses` reads."""
+"""Variables that `losses` and `two_scales` read."""
 
 LOSSES_OVER_PHASES = (*LOSSES, *PHASE_VARIABLES)
 """Variables that `losses_over_phases` reads."""
 
 OVER_PHASES = ("train_loss", "test_loss", *PHASE_VARIABLES)
-"""Variables that `over_phases` reads, in addition to those of the curves."""
+"""Variables that `over_phases` reads, in addition to `restricted_loss_neurons` and `excluded_loss_neurons`."""
 
 
 def losses(
@@ -49,7 +49,7 @@ def losses(
 ) -> None:
     """Draw train and test loss of each run as thin curves, and their geometric means over runs as bold curves.
 
-    A cube without runs gives an empty panel with a note.
+    For a cube without runs, the panel has a note instead of curves.
 
     Args:
         ax: axes to draw on.
@@ -57,7 +57,7 @@ def losses(
         title: title of the panel.
         legend: whether to draw a legend.
         last_shown: last epoch on the axis; by default the last trained epoch.
-        overlapping: whether the two curves nearly coincide; the train loss is then dashed and drawn over the test loss.
+        overlapping: whether train and test loss nearly coincide; the train loss is then dashed and drawn over the test loss.
     """
     ax.set_title(title)
     if not cube.sizes["run"]:
@@ -76,11 +76,11 @@ def losses(
 def curves_with_mean(
     ax: Axes, values: xr.DataArray, split: str, mean: Callable[[Any], xr.DataArray], **style: Any
 ) -> None:
-    """Draw the curves of several runs as thin curves and their mean as a bold one, or the curve of a single run.
+    """Draw a thin curve for each run and a bold curve for the mean over runs; a single run has only the bold curve.
 
     Args:
         ax: axes to draw on.
-        values: loss [run, history_epoch].
+        values: loss or accuracy [run, history_epoch].
         split: `train` or `test`, for color and label.
         mean: function that averages over runs.
         style: line properties of the bold curve, in place of the defaults.
@@ -92,10 +92,10 @@ def curves_with_mean(
 
 
 def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) -> None:
-    """Draw the epoch axis of the first run, up to the end of interest, with its phases and their names.
+    """Draw the epoch axis of the first run up to `end_of_interest`, with its phases shaded and named.
 
     Args:
-        fig: figure of the axes, for the names of the phases.
+        fig: figure of the axes, in which the names of the phases are drawn.
         ax: axes to draw on.
         cube: cube with the variables `PHASE_VARIABLES`.
     """
@@ -106,12 +106,12 @@ def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) 
 
 
 def over_phases(fig: Figure, cube: xr.Dataset, *names: str) -> None:
-    """Draw train and test loss of the first run, and its restricted or excluded loss on neurons, over its phases.
+    """Draw train and test loss of the first run, and its restricted or excluded loss on neurons, with phases shaded.
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `OVER_PHASES` and those of the curves.
-        names: `restricted` or `excluded`.
+        cube: cube with the variables `OVER_PHASES`, and `restricted_loss_neurons` or `excluded_loss_neurons`.
+        names: `restricted` or `excluded`, for the losses to draw.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     ax = fig.subplots()
@@ -129,7 +129,7 @@ def over_phases(fig: Figure, cube: xr.Dataset, *names: str) -> None:
 
 
 def two_scales(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw train and test loss of the first run with a logarithmic loss axis (left) and epoch axis (right).
+    """Draw train and test loss of the first run with a logarithmic loss axis (left) and with a logarithmic epoch axis (right).
 
     Args:
         fig: figure to draw on.
@@ -156,7 +156,7 @@ def two_scales(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def losses_over_phases(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw train and test loss of the first run, as evaluated during training, over its phases.
+    """Draw train and test loss of the first run, as recorded during training, with its phases shaded.
 
     Args:
         fig: figure to draw on.
@@ -173,14 +173,14 @@ def losses_over_phases(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def curves_by_frequency(fig: Figure, cube: xr.Dataset, name: str, text: str, residual: str | None = None) -> Axes:
-    """Draw a curve for each frequency of the first run over its phases: key frequencies in color, others gray.
+    """Draw a curve for each frequency of the first run, key frequencies in color, the others gray; phases are shaded.
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variable, the key frequencies and `PHASE_VARIABLES`.
+        cube: cube with the variables to draw, `key_frequency` and `PHASE_VARIABLES`.
         name: name of the variable [run, epoch, frequency].
         text: label of the y axis.
-        residual: name of the variable [run, epoch] with the residual of all frequencies; by default none is drawn.
+        residual: name of a variable [run, epoch], what no frequency explains; by default, no such curve is drawn.
 
     Returns:
         The axes.
@@ -204,13 +204,13 @@ def curves_by_frequency(fig: Figure, cube: xr.Dataset, name: str, text: str, res
 
 
 def ratio_over_phases(fig: Figure, cube: xr.Dataset, numerator: str, denominator: str, text: str) -> None:
-    """Draw the ratio of two losses of the first run at equal epochs, over its phases.
+    """Draw the ratio of two losses of the first run at each epoch, with its phases shaded.
 
     Args:
         fig: figure to draw on.
-        cube: cube with the two variables, the key frequencies and `PHASE_VARIABLES`.
-        numerator: name of a variable [run, epoch].
-        denominator: name of a variable [run, epoch].
+        cube: cube with the two losses, `key_frequency` and `PHASE_VARIABLES`.
+        numerator: name of the loss [run, epoch] that is divided.
+        denominator: name of the loss [run, epoch] by which it is divided.
         text: label of the y axis.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])

@@ -18,31 +18,31 @@ STYLE = Path(__file__).with_name("paper.mplstyle")
 
 
 def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
-    """Draw a figure and write it to each path. Equal cubes give identical bytes.
+    """Draw a figure and write it to each path. Equal cubes give identical files.
 
     Args:
         figure: the figure.
         cubes: one cube per experiment of the figure.
-        paths: paths that end in one of `STILLS` or of the figure's `extra_formats`.
+        paths: paths of files; each extension is in `STILLS` or in the figure's `extra_formats`.
 
     Raises:
         UserError: a cube lacks a variable that the figure reads.
     """
     selected = [select(cube, figure.variables, f"Figure {figure.id}") for cube in cubes]
-    extra_formats: dict[str, Callable[[Figure, Sequence[xr.Dataset], Path], None]] = {
+    writers: dict[str, Callable[[Figure, Sequence[xr.Dataset], Path], None]] = {
         ".webp": write_animation,
         ".html": write_page,
     }
     with matplotlib.rc_context(fname=STYLE):
-        stills = [path for path in paths if path.suffix not in extra_formats]
-        if stills:
-            _draw_still(figure, selected, stills)
-        for path in set(paths) - set(stills):
-            extra_formats[path.suffix](figure, selected, path)
+        still_paths = [path for path in paths if path.suffix not in writers]
+        if still_paths:
+            _draw_still(figure, selected, still_paths)
+        for path in set(paths) - set(still_paths):
+            writers[path.suffix](figure, selected, path)
 
 
 def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
-    """Draw a figure once and write it to each path."""
+    """Draw a still image of a figure once and write it to each path."""
     canvas = Canvas(figsize=figure.size, layout="constrained")
     figure.draw(canvas, *cubes)
     mark_lone_points(canvas)
@@ -55,10 +55,7 @@ def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Pat
 
 
 def mark_lone_points(canvas: Canvas) -> None:
-    """Mark curves with a single point by a dot, because a line needs two points.
-
-    Networks with one checkpoint have such curves.
-    """
+    """Draw a dot on each curve with a single point, such as that of a run with one checkpoint, because it has no line."""
     for line in (line for ax in canvas.axes for line in ax.get_lines()):
         points = np.ma.masked_invalid(np.asarray(line.get_ydata(), dtype=float)).count()
         if points == 1 and line.get_marker() in ("None", None, "", " "):

@@ -1,4 +1,4 @@
-"""Plots of the number embedding: singular value decomposition, a Gaussian control and Fourier components."""
+"""Plots of the number embedding: its dimensions, singular value decomposition and Fourier components."""
 
 from __future__ import annotations
 
@@ -25,48 +25,49 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def numbers(cube: xr.Dataset) -> NDArray[np.floating]:
-    """Return W_E of the first run without `=`: [number, residual]."""
+def number_embedding(cube: xr.Dataset) -> NDArray[np.floating]:
+    """Return W_E of the first run without the row of `=`: [number, residual]."""
     return cube.W_E.isel(run=0).values[:-1].astype(float)
 
 
-def dimensions(fig: Figure, cube: xr.Dataset, indices: Sequence[int]) -> None:
-    """Draw the embedding of every number along some dimensions of the residual stream.
+def embedding_dimensions(fig: Figure, cube: xr.Dataset, indices: Sequence[int]) -> None:
+    """Draw the columns of the number embedding at some dimensions of the residual stream.
 
     Args:
         fig: figure to draw on.
         cube: cube with the variable `W_E`.
-        indices: indices of the dimensions, two at most.
+        indices: indices of the dimensions, at most two.
     """
     ax = fig.subplots()
     for dimension, color in zip(indices, (COLORS["W_E"], COLORS["weights"]), strict=False):
-        ax.plot(numbers(cube)[:, dimension], color=color, label=f"dimension {dimension}")
+        ax.plot(number_embedding(cube)[:, dimension], color=color, label=f"dimension {dimension}")
     ax.axhline(0, color="#888888", lw=0.4, zorder=0)
-    ax.set(xlabel="Number", ylabel="Entry of $W_E$", xlim=(0, len(numbers(cube)) - 1))
+    ax.set(xlabel="Number", ylabel="Entry of $W_E$", xlim=(0, len(number_embedding(cube)) - 1))
     fig.legend(loc="outside upper center", ncols=len(indices))
 
 
-def gaussian(cube: xr.Dataset) -> NDArray[np.float64]:
-    """Return a standard normal matrix of the shape of the embedding. Its random seed is fixed."""
-    return np.random.default_rng(0).standard_normal(numbers(cube).shape)
+def gaussian_control(cube: xr.Dataset) -> NDArray[np.float64]:
+    """Return a matrix of standard normal entries, drawn with a fixed seed, in the shape of the number embedding."""
+    return np.random.default_rng(0).standard_normal(number_embedding(cube).shape)
 
 
 def singular_vectors(matrix: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Compute the left singular vectors and the singular values of a matrix.
 
     Returns:
-        The vectors in columns, with a positive largest entry each, and the values in descending order.
+        The vectors in columns, and the values in descending order. The entry of each vector with the largest absolute
+        value is positive.
     """
     vectors, values, _ = np.linalg.svd(matrix, full_matrices=False)
     return vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(len(values))]), values
 
 
 def singular_values(fig: Figure, matrix: NDArray[np.floating], color: str) -> None:
-    """Draw the singular values of a matrix and count those above a tenth of the largest.
+    """Draw the singular values of a matrix in descending order, and note how many exceed a tenth of the largest.
 
     Args:
         fig: figure to draw on.
-        matrix: any matrix.
+        matrix: the matrix.
         color: color of the curve.
     """
     values = singular_vectors(matrix)[1]
@@ -80,7 +81,7 @@ def singular_values(fig: Figure, matrix: NDArray[np.floating], color: str) -> No
 
 
 def left_vectors(fig: Figure, matrix: NDArray[np.floating]) -> None:
-    """Draw maps of the left singular vectors, one per column with numbers downwards: all of them, and the first 16.
+    """Draw maps of all left singular vectors of a matrix (left) and of the first 16 (right), one vector per column.
 
     Args:
         fig: figure to draw on.
@@ -99,14 +100,15 @@ def left_vectors(fig: Figure, matrix: NDArray[np.floating]) -> None:
 def principal_waves(fig: Figure, cube: xr.Dataset, count: int = 8) -> None:
     """Draw the first left singular vectors of the first run's embedding.
 
-    Each title gives the frequency with the most energy and its share. Key frequencies have their colors.
+    Each title gives the frequency with the most Fourier energy of the vector and its fraction of the energy. The curve has
+    the color of this frequency if it is a key frequency, otherwise it is gray.
 
     Args:
         fig: figure to draw on.
         cube: cube with the variables `W_E` and `key_frequency`.
         count: number of vectors.
     """
-    vectors = singular_vectors(numbers(cube))[0][:, :count].T
+    vectors = singular_vectors(number_embedding(cube))[0][:, :count].T
     colors = frequency_colors(cube, str(cube.run.values[0]))
     axes = panels(fig, len(vectors), columns=2, sharex=True, sharey=True)
     for i, (ax, vector) in enumerate(zip(axes, vectors, strict=True)):
@@ -119,7 +121,7 @@ def principal_waves(fig: Figure, cube: xr.Dataset, count: int = 8) -> None:
 
 
 def in_fourier_basis(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw the Fourier components of each dimension of the embedding, components downwards.
+    """Draw the Fourier components over the numbers (rows) of each dimension of the first run's embedding (columns).
 
     Key frequencies are labeled on the right.
 
@@ -127,16 +129,16 @@ def in_fourier_basis(fig: Figure, cube: xr.Dataset) -> None:
         fig: figure to draw on.
         cube: cube with the variables `W_E` and `key_frequency`.
     """
-    ax = basis_map(fig, fourier.basis(prime(cube)) @ numbers(cube), "Entry of $F W_E$")
+    ax = basis_map(fig, fourier.basis(prime(cube)) @ number_embedding(cube), "Entry of $F W_E$")
     ax.set_xlabel("Dimension of the residual stream")
-    keys = ax.secondary_yaxis("right")
-    frequency_ticks(keys.yaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
+    key_axis = ax.secondary_yaxis("right")
+    frequency_ticks(key_axis.yaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
 
 
-def key_products(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw the dot products of the embedding's components at the first run's key frequencies, with their values.
+def key_component_products(fig: Figure, cube: xr.Dataset) -> None:
+    """Draw a map of the dot products of the first run's Fourier components of W_E at key frequencies, values in the cells.
 
-    The products are over the residual stream.
+    Each Fourier component of W_E is a vector in the residual stream.
 
     Args:
         fig: figure to draw on.
@@ -148,8 +150,8 @@ def key_products(fig: Figure, cube: xr.Dataset) -> None:
     if not indices:
         no_key_frequencies(ax, run)
         return
-    rows = fourier.basis(p)[indices] @ numbers(cube)
-    products = rows @ rows.T
+    components = fourier.basis(p)[indices] @ number_embedding(cube)
+    products = components @ components.T
     signed_map(fig, ax, products, "Dot product")
     for (i, j), value in np.ndenumerate(products):
         color = "white" if abs(value) > 0.6 * np.abs(products).max() else "black"

@@ -1,8 +1,8 @@
-"""Plots that change over training: four checkpoints in a still image, and the epochs of an animation.
+"""Plots that change over training: panels of four checkpoints in a still image, and one checkpoint a frame in an animation.
 
 A panel is a function of axes and a cube. It draws the static part and returns a function that shows one epoch, so that
-the still image and the animation of a figure share their code. A `decorate` function of the figure, the cube and the
-axes draws what all panels share, such as a color bar or a legend.
+the still image and the animation of a figure use the same code. A `decorate` function of the figure, the cube and the
+axes draws a color bar or a legend for all panels.
 """
 
 from __future__ import annotations
@@ -24,41 +24,42 @@ if TYPE_CHECKING:
     Panel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
     Decorate = Callable[[FigureBase, xr.Dataset, Any], None]  # the last argument holds the axes
 
-MOST_FRAMES = 48  # largest number of frames of an animation
-MOMENTS = ("memorized", "circuits formed", "cleaned up", "end")
+MAX_FRAMES = 48  # maximum number of frames of an animation
+CHECKPOINT_NAMES = ("memorized", "circuits formed", "cleaned up", "end")
 
 
 def phase_end_checkpoints(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
-    """Return the checkpoints at which the three phases of a run end, and its last one.
+    """Return the epochs at which the three phases of a run end, and the epoch of its last checkpoint.
 
-    A run without all phases gives four checkpoints at equal distances, or fewer if it has fewer.
+    If the rule does not find the ends of all phases, return the epochs of four evenly spaced checkpoints, or of all
+    checkpoints if there are fewer.
 
     Args:
         cube: cube with the variables `PHASE_VARIABLES`.
         run: name of the run.
 
     Returns:
-        Pairs of epoch and name; the name is empty for a run without all phases.
+        Pairs of epoch and name; the names are empty if the rule does not find the ends of all phases.
     """
     ends = [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
     if not np.isfinite(ends).all():
         indices = np.unique(np.linspace(0, cube.sizes["epoch"] - 1, 4).round().astype(int))
         return [(int(epoch), "") for epoch in cube.epoch.values[indices]]
-    return [(int(epoch), name) for epoch, name in zip((*ends, cube.epoch.values[-1]), MOMENTS, strict=True)]
+    return [(int(epoch), name) for epoch, name in zip((*ends, cube.epoch.values[-1]), CHECKPOINT_NAMES, strict=True)]
 
 
 def epochs_of_interest(cube: xr.Dataset, run: str) -> list[int]:
-    """Return at most `MOST_FRAMES` checkpoints at equal distances, up to the end of interest of a run.
+    """Return the epochs of at most `MAX_FRAMES` evenly spaced checkpoints, up to `end_of_interest` of a run.
 
     Args:
         cube: cube with the variables `PHASE_VARIABLES`.
         run: name of the run.
 
     Returns:
-        The epochs. Without an end of interest, they extend to the end of training.
+        The epochs. They extend to the end of training if `end_of_interest` is None.
     """
     epochs = cube.epoch.values[cube.epoch.values <= (end_of_interest(cube, run) or np.inf)]
-    return [int(epoch) for epoch in epochs[:: -(-len(epochs) // MOST_FRAMES)]]
+    return [int(epoch) for epoch in epochs[:: -(-len(epochs) // MAX_FRAMES)]]
 
 
 def phase_at(cube: xr.Dataset, run: str, epoch: int) -> str:
@@ -70,7 +71,7 @@ def phase_at(cube: xr.Dataset, run: str, epoch: int) -> str:
         epoch: the epoch.
 
     Returns:
-        The name; empty after the last phase, or if the rule finds no phase.
+        The name; empty after the last phase that the rule finds.
     """
     for (name, _), variable in zip(PHASES, PHASE_VARIABLES, strict=True):
         if epoch < float(cube[variable].sel(run=run)):
@@ -81,19 +82,19 @@ def phase_at(cube: xr.Dataset, run: str, epoch: int) -> str:
 def four_panels(
     fig: FigureBase, cube: xr.Dataset, panel: Panel, decorate: Decorate | None = None, columns: int = 2
 ) -> None:
-    """Draw the first run at the four checkpoints of `four_moments`, on shared axes.
+    """Draw the first run at the checkpoints of `phase_end_checkpoints`, one per panel, with shared axes.
 
     Args:
         fig: figure to draw on.
         cube: cube with the variables of the panel and `PHASE_VARIABLES`.
         panel: function that prepares a panel.
-        decorate: function that draws what all panels share.
+        decorate: function that draws a color bar or a legend for all panels.
         columns: number of columns.
     """
     separator = ", " if columns < 4 else "\n"
-    moments = phase_end_checkpoints(cube, str(cube.run.values[0]))
-    axes = panels(fig, len(moments), columns, sharex=True, sharey=True)
-    for ax, (epoch, name) in zip(axes, moments, strict=True):
+    checkpoints = phase_end_checkpoints(cube, str(cube.run.values[0]))
+    axes = panels(fig, len(checkpoints), columns, sharex=True, sharey=True)
+    for ax, (epoch, name) in zip(axes, checkpoints, strict=True):
         panel(ax, cube)(epoch)
         ax.set_title(f"Epoch {epoch:,}" + (separator + name if name else ""))
         ax.label_outer()
@@ -102,7 +103,7 @@ def four_panels(
 
 
 def title(ax: Axes, cube: xr.Dataset, run: str, epoch: int) -> None:
-    """Set the title of an animation's panel to the epoch and its phase.
+    """Set the title of an animation's panel to the epoch and the name of the run's phase at this epoch.
 
     Args:
         ax: axes of the panel.
@@ -115,12 +116,12 @@ def title(ax: Axes, cube: xr.Dataset, run: str, epoch: int) -> None:
 
 
 def animate_panel(panel: Panel, decorate: Decorate | None = None, **options: Any) -> Animation:
-    """Return the animation of a panel of the first run over training.
+    """Return the animation that shows the first run in one panel, checkpoint by checkpoint.
 
     Args:
         panel: function that prepares the panel.
         decorate: function that draws a color bar or a legend.
-        options: fields of `Animation`.
+        options: other fields of `Animation`.
 
     Returns:
         The animation.
@@ -141,11 +142,11 @@ def animate_panel(panel: Panel, decorate: Decorate | None = None, **options: Any
 
 
 def animate_curves(curves: Callable[[Figure, xr.Dataset], object], **options: Any) -> Animation:
-    """Return the animation in which the curves of the first run are extended epoch by epoch.
+    """Return the animation in which the curves of the first run grow checkpoint by checkpoint.
 
     Args:
-        curves: function of a figure and a cube that draws the full curves on one pair of axes.
-        options: fields of `Animation`.
+        curves: function of a figure and a cube that draws the complete curves in a single panel.
+        options: other fields of `Animation`.
 
     Returns:
         The animation.
@@ -155,10 +156,10 @@ def animate_curves(curves: Callable[[Figure, xr.Dataset], object], **options: An
         run = str(cube.run.values[0])
         curves(fig, cube)
         (ax,) = fig.axes
-        full_lines: list[tuple[Any, ...]] = [(line, *map(np.asarray, line.get_data())) for line in ax.lines]
-        over_time = [(line, x, y) for line, x, y in full_lines if len(x) == cube.sizes["epoch"]]
+        all_lines: list[tuple[Any, ...]] = [(line, *map(np.asarray, line.get_data())) for line in ax.lines]
+        lines_over_epochs = [(line, x, y) for line, x, y in all_lines if len(x) == cube.sizes["epoch"]]
         for epoch in epochs_of_interest(cube, run):
-            for line, x, y in over_time:
+            for line, x, y in lines_over_epochs:
                 line.set_data(x[x <= epoch], y[x <= epoch])
             title(ax, cube, run, epoch)
             yield

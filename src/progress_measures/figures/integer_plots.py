@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def scores(fig: Figure, cube: xr.Dataset, component: int, degree: int) -> None:
-    """Draw the scores on one principal component by number, and the polynomial that fits them best.
+def pc_scores(fig: Figure, cube: xr.Dataset, component: int, degree: int) -> None:
+    """Draw the scores of the numbers on one principal component of the embedding, and their best-fitting polynomial.
 
     Args:
         fig: figure to draw on.
@@ -26,8 +26,8 @@ def scores(fig: Figure, cube: xr.Dataset, component: int, degree: int) -> None:
         component: index of the component, from 0.
         degree: degree of the polynomial, 1 or 2.
     """
-    parts = embedding(cube)
-    values, share = parts.scores[:, component], parts.shares[component]
+    components = embedding(cube)
+    values, fraction = components.scores[:, component], components.fractions_explained[component]
     number = np.arange(len(values))
     fitted = np.polynomial.Polynomial.fit(number, values, degree)
     dense = np.linspace(0, number[-1], 200)
@@ -36,17 +36,19 @@ def scores(fig: Figure, cube: xr.Dataset, component: int, degree: int) -> None:
     line = {1: "Straight line", 2: "Parabola"}[degree]
     ax.plot(dense, fitted(dense), color=COLORS["other"], lw=1, label=f"{line}, $R^2$ = {r2:.3f}")
     ax.plot(number, values, "o", ms=4, color=COLORS["W_E"])
-    ax.set(xlabel="Number", ylabel=f"Score on PC {component + 1}", title=f"PC {component + 1}: {share:.1%} of variance")
+    ax.set(
+        xlabel="Number", ylabel=f"Score on PC {component + 1}", title=f"PC {component + 1}: {fraction:.1%} of variance"
+    )
     ax.locator_params(axis="x", integer=True)
     ax.legend(loc="best")
 
 
-def annotated(ax: Axes, values: NDArray[np.floating], **colors: Any) -> AxesImage:
-    """Draw a map over all pairs with every value printed in it, a upwards and b to the right.
+def annotated_map(ax: Axes, values: NDArray[np.floating], **colors: Any) -> AxesImage:
+    """Draw a map over all pairs, a upwards and b to the right, with the value printed in each cell.
 
     Args:
         ax: axes to draw on.
-        values: [a, b].
+        values: one value per pair [a, b].
         colors: color map and limits, as in `Axes.imshow`.
 
     Returns:
@@ -63,13 +65,15 @@ def annotated(ax: Axes, values: NDArray[np.floating], **colors: Any) -> AxesImag
     return image
 
 
-def top_maps(fig: Figure, cube: xr.Dataset, relu: bool, count: int = 3) -> None:
-    """Draw maps of the neurons that correlate most with the sum, each on its own scale.
+def maps_by_correlation(fig: Figure, cube: xr.Dataset, relu: bool, count: int = 3) -> None:
+    """Draw maps over all pairs of the neurons whose activation correlates most with a + b, each with its own color scale.
+
+    The correlation is that of the first run's neurons after the ReLU at the last checkpoint; signs are ignored in the order.
 
     Args:
         fig: figure to draw on.
         cube: cube with the variables that `activations` reads.
-        relu: whether to show activations after the ReLU; otherwise pre-activations.
+        relu: whether to draw activations after the ReLU; otherwise pre-activations.
         count: number of neurons.
     """
     n = cube.sizes["token"] - 1
@@ -82,7 +86,7 @@ def top_maps(fig: Figure, cube: xr.Dataset, relu: bool, count: int = 3) -> None:
         colors: dict[str, Any] = (
             {"cmap": "viridis", "vmin": 0} if relu else {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
         )
-        image = annotated(ax, activation, **colors)
+        image = annotated_map(ax, activation, **colors)
         ax.label_outer()
         ax.set_title(f"Neuron {neuron}, r = {r[neuron]:.3f}")
         fig.colorbar(image, ax=ax, location="bottom", shrink=0.9, label="Activation" if relu else "Pre-activation")

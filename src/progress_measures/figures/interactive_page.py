@@ -1,6 +1,6 @@
-"""Write interactive pages of figures with Plotly, and build their common parts.
+"""Write interactive pages of figures with Plotly, and build parts of them.
 
-A page works offline. All pages of a folder share one file with Plotly's JavaScript, instead of 5 MB in each page.
+A page works offline. All pages of a folder load one file with Plotly's 5 MB of JavaScript.
 """
 
 import html
@@ -37,26 +37,26 @@ def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
         figure.page(*cubes), include_plotlyjs=False, full_html=False, div_id="figure", default_height="75vh",
         config={"displaylogo": False, "responsive": True},
     )  # fmt: skip
-    texts = {name: html.escape(getattr(figure, name)) for name in ("id", "title", "reference")}
-    texts["caption"] = html.escape(" ".join([*(figure.page.__doc__ or "").split(), incomplete(cubes)]))
+    fields = {name: html.escape(getattr(figure, name)) for name in ("id", "title", "reference")}
+    fields["caption"] = html.escape(" ".join([*(figure.page.__doc__ or "").split(), incomplete(cubes)]))
     library, script = path.with_name(LIBRARY), get_plotlyjs().encode()
     if not library.exists() or library.stat().st_size != len(script):
         with atomic_path(library) as temporary:
             temporary.write_bytes(script)
     with atomic_path(path) as temporary:
-        text = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(texts, plot=plot, library=LIBRARY)
+        text = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(fields, plot=plot, library=LIBRARY)
         temporary.write_text(text, encoding="utf-8")
 
 
 def line(x: Any, y: Any, name: str, color: str, **properties: Any) -> dict[str, Any]:
-    """Return a curve with its name for the legend and the hover text.
+    """Return the Plotly trace of a curve; its name is shown in the legend and the hover text.
 
     Args:
-        x: abscissas: an array or a list.
-        y: ordinates: an array or a list.
+        x: x values, an array or a list.
+        y: y values, an array or a list.
         name: name of the curve.
         color: color of the curve.
-        properties: other properties of the Plotly trace; `width` is the line width.
+        properties: other properties of the Plotly trace, or `width`, the line width.
 
     Returns:
         The Plotly trace.
@@ -67,14 +67,14 @@ def line(x: Any, y: Any, name: str, color: str, **properties: Any) -> dict[str, 
 
 
 def layout(**properties: Any) -> dict[str, Any]:
-    """Return the common layout of all pages, updated with properties."""
+    """Return the Plotly layout of all pages, with the given properties added or replaced."""
     font = {"family": "system-ui, sans-serif", "size": 14}
     hover = {"hovermode": "x unified", "hoverlabel": {"namelength": -1}}  # full names
     return {"template": "plotly_white", "font": font, "margin": {"t": 60, "r": 20}} | hover | properties
 
 
 def axis(title: str, scale: str = "linear", **properties: Any) -> dict[str, Any]:
-    """Return an axis. Hover texts have four significant digits; exponents are written as powers of ten.
+    """Return an axis with powers of ten as tick labels and four significant digits in hover texts.
 
     Args:
         title: label of the axis.
@@ -88,16 +88,16 @@ def axis(title: str, scale: str = "linear", **properties: Any) -> dict[str, Any]
 
 
 def epochs(**properties: Any) -> dict[str, Any]:
-    """Return the epoch axis, updated with properties."""
+    """Return the Plotly epoch axis, with the given properties added."""
     return axis("Epoch", hoverformat=",d", tickformat=",d", unifiedhovertitle={"text": "Epoch %{x:,d}"}, **properties)
 
 
 def scale_buttons(axis_name: str, position: float, initial: str) -> dict[str, Any]:
-    """Return two buttons above the plot that make an axis logarithmic or linear.
+    """Return two buttons above the plot that make an axis linear or logarithmic.
 
     Args:
         axis_name: `xaxis` or `yaxis`.
-        position: left end of the buttons, as a fraction of the width.
+        position: left end of the buttons, as a fraction of the width of the plot.
         initial: initial scale, `linear` or `log`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Plots of neurons: maps over all pairs, maps in the 2D Fourier basis, and best frequencies."""
+"""Plots of neurons: maps over all pairs, 2D Fourier components, and fractions of variance that frequencies explain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.cube.pair_maps import neuron_map
-from progress_measures.figures.attention import SCORES
+from progress_measures.figures.attention import ATTENTION_SCORES
 from progress_measures.figures.style import COLORS, frequency_colors, panel_letters, plane
 from progress_measures.figures.waves import component_ticks, frequency_ticks
 from progress_measures.measures.keys import CLUSTER_FRACTION
@@ -20,33 +20,35 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-MAPS = (*SCORES, "neuron_value_token", "neuron_value_position", "neuron_offset")
+MAPS = (*ATTENTION_SCORES, "neuron_value_token", "neuron_value_position", "neuron_offset")
 """Variables that `neuron_map` reads."""
 
-MAPS_AND_SHARES = (*MAPS, "neuron_frequency_share")
-"""Variables that `maps` reads."""
+MAPS_AND_FRACTIONS = (*MAPS, "neuron_frequency_share")
+"""Variables that `activation_maps` reads."""
 
 
 def neuron_title(cube: xr.Dataset, neuron: int) -> str:
-    """Return the index of a neuron, its best frequency and the share of variance at this frequency, on two lines.
+    """Return the title of a neuron of the first run: `Neuron 3`, and below it `k = 14 (97%)`.
+
+    Frequency k explains most of the neuron's variance over pairs; the percentage is the fraction that it explains.
 
     Args:
         cube: cube with the variable `neuron_frequency_share`.
         neuron: index of the neuron.
 
     Returns:
-        The text.
+        The title.
     """
-    share = cube.neuron_frequency_share.isel(run=0).sel(neuron=neuron).fillna(0)
-    return f"Neuron {neuron}\nk = {int(share.idxmax())} ({float(share.max()):.0%})"
+    fractions = cube.neuron_frequency_share.isel(run=0).sel(neuron=neuron).fillna(0)
+    return f"Neuron {neuron}\nk = {int(fractions.idxmax())} ({float(fractions.max()):.0%})"
 
 
-def maps(fig: Figure, cube: xr.Dataset, neurons: Sequence[int]) -> None:
-    """Draw neurons of the first run after the ReLU over all pairs, each on its own scale.
+def activation_maps(fig: Figure, cube: xr.Dataset, neurons: Sequence[int]) -> None:
+    """Draw maps over all pairs of neurons of the first run after the ReLU, each with its own color scale.
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `MAPS_AND_SHARES`.
+        cube: cube with the variables `MAPS_AND_FRACTIONS`.
         neurons: indices of the neurons.
     """
     axes = fig.subplots(1, len(neurons), sharey=True, squeeze=False)[0]
@@ -60,34 +62,34 @@ def maps(fig: Figure, cube: xr.Dataset, neurons: Sequence[int]) -> None:
         panel_letters(axes)
 
 
-def in_2d(fig: Figure, cube: xr.Dataset, values: NDArray[np.floating], name: str) -> None:
-    """Draw a centered function of (a, b) in the 2D Fourier basis.
+def in_2d_fourier_basis(fig: Figure, cube: xr.Dataset, values: NDArray[np.floating], name: str) -> None:
+    """Draw the 2D Fourier components of a function of the pair without its mean.
 
-    The title gives the share of variance of its eight largest components.
+    The title gives the fraction of the variance over pairs that the eight largest components hold.
 
     Args:
         fig: figure to draw on.
         cube: cube with the variable `key_frequency`.
-        values: [a, b].
-        name: name of the function.
+        values: values of the function [a, b].
+        name: name of the function, for the title.
     """
     F = fourier.basis(len(values))
     components = F @ (values - values.mean()) @ F.T
     energy = np.sort(np.square(components), axis=None)[::-1]
-    share = energy[:8].sum() / energy.sum() if energy.sum() else np.nan
-    component_map(fig, cube, components, "Component", f"{name}\neight components hold {share:.1%}")
+    fraction = energy[:8].sum() / energy.sum() if energy.sum() else np.nan
+    component_map(fig, cube, components, "Component", f"{name}\neight components hold {fraction:.1%}")
 
 
 def component_map(fig: Figure, cube: xr.Dataset, components: NDArray[np.floating], bar_label: str, title: str) -> None:
-    """Draw a map of all 2D Fourier components (left), and of those at the constant and at key frequencies (right).
+    """Draw maps of all 2D Fourier components (left), and of products of the constant and key frequencies only (right).
 
-    Key frequencies are those of the first run. Colors range from blue to red around 0, or from white to blue if no
-    component is negative.
+    Only the left map is drawn if the first run has no key frequencies. Colors range from blue to red around 0, or from
+    white to blue if no component is negative.
 
     Args:
         fig: figure to draw on.
         cube: cube with the variable `key_frequency`.
-        components: [component of a, component of b].
+        components: coefficients or norms [component of a, component of b].
         bar_label: label of the color bar.
         title: title of the left map.
     """
@@ -116,8 +118,8 @@ def component_map(fig: Figure, cube: xr.Dataset, components: NDArray[np.floating
     fig.colorbar(image, ax=[left, *others], label=bar_label, shrink=0.7)
 
 
-def shares(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw the share of each neuron's variance at each frequency, for the first run.
+def fractions_explained(fig: Figure, cube: xr.Dataset) -> None:
+    """Draw the fraction of each neuron's variance over pairs that each frequency explains, for the first run.
 
     Key frequencies are labeled on the right.
 
@@ -125,33 +127,33 @@ def shares(fig: Figure, cube: xr.Dataset) -> None:
         fig: figure to draw on.
         cube: cube with the variables `neuron_frequency_share` and `key_frequency`.
     """
-    share = cube.neuron_frequency_share.isel(run=0)
+    fractions = cube.neuron_frequency_share.isel(run=0)
     ax = fig.subplots()
     size: dict[str, Any] = {
-        "extent": (-0.5, share.sizes["neuron"] - 0.5, share.sizes["frequency"] + 0.5, 0.5),
+        "extent": (-0.5, fractions.sizes["neuron"] - 0.5, fractions.sizes["frequency"] + 0.5, 0.5),
         "aspect": "auto",
     }
-    image = ax.imshow(share.values.T, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", **size)
+    image = ax.imshow(fractions.values.T, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", **size)
     ax.set(xlabel="Neuron", ylabel="Frequency k")
-    keys = ax.secondary_yaxis("right")
-    frequency_ticks(keys.yaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: k)
-    fig.colorbar(image, ax=ax, label="Share of variance")
+    key_axis = ax.secondary_yaxis("right")
+    frequency_ticks(key_axis.yaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: k)
+    fig.colorbar(image, ax=ax, label="Fraction of variance")
 
 
-def best_shares(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw the share of each neuron's variance at its best frequency, for the first run, in ascending order.
+def best_fractions_explained(fig: Figure, cube: xr.Dataset) -> None:
+    """Draw the largest fraction of each neuron's variance that one frequency explains, for the first run, in ascending order.
 
     Args:
         fig: figure to draw on.
         cube: cube with the variable `neuron_frequency_share`.
     """
-    share = np.sort(cube.neuron_frequency_share.isel(run=0).max("frequency").fillna(0).values)
+    fractions = np.sort(cube.neuron_frequency_share.isel(run=0).max("frequency").fillna(0).values)
     ax = fig.subplots()
-    ax.plot(np.arange(1, len(share) + 1), share, color=COLORS["weights"])
+    ax.plot(np.arange(1, len(fractions) + 1), fractions, color=COLORS["weights"])
     ax.axhline(CLUSTER_FRACTION, color=COLORS["other"], lw=0.8, ls=(0, (4, 3)), zorder=0)
-    above = int((share >= CLUSTER_FRACTION).sum())
+    above = int((fractions >= CLUSTER_FRACTION).sum())
     ax.annotate(
-        f"{above} of {len(share)} neurons at {CLUSTER_FRACTION:.0%} or more (dashed)",
+        f"{above} of {len(fractions)} neurons at {CLUSTER_FRACTION:.0%} or more (dashed)",
         (0.98, 0.1), xycoords="axes fraction", ha="right",
     )  # fmt: skip
-    ax.set(xlabel="Neuron, in order", ylabel="Share of variance", xlim=(1, len(share)), ylim=(0, 1.03))
+    ax.set(xlabel="Neuron, in order", ylabel="Fraction of variance", xlim=(1, len(fractions)), ylim=(0, 1.03))

@@ -1,8 +1,8 @@
 """Plots of heads or neurons: one per panel in a still image, one per frame in an animation.
 
 A panel is a function of axes and a cube. It draws the static part and returns a function that shows one head or neuron,
-title included. A `decorate` function of the figure, the cube and the axes draws what all panels share, such as a color
-bar or a legend.
+including its title. A `decorate` function of the figure, the cube and the axes draws a color bar or a legend for all
+panels.
 """
 
 from __future__ import annotations
@@ -20,22 +20,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
     Panel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
-    Members = Callable[[xr.Dataset], list[int]]
+    Selection = Callable[[xr.Dataset], list[int]]
     Decorate = Callable[[FigureBase, xr.Dataset, Any], None]  # the last argument holds the axes
 
 
 def heads(cube: xr.Dataset) -> list[int]:
-    """Return the indices of all heads."""
+    """Return the indices of all heads of a cube."""
     return [int(head) for head in cube["head"].values]
 
 
-def first_neurons(number: int) -> Members:
-    """Return a function of a cube that returns the indices of its first `number` neurons."""
-    return lambda cube: [int(neuron) for neuron in cube.neuron.values[:number]]
+def first_neurons(count: int) -> Selection:
+    """Return a function of a cube that returns the indices of its first `count` neurons."""
+    return lambda cube: [int(neuron) for neuron in cube.neuron.values[:count]]
 
 
 def side_by_side(
-    fig: Figure, cube: xr.Dataset, panel: Panel, members: Members, columns: int, decorate: Decorate | None = None
+    fig: Figure,
+    cube: xr.Dataset,
+    panel: Panel,
+    select_indices: Selection,
+    columns: int,
+    decorate: Decorate | None = None,
 ) -> None:
     """Draw heads or neurons, one per panel.
 
@@ -43,11 +48,11 @@ def side_by_side(
         fig: figure to draw on.
         cube: cube with the variables of the panel.
         panel: function that prepares a panel.
-        members: function that returns the indices of the heads or neurons of a cube.
+        select_indices: function that returns the indices of the heads or neurons of a cube.
         columns: number of columns.
-        decorate: function that draws what all panels share.
+        decorate: function that draws a color bar or a legend for all panels.
     """
-    indices = members(cube)
+    indices = select_indices(cube)
     axes = panels(fig, len(indices), columns, sharex=True, sharey=True)
     for ax, index in zip(axes, indices, strict=True):
         panel(ax, cube)(index)
@@ -57,13 +62,13 @@ def side_by_side(
 
 
 def one_by_one(
-    panel: Panel, members: Members, decorate: Decorate | None = None, seconds: float = 1.0, **options: Any
+    panel: Panel, select_indices: Selection, decorate: Decorate | None = None, seconds: float = 1.0, **options: Any
 ) -> Animation:
     """Return the animation that shows heads or neurons one after another.
 
     Args:
         panel: function that prepares the panel.
-        members: function that returns the indices of the heads or neurons of a cube.
+        select_indices: function that returns the indices of the heads or neurons of a cube.
         decorate: function that draws a color bar or a legend.
         seconds: duration of a frame.
         options: other fields of `Animation`.
@@ -77,7 +82,7 @@ def one_by_one(
         show = panel(ax, cube)
         if decorate is not None:
             decorate(fig, cube, [ax])
-        for index in members(cube):
+        for index in select_indices(cube):
             show(index)
             yield
 

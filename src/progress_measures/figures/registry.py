@@ -19,7 +19,7 @@ class Animation:
 
     Attributes:
         frames: generator function of a matplotlib figure and the cubes. It draws once, then updates the drawing, and
-            yields after each complete frame.
+            yields once per complete frame.
         size: width and height in inches.
         seconds: duration of a frame.
     """
@@ -36,15 +36,15 @@ class Figure:
     Attributes:
         id: source and name, such as `paper/fig07`.
         title: one line that describes the figure.
-        caption: a few sentences for the report: what the figure shows and what to notice.
-        reference: the published figure that it reproduces.
-        experiments: experiments whose cubes it is drawn from. A figure of one experiment can be drawn from the cube of
-            another one.
-        variables: variables that it reads from each cube; it receives no others.
+        caption: a few sentences on what the figure shows and what to notice.
+        reference: the published figure that this figure reproduces.
+        experiments: experiments whose cubes the figure is drawn from. If there is one, the cube of any other experiment can
+            replace it.
+        variables: variables that the figure reads from each cube; `draw` receives no others.
         size: width and height in inches.
         draw: function of a matplotlib figure and the cubes, one per experiment.
-        animation: the animation in `<id>.webp`, or None.
-        page: function of the cubes that returns a Plotly figure as a dictionary for `<id>.html`, or None.
+        animation: the animation that is written to `<id>.webp`, or None.
+        page: function of the cubes that returns a Plotly figure as a dictionary, which is written to `<id>.html`, or None.
         published: names of files in `config/claims/` whose published numbers the figure shows, such as `("paper",)`.
     """
 
@@ -62,7 +62,7 @@ class Figure:
 
     @property
     def extra_formats(self) -> tuple[str, ...]:
-        """File formats in addition to those of every figure: `webp` for an animation, `html` for a page."""
+        """File formats in addition to `STILLS`: `webp` if the figure has an animation, `html` if it has a page."""
         return ("webp",) * (self.animation is not None) + ("html",) * (self.page is not None)
 
 
@@ -81,9 +81,9 @@ def figure(
 
     Args:
         title: one line that describes the figure.
-        reference: the published figure that it reproduces.
-        variables: variables that it reads from each cube.
-        experiment: the experiment or experiments whose cubes it is drawn from.
+        reference: the published figure that this figure reproduces.
+        variables: variables that the figure reads from each cube.
+        experiment: the experiment or experiments whose cubes the figure is drawn from.
         size: width and height in inches.
         animation: the animation, or None.
         page: function of the cubes that returns a Plotly figure as a dictionary, or None.
@@ -97,8 +97,8 @@ def figure(
     def declare(draw: Callable[..., None]) -> Figure:
         caption = " ".join((draw.__doc__ or "").split())
         name = id_of(draw.__module__)
-        appearance = (size, draw, animation, page)
-        return Figure(name, title, caption, reference, experiments, variables, *appearance, published)
+        drawing = (size, draw, animation, page)
+        return Figure(name, title, caption, reference, experiments, variables, *drawing, published)
 
     return declare
 

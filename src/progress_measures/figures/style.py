@@ -49,7 +49,7 @@ def label(variable: xr.DataArray, name: str | None = None) -> str:
 
 
 def frequency_colors(cube: xr.Dataset, run: str) -> dict[int, str]:
-    """Return the color of each key frequency of a run, equal in all figures of this run.
+    """Return the color of each key frequency of a run, the same in all figures of this run.
 
     Args:
         cube: cube with the variable `key_frequency`.
@@ -58,8 +58,8 @@ def frequency_colors(cube: xr.Dataset, run: str) -> dict[int, str]:
     Returns:
         Colors by frequency.
     """
-    keys = cube.frequency.values[cube.key_frequency.sel(run=run).values]
-    return {int(k): FREQUENCY_COLORS[i % len(FREQUENCY_COLORS)] for i, k in enumerate(keys)}
+    key_frequencies = cube.frequency.values[cube.key_frequency.sel(run=run).values]
+    return {int(k): FREQUENCY_COLORS[i % len(FREQUENCY_COLORS)] for i, k in enumerate(key_frequencies)}
 
 
 def nothing_to_draw(ax: Axes, reason: str) -> None:
@@ -67,7 +67,7 @@ def nothing_to_draw(ax: Axes, reason: str) -> None:
 
     Args:
         ax: axes to draw on.
-        reason: the text, such as `No …`.
+        reason: the text.
     """
     ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", va="center", color="#666666")
     # hide the ticks instead of removing them, because panels may share them
@@ -85,21 +85,23 @@ def no_key_frequencies(ax: Axes, run: str) -> None:
 
 
 def epochs(ax: Axes, last: int, last_shown: int | None = None) -> None:
-    """Draw an epoch axis from 0. If it ends before the last trained epoch, the label gives that epoch.
+    """Draw an epoch axis from 0. If the axis ends before the last trained epoch, its label gives the last trained epoch.
 
     Args:
         ax: axes to draw on.
         last: last trained epoch.
         last_shown: last epoch on the axis; by default the last trained epoch.
     """
-    cut = last_shown is not None and last_shown < last
-    ax.set(xlabel=f"Epoch (trained to {last:,})" if cut else "Epoch", xlim=(0, last_shown if cut else max(last, 1)))
+    is_cut = last_shown is not None and last_shown < last
+    ax.set(
+        xlabel=f"Epoch (trained to {last:,})" if is_cut else "Epoch", xlim=(0, last_shown if is_cut else max(last, 1))
+    )
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.locator_params(axis="x", nbins=5, integer=True)
 
 
 def loss_axis(ax: Axes, text: str) -> None:
-    """Draw a logarithmic y axis with ticks at powers of ten. It becomes linear if it would have fewer than two ticks.
+    """Make the y axis logarithmic with ticks at powers of ten, or linear if there would be fewer than two ticks.
 
     Args:
         ax: axes to draw on.
@@ -113,21 +115,21 @@ def loss_axis(ax: Axes, text: str) -> None:
 
 
 def end_of_interest(cube: xr.Dataset, run: str) -> int | None:
-    """Return the end of interest of a run: twice the end of its cleanup, rounded up to thousands of epochs.
+    """Return the epoch at which plots of a run end: twice the end of cleanup, rounded up to a multiple of 1,000.
 
     Args:
         cube: cube with the variables `PHASE_VARIABLES`.
         run: name of the run.
 
     Returns:
-        The epoch; None if the rule finds no cleanup, or its end is at epoch 1,000 or earlier.
+        The epoch; None if the rule finds no end of cleanup, or one at epoch 1,000 or earlier.
     """
     end = float(cube.cleanup_end.sel(run=run))
     return int(np.ceil(2 * end / 1000)) * 1000 if np.isfinite(end) and end > 1000 else None
 
 
 def phase_bands(ax: Axes, cube: xr.Dataset, run: str) -> None:
-    """Shade the three phases of a run that the rule finds.
+    """Shade the phases of a run and mark their ends by dashed lines, as far as the rule finds their ends.
 
     Args:
         ax: axes to draw on.
@@ -142,7 +144,7 @@ def phase_bands(ax: Axes, cube: xr.Dataset, run: str) -> None:
 
 
 def phase_names(fig: FigureBase, cube: xr.Dataset, run: str) -> None:
-    """Draw a legend of the phases that `phase_bands` shades, with the epochs at which they end, above all panels.
+    """Draw a legend of the phases of a run above all panels, with the epochs at which they end.
 
     Args:
         fig: figure to draw on.
@@ -165,8 +167,8 @@ def phase_names(fig: FigureBase, cube: xr.Dataset, run: str) -> None:
         )
 
 
-def phase_key(fig: FigureBase) -> None:
-    """Draw a legend of the phases without epochs, for figures of several runs."""
+def phase_legend(fig: FigureBase) -> None:
+    """Draw a legend of the colors of the phases above all panels, for figures of several runs."""
     patches = [Patch(facecolor=color, edgecolor="#888888", lw=0.4) for _, color in PHASES]
     fig.legend(patches, [name for name, _ in PHASES], loc="outside upper center", ncols=3, title="Phases, by rule",
                title_fontsize=7.5, handlelength=1.2)  # fmt: skip
@@ -177,7 +179,7 @@ def plane(ax: Axes, values: ArrayLike, colors: str = "viridis", **limits: Any) -
 
     Args:
         ax: axes to draw on.
-        values: [a, b].
+        values: one value per pair [a, b].
         colors: color map.
         limits: `vmin` and `vmax`.
 
@@ -198,9 +200,9 @@ def signed_map(
     Args:
         fig: figure of the axes.
         ax: axes to draw on.
-        values: [row, column].
+        values: values of the map [row, column].
         text: label of the color bar; None for no bar.
-        limit: absolute value at which the colors end; by default the largest.
+        limit: absolute value at which the color scale ends; by default the largest absolute value.
     """
     extend = "neither" if limit is None else "both"
     limit = np.abs(values).max() if limit is None else limit
@@ -210,30 +212,30 @@ def signed_map(
 
 
 def by_component(ax: Axes, values: xr.DataArray, colors: dict[int, str], signed: bool = False) -> None:
-    """Draw bars over Fourier components: cosine and sine next to each other, key frequencies in their colors.
+    """Draw a bar per Fourier component, cosine and sine of a frequency side by side, key frequencies in their colors.
 
     Args:
         ax: axes to draw on.
-        values: [fourier_component]; the constant is omitted.
-        colors: colors of the frequencies that are labeled.
+        values: values by component [fourier_component]; the constant is not drawn.
+        colors: colors of the key frequencies, which are labeled.
         signed: whether values may be negative.
     """
-    k = np.arange(1, (len(values) + 1) // 2)
+    frequencies = np.arange(1, (len(values) + 1) // 2)
     cos, sin = values.values[1::2], values.values[2::2]
-    face = [colors.get(int(number), COLORS["other"]) for number in k]
-    ax.bar(k - 0.21, cos, 0.42, color=face)
-    ax.bar(k + 0.21, sin, 0.42, color=face, alpha=0.55)
-    for number in colors:
-        height = max(cos[number - 1], sin[number - 1], 0)
-        ax.annotate(f"{number}", (number, height), (0, 1.5), textcoords="offset points", ha="center", fontsize=7)
-    ax.margins(y=0.12)  # room for the numbers; unsigned bars still start at 0
-    ax.set(xlabel="Frequency k (cos dark, sin light)", xlim=(0, k[-1] + 1))
+    bar_colors = [colors.get(int(frequency), COLORS["other"]) for frequency in frequencies]
+    ax.bar(frequencies - 0.21, cos, 0.42, color=bar_colors)
+    ax.bar(frequencies + 0.21, sin, 0.42, color=bar_colors, alpha=0.55)
+    for frequency in colors:
+        height = max(cos[frequency - 1], sin[frequency - 1], 0)
+        ax.annotate(f"{frequency}", (frequency, height), (0, 1.5), textcoords="offset points", ha="center", fontsize=7)
+    ax.margins(y=0.12)  # room for the labels; unsigned bars still start at 0
+    ax.set(xlabel="Frequency k (cos dark, sin light)", xlim=(0, frequencies[-1] + 1))
     if signed:
         ax.axhline(0, color="#555555", lw=0.5)
 
 
 def other_runs(cube: xr.Dataset) -> list[str]:
-    """Return the names of the runs after the first, four at most.
+    """Return the names of at most four runs, from the second on.
 
     Raises:
         UserError: the cube has one run.
@@ -251,7 +253,7 @@ PHASE_VARIABLES = ("memorization_end", "circuit_formation_end", "cleanup_end")
 
 
 def panels(fig: FigureBase, count: int, columns: int, **shared: Any) -> NDArray[np.object_]:
-    """Create panels in rows. The remaining places of the last row are empty.
+    """Create panels row by row; the last row may have fewer panels.
 
     Args:
         fig: figure to draw on.
@@ -270,6 +272,6 @@ def panels(fig: FigureBase, count: int, columns: int, **shared: Any) -> NDArray[
 
 
 def panel_letters(axes: Iterable[Axes]) -> None:
-    """Prepend (a), (b), … to the titles of panels."""
+    """Prepend (a), (b), … (h) to the titles of panels."""
     for letter, ax in zip("abcdefgh", axes, strict=False):
         ax.set_title(f"({letter}) {ax.get_title(loc='left')}")

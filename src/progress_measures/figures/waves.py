@@ -1,4 +1,4 @@
-"""Plots of the Fourier basis: waves over the numbers, and maps with one row per component."""
+"""Plots of the Fourier basis: cosines and sines over the numbers, and maps with one row per Fourier component."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def prime(cube: xr.Dataset) -> int:
 
 
 def waves(fig: Figure, p: int, colors: dict[int, str]) -> None:
-    """Draw unit vectors of the Fourier basis, one per panel: the wave as a thin line, and its values at the numbers.
+    """Draw unit vectors of the Fourier basis, one per panel: a dot for each number, on the wave as a thin line.
 
     Args:
         fig: figure to draw on.
         p: the prime.
-        colors: colors of the vectors to draw, by index in the basis.
+        colors: colors of the vectors to draw, by their index in the basis.
     """
     axes = fig.subplots(len(colors), 1, sharex=True, sharey=True, squeeze=False).ravel()
     x = np.arange(p)
@@ -65,7 +65,7 @@ def frequency_ticks(axis: Axis, colors: dict[int, str], position: Callable[[int]
     Args:
         axis: the axis.
         colors: colors of the key frequencies.
-        position: function that returns the position of a frequency on the axis.
+        position: function of a frequency that returns its position on the axis.
     """
     axis.set_ticks([position(k) for k in colors], [f"{k}" for k in colors])
     for tick, color in zip(axis.get_major_ticks(), colors.values(), strict=True):
@@ -77,7 +77,7 @@ def basis_map(fig: Figure, values: NDArray[np.floating], text: str) -> Axes:
 
     Args:
         fig: figure to draw on.
-        values: [fourier_component, column].
+        values: values of the map [fourier_component, column].
         text: label of the color bar.
 
     Returns:
@@ -91,7 +91,7 @@ def basis_map(fig: Figure, values: NDArray[np.floating], text: str) -> Axes:
 
 
 def key_waves(fig: Figure, cube: xr.Dataset, wave: str) -> None:
-    """Draw the cosines or sines of the first run's key frequencies, in their colors.
+    """Draw the cosine or sine of each key frequency of the first run over the numbers, in the frequency's color.
 
     Args:
         fig: figure to draw on.
@@ -106,7 +106,7 @@ def key_waves(fig: Figure, cube: xr.Dataset, wave: str) -> None:
     waves(fig, prime(cube), {2 * k - (wave == "cos"): color for k, color in colors.items()})
 
 
-def whole_basis(fig: Figure, p: int) -> None:
+def basis_vectors(fig: Figure, p: int) -> None:
     """Draw all vectors of the orthonormal Fourier basis, one per row.
 
     Args:
@@ -131,14 +131,14 @@ def basis_products(fig: Figure, p: int) -> None:
 
 
 def component_norms(fig: Figure, cube: xr.Dataset, name: str, text: str) -> None:
-    """Draw the norms of the first run's Fourier components at the last checkpoint.
+    """Draw a variable of the first run at the last checkpoint, one bar per Fourier component.
 
     Key frequencies are colored and labeled.
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variable and `key_frequency`.
-        name: name of the variable [run, epoch, fourier_component].
+        cube: cube with the variable to draw and `key_frequency`.
+        name: name of the variable [run, epoch, fourier_component], such as a norm.
         text: label of the y axis.
     """
     run = str(cube.run.values[0])
@@ -148,13 +148,13 @@ def component_norms(fig: Figure, cube: xr.Dataset, name: str, text: str) -> None
 
 
 def wave_product(fig: Figure, p: int, k: int, of_b: bool) -> None:
-    """Draw the product over all pairs of the cosine of a and the cosine of b or the constant, as unit vectors.
+    """Draw the outer product of two unit vectors of the Fourier basis: cosine over a, and cosine or constant over b.
 
     Args:
         fig: figure to draw on.
         p: the prime.
         k: the frequency.
-        of_b: whether the second factor is the cosine of b; otherwise it is the constant.
+        of_b: whether the vector over b is the cosine; otherwise it is the constant.
     """
     F = fourier.basis(p)
     ax = fig.subplots()

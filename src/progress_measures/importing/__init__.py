@@ -2,10 +2,10 @@
 
 reading         reads a file into plain data; nothing in the file is executed
 contents        finds the networks, their epochs and the records of their training in this data
-names           gives tensors the project's names and axis order, by a format: a file in formats/ or the user's own
-recognize       finds the sizes and, from the network's own answers, the operation
+names           renames tensors and reorders their axes as in this project, by a file in formats/ or the user's mapping
+recognize       finds n and, from the network's answers to all pairs, the operation, the heads and the LayerNorms
 splits          finds the pairs on which the network was trained
-settings        expresses all of this as an experiment's settings and lists what was recognized and what was assumed
+settings        writes the findings as an experiment's settings, and lists what was recognized and what was assumed
 writing         writes the files that training would have written
-import_network  runs all steps in order, then measures and gathers as for any run
+import_network  runs these steps in order, then computes all measures and gathers the cube as for any run
 """

@@ -3,8 +3,8 @@
 Supported layouts: bare state dicts; dictionaries that contain one, as the paper's authors and many others save them
 (`model`, with `epoch`, `config`, `optimizer` and losses beside it); the authors' complete runs (`state_dicts`,
 `epochs`); the notebooks' runs (`checkpoints`, `checkpoint_epochs`, `train_indices`); folders of numbered files. Epochs
-in this module count updates. All of these sources number updates from 0 and save after the update, so that their epoch
-e is the state after e + 1 updates.
+in this module count updates. All of these sources number updates from 0 and save after the update, so their epoch e
+means the weights after e + 1 updates.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ State = dict[str, NDArray[Any]]
 
 NETWORK_KEYS = ("model", "final_state_dict", "model_state_dict", "state_dict")
 RUN_KEYS = ("checkpoints", "state_dicts")
-UPDATES, TEST_UPDATES = "updates", "test_updates"  # our own exports count these
-EPOCHS = ("checkpoint_epochs", "epochs")
+UPDATES, TEST_UPDATES = "updates", "test_updates"  # numbers of updates, in files of `progress-measures export`
+EPOCHS = ("checkpoint_epochs", "epochs")  # numbers of the last updates, from 0
 
 
 class Losses(NamedTuple):
@@ -151,16 +151,16 @@ def _without_prefixes(state: Mapping[str, NDArray[Any]]) -> State:
 def _checkpoints(loaded: Mapping[str, Any], key: str, path: Path) -> tuple[list[State], list[int], list[str]]:
     """Return a run's state dicts, the number of updates before each, and descriptions of what was assumed."""
     entries = loaded[key]
-    pairs = entries.items() if isinstance(entries, Mapping) else enumerate(entries)
+    items = entries.items() if isinstance(entries, Mapping) else enumerate(entries)
     numbered = [
-        (int(number), state) for number, state in pairs if re.fullmatch(r"\d{1,12}", str(number)) and _is_state(state)
+        (int(number), state) for number, state in items if re.fullmatch(r"\d{1,12}", str(number)) and _is_state(state)
     ]
     if not numbered or len(numbered) < len(entries):
         raise UserError(
             f"{path}: `{key}`: expected a list of state dicts, or a dictionary from epoch to state dict; "
             f"{len(entries) - len(numbered)} of the {len(entries)} entries are neither."
         )
-    numbered.sort(key=lambda pair: pair[0])
+    numbered.sort(key=lambda item: item[0])
     states = [_without_prefixes(state) for _, state in numbered]
     if UPDATES in loaded:
         return states, _as_epochs(loaded, states, path, UPDATES), []
@@ -169,9 +169,9 @@ def _checkpoints(loaded: Mapping[str, Any], key: str, path: Path) -> tuple[list[
             return states, [epoch + 1 for epoch in _as_epochs(loaded, states, path, name)], []
     if isinstance(entries, Mapping):
         return states, [number + 1 for number, _ in numbered], []
-    every = max(1, len(_numbers(loaded, "train_losses", path)) // len(states))
-    text = f"checkpoints every {every} epochs, the first after one update: the file has no `epochs`"
-    return states, [number * every + 1 for number, _ in numbered], [text]
+    interval = max(1, len(_numbers(loaded, "train_losses", path)) // len(states))
+    text = f"checkpoints every {interval} epochs, the first after one update: the file has no `epochs`"
+    return states, [number * interval + 1 for number, _ in numbered], [text]
 
 
 def _as_epochs(loaded: Mapping[str, Any], states: list[State], path: Path, name: str) -> list[int]:
@@ -183,12 +183,12 @@ def _as_epochs(loaded: Mapping[str, Any], states: list[State], path: Path, name:
 
 def _last_epoch(loaded: Mapping[str, Any], path: Path) -> int | None:
     """Return the number of updates at the end of training, or None if the file does not state it."""
-    for name, more in ((UPDATES, 0), ("epoch", 1)):
+    for name, offset in ((UPDATES, 0), ("epoch", 1)):
         if loaded.get(name) is not None:
             numbers = _counts(loaded, name, path)
             if not numbers.size:
                 raise UserError(f"{path}: `{name}` is empty; expected a number of updates.")
-            return int(numbers[-1]) + more
+            return int(numbers[-1]) + offset
     return len(_numbers(loaded, "train_losses", path)) or None
 
 
@@ -220,7 +220,7 @@ def _counts(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[np.int6
 
 
 def _losses(loaded: Mapping[str, Any], run_key: str | None, path: Path) -> tuple[Losses | None, Losses | None]:
-    """Return train and test losses.
+    """Return the train losses and the test losses in the file, each None if absent.
 
     Train losses are measured before each update. The authors' test losses are measured before the update too, possibly
     only every few epochs. The notebooks measure the test loss after each update.
@@ -228,17 +228,17 @@ def _losses(loaded: Mapping[str, Any], run_key: str | None, path: Path) -> tuple
     train, test = (_numbers(loaded, f"{split}_losses", path) for split in ("train", "test"))
     if not train.size:
         return None, None
-    before = Losses(np.arange(len(train)), train)
+    train_losses = Losses(np.arange(len(train)), train)
     if not test.size:
-        return before, None
+        return train_losses, None
     if TEST_UPDATES in loaded:
         updates = _counts(loaded, TEST_UPDATES, path)
         if len(updates) != len(test):
             raise UserError(f"{path}: `{TEST_UPDATES}`: expected {len(test)} numbers, one per entry of `test_losses`.")
-        return before, Losses(updates, test)
-    every = max(1, round(len(train) / len(test)))
-    after = int(run_key == "checkpoints")
-    return before, Losses(np.arange(len(test)) * every + after, test)
+        return train_losses, Losses(updates, test)
+    interval = max(1, round(len(train) / len(test)))
+    delay = int(run_key == "checkpoints")
+    return train_losses, Losses(np.arange(len(test)) * interval + delay, test)
 
 
 def _optimizer(value: Any) -> dict[str, Any]:
@@ -249,11 +249,11 @@ def _optimizer(value: Any) -> dict[str, Any]:
 def _folder(files: Mapping[str, Any], path: Path) -> Contents:
     """Find the networks in a folder of numbered files.
 
-    `init` is the network before the first update. Of the other files, those with an epoch inside or a number in their
-    name are checkpoints; the rest is skipped.
+    `init` is the network before the first update. Any other file is a checkpoint if it contains an epoch or has a number
+    in its name, and is skipped otherwise.
     """
     states: dict[int, State] = {}
-    last, skipped = None, []
+    last_contents, skipped = None, []
     for stem, loaded in files.items():
         contents = find_networks(loaded, path / stem)
         if len(contents.states) > 1:
@@ -271,7 +271,7 @@ def _folder(files: Mapping[str, Any], path: Path) -> Contents:
                     f"{path / stem}: another file in the folder is a checkpoint after {epoch} updates too; remove one."
                 )
             states[epoch] = contents.states[0]
-            last = contents if epoch == max(states) else last
+            last_contents = contents if epoch == max(states) else last_contents
         else:
             skipped.append(stem)
     if not states:
@@ -279,6 +279,6 @@ def _folder(files: Mapping[str, Any], path: Path) -> Contents:
     epochs = sorted(states)
     result = _bare_contents([states[epoch] for epoch in epochs], epochs, f"a folder of {len(epochs)} networks")
     assumed = [f"files without a number are not checkpoints and are skipped: {', '.join(skipped)}"] if skipped else []
-    if last is None:
+    if last_contents is None:
         return result._replace(assumed=assumed)
-    return last._replace(states=result.states, epochs=epochs, layout=result.layout, assumed=assumed)
+    return last_contents._replace(states=result.states, epochs=epochs, layout=result.layout, assumed=assumed)

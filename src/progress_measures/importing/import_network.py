@@ -20,7 +20,7 @@ from progress_measures.importing.settings import Options, RecognizedNetwork, rec
 from progress_measures.importing.writing import write_history, write_training
 from progress_measures.measures.registry import FAMILIES, families_of
 
-MAX_LOSS_RATIO = 1.5  # between our train loss and the last one in the file, which is from one update earlier
+MAX_LOSS_RATIO = 1.5  # of our train loss at the last checkpoint to the file's last one, from one update earlier
 
 
 def import_network(path: Path, out: Path, options: Options) -> list[str]:
@@ -32,7 +32,7 @@ def import_network(path: Path, out: Path, options: Options) -> list[str]:
         options: what the user states about the file.
 
     Returns:
-        Report lines: what was recognized, assumed and ignored, and what is doubtful.
+        Report lines: what was recognized, assumed and ignored, and whether the train loss agrees with the file.
 
     Raises:
         UserError: the file cannot be read or contains no network on pairs, an option does not fit it, or the name is
@@ -54,7 +54,7 @@ def import_network(path: Path, out: Path, options: Options) -> list[str]:
             losses = _write(network, out.name, contents, options.precision)
         with atomic_path(out) as temporary:
             (folder / out.name).rename(temporary)
-    return [*_report(network, path), *_doubts(contents, losses)]
+    return [*_report(network, path), *_loss_comparison(contents, losses)]
 
 
 def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork]:
@@ -65,7 +65,7 @@ def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork
         options: what the user states about the file.
 
     Returns:
-        The contents of the file, and the experiment, weights, epochs and split that they amount to.
+        The contents of the file, and the network in the project's terms: experiment, weights, epochs and split.
 
     Raises:
         UserError: the file cannot be read or does not contain a network on pairs, or an option does not fit it.
@@ -89,7 +89,7 @@ def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork
 
 
 def _check_name(out: Path) -> None:
-    """Refuse a name that is taken or that cannot be a target of the workflow."""
+    """Raise an error if the name is taken or cannot be a target of the workflow."""
     if not is_experiment_name(out.name):
         raise UserError(
             f"--out {out}: expected results/<name>, with a name of lower-case letters, digits and _ that is not the name "
@@ -106,31 +106,31 @@ def _check_name(out: Path) -> None:
 
 
 def _check_tensors(contents: Contents, match: FormatMatch, path: Path) -> None:
-    """Refuse checkpoints with different tensors, and values that are not finite floating-point numbers."""
+    """Raise an error if checkpoints have different tensors, or values that are not finite floating-point numbers."""
     last = contents.states[-1]
     for i, state in enumerate(contents.states):
-        place = f"{path}, checkpoint {i + 1} of {len(contents.states)}" if len(contents.states) > 1 else str(path)
+        location = f"{path}, checkpoint {i + 1} of {len(contents.states)}" if len(contents.states) > 1 else str(path)
         for name in sorted(set(last) - set(match.ignored)):
             if name not in state:
-                raise UserError(f"{place}: tensor {name} is missing; the last checkpoint has it.")
+                raise UserError(f"{location}: tensor {name} is missing; the last checkpoint has it.")
             tensor = state[name]
             if tensor.shape != last[name].shape:
                 raise UserError(
-                    f"{place}: tensor {name} has shape {tensor.shape}; expected {last[name].shape}, as in the last "
+                    f"{location}: tensor {name} has shape {tensor.shape}; expected {last[name].shape}, as in the last "
                     "checkpoint."
                 )
             if tensor.dtype.kind != "f":
-                raise UserError(f"{place}: tensor {name} has dtype {tensor.dtype}; expected floating-point numbers.")
-            wrong = np.count_nonzero(~np.isfinite(tensor))
-            if wrong:
+                raise UserError(f"{location}: tensor {name} has dtype {tensor.dtype}; expected floating-point numbers.")
+            count = np.count_nonzero(~np.isfinite(tensor))
+            if count:
                 raise UserError(
-                    f"{place}: tensor {name} has {wrong} values that are not finite (NaN or infinite): the training "
+                    f"{location}: tensor {name} has {count} values that are not finite (NaN or infinite): the training "
                     "diverged, or the file is damaged. Nothing was imported."
                 )
 
 
 def _write(network: RecognizedNetwork, name: str, contents: Contents, precision: str) -> xr.Dataset:
-    """Write what training would have written, measure and gather; return the family `losses` at the checkpoints."""
+    """Write the files of a finished training, measure and gather; return the measures of the family `losses` [epoch]."""
     (run,) = network.experiment.runs(name)
     write_training(run, network, precision)
     for family in families_of(run):
@@ -152,12 +152,15 @@ def _report(network: RecognizedNetwork, path: Path) -> list[str]:
     return lines + (ignored if provenance.ignored else [])
 
 
-def _doubts(contents: Contents, losses: xr.Dataset) -> list[str]:
-    """Compare our train loss with the last one in the file: a large ratio means a wrong split or operation."""
+def _loss_comparison(contents: Contents, losses: xr.Dataset) -> list[str]:
+    """Return a line that compares our train loss at the last checkpoint with the last one in the file.
+
+    A large ratio means that the split or the operation is wrong. Without one of the losses there is no line.
+    """
     if contents.train is None or "train_loss" not in losses:
         return []
-    ours, theirs = float(losses.train_loss[-1]), float(contents.train.values[-1])
-    alike = theirs > 0 and 1 / MAX_LOSS_RATIO < ours / theirs < MAX_LOSS_RATIO
-    text = f"train loss {ours:.4g}; the last one in the file is {theirs:.4g}"
+    our_loss, file_loss = float(losses.train_loss[-1]), float(contents.train.values[-1])
+    agrees = file_loss > 0 and 1 / MAX_LOSS_RATIO < our_loss / file_loss < MAX_LOSS_RATIO
+    text = f"train loss {our_loss:.4g}; the last one in the file is {file_loss:.4g}"
     advice = f". They differ by more than a factor of {MAX_LOSS_RATIO:g}: is the split wrong (--split)?"
-    return [f"  {'recognized' if alike else 'doubtful'}: {text}" + ("" if alike else advice)]
+    return [f"  {'recognized' if agrees else 'doubtful'}: {text}" + ("" if agrees else advice)]

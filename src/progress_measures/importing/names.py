@@ -4,9 +4,9 @@
     W_Q: ["h.{layer}.attn.q.weight", (head d_head) d_model]
 
 Each entry has the foreign tensor's name, with `{layer}` if every layer has a tensor of its own, and its axes in einops
-notation: our axis names (`AXES`) in the order of the foreign tensor, with merged axes in parentheses. `layer` may be an
-axis, and so may `qkv`, of size 3, if one tensor contains W_Q, W_K and W_V. The built-in formats are the files in
-formats/; the user can give the path of another one.
+notation: our axis names (`AXES`) in the order of the foreign tensor, with merged axes in parentheses. A tensor of all
+layers has an axis `layer`; a tensor that contains W_Q, W_K and W_V has an axis `qkv` of size 3. The built-in formats are
+the files in formats/; the user can give the path of another mapping file.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ ALL_OR_NONE = (
     ("ln1_w", "ln2_w", "ln_final_w"),
     ("ln1_b", "ln2_b", "ln_final_b"),
 )
-"""Groups of tensors: a network has either all or none of a group, as far as its format has them."""
+"""Groups of tensors: of the tensors of a group that its format contains, a network has either all or none."""
 REQUIRED = tuple(name for name in AXES if name.startswith("W_"))
 """Tensors that every network has."""
 
@@ -72,7 +72,7 @@ class Format:
     Attributes:
         name: stem of the YAML file.
         title: description for users.
-        places: foreign tensor name and groups of axes for each of our tensors.
+        locations: foreign tensor name and groups of axes for each of our tensors.
 
     Args:
         path: of its YAML file.
@@ -89,13 +89,13 @@ class Format:
                 f"{path}: expected lines such as `W_E: [embed.weight, token d_model]`, found {content!r:.60}."
             )
         self.title = str(content.pop("title", path.name))
-        self.places: dict[str, tuple[str, Groups]] = dict(self._places(content))
-        missing = [name for name in REQUIRED if name not in self.places]
+        self.locations: dict[str, tuple[str, Groups]] = dict(self._checked_locations(content))
+        missing = [name for name in REQUIRED if name not in self.locations]
         if missing:
             raise UserError(f"{path}: entries are missing for {', '.join(missing)}; every network has these tensors.")
         layer_styles = {
-            ("{layer}" in theirs, any("layer" in group for group in groups))
-            for name, (theirs, groups) in self.places.items()
+            ("{layer}" in foreign_name, any("layer" in group for group in groups))
+            for name, (foreign_name, groups) in self.locations.items()
             if "layer" in AXES[name]
         }
         if len(layer_styles) > 1:
@@ -104,23 +104,25 @@ class Format:
                 "tensors of the layers in the same way."
             )
 
-    def _places(self, content: dict[str, Any]) -> Iterator[tuple[str, tuple[str, Groups]]]:
-        """Check the entries of the file; yield our name, the foreign name and the groups of axes of each."""
-        for name, place in content.items():
+    def _checked_locations(self, content: dict[str, Any]) -> Iterator[tuple[str, tuple[str, Groups]]]:
+        """Check the entries of the file, and yield for each our name, the foreign name and the groups of axes."""
+        for name, location in content.items():
             if name not in AXES:
-                close = [ours for ours in AXES if ours.lower() == str(name).lower()]
+                close = [known_name for known_name in AXES if known_name.lower() == str(name).lower()]
                 hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(AXES)}."
                 raise UserError(f"{self._path}: {name!s:.60}: unknown tensor; {hint}")
-            if not (isinstance(place, list) and len(place) == 2 and all(isinstance(part, str) for part in place)):
+            if not (
+                isinstance(location, list) and len(location) == 2 and all(isinstance(part, str) for part in location)
+            ):
                 raise UserError(f"{self._path}: {name}: expected [name, axes], such as [embed.weight, token d_model].")
-            groups = _groups(place[1])
+            groups = _groups(location[1])
             axes = [axis for group in groups for axis in group]
             expected = set(AXES[name].split())
-            if "{layer}" in place[0] and "layer" not in expected:
+            if "{layer}" in location[0] and "layer" not in expected:
                 raise UserError(
                     f"{self._path}: {name}: this tensor is not one per layer; remove {{layer}} from its name."
                 )
-            layered = {"layer"} if "{layer}" in place[0] else set()
+            layered = {"layer"} if "{layer}" in location[0] else set()
             allowed = {frozenset(expected - layered)}
             if name[-1] in "QKV":
                 allowed |= {axis_set | {"qkv"} for axis_set in allowed}
@@ -129,16 +131,16 @@ class Format:
             if len(axes) != len(set(axes)) or frozenset(axes) not in allowed:
                 raise UserError(
                     f"{self._path}: {name}: expected the axes {' '.join(sorted(expected - layered))}, in the order of "
-                    f"the tensor in the file; found {place[1]!r:.60}."
+                    f"the tensor in the file; found {location[1]!r:.60}."
                 )
-            yield name, (place[0], groups)
+            yield name, (location[0], groups)
 
     def match(self, state: State, sizes: Mapping[str, int]) -> FormatMatch:
         """Match a state dict against this format.
 
         Args:
             state: state dict with foreign names.
-            sizes: sizes of axes that are known already, such as `head`.
+            sizes: sizes of axes that are known from elsewhere, such as `head`.
 
         Returns:
             The match, whose `problems` are empty if the state dict has this format.
@@ -169,76 +171,81 @@ class FormatMatch:
 
     def _name(self, name: str, layer: int) -> str:
         """Return the foreign name of one of our tensors in a layer."""
-        return self.format.places[name][0].replace("{layer}", str(layer))
+        return self.format.locations[name][0].replace("{layer}", str(layer))
 
     @cached_property
     def layers(self) -> int:
         """The number of layers: consecutive layers with a W_Q, or the size of the axis `layer`."""
-        if "{layer}" not in self.format.places["W_Q"][0]:
+        if "{layer}" not in self.format.locations["W_Q"][0]:
             return self.sizes.get("layer", 1)
         return next(layer for layer in itertools.count(1) if self._name("W_Q", layer) not in self._state)
 
     def _present(self) -> Iterator[tuple[str, str, Groups]]:
         """Yield our name, the foreign name and the axes of each present or required tensor, layer by layer."""
-        for name, (theirs, groups) in self.format.places.items():
-            for layer in range(self.layers if "{layer}" in theirs else 1):
+        for name, (foreign_name, groups) in self.format.locations.items():
+            for layer in range(self.layers if "{layer}" in foreign_name else 1):
                 if self._name(name, layer) in self._state or name in REQUIRED:
                     yield name, self._name(name, layer), groups
 
     def _find_sizes(self) -> list[str]:
         """Find the size of each axis; return a problem for each tensor that is missing or does not fit the others."""
-        todo, self.sizes = list(self._present()), self.sizes | {"qkv": 3}
-        absent = [theirs for _, theirs, _ in todo if theirs not in self._state] + self._gaps()
+        tensors, self.sizes = list(self._present()), self.sizes | {"qkv": 3}
+        absent = [foreign_name for _, foreign_name, _ in tensors if foreign_name not in self._state] + self._gaps()
         if absent:
             return [f"missing tensors: {', '.join(list(dict.fromkeys(absent))[:8])}"]
-        shapes = {theirs: self._state[theirs].shape for _, theirs, _ in todo}
-        wrong: dict[str, Groups] = {
-            theirs: groups for _, theirs, groups in todo if len(shapes[theirs]) != len(groups) or 0 in shapes[theirs]
+        shapes = {foreign_name: self._state[foreign_name].shape for _, foreign_name, _ in tensors}
+        misfits: dict[str, Groups] = {
+            foreign_name: groups
+            for _, foreign_name, groups in tensors
+            if len(shapes[foreign_name]) != len(groups) or 0 in shapes[foreign_name]
         }
-        before = None
-        while before != self.sizes:
-            before = dict(self.sizes)
-            for _, theirs, groups in todo:
-                if theirs not in wrong and not self._update_sizes(theirs, groups):
-                    wrong[theirs] = groups
-        unknown = {axis for _, _, groups in todo for group in groups for axis in group} - set(self.sizes)
-        if not wrong and unknown - {"head", "d_head"}:
+        previous_sizes = None
+        while previous_sizes != self.sizes:
+            previous_sizes = dict(self.sizes)
+            for _, foreign_name, groups in tensors:
+                if foreign_name not in misfits and not self._update_sizes(foreign_name, groups):
+                    misfits[foreign_name] = groups
+        unknown = {axis for _, _, groups in tensors for group in groups for axis in group} - set(self.sizes)
+        if not misfits and unknown - {"head", "d_head"}:
             return [f"no tensor's shape determines the size of {', '.join(sorted(unknown - {'head', 'd_head'}))}"]
         return [
-            f"{theirs} has shape {shapes[theirs]}, expected {self._expected(groups)}"
-            for theirs, groups in wrong.items()
+            f"{foreign_name} has shape {shapes[foreign_name]}, expected {self._expected(groups)}"
+            for foreign_name, groups in misfits.items()
         ]
 
     def _gaps(self) -> list[str]:
-        """List missing tensors whose counterparts are present in their layer, in other layers or in their group."""
+        """List missing tensors that another layer has, or that belong to a group in `ALL_OR_NONE` with a present tensor."""
         layers_with: dict[str, set[int]] = {}
-        for theirs, _ in self.format.places.values():
-            pattern = re.compile(re.escape(theirs).replace(re.escape("{layer}"), "(0|[1-9][0-9]{0,3})"))
+        for foreign_name, _ in self.format.locations.values():
+            pattern = re.compile(re.escape(foreign_name).replace(re.escape("{layer}"), "(0|[1-9][0-9]{0,3})"))
             present = {int(match[1]) for name in self._state if (match := pattern.fullmatch(name)) and match.groups()}
             if present:
-                layers_with[theirs] = present
-        groups = [[self._name(name, 0) for name in names if name in self.format.places] for names in ALL_OR_NONE]
+                layers_with[foreign_name] = present
+        groups = [[self._name(name, 0) for name in names if name in self.format.locations] for names in ALL_OR_NONE]
         missing_in_group = [
-            theirs for names in groups for theirs in names if theirs not in self._state and {*names} & {*self._state}
+            foreign_name
+            for names in groups
+            for foreign_name in names
+            if foreign_name not in self._state and {*names} & {*self._state}
         ]
         layers = range(max(set().union(*layers_with.values()), default=-1) + 1)
         return missing_in_group + [
-            theirs.replace("{layer}", str(layer))
-            for theirs, present in layers_with.items()
+            foreign_name.replace("{layer}", str(layer))
+            for foreign_name, present in layers_with.items()
             for layer in layers
             if layer not in present
         ]
 
-    def _update_sizes(self, theirs: str, groups: Groups) -> bool:
+    def _update_sizes(self, foreign_name: str, groups: Groups) -> bool:
         """Add the sizes that a tensor's shape determines; return False if the shape contradicts the known sizes."""
-        for group, size in zip(groups, self._state[theirs].shape, strict=True):
+        for group, size in zip(groups, self._state[foreign_name].shape, strict=True):
             unknown = [axis for axis in group if axis not in self.sizes]
-            known = int(np.prod([self.sizes[axis] for axis in group if axis in self.sizes]))
-            if size % known or (not unknown and known != size):
+            known_size = int(np.prod([self.sizes[axis] for axis in group if axis in self.sizes]))
+            if size % known_size or (not unknown and known_size != size):
                 return False
             if len(unknown) == 1:
-                self.sizes[unknown[0]] = size // known
-                self._size_source[unknown[0]] = theirs
+                self.sizes[unknown[0]] = size // known_size
+                self._size_source[unknown[0]] = foreign_name
         return True
 
     def _expected(self, groups: Groups) -> str:
@@ -254,18 +261,18 @@ class FormatMatch:
 
     @property
     def merged_head_size(self) -> int | None:
-        """The product head × d_head, if the shapes do not determine its factors; else None."""
+        """The product head × d_head if the shapes do not determine both factors, else None."""
         if self.problems or "head" in self.sizes:
             return None
-        _, theirs, groups = next(entry for entry in self._present() if entry[0] == "W_Q")
+        _, foreign_name, groups = next(entry for entry in self._present() if entry[0] == "W_Q")
         dimension = next(i for i, group in enumerate(groups) if "head" in group)
-        known = int(np.prod([self.sizes[axis] for axis in groups[dimension] if axis in self.sizes]))
-        return self._state[theirs].shape[dimension] // known
+        known_size = int(np.prod([self.sizes[axis] for axis in groups[dimension] if axis in self.sizes]))
+        return self._state[foreign_name].shape[dimension] // known_size
 
     @property
     def ignored(self) -> list[str]:
         """Names of tensors in the state dict that the format does not use."""
-        return sorted(set(self._state) - {theirs for _, theirs, _ in self._present()})
+        return sorted(set(self._state) - {foreign_name for _, foreign_name, _ in self._present()})
 
     def weights(self, state: State | None = None, heads: int | None = None) -> dict[str, NDArray[Any]]:
         """Return the tensors with our names and axis orders.
@@ -280,8 +287,8 @@ class FormatMatch:
         state = self._state if state is None else state
         sizes = self.sizes if heads is None or "head" in self.sizes else self.sizes | {"head": heads}
         parts: dict[str, list[NDArray[Any]]] = {}
-        for name, theirs, groups in self._present():
-            parts.setdefault(name, []).append(_reordered(name, state[theirs], groups, sizes))
+        for name, foreign_name, groups in self._present():
+            parts.setdefault(name, []).append(_reordered(name, state[foreign_name], groups, sizes))
         return {
             name: parts[name][0] if len(parts[name]) == 1 and "layer" not in AXES[name] else np.concatenate(parts[name])
             for name in AXES
@@ -292,15 +299,15 @@ class FormatMatch:
 def _reordered(name: str, tensor: NDArray[Any], groups: Groups, sizes: Mapping[str, int]) -> NDArray[Any]:
     """Rearrange a tensor to our axis order, with a leading axis `layer` if our tensor has one."""
     axes = [axis for group in groups for axis in group]
-    ours = AXES[name].split()
-    kept = [axis for axis in ours if axis in axes]
-    target = ["qkv", *kept] if "qkv" in axes else kept
+    our_axes = AXES[name].split()
+    present_axes = [axis for axis in our_axes if axis in axes]
+    target = ["qkv", *present_axes] if "qkv" in axes else present_axes
     grouped = " ".join(f"({' '.join(group)})" if len(group) > 1 else group[0] for group in groups)
-    in_groups = {axis: sizes[axis] for group in groups if len(group) > 1 for axis in group[:-1] if axis in sizes}
-    result = rearrange(tensor, f"{grouped} -> {' '.join(target)}", **in_groups)
+    group_sizes = {axis: sizes[axis] for group in groups if len(group) > 1 for axis in group[:-1] if axis in sizes}
+    result = rearrange(tensor, f"{grouped} -> {' '.join(target)}", **group_sizes)
     if "qkv" in axes:
         result = result["QKV".index(name[-1])]
-    return result[None] if "layer" in ours and "layer" not in axes else result
+    return result[None] if "layer" in our_axes and "layer" not in axes else result
 
 
 def formats() -> list[Format]:
@@ -308,29 +315,29 @@ def formats() -> list[Format]:
     return [Format(path) for path in sorted(FOLDER.glob("*.yaml"))]
 
 
-def best_match(state: State, sizes: Mapping[str, int], own: Path | None, path: Path) -> FormatMatch:
+def best_match(state: State, sizes: Mapping[str, int], mapping_file: Path | None, path: Path) -> FormatMatch:
     """Find the format of a state dict.
 
     Args:
         state: state dict with foreign names.
-        sizes: sizes of axes that are known already, such as `head`.
-        own: the user's mapping file, which replaces the built-in formats; None to try these.
+        sizes: sizes of axes that are known from elsewhere, such as `head`.
+        mapping_file: the user's mapping file, which replaces the built-in formats; None to try these.
         path: of the file that contains the state dict, for messages.
 
     Returns:
         The match with the fewest missing tensors, and then with the fewest problems.
 
     Raises:
-        UserError: no format matches; the message has what is missing or wrong for the closest one.
+        UserError: no format matches; the message says what is missing or wrong for the closest format.
     """
-    matches = [format.match(state, sizes) for format in ([Format(own)] if own else formats())]
+    matches = [format.match(state, sizes) for format in ([Format(mapping_file)] if mapping_file else formats())]
     best = min(matches, key=lambda match: (len(match.missing), len(match.problems)))
     if best.problems:
         names = ", ".join(list(state)[:12]) + (", …" if len(state) > 12 else "")
-        hint = "" if own else " For other names and axis orders, write a mapping file and give it with --map."
+        hint = "" if mapping_file else " For other names and axis orders, write a mapping file and give it with --map."
         if len(best.missing) > len(REQUIRED) // 2:
-            known = f"the mapping file {own}" if own else "any known format"
-            raise UserError(f"{path}: the tensor names do not match {known}: {names}.{hint}")
+            expected = f"the mapping file {mapping_file}" if mapping_file else "any known format"
+            raise UserError(f"{path}: the tensor names do not match {expected}: {names}.{hint}")
         raise UserError(
             f"{path}, read as {best.format.title}: {best.problems[0]}. The file has the tensors {names}.{hint}"
         )

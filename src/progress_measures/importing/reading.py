@@ -1,8 +1,7 @@
 """Read foreign files into plain data without executing anything that is in them.
 
 PyTorch's files are pickles. They are loaded with `weights_only=True`, which admits tensors and plain containers; beyond
-these, only the globals named here are admitted. A configuration object of any class is loaded as a `Record` of its
-fields.
+these, only the globals of `_allowed_globals` are admitted. A configuration object is loaded as a `Record` of its fields.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from progress_measures.untrusted import check_size, check_zip
 SUFFIXES = (".pth", ".pt", ".pkl", ".bin", ".safetensors", ".npz")
 
 _NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
-_CONFIG_CLASSES = (  # configurations of such networks, in the modules where they have been defined
+_CONFIG_CLASSES = (  # classes of network configurations, in each module that has defined them
     "transformer_lens.HookedTransformerConfig.HookedTransformerConfig",
     "transformer_lens.config.HookedTransformerConfig.HookedTransformerConfig",
     "transformer_lens.config.hooked_transformer_config.HookedTransformerConfig",
@@ -100,7 +99,7 @@ def load_array(path: Path) -> NDArray[Any]:
 
 
 def check_numbers(array: NDArray[Any]) -> None:
-    """Refuse an array that is not numeric or not finite.
+    """Check that an array is numeric and finite.
 
     Raises:
         ValueError: the message describes the array.
@@ -112,7 +111,7 @@ def check_numbers(array: NDArray[Any]) -> None:
 
 
 def _load_torch(path: Path) -> Any:
-    """Load a file written by `torch.save`, admitting only tensors, plain containers and the globals named here."""
+    """Load a file written by `torch.save` with tensors, plain containers and the globals of `_allowed_globals` only."""
     import torch
 
     with torch.serialization.safe_globals(_allowed_globals()), warnings.catch_warnings():
@@ -120,13 +119,13 @@ def _load_torch(path: Path) -> Any:
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
-            refused = [
+            disallowed = [
                 name for name in _named_globals(path) if not _HARMLESS.fullmatch(name) and name not in _CONFIG_CLASSES
             ]
-            if not refused:
+            if not disallowed:
                 raise
             raise UserError(
-                f"{path} contains code: loading it would run `{refused[0]:.80}`. Nothing in it was run. Save only the "
+                f"{path} contains code: loading it would run `{disallowed[0]:.80}`. Nothing in it was run. Save only the "
                 "tensors where the file was made: torch.save(model.state_dict(), file)."
             ) from None
 
@@ -135,9 +134,11 @@ def _allowed_globals() -> list[Any]:
     """List the globals that a pickle may name beside PyTorch's own: NumPy's numbers and arrays, and configurations."""
     multiarray = importlib.import_module("numpy._core.multiarray")
     functions = {name: getattr(multiarray, name) for name in ("scalar", "_reconstruct")}
-    numbers = [(function, f"{module}.{name}") for name, function in functions.items() for module in _NUMPY_MODULES]
+    array_functions = [
+        (function, f"{module}.{name}") for name, function in functions.items() for module in _NUMPY_MODULES
+    ]
     dtypes = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")]
-    return [*numbers, np.ndarray, np.dtype, *dtypes, *((Record, name) for name in _CONFIG_CLASSES)]
+    return [*array_functions, np.ndarray, np.dtype, *dtypes, *((Record, name) for name in _CONFIG_CLASSES)]
 
 
 _HARMLESS = re.compile(
@@ -145,6 +146,7 @@ _HARMLESS = re.compile(
     r"numpy\.(dtype|ndarray|dtypes\.\w+|_?core\.multiarray\.(scalar|_reconstruct))|"
     r"collections\.OrderedDict|_codecs\.encode"
 )
+"""Globals that files of weights need; the error message names the first other global of a file."""
 
 
 def _named_globals(path: Path) -> Iterator[str]:
@@ -196,8 +198,8 @@ def _array(tensor: Any, path: Path) -> NDArray[Any]:
     check_size(math.prod(tensor.shape) * tensor.dtype.itemsize, path)
     if isinstance(tensor, np.ndarray):
         kind = tensor.dtype.kind
-        known = tensor.dtype.newbyteorder("=") in (np.dtype(np.float32), np.dtype(np.float64))
-        return tensor if kind != "f" else tensor.astype(tensor.dtype.newbyteorder("=") if known else np.float64)
+        is_native = tensor.dtype.newbyteorder("=") in (np.dtype(np.float32), np.dtype(np.float64))
+        return tensor if kind != "f" else tensor.astype(tensor.dtype.newbyteorder("=") if is_native else np.float64)
     dense = tensor.detach().to_dense() if tensor.layout != torch.strided else tensor.detach()
     if dense.is_floating_point() and dense.dtype not in (torch.float32, torch.float64):
         dense = dense.float()

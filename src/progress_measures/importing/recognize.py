@@ -1,8 +1,9 @@
-"""Find what a network computes from its own answers to all pairs: the operation, the heads and the LayerNorms.
+"""Find a network's operation, its number of heads and whether it has LayerNorms, from its answers to all pairs.
 
 Tensors do not determine whether a network has LayerNorms, whose weights may have been folded into the matrices behind
-them. If all heads are stored in one matrix, tensors do not determine the number of heads either. Of the possible
-readings, the one under which the network gives the highest probability to the answers of an operation is taken.
+them. If all heads are stored in one matrix, tensors do not determine the number of heads either. Each possible
+combination is a reading of the network. The chosen reading gives the right answers of an operation the highest mean
+probability.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from progress_measures.tasks import Layout
 
 Weights = dict[str, NDArray[Any]]
 
-MIN_LEAD = 0.1  # an operation is recognized if its share of all pairs exceeds that of any other by this much
-MIN_CONFIDENCE_GAIN = 0.01  # by which the confidence of a reading with LayerNorms must exceed one without
+MIN_LEAD = 0.1  # smallest lead of the recognized operation over any other, in the fraction of pairs on which it holds
+MIN_CONFIDENCE_GAIN = 0.01  # by which the less likely choice of LayerNorms must exceed the other's confidence
 
 OPERATIONS = {
     "a+b": "modular_addition",
@@ -41,14 +42,14 @@ class Reading(NamedTuple):
         heads: number of heads.
         layer_norm: whether the network has LayerNorms.
         answers: output with the largest logit for every pair, without the output for `=`, [a, b].
-        shares: fraction of all pairs on which each operation holds, by its name.
+        agreement: fraction of all pairs on which each operation holds, by the operation's name.
         confidence: mean probability of the answers of the operation that holds on most pairs; 0 without operations.
     """
 
     heads: int
     layer_norm: bool
     answers: NDArray[np.int64]
-    shares: dict[str, float]
+    agreement: dict[str, float]
     confidence: float
 
 
@@ -57,7 +58,7 @@ def operands(weights: Weights, prime: int | None) -> int:
 
     Args:
         weights: tensors with our names and axes.
-        prime: the number of values that the user expects; None to take it from the vocabulary.
+        prime: the n that the user states; None to take it from the vocabulary.
 
     Returns:
         n.
@@ -104,7 +105,7 @@ def right_answers(n: int, outputs: int) -> dict[str, NDArray[np.int64]]:
 def most_likely_reading(
     weights_with: Callable[[int], Weights], heads: list[int], layer_norm: list[bool], n: int
 ) -> Reading:
-    """Return the reading under which the network gives the answers of an operation the highest probability.
+    """Return the reading under which the right answers of an operation have the highest mean probability.
 
     Args:
         weights_with: function from a number of heads to the network's tensors.
@@ -113,7 +114,7 @@ def most_likely_reading(
         n: number of values of a and of b.
 
     Returns:
-        The reading with the highest confidence; the first one if the answers follow no operation under any reading.
+        The reading with the highest confidence; the first one if no operation is recognized under any reading.
     """
     first, best = None, None
     for normalized in layer_norm:
@@ -133,34 +134,34 @@ def most_likely_reading(
 def _reading(weights: Weights, layer_norm: bool, n: int) -> Reading:
     """Compute the network's answers under one reading; raise a `UserError` if its logits are not finite."""
     outputs = weights["W_U"].shape[-1]
-    kept = n if outputs == n + 1 else outputs  # the last one is for `=`
-    sizes = Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=kept, input_length=3)
+    kept_outputs = n if outputs == n + 1 else outputs  # the last of n + 1 outputs is for `=`
+    sizes = Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=kept_outputs, input_length=3)
     with np.errstate(over="ignore", invalid="ignore"):
-        single = {
+        weights32 = {
             name: tensor.astype(np.float32)
             for name, tensor in imported.to_native_weights(weights, sizes, False).items()
         }
-        _, logits = imported.neurons_and_logits(single, n, layer_norm)
+        _, logits = imported.neurons_and_logits(weights32, n, layer_norm)
     if not np.isfinite(logits).all():
         raise UserError(
             "the network's logits are not finite in float32: its weights are too large, or the file is damaged."
         )
     answers = logits.argmax(-1).reshape(n, n)
-    right = right_answers(n, kept)
-    shares = {name: float((answers == table).mean()) for name, table in right.items()}
+    answer_tables = right_answers(n, kept_outputs)
+    agreement = {name: float((answers == table).mean()) for name, table in answer_tables.items()}
     confidence = 0.0
-    if shares:
-        best = right[max(shares, key=lambda name: shares[name])].reshape(-1, 1)
-        confidence = float(np.take_along_axis(softmax(logits.astype(np.float64), -1), best, -1).mean())
-    return Reading(weights["W_Q"].shape[1], layer_norm, answers, shares, confidence)
+    if agreement:
+        labels = answer_tables[max(agreement, key=lambda name: agreement[name])].reshape(-1, 1)
+        confidence = float(np.take_along_axis(softmax(logits.astype(np.float64), -1), labels, -1).mean())
+    return Reading(weights["W_Q"].shape[1], layer_norm, answers, agreement, confidence)
 
 
 def operation(reading: Reading) -> str | None:
-    """Return the operation whose share of pairs exceeds that of any other by at least `MIN_LEAD`, or None."""
-    ordered = sorted(reading.shares, key=lambda name: reading.shares[name], reverse=True)
-    others = [reading.shares[name] for name in ordered[1:]]
-    clear = ordered and reading.shares[ordered[0]] >= max(others, default=0.0) + MIN_LEAD
-    return ordered[0] if clear else None
+    """Return the operation that holds on a fraction of pairs at least `MIN_LEAD` above any other, or None."""
+    ordered = sorted(reading.agreement, key=lambda name: reading.agreement[name], reverse=True)
+    other_agreement = [reading.agreement[name] for name in ordered[1:]]
+    has_lead = ordered and reading.agreement[ordered[0]] >= max(other_agreement, default=0.0) + MIN_LEAD
+    return ordered[0] if has_lead else None
 
 
 def task(name: str, n: int, outputs: int, reading: Reading) -> dict[str, Any]:
@@ -179,7 +180,7 @@ def task(name: str, n: int, outputs: int, reading: Reading) -> dict[str, Any]:
     Raises:
         UserError: the operation does not fit the network.
     """
-    kept = n if outputs == n + 1 else outputs
+    kept_outputs = n if outputs == n + 1 else outputs
     if name in ("a+b", "a-b"):
         if n <= 2 or not is_prime(n):
             raise UserError(
@@ -193,8 +194,8 @@ def task(name: str, n: int, outputs: int, reading: Reading) -> dict[str, Any]:
                 f"--operation sum: the network has {outputs} outputs; expected at least {2 * n - 1}, one per sum."
             )
         return {"kind": OPERATIONS[name], "operands": n, "outputs": outputs}
-    right = reading.answers if name == "other" else _read_answers(Path(name), n, kept)
-    return {"kind": "pair_table", "operands": n, "outputs": kept, "answers": right.ravel().tolist()}
+    answers = reading.answers if name == "other" else _read_answers(Path(name), n, kept_outputs)
+    return {"kind": "pair_table", "operands": n, "outputs": kept_outputs, "answers": answers.ravel().tolist()}
 
 
 def _read_answers(path: Path, n: int, outputs: int) -> NDArray[np.int64]:
@@ -207,11 +208,15 @@ def _read_answers(path: Path, n: int, outputs: int) -> NDArray[np.int64]:
         delimiter = "," if path.suffix == ".csv" else None
         table = load_array(path) if path.suffix == ".npy" else np.loadtxt(path, delimiter=delimiter)
         check_numbers(table)
-        whole = table.astype(np.int64)
+        answers = table.astype(np.int64)
     except (ValueError, TypeError, OSError, EOFError) as error:
         raise UserError(f"--operation {path}: not a table of numbers ({error}).") from None
-    if whole.shape != (n, n) or not np.array_equal(whole, table) or not 0 <= whole.min() <= whole.max() < outputs:
+    if (
+        answers.shape != (n, n)
+        or not np.array_equal(answers, table)
+        or not 0 <= answers.min() <= answers.max() < outputs
+    ):
         raise UserError(
             f"--operation {path}: expected {n} lines, one per value of a, with {n} integers from 0 to {outputs - 1} each."
         )
-    return whole
+    return answers

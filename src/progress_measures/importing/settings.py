@@ -25,13 +25,13 @@ UNKNOWN_SETTINGS: dict[str, float | str] = {
 
 
 class Options(NamedTuple):
-    """What the user states about the file; None for what the importer has to find out.
+    """What the user states about the file; None for what the import finds itself.
 
     Attributes:
         names: path of a mapping file.
         split: training pairs, in one of the forms of `splits.FORMS`.
         operation: `a+b`, `a-b`, `sum`, `other`, or a file with the table of right answers.
-        prime: expected number of values of a and of b.
+        prime: number of values of a and of b.
         heads: number of heads.
         layer_norm: whether the network has LayerNorms.
         epoch: number of updates before the only checkpoint.
@@ -85,22 +85,22 @@ def recognize_network(path: Path, contents: Contents, match: FormatMatch, option
         lambda heads: match.weights(heads=heads), _possible_heads(match), _possible_norms(contents, match, options), n
     )
     weights = _without_zero_biases([match.weights(state, reading.heads) for state in contents.states])
-    last = weights[-1]
+    last_weights = weights[-1]
     title = "".join(c if c.isprintable() else "?" for c in f"Imported from {path.name}")
-    recognized.append(_architecture(last, n, reading.layer_norm))
+    recognized.append(_architecture(last_weights, n, reading.layer_norm))
     if match.merged_head_size:
         assumed.append(
             f"{reading.heads} heads, with which the network gives its answers the highest probability (--heads)"
         )
-    if reading.layer_norm and options.layer_norm is None and not any(name.startswith("ln") for name in last):
+    if reading.layer_norm and options.layer_norm is None and not any(name.startswith("ln") for name in last_weights):
         assumed.append(
             "LayerNorms with folded weights, with which the network gives its answers a higher probability "
             "(--no-layer-norm)"
         )
-    operation, description, known = _operation(reading, options)
-    (recognized if known else assumed).append(description)
+    operation, description, is_recognized = _operation(reading, options)
+    (recognized if is_recognized else assumed).append(description)
     split = splits.find_split(options.split, contents, n)
-    (recognized if split.given else assumed).append(f"split {split.description}")
+    (recognized if split.stated else assumed).append(f"split {split.description}")
     epochs, description = _epochs(contents, options)
     assumed += [description] if description else []
     recipe, description = _recipe(contents)
@@ -108,11 +108,11 @@ def recognize_network(path: Path, contents: Contents, match: FormatMatch, option
     content = {
         "title": title[:200],
         "seed": _seed(contents, split) or 0,
-        "task": recognize.task(operation, n, last["W_U"].shape[-1], reading),
+        "task": recognize.task(operation, n, last_weights["W_U"].shape[-1], reading),
         "split": {"method": split.method, "seed": split.seed, "train_fraction": split.fraction}
         if split.seed is not None
         else {},
-        "model": _model(last),
+        "model": _model(last_weights),
         "training": _training(epochs, recipe),
         "imported": {
             "file": path.name,
@@ -133,7 +133,7 @@ def recognize_network(path: Path, contents: Contents, match: FormatMatch, option
 
 
 def _possible_heads(match: FormatMatch) -> list[int]:
-    """List the possible numbers of heads, the most likely first."""
+    """List the possible numbers of heads, in order of their distance from 4 if there are several."""
     if match.merged_head_size is None:
         return [match.sizes["head"]]
     return sorted(
@@ -168,24 +168,24 @@ def _without_zero_biases(weights: list[Weights]) -> list[Weights]:
 
 
 def _architecture(weights: Weights, n: int, layer_norm: bool) -> str:
-    """Describe the architecture."""
+    """Describe the sizes, biases and LayerNorms of a network."""
     layers, heads, d_model, d_head = weights["W_Q"].shape
     neurons, outputs = weights["W_in"].shape[-1], weights["W_U"].shape[-1]
     biases = ", ".join(name for name in weights if name.startswith("b_")) or "none"
-    equals = ", of which the last is for `=` and is dropped" if outputs == n + 1 else ""
+    dropped_output = ", of which the last is for `=` and is dropped" if outputs == n + 1 else ""
     return (
         f"{layers} layer{'s' * (layers > 1)}, d_model {d_model}, {heads} head{'s' * (heads > 1)} of d_head {d_head}, "
-        f"{neurons} neurons; {n} values of a and b, {outputs} outputs{equals}; biases: {biases}; "
+        f"{neurons} neurons; {n} values of a and b, {outputs} outputs{dropped_output}; biases: {biases}; "
         f"{'with' if layer_norm else 'without'} LayerNorm"
     )
 
 
 def _operation(reading: Reading, options: Options) -> tuple[str, str, bool]:
-    """Return the operation, a description of how it was found, and whether it is known rather than assumed."""
-    shares = ", ".join(f"{name} on {share:.2%}" for name, share in reading.shares.items())
+    """Return the operation, a description of the evidence, and whether it was stated or recognized, not assumed."""
+    agreement = ", ".join(f"{name} on {fraction:.2%}" for name, fraction in reading.agreement.items())
     evidence = (
-        f"the network's answers follow {shares} of all pairs"
-        if shares
+        f"the network's answers follow {agreement} of all pairs"
+        if agreement
         else "no operation was tested, since the number of values of a is not an odd prime and there are too few outputs "
         "for sums"
     )
@@ -218,18 +218,18 @@ def _epochs(contents: Contents, options: Options) -> tuple[list[int], str]:
 def _recipe(contents: Contents) -> tuple[dict[str, float], str]:
     """Return the training settings that the file states, and a description of contradictions.
 
-    Where configuration and optimizer differ, the optimizer's value is taken.
+    Where configuration and optimizer differ, the optimizer's value is used.
     """
     sources: list[dict[str, float]] = []
     for source in (contents.config, contents.optimizer):
         settings = {}
-        for theirs, ours in (
+        for field, setting in (
             ("lr", "learning_rate"),
             ("initial_lr", "learning_rate"),
             ("weight_decay", "weight_decay"),
         ):
-            if _is_number(source.get(theirs)):
-                settings[ours] = float(source[theirs])
+            if _is_number(source.get(field)):
+                settings[setting] = float(source[field])
         betas = source.get("betas")
         if isinstance(betas, list) and len(betas) == 2 and all(map(_is_number, betas)):
             settings["beta1"], settings["beta2"] = map(float, betas)
@@ -248,7 +248,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _seed(contents: Contents, split: splits.ImportedSplit) -> int | None:
-    """Return the seed of the configuration if it is valid, else that of the split."""
+    """Return the configuration's seed if it is valid, else the seed of the split, which may be None."""
     seed = contents.config.get("seed")
     return seed if splits.is_seed(seed) else split.seed
 
@@ -262,18 +262,18 @@ def _model(weights: Weights) -> dict[str, Any]:
 
 
 def _training(epochs: list[int], recipe: dict[str, float]) -> dict[str, Any]:
-    """Return the fields of the section `training`; rates that are unknown or zero are left out."""
-    every = max(math.gcd(*epochs), 1)
+    """Return the fields of the section `training`, without a learning rate or weight decay that is unknown or zero."""
+    interval = max(math.gcd(*epochs), 1)
     stated: dict[str, Any] = {name: recipe[name] for name in ("learning_rate", "weight_decay") if recipe.get(name)}
     if "beta1" in recipe:
         stated["betas"] = [recipe["beta1"], recipe["beta2"]]
-    return {"epochs": max(epochs[-1], 1), "checkpoint_every": every, "evaluate_every": every} | stated
+    return {"epochs": max(epochs[-1], 1), "checkpoint_every": interval, "evaluate_every": interval} | stated
 
 
 def _settings_of_cube(
     contents: Contents, split: splits.ImportedSplit, recipe: dict[str, float]
 ) -> dict[str, float | str]:
-    """Return the settings for which the cube differs from the experiment, such as NaN for what the file does not state."""
+    """Return settings whose values in the cube differ from `experiment.yaml`, such as NaN where the file states none."""
     settings = {name: value for name, value in UNKNOWN_SETTINGS.items() if name not in recipe}
     if recipe.get("weight_decay") == 0:
         settings["weight_decay"] = 0.0

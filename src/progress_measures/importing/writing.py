@@ -1,4 +1,4 @@
-"""Write the files of an imported network that training would have written, so that all later stages work unchanged."""
+"""Write the files that training writes, for an imported network, so that all later stages work unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from progress_measures.importing.splits import ImportedSplit
 from progress_measures.tasks import label_table
 from progress_measures.yaml_files import yaml_text
 
-MAX_EVALUATIONS = 2000  # of training, kept in the history
+MAX_EVALUATIONS = 2000  # epochs with recorded losses that the history keeps, besides the checkpoints
 
 
 def write_training(run: Run, network: RecognizedNetwork, precision: str) -> None:
@@ -29,7 +29,7 @@ def write_training(run: Run, network: RecognizedNetwork, precision: str) -> None
     Args:
         run: the only run of the experiment.
         network: the network that was recognized in the file.
-        precision: `float64` or `float32`, in which the weights will be measured; they are stored unchanged.
+        precision: `float64` or `float32`, the precision of measurement; the weights are stored unchanged.
     """
     folder = paths.runs_folder(run.experiment) / run.name
     folder.mkdir(parents=True)
@@ -96,25 +96,28 @@ def _checkpoints(
 
 
 def _history(contents: Contents, measured: xr.Dataset) -> xr.Dataset:
-    """Return the losses that training recorded; where the file has none, our losses at checkpoints replace them."""
+    """Return train losses [epoch], and losses and accuracies [evaluated_epoch].
+
+    Losses are those in the file; at checkpoints where the file has none, they are ours. Accuracies are ours.
+    """
     epochs = measured.epoch.values
     all_epochs = np.arange(epochs[-1] + 1)
 
-    def spread(updates: NDArray[np.integer], values: NDArray[Any]) -> NDArray[np.float64]:
-        filled = np.full(len(all_epochs), np.nan)
-        filled[updates[updates < len(all_epochs)]] = values[updates < len(all_epochs)]
-        return filled
+    def by_epoch(updates: NDArray[np.integer], values: NDArray[Any]) -> NDArray[np.float64]:
+        result = np.full(len(all_epochs), np.nan)
+        result[updates[updates < len(all_epochs)]] = values[updates < len(all_epochs)]
+        return result
 
-    known = {name: spread(epochs, measured[name].values) for name in ("train_accuracy", "test_accuracy")}
+    curves = {name: by_epoch(epochs, measured[name].values) for name in ("train_accuracy", "test_accuracy")}
     for split, losses in (("train", contents.train), ("test", contents.test)):
-        ours = spread(epochs, measured[f"{split}_loss"].values)
-        theirs = ours if losses is None else spread(losses.updates, losses.values)
-        known[f"{split}_loss"] = np.where(np.isnan(theirs), ours, theirs)
-    evaluated = all_epochs[np.isfinite(known["train_loss"]) & np.isfinite(known["test_loss"])]
+        measured_losses = by_epoch(epochs, measured[f"{split}_loss"].values)
+        recorded = measured_losses if losses is None else by_epoch(losses.updates, losses.values)
+        curves[f"{split}_loss"] = np.where(np.isnan(recorded), measured_losses, recorded)
+    evaluated = all_epochs[np.isfinite(curves["train_loss"]) & np.isfinite(curves["test_loss"])]
     thinned = evaluated[:: math.ceil(len(evaluated) / MAX_EVALUATIONS)]
-    kept = np.union1d(thinned, epochs)
+    kept_epochs = np.union1d(thinned, epochs)
     return xr.Dataset(
-        {"loss": ("epoch", known["train_loss"])}
-        | {name: ("evaluated_epoch", values[kept]) for name, values in known.items()},
-        {"epoch": all_epochs, "evaluated_epoch": kept},
+        {"loss": ("epoch", curves["train_loss"])}
+        | {name: ("evaluated_epoch", values[kept_epochs]) for name, values in curves.items()},
+        {"epoch": all_epochs, "evaluated_epoch": kept_epochs},
     )

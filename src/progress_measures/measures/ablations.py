@@ -1,4 +1,4 @@
-"""Losses with blocks of the logits' 2D Fourier components kept or removed (section 4.4, Fig. 6, Table 4).
+"""Losses with only some blocks of the logits' 2D Fourier components, or without them (section 4.4, Fig. 6, Table 4).
 
 The block of a frequency k has 8 terms: {const, cos k, sin k} x {const, cos k, sin k} without the constant. They span
 functions of a, of b, of a + b and of a - b. The constant, which is the mean over pairs, is always kept.
@@ -24,37 +24,37 @@ BY_FREQUENCY = ("run", "epoch", "frequency")
 
 @cached_per_checkpoint
 def _without_each_block(checkpoint: Checkpoint) -> Array:
-    """Compute the cross-entropy of every pair with each frequency's block removed from the logits: [frequency, pair].
+    """Compute the cross-entropy of every pair, for each frequency, without its block of the logits: [frequency, pair].
 
-    The exponential of a sum of functions of a, b, a + b and a - b is a product of four small tables. The 80 million
-    exponentials become multiplications, done for one a at a time so that the data stay in cache. The exponents of
-    float64 suffice for the logits of trained networks; where logits span more, the loss is computed directly.
+    The exponential of a sum of functions of a, b, a + b and a - b is a product of four small tables. Multiplications
+    therefore replace 80 million exponentials; they run for one a at a time so that the data stay in cache. Logits that
+    exceed the range of float64 exponentials do not occur in trained networks; their loss is computed directly.
     """
     context, p = checkpoint.context, checkpoint.context.n
     labels, b = context.labels.reshape(p, p), np.arange(p)
-    others = checkpoint.logits.astype(np.float64).reshape(p, p, -1)
-    span = np.ptp(others, axis=-1).max()
-    others -= np.take_along_axis(others, labels[..., None], -1)
-    np.put_along_axis(others, labels[..., None], -np.inf, -1)
-    with np.errstate(over="ignore"):  # in logits that span more than SPAN; their result is not used
-        np.exp(others, out=others)  # [a, b, output], relative to the label's logit, without the label
+    logits = checkpoint.logits.astype(np.float64).reshape(p, p, -1)
+    span = np.ptp(logits, axis=-1).max()
+    logits -= np.take_along_axis(logits, labels[..., None], -1)
+    np.put_along_axis(logits, labels[..., None], -np.inf, -1)
+    with np.errstate(over="ignore"):  # if the logits span more than SPAN; the result is then not used
+        exponentials = np.exp(logits, out=logits)  # [a, b, output], relative to the label's; 0 at the label
     results = np.empty((p // 2, p, p))
-    product = np.empty_like(others[0])
+    product = np.empty_like(exponentials[0])
     for result, k in zip(results, fourier.frequencies(p), strict=True):
         block = fourier.project(checkpoint.logit_marginals, [k])
         if span + sum(map(np.ptp, block)) > SPAN:
             remaining = checkpoint.logits - fourier.on_plane(block).reshape(p * p, -1)
             result[:] = cross_entropy(remaining, context.labels).reshape(p, p)
             continue
-        of_a, of_b, plus, minus = (part / part.mean() for part in np.exp(np.negative(block)))
-        plus = np.concatenate([plus, plus])  # a slice has a + b for ascending b
-        minus = np.concatenate([minus, minus])[::-1]  # a slice has a - b for ascending b
+        exp_a, exp_b, exp_plus, exp_minus = (part / part.mean() for part in np.exp(np.negative(block)))
+        exp_plus = np.concatenate([exp_plus, exp_plus])  # a slice holds the values at a + b for ascending b
+        exp_minus = np.concatenate([exp_minus, exp_minus])[::-1]  # a slice holds the values at a - b for ascending b
         for a in range(p):
-            np.multiply(plus[a : a + p], minus[p - 1 - a : 2 * p - 1 - a], out=product)
-            product *= of_b
-            of_label = product[b, labels[a]] * of_a[a, labels[a]]
-            product *= others[a]
-            result[a] = np.log1p(product @ of_a[a] / of_label)
+            np.multiply(exp_plus[a : a + p], exp_minus[p - 1 - a : 2 * p - 1 - a], out=product)
+            product *= exp_b
+            label_factor = product[b, labels[a]] * exp_a[a, labels[a]]
+            product *= exponentials[a]
+            result[a] = np.log1p(product @ exp_a[a] / label_factor)
     return results.reshape(len(results), -1)
 
 
@@ -67,7 +67,7 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     digits=26,
 )
 def ablated_loss_by_frequency(checkpoint: Checkpoint) -> Array:
-    """Mean cross-entropy over test pairs with the {const, cos k, sin k}^2 block of frequency k removed from the logits.
+    """Mean cross-entropy over test pairs without the logits' {const, cos k, sin k}^2 block of 2D Fourier components.
 
     The constant, which is the mean of the logits over pairs, is kept.
     """
@@ -83,7 +83,7 @@ def ablated_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     digits=26,
 )
 def ablated_loss_by_frequency_all(checkpoint: Checkpoint) -> Array:
-    """Mean cross-entropy over all pairs with the {const, cos k, sin k}^2 block of frequency k removed from the logits.
+    """Mean cross-entropy over all pairs without the logits' {const, cos k, sin k}^2 block of 2D Fourier components.
 
     The constant, which is the mean of the logits over pairs, is kept.
     """
@@ -105,9 +105,9 @@ def _key_blocks(checkpoint: Checkpoint) -> Array:
     dtype="float64",
 )
 def key_blocks_only_loss(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over test pairs of the key frequencies' {const, cos k, sin k}^2 blocks of the logits alone.
+    """Mean cross-entropy over test pairs with only key frequencies' {const, cos k, sin k}^2 blocks kept in the logits.
 
-    The mean of the logits over pairs is kept as well.
+    The blocks consist of 2D Fourier components. The mean of the logits over pairs is kept too.
     """
     test = checkpoint.context.test
     if not checkpoint.context.key_frequencies.size:
@@ -125,7 +125,7 @@ def key_blocks_only_loss(checkpoint: Checkpoint) -> Number:
 def key_blocks_removed_loss(checkpoint: Checkpoint) -> Number:
     """Mean cross-entropy over test pairs of the logits without the key frequencies' {const, cos k, sin k}^2 blocks.
 
-    The mean of the logits over pairs is kept.
+    The blocks consist of 2D Fourier components. The mean of the logits over pairs is kept.
     """
     test = checkpoint.context.test
     if not checkpoint.context.key_frequencies.size:

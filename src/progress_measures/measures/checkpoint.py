@@ -26,7 +26,7 @@ class SplitUnknown(Exception):
 
 
 class RunContext:
-    """What all checkpoints of a run on pairs share: the task, the split, and what follows from the last checkpoint.
+    """Data that all checkpoints of a run on pairs share: task, split, and results of the last checkpoint.
 
     Args:
         run: settings of the run.
@@ -75,7 +75,7 @@ class RunContext:
 
     @cached_property
     def read_positions(self) -> forward_at.ReadPositions:
-        """All pairs as sequences `a b =` whose logits are computed at `=`, for networks other than one-layer ones."""
+        """All pairs as sequences `a b =` whose logits are computed at `=`, if `one_layer` is false."""
         a, b = np.indices((self.n, self.n)).reshape(2, 1, -1)
         tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, self.n)], -1))
         return forward_at.ReadPositions(tokens, torch.full_like(tokens[..., :1], 2), self.n + 1)
@@ -96,7 +96,7 @@ class RunContext:
 
     @cached_property
     def line(self) -> NDArray[np.int64]:
-        """A + b mod p of each pair, a - b mod p for subtraction: [pair]."""
+        """Value of a + b mod p of each pair, or of a - b mod p for subtraction: [pair]."""
         a, b = np.indices((self.n, self.n)).reshape(2, -1)
         return (a + self.sign * b) % self.n
 
@@ -108,12 +108,12 @@ class RunContext:
     @cached_property
     def key_frequencies(self) -> NDArray[np.int64]:
         """Key frequencies of the last checkpoint, ascending; measures use them at every checkpoint."""
-        return key_frequencies(self.final.neuron_shares)
+        return key_frequencies(self.final.variance_fractions)
 
     @cached_property
     def neuron_frequency(self) -> tuple[NDArray[np.int64], NDArray]:
-        """Frequency of each neuron at the last checkpoint, and the fraction of variance that it explains: [neuron] each."""
-        return best_frequency(self.final.neuron_shares)
+        """Each neuron's frequency at the last checkpoint, and the fraction of variance it explains: [neuron] each."""
+        return best_frequency(self.final.variance_fractions)
 
 
 class Checkpoint:
@@ -123,13 +123,14 @@ class Checkpoint:
     task. Neurons are those of the last layer.
 
     Args:
-        context: what all checkpoints of the run share.
+        context: data that all checkpoints of the run share.
         weights: weights of the checkpoint, without a `run` dimension.
         epoch: number of updates before the checkpoint; None if it is unknown.
 
     Attributes:
-        trained: tensors as they were trained.
-        weights: tensors of `Architecture` that compute the same logits; they differ from `trained` in imported networks.
+        trained: tensors as trained.
+        weights: tensors named as in `Architecture` that compute the same logits; in imported networks they may differ
+            from `trained`.
     """
 
     def __init__(self, context: RunContext, weights: dict[str, NDArray], epoch: int | None = None) -> None:
@@ -228,9 +229,9 @@ class Checkpoint:
         return fourier.Spectrum.of(self.pre, fourier.marginals(self.pre.reshape(self.context.n, self.context.n, -1)))
 
     @cached_property
-    def neuron_shares(self) -> NDArray:
-        """Fraction of each neuron's variance in each frequency's block: [neuron, frequency]; NaN for a constant neuron."""
-        return self.post_spectrum.share("block", self.context.sign).T
+    def variance_fractions(self) -> NDArray:
+        """Fraction of each neuron's variance that each frequency's block explains: [neuron, frequency]; NaN if constant."""
+        return self.post_spectrum.fraction_explained("block", self.context.sign).T
 
     @cached_property
     def logit_mean(self) -> NDArray:

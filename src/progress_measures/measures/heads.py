@@ -1,6 +1,6 @@
 """Attention and output of each head in the Fourier basis (section 4.1, appendices A.1 and C.1.1-C.1.3).
 
-A_0 is the attention from `=` to a. C_j[x] is the part of head j's attention score that depends on the number x.
+A_0 is the attention from `=` to a. C_j[x] is the part of head j's attention score that depends on the operand x.
 """
 
 from __future__ import annotations
@@ -32,30 +32,37 @@ def _to_a(checkpoint: Checkpoint) -> Array:
 
 
 @cached_per_checkpoint
-def _pattern_shares(checkpoint: Checkpoint) -> Array:
+def _attention_fractions(checkpoint: Checkpoint) -> Array:
     """Return the fraction of the variance of attention to a in each frequency's block: [frequency, head]."""
     to_a, n = _to_a(checkpoint), checkpoint.context.n
-    return fourier.Spectrum.of(to_a, fourier.marginals(to_a.reshape(n, n, -1))).share("block", checkpoint.context.sign)
+    return fourier.Spectrum.of(to_a, fourier.marginals(to_a.reshape(n, n, -1))).fraction_explained(
+        "block", checkpoint.context.sign
+    )
 
 
 @measure(dims=BY_HEAD, units="1", long_name="Frequency of each head's attention", reference=PATTERN, dtype="uint16")
 def attention_frequency(checkpoint: Checkpoint) -> Array:
     """Frequency k whose {const, cos k, sin k}^2 block holds most of the variance over pairs of a head's attention to a."""
-    return np.nan_to_num(_pattern_shares(checkpoint)).argmax(0) + 1
+    return np.nan_to_num(_attention_fractions(checkpoint)).argmax(0) + 1
 
 
-@measure(dims=BY_HEAD, units="1", long_name="Fraction of each head's attention in its frequency", reference=PATTERN)
+@measure(
+    dims=BY_HEAD,
+    units="1",
+    long_name="Fraction of the variance of each head's attention in its frequency",
+    reference=PATTERN,
+)
 def attention_frequency_share(checkpoint: Checkpoint) -> Array:
     """Largest fraction of variance over pairs of a head's attention to a in one {const, cos k, sin k}^2 block.
 
-    The block is that of the head's `attention_frequency`.
+    This block belongs to the head's `attention_frequency` k.
     """
-    return _pattern_shares(checkpoint).max(0)
+    return _attention_fractions(checkpoint).max(0)
 
 
 @cached_per_checkpoint
 def _difference_fit(checkpoint: Checkpoint) -> tuple[Array, Array]:
-    """Compute the least-squares fit of Table 2: coefficients [head, (alpha, beta)] and fraction explained [head]."""
+    """Compute the fit of Table 2: coefficients [head, (alpha, beta)] and fraction of variance explained [head]."""
     p = checkpoint.context.n
     a, b = np.indices((p, p)).reshape(2, -1)
     coefficients, explained = [], []
@@ -91,7 +98,9 @@ def attention_beta(checkpoint: Checkpoint) -> Array:
     return _difference_fit(checkpoint)[0][:, 1]
 
 
-@measure(dims=BY_HEAD, units="1", long_name="Attention explained by the fit of Table 2", reference=FIT)
+@measure(
+    dims=BY_HEAD, units="1", long_name="Fraction of attention variance explained by the fit of Table 2", reference=FIT
+)
 def attention_fit_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Fraction of variance of attention to a explained by 1/2 + alpha (cos w a - cos w b) + beta (sin w a - sin w b).
 
@@ -102,7 +111,7 @@ def attention_fit_fraction_explained(checkpoint: Checkpoint) -> Array:
 
 @cached_per_checkpoint
 def _scores(checkpoint: Checkpoint) -> Array:
-    """Return C_j, the part of the attention score that depends on the number: [head, number]."""
+    """Return C_j, the part of the attention score that depends on the operand: [head, operand]."""
     return attention_score_token(checkpoint)[:, : checkpoint.context.n]
 
 
@@ -112,20 +121,20 @@ def _scores(checkpoint: Checkpoint) -> Array:
 )  # fmt: skip
 @cached_per_checkpoint
 def score_fourier_coefficient(checkpoint: Checkpoint) -> Array:
-    """F C_j, the part C_j[x] of head j's attention score that depends on the number x, in the Fourier basis F."""
+    """F C_j, the part C_j[x] of head j's attention score that depends on the operand x, in the Fourier basis F."""
     return _scores(checkpoint) @ fourier.basis(checkpoint.context.n).T
 
 
-@measure(dims=BY_HEAD, units="1", long_name="Scores explained by one frequency", reference=SCORES)
+@measure(dims=BY_HEAD, units="1", long_name="Fraction of score variance explained by one frequency", reference=SCORES)
 def score_fraction_explained(checkpoint: Checkpoint) -> Array:
-    """Fraction of variance over numbers of a head's score C_j[x] in the cosine and sine of its attention frequency.
+    """Fraction of variance over operands of a head's score C_j[x] in the cosine and sine of its attention frequency.
 
-    C_j[x] is the part of head j's attention score that depends on the number x.
+    C_j[x] is the part of head j's attention score that depends on the operand x.
     """
     energy = np.square(score_fourier_coefficient(checkpoint))
     k = attention_frequency(checkpoint).astype(int)
     heads = np.arange(len(k))
-    with np.errstate(invalid="ignore"):  # a head whose score does not depend on the number
+    with np.errstate(invalid="ignore"):  # a head whose score does not depend on the operand
         return (energy[heads, 2 * k - 1] + energy[heads, 2 * k]) / energy[:, 1:].sum(-1)
 
 
@@ -138,9 +147,9 @@ def _differences(checkpoint: Checkpoint) -> Array:
 
 @measure(dims=BY_HEAD, units="1", long_name="Largest difference between two scores", reference=SCORES)
 def score_difference_range(checkpoint: Checkpoint) -> Array:
-    """Largest |C_j[a] - C_j[b]|, where C_j[x] is the part of head j's attention score that depends on the number x.
+    """Largest |C_j[a] - C_j[b]|, where C_j[x] is the part of head j's attention score that depends on the operand x.
 
-    It shows how much of the sigmoid the head uses.
+    Attention to a is nearly a sigmoid of this difference; the range shows how much of the sigmoid the head uses.
     """
     return np.abs(_differences(checkpoint)).max(0)
 
@@ -148,10 +157,10 @@ def score_difference_range(checkpoint: Checkpoint) -> Array:
 @measure(dims=BY_HEAD, units="1", long_name="Slope of attention against score difference", reference=SCORES)
 @cached_per_checkpoint
 def sigmoid_slope(checkpoint: Checkpoint) -> Array:
-    """E_j in the least-squares fit A_0 = 1/2 + E_j (C_j[a] - C_j[b]) of attention A_0 to a by head j's scores C_j.
+    """Slope E_j in the least-squares fit A_0 = 1/2 + E_j (C_j[a] - C_j[b]) of attention A_0 to a by head j's scores C_j.
 
-    C_j[x] is the part of head j's attention score that depends on the number x. NaN for a head whose score does not
-    depend on the number.
+    C_j[x] is the part of head j's attention score that depends on the operand x. NaN for a head whose score does not
+    depend on the operand.
     """
     x = _differences(checkpoint)
     with np.errstate(invalid="ignore"):
@@ -163,23 +172,30 @@ def linear_attention(checkpoint: Checkpoint) -> Array:
     return 0.5 + sigmoid_slope(checkpoint) * _differences(checkpoint)
 
 
-@measure(dims=BY_HEAD, units="1", long_name="Attention explained by a straight line", reference=SCORES)
+@measure(
+    dims=BY_HEAD, units="1", long_name="Fraction of attention variance explained by a straight line", reference=SCORES
+)
 def sigmoid_linear_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Fraction of variance over pairs of attention to a explained by the score difference: 1/2 + E_j (C_j[a] - C_j[b]).
 
-    C_j[x] is the part of head j's attention score that depends on the number x, and E_j the head's `sigmoid_slope`.
+    C_j[x] is the part of head j's attention score that depends on the operand x, and E_j the head's `sigmoid_slope`.
     """
     return np.array(
         [_explained(*columns) for columns in zip(_to_a(checkpoint).T, linear_attention(checkpoint).T, strict=True)]
     )
 
 
-@measure(dims=("run",), units="1", long_name="Attention of all heads explained by straight lines", reference=SCORES)
+@measure(
+    dims=("run",),
+    units="1",
+    long_name="Fraction of all heads' attention variance explained by straight lines",
+    reference=SCORES,
+)
 def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
     """Fraction of variance of attention to a explained by 1/2 + E_j (C_j[a] - C_j[b]), C_j the score, pooled over heads.
 
-    It is 1 - residual sum of squares / sum of squares about each head's mean, both summed over heads. The paper leaves
-    open whether its number is per head or pooled.
+    It is 1 - residual sum of squares / sum of squares about each head's mean, both summed over heads. The paper does
+    not say whether its number is per head or pooled.
     """
     to_a = _to_a(checkpoint)
     residual = np.square(to_a - linear_attention(checkpoint)).sum()
@@ -193,7 +209,7 @@ def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
 def sigmoid_deviation(checkpoint: Checkpoint) -> Array:
     """Mean over pairs of |A_0 - sigmoid(score of a - score of b)|, A_0 being the attention to a.
 
-    The deviation comes from the attention to `=`.
+    It is nonzero because heads also attend to `=`.
     """
     n, position = checkpoint.context.n, attention_score_position(checkpoint)
     difference = _differences(checkpoint) + position[:, 0] - position[:, 1]
@@ -205,14 +221,14 @@ def sigmoid_deviation(checkpoint: Checkpoint) -> Array:
     reference=SCORES,
 )  # fmt: skip
 def head_complement_deviation(checkpoint: Checkpoint) -> Array:
-    """Mean over pairs of |A_0 of one head + A_0 of another - 1|, A_0 being attention to a: 0 if they complement."""
+    """Mean over pairs of |A_0 of one head + A_0 of another - 1|, A_0 being attention to a; 0 if the sum is always 1."""
     to_a = _to_a(checkpoint)
     return np.abs(to_a[:, :, None] + to_a[:, None] - 1).mean(0)
 
 
 @measure(
-    dims=("run", "head", "frequency"), units="1", long_name="Fraction of each head's output in each frequency",
-    reference="Nanda et al. 2023, appendix C.1.2",
+    dims=("run", "head", "frequency"), units="1", reference="Nanda et al. 2023, appendix C.1.2",
+    long_name="Fraction of the variance of each head's output in each frequency",
 )  # fmt: skip
 def head_output_frequency_share(checkpoint: Checkpoint) -> Array:
     """Fraction of the variance over pairs of a head's output in the {const, cos k, sin k}^2 block of frequency k.
@@ -220,12 +236,12 @@ def head_output_frequency_share(checkpoint: Checkpoint) -> Array:
     The output is at `=`; sums of squares run over the dimensions of the residual stream.
     """
     n = checkpoint.context.n
-    shares = []
+    fractions = []
     for output in head_outputs(checkpoint):  # [pair, d_model]
         spectrum = fourier.Spectrum.of(output, fourier.marginals(output.reshape(n, n, -1)))
         energy = np.sum(spectrum.waves, axis=0)  # summed over waves of a, b, a + b and a - b: [frequency, d_model]
-        shares.append(energy.sum(-1) / spectrum.total.sum())
-    return np.array(shares)
+        fractions.append(energy.sum(-1) / spectrum.total.sum())
+    return np.array(fractions)
 
 
 @measure(

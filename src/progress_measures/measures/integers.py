@@ -1,4 +1,4 @@
-"""Measures of the integer addition notebook other than maps: attention of all positions, answers with less embedding."""
+"""Measures of the integer addition notebook: attention from every position, answers with a reduced embedding."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from progress_measures.measures.numerics import Array
 
 EMBEDDINGS = ("whole", "mean and PC 1", "all but PC 2")
-"""Parts of the embedding of the numbers that are kept; the embedding of `=` is unchanged."""
+"""Principal components that are kept in the embedding of the operands; the embedding of `=` is unchanged."""
 
 
 @measure(
@@ -25,17 +25,19 @@ EMBEDDINGS = ("whole", "mean and PC 1", "all but PC 2")
     labels={"embedding": EMBEDDINGS},
 )  # fmt: skip
 def answer_by_embedding(checkpoint: Checkpoint) -> NDArray[np.int64]:
-    """Output with the largest logit when only some principal components of the numbers' embedding W_E are kept.
+    """Output with the largest logit when only some principal components of the operands' embedding W_E are kept.
 
     The embedding of `=` is unchanged.
     """
     n, W_E = checkpoint.context.n, checkpoint.weights["W_E"]
-    parts = principal_components.components(W_E[:n])
+    components = principal_components.components(W_E[:n])
     logits = [checkpoint.logits]
-    for kept in ([0], [i for i in range(len(parts.directions)) if i != 1]):
-        numbers = parts.rows(kept).astype(W_E.dtype)
-        changed = type(checkpoint)(checkpoint.context, checkpoint.weights | {"W_E": np.concatenate([numbers, W_E[n:]])})
-        logits.append(changed.logits)
+    for kept in ([0], [i for i in range(len(components.directions)) if i != 1]):
+        operand_rows = components.reconstruct(kept).astype(W_E.dtype)
+        ablated = type(checkpoint)(
+            checkpoint.context, checkpoint.weights | {"W_E": np.concatenate([operand_rows, W_E[n:]])}
+        )
+        logits.append(ablated.logits)
     return np.stack([variant.argmax(-1).reshape(n, n) for variant in logits])
 
 
@@ -44,5 +46,5 @@ def answer_by_embedding(checkpoint: Checkpoint) -> NDArray[np.int64]:
     reference="Integer addition notebook, attention pattern check", needs="integer_addition",
 )  # fmt: skip
 def mean_attention_by_query(checkpoint: Checkpoint) -> Array:
-    """Attention of each head of the first layer from a, b and `=` to each position up to it, averaged over pairs."""
+    """Mean over pairs of each first-layer head's attention from a, b and `=` (query) to itself and earlier positions."""
     return checkpoint.first_attention.mean(0)

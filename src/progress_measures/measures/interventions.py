@@ -1,7 +1,8 @@
 """Losses of the network with one part of its computation removed or replaced (section 4.4, appendices A.1 and C.1.3).
 
 An intervention is a function of a checkpoint that returns the logits of all pairs. Each entry of `INTERVENTIONS` becomes
-part of the cube. Interventions on frequencies of the logits are in `losses` and `ablations`, at all checkpoints.
+part of the cube. Losses with frequencies of the logits kept or removed, at all checkpoints, are in `losses` and
+`ablations`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _mlp_skip_zero(checkpoint: Checkpoint) -> Array:
 
 
 def _mlp_skip_mean(checkpoint: Checkpoint) -> Array:
-    return _with_own_mean(checkpoint, _post(checkpoint) @ _W_L(checkpoint))
+    return _with_rest_at_mean(checkpoint, _post(checkpoint) @ _W_L(checkpoint))
 
 
 def _attention_zero(checkpoint: Checkpoint) -> Array:
@@ -83,7 +84,7 @@ def _post(checkpoint: Checkpoint) -> Array:
 
 @cached_per_checkpoint
 def _clustered(checkpoint: Checkpoint) -> tuple[NDArray[np.bool_], Array]:
-    """Return which neurons are in a cluster [neuron], and all neurons, the clustered ones as fits [pair, neuron]."""
+    """Return whether each neuron is in a cluster [neuron], and neurons, replaced by fits in clusters [pair, neuron]."""
     _, fraction = checkpoint.context.neuron_frequency
     clustered = fraction >= CLUSTER_FRACTION
     return clustered, np.where(clustered, fitted_neurons(checkpoint), _post(checkpoint))
@@ -105,17 +106,17 @@ def _W_L(checkpoint: Checkpoint) -> Array:
 
 
 def _with_neurons(checkpoint: Checkpoint, post: Array) -> Array:
-    """Return the logits with other activations [pair, neuron] of the last layer and the skip connection unchanged."""
+    """Return the logits with the last layer's neurons replaced [pair, neuron]; the skip connection is unchanged."""
     return _none(checkpoint) + (post - _post(checkpoint)) @ _W_L(checkpoint)
 
 
-def _with_own_mean(checkpoint: Checkpoint, part: Array) -> Array:
+def _with_rest_at_mean(checkpoint: Checkpoint, part: Array) -> Array:
     """Return a part of the logits, with all other parts replaced by their mean over pairs."""
     return part + (_none(checkpoint) - part).mean(0)
 
 
 def _onto_readout(checkpoint: Checkpoint) -> Array:
-    """Project the neurons on the span of the key frequencies' u_k and v_k (section 4.2): [pair, neuron]."""
+    """Project the neurons on the key frequencies' u_k = W_L cos_k and v_k = W_L sin_k (section 4.2): [pair, neuron]."""
     k = checkpoint.context.key_frequencies
     waves = fourier.basis(checkpoint.context.n)[np.concatenate([2 * k - 1, 2 * k])]
     orthonormal, _ = np.linalg.qr(_W_L(checkpoint) @ waves.T)
@@ -127,7 +128,7 @@ def _W_L_directions_only(checkpoint: Checkpoint) -> Array:
 
 
 def _W_L_directions_only_skip_mean(checkpoint: Checkpoint) -> Array:
-    return _with_own_mean(checkpoint, _onto_readout(checkpoint) @ _W_L(checkpoint))
+    return _with_rest_at_mean(checkpoint, _onto_readout(checkpoint) @ _W_L(checkpoint))
 
 
 def _W_L_directions_removed(checkpoint: Checkpoint) -> Array:
@@ -135,12 +136,12 @@ def _W_L_directions_removed(checkpoint: Checkpoint) -> Array:
 
 
 def _clusters_at_their_frequencies(checkpoint: Checkpoint) -> Array:
-    return _with_own_mean(checkpoint, _clustered(checkpoint)[1] @ _W_L(checkpoint))
+    return _with_rest_at_mean(checkpoint, _clustered(checkpoint)[1] @ _W_L(checkpoint))
 
 
 def _clusters_alone(checkpoint: Checkpoint) -> Array:
     clustered, neurons = _clustered(checkpoint)
-    return _with_own_mean(checkpoint, (neurons * clustered) @ _W_L(checkpoint))
+    return _with_rest_at_mean(checkpoint, (neurons * clustered) @ _W_L(checkpoint))
 
 
 INTERVENTIONS = {
@@ -154,7 +155,7 @@ INTERVENTIONS = {
     "attention linear in scores": _attention_linear,
     "neurons replaced by fits": _neurons_fitted,
     "neurons on key directions": _neurons_on_key_directions,
-    "W_L alone": _mlp_skip_mean,  # the same logits: biases and other constants are part of the mean
+    "W_L alone": _mlp_skip_mean,  # equal to the MLP skip at its mean: biases and other constants are part of the mean
     "W_L's key directions alone": _W_L_directions_only,
     "W_L's key directions alone, skip at its mean": _W_L_directions_only_skip_mean,
     "W_L's key directions removed": _W_L_directions_removed,
@@ -169,6 +170,8 @@ NEED_KEYS = (
     "W_L's key directions alone, skip at its mean",
     "W_L's key directions removed",
 )
+"""Interventions that apply only to runs with key frequencies."""
+
 NEED_ONE_LAYER = (
     "MLP skip zeroed",
     "attention zeroed",
@@ -177,13 +180,15 @@ NEED_ONE_LAYER = (
     "attention to = shared out",
     "attention linear in scores",
 )
+"""Interventions that apply only to one-layer networks."""
+
 SPLITS = ("train", "test", "all")
 LABELS = {"intervention": tuple(INTERVENTIONS), "split": SPLITS}
 
 
 @cached_per_checkpoint
 def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
-    """Compute loss and accuracy after each intervention: [intervention, split] each; NaN if it does not apply."""
+    """Compute loss and accuracy after each intervention: [2, intervention, split]; NaN if it does not apply."""
     context = checkpoint.context
     results = np.full((2, len(INTERVENTIONS), len(SPLITS)), np.nan)
     for i, (name, intervene) in enumerate(INTERVENTIONS.items()):
@@ -191,8 +196,8 @@ def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
             name in NEED_ONE_LAYER and not context.one_layer
         ):
             continue
-        changed = intervene(checkpoint)
-        outcomes = cross_entropy(changed, context.labels), correct(changed, context.labels)
+        changed_logits = intervene(checkpoint)
+        outcomes = cross_entropy(changed_logits, context.labels), correct(changed_logits, context.labels)
         splits: tuple[NDArray[np.bool_] | slice, ...] = (context.train, context.test, slice(None))
         for j, split in enumerate(splits):
             results[:, i, j] = [values[split].mean() for values in outcomes]
@@ -208,7 +213,7 @@ def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
     labels=LABELS,
 )
 def intervention_loss(checkpoint: Checkpoint) -> Array:
-    """Mean cross-entropy over a split with one part of the network's computation at `=` removed or replaced."""
+    """Mean cross-entropy over a split's pairs with one part of the computation at `=` removed or replaced."""
     return _outcomes(checkpoint)[0]
 
 
@@ -220,7 +225,7 @@ def intervention_loss(checkpoint: Checkpoint) -> Array:
     labels=LABELS,
 )
 def intervention_accuracy(checkpoint: Checkpoint) -> Array:
-    """Fraction of a split answered correctly with one part of the network's computation at `=` removed or replaced."""
+    """Fraction of a split's pairs answered correctly with one part of the computation at `=` removed or replaced."""
     return _outcomes(checkpoint)[1]
 
 
@@ -232,20 +237,20 @@ def intervention_accuracy(checkpoint: Checkpoint) -> Array:
     dtype="float64",
 )
 def cluster_removed_loss(checkpoint: Checkpoint) -> Array:
-    """Mean cross-entropy over all pairs of logits from fitted neurons and W_L alone, without the cluster of frequency k.
+    """Mean cross-entropy over all pairs of logits from fitted neurons through W_L, without the cluster of frequency k.
 
-    Neurons of clusters are replaced by their fits at their own frequencies. All other parts of the logits are replaced
-    by their mean over pairs.
+    W_L = W_out W_U. Neurons in clusters are replaced by their fits at their frequencies. The removed cluster and all
+    other paths to the logits contribute only their mean over pairs. Without a cluster of frequency k, no neuron is removed.
     """
     (clustered, neurons), W_L = _clustered(checkpoint), _W_L(checkpoint)
-    logits_of_all = neurons @ W_L
+    logits_of_neurons = neurons @ W_L
     losses = np.full(
         len(fourier.frequencies(checkpoint.context.n)),
-        cross_entropy(_with_own_mean(checkpoint, logits_of_all), checkpoint.context.labels).mean(),
+        cross_entropy(_with_rest_at_mean(checkpoint, logits_of_neurons), checkpoint.context.labels).mean(),
     )
     frequency, _ = checkpoint.context.neuron_frequency
     for k in np.unique(frequency[clustered]):
-        members = clustered & (frequency == k)
-        without = _with_own_mean(checkpoint, logits_of_all - neurons[:, members] @ W_L[members])
-        losses[k - 1] = cross_entropy(without, checkpoint.context.labels).mean()
+        in_cluster = clustered & (frequency == k)
+        logits_without = _with_rest_at_mean(checkpoint, logits_of_neurons - neurons[:, in_cluster] @ W_L[in_cluster])
+        losses[k - 1] = cross_entropy(logits_without, checkpoint.context.labels).mean()
     return losses

@@ -1,6 +1,6 @@
 """The computation of a one-layer network at `=`, written so that each part can be replaced (appendix A.1).
 
-It is for networks on pairs, in float64. It computes what `models.pairs` computes fast; here each part has a name.
+The functions apply to networks on pairs and compute in float64. `models.pairs` computes the same logits faster.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ SHARED = ("W_E", "W_pos", "W_U", "b_U")
 
 @cached_per_checkpoint
 def weights(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the weights of the only layer in float64, with zeros for biases that the network does not have."""
-    of_layer = {name: tensor if name in SHARED else tensor[0] for name, tensor in checkpoint.weights.items()}
-    double = {name: tensor.astype(np.float64) for name, tensor in of_layer.items()}
-    return {"b_in": 0.0, "b_out": 0.0, "b_U": 0.0} | double
+    """Return the network's weights in float64, without a layer dimension; biases that the network lacks are 0."""
+    layer_weights = {name: tensor if name in SHARED else tensor[0] for name, tensor in checkpoint.weights.items()}
+    float64_weights = {name: tensor.astype(np.float64) for name, tensor in layer_weights.items()}
+    return {"b_in": 0.0, "b_out": 0.0, "b_U": 0.0} | float64_weights
 
 
 def at_equals(checkpoint: Checkpoint) -> Array:
-    """Return the embedding at `=`, token and position: [d_model]."""
+    """Return the sum of token and position embedding at `=`: [d_model]."""
     w = weights(checkpoint)
     return w["W_E"][-1] + w["W_pos"][2]
 
@@ -38,7 +38,7 @@ def head_outputs(checkpoint: Checkpoint, attention: Array | None = None) -> Arra
 
     Args:
         checkpoint: checkpoint of a one-layer network.
-        attention: attention from `=` [pair, head, position]; by default that of the network.
+        attention: attention from `=` [pair, head, position]; by default the network's attention.
 
     Returns:
         Output of each head [head, pair, d_model].
@@ -47,11 +47,11 @@ def head_outputs(checkpoint: Checkpoint, attention: Array | None = None) -> Arra
     attention = checkpoint.attention if attention is None else attention
     to_a, to_b, to_equals = (attention.reshape(n, n, -1, 3)[..., position] for position in range(3))
     OV = np.einsum("hde,hef->hdf", w["W_V"], w["W_O"])
-    of_a, of_b = (np.einsum("xd,hdf->hxf", w["W_E"][:n] + w["W_pos"][position], OV) for position in (0, 1))
-    of_equals = np.einsum("d,hdf->hf", at_equals(checkpoint), OV)
-    outputs = np.einsum("abh,haf->habf", to_a, of_a)
-    outputs += np.einsum("abh,hbf->habf", to_b, of_b)
-    outputs += np.einsum("abh,hf->habf", to_equals, of_equals)
+    value_a, value_b = (np.einsum("xd,hdf->hxf", w["W_E"][:n] + w["W_pos"][position], OV) for position in (0, 1))
+    value_equals = np.einsum("d,hdf->hf", at_equals(checkpoint), OV)
+    outputs = np.einsum("abh,haf->habf", to_a, value_a)
+    outputs += np.einsum("abh,hbf->habf", to_b, value_b)
+    outputs += np.einsum("abh,hf->habf", to_equals, value_equals)
     return outputs.reshape(len(OV), n * n, -1)
 
 
@@ -81,7 +81,7 @@ def logits(checkpoint: Checkpoint, mid: Array, post: Array | None = None, skip: 
     Args:
         checkpoint: checkpoint of a one-layer network.
         mid: residual stream before the MLP [pair, d_model].
-        post: neurons after the ReLU [pair, neuron]; by default those that the MLP computes from `mid`.
+        post: neurons after the ReLU [pair, neuron]; by default computed from `mid`.
         skip: input of the skip connection around the MLP; by default `mid`.
 
     Returns:

@@ -33,7 +33,7 @@ def _line_sums(checkpoint: Checkpoint) -> Array:
 def cosine_coefficient(checkpoint: Checkpoint) -> Array:
     """v_k = <L, C_k> for the logits L, where C_k is cos(w_k(a + b - c)) over all (a, b, c), scaled to norm 1.
 
-    The logits are first summed over all (a, b, c) with equal a + b - c, which leaves a sum of p terms.
+    The logits are first summed over all (a, b, c) with equal a + b - c; v_k is then a sum of p terms.
     """
     p = checkpoint.context.n
     line, output = np.indices((p, p))
@@ -58,7 +58,7 @@ def cosine_similarity(checkpoint: Checkpoint) -> Array:
 
 
 def _residual(checkpoint: Checkpoint, coefficients: Array) -> Number:
-    """Return the norm of the logits, relative to |L|, that remains without some cosines."""
+    """Return the norm of the logits without the cosines of given coefficients, relative to |L|."""
     return np.sqrt(max(0.0, 1 - np.square(coefficients / logit_norm(checkpoint)).sum()))
 
 
@@ -82,8 +82,8 @@ def cosine_residual_all(checkpoint: Checkpoint) -> Number:
 
 
 @cached_per_checkpoint
-def _variances(checkpoint: Checkpoint) -> tuple[Number, Number, Number]:
-    """Return the sum of squares of the logits: uncentered, centered over outputs, and centered over pairs."""
+def _sums_of_squares(checkpoint: Checkpoint) -> tuple[Number, Number, Number]:
+    """Return three sums of squares of the logits: uncentered, centered over outputs, and centered over pairs."""
     total = logit_norm(checkpoint) ** 2
     over_outputs = np.square(checkpoint.logits.sum(-1, dtype=np.float64)).sum() / checkpoint.logits.shape[-1]
     over_pairs = np.square(checkpoint.logit_mean).sum() * checkpoint.context.n**2
@@ -102,38 +102,51 @@ def _direction_energy(checkpoint: Checkpoint) -> Array:
     return fourier.energies(_line_sums(checkpoint))[keys - 1].sum(0) if keys.size else np.array([np.nan])
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Logits explained by key cosines", reference=FVE)
+@measure(dims=RUN_EPOCH, units="1", long_name="Fraction of logits explained by key cosines", reference=FVE)
 def logit_fraction_explained_cosines(checkpoint: Checkpoint) -> Number:
     """Fraction of the sum of squared logits along cos(w_k(a + b - c)) of the key frequencies k, uncentered."""
-    return _cosine_energy(checkpoint) / _variances(checkpoint)[0]
+    return _cosine_energy(checkpoint) / _sums_of_squares(checkpoint)[0]
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centered over outputs, explained by key cosines", reference=FVE)
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Fraction of logits centered over outputs explained by key cosines",
+    reference=FVE,
+)
 def logit_fraction_explained_cosines_centered_over_outputs(checkpoint: Checkpoint) -> Number:
     """Fraction of the sum of squares of (L - mean of L over outputs) along cos(w_k(a + b - c)) of the key frequencies.
 
-    L are the logits. The softmax does not depend on their mean over outputs.
+    L are the logits. The softmax does not depend on the mean over outputs.
     """
-    return _cosine_energy(checkpoint) / _variances(checkpoint)[1]
+    return _cosine_energy(checkpoint) / _sums_of_squares(checkpoint)[1]
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centered over pairs, explained by key cosines", reference=FVE)
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Fraction of logits centered over pairs explained by key cosines",
+    reference=FVE,
+)
 def logit_fraction_explained_cosines_centered_over_pairs(checkpoint: Checkpoint) -> Number:
     """Fraction of the sum of squares of (L - mean of L over pairs) along cos(w_k(a + b - c)) of the key frequencies.
 
     L are the logits.
     """
-    return _cosine_energy(checkpoint) / _variances(checkpoint)[2]
+    return _cosine_energy(checkpoint) / _sums_of_squares(checkpoint)[2]
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Logits explained by key directions", reference=FVE)
+@measure(dims=RUN_EPOCH, units="1", long_name="Fraction of logits explained by key directions", reference=FVE)
 def logit_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
     """Fraction of the sum of squared logits along cos and sin of w_k(a + b) of the key frequencies k, uncentered."""
-    return _direction_energy(checkpoint).sum() / _variances(checkpoint)[0]
+    return _direction_energy(checkpoint).sum() / _sums_of_squares(checkpoint)[0]
 
 
 @measure(
-    dims=RUN_EPOCH, units="1", long_name="Logits, centered over outputs, explained by key directions", reference=FVE
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Fraction of logits centered over outputs explained by key directions",
+    reference=FVE,
 )
 def logit_fraction_explained_directions_centered_over_outputs(checkpoint: Checkpoint) -> Number:
     """Fraction of sum of squares along cos and sin of w_k(a + b) of the key frequencies, in L - mean of L over outputs.
@@ -145,26 +158,31 @@ def logit_fraction_explained_directions_centered_over_outputs(checkpoint: Checkp
         return np.nan
     sums = _line_sums(checkpoint)
     centered = sums - sums.mean(-1, keepdims=True)
-    return fourier.energies(centered)[keys - 1].sum() / _variances(checkpoint)[1]
-
-
-@measure(dims=RUN_EPOCH, units="1", long_name="Logits, centered over pairs, explained by key directions", reference=FVE)
-def logit_fraction_explained_directions_centered_over_pairs(checkpoint: Checkpoint) -> Number:
-    """Fraction of sum of squares along cos and sin of w_k(a + b) of the key frequencies, in L - mean of L over pairs.
-
-    L are the logits.
-    """
-    return _direction_energy(checkpoint).sum() / _variances(checkpoint)[2]
+    return fourier.energies(centered)[keys - 1].sum() / _sums_of_squares(checkpoint)[1]
 
 
 @measure(
     dims=RUN_EPOCH,
     units="1",
-    long_name="Logits explained by key directions, mean over outputs",
+    long_name="Fraction of logits centered over pairs explained by key directions",
+    reference=FVE,
+)
+def logit_fraction_explained_directions_centered_over_pairs(checkpoint: Checkpoint) -> Number:
+    """Fraction of sum of squares along cos and sin of w_k(a + b) of the key frequencies, in L - mean of L over pairs.
+
+    L are the logits.
+    """
+    return _direction_energy(checkpoint).sum() / _sums_of_squares(checkpoint)[2]
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Fraction of logit variance explained by key directions, mean over outputs",
     reference="Modular addition blog, trigonometric ratio",
 )
 def logit_fraction_explained_directions_per_output(checkpoint: Checkpoint) -> Number:
-    """Fraction of a logit's variance over pairs along cos and sin of w_k(a + b) of the key k, averaged over outputs."""
+    """Mean over outputs of the fraction of logit variance over pairs along key frequencies' cos and sin of w_k(a + b)."""
     energy = (
         np.square(checkpoint.logits, dtype=np.float64).sum(0)
         - np.square(checkpoint.logit_mean) * checkpoint.context.n**2

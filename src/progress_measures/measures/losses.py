@@ -1,7 +1,7 @@
 """Losses and accuracies of the network, and of its logits with frequencies kept or removed (section 5.1).
 
 P_k L is the part of the logits L, as functions of (a, b), along cos and sin of w_k(a + b). It depends on a + b alone, so
-losses of P_k L are sums over p rows instead of p^2. For subtraction, a - b replaces a + b.
+its loss is computed for p values of a + b instead of p^2 pairs. For subtraction, a - b replaces a + b.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def _restricted(
     quantity: Callable[[Array, NDArray[np.int64]], NDArray],
     split: NDArray[np.bool_] | slice = slice(None),
 ) -> Number:
-    """Return the mean over a split of a quantity of the restricted logits; NaN without key frequencies."""
+    """Return the mean over a split of a quantity of the restricted loss's logits; NaN without key frequencies."""
     if not checkpoint.context.key_frequencies.size:
         return np.nan
-    rows = checkpoint.key_directions + checkpoint.logit_mean
-    return quantity(rows, _line_labels(checkpoint))[checkpoint.context.line[split]].mean()
+    line_logits = checkpoint.key_directions + checkpoint.logit_mean
+    return quantity(line_logits, _line_labels(checkpoint))[checkpoint.context.line[split]].mean()
 
 
 def _line_labels(checkpoint: Checkpoint) -> NDArray[np.int64]:
@@ -100,7 +100,7 @@ def _line_labels(checkpoint: Checkpoint) -> NDArray[np.int64]:
     dtype="float64",
 )
 def restricted_loss(checkpoint: Checkpoint) -> Number:
-    """Cross-entropy over all pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+    """Mean cross-entropy over all pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
 
     The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     The mean is over all pairs.
@@ -116,7 +116,7 @@ def restricted_loss(checkpoint: Checkpoint) -> Number:
     dtype="float64",
 )
 def restricted_loss_train(checkpoint: Checkpoint) -> Number:
-    """Cross-entropy over training pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+    """Mean cross-entropy over training pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
 
     The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     The mean is over all pairs.
@@ -132,7 +132,7 @@ def restricted_loss_train(checkpoint: Checkpoint) -> Number:
     dtype="float64",
 )
 def restricted_loss_test(checkpoint: Checkpoint) -> Number:
-    """Cross-entropy over test pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+    """Mean cross-entropy over test pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
 
     The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     The mean is over all pairs.
@@ -142,7 +142,7 @@ def restricted_loss_test(checkpoint: Checkpoint) -> Number:
 
 @measure(dims=RUN_EPOCH, units="1", long_name="Restricted accuracy", reference="Nanda et al. 2023, Fig. 13")
 def restricted_accuracy(checkpoint: Checkpoint) -> Number:
-    """Accuracy over all pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+    """Accuracy over all pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
 
     The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     The mean is over all pairs.
@@ -157,7 +157,7 @@ def restricted_accuracy(checkpoint: Checkpoint) -> Number:
     reference="Nanda et al. 2023, Fig. 13",
 )
 def restricted_accuracy_train(checkpoint: Checkpoint) -> Number:
-    """Accuracy over training pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+    """Accuracy over training pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
 
     The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     The mean is over all pairs.
@@ -169,7 +169,7 @@ def restricted_accuracy_train(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH, units="1", long_name="Restricted accuracy on test pairs", reference="Nanda et al. 2023, Fig. 13"
 )
 def restricted_accuracy_test(checkpoint: Checkpoint) -> Number:
-    """Accuracy over test pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+    """Accuracy over test pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
 
     The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     The mean is over all pairs.
@@ -178,7 +178,7 @@ def restricted_accuracy_test(checkpoint: Checkpoint) -> Number:
 
 
 def _excluded(checkpoint: Checkpoint, quantity: Callable[[Array, NDArray[np.int64]], NDArray]) -> Number:
-    """Return the mean over training pairs of a quantity of the excluded logits; NaN without key frequencies."""
+    """Return the mean over training pairs of a quantity of the excluded loss's logits; NaN without key frequencies."""
     train = checkpoint.context.train
     if not checkpoint.context.key_frequencies.size:
         return np.nan
@@ -196,7 +196,7 @@ def _excluded(checkpoint: Checkpoint, quantity: Callable[[Array, NDArray[np.int6
     dtype="float64",
 )
 def excluded_loss(checkpoint: Checkpoint) -> Number:
-    """Cross-entropy over training pairs of the logits without the key frequencies' cos and sin of w(a + b).
+    """Mean cross-entropy over training pairs of the logits without the key frequencies' cos and sin of w(a + b).
 
     The logits L become L - sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     """
@@ -222,10 +222,11 @@ def excluded_accuracy(checkpoint: Checkpoint) -> Number:
 )
 @cached_per_checkpoint
 def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
-    """Cross-entropy over training pairs of the logits without cos and sin of w_k(a + b), for each frequency k.
+    """Mean cross-entropy over training pairs of the logits without cos and sin of w_k(a + b), for each frequency k.
 
     The logits L become L - P_k L. On each line a + b = s, log sum over c of exp(L_c - (P_k L)_c) is a matrix product of
-    exp(L) [pair, c] with exp(-P_k L) [c, k]. One product gives all frequencies where the exponents of float64 suffice.
+    exp(L) [pair, c] with exp(-P_k L) [c, k]. One product gives all frequencies unless the logits
+    exceed the range of float64.
     """
     context, train = checkpoint.context, checkpoint.context.train
     line, labels = context.line[train], context.labels[train]
@@ -237,14 +238,16 @@ def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     removed = checkpoint.directions - np.take_along_axis(
         checkpoint.directions, _line_labels(checkpoint)[None, :, None], -1
     )
-    total = np.empty((len(labels), len(removed)))
+    log_sums = np.empty((len(labels), len(removed)))
     for s in range(context.n):
         on_line = line == s
-        m, r = margin[on_line], -removed[:, s]  # [pair, c], [k, c]
-        m[:, labels[on_line][:1]] = -np.inf  # excludes the label's own term, 1, from the sum
-        m_top, r_top = m.max(-1, keepdims=True), r.max(-1, keepdims=True)
-        total[on_line] = m_top + r_top.T + np.log(np.exp(m - m_top) @ np.exp(r - r_top).T)
-    return np.logaddexp(0, total).mean(0)
+        line_margins, line_changes = margin[on_line], -removed[:, s]  # [pair, c], [k, c]
+        line_margins[:, labels[on_line][:1]] = -np.inf  # excludes the label's own term, 1, from the sum
+        margin_max, change_max = line_margins.max(-1, keepdims=True), line_changes.max(-1, keepdims=True)
+        log_sums[on_line] = (
+            margin_max + change_max.T + np.log(np.exp(line_margins - margin_max) @ np.exp(line_changes - change_max).T)
+        )
+    return np.logaddexp(0, log_sums).mean(0)
 
 
 @measure(
@@ -271,9 +274,9 @@ def excluded_accuracy_by_frequency(checkpoint: Checkpoint) -> Array:
     dtype="float64",
 )
 def maximal_excluded_loss(checkpoint: Checkpoint) -> Number:
-    """Largest cross-entropy over training pairs of the logits without cos and sin of w_k(a + b), over all k.
+    """Maximum over k of the mean cross-entropy over training pairs of the logits without cos and sin of w_k(a + b).
 
-    It does not depend on the final network.
+    It does not depend on the key frequencies of the final network.
     """
     return excluded_loss_by_frequency(checkpoint).max()
 
@@ -293,15 +296,16 @@ def _key_neurons(checkpoint: Checkpoint) -> Array:
     dtype="float64",
 )
 def restricted_loss_neurons(checkpoint: Checkpoint) -> Number:
-    """Cross-entropy over test pairs of (neurons along the key frequencies' cos and sin of w(a + b)) W_L + mean logits.
+    """Mean cross-entropy over test pairs of (neurons along key frequencies' cos, sin of w(a + b)) W_L + mean logits.
 
-    Other paths to the logits contribute only to the mean.
+    The neurons are taken after the ReLU; W_L = W_out W_U. Other paths to the logits contribute only their mean over
+    pairs.
     """
     test = checkpoint.context.test
     if not checkpoint.context.key_frequencies.size:
         return np.nan
-    rows = _key_neurons(checkpoint) + checkpoint.logit_mean
-    return cross_entropy(rows, _line_labels(checkpoint))[checkpoint.context.line[test]].mean()
+    line_logits = _key_neurons(checkpoint) + checkpoint.logit_mean
+    return cross_entropy(line_logits, _line_labels(checkpoint))[checkpoint.context.line[test]].mean()
 
 
 @measure(
@@ -312,9 +316,9 @@ def restricted_loss_neurons(checkpoint: Checkpoint) -> Number:
     dtype="float64",
 )
 def excluded_loss_neurons(checkpoint: Checkpoint) -> Number:
-    """Cross-entropy over training pairs of L - (neurons along the key frequencies' cos and sin of w(a + b)) W_L.
+    """Mean cross-entropy over training pairs of L - (neurons along the key frequencies' cos and sin of w(a + b)) W_L.
 
-    L are the logits.
+    L are the logits. The neurons are taken after the ReLU; W_L = W_out W_U.
     """
     train = checkpoint.context.train
     if not checkpoint.context.key_frequencies.size:

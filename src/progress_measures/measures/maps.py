@@ -1,8 +1,8 @@
 """Maps of the network over (a, b), stored as the factors from which they can be computed exactly.
 
-A head's attention over (a, b) is a softmax of three scores, and a neuron's pre-activation is a weighted sum of value
-rows. Scores and value rows are sums of a token's part and a position's part. `progress_measures.cube.pair_maps` computes
-the maps from them.
+A head's attention over (a, b) is a softmax of three scores, and a neuron's pre-activation is a sum of value rows,
+weighted by attention. Scores and value rows are sums of a token's part and a position's part.
+`progress_measures.cube.pair_maps` computes the maps from them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REFERENCE = "Nanda et al. 2023, section 4.1, Fig. 4; appendix A"
 
 @cached_per_checkpoint
 def _factors(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, Array], Array]:
-    """Compute scores and value rows by token and by position, and the neurons' offset, in float64."""
+    """Compute scores and value rows by token and by position, and pre-activations without attention, in float64."""
     w = {name: tensor.astype(np.float64) for name, tensor in checkpoint.weights.items()}
     heads = {name: w[name][0] for name in ("W_Q", "W_K", "W_V", "W_O")}
     at_equals = w["W_E"][-1] + w["W_pos"][2]
@@ -76,7 +76,7 @@ def attention_score_position(checkpoint: Checkpoint) -> Array:
     needs="pairs",
 )
 def neuron_value_token(checkpoint: Checkpoint) -> Array:
-    """W_E W_V W_O W_in: contribution to each pre-activation, for each unit of a head's attention to the token."""
+    """Contribution to each pre-activation per unit of a head's attention to the token: W_E W_V W_O W_in."""
     return _factors(checkpoint)[1]["W_E"]
 
 
@@ -88,7 +88,7 @@ def neuron_value_token(checkpoint: Checkpoint) -> Array:
     needs="pairs",
 )
 def neuron_value_position(checkpoint: Checkpoint) -> Array:
-    """W_pos W_V W_O W_in: contribution to each pre-activation, for each unit of a head's attention to the position."""
+    """Contribution to each pre-activation per unit of a head's attention to the position: W_pos W_V W_O W_in."""
     return _factors(checkpoint)[1]["W_pos"]
 
 
@@ -99,19 +99,20 @@ def neuron_offset(checkpoint: Checkpoint) -> Array:
 
 
 KEPT = 12
+"""Maximum number of neurons whose maps are stored at the selected epochs."""
 
 
 def kept_neurons(context: RunContext) -> NDArray[np.int64]:
-    """Return the neurons whose maps are kept over time: at most `KEPT`, in modular tasks only.
+    """Return the indices of the neurons whose maps are stored at the selected epochs, at most `KEPT`; modular tasks only.
 
-    These are the neuron that each key frequency explains best, the neuron that any frequency explains least, and then
-    the other neurons in order.
+    First comes, for each key frequency, the neuron with the largest fraction of variance explained by it; then the neuron
+    whose best frequency explains the smallest fraction; then all other neurons by index.
     """
     frequency, fraction = context.neuron_frequency
     neurons = []
     for k in context.key_frequencies:
-        members = np.flatnonzero(frequency == k)
-        neurons.append(int(members[fraction[members].argmax()]))
+        at_frequency = np.flatnonzero(frequency == k)
+        neurons.append(int(at_frequency[fraction[at_frequency].argmax()]))
     neurons.append(int(fraction.argmin()))
     neurons += [neuron for neuron in range(len(frequency)) if neuron not in neurons]
     return np.array(neurons[: min(KEPT, len(frequency))])
@@ -125,7 +126,7 @@ def kept_neurons(context: RunContext) -> NDArray[np.int64]:
     needs="pairs",
 )
 def moment_attention_score_token(checkpoint: Checkpoint) -> Array:
-    """Part of a head's attention score from `=` that depends on the token, at the epochs of `moment`.
+    """Part of a head's attention score from `=` that depends on the token, at the selected epochs.
 
     It is x_= W_Q W_K^T W_E^T / sqrt(d_head), with x_= the embedding at `=`.
     """
@@ -140,7 +141,7 @@ def moment_attention_score_token(checkpoint: Checkpoint) -> Array:
     needs="pairs",
 )
 def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
-    """Part of a head's attention score from `=` that depends on the position, at the epochs of `moment`.
+    """Part of a head's attention score from `=` that depends on the position, at the selected epochs.
 
     It is x_= W_Q W_K^T W_pos^T / sqrt(d_head), with x_= the embedding at `=`.
     """
@@ -155,9 +156,9 @@ def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
     digits=16,
 )
 def moment_neuron_value_token(checkpoint: Checkpoint) -> Array:
-    """W_E W_V W_O W_in of kept neurons at some epochs: contribution for each unit of a head's attention to the token.
+    """Contribution to kept neurons' pre-activations per unit of a head's attention to a token, at the selected epochs.
 
-    The epochs are those of `moment`.
+    It is W_E W_V W_O W_in.
     """
     return neuron_value_token(checkpoint)[..., kept_neurons(checkpoint.context)]
 
@@ -169,9 +170,9 @@ def moment_neuron_value_token(checkpoint: Checkpoint) -> Array:
     reference=REFERENCE,
 )
 def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
-    """W_pos W_V W_O W_in of kept neurons at some epochs: contribution for each unit of attention to the position.
+    """Contribution to kept neurons' pre-activations per unit of attention to a position, at the selected epochs.
 
-    The epochs are those of `moment`.
+    It is W_pos W_V W_O W_in.
     """
     return neuron_value_position(checkpoint)[..., kept_neurons(checkpoint.context)]
 
@@ -183,8 +184,8 @@ def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
     reference=REFERENCE,
 )
 def moment_neuron_offset(checkpoint: Checkpoint) -> Array:
-    """Pre-activation of kept neurons without attention, x_= W_in + b_in with x_= the embedding at `=`, at some epochs.
+    """Pre-activation of kept neurons without attention, at the selected epochs.
 
-    The epochs are those of `moment`.
+    It is x_= W_in + b_in, with x_= the embedding at `=`.
     """
     return neuron_offset(checkpoint)[kept_neurons(checkpoint.context)]

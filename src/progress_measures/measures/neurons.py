@@ -29,19 +29,19 @@ BLOG = "Modular addition blog, evolution over training"
 )
 def neuron_frequency(checkpoint: Checkpoint) -> NDArray[np.int64]:
     """Frequency k whose {const, cos k, sin k}^2 block holds most of a neuron's variance over pairs; 0 if constant."""
-    return best_frequency(checkpoint.neuron_shares)[0]
+    return best_frequency(checkpoint.variance_fractions)[0]
 
 
 @measure(
     dims=("run", "epoch", "neuron"),
     units="1",
-    long_name="Fraction of each neuron's variance in its best frequency",
+    long_name="Fraction of each neuron's variance in the frequency that explains most",
     reference=SECTION,
     digits=10,
 )
 def neuron_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Largest fraction of the neuron's variance over pairs in one {const, cos k, sin k}^2 block, at this epoch."""
-    return best_frequency(checkpoint.neuron_shares)[1]
+    return best_frequency(checkpoint.variance_fractions)[1]
 
 
 @measure(
@@ -53,7 +53,7 @@ def neuron_fraction_explained(checkpoint: Checkpoint) -> Array:
 )
 def neuron_frequency_share(checkpoint: Checkpoint) -> Array:
     """Fraction of each neuron's variance over pairs in each {const, cos k, sin k}^2 block; NaN for constant neurons."""
-    return checkpoint.neuron_shares
+    return checkpoint.variance_fractions
 
 
 @measure(
@@ -66,7 +66,7 @@ def neuron_frequency_share(checkpoint: Checkpoint) -> Array:
 def key_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
     """Whether the frequency explains at least 85 % of the variance of each of at least 1 % of all neurons.
 
-    A frequency explains the part of a neuron in its {const, cos k, sin k}^2 block.
+    A frequency k explains the part of a neuron in the block {const, cos k, sin k}^2 of 2D Fourier components.
     """
     return np.isin(fourier.frequencies(checkpoint.context.n), checkpoint.context.key_frequencies)
 
@@ -80,45 +80,49 @@ def key_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
 )
 def cluster_size(checkpoint: Checkpoint) -> NDArray[np.int64]:
     """Number of neurons with at least 85 % of their variance in the frequency's {const, cos k, sin k}^2 block."""
-    return (np.nan_to_num(checkpoint.neuron_shares) >= CLUSTER_FRACTION).sum(0)
+    return (np.nan_to_num(checkpoint.variance_fractions) >= CLUSTER_FRACTION).sum(0)
 
 
-def _directions_share(checkpoint: Checkpoint, spectrum: Spectrum) -> Number:
-    """Return the fraction of variance along the key directions, averaged over neurons that are not constant."""
+def _key_direction_fraction(checkpoint: Checkpoint, spectrum: Spectrum) -> Number:
+    """Return the mean over non-constant neurons of the fraction of variance along all key directions together."""
     keys = checkpoint.context.key_frequencies
-    return np.nanmean(spectrum.share("directions", checkpoint.context.sign)[keys - 1].sum(0)) if keys.size else np.nan
+    return (
+        np.nanmean(spectrum.fraction_explained("directions", checkpoint.context.sign)[keys - 1].sum(0))
+        if keys.size
+        else np.nan
+    )
 
 
 @measure(
     dims=("run", "epoch"),
     units="1",
-    long_name="Pre-activations explained by key directions",
+    long_name="Fraction of pre-activation variance explained by key directions",
     reference="Modular addition blog, trigonometric ratio",
 )
 def neuron_pre_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
-    """Fraction of a neuron's variance before the ReLU along cos and sin of w_k(a + b) of the key k, mean over neurons.
+    """Mean over neurons of the fraction of variance before the ReLU along the key frequencies' cos and sin of w_k(a + b).
 
     Constant neurons are left out of the mean.
     """
-    return _directions_share(checkpoint, checkpoint.pre_spectrum)
+    return _key_direction_fraction(checkpoint, checkpoint.pre_spectrum)
 
 
 @measure(
     dims=("run", "epoch"),
     units="1",
-    long_name="Neurons explained by key directions",
+    long_name="Fraction of neuron variance explained by key directions",
     reference="Modular addition blog, trigonometric ratio",
 )
 def neuron_post_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
-    """Fraction of a neuron's variance after the ReLU along cos and sin of w_k(a + b) of the key k, mean over neurons.
+    """Mean over neurons of the fraction of variance after the ReLU along the key frequencies' cos and sin of w_k(a + b).
 
     Constant neurons are left out of the mean.
     """
-    return _directions_share(checkpoint, checkpoint.post_spectrum)
+    return _key_direction_fraction(checkpoint, checkpoint.post_spectrum)
 
 
 def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
-    """Return the fraction of each neuron's variance at its final frequency, before and after the ReLU.
+    """Return the fraction of each neuron's variance in its frequency at the last checkpoint, before and after the ReLU.
 
     Args:
         checkpoint: checkpoint of a network on a modular task.
@@ -130,7 +134,9 @@ def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
     frequency, _ = checkpoint.context.neuron_frequency
     row = np.maximum(frequency - 1, 0)[None]
     spectra = (checkpoint.pre_spectrum, checkpoint.post_spectrum)
-    fractions = [np.take_along_axis(s.share(components, checkpoint.context.sign), row, 0)[0] for s in spectra]
+    fractions = [
+        np.take_along_axis(s.fraction_explained(components, checkpoint.context.sign), row, 0)[0] for s in spectra
+    ]
     return np.where(frequency > 0, np.stack(fractions), np.nan)
 
 
@@ -142,7 +148,7 @@ def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
     digits=10,
 )
 def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
-    """Fraction of a neuron's variance in the {const, cos k, sin k}^2 block that holds most of it at the last epoch."""
+    """Fraction of a neuron's variance in the {const, cos k, sin k}^2 block that holds most at the last checkpoint."""
     return _at_final_frequency(checkpoint, "block")
 
 
@@ -156,7 +162,7 @@ def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
 def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
     """Fraction of a neuron's variance in products of cos, sin of w_k a and cos, sin of w_k b, k its final frequency.
 
-    The final frequency explains most of the neuron at the last checkpoint.
+    The final frequency explains the largest fraction of the neuron's variance at the last checkpoint.
     """
     return _at_final_frequency(checkpoint, "products")
 

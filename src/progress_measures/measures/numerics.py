@@ -14,7 +14,7 @@ C = TypeVar("C")
 R = TypeVar("R")
 
 SPAN = 650.0
-"""Range of exponents, in nats, over which products of exponentials keep their digits in float64."""
+"""Largest range of exponents, in nats, at which products of exponentials stay accurate in float64."""
 
 
 def cached_per_checkpoint(function: Callable[[C], R]) -> Callable[[C], R]:
@@ -31,7 +31,7 @@ def cached_per_checkpoint(function: Callable[[C], R]) -> Callable[[C], R]:
 
 
 def cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
-    """Compute -log softmax(logits)[label] of each row in float64, exactly also for small losses.
+    """Compute -log softmax(logits)[label] of each row in float64, accurate for small losses too.
 
     The loss is computed as log(1 + sum of exp(logit - logit of the label) over the other outputs).
 
@@ -46,14 +46,16 @@ def cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
     margin = logits.astype(np.float64)
     margin -= margin[row, labels][:, None]
     margin[row, labels] = -np.inf
-    top = np.maximum(margin.max(-1), 0)
-    margin -= top[:, None]
-    others = np.exp(margin, out=margin).sum(-1)
-    return np.where(top > 0, top + np.log(others + np.exp(-top)), np.log1p(others))
+    largest_margin = np.maximum(margin.max(-1), 0)
+    margin -= largest_margin[:, None]
+    other_terms = np.exp(margin, out=margin).sum(-1)
+    return np.where(
+        largest_margin > 0, largest_margin + np.log(other_terms + np.exp(-largest_margin)), np.log1p(other_terms)
+    )
 
 
 def correct(logits: NDArray, labels: NDArray) -> NDArray[np.bool_]:
-    """Return whether the largest logit of each row is that of its label.
+    """Return whether the largest logit of each row is the logit of its label.
 
     Args:
         logits: logits [row, output].
@@ -68,7 +70,7 @@ def correct(logits: NDArray, labels: NDArray) -> NDArray[np.bool_]:
 def gini(norms: NDArray) -> float:
     """Compute the Gini coefficient of nonnegative numbers (Hurley & Rickard 2009).
 
-    It is 0 if all numbers are equal and approaches 1 if a single one is not zero.
+    It is 0 if all numbers are equal and approaches 1 if only one number is nonzero.
     """
     ordered = np.sort(np.asarray(norms, dtype=np.float64))
     n = len(ordered)

@@ -1,14 +1,14 @@
 """Ends of memorization, circuit formation and cleanup; grokking time.
 
-The paper draws the boundaries by hand (section 5.2). Here a rule finds them in the logarithms of curves that a running
-median has smoothed:
+The paper draws the boundaries by hand (section 5.2). Here a rule finds them in the base-10 logarithms of curves,
+smoothed by a running median:
 
-- memorization ends where the excluded loss turns from falling to rising, at its least value before the cleanup;
-- circuit formation ends where the test loss leaves its plateau, and the cleanup ends where the test loss has settled: the
-  logarithm of the test loss has then come 5 % and 95 % of the way from the plateau to its final level. The fall is the
-  first after which the test loss stays down for 500 epochs.
+- memorization ends where the excluded loss turns from falling to rising, at its minimum before circuit formation ends;
+- circuit formation ends where the logarithm of the test loss has fallen by 5 % of the way from its plateau to its final
+  level, and cleanup ends where it has fallen by 95 %. The fall that counts is the first after which the logarithm stays
+  below the middle between its maximum and its final level for 500 epochs.
 
-The functions take a run's part of the cube. They return an epoch, or NaN with the reason.
+Each function takes the cube of one run. It returns an epoch, or NaN with the reason.
 """
 
 from __future__ import annotations
@@ -31,67 +31,67 @@ if TYPE_CHECKING:
 REFERENCE = "Nanda et al. 2023, section 5.2"
 SMOOTHING = 5  # checkpoints in the window of the running median
 LEAVES, SETTLED = 0.05, 0.95  # fractions of the way from the plateau to the final level
-LEAST_DROP = 2.0  # decades; if the test loss falls by less, the run has no cleanup
-FINAL = 0.1  # last fraction of the checkpoints, whose median is the final level
-STAYS = 500  # epochs for which a curve must stay beyond a threshold, or beyond half of its fall
+MINIMUM_DROP = 2.0  # decades by which the test loss must fall, otherwise the run has no cleanup
+FINAL = 0.1  # the final level is the median over this last fraction of the checkpoints
+STAYS = 500  # epochs for which a curve must stay beyond a threshold, or the test loss below the middle of its fall
 
 THRESHOLDS = {
     "phase_smoothing_checkpoints": SMOOTHING,
     "phase_leaves_plateau_share": LEAVES,
     "phase_settled_share": SETTLED,
-    "phase_least_drop_decades": LEAST_DROP,
+    "phase_least_drop_decades": MINIMUM_DROP,
     "phase_final_share_of_epochs": FINAL,
     "reached_stays_epochs": STAYS,
 }
 
 
 class Milestone(NamedTuple):
-    """An epoch, or NaN with the reason."""
+    """An epoch, or NaN with the reason why there is none."""
 
     epoch: float
     reason: str = ""
 
 
 def _smooth(values: Array) -> Array:
-    """Return the logarithm to base 10 of a curve after a running median: [epoch]."""
+    """Return the running median of the base-10 logarithm of a curve: [epoch]."""
     return median_filter(np.log10(np.maximum(values, 1e-30)), SMOOTHING, mode="nearest")
 
 
 def _cleanup(run: xr.Dataset) -> tuple[int, int] | str:
-    """Return the last checkpoint on the plateau and the first at the final level, by index; or a reason for none."""
+    """Return the indices of the last checkpoint on the plateau and the first at the final level, or why none exist."""
     epochs, test = run.epoch.values, _smooth(run.test_loss.values)
     final = np.median(test[-max(1, round(FINAL * len(test))) :])
     half = (test.max() + final) / 2
-    if test.max() - final < LEAST_DROP:
-        return f"the test loss falls by {test.max() - final:.1f} decades, less than {LEAST_DROP:g}"
-    up = int((test > half).argmax())
-    down = _first_stay(epochs[up:], test[up:] <= half, epochs[-1])  # ignores later slingshots
-    if np.isnan(down.epoch):
+    if test.max() - final < MINIMUM_DROP:
+        return f"the test loss falls by {test.max() - final:.1f} decades, less than {MINIMUM_DROP:g}"
+    start = int((test > half).argmax())
+    stays_down = _first_stay(epochs[start:], test[start:] <= half, epochs[-1])  # ignores later slingshots
+    if np.isnan(stays_down.epoch):
         return f"the test loss falls but does not stay down for {STAYS} epochs"
-    falls = int(np.searchsorted(epochs, down.epoch)) - 1
-    plateau = np.median(test[: falls + 1][test[: falls + 1] > half])
+    fall_start = int(np.searchsorted(epochs, stays_down.epoch)) - 1
+    plateau = np.median(test[: fall_start + 1][test[: fall_start + 1] > half])
     drop = plateau - final
-    above = np.flatnonzero(test[: falls + 1] >= plateau - LEAVES * drop)
-    settled = falls + np.flatnonzero(test[falls:] <= plateau - SETTLED * drop)
-    if not above.size or not settled.size:
+    on_plateau = np.flatnonzero(test[: fall_start + 1] >= plateau - LEAVES * drop)
+    settled = fall_start + np.flatnonzero(test[fall_start:] <= plateau - SETTLED * drop)
+    if not on_plateau.size or not settled.size:
         return "the test loss has no plateau, or does not settle"
-    return int(above[-1]), int(settled[0])
+    return int(on_plateau[-1]), int(settled[0])
 
 
 def _turn(run: xr.Dataset, excluded: Array) -> Milestone:
-    """Return the epoch at which a curve turns from falling to rising before circuit formation ends."""
+    """Return the epoch of the minimum of a smoothed loss curve before the end of circuit formation."""
     cleanup = _cleanup(run)
     if isinstance(cleanup, str):
         return Milestone(np.nan, cleanup)
-    before = _smooth(excluded)[: cleanup[0] + 1]
-    if before.argmin() in (0, len(before) - 1):
+    formation = _smooth(excluded)[: cleanup[0] + 1]
+    if formation.argmin() in (0, len(formation) - 1):
         return Milestone(np.nan, "the excluded loss does not turn from falling to rising before the test loss falls")
-    return Milestone(float(run.epoch[int(before.argmin())]))
+    return Milestone(float(run.epoch[int(formation.argmin())]))
 
 
 @measure(dims=("run",), units="epoch", long_name="End of memorization", reference=REFERENCE, dtype="float64")
 def memorization_end(run: xr.Dataset) -> Milestone:
-    """Epoch at which the excluded loss is least before circuit formation ends."""
+    """Epoch of the minimum of the smoothed excluded loss before the end of circuit formation."""
     cleanup, excluded = _cleanup(run), run.excluded_loss.values
     if not isinstance(cleanup, str) and not np.isfinite(excluded).all():
         return Milestone(np.nan, "the run has no key frequencies and therefore no excluded loss")
@@ -103,40 +103,41 @@ def memorization_end(run: xr.Dataset) -> Milestone:
     reference="Nanda et al. 2023, appendix C.2, footnote 3", dtype="float64",
 )  # fmt: skip
 def memorization_end_maximal(run: xr.Dataset) -> Milestone:
-    """Epoch at which the largest excluded loss of any one frequency is least before circuit formation ends.
+    """Epoch of the minimum of the smoothed maximal excluded loss before the end of circuit formation.
 
-    The rule does not need the key frequencies of the final network.
+    The maximal excluded loss is the maximum over frequencies of the excluded loss of one frequency. It does not depend on
+    the key frequencies of the final network.
     """
     return _turn(run, run.maximal_excluded_loss.values)
 
 
 @measure(dims=("run",), units="epoch", long_name="End of circuit formation", reference=REFERENCE, dtype="float64")
 def circuit_formation_end(run: xr.Dataset) -> Milestone:
-    """Last epoch at which the test loss is on its plateau: less than 5 % of its logarithm's way to the final level."""
+    """Last epoch at which the log test loss has fallen by at most 5 % of the way from plateau to final level."""
     cleanup = _cleanup(run)
     return Milestone(np.nan, cleanup) if isinstance(cleanup, str) else Milestone(float(run.epoch[cleanup[0]]))
 
 
 @measure(dims=("run",), units="epoch", long_name="End of cleanup", reference=REFERENCE, dtype="float64")
 def cleanup_end(run: xr.Dataset) -> Milestone:
-    """First epoch at which the test loss has settled: 95 % of its logarithm's way from plateau to final level."""
+    """First epoch at which the log test loss has fallen by at least 95 % of the way from plateau to final level."""
     cleanup = _cleanup(run)
     return Milestone(np.nan, cleanup) if isinstance(cleanup, str) else Milestone(float(run.epoch[cleanup[1]]))
 
 
-def _first_stay(epochs: NDArray[np.int64], passed: NDArray[np.bool_], last: int) -> Milestone:
-    """Return the first epoch from which a condition holds for `STAYS` epochs, or to the end if that is earlier."""
-    for start in np.flatnonzero(passed & ~np.r_[False, passed[:-1]]):
+def _first_stay(epochs: NDArray[np.int64], met: NDArray[np.bool_], last: int) -> Milestone:
+    """Return the first epoch from which a condition holds for `STAYS` epochs, or until the `last` epoch if earlier."""
+    for start in np.flatnonzero(met & ~np.r_[False, met[:-1]]):
         window = (epochs >= epochs[start]) & (epochs <= min(epochs[start] + STAYS, last))
-        if passed[window].all():
+        if met[window].all():
             return Milestone(float(epochs[start]))
     return Milestone(np.nan, f"never for {STAYS} epochs")
 
 
-def _reaches(run: xr.Dataset, quantity: str, passed: Callable[[Array], NDArray[np.bool_]]) -> Milestone:
-    """Return the first epoch from which a recorded curve stays beyond a threshold."""
+def _reaches(run: xr.Dataset, quantity: str, met: Callable[[Array], NDArray[np.bool_]]) -> Milestone:
+    """Return the first epoch from which a curve of the training history meets a condition for `STAYS` epochs."""
     epochs = run.history_epoch.values
-    return _first_stay(epochs, passed(run[f"history_{quantity}"].values), epochs[-1])
+    return _first_stay(epochs, met(run[f"history_{quantity}"].values), epochs[-1])
 
 
 @measure(dims=("run",), units="epoch", long_name="Grokking time", reference=REFERENCE, dtype="float64", needs="any")

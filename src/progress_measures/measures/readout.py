@@ -1,4 +1,4 @@
-"""Neuron-to-logit map W_L, and the neurons along its cosine and sine directions (section 4.2, Tables 1 and 3).
+"""Neuron-to-logit map W_L, and the neurons along its directions u_k and v_k (section 4.2, Tables 1 and 3).
 
 W_L = W_out W_U is [neuron, output]. u_k = W_L cos_k and v_k = W_L sin_k, where cos_k and sin_k are unit vectors over
 outputs. For subtraction, a - b replaces a + b.
@@ -27,7 +27,7 @@ PRODUCTS = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
 
 @cached_per_checkpoint
 def _read(checkpoint: Checkpoint) -> Array:
-    """Return the neurons along each u_k and v_k: [pair, frequency, wave]."""
+    """Return the scalar product of the neurons with each u_k and v_k: [pair, frequency, wave]."""
     waves = fourier.basis(checkpoint.context.n)[1:]
     directions = checkpoint.W_L.astype(np.float64) @ waves.T
     return (checkpoint.post @ directions).reshape(len(checkpoint.post), -1, 2)
@@ -35,20 +35,16 @@ def _read(checkpoint: Checkpoint) -> Array:
 
 @cached_per_checkpoint
 def _waves(checkpoint: Checkpoint) -> Array:
-    """Return cos and sin of w_k a for every number a: [2, frequency, number]."""
-    angle = (
-        2
-        * np.pi
-        * np.outer(fourier.frequencies(checkpoint.context.n), np.arange(checkpoint.context.n))
-        / checkpoint.context.n
-    )
+    """Return cos and sin of w_k a for every operand a: [2, frequency, operand]."""
+    p = checkpoint.context.n
+    angle = 2 * np.pi * np.outer(fourier.frequencies(p), np.arange(p)) / p
     return np.stack([np.cos(angle), np.sin(angle)])
 
 
 @measure(
     dims=(*BY_WAVE, "product"),
     units="1",
-    long_name="Products of waves read off the neurons",
+    long_name="Coefficients on cos-sin products of the neurons along W_L's directions",
     reference=SECTION,
     labels=WAVES | {"product": PRODUCTS},
 )
@@ -67,7 +63,11 @@ def readout_product_coefficient(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=BY_WAVE, units="1", long_name="cos or sin of w(a + b) read off the neurons", reference=SECTION, labels=WAVES
+    dims=BY_WAVE,
+    units="1",
+    long_name="Coefficient on cos or sin of w(a + b) of the neurons along W_L's directions",
+    reference=SECTION,
+    labels=WAVES,
 )
 @cached_per_checkpoint
 def readout_coefficient(checkpoint: Checkpoint) -> Array:
@@ -106,7 +106,7 @@ def W_L_singular_value(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=("run",), units="1", long_name="Logits explained by W_L",
+    dims=("run",), units="1", long_name="Fraction of logit variance explained by W_L",
     reference="Nanda et al. 2023, section 3, appendix A.1",
 )  # fmt: skip
 def W_L_fraction_explained(checkpoint: Checkpoint) -> Number:
@@ -115,8 +115,8 @@ def W_L_fraction_explained(checkpoint: Checkpoint) -> Number:
     The neurons are taken after the ReLU; W_L = W_out W_U.
     """
     logits = checkpoint.logits.astype(np.float64)
-    rest = logits - checkpoint.post @ checkpoint.W_L.astype(np.float64)
-    return 1 - rest.var(0).sum() / logits.var(0).sum()
+    unexplained = logits - checkpoint.post @ checkpoint.W_L.astype(np.float64)
+    return 1 - unexplained.var(0).sum() / logits.var(0).sum()
 
 
 @measure(
@@ -134,11 +134,11 @@ def W_L_fourier(checkpoint: Checkpoint) -> Array:
     reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
 )  # fmt: skip
 def cluster_W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
-    """Norm over each frequency's neuron cluster of the columns of W_L F^T, where W_L = W_out W_U; 0 for empty clusters.
+    """Norm over the neurons in each frequency's cluster of the columns of W_L F^T, W_L = W_out W_U; 0 for empty clusters.
 
     F is the Fourier basis over outputs.
     """
     frequency, fraction = checkpoint.context.neuron_frequency
-    in_cluster = fraction >= CLUSTER_FRACTION
-    members = (frequency == fourier.frequencies(checkpoint.context.n)[:, None]) & in_cluster
-    return np.sqrt(np.einsum("kn,nc->kc", members, np.square(W_L_fourier(checkpoint))))
+    in_any_cluster = fraction >= CLUSTER_FRACTION
+    in_cluster_of = (frequency == fourier.frequencies(checkpoint.context.n)[:, None]) & in_any_cluster
+    return np.sqrt(np.einsum("kn,nc->kc", in_cluster_of, np.square(W_L_fourier(checkpoint))))

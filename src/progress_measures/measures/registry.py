@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 DIMENSIONS = {
     "run": "one trained network",
     "epoch": "number of updates before the checkpoint",
-    "moment": "one of a few epochs at which maps over pairs and W_E are kept",
+    "moment": "selected epoch at which maps over pairs, W_E and 2D Fourier norms are stored",
     "history_epoch": "epoch at which the training loop recorded losses and accuracies",
-    "frequency": "k = 1 … (p - 1)/2",
+    "frequency": "frequency k in w_k = 2πk/p, from 1 to (p - 1)/2",
     "fourier_component": "row of the orthonormal Fourier basis: const, cos 1, sin 1, …",
     "fourier_component_a": "row of the orthonormal Fourier basis for functions of a: const, cos 1, sin 1, …",
     "fourier_component_b": "row of the orthonormal Fourier basis for functions of b: const, cos 1, sin 1, …",
@@ -35,21 +35,21 @@ DIMENSIONS = {
     "head": "attention head",
     "other_head": "second attention head of a pair of heads",
     "residual": "dimension of the residual stream",
-    "output": "answer c that has a logit",
+    "output": "possible answer c, with one logit each",
     "layer": "transformer block",
     "neuron": "MLP neuron of the last block",
-    "kept_neuron": "one of up to twelve neurons whose maps are kept over time",
-    "token": "0 … n - 1 and `=`",
+    "kept_neuron": "one of up to twelve neurons whose maps are stored at each selected epoch",
+    "token": "operand 0 … n - 1, or `=`",
     "position": "position in `a b =`",
-    "query": "position in `a b =` that attends",
-    "a": "first number of a pair",
-    "b": "second number of a pair",
-    "embedding": "principal components that are kept in the embedding of the numbers",
-    "parameter": "trained tensor",
+    "query": "position in `a b =` from which a head attends",
+    "a": "first operand of a pair",
+    "b": "second operand of a pair",
+    "embedding": "principal components that are kept in the embedding of the operands",
+    "parameter": "trained weight tensor",
     "activation": "pre or post: before or after the ReLU",
-    "threshold": "loss or accuracy to reach",
+    "threshold": "loss or accuracy that a curve must reach",
     "answer": "answer of a sequence, in order",
-    "trigram": "token that determines the answer of a sequence, by its number",
+    "trigram": "signal token that determines the answer of a sequence, numbered from 0",
 }
 
 
@@ -59,18 +59,19 @@ class Measure:
 
     Attributes:
         name: name of the function and of the cube's variable.
-        dims: dimensions of the variable. A measure with `epoch` is computed at every checkpoint, one with `moment` at a
-            few checkpoints, any other at the last checkpoint. A measure without `run` is computed for the first run of
-            an experiment only.
+        dims: dimensions of the variable. A measure with `epoch` is computed at every checkpoint, a measure with
+            `moment` at the selected epochs, any other measure at the last checkpoint. A measure without `run` is computed
+            for the first run of an experiment only.
         units: `nat`, `1`, `epoch`, ….
         long_name: name for axes and tables.
         reference: equation, figure or section of the source.
         family: module that defines the measure.
-        function: takes a `Checkpoint`; in the family `phases`, a run's dataset.
+        function: takes a `Checkpoint`; in the family `phases`, the cube of one run.
         dtype: data type of the variable.
-        digits: binary digits of the mantissa that the published cube keeps; None keeps all.
-        needs: `any`: any run; `pairs`: a one-layer network on pairs; `modular`: a network with MLPs on a modular task,
-            whose last layer is measured; `answers`: a task with several answers per sequence; or a kind of task.
+        digits: mantissa bits that the published cube keeps; None keeps all.
+        needs: networks that the measure applies to. `any`: any run; `pairs`: a one-layer network on pairs; `modular`: a
+            network with MLPs on a modular task, whose last layer is measured; `answers`: a task with several answers per
+            sequence; or a kind of task.
         labels: coordinates of dimensions that only this measure has.
     """
 
@@ -123,7 +124,7 @@ def measure(
         long_name: name for axes and tables.
         reference: equation, figure or section of the source.
         dtype: data type of the variable.
-        digits: binary digits of the mantissa that the published cube keeps; None keeps all.
+        digits: mantissa bits that the published cube keeps; None keeps all.
         needs: networks that the measure applies to; see `Measure`.
         labels: coordinates of dimensions that only this measure has.
 
@@ -180,10 +181,10 @@ def family_measures(family: str) -> list[Measure]:
 
 
 ONE_LAYER = ("heads", "maps")
-"""Families that recompute the only layer of a network part by part."""
+"""Families that apply to one-layer networks only; they recompute the layer part by part."""
 
 LINEAR = ("interventions", "readout")
-"""Families that decompose the logits into a sum of parts, which LayerNorms rule out."""
+"""Families that decompose the logits into a sum of parts; they do not apply to networks with LayerNorm."""
 
 ON_SEQUENCES = ("losses", "sequences", "weights")
 """Families with measures of networks on sequences."""

@@ -20,12 +20,12 @@ from progress_measures.tasks.examples import DrawnExamples
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-PIECE = 2**22  # entries of a layer's attention in memory at a time
+PIECE = 2**22  # attention entries of one layer that are in memory at a time
 PATTERNS = 64  # test examples whose attention patterns are measured
 
 
 class SequenceRunContext:
-    """What all checkpoints of a run on sequences share: its examples.
+    """Examples that all checkpoints of a run on sequences share.
 
     Args:
         run: settings of the run.
@@ -66,7 +66,7 @@ class SequenceCheckpoint:
     index is example * (answers per example) + answer.
 
     Args:
-        context: what all checkpoints of the run share.
+        context: data that all checkpoints of the run share.
         weights: weights of the checkpoint, without a `run` dimension.
         epoch: number of updates before the checkpoint.
     """

@@ -23,7 +23,7 @@ INDUCTION = f"{SECTION}; Olsson et al. 2022"
 
 
 def _by_answer(checkpoint: SequenceCheckpoint, values: NDArray) -> Array:
-    """Return the mean over examples of values [example x answer]: [answer]."""
+    """Return the mean over examples of values [example * answer]: [answer]."""
     return values.reshape(-1, checkpoint.context.test.labels.shape[1]).mean(0)
 
 
@@ -52,7 +52,7 @@ def test_accuracy_by_answer(checkpoint: SequenceCheckpoint) -> Array:
 
 
 def _by_trigram(checkpoint: SequenceCheckpoint, logits: Array, labels: NDArray[np.int64]) -> Array:
-    """Return the mean loss of the examples with each label: [trigram]; NaN for a label without examples."""
+    """Return the mean loss over the examples with each label: [trigram]; NaN for a label without examples."""
     losses, count = cross_entropy(logits, labels), np.bincount(labels, minlength=logits.shape[-1])
     with np.errstate(invalid="ignore"):
         return np.bincount(labels, losses, logits.shape[-1]) / count
@@ -63,7 +63,7 @@ def _by_trigram(checkpoint: SequenceCheckpoint, logits: Array, labels: NDArray[n
     dtype="float64", needs="skip_trigram",
 )  # fmt: skip
 def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
-    """Mean cross-entropy over the training examples in which a given token determines the answer; NaN for none."""
+    """Mean cross-entropy over training examples in which a given token determines the answer; NaN if there are none."""
     return _by_trigram(checkpoint, *checkpoint.train)
 
 
@@ -72,16 +72,16 @@ def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
     dtype="float64", needs="skip_trigram",
 )  # fmt: skip
 def test_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
-    """Mean cross-entropy over the test examples in which a given token determines the answer; NaN for none."""
+    """Mean cross-entropy over test examples in which a given token determines the answer; NaN if there are none."""
     return _by_trigram(checkpoint, *checkpoint.test)
 
 
 @measure(dims=BY_HEAD, units="1", long_name="Induction score", reference=INDUCTION, needs="repeated_subsequence")
 def induction_score(checkpoint: SequenceCheckpoint) -> Array:
-    """Attention from an answer position to the tokens after earlier copies of its token that equal the answer.
+    """Attention from an answer position to earlier tokens that equal the answer and follow a copy of the current token.
 
-    The attention is summed over such tokens; the score is the mean over the answers of 64 test examples. Earlier copies
-    that another token follows occur by chance and do not count.
+    The attention is summed over these tokens, then averaged over the answers of 64 test examples. Earlier copies of the
+    current token that another token follows occur by chance and do not count.
     """
     tokens, positions, labels = checkpoint.context.pattern_examples
     example = np.arange(len(tokens))[:, None]
@@ -96,5 +96,5 @@ def induction_score(checkpoint: SequenceCheckpoint) -> Array:
 
 @measure(dims=BY_HEAD, units="1", long_name="Previous-token score", reference=INDUCTION, needs="repeated_subsequence")
 def previous_token_score(checkpoint: SequenceCheckpoint) -> Array:
-    """Attention from each position but the first to the one before it: mean over positions and 64 test examples."""
+    """Mean attention from each position but the first to the previous one, over positions and 64 test examples."""
     return np.diagonal(checkpoint.patterns, -1, -2, -1).mean((-2, -1))

@@ -1,4 +1,4 @@
-"""Logits and neurons in the 2D Fourier basis, fits of neurons by one frequency, and W_E and W_U."""
+"""Norms of logits and neurons in the 2D Fourier basis, fits of neurons by one frequency, and the tensors W_E and W_U."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ON_PLANE = ("run", "fourier_component_a", "fourier_component_b")
 
 
 def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
-    """Return the norm over functions of the 2D Fourier components of values.
+    """Compute the norm over functions of each of their 2D Fourier components.
 
     Args:
         checkpoint: checkpoint of a network on a modular task.
@@ -41,7 +41,7 @@ def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
     reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=12,
 )  # fmt: skip
 def logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
-    """Norm over outputs of each component of the logits in the 2D Fourier basis, F L F^T with F on a and on b."""
+    """Norm over outputs of each 2D Fourier component of the logits L: F L F^T, with the Fourier basis F over a and over b."""
     return _norms_2d(checkpoint, checkpoint.logits)
 
 
@@ -50,7 +50,7 @@ def logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=8,
 )  # fmt: skip
 def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
-    """Norm over outputs of each component of the logits in the 2D Fourier basis, F L F^T, at the epochs of `moment`."""
+    """Norm over outputs of each 2D Fourier component of the logits L, F L F^T, at the selected epochs."""
     return logit_fourier_norm_2d(checkpoint)
 
 
@@ -59,7 +59,7 @@ def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     reference="Nanda et al. 2023, section 4.1", digits=12,
 )  # fmt: skip
 def neuron_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
-    """Norm over neurons after the ReLU of each of their components in the 2D Fourier basis of a and b."""
+    """Norm over neurons of each 2D Fourier component over (a, b) of the neurons after the ReLU."""
     return _norms_2d(checkpoint, checkpoint.post)
 
 
@@ -88,15 +88,15 @@ def terms(p: int, k: int) -> Array:
 def neuron_fit_coefficient(checkpoint: Checkpoint) -> Array:
     """Least-squares coefficients of a neuron on 1, cos and sin of w_k a and w_k b and their products, k its frequency.
 
-    The neuron is taken after the ReLU. A neuron without a frequency is fitted by its mean.
+    The neuron is taken after the ReLU. A constant neuron has no frequency and is fitted by its mean.
     """
     frequency, _ = checkpoint.context.neuron_frequency
     coefficients = np.zeros((len(frequency), len(TERMS)))
     for k in np.unique(frequency):
-        members = frequency == k
+        at_frequency = frequency == k
         basis = terms(checkpoint.context.n, k)[: None if k else 1]
-        fitted = basis @ checkpoint.post[:, members] / np.square(basis).sum(-1, keepdims=True)
-        coefficients[members, : len(basis)] = fitted.T
+        fitted = basis @ checkpoint.post[:, at_frequency] / np.square(basis).sum(-1, keepdims=True)
+        coefficients[at_frequency, : len(basis)] = fitted.T
     return coefficients
 
 
@@ -106,8 +106,8 @@ def fitted_neurons(checkpoint: Checkpoint) -> Array:
     coefficients = neuron_fit_coefficient(checkpoint)
     fitted = np.empty(checkpoint.post.shape)
     for k in np.unique(frequency):
-        members = frequency == k
-        fitted[:, members] = terms(checkpoint.context.n, k).T @ coefficients[members].T
+        at_frequency = frequency == k
+        fitted[:, at_frequency] = terms(checkpoint.context.n, k).T @ coefficients[at_frequency].T
     return fitted
 
 
@@ -134,5 +134,5 @@ def W_U(checkpoint: Checkpoint) -> Array:
     reference="Nanda et al. 2023, section 3", digits=10, needs="pairs",
 )  # fmt: skip
 def moment_W_E(checkpoint: Checkpoint) -> Array:
-    """Embedding matrix W_E, a row for each token, at the epochs of `moment`."""
+    """Embedding matrix W_E, a row for each token, at the selected epochs."""
     return checkpoint.weights["W_E"]

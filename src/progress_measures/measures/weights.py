@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.measures.keys import NORM_SHARE
+from progress_measures.measures.keys import LARGE_NORM_FRACTION
 from progress_measures.measures.numerics import cached_per_checkpoint, gini
 from progress_measures.measures.registry import measure
 
@@ -73,7 +73,7 @@ def W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
 def gini_W_E(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of all p Fourier components of W_E, constant included.
 
-    The paper leaves open which norms its coefficient is of.
+    The paper does not say from which norms it computes its coefficient.
     """
     return gini(W_E_fourier_norm(checkpoint))
 
@@ -133,10 +133,10 @@ def gini_W_L_by_frequency(checkpoint: Checkpoint) -> float:
 def W_E_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
     """Whether the frequency's norm in W_E is at least 15 % of the largest such norm.
 
-    This is an alternative to `key_frequency` that is easily misled.
+    This is an alternative to `key_frequency`, and less reliable.
     """
     norms = _by_frequency(W_E_fourier_norm(checkpoint))
-    return norms >= NORM_SHARE * norms.max()
+    return norms >= LARGE_NORM_FRACTION * norms.max()
 
 
 @measure(
@@ -149,7 +149,7 @@ def W_E_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
 def W_L_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
     """Whether the frequency's norm in W_L = W_out W_U is at least 15 % of the largest such norm.
 
-    This is an alternative to `key_frequency` that is easily misled.
+    This is an alternative to `key_frequency`, and less reliable.
     """
     norms = _by_frequency(W_L_fourier_norm(checkpoint))
-    return norms >= NORM_SHARE * norms.max()
+    return norms >= LARGE_NORM_FRACTION * norms.max()

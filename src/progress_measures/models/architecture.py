@@ -1,4 +1,4 @@
-"""The trained tensors of a network: their names, dimensions and sizes, in the order used throughout the package."""
+"""Names, dimensions and sizes of a network's trained tensors, in the order used throughout the package."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""Logits of any network at its answer positions, with the backward pass written out where autograd is slow.
+"""Logits of networks of any depth at the answer positions, with backward passes written out where autograd is slow.
 
 The module computes what `models.transformer` computes, at the answer positions only:
 
-- Before the first layer, the residual stream at a position is one of (positions x tokens) rows. If these are fewer than
-  the (examples x positions) of a batch, products are computed for the rows of this table and looked up.
-- Queries and the MLP of the last layer are computed at the answer positions only. If there are few outputs, W_out W_U is
-  multiplied before it is applied to the neurons.
+- Before the first layer, the residual stream has positions x tokens distinct rows. If the batch has more rows, examples x
+  positions, products with weights are computed once per distinct row, in a table, and looked up.
+- Queries and the MLP of the last layer are computed at the answer positions only. If there are few outputs, the
+  product W_out W_U is computed before it is applied to the neurons.
 - Attention over a few tokens is written as sums over keys. The first token attends to itself only, so the residual stream
   at the first position has as many rows as there are tokens, at any depth.
-- Longer attention is torch's. On a CPU it never holds a whole attention pattern (FlashAttention, Dao et al. 2022), which
-  takes half the time of products and softmaxes in blocks of queries.
+- Attention over more tokens is computed by torch. On a CPU it never stores a complete attention pattern (FlashAttention,
+  Dao et al. 2022) and takes half the time of products and softmaxes in blocks of queries.
 - A one-layer network with one answer per sequence has its keys in the table. Its attention is a few large products and
   gathers.
 
@@ -32,15 +32,15 @@ from progress_measures.models.limits import SHORT
 Weights = dict[str, Tensor]
 Masks = list[Tensor]  # one per layer, [run, row, neuron]: 0, or 1 / (fraction kept)
 
-# A CPU uses the first backend. A GPU, where FlashAttention takes half precision only, uses the second, whose gradients
-# are deterministic.
+# A CPU uses the first backend. A GPU uses the second, whose gradients are deterministic, because FlashAttention supports
+# only half precision there.
 BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
 
 
 class ReadPositions:
-    """Token sequences and the answer positions at which networks are read.
+    """Token sequences and their answer positions.
 
-    The tensors keep their memory when `fill` replaces the sequences.
+    `fill` replaces the sequences without allocating memory.
 
     Args:
         tokens: [run, example, position], up to the last position that affects an answer.
@@ -61,7 +61,7 @@ class ReadPositions:
         self._position = torch.arange(length, device=tokens.device)
         self._first_row = torch.arange(runs, device=tokens.device)[:, None, None] * (length * vocabulary)
         self.table_rows, self.table_rows_at_answers = torch.empty_like(self.tokens), torch.empty_like(self.answers)
-        self.own_table_rows = torch.empty_like(self.tokens)  # rows of the run's own table
+        self.rows_in_run_table = torch.empty_like(self.tokens)  # rows of one run's table [position x token]
         # Rows of a residual stream [run x example x position].
         self._example = torch.arange(runs * examples, device=tokens.device).view(runs, examples, 1) * length
         self.stream_rows_at_answers = torch.empty_like(self.answers)
@@ -76,16 +76,17 @@ class ReadPositions:
         self.fill(tokens, answers)
 
     def fill(self, tokens: Tensor, answers: Tensor) -> None:
-        """Replace the sequences, in the same memory.
+        """Replace the sequences in place.
 
         Args:
             tokens: [run, example, position], of the same shape as before.
-            answers: [run, example, answer], of the same shape as before; all at the last position if the first ones were.
+            answers: [run, example, answer], of the same shape as before; all at the last position if the answers given at
+                construction were.
         """
         self.tokens.copy_(tokens)
         self.answers.copy_(answers)
-        torch.add(self.tokens, self._position * self.vocabulary, out=self.own_table_rows)
-        torch.add(self.own_table_rows, self._first_row, out=self.table_rows)
+        torch.add(self.tokens, self._position * self.vocabulary, out=self.rows_in_run_table)
+        torch.add(self.rows_in_run_table, self._first_row, out=self.table_rows)
         torch.gather(self.table_rows, -1, self.answers, out=self.table_rows_at_answers)
         torch.add(self.answers, self._example, out=self.stream_rows_at_answers)
         torch.add(self.tokens[..., :1], self._first_token, out=self.first_position_rows)
@@ -108,7 +109,7 @@ def logits(
         dropout: factors of the neurons, one tensor [run, row, neuron] per layer; None for no dropout.
 
     Returns:
-        [run, example x answer, output].
+        Logits [run, example x answer, output].
     """
     layers = _layers(weights)
     stream = _residual_mid(weights, layers, positions, doubled_residual, dropout)
@@ -126,7 +127,7 @@ def neurons_and_logits(
         doubled_residual: as in `progress_measures.models.transformer.forward`.
 
     Returns:
-        Neurons [run, example x answer, neuron], with no neurons if the network is attention-only; logits
+        Neurons [run, example x answer, neuron], of size 0 along `neuron` if the network is attention-only; logits
         [run, example x answer, output].
     """
     with torch.no_grad():
@@ -165,24 +166,26 @@ def _layer_with_separate_first(
     x: _TableStream | _DenseStream, w: Weights, positions: ReadPositions, doubled_residual: bool
 ) -> _DenseStream:
     """Apply a layer before the last: at the first position once per token, at later positions for every example."""
-    heads, later, first = w["W_Q"].shape[1], x.without_first(), x.first()
+    heads, later_positions, first_position = w["W_Q"].shape[1], x.without_first(), x.first()
     keys_values, queries = (
         x.times(_concatenate_heads(w["W_K"], w["W_V"])),
-        later.times(_concatenate_heads(w["W_Q"])),
+        later_positions.times(_concatenate_heads(w["W_Q"])),
     )
     z = _attend_by_sums(queries, keys_values, heads, tuple(range(2, positions.length + 1)))
-    later_rows = _add_attention(later.dense(), z, w, doubled_residual)
-    first_rows = _add_attention(first, project(first, _concatenate_heads(w["W_V"]))[:, None], w, doubled_residual)
+    later_rows = _add_attention(later_positions.dense(), z, w, doubled_residual)
+    first_rows = _add_attention(
+        first_position, project(first_position, _concatenate_heads(w["W_V"]))[:, None], w, doubled_residual
+    )
     rows = _add_mlp(torch.cat([first_rows, later_rows], dim=1), w, None)
     return _DenseStream(rows[:, positions.vocabulary :], positions, rows[:, : positions.vocabulary])
 
 
-_BLOCK = ("W_Q", "W_K", "W_V", "W_O", "W_in", "b_in", "W_out", "b_out")
+_LAYER_TENSORS = ("W_Q", "W_K", "W_V", "W_O", "W_in", "b_in", "W_out", "b_out")
 
 
 def _layers(weights: Weights) -> list[Weights]:
-    """Split the weights by layer, each tensor in one call: autograd then stacks gradients once instead of adding them."""
-    split = [(name, weights[name].unbind(1)) for name in _BLOCK if name in weights]
+    """Split the weights by layer. Each tensor is split in one call, so autograd stacks its gradients instead of adding them."""
+    split = [(name, weights[name].unbind(1)) for name in _LAYER_TENSORS if name in weights]
     return [{name: parts[layer] for name, parts in split} for layer in range(weights["W_Q"].shape[1])]
 
 
@@ -264,7 +267,7 @@ class _DenseStream:
     """A residual stream as one tensor.
 
     Args:
-        stream: [run, example x position, d_model]; without the first position if `first` is given.
+        stream: [run, example x position, d_model]; without the first position if `first` is not None.
         positions: the token sequences.
         first: the stream at the first position, for every token: [run, token, d_model].
     """
@@ -337,8 +340,8 @@ def _attend(queries: Tensor | None, keys_values: Tensor, heads: int, positions: 
 
     Args:
         queries: at the answer positions, [run, example, answer, head x d_head]; None for queries at all positions.
-        keys_values: keys and values at all positions, [run, example, position, map x head x d_head]; queries, keys and
-            values if `queries` is None.
+        keys_values: keys and values at all positions, [run, example, position, map x head x d_head]; if `queries` is None,
+            queries, keys and values.
         heads: number of heads.
         positions: the token sequences and their answer positions.
     """
@@ -369,7 +372,7 @@ def _attend_by_sums(queries: Tensor | None, keys_values: Tensor, heads: int, key
 
 
 class _ShortAttention(torch.autograd.Function):
-    """Attention within sequences of a few tokens, as sums over few keys, each over all examples at once.
+    """Attention within sequences of a few tokens, as sums over keys; each operation is over all examples.
 
     Query i attends to the first `key_counts[i]` positions. The last query attends to all positions.
     """
@@ -402,7 +405,7 @@ class _ShortAttention(torch.autograd.Function):
         grad_queries = None if queries is None else torch.empty_like(queries)
         grad_keys_values = torch.empty_like(keys_values)
         grad_q, grad_k, grad_v = _split_heads(grad_queries, grad_keys_values, ctx.heads)
-        initialized = 0  # keys whose gradients an earlier query has written
+        initialized = 0  # number of keys whose gradients earlier queries have written
         for i, (count, pattern) in enumerate(zip(ctx.key_counts, patterns, strict=True)):
             grad_z_i = grad_z[:, :, i]
             grad_pattern = torch.stack([(grad_z_i * v[:, :, j]).sum(-1, keepdim=True) for j in range(count)])
@@ -446,7 +449,7 @@ def _attend_in_table(x_at_answers: _TableStream, x: _TableStream, w: Weights, po
         map=2,
         head=heads,
     )
-    rows, mask = positions.own_table_rows, positions.attention_mask
+    rows, mask = positions.rows_in_run_table, positions.attention_mask
     if heads > 1:
         rows = rows.repeat_interleave(heads, dim=0)
     if mask is not None:
@@ -459,8 +462,8 @@ class _TableAttention(torch.autograd.Function):
     """Attention of one query per example to the example's rows of a table.
 
     Every tensor has the leading dimension [run x head]. The forward pass gathers the few rows of each example. Gradients
-    of the table are products with values scattered over all its rows. No row occurs twice in an example, because each
-    row belongs to one position.
+    with respect to the table are matrix products with a matrix [example, row] that is zero except at the examples' rows.
+    No row occurs twice in an example, because each row belongs to one position.
     """
 
     @staticmethod
@@ -497,7 +500,7 @@ class _TableAttention(torch.autograd.Function):
 
 
 def _dot_products(vectors: Tensor, table: Tensor, flat_rows: Tensor) -> Tensor:
-    """Compute the products of each example's vector with its rows of the tables: [run x head, example, position]."""
+    """Compute the inner products of each example's vector with its rows of the tables: [run x head, example, position]."""
     gathered = embedding(flat_rows, table.flatten(0, 1))  # [run x head x example, position, width]
     return torch.bmm(gathered, vectors.flatten(0, 1)[..., None])[..., 0].unflatten(0, vectors.shape[:2])
 
@@ -538,5 +541,5 @@ class _MLP(torch.autograd.Function):
 
 
 def _mlp(x: Tensor, w: Weights, W_after: Tensor, dropout_mask: Tensor | None) -> Tensor:
-    """Compute the neurons' output through a matrix, without b_out: [run, row, width]."""
+    """Compute the neurons' activations times `W_after`, without b_out: [run, row, width]."""
     return _MLP.apply(x, w["W_in"], w.get("b_in"), W_after, dropout_mask)

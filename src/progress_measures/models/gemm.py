@@ -2,9 +2,9 @@
 
 PyTorch's x86 wheels multiply float32 matrices with Intel's MKL, which takes a slow path on AMD processors. oneDNN, in
 the same wheels, is 2.3 times faster there (3,830 x 512 x 113 on one EPYC core: 2.3 against 5.3 ms). On such a processor,
-products go through the operator that `torch.compile` uses for linear layers. Each call of it takes 50 µs to set up, in
+products go through the operator that `torch.compile` uses for linear layers. Its set-up takes 50 µs a call, in
 which MKL finishes a small product. The choice of library depends on the machine and the shapes only, so a resumed run
-repeats its numbers bit for bit.
+repeats its results bit for bit.
 """
 
 import functools
@@ -49,11 +49,12 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
         return _onednn(a, b) if large and a.dtype == torch.float32 and library() == "onednn" else torch.mm(a, b)
     if len(a) == 1:
         return multiply(a[0], b[0])[None]
-    # One product at a time: a run's numbers do not depend on its batch, to the bit, and no speed is lost.
+    # One product at a time: a run's results then do not depend on the other runs of its batch, and no speed is lost.
     return torch.stack([multiply(x, y) for x, y in zip(a, b, strict=True)])
 
 
 def _onednn(a: Tensor, b: Tensor) -> Tensor:
+    """Compute `a @ b` with oneDNN."""
     # The operator computes x w^T. It is fast if x is contiguous and w or its transpose is.
     if a.is_contiguous():
         return _linear(a, _dense(b).mT)
@@ -61,14 +62,18 @@ def _onednn(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _linear(x: Tensor, w: Tensor) -> Tensor:
+    """Compute `x @ w.mT` with oneDNN."""
     return torch.ops.mkldnn._linear_pointwise(x, w, None, "none", [], "")
 
 
 def _dense(x: Tensor) -> Tensor:
+    """Return a matrix, copied if neither it nor its transpose is contiguous."""
     return x if x.is_contiguous() or x.mT.is_contiguous() else x.contiguous()
 
 
 class _Product(torch.autograd.Function):
+    """`a @ b` with a backward pass by `multiply`."""
+
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)

@@ -1,7 +1,7 @@
 """Forward pass of imported networks, which may have attention biases and LayerNorms that networks trained here lack.
 
-Their tensors have the names of `progress_measures.models.transformer`, without the `run` dimension. A network with
-LayerNorms whose weights are not folded into the matrices behind them also has
+Their tensors have the names of `progress_measures.models.transformer`, without the `run` dimension. A network whose
+LayerNorms have weights that are not folded into the matrices after them also has
 
     ln1_w, ln1_b, ln2_w, ln2_b [layer, d_model] and ln_final_w, ln_final_b [d_model].
 """
@@ -19,16 +19,16 @@ from progress_measures.models.transformer import forward
 from progress_measures.tasks import Layout
 
 EPSILON = 1e-5  # added to the variance in a LayerNorm, as TransformerLens and PyTorch do
-PIECE = 2**22  # numbers of a layer's widest activation, over 3 positions, that are held at a time
+MAX_ENTRIES = 2**22  # maximum number of entries of a layer's widest activation, over 3 positions, in memory at a time
 
 Weights = dict[str, NDArray[np.floating]]
 
 
 def to_native_weights(weights: Mapping[str, NDArray[np.floating]], sizes: Layout, one_layer: bool) -> Weights:
-    """Return tensors that compute the same logits at `=`, in the form of networks trained here where possible.
+    """Return tensors that compute the same logits at `=`, with the tensor names of networks trained here where possible.
 
-    Outputs that are not answers, such as the authors' 114th, and unused positions are cut off. Weights of LayerNorms are
-    folded into the matrices behind them. With `one_layer`, the biases of the attention are removed as well:
+    Outputs that are not answers, such as output 114 of the authors' networks, and unused positions are cut off. Weights of
+    LayerNorms are folded into the matrices after them. With `one_layer`, the biases of the attention are removed as well:
 
     - Attention weights sum to 1, so b_V and b_O add the same vector to every residual stream. It is moved to b_in and
       b_out.
@@ -41,7 +41,7 @@ def to_native_weights(weights: Mapping[str, NDArray[np.floating]], sizes: Layout
         one_layer: whether the network has one layer with an MLP and no LayerNorm.
 
     Returns:
-        Tensors by name; without LayerNorm weights.
+        Tensors by name, without weights of LayerNorms.
     """
     w = _folded(weights)
     w["W_U"] = np.ascontiguousarray(w["W_U"][:, : sizes.outputs])
@@ -66,9 +66,9 @@ def to_native_weights(weights: Mapping[str, NDArray[np.floating]], sizes: Layout
 
 
 def _folded(weights: Mapping[str, NDArray[np.floating]]) -> Weights:
-    """Fold the weights of LayerNorms into the matrices behind them; the LayerNorms then only center and divide."""
+    """Fold the weights of LayerNorms into the matrices after them; the LayerNorms then only normalize."""
     w = {name: tensor for name, tensor in weights.items() if not name.startswith("ln")}
-    for norm, matrix, dims in _BEHIND_NORMS:
+    for norm, matrix, dims in _MATRICES_AFTER_NORMS:
         bias, residual = matrix.replace("W", "b"), dims[: dims.index("d")].replace("h", "") + "d"
         bias_dims = dims.replace("d", "")
         if f"{norm}_b" in weights:
@@ -78,8 +78,8 @@ def _folded(weights: Mapping[str, NDArray[np.floating]]) -> Weights:
     return w
 
 
-# Each LayerNorm, and the matrices behind it: l layer, h head, d d_model, e d_head, n neuron, o output.
-_BEHIND_NORMS = (
+# Each LayerNorm, with a matrix after it and its dimensions: l layer, h head, d d_model, e d_head, n neuron, o output.
+_MATRICES_AFTER_NORMS = (
     *(("ln1", matrix, "lhde") for matrix in ("W_Q", "W_K", "W_V")),
     ("ln2", "W_in", "ldn"),
     ("ln_final", "W_U", "do"),
@@ -92,7 +92,7 @@ def neurons_and_logits(
     """Compute the last layer's neurons before the ReLU and the logits of all pairs, at `=`.
 
     Args:
-        weights: tensors of a network of any depth, with or without biases; weights of LayerNorms are folded.
+        weights: tensors of a network of any depth, with or without biases; LayerNorms have no weights.
         n: number of values of a and of b.
         layer_norm: whether the inputs of the attention, the MLP and the unembedding are centered and divided by their
             standard deviation.
@@ -101,8 +101,8 @@ def neurons_and_logits(
         Neurons [pair, neuron], logits [pair, output].
     """
     hook = f"blocks.{len(weights['W_in']) - 1}.mlp.hook_pre"
-    pieces = [(pre[:, -1], logits[:, -1]) for pre, logits in _pieces(weights, n, layer_norm, hook)]
-    pre, logits = zip(*pieces, strict=True)
+    groups = [(pre[:, -1], logits[:, -1]) for pre, logits in _by_groups(weights, n, layer_norm, hook)]
+    pre, logits = zip(*groups, strict=True)
     return torch.cat(pre).numpy(), torch.cat(logits).numpy()
 
 
@@ -110,22 +110,22 @@ def first_attention(weights: Mapping[str, NDArray[np.floating]], n: int, layer_n
     """Compute the attention pattern of the first layer for all pairs.
 
     Args:
-        weights: tensors of a network of any depth, with or without biases; weights of LayerNorms are folded.
+        weights: tensors of a network of any depth, with or without biases; LayerNorms have no weights.
         n: number of values of a and of b.
         layer_norm: whether the inputs of the attention, the MLP and the unembedding are centered and divided by their
             standard deviation.
 
     Returns:
-        [pair, head, query, position].
+        Attention [pair, head, query, position].
     """
     hook = "blocks.0.attn.hook_pattern"
-    return torch.cat([pattern for pattern, _ in _pieces(weights, n, layer_norm, hook)]).numpy()
+    return torch.cat([pattern for pattern, _ in _by_groups(weights, n, layer_norm, hook)]).numpy()
 
 
-def _pieces(
+def _by_groups(
     weights: Mapping[str, NDArray[np.floating]], n: int, layer_norm: bool, hook: str
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the activation at a hook and the logits at all positions, for as many pairs at a time as take little memory."""
+    """Yield the activation at a hook and the logits, both at all positions, for a group of pairs at a time."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(tensor))[None] for name, tensor in weights.items()}
     a, b = torch.from_numpy(np.indices((n, n)).reshape(2, -1))
     tokens = torch.stack([a, b, torch.full_like(a, n)], -1)  # [pair, position]
@@ -136,9 +136,9 @@ def _pieces(
         if name == hook:
             captured[hook] = value[0]
 
-    for piece in tokens.split(max(1, PIECE // (3 * widest))):
+    for group in tokens.split(max(1, MAX_ENTRIES // (3 * widest))):
         with torch.no_grad():
-            logits = forward(tensors, piece, capture, normalize=normalized if layer_norm else None)[0]
+            logits = forward(tensors, group, capture, normalize=normalized if layer_norm else None)[0]
         yield captured.pop(hook), logits
 
 

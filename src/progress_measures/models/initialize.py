@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def initial_weights(run: Run) -> dict[str, Tensor]:
     """Return the weights of a run before training, float32, without the leading `run` dimension.
 
-    Each run draws from its own generator, so its weights do not depend on the other runs of the batch.
+    Each run has a random generator with its seed, so its weights do not depend on the other runs of the batch.
     """
     generator = torch.Generator().manual_seed(run.seed)
     architecture = Architecture.of(run)
@@ -30,6 +30,7 @@ def initial_weights(run: Run) -> dict[str, Tensor]:
 
 
 def _empty(architecture: Architecture) -> dict[str, Tensor]:
+    """Return the trained tensors, filled with zeros."""
     return {name: torch.zeros(shape) for name, shape in architecture.shapes().items()}
 
 
@@ -50,20 +51,20 @@ def _transformer_lens(architecture: Architecture, generator: torch.Generator) ->
     """Draw from N(0, (0.8/sqrt(d_model))^2), in the order of TransformerLens 1 and 2 after `torch.manual_seed`."""
     weights = _empty(architecture)
     deviation = 0.8 / architecture.d_model**0.5
-    in_order = [weights["W_E"], weights["W_pos"]]
+    tensors = [weights["W_E"], weights["W_pos"]]
     for layer in range(architecture.layers):
-        block = ("W_Q", "W_O", "W_K", "W_V") + (() if architecture.attention_only else ("W_in", "W_out"))
-        in_order += [weights[name][layer] for name in block]
-    for tensor in [*in_order, weights["W_U"]]:
+        names = ("W_Q", "W_O", "W_K", "W_V") + (() if architecture.attention_only else ("W_in", "W_out"))
+        tensors += [weights[name][layer] for name in names]
+    for tensor in [*tensors, weights["W_U"]]:
         tensor.normal_(0, deviation, generator=generator)
     return weights
 
 
 def _authors(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/outputs), as the authors' code after `torch.manual_seed`.
+    """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/outputs), as the authors' code does after `torch.manual_seed`.
 
-    With the authors' seeds, 129000 and 6798, the first losses equal those printed in their notebook for five-digit
-    addition and skip trigrams, to all digits.
+    With the authors' seeds, 129000 and 6798, the first losses equal the losses printed in their notebook for
+    five-digit addition and skip trigrams, in every digit.
     """
     return _in_authors_order(architecture, generator, architecture.d_model, architecture.outputs)
 
@@ -76,7 +77,7 @@ def _authors_by_head(architecture: Architecture, generator: torch.Generator) -> 
 def _in_authors_order(
     architecture: Architecture, generator: torch.Generator, width_of_heads: int, width_of_U: int
 ) -> dict[str, Tensor]:
-    """Draw normal numbers in the authors' order.
+    """Draw every matrix in the authors' order, from a normal distribution with variance 1/width of the matrix.
 
     The last two dimensions of the authors' tensors are swapped relative to ours, except in W_pos and W_U.
     """
@@ -85,10 +86,10 @@ def _in_authors_order(
 
     def fill(name: str, tensor: Tensor) -> None:
         in_authors_layout = tensor if name in ("W_pos", "W_U") else tensor.mT
-        drawn = (
+        values = (
             torch.randn(in_authors_layout.shape, generator=generator) / widths.get(name, architecture.d_model) ** 0.5
         )
-        in_authors_layout.copy_(drawn)
+        in_authors_layout.copy_(values)
 
     fill("W_E", weights["W_E"])
     fill("W_pos", weights["W_pos"])

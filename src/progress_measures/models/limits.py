@@ -1,7 +1,7 @@
-"""Limits that select how networks are computed. Cost estimates use them too, so this module imports no torch."""
+"""Limits that decide how a forward pass is computed. Cost estimates use them too, so this module imports no torch."""
 
-# Positions up to which attention is written as sums over keys: there, sums are faster than products of tiny matrices.
+# Maximum number of positions for which attention is computed as sums over keys, faster than products of tiny matrices.
 SHORT = 4
 
-# Numbers of a layer's attention that an evaluation holds at a time: 64 MiB of them.
+# Maximum number of entries of a layer's attention patterns in memory at a time during an evaluation: 64 MiB in float32.
 PIECE = 2**24

@@ -1,14 +1,15 @@
-"""The exact fast path: a one-layer network on pairs `a b =`, read at `=`.
+"""Exact and fast forward and backward pass of one-layer networks on pairs `a b =`, at the position of `=`.
 
-Only the last position matters, so each head has one query vector. Everything before the ReLU is a weighted sum of rows of
+Only the logits at `=` are used, so each head has one query vector. The neurons before the ReLU are weighted sums of rows of
 small tables (after Elhage et al. 2021, 'A mathematical framework for transformer circuits'):
 
     pre-activations(a, b) = constant + sum over heads of  A_a T[a] + A_b T[n + b],   T[r] = (x_r - x_=) W_V W_O W_in,
 
-where A are the attention weights from `=`. The third weight is 1 - A_a - A_b and is absorbed into the constant. The skip
-logits are the same sum with W_U in place of W_in. With four heads these are 8 rows per pair, gathered and summed by
-`embedding_bag`, instead of the 131 thousand multiply-adds of the full forward pass. The remaining products are those with
-W_L = W_out W_U.
+where x_r are the sums of embedding and positional embedding of every a, every b and `=`, and A_a and A_b are a head's
+attention from `=` to a and to b. The attention from `=` to itself is 1 - A_a - A_b; its term x_= is part of the constant.
+The skip logits bypass the MLP: they are the same sum with W_U in place of W_in. With four heads, `embedding_bag` sums 8 rows
+per pair, instead of the 131 thousand multiply-adds of the full forward pass. The only other product per pair is that of the
+neurons after the ReLU with W_L = W_out W_U.
 
 Every tensor has a leading dimension `run`. `n` is the number of values of a and of b.
 """
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 Weights = dict[str, Tensor]
 
-# Rows are padded to whole cache lines: dot products are four times slower on rows that straddle cache lines.
+# Rows are padded to a multiple of 16 floats, a cache line: dot products are four times slower on unaligned rows.
 _ALIGN = 16
 
 
@@ -37,15 +38,15 @@ class Tables(NamedTuple):
     """The tables from which the logits of any pair are computed."""
 
     scores: Tensor  # [run, head, 2n + 1]  attention scores of every a, every b and `=`, for the query at `=`
-    neuron_rows: Tensor  # [run, head, 2n, neuron]  value rows mapped by W_O W_in
-    skip_rows: Tensor  # [run, head, 2n, output, padded]  value rows mapped by W_O W_U
+    neuron_rows: Tensor  # [run, head, 2n, neuron]  T above
+    skip_rows: Tensor  # [run, head, 2n, output, padded]  T with W_U in place of W_in
     neuron_constant: Tensor  # [run, neuron]
     skip_constant: Tensor  # [run, output, padded]
     W_L: Tensor  # [run, neuron, output]  neuron-to-logit map
 
 
 def tables(weights: Weights) -> Tables:
-    """Compute the tables of one-layer networks, differentiable in all weights; biases may be absent.
+    """Compute the tables of one-layer networks, differentiable in all weights; the network may lack biases.
 
     Args:
         weights: as in `progress_measures.models.transformer`, with one layer and 2n + 1 >= 3 tokens.
@@ -55,9 +56,9 @@ def tables(weights: Weights) -> Tables:
     runs, heads, _, d_head = W_Q.shape
     n = W_E.shape[1] - 1
 
-    numbers = W_E[:, :n]
+    operands = W_E[:, :n]
     x_eq = W_E[:, n:] + W_pos[:, 2:3]  # [run, 1, d_model]
-    x = torch.cat([numbers + W_pos[:, 0:1], numbers + W_pos[:, 1:2], x_eq], dim=1)  # [run, 2n + 1, d_model]
+    x = torch.cat([operands + W_pos[:, 0:1], operands + W_pos[:, 1:2], x_eq], dim=1)  # [run, 2n + 1, d_model]
 
     query = matmul(x_eq, rearrange(W_Q, "run head d_model d_head -> run d_model (head d_head)"))
     query = rearrange(query, "run 1 (head d_head) -> run head 1 d_head", head=heads)
@@ -71,7 +72,7 @@ def tables(weights: Weights) -> Tables:
     W_O_heads = rearrange(W_O, "run head d_head d_model -> run (head d_head) d_model")
 
     def rows_and_constant(matrix: Tensor) -> tuple[Tensor, Tensor]:
-        """Map rows and constant by W_in or W_U: [run, head, 2n, width], [run, width]."""
+        """Return the rows T [run, head, 2n, width] and the constant [run, width] for W_in or W_U."""
         out = matmul(W_O_heads, matrix)
         constant = matmul(x_eq, matrix) + matmul(eq_value.reshape(runs, 1, -1), out)
         return matmul(differences, out.unflatten(1, (heads, d_head))), constant[:, 0]
@@ -88,16 +89,19 @@ def tables(weights: Weights) -> Tables:
 
 
 def _padded(outputs: Tensor) -> Tensor:
+    """Append zeros to the last dimension, up to a multiple of `_ALIGN`."""
     return pad(outputs, (0, -outputs.shape[-1] % _ALIGN))
 
 
 class PairBatch:
-    """The pairs that each run computes, with index lists that never change.
+    """The pairs of each run, with the rows of the tables that each pair uses.
+
+    A bag, as in `embedding_bag`, is a list of rows that are summed: here the rows of one pair, one for each head and operand.
 
     Args:
         a, b: [run, pair] integers below n.
         n: number of values of a and of b.
-        heads: number of heads; a bag has one row for each head and operand.
+        heads: number of heads.
     """
 
     def __init__(self, a: Tensor, b: Tensor, n: int, heads: int) -> None:
@@ -108,8 +112,8 @@ class PairBatch:
         rows = first_row + torch.stack([a, n + b], dim=-1)[:, :, None, :]  # [run, pair, head, 2]
         self.bags = rows.reshape(runs * pairs, heads * 2).int()  # rows of a table as [run * head * 2n, width]
         self.bag_starts = torch.arange(0, rows.numel(), heads * 2, dtype=torch.int32, device=a.device)
-        self.bag_of = torch.arange(runs * pairs, dtype=torch.int32, device=a.device).repeat_interleave(heads * 2)
-        # The transpose of a bag is a bag: for each row of the table, the pairs that use it.
+        self.bag_of_row = torch.arange(runs * pairs, dtype=torch.int32, device=a.device).repeat_interleave(heads * 2)
+        # Bags of the backward pass: for each row of the table, the pairs that use it.
         self.order = rows.flatten().argsort(stable=True)
         self.users = (self.order // (heads * 2)).int()
         uses = torch.bincount(rows.flatten(), minlength=runs * heads * 2 * n)
@@ -120,13 +124,13 @@ class PairBatch:
         heads = scores.shape[1]
         a = self.a[:, None].expand(-1, heads, -1)
         b = self.b[:, None].expand(-1, heads, -1)
-        equals = scores[:, :, -1:].expand(-1, -1, self.a.shape[1])
+        scores_of_equals = scores[:, :, -1:].expand(-1, -1, self.a.shape[1])
         # [run, position, head, pair]
-        pair_scores = torch.stack([scores.gather(2, a), scores.gather(2, b + self.n), equals], dim=1)
-        return rearrange(pair_scores.softmax(1)[:, :2], "run two head pair -> run pair head two").contiguous()
+        pair_scores = torch.stack([scores.gather(2, a), scores.gather(2, b + self.n), scores_of_equals], dim=1)
+        return rearrange(pair_scores.softmax(1)[:, :2], "run operand head pair -> run pair head operand").contiguous()
 
     def gather(self, rows: Tensor, attention: Tensor) -> Tensor:
-        """Compute attention-weighted sums of table rows.
+        """Compute each pair's sum of table rows, weighted by attention.
 
         Args:
             rows: [run, head, 2n, width].
@@ -154,7 +158,7 @@ class PairBatch:
         weights = attention.flatten()[self.order]
         grad_rows = embedding_bag(self.users, grad, self.user_starts, per_sample_weights=weights, mode="sum")
         grad_attention = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-            grad, rows.flatten(0, 2), self.bags.flatten(), self.bag_starts, self.bag_of, 0
+            grad, rows.flatten(0, 2), self.bags.flatten(), self.bag_starts, self.bag_of_row, 0
         )
         return grad_rows.view_as(rows), grad_attention.view_as(attention)
 
@@ -200,7 +204,7 @@ def _forward(
     pairs: PairBatch,
     dropout: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Compute the neurons after the ReLU and dropout [run, pair, neuron], and the logits [run, pair, output]."""
+    """Return the neurons after the ReLU and dropout [run, pair, neuron], and the logits [run, pair, output]."""
     post = pairs.gather(neuron_rows, attention).add_(neuron_constant[:, None]).clamp_min_(0)
     if dropout is not None:
         post.mul_(dropout)
@@ -209,7 +213,7 @@ def _forward(
 
 
 class _Loss(torch.autograd.Function):
-    """Loss of every run over its pairs, with the backward pass written out.
+    """Mean loss of each run over its pairs, with the backward pass written out.
 
     Plain autograd would keep four tensors of size [pair, neuron], fill four more with zeros, and sort the indices of the
     bags at each step.
@@ -266,7 +270,7 @@ def loss(
         dropout: factors of the neurons, [run, pair, neuron]; None for no dropout.
 
     Returns:
-        [run].
+        Loss [run].
     """
     attention = pairs.attention(tables.scores)
     return _Loss.apply(attention, *tables[1:], pairs, labels, criterion, dropout)

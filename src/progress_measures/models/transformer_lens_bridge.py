@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 NORMS = ("ln1", "ln2")
-"""LayerNorms of a layer, in networks that have LayerNorms."""
+"""Names of a layer's LayerNorms, in networks that have LayerNorms."""
 
 
 def network_of(run: Run, weights: Mapping[str, NDArray[np.floating]]) -> Any:
@@ -33,7 +33,7 @@ def network_of(run: Run, weights: Mapping[str, NDArray[np.floating]]) -> Any:
         A `TransformerBridge` in evaluation mode.
 
     Raises:
-        UserError: TransformerLens has no such network.
+        UserError: TransformerLens cannot represent the network.
     """
     if run.model.doubled_residual:
         raise UserError(
@@ -44,9 +44,9 @@ def network_of(run: Run, weights: Mapping[str, NDArray[np.floating]]) -> Any:
 
 
 def architecture_of(run: Run, weights: Mapping[str, NDArray[np.floating]]) -> Architecture:
-    """Return the architecture of a run, with the vocabulary, positions and outputs that its weights have.
+    """Return the architecture of a run, with the numbers of tokens, positions and outputs that its weights have.
 
-    Imported networks may have more of these than their task needs.
+    Imported networks may have more tokens, positions or outputs than their task needs.
 
     Args:
         run: the run.
@@ -69,12 +69,12 @@ def to_transformer_lens(
 
     Args:
         weights: as in `progress_measures.models.transformer`, without the `run` dimension.
-        architecture: architecture of their run, `Architecture.of(run)`.
-        layer_norm: whether the network has LayerNorms, with or without weights of their own.
+        architecture: architecture of the network.
+        layer_norm: whether the network has LayerNorms, with or without trained weights.
 
     Returns:
         A `TransformerBridge` in evaluation mode. Call it on tokens [example, position], or use `run_with_cache`.
-        TransformerLens gives every network biases: those that ours lacks are zero.
+        TransformerLens gives every network biases; biases that `weights` lacks are zero.
     """
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
@@ -88,7 +88,7 @@ def to_transformer_lens(
 
 
 def settings(architecture: Architecture, layer_norm: bool = False) -> dict[str, Any]:
-    """Return the configuration under the names that all versions of TransformerLens use.
+    """Return a network's configuration, under the names that all versions of TransformerLens use.
 
     Args:
         architecture: architecture of the network.
@@ -117,9 +117,9 @@ def state(
     architecture: Architecture,
     layer_norm: bool = False,
 ) -> dict[str, Tensor]:
-    """Return a state dict under the names of TransformerLens 1 to 3.
+    """Return a network's state dict, under the names of TransformerLens 1 to 3.
 
-    Biases that the network lacks are zero. LayerNorms without weights of their own get weights one and biases zero.
+    Biases that the network lacks are zero. LayerNorms without trained weights get weights one and biases zero.
 
     Args:
         weights: as in `progress_measures.models.transformer`, without the `run` dimension.

@@ -1,4 +1,4 @@
-"""Generate the gallery: every figure and table with its caption, and the claims that cite it with their verdicts."""
+"""Generate the gallery: figures and tables with their captions, and the claims that cite them with their verdicts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class GalleryItem:
     """A figure or table in the gallery.
 
     Attributes:
-        declared: its declaration.
+        declared: declaration of the figure or table.
         kind: `figure` or `table`.
     """
 
@@ -44,12 +44,12 @@ class GalleryItem:
 
     @property
     def source(self) -> str:
-        """The source that it belongs to, as in its id."""
+        """The source of the figure or table, as in its id."""
         return self.declared.id.partition("/")[0]
 
     @property
     def name(self) -> str:
-        """Its displayed name without the source: `Figure 7`, `26_restricted`."""
+        """The displayed name, without the source: `Figure 7`, `26_restricted`."""
         name = self.declared.id.partition("/")[2]
         numbered = re.fullmatch(r"(fig|table)(\d+)", name)
         return f"{self.kind.capitalize()} {int(numbered[2])}" if numbered else name
@@ -61,18 +61,18 @@ class GalleryItem:
 
     @property
     def anchor(self) -> str:
-        """Its anchor on the gallery page of its source."""
+        """The anchor on the gallery page of its source."""
         return f"{self.kind}-{self.declared.id.partition('/')[2]}"
 
     @property
     def file(self) -> Path:
-        """The path to which the workflow writes it."""
+        """The path to which the workflow writes the figure or table."""
         kind, ending = ("figures", "png") if self.kind == "figure" else ("tables", "md")
         return Path(f"results/{kind}/{self.declared.id}.{ending}")
 
     @property
     def covered(self) -> bool:
-        """Whether it can be made from the published cubes."""
+        """Whether the figure or table can be made from the published cubes."""
         partial = getattr(self.declared, "partial", False)
         return partial or all(published_cube(name).exists() for name in self.declared.experiments)
 
@@ -124,8 +124,8 @@ def _index() -> str:
         "---\nhide: [toc]\n---",
         "# Gallery",
         "",
-        f"All {len(items)} figures and tables. `make docs` makes {covered} of them from the cubes in `published/`; the others "
-        "name the experiment that has to be trained first.",
+        f"All {len(items)} figures and tables. `make docs` makes {covered} of them from the cubes in `published/`. Each other "
+        "entry names the experiment that has to be trained first.",
     ]
     for source, title in titles().items():
         lines += ["", f"## [{title}]({source}.md)", "", '<div class="thumbnails" markdown>']
@@ -149,7 +149,7 @@ def _page(source: str) -> str:
 
 
 def _entry(item: GalleryItem) -> list[str]:
-    """Return the lines of one figure or table: title, drawing or table, caption, origin and claims."""
+    """Return the lines of one figure or table: title, drawing or table, caption, reference, links and claims."""
     declared = item.declared
     name = item.name if item.name != declared.id.partition("/")[2] else ""
     title = f"{name}: {declared.title}" if name else declared.title
@@ -167,7 +167,7 @@ def _entry(item: GalleryItem) -> list[str]:
 
 
 def _content(item: GalleryItem) -> list[str]:
-    """Return the lines with the drawing or the table, or with what is missing for it."""
+    """Return the lines with the drawing or the table, or with a note that says what is missing."""
     if not item.covered:
         missing = [name for name in item.declared.experiments if not published_cube(name).exists()]
         text = f"No cube of {', '.join(missing)} is published. `snakemake -c2 {item.file}` trains it first."
@@ -216,12 +216,12 @@ def cited_places(text: str) -> set[tuple[str, str]]:
 def claims_citing(item: GalleryItem) -> Iterator[Claim]:
     """Yield the claims that cite a figure or table.
 
-    If its reference has a section but no figure or table number, these are the claims about its experiments that cite
-    the section and no figure or table. If its reference has no place at all, these are the claims that cite its
-    heading.
+    A reference with a figure or table number is cited by the claims that name this number. A reference with only a
+    section is cited by the claims about the same experiments that name this section and no figure or table. A reference
+    with neither is cited by the claims that name its heading.
     """
-    own = cited_places(item.declared.reference)
-    numbered = {place for place in own if place[0] != "section"}
+    of_reference = cited_places(item.declared.reference)
+    numbered = {place for place in of_reference if place[0] != "section"}
     heading = item.declared.reference.partition(", ")[2].lower()
     for claim in load_claims().values():
         if claim.source != item.source:
@@ -229,9 +229,9 @@ def claims_citing(item: GalleryItem) -> Iterator[Claim]:
         cited = cited_places(claim.where)
         if numbered:
             matches = bool(numbered & cited)
-        elif own:
-            of_section = own & cited and all(kind == "section" for kind, _ in cited)
-            matches = bool(of_section) and claim.experiment in item.declared.experiments
+        elif of_reference:
+            cites_section = of_reference & cited and all(kind == "section" for kind, _ in cited)
+            matches = bool(cites_section) and claim.experiment in item.declared.experiments
         else:
             matches = heading != "" and heading in claim.where.lower()
         if matches:

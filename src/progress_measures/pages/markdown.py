@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 def inline(text: str) -> str:
-    """Escape text for a Markdown paragraph; only code in backquotes keeps its markup, and line breaks become spaces."""
+    """Escape text for a Markdown paragraph. Code in backquotes keeps its markup, and line breaks become spaces."""
     parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
     return "".join(part if part.startswith("`") else re.sub(r"([\\*_\[\]<>|{}#])", r"\\\1", part) for part in parts)
 

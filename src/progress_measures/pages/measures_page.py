@@ -51,13 +51,13 @@ def measures_page() -> str:
         "# Measures",
         "",
         f"The {len(measures())} measures of a network, by family. Each family is one module, with one store per run on disk. "
-        "The definition of a measure is below its name; the cube has its first line as the attribute `description`.",
+        "The definition of a measure is below its name; its first line is the attribute `description` in the cube.",
     ]
-    for family, members in itertools.groupby(measures().values(), lambda measure: measure.family):
+    for family, family_measures in itertools.groupby(measures().values(), lambda measure: measure.family):
         module = importlib.import_module(f"progress_measures.measures.{family}")
         path = f"src/progress_measures/measures/{family}.py"
         lines += ["", f"## {family}", "", inline(inspect.getdoc(module) or ""), "", f"[{path}](../../{path})"]
-        for measure in members:
+        for measure in family_measures:
             lines += ["", *_measure(measure)]
     return "\n".join(lines) + "\n"
 
@@ -266,8 +266,8 @@ def figures_page() -> str:
     lines = [
         "# What each figure reads",
         "",
-        "The experiments whose cubes each figure and table reads, and the variables that it reads from them. To draw a figure "
-        "from your own cube, the cube must have these variables. A cube marked *not published* has to be trained first.",
+        "The experiments whose cubes each figure and table reads, and the variables that it reads from these cubes. To draw a "
+        "figure from your own cube, the cube must have these variables. A cube marked *not published* has to be trained first.",
     ]
     for source, title in titles().items():
         rows = [_reads(item) for item in gallery_items() if item.source == source]

@@ -1,4 +1,4 @@
-"""Combine published numbers with ours."""
+"""Combine published numbers and our numbers in the rows of a table."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ def published(claim: str) -> Any:
     return load_claims()[claim].published
 
 
-def side_by_side(papers: Sequence[Row], ours: Sequence[Row], same: Row | None = None) -> pd.DataFrame:
+def side_by_side(paper_rows: Sequence[Row], our_rows: Sequence[Row], shared_cells: Row | None = None) -> pd.DataFrame:
     """Combine rows of the paper and our rows in their order; the cells of the shorter side are empty.
 
     Args:
-        papers: rows of the paper, by column.
-        ours: our rows, by column.
-        same: cells that are placed once in each row, before both sides.
+        paper_rows: rows of the paper, by column.
+        our_rows: our rows, by column.
+        shared_cells: cells that are placed once in each row, before both sides.
 
     Returns:
-        A frame with the columns of `same`, then `paper: …` and `ours: …`.
+        A frame with the columns of `shared_cells`, then `paper: …` and `ours: …`.
     """
     no_cells: Row = {}
-    pairs = itertools.zip_longest(papers, ours, fillvalue=no_cells)
+    row_pairs = itertools.zip_longest(paper_rows, our_rows, fillvalue=no_cells)
     return pd.DataFrame(
         [
-            (same or {})
-            | {f"paper: {name}": value for name, value in paper.items()}
-            | {f"ours: {name}": value for name, value in our.items()}
-            for paper, our in pairs
+            (shared_cells or {})
+            | {f"paper: {name}": value for name, value in paper_row.items()}
+            | {f"ours: {name}": value for name, value in our_row.items()}
+            for paper_row, our_row in row_pairs
         ]
     )
 
 
-def both(formats: dict[str, str]) -> dict[str, str]:
+def for_both_sides(formats: dict[str, str]) -> dict[str, str]:
     """Return the formats of the columns of both sides, from the formats without their prefixes."""
     return {f"{side}: {name}": pattern for side in ("paper", "ours") for name, pattern in formats.items()}

@@ -23,13 +23,13 @@ class Table:
         id: source and name, such as `paper/table01`.
         title: one line.
         caption: how to read the table, a few sentences.
-        reference: the published table that it reproduces.
-        experiments: names of the experiments from whose cubes it is built.
-        variables: variables that it reads from each cube; `rows` receives no others.
+        reference: the published table that this table reproduces.
+        experiments: names of the experiments from whose cubes the table is built.
+        variables: variables that the table reads from each cube; `rows` receives no others.
         formats: format specification of each column; values of other columns are written as they are.
         rows: function from the cubes, one per experiment, to a data frame.
-        partial: whether the table is built from the cubes that exist; `rows` receives None in place of the others.
-        published: files of `config/claims/` whose published numbers it has beside ours, such as `("paper",)`.
+        partial: whether the table is built even if some cubes are missing; `rows` receives None for each missing cube.
+        published: files of `config/claims/` whose published numbers the table shows next to ours, such as `("paper",)`.
     """
 
     id: str
@@ -58,12 +58,12 @@ def table(
 
     Args:
         title: one line.
-        reference: the published table that it reproduces.
-        variables: variables that it reads from each cube.
+        reference: the published table that this table reproduces.
+        variables: variables that the table reads from each cube.
         formats: format specification of each column.
         experiment: name or names of the experiments from whose cubes the table is built.
-        partial: whether the table is built from the cubes that exist.
-        published: files of `config/claims/` whose published numbers it has beside ours.
+        partial: whether the table is built even if some cubes are missing.
+        published: files of `config/claims/` whose published numbers the table shows next to ours.
 
     Returns:
         A decorator of the function from cubes to a data frame, whose docstring is the caption; it returns the `Table`.

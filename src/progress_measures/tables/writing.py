@@ -1,4 +1,4 @@
-"""Write tables to files: Markdown and LaTeX for readers, CSV with all digits."""
+"""Write tables to files: Markdown and LaTeX with formatted numbers, CSV with all digits."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _formatted(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame with every cell as a string, which is empty if there is no value."""
 
     def cell(value: Any, pattern: str) -> str:
-        if isinstance(value, str):  # such as a loss that is only bounded
+        if isinstance(value, str):  # such as a loss that is published only as a bound
             return value
         return "" if pd.isna(value) else format(value, pattern)
 

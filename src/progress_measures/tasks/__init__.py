@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class Layout(NamedTuple):
-    """Sizes of a task. The tokens of a task on pairs are the n operands and `=`; other tasks have no operands."""
+    """Sizes of a task. The tokens of a task on pairs are the n operands and `=`; a task on sequences has no operands."""
 
     vocabulary: int
     context_length: int
     outputs: int
-    input_length: int  # number of positions up to and including the last answer position; later ones affect no answer
+    input_length: int  # positions up to and including the last answer position; later positions affect no answer
     operands: int = 0
 
 

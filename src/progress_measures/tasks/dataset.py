@@ -1,4 +1,4 @@
-"""The data of an experiment: every pair with its label and split, or the drawn sequences."""
+"""The data of an experiment: every pair with its label and split, or the sequences drawn for each run."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def dataset(runs: list[Run]) -> xr.Dataset:
     Returns:
         For a task on pairs: `label` [a, b] and `train` [run, a, b], true for training pairs.
         For a task on sequences: `tokens` [run, example, position], `answer_position` and `label` [run, example, answer]
-        and `train` [run, example]. They contain the fixed training examples, if the run has a fixed set, and the test
-        examples. They serve readers only: training draws its examples again.
+        and `train` [run, example]. They contain the test examples and, if the run has a fixed set, the training
+        examples. Training does not read them; it draws the same examples again.
     """
     import xarray as xr
 
@@ -50,17 +50,17 @@ def dataset(runs: list[Run]) -> xr.Dataset:
 def _sequence_dataset(runs: list[Run]) -> xr.Dataset:
     import xarray as xr
 
-    drawn = [DrawnExamples(run) for run in runs]
-    parts = [[source.fixed, source.test()] if source.fixed else [source.test()] for source in drawn]
-    joined = [Examples(*map(np.concatenate, zip(*part, strict=True))) for part in parts]
-    longest = max(len(examples.tokens) for examples in joined)
+    sources = [DrawnExamples(run) for run in runs]
+    parts = [[source.fixed, source.test()] if source.fixed else [source.test()] for source in sources]
+    examples_of_runs = [Examples(*map(np.concatenate, zip(*part, strict=True))) for part in parts]
+    longest = max(len(examples.tokens) for examples in examples_of_runs)
     # runs with fewer examples are padded with -1
     padded = [
         [np.pad(array, ((0, longest - len(array)), (0, 0)), constant_values=-1) for array in examples]
-        for examples in joined
+        for examples in examples_of_runs
     ]
     tokens, positions, labels = map(np.stack, zip(*padded, strict=True))
-    fixed = [len(source.fixed.tokens) if source.fixed else 0 for source in drawn]
+    fixed = [len(source.fixed.tokens) if source.fixed else 0 for source in sources]
     train = np.arange(longest) < np.array(fixed)[:, None]
     by_answer = ("run", "example", "answer")
     return xr.Dataset(
@@ -80,7 +80,7 @@ def _attributes(runs: list[Run]) -> dict[str, str]:
 
 
 def write_dataset(runs: list[Run], path: Path) -> None:
-    """Write the dataset of runs, unless the stored one has the same settings and code.
+    """Write the dataset of runs, unless the stored dataset has the same settings and code.
 
     Args:
         runs: All runs of an experiment.
@@ -130,9 +130,9 @@ def _provenance(runs: list[Run]) -> dict[str, str]:
 
 
 def _stored_provenance(path: Path) -> dict[str, str]:
-    """Return the settings and code of the stored dataset, empty if there is none.
+    """Return the settings and code fingerprint of the stored dataset; empty if there is none.
 
-    This avoids xarray, because usually nothing has to be written.
+    This avoids the import of xarray, because usually nothing has to be written.
     """
     try:
         attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]

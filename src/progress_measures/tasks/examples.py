@@ -3,8 +3,8 @@
 A run on pairs trains on its training pairs and is tested on all other pairs. A run on sequences draws its examples.
 Without a fixed number of examples, update t trains on the t-th batch of a stream that is seeded by the run. To resume at
 update t, the stream is replayed up to that batch, at a millisecond or less per batch. A fixed set is one batch of the
-stream. If each update takes a part of the set, each pass visits it in a new order, drawn from the seed and the number of
-the pass.
+stream. If each update takes a part of the set, each pass visits it in a new order, drawn from the run's seed and the
+number of the pass.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ class DrawnExamples:
 
     def __init__(self, run: Run) -> None:
         self._run, self._batch = run, run.batch
-        count = run.split.examples
-        self.fixed = None if count is None else next(batches(run.task, run.split_seed, count))
+        size = run.split.examples
+        self.fixed = None if size is None else next(batches(run.task, run.split_seed, size))
         self._stream: Iterator[Examples] = iter(())
-        self._drawn = 0  # batches drawn from the stream so far
+        self._batches_drawn = 0
         self._latest: Examples | None = None
 
     def at(self, update: int) -> Examples:
@@ -80,8 +80,8 @@ class DrawnExamples:
         updates_per_pass = len(self.fixed.tokens) // self._batch
         if updates_per_pass == 1:
             return self.fixed
-        number, part = divmod(update, updates_per_pass)
-        order = np.random.default_rng((self._run.split_seed, number)).permutation(len(self.fixed.tokens))
+        pass_number, part = divmod(update, updates_per_pass)
+        order = np.random.default_rng((self._run.split_seed, pass_number)).permutation(len(self.fixed.tokens))
         batch = order[part * self._batch : (part + 1) * self._batch]
         return Examples(*(values[batch] for values in self.fixed))
 
@@ -90,15 +90,15 @@ class DrawnExamples:
         return self._fresh(update) if self.fixed is None else self.fixed
 
     def test(self) -> Examples:
-        """Return the test examples, drawn from the next seed and used in no update."""
+        """Return the test examples, drawn with the seed `split_seed + 1`; no update trains on them."""
         return next(batches(self._run.task, self._run.split_seed + 1, self._run.split.test_examples))
 
     def _fresh(self, update: int) -> Examples:
-        """Return batch number `update` of the stream; restart the stream if that batch has passed."""
-        if self._latest is None or update < self._drawn - 1:
-            self._stream, self._drawn = batches(self._run.task, self._run.split_seed, self._batch), 0
-        while self._drawn <= update:
+        """Return batch number `update` of the stream; restart the stream if it is already past that batch."""
+        if self._latest is None or update < self._batches_drawn - 1:
+            self._stream, self._batches_drawn = batches(self._run.task, self._run.split_seed, self._batch), 0
+        while self._batches_drawn <= update:
             self._latest = next(self._stream)
-            self._drawn += 1
+            self._batches_drawn += 1
         assert self._latest is not None
         return self._latest

@@ -49,7 +49,7 @@ def batches(task: FiveDigitAddition, seed: int, size: int) -> Iterator[Examples]
 
 
 def examples(x: NDArray[np.int64], y: NDArray[np.int64]) -> Examples:
-    """Build the sequences of sums x + y.
+    """Build the sequences for the sums x + y.
 
     Args:
         x: Digits of the first summands, most significant first: [example, digit].
@@ -60,8 +60,8 @@ def examples(x: NDArray[np.int64], y: NDArray[np.int64]) -> Examples:
     """
     digits = x.shape[1]
     powers = 10 ** np.arange(digits, -1, -1)
-    total = (x + y) @ powers[1:]
-    answer = total[:, None] // powers % 10
+    sums = (x + y) @ powers[1:]
+    answer = sums[:, None] // powers % 10
     ones = np.ones((len(x), 1), dtype=np.int64)
     tokens = np.concatenate([x, PLUS * ones, y, EQUALS * ones, answer], axis=1)
     positions = np.arange(2 * digits + 1, 3 * digits + 2)  # from `=` to the last digit but one

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def layout(task: IntegerAddition) -> Layout:
-    """Return the sizes: n operands and `=` as tokens; 2n - 1 sums and the classes that the notebook leaves unused."""
+    """Return the sizes: n operands and `=` as tokens; as outputs 2n - 1 sums and classes that the notebook never uses."""
     return Layout(
         operands=task.operands, vocabulary=task.operands + 1, context_length=3, outputs=task.outputs, input_length=3
     )

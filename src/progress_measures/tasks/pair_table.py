@@ -1,4 +1,4 @@
-"""An arbitrary function of a and b, given as its table: the task of imported networks that learned no built-in task."""
+"""A function of a and b, given as a table of labels: the task of imported networks that learned none of the other tasks."""
 
 from __future__ import annotations
 

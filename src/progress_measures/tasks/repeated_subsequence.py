@@ -28,9 +28,9 @@ def layout(task: RepeatedSubsequence) -> Layout:
 
 
 def answer_names(task: RepeatedSubsequence) -> list[str]:
-    """Return the names of the answers in order: number of the occurrence and of the token in it, both from 1."""
-    later, tokens = range(2, task.repeats + 1), range(2, task.subsequence + 1)
-    return [f"occurrence {occurrence}, token {token}" for occurrence in later for token in tokens]
+    """Return the names of the answers in order; each name counts the occurrence and its token from 1."""
+    occurrences, tokens = range(2, task.repeats + 1), range(2, task.subsequence + 1)
+    return [f"occurrence {occurrence}, token {token}" for occurrence in occurrences for token in tokens]
 
 
 def batches(task: RepeatedSubsequence, seed: int, size: int) -> Iterator[Examples]:
@@ -64,8 +64,8 @@ def examples(task: RepeatedSubsequence, tokens: NDArray[np.int64], starts: NDArr
     Returns:
         The sequences, with one answer per predictable token.
     """
-    places = starts[..., None] + np.arange(task.subsequence)  # [example, occurrence, token]
+    occurrence_positions = starts[..., None] + np.arange(task.subsequence)  # [example, occurrence, token]
     example = np.arange(len(tokens))[:, None, None]
-    tokens[example, places[:, 1:]] = tokens[example, places[:, :1]]
-    positions = places[:, 1:, :-1].reshape(len(tokens), -1)
+    tokens[example, occurrence_positions[:, 1:]] = tokens[example, occurrence_positions[:, :1]]
+    positions = occurrence_positions[:, 1:, :-1].reshape(len(tokens), -1)
     return Examples(tokens, positions, np.take_along_axis(tokens, positions + 1, axis=1))

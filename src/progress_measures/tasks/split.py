@@ -24,14 +24,14 @@ def train_order(method: str, seed: int, operands: int) -> NDArray[np.int64]:
     Returns:
         Indices a * n + b of the pairs: [pair].
     """
-    pairs = operands**2
+    pair_count = operands**2
     if method == "shuffle":
-        order = list(range(pairs))
+        order = list(range(pair_count))
         random.Random(seed).shuffle(order)
         return np.array(order)
     import torch
 
-    return torch.randperm(pairs, generator=torch.Generator().manual_seed(seed)).numpy()
+    return torch.randperm(pair_count, generator=torch.Generator().manual_seed(seed)).numpy()
 
 
 def train_mask(run: Run, operands: int) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """Cost of training: floating-point operations, memory, and the expected time on a device. This module imports no torch.
 
-Shards are packed, jobs request memory, and `progress-measures plan` is computed by these estimates.
+These estimates decide how many runs a shard has and how much memory a job requests. `progress-measures plan` prints them.
 """
 
 from __future__ import annotations
@@ -17,30 +17,32 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 MIB = 2**20
-# Memory of a training process before it holds a run. On CPUs, 730 to 750 MiB were measured with torch on Linux. Half of
-# this are pages of libraries, and how many of them count depends on the system. The values for CUDA are from experience.
+# Memory of a training process before it holds a run. On CPUs, 730 to 750 MiB were measured with torch on Linux. Half of it
+# is pages of shared libraries; how many of them the system attributes to the process varies. The values for CUDA are
+# rough upper bounds from experience.
 CPU_FLOOR = 800 * MIB
 CUDA_HOST_FLOOR = 4000 * MIB
 CUDA_DEVICE_FLOOR = 800 * MIB
 BATCH_FLOOR = 32 * MIB  # memory of a batch, whatever its size
-# Factor for memory that allocators keep. Measured peaks of batches of 1 to 6 runs, p = 13 to 113, lie below the model with
-# this factor.
+# Factor for memory that allocators keep. Measured peaks of batches of 1 to 6 runs, p = 13 to 113, lie below the estimate
+# with this factor.
 SLACK = 1.15
 
 
 class Device(NamedTuple):
-    """A device that trains. Numbers are from data sheets, except for `cpu`: one core of this machine, measured now."""
+    """A device that trains. Numbers are from data sheets, except for `cpu`: one core of this machine, measured on request."""
 
     name: str
     memory: float  # bytes
     flops: float  # a second, float32 without tensor cores
-    bandwidth: float  # bytes a second; infinite if only products are counted
-    overhead: float  # seconds an update, whatever its size
+    bandwidth: float  # bytes a second; infinite if memory traffic is ignored
+    overhead: float  # seconds that an update takes in addition, whatever its size
     efficiency: float  # fraction of flops or bandwidth that an update is expected to reach
 
 
 def _gpu(name: str, gigabytes: float, teraflops: float, terabytes: float) -> Device:
-    # A recorded update is about 70 kernels, and a GPU starts each in about 2.5 µs. The efficiency is an assumption.
+    # An update recorded as a CUDA graph has about 70 kernels, and a GPU starts each in about 2.5 µs. The efficiency is
+    # an assumption.
     return Device(name, gigabytes * 1e9, teraflops * 1e12, terabytes * 1e12, 70 * 2.5e-6, 0.5)
 
 
@@ -61,10 +63,10 @@ GPUS = {
 
 
 def core(flops: float) -> Device:
-    """Return one core of a CPU, given the float32 operations per second that its large products reach.
+    """Return one core of a CPU as a device, given the float32 operations per second that it reaches in large matrix products.
 
-    An update reaches a third of them (`make bench` prints the fraction) and takes another 2 ms of Python and small
-    products.
+    An update is assumed to reach a third of this rate (`make bench` prints the measured fraction), plus 2 ms for Python and
+    small products.
     """
     return Device("cpu", float("inf"), flops, float("inf"), 2e-3, 0.33)
 
@@ -80,12 +82,12 @@ def train_pairs(run: Run) -> int:
 
 
 def update_examples(run: Run) -> int:
-    """Return the number of examples of an update: all training pairs, or a batch of sequences."""
+    """Return the number of examples of one update: all training pairs, or a batch of sequences."""
     return run.batch if run.on_sequences else train_pairs(run)
 
 
 def evaluated_examples(run: Run) -> int:
-    """Return the number of examples of an evaluation: all pairs, or the training and test sequences."""
+    """Return the number of examples of one evaluation: all pairs, or the training and test sequences."""
     if not run.on_sequences:
         return _pairs(run)
     return (run.split.examples or run.batch) + run.split.test_examples
@@ -100,20 +102,20 @@ def update_flops(run: Run) -> int:
 
 
 def _pairs_multiply_adds(run: Run) -> int:
-    """Return the forward multiply-adds of the fast path, for N training pairs, h heads, m neurons and c outputs.
+    """Return the forward multiply-adds of the fast path `models.pairs`, for N training pairs, h heads, m neurons and c outputs.
 
-    W_L      N m c            logits
-    bags     2h N (m + c')    weighted sums of 2h rows per pair, with c padded to c', a multiple of 16
-    tables                    products of weights
+    logits   N m c            the neurons times W_L = W_out W_U
+    bags     2h N (m + c')    weighted sums of 2h table rows per pair, where c' is c rounded up to a multiple of 16
+    tables                    products of weight matrices, independent of N
     """
     a = Architecture.of(run)
-    n, width, skip = a.vocabulary - 1, a.heads * a.d_head, -(-a.outputs // 16) * 16
+    n, width, padded_outputs = a.vocabulary - 1, a.heads * a.d_head, -(-a.outputs // 16) * 16
     pairs, tokens = train_pairs(run), 2 * n + 1
     neurons_to_logits = pairs * a.d_mlp * a.outputs
-    bags = 2 * a.heads * pairs * (a.d_mlp + skip)
+    bags = 2 * a.heads * pairs * (a.d_mlp + padded_outputs)
     scores = 2 * a.d_model * width + a.heads * a.d_model * tokens
     values = tokens * a.d_model * width
-    rows = (a.d_model + 2 * n) * width * (a.d_mlp + skip)
+    rows = (a.d_model + 2 * n) * width * (a.d_mlp + padded_outputs)
     W_L = a.d_mlp * a.d_model * a.outputs
     return neurons_to_logits + bags + scores + values + rows + W_L
 
@@ -121,31 +123,32 @@ def _pairs_multiply_adds(run: Run) -> int:
 def _general_multiply_adds(run: Run) -> int:
     """Return the forward multiply-adds of networks read at their answer positions (`models.forward_at`).
 
-    Products before the first layer are computed for (positions x tokens) rows, if these are fewer than
+    Products before the first attention are computed once per position and token, if these combinations are fewer than
     (examples x positions). In short sequences, the first position has one row per token in all layers.
     """
     a, sizes, examples, answers = Architecture.of(run), layout(run.task), update_examples(run), _answers(run)
     width, stream_rows, answer_rows = a.heads * a.d_head, examples * sizes.input_length, examples * answers
-    rows = min(stream_rows, sizes.input_length * a.vocabulary)  # before the first layer
+    rows = min(stream_rows, sizes.input_length * a.vocabulary)  # before the first attention
     mlp = 0 if a.attention_only else a.d_model * a.d_mlp
-    separate = rows < stream_rows and 1 < sizes.input_length <= SHORT and not run.training.dropout
-    first, later = (a.vocabulary, stream_rows - examples) if separate else (0, stream_rows)
+    first_position_separate = rows < stream_rows and 1 < sizes.input_length <= SHORT and not run.training.dropout
+    first_rows, later_rows = (a.vocabulary, stream_rows - examples) if first_position_separate else (0, stream_rows)
     total = 0
     for layer in range(a.layers):
-        before = first + later if layer else rows
-        last = layer == a.layers - 1
-        queries = answer_rows if last else later
-        query_rows = min(queries, rows) if not layer and not last else queries
-        total += a.d_model * width * (2 * before + (query_rows if not last else min(answer_rows, before)))
-        if last and rows < stream_rows and a.layers == 1 and answers == 1:
-            # Rows are gathered twice in each pass. The backward pass also has two products with the whole table.
+        input_rows = first_rows + later_rows if layer else rows
+        is_last = layer == a.layers - 1
+        queries = answer_rows if is_last else later_rows
+        query_rows = min(queries, rows) if not layer and not is_last else queries
+        total += a.d_model * width * (2 * input_rows + (query_rows if not is_last else min(answer_rows, input_rows)))
+        if is_last and rows < stream_rows and a.layers == 1 and answers == 1:
+            # Rows are gathered twice in each pass. The backward pass also has two products with all table rows.
             attention = queries * width * (4 * sizes.input_length + 2 * rows) // 3
         else:
             # Products of every query with every key. On a CPU, causal attention skips masked blocks; on a GPU, it does not.
             attention = 2 * queries * sizes.input_length * width
         total += attention + queries * width * a.d_model
-        if not last:
-            total += 2 * first * width * a.d_model + 2 * (first + later) * mlp
+        if not is_last:
+            total += 2 * first_rows * width * a.d_model + 2 * (first_rows + later_rows) * mlp
+    # With few outputs, W_out W_U is computed before it is applied to the neurons.
     few_outputs = not a.attention_only and a.outputs <= a.d_model
     if few_outputs:
         total += answer_rows * (mlp + a.d_mlp * a.outputs) + a.d_mlp * a.d_model * a.outputs
@@ -155,17 +158,19 @@ def _general_multiply_adds(run: Run) -> int:
 
 
 def update_bytes(run: Run) -> int:
-    """Return the bytes that one update of one run moves, at four bytes a number."""
+    """Return the bytes that one update of one run reads and writes, at four bytes per number."""
     a = Architecture.of(run)
-    adam = 12 * parameters(run)  # gradients gathered, decay, two moments and parameters read and written
+    # Gradients are gathered; weight decay is applied; parameters and two moment estimates are read and written.
+    adam = 12 * parameters(run)
     if not _fast(run):
         # Each activation is written and read by the next operation. The backward pass reads it and writes its gradient.
         return 4 * (4 * _kept(run, update_examples(run)) + 5 * _maskable(run) + adam)
     pairs = train_pairs(run)
-    neurons = 12 * pairs * a.d_mlp  # forward: bag, constant, ReLU, product; backward: product, mask, two bags, sum
-    logits = 14 * pairs * a.outputs  # product, skip, the criterion's passes, and the backward pass
+    # Passes over the neurons: bag, constant, ReLU and W_L forward; W_L, mask, two bags and sum backward.
+    neurons = 12 * pairs * a.d_mlp
+    logits = 14 * pairs * a.outputs  # passes over the logits: W_L, skip logits, loss and its gradient, backward pass
     bags = 3 * 2 * a.heads * pairs * (a.d_mlp + a.outputs)  # rows read, forward and backward
-    dropout = 5 * _maskable(run)  # random bits, mask and its scale; read forward and backward
+    dropout = 5 * _maskable(run)  # random bits, masks and their scaling; masks read forward and backward
     return 4 * (neurons + logits + bags + dropout + adam)
 
 
@@ -188,24 +193,24 @@ def memory(run: Run, runs: int = 1) -> Memory:
     """
     a, parameter_count = Architecture.of(run), parameters(run)
     if _fast(run):
-        pairs, others = train_pairs(run), _pairs(run) - train_pairs(run)
-        # Training keeps neurons, logits and their gradients. Evaluation on the other pairs is partly in float64.
-        numbers = pairs * (4 * a.d_mlp + 6 * a.outputs) + others * (2 * a.d_mlp + 4 * a.outputs)
+        pairs, test_pairs = train_pairs(run), _pairs(run) - train_pairs(run)
+        # Training keeps neurons, logits and their gradients. Evaluation on the test pairs is partly in float64.
+        number_count = pairs * (4 * a.d_mlp + 6 * a.outputs) + test_pairs * (2 * a.d_mlp + 4 * a.outputs)
     else:
-        # Activations kept for the backward pass, and one layer of a piece of an evaluation, whose logits are in float64 for
-        # one run at a time.
+        # Activations kept for the backward pass, and those of one layer for the examples that an evaluation processes at once.
+        # Logits of an evaluation are in float64, for one run at a time.
         evaluated = evaluated_examples(run)
         piece = min(evaluated, max(1, PIECE // (a.heads * layout(run.task).input_length ** 2)))
-        numbers = _kept(run, update_examples(run)) + _kept(run, piece) // a.layers
-        numbers += 4 * piece * _answers(run) * a.outputs
-    numbers += 3 * _maskable(run) // 2  # float32 masks, drawn from 16 random bits a neuron
-    device = numbers + 6 * parameter_count  # parameters, gradients twice, moments
-    host = 46 * parameter_count  # a block of 20 checkpoints in memory, one being written, states of the optimizer
+        number_count = _kept(run, update_examples(run)) + _kept(run, piece) // a.layers
+        number_count += 4 * piece * _answers(run) * a.outputs
+    number_count += 3 * _maskable(run) // 2  # float32 masks, drawn from 16 random bits a neuron
+    device = number_count + 6 * parameter_count  # parameters, gradients twice, two moment estimates
+    host = 46 * parameter_count  # a block of 20 checkpoints in memory, another being written, states of the optimizer
     return Memory(*(int(SLACK * 4 * runs * count + BATCH_FLOOR / 2) for count in (device, host)))
 
 
 def job_memory(run: Run, runs: int, gpu: bool) -> int:
-    """Return the main memory that a job requests: that of its process and batch, plus a tenth.
+    """Return the main memory that a job requests: the estimate for its process and batch, plus 10 %.
 
     Args:
         run: one of the runs, which have the same shape.
@@ -220,7 +225,7 @@ def job_memory(run: Run, runs: int, gpu: bool) -> int:
 
 
 def capacity(run: Run, device_memory: float, margin: float = 0.8) -> int:
-    """Return how many runs fit into the memory of a GPU.
+    """Return how many runs of the same shape fit into the memory of a GPU.
 
     Args:
         run: one of the runs, which have the same shape.
@@ -230,8 +235,8 @@ def capacity(run: Run, device_memory: float, margin: float = 0.8) -> int:
     Returns:
         Number of runs; may be 0.
     """
-    room = device_memory * margin - CUDA_DEVICE_FLOOR
-    return max(0, int(room / memory(run, 100).device * 100))
+    usable_memory = device_memory * margin - CUDA_DEVICE_FLOOR
+    return max(0, int(usable_memory / memory(run, 100).device * 100))
 
 
 def seconds(run: Run, runs: int, device: Device) -> float:
@@ -262,12 +267,12 @@ def _pairs(run: Run) -> int:
 
 
 def _answers(run: Run) -> int:
-    """Return the number of answers of a sequence."""
+    """Return the number of answers of an example: 1 for a pair."""
     return len(task_module(run.task.kind).answer_names(run.task)) if run.on_sequences else 1
 
 
 def _maskable(run: Run) -> int:
-    """Return the number of neurons that an update computes and dropout masks; 0 without dropout."""
+    """Return the number of neuron activations that one update multiplies by dropout masks; 0 without dropout."""
     if not run.training.dropout:
         return 0
     before_last = (run.model.layers - 1) * layout(run.task).input_length
@@ -275,12 +280,13 @@ def _maskable(run: Run) -> int:
 
 
 def _kept(run: Run, examples: int) -> int:
-    """Return how many numbers these examples keep for the backward pass or hold temporarily."""
+    """Return how many numbers a forward pass on these examples keeps for the backward pass or holds temporarily."""
     a, length = Architecture.of(run), layout(run.task).input_length
     width, neurons = a.heads * a.d_head, 0 if a.attention_only else a.d_mlp
     total = 0
     for layer in range(a.layers):
         queries = _answers(run) if layer == a.layers - 1 else length
         total += length * (a.d_model + 8 * width) + queries * (4 * a.d_model + 2 * width + 2 * neurons)
-        total += 3 * a.heads * queries * length  # pattern and two tensors of its size: on a GPU, and with few positions
+        # Attention pattern and two tensors of its size; they exist on a GPU and with few positions.
+        total += 3 * a.heads * queries * length
     return examples * (total + 4 * _answers(run) * a.outputs)

@@ -29,7 +29,7 @@ from progress_measures.training.writer import Writer
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-SAVE_SECONDS = 60.0
+SAVE_SECONDS = 60.0  # after this time without a saved state, the next checkpoint saves one
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -50,7 +50,7 @@ def train(
         dataset: the training pairs of each run, `results/<experiment>/dataset.zarr`.
         folder: folder of the runs, `results/<experiment>/runs`; each run has its own folder in it.
         device: `cpu` or `cuda`.
-        progress: receives the progress of training; by default, a line on standard error.
+        progress: shows the progress of training; by default, as a line on standard error.
         stop_on: signals at which training saves and stops. At the other signals of `SIGNALS`, it saves and continues.
 
     Raises:
@@ -63,15 +63,15 @@ def train(
         for store in stores:
             stack.enter_context(store.locked())
         received = stack.enter_context(collected(SIGNALS))
-        for group in _at_one_epoch([store for store in stores if store.done is None]):
+        for group in _group_by_epoch([store for store in stores if store.done is None]):
             masks = torch.from_numpy(train_masks(dataset, [store.run.name for store in group]))
             with Writer() as writer:
                 batch = _Batch(group, masks, torch.device(device), writer)
                 batch.run(received, stop_on, progress or Progress())
 
 
-def _at_one_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
-    """Group stores by their last saved epoch; return one group if all stores have a state of the same epoch."""
+def _group_by_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
+    """Group stores by their last saved epoch; return one group if some epoch has a saved state in every store."""
     saved_epochs = [set(store.states()) for store in stores]
     if set.intersection(*saved_epochs) if saved_epochs else True:
         return [stores] if stores else []
@@ -82,7 +82,7 @@ def _at_one_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
 
 
 class _Batch:
-    """The state of a training, and its loop."""
+    """Runs that train as one batch: their state and the loop over epochs."""
 
     def __init__(self, stores: list[RunStore], masks: torch.Tensor, device: torch.device, writer: Writer) -> None:
         runs = [store.run for store in stores]
@@ -94,8 +94,8 @@ class _Batch:
         self.train_loss = np.full((len(runs), self.recipe.epochs + 1), np.nan)  # [run, epoch]
         self.fetched = 0  # epochs whose train loss is in `train_loss`
         self.evaluations: list[NDArray[np.float64]] = []  # each [run, quantity]
-        self.evaluated: list[torch.Tensor] = []  # evaluations still on the device, each [run, quantity]
-        self.written = 0  # checkpoints in whole blocks
+        self.evaluated: list[torch.Tensor] = []  # evaluations that are still on the device, each [run, quantity]
+        self.written = 0  # checkpoints in full blocks, already queued for writing
         self.pending: list[NDArray[np.float32]] = []  # checkpoints of the current block, each [run, parameter]
         self._resume()
 
@@ -105,7 +105,7 @@ class _Batch:
         Args:
             received: signals received so far; handled signals are removed.
             stop_on: signals at which to save and stop.
-            progress: receives the progress of training.
+            progress: shows the progress of training.
 
         Raises:
             Interrupted: a signal stopped training; the state is saved.
@@ -114,52 +114,52 @@ class _Batch:
         progress.begin(
             f"{self.runs[0].experiment}/{'+'.join(run.name for run in self.runs)}", recipe.epochs, self.epoch
         )
-        saved = began = time.monotonic()
-        before = self.seconds
+        last_save = start_time = time.monotonic()
+        earlier_seconds = self.seconds
         while True:
             if self.epoch % recipe.evaluate_every == 0:
                 self._evaluate()
             if self.epoch % recipe.checkpoint_every == 0:
                 self._fetch()
                 block_full = self._checkpoint()
-                if block_full or time.monotonic() - saved > SAVE_SECONDS:
-                    self.seconds = before + time.monotonic() - began
+                if block_full or time.monotonic() - last_save > SAVE_SECONDS:
+                    self.seconds = earlier_seconds + time.monotonic() - start_time
                     self._save()
-                    saved = time.monotonic()
+                    last_save = time.monotonic()
                 if progress.due or self.epoch == recipe.epochs:
                     train, test = self.evaluations[-1].max(axis=0)[:2]
                     progress.show(self.epoch, train, test)
             if self.epoch == recipe.epochs:
                 break
             while received:
-                number = received.pop(0)
+                received_signal = received.pop(0)
                 self._fetch()
-                self.seconds = before + time.monotonic() - began
+                self.seconds = earlier_seconds + time.monotonic() - start_time
                 self._save()
-                if number in stop_on:
+                if received_signal in stop_on:
                     self.writer.drain()
-                    raise Interrupted(number, f" at epoch {self.epoch}")
+                    raise Interrupted(received_signal, f" at epoch {self.epoch}")
             self.step(self.epoch)
             self.epoch += 1
-        self.seconds = before + time.monotonic() - began
+        self.seconds = earlier_seconds + time.monotonic() - start_time
         self._finish()
 
     def _evaluate(self) -> None:
         if len(self.evaluations) + len(self.evaluated) > self.epoch // self.recipe.evaluate_every:
-            return  # evaluated before the interruption
+            return  # this epoch was evaluated before the interruption
         self.objective.prepare(self.epoch)
         values = self.objective.evaluate(self.optimizer.weights)
         self.evaluated.append(torch.stack([values[name] for name in EVALUATED_QUANTITIES], dim=-1))
 
     def _fetch(self) -> None:
-        """Fetch losses and evaluations from the device; this waits for its work to finish."""
+        """Fetch losses and evaluations from the device, which waits until the device has finished."""
         self.train_loss[:, self.fetched : self.epoch] = self.step.losses()
         self.fetched = self.epoch
         self.evaluations += [values.cpu().numpy() for values in self.evaluated]
         self.evaluated = []
 
     def _checkpoint(self) -> bool:
-        """Store the weights of this epoch; return whether that filled a block."""
+        """Store the weights of this epoch; return whether a block was completed and queued for writing."""
         index = self.epoch // self.recipe.checkpoint_every
         if index >= self.written + len(self.pending):
             self.pending.append(self.optimizer.parameters.detach().to("cpu", copy=True).numpy())
@@ -191,18 +191,18 @@ class _Batch:
             self.writer.submit(store.save, self.epoch, state_of_run)
 
     def _resume(self) -> None:
-        """Resume from the last epoch of which every run has a state, or start from the beginning."""
+        """Resume from the last epoch at which every run has a saved state, or start from the beginning."""
         states = [store.states() for store in self.stores]
-        common = set.intersection(*(set(by_epoch) for by_epoch in states))
-        if not common:
+        common_epochs = set.intersection(*(set(by_epoch) for by_epoch in states))
+        if not common_epochs:
             for store in self.stores:
                 store.start()
             return
-        self.epoch = self.fetched = max(common)
+        self.epoch = self.fetched = max(common_epochs)
         loaded = [store.resume(by_epoch[self.epoch]) for store, by_epoch in zip(self.stores, states, strict=True)]
-        moments = ("parameters", "mean", "mean_of_squares")
+        names = ("parameters", "mean", "mean_of_squares")
         self.optimizer.restore(
-            {name: torch.from_numpy(np.stack([state[name] for state in loaded])) for name in moments}, self.epoch
+            {name: torch.from_numpy(np.stack([state[name] for state in loaded])) for name in names}, self.epoch
         )
         self.train_loss[:, : self.epoch] = np.stack([state["train_loss"] for state in loaded])
         self.evaluations = list(np.stack([state["evaluations"] for state in loaded], axis=1))

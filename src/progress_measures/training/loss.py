@@ -1,8 +1,8 @@
-"""Cross-entropy and its gradient, at the precision that the experiment sets.
+"""Cross-entropy and its gradient, in the arithmetic that `training.precision` sets.
 
 A network that has grokked has a loss of 1e-7 or less. In float32, rounding erases such a loss and its gradient, and the
 loss spikes ('slingshots', Thilak et al. 2022). The notebooks use `float64`. `float32_log1p` is as accurate, at a fraction
-of the cost on a GPU. `float32` is the low-precision experiment (appendix D.2).
+of the cost on a GPU. `float32` serves the experiment on low precision (appendix D.2).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def float64(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Compute each run's mean of log(1 + sum over c != label of exp(l_c - l_label)), exact for small losses in float32.
 
-    The sum is scaled by its largest term where that exceeds 1, so nothing overflows.
+    Where the largest term of the sum exceeds 1, all terms are divided by it, so nothing overflows.
 
     Args:
         logits: [run, example, output].
@@ -63,15 +63,15 @@ def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     index = labels[..., None]
     margin = logits - logits.gather(-1, index)
     margin.scatter_(-1, index, -torch.inf)
-    top = margin.amax(-1, keepdim=True).clamp_min_(0)
-    terms = margin.sub_(top).exp_()
-    others = terms.sum(-1, keepdim=True)  # the sum, times exp(-top)
-    rest = torch.exp(-top)  # the label's own term
-    # log(1 + s) is log1p(s) if top = 0, else top + log(others + rest)
-    loss = torch.where(top > 0, top + torch.log(others + rest), torch.log1p(others))
-    total = others + rest
+    largest = margin.amax(-1, keepdim=True).clamp_min_(0)
+    terms = margin.sub_(largest).exp_()
+    other_terms = terms.sum(-1, keepdim=True)  # sum over the other outputs, divided by the largest term exp(largest)
+    label_term = torch.exp(-largest)  # the label's term 1, divided in the same way
+    # log(1 + s) is log1p(s) if largest = 0, else largest + log(other_terms + label_term)
+    loss = torch.where(largest > 0, largest + torch.log(other_terms + label_term), torch.log1p(other_terms))
+    total = other_terms + label_term
     grad = terms.div_(total)
-    grad.scatter_(-1, index, -others / total)
+    grad.scatter_(-1, index, -other_terms / total)
     return loss.mean((-2, -1)), grad.mul_(1 / logits.shape[-2])
 
 
@@ -89,7 +89,7 @@ class _Criterion(torch.autograd.Function):
 
 
 def differentiable(logits: Tensor, labels: Tensor, criterion: CrossEntropy) -> Tensor:
-    """Return the loss of a criterion such that autograd uses the criterion's own gradient.
+    """Return the loss of a criterion such that autograd uses the gradient that the criterion returns.
 
     Args:
         logits: [run, example, output].
@@ -97,13 +97,13 @@ def differentiable(logits: Tensor, labels: Tensor, criterion: CrossEntropy) -> T
         criterion: one of `PRECISIONS`.
 
     Returns:
-        [run].
+        Loss [run] in nats.
     """
     return _Criterion.apply(logits, labels, criterion)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the mean loss of each run in float64, without gradient.
+    """Compute the mean cross-entropy of each run in float64, without gradient.
 
     Runs are computed one at a time, because float64 logits are large.
 
@@ -112,7 +112,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         labels: [run, example].
 
     Returns:
-        [run], in nats.
+        Loss [run] in nats.
     """
     by_run = zip(logits, labels, strict=True)
     losses = [
@@ -129,13 +129,13 @@ PRECISIONS: dict[str, CrossEntropy] = {
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the fraction of examples whose largest logit is the label's.
+    """Compute the fraction of examples on which the label has the largest logit.
 
     Args:
         logits: [run, example, output].
         labels: [run, example].
 
     Returns:
-        [run].
+        Fraction [run], 0 to 1.
     """
     return (logits.argmax(-1) == labels).double().mean(-1)

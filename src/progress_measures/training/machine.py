@@ -18,8 +18,8 @@ def set_up(threads: int) -> None:
     """Configure a process for fast training; call this before any other use of torch.
 
     Where the loss is very small, gradients and Adam's second moments fall below 1e-38. Many CPUs compute up to ten times
-    slower with such numbers, so they are flushed to zero. The allocator keeps the large buffers of an update. Otherwise
-    they would be returned to the system and faulted in again, 2,000 pages an update.
+    slower with such numbers, so they are set to zero. The memory allocator keeps the large buffers of an update. Otherwise
+    each update would return them to the system and cause 2,000 page faults.
     """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
@@ -44,7 +44,7 @@ def resolve_device(requested: str) -> str:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Describe the hardware and software of a computation, for records that are stored with results."""
+    """Return the end time, hardware and software of a computation, as stored with its results."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

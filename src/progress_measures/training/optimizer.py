@@ -16,7 +16,7 @@ from torch.optim.adam import adam
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-# Rows are padded to whole vectors of the CPU: fused Adam rounds a remainder differently.
+# Rows are padded to a multiple of the CPU's vector length: fused Adam rounds the last, incomplete vector differently.
 _ALIGN = 16
 
 
@@ -24,7 +24,7 @@ class AdamW:
     """Decoupled weight decay (Loshchilov & Hutter 2019), then torch's fused Adam, with linear warm-up.
 
     Args:
-        runs: runs of the same shape, learning rate, betas and warm-up; each has its own weight decay.
+        runs: runs of the same shape, learning rate, betas and warm-up; weight decay may differ.
         weights: the initial weights of each run, without the `run` dimension.
         device: where to train.
 
@@ -41,7 +41,7 @@ class AdamW:
         self.parameters = pad(torch.stack(rows).to(device), (0, self._padding.shape[1]))
         self._gradient = torch.zeros_like(self.parameters)
         self._decay = torch.tensor([[run.training.weight_decay] for run in runs], device=device)  # [run, 1]
-        # A tensor, so that warm-up reaches a recorded CUDA graph; there, Adam reads it in float32.
+        # A tensor, so that a recorded CUDA graph uses the changed rate during warm-up; there, Adam reads it in float32.
         self._rate = torch.zeros((), device=device, dtype=torch.float32 if device.type == "cuda" else torch.float64)
         self._betas = recipe.betas
         self._count = torch.zeros((), device=device)
@@ -62,7 +62,7 @@ class AdamW:
     def step(self, loss: Tensor) -> None:
         """Update the weights by the gradients of the losses [run].
 
-        The sum of the losses is differentiated: the gradient of each run depends on its own loss only.
+        The sum of the losses is differentiated, which gives each run the gradient of its loss alone.
         """
         gradients = torch.autograd.grad(loss.sum(), list(self.weights.values()))
         rows = [gradient.flatten(1) for gradient in gradients]
@@ -92,11 +92,11 @@ class AdamW:
         )
 
     def tensors(self) -> list[Tensor]:
-        """Return the tensors that an update changes, not copies."""
+        """Return the tensors that an update changes: the tensors themselves, not copies."""
         return [self.parameters, self._count, self._mean, self._mean_of_squares]
 
     def state(self) -> dict[str, Tensor]:
-        """Return copies of parameters and moments on the CPU, each [run, parameter]; they suffice for an exact resume."""
+        """Return copies of parameters and moment estimates on the CPU, each [run, parameter], for an exact resume."""
         names = {"parameters": self.parameters, "mean": self._mean, "mean_of_squares": self._mean_of_squares}
         return {name: tensor.to("cpu", copy=True) for name, tensor in names.items()}
 

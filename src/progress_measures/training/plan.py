@@ -1,4 +1,4 @@
-"""Table of what training will take: shards, memory, operations and expected time of each experiment."""
+"""The table of `progress-measures plan`: shards, memory, operations and expected training time of each experiment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from progress_measures.training.progress import duration
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-PAPER = "Nanda et al."  # prefix of the `reference` of the paper's experiments
+PAPER = "Nanda et al."  # prefix of the field `reference` in the paper's experiments
 
 
 class PlanRow(NamedTuple):
@@ -34,17 +34,17 @@ class PlanRow(NamedTuple):
     shards: int
     memory: int  # bytes of the largest shard, on the GPU or in the process
     flops: float
-    longest: float  # seconds of the longest shard
-    seconds: float  # of all shards, one after the other
+    longest: float  # seconds that the longest shard trains
+    seconds: float  # seconds that all shards train, one after the other
 
 
 def show(names: Sequence[str], gpu: str | None, at_once: int | None) -> None:
     """Print the plan.
 
     Args:
-        names: names of experiments; `paper` and `all` stand for several.
+        names: names of experiments; `paper` stands for all experiments of the paper, `all` for all experiments.
         gpu: a name in `cost.GPUS`; None for the cores of this machine.
-        at_once: number of GPUs or cores that work at a time; by default one GPU, or all cores.
+        at_once: number of GPUs or cores that train at a time; by default one GPU, or all cores.
 
     Raises:
         UserError: there is no such GPU or experiment.
@@ -53,9 +53,9 @@ def show(names: Sequence[str], gpu: str | None, at_once: int | None) -> None:
         raise UserError(f"--gpu {gpu}: unknown GPU. Choose one of: {', '.join(cost.GPUS)}.")
     runs = {name: load_experiment(name).runs(name) for name in selected_experiments(names)}
     device = cost.core(core_flops()) if gpu is None else cost.GPUS[gpu.lower()]
-    number = at_once or (cores() if gpu is None else 1)
+    at_once_count = at_once or (cores() if gpu is None else 1)
     rows = [plan(name, experiment_runs, device) for name, experiment_runs in runs.items()]
-    Console(width=120).print(table(rows, device, number), note(device))
+    Console(width=120).print(table(rows, device, at_once_count), note(device))
 
 
 def selected_experiments(names: Sequence[str]) -> list[str]:
@@ -65,7 +65,9 @@ def selected_experiments(names: Sequence[str]) -> list[str]:
         if name == "all":
             selected += experiment_names()
         elif name == "paper":
-            selected += [known for known in experiment_names() if load_experiment(known).reference.startswith(PAPER)]
+            selected += [
+                candidate for candidate in experiment_names() if load_experiment(candidate).reference.startswith(PAPER)
+            ]
         else:
             load_experiment(name)
             selected.append(name)
@@ -73,7 +75,7 @@ def selected_experiments(names: Sequence[str]) -> list[str]:
 
 
 def plan(experiment: str, runs: list[Run], device: cost.Device) -> PlanRow:
-    """Compute how an experiment is packed on a device, and what its training takes.
+    """Compute the shards of an experiment on a device, and the memory, operations and time of their training.
 
     Args:
         experiment: its name.
@@ -98,20 +100,22 @@ def plan(experiment: str, runs: list[Run], device: cost.Device) -> PlanRow:
     )
 
 
-def table(rows: list[PlanRow], device: cost.Device, number: int) -> Table:
+def table(rows: list[PlanRow], device: cost.Device, at_once_count: int) -> Table:
     """Return the plan as a table, with a footer for all experiments.
 
     Args:
         rows: rows of the plan.
         device: the device that trains.
-        number: number of devices or cores that work at a time.
+        at_once_count: number of GPUs or cores that train at a time.
 
     Returns:
         A `rich` table.
     """
     unit = "core" if device.name == "cpu" else device.name.upper()
     plan_table = Table(
-        title=f"Training on {number} {unit}{'s' if number > 1 else ''}", box=box.SIMPLE_HEAD, show_footer=True
+        title=f"Training on {at_once_count} {unit}{'s' if at_once_count > 1 else ''}",
+        box=box.SIMPLE_HEAD,
+        show_footer=True,
     )
     total = PlanRow(
         "all", sum(r.runs for r in rows), 0, sum(r.shards for r in rows), max(r.memory for r in rows),
@@ -125,7 +129,7 @@ def table(rows: list[PlanRow], device: cost.Device, number: int) -> Table:
         "memory per shard": lambda r: f"{r.memory / 1e9:.1f} GB",
         "operations": lambda r: f"{r.flops:.1e}",
         "longest shard": lambda r: duration(r.longest),
-        "total": lambda r: duration(wall(r, number)),
+        "total": lambda r: duration(wall(r, at_once_count)),
     }
     for i, (heading, cell) in enumerate(columns.items()):
         plan_table.add_column(heading, footer=cell(total), justify="right" if i else "left")
@@ -134,26 +138,26 @@ def table(rows: list[PlanRow], device: cost.Device, number: int) -> Table:
     return plan_table
 
 
-def wall(row: PlanRow, number: int) -> float:
-    """Estimate the wall-clock time of an experiment: at least that of its longest shard.
+def wall(row: PlanRow, at_once_count: int) -> float:
+    """Estimate the wall-clock time of training an experiment: at least the time of its longest shard.
 
     Args:
         row: row of the experiment.
-        number: number of shards that train at a time.
+        at_once_count: number of shards that train at a time.
 
     Returns:
         Seconds.
     """
-    return max(row.longest, row.seconds / min(number, row.shards))
+    return max(row.longest, row.seconds / min(at_once_count, row.shards))
 
 
 def note(device: cost.Device) -> str:
-    """Return a sentence on where the numbers come from."""
+    """Return the note below the table, on the origin of the estimates."""
     if device.name == "cpu":
         load = os.getloadavg()[0]
-        busy = f" under a load of {load:.1f} on {cores()} cores; a quiet machine is faster" if load > 0.5 else ""
+        load_note = f" under a load of {load:.1f} on {cores()} cores; a quiet machine is faster" if load > 0.5 else ""
         return (
-            f"One core reaches {device.flops / 1e9:.0f} GFLOP/s in large products, measured just now{busy}. An update "
+            f"One core reaches {device.flops / 1e9:.0f} GFLOP/s in large products, measured just now{load_note}. An update "
             f"reaches {device.efficiency:.0%} of that (make bench). Measuring the checkpoints takes additional time."
         )
     return (
@@ -164,7 +168,7 @@ def note(device: cost.Device) -> str:
 
 
 def core_flops() -> float:
-    """Measure the float32 operations per second of one core, in a product of the size of the mainline's.
+    """Measure the float32 operations per second of one core, in a matrix product as large as those of a mainline update.
 
     The result is the best of many short products, in CPU time of this process. Other processes therefore affect it only
     through the caches and the core that they share with it.
@@ -172,7 +176,7 @@ def core_flops() -> float:
     a, b = np.ones((512, 512), np.float32), np.ones((512, 512), np.float32)
     best = float("inf")
     for _ in range(100):
-        began = time.process_time()
+        start = time.process_time()
         a @ b
-        best = min(best, time.process_time() - began)
+        best = min(best, time.process_time() - start)
     return 2 * 512**3 / best

@@ -1,6 +1,6 @@
 """Progress of a training: a line on standard error, and a file for other processes.
 
-A terminal shows one line that is redrawn. A log gets a new line every half minute.
+On a terminal, one line is redrawn. In a log, a new line is printed every half minute.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 
 class Progress:
-    """Shows epoch, losses, rate and time left on standard error.
+    """Shows epoch, losses, time per epoch and time left on standard error.
 
     Args:
-        path: a small JSON file with the same facts, for the process that waits for this training; replaced atomically.
+        path: a small JSON file with the same values, for the process that waits for this training; replaced atomically.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -30,52 +30,52 @@ class Progress:
 
         Args:
             label: the experiment and its runs.
-            epochs: epochs of the whole training.
+            epochs: epoch at which training ends.
             start: epoch from which it starts or resumes.
         """
         self._label, self._epochs, self._start = label, epochs, start
         self._began = time.monotonic()
-        self._shown = self._filed = float("-inf")
+        self._last_shown = self._last_written = float("-inf")
 
     @property
     def due(self) -> bool:
         """Whether a line or the file is due."""
         now = time.monotonic()
-        return now - self._shown >= self._interval or (
-            self._path is not None and now - self._filed >= self._file_interval
+        return now - self._last_shown >= self._interval or (
+            self._path is not None and now - self._last_written >= self._file_interval
         )
 
     def show(self, epoch: int, train_loss: float, test_loss: float) -> None:
         """Show the line and write the file, if they are due.
 
         Args:
-            epoch: reached so far.
-            train_loss: largest loss of the runs.
-            test_loss: largest loss of the runs.
+            epoch: the current epoch.
+            train_loss: largest train loss over the runs.
+            test_loss: largest test loss over the runs.
         """
         now = time.monotonic()
-        done = epoch - self._start
-        rate = (now - self._began) / done if done else float("nan")
+        epochs_done = epoch - self._start
+        seconds_per_epoch = (now - self._began) / epochs_done if epochs_done else float("nan")
         if self._path is not None:
-            self._filed = now
+            self._last_written = now
             self._write(
                 {
                     "label": self._label,
                     "epoch": epoch,
                     "epochs": self._epochs,
-                    "ms_per_epoch": rate * 1e3 if done else None,
+                    "ms_per_epoch": seconds_per_epoch * 1e3 if epochs_done else None,
                     "train_loss": float(train_loss),
                     "test_loss": float(test_loss),
                     "time": time.time(),
                 }
             )
-        if now - self._shown < self._interval and epoch != self._epochs:
+        if now - self._last_shown < self._interval and epoch != self._epochs:
             return
-        self._shown = now
-        left = f"{duration(rate * (self._epochs - epoch))} left" if done else "starting"
+        self._last_shown = now
+        time_left = f"{duration(seconds_per_epoch * (self._epochs - epoch))} left" if epochs_done else "starting"
         line = (
             f"{self._label}  epoch {epoch:,}/{self._epochs:,} ({epoch / self._epochs:.0%})  "
-            f"train {train_loss:.3g}  test {test_loss:.3g}  {rate * 1e3:.1f} ms/epoch  {left}"
+            f"train {train_loss:.3g}  test {test_loss:.3g}  {seconds_per_epoch * 1e3:.1f} ms/epoch  {time_left}"
         )
         end = "\n" if not self._terminal or epoch == self._epochs else ""
         print(f"\r\033[K{line}" if self._terminal else line, end=end, file=sys.stderr, flush=True)
@@ -90,8 +90,8 @@ class Progress:
 
 def duration(seconds: float) -> str:
     """Format seconds as `1 h 05 min`, `4 min 10 s` or `12 s`."""
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, remaining_seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    return f"{minutes} min {remaining_seconds:02d} s" if minutes else f"{remaining_seconds} s"

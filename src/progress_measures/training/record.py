@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def code_modules(run: Run) -> tuple[str, ...]:
-    """Return the modules that decide a run's weights, apart from its settings."""
+    """Return the modules whose code, together with the run's settings, decides its weights."""
     return ("progress_measures.training.loop", objective_module(run), task_module(run.task.kind).__name__, DERIVED)
 
 
@@ -38,7 +38,7 @@ def done(folder: Path, run: Run, code: str | None) -> dict[str, Any] | None:
     """
     try:
         record = json.loads((folder / "done.json").read_text(encoding="utf-8"))
-        trained = record["config_hash"] == run.hash and (code is None or record["code"] == code)
+        matches = record["config_hash"] == run.hash and (code is None or record["code"] == code)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return record if trained else None
+    return record if matches else None

@@ -9,7 +9,7 @@ class Interrupted(Exception):
     """A signal stopped the work. Its state is saved, and the same command resumes it.
 
     Attributes:
-        signal: the signal.
+        signal: the signal that stopped the work.
     """
 
     def __init__(self, number: int, detail: str = "") -> None:
@@ -28,9 +28,9 @@ def collected(numbers: Iterable[int]) -> Iterator[list[int]]:
         The signals received so far, in order of arrival.
     """
     received: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
+    previous_handlers = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
     try:
         yield received
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Step:
-    """Trains for one update at each call.
+    """Computes one update of all runs at each call.
 
     Args:
         objective: computes the train losses of the runs.
@@ -49,7 +49,7 @@ class Step:
         self._taken += 1
 
     def losses(self) -> Tensor:
-        """Return the train losses before each update since the last call, on the CPU: [run, update]."""
+        """Return the train loss before each update since the last call of `losses`, on the CPU: [run, update]."""
         fetched = self._losses[:, : self._taken].double().cpu()
         self._column.zero_()
         self._taken = 0
@@ -62,17 +62,17 @@ class Step:
         self._optimizer.step(loss)
 
     def warm_up(self, times: int) -> None:
-        """Compute some updates and restore all tensors, in the same memory.
+        """Compute some updates, then restore all tensors to their earlier values in place.
 
-        Allocators and libraries must reach their steady state before a graph is recorded.
+        Allocators and libraries must have allocated their buffers before a graph is recorded.
         """
         copies = [tensor.clone() for tensor in self._mutable()]
         for _ in range(times):
             self._column.zero_()
             self._update()
         with torch.no_grad():
-            for tensor, before in zip(self._mutable(), copies, strict=True):
-                tensor.copy_(before)
+            for tensor, saved in zip(self._mutable(), copies, strict=True):
+                tensor.copy_(saved)
 
     def _mutable(self) -> list[Tensor]:
         return [self._losses, self._column, *self._optimizer.tensors()]

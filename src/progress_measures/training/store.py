@@ -2,12 +2,12 @@
 
     checkpoints.zarr   weights with a leading dimension `epoch`; blocks of checkpoints are chunks with a checksum
     history.zarr       losses and accuracies computed during training
-    resume/*.npz       the last two training states, from which training resumes bit for bit; one when training is finished
+    resume/*.npz       the last two training states, from which training resumes bit for bit; after training, only the last
     done.json          record of the finished training, renamed into place last
 
-A state holds the parameters, the moments of the optimizer, the history so far and the checkpoints of the block that is not
-full yet. Checkpoints in `checkpoints.zarr` beyond the state are written again. If a state cannot be read (its members
-carry checksums), training resumes from the state before it and loses only the time between the two.
+A state holds the parameters, the optimizer's moment estimates, the history so far and the checkpoints of the block that is
+not full yet. Checkpoints in `checkpoints.zarr` later than the state are written again. If a state is damaged, which the
+checksums of its arrays show, training resumes from the earlier one and loses only the time between the two.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 # Checkpoints per chunk. A larger block makes fewer files (a mainline run has 250), a smaller one makes smaller states.
 BLOCK = 20
 
-# Metadata of an array that must be as they were written. Other metadata may change with the version of Zarr.
+# Metadata of an array that must be as this package wrote them. Other metadata may change with the version of Zarr.
 _COMPARED_METADATA = ("shape", "data_type", "chunk_grid", "dimension_names")
 
 State = dict[str, NDArray[Any]]
@@ -49,8 +49,8 @@ class RunStore:
 
     Args:
         folder: `results/<experiment>/runs/<run>`.
-        run: its settings; states with other settings are not resumed.
-        code: fingerprint of the code that trains it; states of other code are not resumed.
+        run: settings of the run; training does not resume from states with other settings.
+        code: fingerprint of the code that trains the run; training does not resume from states of other code.
     """
 
     def __init__(self, folder: Path, run: Run, code: str) -> None:
@@ -81,7 +81,7 @@ class RunStore:
             yield
 
     def states(self) -> dict[int, Path]:
-        """Return the files of the resumable states, by epoch; skip damaged states and those of other settings or code."""
+        """Return the files of the resumable states, by epoch; skip states that are damaged or have other settings or code."""
         states: dict[int, Path] = {}
         if not self._has_expected_layout():
             return states  # the earlier blocks of checkpoints are missing
@@ -97,7 +97,7 @@ class RunStore:
         return states
 
     def resume(self, path: Path) -> State:
-        """Load a state for resuming, and update the attributes of `checkpoints.zarr` to the current ones."""
+        """Return the arrays of a state, by name, and update the attributes of `checkpoints.zarr` to those of this run."""
         attributes = self._checkpoints().attrs
         if attributes.asdict() != self._attributes():
             attributes.put(self._attributes())
@@ -105,7 +105,7 @@ class RunStore:
             return {name: state[name] for name in state.files}
 
     def save(self, epoch: int, state: State) -> None:
-        """Write a state, and delete all but the last two.
+        """Write a state, and delete all states but the last two.
 
         Args:
             epoch: epoch of the state.
@@ -119,7 +119,7 @@ class RunStore:
             old.unlink()
 
     def start(self) -> None:
-        """Create an empty `checkpoints.zarr`, and remove the files of an outdated training."""
+        """Create an empty `checkpoints.zarr`, and remove the record and the states of earlier training."""
         (self.folder / "done.json").unlink(missing_ok=True)
         for old in (self.folder / "resume").glob("*.npz"):
             old.unlink()
@@ -156,21 +156,22 @@ class RunStore:
             return False
 
     def _description(self, group: zarr.Group) -> list[Any]:
+        """Return the epochs of the checkpoints and the metadata of every array, for comparison."""
         arrays = dict(group.arrays())
         metadata = [arrays[name].metadata.to_dict() for name in ("epoch", *self._shapes)]
         return [
             np.asarray(arrays["epoch"]).tolist(),
-            *([of_array.get(key) for key in _COMPARED_METADATA] for of_array in metadata),
+            *([array_metadata.get(key) for key in _COMPARED_METADATA] for array_metadata in metadata),
         ]
 
     def _checkpoints(self) -> zarr.Group:
         return zarr.open_group(self.folder / "checkpoints.zarr", mode="r+")
 
     def write_block(self, first: int, block: NDArray[np.float32]) -> None:
-        """Write whole checkpoints.
+        """Write a block of checkpoints.
 
         Args:
-            first: index of the first one along `epoch`.
+            first: index of the first of these checkpoints along `epoch`.
             block: [checkpoint, parameter].
         """
         group = self._checkpoints()
@@ -186,14 +187,14 @@ class RunStore:
         """Write `history.zarr`.
 
         Args:
-            train_loss: [epoch], of the weights after 0, 1, 2, … updates, at the loss precision of training.
-            evaluations: [evaluation, quantity], in the order of `EVALUATED_QUANTITIES`, in float64.
+            train_loss: [epoch], loss of the weights after 0, 1, 2, … updates, in the arithmetic of `training.precision`.
+            evaluations: [evaluation, quantity], quantities in the order of `EVALUATED_QUANTITIES`, in float64.
         """
-        evaluated = np.arange(len(evaluations)) * self.run.training.evaluate_every
+        evaluated_epochs = np.arange(len(evaluations)) * self.run.training.evaluate_every
         history = xr.Dataset(
             {"loss": ("epoch", train_loss)}
             | {name: ("evaluated_epoch", evaluations[:, i]) for i, name in enumerate(EVALUATED_QUANTITIES)},
-            {"epoch": np.arange(len(train_loss)), "evaluated_epoch": evaluated},
+            {"epoch": np.arange(len(train_loss)), "evaluated_epoch": evaluated_epochs},
             self._attributes(),
         )
         write_store(history, self.folder / "history.zarr")
@@ -201,7 +202,7 @@ class RunStore:
     def finish(self, record: dict[str, Any]) -> None:
         """Write `done.json`, and delete all states but the last.
 
-        If `done.json` is deleted, training restores it from the last state in seconds, without another epoch.
+        If `done.json` is deleted, training writes it again from the last state in seconds, without another update.
         """
         write_json(self.folder / "done.json", self._attributes() | record)
         for old in sorted((self.folder / "resume").glob("*.npz"))[:-1]:

@@ -8,14 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
-# Write jobs that may be queued: a disk that cannot keep up then slows training instead of filling the memory.
-WAITING = 4
+# Largest number of queued functions: a disk that cannot keep up then slows training instead of filling the memory.
+MAX_QUEUED = 4
 
 
 class Writer:
     """Runs functions that write, one after the other, in a separate thread.
 
-    The next call of `submit` or `drain` raises what a function raised. As a context manager, the writer drains on exit.
+    If a function raises an error, the next call of `submit` or `drain` raises it again. As a context manager, the writer
+    drains on exit.
     """
 
     def __init__(self) -> None:
@@ -23,7 +24,7 @@ class Writer:
         self._tasks: deque[Future[None]] = deque()
 
     def submit(self, task: Callable[..., None], *arguments: Any) -> None:
-        """Queue a function; block while `WAITING` functions are queued.
+        """Queue a function; block while `MAX_QUEUED` functions are queued.
 
         Args:
             task: the function.
@@ -32,15 +33,15 @@ class Writer:
         Raises:
             Exception: an earlier function raised it.
         """
-        while self._tasks and (self._tasks[0].done() or len(self._tasks) >= WAITING):
+        while self._tasks and (self._tasks[0].done() or len(self._tasks) >= MAX_QUEUED):
             self._tasks.popleft().result()
         self._tasks.append(self._thread.submit(task, *arguments))
 
     def drain(self) -> None:
-        """Wait until everything is written.
+        """Wait until all queued functions have returned.
 
         Raises:
-            Exception: a function raised it.
+            Exception: a queued function raised it.
         """
         while self._tasks:
             self._tasks.popleft().result()

@@ -4,7 +4,8 @@ Python imports this module when it starts, if PYTHONPATH contains its folder. Th
 
     FAULT_IN    the folder; without it nothing happens
     FAULT_OF    a word in the command line of the processes that get the fault
-    FAULT       n:KILL kills, n:SIGTERM or another signal is sent, n:ENOSPC or another error fails all later changes
+    FAULT       n:KILL kills the process; n:SIGTERM sends this signal; n:ENOSPC raises this error at the n-th and all later
+                changes
     FAULT_COUNT a file to which each such process appends its number of changes when it ends
 """
 
@@ -17,8 +18,8 @@ import threading
 from pathlib import Path
 
 FOLDER = os.environ.get("FAULT_IN")
-FOLDERLESS = ("os.remove", "os.rmdir")  # rmtree names files relative to a folder that it holds open
-CHANGES = ("os.rename", "os.mkdir", "os.truncate", *FOLDERLESS)
+RELATIVE = ("os.remove", "os.rmdir")  # rmtree names files relative to a folder that it holds open
+CHANGES = ("os.rename", "os.mkdir", "os.truncate", *RELATIVE)
 
 
 def _changes(event, arguments):
@@ -29,7 +30,7 @@ def _changes(event, arguments):
             return False
     elif event in CHANGES:
         path = arguments[0]
-        if event in FOLDERLESS and arguments[1] != -1:
+        if event in RELATIVE and arguments[1] != -1:
             return True
     else:
         return False
@@ -37,7 +38,7 @@ def _changes(event, arguments):
 
 
 def _install():
-    when, _, fault = os.environ.get("FAULT", "0:").partition(":")
+    first, _, fault = os.environ.get("FAULT", "0:").partition(":")
     lock, count = threading.Lock(), 0
 
     def inject(event, arguments):
@@ -46,16 +47,16 @@ def _install():
             return
         with lock:
             count += 1
-            now = count
-        if not fault or now < int(when):
+            number_of_change = count
+        if not fault or number_of_change < int(first):
             return
         if fault.startswith("E"):
             if (
                 event in ("open", "os.mkdir") or fault != "ENOSPC"
             ):  # a full disk still permits moving and removing files
-                number = getattr(errno, fault)
-                raise OSError(number, os.strerror(number), str(arguments[0]))
-        elif now == int(when):
+                error = getattr(errno, fault)
+                raise OSError(error, os.strerror(error), str(arguments[0]))
+        elif number_of_change == int(first):
             os.kill(os.getpid(), signal.SIGKILL if fault == "KILL" else getattr(signal, fault))
 
     sys.addaudithook(inject)

@@ -1,4 +1,4 @@
-"""Quantities that the blog prints and plots for one network. All are of the first run of a cube."""
+"""Quantities that the blog prints and plots for one network. All values are of the first run of a cube."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from progress_measures import fourier
 from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.quantities.curves import lead
-from progress_measures.claims.quantities.mechanism import ALWAYS_ON, after_intervention, components, keys_of
+from progress_measures.claims.quantities.mechanism import ALWAYS_ON, after_intervention, component_indices, keys_of
 from progress_measures.claims.quantities.subtraction import task_of
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.cube.select import first_below, first_reaching
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def first_run(cube: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return the first run over training and at its last checkpoint."""
+    """Return the cube of the first run, and the same cube at its last checkpoint."""
     run_cube = cube.isel(run=0)
     return run_cube, run_cube.isel(epoch=-1)
 
 
 def clustered(last: xr.Dataset) -> NDArray[np.bool_]:
-    """Return which neurons belong to a cluster: [neuron]. One frequency explains at least 85 % of their variance."""
+    """Return which neurons are in a cluster, because one frequency explains at least 85 % of their variance: [neuron]."""
     return last.neuron_fraction_explained.values >= CLUSTER_FRACTION
 
 
@@ -66,7 +66,7 @@ def example_sum(cube: xr.Dataset) -> Values:
 
 @quantity
 def run_layout(cube: xr.Dataset) -> Values:
-    """Report that the published run file is missing, and the sizes of our own record."""
+    """Return that the published run file is missing, and the numbers of evaluations, checkpoints and epochs of our run."""
     return {
         "published_file": "missing: not part of this project",
         "evaluations": cube.sizes["history_epoch"],
@@ -77,42 +77,50 @@ def run_layout(cube: xr.Dataset) -> Values:
 
 @quantity
 def grokking_landmarks(cube: xr.Dataset) -> Values:
-    """Return the epochs at which both losses fall below 1e-6 and at which the fall of the test loss starts and ends."""
+    """Return the first epochs with train and test loss below 1e-6, and the epochs at which the test loss falls.
+
+    The fall of the test loss starts at the end of circuit formation and ends at the end of cleanup.
+    """
     train, test = (first_below(cube[f"history_{split}_loss"].isel(run=[0]), 1e-6)[0] for split in ("train", "test"))
-    _, start, end = phase_end_epochs(first_run(cube)[0])
+    _, fall_start, fall_end = phase_end_epochs(first_run(cube)[0])
     return {
         "train_below_1e-6": float(train),
         "test_below_1e-6": float(test),
-        "fall_starts": start,
-        "fall_ends": end,
-        "end_over_start": end / start,
+        "fall_starts": fall_start,
+        "fall_ends": fall_end,
+        "end_over_start": fall_end / fall_start,
     }
 
 
 @quantity
 def excluded_loss_landmarks(cube: xr.Dataset) -> Values:
-    """Return the end of memorization and the epoch of the minimum of the excluded loss before the cleanup."""
+    """Return the end of memorization, and the epoch of the minimum of the excluded loss before cleanup."""
     run_cube, _ = first_run(cube)
-    memorized, formed, _ = phase_end_epochs(run_cube)
-    before = run_cube.excluded_loss.sel(epoch=slice(0, formed))
-    minimum_epoch = float(before.idxmin()) if np.isfinite(formed) and before.notnull().any() else np.nan
-    return {"memorized": memorized, "excluded_loss_least": minimum_epoch}
+    memorization_end, formation_end, _ = phase_end_epochs(run_cube)
+    before_cleanup = run_cube.excluded_loss.sel(epoch=slice(0, formation_end))
+    has_minimum = np.isfinite(formation_end) and before_cleanup.notnull().any()
+    minimum_epoch = float(before_cleanup.idxmin()) if has_minimum else np.nan
+    return {"memorized": memorization_end, "excluded_loss_least": minimum_epoch}
 
 
 @quantity
 def excluded_rises_early(cube: xr.Dataset) -> Values:
-    """Compare the excluded loss of each key frequency, halfway to grokking, with its minimum up to then.
+    """Return the excluded loss of each key frequency at half the epoch of circuit_formation_end, over its minimum before.
 
-    The change of the test loss since memorization is given too.
+    Also return the number of key frequencies with a ratio of 3 or more, and the absolute relative change of the test
+    loss from the end of memorization to the same epoch.
     """
     run_cube, last = first_run(cube)
-    memorized, formed, _ = phase_end_epochs(run_cube)
-    keys: NDArray[np.int64] | list[int] = keys_of(last) if np.isfinite(formed) else []
-    curves = [run_cube.excluded_loss_by_frequency.sel(frequency=k, epoch=slice(0, formed / 2)).values for k in keys]
+    memorization_end, formation_end, _ = phase_end_epochs(run_cube)
+    halfway = formation_end / 2
+    keys: NDArray[np.int64] | list[int] = keys_of(last) if np.isfinite(formation_end) else []
+    curves = [run_cube.excluded_loss_by_frequency.sel(frequency=k, epoch=slice(0, halfway)).values for k in keys]
     ratios = [float(curve[-1] / curve.min()) for curve in curves]
-    test_losses = [float(nearest_checkpoint(run_cube, run_cube.test_loss, epoch)) for epoch in (memorized, formed / 2)]
+    test_losses = [
+        float(nearest_checkpoint(run_cube, run_cube.test_loss, epoch)) for epoch in (memorization_end, halfway)
+    ]
     return {
-        "at_epoch": formed / 2,
+        "at_epoch": halfway,
         "over_least": ratios,
         "risen_threefold": sum(ratio >= 3 for ratio in ratios),
         "test_loss_change": abs(test_losses[1] / test_losses[0] - 1),
@@ -121,7 +129,7 @@ def excluded_rises_early(cube: xr.Dataset) -> Values:
 
 @quantity
 def loss_of_all_pairs(cube: xr.Dataset) -> Values:
-    """Return the loss over all pairs."""
+    """Return the final loss over all pairs."""
     return {"loss": float(after_intervention(cube, "none", split="all")[0])}
 
 
@@ -129,8 +137,11 @@ def loss_of_all_pairs(cube: xr.Dataset) -> Values:
 def implied_train_loss(cube: xr.Dataset) -> Values:
     """Compute the train loss for which the blog's loss over all pairs agrees with the paper's test loss."""
     claims = load_claims()
-    whole, test = claims["blog.original_loss"].published, claims["paper.s4_2.final_test_loss"].published["loss"]
-    return {"implied_train_loss": (whole - 0.7 * test) / 0.3}
+    all_pairs_loss, test_loss = (
+        claims["blog.original_loss"].published,
+        claims["paper.s4_2.final_test_loss"].published["loss"],
+    )
+    return {"implied_train_loss": (all_pairs_loss - 0.7 * test_loss) / 0.3}
 
 
 # ---- attention, neurons and embedding
@@ -138,7 +149,7 @@ def implied_train_loss(cube: xr.Dataset) -> Values:
 
 @quantity
 def final_attention_shapes(cube: xr.Dataset) -> Values:
-    """Return the shapes of the attention from `=` and of its mean over pairs."""
+    """Return the shapes of the attention from `=` over all pairs and of its mean over pairs."""
     heads, pairs = cube.sizes["head"], (cube.sizes["token"] - 1) ** 2
     return {"attention": [pairs, heads, cube.sizes["position"]], "mean": [heads, cube.sizes["position"]]}
 
@@ -152,42 +163,48 @@ def circuit_shapes(cube: xr.Dataset) -> Values:
 
 @quantity
 def mean_attention_by_head(cube: xr.Dataset) -> Values:
-    """Return the mean attention of every head from `=` to a, b and itself."""
+    """Return the mean attention over pairs from `=` to a and b, and from `=` to itself, for every head."""
     last = first_run(cube)[1].mean_attention
     return {"to_a_and_b": last.sel(position=["a", "b"]).values.ravel(), "to_itself": last.sel(position="=").values}
 
 
 @quantity
 def first_neurons(cube: xr.Dataset) -> Values:
-    """Count how many of the first three neurons are periodic, that is explained by one frequency, or always on."""
+    """Count how many of the first three neurons are periodic or always on.
+
+    Also return the fraction of variance that each neuron's best frequency explains, which is at least 85 % for a
+    periodic neuron, and the fraction of pairs at which it is active.
+    """
     last = first_run(cube)[1].isel(neuron=slice(3))
-    share, active = last.neuron_fraction_explained.values, last.neuron_fraction_active.values
-    return {"share": share, "fires": active, "periodic_or_on": int(((share >= 0.85) | (active >= ALWAYS_ON)).sum())}
+    explained, active = last.neuron_fraction_explained.values, last.neuron_fraction_active.values
+    periodic_or_on = (explained >= 0.85) | (active >= ALWAYS_ON)
+    return {"share": explained, "fires": active, "periodic_or_on": int(periodic_or_on.sum())}
 
 
 @quantity
 def W_neur_in_keys(cube: xr.Dataset) -> Values:
-    """Return the share of each head's centered W_neur at the key frequencies, over all neurons together."""
-    rows = cube.neuron_value_token.values[:, :-1]
-    squares = np.square(np.einsum("cx,hxn->hcn", fourier.basis(rows.shape[1]), rows)).sum(-1)
-    share = squares[:, components(keys_of(first_run(cube)[1]))].sum(-1) / squares[:, 1:].sum(-1)
-    return {"share": share, "mean": float(share.mean())}
+    """Return the fraction of the variance of W_neur over tokens at the key frequencies, over all neurons, for each head."""
+    W_neur = cube.neuron_value_token.values[:, :-1]
+    squares = np.square(np.einsum("cx,hxn->hcn", fourier.basis(W_neur.shape[1]), W_neur)).sum(-1)
+    fraction = squares[:, component_indices(keys_of(first_run(cube)[1]))].sum(-1) / squares[:, 1:].sum(-1)
+    return {"share": fraction, "mean": float(fraction.mean())}
 
 
 @quantity
 def embedding_few_components(cube: xr.Dataset) -> Values:
-    """Count the Fourier components that hold 90 % of W_E's energy.
+    """Count the largest Fourier components that hold 90 % of W_E's squared norm.
 
-    The energy share of the 2 (n + 1) largest components, for n key frequencies, is given too.
+    Also return the fraction of the squared norm in the 2 (n + 1) largest components, for n key frequencies, and the
+    count for dimension 0 of the residual stream.
     """
     last = first_run(cube)[1]
     squares = np.sort(np.square(last.W_E_fourier_norm.values.astype(float)))[::-1]
-    shares = squares.cumsum() / squares.sum()
+    cumulative = squares.cumsum() / squares.sum()
     dimension_0 = last.W_E.values[:-1, 0]
     squares_of_0 = np.sort(np.square(fourier.basis(len(dimension_0)) @ dimension_0))[::-1]
     return {
-        "components_for_90_percent": int((shares < 0.9).sum()) + 1,
-        "share_of_largest": float(shares[2 * len(keys_of(last)) + 1]),
+        "components_for_90_percent": int((cumulative < 0.9).sum()) + 1,
+        "share_of_largest": float(cumulative[2 * len(keys_of(last)) + 1]),
         "components_of_dimension_0": int((squares_of_0.cumsum() / squares_of_0.sum() < 0.9).sum()) + 1,
     }
 
@@ -197,7 +214,10 @@ def embedding_few_components(cube: xr.Dataset) -> Values:
 
 @quantity
 def neurons_best_frequencies(cube: xr.Dataset) -> Values:
-    """Return the best frequencies of all neurons, their neuron counts, and the key frequencies by W_L's norm."""
+    """Return the best frequencies of all neurons, the number of neurons of each, and the large frequencies of W_L.
+
+    `same_sets` says whether the frequencies of at least ten neurons are the large frequencies of W_L.
+    """
     last = first_run(cube)[1]
     frequencies, counts = np.unique(last.neuron_frequency.values, return_counts=True)
     frequent = [int(k) for k in frequencies[counts >= 10] if k]
@@ -213,43 +233,47 @@ def neurons_best_frequencies(cube: xr.Dataset) -> Values:
 
 @quantity
 def clusters_explained(cube: xr.Dataset) -> Values:
-    """Compute, for neurons in clusters, the energy share of their frequency's 3 x 3 block.
+    """Return quantiles over clustered neurons of the fraction of energy in the block of their frequency.
 
-    The denominator is the energy of the 3 x 3 blocks of all frequencies.
+    The block of frequency k holds the products of 1, cos and sin of w_k a with 1, cos and sin of w_k b, except the
+    constant. The denominator is the energy in the blocks of all frequencies.
     """
     last = first_run(cube)[1]
-    shares = last.neuron_frequency_share.values[clustered(last)]
-    share = shares.max(-1) / shares.sum(-1)
-    quantiles = np.quantile(share, [0, 0.1, 0.5, 1]) if share.size else np.full(4, np.nan)
+    by_frequency = last.neuron_frequency_share.values[clustered(last)]
+    fraction = by_frequency.max(-1) / by_frequency.sum(-1)
+    quantiles = np.quantile(fraction, [0, 0.1, 0.5, 1]) if fraction.size else np.full(4, np.nan)
     return dict(zip(("least", "tenth_percentile", "median", "largest"), map(float, quantiles), strict=True))
 
 
 @quantity
 def cluster_counts(cube: xr.Dataset) -> Values:
-    """Count the neurons in each cluster and those outside all clusters."""
+    """Return the number of neurons in each cluster, and the number and fraction outside all clusters."""
     last = first_run(cube)[1]
-    inside, frequency = clustered(last), last.neuron_frequency.values
-    sizes = {str(k): int((inside & (frequency == k)).sum()) for k in np.unique(frequency[inside])}
-    unclustered = int((~inside).sum())
+    in_cluster, frequency = clustered(last), last.neuron_frequency.values
+    sizes = {str(k): int((in_cluster & (frequency == k)).sum()) for k in np.unique(frequency[in_cluster])}
+    unclustered = int((~in_cluster).sum())
     return {
         "sizes": sizes,
         "none": unclustered,
         "total": sum(sizes.values()) + unclustered,
-        "share_of_none": unclustered / inside.size,
+        "share_of_none": unclustered / in_cluster.size,
     }
 
 
 @quantity
 def published_cluster_sums(cube: xr.Dataset) -> Values:
-    """Sum the sizes of the blog's clusters."""
+    """Return the sum of the blog's cluster sizes, with and without its always-firing neurons."""
     sizes = dict(load_claims()["blog.clusters"].published)
-    always = sizes.pop("always_firing")
-    return {"total": sum(sizes.values()) + always, "tuned": sum(sizes.values())}
+    always_firing = sizes.pop("always_firing")
+    return {"total": sum(sizes.values()) + always_firing, "tuned": sum(sizes.values())}
 
 
 @quantity
 def unclustered_fire(cube: xr.Dataset) -> Values:
-    """Return the share of all pairs at which neurons outside all clusters are active."""
+    """Return the median, over neurons outside all clusters, of the fraction of pairs at which a neuron is active.
+
+    Also return the number of these neurons, and of those that are always on.
+    """
     last = first_run(cube)[1]
     active = last.neuron_fraction_active.values[~clustered(last)]
     return {
@@ -261,53 +285,68 @@ def unclustered_fire(cube: xr.Dataset) -> Values:
 
 @quantity
 def clusters_in_own_frequency(cube: xr.Dataset) -> Values:
-    """Return the mean variance share of the cluster's frequency, for clusters of at least ten neurons."""
+    """Return the fraction of variance that a cluster's frequency explains, as the mean over the cluster's neurons.
+
+    Clusters of fewer than ten neurons are left out.
+    """
     last = first_run(cube)[1]
-    inside, frequency = clustered(last), last.neuron_frequency.values
-    members = {int(k): inside & (frequency == k) for k in np.unique(frequency[inside])}
-    shares = {k: float(last.neuron_frequency_share.values[in_cluster, k - 1].mean()) for k, in_cluster in members.items()
-              if in_cluster.sum() >= 10}  # fmt: skip
-    return {"frequency": list(shares), "share": list(shares.values())}
+    in_cluster, frequency = clustered(last), last.neuron_frequency.values
+    masks = {int(k): in_cluster & (frequency == k) for k in np.unique(frequency[in_cluster])}
+    fractions = {
+        k: float(last.neuron_frequency_share.values[mask, k - 1].mean())
+        for k, mask in masks.items()
+        if mask.sum() >= 10
+    }
+    return {"frequency": list(fractions), "share": list(fractions.values())}
 
 
 @quantity
 def clusters_kept(cube: xr.Dataset) -> Values:
     """Return the loss over all pairs with each cluster's neurons restricted to their frequency.
 
-    The other neurons are kept or removed. The rest of the logits is at its mean.
+    `kept` keeps the neurons outside all clusters, and `alone` removes them. The logits are computed from the neurons by
+    W_L; their other parts are replaced by their mean over pairs.
     """
-    before = float(after_intervention(cube, "none", split="all")[0])
+    original_loss = float(after_intervention(cube, "none", split="all")[0])
     kept, alone = (
         float(after_intervention(cube, f"clusters at their frequencies{variant}", split="all")[0])
         for variant in (", W_L alone", " alone")
     )
-    return {"original": before, "kept": kept, "ratio": kept / before, "alone": alone, "alone_over_kept": alone / kept}
+    return {
+        "original": original_loss,
+        "kept": kept,
+        "ratio": kept / original_loss,
+        "alone": alone,
+        "alone_over_kept": alone / kept,
+    }
 
 
 @quantity
 def one_cluster_removed(cube: xr.Dataset) -> Values:
-    """Return the loss over all pairs with one group of neurons removed.
+    """Return the loss over all pairs with one group of neurons removed and all clusters restricted to their frequencies.
 
-    The group is one cluster or the neurons outside all clusters. All clusters are restricted to their frequencies.
+    The group is one key frequency's cluster, or the neurons outside all clusters (`others`).
     """
     _, last = first_run(cube)
-    keys, before = keys_of(last), float(after_intervention(cube, "none", split="all")[0])
-    others = float(after_intervention(cube, "clusters at their frequencies alone", split="all")[0])
-    losses = [*last.cluster_removed_loss.sel(frequency=keys).values.tolist(), others]
+    keys, original_loss = keys_of(last), float(after_intervention(cube, "none", split="all")[0])
+    without_others = float(after_intervention(cube, "clusters at their frequencies alone", split="all")[0])
+    losses = [*last.cluster_removed_loss.sel(frequency=keys).values.tolist(), without_others]
     names = [*map(str, keys), "others"]
     return {
         "removed": ", ".join(names),
         "loss": losses,
-        "over_original": [loss / before for loss in losses],
-        "key_over_original": [loss / before for loss in losses[:-1]],
+        "over_original": [loss / original_loss for loss in losses],
+        "key_over_original": [loss / original_loss for loss in losses[:-1]],
     }
 
 
 @quantity
 def signs_of_products(cube: xr.Dataset) -> Values:
-    """Return the share of clustered neurons whose product coefficients have the signs of a wave of a + b.
+    """Return the fraction of clustered neurons whose product coefficients have the signs of a wave of a + b.
 
-    Coefficients below 20 % of the largest are ignored.
+    In such a wave, cos a cos b and sin a sin b have opposite signs, and sin a cos b and cos a sin b have equal signs.
+    Coefficients below 20 % of the neuron's largest are ignored. Also return the fraction for each of the two conditions
+    alone, over the neurons in which both of its coefficients are large.
     """
     last = first_run(cube)[1]
     names = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
@@ -316,9 +355,8 @@ def signs_of_products(cube: xr.Dataset) -> Values:
     coscos, sinsin, sincos, cossin = products.T
     opposite, equal = coscos * sinsin < 0, sincos * cossin > 0
     consistent = (opposite | ~large[:, :2].all(-1)) & (equal | ~large[:, 2:].all(-1))
-    share = consistent.mean() if consistent.size else np.nan
     return {
-        "share": float(share),
+        "share": float(consistent.mean()) if consistent.size else np.nan,
         "opposite": float(opposite[large[:, :2].all(-1)].mean()) if large[:, :2].all(-1).any() else np.nan,
         "alike": float(equal[large[:, 2:].all(-1)].mean()) if large[:, 2:].all(-1).any() else np.nan,
     }
@@ -326,17 +364,21 @@ def signs_of_products(cube: xr.Dataset) -> Values:
 
 @quantity
 def waves_of_sum_alone(cube: xr.Dataset) -> Values:
-    """Compare the loss over all pairs with that of logits restricted to the key frequencies' waves of a + b."""
-    before, kept = float(after_intervention(cube, "none", split="all")[0]), float(first_run(cube)[1].restricted_loss)
-    return {"original": before, "loss": kept, "factor": before / kept}
+    """Return the final loss over all pairs, the restricted loss, and their ratio."""
+    original_loss = float(after_intervention(cube, "none", split="all")[0])
+    restricted_loss = float(first_run(cube)[1].restricted_loss)
+    return {"original": original_loss, "loss": restricted_loss, "factor": original_loss / restricted_loss}
 
 
 @quantity
 def unembedding_in_keys(cube: xr.Dataset) -> Values:
-    """Return the share of W_U's energy along its outputs at key frequencies, over all rows and for row 4."""
+    """Return the fraction of W_U's Fourier energy over output tokens that lies in the key frequencies.
+
+    Values are for all rows, the dimensions of the residual stream, together and for row 4.
+    """
     last = first_run(cube)[1]
     squares = np.square(last.W_U.values @ fourier.basis(last.sizes["output"]).T)
-    keys = components(keys_of(last))
+    keys = component_indices(keys_of(last))
     return {
         "share": float(squares[:, keys].sum() / squares.sum()),
         "share_of_row_4": float(squares[4, keys].sum() / squares[4].sum()),
@@ -345,26 +387,29 @@ def unembedding_in_keys(cube: xr.Dataset) -> Values:
 
 @quantity
 def idealised_logits(cube: xr.Dataset) -> Values:
-    """Count the pairs at which the sum of cos w(a + b - c) over key frequencies is largest at the correct c."""
+    """Count the pairs at which the sum over key frequencies of cos w(a + b - c) is largest at the correct answer c."""
     p, keys = int(cube.prime[0]), keys_of(first_run(cube)[1])
-    total = np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p).sum(0)  # by a + b - c
+    cosine_sum = np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p).sum(0)  # by a + b - c
     a, b, c = np.ix_(*[np.arange(p)] * 3)
-    best = total[(a + b - c) % p].argmax(-1)
-    return {"right": int((best == label_table(task_of(cube))).sum()), "pairs": p**2}
+    answers = cosine_sum[(a + b - c) % p].argmax(-1)
+    return {"right": int((answers == label_table(task_of(cube))).sum()), "pairs": p**2}
 
 
 # ---- over training
 
 
 def embedding_energies(run_cube: xr.Dataset) -> NDArray[np.floating]:
-    """Compute the energy of each frequency in W_E, cosine plus sine: [epoch, frequency]."""
+    """Compute the squared norm of each frequency in W_E, cosine plus sine: [epoch, frequency]."""
     squares = np.square(run_cube.W_E_fourier_norm.values.astype(float))
     return squares[:, 1::2] + squares[:, 2::2]
 
 
 @quantity
 def key_energies_early(cube: xr.Dataset) -> Values:
-    """Return the ranks of the key frequencies' energies in W_E after 200 epochs."""
+    """Return the ranks of the key frequencies by squared norm in W_E, at the checkpoint nearest to epoch 200.
+
+    Rank 1 is the largest norm. Also return how many key frequencies have rank 8 or less.
+    """
     run_cube, last = first_run(cube)
     index = int(np.abs(run_cube.epoch.values - 200).argmin())
     ranks = (-embedding_energies(run_cube)[index]).argsort().argsort() + 1
@@ -378,23 +423,23 @@ def key_energies_early(cube: xr.Dataset) -> Values:
 
 @quantity
 def key_energies_later(cube: xr.Dataset) -> Values:
-    """Return the worst rank of the key components of W_E where the test loss starts to fall.
+    """Return the largest rank, by norm in W_E, of a key frequency's cosine or sine at the end of circuit formation.
 
-    The largest relative deviation of their energies from the final values, at 1.5 times the end of the fall, is given
-    too.
+    Rank 1 is the largest norm. Also return the largest relative deviation of a key frequency's squared norm from its
+    final value, at 1.5 times the end of cleanup.
     """
     run_cube, last = first_run(cube)
-    keys, (_, start, end) = keys_of(last), phase_end_epochs(run_cube)
-    if not (len(keys) and np.isfinite([start, end]).all()):
+    keys, (_, formation_end, cleanup_end) = keys_of(last), phase_end_epochs(run_cube)
+    if not (len(keys) and np.isfinite([formation_end, cleanup_end]).all()):
         return {"worst_rank": np.nan, "within": np.nan}
-    norms = nearest_checkpoint(run_cube, run_cube.W_E_fourier_norm, start).values
-    ranks = (-norms).argsort().argsort()[components(keys)] + 1
-    index = int(np.abs(run_cube.epoch.values - 1.5 * end).argmin())
-    change = embedding_energies(run_cube)[index] / embedding_energies(run_cube)[-1] - 1
+    norms = nearest_checkpoint(run_cube, run_cube.W_E_fourier_norm, formation_end).values
+    ranks = (-norms).argsort().argsort()[component_indices(keys)] + 1
+    index = int(np.abs(run_cube.epoch.values - 1.5 * cleanup_end).argmin())
+    deviation = embedding_energies(run_cube)[index] / embedding_energies(run_cube)[-1] - 1
     return {
         "worst_rank": int(ranks.max()),
         "at_epoch": int(run_cube.epoch[index]),
-        "within": float(np.abs(change[keys - 1]).max()),
+        "within": float(np.abs(deviation[keys - 1]).max()),
     }
 
 
@@ -407,50 +452,59 @@ RATIOS = {
 
 @quantity
 def trig_ratios(cube: xr.Dataset) -> Values:
-    """Return the final variance shares along the key directions, and the epochs at which they reach half of that."""
+    """Return the fractions of variance along the key frequencies' directions, at the last checkpoint.
+
+    They are for the logits and for neurons before and after the ReLU. Also return the first epoch at which each reaches
+    half of its final value, and by how many epochs the neurons lag behind the logits.
+    """
     last = first_run(cube)[1]
     final = {name: float(last[variable]) for name, variable in RATIOS.items()}
     half = {
         name: float(first_reaching(cube[variable].isel(run=[0]) / final[name], 0.5)[0])
         for name, variable in RATIOS.items()
     }
-    later = {f"{name}_lag": lead(half[name], half["logits"]) for name in ("pre", "post")}
-    return final | {f"{name}_half": epoch for name, epoch in half.items()} | later
+    lags = {f"{name}_lag": lead(half[name], half["logits"]) for name in ("pre", "post")}
+    return final | {f"{name}_half": epoch for name, epoch in half.items()} | lags
 
 
 @quantity
 def clusters_come_to_follow(cube: xr.Dataset) -> Values:
-    """Return the median share of clustered neurons after the ReLU at their frequency.
+    """Return the median over clustered neurons of the fraction of variance in the final frequency's block.
 
-    It is given after grokking and at the end. Its rank correlation with the epoch is that before the test loss falls.
+    Neurons are taken after the ReLU. The median is at the end of cleanup and at the last checkpoint. Also return its
+    rank correlation with the epoch up to the end of circuit formation.
     """
     from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
 
     run_cube, last = first_run(cube)
-    inside, (_, start, end) = clustered(last), phase_end_epochs(run_cube)
-    if not (inside.any() and np.isfinite([start, end]).all()):
+    in_cluster, (_, formation_end, cleanup_end) = clustered(last), phase_end_epochs(run_cube)
+    if not (in_cluster.any() and np.isfinite([formation_end, cleanup_end]).all()):
         return {"after_grokking": np.nan, "final": np.nan, "rank_correlation_before": np.nan}
-    share = run_cube.neuron_share_at_final_frequency.sel(activation="post").isel(neuron=inside).median("neuron")
-    before = share.sel(epoch=slice(0, start))
+    fractions = run_cube.neuron_share_at_final_frequency.sel(activation="post").isel(neuron=in_cluster)
+    median = fractions.median("neuron")
+    before_cleanup = median.sel(epoch=slice(0, formation_end))
     return {
-        "after_grokking": float(nearest_checkpoint(run_cube, share, end)),
-        "final": float(share[-1]),
-        "rank_correlation_before": float(spearmanr(before.epoch, before).statistic),
+        "after_grokking": float(nearest_checkpoint(run_cube, median, cleanup_end)),
+        "final": float(median[-1]),
+        "rank_correlation_before": float(spearmanr(before_cleanup.epoch, before_cleanup).statistic),
     }
 
 
 @quantity
 def quadratic_shares(cube: xr.Dataset) -> Values:
-    """Return the mean share of clustered neurons in products of waves, before and after the ReLU, at the end."""
+    """Return the mean over clustered neurons of the fraction of variance in products of a wave of a and a wave of b.
+
+    The waves have the neuron's frequency. Neurons are taken before and after the ReLU, at the last checkpoint.
+    """
     last = first_run(cube)[1]
-    share = last.neuron_quadratic_share.isel(neuron=clustered(last)).mean("neuron")
-    pre, post = (float(share.sel(activation=name)) for name in ("pre", "post"))
+    fraction = last.neuron_quadratic_share.isel(neuron=clustered(last)).mean("neuron")
+    pre, post = (float(fraction.sel(activation=name)) for name in ("pre", "post"))
     return {"pre": pre, "post": post, "post_over_pre": post / pre}
 
 
 @quantity
 def self_attention_early(cube: xr.Dataset) -> Values:
-    """Return the largest head's mean attention from `=` to itself after 100 and 500 epochs."""
+    """Return the maximum over heads of the mean attention from `=` to itself, after 100 and 500 epochs."""
     run_cube = first_run(cube)[0]
     to_itself = run_cube.mean_attention.sel(position="=").max("head")
     return {f"at_{epoch}": float(nearest_checkpoint(run_cube, to_itself, epoch)) for epoch in (100, 500)}
@@ -458,28 +512,29 @@ def self_attention_early(cube: xr.Dataset) -> Values:
 
 @quantity
 def attention_symmetry(cube: xr.Dataset) -> Values:
-    """Return the largest difference, over heads, of the mean attention to a and to b.
+    """Return the maximum over heads of the absolute difference between mean attention to a and to b.
 
-    It is given at the end of memorization and after grokking, with the last epoch at which it exceeds 0.05.
+    It is at the end of memorization and at the end of cleanup. Also return the last epoch at which it exceeds 0.05.
     """
     run_cube = first_run(cube)[0]
-    memorized, _, end = phase_end_epochs(run_cube)
+    memorization_end, _, cleanup_end = phase_end_epochs(run_cube)
     difference = np.abs(run_cube.mean_attention.sel(position="a") - run_cube.mean_attention.sel(position="b")).max(
         "head"
     )
-    large = difference.epoch.values[difference.values > 0.05]
+    above_0_05 = difference.epoch.values[difference.values > 0.05]
     return {
-        "when_memorized": float(nearest_checkpoint(run_cube, difference, memorized)),
-        "after_grokking": float(nearest_checkpoint(run_cube, difference, end)),
-        "small_after": int(large[-1]) if large.size else 0,
+        "when_memorized": float(nearest_checkpoint(run_cube, difference, memorization_end)),
+        "after_grokking": float(nearest_checkpoint(run_cube, difference, cleanup_end)),
+        "small_after": int(above_0_05[-1]) if above_0_05.size else 0,
     }
 
 
 @quantity
 def trig_losses(cube: xr.Dataset) -> Values:
-    """Compare the restricted loss on training pairs and on all pairs, after memorization.
+    """Return the fraction of checkpoints after memorization at which restricted losses on two sets of pairs agree.
 
-    The epochs at which restricted and test loss fall below 1 are given too.
+    The losses are on training pairs and on all pairs; they agree if they differ by at most a tenth of a decade. Also
+    return the first checkpoints with restricted and test loss below 1, and the difference.
     """
     run_cube = first_run(cube)[0]
     after_memorization = run_cube.sel(epoch=slice(phase_end_epochs(run_cube)[0], None))
@@ -496,7 +551,7 @@ def trig_losses(cube: xr.Dataset) -> Values:
 
 @quantity
 def test_over_trig_loss(cube: xr.Dataset) -> Values:
-    """Return the ratio of test loss to restricted loss at its peak and at the last checkpoint."""
+    """Return the largest and the final ratio of test loss to restricted loss, and the epoch of the largest."""
     run_cube = first_run(cube)[0]
     ratio = run_cube.test_loss / run_cube.restricted_loss
     defined = bool(ratio.notnull().any())
@@ -510,15 +565,16 @@ def test_over_trig_loss(cube: xr.Dataset) -> Values:
 
 @quantity
 def weights_peak(cube: xr.Dataset) -> Values:
-    """Return the sum of squared weights at its peak over that at the end.
+    """Return the largest sum of squared weights over the final one, and its epoch.
 
-    The share of this decrease that precedes the fall of the test loss is given too.
+    Also return the fraction of the decrease from the peak to the last checkpoint that precedes the end of circuit
+    formation.
     """
     run_cube = first_run(cube)[0]
-    squares, (_, start, _) = run_cube.sum_of_squared_weights, phase_end_epochs(run_cube)
+    squares, (_, formation_end, _) = run_cube.sum_of_squared_weights, phase_end_epochs(run_cube)
     peak, final = float(squares.max()), float(squares[-1])
     return {
         "peak_at": int(squares.idxmax()),
         "peak_over_final": peak / final,
-        "share_before_fall": (peak - float(nearest_checkpoint(run_cube, squares, start))) / (peak - final),
+        "share_before_fall": (peak - float(nearest_checkpoint(run_cube, squares, formation_end))) / (peak - final),
     }

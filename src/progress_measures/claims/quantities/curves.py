@@ -24,7 +24,7 @@ def chance(cube: xr.Dataset) -> float:
 
 
 def lead(late: Epochs, early: Epochs) -> Epochs:
-    """Compute the epochs from one time to a later one; NaN if both are infinite.
+    """Compute the number of epochs from an earlier to a later event; NaN if both are infinite.
 
     Args:
         late: epoch of the later event: a number, or [run].
@@ -62,7 +62,10 @@ def median_smooth(curve: xr.DataArray) -> xr.DataArray:
 
 @quantity
 def grokking(cube: xr.Dataset) -> Values:
-    """Compare the first epoch with 99.9 % train accuracy with the first epoch with 99 % test accuracy."""
+    """Return the first epochs with 99.9 % train accuracy and with 99 % test accuracy, and their ratio.
+
+    Also return the test loss at the end of memorization over the loss of a uniform guess, and the final test accuracy.
+    """
     train = first_reaching(cube.history_train_accuracy, 0.999)
     test = first_reaching(cube.history_test_accuracy, 0.99)
     with np.errstate(invalid="ignore"):  # neither threshold is reached
@@ -78,38 +81,42 @@ def grokking(cube: xr.Dataset) -> Values:
 
 @quantity
 def generalization_time(cube: xr.Dataset) -> Values:
-    """Return the first epoch with 99 % test accuracy."""
+    """Return the first epoch with 99 % test accuracy of each run, and median, minimum and maximum over runs."""
     epochs = first_reaching(cube.history_test_accuracy, 0.99)
     return {"epochs": epochs, "median": float(np.median(epochs)), "lowest": epochs.min(), "highest": epochs.max()}
 
 
 @quantity
 def restricted_accuracy_leads(cube: xr.Dataset) -> Values:
-    """Compute the epochs from 99 % restricted accuracy to 99 % test accuracy."""
+    """Return the number of epochs from 99 % restricted accuracy to 99 % test accuracy."""
     test, restricted = (first_reaching(cube[f"{name}_accuracy"], 0.99) for name in ("test", "restricted"))
     return {"gap": lead(test, restricted)}
 
 
 @quantity
 def restricted_loss_leads(cube: xr.Dataset) -> Values:
-    """Compute the epochs by which the restricted loss halves before the test loss.
+    """Return the epochs at which restricted and test loss halve, and by how many the restricted loss is earlier.
 
-    Each loss halves where it first falls below half of its maximum after memorization.
+    A loss halves at the first checkpoint below half of its maximum after memorization.
     """
 
-    def halved(curve: xr.DataArray) -> NDArray[np.float64]:
+    def halving_epoch(curve: xr.DataArray) -> NDArray[np.float64]:
         after_memorization = curve.where(curve.epoch >= cube.memorization_end)
         peak = after_memorization.fillna(-np.inf).argmax("epoch")
-        falling = after_memorization.where(curve.epoch > curve.epoch[peak])
-        return first_below(falling, 0.5 * after_memorization.max("epoch"))
+        after_peak = after_memorization.where(curve.epoch > curve.epoch[peak])
+        return first_below(after_peak, 0.5 * after_memorization.max("epoch"))
 
-    restricted, test = halved(cube.restricted_loss), halved(cube.test_loss)
+    restricted, test = halving_epoch(cube.restricted_loss), halving_epoch(cube.test_loss)
     return {"restricted": restricted, "test": test, "lead": lead(test, restricted)}
 
 
 @quantity
 def excluded_loss_story(cube: xr.Dataset) -> Values:
-    """Return the excluded loss at the ends of the phases, compared with train and test loss."""
+    """Return the excluded loss at the end of memorization, and how losses change from phase end to phase end.
+
+    Values are the factor by which the excluded loss rises in circuit formation, the factor by which the train loss and
+    the decades by which the test loss change meanwhile, and the factor by which the excluded loss changes in cleanup.
+    """
     ends = (cube.memorization_end, cube.circuit_formation_end, cube.cleanup_end)
     excluded, train, test = (
         [at_epochs(cube[f"{name}_loss"], end) for end in ends] for name in ("excluded", "train", "test")
@@ -140,7 +147,10 @@ def phase_slopes(cube: xr.Dataset, curve: xr.DataArray) -> list[NDArray[np.float
 
 @quantity
 def gini_story(cube: xr.Dataset) -> Values:
-    """Compare the rate at which Gini coefficients of Fourier spectra rise in circuit formation and in cleanup."""
+    """Return the mean slope of the Gini coefficients of W_E and W_L in cleanup over that in circuit formation.
+
+    Also return the final Gini coefficients.
+    """
     result: Values = {}
     for name in ("W_E", "W_L"):
         formation, cleanup = phase_slopes(cube, cube[f"gini_{name}"])
@@ -151,7 +161,7 @@ def gini_story(cube: xr.Dataset) -> Values:
 
 @quantity
 def weights_story(cube: xr.Dataset) -> Values:
-    """Compute the slope of the logarithm of the sum of squared weights by phase, per 1,000 epochs."""
+    """Return the mean slope of log(sum of squared weights) per 1,000 epochs in circuit formation and cleanup, and their ratio."""
     formation, cleanup = phase_slopes(cube, np.log(cube.sum_of_squared_weights))
     return {
         "circuit_formation": 1000 * formation,
@@ -162,7 +172,7 @@ def weights_story(cube: xr.Dataset) -> Values:
 
 @quantity
 def phase_ends(cube: xr.Dataset) -> Values:
-    """Return the ends of the phases, found by rule."""
+    """Return the ends of the phases, and the end of circuit formation over the end of memorization."""
     return {
         "memorization": cube.memorization_end,
         "circuit_formation": cube.circuit_formation_end,
@@ -173,7 +183,10 @@ def phase_ends(cube: xr.Dataset) -> Values:
 
 @quantity
 def memorized_state(cube: xr.Dataset) -> Values:
-    """Return losses at the end of memorization over chance, and the change of Gini coefficients since epoch 0."""
+    """Return restricted and test loss at the end of memorization, over the loss of a uniform guess.
+
+    Also return the absolute change of the Gini coefficients of W_E and W_L since epoch 0.
+    """
     end = cube.memorization_end
     change = [
         np.abs(at_epochs(cube[f"gini_{name}"], end) - cube[f"gini_{name}"].isel(epoch=0).values)
@@ -189,17 +202,18 @@ def memorized_state(cube: xr.Dataset) -> Values:
 
 @quantity
 def memorization_times(cube: xr.Dataset) -> Values:
-    """Compare the relative spread over runs of memorization times and of grokking times.
+    """Return memorization and grokking times of the runs, and their standard deviations over runs over their means.
 
-    A run has memorized when its train loss falls below 1e-6. The turning point of the excluded loss is given too.
+    The memorization time is here the first epoch with train loss below 1e-6. Also return the ratio of the two relative
+    deviations, and the end of memorization by the rule for phases.
     """
-    memorized, grokked = first_below(cube.history_train_loss, 1e-6), cube.grok_time.values
+    memorization_epochs, grok_epochs = first_below(cube.history_train_loss, 1e-6), cube.grok_time.values
     with np.errstate(invalid="ignore"):  # times that are infinite
-        spreads = [times.std(ddof=1) / times.mean() for times in (memorized, grokked)]
+        spreads = [times.std(ddof=1) / times.mean() for times in (memorization_epochs, grok_epochs)]
     return {
-        "memorization": memorized,
+        "memorization": memorization_epochs,
         "memorization_spread": spreads[0],
-        "grok_time": grokked,
+        "grok_time": grok_epochs,
         "grok_spread": spreads[1],
         "memorization_spread_over_grok_spread": spreads[0] / spreads[1],
         "excluded_loss_turns": cube.memorization_end,
@@ -208,7 +222,10 @@ def memorization_times(cube: xr.Dataset) -> Values:
 
 @quantity
 def restricted_accuracy_story(cube: xr.Dataset) -> Values:
-    """Compare restricted accuracy with test accuracy, both on test pairs."""
+    """Return by how many epochs restricted accuracy on test pairs reaches 90 % before test accuracy does.
+
+    Also return the difference of the two accuracies in the middle of circuit formation.
+    """
     middle = ((cube.memorization_end + cube.circuit_formation_end) / 2).values
     nearest = cube.epoch.values[np.abs(cube.epoch.values[:, None] - middle).argmin(0)]
     test, restricted = (first_reaching(cube[name], 0.9) for name in ("test_accuracy", "restricted_accuracy_test"))
@@ -237,36 +254,45 @@ def key_frequency_curves(cube: xr.Dataset, name: str) -> Iterator[tuple[xr.Datas
 
 @quantity
 def cosine_growth(cube: xr.Dataset) -> Values:
-    """Compute the growth of each key cosine's coefficient; the first run's key frequencies come first."""
-    growth, share = [], []
+    """Return the growth of each key cosine's coefficient, run by run.
+
+    Values are the final coefficient over the coefficient at the end of memorization, and the coefficient at the end of
+    circuit formation over the final one.
+    """
+    growth, fraction_of_final = [], []
     for run_cube, curve in key_frequency_curves(cube, "cosine_coefficient"):
         final = float(curve[-1])
         growth.append(final / float(curve.sel(epoch=float(run_cube.memorization_end))))
-        share.append(float(curve.sel(epoch=float(run_cube.circuit_formation_end))) / final)
-    return {"final_over_memorized": growth, "share_at_start_of_cleanup": share}
+        fraction_of_final.append(float(curve.sel(epoch=float(run_cube.circuit_formation_end))) / final)
+    return {"final_over_memorized": growth, "share_at_start_of_cleanup": fraction_of_final}
 
 
 @quantity
 def excluded_singly(cube: xr.Dataset) -> Values:
-    """Return the excluded loss of each key frequency at the end, and the epoch of its minimum before the cleanup."""
-    final, minimum = [], []
+    """Return the final excluded loss of each key frequency over the final train loss, run by run.
+
+    Also return the epoch of its minimum before cleanup over the end of memorization.
+    """
+    final_ratios, minimum_epochs = [], []
     for run_cube, curve in key_frequency_curves(cube, "excluded_loss_by_frequency"):
-        final.append(float(curve[-1] / run_cube.train_loss[-1]))
-        before = curve.sel(epoch=slice(0, float(run_cube.circuit_formation_end)))
-        minimum.append(float(before.epoch[before.values.argmin()]) / float(run_cube.memorization_end))
-    return {"final_over_train_loss": final, "least_over_memorization_end": minimum}
+        final_ratios.append(float(curve[-1] / run_cube.train_loss[-1]))
+        before_cleanup = curve.sel(epoch=slice(0, float(run_cube.circuit_formation_end)))
+        minimum_epochs.append(
+            float(before_cleanup.epoch[before_cleanup.values.argmin()]) / float(run_cube.memorization_end)
+        )
+    return {"final_over_train_loss": final_ratios, "least_over_memorization_end": minimum_epochs}
 
 
 @quantity
 def maximal_excluded_agrees(cube: xr.Dataset) -> Values:
-    """Compute the rank correlation of the maximal single-frequency excluded loss with the excluded loss.
+    """Return the rank correlation over checkpoints of the maximal single-frequency excluded and the excluded loss.
 
-    Only epochs after the end of memorization count.
+    Checkpoints are from the end of memorization to the last, and to the end of circuit formation.
     """
     from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
 
-    def correlation(run_cube: xr.Dataset, last: float | None) -> float:
-        after_memorization = run_cube.sel(epoch=slice(float(run_cube.memorization_end), last))
+    def correlation(run_cube: xr.Dataset, last_epoch: float | None) -> float:
+        after_memorization = run_cube.sel(epoch=slice(float(run_cube.memorization_end), last_epoch))
         return float(spearmanr(after_memorization.maximal_excluded_loss, after_memorization.excluded_loss).statistic)
 
     run_cubes = [cube.sel(run=run) for run in cube.run.values]
@@ -280,7 +306,7 @@ def maximal_excluded_agrees(cube: xr.Dataset) -> Values:
 
 @quantity
 def no_generalization(cube: xr.Dataset) -> Values:
-    """Return losses and accuracies at the last checkpoint."""
+    """Return test loss, test accuracy and train accuracy at the last checkpoint."""
     last = cube.isel(epoch=-1)
     return {"test_loss": last.test_loss, "test_accuracy": last.test_accuracy, "train_accuracy": last.train_accuracy}
 
@@ -299,13 +325,13 @@ def spikes(run_cube: xr.Dataset, start: float, end: float | None = None) -> floa
         The number of spikes; NaN if no evaluation lies between the two epochs.
     """
     largest_loss = run_cube.history_train_loss_max.sel(history_epoch=slice(start, end)).values
-    above = largest_loss >= 10 * np.minimum.accumulate(np.maximum(largest_loss, 1e-12))
-    return int((above[1:] & ~above[:-1]).sum()) if above.size else np.nan
+    is_spike = largest_loss >= 10 * np.minimum.accumulate(np.maximum(largest_loss, 1e-12))
+    return int((is_spike[1:] & ~is_spike[:-1]).sum()) if is_spike.size else np.nan
 
 
 @quantity
 def spikes_before_grokking(cube: xr.Dataset) -> Values:
-    """Count slingshots between memorization and grokking.
+    """Count the slingshots of each run between the end of memorization and the grokking time.
 
     A slingshot is a rise of the train loss to ten times its running minimum or more.
     """
@@ -320,25 +346,33 @@ def spikes_before_grokking(cube: xr.Dataset) -> Values:
 
 @quantity
 def train_loss_levels(cube: xr.Dataset) -> Values:
-    """Return the mean train loss during circuit formation and over the last 1,000 epochs."""
+    """Return the mean train loss in circuit formation and over the last 1,000 epochs, and the ratio."""
     epoch = cube.epoch
-    forming = (epoch >= cube.memorization_end) & (epoch <= cube.circuit_formation_end)
-    plateau = cube.train_loss.where(forming).mean("epoch")
+    in_circuit_formation = (epoch >= cube.memorization_end) & (epoch <= cube.circuit_formation_end)
+    plateau = cube.train_loss.where(in_circuit_formation).mean("epoch")
     final = cube.train_loss.where(epoch >= epoch[-1] - 1000).mean("epoch")
     return {"plateau": plateau, "final": final, "final_over_plateau": final / plateau}
 
 
 @quantity
 def weights_levels(cube: xr.Dataset) -> Values:
-    """Return the sum of squared weights at the end of memorization and at the last checkpoint."""
-    memorized = at_epochs(cube.sum_of_squared_weights, cube.memorization_end)
+    """Return the sum of squared weights at the end of memorization and at the last checkpoint, and the ratio."""
+    at_memorization_end = at_epochs(cube.sum_of_squared_weights, cube.memorization_end)
     final = cube.sum_of_squared_weights.isel(epoch=-1).values
-    return {"when_memorized": memorized, "final": final, "final_over_memorized": final / memorized}
+    return {
+        "when_memorized": at_memorization_end,
+        "final": final,
+        "final_over_memorized": final / at_memorization_end,
+    }
 
 
 @quantity
 def hidden_progress(cube: xr.Dataset) -> Values:
-    """Compute the ratio of the restricted loss at the end of circuit formation to that at the end of memorization."""
+    """Return the restricted loss at the ends of memorization and of circuit formation, and the ratio."""
     ends = (cube.memorization_end, cube.circuit_formation_end)
-    memorized, formed = (at_epochs(cube.restricted_loss, end) for end in ends)
-    return {"when_memorized": memorized, "at_start_of_cleanup": formed, "ratio": formed / memorized}
+    at_memorization_end, at_formation_end = (at_epochs(cube.restricted_loss, end) for end in ends)
+    return {
+        "when_memorized": at_memorization_end,
+        "at_start_of_cleanup": at_formation_end,
+        "ratio": at_formation_end / at_memorization_end,
+    }

@@ -1,4 +1,4 @@
-"""Quantities that the TransformerLens demo shows of its network and the subtraction notebook does not."""
+"""Quantities of the TransformerLens demo's network that the subtraction notebook does not show."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.claims.quantities.curves import at_epochs
-from progress_measures.claims.quantities.mechanism import by_run, components, keys_of
+from progress_measures.claims.quantities.mechanism import by_run, component_indices, keys_of
 from progress_measures.claims.quantities.subtraction import cosine_similarities, random_cube, task_of
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.cube.pair_maps import neuron_map, neuron_maps
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @quantity
 def first_cluster(cube: xr.Dataset) -> Values:
-    """Return the cluster of each run's lowest key frequency and its size.
+    """Return each run's lowest key frequency and the size of its neuron cluster.
 
-    The energy share of that frequency in the cluster's columns of W_L is given too.
+    Also return the fraction of squared norm of the cluster's columns of W_L that lies at this frequency.
     """
 
     def cluster_of_run(run_cube: xr.Dataset) -> tuple[int, int, float]:
@@ -34,7 +34,7 @@ def first_cluster(cube: xr.Dataset) -> Values:
             return 0, 0, np.nan
         at_key = run_cube.sel(frequency=keys[0])
         squares = np.square(at_key.cluster_W_L_fourier_norm.values)
-        return int(keys[0]), int(at_key.cluster_size), float(squares[components(keys[:1])].sum() / squares.sum())
+        return int(keys[0]), int(at_key.cluster_size), float(squares[component_indices(keys[:1])].sum() / squares.sum())
 
     clusters = by_run(cube, cluster_of_run)
     return dict(zip(("frequency", "neurons", "share"), map(list, zip(*clusters, strict=True)), strict=True))
@@ -42,7 +42,7 @@ def first_cluster(cube: xr.Dataset) -> Values:
 
 @quantity
 def key_interference(cube: xr.Dataset) -> Values:
-    """Return the mean of each run's key cosines at 0 over its next largest value."""
+    """Return the mean of the key cosines at 0 over its largest value at other numbers, run by run."""
 
     def peak_over_next(run_cube: xr.Dataset) -> float:
         keys = keys_of(run_cube)
@@ -54,8 +54,8 @@ def key_interference(cube: xr.Dataset) -> Values:
     return {"at_0_over_the_next": by_run(cube, peak_over_next)}
 
 
-def _top_share(values: NDArray[np.floating], count: int = 8) -> float:
-    """Return the share of the variance over (a, b) in a function's `count` largest 2D Fourier components."""
+def _top_fraction(values: NDArray[np.floating], count: int = 8) -> float:
+    """Return the fraction of a map's variance over (a, b) in its `count` largest 2D Fourier components."""
     F = fourier.basis(len(values))
     energy = np.sort(np.square(F @ (values - values.mean()) @ F.T), axis=None)[::-1]
     return float(energy[:count].sum() / energy.sum()) if energy.sum() else np.nan
@@ -63,23 +63,24 @@ def _top_share(values: NDArray[np.floating], count: int = 8) -> float:
 
 @quantity
 def neurons_in_2d(cube: xr.Dataset) -> Values:
-    """Return the variance share of the eight largest 2D Fourier components.
+    """Return the fraction of variance over (a, b) in the eight largest 2D Fourier components.
 
-    The functions are neurons 0 and 5 of the first run and a Gaussian map.
+    It is computed for neurons 0 and 5 of the first run and, as a control, for a Gaussian map.
     """
     p = task_of(cube).prime
     gaussian = np.random.default_rng(0).standard_normal((p, p))
     return {
-        "neurons": [_top_share(neuron_map(cube, neuron).values) for neuron in (0, 5)],
-        "random": _top_share(gaussian),
+        "neurons": [_top_fraction(neuron_map(cube, neuron).values) for neuron in (0, 5)],
+        "random": _top_fraction(gaussian),
     }
 
 
 @quantity
 def cosines_and_control(cube: xr.Dataset) -> Values:
-    """Return the part of the logits that the key cosines leave unexplained.
+    """Return the norm of the logits without the key cosines, over the norm of the logits.
 
-    The similarity of the first run's logits with a random cube is the control.
+    Also return the cosine similarity of the logits with each key cosine and, as a control, of the first run's logits
+    with a Gaussian cube.
     """
     return {
         "residual": cosine_similarities(cube)["residual"],
@@ -90,34 +91,34 @@ def cosines_and_control(cube: xr.Dataset) -> Values:
 
 @quantity
 def restricted_ratio_peak(cube: xr.Dataset) -> Values:
-    """Return the largest ratio of test loss to restricted loss on neurons at the same epoch, and that epoch."""
+    """Return the largest and the final ratio of test loss to restricted loss on neurons, and the epoch of the largest."""
     ratio = (cube.test_loss / cube.restricted_loss_neurons).fillna(0)
     return {"largest": ratio.max("epoch"), "at_epoch": ratio.idxmax("epoch"), "final": ratio.isel(epoch=-1)}
 
 
 @quantity
 def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
-    """Return the excluded loss on neurons at the end of circuit formation over that at the end of memorization.
+    """Return the excluded loss on neurons at the ends of memorization and of circuit formation, and the ratio.
 
-    The factor by which the test loss changes over the same epochs is given too.
+    Also return the ratio of the test losses at the same two epochs.
     """
-    memorized, formed = (
+    at_memorization_end, at_formation_end = (
         at_epochs(cube.excluded_loss_neurons, cube[f"{phase}_end"]) for phase in ("memorization", "circuit_formation")
     )
     test_losses = [at_epochs(cube.test_loss, cube[f"{phase}_end"]) for phase in ("memorization", "circuit_formation")]
     return {
-        "memorized": memorized,
-        "formed": formed,
-        "rise": formed / memorized,
+        "memorized": at_memorization_end,
+        "formed": at_formation_end,
+        "rise": at_formation_end / at_memorization_end,
         "test_loss_factor": test_losses[1] / test_losses[0],
     }
 
 
 @quantity
 def transpose_left_out(cube: xr.Dataset) -> Values:
-    """Return the cosine between the neuron weights of a sine with and without the transpose of the Fourier basis.
+    """Return the cosine similarity of W_L's Fourier component at a sine, with and without the basis transposed.
 
-    The sine is that of the first run's lowest key frequency.
+    The sine has the first run's lowest key frequency. The notebook leaves out the transpose.
     """
     F, keys = fourier.basis(task_of(cube).prime), keys_of(cube.isel(run=0))
     if not keys.size:
@@ -135,13 +136,13 @@ def transpose_left_out(cube: xr.Dataset) -> Values:
 def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
     """Return restricted and excluded loss on neurons by both definitions, for the first run at the last checkpoint.
 
-    One definition is that of the measures. The other omits the mean logits in the restricted loss and the skip
-    connection around the MLP in the excluded loss. Neurons and W_L are reconstructed from the cube.
+    `restricted` and `excluded` are the measures. The other two keys omit the mean logits in the restricted loss and the
+    skip connection around the MLP in the excluded loss; neurons and W_L are reconstructed from the cube for them.
     """
     task, run_cube = task_of(cube), cube.isel(run=0)
     p, keys = task.prime, keys_of(run_cube)
-    defined = run_cube.isel(epoch=-1)
-    result = {"restricted": defined.restricted_loss_neurons, "excluded": defined.excluded_loss_neurons}
+    last = run_cube.isel(epoch=-1)
+    result = {"restricted": last.restricted_loss_neurons, "excluded": last.excluded_loss_neurons}
     if not keys.size:
         return result | {"restricted_without_mean_logits": np.nan, "excluded_without_skip": np.nan}
     neurons = neuron_maps(cube).values

@@ -1,4 +1,4 @@
-"""Quantities of the integer addition notebook. All are of the first run at the last checkpoint."""
+"""Quantities of the integer addition notebook. All values are of the first run."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-STRONG = 0.9  # a correlation with the sum above this is strong
-TOP = 3  # number of neurons that are examined individually
+STRONG_CORRELATION = 0.9
+TOP_NEURONS = 3  # number of neurons that are examined one by one
 
 # ---- data and training
 
 
 @quantity
 def sums_to_learn(cube: xr.Dataset) -> Values:
-    """Return the sizes of the task and of its split, and the first five pairs of both parts."""
-    size, sizes, pairs = dataset_size(cube), layout(task_of(cube)), first_pairs_of_split(cube)
+    """Return the sizes of the task and of its split, and the first five training and test pairs."""
+    split_sizes, task_layout, first_pairs = dataset_size(cube), layout(task_of(cube)), first_pairs_of_split(cube)
     return {
-        "train": size["train"],
-        "test": size["test"],
-        "train_fraction": size["share"],
-        "inputs": sizes.vocabulary,
-        "outputs": sizes.outputs,
-        "largest_sum": 2 * sizes.operands - 2,
-        "train_pairs": [row[:2] for row in pairs["train_rows"]],
-        "test_pairs": [row[:2] for row in pairs["test_rows"]],
+        "train": split_sizes["train"],
+        "test": split_sizes["test"],
+        "train_fraction": split_sizes["share"],
+        "inputs": task_layout.vocabulary,
+        "outputs": task_layout.outputs,
+        "largest_sum": 2 * task_layout.operands - 2,
+        "train_pairs": [row[:2] for row in first_pairs["train_rows"]],
+        "test_pairs": [row[:2] for row in first_pairs["test_rows"]],
     }
 
 
 @quantity
 def sums_learned(cube: xr.Dataset) -> Values:
-    """Return the final accuracy over all pairs and the delay from 99 % train to 99 % test accuracy."""
+    """Return the final accuracy over all pairs, the first epochs with 99 % train and test accuracy, and the delay."""
     accuracy = 1 - failures(cube).sel(embedding="whole").mean()
     train, test = (first_reaching(cube[f"history_{split}_accuracy"], 0.99) for split in ("train", "test"))
     return {
@@ -69,9 +69,9 @@ def sums_learned(cube: xr.Dataset) -> Values:
 
 @quantity
 def smooth_embedding(cube: xr.Dataset) -> Values:
-    """Return the correlation of the embeddings of neighboring numbers, averaged over dimensions.
+    """Return the lag-1 autocorrelation of W_E over numbers: mean over dimensions, and fraction of positive ones.
 
-    It is 1 for slow waves and 0 for noise.
+    The autocorrelation of a dimension of the residual stream is near 1 for slow waves and near 0 for noise.
     """
     centered = cube.W_E.isel(run=0).values[:-1].astype(float)
     centered -= centered.mean(0)
@@ -80,15 +80,19 @@ def smooth_embedding(cube: xr.Dataset) -> Values:
 
 
 def _polynomial(values: NDArray[np.floating], degree: int) -> tuple[NDArray[Any], float]:
-    """Return the ascending coefficients and R² of the polynomial in the number that fits best."""
-    number = np.arange(len(values))
-    fitted = np.polynomial.Polynomial.fit(number, values, degree)
-    return fitted.convert().coef, r_squared(values, fitted(number))
+    """Return the ascending coefficients and R² of the least-squares polynomial in the number."""
+    numbers = np.arange(len(values))
+    polynomial = np.polynomial.Polynomial.fit(numbers, values, degree)
+    return polynomial.convert().coef, r_squared(values, polynomial(numbers))
 
 
 @quantity
 def first_component_line(cube: xr.Dataset) -> Values:
-    """Fit a straight line to the scores on PC 1; the sign of PC 1 is set so that the line falls."""
+    """Return R², slope and intercept of the least-squares line in the number through the embedding's PC 1 scores.
+
+    The sign of PC 1 is chosen so that the slope is negative. Intercept over slope is minus the mean number, because the
+    scores are centered.
+    """
     values = embedding(cube).scores[:, 0]
     (intercept, slope), r2 = _polynomial(values, 1)
     return {
@@ -102,21 +106,21 @@ def first_component_line(cube: xr.Dataset) -> Values:
 
 @quantity
 def component_shares(cube: xr.Dataset) -> Values:
-    """Return the variance shares of PC 1, of PC 2, of both and of all other components."""
-    shares = embedding(cube).shares
-    return {"PC1": shares[0], "PC2": shares[1], "both": shares[:2].sum(), "others": shares[2:].sum()}
+    """Return the fractions of the embedding's variance in PC 1, in PC 2, in both, and in all other components."""
+    fractions = embedding(cube).fractions_explained
+    return {"PC1": fractions[0], "PC2": fractions[1], "both": fractions[:2].sum(), "others": fractions[2:].sum()}
 
 
 @quantity
 def second_component_parabola(cube: xr.Dataset) -> Values:
-    """Fit a parabola to the scores on PC 2."""
-    (_, slope, bend), r2 = _polynomial(embedding(cube).scores[:, 1], 2)
-    return {"r2": r2, "vertex": -slope / (2 * bend)}
+    """Return R² and vertex of the least-squares parabola in the number through the embedding's PC 2 scores."""
+    (_, linear, quadratic), r2 = _polynomial(embedding(cube).scores[:, 1], 2)
+    return {"r2": r2, "vertex": -linear / (2 * quadratic)}
 
 
 @quantity
 def numbers_in_order(cube: xr.Dataset) -> Values:
-    """Test whether the scores on PC 1 are strictly monotone in the number."""
+    """Return whether the embedding's PC 1 scores are strictly monotone in the number."""
     steps = np.diff(embedding(cube).scores[:, 0])
     return {"monotone": bool((steps > 0).all() or (steps < 0).all())}
 
@@ -126,60 +130,67 @@ def numbers_in_order(cube: xr.Dataset) -> Values:
 
 @quantity
 def sum_probe(cube: xr.Dataset) -> Values:
-    """Return the fit of a linear probe of the sum on the neurons after the ReLU, on held-out pairs.
+    """Return R² and mean squared error, on held-out pairs, of a linear probe of a + b on the neurons after the ReLU.
 
-    The baseline is the mean as a constant prediction.
+    The baseline predicts the mean sum of the fitted pairs at every held-out pair.
     """
     result = probe(cube)
-    error = float(np.square(result.sums - result.predicted).mean())
+    mean_squared_error = float(np.square(result.sums - result.predicted).mean())
     baseline = result.baseline_r2
-    return {"r2": result.r2, "mean_squared_error": error, "baseline_r2": baseline, "baseline_size": abs(baseline)}
+    return {
+        "r2": result.r2,
+        "mean_squared_error": mean_squared_error,
+        "baseline_r2": baseline,
+        "baseline_size": abs(baseline),
+    }
 
 
 @quantity
 def sum_neurons(cube: xr.Dataset) -> Values:
-    """Count the neurons whose correlation with the sum exceeds 0.9, and those where its absolute value does."""
-    r = correlations(cube)["a+b"]
-    strong = int((np.abs(r) > STRONG).sum())
-    positive = int((r > STRONG).sum())
+    """Count the neurons whose correlation with a + b is above 0.9, and those whose absolute correlation is above 0.9."""
+    correlation = correlations(cube)["a+b"]
+    strong = int((np.abs(correlation) > STRONG_CORRELATION).sum())
+    positive = int((correlation > STRONG_CORRELATION).sum())
     return {
         "above": positive,
         "in_size": strong,
         "share_positive": positive / strong if strong else np.nan,
-        "of": r.size,
+        "of": correlation.size,
     }
 
 
-def _by_sum(values: NDArray[np.floating], sums: NDArray[np.int64]) -> NDArray[np.floating]:
-    """Return, at each pair, the mean over all pairs of equal sum."""
+def _mean_at_equal_sum(values: NDArray[np.floating], sums: NDArray[np.int64]) -> NDArray[np.floating]:
+    """Return, for each pair, the mean value over all pairs with the same sum: [pair]."""
     return (np.bincount(sums, values) / np.bincount(sums))[sums]
 
 
 @quantity
 def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
-    """Return how the neurons with the strongest correlation with the sum depend on it, after the ReLU.
+    """Return how the three neurons most correlated with a + b depend on the sum after the ReLU.
 
-    Values are the share of variance within equal sums, the threshold and R² of a straight line above it. The threshold
-    is the largest sum up to which a neuron is 0 at every pair, or -1 if there is none.
+    Lists have one entry per neuron: the fraction of its variance among pairs of equal sum, its threshold, and R² of a
+    straight line in the sum above the threshold. The threshold is the largest sum up to which the neuron is 0 at every
+    pair, or -1 if there is none.
     """
-    post, sums, neurons = activations(cube), targets(cube)["a+b"].astype(int), by_correlation(cube)[:TOP]
-    within, thresholds, r2_above = [], [], []
+    post, sums, neurons = activations(cube), targets(cube)["a+b"].astype(int), by_correlation(cube)[:TOP_NEURONS]
+    fractions_within_sum, thresholds, r2_above = [], [], []
     for values in post[:, neurons].T:
-        within.append(1 - r_squared(values, _by_sum(values, sums)))
+        fractions_within_sum.append(1 - r_squared(values, _mean_at_equal_sum(values, sums)))
         threshold = int(sums[values > 0].min()) - 1
-        rows = sums > threshold
+        above_threshold = sums > threshold
         thresholds.append(threshold)
-        r2_above.append(fit(sums[rows, None].astype(float), values[rows]).r2)
-    return {"neurons": neurons, "within_sum": within, "thresholds": thresholds, "r2_above": r2_above}
+        r2_above.append(fit(sums[above_threshold, None].astype(float), values[above_threshold]).r2)
+    return {"neurons": neurons, "within_sum": fractions_within_sum, "thresholds": thresholds, "r2_above": r2_above}
 
 
 @quantity
 def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
-    """Fit straight lines in the sum to the pre-activations of the neurons with the strongest correlation.
+    """Return straight-line fits in a + b to the pre-activations of the three neurons most correlated with a + b.
 
-    The numbers of pairs with negative and with zero pre-activations are given too.
+    Lists have one entry per neuron: R², slope and offset of the fit, and the numbers of pairs at which the
+    pre-activation is negative and zero. Also return the range of the offsets.
     """
-    pre, sums, neurons = activations(cube, relu=False), targets(cube)["a+b"], by_correlation(cube)[:TOP]
+    pre, sums, neurons = activations(cube, relu=False), targets(cube)["a+b"], by_correlation(cube)[:TOP_NEURONS]
     fits = [fit(sums[:, None], values) for values in pre[:, neurons].T]
     offsets = [line.intercept for line in fits]
     return {
@@ -195,7 +206,12 @@ def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
 
 @quantity
 def top_neuron_fit(cube: xr.Dataset) -> Values:
-    """Fit the pre-activation of the neuron with the strongest correlation to the PC scores of a and b."""
+    """Return the linear fit of a pre-activation on the PC 1 and PC 2 scores of a and b.
+
+    The neuron is the one most correlated with a + b. Also return the relative difference of the PC 1 coefficients of a
+    and b, the larger size of a PC 2 coefficient over the smaller size of a PC 1 coefficient, and the smaller size of a
+    PC 2 coefficient.
+    """
     neuron = int(by_correlation(cube)[0])
     result = neuron_fit(cube, neuron)
     pc1_a, pc2_a, pc1_b, pc2_b = np.abs(result.coefficients)
@@ -217,35 +233,43 @@ def top_neuron_fit(cube: xr.Dataset) -> Values:
 def component_ablation(cube: xr.Dataset) -> Values:
     """Return the accuracy over all pairs with parts of the embedding removed.
 
-    The embedding is whole, reduced to the mean and PC 1, or without PC 2.
+    Keys: `before` is with the unchanged embedding, `mean_and_PC1` with only its mean and PC 1, `drop` is the difference
+    of these two, and `all_but_PC2` is without PC 2.
     """
     accuracy = 1 - failures(cube).mean(("a", "b"))
-    before, after, without = (
+    original, mean_and_pc1, all_but_pc2 = (
         float(accuracy.sel(embedding=name)) for name in ("whole", "mean and PC 1", "all but PC 2")
     )
-    return {"before": before, "mean_and_PC1": after, "drop": before - after, "all_but_PC2": without}
+    return {
+        "before": original,
+        "mean_and_PC1": mean_and_pc1,
+        "drop": original - mean_and_pc1,
+        "all_but_PC2": all_but_pc2,
+    }
 
 
 def _failing(cube: xr.Dataset) -> NDArray[np.bool_]:
-    """Return the pairs whose answer is wrong if the embedding keeps only the mean and PC 1: [a, b]."""
+    """Return at which pairs the answer is wrong if the embedding keeps only its mean and PC 1: [a, b]."""
     return failures(cube).sel(embedding="mean and PC 1").values
 
 
 @quantity
 def component_ablation_failures(cube: xr.Dataset) -> Values:
-    """Return which pairs fail if the embedding keeps only the mean and PC 1.
+    """Return statistics of the pairs that fail if the embedding keeps only its mean and PC 1.
 
-    Pairs with a 0 are compared with the notebook: (0, 1) to (0, n - 2) and their mirrors fail; (0, 0), (0, n - 1) and
-    (n - 1, 0) do not.
+    Values are the number of failing pairs, the fraction of pairs with a 0 that fail or succeed as in the notebook,
+    whether (0, 0) fails, the fraction of pairs (a, b) that fail or succeed as (b, a) does, and the fractions of failing
+    pairs among those with both operands from 2 to n - 3 and among all others. In the notebook, (0, 1) to (0, n - 2) and
+    their mirrors fail, and (0, 0), (0, n - 1) and (n - 1, 0) do not.
     """
     wrong = _failing(cube)
     n = len(wrong)
-    stated = np.array([False] + [True] * (n - 2) + [False])
-    with_zero = np.concatenate([wrong[0] == stated, wrong[1:, 0] == stated[1:]])
+    stated_failures = np.array([False] + [True] * (n - 2) + [False])
+    as_stated = np.concatenate([wrong[0] == stated_failures, wrong[1:, 0] == stated_failures[1:]])
     middle = wrong[2 : n - 2, 2 : n - 2]
     return {
         "count": int(wrong.sum()),
-        "with_a_zero_as_stated": with_zero.mean(),
+        "with_a_zero_as_stated": as_stated.mean(),
         "fails_at_0_0": bool(wrong[0, 0]),
         "symmetric": (wrong == wrong.T).mean(),
         "share_in_the_middle": middle.mean(),
@@ -255,9 +279,9 @@ def component_ablation_failures(cube: xr.Dataset) -> Values:
 
 @quantity
 def even_fourier_basis(cube: xr.Dataset) -> Values:
-    """Return the norm of sin(2 pi k x / n) at k = n/2, by which the notebook divides.
+    """Return the norm over x of sin(2 pi k x / n) at k = n/2, by which the notebook divides.
 
-    The norm is 0 for the even n of its task.
+    For even n, as in the notebook, this sine is 0 at every number x, and so is its norm.
     """
     n = layout(task_of(cube)).operands
     return {"norm": float(np.linalg.norm(np.sin(2 * np.pi * (n // 2) * np.arange(n) / n))), "operands": n}

@@ -11,7 +11,7 @@ import numpy as np
 
 from progress_measures.claims.quantities.curves import chance
 from progress_measures.claims.registry import Values, quantity
-from progress_measures.measures.keys import CLUSTER_FRACTION, KEY_SHARE
+from progress_measures.measures.keys import CLUSTER_FRACTION, KEY_CLUSTER_FRACTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-ALWAYS_ON = 0.98  # least share of pairs with a positive activation of an always-on neuron
+ALWAYS_ON = 0.98  # minimum fraction of pairs at which an always-on neuron is active
 
 
 def by_run(cube: xr.Dataset, function: Callable[[xr.Dataset], Any]) -> list[Any]:
@@ -40,8 +40,8 @@ def keys_of(run_cube: xr.Dataset) -> NDArray[np.int64]:
     return run_cube.frequency.values[run_cube.key_frequency.values]
 
 
-def components(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the indices of the cosines and sines of frequencies in the Fourier basis, cosine first: [2 key]."""
+def component_indices(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the indices in the Fourier basis of the cosine and sine of each frequency, cosine first: [2 key]."""
     return np.array([index for k in keys for index in (2 * k - 1, 2 * k)], dtype=int)
 
 
@@ -58,7 +58,7 @@ def _significant(run_cube: xr.Dataset) -> NDArray[np.int64]:
 
 @quantity
 def key_frequencies(cube: xr.Dataset) -> Values:
-    """Return the key frequencies, found by rule, of each run."""
+    """Return number and list of the key frequencies of each run, and the number of different lists."""
     keys_by_run = by_run(cube, lambda run_cube: keys_of(run_cube).tolist())
     sets = [f"{run}: {', '.join(map(str, keys))}" for run, keys in zip(cube.run.values, keys_by_run, strict=True)]
     return {
@@ -70,7 +70,12 @@ def key_frequencies(cube: xr.Dataset) -> Values:
 
 @quantity
 def key_block_ablation(cube: xr.Dataset) -> Values:
-    """Return the test loss without, and with only, the key frequencies' blocks of the logits."""
+    """Return the test loss with the key frequencies' blocks removed from the logits, and with all others removed.
+
+    The block of frequency k holds the products of 1, cos and sin of w_k a with 1, cos and sin of w_k b, except the
+    constant, which is kept. Also return the former loss over the loss of a uniform guess, and the latter over the
+    original test loss.
+    """
     last = cube.isel(epoch=-1)
     removed, kept = last.key_blocks_removed_loss, last.key_blocks_only_loss
     return {
@@ -84,10 +89,10 @@ def key_block_ablation(cube: xr.Dataset) -> Values:
 
 @quantity
 def dataset_size(cube: xr.Dataset) -> Values:
-    """Return the number of all pairs, training pairs and test pairs."""
+    """Return the numbers of all pairs, training pairs and test pairs, and the train fraction."""
     n = int(cube["prime" if "prime" in cube.coords else "operands"][0])
-    share = float(cube.train_fraction[0])
-    return {"pairs": n**2, "train": int(share * n**2), "test": n**2 - int(share * n**2), "share": share}
+    fraction = float(cube.train_fraction[0])
+    return {"pairs": n**2, "train": int(fraction * n**2), "test": n**2 - int(fraction * n**2), "share": fraction}
 
 
 def after_intervention(cube: xr.Dataset, name: str, measure: str = "loss", split: str = "test") -> NDArray[np.floating]:
@@ -106,11 +111,11 @@ def after_intervention(cube: xr.Dataset, name: str, measure: str = "loss", split
 
 
 def _intervention(cube: xr.Dataset, name: str) -> Values:
-    """Return test loss and accuracy after an intervention, and their change."""
-    before = after_intervention(cube, "none")
+    """Return test loss and accuracy after an intervention, loss over original loss, and change of accuracy."""
+    original_loss = after_intervention(cube, "none")
     return {
         "loss": after_intervention(cube, name),
-        "ratio": after_intervention(cube, name) / before,
+        "ratio": after_intervention(cube, name) / original_loss,
         "accuracy": after_intervention(cube, name, "accuracy"),
         "accuracy_change": after_intervention(cube, name, "accuracy") - after_intervention(cube, "none", "accuracy"),
     }
@@ -118,7 +123,10 @@ def _intervention(cube: xr.Dataset, name: str) -> Values:
 
 @quantity
 def W_L_suffices(cube: xr.Dataset) -> Values:
-    """Return the accuracy of logits computed by W_L alone, with the rest of the logits at its mean."""
+    """Return the test accuracy of logits that W_L computes from the neurons; other parts are at their mean over pairs.
+
+    Also return the fraction of the logits' variance that neurons and W_L explain.
+    """
     return {
         "accuracy": after_intervention(cube, "W_L alone", "accuracy"),
         "fraction_explained": cube.W_L_fraction_explained,
@@ -127,18 +135,21 @@ def W_L_suffices(cube: xr.Dataset) -> Values:
 
 @quantity
 def W_L_rank(cube: xr.Dataset) -> Values:
-    """Return the share of W_L's squared norm in its first 2 n singular values, for n key frequencies."""
+    """Return the fraction of W_L's squared norm in its 2n largest singular values, for n key frequencies."""
 
-    def share(run_cube: xr.Dataset) -> float:
+    def fraction(run_cube: xr.Dataset) -> float:
         squares = np.square(run_cube.W_L_singular_value.values)
         return float(squares[: 2 * len(keys_of(run_cube))].sum() / squares.sum())
 
-    return {"share": by_run(cube, share), "key_frequencies": by_run(cube, lambda run_cube: len(keys_of(run_cube)))}
+    return {"share": by_run(cube, fraction), "key_frequencies": by_run(cube, lambda run_cube: len(keys_of(run_cube)))}
 
 
 @quantity
 def W_E_frequencies(cube: xr.Dataset) -> Values:
-    """Return the significant frequencies of W_E, and the number of key frequencies that are not among them."""
+    """Return number and list of W_E's significant frequencies, and the number of key frequencies not among them.
+
+    A frequency is significant if its norm exceeds five times the median norm of non-key frequencies.
+    """
     significant = by_run(cube, _significant)
     missing = by_run(cube, lambda run_cube: len(set(keys_of(run_cube)) - set(_significant(run_cube))))
     return {
@@ -150,19 +161,22 @@ def W_E_frequencies(cube: xr.Dataset) -> Values:
 
 @quantity
 def fourier_symmetry(cube: xr.Dataset) -> Values:
-    """Compare the norms of the complex Fourier components of W_E at k and p - k."""
+    """Return the largest difference of norms of W_E's complex Fourier components at k and p - k, over the largest norm."""
     p = int(cube.prime[0])
-    difference = []
+    differences = []
     for embedding in cube.W_E.values:
         norms = np.linalg.norm(np.fft.fft(embedding[:p], axis=0), axis=1)
-        difference.append(float(np.abs(norms[1:] - norms[:0:-1]).max() / norms.max()))
-    return {"largest_relative_difference": difference, "frequencies": (p - 1) // 2}
+        differences.append(float(np.abs(norms[1:] - norms[:0:-1]).max() / norms.max()))
+    return {"largest_relative_difference": differences, "frequencies": (p - 1) // 2}
 
 
 @quantity
 def heads_periodic(cube: xr.Dataset) -> Values:
-    """Return the frequency of each head's attention to a and its share of the variance, run by run."""
-    known = [
+    """Return the frequency of each head's attention to a and the fraction of variance that it explains, run by run.
+
+    Also return the number of heads whose frequency is neither a key frequency nor significant in W_E.
+    """
+    in_keys_or_W_E = [
         int(k) in set(keys_of(run_cube)) | set(_significant(run_cube))
         for run_cube in (cube.sel(run=run).isel(epoch=-1) for run in cube.run.values)
         for k in run_cube.attention_frequency.values
@@ -170,38 +184,43 @@ def heads_periodic(cube: xr.Dataset) -> Values:
     return {
         "frequency": cube.attention_frequency.values.ravel(),
         "share": cube.attention_frequency_share.values.ravel(),
-        "unknown_frequencies": known.count(False),
+        "unknown_frequencies": in_keys_or_W_E.count(False),
     }
 
 
 def _neurons(cube: xr.Dataset, neurons: list[int]) -> Values:
-    """Return frequency and fraction of variance explained of neurons, and the number without a key frequency."""
+    """Return best frequency and fraction of variance explained of neurons, and the number without a key frequency."""
     last = cube.isel(epoch=-1)
     frequency = last.neuron_frequency.values[:, neurons]
-    of_no_key = sum(
+    without_key_count = sum(
         int(k) not in keys_of(last.sel(run=run))
-        for run, row in zip(cube.run.values, frequency, strict=True)
-        for k in row
+        for run, frequencies_of_run in zip(cube.run.values, frequency, strict=True)
+        for k in frequencies_of_run
     )
     fraction = last.neuron_fraction_explained.values[:, neurons]
-    return {"frequency": frequency.ravel(), "fraction": fraction.ravel(), "of_no_key_frequency": of_no_key}
+    return {"frequency": frequency.ravel(), "fraction": fraction.ravel(), "of_no_key_frequency": without_key_count}
 
 
 @quantity
 def neuron_0(cube: xr.Dataset) -> Values:
-    """Return frequency and fraction of variance explained of neuron 0."""
+    """Return best frequency and fraction of variance explained of neuron 0, run by run."""
     return _neurons(cube, [0])
 
 
 @quantity
 def neurons_1_to_4(cube: xr.Dataset) -> Values:
-    """Return frequency and fraction of variance explained of neurons 1 to 4.
+    """Return best frequency and fraction of variance explained of neurons 1 to 4, run by run.
 
-    The smallest fraction among neurons that are not always on is of the first run.
+    Also return, for the first run, the fraction of pairs at which each is active, and the smallest fraction of variance
+    explained among those that are not always on.
     """
     values = _neurons(cube, [1, 2, 3, 4])
     active = cube.neuron_fraction_active.isel(epoch=-1).values[1:5]
-    not_always_on = [share for share, fires in zip(values["fraction"], active, strict=False) if fires < ALWAYS_ON]
+    not_always_on = [
+        explained
+        for explained, fraction_active in zip(values["fraction"], active, strict=False)
+        if fraction_active < ALWAYS_ON
+    ]
     return values | {
         "least_of_usual_neurons": min(not_always_on, default=np.nan),
         "share_of_pairs_at_which_they_fire": active,
@@ -210,8 +229,14 @@ def neurons_1_to_4(cube: xr.Dataset) -> Values:
 
 @quantity
 def logit_components(cube: xr.Dataset) -> Values:
-    """Compare the 2D Fourier components of the logits above 5 % of the largest with the key frequencies' blocks."""
-    outside, missing, share, count = [], [], [], []
+    """Count the large 2D Fourier components of the logits, inside and outside of the key frequencies' products.
+
+    A component is large if its norm over outputs exceeds 5 % of the largest. Products are of cos or sin of w_k a with
+    cos or sin of w_k b, four for each key frequency. Values by run are the number of large components, of large ones
+    that are no such products, of products that are not large, and the fraction of energy in the products. The constant
+    is left out.
+    """
+    outside, missing, energy, count = [], [], [], []
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
         norms = run_cube.logit_fourier_norm_2d.values.copy()
@@ -223,36 +248,40 @@ def logit_components(cube: xr.Dataset) -> Values:
         count.append(int(large.sum()))
         outside.append(int((large & ~expected).sum()))
         missing.append(int((expected & ~large).sum()))
-        share.append(float(np.square(norms[expected]).sum() / np.square(norms).sum()))
-    return {"count": count, "outside_blocks": outside, "missing_in_blocks": missing, "energy_in_blocks": share}
+        energy.append(float(np.square(norms[expected]).sum() / np.square(norms).sum()))
+    return {"count": count, "outside_blocks": outside, "missing_in_blocks": missing, "energy_in_blocks": energy}
 
 
 @quantity
 def W_L_sparse(cube: xr.Dataset) -> Values:
-    """Compare the norms of W_L's Fourier components at key frequencies with all others."""
+    """Return how much of W_L lies at other than the key frequencies.
+
+    Values by run are the largest norm of a Fourier component at other frequencies over the smallest at key frequencies,
+    the fraction of the squared norm at key frequencies, and the norm at all others over the norm of W_L.
+    """
 
     def ratio(run_cube: xr.Dataset) -> float:
         """Return the largest norm at other frequencies over the smallest norm at key frequencies."""
-        norms, key = run_cube.W_L_fourier_norm.values, components(keys_of(run_cube))
+        norms, key = run_cube.W_L_fourier_norm.values, component_indices(keys_of(run_cube))
         others = np.delete(norms, np.append(key, 0))
         return float(others.max() / norms[key].min(initial=np.inf))
 
     def energy(run_cube: xr.Dataset) -> float:
-        """Return the share of the squared norm at key frequencies."""
+        """Return the fraction of the squared norm at key frequencies."""
         squares = np.square(run_cube.W_L_fourier_norm.values)
-        return float(squares[components(keys_of(run_cube))].sum() / squares.sum())
+        return float(squares[component_indices(keys_of(run_cube))].sum() / squares.sum())
 
-    share = by_run(cube, energy)
+    energy_in_keys = by_run(cube, energy)
     return {
         "largest_other_over_least_key": by_run(cube, ratio),
-        "energy_in_key_frequencies": share,
-        "residual_norm": [float(np.sqrt(1 - key_share)) for key_share in share],
+        "energy_in_key_frequencies": energy_in_keys,
+        "residual_norm": [float(np.sqrt(1 - fraction)) for fraction in energy_in_keys],
     }
 
 
 @quantity
 def W_E_sparse(cube: xr.Dataset) -> Values:
-    """Return the Gini coefficient of W_E's spectrum and the number of its significant frequencies."""
+    """Return the Gini coefficient of W_E's Fourier spectrum and the number of its significant frequencies."""
     return {
         "gini": cube.gini_W_E.isel(epoch=-1),
         "significant_frequencies": by_run(cube, lambda run_cube: len(_significant(run_cube))),
@@ -263,8 +292,8 @@ def readout_rows(run_cube: xr.Dataset) -> list[tuple[Any, ...]]:
     """Compute the rows of Table 1 of one run.
 
     Returns:
-        Rows of frequency, wave (`cos` or `sin`), the coefficients of the two products, the single coefficient and the
-        fraction of variance explained.
+        For each key frequency and wave (`cos` or `sin`): frequency, wave, the coefficients of the two products in the
+        wave's angle-sum identity, the coefficient of the wave of a + b, and the fraction of variance that it explains.
     """
     rows = []
     for k in keys_of(run_cube):
@@ -279,7 +308,12 @@ def readout_rows(run_cube: xr.Dataset) -> list[tuple[Any, ...]]:
 
 @quantity
 def readout_identities(cube: xr.Dataset) -> Values:
-    """Test the angle-sum identities in the neuron activations projected on W_L (Tables 1 and 3), over all runs."""
+    """Return how well the neurons along W_L's key directions obey the angle-sum identities (Tables 1 and 3).
+
+    The rows are the key directions of all runs. Values are the fractions of variance explained by one wave of a + b,
+    the relative differences in size of the two product coefficients for cosine and sine rows, the number of rows with
+    wrong signs, and the largest relative difference between the wave's coefficient and the mean size of the products'.
+    """
     rows = [row for rows_of_run in by_run(cube, readout_rows) for row in rows_of_run]
     asymmetry = {
         wave: [
@@ -289,9 +323,9 @@ def readout_identities(cube: xr.Dataset) -> Values:
         ]
         for wave in ("cos", "sin")
     }
-    signs = sum((first * second > 0) != (wave == "sin") for _, wave, first, second, *_ in rows)
+    wrong_signs = sum((first * second > 0) != (wave == "sin") for _, wave, first, second, *_ in rows)
     explained = [row[-1] for row in rows]
-    identity = [
+    identity_errors = [
         abs(abs(single) - (abs(first) + abs(second)) / 2) / abs(single) for *_, first, second, single, _ in rows
     ]
     return {
@@ -301,14 +335,14 @@ def readout_identities(cube: xr.Dataset) -> Values:
         "largest": max(explained, default=np.nan),
         "cos_asymmetry": asymmetry["cos"],
         "sin_asymmetry": asymmetry["sin"],
-        "wrong_signs": signs,
-        "single_term_identity": max(identity, default=np.nan),
+        "wrong_signs": wrong_signs,
+        "single_term_identity": max(identity_errors, default=np.nan),
     }
 
 
 @quantity
 def cosine_fit(cube: xr.Dataset) -> Values:
-    """Return the fraction of variance of the logits that the key cosines explain, for each centering."""
+    """Return the fraction of the logits' variance that the key cosines explain, for each way to center the logits."""
     last = cube.isel(epoch=-1)
     name = "logit_fraction_explained_cosines"
     return {
@@ -331,9 +365,9 @@ def cosine_loss(run_cube: xr.Dataset) -> float:
 
 @quantity
 def cosine_logits_loss(cube: xr.Dataset) -> Values:
-    """Compare the loss of logits that consist of the fitted key cosines only with the test loss of the network."""
-    approximated, original = by_run(cube, cosine_loss), cube.test_loss.isel(epoch=-1).values
-    return {"test_loss": original, "approximated": approximated, "ratio": np.array(approximated) / original}
+    """Return the test loss, the loss of logits that consist of the fitted key cosines only, and the ratio."""
+    approximated, test_loss = by_run(cube, cosine_loss), cube.test_loss.isel(epoch=-1).values
+    return {"test_loss": test_loss, "approximated": approximated, "ratio": np.array(approximated) / test_loss}
 
 
 @quantity
@@ -344,22 +378,25 @@ def final_test_loss(cube: xr.Dataset) -> Values:
 
 @quantity
 def neurons_explained(cube: xr.Dataset) -> Values:
-    """Count the neurons of which one frequency explains at least 85 % of the variance."""
+    """Return number and fraction of the neurons of which one frequency explains at least 85 % of the variance."""
     fraction = cube.neuron_fraction_explained.isel(epoch=-1).values
-    above = (fraction >= CLUSTER_FRACTION).sum(-1)
-    return {"count": above, "of": fraction.shape[-1], "share": above / fraction.shape[-1]}
+    count = (fraction >= CLUSTER_FRACTION).sum(-1)
+    return {"count": count, "of": fraction.shape[-1], "share": count / fraction.shape[-1]}
 
 
 @quantity
 def clusters_local(cube: xr.Dataset) -> Values:
-    """Return the share of each cluster's columns of W_L at its own frequency, for clusters of at least ten neurons."""
-    shares = []
+    """Return the fraction of squared norm of each cluster's columns of W_L at the cluster's frequency.
+
+    Clusters of fewer than ten neurons are left out.
+    """
+    fractions = []
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
         for k in run_cube.frequency.values[run_cube.cluster_size.values >= 10]:
             squares = np.square(run_cube.cluster_W_L_fourier_norm.sel(frequency=k).values)
-            shares.append(float(squares[2 * k - 1 : 2 * k + 1].sum() / squares.sum()))
-    return {"share": shares}
+            fractions.append(float(squares[2 * k - 1 : 2 * k + 1].sum() / squares.sum()))
+    return {"share": fractions}
 
 
 @quantity
@@ -371,7 +408,11 @@ def cluster_sizes(cube: xr.Dataset) -> Values:
 
 @quantity
 def single_frequency_ablation(cube: xr.Dataset) -> Values:
-    """Return the test loss without one frequency's block over that of the network, for key and other frequencies."""
+    """Return the test loss with one frequency's block removed from the logits, over the original test loss.
+
+    The block holds the products of 1, cos and sin of w a with 1, cos and sin of w b, except the constant. Values are
+    for each key frequency, run by run, and the maximum over the other frequencies of each run.
+    """
     key, other = [], []
     for run in cube.run.values:
         run_cube = cube.sel(run=run).isel(epoch=-1)
@@ -383,21 +424,27 @@ def single_frequency_ablation(cube: xr.Dataset) -> Values:
 
 @quantity
 def neurons_replaced(cube: xr.Dataset) -> Values:
-    """Replace the neurons of one frequency by their polynomial of degree 2."""
+    """Return test loss and accuracy, and their change, with clustered neurons replaced by fits.
+
+    A neuron's fit is on 1, cos and sin of w a and w b and their products, at the frequency of its cluster.
+    """
     return _intervention(cube, "neurons replaced by fits")
 
 
 @quantity
 def neurons_on_key_directions(cube: xr.Dataset) -> Values:
-    """Restrict every neuron to its mean and to cos and sin of w(a + b) for the key frequencies."""
+    """Return test loss and accuracy, and their change, with neurons restricted to key directions.
+
+    Every neuron keeps its mean and its projection on cos and sin of w(a + b) for the key frequencies.
+    """
     return _intervention(cube, "neurons on key directions")
 
 
 @quantity
 def projected_on_readout(cube: xr.Dataset) -> Values:
-    """Project the neurons on W_L's key directions.
+    """Return the test loss, and its ratio to the original, with the neurons projected on W_L's key directions.
 
-    The logits are computed by W_L alone with the skip connection at its mean, and with the skip connection kept.
+    Keys with `skip_kept` are with the skip connection around the MLP; the others are with this connection at its mean.
     """
     alone, kept = (
         _intervention(cube, name)
@@ -413,7 +460,7 @@ def projected_on_readout(cube: xr.Dataset) -> Values:
 
 @quantity
 def readout_removed(cube: xr.Dataset) -> Values:
-    """Remove from the neurons their projection on W_L's key directions."""
+    """Return test loss and accuracy, and their change, without the neurons' projection on W_L's key directions."""
     values = _intervention(cube, "W_L's key directions removed")
     return values | {"loss_over_chance": values["loss"] / chance(cube)}
 
@@ -426,43 +473,49 @@ def self_attention(cube: xr.Dataset) -> Values:
 
 @quantity
 def self_attention_removed(cube: xr.Dataset) -> Values:
-    """Set the attention from `=` to itself to zero, with and without renormalization over a and b."""
+    """Return test loss and accuracy, and their change, without the attention from `=` to itself.
+
+    The attention to a and b is renormalized, except for `ratio_plain`.
+    """
     plain = _intervention(cube, "attention to = zeroed")
     return _intervention(cube, "attention to = shared out") | {"ratio_plain": plain["ratio"]}
 
 
 @quantity
 def skip_zeroed(cube: xr.Dataset) -> Values:
-    """Set the skip connection around the MLP to zero."""
+    """Return test loss and accuracy, and their change, with the skip connection around the MLP set to zero."""
     return _intervention(cube, "MLP skip zeroed")
 
 
 @quantity
 def skip_at_mean(cube: xr.Dataset) -> Values:
-    """Replace the skip connection around the MLP by its mean over pairs."""
+    """Return test loss and accuracy, and their change, with the skip connection around the MLP at its mean.
+
+    The mean is over pairs. `over_zero_ablation` divides the loss by the loss with the connection set to zero.
+    """
     values = _intervention(cube, "MLP skip at its mean")
     return values | {"over_zero_ablation": values["loss"] / after_intervention(cube, "MLP skip zeroed")}
 
 
 @quantity
 def attention_zeroed(cube: xr.Dataset) -> Values:
-    """Set the output of the heads to zero."""
+    """Return test loss and accuracy, and their change, with the output of the heads set to zero."""
     values = _intervention(cube, "attention zeroed")
     return values | {"loss_over_chance": values["loss"] / chance(cube)}
 
 
 @quantity
 def attention_skip_zeroed(cube: xr.Dataset) -> Values:
-    """Set the skip connection around the heads to zero."""
+    """Return test loss and accuracy, and their change, with the skip connection around the heads set to zero."""
     values = _intervention(cube, "attention skip zeroed")
     return values | {"loss_over_chance": values["loss"] / chance(cube)}
 
 
 @quantity
 def sigmoid_form(cube: xr.Dataset) -> Values:
-    """Compute the deviation of attention to a from a sigmoid, and of attention to a plus b from 1, for each head.
+    """Return, for each head, how far attention to a differs from a sigmoid, and attention to a plus b from 1.
 
-    Both are means over pairs.
+    The sigmoid is of the score of a minus the score of b. Differences are absolute, and means over pairs.
     """
     return {
         "distance_from_sigmoid": cube.sigmoid_deviation.values.ravel(),
@@ -479,7 +532,7 @@ def parameters(cube: xr.Dataset) -> Values:
 
 @quantity
 def attention_fits(cube: xr.Dataset) -> Values:
-    """Return the fraction of variance that the fit of Table 2 explains for each head, run by run."""
+    """Return the fraction of the attention's variance that the fit of Table 2 explains, for each head, run by run."""
     explained = cube.attention_fit_fraction_explained.values
     return {
         "frequency": cube.attention_frequency.values.ravel(),
@@ -490,28 +543,31 @@ def attention_fits(cube: xr.Dataset) -> Values:
 
 @quantity
 def score_fits(cube: xr.Dataset) -> Values:
-    """Return the share of the variance of each head's lookup table C_j at its frequency."""
+    """Return the fraction of variance over numbers of head j's score C_j that its frequency explains, for each head."""
     return {"fraction_explained": cube.score_fraction_explained.values.ravel()}
 
 
 @quantity
 def opposite_heads(cube: xr.Dataset) -> Values:
-    """Find the two heads whose attention to a sums most nearly to 1, and compare their scores."""
-    pairs, deviations, cosines = [], [], []
+    """Return the two heads whose attention to a sums most nearly to 1, run by run.
+
+    Also return the mean absolute deviation of this sum from 1, and the cosine similarity of the two heads' scores.
+    """
+    head_pairs, deviations, cosines = [], [], []
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
         deviation = run_cube.head_complement_deviation.values + np.diag([np.inf] * run_cube.sizes["head"])
         i, j = np.unravel_index(deviation.argmin(), deviation.shape)
         scores = run_cube.score_fourier_coefficient.values[:, 1:]
-        pairs.append(f"{i} and {j}")
+        head_pairs.append(f"{i} and {j}")
         deviations.append(float(deviation.min()))
         cosines.append(float(scores[i] @ scores[j] / np.linalg.norm(scores[i]) / np.linalg.norm(scores[j])))
-    return {"heads": pairs, "mean_deviation": deviations, "cosine_of_scores": cosines}
+    return {"heads": head_pairs, "mean_deviation": deviations, "cosine_of_scores": cosines}
 
 
 @quantity
 def linear_sigmoid(cube: xr.Dataset) -> Values:
-    """Return the fraction of variance of the sigmoid that a line explains, and the range of score differences."""
+    """Return the fraction of variance of attention to a that a line in the score difference explains, and its range."""
     return {
         "pooled": cube.sigmoid_linear_fraction_explained_pooled,
         "by_head": cube.sigmoid_linear_fraction_explained.values.ravel(),
@@ -521,14 +577,17 @@ def linear_sigmoid(cube: xr.Dataset) -> Values:
 
 @quantity
 def linear_attention(cube: xr.Dataset) -> Values:
-    """Replace the sigmoid in the network by its linear fit."""
+    """Return test loss and accuracy, and their change, with attention linear in the score difference."""
     return _intervention(cube, "attention linear in scores")
 
 
 @quantity
 def OV_structure(cube: xr.Dataset) -> Values:
-    """Return the share of energy of OV circuits at key frequencies and at the strongest frequency, for each head."""
-    in_keys, strongest, same = [], [], 0
+    """Return the fraction of energy of each head's OV circuit at key frequencies and at its strongest frequency.
+
+    Also return the number of heads whose strongest frequency is the frequency of their attention.
+    """
+    in_keys, strongest, matches = [], [], 0
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
         for head in run_cube["head"].values:
@@ -536,28 +595,32 @@ def OV_structure(cube: xr.Dataset) -> Values:
             energy = squares[0::2] + squares[1::2]
             in_keys.append(float(energy[keys_of(run_cube) - 1].sum() / energy.sum()))
             strongest.append(float(energy.max() / energy.sum()))
-            same += int(energy.argmax() + 1 == int(run_cube.attention_frequency.sel(head=head)))
-    return {"energy_in_key_frequencies": in_keys, "share_of_strongest": strongest, "strongest_is_attentions": same}
+            matches += int(energy.argmax() + 1 == int(run_cube.attention_frequency.sel(head=head)))
+    return {"energy_in_key_frequencies": in_keys, "share_of_strongest": strongest, "strongest_is_attentions": matches}
 
 
 @quantity
 def key_rules(cube: xr.Dataset) -> Values:
-    """Return the key frequencies by each rule: the neurons' clusters, W_L's norm and W_E's norm."""
+    """Return the key frequencies by cluster size, and the large frequencies of W_L and of W_E by norm."""
 
-    def named(name: str) -> list[str]:
+    def selected(name: str) -> list[str]:
         """Return the frequencies that a rule selects, one string per run."""
         return by_run(cube, lambda run_cube: ", ".join(map(str, run_cube.frequency.values[run_cube[name].values])))
 
     return {
-        f"clusters_of_{KEY_SHARE:.0%}": named("key_frequency"),
-        "W_L_norm_of_15%": named("W_L_large_frequency"),
-        "W_E_norm_of_15%": named("W_E_large_frequency"),
+        f"clusters_of_{KEY_CLUSTER_FRACTION:.0%}": selected("key_frequency"),
+        "W_L_norm_of_15%": selected("W_L_large_frequency"),
+        "W_E_norm_of_15%": selected("W_E_large_frequency"),
     }
 
 
 @quantity
 def share_of_frequencies_ablated(cube: xr.Dataset) -> Values:
-    """Return the share outside the key frequencies, of all frequencies, directions and 2D components."""
+    """Return the fraction of frequencies, directions and 2D components that are outside the key frequencies.
+
+    With n key frequencies, these hold n of (p - 1) / 2 frequencies, n of p directions as the paper may count them, and
+    8n of p² components.
+    """
     p = int(cube.prime[0])
     key_counts = by_run(cube, lambda run_cube: len(keys_of(run_cube)))
     return {
@@ -569,7 +632,7 @@ def share_of_frequencies_ablated(cube: xr.Dataset) -> Values:
 
 @quantity
 def restricted_levels(cube: xr.Dataset) -> Values:
-    """Return restricted and excluded loss by the definition of each source."""
+    """Return the final restricted and excluded losses by the definition of each source."""
     names = ["restricted_loss", "restricted_loss_test", "restricted_loss_neurons", "key_blocks_only_loss"]
     names += ["excluded_loss", "excluded_loss_neurons", "maximal_excluded_loss"]
     return {name: cube[name].isel(epoch=-1) for name in names}
@@ -577,6 +640,9 @@ def restricted_levels(cube: xr.Dataset) -> Values:
 
 @quantity
 def gini_variants(cube: xr.Dataset) -> Values:
-    """Return Gini coefficients over all directions, without the constant, and by frequency; and that of W_U."""
+    """Return the final Gini coefficients of W_E and W_L: over all directions, without the constant, and by frequency.
+
+    Also return the Gini coefficient of W_U over all directions.
+    """
     names = [f"gini_{w}{kind}" for w in ("W_E", "W_L") for kind in ("", "_without_constant", "_by_frequency")]
     return {name: cube[name].isel(epoch=-1) for name in [*names, "gini_W_U"]}

@@ -17,7 +17,7 @@ from progress_measures.cube.select import first_below
 if TYPE_CHECKING:
     import xarray as xr
 
-WINDOW = 0.05  # share of the training that a smoothing window covers
+WINDOW = 0.05  # fraction of the training that a smoothing window covers
 
 
 def _smooth(curve: xr.DataArray) -> xr.DataArray:
@@ -26,13 +26,13 @@ def _smooth(curve: xr.DataArray) -> xr.DataArray:
     return curve.rolling(history_epoch=width, center=True, min_periods=1).median()
 
 
-def _beside(values: Values, others: Values, suffix: str = "as_stated") -> Values:
-    """Return values, merged with those of other runs, whose names get a suffix."""
-    return values | {f"{name}_{suffix}": value for name, value in others.items()}
+def _with_others(values: Values, values_of_others: Values, suffix: str = "as_stated") -> Values:
+    """Return values of one run merged with values of another run, whose names get a suffix."""
+    return values | {f"{name}_{suffix}": value for name, value in values_of_others.items()}
 
 
-def _times(train: float, test: float) -> Values:
-    """Return two epochs and the ratio train over test; NaN if the test loss never reaches its level."""
+def _epochs_and_ratio(train: float, test: float) -> Values:
+    """Return the epochs of a train and a test event, and train over test; NaN if the test event never occurs."""
     return {"train": train, "test": test, "train_over_test": train / test if np.isfinite(test) else np.nan}
 
 
@@ -40,9 +40,17 @@ def _times(train: float, test: float) -> Values:
 def fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return how far train and test loss of the first run differ on fresh data, and how sharply the test loss drops.
 
-    `cube` has the settings of the saved runs, `as_stated` those that the paper states.
+    Values are the largest absolute log10 ratio of the smoothed losses, final test loss and accuracy, and the largest
+    fraction of the drop of the smoothed test loss that occurs within a fifth of the training.
+
+    Args:
+        cube: runs with the settings of the authors' saved runs.
+        as_stated: runs with the settings that the paper states.
+
+    Returns:
+        Values of `cube`, and values of `as_stated` with names that end in `_as_stated`.
     """
-    return _beside(_fresh(cube), _fresh(as_stated))
+    return _with_others(_fresh(cube), _fresh(as_stated))
 
 
 def _fresh(cube: xr.Dataset) -> Values:
@@ -51,63 +59,69 @@ def _fresh(cube: xr.Dataset) -> Values:
     train, test = (np.log10(_smooth(run_cube[f"history_{split}_loss"])) for split in ("train", "test"))
     test_loss = _smooth(run_cube.history_test_loss).values
     fifth = max(1, int(0.2 * len(test_loss)))
-    steepest = (test_loss[:-fifth] - test_loss[fifth:]).max()
+    largest_drop = (test_loss[:-fifth] - test_loss[fifth:]).max()
     return {
         "largest_log10_ratio": float(np.abs(test - train).max()),
         "final_test_loss": float(run_cube.history_test_loss[-1]),
         "final_test_accuracy": float(run_cube.history_test_accuracy[-1]),
-        "share_of_drop_in_a_fifth": float(steepest / (test_loss[0] - test_loss.min())),
+        "share_of_drop_in_a_fifth": float(largest_drop / (test_loss[0] - test_loss.min())),
     }
 
 
 @quantity
 def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
-    """Return, for each digit of the answer, the fall of its test loss within 5 % of the training, and its epoch.
+    """Return, for each digit of the answer, the largest fall of its test loss within 5 % of the training, and an epoch.
 
-    The epoch is the center of the window over which the logarithm falls most. Differences of adjacent checkpoints would
-    be too noisy at small losses.
+    The epoch is the center of the window over which the logarithm of the loss falls most. Differences of adjacent
+    checkpoints would be too noisy at small losses.
 
     Args:
-        notebook: the run of the authors' notebook, which is the run of their saved per-digit curves.
-        saved: the run of their saved weights.
+        notebook: a run with the settings of the authors' notebook, which has their curves of single digits.
+        saved: a run with the settings of the authors' saved weights.
 
     Returns:
-        Values by name; those of `saved` have names that end in `_of_saved_weights`.
+        Values of `notebook`, and values of `saved` with names that end in `_of_saved_weights`.
     """
-    return _beside(_turns(notebook), _turns(saved), "of_saved_weights")
+    return _with_others(_digit_falls(notebook), _digit_falls(saved), "of_saved_weights")
 
 
-def _turns(cube: xr.Dataset) -> Values:
+def _digit_falls(cube: xr.Dataset) -> Values:
     """Return the quantities of `digits_in_turn` for the first run of one cube."""
     loss = cube.test_loss_by_answer.isel(run=0)
     window = max(1, int(WINDOW * loss.sizes["epoch"]))
-    before, after = loss.values[:-window], loss.values[window:]
-    start = np.log(before / after).argmax(0)
-    middle = (loss.epoch.values[start] + loss.epoch.values[start + window]) / 2
-    return {"drop": (before - after).max(0), "steepest_at": middle, "first": middle[0], "second": middle[1]}
+    at_window_start, at_window_end = loss.values[:-window], loss.values[window:]
+    start = np.log(at_window_start / at_window_end).argmax(0)
+    center = (loss.epoch.values[start] + loss.epoch.values[start + window]) / 2
+    return {
+        "drop": (at_window_start - at_window_end).max(0),
+        "steepest_at": center,
+        "first": center[0],
+        "second": center[1],
+    }
 
 
 @quantity
 def gap_on_few(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the first epochs with train and test loss below 0.1 on a fixed training set, and their ratio.
 
-    Values are of the first run; those of the last run, on fewer sequences, have names that end in `_of_fewer`.
+    Values are of the first run. Values of the last run, on fewer sequences, have names that end in `_of_fewer`, and
+    values for the settings that the paper states have names that end in `_as_stated`.
     """
-    values = _beside(_gap(cube.isel(run=[0])), _gap(cube.isel(run=[-1])), "of_fewer")
-    return _beside(values, _gap(as_stated.isel(run=[0])))
+    values = _with_others(_gap(cube.isel(run=[0])), _gap(cube.isel(run=[-1])), "of_fewer")
+    return _with_others(values, _gap(as_stated.isel(run=[0])))
 
 
 def _gap(run_cube: xr.Dataset) -> Values:
     """Return the epochs at which train and test loss of a single run fall below 0.1, and their ratio."""
-    return _times(*(first_below(run_cube[f"history_{split}_loss"], 0.1)[0] for split in ("train", "test")))
+    return _epochs_and_ratio(*(first_below(run_cube[f"history_{split}_loss"], 0.1)[0] for split in ("train", "test")))
 
 
 @quantity
 def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
-    """Check freshly drawn skip-trigram sequences.
+    """Return the fraction of drawn skip-trigram sequences with exactly one token that determines the answer.
 
-    Return the share of sequences with exactly one token that determines the answer, and the share whose label is the
-    index of this token.
+    Also return the number of such tokens in the vocabulary, and the fraction of sequences whose label is the index of
+    this token. 1,000 sequences are drawn.
     """
     from progress_measures.experiments import load_experiment
     from progress_measures.tasks import skip_trigram
@@ -115,13 +129,13 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
     run = load_experiment("skip_trigram").runs("skip_trigram")[0]
     task: Any = run.task  # one of several task models; here that of skip_trigram
     task_layout = skip_trigram.layout(task)
-    drawn = next(skip_trigram.batches(task, run.seed, 1000))
+    batch = next(skip_trigram.batches(task, run.seed, 1000))
     # index of a token that determines the answer; negative for other tokens
-    index = drawn.tokens - (task_layout.vocabulary - task_layout.outputs)
+    index = batch.tokens - (task_layout.vocabulary - task_layout.outputs)
     return {
         "tokens_that_tell": task_layout.outputs,
         "with_exactly_one": float(((index >= 0).sum(1) == 1).mean()),
-        "labeled_by_it": float((index.max(1) == drawn.labels[:, 0]).mean()),
+        "labeled_by_it": float((index.max(1) == batch.labels[:, 0]).mean()),
     }
 
 
@@ -129,9 +143,10 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
 def transition_on_few(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the first epochs with train loss below 0.1 and with test loss below a quarter of its maximum.
 
-    Both are of the first run.
+    Also return their ratio, the largest test loss and its epoch, and final test loss and accuracy. Values are of the
+    first run; values for the settings that the paper states have names that end in `_as_stated`.
     """
-    return _beside(_transition(cube), _transition(as_stated))
+    return _with_others(_transition(cube), _transition(as_stated))
 
 
 def _transition(cube: xr.Dataset) -> Values:
@@ -140,8 +155,8 @@ def _transition(cube: xr.Dataset) -> Values:
     train = first_below(run_cube.history_train_loss, 0.1)[0]
     test_loss = run_cube.history_test_loss
     peak = int(test_loss.argmax("history_epoch")[0])
-    falling = test_loss.where(test_loss.history_epoch > test_loss.history_epoch[peak])
-    test = first_below(falling, 0.25 * float(test_loss.max()))[0]
+    after_peak = test_loss.where(test_loss.history_epoch > test_loss.history_epoch[peak])
+    test = first_below(after_peak, 0.25 * float(test_loss.max()))[0]
     return {
         "train": train,
         "test": test,
@@ -154,9 +169,10 @@ def _transition(cube: xr.Dataset) -> Values:
 
 
 def halving(run_cube: xr.Dataset) -> tuple[float, float]:
-    """Return the first epochs at which train and test loss of a single run are below half of their first value.
+    """Return the first epochs at which train and test loss are below half of their first value.
 
-    Losses are [run, history_epoch].
+    Args:
+        run_cube: a cube with a single run.
     """
     curves = (run_cube[f"history_{split}_loss"] for split in ("train", "test"))
     return tuple(first_below(curve / curve.isel(history_epoch=0), 0.5)[0] for curve in curves)
@@ -164,15 +180,15 @@ def halving(run_cube: xr.Dataset) -> tuple[float, float]:
 
 @quantity
 def halving_on_few(cube: xr.Dataset) -> Values:
-    """Return the epochs at which train and test loss have halved on a fixed training set, and their ratio."""
-    return _times(*halving(cube.isel(run=[0])))
+    """Return the first epochs with train and test loss below half of their first value, and their ratio; first run."""
+    return _epochs_and_ratio(*halving(cube.isel(run=[0])))
 
 
 @quantity
 def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the quantities of `fresh_data` and the largest induction score of a head of the last layer.
 
-    Induction score and test loss of the last run are given too.
+    Also return this score at the first checkpoint, and score and final test loss of the last run.
     """
 
     def with_induction(runs: xr.Dataset) -> Values:
@@ -182,31 +198,32 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
             "induction_at_first": float(score.isel(run=0, epoch=0)),
         }
 
-    last = with_induction(cube.isel(run=[-1]))
-    of_last_run = {f"{name}_of_last_run": last[name] for name in ("induction", "final_test_loss")}
-    return _beside(with_induction(cube) | of_last_run, with_induction(as_stated))
+    last_run = with_induction(cube.isel(run=[-1]))
+    values_of_last_run = {f"{name}_of_last_run": last_run[name] for name in ("induction", "final_test_loss")}
+    return _with_others(with_induction(cube) | values_of_last_run, with_induction(as_stated))
 
 
 @quantity
 def fresh_against_few(*cubes: xr.Dataset) -> Values:
-    """Compare fresh data with a fixed training set on three tasks.
+    """Return how far train and test loss are apart on fresh data and on a fixed training set, for three tasks.
 
-    Cubes alternate: fresh data, fixed set. Values are the largest log10 ratio of the losses on fresh data, and the
-    ratio of the epochs at which the losses have halved on the fixed set.
+    Values are the largest absolute log10 ratio of the two losses on fresh data, and the epoch at which the train loss
+    has halved over that of the test loss on the fixed set. Arguments alternate: the cube on fresh data, then the cube on
+    the fixed set of the same task.
     """
-    fresh, few = cubes[::2], cubes[1::2]
+    fresh_cubes, fixed_set_cubes = cubes[::2], cubes[1::2]
     return {
-        "largest_log10_ratio_on_fresh_data": [_fresh(cube)["largest_log10_ratio"] for cube in fresh],
-        "train_over_test_on_few": [halving_on_few(cube)["train_over_test"] for cube in few],
+        "largest_log10_ratio_on_fresh_data": [_fresh(cube)["largest_log10_ratio"] for cube in fresh_cubes],
+        "train_over_test_on_few": [halving_on_few(cube)["train_over_test"] for cube in fixed_set_cubes],
     }
 
 
 @quantity
 def repeated_sequences(cube: xr.Dataset) -> Values:
-    """Check whether the generator can draw the paper's example, and the answers of 1,000 drawn sequences.
+    """Return whether the generator can draw the paper's example, and the labels of this example.
 
-    The share of answers that the earlier occurrence of the repeat determines is given too. The paper's END token comes
-    last; our token 0 comes first.
+    Also return the fraction of answers in 1,000 drawn sequences that an earlier occurrence of the repeat determines. The
+    paper's END token comes last, whereas our token 0 comes first.
     """
     from progress_measures.experiments import load_experiment
     from progress_measures.tasks import repeated_subsequence
@@ -216,23 +233,23 @@ def repeated_sequences(cube: xr.Dataset) -> Values:
     example = np.array([[0, 7, 2, 8, 3, 1, 9, 3, 8, 3, 1, 9, 9, 2, 5]])
     starts = np.array([[3, 8]])
     small_task = task.model_copy(update={"vocabulary": 10, "length": 15, "subsequence": 4, "repeats": 2})
-    before_it_returns = np.where(np.isin(np.arange(15), np.arange(8, 12)), 1, example)
-    generated = repeated_subsequence.examples(small_task, before_it_returns, starts)
+    without_repeat = np.where(np.isin(np.arange(15), np.arange(8, 12)), 1, example)
+    generated = repeated_subsequence.examples(small_task, without_repeat, starts)
     interval = (small_task.length - 1) // small_task.repeats
-    allowed = [
+    starts_allowed = [
         1 + interval * i <= start <= 1 + interval * (i + 1) - small_task.subsequence
         for i, start in enumerate(starts[0])
     ]
 
-    drawn = next(repeated_subsequence.batches(task, run.seed, 1000))
+    batch = next(repeated_subsequence.batches(task, run.seed, 1000))
     sequence = np.arange(1000)[:, None]
-    queries = drawn.tokens[sequence, drawn.positions]
-    earlier = np.arange(task.length - 1) < drawn.positions[..., None]
-    repeats = (drawn.tokens[:, None, :-1] == queries[..., None]) & (
-        drawn.tokens[:, None, 1:] == drawn.labels[..., None]
+    queries = batch.tokens[sequence, batch.positions]
+    earlier = np.arange(task.length - 1) < batch.positions[..., None]
+    repeats = (batch.tokens[:, None, :-1] == queries[..., None]) & (
+        batch.tokens[:, None, 1:] == batch.labels[..., None]
     )
     return {
-        "draws_the_example": bool(all(allowed) and (generated.tokens == example).all()),
+        "draws_the_example": bool(all(starts_allowed) and (generated.tokens == example).all()),
         "asked_of_it": generated.labels[0],
         "told_by_the_repeat": float((repeats & earlier).any(-1).mean()),
     }

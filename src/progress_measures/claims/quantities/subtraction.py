@@ -1,6 +1,6 @@
 """Quantities that the subtraction notebook prints and plots.
 
-Values are lists with one entry per run, except those of the data.
+Quantities of training and of the network are lists with one entry per run, if not said otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from progress_measures.claims.quantities.curves import at_epochs, chance, lead
 from progress_measures.claims.quantities.mechanism import (
     after_intervention,
     by_run,
-    components,
+    component_indices,
     cosine_loss,
     dataset_size,
     keys_of,
@@ -46,58 +46,62 @@ def _pairs(cube: xr.Dataset, indices: NDArray[np.int64]) -> tuple[list[list[int]
     """Return the inputs a, b, `=` and the labels of pairs, given by their indices in lexicographic order."""
     task = task_of(cube)
     task_layout = layout(task)
-    rows = [[*divmod(int(index), task_layout.operands), task_layout.vocabulary - 1] for index in indices]
-    return rows, label_table(task).ravel()[indices].tolist()
+    inputs = [[*divmod(int(index), task_layout.operands), task_layout.vocabulary - 1] for index in indices]
+    return inputs, label_table(task).ravel()[indices].tolist()
 
 
 @quantity
 def first_pairs(cube: xr.Dataset) -> Values:
-    """Return the first five inputs with their labels, and the last five labels."""
-    rows, labels = _pairs(cube, np.arange(5))
-    return {"rows": rows, "first_labels": labels, "last_labels": _pairs(cube, np.arange(-5, 0))[1]}
+    """Return the first five inputs with their labels, and the last five labels, in lexicographic order of the pairs."""
+    inputs, labels = _pairs(cube, np.arange(5))
+    return {"rows": inputs, "first_labels": labels, "last_labels": _pairs(cube, np.arange(-5, 0))[1]}
 
 
 @quantity
 def first_pairs_of_split(cube: xr.Dataset) -> Values:
-    """Return the first five inputs and labels of both parts of the first run's split."""
+    """Return the first five inputs and labels of the training pairs and of the test pairs of the first run."""
     operands = layout(task_of(cube)).operands
     order = train_order(str(cube.split_method.values[0]), int(cube.split_seed.values[0]), operands)
-    cut = dataset_size(cube)["train"]
-    train, test = _pairs(cube, order[:5]), _pairs(cube, order[cut : cut + 5])
+    train_size = dataset_size(cube)["train"]
+    train, test = _pairs(cube, order[:5]), _pairs(cube, order[train_size : train_size + 5])
     return {"train_rows": train[0], "train_labels": train[1], "test_rows": test[0], "test_labels": test[1]}
 
 
 @quantity
 def logit_count(cube: xr.Dataset) -> Values:
-    """Return the number of logits of all pairs at all positions."""
+    """Return the number of logits over all pairs, positions and outputs."""
     task_layout = layout(task_of(cube))
     return {"count": task_layout.operands**2 * task_layout.context_length * task_layout.outputs}
 
 
 @quantity
 def shapes(cube: xr.Dataset) -> Values:
-    """Return the shapes of the notebook's arrays over all pairs; tokens, attention and neurons exclude `=`."""
-    size = cube.sizes
-    numbers = size["token"] - 1
+    """Return the shapes of the notebook's arrays of weights, attention and neurons, without the token `=`."""
+    sizes = cube.sizes
+    number_count = sizes["token"] - 1
     return {
-        "W_E": [numbers, size["residual"]],
-        "W_neur": [size["head"], numbers, size["neuron"]],
+        "W_E": [number_count, sizes["residual"]],
+        "W_neur": [sizes["head"], number_count, sizes["neuron"]],
         "W_logit": [cube.W_L_fourier.sizes["neuron"], cube.W_L_fourier.sizes["fourier_component"]],
-        "pattern_a": [numbers**2, size["head"]],
-        "neuron_acts": [numbers**2, size["neuron"]],
+        "pattern_a": [number_count**2, sizes["head"]],
+        "neuron_acts": [number_count**2, sizes["neuron"]],
     }
 
 
 @quantity
 def cosine_shapes(cube: xr.Dataset) -> Values:
-    """Return the shapes of the cosine cubes, one per frequency, and of their coefficients after the first update."""
+    """Return the shapes of the cosine cubes and of their coefficients over training.
+
+    A cosine cube is a wave over (a, b, c); each frequency has one. The coefficients have a row per checkpoint after the
+    first update and a column per frequency.
+    """
     p, frequencies = task_of(cube).prime, cube.sizes["frequency"]
     return {"cubes": [frequencies, p, p, p], "cos_coeffs": [int((cube.epoch > 0).sum()), frequencies]}
 
 
 @quantity
 def fourier_orthonormal(cube: xr.Dataset) -> Values:
-    """Return the largest deviation of the Fourier basis from orthonormality."""
+    """Return the largest absolute difference between the Gram matrix of the Fourier basis and the identity."""
     basis = fourier.basis(task_of(cube).prime)
     return {"largest_difference": float(np.abs(basis @ basis.T - np.eye(len(basis))).max())}
 
@@ -107,7 +111,7 @@ def fourier_orthonormal(cube: xr.Dataset) -> Values:
 
 @quantity
 def initial_losses(cube: xr.Dataset) -> Values:
-    """Return losses before training and their distance from the loss of a uniform guess."""
+    """Return train and test loss before training, the loss of a uniform guess, and the absolute differences from it."""
     train, test = (cube[f"{split}_loss"].reindex(epoch=[0]).isel(epoch=0) for split in ("train", "test"))
     uniform = chance(cube)
     return {
@@ -124,7 +128,7 @@ def printed_losses(
 ) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
     """Return train and test loss as the notebook prints them.
 
-    The notebook's train loss of an epoch precedes the update of that epoch. Between two evaluations, the logarithm of
+    The train loss that the notebook prints at epoch n is measured after n - 1 updates. Between two evaluations, the logarithm of
     the loss is interpolated linearly.
 
     Args:
@@ -143,7 +147,7 @@ def printed_losses(
 
 @quantity
 def early_losses(cube: xr.Dataset) -> Values:
-    """Return losses as printed at epoch 100, and losses after 200 updates."""
+    """Return train and test loss as the notebook prints them at epoch 100, and after 200 updates."""
     train, test = printed_losses(cube, [100])
     at_200 = [cube[f"{split}_loss"].reindex(epoch=[200]).isel(epoch=0) for split in ("train", "test")]
     return {"train_100": train[:, 0], "test_100": test[:, 0], "train_200": at_200[0], "test_200": at_200[1]}
@@ -151,7 +155,10 @@ def early_losses(cube: xr.Dataset) -> Values:
 
 @quantity
 def loss_table(cube: xr.Dataset) -> Values:
-    """Return the largest relative differences from the notebook's table of losses, up to epoch 1,000."""
+    """Return the relative differences of train and test loss from the notebook's table.
+
+    Values are the absolute relative difference at epoch 100, and the largest one from epoch 200 to 1,000.
+    """
     published = np.array(load_claims()["subtraction.loss_table"].published)
     published = published[published[:, 0] <= 1000]
     result: Values = {}
@@ -165,7 +172,10 @@ def loss_table(cube: xr.Dataset) -> Values:
 
 @quantity
 def loss_landmarks(cube: xr.Dataset) -> Values:
-    """Return the first checkpoints with train loss below 1e-6 and with test loss below 1, 1e-2 and 1e-6."""
+    """Return the first checkpoints with train loss below 1e-6 and with test loss below 1, 1e-2 and 1e-6.
+
+    `fall` is the number of epochs from test loss below 1 to test loss below 1e-6.
+    """
     below_1, below_1e_2, below_1e_6 = (first_below(cube.test_loss, bound) for bound in (1, 1e-2, 1e-6))
     return {
         "train_below_1e-6": first_below(cube.train_loss, 1e-6),
@@ -183,10 +193,10 @@ def test_loss_peak(cube: xr.Dataset) -> Values:
 
 
 def rises(curve: xr.DataArray) -> float:
-    """Count the rises of the running mean over 1,000 epochs of a curve [epoch].
+    """Count the steps between checkpoints at which the running mean of a curve [epoch] over 1,000 epochs rises.
 
     Returns:
-        The number of rises; NaN if the curve is shorter than the window.
+        The number of these steps; NaN if the curve is shorter than the window.
     """
     window = int((curve.epoch < curve.epoch[0] + 1000).sum()) if curve.size else 0
     if curve.size <= window:
@@ -196,7 +206,7 @@ def rises(curve: xr.DataArray) -> float:
 
 @quantity
 def train_loss_plateau(cube: xr.Dataset) -> Values:
-    """Return the range of the train loss from epoch 1,500 to the end of circuit formation."""
+    """Return maximum, minimum and number of rises of the train loss from epoch 1,500 to the end of circuit formation."""
     plateaus = [
         run_cube.train_loss.sel(epoch=slice(1500, float(run_cube.circuit_formation_end)))
         for run_cube in (cube.sel(run=run) for run in cube.run.values)
@@ -210,34 +220,34 @@ def train_loss_plateau(cube: xr.Dataset) -> Values:
 
 @quantity
 def test_loss_decline(cube: xr.Dataset) -> Values:
-    """Count the rises of the test loss from its peak to grokking, in its running mean over 1,000 epochs.
+    """Count the rises of the test loss's running mean over 1,000 epochs, from its peak to the grokking time.
 
-    The test loss at fixed epochs in between is given too.
+    Also return the test loss at epochs 5,000, 10,000, 15,000 and 20,000.
     """
     peak = cube.test_loss.idxmax("epoch")
-    parts = [
+    declines = [
         cube.test_loss.sel(run=run, epoch=slice(float(peak.sel(run=run)), float(cube.grok_time.sel(run=run))))
         for run in cube.run.values
     ]
     epochs = (5000, 10000, 15000, 20000)
     values = cube.test_loss.reindex(epoch=epochs).values.T
-    return {"rises": [rises(part) for part in parts]} | {
+    return {"rises": [rises(decline) for decline in declines]} | {
         f"at_{epoch}": losses for epoch, losses in zip(epochs, values, strict=True)
     }
 
 
 @quantity
 def final_losses(cube: xr.Dataset) -> Values:
-    """Return train and test loss at the last checkpoint."""
+    """Return train loss, test loss and their ratio at the last checkpoint."""
     train, test = cube.train_loss.isel(epoch=-1), cube.test_loss.isel(epoch=-1)
     return {"train": train, "test": test, "test_over_train": test / train}
 
 
 @quantity
 def train_loss_drop(cube: xr.Dataset) -> Values:
-    """Return the train loss at the end of circuit formation over that at the last checkpoint.
+    """Return the train loss at the end of circuit formation over the train loss at the last checkpoint.
 
-    The ratio from epoch 22,000, as published, is given too.
+    Also return the epoch of this end, and the ratio from epoch 22,000, where the published plateau ends.
     """
     final = cube.train_loss.isel(epoch=-1).values
     return {
@@ -249,7 +259,10 @@ def train_loss_drop(cube: xr.Dataset) -> Values:
 
 @quantity
 def loss_on_all_pairs(cube: xr.Dataset) -> Values:
-    """Return the final loss over all pairs, and the mean of both parts of the split weighted by their sizes."""
+    """Return the final loss over all pairs, and the mean of train and test loss weighted by their numbers of pairs.
+
+    Also return the absolute relative difference of the two.
+    """
     loss, size = after_intervention(cube, "none", split="all"), dataset_size(cube)
     last = cube.isel(epoch=-1)
     mean = ((size["train"] * last.train_loss + size["test"] * last.test_loss) / size["pairs"]).values
@@ -266,24 +279,26 @@ def _numbers(run_cube: xr.Dataset) -> NDArray[np.floating]:
 
 @quantity
 def embedding_singular_values(cube: xr.Dataset) -> Values:
-    """Return properties of the singular values of W_E, for n key frequencies.
+    """Return statistics of the singular values of W_E, for n key frequencies.
 
-    The control is a Gaussian matrix of equal shape.
+    Values are the number of singular values above a tenth of the largest, less 2n, and the fraction of the squared norm
+    in the first 2n. The control is a Gaussian matrix of the same shape: its smallest singular value over its largest,
+    and R² of a straight line through its singular values.
     """
 
     def singular_values(run_cube: xr.Dataset) -> NDArray[np.floating]:
         return np.linalg.svd(_numbers(run_cube), compute_uv=False)
 
-    counts, shares = [], []
+    excess_counts, fractions = [], []
     for values, keys in zip(by_run(cube, singular_values), by_run(cube, keys_of), strict=True):
-        counts.append(int((values > 0.1 * values[0]).sum()) - 2 * len(keys))
-        shares.append(float(np.square(values[: 2 * len(keys)]).sum() / np.square(values).sum()))
+        excess_counts.append(int((values > 0.1 * values[0]).sum()) - 2 * len(keys))
+        fractions.append(float(np.square(values[: 2 * len(keys)]).sum() / np.square(values).sum()))
     shape = _numbers(cube.isel(run=0)).shape
     control = np.linalg.svd(np.random.default_rng(0).standard_normal(shape), compute_uv=False)
     return {
         "key_frequencies": by_run(cube, lambda run_cube: len(keys_of(run_cube))),
-        "above_a_tenth_less_2n": counts,
-        "share_of_first_2n": shares,
+        "above_a_tenth_less_2n": excess_counts,
+        "share_of_first_2n": fractions,
         "random_least_over_largest": float(control[-1] / control[0]),
         "random_explained_by_a_line": float(np.corrcoef(np.arange(len(control)), control)[0, 1] ** 2),
     }
@@ -291,9 +306,10 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
 
 @quantity
 def principal_components(cube: xr.Dataset) -> Values:
-    """Return the energy of W_E's first 2n left singular vectors at one frequency and at the n key frequencies.
+    """Return how the Fourier energy of W_E's first 2n left singular vectors is distributed, for n key frequencies.
 
-    Values are lists, run by run.
+    Lists have one entry per vector, run by run: the fraction of its energy at its strongest frequency, and at the key
+    frequencies together.
     """
     dominant, in_keys = [], []
     for run in cube.run.values:
@@ -307,11 +323,14 @@ def principal_components(cube: xr.Dataset) -> Values:
 
 @quantity
 def embedding_keys(cube: xr.Dataset) -> Values:
-    """Return the key frequencies, their share of W_E's squared norm, and their indices in the Fourier basis."""
+    """Return the key frequencies, their indices in the Fourier basis, and their fraction of W_E's squared norm.
 
-    def share(run_cube: xr.Dataset) -> float:
+    Also return whether the cosine and sine of every frequency k have the indices 2k - 1 and 2k.
+    """
+
+    def key_fraction(run_cube: xr.Dataset) -> float:
         squares = np.square(run_cube.W_E_fourier_norm.values)
-        return float(squares[components(keys_of(run_cube))].sum() / squares.sum())
+        return float(squares[component_indices(keys_of(run_cube))].sum() / squares.sum())
 
     names = fourier.component_names(task_of(cube).prime)
     named_as_expected = [
@@ -320,22 +339,22 @@ def embedding_keys(cube: xr.Dataset) -> Values:
     return {
         "frequencies": by_run(cube, lambda run_cube: ", ".join(map(str, keys_of(run_cube)))),
         "count": by_run(cube, lambda run_cube: len(keys_of(run_cube))),
-        "places": by_run(cube, lambda run_cube: ", ".join(map(str, components(keys_of(run_cube))))),
+        "places": by_run(cube, lambda run_cube: ", ".join(map(str, component_indices(keys_of(run_cube))))),
         "waves_of_k_at_2k_less_1_and_2k": all(named_as_expected),
-        "share": by_run(cube, share),
+        "share": by_run(cube, key_fraction),
     }
 
 
 @quantity
 def key_directions_orthogonal(cube: xr.Dataset) -> Values:
-    """Return the largest cosine between W_E's components of two key waves."""
+    """Return the largest absolute cosine similarity between W_E's Fourier components at two key waves."""
 
-    def largest(run_cube: xr.Dataset) -> float:
-        rows = fourier.basis(int(run_cube.prime))[components(keys_of(run_cube))] @ _numbers(run_cube)
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        return float(np.abs(rows @ rows.T - np.eye(len(rows))).max(initial=0)) if len(rows) else np.nan
+    def largest_cosine(run_cube: xr.Dataset) -> float:
+        vectors = fourier.basis(int(run_cube.prime))[component_indices(keys_of(run_cube))] @ _numbers(run_cube)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return float(np.abs(vectors @ vectors.T - np.eye(len(vectors))).max(initial=0)) if len(vectors) else np.nan
 
-    return {"largest_cosine": by_run(cube, largest)}
+    return {"largest_cosine": by_run(cube, largest_cosine)}
 
 
 # ---- neurons and logits
@@ -343,17 +362,21 @@ def key_directions_orthogonal(cube: xr.Dataset) -> Values:
 
 @quantity
 def neuron_shares(cube: xr.Dataset) -> Values:
-    """Return the median over neurons of the variance share of the best frequency.
+    """Return median and minimum over neurons of the fraction of variance explained by the neuron's best frequency.
 
     Neurons that are constant over all pairs count as 0.
     """
-    shares = np.nan_to_num(cube.neuron_fraction_explained.isel(epoch=-1).values)
-    return {"median": np.median(shares, -1), "least": shares.min(-1)}
+    fractions = np.nan_to_num(cube.neuron_fraction_explained.isel(epoch=-1).values)
+    return {"median": np.median(fractions, -1), "least": fractions.min(-1)}
 
 
 @quantity
 def block_loop(cube: xr.Dataset) -> Values:
-    """Return the indices that the printed loop over a block visits, and the median share with whole blocks."""
+    """Return the Fourier indices that the notebook's loop over frequencies visits; it skips all sines and cosines.
+
+    Also return the median over neurons of the fraction of variance explained if the loop visits index 0 and the cosine
+    and sine of each frequency.
+    """
     ends = 2 * cube.frequency.values
     visited = {index for end in ends for index in range(0, end - 1, end)}
     return {"places_visited": sorted(visited), "median_share_of_blocks": neuron_shares(cube)["median"]}
@@ -361,7 +384,12 @@ def block_loop(cube: xr.Dataset) -> Values:
 
 @quantity
 def cosine_similarities(cube: xr.Dataset) -> Values:
-    """Return the similarity of the final logits with each key cosine, and the residual without the key cosines."""
+    """Return the cosine similarity of the final logits with each key cosine, and the norms of the residuals.
+
+    The lists `frequency`, `similarity` and `coefficient` have one entry per key frequency, run by run. `residual` is the
+    norm of the logits without the key cosines over the norm of the logits, and `sum_of_squares` adds its square to the
+    squared similarities.
+    """
     last = cube.isel(epoch=-1)
     run_cubes = by_run(cube, lambda run_cube: run_cube.sel(frequency=keys_of(run_cube)))
     squares = np.array([float(np.square(run_cube.cosine_similarity, dtype=float).sum()) for run_cube in run_cubes])
@@ -379,7 +407,7 @@ def cosine_similarities(cube: xr.Dataset) -> Values:
 
 @quantity
 def cosine_pythagoras(cube: xr.Dataset) -> Values:
-    """Return the deviation from 1 of the sum of squared similarities and squared residual, as printed and measured."""
+    """Return how far squared similarities and squared residual add up to other than 1, as printed and as measured."""
     printed = load_claims()["subtraction.cos_sims"].published
     measured = np.asarray(cosine_similarities(cube)["sum_of_squares"])
     return {"printed": abs(sum(x**2 for x in printed.values()) - 1), "measured": np.abs(measured - 1)}
@@ -387,9 +415,10 @@ def cosine_pythagoras(cube: xr.Dataset) -> Values:
 
 @quantity
 def random_cube(cube: xr.Dataset) -> Values:
-    """Return the cosine similarity of the logits with a Gaussian (a, b, c) cube.
+    """Return the absolute cosine similarity of the first run's logits with a Gaussian (a, b, c) cube.
 
-    The logits are those that W_L computes from the first run's neurons.
+    The logits are computed from the neurons by W_L. Also return the fraction of variance of the network's logits that
+    these logits explain.
     """
     W_L = cube.W_L_fourier.values @ fourier.basis(task_of(cube).prime)
     logits = neuron_maps(cube).values @ W_L
@@ -400,33 +429,35 @@ def random_cube(cube: xr.Dataset) -> Values:
 
 @quantity
 def cosine_approximation(cube: xr.Dataset) -> Values:
-    """Compare the loss over all pairs of logits that consist of the fitted key cosines with that of the network."""
+    """Return the loss over all pairs of the network and of logits that consist of the fitted key cosines, and the ratio."""
     loss, approximated = after_intervention(cube, "none", split="all"), np.array(by_run(cube, cosine_loss))
     return {"loss": loss, "approximated": approximated, "ratio": approximated / loss}
 
 
 @quantity
 def similarity_growth(cube: xr.Dataset) -> Values:
-    """Return the growth of the largest similarity of a key cosine from memorization to half the grokking time.
+    """Return the growth of the logits' similarity with key cosines, from the end of memorization to half the grokking time.
 
-    Residuals over all frequencies are given too.
+    The growth is the ratio of the largest similarities over key frequencies at the two times. Also return the frequency
+    with the largest similarity at the later time, and the residual over all frequencies at epoch 100 and at the last
+    checkpoint.
     """
-    growth, leading = [], []
+    growth, leading_frequency = [], []
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
         curves = run_cube.cosine_similarity.sel(frequency=keys_of(run_cube))
         times = xr.DataArray([float(run_cube.memorization_end), float(run_cube.grok_time) / 2], dims="time")
         if not curves.size or times.isnull().any():
             growth.append(np.nan)
-            leading.append(np.nan)
+            leading_frequency.append(np.nan)
             continue
         at_times = curves.sel(epoch=times, method="nearest")
         growth.append(float(at_times.max("frequency")[1] / at_times.max("frequency")[0]))
-        leading.append(int(at_times.idxmax("frequency")[1]))
+        leading_frequency.append(int(at_times.idxmax("frequency")[1]))
     residual = cube.cosine_residual_all
     return {
         "growth": growth,
-        "leading_frequency_halfway": leading,
+        "leading_frequency_halfway": leading_frequency,
         "residual_at_100": residual.reindex(epoch=[100]).isel(epoch=0),
         "residual_at_end": residual.isel(epoch=-1),
     }
@@ -437,7 +468,10 @@ def similarity_growth(cube: xr.Dataset) -> Values:
 
 @quantity
 def neuron_losses(cube: xr.Dataset) -> Values:
-    """Return restricted and excluded loss on neurons at the last checkpoint, by the definitions of the notebook."""
+    """Return restricted and excluded loss on neurons at the last checkpoint, as defined in the notebook.
+
+    Also return the ratio of restricted loss and test loss, and the excluded loss over the loss of a uniform guess.
+    """
     last = cube.isel(epoch=-1)
     restricted, excluded = last.restricted_loss_neurons, last.excluded_loss_neurons
     return {
@@ -454,8 +488,9 @@ def neuron_losses(cube: xr.Dataset) -> Values:
 def neuron_losses_story(cube: xr.Dataset) -> Values:
     """Return restricted and excluded loss on neurons after memorization.
 
-    Values are the restricted loss at the end of memorization and at the last checkpoint, and the final excluded loss
-    over its minimum.
+    Values are the restricted loss at the end of memorization over the loss of a uniform guess, the final restricted
+    loss, the minimum of the excluded loss from the end of memorization on, and the final excluded loss over this
+    minimum.
     """
     excluded = cube.excluded_loss_neurons
     minimum = excluded.where(cube.epoch >= cube.memorization_end).min("epoch")
@@ -470,18 +505,21 @@ def neuron_losses_story(cube: xr.Dataset) -> Values:
 
 @quantity
 def restricted_to_test(cube: xr.Dataset) -> Values:
-    """Return the ratio of restricted loss on neurons to test loss at equal epochs, before grokking and at the end."""
+    """Return minimum and maximum, before the grokking time, and final value of restricted loss on neurons over test loss."""
     ratio = cube.restricted_loss_neurons / cube.test_loss
-    before = ratio.where(cube.epoch < cube.grok_time)
+    before_grokking = ratio.where(cube.epoch < cube.grok_time)
     return {
-        "least_before_grokking": before.min("epoch"),
-        "largest_before_grokking": before.max("epoch"),
+        "least_before_grokking": before_grokking.min("epoch"),
+        "largest_before_grokking": before_grokking.max("epoch"),
         "final": ratio.isel(epoch=-1),
     }
 
 
 @quantity
 def ratio_misaligned(cube: xr.Dataset) -> Values:
-    """Return the largest factor between the test losses of two adjacent checkpoints, and its epoch."""
+    """Return the largest factor by which the test loss falls between adjacent checkpoints, and the later one's epoch.
+
+    The notebook divides by a test loss that is one checkpoint off.
+    """
     factor = cube.test_loss.shift(epoch=1) / cube.test_loss
     return {"largest_factor": factor.max("epoch"), "at_epoch": factor.idxmax("epoch")}

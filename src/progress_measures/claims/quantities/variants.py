@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def delays(cube: xr.Dataset, level: float = 1e-2) -> NDArray[np.float64]:
-    """Compute the epochs from the fall of the train loss below a level to that of the test loss.
+    """Compute the number of epochs from train loss below a level to test loss below this level.
 
     Args:
         cube: the cube.
@@ -42,7 +42,11 @@ def _by_fraction(runs: list[tuple[float, xr.Dataset]], function: Callable[[xr.Da
 
 @quantity
 def gap_by_fraction(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
-    """Return the delay of generalization by train fraction, in epochs from train to test loss below 1e-2."""
+    """Return the delay of generalization by train fraction: epochs from train to test loss below 1e-2.
+
+    Also return whether the delay falls from fraction 0.3 to 0.5, and the largest delay at fractions of at least 0.6,
+    in epochs and over the delay at 0.3.
+    """
     delay_by_fraction = _by_fraction(by_fraction(low, mainline, high), lambda run: delays(run)[0])
     delay_at = {float(name): delay for name, delay in delay_by_fraction.items()}
     middle = [delay_at[0.3], delay_at[0.4], delay_at[0.5]]
@@ -60,7 +64,7 @@ def gap_by_fraction(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> 
 
 @quantity
 def little_data(cube: xr.Dataset) -> Values:
-    """Return test loss and accuracy at the last checkpoint of runs on little data."""
+    """Return train fraction, final test accuracy and final test loss over the loss of a uniform guess of each run."""
     last = cube.isel(epoch=-1)
     return {
         "fractions": cube.train_fraction,
@@ -71,9 +75,11 @@ def little_data(cube: xr.Dataset) -> Values:
 
 @quantity
 def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
-    """Return the first epochs with train and test loss below 1e-6, by train fraction.
+    """Return the first epochs with train and with test loss below 1e-6, by train fraction.
 
-    Those with test loss below 1e-4 and 1e-2 are given too.
+    Also return the latest of these epochs for the train loss, how often those for the test loss rise from one fraction
+    to the next, the largest lag of test after train loss at fractions of at least 0.6, and the first epochs with test
+    loss below 1e-4 and 1e-2.
     """
     runs = by_fraction(low, mainline, high)
 
@@ -95,7 +101,7 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
 
 @quantity
 def memorization_rates(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
-    """Return the first epoch with train loss below 1e-2, for train fractions up to 0.5."""
+    """Return the first epoch with train loss below 1e-2 for each train fraction up to 0.5, and largest over smallest."""
     runs = [(fraction, run) for fraction, run in by_fraction(low, mainline, high) if fraction <= 0.5]
     epochs = _by_fraction(runs, lambda run: first_below(run.history_train_loss, 1e-2)[0])
     return {"epochs": epochs, "ratio": max(epochs.values()) / min(epochs.values())}
@@ -117,7 +123,7 @@ def table_5_row(run_cube: xr.Dataset) -> Values:
 
 @quantity
 def structure(cube: xr.Dataset) -> Values:
-    """Return the columns of Table 5 for each run."""
+    """Return the columns of Table 5, the number of key frequencies and the final test accuracy of each run."""
     rows = [table_5_row(cube.isel(run=i, epoch=-1)) for i in range(cube.sizes["run"])]
     columns = {name.replace(" ", "_"): [row[name] for row in rows] for name in rows[0]}
     return columns | {
@@ -128,7 +134,11 @@ def structure(cube: xr.Dataset) -> Values:
 
 @quantity
 def structure_of_all(*cubes: xr.Dataset) -> Values:
-    """Return the Gini coefficient of W_L and the share that one wave explains, for all generalizing runs."""
+    """Return two columns of Table 5 for all runs with at least 95 % final test accuracy, and the number of these runs.
+
+    Columns are the Gini coefficient of W_L, and the mean over W_L's key directions of the fraction of the neurons'
+    variance along the direction that one wave explains.
+    """
     tables = [structure(cube) for cube in cubes]
     columns = {
         name: np.concatenate([table[name] for table in tables]) for name in ("Gini_W_L", "MLP_FVE", "test_accuracy")
@@ -139,9 +149,10 @@ def structure_of_all(*cubes: xr.Dataset) -> Values:
 
 @quantity
 def skip_at_mean_by_type(cube: xr.Dataset) -> Values:
-    """Compute Table 6: loss and accuracy over all pairs, averaged over runs.
+    """Return a row of Table 6: means over runs of loss and accuracy over all pairs, and standard deviations of losses.
 
-    Both are given for the network and with the skip connection around the MLP at its mean.
+    Values are for the original network and with the skip connection around the MLP at its mean over pairs (`ablated`).
+    Also return the change of the accuracy and the ratio of the losses.
     """
 
     def mean_and_sd(intervention: str, measure: str) -> tuple[float, float]:
@@ -149,18 +160,18 @@ def skip_at_mean_by_type(cube: xr.Dataset) -> Values:
         return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else np.nan
 
     loss, loss_sd = mean_and_sd("none", "loss")
-    ablated, ablated_sd = mean_and_sd("MLP skip at its mean", "loss")
+    ablated_loss, ablated_loss_sd = mean_and_sd("MLP skip at its mean", "loss")
     accuracy, _ = mean_and_sd("none", "accuracy")
     ablated_accuracy, _ = mean_and_sd("MLP skip at its mean", "accuracy")
     return {
         "loss": loss,
         "loss_sd": loss_sd,
         "accuracy": accuracy,
-        "ablated_loss": ablated,
-        "ablated_loss_sd": ablated_sd,
+        "ablated_loss": ablated_loss,
+        "ablated_loss_sd": ablated_loss_sd,
         "ablated_accuracy": ablated_accuracy,
         "accuracy_change": ablated_accuracy - accuracy,
-        "ratio": ablated / loss,
+        "ratio": ablated_loss / loss,
     }
 
 
@@ -174,15 +185,16 @@ def generalization(cube: xr.Dataset) -> Values:
 
 @quantity
 def maximal_excluded_without_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
-    """Return the rise of the maximal single-frequency excluded loss without weight decay and for the mainline.
+    """Return the rise of the maximal single-frequency excluded loss, without weight decay and for the mainline's run 0.
 
-    The rise is the final value over the minimum after memorization.
+    The rise is the final value over the minimum from 100 % train accuracy on. Also return, without weight decay, the
+    final test loss over the loss of a uniform guess.
     """
 
     def rise(runs: xr.Dataset) -> xr.DataArray:
-        memorized = xr.DataArray(first_reaching(runs.train_accuracy, 1), dims="run")
+        memorization_epochs = xr.DataArray(first_reaching(runs.train_accuracy, 1), dims="run")
         loss = runs.maximal_excluded_loss
-        return loss.isel(epoch=-1) / loss.where(runs.epoch >= memorized).min("epoch")
+        return loss.isel(epoch=-1) / loss.where(runs.epoch >= memorization_epochs).min("epoch")
 
     return {
         "test_loss_over_chance": cube.test_loss.isel(epoch=-1) / chance(cube),
@@ -193,41 +205,42 @@ def maximal_excluded_without_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Va
 
 @quantity
 def grok_times_by_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
-    """Return grokking times by weight decay, and their medians; infinite if a run never groks."""
+    """Return grokking times by weight decay, with means, and medians from low to high; infinite if a run never groks."""
     times = {}
     for runs in (cube, mainline):
         grok_times = runs.grok_time.fillna(np.inf)
         for decay in np.unique(runs.weight_decay):
             times[f"{decay:g}"] = grok_times.values[runs.weight_decay.values == decay].tolist()
-    median = {decay: float(np.median(values)) for decay, values in times.items()}
-    ordered = [median[decay] for decay in ("0.3", "1", "3")]
+    median_by_decay = {decay: float(np.median(values)) for decay, values in times.items()}
+    medians = [median_by_decay[decay] for decay in ("0.3", "1", "3")]
     return {
         "times": times,
         "mean_0.3": float(np.mean(times["0.3"])),
         "mean_1": float(np.mean(times["1"])),
         "mean_3": float(np.mean(times["3"])),
-        "medians": ordered,
-        "less_is_slower": bool(ordered[0] > ordered[1] > ordered[2]),
+        "medians": medians,
+        "less_is_slower": bool(medians[0] > medians[1] > medians[2]),
     }
 
 
 @quantity
 def slingshots(cube: xr.Dataset) -> Values:
-    """Count the spikes of the train loss after memorization, by precision of the loss.
+    """Count the slingshots after 100 % train accuracy, by precision of the loss, and return the difference.
 
-    A spike is a rise to ten times the running minimum or more.
+    A slingshot is a rise of the train loss to ten times its running minimum or more.
     """
     starts = first_reaching(cube.history_train_accuracy, 1)
     counts = {str(precision): spikes(cube.isel(run=i), starts[i]) for i, precision in enumerate(cube.precision.values)}
-    more = counts["float32"] - counts["float64"]
-    return {"float32": counts["float32"], "float64": counts["float64"], "more_in_float32": more}
+    difference = counts["float32"] - counts["float64"]
+    return {"float32": counts["float32"], "float64": counts["float64"], "more_in_float32": difference}
 
 
 @quantity
 def structure_of_generalizing(cube: xr.Dataset) -> Values:
     """Return the columns of Table 5 for deeper networks, and the number of seeds with the expected structure.
 
-    These seeds generalize, have a sparse W_L, and single waves explain their MLP directions.
+    These seeds have a final test accuracy of at least 0.95, a Gini coefficient of W_L of at least 0.6, and single waves
+    that explain a fraction of at least 0.7 of the neurons' variance along W_L's key directions.
     """
     values = structure(cube)
     conditions = (
@@ -240,12 +253,16 @@ def structure_of_generalizing(cube: xr.Dataset) -> Values:
 
 @quantity
 def grokking_with_slingshots(cube: xr.Dataset) -> Values:
-    """Count the runs that generalize late, and those whose train loss has spikes after memorization."""
-    memorized = first_reaching(cube.history_train_accuracy, 1)
-    generalized = first_below(cube.history_test_loss, 0.5 * chance(cube))
-    delay = lead(generalized, memorized)
-    counts = [spikes(cube.isel(run=i), memorized[i]) for i in range(cube.sizes["run"])]
-    late = (delay >= 1000) & np.isfinite(generalized)
+    """Count the runs that generalize late, and those with slingshots after memorization.
+
+    Memorization is 100 % train accuracy. A run generalizes late if its test loss first falls below half the loss of a
+    uniform guess at least 1,000 epochs later. Also return this delay and the number of slingshots of each run.
+    """
+    memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
+    generalization_epochs = first_below(cube.history_test_loss, 0.5 * chance(cube))
+    delay = lead(generalization_epochs, memorization_epochs)
+    counts = [spikes(cube.isel(run=i), memorization_epochs[i]) for i in range(cube.sizes["run"])]
+    late = (delay >= 1000) & np.isfinite(generalization_epochs)
     return {
         "delay": delay,
         "spikes": counts,
@@ -256,10 +273,10 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
 
 @quantity
 def excluded_rises_first(cube: xr.Dataset) -> Values:
-    """Compute the epochs from the minimum of the excluded loss to the halving of the test loss; first run only.
+    """Return by how many epochs the minimum of the excluded loss precedes the halving of the test loss.
 
-    The test loss has halved when it falls below half of its maximum before grokking; later slingshots do not count.
-    Both curves are running medians over five checkpoints.
+    Values are of the first run. The test loss halves where it falls below half of its maximum up to the grokking time,
+    because a later slingshot may exceed it. Both curves are running medians over five checkpoints.
     """
     run_cube = cube.isel(run=[0])
     test_loss = median_smooth(run_cube.test_loss)
@@ -267,15 +284,23 @@ def excluded_rises_first(cube: xr.Dataset) -> Values:
     if plateau.isnull().all():
         return {"excluded_turns": np.nan, "test_loss_halves": np.nan, "lead": np.nan}
     peak = run_cube.epoch[int(plateau.argmax("epoch")[0])]
-    halved = float(first_below(test_loss.where(run_cube.epoch > peak), 0.5 * plateau.max("epoch"))[0])
-    before = median_smooth(run_cube.excluded_loss).where(run_cube.epoch <= halved)
-    turns = np.nan if before.isnull().all() else float(run_cube.epoch[int(before.argmin("epoch")[0])])
-    return {"excluded_turns": turns, "test_loss_halves": halved, "lead": lead(halved, turns)}
+    halving_epoch = float(first_below(test_loss.where(run_cube.epoch > peak), 0.5 * plateau.max("epoch"))[0])
+    excluded_loss = median_smooth(run_cube.excluded_loss).where(run_cube.epoch <= halving_epoch)
+    undefined = excluded_loss.isnull().all()
+    minimum_epoch = np.nan if undefined else float(run_cube.epoch[int(excluded_loss.argmin("epoch")[0])])
+    return {
+        "excluded_turns": minimum_epoch,
+        "test_loss_halves": halving_epoch,
+        "lead": lead(halving_epoch, minimum_epoch),
+    }
 
 
 @quantity
 def immediate(cube: xr.Dataset) -> Values:
-    """Return the delay from train to test loss below 1e-2 and the final test accuracy of the runs that train."""
+    """Return the delay from train to test loss below 1e-2, and the final test accuracy, of the runs that train.
+
+    A run trains if its train loss falls below 1e-2. Also return the weight decays of the runs that do not.
+    """
     trained = np.isfinite(first_below(cube.history_train_loss, 1e-2))
     return {
         "delay": delays(cube)[trained],
@@ -286,7 +311,10 @@ def immediate(cube: xr.Dataset) -> Values:
 
 @quantity
 def little_data_of_a_large_prime(cube: xr.Dataset) -> Values:
-    """Return final test accuracy and delay of runs on 5 and 10 % of the data, and on 20 %."""
+    """Return the final test accuracies of runs on 5 and 10 % of the data, and of runs on 20 %.
+
+    Also return the delay from train to test loss below 1e-2 of runs on 20 %.
+    """
     accuracy, delay, fraction = cube.test_accuracy.isel(epoch=-1).values, delays(cube), cube.train_fraction.values
     at_20_percent = np.isclose(fraction, 0.2)
     return {
@@ -321,21 +349,22 @@ def generalization_by_dropout(cube: xr.Dataset) -> Values:
 
 @quantity
 def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
-    """Return the columns of Table 5 for runs with dropout, by rate.
+    """Return columns of Table 5 for runs with dropout; accuracy and explained logits are by dropout rate.
 
-    The Gini coefficients are compared with those of runs that generalized with weight decay.
+    Also return the smallest final Gini coefficient of W_E among runs with weight decay and at least 95 % test accuracy,
+    and the largest one with dropout over it.
     """
     values = {name: np.asarray(column) for name, column in structure(dropout).items() if name != "keys"}
     accuracy, explained = (_by_dropout(dropout, values[name]) for name in ("test_accuracy", "logit_FVE"))
-    last = [runs.isel(epoch=-1) for runs in decayed]
-    least_gini = min(float(runs.gini_W_E.where(runs.test_accuracy >= 0.95).min()) for runs in last)
+    last_checkpoints = [runs.isel(epoch=-1) for runs in decayed]
+    smallest_gini = min(float(runs.gini_W_E.where(runs.test_accuracy >= 0.95).min()) for runs in last_checkpoints)
     return {
         "accuracy_at_0.2": accuracy["0.2"],
         "accuracy_at_0.5": accuracy["0.5"],
         "Gini_W_E": values["Gini_W_E"],
         "Gini_W_L": values["Gini_W_L"],
-        "least_Gini_W_E_with_decay": least_gini,
-        "largest_Gini_over_decayed": float(values["Gini_W_E"].max() / least_gini),
+        "least_Gini_W_E_with_decay": smallest_gini,
+        "largest_Gini_over_decayed": float(values["Gini_W_E"].max() / smallest_gini),
         "logit_FVE_at_0.2": float(explained["0.2"].mean()),
         "logit_FVE_at_0.5": float(explained["0.5"].mean()),
         "more_explained_at_0.5": bool(explained["0.2"].mean() < explained["0.5"].mean()),
@@ -344,7 +373,7 @@ def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
 
 @quantity
 def skip_at_mean_by_dropout(cube: xr.Dataset) -> Values:
-    """Compute Table 6 for the dropout rates 0.2 and 0.5."""
+    """Return the rows of Table 6 for dropout rates 0.2 and 0.5, and their accuracy changes and loss ratios as lists."""
     by_dropout = {rate: skip_at_mean_by_type(runs_with(cube, dropout=float(rate))) for rate in ("0.2", "0.5")}
     return {
         "by_dropout": by_dropout,
@@ -355,12 +384,12 @@ def skip_at_mean_by_dropout(cube: xr.Dataset) -> Values:
 
 @quantity
 def accuracy_by_type(dropout: xr.Dataset, fractions: xr.Dataset, prime_53: xr.Dataset, prime_109: xr.Dataset) -> Values:
-    """Return the final test accuracies of the networks of Table 5, by type."""
+    """Return the final test accuracies of the networks of Table 5: with dropout 0.2, and of all other types."""
     by_rate = _by_dropout(dropout, dropout.test_accuracy.values[:, -1])
-    others = [
+    other_types = [
         fractions.test_accuracy.values[:, -1],
         runs_with(prime_53, weight_decay=5).test_accuracy.values[:, -1],
         prime_109.test_accuracy.values[:, -1],
         by_rate["0.5"],
     ]
-    return {"dropout_0.2": by_rate["0.2"], "others": np.concatenate(others)}
+    return {"dropout_0.2": by_rate["0.2"], "others": np.concatenate(other_types)}

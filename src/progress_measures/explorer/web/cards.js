@@ -1,13 +1,13 @@
 // Cards: each shows one view. A view is an object:
-//   id, title, about    its name, and a sentence on what to observe
-//   needs               arrays that it requires; without one of them the card names what is missing
-//   reads               fields of `state` that it depends on, besides experiment and run
+//   id, title, about    id, title, and sentences on what the view shows
+//   needs               arrays that the view requires; if any is missing, the card names the missing ones
+//   reads               fields of `state` that the view depends on, besides experiment and run
 //   width               in columns of a grid of twelve
 //   shape               "square", "tall", or absent
 //   tools               inputs in the card's head
 //   draw(at)            returns { traces, layout, numbers, note }, or { absent: reason }
 //   chosen(point)       returns the change of `state` after a click on a point
-// `at` has the experiment, the indices of run and epoch in it, the run's key frequencies, and the color of each frequency.
+// `at` has the experiment, the indices of the chosen run and epoch, the run's key frequencies, and the color of each frequency.
 
 const views = [];
 
@@ -159,9 +159,10 @@ function timeShapes(at) {
   ];
 }
 
-// Find the stored values nearest to the chosen epoch of an array that the cube keeps at a few epochs only. `of` names the
-// array with the last checkpoint of every run; `moment_${of}` has the first run at moments.
-// Returns { name, places, epoch, note }, or null if the cube has neither array.
+// Find the values nearest to the chosen epoch, of an array that the cube has only at selected epochs. The array `of` has the
+// last checkpoint of every run; the array `moment_${of}` has the selected epochs of the first run.
+// Returns { name, indices, epoch, note }: name of the array, and the indices and epoch of the values. Returns null if the cube
+// has neither array.
 function kept(at, of) {
   const { experiment, run, state: { epoch } } = at;
   const moment = `moment_${of}`;
@@ -173,9 +174,9 @@ function kept(at, of) {
   return experiment.has(of) ? keptAs(of, experiment.arrays[of].dims[0] === "run" ? [run] : [], experiment.epochs.at(-1), epoch) : null;
 }
 
-function keptAs(name, places, epoch, wanted) {
+function keptAs(name, indices, epoch, wanted) {
   const note = epoch === wanted ? "" : `Shown: epoch ${formatEpoch(epoch)}, the stored epoch nearest to ${formatEpoch(wanted)}.`;
-  return { name, places, epoch, note };
+  return { name, indices, epoch, note };
 }
 
 // A cache with the latest results of slow functions.

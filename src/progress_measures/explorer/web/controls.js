@@ -24,7 +24,7 @@ function stepRun(by) {
   if (shown.runs[place]) choose({ run: shown.runs[place].name });
 }
 
-// Go to the next neuron whose maps are stored over time; in a cube without such neurons, to the next neuron.
+// Choose the next neuron whose maps are stored over time; in a cube without such neurons, the next neuron.
 function stepNeuron(by) {
   const neurons = shown.kept_neurons;
   if (!neurons.length) return cycle("neuron", shown.runs[now().run].neurons, by);
@@ -33,8 +33,8 @@ function stepNeuron(by) {
 }
 
 const KEYS = {
-  ArrowLeft: (many) => step(many ? -10 : -1),
-  ArrowRight: (many) => step(many ? 10 : 1),
+  ArrowLeft: (shift) => step(shift ? -10 : -1),
+  ArrowRight: (shift) => step(shift ? 10 : 1),
   Home: () => choose({ epoch: epochs[0] }),
   End: () => choose({ epoch: epochs.at(-1) }),
   " ": () => (playing ? stop() : play()),

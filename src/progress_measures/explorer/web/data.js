@@ -15,17 +15,17 @@ class Experiment {
   }
 
   // The numbers of an array at indices along its first dimensions: `row("W_E_fourier_norm", run, epoch)`.
-  row(name, ...places) {
+  row(name, ...indices) {
     const { shape, scale } = this.arrays[name];
-    const size = shape.slice(places.length).reduce((product, length) => product * length, 1);
-    const place = places.reduce((index, at, dimension) => index * shape[dimension] + at, 0);
+    const size = shape.slice(indices.length).reduce((product, length) => product * length, 1);
+    const place = indices.reduce((index, at, dimension) => index * shape[dimension] + at, 0);
     const values = this.all(name).subarray(place * size, (place + 1) * size);
     return scale === 1 ? values : Float64Array.from(values, (value) => value * scale);
   }
 
   // A single number of an array.
-  at(name, ...places) {
-    return this.row(name, ...places)[0];
+  at(name, ...indices) {
+    return this.row(name, ...indices)[0];
   }
 
   // The values of a run over epochs, from an array with dimensions (run, epoch).
@@ -53,12 +53,12 @@ class Experiment {
 
 // Decode bytes that are grouped by significance: first bytes of all numbers, then second bytes, and so on.
 function joinBytes(bytes, offset, count, width) {
-  const whole = new Uint8Array(count * width);
+  const joined = new Uint8Array(count * width);
   for (let byte = 0; byte < width; byte++) {
     const start = offset + byte * count;
-    for (let index = 0; index < count; index++) whole[index * width + byte] = bytes[start + index];
+    for (let index = 0; index < count; index++) joined[index * width + byte] = bytes[start + index];
   }
-  return whole.buffer;
+  return joined.buffer;
 }
 
 const opened = new Map();

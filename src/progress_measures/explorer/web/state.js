@@ -12,21 +12,21 @@ function watch(watcher) {
 
 // Change choices; invalid values are replaced by the nearest valid ones.
 async function choose(choice) {
-  const before = { ...state };
+  const previous = { ...state };
   Object.assign(state, choice);
   if (!HEADER.experiments.some(({ name }) => name === state.experiment)) state.experiment = HEADER.experiments[0].name;
   const wanted = state.experiment;
   const experiment = shown?.name === wanted ? shown : await openExperiment(wanted);
   if (state.experiment !== wanted) return; // another experiment was chosen meanwhile
   shown = experiment;
-  settle(choice, before);
-  const changed = new Set(Object.keys(state).filter((name) => state[name] !== before[name]));
+  makeValid(choice, previous);
+  const changed = new Set(Object.keys(state).filter((name) => state[name] !== previous[name]));
   if (changed.size) for (const watcher of watchers) watcher(changed);
 }
 
-function settle(choice, before) {
+function makeValid(choice, previous) {
   const { runs, numbers } = shown;
-  const newExperiment = state.experiment !== before.experiment;
+  const newExperiment = state.experiment !== previous.experiment;
   if (!runs.some(({ name }) => name === state.run)) state.run = runs[0].name;
   const run = runs.find(({ name }) => name === state.run);
   const end = shortRangeEnd(run);
@@ -34,10 +34,10 @@ function settle(choice, before) {
   else if (newExperiment && !("range" in choice) && !("epoch" in choice) && end !== null) state.range = "story";
   epochs = state.range === "all" ? shown.epochs : shown.epochs.filter((epoch) => epoch <= end);
   state.epoch = newExperiment && !("epoch" in choice) ? epochs.at(-1) : epochs[nearest(epochs, state.epoch)];
-  state.head = within(state.head, run.heads);
-  state.neuron = newExperiment && !("neuron" in choice) ? bestExplained(run) : within(state.neuron, run.neurons);
-  state.a = within(state.a, numbers);
-  state.b = within(state.b, numbers);
+  state.head = clampIndex(state.head, run.heads);
+  state.neuron = newExperiment && !("neuron" in choice) ? bestExplained(run) : clampIndex(state.neuron, run.neurons);
+  state.a = clampIndex(state.a, numbers);
+  state.b = clampIndex(state.b, numbers);
 }
 
 // The last epoch of the short range: twice the end of cleanup, rounded up to thousands (as in figures/style.py). It is null
@@ -52,11 +52,11 @@ function shortRangeEnd({ phases }) {
 // The neuron with the largest fraction of variance explained at the last checkpoint, among those with stored maps.
 function bestExplained(run) {
   if (!shown.kept_neurons.length || !shown.has("neuron_fraction_explained")) return 0;
-  const share = shown.row("neuron_fraction_explained", shown.runs.indexOf(run), shown.epochs.length - 1);
-  return shown.kept_neurons.reduce((best, neuron) => (share[neuron] > share[best] ? neuron : best));
+  const fraction = shown.row("neuron_fraction_explained", shown.runs.indexOf(run), shown.epochs.length - 1);
+  return shown.kept_neurons.reduce((best, neuron) => (fraction[neuron] > fraction[best] ? neuron : best));
 }
 
-function within(number, count) {
+function clampIndex(number, count) {
   return count ? Math.min(Math.max(0, Math.round(number) || 0), count - 1) : 0;
 }
 

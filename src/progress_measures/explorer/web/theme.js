@@ -90,4 +90,4 @@ function formatNumber(value) {
 }
 
 const formatEpoch = (epoch) => epoch.toLocaleString("en");
-const formatPercent = (share) => (Number.isNaN(share) ? "–" : `${(100 * share).toFixed(1)} %`);
+const formatPercent = (fraction) => (Number.isNaN(fraction) ? "–" : `${(100 * fraction).toFixed(1)} %`);

@@ -40,7 +40,7 @@ function phaseNow(phases) {
   return phase ? phase.name : phases.length === HEADER.phases.length && state.epoch > phases.at(-1).end ? "after cleanup" : "";
 }
 
-const step = (places) => choose({ epoch: epochs[within(epochs.indexOf(state.epoch) + places, epochs.length)] });
+const step = (count) => choose({ epoch: epochs[clampIndex(epochs.indexOf(state.epoch) + count, epochs.length)] });
 
 function play() {
   const from = state.epoch === epochs.at(-1) ? 0 : epochs.indexOf(state.epoch);

@@ -1,4 +1,4 @@
-"""Beyond the paper: predicting from progress measures when a run will grok."""
+"""Beyond the paper: forecast of the first epoch with a test loss below 1, from progress measures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from progress_measures.forecast import Trajectory
 
-SHARES = np.linspace(0.05, 1, 39)
+FRACTIONS = np.linspace(0.05, 1, 39)
 LINE_STYLES = {
     "other runs' mean": {"color": COLORS["other"], "lw": 1.3},
     "train loss": {"color": COLORS["train"], "lw": 1.3},
@@ -35,19 +35,20 @@ LINE_STYLES = {
 
 
 @figure(
-    title="Forecast of grokking",
+    title="Forecast of the first epoch with a test loss below 1",
     reference="not in the sources",
     experiment=EXPERIMENTS,
     variables=VARIABLES,
     size=(6.8, 3.2),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
-    """Prediction of the first epoch with a test loss below 1, from measures up to an earlier epoch of a run.
+    """Forecast of T, the first epoch with a test loss below 1, from measures of a run up to an earlier epoch.
 
-    At each epoch, a ridge regression makes the prediction. It is fitted to all other runs. Left: the factor by which
-    the prediction is off, median over runs, against the share of the time to that epoch. The shaded area is the middle
-    half of the runs for the progress measures. Right: the prediction at half of that time against the actual epoch. The
-    dotted line is a perfect prediction, and the gray band a factor of 1.5.
+    At each epoch, a ridge regression on the measures at this epoch predicts T. It is fitted to all other runs. "Other
+    runs' mean" is the geometric mean of T over the other runs. Left: the factor between the forecast and T, median over
+    runs, against the epoch of the forecast divided by T. The shaded area extends from the lower to the upper quartile
+    of the runs for the progress measures. Right: the forecast from progress measures at epoch T/2, against T. The
+    dotted line is a perfect forecast, and the gray band a factor of 1.5.
     """
     runs, _ = trajectories(cubes)
     if len(runs) < 2:
@@ -58,22 +59,24 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
         predicted = leave_one_out(runs, method)
         factors = np.array(
             [
-                [value_at_fraction(run, error_factor(run, epochs), share) for share in SHARES]
+                [value_at_fraction(run, error_factor(run, epochs), fraction) for fraction in FRACTIONS]
                 for run, epochs in zip(runs, predicted, strict=True)
             ]
         )
         low, median, high = np.nanpercentile(factors, [25, 50, 75], axis=0)
-        left.plot(SHARES, median, label=method, **LINE_STYLES[method])
+        left.plot(FRACTIONS, median, label=method, **LINE_STYLES[method])
         if method == "progress measures":
-            left.fill_between(SHARES, low, high, color=LINE_STYLES[method]["color"], alpha=0.15, lw=0)
-            halfway = [value_at_fraction(run, epochs, 0.5) for run, epochs in zip(runs, predicted, strict=True)]
-    left.set(xlabel="Epoch, as a share of the way to grokking", ylabel="Forecast off by a factor of", xlim=(0, 1))
+            left.fill_between(FRACTIONS, low, high, color=LINE_STYLES[method]["color"], alpha=0.15, lw=0)
+            predicted_at_half = [
+                value_at_fraction(run, epochs, 0.5) for run, epochs in zip(runs, predicted, strict=True)
+            ]
+    left.set(xlabel="Epoch of the forecast / T", ylabel="Factor between forecast and T", xlim=(0, 1))
     left.set(yscale="log", yticks=(1, 1.5, 2, 3, 5, 10), yticklabels=("1", "1.5", "2", "3", "5", "10"))
     left.set_ylim(1, None)
     left.minorticks_off()
     left.legend(loc="upper right")
     left.set_title(f"{len(runs)} runs, each left out in turn")
-    _scatter(right, runs, halfway)
+    _scatter(right, runs, predicted_at_half)
     panel_letters([left, right])
 
 
@@ -88,10 +91,10 @@ def _scatter(ax: Axes, runs: list[Trajectory], predicted: list[float]) -> None:
     for name, color, marker in zip(
         names, ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#333333"), "osD^vP", strict=False
     ):
-        members = [i for i, run in enumerate(runs) if run.experiment == name]
+        indices = [i for i, run in enumerate(runs) if run.experiment == name]
         ax.plot(
-            [runs[i].generalization_epoch for i in members],
-            [predicted[i] for i in members],
+            [runs[i].generalization_epoch for i in indices],
+            [predicted[i] for i in indices],
             marker,
             color=color,
             ms=4,
@@ -101,8 +104,8 @@ def _scatter(ax: Axes, runs: list[Trajectory], predicted: list[float]) -> None:
         xscale="log",
         yscale="log",
         xlim=ends,
-        xlabel="Test loss below 1 at epoch",
-        ylabel="Predicted halfway to that epoch",
+        xlabel="T, first epoch with test loss below 1",
+        ylabel="Forecast of T at epoch T/2",
     )
     ticks = [tick for tick in (200, 1000, 5000, 20000, 100000) if ends[0] < tick < ends[1]]
     for axis in (ax.xaxis, ax.yaxis):
@@ -110,4 +113,4 @@ def _scatter(ax: Axes, runs: list[Trajectory], predicted: list[float]) -> None:
     ax.set_ylim(ends)  # type: ignore[arg-type]
     ax.minorticks_off()
     ax.legend(loc="upper left", handlelength=0.8)
-    ax.set_title("Progress measures, halfway")
+    ax.set_title("Progress measures, at T/2")

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from progress_measures.claims.ledger import load_claims
 from progress_measures.cube.select import first_below
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import PHASE_VARIABLES, PHASES, phase_key
+from progress_measures.figures.style import PHASE_VARIABLES, PHASES, phase_legend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,9 +32,9 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Phases that the rule finds in each run (bars).
 
     Triangles: the end of memorization by the largest excluded loss of any one frequency, which does not depend on the
-    final network. Circles: the first epoch with a test loss below 1. Hatched bars: the boundaries that the paper and
-    the notebook set by hand for their own runs. The paper's run has other initial weights, so its times are comparable
-    only qualitatively.
+    final network. Circles: the first epoch with a test loss below 1. Hatched bars: the ends of the phases that the
+    paper and the subtraction notebook set by hand for their own runs. These runs have other initial weights than ours,
+    so their epochs are comparable only qualitatively.
     """
     ax = fig.subplots()
     paper = load_claims()["paper.s5_2.phases"].published
@@ -58,8 +58,13 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     ax.invert_yaxis()
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     marks = [Line2D([], [], marker=marker, lw=0, ms=4, color="black") for marker in "^o"]
-    ax.legend(marks, ["memorized, without the final network", "test loss below 1"], loc="upper right", handlelength=0.8)
-    phase_key(fig)
+    ax.legend(
+        marks,
+        ["memorization ends, by the largest excluded loss", "test loss below 1"],
+        loc="center right",
+        handlelength=0.8,
+    )
+    phase_legend(fig)
 
 
 def _bars(ax: Axes, row: int, ends: Iterable[float], **style: Any) -> None:

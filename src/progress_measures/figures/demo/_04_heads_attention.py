@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.attention import TO_A, heads_to_a
+from progress_measures.figures.attention import ATTENTION_TO_A, heads_to_a
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     title="Attention of the demo network's heads to a",
     reference="TransformerLens demo, looking at activations",
     experiment="transformer_lens_demo",
-    variables=TO_A,
+    variables=ATTENTION_TO_A,
     size=(6.8, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Attention of each head of the first run from `=` to a, over all pairs, each on its own scale.
 
-    All values are from the end of training. Each title gives the frequency that holds most of the variance, and its
-    share.
+    All values are from the end of training. Each title gives the frequency k that explains most of the attention's
+    variance over pairs, and the fraction that it explains.
     """
     heads_to_a(fig, cube, shared_scale=False)

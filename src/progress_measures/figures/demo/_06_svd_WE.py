@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.embedding import numbers, singular_values
+from progress_measures.figures.embedding import number_embedding, singular_values
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
 
@@ -23,6 +23,6 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Singular values of the embedding W_E of the numbers, of the first run at the end of training.
 
-    A few are large, two for each key frequency; the others are close to zero.
+    A few singular values are large, two for each key frequency; the others are close to zero.
     """
-    singular_values(fig, numbers(cube), COLORS["W_E"])
+    singular_values(fig, number_embedding(cube), COLORS["W_E"])

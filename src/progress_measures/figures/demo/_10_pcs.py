@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """The first eight left singular vectors of the embedding W_E of the numbers.
 
-    All values are from the first run at the end of training. Each is a wave; its title gives the frequency with the
-    most energy, and its share. Colors mark key frequencies.
+    All values are from the first run at the end of training. Each vector is a wave over the numbers. Its title gives
+    the frequency k that holds most of its squared norm, and the fraction that this frequency holds. Colors mark key
+    frequencies.
     """
     principal_waves(fig, cube)

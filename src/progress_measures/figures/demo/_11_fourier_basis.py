@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.figures.registry import figure
-from progress_measures.figures.waves import prime, whole_basis
+from progress_measures.figures.waves import basis_vectors, prime
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """All vectors of the orthonormal Fourier basis over the numbers, one per row.
 
-    The order is the constant, then cosine and sine of each frequency. The demo orders the sine before the cosine.
+    The rows are the constant, then cosine and sine of each frequency from 1 on. The demo has the sine before the
+    cosine.
     """
-    whole_basis(fig, prime(cube))
+    basis_vectors(fig, prime(cube))

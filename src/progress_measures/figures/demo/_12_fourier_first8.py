@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """The constant, cosine and sine of the frequencies 1 to 3, and the cosine of frequency 4, as unit vectors.
 
-    Points: entries at the numbers. Lines: the continuous waves that they sample.
+    Points: entries of the vector, one per number. Line: the same wave between the numbers.
     """
     p = prime(cube)
     waves(fig, p, dict.fromkeys(range(min(8, p)), COLORS["weights"]))

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     size=(6.8, 3.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Cosine and sine of the frequencies 13 and 14, or of the two highest frequencies for a smaller p, as unit vectors.
+    """Cosine and sine of the frequencies 13 and 14, as unit vectors.
 
-    Points: entries at the numbers. Lines: the continuous waves that they sample.
+    For a smaller p, these are the two highest frequencies. Points: entries of the vector, one per number. Line: the
+    same wave between the numbers.
     """
     first = min(25, prime(cube) - 4)
     waves(fig, prime(cube), dict.fromkeys(range(first, first + 4), COLORS["weights"]))

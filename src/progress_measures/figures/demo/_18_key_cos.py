@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     size=(6.8, 3.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """The cosine of each key frequency of the first run, as a unit vector.
+    """The cosine of each key frequency of the first run, as a unit vector over the numbers.
 
-    Points: entries at the numbers. Line: the continuous wave that they sample.
+    Points: entries of the vector, one per number. Line: the same wave between the numbers.
     """
     key_waves(fig, cube, "cos")

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     size=(5.2, 2.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Mean over the first run's key frequencies of cos(2πkx/p), for every number x.
+    """Mean over the first run's key frequencies k of cos(2πkx/p), for every number x.
 
-    It is 1 at x = 0, where all cosines are 1, and well below 1 at every other x. The right answer therefore stands out
-    among the logits.
+    The mean is 1 at x = 0, where all cosines are 1, and well below 1 at every other x. In the logits, x is a + b - c
+    for the output c, so the right answer stands out.
     """
     run, p = str(cube.run.values[0]), prime(cube)
     ax = fig.subplots()

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     size=(3.8, 3.2),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Product of the cosines of a and of b at frequency 47, over all pairs; both are unit vectors.
+    """Product of the cosine of a and the cosine of b at frequency 47, over all pairs.
 
-    Frequency 47 is the demo's highest key frequency; for a smaller p it is replaced by the highest frequency.
+    Both cosines are unit vectors over the numbers. Frequency 47 is the demo's highest key frequency; for a smaller p,
+    the highest frequency replaces it.
     """
     p = prime(cube)
     wave_product(fig, p, min(47, (p - 1) // 2), of_b=True)

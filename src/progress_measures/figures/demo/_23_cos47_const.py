@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     size=(3.8, 3.2),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Cosine of a at frequency 47, times the constant of b, over all pairs; both are unit vectors.
+    """Cosine of a at frequency 47, times the constant vector over b, over all pairs.
 
-    Frequency 47 is the demo's highest key frequency; for a smaller p it is replaced by the highest frequency. The demo
-    draws the wave along b, although its title names a.
+    Both factors are unit vectors over the numbers. Frequency 47 is the demo's highest key frequency; for a smaller p,
+    the highest frequency replaces it. The demo draws the wave along b, although its title names a.
     """
     p = prime(cube)
     wave_product(fig, p, min(47, (p - 1) // 2), of_b=False)

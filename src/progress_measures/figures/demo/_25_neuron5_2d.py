@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.cube.pair_maps import neuron_map
-from progress_measures.figures.neurons import MAPS, in_2d
+from progress_measures.figures.neurons import MAPS, in_2d_fourier_basis
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """2D Fourier components over a (rows) and over b (columns) of neuron 5 of the first run after the ReLU.
 
-    Left: all components except the constant. Right: those of the key frequencies. All values are from the end of
-    training. A few components of one frequency hold nearly all of the variance; the title gives their share.
+    Left: all components except the constant. Right: only products of the constant and the waves of key frequencies. All
+    values are from the end of training. A few components of one frequency hold nearly all of the variance; the title
+    gives the fraction in the eight largest components.
     """
-    in_2d(fig, cube, neuron_map(cube, 5).values, "Neuron 5")
+    in_2d_fourier_basis(fig, cube, neuron_map(cube, 5).values, "Neuron 5")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.figures.neurons import in_2d
+from progress_measures.figures.neurons import in_2d_fourier_basis
 from progress_measures.figures.registry import figure
 from progress_measures.figures.waves import prime
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """2D Fourier components over a (rows) and over b (columns) of Gaussian noise, without the constant.
 
-    The values are independent and standard normal, one for each pair. No component stands out.
+    The noise is independent and standard normal, one value for each pair. Left: all components. Right: only products of
+    the constant and the waves of the first run's key frequencies. No component stands out; the title gives the fraction
+    of variance in the eight largest components.
     """
     p = prime(cube)
-    in_2d(fig, cube, np.random.default_rng(0).standard_normal((p, p)), "Gaussian")
+    in_2d_fourier_basis(fig, cube, np.random.default_rng(0).standard_normal((p, p)), "Gaussian")

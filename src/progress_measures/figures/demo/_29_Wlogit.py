@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     size=(4.6, 2.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Norms of the Fourier components of the neuron-logit map W_L at the end of training.
+    """Norm of each Fourier component of the first run's neuron-logit map W_L at the end of training.
 
-    Key frequencies are colored and numbered.
+    W_L = W_out W_U, and the norm is over neurons. Key frequencies are colored and numbered.
     """
     component_norms(fig, cube, "W_L_fourier_norm", "Norm of $W_L$'s component")

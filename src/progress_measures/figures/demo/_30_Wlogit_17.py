@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     size=(4.6, 2.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Norms of the Fourier components of the neuron-logit map W_L of one neuron cluster, at the end of training.
+    """Norm of each Fourier component of the neuron-logit map W_L of one neuron cluster, at the end of training.
 
-    The cluster is that of the first run's lowest key frequency (17 in the demo). These neurons write cosine and sine of
-    their own frequency, and little else.
+    W_L = W_out W_U, and the norm is over the neurons of the cluster, which is the cluster of the first run's lowest key
+    frequency (17 in the demo). Only cosine and sine of that frequency have large norms.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)

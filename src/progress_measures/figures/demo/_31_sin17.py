@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     size=(6.8, 2.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Component of every neuron's row of W_L along the sine over outputs of one frequency, at the end of training.
+    """Coefficient of each neuron's output weights on the sine over outputs of one frequency, at the end of training.
 
-    The frequency is the first run's lowest key frequency (17 in the demo). Neurons that follow that frequency are in
-    its color. The demo's code omits a transpose and therefore uses a different direction than it names. This figure
-    uses the named direction.
+    The output weights of a neuron are its row of W_L = W_out W_U. The frequency is the first run's lowest key frequency
+    (17 in the demo). Neurons with this best frequency are in its color. The demo's code omits a transpose and therefore
+    uses another direction than the one that it names. This figure uses the named direction.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
@@ -36,11 +36,11 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         no_key_frequencies(ax, run)
         return
     k, color = next(iter(colors.items()))
-    own = best_frequency(cube.neuron_frequency_share.sel(run=run).values)[0] == k
+    follows_k = best_frequency(cube.neuron_frequency_share.sel(run=run).values)[0] == k
     weight = cube.W_L_fourier.values[:, 2 * k]
-    ax.vlines(np.arange(len(own)), 0, weight, color=np.where(own, color, COLORS["other"]), lw=0.7)
+    ax.vlines(np.arange(len(follows_k)), 0, weight, color=np.where(follows_k, color, COLORS["other"]), lw=0.7)
     ax.plot([], [], color=color, label=f"neurons of k = {k}")
     ax.plot([], [], color=COLORS["other"], label="others")
     ax.axhline(0, color="#555555", lw=0.5)
-    ax.set(xlabel="Neuron", ylabel=f"Weight of sin {k}", xlim=(-1, len(own)))
+    ax.set(xlabel="Neuron", ylabel=f"Weight of sin {k}", xlim=(-1, len(follows_k)))
     ax.legend(loc="best", ncols=2)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     size=(5.2, 3.2),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss of the first run, and the phases that the rule finds.
+    """Train and test loss of the first run, with the phases that the rule finds.
 
-    The demo sets the phase boundaries by hand at 1,500, 13,300 and 16,600 epochs.
+    The demo sets the ends of the phases by hand at 1,500, 13,300 and 16,600 epochs.
     """
     losses_over_phases(fig, cube)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     size=(6.8, 3.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Coefficient of the first run's logits on the cosine cos w(a + b - c) of each frequency.
+    """Coefficient of the first run's logits on cos w(a + b - c) for each frequency k; w = 2πk/p.
 
-    Each cosine is taken over all (a, b, c) and scaled to norm 1. Key frequencies are in colors, all others gray. The
-    coefficients of key frequencies grow long before the network generalizes.
+    Each cosine is a function of all (a, b, c), with c the output, scaled to norm 1. Key frequencies are in colors, all
+    other frequencies gray. The coefficients of key frequencies grow long before the network generalizes.
     """
     ax = curves_by_frequency(fig, cube, "cosine_coefficient", "Coefficient")
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     size=(6.8, 3.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Cosine similarity of the first run's logits with the cosine cos w(a + b - c) of each frequency.
+    """Cosine similarity of the first run's logits with cos w(a + b - c) for each frequency k; w = 2πk/p.
 
-    Dashed: the residual norm after the cosines of all frequencies, as a share of the norm of the logits. The residual
+    The similarity is the coefficient of the logits on the cosine, scaled to norm 1 over all (a, b, c), divided by the
+    norm of the logits; c is the output. Key frequencies are in colors, all other frequencies gray. Dashed: the norm of
+    the residual after the cosines of all frequencies are subtracted, divided by the norm of the logits. The residual
     falls as the similarities of key frequencies rise.
     """
     ax = curves_by_frequency(fig, cube, "cosine_similarity", "Cosine similarity", residual="cosine_residual_all")

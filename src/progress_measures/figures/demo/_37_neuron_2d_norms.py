@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Norm over all neurons of each 2D Fourier component, over a (rows) and over b (columns), without the constant.
 
-    The neurons are those of the first run after the ReLU, at the end of training. Besides the blocks of the key
-    frequencies there are functions of a alone and of b alone, along the two edges.
+    The neurons are taken from the first run after the ReLU, at the end of training. Left: all components. Right: only
+    products of the constant and the waves of key frequencies. The large components are the 2 x 2 products of cos and
+    sin of a with cos and sin of b at each key frequency, on the diagonal, and the waves of a alone and of b alone, on
+    the two edges.
     """
     norms = cube.neuron_fourier_norm_2d.isel(run=0).values.copy()
     norms[0, 0] = 0

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train, test and restricted loss of the first run; the restricted loss follows the demo's definition.
 
-    It is the loss on test pairs with neurons kept only along cosine and sine of w(a + b) of the key frequencies, and
-    with the mean of the logits kept. The restricted loss falls while the test loss is on its plateau.
+    By this definition, the restricted loss is the loss on test pairs of restricted logits: the mean of the logits over
+    pairs, plus the contribution through W_L = W_out W_U of the neurons' parts along cos and sin of w(a + b) for the key
+    frequencies k, with w = 2πk/p. It falls while the test loss is on its plateau.
     """
     over_phases(fig, cube, "restricted")

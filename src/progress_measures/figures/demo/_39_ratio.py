@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Test loss of the first run divided by its restricted loss at the same epoch.
 
-    Above 1 the key frequencies alone give a lower loss than the full network. The demo's title names the inverse ratio,
-    and its two losses are one checkpoint apart.
+    The restricted loss follows the demo's definition. Above 1 the key frequencies alone give a lower loss than the full
+    network. The demo's title names the inverse ratio, and the demo divides losses that are one checkpoint apart.
     """
     ratio_over_phases(fig, cube, "test_loss", "restricted_loss_neurons", "Test loss / restricted loss")

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train, test, restricted and excluded loss of the first run; the last two follow the demo's definitions.
 
-    The excluded loss is the loss on training pairs without the neurons' parts along cosine and sine of w(a + b) of the
-    key frequencies. It rises while the test loss is on its plateau.
+    Both definitions use the contribution to the logits, through W_L = W_out W_U, of the neurons' parts along cos and
+    sin of w(a + b) for the key frequencies k, with w = 2πk/p. The excluded loss is the loss on training pairs after
+    this contribution is subtracted from the logits. The restricted loss is the loss on test pairs of this contribution
+    plus the mean of the logits over pairs. The excluded loss rises while the test loss is on its plateau.
     """
     over_phases(fig, cube, "excluded", "restricted")

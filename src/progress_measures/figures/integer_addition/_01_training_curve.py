@@ -23,6 +23,6 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
     Left: with a logarithmic loss axis. Right: with a logarithmic epoch axis. The network memorizes its training pairs
     within a few dozen epochs and generalizes to the test pairs thousands of epochs later. The notebook calls the task
-    Fibonacci here; it is addition.
+    Fibonacci at this place; it is addition.
     """
     two_scales(fig, cube)

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     size=(6.8, 2.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Row of the number 7 in the first run's embedding at the end of training.
+    """Row of the number 7 in the first run's embedding W_E at the end of training.
 
-    The last number is shown where there is no 7. The x axis is the dimension of the residual stream. No structure is
-    visible in a single row.
+    If the numbers end before 7, the last number is shown. The x axis is the dimension of the residual stream. No
+    structure is visible in a single row.
     """
     number = min(7, cube.sizes["token"] - 2)
     row = cube.W_E.isel(run=0).sel(token=str(number)).values

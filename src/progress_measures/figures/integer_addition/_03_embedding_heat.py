@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.embedding import numbers
+from progress_measures.figures.embedding import number_embedding
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import signed_map
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     size=(4.2, 4.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """The first run's embedding at the end of training: numbers along x, dimensions of the residual stream along y.
+    """The first run's embedding W_E at the end of training.
 
-    Each dimension changes smoothly from number to number; many change sign once.
+    Numbers are along x, dimensions of the residual stream along y. Each dimension changes smoothly from number to
+    number; many change sign once.
     """
     ax = fig.subplots()
-    signed_map(fig, ax, numbers(cube).T, "Entry of $W_E$")
+    signed_map(fig, ax, number_embedding(cube).T, "Entry of $W_E$")
     ax.set(xlabel="Number", ylabel="Dimension of the residual stream", xticks=range(cube.sizes["token"] - 1))

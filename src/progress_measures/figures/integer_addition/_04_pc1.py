@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.integer_plots import scores
+from progress_measures.figures.integer_plots import pc_scores
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     size=(4.2, 2.8),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Scores of the numbers on the first principal component of the embedding, and the best-fitting straight line.
+    """Scores of the numbers on the first principal component of the embedding, with the best-fitting line.
 
-    The embedding is that of the first run at the end of training. The network represents a number by its size. The sign
-    of the component is arbitrary; it is chosen so that the score of 0 is positive.
+    All values are from the first run at the end of training. The score is close to a linear function of the number. The
+    sign of the component is arbitrary; it is chosen so that the score of 0 is positive.
     """
-    scores(fig, cube, 0, 1)
+    pc_scores(fig, cube, 0, 1)

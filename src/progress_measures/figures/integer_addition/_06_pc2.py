@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.integer_plots import scores
+from progress_measures.figures.integer_plots import pc_scores
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     size=(4.2, 2.8),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Scores of the numbers on the second principal component of the embedding, and the best-fitting parabola.
+    """Scores of the numbers on the second principal component of the embedding, with the best-fitting parabola.
 
-    The embedding is that of the first run at the end of training. The score measures the distance of a number from the
-    middle. The sign of the component is arbitrary; it is chosen so that the score of 0 is positive.
+    All values are from the first run at the end of training. The score depends mainly on the distance of the number
+    from the middle of the range. The sign of the component is arbitrary; it is chosen so that the score of 0 is
+    positive.
     """
-    scores(fig, cube, 1, 2)
+    pc_scores(fig, cube, 1, 2)

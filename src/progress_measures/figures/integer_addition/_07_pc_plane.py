@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Scores of the numbers on the first two principal components of the embedding, on equal scales.
 
-    The embedding is that of the first run at the end of training. The numbers lie in order along a curve.
+    All values are from the first run at the end of training. The numbers lie in order along a curve.
     """
     x, y = embedding(cube).scores[:, :2].T
     number = np.arange(len(x))

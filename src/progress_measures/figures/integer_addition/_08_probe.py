@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Sum of each held-out pair, and its prediction by a linear regression on all neurons of the first run.
 
-    The regression uses the neurons after the ReLU and is fitted to 70 % of the pairs; the other 30 % are held out. The
-    split is the notebook's. With more neurons than pairs, the regression is the least-squares solution of minimum norm.
+    The regression is fitted to the activations after the ReLU at 70 % of the pairs, at the end of training; the other
+    30 % are held out. The split is the notebook's. With more neurons than pairs, the regression is the least-squares
+    solution of minimum norm. R^2 "of the mean" is for predicting the mean sum of the fitted pairs.
     """
     fitted = probe(cube)
     ends = np.array([fitted.sums.min(), fitted.sums.max()])

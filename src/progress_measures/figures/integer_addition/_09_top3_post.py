@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.cube.integer_sums import NEURON_VARIABLES
-from progress_measures.figures.integer_plots import top_maps
+from progress_measures.figures.integer_plots import maps_by_correlation
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """The three neurons of the first run whose activations correlate most with a + b, over all pairs.
 
-    The values are those after the ReLU, at the end of training. They are 0 up to some sum and rise with the sum from
-    there, as the ReLU of a linear function would. Unlike a linear function they level off towards the largest sums.
+    Values are activations after the ReLU at the end of training. They are 0 up to some sum and rise with the sum from
+    there, as the ReLU of a linear function would. Unlike the ReLU of a linear function, they level off towards the
+    largest sums.
     """
-    top_maps(fig, cube, relu=True)
+    maps_by_correlation(fig, cube, relu=True)

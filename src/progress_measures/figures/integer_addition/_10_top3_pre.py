@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.cube.integer_sums import NEURON_VARIABLES
-from progress_measures.figures.integer_plots import top_maps
+from progress_measures.figures.integer_plots import maps_by_correlation
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     size=(6.8, 3.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """The three neurons of the first run whose activations correlate most with a + b, over all pairs.
+    """Pre-activations of the three neurons of the first run that correlate most with a + b, over all pairs.
 
-    The values are those before the ReLU, at the end of training. They rise with the sum from negative to positive
-    values, leveling off towards the largest sums. The zeros after the ReLU are the pairs with negative pre-activations.
+    The correlation is that of the activations after the ReLU. Values are from the end of training. They rise with the
+    sum from negative to positive values and level off towards the largest sums. Pairs with negative pre-activations
+    have activation 0 after the ReLU.
     """
-    top_maps(fig, cube, relu=False)
+    maps_by_correlation(fig, cube, relu=False)

@@ -25,11 +25,12 @@ TITLES = {"mean and PC 1": "Mean and PC 1 kept", "all but PC 2": "PC 2 removed"}
     size=(6.8, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Pairs that the first run answers wrongly at the end of training (dark), when a and b have ablated embeddings.
+    """Pairs that the first run answers wrongly (dark) when the embeddings of a and b are ablated.
 
-    Left: only the mean and the first principal component are kept, which is what the notebook does although it
-    describes removing the second. Right: only the second principal component is removed. With the full embedding all
-    pairs are answered correctly, unless the title states otherwise.
+    All values are from the end of training. Left: only the mean and the first principal component (PC 1) of the
+    embedding are kept. This is what the notebook does, although it describes removing the second. Right: only the
+    second principal component (PC 2) is removed. With the full embedding all pairs are answered correctly, unless the
+    title states otherwise.
     """
     wrong = failures(cube)
     axes = fig.subplots(1, 2, sharey=True)
@@ -43,7 +44,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
             axis.set_ticks([k + 0.5 for k in range(n)], range(n))
         ax.label_outer()
         ax.set_title(f"{title}: {int(failed.sum())} of {failed.size} fail")
-    failures_of_whole = int(wrong.sel(embedding="whole").sum())
-    if failures_of_whole:
-        fig.suptitle(f"The whole embedding fails at {failures_of_whole} pairs")
+    full_embedding_failures = int(wrong.sel(embedding="whole").sum())
+    if full_embedding_failures:
+        fig.suptitle(f"With the full embedding, {full_embedding_failures} pairs fail")
     panel_letters(axes)

@@ -24,19 +24,20 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Attention of each head of the first run at the end of training, averaged over all pairs.
 
-    It is from a, b and `=` (rows) to each position up to the query (columns). From `=`, where the answer is read, every
-    head attends equally to a and b, and hardly to `=`. The notebook describes this check but does not run it.
+    Rows: the position from which the head attends: a, b or `=`. Columns: the position to which it attends, up to that
+    of the row. From `=`, where the answer is read, every head attends equally to a and b, and hardly to `=`. The
+    notebook describes this check but does not run it.
     """
     attention = cube.mean_attention_by_query.isel(run=0)
     names = attention.position.values
     axes = panels(fig, attention.sizes["head"], columns=attention.sizes["head"], sharey=True)
     for head, ax in enumerate(axes):
-        shares = attention.isel(head=head).values
-        image = ax.imshow(np.ma.masked_array(shares, ~np.tri(3, dtype=bool)), cmap="Blues", vmin=0, vmax=1)
-        for (query, key), share in np.ndenumerate(shares):
+        values = attention.isel(head=head).values
+        image = ax.imshow(np.ma.masked_array(values, ~np.tri(3, dtype=bool)), cmap="Blues", vmin=0, vmax=1)
+        for (query, key), value in np.ndenumerate(values):
             if key <= query:
-                ax.text(key, query, f"{share:.2f}", ha="center", va="center", fontsize=7,
-                        color="white" if share > 0.6 else "black")  # fmt: skip
+                ax.text(key, query, f"{value:.2f}", ha="center", va="center", fontsize=7,
+                        color="white" if value > 0.6 else "black")  # fmt: skip
         ax.set(xlabel="Attention to", ylabel="Attention from", title=f"Head {head}")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_ticks(range(3), names)

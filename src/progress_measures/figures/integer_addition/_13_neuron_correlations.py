@@ -32,11 +32,11 @@ STRONG = 0.9
     size=(6.8, 5.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Correlation over all pairs of every neuron of the first run with functions of a and b, at the end of training.
+    """Correlation over all pairs of every neuron of the first run with functions of a and b.
 
-    The functions are the sum, each number, and each number's scores on the first two principal components. The neurons
-    are taken after the ReLU. All panels sort the neurons by their correlation with the sum. Dashed lines mark 0.9 and
-    -0.9.
+    The neurons are taken after the ReLU, at the end of training. Top: the sum a + b. Middle: a and b. Bottom: the
+    scores of a and of b on the first two principal components (PC 1 and PC 2) of the embedding. All panels sort the
+    neurons by their correlation with the sum. Dashed lines mark 0.9 and -0.9.
     """
     r = correlations(cube)
     order = np.argsort(-r["a+b"], kind="stable")

@@ -24,10 +24,10 @@ WIDTH, HEIGHT = 2.1, 0.62
     size=(5.4, 4.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Architecture of the first run.
+    """Architecture of the first run, with the sizes of its parts.
 
-    From bottom to top: three tokens, their embeddings with positions, one block of attention and MLP that adds to the
-    residual stream, and the logits, read at `=` only. The sizes are those of the run.
+    From bottom to top: the three tokens, their embeddings with positions, one layer of attention and MLP that add to
+    the residual stream, and the logits, read at `=` only.
     """
     n, width = cube.sizes["token"] - 1, cube.sizes["residual"]
     ax = fig.subplots()

@@ -26,8 +26,8 @@ SMALL = 1e-6
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss of the first run at every evaluation.
 
-    The train loss falls below 1e-6 while the test loss is far above chance; the test loss follows thousands of epochs
-    later. Dots, with their epochs, mark where each loss first falls below 1e-6.
+    The train loss falls below 1e-6 while the test loss is far above the loss of a uniform guess; the test loss falls
+    below 1e-6 thousands of epochs later. Dots, with their epochs, mark where each loss first falls below 1e-6.
     """
     run_cube = cube.isel(run=0)
     ax = fig.subplots()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.attention import by_position
+from progress_measures.figures.attention import attention_by_position
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -23,4 +23,4 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
     All values are from the end of training. Each of a and b gets about half of the attention, and `=` hardly any.
     """
-    by_position(fig, cube.mean_attention.isel(run=0, epoch=-1).values)
+    attention_by_position(fig, cube.mean_attention.isel(run=0, epoch=-1).values)

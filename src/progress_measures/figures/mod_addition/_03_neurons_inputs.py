@@ -26,7 +26,7 @@ NEURONS = first_neurons(3)
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Activations of neurons 0, 1 and 2 of the first run after the ReLU, over all pairs, each on its own scale.
 
-    All values are from the end of training. All three neurons are periodic in a and in b. The titles give each neuron's
-    frequency, and the share of its variance that a polynomial of degree 2 in that frequency explains.
+    All values are from the end of training. All three neurons are periodic in a and in b. Each title gives the
+    frequency k that explains most of the neuron's variance over pairs, and the fraction that it explains.
     """
     side_by_side(fig, cube, activation, NEURONS, 3)

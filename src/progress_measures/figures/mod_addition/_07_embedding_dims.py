@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.embedding import dimensions
+from progress_measures.figures.embedding import embedding_dimensions
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -23,4 +23,4 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
     All values are from the first run at the end of training. Both dimensions are sums of a few waves.
     """
-    dimensions(fig, cube, [0, 1])
+    embedding_dimensions(fig, cube, [0, 1])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.figures.embedding import numbers
+from progress_measures.figures.embedding import number_embedding
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import by_component, frequency_colors
 from progress_measures.figures.waves import prime
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     size=(5.4, 2.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Squared Fourier coefficients over the numbers of dimension 0 of the first run's embedding.
+    """Squared Fourier coefficients over the numbers of dimension 0 of the first run's embedding W_E.
 
-    All values are from the end of training. A few waves account for nearly all of this dimension. Key frequencies are
-    colored and numbered.
+    All values are from the end of training. A few waves account for nearly all of this dimension's squared norm. Key
+    frequencies are colored and numbered.
     """
-    squares = np.square(fourier.basis(prime(cube)) @ numbers(cube)[:, 0])
+    squares = np.square(fourier.basis(prime(cube)) @ number_embedding(cube)[:, 0])
     ax = fig.subplots()
     by_component(ax, cube.W_E_fourier_norm.isel(run=0, epoch=-1).copy(data=squares),
                  frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.cube.pair_maps import attention_map
-from progress_measures.figures.attention import TO_A, head_label
-from progress_measures.figures.neuron_panels import shares_bar, spectrum_2d, spectrum_map
+from progress_measures.figures.attention import ATTENTION_TO_A, head_label
+from progress_measures.figures.neuron_panels import coefficient_bar, spectrum_2d, spectrum_map
 from progress_measures.figures.one_by_one import heads, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
 
@@ -22,8 +22,8 @@ def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     """Prepare a panel of one head's attention to a in the 2D Fourier basis.
 
     Args:
-        ax: the axes of the panel.
-        cube: with the variables of the figure.
+        ax: axes of the panel.
+        cube: cube with the variables of the figure.
 
     Returns:
         A function that shows a head.
@@ -35,16 +35,16 @@ def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 @figure(
     title="Attention to a in the 2D Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
-    variables=(*TO_A, "key_frequency"),
+    variables=(*ATTENTION_TO_A, "key_frequency"),
     size=(6.8, 2.6),
-    animation=one_by_one(panel, heads, shares_bar),
+    animation=one_by_one(panel, heads, coefficient_bar),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Attention of each head of the first run from `=` to a in the 2D Fourier basis, at the end of training.
 
-    Cells are coefficients of products of a Fourier component over a (rows) and one over b (columns), divided by the
-    largest, without the mean. Shown are the components of the constant and the key frequencies; the titles give the
-    largest of the thousands of others. A few cells on the edges, which are functions of a or of b alone, hold nearly
-    all: those of the head's frequency.
+    A cell is the coefficient of the product of a Fourier component over a (row) and one over b (column), divided by the
+    largest coefficient; the mean is omitted. Shown are the constant and the cos and sin of the key frequencies; each
+    title gives the frequency and the largest of the other, omitted coefficients. Only cells on the edges, which are
+    functions of a or of b alone, at the frequency of the head are large.
     """
-    side_by_side(fig, cube, panel, heads, 4, shares_bar)
+    side_by_side(fig, cube, panel, heads, 4, coefficient_bar)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Activations of neurons 0, 1 and 2 of the first run after the ReLU, over all pairs, each on its own scale.
 
-    All values are from the end of training. The blog shows these neurons a second time, before it transforms them to
-    the 2D Fourier basis.
+    All values are from the end of training. Each title gives the frequency k that explains most of the neuron's
+    variance over pairs, and the fraction that it explains. The blog shows these neurons a second time, before it
+    transforms them to the 2D Fourier basis.
     """
     side_by_side(fig, cube, activation, NEURONS, 3)

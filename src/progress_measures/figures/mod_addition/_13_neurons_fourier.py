@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.neuron_panels import BEST_FREQUENCY, shares_bar, spectrum
+from progress_measures.figures.neuron_panels import BEST_FREQUENCY, coefficient_bar, spectrum
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.one_by_one import first_neurons, one_by_one, side_by_side
 from progress_measures.figures.registry import figure
@@ -21,14 +21,15 @@ NEURONS = first_neurons(10)
     reference="Modular addition blog, using the Fourier basis",
     variables=(*MAPS, *BEST_FREQUENCY, "key_frequency"),
     size=(6.8, 4.4),
-    animation=one_by_one(spectrum, NEURONS, shares_bar),
+    animation=one_by_one(spectrum, NEURONS, coefficient_bar),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Neurons 0 to 9 of the first run after the ReLU in the 2D Fourier basis, at the end of training.
 
-    Cells are coefficients of products of a Fourier component over a (rows) and one over b (columns), divided by the
-    largest, without the mean. Shown are the components of the constant and the key frequencies; the titles give the
-    largest of the others. The nonzero cells of a neuron in a cluster are those of its frequency: functions of a or b
-    alone on the edges, and a 2 x 2 block of products on the diagonal.
+    A cell is the coefficient of the product of a Fourier component over a (row) and one over b (column), divided by the
+    largest coefficient; the mean is omitted. Shown are the constant and the cos and sin of the key frequencies; each
+    title gives the largest of the other, omitted coefficients. For a neuron in a cluster, only cells of its frequency
+    are large: functions of a or b alone on the edges, and 2 x 2 products of cos and sin of a with cos and sin of b on
+    the diagonal.
     """
-    side_by_side(fig, cube, spectrum, NEURONS, 5, shares_bar)
+    side_by_side(fig, cube, spectrum, NEURONS, 5, coefficient_bar)

@@ -21,9 +21,9 @@ def energies(cube: xr.Dataset) -> xr.DataArray:
 
 
 def page(cube: xr.Dataset) -> dict[str, Any]:
-    """Squared norm over the residual stream of each Fourier component of the first run's embedding.
+    """Squared norm over the residual stream of each Fourier component of the first run's embedding W_E.
 
-    All values are from the end of training. Hover over a bar for its name and height. Key frequencies are colored.
+    All values are from the end of training. Hovering over a bar shows its name and height. Key frequencies are colored.
     """
     values, colors = energies(cube)[1:], frequency_colors(cube, str(cube.run.values[0]))
     names = [str(component) for component in values.fourier_component.values]
@@ -41,7 +41,7 @@ def page(cube: xr.Dataset) -> dict[str, Any]:
     page=page,
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Squared norm over the residual stream of each Fourier component of the first run's embedding.
+    """Squared norm over the residual stream of each Fourier component of the first run's embedding W_E.
 
     All values are from the end of training. A few frequencies hold nearly all of the squared norm. Key frequencies are
     colored and numbered.

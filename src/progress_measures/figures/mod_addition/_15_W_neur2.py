@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Contribution of each head's attention to a number to the pre-activations of neurons 0 to 4.
 
-    It is W_E W_V W_O W_in of the first run at the end of training, per unit of attention. The blog shows it a second
-    time, before it transforms it to the Fourier basis.
+    W_neur = W_E W_V W_O W_in gives, for each head, number and neuron, the contribution per unit of the head's attention
+    to the number. All values are from the first run at the end of training. The blog shows W_neur a second time, before
+    it transforms it to the Fourier basis.
     """
     side_by_side(fig, cube, panel, NEURONS, 1, head_legend)

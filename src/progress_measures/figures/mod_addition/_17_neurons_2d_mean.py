@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Squared 2D Fourier coefficients of the first run's neurons, averaged over neurons, at the end of training.
 
-    The neurons are taken after the ReLU and minus their means over pairs. Colors scale with the square root, so that
-    weak cells are visible. Linear terms of the key frequencies lie on the edges, and products of them in blocks on the
-    diagonal. There is little else.
+    The neurons are taken after the ReLU, and their means over pairs are subtracted. Colors scale with the square root,
+    so that weak cells are visible. Waves of a or of b alone at the key frequencies lie on the edges. Products of a wave
+    of a and a wave of b at the same key frequency lie in 2 x 2 cells on the diagonal. All other coefficients are small.
     """
     squares = np.square(cube.neuron_fourier_norm_2d.isel(run=0).values) / cube.sizes["neuron"]
     squares[0, 0] = 0  # the mean

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.neuron_panels import BEST_FREQUENCY, cluster_spectra, clusters, shares_bar, spectrum_map
+from progress_measures.figures.neuron_panels import (
+    BEST_FREQUENCY,
+    cluster_frequencies,
+    cluster_spectra,
+    coefficient_bar,
+    spectrum_map,
+)
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import no_key_frequencies
@@ -21,13 +27,14 @@ if TYPE_CHECKING:
     size=(6.8, 2.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Squared 2D Fourier coefficients of the first run, averaged over each neuron cluster, at the end of training.
+    """Squared 2D Fourier coefficients of the first run's neurons after the ReLU, averaged over each neuron cluster.
 
-    They are divided by the largest and shown without the mean. Shown are the components of the constant and the key
-    frequencies; the titles give the largest of the others. The nonzero cells of each cluster are those of its own
-    frequency.
+    A cell belongs to the product of a Fourier component over a (row) and one over b (column), at the end of training.
+    Values are divided by the largest; the mean is omitted. Shown are the constant and the cos and sin of the key
+    frequencies; each title gives the largest of the other, omitted values. In each cluster, only cells of its frequency
+    are large.
     """
-    spectra, neuron_clusters = cluster_spectra(cube), clusters(cube)
+    spectra, neuron_clusters = cluster_spectra(cube), cluster_frequencies(cube)
     if not spectra:
         no_key_frequencies(fig.subplots(), str(cube.run.values[0]))
         return
@@ -35,4 +42,4 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     for ax, (k, squares) in zip(axes, spectra.items(), strict=True):
         spectrum_map(ax, cube, "Blues", 0)(squares, f"k = {k}, {(neuron_clusters == k).sum()} neurons")
         ax.label_outer()
-    shares_bar(fig, cube, axes)
+    coefficient_bar(fig, cube, axes)

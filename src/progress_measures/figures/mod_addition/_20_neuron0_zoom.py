@@ -1,4 +1,4 @@
-"""The blog's block of products of one neuron."""
+"""The blog's products of a wave of a and a wave of b in one neuron."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ if TYPE_CHECKING:
 
 
 @figure(
-    title="Products of waves in neuron 0",
+    title="Products of a wave of a and a wave of b in neuron 0",
     reference="Modular addition blog, from quadratic terms to sums of angles",
     variables=(*MAPS, *BEST_FREQUENCY),
     size=(3.4, 2.8),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """The 2 x 2 block of neuron 0 of the first run at its own frequency.
+    """Coefficients of neuron 0 of the first run on products of a wave of a and a wave of b at its best frequency.
 
-    Cells are the coefficients of the products of cosine and sine of a (rows) and of b (columns). For a wave of a + b
-    alone, the two coefficients on the main diagonal would be equal and opposite, and the two others equal.
+    Rows: cosine and sine of a. Columns: cosine and sine of b. All values are from the end of training. If the neuron
+    depended only on a + b, the two coefficients on the main diagonal would be equal and opposite, and the two others
+    equal.
     """
     k = max(1, int(cube.neuron_frequency.isel(run=0, epoch=-1).sel(neuron=0)))
-    block = spectrum_2d(neuron_map(cube, 0).values)[2 * k - 1 : 2 * k + 1, 2 * k - 1 : 2 * k + 1]
-    largest = np.abs(block).max() or 1
+    products = spectrum_2d(neuron_map(cube, 0).values)[2 * k - 1 : 2 * k + 1, 2 * k - 1 : 2 * k + 1]
+    largest = np.abs(products).max() or 1
     ax = fig.subplots()
-    image = ax.imshow(block, cmap="RdBu_r", vmin=-largest, vmax=largest)
+    image = ax.imshow(products, cmap="RdBu_r", vmin=-largest, vmax=largest)
     for i, j in np.ndindex(2, 2):
-        color = "white" if abs(block[i, j]) > 0.6 * largest else "black"
-        ax.text(j, i, f"{block[i, j]:.1f}", ha="center", va="center", color=color)
+        color = "white" if abs(products[i, j]) > 0.6 * largest else "black"
+        ax.text(j, i, f"{products[i, j]:.1f}", ha="center", va="center", color=color)
     waves = [f"cos {k}", f"sin {k}"]
     ax.set(xticks=[0, 1], xticklabels=waves, yticks=[0, 1], yticklabels=waves, title=neuron_label(cube, 0))
     ax.set(xlabel="Component over b", ylabel="Component over a")

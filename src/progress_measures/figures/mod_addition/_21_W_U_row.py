@@ -21,9 +21,9 @@ ROW = 4
     size=(6.8, 2.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Contribution of dimension 4 of the residual stream to the logit of every answer c.
+    """Row 4 of the unembedding W_U: the weight of dimension 4 of the residual stream on the logit of each answer c.
 
-    All values are from the first run at the end of training. The contribution is a sum of a few waves.
+    All values are from the first run at the end of training. The row is a sum of a few waves.
     """
     row = cube.W_U.isel(run=0).sel(residual=ROW)
     ax = fig.subplots()

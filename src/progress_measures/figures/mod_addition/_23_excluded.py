@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Prepare a panel of the loss without each frequency (bars) and of the train loss (line) at one epoch.
+    """Prepare a panel of the excluded loss of each frequency (bars) and the train loss (line) at one epoch.
 
     Args:
-        ax: the axes of the panel.
-        cube: with the variables of the figure.
+        ax: axes of the panel.
+        cube: cube with the variables of the figure.
 
     Returns:
         A function that shows an epoch.
@@ -34,9 +34,9 @@ def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     colors, k = frequency_colors(cube, run), cube.frequency.values
     bars = ax.bar(k, np.ones(len(k)), 0.8, color=[colors.get(int(number), COLORS["other"]) for number in k])
     train_line = ax.axhline(1, color=COLORS["train"], lw=1)
-    drawn = run_cube.sel(epoch=epochs_of_interest(cube, run))
+    shown_cube = run_cube.sel(epoch=epochs_of_interest(cube, run))
     loss_axis(ax, "Loss on training pairs")
-    ax.set(ylim=(0.5 * float(drawn.train_loss.min()), 2 * float(drawn.excluded_loss_by_frequency.max())))
+    ax.set(ylim=(0.5 * float(shown_cube.train_loss.min()), 2 * float(shown_cube.excluded_loss_by_frequency.max())))
     ax.set(xlabel="Frequency taken out", xlim=(0, k[-1] + 1))
     frequency_ticks(ax.xaxis, colors, lambda number: number)
 
@@ -49,19 +49,19 @@ def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 
 
 @figure(
-    title="Loss without each key frequency's directions",
+    title="Excluded loss by frequency",
     reference="Modular addition blog, evolution of loss",
     variables=("excluded_loss_by_frequency", "train_loss", "test_loss", "key_frequency", *PHASE_VARIABLES),
     size=(6.8, 5.4),
     animation=animate_panel(panel, size=(5.2, 3.2)),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Loss of the first run on training pairs with cos and sin of w(a + b) of one frequency removed from its logits.
+    """Loss of the first run on training pairs with cos and sin of w(a + b) of one frequency k removed from its logits.
 
-    Top: for each key frequency over training, with train and test loss. Bottom: for every frequency, at the ends of the
-    three phases and at the end of training; the line is the train loss. The animation shows one checkpoint after
-    another. Once the network has memorized, removing a key frequency starts to increase the loss, while the test loss
-    is on its plateau. Removing any other frequency never does.
+    w = 2πk/p. Top: for each key frequency over training, with train and test loss. Bottom: for every frequency, at the
+    ends of the three phases and at the end of training; the line is the train loss. The animation shows one checkpoint
+    after another. Once the network has memorized, removing a key frequency starts to increase the loss, while the test
+    loss is on its plateau. Removing any other frequency never increases it.
     """
     above, below = fig.subfigures(2, 1, height_ratios=(1.5, 1))  # type: ignore[misc]
     run_cube, ax = cube.isel(run=0), above.subplots()

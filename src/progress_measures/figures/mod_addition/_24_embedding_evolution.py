@@ -23,8 +23,8 @@ def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     """Prepare a panel of the energy of every Fourier component of the first run's embedding at one epoch.
 
     Args:
-        ax: the axes of the panel.
-        cube: with the variables of the figure.
+        ax: axes of the panel.
+        cube: cube with the variables of the figure.
 
     Returns:
         A function that shows an epoch.
@@ -52,17 +52,18 @@ def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 
 
 @figure(
-    title="The embedding's spectrum over training",
+    title="Fourier spectrum of the embedding over training",
     reference="Modular addition blog, evolution of embeddings",
     variables=("W_E_fourier_norm", "key_frequency", *PHASE_VARIABLES),
     size=(6.8, 4.2),
     animation=animate_panel(panel),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Squared norms of the Fourier components of the first run's embedding over training.
+    """Squared norms of the Fourier components of the first run's embedding W_E over training.
 
-    The panels show the ends of its three phases and the end of training. The animation shows one checkpoint after
-    another, up to about twice the end of cleanup. Key frequencies are numbered and colored. They stand out while the
-    network has only memorized, and grow while the test loss is on its plateau. In cleanup all other frequencies vanish.
+    The norms are over the residual stream. The panels show the ends of the three phases and the end of training. The
+    animation shows one checkpoint after another, up to about twice the end of cleanup. Key frequencies are numbered and
+    colored. They stand out when the network has only memorized, and grow while the test loss is on its plateau. In
+    cleanup all other frequencies vanish.
     """
     four_panels(fig, cube, panel)

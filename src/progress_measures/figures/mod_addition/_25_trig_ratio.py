@@ -1,4 +1,4 @@
-"""The blog's trigonometric ratio over training."""
+"""The blog's fraction of logits and neurons explained by waves of a + b, over training."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CURVES = {
 
 
 def curves(fig: Figure, cube: xr.Dataset) -> Axes:
-    """Draw the three shares over training.
+    """Draw the three fractions of variance explained over training.
 
     Args:
-        fig: an empty figure.
-        cube: with the variables of the figure.
+        fig: empty figure.
+        cube: cube with the variables of the figure.
 
     Returns:
-        The axes with the curves.
+        The axes of the curves.
     """
     run_cube, ax = cube.isel(run=0), fig.subplots()
     if not run_cube.key_frequency.any():
@@ -37,7 +37,7 @@ def curves(fig: Figure, cube: xr.Dataset) -> Axes:
         return ax
     for variable, (name, color) in CURVES.items():
         ax.plot(run_cube.epoch, run_cube[variable], color=color, label=name)
-    ax.set(ylabel="Share of variance", ylim=(-0.02, 1.08))
+    ax.set(ylabel="Fraction of variance", ylim=(-0.02, 1.08))
     epoch_axis_with_phases(fig, ax, cube)
     ax.legend(loc="center right")
     return ax
@@ -51,11 +51,11 @@ def curves(fig: Figure, cube: xr.Dataset) -> Axes:
     animation=animate_curves(curves, size=(5.4, 3.2)),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Share of the variance over all pairs that cos and sin of w(a + b) of the key frequencies explain.
+    """Fraction of the variance over all pairs that cos and sin of w(a + b) of the key frequencies explain.
 
-    The curves are for the first run's logits (mean over outputs) and for its neurons before and after the ReLU (mean
-    over neurons). Dots mark the ends of the phases and the end of the axis; shares of at least 5 % are labeled. The
-    logits become waves of a + b first; of the neurons only a part ever does.
+    w = 2πk/p for frequency k. Curves: the first run's logits (mean over outputs), and its neurons before and after the
+    ReLU (means over neurons). Dots mark the ends of the phases and the end of the axis; fractions of at least 5 % are
+    labeled. The fraction of the logits rises first; the fractions of the neurons stay far below 1.
     """
     ax = curves(fig, cube)
     if not cube.key_frequency.isel(run=0).any():
@@ -64,9 +64,14 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     for epoch, _ in phase_end_checkpoints(cube, str(cube.run.values[0])):
         shown_epoch = min(epoch, last)
         for variable, (_, color) in CURVES.items():
-            share = float(run_cube[variable].sel(epoch=shown_epoch, method="nearest"))
-            ax.plot(shown_epoch, share, "o", ms=3.5, color=color, clip_on=False)
-            if share >= 0.05:  # labels of smaller shares would overlap
+            fraction = float(run_cube[variable].sel(epoch=shown_epoch, method="nearest"))
+            ax.plot(shown_epoch, fraction, "o", ms=3.5, color=color, clip_on=False)
+            if fraction >= 0.05:  # labels of smaller fractions would overlap
                 ax.annotate(
-                    f"{share:.0%}", (shown_epoch, share), (-3, 3), textcoords="offset points", ha="right", color=color
+                    f"{fraction:.0%}",
+                    (shown_epoch, fraction),
+                    (-3, 3),
+                    textcoords="offset points",
+                    ha="right",
+                    color=color,
                 )

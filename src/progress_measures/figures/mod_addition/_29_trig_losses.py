@@ -1,4 +1,4 @@
-"""The blog's trig loss, with train and test loss."""
+"""The blog's trig loss, which is the restricted loss, with train and test loss."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss of the first run, and its restricted loss over all pairs and over training pairs alone.
 
-    The restricted loss keeps only cos and sin of w(a + b) of the key frequencies in the logits. Its two curves
-    coincide: these waves carry nothing that was memorized. It falls well before the test loss does.
+    The restricted loss keeps only the mean and the directions of the key frequencies, cos and sin of w(a + b), in the
+    logits; w = 2πk/p for frequency k. The two restricted losses coincide: the kept directions contain nothing that was
+    memorized. The restricted loss falls well before the test loss does.
     """
     run_cube, ax = cube.isel(run=0), fig.subplots()
     if not run_cube.key_frequency.any():
@@ -44,10 +45,15 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         color=COLORS["restricted"],
         lw=2.6,
         alpha=0.5,
-        label="waves alone, all pairs",
+        label="restricted, all pairs",
     )
     ax.plot(
-        run_cube.epoch, run_cube.restricted_loss_train, color="black", lw=0.9, ls=(0, (3, 2)), label="… training pairs"
+        run_cube.epoch,
+        run_cube.restricted_loss_train,
+        color="black",
+        lw=0.9,
+        ls=(0, (3, 2)),
+        label="restricted, training pairs",
     )
     loss_axis(ax, label(run_cube.test_loss, "Loss"))
     epoch_axis_with_phases(fig, ax, cube)

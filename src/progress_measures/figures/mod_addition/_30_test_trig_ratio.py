@@ -1,4 +1,4 @@
-"""The blog's ratio of test loss to trig loss."""
+"""The blog's ratio of test loss to trig loss, which is the restricted loss."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     size=(5.4, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Test loss of the first run divided by its restricted loss.
+    """Test loss of the first run divided by its restricted loss, at each epoch.
 
-    The restricted loss keeps only cos and sin of w(a + b) of the key frequencies in the logits. The ratio is largest in
-    cleanup, where memorized parts still disturb the logits, and falls to its value at the end of training. Both values
-    are given.
+    The restricted loss keeps only the mean and the directions of the key frequencies, cos and sin of w(a + b), in the
+    logits; w = 2πk/p for frequency k. The ratio is largest in cleanup, where memorized parts still disturb the logits.
+    The labels give the largest ratio and the ratio at the end of training.
     """
     run_cube, ax = cube.isel(run=0), fig.subplots()
     if not run_cube.key_frequency.any():

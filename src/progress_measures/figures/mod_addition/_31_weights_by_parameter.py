@@ -28,10 +28,10 @@ DASHED = {"W_pos", "W_K", "W_O", "b_in", "b_out", "b_U"}
     size=(6.8, 3.2),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Sum of squares of each of the first run's parameters.
+    """Sum of squares of each of the first run's parameters, over training.
 
-    All grow during memorization. They then shrink, the MLP's weights most of all: slowly during circuit formation and
-    sharply in cleanup.
+    All parameters grow during memorization. They then shrink, slowly during circuit formation and sharply in cleanup;
+    the MLP's weights shrink most.
     """
     run_cube, ax = cube.isel(run=0).dropna("parameter", how="all"), fig.subplots()
     spare = itertools.cycle(COLORS.values())

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     size=(5.4, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Sum of squares of all of the first run's weights.
+    """Sum of squares of all of the first run's weights, over training.
 
-    The memorizing network needs a multiple of the squared weights of the generalizing network; the figure gives the
-    largest value divided by that at the end of training.
+    The sum is several times larger for the memorizing network than for the generalizing one. The label gives the
+    largest sum divided by the sum at the end of training.
     """
     run_cube, ax = cube.isel(run=0), fig.subplots()
     squares = run_cube.sum_of_squared_weights

@@ -14,7 +14,7 @@ from progress_measures.figures.style import (
     panel_letters,
     panels,
     phase_bands,
-    phase_key,
+    phase_legend,
 )
 
 if TYPE_CHECKING:
@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     size=(6.8, 5.6),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
-    """Excluded loss, and largest excluded loss of any one frequency, with and without weight decay.
+    """Excluded loss, and the largest excluded loss of any one frequency, with and without weight decay.
 
-    At most five runs of each experiment are shown. The excluded loss removes all key frequencies of the final network.
-    The largest excluded loss removes one frequency at a time and does not depend on the final network. Both turn from
-    falling to rising where memorization ends. Without weight decay there are no key frequencies, and the largest
-    excluded loss does not rise.
+    At most five runs of each experiment are shown. The excluded loss is the loss on training pairs with cos and sin of
+    w_k(a + b) removed from the logits for all key frequencies k of the final network; w_k = 2πk/p. The black curve
+    removes one frequency at a time and shows the largest of these losses, which does not depend on the final network.
+    Both curves turn from falling to rising where memorization ends. Without weight decay there are no key frequencies,
+    and the black curve does not rise.
     """
     runs = [(cube, str(name)) for cube in cubes for name in cube.run.values[:5]]
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
@@ -57,4 +58,4 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
         ax.label_outer()
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     panel_letters(axes)
-    phase_key(fig)
+    phase_legend(fig)

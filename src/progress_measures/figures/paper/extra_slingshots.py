@@ -24,8 +24,9 @@ PRECISIONS = ("float32", "float64")
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss of one network, trained with the softmax in float32 (left) and in float64 (right).
 
-    The float32 softmax rounds small losses to zero. The train loss is the maximum over all epochs since the last
-    evaluation, so that spikes of a single epoch are visible.
+    The float32 softmax rounds small losses to zero, which causes slingshots: sudden spikes of the loss. Each value of
+    the train loss is the maximum over all epochs since the previous evaluation, so that spikes of a single epoch are
+    visible.
     """
     axes = fig.subplots(1, len(PRECISIONS), sharey=True)
     for precision, ax in zip(PRECISIONS, axes, strict=True):

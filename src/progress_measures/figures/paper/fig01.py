@@ -1,4 +1,4 @@
-"""Figure 1: the algorithm from embedding to logits, with the first run's own weights at one pair."""
+"""Figure 1: the algorithm from embedding to logits, with the weights of the first run, at one pair."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ A, B = 0.27, 0.66  # the pair that is drawn, as fractions of p
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """The first run adds two numbers by the Fourier multiplication algorithm.
 
-    Left: the embedding maps the numbers to a circle for each key frequency. The panel shows all numbers in the plane of
-    the embedding that belongs to the strongest key frequency, and a and b as arrows. Middle: attention and MLP rotate
-    the angle of a by that of b. W_L reads cos and sin of w(a + b) from the neurons; each arrow is one key frequency,
-    with the length that W_L reads. Right: the logits compare the angle of a + b with the angle of every c. Each
-    frequency contributes a wave cos w(a + b - c) with its amplitude in this network. Their sum is largest where c is
-    the answer.
+    Left: the embedding maps the numbers to one circle per key frequency k. The panel shows all numbers in the plane of
+    the embedding's cosine and sine directions at the key frequency with the largest amplitude in the logits; arrows are
+    a and b. Middle: attention and MLP compute cos and sin of w_k(a + b) with w_k = 2πk/p. Each arrow is one key
+    frequency; its angle is w_k(a + b), and its length is the size of the coefficients with which the neuron-logit map
+    W_L = W_out W_U reads this cosine and sine from the neurons. Right: for every answer c, each key frequency adds the
+    wave cos w_k(a + b - c) to the logits, with its amplitude in this network. The sum of the waves is largest where c
+    is the right answer.
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)
@@ -43,12 +44,12 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         return
     keys, p = list(colors), cube.sizes["token"] - 1
     a, b = round(A * p), round(B * p)
-    heights = run_cube.cosine_coefficient.isel(epoch=-1).sel(frequency=keys).values / np.sqrt(p**3 / 2)
-    strongest = keys[int(heights.argmax())]
+    amplitudes = run_cube.cosine_coefficient.isel(epoch=-1).sel(frequency=keys).values / np.sqrt(p**3 / 2)
+    strongest = keys[int(amplitudes.argmax())]
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.6))
     _circle(left, run_cube.W_E.values[:p], strongest, {"a": a, "b": b}, colors[strongest])
     _arrows(middle, run_cube.readout_coefficient.sel(frequency=keys), (a + b) % p, p, colors)
-    _waves(right, keys, heights, (a + b) % p, p, colors)
+    _waves(right, keys, amplitudes, (a + b) % p, p, colors)
     left.set_title(f"embed\n$a={a}$, $b={b}$, $k={strongest}$")
     middle.set_title(f"compose\n$a+b={(a + b) % p}$ mod {p}")
     right.set_title("compare with every c\n" + r"$\cos w_k(a+b-c)$ in the logits")
@@ -94,11 +95,13 @@ def _arrows(ax: Axes, lengths: xr.DataArray, answer: int, p: int, colors: dict[i
 
 
 def _waves(
-    ax: Axes, keys: list[int], heights: NDArray[np.floating], answer: int, p: int, colors: dict[int, str]
+    ax: Axes, keys: list[int], amplitudes: NDArray[np.floating], answer: int, p: int, colors: dict[int, str]
 ) -> None:
     """Draw the wave cos w(a + b - c) of each key frequency over c, and their sum."""
     c = np.arange(p)
-    waves = [height * np.cos(2 * np.pi * k * (answer - c) / p) for k, height in zip(keys, heights, strict=True)]
+    waves = [
+        amplitude * np.cos(2 * np.pi * k * (answer - c) / p) for k, amplitude in zip(keys, amplitudes, strict=True)
+    ]
     for k, wave in zip(keys, waves, strict=True):
         ax.plot(c, wave, color=colors[k], lw=0.8, label=f"k = {k}")
     ax.plot(c, np.sum(waves, 0), color="black", lw=1.6, label="sum")

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     variables=("history_train_accuracy", "history_test_accuracy", "history_train_loss", "history_test_loss"),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test accuracy (left) and loss (right).
+    """Train and test accuracy (left) and loss (right) of all seeds.
 
-    Thin: every seed. Bold: their mean; for losses it is the geometric mean. Each network fits its training pairs within
-    a few hundred epochs. It answers the test pairs correctly only thousands of epochs later.
+    Thin: every seed. Bold: their mean, which is the geometric mean for losses. Each network fits its training pairs
+    within a few hundred epochs. It answers the test pairs correctly only thousands of epochs later.
     """
     accuracy, loss = fig.subplots(1, 2)
     for split in ("train", "test"):

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     variables=("W_E_fourier_norm", "W_L_fourier_norm", "key_frequency"),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Norms of the Fourier components of the embedding W_E (left) and of the neuron-logit map W_L (right).
+    """Norm of each Fourier component of the embedding W_E (left) and of the neuron-logit map W_L (right).
 
-    Both are those of the first run at the end of training. A few frequencies hold most of both. Colored and numbered
-    bars are the key frequencies, which a rule finds from the neurons.
+    The norms are over the residual stream for W_E and over neurons for W_L = W_out W_U, of the first run at the end of
+    training. Only a few frequencies have large norms. Colored and numbered bars are the key frequencies, which a rule
+    finds from the neurons.
     """
     run = str(cube.run.values[0])
     last = cube.isel(epoch=-1).sel(run=run)

@@ -28,9 +28,10 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Attention, a neuron and the logits of the first run at the end of training.
 
     Left: attention of head 0 from `=` to a, over all pairs. Middle: neuron 0 after the ReLU, over all pairs. Both are
-    periodic with one frequency, given in the title. Right: norms over outputs of the 2D Fourier components of the
-    logits, for the constant and the key frequencies, as shares of the largest. The axis label gives the largest of all
-    other components. The large components are the 2 x 2 blocks of the key frequencies on the diagonal.
+    periodic with one frequency k, given in the title. Right: norm over outputs of each 2D Fourier component of the
+    logits, in percent of the largest norm. Rows and columns are the constant and the cos and sin of the key
+    frequencies, over a and over b. The axis label gives the largest norm of all components that are not shown. The
+    large norms are in the 2 x 2 cells on the diagonal in which a and b have the same key frequency.
     """
     run = str(cube.run.values[0])
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.35))
@@ -39,15 +40,15 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     fig.colorbar(image, ax=left, shrink=0.6, label="Attention")
     image = plane(middle, neuron_map(cube, 0), "magma", vmin=0)
     fig.colorbar(image, ax=middle, shrink=0.6, label="Activation")
-    _blocks(right, run_cube.logit_fourier_norm_2d, list(frequency_colors(cube, run)))
+    _key_components(right, run_cube.logit_fourier_norm_2d, list(frequency_colors(cube, run)))
     left.set_title(f"Head 0, k = {int(run_cube.attention_frequency.sel(head=0))}")
     middle.set_title(f"Neuron 0, k = {int(run_cube.neuron_frequency.isel(epoch=-1).sel(neuron=0))}")
     right.set_title("Logits, % of largest")
     panel_letters([left, middle, right])
 
 
-def _blocks(ax: Axes, norms: xr.DataArray, keys: list[int]) -> None:
-    """Draw the 2D components of the constant and the key frequencies; label the x axis with the largest of all others."""
+def _key_components(ax: Axes, norms: xr.DataArray, keys: list[int]) -> None:
+    """Draw the norms at the constant and the key frequencies; the x label has the largest of all other norms."""
     components = [0] + [i for k in keys for i in (2 * k - 1, 2 * k)]
     values = norms.values.copy()
     values[0, 0] = 0
@@ -57,15 +58,15 @@ def _blocks(ax: Axes, norms: xr.DataArray, keys: list[int]) -> None:
     largest = values.max()
     ax.imshow(selected / largest, cmap="Blues", vmin=0, vmax=1)
     for i, j in zip(*np.nonzero(selected > 0.05 * largest), strict=True):
-        share = selected[i, j] / largest
+        relative = selected[i, j] / largest
         ax.text(
             j,
             i,
-            f"{100 * share:.0f}",
+            f"{100 * relative:.0f}",
             ha="center",
             va="center",
             fontsize=4.5,
-            color="white" if share > 0.6 else "black",
+            color="white" if relative > 0.6 else "black",
         )
     names = [str(norms.fourier_component_a.values[i]) for i in components]
     ax.set(xticks=range(len(components)), yticks=range(len(components)), ylabel="Component over a")

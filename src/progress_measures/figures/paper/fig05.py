@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     variables=("neuron_fraction_explained", "neuron_frequency", "W_L_fourier", "key_frequency"),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Neurons of the first run, and the output weights of one neuron cluster.
+    """Neurons of the first run at the end of training, and the output weights of one neuron cluster.
 
-    Left: for every neuron, the fraction of its variance over pairs that a polynomial of degree 2 in one frequency
-    explains, sorted. Right: the neuron-logit map W_L of the neuron cluster of the smallest key frequency, in the
-    Fourier basis over outputs. Only the cosine and sine of that frequency are present.
+    Left: for every neuron, the fraction of its variance over pairs that a polynomial of degree 2 in cos and sin of w_k
+    a and w_k b explains, for the best frequency k; w_k = 2πk/p. Neurons are sorted by this fraction. Right: the
+    neuron-logit map W_L = W_out W_U of the neurons in the cluster of the smallest key frequency, in the Fourier basis
+    over outputs. Only the cosine and sine of that frequency have large coefficients.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
@@ -52,10 +53,10 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         left.scatter([], [], s=12, color=color, label=f"k = {k}")
     left.legend(loc="lower left", ncols=2, handlelength=0.6, columnspacing=0.8)
     k = next(iter(colors))
-    members = np.flatnonzero((frequency == k) & (fraction >= CLUSTER_FRACTION))
-    weights = cube.W_L_fourier.values[members].T[1:]
+    cluster = np.flatnonzero((frequency == k) & (fraction >= CLUSTER_FRACTION))
+    weights = cube.W_L_fourier.values[cluster].T[1:]
     signed_map(fig, right, weights, "Weight")
     right.set(yticks=[2 * k - 1.5], yticklabels=[f"{k}"], ylabel="Frequency over outputs")
-    others = [2 * number - 1.5 for number in range(10, cube.sizes["frequency"] + 1, 10)]
+    others = [2 * k_label - 1.5 for k_label in range(10, cube.sizes["frequency"] + 1, 10)]
     right.set_yticks(others, [f"{round((tick + 1.5) / 2)}" for tick in others], minor=True, color="#888888")
-    right.set(xlabel="Neuron of the cluster", title=f"(b) $W_L$ of the {len(members)} neurons of k = {k}")
+    right.set(xlabel="Neuron of the cluster", title=f"(b) $W_L$ of the {len(cluster)} neurons of k = {k}")

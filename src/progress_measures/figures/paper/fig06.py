@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     size=(6.8, 2.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Test loss of the first run with the components of one frequency removed from its logits, for each frequency.
+    """Test loss of the first run at the end of training with one frequency removed from its logits.
 
-    Removing a key frequency increases the loss by orders of magnitude; removing any other frequency does no harm.
-    Keeping only the key frequencies (dashed) gives a lower loss than the full network (solid).
+    Removing frequency k removes the logits' 2D Fourier components built from const, cos and sin of w_k a and of w_k b,
+    except the constant; w_k = 2πk/p. Removing a key frequency increases the loss by orders of magnitude; removing any
+    other frequency does no harm. Keeping only the constant and the key frequencies (dashed) gives a lower loss than
+    keeping all components (solid).
     """
     run = str(cube.run.values[0])
     last = cube.sel(run=run).isel(epoch=-1)
@@ -37,8 +39,14 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
             f"{number}", (number, loss[number - 1]), (0, 3), textcoords="offset points", ha="center", fontsize=7
         )
     ax.axhline(float(last.test_loss), color=COLORS["test"], lw=1, label=f"nothing removed: {float(last.test_loss):.2g}")
-    only = float(last.key_blocks_only_loss)
-    ax.axhline(only, color=COLORS["restricted"], lw=1, ls="--", label=f"only key frequencies kept: {only:.2g}")
+    key_frequencies_loss = float(last.key_blocks_only_loss)
+    ax.axhline(
+        key_frequencies_loss,
+        color=COLORS["restricted"],
+        lw=1,
+        ls="--",
+        label=f"only key frequencies kept: {key_frequencies_loss:.2g}",
+    )
     loss_axis(ax, label(last.test_loss))
     ax.set(xlabel="Frequency removed", xlim=(0, k[-1] + 1))
     ax.legend(loc="upper right")

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def page(cube: xr.Dataset) -> dict[str, Any]:
-    """The progress measures of the first run over training, in three rows with one epoch axis.
+    """Progress measures of the first run over training, in three rows with one epoch axis.
 
-    Hovering shows all of them at an epoch; zooming in applies to all rows. The excluded and the restricted loss change
-    while train and test loss are flat.
+    Hovering shows the values of all curves at an epoch; zooming in on epochs applies to all rows. The excluded and the
+    restricted loss change while train and test loss are flat.
     """
     run_cube = cube.isel(run=0)
     losses = ("train", "test", "excluded", "restricted")
@@ -70,10 +70,12 @@ def page(cube: xr.Dataset) -> dict[str, Any]:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Four progress measures of the first run.
 
-    The excluded loss rises while train and test loss are flat (top left). The restricted loss falls before the test
-    loss does (top right). The Fourier spectra of W_E and W_L become sparse (bottom left). The weights shrink, most
-    sharply in cleanup (bottom right). Shaded areas are the phases that the rule finds. The epoch axis ends at about
-    twice the end of cleanup; its label gives the last trained epoch.
+    Top left: the excluded loss (training pairs, with cos and sin of w(a + b) of the key frequencies removed from the
+    logits) rises while train and test loss are flat. Top right: the restricted loss (all pairs, with only these
+    directions and the mean kept in the logits) falls before the test loss does. Bottom left: the Fourier spectra of the
+    embedding W_E and of the neuron-logit map W_L = W_out W_U become sparse. Bottom right: the sum of squared weights
+    falls, most sharply in cleanup. Shaded areas are the phases that the rule finds; w = 2πk/p for frequency k. The
+    epoch axis ends at about twice the end of cleanup; its label gives the last trained epoch.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     axes = fig.subplots(2, 2, sharex=True).ravel()

@@ -25,10 +25,12 @@ PAPER_KEY_FREQUENCIES = (14, 35, 41, 42, 52)
     size=(6.8, 2.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Cosines cos(2 pi k x/p) of the key frequencies (thin), and their sum (bold).
+    """Cosines cos(2πkx/p) of the key frequencies k (thin), and their sum (bold), for x from 0 to p - 1.
 
-    Left: the paper's five key frequencies. Right: those of the first run. Each wave comes close to 1 at several x, but
-    the sum is large only at x = 0. The logit of the answer therefore stands out.
+    In the logits, x is a + b - c modulo p, for the pair (a, b) and the output c. Left: the paper's five key
+    frequencies. Right: the key frequencies of our first run. Each cosine comes close to 1 at several x, but the sum is
+    large only at x = 0, where c is the right answer. The logit of the right answer therefore stands out. The number at
+    the second dot is the largest sum at any other x.
     """
     run = str(cube.run.values[0])
     p = 2 * cube.sizes["frequency"] + 1
@@ -36,12 +38,12 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     _interference(left, dict.fromkeys([k for k in PAPER_KEY_FREQUENCIES if 2 * k < p], "#8C8C8C"), p)
     _interference(right, frequency_colors(cube, run), p)
     left.set(title="The paper's key frequencies", ylabel=r"$\cos(2\pi kx/p)$ and their sum")
-    right.set(title=f"Those of {run}")
+    right.set(title=f"Key frequencies of {run}")
     panel_letters([left, right])
 
 
 def _interference(ax: Axes, colors: dict[int, str], p: int) -> None:
-    """Draw the cosines of some frequencies and their sum, and mark its largest value apart from x = 0."""
+    """Draw the cosines of the frequencies and their sum; mark its values at x = 0 and at the largest other value."""
     x = np.arange(p)
     waves = [np.cos(2 * np.pi * k * x / p) for k in colors]
     for (_, color), wave in zip(colors.items(), waves, strict=True):
@@ -49,8 +51,8 @@ def _interference(ax: Axes, colors: dict[int, str], p: int) -> None:
     total = np.sum(waves, 0) if waves else np.zeros(p)
     ax.plot(x, total, color="black", lw=1.3)
     if waves:
-        rest = np.abs(total[1:]) if len(waves) == 1 else total[1:]
-        second = 1 + int(rest.argmax())
+        beyond_zero = np.abs(total[1:]) if len(waves) == 1 else total[1:]
+        second = 1 + int(beyond_zero.argmax())
         ax.plot([0, second], total[[0, second]], "o", ms=3, color="black")
         ax.annotate(f"{total[second]:.2f} at {second}", (second, total[second]), (6, 6), textcoords="offset points")
     ax.set(xlabel="x", xlim=(-1, p), ylim=(None, len(waves) * 1.15 + 0.2))

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     size=(6.8, 4.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Attention scores of each head of the first run in the orthonormal Fourier basis over the numbers.
+    """Attention scores of each head of the first run at the end of training, in the Fourier basis.
 
-    C_j is the part of the score that depends on the number. Nearly all of it lies in one frequency. The titles give the
-    share of its variance in the frequency of the head's attention.
+    C_j is the part of head j's attention score from `=` that depends on the number attended to. The bars are its
+    coefficients in the orthonormal Fourier basis over the numbers. Nearly all of its variance lies in one frequency.
+    Each title gives the fraction of this variance in the frequency k of the head's attention pattern.
     """
     run_cube = cube.isel(run=0)
     colors = frequency_colors(cube, str(cube.run.values[0]))
@@ -31,7 +32,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     axes = panels(fig, heads, columns=-(-heads // 2), sharex=True, sharey=True)
     for head, ax in enumerate(axes):
         by_component(ax, run_cube.score_fourier_coefficient.sel(head=head), colors, signed=True)
-        k, share = int(run_cube.attention_frequency[head]), float(run_cube.score_fraction_explained[head])
-        ax.set(title=f"Head {head}: {share:.1%} in k = {k}", ylabel="Coefficient of $C_j$")
+        k, fraction = int(run_cube.attention_frequency[head]), float(run_cube.score_fraction_explained[head])
+        ax.set(title=f"Head {head}: {fraction:.1%} in k = {k}", ylabel="Coefficient of $C_j$")
         ax.label_outer()
     panel_letters(axes)

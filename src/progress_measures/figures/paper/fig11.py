@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     size=(6.8, 4.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Norms over the residual stream of the Fourier components of W_E W_V W_O, by head of the first run.
+    """Norm of each Fourier component of W_E W_V W_O over the numbers, by head, at the end of training.
 
-    This is the vector that a head writes for each number that it attends to. Only key frequencies are passed on. Some
-    heads pass on mostly the frequency of their own attention (in the title), others pass on all key frequencies.
+    Row x of W_E W_V W_O is the vector that a head of the first run writes to the residual stream when it attends to the
+    number x; the norm is over the residual stream. Only key frequencies have large norms. Some heads write mostly the
+    frequency of their attention pattern (in the title), others write all key frequencies.
     """
     run_cube = cube.isel(run=0)
     colors = frequency_colors(cube, str(cube.run.values[0]))

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     size=(6.8, 2.3),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Neurons 1 to 4 of the first run after the ReLU, over all pairs, at the end of training, each on its own scale.
+    """Neurons 1 to 4 of the first run after the ReLU, over all pairs, each on its own scale.
 
-    The titles give each neuron's frequency, and the share of its variance that a polynomial of degree 2 in that
-    frequency explains.
+    All values are from the end of training. Each title gives the frequency k that explains most of the neuron's
+    variance over pairs, and the fraction that it explains.
     """
     last = cube.isel(run=0, epoch=-1)
     neurons = cube.neuron.values[1:5]
@@ -33,7 +33,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     for neuron, ax in zip(neurons, axes, strict=True):
         image = plane(ax, neuron_map(cube, neuron), "magma", vmin=0)
         ax.label_outer()
-        k, share = int(last.neuron_frequency[neuron]), float(last.neuron_fraction_explained[neuron])
-        ax.set_title(f"Neuron {neuron}\nk = {k} ({share:.0%})")
+        k, fraction = int(last.neuron_frequency[neuron]), float(last.neuron_fraction_explained[neuron])
+        ax.set_title(f"Neuron {neuron}\nk = {k} ({fraction:.0%})")
         fig.colorbar(image, ax=ax, location="bottom", shrink=0.9, label="Activation")
     panel_letters(axes)

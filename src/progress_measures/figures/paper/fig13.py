@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @figure(
-    title="Accuracy restricted to the key frequencies",
+    title="Restricted accuracy",
     reference="Nanda et al. 2023, Fig. 13",
     experiment="mainline",
     variables=("train_accuracy", "test_accuracy", "restricted_accuracy_test", *PHASE_VARIABLES),
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test accuracy of the first run, and its restricted accuracy.
 
-    The restricted accuracy is the accuracy on test pairs with only the key frequencies' directions kept in the logits.
-    It rises long before the test accuracy does.
+    The restricted accuracy is the accuracy on test pairs with only the mean and the directions of the key frequencies,
+    cos and sin of w(a + b), kept in the logits. It rises long before the test accuracy does. w = 2πk/p for frequency k.
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)

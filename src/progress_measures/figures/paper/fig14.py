@@ -1,4 +1,4 @@
-"""Figure 14: the waves whose sum is the answer grow steadily."""
+"""Figure 14: the waves cos w(a + b - c) in the logits grow steadily."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Coefficient of cos w(a + b - c) in the logits of the first run for each key frequency, over training.
 
-    The coefficients grow from the end of memorization on, while train and test loss are flat.
+    c is the output, and w = 2πk/p for frequency k. The coefficients grow from the end of memorization on, while train
+    and test loss are flat.
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)

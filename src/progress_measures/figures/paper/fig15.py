@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Accuracy (left) and loss (right) of the first run on training pairs, without one key frequency at a time.
 
-    The directions of that frequency are removed from the logits. Gray: the full network. During memorization no
-    frequency matters. During circuit formation each key frequency starts to matter.
+    For each key frequency k, cos and sin of w_k(a + b) are removed from the logits; w_k = 2πk/p. Gray: nothing is
+    removed. During memorization no removal matters. During circuit formation removing a key frequency starts to
+    increase the loss.
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)

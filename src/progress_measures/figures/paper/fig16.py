@@ -1,4 +1,4 @@
-"""Figure 16: the embedding of the other seeds is sparse in the Fourier basis too."""
+"""Figure 16: the embedding of the runs after the first is sparse in the Fourier basis too."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ if TYPE_CHECKING:
 
 
 @figure(
-    title="Fourier norms of the embedding, other seeds",
+    title="Fourier norms of the embedding, runs after the first",
     reference="Nanda et al. 2023, Fig. 16",
     experiment="mainline",
     variables=("W_E_fourier_norm", "key_frequency"),
     size=(6.8, 4.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Norms of the Fourier components of the embedding W_E of the other seeds at the end of training.
+    """Norm of each Fourier component of the embedding W_E of the runs after the first, at the end of training.
 
-    Each seed has a few key frequencies of its own, colored and numbered.
+    The norm is over the residual stream. Each run has a few key frequencies, colored and numbered; they differ between
+    runs.
     """
     runs = other_runs(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)

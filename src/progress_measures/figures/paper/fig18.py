@@ -1,4 +1,4 @@
-"""Figure 18: the restricted loss falls before the test loss in the other seeds too."""
+"""Figure 18: the restricted loss falls before the test loss in the runs after the first too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from progress_measures.figures.style import (
     panel_letters,
     panels,
     phase_bands,
-    phase_key,
+    phase_legend,
 )
 
 if TYPE_CHECKING:
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 
 
 @figure(
-    title="Train, test and restricted loss, other seeds",
+    title="Train, test and restricted loss, runs after the first",
     reference="Nanda et al. 2023, Fig. 18",
     experiment="mainline",
     variables=("train_loss", "test_loss", "restricted_loss", *PHASE_VARIABLES),
     size=(6.8, 4.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train, test and restricted loss of the other seeds, with the phases that the rule finds in each run.
+    """Train, test and restricted loss of the runs after the first, with the phases found by rule in each run.
 
-    The restricted loss falls before the test loss does, at a different epoch in every run.
+    The restricted loss keeps only the mean and the key frequencies' directions, cos and sin of w(a + b), in the logits;
+    w = 2πk/p for frequency k. It falls before the test loss does, at a different epoch in every run.
     """
     runs = other_runs(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
@@ -48,4 +49,4 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         ax.label_outer()
     axes[0].legend(loc="upper right")
     panel_letters(axes)
-    phase_key(fig)
+    phase_legend(fig)

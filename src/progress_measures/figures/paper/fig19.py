@@ -1,4 +1,4 @@
-"""Figure 19: the Fourier spectra become sparse in cleanup in the other seeds too."""
+"""Figure 19: the Fourier spectra become sparse in cleanup in the runs after the first too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from progress_measures.figures.style import (
     panel_letters,
     panels,
     phase_bands,
-    phase_key,
+    phase_legend,
 )
 
 if TYPE_CHECKING:
@@ -22,17 +22,18 @@ if TYPE_CHECKING:
 
 
 @figure(
-    title="Gini coefficients of W_E and W_L, other seeds",
+    title="Gini coefficients of W_E and W_L, runs after the first",
     reference="Nanda et al. 2023, Fig. 19",
     experiment="mainline",
     variables=("gini_W_E", "gini_W_L", *PHASE_VARIABLES),
     size=(6.8, 4.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Gini coefficients of the norms of the Fourier components of W_E and W_L of the other seeds.
+    """Gini coefficients of the Fourier norms of W_E and W_L of the runs after the first.
 
-    Shaded areas are the phases that the rule finds in each run. Both coefficients rise slowly during circuit formation
-    and fast in cleanup.
+    The Fourier norms are the norms of the Fourier components of the embedding W_E and of the neuron-logit map W_L =
+    W_out W_U. Shaded areas are the phases that the rule finds in each run. Both coefficients rise slowly during circuit
+    formation and fast in cleanup.
     """
     runs = other_runs(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
@@ -46,4 +47,4 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         ax.label_outer()
     axes[0].legend(loc="lower right")
     panel_letters(axes)
-    phase_key(fig)
+    phase_legend(fig)

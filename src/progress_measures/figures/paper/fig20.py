@@ -1,4 +1,4 @@
-"""Figure 20: the less data, the later a network generalizes; with much data at once, with little data never."""
+"""Figure 20: networks generalize at once on much data, late on less, and never on little."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Train and test loss of one network for each train fraction, 10 to 90 % of all pairs.
 
-    With 10 or 20 % the test loss never falls. From 30 to 50 % it falls, and the later the less data there is. From 60 %
-    on it falls together with the train loss. The axes differ: below 40 % they end at 40,000 epochs, from 40 % on at
+    With 10 or 20 % the test loss never falls. From 30 to 50 % it falls, later for smaller fractions. From 60 % on it
+    falls together with the train loss. The epoch axes differ: below 40 % they end at 40,000 epochs, from 40 % on at
     5,000.
     """
     runs = by_fraction(*cubes)

@@ -31,20 +31,24 @@ THRESHOLDS: dict[float, dict[str, Any]] = {
     size=(4.6, 3.2),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
-    """First epoch with train and test loss below a threshold, against the share of all pairs that is trained on.
+    """First epoch with train and test loss below a threshold, against the train fraction.
 
-    The thresholds are 1e-6 (solid), 1e-4 (dashed) and 1e-2 (dotted). The point at 30 % is seed 0 of the mainline. The
-    train loss takes about the same time at every share. The test loss takes many times as long at 30 %, and hardly
-    longer than the train loss from 60 % on. A share without a point never reached the threshold.
+    The train fraction is the fraction of all pairs in the training set. The thresholds are 1e-6 (solid), 1e-4 (dashed)
+    and 1e-2 (dotted). The network at 30 % is seed 0 of the mainline. The train loss takes about the same time at every
+    fraction. The test loss takes many times as long at 30 %, and hardly longer than the train loss from 60 % on. A
+    network without a point never reached the threshold.
     """
     ax, runs = fig.subplots(), by_fraction(*cubes)
     for threshold, line_style in THRESHOLDS.items():
         for split in ("train", "test"):
-            points = [(share, _first(run[f"history_{split}_loss"].isel(run=0), threshold)) for share, run in runs]
+            points = [
+                (fraction, _first_epoch_below(run[f"history_{split}_loss"].isel(run=0), threshold))
+                for fraction, run in runs
+            ]
             x, y = zip(*points, strict=True)
             name = f"{split} below $10^{{{round(np.log10(threshold))}}}$"
             ax.plot(x, y, marker="o", color=COLORS[split], ms=3, **line_style, label=name)
-    ax.set(xlabel="Share of all pairs that is trained on", ylabel="Epoch", yscale="log", xlim=(0, 1))
+    ax.set(xlabel="Train fraction", ylabel="Epoch", yscale="log", xlim=(0, 1))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -52,7 +56,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     ax.legend(loc="upper right", ncols=1)
 
 
-def _first(loss: xr.DataArray, threshold: float) -> float:
+def _first_epoch_below(loss: xr.DataArray, threshold: float) -> float:
     """Return the first epoch with a loss below the threshold, NaN (not drawn) where there is none."""
     epoch = first_below(loss, threshold)
     return float(epoch) if np.isfinite(epoch) else np.nan

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss of the two-layer network.
+    """Train and test loss of two-layer networks.
 
-    Thin: all seeds. Bold: their geometric mean. Slingshots make the curves hard to read.
+    Thin: all seeds. Bold: their geometric mean. Slingshots, which are sudden spikes of the loss, make the curves hard
+    to read.
     """
     losses(fig.subplots(), cube, "Two layers")

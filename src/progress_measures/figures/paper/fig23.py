@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train, test and excluded loss of the first two-layer run.
 
-    In the paper the excluded loss rises before the network groks.
+    The excluded loss is the loss on training pairs with cos and sin of w(a + b) of the key frequencies removed from the
+    logits; w = 2πk/p for frequency k. In the paper the excluded loss rises before the test loss falls.
     """
     ax = fig.subplots()
     run_cube = cube.isel(run=[0])
     losses(ax, run_cube, f"Two layers, {cube.run.values[0]}", legend=False)
     ax.plot(run_cube.epoch, run_cube.excluded_loss.isel(run=0), color=COLORS["excluded"], label="excluded")
-    # Beside the title: slingshots leave no room in the panel.
+    # Next to the title, since slingshots leave no room in the panel.
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)

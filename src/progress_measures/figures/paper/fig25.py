@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss on addition modulo 401, for several weight decays.
 
-    In the paper the two fall together, because there are so many pairs.
+    In the paper train and test loss fall together, because the training set is large.
     """
     decays = np.unique(cube.weight_decay)
     axes = panels(fig, len(decays), columns=3, sharex=True, sharey=True)

@@ -26,12 +26,12 @@ def draw(fig: Figure, dropout: xr.Dataset, l1: xr.Dataset) -> None:
     """Train and test loss with dropout or an l1 penalty in place of weight decay.
 
     Thin: three seeds each. Bold: their geometric mean. Top: dropout on the MLP's neurons. Bottom: an l1 penalty on all
-    weights. Both are without weight decay. With the l1 penalty the two losses coincide; the train loss is dashed.
+    weights, of strength λ. Train and test loss nearly coincide with the l1 penalty; the train loss is dashed there.
     """
     axes = fig.subplots(2, 3, sharey="row")
-    for i, (share, ax) in enumerate(zip(DROPOUT, axes[0], strict=True)):
+    for i, (rate, ax) in enumerate(zip(DROPOUT, axes[0], strict=True)):
         # The middle panel has room for the legend.
-        losses(ax, runs_with(dropout, dropout=share), f"dropout {share:g}", legend=i == 1)
+        losses(ax, runs_with(dropout, dropout=rate), f"dropout {rate:g}", legend=i == 1)
     for penalty, ax in zip(L1, axes[1], strict=True):
         losses(ax, runs_with(l1, l1=penalty), f"l1, λ = {penalty:g}", legend=False, overlapping=True)
     for ax in axes[:, 1:].ravel():

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     variables=(*LOSSES, "test_loss_by_answer"),
     size=(6.8, 3.0),
 )
-def draw(fig: Figure, cube: xr.Dataset, wide: xr.Dataset) -> None:
-    """Test loss of five-digit addition on fresh sums.
+def draw(fig: Figure, cube: xr.Dataset, notebook_cube: xr.Dataset) -> None:
+    """Train and test loss of five-digit addition, with fresh random sums at every update.
 
-    Left: train and test loss over all digits. They coincide, since every sum is new. Right: test loss for each digit of
-    the answer, the carry first, of the notebook's own run. That network is four times as wide and has a tenth of the
-    learning rate. Each digit is learned at a different time.
+    Left: train and test loss, averaged over all answer digits. The two losses coincide, since every sum is new. Right:
+    test loss of each answer digit, with the carry first, for a network with the settings of the authors' notebook,
+    which is four times as wide and has a tenth of the learning rate. Each digit is learned at a different time.
     """
     left, right = fig.subplots(1, 2, sharey=True)
     losses(left, cube.isel(run=[0]), "All digits", overlapping=True)
-    answer_losses = wide.test_loss_by_answer.isel(run=0)
+    answer_losses = notebook_cube.test_loss_by_answer.isel(run=0)
     # Without the pale end of the color map.
     colors = colormaps["viridis"](np.linspace(0, 0.92, answer_losses.sizes["answer"]))
     for answer, color in zip(answer_losses.answer.values, colors, strict=True):

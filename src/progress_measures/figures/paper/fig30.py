@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     variables=LOSSES,
     size=(6.8, 2.8),
 )
-def draw(fig: Figure, as_stated: xr.Dataset, as_on_fresh_sums: xr.Dataset) -> None:
-    """Train and test loss on a fixed set of 700 sums.
+def draw(fig: Figure, mainline_settings: xr.Dataset, fresh_settings: xr.Dataset) -> None:
+    """Train and test loss of five-digit addition on a fixed set of 700 sums.
 
     Left: the mainline's settings, which the paper states. The train loss falls at once; the test loss falls thousands
-    of epochs later, in steps, some of them with a spike. Right: the settings of the run on fresh sums, with ten times
-    less weight decay. The test loss stays above the loss of a uniform guess.
+    of epochs later, in steps, some of them with a spike. Right: the settings of the run on fresh sums (Figure 29,
+    left), with a tenth of the weight decay. The test loss stays above the loss of a uniform guess.
     """
     axes = panels(fig, 2, columns=2, sharey=True)
     titles = ("The mainline's settings", "As on fresh sums")
-    for ax, cube, title in zip(axes, (as_stated, as_on_fresh_sums), titles, strict=True):
+    for ax, cube, title in zip(axes, (mainline_settings, fresh_settings), titles, strict=True):
         losses(ax, cube.isel(run=[0]), title)
         ax.label_outer()
     panel_letters(axes)

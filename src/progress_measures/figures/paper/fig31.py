@@ -20,17 +20,20 @@ if TYPE_CHECKING:
     variables=LOSSES,
     size=(6.8, 2.8),
 )
-def draw(fig: Figure, saved: xr.Dataset, as_stated: xr.Dataset) -> None:
-    """Train and test loss of predicting repeated subsequences.
+def draw(fig: Figure, saved_settings: xr.Dataset, mainline_settings: xr.Dataset) -> None:
+    """Train and test loss of predicting repeated subsequences, with fresh sequences at every update.
 
-    They coincide, since every sequence is new. They drop sharply when the network has learned induction. First panel:
-    the authors' saved run without its error, which adds the residual stream twice. Second panel: the saved run with
-    that error. Third panel: a network with the mainline's settings, which the paper states. Spikes, as in slingshots,
-    set the first and third network back for a while.
+    The two losses coincide, since every sequence is new. They drop sharply when the network has learned induction.
+    First and second panel: the settings of the authors' saved run. The authors' network adds the residual stream twice,
+    an error; it is corrected in the first panel and kept in the second. Third panel: the mainline's settings, which the
+    paper states. Spikes, as in slingshots, set the networks of the first and third panel back for a while.
     """
     names = {False: "Saved run, stream once", True: "Saved run, stream twice"}
-    runs = [(names[bool(twice)], saved.isel(run=[i])) for i, twice in enumerate(saved.doubled_residual.values)]
-    runs.append(("The mainline's settings", as_stated.isel(run=[0])))
+    runs = [
+        (names[bool(twice)], saved_settings.isel(run=[i]))
+        for i, twice in enumerate(saved_settings.doubled_residual.values)
+    ]
+    runs.append(("The mainline's settings", mainline_settings.isel(run=[0])))
     axes = panels(fig, len(runs), columns=len(runs), sharey=True)
     for i, (ax, (name, run)) in enumerate(zip(axes, runs, strict=True)):
         losses(ax, run, name, legend=i == 0, overlapping=True)

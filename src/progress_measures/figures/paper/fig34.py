@@ -21,15 +21,17 @@ if TYPE_CHECKING:
     variables=LOSSES,
     size=(6.8, 2.8),
 )
-def draw(fig: Figure, as_stated: xr.Dataset, as_on_fresh: xr.Dataset) -> None:
+def draw(fig: Figure, mainline_settings: xr.Dataset, fresh_settings: xr.Dataset) -> None:
     """Train and test loss of skip trigrams on a fixed set of sequences.
 
-    At the last token, the network recalls the one signal token among the noise. In the paper the test loss falls long
-    after the train loss. First panel: 512 sequences with the mainline's settings, which the paper states. Second and
-    third panel: 512 and 100 sequences with the settings of the run on fresh sequences.
+    At the last token, the network recalls the one signal token among noise tokens. In the paper the test loss falls
+    long after the train loss. First panel: 512 sequences with the mainline's settings, which the paper states. Second
+    and third panel: 512 and 100 sequences with the settings of the run on fresh sequences (Figure 33).
     """
-    runs = [(f"{_examples(as_stated)[0]:g}, as stated", as_stated.isel(run=[0]))]
-    runs += [(f"{n:g}, as on fresh ones", as_on_fresh.isel(run=[i])) for i, n in enumerate(_examples(as_on_fresh))]
+    runs = [(f"{_examples(mainline_settings)[0]:g}, as stated", mainline_settings.isel(run=[0]))]
+    runs += [
+        (f"{n:g}, as on fresh ones", fresh_settings.isel(run=[i])) for i, n in enumerate(_examples(fresh_settings))
+    ]
     axes = panels(fig, len(runs), columns=len(runs), sharey=True)
     for i, (ax, (name, run)) in enumerate(zip(axes, runs, strict=True)):
         losses(ax, run, name, legend=i == 0)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def page(cube: xr.Dataset) -> dict[str, Any]:
     """Train and test loss of the first run. Buttons change the scale of each axis.
 
-    The network memorizes within a few hundred epochs, stays on a plateau with a test loss far above chance, and
-    generalizes long after.
+    The network memorizes within a few hundred epochs, stays on a plateau with a test loss far above the loss of a
+    uniform guess, and generalizes long after.
     """
     history = cube.sel(history_epoch=cube.history_epoch > 0).isel(run=0)
     return {
@@ -46,6 +46,6 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss of the first run.
 
     Left: with a logarithmic loss axis. Right: with a logarithmic epoch axis. The network memorizes within a few hundred
-    epochs, stays on a plateau with a test loss far above chance, and generalizes long after.
+    epochs, stays on a plateau with a test loss far above the loss of a uniform guess, and generalizes long after.
     """
     two_scales(fig, cube)

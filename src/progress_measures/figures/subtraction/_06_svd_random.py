@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.embedding import gaussian, singular_values
+from progress_measures.figures.embedding import gaussian_control, singular_values
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS
 
@@ -23,6 +23,6 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Singular values of a standard normal matrix of the size of the embedding of the numbers.
 
-    They fall almost linearly, and none stands out.
+    The singular values fall almost linearly, and none stands out.
     """
-    singular_values(fig, gaussian(cube), COLORS["weights"])
+    singular_values(fig, gaussian_control(cube), COLORS["weights"])

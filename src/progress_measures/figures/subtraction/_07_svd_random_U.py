@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.embedding import gaussian, left_vectors
+from progress_measures.figures.embedding import gaussian_control, left_vectors
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     size=(6.8, 3.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Left singular vectors of a standard normal matrix, one per column, in order.
+    """Left singular vectors of a standard normal matrix, one per column, by descending singular value.
 
-    Left: all vectors. Right: the first 16. The matrix has the size of the embedding of the numbers. They show no
+    Left: all vectors. Right: the first 16. The matrix has the size of the embedding of the numbers. The vectors show no
     structure.
     """
-    left_vectors(fig, gaussian(cube))
+    left_vectors(fig, gaussian_control(cube))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.embedding import left_vectors, numbers
+from progress_measures.figures.embedding import left_vectors, number_embedding
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     size=(6.8, 3.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Left singular vectors of the embedding W_E of the numbers, one per column, in order.
+    """Left singular vectors of the embedding W_E of the numbers, one per column, by descending singular value.
 
-    Left: all vectors. Right: the first 16. All values are from the first run at the end of training. Those with large
+    Left: all vectors. Right: the first 16. All values are from the first run at the end of training. Vectors with large
     singular values are waves over the numbers; the others are noise.
     """
-    left_vectors(fig, numbers(cube))
+    left_vectors(fig, number_embedding(cube))

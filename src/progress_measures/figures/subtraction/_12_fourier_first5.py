@@ -23,6 +23,6 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """The constant, and cosine and sine of the frequencies 1 and 2, as unit vectors.
 
-    Points: entries at the numbers. Lines: the continuous waves that they sample.
+    Points: entries of the vector, one per number. Line: the same wave between the numbers.
     """
     waves(fig, prime(cube), dict.fromkeys(range(5), COLORS["weights"]))

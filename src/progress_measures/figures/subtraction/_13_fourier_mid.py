@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Cosine and sine of two frequencies near half of the highest frequency, as unit vectors.
 
-    Points: entries at the numbers. Lines: the continuous waves that they sample.
+    Points: entries of the vector, one per number. Line: the same wave between the numbers.
     """
     p = prime(cube)
     first = 2 * ((p - 1) // 4 + 1) - 1

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Cosine and sine of the highest frequency, (p - 1)/2, as unit vectors.
 
-    Points: entries at the numbers. Lines: the continuous waves that they sample. Neighboring numbers have almost
-    opposite entries.
+    Points: entries of the vector, one per number. Line: the same wave between the numbers. Entries of neighboring
+    numbers are almost opposite.
     """
     p = prime(cube)
     waves(fig, p, dict.fromkeys((p - 2, p - 1), COLORS["weights"]))

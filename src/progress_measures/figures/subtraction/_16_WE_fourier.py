@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Fourier components over the numbers of each dimension of the embedding W_E.
 
-    Rows are Fourier components, columns dimensions of the residual stream. All values are from the first run at the end
-    of training. Only the rows of the key frequencies, labeled on the right, are nonzero.
+    Rows are Fourier components, columns are dimensions of the residual stream. All values are from the first run at the
+    end of training. Only the rows of the key frequencies, labeled on the right, are visibly different from zero.
     """
     in_fourier_basis(fig, cube)

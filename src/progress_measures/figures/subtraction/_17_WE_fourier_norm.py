@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     size=(4.6, 2.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Norms of the Fourier components of the embedding W_E at the end of training.
+    """Norm of each Fourier component of the first run's embedding W_E at the end of training.
 
-    Key frequencies are colored and numbered.
+    The norm is over the residual stream. Key frequencies are colored and numbered.
     """
     component_norms(fig, cube, "W_E_fourier_norm", "Norm of $W_E$'s component")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.embedding import key_products
+from progress_measures.figures.embedding import key_component_products
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     size=(4.6, 3.8),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Dot products of the Fourier components of the first run's embedding at its key frequencies.
+    """Dot products of the Fourier components of the first run's embedding W_E at its key frequencies.
 
-    The dot products are over the residual stream. The matrix is nearly diagonal: the components are orthogonal and do
-    not interfere.
+    Each component is a vector in the residual stream. All values are from the end of training. The matrix is nearly
+    diagonal: the components are orthogonal and do not interfere.
     """
-    key_products(fig, cube)
+    key_component_products(fig, cube)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     size=(5.2, 3.2),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss of the first run, and the phases that the rule finds.
+    """Train and test loss of the first run, with the phases that the rule finds.
 
-    The notebook sets the phase boundaries by hand at 1,500, 22,500 and 24,000 epochs.
+    The notebook sets the ends of the phases by hand at 1,500, 22,500 and 24,000 epochs.
     """
     losses_over_phases(fig, cube)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Restricted loss of the first run, by the notebook's definition, divided by its test loss at the same epoch.
 
-    Below 1 the key frequencies alone give a lower loss than the full network; this is the case until the network
+    Below 1 the key frequencies alone give a lower loss than the full network; the ratio is below 1 until the network
     generalizes. Above 1 the network uses more than the key frequencies.
     """
     ratio_over_phases(fig, cube, "restricted_loss_neurons", "test_loss", "Restricted loss / test loss")

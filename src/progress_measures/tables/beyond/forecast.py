@@ -1,4 +1,4 @@
-"""Beyond the paper: how accurately the epoch of grokking can be predicted."""
+"""Beyond the paper: accuracy of the forecast of the first epoch with a test loss below 1."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ from progress_measures.tables.registry import table
 if TYPE_CHECKING:
     import xarray as xr
 
-SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
+FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 @table(
-    title="Forecast of grokking",
+    title="Forecast of the first epoch with a test loss below 1",
     reference="not in the sources",
     experiment=EXPERIMENTS,
     variables=VARIABLES,
-    formats={f"at {share:.0%}": ".2f" for share in SHARES} | {"worst at 50%": ".2f"},
+    formats={f"at {fraction:.0%}": ".2f" for fraction in FRACTIONS} | {"worst at 50%": ".2f"},
 )
 def rows(*cubes: xr.Dataset) -> pd.DataFrame:
-    """Factor between predicted and actual epoch of grokking, which is the first epoch with a test loss below 1.
+    """Factor between the forecast and the actual value of T, the first epoch with a test loss below 1.
 
-    Cells are medians over runs, at the given fraction of the epochs to grokking. Each run is predicted by a fit to all
-    other runs or, which is harder, to the runs of other experiments only. The forecast uses only measures up to its own
-    epoch, and no measure that depends on the final network's key frequencies.
+    Column "at 50%" is the factor of the forecast at epoch T/2, and so on; cells are medians over runs. The last column
+    is the largest factor over runs at T/2. Each run is predicted by a fit to all other runs or, which is harder, to the
+    runs of other experiments only. The forecast uses only measures up to the epoch at which it is made, and no measure
+    that depends on the final network's key frequencies.
     """
     runs, _ = trajectories(cubes)
     rows_of_table = []
@@ -46,13 +47,17 @@ def rows(*cubes: xr.Dataset) -> pd.DataFrame:
         for method in METHODS:
             predicted = leave_one_out(runs, method, whole_experiment)
             factors = [
-                [value_at_fraction(run, error_factor(run, epochs), share) for share in SHARES]
+                [value_at_fraction(run, error_factor(run, epochs), fraction) for fraction in FRACTIONS]
                 for run, epochs in zip(runs, predicted, strict=True)
             ]
             fitted = "runs of other experiments" if whole_experiment else "all other runs"
-            medians = dict(zip((f"at {share:.0%}" for share in SHARES), np.nanmedian(factors, axis=0), strict=True))
-            worst = float(np.nanmax([row[SHARES.index(0.5)] for row in factors]))
+            medians = dict(
+                zip((f"at {fraction:.0%}" for fraction in FRACTIONS), np.nanmedian(factors, axis=0), strict=True)
+            )
+            worst_factor = float(np.nanmax([row[FRACTIONS.index(0.5)] for row in factors]))
             rows_of_table.append(
-                {"predictors": method, "fitted to": fitted, "runs": len(runs)} | medians | {"worst at 50%": worst}
+                {"predictors": method, "fitted to": fitted, "runs": len(runs)}
+                | medians
+                | {"worst at 50%": worst_factor}
             )
     return pd.DataFrame(rows_of_table)

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     formats={"accuracy": ".0%"},
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
-    """Accuracy over all pairs of the first run at the end of training, and the number of pairs that it answers wrongly.
+    """Accuracy of the first run over all pairs with part of its embedding, and the number of wrong answers.
 
-    The numbers are embedded by all components; by the mean and the first principal component, which the notebook calls
-    removing the second one; or by all components except the second. With the mean and the first component, the
-    notebook's network answers 42 % of the pairs correctly.
+    All values are from the end of training. Rows: "whole" is the full embedding; "mean and PC 1" keeps only the mean
+    and the first principal component, which the notebook calls removing the second one; "all but PC 2" removes only the
+    second principal component. With the mean and the first component, the notebook's network answers 42 % of the pairs
+    correctly.
     """
     wrong = failures(cube)
     return pd.DataFrame(

@@ -23,11 +23,12 @@ COUNT = 3
     formats=dict.fromkeys(("R2", *REGRESSORS, "intercept"), ".4f") | {"r with a + b": ".4f"},
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
-    """Least-squares fit of the pre-activation by the scores of a and of b on the first two principal components.
+    """Least-squares fit of neurons before the ReLU by the scores of a and b on the first two principal components.
 
-    The rows are the three neurons of the first run with the strongest correlation with the sum, at the end of training.
-    The fit is over the pairs with a + b < n, as in the notebook. Equal coefficients of a and b mean that the neuron is
-    symmetric in a and b.
+    PC1(a) is the score of a on the first principal component of the embedding, and so on. The rows are the three
+    neurons of the first run with the strongest correlation (r) with the sum a + b, at the end of training. The fit is
+    over the pairs with a + b < n, for n numbers, as in the notebook. Equal coefficients of a and b mean that the neuron
+    is symmetric in a and b.
     """
     r = correlations(cube)["a+b"]
     rows_of_table = []

@@ -24,10 +24,11 @@ TARGETS = ("a+b", "a", "b", "PC1(a)", "PC1(b)", "PC2(a)", "PC2(b)")
     formats=dict.fromkeys(TARGETS, ".4f"),
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
-    """Pearson correlation over all pairs of the first run's neurons after the ReLU with the sum and with its parts.
+    """Correlation over all pairs of neurons of the first run after the ReLU with the sum and with parts of it.
 
-    The parts are a, b, and the scores of a and of b on the first two principal components. The rows are the 140 neurons
-    with the strongest correlation with the sum, positive or negative, at the end of training.
+    The parts are a, b, and their scores on the first two principal components of the embedding: PC1(a), PC1(b), PC2(a)
+    and PC2(b). The correlation is Pearson's. The rows are the 140 neurons with the strongest correlation with the sum,
+    positive or negative, at the end of training.
     """
     r, neurons = correlations(cube), by_correlation(cube)[:COUNT]
     return pd.DataFrame({"neuron": neurons} | {name: r[name][neurons] for name in TARGETS})

@@ -1,11 +1,11 @@
-"""Table 1: the neurons along each direction of W_L are cos and sin of w(a + b)."""
+"""Table 1: the neurons along the key frequencies' directions of W_L are cos and sin of w(a + b)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from progress_measures.claims.quantities.mechanism import readout_rows
-from progress_measures.tables.published import Row, both, published, side_by_side
+from progress_measures.tables.published import Row, for_both_sides, published, side_by_side
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 COLUMNS = ("W_L along", "first", "second", "single", "FVE")
-FORMATS = both({"first": ".1f", "second": ".1f", "single": ".1f", "FVE": ".1%"})
+FORMATS = for_both_sides({"first": ".1f", "second": ".1f", "single": ".1f", "FVE": ".1%"})
 VARIABLES = ("readout_product_coefficient", "readout_coefficient", "readout_fraction_explained", "key_frequency")
 
 
@@ -35,18 +35,22 @@ def as_measured(run: xr.Dataset) -> list[Row]:
 
 
 @table(
-    title="Neurons along the directions of the neuron-logit map",
+    title="Neurons along the key frequencies' directions of the neuron-logit map",
     reference="Nanda et al. 2023, Table 1",
     published=("paper",),
     variables=VARIABLES,
     formats=FORMATS,
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
-    """Fits of the neurons along each direction of W_L by waves of a and b.
+    """Neurons along W_L cos_k or W_L sin_k of each key frequency k, fitted by waves of a and b.
 
-    If the direction is a cosine, "first" and "second" are the coefficients on cos w_k a cos w_k b and sin w_k a sin w_k
-    b; if it is a sine, on sin w_k a cos w_k b and cos w_k a sin w_k b. "Single" is the coefficient of a fit on cos
-    w_k(a + b) or sin w_k(a + b) alone, and FVE is the fraction of variance that this fit explains. Left: the paper's
-    network; right: our first run; each with its own key frequencies k.
+    W_L = W_out W_U maps neurons to logits. cos_k and sin_k are the vectors over outputs c with entries cos w_k c and
+    sin w_k c, scaled to norm 1; w_k = 2 pi k/p. In each row, the neurons after the ReLU are projected on W_L cos_k or
+    W_L sin_k. The projection is a function of the pair (a, b). If the row is a cosine, "first" and "second" are the
+    coefficients of the projection on cos w_k a cos w_k b and on sin w_k a sin w_k b; if it is a sine, on sin w_k a cos
+    w_k b and on cos w_k a sin w_k b. "Single" is the coefficient on one wave, cos w_k(a + b) or sin w_k(a + b), and FVE
+    is the fraction of the projection's variance over pairs that this wave explains. Left: the paper's network. Right:
+    our first run at the end of training. The two networks have different key frequencies, so the two halves of a row do
+    not correspond.
     """
     return side_by_side(as_published("paper.table1"), as_measured(cube.isel(run=0)))

@@ -1,4 +1,4 @@
-"""Table 3: the neurons along each direction of W_L, for the other seeds."""
+"""Table 3: the neurons along the key frequencies' directions of W_L, for seeds 1 to 4."""
 
 from __future__ import annotations
 
@@ -17,23 +17,27 @@ SEEDS = (1, 2, 3, 4)
 
 
 @table(
-    title="Neurons along the directions of the neuron-logit map, other seeds",
+    title="Neurons along the key frequencies' directions of the neuron-logit map, seeds 1 to 4",
     reference="Nanda et al. 2023, Table 3",
     published=("paper",),
     variables=VARIABLES,
     formats=FORMATS,
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
-    """Fits of the neurons along each direction of W_L, for the paper's four other seeds and our runs after the first.
+    """Neurons along W_L cos_k or W_L sin_k of each key frequency k, for seeds 1 to 4, fitted by waves of a and b.
 
-    If the direction is a cosine, "first" and "second" are the coefficients on cos w_k a cos w_k b and sin w_k a sin w_k
-    b; if it is a sine, on sin w_k a cos w_k b and cos w_k a sin w_k b. "Single" is the coefficient of a fit on cos
-    w_k(a + b) or sin w_k(a + b) alone, and FVE is the fraction of variance that this fit explains. Equal seeds do not
-    mean equal networks: the two networks in a row share no initial weights.
+    W_L = W_out W_U maps neurons to logits. cos_k and sin_k are the vectors over outputs c with entries cos w_k c and
+    sin w_k c, scaled to norm 1; w_k = 2 pi k/p. In each row, the neurons after the ReLU are projected on W_L cos_k or
+    W_L sin_k. The projection is a function of the pair (a, b). If the row is a cosine, "first" and "second" are the
+    coefficients of the projection on cos w_k a cos w_k b and on sin w_k a sin w_k b; if it is a sine, on sin w_k a cos
+    w_k b and on cos w_k a sin w_k b. "Single" is the coefficient on one wave, cos w_k(a + b) or sin w_k(a + b), and FVE
+    is the fraction of the projection's variance over pairs that this wave explains. Left: the paper's networks. Right:
+    our runs at the end of training. Equal seeds do not mean equal networks: the networks of the paper and ours share no
+    initial weights, so the two halves of a row do not correspond.
     """
     frames = []
     for seed in SEEDS:
-        papers = as_published(f"paper.table3.seed{seed}")
-        ours = as_measured(cube.isel(run=seed)) if seed < cube.sizes["run"] else []
-        frames.append(side_by_side(papers, ours, {"seed": seed}))
+        paper_rows = as_published(f"paper.table3.seed{seed}")
+        our_rows = as_measured(cube.isel(run=seed)) if seed < cube.sizes["run"] else []
+        frames.append(side_by_side(paper_rows, our_rows, {"seed": seed}))
     return pd.concat(frames, ignore_index=True)

@@ -1,4 +1,4 @@
-"""Table 4: test loss with and without the key frequencies, for the other seeds."""
+"""Table 4: test loss without, and with only, the key frequencies, for seeds 1 to 4."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from progress_measures.tables.paper.table03 import SEEDS
-from progress_measures.tables.published import both, published, side_by_side
+from progress_measures.tables.published import for_both_sides, published, side_by_side
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
@@ -21,26 +21,29 @@ COLUMNS = {
 
 
 @table(
-    title="Test loss without and with only the key frequencies",
+    title="Test loss without, and with only, the key frequencies",
     reference="Nanda et al. 2023, Table 4",
     published=("paper",),
     variables=tuple(variable for _, variable in COLUMNS.values()),
-    formats=both(dict.fromkeys(COLUMNS, ".3g")),
+    formats=for_both_sides(dict.fromkeys(COLUMNS, ".3g")),
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
-    """Test loss (nat) of four seeds, with and without the key frequencies in the logits.
+    """Test loss (nat) of the networks of seeds 1 to 4 after frequencies are removed from their logits.
 
-    It is the loss of the network; with the key frequencies' components removed from the logits; and with all other
-    components except the constant removed. Left: the paper's networks; right: our runs after the first.
+    "Test loss" is the loss of the network as it is. "Key frequencies removed" is the loss without the logits'
+    components of the key frequencies. "Others removed" is the loss with only these components and the mean of the
+    logits over pairs. The components of frequency k are the logits' parts along all products of one of 1, cos w_k a,
+    sin w_k a with one of 1, cos w_k b, sin w_k b, except the constant; w_k = 2 pi k/p. Left: the paper's networks.
+    Right: our runs at the end of training. Equal seeds do not mean equal networks.
     """
     frames = []
     last = cube.isel(epoch=-1)
     for seed in SEEDS:
-        papers = [{name: published(f"paper.table4.seed{seed}")[key] for name, (key, _) in COLUMNS.items()}]
-        ours = (
+        paper_rows = [{name: published(f"paper.table4.seed{seed}")[key] for name, (key, _) in COLUMNS.items()}]
+        our_rows = (
             [{name: float(last[variable][seed]) for name, (_, variable) in COLUMNS.items()}]
             if seed < cube.sizes["run"]
             else []
         )
-        frames.append(side_by_side(papers, ours, {"seed": seed}))
+        frames.append(side_by_side(paper_rows, our_rows, {"seed": seed}))
     return pd.concat(frames, ignore_index=True)

@@ -1,4 +1,4 @@
-"""Table 5: losses, sparsity and fits of networks with other data, depths, primes and regularization."""
+"""Table 5: losses, sparsity and fits for other train fractions, two layers, other primes and dropout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from progress_measures.claims.quantities.variants import table_5_row
 from progress_measures.cube.select import runs_with
-from progress_measures.tables.published import Row, both, published, side_by_side
+from progress_measures.tables.published import Row, for_both_sides, published, side_by_side
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ PERCENT = ("logit FVE", "MLP FVE", "MLP FVE SD")
 
 
 @table(
-    title="Losses, sparsity and fractions of variance explained of other kinds of networks",
+    title="Losses, sparsity and fits for other train fractions, two layers, other primes and dropout",
     reference="Nanda et al. 2023, Table 5",
     experiment=("data_fraction_high", "two_layer", "prime_53", "prime_109", "dropout"),
     partial=True,
@@ -37,7 +37,7 @@ PERCENT = ("logit FVE", "MLP FVE", "MLP FVE SD")
         "logit_fraction_explained_cosines_centered_over_pairs",
         *("readout_product_coefficient", "readout_coefficient", "readout_fraction_explained"),
     ),
-    formats=both({"test loss": ".3g", "Gini W_E": ".2f", "Gini W_L": ".2f"} | dict.fromkeys(PERCENT, ".1%"))
+    formats=for_both_sides({"test loss": ".3g", "Gini W_E": ".2f", "Gini W_L": ".2f"} | dict.fromkeys(PERCENT, ".1%"))
     | {"ours: test accuracy": ".2%"},
 )
 def rows(
@@ -47,16 +47,18 @@ def rows(
     prime_109: xr.Dataset | None,
     dropout: xr.Dataset | None,
 ) -> pd.DataFrame:
-    """Losses, sparsity and fits of each kind of network that generalizes in the paper.
+    """Test loss, sparsity and fits of networks that differ from the mainline in one setting.
 
-    Columns: test loss (nat), Gini coefficients of the Fourier norms of W_E and W_L, key frequencies, and the fraction
-    of the logits' variance that the key cosines explain (logit FVE). MLP FVE is the fraction of the variance of the
-    neurons along a key direction of W_L that one wave explains: mean and standard deviation over the directions. Left:
-    the paper's networks; right: ours, with their test accuracy, since not all of ours generalize (none with dropout).
-    The two networks in a row share no initial weights. Our cells are empty for kinds that have not been trained to the
-    end.
+    Test loss is in nat. The Gini coefficients are those of the norms of the Fourier components of the embedding W_E and
+    of the neuron-logit map W_L = W_out W_U. Keys are the key frequencies k; w_k = 2 pi k/p. Logit FVE is the fraction
+    of the logits' variance over pairs that the waves cos w_k(a + b - c) of all keys explain, for outputs c. MLP FVE
+    concerns the neurons projected on W_L cos_k and W_L sin_k, where cos_k and sin_k have the entries cos w_k c and sin
+    w_k c: it is the fraction of the projection's variance over pairs that cos w_k(a + b) or sin w_k(a + b) explains, as
+    mean and standard deviation (SD) over these projections. Left: the paper's networks, all of which generalize. Right:
+    our networks, with their test accuracy, since not all of ours generalize (none with dropout). The two networks in a
+    row share no initial weights. Cells of ours are empty where networks have not been trained to the end.
     """
-    kinds = {
+    groups = {
         "paper.table5.data_fraction": [(f"{float(run.train_fraction):.0%}", run) for run in _runs(fractions)],
         "paper.table5.two_layer": [("2 layer", run) for run in _runs(two_layer)],
         "paper.table5.prime_53": [("P=53", run) for run in _runs(prime_53, weight_decay=5)],
@@ -66,12 +68,12 @@ def rows(
         ],
     }
     frames = []
-    for claim, ours in kinds.items():
-        papers = [_as_published(row) for row in published(claim)]
-        measured = [
-            {"network": name, "test accuracy": float(run.test_accuracy)} | table_5_row(run) for name, run in ours
+    for claim, runs in groups.items():
+        paper_rows = [_as_published(row) for row in published(claim)]
+        our_rows = [
+            {"network": name, "test accuracy": float(run.test_accuracy)} | table_5_row(run) for name, run in runs
         ]
-        frames.append(side_by_side(papers, measured))
+        frames.append(side_by_side(paper_rows, our_rows))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -84,7 +86,9 @@ def _runs(cube: xr.Dataset | None, **settings: Any) -> list[xr.Dataset]:
 
 
 def _as_published(row: Row) -> Row:
-    """Return a published row with the columns of `NAMES`; a loss that is only bounded remains a string."""
-    cells = {"network": row["model"].replace("p=", "dropout ")} | {ours: row[theirs] for ours, theirs in NAMES.items()}
+    """Return a published row with the columns of `NAMES`; a loss that is published only as a bound remains a string."""
+    cells = {"network": row["model"].replace("p=", "dropout ")} | {
+        name: row[published_name] for name, published_name in NAMES.items()
+    }
     cells["keys"] = ", ".join(map(str, cells["keys"]))
     return cells | {name: cells[name] / 100 for name in PERCENT}

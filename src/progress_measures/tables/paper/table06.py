@@ -1,4 +1,4 @@
-"""Table 6: mean ablation of the skip connection around the last MLP, in other kinds of networks."""
+"""Table 6: mean ablation of the skip connection around the last MLP, for networks unlike the mainline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from progress_measures.claims.quantities.variants import skip_at_mean_by_type
 from progress_measures.cube.select import runs_with
-from progress_measures.tables.published import both, published, side_by_side
+from progress_measures.tables.published import for_both_sides, published, side_by_side
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ COLUMNS = {
     partial=True,
     published=("paper",),
     variables=("intervention_loss", "intervention_accuracy"),
-    formats=both(COLUMNS),
+    formats=for_both_sides(COLUMNS),
 )
 def rows(
     fractions: xr.Dataset | None,
@@ -40,25 +40,27 @@ def rows(
     prime_109: xr.Dataset | None,
     dropout: xr.Dataset | None,
 ) -> pd.DataFrame:
-    """Loss (nat) and accuracy over all pairs, before and after mean ablation of the skip connection around the last MLP.
+    """Loss (nat) and accuracy over all pairs, before and after mean ablation of the last MLP's skip connection.
 
-    Cells are means (and SD) over the networks of a kind. The ablation replaces the skip connection by its mean over all
-    pairs. Left: the paper's networks; right: ours. Our cells are empty for kinds that have not been trained to the end.
+    The ablation replaces the vector that the skip connection carries past the MLP by its mean over all pairs. Each row
+    is a group of networks that differ from the mainline in the named setting; cells are means and standard deviations
+    (SD) over these networks. Left: the paper's networks. Right: ours. Cells of ours are empty where networks have not
+    been trained to the end.
     """
-    kinds = {
+    groups = {
         "40-90% of the data": (published("paper.table6.data_fraction"), fractions, {}),
         "2 layers": (published("paper.table6.two_layer"), two_layer, {}),
         "P=53": (published("paper.table6.prime_53"), prime_53, {"weight_decay": 5}),
         "P=109": (published("paper.table6.prime_109"), prime_109, {}),
     }
     for row in published("paper.table6.dropout"):
-        kinds[f"dropout {row['p']}"] = (row, dropout, {"dropout": row["p"]})
+        groups[f"dropout {row['p']}"] = (row, dropout, {"dropout": row["p"]})
     names = {name: name.replace(" ", "_").replace("SD", "sd") for name in COLUMNS}
     frames = []
-    for kind, (row, cube, settings) in kinds.items():
-        paper = {name: row[key] if key in row else row[f"{key}_percent"] / 100 for name, key in names.items()}
+    for group, (row, cube, settings) in groups.items():
+        paper_row = {name: row[key] if key in row else row[f"{key}_percent"] / 100 for name, key in names.items()}
         runs = None if cube is None else runs_with(cube, **settings)
         measured = skip_at_mean_by_type(runs) if runs is not None and runs.sizes["run"] else {}
-        ours = [{name: measured[key] for name, key in names.items()}] if measured else []
-        frames.append(side_by_side([paper], ours, {"network": kind}))
+        our_rows = [{name: measured[key] for name, key in names.items()}] if measured else []
+        frames.append(side_by_side([paper_row], our_rows, {"network": group}))
     return pd.concat(frames, ignore_index=True)

@@ -5,8 +5,8 @@
     worker       one job, in the process where it runs
     pool         the interface of pools: `local` runs processes of this machine, `slurm` runs jobs of a cluster
     wait         submits, waits, retries, reports failures
-    table        the table of jobs that is shown meanwhile
-    launch       all of this for the runs of an experiment
+    table        the table of jobs, shown while they run
+    launch       training of an experiment's runs by the modules above
 
 Only a job that trains imports torch, so the process that waits on a cluster's login node stays small.
 """

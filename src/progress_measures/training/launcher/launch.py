@@ -38,7 +38,7 @@ class Plan(NamedTuple):
     pool: Pool
     device: str  # cpu, cuda, or auto: a GPU if torch finds one where the job runs
     runs_per_shard: int
-    spread: int = 1  # smallest number of shards, if there are as many runs
+    spread: int = 1  # minimum number of shards, unless there are fewer runs
     threads: int = 1
     retries: int = 2
 
@@ -60,15 +60,15 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
     def tasks_left(in_progress: set[str]) -> list[JobSpec]:
         names = {label.split()[0] for label in in_progress}
         unfinished = [run for run in runs if _done(run, any_code) is None]
-        others = [run.name for run in unfinished if run.name in names and _label(run) not in in_progress]
-        if others:
+        conflicting = [run.name for run in unfinished if run.name in names and _label(run) not in in_progress]
+        if conflicting:
             raise UserError(
-                f"{experiment}: jobs that were submitted earlier still train {', '.join(others)} with other settings. "
+                f"{experiment}: jobs that were submitted earlier still train {', '.join(conflicting)} with other settings. "
                 f"Cancel them first: progress-measures cancel {experiment}"
             )
-        todo = [run for run in unfinished if _label(run) not in in_progress]
-        most = min(plan.runs_per_shard, -(-len(todo) // plan.spread))
-        return [_task(shard, plan) for shard in shards(todo, most)]
+        to_submit = [run for run in unfinished if _label(run) not in in_progress]
+        max_runs = min(plan.runs_per_shard, -(-len(to_submit) // plan.spread))
+        return [_task(shard, plan) for shard in shards(to_submit, max_runs)]
 
     wait(plan.pool, jobs_folder(experiment), experiment, tasks_left, plan.retries)
     untrained = [run.name for run in runs if _done(run, any_code) is None]
@@ -98,8 +98,8 @@ def local_plan(runs: list[Run], device: str, processes: int | None, runs_per_sha
     Args:
         runs: runs of the experiment.
         device: `cpu`, `cuda`, or `auto` for GPUs if torch finds any.
-        processes: largest number at a time; by default one per GPU, or one per core.
-        runs_per_shard: by default one on CPUs, and as many as fit on a GPU.
+        processes: largest number of processes at a time; by default one per GPU, or one per core.
+        runs_per_shard: largest number of runs per shard; by default one on CPUs, and as many as fit on a GPU.
         threads: threads of each process.
 
     Returns:
@@ -114,8 +114,8 @@ def local_plan(runs: list[Run], device: str, processes: int | None, runs_per_sha
     if not available:
         return Plan(LocalPool(processes or cores()), "cpu", runs_per_shard or 1, threads=threads)
     pool = LocalPool(processes or len(available), gpus=[gpu.name for gpu in available])
-    fits = runs_that_fit(runs, min(gpu.memory for gpu in available))
-    return Plan(pool, "cuda", runs_per_shard or fits, spread=pool.at_once, threads=threads)
+    runs_per_gpu = runs_that_fit(runs, min(gpu.memory for gpu in available))
+    return Plan(pool, "cuda", runs_per_shard or runs_per_gpu, spread=pool.at_once, threads=threads)
 
 
 def slurm_plan(
@@ -127,13 +127,13 @@ def slurm_plan(
     poll_seconds: float,
     retries: int,
 ) -> Plan:
-    """Plan training on a cluster: as many runs per shard as fit on a GPU, or one run per shard without GPUs.
+    """Plan training on a Slurm cluster: as many runs per shard as fit on a GPU, or one run per shard without GPUs.
 
     Args:
         runs: runs of the experiment.
         settings: fields of `SlurmSettings`; `memory_mb` is estimated by `cost.job_memory` if it is None.
         device: `cpu`, `cuda`, or `auto` for a GPU if torch finds one where the job runs.
-        runs_per_shard: by default as many as fit.
+        runs_per_shard: largest number of runs per shard; by default as many as fit on a GPU.
         gpu_memory_gb: memory of a GPU in GB, for packing runs.
         poll_seconds: seconds between two calls of `squeue`.
         retries: how often a failed job is retried.
@@ -145,21 +145,21 @@ def slurm_plan(
         UserError: a setting is invalid, or this machine has no Slurm.
     """
     with_gpu = bool(settings.get("gpus") or settings.get("gres")) and device != "cpu"
-    most = runs_per_shard or (runs_that_fit(runs, gpu_memory_gb * 1e9) if with_gpu else 1)
+    max_runs = runs_per_shard or (runs_that_fit(runs, gpu_memory_gb * 1e9) if with_gpu else 1)
     if settings.get("memory_mb") is None:
-        largest = max(cost.job_memory(shard.runs[0], len(shard.runs), with_gpu) for shard in shards(runs, most))
-        settings = settings | {"memory_mb": -(-largest // 2**20)}
-    given = {key: value for key, value in settings.items() if value is not None}
+        memory = max(cost.job_memory(shard.runs[0], len(shard.runs), with_gpu) for shard in shards(runs, max_runs))
+        settings = settings | {"memory_mb": -(-memory // 2**20)}
+    set_values = {key: value for key, value in settings.items() if value is not None}
     try:
-        pool = SlurmPool(SlurmSettings(**given), poll_seconds)
+        pool = SlurmPool(SlurmSettings(**set_values), poll_seconds)
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{PROFILE}: {first['loc'][0]}: {first['msg']} (found: {first['input']!r:.80}).") from None
-    return Plan(pool, device, most, threads=given.get("cpus", 1), retries=retries)
+    return Plan(pool, device, max_runs, threads=set_values.get("cpus", 1), retries=retries)
 
 
 def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Pool, Submission, dict[int, JobRow]]]:
-    """Yield the jobs that run or wait, of one experiment or all: experiment, pool, submission, and rows by job index."""
+    """Yield experiment, pool, submission and table rows by job index, for jobs that run or wait, of one experiment or all."""
     results = jobs_folder("x").parents[1]
     names = [experiment] if experiment else sorted(path.parent.name for path in results.glob("*/jobs"))
     for name in names:
@@ -209,7 +209,7 @@ def gpus() -> list[Gpu]:
 
 @functools.cache
 def _pools() -> list[Pool]:
-    """Return the pools in which jobs of this folder may be."""
+    """Return the pools that may have jobs of this working directory."""
     return [LocalPool(at_once=0), *([SlurmPool(SlurmSettings())] if shutil.which("squeue") else [])]
 
 

@@ -1,7 +1,7 @@
 """The pool of this machine: one process per job, a limited number at a time, each on its own GPU if there are GPUs.
 
-A process survives the process that started it, as a cluster's job does. It is found again by its id and its command line.
-Its GPU is in its environment. The system's list of processes therefore has all that the pool needs.
+A job's process continues when the process that started it ends, like a job of a cluster. A later process finds it by its id
+and its command line, and reads its GPU from its environment, so the pool stores only the ids.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from progress_measures.training.progress import duration
 WORKER = "progress_measures.training.launcher"
 STOPPED = 130  # exit status of a worker that saved and stopped at a signal
 GPU = "CUDA_VISIBLE_DEVICES"
-SILENT = 300.0  # seconds without progress after which a process of another machine counts as exited
+SILENT = 300.0  # seconds without progress after which a process on another machine counts as exited
 
 
 class LocalPool:
     """Processes of this machine.
 
     Args:
-        at_once: largest number of processes at a time, including those that run from an earlier start.
+        at_once: largest number of processes at a time, including processes that an earlier launcher started.
         poll_seconds: seconds between two polls.
         gpus: names of GPUs as in `CUDA_VISIBLE_DEVICES`, each for one process at a time; if empty, processes use no GPU.
     """
@@ -51,11 +51,11 @@ class LocalPool:
         self._accepted: set[str] = set()
 
     def submit(self, submission: Submission) -> None:
-        """Accept the jobs of a submission; `poll` starts them as others end."""
+        """Accept the jobs of a submission; `poll` starts them as other jobs end."""
         self._accepted.add(submission.name)
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
-        """Return the status of all jobs of submissions, and start waiting jobs while there is room."""
+        """Return the status of all jobs of submissions, after starting waiting jobs up to `at_once`."""
         status, waiting = {}, []
         for submission in submissions:
             for index in range(len(submission.tasks)):
@@ -63,15 +63,15 @@ class LocalPool:
                     waiting.append((submission, index))
                 else:
                     status[submission.name, index] = self._status(submission, index)
-        room = self.at_once - sum(job.state == RUNNING and job.place == self._host for job in status.values())
-        if waiting and room > 0:
+        free_places = self.at_once - sum(job.state == RUNNING and job.place == self._host for job in status.values())
+        if waiting and free_places > 0:
             with self._free_gpus() as free:
-                for (submission, index), gpu in zip(waiting[:room], free, strict=False):
+                for (submission, index), gpu in zip(waiting[:free_places], free, strict=False):
                     self._start(submission, index, gpu)
         for submission, index in waiting:
-            started = submission.ids[index] is not None
+            has_id = submission.ids[index] is not None
             status[submission.name, index] = (
-                self._status(submission, index) if started else JobStatus(WAITING, f"{self.at_once} at a time")
+                self._status(submission, index) if has_id else JobStatus(WAITING, f"{self.at_once} at a time")
             )
         return status
 
@@ -93,7 +93,7 @@ class LocalPool:
                 os.kill(int(pid), signal.SIGTERM)
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Cancel the running processes of this machine, and wait until they have saved and stopped."""
+        """Cancel the running processes of this machine, wait until they have saved and stopped, and return a sentence on this."""
         self._accepted.clear()
         local = [submission for submission in submissions if submission.host == self._host]
         running = [(submission, i) for submission in local for i, pid in enumerate(submission.ids) if pid is not None]
@@ -126,8 +126,8 @@ class LocalPool:
             return
         with (Path(tempfile.gettempdir()) / f"progress-measures-gpus-{os.getuid()}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            used = {worker.gpu for worker in _workers()}
-            yield [gpu for gpu in self.gpus if gpu not in used]
+            used_gpus = {worker.gpu for worker in _workers()}
+            yield [gpu for gpu in self.gpus if gpu not in used_gpus]
 
     def _start(self, submission: Submission, index: int, gpu: str) -> None:
         with submission.file(index, "log").open("ab") as log:
@@ -146,9 +146,8 @@ class LocalPool:
     def _status(self, submission: Submission, index: int) -> JobStatus:
         if submission.host != self._host:
             return _remote_status(submission, index)
-        if (
-            submission.ids[index] is None
-        ):  # it may run, if the process that started it was killed before recording the id
+        if submission.ids[index] is None:
+            # The job may run, if the process that started it was killed before recording the id.
             job = (str(submission.folder), str(index))
             submission.ids[index] = next((str(worker.pid) for worker in _workers() if worker.job == job), None)
         pid = submission.ids[index]
@@ -169,7 +168,7 @@ class LocalPool:
 
 
 def _last_line(log: Path) -> str:
-    """Return the last line of a job's log: on a full disk, the job could not write a record of its failure."""
+    """Return `: ` and the last line of a job's log, since a job cannot record its failure on a full disk."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     return next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
 

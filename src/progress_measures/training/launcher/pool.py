@@ -10,7 +10,7 @@ WAITING, RUNNING, EXITED = "queued", "running", "exited"
 
 
 class JobStatus(NamedTuple):
-    """Status of a job according to its pool, for a job that has not recorded its own end."""
+    """Status of a job as its pool reports it, for a job that has not recorded how it ended."""
 
     state: str  # WAITING, RUNNING or EXITED
     reason: str = ""  # why it waits, or how it ended
@@ -28,11 +28,11 @@ class Pool(Protocol):
         """Submit a recorded submission, and write the ids of its jobs into the record.
 
         Raises:
-            UserError: the pool refuses it; the message has the pool's own words.
+            UserError: the pool rejects the submission; the message quotes the pool.
         """
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
-        """Return the status of all jobs of submissions, by submission name and index."""
+        """Return the status of all jobs of submissions, by submission name and job index."""
 
     def cancel(self, submission: Submission, indices: list[int]) -> None:
         """Cancel these jobs of a submission, and no others.
@@ -42,7 +42,7 @@ class Pool(Protocol):
             indices: indices of the jobs.
 
         Raises:
-            UserError: they cannot be canceled.
+            UserError: the jobs cannot be canceled.
         """
 
     def stop(self, submissions: list[Submission]) -> str:

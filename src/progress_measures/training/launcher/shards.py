@@ -18,7 +18,7 @@ class Shard(NamedTuple):
 
 
 def group_by_shape(runs: list[Run]) -> list[list[Run]]:
-    """Group runs that can train as one batch: only seeds, weight decay and the choice of training pairs differ."""
+    """Group runs that can train as one batch: those that differ only in seeds, weight decay and the choice of training pairs."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         recipe = run.training.model_copy(update={"weight_decay": 0.0})
@@ -28,30 +28,30 @@ def group_by_shape(runs: list[Run]) -> list[list[Run]]:
     return list(groups.values())
 
 
-def shards(runs: list[Run], most: int) -> list[Shard]:
+def shards(runs: list[Run], max_runs: int) -> list[Shard]:
     """Pack each group of compatible runs into the fewest shards possible, of nearly equal size.
 
     Args:
         runs: runs of one experiment.
-        most: largest number of runs per shard.
+        max_runs: largest number of runs per shard.
 
     Returns:
         The shards, in the order of the runs.
     """
     packed = []
     for group in group_by_shape(runs):
-        number = -(-len(group) // max(1, most))
-        size, larger = divmod(len(group), number)
+        number = -(-len(group) // max(1, max_runs))
+        size, larger_shards = divmod(len(group), number)
         start = 0
         for i in range(number):
-            part = group[start : start + size + (i < larger)]
-            start += len(part)
-            packed.append(Shard(_name(part), part))
+            shard_runs = group[start : start + size + (i < larger_shards)]
+            start += len(shard_runs)
+            packed.append(Shard(_name(shard_runs), shard_runs))
     return packed
 
 
 def runs_that_fit(runs: list[Run], device_memory: float, margin: float = 0.8) -> int:
-    """Return how many of these runs fit onto a device at once, at least 1.
+    """Return how many of these runs fit into the memory of a device at once, at least 1.
 
     Args:
         runs: runs of one experiment.
@@ -59,7 +59,7 @@ def runs_that_fit(runs: list[Run], device_memory: float, margin: float = 0.8) ->
         margin: fraction of this memory that may be used.
 
     Returns:
-        Number of runs, for the run that needs most memory.
+        Number of runs, if each needs as much memory as the largest.
     """
     return max(1, min(cost.capacity(run, device_memory, margin) for run in runs))
 

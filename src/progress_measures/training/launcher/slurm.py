@@ -1,8 +1,8 @@
 """The pool of a Slurm cluster: a submission is a job array, submitted through submitit.
 
-`squeue` reports the states of jobs by the name of their submission. This needs no accounting, and one call for all
-submissions. A job that `squeue` no longer lists has exited. A job counts as exited only if two polls in a row find so,
-because a job that is requeued passes through states that look like an end.
+`squeue` reports the states of jobs by the name of their submission. This needs no accounting database, and one call for all
+submissions. A job that `squeue` no longer lists has exited. A job counts as exited only if two polls in a row report its
+end, because a requeued job passes through states that look like an end.
 """
 
 import shutil
@@ -21,6 +21,7 @@ PROFILE = "profiles/slurm/config.yaml, under set-resources, train"
 
 # A large limit, because for a job with a short time limit every preemption counts as a time-out.
 REQUEUES = 10_000
+# The states of Slurm in which a job has not exited, and the state that the pool reports for each.
 LIVE = {
     "PENDING": WAITING,
     "REQUEUED": WAITING,
@@ -29,7 +30,7 @@ LIVE = {
     "CONFIGURING": WAITING,
 }
 LIVE |= dict.fromkeys(("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"), RUNNING)
-# Reasons for which a job would wait forever, and the setting that has to change.
+# Slurm's reasons for which a job would wait forever, and the setting that has to change.
 UNSATISFIABLE = {
     "PartitionTimeLimit": "runtime is more than the partition allows",
     "PartitionNodeLimit": "the partition has no such node",
@@ -51,12 +52,12 @@ class SlurmSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    partition: Word | None = Field(None, description="`--partition`; by default, that of the cluster.")
+    partition: Word | None = Field(None, description="`--partition`; by default, the cluster's default partition.")
     account: Word | None = Field(None, description="`--account`.")
     qos: Word | None = Field(None, description="`--qos`.")
     constraint: Word | None = Field(None, description="`--constraint`.")
     gpus: int = Field(0, ge=0, description="GPUs per job, as `--gres=gpu:N`.")
-    gres: Word | None = Field(None, description="`--gres` in full, in place of gpus, such as `gpu:a100:1`.")
+    gres: Word | None = Field(None, description="Value of `--gres`, such as `gpu:a100:1`; replaces `gpus`.")
     cpus: int = Field(1, ge=1, description="`--cpus-per-task`.")
     memory_mb: int = Field(2000, ge=1, description="`--mem`.")
     minutes: int = Field(60, ge=1, description="`--time`. A job that needs longer saves, is requeued and resumes.")
@@ -67,7 +68,7 @@ class SlurmSettings(BaseModel):
 
 
 class SlurmPool:
-    """Jobs of a cluster.
+    """Jobs of a Slurm cluster.
 
     Args:
         settings: settings of the jobs.
@@ -89,7 +90,7 @@ class SlurmPool:
         """Submit the jobs as one job array.
 
         Raises:
-            UserError: Slurm refuses them.
+            UserError: Slurm rejects the jobs.
         """
         from submitit.core.utils import FailedJobError, FailedSubmissionError
         from submitit.helpers import clean_env
@@ -107,8 +108,8 @@ class SlurmPool:
         """Return the status of all jobs by `squeue`; if `squeue` fails, the status of the last poll."""
         names = [submission.name for submission in submissions]
         columns = "%i|%T|%N|%j|%r"
-        listed = _run("squeue", "--states=all", "-r", "-h", f"--name={','.join(names)}", "-o", columns)
-        if listed.returncode:
+        squeue_result = _run("squeue", "--states=all", "-r", "-h", f"--name={','.join(names)}", "-o", columns)
+        if squeue_result.returncode:
             return {
                 (submission.name, i): self._last.get(
                     (submission.name, i), JobStatus(WAITING, "squeue does not respond")
@@ -117,7 +118,7 @@ class SlurmPool:
                 for i in range(len(submission.tasks))
             }
         rows: dict[tuple[str, int], JobStatus] = {}
-        for line in listed.stdout.splitlines():
+        for line in squeue_result.stdout.splitlines():
             job, state, node, name, reason = line.split("|", maxsplit=4)
             index = int(job.partition("_")[2] or 0)  # an array of one is a plain job
             rows[name, index] = _status(state, node, reason)
@@ -127,11 +128,11 @@ class SlurmPool:
         status = {}
         for submission in submissions:
             for key in ((submission.name, i) for i in range(len(submission.tasks))):
-                now = rows.get(key, JobStatus(EXITED, "Slurm no longer lists it"))
-                before = self._last.get(key)
-                ending = now.state == EXITED and before is not None and before.state != EXITED
-                status[key] = JobStatus(RUNNING, "ending") if ending else now
-                self._last[key] = now
+                current = rows.get(key, JobStatus(EXITED, "Slurm no longer lists it"))
+                previous = self._last.get(key)
+                ending = current.state == EXITED and previous is not None and previous.state != EXITED
+                status[key] = JobStatus(RUNNING, "ending") if ending else current
+                self._last[key] = current
         return status
 
     def cancel(self, submission: Submission, indices: list[int]) -> None:
@@ -144,8 +145,8 @@ class SlurmPool:
         Raises:
             UserError: `scancel` failed.
         """
-        listed = _run("squeue", "-r", "-h", f"--name={submission.name}", "-o", "%i")
-        by_index = {int(job.partition("_")[2] or 0): job for job in listed.stdout.split()}
+        squeue_result = _run("squeue", "-r", "-h", f"--name={submission.name}", "-o", "%i")
+        by_index = {int(job.partition("_")[2] or 0): job for job in squeue_result.stdout.split()}
         jobs = [by_index[index] for index in indices if index in by_index]
         if jobs:
             result = _run("scancel", *jobs)
@@ -153,7 +154,7 @@ class SlurmPool:
                 raise UserError(f"scancel {' '.join(jobs)}: {result.stderr.strip()}")
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Leave the jobs running."""
+        """Leave the jobs running, and return a sentence on how to wait for them again."""
         return "Its jobs keep running. The same command waits for them again; `progress-measures cancel` cancels them."
 
     def log(self, submission: Submission, index: int) -> str:
@@ -164,7 +165,7 @@ class SlurmPool:
             index: index of the job.
 
         Returns:
-            The path; has `*` in place of an id that is not known.
+            The path; has `*` in place of an unknown job id.
         """
         job = submission.ids[index] or "*"
         return str(submission.folder / "slurm" / job / f"{job}_0_log.err")

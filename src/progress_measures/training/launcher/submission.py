@@ -45,17 +45,17 @@ class Submission:
     tasks: list[JobSpec]
     host: str = ""
     submitted: str = ""
-    ids: list[str | None] = field(default_factory=list)  # one per job; None until it is submitted
+    ids: list[str | None] = field(default_factory=list)  # one per job; None until the job is submitted
 
     @classmethod
     def new(cls, jobs: Path, label: str, pool: str, tasks: list[JobSpec]) -> Submission:
-        """Record a submission under a unique name, without submitting it.
+        """Write the record of a submission under a unique name, without submitting its jobs.
 
         Args:
             jobs: folder of the records, `results/<experiment>/jobs`.
-            label: the experiment.
+            label: name of the experiment.
             pool: name of the pool.
-            tasks: one per job.
+            tasks: the work of each job.
 
         Returns:
             The submission.
@@ -82,7 +82,7 @@ class Submission:
             try:
                 submissions.append(cls.load(folder))
             except (OSError, ValueError, TypeError, KeyError):
-                continue  # just being written, or no record of this package
+                continue  # the record is being written, or is not of this package
         return sorted(submissions, key=lambda submission: submission.submitted)
 
     @classmethod

@@ -38,8 +38,8 @@ def table(title: str, rows: list[JobRow]) -> Table:
     """Return a table with one shard per line.
 
     Args:
-        title: the experiment.
-        rows: one per shard.
+        title: name of the experiment.
+        rows: rows of the table, one per shard.
 
     Returns:
         A `rich` table.
@@ -69,7 +69,7 @@ def table(title: str, rows: list[JobRow]) -> Table:
 
 
 def summary(rows: list[JobRow]) -> str:
-    """Format the number of jobs in each state, as `2 running, 1 done`, and the longest time left of the running ones."""
+    """Format the number of jobs in each state, as `2 running, 1 done`, and the longest time left over the running jobs."""
     states = ("queued", "running", "done", "failed", "canceled")
     counts = {state: sum(row.state == state for row in rows) for state in states}
     text = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
@@ -78,7 +78,7 @@ def summary(rows: list[JobRow]) -> str:
 
 
 class Display:
-    """Shows the table on standard error while it changes.
+    """Shows the table on standard error whenever it changes.
 
     Args:
         title: title of the table.
@@ -92,7 +92,7 @@ class Display:
             self._console = Console(stderr=True, highlight=False, width=150, color_system=None)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._states: list[tuple[str, str, str, str]] = []
-        self._shown = float("-inf")
+        self._last_shown = float("-inf")
 
     def __enter__(self) -> Display:
         if self._live:
@@ -111,8 +111,8 @@ class Display:
         states = [(row.name, row.job, row.state, row.note) for row in rows]
         if states != self._states:
             self._console.print(table(self._title, rows))
-        elif time.monotonic() - self._shown > self._every:
+        elif time.monotonic() - self._last_shown > self._every:
             self._console.print(f"{self._title}: {summary(rows)}")
         else:
             return
-        self._states, self._shown = states, time.monotonic()
+        self._states, self._last_shown = states, time.monotonic()

@@ -1,8 +1,8 @@
 """Submits jobs to a pool and waits until all have ended, in the same way on a laptop and on a cluster.
 
 The status of a job comes from its files on disk and from the pool, never from memory alone. The waiting process may
-therefore be killed and started again: it adopts the jobs that still run, and does not submit them twice. The pool decides
-whether a job is requeued. This module retries jobs that have failed.
+therefore be killed and started again: it then waits for the jobs that still run, and does not submit them twice. The pool
+decides whether a job is requeued. This module retries jobs that have failed.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def wait(
     Args:
         pool: where the jobs run.
         jobs: the folder of their records, `results/<experiment>/jobs`.
-        label: the experiment, in letters, digits and `_`.
-        tasks_left: function of the runs in progress, `<run> <hash>` each, that jobs submitted earlier still train. It
-            returns the tasks to submit.
+        label: name of the experiment, in letters, digits and `_`.
+        tasks_left: function that returns the tasks to submit. Its argument is the set of runs that jobs submitted earlier
+            still train, each as `<run> <hash>`.
         retries: how often a failed job is retried.
 
     Raises:
-        UserError: some jobs failed; the others have run to their end.
-        Interrupted: by SIGTERM, SIGINT or SIGHUP.
+        UserError: some jobs failed; all other jobs have ended.
+        Interrupted: SIGTERM, SIGINT or SIGHUP was received.
     """
     with collected(SIGNALS) as received, Display(label) as display, _exclusive(jobs, label, received):
         submissions = _Submissions(pool, jobs, label, retries)
@@ -63,7 +63,7 @@ def wait(
 
 
 class _Submissions:
-    """The submissions that are waited for, and the status of their jobs."""
+    """The submissions that this process waits for, and the status of their jobs."""
 
     def __init__(self, pool: Pool, jobs: Path, label: str, retries: int) -> None:
         self.pool, self.jobs, self.label, self.retries = pool, jobs, label, retries
@@ -74,7 +74,7 @@ class _Submissions:
         self.polled = False
 
     def adopt(self) -> None:
-        """Adopt earlier submissions with jobs that run or wait."""
+        """Add earlier submissions that have jobs that run or wait."""
         unfinished = Submission.unfinished(self.jobs, self.pool.name)
         status = self.pool.poll(unfinished) if unfinished else {}
         for submission in unfinished:
@@ -85,7 +85,7 @@ class _Submissions:
                 self._outcome |= {(submission.name, i): "resubmitted" for i in exited}
 
     def runs_in_progress(self) -> set[str]:
-        """Return `<run> <hash>` of the runs that jobs submitted earlier train."""
+        """Return `<run> <hash>` of each run that jobs submitted earlier still train."""
         return {run for key, _, _, task in self._tasks() if key not in self._outcome for run in task.runs}
 
     def submit(self, tasks: list[JobSpec]) -> None:
@@ -97,7 +97,7 @@ class _Submissions:
         self.pool.submit(submission)
 
     def poll(self) -> list[JobRow]:
-        """Poll the pool, and return the rows of the table."""
+        """Poll the pool, record the outcome of ended jobs, and return the rows of the table."""
         self.polled = True
         self._status = self.pool.poll(self.submissions)
         rows = []
@@ -151,7 +151,7 @@ class _Submissions:
         """Raise an error with the reason and the log of every job that did not succeed.
 
         Raises:
-            UserError: there are such jobs.
+            UserError: some jobs did not succeed.
         """
         lines = []
         for key, submission, i, task in self._tasks():
@@ -161,9 +161,9 @@ class _Submissions:
                 log = self.pool.log(submission, i)
                 lines.append(f"  {task.name}: {outcome}{tries}: {self._reasons[key]}\n    log: {log}")
         if lines:
-            first = f"{self.label}: {len(lines)} of its shards did not finish:"
-            last = "The saved training states are kept: the same command resumes from them."
-            raise UserError("\n".join([first, *lines, last]))
+            heading = f"{self.label}: {len(lines)} of its shards did not finish:"
+            advice = "The saved training states are kept: the same command resumes from them."
+            raise UserError("\n".join([heading, *lines, advice]))
 
 
 @contextlib.contextmanager
@@ -186,7 +186,7 @@ def _exclusive(jobs: Path, label: str, received: list[int]) -> Iterator[None]:
 def _sleep(seconds: float, received: list[int]) -> None:
     """Sleep in slices, because Python resumes a sleep after a signal; raise `Interrupted` if a signal was received."""
     end = time.monotonic() + seconds
-    while not received and (rest := end - time.monotonic()) > 0:
-        time.sleep(min(rest, 0.2))
+    while not received and (remaining := end - time.monotonic()) > 0:
+        time.sleep(min(remaining, 0.2))
     if received:
         raise Interrupted(received[0])

@@ -18,13 +18,14 @@ from progress_measures.training.signals import Interrupted
 
 # Slurm sends SIGTERM before it takes a node away, whatever the reason. A job that exits at SIGTERM counts as finished. A job
 # that saves and continues is requeued by Slurm if it was preempted, and killed if it was canceled.
+# Only SIGUSR2 therefore stops training on Slurm.
 ON_SLURM = (signal.SIGUSR2,)
 
 
 class TaskContext(NamedTuple):
-    """Surroundings of a job, as far as its function needs them."""
+    """The first argument of a task's function: where to write progress, and when to stop."""
 
-    progress: Path  # file for its progress
+    progress: Path  # file for the progress of the job
     stop_on: Collection[int] | None  # signals at which to stop; None for all signals that request a stop
 
 
@@ -63,7 +64,7 @@ def train_runs(context: TaskContext, runs: list[dict[str, Any]], device: str, th
 
     Args:
         context: context of the job.
-        runs: settings of the runs at submission, whatever has changed in the experiment's file since.
+        runs: settings of the runs at submission; later changes of the experiment's file have no effect.
         device: `cpu`, `cuda`, or `auto` for a GPU if torch finds one where the job runs.
         threads: threads of torch.
     """
@@ -74,10 +75,10 @@ def train_runs(context: TaskContext, runs: list[dict[str, Any]], device: str, th
     from progress_measures.training.progress import Progress
 
     set_up(threads)
-    loaded = [Run.model_validate(settings) for settings in runs]
-    experiment = loaded[0].experiment
+    validated_runs = [Run.model_validate(settings) for settings in runs]
+    experiment = validated_runs[0].experiment
     train(
-        loaded,
+        validated_runs,
         dataset_store(experiment),
         runs_folder(experiment),
         resolve_device(device),
@@ -87,10 +88,10 @@ def train_runs(context: TaskContext, runs: list[dict[str, Any]], device: str, th
 
 
 class OnSlurm:
-    """A job in the form that submitit calls. Submitit decides which jobs are requeued, and how often.
+    """A job as a callable for submitit. Submitit decides which jobs are requeued, and how often.
 
     Slurm sends SIGUSR2 before the time limit and at a preemption. Training saves its state, stops and passes the signal on
-    to submitit, which has the job requeued. However the job was ended, `__call__` resumes from the state on disk.
+    to submitit, which has the job requeued. Whatever ended the job, `__call__` resumes from the state on disk.
 
     Args:
         folder: folder of the submission.
@@ -109,21 +110,21 @@ class OnSlurm:
             signal.raise_signal(interrupted.signal)
 
     def checkpoint(self) -> Any:
-        """Return what submitit submits when the job is requeued: this job."""
+        """Return this job as the submission that submitit makes when it requeues the job."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(OnSlurm(self.folder, self.index))
 
 
 def main(folder: str, index: str) -> int:
-    """Run a job in a process of its own.
+    """Run one job as the main program of this process.
 
     Args:
         folder: folder of the submission.
         index: index of the job.
 
     Returns:
-        Exit status: 0 done, 1 failed, 2 an error that the user can fix, 130 interrupted by a signal.
+        Exit status: 0 done, 1 failed, 2 failed with an error that the user can fix, 130 stopped by a signal.
     """
     try:
         run_task(Path(folder), int(index))

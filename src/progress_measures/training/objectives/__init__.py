@@ -1,4 +1,4 @@
-"""Losses of a batch of runs: `pairs` is the exact fast path for one-layer networks on pairs, `general` does all others.
+"""Losses of a batch of runs: `pairs` is the exact fast path for one-layer networks on pairs, `general` is for others.
 
 Each module has a class `Objective`. Before an update, its `prepare` puts the examples and dropout masks of the update in
 place, outside of a CUDA graph; `loss` then reads them.
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 EVALUATED_QUANTITIES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
-"""Quantities that training records at its evaluations, in the order of the columns of `history.zarr`."""
+"""Quantities that training records at every evaluation, in the order of the columns of `history.zarr`."""
 
 
 def objective_module(run: Run) -> str:

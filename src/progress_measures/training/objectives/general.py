@@ -25,8 +25,8 @@ class GeneralObjective:
 
     Args:
         runs: runs of the same shape.
-        train: [run, a, b], true for the training pairs of each run; each run has the same number of training pairs. Runs
-            on sequences ignore it, because their settings determine their examples.
+        train: [run, a, b], true for the training pairs of each run; each run has the same number of training pairs. Ignored
+            for tasks on sequences, whose examples follow from the settings of the runs.
         device: where the weights are.
 
     Attributes:
@@ -35,30 +35,32 @@ class GeneralObjective:
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
         first, self._device = runs[0], device
-        sizes = layout(first.task)
-        self._length, self._vocabulary = sizes.input_length, sizes.vocabulary
+        task_layout = layout(first.task)
+        self._length, self._vocabulary = task_layout.input_length, task_layout.vocabulary
         self._sources = [
             DrawnExamples(run) if run.on_sequences else PairExamples(run.task, mask.numpy())
             for run, mask in zip(runs, train, strict=True)
         ]
         self._batch = self._prepared([source.at(0) for source in self._sources])
-        self._update, self._changes = 0, first.on_sequences and first.batch != first.split.examples
-        attention_numbers = first.model.heads * self._length**2 * len(runs)  # per example
-        self._piece = max(1, PIECE // attention_numbers)
+        self._update, self._batch_changes = 0, first.on_sequences and first.batch != first.split.examples
+        attention_entries = first.model.heads * self._length**2 * len(runs)  # per example
+        self._piece = max(1, PIECE // attention_entries)
         self._test = list(self._pieces([source.test() for source in self._sources]))
-        # A fixed set is evaluated as a whole, also if an update uses only a part of it.
-        parts = self._changes and first.split.examples is not None
-        self._fixed = list(self._pieces([source.train(0) for source in self._sources])) if parts else [self._batch]
+        # A fixed training set is evaluated on all its examples, even if each update uses only a part of it.
+        uses_parts = self._batch_changes and first.split.examples is not None
+        self._evaluated_train = (
+            list(self._pieces([source.train(0) for source in self._sources])) if uses_parts else [self._batch]
+        )
         self._doubled, self._l1 = first.model.doubled_residual, first.training.l1
         count, answers = self._batch.labels.shape[1], self._batch.read_positions.answers.shape[-1]
-        rows = [count // answers * self._length] * (first.model.layers - 1) + [count]
-        self._dropout = Dropout(runs, rows, device) if first.training.dropout else None
+        rows_per_layer = [count // answers * self._length] * (first.model.layers - 1) + [count]
+        self._dropout = Dropout(runs, rows_per_layer, device) if first.training.dropout else None
         self._criterion = PRECISIONS[first.training.precision]
         self.loss_dtype = torch.float64 if first.training.precision == "float64" else torch.float32
 
     def prepare(self, update: int) -> None:
-        """Put the examples and the dropout masks of an update in place."""
-        if self._changes and update != self._update:
+        """Prepare the examples and the dropout masks of an update for `loss`."""
+        if self._batch_changes and update != self._update:
             tokens, positions, labels = self._stacked([source.at(update) for source in self._sources])
             self._batch.read_positions.fill(tokens, positions)
             self._batch.labels.copy_(labels)
@@ -67,7 +69,7 @@ class GeneralObjective:
             self._dropout.draw(update)
 
     def loss(self, weights: forward_at.Weights) -> Tensor:
-        """Compute the train loss of each run on its prepared examples, differentiable: [run]."""
+        """Compute the train loss of each run on its prepared examples, as a differentiable tensor [run]."""
         if self._l1:
             weights = l1(weights, self._l1)
         masks = self._dropout.masks if self._dropout else None
@@ -75,10 +77,10 @@ class GeneralObjective:
         return differentiable(logits, self._batch.labels, self._criterion)
 
     def evaluate(self, weights: forward_at.Weights) -> dict[str, Tensor]:
-        """Compute the losses in float64 and the accuracies on training and test examples: each [run]."""
-        result: dict[str, Tensor] = {}
+        """Compute the `EVALUATED_QUANTITIES`, losses in float64 and accuracies on training and test examples: each [run]."""
+        quantities: dict[str, Tensor] = {}
         with torch.no_grad():
-            for split, pieces in (("train", self._fixed), ("test", self._test)):
+            for split, pieces in (("train", self._evaluated_train), ("test", self._test)):
                 count = sum(piece.labels.shape[1] for piece in pieces)
                 sums = {"loss": torch.zeros(()), "accuracy": torch.zeros(())}
                 for piece in pieces:
@@ -86,8 +88,8 @@ class GeneralObjective:
                     weight = piece.labels.shape[1] / count
                     sums["loss"] = sums["loss"] + cross_entropy(logits, piece.labels) * weight
                     sums["accuracy"] = sums["accuracy"] + accuracy(logits, piece.labels) * weight
-                result |= {f"{split}_{name}": value for name, value in sums.items()}
-        return result
+                quantities |= {f"{split}_{name}": value for name, value in sums.items()}
+        return quantities
 
     def _stacked(self, examples: list[Examples]) -> tuple[Tensor, Tensor, Tensor]:
         """Return tokens up to the last position that affects an answer, answer positions, and labels, on the device.
@@ -105,8 +107,8 @@ class GeneralObjective:
 
     def _pieces(self, examples: list[Examples]) -> Iterator[_LabeledBatch]:
         for start in range(0, len(examples[0].tokens), self._piece):
-            part = slice(start, start + self._piece)
-            yield self._prepared([Examples(*(values[part] for values in run_examples)) for run_examples in examples])
+            indices = slice(start, start + self._piece)
+            yield self._prepared([Examples(*(values[indices] for values in run_examples)) for run_examples in examples])
 
 
 class _LabeledBatch(NamedTuple):

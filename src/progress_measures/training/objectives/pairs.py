@@ -40,8 +40,8 @@ class PairsObjective:
         precision = runs[0].training.precision
         self._criterion = PRECISIONS[precision]
         self._l1 = runs[0].training.l1
-        rows = [self._train[1].shape[1]]
-        self._dropout = Dropout(runs, rows, device) if runs[0].training.dropout else None
+        rows_per_layer = [self._train[1].shape[1]]
+        self._dropout = Dropout(runs, rows_per_layer, device) if runs[0].training.dropout else None
         self.loss_dtype = torch.float64 if precision == "float64" else torch.float32
 
     def prepare(self, update: int) -> None:
@@ -50,22 +50,22 @@ class PairsObjective:
             self._dropout.draw(update)
 
     def loss(self, weights: pairs.Weights) -> Tensor:
-        """Compute the train loss of each run, differentiable: [run]."""
+        """Compute the train loss of each run, as a differentiable tensor [run]."""
         if self._l1:
             weights = l1(weights, self._l1)
         dropout = self._dropout.masks[0] if self._dropout else None
         return pairs.loss(pairs.tables(weights), *self._train, self._criterion, dropout)
 
     def evaluate(self, weights: pairs.Weights) -> dict[str, Tensor]:
-        """Compute the losses in float64 and the accuracies on training and test pairs: each [run]."""
-        result = {}
+        """Compute the `EVALUATED_QUANTITIES`, losses in float64 and accuracies on training and test pairs: each [run]."""
+        quantities = {}
         with torch.no_grad():
             tables = pairs.tables(weights)
             for split, (batch, labels) in (("train", self._train), ("test", self._test)):
                 logits = pairs.logits(tables, batch)
-                result[f"{split}_loss"] = cross_entropy(logits, labels)
-                result[f"{split}_accuracy"] = accuracy(logits, labels)
-        return result
+                quantities[f"{split}_loss"] = cross_entropy(logits, labels)
+                quantities[f"{split}_accuracy"] = accuracy(logits, labels)
+        return quantities
 
 
 Objective = PairsObjective

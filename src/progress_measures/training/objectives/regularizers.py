@@ -13,40 +13,43 @@ if TYPE_CHECKING:
 
 
 class Dropout:
-    """Factors of the neurons in training: 0, or 1 / (fraction kept). Each run and update has its own random numbers.
+    """Dropout masks: factors of the neurons in training, 0 if dropped and 1 / (fraction kept) otherwise.
+
+    Random numbers depend on the seed of the run and on the update.
 
     Args:
         runs: runs with the same `training.dropout`.
         rows: for each layer, the number of rows (examples x positions) at which its neurons are computed.
-        device: where the masks are.
+        device: the device of the masks.
 
     Attributes:
-        masks: for each layer, [run, row, neuron].
+        masks: for each layer, the factors [run, row, neuron].
     """
 
     def __init__(self, runs: list[Run], rows: list[int], device: torch.device) -> None:
-        self._runs, self._dropped = runs, runs[0].training.dropout
+        self._runs, self._probability = runs, runs[0].training.dropout
         neurons = runs[0].model.d_mlp
         self.masks = [torch.empty(len(runs), count, neurons, device=device) for count in rows]
-        self._words = [torch.empty(-(-count * neurons // 4), dtype=torch.int64, device=device) for count in rows]
-        self._drawn = -1
+        self._random_words = [torch.empty(-(-count * neurons // 4), dtype=torch.int64, device=device) for count in rows]
+        self._drawn_update = -1
 
     def draw(self, update: int) -> None:
         """Draw the masks of an update; the same update always gets the same masks.
 
-        16 random bits, a quarter of a 64-bit word, decide whether a neuron is kept: forty times as fast as `bernoulli_`.
+        16 random bits, a quarter of a 64-bit word, decide whether a neuron is kept, which is forty times as fast as
+        `bernoulli_`.
         """
-        if update == self._drawn:
+        if update == self._drawn_update:
             return
-        self._drawn = update
-        threshold = round(self._dropped * 2**16) - 2**15
+        self._drawn_update = update
+        threshold = round(self._probability * 2**16) - 2**15
         for i, run in enumerate(self._runs):
             seed = int(np.random.SeedSequence((run.seed, update)).generate_state(1, np.uint64)[0] >> 1)
             generator = torch.Generator(self.masks[0].device).manual_seed(seed)
-            for mask, words in zip(self.masks, self._words, strict=True):
+            for mask, words in zip(self.masks, self._random_words, strict=True):
                 bits = words.random_(-(2**63), None, generator=generator).view(torch.int16)
                 torch.ge(bits[: mask[i].numel()].view_as(mask[i]), threshold, out=mask[i])
-                mask[i].div_(1 - self._dropped)
+                mask[i].div_(1 - self._probability)
 
 
 class _L1(torch.autograd.Function):
@@ -67,14 +70,14 @@ class _L1(torch.autograd.Function):
 def l1(weights: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
     """Return the weights such that the backward pass adds the gradient of rate x sum of |w|.
 
-    The loss itself stays the cross-entropy, so loss curves can be compared. The gradient is that of the sum of the runs'
-    losses, each with factor 1.
+    The recorded loss excludes the penalty, so loss curves can be compared. The added gradient is not scaled by the upstream
+    gradient: the losses of the runs must be summed with factor 1, as in `AdamW.step`.
 
     Args:
         weights: tensors by name.
         rate: factor of the penalty.
 
     Returns:
-        Tensors by name.
+        The same weights by name.
     """
     return dict(zip(weights, _L1.apply(rate, *weights.values()), strict=True))

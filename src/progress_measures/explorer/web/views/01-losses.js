@@ -1,4 +1,4 @@
-// Losses, including the two progress measures that are losses.
+// Train, test, restricted and excluded loss.
 
 const LOSSES = { train_loss: ["train", "train"], test_loss: ["test", "test"], restricted_loss: ["restricted", "restricted"], excluded_loss: ["excluded", "excluded"] };
 
@@ -18,7 +18,7 @@ function curves(at, names, colors, more = {}) {
 addView({
   id: "losses",
   title: "Losses",
-  about: "In the paper's networks, excluded loss rises and restricted loss falls while train and test loss are on a plateau: the circuit forms before the test loss drops. With more training pairs the plateau is short, and all four losses change almost at the same time.",
+  about: "Restricted loss keeps only the key frequencies' directions, cos and sin of w(a ± b), in the logits; excluded loss removes them. In the paper's networks, excluded loss rises and restricted loss falls while train and test loss are on a plateau: the circuit forms before the test loss drops. With more training pairs the plateau is short, and all four losses change at almost the same time.",
   needs: ["train_loss", "test_loss"],
   reads: ["epoch"],
   width: 7,

@@ -1,11 +1,11 @@
-// The other two progress measures: sparsity of the weights in the Fourier basis, and sum of squared weights.
+// Two progress measures of the weights: sparsity in the Fourier basis, and sum of squares.
 
 const GINI = { gini_W_E: "W_E", gini_W_L: "W_L" };
 
 addView({
   id: "sparsity",
   title: "Sparsity and norm of the weights",
-  about: "The Gini coefficients of the Fourier norms rise as a few frequencies dominate. During cleanup, the sum of squared weights drops.",
+  about: "The Gini coefficients of the Fourier norms of the embedding W_E and the neuron-logit map W_L rise as a few frequencies dominate. During cleanup, the sum of squared weights drops.",
   needs: ["sum_of_squared_weights"],
   reads: ["epoch"],
   width: 5,

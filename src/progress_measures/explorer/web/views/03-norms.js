@@ -31,4 +31,4 @@ function addNorms(id, matrix, title, about) {
 }
 
 addNorms("norms-W_E", "W_E", "Embedding in the Fourier basis", "Norms of the Fourier components of the embedding W_E. Only a few frequencies remain large.");
-addNorms("norms-W_L", "W_L", "Neuron-logit map in the Fourier basis", "Norms of the Fourier components of the neuron-logit map W_L. They are large at the same frequencies.");
+addNorms("norms-W_L", "W_L", "Neuron-logit map in the Fourier basis", "Norms of the Fourier components of the neuron-logit map W_L = W_out W_U. Only the key frequencies remain large.");

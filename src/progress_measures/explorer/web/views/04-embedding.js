@@ -18,8 +18,8 @@ addView({
     const shownFrequencies = (at.keys.length ? at.keys : largest(at)).slice(0, MOST_CIRCLES);
     const columns = Math.min(shownFrequencies.length, shownFrequencies.length > 4 ? 3 : 2);
     const rows = Math.ceil(shownFrequencies.length / columns);
-    const circles = cached(`circles ${experiment.name} ${[stored.name, stored.places, shownFrequencies]}`, () =>
-      shownFrequencies.map((k) => onPlane(experiment.row(stored.name, ...stored.places), width, p, k)));
+    const circles = cached(`circles ${experiment.name} ${[stored.name, stored.indices, shownFrequencies]}`, () =>
+      shownFrequencies.map((k) => onPlane(experiment.row(stored.name, ...stored.indices), width, p, k)));
     const reach = cached(`reach ${experiment.name} ${at.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
     const most = Math.max(reach, 1.05 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs))));
     const parts = { annotations: [], margin: { l: 4, r: 4, t: 4, b: 4 } };
@@ -37,7 +37,7 @@ addView({
         text: x.map((_, number) => String(number)), hovertemplate: "number %{text}<extra></extra>",
       };
     });
-    const note = [stored.note, at.keys.length ? "" : "No key frequencies: the frequencies shown are those with the largest norms in W_E at the chosen epoch.", "Color: the angle 2πkx/p."];
+    const note = [stored.note, at.keys.length ? "" : "This run has no key frequencies. Shown are the frequencies with the largest norms in W_E at the chosen epoch.", "Color: the angle 2πkx/p."];
     return { traces, layout: parts, note: note.filter(Boolean).join(" ") };
   },
 });

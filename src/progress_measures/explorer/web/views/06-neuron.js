@@ -1,6 +1,6 @@
 // One neuron over all pairs, and its two-dimensional spectrum.
 
-// The chosen neuron's map at the stored epoch nearest to the chosen one: { map, note }, or { absent }.
+// The chosen neuron's map at the stored epoch nearest to the chosen epoch: { map, note }, or { absent: reason }.
 function neuronAt(at) {
   const { experiment, state: { neuron } } = at;
   if (at.run !== experiment.first) return { absent: `The cube has maps of neurons only for the first run, ${experiment.runs[Math.max(0, experiment.first)].name}.` };
@@ -8,35 +8,35 @@ function neuronAt(at) {
   const overTime = place >= 0 && experiment.has("moment_neuron_value_token");
   const score = overTime ? kept(at, "attention_score_token") : keptAs("attention_score_token", [at.run], experiment.epochs.at(-1), at.state.epoch);
   const prefix = overTime ? "moment_" : "";
-  const where = overTime ? score.places : [];
-  const map = cached(`neuron ${experiment.name} ${[neuron, prefix, where]}`, () => {
+  const indices = overTime ? score.indices : [];
+  const map = cached(`neuron ${experiment.name} ${[neuron, prefix, indices]}`, () => {
     const column = overTime ? place : neuron;
     const heads = Array.from({ length: experiment.runs[at.run].heads }, (_, head) => ({
       maps: attentionAt(experiment, score, head),
-      token: columnOf(experiment, `${prefix}neuron_value_token`, [...where, head], column),
-      position: columnOf(experiment, `${prefix}neuron_value_position`, [...where, head], column),
+      token: columnOf(experiment, `${prefix}neuron_value_token`, [...indices, head], column),
+      position: columnOf(experiment, `${prefix}neuron_value_position`, [...indices, head], column),
     }));
-    return neuronMap(heads, experiment.row(`${prefix}neuron_offset`, ...where)[column]);
+    return neuronMap(heads, experiment.row(`${prefix}neuron_offset`, ...indices)[column]);
   });
   const only = overTime || !experiment.has("moment_neuron_value_token") ? "" : " For this neuron, the cube has only the last checkpoint.";
   return { map, note: score.note + only };
 }
 
 // One column of an array: the values along its second-to-last dimension.
-function columnOf(experiment, name, places, column) {
+function columnOf(experiment, name, indices, column) {
   const [, count] = experiment.arrays[name].shape.slice(-2);
-  return experiment.row(name, ...places).filter((_, index) => index % count === column);
+  return experiment.row(name, ...indices).filter((_, index) => index % count === column);
 }
 
-// The frequency of the chosen neuron and the fraction of variance that it explains, at the chosen epoch.
+// The best frequency of the chosen neuron and the fraction of its variance that this frequency explains, at the chosen epoch.
 function frequencyNumbers(at) {
   if (!at.experiment.has("neuron_frequency")) return [];
   const k = at.experiment.row("neuron_frequency", at.run, at.epoch)[at.state.neuron];
-  const share = at.experiment.row("neuron_fraction_explained", at.run, at.epoch)[at.state.neuron];
-  return [{ label: "frequency", value: k ? String(k) : "none", color: at.color(k) }, { label: "explains", value: formatPercent(share) }];
+  const fraction = at.experiment.row("neuron_fraction_explained", at.run, at.epoch)[at.state.neuron];
+  return [{ label: "frequency", value: k ? String(k) : "none", color: at.color(k) }, { label: "variance explained", value: formatPercent(fraction) }];
 }
 
-// The options of the neuron select: neurons with maps over time come first; each has its frequency at the last checkpoint.
+// The options of the neuron select: neurons with maps over time come first; each text has the best frequency at the last checkpoint.
 function neuronOptions(at) {
   const { experiment } = at;
   const last = experiment.has("neuron_frequency") ? experiment.row("neuron_frequency", at.run, experiment.epochs.length - 1) : null;
@@ -81,7 +81,7 @@ addView({
 addView({
   id: "neuron-spectrum",
   title: "Spectrum of the neuron",
-  about: "The neuron's activation in the Fourier basis over a and b. A neuron of frequency k has only the components const, cos k and sin k of a and of b.",
+  about: "The neuron's activation in the Fourier basis over a and b. A neuron that follows frequency k has only products of const, cos k or sin k of a and const, cos k or sin k of b.",
   needs: [...NEURON, "neuron_frequency"],
   reads: ["epoch", "neuron"],
   width: 4,
@@ -106,7 +106,7 @@ function spectrumPlot(at, spectrum, quantity) {
     traces: [{
       type: "heatmap", z: spectrum.map((row) => Array.from(row, (value) => Math.sqrt(value / most))), zmin: 0, zmax: 1, colorscale: sequential(),
       customdata: spectrum.map((row, i) => Array.from(row, (value, j) => [names[i], names[j], value])), hovertemplate: "%{customdata[0]} of a, %{customdata[1]} of b: %{customdata[2]:.3~g}<extra></extra>",
-      colorbar: { ...colorBar(`${quantity}, relative to the largest`), tickvals: scale.map(Math.sqrt), ticktext: scale.map((share) => `${100 * share} %`) },
+      colorbar: { ...colorBar(`${quantity}, relative to the largest`), tickvals: scale.map(Math.sqrt), ticktext: scale.map((fraction) => `${100 * fraction} %`) },
     }],
     layout: { xaxis: along("Frequency over b", ticks("<br>")), yaxis: down("Frequency over a", { ...ticks(""), ticktext: at.keys.map((k, place) => `<b>${k}</b>${place % 2 ? "     " : ""}`) }), margin: { l: 44, r: 4, t: 6, b: 40 } },
     numbers: [{ label: "largest", value: formatNumber(most) }],

@@ -1,31 +1,31 @@
-// All neurons: the frequency that explains most of each, and the fraction of variance that it explains.
+// The best frequency of each neuron, and the fraction of the neuron's variance that it explains.
 
 addView({
   id: "neurons",
   title: "All neurons",
-  about: "Each point is a neuron, at the frequency that explains most of its variance. Clusters rise above the dashed line as the circuit forms. Click on a point to choose its neuron.",
+  about: "Each point is a neuron, at the frequency that explains most of its variance over pairs, and at the fraction explained. Clusters rise above the dashed line as the circuit forms. Click on a point to choose its neuron.",
   needs: ["neuron_frequency", "neuron_fraction_explained"],
   reads: ["epoch", "neuron"],
   width: 4,
   shape: "square",
   draw(at) {
     const { experiment } = at;
-    const own = (name) => experiment.row(name, at.run, at.epoch).subarray(0, experiment.runs[at.run].neurons);
-    const k = own("neuron_frequency");
-    const share = own("neuron_fraction_explained");
+    const ofRun = (name) => experiment.row(name, at.run, at.epoch).subarray(0, experiment.runs[at.run].neurons);
+    const k = ofRun("neuron_frequency");
+    const fraction = ofRun("neuron_fraction_explained");
     const most = (experiment.prime - 1) / 2;
-    const beside = (neuron) => 0.7 * (((neuron * 0.618) % 1) - 0.5); // so that points of one frequency do not overlap
+    const jitter = (neuron) => 0.7 * (((neuron * 0.618) % 1) - 0.5); // so that points of one frequency do not overlap
     const line = experiment.cluster_fraction;
-    const count = share.reduce((total, value) => total + (value >= line), 0);
+    const count = fraction.reduce((total, value) => total + (value >= line), 0);
     return {
       traces: [
         {
-          x: Array.from(k, (frequency, neuron) => frequency + beside(neuron)), y: share, mode: "markers",
+          x: Array.from(k, (frequency, neuron) => frequency + jitter(neuron)), y: fraction, mode: "markers",
           marker: { size: 5, opacity: 0.75, color: Array.from(k, at.color), line: { width: 0 } },
           text: Array.from(k, (frequency, neuron) => `neuron ${neuron}, k = ${frequency}`), hovertemplate: "%{text}: %{y:.1%}<extra></extra>",
         },
         {
-          x: [k[at.state.neuron] + beside(at.state.neuron)], y: [share[at.state.neuron]], mode: "markers", hoverinfo: "skip",
+          x: [k[at.state.neuron] + jitter(at.state.neuron)], y: [fraction[at.state.neuron]], mode: "markers", hoverinfo: "skip",
           marker: { size: 12, color: "rgba(0,0,0,0)", line: { color: style("--ink"), width: 1.8 } },
         },
       ],
@@ -35,8 +35,8 @@ addView({
         shapes: [{ type: "line", x0: 0, x1: 1, xref: "paper", y0: line, y1: line, line: { color: style("--quiet"), width: 1, dash: "dash" } }],
       },
       numbers: [
-        { label: `at ${100 * line} % or more`, value: `${count} of ${share.length}` },
-        ...at.keys.map((key) => ({ label: `k = ${key}`, value: String(share.reduce((total, value, neuron) => total + (value >= line && k[neuron] === key), 0)), color: at.color(key) })),
+        { label: `at ${100 * line} % or more`, value: `${count} of ${fraction.length}` },
+        ...at.keys.map((key) => ({ label: `k = ${key}`, value: String(fraction.reduce((total, value, neuron) => total + (value >= line && k[neuron] === key), 0)), color: at.color(key) })),
       ],
     };
   },

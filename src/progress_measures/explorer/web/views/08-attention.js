@@ -1,10 +1,10 @@
-// Attention of the heads: of one head over all pairs, and the mean over pairs of all heads.
+// Attention of one head over all pairs, and mean attention over pairs of every head.
 
 // The three attention maps of a head, from its stored scores.
 function attentionAt(experiment, score, head) {
   const position = score.name.replace("token", "position");
-  return cached(`attention ${experiment.name} ${[score.name, score.places, head]}`, () =>
-    attentionMaps(experiment.row(score.name, ...score.places, head), experiment.row(position, ...score.places, head)));
+  return cached(`attention ${experiment.name} ${[score.name, score.indices, head]}`, () =>
+    attentionMaps(experiment.row(score.name, ...score.indices, head), experiment.row(position, ...score.indices, head)));
 }
 
 const headOptions = (at) => Array.from({ length: at.experiment.runs[at.run].heads }, (_, head) => [head, String(head)]);
