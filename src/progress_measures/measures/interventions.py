@@ -163,13 +163,15 @@ INTERVENTIONS = {
 }
 """Interventions by their labels along the dimension `intervention` of the cube."""
 
-NEED_KEYS = (
+KEY_FREQUENCY_INTERVENTIONS = (
     "neurons on key directions",
     "W_L's key directions alone",
     "W_L's key directions alone, skip at its mean",
     "W_L's key directions removed",
 )
-NEED_ONE_LAYER = (
+"""Interventions that are undefined in a network without key frequencies."""
+
+ONE_LAYER_INTERVENTIONS = (
     "MLP skip zeroed",
     "attention zeroed",
     "attention skip zeroed",
@@ -177,6 +179,8 @@ NEED_ONE_LAYER = (
     "attention to = shared out",
     "attention linear in scores",
 )
+"""Interventions that are defined for networks of one layer only."""
+
 SPLITS = ("train", "test", "all")
 LABELS = {"intervention": tuple(INTERVENTIONS), "split": SPLITS}
 
@@ -187,8 +191,8 @@ def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
     context = checkpoint.context
     results = np.full((2, len(INTERVENTIONS), len(SPLITS)), np.nan)
     for i, (name, intervene) in enumerate(INTERVENTIONS.items()):
-        if (name in NEED_KEYS and not context.key_frequencies.size) or (
-            name in NEED_ONE_LAYER and not context.one_layer
+        if (name in KEY_FREQUENCY_INTERVENTIONS and not context.key_frequencies.size) or (
+            name in ONE_LAYER_INTERVENTIONS and not context.one_layer
         ):
             continue
         changed = intervene(checkpoint)
@@ -203,6 +207,7 @@ def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
     dims=("run", "intervention", "split"),
     units="nat",
     long_name="Loss after an intervention",
+    requires={"modular", "split", "mlp", "additive_residual"},
     reference=f"{A1}; sections 4.4 and C.1.3; Table 6",
     dtype="float64",
     labels=LABELS,
@@ -216,6 +221,7 @@ def intervention_loss(checkpoint: Checkpoint) -> Array:
     dims=("run", "intervention", "split"),
     units="1",
     long_name="Accuracy after an intervention",
+    requires={"modular", "split", "mlp", "additive_residual"},
     reference=f"{A1}; sections 4.4 and C.1.3; Table 6",
     labels=LABELS,
 )
@@ -228,6 +234,7 @@ def intervention_accuracy(checkpoint: Checkpoint) -> Array:
     dims=("run", "frequency"),
     units="nat",
     long_name="Loss without one neuron cluster",
+    requires={"modular", "mlp", "additive_residual"},
     reference=BLOG,
     dtype="float64",
 )

@@ -89,7 +89,14 @@ def _turn(run: xr.Dataset, excluded: Array) -> Milestone:
     return Milestone(float(run.epoch[int(before.argmin())]))
 
 
-@measure(dims=("run",), units="epoch", long_name="End of memorization", reference=REFERENCE, dtype="float64")
+@measure(
+    dims=("run",),
+    units="epoch",
+    long_name="End of memorization",
+    requires={"modular", "split", "mlp"},
+    reference=REFERENCE,
+    dtype="float64",
+)
 def memorization_end(run: xr.Dataset) -> Milestone:
     """Epoch at which the excluded loss is least before circuit formation ends."""
     cleanup, excluded = _cleanup(run), run.excluded_loss.values
@@ -100,7 +107,7 @@ def memorization_end(run: xr.Dataset) -> Milestone:
 
 @measure(
     dims=("run",), units="epoch", long_name="End of memorization, without the final network",
-    reference="Nanda et al. 2023, appendix C.2, footnote 3", dtype="float64",
+    requires={"modular", "split", "mlp"}, reference="Nanda et al. 2023, appendix C.2, footnote 3", dtype="float64",
 )  # fmt: skip
 def memorization_end_maximal(run: xr.Dataset) -> Milestone:
     """Epoch at which the largest excluded loss of any one frequency is least before circuit formation ends.
@@ -110,14 +117,28 @@ def memorization_end_maximal(run: xr.Dataset) -> Milestone:
     return _turn(run, run.maximal_excluded_loss.values)
 
 
-@measure(dims=("run",), units="epoch", long_name="End of circuit formation", reference=REFERENCE, dtype="float64")
+@measure(
+    dims=("run",),
+    units="epoch",
+    long_name="End of circuit formation",
+    requires={"modular", "split", "mlp"},
+    reference=REFERENCE,
+    dtype="float64",
+)
 def circuit_formation_end(run: xr.Dataset) -> Milestone:
     """Last epoch at which the test loss is on its plateau: less than 5 % of its logarithm's way to the final level."""
     cleanup = _cleanup(run)
     return Milestone(np.nan, cleanup) if isinstance(cleanup, str) else Milestone(float(run.epoch[cleanup[0]]))
 
 
-@measure(dims=("run",), units="epoch", long_name="End of cleanup", reference=REFERENCE, dtype="float64")
+@measure(
+    dims=("run",),
+    units="epoch",
+    long_name="End of cleanup",
+    requires={"modular", "split", "mlp"},
+    reference=REFERENCE,
+    dtype="float64",
+)
 def cleanup_end(run: xr.Dataset) -> Milestone:
     """First epoch at which the test loss has settled: 95 % of its logarithm's way from plateau to final level."""
     cleanup = _cleanup(run)
@@ -139,7 +160,9 @@ def _reaches(run: xr.Dataset, quantity: str, passed: Callable[[Array], NDArray[n
     return _first_stay(epochs, passed(run[f"history_{quantity}"].values), epochs[-1])
 
 
-@measure(dims=("run",), units="epoch", long_name="Grokking time", reference=REFERENCE, dtype="float64", needs="any")
+@measure(
+    dims=("run",), units="epoch", long_name="Grokking time", requires={"split"}, reference=REFERENCE, dtype="float64"
+)
 def grok_time(run: xr.Dataset) -> Milestone:
     """First epoch from which the test loss stays below 1e-2 for 500 epochs."""
     return _reaches(run, "test_loss", lambda loss: loss < 1e-2)
@@ -149,9 +172,9 @@ def grok_time(run: xr.Dataset) -> Milestone:
     dims=("run",),
     units="epoch",
     long_name="Epoch from which the test loss stays below 1e-6",
+    requires={"split"},
     reference=REFERENCE,
     dtype="float64",
-    needs="any",
 )
 def test_loss_millionth_time(run: xr.Dataset) -> Milestone:
     """First epoch from which the test loss stays below 1e-6 for 500 epochs."""
@@ -162,9 +185,9 @@ def test_loss_millionth_time(run: xr.Dataset) -> Milestone:
     dims=("run",),
     units="epoch",
     long_name="Epoch from which the test accuracy stays at 99 %",
+    requires={"split"},
     reference=REFERENCE,
     dtype="float64",
-    needs="any",
 )
 def test_accuracy_time(run: xr.Dataset) -> Milestone:
     """First epoch from which the test accuracy stays at 99 % or more for 500 epochs."""

@@ -23,7 +23,6 @@ from progress_measures.cube.integer_sums import (
     targets,
 )
 from progress_measures.cube.select import first_reaching
-from progress_measures.tasks import layout
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,7 +37,7 @@ TOP = 3  # number of neurons that are examined individually
 @quantity
 def sums_to_learn(cube: xr.Dataset) -> Values:
     """Return the sizes of the task and of its split, and the first five pairs of both parts."""
-    size, sizes, pairs = dataset_size(cube), layout(task_of(cube)), first_pairs_of_split(cube)
+    size, sizes, pairs = dataset_size(cube), task_of(cube).layout, first_pairs_of_split(cube)
     return {
         "train": size["train"],
         "test": size["test"],
@@ -259,5 +258,5 @@ def even_fourier_basis(cube: xr.Dataset) -> Values:
 
     The norm is 0 for the even n of its task.
     """
-    n = layout(task_of(cube)).operands
+    n = task_of(cube).layout.operands
     return {"norm": float(np.linalg.norm(np.sin(2 * np.pi * (n // 2) * np.arange(n) / n))), "operands": n}

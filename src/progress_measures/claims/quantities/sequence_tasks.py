@@ -110,12 +110,11 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
     index of this token.
     """
     from progress_measures.experiments import load_experiment
-    from progress_measures.tasks import skip_trigram
 
     run = load_experiment("skip_trigram").runs("skip_trigram")[0]
     task: Any = run.task  # one of several task models; here that of skip_trigram
-    task_layout = skip_trigram.layout(task)
-    drawn = next(skip_trigram.batches(task, run.seed, 1000))
+    task_layout = task.layout
+    drawn = next(task.batches(run.seed, 1000))
     # index of a token that determines the answer; negative for other tokens
     index = drawn.tokens - (task_layout.vocabulary - task_layout.outputs)
     return {
@@ -209,7 +208,6 @@ def repeated_sequences(cube: xr.Dataset) -> Values:
     last; our token 0 comes first.
     """
     from progress_measures.experiments import load_experiment
-    from progress_measures.tasks import repeated_subsequence
 
     run = load_experiment("repeated_subsequence").runs("repeated_subsequence")[0]
     task: Any = run.task  # one of several task models; here that of repeated_subsequence
@@ -217,14 +215,14 @@ def repeated_sequences(cube: xr.Dataset) -> Values:
     starts = np.array([[3, 8]])
     small_task = task.model_copy(update={"vocabulary": 10, "length": 15, "subsequence": 4, "repeats": 2})
     before_it_returns = np.where(np.isin(np.arange(15), np.arange(8, 12)), 1, example)
-    generated = repeated_subsequence.examples(small_task, before_it_returns, starts)
+    generated = small_task.examples(before_it_returns, starts)
     interval = (small_task.length - 1) // small_task.repeats
     allowed = [
         1 + interval * i <= start <= 1 + interval * (i + 1) - small_task.subsequence
         for i, start in enumerate(starts[0])
     ]
 
-    drawn = next(repeated_subsequence.batches(task, run.seed, 1000))
+    drawn = next(task.batches(run.seed, 1000))
     sequence = np.arange(1000)[:, None]
     queries = drawn.tokens[sequence, drawn.positions]
     earlier = np.arange(task.length - 1) < drawn.positions[..., None]
