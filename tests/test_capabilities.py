@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from progress_measures.experiments.derived import CAPABILITIES
+from progress_measures.capabilities import CAPABILITIES
 from progress_measures.measures import families_of, measures
 from progress_measures.measures.checkpoint import RunContext, SplitUnknown
 from progress_measures.measures.registry import DERIVED, Measure
@@ -58,7 +58,7 @@ def test_measures_of_logits_are_computed_from_logits_alone():
     run, rng = pair_run("modular_addition"), np.random.default_rng(5)
     network = RunContext(run, solving_weights(run, rng), random_mask(P)).final
     logits_only = imported(run, logits_only=True)
-    assert logits_only.provides == {"pairs", "modular", "split"}
+    assert logits_only.provides == {"pairs", "modular_sum", "split"}
     alone = RunContext(logits_only, {"logits": network.logits}, random_mask(P)).final
     applicable = [m for m in ON_CHECKPOINTS if m.applies_to(logits_only)]
     assert {"test_loss", "excluded_loss_by_frequency", "cosine_coefficient"} <= {m.name for m in applicable}

@@ -1,7 +1,4 @@
-"""What follows from a run's settings: its capabilities, and facts that decide its data or its weights.
-
-A run provides a set of capabilities; a measure requires some of them, and applies if the run provides them all. Tasks
-declare theirs, and `provides` adds those of the network and its data. Nothing else decides which measures apply.
+"""What follows from a run's settings and decides its data or its weights.
 
 Fingerprints follow this module, unlike the rest of `experiments`: a change here trains the affected runs again.
 """
@@ -16,42 +13,15 @@ if TYPE_CHECKING:
 
     from progress_measures.experiments.schema import Run
 
-CAPABILITIES = {
-    "pairs": "a task on pairs `a b =`",
-    "modular": "a task whose answer is a + b or a - b mod p",
-    "integer_sums": "a task whose answer is the integer a + b",
-    "sequences": "a task on sequences",
-    "many_answers": "several answers per sequence",
-    "trigrams": "sequences with one signal token",
-    "repeats": "sequences with a repeated subsequence",
-    "split": "a known training set",
-    "weights": "known weights, in place of logits only",
-    "embedding": "an embedding W_E and an unembedding W_U",
-    "attention": "attention heads",
-    "mlp": "MLP neurons",
-    "one_layer": "one layer with an MLP and no LayerNorm",
-    "additive_residual": "logits that are a sum of the network's parts, without LayerNorm",
-}
-"""What a run can provide and a measure can require, each with the words that complete `requires …`."""
+
+def on_sequences(run: Run) -> bool:
+    """Return whether the examples of a run are generated sequences, in place of all pairs `a b =`."""
+    return "sequences" in run.task.provides
 
 
-def provides(run: Run) -> frozenset[str]:
-    """Return the capabilities of a run, each of `CAPABILITIES`, from its task, model and data."""
-    model, imported = run.model, run.imported
-    on_sequences = "sequences" in run.task.provides
-    weights = imported is None or not imported.logits_only
-    additive = weights and not run.layer_norm
-    present = {
-        "many_answers": on_sequences and len(run.task.answer_names()) > 1,
-        "split": imported is None or imported.split_known,
-        "weights": weights,
-        "embedding": weights,
-        "attention": weights,
-        "mlp": weights and not model.attention_only,
-        "one_layer": additive and model.layers == 1 and not model.attention_only,
-        "additive_residual": additive,
-    }
-    return run.task.provides | {name for name, is_present in present.items() if is_present}
+def one_layer(run: Run) -> bool:
+    """Return whether a network has one layer with an MLP and no LayerNorm, so that the exact fast path applies."""
+    return run.model.layers == 1 and not run.model.attention_only and not run.layer_norm
 
 
 def batch_size(run: Run) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from progress_measures import capabilities
 from progress_measures.experiments import derived
 from progress_measures.old_names import RENAMED_FIELDS
 from progress_measures.section import Section
@@ -200,17 +201,17 @@ class Run(Section):
     @cached_property
     def provides(self) -> frozenset[str]:
         """Capabilities of the run, which decide the measures that apply to it; see `CAPABILITIES`."""
-        return derived.provides(self)
+        return capabilities.provides(self)
 
     @property
     def on_sequences(self) -> bool:
         """Whether the task's examples are drawn sequences rather than all pairs `a b =`."""
-        return "sequences" in self.provides
+        return derived.on_sequences(self)
 
     @property
     def one_layer(self) -> bool:
         """Whether the computation before the ReLU has a closed form: one layer with an MLP and without LayerNorm."""
-        return "one_layer" in self.provides
+        return derived.one_layer(self)
 
     @property
     def layer_norm(self) -> bool:

@@ -42,7 +42,7 @@ def _pattern_shares(checkpoint: Checkpoint) -> Array:
     dims=BY_HEAD,
     units="1",
     long_name="Frequency of each head's attention",
-    requires={"modular", "one_layer"},
+    requires={"modular_sum", "one_layer"},
     reference=PATTERN,
     dtype="uint16",
 )
@@ -55,7 +55,7 @@ def attention_frequency(checkpoint: Checkpoint) -> Array:
     dims=BY_HEAD,
     units="1",
     long_name="Fraction of each head's attention in its frequency",
-    requires={"modular", "one_layer"},
+    requires={"modular_sum", "one_layer"},
     reference=PATTERN,
 )
 def attention_frequency_share(checkpoint: Checkpoint) -> Array:
@@ -90,7 +90,7 @@ def _explained(values: Array, approximation: Array) -> Number:
     dims=BY_HEAD,
     units="1",
     long_name="Coefficient alpha of each head's attention",
-    requires={"modular", "one_layer"},
+    requires={"modular_sum", "one_layer"},
     reference=FIT,
 )
 def attention_alpha(checkpoint: Checkpoint) -> Array:
@@ -105,7 +105,7 @@ def attention_alpha(checkpoint: Checkpoint) -> Array:
     dims=BY_HEAD,
     units="1",
     long_name="Coefficient beta of each head's attention",
-    requires={"modular", "one_layer"},
+    requires={"modular_sum", "one_layer"},
     reference=FIT,
 )
 def attention_beta(checkpoint: Checkpoint) -> Array:
@@ -120,7 +120,7 @@ def attention_beta(checkpoint: Checkpoint) -> Array:
     dims=BY_HEAD,
     units="1",
     long_name="Attention explained by the fit of Table 2",
-    requires={"modular", "one_layer"},
+    requires={"modular_sum", "one_layer"},
     reference=FIT,
 )
 def attention_fit_fraction_explained(checkpoint: Checkpoint) -> Array:
@@ -139,7 +139,7 @@ def _scores(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "head", "fourier_component"), units="1", long_name="Attention scores in the Fourier basis",
-    requires={"modular", "one_layer"}, reference=SCORES,
+    requires={"modular_sum", "one_layer"}, reference=SCORES,
 )  # fmt: skip
 @cached_per_checkpoint
 def score_fourier_coefficient(checkpoint: Checkpoint) -> Array:
@@ -151,7 +151,7 @@ def score_fourier_coefficient(checkpoint: Checkpoint) -> Array:
     dims=BY_HEAD,
     units="1",
     long_name="Scores explained by one frequency",
-    requires={"modular", "one_layer"},
+    requires={"modular_sum", "one_layer"},
     reference=SCORES,
 )
 def score_fraction_explained(checkpoint: Checkpoint) -> Array:
@@ -177,7 +177,7 @@ def _differences(checkpoint: Checkpoint) -> Array:
     dims=BY_HEAD,
     units="1",
     long_name="Largest difference between two scores",
-    requires={"modular", "one_layer"},
+    requires={"modular_sum", "one_layer"},
     reference=SCORES,
 )
 def score_difference_range(checkpoint: Checkpoint) -> Array:
@@ -192,7 +192,7 @@ def score_difference_range(checkpoint: Checkpoint) -> Array:
     dims=BY_HEAD,
     units="1",
     long_name="Slope of attention against score difference",
-    requires={"modular", "one_layer"},
+    requires={"modular_sum", "one_layer"},
     reference=SCORES,
 )
 @cached_per_checkpoint
@@ -216,7 +216,7 @@ def linear_attention(checkpoint: Checkpoint) -> Array:
     dims=BY_HEAD,
     units="1",
     long_name="Attention explained by a straight line",
-    requires={"modular", "one_layer"},
+    requires={"modular_sum", "one_layer"},
     reference=SCORES,
 )
 def sigmoid_linear_fraction_explained(checkpoint: Checkpoint) -> Array:
@@ -233,7 +233,7 @@ def sigmoid_linear_fraction_explained(checkpoint: Checkpoint) -> Array:
     dims=("run",),
     units="1",
     long_name="Attention of all heads explained by straight lines",
-    requires={"modular", "one_layer"},
+    requires={"modular_sum", "one_layer"},
     reference=SCORES,
 )
 def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
@@ -249,7 +249,7 @@ def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
 
 @measure(
     dims=BY_HEAD, units="1", long_name="Distance of attention from a sigmoid",
-    requires={"modular", "one_layer"}, reference="Nanda et al. 2023, appendix A.1",
+    requires={"modular_sum", "one_layer"}, reference="Nanda et al. 2023, appendix A.1",
 )  # fmt: skip
 def sigmoid_deviation(checkpoint: Checkpoint) -> Array:
     """Mean over pairs of |A_0 - sigmoid(score of a - score of b)|, A_0 being the attention to a.
@@ -263,7 +263,7 @@ def sigmoid_deviation(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "head", "other_head"), units="1", long_name="Deviation of two heads from complementary attention",
-    requires={"modular", "one_layer"}, reference=SCORES,
+    requires={"modular_sum", "one_layer"}, reference=SCORES,
 )  # fmt: skip
 def head_complement_deviation(checkpoint: Checkpoint) -> Array:
     """Mean over pairs of |A_0 of one head + A_0 of another - 1|, A_0 being attention to a: 0 if they complement."""
@@ -273,7 +273,7 @@ def head_complement_deviation(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "head", "frequency"), units="1", long_name="Fraction of each head's output in each frequency",
-    requires={"modular", "one_layer"}, reference="Nanda et al. 2023, appendix C.1.2",
+    requires={"modular_sum", "one_layer"}, reference="Nanda et al. 2023, appendix C.1.2",
 )  # fmt: skip
 def head_output_frequency_share(checkpoint: Checkpoint) -> Array:
     """Fraction of the variance over pairs of a head's output in the {const, cos k, sin k}^2 block of frequency k.
@@ -291,7 +291,7 @@ def head_output_frequency_share(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "head", "fourier_component"), units="1", long_name="Norm of the OV circuit's Fourier components",
-    requires={"modular", "one_layer"}, reference="Nanda et al. 2023, appendix C.1.3, Fig. 11",
+    requires={"modular_sum", "one_layer"}, reference="Nanda et al. 2023, appendix C.1.3, Fig. 11",
 )  # fmt: skip
 def OV_fourier_norm(checkpoint: Checkpoint) -> Array:
     """Norm over the residual stream of each row of F W_E W_V W_O, without the `=` token; F is the Fourier basis."""

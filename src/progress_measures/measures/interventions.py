@@ -207,7 +207,7 @@ def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
     dims=("run", "intervention", "split"),
     units="nat",
     long_name="Loss after an intervention",
-    requires={"modular", "split", "mlp", "additive_residual"},
+    requires={"modular_sum", "split", "mlp", "additive_residual"},
     reference=f"{A1}; sections 4.4 and C.1.3; Table 6",
     dtype="float64",
     labels=LABELS,
@@ -221,7 +221,7 @@ def intervention_loss(checkpoint: Checkpoint) -> Array:
     dims=("run", "intervention", "split"),
     units="1",
     long_name="Accuracy after an intervention",
-    requires={"modular", "split", "mlp", "additive_residual"},
+    requires={"modular_sum", "split", "mlp", "additive_residual"},
     reference=f"{A1}; sections 4.4 and C.1.3; Table 6",
     labels=LABELS,
 )
@@ -234,7 +234,7 @@ def intervention_accuracy(checkpoint: Checkpoint) -> Array:
     dims=("run", "frequency"),
     units="nat",
     long_name="Loss without one neuron cluster",
-    requires={"modular", "mlp", "additive_residual"},
+    requires={"modular_sum", "mlp", "additive_residual"},
     reference=BLOG,
     dtype="float64",
 )

@@ -29,7 +29,11 @@ def _line_sums(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=BY_FREQUENCY, units="1", long_name="Cosine coefficient of the logits", requires={"modular"}, reference=NOTEBOOK
+    dims=BY_FREQUENCY,
+    units="1",
+    long_name="Cosine coefficient of the logits",
+    requires={"modular_sum"},
+    reference=NOTEBOOK,
 )
 @cached_per_checkpoint
 def cosine_coefficient(checkpoint: Checkpoint) -> Array:
@@ -44,7 +48,12 @@ def cosine_coefficient(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=RUN_EPOCH, units="1", long_name="Norm of the logits", requires={"modular"}, reference=NOTEBOOK, dtype="float64"
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Norm of the logits",
+    requires={"modular_sum"},
+    reference=NOTEBOOK,
+    dtype="float64",
 )
 @cached_per_checkpoint
 def logit_norm(checkpoint: Checkpoint) -> Number:
@@ -53,7 +62,11 @@ def logit_norm(checkpoint: Checkpoint) -> Number:
 
 
 @measure(
-    dims=BY_FREQUENCY, units="1", long_name="Cosine similarity of the logits", requires={"modular"}, reference=NOTEBOOK
+    dims=BY_FREQUENCY,
+    units="1",
+    long_name="Cosine similarity of the logits",
+    requires={"modular_sum"},
+    reference=NOTEBOOK,
 )
 def cosine_similarity(checkpoint: Checkpoint) -> Array:
     """v_k / |L| with v_k = <L, C_k> for the logits L, where C_k is cos(w_k(a + b - c)) scaled to norm 1.
@@ -72,7 +85,7 @@ def _residual(checkpoint: Checkpoint, coefficients: Array) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Residual after the key cosines",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=NOTEBOOK,
 )
 def cosine_residual(checkpoint: Checkpoint) -> Number:
@@ -85,7 +98,11 @@ def cosine_residual(checkpoint: Checkpoint) -> Number:
 
 
 @measure(
-    dims=RUN_EPOCH, units="1", long_name="Residual after all cosines", requires={"modular", "mlp"}, reference=NOTEBOOK
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Residual after all cosines",
+    requires={"modular_sum", "mlp"},
+    reference=NOTEBOOK,
 )
 def cosine_residual_all(checkpoint: Checkpoint) -> Number:
     """|L - sum over all frequencies k of v_k C_k| / |L|, v_k = <L, C_k>, C_k = cos(w_k(a + b - c)) scaled to norm 1.
@@ -117,7 +134,11 @@ def _direction_energy(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=RUN_EPOCH, units="1", long_name="Logits explained by key cosines", requires={"modular", "mlp"}, reference=FVE
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Logits explained by key cosines",
+    requires={"modular_sum", "mlp"},
+    reference=FVE,
 )
 def logit_fraction_explained_cosines(checkpoint: Checkpoint) -> Number:
     """Fraction of the sum of squared logits along cos(w_k(a + b - c)) of the key frequencies k, uncentered."""
@@ -128,7 +149,7 @@ def logit_fraction_explained_cosines(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Logits, centered over outputs, explained by key cosines",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=FVE,
 )
 def logit_fraction_explained_cosines_centered_over_outputs(checkpoint: Checkpoint) -> Number:
@@ -143,7 +164,7 @@ def logit_fraction_explained_cosines_centered_over_outputs(checkpoint: Checkpoin
     dims=RUN_EPOCH,
     units="1",
     long_name="Logits, centered over pairs, explained by key cosines",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=FVE,
 )
 def logit_fraction_explained_cosines_centered_over_pairs(checkpoint: Checkpoint) -> Number:
@@ -158,7 +179,7 @@ def logit_fraction_explained_cosines_centered_over_pairs(checkpoint: Checkpoint)
     dims=RUN_EPOCH,
     units="1",
     long_name="Logits explained by key directions",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=FVE,
 )
 def logit_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
@@ -170,7 +191,7 @@ def logit_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Logits, centered over outputs, explained by key directions",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=FVE,
 )
 def logit_fraction_explained_directions_centered_over_outputs(checkpoint: Checkpoint) -> Number:
@@ -190,7 +211,7 @@ def logit_fraction_explained_directions_centered_over_outputs(checkpoint: Checkp
     dims=RUN_EPOCH,
     units="1",
     long_name="Logits, centered over pairs, explained by key directions",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=FVE,
 )
 def logit_fraction_explained_directions_centered_over_pairs(checkpoint: Checkpoint) -> Number:
@@ -205,7 +226,7 @@ def logit_fraction_explained_directions_centered_over_pairs(checkpoint: Checkpoi
     dims=RUN_EPOCH,
     units="1",
     long_name="Logits explained by key directions, mean over outputs",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference="Modular addition blog, trigonometric ratio",
 )
 def logit_fraction_explained_directions_per_output(checkpoint: Checkpoint) -> Number:

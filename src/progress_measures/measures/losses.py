@@ -100,7 +100,7 @@ def _line_labels(checkpoint: Checkpoint) -> NDArray[np.int64]:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Restricted loss",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference="Nanda et al. 2023, section 5.1, Fig. 7",
     dtype="float64",
 )
@@ -117,7 +117,7 @@ def restricted_loss(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Restricted loss on training pairs",
-    requires={"modular", "split", "mlp"},
+    requires={"modular_sum", "split", "mlp"},
     reference="Nanda et al. 2023, section 5.1",
     dtype="float64",
 )
@@ -134,7 +134,7 @@ def restricted_loss_train(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Restricted loss on test pairs",
-    requires={"modular", "split", "mlp"},
+    requires={"modular_sum", "split", "mlp"},
     reference="Nanda et al. 2023, section 5.1",
     dtype="float64",
 )
@@ -151,7 +151,7 @@ def restricted_loss_test(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Restricted accuracy",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference="Nanda et al. 2023, Fig. 13",
 )
 def restricted_accuracy(checkpoint: Checkpoint) -> Number:
@@ -167,7 +167,7 @@ def restricted_accuracy(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Restricted accuracy on training pairs",
-    requires={"modular", "split", "mlp"},
+    requires={"modular_sum", "split", "mlp"},
     reference="Nanda et al. 2023, Fig. 13",
 )
 def restricted_accuracy_train(checkpoint: Checkpoint) -> Number:
@@ -183,7 +183,7 @@ def restricted_accuracy_train(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Restricted accuracy on test pairs",
-    requires={"modular", "split", "mlp"},
+    requires={"modular_sum", "split", "mlp"},
     reference="Nanda et al. 2023, Fig. 13",
 )
 def restricted_accuracy_test(checkpoint: Checkpoint) -> Number:
@@ -210,7 +210,7 @@ def _excluded(checkpoint: Checkpoint, quantity: Callable[[Array, NDArray[np.int6
     dims=RUN_EPOCH,
     units="nat",
     long_name="Excluded loss",
-    requires={"modular", "split", "mlp"},
+    requires={"modular_sum", "split", "mlp"},
     reference="Nanda et al. 2023, section 5.1, Fig. 7",
     dtype="float64",
 )
@@ -226,7 +226,7 @@ def excluded_loss(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Excluded accuracy",
-    requires={"modular", "split", "mlp"},
+    requires={"modular_sum", "split", "mlp"},
     reference="Nanda et al. 2023, section 5.1",
 )
 def excluded_accuracy(checkpoint: Checkpoint) -> Number:
@@ -241,7 +241,7 @@ def excluded_accuracy(checkpoint: Checkpoint) -> Number:
     dims=BY_FREQUENCY,
     units="nat",
     long_name="Excluded loss by frequency",
-    requires={"modular", "split"},
+    requires={"modular_sum", "split"},
     reference="Nanda et al. 2023, Fig. 15",
     dtype="float64",
     digits=26,
@@ -277,7 +277,7 @@ def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     dims=BY_FREQUENCY,
     units="1",
     long_name="Excluded accuracy by frequency",
-    requires={"modular", "split"},
+    requires={"modular_sum", "split"},
     reference="Nanda et al. 2023, Fig. 15",
 )
 def excluded_accuracy_by_frequency(checkpoint: Checkpoint) -> Array:
@@ -297,7 +297,7 @@ def excluded_accuracy_by_frequency(checkpoint: Checkpoint) -> Array:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Maximal excluded loss",
-    requires={"modular", "split", "mlp"},
+    requires={"modular_sum", "split", "mlp"},
     reference="Nanda et al. 2023, appendix C.2",
     dtype="float64",
 )
@@ -320,7 +320,7 @@ def _key_neurons(checkpoint: Checkpoint) -> Array:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Restricted loss, on neurons",
-    requires={"modular", "split", "mlp", "additive_residual"},
+    requires={"modular_sum", "split", "mlp", "additive_residual"},
     reference="Modular subtraction notebook, section 4.3",
     dtype="float64",
 )
@@ -340,7 +340,7 @@ def restricted_loss_neurons(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Excluded loss, on neurons",
-    requires={"modular", "split", "mlp", "additive_residual"},
+    requires={"modular_sum", "split", "mlp", "additive_residual"},
     reference="Modular subtraction notebook, section 4.4",
     dtype="float64",
 )

@@ -157,7 +157,7 @@ def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
     dims=("moment", "head", "token", "kept_neuron"),
     units="1",
     long_name="Contribution of attention to a token to kept neurons",
-    requires={"modular", "one_layer"},
+    requires={"modular_sum", "one_layer"},
     reference=REFERENCE,
     digits=16,
 )
@@ -173,7 +173,7 @@ def moment_neuron_value_token(checkpoint: Checkpoint) -> Array:
     dims=("moment", "head", "position", "kept_neuron"),
     units="1",
     long_name="Contribution of attention to a position to kept neurons",
-    requires={"modular", "one_layer"},
+    requires={"modular_sum", "one_layer"},
     reference=REFERENCE,
 )
 def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
@@ -188,7 +188,7 @@ def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
     dims=("moment", "kept_neuron"),
     units="1",
     long_name="Pre-activation of kept neurons without attention",
-    requires={"modular", "one_layer"},
+    requires={"modular_sum", "one_layer"},
     reference=REFERENCE,
 )
 def moment_neuron_offset(checkpoint: Checkpoint) -> Array:

@@ -28,7 +28,7 @@ BLOG = "Modular addition blog, evolution over training"
     dims=("run", "epoch", "neuron"),
     units="1",
     long_name="Frequency of each neuron",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=SECTION,
     dtype="uint16",
 )
@@ -41,7 +41,7 @@ def neuron_frequency(checkpoint: Checkpoint) -> NDArray[np.int64]:
     dims=("run", "epoch", "neuron"),
     units="1",
     long_name="Fraction of each neuron's variance in its best frequency",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=SECTION,
     digits=10,
 )
@@ -54,7 +54,7 @@ def neuron_fraction_explained(checkpoint: Checkpoint) -> Array:
     dims=("run", "neuron", "frequency"),
     units="1",
     long_name="Fraction of each neuron's variance in each frequency",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=SECTION,
     digits=10,
 )
@@ -67,7 +67,7 @@ def neuron_frequency_share(checkpoint: Checkpoint) -> Array:
     dims=("run", "frequency"),
     units="1",
     long_name="Key frequency",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )
@@ -83,7 +83,7 @@ def key_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
     dims=("run", "frequency"),
     units="1",
     long_name="Neurons in each frequency's cluster",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=SECTION,
     dtype="uint16",
 )
@@ -102,7 +102,7 @@ def _directions_share(checkpoint: Checkpoint, spectrum: Spectrum) -> Number:
     dims=("run", "epoch"),
     units="1",
     long_name="Pre-activations explained by key directions",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference="Modular addition blog, trigonometric ratio",
 )
 def neuron_pre_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
@@ -117,7 +117,7 @@ def neuron_pre_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
     dims=("run", "epoch"),
     units="1",
     long_name="Neurons explained by key directions",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference="Modular addition blog, trigonometric ratio",
 )
 def neuron_post_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
@@ -149,7 +149,7 @@ def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
     dims=("epoch", "activation", "neuron"),
     units="1",
     long_name="Fraction of each neuron's variance in its final frequency",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=BLOG,
     digits=10,
 )
@@ -162,7 +162,7 @@ def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
     dims=("epoch", "activation", "neuron"),
     units="1",
     long_name="Fraction of each neuron's variance in products of its final frequency",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=BLOG,
     digits=10,
 )

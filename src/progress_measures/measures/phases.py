@@ -93,7 +93,7 @@ def _turn(run: xr.Dataset, excluded: Array) -> Milestone:
     dims=("run",),
     units="epoch",
     long_name="End of memorization",
-    requires={"modular", "split", "mlp"},
+    requires={"modular_sum", "split", "mlp"},
     reference=REFERENCE,
     dtype="float64",
 )
@@ -107,7 +107,7 @@ def memorization_end(run: xr.Dataset) -> Milestone:
 
 @measure(
     dims=("run",), units="epoch", long_name="End of memorization, without the final network",
-    requires={"modular", "split", "mlp"}, reference="Nanda et al. 2023, appendix C.2, footnote 3", dtype="float64",
+    requires={"modular_sum", "split", "mlp"}, reference="Nanda et al. 2023, appendix C.2, footnote 3", dtype="float64",
 )  # fmt: skip
 def memorization_end_maximal(run: xr.Dataset) -> Milestone:
     """Epoch at which the largest excluded loss of any one frequency is least before circuit formation ends.
@@ -121,7 +121,7 @@ def memorization_end_maximal(run: xr.Dataset) -> Milestone:
     dims=("run",),
     units="epoch",
     long_name="End of circuit formation",
-    requires={"modular", "split", "mlp"},
+    requires={"modular_sum", "split", "mlp"},
     reference=REFERENCE,
     dtype="float64",
 )
@@ -135,7 +135,7 @@ def circuit_formation_end(run: xr.Dataset) -> Milestone:
     dims=("run",),
     units="epoch",
     long_name="End of cleanup",
-    requires={"modular", "split", "mlp"},
+    requires={"modular_sum", "split", "mlp"},
     reference=REFERENCE,
     dtype="float64",
 )

@@ -49,7 +49,7 @@ def _waves(checkpoint: Checkpoint) -> Array:
     dims=(*BY_WAVE, "product"),
     units="1",
     long_name="Products of waves read off the neurons",
-    requires={"modular", "mlp", "additive_residual"},
+    requires={"modular_sum", "mlp", "additive_residual"},
     reference=SECTION,
     labels=WAVES | {"product": PRODUCTS},
 )
@@ -71,7 +71,7 @@ def readout_product_coefficient(checkpoint: Checkpoint) -> Array:
     dims=BY_WAVE,
     units="1",
     long_name="cos or sin of w(a + b) read off the neurons",
-    requires={"modular", "mlp", "additive_residual"},
+    requires={"modular_sum", "mlp", "additive_residual"},
     reference=SECTION,
     labels=WAVES,
 )
@@ -90,7 +90,7 @@ def readout_coefficient(checkpoint: Checkpoint) -> Array:
     dims=BY_WAVE,
     units="1",
     long_name="Neurons along W_L's directions explained by cos or sin of w(a + b)",
-    requires={"modular", "mlp", "additive_residual"},
+    requires={"modular_sum", "mlp", "additive_residual"},
     reference=SECTION,
     labels=WAVES,
 )
@@ -105,7 +105,7 @@ def readout_fraction_explained(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "singular_value"), units="1", long_name="Singular values of W_L",
-    requires={"modular", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.2",
+    requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.2",
 )  # fmt: skip
 def W_L_singular_value(checkpoint: Checkpoint) -> Array:
     """Singular values of the neuron-to-logit map W_L = W_out W_U, the largest first."""
@@ -114,7 +114,7 @@ def W_L_singular_value(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run",), units="1", long_name="Logits explained by W_L",
-    requires={"modular", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 3, appendix A.1",
+    requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 3, appendix A.1",
 )  # fmt: skip
 def W_L_fraction_explained(checkpoint: Checkpoint) -> Number:
     """Fraction of the variance over pairs of the logits, summed over outputs, explained by the neurons times W_L.
@@ -128,7 +128,7 @@ def W_L_fraction_explained(checkpoint: Checkpoint) -> Number:
 
 @measure(
     dims=("neuron", "fourier_component"), units="1", long_name="W_L in the Fourier basis",
-    requires={"modular", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
+    requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
 )  # fmt: skip
 @cached_per_checkpoint
 def W_L_fourier(checkpoint: Checkpoint) -> Array:
@@ -138,7 +138,7 @@ def W_L_fourier(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "frequency", "fourier_component"), units="1", long_name="Norm of W_L's Fourier components, by cluster",
-    requires={"modular", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
+    requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
 )  # fmt: skip
 def cluster_W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
     """Norm over each frequency's neuron cluster of the columns of W_L F^T, where W_L = W_out W_U; 0 for empty clusters.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from progress_measures.experiments.derived import CAPABILITIES
+from progress_measures.capabilities import CAPABILITIES
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run

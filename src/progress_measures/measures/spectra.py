@@ -38,7 +38,7 @@ def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
 
 @measure(
     dims=ON_PLANE, units="1", long_name="Norm of the logits' 2D Fourier components",
-    requires={"modular"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=12,
+    requires={"modular_sum"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=12,
 )  # fmt: skip
 def logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     """Norm over outputs of each component of the logits in the 2D Fourier basis, F L F^T with F on a and on b."""
@@ -47,7 +47,7 @@ def logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("moment", *ON_PLANE[1:]), units="1", long_name="Norm of the logits' 2D Fourier components, over time",
-    requires={"modular"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=8,
+    requires={"modular_sum"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=8,
 )  # fmt: skip
 def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     """Norm over outputs of each component of the logits in the 2D Fourier basis, F L F^T, at the epochs of `moment`."""
@@ -56,7 +56,7 @@ def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=ON_PLANE, units="1", long_name="Norm of the neurons' 2D Fourier components",
-    requires={"modular", "mlp"}, reference="Nanda et al. 2023, section 4.1", digits=12,
+    requires={"modular_sum", "mlp"}, reference="Nanda et al. 2023, section 4.1", digits=12,
 )  # fmt: skip
 def neuron_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     """Norm over neurons after the ReLU of each of their components in the 2D Fourier basis of a and b."""
@@ -82,7 +82,7 @@ def terms(p: int, k: int) -> Array:
 
 @measure(
     dims=("run", "neuron", "term"), units="1", long_name="Fit of each neuron by its frequency",
-    requires={"modular", "mlp"}, reference="Nanda et al. 2023, section 4.3", digits=16, labels={"term": TERMS},
+    requires={"modular_sum", "mlp"}, reference="Nanda et al. 2023, section 4.3", digits=16, labels={"term": TERMS},
 )  # fmt: skip
 @cached_per_checkpoint
 def neuron_fit_coefficient(checkpoint: Checkpoint) -> Array:

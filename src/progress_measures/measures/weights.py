@@ -54,7 +54,7 @@ def sum_of_squared_weights_by_parameter(checkpoint: Checkpoint | SequenceCheckpo
     dims=SPECTRUM,
     units="1",
     long_name="Norm of W_E's Fourier components",
-    requires={"modular", "embedding"},
+    requires={"modular_sum", "embedding"},
     reference="Nanda et al. 2023, section 4.1, Fig. 3",
 )
 @cached_per_checkpoint
@@ -69,7 +69,7 @@ def W_E_fourier_norm(checkpoint: Checkpoint) -> Array:
     dims=SPECTRUM,
     units="1",
     long_name="Norm of W_L's Fourier components",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference="Nanda et al. 2023, section 4.1, Fig. 3",
 )
 @cached_per_checkpoint
@@ -79,7 +79,11 @@ def W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_E", requires={"modular", "embedding"}, reference=SECTION
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Gini coefficient of W_E",
+    requires={"modular_sum", "embedding"},
+    reference=SECTION,
 )
 def gini_W_E(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of all p Fourier components of W_E, constant included.
@@ -89,7 +93,9 @@ def gini_W_E(checkpoint: Checkpoint) -> float:
     return gini(W_E_fourier_norm(checkpoint))
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L", requires={"modular", "mlp"}, reference=SECTION)
+@measure(
+    dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L", requires={"modular_sum", "mlp"}, reference=SECTION
+)
 def gini_W_L(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of all p Fourier components of W_L = W_out W_U, constant included."""
     return gini(W_L_fourier_norm(checkpoint))
@@ -99,7 +105,7 @@ def gini_W_L(checkpoint: Checkpoint) -> float:
     dims=RUN_EPOCH,
     units="1",
     long_name="Gini coefficient of W_U",
-    requires={"modular", "embedding"},
+    requires={"modular_sum", "embedding"},
     reference="Nanda et al. 2023, section 5.2",
 )
 def gini_W_U(checkpoint: Checkpoint) -> float:
@@ -116,7 +122,7 @@ def _by_frequency(norms: Array) -> Array:
     dims=RUN_EPOCH,
     units="1",
     long_name="Gini coefficient of W_E, without the constant",
-    requires={"modular", "embedding"},
+    requires={"modular_sum", "embedding"},
     reference=SECTION,
     digits=16,
 )
@@ -129,7 +135,7 @@ def gini_W_E_without_constant(checkpoint: Checkpoint) -> float:
     dims=RUN_EPOCH,
     units="1",
     long_name="Gini coefficient of W_L, without the constant",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=SECTION,
     digits=16,
 )
@@ -142,7 +148,7 @@ def gini_W_L_without_constant(checkpoint: Checkpoint) -> float:
     dims=RUN_EPOCH,
     units="1",
     long_name="Gini coefficient of W_E, by frequency",
-    requires={"modular", "embedding"},
+    requires={"modular_sum", "embedding"},
     reference=SECTION,
     digits=16,
 )
@@ -155,7 +161,7 @@ def gini_W_E_by_frequency(checkpoint: Checkpoint) -> float:
     dims=RUN_EPOCH,
     units="1",
     long_name="Gini coefficient of W_L, by frequency",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference=SECTION,
     digits=16,
 )
@@ -168,7 +174,7 @@ def gini_W_L_by_frequency(checkpoint: Checkpoint) -> float:
     dims=("run", "frequency"),
     units="1",
     long_name="Frequencies with a large norm in W_E",
-    requires={"modular", "embedding"},
+    requires={"modular_sum", "embedding"},
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )
@@ -185,7 +191,7 @@ def W_E_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
     dims=("run", "frequency"),
     units="1",
     long_name="Frequencies with a large norm in W_L",
-    requires={"modular", "mlp"},
+    requires={"modular_sum", "mlp"},
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import xarray as xr
 from typer.models import ArgumentInfo, CommandInfo, OptionInfo
 
+from progress_measures.capabilities import CAPABILITIES
 from progress_measures.experiments import experiment_names, load_experiment
-from progress_measures.experiments.derived import CAPABILITIES
 from progress_measures.experiments.load import FOLDER
 from progress_measures.experiments.schema import Experiment
 from progress_measures.measures.registry import DIMENSIONS, Measure, measures

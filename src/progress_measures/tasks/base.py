@@ -1,7 +1,7 @@
 """What a task defines: its fields in an experiment file, its sizes, its examples and its right answers.
 
-A task is one module with one class. A task on pairs `a b =` inherits from `PairTask` or `ModularTask` and defines
-`layout` and `labels`. A task on sequences inherits from `SequenceTask` and defines `layout`, `answer_names` and `batches`.
+A task is one module with one class. A task on pairs `a b =` inherits from `PairTask` and defines `layout` and
+`labels`; its subclasses define part of this. A task on sequences inherits from `SequenceTask` and defines `layout`, `answer_names` and `batches`.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ class Task(Section):
 
     Attributes:
         kind: name of the task, which is also the name of its module.
-        provides: capabilities that the task gives its runs; see `CAPABILITIES` in `experiments.derived`.
-        sign: 1 if the logits are sums of cos(w(a + b - c)), -1 if they are sums of cos(w(a - b - c)). Modular tasks only.
+        provides: capabilities that the task gives its runs; see `progress_measures.capabilities`.
+        sign: 1 if the logits are sums of cos(w(a + b - c)), -1 if they are sums of cos(w(a - b - c)).
+            `ModularSumTask` only.
     """
 
     provides: ClassVar[frozenset[str]]
@@ -113,9 +114,7 @@ class PairTask(Task):
 
 
 class ModularTask(PairTask):
-    """A task whose right answer is a + b (`sign` = 1) or a - b (`sign` = -1) modulo a prime p."""
-
-    provides: ClassVar[frozenset[str]] = frozenset({"pairs", "modular"})
+    """A task whose operands and answers are the residues modulo a prime p."""
 
     prime: int = Field(
         113,
@@ -136,6 +135,12 @@ class ModularTask(PairTask):
         """Sizes: p operands and `=` as tokens, p residues as outputs."""
         p = self.prime
         return Layout(operands=p, vocabulary=p + 1, context_length=3, outputs=p, input_length=3)
+
+
+class ModularSumTask(ModularTask):
+    """A modular task whose right answer is a + b (`sign` = 1) or a - b (`sign` = -1)."""
+
+    provides: ClassVar[frozenset[str]] = frozenset({"pairs", "modular_sum"})
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return a + b or a - b modulo p, elementwise."""

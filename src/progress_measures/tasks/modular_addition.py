@@ -2,10 +2,10 @@
 
 from typing import ClassVar, Literal
 
-from progress_measures.tasks.base import ModularTask
+from progress_measures.tasks.base import ModularSumTask
 
 
-class ModularAddition(ModularTask):
+class ModularAddition(ModularSumTask):
     """`a b =` ↦ (a + b) mod p, the paper's task."""
 
     kind: Literal["modular_addition"]

@@ -2,10 +2,10 @@
 
 from typing import ClassVar, Literal
 
-from progress_measures.tasks.base import ModularTask
+from progress_measures.tasks.base import ModularSumTask
 
 
-class ModularSubtraction(ModularTask):
+class ModularSubtraction(ModularSumTask):
     """`a b =` ↦ (a − b) mod p."""
 
     kind: Literal["modular_subtraction"]
