@@ -1,7 +1,8 @@
 """What a task defines: its fields in an experiment file, its sizes, its examples and its right answers.
 
-A task is one module with one class. A task on pairs `a b =` inherits from `PairTask` and defines `layout` and
-`labels`; its subclasses define part of this. A task on sequences inherits from `SequenceTask` and defines `layout`, `answer_names` and `batches`.
+A task is one module with one class. A task on pairs `a b =` inherits from `PairTask` and defines `layout` and `labels`; the
+subclasses of `PairTask` define part of this. A task on sequences inherits from `SequenceTask` and defines `layout`,
+`answer_names` and `batches`.
 """
 
 from __future__ import annotations
