@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from progress_measures.data.examples import DrawnExamples
+from progress_measures.experiments.derived import train_mask
 from progress_measures.models import forward_at
 from progress_measures.models.initialize import initial_weights
 from progress_measures.models.transformer import forward
-from progress_measures.tasks import layout
-from progress_measures.tasks.examples import DrawnExamples
-from progress_measures.tasks.split import train_mask
 from progress_measures.training.objectives import pairs as fast
 from progress_measures.training.objectives.general import Objective
 from progress_measures.training.objectives.regularizers import Dropout
@@ -92,7 +91,7 @@ def test_losses_at_answers_equal_the_general_transformer(case, dtype):
 )
 def test_deeper_networks_on_pairs_equal_the_general_transformer(dtype, model):
     runs = pair_runs(**model)
-    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs])
+    masks = torch.stack([torch.from_numpy(train_mask(run)) for run in runs])
     results = []
     for module in (reference_training.Objective, Objective):
         weights = random_tensors(runs, dtype, SCALE)
@@ -106,7 +105,7 @@ def test_deeper_networks_on_pairs_equal_the_general_transformer(dtype, model):
 
 def test_attention_only_network_has_no_neurons():
     runs = pair_runs(attention_only=True)
-    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs])
+    masks = torch.stack([torch.from_numpy(train_mask(run)) for run in runs])
     weights, read_positions = (
         random_tensors(runs, torch.float64, SCALE),
         Objective(runs, masks, CPU)._batch.read_positions,
@@ -143,7 +142,7 @@ def test_fixed_set_is_evaluated_whole_and_trained_in_batches():
 def test_answers_do_not_depend_on_later_tokens(kind):
     """Attention is causal: replacing the tokens after a position does not change its logits."""
     run = sequence_run(kind)
-    sizes, drawn = layout(run.task), DrawnExamples(run).at(0)
+    sizes, drawn = run.task.layout, DrawnExamples(run).at(0)
     weights = {name: w.detach() for name, w in random_tensors([run], torch.float64, SCALE).items()}
     tokens, positions = torch.from_numpy(drawn.tokens)[None], torch.tensor(drawn.positions)[None]
     first = positions[..., :1]
@@ -213,7 +212,7 @@ def with_regularizer(model=None, **training):
 def test_dropout_multiplies_neurons(layers):
     runs = with_regularizer({"layers": layers}, dropout=0.3)
     weights, module = random_tensors(runs, torch.float64, SCALE), fast if layers == 1 else None
-    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs])
+    masks = torch.stack([torch.from_numpy(train_mask(run)) for run in runs])
     objective = (module.Objective if module else Objective)(runs, masks, CPU)
     objective.prepare(5)
     losses = objective.loss(weights)
@@ -255,7 +254,7 @@ def test_dropout_drops_the_given_fraction_and_scales_the_other_neurons():
 
 def test_evaluation_does_not_drop_neurons():
     weights = random_tensors(pair_runs(), torch.float64, SCALE)
-    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in pair_runs()])
+    masks = torch.stack([torch.from_numpy(train_mask(run)) for run in pair_runs()])
     without = fast.Objective(pair_runs(), masks, CPU).evaluate(weights)
     with_dropout = fast.Objective(with_regularizer(dropout=0.5), masks, CPU)
     with_dropout.prepare(1)
@@ -265,7 +264,7 @@ def test_evaluation_does_not_drop_neurons():
 @pytest.mark.parametrize("layers", [1, 2])
 def test_l1_changes_gradients_but_not_losses(layers):
     plainly, penalized = pair_runs(layers=layers), with_regularizer({"layers": layers}, l1=0.7)
-    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in plainly])
+    masks = torch.stack([torch.from_numpy(train_mask(run)) for run in plainly])
     module = fast.Objective if layers == 1 else Objective
     weights = random_tensors(plainly, torch.float64, SCALE)
     losses, gradients = [], []

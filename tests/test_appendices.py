@@ -13,13 +13,13 @@ from progress_measures.cube.describe import summaries
 from progress_measures.cube.extract import CheckpointReader, compute_measures, measures_taken
 from progress_measures.cube.gather import history_of, join, run_part
 from progress_measures.cube.select import select
+from progress_measures.data.dataset import train_masks, write_dataset
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.measures import families_of
 from progress_measures.paths import dataset_store, runs_folder
 from progress_measures.tables import load_table, table_ids
-from progress_measures.tasks.dataset import train_masks, write_dataset
 from progress_measures.training.loop import train
 from support.experiments import SEQUENCES
 

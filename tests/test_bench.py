@@ -7,12 +7,12 @@ import yaml
 
 from progress_measures import bench
 from progress_measures.errors import UserError
+from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import logits, losses, weights
 from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.models.initialize import initial_weights
 from progress_measures.models.transformer import forward
-from progress_measures.tasks.split import train_mask
 from progress_measures.training import cost
 from support.experiments import SEQUENCES, sequence_run
 
@@ -50,7 +50,7 @@ def weights_with_biases(run, dtype=torch.float64):
 def measured(run, notebook):
     """Results for one network in float64: the notebook's measures, and a checkpoint of this package."""
     network = {name: tensor.numpy() for name, tensor in weights_with_biases(run).items()}
-    context = RunContext(run, network, train_mask(run, PRIME))
+    context = RunContext(run, network, train_mask(run))
     context.key_frequencies = KEYS
     data = notebook.data(PRIME, context.sign, context.train)
     cells = notebook.Notebook(PRIME, context.sign, data, KEYS, dtype=torch.float64)
@@ -62,7 +62,7 @@ def test_same_logits_at_every_position(run, notebook, biases):
     network = {
         name: w for name, w in weights_with_biases(run, torch.float32).items() if biases or not name.startswith("b_")
     }
-    tokens = notebook.data(PRIME, 1, train_mask(run, PRIME)).tokens
+    tokens = notebook.data(PRIME, 1, train_mask(run)).tokens
     ours = forward({name: w[None] for name, w in network.items()}, tokens)[0]
     theirs = notebook.HookedTransformer.from_weights(network)(tokens)
     torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-5)
@@ -70,7 +70,7 @@ def test_same_logits_at_every_position(run, notebook, biases):
 
 def test_cache_contains_every_activation_of_a_network(run, notebook):
     network = weights_with_biases(run)
-    tokens = notebook.data(PRIME, 1, train_mask(run, PRIME)).tokens
+    tokens = notebook.data(PRIME, 1, train_mask(run)).tokens
     ours = {}
     forward({name: w[None] for name, w in network.items()}, tokens, lambda name, value: ours.update({name: value[0]}))
     _, cache = notebook.HookedTransformer.from_weights(network).run_with_cache(tokens)
@@ -106,7 +106,7 @@ def test_loss_over_all_pairs_is_the_weighted_mean_of_both_splits(measured):
 
 
 def test_same_training(run, notebook):
-    network, mask = initial_weights(run), train_mask(run, PRIME)
+    network, mask = initial_weights(run), train_mask(run)
     ours = bench.PackageTraining(run, {name: w.numpy() for name, w in network.items()}, mask)
     sign = 1 if run.task.kind == "modular_addition" else -1
     theirs = notebook.NotebookTraining(network, notebook.data(PRIME, sign, mask))
@@ -137,7 +137,7 @@ def test_other_tasks_can_be_timed(tmp_path, monkeypatch):
 
 def test_frozen_biases_stay_at_zero(run, notebook):
     network = {name: w for name, w in initial_weights(run).items() if not name.startswith("b_")}
-    training = notebook.NotebookTraining(network, notebook.data(PRIME, 1, train_mask(run, PRIME)))
+    training = notebook.NotebookTraining(network, notebook.data(PRIME, 1, train_mask(run)))
     training.step()
     biases = [p for name, p in training.model.named_parameters() if ".b_" in f".{name}"]
     assert len(biases) == 7

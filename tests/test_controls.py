@@ -8,12 +8,11 @@ import torch
 
 from progress_measures import open_cube, open_run
 from progress_measures.experiments import load_experiment
+from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import measures
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.models.initialize import initial_weights
-from progress_measures.tasks import label_table
-from progress_measures.tasks.split import train_mask
 from progress_measures.training.objectives import pairs
 from progress_measures.training.optimizer import AdamW
 
@@ -22,8 +21,7 @@ MAINLINE = "mainline"
 
 def last_checkpoint_of(weights, run, labels=None):
     """Return a network as the last checkpoint of its run."""
-    n = len(label_table(run.task))
-    context = RunContext(run, {name: np.asarray(tensor) for name, tensor in weights.items()}, train_mask(run, n))
+    context = RunContext(run, {name: np.asarray(tensor) for name, tensor in weights.items()}, train_mask(run))
     if labels is not None:
         context.labels = labels.ravel()
     return context.final
@@ -49,8 +47,8 @@ def shuffled():
     file = {"title": "shuffled", "task": {"kind": "modular_addition", "prime": 31}, "training": {"epochs": 400}}
     file |= {"split": {"train_fraction": 0.5}, "model": {"d_model": 64, "d_head": 16, "d_mlp": 128}}
     run = Experiment.model_validate(file).runs("shuffled")[0]
-    table = np.random.default_rng(0).permutation(label_table(run.task).ravel()).reshape(31, 31)
-    masks = torch.from_numpy(train_mask(run, 31))[None]
+    table = np.random.default_rng(0).permutation(run.task.label_table().ravel()).reshape(31, 31)
+    masks = torch.from_numpy(train_mask(run))[None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs, "label_table", lambda task: table)
         objective = pairs.Objective([run], masks, torch.device("cpu"))

@@ -21,7 +21,7 @@ import json, sys
 from pathlib import Path
 from progress_measures.bench import peak_of_this_process
 from progress_measures.experiments.schema import Run
-from progress_measures.tasks.dataset import write_dataset
+from progress_measures.data.dataset import write_dataset
 from progress_measures.training.loop import train
 from progress_measures.training.machine import set_up
 set_up(1)

@@ -13,13 +13,12 @@ from progress_measures import open_cube, open_run
 from progress_measures.cube import gather, publish
 from progress_measures.cube.extract import measure_family
 from progress_measures.cube.rounding import rounded
-from progress_measures.cube.structure import applies
+from progress_measures.data.dataset import train_masks
 from progress_measures.errors import UserError
 from progress_measures.files import open_store, write_store
 from progress_measures.measures import measures
 from progress_measures.measures.registry import DIMENSIONS
 from progress_measures.paths import published_cube
-from progress_measures.tasks.dataset import train_masks
 from support.experiments import folder_with, small_runs
 from support.processes import command
 
@@ -53,7 +52,7 @@ def cube(results, monkeypatch):
 def test_cube_has_every_variable_with_its_attributes(cube):
     assert set(cube.data_vars) >= PROMISED
     (run, _) = small_runs()
-    assert {name for name, m in measures().items() if applies(m, run)} <= set(cube.data_vars)
+    assert {name for name, m in measures().items() if m.applies_to(run)} <= set(cube.data_vars)
     for name, variable in cube.data_vars.items():
         assert {"long_name", "units", "reference", "description"} <= set(variable.attrs), name
         assert all(variable.attrs[key] for key in ("long_name", "units", "description")), name

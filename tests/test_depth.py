@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from progress_measures.cube.structure import applies
-from progress_measures.experiments import experiment_names, load_experiment
-from progress_measures.measures import FAMILIES, families_of, family_measures, measures
+from progress_measures.measures import measures
 from progress_measures.measures.checkpoint import RunContext
-from progress_measures.measures.interventions import INTERVENTIONS, NEED_KEYS, NEED_ONE_LAYER
+from progress_measures.measures.interventions import INTERVENTIONS, KEY_FREQUENCY_INTERVENTIONS, ONE_LAYER_INTERVENTIONS
 from progress_measures.models.transformer import forward
 from support.definitions import cross_entropy
 from support.experiments import P, pair_run
@@ -53,14 +51,5 @@ def test_skip_connection_around_the_last_mlp_at_its_mean(context):
 def test_interventions_for_one_layer_are_nan_in_deeper_networks(context):
     losses = measures()["intervention_loss"].function(context.final)
     known = {name for name, row in zip(INTERVENTIONS, losses, strict=True) if np.isfinite(row).all()}
-    needs_keys = set() if context.key_frequencies.size else set(NEED_KEYS)
-    assert known == set(INTERVENTIONS) - set(NEED_ONE_LAYER) - needs_keys
-
-
-@pytest.mark.parametrize("name", experiment_names())
-def test_applicable_families_are_measured_and_no_others(name):
-    for run in load_experiment(name).runs(name):
-        apply = {family for family in FAMILIES if any(applies(m, run) for m in family_measures(family))}
-        assert apply <= set(families_of(run))
-        if run.on_sequences or run.task.kind == "integer_addition":
-            assert apply >= set(families_of(run)) - {"sequences"}
+    needs_keys = set() if context.key_frequencies.size else set(KEY_FREQUENCY_INTERVENTIONS)
+    assert known == set(INTERVENTIONS) - set(ONE_LAYER_INTERVENTIONS) - needs_keys

@@ -7,8 +7,8 @@ import pytest
 import torch
 import zarr
 
+from progress_measures.data.dataset import write_dataset
 from progress_measures.experiments.schema import Experiment
-from progress_measures.tasks.dataset import write_dataset
 from progress_measures.training import loop
 from progress_measures.training.step import Step
 from support.experiments import SMALL, small_runs

@@ -12,23 +12,20 @@ import torch
 import yaml
 
 from progress_measures import open_cube, open_run
-from progress_measures.cube.extract import needs_split
-from progress_measures.cube.structure import applies
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
+from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.schema import Experiment
 from progress_measures.importing.import_network import import_network, recognize
 from progress_measures.importing.names import Format, formats
 from progress_measures.importing.recognize import most_likely_reading, operation, task
 from progress_measures.importing.settings import Options
-from progress_measures.measures import measures
 from progress_measures.measures.checkpoint import RunContext
-from progress_measures.measures.registry import DERIVED
 from progress_measures.models.imported import neurons_and_logits, normalized, to_native_weights
 from progress_measures.models.transformer import forward
 from progress_measures.models.transformer_lens_bridge import network_of
-from progress_measures.tasks import Layout, layout
-from progress_measures.tasks.split import train_mask, train_order
+from progress_measures.tasks import Layout
+from progress_measures.tasks.split import train_order
 from support import ROOT, state_dicts
 from support.checkout import Checkout
 from support.networks import PUBLISHED_NETWORK, imported_run, imported_weights, needs_published_network
@@ -136,7 +133,7 @@ def test_every_format_gives_the_same_network(folder, trained, format):
 def assert_recognized_as(file, weights, **options):
     _, recognized = recognize(file, Options(**options))
     (run,) = recognized.experiment.runs("theirs")
-    ours = to_native_weights(recognized.weights[-1], layout(run.task), one_layer=True)
+    ours = to_native_weights(recognized.weights[-1], run.task.layout, one_layer=True)
     assert set(ours) == set(weights)
     for name, tensor in weights.items():
         np.testing.assert_array_equal(ours[name], tensor, err_msg=name)
@@ -236,7 +233,7 @@ def test_splits_are_drawn_by_the_given_method(folder, trained, split):
     expected[train_order(method, seed, PRIME)[: int(fraction * PRIME**2)]] = True
     assert (recognized.split.train.ravel() == expected).all()
     (run,) = recognized.experiment.runs("theirs")
-    assert (train_mask(run, PRIME) == recognized.split.train).all(), "the settings reproduce the split"
+    assert (train_mask(run) == recognized.split.train).all(), "the settings reproduce the split"
 
 
 @pytest.mark.parametrize("kind", ["txt", "json", "npy"])
@@ -266,22 +263,6 @@ def test_without_a_split_only_all_pairs_are_measured(folder, trained):
     refused = command("draw", "paper/fig07", "--experiment", "theirs", folder=folder)
     assert refused.returncode == 2
     assert "its training pairs are not known; import it again with --split" in refused.stderr
-
-
-def test_measures_that_need_the_split_do_not_depend_on_key_frequencies(rng):
-    """Which measures need the split is found by running them, and an early return must not hide it."""
-    with_keys = open_run_of_repository("subtraction")
-    content = {"title": "t", "task": {"kind": "modular_subtraction"}, "training": {"epochs": 100}}
-    (run,) = Experiment.model_validate(content).runs("t")
-    without = {name: rng.normal(0, 0.1, w.shape).astype(np.float32) for name, w in with_keys.items()}
-    candidates = [m for m in measures().values() if m.family not in DERIVED and applies(m, run)]
-    need_split = []
-    for weights in (with_keys, without):
-        context = RunContext(run, weights, None)
-        need_split.append({m.name for m in candidates if needs_split(m, context)})
-    assert need_split[0] == need_split[1]
-    assert {"train_loss", "excluded_loss", "key_blocks_only_loss", "restricted_loss_neurons"} <= need_split[0]
-    assert not {"restricted_loss", "key_frequency", "cosine_coefficient"} & need_split[0]
 
 
 def test_default_is_float64_and_float32_reproduces_the_original_to_the_bit(folder, trained):

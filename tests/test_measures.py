@@ -95,7 +95,7 @@ def test_without_key_frequencies_exactly_the_measures_that_need_them_are_nan(nam
     if name.startswith("intervention_"):
         done = np.isfinite(values).all(-1)
         assert [intervention for intervention, known in zip(INTERVENTIONS, done, strict=True) if not known] == list(
-            interventions.NEED_KEYS
+            interventions.KEY_FREQUENCY_INTERVENTIONS
         )
         return
     assert np.isnan(values).all() if name in NEED_KEY_FREQUENCIES else np.isfinite(values).all()

@@ -6,10 +6,10 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import measures
 from progress_measures.measures.checkpoint import RunContext
-from progress_measures.tasks.split import train_mask
 from support.networks import needs_published_network, published_weights
 
 pytestmark = needs_published_network
@@ -58,7 +58,7 @@ def network():
     weights = published_weights()
     weights["W_U"] = weights["W_U"][:, :113]
     weights = {name: np.ascontiguousarray(tensor) for name, tensor in weights.items()}
-    return RunContext(run, weights, train_mask(run, 113)).final
+    return RunContext(run, weights, train_mask(run)).final
 
 
 def value(name):

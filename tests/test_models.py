@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from progress_measures.experiments import load_experiment
+from progress_measures.experiments.derived import train_mask
 from progress_measures.models import gemm, pairs
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.gemm import matmul, multiply
 from progress_measures.models.initialize import initial_weights
 from progress_measures.models.transformer import forward
 from progress_measures.models.transformer_lens_bridge import to_transformer_lens
-from progress_measures.tasks import layout
-from progress_measures.tasks.split import train_mask
 from progress_measures.training.objectives import pairs as fast
 from support import reference_training
 from support.comparing import TOLERANCE, assert_close_tensors
@@ -28,8 +27,7 @@ from support.networks import random_tensors
 @pytest.mark.parametrize("mlp_biases", [True, False])
 def test_fast_path_equals_general_transformer(dtype, precision, kind, mlp_biases):
     runs = pair_runs(kind, precision, mlp_biases=mlp_biases)
-    n = 9 if kind == "integer_addition" else 13
-    masks = torch.stack([torch.from_numpy(train_mask(run, n)) for run in runs])
+    masks = torch.stack([torch.from_numpy(train_mask(run)) for run in runs])
     results = []
     for module in (fast, reference_training):
         weights = random_tensors(runs, dtype)
@@ -96,7 +94,7 @@ def test_runs_do_not_mix():
     """A run's losses in a batch equal those of the run alone."""
     runs = pair_runs(count=3)
     weights = random_tensors(runs, torch.float64)
-    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs])
+    masks = torch.stack([torch.from_numpy(train_mask(run)) for run in runs])
     together = fast.Objective(runs, masks, torch.device("cpu")).loss(weights)
     for i, run in enumerate(runs):
         alone = fast.Objective([run], masks[i : i + 1], torch.device("cpu")).loss(
@@ -146,7 +144,7 @@ def test_transformer_lens_initialization_reproduces_the_notebooks(experiment, tr
     """The losses of the initial weights equal those of the notebooks, which are reproduced seed for seed."""
     (run,) = load_experiment(experiment, Path(__file__).parents[1] / "config/experiments").runs(experiment)
     weights = {name: tensor[None] for name, tensor in initial_weights(run).items()}
-    mask = torch.from_numpy(train_mask(run, layout(run.task).operands))[None]
+    mask = torch.from_numpy(train_mask(run))[None]
     losses = fast.Objective([run], mask, torch.device("cpu")).evaluate(weights)
     assert abs(losses["train_loss"].item() - train_loss) < 1e-7  # logits are float32, of at least 28 pairs
     assert abs(losses["test_loss"].item() - test_loss) < 1e-7

@@ -7,8 +7,8 @@ import pytest
 
 from progress_measures import open_run
 from progress_measures.experiments import load_experiment
+from progress_measures.experiments.derived import train_mask
 from progress_measures.measures import measures
-from progress_measures.tasks.split import train_mask
 from support.checkpoints import SMALL_NETWORKS, last_checkpoint, small_network
 
 BOUND = 2e-6
@@ -48,7 +48,7 @@ def in_both(network):
     """Return a network with float32 weights, and with the same weights in float64."""
     if network == REAL:
         run = load_experiment(REAL).runs(REAL)[0]
-        original = last_checkpoint(run, open_run(REAL, run.name).weights(), train_mask(run, run.task.prime))
+        original = last_checkpoint(run, open_run(REAL, run.name).weights(), train_mask(run))
     else:
         original = small_network(network)
     single = original.altered(lambda weights: {name: tensor.astype(np.float32) for name, tensor in weights.items()})

@@ -8,11 +8,10 @@ import torch
 import yaml
 
 from progress_measures import open_cube
-from progress_measures.cube.structure import applies
+from progress_measures.data.examples import DrawnExamples
 from progress_measures.measures import measures
 from progress_measures.measures.sequence_checkpoint import PATTERNS, SequenceRunContext
 from progress_measures.models.transformer import forward
-from progress_measures.tasks.examples import DrawnExamples
 from support.checkpoints import two_layer_checkpoint
 from support.definitions import REFERENCES, cross_entropy
 from support.experiments import SEQUENCES, SMALL, pair_run, sequence_run
@@ -126,7 +125,9 @@ def test_sum_of_squares_is_over_every_weight():
 # ---- deeper networks on pairs
 
 
-TWO_LAYER_MEASURES = [name for name in REFERENCES if applies(measures()[name], pair_run("modular_addition", layers=2))]
+TWO_LAYER_MEASURES = [
+    name for name in REFERENCES if measures()[name].applies_to(pair_run("modular_addition", layers=2))
+]
 
 
 def test_two_layer_network_has_exactly_the_applicable_measures():
@@ -178,7 +179,7 @@ def test_cube_has_exactly_the_applicable_measures(cubes, monkeypatch, name):
 
     monkeypatch.chdir(cubes)
     cube, run = open_cube(name).load(), load_experiment(name).runs(name)[0]
-    expected = {measure_name for measure_name, m in measures().items() if applies(m, run)}
+    expected = {measure_name for measure_name, m in measures().items() if m.applies_to(run)}
     assert {variable for variable in cube.data_vars if not variable.startswith("history_")} == expected
     assert {"train_loss", "test_loss", "sum_of_squared_weights", "grok_time", "history_train_loss"} <= set(
         cube.data_vars

@@ -58,7 +58,9 @@ def test_all_components_reproduce_the_embedding(rng):
 def test_shares_are_eigenvalues_of_the_covariance(rng):
     rows, _ = embedding(rng, noise=1)
     values = np.linalg.eigvalsh(np.cov(rows.T))[::-1][:N]
-    np.testing.assert_allclose(principal_components.components(rows).fractions_explained, values / values.sum(), atol=1e-12)
+    np.testing.assert_allclose(
+        principal_components.components(rows).fractions_explained, values / values.sum(), atol=1e-12
+    )
 
 
 def test_quantities_of_a_line_and_a_parabola(rng):

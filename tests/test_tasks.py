@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from progress_measures.tasks import batches, layout, task_module
-from progress_measures.tasks.examples import DrawnExamples
+from progress_measures.data.examples import DrawnExamples
 from support.experiments import SEQUENCES, sequence_run
 
 
@@ -16,7 +15,7 @@ def number(digits):
 def test_digits_of_sums_are_those_of_python():
     task = sequence_run("five_digit_addition", task={"digits": 5}).task
     torch.manual_seed(129000)
-    stream = batches(task, 129000, 64)
+    stream = task.batches(129000, 64)
     for _ in range(3):
         drawn = next(stream)
         x, y = (torch.randint(0, 10, (64, 5)) for _ in range(2))  # the global generator, as in the notebook
@@ -30,7 +29,7 @@ def test_digits_of_sums_are_those_of_python():
 def test_subsequences_repeat_at_the_positions_of_numpys_legacy_generator():
     task = sequence_run("repeated_subsequence", task={"vocabulary": 128, "length": 85, "subsequence": 16}).task
     np.random.seed(1)
-    stream = batches(task, 1, 50)
+    stream = task.batches(1, 50)
     for _ in range(2):
         drawn = next(stream)
         tokens = np.random.randint(1, 128, (50, 85))
@@ -50,7 +49,7 @@ def test_subsequences_repeat_at_the_positions_of_numpys_legacy_generator():
 def test_answer_follows_from_one_token_in_noise():
     task = sequence_run("skip_trigram", task={"noise": 10, "answers": 10, "length": 40}).task
     generator = torch.Generator().manual_seed(6798)
-    stream = batches(task, 6798, 30)
+    stream = task.batches(6798, 30)
     for _ in range(2):
         drawn = next(stream)
         noise = torch.randint(2, 12, (30, 40), generator=generator)
@@ -66,8 +65,8 @@ def test_answer_follows_from_one_token_in_noise():
 @pytest.mark.parametrize("kind", SEQUENCES)
 def test_examples_fit_their_layout(kind):
     run = sequence_run(kind)
-    sizes, drawn = layout(run.task), next(batches(run.task, 0, 20))
-    names = task_module(kind).answer_names(run.task)
+    sizes, drawn = run.task.layout, next(run.task.batches(0, 20))
+    names = run.task.answer_names()
     assert drawn.tokens.shape == (20, sizes.context_length)
     assert drawn.positions.shape == drawn.labels.shape == (20, len(names))
     assert 0 <= drawn.tokens.min() <= drawn.tokens.max() < sizes.vocabulary

@@ -15,14 +15,14 @@ import torch
 import xarray as xr
 import zarr
 
+from progress_measures.data.dataset import train_masks, write_dataset
+from progress_measures.data.examples import DrawnExamples
 from progress_measures.errors import UserError
+from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.schema import Experiment
 from progress_measures.models.initialize import initial_weights
 from progress_measures.models.pairs import Weights
-from progress_measures.tasks import label_table
-from progress_measures.tasks.dataset import train_masks, write_dataset
-from progress_measures.tasks.examples import DrawnExamples
-from progress_measures.tasks.split import train_mask, train_order
+from progress_measures.tasks.split import train_order
 from progress_measures.training import loop, store
 from progress_measures.training.loss import PRECISIONS
 from progress_measures.training.objectives.pairs import Objective
@@ -71,10 +71,10 @@ def test_dataset_has_the_split_of_each_run(tmp_path):
     write_dataset(runs, tmp_path / "dataset.zarr")
     data = xr.open_zarr(tmp_path / "dataset.zarr", consolidated=False)
     assert data.label.dims == ("a", "b")
-    assert (data.label.values == label_table(runs[0].task)).all()
+    assert (data.label.values == runs[0].task.label_table()).all()
     assert data.train.sum(("a", "b")).values.tolist() == [int(0.6 * 169)] * 2
     for run in runs:
-        assert (train_masks(tmp_path / "dataset.zarr", [run.name])[0] == train_mask(run, 13)).all()
+        assert (train_masks(tmp_path / "dataset.zarr", [run.name])[0] == train_mask(run)).all()
     assert not data.train[0].equals(data.train[1])
 
 
@@ -129,7 +129,7 @@ def test_adamw_equals_that_of_torch_for_each_run():
     """The batched optimizer, with a weight decay for each run, is compared with torch's AdamW on single runs."""
     runs = [run.model_copy(update={"training": run.training.model_copy(update={"weight_decay": decay, "warmup": 3})})
             for run, decay in zip(small_runs(), (0.1, 2.0), strict=True)]  # fmt: skip
-    masks = torch.stack([torch.from_numpy(train_mask(run, 13)) for run in runs])
+    masks = torch.stack([torch.from_numpy(train_mask(run)) for run in runs])
     batch = AdamW(runs, [initial_weights(run) for run in runs], CPU)
     together = Objective(runs, masks, CPU)
     for epoch in range(8):
@@ -170,7 +170,7 @@ print("torch._dynamo" in sys.modules)
 def test_first_update_of_a_warmup_changes_nothing():
     (run, _) = small_runs()
     optimizer = AdamW([run], [initial_weights(run)], CPU)
-    objective = Objective([run], torch.from_numpy(train_mask(run, 13))[None], CPU)
+    objective = Objective([run], torch.from_numpy(train_mask(run))[None], CPU)
     optimizer.set_rate(0)
     optimizer.step(objective.loss(optimizer.weights))
     updated: Weights = optimizer.weights
@@ -217,7 +217,7 @@ def test_stored_weights_are_those_of_their_epoch(undisturbed):
     for name, tensor in initial_weights(run).items():
         assert (group[name][0] == tensor.numpy()).all()
     weights = {name: torch.from_numpy(group[name][7:8]) for name in initial_weights(run)}
-    loss = Objective([run], torch.from_numpy(train_mask(run, 13))[None], CPU).evaluate(weights)["train_loss"]
+    loss = Objective([run], torch.from_numpy(train_mask(run))[None], CPU).evaluate(weights)["train_loss"]
     history = xr.open_zarr(undisturbed / "runs/seed0/history.zarr", consolidated=False)
     assert loss.item() == float(history.train_loss.sel(evaluated_epoch=140))
 
@@ -248,7 +248,7 @@ def test_batch_trains_each_run_as_if_alone(tmp_path, monkeypatch, model, gemm):
 def test_warm_up_updates_change_nothing():
     """A GPU runs warm-up updates before it captures one. On a CPU, later updates are equal to the bit without them."""
     (run, _) = small_runs()
-    mask = torch.from_numpy(train_mask(run, 13))[None]
+    mask = torch.from_numpy(train_mask(run))[None]
     steps = []
     for warm_ups in (0, 3):
         optimizer = AdamW([run], [initial_weights(run)], CPU)
@@ -477,7 +477,7 @@ from pathlib import Path
 from progress_measures.experiments import load_experiment
 from progress_measures.training.loop import train
 from progress_measures.training.machine import set_up
-from progress_measures.tasks.dataset import write_dataset
+from progress_measures.data.dataset import write_dataset
 set_up(1)
 runs = load_experiment("small").runs("small")
 write_dataset(runs, Path("results/small/dataset.zarr"))

@@ -26,9 +26,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from progress_measures.cube.structure import applies
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
+from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.schema import Experiment, Run
 from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.registry import FAMILIES, family_measures, measures
@@ -36,8 +36,6 @@ from progress_measures.models import gemm
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.initialize import initial_weights
 from progress_measures.paths import checkpoints, published_weights
-from progress_measures.tasks import batches, layout, task_module
-from progress_measures.tasks.split import train_mask
 from progress_measures.training import cost
 from progress_measures.training.machine import machine, set_up
 from progress_measures.training.objectives import objective_module
@@ -148,10 +146,10 @@ def _compare_training(
 
     Writing of checkpoints is not timed. `ratio` is the notebook's time of an epoch over the package's.
     """
-    n = layout(run.task).operands
-    mask, notebook = train_mask(run, n), load_baseline()
+    n = run.task.layout.operands
+    mask, notebook = train_mask(run), load_baseline()
     package = PackageTraining(run, weights, mask)
-    baseline = notebook.NotebookTraining(weights, notebook.data(n, task_module(run.task.kind).SIGN, mask))
+    baseline = notebook.NotebookTraining(weights, notebook.data(n, run.task.sign, mask))
     flushing_thread, plain_thread = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
     for _ in range(warm_up):
         train_loss = flushing_thread(package.update)
@@ -244,7 +242,7 @@ def bench_tasks(threads: int = 1, updates: int = 3, blocks: int = 7, names: tupl
 
 def _compare_task(run: Run, threads: int, updates: int, blocks: int) -> dict[str, float]:
     weights = {name: tensor.numpy() for name, tensor in initial_weights(run).items()}
-    mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run, layout(run.task).operands)
+    mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run)
     package, baseline = PackageTraining(run, weights, mask), _plain_training(run, weights, mask)
     flushing_thread, plain_thread = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
     timed = {"update": (flushing_thread, package.update), "plain": (plain_thread, baseline.update)}
@@ -269,9 +267,9 @@ def _plain_training(run: Run, weights: Weights, mask: NDArray[np.bool_]) -> Any:
     """Return the plain PyTorch implementation of a run's training."""
     baseline = load_baseline()
     if not run.on_sequences:
-        data = baseline.data(layout(run.task).operands, task_module(run.task.kind).SIGN, mask)
+        data = baseline.data(run.task.layout.operands, run.task.sign, mask)
         return baseline.NotebookTraining(weights, data)
-    stream, recipe = batches(run.task, run.split_seed, run.batch), run.training
+    stream, recipe = run.task.batches(run.split_seed, run.batch), run.training
     return baseline.SequenceTraining(
         weights,
         lambda: tuple(map(torch.tensor, next(stream))),
@@ -308,7 +306,7 @@ def bench_measure(
         late = converged_weights() if weights is None else weights
     except UserError as error:
         late, skipped = initial, str(error)
-    context = RunContext(run, late, train_mask(run, layout(run.task).operands))
+    context = RunContext(run, late, train_mask(run))
     if skipped:
         context.key_frequencies = np.array([1, 5, 34])  # the notebook's, whose loops run over three key frequencies
     result: dict[str, Any] = {"threads": threads, "machine": machine(CPU)}
@@ -373,7 +371,7 @@ def measure_all(context: RunContext, weights: Weights) -> dict[str, Any]:
     for family in FAMILIES:
         checkpoint = Checkpoint(context, weights)
         for measure in family_measures(family):
-            if applies(measure, context.run) and {"epoch", "moment"} & set(measure.dims):
+            if measure.applies_to(context.run) and {"epoch", "moment"} & set(measure.dims):
                 results[measure.name] = measure.function(checkpoint)
     return results
 
@@ -457,7 +455,7 @@ def peak_memory(threads: int, epochs: int = 100) -> float:
 
 def _train_in(folder: str, threads: str, epochs: str) -> None:
     """Train for some epochs, with enough checkpoints to fill a block of the store, and print the peak memory."""
-    from progress_measures.tasks.dataset import write_dataset
+    from progress_measures.data.dataset import write_dataset
     from progress_measures.training.loop import train
 
     set_up(int(threads))

@@ -77,8 +77,8 @@ def _write_dataset(runs: "list[Run]") -> None:
         raise UserError(
             f"{runs[0].experiment} was imported: it has data and weights, but no recipe to train more networks."
         )
+    from progress_measures.data.dataset import write_dataset
     from progress_measures.paths import dataset_store
-    from progress_measures.tasks.dataset import write_dataset
 
     write_dataset(runs, dataset_store(runs[0].experiment))
 

@@ -14,12 +14,11 @@ import numpy as np
 import torch
 
 from progress_measures.cube.open import OpenRun
+from progress_measures.data.dataset import train_masks
+from progress_measures.experiments.derived import train_mask
 from progress_measures.files import atomic_path, open_store
 from progress_measures.models import transformer_lens_bridge
 from progress_measures.paths import dataset_store, runs_folder
-from progress_measures.tasks import layout
-from progress_measures.tasks.dataset import train_masks
-from progress_measures.tasks.split import train_mask
 
 FORMATS = ("transformer-lens", "transformer-lens-4")
 
@@ -63,9 +62,9 @@ def _training_record(opened: OpenRun) -> dict[str, Any]:
     numbers of updates in `test_updates`; those that are not stored are absent.
     """
     run, record = opened.settings, {}
-    if not run.on_sequences and not run.split_unknown:
+    if {"pairs", "split"} <= run.provides:
         store = dataset_store(run.experiment)
-        train = train_masks(store, [run.name])[0] if store.exists() else train_mask(run, layout(run.task).operands)
+        train = train_masks(store, [run.name])[0] if store.exists() else train_mask(run)
         record["train_indices"] = torch.from_numpy(np.flatnonzero(train))
     history = runs_folder(run.experiment) / run.name / "history.zarr"
     if history.exists():

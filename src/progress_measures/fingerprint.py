@@ -26,6 +26,7 @@ NOT_FOLLOWED = (
     "progress_measures.errors",
     "progress_measures.experiments",
     "progress_measures.fingerprint",
+    "progress_measures.section",
     "progress_measures.training.progress",
     "progress_measures.training.record",
 )
@@ -111,7 +112,9 @@ def _blocks(node: Any) -> Iterator[list[ast.stmt]]:
 
 
 def _strip(node: Any) -> Any:
-    """Remove docstrings and imports under TYPE_CHECKING in place, and return the node."""
+    """Remove docstrings, the descriptions of a task's fields, and the imports under TYPE_CHECKING."""
+    if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Call):
+        node.value.keywords = [keyword for keyword in node.value.keywords if keyword.arg != "description"]
     for block in _blocks(node):
         for statement in block:
             _strip(statement)

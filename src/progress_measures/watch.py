@@ -22,13 +22,11 @@ from rich.text import Text
 
 from progress_measures.cube.extract import CheckpointReader, compute_measures
 from progress_measures.cube.gather import history_of
-from progress_measures.cube.structure import applies
 from progress_measures.errors import UserError
+from progress_measures.experiments.derived import train_mask
 from progress_measures.measures import measures
 from progress_measures.measures.phases import FINAL, circuit_formation_end, cleanup_end
 from progress_measures.paths import runs_folder
-from progress_measures.tasks import layout
-from progress_measures.tasks.split import train_mask
 from progress_measures.training.launcher.launch import rows_of_jobs
 from progress_measures.training.launcher.table import JobRow
 from progress_measures.training.progress import duration
@@ -82,9 +80,11 @@ def read_run_status(run: Run) -> RunStatus:
     if not weights.epochs.size:
         return RunStatus(history, "starting")
     selected = [
-        m for name, m in measures().items() if name in (*CURVES, "train_accuracy", "key_frequency") and applies(m, run)
+        m
+        for name, m in measures().items()
+        if name in (*CURVES, "train_accuracy", "key_frequency") and m.applies_to(run)
     ]
-    mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run, layout(run.task).operands)
+    mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run)
     measured = compute_measures(run, selected, weights, mask).merge(history)
     return RunStatus(measured, phase(measured))
 

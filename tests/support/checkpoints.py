@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from progress_measures.cube.structure import applies
 from progress_measures.measures import families_of, family_measures
 from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.registry import Measure
@@ -110,7 +109,7 @@ class SmallNetwork:
     @property
     def measures(self) -> list[Measure]:
         """The measures that an extraction computes for this network."""
-        return [m for family in families_of(self.run) for m in family_measures(family) if applies(m, self.run)]
+        return [m for family in families_of(self.run) for m in family_measures(family) if m.applies_to(self.run)]
 
     def altered(
         self,

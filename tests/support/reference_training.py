@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from progress_measures.models.transformer import Weights, forward
-from progress_measures.tasks import label_table, layout
 from progress_measures.training.loss import PRECISIONS, accuracy, cross_entropy, differentiable
 
 if TYPE_CHECKING:
@@ -25,8 +24,8 @@ class Objective:
     """
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
-        table = torch.from_numpy(label_table(runs[0].task))
-        n = layout(runs[0].task).operands
+        table = torch.from_numpy(runs[0].task.label_table())
+        n = runs[0].task.layout.operands
 
         def prepared(mask: Tensor) -> tuple[Tensor, Tensor]:
             a, b = mask.nonzero()[:, 1:].view(len(runs), -1, 2).unbind(-1)

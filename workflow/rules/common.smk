@@ -27,7 +27,6 @@ from progress_measures.figures.registry import Figure, figure_module
 from progress_measures.measures import FAMILIES, families_of
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.registry import Table, table_module
-from progress_measures.tasks import task_module
 from progress_measures.training.record import code_modules
 
 # Snakemake keeps many small objects for every job, none of them garbage. Searching them for garbage takes an eighth of
@@ -102,10 +101,10 @@ def code(*modules: str) -> list[str]:
 
 def dataset_code(wildcards: Wildcards) -> list[str]:
     """Return the fingerprints of the code that the dataset of an experiment depends on."""
-    task = next(iter(runs_of(wildcards.experiment).values())).task.kind
+    task = next(iter(runs_of(wildcards.experiment).values())).task
     return code(
-        "progress_measures.tasks.dataset",
-        task_module(task).__name__,
+        "progress_measures.data.dataset",
+        type(task).__module__,
         fingerprint.DERIVED,
     )
 
@@ -158,7 +157,7 @@ def training_options(threads: int, resources: ResourceList) -> str:
 # Update all fingerprint files now, since Snakemake lists files before it evaluates the input functions that name them.
 code(
     fingerprint.DERIVED,
-    "progress_measures.tasks.dataset",
+    "progress_measures.data.dataset",
     "progress_measures.cube.extract",
     "progress_measures.cube.gather",
     "progress_measures.figures.drawing",

@@ -9,18 +9,17 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from progress_measures.cube.structure import applies, coordinates, describe_dimensions, encoding, moments
+from progress_measures.cube.structure import coordinates, describe_dimensions, encoding, moments
+from progress_measures.data.dataset import train_masks
 from progress_measures.errors import UserError
+from progress_measures.experiments.derived import train_mask
 from progress_measures.files import write_store
-from progress_measures.measures.checkpoint import RunContext, SplitUnknown
+from progress_measures.measures.checkpoint import RunContext
 from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import Measure, family_measures
 from progress_measures.measures.sequence_checkpoint import SequenceRunContext
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import checkpoints, dataset_store, family_store
-from progress_measures.tasks import layout
-from progress_measures.tasks.dataset import train_masks
-from progress_measures.tasks.split import train_mask
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -39,7 +38,7 @@ def measure_family(run: Run, family: str, first: bool) -> None:
     Raises:
         UserError: checkpoints are missing or damaged.
     """
-    train = None if run.split_unknown else train_masks(dataset_store(run.experiment), [run.name])[0]
+    train = None if "split" not in run.provides else train_masks(dataset_store(run.experiment), [run.name])[0]
     dataset = compute_measures(run, measures_taken(family, run, first), CheckpointReader(run), train)
     write_store(dataset, family_store(run.experiment, run.name, family), encoding(dataset))
 
@@ -115,7 +114,7 @@ def measures_taken(family: str, run: Run, first: bool) -> list[Measure]:
         run: settings of the run.
         first: whether the run is the experiment's first; some measures are computed for it only.
     """
-    return [m for m in family_measures(family) if applies(m, run) and (first or "run" in m.dims)]
+    return [m for m in family_measures(family) if m.applies_to(run) and (first or "run" in m.dims)]
 
 
 def checkpoint_of(
@@ -131,12 +130,12 @@ def checkpoint_of(
     """
     if run.on_sequences:
         return SequenceRunContext(run, last_weights, run.training.epochs).checkpoint(weights, epoch)
-    if run.split_unknown:
+    if "split" not in run.provides:
         train = None
     elif dataset_store(run.experiment).exists():
         train = train_masks(dataset_store(run.experiment), [run.name])[0]
     else:
-        train = train_mask(run, layout(run.task).operands)
+        train = train_mask(run)
     return RunContext(run, last_weights, train).checkpoint(weights, epoch)
 
 
@@ -163,8 +162,6 @@ def compute_measures(
         One variable per measure, without a `run` dimension.
     """
     context = context_of(run, weights, train)
-    if train is None:
-        measures = [m for m in measures if not needs_split(m, context)]
     selected_epochs = moments(weights.epochs)
     results: dict[str, list[np.ndarray]] = {m.name: [] for m in measures}
     if any("epoch" in m.dims or "moment" in m.dims for m in measures):
@@ -177,20 +174,6 @@ def compute_measures(
         if "epoch" not in m.dims and "moment" not in m.dims:
             results[m.name].append(np.asarray(m.function(context.final)).astype(m.dtype))
     return _dataset(run, measures, results, weights.epochs, context)
-
-
-def needs_split(m: Measure, context: RunContext | SequenceRunContext) -> bool:
-    """Return whether a measure raises `SplitUnknown`, because it uses the training or test pairs.
-
-    Args:
-        m: the measure.
-        context: context of a run whose training pairs are unknown.
-    """
-    try:
-        m.function(context.final)
-    except SplitUnknown:
-        return True
-    return False
 
 
 def context_of(run: Run, weights: WeightSource, train: NDArray[np.bool_] | None) -> RunContext | SequenceRunContext:

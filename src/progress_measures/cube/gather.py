@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from progress_measures.cube.structure import applies, describe_dimensions, encoding
+from progress_measures.cube.structure import describe_dimensions, encoding
 from progress_measures.errors import UserError
 from progress_measures.files import append_to_store, atomic_path, create_store, open_store
 from progress_measures.measures import keys, phases
@@ -154,7 +154,7 @@ def _rules() -> dict[str, Any]:
 def _measured(run: Run) -> xr.Dataset:
     """Return all measures of a run and its history."""
     stores = [_family(run, family) for family in families_of(run)]
-    history = [] if run.split_unknown else [history_of(run)]
+    history = [history_of(run)] if "split" in run.provides else []
     return xr.merge([*stores, *history], join="exact", combine_attrs="override")
 
 
@@ -173,7 +173,7 @@ def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
     reasons: dict[str, dict[str, str]] = {}
     for family in DERIVED:
         for m in family_measures(family):
-            if applies(m, run):
+            if m.applies_to(run):
                 milestone = m.function(dataset)
                 dataset[m.name] = xr.DataArray(np.asarray(milestone.epoch, dtype=m.dtype), attrs=m.attributes)
                 if milestone.reason:

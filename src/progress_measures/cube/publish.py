@@ -18,12 +18,11 @@ from progress_measures.cube.open import OpenRun, cube_if_any, open_cube
 from progress_measures.cube.rounding import rounded
 from progress_measures.cube.structure import encoding
 from progress_measures.errors import UserError
+from progress_measures.experiments.derived import train_mask
 from progress_measures.files import atomic_path, scratch, write_store
 from progress_measures.measures.registry import DERIVED, FAMILIES, family_measures, measures
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
-from progress_measures.tasks import layout
-from progress_measures.tasks.split import train_mask
 from progress_measures.training.record import done
 
 if TYPE_CHECKING:
@@ -191,7 +190,7 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
         if not first:
             kept = kept.drop_vars([name for name, variable in cube.data_vars.items() if "run" not in variable.dims])
         kept = kept.drop_vars([name for name, c in kept.coords.items() if not c.dims])
-        train = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run, layout(run.task).operands)
+        train = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run)
         measured = compute_measures(run, of_last_checkpoint, _PublishedWeights(run, cube.epoch.values), train)
         at_selected_epochs = [
             m for family in FAMILIES for m in measures_taken(family, run, first) if "moment" in m.dims

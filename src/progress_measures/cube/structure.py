@@ -8,9 +8,8 @@ import numpy as np
 import xarray as xr
 
 from progress_measures.fourier import component_names, frequencies
-from progress_measures.measures.registry import DERIVED, DIMENSIONS, ONE_LAYER, Measure
+from progress_measures.measures.registry import DIMENSIONS
 from progress_measures.models.architecture import Architecture
-from progress_measures.tasks import layout, task_module
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,38 +20,6 @@ MOMENTS = 24  # maximum number of selected epochs, at which maps are kept
 CHUNK_BYTES = 2**17  # size before compression up to which a chunk holds several runs
 MAX_CHUNKS = 256  # maximum number of chunks of a variable along `run`
 
-NEEDS_LINEAR_UNEMBEDDING = ("restricted_loss_neurons", "excluded_loss_neurons")
-"""Measures for networks whose logits are linear in the neurons' output, which a LayerNorm before W_U prevents."""
-
-
-def applies(measure: Measure, run: Run) -> bool:
-    """Return whether a measure applies to a run.
-
-    Args:
-        measure: the measure.
-        run: settings of the run.
-    """
-    if (measure.family in DERIVED and run.split_unknown) or (
-        measure.name in NEEDS_LINEAR_UNEMBEDDING and run.layer_norm
-    ):
-        return False
-    if measure.needs in ("any", run.task.kind):
-        return True
-    if run.on_sequences:
-        return measure.needs == "answers" and len(_answers(run)) > 1
-    one_layer = run.one_layer
-    if measure.needs == "pairs":
-        return one_layer
-    modular = hasattr(task_module(run.task.kind), "SIGN")
-    allows_any_depth = measure.family not in ONE_LAYER and not run.model.attention_only
-    return measure.needs == "modular" and modular and (one_layer or allows_any_depth)
-
-
-def _answers(run: Run) -> list[str]:
-    """Return the names of the answers of a sequence."""
-    names: list[str] = task_module(run.task.kind).answer_names(run.task)
-    return names
-
 
 def moments(epochs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the selected epochs, at which maps are kept: evenly spaced checkpoints, including the first and the last."""
@@ -62,7 +29,7 @@ def moments(epochs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def coordinates(run: Run) -> dict[str, Any]:
     """Return the coordinate of each dimension, for a run's task and model."""
-    architecture, sizes = Architecture.of(run), layout(run.task)
+    architecture, sizes = Architecture.of(run), run.task.layout
     n = sizes.operands
     of_network = {
         "head": np.arange(architecture.heads),
@@ -71,7 +38,7 @@ def coordinates(run: Run) -> dict[str, Any]:
         "parameter": list(architecture.parameters),
     }
     if run.on_sequences:
-        return of_network | {"answer": _answers(run), "trigram": np.arange(sizes.outputs)}
+        return of_network | {"answer": run.task.answer_names(), "trigram": np.arange(sizes.outputs)}
     return of_network | {
         "frequency": frequencies(n),
         "fourier_component": component_names(n),

@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from progress_measures.experiments.schema import Run
+    import numpy as np
+    from numpy.typing import NDArray
 
-SEQUENCE_TASKS = ("five_digit_addition", "repeated_subsequence", "skip_trigram")
-"""Kinds of tasks with generated examples, in place of all pairs `a b =`."""
+    from progress_measures.experiments.schema import Run
 
 
 def on_sequences(run: Run) -> bool:
     """Return whether the examples of a run are generated sequences, in place of all pairs `a b =`."""
-    return run.task.kind in SEQUENCE_TASKS
+    return "sequences" in run.task.provides
 
 
 def one_layer(run: Run) -> bool:
@@ -32,3 +32,8 @@ def batch_size(run: Run) -> int:
 def split_seed(run: Run) -> int:
     """Return the seed of the split: `split.seed` if it is set, otherwise the run's seed."""
     return run.seed if run.split.seed is None else run.split.seed
+
+
+def train_mask(run: Run) -> NDArray[np.bool_]:
+    """Return the mask of the training pairs of a run on pairs: [a, b]."""
+    return run.task.train_mask(run.split, split_seed(run))

@@ -8,10 +8,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from progress_measures.experiments import schema
+from progress_measures.tasks import TASKS
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", schema.Experiment),
-    *(("task", task) for task in schema.TASKS.values()),
+    *(("task", task) for task in TASKS.values()),
     ("split", schema.Split),
     ("model", schema.Model),
     ("training", schema.Training),

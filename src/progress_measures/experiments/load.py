@@ -8,8 +8,9 @@ from pydantic import BaseModel, ValidationError
 
 from progress_measures import paths
 from progress_measures.errors import UserError
-from progress_measures.experiments.schema import TASKS, Experiment, Imported, Model, Split, Training
+from progress_measures.experiments.schema import Experiment, Imported, Model, Split, Training
 from progress_measures.old_names import RENAMED_FIELDS
+from progress_measures.tasks import TASKS
 from progress_measures.yaml_files import read_yaml
 
 FOLDER = Path("config/experiments")

@@ -1,178 +1,34 @@
 """The fields of an experiment file. Unknown keys are errors; released defaults never change."""
 
+import functools
 import hashlib
 import itertools
 import json
 import math
+import operator
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from progress_measures import capabilities
 from progress_measures.experiments import derived
 from progress_measures.old_names import RENAMED_FIELDS
-from progress_measures.tasks import layout
+from progress_measures.section import Section
+from progress_measures.tasks import TASKS, Task
 
-MAX_OPERANDS = 2000
-"""Largest number of operands, because tables of all pairs are held in memory."""
 MAX_RUNS = 10_000
 MAX_NAME_LENGTH = 200  # of a run's name, which is also a folder name
 MAX_WEIGHTS = 10**9
 MAX_SEED = 2**32 - 2  # test sequences are drawn from the next seed, and NumPy's legacy generator accepts 32 bits
 
 
-class Section(BaseModel):
-    """A section of an experiment file: immutable, without unknown keys, with finite numbers only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _reject_booleans(cls, values: Any) -> Any:
-        """Reject true and false as numbers, which pydantic would accept as 1 and 0."""
-        for name, field in cls.model_fields.items():
-            if isinstance(values, dict) and isinstance(values.get(name), bool) and field.annotation is not bool:
-                raise ValueError(f"`{name}` cannot be true or false")
-        return values
-
-
-def is_prime(number: int) -> bool:
-    """Return whether a number is prime."""
-    return number > 1 and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))
-
-
-class _Modular(Section):
-    prime: int = Field(
-        113,
-        gt=2,
-        le=MAX_OPERANDS,
-        description="Modulus p, a prime: a and b range over 0 … p − 1 (p = 113 in the paper, section 3).",
-    )
-
-    @field_validator("prime")
-    @classmethod
-    def _prime(cls, value: int) -> int:
-        if not is_prime(value):
-            raise ValueError("must be a prime number, such as 53, 59, 97, 101, 109, 113 or 401")
-        return value
-
-
-class ModularAddition(_Modular):
-    """`a b =` ↦ (a + b) mod p, the paper's task."""
-
-    kind: Literal["modular_addition"]
-
-
-class ModularSubtraction(_Modular):
-    """`a b =` ↦ (a − b) mod p."""
-
-    kind: Literal["modular_subtraction"]
-
-
-class IntegerAddition(Section):
-    """`a b =` ↦ a + b, without reduction."""
-
-    kind: Literal["integer_addition"]
-    operands: int = Field(10, gt=1, le=MAX_OPERANDS, description="Number n of operands: a and b range over 0 … n − 1.")
-    outputs: int = Field(20, gt=2, le=10_000, description="Number of output classes, at least the 2n − 1 sums.")
-
-    @model_validator(mode="after")
-    def _check_outputs(self) -> "IntegerAddition":
-        if self.outputs < 2 * self.operands - 1:
-            raise ValueError(f"`outputs` must be at least {2 * self.operands - 1}, the number of sums")
-        return self
-
-
-class PairTable(Section):
-    """`a b =` ↦ an arbitrary function of a and b, given as a table."""
-
-    kind: Literal["pair_table"]
-    operands: int = Field(gt=1, le=MAX_OPERANDS, description="Number n of operands: a and b range over 0 … n − 1.")
-    outputs: int = Field(gt=1, le=10_000, description="Number of output classes.")
-    answers: list[int] = Field(
-        description="Label of every pair, n² numbers below `outputs`; entry a · n + b is the label of (a, b)."
-    )
-
-    @model_validator(mode="after")
-    def _check_answers(self) -> "PairTable":
-        if len(self.answers) != self.operands**2 or not all(0 <= answer < self.outputs for answer in self.answers):
-            raise ValueError(f"`answers` must have {self.operands**2} numbers from 0 to {self.outputs - 1}")
-        return self
-
-
-class FiveDigitAddition(Section):
-    """`x x x x x + y y y y y =` ↦ the digits of x + y, carry first (appendix D.3)."""
-
-    kind: Literal["five_digit_addition"]
-    digits: int = Field(
-        5,
-        ge=1,
-        le=18,
-        description="Number of digits of x and of y; leading digits may be 0. The sum has one digit more.",
-    )
-
-
-class RepeatedSubsequence(Section):
-    """Random tokens with a repeated subsequence: predict the tokens of its later occurrences (appendix D.3)."""
-
-    kind: Literal["repeated_subsequence"]
-    vocabulary: int = Field(
-        128,
-        gt=2,
-        le=100_000,
-        description="Number of tokens; token 0 begins every sequence and occurs nowhere else.",
-    )
-    length: int = Field(85, gt=2, le=10_000, description="Length of a sequence, including its first token.")
-    subsequence: int = Field(16, gt=1, le=10_000, description="Length of the repeated subsequence.")
-    repeats: int = Field(
-        3,
-        gt=1,
-        le=10_000,
-        description="Number r of occurrences of the subsequence: one in each of r equal intervals of the sequence.",
-    )
-
-    @model_validator(mode="after")
-    def _check_length(self) -> "RepeatedSubsequence":
-        if (self.length - 1) // self.repeats < self.subsequence:
-            raise ValueError(
-                f"`length` must be at least {self.repeats * self.subsequence + 1}: {self.repeats} occurrences of "
-                f"{self.subsequence} tokens and the first token"
-            )
-        return self
-
-
-class SkipTrigram(Section):
-    """One signal token among noise tokens: predict the signal token at the last position (appendix D.3)."""
-
-    kind: Literal["skip_trigram"]
-    noise: int = Field(10, ge=1, le=100_000, description="Number of noise tokens in the vocabulary.")
-    answers: int = Field(
-        10, gt=1, le=100_000, description="Number of signal tokens; every sequence contains exactly one of them."
-    )
-    length: int = Field(
-        40,
-        ge=1,
-        le=10_000,
-        description="Length of a sequence without its first and last tokens, which are the same in all sequences.",
-    )
-
-
-Task = Annotated[
-    ModularAddition
-    | ModularSubtraction
-    | IntegerAddition
-    | PairTable
-    | FiveDigitAddition
-    | RepeatedSubsequence
-    | SkipTrigram,
-    Field(discriminator="kind"),
-]
-TASKS: dict[str, type[Section]] = {
-    get_args(task.model_fields["kind"].annotation)[0]: task for task in get_args(get_args(Task)[0])
-}
-"""The fields of every task, by `kind`."""
+if TYPE_CHECKING:
+    AnyTask = Task
+else:
+    AnyTask = Annotated[functools.reduce(operator.or_, TASKS.values()), Field(discriminator="kind")]
 
 
 class Split(Section):
@@ -310,6 +166,7 @@ class Imported(Section):
     assumed: list[str] = Field(description="Assumptions, each with the option that changes it.")
     ignored: list[str] = Field(description="Tensors of the file that were ignored.")
     layer_norm: bool = Field(False, description="Whether the network has LayerNorms.")
+    logits_only: bool = Field(False, description="Whether only the logits of all pairs are known, and no weights.")
     split_known: bool = Field(
         True, description="Whether the training pairs are known; if false, only measures over all pairs are computed."
     )
@@ -326,7 +183,7 @@ class Run(Section):
     experiment: str
     name: str
     seed: int = Field(ge=0, le=MAX_SEED)
-    task: Task
+    task: AnyTask
     split: Split
     model: Model
     training: Training
@@ -338,6 +195,11 @@ class Run(Section):
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return self
+
+    @cached_property
+    def provides(self) -> frozenset[str]:
+        """Capabilities of the run, which decide the measures that apply to it; see `CAPABILITIES`."""
+        return capabilities.provides(self)
 
     @property
     def on_sequences(self) -> bool:
@@ -353,11 +215,6 @@ class Run(Section):
     def layer_norm(self) -> bool:
         """Whether the network has LayerNorms; only an imported network can have LayerNorms."""
         return self.imported is not None and self.imported.layer_norm
-
-    @property
-    def split_unknown(self) -> bool:
-        """Whether the training pairs are unknown; only an imported network can have unknown training pairs."""
-        return self.imported is not None and not self.imported.split_known
 
     @property
     def batch(self) -> int:
@@ -402,6 +259,9 @@ class Run(Section):
         return flat
 
 
+SEQUENCE_TASKS = [kind for kind, task in TASKS.items() if "sequences" in task.provides]
+
+
 def _is_default(section: Section, *fields: str) -> bool:
     """Return whether these fields of a section have their default values."""
     return all(getattr(section, field) == type(section).model_fields[field].default for field in fields)
@@ -419,9 +279,9 @@ def _mistakes(run: Run) -> Iterator[str]:
             yield f"`training.batch` ({training.batch}) must divide `split.examples` ({split.examples})"
     elif split.examples is not None or training.batch is not None or not _is_default(split, "test_examples"):
         fields = "`split.examples`, `split.test_examples` and `training.batch`"
-        yield f"{fields} are for tasks on sequences: {', '.join(derived.SEQUENCE_TASKS)}"
-    elif not int(split.train_fraction * layout(run.task).operands ** 2):
-        yield f"`split.train_fraction` ({split.train_fraction:g}) of {layout(run.task).operands}² pairs is less than one"
+        yield f"{fields} are for tasks on sequences: {', '.join(SEQUENCE_TASKS)}"
+    elif not int(split.train_fraction * run.task.layout.operands**2):
+        yield f"`split.train_fraction` ({split.train_fraction:g}) of {run.task.layout.operands}² pairs is less than one"
     if run.model.doubled_residual and not run.model.attention_only:
         yield "`model.doubled_residual` is for networks with `model.attention_only: true`"
     if training.dropout and run.model.attention_only:
@@ -445,7 +305,7 @@ class Experiment(Section):
         le=MAX_SEED,
         description="Seed of the initial weights, and of the split unless `split.seed` is given.",
     )
-    task: Task
+    task: AnyTask
     split: Split = Split()
     model: Model = Model()
     training: Training

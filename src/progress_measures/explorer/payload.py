@@ -17,7 +17,7 @@ from progress_measures.cube.describe import summaries
 from progress_measures.cube.rounding import rounded
 from progress_measures.cube.select import cut_to_run
 from progress_measures.figures.style import PHASE_VARIABLES
-from progress_measures.tasks import task_module
+from progress_measures.tasks import TASKS
 
 EXACT, FINE, COARSE = 23, 12, 10
 """Mantissa bits that are kept: for curves, for numbers with three decimal digits, and for colors of a map."""
@@ -134,7 +134,7 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
         "name": str(cube.attrs.get("experiment", "cube")),
         "title": str(cube.attrs.get("title", cube.attrs.get("experiment", "cube"))),
         "task": task,
-        "sign": int(getattr(task_module(task), "SIGN", 1)) if task else 1,
+        "sign": getattr(TASKS.get(task), "sign", 1),
         "prime": 2 * cube.sizes["frequency"] + 1 if "frequency" in cube.sizes else 0,
         "numbers": cube.sizes["token"] - 1 if "token" in cube.sizes else 0,
         "first": _first(cube),

@@ -136,7 +136,7 @@ def _write(network: RecognizedNetwork, name: str, contents: Contents, precision:
     for family in families_of(run):
         measure_family(run, family, first=True)
     losses = open_store(paths.family_store(name, run.name, "losses")).load()
-    if not run.split_unknown:
+    if "split" in run.provides:
         write_history(run, contents, losses)
     gather(name, network.experiment.title, [run])
     return losses

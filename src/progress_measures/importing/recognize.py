@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from progress_measures.errors import UserError
-from progress_measures.experiments.schema import MAX_OPERANDS, is_prime
 from progress_measures.importing.reading import check_numbers, load_array
 from progress_measures.models import imported
+from progress_measures.section import MAX_OPERANDS
 from progress_measures.tasks import Layout
+from progress_measures.tasks.base import is_prime
 
 Weights = dict[str, NDArray[Any]]
 

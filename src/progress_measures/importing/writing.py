@@ -17,7 +17,6 @@ from progress_measures.importing.contents import Contents
 from progress_measures.importing.names import AXES, Weights
 from progress_measures.importing.settings import RecognizedNetwork
 from progress_measures.importing.splits import ImportedSplit
-from progress_measures.tasks import label_table
 from progress_measures.yaml_files import yaml_text
 
 MAX_EVALUATIONS = 2000  # epochs with recorded losses that the history keeps, besides the checkpoints
@@ -56,7 +55,7 @@ def write_history(run: Run, contents: Contents, measured: xr.Dataset) -> None:
 
 def _dataset(run: Run, split: ImportedSplit) -> xr.Dataset:
     """Return `label` [a, b] and `train` [run, a, b], as in `tasks.dataset`; `train` is False if the split is unknown."""
-    label = label_table(run.task)
+    label = run.task.label_table()
     train = np.zeros(label.shape, dtype=bool) if split.train is None else split.train
     return xr.Dataset(
         {

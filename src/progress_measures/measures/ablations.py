@@ -62,6 +62,7 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     dims=BY_FREQUENCY,
     units="nat",
     long_name="Test loss without one frequency's block",
+    requires={"modular_sum", "split"},
     reference=SECTION,
     dtype="float64",
     digits=26,
@@ -78,6 +79,7 @@ def ablated_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     dims=BY_FREQUENCY,
     units="nat",
     long_name="Loss without one frequency's block, all pairs",
+    requires={"modular_sum"},
     reference=SECTION,
     dtype="float64",
     digits=26,
@@ -101,6 +103,7 @@ def _key_blocks(checkpoint: Checkpoint) -> Array:
     dims=("run", "epoch"),
     units="nat",
     long_name="Test loss of the key frequencies' blocks alone",
+    requires={"modular_sum", "split", "mlp"},
     reference=SECTION,
     dtype="float64",
 )
@@ -119,6 +122,7 @@ def key_blocks_only_loss(checkpoint: Checkpoint) -> Number:
     dims=("run", "epoch"),
     units="nat",
     long_name="Test loss without the key frequencies' blocks",
+    requires={"modular_sum", "split", "mlp"},
     reference=SECTION,
     dtype="float64",
 )

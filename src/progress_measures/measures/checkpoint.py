@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from progress_measures import fourier
 from progress_measures.measures.keys import best_frequency, key_frequencies
 from progress_measures.models import forward_at, imported, pairs
-from progress_measures.tasks import label_table, layout, task_module
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -41,8 +40,8 @@ class RunContext:
 
     def __init__(self, run: Run, final: dict[str, NDArray], train: NDArray[np.bool_] | None) -> None:
         self.run = run
-        self.n = layout(run.task).operands
-        self.labels = label_table(run.task).ravel()
+        self.n = run.task.layout.operands
+        self.labels = run.task.label_table().ravel()
         self._train = None if train is None else train.ravel()
         self._final = final
         self.one_layer = run.one_layer
@@ -92,7 +91,7 @@ class RunContext:
     @cached_property
     def sign(self) -> int:
         """1 if the logits follow cos(w(a + b - c)), as in addition; -1 if they follow cos(w(a - b - c))."""
-        return int(task_module(self.run.task.kind).SIGN)
+        return int(self.run.task.sign)
 
     @cached_property
     def line(self) -> NDArray[np.int64]:
@@ -136,8 +135,8 @@ class Checkpoint:
     def __init__(self, context: RunContext, weights: dict[str, NDArray], epoch: int | None = None) -> None:
         self.context, self.epoch = context, epoch
         self.trained = weights
-        if context.run.imported is not None:
-            self.weights = imported.to_native_weights(weights, layout(context.run.task), context.one_layer)
+        if context.run.imported is not None and "weights" in context.run.provides:
+            self.weights = imported.to_native_weights(weights, context.run.task.layout, context.one_layer)
         else:
             self.weights = weights
 
@@ -182,8 +181,8 @@ class Checkpoint:
 
     @property
     def logits(self) -> NDArray:
-        """Logits of all pairs: [pair, output]."""
-        return self._forward[1]
+        """Logits of all pairs: [pair, output]. They are read where the weights are unknown, and computed elsewhere."""
+        return self._forward[1] if "weights" in self.context.run.provides else self.weights["logits"]
 
     @cached_property
     def attention(self) -> NDArray:
@@ -197,7 +196,7 @@ class Checkpoint:
         """Attention of the first layer between all positions, in float64: [pair, head, query, position]."""
         run = self.context.run
         # `weights` of an imported one-layer network reproduce its queries at `=` only
-        tensors = imported.to_native_weights(self.trained, layout(run.task), one_layer=False)
+        tensors = imported.to_native_weights(self.trained, run.task.layout, one_layer=False)
         weights = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
         return imported.first_attention(weights, self.context.n, run.layer_norm)
 

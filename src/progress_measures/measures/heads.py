@@ -40,7 +40,14 @@ def _attention_fractions(checkpoint: Checkpoint) -> Array:
     )
 
 
-@measure(dims=BY_HEAD, units="1", long_name="Frequency of each head's attention", reference=PATTERN, dtype="uint16")
+@measure(
+    dims=BY_HEAD,
+    units="1",
+    long_name="Frequency of each head's attention",
+    requires={"modular_sum", "one_layer"},
+    reference=PATTERN,
+    dtype="uint16",
+)
 def attention_frequency(checkpoint: Checkpoint) -> Array:
     """Frequency k whose {const, cos k, sin k}^2 block holds most of the variance over pairs of a head's attention to a."""
     return np.nan_to_num(_attention_fractions(checkpoint)).argmax(0) + 1
@@ -50,6 +57,7 @@ def attention_frequency(checkpoint: Checkpoint) -> Array:
     dims=BY_HEAD,
     units="1",
     long_name="Fraction of the variance of each head's attention in its frequency",
+    requires={"modular_sum", "one_layer"},
     reference=PATTERN,
 )
 def attention_frequency_share(checkpoint: Checkpoint) -> Array:
@@ -80,7 +88,13 @@ def _explained(values: Array, approximation: Array) -> Number:
     return 1 - np.square(values - approximation).sum() / np.square(values - values.mean()).sum()
 
 
-@measure(dims=BY_HEAD, units="1", long_name="Coefficient alpha of each head's attention", reference=FIT)
+@measure(
+    dims=BY_HEAD,
+    units="1",
+    long_name="Coefficient alpha of each head's attention",
+    requires={"modular_sum", "one_layer"},
+    reference=FIT,
+)
 def attention_alpha(checkpoint: Checkpoint) -> Array:
     """Fit coefficient alpha in A_0 = 1/2 + alpha (cos w a - cos w b) + beta (sin w a - sin w b), A_0 the attention to a.
 
@@ -89,7 +103,13 @@ def attention_alpha(checkpoint: Checkpoint) -> Array:
     return _difference_fit(checkpoint)[0][:, 0]
 
 
-@measure(dims=BY_HEAD, units="1", long_name="Coefficient beta of each head's attention", reference=FIT)
+@measure(
+    dims=BY_HEAD,
+    units="1",
+    long_name="Coefficient beta of each head's attention",
+    requires={"modular_sum", "one_layer"},
+    reference=FIT,
+)
 def attention_beta(checkpoint: Checkpoint) -> Array:
     """Fit coefficient beta in A_0 = 1/2 + alpha (cos w a - cos w b) + beta (sin w a - sin w b), A_0 the attention to a.
 
@@ -99,7 +119,11 @@ def attention_beta(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=BY_HEAD, units="1", long_name="Fraction of attention variance explained by the fit of Table 2", reference=FIT
+    dims=BY_HEAD,
+    units="1",
+    long_name="Fraction of attention variance explained by the fit of Table 2",
+    requires={"modular_sum", "one_layer"},
+    reference=FIT,
 )
 def attention_fit_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Fraction of variance of attention to a explained by 1/2 + alpha (cos w a - cos w b) + beta (sin w a - sin w b).
@@ -117,7 +141,7 @@ def _scores(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "head", "fourier_component"), units="1", long_name="Attention scores in the Fourier basis",
-    reference=SCORES,
+    requires={"modular_sum", "one_layer"}, reference=SCORES,
 )  # fmt: skip
 @cached_per_checkpoint
 def score_fourier_coefficient(checkpoint: Checkpoint) -> Array:
@@ -125,7 +149,13 @@ def score_fourier_coefficient(checkpoint: Checkpoint) -> Array:
     return _scores(checkpoint) @ fourier.basis(checkpoint.context.n).T
 
 
-@measure(dims=BY_HEAD, units="1", long_name="Fraction of score variance explained by one frequency", reference=SCORES)
+@measure(
+    dims=BY_HEAD,
+    units="1",
+    long_name="Fraction of score variance explained by one frequency",
+    requires={"modular_sum", "one_layer"},
+    reference=SCORES,
+)
 def score_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Fraction of variance over operands of a head's score C_j[x] in the cosine and sine of its attention frequency.
 
@@ -145,7 +175,13 @@ def _differences(checkpoint: Checkpoint) -> Array:
     return (scores[:, None] - scores).reshape(-1, scores.shape[1])
 
 
-@measure(dims=BY_HEAD, units="1", long_name="Largest difference between two scores", reference=SCORES)
+@measure(
+    dims=BY_HEAD,
+    units="1",
+    long_name="Largest difference between two scores",
+    requires={"modular_sum", "one_layer"},
+    reference=SCORES,
+)
 def score_difference_range(checkpoint: Checkpoint) -> Array:
     """Largest |C_j[a] - C_j[b]|, where C_j[x] is the part of head j's attention score that depends on the operand x.
 
@@ -154,7 +190,13 @@ def score_difference_range(checkpoint: Checkpoint) -> Array:
     return np.abs(_differences(checkpoint)).max(0)
 
 
-@measure(dims=BY_HEAD, units="1", long_name="Slope of attention against score difference", reference=SCORES)
+@measure(
+    dims=BY_HEAD,
+    units="1",
+    long_name="Slope of attention against score difference",
+    requires={"modular_sum", "one_layer"},
+    reference=SCORES,
+)
 @cached_per_checkpoint
 def sigmoid_slope(checkpoint: Checkpoint) -> Array:
     """Slope E_j in the least-squares fit A_0 = 1/2 + E_j (C_j[a] - C_j[b]) of attention A_0 to a by head j's scores C_j.
@@ -173,7 +215,11 @@ def linear_attention(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=BY_HEAD, units="1", long_name="Fraction of attention variance explained by a straight line", reference=SCORES
+    dims=BY_HEAD,
+    units="1",
+    long_name="Fraction of attention variance explained by a straight line",
+    requires={"modular_sum", "one_layer"},
+    reference=SCORES,
 )
 def sigmoid_linear_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Fraction of variance over pairs of attention to a explained by the score difference: 1/2 + E_j (C_j[a] - C_j[b]).
@@ -189,6 +235,7 @@ def sigmoid_linear_fraction_explained(checkpoint: Checkpoint) -> Array:
     dims=("run",),
     units="1",
     long_name="Fraction of all heads' attention variance explained by straight lines",
+    requires={"modular_sum", "one_layer"},
     reference=SCORES,
 )
 def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
@@ -204,7 +251,7 @@ def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
 
 @measure(
     dims=BY_HEAD, units="1", long_name="Distance of attention from a sigmoid",
-    reference="Nanda et al. 2023, appendix A.1",
+    requires={"modular_sum", "one_layer"}, reference="Nanda et al. 2023, appendix A.1",
 )  # fmt: skip
 def sigmoid_deviation(checkpoint: Checkpoint) -> Array:
     """Mean over pairs of |A_0 - sigmoid(score of a - score of b)|, A_0 being the attention to a.
@@ -218,7 +265,7 @@ def sigmoid_deviation(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "head", "other_head"), units="1", long_name="Deviation of two heads from complementary attention",
-    reference=SCORES,
+    requires={"modular_sum", "one_layer"}, reference=SCORES,
 )  # fmt: skip
 def head_complement_deviation(checkpoint: Checkpoint) -> Array:
     """Mean over pairs of |A_0 of one head + A_0 of another - 1|, A_0 being attention to a; 0 if the sum is always 1."""
@@ -227,7 +274,8 @@ def head_complement_deviation(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=("run", "head", "frequency"), units="1", reference="Nanda et al. 2023, appendix C.1.2",
+    dims=("run", "head", "frequency"), units="1", requires={"modular_sum", "one_layer"},
+    reference="Nanda et al. 2023, appendix C.1.2",
     long_name="Fraction of the variance of each head's output in each frequency",
 )  # fmt: skip
 def head_output_frequency_share(checkpoint: Checkpoint) -> Array:
@@ -246,7 +294,7 @@ def head_output_frequency_share(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "head", "fourier_component"), units="1", long_name="Norm of the OV circuit's Fourier components",
-    reference="Nanda et al. 2023, appendix C.1.3, Fig. 11",
+    requires={"modular_sum", "one_layer"}, reference="Nanda et al. 2023, appendix C.1.3, Fig. 11",
 )  # fmt: skip
 def OV_fourier_norm(checkpoint: Checkpoint) -> Array:
     """Norm over the residual stream of each row of F W_E W_V W_O, without the `=` token; F is the Fourier basis."""

@@ -21,7 +21,7 @@ EMBEDDINGS = ("whole", "mean and PC 1", "all but PC 2")
 
 @measure(
     dims=("run", "embedding", "a", "b"), units="1", long_name="Answer with part of the embedding",
-    reference="Integer addition notebook, ablation of PC 2", dtype="uint16", needs="integer_addition",
+    requires={"integer_sums", "one_layer"}, reference="Integer addition notebook, ablation of PC 2", dtype="uint16",
     labels={"embedding": EMBEDDINGS},
 )  # fmt: skip
 def answer_by_embedding(checkpoint: Checkpoint) -> NDArray[np.int64]:
@@ -43,7 +43,7 @@ def answer_by_embedding(checkpoint: Checkpoint) -> NDArray[np.int64]:
 
 @measure(
     dims=("run", "head", "query", "position"), units="1", long_name="Mean attention from every position",
-    reference="Integer addition notebook, attention pattern check", needs="integer_addition",
+    requires={"integer_sums", "one_layer"}, reference="Integer addition notebook, attention pattern check",
 )  # fmt: skip
 def mean_attention_by_query(checkpoint: Checkpoint) -> Array:
     """Mean over pairs of each first-layer head's attention from a, b and `=` (query) to itself and earlier positions."""

@@ -164,7 +164,7 @@ INTERVENTIONS = {
 }
 """Interventions by their labels along the dimension `intervention` of the cube."""
 
-NEED_KEYS = (
+KEY_FREQUENCY_INTERVENTIONS = (
     "neurons on key directions",
     "W_L's key directions alone",
     "W_L's key directions alone, skip at its mean",
@@ -172,7 +172,7 @@ NEED_KEYS = (
 )
 """Interventions that apply only to runs with key frequencies."""
 
-NEED_ONE_LAYER = (
+ONE_LAYER_INTERVENTIONS = (
     "MLP skip zeroed",
     "attention zeroed",
     "attention skip zeroed",
@@ -192,8 +192,8 @@ def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
     context = checkpoint.context
     results = np.full((2, len(INTERVENTIONS), len(SPLITS)), np.nan)
     for i, (name, intervene) in enumerate(INTERVENTIONS.items()):
-        if (name in NEED_KEYS and not context.key_frequencies.size) or (
-            name in NEED_ONE_LAYER and not context.one_layer
+        if (name in KEY_FREQUENCY_INTERVENTIONS and not context.key_frequencies.size) or (
+            name in ONE_LAYER_INTERVENTIONS and not context.one_layer
         ):
             continue
         changed_logits = intervene(checkpoint)
@@ -208,6 +208,7 @@ def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
     dims=("run", "intervention", "split"),
     units="nat",
     long_name="Loss after an intervention",
+    requires={"modular_sum", "split", "mlp", "additive_residual"},
     reference=f"{A1}; sections 4.4 and C.1.3; Table 6",
     dtype="float64",
     labels=LABELS,
@@ -221,6 +222,7 @@ def intervention_loss(checkpoint: Checkpoint) -> Array:
     dims=("run", "intervention", "split"),
     units="1",
     long_name="Accuracy after an intervention",
+    requires={"modular_sum", "split", "mlp", "additive_residual"},
     reference=f"{A1}; sections 4.4 and C.1.3; Table 6",
     labels=LABELS,
 )
@@ -233,6 +235,7 @@ def intervention_accuracy(checkpoint: Checkpoint) -> Array:
     dims=("run", "frequency"),
     units="nat",
     long_name="Loss without one neuron cluster",
+    requires={"modular_sum", "mlp", "additive_residual"},
     reference=BLOG,
     dtype="float64",
 )

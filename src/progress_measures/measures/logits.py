@@ -28,7 +28,13 @@ def _line_sums(checkpoint: Checkpoint) -> Array:
     return checkpoint.logit_marginals.plus if checkpoint.context.sign == 1 else checkpoint.logit_marginals.minus
 
 
-@measure(dims=BY_FREQUENCY, units="1", long_name="Cosine coefficient of the logits", reference=NOTEBOOK)
+@measure(
+    dims=BY_FREQUENCY,
+    units="1",
+    long_name="Cosine coefficient of the logits",
+    requires={"modular_sum"},
+    reference=NOTEBOOK,
+)
 @cached_per_checkpoint
 def cosine_coefficient(checkpoint: Checkpoint) -> Array:
     """v_k = <L, C_k> for the logits L, where C_k is cos(w_k(a + b - c)) over all (a, b, c), scaled to norm 1.
@@ -41,14 +47,27 @@ def cosine_coefficient(checkpoint: Checkpoint) -> Array:
     return np.fft.rfft(sums)[1:].real / np.sqrt(p**3 / 2)
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Norm of the logits", reference=NOTEBOOK, dtype="float64")
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Norm of the logits",
+    requires={"modular_sum"},
+    reference=NOTEBOOK,
+    dtype="float64",
+)
 @cached_per_checkpoint
 def logit_norm(checkpoint: Checkpoint) -> Number:
     """|L|, the square root of the sum of squared logits over all (a, b, c)."""
     return np.sqrt(np.square(checkpoint.logits, dtype=np.float64).sum())
 
 
-@measure(dims=BY_FREQUENCY, units="1", long_name="Cosine similarity of the logits", reference=NOTEBOOK)
+@measure(
+    dims=BY_FREQUENCY,
+    units="1",
+    long_name="Cosine similarity of the logits",
+    requires={"modular_sum"},
+    reference=NOTEBOOK,
+)
 def cosine_similarity(checkpoint: Checkpoint) -> Array:
     """v_k / |L| with v_k = <L, C_k> for the logits L, where C_k is cos(w_k(a + b - c)) scaled to norm 1.
 
@@ -62,7 +81,13 @@ def _residual(checkpoint: Checkpoint, coefficients: Array) -> Number:
     return np.sqrt(max(0.0, 1 - np.square(coefficients / logit_norm(checkpoint)).sum()))
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Residual after the key cosines", reference=NOTEBOOK)
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Residual after the key cosines",
+    requires={"modular_sum", "mlp"},
+    reference=NOTEBOOK,
+)
 def cosine_residual(checkpoint: Checkpoint) -> Number:
     """|L - sum over key frequencies k of v_k C_k| / |L|, v_k = <L, C_k>, C_k = cos(w_k(a + b - c)) scaled to norm 1.
 
@@ -72,7 +97,13 @@ def cosine_residual(checkpoint: Checkpoint) -> Number:
     return _residual(checkpoint, cosine_coefficient(checkpoint)[keys - 1]) if keys.size else np.nan
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Residual after all cosines", reference=NOTEBOOK)
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Residual after all cosines",
+    requires={"modular_sum", "mlp"},
+    reference=NOTEBOOK,
+)
 def cosine_residual_all(checkpoint: Checkpoint) -> Number:
     """|L - sum over all frequencies k of v_k C_k| / |L|, v_k = <L, C_k>, C_k = cos(w_k(a + b - c)) scaled to norm 1.
 
@@ -102,7 +133,13 @@ def _direction_energy(checkpoint: Checkpoint) -> Array:
     return fourier.energies(_line_sums(checkpoint))[keys - 1].sum(0) if keys.size else np.array([np.nan])
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Fraction of logits explained by key cosines", reference=FVE)
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Fraction of logits explained by key cosines",
+    requires={"modular_sum", "mlp"},
+    reference=FVE,
+)
 def logit_fraction_explained_cosines(checkpoint: Checkpoint) -> Number:
     """Fraction of the sum of squared logits along cos(w_k(a + b - c)) of the key frequencies k, uncentered."""
     return _cosine_energy(checkpoint) / _sums_of_squares(checkpoint)[0]
@@ -112,6 +149,7 @@ def logit_fraction_explained_cosines(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Fraction of logits centered over outputs explained by key cosines",
+    requires={"modular_sum", "mlp"},
     reference=FVE,
 )
 def logit_fraction_explained_cosines_centered_over_outputs(checkpoint: Checkpoint) -> Number:
@@ -126,6 +164,7 @@ def logit_fraction_explained_cosines_centered_over_outputs(checkpoint: Checkpoin
     dims=RUN_EPOCH,
     units="1",
     long_name="Fraction of logits centered over pairs explained by key cosines",
+    requires={"modular_sum", "mlp"},
     reference=FVE,
 )
 def logit_fraction_explained_cosines_centered_over_pairs(checkpoint: Checkpoint) -> Number:
@@ -136,7 +175,13 @@ def logit_fraction_explained_cosines_centered_over_pairs(checkpoint: Checkpoint)
     return _cosine_energy(checkpoint) / _sums_of_squares(checkpoint)[2]
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Fraction of logits explained by key directions", reference=FVE)
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Fraction of logits explained by key directions",
+    requires={"modular_sum", "mlp"},
+    reference=FVE,
+)
 def logit_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
     """Fraction of the sum of squared logits along cos and sin of w_k(a + b) of the key frequencies k, uncentered."""
     return _direction_energy(checkpoint).sum() / _sums_of_squares(checkpoint)[0]
@@ -146,6 +191,7 @@ def logit_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Fraction of logits centered over outputs explained by key directions",
+    requires={"modular_sum", "mlp"},
     reference=FVE,
 )
 def logit_fraction_explained_directions_centered_over_outputs(checkpoint: Checkpoint) -> Number:
@@ -165,6 +211,7 @@ def logit_fraction_explained_directions_centered_over_outputs(checkpoint: Checkp
     dims=RUN_EPOCH,
     units="1",
     long_name="Fraction of logits centered over pairs explained by key directions",
+    requires={"modular_sum", "mlp"},
     reference=FVE,
 )
 def logit_fraction_explained_directions_centered_over_pairs(checkpoint: Checkpoint) -> Number:
@@ -179,6 +226,7 @@ def logit_fraction_explained_directions_centered_over_pairs(checkpoint: Checkpoi
     dims=RUN_EPOCH,
     units="1",
     long_name="Fraction of logit variance explained by key directions, mean over outputs",
+    requires={"modular_sum", "mlp"},
     reference="Modular addition blog, trigonometric ratio",
 )
 def logit_fraction_explained_directions_per_output(checkpoint: Checkpoint) -> Number:

@@ -39,9 +39,9 @@ def _accuracy(logits: Array, labels: NDArray[np.int64]) -> Number:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Train loss",
+    requires={"split"},
     reference="Nanda et al. 2023, Fig. 2",
     dtype="float64",
-    needs="any",
 )
 def train_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     """Mean cross-entropy over training pairs, or over the answers of the training examples of a task on sequences."""
@@ -52,22 +52,26 @@ def train_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Test loss",
+    requires={"split"},
     reference="Nanda et al. 2023, Fig. 2",
     dtype="float64",
-    needs="any",
 )
 def test_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     """Mean cross-entropy over test pairs, or over the answers of the test examples of a task on sequences."""
     return _loss(*checkpoint.test)
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Train accuracy", reference="Nanda et al. 2023, Fig. 2", needs="any")
+@measure(
+    dims=RUN_EPOCH, units="1", long_name="Train accuracy", requires={"split"}, reference="Nanda et al. 2023, Fig. 2"
+)
 def train_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     """Fraction of correct answers on training pairs, or on training examples of a task on sequences."""
     return _accuracy(*checkpoint.train)
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Test accuracy", reference="Nanda et al. 2023, Fig. 2", needs="any")
+@measure(
+    dims=RUN_EPOCH, units="1", long_name="Test accuracy", requires={"split"}, reference="Nanda et al. 2023, Fig. 2"
+)
 def test_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     """Fraction of correct answers on test pairs, or on test examples of a task on sequences."""
     return _accuracy(*checkpoint.test)
@@ -96,6 +100,7 @@ def _line_labels(checkpoint: Checkpoint) -> NDArray[np.int64]:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Restricted loss",
+    requires={"modular_sum", "mlp"},
     reference="Nanda et al. 2023, section 5.1, Fig. 7",
     dtype="float64",
 )
@@ -112,6 +117,7 @@ def restricted_loss(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Restricted loss on training pairs",
+    requires={"modular_sum", "split", "mlp"},
     reference="Nanda et al. 2023, section 5.1",
     dtype="float64",
 )
@@ -128,6 +134,7 @@ def restricted_loss_train(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Restricted loss on test pairs",
+    requires={"modular_sum", "split", "mlp"},
     reference="Nanda et al. 2023, section 5.1",
     dtype="float64",
 )
@@ -140,7 +147,13 @@ def restricted_loss_test(checkpoint: Checkpoint) -> Number:
     return _restricted(checkpoint, cross_entropy, checkpoint.context.test)
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Restricted accuracy", reference="Nanda et al. 2023, Fig. 13")
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Restricted accuracy",
+    requires={"modular_sum", "mlp"},
+    reference="Nanda et al. 2023, Fig. 13",
+)
 def restricted_accuracy(checkpoint: Checkpoint) -> Number:
     """Accuracy over all pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
 
@@ -154,6 +167,7 @@ def restricted_accuracy(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Restricted accuracy on training pairs",
+    requires={"modular_sum", "split", "mlp"},
     reference="Nanda et al. 2023, Fig. 13",
 )
 def restricted_accuracy_train(checkpoint: Checkpoint) -> Number:
@@ -166,7 +180,11 @@ def restricted_accuracy_train(checkpoint: Checkpoint) -> Number:
 
 
 @measure(
-    dims=RUN_EPOCH, units="1", long_name="Restricted accuracy on test pairs", reference="Nanda et al. 2023, Fig. 13"
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Restricted accuracy on test pairs",
+    requires={"modular_sum", "split", "mlp"},
+    reference="Nanda et al. 2023, Fig. 13",
 )
 def restricted_accuracy_test(checkpoint: Checkpoint) -> Number:
     """Accuracy over test pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
@@ -192,6 +210,7 @@ def _excluded(checkpoint: Checkpoint, quantity: Callable[[Array, NDArray[np.int6
     dims=RUN_EPOCH,
     units="nat",
     long_name="Excluded loss",
+    requires={"modular_sum", "split", "mlp"},
     reference="Nanda et al. 2023, section 5.1, Fig. 7",
     dtype="float64",
 )
@@ -203,7 +222,13 @@ def excluded_loss(checkpoint: Checkpoint) -> Number:
     return _excluded(checkpoint, cross_entropy)
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Excluded accuracy", reference="Nanda et al. 2023, section 5.1")
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Excluded accuracy",
+    requires={"modular_sum", "split", "mlp"},
+    reference="Nanda et al. 2023, section 5.1",
+)
 def excluded_accuracy(checkpoint: Checkpoint) -> Number:
     """Accuracy over training pairs of the logits without the key frequencies' cos and sin of w(a + b).
 
@@ -216,6 +241,7 @@ def excluded_accuracy(checkpoint: Checkpoint) -> Number:
     dims=BY_FREQUENCY,
     units="nat",
     long_name="Excluded loss by frequency",
+    requires={"modular_sum", "split"},
     reference="Nanda et al. 2023, Fig. 15",
     dtype="float64",
     digits=26,
@@ -251,7 +277,11 @@ def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=BY_FREQUENCY, units="1", long_name="Excluded accuracy by frequency", reference="Nanda et al. 2023, Fig. 15"
+    dims=BY_FREQUENCY,
+    units="1",
+    long_name="Excluded accuracy by frequency",
+    requires={"modular_sum", "split"},
+    reference="Nanda et al. 2023, Fig. 15",
 )
 def excluded_accuracy_by_frequency(checkpoint: Checkpoint) -> Array:
     """Accuracy over training pairs of the logits without cos and sin of w_k(a + b), for each frequency k."""
@@ -270,6 +300,7 @@ def excluded_accuracy_by_frequency(checkpoint: Checkpoint) -> Array:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Maximal excluded loss",
+    requires={"modular_sum", "split", "mlp"},
     reference="Nanda et al. 2023, appendix C.2",
     dtype="float64",
 )
@@ -292,6 +323,7 @@ def _key_neurons(checkpoint: Checkpoint) -> Array:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Restricted loss, on neurons",
+    requires={"modular_sum", "split", "mlp", "additive_residual"},
     reference="Modular subtraction notebook, section 4.3",
     dtype="float64",
 )
@@ -312,6 +344,7 @@ def restricted_loss_neurons(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Excluded loss, on neurons",
+    requires={"modular_sum", "split", "mlp", "additive_residual"},
     reference="Modular subtraction notebook, section 4.4",
     dtype="float64",
 )

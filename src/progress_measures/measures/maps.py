@@ -42,8 +42,8 @@ def _factors(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, Array]
     dims=("run", "head", "token"),
     units="1",
     long_name="Attention score of each token",
+    requires={"pairs", "one_layer"},
     reference=REFERENCE,
-    needs="pairs",
 )
 def attention_score_token(checkpoint: Checkpoint) -> Array:
     """Part of a head's attention score from `=` that depends on the token: x_= W_Q W_K^T W_E^T / sqrt(d_head).
@@ -57,8 +57,8 @@ def attention_score_token(checkpoint: Checkpoint) -> Array:
     dims=("run", "head", "position"),
     units="1",
     long_name="Attention score of each position",
+    requires={"pairs", "one_layer"},
     reference=REFERENCE,
-    needs="pairs",
 )
 def attention_score_position(checkpoint: Checkpoint) -> Array:
     """Part of a head's attention score from `=` that depends on the position: x_= W_Q W_K^T W_pos^T / sqrt(d_head).
@@ -72,8 +72,8 @@ def attention_score_position(checkpoint: Checkpoint) -> Array:
     dims=("head", "token", "neuron"),
     units="1",
     long_name="Contribution of attention to a token to each neuron",
+    requires={"pairs", "one_layer"},
     reference=REFERENCE,
-    needs="pairs",
 )
 def neuron_value_token(checkpoint: Checkpoint) -> Array:
     """Contribution to each pre-activation per unit of a head's attention to the token: W_E W_V W_O W_in."""
@@ -84,15 +84,21 @@ def neuron_value_token(checkpoint: Checkpoint) -> Array:
     dims=("head", "position", "neuron"),
     units="1",
     long_name="Contribution of attention to a position to each neuron",
+    requires={"pairs", "one_layer"},
     reference=REFERENCE,
-    needs="pairs",
 )
 def neuron_value_position(checkpoint: Checkpoint) -> Array:
     """Contribution to each pre-activation per unit of a head's attention to the position: W_pos W_V W_O W_in."""
     return _factors(checkpoint)[1]["W_pos"]
 
 
-@measure(dims=("neuron",), units="1", long_name="Pre-activation without attention", reference=REFERENCE, needs="pairs")
+@measure(
+    dims=("neuron",),
+    units="1",
+    long_name="Pre-activation without attention",
+    requires={"pairs", "one_layer"},
+    reference=REFERENCE,
+)
 def neuron_offset(checkpoint: Checkpoint) -> Array:
     """Pre-activation of each neuron without attention: x_= W_in + b_in, with x_= the embedding at `=`."""
     return _factors(checkpoint)[2]
@@ -122,8 +128,8 @@ def kept_neurons(context: RunContext) -> NDArray[np.int64]:
     dims=("moment", "head", "token"),
     units="1",
     long_name="Attention score of each token, over time",
+    requires={"pairs", "one_layer"},
     reference=REFERENCE,
-    needs="pairs",
 )
 def moment_attention_score_token(checkpoint: Checkpoint) -> Array:
     """Part of a head's attention score from `=` that depends on the token, at the selected epochs.
@@ -137,8 +143,8 @@ def moment_attention_score_token(checkpoint: Checkpoint) -> Array:
     dims=("moment", "head", "position"),
     units="1",
     long_name="Attention score of each position, over time",
+    requires={"pairs", "one_layer"},
     reference=REFERENCE,
-    needs="pairs",
 )
 def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
     """Part of a head's attention score from `=` that depends on the position, at the selected epochs.
@@ -152,6 +158,7 @@ def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
     dims=("moment", "head", "token", "kept_neuron"),
     units="1",
     long_name="Contribution of attention to a token to kept neurons",
+    requires={"modular_sum", "one_layer"},
     reference=REFERENCE,
     digits=16,
 )
@@ -167,6 +174,7 @@ def moment_neuron_value_token(checkpoint: Checkpoint) -> Array:
     dims=("moment", "head", "position", "kept_neuron"),
     units="1",
     long_name="Contribution of attention to a position to kept neurons",
+    requires={"modular_sum", "one_layer"},
     reference=REFERENCE,
 )
 def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
@@ -181,6 +189,7 @@ def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
     dims=("moment", "kept_neuron"),
     units="1",
     long_name="Pre-activation of kept neurons without attention",
+    requires={"modular_sum", "one_layer"},
     reference=REFERENCE,
 )
 def moment_neuron_offset(checkpoint: Checkpoint) -> Array:

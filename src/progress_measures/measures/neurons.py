@@ -25,7 +25,12 @@ BLOG = "Modular addition blog, evolution over training"
 
 
 @measure(
-    dims=("run", "epoch", "neuron"), units="1", long_name="Frequency of each neuron", reference=SECTION, dtype="uint16"
+    dims=("run", "epoch", "neuron"),
+    units="1",
+    long_name="Frequency of each neuron",
+    requires={"modular_sum", "mlp"},
+    reference=SECTION,
+    dtype="uint16",
 )
 def neuron_frequency(checkpoint: Checkpoint) -> NDArray[np.int64]:
     """Frequency k whose {const, cos k, sin k}^2 block holds most of a neuron's variance over pairs; 0 if constant."""
@@ -36,6 +41,7 @@ def neuron_frequency(checkpoint: Checkpoint) -> NDArray[np.int64]:
     dims=("run", "epoch", "neuron"),
     units="1",
     long_name="Fraction of each neuron's variance in the frequency that explains most",
+    requires={"modular_sum", "mlp"},
     reference=SECTION,
     digits=10,
 )
@@ -48,6 +54,7 @@ def neuron_fraction_explained(checkpoint: Checkpoint) -> Array:
     dims=("run", "neuron", "frequency"),
     units="1",
     long_name="Fraction of each neuron's variance in each frequency",
+    requires={"modular_sum", "mlp"},
     reference=SECTION,
     digits=10,
 )
@@ -60,6 +67,7 @@ def neuron_frequency_share(checkpoint: Checkpoint) -> Array:
     dims=("run", "frequency"),
     units="1",
     long_name="Key frequency",
+    requires={"modular_sum", "mlp"},
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )
@@ -75,6 +83,7 @@ def key_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
     dims=("run", "frequency"),
     units="1",
     long_name="Neurons in each frequency's cluster",
+    requires={"modular_sum", "mlp"},
     reference=SECTION,
     dtype="uint16",
 )
@@ -97,6 +106,7 @@ def _key_direction_fraction(checkpoint: Checkpoint, spectrum: Spectrum) -> Numbe
     dims=("run", "epoch"),
     units="1",
     long_name="Fraction of pre-activation variance explained by key directions",
+    requires={"modular_sum", "mlp"},
     reference="Modular addition blog, trigonometric ratio",
 )
 def neuron_pre_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
@@ -111,6 +121,7 @@ def neuron_pre_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
     dims=("run", "epoch"),
     units="1",
     long_name="Fraction of neuron variance explained by key directions",
+    requires={"modular_sum", "mlp"},
     reference="Modular addition blog, trigonometric ratio",
 )
 def neuron_post_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
@@ -144,6 +155,7 @@ def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
     dims=("epoch", "activation", "neuron"),
     units="1",
     long_name="Fraction of each neuron's variance in its final frequency",
+    requires={"modular_sum", "mlp"},
     reference=BLOG,
     digits=10,
 )
@@ -156,6 +168,7 @@ def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
     dims=("epoch", "activation", "neuron"),
     units="1",
     long_name="Fraction of each neuron's variance in products of its final frequency",
+    requires={"modular_sum", "mlp"},
     reference=BLOG,
     digits=10,
 )
@@ -171,9 +184,9 @@ def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
     dims=("epoch", "neuron"),
     units="1",
     long_name="Fraction of pairs at which each neuron is active",
+    requires={"pairs", "one_layer"},
     reference=BLOG,
     digits=10,
-    needs="pairs",
 )
 def neuron_fraction_active(checkpoint: Checkpoint) -> Array:
     """Fraction of all pairs at which the neuron's pre-activation is positive."""
@@ -184,8 +197,8 @@ def neuron_fraction_active(checkpoint: Checkpoint) -> Array:
     dims=("run", "epoch", "head", "position"),
     units="1",
     long_name="Mean attention from `=`",
+    requires={"pairs", "one_layer"},
     reference="Modular subtraction notebook, section 3.1",
-    needs="pairs",
 )
 def mean_attention(checkpoint: Checkpoint) -> Array:
     """Attention of each head from `=` to a, b and `=`, averaged over all pairs."""

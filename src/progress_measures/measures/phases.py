@@ -89,7 +89,14 @@ def _turn(run: xr.Dataset, excluded: Array) -> Milestone:
     return Milestone(float(run.epoch[int(formation.argmin())]))
 
 
-@measure(dims=("run",), units="epoch", long_name="End of memorization", reference=REFERENCE, dtype="float64")
+@measure(
+    dims=("run",),
+    units="epoch",
+    long_name="End of memorization",
+    requires={"modular_sum", "split", "mlp"},
+    reference=REFERENCE,
+    dtype="float64",
+)
 def memorization_end(run: xr.Dataset) -> Milestone:
     """Epoch of the minimum of the smoothed excluded loss before the end of circuit formation."""
     cleanup, excluded = _cleanup(run), run.excluded_loss.values
@@ -100,7 +107,7 @@ def memorization_end(run: xr.Dataset) -> Milestone:
 
 @measure(
     dims=("run",), units="epoch", long_name="End of memorization, without the final network",
-    reference="Nanda et al. 2023, appendix C.2, footnote 3", dtype="float64",
+    requires={"modular_sum", "split", "mlp"}, reference="Nanda et al. 2023, appendix C.2, footnote 3", dtype="float64",
 )  # fmt: skip
 def memorization_end_maximal(run: xr.Dataset) -> Milestone:
     """Epoch of the minimum of the smoothed maximal excluded loss before the end of circuit formation.
@@ -111,14 +118,28 @@ def memorization_end_maximal(run: xr.Dataset) -> Milestone:
     return _turn(run, run.maximal_excluded_loss.values)
 
 
-@measure(dims=("run",), units="epoch", long_name="End of circuit formation", reference=REFERENCE, dtype="float64")
+@measure(
+    dims=("run",),
+    units="epoch",
+    long_name="End of circuit formation",
+    requires={"modular_sum", "split", "mlp"},
+    reference=REFERENCE,
+    dtype="float64",
+)
 def circuit_formation_end(run: xr.Dataset) -> Milestone:
     """Last epoch at which the log test loss has fallen by at most 5 % of the way from plateau to final level."""
     cleanup = _cleanup(run)
     return Milestone(np.nan, cleanup) if isinstance(cleanup, str) else Milestone(float(run.epoch[cleanup[0]]))
 
 
-@measure(dims=("run",), units="epoch", long_name="End of cleanup", reference=REFERENCE, dtype="float64")
+@measure(
+    dims=("run",),
+    units="epoch",
+    long_name="End of cleanup",
+    requires={"modular_sum", "split", "mlp"},
+    reference=REFERENCE,
+    dtype="float64",
+)
 def cleanup_end(run: xr.Dataset) -> Milestone:
     """First epoch at which the log test loss has fallen by at least 95 % of the way from plateau to final level."""
     cleanup = _cleanup(run)
@@ -140,7 +161,9 @@ def _reaches(run: xr.Dataset, quantity: str, met: Callable[[Array], NDArray[np.b
     return _first_stay(epochs, met(run[f"history_{quantity}"].values), epochs[-1])
 
 
-@measure(dims=("run",), units="epoch", long_name="Grokking time", reference=REFERENCE, dtype="float64", needs="any")
+@measure(
+    dims=("run",), units="epoch", long_name="Grokking time", requires={"split"}, reference=REFERENCE, dtype="float64"
+)
 def grok_time(run: xr.Dataset) -> Milestone:
     """First epoch from which the test loss stays below 1e-2 for 500 epochs."""
     return _reaches(run, "test_loss", lambda loss: loss < 1e-2)
@@ -150,9 +173,9 @@ def grok_time(run: xr.Dataset) -> Milestone:
     dims=("run",),
     units="epoch",
     long_name="Epoch from which the test loss stays below 1e-6",
+    requires={"split"},
     reference=REFERENCE,
     dtype="float64",
-    needs="any",
 )
 def test_loss_millionth_time(run: xr.Dataset) -> Milestone:
     """First epoch from which the test loss stays below 1e-6 for 500 epochs."""
@@ -163,9 +186,9 @@ def test_loss_millionth_time(run: xr.Dataset) -> Milestone:
     dims=("run",),
     units="epoch",
     long_name="Epoch from which the test accuracy stays at 99 %",
+    requires={"split"},
     reference=REFERENCE,
     dtype="float64",
-    needs="any",
 )
 def test_accuracy_time(run: xr.Dataset) -> Milestone:
     """First epoch from which the test accuracy stays at 99 % or more for 500 epochs."""

@@ -45,6 +45,7 @@ def _waves(checkpoint: Checkpoint) -> Array:
     dims=(*BY_WAVE, "product"),
     units="1",
     long_name="Coefficients on cos-sin products of the neurons along W_L's directions",
+    requires={"modular_sum", "mlp", "additive_residual"},
     reference=SECTION,
     labels=WAVES | {"product": PRODUCTS},
 )
@@ -66,6 +67,7 @@ def readout_product_coefficient(checkpoint: Checkpoint) -> Array:
     dims=BY_WAVE,
     units="1",
     long_name="Coefficient on cos or sin of w(a + b) of the neurons along W_L's directions",
+    requires={"modular_sum", "mlp", "additive_residual"},
     reference=SECTION,
     labels=WAVES,
 )
@@ -84,6 +86,7 @@ def readout_coefficient(checkpoint: Checkpoint) -> Array:
     dims=BY_WAVE,
     units="1",
     long_name="Neurons along W_L's directions explained by cos or sin of w(a + b)",
+    requires={"modular_sum", "mlp", "additive_residual"},
     reference=SECTION,
     labels=WAVES,
 )
@@ -98,7 +101,7 @@ def readout_fraction_explained(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "singular_value"), units="1", long_name="Singular values of W_L",
-    reference="Nanda et al. 2023, section 4.2",
+    requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.2",
 )  # fmt: skip
 def W_L_singular_value(checkpoint: Checkpoint) -> Array:
     """Singular values of the neuron-to-logit map W_L = W_out W_U, the largest first."""
@@ -107,7 +110,7 @@ def W_L_singular_value(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run",), units="1", long_name="Fraction of logit variance explained by W_L",
-    reference="Nanda et al. 2023, section 3, appendix A.1",
+    requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 3, appendix A.1",
 )  # fmt: skip
 def W_L_fraction_explained(checkpoint: Checkpoint) -> Number:
     """Fraction of the variance over pairs of the logits, summed over outputs, explained by the neurons times W_L.
@@ -121,7 +124,7 @@ def W_L_fraction_explained(checkpoint: Checkpoint) -> Number:
 
 @measure(
     dims=("neuron", "fourier_component"), units="1", long_name="W_L in the Fourier basis",
-    reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
+    requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
 )  # fmt: skip
 @cached_per_checkpoint
 def W_L_fourier(checkpoint: Checkpoint) -> Array:
@@ -131,7 +134,7 @@ def W_L_fourier(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "frequency", "fourier_component"), units="1", long_name="Norm of W_L's Fourier components, by cluster",
-    reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
+    requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
 )  # fmt: skip
 def cluster_W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
     """Norm over the neurons in each frequency's cluster of the columns of W_L F^T, W_L = W_out W_U; 0 for empty clusters.

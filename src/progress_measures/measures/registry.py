@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from progress_measures.capabilities import CAPABILITIES
+
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
@@ -69,9 +71,7 @@ class Measure:
         function: takes a `Checkpoint`; in the family `phases`, the cube of one run.
         dtype: data type of the variable.
         digits: mantissa bits that the published cube keeps; None keeps all.
-        needs: networks that the measure applies to. `any`: any run; `pairs`: a one-layer network on pairs; `modular`: a
-            network with MLPs on a modular task, whose last layer is measured; `answers`: a task with several answers per
-            sequence; or a kind of task.
+        requires: capabilities of the runs that the measure applies to, each of `CAPABILITIES`.
         labels: coordinates of dimensions that only this measure has.
     """
 
@@ -84,8 +84,12 @@ class Measure:
     function: Callable[..., Any]
     dtype: str
     digits: int | None
-    needs: str
+    requires: frozenset[str]
     labels: Mapping[str, tuple[str, ...]]
+
+    def applies_to(self, run: Run) -> bool:
+        """Return whether a run provides all capabilities that the measure requires."""
+        return self.requires <= run.provides
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -110,10 +114,10 @@ def measure(
     dims: tuple[str, ...],
     units: str,
     long_name: str,
+    requires: set[str],
     reference: str,
     dtype: str = "float32",
     digits: int | None = None,
-    needs: str = "modular",
     labels: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Callable[[F], F]:
     """Declare a function as a measure and return it unchanged.
@@ -122,21 +126,25 @@ def measure(
         dims: dimensions of the variable, each of `DIMENSIONS`.
         units: units of the variable.
         long_name: name for axes and tables.
+        requires: capabilities of the runs that the measure applies to, each of `CAPABILITIES`.
         reference: equation, figure or section of the source.
         dtype: data type of the variable.
         digits: mantissa bits that the published cube keeps; None keeps all.
-        needs: networks that the measure applies to; see `Measure`.
         labels: coordinates of dimensions that only this measure has.
 
     Returns:
         A decorator that registers the function under its name.
 
     Raises:
-        ValueError: a dimension is unknown, `digits` exceeds the mantissa of `dtype`, or a measure of this name exists.
+        ValueError: a dimension or a capability is unknown, `digits` exceeds the mantissa of `dtype`, or the name
+            is taken.
     """
     unknown = set(dims) - set(DIMENSIONS)
     if unknown:
         raise ValueError(f"unknown dimensions {sorted(unknown)}; known dimensions are {sorted(DIMENSIONS)}")
+    unknown = requires - set(CAPABILITIES)
+    if unknown:
+        raise ValueError(f"unknown capabilities {sorted(unknown)}; known capabilities are {sorted(CAPABILITIES)}")
     if digits is not None:
         bits = np.finfo(dtype).nmant if np.dtype(dtype).kind == "f" else 0
         if digits > bits:
@@ -149,7 +157,17 @@ def measure(
                 f"a measure {function.__name__} already exists in family {_REGISTRY[function.__name__].family}"
             )
         _REGISTRY[function.__name__] = Measure(
-            function.__name__, dims, units, long_name, reference, family, function, dtype, digits, needs, labels or {}
+            function.__name__,
+            dims,
+            units,
+            long_name,
+            reference,
+            family,
+            function,
+            dtype,
+            digits,
+            frozenset(requires),
+            labels or {},
         )
         return function
 
@@ -180,18 +198,6 @@ def family_measures(family: str) -> list[Measure]:
     return [measure for measure in _REGISTRY.values() if measure.family == family]
 
 
-ONE_LAYER = ("heads", "maps")
-"""Families that apply to one-layer networks only; they recompute the layer part by part."""
-
-LINEAR = ("interventions", "readout")
-"""Families that decompose the logits into a sum of parts; they do not apply to networks with LayerNorm."""
-
-ON_SEQUENCES = ("losses", "sequences", "weights")
-"""Families with measures of networks on sequences."""
-
-ON_INTEGERS = ("integers", "losses", "maps", "neurons", "spectra", "weights")
-"""Families with measures of networks that add integers."""
-
 DERIVED = ("phases",)
 """Families that `gather` computes from the other measures of a run, not from weights."""
 
@@ -200,13 +206,5 @@ FAMILIES = tuple(name for name in _families() if name not in DERIVED)
 
 
 def families_of(run: Run) -> tuple[str, ...]:
-    """Return the families with at least one measure that applies to a run, without importing any measure."""
-    candidates: tuple[str, ...]
-    if run.on_sequences:
-        candidates = ON_SEQUENCES
-    elif run.task.kind == "integer_addition":
-        candidates = ON_INTEGERS
-    else:
-        candidates = tuple(name for name in FAMILIES if name not in ("integers", "sequences"))
-    excluded = {*(() if run.one_layer else ONE_LAYER), *(LINEAR if run.layer_norm else ())}
-    return tuple(name for name in FAMILIES if name in candidates and name not in excluded)
+    """Return the families with at least one measure that applies to a run."""
+    return tuple(family for family in FAMILIES if any(m.applies_to(run) for m in family_measures(family)))

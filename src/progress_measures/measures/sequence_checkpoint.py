@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from progress_measures.data.examples import DrawnExamples
 from progress_measures.models import forward_at
 from progress_measures.models.transformer import forward
-from progress_measures.tasks import Examples, layout
-from progress_measures.tasks.examples import DrawnExamples
+from progress_measures.tasks import Examples
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -93,7 +93,7 @@ class SequenceCheckpoint:
 
     def _answers(self, examples: Examples) -> tuple[NDArray, NDArray]:
         run = self.context.run
-        sizes, tensors, pieces = layout(run.task), self._tensors, []
+        sizes, tensors, pieces = run.task.layout, self._tensors, []
         size = max(1, PIECE // (run.model.heads * sizes.input_length**2))
         for start in range(0, len(examples.tokens), size):
             tokens, positions, _ = (torch.tensor(values[start : start + size])[None] for values in examples)

@@ -28,8 +28,8 @@ def _by_answer(checkpoint: SequenceCheckpoint, values: NDArray) -> Array:
 
 
 @measure(
-    dims=BY_ANSWER, units="nat", long_name="Train loss of each answer", reference=f"{SECTION}, Fig. 29",
-    dtype="float64", needs="answers",
+    dims=BY_ANSWER, units="nat", long_name="Train loss of each answer", requires={"many_answers"},
+    reference=f"{SECTION}, Fig. 29", dtype="float64",
 )  # fmt: skip
 def train_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over training examples, for each answer of a sequence."""
@@ -37,15 +37,17 @@ def train_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
 
 
 @measure(
-    dims=BY_ANSWER, units="nat", long_name="Test loss of each answer", reference=f"{SECTION}, Fig. 29",
-    dtype="float64", needs="answers",
+    dims=BY_ANSWER, units="nat", long_name="Test loss of each answer", requires={"many_answers"},
+    reference=f"{SECTION}, Fig. 29", dtype="float64",
 )  # fmt: skip
 def test_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over test examples, for each answer of a sequence."""
     return _by_answer(checkpoint, cross_entropy(*checkpoint.test))
 
 
-@measure(dims=BY_ANSWER, units="1", long_name="Test accuracy of each answer", reference=SECTION, needs="answers")
+@measure(
+    dims=BY_ANSWER, units="1", long_name="Test accuracy of each answer", requires={"many_answers"}, reference=SECTION
+)
 def test_accuracy_by_answer(checkpoint: SequenceCheckpoint) -> Array:
     """Fraction of test examples in which the answer is right, for each answer of a sequence."""
     return _by_answer(checkpoint, correct(*checkpoint.test))
@@ -59,8 +61,8 @@ def _by_trigram(checkpoint: SequenceCheckpoint, logits: Array, labels: NDArray[n
 
 
 @measure(
-    dims=BY_TRIGRAM, units="nat", long_name="Train loss of each trigram", reference=SECTION,
-    dtype="float64", needs="skip_trigram",
+    dims=BY_TRIGRAM, units="nat", long_name="Train loss of each trigram", requires={"trigrams"}, reference=SECTION,
+    dtype="float64",
 )  # fmt: skip
 def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over training examples in which a given token determines the answer; NaN if there are none."""
@@ -68,15 +70,15 @@ def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
 
 
 @measure(
-    dims=BY_TRIGRAM, units="nat", long_name="Test loss of each trigram", reference=SECTION,
-    dtype="float64", needs="skip_trigram",
+    dims=BY_TRIGRAM, units="nat", long_name="Test loss of each trigram", requires={"trigrams"}, reference=SECTION,
+    dtype="float64",
 )  # fmt: skip
 def test_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over test examples in which a given token determines the answer; NaN if there are none."""
     return _by_trigram(checkpoint, *checkpoint.test)
 
 
-@measure(dims=BY_HEAD, units="1", long_name="Induction score", reference=INDUCTION, needs="repeated_subsequence")
+@measure(dims=BY_HEAD, units="1", long_name="Induction score", requires={"repeats", "attention"}, reference=INDUCTION)
 def induction_score(checkpoint: SequenceCheckpoint) -> Array:
     """Attention from an answer position to earlier tokens that equal the answer and follow a copy of the current token.
 
@@ -94,7 +96,9 @@ def induction_score(checkpoint: SequenceCheckpoint) -> Array:
     return (from_answers * targets).sum(-1).mean((-2, -1))
 
 
-@measure(dims=BY_HEAD, units="1", long_name="Previous-token score", reference=INDUCTION, needs="repeated_subsequence")
+@measure(
+    dims=BY_HEAD, units="1", long_name="Previous-token score", requires={"repeats", "attention"}, reference=INDUCTION
+)
 def previous_token_score(checkpoint: SequenceCheckpoint) -> Array:
     """Mean attention from each position but the first to the previous one, over positions and 64 test examples."""
     return np.diagonal(checkpoint.patterns, -1, -2, -1).mean((-2, -1))

@@ -38,7 +38,7 @@ def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
 
 @measure(
     dims=ON_PLANE, units="1", long_name="Norm of the logits' 2D Fourier components",
-    reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=12,
+    requires={"modular_sum"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=12,
 )  # fmt: skip
 def logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     """Norm over outputs of each 2D Fourier component of the logits L: F L F^T, with the Fourier basis F over a and over b."""
@@ -47,7 +47,7 @@ def logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("moment", *ON_PLANE[1:]), units="1", long_name="Norm of the logits' 2D Fourier components, over time",
-    reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=8,
+    requires={"modular_sum"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=8,
 )  # fmt: skip
 def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     """Norm over outputs of each 2D Fourier component of the logits L, F L F^T, at the selected epochs."""
@@ -56,7 +56,7 @@ def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=ON_PLANE, units="1", long_name="Norm of the neurons' 2D Fourier components",
-    reference="Nanda et al. 2023, section 4.1", digits=12,
+    requires={"modular_sum", "mlp"}, reference="Nanda et al. 2023, section 4.1", digits=12,
 )  # fmt: skip
 def neuron_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     """Norm over neurons of each 2D Fourier component over (a, b) of the neurons after the ReLU."""
@@ -82,7 +82,7 @@ def terms(p: int, k: int) -> Array:
 
 @measure(
     dims=("run", "neuron", "term"), units="1", long_name="Fit of each neuron by its frequency",
-    reference="Nanda et al. 2023, section 4.3", digits=16, labels={"term": TERMS},
+    requires={"modular_sum", "mlp"}, reference="Nanda et al. 2023, section 4.3", digits=16, labels={"term": TERMS},
 )  # fmt: skip
 @cached_per_checkpoint
 def neuron_fit_coefficient(checkpoint: Checkpoint) -> Array:
@@ -113,7 +113,7 @@ def fitted_neurons(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "token", "residual"), units="1", long_name="Embedding W_E",
-    reference="Nanda et al. 2023, section 3", digits=12, needs="pairs",
+    requires={"pairs", "one_layer"}, reference="Nanda et al. 2023, section 3", digits=12,
 )  # fmt: skip
 def W_E(checkpoint: Checkpoint) -> Array:
     """Embedding matrix W_E, a row for each token."""
@@ -122,7 +122,7 @@ def W_E(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "residual", "output"), units="1", long_name="Unembedding W_U",
-    reference="Nanda et al. 2023, section 3", digits=12, needs="pairs",
+    requires={"pairs", "one_layer"}, reference="Nanda et al. 2023, section 3", digits=12,
 )  # fmt: skip
 def W_U(checkpoint: Checkpoint) -> Array:
     """Unembedding matrix W_U, a column for each output."""
@@ -131,7 +131,7 @@ def W_U(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("moment", "token", "residual"), units="1", long_name="Embedding W_E, over time",
-    reference="Nanda et al. 2023, section 3", digits=10, needs="pairs",
+    requires={"pairs", "one_layer"}, reference="Nanda et al. 2023, section 3", digits=10,
 )  # fmt: skip
 def moment_W_E(checkpoint: Checkpoint) -> Array:
     """Embedding matrix W_E, a row for each token, at the selected epochs."""

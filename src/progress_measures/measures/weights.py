@@ -23,7 +23,14 @@ SPECTRUM = ("run", "epoch", "fourier_component")
 SECTION = "Nanda et al. 2023, section 5.1, Fig. 7"
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Sum of squared weights", reference=SECTION, dtype="float64", needs="any")
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Sum of squared weights",
+    requires={"weights"},
+    reference=SECTION,
+    dtype="float64",
+)
 def sum_of_squared_weights(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     """Sum of squares of all trained weights, including biases and the embedding of `=`."""
     return sum_of_squared_weights_by_parameter(checkpoint).sum()
@@ -33,9 +40,9 @@ def sum_of_squared_weights(checkpoint: Checkpoint | SequenceCheckpoint) -> Numbe
     dims=(*RUN_EPOCH, "parameter"),
     units="1",
     long_name="Sum of squared weights, by parameter",
+    requires={"weights"},
     reference=SECTION,
     dtype="float64",
-    needs="any",
 )
 @cached_per_checkpoint
 def sum_of_squared_weights_by_parameter(checkpoint: Checkpoint | SequenceCheckpoint) -> Array:
@@ -47,6 +54,7 @@ def sum_of_squared_weights_by_parameter(checkpoint: Checkpoint | SequenceCheckpo
     dims=SPECTRUM,
     units="1",
     long_name="Norm of W_E's Fourier components",
+    requires={"modular_sum", "embedding"},
     reference="Nanda et al. 2023, section 4.1, Fig. 3",
 )
 @cached_per_checkpoint
@@ -61,6 +69,7 @@ def W_E_fourier_norm(checkpoint: Checkpoint) -> Array:
     dims=SPECTRUM,
     units="1",
     long_name="Norm of W_L's Fourier components",
+    requires={"modular_sum", "mlp"},
     reference="Nanda et al. 2023, section 4.1, Fig. 3",
 )
 @cached_per_checkpoint
@@ -69,7 +78,13 @@ def W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
     return np.linalg.norm(checkpoint.W_L @ fourier.basis(checkpoint.context.n).T, axis=0)
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_E", reference=SECTION)
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Gini coefficient of W_E",
+    requires={"modular_sum", "embedding"},
+    reference=SECTION,
+)
 def gini_W_E(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of all p Fourier components of W_E, constant included.
 
@@ -78,13 +93,21 @@ def gini_W_E(checkpoint: Checkpoint) -> float:
     return gini(W_E_fourier_norm(checkpoint))
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L", reference=SECTION)
+@measure(
+    dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L", requires={"modular_sum", "mlp"}, reference=SECTION
+)
 def gini_W_L(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of all p Fourier components of W_L = W_out W_U, constant included."""
     return gini(W_L_fourier_norm(checkpoint))
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_U", reference="Nanda et al. 2023, section 5.2")
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Gini coefficient of W_U",
+    requires={"modular_sum", "embedding"},
+    reference="Nanda et al. 2023, section 5.2",
+)
 def gini_W_U(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of all p Fourier components of W_U over its outputs, constant included."""
     return gini(np.linalg.norm(checkpoint.weights["W_U"] @ fourier.basis(checkpoint.context.n).T, axis=0))
@@ -96,7 +119,12 @@ def _by_frequency(norms: Array) -> Array:
 
 
 @measure(
-    dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_E, without the constant", reference=SECTION, digits=16
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Gini coefficient of W_E, without the constant",
+    requires={"modular_sum", "embedding"},
+    reference=SECTION,
+    digits=16,
 )
 def gini_W_E_without_constant(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of the p - 1 cosine and sine components of W_E."""
@@ -104,20 +132,39 @@ def gini_W_E_without_constant(checkpoint: Checkpoint) -> float:
 
 
 @measure(
-    dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L, without the constant", reference=SECTION, digits=16
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Gini coefficient of W_L, without the constant",
+    requires={"modular_sum", "mlp"},
+    reference=SECTION,
+    digits=16,
 )
 def gini_W_L_without_constant(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of the p - 1 cosine and sine components of W_L = W_out W_U."""
     return gini(W_L_fourier_norm(checkpoint)[1:])
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_E, by frequency", reference=SECTION, digits=16)
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Gini coefficient of W_E, by frequency",
+    requires={"modular_sum", "embedding"},
+    reference=SECTION,
+    digits=16,
+)
 def gini_W_E_by_frequency(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of the (p - 1)/2 frequencies of W_E."""
     return gini(_by_frequency(W_E_fourier_norm(checkpoint)))
 
 
-@measure(dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L, by frequency", reference=SECTION, digits=16)
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Gini coefficient of W_L, by frequency",
+    requires={"modular_sum", "mlp"},
+    reference=SECTION,
+    digits=16,
+)
 def gini_W_L_by_frequency(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of the (p - 1)/2 frequencies of W_L = W_out W_U."""
     return gini(_by_frequency(W_L_fourier_norm(checkpoint)))
@@ -127,6 +174,7 @@ def gini_W_L_by_frequency(checkpoint: Checkpoint) -> float:
     dims=("run", "frequency"),
     units="1",
     long_name="Frequencies with a large norm in W_E",
+    requires={"modular_sum", "embedding"},
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )
@@ -143,6 +191,7 @@ def W_E_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
     dims=("run", "frequency"),
     units="1",
     long_name="Frequencies with a large norm in W_L",
+    requires={"modular_sum", "mlp"},
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from progress_measures.tasks import layout
-
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
@@ -27,7 +25,7 @@ class Architecture(NamedTuple):
     @classmethod
     def of(cls, run: Run) -> Architecture:
         """Return the architecture of a run."""
-        sizes, model = layout(run.task), run.model
+        sizes, model = run.task.layout, run.model
         return cls(
             model.layers,
             model.d_model,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import xarray as xr
 from typer.models import ArgumentInfo, CommandInfo, OptionInfo
 
+from progress_measures.capabilities import CAPABILITIES
 from progress_measures.experiments import experiment_names, load_experiment
 from progress_measures.experiments.load import FOLDER
 from progress_measures.experiments.schema import Experiment
@@ -36,14 +37,6 @@ def reference_pages() -> dict[str, str]:
 
 # ---- measures
 
-NEEDS = {
-    "any": "any network",
-    "pairs": "one-layer networks on pairs",
-    "modular": "modular tasks",
-    "answers": "tasks with several answers",
-}
-"""Descriptions of the networks to which a measure applies."""
-
 
 def measures_page() -> str:
     """Generate the page of measures by family: definition, dimensions, unit, reference and code of each."""
@@ -52,6 +45,12 @@ def measures_page() -> str:
         "",
         f"The {len(measures())} measures of a network, by family. Each family is one module, with one store per run on disk. "
         "The definition of a measure is below its name; its first line is the attribute `description` in the cube.",
+    ]
+    lines += [
+        "",
+        "A measure applies to the runs that provide all capabilities that it requires:",
+        "",
+        *table(("capability", "meaning"), ((f"`{name}`", cell(text)) for name, text in CAPABILITIES.items())),
     ]
     for family, family_measures in itertools.groupby(measures().values(), lambda measure: measure.family):
         module = importlib.import_module(f"progress_measures.measures.{family}")
@@ -64,7 +63,7 @@ def measures_page() -> str:
 
 def _measure(measure: Measure) -> list[str]:
     dims = " × ".join(f"`{dim}`" for dim in measure.dims) or "a number"
-    facts = [dims, _unit(measure.units), measure.dtype, f"for {NEEDS.get(measure.needs, f'`{measure.needs}`')}"]
+    facts = [dims, _unit(measure.units), measure.dtype, f"requires {_requirements(measure)}"]
     return [
         f"### `{measure.name}` {{#{measure.name}}}",
         "",
@@ -72,6 +71,11 @@ def _measure(measure: Measure) -> list[str]:
         "",
         f"{', '.join(facts)}. {inline(measure.reference)}.",
     ]
+
+
+def _requirements(measure: Measure) -> str:
+    """Return what a run must provide, in the order of `CAPABILITIES`."""
+    return ", ".join(f"`{name}`" for name in CAPABILITIES if name in measure.requires)
 
 
 def _unit(unit: str) -> str:

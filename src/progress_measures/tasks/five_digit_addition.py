@@ -4,48 +4,53 @@ A sequence is `x x x x x + y y y y y = s s s s s s`, most significant digit firs
 begins with the carry. The network reads the whole sequence and predicts each digit of the sum from the tokens before it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
 
-from progress_measures.tasks import Examples, Layout
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from progress_measures.experiments.schema import FiveDigitAddition
+from progress_measures.tasks.base import Examples, Layout, SequenceTask
 
 PLUS, EQUALS = 10, 11  # after the ten digits
 
 
-def layout(task: FiveDigitAddition) -> Layout:
-    """Return the sizes: ten digits, `+` and `=` as tokens, ten digits as outputs."""
-    context_length = 3 * task.digits + 3
-    return Layout(vocabulary=12, context_length=context_length, outputs=10, input_length=context_length - 1)
+class FiveDigitAddition(SequenceTask):
+    """`x x x x x + y y y y y =` ↦ the digits of x + y, carry first (appendix D.3)."""
 
+    provides: ClassVar[frozenset[str]] = frozenset({"sequences", "many_answers"})
+    kind: Literal["five_digit_addition"]
+    digits: int = Field(
+        5,
+        ge=1,
+        le=18,
+        description="Number of digits of x and of y; leading digits may be 0. The sum has one digit more.",
+    )
 
-def answer_names(task: FiveDigitAddition) -> list[str]:
-    """Return the names of the answers in order: the carry, then the digits."""
-    return ["carry", *(f"10^{power}" for power in reversed(range(task.digits)))]
+    @property
+    def layout(self) -> Layout:
+        """Sizes: ten digits, `+` and `=` as tokens, ten digits as outputs."""
+        length = 3 * self.digits + 3
+        return Layout(vocabulary=12, context_length=length, outputs=10, input_length=length - 1)
 
+    def answer_names(self) -> list[str]:
+        """Return the names of the answers in order: the carry, then the digits."""
+        return ["carry", *(f"10^{power}" for power in reversed(range(self.digits)))]
 
-def batches(task: FiveDigitAddition, seed: int, size: int) -> Iterator[Examples]:
-    """Yield batches with uniform digits, drawn in the order of the authors' notebook: per batch all x, then all y.
+    def batches(self, seed: int, size: int) -> Iterator[Examples]:
+        """Yield batches with uniform digits, drawn in the order of the authors' notebook: per batch all x, then all y.
 
-    Args:
-        task: The task.
-        seed: Seed of torch's generator.
-        size: Examples per batch.
-    """
-    import torch
+        Args:
+            seed: seed of torch's generator.
+            size: examples per batch.
+        """
+        import torch
 
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        x, y = (torch.randint(0, 10, (size, task.digits), generator=generator).numpy() for _ in range(2))
-        yield examples(x, y)
+        generator = torch.Generator().manual_seed(seed)
+        while True:
+            x, y = (torch.randint(0, 10, (size, self.digits), generator=generator).numpy() for _ in range(2))
+            yield examples(x, y)
 
 
 def examples(x: NDArray[np.int64], y: NDArray[np.int64]) -> Examples:

@@ -1,25 +1,35 @@
 """Integer addition a + b without reduction, the integer addition notebook's task."""
 
-from __future__ import annotations
+from typing import ClassVar, Literal, Self
 
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from progress_measures.tasks import Layout
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from progress_measures.experiments.schema import IntegerAddition
+from progress_measures.section import MAX_OPERANDS
+from progress_measures.tasks.base import Layout, PairTask
 
 
-def layout(task: IntegerAddition) -> Layout:
-    """Return the sizes: n operands and `=` as tokens; as outputs 2n - 1 sums and classes that the notebook never uses."""
-    return Layout(
-        operands=task.operands, vocabulary=task.operands + 1, context_length=3, outputs=task.outputs, input_length=3
-    )
+class IntegerAddition(PairTask):
+    """`a b =` ↦ a + b, without reduction."""
 
+    provides: ClassVar[frozenset[str]] = frozenset({"pairs", "integer_sums"})
+    kind: Literal["integer_addition"]
+    operands: int = Field(10, gt=1, le=MAX_OPERANDS, description="Number n of operands: a and b range over 0 … n − 1.")
+    outputs: int = Field(20, gt=2, le=10_000, description="Number of output classes, at least the 2n − 1 sums.")
 
-def labels(task: IntegerAddition, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return a + b, elementwise."""
-    return a + b
+    @model_validator(mode="after")
+    def _check_outputs(self) -> Self:
+        if self.outputs < 2 * self.operands - 1:
+            raise ValueError(f"`outputs` must be at least {2 * self.operands - 1}, the number of sums")
+        return self
+
+    @property
+    def layout(self) -> Layout:
+        """Sizes: n operands and `=` as tokens; 2n - 1 sums and the classes that the notebook leaves unused."""
+        n = self.operands
+        return Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=self.outputs, input_length=3)
+
+    def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return a + b, elementwise."""
+        return a + b

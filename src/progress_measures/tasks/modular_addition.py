@@ -1,25 +1,12 @@
 """Modular addition (a + b) mod p, the paper's task (section 3)."""
 
-from __future__ import annotations
+from typing import ClassVar, Literal
 
-from typing import TYPE_CHECKING
-
-from progress_measures.tasks import Layout
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from progress_measures.experiments.schema import ModularAddition
-
-SIGN = 1  # logits follow cos(w(a + b - c))
+from progress_measures.tasks.base import ModularSumTask
 
 
-def layout(task: ModularAddition) -> Layout:
-    """Return the sizes: p operands and `=` as tokens, p residues as outputs."""
-    return Layout(operands=task.prime, vocabulary=task.prime + 1, context_length=3, outputs=task.prime, input_length=3)
+class ModularAddition(ModularSumTask):
+    """`a b =` ↦ (a + b) mod p, the paper's task."""
 
-
-def labels(task: ModularAddition, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (a + b) mod p, elementwise."""
-    return (a + b) % task.prime
+    kind: Literal["modular_addition"]
+    sign: ClassVar[int] = 1

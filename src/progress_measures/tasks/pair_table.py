@@ -1,26 +1,37 @@
 """A function of a and b, given as a table of labels: the task of imported networks that learned none of the other tasks."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from progress_measures.tasks import Layout
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from progress_measures.experiments.schema import PairTable
+from progress_measures.section import MAX_OPERANDS
+from progress_measures.tasks.base import Layout, PairTask
 
 
-def layout(task: PairTable) -> Layout:
-    """Return the sizes: n operands and `=` as tokens, the table's classes as outputs."""
-    return Layout(
-        operands=task.operands, vocabulary=task.operands + 1, context_length=3, outputs=task.outputs, input_length=3
+class PairTable(PairTask):
+    """`a b =` ↦ an arbitrary function of a and b, given as a table."""
+
+    kind: Literal["pair_table"]
+    operands: int = Field(gt=1, le=MAX_OPERANDS, description="Number n of operands: a and b range over 0 … n − 1.")
+    outputs: int = Field(gt=1, le=10_000, description="Number of output classes.")
+    answers: list[int] = Field(
+        description="Label of every pair, n² numbers below `outputs`; entry a · n + b is the label of (a, b)."
     )
 
+    @model_validator(mode="after")
+    def _check_answers(self) -> Self:
+        if len(self.answers) != self.operands**2 or not all(0 <= answer < self.outputs for answer in self.answers):
+            raise ValueError(f"`answers` must have {self.operands**2} numbers from 0 to {self.outputs - 1}")
+        return self
 
-def labels(task: PairTable, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the table's entries at (a, b), elementwise."""
-    return np.array(task.answers).reshape(task.operands, task.operands)[a, b]
+    @property
+    def layout(self) -> Layout:
+        """Sizes: n operands and `=` as tokens, the table's classes as outputs."""
+        n = self.operands
+        return Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=self.outputs, input_length=3)
+
+    def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the table's entries at (a, b), elementwise."""
+        return np.array(self.answers).reshape(self.operands, self.operands)[a, b]

@@ -5,67 +5,86 @@ repeats; each interval contains the subsequence once. The answers are its tokens
 but the first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from progress_measures.tasks import Examples, Layout
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from progress_measures.experiments.schema import RepeatedSubsequence
+from progress_measures.tasks.base import Examples, Layout, SequenceTask
 
 
-def layout(task: RepeatedSubsequence) -> Layout:
-    """Return the sizes: the vocabulary is both tokens and outputs."""
-    return Layout(
-        vocabulary=task.vocabulary, context_length=task.length, outputs=task.vocabulary, input_length=task.length - 1
+class RepeatedSubsequence(SequenceTask):
+    """Random tokens with a repeated subsequence: predict the tokens of its later occurrences (appendix D.3)."""
+
+    provides: ClassVar[frozenset[str]] = frozenset({"sequences", "many_answers", "repeats"})
+    kind: Literal["repeated_subsequence"]
+    vocabulary: int = Field(
+        128,
+        gt=2,
+        le=100_000,
+        description="Number of tokens; token 0 begins every sequence and occurs nowhere else.",
+    )
+    length: int = Field(85, gt=2, le=10_000, description="Length of a sequence, including its first token.")
+    subsequence: int = Field(16, gt=1, le=10_000, description="Length of the repeated subsequence.")
+    repeats: int = Field(
+        3,
+        gt=1,
+        le=10_000,
+        description="Number r of occurrences of the subsequence: one in each of r equal intervals of the sequence.",
     )
 
+    @model_validator(mode="after")
+    def _check_length(self) -> Self:
+        if (self.length - 1) // self.repeats < self.subsequence:
+            raise ValueError(
+                f"`length` must be at least {self.repeats * self.subsequence + 1}: {self.repeats} occurrences of "
+                f"{self.subsequence} tokens and the first token"
+            )
+        return self
 
-def answer_names(task: RepeatedSubsequence) -> list[str]:
-    """Return the names of the answers in order; each name counts the occurrence and its token from 1."""
-    occurrences, tokens = range(2, task.repeats + 1), range(2, task.subsequence + 1)
-    return [f"occurrence {occurrence}, token {token}" for occurrence in occurrences for token in tokens]
+    @property
+    def layout(self) -> Layout:
+        """Sizes: the vocabulary is both tokens and outputs."""
+        tokens, length = self.vocabulary, self.length
+        return Layout(vocabulary=tokens, context_length=length, outputs=tokens, input_length=length - 1)
 
+    def answer_names(self) -> list[str]:
+        """Return the names of the answers in order: number of the occurrence and of the token in it, both from 1."""
+        occurrences, tokens = range(2, self.repeats + 1), range(2, self.subsequence + 1)
+        return [f"occurrence {occurrence}, token {token}" for occurrence in occurrences for token in tokens]
 
-def batches(task: RepeatedSubsequence, seed: int, size: int) -> Iterator[Examples]:
-    """Yield batches drawn as in the authors' code: per batch all tokens, then the starts, interval by interval.
+    def batches(self, seed: int, size: int) -> Iterator[Examples]:
+        """Yield batches drawn as in the authors' code: per batch all tokens, then the starts, interval by interval.
 
-    Args:
-        task: The task.
-        seed: Seed of NumPy's legacy generator, `RandomState`.
-        size: Examples per batch.
-    """
-    generator = np.random.RandomState(seed)
-    interval = (task.length - 1) // task.repeats
-    while True:
-        tokens = generator.randint(1, task.vocabulary, (size, task.length))
-        tokens[:, 0] = 0
-        starts = [
-            generator.randint(1 + interval * i, 1 + interval * (i + 1) - task.subsequence + 1, size)
-            for i in range(task.repeats)
-        ]
-        yield examples(task, tokens, np.stack(starts, axis=1))
+        Args:
+            seed: seed of NumPy's legacy generator, `RandomState`.
+            size: examples per batch.
+        """
+        generator = np.random.RandomState(seed)
+        interval = (self.length - 1) // self.repeats
+        while True:
+            tokens = generator.randint(1, self.vocabulary, (size, self.length))
+            tokens[:, 0] = 0
+            starts = [
+                generator.randint(1 + interval * i, 1 + interval * (i + 1) - self.subsequence + 1, size)
+                for i in range(self.repeats)
+            ]
+            yield self.examples(tokens, np.stack(starts, axis=1))
 
+    def examples(self, tokens: NDArray[np.int64], starts: NDArray[np.int64]) -> Examples:
+        """Build sequences by copying the first occurrence of the subsequence to the later ones.
 
-def examples(task: RepeatedSubsequence, tokens: NDArray[np.int64], starts: NDArray[np.int64]) -> Examples:
-    """Build sequences by copying the first occurrence of the subsequence to the later ones.
+        Args:
+            tokens: random tokens, modified in place: [example, position].
+            starts: first position of each occurrence: [example, occurrence].
 
-    Args:
-        task: The task.
-        tokens: Random tokens, modified in place: [example, position].
-        starts: First position of each occurrence: [example, occurrence].
-
-    Returns:
-        The sequences, with one answer per predictable token.
-    """
-    occurrence_positions = starts[..., None] + np.arange(task.subsequence)  # [example, occurrence, token]
-    example = np.arange(len(tokens))[:, None, None]
-    tokens[example, occurrence_positions[:, 1:]] = tokens[example, occurrence_positions[:, :1]]
-    positions = occurrence_positions[:, 1:, :-1].reshape(len(tokens), -1)
-    return Examples(tokens, positions, np.take_along_axis(tokens, positions + 1, axis=1))
+        Returns:
+            The sequences, with one answer per predictable token.
+        """
+        positions = starts[..., None] + np.arange(self.subsequence)  # [example, occurrence, token]
+        example = np.arange(len(tokens))[:, None, None]
+        tokens[example, positions[:, 1:]] = tokens[example, positions[:, :1]]
+        answered = positions[:, 1:, :-1].reshape(len(tokens), -1)
+        return Examples(tokens, answered, np.take_along_axis(tokens, answered + 1, axis=1))

@@ -4,53 +4,59 @@ Token 0 is first and token 1 last in every sequence. In the vocabulary, the nois
 follow tokens 0 and 1; the signal tokens come last.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
-from progress_measures.tasks import Examples, Layout
-
-if TYPE_CHECKING:
-    from progress_measures.experiments.schema import SkipTrigram
+from progress_measures.tasks.base import Examples, Layout, SequenceTask
 
 NOISE = 2  # the first noise token
 
 
-def layout(task: SkipTrigram) -> Layout:
-    """Return the sizes: first, last, noise and signal tokens as tokens, one output per signal token."""
-    context_length = task.length + 2
-    return Layout(
-        vocabulary=2 + task.noise + task.answers,
-        context_length=context_length,
-        outputs=task.answers,
-        input_length=context_length,
+class SkipTrigram(SequenceTask):
+    """One signal token among noise tokens: predict the signal token at the last position (appendix D.3)."""
+
+    provides: ClassVar[frozenset[str]] = frozenset({"sequences", "trigrams"})
+    kind: Literal["skip_trigram"]
+    noise: int = Field(10, ge=1, le=100_000, description="Number of noise tokens in the vocabulary.")
+    answers: int = Field(
+        10, gt=1, le=100_000, description="Number of signal tokens; every sequence contains exactly one of them."
+    )
+    length: int = Field(
+        40,
+        ge=1,
+        le=10_000,
+        description="Length of a sequence without its first and last tokens, which are the same in all sequences.",
     )
 
+    @property
+    def layout(self) -> Layout:
+        """Sizes: first, last, noise and signal tokens as tokens, one output per signal token."""
+        length = self.length + 2
+        vocabulary = 2 + self.noise + self.answers
+        return Layout(vocabulary=vocabulary, context_length=length, outputs=self.answers, input_length=length)
 
-def answer_names(task: SkipTrigram) -> list[str]:
-    """Return the name of the one answer of a sequence."""
-    return ["answer"]
+    def answer_names(self) -> list[str]:
+        """Return the name of the one answer of a sequence."""
+        return ["answer"]
 
+    def batches(self, seed: int, size: int) -> Iterator[Examples]:
+        """Yield batches drawn as in the authors' notebook: all noise of a batch, its signal tokens, their positions.
 
-def batches(task: SkipTrigram, seed: int, size: int) -> Iterator[Examples]:
-    """Yield batches drawn as in the authors' notebook: per batch all noise, then the signal tokens, then their positions.
+        Args:
+            seed: seed of torch's generator.
+            size: examples per batch.
+        """
+        import torch
 
-    Args:
-        task: The task.
-        seed: Seed of torch's generator.
-        size: Examples per batch.
-    """
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    first_signal = NOISE + task.noise
-    while True:
-        noise = torch.randint(NOISE, first_signal, (size, task.length), generator=generator).numpy()
-        answer = torch.randint(0, task.answers, (size, 1), generator=generator).numpy()
-        position = torch.randint(1, task.length + 1, (size, 1), generator=generator).numpy()
-        tokens = np.concatenate([np.zeros_like(answer), noise, np.ones_like(answer)], axis=1)
-        np.put_along_axis(tokens, position, first_signal + answer, axis=1)
-        yield Examples(tokens, np.full_like(answer, task.length + 1), answer)
+        generator = torch.Generator().manual_seed(seed)
+        first_signal = NOISE + self.noise
+        while True:
+            noise = torch.randint(NOISE, first_signal, (size, self.length), generator=generator).numpy()
+            answer = torch.randint(0, self.answers, (size, 1), generator=generator).numpy()
+            position = torch.randint(1, self.length + 1, (size, 1), generator=generator).numpy()
+            tokens = np.concatenate([np.zeros_like(answer), noise, np.ones_like(answer)], axis=1)
+            np.put_along_axis(tokens, position, first_signal + answer, axis=1)
+            yield Examples(tokens, np.full_like(answer, self.length + 1), answer)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.limits import PIECE, SHORT
-from progress_measures.tasks import layout, task_module
 from progress_measures.training.objectives import objective_module
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def _general_multiply_adds(run: Run) -> int:
     Products before the first attention are computed once per position and token, if these combinations are fewer than
     (examples x positions). In short sequences, the first position has one row per token in all layers.
     """
-    a, sizes, examples, answers = Architecture.of(run), layout(run.task), update_examples(run), _answers(run)
+    a, sizes, examples, answers = Architecture.of(run), run.task.layout, update_examples(run), _answers(run)
     width, stream_rows, answer_rows = a.heads * a.d_head, examples * sizes.input_length, examples * answers
     rows = min(stream_rows, sizes.input_length * a.vocabulary)  # before the first attention
     mlp = 0 if a.attention_only else a.d_model * a.d_mlp
@@ -200,7 +199,7 @@ def memory(run: Run, runs: int = 1) -> Memory:
         # Activations kept for the backward pass, and those of one layer for the examples that an evaluation processes at once.
         # Logits of an evaluation are in float64, for one run at a time.
         evaluated = evaluated_examples(run)
-        piece = min(evaluated, max(1, PIECE // (a.heads * layout(run.task).input_length ** 2)))
+        piece = min(evaluated, max(1, PIECE // (a.heads * run.task.layout.input_length**2)))
         number_count = _kept(run, update_examples(run)) + _kept(run, piece) // a.layers
         number_count += 4 * piece * _answers(run) * a.outputs
     number_count += 3 * _maskable(run) // 2  # float32 masks, drawn from 16 random bits a neuron
@@ -268,20 +267,20 @@ def _pairs(run: Run) -> int:
 
 def _answers(run: Run) -> int:
     """Return the number of answers of an example: 1 for a pair."""
-    return len(task_module(run.task.kind).answer_names(run.task)) if run.on_sequences else 1
+    return len(run.task.answer_names()) if run.on_sequences else 1
 
 
 def _maskable(run: Run) -> int:
     """Return the number of neuron activations that one update multiplies by dropout masks; 0 without dropout."""
     if not run.training.dropout:
         return 0
-    before_last = (run.model.layers - 1) * layout(run.task).input_length
+    before_last = (run.model.layers - 1) * run.task.layout.input_length
     return update_examples(run) * (before_last + _answers(run)) * run.model.d_mlp
 
 
 def _kept(run: Run, examples: int) -> int:
     """Return how many numbers a forward pass on these examples keeps for the backward pass or holds temporarily."""
-    a, length = Architecture.of(run), layout(run.task).input_length
+    a, length = Architecture.of(run), run.task.layout.input_length
     width, neurons = a.heads * a.d_head, 0 if a.attention_only else a.d_mlp
     total = 0
     for layer in range(a.layers):

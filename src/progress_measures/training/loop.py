@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from progress_measures.data.dataset import train_masks
 from progress_measures.models.initialize import initial_weights
-from progress_measures.tasks.dataset import train_masks
 from progress_measures.training.machine import machine
 from progress_measures.training.objectives import EVALUATED_QUANTITIES, objective_module
 from progress_measures.training.optimizer import AdamW

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from progress_measures.fingerprint import DERIVED, fingerprint
-from progress_measures.tasks import task_module
 from progress_measures.training.objectives import objective_module
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 def code_modules(run: Run) -> tuple[str, ...]:
     """Return the modules whose code, together with the run's settings, decides its weights."""
-    return ("progress_measures.training.loop", objective_module(run), task_module(run.task.kind).__name__, DERIVED)
+    return ("progress_measures.training.loop", objective_module(run), type(run.task).__module__, DERIVED)
 
 
 def code_of(run: Run) -> str:

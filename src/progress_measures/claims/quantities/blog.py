@@ -15,7 +15,6 @@ from progress_measures.claims.registry import Values, quantity
 from progress_measures.cube.select import first_below, first_reaching
 from progress_measures.measures.keys import CLUSTER_FRACTION
 from progress_measures.measures.spectra import TERMS
-from progress_measures.tasks import label_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -60,7 +59,7 @@ def nearest_checkpoint(run_cube: xr.Dataset, curve: xr.DataArray, epoch: float) 
 @quantity
 def example_sum(cube: xr.Dataset) -> Values:
     """Return the label of the pair (70, 50)."""
-    labels = label_table(task_of(cube))
+    labels = task_of(cube).label_table()
     return {"label": int(labels[70 % len(labels), 50 % len(labels)])}
 
 
@@ -392,7 +391,7 @@ def idealised_logits(cube: xr.Dataset) -> Values:
     cosine_sum = np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p).sum(0)  # by a + b - c
     a, b, c = np.ix_(*[np.arange(p)] * 3)
     answers = cosine_sum[(a + b - c) % p].argmax(-1)
-    return {"right": int((answers == label_table(task_of(cube))).sum()), "pairs": p**2}
+    return {"right": int((answers == task_of(cube).label_table()).sum()), "pairs": p**2}
 
 
 # ---- over training

@@ -13,7 +13,6 @@ from progress_measures.claims.quantities.subtraction import cosine_similarities,
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.cube.pair_maps import neuron_map, neuron_maps
 from progress_measures.measures.numerics import cross_entropy
-from progress_measures.tasks import label_table
 from progress_measures.tasks.split import train_order
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
     W_L = cube.W_L_fourier.values @ fourier.basis(p)
     order = train_order(str(run_cube.split_method.values), int(run_cube.split_seed), p)
     train, test = np.split(order, [int(float(run_cube.train_fraction) * p**2)])
-    labels = label_table(task).ravel()
+    labels = task.label_table().ravel()
 
     def loss(kept_neurons: NDArray[np.floating], pairs: NDArray[np.int64]) -> float:
         return float(cross_entropy(kept_neurons.reshape(p * p, -1)[pairs] @ W_L, labels[pairs]).mean())

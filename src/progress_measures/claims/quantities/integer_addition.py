@@ -23,7 +23,6 @@ from progress_measures.cube.integer_sums import (
     targets,
 )
 from progress_measures.cube.select import first_reaching
-from progress_measures.tasks import layout
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,7 +37,7 @@ TOP_NEURONS = 3  # number of neurons that are examined one by one
 @quantity
 def sums_to_learn(cube: xr.Dataset) -> Values:
     """Return the sizes of the task and of its split, and the first five training and test pairs."""
-    split_sizes, task_layout, first_pairs = dataset_size(cube), layout(task_of(cube)), first_pairs_of_split(cube)
+    split_sizes, task_layout, first_pairs = dataset_size(cube), task_of(cube).layout, first_pairs_of_split(cube)
     return {
         "train": split_sizes["train"],
         "test": split_sizes["test"],
@@ -283,5 +282,5 @@ def even_fourier_basis(cube: xr.Dataset) -> Values:
 
     For even n, as in the notebook, this sine is 0 at every number x, and so is its norm.
     """
-    n = layout(task_of(cube)).operands
+    n = task_of(cube).layout.operands
     return {"norm": float(np.linalg.norm(np.sin(2 * np.pi * (n // 2) * np.arange(n) / n))), "operands": n}

@@ -124,12 +124,11 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
     this token. 1,000 sequences are drawn.
     """
     from progress_measures.experiments import load_experiment
-    from progress_measures.tasks import skip_trigram
 
     run = load_experiment("skip_trigram").runs("skip_trigram")[0]
     task: Any = run.task  # one of several task models; here that of skip_trigram
-    task_layout = skip_trigram.layout(task)
-    batch = next(skip_trigram.batches(task, run.seed, 1000))
+    task_layout = task.layout
+    batch = next(task.batches(run.seed, 1000))
     # index of a token that determines the answer; negative for other tokens
     index = batch.tokens - (task_layout.vocabulary - task_layout.outputs)
     return {
@@ -226,7 +225,6 @@ def repeated_sequences(cube: xr.Dataset) -> Values:
     paper's END token comes last, whereas our token 0 comes first.
     """
     from progress_measures.experiments import load_experiment
-    from progress_measures.tasks import repeated_subsequence
 
     run = load_experiment("repeated_subsequence").runs("repeated_subsequence")[0]
     task: Any = run.task  # one of several task models; here that of repeated_subsequence
@@ -234,14 +232,14 @@ def repeated_sequences(cube: xr.Dataset) -> Values:
     starts = np.array([[3, 8]])
     small_task = task.model_copy(update={"vocabulary": 10, "length": 15, "subsequence": 4, "repeats": 2})
     without_repeat = np.where(np.isin(np.arange(15), np.arange(8, 12)), 1, example)
-    generated = repeated_subsequence.examples(small_task, without_repeat, starts)
+    generated = small_task.examples(without_repeat, starts)
     interval = (small_task.length - 1) // small_task.repeats
     starts_allowed = [
         1 + interval * i <= start <= 1 + interval * (i + 1) - small_task.subsequence
         for i, start in enumerate(starts[0])
     ]
 
-    batch = next(repeated_subsequence.batches(task, run.seed, 1000))
+    batch = next(task.batches(run.seed, 1000))
     sequence = np.arange(1000)[:, None]
     queries = batch.tokens[sequence, batch.positions]
     earlier = np.arange(task.length - 1) < batch.positions[..., None]

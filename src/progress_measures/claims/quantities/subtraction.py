@@ -5,7 +5,6 @@ Quantities of training and of the network are lists with one entry per run, if n
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from progress_measures.claims.quantities.mechanism import (
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.cube.pair_maps import neuron_maps
 from progress_measures.cube.select import first_below
-from progress_measures.tasks import label_table, layout
+from progress_measures.tasks import TASKS
 from progress_measures.tasks.split import train_order
 
 if TYPE_CHECKING:
@@ -37,17 +36,18 @@ if TYPE_CHECKING:
 
 
 def task_of(cube: xr.Dataset) -> Any:
-    """Return the task of a cube as an object that the functions of `progress_measures.tasks` accept."""
-    sizes = {name: int(cube[name].values[0]) for name in ("prime", "operands", "outputs") if name in cube.coords}
-    return SimpleNamespace(kind=str(cube.task.values[0]), **sizes)
+    """Return the task of a cube on pairs."""
+    kind = str(cube.task.values[0])
+    task = TASKS[kind]
+    return task(kind=kind, **{name: int(cube[name].values[0]) for name in task.model_fields if name in cube.coords})
 
 
 def _pairs(cube: xr.Dataset, indices: NDArray[np.int64]) -> tuple[list[list[int]], list[int]]:
     """Return the inputs a, b, `=` and the labels of pairs, given by their indices in lexicographic order."""
     task = task_of(cube)
-    task_layout = layout(task)
+    task_layout = task.layout
     inputs = [[*divmod(int(index), task_layout.operands), task_layout.vocabulary - 1] for index in indices]
-    return inputs, label_table(task).ravel()[indices].tolist()
+    return inputs, task.label_table().ravel()[indices].tolist()
 
 
 @quantity
@@ -60,7 +60,7 @@ def first_pairs(cube: xr.Dataset) -> Values:
 @quantity
 def first_pairs_of_split(cube: xr.Dataset) -> Values:
     """Return the first five inputs and labels of the training pairs and of the test pairs of the first run."""
-    operands = layout(task_of(cube)).operands
+    operands = task_of(cube).layout.operands
     order = train_order(str(cube.split_method.values[0]), int(cube.split_seed.values[0]), operands)
     train_size = dataset_size(cube)["train"]
     train, test = _pairs(cube, order[:5]), _pairs(cube, order[train_size : train_size + 5])
@@ -70,7 +70,7 @@ def first_pairs_of_split(cube: xr.Dataset) -> Values:
 @quantity
 def logit_count(cube: xr.Dataset) -> Values:
     """Return the number of logits over all pairs, positions and outputs."""
-    task_layout = layout(task_of(cube))
+    task_layout = task_of(cube).layout
     return {"count": task_layout.operands**2 * task_layout.context_length * task_layout.outputs}
 
 

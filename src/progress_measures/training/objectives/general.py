@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from progress_measures.data.examples import DrawnExamples, PairExamples
 from progress_measures.models import forward_at
 from progress_measures.models.limits import PIECE
-from progress_measures.tasks import Examples, layout
-from progress_measures.tasks.examples import DrawnExamples, PairExamples
+from progress_measures.tasks import Examples
 from progress_measures.training.loss import PRECISIONS, accuracy, cross_entropy, differentiable
 from progress_measures.training.objectives.regularizers import Dropout, l1
 
@@ -35,7 +35,7 @@ class GeneralObjective:
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
         first, self._device = runs[0], device
-        task_layout = layout(first.task)
+        task_layout = first.task.layout
         self._length, self._vocabulary = task_layout.input_length, task_layout.vocabulary
         self._sources = [
             DrawnExamples(run) if run.on_sequences else PairExamples(run.task, mask.numpy())

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from progress_measures.models import pairs
-from progress_measures.tasks import label_table, layout
 from progress_measures.training.loss import PRECISIONS, accuracy, cross_entropy
 from progress_measures.training.objectives.regularizers import Dropout, l1
 
@@ -29,8 +28,8 @@ class PairsObjective:
     """
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
-        table = torch.from_numpy(label_table(runs[0].task))
-        n, heads = layout(runs[0].task).operands, runs[0].model.heads
+        table = torch.from_numpy(runs[0].task.label_table())
+        n, heads = runs[0].task.layout.operands, runs[0].model.heads
 
         def prepared(mask: Tensor) -> tuple[pairs.PairBatch, Tensor]:
             a, b = mask.nonzero()[:, 1:].view(len(runs), -1, 2).unbind(-1)

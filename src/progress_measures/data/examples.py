@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from progress_measures.tasks import Examples, batches, label_table
+from progress_measures.tasks import Examples
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run, Task
@@ -33,7 +33,7 @@ class PairExamples:
     """
 
     def __init__(self, task: Task, train: NDArray[np.bool_]) -> None:
-        table, equals = label_table(task), len(train)
+        table, equals = task.label_table(), len(train)
 
         def examples(mask: NDArray[np.bool_]) -> Examples:
             a, b = mask.nonzero()
@@ -68,7 +68,7 @@ class DrawnExamples:
     def __init__(self, run: Run) -> None:
         self._run, self._batch = run, run.batch
         size = run.split.examples
-        self.fixed = None if size is None else next(batches(run.task, run.split_seed, size))
+        self.fixed = None if size is None else next(run.task.batches(run.split_seed, size))
         self._stream: Iterator[Examples] = iter(())
         self._batches_drawn = 0
         self._latest: Examples | None = None
@@ -91,12 +91,12 @@ class DrawnExamples:
 
     def test(self) -> Examples:
         """Return the test examples, drawn with the seed `split_seed + 1`; no update trains on them."""
-        return next(batches(self._run.task, self._run.split_seed + 1, self._run.split.test_examples))
+        return next(self._run.task.batches(self._run.split_seed + 1, self._run.split.test_examples))
 
     def _fresh(self, update: int) -> Examples:
         """Return batch number `update` of the stream; restart the stream if it is already past that batch."""
         if self._latest is None or update < self._batches_drawn - 1:
-            self._stream, self._batches_drawn = batches(self._run.task, self._run.split_seed, self._batch), 0
+            self._stream, self._batches_drawn = self._run.task.batches(self._run.split_seed, self._batch), 0
         while self._batches_drawn <= update:
             self._latest = next(self._stream)
             self._batches_drawn += 1

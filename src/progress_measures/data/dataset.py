@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from progress_measures.data.examples import DrawnExamples
 from progress_measures.errors import UserError
+from progress_measures.experiments.derived import train_mask
 from progress_measures.files import open_store, write_store
 from progress_measures.fingerprint import DERIVED, fingerprint
-from progress_measures.tasks import Examples, label_table, layout, task_module
-from progress_measures.tasks.examples import DrawnExamples
-from progress_measures.tasks.split import train_mask
+from progress_measures.tasks import Examples
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,11 +35,11 @@ def dataset(runs: list[Run]) -> xr.Dataset:
 
     if runs[0].on_sequences:
         return _sequence_dataset(runs)
-    n = layout(runs[0].task).operands
-    masks = np.stack([train_mask(run, n) for run in runs])
+    n = runs[0].task.layout.operands
+    masks = np.stack([train_mask(run) for run in runs])
     return xr.Dataset(
         {
-            "label": (("a", "b"), label_table(runs[0].task), {"long_name": "Right answer", "units": "1"}),
+            "label": (("a", "b"), runs[0].task.label_table(), {"long_name": "Right answer", "units": "1"}),
             "train": (("run", "a", "b"), masks, {"long_name": "Whether the run trains on the pair", "units": "1"}),
         },
         {"run": [run.name for run in runs], "a": np.arange(n), "b": np.arange(n)},
@@ -70,7 +70,7 @@ def _sequence_dataset(runs: list[Run]) -> xr.Dataset:
             "label": (by_answer, labels, {"long_name": "Right answer", "units": "1"}),
             "train": (("run", "example"), train, {"long_name": "Whether the run trains on the example", "units": "1"}),
         },
-        {"run": [run.name for run in runs], "answer": task_module(runs[0].task.kind).answer_names(runs[0].task)},
+        {"run": [run.name for run in runs], "answer": runs[0].task.answer_names()},
         _attributes(runs),
     )
 
@@ -125,7 +125,7 @@ def _settings(runs: list[Run]) -> str:
 def _provenance(runs: list[Run]) -> dict[str, str]:
     return {
         "settings": _settings(runs),
-        "code": fingerprint(__name__, task_module(runs[0].task.kind).__name__, DERIVED),
+        "code": fingerprint(__name__, type(runs[0].task).__module__, DERIVED),
     }
 
 

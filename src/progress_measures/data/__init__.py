@@ -1,0 +1,1 @@
+"""The data of an experiment: the dataset on disk, and the examples of each update."""
