@@ -20,7 +20,7 @@ from support.experiments import P, pair_run
 from support.networks import CONSTANT, DEAD, KEYS, random_mask
 
 ADDITION, SUBTRACTION, INTEGERS = "modular_addition", "modular_subtraction", "integer_addition"
-OF_ANY_TASK = [name for name in REFERENCES if measures()[name].needs in ("pairs", INTEGERS)]
+OF_INTEGERS = [name for name in REFERENCES if measures()[name].applies_to(pair_run(INTEGERS))]
 
 
 def value(name, checkpoint):
@@ -40,7 +40,7 @@ def test_measure_equals_its_definition(name, which):
     assert_close(value(name, checkpoint), REFERENCES[name](network))
 
 
-@pytest.mark.parametrize("name", OF_ANY_TASK)
+@pytest.mark.parametrize("name", OF_INTEGERS)
 def test_measure_of_integer_addition_equals_its_definition(name):
     checkpoint, network = checkpoint_and_definitions(INTEGERS, "random")
     assert_close(value(name, checkpoint), REFERENCES[name](network))
@@ -352,4 +352,4 @@ def test_kept_neuron_map_is_rebuilt(place, moment):
 
 def test_measure_cannot_declare_more_digits_than_it_has():
     with pytest.raises(ValueError, match="digits=26: float32 has 23 bits of mantissa"):
-        registry.measure(dims=("epoch",), units="1", long_name="A loss", reference="here", digits=26)
+        registry.measure(dims=("epoch",), units="1", long_name="A loss", requires={"split"}, reference="here", digits=26)
