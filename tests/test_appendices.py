@@ -7,12 +7,12 @@ import xarray as xr
 import yaml
 from matplotlib.figure import Figure as Canvas
 
+from progress_measures.analysis.select import select
 from progress_measures.claims import load_claims
+from progress_measures.claims.describe import summaries
 from progress_measures.claims.judge import DIFFERS, HOLDS, RECORDED, judge
-from progress_measures.cube.describe import summaries
 from progress_measures.cube.extract import CheckpointReader, compute_measures, measures_taken
 from progress_measures.cube.gather import history_of, join, run_part
-from progress_measures.cube.select import select
 from progress_measures.data.dataset import train_masks, write_dataset
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from progress_measures.cube.describe import summaries
+from progress_measures.claims.describe import summaries
 from progress_measures.cube.open import open_cube
 from support.processes import command
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from progress_measures.cube.describe import summaries
+from progress_measures.claims.describe import summaries
 from progress_measures.cube.open import open_cube
 from progress_measures.explorer import SOURCE
 from progress_measures.explorer.page import assemble, scripts, write_page

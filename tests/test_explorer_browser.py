@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from progress_measures import fourier
-from progress_measures.cube.describe import summaries
+from progress_measures.analysis.pair_maps import attention_map, neuron_map
+from progress_measures.claims.describe import summaries
 from progress_measures.cube.open import cube_if_any, open_cube
-from progress_measures.cube.pair_maps import attention_map, neuron_map
 from progress_measures.explorer.page import write_page
 from progress_measures.paths import published_cube
 from support import ROOT

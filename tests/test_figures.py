@@ -9,9 +9,9 @@ import pytest
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
+from progress_measures.analysis.select import select
 from progress_measures.catalog import Catalog
 from progress_measures.cube.open import open_cube
-from progress_measures.cube.select import select
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names
 from progress_measures.figures import figure_ids, load_figure

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from progress_measures.cube.pair_maps import attention_map, neuron_map, neuron_maps
+from progress_measures.analysis.pair_maps import attention_map, neuron_map, neuron_maps
 from progress_measures.measures import interventions, measures, numerics, registry
 from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.interventions import INTERVENTIONS
@@ -352,4 +352,6 @@ def test_kept_neuron_map_is_rebuilt(place, moment):
 
 def test_measure_cannot_declare_more_digits_than_it_has():
     with pytest.raises(ValueError, match="digits=26: float32 has 23 bits of mantissa"):
-        registry.measure(dims=("epoch",), units="1", long_name="A loss", requires={"split"}, reference="here", digits=26)
+        registry.measure(
+            dims=("epoch",), units="1", long_name="A loss", requires={"split"}, reference="here", digits=26
+        )

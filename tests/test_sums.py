@@ -6,10 +6,10 @@ import xarray as xr
 from scipy.stats import pearsonr
 
 from progress_measures import principal_components
+from progress_measures.analysis.pair_maps import neuron_maps
 from progress_measures.claims.quantities import integer_addition as of
 from progress_measures.cube import integer_sums
 from progress_measures.cube.open import open_cube
-from progress_measures.cube.pair_maps import neuron_maps
 
 N, RESIDUAL = 10, 20
 NUMBER = np.arange(N)

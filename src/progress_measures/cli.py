@@ -467,7 +467,7 @@ def export(
 @app.command()
 def describe(experiment: Experiment) -> None:
     """Print what each run of a cube learned, and when."""
-    from progress_measures.cube.describe import describe as description
+    from progress_measures.claims.describe import describe as description
     from progress_measures.cube.open import open_cube
 
     for line in description(open_cube(experiment)).split("\n"):

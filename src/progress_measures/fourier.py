@@ -156,3 +156,8 @@ class Spectrum(NamedTuple):
         with np.errstate(invalid="ignore", divide="ignore"):
             energy = sum(self.waves.along(components, sign))
             return np.where(self.total > 0, energy / self.total, np.nan)
+
+
+def component_indices(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the indices in the Fourier basis of the cosine and sine of each frequency, cosine first: [2 key]."""
+    return np.array([index for k in keys for index in (2 * k - 1, 2 * k)], dtype=int)

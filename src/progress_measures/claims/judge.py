@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from progress_measures.analysis.select import incomplete
 from progress_measures.claims.ledger import FOLDER, Claim, Condition
 from progress_measures.claims.registry import Values, load_quantity
-from progress_measures.cube.select import incomplete
 from progress_measures.errors import UserError
 
 HOLDS, DIFFERS, NOT_RUN, RECORDED = "holds", "differs", "not run", "recorded"

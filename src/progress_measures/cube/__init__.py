@@ -4,7 +4,7 @@
 name.
 """
 
+from progress_measures.analysis.pair_maps import attention_map, neuron_map
 from progress_measures.cube.open import open_cube, open_run
-from progress_measures.cube.pair_maps import attention_map, neuron_map
 
 __all__ = ["attention_map", "neuron_map", "open_cube", "open_run"]

@@ -13,9 +13,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from progress_measures.cube.describe import summaries
+from progress_measures.analysis.select import cut_to_run
+from progress_measures.claims.describe import summaries
 from progress_measures.cube.rounding import rounded
-from progress_measures.cube.select import cut_to_run
 from progress_measures.figures.style import PHASE_VARIABLES
 from progress_measures.tasks import TASKS
 

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
-from progress_measures.cube.select import incomplete
+from progress_measures.analysis.select import incomplete
 from progress_measures.figures.registry import Figure
 from progress_measures.files import atomic_path
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from progress_measures.cube.pair_maps import attention_map
+from progress_measures.analysis.pair_maps import attention_map
 from progress_measures.figures.style import panel_letters, panels, plane
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as Canvas
 
-from progress_measures.cube.select import incomplete, select
+from progress_measures.analysis.select import incomplete, select
 from progress_measures.figures.animation import arrange, write_animation
 from progress_measures.figures.interactive_page import write_page
 from progress_measures.figures.registry import Figure

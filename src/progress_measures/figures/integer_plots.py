@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from progress_measures.cube.integer_sums import activations, by_correlation, correlations, embedding
+from progress_measures.analysis.integer_sums import activations, by_correlation, correlations, embedding
 from progress_measures.figures.style import COLORS, panels
 
 if TYPE_CHECKING:

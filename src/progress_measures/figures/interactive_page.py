@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from progress_measures.cube.select import incomplete
+from progress_measures.analysis.select import incomplete
 from progress_measures.figures.registry import Figure
 from progress_measures.files import atomic_path
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.cube.pair_maps import neuron_map, neuron_maps
+from progress_measures.analysis.pair_maps import neuron_map, neuron_maps
 from progress_measures.figures.attention import HEAD_COLORS
 from progress_measures.figures.style import frequency_colors, plane
 from progress_measures.figures.waves import frequency_ticks

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.cube.pair_maps import neuron_map
+from progress_measures.analysis.pair_maps import neuron_map
 from progress_measures.figures.attention import ATTENTION_SCORES
 from progress_measures.figures.style import COLORS, frequency_colors, panel_letters, plane
 from progress_measures.figures.waves import component_ticks, frequency_ticks

@@ -2,7 +2,7 @@
 
 A head's attention over (a, b) is a softmax of three scores, and a neuron's pre-activation is a sum of value rows,
 weighted by attention. Scores and value rows are sums of a token's part and a position's part.
-`progress_measures.cube.pair_maps` computes the maps from them.
+`progress_measures.analysis.pair_maps` computes the maps from them.
 """
 
 from __future__ import annotations

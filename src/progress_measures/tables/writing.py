@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from progress_measures.cube.select import incomplete, select
+from progress_measures.analysis.select import incomplete, select
 from progress_measures.files import atomic_path
 from progress_measures.tables.registry import Table
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures import fourier
+from progress_measures.analysis.crossings import first_below, first_reaching, lead
+from progress_measures.analysis.runs import after_intervention, key_frequencies_of, task_of
 from progress_measures.claims.ledger import load_claims
-from progress_measures.claims.quantities.curves import lead
-from progress_measures.claims.quantities.mechanism import ALWAYS_ON, after_intervention, component_indices, keys_of
-from progress_measures.claims.quantities.subtraction import task_of
+from progress_measures.claims.quantities.mechanism import ALWAYS_ON
 from progress_measures.claims.registry import Values, quantity
-from progress_measures.cube.select import first_below, first_reaching
+from progress_measures.fourier import component_indices
 from progress_measures.measures.keys import CLUSTER_FRACTION
 from progress_measures.measures.spectra import TERMS
 
@@ -112,7 +112,7 @@ def excluded_rises_early(cube: xr.Dataset) -> Values:
     run_cube, last = first_run(cube)
     memorization_end, formation_end, _ = phase_end_epochs(run_cube)
     halfway = formation_end / 2
-    keys: NDArray[np.int64] | list[int] = keys_of(last) if np.isfinite(formation_end) else []
+    keys: NDArray[np.int64] | list[int] = key_frequencies_of(last) if np.isfinite(formation_end) else []
     curves = [run_cube.excluded_loss_by_frequency.sel(frequency=k, epoch=slice(0, halfway)).values for k in keys]
     ratios = [float(curve[-1] / curve.min()) for curve in curves]
     test_losses = [
@@ -185,7 +185,7 @@ def W_neur_in_keys(cube: xr.Dataset) -> Values:
     """Return the fraction of the variance of W_neur over tokens at the key frequencies, over all neurons, for each head."""
     W_neur = cube.neuron_value_token.values[:, :-1]
     squares = np.square(np.einsum("cx,hxn->hcn", fourier.basis(W_neur.shape[1]), W_neur)).sum(-1)
-    fraction = squares[:, component_indices(keys_of(first_run(cube)[1]))].sum(-1) / squares[:, 1:].sum(-1)
+    fraction = squares[:, component_indices(key_frequencies_of(first_run(cube)[1]))].sum(-1) / squares[:, 1:].sum(-1)
     return {"share": fraction, "mean": float(fraction.mean())}
 
 
@@ -203,7 +203,7 @@ def embedding_few_components(cube: xr.Dataset) -> Values:
     squares_of_0 = np.sort(np.square(fourier.basis(len(dimension_0)) @ dimension_0))[::-1]
     return {
         "components_for_90_percent": int((cumulative < 0.9).sum()) + 1,
-        "share_of_largest": float(cumulative[2 * len(keys_of(last)) + 1]),
+        "share_of_largest": float(cumulative[2 * len(key_frequencies_of(last)) + 1]),
         "components_of_dimension_0": int((squares_of_0.cumsum() / squares_of_0.sum() < 0.9).sum()) + 1,
     }
 
@@ -327,7 +327,7 @@ def one_cluster_removed(cube: xr.Dataset) -> Values:
     The group is one key frequency's cluster, or the neurons outside all clusters (`others`).
     """
     _, last = first_run(cube)
-    keys, original_loss = keys_of(last), float(after_intervention(cube, "none", split="all")[0])
+    keys, original_loss = key_frequencies_of(last), float(after_intervention(cube, "none", split="all")[0])
     without_others = float(after_intervention(cube, "clusters at their frequencies alone", split="all")[0])
     losses = [*last.cluster_removed_loss.sel(frequency=keys).values.tolist(), without_others]
     names = [*map(str, keys), "others"]
@@ -377,7 +377,7 @@ def unembedding_in_keys(cube: xr.Dataset) -> Values:
     """
     last = first_run(cube)[1]
     squares = np.square(last.W_U.values @ fourier.basis(last.sizes["output"]).T)
-    keys = component_indices(keys_of(last))
+    keys = component_indices(key_frequencies_of(last))
     return {
         "share": float(squares[:, keys].sum() / squares.sum()),
         "share_of_row_4": float(squares[4, keys].sum() / squares[4].sum()),
@@ -387,7 +387,7 @@ def unembedding_in_keys(cube: xr.Dataset) -> Values:
 @quantity
 def idealised_logits(cube: xr.Dataset) -> Values:
     """Count the pairs at which the sum over key frequencies of cos w(a + b - c) is largest at the correct answer c."""
-    p, keys = int(cube.prime[0]), keys_of(first_run(cube)[1])
+    p, keys = int(cube.prime[0]), key_frequencies_of(first_run(cube)[1])
     cosine_sum = np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p).sum(0)  # by a + b - c
     a, b, c = np.ix_(*[np.arange(p)] * 3)
     answers = cosine_sum[(a + b - c) % p].argmax(-1)
@@ -412,7 +412,7 @@ def key_energies_early(cube: xr.Dataset) -> Values:
     run_cube, last = first_run(cube)
     index = int(np.abs(run_cube.epoch.values - 200).argmin())
     ranks = (-embedding_energies(run_cube)[index]).argsort().argsort() + 1
-    key_ranks = ranks[keys_of(last) - 1].tolist()
+    key_ranks = ranks[key_frequencies_of(last) - 1].tolist()
     return {
         "at_epoch": int(run_cube.epoch[index]),
         "ranks": key_ranks,
@@ -428,7 +428,7 @@ def key_energies_later(cube: xr.Dataset) -> Values:
     final value, at 1.5 times the end of cleanup.
     """
     run_cube, last = first_run(cube)
-    keys, (_, formation_end, cleanup_end) = keys_of(last), phase_end_epochs(run_cube)
+    keys, (_, formation_end, cleanup_end) = key_frequencies_of(last), phase_end_epochs(run_cube)
     if not (len(keys) and np.isfinite([formation_end, cleanup_end]).all()):
         return {"worst_rank": np.nan, "within": np.nan}
     norms = nearest_checkpoint(run_cube, run_cube.W_E_fourier_norm, formation_end).values

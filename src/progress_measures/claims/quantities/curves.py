@@ -6,58 +6,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead
+from progress_measures.analysis.runs import chance
 from progress_measures.claims.registry import Values, quantity
-from progress_measures.cube.select import first_below, first_reaching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import xarray as xr
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
 Epochs = TypeVar("Epochs", float, "NDArray[np.float64]")
-
-
-def chance(cube: xr.Dataset) -> float:
-    """Return the loss of a uniform guess: the logarithm of the number of outputs, which is p for modular tasks."""
-    return float(np.log(cube["prime" if "prime" in cube.coords else "outputs"].values[0]))
-
-
-def lead(late: Epochs, early: Epochs) -> Epochs:
-    """Compute the number of epochs from an earlier to a later event; NaN if both are infinite.
-
-    Args:
-        late: epoch of the later event: a number, or [run].
-        early: epoch of the earlier event: a number, or [run].
-
-    Returns:
-        The difference in epochs, of the same shape.
-    """
-    with np.errstate(invalid="ignore"):  # infinity minus infinity
-        return late - early
-
-
-def at_epochs(curve: xr.DataArray, epochs: ArrayLike) -> NDArray[np.float64]:
-    """Read a curve at one epoch per run.
-
-    Args:
-        curve: [run, epoch].
-        epochs: one checkpoint's epoch per run, or NaN: [run].
-
-    Returns:
-        The values [run]; NaN where the epoch is NaN or infinite.
-    """
-    return np.array(
-        [
-            float(curve.sel(run=run).sel(epoch=epoch)) if np.isfinite(epoch) else np.nan
-            for run, epoch in zip(curve.run.values, np.asarray(epochs), strict=True)
-        ]
-    )
-
-
-def median_smooth(curve: xr.DataArray) -> xr.DataArray:
-    """Compute the running median over five checkpoints, so that a single spike does not count as a turning point."""
-    return curve.rolling(epoch=5, center=True, min_periods=1).median()
 
 
 @quantity

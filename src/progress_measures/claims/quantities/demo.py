@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.claims.quantities.curves import at_epochs
-from progress_measures.claims.quantities.mechanism import by_run, component_indices, keys_of
-from progress_measures.claims.quantities.subtraction import cosine_similarities, random_cube, task_of
+from progress_measures.analysis.crossings import at_epochs
+from progress_measures.analysis.pair_maps import neuron_map, neuron_maps
+from progress_measures.analysis.runs import by_run, key_frequencies_of, task_of
+from progress_measures.claims.quantities.subtraction import cosine_similarities, random_cube
 from progress_measures.claims.registry import Values, quantity
-from progress_measures.cube.pair_maps import neuron_map, neuron_maps
+from progress_measures.fourier import component_indices
 from progress_measures.measures.numerics import cross_entropy
 from progress_measures.tasks.split import train_order
 
@@ -28,7 +29,7 @@ def first_cluster(cube: xr.Dataset) -> Values:
     """
 
     def cluster_of_run(run_cube: xr.Dataset) -> tuple[int, int, float]:
-        keys = keys_of(run_cube)
+        keys = key_frequencies_of(run_cube)
         if not keys.size:
             return 0, 0, np.nan
         at_key = run_cube.sel(frequency=keys[0])
@@ -44,7 +45,7 @@ def key_interference(cube: xr.Dataset) -> Values:
     """Return the mean of the key cosines at 0 over its largest value at other numbers, run by run."""
 
     def peak_over_next(run_cube: xr.Dataset) -> float:
-        keys = keys_of(run_cube)
+        keys = key_frequencies_of(run_cube)
         if not keys.size:
             return np.nan
         waves = fourier.basis(int(run_cube.prime))[2 * keys - 1].mean(0)
@@ -119,7 +120,7 @@ def transpose_left_out(cube: xr.Dataset) -> Values:
 
     The sine has the first run's lowest key frequency. The notebook leaves out the transpose.
     """
-    F, keys = fourier.basis(task_of(cube).prime), keys_of(cube.isel(run=0))
+    F, keys = fourier.basis(task_of(cube).prime), key_frequencies_of(cube.isel(run=0))
     if not keys.size:
         return {"cosine": np.nan}
     W_L, index = cube.W_L_fourier.values @ F, 2 * keys[0]
@@ -139,7 +140,7 @@ def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
     skip connection around the MLP in the excluded loss; neurons and W_L are reconstructed from the cube for them.
     """
     task, run_cube = task_of(cube), cube.isel(run=0)
-    p, keys = task.prime, keys_of(run_cube)
+    p, keys = task.prime, key_frequencies_of(run_cube)
     last = run_cube.isel(epoch=-1)
     result = {"restricted": last.restricted_loss_neurons, "excluded": last.excluded_loss_neurons}
     if not keys.size:

@@ -6,11 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from progress_measures.claims.quantities.curves import lead
-from progress_measures.claims.quantities.mechanism import dataset_size
-from progress_measures.claims.quantities.subtraction import first_pairs_of_split, task_of
-from progress_measures.claims.registry import Values, quantity
-from progress_measures.cube.integer_sums import (
+from progress_measures.analysis.crossings import first_reaching, lead
+from progress_measures.analysis.integer_sums import (
     activations,
     by_correlation,
     correlations,
@@ -22,7 +19,10 @@ from progress_measures.cube.integer_sums import (
     r_squared,
     targets,
 )
-from progress_measures.cube.select import first_reaching
+from progress_measures.analysis.runs import task_of
+from progress_measures.claims.quantities.mechanism import dataset_size
+from progress_measures.claims.quantities.subtraction import first_pairs_of_split
+from progress_measures.claims.registry import Values, quantity
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -5,44 +5,21 @@ Values are lists with one entry per run.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.claims.quantities.curves import chance
+from progress_measures.analysis.readout import cosine_loss, readout_rows
+from progress_measures.analysis.runs import after_intervention, by_run, chance, key_frequencies_of
 from progress_measures.claims.registry import Values, quantity
+from progress_measures.fourier import component_indices
 from progress_measures.measures.keys import CLUSTER_FRACTION, KEY_CLUSTER_FRACTION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import xarray as xr
     from numpy.typing import NDArray
 
 ALWAYS_ON = 0.98  # minimum fraction of pairs at which an always-on neuron is active
-
-
-def by_run(cube: xr.Dataset, function: Callable[[xr.Dataset], Any]) -> list[Any]:
-    """Apply a function to the last checkpoint of every run.
-
-    Args:
-        cube: the cube.
-        function: takes the cube of one run at its last checkpoint.
-
-    Returns:
-        The results, one per run.
-    """
-    return [function(cube.sel(run=run).isel(epoch=-1)) for run in cube.run.values]
-
-
-def keys_of(run_cube: xr.Dataset) -> NDArray[np.int64]:
-    """Return the key frequencies of one run, ascending: [key]."""
-    return run_cube.frequency.values[run_cube.key_frequency.values]
-
-
-def component_indices(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the indices in the Fourier basis of the cosine and sine of each frequency, cosine first: [2 key]."""
-    return np.array([index for k in keys for index in (2 * k - 1, 2 * k)], dtype=int)
 
 
 def _frequency_norms(norms: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -59,7 +36,7 @@ def _significant(run_cube: xr.Dataset) -> NDArray[np.int64]:
 @quantity
 def key_frequencies(cube: xr.Dataset) -> Values:
     """Return number and list of the key frequencies of each run, and the number of different lists."""
-    keys_by_run = by_run(cube, lambda run_cube: keys_of(run_cube).tolist())
+    keys_by_run = by_run(cube, lambda run_cube: key_frequencies_of(run_cube).tolist())
     sets = [f"{run}: {', '.join(map(str, keys))}" for run, keys in zip(cube.run.values, keys_by_run, strict=True)]
     return {
         "count": [len(keys) for keys in keys_by_run],
@@ -95,21 +72,6 @@ def dataset_size(cube: xr.Dataset) -> Values:
     return {"pairs": n**2, "train": int(fraction * n**2), "test": n**2 - int(fraction * n**2), "share": fraction}
 
 
-def after_intervention(cube: xr.Dataset, name: str, measure: str = "loss", split: str = "test") -> NDArray[np.floating]:
-    """Read loss or accuracy of every run after an intervention.
-
-    Args:
-        cube: the cube.
-        name: the intervention, an entry of the coordinate `intervention`.
-        measure: `loss` or `accuracy`.
-        split: `test`, `train` or `all`.
-
-    Returns:
-        The values [run].
-    """
-    return cube[f"intervention_{measure}"].sel(intervention=name, split=split).values
-
-
 def _intervention(cube: xr.Dataset, name: str) -> Values:
     """Return test loss and accuracy after an intervention, loss over original loss, and change of accuracy."""
     original_loss = after_intervention(cube, "none")
@@ -139,9 +101,12 @@ def W_L_rank(cube: xr.Dataset) -> Values:
 
     def fraction(run_cube: xr.Dataset) -> float:
         squares = np.square(run_cube.W_L_singular_value.values)
-        return float(squares[: 2 * len(keys_of(run_cube))].sum() / squares.sum())
+        return float(squares[: 2 * len(key_frequencies_of(run_cube))].sum() / squares.sum())
 
-    return {"share": by_run(cube, fraction), "key_frequencies": by_run(cube, lambda run_cube: len(keys_of(run_cube)))}
+    return {
+        "share": by_run(cube, fraction),
+        "key_frequencies": by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube))),
+    }
 
 
 @quantity
@@ -151,7 +116,7 @@ def W_E_frequencies(cube: xr.Dataset) -> Values:
     A frequency is significant if its norm exceeds five times the median norm of non-key frequencies.
     """
     significant = by_run(cube, _significant)
-    missing = by_run(cube, lambda run_cube: len(set(keys_of(run_cube)) - set(_significant(run_cube))))
+    missing = by_run(cube, lambda run_cube: len(set(key_frequencies_of(run_cube)) - set(_significant(run_cube))))
     return {
         "count": [len(frequencies) for frequencies in significant],
         "key_frequencies_missing": missing,
@@ -177,7 +142,7 @@ def heads_periodic(cube: xr.Dataset) -> Values:
     Also return the number of heads whose frequency is neither a key frequency nor significant in W_E.
     """
     in_keys_or_W_E = [
-        int(k) in set(keys_of(run_cube)) | set(_significant(run_cube))
+        int(k) in set(key_frequencies_of(run_cube)) | set(_significant(run_cube))
         for run_cube in (cube.sel(run=run).isel(epoch=-1) for run in cube.run.values)
         for k in run_cube.attention_frequency.values
     ]
@@ -193,7 +158,7 @@ def _neurons(cube: xr.Dataset, neurons: list[int]) -> Values:
     last = cube.isel(epoch=-1)
     frequency = last.neuron_frequency.values[:, neurons]
     without_key_count = sum(
-        int(k) not in keys_of(last.sel(run=run))
+        int(k) not in key_frequencies_of(last.sel(run=run))
         for run, frequencies_of_run in zip(cube.run.values, frequency, strict=True)
         for k in frequencies_of_run
     )
@@ -242,7 +207,7 @@ def logit_components(cube: xr.Dataset) -> Values:
         norms = run_cube.logit_fourier_norm_2d.values.copy()
         norms[0, 0] = 0
         expected = np.zeros(norms.shape, dtype=bool)
-        for k in keys_of(run_cube):
+        for k in key_frequencies_of(run_cube):
             expected[2 * k - 1 : 2 * k + 1, 2 * k - 1 : 2 * k + 1] = True
         large = norms > 0.05 * norms.max()
         count.append(int(large.sum()))
@@ -262,14 +227,14 @@ def W_L_sparse(cube: xr.Dataset) -> Values:
 
     def ratio(run_cube: xr.Dataset) -> float:
         """Return the largest norm at other frequencies over the smallest norm at key frequencies."""
-        norms, key = run_cube.W_L_fourier_norm.values, component_indices(keys_of(run_cube))
+        norms, key = run_cube.W_L_fourier_norm.values, component_indices(key_frequencies_of(run_cube))
         others = np.delete(norms, np.append(key, 0))
         return float(others.max() / norms[key].min(initial=np.inf))
 
     def energy(run_cube: xr.Dataset) -> float:
         """Return the fraction of the squared norm at key frequencies."""
         squares = np.square(run_cube.W_L_fourier_norm.values)
-        return float(squares[component_indices(keys_of(run_cube))].sum() / squares.sum())
+        return float(squares[component_indices(key_frequencies_of(run_cube))].sum() / squares.sum())
 
     energy_in_keys = by_run(cube, energy)
     return {
@@ -286,24 +251,6 @@ def W_E_sparse(cube: xr.Dataset) -> Values:
         "gini": cube.gini_W_E.isel(epoch=-1),
         "significant_frequencies": by_run(cube, lambda run_cube: len(_significant(run_cube))),
     }
-
-
-def readout_rows(run_cube: xr.Dataset) -> list[tuple[Any, ...]]:
-    """Compute the rows of Table 1 of one run.
-
-    Returns:
-        For each key frequency and wave (`cos` or `sin`): frequency, wave, the coefficients of the two products in the
-        wave's angle-sum identity, the coefficient of the wave of a + b, and the fraction of variance that it explains.
-    """
-    rows = []
-    for k in keys_of(run_cube):
-        at_key = run_cube.sel(frequency=k)
-        pairs = {"cos": ("cos a cos b", "sin a sin b"), "sin": ("sin a cos b", "cos a sin b")}
-        for wave, names in pairs.items():
-            products = [float(at_key.readout_product_coefficient.sel(wave=wave, product=name)) for name in names]
-            single = float(at_key.readout_coefficient.sel(wave=wave))
-            rows.append((int(k), wave, *products, single, float(at_key.readout_fraction_explained.sel(wave=wave))))
-    return rows
 
 
 @quantity
@@ -352,17 +299,6 @@ def cosine_fit(cube: xr.Dataset) -> Values:
     }
 
 
-def cosine_loss(run_cube: xr.Dataset) -> float:
-    """Compute the loss of logits that consist of the fitted key cosines only.
-
-    The loss is equal at every pair, because the logits depend on a + b - c alone.
-    """
-    p, keys = int(run_cube.prime), keys_of(run_cube)
-    heights = run_cube.cosine_coefficient.sel(frequency=keys).values.astype(float) / np.sqrt(p**3 / 2)
-    logits = heights @ np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p)
-    return float(np.log1p(np.exp(logits[1:] - logits[0]).sum()))
-
-
 @quantity
 def cosine_logits_loss(cube: xr.Dataset) -> Values:
     """Return the test loss, the loss of logits that consist of the fitted key cosines only, and the ratio."""
@@ -402,7 +338,9 @@ def clusters_local(cube: xr.Dataset) -> Values:
 @quantity
 def cluster_sizes(cube: xr.Dataset) -> Values:
     """Return the number of neurons in each key frequency's cluster, run by run."""
-    sizes_by_run = by_run(cube, lambda run_cube: run_cube.cluster_size.sel(frequency=keys_of(run_cube)).values)
+    sizes_by_run = by_run(
+        cube, lambda run_cube: run_cube.cluster_size.sel(frequency=key_frequencies_of(run_cube)).values
+    )
     return {"sizes": [int(size) for sizes in sizes_by_run for size in sizes]}
 
 
@@ -593,7 +531,7 @@ def OV_structure(cube: xr.Dataset) -> Values:
         for head in run_cube["head"].values:
             squares = np.square(run_cube.OV_fourier_norm.sel(head=head).values)[1:]
             energy = squares[0::2] + squares[1::2]
-            in_keys.append(float(energy[keys_of(run_cube) - 1].sum() / energy.sum()))
+            in_keys.append(float(energy[key_frequencies_of(run_cube) - 1].sum() / energy.sum()))
             strongest.append(float(energy.max() / energy.sum()))
             matches += int(energy.argmax() + 1 == int(run_cube.attention_frequency.sel(head=head)))
     return {"energy_in_key_frequencies": in_keys, "share_of_strongest": strongest, "strongest_is_attentions": matches}
@@ -622,7 +560,7 @@ def share_of_frequencies_ablated(cube: xr.Dataset) -> Values:
     8n of p² components.
     """
     p = int(cube.prime[0])
-    key_counts = by_run(cube, lambda run_cube: len(keys_of(run_cube)))
+    key_counts = by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube)))
     return {
         "of_frequencies": [1 - n / ((p - 1) // 2) for n in key_counts],
         "of_directions": [1 - n / p for n in key_counts],

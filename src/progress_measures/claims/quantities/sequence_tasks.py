@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from progress_measures.analysis.crossings import first_below
 from progress_measures.claims.registry import Values, quantity
-from progress_measures.cube.select import first_below
 
 if TYPE_CHECKING:
     import xarray as xr

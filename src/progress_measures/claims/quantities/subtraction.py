@@ -5,26 +5,20 @@ Quantities of training and of the network are lists with one entry per run, if n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from progress_measures import fourier
+from progress_measures.analysis.crossings import at_epochs, first_below, lead
+from progress_measures.analysis.pair_maps import neuron_maps
+from progress_measures.analysis.readout import cosine_loss
+from progress_measures.analysis.runs import after_intervention, by_run, chance, key_frequencies_of, task_of
 from progress_measures.claims.ledger import load_claims
-from progress_measures.claims.quantities.curves import at_epochs, chance, lead
-from progress_measures.claims.quantities.mechanism import (
-    after_intervention,
-    by_run,
-    component_indices,
-    cosine_loss,
-    dataset_size,
-    keys_of,
-)
+from progress_measures.claims.quantities.mechanism import dataset_size
 from progress_measures.claims.registry import Values, quantity
-from progress_measures.cube.pair_maps import neuron_maps
-from progress_measures.cube.select import first_below
-from progress_measures.tasks import TASKS
+from progress_measures.fourier import component_indices
 from progress_measures.tasks.split import train_order
 
 if TYPE_CHECKING:
@@ -33,13 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # ---- the data
-
-
-def task_of(cube: xr.Dataset) -> Any:
-    """Return the task of a cube on pairs."""
-    kind = str(cube.task.values[0])
-    task = TASKS[kind]
-    return task(kind=kind, **{name: int(cube[name].values[0]) for name in task.model_fields if name in cube.coords})
 
 
 def _pairs(cube: xr.Dataset, indices: NDArray[np.int64]) -> tuple[list[list[int]], list[int]]:
@@ -290,13 +277,13 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
         return np.linalg.svd(_numbers(run_cube), compute_uv=False)
 
     excess_counts, fractions = [], []
-    for values, keys in zip(by_run(cube, singular_values), by_run(cube, keys_of), strict=True):
+    for values, keys in zip(by_run(cube, singular_values), by_run(cube, key_frequencies_of), strict=True):
         excess_counts.append(int((values > 0.1 * values[0]).sum()) - 2 * len(keys))
         fractions.append(float(np.square(values[: 2 * len(keys)]).sum() / np.square(values).sum()))
     shape = _numbers(cube.isel(run=0)).shape
     control = np.linalg.svd(np.random.default_rng(0).standard_normal(shape), compute_uv=False)
     return {
-        "key_frequencies": by_run(cube, lambda run_cube: len(keys_of(run_cube))),
+        "key_frequencies": by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube))),
         "above_a_tenth_less_2n": excess_counts,
         "share_of_first_2n": fractions,
         "random_least_over_largest": float(control[-1] / control[0]),
@@ -314,10 +301,10 @@ def principal_components(cube: xr.Dataset) -> Values:
     dominant, in_keys = [], []
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
-        vectors = np.linalg.svd(_numbers(run_cube), full_matrices=False)[0][:, : 2 * len(keys_of(run_cube))]
+        vectors = np.linalg.svd(_numbers(run_cube), full_matrices=False)[0][:, : 2 * len(key_frequencies_of(run_cube))]
         energy = fourier.energies(vectors) * len(vectors)  # each column is a unit vector, so its energies sum to 1
         dominant += energy.max(0).tolist()
-        in_keys += energy[keys_of(run_cube) - 1].sum(0).tolist()
+        in_keys += energy[key_frequencies_of(run_cube) - 1].sum(0).tolist()
     return {"in_one_frequency": dominant, "in_key_frequencies": in_keys}
 
 
@@ -330,16 +317,16 @@ def embedding_keys(cube: xr.Dataset) -> Values:
 
     def key_fraction(run_cube: xr.Dataset) -> float:
         squares = np.square(run_cube.W_E_fourier_norm.values)
-        return float(squares[component_indices(keys_of(run_cube))].sum() / squares.sum())
+        return float(squares[component_indices(key_frequencies_of(run_cube))].sum() / squares.sum())
 
     names = fourier.component_names(task_of(cube).prime)
     named_as_expected = [
         {names[2 * k - 1], names[2 * k]} == {f"cos {k}", f"sin {k}"} for k in fourier.frequencies(task_of(cube).prime)
     ]
     return {
-        "frequencies": by_run(cube, lambda run_cube: ", ".join(map(str, keys_of(run_cube)))),
-        "count": by_run(cube, lambda run_cube: len(keys_of(run_cube))),
-        "places": by_run(cube, lambda run_cube: ", ".join(map(str, component_indices(keys_of(run_cube))))),
+        "frequencies": by_run(cube, lambda run_cube: ", ".join(map(str, key_frequencies_of(run_cube)))),
+        "count": by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube))),
+        "places": by_run(cube, lambda run_cube: ", ".join(map(str, component_indices(key_frequencies_of(run_cube))))),
         "waves_of_k_at_2k_less_1_and_2k": all(named_as_expected),
         "share": by_run(cube, key_fraction),
     }
@@ -350,7 +337,9 @@ def key_directions_orthogonal(cube: xr.Dataset) -> Values:
     """Return the largest absolute cosine similarity between W_E's Fourier components at two key waves."""
 
     def largest_cosine(run_cube: xr.Dataset) -> float:
-        vectors = fourier.basis(int(run_cube.prime))[component_indices(keys_of(run_cube))] @ _numbers(run_cube)
+        vectors = fourier.basis(int(run_cube.prime))[component_indices(key_frequencies_of(run_cube))] @ _numbers(
+            run_cube
+        )
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return float(np.abs(vectors @ vectors.T - np.eye(len(vectors))).max(initial=0)) if len(vectors) else np.nan
 
@@ -391,7 +380,7 @@ def cosine_similarities(cube: xr.Dataset) -> Values:
     squared similarities.
     """
     last = cube.isel(epoch=-1)
-    run_cubes = by_run(cube, lambda run_cube: run_cube.sel(frequency=keys_of(run_cube)))
+    run_cubes = by_run(cube, lambda run_cube: run_cube.sel(frequency=key_frequencies_of(run_cube)))
     squares = np.array([float(np.square(run_cube.cosine_similarity, dtype=float).sum()) for run_cube in run_cubes])
     return {
         "frequency": [int(k) for run_cube in run_cubes for k in run_cube.frequency.values],
@@ -445,7 +434,7 @@ def similarity_growth(cube: xr.Dataset) -> Values:
     growth, leading_frequency = [], []
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
-        curves = run_cube.cosine_similarity.sel(frequency=keys_of(run_cube))
+        curves = run_cube.cosine_similarity.sel(frequency=key_frequencies_of(run_cube))
         times = xr.DataArray([float(run_cube.memorization_end), float(run_cube.grok_time) / 2], dims="time")
         if not curves.size or times.isnull().any():
             growth.append(np.nan)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from progress_measures.claims.quantities.curves import chance, lead, median_smooth, spikes
-from progress_measures.claims.quantities.mechanism import after_intervention, keys_of, readout_rows
+from progress_measures.analysis.crossings import first_below, first_reaching, lead, median_smooth
+from progress_measures.analysis.readout import readout_rows
+from progress_measures.analysis.runs import after_intervention, chance, key_frequencies_of
+from progress_measures.analysis.select import by_fraction, runs_with
+from progress_measures.claims.quantities.curves import spikes
 from progress_measures.claims.registry import Values, quantity
-from progress_measures.cube.select import by_fraction, first_below, first_reaching, runs_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +116,7 @@ def table_5_row(run_cube: xr.Dataset) -> Values:
         "test loss": float(run_cube.test_loss),
         "Gini W_E": float(run_cube.gini_W_E),
         "Gini W_L": float(run_cube.gini_W_L),
-        "keys": ", ".join(map(str, keys_of(run_cube))),
+        "keys": ", ".join(map(str, key_frequencies_of(run_cube))),
         "logit FVE": float(run_cube.logit_fraction_explained_cosines_centered_over_pairs),
         "MLP FVE": float(np.mean(explained)) if explained else np.nan,
         "MLP FVE SD": float(np.std(explained, ddof=1)) if explained else np.nan,
@@ -127,7 +129,7 @@ def structure(cube: xr.Dataset) -> Values:
     rows = [table_5_row(cube.isel(run=i, epoch=-1)) for i in range(cube.sizes["run"])]
     columns = {name.replace(" ", "_"): [row[name] for row in rows] for name in rows[0]}
     return columns | {
-        "key_frequencies": [len(keys_of(cube.isel(run=i))) for i in range(cube.sizes["run"])],
+        "key_frequencies": [len(key_frequencies_of(cube.isel(run=i))) for i in range(cube.sizes["run"])],
         "test_accuracy": cube.test_accuracy.isel(epoch=-1),
     }
 

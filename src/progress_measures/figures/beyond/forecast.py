@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLORS, nothing_to_draw, panel_letters
-from progress_measures.forecast import (
+from progress_measures.analysis.forecast import (
     EXPERIMENTS,
     METHODS,
     VARIABLES,
@@ -17,13 +15,15 @@ from progress_measures.forecast import (
     trajectories,
     value_at_fraction,
 )
+from progress_measures.figures.registry import figure
+from progress_measures.figures.style import COLORS, nothing_to_draw, panel_letters
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from progress_measures.forecast import Trajectory
+    from progress_measures.analysis.forecast import Trajectory
 
 FRACTIONS = np.linspace(0.05, 1, 39)
 LINE_STYLES = {

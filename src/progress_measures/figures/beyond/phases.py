@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.lines import Line2D
 
+from progress_measures.analysis.crossings import first_below
 from progress_measures.claims.ledger import load_claims
-from progress_measures.cube.select import first_below
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import PHASE_VARIABLES, PHASES, phase_legend
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.cube.pair_maps import neuron_map
+from progress_measures.analysis.pair_maps import neuron_map
 from progress_measures.figures.neurons import MAPS, in_2d_fourier_basis
 from progress_measures.figures.registry import figure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.cube.integer_sums import NEURON_VARIABLES
+from progress_measures.analysis.integer_sums import NEURON_VARIABLES
 from progress_measures.figures.integer_plots import maps_by_correlation
 from progress_measures.figures.registry import figure
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.colors import ListedColormap
 
-from progress_measures.cube.integer_sums import failures
+from progress_measures.analysis.integer_sums import failures
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, panel_letters
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.cube.integer_sums import NEURON_VARIABLES, correlations
+from progress_measures.analysis.integer_sums import NEURON_VARIABLES, correlations
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, panel_letters
 

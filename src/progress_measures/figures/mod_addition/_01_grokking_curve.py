@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.cube.select import first_below
+from progress_measures.analysis.crossings import first_below
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS, epochs, label, loss_axis
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.cube.pair_maps import attention_map
+from progress_measures.analysis.pair_maps import attention_map
 from progress_measures.figures.attention import ATTENTION_TO_A, head_label
 from progress_measures.figures.neuron_panels import coefficient_bar, spectrum_2d, spectrum_map
 from progress_measures.figures.one_by_one import heads, one_by_one, side_by_side

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.cube.pair_maps import neuron_map
+from progress_measures.analysis.pair_maps import neuron_map
 from progress_measures.figures.neuron_panels import BEST_FREQUENCY, neuron_label, spectrum_2d
 from progress_measures.figures.neurons import MAPS
 from progress_measures.figures.registry import figure

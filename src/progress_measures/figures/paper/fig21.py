@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator
 
-from progress_measures.cube.select import by_fraction, first_below
+from progress_measures.analysis.crossings import first_below
+from progress_measures.analysis.select import by_fraction
 from progress_measures.figures.curves import LOSSES
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import COLORS

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.cube.select import runs_with
+from progress_measures.analysis.select import runs_with
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import panels

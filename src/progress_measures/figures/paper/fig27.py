@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.cube.select import runs_with
+from progress_measures.analysis.select import runs_with
 from progress_measures.figures.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 from progress_measures.figures.style import panel_letters

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from progress_measures.forecast import (
+from progress_measures.analysis.forecast import (
     EXPERIMENTS,
     METHODS,
     VARIABLES,

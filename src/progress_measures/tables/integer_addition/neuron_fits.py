@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from progress_measures.cube.integer_sums import NEURON_VARIABLES, REGRESSORS, by_correlation, correlations, neuron_fit
+from progress_measures.analysis.integer_sums import (
+    NEURON_VARIABLES,
+    REGRESSORS,
+    by_correlation,
+    correlations,
+    neuron_fit,
+)
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from progress_measures.analysis.select import runs_with
 from progress_measures.claims.quantities.variants import skip_at_mean_by_type
-from progress_measures.cube.select import runs_with
 from progress_measures.tables.published import for_both_sides, published, side_by_side
 from progress_measures.tables.registry import table
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from progress_measures.errors import UserError
 
@@ -102,36 +101,3 @@ def by_fraction(*cubes: xr.Dataset) -> list[tuple[float, xr.Dataset]]:
         fractions = cube.train_fraction.values.tolist()
         runs += [(fraction, cube.isel(run=[fractions.index(fraction)])) for fraction in dict.fromkeys(fractions)]
     return sorted(runs, key=lambda pair: pair[0])
-
-
-def first_below(curve: xr.DataArray, level: float | xr.DataArray) -> NDArray[np.float64]:
-    """Return the first epoch at which a curve is below a level; infinity if it never is.
-
-    Args:
-        curve: [epoch] or [run, epoch], at checkpoints or at the evaluations of training.
-        level: a number, or a number for each run [run].
-
-    Returns:
-        First epoch, a number or [run].
-    """
-    return _first(curve, curve < level)
-
-
-def first_reaching(curve: xr.DataArray, level: float | xr.DataArray) -> NDArray[np.float64]:
-    """Return the first epoch at which a curve is at or above a level; infinity if it never is.
-
-    Args:
-        curve: [epoch] or [run, epoch], at checkpoints or at the evaluations of training.
-        level: a number, or a number for each run [run].
-
-    Returns:
-        First epoch, a number or [run].
-    """
-    return _first(curve, curve >= level)
-
-
-def _first(curve: xr.DataArray, passed: xr.DataArray) -> NDArray[np.float64]:
-    """Return the first epoch at which `passed` is true; infinity if it never is."""
-    along = "epoch" if "epoch" in curve.dims else "history_epoch"
-    first = curve[along].values[passed.argmax(along).values].astype(float)
-    return np.where(passed.any(along).values, first, np.inf)

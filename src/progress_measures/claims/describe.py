@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from progress_measures.cube.select import cut_to_run, first_below
+from progress_measures.analysis.crossings import first_below
+from progress_measures.analysis.select import cut_to_run
 from progress_measures.measures.phases import STAYS
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from progress_measures.cube.select import first_below
+from progress_measures.analysis.crossings import first_below
 
 EXPERIMENTS = ("mainline", "subtraction", "data_fraction_high", "prime_53")
 """Experiments whose runs are predicted: one-layer networks on modular tasks, with published cubes."""

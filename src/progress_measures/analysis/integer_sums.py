@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures import principal_components
-from progress_measures.cube.pair_maps import neuron_maps
+from progress_measures.analysis.pair_maps import neuron_maps
 
 Array = NDArray[np.floating]
 
