@@ -87,7 +87,7 @@ claims: setup  ## Judge every published statement on the published cubes, and wr
 	$(BIN)/progress-measures claims --cubes published --page docs/claims.md
 
 bench: setup  ## Time training and measuring, compared with the notebook
-	$(BIN)/progress-measures bench all --threads 1
+	$(BIN)/python benchmarks/bench.py
 
 findings:  ## Run the scripts of findings/, which install pinned packages over the network and show surprises in them
 	@failed=0; for script in findings/*.sh; do echo "== $$script"; bash $$script || failed=1; done; exit $$failed

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
+import json
 import statistics
 import subprocess
 import sys
@@ -19,17 +19,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import notebook
 import numpy as np
 import torch
+import typer
 from numpy.typing import NDArray
 
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
 from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.schema import Experiment, Run
+from progress_measures.files import write_json
 from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.registry import FAMILIES, family_measures, measures
 from progress_measures.models import gemm
@@ -37,7 +39,7 @@ from progress_measures.models.architecture import Architecture
 from progress_measures.models.initialize import initial_weights
 from progress_measures.paths import checkpoints, published_weights
 from progress_measures.training import cost
-from progress_measures.training.machine import machine, set_up
+from progress_measures.training.machine import machine, peak_of_this_process, set_up
 from progress_measures.training.objectives import objective_module
 from progress_measures.training.optimizer import AdamW
 
@@ -147,7 +149,7 @@ def _compare_training(
     Writing of checkpoints is not timed. `ratio` is the notebook's time of an epoch over the package's.
     """
     n = run.task.layout.operands
-    mask, notebook = train_mask(run), load_baseline()
+    mask = train_mask(run)
     package = PackageTraining(run, weights, mask)
     baseline = notebook.NotebookTraining(weights, notebook.data(n, run.task.sign, mask))
     flushing_thread, plain_thread = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
@@ -265,12 +267,11 @@ def _compare_task(run: Run, threads: int, updates: int, blocks: int) -> dict[str
 
 def _plain_training(run: Run, weights: Weights, mask: NDArray[np.bool_]) -> Any:
     """Return the plain PyTorch implementation of a run's training."""
-    baseline = load_baseline()
     if not run.on_sequences:
-        data = baseline.data(run.task.layout.operands, run.task.sign, mask)
-        return baseline.NotebookTraining(weights, data)
+        data = notebook.data(run.task.layout.operands, run.task.sign, mask)
+        return notebook.NotebookTraining(weights, data)
     stream, recipe = run.task.batches(run.split_seed, run.batch), run.training
-    return baseline.SequenceTraining(
+    return notebook.SequenceTraining(
         weights,
         lambda: tuple(map(torch.tensor, next(stream))),
         lr=recipe.learning_rate,
@@ -320,16 +321,15 @@ def bench_measure(
 def _compare_measuring(
     context: RunContext, weights: Weights, threads: int, repetitions: int, blocks: int
 ) -> dict[str, float]:
-    baseline = load_baseline()
-    data = baseline.data(context.n, context.sign, context.train)
-    notebook = baseline.Notebook(context.n, context.sign, data, context.key_frequencies)
-    model = baseline.HookedTransformer.from_weights(weights)
+    data = notebook.data(context.n, context.sign, context.train)
+    cells = notebook.Notebook(context.n, context.sign, data, context.key_frequencies)
+    model = notebook.HookedTransformer.from_weights(weights)
     flushing_thread, plain_thread = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
     ms = _medians(
         {
             "package": (flushing_thread, lambda: notebook_measures(context, weights)),
             "everything": (flushing_thread, lambda: measure_all(context, weights)),
-            "notebook": (plain_thread, lambda: baseline.metric_pass(model, notebook)),
+            "notebook": (plain_thread, lambda: notebook.metric_pass(model, cells)),
         },
         repetitions,
         blocks,
@@ -374,24 +374,6 @@ def measure_all(context: RunContext, weights: Weights) -> dict[str, Any]:
             if measure.applies_to(context.run) and {"epoch", "moment"} & set(measure.dims):
                 results[measure.name] = measure.function(checkpoint)
     return results
-
-
-def load_baseline() -> ModuleType:
-    """Import `benchmarks/notebook.py`, which is not part of the package.
-
-    Raises:
-        UserError: The file does not exist.
-    """
-    candidates = [root / "benchmarks" / "notebook.py" for root in (Path(), Path(__file__).parents[2])]
-    for path in candidates:
-        spec = importlib.util.spec_from_file_location("notebook_baseline", path)
-        if path.exists() and spec and spec.loader:
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module
-    raise UserError(
-        f"the baseline does not exist at {' or '.join(map(str, candidates))}; run from the root of the repository"
-    )
 
 
 class _BenchThread:
@@ -446,9 +428,8 @@ def peak_memory(threads: int, epochs: int = 100) -> float:
     Returns:
         Peak memory in MiB.
     """
-    code = "import sys; from progress_measures.bench import _train_in; _train_in(*sys.argv[1:])"
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", code, folder, str(threads), str(epochs)]
+        command = [sys.executable, __file__, "train-in", folder, str(threads), str(epochs)]
         result = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(result.stdout)
 
@@ -463,17 +444,6 @@ def _train_in(folder: str, threads: str, epochs: str) -> None:
     write_dataset(runs, dataset)
     train(runs, dataset, Path(folder) / "runs")
     print(peak_of_this_process())
-
-
-def peak_of_this_process() -> float:
-    """Return the peak memory of this process in MiB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss would include the parent process before the fork
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def table(results: dict[str, dict[str, Any]]) -> Any:
@@ -520,3 +490,33 @@ def notes(results: dict[str, dict[str, Any]]) -> list[str]:
         if "skipped" in part.get("late", {})
     ]
     return lines
+
+
+def bench(
+    what: Annotated[Literal["train", "measure", "tasks", "all"], typer.Argument(help="Benchmark to run.")] = "all",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    json_only: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")] = False,
+) -> None:
+    """Time training and measuring, and compare with the notebook's implementation."""
+    from rich.console import Console
+
+    results: dict[str, Any] = {}
+    if what in ("train", "all"):
+        results["train"] = bench_train(threads=threads)
+    if what in ("measure", "all"):
+        results["measure"] = bench_measure(threads=threads)
+    if what in ("tasks", "all"):
+        results["tasks"] = bench_tasks(threads=threads)
+    if json_only:
+        print(json.dumps(results if what == "all" else results[what]))
+        return
+    Console().print(table(results), *notes(results), sep="\n")
+    write_json(Path("results/bench.json"), results)
+    print("written to results/bench.json")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["train-in"]:
+        _train_in(*sys.argv[2:])
+    else:
+        typer.run(bench)

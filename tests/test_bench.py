@@ -1,11 +1,12 @@
 """The benchmark's baseline computes the same as this package; no test here measures time."""
 
+import bench
+import notebook
 import numpy as np
 import pytest
 import torch
 import yaml
 
-from progress_measures import bench
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.schema import Experiment
@@ -14,15 +15,11 @@ from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.models.initialize import initial_weights
 from progress_measures.models.transformer import forward
 from progress_measures.training import cost
+from progress_measures.training.machine import peak_of_this_process
 from support.experiments import SEQUENCES, sequence_run
 
 PRIME = 11
 KEYS = np.array([1, 4])
-
-
-@pytest.fixture(scope="module")
-def notebook():
-    return bench.load_baseline()
 
 
 @pytest.fixture(params=["modular_addition", "modular_subtraction"])
@@ -47,7 +44,7 @@ def weights_with_biases(run, dtype=torch.float64):
 
 
 @pytest.fixture
-def measured(run, notebook):
+def measured(run):
     """Results for one network in float64: the notebook's measures, and a checkpoint of this package."""
     network = {name: tensor.numpy() for name, tensor in weights_with_biases(run).items()}
     context = RunContext(run, network, train_mask(run))
@@ -58,7 +55,7 @@ def measured(run, notebook):
 
 
 @pytest.mark.parametrize("biases", [True, False])
-def test_same_logits_at_every_position(run, notebook, biases):
+def test_same_logits_at_every_position(run, biases):
     network = {
         name: w for name, w in weights_with_biases(run, torch.float32).items() if biases or not name.startswith("b_")
     }
@@ -68,7 +65,7 @@ def test_same_logits_at_every_position(run, notebook, biases):
     torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-5)
 
 
-def test_cache_contains_every_activation_of_a_network(run, notebook):
+def test_cache_contains_every_activation_of_a_network(run):
     network = weights_with_biases(run)
     tokens = notebook.data(PRIME, 1, train_mask(run)).tokens
     ours = {}
@@ -105,7 +102,7 @@ def test_loss_over_all_pairs_is_the_weighted_mean_of_both_splits(measured):
     assert results["all_loss"] == pytest.approx(share * results["train_loss"] + (1 - share) * results["test_loss"])
 
 
-def test_same_training(run, notebook):
+def test_same_training(run):
     network, mask = initial_weights(run), train_mask(run)
     ours = bench.PackageTraining(run, {name: w.numpy() for name, w in network.items()}, mask)
     sign = 1 if run.task.kind == "modular_addition" else -1
@@ -135,7 +132,7 @@ def test_other_tasks_can_be_timed(tmp_path, monkeypatch):
     assert timing["ratio"] == pytest.approx(timing["plain_ms_per_update"] / timing["ms_per_update"])
 
 
-def test_frozen_biases_stay_at_zero(run, notebook):
+def test_frozen_biases_stay_at_zero(run):
     network = {name: w for name, w in initial_weights(run).items() if not name.startswith("b_")}
     training = notebook.NotebookTraining(network, notebook.data(PRIME, 1, train_mask(run)))
     training.step()
@@ -177,4 +174,4 @@ def test_table_shows_the_results_that_exist(capsys):
 
 
 def test_peak_of_a_process_is_plausible():
-    assert 50 < bench.peak_of_this_process() < 100_000
+    assert 50 < peak_of_this_process() < 100_000

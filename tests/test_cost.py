@@ -19,7 +19,7 @@ MAINLINE = Experiment.model_validate(
 PEAK = """
 import json, sys
 from pathlib import Path
-from progress_measures.bench import peak_of_this_process
+from progress_measures.training.machine import peak_of_this_process
 from progress_measures.experiments.schema import Run
 from progress_measures.data.dataset import write_dataset
 from progress_measures.training.loop import train

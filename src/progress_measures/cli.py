@@ -2,7 +2,6 @@
 
 import difflib
 import functools
-import json
 import logging
 import os
 import shutil
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from progress_measures.errors import UserError, user_message
-from progress_measures.files import write_json
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -565,32 +563,6 @@ def claims(
         return
     claims_page.write_claims(judgments, to_json, to_page, cubes)
     print(", ".join(f"{number} {verdict}" for verdict, number in claims_page.counts(judgments).items()))
-
-
-@app.command()
-def bench(
-    what: Annotated[Literal["train", "measure", "tasks", "all"], typer.Argument(help="Benchmark to run.")] = "all",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
-    json_only: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")] = False,
-) -> None:
-    """Time training and measuring, and compare with the notebook's implementation."""
-    from progress_measures import bench as benchmark
-
-    results: dict[str, Any] = {}
-    if what in ("train", "all"):
-        results["train"] = benchmark.bench_train(threads=threads)
-    if what in ("measure", "all"):
-        results["measure"] = benchmark.bench_measure(threads=threads)
-    if what in ("tasks", "all"):
-        results["tasks"] = benchmark.bench_tasks(threads=threads)
-    if json_only:
-        print(json.dumps(results if what == "all" else results[what]))
-        return
-    from rich.console import Console
-
-    Console().print(benchmark.table(results), *benchmark.notes(results), sep="\n")
-    write_json(Path("results/bench.json"), results)
-    print("written to results/bench.json")
 
 
 @app.command()

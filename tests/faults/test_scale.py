@@ -17,7 +17,7 @@ from support.processes import command
 GATHER = """
 import sys
 from pathlib import Path
-from progress_measures.bench import peak_of_this_process
+from progress_measures.training.machine import peak_of_this_process
 from progress_measures.cube.gather import gather
 from progress_measures.experiments import load_experiment
 first = load_experiment("small").runs("small")[0]
@@ -29,7 +29,7 @@ print(peak_of_this_process())
 """
 
 DRAW = """
-from progress_measures.bench import peak_of_this_process
+from progress_measures.training.machine import peak_of_this_process
 from progress_measures.cli import app
 app(standalone_mode=False)
 print(peak_of_this_process())
