@@ -78,6 +78,7 @@ format: setup  ## Format Python and Snakemake files, and write generated ones
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 	$(BIN)/progress-measures schema
+	$(BIN)/python -m progress_measures.pages.packages
 
 audit: setup  ## Check every package in uv.lock for PyPI's advisories, over the network
 	set -o pipefail; $(UV) export --locked --quiet --no-emit-project | \

@@ -51,7 +51,7 @@ def reachable_modules(*modules: str) -> set[str]:
         name = pending.pop()
         if name not in visited:
             visited.add(name)
-            pending += [imported for imported in _imports(name) if not _is_excluded(imported)]
+            pending += [imported for imported in imported_modules(name) if not _is_excluded(imported)]
     return visited
 
 
@@ -153,7 +153,8 @@ def _tree_hash(name: str) -> str:
 
 
 @functools.cache
-def _imports(name: str) -> tuple[str, ...]:
+def imported_modules(name: str) -> tuple[str, ...]:
+    """Return the modules of this package that a module imports, also inside functions but not under TYPE_CHECKING."""
     modules = set()
     for node in _statements(_tree(name)):
         if isinstance(node, ast.Import):
