@@ -15,40 +15,40 @@ help:  ## List these targets
 
 setup: .venv/.ready  ## Make .venv with all dependencies, from uv.lock
 
-# Bytecode is compiled now, since each job is a process that would otherwise compile its imports.
+# Compile bytecode now: every job is a process, and would otherwise compile the modules that it imports.
 .venv/.ready: pyproject.toml uv.lock
 	@echo "Making .venv: two minutes, or longer if 3.4 GB of packages must be downloaded."
 	@command -v $(UV) > /dev/null || ( $(PYTHON) -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv )
 	@$(UV) sync --locked --quiet --compile-bytecode
 	@touch $@
-	@echo "Made .venv. Next: make quickstart. With docs/start.md you draw a figure of your own in ten minutes."
+	@echo "Made .venv. Next: make quickstart. docs/start.md leads to a figure of your own in ten minutes."
 
 quickstart: setup  ## Train three real networks until they grok, and draw the main figures
 	$(BIN)/snakemake -c$(CORES) quickstart
 	@$(BIN)/progress-measures describe quickstart
 	@echo
-	@echo "Open  results/quickstart/explorer/index.html         watch the networks grok"
+	@echo "Open  results/quickstart/explorer/index.html         replay the training"
 	@echo "      results/quickstart/figures/paper/fig02.png   all three grok: test accuracy reaches 1 after train accuracy"
 	@echo "      results/quickstart/figures/paper/fig07.png   the progress measures change before the test loss falls"
-	@echo "Ask   $(BIN)/python -c 'from progress_measures import open_cube; print(open_cube(\"quickstart\"))'"
+	@echo "Print $(BIN)/python -c 'from progress_measures import open_cube; print(open_cube(\"quickstart\"))'"
 	@echo "Next  $(BIN)/snakemake -c$(CORES) results/figures/paper/fig07.pdf --config cubes=published   the paper's own network, in seconds"
 
 explore: setup  ## Open the explorer of the published networks
 	$(BIN)/progress-measures explore
 
-test: setup lint  ## Check the code, then run the test suite, except tests that need Slurm or a browser or take long
+test: setup lint  ## Check the code, then run the test suite without the tests that need Slurm or a browser, or take long
 	$(BIN)/pytest -m "not slurm and not browser and not docs and not faults" --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
 test-browser: setup  ## Test the explorer in a real Chromium (Debian's, or $$CHROMIUM)
 	$(BIN)/pytest -m browser --numprocesses $(CORES) tests
 
-test-docs: setup  ## Follow the pages of docs/ literally
+test-docs: setup  ## Run the code blocks of the README and of docs/, and compare their output
 	$(BIN)/pytest -m docs --numprocesses $(CORES) --dist loadgroup tests
 
-test-faults: setup  ## Kill, interrupt and damage every stage of processing, and count losses
+test-faults: setup  ## Kill and interrupt every stage of the workflow, damage its files, and count lost results
 	$(BIN)/pytest -m faults --numprocesses $(CORES) --dist loadgroup --trials $(or $(TRIALS),3) --one-in $(or $(ONE_IN),1) tests/faults
 
-soak: setup  ## Run the fault tests for hours: TRIALS kills of each stage, a third as many of most other faults
+soak: setup  ## Run the fault tests for hours: kill each stage TRIALS times, and try most other faults a third as often
 	$(MAKE) test-faults TRIALS=$(or $(TRIALS),100)
 
 test-slurm: setup  ## Start a real Slurm (as root, with slurm-wlm and munge) and test training on it
@@ -58,7 +58,7 @@ slurm-demo: setup  ## Start a real Slurm on this machine (as root), run the quic
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/slurm/lab.py snakemake --profile slurm quickstart
 	@$(BIN)/progress-measures describe quickstart
 
-docs: setup  ## Draw the figures of the published cubes, and build the documentation: site/index.html
+docs: setup  ## Draw figures from the published cubes, and build the documentation: site/index.html
 	$(BIN)/snakemake -c$(CORES) all --config cubes=published
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "Open  site/index.html"
@@ -80,17 +80,17 @@ format: setup  ## Format Python and Snakemake files, and write generated ones
 	$(BIN)/progress-measures schema
 	$(BIN)/python -m progress_measures.pages.packages
 
-audit: setup  ## Check every package in uv.lock for PyPI's advisories, over the network
+audit: setup  ## Check the packages in uv.lock for known vulnerabilities, over the network
 	set -o pipefail; $(UV) export --locked --quiet --no-emit-project | \
 	  $(UV) tool run pip-audit --requirement /dev/stdin --disable-pip --require-hashes --strict
 
-claims: setup  ## Judge every published statement on the published cubes, and write docs/claims.md
+claims: setup  ## Judge every claim on the published cubes, and write docs/claims.md
 	$(BIN)/progress-measures claims --cubes published --page docs/claims.md
 
-bench: setup  ## Time training and measuring, compared with the notebook
+bench: setup  ## Time training and measuring, and compare with the notebook's code
 	$(BIN)/python benchmarks/bench.py
 
-findings:  ## Run the scripts of findings/, which install pinned packages over the network and show surprises in them
+findings:  ## Run the scripts of findings/, which download pinned packages and show unexpected behavior
 	@failed=0; for script in findings/*.sh; do echo "== $$script"; bash $$script || failed=1; done; exit $$failed
 
 clean:  ## Remove results, including trained runs, but not environments and published/

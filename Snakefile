@@ -2,9 +2,9 @@
 
 config/experiments → dataset → training → measures → cube → figures → report
 
-Try `snakemake -c2 quickstart` first (about three minutes), or request any single file:
-`snakemake -c2 results/figures/paper/fig07.pdf` trains, measures and draws only what that figure needs.
-`--config cubes=published` draws from the published cubes instead, without training.
+Try `snakemake -c2 quickstart` first (about three minutes). Or request a single file: for
+`snakemake -c2 results/figures/paper/fig07.pdf`, Snakemake trains, measures and draws only what this figure needs.
+With `--config cubes=published` it draws from the published cubes, without training.
 """
 
 from snakemake.utils import min_version
@@ -13,27 +13,27 @@ min_version("9.27")
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/datasets.smk"  # every pair, its label, which runs train on it
+include: "workflow/rules/datasets.smk"  # every pair, its label, and which runs train on it
 include: "workflow/rules/training.smk"  # one resumable workflow job per experiment, on this machine or on Slurm
-include: "workflow/rules/cubes.smk"  # families of measures of each run, gathered into a cube
+include: "workflow/rules/cubes.smk"  # stores of measures of each run, gathered into a cube
 include: "workflow/rules/figures.smk"  # cubes → PDF, PNG, SVG
 include: "workflow/rules/tables.smk"  # cubes → Markdown, CSV, LaTeX
-include: "workflow/rules/explorer.smk"  # cubes → a page that shows networks while they grok
-include: "workflow/rules/claims.smk"  # cubes → verdicts on claims
+include: "workflow/rules/explorer.smk"  # cubes → a page that replays trainings
+include: "workflow/rules/claims.smk"  # cubes → verdicts of claims
 
 
 rule all:
-    """Every figure and table of every source, the explorer, and the ledger of claims."""
+    """Every figure and table of every source, the explorer, and the verdicts of all claims."""
     default_target: True
     input:
         figures(*figure_ids()),
         tables(*table_ids()),
-        rules.explorer.output,
+        "results/explorer/index.html",
         rules.claims.output,
 
 
 rule quickstart:
-    """Three small networks that grok in minutes, the paper's main-text figures drawn from them, and a page to explore them."""
+    """Three networks that grok in minutes: Figures 1-7 of the paper drawn from them, and their page of the explorer."""
     input:
         "results/quickstart/explorer/index.html",
         [f"results/quickstart/figures/paper/fig0{n}.png" for n in range(1, 8)],
@@ -47,7 +47,7 @@ rule paper:
 
 
 rule paper_mechanism:
-    """The paper's results on its mainline network and the four other seeds: Figures 1-19, Tables 1-4."""
+    """The paper's results on its mainline network, with our five seeds: Figures 1-19, Tables 1-4."""
     input:
         figures(*(f"paper/fig{n:02}" for n in range(1, 20))),
         tables(*(f"paper/table{n:02}" for n in range(1, 5))),
@@ -74,7 +74,7 @@ rule subtraction:
 
 
 rule mod_addition:
-    """The figures and animations of the blog on modular addition, drawn from the mainline."""
+    """The figures and animations of the blog on modular addition, drawn from the mainline's cube."""
     input:
         cube("mainline"),
         figures(*figure_ids("mod_addition")),

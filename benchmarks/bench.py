@@ -1,8 +1,8 @@
 """Benchmarks of this package against the notebook's implementation, on one machine and in one process.
 
 The package and the baseline, `benchmarks/notebook.py`, alternate in short blocks with the same number of threads, so other
-load slows both equally; medians over blocks are compared. Each implementation runs in its own thread, because flushing of
-denormal numbers is a setting of the thread: the package flushes them, a user of the notebook does not. The allocator
+load slows both equally; the medians over blocks are compared. Each implementation runs in its own thread, because flushing of
+denormal numbers is a setting of the thread: the package flushes denormal numbers, the notebook does not. The allocator
 settings of `training.machine.set_up` apply to the whole process and speed up both.
 """
 
@@ -57,13 +57,13 @@ NOTEBOOK_MEASURES = (
     "W_L_fourier_norm",
     "sum_of_squared_weights",
 )
-"""The measures that the notebook computes of each checkpoint."""
+"""The measures that the notebook computes at each checkpoint."""
 
 Weights = dict[str, NDArray[np.float32]]
 
 
 def notebook_run() -> Run:
-    """Return the run of the subtraction notebook's network."""
+    """Return a run with the settings of the subtraction notebook's network."""
     settings = {
         "title": "Bench: modular subtraction",
         "seed": 999,
@@ -91,10 +91,10 @@ def mainline_run(epochs: int = 40_000, checkpoint_every: int = 100) -> Run:
 
 
 def converged_weights() -> Weights:
-    """Read the final weights of the mainline's first run, from its results or else as published.
+    """Read the final weights of the mainline's first run, from its results or else from the published weights.
 
     Raises:
-        UserError: Neither exists.
+        UserError: The run has neither results nor published weights.
     """
     path = checkpoints("mainline", "seed0")
     if (path.parent / "done.json").exists():
@@ -122,8 +122,8 @@ def bench_train(threads: int = 1, epochs: int = 3, blocks: int = 7, weights: Wei
         weights: Weights of the mainline's first run late in training; by default `converged_weights`.
 
     Returns:
-        Times in milliseconds, peak memory in MiB and the fraction of peak arithmetic; `late` contains the times late in
-        training, or the reason why they were skipped.
+        Times in milliseconds, peak memory in MiB and the arithmetic rate as a fraction of the peak rate; `late` contains the
+        times late in training, or the reason why this comparison was skipped.
     """
     set_up(threads)
     run = notebook_run()
@@ -297,7 +297,7 @@ def bench_measure(
 
     Returns:
         Times in milliseconds of the notebook's measures in both implementations and of all measures of the package;
-        `late` contains the times with late weights, or the reason why they were skipped.
+        `late` contains the times with late weights, or the reason why this comparison was skipped.
     """
     set_up(threads)
     run = mainline_run()
@@ -309,7 +309,7 @@ def bench_measure(
         late, skipped = initial, str(error)
     context = RunContext(run, late, train_mask(run))
     if skipped:
-        context.key_frequencies = np.array([1, 5, 34])  # the notebook's, whose loops run over three key frequencies
+        context.key_frequencies = np.array([1, 5, 34])  # the notebook's loops run over its three key frequencies
     result: dict[str, Any] = {"threads": threads, "machine": machine(CPU)}
     result |= _compare_measuring(context, initial, threads, repetitions, blocks)
     result["late"] = (
@@ -377,7 +377,7 @@ def measure_all(context: RunContext, weights: Weights) -> dict[str, Any]:
 
 
 class _BenchThread:
-    """A thread that runs one implementation; torch's worker threads inherit its handling of denormal numbers."""
+    """A thread that runs one implementation; torch's worker threads inherit the thread's flushing of denormal numbers."""
 
     def __init__(self, threads: int, flush: bool) -> None:
         def initialize() -> None:
@@ -393,7 +393,7 @@ class _BenchThread:
 def _medians(
     timed: dict[str, tuple[_BenchThread, Callable[[], Any]]], repetitions: int, blocks: int
 ) -> dict[str, float]:
-    """Return the milliseconds per call of each function: the median over blocks of calls, which alternate."""
+    """Return the milliseconds per call of each function: the median over blocks. The functions' blocks alternate."""
 
     def block(function: Callable[[], Any]) -> float:
         began = time.perf_counter()
@@ -450,19 +450,19 @@ def table(results: dict[str, dict[str, Any]]) -> Any:
     """Format the comparisons as a `rich` table.
 
     Args:
-        results: Any of the results of `bench_train` under `train`, `bench_measure` under `measure` and `bench_tasks` under
-            `tasks`.
+        results: Results of `bench_train` under `train`, of `bench_measure` under `measure` and of `bench_tasks` under
+            `tasks`; any of them may be missing.
     """
     from rich.table import Table
 
     comparison = Table(
         "", "package, ms", "notebook, ms", "ratio", title="This package and the notebook's implementation"
     )
-    for verb, unit in (("train", "epoch"), ("measure", "checkpoint")):
-        for when, part in (("start", results.get(verb, {})), ("late", results.get(verb, {}).get("late", {}))):
+    for what, unit in (("train", "epoch"), ("measure", "checkpoint")):
+        for when, part in (("start", results.get(what, {})), ("late", results.get(what, {}).get("late", {}))):
             if f"ms_per_{unit}" in part:
                 package, notebook = part[f"ms_per_{unit}"], part[f"notebook_ms_per_{unit}"]
-                comparison.add_row(f"{verb}, {when}", f"{package:.1f}", f"{notebook:.1f}", f"{part['ratio']:.1f}")
+                comparison.add_row(f"{what}, {when}", f"{package:.1f}", f"{notebook:.1f}", f"{part['ratio']:.1f}")
     for name in TASKS:
         if part := results.get("tasks", {}).get(name):
             package, plain = part["ms_per_update"], part["plain_ms_per_update"]
@@ -474,7 +474,7 @@ def table(results: dict[str, dict[str, Any]]) -> Any:
 
 
 def notes(results: dict[str, dict[str, Any]]) -> list[str]:
-    """Return the results that the table omits: memory, fraction of peak arithmetic, and skipped comparisons."""
+    """Return the results that the table omits: memory, arithmetic rate, and skipped comparisons."""
     lines = []
     train = results.get("train", {})
     if train:
@@ -485,8 +485,8 @@ def notes(results: dict[str, dict[str, Any]]) -> list[str]:
             f"{roofline['gemm_gflops']:.0f} GFLOP/s of a large float32 matrix product",
         ]
     lines += [
-        f"{verb}, late: skipped, {part['late']['skipped']}"
-        for verb, part in results.items()
+        f"{what}, late: skipped, {part['late']['skipped']}"
+        for what, part in results.items()
         if "skipped" in part.get("late", {})
     ]
     return lines

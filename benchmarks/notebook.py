@@ -3,11 +3,11 @@
 - The hooked transformer follows TransformerLens: it computes all three positions and passes every activation through a
   hook point.
 - Training is full-batch AdamW on a float64 cross-entropy, with the test loss at every epoch.
-- Each progress measure runs the network over all pairs again, and cos(w_k(a + sign b - c)) of all frequencies k and all
-  (a, b, c) is kept in memory.
+- Each progress measure runs the network over all pairs again. The values of cos(w_k(a + sign b - c)) for all frequencies k
+  and all (a, b, c) are kept in memory.
 
-Matrix products use `F.linear` and `addmm` as in TransformerLens 2. The logits agree with those of version 2.15 to the last
-bit, and an epoch takes about as long (0.98 of the time, on one EPYC core).
+Matrix products use `F.linear` and `addmm` as in TransformerLens 2. The logits equal the logits of version 2.15 to the last
+bit, and an epoch takes 0.98 of the time of version 2.15 (on one EPYC core).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Attention(nn.Module):
         self.hook_attn_scores, self.hook_pattern, self.hook_z = HookPoint(), HookPoint(), HookPoint()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the output of attention: [example, position, d_model], for x of that shape."""
+        """Compute the output of attention: [example, position, d_model], for x of the same shape."""
         q = self.hook_q(self._project(x, self.W_Q, self.b_Q))
         k = self.hook_k(self._project(x, self.W_K, self.b_K))
         v = self.hook_v(self._project(x, self.W_V, self.b_V))
@@ -92,7 +92,7 @@ class MLP(nn.Module):
         self.hook_pre, self.hook_post = HookPoint(), HookPoint()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the output of the MLP: [example, position, d_model], for x of that shape."""
+        """Compute the output of the MLP: [example, position, d_model], for x of the same shape."""
         pre = self.hook_pre(_affine(self.b_in, self.W_in, x))
         return _affine(self.b_out, self.W_out, self.hook_post(pre.relu()))
 
@@ -108,7 +108,7 @@ class Block(nn.Module):
         self.hook_attn_out, self.hook_mlp_out = HookPoint(), HookPoint()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the residual stream after the layer: [example, position, d_model], for x of that shape."""
+        """Compute the residual stream after the layer: [example, position, d_model], for x of the same shape."""
         x = self.hook_resid_pre(x)
         x = self.hook_resid_mid(x + self.hook_attn_out(self.attn(x)))
         if self.mlp is None:
@@ -130,7 +130,7 @@ class HookedTransformer(nn.Module):
 
     @classmethod
     def from_weights(cls, weights: Weights) -> HookedTransformer:
-        """Return a network with given tensors or arrays; missing biases are frozen at zero."""
+        """Return a network with the given weights; missing biases are frozen at zero."""
         return cls({name: torch.as_tensor(tensor).detach() for name, tensor in weights.items()})
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -229,7 +229,8 @@ class SequenceTraining:
 
     Args:
         weights: initial weights, as for `HookedTransformer.from_weights`.
-        draw: returns tokens [example, position], answer positions [example, answer] and labels [example, answer].
+        draw: function that returns tokens [example, position], answer positions [example, answer] and labels
+            [example, answer].
         **recipe: keyword arguments of AdamW.
     """
 
@@ -254,7 +255,7 @@ class SequenceTraining:
 class Notebook:
     """The progress measures of the notebook, with the arrays that its earlier cells define.
 
-    Every measure returns a differentiable tensor, since the notebook measures outside `torch.no_grad`.
+    Every measure returns a differentiable tensor, because the notebook computes its measures without `torch.no_grad`.
 
     Args:
         p: the modulus; the task is (a + sign b) mod p.
@@ -284,7 +285,7 @@ class Notebook:
         return cosines
 
     def _fourier_basis(self) -> Tensor:
-        """Return the rows const, cos 1, sin 1, …, each of norm 1: [component, number]."""
+        """Return the rows const, cos 1, sin 1, …, each of norm 1: [component, operand]."""
         x = torch.arange(self.p, dtype=self.dtype)
         rows = [torch.ones(self.p, dtype=self.dtype)]
         for k in range(1, self.p // 2 + 1):
@@ -311,12 +312,12 @@ class Notebook:
         return (self.cosines * self._logits(model)[None]).sum([-3, -2, -1])
 
     def cosine_similarities(self, model: HookedTransformer) -> Tensor:
-        """Compute `cosine_coefficients` over the norm of the logits: [frequency]."""
+        """Compute `cosine_coefficients` divided by the norm of the logits: [frequency]."""
         logits = self._logits(model)
         return (self.cosines * logits[None]).sum([-3, -2, -1]) / logits.norm()
 
     def cosine_residual(self, model: HookedTransformer) -> Tensor:
-        """Compute the norm of the logits minus their projection on `cosines`, over the norm of the logits."""
+        """Compute the norm of the logits minus their projection on `cosines`, divided by the norm of the logits."""
         logits = self._logits(model)
         coefficients = (self.cosines * logits[None]).sum([-3, -2, -1])
         explained = (coefficients[:, None, None, None] * self.cosines).sum(0)
@@ -347,7 +348,7 @@ class Notebook:
         return loss_fn(restricted[self.data.test], self.data.labels[self.data.test])
 
     def excluded_loss(self, model: HookedTransformer) -> Tensor:
-        """Compute the excluded loss on training pairs: the neurons lack their projection on the key frequencies' directions."""
+        """Compute the excluded loss on training pairs, with the neurons' projection on key frequencies' directions removed."""
         _, cache = model.run_with_cache(self.data.tokens)
         neurons = cache["blocks.0.mlp.hook_post"][:, -1]
         mlp = model.blocks[0].mlp
@@ -370,7 +371,7 @@ class Notebook:
 
 
 def metric_pass(model: HookedTransformer, notebook: Notebook) -> dict[str, float | NDArray[np.floating]]:
-    """Compute all measures of the notebook for one checkpoint, with one forward pass a measure.
+    """Compute all measures of the notebook for one checkpoint, with one forward pass per measure.
 
     Args:
         model: the network at the checkpoint.

@@ -1,6 +1,6 @@
 """Adds generated pages to the documentation: the reference, the gallery, and the files that pages link to.
 
-Pages link to files of the repository outside of docs/. The site shows these files as pages too.
+Pages link to files of the repository outside of docs/. Each such file also becomes a page of the site.
 """
 
 import json
@@ -14,7 +14,7 @@ from progress_measures.pages.gallery import VERDICT, gallery_pages, images
 from progress_measures.pages.measures_page import reference_pages
 
 ROOT = Path(__file__).parents[1]
-ELSEWHERE = {
+PAGES_OUTSIDE_DOCS = {
     "README.md": "index.md",
     "results/README.md": "results-folder.md",
     "CHANGELOG.md": "changelog.md",
@@ -33,16 +33,16 @@ def on_config(config):
 def on_files(files, config):
     """Add the generated pages, the pictures, and a page for each file that a page links to."""
     pages = reference_pages() | gallery_pages()
-    pages |= {name: _text(ROOT / path) for path, name in ELSEWHERE.items()}
+    pages |= {name: _text(ROOT / path) for path, name in PAGES_OUTSIDE_DOCS.items()}
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     for name, path in images().items():
         files.append(File.generated(config, name, abs_src_path=str(path.resolve())))
-    linked = set()
+    linked_paths = set()
     for file in files.documentation_pages():
         for _, _, target, *_ in LINK.findall(file.content_string):
-            linked.add(_in_repository(file.src_uri, target))
-    for path in sorted(linked - {None}):
+            linked_paths.add(_in_repository(file.src_uri, target))
+    for path in sorted(linked_paths - {None}):
         if _source(path) is not None and files.get_file_from_path(_source(path)) is None:
             language = {".py": "python", ".yaml": "yaml", ".smk": "python"}.get(Path(path).suffix, "text")
             text = f"# {path}\n\n````{language}\n{(ROOT / path).read_text(encoding='utf-8')}\n````\n"
@@ -51,7 +51,7 @@ def on_files(files, config):
 
 
 def _text(path):
-    """Return a file as Markdown; a notebook as its cells."""
+    """Return the text of a Markdown file, or the cells of a notebook as Markdown."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".ipynb":
         return text
@@ -60,7 +60,7 @@ def _text(path):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Point links to the site's own pages, and give each claim the anchor that the gallery links to."""
+    """Rewrite links to files of the repository as links to pages of the site, and add an anchor to each claim for the gallery."""
     name = page.file.src_uri
     if name == "claims.md":
         page.meta["hide"] = ["toc"]
@@ -74,7 +74,9 @@ def on_page_markdown(markdown, page, config, files):
         path = _in_repository(name, target)
         if path is None:
             return match[0]
-        site_path = ELSEWHERE.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else _source(path))
+        site_path = PAGES_OUTSIDE_DOCS.get(path) or (
+            path.removeprefix("docs/") if path.startswith("docs/") else _source(path)
+        )
         if site_path is None:  # a folder
             return text if text.startswith("`") else f"`{text}`"
         relative = os.path.relpath(site_path, PurePosixPath(name).parent)
@@ -84,12 +86,12 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def _in_repository(page, target):
-    """Return the path of a link's target from the repository's root; None if it lies outside or is a path of the site."""
-    home = next((path for path, name in ELSEWHERE.items() if name == page), f"docs/{page}")
-    path = os.path.normpath(PurePosixPath(home).parent / target)
+    """Return a link's target as a path from the repository's root, or None if the repository has no such file or folder."""
+    page_path = next((path for path, name in PAGES_OUTSIDE_DOCS.items() if name == page), f"docs/{page}")
+    path = os.path.normpath(PurePosixPath(page_path).parent / target)
     return path if not path.startswith("..") and (ROOT / path).exists() else None
 
 
 def _source(path):
-    """Return the page that shows a file; None for folders."""
+    """Return the site's page for a file outside of docs/, or None for folders and files in docs/."""
     return f"source/{path}.md" if (ROOT / path).is_file() and not path.startswith("docs/") else None

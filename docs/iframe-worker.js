@@ -1,4 +1,4 @@
-// Pages that are opened from the disk may start no Worker, which the search runs in: there a hidden frame stands in for it.
+// The search runs in a Worker. A page opened from the disk may not start one, so a hidden frame replaces the Worker there.
 if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {

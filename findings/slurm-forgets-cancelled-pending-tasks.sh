@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Slurm deletes a pending array task from its records when that task is cancelled.
+# When a pending task of a job array is canceled, Slurm deletes the task from its records.
 #
-# Expected: `squeue --states=all` lists a job that has ended until `MinJobAge` seconds have passed. A pending task of a job
-#   array that is cancelled by its number (`scancel 71_2`) is listed as CANCELLED for that time, as a running task is.
-# What happens: the task is in no list any more. `squeue --states=all -r` leaves it out, and `scontrol show job 71_2` says
-#   "not found". When the last pending task is cancelled in this way, one line stays for all of them, "71 CANCELLED". It
-#   looks like a job without an array and names no task. `scancel 71`, for the whole array, keeps a line for every task.
-# What to do: write down which tasks are cancelled before calling `scancel`, or ask `sacct` on a cluster with accounting.
-#   Do not read "squeue does not list it" as "it is lost, submit it again".
-# Why it matters: a program that submits a grid of training runs and submits lost tasks again trains the cancelled runs
-#   to their end.
-# Versions: Slurm 22.05.8 (slurm-wlm of Debian 12, which apt-get installs where it is missing). Needs root: it starts a
-#   Slurm of one node for half a minute.
+# Expected: `squeue --states=all` lists a job until `MinJobAge` seconds after its end. If one pending task of a job array is
+#   canceled (`scancel 71_2`), this task is listed as CANCELLED for that time, as a canceled running task is.
+# What happens: the task is not listed any more. `squeue --states=all -r` leaves it out, and `scontrol show job 71_2` says
+#   "not found". After the last pending task is canceled in this way, a single line "71 CANCELLED" stands for all of them. This
+#   line looks like a job without an array, and names no task. If the array is canceled as a whole (`scancel 71`), every task
+#   keeps its line.
+# What to do: record which tasks are canceled before calling `scancel`, or use `sacct` on a cluster with accounting. A task
+#   that `squeue` does not list may have been canceled, so do not submit it again for that reason alone.
+# Why it matters: a program that submits a grid of training runs, and submits again what `squeue` does not list, trains the
+#   canceled runs to their end.
+# Versions: Slurm 22.05.8 (package slurm-wlm of Debian 12, installed by apt-get if it is missing). Needs root: the script
+#   starts a Slurm of one node for half a minute.
 set -eu
 
 fail() { echo "NOT AS DESCRIBED: $*"; exit 1; }
@@ -19,7 +20,7 @@ fail() { echo "NOT AS DESCRIBED: $*"; exit 1; }
 for program in munged slurmctld slurmd; do
     command -v "$program" > /dev/null || apt-get install -y -qq --no-install-recommends munge slurm-wlm > /dev/null
 done
-# Slurm's commands look for their configuration in /etc/slurm. The lock allows one such Slurm at a time.
+# Slurm's commands read their configuration from /etc/slurm. The lock prevents two scripts from using it at the same time.
 exec 9< /etc/slurm
 flock -n 9 && [ ! -e /etc/slurm/slurm.conf ] || { echo "This machine has a Slurm already."; exit 3; }
 
@@ -80,7 +81,7 @@ echo "$version"
 cd "$folder"
 printf '#!/bin/sh\nexec sleep 300\n' > run.sh
 list() { squeue --states=all -r -h -j "$job" -o '%i %T' | sed "s/^$job/N/" | sort | paste -sd, ; }
-expect() {  # what was done, the list that follows
+expect() {  # $1: what was done; $2: the tasks and states that squeue must list within 30 seconds
     for _ in $(seq 60); do
         if [ "$(list)" = "$2" ]; then
             printf '%-32s%s\n' "$1" "$2"
@@ -96,7 +97,7 @@ job=$(submit)
 expect "an array, one task at a time" "N_0 RUNNING,N_1 PENDING,N_2 PENDING,N_3 PENDING"
 scancel "${job}_2"
 expect "scancel N_2, which is pending" "N_0 RUNNING,N_1 PENDING,N_3 PENDING"
-shown=$(scontrol show job "${job}_2" 2>&1) && fail "scontrol knows the task: $shown"
+shown=$(scontrol show job "${job}_2" 2>&1) && fail "scontrol still finds the task: $shown"
 printf '%-32s%s\n' "scontrol show job N_2" "$shown"
 scancel "${job}_1" "${job}_3"
 expect "scancel N_1 N_3" "N CANCELLED,N_0 RUNNING"
@@ -107,4 +108,4 @@ job=$(submit)
 expect "a second array" "N_0 RUNNING,N_1 PENDING,N_2 PENDING,N_3 PENDING"
 scancel "$job"
 expect "scancel N, the whole array" "N_0 CANCELLED,N_1 CANCELLED,N_2 CANCELLED,N_3 CANCELLED"
-echo "As described: a pending task that is cancelled by its number leaves no record."
+echo "As described: a pending task that is canceled by its number leaves no record."

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Snakemake does not rerun a rule when a setting changes that the rule reads through `config`.
+# After a change of a setting that a rule reads through `config`, Snakemake does not run the rule again.
 #
 # Expected: the rerun triggers "params" and "code" are on by default. After a change of `weight_decay` in the configuration
-#   file, the jobs whose results depend on it run again.
-# What happens: the triggers compare what stands in `params:` and in the text of the rule or its script. A value that the
-#   script reads as `snakemake.config["weight_decay"]`, that the command contains as `{config[weight_decay]}`, or that a
-#   `run:` block looks up is in neither, so Snakemake says "Nothing to be done". The old result stays beside the new
-#   setting. The same holds for a function that a script imports from another file.
+#   file, the jobs whose results depend on `weight_decay` run again.
+# What happens: the triggers compare the values in `params:` and the text of the rule or its script. They do not see a value
+#   that the script reads as `snakemake.config["weight_decay"]`, that the command contains as `{config[weight_decay]}`, or that
+#   a `run:` block reads from `config`. So Snakemake prints "Nothing to be done", and the results of the old setting remain.
+#   Changes of a function that a script imports from another file are missed too.
 # What to do: put every setting that a rule reads in `params:`, and every file that a script imports in `input:`.
-# Why it matters: a changed hyperparameter and unchanged networks look like "this setting has no effect".
+# Why it matters: after a change of a hyperparameter the networks stay the same, as if the hyperparameter had no effect.
 # Versions: snakemake 9.27.1, Python 3.11 or later.
 set -eu
 
@@ -68,17 +68,17 @@ run() { snakemake --cores 1 > ../log 2>&1 || { cat ../log; exit 1; }; }
 results() { for file in params script command run import; do printf '    %-9s%s\n' "$file" "$(cat "$file.txt")"; done; }
 
 run
-echo "First run, with weight_decay: 1.0:"
-results | tee ../before
+echo "First call, with weight_decay: 1.0:"
+results | tee ../first_results
 sleep 1.1
 echo "def measure(): return 'version 2'" > measures.py
 echo "weight_decay: 5.0" > config.yaml
 run
-echo "Second run, with weight_decay: 5.0 and another measures.py:"
-results | tee ../after
-sed 's/^\( *params *\).*/\1weight decay 5.0/' ../before > ../described
-cmp -s ../after ../described || { echo "NOT AS DESCRIBED: other rules ran"; exit 1; }
+echo "Second call, with weight_decay: 5.0 and a changed measures.py:"
+results | tee ../second_results
+sed 's/^\( *params *\).*/\1weight decay 5.0/' ../first_results > ../described
+cmp -s ../second_results ../described || { echo "NOT AS DESCRIBED: not only by_params ran again"; exit 1; }
 run
-grep -q "Nothing to be done" ../log || { echo "NOT AS DESCRIBED: Snakemake still has something to do"; exit 1; }
-echo "Third run: $(grep -o 'Nothing to be done' ../log)."
+grep -q "Nothing to be done" ../log || { echo "NOT AS DESCRIBED: the third call runs a rule"; exit 1; }
+echo "Third call: $(grep -o 'Nothing to be done' ../log)."
 echo "As described: only the rule with the setting in params ran again."

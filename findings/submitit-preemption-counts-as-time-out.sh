@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# submitit counts every preemption of a job with a time limit of ten minutes or less as a time-out.
+# If a job's time limit is ten minutes or less, submitit counts every preemption as a time-out.
 #
-# Expected: a job that is preempted is requeued as often as it takes. `max_num_timeout` (3 by default) limits how often a
-#   job may reach its time limit, and a job that is told to stop in its first second has not reached it.
-# What happens: submitit compares the time that has passed with the smaller of 80 % of the limit and the limit less ten
-#   minutes. For limits of ten minutes or less this is zero or negative, so every signal is a time-out: the log says "Job
-#   has timed out. Ran 0 minutes out of requested 10 minutes." A function without a `checkpoint` method is then
-#   not requeued at all. A function with one is requeued until `max_num_timeout` is used up.
-# What to do: give the function a `checkpoint` method and set `max_num_timeout` high, or ask for the time that a run takes
-#   and ten minutes more.
+# Expected: a preempted job is requeued after every preemption. `max_num_timeout` (3 by default) limits how often a job may
+#   reach its time limit. A job that is preempted in its first second has not reached its time limit.
+# What happens: submitit counts a time-out if the job has run longer than 80 % of its limit, or longer than its limit minus
+#   ten minutes. For limits of ten minutes or less, the second threshold is zero or negative, so every signal is a time-out:
+#   the log says "Job has timed out. Ran 0 minutes out of requested 10 minutes." A function without a `checkpoint` method is
+#   then not requeued at all. A function with a `checkpoint` method is requeued only `max_num_timeout` times.
+# What to do: give the function a `checkpoint` method and set `max_num_timeout` high, or request ten minutes more than
+#   a run takes.
 # Why it matters: small networks train in minutes. On a partition that preempts, their runs fail as "timed-out", although
-#   they had most of their time left.
-# Versions: submitit 1.5.4, Python 3.11 or later. No Slurm is needed: submitit's local executor has the same handler, and
-#   the job sends itself the signal that Slurm sends. Known to submitit's authors (their issue 1656).
+#   most of their time was left.
+# Versions: submitit 1.5.4, Python 3.11 or later. Needs no Slurm: submitit's local executor has the same signal handler, and
+#   the job sends itself the signal that Slurm would send. Known to submitit's authors (their issue 1656).
 set -eu
 
 folder=$(mktemp -d)
@@ -33,17 +33,17 @@ PREEMPTIONS = 4
 
 
 def train(name):
-    """A job that is told to stop in the first second of each of its first four runs."""
-    runs = Path(name)
-    runs.open("a").write("*")
-    if len(runs.read_text()) <= PREEMPTIONS:
+    """A job that gets the signal of a preemption in the first second of each of its first four starts."""
+    starts = Path(name)  # one star per start
+    starts.open("a").write("*")
+    if len(starts.read_text()) <= PREEMPTIONS:
         os.kill(os.getpid(), signal.SIGUSR2)
         time.sleep(30)
     return "finished"
 
 
 class Train(submitit.helpers.Checkpointable):
-    """The same with a checkpoint method: the same call is submitted again."""
+    """The job `train` with a checkpoint method, which submits the same call again."""
 
     def __call__(self, name):
         return train(name)
@@ -72,20 +72,21 @@ def run(what, function, minutes):
         end = re.search(r"Job not requeued because: .*", str(error)).group(0).rstrip(".")
     log = job.paths.stderr.read_text() + job.paths.stdout.read_text()
     cases = ", ".join(sorted(set(re.findall(r"this job is ([a-z-]+)\.", log))))
-    runs = len(Path(name).read_text())
-    print(f"    {what:23}{minutes:3} minutes: {runs} runs, all {cases}; {end}")
-    return runs, cases, end
+    starts = len(Path(name).read_text())
+    print(f"    {what:23}{minutes:3} minutes: {starts} starts, signals counted as {cases}; {end}")
+    return starts, cases, end
 
 
+# what, function, time limit: number of starts, how the signals are counted, how the job ends
 described = {
     ("with a checkpoint", Train(), 11): (5, "preempted", "finished"),
     ("with a checkpoint", Train(), 10): (4, "timed-out", "Job not requeued because: timed-out too many times"),
     ("without a checkpoint", train, 11): (5, "preempted", "finished"),
     ("without a checkpoint", train, 10): (1, "timed-out", "Job not requeued because: timed-out and not checkpointable"),
 }
-wrong = [" ".join(map(str, asked)) for asked, end in described.items() if run(*asked) != end]
+wrong = [" ".join(map(str, job)) for job, outcome in described.items() if run(*job) != outcome]
 if wrong:
     sys.exit(f"NOT AS DESCRIBED: {wrong}")
-print("As described: with ten minutes every preemption is a time-out, with eleven none is.")
+print("As described: with a limit of ten minutes every preemption counts as a time-out, with eleven minutes none does.")
 PY
 PYTHONPATH=$folder venv/bin/python try.py

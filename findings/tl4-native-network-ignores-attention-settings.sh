@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# A native network of TransformerLens 4 accepts settings of the attention that it then does not have.
+# A native network of TransformerLens 4 accepts five settings of the attention and ignores them.
 #
 # Expected: `TransformerBridge.boot_native(TransformerBridgeConfig(..., use_attn_scale=False))` makes a network whose
-#   attention scores are not divided by sqrt(d_head), as `HookedTransformer` does; or it refuses.
-# What happens: the setting is stored in `cfg` and ignored: the scores are divided all the same. (`attn_scale=1.0`, which
-#   means the same, is refused with an error.) Four more settings are accepted and ignored in this way:
-#   `scale_attn_by_inverse_layer_idx`, `parallel_attn_mlp`, `use_local_attn` with its window, and `rotary_adjacent_pairs`,
-#   which is always as if it were True, while False is the default. With each of them the logits have the same bits as
-#   without. Weights of an old network with such a setting load strictly, after `convert_tl_checkpoint`, and compute
-#   something else. For a rotary network this holds with the default settings of both versions.
-# What to do: compare logits with those of the old version after a conversion. For `use_attn_scale=False`, multiply W_Q and
+#   attention scores are not divided by sqrt(d_head), as `HookedTransformer` does, or ends with an error.
+# What happens: the setting is stored in `cfg`, and the scores are divided nevertheless. (`attn_scale=1.0`, which has the same
+#   meaning, gives an error.) Four more settings are accepted and ignored: `scale_attn_by_inverse_layer_idx`,
+#   `parallel_attn_mlp`, `use_local_attn` with its window, and `rotary_adjacent_pairs`. The network behaves as if
+#   `rotary_adjacent_pairs` were True, although False is the default. The logits with each of these settings are bit-identical
+#   to those without. After `convert_tl_checkpoint`, weights of an old network with such a setting load strictly, and the new
+#   network computes other logits. A rotary network is affected even with the default settings of both versions.
+# What to do: after converting weights, compare the logits of both versions. For `use_attn_scale=False`, multiply W_Q and
 #   b_Q by sqrt(d_head).
-# Why it matters: every trained weight of the network is right, and attention patterns, logits and loss are wrong. No
-#   check of names, shapes or weights shows it.
-# Versions: transformer_lens 2.16.1 and 4.3.0, torch 2.15.0. A Python that has the latter two may be given: PYTHON=...
-#   (torch is a download of several GB otherwise). Version 2.16.1 is put into a temporary folder.
+# Why it matters: every trained weight of the network is right, but attention patterns, logits and loss are wrong. A check of
+#   names, shapes or weights does not detect the error.
+# Versions: transformer_lens 2.16.1 and 4.3.0, torch 2.15.0. Set PYTHON=... to a Python that has the last two, else
+#   torch is downloaded (several GB). Version 2.16.1 is installed into a temporary folder.
 #   Needs python3, 3.11 or later, with venv.
 set -eu
 
@@ -41,7 +41,7 @@ SIZES = dict(n_layers=2, d_model=16, n_heads=2, d_head=8, d_mlp=32, d_vocab=12, 
              normalization_type=None, device="cpu", seed=0)  # fmt: skip
 ROTARY = dict(positional_embedding_type="rotary", rotary_dim=8)
 TOKENS = torch.tensor([[1, 2, 11], [3, 4, 11], [10, 9, 11]])
-# what: settings without it, settings with it
+# name of a setting: configuration without the setting, configuration with it
 CASES = {
     "attn_scale=2.0": ({}, dict(attn_scale=2.0)),
     "attention_dir='bidirectional'": ({}, dict(attention_dir="bidirectional")),
@@ -53,7 +53,7 @@ CASES = {
 }
 PY
 cat > old.py <<'PY'
-"""Saves the logits of HookedTransformer without and with each setting, and the weights, which are the same in both."""
+"""Save the weights of a HookedTransformer, and its logits without and with each setting; the weights do not differ."""
 import torch
 from networks import CASES, SIZES, TOKENS
 from transformer_lens import HookedTransformer, HookedTransformerConfig
@@ -68,7 +68,7 @@ def logits_and_weights(settings):
         return network(TOKENS), network.state_dict()
 
 
-torch.save({what: [logits_and_weights(settings) for settings in both] for what, both in CASES.items()}, "old.pt")
+torch.save({what: [logits_and_weights(settings) for settings in configurations] for what, configurations in CASES.items()}, "old.pt")
 PY
 cat > new.py <<'PY'
 from importlib.metadata import version
@@ -88,7 +88,7 @@ old = torch.load("old.pt")
 def converted(settings, state_dict):
     config = TransformerBridgeConfig(**SIZES, **settings)
     network = TransformerBridge.boot_native(config)
-    # the converter's own advice: drop the rotary tables, the network makes them from its configuration
+    # as the converter advises: drop the rotary tables, because the network computes them from its configuration
     weights = {name: weight for name, weight in state_dict.items() if "rotary" not in name}
     network.load_state_dict(convert_tl_checkpoint(weights, config), strict=True)
     return network
@@ -102,15 +102,16 @@ print(f"\nLargest difference of logits        {'2.16.1: without':>16}{'4.3.0: wi
 print(f"{'':36}{'and with it':>16}{'and with it':>16}{'and 4.3.0':>17}")
 wrong = []
 with torch.no_grad():
-    for what, (without, including) in CASES.items():
+    for what, (without_setting, with_setting) in CASES.items():
         (old_without, _), (old_with, weights) = old[what]
-        new_without, new_with = (converted(settings, weights)(TOKENS) for settings in (without, including))
-        moves_old, moves_new, apart = distance(old_without, old_with), distance(new_without, new_with), distance(old_with, new_with)
-        print(f"    {what:32}{moves_old:16.3f}{moves_new:16.3f}{apart:17.1e}")
-        if what in ("attn_scale=2.0", "attention_dir='bidirectional'"):  # these two are built
-            described = moves_old > 0.1 and moves_new > 0.1 and apart < 1e-4
+        new_without, new_with = (converted(settings, weights)(TOKENS) for settings in (without_setting, with_setting))
+        effect_in_old, effect_in_new = distance(old_without, old_with), distance(new_without, new_with)
+        between_versions = distance(old_with, new_with)
+        print(f"    {what:32}{effect_in_old:16.3f}{effect_in_new:16.3f}{between_versions:17.1e}")
+        if what in ("attn_scale=2.0", "attention_dir='bidirectional'"):  # version 4 implements these two
+            described = effect_in_old > 0.1 and effect_in_new > 0.1 and between_versions < 1e-4
         else:
-            described = moves_old > 0.1 and moves_new == 0 and apart > 0.1
+            described = effect_in_old > 0.1 and effect_in_new == 0 and between_versions > 0.1
         if not described:
             wrong.append(what)
 
@@ -119,10 +120,10 @@ with torch.no_grad():
         if name.endswith(("W_Q", "b_Q")):
             weights[name] = weights[name] * SIZES["d_head"] ** 0.5
     network = converted(dict(use_attn_scale=False), weights)
-    mended = distance(network(TOKENS), unscaled)
+    remedied = distance(network(TOKENS), unscaled)
 print("use_attn_scale in the network's cfg:", network.cfg.use_attn_scale)
-print(f"use_attn_scale=False, W_Q and b_Q multiplied by sqrt(d_head): 2.16.1 and 4.3.0 differ by {mended:.1e}")
-if mended > 1e-4 or network.cfg.use_attn_scale:
+print(f"use_attn_scale=False, W_Q and b_Q multiplied by sqrt(d_head): 2.16.1 and 4.3.0 differ by {remedied:.1e}")
+if remedied > 1e-4 or network.cfg.use_attn_scale:
     wrong.append("the remedy for use_attn_scale")
 try:
     TransformerBridge.boot_native(TransformerBridgeConfig(**SIZES, attn_scale=1.0))

@@ -4,17 +4,17 @@
 # Expected: `TransformerBridge.boot_native(config)` makes a network whose b_U is a parameter, as b_Q, b_O, b_in and b_out
 #   are, and as b_U is in `HookedTransformer`. An optimizer over `network.parameters()` trains it.
 # What happens: b_U is added to the logits, is saved and loaded with the weights, and can be set by hand, but it is a buffer.
-#   It is not among `parameters()`, gets no gradient and no weight decay, and stays at zero in a network that is trained
-#   from scratch. In a network that is loaded from an old checkpoint and trained on it stays at the old values, while all
-#   else moves on. A count of parameters or a sum of squared weights over `parameters()` lacks it.
+#   So b_U is not among `parameters()` and gets neither gradient nor weight decay. In a network trained from scratch, b_U stays
+#   at zero. In a network loaded from an old checkpoint and trained further, b_U keeps its old values while all weights change.
+#   A count of parameters, or a sum of squared weights, over `parameters()` does not include b_U.
 # What to do: replace the buffer by a parameter before the optimizer is made:
 #       output = network.unembed.original_component
 #       output.register_parameter("bias", torch.nn.Parameter(output._buffers.pop("bias")))
-#   `state_dict` and `load_state_dict` keep their names.
-# Why it matters: a network with a trained output bias can express how frequent each answer is there. The same training
-#   in version 4 has to express it elsewhere, and a comparison of the two versions finds another network.
-# Versions: transformer_lens 2.16.1 and 4.3.0, torch 2.15.0. A Python that has the latter two may be given: PYTHON=...
-#   (torch is a download of several GB otherwise). Version 2.16.1 is put into a temporary folder.
+#   The names in `state_dict` and `load_state_dict` do not change.
+# Why it matters: a network with a trained output bias can represent the frequency of each answer in this bias. Trained in
+#   version 4, the network must represent it elsewhere, so the two versions give different networks.
+# Versions: transformer_lens 2.16.1 and 4.3.0, torch 2.15.0. Set PYTHON=... to a Python that has the last two, else
+#   torch is downloaded (several GB). Version 2.16.1 is installed into a temporary folder.
 #   Needs python3, 3.11 or later, with venv.
 set -eu
 
@@ -44,21 +44,22 @@ SIZES = dict(n_layers=1, d_model=16, n_heads=2, d_head=8, d_mlp=32, d_vocab=12, 
              normalization_type=None, device="cpu", seed=0)  # fmt: skip
 
 
-def train(what, network, moved):
-    """Answer 5 is right in most of the examples. Returns how far each weight in `moved` goes."""
+def train(what, network, weights):
+    """Train on examples whose answer is mostly 5. Return the largest changes of b_U and b_out, and the number of parameters."""
     generator = torch.Generator().manual_seed(1)
     tokens = torch.randint(0, 12, (200, 3), generator=generator)
     answers = torch.where(torch.rand(200, generator=generator) < 0.8, 5, torch.randint(0, 11, (200,), generator=generator))
-    before = [weight().detach().clone() for weight in moved.values()]
+    initial = [weight().detach().clone() for weight in weights.values()]
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2, weight_decay=0)
     for _ in range(50):
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(network(tokens)[:, -1], answers).backward()
         optimizer.step()
-    far = {name: (weight().detach() - old).abs().max().item() for (name, weight), old in zip(moved.items(), before)}
+    changes = {name: (weight().detach() - old).abs().max().item() for (name, weight), old in zip(weights.items(), initial)}
     count = sum(weight.numel() for weight in network.parameters())
-    print(f"    {what:30}{count:5} parameters; moved by " + ", ".join(f"{name} {by:.3f}" for name, by in far.items()))
-    return far["b_U"], far["b_out"], count
+    listed = ", ".join(f"{name} {change:.3f}" for name, change in changes.items())
+    print(f"    {what:30}{count:5} parameters; largest change: {listed}")
+    return changes["b_U"], changes["b_out"], count
 PY
 cat > old.py <<'PY'
 from common import SIZES, Path, json, train
@@ -88,30 +89,30 @@ def weights(network):
     return {"b_out": lambda: network.blocks[0].mlp.b_out, "b_U": lambda: network.b_U}
 
 
-as_made, loaded, mended = make(), make(), make()
+as_made, with_bias_set, with_parameter = make(), make(), make()
 with torch.no_grad():
-    loaded.b_U.copy_(torch.linspace(-1, 1, 11))
+    with_bias_set.b_U.copy_(torch.linspace(-1, 1, 11))
 buffers = [name for name, _ in as_made.named_buffers() if name.startswith("unembed")]
-output = mended.unembed.original_component
+output = with_parameter.unembed.original_component
 output.register_parameter("bias", torch.nn.Parameter(output._buffers.pop("bias")))
 results = [
     train("4.3.0", as_made, weights(as_made)),
-    train("4.3.0, b_U set before", loaded, weights(loaded)),
-    train("4.3.0, b_U made a parameter", mended, weights(mended)),
+    train("4.3.0, b_U set before", with_bias_set, weights(with_bias_set)),
+    train("4.3.0, b_U made a parameter", with_parameter, weights(with_parameter)),
 ]
-again = make()
-again.load_state_dict(mended.state_dict(), strict=True)
+reloaded = make()
+reloaded.load_state_dict(with_parameter.state_dict(), strict=True)
 tokens = torch.tensor([[1, 2, 3]])
 print("    buffers of the unembedding in 4.3.0:", buffers)
 old_bias, old_other, old_count = json.loads(Path("old.json").read_text())
 described = {
     "2.16.1 trains b_U": old_bias > 0.1 and old_other > 0.1,
-    "4.3.0 does not": results[0][0] == 0 and results[0][1] > 0.1,
-    "nor where it has other values": results[1][0] == 0 and results[1][1] > 0.1,
-    "nor counts it": results[0][2] == old_count - 11,
-    "it is a buffer": len(buffers) == 1 and buffers[0].endswith("bias"),
-    "as a parameter it is trained": results[2][0] > 0.1 and results[2][2] == old_count,
-    "and saved and loaded": torch.equal(again(tokens), mended(tokens)),
+    "4.3.0 does not train b_U": results[0][0] == 0 and results[0][1] > 0.1,
+    "4.3.0 does not train a b_U that was set": results[1][0] == 0 and results[1][1] > 0.1,
+    "4.3.0 does not count b_U as parameters": results[0][2] == old_count - 11,
+    "b_U is a buffer": len(buffers) == 1 and buffers[0].endswith("bias"),
+    "b_U as a parameter is trained": results[2][0] > 0.1 and results[2][2] == old_count,
+    "b_U as a parameter is saved and loaded": torch.equal(reloaded(tokens), with_parameter(tokens)),
 }
 wrong = [what for what, holds in described.items() if not holds]
 if wrong:

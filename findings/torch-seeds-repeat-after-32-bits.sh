@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Seeds of PyTorch's CPU generator that differ by a multiple of 2**32 give the same network.
 #
-# Expected: `torch.manual_seed` takes any integer of 64 bits, so two seeds give two networks.
-# What happens: the generator of the CPU uses the lower 32 bits of the seed and ignores the others. `manual_seed(598)` and
-#   `manual_seed(598 + 2**32)` draw the same numbers: the same initial weights, the same shuffled data, the same dropout.
-#   `torch.initial_seed()` returns the whole seed, and `torch.get_rng_state()` differs, so both say that the two are
-#   different. No warning appears. A `torch.Generator` behaves alike. NumPy's `default_rng` uses all bits.
-# What to do: keep what tells runs apart in the lower 32 bits, or mix all bits into 32 of them, for example with
+# Expected: `torch.manual_seed` accepts any 64-bit integer, so different seeds give different networks.
+# What happens: the CPU generator uses only the lower 32 bits of the seed. After `manual_seed(598)` and after
+#   `manual_seed(598 + 2**32)` it draws the same numbers: the same initial weights, the same shuffled data, the same dropout.
+#   `torch.initial_seed()` returns all bits of the seed, and `torch.get_rng_state()` differs, so the two generators seem to
+#   differ. No warning appears. A `torch.Generator` does the same. NumPy's `default_rng` uses all bits.
+# What to do: use seeds that differ in their lower 32 bits, or hash all bits into 32, for example with
 #   `numpy.random.SeedSequence([experiment, run]).generate_state(1)[0]`.
-# Why it matters: seeds are often put together, such as `experiment << 32 | run`. Then run 0 of every experiment starts
-#   from the same weights, and what looks like independent replications is one network, recorded under several seeds.
-# Versions: torch 2.15.0, numpy 2.4.6. A Python that has them may be given: PYTHON=... (torch is a download of several GB).
-#   Needs python3, 3.11 or later, with venv.
+# Why it matters: seeds are often composed, such as `experiment << 32 | run`. Then run 0 of every experiment starts from the
+#   same weights, and seemingly independent replications are one network, recorded under several seeds.
+# Versions: torch 2.15.0, numpy 2.4.6. Set PYTHON=... to a Python that has both, else torch is downloaded (several
+#   GB). Needs python3, 3.11 or later, with venv.
 set -eu
 
 folder=$(mktemp -d)
@@ -33,8 +33,8 @@ print("torch", torch.__version__, "| numpy", np.__version__)
 assert torch.__version__.partition("+")[0] == "2.15.0", "this is about torch 2.15.0"
 
 
-def start(seed):
-    """All that a training run draws: initial weights, a split of the data, a dropout mask."""
+def draw(seed):
+    """Draw what a training run draws: initial weights, a split of the data, a dropout mask. Also return seed and state."""
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Embedding(114, 128), nn.Linear(128, 512), nn.ReLU(), nn.Linear(512, 113))
     weights = torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
@@ -42,7 +42,7 @@ def start(seed):
     return drawn, torch.initial_seed(), torch.get_rng_state()
 
 
-def generated(seed):
+def draw_from_generator(seed):
     return torch.randn(1000, generator=torch.Generator().manual_seed(seed))
 
 
@@ -51,27 +51,28 @@ def same(one, two):
 
 
 low = 598
-first, first_seed, first_state = start(low)
-print(f"{'seed':>22}  {'initial_seed':>22}  drawn as from {low}  rng_state as from {low}  Generator as from {low}")
+first, _, first_state = draw(low)
+print(f"{'seed':>22}  {'initial_seed':>22}  draws as {low}  rng_state as {low}  Generator as {low}")
 rows = []
 for seed in (low, low + 2**32, 7 << 32 | low, 2**63 + low, low + 1):
-    drawn, told, state = start(seed)
-    row = same(first, drawn), torch.equal(first_state, state), torch.equal(generated(low), generated(seed))
-    assert told == seed, "initial_seed() is not the seed"
+    drawn, initial_seed, state = draw(seed)
+    same_generator = torch.equal(draw_from_generator(low), draw_from_generator(seed))
+    row = same(first, drawn), torch.equal(first_state, state), same_generator
+    assert initial_seed == seed, "initial_seed() is not the seed"
     rows.append(row)
-    print(f"{seed:22}  {told:22}  {row[0]!s:>17}  {row[1]!s:>21}  {row[2]!s:>21}")
+    print(f"{seed:22}  {initial_seed:22}  {row[0]!s:>12}  {row[1]!s:>16}  {row[2]!s:>16}")
 
 
-def with_numpy(seed):
+def draw_with_numpy(seed):
     return np.random.default_rng(seed).normal(size=10)
 
 
-numpy_differs = not np.array_equal(with_numpy(low), with_numpy(low + 2**32))
-print("NumPy's default_rng draws other numbers from", low, "and", low + 2**32, ":", numpy_differs)
-mixed = {int(np.random.SeedSequence([experiment, 0]).generate_state(1)[0]) for experiment in range(100)}
-print("seeds of run 0 in 100 experiments, mixed by SeedSequence:", len(mixed))
+numpy_differs = not np.array_equal(draw_with_numpy(low), draw_with_numpy(low + 2**32))
+print("NumPy's default_rng draws different numbers for", low, "and", low + 2**32, ":", numpy_differs)
+hashed = {int(np.random.SeedSequence([experiment, 0]).generate_state(1)[0]) for experiment in range(100)}
+print("different seeds of run 0 in 100 experiments, hashed by SeedSequence:", len(hashed))
 repeats = (True, False, True)
-if rows != [(True, True, True), repeats, repeats, repeats, (False, False, False)] or not numpy_differs or len(mixed) != 100:
+if rows != [(True, True, True), repeats, repeats, repeats, (False, False, False)] or not numpy_differs or len(hashed) != 100:
     raise SystemExit("NOT AS DESCRIBED: see the table")
 print("As described: only the lower 32 bits of a seed count.")
 PY

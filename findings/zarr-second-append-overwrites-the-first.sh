@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# A second append to an array of a Zarr store that xarray wrote overwrites the first one.
+# In a Zarr store that xarray wrote, a second append to an array overwrites the first append.
 #
-# Expected: `zarr.open_group(path)["loss"].append(values)` adds values at the end of the array. Two calls add twice. Setting
-#   an attribute of the array leaves its values alone.
+# Expected: `zarr.open_group(path)["loss"].append(values)` adds values at the end of the array, and a second call adds more.
+#   Setting an attribute of the array does not change its values.
 # What happens: xarray writes consolidated metadata by default, a copy of every array's shape in the store's root. Zarr opens
-#   arrays of a group by this copy, and `append` writes the new shape to the array alone. So the next `open_group` (and
-#   `xarray.open_zarr`) has the old length, and the next append starts there: it overwrites what the first one wrote.
-#   `attrs["units"] = ...` writes the array's metadata with the old shape, and takes both appends back. No error and no
-#   warning appears in any of these steps.
+#   arrays of a group by this copy, but `append` writes the new shape only to the array's metadata. So the next
+#   `open_group` (or `xarray.open_zarr`) finds the old length, and the next append overwrites what the first append wrote.
+#   `attrs["units"] = ...` writes the array's metadata with the old shape, which removes both appends. None of these steps
+#   gives an error or a warning.
 # What to do: open stores for writing with `zarr.open_group(path, use_consolidated=False)`, and call
-#   `zarr.consolidate_metadata(path)` after the last change. Or append with xarray, which renews the copy.
+#   `zarr.consolidate_metadata(path)` after the last change. Or append with xarray, which updates the copy.
 # Why it matters: logs of a training run grow by appends. The rows that the second append overwrites are gone.
 # Versions: zarr 3.1.6, xarray 2026.9.0, numpy 2.4.6, Python 3.11 or later.
 set -eu
@@ -32,57 +32,58 @@ print("zarr", zarr.__version__, "| xarray", xr.__version__, "| numpy", np.__vers
 assert (zarr.__version__, xr.__version__) == ("3.1.6", "2026.9.0"), "this is about zarr 3.1.6 and xarray 2026.9.0"
 
 
-def lay_out(path):
+def write_store(path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # xarray's default, consolidated metadata, is no part of the specification
         xr.Dataset({"loss": ("epoch", [4.0, 3.0])}).to_zarr(path)
 
 
 def on_disk(path):
-    """The array's values by its own metadata, without the copy in the root."""
+    """Return the array's values according to the array's metadata, not to the copy in the root."""
     return zarr.open_array(f"{path}/loss")[:].tolist()
 
 
-def grow(path, **how):
-    lay_out(path)
-    seen = {}
-    with warnings.catch_warnings(record=True) as said:
+def append_twice(path, **options):
+    write_store(path)
+    steps = {}
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        zarr.open_group(path, **how)["loss"].append(np.array([2.0]))
-        seen["append 2.0"] = on_disk(path)
-        seen["length that xarray then has"] = xr.open_zarr(path).sizes["epoch"]
-        zarr.open_group(path, **how)["loss"].append(np.array([1.0]))
-        seen["append 1.0"] = on_disk(path)
-        zarr.open_group(path, **how)["loss"].attrs["units"] = "nat"
-        seen["set an attribute"] = on_disk(path)
-    seen["warnings"] = [str(one.message) for one in said if not issubclass(one.category, ResourceWarning)]
-    return seen
+        zarr.open_group(path, **options)["loss"].append(np.array([2.0]))
+        steps["append 2.0"] = on_disk(path)
+        steps["length that xarray then has"] = xr.open_zarr(path).sizes["epoch"]
+        zarr.open_group(path, **options)["loss"].append(np.array([1.0]))
+        steps["append 1.0"] = on_disk(path)
+        zarr.open_group(path, **options)["loss"].attrs["units"] = "nat"
+        steps["set an attribute"] = on_disk(path)
+    steps["warnings"] = [str(warning.message) for warning in warned if not issubclass(warning.category, ResourceWarning)]
+    return steps
 
 
-def show(what, seen):
-    print(f"\n{what}")
-    for step, result in seen.items():
+def show(title, steps):
+    print(f"\n{title}")
+    for step, result in steps.items():
         print(f"    {step:29}{result}")
 
 
-plain = grow("plain.zarr")
+plain = append_twice("plain.zarr")
 show("A store as xarray writes it, [4.0, 3.0]:", plain)
-told = grow("told.zarr", use_consolidated=False)
-show("The same with use_consolidated=False:", told)
+unconsolidated = append_twice("unconsolidated.zarr", use_consolidated=False)
+show("The same store, opened with use_consolidated=False:", unconsolidated)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    zarr.consolidate_metadata("told.zarr")
-told["after consolidate_metadata"] = xr.open_zarr("told.zarr").loss.values.tolist()
-print("    and consolidated once more  ", told["after consolidate_metadata"])
+    zarr.consolidate_metadata("unconsolidated.zarr")
+unconsolidated["after consolidate_metadata"] = xr.open_zarr("unconsolidated.zarr").loss.values.tolist()
+print("    after consolidate_metadata  ", unconsolidated["after consolidate_metadata"])
 
+both_appends = [4.0, 3.0, 2.0, 1.0]
 described = {
     "the first append is written": plain["append 2.0"] == [4.0, 3.0, 2.0],
     "readers have the old length": plain["length that xarray then has"] == 2,
     "the second append overwrites it": plain["append 1.0"] == [4.0, 3.0, 1.0],
-    "an attribute takes it back as well": plain["set an attribute"] == [4.0, 3.0],
-    "without a warning": plain["warnings"] == [],
-    "without consolidated metadata all is kept": told["set an attribute"] == [4.0, 3.0, 2.0, 1.0],
-    "and readers have it once consolidated": told["after consolidate_metadata"] == [4.0, 3.0, 2.0, 1.0],
+    "setting an attribute removes both appends": plain["set an attribute"] == [4.0, 3.0],
+    "no warning appears": plain["warnings"] == [],
+    "without consolidated metadata both appends remain": unconsolidated["set an attribute"] == both_appends,
+    "after consolidate_metadata readers have both appends": unconsolidated["after consolidate_metadata"] == both_appends,
 }
 wrong = [what for what, holds in described.items() if not holds]
 print("\nNOT AS DESCRIBED: " + "; ".join(wrong) if wrong else "\nAs described: the second append overwrites the first.")

@@ -9,12 +9,12 @@ from pathlib import Path
 for library in ("OMP", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
-# A run of the suite writes 150,000 files, each as safely as results. In memory, if there is room, no disk slows it down.
+# The suite writes 150,000 files and syncs each to disk, as the program does for results. In memory this is faster.
 # About 300 MB exist at any time.
 MEMORY = Path("/dev/shm")
 if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 10e9:
     os.environ.setdefault("TMPDIR", str(MEMORY))
-    tempfile.tempdir = None  # pytest has read it already
+    tempfile.tempdir = None  # pytest has already set it from the old TMPDIR
 
 import numpy as np
 import pytest
@@ -28,12 +28,12 @@ LONG = (
     *("test_figures", "test_reruns", "test_importing", "test_launcher", "test_training", "test_supply_chain"),
     *("test_cube", "test_workflow", "test_claims", "test_cost", "test_appendices", "test_cli", "test_sequences"),
 )
-"""Files that take long, the longest first, so that all workers end at about the same time."""
+"""Test files that take long, the longest first, so that all workers end at about the same time."""
 
 
 def pytest_collection_modifyitems(items):
     """Run fast files first, then long ones in the order of `LONG`."""
-    order = {f"{name}.py": place for place, name in enumerate(LONG)}
+    order = {f"{name}.py": position for position, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.name, -1))
 
 

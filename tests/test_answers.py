@@ -19,7 +19,7 @@ from support.networks import random_tensors
 
 CPU = torch.device("cpu")
 SCALE = 0.3  # of random weights: small enough for float32 to compute two layers accurately
-NO_PAIRS = torch.zeros(9, 0)  # the training pairs of runs on sequences
+NO_PAIRS = torch.zeros(9, 0)  # training masks of runs on sequences, which have no pairs
 
 
 def reference_loss(weights, examples, doubled=False, masks=None):
@@ -76,8 +76,8 @@ def test_losses_at_answers_equal_the_general_transformer(case, dtype):
             drawn, doubled = DrawnExamples(run), run.model.doubled_residual
             loss, accuracy = reference_loss(single, drawn.at(update), doubled)
             assert_close_tensors(losses[i], loss, dtype)
-            for ours, theirs in zip(gradients, torch.autograd.grad(loss, list(single.values())), strict=True):
-                assert_close_tensors(ours[i : i + 1], theirs, dtype)
+            for actual, expected in zip(gradients, torch.autograd.grad(loss, list(single.values())), strict=True):
+                assert_close_tensors(actual[i : i + 1], expected, dtype)
             assert_close_tensors(evaluation["train_loss"][i], loss, dtype)
             assert evaluation["train_accuracy"][i].item() == pytest.approx(accuracy)
             test_loss, accuracy = reference_loss(single, drawn.test(), doubled)
@@ -99,8 +99,8 @@ def test_deeper_networks_on_pairs_equal_the_general_transformer(dtype, model):
         loss = objective.loss(weights)
         gradients = torch.autograd.grad(loss.sum(), list(weights.values()))
         results.append([loss.detach(), *gradients, *objective.evaluate(weights).values()])
-    for ours, theirs in zip(*results, strict=True):
-        assert_close_tensors(ours, theirs, dtype)
+    for actual, expected in zip(*results, strict=True):
+        assert_close_tensors(actual, expected, dtype)
 
 
 def test_attention_only_network_has_no_neurons():
@@ -115,18 +115,18 @@ def test_attention_only_network_has_no_neurons():
     assert_close_tensors(logits, forward_at.logits(weights, read_positions), torch.float64)
 
 
-def test_evaluation_in_pieces_equals_evaluation_of_the_whole(monkeypatch):
+def test_evaluation_in_pieces_equals_evaluation_at_once(monkeypatch):
     (run,) = sequence_runs("repeated_subsequence")
     weights = {name: w.detach() for name, w in random_tensors([run], torch.float64, SCALE).items()}
-    whole = Objective([run], NO_PAIRS[:1], CPU).evaluate(weights)
+    at_once = Objective([run], NO_PAIRS[:1], CPU).evaluate(weights)
     monkeypatch.setattr("progress_measures.training.objectives.general.PIECE", 7 * 2 * 18**2)
     objective = Objective([run], NO_PAIRS[:1], CPU)
     assert len(objective._test) > 3
     for name, value in objective.evaluate(weights).items():
-        assert_close_tensors(value, whole[name], torch.float64)
+        assert_close_tensors(value, at_once[name], torch.float64)
 
 
-def test_fixed_set_is_evaluated_whole_and_trained_in_batches():
+def test_fixed_set_is_evaluated_at_once_and_trained_in_batches():
     run = sequence_run("skip_trigram", examples=12, batch=4, precision="float64")
     weights = random_tensors([run], torch.float64, SCALE)
     objective = Objective([run], NO_PAIRS[:1], CPU)
@@ -146,13 +146,13 @@ def test_answers_do_not_depend_on_later_tokens(kind):
     weights = {name: w.detach() for name, w in random_tensors([run], torch.float64, SCALE).items()}
     tokens, positions = torch.from_numpy(drawn.tokens)[None], torch.tensor(drawn.positions)[None]
     first = positions[..., :1]
-    later = torch.arange(sizes.context_length) > first
-    changed = torch.where(later, (tokens + 1) % sizes.vocabulary, tokens)
-    read = [
+    is_later = torch.arange(sizes.context_length) > first
+    changed = torch.where(is_later, (tokens + 1) % sizes.vocabulary, tokens)
+    logits = [
         forward_at.logits(weights, forward_at.ReadPositions(t[..., : sizes.input_length], first, sizes.vocabulary))
         for t in (tokens, changed)
     ]
-    assert torch.equal(*read)
+    assert torch.equal(*logits)
 
 
 # Initial weights
@@ -221,20 +221,20 @@ def test_dropout_multiplies_neurons(layers):
     dropout = Dropout(runs, [*[3 * count] * (layers - 1), count], CPU)
     dropout.draw(5)
     for i in range(2):
-        shaped = [torch.ones(count, 3, 40) for _ in range(layers)]
+        neuron_masks = [torch.ones(count, 3, 40) for _ in range(layers)]
         for layer in range(layers - 1):
-            shaped[layer] = dropout.masks[layer][i].view(count, 3, 40)
-        shaped[-1][:, 2] = dropout.masks[-1][i]
+            neuron_masks[layer] = dropout.masks[layer][i].view(count, 3, 40)
+        neuron_masks[-1][:, 2] = dropout.masks[-1][i]
         single = {name: w[i : i + 1] for name, w in weights.items()}
         a, b = masks[i].nonzero().T.numpy()
         tokens, labels = np.stack([a, b, np.full(count, 13)], -1), (a + b) % 13
-        loss, _ = reference_loss(single, (tokens, np.full((count, 1), 2), labels[:, None]), masks=shaped)
+        loss, _ = reference_loss(single, (tokens, np.full((count, 1), 2), labels[:, None]), masks=neuron_masks)
         assert_close_tensors(losses[i], loss, torch.float64)
-        for ours, theirs in zip(gradients, torch.autograd.grad(loss, list(single.values())), strict=True):
-            assert_close_tensors(ours[i : i + 1], theirs, torch.float64)
+        for actual, expected in zip(gradients, torch.autograd.grad(loss, list(single.values())), strict=True):
+            assert_close_tensors(actual[i : i + 1], expected, torch.float64)
 
 
-def test_dropout_drops_the_given_fraction_and_scales_the_other_neurons():
+def test_dropout_sets_its_fraction_of_neurons_to_zero_and_scales_the_other_neurons():
     runs = with_regularizer(dropout=0.2)
     dropout = Dropout(runs, [5000], CPU)
     dropout.draw(0)
@@ -263,17 +263,17 @@ def test_evaluation_does_not_drop_neurons():
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_l1_changes_gradients_but_not_losses(layers):
-    plainly, penalized = pair_runs(layers=layers), with_regularizer({"layers": layers}, l1=0.7)
-    masks = torch.stack([torch.from_numpy(train_mask(run)) for run in plainly])
+    plain, penalized = pair_runs(layers=layers), with_regularizer({"layers": layers}, l1=0.7)
+    masks = torch.stack([torch.from_numpy(train_mask(run)) for run in plain])
     module = fast.Objective if layers == 1 else Objective
-    weights = random_tensors(plainly, torch.float64, SCALE)
+    weights = random_tensors(plain, torch.float64, SCALE)
     losses, gradients = [], []
-    for runs in (plainly, penalized):
+    for runs in (plain, penalized):
         loss = module(runs, masks, CPU).loss(weights)
         losses.append(loss.detach())
         gradients.append(torch.autograd.grad(loss.sum(), list(weights.values())))
     assert torch.equal(*losses)
     penalty = 0.7 * sum(w.abs().sum() for w in weights.values())
     expected = torch.autograd.grad(penalty, list(weights.values()))
-    for without, with_l1, more in zip(*gradients, expected, strict=True):
-        assert_close_tensors(with_l1, without + more, torch.float64)
+    for without, with_l1, of_penalty in zip(*gradients, expected, strict=True):
+        assert_close_tensors(with_l1, without + of_penalty, torch.float64)

@@ -11,7 +11,7 @@ from progress_measures.analysis.select import select
 from progress_measures.claims import load_claims
 from progress_measures.claims.describe import summaries
 from progress_measures.claims.judge import DIFFERS, HOLDS, RECORDED, judge
-from progress_measures.cube.extract import CheckpointReader, compute_measures, measures_taken
+from progress_measures.cube.extract import CheckpointReader, compute_measures, measures_for
 from progress_measures.cube.gather import history_of, join, run_part
 from progress_measures.data.dataset import train_masks, write_dataset
 from progress_measures.errors import UserError
@@ -34,30 +34,32 @@ LONG = [
 
 
 def shrunk(experiment):
-    """Return the file of an experiment with its grid and recipe, but a small task, a small network and 40 epochs."""
-    file = experiment.model_dump(mode="json", exclude_unset=True)
-    recipe = file["training"] | {"epochs": 40, "checkpoint_every": 10, "evaluate_every": 10, "warmup": 2}
-    kind = file["task"]["kind"]
+    """Return an experiment's settings with its grid and recipe, but a small task, a small network and 40 epochs."""
+    settings = experiment.model_dump(mode="json", exclude_unset=True)
+    recipe = settings["training"] | {"epochs": 40, "checkpoint_every": 10, "evaluate_every": 10, "warmup": 2}
+    kind = settings["task"]["kind"]
     if kind in SEQUENCES:
-        few = {"examples": 24} if "examples" in file["split"] else {}
+        few = {"examples": 24} if "examples" in settings["split"] else {}
         batch = {"batch": 12} if "batch" in recipe else {}
         sizes = {"task": {"kind": kind} | SEQUENCES[kind]["task"], "split": {"test_examples": 30} | few}
-        return file | sizes | {"model": file["model"] | SEQUENCES[kind]["model"], "training": recipe | batch}
+        return settings | sizes | {"model": settings["model"] | SEQUENCES[kind]["model"], "training": recipe | batch}
     sizes = {"d_model": 16, "heads": 2, "d_head": 8, "d_mlp": 32}
     if experiment.title == load_experiment("width").title:
-        file["grid"] = {"model.d_model, model.d_head, model.d_mlp": [[16, 8, 32], [24, 8, 48]]}
-    return file | {
+        settings["grid"] = {"model.d_model, model.d_head, model.d_mlp": [[16, 8, 32], [24, 8, 48]]}
+    return settings | {
         "task": {"kind": kind, "prime": 13},
-        "model": file["model"] | sizes,
+        "model": settings["model"] | sizes,
         "training": recipe,
     }
 
 
 def measured(run, first):
     """Return a run's part of the cube, without writing intermediate stores, which other tests cover."""
-    chosen = [m for family in families_of(run) for m in measures_taken(family, run, first)]
+    run_measures = [m for family in families_of(run) for m in measures_for(family, run, first)]
     mask = train_masks(dataset_store(run.experiment), [run.name])[0]
-    return run_part(run, xr.merge([compute_measures(run, chosen, CheckpointReader(run), mask), history_of(run)]), first)
+    return run_part(
+        run, xr.merge([compute_measures(run, run_measures, CheckpointReader(run), mask), history_of(run)]), first
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +69,12 @@ def cubes(tmp_path_factory):
 
 
 def gathered(files, folder):
-    """Train and measure experiments and return their cubes, by name."""
+    """Train and measure experiments, given as settings by name, and return their cubes by name."""
     (folder / "config/experiments").mkdir(parents=True)
     cubes = {}
     with contextlib.chdir(folder):
-        for name, file in files.items():
-            (folder / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(file))
+        for name, settings in files.items():
+            (folder / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(settings))
             runs = load_experiment(name).runs(name)
             write_dataset(runs, dataset_store(name))
             for run in runs:
@@ -82,7 +84,7 @@ def gathered(files, folder):
 
 
 def drawn_from_long(load, ids):
-    """Return the figures or tables whose experiments are all in `LONG`, without those of the mainline alone."""
+    """Return the figures or tables whose experiments are all in `LONG`, except those that read only the mainline."""
     experiments = {name: set(load(name).experiments) for name in ids}
     return [name for name, needed in experiments.items() if needed <= set(LONG) and needed != {"mainline"}]
 
@@ -91,14 +93,14 @@ def drawn_from_long(load, ids):
 def test_figures_draw(cubes, name):
     figure = load_figure(name)
     canvas = Canvas(figsize=figure.size)
-    figure.draw(canvas, *(select(cubes[of_run], figure.variables, name) for of_run in figure.experiments))
+    figure.draw(canvas, *(select(cubes[experiment], figure.variables, name) for experiment in figure.experiments))
     assert any(ax.has_data() for ax in canvas.axes)
 
 
 @pytest.mark.parametrize("name", drawn_from_long(load_table, table_ids()))
 def test_tables_are_written(cubes, name):
     table = load_table(name)
-    assert len(table.rows(*(select(cubes[of_run], table.variables, name) for of_run in table.experiments)))
+    assert len(table.rows(*(select(cubes[experiment], table.variables, name) for experiment in table.experiments)))
 
 
 @pytest.mark.parametrize(
@@ -120,24 +122,24 @@ SIZES = "model.d_model, model.d_head, model.heads, model.d_mlp, model.mlp_biases
 def sizes(tmp_path_factory):
     """A cube of networks of two sizes; the first has one head, four neurons and no biases."""
     grid = {SIZES: [[16, 8, 1, 4, False], [24, 12, 2, 48, True]]}
-    file = shrunk(load_experiment("mainline")) | {"grid": grid}
-    return gathered({"sizes": file}, tmp_path_factory.mktemp("sizes"))["sizes"]
+    settings = shrunk(load_experiment("mainline")) | {"grid": grid}
+    return gathered({"sizes": settings}, tmp_path_factory.mktemp("sizes"))["sizes"]
 
 
 def test_values_that_a_smaller_network_lacks_are_nan(sizes):
     small, large = (sizes.isel(run=run) for run in range(2))
-    for dim, has in (("neuron", 4), ("head", 1), ("residual", 16)):
-        of_runs = [name for name, values in sizes.items() if {"run", dim} <= set(values.dims)]
-        assert of_runs
-        for name in of_runs:
-            assert small[name].isel({dim: slice(has, None)}).isnull().all(), name
+    for dim, size in (("neuron", 4), ("head", 1), ("residual", 16)):
+        variables = [name for name, values in sizes.items() if {"run", dim} <= set(values.dims)]
+        assert variables
+        for name in variables:
+            assert small[name].isel({dim: slice(size, None)}).isnull().all(), name
     assert small.sum_of_squared_weights_by_parameter.sel(parameter="b_in").isnull().all()
     assert large.neuron_fraction_explained.isel(epoch=0).notnull().any()
 
 
 def test_description_counts_the_neurons_of_each_network(sizes):
-    everyone = sizes.assign(key_frequency=sizes.key_frequency | True)
-    descriptions = summaries(everyone)
+    all_keys = sizes.assign(key_frequency=sizes.key_frequency | True)
+    descriptions = summaries(all_keys)
     for run, neurons in zip(sizes.run.values, (4, 48), strict=True):
         clustered = int(sizes.cluster_size.sel(run=run).sum())
         assert f"{neurons - clustered} neurons in none" in descriptions[run]
@@ -151,7 +153,7 @@ OF_NEURON_5 = ("demo/05_neurons5", "demo/20_neurons5b", "demo/25_neuron5_2d")
 def test_figures_ignore_the_padding_of_smaller_networks(sizes, name):
     figure = load_figure(name)
     if not set(figure.variables) <= set(sizes.data_vars):
-        pytest.skip("of another task")
+        pytest.skip("reads measures of another task")
     part = select(sizes, figure.variables, name)
     assert part.sizes.get("neuron", 4) == 4
     assert part.sizes.get("residual", 16) == 16

@@ -1,4 +1,4 @@
-"""The benchmark's baseline computes the same as this package; no test here measures time."""
+"""The baseline of the benchmark computes the same numbers as this package; no test here measures time."""
 
 import bench
 import notebook
@@ -77,7 +77,7 @@ def test_cache_contains_every_activation_of_a_network(run):
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours"),
+    ("notebook_name", "measure"),
     [
         ("train_loss", losses.train_loss),
         ("test_loss", losses.test_loss),
@@ -91,15 +91,16 @@ def test_cache_contains_every_activation_of_a_network(run):
         ("sum_of_squared_weights", weights.sum_of_squared_weights),
     ],
 )
-def test_same_measures(measured, theirs, ours):
+def test_same_measures(measured, notebook_name, measure):
     results, checkpoint = measured
-    np.testing.assert_allclose(results[theirs], ours(checkpoint), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(results[notebook_name], measure(checkpoint), rtol=1e-9, atol=1e-10)
 
 
 def test_loss_over_all_pairs_is_the_weighted_mean_of_both_splits(measured):
     results, checkpoint = measured
-    share = checkpoint.context.train.mean()
-    assert results["all_loss"] == pytest.approx(share * results["train_loss"] + (1 - share) * results["test_loss"])
+    train_fraction = checkpoint.context.train.mean()
+    expected = train_fraction * results["train_loss"] + (1 - train_fraction) * results["test_loss"]
+    assert results["all_loss"] == pytest.approx(expected)
 
 
 def test_same_training(run):
@@ -107,9 +108,9 @@ def test_same_training(run):
     ours = bench.PackageTraining(run, {name: w.numpy() for name, w in network.items()}, mask)
     sign = 1 if run.task.kind == "modular_addition" else -1
     theirs = notebook.NotebookTraining(network, notebook.data(PRIME, sign, mask))
-    both = np.array([(ours.update(), theirs.step()[0]) for _ in range(6)])
-    np.testing.assert_allclose(both[:, 0], both[:, 1], rtol=1e-4)
-    assert both[5, 0] < both[0, 0]
+    loss_pairs = np.array([(ours.update(), theirs.step()[0]) for _ in range(6)])
+    np.testing.assert_allclose(loss_pairs[:, 0], loss_pairs[:, 1], rtol=1e-4)
+    assert loss_pairs[5, 0] < loss_pairs[0, 0]
 
 
 @pytest.mark.parametrize("kind", SEQUENCES)
@@ -118,8 +119,8 @@ def test_same_training_on_sequences(kind):
     weights = {name: w.numpy() for name, w in initial_weights(run).items()}
     ours = bench.PackageTraining(run, weights, np.zeros(0, dtype=bool))
     theirs = bench._plain_training(run, weights, np.zeros(0, dtype=bool))
-    both = np.array([(ours.update(), theirs.update()) for _ in range(6)])
-    np.testing.assert_allclose(both[:, 0], both[:, 1], rtol=1e-4)
+    loss_pairs = np.array([(ours.update(), theirs.update()) for _ in range(6)])
+    np.testing.assert_allclose(loss_pairs[:, 0], loss_pairs[:, 1], rtol=1e-4)
 
 
 def test_other_tasks_can_be_timed(tmp_path, monkeypatch):
@@ -165,8 +166,8 @@ def test_benchmark_requires_the_weights_of_a_late_epoch(tmp_path, monkeypatch):
 def test_table_shows_the_results_that_exist(capsys):
     from rich.console import Console
 
-    part = {"ms_per_epoch": 10.0, "notebook_ms_per_epoch": 160.0, "ratio": 16.0}
-    Console(width=100).print(bench.table({"train": part | {"late": {"skipped": "no weights"}}}))
+    timing = {"ms_per_epoch": 10.0, "notebook_ms_per_epoch": 160.0, "ratio": 16.0}
+    Console(width=100).print(bench.table({"train": timing | {"late": {"skipped": "no weights"}}}))
     shown = capsys.readouterr().out
     assert "train, start" in shown
     assert "16.0" in shown

@@ -16,7 +16,7 @@ ON_CHECKPOINTS = [m for m in measures().values() if m.family not in DERIVED]
 
 
 def imported(run, **facts):
-    """Return the run as a network trained elsewhere, of which some facts are unknown."""
+    """Return the run as if its network had been imported; `facts` say what is known about the network."""
     origin = {"file": "f", "sha256": "0", "format": "f", "recognized": [], "assumed": [], "ignored": []} | facts
     return type(run).model_validate(run.model_dump() | {"imported": origin})
 
@@ -33,12 +33,12 @@ def test_every_capability_is_required_by_some_measure_and_provided_by_some_netwo
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_absence_of_a_capability_leaves_out_exactly_the_measures_that_require_it(capability):
     run = pair_run("modular_addition")
-    everything = run.model_copy()
-    object.__setattr__(everything, "__dict__", run.__dict__ | {"provides": frozenset(CAPABILITIES)})
+    with_all = run.model_copy()
+    object.__setattr__(with_all, "__dict__", run.__dict__ | {"provides": frozenset(CAPABILITIES)})
     without = run.model_copy()
     object.__setattr__(without, "__dict__", run.__dict__ | {"provides": frozenset(CAPABILITIES) - {capability}})
-    lost = {m.name for m in measures().values() if m.applies_to(everything) and not m.applies_to(without)}
-    assert lost == {m.name for m in measures().values() if capability in m.requires}
+    left_out = {m.name for m in measures().values() if m.applies_to(with_all) and not m.applies_to(without)}
+    assert left_out == {m.name for m in measures().values() if capability in m.requires}
 
 
 def test_measures_require_the_split_exactly_if_they_use_it():
@@ -59,11 +59,11 @@ def test_measures_of_logits_are_computed_from_logits_alone():
     network = RunContext(run, solving_weights(run, rng), random_mask(P)).final
     logits_only = imported(run, logits_only=True)
     assert logits_only.provides == {"pairs", "modular_sum", "split"}
-    alone = RunContext(logits_only, {"logits": network.logits}, random_mask(P)).final
+    from_logits = RunContext(logits_only, {"logits": network.logits}, random_mask(P)).final
     applicable = [m for m in ON_CHECKPOINTS if m.applies_to(logits_only)]
     assert {"test_loss", "excluded_loss_by_frequency", "cosine_coefficient"} <= {m.name for m in applicable}
     for m in applicable:
-        np.testing.assert_array_equal(m.function(alone), m.function(network), err_msg=m.name)
+        np.testing.assert_array_equal(m.function(from_logits), m.function(network), err_msg=m.name)
 
 
 @pytest.mark.parametrize("layers", [1, 2])

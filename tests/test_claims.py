@@ -5,17 +5,21 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 import yaml
 
+from progress_measures.analysis.select import only
 from progress_measures.claims import claims_page, load_claims
 from progress_measures.claims.judge import DIFFERS, HOLDS, NOT_RUN, RECORDED, VERDICTS, holds, judge
 from progress_measures.claims.ledger import Claim, Condition
 from progress_measures.claims.ledger import load_claims as load
-from progress_measures.claims.registry import load_quantity, quantities
+from progress_measures.claims.registry import Quantity, load_quantity, quantities
 from progress_measures.cube.open import cube_if_any, open_cube
 from progress_measures.errors import UserError
+from progress_measures.measures import measures
+from progress_measures.training.objectives import EVALUATED_QUANTITIES
 from support.processes import command
 
 ROOT = Path(__file__).parents[1]
@@ -47,6 +51,49 @@ def test_every_named_quantity_exists_and_every_quantity_is_used():
 def test_every_quantity_has_a_description():
     for quantity in quantities().values():
         assert quantity.function.__doc__, quantity.name
+
+
+def test_every_declared_variable_is_one_of_a_cube():
+    known = set(measures()) | {f"history_{name}" for name in (*EVALUATED_QUANTITIES, "train_loss_max")}
+    for quantity in quantities().values():
+        assert set(quantity.variables) <= known, quantity.name
+        assert len(set(quantity.variables)) == len(quantity.variables), quantity.name
+
+
+def arguments(quantity):
+    """Return the cubes of each claim about a quantity, with the variables that it declares.
+
+    The mainline takes the place of cubes that are not published, if no claim about the quantity has all its cubes.
+    """
+    claims = [claim for claim in CLAIMS.values() if claim.quantity == quantity.name]
+    judged = [claim for claim in claims if all(published(name) is not None for name in claim.cubes)]
+    for claim in judged or claims[:1]:
+        cubes = [published(name if claim in judged else "mainline") for name in claim.cubes]
+        if claim.runs and claim in judged:
+            cubes[0] = cubes[0].isel(run=claim.runs)
+        yield [only(cube, quantity.variables).load() for cube in cubes]
+
+
+def outcome(quantity, cubes):
+    """Return the values of a quantity, or the type of the error if it needs another variable."""
+    try:
+        return {name: np.asarray(value).tolist() for name, value in quantity.function(*cubes).items()}
+    except (AttributeError, KeyError) as error:
+        return type(error)
+
+
+@pytest.mark.parametrize("name", quantities())
+def test_every_declared_variable_is_needed_and_no_other(name):
+    quantity = load_quantity(name)
+    unneeded = set(quantity.variables)
+    for cubes in arguments(quantity):
+        whole = outcome(quantity, cubes)
+        assert isinstance(whole, dict), "the quantity reads a variable that it does not declare"
+        for variable in list(unneeded):
+            without = outcome(quantity, [cube.drop_vars(variable) for cube in cubes])
+            if repr(without) != repr(whole):
+                unneeded.remove(variable)
+    assert not unneeded
 
 
 @pytest.mark.parametrize("name", [name for name, claim in CLAIMS.items() if claim.quantity])
@@ -197,8 +244,17 @@ def test_claim_that_requires_a_report_cannot_hold():
 
 
 def test_missing_variable_is_named():
-    with pytest.raises(UserError, match="final_test_loss, which reads test_loss"):
+    with pytest.raises(UserError, match=r"final_test_loss, which reads test_loss\. The cube of mainline lacks"):
         judge(claim(), lambda _: cube_of_losses(0.5).drop_vars("test_loss"))
+
+
+def test_quantity_gets_the_variables_that_it_declares(monkeypatch):
+    received = []
+    quantity = Quantity("final_test_loss", lambda *cubes: received.extend(cubes) or {"test_loss": 0}, ("test_loss",))
+    monkeypatch.setattr("progress_measures.claims.judge.load_quantity", lambda _: quantity)
+    cube = cube_of_losses(0.5).assign(train_loss=1.0).assign_coords(seed=("run", [0]))
+    judge(claim(), lambda _: cube)
+    assert [(list(part.data_vars), list(part.coords)) for part in received] == [(["test_loss"], ["seed"])]
 
 
 def test_contradictions_are_recorded_with_the_measured_value():
@@ -216,6 +272,9 @@ def test_contradictions_are_recorded_with_the_measured_value():
         ({"verdict": "holds"}, "wrong.yaml: a: verdict: Extra inputs"),
         ({"kind": "vague"}, "wrong.yaml: a: kind: Input should be"),
         ({"accept": []}, "quantity and accept belong together"),
+        ({"headline": True, "judged_on": ["mainline", "dropout"]}, "a headline claim needs a quantity of one cube"),
+        ({"headline": True, "accept": [{"value": "test_loss", "reported": True}]}, "and a rule with bounds"),
+        ({"headline": True, "kind": "contradiction"}, "and is no contradiction"),
     ],
 )
 def test_invalid_entry_is_named(tmp_path, entry, expected):

@@ -5,7 +5,6 @@ import pytest
 import xarray as xr
 
 from progress_measures.claims.quantities import sequence_tasks, variants
-from progress_measures.claims.quantities.curves import spikes
 
 EPOCHS = np.arange(0, 40001, 100)
 INFINITY = float("inf")
@@ -88,12 +87,6 @@ def test_late_runs_and_runs_with_slingshots_are_counted():
     assert measured["late"] == 2
     assert measured["spikes"] == [1, 0, 0, 0]  # spikes before memorization or by less than a factor of 10 do not count
     assert measured["with_spikes"] == 1
-
-
-def test_spikes_are_unknown_without_epochs():
-    one_run = cube(history_train_loss_max=steps((0, 1.0))).isel(run=0)
-    assert spikes(one_run, 0) == 0
-    assert np.isnan(spikes(one_run, INFINITY))
 
 
 # ---- fresh and limited data

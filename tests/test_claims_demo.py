@@ -9,6 +9,7 @@ import xarray as xr
 from progress_measures import fourier
 from progress_measures.claims.quantities import demo as of
 from progress_measures.measures import measures
+from progress_measures.tasks.split import train_order
 from support.checkpoints import checkpoint_and_definitions
 from support.definitions import cross_entropy
 
@@ -95,7 +96,7 @@ def test_losses_with_parts_of_the_definitions_left_out():
 
     cube, network = solving_cube()
     measured = of.losses_on_neurons_both_ways(cube)
-    order = of.train_order("shuffle", 3, P)
+    order = train_order("shuffle", 3, P)
     train = np.zeros(P * P, dtype=bool)
     train[order[: int(0.3 * P * P)]] = True
     train = train.reshape(P, P)

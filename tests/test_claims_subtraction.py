@@ -73,18 +73,6 @@ def test_cosines_between_key_directions_do_not_depend_on_their_lengths():
     assert of.key_directions_orthogonal(embedding(skew))["largest_cosine"] == pytest.approx([0.5**0.5])
 
 
-def test_rises_are_of_the_mean_over_a_thousand_epochs():
-    falling = np.linspace(5, 1, 40)
-    spike, hump = falling.copy(), falling.copy()
-    spike[20] += 0.05
-    hump[20:] += 2
-    assert of.rises(curve(falling)) == 0
-    assert of.rises(curve(spike)) == 0
-    assert of.rises(curve(hump)) > 0
-    assert np.isnan(of.rises(curve(falling[:10])))
-    assert np.isnan(of.rises(curve([])))
-
-
 def test_printed_train_loss_is_from_before_the_update():
     epochs = np.arange(0, 1001, 50)
     cube = xr.Dataset(
@@ -94,7 +82,7 @@ def test_printed_train_loss_is_from_before_the_update():
         },
         {"history_epoch": epochs, "epoch": epochs},
     )
-    train, test = of.printed_losses(cube, [100, 1000, 2000])
+    train, test = of._printed_losses(cube, [100, 1000, 2000])
     assert train[0, :2] == pytest.approx(np.exp([-99 / 30, -999 / 30]))
     assert test[0, :2] == pytest.approx(np.exp([-100 / 60, -1000 / 60]))
     assert np.isnan([train[0, 2], test[0, 2]]).all()

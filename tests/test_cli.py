@@ -54,7 +54,7 @@ def test_user_errors_end_with_one_message(folder, mistake):
     assert done.stdout == ""
 
 
-def test_usage_errors_have_the_same_status(folder):
+def test_usage_errors_have_exit_status_2(folder):
     assert command("train", folder=folder).returncode == 2
     assert command("train", "small", "--device", "abacus", folder=folder).returncode == 2
 
@@ -81,10 +81,10 @@ def test_light_modules_import_without_torch():
     """The registries import with torch, pyplot and zarr blocked, and the figures and the cube import without torch."""
     import subprocess
 
-    blocked = "import sys\nfor name in {names}: sys.modules[name] = None\n{then}"
-    light = tuple(f"progress_measures.{name}" for name in ("experiments", "explorer", "figures", "measures"))
+    blocked = "import sys\nfor name in {names}: sys.modules[name] = None\n{imports}"
+    light_modules = tuple(f"progress_measures.{name}" for name in ("experiments", "explorer", "figures", "measures"))
     for names, modules in (
-        (["torch", "matplotlib.pyplot", "zarr"], light),
+        (["torch", "matplotlib.pyplot", "zarr"], light_modules),
         (
             ["torch"],
             (
@@ -95,10 +95,10 @@ def test_light_modules_import_without_torch():
             ),
         ),
     ):
-        then = "\n".join(f"import {module}" for module in modules)
-        then += "\nfrom progress_measures.figures import *\n[load_figure(name) for name in figure_ids()]"
-        then += "\nfrom progress_measures.measures import *\nmeasures()"
-        code = blocked.format(names=names, then=then)
+        imports = "\n".join(f"import {module}" for module in modules)
+        imports += "\nfrom progress_measures.figures import *\n[load_figure(name) for name in figure_ids()]"
+        imports += "\nfrom progress_measures.measures import *\nmeasures()"
+        code = blocked.format(names=names, imports=imports)
         subprocess.run([sys.executable, "-c", code], check=True)
 
 

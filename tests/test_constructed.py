@@ -24,13 +24,13 @@ from progress_measures.models.architecture import Architecture
 P = 29
 HEIGHTS = {2: 9.0, 5: 7.0, 11: 8.0}
 PHASES = 33
-HEAD_1, STEEPNESS = 5, 3.0  # the frequency that head 1 attends by, and the amplitude of its score
+HEAD_1_FREQUENCY, STEEPNESS = 5, 3.0  # the frequency that head 1 attends by, and the amplitude of its score
 
 ALIASED = 2e-3  # relative size of the waves of order 64 and above
 
 
 def network():
-    """Return the run and its weights."""
+    """Return a run and the constructed weights of its network."""
     file = {"title": "constructed", "task": {"kind": "modular_addition", "prime": P}, "training": {"epochs": 100}}
     file["model"] = {"d_model": 16, "heads": 2, "d_head": 6, "d_mlp": 3 * PHASES}
     run = Experiment.model_validate(file).runs("constructed")[0]
@@ -45,7 +45,7 @@ def network():
         weights["W_out"][0, neurons, written + cos] = np.cos(2 * phi) * 2 / PHASES / second_wave_of_relu
         weights["W_out"][0, neurons, written + sin] = np.sin(2 * phi) * 2 / PHASES / second_wave_of_relu
         weights["W_U"][written + cos], weights["W_U"][written + sin] = height * np.cos(angle), height * np.sin(angle)
-        if k == HEAD_1:
+        if k == HEAD_1_FREQUENCY:
             weights["W_K"][0, 1, cos, 0] = STEEPNESS * np.sqrt(6)
     weights["W_E"][P, flag] = 1
     weights["W_V"][0, 0], weights["W_O"][0, 0] = np.eye(16, 6), np.eye(6, 16)
@@ -78,15 +78,16 @@ def envelope(k):
 
 
 LOGITS = sum(h * envelope(k) * wave(k) for k, h in HEIGHTS.items())
-MEAN = {k: envelope(k).mean() for k in HEIGHTS}
-CLEAN = sum(h * MEAN[k] * wave(k) for k, h in HEIGHTS.items())
-FRACTION = np.square(CLEAN).sum() / np.square(LOGITS).sum()  # near 8/pi^2
+MEAN_ENVELOPE = {k: envelope(k).mean() for k in HEIGHTS}
+# the projection of the logits on the key frequencies' directions
+PROJECTION = sum(h * MEAN_ENVELOPE[k] * wave(k) for k, h in HEIGHTS.items())
+FRACTION = np.square(PROJECTION).sum() / np.square(LOGITS).sum()  # near 8/pi^2
 
 
 def cross_entropy(logits):
     """Return the cross-entropy of every pair: [pair]."""
-    right = np.take_along_axis(log_softmax(logits, -1), ((A + B) % P)[..., :1], -1)
-    return -right[..., 0].ravel()
+    log_probability = np.take_along_axis(log_softmax(logits, -1), ((A + B) % P)[..., :1], -1)
+    return -log_probability[..., 0].ravel()
 
 
 def assert_close_to_formula(actual, expected, rtol=ALIASED):
@@ -111,18 +112,18 @@ def test_the_frequencies_are_found():
 
 
 def test_no_neuron_follows_two_frequencies():
-    share = value("neuron_frequency_share").reshape(3, PHASES, -1)
-    others = np.delete(share, index_of(HEIGHTS), axis=-1)
+    fractions = value("neuron_frequency_share").reshape(3, PHASES, -1)
+    other_fractions = np.delete(fractions, index_of(HEIGHTS), axis=-1)
     for i, k in enumerate(HEIGHTS):
-        assert share[i, :, k - 1].min() > 0.85
+        assert fractions[i, :, k - 1].min() > 0.85
         for other in set(HEIGHTS) - {k}:
-            assert share[i, :, other - 1].max() < 0.01
-    assert others.max() < 0.15  # overtones of its own frequency
+            assert fractions[i, :, other - 1].max() < 0.01
+    assert other_fractions.max() < 0.15  # overtones of the neuron's frequency
 
 
 def test_amplitudes_of_the_waves_are_found():
     heights = value("cosine_coefficient") / np.sqrt(P**3 / 2)
-    assert_close_to_formula(heights[index_of(HEIGHTS)], [h * MEAN[k] for k, h in HEIGHTS.items()])
+    assert_close_to_formula(heights[index_of(HEIGHTS)], [h * MEAN_ENVELOPE[k] for k, h in HEIGHTS.items()])
     assert np.abs(np.delete(heights, index_of(HEIGHTS))).max() < ALIASED
 
 
@@ -140,16 +141,19 @@ def test_residual_is_the_unexplained_fraction():
 def test_losses_match_the_formula():
     context = checkpoint().context
     assert_close_to_formula(value("test_loss"), cross_entropy(LOGITS)[context.test].mean(), 0.02)
-    assert_close_to_formula(value("restricted_loss"), cross_entropy(CLEAN).mean(), 0.02)
-    assert_close_to_formula(value("excluded_loss"), cross_entropy(LOGITS - CLEAN)[context.train].mean(), 0.01)
-    assert_close_to_formula(value("key_blocks_only_loss"), cross_entropy(CLEAN)[context.test].mean(), 0.02)
-    assert_close_to_formula(value("key_blocks_removed_loss"), cross_entropy(LOGITS - CLEAN)[context.test].mean(), 0.01)
+    assert_close_to_formula(value("restricted_loss"), cross_entropy(PROJECTION).mean(), 0.02)
+    assert_close_to_formula(value("excluded_loss"), cross_entropy(LOGITS - PROJECTION)[context.train].mean(), 0.01)
+    assert_close_to_formula(value("key_blocks_only_loss"), cross_entropy(PROJECTION)[context.test].mean(), 0.02)
+    assert_close_to_formula(
+        value("key_blocks_removed_loss"), cross_entropy(LOGITS - PROJECTION)[context.test].mean(), 0.01
+    )
     assert value("restricted_loss") < value("test_loss") < 0.1 < value("excluded_loss")
 
 
 def test_removing_a_frequency_changes_the_loss_of_that_frequency():
     expected = [
-        cross_entropy(LOGITS - h * MEAN[k] * wave(k))[checkpoint().context.train].mean() for k, h in HEIGHTS.items()
+        cross_entropy(LOGITS - h * MEAN_ENVELOPE[k] * wave(k))[checkpoint().context.train].mean()
+        for k, h in HEIGHTS.items()
     ]
     losses = value("excluded_loss_by_frequency")
     assert_close_to_formula(losses[index_of(HEIGHTS)], expected, 0.02)
@@ -159,7 +163,7 @@ def test_removing_a_frequency_changes_the_loss_of_that_frequency():
 
 def test_embedding_and_readout_are_sparse():
     norms = np.zeros(P)
-    norms[[place for k in HEIGHTS for place in (2 * k - 1, 2 * k)]] = np.sqrt(P / 2)
+    norms[[component for k in HEIGHTS for component in (2 * k - 1, 2 * k)]] = np.sqrt(P / 2)
     assert_close_to_formula(value("W_E_fourier_norm"), norms, 1e-9)
     assert value("gini_W_E") == pytest.approx(1 - 6 / P)
     assert (value("W_L_singular_value") > 1e-9 * value("W_L_singular_value").max()).sum() == 6
@@ -167,7 +171,7 @@ def test_embedding_and_readout_are_sparse():
 
 def test_readout_is_waves_of_the_sum():
     coefficient = value("readout_coefficient")[index_of(HEIGHTS)]
-    expected = [h * np.sqrt(P / 2) * MEAN[k] for k, h in HEIGHTS.items()]
+    expected = [h * np.sqrt(P / 2) * MEAN_ENVELOPE[k] for k, h in HEIGHTS.items()]
     assert_close_to_formula(coefficient, np.stack([expected, expected], -1))
     assert_close_to_formula(value("readout_fraction_explained")[index_of(HEIGHTS)], np.full((3, 2), 8 / np.pi**2), 0.05)
 
@@ -188,9 +192,9 @@ def test_skip_connection_around_the_mlp_contributes_nothing():
 
 
 def test_heads_match_the_construction():
-    assert value("attention_frequency")[1] == HEAD_1
+    assert value("attention_frequency")[1] == HEAD_1_FREQUENCY
     assert value("score_fraction_explained")[1] == pytest.approx(1)
-    score = STEEPNESS * np.cos(2 * np.pi * HEAD_1 * np.arange(P) / P)
+    score = STEEPNESS * np.cos(2 * np.pi * HEAD_1_FREQUENCY * np.arange(P) / P)
     attention = expit(score[:, None] - score).ravel()
     assert_close_to_formula(checkpoint().attention[:, 1, 0], attention, 1e-9)
     assert value("score_difference_range")[1] == pytest.approx(score.max() - score.min())

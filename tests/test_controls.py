@@ -1,4 +1,4 @@
-"""Controls: networks that have not learned the rule, in which the measures must not find it."""
+"""Controls: in networks that have not learned the rule, the measures must not find it."""
 
 import functools
 
@@ -20,7 +20,7 @@ MAINLINE = "mainline"
 
 
 def last_checkpoint_of(weights, run, labels=None):
-    """Return a network as the last checkpoint of its run."""
+    """Return weights as the last checkpoint of a run, optionally with other labels."""
     context = RunContext(run, {name: np.asarray(tensor) for name, tensor in weights.items()}, train_mask(run))
     if labels is not None:
         context.labels = labels.ravel()
@@ -62,7 +62,7 @@ def shuffled():
 
 
 CONTROLS = {"untrained": untrained, "memorized": memorized, "shuffled labels": shuffled}
-EVERY = pytest.mark.parametrize("control", CONTROLS)
+FOR_EACH_CONTROL = pytest.mark.parametrize("control", CONTROLS)
 
 
 def value(name, checkpoint):
@@ -77,7 +77,7 @@ def test_two_controls_have_memorized_their_training_pairs():
         assert value("test_loss", checkpoint) > np.log(checkpoint.context.n)
 
 
-@EVERY
+@FOR_EACH_CONTROL
 def test_controls_have_no_key_frequencies(control):
     checkpoint = CONTROLS[control]()
     assert not value("key_frequency", checkpoint).any()
@@ -85,17 +85,17 @@ def test_controls_have_no_key_frequencies(control):
     assert np.isnan(value("excluded_loss", checkpoint))
 
 
-@EVERY
+@FOR_EACH_CONTROL
 def test_few_neurons_follow_one_frequency(control):
     assert np.mean(value("neuron_fraction_explained", CONTROLS[control]()) >= 0.85) < 0.01
 
 
-@EVERY
+@FOR_EACH_CONTROL
 def test_cosines_explain_little_of_the_logits(control):
     assert 1 - value("cosine_residual_all", CONTROLS[control]()) ** 2 < 0.1
 
 
-@EVERY
+@FOR_EACH_CONTROL
 def test_removing_a_single_frequency_changes_no_training_answers(control):
     """The accuracy on training pairs stays the same without any one frequency."""
     checkpoint = CONTROLS[control]()
@@ -103,7 +103,7 @@ def test_removing_a_single_frequency_changes_no_training_answers(control):
     assert np.abs(change).max() < 0.05
 
 
-@EVERY
+@FOR_EACH_CONTROL
 def test_spectra_are_dense(control):
     checkpoint = CONTROLS[control]()
     assert value("gini_W_E", checkpoint) < 0.2

@@ -16,7 +16,7 @@ from support.processes import command
 MAINLINE = Experiment.model_validate(
     {"title": "x", "task": {"kind": "modular_addition"}, "training": {"epochs": 40000}, "grid": {"seed": [0, 1, 2]}}
 ).runs("x")
-PEAK = """
+PRINT_PEAK_MEMORY = """
 import json, sys
 from pathlib import Path
 from progress_measures.training.machine import peak_of_this_process
@@ -53,10 +53,10 @@ def mainline_runs(number=1, layers=1, prime=113, epochs=40, **training):
 def test_requested_memory_covers_the_peak_of_a_job(tmp_path, shape):
     """The peak memory of a training with a checkpoint at every epoch is below the request, but not far below."""
     runs = mainline_runs(**shape)
-    line = [sys.executable, "-c", PEAK, json.dumps([run.model_dump(mode="json") for run in runs])]
+    line = [sys.executable, "-c", PRINT_PEAK_MEMORY, json.dumps([run.model_dump(mode="json") for run in runs])]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
     requested = cost.job_memory(runs[0], len(runs), gpu=False)
-    # the peak varies by a fifth with the pages of libraries that the system attributes to the process
+    # the peak varies by a fifth, with the library pages that the system counts for the process
     assert int(done.stdout) <= requested <= 1.9 * int(done.stdout)
 
 
@@ -78,7 +78,7 @@ def test_parameters_are_counted():
     ids=["two layers", "digits", "short", "blocks", "table"],
 )
 def test_operations_at_answer_positions_are_counted(monkeypatch, run):
-    """torch counts matrix products, but not sums of rows, which are a twentieth of the operations of the table."""
+    """torch counts matrix products, but not sums of rows; in the case `table` they are a twentieth of all operations."""
     import torch
     from torch.nn.attention import SDPBackend
     from torch.utils.flop_counter import FlopCounterMode
@@ -103,24 +103,24 @@ def test_memory_includes_the_masks_of_dropout(layers):
 
     from progress_measures.training.objectives import objective_module
 
-    (run,), (plain,) = (mainline_runs(layers=layers, prime=13, dropout=share) for share in (0.2, 0.0))
+    (run,), (plain,) = (mainline_runs(layers=layers, prime=13, dropout=dropout_rate) for dropout_rate in (0.2, 0.0))
     mask = torch.arange(169).view(1, 13, 13) < cost.train_pairs(run)
     objective = importlib.import_module(objective_module(run)).Objective([run], mask, torch.device("cpu"))
     dropout = objective._dropout
     size = sum(tensor.nbytes for tensor in [*dropout.masks, *dropout._random_words])
-    more = cost.memory(run).device - cost.memory(plain).device
-    assert more == pytest.approx(cost.SLACK * size, rel=0.01)
+    difference = cost.memory(run).device - cost.memory(plain).device
+    assert difference == pytest.approx(cost.SLACK * size, rel=0.01)
 
 
 def test_capacity_of_a_gpu_fills_its_memory():
     run = MAINLINE[0]
-    fits = cost.capacity(run, 40e9)
-    used = cost.CUDA_DEVICE_FLOOR + cost.memory(run, fits).device
+    run_count = cost.capacity(run, 40e9)
+    used = cost.CUDA_DEVICE_FLOOR + cost.memory(run, run_count).device
     assert 0.75 * 40e9 < used <= 0.81 * 40e9
-    assert runs_that_fit(MAINLINE, 40e9) == fits
+    assert runs_that_fit(MAINLINE, 40e9) == run_count
     assert (
         runs_that_fit(mainline_runs(prime=401), 1e9) == 1
-    )  # at least one run a GPU, even if the model says that it does not fit
+    )  # at least one run, even if the cost model says that it does not fit
 
 
 def test_plan_packs_runs_and_adds_up():

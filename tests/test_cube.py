@@ -34,7 +34,7 @@ PROMISED = set(
     key_frequency memorization_end circuit_formation_end cleanup_end
     """.split()  # noqa: SIM905
 )
-"""Variables that users may rely on under these names."""
+"""Variables whose names do not change between versions."""
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_cube_has_every_variable_with_its_attributes(cube):
     assert set(cube.sizes) <= set(DIMENSIONS)
 
 
-def test_dimensions_are_values(cube):
+def test_coordinates_are_values_not_indices(cube):
     assert cube.run.values.tolist() == ["seed0", "seed1"]
     assert cube.epoch.values.tolist() == list(range(0, 401, 20))
     assert cube.frequency.values.tolist() == [1, 2, 3, 4, 5, 6]
@@ -83,8 +83,8 @@ def test_history_and_checkpoints_agree(cube):
     assert (cube.history_train_loss_max >= 0.999 * cube.history_train_loss).all()
 
 
-def test_cube_gathered_in_blocks_equals_the_whole(copy, monkeypatch):
-    """Gather with memory for one run at a time."""
+def test_cube_gathered_in_blocks_equals_the_cube_gathered_at_once(copy, monkeypatch):
+    """With blocks of 0 bytes, `gather` processes one run at a time."""
     monkeypatch.chdir(copy)
     whole = open_cube("small").load()
     monkeypatch.setattr(gather, "BLOCK_BYTES", 0)
@@ -183,9 +183,9 @@ def test_measures_of_other_settings_are_an_error(copy, monkeypatch):
 def test_published_files_equal_the_cube_and_weights(copy, monkeypatch):
     assert command("publish", "small", folder=copy).returncode == 0
     monkeypatch.chdir(copy)
-    ours, published = open_cube("small").load(), open_cube("small", published=True).load()
-    assert set(ours.data_vars) == set(published.data_vars)
-    for name, variable in ours.data_vars.items():
+    original, published = open_cube("small").load(), open_cube("small", published=True).load()
+    assert set(original.data_vars) == set(published.data_vars)
+    for name, variable in original.data_vars.items():
         bits = published[name].attrs.get("published_mantissa_bits", 52)
         if variable.dtype.kind == "f":
             np.testing.assert_allclose(published[name], variable, rtol=2.0**-bits, err_msg=name)
@@ -200,23 +200,23 @@ def test_published_files_equal_the_cube_and_weights(copy, monkeypatch):
     assert open_cube("small").equals(published)
 
 
-@pytest.mark.parametrize("gone", ["seed0", "seed1"])
-def test_publishing_keeps_runs_that_exist_only_in_published_files(copy, monkeypatch, gone):
-    """The result is the same as if all runs had been published at once.
+@pytest.mark.parametrize("deleted", ["seed0", "seed1"])
+def test_publishing_keeps_runs_that_exist_only_in_published_files(copy, monkeypatch, deleted):
+    """The published files equal those of all runs published at once.
 
-    This also holds if the runs were published before the experiment had some setting.
+    This also holds if the published cube lacks a setting of the experiment.
     """
     monkeypatch.chdir(copy)
     files = publish.publish("small", small_runs())
     at_once, weights = (open_cube(path).load() for path in files)
     publish._zip(at_once.drop_vars("weight_decay"), files[0])
-    shutil.rmtree(copy / f"results/small/runs/{gone}")
+    shutil.rmtree(copy / f"results/small/runs/{deleted}")
     gather.gather("small", "Small networks for tests", small_runs(), missing_allowed=True)
     publish.publish("small", small_runs())
     grown = open_cube("small", published=True).load()
     xr.testing.assert_identical(grown, at_once)
     xr.testing.assert_identical(open_cube(files[1]).load(), weights)
-    assert gone not in open_cube("small").run
+    assert deleted not in open_cube("small").run
 
 
 def test_publishing_keeps_only_runs_with_equal_measures_and_settings(copy, monkeypatch):
@@ -255,7 +255,7 @@ def test_run_of_other_settings_does_not_change_published_files(copy, monkeypatch
 
 
 def test_only_copy_of_weights_is_not_removed(copy, monkeypatch):
-    """If they do not fit beside other weights, nothing is published."""
+    """If the only copy of some weights does not fit beside the other weights, nothing is published."""
     monkeypatch.chdir(copy)
     files = publish.publish("small", small_runs())
     shutil.rmtree(copy / "results/small/runs/seed1")
@@ -278,19 +278,19 @@ def test_cube_above_the_size_limit_is_rounded(copy, monkeypatch):
     whole, *_ = publish.publish("small", small_runs())
     size, bits = whole.stat().st_size, open_cube(whole).neuron_fraction_explained.published_mantissa_bits
     monkeypatch.setattr(publish, "LIMIT", size - 1)
-    fewer, *_ = publish.publish("small", small_runs())
-    assert fewer.stat().st_size < size
-    ours, own = open_cube(fewer).neuron_fraction_explained, open_cube("small").neuron_fraction_explained
-    assert ours.published_mantissa_bits == bits * 3 // 4
-    np.testing.assert_allclose(ours, own, rtol=2.0 ** -(bits * 3 // 4))
+    smaller, *_ = publish.publish("small", small_runs())
+    assert smaller.stat().st_size < size
+    published, original = open_cube(smaller).neuron_fraction_explained, open_cube("small").neuron_fraction_explained
+    assert published.published_mantissa_bits == bits * 3 // 4
+    np.testing.assert_allclose(published, original, rtol=2.0 ** -(bits * 3 // 4))
     monkeypatch.setattr(publish, "LIMIT", size)
-    (again,) = publish.renew("small", small_runs())  # keeps variables over epochs, with the digits that they have
+    (again,) = publish.renew("small", small_runs())  # keeps variables over epochs and their mantissa bits
     assert open_cube(again).neuron_fraction_explained.published_mantissa_bits == bits * 3 // 4
     assert open_cube(again).W_E.published_mantissa_bits == measures()["W_E"].digits
 
 
 def test_weights_above_the_size_limit_are_left_out(copy, monkeypatch):
-    """First weights of earlier epochs are left out, then all; no outdated file remains."""
+    """Weights of earlier epochs are left out first, then all weights. No outdated file remains."""
     monkeypatch.chdir(copy)
     cube, weights = publish.publish("small", small_runs())
     assert len(publish.published_epochs(small_runs()[0])) > 1
@@ -320,22 +320,22 @@ def test_renewing_measures_published_weights_again(copy, monkeypatch):
 
 
 def test_renewing_adds_measures_at_moments_with_published_weights(copy, monkeypatch):
-    """A new measure at moments has values at published epochs and NaN at others; other measures do not change."""
+    """A new measure at moments is NaN except at epochs with published weights; other measures do not change."""
     monkeypatch.chdir(copy)
     publish.publish("small", small_runs())
     before = open_cube("small", published=True).load()
-    kept = [20, 60, 100]  # a cube with fewer moments than the run has checkpoints
-    publish._zip(before.sel(moment=kept).drop_vars("moment_W_E"), published_cube("small"))
+    published_moments = [20, 60, 100]  # fewer moments than the run has checkpoints
+    publish._zip(before.sel(moment=published_moments).drop_vars("moment_W_E"), published_cube("small"))
     shutil.rmtree(copy / "results")
     publish.renew("small", small_runs())
     after, epochs = open_cube("small", published=True).load(), publish.published_epochs(small_runs()[0])
     assert {400} < set(epochs.tolist())
-    assert after.moment.values.tolist() == sorted({*kept, *epochs.tolist()})
-    known = after.moment_W_E.notnull().all(("token", "residual"))
-    assert after.moment.values[known].tolist() == epochs.tolist()
+    assert after.moment.values.tolist() == sorted({*published_moments, *epochs.tolist()})
+    has_value = after.moment_W_E.notnull().all(("token", "residual"))
+    assert after.moment.values[has_value].tolist() == epochs.tolist()
     for name in ("moment_W_E", "moment_logit_fourier_norm_2d", "moment_attention_score_token"):
-        known_values = after[name].dropna("moment")
-        xr.testing.assert_allclose(known_values, before[name].sel(moment=known_values.moment), rtol=1e-3, atol=1e-5)
+        values = after[name].dropna("moment")
+        xr.testing.assert_allclose(values, before[name].sel(moment=values.moment), rtol=1e-3, atol=1e-5)
         assert after[name].attrs == before[name].attrs
 
 
@@ -354,12 +354,12 @@ def test_publishing_twice_gives_the_same_bytes(copy, monkeypatch):
     assert {path.name: path.read_bytes() for path in (copy / "published").iterdir()} == first
 
 
-def test_rounding_keeps_the_given_digits(rng):
-    for dtype, digits in (("float32", 10), ("float64", 26)):
+def test_rounding_keeps_the_stated_mantissa_bits(rng):
+    for dtype, bits in (("float32", 10), ("float64", 26)):
         values = (rng.standard_normal(1000) * 10.0 ** rng.integers(-20, 20, 1000)).astype(dtype)
-        kept = rounded(values, digits)
-        assert kept.dtype == dtype
-        assert (np.abs(kept - values) <= np.abs(values) * 2.0 ** -(digits + 1)).all()
+        result = rounded(values, bits)
+        assert result.dtype == dtype
+        assert (np.abs(result - values) <= np.abs(values) * 2.0 ** -(bits + 1)).all()
     special = np.array([np.nan, np.inf, -np.inf, 0.0])
     np.testing.assert_array_equal(rounded(special, 26), special)
 
@@ -370,7 +370,7 @@ def test_dataset_is_part_of_the_results(results):
 
 
 def test_missing_inputs_are_named(copy, monkeypatch):
-    """Damaged or missing records of training and missing or outdated datasets give an error message."""
+    """A damaged or missing record of training, and a missing or outdated dataset, give an error message."""
     monkeypatch.chdir(copy)
     folder, (first, second) = copy / "results/small", small_runs()
     record = folder / "runs/seed1/done.json"
@@ -393,11 +393,11 @@ def test_missing_published_weights_are_named(tmp_path, monkeypatch):
     """The published weights contain other runs, but not the requested one."""
     monkeypatch.chdir(tmp_path)
     folder_with(tmp_path)
-    kept = xr.Dataset(
+    stored = xr.Dataset(
         {"W_E": (("network", "x"), np.zeros((1, 2)))}, {"run": ("network", ["seed0"]), "epoch": ("network", [0])}
     )
-    kept.to_zarr("kept.zarr", zarr_format=3, consolidated=False)
-    monkeypatch.setattr("progress_measures.cube.open.published_weights", lambda _: Path("kept.zarr"))
+    stored.to_zarr("stored.zarr", zarr_format=3, consolidated=False)
+    monkeypatch.setattr("progress_measures.cube.open.published_weights", lambda _: Path("stored.zarr"))
     assert open_run("small", "seed0").epochs == [0]
-    with pytest.raises(UserError, match=r"No weights of small/seed1: kept\.zarr has weights of seed0"):
+    with pytest.raises(UserError, match=r"No weights of small/seed1: stored\.zarr has weights of seed0"):
         open_run("small", "seed1").weights()

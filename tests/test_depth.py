@@ -14,11 +14,11 @@ from support.networks import random_weights
 
 
 def at_equals(weights, replace=None):
-    """Return logits and activations at `=` from the general transformer, with the residual stream replaced if given."""
-    seen = {}
+    """Return logits and activations at `=` from the general transformer; `replace` replaces the last residual stream."""
+    activations = {}
 
     def hook(name, value):
-        seen[name] = value[0, :, -1].numpy()
+        activations[name] = value[0, :, -1].numpy()
         if name == "blocks.1.hook_resid_post" and replace is not None:
             return value - value + torch.from_numpy(replace)[None, :, None]
         return None
@@ -26,7 +26,7 @@ def at_equals(weights, replace=None):
     a, b = np.indices((P, P)).reshape(2, -1)
     tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, P)], -1))
     batched = {name: torch.from_numpy(tensor)[None] for name, tensor in weights.items()}
-    return forward(batched, tokens, hook)[0, :, -1].numpy(), seen
+    return forward(batched, tokens, hook)[0, :, -1].numpy(), activations
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,9 @@ def context():
 
 def test_skip_connection_around_the_last_mlp_at_its_mean(context):
     weights = context.final.weights
-    _, seen = at_equals(weights)
-    mid, written = seen["blocks.1.hook_resid_mid"], seen["blocks.1.hook_mlp_out"]
-    changed, _ = at_equals(weights, replace=mid.mean(0) + written)
+    _, activations = at_equals(weights)
+    resid_mid, mlp_out = activations["blocks.1.hook_resid_mid"], activations["blocks.1.hook_mlp_out"]
+    changed, _ = at_equals(weights, replace=resid_mid.mean(0) + mlp_out)
     by_intervention = dict(zip(INTERVENTIONS, measures()["intervention_loss"].function(context.final), strict=True))
     losses = cross_entropy(changed, context.labels)
     expected = [losses[context.train].mean(), losses[context.test].mean(), losses.mean()]
@@ -50,6 +50,6 @@ def test_skip_connection_around_the_last_mlp_at_its_mean(context):
 
 def test_interventions_for_one_layer_are_nan_in_deeper_networks(context):
     losses = measures()["intervention_loss"].function(context.final)
-    known = {name for name, row in zip(INTERVENTIONS, losses, strict=True) if np.isfinite(row).all()}
-    needs_keys = set() if context.key_frequencies.size else set(KEY_FREQUENCY_INTERVENTIONS)
-    assert known == set(INTERVENTIONS) - set(ONE_LAYER_INTERVENTIONS) - needs_keys
+    defined = {name for name, row in zip(INTERVENTIONS, losses, strict=True) if np.isfinite(row).all()}
+    undefined_without_keys = set() if context.key_frequencies.size else set(KEY_FREQUENCY_INTERVENTIONS)
+    assert defined == set(INTERVENTIONS) - set(ONE_LAYER_INTERVENTIONS) - undefined_without_keys

@@ -1,11 +1,16 @@
-"""Descriptions of a cube in words: the findings for a run follow from its curves."""
+"""Descriptions of a cube in words: which headline claims hold for a run follows from its measures."""
 
 import numpy as np
 import pytest
 
-from progress_measures.claims.describe import summaries
+from progress_measures.claims import load_claims
+from progress_measures.claims.describe import judge_headlines, summaries
+from progress_measures.claims.ledger import headline_claims
+from progress_measures.claims.registry import load_quantity
 from progress_measures.cube.open import open_cube
 from support.processes import command
+
+CLAIMS = load_claims()
 
 
 @pytest.fixture
@@ -25,57 +30,49 @@ def test_one_checkpoint_without_history_is_described(cube):
     words = summaries(alone)["seed0"]
     assert words.startswith("after 400 epochs")
     assert "Phases by rule" not in words
-    assert "become sparse" not in words
+    assert CLAIMS["paper.fig7.gini"].statement.rstrip(".") not in words
     assert "nan" not in words
 
 
-def test_findings_follow_from_the_curves(cube):
-    """Each finding is listed as holding for curves that show it, and as not holding for curves that lack it."""
-    first = cube.sel(run=["seed0"])
-    epochs = first.epoch.values
-    half, last = epochs[len(epochs) // 2], epochs[-1]
+def test_claims_are_judged_on_each_run(cube):
+    """A claim is listed as holding for a run whose measures fulfill its rule, and as not holding for another run."""
+    losses = {"key_blocks_removed_loss": [5, 5], "key_blocks_only_loss": [0.1, 0.3], "test_loss": [0.2, 0.2]}
+    values = {
+        name: np.broadcast_to(np.array(of_runs)[:, None], (2, cube.sizes["epoch"])) for name, of_runs in losses.items()
+    }
+    described = cube.assign({name: (("run", "epoch"), of_runs) for name, of_runs in values.items()})
+    statement = CLAIMS["paper.s4_4.keep_only_key"].statement.rstrip(".")
+    first, second = summaries(described.assign_attrs(runs_missing=["seed2"], manifest="[{}, {}]")).values()
+    assert statement in first.partition(" Does not hold: ")[0].partition(" Holds: ")[2]
+    assert statement in second.partition(" Does not hold: ")[2]
 
-    def step(name, before, after, at):
-        values = np.where(epochs < at, before, after)[None].astype(cube[name].dtype)
-        return {name: first[name].copy(data=values)}
 
-    def phases(memorized, formed, clean):
-        ends = {"memorization_end": memorized, "circuit_formation_end": formed, "cleanup_end": clean}
-        return {name: first[name].copy(data=[float(epoch)]) for name, epoch in ends.items()}
+def test_claim_about_several_runs_is_judged_on_one(cube):
+    claim = CLAIMS["paper.fig7.restricted_leads"]
+    assert claim.accept[0].in_runs == 4
+    epochs, run = 100 * np.arange(cube.sizes["epoch"]), cube.sel(run=["seed0"])
+    early, late = (np.where(epochs < fall, 4.0, 0.1)[None] for fall in (500, 1000))
+    leads = {"restricted_loss": (("run", "epoch"), early), "test_loss": (("run", "epoch"), late)}
+    made = run.assign(leads | {"memorization_end": ("run", [100.0])}).assign_coords(epoch=epochs)
+    assert judge_headlines(made)[claim.statement.rstrip(".")]
+    follows = made.assign(restricted_loss=made.test_loss, test_loss=made.restricted_loss)
+    assert not judge_headlines(follows)[claim.statement.rstrip(".")]
 
-    keys = {"key_frequency": first.key_frequency.copy(data=first.frequency.values[None] < 3)}
-    common = phases(epochs[2], half, last) | keys
-    settings = {
-        "the restricted loss falls below 1 before": (
-            step("restricted_loss", 2, 0.1, half) | step("test_loss", 2, 0.1, last),
-            step("restricted_loss", 2, 0.1, last) | step("test_loss", 2, 0.1, half),
-        ),
-        "the excluded loss more than doubles": (
-            step("excluded_loss", 0.1, 5, half), step("excluded_loss", 5, 0.1, half),
-        ),
-        "the weights shrink during the cleanup": (
-            step("sum_of_squared_weights", 9, 3, last), step("sum_of_squared_weights", 3, 9, last),
-        ),
-        "W_E and W_L become sparse": (
-            step("gini_W_E", 0.1, 0.5, half) | step("gini_W_L", 0.1, 0.5, half), step("gini_W_E", 0.1, 0.15, half),
-        ),
-        "on test pairs, the restricted loss is lower": (
-            step("restricted_loss_test", 1, 0.1, half) | step("test_loss", 1, 0.2, half),
-            step("restricted_loss_test", 1, 0.3, half) | step("test_loss", 1, 0.2, half),
-        ),
-        "without the key frequencies, the loss is worse": (
-            step("excluded_loss", 1, 1.01 * np.log(13), half), step("excluded_loss", 1, 0.99 * np.log(13), half),
-        ),
-        "the key cosines explain at least 95 %": (
-            step("logit_fraction_explained_cosines", 0, 0.96, half),
-            step("logit_fraction_explained_cosines", 0, 0.94, half),
-        ),
-    }  # fmt: skip
-    for finding, (has, lacks) in settings.items():
-        words = [summaries(first.assign(common | changed))["seed0"] for changed in (has, lacks)]
-        assert finding in words[0].partition(" Does not hold: ")[0].partition(" Holds: ")[2], words[0]
-        assert finding in words[1].partition(" Does not hold: ")[2], words[1]
-    without = summaries(
-        first.assign(common | {"key_frequency": first.key_frequency.copy(data=first.frequency.values[None] < 0)})
+
+def test_claims_without_values_are_left_out(cube):
+    run = cube.sel(run=["seed0"])
+    unknown = run.assign(
+        {name: run[name] * np.nan for name in ("memorization_end", "circuit_formation_end", "cleanup_end")}
     )
-    assert "the key cosines" not in without["seed0"]
+    for claim in headline_claims():
+        if "memorization_end" in load_quantity(claim.quantity).variables:
+            assert claim.statement.rstrip(".") not in judge_headlines(unknown)
+    needed = {name for claim in headline_claims() for name in load_quantity(claim.quantity).variables}
+    without = run.drop_vars(needed & set(run.data_vars) | {"key_frequency", "train_loss"})
+    words = summaries(without)["seed0"]
+    assert words.endswith("None of the headline claims can be judged on this run.")
+
+
+def test_headline_claims_are_found_outside_the_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(headline_claims()) == 7

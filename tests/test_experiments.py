@@ -19,19 +19,19 @@ FOLDER = ROOT / "config/experiments"
 MINIMAL = {"title": "t", "task": {"kind": "modular_addition", "prime": 13}, "training": {"epochs": 200}}
 
 
-def written(folder, content, name="mine"):
+def write_experiment(folder, content, name="mine"):
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
     return folder
 
 
-def changed(path, value):
+def minimal_with(path, value):
     """Return the minimal experiment with one field, given by dotted path, set to a value."""
     content = json.loads(json.dumps(MINIMAL))
     *parents, last = path.split(".")
-    place = content
+    section = content
     for key in parents:
-        place = place.setdefault(key, {})
-    place[last] = value
+        section = section.setdefault(key, {})
+    section[last] = value
     return content
 
 
@@ -92,8 +92,8 @@ def test_linked_fields_vary_together():
 def test_hash_depends_only_on_settings_of_training():
     (run,) = Experiment.model_validate(MINIMAL).runs("mine")
     (retitled,) = Experiment.model_validate(MINIMAL | {"title": "other"}).runs("other")
-    (explicit,) = Experiment.model_validate(changed("training.learning_rate", 1e-3)).runs("mine")
-    (slower,) = Experiment.model_validate(changed("training.learning_rate", 1e-4)).runs("mine")
+    (explicit,) = Experiment.model_validate(minimal_with("training.learning_rate", 1e-3)).runs("mine")
+    (slower,) = Experiment.model_validate(minimal_with("training.learning_rate", 1e-4)).runs("mine")
     assert run.hash == retitled.hash == explicit.hash != slower.hash
 
 
@@ -129,7 +129,7 @@ def test_hash_depends_only_on_settings_of_training():
 )
 def test_messages_name_file_field_and_expectation(tmp_path, path, value, expected):
     with pytest.raises(UserError) as refused:
-        load_experiment("mine", written(tmp_path, changed(path, value)))
+        load_experiment("mine", write_experiment(tmp_path, minimal_with(path, value)))
     assert str(refused.value).startswith(str(tmp_path / "mine.yaml"))
     assert expected in str(refused.value)
 
@@ -167,7 +167,7 @@ SEQUENCES = {"title": "t", "task": {"kind": "skip_trigram"}, "training": {"epoch
 )
 def test_messages_for_tasks_on_sequences_name_the_mistake(tmp_path, changes, expected):
     with pytest.raises(UserError) as refused:
-        load_experiment("mine", written(tmp_path, SEQUENCES | changes))
+        load_experiment("mine", write_experiment(tmp_path, SEQUENCES | changes))
     assert str(refused.value).startswith(str(tmp_path / "mine.yaml"))
     assert expected in str(refused.value)
     assert "(found: {" not in str(refused.value) or "task: " in str(refused.value)
@@ -205,13 +205,13 @@ def test_unknown_experiment_lists_known_ones():
 
 
 @pytest.mark.parametrize("name", ["../secrets", "a/b", "", "UPPER", "semi;colon"])
-def test_names_cannot_leave_the_folder(name):
+def test_experiment_names_cannot_leave_the_folder(name):
     with pytest.raises(UserError):
         load_experiment(name, FOLDER)
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-anything = st.recursive(
+any_value = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner)
 )
 fields = st.sampled_from(
@@ -222,9 +222,9 @@ fields = st.sampled_from(
 
 
 @settings(max_examples=150, deadline=None)
-@given(path=fields, value=anything)
+@given(path=fields, value=any_value)
 def test_any_value_is_accepted_or_refused_with_the_field(tmp_path_factory, path, value):
-    folder = written(tmp_path_factory.mktemp("fuzz"), changed(path, value))
+    folder = write_experiment(tmp_path_factory.mktemp("fuzz"), minimal_with(path, value))
     message = ""
     try:
         load_experiment("mine", folder)
@@ -241,5 +241,5 @@ def test_generated_files_are_current(monkeypatch):
 
 def test_messages_do_not_repeat_long_values(tmp_path):
     with pytest.raises(UserError, match="'skip_trigram'") as refused:
-        load_experiment("mine", written(tmp_path, changed("task.kind", "1:" * 10_000)))
+        load_experiment("mine", write_experiment(tmp_path, minimal_with("task.kind", "1:" * 10_000)))
     assert len(str(refused.value)) < 2000

@@ -27,7 +27,7 @@ def cube(results):
 
 
 def unpacked(packed):
-    """Unpack every array of an experiment, by name, according to the format."""
+    """Unpack every array of an experiment as the page does, by name."""
     data, arrays = zlib.decompress(packed.data), {}
     for name, about in packed.header["arrays"].items():
         dtype, shape = np.dtype(about["type"]).newbyteorder("<"), about["shape"]
@@ -37,17 +37,17 @@ def unpacked(packed):
     return arrays
 
 
-def test_packed_arrays_equal_the_cube_to_the_kept_digits(cube):
+def test_packed_arrays_equal_the_cube_to_their_mantissa_bits(cube):
     packed = pack(cube)
     arrays = unpacked(packed)
     assert set(arrays) == set(VARIABLES) & set(cube.data_vars)
     assert len(arrays) > 25
     for name, values in arrays.items():
-        digits = VARIABLES[name]
+        bits = VARIABLES[name]
         expected = cube[name].values
         assert packed.header["arrays"][name]["dims"] == list(cube[name].dims)
-        if digits is not None:
-            np.testing.assert_allclose(values, expected, rtol=2.0 ** -(digits + 1) + 1e-7, err_msg=name)
+        if bits is not None:
+            np.testing.assert_allclose(values, expected, rtol=2.0 ** -(bits + 1) + 1e-7, err_msg=name)
         elif expected.dtype.kind == "f":
             np.testing.assert_allclose(values, np.nan_to_num(expected), atol=5.001e-4, err_msg=name)
         else:
@@ -73,21 +73,21 @@ def test_header_has_what_the_page_needs(cube):
         assert about["phases"] == [end if np.isfinite(end) else None for end in ends]
 
 
-def test_subtraction_has_its_sign(cube):
+def test_subtraction_has_sign_minus_1(cube):
     assert pack(cube.assign_attrs(task="modular_subtraction")).header["sign"] == -1
 
 
 def test_header_says_that_the_first_run_is_missing(cube):
-    others = cube.sel(run=["seed1"]).drop_vars(["neuron_value_token", "moment_attention_score_token"])
-    header = pack(others.assign_attrs(first_run="seed0")).header
+    without_first_run = cube.sel(run=["seed1"]).drop_vars(["neuron_value_token", "moment_attention_score_token"])
+    header = pack(without_first_run.assign_attrs(first_run="seed0")).header
     assert header["first"] == -1
     assert "neuron_value_token" not in header["arrays"]
 
 
-def test_variable_is_packed_at_its_known_moments(cube):
-    unknown = cube.moment.isin([20, 60, 400])
-    later = cube.assign(moment_W_E=cube.moment_W_E.where(unknown))
-    packed = pack(later)
+def test_variable_is_packed_at_the_moments_where_it_has_values(cube):
+    has_values = cube.moment.isin([20, 60, 400])
+    cube_with_gaps = cube.assign(moment_W_E=cube.moment_W_E.where(has_values))
+    packed = pack(cube_with_gaps)
     assert packed.header["arrays"]["moment_W_E"]["moments"] == [20, 60, 400]
     np.testing.assert_allclose(
         unpacked(packed)["moment_W_E"], cube.moment_W_E.sel(moment=[20, 60, 400]), rtol=2.0 ** -(COARSE + 1)
@@ -98,12 +98,12 @@ def test_variable_is_packed_at_its_known_moments(cube):
 @pytest.mark.parametrize(("checkpoints", "runs"), [(2, 1), (401, 5), (401, 30), (5000, 1), (3, 9000)])
 def test_cubes_with_many_checkpoints_are_thinned(checkpoints, runs):
     epochs = np.arange(checkpoints) * 100
-    kept = thinned(xr.Dataset(coords={"epoch": epochs, "run": np.arange(runs)})).epoch.values
-    assert {epochs[0], epochs[-1]} <= set(kept.tolist()) <= set(epochs.tolist())
-    assert len(kept) * runs <= max(MAX_CHECKPOINTS, 2 * runs) + 2 * runs
+    remaining_epochs = thinned(xr.Dataset(coords={"epoch": epochs, "run": np.arange(runs)})).epoch.values
+    assert {epochs[0], epochs[-1]} <= set(remaining_epochs.tolist()) <= set(epochs.tolist())
+    assert len(remaining_epochs) * runs <= max(MAX_CHECKPOINTS, 2 * runs) + 2 * runs
     if checkpoints * runs <= MAX_CHECKPOINTS:
-        assert len(kept) == checkpoints
-    assert len(np.unique(np.diff(kept)[:-1])) <= 1
+        assert len(remaining_epochs) == checkpoints
+    assert len(np.unique(np.diff(remaining_epochs)[:-1])) <= 1
 
 
 def test_page_is_self_contained(cube, tmp_path):
@@ -114,17 +114,17 @@ def test_page_is_self_contained(cube, tmp_path):
     )
     for path in SOURCE.rglob("*"):
         if path.suffix in (".js", ".css"):
-            own = path.read_text(encoding="utf-8")
-            assert own in text, path
-            assert not REFERENCES_TO_OTHER_FILES.search(own), path
+            source = path.read_text(encoding="utf-8")
+            assert source in text, path
+            assert not REFERENCES_TO_OTHER_FILES.search(source), path
     assert not REFERENCES_TO_OTHER_FILES.search(
         (SOURCE / "index.html").read_text(encoding="utf-8").replace('href="#time"', "")
     )
     assert "default-src 'none'" in text
     header = json.loads(re.search(r'id="header">(.*?)</script>', text, re.S)[1])
     assert [experiment["name"] for experiment in header["experiments"]] == ["small", "twin", "small (2)"]
-    block = re.search(r'id="data-1">(.*?)</script>', text, re.S)[1]
-    assert base64.b64decode(block) == pack(cube).data
+    data = re.search(r'id="data-1">(.*?)</script>', text, re.S)[1]
+    assert base64.b64decode(data) == pack(cube).data
 
 
 def test_header_cannot_close_its_script_element(cube):

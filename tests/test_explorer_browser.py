@@ -45,13 +45,13 @@ def page_file(cubes, tmp_path_factory):
 
 
 class Explorer:
-    """An open page, with what a reader can see and do on it."""
+    """An open page of the explorer, with methods for what a reader sees and does."""
 
     def __init__(self, page):
         self.page = page
 
     def at(self, **choice):
-        """Wait until the address has a selection, and return the whole selection."""
+        """Wait until the address contains `choice`, and return all selections in the address."""
         for name, value in choice.items():
             expect(self.page).to_have_url(re.compile(rf"[#&]{name}={re.escape(str(value))}(&|$)"))
         return {name: values[0] for name, values in parse_qs(self.page.url.partition("#")[2]).items()}
@@ -129,64 +129,65 @@ def shows(text, value):
     return float(text.replace(",", "").replace("−", "-")) == expected
 
 
-PLACES = [
+SELECTIONS = [
     ("mainline", "seed0", 14_000), ("mainline", "seed0", 900), ("mainline", "seed3", 6_600), ("subtraction", "seed999", 19_000),
     ("no_weight_decay", "seed0", 40_000),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("experiment", "run", "epoch"), PLACES)
+@pytest.mark.parametrize(("experiment", "run", "epoch"), SELECTIONS)
 def test_numbers_equal_the_cube(explore, cubes, experiment, run, epoch):
-    page, of_run = explore(experiment=experiment, run=run, epoch=epoch), cubes[experiment].sel(run=run)
-    then = of_run.sel(epoch=epoch)
+    page, run_cube = explore(experiment=experiment, run=run, epoch=epoch), cubes[experiment].sel(run=run)
+    at_epoch = run_cube.sel(epoch=epoch)
     losses = page.numbers("losses")
     for label in ("train", "test", "restricted", "excluded"):
-        value = float(then[f"{label}_loss"])
+        value = float(at_epoch[f"{label}_loss"])
         assert losses[label] == "–" if np.isnan(value) else shows(losses[label], value), (label, value)
     ends = {"memorization": "memorization_end", "circuit formation": "circuit_formation_end", "cleanup": "cleanup_end"}
     for name, end in ends.items():
         shown = losses.get(f"{name} ends at")
-        assert shown is None if np.isnan(of_run[end]) else int(shown.replace(",", "")) == int(of_run[end])
+        assert shown is None if np.isnan(run_cube[end]) else int(shown.replace(",", "")) == int(run_cube[end])
     sparsity = page.numbers("sparsity")
-    assert shows(sparsity["Gini of W_E"], float(then.gini_W_E))
-    assert shows(sparsity["Gini of W_L"], float(then.gini_W_L))
-    assert shows(sparsity["sum of squares"], float(then.sum_of_squared_weights))
-    keys = of_run.frequency.values[of_run.key_frequency.values]
+    assert shows(sparsity["Gini of W_E"], float(at_epoch.gini_W_E))
+    assert shows(sparsity["Gini of W_L"], float(at_epoch.gini_W_L))
+    assert shows(sparsity["sum of squares"], float(at_epoch.sum_of_squared_weights))
+    keys = run_cube.frequency.values[run_cube.key_frequency.values]
     for matrix in ("W_E", "W_L"):
         norms = page.numbers(f"norms-{matrix}")
         assert list(norms) == [f"k = {k}" for k in keys]
         for k in keys:
-            both = [
-                float(then[f"{matrix}_fourier_norm"].sel(fourier_component=f"{wave} {k}")) for wave in ("cos", "sin")
+            components = [
+                float(at_epoch[f"{matrix}_fourier_norm"].sel(fourier_component=f"{wave} {k}"))
+                for wave in ("cos", "sin")
             ]
-            assert float(norms[f"k = {k}"]) == pytest.approx(np.hypot(*both), rel=5.1e-3)
+            assert float(norms[f"k = {k}"]) == pytest.approx(np.hypot(*components), rel=5.1e-3)
     neurons = page.numbers("neurons")
-    above = then.neuron_fraction_explained.values >= 0.85
-    assert neurons["at 85 % or more"] == f"{above.sum()} of {above.size}"
+    in_a_cluster = at_epoch.neuron_fraction_explained.values >= 0.85
+    assert neurons["at 85 % or more"] == f"{in_a_cluster.sum()} of {in_a_cluster.size}"
     for k in keys:
-        assert neurons[f"k = {k}"] == str((above & (then.neuron_frequency.values == k)).sum())
+        assert neurons[f"k = {k}"] == str((in_a_cluster & (at_epoch.neuron_frequency.values == k)).sum())
     assert page.page.locator("#words").text_content() == f"{run}: {summaries(cubes[experiment])[run]}"
 
 
-@pytest.mark.parametrize(("experiment", "run", "epoch"), PLACES)
+@pytest.mark.parametrize(("experiment", "run", "epoch"), SELECTIONS)
 def test_curves_and_bars_equal_the_cube(explore, cubes, experiment, run, epoch):
-    page, of_run = explore(experiment=experiment, run=run, epoch=epoch), cubes[experiment].sel(run=run)
+    page, run_cube = explore(experiment=experiment, run=run, epoch=epoch), cubes[experiment].sel(run=run)
     losses = page.traces("losses")
     for trace, name in zip(losses[::2], ("train", "test", "restricted", "excluded"), strict=True):
-        assert trace["x"] == of_run.epoch.values.tolist()
+        assert trace["x"] == run_cube.epoch.values.tolist()
         shown = np.array(trace["y"], dtype=float)
-        np.testing.assert_allclose(shown, of_run[f"{name}_loss"].values, rtol=1e-6)
+        np.testing.assert_allclose(shown, run_cube[f"{name}_loss"].values, rtol=1e-6)
     for matrix in ("W_E", "W_L"):
         bars = page.traces(f"norms-{matrix}")
         for wave, trace in zip(("cos", "sin"), bars, strict=True):
-            names = [f"{wave} {k}" for k in of_run.frequency.values]
-            expected = of_run[f"{matrix}_fourier_norm"].sel(epoch=epoch, fourier_component=names)
+            names = [f"{wave} {k}" for k in run_cube.frequency.values]
+            expected = run_cube[f"{matrix}_fourier_norm"].sel(epoch=epoch, fourier_component=names)
             np.testing.assert_allclose(trace["y"], expected, rtol=2e-4)
     points = page.traces("neurons")[0]
-    np.testing.assert_allclose(points["y"], of_run.neuron_fraction_explained.sel(epoch=epoch), atol=6e-4)
-    assert np.array_equal(np.round(points["x"]), of_run.neuron_frequency.sel(epoch=epoch))
+    np.testing.assert_allclose(points["y"], run_cube.neuron_fraction_explained.sel(epoch=epoch), atol=6e-4)
+    assert np.array_equal(np.round(points["x"]), run_cube.neuron_frequency.sel(epoch=epoch))
     mean = page.traces("mean-attention")[0]["z"]
-    np.testing.assert_allclose(mean, of_run.mean_attention.sel(epoch=epoch), rtol=2e-4)
+    np.testing.assert_allclose(mean, run_cube.mean_attention.sel(epoch=epoch), rtol=2e-4)
 
 
 @pytest.mark.parametrize(
@@ -222,17 +223,17 @@ def test_neuron_that_is_not_stored_over_time_is_shown_at_the_last_epoch(explore,
 
 @pytest.mark.parametrize("run", ["seed0", "seed2"])
 def test_circles_and_the_spectrum_of_logits_are_of_the_named_epoch(explore, cubes, run):
-    of_run = cubes["mainline"].sel(run=run)
+    run_cube = cubes["mainline"].sel(run=run)
     page = explore(experiment="mainline", run=run, epoch=4300)
     moments = (
-        of_run.moment_W_E.dropna("moment").moment.values
-        if "moment_W_E" in of_run and run == "seed0"
+        run_cube.moment_W_E.dropna("moment").moment.values
+        if "moment_W_E" in run_cube and run == "seed0"
         else np.array([40_000])
     )
     epoch = int(moments[np.abs(moments - 4300).argmin()])
-    W = (of_run.moment_W_E.sel(moment=epoch) if epoch != 40_000 else of_run.W_E).values[:-1].astype(float)
+    W = (run_cube.moment_W_E.sel(moment=epoch) if epoch != 40_000 else run_cube.W_E).values[:-1].astype(float)
     circles = page.traces("embedding")
-    keys = of_run.frequency.values[of_run.key_frequency.values]
+    keys = run_cube.frequency.values[run_cube.key_frequency.values]
     assert len(circles) == len(keys)
     for k, circle in zip(keys, circles, strict=True):
         rows = (fourier.basis(len(W)) @ W)[2 * k - 1 : 2 * k + 1]
@@ -240,7 +241,7 @@ def test_circles_and_the_spectrum_of_logits_are_of_the_named_epoch(explore, cube
         plane *= np.sign((plane * rows).sum(-1))[:, None]
         np.testing.assert_allclose(np.array([circle["x"], circle["y"]]), plane @ W.T, atol=3e-3)
     spectrum = (
-        of_run.moment_logit_fourier_norm_2d.sel(moment=epoch) if epoch != 40_000 else of_run.logit_fourier_norm_2d
+        run_cube.moment_logit_fourier_norm_2d.sel(moment=epoch) if epoch != 40_000 else run_cube.logit_fourier_norm_2d
     )
     norms = spectrum.values.copy()
     norms[0, 0] = 0
@@ -251,12 +252,12 @@ def test_circles_and_the_spectrum_of_logits_are_of_the_named_epoch(explore, cube
 
 @pytest.mark.parametrize(("experiment", "sign"), [("mainline", 1), ("subtraction", -1)])
 def test_waves_add_up_at_the_right_answer(explore, cubes, experiment, sign):
-    of_run = cubes[experiment].isel(run=0)
+    run_cube = cubes[experiment].isel(run=0)
     page = explore(experiment=experiment, a=20, b=100)
     epoch, answer = page.epoch(), (20 + sign * 100) % 113
     bars, *waves = page.traces("interference")
-    keys = of_run.frequency.values[of_run.key_frequency.values]
-    height = of_run.cosine_coefficient.sel(epoch=epoch, frequency=keys).values / np.sqrt(113**3 / 2)
+    keys = run_cube.frequency.values[run_cube.key_frequency.values]
+    height = run_cube.cosine_coefficient.sel(epoch=epoch, frequency=keys).values / np.sqrt(113**3 / 2)
     expected = height[:, None] * np.cos(2 * np.pi * keys[:, None] * (answer - np.arange(113)) / 113)
     np.testing.assert_allclose([wave["y"] for wave in waves], expected, atol=3e-4 * height.max())
     np.testing.assert_allclose(bars["y"], expected.sum(0), atol=1e-3 * height.max())
@@ -279,8 +280,8 @@ def test_slider_changes_every_view(explore, cubes):
     assert abs(epoch - 0.3 * 14_000) <= 200
     for view in VIEWS:
         page.card(view, epoch=epoch)
-    then = cubes["mainline"].sel(run="seed0", epoch=epoch)
-    assert shows(page.numbers("losses")["test"], float(then.test_loss))
+    at_epoch = cubes["mainline"].sel(run="seed0", epoch=epoch)
+    assert shows(page.numbers("losses")["test"], float(at_epoch.test_loss))
     page.page.select_option("#range", "all")
     page.at(range="all", epoch=epoch)
     page.press("End")
@@ -295,7 +296,7 @@ def test_views_are_drawn_when_they_become_visible(explore):
     assert page.page.locator("#logits .plot .main-svg").count() > 0
 
 
-EPOCHS_SEEN = """() => {
+RECORD_EPOCHS = """() => {
     const output = document.getElementById("epoch");
     window.seen = [];
     const watched = {childList: true, characterData: true, subtree: true};
@@ -307,7 +308,7 @@ EPOCHS_SEEN = """() => {
 def test_play_shows_the_epochs_up_to_the_last(explore, cubes, motion):
     page = explore(how={"reduced_motion": motion}, experiment="mainline")
     page.page.select_option("#speed", "4")
-    page.page.evaluate(EPOCHS_SEEN)
+    page.page.evaluate(RECORD_EPOCHS)
     page.page.click("#play")
     expect(page.page.locator("#play")).to_have_attribute("aria-label", "Play", timeout=60_000)
     shown_epochs = [
@@ -319,8 +320,8 @@ def test_play_shows_the_epochs_up_to_the_last(explore, cubes, motion):
     assert shown_epochs[-1] == page.epoch() == 14_000
     assert set(shown_epochs) <= set(cubes["mainline"].epoch.values.tolist())
     if motion == "reduce":  # in 32 steps on every machine
-        places = cubes["mainline"].indexes["epoch"].get_indexer(shown_epochs[:-1])
-        assert (places % round(140 / 32) == 0).all()
+        positions = cubes["mainline"].indexes["epoch"].get_indexer(shown_epochs[:-1])
+        assert (positions % round(140 / 32) == 0).all()
     else:
         assert len(shown_epochs) > 5
 
@@ -331,8 +332,8 @@ def test_address_follows_a_dragged_slider_and_a_held_key(explore):
     middle = box["y"] + box["height"] / 2
     page.page.mouse.move(box["x"] + box["width"] - 8, middle)
     page.page.mouse.down()
-    for share in (0.9, 0.7, 0.5):
-        page.page.mouse.move(box["x"] + share * box["width"], middle)
+    for fraction in (0.9, 0.7, 0.5):
+        page.page.mouse.move(box["x"] + fraction * box["width"], middle)
     expect(page.page.locator("#epoch")).not_to_have_text("epoch 14,000")
     assert page.at()["epoch"] == "14000"
     page.page.mouse.up()
@@ -384,14 +385,14 @@ def test_another_experiment_is_shown(explore, cubes):
 
 def test_link_restores_the_view(explore):
     choice = {"experiment": "mainline", "run": "seed0", "epoch": 5200, "neuron": 423, "head": 2, "a": 7, "b": 99}
-    there, here = explore(**choice), explore()
-    there.at(**choice)
-    shown = {view: there.traces(view) for view in VIEWS}
-    address = there.page.url.partition("#")[2]
-    here.page.evaluate("(address) => { location.hash = address; }", address)
-    here.at(**choice)
+    linked, restored = explore(**choice), explore()
+    linked.at(**choice)
+    shown = {view: linked.traces(view) for view in VIEWS}
+    address = linked.page.url.partition("#")[2]
+    restored.page.evaluate("(address) => { location.hash = address; }", address)
+    restored.at(**choice)
     for view in VIEWS:
-        assert json.dumps(here.traces(view)) == json.dumps(shown[view]), view
+        assert json.dumps(restored.traces(view)) == json.dumps(shown[view]), view
 
 
 @pytest.mark.parametrize(
@@ -419,12 +420,12 @@ def test_every_action_has_a_key(explore, cubes):
     ):  # fmt: skip
         page.press(key)
         page.at(**choice)
-    kept = cubes["mainline"].kept_neuron.values.tolist()
-    place = kept.index(int(page.at()["neuron"]))
+    stored_neurons = cubes["mainline"].kept_neuron.values.tolist()
+    position = stored_neurons.index(int(page.at()["neuron"]))
     page.press("n")
-    page.at(neuron=kept[(place + 1) % len(kept)])
+    page.at(neuron=stored_neurons[(position + 1) % len(stored_neurons)])
     page.press("N", "N")
-    page.at(neuron=kept[place - 1])
+    page.at(neuron=stored_neurons[position - 1])
 
 
 def test_controls_are_reached_and_used_with_tab(explore):
@@ -494,8 +495,8 @@ def test_any_cube_is_shown_completely(explore, results, tmp_path):
     page = explore(file=tmp_path / "small.html")
     for run in cube.run.values:
         page.page.select_option("#run", str(run))
-        then = cube.sel(run=run).isel(epoch=-1)
-        assert shows(page.numbers("losses", run=run)["test"], float(then.test_loss))
+        at_epoch = cube.sel(run=run).isel(epoch=-1)
+        assert shows(page.numbers("losses", run=run)["test"], float(at_epoch.test_loss))
         for view in VIEWS:
             page.card(view)
     page.page.select_option("#run", "seed0")
@@ -505,10 +506,10 @@ def test_any_cube_is_shown_completely(explore, results, tmp_path):
 
 
 def test_single_checkpoint_is_shown(explore, cubes, tmp_path):
-    """A network with its last weights only."""
+    """The cube has only the last checkpoint, as after an import of a single file."""
     cube = cubes["mainline"].sel(run=["seed0"]).isel(epoch=[-1])
-    alone = cube.drop_vars([name for name, variable in cube.data_vars.items() if "moment" in variable.dims])
-    write_page([alone], tmp_path / "one.html")
+    last_only = cube.drop_vars([name for name, variable in cube.data_vars.items() if "moment" in variable.dims])
+    write_page([last_only], tmp_path / "one.html")
     page = explore(file=tmp_path / "one.html")
     for view in VIEWS:
         page.card(view, epoch=40_000)
@@ -529,8 +530,8 @@ def test_other_published_cubes_are_shown(explore, name, tmp_path):
     page = explore(file=tmp_path / "page.html")
     for run in cube.run.values[:: max(1, cube.sizes["run"] - 1)]:
         page.page.select_option("#run", str(run))
-        then = cube.sel(run=run, epoch=int(page.at(run=run)["epoch"]))
-        assert shows(page.numbers("losses", run=run)["train"], float(then.train_loss))
+        at_epoch = cube.sel(run=run, epoch=int(page.at(run=run)["epoch"]))
+        assert shows(page.numbers("losses", run=run)["train"], float(at_epoch.train_loss))
         for view in VIEWS:
             page.card(view)
 
@@ -557,7 +558,7 @@ SMALLEST_TYPE = """() => Math.min(...[...document.querySelectorAll("p, span, b, 
 @pytest.mark.parametrize("how", [{}, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_is_legible(explore, how, scheme):
-    """Nothing is wider than the screen, text has a contrast of at least 4.5, and the color scheme is the reader's."""
+    """Nothing is wider than the screen, text has a contrast of at least 4.5, and the colors follow the reader's color scheme."""
     page = explore(how=how | {"color_scheme": scheme}, experiment="mainline", run="seed0")
     for view in VIEWS:
         page.card(view)

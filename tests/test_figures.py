@@ -1,14 +1,17 @@
 """Every figure: its declaration, drawing from declared variables only, and reproducible bytes."""
 
+import ast
 import html
 import itertools
 import re
+import sys
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
+from progress_measures import fingerprint
 from progress_measures.analysis.select import select
 from progress_measures.catalog import Catalog
 from progress_measures.cube.open import open_cube
@@ -16,8 +19,8 @@ from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.drawing import draw, mark_lone_points
-from progress_measures.figures.registry import STILLS
-from progress_measures.figures.style import COLORS, frequency_colors, label
+from progress_measures.figures.plots.style import COLORS, frequency_colors, label
+from progress_measures.figures.registry import STILLS, figure
 from support.processes import command
 from support.published_cubes import first_with_variables, published_cubes_of
 
@@ -40,6 +43,7 @@ def test_every_figure_has_a_complete_declaration(name):
     assert figure.title
     assert figure.reference
     assert len(figure.caption) > 40
+    assert "Args:" not in figure.caption, "the docstring of a shared drawing is no caption"
     assert figure.variables
     assert set(figure.experiments) <= set(experiment_names())
 
@@ -219,8 +223,62 @@ def test_curve_of_one_point_is_drawn_as_a_marker():
 
 def test_module_without_a_figure_is_named():
     catalog = Catalog("figure", "progress_measures.figures", "draw")
-    catalog.__dict__["_modules"] = {"paper/style": "progress_measures.figures.style"}
+    catalog.__dict__["_places"] = {"paper/style": ("progress_measures.figures.plots.style", None)}
     with pytest.raises(
         UserError, match=r"style\.py declares no figure: expected a function `draw` decorated with `@figure"
     ):
         catalog.load("paper/style")
+
+
+@pytest.fixture
+def catalog(tmp_path, monkeypatch):
+    """A function of the source of a module that returns the catalog of a package with this module only."""
+
+    def write(text):
+        (tmp_path / "pictures").mkdir()
+        (tmp_path / "pictures/__init__.py").touch()
+        (tmp_path / "pictures/several.py").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "pictures", raising=False)  # from an earlier test
+        tree = ast.parse(text)
+        monkeypatch.setattr(fingerprint, "tree", lambda module: tree)
+        return Catalog("figure", "pictures", "draw")
+
+    return write
+
+
+def test_ids_of_a_module_are_listed_without_importing_it(catalog):
+    names = catalog(
+        """
+raise ImportError
+figure("demo/second", "blog/same", plot=draw)
+
+@figure("demo/first", title="A title")
+def draw(fig, cube):
+    pass
+
+def no_figure():
+    figure("demo/nested", plot=draw)
+"""
+    )
+    assert names.ids() == ["blog/same", "demo/first", "demo/second"]
+    assert names.ids("demo") == ["demo/first", "demo/second"]
+    assert names.module("demo/first") == "pictures.several"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('figure("demo/one", plot=a)\nfigure("demo/one", plot=b)\n', "'demo/one' is declared twice"),
+        ("figure(plot=a)\n", "pictures.several, line 1: expected literal ids"),
+        ('\nfigure("demo/one", f"demo/{name}", plot=a)\n', "pictures.several, line 2: expected literal ids"),
+    ],
+)
+def test_declaration_without_an_id_of_its_own_is_named(catalog, text, message):
+    with pytest.raises(UserError, match=message):
+        catalog(text).ids()
+
+
+def test_figure_without_a_text_is_named():
+    with pytest.raises(UserError, match="Figure demo/x: a text has neither the key 'demo/x' nor 'demo'"):
+        figure("demo/x", plot=print, title={"blog": "A title"}, reference="", variables=())

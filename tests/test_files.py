@@ -9,12 +9,12 @@ from progress_measures import files
 
 def test_interrupt_is_raised_while_a_thread_still_writes_to_the_folder(tmp_path, monkeypatch):
     """Zarr writes each file under a temporary name first, in a thread that an interrupt does not stop."""
-    remove = os.unlink
+    unlink = os.unlink
 
     def rename_then_remove(name, *, dir_fd=None):
         if str(name).endswith(".partial"):
             os.rename(name, "chunk", src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
-        remove(name, dir_fd=dir_fd)
+        unlink(name, dir_fd=dir_fd)
 
     def write_and_interrupt():
         with files.atomic_path(tmp_path / "store") as temporary:
@@ -31,9 +31,9 @@ def test_interrupt_is_raised_while_a_thread_still_writes_to_the_folder(tmp_path,
 def test_files_left_by_a_killed_process_are_removed_by_the_next(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "getpid", lambda: 2**22 + 1)  # above the id of every process
-        left = files._beside(tmp_path / "store", "tmp")
-    left.mkdir()
-    (left / "chunk").write_bytes(b"half")
+        leftover = files._beside(tmp_path / "store", "tmp")
+    leftover.mkdir()
+    (leftover / "chunk").write_bytes(b"half")
     with files.atomic_path(tmp_path / "store") as temporary:
         temporary.mkdir()
     assert [path.name for path in tmp_path.iterdir()] == ["store"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from progress_measures import forecast as f
+from progress_measures.analysis import forecast as f
 from support.definitions import NEED_KEY_FREQUENCIES
 
 EPOCHS = np.arange(0, 3001, 100)

@@ -66,14 +66,14 @@ def test_kernel_of_no_frequency_is_zero():
     assert not fourier.kernel(P, np.array([], dtype=int)).any()
 
 
-def test_kernel_of_several_frequencies_is_the_sum_of_theirs():
+def test_kernel_of_several_frequencies_is_the_sum_of_their_kernels():
     np.testing.assert_allclose(fourier.kernel(P, [2, 6]), fourier.kernel(P, [2]) + fourier.kernel(P, [6]), atol=1e-15)
 
 
 @BY_SIGN
 @pytest.mark.parametrize("frequencies", [[1], [6], [2, 5], [1, 2, 3, 4, 5, 6], []])
 @pytest.mark.parametrize("components", ["directions", "products", "block"])
-def test_projection_on_components_equals_the_dense_one(components, frequencies, sign, values):
+def test_projection_on_components_equals_the_dense_projection(components, frequencies, sign, values):
     dense = {
         "directions": lambda: definitions.directions(values, frequencies, sign),
         "products": lambda: definitions.products(values, frequencies),
@@ -100,8 +100,8 @@ def test_energies_are_squared_norms_of_projections(components, sign, values):
 
 
 def test_directions_of_addition_and_subtraction_span_the_products(values):
-    both = definitions.directions(values, [3], 1) + definitions.directions(values, [3], -1)
-    np.testing.assert_allclose(both, definitions.products(values, [3]), atol=1e-13)
+    sum_of_projections = definitions.directions(values, [3], 1) + definitions.directions(values, [3], -1)
+    np.testing.assert_allclose(sum_of_projections, definitions.products(values, [3]), atol=1e-13)
 
 
 def test_on_plane_sums_the_functions_of_each_line(rng):

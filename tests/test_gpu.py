@@ -1,4 +1,4 @@
-"""Batched training on a GPU, compared with the CPU, with single runs, and with updates that are not captured."""
+"""Batched training on a GPU, compared with the CPU, with single runs, and with updates that are not captured as a CUDA graph."""
 
 import signal
 
@@ -36,9 +36,9 @@ def assert_equal_weights(first, second, runs, epoch, rtol):
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one layer", "two layers"])
 def runs(request):
-    """Runs of the fast path, or of the general one."""
-    layers = SMALL | {"model": SMALL["model"] | {"layers": request.param}}
-    return small_runs() if request.param == 1 else Experiment.model_validate(layers).runs("small")
+    """Runs that train on the fast path (one layer) or on the general path (two layers)."""
+    settings = SMALL | {"model": SMALL["model"] | {"layers": request.param}}
+    return small_runs() if request.param == 1 else Experiment.model_validate(settings).runs("small")
 
 
 @pytest.fixture(scope="module")

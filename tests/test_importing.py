@@ -45,7 +45,7 @@ MEASURED = (
 
 @pytest.fixture(scope="module")
 def trained(results):
-    """The small experiment's first run: its weights at three epochs, by epoch, and its part of the cube."""
+    """Weights of the small experiment's first run at three epochs, {epoch: weights}, and the run's part of the cube."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(results)
         run = open_run("small")
@@ -60,17 +60,17 @@ def folder(tmp_path, monkeypatch):
 
 
 def imported(file, **options):
-    """Import a file, and return its run's part of the cube."""
+    """Import a file, and return the imported run's part of the cube."""
     import_network(Path(file), Path("results/theirs"), Options(**options))
     return open_cube("theirs").load().sel(run="imported")
 
 
-def saved(content, path="theirs.pth"):
+def save(content, path="theirs.pth"):
     torch.save(content, path)
     return Path(path)
 
 
-def notebook(weights):
+def notebook_content(weights):
     """Return the dictionary of the notebooks: epoch e is saved after e + 1 updates, as are its test losses."""
     states = [state_dicts.transformer_lens(weights[epoch]) for epoch in (200, 400)]
     return {
@@ -100,7 +100,7 @@ def authors_network(weights):
 
 
 def authors_run(weights):
-    """Return a whole run as the authors saved it."""
+    """Return a run as the authors saved it: state dicts at several epochs."""
     states = [state_dicts.authors(weights[epoch]) for epoch in (200, 400)]
     config = {"frac_train": 0.6, "seed": 0}
     return {"state_dicts": states, "epochs": [199, 399], "train_losses": [1.0] * 400, "config": config}
@@ -116,7 +116,7 @@ CONTENTS = {
         w[400] | {"W_U": np.concatenate([w[400]["W_U"], np.ones((32, 1), np.float32)], 1)}
     ),
     "TransformerLens 4": lambda w: state_dicts.transformer_lens_4(w[400]),
-    "the notebooks": notebook,
+    "the notebooks": notebook_content,
     "a wrapped module": lambda w: {"module." + k: v for k, v in state_dicts.transformer_lens(w[400]).items()},
     "a lightning checkpoint": lambda w: {
         "state_dict": {"model." + k: v for k, v in state_dicts.transformer_lens(w[400]).items()}
@@ -127,29 +127,29 @@ CONTENTS = {
 @pytest.mark.parametrize("format", CONTENTS)
 def test_every_format_gives_the_same_network(folder, trained, format):
     """Weights are equal to the bit, and operation, prime and heads are recognized."""
-    assert_recognized_as(saved(CONTENTS[format](trained[0])), trained[0][400])
+    assert_recognized_as(save(CONTENTS[format](trained[0])), trained[0][400])
 
 
 def assert_recognized_as(file, weights, **options):
     _, recognized = recognize(file, Options(**options))
     (run,) = recognized.experiment.runs("theirs")
-    ours = to_native_weights(recognized.weights[-1], run.task.layout, one_layer=True)
-    assert set(ours) == set(weights)
+    native = to_native_weights(recognized.weights[-1], run.task.layout, one_layer=True)
+    assert set(native) == set(weights)
     for name, tensor in weights.items():
-        np.testing.assert_array_equal(ours[name], tensor, err_msg=name)
+        np.testing.assert_array_equal(native[name], tensor, err_msg=name)
     assert (run.task.kind, run.task.prime, run.model.heads, run.model.d_mlp) == ("modular_addition", PRIME, 2, 64)
     return recognized
 
 
 def test_imported_network_has_the_measures_of_the_original(folder, trained):
-    weights, ours = trained
-    cube = imported(saved(state_dicts.authors(weights[400])), split=SPLIT)
+    weights, original = trained
+    cube = imported(save(state_dicts.authors(weights[400])), split=SPLIT)
     for name in MEASURED:
-        expected, actual = ours[name], cube[name]
+        expected, actual = original[name], cube[name]
         if "epoch" in expected.dims:
             expected, actual = expected.sel(epoch=400), actual.isel(epoch=-1)
         np.testing.assert_allclose(actual, expected, rtol=2e-4, atol=1e-6, err_msg=name)
-    assert (cube.key_frequency == ours.key_frequency).all()
+    assert (cube.key_frequency == original.key_frequency).all()
     assert cube.attrs["task"] == "modular_addition"
 
 
@@ -169,7 +169,7 @@ def test_state_dicts_are_read_from_other_file_types(folder, trained, kind):
 
 def test_mapping_file_describes_other_formats(folder, trained):
     Path("names.yaml").write_text(state_dicts.NANOGPT_NAMES)
-    file = saved(state_dicts.nanogpt(trained[0][400]))
+    file = save(state_dicts.nanogpt(trained[0][400]))
     recognized = assert_recognized_as(file, trained[0][400], names=Path("names.yaml"))
     assert any("2 heads" in line for line in recognized.experiment.imported.assumed), (
         "the number of heads is found from the answers"
@@ -180,7 +180,7 @@ def test_folder_of_numbered_files_is_a_run(folder, trained):
     weights, _ = trained
     Path("run").mkdir()
     for name, epoch in (("init", 0), ("199", 200), ("399", 400)):
-        saved(
+        save(
             {"model": state_dicts.authors(weights[epoch])} | ({"epoch": int(name)} if epoch else {}), f"run/{name}.pth"
         )
     recognized = assert_recognized_as(Path("run"), weights[400])
@@ -188,7 +188,7 @@ def test_folder_of_numbered_files_is_a_run(folder, trained):
 
 
 def test_imported_run_keeps_epochs_losses_and_recipe(folder, trained):
-    cube = imported(saved(notebook(trained[0])))
+    cube = imported(save(notebook_content(trained[0])))
     assert cube.epoch.values.tolist() == [200, 400]
     assert cube.split_method.item() == "listed"
     assert cube.train_fraction.item() == pytest.approx(0.6, abs=0.01)
@@ -198,7 +198,7 @@ def test_imported_run_keeps_epochs_losses_and_recipe(folder, trained):
     assert np.isnan(cube.weight_decay.item())
     assert cube.initialization.item() == "unknown"
 
-    cube = imported(saved(authors_network(trained[0])))
+    cube = imported(save(authors_network(trained[0])))
     assert cube.epoch.values.tolist() == [400]
     assert (cube.weight_decay.item(), cube.beta2.item(), cube.seed.item()) == (0.1, 0.98, 0)
     assert cube.split_method.item() == "shuffle"
@@ -212,7 +212,7 @@ def test_configuration_object_is_read_without_importing_its_class(folder, traine
     monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(HookedTransformerConfig=kind))
     config = kind()
     config.n_heads, config.normalization_type, config.dtype, config.seed = 2, None, torch.float32, 999
-    file = saved(notebook(trained[0]) | {"config": config})
+    file = save(notebook_content(trained[0]) | {"config": config})
     monkeypatch.delitem(sys.modules, name)
     _, recognized = recognize(file, Options())
     assert recognized.experiment.seed == 999
@@ -227,7 +227,7 @@ SPLITS = {
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_splits_are_drawn_by_the_given_method(folder, trained, split):
-    _, recognized = recognize(saved(state_dicts.authors(trained[0][400])), Options(split=split))
+    _, recognized = recognize(save(state_dicts.authors(trained[0][400])), Options(split=split))
     method, seed, fraction = SPLITS[split]
     expected = np.zeros(PRIME**2, dtype=bool)
     expected[train_order(method, seed, PRIME)[: int(fraction * PRIME**2)]] = True
@@ -243,20 +243,20 @@ def test_split_can_be_a_file_of_indices(folder, trained, kind):
         np.save("split.npy", indices)
     else:
         Path(f"split.{kind}").write_text(str(indices.tolist()) if kind == "json" else "\n".join(map(str, indices)))
-    _, recognized = recognize(saved(state_dicts.authors(trained[0][400])), Options(split=f"split.{kind}"))
+    _, recognized = recognize(save(state_dicts.authors(trained[0][400])), Options(split=f"split.{kind}"))
     assert (np.flatnonzero(recognized.split.train) == indices).all()
     assert recognized.experiment.imported.settings["split_method"] == "listed"
 
 
 def test_without_a_split_only_all_pairs_are_measured(folder, trained):
-    weights, ours = trained
-    cube = imported(saved(state_dicts.authors(weights[400])))
+    weights, original = trained
+    cube = imported(save(state_dicts.authors(weights[400])))
     assert any("split not known" in line for line in load_experiment("theirs").imported.assumed)
     assert not {"train_loss", "test_loss", "excluded_loss", "restricted_loss_test", "grok_time"} & set(cube.data_vars)
     assert {"restricted_loss", "cosine_coefficient", "key_frequency", "gini_W_E", "neuron_frequency"} <= set(
         cube.data_vars
     )
-    np.testing.assert_allclose(cube.restricted_loss[-1], ours.restricted_loss.sel(epoch=400), rtol=1e-4)
+    np.testing.assert_allclose(cube.restricted_loss[-1], original.restricted_loss.sel(epoch=400), rtol=1e-4)
     described = command("describe", "theirs", folder=folder)
     assert described.returncode == 0, described.stderr
     assert "its training pairs are not known" in described.stdout
@@ -266,10 +266,10 @@ def test_without_a_split_only_all_pairs_are_measured(folder, trained):
 
 
 def test_default_is_float64_and_float32_reproduces_the_original_to_the_bit(folder, trained):
-    weights, ours = trained
-    double = imported(saved(state_dicts.authors(weights[400])), split=SPLIT).test_loss.item()
-    single = imported(saved(state_dicts.authors(weights[400])), split=SPLIT, precision="float32").test_loss.item()
-    assert single == ours.test_loss.sel(epoch=400).item()
+    weights, original = trained
+    double = imported(save(state_dicts.authors(weights[400])), split=SPLIT).test_loss.item()
+    single = imported(save(state_dicts.authors(weights[400])), split=SPLIT, precision="float32").test_loss.item()
+    assert single == original.test_loss.sel(epoch=400).item()
     assert 0 < abs(double / single - 1) < 1e-4
 
 
@@ -277,13 +277,13 @@ def test_default_is_float64_and_float32_reproduces_the_original_to_the_bit(folde
 
 
 def test_operation_is_recognized_from_the_answers(folder, trained):
-    """Outputs renumbered c → 3c answer 3 (a + b), an unknown operation: the network's own answers then count as right."""
+    """A network with outputs renumbered c → 3c computes 3 (a + b), an unknown operation; its answers then count as correct."""
     weights = trained[0][400]
     state = state_dicts.authors(weights)
     renumbered = (np.arange(PRIME) * 3) % PRIME
     state["unembed.W_U"] = state["unembed.W_U"].clone()
     state["unembed.W_U"][:, renumbered] = torch.from_numpy(weights["W_U"])
-    cube = imported(saved(state), split=SPLIT)
+    cube = imported(save(state), split=SPLIT)
     assert cube.attrs["task"] == "pair_table"
     assert cube.train_accuracy.item() == 1
     assert "attention_score_token" in cube
@@ -291,8 +291,8 @@ def test_operation_is_recognized_from_the_answers(folder, trained):
     assert any("operation other" in line for line in load_experiment("theirs").imported.assumed)
 
     a, b = np.indices((PRIME, PRIME))
-    np.savetxt("right.txt", 3 * (a + b) % PRIME, fmt="%d")
-    cube = imported(saved(state), split=SPLIT, operation="right.txt")
+    np.savetxt("answers.txt", 3 * (a + b) % PRIME, fmt="%d")
+    cube = imported(save(state), split=SPLIT, operation="answers.txt")
     assert cube.test_loss.item() == pytest.approx(trained[1].test_loss.sel(epoch=400).item(), rel=1e-4)
     assert cube.test_accuracy.item() == trained[1].test_accuracy.sel(epoch=400).item()
 
@@ -317,13 +317,13 @@ def test_integer_sums_are_recognized():
     a[n] = 0
     W_E = np.stack([a, np.zeros(n + 1), np.ones(n + 1)], 1)
     c = np.arange(outputs)
-    # each half of the attention copies (a + b) / 2 into the second direction; logits are linear in it, quadratic in c
+    # attention writes (a + b) / 2 into the second dimension; the logits are linear in it and quadratic in c
     W_U = np.stack([np.zeros(outputs), 4 * c / 10, -(c**2) / 10])
     zero = np.zeros((1, 1, 3, 3))
     copy = zero.copy()
     copy[0, 0, 0, 0] = 1
     out = zero.copy()
-    out[0, 0, 0, 1] = 1.5  # a third of the attention goes to `=`
+    out[0, 0, 0, 1] = 1.5  # 3/2, since a third of the attention goes to `=`
     attention = {"W_Q": zero, "W_K": zero, "W_V": copy, "W_O": out}
     weights = {
         "W_E": W_E,
@@ -351,8 +351,8 @@ def test_biases_and_layer_norms_are_computed_as_in_transformer_lens(rng, layers,
     np.testing.assert_allclose(checkpoint.logits, logits[:, -1].numpy(), rtol=1e-3, atol=1e-4)
     first_attention = cache["blocks.0.attn.hook_pattern"].numpy()
     np.testing.assert_allclose(checkpoint.first_attention, first_attention, rtol=1e-3, atol=1e-4)
-    last = cache[f"blocks.{layers - 1}.mlp.hook_pre"][:, -1].numpy()
-    np.testing.assert_allclose(checkpoint.pre, last, rtol=1e-3, atol=1e-4)
+    last_pre = cache[f"blocks.{layers - 1}.mlp.hook_pre"][:, -1].numpy()
+    np.testing.assert_allclose(checkpoint.pre, last_pre, rtol=1e-3, atol=1e-4)
     assert checkpoint.trained is weights
 
 
@@ -360,7 +360,7 @@ def test_biases_and_layer_norms_are_computed_as_in_transformer_lens(rng, layers,
 def test_two_layers_with_biases_are_imported(folder, rng, layer_norm):
     weights = imported_weights(rng, 2, biases=True)
     options = {"split": "shuffle:0:0.5", "operation": "a+b", "layer_norm": layer_norm}
-    cube = imported(saved(state_dicts.transformer_lens(weights)), **options)
+    cube = imported(save(state_dicts.transformer_lens(weights)), **options)
     network = open_run("theirs").transformer_lens()
     a, b = torch.from_numpy(np.indices((7, 7)).reshape(2, -1))
     with torch.no_grad():
@@ -376,10 +376,10 @@ def test_two_layers_with_biases_are_imported(folder, rng, layer_norm):
 def test_fast_path_includes_attention_biases_exactly(rng):
     """Moving attention's biases into other tensors does not change the computation at `=`."""
     weights = imported_weights(rng, 1, biases=True)
-    sizes = Layout(operands=7, vocabulary=8, context_length=3, outputs=7, input_length=3)
-    ours = to_native_weights(weights, sizes, one_layer=True)
-    assert not {"b_Q", "b_K", "b_V", "b_O"} & set(ours)
-    for before, after in zip(neurons_and_logits(weights, 7, False), neurons_and_logits(ours, 7, False), strict=True):
+    layout = Layout(operands=7, vocabulary=8, context_length=3, outputs=7, input_length=3)
+    native = to_native_weights(weights, layout, one_layer=True)
+    assert not {"b_Q", "b_K", "b_V", "b_O"} & set(native)
+    for before, after in zip(neurons_and_logits(weights, 7, False), neurons_and_logits(native, 7, False), strict=True):
         np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-9)
 
 
@@ -405,13 +405,15 @@ def normalizing():
 
 
 def test_folded_layer_norms_are_recognized_from_the_answers(folder, normalizing):
-    cube = imported(saved(state_dicts.transformer_lens(normalizing, zeros=False)), split="shuffle:0:0.5")
+    cube = imported(save(state_dicts.transformer_lens(normalizing, zeros=False)), split="shuffle:0:0.5")
     provenance = load_experiment("theirs").imported
     assert provenance.layer_norm
     assert any("LayerNorms with folded weights" in line for line in provenance.assumed)
     assert cube.test_accuracy.item() == 1
     assert {"restricted_loss", "neuron_frequency", "gini_W_L"} <= set(cube.data_vars)
-    assert "attention_score_token" not in cube, "it has no meaning if the residual stream is normalized first"
+    assert "attention_score_token" not in cube, (
+        "scores by token have no meaning if the residual stream is normalized first"
+    )
     assert {"ln1_w"}.isdisjoint(cube.parameter.values)
     network = open_run("theirs").transformer_lens()
     with torch.no_grad():
@@ -420,7 +422,7 @@ def test_folded_layer_norms_are_recognized_from_the_answers(folder, normalizing)
 
 
 def test_layer_norms_with_weights_are_folded(folder, normalizing, rng):
-    """The network with its LayerNorm weights, by which the following matrices are divided, is the same function."""
+    """LayerNorm weights, and dividing the following matrices by them, do not change the function."""
     scale = {name: rng.uniform(0.5, 2, 16) for name in ("ln1", "ln2", "ln_final")}
     unfolded = {name: w.copy() for name, w in normalizing.items()}
     for name in ("W_Q", "W_K", "W_V"):
@@ -431,8 +433,8 @@ def test_layer_norms_with_weights_are_folded(folder, normalizing, rng):
     state |= {f"blocks.0.{name}.w": torch.from_numpy(scale[name]) for name in ("ln1", "ln2")}
     state |= {f"blocks.0.{name}.b": torch.zeros(16) for name in ("ln1", "ln2")}
     state |= {"ln_final.w": torch.from_numpy(scale["ln_final"]), "ln_final.b": torch.zeros(16)}
-    with_weights = imported(saved(state), split="shuffle:0:0.5")
-    folded = imported(saved(state_dicts.transformer_lens(normalizing, zeros=False)), split="shuffle:0:0.5")
+    with_weights = imported(save(state), split="shuffle:0:0.5")
+    folded = imported(save(state_dicts.transformer_lens(normalizing, zeros=False)), split="shuffle:0:0.5")
     assert with_weights.test_loss.item() == pytest.approx(folded.test_loss.item(), rel=1e-9)
     assert "ln1_w" in with_weights.parameter.values
 
@@ -444,9 +446,9 @@ def test_sums_of_squares_are_of_the_trained_tensors(folder, trained):
     state["unembed.W_U"] = torch.cat([state["unembed.W_U"], torch.ones(32, 1)], 1)
     state["unembed.b_U"] = torch.zeros(PRIME + 1)
     state["blocks.0.attn.b_K"] = torch.ones(2, 16)
-    cube = imported(saved(state), split=SPLIT)
-    ours = sum(float(np.square(w.astype(np.float64)).sum()) for w in weights.values())
-    assert cube.sum_of_squared_weights.item() == pytest.approx(ours + 32 + 32, rel=1e-12)
+    cube = imported(save(state), split=SPLIT)
+    original = sum(float(np.square(w.astype(np.float64)).sum()) for w in weights.values())
+    assert cube.sum_of_squared_weights.item() == pytest.approx(original + 32 + 32, rel=1e-12)
     by_parameter = cube.sum_of_squared_weights_by_parameter.isel(epoch=0)
     assert by_parameter.sel(parameter="b_K").item() == 32
     assert cube.test_loss.item() == pytest.approx(trained[1].test_loss.sel(epoch=400).item(), rel=1e-4)
@@ -455,12 +457,14 @@ def test_sums_of_squares_are_of_the_trained_tensors(folder, trained):
 # Errors
 
 
-def evil(command):
-    class Evil:
+def running(command):
+    """Return an object that runs Python code when it is unpickled."""
+
+    class Running:
         def __reduce__(self):
             return (exec, (command,))
 
-    return Evil()
+    return Running()
 
 
 def bad_file(weights, kind):
@@ -468,10 +472,10 @@ def bad_file(weights, kind):
     state = state_dicts.transformer_lens(weights[400])
     path = Path("theirs.pth")
     if kind == "truncated":
-        saved(state)
+        save(state)
         path.write_bytes(path.read_bytes()[:20_000])
     elif kind == "damaged":
-        saved(state)
+        save(state)
         with zipfile.ZipFile(path) as archive:
             largest = max(archive.infolist(), key=lambda info: info.file_size)
         content = bytearray(path.read_bytes())
@@ -482,43 +486,43 @@ def bad_file(weights, kind):
     elif kind == "text":
         path.write_text("These are not the weights that you are looking for.")
     elif kind == "code":
-        saved(state | {"notes": evil("open('code-ran', 'w')")})
+        save(state | {"notes": running("open('code-ran', 'w')")})
     elif kind == "code, old format":
-        torch.save({"model": state, "x": evil("open('code-ran', 'w')")}, path, _use_new_zipfile_serialization=False)
+        torch.save({"model": state, "x": running("open('code-ran', 'w')")}, path, _use_new_zipfile_serialization=False)
     elif kind == "code, bare pickle":
-        path.write_bytes(pickle.dumps(evil("open('code-ran', 'w')")))
-    elif kind == "whole module":
-        saved(torch.nn.Linear(2, 2))
+        path.write_bytes(pickle.dumps(running("open('code-ran', 'w')")))
+    elif kind == "pickled module":
+        save(torch.nn.Linear(2, 2))
     elif kind == "wrong shape":
-        saved(state | {"blocks.0.mlp.W_out": torch.zeros(63, 32)})
+        save(state | {"blocks.0.mlp.W_out": torch.zeros(63, 32)})
     elif kind == "wrong number of axes":
-        saved(state | {"blocks.0.attn.W_O": torch.zeros(32, 32)})
+        save(state | {"blocks.0.attn.W_O": torch.zeros(32, 32)})
     elif kind == "missing":
         del state["blocks.0.attn.W_O"]
-        saved(state)
+        save(state)
     elif kind == "NaN":
         state["unembed.W_U"] = state["unembed.W_U"].clone()
         state["unembed.W_U"][0, :3] = torch.nan
-        saved(state)
-    elif kind == "whole numbers":
-        saved(state | {"embed.W_E": torch.zeros(14, 32, dtype=torch.int64)})
+        save(state)
+    elif kind == "integers":
+        save(state | {"embed.W_E": torch.zeros(14, 32, dtype=torch.int64)})
     elif kind == "no network":
-        saved({"weights": {"a": 1}, "lr": 2})
+        save({"weights": {"a": 1}, "lr": 2})
     elif kind == "unknown names":
-        saved({f"layer{i}": torch.zeros(2) for i in range(3)})
+        save({f"layer{i}": torch.zeros(2) for i in range(3)})
     elif kind == "list":
-        saved([1, 2])
+        save([1, 2])
     elif kind == "epochs":
-        content = notebook(weights)
-        saved(content | {"checkpoint_epochs": [399, 199]})
+        content = notebook_content(weights)
+        save(content | {"checkpoint_epochs": [399, 199]})
     elif kind == "different checkpoints":
-        content = notebook(weights)
+        content = notebook_content(weights)
         content["checkpoints"][0] = dict(content["checkpoints"][0]) | {"unembed.W_U": torch.zeros(32, 12)}
-        saved(content)
+        save(content)
     elif kind == "two positions":
-        saved(state | {"pos_embed.W_pos": torch.zeros(2, 32)})
+        save(state | {"pos_embed.W_pos": torch.zeros(2, 32)})
     elif kind == "few outputs":
-        saved(state | {"unembed.W_U": torch.zeros(32, 5), "unembed.b_U": torch.zeros(5)})
+        save(state | {"unembed.W_U": torch.zeros(32, 5), "unembed.b_U": torch.zeros(5)})
     return path
 
 
@@ -530,12 +534,12 @@ REFUSED = {
     "code": "contains code: loading it would run `__builtin__.exec`. Nothing in it was run",
     "code, old format": "loading it would run `__builtin__.exec`. Nothing in it was run",
     "code, bare pickle": "loading it would run `builtins.exec`. Nothing in it was run",
-    "whole module": "loading it would run `torch.nn.modules.linear.Linear`",
+    "pickled module": "loading it would run `torch.nn.modules.linear.Linear`",
     "wrong shape": "blocks.0.mlp.W_out has shape (63, 32), expected [neuron = 64, as in blocks.0.mlp.W_in; d_model = 32",
     "wrong number of axes": "blocks.0.attn.W_O has shape (32, 32), expected [head = 2",
     "missing": "missing tensors: blocks.0.attn.W_O",
     "NaN": "unembed.W_U has 3 values that are not finite",
-    "whole numbers": "embed.W_E has dtype int64; expected floating-point numbers",
+    "integers": "embed.W_E has dtype int64; expected floating-point numbers",
     "no network": "found a dictionary with the keys weights, lr, but no network",
     "unknown names": "the tensor names do not match any known format: layer0, layer1, layer2. For other names",
     "list": "found a list, but no network",
@@ -557,7 +561,7 @@ def test_bad_files_are_errors(folder, trained, kind):
 
 
 @pytest.mark.parametrize("kind", ["truncated", "code", "NaN", "missing"])
-def test_command_line_refuses_with_one_message(folder, trained, kind):
+def test_command_line_prints_one_message_for_a_bad_file(folder, trained, kind):
     done = command("import", bad_file(trained[0], kind), "--out", "results/theirs", folder=folder)
     assert done.returncode == 2
     assert REFUSED[kind] in done.stderr
@@ -581,11 +585,11 @@ OPTIONS = {
 def test_options_that_do_not_fit_are_errors(folder, trained, option):
     options, expected = OPTIONS[option]
     with pytest.raises(UserError) as refusal:
-        import_network(saved(state_dicts.transformer_lens(trained[0][400])), Path("results/theirs"), Options(**options))
+        import_network(save(state_dicts.transformer_lens(trained[0][400])), Path("results/theirs"), Options(**options))
     assert expected in str(refusal.value)
 
 
-MAPS = {
+MAPPING_MISTAKES = {
     "not YAML": (": [", "is not valid YAML"),
     "no mapping": ("- a", "expected lines such as"),
     "unknown tensor": ("W_e: [a, token d_model]", "W_e: unknown tensor; did you mean W_E?"),
@@ -595,9 +599,9 @@ MAPS = {
 }
 
 
-@pytest.mark.parametrize("mistake", MAPS)
+@pytest.mark.parametrize("mistake", MAPPING_MISTAKES)
 def test_mistakes_in_a_mapping_file_are_named(tmp_path, mistake):
-    text, expected = MAPS[mistake]
+    text, expected = MAPPING_MISTAKES[mistake]
     (tmp_path / "names.yaml").write_text(text)
     with pytest.raises(UserError) as refusal:
         Format(tmp_path / "names.yaml")
@@ -629,9 +633,9 @@ def test_invalid_and_used_names_are_errors(folder, out, expected):
     assert Path("results/taken/notes.txt").exists()
 
 
-def test_import_replaces_an_earlier_one(folder, trained):
-    assert imported(saved(state_dicts.authors(trained[0][400])), split=SPLIT).epoch.values.tolist() == [0]
-    assert imported(saved(state_dicts.authors(trained[0][400])), split=SPLIT, epoch=400).epoch.values.tolist() == [400]
+def test_import_replaces_an_earlier_import(folder, trained):
+    assert imported(save(state_dicts.authors(trained[0][400])), split=SPLIT).epoch.values.tolist() == [0]
+    assert imported(save(state_dicts.authors(trained[0][400])), split=SPLIT, epoch=400).epoch.values.tolist() == [400]
     assert not list(Path("results").glob(".*import*"))
     elsewhere = Path("elsewhere/theirs")
     import_network(Path("theirs.pth"), elsewhere, Options())
@@ -649,19 +653,21 @@ def test_measures_are_identical_after_export_and_import(results, folder, format)
     cube = imported(out, precision="float32")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(results)
-        ours = open_cube("small").load().sel(run="seed0")
-    assert cube.epoch.values.tolist() == ours.epoch.values.tolist()
-    measured = [name for name in ours.data_vars if "run" not in ours[name].dims and not name.startswith("history_")]
+        original = open_cube("small").load().sel(run="seed0")
+    assert cube.epoch.values.tolist() == original.epoch.values.tolist()
+    measured = [
+        name for name in original.data_vars if "run" not in original[name].dims and not name.startswith("history_")
+    ]
     assert len(measured) > 80
     for name in measured:
-        np.testing.assert_array_equal(cube[name], ours[name], err_msg=name)
+        np.testing.assert_array_equal(cube[name], original[name], err_msg=name)
     # these losses were recorded in float32
     for name in ("history_train_loss", "history_test_loss", "history_train_loss_max"):
-        np.testing.assert_allclose(cube[name], ours[name], rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(cube[name], original[name], rtol=1e-5, err_msg=name)
 
 
 def test_imported_network_is_unchanged_by_export_and_import(folder, trained):
-    first = imported(saved(state_dicts.authors(trained[0][400])), split=SPLIT, epoch=400)
+    first = imported(save(state_dicts.authors(trained[0][400])), split=SPLIT, epoch=400)
     assert command("export", "theirs", folder=folder).returncode == 0
     again = imported("results/theirs/imported.pth")
     for name in first.data_vars:
@@ -679,7 +685,7 @@ def test_one_epoch_can_be_exported(results, folder):
 
 # The published network
 
-DIGITS = {
+PUBLISHED_VALUES = {
     "train_loss": 9.202424e-9,
     "test_loss": 4.988379e-7,
     "restricted_loss_train": 2.092425e-9,
@@ -694,6 +700,7 @@ DIGITS = {
     "logit_fraction_explained_cosines": 0.974770,
     "key_blocks_only_loss": 4.12e-9,
 }
+# by key frequency: cluster size, excluded loss, cosine coefficient
 KEYS = {6: (47, 0.0292582, 7962.942), 23: (31, 1.1757794, 26586.029), 37: (65, 4.356573e-4, 5779.603)}
 KEYS |= {39: (11, 6.547721e-5, 4289.791), 41: (31, 2.608081e-4, 5153.483)}
 
@@ -713,21 +720,23 @@ def test_command_line_imports_the_published_network(folder):
         assert line in done.stdout
     cube = open_cube("published").sel(run="imported").isel(epoch=0).load()
     assert cube.epoch == 107_791, "one update after the last loss"
-    for name, value in DIGITS.items():
+    for name, value in PUBLISHED_VALUES.items():
         assert cube[name].item() == pytest.approx(value, rel=1e-4 if value != 4.12e-9 else 2e-3), name
     assert cube.frequency[cube.key_frequency].values.tolist() == list(KEYS)
     for k, (size, excluded, coefficient) in KEYS.items():
-        of_frequency = cube.sel(frequency=k)
-        assert of_frequency.cluster_size == size
-        assert of_frequency.excluded_loss_by_frequency.item() == pytest.approx(excluded, rel=1e-4)
-        assert of_frequency.cosine_coefficient.item() == pytest.approx(coefficient, rel=1e-4)
-    assert cube.grok_time.item() == pytest.approx(98_700, rel=1e-2), "it is computed from the losses in the file"
+        at_frequency = cube.sel(frequency=k)
+        assert at_frequency.cluster_size == size
+        assert at_frequency.excluded_loss_by_frequency.item() == pytest.approx(excluded, rel=1e-4)
+        assert at_frequency.cosine_coefficient.item() == pytest.approx(coefficient, rel=1e-4)
+    assert cube.grok_time.item() == pytest.approx(98_700, rel=1e-2), (
+        "the grokking time is computed from the losses in the file"
+    )
 
 
 # This project's networks in TransformerLens
 
 
-def test_own_run_computes_the_same_in_transformer_lens():
+def test_run_of_this_project_computes_the_same_in_transformer_lens():
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         run = open_run("mainline", run=0)
@@ -757,7 +766,7 @@ def test_networks_that_transformer_lens_cannot_represent_are_errors():
 
 
 def test_imported_experiment_is_a_readable_yaml_file(folder, trained):
-    imported(saved(state_dicts.authors(trained[0][400])), split=SPLIT)
+    imported(save(state_dicts.authors(trained[0][400])), split=SPLIT)
     content = yaml.safe_load(Path("results/theirs/experiment.yaml").read_text())
     assert content["task"]["kind"] == "modular_addition"
     assert content["imported"]["ignored"] == ["blocks.0.attn.mask"]
@@ -775,10 +784,10 @@ def test_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, traine
     checkout = Checkout(tmp_path)
     monkeypatch.chdir(tmp_path)
     states = {epoch: state_dicts.transformer_lens(weights) for epoch, weights in trained[0].items()}
-    file = saved({"checkpoints": states, "updates": [0, 200, 400], "model": states[400]})
+    file = save({"checkpoints": states, "updates": [0, 200, 400], "model": states[400]})
     assert command("import", file, "--out", "results/theirs", "--split", SPLIT, folder=tmp_path).returncode == 0
     figure = "results/theirs/figures/paper/fig07.pdf"
-    assert checkout.jobs(figure) == {"figure_of": 1}
+    assert checkout.jobs(figure) == {"figure": 1}
     checkout.make("-c2", figure)
     assert Path(figure).stat().st_size > 5_000
     assert checkout.jobs(figure) == {}
@@ -786,14 +795,14 @@ def test_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, traine
     checkout.edit(
         measures, "return gini(W_E_fourier_norm(checkpoint))\n", "return 1 * gini(W_E_fourier_norm(checkpoint))\n"
     )
-    assert checkout.jobs(figure) == {"measure": 1, "gather": 1, "figure_of": 1}
+    assert checkout.jobs(figure) == {"measure": 1, "gather": 1, "figure": 1}
     checkout.edit("src/progress_measures/training/optimizer.py", "self._rate * self._decay", "self._decay * self._rate")
     assert "train" not in checkout.jobs(figure)
     assert {"dataset", "train"} <= set(checkout.jobs("results/figures/paper/fig07.pdf")), (
-        "the workflow trains its own networks"
+        "the workflow trains the networks of other experiments"
     )
 
 
-def test_mapping_file_of_the_page_is_the_tested_one():
+def test_documented_mapping_file_is_the_tested_one():
     page = (ROOT / "docs/import.md").read_text()
     assert f"```yaml\n{state_dicts.NANOGPT_NAMES}```" in page

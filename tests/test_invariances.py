@@ -1,6 +1,6 @@
 """Invariances of measures: every measure, under every symmetry, on every kind of network.
 
-Measures do not depend on other runs in a cube, nor on the default device of torch either.
+Measures also do not depend on the other runs of a cube or on torch's default device.
 """
 
 import functools
@@ -10,7 +10,7 @@ import pytest
 import torch
 import xarray as xr
 
-from progress_measures.cube.extract import compute_measures, measures_taken
+from progress_measures.cube.extract import compute_measures, measures_for
 from progress_measures.cube.gather import join, run_part
 from progress_measures.measures import families_of, measures
 from progress_measures.measures.maps import kept_neurons
@@ -29,22 +29,22 @@ PHASES = {name for name, m in measures().items() if m.family in DERIVED}
 
 
 @functools.cache
-def names(network):
+def measure_names(network):
     """Return the names of the measures of a small network."""
     return {m.name for m in small_network(network).measures}
 
 
 @functools.cache
 def transformed(network, symmetry):
-    """Return checkpoint, symmetry and transformed checkpoint of a small network; None without that symmetry."""
+    """Return checkpoint, symmetry and transformed checkpoint of a small network; None if it lacks the symmetry."""
     before = small_network(network)
     change = SYMMETRIES[symmetry](before)
     return None if change is None else (before.checkpoint, change, change(before).checkpoint)
 
 
-def having(symmetry, name):
+def networks_with(symmetry, name):
     """Return the small networks that have a measure and a symmetry."""
-    return [network for network in SMALL_NETWORKS if name in names(network) and transformed(network, symmetry)]
+    return [network for network in SMALL_NETWORKS if name in measure_names(network) and transformed(network, symmetry)]
 
 
 def value(name, checkpoint):
@@ -53,11 +53,11 @@ def value(name, checkpoint):
 
 
 def expected(name, before, symmetry, after):
-    """Return the value that a measure must have for a transformed network."""
+    """Return the value that a measure must have at the transformed checkpoint."""
     m = measures()[name]
     if "kept_neuron" in m.dims:  # the symmetry may change which neurons are kept, but not their values
-        whole = expected(name.removeprefix("moment_"), before, symmetry, after)
-        return whole[..., kept_neurons(after.context)]
+        all_neurons = expected(name.removeprefix("moment_"), before, symmetry, after)
+        return all_neurons[..., kept_neurons(after.context)]
     values = symmetry.along([dim for dim in m.dims if dim not in ("run", "epoch", "moment")], value(name, before))
     return symmetry.values[name](values, before) if name in symmetry.values else values
 
@@ -72,22 +72,22 @@ def assert_equal_up_to_rounding(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=RELATIVE * largest + ABSOLUTE)
 
 
-CASES = [(symmetry, name) for symmetry in SYMMETRIES for name in measures() if having(symmetry, name)]
+CASES = [(symmetry, name) for symmetry in SYMMETRIES for name in measures() if networks_with(symmetry, name)]
 
 
 @pytest.mark.parametrize(("symmetry", "name"), CASES)
 def test_measure_changes_as_the_symmetry_requires(symmetry, name):
-    differs = {}
-    for network in having(symmetry, name):
+    mismatches = {}
+    for network in networks_with(symmetry, name):
         before, change, after = transformed(network, symmetry)
         try:
             assert_equal_up_to_rounding(value(name, after), expected(name, before, change, after))
         except AssertionError as error:
-            differs[network] = error
+            mismatches[network] = error
     if name in change.differing:
-        assert differs, f"{name} is invariant, although it {change.differing[name]}"
+        assert mismatches, f"{name} is invariant, although it {change.differing[name]}"
     else:
-        assert not differs, "\n".join(f"{network}: {error}" for network, error in differs.items())
+        assert not mismatches, "\n".join(f"{network}: {error}" for network, error in mismatches.items())
 
 
 def test_every_measure_and_symmetry_is_tested():
@@ -102,8 +102,8 @@ def test_exceptions_name_existing_measures():
                 assert set(case[1].values) | set(case[1].differing) <= set(measures())
 
 
-class Curves:
-    """A run's part of the cube that records which variables are read."""
+class RecordedCurves:
+    """The curves of a run; `read` records which variables a measure reads."""
 
     def __init__(self):
         self.cube, self.read = grokking_curves(), set()
@@ -118,7 +118,7 @@ class Curves:
 
 @pytest.mark.parametrize("name", sorted(PHASES))
 def test_phases_depend_on_invariant_curves_only(name):
-    curves = Curves()
+    curves = RecordedCurves()
     measures()[name].function(curves)
     read = {curve.removeprefix("history_") for curve in curves.read} - {"epoch"}
     assert read
@@ -131,7 +131,7 @@ def test_phases_depend_on_invariant_curves_only(name):
 
 
 def test_neuron_active_at_one_pair_has_the_lowest_frequency_in_every_labeling():
-    """All frequencies explain it equally, and too little for a cluster: only here the labels of numbers matter."""
+    """All frequencies explain such a neuron equally, and too little for a cluster. Only its frequency depends on labels."""
     before = imported_network(1, layer_norm=False, seed=2)
     after = SYMMETRIES["tokens relabeled by a unit"](before)(before)
     active_once = (before.checkpoint.pre > 0).sum(0) == 1
@@ -140,8 +140,8 @@ def test_neuron_active_at_one_pair_has_the_lowest_frequency_in_every_labeling():
     for checkpoint in (before.checkpoint, after.checkpoint):
         assert (value("neuron_frequency", checkpoint)[active_once] == 1).all()
         np.testing.assert_allclose(value("neuron_frequency_share", checkpoint)[active_once], 8 / (p**2 - 1))
-    others = value("neuron_frequency", before.checkpoint)[~active_once].astype(int)
-    divided = others * pow(UNIT, -1, p) % p
+    other_frequencies = value("neuron_frequency", before.checkpoint)[~active_once].astype(int)
+    divided = other_frequencies * pow(UNIT, -1, p) % p
     np.testing.assert_array_equal(
         value("neuron_frequency", after.checkpoint)[~active_once], np.minimum(divided, p - divided)
     )
@@ -150,7 +150,7 @@ def test_neuron_active_at_one_pair_has_the_lowest_frequency_in_every_labeling():
 # ---- cubes of several runs
 
 
-class Stored:
+class RandomCheckpoints:
     """Random checkpoints of a run."""
 
     def __init__(self, run):
@@ -162,28 +162,28 @@ class Stored:
 
 
 def cube_of(*runs, first):
-    """Return the cube of random checkpoints of some runs."""
+    """Return a cube of runs with random checkpoints."""
     parts = []
     for run in runs:
-        run_measures = [m for family in families_of(run) for m in measures_taken(family, run, run is first)]
+        run_measures = [m for family in families_of(run) for m in measures_for(family, run, run is first)]
         history = np.random.default_rng(run.seed).random((len(EVALUATED_QUANTITIES), 3))
         curves = {
             f"history_{name}": ("history_epoch", curve)
             for name, curve in zip(EVALUATED_QUANTITIES, history, strict=True)
         }
-        measured = compute_measures(run, run_measures, Stored(run), random_mask(run.task.prime))
+        measured = compute_measures(run, run_measures, RandomCheckpoints(run), random_mask(run.task.prime))
         parts.append(run_part(run, measured.assign(curves).assign_coords(history_epoch=[0, 20, 40]), run is first))
     return join(parts, list(runs), first)
 
 
 def test_run_in_a_cube_of_several_equals_the_run_alone():
     first, second = small_runs()
-    both = cube_of(first, second, first=first)
+    cube_of_two = cube_of(first, second, first=first)
     for run in (first, second):
         alone = cube_of(run, first=first)
-        shared = both if run is first else both[list(alone.data_vars)]
-        xr.testing.assert_identical(shared.sel(run=[run.name]).drop_attrs(), alone.drop_attrs())
-    assert not both.sel(run=first.name).test_loss.equals(both.sel(run=second.name).test_loss)
+        in_cube_of_two = cube_of_two if run is first else cube_of_two[list(alone.data_vars)]
+        xr.testing.assert_identical(in_cube_of_two.sel(run=[run.name]).drop_attrs(), alone.drop_attrs())
+    assert not cube_of_two.sel(run=first.name).test_loss.equals(cube_of_two.sel(run=second.name).test_loss)
 
 
 # ---- devices
@@ -193,13 +193,13 @@ DEVICE = "cuda"
 
 ON_PAIRS = [
     network for network in SMALL_NETWORKS if not small_network(network).run.on_sequences
-]  # torch draws the examples of the others
+]  # torch draws the examples of tasks on sequences
 
 
 @pytest.mark.parametrize("network", ON_PAIRS)
 def test_measures_are_computed_on_the_cpu_with_any_default_device(network):
     fresh = SMALL_NETWORKS[network]()
-    with torch.device("meta"):  # a device without numbers
+    with torch.device("meta"):  # tensors on this device have no values
         actual = {m.name: value(m.name, fresh.checkpoint) for m in fresh.measures}
     for name, values in actual.items():
         np.testing.assert_array_equal(values, value(name, small_network(network).checkpoint), err_msg=name)

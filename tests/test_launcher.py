@@ -68,16 +68,16 @@ def test_number_of_concurrent_tasks_is_limited(tmp_path):
     ]
     run_tasks(tasks, tmp_path, at_once=3)
     events = sorted(line.split()[:2] for line in (tmp_path / "log").read_text().splitlines())
-    at_once = most = 0
+    running = most_running = 0
     for _, event in events:
-        at_once += 1 if event == "begin" else -1
-        most = max(most, at_once)
-    assert most == 3
+        running += 1 if event == "begin" else -1
+        most_running = max(most_running, running)
+    assert most_running == 3
     assert len(events) == 14
 
 
 def test_each_gpu_has_one_task_at_a_time(tmp_path):
-    """The test simulates GPUs, named as CUDA may name them."""
+    """The test simulates two GPUs, one named by number and one by UUID."""
     tasks = [JobSpec(f"n{i}", f"{MODULE}:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.3}) for i in range(6)]
     wait(LocalPool(4, poll_seconds=0.05, gpus=["3", "GPU-5d"]), tmp_path / "jobs", "notes", lambda in_hand: tasks)
     events = sorted(line.split() for line in (tmp_path / "log").read_text().splitlines())
@@ -132,7 +132,7 @@ def test_user_error_is_not_retried(tmp_path):
 
 
 def test_killed_process_is_retried(tmp_path):
-    """A system that runs out of memory kills processes."""
+    """The operating system kills processes when memory runs out."""
     path = tmp_path / "log"
     waiting = start_waiting(tmp_path)
     (victim,) = workers(tmp_path)
@@ -162,6 +162,7 @@ def wait_for_adoption(folder):
 
 
 def eventually(condition, seconds=60):
+    """Wait until a condition is true; fail after some seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not become true in time"
@@ -280,7 +281,7 @@ def test_launcher_stops_its_processes_on_a_signal_and_they_save(tmp_path, undist
 
 
 def test_only_jobs_of_the_experiment_are_listed_and_canceled(tmp_path):
-    folder = folder_with(tmp_path, **LONG | {"epochs": 100_000})  # more than any machine trains during the test
+    folder = folder_with(tmp_path, **LONG | {"epochs": 100_000})  # no machine finishes them during the test
     assert "No training jobs" in command("jobs", folder=folder).stdout
     process = start_training(folder, "--at-once", "2")
     listed = command("jobs", folder=folder)
@@ -297,7 +298,7 @@ def test_only_jobs_of_the_experiment_are_listed_and_canceled(tmp_path):
     assert list(folder.glob("results/small/runs/*/resume/*.npz"))
 
 
-def test_packed_runs_are_identical_to_single_ones(tmp_path, undisturbed):
+def test_packed_runs_are_identical_to_runs_in_single_shards(tmp_path, undisturbed):
     folder = folder_with(tmp_path, **LONG)
     assert command("train", "small", "--runs-per-shard", "2", folder=folder).returncode == 0
     for name in ("seed0", "seed1"):

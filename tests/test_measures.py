@@ -29,14 +29,14 @@ def value(name, checkpoint):
 
 
 CASES = {
-    f"{which} {kind}": (kind, which) for kind in (ADDITION, SUBTRACTION) for which in ("solving", "earlier", "random")
+    f"{state} {kind}": (kind, state) for kind in (ADDITION, SUBTRACTION) for state in ("solving", "earlier", "random")
 }
 
 
-@pytest.mark.parametrize("which", CASES)
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", REFERENCES)
-def test_measure_equals_its_definition(name, which):
-    checkpoint, network = checkpoint_and_definitions(*CASES[which])
+def test_measure_equals_its_definition(name, case):
+    checkpoint, network = checkpoint_and_definitions(*CASES[case])
     assert_close(value(name, checkpoint), REFERENCES[name](network))
 
 
@@ -93,10 +93,10 @@ def test_key_frequencies_are_those_of_the_last_checkpoint():
 def test_without_key_frequencies_exactly_the_measures_that_need_them_are_nan(name):
     values = np.asarray(value(name, checkpoint_and_definitions(ADDITION, "random")[0]), dtype=float)
     if name.startswith("intervention_"):
-        done = np.isfinite(values).all(-1)
-        assert [intervention for intervention, known in zip(INTERVENTIONS, done, strict=True) if not known] == list(
-            interventions.KEY_FREQUENCY_INTERVENTIONS
-        )
+        is_defined = np.isfinite(values).all(-1)
+        assert [
+            intervention for intervention, defined in zip(INTERVENTIONS, is_defined, strict=True) if not defined
+        ] == list(interventions.KEY_FREQUENCY_INTERVENTIONS)
         return
     assert np.isnan(values).all() if name in NEED_KEY_FREQUENCIES else np.isfinite(values).all()
 
@@ -110,8 +110,8 @@ def test_neuron_that_never_varies_has_no_frequency(neuron):
 
 
 def test_constant_neurons_have_no_frequency_in_single_precision():
-    shares = value("neuron_frequency_share", in_single_precision())
-    assert np.flatnonzero(np.isnan(shares).any(-1)).tolist() == [DEAD, CONSTANT]
+    fractions = value("neuron_frequency_share", in_single_precision())
+    assert np.flatnonzero(np.isnan(fractions).any(-1)).tolist() == [DEAD, CONSTANT]
 
 
 # ---- losses too small for a plain log-softmax
@@ -166,7 +166,7 @@ LOSSES = [name for name in REFERENCES if "loss" in name]
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_small_losses_keep_their_digits(name, monkeypatch):
+def test_small_losses_are_precise(name, monkeypatch):
     def exact(logits, labels):
         return numerics.cross_entropy(logits.reshape(-1, P), labels.ravel()).reshape(labels.shape)
 
@@ -179,8 +179,8 @@ def test_small_losses_keep_their_digits(name, monkeypatch):
 # ---- known results
 
 
-class Table(Checkpoint):
-    """A network that consists of given logits only."""
+class LogitTable(Checkpoint):
+    """A checkpoint that has only the given logits."""
 
     def __init__(self, logits, keys=(3,), kind=ADDITION):
         context = RunContext(pair_run(kind), {}, random_mask(P))
@@ -201,21 +201,21 @@ def wave(k, sign, height=2.5):
 
 
 BY_SIGN = pytest.mark.parametrize(("kind", "sign"), [(ADDITION, 1), (SUBTRACTION, -1)])
-OF_ONE_WAVE = np.log(np.exp(2.5 * np.cos(2 * np.pi / P * np.arange(P))).sum()) - 2.5
+LOSS_OF_ONE_WAVE = np.log(np.exp(2.5 * np.cos(2 * np.pi / P * np.arange(P))).sum()) - 2.5
 
 
 @BY_SIGN
 @pytest.mark.parametrize(
     "name", ["train_loss", "test_loss", "restricted_loss", "restricted_loss_test", "key_blocks_only_loss"]
 )
-def test_single_wave_of_a_key_frequency_has_the_full_loss(name, kind, sign):
-    assert_close(value(name, Table(wave(3, sign), kind=kind)), OF_ONE_WAVE)
+def test_restricting_to_the_only_wave_keeps_its_loss(name, kind, sign):
+    assert_close(value(name, LogitTable(wave(3, sign), kind=kind)), LOSS_OF_ONE_WAVE)
 
 
 @BY_SIGN
 @pytest.mark.parametrize("name", ["excluded_loss", "maximal_excluded_loss", "key_blocks_removed_loss"])
 def test_removing_the_only_wave_gives_the_loss_of_guessing(name, kind, sign):
-    assert_close(value(name, Table(wave(3, sign), kind=kind)), np.log(P))
+    assert_close(value(name, LogitTable(wave(3, sign), kind=kind)), np.log(P))
 
 
 @BY_SIGN
@@ -223,32 +223,32 @@ def test_removing_the_only_wave_gives_the_loss_of_guessing(name, kind, sign):
     "name", ["excluded_loss_by_frequency", "ablated_loss_by_frequency", "ablated_loss_by_frequency_all"]
 )
 def test_removing_another_frequency_changes_nothing(name, kind, sign):
-    expected = np.full(8, OF_ONE_WAVE)
+    expected = np.full(8, LOSS_OF_ONE_WAVE)
     expected[3 - 1] = np.log(P)
-    assert_close(value(name, Table(wave(3, sign), kind=kind)), expected)
+    assert_close(value(name, LogitTable(wave(3, sign), kind=kind)), expected)
 
 
-@pytest.mark.parametrize("height", [2.5, 250, 400, 3000])  # exponents of float64 end at 700
+@pytest.mark.parametrize("height", [2.5, 250, 400, 3000])  # exp overflows float64 above 700
 @pytest.mark.parametrize(
-    ("name", "removed"),
+    ("name", "removed_part"),
     [
         ("excluded_loss_by_frequency", lambda values, k: directions(values, [k], sign=1)),
         ("ablated_loss_by_frequency_all", lambda values, k: block(values, [k])),
     ],
 )
-def test_logits_may_have_any_range(name, removed, height, rng):
+def test_logits_may_have_any_range(name, removed_part, height, rng):
     waves = wave(3, 1) + wave(8, 1, 1.5) + wave(5, -1, 1) + 0.3 * rng.standard_normal((P, P, P))
-    table = Table(height / 2.5 * waves)
+    table = LogitTable(height / 2.5 * waves)
     logits, labels = table.logits.reshape(P, P, P), table.context.labels.reshape(P, P)
     split = random_mask(P) if name.startswith("excluded") else ...
     assert_close(
-        value(name, table), [cross_entropy(logits - removed(logits, k), labels)[split].mean() for k in range(1, 9)]
+        value(name, table), [cross_entropy(logits - removed_part(logits, k), labels)[split].mean() for k in range(1, 9)]
     )
 
 
 @BY_SIGN
 def test_wave_along_the_other_diagonal_is_in_the_block_but_not_in_the_directions(kind, sign):
-    table = Table(wave(3, -sign), kind=kind)
+    table = LogitTable(wave(3, -sign), kind=kind)
     assert_close(value("excluded_loss", table), value("train_loss", table))
     assert_close(value("restricted_loss", table), np.log(P))
     assert_close(value("key_blocks_removed_loss", table), np.log(P))
@@ -257,7 +257,7 @@ def test_wave_along_the_other_diagonal_is_in_the_block_but_not_in_the_directions
 
 @BY_SIGN
 def test_cosine_coefficients_are_the_heights_of_the_waves(kind, sign):
-    table = Table(wave(3, sign) + wave(8, sign, 0.5) - wave(1, sign, 0.25), kind=kind)
+    table = LogitTable(wave(3, sign) + wave(8, sign, 0.5) - wave(1, sign, 0.25), kind=kind)
     heights = np.array([-0.25, 0, 2.5, 0, 0, 0, 0, 0.5])
     np.testing.assert_allclose(value("cosine_coefficient", table) / np.sqrt(P**3 / 2), heights, atol=1e-13)
     assert_close(value("cosine_similarity", table)[2], 2.5 / np.sqrt(np.square(heights).sum()))
@@ -267,17 +267,17 @@ def test_cosine_coefficients_are_the_heights_of_the_waves(kind, sign):
 
 @pytest.mark.parametrize("name", [name for name in REFERENCES if name.startswith("logit_fraction_explained")])
 def test_waves_of_key_frequencies_are_fully_explained(name):
-    assert_close(value(name, Table(wave(3, 1) + wave(8, 1, 0.5), keys=(3, 8))), 1.0)
+    assert_close(value(name, LogitTable(wave(3, 1) + wave(8, 1, 0.5), keys=(3, 8))), 1.0)
 
 
 def test_centering_removes_the_named_mean(rng):
     of_pairs, of_outputs = rng.standard_normal((P, P, 1)), rng.standard_normal(P)
     explained = "logit_fraction_explained_cosines"
     over_outputs, over_pairs = f"{explained}_centered_over_outputs", f"{explained}_centered_over_pairs"
-    assert_close(value(over_outputs, Table(wave(3, 1) + of_pairs)), 1.0)
-    assert_close(value(over_pairs, Table(wave(3, 1) + of_outputs)), 1.0)
-    assert value(over_pairs, Table(wave(3, 1) + of_pairs)) < 0.9
-    assert value(over_outputs, Table(wave(3, 1) + of_outputs)) < 0.9
+    assert_close(value(over_outputs, LogitTable(wave(3, 1) + of_pairs)), 1.0)
+    assert_close(value(over_pairs, LogitTable(wave(3, 1) + of_outputs)), 1.0)
+    assert value(over_pairs, LogitTable(wave(3, 1) + of_pairs)) < 0.9
+    assert value(over_outputs, LogitTable(wave(3, 1) + of_outputs)) < 0.9
 
 
 def test_gini_of_equal_numbers_is_0():
@@ -298,25 +298,28 @@ def test_gini_does_not_depend_on_order_and_scale(rng):
 
 @functools.cache
 def small_cube():
-    """Return a cube with the family `maps` of a network at two moments, and the definitions at each."""
+    """Return a cube with the family `maps` of a network at two selected epochs, and the `Network` at each epoch."""
     earlier, last = (
         checkpoint_and_definitions(SUBTRACTION, "earlier"),
         checkpoint_and_definitions(SUBTRACTION, "solving"),
     )
-    kept = last[1].selected_neurons
+    selected = last[1].selected_neurons
     tokens = [str(number) for number in range(P)] + ["="]
     cube = xr.Dataset(
         coords={"run": ["first", "second"], "moment": [0, 100], "head": [0, 1], "neuron": np.arange(54)}
-        | {"kept_neuron": kept, "token": tokens, "position": ["a", "b", "="]}
+        | {"kept_neuron": selected, "token": tokens, "position": ["a", "b", "="]}
     )
     for name, measure in measures().items():
         if measure.family == "maps":
-            leading, rest = (measure.dims[0], measure.dims[1:])
+            leading, other_dims = (measure.dims[0], measure.dims[1:])
             checkpoints = {"moment": (earlier, last), "run": (last, earlier)}.get(leading)
             if checkpoints is None:
                 cube[name] = measure.dims, value(name, last[0])
             else:
-                cube[name] = (leading, *rest), np.stack([value(name, checkpoint) for checkpoint, _ in checkpoints])
+                cube[name] = (
+                    (leading, *other_dims),
+                    np.stack([value(name, checkpoint) for checkpoint, _ in checkpoints]),
+                )
     return cube, {0: earlier[1], 100: last[1]}
 
 
@@ -343,10 +346,10 @@ def test_all_neuron_maps_are_rebuilt():
 
 
 @pytest.mark.parametrize("moment", [0, 100])
-@pytest.mark.parametrize("place", [0, 2, 3, 11])
-def test_kept_neuron_map_is_rebuilt(place, moment):
+@pytest.mark.parametrize("index", [0, 2, 3, 11])
+def test_kept_neuron_map_is_rebuilt(index, moment):
     cube, networks = small_cube()
-    neuron = int(cube.kept_neuron[place])
+    neuron = int(cube.kept_neuron[index])
     assert_close(neuron_map(cube, neuron, epoch=moment, relu=False), networks[moment].pre[..., neuron])
 
 

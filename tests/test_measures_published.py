@@ -1,4 +1,4 @@
-"""Measures of the authors' network, compared with numbers computed independently in float64, to every given digit."""
+"""Measures of the authors' network, compared to every stated digit with numbers computed independently in float64."""
 
 import functools
 from decimal import Decimal
@@ -53,8 +53,8 @@ AT_KEYS = {
 @functools.cache
 def network():
     """Return the only checkpoint of the authors' network."""
-    file = {"title": "published", "seed": 1, "task": {"kind": "modular_addition"}, "training": {"epochs": 100}}
-    run = Experiment.model_validate(file).runs("published")[0]
+    settings = {"title": "published", "seed": 1, "task": {"kind": "modular_addition"}, "training": {"epochs": 100}}
+    run = Experiment.model_validate(settings).runs("published")[0]
     weights = published_weights()
     weights["W_U"] = weights["W_U"][:, :113]
     weights = {name: np.ascontiguousarray(tensor) for name, tensor in weights.items()}
@@ -67,9 +67,9 @@ def value(name):
 
 
 def to_all_digits(expected):
-    """Return an approximation of a decimal number, with a tolerance of half of its last digit."""
-    half = Decimal("0.51").scaleb(Decimal(expected).as_tuple().exponent)
-    return pytest.approx(float(expected), rel=0, abs=float(half))
+    """Return an approximate decimal number, with a tolerance of half a unit of its last digit."""
+    tolerance = Decimal("0.51").scaleb(Decimal(expected).as_tuple().exponent)
+    return pytest.approx(float(expected), rel=0, abs=float(tolerance))
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -84,8 +84,10 @@ def test_values_at_key_frequencies(name):
 
 
 def test_loss_over_all_pairs():
-    train = network().context.train.mean()
-    assert train * value("train_loss") + (1 - train) * value("test_loss") == to_all_digits("3.519741e-7")
+    train_fraction = network().context.train.mean()
+    assert train_fraction * value("train_loss") + (1 - train_fraction) * value("test_loss") == to_all_digits(
+        "3.519741e-7"
+    )
 
 
 def test_height_of_the_cosine_of_frequency_6():

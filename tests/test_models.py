@@ -37,8 +37,8 @@ def test_fast_path_equals_general_transformer(dtype, precision, kind, mlp_biases
         results.append((loss.detach(), gradients, objective.evaluate(weights)))
     (loss, gradients, evaluation), (loss_plain, gradients_plain, evaluation_plain) = results
     assert_close_tensors(loss, loss_plain, dtype)
-    for ours, theirs in zip(gradients, gradients_plain, strict=True):
-        assert_close_tensors(ours, theirs, dtype)
+    for actual, expected in zip(gradients, gradients_plain, strict=True):
+        assert_close_tensors(actual, expected, dtype)
     for name, value in evaluation.items():
         assert_close_tensors(value, evaluation_plain[name], dtype)
 
@@ -52,9 +52,9 @@ def test_general_transformer_equals_transformer_lens(layers, attention_only):
     network = to_transformer_lens(weights, architecture)
     tokens = torch.randint(0, architecture.vocabulary, (50, 3), generator=torch.Generator().manual_seed(2))
     recorded = {}
-    ours = forward({name: w[None] for name, w in weights.items()}, tokens, lambda n, v: recorded.update({n: v}))
-    theirs, cache = network.run_with_cache(tokens)
-    assert_close_tensors(ours[0], theirs.detach(), torch.float32)
+    actual = forward({name: w[None] for name, w in weights.items()}, tokens, lambda n, v: recorded.update({n: v}))
+    expected, cache = network.run_with_cache(tokens)
+    assert_close_tensors(actual[0], expected.detach(), torch.float32)
     for name in ("blocks.0.attn.hook_pattern", f"blocks.{layers - 1}.hook_resid_post"):
         assert_close_tensors(recorded[name][0], cache[name].detach(), torch.float32)
 
@@ -66,13 +66,13 @@ def test_gradients_equal_transformer_lens():
     tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, 13)], -1))
     labels = torch.from_numpy((a + b) % 13)
     objective = fast.Objective(runs, torch.ones(1, 13, 13, dtype=torch.bool), torch.device("cpu"))
-    ours = torch.autograd.grad(objective.loss(weights).sum(), [weights["W_E"], weights["W_U"]])
+    actual = torch.autograd.grad(objective.loss(weights).sum(), [weights["W_E"], weights["W_U"]])
     network = to_transformer_lens({name: w.detach()[0] for name, w in weights.items()}, Architecture.of(runs[0]))
     loss = torch.nn.functional.cross_entropy(network(tokens)[:, -1].double(), labels)
     loss.backward()
     by_shape = {tuple(p.grad.shape): p.grad for p in network.parameters() if p.grad is not None}
-    assert_close_tensors(ours[0][0], by_shape[(14, 24)], torch.float32)
-    assert_close_tensors(ours[1][0], by_shape[(13, 24)].T, torch.float32)
+    assert_close_tensors(actual[0][0], by_shape[(14, 24)], torch.float32)
+    assert_close_tensors(actual[1][0], by_shape[(13, 24)].T, torch.float32)
 
 
 def test_hooks_replace_activations():
@@ -90,7 +90,7 @@ def test_hooks_replace_activations():
     assert_close_tensors(forward(weights, tokens, silence), bias_only, torch.float64)
 
 
-def test_runs_do_not_mix():
+def test_runs_of_a_batch_do_not_affect_each_other():
     """A run's losses in a batch equal those of the run alone."""
     runs = pair_runs(count=3)
     weights = random_tensors(runs, torch.float64)
@@ -118,7 +118,7 @@ def test_logits_and_neurons_of_all_pairs():
     assert_close_tensors(pairs.logits(pairs.tables(weights), batch), expected, torch.float64)
 
 
-@pytest.mark.parametrize("size", [37, 101], ids=["small", "large"])  # for both libraries
+@pytest.mark.parametrize("size", [37, 101], ids=["small", "large"])  # below and above `gemm.SMALL`
 @pytest.mark.parametrize("library", ["onednn", "torch"])
 def test_products_are_exact_and_differentiable(monkeypatch, library, size):
     monkeypatch.setattr(gemm, "library", lambda: library)
@@ -126,27 +126,28 @@ def test_products_are_exact_and_differentiable(monkeypatch, library, size):
     a, b = (torch.randn(2, size, size, generator=generator, requires_grad=True) for _ in range(2))
     for x, y in ((a, b), (a.mT, b), (a, b.mT), (a.mT, b.mT)):
         assert_close_tensors(multiply(x.detach(), y.detach()), (x @ y).detach(), torch.float32)
-    ours = torch.autograd.grad(matmul(a, b.mT).square().sum(), (a, b))
-    theirs = torch.autograd.grad((a @ b.mT).square().sum(), (a, b))
-    for actual, expected in zip(ours, theirs, strict=True):
+    gradients = torch.autograd.grad(matmul(a, b.mT).square().sum(), (a, b))
+    expected_gradients = torch.autograd.grad((a @ b.mT).square().sum(), (a, b))
+    for actual, expected in zip(gradients, expected_gradients, strict=True):
         assert_close_tensors(actual, expected, torch.float32)
 
 
 @pytest.mark.parametrize(
     ("experiment", "train_loss", "test_loss"),
     [
-        ("subtraction", 4.732243928736632, 4.7345742216589235),  # as the notebook printed them
-        ("integer_addition", 3.0037210007710913, 3.0051991100357918),  # computed: these two notebooks print none
+        ("subtraction", 4.732243928736632, 4.7345742216589235),  # printed by the notebook
+        ("integer_addition", 3.0037210007710913, 3.0051991100357918),  # computed: these two notebooks print no losses
         ("transformer_lens_demo", 4.735885757150753, 4.7329808684056385),
     ],
 )
 def test_transformer_lens_initialization_reproduces_the_notebooks(experiment, train_loss, test_loss):
-    """The losses of the initial weights equal those of the notebooks, which are reproduced seed for seed."""
+    """The initial weights have the notebooks' losses: initialization reproduces the notebooks seed for seed."""
     (run,) = load_experiment(experiment, Path(__file__).parents[1] / "config/experiments").runs(experiment)
     weights = {name: tensor[None] for name, tensor in initial_weights(run).items()}
     mask = torch.from_numpy(train_mask(run))[None]
     losses = fast.Objective([run], mask, torch.device("cpu")).evaluate(weights)
-    assert abs(losses["train_loss"].item() - train_loss) < 1e-7  # logits are float32, of at least 28 pairs
+    # logits are float32; each loss is a mean over at least 28 pairs
+    assert abs(losses["train_loss"].item() - train_loss) < 1e-7
     assert abs(losses["test_loss"].item() - test_loss) < 1e-7
 
 

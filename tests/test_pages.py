@@ -15,7 +15,7 @@ from progress_measures.measures import measures
 from progress_measures.measures.registry import DIMENSIONS
 from progress_measures.pages import gallery, measures_page
 from support import ROOT
-from support.documentation import PAGES, Reader, blocks, parses
+from support.documentation import PAGES, Reader, blocks, check_syntax
 
 WITH_BLOCKS = [page for page in PAGES if blocks(page)]
 
@@ -23,22 +23,22 @@ WITH_BLOCKS = [page for page in PAGES if blocks(page)]
 SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
 
 
-def in_nav(entry):
+def pages_below(entry):
     """Return the pages below an entry of the navigation."""
     if isinstance(entry, str):
         return [entry]
-    return [page for below in (entry.values() if isinstance(entry, dict) else entry) for page in in_nav(below)]
+    return [page for below in (entry.values() if isinstance(entry, dict) else entry) for page in pages_below(below)]
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS)
 def test_blocks_are_valid_in_their_language(page):
     for block in blocks(page):
-        parses(block)
+        check_syntax(block)
 
 
 def test_every_page_is_in_the_navigation():
-    written = {path.name for path in (ROOT / "docs").glob("*.md")}
-    assert written <= set(in_nav(SITE["nav"])), "add it to `nav` in mkdocs.yml"
+    page_files = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert page_files <= set(pages_below(SITE["nav"])), "add it to `nav` in mkdocs.yml"
 
 
 def test_pages_of_the_navigation_exist():
@@ -51,7 +51,7 @@ def test_pages_of_the_navigation_exist():
         "changelog.md",
         "tutorial.md",
     }
-    for page in in_nav(SITE["nav"]):
+    for page in pages_below(SITE["nav"]):
         assert page in generated or (ROOT / "docs" / page).exists(), page
 
 
@@ -156,25 +156,27 @@ def reader(tmp_path_factory):
     return Reader(tmp_path_factory.mktemp("reader"))
 
 
+# a page that continues the work of another page
 CONTINUES = {"docs/add-a-measure.md": "docs/add-an-experiment.md"}
 
 
-def grokked(folder, experiment):
+def generalizes(folder, experiment):
     """Return whether an experiment's first run generalizes."""
     return float(open_cube(folder / f"results/{experiment}/cube.zarr").test_accuracy.isel(run=0, epoch=-1)) > 0.95
 
 
-def falls(folder):
-    """Return whether the measure that a page adds falls while the network groks."""
+def added_measure_falls(folder):
+    """Return whether the measure that docs/add-a-measure.md adds falls during training."""
     values = open_cube(folder / "results/prime_59/cube.zarr").directions_of_W_E.isel(run=0)
     return values[0] > 2 * values[-1] and np.isfinite(values).all()
 
 
+# by page, a check of the folder after the page was followed
 RESULTS = {
     "docs/start.md": lambda folder: (folder / "results/lead.png").stat().st_size > 20_000,
-    "docs/add-an-experiment.md": lambda folder: grokked(folder, "prime_59"),
-    "docs/add-a-measure.md": falls,
-    "docs/add-a-task.md": lambda folder: grokked(folder, "multiplication"),
+    "docs/add-an-experiment.md": lambda folder: generalizes(folder, "prime_59"),
+    "docs/add-a-measure.md": added_measure_falls,
+    "docs/add-a-task.md": lambda folder: generalizes(folder, "multiplication"),
 }
 
 

@@ -46,11 +46,11 @@ def test_spike_of_one_checkpoint_moves_no_boundary(name, spike):
     assert getattr(phases, name)(grokking_curves(test_loss=spiky)) == getattr(phases, name)(grokking_curves())
 
 
-@pytest.mark.parametrize("start", [8500, 9700])  # the second has not ended at the last epoch
+@pytest.mark.parametrize("start", [8500, 9700])  # the slingshot from 9700 has not ended at the last epoch
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_slingshots_after_the_cleanup_move_no_boundary(name, start):
-    again = np.where((start <= EPOCHS) & (start + 800 > EPOCHS), 30.0, curve(TEST_LOSS))
-    phase = getattr(phases, name)(grokking_curves(test_loss=again))
+    with_slingshot = np.where((start <= EPOCHS) & (start + 800 > EPOCHS), 30.0, curve(TEST_LOSS))
+    phase = getattr(phases, name)(grokking_curves(test_loss=with_slingshot))
     assert phase.epoch == pytest.approx(EXPECTED_PHASES[name], abs=100)
 
 
@@ -63,8 +63,8 @@ def test_dip_in_the_plateau_moves_no_boundary(name):
 
 
 def test_loss_that_never_stays_low_has_no_phases():
-    restless = np.where((np.arange(len(EPOCHS)) + 5) % 7 < 3, 20.0, 1e-6)
-    phase = phases.cleanup_end(grokking_curves(test_loss=restless))
+    never_low = np.where((np.arange(len(EPOCHS)) + 5) % 7 < 3, 20.0, 1e-6)
+    phase = phases.cleanup_end(grokking_curves(test_loss=never_low))
     assert np.isnan(phase.epoch)
     assert phase.reason == "the test loss falls but does not stay down for 500 epochs"
 
@@ -94,13 +94,13 @@ def test_threshold_that_is_never_reached_gives_nan(name):
 
 
 def test_without_key_frequencies_only_memorization_has_no_end():
-    without = grokking_curves(excluded_loss=np.full(len(EPOCHS), np.nan))
-    phase = phases.memorization_end(without)
+    without_keys = grokking_curves(excluded_loss=np.full(len(EPOCHS), np.nan))
+    phase = phases.memorization_end(without_keys)
     assert np.isnan(phase.epoch)
     assert "no key frequencies" in phase.reason
-    assert phases.memorization_end_maximal(without) == phases.memorization_end_maximal(grokking_curves())
-    assert phases.circuit_formation_end(without) == phases.circuit_formation_end(grokking_curves())
-    assert phases.cleanup_end(without) == phases.cleanup_end(grokking_curves())
+    assert phases.memorization_end_maximal(without_keys) == phases.memorization_end_maximal(grokking_curves())
+    assert phases.circuit_formation_end(without_keys) == phases.circuit_formation_end(grokking_curves())
+    assert phases.cleanup_end(without_keys) == phases.cleanup_end(grokking_curves())
 
 
 @pytest.mark.parametrize("corners", [([0, 10000], [0.7, -1]), ([0, 10000], [-1, 0.7])])
@@ -111,8 +111,8 @@ def test_excluded_loss_that_does_not_turn_ends_no_memorization(corners):
 
 
 def test_excluded_loss_that_falls_again_in_cleanup_is_not_memorization():
-    again = curve(([0, 1000, 6000, 7000, 10000], [0.7, -1.3, 0.7, -4, -4]))
-    assert phases.memorization_end(grokking_curves(excluded_loss=again)).epoch == pytest.approx(1000, abs=100)
+    falling_again = curve(([0, 1000, 6000, 7000, 10000], [0.7, -1.3, 0.7, -4, -4]))
+    assert phases.memorization_end(grokking_curves(excluded_loss=falling_again)).epoch == pytest.approx(1000, abs=100)
 
 
 # ---- thresholds that are reached permanently
@@ -132,7 +132,7 @@ def test_dip_of_500_epochs_counts():
     assert phases.grok_time(below((2000, 2500), (5000, 10000))).epoch == 2000
 
 
-def test_dip_that_ends_just_before_500_epochs_does_not():
+def test_dip_that_ends_just_before_500_epochs_does_not_count():
     assert phases.grok_time(below((2000, 2490), (5000, 10000))).epoch == 5000
 
 
@@ -159,6 +159,6 @@ def test_accuracy_of_exactly_99_percent_counts():
 
 
 def test_nan_loss_is_not_below_the_threshold():
-    lost = np.where(HISTORY < 3000, 1e-3, np.nan)
-    lost[HISTORY < 2900] = 20
-    assert np.isnan(phases.grok_time(grokking_curves(history_test_loss=lost)).epoch)
+    loss = np.where(HISTORY < 3000, 1e-3, np.nan)
+    loss[HISTORY < 2900] = 20
+    assert np.isnan(phases.grok_time(grokking_curves(history_test_loss=loss)).epoch)

@@ -28,27 +28,27 @@ BOUNDS = {
     # attention that hardly varies compared with its mean
     **dict.fromkeys(("attention_frequency_share", "attention_beta", "attention_fit_fraction_explained"), 2e-5),
     **dict.fromkeys(("sigmoid_linear_fraction_explained", "mean_attention"), 2e-5),
-    # nearly 0 for networks without such waves
+    # nearly 0 for networks without waves of a + b
     **dict.fromkeys(("cosine_coefficient", "cosine_similarity", "logit_fraction_explained_cosines"), 2e-5),
     "logit_fraction_explained_cosines_centered_over_outputs": 2e-5,
     "logit_fraction_explained_cosines_centered_over_pairs": 2e-5,
 }
 
 ABSOLUTE = {
-    "sigmoid_deviation": 1e-7,  # due to the attention to `=`, which is float32 itself
+    "sigmoid_deviation": 1e-7,  # attention to `=` is itself computed in float32
     "neuron_pre_fraction_explained_directions": 1e-6,  # nearly 0 before the ReLU
 }
 """Absolute bounds for measures that may be 0."""
 
-REAL = "mainline"
+MAINLINE = "mainline"
 
 
 @functools.cache
-def in_both(network):
+def in_both_precisions(network):
     """Return a network with float32 weights, and with the same weights in float64."""
-    if network == REAL:
-        run = load_experiment(REAL).runs(REAL)[0]
-        original = last_checkpoint(run, open_run(REAL, run.name).weights(), train_mask(run))
+    if network == MAINLINE:
+        run = load_experiment(MAINLINE).runs(MAINLINE)[0]
+        original = last_checkpoint(run, open_run(MAINLINE, run.name).weights(), train_mask(run))
     else:
         original = small_network(network)
     single = original.altered(lambda weights: {name: tensor.astype(np.float32) for name, tensor in weights.items()})
@@ -57,15 +57,15 @@ def in_both(network):
 
 def names(network):
     """Return the names of the measures of a network."""
-    return [m.name for m in small_network("addition" if network == REAL else network).measures]
+    return [m.name for m in small_network("addition" if network == MAINLINE else network).measures]
 
 
-CASES = [(network, name) for network in (*SMALL_NETWORKS, REAL) for name in names(network)]
+CASES = [(network, name) for network in (*SMALL_NETWORKS, MAINLINE) for name in names(network)]
 
 
 @pytest.mark.parametrize(("network", "name"), CASES)
 def test_error_in_float32_is_within_its_bound(network, name):
-    single, double = (np.asarray(measures()[name].function(copy.checkpoint)) for copy in in_both(network))
+    single, double = (np.asarray(measures()[name].function(each.checkpoint)) for each in in_both_precisions(network))
     if double.dtype.kind != "f" or BOUNDS.get(name) == 0:
         np.testing.assert_array_equal(single, double)
         return

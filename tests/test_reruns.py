@@ -69,6 +69,7 @@ def test_report_has_figures_and_tables_with_their_captions(drawn):
 
 
 MEASURES = "src/progress_measures/measures/weights.py"
+# file, text to replace, replacement, and jobs that a dry run then lists
 CHANGES = {
     "a comment in a measure": (MEASURES, "import numpy as np", "import numpy as np  # the usual", {}),
     "a docstring of the trainer": ("src/progress_measures/training/loop.py", '"""The training', '"""A training', {}),
@@ -92,6 +93,18 @@ CHANGES = {
     ),
     "a figure": ("src/progress_measures/figures/paper/fig07.py", "(6.8, 5.2)", "(6.8, 5.3)", {"figure": 1}),
     "another figure": ("src/progress_measures/figures/paper/fig02.py", '"center right"', '"lower right"', {}),
+    "a drawing that the figure uses": (
+        "src/progress_measures/figures/plots/style.py",
+        '"train": "#0072B2"',
+        '"train": "#0072B3"',
+        {"figure": 1},
+    ),
+    "declarations of other figures": (
+        "src/progress_measures/figures/notebooks.py",
+        "size=(4.6, 2.6)",
+        "size=(4, 2)",
+        {},
+    ),
     "the profile": ("profiles/default/config.yaml", "printshellcmds: true", "printshellcmds: false", {}),
     "progress messages": ("src/progress_measures/training/progress.py", "left", "to go", {}),
     "the optimizer": (
@@ -105,17 +118,35 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_change_reruns_exactly_what_depends_on_it(drawn, change):
-    path, before, after, expected = CHANGES[change]
+    path, old, new, expected = CHANGES[change]
     original = (drawn.folder / path).read_text()
-    prints = shutil.copytree(drawn.folder / "results/.fingerprints", drawn.folder / "prints")
+    fingerprints = shutil.copytree(drawn.folder / "results/.fingerprints", drawn.folder / "fingerprints")
     try:
-        drawn.edit(path, before, after)
+        drawn.edit(path, old, new)
         assert drawn.jobs(FIGURE) == expected
     finally:
         (drawn.folder / path).write_text(original)
         shutil.rmtree(drawn.folder / "results/.fingerprints")
-        shutil.copytree(prints, drawn.folder / "results/.fingerprints")  # with their original times
-        shutil.rmtree(prints)
+        shutil.copytree(fingerprints, drawn.folder / "results/.fingerprints")  # with their original times
+        shutil.rmtree(fingerprints)
+
+
+def test_changed_declaration_draws_its_figure_and_no_other(drawn):
+    """The two figures are declared in one module."""
+    figures = [f"results/figures/mod_addition/{name}.png" for name in ("07_embedding_dims", "08_embedding_dim0")]
+    drawn.make("-c2", *figures)
+    drawn.edit(
+        "src/progress_measures/figures/mod_addition.py",
+        'size=(6.8, 2.6),\n    caption="""Dimensions 0',
+        'size=(6, 2.6),\n    caption="""Dimensions 0',
+    )
+    assert [drawn.jobs(path) for path in figures] == [{"figure": 1}, {}]
+    drawn.edit(
+        "src/progress_measures/figures/mod_addition.py",
+        "The blog transforms this dimension",
+        "The blog converts this dimension",
+    )
+    assert drawn.jobs(figures[1]) == {"figure": 1}, "a caption is a parameter of the rule"
 
 
 def test_changed_settings_rerun_what_depends_on_them(drawn):
@@ -140,10 +171,11 @@ def test_changed_settings_rerun_what_depends_on_them(drawn):
 
 
 @pytest.mark.parametrize(
-    "place", [["--set-resources", "train:pool=slurm", "train:gpu=1"], ["-c1"], ["--set-resources", "train:device=cpu"]]
+    "arguments",
+    [["--set-resources", "train:pool=slurm", "train:gpu=1"], ["-c1"], ["--set-resources", "train:device=cpu"]],
 )
-def test_place_of_training_does_not_retrain(drawn, place):
-    assert drawn.jobs(FIGURE, *place) == {}
+def test_place_of_training_does_not_retrain(drawn, arguments):
+    assert drawn.jobs(FIGURE, *arguments) == {}
 
 
 def test_published_cubes_need_no_training(drawn):
@@ -159,7 +191,7 @@ def test_published_cubes_need_no_training(drawn):
 
 
 def test_only_new_runs_are_trained(drawn):
-    """A third seed leaves the other two runs unchanged. This test is the last one, since it changes the tree."""
+    """A third seed leaves the other two runs unchanged. This test is the last of the file, since it changes the checkout."""
     records = {run: drawn.folder / f"results/mainline/runs/{run}/done.json" for run in ("seed0", "seed1")}
     before = {run: path.stat().st_mtime_ns for run, path in records.items()}
     drawn.write("mainline", small_experiment(epochs=200) | {"grid": {"seed": [0, 1, 2]}})

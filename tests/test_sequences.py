@@ -18,15 +18,15 @@ from support.experiments import SEQUENCES, SMALL, pair_run, sequence_run
 from support.networks import random_weights
 from support.processes import command, commands
 
-MODELS = {kind: (kind, {}) for kind in SEQUENCES}
-MODELS["doubled"] = ("repeated_subsequence", {"model": {"doubled_residual": True}})
-MODELS["fixed"] = ("skip_trigram", {"examples": 24, "batch": 8})
+CASES = {kind: (kind, {}) for kind in SEQUENCES}
+CASES["doubled"] = ("repeated_subsequence", {"model": {"doubled_residual": True}})
+CASES["fixed"] = ("skip_trigram", {"examples": 24, "batch": 8})
 
 
 @functools.cache
 def case(name):
     """Return a checkpoint, its run and its weights."""
-    kind, options = MODELS[name]
+    kind, options = CASES[name]
     run = sequence_run(kind, **options)
     weights = random_weights(run, np.random.default_rng(3))
     return SequenceRunContext(run, weights, 60).checkpoint(weights, 20), run, weights
@@ -36,8 +36,8 @@ def value(name, checkpoint):
     return measures()[name].function(checkpoint)
 
 
-def answered(run, weights, examples):
-    """Return losses and whether answers are right, [example, answer] each, and the attention of every layer."""
+def answers(run, weights, examples):
+    """Return losses and correctness of the answers, [example, answer] each, and each layer's attention."""
     patterns = []
 
     def hook(name, activation):
@@ -46,39 +46,39 @@ def answered(run, weights, examples):
 
     tensors = {name: torch.tensor(w)[None] for name, w in weights.items()}
     logits = forward(tensors, torch.tensor(examples.tokens), hook, run.model.doubled_residual)[0].numpy()
-    rows = np.stack(
+    answer_logits = np.stack(
         [example_logits[positions] for example_logits, positions in zip(logits, examples.positions, strict=True)]
     )
-    return cross_entropy(rows, examples.labels), rows.argmax(-1) == examples.labels, patterns
+    return cross_entropy(answer_logits, examples.labels), answer_logits.argmax(-1) == examples.labels, patterns
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", CASES)
 def test_losses_and_accuracies_are_means_over_answers(name):
     checkpoint, run, weights = case(name)
     drawn = DrawnExamples(run)
     train = drawn.at(20) if drawn.fixed is None else drawn.fixed
     for split, examples in (("train", train), ("test", drawn.test())):
-        losses, right, _ = answered(run, weights, examples)
+        losses, correct, _ = answers(run, weights, examples)
         np.testing.assert_allclose(value(f"{split}_loss", checkpoint), losses.mean(), rtol=1e-10)
-        np.testing.assert_allclose(value(f"{split}_accuracy", checkpoint), right.mean())
+        np.testing.assert_allclose(value(f"{split}_accuracy", checkpoint), correct.mean())
 
 
 @pytest.mark.parametrize("name", ["five_digit_addition", "repeated_subsequence", "doubled"])
 def test_losses_by_answer_are_means_over_examples(name):
     checkpoint, run, weights = case(name)
     train, test = DrawnExamples(run).at(20), DrawnExamples(run).test()
-    np.testing.assert_allclose(value("train_loss_by_answer", checkpoint), answered(run, weights, train)[0].mean(0))
-    losses, right, _ = answered(run, weights, test)
+    np.testing.assert_allclose(value("train_loss_by_answer", checkpoint), answers(run, weights, train)[0].mean(0))
+    losses, correct, _ = answers(run, weights, test)
     np.testing.assert_allclose(value("test_loss_by_answer", checkpoint), losses.mean(0))
-    np.testing.assert_allclose(value("test_accuracy_by_answer", checkpoint), right.mean(0))
+    np.testing.assert_allclose(value("test_accuracy_by_answer", checkpoint), correct.mean(0))
 
 
 @pytest.mark.parametrize("name", ["skip_trigram", "fixed"])
-def test_losses_by_trigram_are_means_over_its_examples(name):
+def test_losses_by_trigram_are_means_over_examples_of_that_trigram(name):
     checkpoint, run, weights = case(name)
     drawn = DrawnExamples(run)
     for split, examples in (("train", drawn.fixed or drawn.at(20)), ("test", drawn.test())):
-        losses, _, _ = answered(run, weights, examples)
+        losses, _, _ = answers(run, weights, examples)
         expected = [losses[examples.labels == trigram].mean() for trigram in range(3)]
         np.testing.assert_allclose(value(f"{split}_loss_by_trigram", checkpoint), expected)
 
@@ -87,21 +87,21 @@ def test_losses_by_trigram_are_means_over_its_examples(name):
 def test_scores_of_heads_are_means_of_attention(name):
     checkpoint, run, weights = case(name)
     test = DrawnExamples(run).test()
-    _, _, patterns = answered(run, weights, test)
+    _, _, patterns = answers(run, weights, test)
     induction, previous = np.zeros((2, 2)), np.zeros((2, 2))
     examples = min(PATTERNS, len(test.tokens))
     for layer, pattern in enumerate(patterns):
         for head in range(2):
-            scores, before = [], []
+            to_followers, to_previous = [], []
             for tokens, positions, labels, attention in zip(*test, pattern[:, head], strict=True):
                 for position, label in zip(positions, labels, strict=True):
                     followers = [
                         u + 1 for u in range(position) if tokens[u] == tokens[position] and tokens[u + 1] == label
                     ]
                     assert followers
-                    scores.append(attention[position, followers].sum())
-                before += [attention[position, position - 1] for position in range(1, len(tokens))]
-            induction[layer, head], previous[layer, head] = np.mean(scores), np.mean(before)
+                    to_followers.append(attention[position, followers].sum())
+                to_previous += [attention[position, position - 1] for position in range(1, len(tokens))]
+            induction[layer, head], previous[layer, head] = np.mean(to_followers), np.mean(to_previous)
     assert examples == 40
     np.testing.assert_allclose(value("induction_score", checkpoint), induction)
     np.testing.assert_allclose(value("previous_token_score", checkpoint), previous)
@@ -154,7 +154,7 @@ def test_measure_of_a_two_layer_network_equals_its_definition(name):
 
 @pytest.fixture(scope="module")
 def cubes(tmp_path_factory):
-    """Small experiments of each task, with two layers and of two widths, processed by the command line."""
+    """Cubes of small experiments by the command line: one per task on sequences, one with two layers, one with two widths."""
     folder = tmp_path_factory.mktemp("cubes")
     experiments = folder / "config/experiments"
     experiments.mkdir(parents=True)

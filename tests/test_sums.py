@@ -6,9 +6,9 @@ import xarray as xr
 from scipy.stats import pearsonr
 
 from progress_measures import principal_components
+from progress_measures.analysis import integer_sums
 from progress_measures.analysis.pair_maps import neuron_maps
 from progress_measures.claims.quantities import integer_addition as of
-from progress_measures.cube import integer_sums
 from progress_measures.cube.open import open_cube
 
 N, RESIDUAL = 10, 20

@@ -31,7 +31,7 @@ SNAKEFILES = [ROOT / "Snakefile", *sorted((ROOT / "workflow").rglob("*.smk"))]
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
-OWN = PROJECT["project"]["name"]
+PROJECT_NAME = PROJECT["project"]["name"]
 HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
 NOT_IMPORTED = {
@@ -51,16 +51,19 @@ NOT_IMPORTED = {
 """Dependencies that no code imports, and where each is used: a file, and a text in it."""
 
 
-def declared(requirements):
+def distribution_names(requirements):
     """Return the names of the distributions in requirements."""
     return {re.match(r"[a-z0-9-]+", requirement)[0] for requirement in requirements}
 
 
-RUNTIME, DEV = declared(PROJECT["project"]["dependencies"]), declared(PROJECT["dependency-groups"]["dev"])
+RUNTIME, DEV = (
+    distribution_names(PROJECT["project"]["dependencies"]),
+    distribution_names(PROJECT["dependency-groups"]["dev"]),
+)
 
 
 DISTRIBUTIONS = functools.cache(importlib.metadata.packages_distributions)
-OURS = {path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")} | {
+PROJECT_MODULES = {path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")} | {
     "progress_measures",
     "support",
 }
@@ -70,7 +73,7 @@ OURS = {path.stem for folder in ("tests", "benchmarks") for path in (ROOT / fold
 def imports(path):
     """Return the distributions that a file imports."""
     text = path.read_text(encoding="utf-8")
-    if path in SNAKEFILES:  # Python, except for its rules
+    if path in SNAKEFILES:  # a Snakefile is Python except for its rules
         text = "\n".join(re.findall(r"^(?:from [\w.]+ import \w+|import [\w.]+)", text, re.M))
     modules = set()
     for node in ast.walk(ast.parse(text)):
@@ -78,7 +81,7 @@ def imports(path):
             modules |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom) and not node.level:
             modules.add(node.module)
-    foreign = {module.partition(".")[0] for module in modules} - OURS - set(sys.stdlib_module_names)
+    foreign = {module.partition(".")[0] for module in modules} - PROJECT_MODULES - set(sys.stdlib_module_names)
     return {name.lower().replace("_", "-") for module in foreign for name in DISTRIBUTIONS()[module]}
 
 
@@ -90,7 +93,7 @@ def imported(paths):
 def test_every_locked_file_has_a_hash_and_comes_from_pypi():
     files = 0
     for package in LOCK:
-        if package["name"] == OWN:
+        if package["name"] == PROJECT_NAME:
             assert package["source"] == {"editable": "."}
             continue
         assert package["source"] == {"registry": "https://pypi.org/simple"}, package["name"]
@@ -116,8 +119,8 @@ def test_every_import_is_declared():
 
 def test_every_declared_package_is_used():
     assert set(imported(PYTHON + SNAKEFILES)) | set(NOT_IMPORTED) == RUNTIME | DEV
-    for name, (path, words) in NOT_IMPORTED.items():
-        assert words in (ROOT / path).read_text(encoding="utf-8"), f"{name} is no longer used in {path}"
+    for name, (path, text) in NOT_IMPORTED.items():
+        assert text in (ROOT / path).read_text(encoding="utf-8"), f"{name} is no longer used in {path}"
 
 
 # ---- files that run no code when they are read
@@ -135,7 +138,7 @@ SAFE = {"yaml.SafeLoader", "yaml.CSafeLoader", "_Loader"}
 """`_Loader` is the loader of `yaml_files`, which a test asserts to be safe."""
 
 
-def names_in(tree):
+def full_names(tree):
     """Return the meaning of imported names, such as numpy for `np` and torch.load for `load`."""
     names = {}
     for node in ast.walk(tree):
@@ -149,7 +152,7 @@ def names_in(tree):
 def risky_calls(text):
     """Yield the calls that could run code from a file, or write a file that runs code."""
     tree = ast.parse(text)
-    names = names_in(tree)
+    names = full_names(tree)
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         first, dot, rest = ast.unparse(call.func).partition(".")
         function = names.get(first, first) + dot + rest
@@ -207,7 +210,7 @@ def test_risky_calls_are_found(text):
 
 # ---- no connections to other machines
 
-LINES = [
+COMMAND_LINES = [
     "runs",
     "plan small",
     "dataset small",
@@ -246,7 +249,7 @@ class Offline:
 
 
 def without_network():
-    """Return a command that starts a program without a network, for libraries in C too, or nothing if not permitted."""
+    """Return a command that starts a program without a network, also for libraries in C; empty if that is not permitted."""
     line = ["unshare", "--net"]
     permitted = (
         shutil.which(line[0]) and subprocess.run([*line, "true"], capture_output=True, check=False).returncode == 0
@@ -255,23 +258,23 @@ def without_network():
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """The records of a folder in which every verb ran."""
+def verbs_offline(tmp_path_factory):
+    """A folder in which every verb ran offline, with its records."""
     folder = folder_with(tmp_path_factory.mktemp("offline"), epochs=40)
     (folder / "config/claims").symlink_to(ROOT / "config/claims")
     offline = Offline(folder)
-    commands(*LINES, folder=folder, prefix=tuple(without_network()), **offline.environment)
+    commands(*COMMAND_LINES, folder=folder, prefix=tuple(without_network()), **offline.environment)
     return offline
 
 
 def test_every_verb_is_tried():
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
-    assert {line.split()[0] for line in LINES} | set(NOT_TRIED) == verbs
+    assert {line.split()[0] for line in COMMAND_LINES} | set(NOT_TRIED) == verbs
 
 
-def test_no_verb_connects_to_another_machine(done):
-    assert "progress_measures.training.launcher" in done.records("guarded"), "no worker was restricted"
-    assert done.records("attempts") == ""
+def test_no_verb_connects_to_another_machine(verbs_offline):
+    assert "progress_measures.training.launcher" in verbs_offline.records("guarded"), "no worker was restricted"
+    assert verbs_offline.records("attempts") == ""
 
 
 def test_workflow_connects_to_no_other_machine(tmp_path):
@@ -297,9 +300,9 @@ def test_connection_is_refused_and_recorded(tmp_path, attempt):
     assert re.search(r"example\.org|192\.0\.2\.1", offline.records("attempts"))
 
 
-def test_only_the_export_is_written_as_a_pickle(done):
-    pickles = [path for path in done.folder.rglob("*") if path.is_file() and is_pickle(path)]
-    assert pickles == [done.folder / "theirs.pth"]
+def test_only_the_export_is_written_as_a_pickle(verbs_offline):
+    pickles = [path for path in verbs_offline.folder.rglob("*") if path.is_file() and is_pickle(path)]
+    assert pickles == [verbs_offline.folder / "theirs.pth"]
 
 
 def is_pickle(path):
@@ -311,7 +314,7 @@ def is_pickle(path):
 # ---- pages
 
 
-class Loads(HTMLParser):
+class LoadedAddresses(HTMLParser):
     """Parser for the addresses that a page loads, from its tags and styles."""
 
     ATTRIBUTES = ("src", "srcset", "poster", "data", "action")
@@ -353,18 +356,18 @@ def site(tmp_path_factory):
     return folder
 
 
-def test_pages_of_figures_and_the_explorer_load_nothing_from_other_machines(done):
+def test_pages_of_figures_and_the_explorer_load_nothing_from_other_machines(verbs_offline):
     for name in ("page.html", "explorer.html"):
-        assert Loads((done.folder / name).read_text(encoding="utf-8")).foreign == set(), name
+        assert LoadedAddresses((verbs_offline.folder / name).read_text(encoding="utf-8")).foreign == set(), name
 
 
 def test_site_loads_nothing_from_other_machines(site):
     pages, styles = [*site.rglob("*.html")], [*site.rglob("*.css")]
     assert len(pages) > 50
     for page in pages:
-        assert Loads(page.read_text(encoding="utf-8")).foreign == set(), page
+        assert LoadedAddresses(page.read_text(encoding="utf-8")).foreign == set(), page
     for style in styles:
-        assert Loads(f"<style>{style.read_text(encoding='utf-8')}</style>").foreign == set(), style
+        assert LoadedAddresses(f"<style>{style.read_text(encoding='utf-8')}</style>").foreign == set(), style
 
 
 @pytest.mark.parametrize(
@@ -374,12 +377,12 @@ def test_site_loads_nothing_from_other_machines(site):
      "<style>@import url('//fonts.example/a.css');</style>", '<p style="background: url(https://example.org/a.png)">'],
 )  # fmt: skip
 def test_loads_from_other_machines_are_found(text):
-    assert Loads(text).foreign
+    assert LoadedAddresses(text).foreign
 
 
 @pytest.mark.browser
-def test_browser_requests_nothing_from_other_machines(done, site, browser):
-    of_figures = [done.folder / "page.html", done.folder / "explorer.html"]
+def test_browser_requests_nothing_from_other_machines(verbs_offline, site, browser):
+    of_figures = [verbs_offline.folder / "page.html", verbs_offline.folder / "explorer.html"]
     for page in (*of_figures, site / "index.html", site / "gallery/paper.html"):
         requests, opened = [], browser.new_page()
         opened.on("request", lambda request, requests=requests: requests.append(request.url))

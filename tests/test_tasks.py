@@ -8,7 +8,7 @@ from progress_measures.data.examples import DrawnExamples
 from support.experiments import SEQUENCES, sequence_run
 
 
-def number(digits):
+def to_number(digits):
     return int("".join(map(str, digits)))
 
 
@@ -21,7 +21,7 @@ def test_digits_of_sums_are_those_of_python():
         x, y = (torch.randint(0, 10, (64, 5)) for _ in range(2))  # the global generator, as in the notebook
         for tokens, positions, labels, of_x, of_y in zip(*drawn, x.tolist(), y.tolist(), strict=True):
             assert tokens[:12].tolist() == [*of_x, 10, *of_y, 11]
-            assert number(tokens[12:]) == number(of_x) + number(of_y)
+            assert to_number(tokens[12:]) == to_number(of_x) + to_number(of_y)
             assert positions.tolist() == [11, 12, 13, 14, 15, 16]
             assert labels.tolist() == tokens[12:].tolist()
 
@@ -54,10 +54,10 @@ def test_answer_follows_from_one_token_in_noise():
         drawn = next(stream)
         noise = torch.randint(2, 12, (30, 40), generator=generator)
         answer = torch.randint(0, 10, (30,), generator=generator)
-        place = torch.randint(1, 41, (30,), generator=generator)
+        position = torch.randint(1, 41, (30,), generator=generator)
         for i in range(30):
             row = [0, *noise[i].tolist(), 1]
-            row[place[i]] = 12 + int(answer[i])
+            row[position[i]] = 12 + int(answer[i])
             assert drawn.tokens[i].tolist() == row
             assert (drawn.positions[i].tolist(), drawn.labels[i].tolist()) == ([41], [int(answer[i])])
 

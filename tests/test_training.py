@@ -54,13 +54,13 @@ def test_split_of_the_authors_is_pythons_shuffle():
     assert train_order("shuffle", 7, 13).tolist() == order
 
 
-def test_split_of_the_notebook_has_its_first_rows():
+def test_split_by_randperm_has_the_pairs_of_the_notebook():
     order = train_order("randperm", 598, 113)
     first = [divmod(int(pair), 113) for pair in order[:5]]
     assert first == [(21, 31), (30, 98), (47, 10), (86, 21), (99, 83)]
     assert [(a - b) % 113 for a, b in first] == [103, 45, 37, 65, 16]
-    tested = [divmod(int(pair), 113) for pair in order[3830:3835]]
-    assert tested == [(43, 40), (31, 42), (39, 63), (35, 61), (112, 102)]
+    test_pairs = [divmod(int(pair), 113) for pair in order[3830:3835]]
+    assert test_pairs == [(43, 40), (31, 42), (39, 63), (35, 61), (112, 102)]
     small = [divmod(int(pair), 10) for pair in train_order("randperm", 598, 10)]
     assert small[:5] == [(9, 9), (7, 7), (0, 3), (7, 5), (6, 2)]
     assert small[72:77] == [(4, 3), (2, 2), (4, 1), (9, 3), (9, 1)]
@@ -287,18 +287,18 @@ def test_training_continues_after_a_signal_to_save(tmp_path, monkeypatch, undist
 
 
 def test_writer_raises_errors_of_its_thread():
-    def full():
+    def fail():
         raise OSError(28, "No space left on device", "block")
 
     with pytest.raises(OSError, match="No space"), Writer() as writer:
-        writer.submit(full)
+        writer.submit(fail)
     writer = Writer()
-    writer.submit(full)
+    writer.submit(fail)
     with pytest.raises(OSError, match="No space"):
         writer.drain()
 
 
-def test_writer_keeps_the_order():
+def test_writer_calls_functions_in_order():
     done = []
     with Writer() as writer:
         for i in range(100):
@@ -307,16 +307,16 @@ def test_writer_keeps_the_order():
 
 
 def interrupt_at(monkeypatch, epoch):
-    """Send this process SIGTERM when the objective has computed a number of losses."""
+    """Send this process SIGTERM when it computes the training loss for the `epoch`-th time."""
     original, calls = Objective.loss, []
 
-    def counted(self, weights):
+    def interrupting_loss(self, weights):
         calls.append(0)
         if len(calls) == epoch:
             signal.raise_signal(signal.SIGTERM)
         return original(self, weights)
 
-    monkeypatch.setattr(Objective, "loss", counted)
+    monkeypatch.setattr(Objective, "loss", interrupting_loss)
 
 
 @pytest.mark.parametrize("epoch", [1, 7, 20, 21, 390])
@@ -331,20 +331,20 @@ def test_run_resumes_after_a_signal_to_the_same_bits(tmp_path, monkeypatch, undi
 
 def runs_of_kind(kind, count=1):
     """Return runs with fresh examples, batches of a fixed set, dropout, L1 or two layers."""
-    short = {"epochs": 60, "checkpoint_every": 10, "evaluate_every": 10}
+    recipe = {"epochs": 60, "checkpoint_every": 10, "evaluate_every": 10}
     on_pairs = {
-        "dropout": {"training": short | {"dropout": 0.5}},
-        "l1": {"training": short | {"l1": 0.01, "weight_decay": 0.0}},
-        "two layers, dropout": {"model": SMALL["model"] | {"layers": 2}, "training": short | {"dropout": 0.2}},
+        "dropout": {"training": recipe | {"dropout": 0.5}},
+        "l1": {"training": recipe | {"l1": 0.01, "weight_decay": 0.0}},
+        "two layers, dropout": {"model": SMALL["model"] | {"layers": 2}, "training": recipe | {"dropout": 0.2}},
     }
     if kind in on_pairs:
-        file = SMALL | on_pairs[kind] | {"grid": {"seed": list(range(count))}}
-        return Experiment.model_validate(file).runs("small")
-    name, _, parts = kind.partition(", ")
-    return sequence_runs(name, count, **({"examples": 24, "batch": 8} if parts else {}))
+        settings = SMALL | on_pairs[kind] | {"grid": {"seed": list(range(count))}}
+        return Experiment.model_validate(settings).runs("small")
+    name, _, in_batches = kind.partition(", ")
+    return sequence_runs(name, count, **({"examples": 24, "batch": 8} if in_batches else {}))
 
 
-KINDS = ["dropout", "l1", "two layers, dropout", *SEQUENCES, "repeated_subsequence, in parts"]
+KINDS = ["dropout", "l1", "two layers, dropout", *SEQUENCES, "repeated_subsequence, in batches"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -393,7 +393,7 @@ def test_dataset_has_the_fixed_set(tmp_path):
     assert train_masks(tmp_path / "dataset.zarr", ["seed1"]).shape == (1, 64)
 
 
-def test_damaged_state_is_skipped_for_the_previous_one(tmp_path, monkeypatch, undisturbed):
+def test_training_resumes_from_the_previous_state_if_the_last_is_damaged(tmp_path, monkeypatch, undisturbed):
     for epoch in (100, 150):
         with monkeypatch.context() as patch:
             interrupt_at(patch, epoch)
@@ -403,8 +403,8 @@ def test_damaged_state_is_skipped_for_the_previous_one(tmp_path, monkeypatch, un
     damaged = bytearray(newest.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     newest.write_bytes(damaged)
-    kept = store.RunStore(tmp_path / "runs/seed0", small_runs()[0], code_of(small_runs()[0]))
-    assert list(kept.states().values()) == [older]
+    run_store = store.RunStore(tmp_path / "runs/seed0", small_runs()[0], code_of(small_runs()[0]))
+    assert list(run_store.states().values()) == [older]
     trained(tmp_path, small_runs()[:1])
     assert trained_bytes(tmp_path) == trained_bytes(undisturbed)
 
@@ -423,8 +423,8 @@ def test_states_of_other_settings_or_code_are_not_resumed(tmp_path, monkeypatch)
 def test_temporary_disk_error_loses_no_states(tmp_path, monkeypatch, undisturbed):
     """A read error ends training; only damaged or missing checkpoints restart it."""
     shutil.copytree(undisturbed / "runs/seed0", tmp_path / "seed0")
-    kept = store.RunStore(tmp_path / "seed0", small_runs()[0], code_of(small_runs()[0]))
-    assert kept.states()
+    run_store = store.RunStore(tmp_path / "seed0", small_runs()[0], code_of(small_runs()[0]))
+    assert run_store.states()
 
     def fails(*_, **__):
         raise OSError(errno.EIO, "Input/output error")
@@ -432,9 +432,9 @@ def test_temporary_disk_error_loses_no_states(tmp_path, monkeypatch, undisturbed
     with monkeypatch.context() as failing:
         failing.setattr(zarr, "open_group", fails)
         with pytest.raises(OSError, match="Input/output"):
-            kept.states()
+            run_store.states()
     (tmp_path / "seed0/checkpoints.zarr/W_Q/zarr.json").write_text("{")
-    assert not kept.states()
+    assert not run_store.states()
 
 
 def test_run_without_checkpoints_restarts(tmp_path, monkeypatch, undisturbed):
@@ -488,19 +488,19 @@ train(runs[:1], Path("results/small/dataset.zarr"), Path("results/small/runs"))
 def test_kill_9_at_five_random_times_loses_nothing(tmp_path):
     """The final weights of a run killed five times equal those of an uninterrupted run to the bit."""
     long = {"epochs": 5000, "checkpoint_every": 10, "evaluate_every": 100}
-    quiet, killed = (folder_with(tmp_path / name, **long) for name in ("quiet", "killed"))
-    assert command("train", "small", "--run", "seed0", folder=quiet).returncode == 0
-    times = random.Random(0)
-    survived = 0
+    uninterrupted, killed = (folder_with(tmp_path / name, **long) for name in ("uninterrupted", "killed"))
+    assert command("train", "small", "--run", "seed0", folder=uninterrupted).returncode == 0
+    delays = random.Random(0)
+    kills = 0
     for _ in range(5):
         line = [sys.executable, "-c", IN_PROCESS]
         with subprocess.Popen(line, cwd=killed, stderr=subprocess.PIPE, text=True) as process:
             process.stderr.readline()  # the loop has started
             try:
-                process.wait(timeout=times.uniform(0.05, 1.5))
+                process.wait(timeout=delays.uniform(0.05, 1.5))
             except subprocess.TimeoutExpired:
                 process.kill()
-                survived += 1
-    assert survived >= 3, "the run ended before it could be killed: make it longer"
+                kills += 1
+    assert kills >= 3, "the run ended before it could be killed: make it longer"
     assert command("train", "small", "--run", "seed0", folder=killed).returncode == 0
-    assert trained_bytes(killed / "results/small") == trained_bytes(quiet / "results/small")
+    assert trained_bytes(killed / "results/small") == trained_bytes(uninterrupted / "results/small")

@@ -40,13 +40,13 @@ def test_notebook_runs_and_shows_the_stated_numbers(executed):
     assert "Restricted loss" in output_of(executed, "cube.restricted_loss.attrs")
     assert output_of(executed, "cluster_size") == "{1: 57, 5: 82, 7: 97, 29: 105}"
     assert output_of(executed, "run_with_cache").endswith("1.0")
-    mine, the_cubes = eval(output_of(executed, "float(excluded_loss(checkpoint))"))
-    assert mine == pytest.approx(the_cubes, rel=1e-5)
+    computed, from_cube = eval(output_of(executed, "float(excluded_loss(checkpoint))"))
+    assert computed == pytest.approx(from_cube, rel=1e-5)
 
 
-def test_own_measure_is_added_to_the_cube(executed):
+def test_new_measure_is_added_to_the_cube(executed):
     values = [float(word) for word in re.findall(r"\d\.\d*", output_of(executed, "cube.assign("))]
     assert len(values) == 7
-    assert values == sorted(values, reverse=True), "it falls over the whole training"
+    assert values == sorted(values, reverse=True), "the measure decreases during training"
     assert values[0] > 0.1
     assert values[-1] < 1e-3

@@ -1,4 +1,4 @@
-"""The real Snakefile on small experiments, in a tree without results: the jobs that each target needs."""
+"""The jobs that each target needs: the real Snakefile on small experiments, in a checkout without results."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_named_targets_can_be_planned(empty, target):
     assert {"train", "measure", "gather"} <= set(empty.jobs(target))
 
 
-def test_mechanism_is_19_figures_and_4_tables_of_one_experiment(empty):
+def test_mechanism_target_needs_19_figures_and_4_tables_of_one_experiment(empty):
     jobs = empty.jobs("paper_mechanism")
     assert {rule: jobs[rule] for rule in ("train", "figure", "table")} == {"train": 1, "figure": 19, "table": 4}
 
@@ -33,25 +33,25 @@ def test_mechanism_is_19_figures_and_4_tables_of_one_experiment(empty):
     ("target", "figures", "tables"),
     [("subtraction", 28, 0), ("integer_addition", 13, 4), ("transformer_lens_demo", 40, 0)],
 )
-def test_notebook_is_one_experiment_with_its_figures_and_tables(empty, target, figures, tables):
+def test_target_of_a_notebook_needs_one_experiment_with_its_figures_and_tables(empty, target, figures, tables):
     jobs = empty.jobs(target)
     assert [jobs.get(rule, 0) for rule in ("train", "figure", "table")] == [1, figures, tables]
 
 
 def test_figure_of_any_experiment_is_a_target(empty):
-    assert empty.jobs("results/quickstart/figures/paper/fig02.svg")["figure_of"] == 1
+    assert empty.jobs("results/quickstart/figures/paper/fig02.svg")["figure"] == 1
 
 
 def test_extra_format_of_a_figure_is_a_job_of_its_own(empty):
     assert empty.jobs("results/figures/mod_addition/24_embedding_evolution.webp")["extra_format"] == 1
-    assert empty.jobs("results/quickstart/figures/paper/fig07.html")["extra_format_of"] == 1
+    assert empty.jobs("results/quickstart/figures/paper/fig07.html")["extra_format"] == 1
     refused = empty.snakemake("-n", "-c1", "results/figures/paper/fig05.webp")
     assert refused.returncode == 2
     assert "figure paper/fig05 has no .webp; it has: .pdf, .png, .svg." in refused.stderr
 
 
-def test_explorer_is_of_main_experiments_or_of_any_one(empty):
-    assert empty.jobs("results/quickstart/explorer/index.html")["explorer_of"] == 1
+def test_explorer_shows_the_main_experiments_or_any_single_one(empty):
+    assert empty.jobs("results/quickstart/explorer/index.html")["explorer"] == 1
     jobs = empty.jobs("results/explorer/index.html")
     assert (jobs["explorer"], jobs["train"]) == (1, len(EXPLORED))
 

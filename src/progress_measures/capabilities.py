@@ -1,7 +1,7 @@
 """Capabilities: what a run provides and what a measure requires.
 
-A measure applies to a run that provides all capabilities that it requires, and nothing else decides which measures apply.
-Tasks declare theirs; `provides` adds those of the network and its data.
+A measure applies to a run if the run provides every capability that the measure requires; nothing else decides which
+measures apply. A task declares its capabilities; `provides` adds the capabilities of the network and its data.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ CAPABILITIES = {
     "one_layer": "one layer with an MLP and no LayerNorm",
     "additive_residual": "logits that are a sum of the network's parts, without LayerNorm",
 }
-"""What a run can provide and a measure can require, each with the words that complete `requires …`."""
+"""What a run can provide and a measure can require; each text completes the sentence `The measure requires …`."""
 
 
 def provides(run: Run) -> frozenset[str]:
-    """Return the capabilities of a run, each of `CAPABILITIES`, from its task, model and data."""
+    """Return the capabilities of a run, which are keys of `CAPABILITIES`, from its task, model and data."""
     model, imported = run.model, run.imported
     weights = imported is None or not imported.logits_only
     additive = weights and not run.layer_norm

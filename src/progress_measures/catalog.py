@@ -1,16 +1,22 @@
-"""Catalogs of declarations, one per module, listed by id without importing the modules.
+"""Catalogs of declarations, listed by id without importing the modules that declare them.
 
-The id is the module's path below a package: `figures/paper/fig07.py` declares the figure `paper/fig07`. A module whose
-name would begin with a digit has a leading underscore, which the id omits: `subtraction/_01_training_curve.py` declares
-`subtraction/01_training_curve`.
+A module in a folder of the package declares one figure or table, named after it: `figures/paper/fig07.py` declares the figure
+`paper/fig07`. A module whose name would begin with a digit has a leading underscore, which the id omits.
+
+A module of the package itself declares several. Each is one statement at the top level that begins with its ids:
+`figure("demo/18_key_cos", "subtraction/19_key_cos", …)` or, above a drawing function, `@figure("demo/19_interference", …)`.
+The ids are read from the source of the module, so they are literal strings.
 """
 
+import ast
 import difflib
 import functools
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from typing import Any
 
+from progress_measures import fingerprint
 from progress_measures.errors import UserError
 
 
@@ -18,28 +24,69 @@ class Catalog:
     """The declarations of one package.
 
     Args:
-        kind: What is declared, in the singular, such as `figure`.
-        package: Name of the package, which has one folder per source.
-        attribute: Name of the declaration in each module.
+        kind: What is declared, in the singular, such as `figure`; also the name of the function that declares.
+        package: Name of the package.
+        attribute: Name of the declaration in each module that declares one.
+        shared: Folders of the package with code that the declarations share.
     """
 
-    def __init__(self, kind: str, package: str, attribute: str) -> None:
-        self._kind, self._package, self._attribute = kind, package, attribute
+    def __init__(self, kind: str, package: str, attribute: str, shared: tuple[str, ...] = ()) -> None:
+        self._kind, self._package, self._attribute, self._shared = kind, package, attribute, shared
+        self._declared: dict[str, Any] = {}
 
     @functools.cached_property
-    def _modules(self) -> dict[str, str]:
-        """The name of each declaring module, by id. Only the folders are imported."""
-        modules = {}
-        for source in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
-            if source.ispkg:
-                folder = importlib.import_module(f"{self._package}.{source.name}")
-                for module in pkgutil.iter_modules(folder.__path__):
-                    modules[f"{source.name}/{module.name.lstrip('_')}"] = f"{folder.__name__}.{module.name}"
-        return dict(sorted(modules.items()))
+    def _places(self) -> dict[str, tuple[str, int | None]]:
+        """The declaring module by id, and the index of the statement in a module that declares several.
+
+        Only the folders are imported.
+        """
+        places: dict[str, tuple[str, int | None]] = {}
+        for entry in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
+            name = f"{self._package}.{entry.name}"
+            if not entry.ispkg:
+                for declared_id, index in self._statements(name):
+                    if declared_id in places:
+                        raise UserError(
+                            f"The {self._kind} {declared_id!r} is declared twice: {name}, {places[declared_id][0]}."
+                        )
+                    places[declared_id] = name, index
+            elif entry.name not in self._shared:
+                for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
+                    places[f"{entry.name}/{module.name.lstrip('_')}"] = f"{name}.{module.name}", None
+        return dict(sorted(places.items()))
+
+    def _statements(self, module: str) -> Iterator[tuple[str, int]]:
+        """Yield each id that a module declares, and the index of the statement.
+
+        Raises:
+            UserError: A declaration does not begin with ids.
+        """
+        for index, statement in enumerate(fingerprint.tree(module).body):
+            for call in fingerprint.declaring_calls(statement):
+                if isinstance(call.func, ast.Name) and call.func.id == self._kind:
+                    ids = [word.value for word in call.args if isinstance(word, ast.Constant)]
+                    if not ids or len(ids) < len(call.args):
+                        raise UserError(
+                            f"{module}, line {statement.lineno}: expected literal ids as first arguments, such as "
+                            f'`{self._kind}("beyond/name", …)`.'
+                        )
+                    for declared_id in ids:
+                        yield str(declared_id), index
 
     def ids(self, source: str | None = None) -> list[str]:
         """Return the ids of all declarations, or of the declarations of one source."""
-        return [name for name in self._modules if source in (None, name.partition("/")[0])]
+        return [name for name in self._places if source in (None, name.partition("/")[0])]
+
+    def _place(self, name: str) -> tuple[str, int | None]:
+        if name not in self._places:
+            similarity = {
+                available: difflib.SequenceMatcher(None, name, available).ratio() for available in self._places
+            }
+            close = max(similarity, key=similarity.__getitem__)  # the first maximum: fig07, not fig17, for fig7
+            if similarity[close] > 0.6:
+                raise UserError(f"There is no {self._kind} {name!r}. Did you mean {close!r}?")
+            raise UserError(f"There is no {self._kind} {name!r}. Available {self._kind}s: {', '.join(self._places)}.")
+        return self._places[name]
 
     def module(self, name: str) -> str:
         """Return the name of the module that declares an id.
@@ -47,15 +94,20 @@ class Catalog:
         Raises:
             UserError: The id does not exist.
         """
-        if name not in self._modules:
-            similarity = {
-                available: difflib.SequenceMatcher(None, name, available).ratio() for available in self._modules
-            }
-            close = max(similarity, key=similarity.__getitem__)  # the first maximum: fig07, not fig17, for fig7
-            if similarity[close] > 0.6:
-                raise UserError(f"There is no {self._kind} {name!r}. Did you mean {close!r}?")
-            raise UserError(f"There is no {self._kind} {name!r}. Available {self._kind}s: {', '.join(self._modules)}.")
-        return self._modules[name]
+        return self._place(name)[0]
+
+    def fingerprint(self, name: str) -> str:
+        """Return the hash of the code that a declaration depends on.
+
+        Raises:
+            UserError: The id does not exist.
+        """
+        module, index = self._place(name)
+        return fingerprint.fingerprint(module) if index is None else fingerprint.statement_fingerprint(module, index)
+
+    def add(self, declaration: Any) -> None:
+        """Add a declaration, which has an `id`, when its module is imported."""
+        self._declared[declaration.id] = declaration
 
     def load(self, name: str) -> Any:
         """Import and return a declaration by its id.
@@ -64,11 +116,11 @@ class Catalog:
             UserError: The id does not exist, or its module has no declaration.
         """
         module = importlib.import_module(self.module(name))
-        declared = getattr(module, self._attribute, None)
+        declared = self._declared.get(name, getattr(module, self._attribute, None))
         if not hasattr(declared, "id"):
             raise UserError(
                 f"{module.__file__} declares no {self._kind}: expected a function `{self._attribute}` decorated with "
-                f"`@{self._kind}(…)`. Move code that several {self._kind}s share to the folder above."
+                f"`@{self._kind}(…)`. Move code that several {self._kind}s share out of this folder."
             )
         return declared
 

@@ -34,7 +34,7 @@ RunName = Annotated[str, typer.Option("--run", help="Name of a run, as `progress
 def main() -> None:
     """Run the command line; an error that the user can fix ends with one message and exit status 2."""
     logging.captureWarnings(True)
-    # By default, NumPy's BLAS starts one busy-waiting thread per core in each of the workflow's jobs.
+    # By default, NumPy's BLAS starts one busy-waiting thread per core, in every job of the workflow.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         Path.cwd()  # raises a clear error if the folder is gone; libraries fail in worse ways
@@ -60,7 +60,7 @@ def _runs(experiment: str, selected: list[str] | None = None) -> "list[Run]":
 
 
 def _valid_name(experiment: str | None) -> str | None:
-    """Return a valid experiment name; its file need not exist any more."""
+    """Return an experiment name if it is valid, even if its file no longer exists."""
     from progress_measures.experiments.load import is_experiment_name
 
     if experiment is not None and not is_experiment_name(experiment):
@@ -128,7 +128,7 @@ def train(
     retries: Annotated[int, typer.Option(min=0, help="Retries of a failed shard.")] = 2,
     restart: Annotated[bool, typer.Option(help="Delete earlier training of the runs and start again.")] = False,
     any_code: Annotated[
-        bool, typer.Option(help="Keep runs that earlier code finished, instead of training them again.")
+        bool, typer.Option(help="Keep runs that earlier code trained, instead of training them again.")
     ] = False,
     partition: Annotated[str | None, typer.Option(help="Slurm partition.", rich_help_panel=_SLURM)] = None,
     account: Annotated[str | None, typer.Option(help="Slurm account.", rich_help_panel=_SLURM)] = None,
@@ -222,7 +222,7 @@ def watch(
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between updates.")] = 10.0,
     once: Annotated[bool, typer.Option("--once", help="Print the current state and exit.")] = False,
 ) -> None:
-    """Show the progress of a training: losses, progress measures and phase of each run so far."""
+    """Show the progress of training: the losses, progress measures and phase of each run so far."""
     from progress_measures.training.machine import set_up
     from progress_measures.watch import watch as follow
 
@@ -232,29 +232,29 @@ def watch(
 
 @app.command()
 def cancel(
-    experiment: Annotated[str | None, typer.Argument(help="Name of the experiment whose jobs to end.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="End the jobs of all experiments.")] = False,
+    experiment: Annotated[str | None, typer.Argument(help="Name of the experiment whose jobs to cancel.")] = None,
+    all_experiments: Annotated[bool, typer.Option("--all", help="Cancel the jobs of all experiments.")] = False,
 ) -> None:
-    """End training jobs that were submitted from this folder. Saved states are kept."""
+    """Cancel training jobs that were submitted from this folder. Their saved states remain."""
     from progress_measures.training.launcher import launch
 
-    if (experiment is None) != every:
+    if (experiment is None) != all_experiments:
         raise UserError(
             "give an experiment or --all: progress-measures cancel EXPERIMENT, or progress-measures cancel --all."
         )
-    ended, refused = 0, []
-    for name, pool, batch, rows in launch.rows_of_jobs(_valid_name(experiment)):
+    canceled_count, failures = 0, []
+    for name, pool, submission, rows in launch.rows_of_jobs(_valid_name(experiment)):
         try:
-            pool.cancel(batch, list(rows))
-        except UserError as error:  # other jobs are ended even if these cannot be
-            refused.append(str(error))
+            pool.cancel(submission, list(rows))
+        except UserError as error:  # cancel the other jobs even if these cannot be canceled
+            failures.append(str(error))
             continue
         for row in rows.values():
             print(f"ended {name}/{row.name}, job {row.job}")
-        ended += len(rows)
-    if refused:
-        raise UserError("\n".join(refused))
-    if not ended:
+        canceled_count += len(rows)
+    if failures:
+        raise UserError("\n".join(failures))
+    if not canceled_count:
         print("No training jobs are pending or running.")
 
 
@@ -318,9 +318,9 @@ def gather(
 
 
 def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> list[Any]:
-    """Open the cubes at the given paths, else of the given experiment, else of the figure's or table's experiments.
+    """Open the cubes for a figure or table; for a partial table, a missing cube is None.
 
-    A partial table gets None for a missing cube.
+    `cubes` takes precedence over `experiment`, which takes precedence over the experiments that the figure declares.
     """
     from progress_measures.cube.open import cube_if_any, open_cube
 
@@ -336,7 +336,7 @@ def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> l
 def _paths(
     declared: Any, kind: str, formats: tuple[str, ...], experiment: str | None, to: list[Path] | None
 ) -> list[Path]:
-    """Return the paths to write: the given paths, or one per format where the workflow writes."""
+    """Return the paths to write: those in `to`, or by default one per format below `results/`."""
     unsupported = [str(path) for path in to or () if path.suffix[1:] not in formats]
     if unsupported:
         raise UserError(
@@ -346,19 +346,20 @@ def _paths(
     return to or [folder / f"{declared.id}.{suffix}" for suffix in formats]
 
 
-OfExperiment = Annotated[
-    str | None, typer.Option("--experiment", help="Experiment whose cube to use, in place of the default.")
+CubeExperiment = Annotated[
+    str | None, typer.Option("--experiment", help="Experiment whose cube to use instead of the default.")
 ]
-FromCubes = Annotated[
-    list[Path] | None, typer.Option("--cube", help="Path of a cube, folder or zip; one per experiment.")
+CubePaths = Annotated[
+    list[Path] | None,
+    typer.Option("--cube", help="Path of a cube (folder or zip); may be repeated, once per experiment."),
 ]
 
 
 @app.command()
 def draw(
     figure: Annotated[str, typer.Argument(help="Id of the figure, such as paper/fig07.")],
-    experiment: OfExperiment = None,
-    cube: FromCubes = None,
+    experiment: CubeExperiment = None,
+    cube: CubePaths = None,
     to: Annotated[
         list[Path] | None,
         typer.Option(
@@ -380,8 +381,8 @@ def draw(
 @app.command()
 def tabulate(
     table: Annotated[str, typer.Argument(help="Id of the table, such as paper/table01.")],
-    experiment: OfExperiment = None,
-    cube: FromCubes = None,
+    experiment: CubeExperiment = None,
+    cube: CubePaths = None,
     to: Annotated[
         list[Path] | None,
         typer.Option(help="File to write: .md, .csv or .tex; may be repeated. By default, all formats below results/."),
@@ -414,7 +415,7 @@ def import_(
     operation: Annotated[
         str | None, typer.Option(help="Task: a+b, a-b, sum, other, or a file with the table of right answers.")
     ] = None,
-    prime: Annotated[int | None, typer.Option(min=2, help="Number of operands, p for modular tasks.")] = None,
+    prime: Annotated[int | None, typer.Option(min=2, help="Number n of operand values; p for modular tasks.")] = None,
     heads: Annotated[
         int | None, typer.Option(min=1, help="Number of attention heads, if the tensors do not determine it.")
     ] = None,
@@ -469,7 +470,7 @@ def describe(experiment: Experiment) -> None:
     from progress_measures.cube.open import open_cube
 
     for line in description(open_cube(experiment)).split("\n"):
-        # wrapped in a terminal only, so that programs read unbroken lines
+        # Lines are wrapped in a terminal only, so that programs read unbroken lines.
         print(textwrap.fill(line, min(100, shutil.get_terminal_size().columns)) if sys.stdout.isatty() else line)
 
 
@@ -528,7 +529,7 @@ def claims(
     cubes: Annotated[
         Literal["results", "published"],
         typer.Option(
-            help="Cubes to judge: results uses published cubes for missing results; published uses only those."
+            help="results: cubes in results/, or the published cube if one is missing. published: published cubes only."
         ),
     ] = "results",
     only: Annotated[

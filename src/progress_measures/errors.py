@@ -40,19 +40,19 @@ def user_message(error: Exception) -> str | None:
         return f"{os.fsdecode(error.filename or 'a path'):.200} cannot be read or written: {error.strerror}."
     if isinstance(error, MemoryError):
         return "out of memory: this command needs more memory than is available."
-    array = _damaged_array(error)
-    if array:
+    damaged_array = _damaged_array(error)
+    if damaged_array:
         return (
-            f"{array} has a damaged chunk ({type(error).__name__}: {error}). Delete the store that contains it, then "
+            f"{damaged_array} has a damaged chunk ({type(error).__name__}: {error}). Delete the store that contains it, then "
             "create or download it again."
         )
     return None
 
 
 def _damaged_array(error: Exception) -> str | None:
-    """Return the path of the stored array whose reading raised the error, or None if it was raised elsewhere.
+    """Return the path of the stored array that could not be read, or None if the error has another cause.
 
-    Arrays are lazy: they are read long after their store was opened, so the traceback is searched for the array.
+    Arrays are lazy: they are read long after their store was opened, so only the traceback shows which array it was.
     """
     if "zarr" not in sys.modules or not isinstance(error, ValueError | RuntimeError | OSError | zipfile.BadZipFile):
         return None

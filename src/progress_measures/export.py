@@ -58,8 +58,8 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> None:
 def _training_record(opened: OpenRun) -> dict[str, Any]:
     """Return the stored record of the training as tensors.
 
-    Keys: `train_indices` (training pairs as a * n + b), `train_losses` before each update, and `test_losses` after the
-    numbers of updates in `test_updates`; those that are not stored are absent.
+    Keys: `train_indices` (training pairs as a * n + b), `train_losses` (before each update), `test_losses`, and
+    `test_updates` (number of updates before each test loss). Keys without stored values are absent.
     """
     run, record = opened.settings, {}
     if {"pairs", "split"} <= run.provides:

@@ -23,8 +23,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that is renamed to `path` if the block succeeds, and removed otherwise.
 
     A file is replaced in one step. An existing folder is first moved aside, so readers find the old folder, briefly
-    nothing, then the new folder; never a partial one. If two processes write the same path at once, the last rename remains.
-    Temporary files of killed processes are removed by the next process that writes the path.
+    nothing, then the new folder, but never a partial one. If two processes write the same path at once, the one that renames
+    last wins. The next process that writes the path removes the temporary files of killed processes.
     """
     if not path.name:  # the current folder or the root
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -106,7 +106,7 @@ def append_to_store(dataset: xr.Dataset, path: Path, dim: str) -> None:
 
 
 def _storable(dataset: xr.Dataset) -> xr.Dataset:
-    """Convert fixed-length strings, which Zarr's specification lacks, to variable-length strings."""
+    """Convert fixed-length strings to variable-length strings; Zarr's specification has no fixed-length strings."""
     converted = {name: values.astype(object) for name, values in dataset.variables.items() if values.dtype.kind == "U"}
     return dataset.assign_coords({name: values for name, values in converted.items() if name in dataset.coords})
 
@@ -124,7 +124,7 @@ def open_store(store: Any) -> xr.Dataset:
 
 
 def _beside(path: Path, kind: str) -> Path:
-    """Return a hidden sibling of `path` that is unique to this process across machines."""
+    """Return the path of a hidden sibling of `path`; its name contains the machine and the process id."""
     return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{kind}")
 
 
@@ -167,9 +167,10 @@ def _move_into_place(temporary: Path, path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a temporary file or folder, as far as possible; the next process removes the rest of a folder.
+    """Remove a temporary file or folder, as far as possible.
 
-    After an interrupt, Zarr's writing thread runs on briefly, and creates and deletes files in the folder.
+    After an interrupt, Zarr's writing thread briefly continues to create and delete files in the folder. What then remains
+    is removed by the next process that writes the path.
     """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)

@@ -5,6 +5,10 @@ runs. The file contains a hash of the syntax trees of that module and of all mod
 directly or indirectly. It is rewritten only when the hash changes: a changed formula invalidates its family of measures
 and all results that depend on it; a changed comment invalidates nothing. Imports under TYPE_CHECKING are not followed, nor
 are modules that only print messages or describe files.
+
+A module that declares several figures has a fingerprint for each: the hash of the declaring statement, of the functions and
+constants of the module that it uses, and of the modules from which the names that it uses are imported. A caption is like a
+docstring: it changes no drawing.
 """
 
 import ast
@@ -55,6 +59,47 @@ def reachable_modules(*modules: str) -> set[str]:
     return visited
 
 
+@functools.cache
+def statement_fingerprint(module: str, index: int) -> str:
+    """Return the hash of one statement at the top level of a module and of all code that it uses: 16 hexadecimal digits.
+
+    Statements that declare in the same way as this one are left out unless it uses a name that they define. Statements
+    that neither declare, define nor import anything always count, because they may change what is defined.
+
+    Args:
+        module: Full name of the module.
+        index: Index of the statement in the body of `tree(module)`.
+    """
+    body, bindings = tree(module).body, _bindings(module)
+    declarers = {ast.dump(call.func) for call in declaring_calls(body[index])}
+    pending, visited, imported = [index, *_loose_statements(module, declarers)], set(), set()
+    while pending:
+        current = pending.pop()
+        if current in visited:
+            continue
+        visited.add(current)
+        for node in ast.walk(body[current]):
+            if isinstance(node, ast.Name):
+                places = bindings.get(node.id, ())
+                pending += [place for place in places if isinstance(place, int)]
+                imported |= {place for place in places if not isinstance(place, int)}
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                imported |= {(name, "") for name in _imported(node)}
+    digest = hashlib.sha256()
+    for text in sorted(ast.dump(body[place]) for place in visited) + sorted(alias for _, alias in imported):
+        digest.update(f"{text}\n".encode())
+    modules = {name for names, _ in imported for name in names.split() if _file(name) and not _is_excluded(name)}
+    for name in sorted(reachable_modules(*modules) - {module}):
+        digest.update(f"{name} {_tree_hash(name)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def declaring_calls(statement: ast.stmt) -> list[ast.Call]:
+    """Return the calls by which a statement may declare something: the call that it consists of, or its decorators."""
+    expressions = [statement.value] if isinstance(statement, ast.Expr) else getattr(statement, "decorator_list", [])
+    return [call for call in expressions if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)]
+
+
 def write_fingerprint(into: Path, *modules: str) -> str:
     """Write the fingerprint of modules to a file named after the first module, unless it is unchanged.
 
@@ -65,8 +110,22 @@ def write_fingerprint(into: Path, *modules: str) -> str:
     Returns:
         The path of the file.
     """
-    path = fingerprint_file(into, modules[0])
-    text = fingerprint(*modules) + "\n"
+    return write_hash(into, modules[0], fingerprint(*modules))
+
+
+def write_hash(into: Path, name: str, value: str) -> str:
+    """Write a fingerprint to its file, unless it is unchanged.
+
+    Args:
+        into: Folder of the fingerprint files.
+        name: Full name of the module, or another name for what the fingerprint belongs to.
+        value: The fingerprint.
+
+    Returns:
+        The path of the file.
+    """
+    path = fingerprint_file(into, name)
+    text = value + "\n"
     if not path.exists() or path.read_text() != text:
         with atomic_path(path) as temporary:
             temporary.write_text(text)
@@ -112,7 +171,10 @@ def _blocks(node: Any) -> Iterator[list[ast.stmt]]:
 
 
 def _strip(node: Any) -> Any:
-    """Remove docstrings, the descriptions of a task's fields, and the imports under TYPE_CHECKING."""
+    """Remove docstrings, captions, the descriptions of a task's fields, and the imports under TYPE_CHECKING."""
+    for statement in node.body if isinstance(node, ast.Module) else ():
+        for call in declaring_calls(statement):
+            call.keywords = [keyword for keyword in call.keywords if keyword.arg != "caption"]
     if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Call):
         node.value.keywords = [keyword for keyword in node.value.keywords if keyword.arg != "description"]
     for block in _blocks(node):
@@ -139,27 +201,77 @@ def _statements(node: Any) -> Iterator[ast.stmt]:
 
 
 @functools.cache
-def _tree(name: str) -> ast.Module:
+def tree(name: str) -> ast.Module:
+    """Return the syntax tree of a module of this package, without docstrings and captions."""
     file = _file(name)
     if file is None:
         raise ModuleNotFoundError(f"no module {name} in {ROOT}")
-    tree: ast.Module = _strip(ast.parse(file.read_text(encoding="utf-8")))
-    return tree
+    stripped: ast.Module = _strip(ast.parse(file.read_text(encoding="utf-8")))
+    return stripped
 
 
 @functools.cache
 def _tree_hash(name: str) -> str:
-    return hashlib.sha256(ast.dump(_tree(name)).encode()).hexdigest()
+    return hashlib.sha256(ast.dump(tree(name)).encode()).hexdigest()
 
 
 @functools.cache
 def imported_modules(name: str) -> tuple[str, ...]:
     """Return the modules of this package that a module imports, also inside functions but not under TYPE_CHECKING."""
-    modules = set()
-    for node in _statements(_tree(name)):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules.add(node.module)
-            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    modules = {
+        module
+        for node in _statements(tree(name))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for module in _imported(node)
+    }
     return tuple(sorted(module for module in modules if _file(module)))
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> set[str]:
+    """Return the names that a statement imports and that may be modules."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    return {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)} if node.module else set()
+
+
+@functools.cache
+def _bindings(module: str) -> dict[str, list[int | tuple[str, str]]]:
+    """Return what binds each name at the top level of a module.
+
+    Returns:
+        By name: indices of statements, or for an import the names that may be modules, separated by spaces, and the alias.
+    """
+    bindings: dict[str, list[int | tuple[str, str]]] = {}
+    for index, statement in enumerate(tree(module).body):
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            prefix = f"{statement.module or ''}." if isinstance(statement, ast.ImportFrom) else ""
+            for alias in statement.names:
+                name = alias.asname or (alias.name if prefix else alias.name.split(".")[0])
+                place = (f"{prefix[:-1]} {prefix}{alias.name}", f"{prefix}{alias.name} as {alias.asname}")
+                bindings.setdefault(name, []).append(place)
+        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bindings.setdefault(statement.name, []).append(index)
+        else:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    bindings.setdefault(node.id, []).append(index)
+    return bindings
+
+
+def _loose_statements(module: str, declarers: set[str]) -> list[int]:
+    """Return the indices of statements that neither define, import nor declare.
+
+    Args:
+        module: Full name of the module.
+        declarers: Syntax trees of the functions whose calls declare.
+    """
+    bound = {place for places in _bindings(module).values() for place in places}
+    loose = []
+    for index, statement in enumerate(tree(module).body):
+        is_import = isinstance(statement, ast.Import | ast.ImportFrom)
+        is_definition = (index in bound and not hasattr(statement, "body")) or hasattr(statement, "name")
+        is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        declares = declarers & {ast.dump(call.func) for call in declaring_calls(statement)}
+        if not (is_import or is_definition or is_text or declares):
+            loose.append(index)
+    return loose

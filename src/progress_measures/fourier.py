@@ -1,6 +1,6 @@
 """The Fourier basis of Z_p and the decomposition of functions of (a, b) in it.
 
-F is orthonormal, p x p. Row 0 is constant, row 2k - 1 is proportional to cos(2 pi k x / p) and row 2k to
+The basis F is an orthonormal matrix, p x p. Row 0 is constant, row 2k - 1 is proportional to cos(2 pi k x / p) and row 2k to
 sin(2 pi k x / p), for k = 1 … (p - 1)/2. On the plane of all pairs, frequency k has the functions
 
     cos w_k a, sin w_k a                 functions of a alone
@@ -40,7 +40,7 @@ def basis(p: int) -> NDArray[np.float64]:
 
 
 class Marginals(NamedTuple):
-    """Sums of a function of (a, b) over lines of the plane: [x, …] each, where x is a, b, a + b or a - b mod p."""
+    """Sums of a function over pairs with equal a, equal b, equal a + b or equal a - b mod p: [sum, …] each."""
 
     a: Array
     b: Array
@@ -48,11 +48,11 @@ class Marginals(NamedTuple):
     minus: Array
 
     def along(self, components: str, sign: int) -> "Marginals":
-        """Return the marginals, with zeros in place of those outside the given components.
+        """Return the marginals, with zeros in place of the marginals that do not belong to `components`.
 
         Args:
             components: `directions`, `products` or `block`.
-            sign: 1 for the directions of addition, -1 for those of subtraction.
+            sign: 1 for the directions of addition, -1 for the directions of subtraction.
 
         Returns:
             The marginals of the given components.
@@ -93,7 +93,7 @@ def kernel(p: int, selected: ArrayLike) -> NDArray[np.float64]:
 
 
 def energies(marginal: Array) -> Array:
-    """Compute the energy of each frequency: the sum of squares, over the plane, of the projection onto its two waves.
+    """Compute the sum of squares, over all pairs, of the projection onto each frequency's cosine and sine.
 
     The marginal has the shape [x, …], the result [frequency, …].
     """
@@ -148,7 +148,7 @@ class Spectrum(NamedTuple):
 
         Args:
             components: `directions`, `products` or `block`.
-            sign: 1 for the directions of addition, -1 for those of subtraction.
+            sign: 1 for the directions of addition, -1 for the directions of subtraction.
 
         Returns:
             Fractions [frequency, function]; NaN for constant functions.

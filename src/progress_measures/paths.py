@@ -50,12 +50,12 @@ def published_cube(experiment: str) -> Path:
 
 
 def published_weights(experiment: str) -> Path:
-    """Return the archive of published weights: the final weights of every run, and the weights of run 0 at selected epochs."""
+    """Return the archive of published weights: those of every run at the end, and of the first run at a few earlier epochs."""
     return PUBLISHED / f"{experiment}.weights.zarr.zip"
 
 
 def explorer_page(experiment: str | None = None) -> Path:
-    """Return the explorer page of one experiment, or of several if no name is given."""
+    """Return the explorer page of one experiment; without a name, the page of several experiments."""
     return RESULTS / (experiment or "") / "explorer" / "index.html"
 
 

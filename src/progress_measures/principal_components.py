@@ -9,10 +9,10 @@ Array = NDArray[np.floating]
 
 
 class Components(NamedTuple):
-    """The principal components of an embedding [number, residual], which equals `mean + scores @ directions`."""
+    """The principal components of an embedding [operand, residual], which equals `mean + scores @ directions`."""
 
     mean: Array  # [residual]
-    scores: Array  # [number, component]
+    scores: Array  # [operand, component]
     directions: Array  # [component, residual], unit vectors
 
     @property
@@ -21,15 +21,15 @@ class Components(NamedTuple):
         energy = np.square(self.scores).sum(0)
         return energy / energy.sum()
 
-    def reconstruct(self, kept: list[int]) -> Array:
-        """Return the embedding reconstructed from the components with the given indices: [number, residual]."""
-        return self.mean + self.scores[:, kept] @ self.directions[kept]
+    def reconstruct(self, indices: list[int]) -> Array:
+        """Return the embedding reconstructed from the components with the given indices: [operand, residual]."""
+        return self.mean + self.scores[:, indices] @ self.directions[indices]
 
 
 def components(embedding: Array) -> Components:
-    """Compute the principal components of an embedding [number, residual] in float64, by decreasing variance.
+    """Compute the principal components of an embedding [operand, residual] in float64, by decreasing variance.
 
-    The sign of a direction is arbitrary; it is chosen so that the score of the number 0 is not negative.
+    The sign of a direction is arbitrary; here it is such that the score of operand 0 is not negative.
     """
     values = embedding.astype(np.float64)
     mean = values.mean(0)

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 MAX_OPERANDS = 2000
-"""Largest number of operands, because tables of all pairs are held in memory."""
+"""Largest number of operand values, because tables of all pairs are held in memory."""
 
 
 class Section(BaseModel):

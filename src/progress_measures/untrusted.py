@@ -5,8 +5,8 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-MIN_SIZE_LIMIT = 10**8  # bytes that the content of any file may take
-MAX_EXPANSION = 100  # largest ratio of larger content to the size of its file; 5 for published cubes
+MIN_SIZE_LIMIT = 10**8  # bytes; content up to this size is always accepted
+MAX_EXPANSION = 100  # largest ratio of the size of larger content to the size of its file; published cubes reach 5
 
 
 def check_zip(path: Path) -> None:
@@ -35,7 +35,7 @@ def check_zip(path: Path) -> None:
 
 
 def check_size(size: int, path: Path) -> None:
-    """Reject content that needs far more memory than its file, such as zeros only or a false size in the header.
+    """Reject content that is far larger than its file, such as compressed zeros or a false size in the header.
 
     Args:
         size: Size of the content in bytes, as the file states it.

@@ -20,12 +20,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from progress_measures.analysis.phases import phase_so_far
+from progress_measures.analysis.runs import key_frequencies_of
 from progress_measures.cube.extract import CheckpointReader, compute_measures
 from progress_measures.cube.gather import history_of
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
 from progress_measures.measures import measures
-from progress_measures.measures.phases import FINAL, circuit_formation_end, cleanup_end
 from progress_measures.paths import runs_folder
 from progress_measures.training.launcher.launch import rows_of_jobs
 from progress_measures.training.launcher.table import JobRow
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 CHECKPOINTS = 32  # measured per run, at most
-MEMORIZED_ACCURACY = 0.999  # train accuracy from which the training pairs are memorized
-EXCLUDED_LOSS_RISE = 3.0  # ratio of the largest excluded loss to its minimum from which circuits form
 WIDTH = 40  # characters of a curve
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -59,7 +58,8 @@ class RunStatus(NamedTuple):
 
     Attributes:
         so_far: Measures so far, over `epoch`; None before the first checkpoint.
-        phase: The current phase, in one or two words.
+        phase: The current phase by the rule for phases, applied to the measures so far; `training` on a task without
+            excluded losses, `starting` or `not started` before the first checkpoint.
     """
 
     so_far: xr.Dataset | None
@@ -79,14 +79,10 @@ def read_run_status(run: Run) -> RunStatus:
     weights = _SpacedCheckpoints(run, int(history.history_epoch[-1]))
     if not weights.epochs.size:
         return RunStatus(history, "starting")
-    selected = [
-        m
-        for name, m in measures().items()
-        if name in (*CURVES, "train_accuracy", "key_frequency") and m.applies_to(run)
-    ]
+    selected = [m for name, m in measures().items() if name in (*CURVES, "key_frequency") and m.applies_to(run)]
     mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run)
     measured = compute_measures(run, selected, weights, mask).merge(history)
-    return RunStatus(measured, phase(measured))
+    return RunStatus(measured, phase_so_far(measured) if "maximal_excluded_loss" in measured else "training")
 
 
 class _SpacedCheckpoints:
@@ -101,24 +97,6 @@ class _SpacedCheckpoints:
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:
         return self._all[int(self._index[index])]
-
-
-def phase(so_far: xr.Dataset) -> str:
-    """Return the current phase of a run from its measures over `epoch` so far.
-
-    Cleanup begins at the end of circuit formation by the cube's rule. Before that, the run is in memorization until
-    train accuracy reaches 99.9 %, then memorized, and in circuit formation once the largest excluded loss exceeds three
-    times its minimum. On a task without excluded losses, return `training`.
-    """
-    if "maximal_excluded_loss" not in so_far:
-        return "training"
-    if np.isfinite(circuit_formation_end(so_far).epoch):
-        cleanup_epoch, last = cleanup_end(so_far).epoch, float(so_far.epoch[-1])
-        return "generalized" if cleanup_epoch <= (1 - FINAL) * last else "cleanup"
-    if float(so_far.train_accuracy[-1]) < MEMORIZED_ACCURACY:
-        return "memorization"
-    excluded = so_far.maximal_excluded_loss.values
-    return "circuit formation" if excluded[-1] > EXCLUDED_LOSS_RISE * np.nanmin(excluded) else "memorized"
 
 
 def sparkline(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
@@ -180,7 +158,7 @@ def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType
             curves.add_row(f"  {values.long_name}", sparkline(values.values, scale), f"{float(values[-1]):.3g}")
     lines: list[RenderableType] = [heading, curves]
     if "key_frequency" in so_far:
-        keys = so_far.frequency.values[so_far.key_frequency.values]
+        keys = key_frequencies_of(so_far)
         key_list = " ".join(map(str, keys)) if keys.size else "none yet"
         lines.append(Text(f"  key frequencies at the last checkpoint: {key_list}"))
     return Group(*lines)

@@ -15,7 +15,7 @@ OUTCOMES = ("right", "refused")
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--trials", type=int, default=3, help="Number of kills of each stage; a third as many of other faults."
+        "--trials", type=int, default=3, help="Number of kills of each stage; other faults occur a third as often."
     )
     parser.addoption("--one-in", type=int, default=1, help="Try every n-th pair of a stage and a fault.")
 
@@ -33,10 +33,9 @@ def pytest_collection_modifyitems(config, items):
             if (fault + stages.index(stage)) % one_in:
                 deselected.append(item)
     config.hook.pytest_deselected(items=deselected)
-    kept = [item for item in items if item not in deselected]
-    items[:] = sorted(
-        kept, key=lambda item: item.path.name not in ("test_scale.py", "test_workflows.py")
-    )  # the longest tests
+    selected = [item for item in items if item not in deselected]
+    longest = ("test_scale.py", "test_workflows.py")
+    items[:] = sorted(selected, key=lambda item: item.path.name not in longest)
 
 
 def pytest_generate_tests(metafunc):
@@ -59,14 +58,14 @@ class Tally:
 
 @pytest.fixture
 def tally(request):
-    """A tally of the test's cases, which the table in the summary includes."""
+    """A tally of the test's cases; the summary of the session prints the sums of all tallies."""
     tally = Tally()
     yield tally
     request.node.user_properties += [("tried", [*case, times]) for case, times in tally.counts.items()]
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print the number of cases by outcome, and of lost cases: tests fail at their first lost result."""
+    """Print the number of cases by outcome, and the number of failed tests: each ended at a case that lost results."""
     reports = [
         report
         for reports in terminalreporter.stats.values()
@@ -91,7 +90,7 @@ def pytest_terminal_summary(terminalreporter):
 
 
 @pytest.fixture(scope="session")
-def tree(tmp_path_factory):
+def undisturbed(tmp_path_factory):
     """A folder in which every stage has run on a small experiment without a fault."""
     folder = folder_with(tmp_path_factory.mktemp("undisturbed"), epochs=400)
     for name in ("dataset", "training", "extraction"):
@@ -107,14 +106,16 @@ def tree(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def writes(tree, tmp_path_factory):
+def change_count(undisturbed, tmp_path_factory):
     """A function that returns the number of file changes of a stage, measured on its first call."""
     counts = {}
 
     def count_of(name):
         if name not in counts:
             stage = STAGES[name]
-            counts[name] = count_changes(stage, copy_before(tree, stage, tmp_path_factory.mktemp("count") / "tree"))
+            counts[name] = count_changes(
+                stage, copy_before(undisturbed, stage, tmp_path_factory.mktemp("count") / "copy")
+            )
         return counts[name]
 
     return count_of

@@ -18,8 +18,8 @@ SECONDS = 120  # time limit of a case, long enough for a busy machine
 GIGABYTES = 2  # memory limit of a case
 
 
-def tries(number):
-    """Return hypothesis settings for a number of cases, which are the same in every run."""
+def many_cases(number):
+    """Return hypothesis settings for a number of cases. The cases are the same in every session."""
     return settings(
         max_examples=number,
         derandomize=True,
@@ -30,8 +30,8 @@ def tries(number):
 
 
 @contextlib.contextmanager
-def in_bounds():
-    """Fail if a case exceeds `SECONDS` or `GIGABYTES`."""
+def within_limits():
+    """Fail if the code in the `with` block exceeds `SECONDS` or `GIGABYTES`."""
 
     def fail(*_):
         raise AssertionError(f"took more than {SECONDS} seconds")
@@ -44,23 +44,23 @@ def in_bounds():
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, previous_handler)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_before
-    assert grown < GIGABYTES * 2**20, f"took {grown / 2**20:.1f} GiB"
+    growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_before
+    assert growth < GIGABYTES * 2**20, f"took {growth / 2**20:.1f} GiB"
 
 
-def tried(function):
+def result_or_message(function):
     """Return a function's result and None, or None and the message that the command line prints for its error.
 
     An exception without such a message fails the test.
     """
-    with in_bounds():
+    with within_limits():
         try:
             return function(), None
         except Exception as error:
-            refusal = user_message(error)
-            if refusal is None:
+            message = user_message(error)
+            if message is None:
                 raise
-            return None, refusal
+            return None, message
 
 
 # ---- values
@@ -106,16 +106,16 @@ def fields_of(model, prefix=()):
     """Yield the path of every field of a pydantic model and of the models inside it."""
     for name, field in model.model_fields.items():
         yield (*prefix, name)
-        for inner in _models(field.annotation):
+        for inner in _models_in(field.annotation):
             yield from fields_of(inner, (*prefix, name))
 
 
-def _models(annotation):
+def _models_in(annotation):
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) in (Union, types.UnionType, Annotated):
         for argument in get_args(annotation):
-            yield from _models(argument)
+            yield from _models_in(argument)
 
 
 def out_of_bounds(value, prefix=""):
@@ -147,33 +147,33 @@ _BOUNDS = {
 # ---- YAML
 
 
-def changed(content: Any, path: tuple[str | int, ...], value: Any) -> Any:
+def with_value(content: Any, path: tuple[str | int, ...], value: Any) -> Any:
     """Return a document, of nested lists and dictionaries, with the value at a path replaced or added."""
     if not path:
         return value
     first, *rest = path
     if isinstance(content, list):
-        return [changed(item, tuple(rest), value) if i == first else item for i, item in enumerate(content)]
+        return [with_value(item, tuple(rest), value) if i == first else item for i, item in enumerate(content)]
     content = content if isinstance(content, dict) else {}
-    return content | {first: changed(content.get(first), tuple(rest), value)}
+    return content | {first: with_value(content.get(first), tuple(rest), value)}
 
 
-def without(content: Any, path: tuple[str | int, ...]) -> Any:
+def without_value(content: Any, path: tuple[str | int, ...]) -> Any:
     """Return a document without the value at a path."""
     first, *rest = path
     if not isinstance(content, dict) or first not in content:
         return content
     if not rest:
         return {key: item for key, item in content.items() if key != first}
-    return content | {first: without(content[first], tuple(rest))}
+    return content | {first: without_value(content[first], tuple(rest))}
 
 
-def written(content: Any) -> bytes:
+def as_yaml(content: Any) -> bytes:
     """Return a document as YAML, written by PyYAML and not by this project."""
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode("utf-8", "surrogatepass")
 
 
-# a few lines that anchors expand to gigabytes
+# a few lines, which anchors expand to gigabytes
 BILLION_LAUGHS = "\n".join(
     ["a: &a [ha, ha, ha, ha, ha, ha, ha, ha, ha]"]
     + [f"{b}: &{b} [{', '.join(['*' + a] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
@@ -195,20 +195,20 @@ HOSTILE_FILES = {
     "not UTF-8": b"\xff\xfe\xfd", "UTF-16": "title: x".encode("utf-16"), "Latin-1": "title: é".encode("latin-1"),
     "a BOM alone": b"\xef\xbb\xbf", "a zip": b"PK\x03\x04" + bytes(range(256)) * 9, "ELF": b"\x7fELF" + bytes(range(256)),
     "tabs": b"\ttitle:\tx\n\t\tseed:\t1", "many documents": b"---\na: 1\n" * 2000, "a scalar": b"3",
-    "a list": b"- a\n- b\n", "a text": b"'x'", "billion laughs": BILLION_LAUGHS.encode(), "itself": b"&a [*a]",
-    "itself, as a mapping": b"&a {a: *a}", "deep": b"[" * 100_000, "deep mappings": b"{a: " * 100_000,
+    "a list": b"- a\n- b\n", "a text": b"'x'", "billion laughs": BILLION_LAUGHS.encode(), "a list in itself": b"&a [*a]",
+    "a mapping in itself": b"&a {a: *a}", "deep": b"[" * 100_000, "deep mappings": b"{a: " * 100_000,
     "deep blocks": b"".join(b" " * i + b"a:\n" for i in range(2000)),
     "a key that is a list": b"[a]: 1", "a key that is a mapping": b"{a: 1}: 1",
     "a tag": b"!!python/object/apply:os.system ['touch pwned']", "a directive": b"%YAML 9.9\n---\na: 1",
     "a foreign tag": b"%TAG ! tag:x,2000:\n---\n!x a", "no end": b"'" + b"x" * 100_000, "large": b"#" * 11_000_000,
     "many keys": b"".join(b"k%d: 1\n" % i for i in range(30_000)), "a long key": b"k" * 2000 + b": 1",
-    "a control character": b"title: \x07", "None's keys": b"? \n: 1", "numbers' keys": b"1: 1\n2.5: 2\ntrue: 3",
+    "a control character": b"title: \x07", "an empty key": b"? \n: 1", "keys that are numbers": b"1: 1\n2.5: 2\ntrue: 3",
 }
 # fmt: on
 
 
 @st.composite
-def spoiled(draw, text: bytes):
+def spoiled_yaml(draw, text: bytes):
     """Draw a YAML text with one random change."""
     lines = text.splitlines(keepends=True)
     number = draw(st.integers(0, len(lines) - 1))
@@ -256,7 +256,7 @@ HOSTILE_NAMES = [
 # ---- archives
 
 
-def encrypted(path):
+def mark_encrypted(path):
     """Mark every member of a zip as encrypted."""
     content = bytearray(path.read_bytes())
     for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):

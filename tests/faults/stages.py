@@ -17,7 +17,7 @@ from support.processes import command
 
 INJECT = Path(__file__).parent / "inject"
 
-# Times, machines and states to resume from differ between runs with equal results.
+# fields and files that differ between runs with equal results: times, machines, states to resume from
 VOLATILE = ("seconds", "ms_per_epoch", "machine", "machines", "runs_in_batch", "time")
 NOT_COMPARED = re.compile(r"/(jobs|resume)/|/lock$|/\.snakemake_timestamp$|/\.fingerprints/")
 
@@ -40,12 +40,12 @@ class Stage:
 
     @property
     def argv(self) -> list[str]:
-        """The command line that runs the stage in a process of its own."""
+        """The command line that runs the stage in another process."""
         return [sys.executable, "-m", "progress_measures", *self.line]
 
-    def outputs(self, tree: Path) -> list[Path]:
-        """Return the outputs of the stage that exist."""
-        return [path for pattern in (*self.atomic, *self.incremental) for path in sorted(tree.glob(pattern))]
+    def outputs(self, folder: Path) -> list[Path]:
+        """Return the outputs of the stage that exist in a folder."""
+        return [path for pattern in (*self.atomic, *self.incremental) for path in sorted(folder.glob(pattern))]
 
 
 TRAINED = {
@@ -71,21 +71,21 @@ STAGES = {
 }
 
 
-def content_hashes(tree: Path) -> dict[str, str]:
-    """Return a hash of the reproducible content of every file in the results and published folders of a tree, by path."""
+def content_hashes(parent: Path) -> dict[str, str]:
+    """Return a hash of the reproducible content of every file in `results` and `published` of a folder, by path."""
     hashes = {}
     for folder in ("results", "published"):
-        for path in sorted((tree / folder).rglob("*")):
-            name = path.relative_to(tree).as_posix()
+        for path in sorted((parent / folder).rglob("*")):
+            name = path.relative_to(parent).as_posix()
             if path.is_file() and not NOT_COMPARED.search("/" + name):
                 hashes[name] = _hash(path)
     return hashes
 
 
 @functools.cache
-def undisturbed_hashes(tree: Path) -> dict[str, str]:
-    """Return the `content_hashes` of a tree that no longer changes."""
-    return content_hashes(tree)
+def undisturbed_hashes(undisturbed: Path) -> dict[str, str]:
+    """Return the `content_hashes` of the undisturbed folder, which no longer changes."""
+    return content_hashes(undisturbed)
 
 
 def _hash(path: Path) -> str:
@@ -104,39 +104,39 @@ def _reproducible(record):
     return [_reproducible(value) for value in record] if isinstance(record, list) else record
 
 
-def copy_before(tree: Path, stage: Stage, folder: Path) -> Path:
-    """Copy a tree without the outputs of a stage, and return the copy."""
-    shutil.copytree(tree, folder, symlinks=True)
+def copy_before(undisturbed: Path, stage: Stage, folder: Path) -> Path:
+    """Copy the undisturbed folder without the outputs of a stage, and return the copy."""
+    shutil.copytree(undisturbed, folder, symlinks=True)
     for path in stage.outputs(folder):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return folder
 
 
-def outputs_are_complete(stage: Stage, folder: Path, tree: Path) -> bool:
-    """Return whether every existing atomic output of a stage equals the undisturbed tree's."""
-    actual, expected = content_hashes(folder), undisturbed_hashes(tree)
+def outputs_are_complete(stage: Stage, folder: Path, undisturbed: Path) -> bool:
+    """Return whether every atomic output of a stage that exists equals the output in the undisturbed folder."""
+    actual, expected = content_hashes(folder), undisturbed_hashes(undisturbed)
     for pattern in stage.atomic:
         for path in folder.glob(pattern):
             name = path.relative_to(folder).as_posix()
-            if not path.name.startswith(".") and _part(actual, name) != _part(expected, name):
+            if not path.name.startswith(".") and _hashes_below(actual, name) != _hashes_below(expected, name):
                 return False
     return True
 
 
-def _part(files: dict[str, str], name: str) -> dict[str, str]:
+def _hashes_below(files: dict[str, str], name: str) -> dict[str, str]:
     return {file: digest for file, digest in files.items() if file == name or file.startswith(f"{name}/")}
 
 
-def assert_recovers(stage: Stage, folder: Path, tree: Path) -> None:
-    """Run a stage again, and assert that the result equals the undisturbed tree without leftover files."""
+def assert_recovers(stage: Stage, folder: Path, undisturbed: Path) -> None:
+    """Run a stage again, and assert that the folder then equals the undisturbed folder, without leftover files."""
     rerun = command(*stage.line, folder=folder)
     assert rerun.returncode == 0, rerun.stderr
-    assert differences(folder, tree) == []
+    assert differences(folder, undisturbed) == []
 
 
-def differences(folder: Path, tree: Path) -> list[str]:
-    """Return the files that differ between two trees, or that only one of them has."""
-    return sorted({name for name, _ in content_hashes(folder).items() ^ undisturbed_hashes(tree).items()})
+def differences(folder: Path, undisturbed: Path) -> list[str]:
+    """Return the files that differ between a folder and the undisturbed folder, or that only one of them has."""
+    return sorted({name for name, _ in content_hashes(folder).items() ^ undisturbed_hashes(undisturbed).items()})
 
 
 def run_with_fault(stage: Stage, folder: Path, fault: str = "", **environment: str) -> subprocess.CompletedProcess:
@@ -154,15 +154,15 @@ def fault_environment(stage: Stage, folder: Path, fault: str) -> dict[str, str]:
 
 
 def count_changes(stage: Stage, folder: Path) -> int:
-    """Return the smallest number of file changes over the processes of a stage without a fault."""
+    """Run a stage without a fault, and return the smallest number of file changes among its processes."""
     count = folder.parent / f"{folder.name}.count"
     done = run_with_fault(stage, folder, FAULT_COUNT=str(count))
     assert done.returncode == 0, done.stderr
     return min(int(line) for line in count.read_text().split())
 
 
-def killed_after(stage: Stage, folder: Path, seconds: float) -> bool:
-    """Run a stage and kill -9 all its processes after some seconds; return False if it ended before."""
+def kill_after(stage: Stage, folder: Path, seconds: float) -> bool:
+    """Run a stage and kill -9 all its processes after some seconds; return False if the stage ended before."""
     with subprocess.Popen(stage.argv, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             process.wait(timeout=seconds)

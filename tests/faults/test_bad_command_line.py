@@ -15,7 +15,7 @@ import pytest
 import torch
 import typer
 from hypothesis import given
-from mutations import in_bounds, tries
+from mutations import many_cases, within_limits
 
 from progress_measures import cli
 from progress_measures.importing.import_network import import_network
@@ -74,7 +74,7 @@ OUTPUTS = st.sampled_from(
 
 @st.composite
 def lines(draw):
-    """Draw a verb with some of its arguments and options, with valid and invalid values."""
+    """Draw a command line: a verb, and some of its arguments and options with valid or invalid values."""
     verb = draw(st.sampled_from(sorted(VERBS)))
     line = [verb]
     for parameter in VERBS[verb].params:
@@ -116,8 +116,8 @@ def folder(tmp_path_factory):
         torch.set_flush_denormal(False)  # the state before a verb sets up the process
     assert [path for path in outer.rglob("*") if inside not in [path, *path.parents]] == [outer / "deep"]
     assert not [path for path in inside.rglob("*") if "pwned" in path.name]
-    for kept in ("config/experiments/small.yaml", "config/claims", "results/theirs/cube.zarr", "guest.pth"):
-        assert (inside / kept).exists(), f"{kept} is lost"
+    for path in ("config/experiments/small.yaml", "config/claims", "results/theirs/cube.zarr", "guest.pth"):
+        assert (inside / path).exists(), f"{path} is lost"
 
 
 def run_in_process(line):
@@ -151,10 +151,10 @@ def outcome(status, out, err):
 
 
 def test_any_line(folder, tally):
-    @tries(700)
+    @many_cases(700)
     @given(lines())
     def each(line):
-        with in_bounds():
+        with within_limits():
             tally.count("command lines", outcome(*run_in_process(line)))
 
     each()
@@ -169,8 +169,8 @@ def test_no_verb_accepts_a_hostile_name(folder, tally, verb, name):
     if not any(parameter.param_type_name == "argument" for parameter in VERBS[verb].params):
         assert run_in_process([verb, "--", name])[0] == 2
     else:
-        more = ["--out", "results/new"] if verb == "import" else []
-        assert outcome(*run_in_process([verb, *more, "--", name])) == "refused"
+        required_options = ["--out", "results/new"] if verb == "import" else []
+        assert outcome(*run_in_process([verb, *required_options, "--", name])) == "refused"
     tally.count("hostile names", "refused")
 
 
@@ -232,7 +232,7 @@ LINES = [
 @pytest.mark.faults
 @pytest.mark.parametrize("line", LINES, ids=repr)
 def test_lines_of_a_shell(folder, tally, line):
-    """Each line runs in a process of its own, as from a shell."""
+    """Each line runs in another process, as from a shell."""
     done = command(*line, folder=folder, PYTHONPATH=str(ROOT / "src"))
     result = outcome(done.returncode, done.stdout, done.stderr)
     tally.count("command lines of a shell", result)

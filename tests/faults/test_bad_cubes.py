@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given
-from mutations import NESTED, encrypted, in_bounds, tries
+from mutations import NESTED, many_cases, mark_encrypted, within_limits
 
 from progress_measures import open_cube
 from progress_measures.cube.open import cube_if_any
@@ -71,7 +71,7 @@ def pack(content, compressed=zipfile.ZIP_STORED):
 
 def outcome():
     """Load the published cube; return `right` if it equals `cube()`, or `refused` for a message that names the file."""
-    with in_bounds():
+    with within_limits():
         try:
             xr.testing.assert_identical(open_cube("mainline", published=True).load(), cube())
             return "right"
@@ -82,56 +82,61 @@ def outcome():
     return "refused"
 
 
-def entry(name, mode=0):
+def member_with_mode(name, mode=0):
     """Return a member's name with a Unix file mode."""
     info = zipfile.ZipInfo(name)
     info.external_attr = mode << 16
     return info
 
 
-def edited(name, **fields):
+def with_changed_json(name, **fields):
     """Return the members of the published cube with fields of one JSON file of Zarr changed."""
     content = members()
     content[name] = json.dumps(json.loads(content[name]) | fields).encode()
     return content
 
 
-def grid(*shape):
+def chunks_of(*shape):
     """Return Zarr's description of chunks of a shape."""
     return {"name": "regular", "configuration": {"chunk_shape": list(shape)}}
 
 
 TRICKS = {
-    "a member above": lambda: pack([*members().items(), ("../../pwned", b"x")]),
-    "a member above, with \\": lambda: pack([*members().items(), ("..\\..\\pwned", b"x")]),
-    "a member below and above": lambda: pack([*members().items(), ("key/../../../pwned", b"x")]),
+    "a member outside": lambda: pack([*members().items(), ("../../pwned", b"x")]),
+    "a member outside, with \\": lambda: pack([*members().items(), ("..\\..\\pwned", b"x")]),
+    "a member outside, through a folder inside": lambda: pack([*members().items(), ("key/../../../pwned", b"x")]),
     "an absolute member": lambda: pack([*members().items(), ("/tmp/pwned", b"x")]),
-    "a link": lambda: pack([*members().items(), (entry("link", stat.S_IFLNK | 0o777), b"../../secret")]),
+    "a link": lambda: pack([*members().items(), (member_with_mode("link", stat.S_IFLNK | 0o777), b"../../secret")]),
     "a chunk that is a link": lambda: pack(
-        [(entry(n, stat.S_IFLNK | 0o777), b"../../../secret") if "/c/" in n else (n, m) for n, m in members().items()]
+        [
+            (member_with_mode(n, stat.S_IFLNK | 0o777), b"../../../secret") if "/c/" in n else (n, m)
+            for n, m in members().items()
+        ]
     ),
     "a member twice": lambda: pack([*members().items(), ("zarr.json", members()["zarr.json"])]),
     "a member twice, with other content": lambda: pack(
-        [*members().items(), *edited("key/zarr.json", shape=[1]).items()],
+        [*members().items(), *with_changed_json("key/zarr.json", shape=[1]).items()],
     ),
     "no group": lambda: pack({name: content for name, content in members().items() if name != "zarr.json"}),
     "text instead of an archive": lambda: PUBLISHED.write_text("This is no archive."),
     "an empty file": lambda: PUBLISHED.write_bytes(b""),
     "no members": lambda: pack({}),
-    "a shape of terabytes": lambda: pack(edited("train_loss/zarr.json", shape=[10**6, 10**9])),
-    "a chunk of terabytes": lambda: pack(edited("train_loss/zarr.json", chunk_grid=grid(10**6, 10**9))),
+    "a shape of terabytes": lambda: pack(with_changed_json("train_loss/zarr.json", shape=[10**6, 10**9])),
+    "a chunk of terabytes": lambda: pack(with_changed_json("train_loss/zarr.json", chunk_grid=chunks_of(10**6, 10**9))),
     "a shape and a chunk of terabytes": lambda: pack(
-        edited("train_loss/zarr.json", shape=[10**6, 10**9], chunk_grid=grid(10**6, 10**9))
+        with_changed_json("train_loss/zarr.json", shape=[10**6, 10**9], chunk_grid=chunks_of(10**6, 10**9))
     ),
-    "a shape below 0": lambda: pack(edited("train_loss/zarr.json", shape=[-2, 3])),
-    "a shape beyond numbers": lambda: pack(edited("train_loss/zarr.json", shape=[2**70, 3])),
-    "chunks of no size": lambda: pack(edited("train_loss/zarr.json", chunk_grid=grid(0, 0))),
-    "other axes": lambda: pack(edited("train_loss/zarr.json", dimension_names=["run"])),
-    "an unknown codec": lambda: pack(edited("key/zarr.json", codecs=[{"name": "os.system", "configuration": {}}])),
+    "a shape below 0": lambda: pack(with_changed_json("train_loss/zarr.json", shape=[-2, 3])),
+    "a shape beyond 64 bits": lambda: pack(with_changed_json("train_loss/zarr.json", shape=[2**70, 3])),
+    "chunks of size 0": lambda: pack(with_changed_json("train_loss/zarr.json", chunk_grid=chunks_of(0, 0))),
+    "other axes": lambda: pack(with_changed_json("train_loss/zarr.json", dimension_names=["run"])),
+    "an unknown codec": lambda: pack(
+        with_changed_json("key/zarr.json", codecs=[{"name": "os.system", "configuration": {}}])
+    ),
     "a pickling codec": lambda: pack(
-        edited("key/zarr.json", codecs=[{"name": "numcodecs.pickle", "configuration": {}}])
+        with_changed_json("key/zarr.json", codecs=[{"name": "numcodecs.pickle", "configuration": {}}])
     ),
-    "an unknown type": lambda: pack(edited("key/zarr.json", data_type="object")),
+    "an unknown type": lambda: pack(with_changed_json("key/zarr.json", data_type="object")),
     "format 2": lambda: pack(
         {
             ".zgroup": b'{"zarr_format": 2}',
@@ -151,8 +156,8 @@ TRICKS = {
             "key/0": b"cos\nsystem\n(S'touch pwned'\ntR.",
         }
     ),
-    "zeros without end": lambda: pack(members() | {"more/c/0": bytes(3 * 10**8)}, zipfile.ZIP_DEFLATED),
-    "encrypted": lambda: (pack(members()), encrypted(PUBLISHED)),
+    "300 MB of zeros": lambda: pack(members() | {"more/c/0": bytes(3 * 10**8)}, zipfile.ZIP_DEFLATED),
+    "encrypted": lambda: (pack(members()), mark_encrypted(PUBLISHED)),
     "a damaged chunk": lambda: flip_bit_of_chunk(),
 }
 
@@ -185,10 +190,10 @@ def test_tricks_are_refused(folder, tally, trick):
 
 
 def test_damaged_archives(folder, tally):
-    """Truncated, with a flipped bit or missing bytes, an archive is refused or gives the original cube."""
+    """An archive that is truncated, or has a flipped bit or missing bytes, is refused or gives the original cube."""
     original = PUBLISHED.read_bytes()
 
-    @tries(100)
+    @many_cases(100)
     @given(st.data())
     def each(data):
         content = bytearray(original)
@@ -207,19 +212,19 @@ def test_damaged_archives(folder, tally):
 
 
 def test_damaged_json_of_zarr(folder, tally):
-    """With junk in its JSON, a cube is refused or opens as some dataset, since any valid dataset is permitted."""
+    """A cube with junk in its JSON is refused or opens as some dataset, since any valid dataset is permitted."""
     original = members()
 
-    @tries(150)
+    @many_cases(150)
     @given(st.data())
     def each(data):
         name = data.draw(st.sampled_from(sorted(name for name in original if name.endswith("zarr.json"))))
         metadata = json.loads(original[name])
-        changed = data.draw(st.sampled_from(sorted(metadata)))
-        if changed == "node_type":
+        field = data.draw(st.sampled_from(sorted(metadata)))
+        if field == "node_type":
             return
-        pack(original | {name: json.dumps(metadata | {changed: data.draw(NESTED)}).encode()})
-        with in_bounds():
+        pack(original | {name: json.dumps(metadata | {field: data.draw(NESTED)}).encode()})
+        with within_limits():
             try:
                 assert math.prod(open_cube("mainline", published=True).sizes.values()) < 10**9
                 tally.count("JSON of published cubes", "right")

@@ -37,12 +37,12 @@ TITLE = """a'; touch pwned; ' "; touch pwned; " `touch pwned` $(touch pwned) {wi
 def checkout(tmp_path_factory):
     """A checkout in a folder whose name a shell would run."""
     outer = tmp_path_factory.mktemp("names")
-    made = Checkout(outer / """it's "a" $(touch pwned) folder""")
-    yield made
+    hostile_checkout = Checkout(outer / """it's "a" $(touch pwned) folder""")
+    yield hostile_checkout
     assert not [path for path in outer.rglob("*") if path.name.endswith("pwned")]
 
 
-def refused(done):
+def message_of_refused(done):
     """Assert that a command ended with exit status 2 and no traceback, and return its message."""
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -55,11 +55,11 @@ def unharmed(checkout):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_files_of_experiments(checkout, tally, name):
+def test_hostile_names_of_experiments(checkout, tally, name):
     file = checkout.folder / f"config/experiments/{name}.yaml"
     checkout.write(name, small_experiment(epochs=200))
     try:
-        message = refused(checkout.snakemake("-n", "-c1", FIGURE))
+        message = message_of_refused(checkout.snakemake("-n", "-c1", FIGURE))
     finally:
         file.unlink()
     assert "is not a valid experiment name" in message
@@ -68,8 +68,8 @@ def test_files_of_experiments(checkout, tally, name):
 
 
 @pytest.mark.parametrize("value", ["x; touch pwned", "$(touch pwned)", "`touch pwned`", "'", "published; touch pwned"])
-def test_configurations(checkout, tally, value):
-    assert "expected `results` or `published`" in refused(
+def test_hostile_values_of_configuration(checkout, tally, value):
+    assert "expected `results` or `published`" in message_of_refused(
         checkout.snakemake("-n", "-c1", "all", "--config", f"cubes={value}")
     )
     assert unharmed(checkout)
@@ -90,7 +90,7 @@ def test_configurations(checkout, tally, value):
         "published/$(touch pwned).zarr.zip",
     ],
 )
-def test_targets(checkout, tally, target):
+def test_hostile_targets(checkout, tally, target):
     """The workflow is executed, not only planned by a dry run."""
     done = checkout.snakemake("-c1", target)
     assert done.returncode != 0
@@ -109,10 +109,10 @@ def test_targets(checkout, tally, target):
         ({"seed": "`touch pwned`"}, "seed"),
     ],
 )
-def test_fields_of_experiments(checkout, tally, changed, field):
+def test_hostile_fields_of_experiments(checkout, tally, changed, field):
     checkout.write("mainline", small_experiment(epochs=200) | changed)
     try:
-        message = refused(checkout.snakemake("-n", "-c1", FIGURE))
+        message = message_of_refused(checkout.snakemake("-n", "-c1", FIGURE))
     finally:
         checkout.write("mainline", small_experiment(epochs=200))
     assert "config/experiments/mainline.yaml: " in message
@@ -132,7 +132,7 @@ def test_hostile_title_is_only_a_title(checkout, tally, monkeypatch):
     commands = [line for line in lines if "progress-measures " in line]
     assert any("progress-measures draw paper/fig07" in line for line in commands)
     assert not any("touch" in line for line in commands)
-    (checkout.folder / ".venv").symlink_to(sys.prefix)  # then Python itself is in a folder with such a name
+    (checkout.folder / ".venv").symlink_to(sys.prefix)  # then the path of Python also contains the folder's name
     monkeypatch.setattr(sys, "executable", str(checkout.folder / ".venv/bin/python"))
     checkout.make("-c1", "results/mainline/dataset.zarr")
     described = command("runs", "mainline", folder=checkout.folder, **checkout.environment)

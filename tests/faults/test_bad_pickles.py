@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mutations import in_bounds
+from mutations import within_limits
 
 from progress_measures.errors import UserError
 from progress_measures.importing.import_network import import_network
@@ -51,7 +51,7 @@ CALLS = {
     "torch.save": call("torch", "save", 1, "pwned"),
     "torch.hub": call("torch.hub", "load", "elsewhere", "model", "local"),
     "torch.serialization": call("torch.serialization", "load", "elsewhere.pkl"),
-    "torch's own eval": call(
+    "an eval of torch": call(
         "torch.utils._config_module", "ConfigModule.load_config", b"cos\nsystem\n(S'touch pwned'\ntR."
     ),
     "torch.jit": call("torch.jit", "load", "elsewhere.pkl"),
@@ -71,7 +71,7 @@ CALLS = {
     + call("builtins", "__import__", "os")
     + b"tR",
     "functools": b"cfunctools\nreduce\n(cos\nsystem\n(lX\x0b\x00\x00\x00touch pwnedatR",
-    "a class of ours": call("progress_measures.files", "write_json", "pwned", 1),
+    "a class of this project": call("progress_measures.files", "write_json", "pwned", 1),
     "a record that builds": b"c__main__\nConfig\n)\x81}X\x09\x00\x00\x00__class__cos\nsystem\nsb",
     "os.system, old words": b"(S'touch pwned'\nios\nsystem\n",
     "os.system, by name": b"\x8c\x02os\x8c\x06system\x93(X\x0b\x00\x00\x00touch pwnedtR",
@@ -100,7 +100,7 @@ def as_legacy(opcodes, path):
     path.write_bytes(start + b"\x80\x02" + opcodes + b"." + pickle.dumps([], 2))
 
 
-def as_tensors_neighbor(opcodes, path):
+def as_object_beside_tensors(opcodes, path):
     """Write opcodes beside valid tensors in an archive."""
     torch.save({"embed.W_E": torch.zeros(8, 4), "notes": None}, path)
     with zipfile.ZipFile(path) as archive:
@@ -121,10 +121,10 @@ def as_bare(opcodes, path):
 def as_objects(opcodes, path):
     """Write opcodes as an array of objects in a .npz."""
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("embed.W_E.npy", of_objects(opcodes))
+        file.writestr("embed.W_E.npy", object_array(opcodes))
 
 
-def of_objects(opcodes):
+def object_array(opcodes):
     """Return a .npy whose values are a pickle."""
     header = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
     header += b" " * (-(len(header) + 11) % 64) + b"\n"
@@ -134,7 +134,7 @@ def of_objects(opcodes):
 FILES = {
     "theirs.pth": as_archive,
     "legacy.pth": as_legacy,
-    "within.pth": as_tensors_neighbor,
+    "within.pth": as_object_beside_tensors,
     "bare.pkl": as_bare,
     "bare.bin": as_bare,
     "bare.npz": as_bare,
@@ -172,7 +172,7 @@ def test_no_code_runs(folder, tally, file):
             as_archive(opcodes, path / "0.pth")
         else:
             FILES[file](opcodes, path)
-        with in_bounds(), pytest.raises(UserError) as refusal:
+        with within_limits(), pytest.raises(UserError) as refusal:
             import_network(path, Path("results/theirs"), Options())
         assert str(refusal.value).startswith(str(path)), name
         assert str(refusal.value).isprintable(), name
@@ -184,11 +184,11 @@ def test_no_code_runs(folder, tally, file):
 @pytest.mark.parametrize("option", ["split", "operation"])
 def test_no_code_of_files_named_by_options_runs(folder, tally, option):
     """Tables of answers and lists of indices can be .npy files, and .npy files can be pickles."""
-    torch.save(state_dicts.authors(imported_weights(np.random.default_rng(0), 1, biases=True)), "sound.pth")
+    torch.save(state_dicts.authors(imported_weights(np.random.default_rng(0), 1, biases=True)), "valid.pth")
     for name, opcodes in CALLS.items():
-        for content in (of_objects(opcodes), b"\x80\x04" + opcodes + b"."):
+        for content in (object_array(opcodes), b"\x80\x04" + opcodes + b"."):
             Path("values.npy").write_bytes(content)
             with pytest.raises(UserError, match=f"--{option} values.npy"):
-                import_network(Path("sound.pth"), Path("results/theirs"), Options(**{option: "values.npy"}))
+                import_network(Path("valid.pth"), Path("results/theirs"), Options(**{option: "values.npy"}))
             assert not Path("pwned").exists(), name
             tally.count("malicious pickles", "refused")

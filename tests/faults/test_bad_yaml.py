@@ -17,15 +17,15 @@ from mutations import (
     SCALARS,
     TEXTS,
     VALUES,
-    changed,
+    as_yaml,
     fields_of,
-    in_bounds,
+    many_cases,
     out_of_bounds,
-    spoiled,
-    tried,
-    tries,
-    without,
-    written,
+    result_or_message,
+    spoiled_yaml,
+    with_value,
+    within_limits,
+    without_value,
 )
 
 from progress_measures.claims import judge as judging
@@ -81,7 +81,7 @@ def folder(tmp_path_factory):
 def accepted(content, path, tally, case):
     """Return whether a file is accepted as an experiment; if not, assert that the message says what is wrong."""
     path.write_bytes(content)
-    experiment, refusal = tried(lambda: load_experiment(path.stem, path.parent))
+    experiment, refusal = result_or_message(lambda: load_experiment(path.stem, path.parent))
     tally.count(case, "refused" if refusal else "right")
     if refusal:
         first = refusal.partition("\n")[0]
@@ -89,11 +89,11 @@ def accepted(content, path, tally, case):
         assert any(word in first for word in WORDS)
         assert len(refusal) < 10_000
         return False
-    check(experiment, path)
+    assert_valid_runs(experiment, path)
     return True
 
 
-def check(experiment, path):
+def assert_valid_runs(experiment, path):
     """Assert that all runs of an experiment are valid and within bounds, and survive writing and reading its file."""
     runs = experiment.runs(path.stem)
     assert 1 <= len(runs) <= MAX_RUNS
@@ -114,17 +114,19 @@ def check(experiment, path):
 def test_unchanged_experiments_are_valid(folder, tally):
     assert {content["task"]["kind"] for content in VALID} == set(TASKS)
     for content in VALID:
-        assert accepted(written(content), folder / "mine.yaml", tally, "experiments as they are")
+        assert accepted(as_yaml(content), folder / "mine.yaml", tally, "experiments as they are")
 
 
-@tries(700)
+@many_cases(700)
 @given(content=st.sampled_from(VALID), path=st.sampled_from(FIELDS), value=VALUES)
 def test_any_value_in_any_field(folder, tally, content, path, value):
-    """The test includes every field of the schema automatically."""
-    accepted(written(changed(content, path, value)), folder / "mine.yaml", tally, "experiments, any value in any field")
+    """`FIELDS` contains every field of the schema, also future fields."""
+    accepted(
+        as_yaml(with_value(content, path, value)), folder / "mine.yaml", tally, "experiments, any value in any field"
+    )
 
 
-@tries(250)
+@many_cases(250)
 @given(data=st.data(), content=st.sampled_from(VALID), path=st.sampled_from(FIELDS))
 def test_nearly_valid_values(folder, tally, data, content, path):
     """A value becomes a text, a list or another number, or it is removed, renamed or moved."""
@@ -132,7 +134,7 @@ def test_nearly_valid_values(folder, tally, data, content, path):
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     number = value if isinstance(value, int | float) else 7
-    near = {
+    nearly_valid = {
         "text": str(value),
         "list": [value],
         "negative": -number,
@@ -140,22 +142,22 @@ def test_nearly_valid_values(folder, tally, data, content, path):
         "fraction": 0.5,
         "huge": 10**12,
     }
-    kind = data.draw(st.sampled_from([*near, "truth", "none", "gone", "unknown", "moved"]))
+    kind = data.draw(st.sampled_from([*nearly_valid, "truth", "none", "gone", "unknown", "moved"]))
     if kind == "unknown":
-        content = changed(content, (*path[:-1], data.draw(KEYS | TEXTS)), value)
+        content = with_value(content, (*path[:-1], data.draw(KEYS | TEXTS)), value)
     elif kind in ("gone", "moved"):
-        content = without(content, path)
+        content = without_value(content, path)
         if kind == "moved":
-            content = changed(content, data.draw(st.sampled_from(FIELDS)), value)
+            content = with_value(content, data.draw(st.sampled_from(FIELDS)), value)
     else:
-        content = changed(content, path, (near | {"truth": True, "none": None})[kind])
-    accepted(written(content), folder / "mine.yaml", tally, "experiments, nearly valid values")
+        content = with_value(content, path, (nearly_valid | {"truth": True, "none": None})[kind])
+    accepted(as_yaml(content), folder / "mine.yaml", tally, "experiments, nearly valid values")
 
 
-@tries(250)
+@many_cases(250)
 @given(data=st.data(), content=st.sampled_from(VALID))
 def test_experiments_damaged_as_text(folder, tally, data, content):
-    accepted(data.draw(spoiled(written(content))), folder / "mine.yaml", tally, "experiments damaged as text")
+    accepted(data.draw(spoiled_yaml(as_yaml(content))), folder / "mine.yaml", tally, "experiments damaged as text")
 
 
 @pytest.mark.parametrize("kind", HOSTILE_FILES)
@@ -165,7 +167,7 @@ def test_files_that_are_not_experiments(folder, tally, kind):
 
 @pytest.mark.parametrize("value", HOSTILE_VALUES, ids=range(len(HOSTILE_VALUES)))
 def test_hostile_values_in_a_text_field(folder, tally, value):
-    text = written(VALID[0] | {"description": "HERE"}).replace(b"HERE", value.encode())
+    text = as_yaml(VALID[0] | {"description": "HERE"}).replace(b"HERE", value.encode())
     accepted(text, folder / "mine.yaml", tally, "experiments, hostile values")
 
 
@@ -177,7 +179,7 @@ def test_huge_grid_is_refused_at_once(folder, tally):
         ({"seed": list(range(MAX_RUNS))}, True),
     ):
         assert (
-            accepted(written(TABLE | {"grid": grid}), folder / "mine.yaml", tally, "experiments, absurd grids") == valid
+            accepted(as_yaml(TABLE | {"grid": grid}), folder / "mine.yaml", tally, "experiments, absurd grids") == valid
         )
 
 
@@ -194,7 +196,7 @@ def test_huge_grid_is_refused_at_once(folder, tally):
     ],
 )
 def test_misleading_grids_are_refused(folder, grid, expected):
-    refused(TABLE | {"grid": grid}, expected, folder)
+    assert_refused(TABLE | {"grid": grid}, expected, folder)
 
 
 @pytest.mark.parametrize(
@@ -218,13 +220,13 @@ def test_misleading_grids_are_refused(folder, grid, expected):
     ],
 )
 def test_settings_that_cannot_be_trained_are_refused(folder, path, value, expected):
-    refused(changed(TABLE, path, value), expected, folder)
+    assert_refused(with_value(TABLE, path, value), expected, folder)
 
 
-def refused(content, expected, folder):
+def assert_refused(content, expected, folder):
     """Assert that an experiment is refused with an expected text in its message."""
-    (folder / "mine.yaml").write_bytes(written(content))
-    with in_bounds(), pytest.raises(UserError) as refusal:
+    (folder / "mine.yaml").write_bytes(as_yaml(content))
+    with within_limits(), pytest.raises(UserError) as refusal:
         load_experiment("mine", folder)
     assert expected in str(refusal.value)
 
@@ -250,32 +252,32 @@ def test_scalars_have_their_intended_types(folder):
     ["seed: 1\nseed: 2\n", "seed: 1\n'seed': 2\n", "split: {seed: 1, method: shuffle, seed: 2}\n"],
 )
 def test_repeated_key_is_refused(folder, text):
-    """Neither of its values is used."""
+    """Neither value of the repeated key is used."""
     (folder / "mine.yaml").write_text("title: t\ntask: {kind: modular_addition}\ntraining: {epochs: 100}\n" + text)
     with pytest.raises(UserError, match="the key 'seed' occurs twice"):
         load_experiment("mine", folder)
 
 
-@tries(200)
+@many_cases(200)
 @given(data=st.data(), path=st.sampled_from([path for path in FIELDS if path[0] == "imported"]))
 def test_changed_experiment_file_of_an_import(folder, tally, data, path):
-    content = written(changed(IMPORTED, path, data.draw(VALUES)))
+    content = as_yaml(with_value(IMPORTED, path, data.draw(VALUES)))
     file = folder / "results/theirs/experiment.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(data.draw(spoiled(content)) if data.draw(st.booleans()) else content)
-    experiment, refusal = tried(lambda: load_experiment("theirs"))
+    file.write_bytes(data.draw(spoiled_yaml(content)) if data.draw(st.booleans()) else content)
+    experiment, refusal = result_or_message(lambda: load_experiment("theirs"))
     tally.count("experiment.yaml of imports", "refused" if refusal else "right")
     if refusal:
         assert refusal.startswith(str(file))
     else:
-        check(experiment, folder / "theirs.yaml")
+        assert_valid_runs(experiment, folder / "theirs.yaml")
 
 
 @pytest.mark.parametrize(
     "name", ["a;touch pwned", "$(touch pwned)", "a b", "A", "-x", "é", "figures", "explorer", "x" * 120, "a\nb"]
 )
 def test_experiment_files_with_hostile_names_are_refused(tmp_path, name, tally):
-    (tmp_path / f"{name}.yaml").write_bytes(written(TABLE))
+    (tmp_path / f"{name}.yaml").write_bytes(as_yaml(TABLE))
     assert experiment_names(tmp_path) == [name]
     with pytest.raises(UserError, match="is not a valid experiment name"):
         load_experiment(name, tmp_path)
@@ -287,7 +289,7 @@ def test_folders_and_pipes_are_refused(tmp_path, monkeypatch):
     (tmp_path / "mine.yaml").mkdir()
     os.mkfifo(tmp_path / "pipe.yaml")
     for name in ("mine", "pipe"):
-        with in_bounds(), pytest.raises(UserError, match="is not a file"):
+        with within_limits(), pytest.raises(UserError, match="is not a file"):
             load_experiment(name, tmp_path)
 
 
@@ -296,7 +298,7 @@ def test_folders_and_pipes_are_refused(tmp_path, monkeypatch):
 MAPPING = yaml.safe_load(NANOGPT_NAMES)
 AXES_TEXTS = st.sampled_from(
     [
-        *sorted({*AXES.values(), *(place[1] for name, place in MAPPING.items() if name != "title")}),
+        *sorted({*AXES.values(), *(location[1] for name, location in MAPPING.items() if name != "title")}),
         *(
             "",
             "()",
@@ -322,14 +324,14 @@ def foreign_tensors():
     return {name: tensor.numpy() for name, tensor in nanogpt(weights).items()}
 
 
-@tries(350)
+@many_cases(350)
 @given(data=st.data(), name=st.sampled_from([*AXES, "title", "W_e", "", "W_Q2"]))
 def test_mapping_files(folder, tally, foreign_tensors, data, name):
-    """An accepted mapping only rearranges the file's tensors, with consistent sizes of their axes."""
+    """An accepted mapping only rearranges the file's tensors; equal axes have equal sizes."""
     kind = data.draw(st.sampled_from(["value", "axes", "tensor", "gone", "text"]))
     content = dict(MAPPING)
     if kind == "value":
-        content = changed(content, (name,), data.draw(VALUES))
+        content = with_value(content, (name,), data.draw(VALUES))
     elif kind == "axes":
         content[name] = [data.draw(st.sampled_from([*foreign_tensors, "h.{layer}.fc.weight"])), data.draw(AXES_TEXTS)]
     elif kind == "tensor" and isinstance(content.get(name), list):
@@ -340,8 +342,8 @@ def test_mapping_files(folder, tally, foreign_tensors, data, name):
     elif kind == "gone":
         content.pop(name, None)
     file = folder / "names.yaml"
-    file.write_bytes(data.draw(spoiled(written(content))) if kind == "text" else written(content))
-    fit, refusal = tried(lambda: best_match(foreign_tensors, {"head": 2}, file, Path("theirs.pth")))
+    file.write_bytes(data.draw(spoiled_yaml(as_yaml(content))) if kind == "text" else as_yaml(content))
+    fit, refusal = result_or_message(lambda: best_match(foreign_tensors, {"head": 2}, file, Path("theirs.pth")))
     tally.count("mapping files", "refused" if refusal else "right")
     if refusal:
         assert refusal.startswith(("names.yaml", "theirs.pth"))
@@ -357,7 +359,7 @@ def test_mapping_files(folder, tally, foreign_tensors, data, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "expected"),
+    ("name", "location", "expected"),
     [
         ("W_E", ["wte.weight", "(qkv token) d_model"], "W_E: expected the axes"),
         ("W_O", ["h.{layer}.attn.out", "d_model (qkv head d_head)"], "W_O: expected the axes"),
@@ -365,9 +367,11 @@ def test_mapping_files(folder, tally, foreign_tensors, data, name):
         ("W_in", ["h.0.fc.weight", "neuron d_model"], "some tensors have {layer} in their name"),
     ],
 )
-def test_misleading_mapping_files_are_refused(folder, foreign_tensors, name, place, expected):
-    (folder / "names.yaml").write_bytes(written(MAPPING | {name: place}))
-    fit, refusal = tried(lambda: best_match(foreign_tensors, {"head": 2}, folder / "names.yaml", Path("theirs.pth")))
+def test_misleading_mapping_files_are_refused(folder, foreign_tensors, name, location, expected):
+    (folder / "names.yaml").write_bytes(as_yaml(MAPPING | {name: location}))
+    fit, refusal = result_or_message(
+        lambda: best_match(foreign_tensors, {"head": 2}, folder / "names.yaml", Path("theirs.pth"))
+    )
     assert fit is None
     assert expected in refusal
 
@@ -393,18 +397,18 @@ def quantity(monkeypatch):
     monkeypatch.setattr(judging, "load_quantity", lambda name: Quantity(name, lambda *cubes: MEASURED))
 
 
-def judged(content, folder, tally):
+def assert_judged_or_refused(content, folder, tally):
     """Assert that each claim of a file can be judged, or that a message names the file and the claim."""
-    place = folder / "claims"
-    place.mkdir(exist_ok=True)
-    (place / "mine.yaml").write_bytes(content)
-    claims, refusal = tried(lambda: load_claims.__wrapped__(place))
+    claims_folder = folder / "claims"
+    claims_folder.mkdir(exist_ok=True)
+    (claims_folder / "mine.yaml").write_bytes(content)
+    claims, refusal = result_or_message(lambda: load_claims.__wrapped__(claims_folder))
     if refusal:
-        assert refusal.startswith(str(place / "mine.yaml"))
+        assert refusal.startswith(str(claims_folder / "mine.yaml"))
         assert len(refusal) < 10_000
     for claim in (claims or {}).values():
         assert Claim.model_validate(claim.model_dump(exclude_unset=True)) == claim
-        judgment, refusal = tried(lambda claim=claim: judged_and_explained(claim))
+        judgment, refusal = result_or_message(lambda claim=claim: judged_and_explained(claim))
         if refusal:
             assert claim.id in refusal
             break
@@ -417,33 +421,33 @@ def judged_and_explained(claim):
     return judgment.verdict, judgment.explanation
 
 
-@tries(350)
+@many_cases(350)
 @given(data=st.data(), claim=st.sampled_from(SAMPLE_CLAIMS))
 def test_claims(folder, tally, quantity, data, claim):
     claim = claim | {"accept": [{"value": data.draw(st.sampled_from([*MEASURED, "other"])), "at_least": 1}]}
     kind = data.draw(st.sampled_from(["field", "condition", "explanation", "text", "twice"]))
     if kind == "field":
-        claim = changed(claim, data.draw(st.sampled_from(CLAIM_FIELDS)), data.draw(VALUES))
+        claim = with_value(claim, data.draw(st.sampled_from(CLAIM_FIELDS)), data.draw(VALUES))
     elif kind == "condition":
         (relation,) = data.draw(st.sampled_from(CONDITION_FIELDS))
         bound = data.draw(SCALARS | st.lists(SCALARS, max_size=3))
         claim["accept"] = [{"value": data.draw(st.sampled_from([*MEASURED])), relation: bound}]
     elif kind == "explanation":
         claim |= {"accept": [{"value": "one", "above": 3}], "explanation": data.draw(st.sampled_from(EXPLANATIONS))}
-    text = written([claim, claim] if kind == "twice" else [claim])
-    judged(data.draw(spoiled(text)) if kind == "text" else text, folder, tally)
+    text = as_yaml([claim, claim] if kind == "twice" else [claim])
+    assert_judged_or_refused(data.draw(spoiled_yaml(text)) if kind == "text" else text, folder, tally)
 
 
 @pytest.mark.parametrize("kind", HOSTILE_FILES)
 def test_files_that_are_not_claims(folder, tally, kind):
-    judged(HOSTILE_FILES[kind], folder, tally)
+    assert_judged_or_refused(HOSTILE_FILES[kind], folder, tally)
 
 
 def test_explanations_do_not_access_attributes(folder):
     """Braces insert measured values, and do not give access to Python's objects."""
     (folder / "claims").mkdir(exist_ok=True)
     claim = SAMPLE_CLAIMS[0] | {"explanation": "{one.__class__.__init__.__globals__}"}
-    (folder / "claims/mine.yaml").write_bytes(written([claim]))
+    (folder / "claims/mine.yaml").write_bytes(as_yaml([claim]))
     with pytest.raises(UserError, match="expected the name of a measured value"):
         load_claims.__wrapped__(folder / "claims")
 
@@ -460,7 +464,7 @@ def test_strict_loader_reads_project_files_as_pyyaml_does(tally):
         tally.count("YAML files of the project", "right")
 
 
-@tries(150)
+@many_cases(150)
 @given(
     content=st.dictionaries(
         KEYS | TEXTS | st.text(max_size=5),
@@ -470,10 +474,10 @@ def test_strict_loader_reads_project_files_as_pyyaml_does(tally):
 )
 def test_written_yaml_reads_back(folder, tally, content):
     """Imports write texts that look like numbers, and unusual characters."""
-    (folder / "ours.yaml").write_text(yaml_text(content), encoding="utf-8")
-    with in_bounds():
-        assert repr(read_yaml(folder / "ours.yaml")) == repr(content)
-    tally.count("YAML that we write", "right")
+    (folder / "written.yaml").write_text(yaml_text(content), encoding="utf-8")
+    with within_limits():
+        assert repr(read_yaml(folder / "written.yaml")) == repr(content)
+    tally.count("YAML that imports write", "right")
 
 
 def test_fields_of_nested_models_are_found():

@@ -35,10 +35,10 @@ def damage(path, random_numbers):
 
 
 @pytest.mark.parametrize("case", STORES)  # not `name`, by which --one-in selects stages
-def test_damaged_chunk_is_noticed(case, trial, tree, tmp_path, tally):
+def test_damaged_chunk_is_noticed(case, trial, undisturbed, tmp_path, tally):
     """A stage that reads the chunk fails and names the store; a stage that does not read it is unaffected."""
     pattern, reader, writer = STORES[case]
-    folder = copy_before(tree, reader, tmp_path / "tree")
+    folder = copy_before(undisturbed, reader, tmp_path / "copy")
     random_numbers = random.Random(f"{case} {trial}")
     store = random_numbers.choice(sorted(folder.glob(pattern)))
     chunk = random_numbers.choice(sorted(path for path in store.rglob("c/**/*") if path.is_file()))
@@ -46,19 +46,19 @@ def test_damaged_chunk_is_noticed(case, trial, tree, tmp_path, tally):
     damage(chunk, random_numbers)
     done = command(*reader.line, folder=folder)
     if done.returncode == 0:
-        assert set(differences(folder, tree)) <= {chunk.relative_to(folder).as_posix()}
+        assert set(differences(folder, undisturbed)) <= {chunk.relative_to(folder).as_posix()}
     else:
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
         assert store.relative_to(folder).as_posix() in done.stderr
     tally.count(f"damaged chunk, {case}", "refused" if done.returncode else "right")
     if writer:
-        if writer is STAGES["dataset"]:  # an existing dataset is kept, so the message says to remove it
+        if writer is STAGES["dataset"]:  # this stage never overwrites a dataset
             shutil.rmtree(store)
         assert command(*writer.line, folder=folder).returncode == 0
     else:
         chunk.write_bytes(original)
-    assert_recovers(reader, folder, tree)
+    assert_recovers(reader, folder, undisturbed)
 
 
 PUBLISHED = {
@@ -68,12 +68,12 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_damaged_published_file_is_noticed(name, trial, tree, tmp_path, tally):
+def test_damaged_published_file_is_noticed(name, trial, undisturbed, tmp_path, tally):
     path, line = PUBLISHED[name]
-    folder = copy_before(tree, STAGES["training"], tmp_path / "tree")
+    folder = copy_before(undisturbed, STAGES["training"], tmp_path / "copy")
     (folder / "out.pth").unlink(missing_ok=True)
-    undisturbed = command(*line, folder=folder)
-    assert undisturbed.returncode == 0, undisturbed.stderr
+    before_damage = command(*line, folder=folder)
+    assert before_damage.returncode == 0, before_damage.stderr
     outputs = {file: file.read_bytes() for file in [*folder.glob("results/figures/**/*.*"), *folder.glob("out.pth")]}
     assert outputs
     for file in outputs:
@@ -99,9 +99,9 @@ RECORDS = {
 
 
 @pytest.mark.parametrize("kind", RECORDS)
-def test_damaged_records_of_training(kind, trial, tree, tmp_path, tally):
+def test_damaged_records_of_training(kind, trial, undisturbed, tmp_path, tally):
     """Training again gives the same weights bit by bit."""
-    folder = copy_before(tree, STAGES["figure"], tmp_path / "tree")
+    folder = copy_before(undisturbed, STAGES["figure"], tmp_path / "copy")
     random_numbers = random.Random(f"{kind} {trial}")
     (path,) = (folder / "results/small").glob(RECORDS[kind])
     damage(path, random_numbers)
@@ -112,7 +112,7 @@ def test_damaged_records_of_training(kind, trial, tree, tmp_path, tally):
     assert done.returncode == 0, done.stderr
     # damage may remain in parts of a tensor's description that are never read
     unread = {path.relative_to(folder).as_posix()} if kind == "description of a tensor" else set()
-    assert set(differences(folder, tree)) <= unread
+    assert set(differences(folder, undisturbed)) <= unread
     checkpoints = "results/small/runs/seed0/checkpoints.zarr"
-    assert open_store(folder / checkpoints).equals(open_store(tree / checkpoints))
+    assert open_store(folder / checkpoints).equals(open_store(undisturbed / checkpoints))
     tally.count(f"damaged {kind}", "right")

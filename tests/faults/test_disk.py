@@ -1,4 +1,4 @@
-"""Full, read-only and forbidden disks: one message, no lost results, and recovery once the disk can be written to."""
+"""Disks that are full, read-only or not permitted: one message, no lost results, and recovery once the disk can be written to."""
 
 import random
 import re
@@ -26,16 +26,16 @@ def assert_refused(done, text):
 
 @pytest.mark.parametrize("error", ERRORS)
 @pytest.mark.parametrize("name", STAGES)
-def test_disk_error_from_a_random_write_on(name, error, trial, tree, writes, tmp_path, tally):
-    """The error occurs at a random file change of the stage and at all later ones."""
+def test_disk_error_from_a_random_write_on(name, error, trial, undisturbed, change_count, tmp_path, tally):
+    """The error occurs at a random file change of the stage and at all later changes."""
     stage = STAGES[name]
-    folder = copy_before(tree, stage, tmp_path / "tree")
-    change = random.Random(f"{name} {error} {trial}").randint(1, writes(name))
+    folder = copy_before(undisturbed, stage, tmp_path / "copy")
+    change = random.Random(f"{name} {error} {trial}").randint(1, change_count(name))
     done = run_with_fault(stage, folder, f"{change}:{error}")
-    assert outputs_are_complete(stage, folder, tree)
+    assert outputs_are_complete(stage, folder, undisturbed)
     if done.returncode:  # late in a stage that only removes files, a full disk does not matter
         assert_refused(done, ERRORS[error])
-    assert_recovers(stage, folder, tree)
+    assert_recovers(stage, folder, undisturbed)
     tally.count(f"{ERRORS[error].lower()}, {name}", "refused" if done.returncode else "right")
 
 
@@ -60,45 +60,45 @@ def disk_use(folder):
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_small_disk_fills_up(name, tree, tmp_path, tally):
+def test_small_disk_fills_up(name, undisturbed, tmp_path, tally):
     """A real file system has space for a part of the stage's outputs."""
     stage = STAGES[name]
-    needed = sum(disk_use(path) if path.is_dir() else path.stat().st_size for path in stage.outputs(tree))
-    folder = copy_before(tree, stage, tmp_path / "tree")
+    needed = sum(disk_use(path) if path.is_dir() else path.stat().st_size for path in stage.outputs(undisturbed))
+    folder = copy_before(undisturbed, stage, tmp_path / "copy")
     free_space = random.Random(name).uniform(0.1, 0.9) * needed
     with disk(tmp_path / "disk", int(disk_use(folder) + free_space)) as mounted:
-        shutil.copytree(folder, mounted / "tree")
-        done = command(*stage.line, folder=mounted / "tree")
-        assert outputs_are_complete(stage, mounted / "tree", tree)
+        shutil.copytree(folder, mounted / "copy")
+        done = command(*stage.line, folder=mounted / "copy")
+        assert outputs_are_complete(stage, mounted / "copy", undisturbed)
         if done.returncode:
             assert_refused(done, ERRORS["ENOSPC"])
         subprocess.run(["mount", "-o", "remount,size=1g", mounted], check=True)
-        assert_recovers(stage, mounted / "tree", tree)
+        assert_recovers(stage, mounted / "copy", undisturbed)
     tally.count("a real disk fills up", "refused" if done.returncode else "right")
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_results_on_a_read_only_disk(name, tree, tmp_path, tally):
+def test_results_on_a_read_only_disk(name, undisturbed, tmp_path, tally):
     """The results are on a real read-only file system."""
     stage = STAGES[name]
     with disk(tmp_path / "disk", "1g") as mounted:
-        folder = copy_before(tree, stage, mounted / "tree")
+        folder = copy_before(undisturbed, stage, mounted / "copy")
         subprocess.run(["mount", "-o", "remount,ro", mounted], check=True)
         done = command(*stage.line, folder=folder)
         assert_refused(done, ERRORS["EROFS"])
         assert re.search(r"results|published", done.stderr), "the message names no file"
         subprocess.run(["mount", "-o", "remount,rw", mounted], check=True)
-        assert_recovers(stage, folder, tree)
+        assert_recovers(stage, folder, undisturbed)
     tally.count("results on a read-only disk", "refused")
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_full_temporary_folder(name, tree, tmp_path, tally):
+def test_full_temporary_folder(name, undisturbed, tmp_path, tally):
     stage = STAGES[name]
-    folder = copy_before(tree, stage, tmp_path / "tree")
+    folder = copy_before(undisturbed, stage, tmp_path / "copy")
     with disk(tmp_path / "full", 4096) as full:
         (full / "file").write_bytes(b"0" * 4096)
         done = command(*stage.line, folder=folder, TMPDIR=str(full))
         assert done.returncode == 0, done.stderr
-    assert outputs_are_complete(stage, folder, tree)
+    assert outputs_are_complete(stage, folder, undisturbed)
     tally.count("a full temporary folder", "right")

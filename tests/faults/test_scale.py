@@ -40,10 +40,10 @@ print(peak_of_this_process())
 def test_a_thousand_runs(tmp_path, request):
     """Gathering takes little memory and writes few files; drawing takes hardly more memory than for a single run.
 
-    A run has fewer than 700 files, since clusters often have a quota of a million. With --trials 1 there are 100 runs;
+    A run has fewer than 700 files, since clusters often have a quota of a million files. With --trials 1 there are 100 runs;
     their cube is still much larger than random differences in the memory of processes.
     """
-    number, epochs = 1000 if request.config.getoption("--trials") > 1 else 100, 400
+    run_count, epochs = 1000 if request.config.getoption("--trials") > 1 else 100, 400
     recipe = {"epochs": epochs, "checkpoint_every": 1, "evaluate_every": 1}
     single, thousand = tmp_path / "one", tmp_path / "thousand"
     folder_with(single, content=small_experiment(**recipe) | {"grid": {"seed": [0]}})
@@ -52,27 +52,27 @@ def test_a_thousand_runs(tmp_path, request):
         assert done.returncode == 0, done.stderr
     assert len([path for path in (single / "results/small/runs/seed0").rglob("*") if path.is_file()]) < 700
     shutil.copytree(single, thousand)
-    peak(single, GATHER, 1)
-    assert peak(thousand, GATHER, number) < 2 * 2**10
+    peak_memory(single, GATHER, 1)
+    assert peak_memory(thousand, GATHER, run_count) < 2 * 2**10
 
     path = thousand / "results/small/cube.zarr"
     assert all(array.nchunks <= 300 for _, array in zarr.open_group(path, mode="r").arrays())
     cube = open_cube(path)
-    assert cube.sizes["run"] == number
+    assert cube.sizes["run"] == run_count
     assert cube.sizes["epoch"] == epochs + 1
     for name in ("test_loss", "restricted_loss", "neuron_frequency"):
         first, last = (cube[name].isel(run=i).values for i in (0, -1))
         np.testing.assert_array_equal(first, last)
     # minima over three processes, because their memory differs by chance
     one_run_peak, all_runs_peak = (
-        min(peak(tree, DRAW, "draw", "paper/fig04", "--experiment", "small") for _ in range(3))
-        for tree in (single, thousand)
+        min(peak_memory(folder, DRAW, "draw", "paper/fig04", "--experiment", "small") for _ in range(3))
+        for folder in (single, thousand)
     )
     assert all_runs_peak - one_run_peak < sum(variable.nbytes for variable in cube.data_vars.values()) / 2**20 / 4
 
 
-def peak(folder, code, *arguments):
-    """Return the peak memory of some code in a process of its own, in MiB."""
+def peak_memory(folder, code, *arguments):
+    """Run code in another process, and return the peak memory of the process in MiB."""
     line = [sys.executable, "-c", code, *map(str, arguments)]
     return float(subprocess.run(line, cwd=folder, check=True, capture_output=True, text=True).stdout)
 

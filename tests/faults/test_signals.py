@@ -8,13 +8,14 @@ from stages import STAGES, assert_recovers, copy_before, outputs_are_complete, r
 pytestmark = pytest.mark.faults
 
 
-@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGUSR1"])
+@pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGINT", "SIGUSR1"])
 @pytest.mark.parametrize("name", STAGES)
-def test_stopped_by_a_signal(name, number, tree, writes, tmp_path, tally):
+def test_stopped_by_a_signal(name, signal_name, undisturbed, change_count, tmp_path, tally):
     stage = STAGES[name]
-    folder = copy_before(tree, stage, tmp_path / "tree")
-    done = run_with_fault(stage, folder, f"{random.Random(f'{name} {number}').randint(1, writes(name))}:{number}")
+    folder = copy_before(undisturbed, stage, tmp_path / "copy")
+    change = random.Random(f"{name} {signal_name}").randint(1, change_count(name))
+    done = run_with_fault(stage, folder, f"{change}:{signal_name}")
     assert "Traceback" not in done.stdout + done.stderr
-    assert outputs_are_complete(stage, folder, tree)
-    assert_recovers(stage, folder, tree)
-    tally.count(f"{number}, {name}", "right")
+    assert outputs_are_complete(stage, folder, undisturbed)
+    assert_recovers(stage, folder, undisturbed)
+    tally.count(f"{signal_name}, {name}", "right")

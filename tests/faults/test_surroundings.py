@@ -19,22 +19,22 @@ SHARED = {name: stage for name, stage in STAGES.items() if name != "waiting for 
 @pytest.mark.parametrize("name", STAGES)
 def test_the_folder_is_gone_before_it_starts(name, tmp_path, tally):
     """The stage starts in a folder that its parent shell has removed, and reports the missing folder."""
-    gone = tmp_path / "gone"
-    gone.mkdir()
+    removed = tmp_path / "gone"
+    removed.mkdir()
     script = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *STAGES[name].argv]
-    done = subprocess.run(script, cwd=gone, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(script, cwd=removed, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "is gone" in done.stderr
-    assert not gone.exists()
+    assert not removed.exists()
     tally.count("the working folder is gone", "refused")
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_the_folder_is_removed_while_it_works(name, tree, tmp_path, tally):
+def test_the_folder_is_removed_while_it_works(name, undisturbed, tmp_path, tally):
     """The stage ends without files that look like results, and runs normally in a new copy."""
     stage = STAGES[name]
-    folder = copy_before(tree, stage, tmp_path / "tree")
+    folder = copy_before(undisturbed, stage, tmp_path / "copy")
     environment = os.environ | fault_environment(stage, folder, "3:SIGSTOP")
     with subprocess.Popen(stage.argv, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
         stopped = stopped_in(folder)
@@ -44,10 +44,10 @@ def test_the_folder_is_removed_while_it_works(name, tree, tmp_path, tally):
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 2, errors
     assert "Traceback" not in errors
-    left = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    assert all(any(part.startswith(".") for part in path.parts) for path in left), "a file looks like a result"
+    leftover = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    assert all(any(part.startswith(".") for part in path.parts) for path in leftover), "a file looks like a result"
     shutil.rmtree(folder, ignore_errors=True)
-    assert_recovers(stage, copy_before(tree, stage, tmp_path / "tree"), tree)
+    assert_recovers(stage, copy_before(undisturbed, stage, tmp_path / "copy"), undisturbed)
     tally.count("the working folder is removed meanwhile", "refused")
 
 
@@ -65,15 +65,15 @@ def stopped_in(folder):
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_two_at_once(name, trial, tree, tmp_path, tally):
+def test_two_at_once(name, trial, undisturbed, tmp_path, tally):
     """Both processes succeed, and their outputs are complete."""
     stage = SHARED[name]
-    folder = copy_before(tree, stage, tmp_path / "tree")
+    folder = copy_before(undisturbed, stage, tmp_path / "copy")
     processes = [subprocess.Popen(stage.argv, cwd=folder, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in processes:
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-    assert differences(folder, tree) == []
+    assert differences(folder, undisturbed) == []
     tally.count(f"two at once, {name}", "right")
 
 
@@ -88,10 +88,10 @@ runpy.run_module("progress_measures", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_the_clock_jumps(name, tree, tmp_path, tally):
-    """The existing files have times in the future and in the past."""
+def test_the_clock_jumps(name, undisturbed, tmp_path, tally):
+    """The clock jumps at each call, and the existing files have times in the future and in the past."""
     stage = STAGES[name]
-    folder = copy_before(tree, stage, tmp_path / "tree")
+    folder = copy_before(undisturbed, stage, tmp_path / "copy")
     random_numbers = random.Random(name)
     for path in folder.rglob("*"):
         os.utime(path, (then := time.time() + random_numbers.uniform(-3e7, 3e7), then))
@@ -107,6 +107,6 @@ def test_the_clock_jumps(name, tree, tmp_path, tally):
     finally:
         end_all(folder)
     assert done.returncode == 0, done.stderr
-    assert outputs_are_complete(stage, folder, tree)
-    assert differences(folder, tree) == []
+    assert outputs_are_complete(stage, folder, undisturbed)
+    assert differences(folder, undisturbed) == []
     tally.count("the clock jumps", "right")

@@ -14,14 +14,14 @@ from support.experiments import small_experiment
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.xdist_group("workflows"),
-]  # one worker
+]  # one worker runs these tests, one after the other
 
 # Dataset, training and measures; later stages behave alike.
 TARGETS = ("-c1", *(f"results/mainline/runs/seed0/measures/{family}.zarr" for family in ("weights", "losses")))
 
 
-def made(checkout):
-    """Return hashes of the reproducible results of a checkout."""
+def result_hashes(checkout):
+    """Return hashes of the reproducible results of a checkout, by path."""
     return {
         name: digest for name, digest in content_hashes(checkout.folder).items() if name.startswith("results/mainline/")
     }
@@ -42,13 +42,13 @@ def new_checkout(folder):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    return made(new_checkout(tmp_path_factory.mktemp("workflow") / "tree").make(*TARGETS))
+    return result_hashes(new_checkout(tmp_path_factory.mktemp("workflow") / "copy").make(*TARGETS))
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
 def test_ended_at_any_time(name, trial, undisturbed, tmp_path, tally):
     """The next run completes the results; if the folder is locked, its message names --unlock."""
-    checkout = new_checkout(tmp_path / "tree")
+    checkout = new_checkout(tmp_path / "copy")
     finished = True
     with start(checkout) as process:
         try:
@@ -64,17 +64,17 @@ def test_ended_at_any_time(name, trial, undisturbed, tmp_path, tally):
         assert name == "SIGKILL"
         assert "--unlock" in rerun.stdout + rerun.stderr
         checkout.make("--unlock").make(*TARGETS)
-    assert made(checkout) == undisturbed
+    assert result_hashes(checkout) == undisturbed
     if not finished:
         tally.count(f"{name}, a workflow", "right")
 
 
 def test_two_at_once(undisturbed, tmp_path, tally):
     """The second workflow reports that the folder is locked."""
-    checkout = new_checkout(tmp_path / "tree")
+    checkout = new_checkout(tmp_path / "copy")
     processes = start(checkout), start(checkout)
     outputs = [process.communicate(timeout=600)[0] for process in processes]
     assert 0 in [process.returncode for process in processes]
     assert all("locked" in text for text, process in zip(outputs, processes, strict=True) if process.returncode)
-    assert made(checkout) == undisturbed
+    assert result_hashes(checkout) == undisturbed
     tally.count("two at once, workflows", "right")

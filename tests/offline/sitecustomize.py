@@ -1,6 +1,6 @@
 """A Python process with this folder on its path cannot connect to other machines.
 
-In the folder $OFFLINE, the file `guarded` lists the processes that were restricted, and `attempts` the connections that
+In the folder $OFFLINE, the file `guarded` lists the restricted processes, and the file `attempts` lists the connections that
 they tried.
 """
 

@@ -2,8 +2,8 @@
 
     python tests/slurm/lab.py COMMAND [ARGUMENT…]
 
-The configuration is in /etc/slurm, where Slurm's commands read it; all other files are in a folder under /tmp. The
-variable LAB_OF_SLURM=<folder> in their environment marks all processes of the lab, including jobs.
+The configuration is in /etc/slurm, where Slurm's commands read it; all other files are in a folder under /tmp. All
+processes of the lab, including jobs, have LAB_OF_SLURM=<folder> in their environment.
 """
 
 import contextlib
@@ -80,9 +80,9 @@ class Lab:
         self.start_slurmd()
 
     def start_slurmd(self) -> None:
-        """Start the node's daemon, and wait until a test job has run, which needs one free CPU."""
+        """Start the node's daemon, and wait until a test job has run. The test job needs one free CPU."""
         _daemon(self.folder, "slurmd", "-N", "localhost")
-        # the node's state does not show this: it does not change while the daemon is down
+        # the node's state does not say whether jobs start: it stays the same while the daemon is down
         if not until(lambda: _run(5, "srun", "-Q", "-n1", "-t1", "--immediate=2", "true").returncode == 0, 60):
             logs = {path.name: path.read_text().splitlines()[-10:] for path in sorted(self.folder.glob("*.log"))}
             log_lines = (f"{name}: {line}" for name, lines in logs.items() for line in lines)
@@ -188,7 +188,7 @@ def _daemon(folder: Path, *line: str) -> None:
 
 
 def _run(seconds: int, *line: str) -> subprocess.CompletedProcess[str]:
-    """Run one of Slurm's commands with a time limit, after which SIGTERM lets it withdraw its request."""
+    """Run one of Slurm's commands with a time limit, after which SIGTERM lets the command withdraw its request."""
     line = ("timeout", "--kill-after=5", str(seconds), *line)
     return subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 

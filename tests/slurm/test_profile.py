@@ -1,4 +1,4 @@
-"""`snakemake --profile slurm` on a real Slurm, from an empty tree, compared with `snakemake -c2`."""
+"""`snakemake --profile slurm` on a real Slurm, in a checkout without results, compared with `snakemake -c2`."""
 
 import re
 
@@ -36,8 +36,8 @@ def test_one_run_a_job_gives_an_identical_cube(lab, local, cluster):
 
 def test_training_ran_as_slurm_jobs(lab, cluster):
     names = [job.name for job in lab.queue()]
-    (batch,) = (cluster.folder / "results/mainline/jobs").glob("pm-*")
-    assert names.count(batch.name) == 2  # an array of two runs
+    (submission,) = (cluster.folder / "results/mainline/jobs").glob("pm-*")
+    assert names.count(submission.name) == 2  # an array of two runs
     log = (cluster.folder / "results/logs/train/mainline.log").read_text()
     assert "2 done" in log
     assert "running" in log

@@ -23,22 +23,22 @@ RUNS = ("seed0", "seed1")
 LIVE = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED")
 
 
-def lasting(seconds, pace):
-    """Return training settings for some seconds of training, if an update takes `pace` milliseconds."""
+def settings_for(seconds, pace):
+    """Return settings with which training takes about `seconds`, if an update takes `pace` milliseconds."""
     return {"epochs": 100 * max(1, round(10 * seconds / pace)), "checkpoint_every": 20, "evaluate_every": 100}
 
 
 @pytest.fixture(scope="module")
 def pace(tmp_path_factory):
     """Milliseconds of an update on this machine."""
-    trained = trained_folder(tmp_path_factory.mktemp("pace"), **lasting(4, pace=3))
+    trained = trained_folder(tmp_path_factory.mktemp("pace"), **settings_for(4, pace=3))
     return json.loads((trained / "runs/seed0/done.json").read_text())["ms_per_epoch"]
 
 
 @pytest.fixture(scope="module")
 def recipe(pace):
     """Training settings for eight seconds of training, long enough to be interrupted."""
-    return lasting(8, pace)
+    return settings_for(8, pace)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def local(tmp_path_factory, recipe):
 def folder(tmp_path, lab, recipe):
     """A folder with the experiment; the test must leave no job behind."""
     yield folder_with(tmp_path, **recipe)
-    assert until(lambda: not live(lab), 60), live(lab)
+    assert until(lambda: not live_jobs(lab), 60), live_jobs(lab)
 
 
 class Training:
@@ -86,13 +86,13 @@ class Training:
         return "".join(path.read_text() for path in self.folder.glob("results/small/jobs/*/slurm/*/*_log.err"))
 
 
-def live(lab):
+def live_jobs(lab):
     """Return the training jobs that wait or run."""
     return [job for job in lab.queue() if job.name.startswith("pm-") and job.state in LIVE]
 
 
 def assert_same_results(folder, local, runs=RUNS):
-    """Assert that runs are identical to local ones, with each epoch once in their history."""
+    """Assert that runs are identical to runs trained locally, and that their history has each epoch once."""
     epochs = yaml.safe_load((folder / "config/experiments/small.yaml").read_text())["training"]["epochs"]
     for run in runs:
         assert trained_bytes(folder / "results/small", run) == trained_bytes(local, run)
@@ -104,9 +104,9 @@ def assert_same_results(folder, local, runs=RUNS):
 def test_jobs_give_identical_results(lab, folder, local, per_shard):
     Training(folder, "--runs-per-shard", per_shard, "--gpus", "1").wait()
     assert_same_results(folder, local)
-    batches = list((folder / "results/small/jobs").glob("pm-*"))
-    assert len(batches) == 1
-    assert len([job for job in lab.queue() if job.name == batches[0].name]) == 2 // int(per_shard)
+    submissions = list((folder / "results/small/jobs").glob("pm-*"))
+    assert len(submissions) == 1
+    assert len([job for job in lab.queue() if job.name == submissions[0].name]) == 2 // int(per_shard)
 
 
 def test_preempted_job_resumes(lab, folder, local):
@@ -124,19 +124,19 @@ def test_preempted_job_resumes(lab, folder, local):
 
 def test_job_that_exceeds_its_time_limit_resumes(lab, pace, tmp_path):
     """The limit is one minute, and the warning signal comes half a minute before it."""
-    settings = lasting(60, pace) | {"checkpoint_every": 100}
+    settings = settings_for(60, pace) | {"checkpoint_every": 100}
     local_folder, slurm_folder = (folder_with(tmp_path / name, **settings) for name in ("local", "slurm"))
     training = Training(slurm_folder, "--run", "seed0", "--minutes", "1")
     assert command("train", "small", "--run", "seed0", folder=local_folder).returncode == 0
     training.wait(seconds=400)
     assert trained_bytes(slurm_folder / "results/small") == trained_bytes(local_folder / "results/small")
     assert "stopped by SIGUSR2" in training.log()
-    assert until(lambda: not live(lab), 60)
+    assert until(lambda: not live_jobs(lab), 60)
 
 
 def test_requeued_job_resumes(lab, folder, local):
     training = Training(folder).under_way()
-    for job in live(lab):
+    for job in live_jobs(lab):
         subprocess.run(["scontrol", "requeue", job.id], check=True)
     training.wait()
     assert_same_results(folder, local)
@@ -145,7 +145,7 @@ def test_requeued_job_resumes(lab, folder, local):
 
 def test_canceled_task_is_reported_and_trained_by_the_next_start(lab, folder, local):
     training = Training(folder).under_way()
-    (first, _) = sorted(job.id for job in live(lab))
+    (first, _) = sorted(job.id for job in live_jobs(lab))
     subprocess.run(["scancel", first], check=True)
     training.wait(status=2)
     assert re.search(r"seed0: canceled: Slurm state: cancelled", training.output)
@@ -164,7 +164,7 @@ def folder_jobs(folder):
 def test_jobs_survive_the_daemon_of_the_node(lab, folder, local):
     training = Training(folder).under_way()
     lab.kill_slurmd()
-    time.sleep(1)  # the daemon is down while they train
+    time.sleep(1)  # the jobs train while the daemon is down
     lab.start_slurmd()
     training.wait()
     assert_same_results(folder, local)
@@ -172,12 +172,12 @@ def test_jobs_survive_the_daemon_of_the_node(lab, folder, local):
 
 def test_new_launcher_after_kill_9_waits_for_the_same_jobs(lab, folder, local):
     training = Training(folder).under_way()
-    ids = {job.id for job in live(lab)}
+    ids = {job.id for job in live_jobs(lab)}
     training.process.kill()
     training.process.wait()
     second = Training(folder)
     assert until(lambda: "2 running" in second.output, 60), second.output
-    assert {job.id for job in live(lab)} == ids
+    assert {job.id for job in live_jobs(lab)} == ids
     second.wait()
     assert_same_results(folder, local)
     assert len(folder_jobs(folder)) == 1
@@ -196,10 +196,10 @@ def test_new_workflow_after_kill_9_waits_for_the_same_jobs(lab, local, recipe, t
         states = tmp_path / "results/mainline/runs"
         assert until(lambda: list(states.glob("*/resume/*.npz")), 120)
         os.killpg(first.pid, signal.SIGKILL)
-    assert live(lab)
+    assert live_jobs(lab)
     checkout.make("--unlock").make(*SLURM_PROFILE, trained)
     assert len(list((tmp_path / "results/mainline/jobs").glob("pm-*"))) == 1
-    assert until(lambda: not live(lab), 60), live(lab)
+    assert until(lambda: not live_jobs(lab), 60), live_jobs(lab)
     for run in RUNS:
         assert trained_bytes(tmp_path / "results/mainline", run) == trained_bytes(local, run)
 
@@ -221,7 +221,7 @@ def test_launcher_leaves_its_jobs_running_on_a_signal(lab, folder, local):
     training.process.send_signal(signal.SIGTERM)
     training.wait(status=130)
     assert "Its jobs keep running" in training.output
-    assert len(live(lab)) == 2
+    assert len(live_jobs(lab)) == 2
     Training(folder).wait()
     assert_same_results(folder, local)
 
@@ -236,7 +236,7 @@ def test_only_jobs_of_the_experiment_are_listed_and_canceled(lab, folder, local)
     ).stdout.strip()
     listed = command("jobs", folder=folder)
     assert all(f"small/{run}" in listed.stderr for run in RUNS)
-    assert all(job.id in listed.stderr for job in live(lab))
+    assert all(job.id in listed.stderr for job in live_jobs(lab))
     assert other_job not in listed.stderr
     ended = command("cancel", "small", folder=folder)
     assert ended.returncode == 0, ended.stderr
@@ -273,7 +273,7 @@ def test_wrong_partition_is_reported_with_the_message_of_slurm(lab, folder, loca
     assert_same_results(folder, local)
 
 
-def test_time_limit_above_that_of_the_partition_is_reported(lab, folder):
+def test_time_limit_above_the_limit_of_the_partition_is_reported(lab, folder):
     """Slurm accepts such a job and never starts it; the table says why, and what to change."""
     training = Training(folder, "--minutes", "9999", "--run", "seed0")
     assert until(lambda: "runtime is more than the partition allows" in training.output or training.ended, 60)
@@ -283,7 +283,7 @@ def test_time_limit_above_that_of_the_partition_is_reported(lab, folder):
 
 
 def test_wrong_account_is_reported_with_the_message_of_slurm(lab, folder, tmp_path, monkeypatch):
-    """This Slurm has no accounting and accepts any account, so the test simulates the message of one that has."""
+    """This Slurm has no accounting and accepts any account, so the test simulates the message of a Slurm with accounting."""
     fake = tmp_path / "bin"
     fake.mkdir()
     message = "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified"
@@ -313,12 +313,12 @@ wait(SlurmPool(settings, poll_seconds=10), Path("jobs"), "notes", lambda in_hand
         process = subprocess.Popen(
             [sys.executable, "-c", code, "log"], cwd=tmp_path, env=environment, stdout=output, stderr=output
         )
-    assert until(lambda: live(lab), 30)
+    assert until(lambda: live_jobs(lab), 30)
     launcher = psutil.Process(process.pid)
     cpu_seconds, start = sum(launcher.cpu_times()[:4]), time.monotonic()
     most_running = memory = cpu = 0
     while process.poll() is None:
-        most_running = max(most_running, sum(job.state == "RUNNING" for job in live(lab)))
+        most_running = max(most_running, sum(job.state == "RUNNING" for job in live_jobs(lab)))
         try:
             memory = max(memory, launcher.memory_info().rss)
             cpu = (sum(launcher.cpu_times()[:4]) - cpu_seconds) / (time.monotonic() - start)

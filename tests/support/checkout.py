@@ -15,9 +15,8 @@ from support.experiments import small_experiment
 FIGURE = "results/figures/paper/fig07.pdf"
 SLURM_PROFILE = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "3")
 RUNS = 2
-MEASURED = {
-    "measure": RUNS * len(set(FAMILIES) - {"integers", "sequences"})
-}  # these two families belong to other tasks
+MEASURED = {"measure": RUNS * len(set(FAMILIES) - {"integers", "sequences"})}
+"""Number of jobs that measure the runs of one experiment, as `jobs` returns it; two families belong to other tasks."""
 
 
 class Checkout:
@@ -41,11 +40,11 @@ class Checkout:
             self.write(name, small_experiment(epochs=200))
 
     def write(self, name, settings):
-        """Write the settings of an experiment."""
+        """Write the YAML file of an experiment."""
         (self.folder / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(settings))
 
     def edit(self, path, old, new):
-        """Replace a text in a file, which must contain it."""
+        """Replace text in a file; fail if the file does not contain it."""
         text = (self.folder / path).read_text()
         assert old in text
         (self.folder / path).write_text(text.replace(old, new))
@@ -61,7 +60,7 @@ class Checkout:
         return self
 
     def jobs(self, *targets):
-        """Return the number of jobs of each rule that a dry run lists."""
+        """Return how many jobs of each rule a dry run lists: {rule: count}."""
         done = self.snakemake("-n", "-c2", *targets)
         assert done.returncode == 0, done.stderr
         output = done.stdout + done.stderr
@@ -72,7 +71,7 @@ class Checkout:
 
 
 def slurm_checkout(folder, **settings):
-    """Return a checkout whose Slurm profile has these settings for training jobs, and polls every second."""
+    """Return a checkout whose Slurm profile gives training these settings; by default the pool polls every second."""
     checkout = Checkout(folder)
     lines = "".join(f"    {name}: {value}\n" for name, value in ({"poll_seconds": 1} | settings).items())
     checkout.edit("profiles/slurm/config.yaml", "    pool: slurm\n", "    pool: slurm\n" + lines)

@@ -1,4 +1,4 @@
-"""Checkpoints of small networks of every kind, in the form that measures take, some with their slow definitions."""
+"""Checkpoints of small networks of every kind; for some, also the `Network` that computes their measures by definition."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def solving_network(
     kind: str = "modular_addition", scale: float = 1.0, noise: float = 0.02
 ) -> tuple[RunContext, Network]:
-    """Return the context of a run whose last checkpoint solves its task, and the definitions of its measures there.
+    """Return the context of a run whose last checkpoint solves its task, and the `Network` of that checkpoint.
 
     Args:
         kind: the task.
@@ -50,13 +50,13 @@ def solving_network(
 
 @functools.cache
 def checkpoint_and_definitions(kind: str, state: str) -> tuple[Checkpoint, Network]:
-    """Return a checkpoint, and the definitions of its measures.
+    """Return a checkpoint, and the `Network` that computes its measures by definition.
 
     Args:
         kind: the task.
         state: `solving` for the last checkpoint of a run, `earlier` for another checkpoint of that run, `random` for a
             network without key frequencies and biases. With this seed no neuron of the random network is active at
-            exactly one pair, where all frequencies would explain it equally well.
+            exactly one pair; all frequencies would explain such a neuron equally well.
     """
     run = pair_run(kind, mlp_biases=state != "random")
     train, rng = random_mask(7 if kind == "integer_addition" else P), np.random.default_rng(39)
@@ -74,7 +74,7 @@ def checkpoint_and_definitions(kind: str, state: str) -> tuple[Checkpoint, Netwo
 
 @functools.cache
 def two_layer_checkpoint() -> tuple[Checkpoint, TwoLayerNetwork]:
-    """Return the last checkpoint of the two-layer network, and the definitions of its measures."""
+    """Return the last checkpoint of the two-layer network, and the `Network` that computes its measures by definition."""
     run, weights = two_layer_network()
     train = random_mask(P)
     return RunContext(run, weights, train).final, TwoLayerNetwork(run, weights, train)
@@ -101,7 +101,7 @@ class SmallNetwork:
 
     @functools.cached_property
     def checkpoint(self) -> Checkpoint | SequenceCheckpoint:
-        """The checkpoint at epoch 20, in the form that measures take."""
+        """The checkpoint at epoch 20, from which measures are computed."""
         if self.run.on_sequences:
             return SequenceRunContext(self.run, self.final, 60).checkpoint(self.weights, 20)
         return RunContext(self.run, self.final, self.train).checkpoint(self.weights, 20)
@@ -119,8 +119,8 @@ class SmallNetwork:
         """Return a network with changed weights and training mask.
 
         Args:
-            change: function of the weights.
-            train: function of the training mask.
+            change: function that returns the changed weights.
+            train: function that returns the changed training mask.
         """
         weights = change(self.weights)
         final = weights if self.final is self.weights else change(self.final)
@@ -136,14 +136,14 @@ def _solving(kind: str) -> SmallNetwork:
     """Return a network that solves its task with three frequencies, and whose heads never attend to `=`."""
     run, rng = pair_run(f"modular_{kind}"), np.random.default_rng(5)
     weights = solving_weights(run, rng)
-    flag = 6  # of `=`
-    weights["W_E"][:P, flag], weights["W_pos"][:, flag] = 0, 0
-    weights["W_K"][0, :, flag, 0] -= 200
+    equals_flag = 6  # the dimension of the residual stream that marks `=`
+    weights["W_E"][:P, equals_flag], weights["W_pos"][:, equals_flag] = 0, 0
+    weights["W_K"][0, :, equals_flag, 0] -= 200
     return last_checkpoint(run, weights, random_mask(P))
 
 
 def _earlier() -> SmallNetwork:
-    """Return a checkpoint before the last one, which determines the key frequencies."""
+    """Return a network at a checkpoint before the last; the last checkpoint determines the key frequencies."""
     last = _solving("subtraction")
     noise = random_weights(last.run, np.random.default_rng(39), 0.3)
     weights = {name: 0.7 * tensor + noise[name] for name, tensor in last.weights.items()}

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import ArrayLike
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-"""Rounding error of a network's tensors in each precision, relative to the largest number of a tensor."""
+"""Largest accepted rounding error of a tensor in each precision, relative to the tensor's largest number."""
 
 
 def assert_close_tensors(actual: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> None:
@@ -22,7 +22,7 @@ def assert_close(actual: ArrayLike, expected: ArrayLike, rtol: float = 1e-9, ato
     Args:
         actual: the array to test.
         expected: the expected values.
-        rtol: relative tolerance; a thousandth of it also applies relative to the largest expected number.
+        rtol: tolerance relative to each number; `rtol` / 1000 times the largest expected number is added to `atol`.
         atol: absolute tolerance.
     """
     actual, expected = np.asarray(actual), np.asarray(expected)

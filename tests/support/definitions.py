@@ -34,7 +34,7 @@ def masked(values, mask):
 
 
 def block(values, frequencies):
-    """Return the part of a function in the blocks {const, cos k, sin k}^2 of some frequencies, without the constant."""
+    """Return a function's part in the 2D components {const, cos k, sin k}^2 of some frequencies, without the constant."""
     mask = np.zeros(values.shape[:2])
     for k in frequencies:
         mask[np.ix_([0, 2 * k - 1, 2 * k], [0, 2 * k - 1, 2 * k])] = 1
@@ -43,7 +43,7 @@ def block(values, frequencies):
 
 
 def products(values, frequencies):
-    """Return the part of a function in the products {cos k, sin k}^2 of some frequencies."""
+    """Return a function's part in the 2D components {cos k, sin k}^2 of some frequencies."""
     mask = np.zeros(values.shape[:2])
     for k in frequencies:
         mask[np.ix_([2 * k - 1, 2 * k], [2 * k - 1, 2 * k])] = 1
@@ -66,8 +66,8 @@ def directions(values, frequencies, sign):
 def cosine(p, k, sign):
     """Return cos(w_k(a ± b - c)), divided by its norm: [a, b, c]."""
     a, b, c = np.indices((p, p, p))
-    cube = np.cos(2 * np.pi * k / p * (a + sign * b - c))
-    return cube / np.linalg.norm(cube)
+    wave = np.cos(2 * np.pi * k / p * (a + sign * b - c))
+    return wave / np.linalg.norm(wave)
 
 
 # ---- arithmetic
@@ -173,7 +173,7 @@ class Network:
 
     @cached_property
     def best_frequency(self):
-        """The frequency that explains most of each neuron's variance, 0 if constant, and the fraction: [neuron] each."""
+        """Each neuron's best frequency, 0 for a constant neuron, and the fraction of variance it explains: [neuron] each."""
         frequencies_and_fractions = [
             (int(np.argmax(row)) + 1, max(row)) if np.isfinite(row).all() else (0, 0.0)
             for row in self.fractions_explained
@@ -274,7 +274,7 @@ class Network:
 
     @cached_property
     def selected_neurons(self):
-        """The 12 neurons of `moment_*` measures: each key frequency's best explained, the worst explained, the first ones."""
+        """The 12 neurons of `moment_*` measures: the best explained of each key frequency, the worst explained, then others."""
         frequency, fraction = self.final.best_frequency
         selected = [
             max(np.flatnonzero(frequency == k), key=lambda neuron: fraction[neuron]) for k in self.key_frequencies
@@ -292,7 +292,7 @@ class TwoLayerNetwork(Network):
         self.weights = {n: w[-1:] if n in ("W_in", "W_out", "b_in", "b_out") else w for n, w in weights.items()}
 
     def logits_with(self, hook):
-        """Return the logits of every pair at `=`; the hook gets the last layer's activations, renamed as of layer 0."""
+        """Return the logits of every pair at `=`; the hook receives the last layer's activations under the names of layer 0."""
         tokens = torch.tensor([[a, b, self.n] for a in range(self.n) for b in range(self.n)])
         tensors = {name: torch.tensor(w)[None] for name, w in self.all_weights.items()}
 
@@ -304,7 +304,7 @@ class TwoLayerNetwork(Network):
 
 
 def fraction_in(values, part):
-    """Return the fraction of each function's variance over (a, b) in a part of it; NaN for constant functions."""
+    """Return the fraction of each function's variance over (a, b) that its part explains; NaN for constant functions."""
     variance = energy(values - values.mean((0, 1)))
     return np.array([e / v if v > 1e-20 else np.nan for e, v in zip(energy(part), variance, strict=True)])
 
@@ -315,9 +315,10 @@ def with_key_frequencies(function):
 
 
 def at_final_frequency(net, part):
-    """Return the fraction of each neuron's variance in a part at its final frequency: [activation, neuron].
+    """Return the fraction of each neuron's variance that its final frequency explains: [activation, neuron].
 
-    Activations are before and after the ReLU. `part` is `block` or `products`.
+    The activations are before and after the ReLU. `part` is `block` or `products`. A neuron's final frequency is its best
+    frequency at the last checkpoint.
     """
     fractions = {k: [fraction_in(values, part(values, [k])) for values in (net.pre, net.post)] for k in net.frequencies}
     frequency, _ = net.final.best_frequency
@@ -360,7 +361,7 @@ def residual(net, frequencies):
 
 
 def head_frequencies(net):
-    """Return the frequency that explains most of each head's attention to a, and the fractions [frequency, head]."""
+    """Return the frequency that explains most of each head's attention to a, and the fractions explained [frequency, head]."""
     to_a = net.attention[..., 0]
     fractions = np.array([fraction_in(to_a, block(to_a, [k])) for k in net.frequencies])
     return fractions.argmax(0) + 1, fractions
@@ -394,7 +395,7 @@ def score_differences(net):
 
 
 def slopes(net):
-    """Return E_j of the line 1/2 + E_j (C_j[a] - C_j[b]) through each head's attention to a: [head]."""
+    """Return the least-squares slope E_j in A_0 = 1/2 + E_j (C_j[a] - C_j[b]), where A_0 is head j's attention to a: [head]."""
     x = score_differences(net)
     return np.array(
         [np.polynomial.polynomial.polyfit(x[..., j].ravel(), net.attention[..., j, 0].ravel() - 0.5, [1])[1]
@@ -402,19 +403,19 @@ def slopes(net):
     )  # fmt: skip
 
 
-def lines(net):
-    """Return the attention to a that the lines of `slopes` predict: [a, b, head]."""
+def linear_attention(net):
+    """Return the attention to a predicted from scores, 1/2 + E_j (C_j[a] - C_j[b]) with the `slopes` E_j: [a, b, head]."""
     return 0.5 + slopes(net) * score_differences(net)
 
 
 def pooled_line_fraction(net):
-    """Return the fraction of variance that the lines of `slopes` explain, with sums of squares over all heads."""
+    """Return the fraction of the variance of attention to a that `linear_attention` explains, over all heads together."""
     to_a = net.attention[..., 0]
-    return 1 - energy(to_a - lines(net)).sum() / energy(to_a - to_a.mean((0, 1))).sum()
+    return 1 - energy(to_a - linear_attention(net)).sum() / energy(to_a - to_a.mean((0, 1))).sum()
 
 
 def sigmoid_distance(net):
-    """Return the mean absolute difference of attention to a and the sigmoid of the score difference of a and b: [head]."""
+    """Return the mean over pairs of |attention to a - sigmoid(score of a - score of b)|: [head]."""
     position = net.contributions["score_position"]
     x = score_differences(net) + position[:, 0] - position[:, 1]
     return np.abs(net.attention[..., 0] - 1 / (1 + np.exp(-x))).mean((0, 1))
@@ -426,7 +427,7 @@ def scores_along_basis(net):
 
 
 def score_fractions(net):
-    """Return the fraction of C_j's variance in its head's frequency: [head]."""
+    """Return the fraction of the variance of C_j that the frequency of head j explains: [head]."""
     coefficients = scores_along_basis(net)
     return [
         np.square(row[2 * k - 1 : 2 * k + 1]).sum() / np.square(row[1:]).sum()
@@ -447,12 +448,12 @@ def head_output_fractions(net):
 def OV_norms(net):
     """Return the norms of the Fourier components of W_E W_V W_O: [head, component]."""
     w = net.weights
-    F, numbers = basis(net.n), w["W_E"][: net.n]
-    return [np.linalg.norm(F @ numbers @ V @ out, axis=1) for V, out in zip(w["W_V"][0], w["W_O"][0], strict=True)]
+    F, embeddings = basis(net.n), w["W_E"][: net.n]
+    return [np.linalg.norm(F @ embeddings @ V @ out, axis=1) for V, out in zip(w["W_V"][0], w["W_O"][0], strict=True)]
 
 
 def neurons_along_W_L(net):
-    """Return the neurons times W_L cos_k and W_L sin_k, rows cos_k and sin_k of the basis: [a, b, frequency, wave]."""
+    """Return the neurons times W_L cos_k and W_L sin_k, for cos and sin of the Fourier basis: [a, b, frequency, wave]."""
     W_L, F = net.weights["W_out"][0] @ net.weights["W_U"], basis(net.n)
     return np.stack([np.stack([net.post @ W_L @ F[2 * k - 1 + s] for s in (0, 1)], -1) for k in net.frequencies], 2)
 
@@ -470,20 +471,20 @@ def coefficient_on(function, wave):
 
 def product_coefficients(net):
     """Return the coefficients of `neurons_along_W_L` on the four `wave_products`: [frequency, wave, product]."""
-    read = neurons_along_W_L(net)
-    return [[[coefficient_on(read[:, :, i, s], wave) for wave in wave_products(net.n, k)] for s in (0, 1)]
+    readout = neurons_along_W_L(net)
+    return [[[coefficient_on(readout[:, :, i, s], wave) for wave in wave_products(net.n, k)] for s in (0, 1)]
             for i, k in enumerate(net.frequencies)]  # fmt: skip
 
 
 def single_wave_fits(net):
     """Fit cos or sin of w(a ± b) to `neurons_along_W_L`; return coefficient and fraction explained: [frequency, wave, 2]."""
-    read, rows = neurons_along_W_L(net), []
+    readout, rows = neurons_along_W_L(net), []
     for i, k in enumerate(net.frequencies):
         a, b = np.indices((net.n, net.n))
         angle = 2 * np.pi * k / net.n * (a + net.sign * b)
         waves = (np.cos(angle), np.sin(angle))
-        coefficients = [coefficient_on(read[:, :, i, s], waves[s]) for s in (0, 1)]
-        fits = [explained(read[:, :, i, s], read[:, :, i, s].mean() + coefficients[s] * waves[s]) for s in (0, 1)]
+        coefficients = [coefficient_on(readout[:, :, i, s], waves[s]) for s in (0, 1)]
+        fits = [explained(readout[:, :, i, s], readout[:, :, i, s].mean() + coefficients[s] * waves[s]) for s in (0, 1)]
         rows.append(list(zip(coefficients, fits, strict=True)))
     return np.array(rows)
 
@@ -497,13 +498,13 @@ def singular_values(net):
 
 
 def norms_2d(values):
-    """Return the norm over functions f of F f F^T: [component, component]."""
+    """Return the norm of each 2D Fourier component, over all functions [a, b] in `values`: [component, component]."""
     F = basis(len(values))
     return np.linalg.norm(np.stack([F @ values[..., i] @ F.T for i in range(values.shape[-1])], -1), axis=-1)
 
 
-def fits(net):
-    """Fit nine terms at its final frequency to each neuron.
+def neuron_fits(net):
+    """Fit each neuron by nine terms of its final frequency: 1, cos and sin of wa and of wb, and their four products.
 
     Returns:
         Least-squares coefficients [neuron, term] and the fitted neurons [a, b, neuron].
@@ -513,8 +514,8 @@ def fits(net):
     for neuron, k in enumerate(net.final.best_frequency[0]):
         w = 2 * np.pi * k / net.n
         ones = np.ones((net.n, net.n))
-        first = [ones, np.cos(w * a), np.sin(w * a), np.cos(w * b), np.sin(w * b)]
-        X = np.stack(first + wave_products(net.n, k), -1).reshape(-1, 9)
+        linear_terms = [ones, np.cos(w * a), np.sin(w * a), np.cos(w * b), np.sin(w * b)]
+        X = np.stack(linear_terms + wave_products(net.n, k), -1).reshape(-1, 9)
         X = X if k else X * (np.arange(9) == 0)
         solution = np.linalg.lstsq(X, net.post[..., neuron].ravel(), rcond=None)[0]
         coefficients.append(solution)
@@ -523,26 +524,26 @@ def fits(net):
 
 
 def cluster_norms(net):
-    """Return the norm over each cluster's neurons of the Fourier components of W_L: [frequency, component]."""
+    """Return the norm of each Fourier component of W_L over the neurons of each cluster: [frequency, component]."""
     W_L = net.weights["W_out"][0] @ net.weights["W_U"] @ basis(net.n).T
     frequency, fraction = net.final.best_frequency
     return [np.linalg.norm(W_L[(frequency == k) & (fraction >= 0.85)], axis=0) for k in net.frequencies]
 
 
 def interventions(net):
-    """Return the logits after each intervention, by name; None where it needs key frequencies and there are none."""
+    """Return the logits after each intervention, by name; None if an intervention needs key frequencies and there are none."""
     w, post, resid_mid = net.weights, net.post, net.resid_mid
     equals = w["W_E"][net.n] + w["W_pos"][2]
     W_L = w["W_out"][0] @ w["W_U"]
     attention_to_pair = net.attention.copy()
     attention_to_pair[..., 2] = 0
-    linear_to_a = lines(net)
+    linear_to_a = linear_attention(net)
     linear = np.stack([linear_to_a, 1 - linear_to_a, 0 * linear_to_a], -1)
     clustered = net.final.best_frequency[1] >= 0.85
     zeros = np.zeros((1, 1, len(equals)))
 
     def with_mean(part):
-        """Return a part of the logits plus the mean over pairs of the other part."""
+        """Return a part of the logits plus the mean over pairs of the remaining logits."""
         return part + (net.logits - part).mean((0, 1))
 
     logits = {
@@ -556,35 +557,35 @@ def interventions(net):
             attention_to_pair / attention_to_pair.sum(-1, keepdims=True)
         ),
         "attention linear in scores": net.replacing_pattern(linear),
-        "neurons replaced by fits": net.replacing("mlp.hook_post", np.where(clustered, fits(net)[1], post)),
+        "neurons replaced by fits": net.replacing("mlp.hook_post", np.where(clustered, neuron_fits(net)[1], post)),
         "neurons on key directions": None,
         "W_L alone": with_mean(post @ W_L),
         "W_L's key directions alone": None,
         "W_L's key directions alone, skip at its mean": None,
         "W_L's key directions removed": None,
-        "clusters at their frequencies, W_L alone": with_mean(np.where(clustered, fits(net)[1], post) @ W_L),
-        "clusters at their frequencies alone": with_mean(np.where(clustered, fits(net)[1], 0) @ W_L),
+        "clusters at their frequencies, W_L alone": with_mean(np.where(clustered, neuron_fits(net)[1], post) @ W_L),
+        "clusters at their frequencies alone": with_mean(np.where(clustered, neuron_fits(net)[1], 0) @ W_L),
     }
     if net.key_frequencies:
         F = basis(net.n)
         D = W_L @ F[[2 * k - i for k in net.key_frequencies for i in (0, 1)]].T
-        along = post @ D @ np.linalg.pinv(D)
+        along_key_directions = post @ D @ np.linalg.pinv(D)
         logits |= {
             "neurons on key directions": net.replacing("mlp.hook_post", net.key_neurons + post.mean((0, 1))),
-            "W_L's key directions alone": net.replacing("mlp.hook_post", along),
-            "W_L's key directions alone, skip at its mean": with_mean(along @ W_L),
-            "W_L's key directions removed": net.replacing("mlp.hook_post", post - along),
+            "W_L's key directions alone": net.replacing("mlp.hook_post", along_key_directions),
+            "W_L's key directions alone, skip at its mean": with_mean(along_key_directions @ W_L),
+            "W_L's key directions removed": net.replacing("mlp.hook_post", post - along_key_directions),
         }
     return logits
 
 
-def without_clusters(net):
+def cluster_removed_losses(net):
     """Return the loss over all pairs with the neurons of each cluster set to zero: [frequency].
 
-    The logits are W_L times the neurons, of which clustered ones are replaced by their fits, plus a mean over pairs.
+    The logits are W_L times the neurons, plus the mean over pairs of everything else. The fit replaces each clustered neuron.
     """
     W_L, (frequency, fraction) = net.weights["W_out"][0] @ net.weights["W_U"], net.final.best_frequency
-    neurons = np.where(fraction >= 0.85, fits(net)[1], net.post)
+    neurons = np.where(fraction >= 0.85, neuron_fits(net)[1], net.post)
     losses = []
     for k in net.frequencies:
         logits = np.where((frequency == k) & (fraction >= 0.85), 0, neurons) @ W_L
@@ -614,13 +615,13 @@ def answers_by_embedding(net):
     Principal components (PC) are eigenvectors of the covariance of the embedding over numbers. Only the embeddings of a
     and b change.
     """
-    numbers = net.weights["W_E"][: net.n]
-    mean = numbers.mean(0)
-    first, second = np.linalg.eigh((numbers - mean).T @ (numbers - mean))[1].T[[-1, -2]]
+    embeddings = net.weights["W_E"][: net.n]
+    mean = embeddings.mean(0)
+    pc_1, pc_2 = np.linalg.eigh((embeddings - mean).T @ (embeddings - mean))[1].T[[-1, -2]]
     projections = {
         "unchanged": lambda row: row,
-        "mean and PC 1": lambda row: mean + (row - mean) @ first * first,
-        "all but PC 2": lambda row: row - (row - mean) @ second * second,
+        "mean and PC 1": lambda row: mean + (row - mean) @ pc_1 * pc_1,
+        "all but PC 2": lambda row: row - (row - mean) @ pc_2 * pc_2,
     }
     answers = []
     for project in projections.values():
@@ -764,7 +765,7 @@ REFERENCES = {
     "score_difference_range": lambda net: score_differences(net).max((0, 1)),
     "sigmoid_slope": slopes,
     "sigmoid_linear_fraction_explained": lambda net: [
-        explained(net.attention[..., j, 0], lines(net)[..., j]) for j in range(net.attention.shape[2])
+        explained(net.attention[..., j, 0], linear_attention(net)[..., j]) for j in range(net.attention.shape[2])
     ],
     "sigmoid_linear_fraction_explained_pooled": pooled_line_fraction,
     "sigmoid_deviation": sigmoid_distance,
@@ -789,7 +790,7 @@ REFERENCES = {
     "logit_fourier_norm_2d": lambda net: norms_2d(net.logits),
     "moment_logit_fourier_norm_2d": lambda net: norms_2d(net.logits),
     "neuron_fourier_norm_2d": lambda net: norms_2d(net.post),
-    "neuron_fit_coefficient": lambda net: fits(net)[0],
+    "neuron_fit_coefficient": lambda net: neuron_fits(net)[0],
     "W_E": lambda net: net.weights["W_E"],
     "W_U": lambda net: net.weights["W_U"],
     "moment_W_E": lambda net: net.weights["W_E"],
@@ -799,7 +800,7 @@ REFERENCES = {
     # interventions
     "intervention_loss": after_interventions(cross_entropy),
     "intervention_accuracy": after_interventions(correct),
-    "cluster_removed_loss": without_clusters,
+    "cluster_removed_loss": cluster_removed_losses,
 }
 """The definition of every measure, by name: a function of a `Network`."""
 

@@ -38,7 +38,7 @@ class Block(NamedTuple):
 
     @property
     def is_file(self) -> bool:
-        """Whether the title is the path of a file, to which the block is to be written."""
+        """Whether the title is the path of a file to which the block is written."""
         return bool(re.fullmatch(r"[\w./-]+/[\w.-]+\.\w+", self.title))
 
 
@@ -170,7 +170,7 @@ class Reader:
         printed = ""
         while not printed.endswith("\0\n"):
             line = self._python.stdout.readline()
-            assert line, f"this failed with the traceback above:\n{text}"
+            assert line, f"this Python block failed with the traceback above:\n{text}"
             printed += line
         return printed.removesuffix("\0\n")
 
@@ -180,7 +180,7 @@ class Reader:
             self._python = None
 
 
-def parses(block: Block) -> None:
+def check_syntax(block: Block) -> None:
     """Raise an error if a block is not valid in its language."""
     match block.language:
         case "python":

@@ -62,15 +62,15 @@ def small_runs(**training: Any) -> list[Run]:
 
 
 def pair_run(kind: str, **model: Any) -> Run:
-    """Return a run of a small network on pairs, with 17 operands for a modular task and 7 for integer addition."""
+    """Return a run of a small network on pairs, with 17 numbers for a modular task and 7 for integer addition."""
     task = {"kind": kind} | ({"operands": 7} if kind == "integer_addition" else {"prime": P})
     sizes = {"d_model": 16, "heads": 2, "d_head": 6, "d_mlp": 54} | model
-    file = {"title": "small", "seed": 3, "task": task, "model": sizes, "training": {"epochs": 100}}
-    return Experiment.model_validate(file).runs("small")[0]
+    settings = {"title": "small", "seed": 3, "task": task, "model": sizes, "training": {"epochs": 100}}
+    return Experiment.model_validate(settings).runs("small")[0]
 
 
 def pair_runs(kind: str = "modular_addition", precision: str = "float64", count: int = 2, **model: Any) -> list[Run]:
-    """Return runs on pairs that differ in their seeds, with 13 operands for a modular task and 9 for integer addition."""
+    """Return runs on pairs that differ in their seeds, with 13 numbers for a modular task and 9 for integer addition."""
     sizes = {"d_model": 24, "heads": 3, "d_head": 8, "d_mlp": 40} | model
     experiment = {
         "title": "small",
@@ -101,13 +101,13 @@ def sequence_runs(
         count: number of runs.
         task: settings of the task, in place of the settings in `SEQUENCES`.
         model: settings of the model to add to the settings in `SEQUENCES`.
-        examples: number of fixed training examples; without it, each update draws fresh ones.
-        batch: examples an update; by default 24 fresh ones, or all fixed ones.
+        examples: number of fixed training examples; by default each update draws fresh examples.
+        batch: number of examples per update; by default 24 fresh examples, or all fixed examples.
         **training: training settings to replace.
     """
     small = SEQUENCES[kind]
     recipe = {"epochs": 60, "checkpoint_every": 10, "evaluate_every": 10} | training
-    file = {
+    settings = {
         "title": "small",
         "task": {"kind": kind} | (small["task"] if task is None else task),
         "split": {"test_examples": 40} | ({} if examples is None else {"examples": examples}),
@@ -115,7 +115,7 @@ def sequence_runs(
         "training": recipe | ({"batch": batch or 24} if batch or examples is None else {}),
         "grid": {"seed": list(range(count))},
     }
-    return Experiment.model_validate(file).runs("small")
+    return Experiment.model_validate(settings).runs("small")
 
 
 def sequence_run(kind: str, **options: Any) -> Run:

@@ -22,7 +22,7 @@ LIBRARIES = (
     *("einops", "matplotlib.pyplot", "pandas", "pydantic", "rich", "safetensors.torch", "scipy.stats", "snakemake.cli"),
     *("submitit", "torch", "typer", "xarray", "yaml", "zarr"),
 )
-"""Modules to load before a program is forked, without the project's, of which a test may run an edited copy."""
+"""Modules to load before a program is forked. The project's own are not among them: a test may run an edited copy."""
 
 
 def run(
@@ -85,9 +85,9 @@ def _become(line: list[str], folder: str, environment: dict[str, str], seconds: 
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    for number, path in enumerate((os.devnull, output, errors)):
-        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
-    tempfile.tempdir = None  # a library may have read it already
+    for descriptor, path in enumerate((os.devnull, output, errors)):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), descriptor)
+    tempfile.tempdir = None  # a library may have set it from another TMPDIR
     sys.path[0] = str(Path.cwd())
     sys.path[1:1] = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
     sys.orig_argv, sys.executable, sys.argv = line, line[0], line[2:]

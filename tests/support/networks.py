@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 Weights = dict[str, NDArray]
 
-KEYS = (2, 5, 8)  # 8 is (p - 1)/2, the last one
+KEYS = (2, 5, 8)  # 8 is (p - 1)/2, the highest frequency
 """Key frequencies of `solving_weights`."""
 
 DEAD, CONSTANT = 0, 1
-"""Neurons of `solving_weights` that never vary."""
+"""Indices of two neurons of `solving_weights` that never vary: one is always 0, the other always 0.7."""
 
 
 def random_mask(n: int) -> NDArray[np.bool_]:
@@ -39,11 +39,11 @@ def random_weights(run: Run, rng: np.random.Generator, scale: float = 0.5) -> We
 
 
 def random_tensors(runs: list[Run], dtype: torch.dtype, scale: float = 1.0) -> dict[str, torch.Tensor]:
-    """Return random tensors that require gradients, biases included, for a batch of runs: [run, …] each.
+    """Return random weights and biases of a batch of runs, as tensors that require gradients: [run, …] each.
 
     Args:
-        runs: runs of one shape.
-        dtype: of the tensors.
+        runs: runs whose weights have equal shapes.
+        dtype: dtype of the tensors.
         scale: factor on every tensor; with 0.3, float32 computes networks of two layers accurately.
     """
     generator = torch.Generator().manual_seed(1)
@@ -63,20 +63,20 @@ def solving_weights(run: Run, rng: np.random.Generator, scale: float = 1.0, nois
     ReLU contains a wave cos(w(a ± b) - 2 phi); the neuron writes that wave.
 
     Args:
-        run: from `pair_run`, of modular addition or subtraction.
+        run: a run of modular addition or subtraction, from `pair_run`.
         rng: draws the noise and the neurons that follow no single frequency.
         scale: factor on W_U.
         noise: standard deviation of the noise on every weight.
     """
     weights = random_weights(run, rng, noise)
-    for number, k in enumerate(KEYS):
+    for i, k in enumerate(KEYS):
         angle = 2 * np.pi * k * np.arange(P) / P
-        cos, sin = 2 * number, 2 * number + 1
+        cos, sin = 2 * i, 2 * i + 1
         weights["W_E"][:P, [cos, sin]] += np.stack([np.cos(angle), np.sin(angle)], -1)
         weights["W_O"][0, :, [cos, sin], [cos, sin]] += 1
         if run.task.kind == "modular_subtraction":
             weights["W_O"][0, 1, sin, sin] -= 2
-        neurons = np.arange(16) + 2 + 16 * number
+        neurons = np.arange(16) + 2 + 16 * i
         phi = 2 * np.pi * np.arange(16) / 16 + 0.1
         weights["W_in"][0, cos, neurons] += np.cos(phi)
         weights["W_in"][0, sin, neurons] += np.sin(phi)
@@ -94,12 +94,12 @@ def solving_weights(run: Run, rng: np.random.Generator, scale: float = 1.0, nois
     weights["b_in"][0, DEAD] = -50
     weights["W_in"][0, :, CONSTANT] = 0
     weights["b_in"][0, CONSTANT] = 0.7
-    weights["W_in"][0, :, 50:] += rng.standard_normal((16, 4))  # neurons of no single frequency
+    weights["W_in"][0, :, 50:] += rng.standard_normal((16, 4))  # these neurons follow no single frequency
     return weights
 
 
 def two_layer_network() -> tuple[Run, Weights]:
-    """Return a run of two layers, and weights with one key frequency: two dimensions of the embedding are its waves."""
+    """Return a run of two layers, and weights with one key frequency: its cos and sin fill two dimensions of the embedding."""
     run, rng = pair_run("modular_addition", layers=2), np.random.default_rng(8)
     weights = random_weights(run, rng, 0.02)
     F = basis(P)
@@ -115,7 +115,7 @@ def two_layer_network() -> tuple[Run, Weights]:
 
 
 def imported_weights(rng: np.random.Generator, layers: int, biases: bool, norms: bool = False) -> Weights:
-    """Return random weights of a network on 7 numbers, with biases and LayerNorms that networks trained by this project lack.
+    """Return random weights of a network on 7 numbers, with the biases and LayerNorms that only imported networks have.
 
     Args:
         rng: draws the weights.
@@ -144,7 +144,7 @@ def imported_weights(rng: np.random.Generator, layers: int, biases: bool, norms:
 
 
 def imported_run(weights: Weights, layer_norm: bool = False) -> Run:
-    """Return the run that an import makes of `imported_weights`; `layer_norm` says whether the network has LayerNorms."""
+    """Return the run that an import creates for `imported_weights`; `layer_norm` says whether the network has LayerNorms."""
     layers, heads, d_model, d_head = weights["W_Q"].shape
     model = {"layers": layers, "d_model": d_model, "heads": heads, "d_head": d_head, "d_mlp": weights["W_in"].shape[-1]}
     source = {"file": "f", "sha256": "", "format": "", "recognized": [], "assumed": [], "ignored": []}
@@ -165,26 +165,26 @@ PUBLISHED_NETWORK = ROOT.parent / "shared/data/wd_10-1.pth"
 """A network as the paper's authors saved it, in `../shared/data` from the root of the repository."""
 
 needs_published_network = pytest.mark.skipif(
-    not PUBLISHED_NETWORK.exists(), reason=f"the published network is not there: {PUBLISHED_NETWORK}"
+    not PUBLISHED_NETWORK.exists(), reason=f"the published network is missing: {PUBLISHED_NETWORK}"
 )
 
 
 def published_weights() -> dict[str, NDArray[np.float64]]:
     """Return the published network's weights in this project's orientation; the last of its 114 outputs is `=`."""
     saved = torch.load(PUBLISHED_NETWORK, weights_only=True, map_location="cpu")["model"]
-    theirs = {name: tensor.double().numpy() for name, tensor in saved.items()}
+    tensors = {name: tensor.double().numpy() for name, tensor in saved.items()}
     block = "blocks.0."
-    heads = {f"W_{x}": theirs[f"{block}attn.W_{x}"].transpose(0, 2, 1)[None] for x in "QKV"}
-    head_count, d_head = theirs[f"{block}attn.W_K"].shape[:2]
-    W_O = theirs[f"{block}attn.W_O"]  # [d_model, head * d_head]
+    heads = {f"W_{x}": tensors[f"{block}attn.W_{x}"].transpose(0, 2, 1)[None] for x in "QKV"}
+    head_count, d_head = tensors[f"{block}attn.W_K"].shape[:2]
+    W_O = tensors[f"{block}attn.W_O"]  # [d_model, head * d_head]
     return {
-        "W_E": theirs["embed.W_E"].T,
-        "W_pos": theirs["pos_embed.W_pos"],
+        "W_E": tensors["embed.W_E"].T,
+        "W_pos": tensors["pos_embed.W_pos"],
         **heads,
         "W_O": W_O.T.reshape(head_count, d_head, -1)[None],
-        "W_in": theirs[f"{block}mlp.W_in"].T[None],
-        "W_out": theirs[f"{block}mlp.W_out"].T[None],
-        "b_in": theirs[f"{block}mlp.b_in"][None],
-        "b_out": theirs[f"{block}mlp.b_out"][None],
-        "W_U": theirs["unembed.W_U"],
+        "W_in": tensors[f"{block}mlp.W_in"].T[None],
+        "W_out": tensors[f"{block}mlp.W_out"].T[None],
+        "b_in": tensors[f"{block}mlp.b_in"][None],
+        "b_out": tensors[f"{block}mlp.b_out"][None],
+        "W_U": tensors["unembed.W_U"],
     }

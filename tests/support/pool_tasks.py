@@ -25,14 +25,14 @@ def note(context: object, path: str, text: str, seconds: float = 0.0, until: str
     Args:
         context: passed by the worker; unused.
         path: the file.
-        text: the end of both lines.
+        text: text at the end of both lines.
         seconds: time to sleep between the lines.
         until: a path to wait for between the lines.
     """
     with Path(path).open("a") as file:
         file.write(f"{time.time()} begin {text}\n")
     time.sleep(seconds)
-    deadline = time.monotonic() + 120  # if the test failed and never creates the file
+    deadline = time.monotonic() + 120  # a test that failed never creates the file
     while until and not Path(until).exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     with Path(path).open("a") as file:
@@ -45,7 +45,7 @@ def note_gpu(context: object, path: str, seconds: float) -> None:
 
 
 def fail(context: object, path: str, times: int) -> None:
-    """Raise an error on the first `times` calls, and succeed afterwards; the file counts the calls."""
+    """Raise an error on the first `times` calls, and succeed afterwards; each call appends one byte to the file."""
     calls = Path(path)
     with calls.open("a") as file:
         file.write("x")
@@ -54,7 +54,7 @@ def fail(context: object, path: str, times: int) -> None:
 
 
 def refuse(context: object, path: str) -> None:
-    """Raise an error that a retry cannot fix; the file counts the calls."""
+    """Raise an error that a retry cannot fix; each call appends one byte to the file."""
     with Path(path).open("a") as file:
         file.write("x")
     raise UserError("config/experiments/x.yaml: no such prime")

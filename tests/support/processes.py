@@ -1,4 +1,4 @@
-"""The command line, run to its end in a process of its own."""
+"""Run the command line in another process and wait until it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def command(*arguments: object, folder: Path, **environment: str) -> subprocess.
     """Run `progress-measures` in a folder and wait until it ends.
 
     Args:
-        *arguments: of the command line.
+        *arguments: words of the command line.
         folder: the working directory.
         **environment: variables to add to the environment of this process.
     """
@@ -38,7 +38,7 @@ def commands(*lines: str, folder: Path, prefix: tuple[str, ...] = (), **environm
     Args:
         *lines: the arguments of each command, separated by spaces.
         folder: the working directory.
-        prefix: a command that starts the process, such as `strace`.
+        prefix: words before the command of the process, such as `strace` and its options.
         **environment: variables to add to the environment of this process.
     """
     argv = [*prefix, sys.executable, "-c", IN_ONE_PROCESS, json.dumps([line.split() for line in lines])]

@@ -27,5 +27,5 @@ def published_cubes_of(declared: Figure | Table) -> list[xr.Dataset | None]:
 
 
 def first_with_variables(declared: Figure | Table, cubes: list[xr.Dataset]) -> xr.Dataset:
-    """Return the first cube with all variables that a figure or table reads, or the first of all if none has them."""
+    """Return the first cube with all variables that a figure or table reads, or the first cube if none has them all."""
     return next((cube for cube in cubes if set(declared.variables) <= set(cube.data_vars)), cubes[0])

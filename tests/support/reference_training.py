@@ -1,4 +1,4 @@
-"""Reference losses and gradients of networks on pairs, by autograd through the general transformer at all positions."""
+"""Reference losses and gradients for tasks on pairs: autograd differentiates the general transformer at all positions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Objective:
 
     Args:
         runs: the runs of the batch.
-        train: [run, a, b], true for the pairs that each run trains on, equally many in each.
+        train: [run, a, b], true for the pairs that each run trains on; their number is equal for all runs.
         device: the device of the weights.
     """
 
@@ -27,11 +27,11 @@ class Objective:
         table = torch.from_numpy(runs[0].task.label_table())
         n = runs[0].task.layout.operands
 
-        def prepared(mask: Tensor) -> tuple[Tensor, Tensor]:
+        def tokens_and_labels(mask: Tensor) -> tuple[Tensor, Tensor]:
             a, b = mask.nonzero()[:, 1:].view(len(runs), -1, 2).unbind(-1)
             return torch.stack([a, b, torch.full_like(a, n)], -1).to(device), table[a, b].to(device)
 
-        self._train, self._test = prepared(train), prepared(~train)
+        self._train, self._test = tokens_and_labels(train), tokens_and_labels(~train)
         precision = runs[0].training.precision
         self._criterion = PRECISIONS[precision]
         self.loss_dtype = torch.float64 if precision == "float64" else torch.float32

@@ -2,7 +2,7 @@
 
 A symmetry acts along named axes, which weights and measures share. A permutation of the neuron axis of W_in also permutes the
 neuron axis of every measure that has one; measures without a transformed axis keep their values. A measure's declared
-dimensions therefore determine its expected change. This module states only changes that they do not determine.
+dimensions therefore determine its expected change. This module states only the changes that dimensions do not determine.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from progress_measures.measures.spectra import TERMS
 from support.checkpoints import SmallNetwork
 from support.networks import Weights
 
-Along = Callable[[NDArray, int], NDArray]  # acts along one axis of an array
+AxisTransformation = Callable[[NDArray, int], NDArray]  # of an array, along one axis
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Symmetry:
 
     Attributes:
         axes: transformation along each named axis of weights and measures.
-        change: further change of the weights.
-        values: for measures that change further, a function that returns the expected values, given the values
-            transformed along `axes` and the original checkpoint.
+        change: change of the weights after the transformations along `axes`.
+        values: by name of a measure, a function that returns the expected values. Its arguments are the values transformed
+            along `axes` and the original checkpoint. Other measures change only along `axes`.
         differing: measures that are not invariant, and the reason why.
     """
 
-    axes: Mapping[str, Along] = field(default_factory=dict)
+    axes: Mapping[str, AxisTransformation] = field(default_factory=dict)
     change: Callable[[Weights], Weights] = lambda weights: weights
     values: Mapping[str, Callable] = field(default_factory=dict)
     differing: Mapping[str, str] = field(default_factory=dict)
@@ -54,28 +54,28 @@ class Symmetry:
         return network.altered(transformed, lambda train: self.along(("a", "b"), train))
 
 
-def take(order) -> Along:
+def reorder(order) -> AxisTransformation:
     """Return a transformation that reorders an axis."""
     return lambda array, axis: np.take(array, order, axis)
 
 
-def times(matrix) -> Along:
+def multiply(matrix) -> AxisTransformation:
     """Return a transformation that multiplies each vector along an axis by a matrix."""
     return lambda array, axis: np.moveaxis(np.moveaxis(array, axis, -1) @ matrix, -1, axis)
 
 
-def with_previous(array, axis):
-    """Exchange an axis with the one before it."""
+def swap_with_previous(array, axis):
+    """Swap an axis with the axis before it, such as b with a."""
     return array.swapaxes(axis - 1, axis)
 
 
-def sines(names):
-    """Return the number of sines in each product of waves."""
+def count_sines(names):
+    """Return the number of sines in each named product of waves."""
     return np.array([name.count("sin") for name in names])
 
 
-def by_component(sine_factors):
-    """Return a factor for each row of the Fourier basis: given for the sine of each frequency, and 1 for other rows."""
+def component_factors(sine_factors):
+    """Expand `sine_factors` [frequency] to one factor per row of the Fourier basis; the constant and the cosines get 1."""
     return np.r_[1, np.stack([np.ones_like(sine_factors), sine_factors], -1).ravel()]
 
 
@@ -88,35 +88,37 @@ UNIT = 3  # generates all units mod 7 and mod 17
 
 
 def tokens_relabeled_by_a_unit(network):
-    """Relabel every number x as u x: u a + u b = u (a + b), and a wave of frequency k becomes one of frequency k / u."""
+    """Relabel every number x as u x mod p: sums stay sums, and a wave of frequency k becomes a wave of frequency k / u."""
     if not (p := modulus(network)):
         return None
     inverse = pow(UNIT, -1, p)
-    quotient = inverse * np.arange((p + 1) // 2) % p  # k / u of each frequency k, and of 0
+    quotient = inverse * np.arange((p + 1) // 2) % p  # k / u mod p, for k = 0 and for each frequency k
     new_frequency = np.minimum(quotient, p - quotient) % p
-    sine_sign = np.where(quotient == new_frequency, 1, -1)  # sin of k / u is minus that of p - k / u
-    old_frequency = new_frequency.argsort()[1:]  # the old frequency of each new one
-    old_number = inverse * np.arange(p) % p  # the number that got each label
+    sine_sign = np.where(quotient == new_frequency, 1, -1)  # the sine of frequency p - k / u is minus the sine of k / u
+    old_frequency = new_frequency.argsort()[1:]  # by new frequency
+    old_number = inverse * np.arange(p) % p  # by new label
     component = np.r_[0, np.stack([2 * old_frequency - 1, 2 * old_frequency], -1).ravel()]
     return Symmetry(
         axes={
-            "token": take([*old_number, p]),
-            **dict.fromkeys(("output", "a", "b"), take(old_number)),
-            "frequency": take(old_frequency - 1),
-            **dict.fromkeys(("fourier_component", "fourier_component_a", "fourier_component_b"), take(component)),
+            "token": reorder([*old_number, p]),
+            **dict.fromkeys(("output", "a", "b"), reorder(old_number)),
+            "frequency": reorder(old_frequency - 1),
+            **dict.fromkeys(("fourier_component", "fourier_component_a", "fourier_component_b"), reorder(component)),
         },
         values={
             **dict.fromkeys(("neuron_frequency", "attention_frequency"), lambda values, _: new_frequency[values]),
             **dict.fromkeys(
                 ("score_fourier_coefficient", "W_L_fourier"),
-                lambda values, _: values * by_component(sine_sign[old_frequency]),
+                lambda values, _: values * component_factors(sine_sign[old_frequency]),
             ),
             "attention_beta": lambda values, checkpoint: values * sine_sign[attention_frequency(checkpoint)],
             "neuron_fit_coefficient": lambda values, checkpoint: (
-                values * sine_sign[checkpoint.context.neuron_frequency[0]][:, None] ** sines(TERMS)
+                values * sine_sign[checkpoint.context.neuron_frequency[0]][:, None] ** count_sines(TERMS)
             ),
             "readout_product_coefficient": lambda values, _: (
-                values * sine_sign[old_frequency][:, None, None] ** (sines(["cos", "sin"])[:, None] + sines(PRODUCTS))
+                values
+                * sine_sign[old_frequency][:, None, None]
+                ** (count_sines(["cos", "sin"])[:, None] + count_sines(PRODUCTS))
             ),
         },
     )
@@ -125,10 +127,11 @@ def tokens_relabeled_by_a_unit(network):
 def a_and_b_exchanged(network):
     """Exchange a and b: a + b = b + a. For subtraction also change the signs of the answers: b - a = -(a - b).
 
-    Measures of attention to a determine attention to b only if no head attends to `=`; otherwise return None.
+    Return None if a head attends to `=`: attention to b is then not 1 minus attention to a, so the expected values cannot
+    be computed.
     """
     run, subtraction = network.run, network.run.task.kind == "modular_subtraction"
-    if run.on_sequences or run.model.layers > 1:  # a differs from b: only b attends to the other
+    if run.on_sequences or run.model.layers > 1:  # b attends to a, but a does not attend to b
         return None
     if (
         "attention_frequency" in {m.name for m in network.measures}
@@ -137,22 +140,22 @@ def a_and_b_exchanged(network):
         return None
     p = modulus(network)
     axes = {
-        "position": take([1, 0, 2]),
-        "b": with_previous,
-        "fourier_component_b": with_previous,
-        "product": take(
+        "position": reorder([1, 0, 2]),
+        "b": swap_with_previous,
+        "fourier_component_b": swap_with_previous,
+        "product": reorder(
             [PRODUCTS.index(name) for name in ("cos a cos b", "sin a sin b", "cos a sin b", "sin a cos b")]
         ),
-        "term": take([0, 3, 4, 1, 2, 5, 6, 8, 7]),
+        "term": reorder([0, 3, 4, 1, 2, 5, 6, 8, 7]),
     }
     differing = {"mean_attention_by_query": "depends on causal attention: b attends to a, and a does not attend to b"}
     if not subtraction:
         return Symmetry(axes=axes, differing=differing)
     sine_sign = np.full(p // 2, -1)
     return Symmetry(
-        axes=axes | {"output": take(-np.arange(p) % p)},
+        axes=axes | {"output": reorder(-np.arange(p) % p)},
         values={
-            "W_L_fourier": lambda values, _: values * by_component(sine_sign),
+            "W_L_fourier": lambda values, _: values * component_factors(sine_sign),
             "readout_product_coefficient": lambda values, _: values * np.array([1, -1])[:, None],
         },
     )
@@ -170,7 +173,7 @@ DEPEND_ON_THE_MEAN = (
 
 
 def a_number_added_to_all_logits(network):
-    """Add a number to the logits of each pair, equal for all outputs, which keeps the probabilities."""
+    """Add to all logits of a pair the same number, which does not change the probabilities."""
     direction = np.random.default_rng(7).standard_normal((network.run.model.d_model, 1))
 
     def change(weights):
@@ -185,13 +188,13 @@ def neurons_permuted(network):
     """Reorder the neurons."""
     if network.run.model.attention_only:
         return None
-    return Symmetry(axes={"neuron": take(np.random.default_rng(8).permutation(network.run.model.d_mlp))})
+    return Symmetry(axes={"neuron": reorder(np.random.default_rng(8).permutation(network.run.model.d_mlp))})
 
 
 def heads_permuted(network):
-    """Reorder the heads cyclically, so that each of three heads moves."""
+    """Reorder the heads cyclically, so that every head moves."""
     order = np.roll(np.arange(network.run.model.heads), 1)
-    return Symmetry(axes={"head": take(order), "other_head": take(order)})
+    return Symmetry(axes={"head": reorder(order), "other_head": reorder(order)})
 
 
 SCALE = 3.7
@@ -234,13 +237,13 @@ def residual_stream_rotated(network):
         return None
     d_model = network.run.model.d_model
     rotation, _ = np.linalg.qr(np.random.default_rng(9).standard_normal((d_model, d_model)))
-    return Symmetry(axes={"d_model": times(rotation), "residual": times(rotation)})
+    return Symmetry(axes={"d_model": multiply(rotation), "residual": multiply(rotation)})
 
 
 def _mixed_within_heads(w: Weights) -> Weights:
+    """Return weights with the values, queries and keys of each head in another basis."""
     rng, sizes = np.random.default_rng(10), w["W_V"].shape
-    matrix = np.eye(sizes[-1]) + 0.2 * rng.standard_normal((2, sizes[0], sizes[1], sizes[-1], sizes[-1]))
-    value, query = matrix
+    value, query = np.eye(sizes[-1]) + 0.2 * rng.standard_normal((2, sizes[0], sizes[1], sizes[-1], sizes[-1]))
     key = np.linalg.inv(query).swapaxes(-1, -2)
     changed = {"W_O": np.linalg.inv(value) @ w["W_O"]}
     for letter, mixing in (("V", value), ("Q", query), ("K", key)):
@@ -251,7 +254,7 @@ def _mixed_within_heads(w: Weights) -> Weights:
 
 
 def heads_mixed_within(network):
-    """Change the basis of each head's values, and the bases of its queries and keys inversely to each other."""
+    """Change the basis of each head's values, and the bases of its queries and keys so that the scores stay equal."""
     reason = "is computed from single tensors, not from their products"
     return Symmetry(
         change=_mixed_within_heads,

@@ -6,7 +6,7 @@ localrules:
 
 
 rule claims:
-    """Judge every published statement on the cubes."""
+    """Judge every claim on the cubes."""
     input:
         cubes=judged_cubes(),
         ledger=sorted(str(path) for path in Path("config/claims").glob("*.yaml")),

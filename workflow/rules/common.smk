@@ -23,18 +23,18 @@ from progress_measures.claims.registry import quantity_modules
 from progress_measures.explorer import EXPERIMENTS as EXPLORED
 from progress_measures.explorer import SOURCE as EXPLORER_SOURCE
 from progress_measures.figures import figure_ids, load_figure
-from progress_measures.figures.registry import Figure, figure_module
+from progress_measures.figures.registry import Figure, figure_fingerprint
 from progress_measures.measures import FAMILIES, families_of
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.registry import Table, table_module
 from progress_measures.training.record import code_modules
 
-# Snakemake keeps many small objects for every job, none of them garbage. Searching them for garbage takes an eighth of
-# the time that planning ten thousand jobs takes.
+# Snakemake holds many small objects for every job, and none of them becomes garbage. With Python's default threshold, garbage
+# collection takes an eighth of the time for planning ten thousand jobs.
 gc.set_threshold(50_000)
 
-# Rules call the `progress-measures` of the environment that Snakemake itself runs in, also with `--software-deployment-method
-# conda`: the `conda:` lines document the environment, which `make setup` completes from uv.lock.
+# Rules call the `progress-measures` of the environment in which Snakemake itself runs, even with `--software-deployment-method
+# conda`. The `conda:` lines only document the environment, because `make setup` installs its packages from uv.lock.
 shell.prefix(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
 
@@ -60,9 +60,15 @@ if config.get("cubes", "results") not in ("results", "published"):
     exit_with(f"--config cubes={config['cubes']}: expected `results` or `published`.")
 
 
+EXPERIMENT = (
+    "".join(f"(?!{folder}/)" for folder in RESERVED_NAMES) + "[a-z0-9][a-z0-9_]*"
+)
+
+
 wildcard_constraints:
-    experiment="".join(f"(?!{folder}/)" for folder in RESERVED_NAMES)
-    + "[a-z0-9][a-z0-9_]*",
+    experiment=EXPERIMENT,
+    # Folder of the experiment that replaces the declared ones, with a slash; empty for the declared ones.
+    scope=f"(?:{EXPERIMENT}/)?",
     run="[^/]+",
     family="|".join(FAMILIES),
     figure="[a-z_]+/[A-Za-z0-9_]+",
@@ -70,12 +76,12 @@ wildcard_constraints:
     extra="webp|html",
 
 
-# Experiments that this workflow trains. The datasets and weights of imported networks exist, and no rule makes them.
+# Experiments that this workflow trains: all but imported networks, whose datasets and weights no rule may make.
 TRAINED = "".join(f"(?!{name}/)" for name in IMPORTED) + "[a-z0-9][a-z0-9_]*"
 
 
 def runs_of(experiment: str) -> dict[str, Run]:
-    """Return the runs of an experiment, by name; for an unknown experiment, exit with a list of the known ones."""
+    """Return the runs of an experiment, by name; for an unknown experiment, exit with a list of the experiments."""
     if experiment not in RUNS:
         exit_with(f"no experiment {experiment!r}; there are: {', '.join(RUNS)}.")
     return RUNS[experiment]
@@ -95,8 +101,17 @@ FINGERPRINTS = fingerprint.folder(Path("results"))
 
 
 def code(*modules: str) -> list[str]:
-    """Update the fingerprint files of modules, which change only when the code of the modules changes; return their paths."""
+    """Write the fingerprint file of each module, unless its hash is unchanged; return the paths of these files."""
     return [fingerprint.write_fingerprint(FINGERPRINTS, name) for name in modules]
+
+
+def write_figure_fingerprint(name: str) -> str:
+    """Write the fingerprint file of a figure, unless its hash is unchanged; return the path of this file."""
+    return fingerprint.write_hash(
+        FINGERPRINTS,
+        ".".join(["figures", *Path(name).parts]),
+        figure_fingerprint(name),
+    )
 
 
 def dataset_code(wildcards: Wildcards) -> list[str]:
@@ -115,7 +130,7 @@ def training_code(wildcards: Wildcards) -> list[str]:
     return code(*sorted({name for run in runs for name in code_modules(run)}))
 
 
-# Resources of the training rule, and the command-line option that passes each of them on.
+# Resources of the rule `train`, each with the option of `progress-measures train` that receives its value.
 TRAINING_OPTIONS = {
     "device": "--device",
     "runs_per_shard": "--runs-per-shard",
@@ -137,24 +152,28 @@ SLURM_OPTIONS = {
 
 
 def training_options(threads: int, resources: ResourceList) -> str:
-    """Return the options of `progress-measures train` that say where runs train.
+    """Return the options of `progress-measures train` that decide where runs train: pool, device, Slurm settings.
 
     Args:
-        threads: threads of the rule; without the resource `shards`, also the number of shards that train at a time.
-        resources: resources of the rule, from the profile or the command line.
+        threads: threads of the rule; on this machine also the number of shards that train at a time, unless the resource
+            `shards` is set.
+        resources: resources of the rule, from the Snakefile, the profile or the command line.
     """
     pool = resources.get("pool")
     options = TRAINING_OPTIONS | (SLURM_OPTIONS if pool == "slurm" else {})
-    values = {flag: resources.get(name) for name, flag in options.items()}
+    values = {option: resources.get(name) for name, option in options.items()}
     if pool != "slurm" and values["--at-once"] is None:
         values["--at-once"] = threads
     words = [
-        str(word) for pair in values.items() if pair[1] is not None for word in pair
+        word
+        for option, value in values.items()
+        if value is not None
+        for word in (option, str(value))
     ]
     return shlex.join(["--pool", str(pool), *words])
 
 
-# Update all fingerprint files now, since Snakemake lists files before it evaluates the input functions that name them.
+# Write all fingerprint files now: Snakemake lists the existing files before it calls the input functions, which name these files.
 code(
     fingerprint.DERIVED,
     "progress_measures.data.dataset",
@@ -166,7 +185,6 @@ code(
     "progress_measures.tables.writing",
     "progress_measures.claims.claims_page",
     *quantity_modules(),
-    *(figure_module(name) for name in figure_ids()),
     *(table_module(name) for name in table_ids()),
     *(
         name
@@ -175,10 +193,12 @@ code(
         for name in code_modules(run)
     ),
 )
+for name in figure_ids():
+    write_figure_fingerprint(name)
 
 
 def measured(experiment: str) -> list[str]:
-    """Return the stores of measures that the cube of an experiment is gathered from."""
+    """Return the paths of the stores of measures from which an experiment's cube is gathered: one per run and family."""
     return [
         f"results/{experiment}/runs/{name}/measures/{family}.zarr"
         for name, run in runs_of(experiment).items()
@@ -187,7 +207,7 @@ def measured(experiment: str) -> list[str]:
 
 
 def cube(experiment: str) -> str:
-    """Return the path of an experiment's cube, in results/ or published/ as `--config cubes` says."""
+    """Return the path of an experiment's cube: in published/ with `--config cubes=published`, else in results/."""
     if config.get("cubes", "results") == "published":
         return f"published/{experiment}.zarr.zip"
     return f"results/{experiment}/cube.zarr"
@@ -199,7 +219,7 @@ def cubes(experiments: Iterable[str]) -> list[str]:
 
 
 def cubes_of_table(name: str) -> list[str]:
-    """Return the cubes that a table reads; of published cubes, a partial table reads only those that exist."""
+    """Return the paths of the cubes that a table reads; for a partial table on published cubes, only of those that exist."""
     table = declared(name, load_table)
     paths = cubes(table.experiments)
     if table.partial and config.get("cubes") == "published":
@@ -225,7 +245,7 @@ def declared(
 def labels(
     kind: str, name: str, load: Callable[[str], Figure | Table]
 ) -> dict[str, str]:
-    """Return the labels of a figure or table in the report: its number, which sorts it, and its title.
+    """Return the labels of a figure or table in Snakemake's report: the number, by which the report sorts, and the title.
 
     Args:
         kind: `figure` or `table`.
@@ -236,34 +256,33 @@ def labels(
     return {kind: number, "title": declared(name, load).title}
 
 
-def experiments_of(name: str, another: str | None = None) -> tuple[str, ...]:
-    """Return the experiments whose cubes a figure reads; exit if `another` would replace one of several.
-
-    Args:
-        name: id of the figure.
-        another: an experiment to read in place of the figure's only one.
-    """
-    declared_experiments = declared(name).experiments
-    if another and len(declared_experiments) > 1:
+def cubes_of_figure(wildcards: Wildcards) -> list[str]:
+    """Return the cubes that a figure reads; exit if the experiment of the scope would replace one of several."""
+    experiments = declared(wildcards.figure).experiments
+    if wildcards.scope and len(experiments) > 1:
         exit_with(
-            f"figure {name} reads {len(declared_experiments)} cubes and cannot be drawn from {another} alone."
+            f"figure {wildcards.figure} reads {len(experiments)} cubes and cannot be drawn from "
+            f"{wildcards.scope.rstrip('/')} alone."
         )
-    return (another,) if another else declared_experiments
+    return cubes([wildcards.scope.rstrip("/")] if wildcards.scope else experiments)
 
 
 def published(declaration: Figure | Table) -> list[str]:
-    """Return the files with the published numbers that a figure or table shows beside the cube's."""
+    """Return the claims files whose published numbers a figure or table shows beside our numbers."""
     return [f"config/claims/{source}.yaml" for source in declaration.published]
 
 
 def code_of_figure(wildcards: Wildcards) -> list[str]:
     """Return the fingerprints of the code that a figure depends on."""
     declared(wildcards.figure)
-    return code(figure_module(wildcards.figure), "progress_measures.figures.drawing")
+    return [
+        write_figure_fingerprint(wildcards.figure),
+        *code("progress_measures.figures.drawing"),
+    ]
 
 
 def code_of_extra_format(wildcards: Wildcards) -> list[str]:
-    """Return the fingerprints of the code that a figure's animation or page depends on; exit if the figure has none."""
+    """Return the fingerprints of the code that a figure's animation or HTML page depends on; exit if the figure has none."""
     extra_formats = declared(wildcards.figure).extra_formats
     if wildcards.extra not in extra_formats:
         formats = ", ".join(
@@ -282,14 +301,14 @@ def code_of_table(wildcards: Wildcards) -> list[str]:
 
 
 def covered(experiments: Iterable[str]) -> bool:
-    """Return whether the cubes of experiments are available: any cube can be computed, but only some are published."""
+    """Return whether all cubes of these experiments can be read: with `--config cubes=published`, whether they exist."""
     return config.get("cubes") != "published" or all(
         Path(path).exists() for path in cubes(experiments)
     )
 
 
 def figures(*names: str) -> list[str]:
-    """Return the PNG and the extra formats of figures, without figures that published cubes do not cover.
+    """Return the paths of the PNG and extra formats of figures; skip figures that need a cube that is not published.
 
     The job that draws the PNG also writes PDF and SVG.
     """
@@ -301,13 +320,20 @@ def figures(*names: str) -> list[str]:
     ]
 
 
+def cubes_of_explorer(wildcards: Wildcards) -> list[str]:
+    """Return the cube of the scope's experiment, or the cubes that the explorer of all networks shows."""
+    if wildcards.scope:
+        return [cube(wildcards.scope.rstrip("/"))]
+    return cubes([name for name in EXPLORED if covered([name])])
+
+
 def explorer_source() -> list[str]:
     """Return the HTML, CSS and JavaScript files of the explorer."""
     return sorted(str(path) for path in EXPLORER_SOURCE.rglob("*") if path.is_file())
 
 
 def tables(*names: str) -> list[str]:
-    """Return the Markdown files of tables, without tables that published cubes do not cover.
+    """Return the paths of the Markdown files of tables; skip tables that need a cube that is not published.
 
     The job that writes the Markdown also writes CSV and LaTeX.
     """
@@ -319,7 +345,7 @@ def tables(*names: str) -> list[str]:
 
 
 def judged_cubes() -> list[str]:
-    """Return the cubes on which claims are judged: all that claims name, or only the published ones."""
+    """Return the paths of the cubes on which claims are judged; with `--config cubes=published`, only of existing cubes."""
     try:
         experiments = {
             name

@@ -6,7 +6,7 @@ rule measure:
     input:
         "results/{experiment}/dataset.zarr",
         "results/{experiment}/trained.json",
-        # the path alone: calling `code` for each job takes long
+        # only the path: common.smk wrote this file already, and calling `code` again for each job is slow
         str(fingerprint.fingerprint_file(FINGERPRINTS, "measures.{family}")),
         code("progress_measures.cube.extract", fingerprint.DERIVED),
     output:
@@ -21,7 +21,7 @@ rule measure:
     resources:
         mem_mb=1500,
     params:
-        # more measures are stored for an experiment's first run
+        # whether the run is the experiment's first, for which more measures are stored
         first=lambda wildcards: next(iter(runs_of(wildcards.experiment)))
         == run_of(wildcards).name,
     shell:

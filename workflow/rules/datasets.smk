@@ -6,7 +6,7 @@ localrules:
 
 
 rule dataset:
-    """Write every pair, its label, and which runs train on it."""
+    """Write every pair (or sequence) of an experiment, its label, and which runs train on it."""
     input:
         dataset_code,
     output:

@@ -3,41 +3,25 @@
 
 localrules:
     explorer,
-    explorer_of,
 
 
 rule explorer:
     """Write one self-contained page that shows the networks while they grok."""
     input:
-        cubes=cubes([name for name in EXPLORED if covered([name])]),
+        cubes=cubes_of_explorer,
         code=code("progress_measures.explorer.page"),
         web=explorer_source(),
     output:
         report(
-            "results/explorer/index.html",
+            "results/{scope}explorer/index.html",
             caption="../report/explorer.rst",
             category="explorer",
         ),
     log:
-        "results/logs/explorer.log",
+        "results/logs/explorer/{scope}index.log",
     benchmark:
-        "results/benchmarks/explorer.tsv"
+        "results/benchmarks/explorer/{scope}index.tsv"
     conda:
         "../../environment.yml"
     shell:
         "progress-measures explore {input.cubes} --out {output} --no-open > {log} 2>&1"
-
-
-use rule explorer as explorer_of with:
-    input:
-        cubes=lambda wildcards: cube(wildcards.experiment),
-        code=code("progress_measures.explorer.page"),
-        web=explorer_source(),
-    output:
-        "results/{experiment}/explorer/index.html",
-    log:
-        "results/logs/explorer/{experiment}.log",
-    benchmark:
-        "results/benchmarks/explorer/{experiment}.tsv"
-    conda:
-        "../../environment.yml"

@@ -7,32 +7,32 @@ page `<id>.html` is drawn by a separate job, since drawing it takes longer and f
 
 localrules:
     figure,
-    figure_of,
     extra_format,
-    extra_format_of,
 
 
 rule figure:
-    """Draw a figure from the cubes of the experiments that it declares."""
+    """Draw a figure from the cubes of the experiments that it declares, or of another experiment."""
     input:
-        cubes=lambda wildcards: cubes(experiments_of(wildcards.figure)),
+        cubes=cubes_of_figure,
         published=lambda wildcards: published(declared(wildcards.figure)),
         code=code_of_figure,
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
     output:
-        pdf="results/figures/{figure}.pdf",
-        svg="results/figures/{figure}.svg",
+        pdf="results/{scope}figures/{figure}.pdf",
+        svg="results/{scope}figures/{figure}.svg",
         png=report(
-            "results/figures/{figure}.png",
+            "results/{scope}figures/{figure}.png",
             caption="../report/figure.rst",
-            category=lambda wildcards: wildcards.figure.partition("/")[0],
+            category=lambda wildcards: (wildcards.scope or wildcards.figure).partition(
+                "/"
+            )[0],
             subcategory="figures",
             labels=lambda wildcards: labels("figure", wildcards.figure, load_figure),
         ),
     log:
-        "results/logs/figures/{figure}.log",
+        "results/logs/figures/{scope}{figure}.log",
     benchmark:
-        "results/benchmarks/figures/{figure}.tsv"
+        "results/benchmarks/figures/{scope}{figure}.tsv"
     conda:
         "../../environment.yml"
     params:
@@ -45,63 +45,18 @@ rule figure:
         "progress-measures draw {wildcards.figure} {params.cubes} {params.to} > {log} 2>&1"
 
 
-use rule figure as figure_of with:
-    input:
-        cubes=lambda wildcards: cubes(
-            experiments_of(wildcards.figure, wildcards.experiment)
-        ),
-        published=lambda wildcards: published(declared(wildcards.figure)),
-        code=code_of_figure,
-        style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
-    output:
-        pdf="results/{experiment}/figures/{figure}.pdf",
-        svg="results/{experiment}/figures/{figure}.svg",
-        png=report(
-            "results/{experiment}/figures/{figure}.png",
-            caption="../report/figure.rst",
-            category="{experiment}",
-            subcategory="figures",
-            labels=lambda wildcards: labels("figure", wildcards.figure, load_figure),
-        ),
-    log:
-        "results/logs/figures/{experiment}/{figure}.log",
-    benchmark:
-        "results/benchmarks/figures/{experiment}/{figure}.tsv"
-    conda:
-        "../../environment.yml"
-
-
 use rule figure as extra_format with:
     input:
-        cubes=lambda wildcards: cubes(experiments_of(wildcards.figure)),
+        cubes=cubes_of_figure,
         published=lambda wildcards: published(declared(wildcards.figure)),
         code=code_of_extra_format,
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
         template=workflow.source_path("../../src/progress_measures/figures/page.html"),
     output:
-        "results/figures/{figure}.{extra}",
+        "results/{scope}figures/{figure}.{extra}",
     log:
-        "results/logs/figures/{figure}.{extra}.log",
+        "results/logs/figures/{scope}{figure}.{extra}.log",
     benchmark:
-        "results/benchmarks/figures/{figure}.{extra}.tsv"
-    conda:
-        "../../environment.yml"
-
-
-use rule extra_format as extra_format_of with:
-    input:
-        cubes=lambda wildcards: cubes(
-            experiments_of(wildcards.figure, wildcards.experiment)
-        ),
-        published=lambda wildcards: published(declared(wildcards.figure)),
-        code=code_of_extra_format,
-        style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
-        template=workflow.source_path("../../src/progress_measures/figures/page.html"),
-    output:
-        "results/{experiment}/figures/{figure}.{extra}",
-    log:
-        "results/logs/figures/{experiment}/{figure}.{extra}.log",
-    benchmark:
-        "results/benchmarks/figures/{experiment}/{figure}.{extra}.tsv"
+        "results/benchmarks/figures/{scope}{figure}.{extra}.tsv"
     conda:
         "../../environment.yml"

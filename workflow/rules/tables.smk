@@ -31,7 +31,7 @@ rule table:
         title=lambda wildcards: declared(wildcards.table, load_table).title,
         caption=lambda wildcards: declared(wildcards.table, load_table).caption,
         reference=lambda wildcards: declared(wildcards.table, load_table).reference,
-        # including missing cubes: a partial table names them
+        # also cubes that do not exist: a partial table names them
         cubes=lambda wildcards: [
             f"--cube {path}"
             for path in cubes(declared(wildcards.table, load_table).experiments)

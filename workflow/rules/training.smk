@@ -1,11 +1,11 @@
 """dataset.zarr → results/<experiment>/runs/<run>/{checkpoints.zarr, history.zarr, done.json} → results/<experiment>/trained.json
 
-Each experiment is one job of Snakemake. It trains runs on this machine's cores or GPU, or submits Slurm jobs and waits for
-them. The place of training does not affect results, so resources set it, which do not cause reruns. Change them with
-`set-resources` in a profile or on the command line.
+Each experiment is one job of Snakemake. This job trains runs on this machine's cores or GPU, or submits Slurm jobs and waits
+for them. Where a run trains does not affect its results, so it is set by resources, whose changes rerun nothing. Change them
+with `set-resources` in a profile or on the command line.
 
-The files in runs/ are not declared outputs, since Snakemake would delete them with a failed job, which then could not be
-resumed. `trained.json` is written last and records that all runs are trained. Trained runs are not trained again.
+The files in runs/ are not declared as outputs, because Snakemake would delete them when the job fails, and training could not
+resume. `trained.json` is written last and records that all runs are trained. Trained runs are not trained again.
 """
 
 
@@ -14,7 +14,7 @@ localrules:
 
 
 rule train:
-    """Train the runs of an experiment, resuming from their last saved states."""
+    """Train the runs of an experiment, each from its last saved state."""
     input:
         "results/{experiment}/dataset.zarr",
         training_code,
@@ -26,7 +26,7 @@ rule train:
         "results/benchmarks/train/{experiment}.tsv"
     wildcard_constraints:
         experiment=TRAINED,
-    retries: 0  # the launcher retries
+    retries: 0  # `progress-measures train` submits failed jobs again itself
     conda:
         "../../environment.yml"
     # one run per core

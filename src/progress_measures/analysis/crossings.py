@@ -1,4 +1,4 @@
-"""Epochs at which curves cross a level, and values of curves at epochs."""
+"""Epochs at which curves cross a level, values of curves at epochs, and counts of their rises."""
 
 from __future__ import annotations
 
@@ -58,19 +58,33 @@ def lead(late: Epochs, early: Epochs) -> Epochs:
         return late - early
 
 
+def delays(cube: xr.Dataset, level: float = 1e-2) -> NDArray[np.float64]:
+    """Compute the number of epochs from train loss below a level to test loss below this level.
+
+    Args:
+        cube: cube with `history_train_loss` and `history_test_loss`.
+        level: the loss level.
+
+    Returns:
+        The delays [run]: infinite if only the train loss falls below the level, NaN if neither does.
+    """
+    train, test = (first_below(cube[f"history_{split}_loss"], level) for split in ("train", "test"))
+    return lead(test, train)
+
+
 def at_epochs(curve: xr.DataArray, epochs: ArrayLike) -> NDArray[np.float64]:
     """Read a curve at one epoch per run.
 
     Args:
         curve: [run, epoch].
-        epochs: one checkpoint's epoch per run, or NaN: [run].
+        epochs: one epoch per run: [run].
 
     Returns:
-        The values [run]; NaN where the epoch is NaN or infinite.
+        The values [run]; NaN where the run has no checkpoint at this epoch, or the epoch is NaN or infinite.
     """
     return np.array(
         [
-            float(curve.sel(run=run).sel(epoch=epoch)) if np.isfinite(epoch) else np.nan
+            float(curve.sel(run=run, epoch=epoch)) if epoch in curve.epoch.values else np.nan
             for run, epoch in zip(curve.run.values, np.asarray(epochs), strict=True)
         ]
     )
@@ -79,3 +93,52 @@ def at_epochs(curve: xr.DataArray, epochs: ArrayLike) -> NDArray[np.float64]:
 def median_smooth(curve: xr.DataArray) -> xr.DataArray:
     """Compute the running median over five checkpoints, so that a single spike does not count as a turning point."""
     return curve.rolling(epoch=5, center=True, min_periods=1).median()
+
+
+def nearest_checkpoint(curve: xr.DataArray, epoch: float) -> xr.DataArray:
+    """Read a curve at the checkpoint nearest to an epoch.
+
+    Args:
+        curve: [epoch, …].
+        epoch: an epoch, or NaN.
+
+    Returns:
+        The curve at that checkpoint, without the dimension `epoch`; NaN if the epoch is NaN. Of two equally near
+        checkpoints, the earlier one is taken.
+    """
+    if not np.isfinite(epoch):
+        return curve.isel(epoch=0) * np.nan
+    return curve.isel(epoch=int(np.abs(curve.epoch.values - epoch).argmin()))
+
+
+def rises(curve: xr.DataArray) -> float:
+    """Count the steps between checkpoints at which the running mean of a curve over 1,000 epochs rises.
+
+    Args:
+        curve: [epoch].
+
+    Returns:
+        The number of these steps; NaN if the curve is shorter than the window.
+    """
+    window = int((curve.epoch < curve.epoch[0] + 1000).sum()) if curve.size else 0
+    if curve.size <= window:
+        return np.nan
+    return int((np.diff(np.convolve(curve, np.full(window, 1 / window), "valid")) > 0).sum())
+
+
+def spikes(run_cube: xr.Dataset, start: float, end: float | None = None) -> float:
+    """Count the rises of the train loss to ten times its running minimum between two epochs.
+
+    The curve is the largest train loss since the previous evaluation. Losses below 1e-12 count as 1e-12.
+
+    Args:
+        run_cube: the cube of one run, with `history_train_loss_max`.
+        start: first epoch.
+        end: last epoch; by default the end of training.
+
+    Returns:
+        The number of spikes; NaN if no evaluation lies between the two epochs.
+    """
+    largest_loss = run_cube.history_train_loss_max.sel(history_epoch=slice(start, end)).values
+    is_spike = largest_loss >= 10 * np.minimum.accumulate(np.maximum(largest_loss, 1e-12))
+    return int((is_spike[1:] & ~is_spike[:-1]).sum()) if is_spike.size else np.nan

@@ -13,15 +13,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures import principal_components
-from progress_measures.analysis.pair_maps import neuron_maps
+from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES, neuron_maps
+from progress_measures.analysis.runs import operands
 
 Array = NDArray[np.floating]
 
-NEURON_VARIABLES = (
-    "W_E", "attention_score_token", "attention_score_position",
-    "neuron_value_token", "neuron_value_position", "neuron_offset",
-)  # fmt: skip
-"""Variables of the cube from which the neurons' activations over all pairs and the embedding of operands are computed."""
+NEURON_VARIABLES = ("W_E", *ACTIVATION_VARIABLES)
+"""Variables from which the neurons' activations over all pairs and the embedding of operands are computed."""
 
 PROBE_SEED, PROBE_TEST = 42, 0.3
 """Seed and fraction of held-out pairs, from the notebook's `train_test_split(test_size=0.3, random_state=42)`."""
@@ -166,7 +164,7 @@ def neuron_fit(cube: xr.Dataset, neuron: int) -> LinearFit:
         The fit on pairs with a + b < n, as in the notebook.
     """
     functions = targets(cube)
-    fitted_pairs = functions["a+b"] < cube.sizes["token"] - 1
+    fitted_pairs = functions["a+b"] < operands(cube)
     regressors = np.stack([functions[name][fitted_pairs] for name in REGRESSORS], -1)
     return fit(regressors, activations(cube, relu=False)[fitted_pairs, neuron])
 

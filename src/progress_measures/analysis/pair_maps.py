@@ -10,7 +10,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from progress_measures import fourier
+from progress_measures.analysis.runs import operands
 from progress_measures.errors import UserError
+
+ACTIVATION_VARIABLES = (
+    "attention_score_token", "attention_score_position",
+    "neuron_value_token", "neuron_value_position", "neuron_offset",
+)  # fmt: skip
+"""Variables from which the activations of neurons over all pairs are computed."""
 
 
 def attention_map(cube: xr.Dataset, head: int, run: str | None = None, epoch: int | None = None) -> xr.DataArray:
@@ -44,7 +52,7 @@ def neuron_map(cube: xr.Dataset, neuron: int, epoch: int | None = None, relu: bo
     """Compute the activation of one neuron of the first run for every pair.
 
     Args:
-        cube: cube with the variables `integer_sums.NEURON_VARIABLES`, except W_E.
+        cube: cube with the variables `ACTIVATION_VARIABLES`.
         neuron: index of the neuron; one of `cube.kept_neuron` if `epoch` is not None.
         epoch: a selected epoch, one of `cube.moment`; by default, the last checkpoint.
         relu: whether to apply the ReLU.
@@ -71,7 +79,7 @@ def neuron_maps(cube: xr.Dataset, relu: bool = True) -> xr.DataArray:
     """Compute the activations of all neurons of the first run at the last checkpoint for every pair.
 
     Args:
-        cube: cube with the variables `integer_sums.NEURON_VARIABLES`, except W_E.
+        cube: cube with the variables `ACTIVATION_VARIABLES`.
         relu: whether to apply the ReLU.
 
     Returns:
@@ -84,12 +92,42 @@ def neuron_maps(cube: xr.Dataset, relu: bool = True) -> xr.DataArray:
     return xr.DataArray(values, coords, ("a", "b", "neuron"), attrs={"long_name": name})
 
 
+def W_L_logits(cube: xr.Dataset) -> NDArray[np.floating]:
+    """Compute the logits that W_L maps the neurons of the first run to, at the last checkpoint.
+
+    Args:
+        cube: cube with `W_L_fourier` and the variables `ACTIVATION_VARIABLES`.
+
+    Returns:
+        Logits without the contribution of the skip connection around the MLP: [a, b, output].
+    """
+    return neuron_maps(cube).values @ W_L_of(cube)
+
+
+def W_L_of(cube: xr.Dataset) -> NDArray[np.floating]:
+    """Return W_L of the first run at the last checkpoint from its Fourier components: [neuron, output]."""
+    return cube.W_L_fourier.values @ fourier.basis(operands(cube))
+
+
+def spectrum_2d(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Compute 2D Fourier coefficients of functions of the pair.
+
+    Args:
+        values: [a, b, …].
+
+    Returns:
+        Coefficients [component of a, component of b, …].
+    """
+    F = fourier.basis(len(values))
+    return np.einsum("ia,jb,ab...->ij...", F, F, values, optimize=True)
+
+
 def _activations(cube: xr.Dataset, selection: dict[str, int], epoch: int | None, relu: bool) -> NDArray[np.floating]:
     """Compute the activation of the selected neuron [a, b], or of all neurons [a, b, neuron] if `selection` is empty."""
     token, position = _terms(cube, "neuron_value", None, epoch)
     offset = cube.neuron_offset if epoch is None else cube.moment_neuron_offset.sel(moment=epoch)
     value_token, value_position, offset = token.sel(selection), position.sel(selection), offset.sel(selection).values
-    n = cube.sizes["token"] - 1
+    n = operands(cube)
     values = np.zeros((n, n, *offset.shape)) + offset
     for head in cube["head"].values:
         attention = attention_map(cube, head, epoch=epoch).values

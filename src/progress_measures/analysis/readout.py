@@ -1,4 +1,4 @@
-"""How the logits are read from the neurons: angle-sum identities (Table 1) and the loss of the key cosines (section 4.1)."""
+"""How the logits are read from the neurons: angle-sum identities (Table 1), and key cosines in the logits (section 4.2)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from progress_measures.analysis.runs import key_frequencies_of
+from progress_measures.analysis.pair_maps import W_L_logits
+from progress_measures.analysis.runs import by_run, key_frequencies_of, operands
+
+READOUT_VARIABLES = (
+    "key_frequency", "readout_product_coefficient", "readout_coefficient", "readout_fraction_explained",
+)  # fmt: skip
+"""Variables that `readout_rows` reads."""
 
 
 def readout_rows(run_cube: xr.Dataset) -> list[tuple[Any, ...]]:
     """Compute the rows of Table 1 of one run.
+
+    Args:
+        run_cube: the cube of one run, with `READOUT_VARIABLES`.
 
     Returns:
         For each key frequency and wave (`cos` or `sin`): frequency, wave, the coefficients of the two products in the
@@ -33,7 +42,47 @@ def cosine_loss(run_cube: xr.Dataset) -> float:
 
     The loss is equal at every pair, because the logits depend on a + b - c alone.
     """
-    p, keys = int(run_cube.prime), key_frequencies_of(run_cube)
+    p, keys = operands(run_cube), key_frequencies_of(run_cube)
     heights = run_cube.cosine_coefficient.sel(frequency=keys).values.astype(float) / np.sqrt(p**3 / 2)
     logits = heights @ np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p)
     return float(np.log1p(np.exp(logits[1:] - logits[0]).sum()))
+
+
+def single_term_deviation(rows: list[tuple[Any, ...]]) -> float:
+    """Return the largest relative difference between a wave's coefficient and the mean size of its products' coefficients.
+
+    Args:
+        rows: rows of Table 1, as `readout_rows` returns them, of one or more runs.
+
+    Returns:
+        The largest difference over the rows; NaN without rows.
+    """
+    deviations = [
+        abs(abs(single) - (abs(first) + abs(second)) / 2) / abs(single) for *_, first, second, single, _ in rows
+    ]
+    return max(deviations, default=np.nan)
+
+
+def at_key_frequencies(cube: xr.Dataset, name: str) -> list[float]:
+    """Return a variable at the key frequencies of each run, at the last checkpoint.
+
+    Args:
+        cube: cube with `key_frequency`.
+        name: a variable [run, epoch, frequency].
+
+    Returns:
+        One number per key frequency, run by run.
+    """
+    values = by_run(cube, lambda run_cube: run_cube[name].sel(frequency=key_frequencies_of(run_cube)).values)
+    return [float(value) for values_of_run in values for value in values_of_run]
+
+
+def gaussian_similarity(cube: xr.Dataset) -> float:
+    """Return the absolute cosine similarity of the first run's logits with a Gaussian cube, drawn with a fixed seed.
+
+    Args:
+        cube: cube with the variables that `pair_maps.W_L_logits` reads.
+    """
+    logits = W_L_logits(cube)
+    gaussian = np.random.default_rng(0).standard_normal(logits.shape)
+    return float(abs((logits * gaussian).sum() / np.linalg.norm(logits) / np.linalg.norm(gaussian)))

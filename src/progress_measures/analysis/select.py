@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,16 @@ def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Datase
         )
     first = str(cube.run.values[0])
     return cut_to_run(cube[list(variables)].assign_coords(_along_run(cube)), first).load()
+
+
+def only(cube: xr.Dataset, variables: Collection[str]) -> xr.Dataset:
+    """Return a cube with these variables and no others; it keeps all coordinates, runs and attributes, and loads nothing.
+
+    Args:
+        cube: the cube.
+        variables: names of the variables; names that the cube lacks are ignored.
+    """
+    return cube.drop_vars([name for name in cube.data_vars if name not in variables])
 
 
 SIZES = {"neuron": "d_mlp", "singular_value": "d_mlp", "residual": "d_model", "layer": "layers",

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from progress_measures.claims.judge import VERDICTS, Judgment, describe_condition, format_value
+from progress_measures.claims.ledger import ROOT
 from progress_measures.claims.registry import load_quantity
 from progress_measures.files import atomic_path
-
-_ROOT = Path(__file__).parents[3]
 
 
 def as_objects(judgments: list[Judgment]) -> list[dict[str, Any]]:
@@ -122,7 +121,7 @@ def _entry(judgment: Judgment, cubes: str) -> list[str]:
     if claim.quantity:
         function = load_quantity(claim.quantity).function
         file = Path(inspect.getsourcefile(function) or "").resolve()
-        location = file.relative_to(_ROOT) if file.is_relative_to(_ROOT) else file.name
+        location = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file.name
         flag = " --cubes published" if cubes == "published" else ""
         lines.append(
             f"- code: `{claim.quantity}` in `{location}`; command: `progress-measures claims{flag} --only {claim.id}`"

@@ -1,15 +1,18 @@
-"""Describe each run of a cube in words: losses, key frequencies, ends of phases, and which of the paper's findings hold."""
+"""Describe each run of a cube in words: losses, key frequencies, ends of phases, and which headline claims hold."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
 
-from progress_measures.analysis.crossings import first_below
+from progress_measures.analysis.phases import PHASE_ENDS, PHASES
+from progress_measures.analysis.runs import key_frequencies_of
 from progress_measures.analysis.select import cut_to_run
+from progress_measures.claims.judge import HOLDS, judge
+from progress_measures.claims.ledger import headline_claims
+from progress_measures.claims.registry import load_quantity
 from progress_measures.measures.phases import STAYS
 
 
@@ -30,17 +33,19 @@ def _provenance(cube: xr.Dataset) -> list[str]:
 
 
 def summaries(cube: xr.Dataset) -> dict[str, str]:
-    """Return one paragraph per run, by name of the run: losses, key frequencies, phases, and which findings hold."""
-    return {name: _paragraph(cut_to_run(cube, name).sel(run=name)) for name in map(str, cube.run.values)}
+    """Return one paragraph per run, by name of the run: losses, key frequencies, phases, and which claims hold."""
+    return {name: _paragraph(cut_to_run(cube, name).sel(run=[name])) for name in map(str, cube.run.values)}
 
 
-def _paragraph(run: xr.Dataset) -> str:
+def _paragraph(run_cube: xr.Dataset) -> str:
+    """Return the paragraph of the only run of a cube."""
+    run = run_cube.isel(run=0)
     last = run.isel(epoch=-1)
     sentences = [f"after {int(last.epoch):,} epochs, {_losses(last)}."]
     grokking = [_grokking(run)] if "grok_time" in run else []
     if "key_frequency" not in run:
-        return " ".join([*sentences, *grokking])
-    keys = run.frequency.values[run.key_frequency.values]
+        return " ".join([*sentences, *grokking, *_claims(run_cube)])
+    keys = key_frequencies_of(run)
     if keys.size:
         clusters = run.cluster_size.sel(frequency=keys).values
         excluded = f" and the excluded loss {_number(last.excluded_loss)}" if "excluded_loss" in last else ""
@@ -54,7 +59,7 @@ def _paragraph(run: xr.Dataset) -> str:
     else:
         sentences.append(f"No key frequencies: {_why(run, 'key_frequency')}.")
     phases = [_phases(run)] if grokking else []
-    return " ".join([*sentences, *phases, *grokking, *_findings(run)])
+    return " ".join([*sentences, *phases, *grokking, *_claims(run_cube)])
 
 
 def _losses(last: xr.Dataset) -> str:
@@ -68,7 +73,7 @@ def _losses(last: xr.Dataset) -> str:
 
 def _phases(run: xr.Dataset) -> str:
     """Return a sentence with the epoch at which each phase ends by rule, or the reason why none was found."""
-    names = {"memorization": "memorization_end", "circuit formation": "circuit_formation_end", "cleanup": "cleanup_end"}
+    names = dict(zip(PHASES, PHASE_ENDS, strict=False))
     ends = {phase: _epoch(run, name) for phase, name in names.items()}
     found = [f"{phase} ends at epoch {end:,.0f}" for phase, end in ends.items() if np.isfinite(end)]
     reasons: dict[str, list[str]] = {}
@@ -86,89 +91,43 @@ def _grokking(run: xr.Dataset) -> str:
     return f"It does not generalize (test loss below 1e-2: {_why(run, 'grok_time')})."
 
 
-Finding = Callable[[xr.Dataset], bool | None]
+def judge_headlines(run_cube: xr.Dataset) -> dict[str, bool]:
+    """Judge the headline claims on one run.
+
+    The rule of a claim about several runs is applied to the one run. A claim is left out if the cube lacks a variable
+    that its quantity reads, or if a value that its rule names is NaN.
+
+    Args:
+        run_cube: cube with a single run, with the dimension `run`.
+
+    Returns:
+        Whether the claim holds, by its statement without the final period.
+    """
+    run_cube = run_cube.drop_attrs(deep=False)  # which other runs the experiment has is not relevant here
+    verdicts = {}
+    for claim in headline_claims():
+        quantity = load_quantity(claim.quantity or "")
+        if not all(name in run_cube for name in quantity.variables):
+            continue
+        rule = [condition.model_copy(update={"in_runs": None}) for condition in claim.accept]
+        judgment = judge(claim.model_copy(update={"runs": None, "accept": rule}), lambda _: run_cube)
+        values = [judgment.measured.get(condition.value) for condition in rule]
+        if not any(np.isnan(np.asarray(value, dtype=float)).any() for value in values):
+            verdicts[claim.statement.rstrip(".")] = judgment.verdict == HOLDS
+    return verdicts
 
 
-def _restricted_leads(run: xr.Dataset) -> bool | None:
-    return _earlier(_falls_below(run, "restricted_loss", 1), _falls_below(run, "test_loss", 1))
-
-
-def _excluded_rises(run: xr.Dataset) -> bool | None:
-    start, end = _at(run, "memorization_end", "excluded_loss"), _at(run, "circuit_formation_end", "excluded_loss")
-    return None if np.isnan(start + end) else end > 2 * start
-
-
-def _weights_shrink(run: xr.Dataset) -> bool | None:
-    start, end = (_at(run, name, "sum_of_squared_weights") for name in ("circuit_formation_end", "cleanup_end"))
-    return None if np.isnan(start + end) else end < start
-
-
-def _gini_rises(run: xr.Dataset) -> bool | None:
-    if run.sizes["epoch"] == 1:
-        return None
-    return all(float(run[name][-1]) > float(run[name][0]) + 0.1 for name in ("gini_W_E", "gini_W_L"))
-
-
-def _keys_suffice(run: xr.Dataset) -> bool | None:
-    names = ("restricted_loss_test", "test_loss")
-    return _of_last(run, names, lambda restricted, test: restricted < test)
-
-
-def _keys_are_needed(run: xr.Dataset) -> bool | None:
-    return _of_last(run, ("excluded_loss",), lambda loss: loss > np.log(2 * run.sizes["frequency"] + 1))
-
-
-def _cosines_explain(run: xr.Dataset) -> bool | None:
-    return _of_last(run, ("logit_fraction_explained_cosines",), lambda fraction: fraction >= 0.95)
-
-
-FINDINGS: dict[str, Finding] = {
-    "the restricted loss falls below 1 before the test loss": _restricted_leads,
-    "the excluded loss more than doubles during circuit formation": _excluded_rises,
-    "the weights shrink during the cleanup": _weights_shrink,
-    "W_E and W_L become sparse in the Fourier basis (Gini coefficients rise by more than 0.1)": _gini_rises,
-    "on test pairs, the restricted loss is lower than the test loss": _keys_suffice,
-    "without the key frequencies, the loss is worse than that of a uniform guess (excluded loss above log n)": _keys_are_needed,
-    "the key cosines explain at least 95 % of the sum of squared logits": _cosines_explain,
-}
-"""Tests of a run, by statement: findings of the paper about its networks (sections 4 and 5); None if a test does not apply."""
-
-
-def _findings(run: xr.Dataset) -> list[str]:
-    """Return a sentence with the findings that hold and one with the findings that do not."""
-    verdicts = {statement: finding(run) for statement, finding in FINDINGS.items()}
+def _claims(run_cube: xr.Dataset) -> list[str]:
+    """Return a sentence with the headline claims that hold and one with those that do not, or that none can be judged."""
+    verdicts = judge_headlines(run_cube)
+    if not verdicts:
+        return ["None of the headline claims can be judged on this run."]
     sentences = []
     for word, verdict in (("Holds", True), ("Does not hold", False)):
         statements = [statement for statement, holds in verdicts.items() if holds is verdict]
         if statements:
             sentences.append(f"{word}: {'; '.join(statements)}.")
     return sentences
-
-
-def _of_last(run: xr.Dataset, names: tuple[str, ...], condition: Callable[..., bool]) -> bool | None:
-    """Evaluate a condition on measures at the last checkpoint; None without key frequencies or if a measure is missing."""
-    if not run.key_frequency.any() or not set(names) <= set(run.data_vars):
-        return None
-    values = [float(run[name][-1]) for name in names]
-    return bool(condition(*values)) if np.isfinite(values).all() else None
-
-
-def _at(run: xr.Dataset, end: str, name: str) -> float:
-    """Return a curve's value at the end of a phase; NaN if the end is unknown or has no checkpoint."""
-    epoch = _epoch(run, end)
-    return float(run[name].sel(epoch=epoch)) if name in run and epoch in run.epoch else np.nan
-
-
-def _falls_below(run: xr.Dataset, name: str, level: float) -> float:
-    """Return the first epoch at which a curve is below a level; infinity if it never is, NaN without the curve."""
-    if name not in run or run[name].isnull().all():
-        return np.nan
-    return float(first_below(run[name], level))
-
-
-def _earlier(first: float, second: float) -> bool | None:
-    """Return whether the first epoch is before the second; None if one is NaN or both are infinite."""
-    return None if np.isnan(first) or not np.isfinite(min(first, second)) else first < second
 
 
 def _epoch(run: xr.Dataset, name: str) -> float:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from progress_measures.analysis.select import incomplete
+from progress_measures.analysis.select import incomplete, only
 from progress_measures.claims.ledger import FOLDER, Claim, Condition
 from progress_measures.claims.registry import Values, load_quantity
 from progress_measures.errors import UserError
@@ -79,7 +79,7 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment
         if missing_runs or max(claim.runs) >= available_cubes[0].sizes["run"]:
             return Judgment(claim, {}, verdict)
         available_cubes[0] = available_cubes[0].isel(run=claim.runs)
-    measured = {name: _plain(value) for name, value in _measure(claim, available_cubes).items()}
+    measured = _measure(claim, available_cubes)
     if missing_runs:
         return Judgment(claim, measured, verdict, incomplete=missing_runs)
     if verdict == RECORDED or all(condition.relation == "reported" for condition in claim.accept):
@@ -89,27 +89,17 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment
 
 
 def _measure(claim: Claim, cubes: list[xr.Dataset]) -> Values:
-    """Compute the values of a claim's quantity."""
+    """Compute the values of a claim's quantity from the variables that it declares."""
     assert claim.quantity is not None
-    try:
-        return load_quantity(claim.quantity).function(*cubes)
-    except (AttributeError, KeyError) as error:
-        variable = _missing_variable(error)
-        if variable is None:
-            raise
-        raise UserError(
-            f"Claim {claim.id} is measured by {claim.quantity}, which reads {variable}. A cube of "
-            f"{', '.join(claim.cubes)} lacks this variable: it was gathered by an older version. Measure and gather it "
-            "again."
-        ) from None
-
-
-def _missing_variable(error: AttributeError | KeyError) -> str | None:
-    """Return the name of the variable that a cube lacks, or None if the error has another cause."""
-    if isinstance(error, AttributeError):
-        return error.name if isinstance(error.obj, xr.Dataset) else None
-    message = str(error.args[0] if error.args else "")
-    return message.split("'")[1] if message.startswith("No variable named '") else None
+    quantity = load_quantity(claim.quantity)
+    for name, cube in zip(claim.cubes, cubes, strict=True):
+        if missing := [variable for variable in quantity.variables if variable not in cube]:
+            raise UserError(
+                f"Claim {claim.id} is measured by {claim.quantity}, which reads {', '.join(missing)}. The cube of {name} "
+                "lacks this: it was gathered by an older version. Measure and gather it again."
+            )
+    values = quantity.function(*(only(cube, quantity.variables) for cube in cubes))
+    return {name: _plain(value) for name, value in values.items()}
 
 
 def _holds(claim: Claim, condition: Condition, measured: Values) -> bool:

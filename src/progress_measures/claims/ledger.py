@@ -12,6 +12,8 @@ from progress_measures.errors import UserError
 from progress_measures.yaml_files import read_yaml
 
 FOLDER = Path("config/claims")
+ROOT = Path(__file__).parents[3]
+"""The repository that this code belongs to."""
 
 Number = int | FiniteFloat
 
@@ -85,6 +87,11 @@ class Claim(BaseModel):
         None, description="Indices, in the grid of the first experiment, of the runs that are measured; default: all."
     )
     accept: list[Condition] = Field([], description="The rule as conditions on the values of the quantity.")
+    headline: bool = Field(
+        False,
+        description="Whether `progress-measures describe` judges the claim on single runs: it is about one run, and its "
+        "rule has bounds.",
+    )
     explanation: str | None = Field(
         None,
         description="Why our runs differ; a placeholder such as {loss:.2e} is replaced by the measured value of this name.",
@@ -114,6 +121,25 @@ class Claim(BaseModel):
         if bool(self.accept) != bool(self.quantity) and self.kind != "contradiction":
             raise ValueError("quantity and accept belong together")
         return self
+
+    @model_validator(mode="after")
+    def _headline_with_bounds(self) -> "Claim":
+        bounded = any(condition.relation != "reported" for condition in self.accept)
+        if self.headline and (self.kind == "contradiction" or len(self.cubes) != 1 or not bounded):
+            raise ValueError(
+                "a headline claim needs a quantity of one cube and a rule with bounds, and is no contradiction"
+            )
+        return self
+
+
+def headline_claims() -> list[Claim]:
+    """Return the claims that are judged on every single run, in the order of the files.
+
+    They are read from `config/claims` of the current folder, or of the repository that this code belongs to. The list is
+    empty if neither folder exists.
+    """
+    folder = next((folder for folder in (FOLDER, ROOT / FOLDER) if folder.is_dir()), None)
+    return [claim for claim in load_claims(folder).values() if claim.headline] if folder else []
 
 
 @functools.cache

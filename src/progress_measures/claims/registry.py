@@ -18,11 +18,13 @@ class Quantity:
 
     Attributes:
         name: name of the function.
-        function: takes the cubes that a claim is judged on.
+        function: takes the cubes that a claim is judged on, with the variables `variables` and all coordinates.
+        variables: names of the variables that the function reads, of all cubes together.
     """
 
     name: str
     function: Callable[..., Values]
+    variables: tuple[str, ...] = ()
 
 
 _REGISTRY: dict[str, Quantity] = {}
@@ -30,17 +32,27 @@ _REGISTRY: dict[str, Quantity] = {}
 F = TypeVar("F", bound=Callable[..., Values])
 
 
-def quantity(function: F) -> F:
-    """Register a function as a quantity and return it unchanged.
+def quantity(*, variables: tuple[str, ...]) -> Callable[[F], F]:
+    """Declare a function as a quantity.
+
+    Args:
+        variables: names of the variables that the function reads, of all cubes together.
+
+    Returns:
+        A decorator that registers the function and returns it unchanged.
 
     Raises:
         ValueError: a quantity of this name is already registered.
     """
-    name = function.__name__
-    if name in _REGISTRY:
-        raise ValueError(f"a quantity {name} is already registered")
-    _REGISTRY[name] = Quantity(name, function)
-    return function
+
+    def declare(function: F) -> F:
+        name = function.__name__
+        if name in _REGISTRY:
+            raise ValueError(f"a quantity {name} is already registered")
+        _REGISTRY[name] = Quantity(name, function, variables)
+        return function
+
+    return declare
 
 
 def quantity_modules() -> list[str]:

@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 
 def measure_family(run: Run, family: str, first: bool) -> None:
-    """Measure a family on a trained run and write `measures/<family>.zarr`.
+    """Compute the measures of one family for a trained run and write `measures/<family>.zarr`.
 
     Args:
         run: settings of the run.
         family: name of the family.
-        first: whether the run is the experiment's first; some measures are computed for it only.
+        first: whether the run is the experiment's first; some measures are computed for the first run only.
 
     Raises:
         UserError: checkpoints are missing or damaged.
     """
     train = None if "split" not in run.provides else train_masks(dataset_store(run.experiment), [run.name])[0]
-    dataset = compute_measures(run, measures_taken(family, run, first), CheckpointReader(run), train)
+    dataset = compute_measures(run, measures_for(family, run, first), CheckpointReader(run), train)
     write_store(dataset, family_store(run.experiment, run.name, family), encoding(dataset))
 
 
@@ -74,9 +74,9 @@ class CheckpointReader:
 
     @property
     def written(self) -> NDArray[np.bool_]:
-        """Whether the smallest tensor of each checkpoint is stored already: [checkpoint].
+        """Whether each checkpoint is stored already: [checkpoint].
 
-        A run that still trains has checkpoints that are not stored yet.
+        While a run trains, its later checkpoints are not stored yet. Only the smallest tensor is read.
         """
         smallest = min(self._arrays.values(), key=lambda array: array[:1].size)[:]
         present: NDArray[np.bool_] = np.isfinite(smallest).reshape(len(smallest), -1).all(1)
@@ -106,13 +106,13 @@ class CheckpointReader:
         return values
 
 
-def measures_taken(family: str, run: Run, first: bool) -> list[Measure]:
+def measures_for(family: str, run: Run, first: bool) -> list[Measure]:
     """Return the measures of a family that are computed for a run.
 
     Args:
         family: name of the family.
         run: settings of the run.
-        first: whether the run is the experiment's first; some measures are computed for it only.
+        first: whether the run is the experiment's first; some measures are computed for the first run only.
     """
     return [m for m in family_measures(family) if m.applies_to(run) and (first or "run" in m.dims)]
 
@@ -140,7 +140,7 @@ def checkpoint_of(
 
 
 class WeightSource(Protocol):
-    """The weights of a run at some epochs, by index; the epochs are in ascending order."""
+    """The weights of a run at some epochs in ascending order, by index of the epoch."""
 
     epochs: NDArray[np.int64]
 
@@ -156,7 +156,7 @@ def compute_measures(
         run: settings of the run.
         measures: measures to compute.
         weights: weights of the run, by index of the checkpoint.
-        train: [a, b], true for training pairs; None if they are unknown; measures that use them are then left out.
+        train: [a, b], true for training pairs; None if they are unknown, and `measures` must then not require `split`.
 
     Returns:
         One variable per measure, without a `run` dimension.
@@ -177,7 +177,7 @@ def compute_measures(
 
 
 def context_of(run: Run, weights: WeightSource, train: NDArray[np.bool_] | None) -> RunContext | SequenceRunContext:
-    """Return what the checkpoints of a run have in common: the task, the split and the weights of the last checkpoint.
+    """Return the data that all checkpoints of a run share: the task, the split and the weights of the last checkpoint.
 
     Args:
         run: settings of the run.

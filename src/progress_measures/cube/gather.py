@@ -24,9 +24,8 @@ from progress_measures.training.record import done
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-BLOCK_BYTES = (
-    100e6  # size of the measures in memory at a time; joining and writing them takes five times as much memory
-)
+# Size of the measures in memory at a time. Joining and writing them takes five times as much memory.
+BLOCK_BYTES = 100e6
 
 
 def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool = False) -> Path:
@@ -36,13 +35,13 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
         experiment: name of the experiment.
         title: title of the experiment, for the cube's attributes.
         runs: all runs of the experiment.
-        missing_allowed: whether to gather only the trained runs; the attribute `runs_missing` names the others.
+        missing_allowed: whether runs may be missing; the attribute `runs_missing` of the cube then names the missing runs.
 
     Returns:
         Path of the cube.
 
     Raises:
-        UserError: a store is missing, damaged or has other settings.
+        UserError: a store is missing, damaged or was written with other settings.
     """
     records = {run.name: done(runs_folder(experiment) / run.name, run, None) for run in runs}
     present = [run for run in runs if records[run.name]]
@@ -79,17 +78,17 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
 def _blocks(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Dataset]]:
     """Yield the measures of consecutive runs, by name of the run, in blocks of about `BLOCK_BYTES`.
 
-    Networks of several sizes are all in one block, because the size of the largest determines the cube's dimensions.
+    Networks of several sizes are all in one block, because the largest network determines the cube's dimensions.
     """
     same_sizes = same_architecture(runs)
     block: dict[str, xr.Dataset] = {}
-    size = 0
+    block_bytes = 0
     for run in runs:
         block[run.name] = run_part(run, _measured(run), first=run is first)
-        size += block[run.name].nbytes
-        if same_sizes and size > BLOCK_BYTES:
+        block_bytes += block[run.name].nbytes
+        if same_sizes and block_bytes > BLOCK_BYTES:
             yield block
-            block, size = {}, 0
+            block, block_bytes = {}, 0
     if block:
         yield block
 
@@ -100,7 +99,7 @@ def join(parts: list[xr.Dataset], runs: list[Run], first: Run) -> xr.Dataset:
     Args:
         parts: what `run_part` returns for each run, in the order of `runs`.
         runs: settings of the runs.
-        first: the experiment's first run; some measures are computed for it only.
+        first: the experiment's first run; some measures are computed for the first run only.
 
     Returns:
         The cube, with a dimension `run` and the settings of the runs as coordinates.
@@ -164,11 +163,11 @@ def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
     Args:
         run: settings of the run.
         dataset: measures and history of the run, without a `run` dimension; derived measures are added to this argument.
-        first: whether the run is the experiment's first; some measures are computed for it only.
+        first: whether the run is the experiment's first; some measures are computed for the first run only.
 
     Returns:
-        Variables, with a leading dimension `run` if their measure has one. The attribute `reasons` has the reason why a
-        value is NaN, by variable and run.
+        Variables, with a leading dimension `run` if their measure has one. The attribute `reasons` says why a value is NaN,
+        by variable and run.
     """
     reasons: dict[str, dict[str, str]] = {}
     for family in DERIVED:
@@ -182,9 +181,9 @@ def run_part(run: Run, dataset: xr.Dataset, first: bool) -> xr.Dataset:
         reason = "no frequency's neuron cluster is large enough, so measures that use key frequencies are NaN"
         reasons["key_frequency"] = {run.name: reason}
     without_run = [m.name for family in FAMILIES for m in family_measures(family) if "run" not in m.dims]
-    kept = [name for name in dataset.data_vars if name not in without_run]
+    with_run = [name for name in dataset.data_vars if name not in without_run]
     result = (
-        dataset[kept]
+        dataset[with_run]
         .expand_dims(run=[run.name])
         .merge(dataset[[name for name in without_run if name in dataset and first]])
     )
@@ -241,9 +240,8 @@ def history_of(run: Run) -> xr.Dataset:
         values = history[name].values.astype("float64" if quantity == "loss" else "float32")
         variables[f"history_{name}"] = ("history_epoch", values, attributes)
     starts = np.r_[0, epochs[:-1] + 1]
-    largest = np.fmax.reduceat(
-        history.loss.values[: epochs[-1] + 1], starts
-    )  # NaN where an imported network's loss is unknown
+    # NaN where an imported network's loss is unknown
+    largest = np.fmax.reduceat(history.loss.values[: epochs[-1] + 1], starts)
     variables["history_train_loss_max"] = (
         "history_epoch",
         largest,

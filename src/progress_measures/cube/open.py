@@ -42,7 +42,7 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
     """Open the cube of an experiment; its values are read on access.
 
     Args:
-        name: name of an experiment, or path of a cube: a Zarr folder, or a zip file whose root is one.
+        name: name of an experiment, or path of a cube: a Zarr folder, or a zip file with a Zarr folder as its root.
         published: whether to open the published cube even if `results/` has one.
 
     Returns:
@@ -70,7 +70,7 @@ def cube_if_any(name: str | os.PathLike[str], published: bool = False) -> xr.Dat
     """Open the cube of an experiment if it exists.
 
     Args:
-        name: name of an experiment, or path of a cube: a Zarr folder, or a zip file whose root is one.
+        name: name of an experiment, or path of a cube: a Zarr folder, or a zip file with a Zarr folder as its root.
         published: whether to open the published cube even if `results/` has one.
 
     Returns:
@@ -110,7 +110,7 @@ def _current_names(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _in_order(dataset: xr.Dataset) -> xr.Dataset:
-    """Sort the variables by name, because stores list them in any order."""
+    """Sort the variables by name, because the order in which a store lists them is arbitrary."""
     return dataset[sorted(map(str, dataset.data_vars))]
 
 
@@ -120,7 +120,7 @@ class OpenRun:
     Args:
         experiment: name of the experiment.
         run: name of the run.
-        published: whether to use the published weights even if `results/` has some.
+        published: whether to use the published weights even if `results/` has weights of the run.
     """
 
     def __init__(self, experiment: str, run: str, published: bool = False) -> None:
@@ -135,27 +135,27 @@ class OpenRun:
 
     @property
     def epochs(self) -> list[int]:
-        """Epochs whose weights are kept.
+        """Epochs whose weights are stored.
 
         Raises:
-            UserError: no weights of the run are kept.
+            UserError: no weights of the run are stored.
         """
-        return [int(epoch) for epoch in self._kept().epoch.values]
+        return [int(epoch) for epoch in self._stored().epoch.values]
 
     def weights(self, epoch: int | None = None) -> dict[str, np.ndarray]:
-        """Return the weights after `epoch` updates; by default, the last weights that are kept.
+        """Return the weights after `epoch` updates; by default, the last stored weights.
 
         Returns:
             Tensors by name, as in `progress_measures.models.transformer`, without the `run` dimension.
 
         Raises:
-            UserError: no weights of the run at this epoch are kept.
+            UserError: no weights of the run at this epoch are stored.
         """
-        dataset = self._kept()
-        kept = dataset.epoch.values
-        epoch = int(kept.max()) if epoch is None and kept.size else epoch
-        if epoch not in kept:
-            listed = ", ".join(map(str, kept[:12])) + (", …" if len(kept) > 12 else "")
+        dataset = self._stored()
+        stored = dataset.epoch.values
+        epoch = int(stored.max()) if epoch is None and stored.size else epoch
+        if epoch not in stored:
+            listed = ", ".join(map(str, stored[:12])) + (", …" if len(stored) > 12 else "")
             raise UserError(f"No weights of {self.experiment}/{self.name} at epoch {epoch}; there are: {listed}.")
         tensors = dataset.sel(epoch=epoch)
         return {
@@ -165,10 +165,10 @@ class OpenRun:
     def checkpoint(self, epoch: int | None = None) -> Checkpoint | SequenceCheckpoint:
         """Return the checkpoint after `epoch` updates, the argument of every measure's function.
 
-        The default is the last checkpoint whose weights are kept.
+        The default is the last checkpoint whose weights are stored.
 
         Raises:
-            UserError: no weights of the run at this epoch are kept.
+            UserError: no weights of the run at this epoch are stored.
         """
         from progress_measures.cube.extract import checkpoint_of
 
@@ -178,20 +178,20 @@ class OpenRun:
     def transformer_lens(self, epoch: int | None = None) -> Any:
         """Return the network after `epoch` updates as a hooked network of TransformerLens (version 4).
 
-        The default is the network with the last weights that are kept.
+        The default is the network with the last stored weights.
 
         Returns:
             A `TransformerBridge`; call it, or its `run_with_cache`, on tokens [example, position].
 
         Raises:
-            UserError: no weights of the run at this epoch are kept, or TransformerLens cannot represent the network.
+            UserError: no weights of the run at this epoch are stored, or TransformerLens cannot represent the network.
         """
         from progress_measures.models.transformer_lens_bridge import network_of
 
         return network_of(self.settings, self.weights(epoch))
 
-    def _kept(self) -> xr.Dataset:
-        """Return the weights that are kept, along `epoch`: from a finished training if there is one, else the published ones."""
+    def _stored(self) -> xr.Dataset:
+        """Return the stored weights along `epoch`: those of a finished training if there is one, else the published weights."""
         trained = runs_folder(self.experiment) / self.name / "checkpoints.zarr"
         if not self.published and trained.exists() and (trained.parent / "done.json").exists():
             return _open(trained)
@@ -199,13 +199,13 @@ class OpenRun:
         if not path.exists():
             raise UserError(f"No weights of {self.experiment}/{self.name}: neither {trained} nor {path} has them.")
         dataset = _open(path)
-        networks = np.flatnonzero(dataset.run == self.name)
-        if not networks.size:
-            kept = ", ".join(map(str, dict.fromkeys(dataset.run.values.tolist())))
+        checkpoints = np.flatnonzero(dataset.run == self.name)
+        if not checkpoints.size:
+            stored_runs = ", ".join(map(str, dict.fromkeys(dataset.run.values.tolist())))
             raise UserError(
-                f"No weights of {self.experiment}/{self.name}: {path} has weights of {kept} only, and {trained} has none."
+                f"No weights of {self.experiment}/{self.name}: {path} has weights of {stored_runs} only, and {trained} has none."
             )
-        return dataset.isel(network=networks).swap_dims(network="epoch")
+        return dataset.isel(network=checkpoints).swap_dims(network="epoch")
 
 
 def open_run(experiment: str, run: str | int = 0, published: bool = False) -> OpenRun:
@@ -214,7 +214,7 @@ def open_run(experiment: str, run: str | int = 0, published: bool = False) -> Op
     Args:
         experiment: name of the experiment.
         run: name of the run, or its index in the grid.
-        published: whether to use the published weights even if `results/` has some.
+        published: whether to use the published weights even if `results/` has weights of the run.
 
     Returns:
         The run; its weights are read on access.

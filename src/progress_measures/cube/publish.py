@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from progress_measures.cube.extract import compute_measures, measures_taken
+from progress_measures.cube.extract import compute_measures, measures_for
 from progress_measures.cube.gather import join, run_part, same_architecture
 from progress_measures.cube.open import OpenRun, cube_if_any, open_cube
 from progress_measures.cube.rounding import rounded
@@ -42,10 +42,10 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
     """Write `published/<experiment>.zarr.zip` and `published/<experiment>.weights.zarr.zip`.
 
     The second file has the last weights of every run and, if it stays small enough, the first run's weights at up to six
-    earlier epochs (see `epochs_to_publish`). It is not written for networks of several sizes, which do not fit in one
-    store, or for networks that are too large.
+    earlier epochs (see `epochs_to_publish`). The second file is not written for networks of several sizes, which do not fit
+    in one store, or for networks that are too large.
 
-    Runs of the published cube that the gathered cube lacks are kept if their settings have not changed.
+    A run that only the published cube has stays in the published cube if its settings have not changed.
 
     Args:
         experiment: name of the experiment.
@@ -55,7 +55,7 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
         Paths of the files: the cube and, if they are published, the weights.
 
     Raises:
-        UserError: the gathered cube does not exist, has other settings or is too large; the published cube has other
+        UserError: the gathered cube does not exist, is too large or has runs with other settings; the published cube has other
             measures; or the only copy of some weights would be lost.
     """
     gathered = open_cube(cube_store(experiment)).load()
@@ -65,9 +65,11 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
     earlier = cube_if_any(cube_file)
     earlier_records = {} if earlier is None else _records(earlier)
     hashes = {name: record["config_hash"] for name, record in earlier_records.items() if name not in records}
-    kept = [run.name for run in runs if hashes.get(run.name) == run.hash]
-    cube = gathered if earlier is None or not kept else _with_earlier_runs(gathered, earlier.load(), runs, kept)
-    sources = _sources([run for run in runs if run.name in cube.run], kept)
+    kept_runs = [run.name for run in runs if hashes.get(run.name) == run.hash]
+    cube = (
+        gathered if earlier is None or not kept_runs else _with_earlier_runs(gathered, earlier.load(), runs, kept_runs)
+    )
+    sources = _sources([run for run in runs if run.name in cube.run], kept_runs)
     with_weights = same_architecture(runs) and bool(sources) and _publish_weights(sources, cube, weights_file)
     if not with_weights:
         if only_copies := [name for name, source in sources.items() if source.published]:
@@ -102,14 +104,14 @@ def _raise_if_settings_differ(path: Path, records: dict[str, Any], runs: list[Ru
             )
 
 
-def _with_earlier_runs(cube: xr.Dataset, earlier: xr.Dataset, runs: list[Run], kept: list[str]) -> xr.Dataset:
-    """Add runs that only the published cube has to the gathered cube and return the joined cube.
+def _with_earlier_runs(cube: xr.Dataset, earlier: xr.Dataset, runs: list[Run], kept_runs: list[str]) -> xr.Dataset:
+    """Return the gathered cube with the runs to keep from the published cube added.
 
     Args:
         cube: the gathered cube.
         earlier: the published cube.
         runs: all runs of the experiment.
-        kept: names of the runs to keep from the published cube.
+        kept_runs: names of the runs to keep from the published cube.
 
     Raises:
         UserError: the two cubes have different measures.
@@ -117,12 +119,12 @@ def _with_earlier_runs(cube: xr.Dataset, earlier: xr.Dataset, runs: list[Run], k
     path, records = published_cube(runs[0].experiment), _records(earlier) | _records(cube)
     if different := _run_variables(earlier) ^ _run_variables(cube):
         raise UserError(
-            f"{path} has {', '.join(kept)}, which {cube_store(runs[0].experiment)} lacks, and only one of the two cubes has "
+            f"{path} has {', '.join(kept_runs)}, which {cube_store(runs[0].experiment)} lacks, and only one of the two cubes has "
             f"{', '.join(sorted(different))}. Measure the published weights again with `progress-measures publish "
             f"--renew {runs[0].experiment}`, or move {path} to another folder."
         )
-    present = [run for run in runs if run.name in {*kept, *_records(cube)}]
-    parts = [_part(earlier if run.name in kept else cube, run.name, first=run is runs[0]) for run in present]
+    present = [run for run in runs if run.name in {*kept_runs, *_records(cube)}]
+    parts = [_part(earlier if run.name in kept_runs else cube, run.name, first=run is runs[0]) for run in present]
     joined = join(parts, present, runs[0])
     for name in set(earlier.data_vars) & set(joined.data_vars):
         if bits := earlier[name].attrs.get("published_mantissa_bits"):
@@ -157,8 +159,8 @@ def _part(cube: xr.Dataset, run: str, first: bool) -> xr.Dataset:
 def renew(experiment: str, runs: list[Run]) -> list[Path]:
     """Compute all measures of the last checkpoint from the published weights and write the published cube again.
 
-    New measures, and new rules for phases, are thus computed for runs whose checkpoints no longer exist. Measures with
-    dimension `epoch` are unchanged. Measures with dimension `moment` are also computed at the epochs whose weights are
+    New measures and new rules for phases thus also apply to runs whose checkpoints no longer exist. Measures with
+    dimension `epoch` do not change. Measures with dimension `moment` are also computed at the epochs whose weights are
     published; a new measure is NaN at all other selected epochs.
 
     Args:
@@ -169,7 +171,7 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
         Path of the published cube.
 
     Raises:
-        UserError: no cube or no weights are published, or the settings of a run have changed since.
+        UserError: no cube or no weights are published, or the settings of a run have changed since they were published.
     """
     cube = open_cube(experiment, published=True).load()
     records = _records(cube)
@@ -180,39 +182,36 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
         run = by_name[name]
         first = run is runs[0]
         of_last_checkpoint = [
-            m
-            for family in FAMILIES
-            for m in measures_taken(family, run, first)
-            if not {"epoch", "moment"} & set(m.dims)
+            m for family in FAMILIES for m in measures_for(family, run, first) if not {"epoch", "moment"} & set(m.dims)
         ]
         derived = [m for family in DERIVED for m in family_measures(family)]
-        kept = cube.sel(run=run.name).drop_vars([m.name for m in (*of_last_checkpoint, *derived)], errors="ignore")
+        unchanged = cube.sel(run=run.name).drop_vars([m.name for m in (*of_last_checkpoint, *derived)], errors="ignore")
         if not first:
-            kept = kept.drop_vars([name for name, variable in cube.data_vars.items() if "run" not in variable.dims])
-        kept = kept.drop_vars([name for name, c in kept.coords.items() if not c.dims])
+            unchanged = unchanged.drop_vars(
+                [name for name, variable in cube.data_vars.items() if "run" not in variable.dims]
+            )
+        unchanged = unchanged.drop_vars([name for name, c in unchanged.coords.items() if not c.dims])
         train = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run)
         measured = compute_measures(run, of_last_checkpoint, _PublishedWeights(run, cube.epoch.values), train)
-        at_selected_epochs = [
-            m for family in FAMILIES for m in measures_taken(family, run, first) if "moment" in m.dims
-        ]
+        at_selected_epochs = [m for family in FAMILIES for m in measures_for(family, run, first) if "moment" in m.dims]
         if at_selected_epochs:
             weights = _PublishedWeights(run, published_epochs(run))
-            kept = _add_selected_epochs(kept, compute_measures(run, at_selected_epochs, weights, train))
-        parts.append(run_part(run, xr.merge([kept, measured], join="outer", combine_attrs="override"), first))
+            unchanged = _add_selected_epochs(unchanged, compute_measures(run, at_selected_epochs, weights, train))
+        parts.append(run_part(run, xr.merge([unchanged, measured], join="outer", combine_attrs="override"), first))
     renewed = join(parts, [by_name[name] for name in records], runs[0])
     renewed.attrs |= {name: cube.attrs[name] for name in ("title", "runs_missing", "manifest")}
     _publish_cube(renewed, experiment)
     return [published_cube(experiment)]
 
 
-def _add_selected_epochs(kept: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
-    """Add measures at further selected epochs to one run of a cube, without changing values that the cube has."""
-    existing = kept[[name for name, variable in kept.data_vars.items() if "moment" in variable.dims]]
+def _add_selected_epochs(run_cube: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
+    """Add measures at further selected epochs to the cube of one run; existing values do not change."""
+    existing = run_cube[[name for name, variable in run_cube.data_vars.items() if "moment" in variable.dims]]
     xr.align(existing, added, join="exact", exclude={"moment"})  # fails unless the kept neurons are equal
     combined = existing.combine_first(added)
     for name, variable in combined.data_vars.items():
         variable.attrs.update(added[name].attrs)
-    other_variables = kept.drop_vars(existing.data_vars).drop_dims("moment", errors="ignore")
+    other_variables = run_cube.drop_vars(existing.data_vars).drop_dims("moment", errors="ignore")
     return xr.merge([other_variables, combined], join="exact", combine_attrs="override")
 
 
@@ -240,7 +239,7 @@ class _PublishedWeights:
 
 
 def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
-    """Write the published cube with the mantissa bits that each measure declares, or 3/4 of them if it is too large."""
+    """Write the published cube with the mantissa bits that each measure declares, or 3/4 of them if the file is too large."""
     try:
         _zip(_round_mantissas(cube, 1), published_cube(experiment))
     except _TooLarge:
@@ -266,9 +265,9 @@ def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
 def epochs_to_publish(cube: xr.Dataset, run: str) -> list[int]:
     """Return up to six epochs that represent a run's training, in ascending order.
 
-    They are the third checkpoint, the ends of the three phases, the checkpoint after 70 % of circuit formation, and the
-    last checkpoint with a test loss above 1. A run without phases has `FALLBACK_FRACTIONS` instead. The last epoch is
-    excluded.
+    They are the third checkpoint, the ends of the three phases, the checkpoint after 70 % of circuit formation, and the last
+    checkpoint with a test loss above 1. For a run without phases, they are `FALLBACK_FRACTIONS` of the last epoch. The last
+    epoch is excluded.
 
     Args:
         cube: the cube.
@@ -294,7 +293,7 @@ def _publish_weights(sources: dict[str, OpenRun], cube: xr.Dataset, path: Path) 
     """Write the last weights of every run and, if the file stays below `LIMIT`, the first run's weights at `epochs_to_publish`.
 
     Returns:
-        Whether the file was written; it is not if the last weights alone are too large.
+        Whether the file was written; false if the last weights alone are too large.
     """
     for epochs in (epochs_to_publish(cube, str(cube.run.values[0])), []):
         with contextlib.suppress(_TooLarge):
@@ -304,33 +303,39 @@ def _publish_weights(sources: dict[str, OpenRun], cube: xr.Dataset, path: Path) 
 
 
 def _weights(sources: dict[str, OpenRun], cube: xr.Dataset, epochs: list[int]) -> xr.Dataset:
-    """Return the last weights of every run and the first run's weights at `epochs`, along a dimension `network`."""
+    """Return the last weights of every run and the first run's weights at `epochs`.
+
+    Each entry of the dimension `network` is one checkpoint.
+    """
     first = str(cube.run.values[0])
     last = int(cube.epoch[-1])
     available = sources[first].epochs if first in sources else []
-    kept = [(first, epoch) for epoch in epochs if epoch in available] + [(name, last) for name in sources]
-    tensors = [sources[name].weights(epoch) for name, epoch in kept]
+    checkpoints = [(first, epoch) for epoch in epochs if epoch in available] + [(name, last) for name in sources]
+    tensors = [sources[name].weights(epoch) for name, epoch in checkpoints]
     dims = Architecture.of(next(iter(sources.values())).settings).parameters
     return xr.Dataset(
         {
             name: (
                 ("network", *dims[name]),
-                np.stack([network[name] for network in tensors]),
+                np.stack([weights[name] for weights in tensors]),
                 {"long_name": f"Weights {name}"},
             )
             for name in dims
         },
-        {"run": ("network", [run for run, _ in kept]), "epoch": ("network", [epoch for _, epoch in kept])},
+        {
+            "run": ("network", [run for run, _ in checkpoints]),
+            "epoch": ("network", [epoch for _, epoch in checkpoints]),
+        },
         cube.attrs | {"parameters": " ".join(dims)},
     )
 
 
-def _sources(runs: list[Run], kept: list[str]) -> dict[str, OpenRun]:
-    """Return the weights of each run, by name of the run: from its finished training if there is one, else the published ones.
+def _sources(runs: list[Run], kept_runs: list[str]) -> dict[str, OpenRun]:
+    """Return each run's weights, by name of the run: from its finished training if there is one, else as published.
 
     Args:
         runs: runs of the cube; the result lacks a run if no weights with its current settings exist.
-        kept: names of the runs whose published weights are used even if they were trained again since.
+        kept_runs: names of the runs whose published weights are used even if the runs were trained again since.
     """
     path, sources, published = published_weights(runs[0].experiment), {}, {}
     if path.exists():
@@ -338,7 +343,7 @@ def _sources(runs: list[Run], kept: list[str]) -> dict[str, OpenRun]:
         records = _records(weights)
         published = {name: records[name]["config_hash"] for name in map(str, weights.run.values)}
     for run in runs:
-        if run.name not in kept and done(runs_folder(run.experiment) / run.name, run, None):
+        if run.name not in kept_runs and done(runs_folder(run.experiment) / run.name, run, None):
             sources[run.name] = OpenRun(run.experiment, run.name)
         elif published.get(run.name) == run.hash:
             sources[run.name] = OpenRun(run.experiment, run.name, published=True)

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def rounded(values: np.ndarray, mantissa_bits: int) -> np.ndarray:
-    """Round floats to fewer mantissa bits; the zeros that replace the others take almost no space after compression.
+    """Round floats to fewer mantissa bits; the dropped bits become zeros, which compress to almost nothing.
 
     Args:
         values: float32 or float64 of any shape.
@@ -14,9 +14,9 @@ def rounded(values: np.ndarray, mantissa_bits: int) -> np.ndarray:
         Rounded values of the same shape and type; values that are not finite are unchanged.
     """
     integer_type = {"f4": "u4", "f8": "u8"}[values.dtype.str[1:]]
-    dropped = int(np.finfo(values.dtype).nmant) - mantissa_bits
-    if dropped == 0:
+    dropped_bits = int(np.finfo(values.dtype).nmant) - mantissa_bits
+    if dropped_bits == 0:
         return values
     integers = np.ascontiguousarray(values).view(integer_type)
-    rounded_integers = (integers + (1 << (dropped - 1))) & ~np.array((1 << dropped) - 1, dtype=integer_type)
+    rounded_integers = (integers + (1 << (dropped_bits - 1))) & ~np.array((1 << dropped_bits) - 1, dtype=integer_type)
     return np.where(np.isfinite(values), rounded_integers.view(values.dtype), values)

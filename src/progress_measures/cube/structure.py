@@ -1,4 +1,4 @@
-"""Structure of a cube: which measures apply, coordinates of each dimension, chunks and compression."""
+"""Structure of a cube: selected epochs, coordinates of each dimension, chunks and compression."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from progress_measures.experiments.schema import Run
 
-MOMENTS = 24  # maximum number of selected epochs, at which maps are kept
+MOMENTS = 24  # maximum number of selected epochs, at which maps are stored
 CHUNK_BYTES = 2**17  # size before compression up to which a chunk holds several runs
 MAX_CHUNKS = 256  # maximum number of chunks of a variable along `run`
 
 
 def moments(epochs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the selected epochs, at which maps are kept: evenly spaced checkpoints, including the first and the last."""
+    """Return the selected epochs, at which maps are stored: evenly spaced, including the first and the last epoch."""
     index = np.linspace(0, len(epochs) - 1, min(MOMENTS, len(epochs))).round().astype(int)
     return epochs[np.unique(index)]
 

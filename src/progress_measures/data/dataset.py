@@ -28,8 +28,8 @@ def dataset(runs: list[Run]) -> xr.Dataset:
     Returns:
         For a task on pairs: `label` [a, b] and `train` [run, a, b], true for training pairs.
         For a task on sequences: `tokens` [run, example, position], `answer_position` and `label` [run, example, answer]
-        and `train` [run, example]. They contain the test examples and, if the run has a fixed set, the training
-        examples. Training does not read them; it draws the same examples again.
+        and `train` [run, example]. The examples are the test examples and, if a run has a fixed training set, its training
+        examples. Training does not read these sequences; it draws the same examples again.
     """
     import xarray as xr
 
@@ -53,15 +53,15 @@ def _sequence_dataset(runs: list[Run]) -> xr.Dataset:
     sources = [DrawnExamples(run) for run in runs]
     parts = [[source.fixed, source.test()] if source.fixed else [source.test()] for source in sources]
     examples_of_runs = [Examples(*map(np.concatenate, zip(*part, strict=True))) for part in parts]
-    longest = max(len(examples.tokens) for examples in examples_of_runs)
+    most_examples = max(len(examples.tokens) for examples in examples_of_runs)
     # runs with fewer examples are padded with -1
     padded = [
-        [np.pad(array, ((0, longest - len(array)), (0, 0)), constant_values=-1) for array in examples]
+        [np.pad(array, ((0, most_examples - len(array)), (0, 0)), constant_values=-1) for array in examples]
         for examples in examples_of_runs
     ]
     tokens, positions, labels = map(np.stack, zip(*padded, strict=True))
-    fixed = [len(source.fixed.tokens) if source.fixed else 0 for source in sources]
-    train = np.arange(longest) < np.array(fixed)[:, None]
+    train_sizes = [len(source.fixed.tokens) if source.fixed else 0 for source in sources]
+    train = np.arange(most_examples) < np.array(train_sizes)[:, None]
     by_answer = ("run", "example", "answer")
     return xr.Dataset(
         {
@@ -80,7 +80,7 @@ def _attributes(runs: list[Run]) -> dict[str, str]:
 
 
 def write_dataset(runs: list[Run], path: Path) -> None:
-    """Write the dataset of runs, unless the stored dataset has the same settings and code.
+    """Write the dataset of runs, unless the stored dataset was built from the same settings and code.
 
     Args:
         runs: All runs of an experiment.
@@ -101,7 +101,7 @@ def train_masks(path: Path, names: list[str]) -> NDArray[np.bool_]:
         True for training pairs [run, a, b] or, for tasks on sequences, training examples [run, example].
 
     Raises:
-        UserError: The store is missing or lacks one of the runs.
+        UserError: The dataset is missing or lacks one of the runs.
     """
     advice = f"write it with: progress-measures dataset {path.parent.name}"
     if not path.exists():
@@ -132,7 +132,7 @@ def _provenance(runs: list[Run]) -> dict[str, str]:
 def _stored_provenance(path: Path) -> dict[str, str]:
     """Return the settings and code fingerprint of the stored dataset; empty if there is none.
 
-    This avoids the import of xarray, because usually nothing has to be written.
+    The attributes are read without xarray, whose import is slow, because usually nothing has to be written.
     """
     try:
         attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]

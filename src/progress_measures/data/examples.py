@@ -1,10 +1,11 @@
 """The training examples of each update of a run, and its test examples.
 
-A run on pairs trains on its training pairs and is tested on all other pairs. A run on sequences draws its examples.
-Without a fixed number of examples, update t trains on the t-th batch of a stream that is seeded by the run. To resume at
-update t, the stream is replayed up to that batch, at a millisecond or less per batch. A fixed set is one batch of the
-stream. If each update takes a part of the set, each pass visits it in a new order, drawn from the run's seed and the
-number of the pass.
+A run on pairs trains on its training pairs and is tested on all other pairs. A run on sequences draws its examples:
+
+- If `split.examples` is not set, update t trains on batch t of a stream of examples. The run's split seed determines the
+  stream. To resume at update t, the stream is replayed up to batch t, at a millisecond or less per batch.
+- If `split.examples` is set, these examples are a fixed training set: one batch of such a stream. If an update trains on
+  only part of the set, each pass visits the set in a new order, drawn from the split seed and the number of the pass.
 """
 
 from __future__ import annotations
@@ -71,12 +72,12 @@ class DrawnExamples:
         self.fixed = None if size is None else next(run.task.batches(run.split_seed, size))
         self._stream: Iterator[Examples] = iter(())
         self._batches_drawn = 0
-        self._latest: Examples | None = None
+        self._latest_batch: Examples | None = None
 
     def at(self, update: int) -> Examples:
         """Return the training examples of an update, counted from 0."""
         if self.fixed is None:
-            return self._fresh(update)
+            return self._stream_batch(update)
         updates_per_pass = len(self.fixed.tokens) // self._batch
         if updates_per_pass == 1:
             return self.fixed
@@ -86,19 +87,19 @@ class DrawnExamples:
         return Examples(*(values[batch] for values in self.fixed))
 
     def train(self, update: int) -> Examples:
-        """Return the examples of the train loss after a number of updates: the fixed set, or the next update's batch."""
-        return self._fresh(update) if self.fixed is None else self.fixed
+        """Return the examples of the train loss after `update` updates: the fixed set, or the next update's batch."""
+        return self._stream_batch(update) if self.fixed is None else self.fixed
 
     def test(self) -> Examples:
         """Return the test examples, drawn with the seed `split_seed + 1`; no update trains on them."""
         return next(self._run.task.batches(self._run.split_seed + 1, self._run.split.test_examples))
 
-    def _fresh(self, update: int) -> Examples:
-        """Return batch number `update` of the stream; restart the stream if it is already past that batch."""
-        if self._latest is None or update < self._batches_drawn - 1:
+    def _stream_batch(self, update: int) -> Examples:
+        """Return batch `update` of the stream, counted from 0; restart the stream if it is already past this batch."""
+        if self._latest_batch is None or update < self._batches_drawn - 1:
             self._stream, self._batches_drawn = self._run.task.batches(self._run.split_seed, self._batch), 0
         while self._batches_drawn <= update:
-            self._latest = next(self._stream)
+            self._latest_batch = next(self._stream)
             self._batches_drawn += 1
-        assert self._latest is not None
-        return self._latest
+        assert self._latest_batch is not None
+        return self._latest_batch

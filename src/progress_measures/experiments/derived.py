@@ -1,6 +1,7 @@
 """Values that follow from a run's settings and decide its data or weights.
 
-This module is part of fingerprints, unlike the other modules of `experiments`: after a change here, runs train again.
+The hash that decides whether a trained run is still valid covers this module, unlike the other modules of `experiments`:
+a change here retrains every run.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def on_sequences(run: Run) -> bool:
-    """Return whether the examples of a run are generated sequences, in place of all pairs `a b =`."""
+    """Return whether the examples of a run are drawn sequences rather than all pairs `a b =`."""
     return "sequences" in run.task.provides
 
 
@@ -25,7 +26,7 @@ def one_layer(run: Run) -> bool:
 
 
 def batch_size(run: Run) -> int:
-    """Return the number of examples per update of a task on sequences; 0 if neither setting is given."""
+    """Return the examples per update of a task on sequences; 0 if neither `training.batch` nor `split.examples` is set."""
     return run.training.batch or run.split.examples or 0
 
 

@@ -63,6 +63,7 @@ def _summary(model: type[BaseModel]) -> str:
 
 
 def _section_summary(field: str) -> str:
+    """Return the meaning of a field that is a section."""
     return {
         "task": "The task; `kind` selects one of the tasks below.",
         "split": "The choice of training pairs or, for tasks on sequences, the number of examples.",

@@ -15,7 +15,7 @@ from progress_measures.yaml_files import read_yaml
 
 FOLDER = Path("config/experiments")
 IMPORTED = "experiment.yaml"
-"""Name of the experiment file of an imported network in `results/<name>/`; it replaces one in `config/experiments/`."""
+"""File in `results/<name>/` with the experiment of an imported network, which has no file in `config/experiments/`."""
 
 RESERVED_NAMES = ("figures", "tables", "explorer", "logs", "benchmarks")
 """Folders in `results/` that are not experiments; no experiment may have such a name."""
@@ -64,7 +64,7 @@ def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
         runs = experiment.runs(name)
     except ValidationError as error:
         raise UserError(validation_message(error, path)) from None
-    run_names: dict[str, str] = {}
+    run_names: dict[str, str] = {}  # by the hash of the run's settings
     for run in runs:
         if run_names.setdefault(run.hash, run.name) != run.name:
             raise UserError(
@@ -74,19 +74,21 @@ def load_experiment(name: str, folder: Path = FOLDER) -> Experiment:
 
 
 def _file_of(name: str, folder: Path) -> Path:
+    """Return the file of an experiment; if there is none, raise an error that lists the experiments."""
+    """Return the file of an experiment; if there is none, raise an error that lists the experiments."""
     files = (folder / f"{name}.yaml", paths.RESULTS / name / IMPORTED)
     for path in files if is_experiment_name(name) else ():
         if path.exists():
             return path
-    known = experiment_names(folder) + imported_names()
-    if name in known:
+    known_names = experiment_names(folder) + imported_names()
+    if name in known_names:
         raise UserError(
             f"{files[name in imported_names()]}: {name!r:.80} is not a valid experiment name. Rename it with at most 100 "
             f"lower-case letters, digits and underscores, and to none of {', '.join(RESERVED_NAMES)}."
         )
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {close[0]!r}? " if close else ""
-    available = ", ".join(known) or f"none, because {folder.resolve()} contains no .yaml file"
+    similar = difflib.get_close_matches(name, known_names, n=1)
+    hint = f"Did you mean {similar[0]!r}? " if similar else ""
+    available = ", ".join(known_names) or f"none, because {folder.resolve()} contains no .yaml file"
     raise UserError(f"There is no experiment {name!r:.80}. {hint}Available experiments: {available}.")
 
 
@@ -98,14 +100,14 @@ def validation_message(error: ValidationError, path: Path) -> str:
         path: The file that was validated.
 
     Returns:
-        At most `MAX_MISTAKES` lines, and a last line with the number of other mistakes.
+        At most `MAX_MISTAKES` lines, and a last line with the number of mistakes that are left out.
     """
     lines = []
     for item in error.errors()[:MAX_MISTAKES]:
         field = ".".join(str(part) for part in item["loc"] if part not in TASKS) or _scope(item["input"])
         field = "".join(c if c.isprintable() else "?" for c in field[:100])
         message = item["msg"].removeprefix("Value error, ")
-        if len(message) > 1000:  # it repeats the value, which may be of any length
+        if len(message) > 1000:  # the message repeats the value, which may be of any length
             message = f"{message[:500]} … {message[-500:]}"
         if item["type"] == "extra_forbidden":
             message = _unknown_key(item["loc"])
@@ -129,9 +131,10 @@ def _unknown_key(location: tuple[int | str, ...]) -> str:
     locations = _locations(key) - {f"in `{section_path[0]}`" if section_path else ""}
     if locations:
         return f"unknown key; {key!r} belongs {' or '.join(sorted(locations))}"
-    known = _fields(section_path)
-    close = difflib.get_close_matches(key, known, n=1)
-    return "unknown key; " + (f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known))}")
+    known_keys = _fields(section_path)
+    similar = difflib.get_close_matches(key, known_keys, n=1)
+    hint = f"did you mean {similar[0]!r}?" if similar else f"known keys: {', '.join(sorted(known_keys))}"
+    return f"unknown key; {hint}"
 
 
 def _locations(key: str) -> set[str]:

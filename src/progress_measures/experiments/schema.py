@@ -22,7 +22,7 @@ from progress_measures.tasks import TASKS, Task
 MAX_RUNS = 10_000
 MAX_NAME_LENGTH = 200  # of a run's name, which is also a folder name
 MAX_WEIGHTS = 10**9
-MAX_SEED = 2**32 - 2  # test sequences are drawn from the next seed, and NumPy's legacy generator accepts 32 bits
+MAX_SEED = 2**32 - 2  # test sequences use seed + 1, and NumPy's legacy generator accepts 32 bits
 
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Split(Section):
 
     method: Literal["shuffle", "randperm"] = Field(
         "shuffle",
-        description="Order of the pairs; the first fraction `train_fraction` of them are training pairs. `shuffle`: Python's "
+        description="How the pairs are ordered; the first `train_fraction` of them are training pairs. `shuffle`: Python's "
         "random.shuffle of the lexicographic pairs, as in the paper's code; `randperm`: torch.randperm on the CPU, as in "
         "the notebooks.",
     )
@@ -45,8 +45,7 @@ class Split(Section):
         None,
         ge=0,
         le=MAX_SEED,
-        description="Seed of the split or of the drawn sequences; by default the run's seed. Test sequences are drawn "
-        "from the next seed.",
+        description="Seed of the split or of the drawn sequences; by default, the run's seed. Test sequences use the seed + 1.",
     )
     examples: int | None = Field(
         None,
@@ -126,15 +125,15 @@ class Training(Section):
         0.0,
         ge=0,
         lt=1,
-        description="Dropout probability of the MLP neurons, drawn per update and example; kept neurons are divided by "
-        "the fraction kept (appendix D.1). Evaluation and measures use no dropout.",
+        description="Dropout probability of the MLP neurons, drawn per update and example; the other activations "
+        "are divided by 1 - `dropout` (appendix D.1). Evaluation and measures use no dropout.",
     )
     l1: float = Field(
         0.0,
         ge=0,
         description="Coefficient λ of the l1 penalty, λ times the sum of the absolute values of all weights. The penalty is "
-        "not decoupled: its gradient is added to that of the loss and passes through Adam (appendix D.1). Recorded losses "
-        "exclude it.",
+        "not decoupled: its gradient is added to the gradient of the loss and passes through Adam (appendix D.1). Recorded "
+        "losses exclude the penalty.",
     )
     checkpoint_every: int = Field(
         100, ge=1, le=10_000_000, description="Epochs between checkpoints; must divide `epochs`."
@@ -172,8 +171,8 @@ class Imported(Section):
     )
     settings: dict[str, str | int | float] = Field(
         default_factory=dict,
-        description="Settings that replace settings of the other sections in the cube: NaN or `unknown` if the file does "
-        "not record the setting.",
+        description="Settings whose values in the cube differ from the other sections: NaN or `unknown` if the file does not "
+        "record the setting.",
     )
 
 
@@ -223,7 +222,7 @@ class Run(Section):
 
     @property
     def split_seed(self) -> int:
-        """Seed of the split: `split.seed` if given, else the run's seed."""
+        """Seed of the split: `split.seed` if it is set, otherwise the run's seed."""
         return derived.split_seed(self)
 
     @cached_property
@@ -246,7 +245,7 @@ class Run(Section):
 
     @property
     def declared_settings(self) -> dict[str, Any]:
-        """All settings under flat names, from all sections but `imported`, whose `settings` are not applied."""
+        """All settings under flat names, without the replacements in `imported.settings`."""
         flat: dict[str, Any] = {"seed": self.seed, "split_seed": self.split_seed, "task": self.task.kind}
         flat |= self.task.model_dump(exclude={"kind", "answers"})
         if self.on_sequences:
@@ -268,7 +267,7 @@ def _is_default(section: Section, *fields: str) -> bool:
 
 
 def _mistakes(run: Run) -> Iterator[str]:
-    """Yield a message for each inconsistency between the sections of a run, with the field that causes it."""
+    """Yield a message for each inconsistency between the sections of a run; the message names the field."""
     split, training = run.split, run.training
     if run.on_sequences:
         if not _is_default(split, "method", "train_fraction"):
@@ -303,7 +302,7 @@ class Experiment(Section):
         0,
         ge=0,
         le=MAX_SEED,
-        description="Seed of the initial weights, and of the split unless `split.seed` is given.",
+        description="Seed of the initial weights, and of the split unless `split.seed` is set.",
     )
     task: AnyTask
     split: Split = Split()
@@ -387,7 +386,7 @@ def _combinations(grid: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _replace_settings(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings `base` with the values of one combination of the grid."""
+    """Return the settings `base`, changed to the values of one combination of the grid."""
     settings = {key: dict(value) if isinstance(value, dict) else value for key, value in base.items()}
     for key, value in values.items():
         fields = _fields(key)

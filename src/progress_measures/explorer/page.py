@@ -18,11 +18,11 @@ import xarray as xr
 
 from progress_measures.explorer import SOURCE
 from progress_measures.explorer.payload import Packed, pack
-from progress_measures.figures.style import COLORS, FREQUENCY_COLORS, PHASES
+from progress_measures.figures.plots.style import COLORS, FREQUENCY_COLORS, PHASES
 from progress_measures.files import atomic_path
 
 SCRIPTS = ("data", "state", "fourier", "theme", "cards", "time", "controls")
-"""The scripts in the order of their dependencies; the views, one per card, and `start` follow them."""
+"""Scripts in the order of their dependencies. The scripts of the views, one per card, and `start` follow."""
 
 
 def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
@@ -30,7 +30,7 @@ def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
 
     Args:
         cubes: one per experiment, in the order in which the page lists them.
-        path: of the file; it is replaced atomically.
+        path: path of the HTML file, which is replaced atomically.
     """
     text = assemble([pack(cube) for cube in cubes])
     with atomic_path(path) as temporary:
@@ -60,7 +60,7 @@ def assemble(experiments: Sequence[Packed]) -> str:
 
 
 def _with_unique_names(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Number repeated names and their titles: the second cube of an experiment becomes `mainline (2)`."""
+    """Number repeated names and titles: a second cube of `mainline` becomes `mainline (2)`."""
     unique, counts = [], Counter[str]()
     for header in headers:
         counts[header["name"]] += 1

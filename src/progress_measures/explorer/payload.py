@@ -13,14 +13,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from progress_measures.analysis.phases import PHASE_ENDS
+from progress_measures.analysis.runs import key_frequencies_of, operands
 from progress_measures.analysis.select import cut_to_run
 from progress_measures.claims.describe import summaries
 from progress_measures.cube.rounding import rounded
-from progress_measures.figures.style import PHASE_VARIABLES
 from progress_measures.tasks import TASKS
 
 EXACT, FINE, COARSE = 23, 12, 10
-"""Mantissa bits that are kept: for curves, for numbers with three decimal digits, and for colors of a map."""
+"""Mantissa bits that are stored: for curves, for numbers shown with three decimal digits, and for colors of a map."""
 
 VARIABLES = {
     "train_loss": EXACT,
@@ -55,11 +56,11 @@ VARIABLES = {
     "logit_fourier_norm_2d": COARSE,
     "moment_logit_fourier_norm_2d": COARSE,
 }
-"""Variables that the page shows if the cube has them, with the mantissa bits that are kept; None for small integers and
-fractions."""
+"""Variables that the page shows if the cube has them, with the number of mantissa bits that are stored; None for small
+integers and fractions, which `_compact` stores as integers."""
 
 MAX_CHECKPOINTS = 2500
-"""Maximum number of checkpoints of all runs together. A cube with more is thinned evenly, and the page states this."""
+"""Maximum number of checkpoints, summed over runs. A cube with more is thinned evenly, and the page states this."""
 
 
 class Packed(NamedTuple):
@@ -84,11 +85,10 @@ def pack(cube: xr.Dataset) -> Packed:
     for name in VARIABLES:
         if name in thinned_cube:
             variable = thinned_cube[name]
-            if (
-                "moment" in variable.dims
-            ):  # a measure that was added later has values at only some of the selected epochs
+            if "moment" in variable.dims:
+                # A measure that was added later has values at only some of the selected epochs.
                 variable = variable.dropna("moment", how="all")
-            values, scale = _plain(variable)
+            values, scale = _compact(variable)
             arrays[name] = {
                 "dims": list(variable.dims),
                 "shape": list(values.shape),
@@ -105,14 +105,14 @@ def pack(cube: xr.Dataset) -> Packed:
 
 
 def thinned(cube: xr.Dataset) -> xr.Dataset:
-    """Select evenly spaced checkpoints of a cube, including the last, up to `MAX_CHECKPOINTS` over all runs."""
+    """Select evenly spaced checkpoints of a cube, including the last: at most `MAX_CHECKPOINTS`, summed over runs."""
     per_run = max(2, MAX_CHECKPOINTS // cube.sizes["run"])
     step = -(-(cube.sizes["epoch"] - 1) // (per_run - 1)) or 1
     last = cube.sizes["epoch"] - 1
     return cube.isel(epoch=np.unique(np.r_[np.arange(0, last, step), last]))
 
 
-def _plain(variable: xr.DataArray) -> tuple[NDArray[Any], float]:
+def _compact(variable: xr.DataArray) -> tuple[NDArray[Any], float]:
     """Return the values of a variable in a small data type, and the factor by which the page multiplies them."""
     values, bits = variable.values, VARIABLES[str(variable.name)]
     if bits is not None:
@@ -135,8 +135,8 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
         "title": str(cube.attrs.get("title", cube.attrs.get("experiment", "cube"))),
         "task": task,
         "sign": getattr(TASKS.get(task), "sign", 1),
-        "prime": 2 * cube.sizes["frequency"] + 1 if "frequency" in cube.sizes else 0,
-        "numbers": cube.sizes["token"] - 1 if "token" in cube.sizes else 0,
+        "prime": operands(cube) if "frequency" in cube.sizes else 0,
+        "numbers": operands(cube) if "token" in cube.sizes else 0,
         "first": _first(cube),
         "epochs": thinned_cube.epoch.values.tolist(),
         "checkpoints": cube.sizes["epoch"],
@@ -147,7 +147,7 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
 
 
 def _first(cube: xr.Dataset) -> int:
-    """Return the index of the experiment's first run, for which the cube keeps more; -1 if the cube lacks this run."""
+    """Return the index of the experiment's first run, for which the cube has more variables; -1 if the cube lacks it."""
     runs = cube.run.values.tolist()
     first = cube.attrs.get("first_run", runs[0])
     return runs.index(first) if first in runs else -1
@@ -155,8 +155,8 @@ def _first(cube: xr.Dataset) -> int:
 
 def _run(run: xr.Dataset, summary: str) -> dict[str, Any]:
     """Return the name, size, summary, key frequencies and ends of phases of a run; an end that does not exist is None."""
-    ends = [float(run[name]) if name in run else np.nan for name in PHASE_VARIABLES]
-    keys = run.frequency.values[run.key_frequency.values].tolist() if "key_frequency" in run else []
+    ends = [float(run[name]) if name in run else np.nan for name in PHASE_ENDS]
+    keys = key_frequencies_of(run).tolist() if "key_frequency" in run else []
     return {
         "name": str(run.run.values),
         "words": summary,

@@ -1,13 +1,24 @@
-"""The registry of figures and the decorator that declares one. Importing this module imports no figure."""
+"""The registry of figures and the function that declares them. Importing this module imports no figure."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from progress_measures.catalog import Catalog, id_of
+from progress_measures.errors import UserError
 
-_CATALOG = Catalog("figure", "progress_measures.figures", "draw")
-figure_ids, figure_module = _CATALOG.ids, _CATALOG.module
+_CATALOG = Catalog("figure", "progress_measures.figures", "draw", shared=("plots",))
+figure_ids, figure_module, figure_fingerprint = _CATALOG.ids, _CATALOG.module, _CATALOG.fingerprint
+
+EXPERIMENTS = {
+    "demo": "transformer_lens_demo",
+    "integer_addition": "integer_addition",
+    "subtraction": "subtraction",
+}
+"""The experiment that a source's figures are drawn from, unless they declare another; for other sources the mainline."""
+
+Text = str | Mapping[str, str]
+"""One text for all figures of a declaration, or one by id or by source."""
 
 STILLS = ("pdf", "png", "svg")
 """File formats of every figure."""
@@ -55,7 +66,7 @@ class Figure:
     experiments: tuple[str, ...]
     variables: tuple[str, ...]
     size: tuple[float, float]
-    draw: Callable[..., None]
+    draw: Callable[..., object]
     animation: Animation | None = None
     page: Callable[..., dict[str, Any]] | None = None
     published: tuple[str, ...] = ()
@@ -67,40 +78,73 @@ class Figure:
 
 
 def figure(
-    *,
-    title: str,
-    reference: str,
+    *ids: str,
+    title: Text,
+    reference: Text,
     variables: tuple[str, ...],
-    experiment: str | tuple[str, ...] = "mainline",
+    experiment: str | tuple[str, ...] | None = None,
     size: tuple[float, float] = (6.8, 2.8),
+    plot: Callable[..., object] | None = None,
+    caption: Text | None = None,
     animation: Animation | None = None,
     page: Callable[..., dict[str, Any]] | None = None,
     published: tuple[str, ...] = (),
-) -> Callable[[Callable[..., None]], Figure]:
-    """Declare a drawing function as a figure. Its docstring is the caption.
+) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """Declare one figure, or figures of several ids with the same drawing; as a decorator, or with `plot` as a statement.
 
     Args:
+        ids: source and name of each figure, such as `demo/06_svd_WE`; in a module of one figure, its path gives the id.
         title: one line that describes the figure.
         reference: the published figure that this figure reproduces.
         variables: variables that the figure reads from each cube.
-        experiment: the experiment or experiments whose cubes the figure is drawn from.
+        experiment: the experiment or experiments whose cubes the figure is drawn from; by default that of its source.
         size: width and height in inches.
+        plot: the drawing function, in place of a decorated one.
+        caption: what the figure shows and what to notice, in place of the docstring of a decorated function.
         animation: the animation, or None.
         page: function of the cubes that returns a Plotly figure as a dictionary, or None.
         published: names of files in `config/claims/` whose published numbers the figure shows.
 
     Returns:
-        A decorator that replaces the drawing function by a `Figure`.
+        A decorator that declares a drawing function and returns it.
     """
-    experiments = (experiment,) if isinstance(experiment, str) else experiment
 
-    def declare(draw: Callable[..., None]) -> Figure:
-        caption = " ".join((draw.__doc__ or "").split())
-        name = id_of(draw.__module__)
-        drawing = (size, draw, animation, page)
-        return Figure(name, title, caption, reference, experiments, variables, *drawing, published)
+    def declare(draw: Callable[..., object]) -> Callable[..., object]:
+        for name in ids or (id_of(draw.__module__),):
+            source = name.partition("/")[0]
+            cubes = experiment or EXPERIMENTS.get(source, "mainline")
+            _CATALOG.add(
+                Figure(
+                    id=name,
+                    title=_text(title, name),
+                    caption=_text(draw.__doc__ or "" if caption is None else caption, name),
+                    reference=_text(reference, name),
+                    experiments=(cubes,) if isinstance(cubes, str) else cubes,
+                    variables=variables,
+                    size=size,
+                    draw=draw,
+                    animation=animation,
+                    page=page,
+                    published=published,
+                )
+            )
+        return draw
 
+    if plot is not None:
+        declare(plot)
     return declare
+
+
+def _text(text: Text, name: str) -> str:
+    """Return the text for a figure on one line."""
+    if not isinstance(text, str):
+        source = name.partition("/")[0]
+        if not {name, source} & set(text):
+            raise UserError(
+                f"Figure {name}: a text has neither the key {name!r} nor {source!r}; its keys are {[*text]}."
+            )
+        text = text[name] if name in text else text[source]
+    return " ".join(text.split())
 
 
 def load_figure(name: str) -> Figure:

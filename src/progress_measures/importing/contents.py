@@ -21,10 +21,14 @@ from progress_measures.errors import UserError
 
 State = dict[str, NDArray[Any]]
 
+# Keys of a state dict, and of all state dicts of a run.
 NETWORK_KEYS = ("model", "final_state_dict", "model_state_dict", "state_dict")
 RUN_KEYS = ("checkpoints", "state_dicts")
-UPDATES, TEST_UPDATES = "updates", "test_updates"  # numbers of updates, in files of `progress-measures export`
-EPOCHS = ("checkpoint_epochs", "epochs")  # numbers of the last updates, from 0
+UPDATES, TEST_UPDATES = (
+    "updates",
+    "test_updates",
+)  # how many updates precede each value; `progress-measures export` writes them
+EPOCHS = ("checkpoint_epochs", "epochs")  # number of the last update before each checkpoint, counted from 0
 
 
 class Losses(NamedTuple):
@@ -40,7 +44,7 @@ class Losses(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """Networks in ascending order of epoch, and what the file states about their training.
+    """The networks in a file, in ascending order of epoch, and what the file states about their training.
 
     Attributes:
         states: state dicts with the file's tensor names, one per checkpoint.
@@ -69,7 +73,7 @@ def find_networks(loaded: Any, path: Path) -> Contents:
 
     Args:
         loaded: the data that `reading.read` returns.
-        path: of the file or folder; it decides whether `loaded` is a folder, and messages name it.
+        path: path of the file or folder, to tell the two apart and to name it in messages.
 
     Returns:
         The networks and what the file states about their training.
@@ -136,11 +140,12 @@ def _is_state(value: Any) -> bool:
 
 
 def _mapping(value: Any) -> dict[str, Any]:
+    """Return a value as a dictionary, which is empty if the value is not a mapping."""
     return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _without_prefixes(state: Mapping[str, NDArray[Any]]) -> State:
-    """Remove prefixes of wrappers from tensor names: DataParallel, torch.compile, an enclosing module."""
+    """Remove from tensor names the prefixes that DataParallel, torch.compile or an enclosing module adds."""
     names = {name: name.replace("._original_component", "") for name in state}
     for prefix in ("module.", "_orig_mod.", "model."):
         if all(name.startswith(prefix) for name in names.values()):
@@ -175,6 +180,7 @@ def _checkpoints(loaded: Mapping[str, Any], key: str, path: Path) -> tuple[list[
 
 
 def _as_epochs(loaded: Mapping[str, Any], states: list[State], path: Path, name: str) -> list[int]:
+    """Return the epoch of each state dict, as listed under a key of the file."""
     epochs: list[int] = _counts(loaded, name, path).tolist()
     if len(epochs) != len(states) or epochs != sorted(set(epochs)):
         raise UserError(f"{path}: `{name}`: expected {len(states)} ascending numbers, one per checkpoint.")
@@ -182,7 +188,7 @@ def _as_epochs(loaded: Mapping[str, Any], states: list[State], path: Path, name:
 
 
 def _last_epoch(loaded: Mapping[str, Any], path: Path) -> int | None:
-    """Return the number of updates at the end of training, or None if the file does not state it."""
+    """Return the number of updates before the last network, or None if the file does not state it."""
     for name, offset in ((UPDATES, 0), ("epoch", 1)):
         if loaded.get(name) is not None:
             numbers = _counts(loaded, name, path)
@@ -242,6 +248,8 @@ def _losses(loaded: Mapping[str, Any], run_key: str | None, path: Path) -> tuple
 
 
 def _optimizer(value: Any) -> dict[str, Any]:
+    """Return the settings of the optimizer's parameter group, if it has exactly one."""
+    """Return the settings of the optimizer's parameter group, if it has exactly one."""
     groups = _mapping(value).get("param_groups", [])
     return _mapping(groups[0]) if isinstance(groups, list) and len(groups) == 1 else {}
 

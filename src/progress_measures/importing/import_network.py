@@ -20,14 +20,15 @@ from progress_measures.importing.settings import Options, RecognizedNetwork, rec
 from progress_measures.importing.writing import write_history, write_training
 from progress_measures.measures.registry import FAMILIES, families_of
 
-MAX_LOSS_RATIO = 1.5  # of our train loss at the last checkpoint to the file's last one, from one update earlier
+# Largest ratio between our train loss at the last checkpoint and the file's last train loss, which is one update older.
+MAX_LOSS_RATIO = 1.5
 
 
 def import_network(path: Path, out: Path, options: Options) -> list[str]:
     """Import networks into a folder, completely or not at all.
 
     Args:
-        path: of a file, or of a folder of numbered files.
+        path: path of a file, or of a folder of numbered files.
         out: `results/<name>`; an earlier import in this folder is replaced.
         options: what the user states about the file.
 
@@ -41,7 +42,7 @@ def import_network(path: Path, out: Path, options: Options) -> list[str]:
     _check_name(out)
     contents, network = recognize(path, options)
     if out.parent.resolve() == paths.RESULTS.resolve():
-        # before the measurement that depends on these files, so that the workflow has nothing to redo
+        # The workflow measures again whatever is older than these files, so they are written before the measurement.
         for module in (
             *(f"measures.{family}" for family in FAMILIES),
             "cube.extract",
@@ -61,7 +62,7 @@ def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork
     """Read a file and express its networks in the project's terms, without writing anything.
 
     Args:
-        path: of a file, or of a folder of numbered files.
+        path: path of a file, or of a folder of numbered files.
         options: what the user states about the file.
 
     Returns:
@@ -89,7 +90,7 @@ def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork
 
 
 def _check_name(out: Path) -> None:
-    """Raise an error if the name is taken or cannot be a target of the workflow."""
+    """Raise an error if the name of the folder is taken or cannot be a target of the workflow."""
     if not is_experiment_name(out.name):
         raise UserError(
             f"--out {out}: expected results/<name>, with a name of lower-case letters, digits and _ that is not the name "
@@ -153,9 +154,9 @@ def _report(network: RecognizedNetwork, path: Path) -> list[str]:
 
 
 def _loss_comparison(contents: Contents, losses: xr.Dataset) -> list[str]:
-    """Return a line that compares our train loss at the last checkpoint with the last one in the file.
+    """Return a line that compares our train loss at the last checkpoint with the last train loss in the file.
 
-    A large ratio means that the split or the operation is wrong. Without one of the losses there is no line.
+    A large ratio means that the split or the operation is wrong. If one of the two losses is absent, there is no line.
     """
     if contents.train is None or "train_loss" not in losses:
         return []

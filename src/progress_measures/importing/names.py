@@ -1,4 +1,4 @@
-"""Map foreign tensor names and axis orders to ours by a format: a YAML file with the location of each of our tensors.
+"""Map foreign tensor names and axis orders to ours by a format: a YAML file that locates each of our tensors.
 
     W_E: [transformer.wte.weight, token d_model]
     W_Q: ["h.{layer}.attn.q.weight", (head d_head) d_model]
@@ -58,7 +58,7 @@ ALL_OR_NONE = (
     ("ln1_w", "ln2_w", "ln_final_w"),
     ("ln1_b", "ln2_b", "ln_final_b"),
 )
-"""Groups of tensors: of the tensors of a group that its format contains, a network has either all or none."""
+"""A network has either all or none of each group, counting only tensors that the format lists."""
 REQUIRED = tuple(name for name in AXES if name.startswith("W_"))
 """Tensors that every network has."""
 
@@ -71,11 +71,11 @@ class Format:
 
     Attributes:
         name: stem of the YAML file.
-        title: description for users.
-        locations: foreign tensor name and groups of axes for each of our tensors.
+        title: description of the format for users.
+        locations: foreign name and groups of axes, by our tensor name.
 
     Args:
-        path: of its YAML file.
+        path: path of the YAML file.
 
     Raises:
         UserError: the file is missing or wrong.
@@ -160,7 +160,7 @@ class FormatMatch:
         format: the format.
         sizes: size of each axis, as far as the shapes determine it.
         missing: foreign names of required tensors of the first layer that are absent.
-        problems: descriptions of why the state dict does not have this format; empty if it has.
+        problems: descriptions of what does not fit the format; empty if everything fits.
     """
 
     def __init__(self, format: Format, state: State, sizes: dict[str, int]) -> None:
@@ -175,22 +175,24 @@ class FormatMatch:
 
     @cached_property
     def layers(self) -> int:
-        """The number of layers: consecutive layers with a W_Q, or the size of the axis `layer`."""
+        """The number of layers: how many consecutive layers have a W_Q, or the size of the axis `layer`."""
         if "{layer}" not in self.format.locations["W_Q"][0]:
             return self.sizes.get("layer", 1)
         return next(layer for layer in itertools.count(1) if self._name("W_Q", layer) not in self._state)
 
-    def _present(self) -> Iterator[tuple[str, str, Groups]]:
-        """Yield our name, the foreign name and the axes of each present or required tensor, layer by layer."""
+    def _present_or_required(self) -> Iterator[tuple[str, str, Groups]]:
+        """Yield our name, the foreign name and the axes of each tensor that is present or required, layer by layer."""
         for name, (foreign_name, groups) in self.format.locations.items():
             for layer in range(self.layers if "{layer}" in foreign_name else 1):
                 if self._name(name, layer) in self._state or name in REQUIRED:
                     yield name, self._name(name, layer), groups
 
     def _find_sizes(self) -> list[str]:
-        """Find the size of each axis; return a problem for each tensor that is missing or does not fit the others."""
-        tensors, self.sizes = list(self._present()), self.sizes | {"qkv": 3}
-        absent = [foreign_name for _, foreign_name, _ in tensors if foreign_name not in self._state] + self._gaps()
+        """Find the size of each axis; return a problem for each missing tensor and each shape that contradicts another."""
+        tensors, self.sizes = list(self._present_or_required()), self.sizes | {"qkv": 3}
+        absent = [
+            foreign_name for _, foreign_name, _ in tensors if foreign_name not in self._state
+        ] + self._missing_counterparts()
         if absent:
             return [f"missing tensors: {', '.join(list(dict.fromkeys(absent))[:8])}"]
         shapes = {foreign_name: self._state[foreign_name].shape for _, foreign_name, _ in tensors}
@@ -209,12 +211,12 @@ class FormatMatch:
         if not misfits and unknown - {"head", "d_head"}:
             return [f"no tensor's shape determines the size of {', '.join(sorted(unknown - {'head', 'd_head'}))}"]
         return [
-            f"{foreign_name} has shape {shapes[foreign_name]}, expected {self._expected(groups)}"
+            f"{foreign_name} has shape {shapes[foreign_name]}, expected {self._expected_shape(groups)}"
             for foreign_name, groups in misfits.items()
         ]
 
-    def _gaps(self) -> list[str]:
-        """List missing tensors that another layer has, or that belong to a group in `ALL_OR_NONE` with a present tensor."""
+    def _missing_counterparts(self) -> list[str]:
+        """List missing tensors that another layer has, or whose group in `ALL_OR_NONE` is present in part."""
         layers_with: dict[str, set[int]] = {}
         for foreign_name, _ in self.format.locations.values():
             pattern = re.compile(re.escape(foreign_name).replace(re.escape("{layer}"), "(0|[1-9][0-9]{0,3})"))
@@ -248,7 +250,7 @@ class FormatMatch:
                 self._size_source[unknown[0]] = foreign_name
         return True
 
-    def _expected(self, groups: Groups) -> str:
+    def _expected_shape(self, groups: Groups) -> str:
         """Describe the expected shape, with the tensor that determined each size."""
 
         def text(axis: str) -> str:
@@ -261,10 +263,10 @@ class FormatMatch:
 
     @property
     def merged_head_size(self) -> int | None:
-        """The product head × d_head if the shapes do not determine both factors, else None."""
+        """The product head × d_head if the shapes determine only this product, else None."""
         if self.problems or "head" in self.sizes:
             return None
-        _, foreign_name, groups = next(entry for entry in self._present() if entry[0] == "W_Q")
+        _, foreign_name, groups = next(entry for entry in self._present_or_required() if entry[0] == "W_Q")
         dimension = next(i for i, group in enumerate(groups) if "head" in group)
         known_size = int(np.prod([self.sizes[axis] for axis in groups[dimension] if axis in self.sizes]))
         return self._state[foreign_name].shape[dimension] // known_size
@@ -272,13 +274,13 @@ class FormatMatch:
     @property
     def ignored(self) -> list[str]:
         """Names of tensors in the state dict that the format does not use."""
-        return sorted(set(self._state) - {foreign_name for _, foreign_name, _ in self._present()})
+        return sorted(set(self._state) - {foreign_name for _, foreign_name, _ in self._present_or_required()})
 
     def weights(self, state: State | None = None, heads: int | None = None) -> dict[str, NDArray[Any]]:
         """Return the tensors with our names and axis orders.
 
         Args:
-            state: another state dict of the same run; by default the one that was matched.
+            state: another state dict of the same run; by default, the matched one.
             heads: number of heads, used if the shapes do not determine it.
 
         Returns:
@@ -287,7 +289,7 @@ class FormatMatch:
         state = self._state if state is None else state
         sizes = self.sizes if heads is None or "head" in self.sizes else self.sizes | {"head": heads}
         parts: dict[str, list[NDArray[Any]]] = {}
-        for name, foreign_name, groups in self._present():
+        for name, foreign_name, groups in self._present_or_required():
             parts.setdefault(name, []).append(_reordered(name, state[foreign_name], groups, sizes))
         return {
             name: parts[name][0] if len(parts[name]) == 1 and "layer" not in AXES[name] else np.concatenate(parts[name])
@@ -321,8 +323,8 @@ def best_match(state: State, sizes: Mapping[str, int], mapping_file: Path | None
     Args:
         state: state dict with foreign names.
         sizes: sizes of axes that are known from elsewhere, such as `head`.
-        mapping_file: the user's mapping file, which replaces the built-in formats; None to try these.
-        path: of the file that contains the state dict, for messages.
+        mapping_file: the user's mapping file; None to try the built-in formats instead.
+        path: path of the file that contains the state dict, for messages.
 
     Returns:
         The match with the fewest missing tensors, and then with the fewest problems.

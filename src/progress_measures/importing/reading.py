@@ -1,7 +1,7 @@
 """Read foreign files into plain data without executing anything that is in them.
 
-PyTorch's files are pickles. They are loaded with `weights_only=True`, which admits tensors and plain containers; beyond
-these, only the globals of `_allowed_globals` are admitted. A configuration object is loaded as a `Record` of its fields.
+PyTorch's files are pickles. They are loaded with `weights_only=True`, which admits only tensors, plain containers and the
+globals of `_allowed_globals`. A configuration object is loaded as a `Record` of its fields.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from progress_measures.untrusted import check_size, check_zip
 SUFFIXES = (".pth", ".pt", ".pkl", ".bin", ".safetensors", ".npz")
 
 _NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
-_CONFIG_CLASSES = (  # classes of network configurations, in each module that has defined them
+_CONFIG_CLASSES = (  # classes of network configurations, under each module path that has defined them
     "transformer_lens.HookedTransformerConfig.HookedTransformerConfig",
     "transformer_lens.config.HookedTransformerConfig.HookedTransformerConfig",
     "transformer_lens.config.hooked_transformer_config.HookedTransformerConfig",
@@ -42,7 +42,7 @@ _CONFIG_CLASSES = (  # classes of network configurations, in each module that ha
 
 
 class Record:
-    """The fields of an object, without its class."""
+    """Stand-in for a configuration object: its fields without its class."""
 
 
 def read(path: Path) -> Any:
@@ -91,7 +91,7 @@ def load_array(path: Path) -> NDArray[Any]:
     Raises:
         ValueError, OSError, EOFError: the file does not contain an array, or is shorter than its header declares.
     """
-    # memory-mapped, since NumPy then compares the size of the file with its header before it allocates memory
+    # With a memory map, NumPy compares the size of the file with its header before it allocates memory.
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise ValueError("it is not a single array")
@@ -131,7 +131,7 @@ def _load_torch(path: Path) -> Any:
 
 
 def _allowed_globals() -> list[Any]:
-    """List the globals that a pickle may name beside PyTorch's own: NumPy's numbers and arrays, and configurations."""
+    """List the globals that a pickle may name besides PyTorch's own: those of NumPy numbers, arrays and configurations."""
     multiarray = importlib.import_module("numpy._core.multiarray")
     functions = {name: getattr(multiarray, name) for name in ("scalar", "_reconstruct")}
     array_functions = [

@@ -1,9 +1,9 @@
 """Find a network's operation, its number of heads and whether it has LayerNorms, from its answers to all pairs.
 
-Tensors do not determine whether a network has LayerNorms, whose weights may have been folded into the matrices behind
-them. If all heads are stored in one matrix, tensors do not determine the number of heads either. Each possible
-combination is a reading of the network. The chosen reading gives the right answers of an operation the highest mean
-probability.
+The tensors do not show whether a network has LayerNorms, because LayerNorm weights may have been folded into the next
+matrices. If all heads are stored in one matrix, the tensors do not show the number of heads either. Each possible
+combination of the two is a reading of the network. The chosen reading is the one under which the network gives the right
+answers of an operation the highest mean probability.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from progress_measures.tasks.base import is_prime
 
 Weights = dict[str, NDArray[Any]]
 
-MIN_LEAD = 0.1  # smallest lead of the recognized operation over any other, in the fraction of pairs on which it holds
-MIN_CONFIDENCE_GAIN = 0.01  # by which the less likely choice of LayerNorms must exceed the other's confidence
+# Smallest lead of the recognized operation over any other, in the fraction of pairs whose answers follow it.
+MIN_LEAD = 0.1
+# Smallest gain in confidence for which the less likely choice, with or without LayerNorms, is preferred.
+MIN_CONFIDENCE_GAIN = 0.01
 
 OPERATIONS = {
     "a+b": "modular_addition",
@@ -43,8 +45,8 @@ class Reading(NamedTuple):
         heads: number of heads.
         layer_norm: whether the network has LayerNorms.
         answers: output with the largest logit for every pair, without the output for `=`, [a, b].
-        agreement: fraction of all pairs on which each operation holds, by the operation's name.
-        confidence: mean probability of the answers of the operation that holds on most pairs; 0 without operations.
+        agreement: by operation, the fraction of all pairs whose answers follow it.
+        confidence: mean probability of the right answers of the operation with the highest agreement; 0 without operations.
     """
 
     heads: int
@@ -89,7 +91,7 @@ def operands(weights: Weights, prime: int | None) -> int:
 
 
 def right_answers(n: int, outputs: int) -> dict[str, NDArray[np.int64]]:
-    """Compute the right answers of each operation that a network of this size can compute.
+    """Compute the right answers for each operation that a network of this size can compute.
 
     Args:
         n: number of values of a and of b.
@@ -158,7 +160,7 @@ def _reading(weights: Weights, layer_norm: bool, n: int) -> Reading:
 
 
 def operation(reading: Reading) -> str | None:
-    """Return the operation that holds on a fraction of pairs at least `MIN_LEAD` above any other, or None."""
+    """Return the operation with the highest agreement if it leads any other by `MIN_LEAD` or more, else None."""
     ordered = sorted(reading.agreement, key=lambda name: reading.agreement[name], reverse=True)
     other_agreement = [reading.agreement[name] for name in ordered[1:]]
     has_lead = ordered and reading.agreement[ordered[0]] >= max(other_agreement, default=0.0) + MIN_LEAD

@@ -21,11 +21,11 @@ UNKNOWN_SETTINGS: dict[str, float | str] = {
     **dict.fromkeys(("learning_rate", "weight_decay", "warmup", "dropout", "l1", "beta1", "beta2"), math.nan),
     **dict.fromkeys(("precision", "initialization"), "unknown"),
 }
-"""Training settings that a file may not state, with the values that cubes have in this case."""
+"""Training settings that a file may omit, with their values in the cube if it does."""
 
 
 class Options(NamedTuple):
-    """What the user states about the file; None for what the import finds itself.
+    """What the user states about the file; None for what the import has to find.
 
     Attributes:
         names: path of a mapping file.
@@ -35,7 +35,7 @@ class Options(NamedTuple):
         heads: number of heads.
         layer_norm: whether the network has LayerNorms.
         epoch: number of updates before the only checkpoint.
-        precision: in which the network is measured.
+        precision: precision of the measurement.
     """
 
     names: Path | None = None
@@ -68,9 +68,9 @@ def recognize_network(path: Path, contents: Contents, match: FormatMatch, option
     """Find what the file and the options do not state, and build the experiment.
 
     Args:
-        path: of the file or folder.
+        path: path of the file or folder.
         contents: what the file contains.
-        match: the format of its last state dict.
+        match: the last state dict, matched against its format.
         options: what the user states about the file.
 
     Returns:
@@ -133,7 +133,7 @@ def recognize_network(path: Path, contents: Contents, match: FormatMatch, option
 
 
 def _possible_heads(match: FormatMatch) -> list[int]:
-    """List the possible numbers of heads, in order of their distance from 4 if there are several."""
+    """List the possible numbers of heads; if there are several, those nearest to 4 come first."""
     if match.merged_head_size is None:
         return [match.sizes["head"]]
     return sorted(
@@ -181,7 +181,7 @@ def _architecture(weights: Weights, n: int, layer_norm: bool) -> str:
 
 
 def _operation(reading: Reading, options: Options) -> tuple[str, str, bool]:
-    """Return the operation, a description of the evidence, and whether it was stated or recognized, not assumed."""
+    """Return the operation, a description of the evidence, and whether the operation is stated or recognized, not assumed."""
     agreement = ", ".join(f"{name} on {fraction:.2%}" for name, fraction in reading.agreement.items())
     evidence = (
         f"the network's answers follow {agreement} of all pairs"
@@ -218,7 +218,7 @@ def _epochs(contents: Contents, options: Options) -> tuple[list[int], str]:
 def _recipe(contents: Contents) -> tuple[dict[str, float], str]:
     """Return the training settings that the file states, and a description of contradictions.
 
-    Where configuration and optimizer differ, the optimizer's value is used.
+    If the configuration and the optimizer's state differ, the optimizer's value is used.
     """
     sources: list[dict[str, float]] = []
     for source in (contents.config, contents.optimizer):
@@ -262,7 +262,7 @@ def _model(weights: Weights) -> dict[str, Any]:
 
 
 def _training(epochs: list[int], recipe: dict[str, float]) -> dict[str, Any]:
-    """Return the fields of the section `training`, without a learning rate or weight decay that is unknown or zero."""
+    """Return the fields of the section `training`; omit a learning rate or weight decay that is unknown or zero."""
     interval = max(math.gcd(*epochs), 1)
     stated: dict[str, Any] = {name: recipe[name] for name in ("learning_rate", "weight_decay") if recipe.get(name)}
     if "beta1" in recipe:
@@ -273,7 +273,7 @@ def _training(epochs: list[int], recipe: dict[str, float]) -> dict[str, Any]:
 def _settings_of_cube(
     contents: Contents, split: splits.ImportedSplit, recipe: dict[str, float]
 ) -> dict[str, float | str]:
-    """Return settings whose values in the cube differ from `experiment.yaml`, such as NaN where the file states none."""
+    """Return the settings whose values in the cube differ from `experiment.yaml`, such as NaN for unknown ones."""
     settings = {name: value for name, value in UNKNOWN_SETTINGS.items() if name not in recipe}
     if recipe.get("weight_decay") == 0:
         settings["weight_decay"] = 0.0

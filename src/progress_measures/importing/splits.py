@@ -25,11 +25,11 @@ class ImportedSplit(NamedTuple):
 
     Attributes:
         train: whether each pair is a training pair, [a, b]; None if unknown.
-        method: `shuffle` (as in the authors' code) and `randperm` (PyTorch's) draw the pairs from a seed; `listed` means
-            that the pairs are given, `none` that they are unknown.
+        method: `shuffle` (as in the authors' code) or `randperm` (PyTorch's) if the pairs are drawn from a seed, `listed`
+            if the file or the user lists them, `none` if they are unknown.
         seed: seed of the methods `shuffle` and `randperm`; else None.
-        fraction: fraction of pairs that these two methods train on; else None.
-        description: text for reports and messages, to follow the word "split".
+        fraction: fraction of pairs that `shuffle` and `randperm` train on; else None.
+        description: text for reports and messages, which follows the word "split".
         stated: whether the user or the file states the split, so that nothing is assumed.
     """
 
@@ -75,7 +75,7 @@ def is_seed(value: Any) -> TypeGuard[int]:
 
 
 def _split_from_option(option: str, n: int) -> ImportedSplit:
-    """Return the split that the option `--split` states."""
+    """Return the split that the option `--split` describes."""
     if option == "none":
         return ImportedSplit(None, "none", None, None, "none: only measures over all pairs are computed", True)
     seeded = re.fullmatch(r"(shuffle|randperm):([0-9]{1,10}):([0-9]*\.?[0-9]+)", option)

@@ -19,7 +19,7 @@ from progress_measures.importing.settings import RecognizedNetwork
 from progress_measures.importing.splits import ImportedSplit
 from progress_measures.yaml_files import yaml_text
 
-MAX_EVALUATIONS = 2000  # epochs with recorded losses that the history keeps, besides the checkpoints
+MAX_EVALUATIONS = 2000  # largest number of epochs with recorded losses in the history, besides the checkpoints
 
 
 def write_training(run: Run, network: RecognizedNetwork, precision: str) -> None:
@@ -48,13 +48,13 @@ def write_history(run: Run, contents: Contents, measured: xr.Dataset) -> None:
     Args:
         run: the only run of the experiment.
         contents: what the file contains, including the losses that training recorded, if any.
-        measured: our losses and accuracies at the checkpoints, [epoch].
+        measured: measured losses and accuracies at the checkpoints, [epoch].
     """
     write_store(_history(contents, measured), paths.runs_folder(run.experiment) / run.name / "history.zarr")
 
 
 def _dataset(run: Run, split: ImportedSplit) -> xr.Dataset:
-    """Return `label` [a, b] and `train` [run, a, b], as in `tasks.dataset`; `train` is False if the split is unknown."""
+    """Return `label` [a, b] and `train` [run, a, b], as in `data.dataset`; `train` is False if the split is unknown."""
     label = run.task.label_table()
     train = np.zeros(label.shape, dtype=bool) if split.train is None else split.train
     return xr.Dataset(
@@ -97,7 +97,7 @@ def _checkpoints(
 def _history(contents: Contents, measured: xr.Dataset) -> xr.Dataset:
     """Return train losses [epoch], and losses and accuracies [evaluated_epoch].
 
-    Losses are those in the file; at checkpoints where the file has none, they are ours. Accuracies are ours.
+    Losses come from the file; at checkpoints without a loss in the file, they are measured. Accuracies are measured.
     """
     epochs = measured.epoch.values
     all_epochs = np.arange(epochs[-1] + 1)

@@ -1,7 +1,8 @@
-"""Losses with only some blocks of the logits' 2D Fourier components, or without them (section 4.4, Fig. 6, Table 4).
+"""Losses with blocks of 2D Fourier components removed from the logits, or kept alone (section 4.4, Fig. 6, Table 4).
 
-The block of a frequency k has 8 terms: {const, cos k, sin k} x {const, cos k, sin k} without the constant. They span
-functions of a, of b, of a + b and of a - b. The constant, which is the mean over pairs, is always kept.
+The block of a frequency k, written {const, cos k, sin k}^2, has 8 terms: the products of const, cos w_k a or sin w_k a with
+const, cos w_k b or sin w_k b, except const x const. The block therefore contains waves of a, b, a + b and a - b. The
+constant term, which is the mean of the logits over pairs, is always kept.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ BY_FREQUENCY = ("run", "epoch", "frequency")
 
 @cached_per_checkpoint
 def _without_each_block(checkpoint: Checkpoint) -> Array:
-    """Compute the cross-entropy of every pair, for each frequency, without its block of the logits: [frequency, pair].
+    """Compute each pair's cross-entropy with one frequency's block removed from the logits: [frequency, pair].
 
-    The exponential of a sum of functions of a, b, a + b and a - b is a product of four small tables. Multiplications
-    therefore replace 80 million exponentials; they run for one a at a time so that the data stay in cache. Logits that
-    exceed the range of float64 exponentials do not occur in trained networks; their loss is computed directly.
+    A block is a sum of functions of a, b, a + b and a - b, so exp(-block) is a product of four small tables, and
+    multiplications replace 80 million exponentials. The loop over a keeps its data in the cache. If the exponents span more
+    than `SPAN`, which does not occur in trained networks, the loss is computed directly.
     """
     context, p = checkpoint.context, checkpoint.context.n
     labels, b = context.labels.reshape(p, p), np.arange(p)
@@ -36,8 +37,8 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     span = np.ptp(logits, axis=-1).max()
     logits -= np.take_along_axis(logits, labels[..., None], -1)
     np.put_along_axis(logits, labels[..., None], -np.inf, -1)
-    with np.errstate(over="ignore"):  # if the logits span more than SPAN; the result is then not used
-        exponentials = np.exp(logits, out=logits)  # [a, b, output], relative to the label's; 0 at the label
+    with np.errstate(over="ignore"):  # overflows only if the logits span more than SPAN, and is then not used
+        exponentials = np.exp(logits, out=logits)  # exp(logit - label's logit), 0 at the label: [a, b, output]
     results = np.empty((p // 2, p, p))
     product = np.empty_like(exponentials[0])
     for result, k in zip(results, fourier.frequencies(p), strict=True):
@@ -47,8 +48,8 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
             result[:] = cross_entropy(remaining, context.labels).reshape(p, p)
             continue
         exp_a, exp_b, exp_plus, exp_minus = (part / part.mean() for part in np.exp(np.negative(block)))
-        exp_plus = np.concatenate([exp_plus, exp_plus])  # a slice holds the values at a + b for ascending b
-        exp_minus = np.concatenate([exp_minus, exp_minus])[::-1]  # a slice holds the values at a - b for ascending b
+        exp_plus = np.concatenate([exp_plus, exp_plus])  # [a : a + p] are the values at a + b for b = 0 … p - 1
+        exp_minus = np.concatenate([exp_minus, exp_minus])[::-1]  # [p - 1 - a : 2 * p - 1 - a] are those at a - b
         for a in range(p):
             np.multiply(exp_plus[a : a + p], exp_minus[p - 1 - a : 2 * p - 1 - a], out=product)
             product *= exp_b
@@ -68,9 +69,9 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     digits=26,
 )
 def ablated_loss_by_frequency(checkpoint: Checkpoint) -> Array:
-    """Mean cross-entropy over test pairs without the logits' {const, cos k, sin k}^2 block of 2D Fourier components.
+    """Mean cross-entropy over test pairs with the 2D Fourier block {const, cos k, sin k}^2 removed from the logits.
 
-    The constant, which is the mean of the logits over pairs, is kept.
+    The mean of the logits over pairs is kept.
     """
     return _without_each_block(checkpoint)[:, checkpoint.context.test].mean(-1)
 
@@ -85,9 +86,9 @@ def ablated_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     digits=26,
 )
 def ablated_loss_by_frequency_all(checkpoint: Checkpoint) -> Array:
-    """Mean cross-entropy over all pairs without the logits' {const, cos k, sin k}^2 block of 2D Fourier components.
+    """Mean cross-entropy over all pairs with the 2D Fourier block {const, cos k, sin k}^2 removed from the logits.
 
-    The constant, which is the mean of the logits over pairs, is kept.
+    The mean of the logits over pairs is kept.
     """
     return _without_each_block(checkpoint).mean(-1)
 
@@ -108,7 +109,7 @@ def _key_blocks(checkpoint: Checkpoint) -> Array:
     dtype="float64",
 )
 def key_blocks_only_loss(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over test pairs with only key frequencies' {const, cos k, sin k}^2 blocks kept in the logits.
+    """Mean cross-entropy over test pairs with only the blocks {const, cos k, sin k}^2 of key frequencies in the logits.
 
     The blocks consist of 2D Fourier components. The mean of the logits over pairs is kept too.
     """
@@ -127,7 +128,7 @@ def key_blocks_only_loss(checkpoint: Checkpoint) -> Number:
     dtype="float64",
 )
 def key_blocks_removed_loss(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over test pairs of the logits without the key frequencies' {const, cos k, sin k}^2 blocks.
+    """Mean cross-entropy over test pairs without the blocks {const, cos k, sin k}^2 of key frequencies in the logits.
 
     The blocks consist of 2D Fourier components. The mean of the logits over pairs is kept.
     """

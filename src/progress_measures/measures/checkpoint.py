@@ -33,7 +33,7 @@ class RunContext:
         train: [a, b], true for training pairs; None if they are unknown.
 
     Attributes:
-        n: number of operands; n = p in a modular task.
+        n: number of operand values; n = p in a modular task.
         labels: right answer of each pair [pair].
         one_layer: whether the network has one layer with an MLP and no LayerNorm.
     """
@@ -68,13 +68,13 @@ class RunContext:
 
     @cached_property
     def pairs(self) -> pairs.PairBatch:
-        """All pairs as a batch of a one-layer network."""
+        """All pairs as a batch for `models.pairs`; for networks with `one_layer` true."""
         a, b = (torch.from_numpy(index.reshape(1, -1)) for index in np.indices((self.n, self.n)))
         return pairs.PairBatch(a, b, self.n, self.run.model.heads)
 
     @cached_property
     def read_positions(self) -> forward_at.ReadPositions:
-        """All pairs as sequences `a b =` whose logits are computed at `=`, if `one_layer` is false."""
+        """All pairs as sequences `a b =` with `=` as the answer position; for networks with `one_layer` false."""
         a, b = np.indices((self.n, self.n)).reshape(2, 1, -1)
         tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, self.n)], -1))
         return forward_at.ReadPositions(tokens, torch.full_like(tokens[..., :1], 2), self.n + 1)
@@ -90,12 +90,12 @@ class RunContext:
 
     @cached_property
     def sign(self) -> int:
-        """1 if the logits follow cos(w(a + b - c)), as in addition; -1 if they follow cos(w(a - b - c))."""
+        """1 if the right answer is a + b mod p, -1 if it is a - b mod p."""
         return int(self.run.task.sign)
 
     @cached_property
     def line(self) -> NDArray[np.int64]:
-        """Value of a + b mod p of each pair, or of a - b mod p for subtraction: [pair]."""
+        """Right answer a + b mod p of each pair, or a - b mod p for subtraction: [pair]."""
         a, b = np.indices((self.n, self.n)).reshape(2, -1)
         return (a + self.sign * b) % self.n
 
@@ -111,7 +111,10 @@ class RunContext:
 
     @cached_property
     def neuron_frequency(self) -> tuple[NDArray[np.int64], NDArray]:
-        """Each neuron's frequency at the last checkpoint, and the fraction of variance it explains: [neuron] each."""
+        """Each neuron's frequency at the last checkpoint, and the fraction of variance that the frequency explains.
+
+        Both arrays are [neuron].
+        """
         return best_frequency(self.final.variance_fractions)
 
 
@@ -119,7 +122,7 @@ class Checkpoint:
     """A checkpoint of a network on pairs.
 
     Arrays have the precision of the weights. Pairs are in lexicographic order, with index a * n + b; n = p in a modular
-    task. Neurons are those of the last layer.
+    task. All neurons are neurons of the last layer.
 
     Args:
         context: data that all checkpoints of the run share.
@@ -127,9 +130,9 @@ class Checkpoint:
         epoch: number of updates before the checkpoint; None if it is unknown.
 
     Attributes:
-        trained: tensors as trained.
-        weights: tensors named as in `Architecture` that compute the same logits; in imported networks they may differ
-            from `trained`.
+        trained: the trained tensors, unchanged.
+        weights: tensors with the names of `Architecture` that compute the same logits as `trained`; only in imported
+            networks do they differ from `trained`.
     """
 
     def __init__(self, context: RunContext, weights: dict[str, NDArray], epoch: int | None = None) -> None:
@@ -181,7 +184,7 @@ class Checkpoint:
 
     @property
     def logits(self) -> NDArray:
-        """Logits of all pairs: [pair, output]. They are read where the weights are unknown, and computed elsewhere."""
+        """Logits of all pairs: [pair, output]; computed from the weights, or read if only logits were imported."""
         return self._forward[1] if "weights" in self.context.run.provides else self.weights["logits"]
 
     @cached_property
@@ -195,7 +198,7 @@ class Checkpoint:
     def first_attention(self) -> NDArray:
         """Attention of the first layer between all positions, in float64: [pair, head, query, position]."""
         run = self.context.run
-        # `weights` of an imported one-layer network reproduce its queries at `=` only
+        # not from `weights`: in an imported one-layer network they give the right queries at `=` only
         tensors = imported.to_native_weights(self.trained, run.task.layout, one_layer=False)
         weights = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
         return imported.first_attention(weights, self.context.n, run.layer_norm)
@@ -209,12 +212,12 @@ class Checkpoint:
 
     @cached_property
     def logit_marginals(self) -> fourier.Marginals:
-        """Sums of the logits along lines of the (a, b) plane, in float64: [x, output] each, x = a, b, a + b or a - b."""
+        """Sums of the logits over pairs with equal a, b, a + b or a - b, in float64: four arrays [sum, output]."""
         return fourier.marginals(self.logits.reshape(self.context.n, self.context.n, -1).astype(np.float64))
 
     @cached_property
     def post_marginals(self) -> fourier.Marginals:
-        """Sums of the neurons after the ReLU along lines of the (a, b) plane: [x, neuron] each, x = a, b, a + b or a - b."""
+        """Sums of the neurons after the ReLU over pairs with equal a, b, a + b or a - b: four arrays [sum, neuron]."""
         return fourier.marginals(self.post.reshape(self.context.n, self.context.n, -1))
 
     @cached_property
@@ -229,7 +232,7 @@ class Checkpoint:
 
     @cached_property
     def variance_fractions(self) -> NDArray:
-        """Fraction of each neuron's variance that each frequency's block explains: [neuron, frequency]; NaN if constant."""
+        """Fraction of each neuron's variance in each frequency's block: [neuron, frequency]; NaN for constant neurons."""
         return self.post_spectrum.fraction_explained("block", self.context.sign).T
 
     @cached_property

@@ -33,7 +33,7 @@ def _to_a(checkpoint: Checkpoint) -> Array:
 
 @cached_per_checkpoint
 def _attention_fractions(checkpoint: Checkpoint) -> Array:
-    """Return the fraction of the variance of attention to a in each frequency's block: [frequency, head]."""
+    """Return the fraction of the variance of attention to a that lies in each frequency's block: [frequency, head]."""
     to_a, n = _to_a(checkpoint), checkpoint.context.n
     return fourier.Spectrum.of(to_a, fourier.marginals(to_a.reshape(n, n, -1))).fraction_explained(
         "block", checkpoint.context.sign
@@ -49,7 +49,7 @@ def _attention_fractions(checkpoint: Checkpoint) -> Array:
     dtype="uint16",
 )
 def attention_frequency(checkpoint: Checkpoint) -> Array:
-    """Frequency k whose {const, cos k, sin k}^2 block holds most of the variance over pairs of a head's attention to a."""
+    """Frequency k whose block {const, cos k, sin k}^2 has the largest part of the variance of a head's attention to a."""
     return np.nan_to_num(_attention_fractions(checkpoint)).argmax(0) + 1
 
 
@@ -61,9 +61,9 @@ def attention_frequency(checkpoint: Checkpoint) -> Array:
     reference=PATTERN,
 )
 def attention_frequency_share(checkpoint: Checkpoint) -> Array:
-    """Largest fraction of variance over pairs of a head's attention to a in one {const, cos k, sin k}^2 block.
+    """Fraction of variance over pairs of attention to a in the block {const, cos k, sin k}^2 of the head's frequency k.
 
-    This block belongs to the head's `attention_frequency` k.
+    The frequency is the head's `attention_frequency`, whose block has the largest fraction.
     """
     return _attention_fractions(checkpoint).max(0)
 
@@ -79,11 +79,11 @@ def _difference_fit(checkpoint: Checkpoint) -> tuple[Array, Array]:
         regressors = np.stack([np.cos(w * a) - np.cos(w * b), np.sin(w * a) - np.sin(w * b)], -1)
         fitted = np.linalg.lstsq(regressors, attention - 0.5)[0]
         coefficients.append(fitted)
-        explained.append(_explained(attention, 0.5 + regressors @ fitted))
+        explained.append(_fraction_explained(attention, 0.5 + regressors @ fitted))
     return np.array(coefficients), np.array(explained)
 
 
-def _explained(values: Array, approximation: Array) -> Number:
+def _fraction_explained(values: Array, approximation: Array) -> Number:
     """Return 1 - residual sum of squares / sum of squares about the mean."""
     return 1 - np.square(values - approximation).sum() / np.square(values - values.mean()).sum()
 
@@ -96,9 +96,9 @@ def _explained(values: Array, approximation: Array) -> Number:
     reference=FIT,
 )
 def attention_alpha(checkpoint: Checkpoint) -> Array:
-    """Fit coefficient alpha in A_0 = 1/2 + alpha (cos w a - cos w b) + beta (sin w a - sin w b), A_0 the attention to a.
+    """Coefficient alpha in the fit A_0 ≈ 1/2 + alpha (cos w a - cos w b) + beta (sin w a - sin w b) of attention A_0 to a.
 
-    The fit is by least squares over all pairs; w is 2 pi k / p at the head's `attention_frequency` k.
+    The fit is by least squares over all pairs, with w = 2 pi k / p at the head's `attention_frequency` k.
     """
     return _difference_fit(checkpoint)[0][:, 0]
 
@@ -111,9 +111,9 @@ def attention_alpha(checkpoint: Checkpoint) -> Array:
     reference=FIT,
 )
 def attention_beta(checkpoint: Checkpoint) -> Array:
-    """Fit coefficient beta in A_0 = 1/2 + alpha (cos w a - cos w b) + beta (sin w a - sin w b), A_0 the attention to a.
+    """Coefficient beta in the fit A_0 ≈ 1/2 + alpha (cos w a - cos w b) + beta (sin w a - sin w b) of attention A_0 to a.
 
-    The fit is by least squares over all pairs; w is 2 pi k / p at the head's `attention_frequency` k.
+    The fit is by least squares over all pairs, with w = 2 pi k / p at the head's `attention_frequency` k.
     """
     return _difference_fit(checkpoint)[0][:, 1]
 
@@ -128,7 +128,7 @@ def attention_beta(checkpoint: Checkpoint) -> Array:
 def attention_fit_fraction_explained(checkpoint: Checkpoint) -> Array:
     """Fraction of variance of attention to a explained by 1/2 + alpha (cos w a - cos w b) + beta (sin w a - sin w b).
 
-    The fit is by least squares over all pairs; w is 2 pi k / p at the head's `attention_frequency` k.
+    The fit is by least squares over all pairs, with w = 2 pi k / p at the head's `attention_frequency` k.
     """
     return _difference_fit(checkpoint)[1]
 
@@ -145,7 +145,7 @@ def _scores(checkpoint: Checkpoint) -> Array:
 )  # fmt: skip
 @cached_per_checkpoint
 def score_fourier_coefficient(checkpoint: Checkpoint) -> Array:
-    """F C_j, the part C_j[x] of head j's attention score that depends on the operand x, in the Fourier basis F."""
+    """Coefficients in the Fourier basis F of C_j[x], the part of head j's attention score that depends on operand x: F C_j."""
     return _scores(checkpoint) @ fourier.basis(checkpoint.context.n).T
 
 
@@ -157,7 +157,7 @@ def score_fourier_coefficient(checkpoint: Checkpoint) -> Array:
     reference=SCORES,
 )
 def score_fraction_explained(checkpoint: Checkpoint) -> Array:
-    """Fraction of variance over operands of a head's score C_j[x] in the cosine and sine of its attention frequency.
+    """Fraction of the variance over x of head j's score C_j[x] in the cosine and sine of the head's attention frequency.
 
     C_j[x] is the part of head j's attention score that depends on the operand x.
     """
@@ -169,7 +169,7 @@ def score_fraction_explained(checkpoint: Checkpoint) -> Array:
 
 
 @cached_per_checkpoint
-def _differences(checkpoint: Checkpoint) -> Array:
+def _score_differences(checkpoint: Checkpoint) -> Array:
     """Return C_j[a] - C_j[b]: [pair, head]."""
     scores = _scores(checkpoint).T
     return (scores[:, None] - scores).reshape(-1, scores.shape[1])
@@ -183,11 +183,11 @@ def _differences(checkpoint: Checkpoint) -> Array:
     reference=SCORES,
 )
 def score_difference_range(checkpoint: Checkpoint) -> Array:
-    """Largest |C_j[a] - C_j[b]|, where C_j[x] is the part of head j's attention score that depends on the operand x.
+    """Maximum |C_j[a] - C_j[b]|, where C_j[x] is the part of head j's attention score that depends on the operand x.
 
-    Attention to a is nearly a sigmoid of this difference; the range shows how much of the sigmoid the head uses.
+    Attention to a is nearly a sigmoid of C_j[a] - C_j[b]; the maximum shows how much of the sigmoid the head uses.
     """
-    return np.abs(_differences(checkpoint)).max(0)
+    return np.abs(_score_differences(checkpoint)).max(0)
 
 
 @measure(
@@ -199,19 +199,19 @@ def score_difference_range(checkpoint: Checkpoint) -> Array:
 )
 @cached_per_checkpoint
 def sigmoid_slope(checkpoint: Checkpoint) -> Array:
-    """Slope E_j in the least-squares fit A_0 = 1/2 + E_j (C_j[a] - C_j[b]) of attention A_0 to a by head j's scores C_j.
+    """Least-squares slope E_j in A_0 ≈ 1/2 + E_j (C_j[a] - C_j[b]), where A_0 is head j's attention to a and C_j its score.
 
     C_j[x] is the part of head j's attention score that depends on the operand x. NaN for a head whose score does not
     depend on the operand.
     """
-    x = _differences(checkpoint)
+    x = _score_differences(checkpoint)
     with np.errstate(invalid="ignore"):
         return (x * (_to_a(checkpoint) - 0.5)).sum(0) / np.square(x).sum(0)
 
 
 def linear_attention(checkpoint: Checkpoint) -> Array:
     """Return the attention to a that is linear in the score difference, 1/2 + E_j (C_j[a] - C_j[b]): [pair, head]."""
-    return 0.5 + sigmoid_slope(checkpoint) * _differences(checkpoint)
+    return 0.5 + sigmoid_slope(checkpoint) * _score_differences(checkpoint)
 
 
 @measure(
@@ -222,12 +222,16 @@ def linear_attention(checkpoint: Checkpoint) -> Array:
     reference=SCORES,
 )
 def sigmoid_linear_fraction_explained(checkpoint: Checkpoint) -> Array:
-    """Fraction of variance over pairs of attention to a explained by the score difference: 1/2 + E_j (C_j[a] - C_j[b]).
+    """Fraction of variance over pairs of a head's attention to a explained by a straight line in the score difference.
 
-    C_j[x] is the part of head j's attention score that depends on the operand x, and E_j the head's `sigmoid_slope`.
+    The line is 1/2 + E_j (C_j[a] - C_j[b]). C_j[x] is the part of head j's attention score that depends on the operand x,
+    and E_j is the head's `sigmoid_slope`.
     """
     return np.array(
-        [_explained(*columns) for columns in zip(_to_a(checkpoint).T, linear_attention(checkpoint).T, strict=True)]
+        [
+            _fraction_explained(*columns)
+            for columns in zip(_to_a(checkpoint).T, linear_attention(checkpoint).T, strict=True)
+        ]
     )
 
 
@@ -239,10 +243,11 @@ def sigmoid_linear_fraction_explained(checkpoint: Checkpoint) -> Array:
     reference=SCORES,
 )
 def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
-    """Fraction of variance of attention to a explained by 1/2 + E_j (C_j[a] - C_j[b]), C_j the score, pooled over heads.
+    """Fraction of variance of attention to a, pooled over heads, explained by a line in each head's score difference.
 
-    It is 1 - residual sum of squares / sum of squares about each head's mean, both summed over heads. The paper does
-    not say whether its number is per head or pooled.
+    The line of head j is as in `sigmoid_linear_fraction_explained`. The fraction is 1 - residual sum of squares / sum of
+    squares about each head's mean, with both sums over all heads. The paper does not say whether its number is per head or
+    pooled.
     """
     to_a = _to_a(checkpoint)
     residual = np.square(to_a - linear_attention(checkpoint)).sum()
@@ -254,12 +259,12 @@ def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
     requires={"modular_sum", "one_layer"}, reference="Nanda et al. 2023, appendix A.1",
 )  # fmt: skip
 def sigmoid_deviation(checkpoint: Checkpoint) -> Array:
-    """Mean over pairs of |A_0 - sigmoid(score of a - score of b)|, A_0 being the attention to a.
+    """Mean over pairs of |A_0 - sigmoid(score of a - score of b)|, where A_0 is the attention to a.
 
-    It is nonzero because heads also attend to `=`.
+    The deviation is nonzero because heads also attend to `=`.
     """
     n, position = checkpoint.context.n, attention_score_position(checkpoint)
-    difference = _differences(checkpoint) + position[:, 0] - position[:, 1]
+    difference = _score_differences(checkpoint) + position[:, 0] - position[:, 1]
     return np.abs(_to_a(checkpoint) - 1 / (1 + np.exp(-difference))).reshape(n * n, -1).mean(0)
 
 
@@ -268,7 +273,7 @@ def sigmoid_deviation(checkpoint: Checkpoint) -> Array:
     requires={"modular_sum", "one_layer"}, reference=SCORES,
 )  # fmt: skip
 def head_complement_deviation(checkpoint: Checkpoint) -> Array:
-    """Mean over pairs of |A_0 of one head + A_0 of another - 1|, A_0 being attention to a; 0 if the sum is always 1."""
+    """Mean over pairs of |A_0 of one head + A_0 of the other head - 1|, where A_0 is the attention to a."""
     to_a = _to_a(checkpoint)
     return np.abs(to_a[:, :, None] + to_a[:, None] - 1).mean(0)
 
@@ -281,7 +286,7 @@ def head_complement_deviation(checkpoint: Checkpoint) -> Array:
 def head_output_frequency_share(checkpoint: Checkpoint) -> Array:
     """Fraction of the variance over pairs of a head's output in the {const, cos k, sin k}^2 block of frequency k.
 
-    The output is at `=`; sums of squares run over the dimensions of the residual stream.
+    The output is the vector that the head adds at `=`. Its variance is summed over the dimensions of the residual stream.
     """
     n = checkpoint.context.n
     fractions = []

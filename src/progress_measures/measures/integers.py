@@ -1,4 +1,4 @@
-"""Measures of the integer addition notebook: attention from every position, answers with a reduced embedding."""
+"""Measures of the integer addition notebook: attention from every position, and answers with part of the embedding."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from progress_measures.measures.numerics import Array
 
 EMBEDDINGS = ("whole", "mean and PC 1", "all but PC 2")
-"""Principal components that are kept in the embedding of the operands; the embedding of `=` is unchanged."""
+"""What is kept of the embedding of the operands; PC is principal component. The embedding of `=` is unchanged."""
 
 
 @measure(
@@ -31,14 +31,14 @@ def answer_by_embedding(checkpoint: Checkpoint) -> NDArray[np.int64]:
     """
     n, W_E = checkpoint.context.n, checkpoint.weights["W_E"]
     components = principal_components.components(W_E[:n])
-    logits = [checkpoint.logits]
+    logits_by_embedding = [checkpoint.logits]
     for kept in ([0], [i for i in range(len(components.directions)) if i != 1]):
         operand_rows = components.reconstruct(kept).astype(W_E.dtype)
         ablated = type(checkpoint)(
             checkpoint.context, checkpoint.weights | {"W_E": np.concatenate([operand_rows, W_E[n:]])}
         )
-        logits.append(ablated.logits)
-    return np.stack([variant.argmax(-1).reshape(n, n) for variant in logits])
+        logits_by_embedding.append(ablated.logits)
+    return np.stack([logits.argmax(-1).reshape(n, n) for logits in logits_by_embedding])
 
 
 @measure(
@@ -46,5 +46,5 @@ def answer_by_embedding(checkpoint: Checkpoint) -> NDArray[np.int64]:
     requires={"integer_sums", "one_layer"}, reference="Integer addition notebook, attention pattern check",
 )  # fmt: skip
 def mean_attention_by_query(checkpoint: Checkpoint) -> Array:
-    """Mean over pairs of each first-layer head's attention from a, b and `=` (query) to itself and earlier positions."""
+    """Mean over pairs of each first-layer head's attention from each query position to that position and earlier ones."""
     return checkpoint.first_attention.mean(0)

@@ -1,8 +1,8 @@
 """Losses of the network with one part of its computation removed or replaced (section 4.4, appendices A.1 and C.1.3).
 
 An intervention is a function of a checkpoint that returns the logits of all pairs. Each entry of `INTERVENTIONS` becomes
-part of the cube. Losses with frequencies of the logits kept or removed, at all checkpoints, are in `losses` and
-`ablations`.
+a label along the cube's dimension `intervention`. The families `losses` and `ablations` have the losses with frequencies of
+the logits kept or removed, at all checkpoints.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BLOG = "Modular addition blog, intervention on key frequencies"
 
 
 @cached_per_checkpoint
-def _none(checkpoint: Checkpoint) -> Array:
+def _unchanged(checkpoint: Checkpoint) -> Array:
     return (
         logits(checkpoint, residual_mid(checkpoint))
         if checkpoint.context.one_layer
@@ -44,7 +44,7 @@ def _mlp_skip_zero(checkpoint: Checkpoint) -> Array:
 
 
 def _mlp_skip_mean(checkpoint: Checkpoint) -> Array:
-    return _with_rest_at_mean(checkpoint, _post(checkpoint) @ _W_L(checkpoint))
+    return _with_other_parts_at_mean(checkpoint, _post(checkpoint) @ _W_L(checkpoint))
 
 
 def _attention_zero(checkpoint: Checkpoint) -> Array:
@@ -64,8 +64,8 @@ def _self_attention_zero(checkpoint: Checkpoint) -> Array:
 
 
 def _self_attention_removed(checkpoint: Checkpoint) -> Array:
-    kept = checkpoint.attention * [1, 1, 0]
-    return _with_attention(checkpoint, kept / kept.sum(-1, keepdims=True))
+    to_operands = checkpoint.attention * [1, 1, 0]
+    return _with_attention(checkpoint, to_operands / to_operands.sum(-1, keepdims=True))
 
 
 def _attention_linear(checkpoint: Checkpoint) -> Array:
@@ -84,7 +84,11 @@ def _post(checkpoint: Checkpoint) -> Array:
 
 @cached_per_checkpoint
 def _clustered(checkpoint: Checkpoint) -> tuple[NDArray[np.bool_], Array]:
-    """Return whether each neuron is in a cluster [neuron], and neurons, replaced by fits in clusters [pair, neuron]."""
+    """Replace each neuron in a cluster by its fit.
+
+    Returns:
+        Whether each neuron is in a cluster [neuron]; neurons after the replacement [pair, neuron].
+    """
     _, fraction = checkpoint.context.neuron_frequency
     clustered = fraction >= CLUSTER_FRACTION
     return clustered, np.where(clustered, fitted_neurons(checkpoint), _post(checkpoint))
@@ -106,19 +110,19 @@ def _W_L(checkpoint: Checkpoint) -> Array:
 
 
 def _with_neurons(checkpoint: Checkpoint, post: Array) -> Array:
-    """Return the logits with the last layer's neurons replaced [pair, neuron]; the skip connection is unchanged."""
-    return _none(checkpoint) + (post - _post(checkpoint)) @ _W_L(checkpoint)
+    """Return the logits with `post` [pair, neuron] as the last layer's neurons and an unchanged skip connection."""
+    return _unchanged(checkpoint) + (post - _post(checkpoint)) @ _W_L(checkpoint)
 
 
-def _with_rest_at_mean(checkpoint: Checkpoint, part: Array) -> Array:
-    """Return a part of the logits, with all other parts replaced by their mean over pairs."""
-    return part + (_none(checkpoint) - part).mean(0)
+def _with_other_parts_at_mean(checkpoint: Checkpoint, part: Array) -> Array:
+    """Return the logits with everything except `part` replaced by its mean over pairs; both are [pair, output]."""
+    return part + (_unchanged(checkpoint) - part).mean(0)
 
 
 def _onto_readout(checkpoint: Checkpoint) -> Array:
-    """Project the neurons on the key frequencies' u_k = W_L cos_k and v_k = W_L sin_k (section 4.2): [pair, neuron]."""
-    k = checkpoint.context.key_frequencies
-    waves = fourier.basis(checkpoint.context.n)[np.concatenate([2 * k - 1, 2 * k])]
+    """Project the neurons on u_k = W_L cos_k and v_k = W_L sin_k of all key frequencies k (section 4.2): [pair, neuron]."""
+    keys = checkpoint.context.key_frequencies
+    waves = fourier.basis(checkpoint.context.n)[np.concatenate([2 * keys - 1, 2 * keys])]
     orthonormal, _ = np.linalg.qr(_W_L(checkpoint) @ waves.T)
     return _post(checkpoint) @ orthonormal @ orthonormal.T
 
@@ -128,7 +132,7 @@ def _W_L_directions_only(checkpoint: Checkpoint) -> Array:
 
 
 def _W_L_directions_only_skip_mean(checkpoint: Checkpoint) -> Array:
-    return _with_rest_at_mean(checkpoint, _onto_readout(checkpoint) @ _W_L(checkpoint))
+    return _with_other_parts_at_mean(checkpoint, _onto_readout(checkpoint) @ _W_L(checkpoint))
 
 
 def _W_L_directions_removed(checkpoint: Checkpoint) -> Array:
@@ -136,16 +140,16 @@ def _W_L_directions_removed(checkpoint: Checkpoint) -> Array:
 
 
 def _clusters_at_their_frequencies(checkpoint: Checkpoint) -> Array:
-    return _with_rest_at_mean(checkpoint, _clustered(checkpoint)[1] @ _W_L(checkpoint))
+    return _with_other_parts_at_mean(checkpoint, _clustered(checkpoint)[1] @ _W_L(checkpoint))
 
 
 def _clusters_alone(checkpoint: Checkpoint) -> Array:
     clustered, neurons = _clustered(checkpoint)
-    return _with_rest_at_mean(checkpoint, (neurons * clustered) @ _W_L(checkpoint))
+    return _with_other_parts_at_mean(checkpoint, (neurons * clustered) @ _W_L(checkpoint))
 
 
 INTERVENTIONS = {
-    "none": _none,
+    "none": _unchanged,
     "MLP skip zeroed": _mlp_skip_zero,
     "MLP skip at its mean": _mlp_skip_mean,
     "attention zeroed": _attention_zero,
@@ -155,7 +159,7 @@ INTERVENTIONS = {
     "attention linear in scores": _attention_linear,
     "neurons replaced by fits": _neurons_fitted,
     "neurons on key directions": _neurons_on_key_directions,
-    "W_L alone": _mlp_skip_mean,  # equal to the MLP skip at its mean: biases and other constants are part of the mean
+    "W_L alone": _mlp_skip_mean,  # as for the skip at its mean: biases and other constants are part of the mean
     "W_L's key directions alone": _W_L_directions_only,
     "W_L's key directions alone, skip at its mean": _W_L_directions_only_skip_mean,
     "W_L's key directions removed": _W_L_directions_removed,
@@ -188,7 +192,7 @@ LABELS = {"intervention": tuple(INTERVENTIONS), "split": SPLITS}
 
 @cached_per_checkpoint
 def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
-    """Compute loss and accuracy after each intervention: [2, intervention, split]; NaN if it does not apply."""
+    """Compute loss and accuracy after each intervention: [2, intervention, split]; NaN for interventions that do not apply."""
     context = checkpoint.context
     results = np.full((2, len(INTERVENTIONS), len(SPLITS)), np.nan)
     for i, (name, intervene) in enumerate(INTERVENTIONS.items()):
@@ -240,20 +244,23 @@ def intervention_accuracy(checkpoint: Checkpoint) -> Array:
     dtype="float64",
 )
 def cluster_removed_loss(checkpoint: Checkpoint) -> Array:
-    """Mean cross-entropy over all pairs of logits from fitted neurons through W_L, without the cluster of frequency k.
+    """Mean cross-entropy over all pairs of logits computed from neurons alone, without the neuron cluster of frequency k.
 
-    W_L = W_out W_U. Neurons in clusters are replaced by their fits at their frequencies. The removed cluster and all
-    other paths to the logits contribute only their mean over pairs. Without a cluster of frequency k, no neuron is removed.
+    W_L = W_out W_U maps the neurons to logits. Neurons in clusters are replaced by their fits at their frequencies. The
+    removed cluster and all other paths to the logits contribute only their mean over pairs. If frequency k has no cluster,
+    no neuron is removed.
     """
     (clustered, neurons), W_L = _clustered(checkpoint), _W_L(checkpoint)
     logits_of_neurons = neurons @ W_L
     losses = np.full(
         len(fourier.frequencies(checkpoint.context.n)),
-        cross_entropy(_with_rest_at_mean(checkpoint, logits_of_neurons), checkpoint.context.labels).mean(),
+        cross_entropy(_with_other_parts_at_mean(checkpoint, logits_of_neurons), checkpoint.context.labels).mean(),
     )
     frequency, _ = checkpoint.context.neuron_frequency
     for k in np.unique(frequency[clustered]):
         in_cluster = clustered & (frequency == k)
-        logits_without = _with_rest_at_mean(checkpoint, logits_of_neurons - neurons[:, in_cluster] @ W_L[in_cluster])
+        logits_without = _with_other_parts_at_mean(
+            checkpoint, logits_of_neurons - neurons[:, in_cluster] @ W_L[in_cluster]
+        )
         losses[k - 1] = cross_entropy(logits_without, checkpoint.context.labels).mean()
     return losses

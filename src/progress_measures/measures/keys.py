@@ -4,13 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLUSTER_FRACTION = 0.85
-"""Minimum fraction of a neuron's variance that a frequency must explain for the neuron to be in its cluster."""
+"""Minimum fraction of a neuron's variance that a frequency must explain for the neuron to be in the frequency's cluster."""
 
 KEY_CLUSTER_FRACTION = 0.01
 """Minimum size of a key frequency's neuron cluster, as a fraction of all neurons."""
 
 LARGE_NORM_FRACTION = 0.15
-"""Minimum norm in W_L (or W_E) of a large frequency, as a fraction of the largest norm over frequencies."""
+"""Minimum norm in W_L (or W_E) for a frequency to count as large, as a fraction of the largest norm of a frequency."""
 
 
 def best_frequency(fractions: NDArray) -> tuple[NDArray[np.int64], NDArray]:
@@ -23,12 +23,12 @@ def best_frequency(fractions: NDArray) -> tuple[NDArray[np.int64], NDArray]:
     Returns:
         Frequency [neuron], and fraction of the variance [neuron]; both are 0 for a constant neuron.
     """
-    finite = np.nan_to_num(fractions)
+    fractions_or_zero = np.nan_to_num(fractions)
     # If a neuron is active at a single pair, all frequencies explain the same fraction of its variance. The tolerance
-    # then selects the lowest frequency, not the one that rounding favors.
-    best = (finite >= finite.max(-1, keepdims=True) - 1e-6).argmax(-1)
-    fraction = np.take_along_axis(finite, best[:, None], -1)[:, 0]
-    return np.where(fraction > 0, best + 1, 0), fraction
+    # then selects the lowest frequency, whatever the rounding errors.
+    index = (fractions_or_zero >= fractions_or_zero.max(-1, keepdims=True) - 1e-6).argmax(-1)
+    fraction = np.take_along_axis(fractions_or_zero, index[:, None], -1)[:, 0]
+    return np.where(fraction > 0, index + 1, 0), fraction
 
 
 def key_frequencies(fractions: NDArray) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """Fit of the logits by sums of cos(w_k(a + b - c)) (section 4.2; subtraction notebook, section 4.2).
 
-L are the logits over all (a, b, c). For subtraction, a - b replaces a + b.
+L is the array of logits [a, b, c]. For subtraction, a - b replaces a + b.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def cosine_similarity(checkpoint: Checkpoint) -> Array:
 
 
 def _residual(checkpoint: Checkpoint, coefficients: Array) -> Number:
-    """Return the norm of the logits without the cosines of given coefficients, relative to |L|."""
+    """Return |L - sum of v_k C_k| / |L|, given the coefficients v_k = <L, C_k> of some of the orthonormal C_k."""
     return np.sqrt(max(0.0, 1 - np.square(coefficients / logit_norm(checkpoint)).sum()))
 
 
@@ -122,13 +122,13 @@ def _sums_of_squares(checkpoint: Checkpoint) -> tuple[Number, Number, Number]:
 
 
 def _cosine_energy(checkpoint: Checkpoint) -> Number:
-    """Return the sum of squares of the logits along the key cosines, whose means over outputs and pairs are zero."""
+    """Return the sum of v_k^2 over key frequencies k, which is the same for centered logits."""
     keys = checkpoint.context.key_frequencies
     return np.square(cosine_coefficient(checkpoint)[keys - 1]).sum() if keys.size else np.nan
 
 
 def _direction_energy(checkpoint: Checkpoint) -> Array:
-    """Return the sum of squares of the logits along the key directions: [output]."""
+    """Return each output's sum of squared logits along the key frequencies' directions: [output]."""
     keys = checkpoint.context.key_frequencies
     return fourier.energies(_line_sums(checkpoint))[keys - 1].sum(0) if keys.size else np.array([np.nan])
 
@@ -141,7 +141,7 @@ def _direction_energy(checkpoint: Checkpoint) -> Array:
     reference=FVE,
 )
 def logit_fraction_explained_cosines(checkpoint: Checkpoint) -> Number:
-    """Fraction of the sum of squared logits along cos(w_k(a + b - c)) of the key frequencies k, uncentered."""
+    """Fraction of |L|^2 along cos(w_k(a + b - c)) of the key frequencies k, for the logits L, uncentered."""
     return _cosine_energy(checkpoint) / _sums_of_squares(checkpoint)[0]
 
 
@@ -153,9 +153,9 @@ def logit_fraction_explained_cosines(checkpoint: Checkpoint) -> Number:
     reference=FVE,
 )
 def logit_fraction_explained_cosines_centered_over_outputs(checkpoint: Checkpoint) -> Number:
-    """Fraction of the sum of squares of (L - mean of L over outputs) along cos(w_k(a + b - c)) of the key frequencies.
+    """Fraction of |L - mean of L over outputs|^2 along cos(w_k(a + b - c)) of the key frequencies k, for the logits L.
 
-    L are the logits. The softmax does not depend on the mean over outputs.
+    The softmax does not depend on the mean over outputs.
     """
     return _cosine_energy(checkpoint) / _sums_of_squares(checkpoint)[1]
 
@@ -168,10 +168,7 @@ def logit_fraction_explained_cosines_centered_over_outputs(checkpoint: Checkpoin
     reference=FVE,
 )
 def logit_fraction_explained_cosines_centered_over_pairs(checkpoint: Checkpoint) -> Number:
-    """Fraction of the sum of squares of (L - mean of L over pairs) along cos(w_k(a + b - c)) of the key frequencies.
-
-    L are the logits.
-    """
+    """Fraction of |L - mean of L over pairs|^2 along cos(w_k(a + b - c)) of the key frequencies k, for the logits L."""
     return _cosine_energy(checkpoint) / _sums_of_squares(checkpoint)[2]
 
 
@@ -183,7 +180,7 @@ def logit_fraction_explained_cosines_centered_over_pairs(checkpoint: Checkpoint)
     reference=FVE,
 )
 def logit_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
-    """Fraction of the sum of squared logits along cos and sin of w_k(a + b) of the key frequencies k, uncentered."""
+    """Fraction of |L|^2 along cos and sin of w_k(a + b) of the key frequencies k, for the logits L, uncentered."""
     return _direction_energy(checkpoint).sum() / _sums_of_squares(checkpoint)[0]
 
 
@@ -195,10 +192,7 @@ def logit_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
     reference=FVE,
 )
 def logit_fraction_explained_directions_centered_over_outputs(checkpoint: Checkpoint) -> Number:
-    """Fraction of sum of squares along cos and sin of w_k(a + b) of the key frequencies, in L - mean of L over outputs.
-
-    L are the logits.
-    """
+    """Fraction of |L - mean of L over outputs|^2 along cos and sin of w_k(a + b) of the key frequencies k, for logits L."""
     keys = checkpoint.context.key_frequencies
     if not keys.size:
         return np.nan
@@ -215,10 +209,7 @@ def logit_fraction_explained_directions_centered_over_outputs(checkpoint: Checkp
     reference=FVE,
 )
 def logit_fraction_explained_directions_centered_over_pairs(checkpoint: Checkpoint) -> Number:
-    """Fraction of sum of squares along cos and sin of w_k(a + b) of the key frequencies, in L - mean of L over pairs.
-
-    L are the logits.
-    """
+    """Fraction of |L - mean of L over pairs|^2 along cos and sin of w_k(a + b) of the key frequencies k, for logits L."""
     return _direction_energy(checkpoint).sum() / _sums_of_squares(checkpoint)[2]
 
 
@@ -230,9 +221,9 @@ def logit_fraction_explained_directions_centered_over_pairs(checkpoint: Checkpoi
     reference="Modular addition blog, trigonometric ratio",
 )
 def logit_fraction_explained_directions_per_output(checkpoint: Checkpoint) -> Number:
-    """Mean over outputs of the fraction of logit variance over pairs along key frequencies' cos and sin of w_k(a + b)."""
-    energy = (
+    """Mean over outputs of the fraction of a logit's variance over pairs along key frequencies' cos and sin of w(a + b)."""
+    sums_of_squares = (
         np.square(checkpoint.logits, dtype=np.float64).sum(0)
         - np.square(checkpoint.logit_mean) * checkpoint.context.n**2
     )
-    return (_direction_energy(checkpoint) / energy).mean()
+    return (_direction_energy(checkpoint) / sums_of_squares).mean()

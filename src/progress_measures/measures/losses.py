@@ -1,7 +1,7 @@
-"""Losses and accuracies of the network, and of its logits with frequencies kept or removed (section 5.1).
+"""Losses and accuracies of the network, also with frequencies kept in or removed from its logits (section 5.1).
 
-P_k L is the part of the logits L, as functions of (a, b), along cos and sin of w_k(a + b). It depends on a + b alone, so
-its loss is computed for p values of a + b instead of p^2 pairs. For subtraction, a - b replaces a + b.
+P_k L is the part of the logits L along cos and sin of w_k(a + b), as functions of the pair. P_k L depends on a + b alone, so
+the restricted loss is computed for p values of a + b instead of p^2 pairs. For subtraction, a - b replaces a + b.
 """
 
 from __future__ import annotations
@@ -79,14 +79,17 @@ def test_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
 
 def _restricted(
     checkpoint: Checkpoint,
-    quantity: Callable[[Array, NDArray[np.int64]], NDArray],
+    per_pair: Callable[[Array, NDArray[np.int64]], NDArray],
     split: NDArray[np.bool_] | slice = slice(None),
 ) -> Number:
-    """Return the mean over a split of a quantity of the restricted loss's logits; NaN without key frequencies."""
+    """Return the mean over a split of `per_pair(logits, labels)`, with the logits of the restricted loss.
+
+    NaN without key frequencies.
+    """
     if not checkpoint.context.key_frequencies.size:
         return np.nan
     line_logits = checkpoint.key_directions + checkpoint.logit_mean
-    return quantity(line_logits, _line_labels(checkpoint))[checkpoint.context.line[split]].mean()
+    return per_pair(line_logits, _line_labels(checkpoint))[checkpoint.context.line[split]].mean()
 
 
 def _line_labels(checkpoint: Checkpoint) -> NDArray[np.int64]:
@@ -105,7 +108,7 @@ def _line_labels(checkpoint: Checkpoint) -> NDArray[np.int64]:
     dtype="float64",
 )
 def restricted_loss(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over all pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
+    """Mean cross-entropy over all pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
 
     The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     The mean is over all pairs.
@@ -122,7 +125,7 @@ def restricted_loss(checkpoint: Checkpoint) -> Number:
     dtype="float64",
 )
 def restricted_loss_train(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over training pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
+    """Mean cross-entropy over training pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
 
     The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     The mean is over all pairs.
@@ -139,7 +142,7 @@ def restricted_loss_train(checkpoint: Checkpoint) -> Number:
     dtype="float64",
 )
 def restricted_loss_test(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over test pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
+    """Mean cross-entropy over test pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
 
     The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     The mean is over all pairs.
@@ -155,7 +158,7 @@ def restricted_loss_test(checkpoint: Checkpoint) -> Number:
     reference="Nanda et al. 2023, Fig. 13",
 )
 def restricted_accuracy(checkpoint: Checkpoint) -> Number:
-    """Accuracy over all pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
+    """Accuracy over all pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
 
     The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     The mean is over all pairs.
@@ -171,7 +174,7 @@ def restricted_accuracy(checkpoint: Checkpoint) -> Number:
     reference="Nanda et al. 2023, Fig. 13",
 )
 def restricted_accuracy_train(checkpoint: Checkpoint) -> Number:
-    """Accuracy over training pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
+    """Accuracy over training pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
 
     The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     The mean is over all pairs.
@@ -187,7 +190,7 @@ def restricted_accuracy_train(checkpoint: Checkpoint) -> Number:
     reference="Nanda et al. 2023, Fig. 13",
 )
 def restricted_accuracy_test(checkpoint: Checkpoint) -> Number:
-    """Accuracy over test pairs if the logits keep only their mean and key frequencies' cos, sin of w(a + b).
+    """Accuracy over test pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
 
     The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     The mean is over all pairs.
@@ -195,12 +198,15 @@ def restricted_accuracy_test(checkpoint: Checkpoint) -> Number:
     return _restricted(checkpoint, correct, checkpoint.context.test)
 
 
-def _excluded(checkpoint: Checkpoint, quantity: Callable[[Array, NDArray[np.int64]], NDArray]) -> Number:
-    """Return the mean over training pairs of a quantity of the excluded loss's logits; NaN without key frequencies."""
+def _excluded(checkpoint: Checkpoint, per_pair: Callable[[Array, NDArray[np.int64]], NDArray]) -> Number:
+    """Return the mean over training pairs of `per_pair(logits, labels)`, with the logits of the excluded loss.
+
+    NaN without key frequencies.
+    """
     train = checkpoint.context.train
     if not checkpoint.context.key_frequencies.size:
         return np.nan
-    return quantity(
+    return per_pair(
         checkpoint.logits[train] - checkpoint.key_directions[checkpoint.context.line[train]],
         checkpoint.context.labels[train],
     ).mean()
@@ -215,7 +221,7 @@ def _excluded(checkpoint: Checkpoint, quantity: Callable[[Array, NDArray[np.int6
     dtype="float64",
 )
 def excluded_loss(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over training pairs of the logits without the key frequencies' cos and sin of w(a + b).
+    """Mean cross-entropy over training pairs without the key frequencies' cos and sin of w(a + b) in the logits.
 
     The logits L become L - sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     """
@@ -230,7 +236,7 @@ def excluded_loss(checkpoint: Checkpoint) -> Number:
     reference="Nanda et al. 2023, section 5.1",
 )
 def excluded_accuracy(checkpoint: Checkpoint) -> Number:
-    """Accuracy over training pairs of the logits without the key frequencies' cos and sin of w(a + b).
+    """Accuracy over training pairs without the key frequencies' cos and sin of w(a + b) in the logits.
 
     The logits L become L - sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     """
@@ -248,11 +254,11 @@ def excluded_accuracy(checkpoint: Checkpoint) -> Number:
 )
 @cached_per_checkpoint
 def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
-    """Mean cross-entropy over training pairs of the logits without cos and sin of w_k(a + b), for each frequency k.
+    """Mean cross-entropy over training pairs without cos and sin of w_k(a + b) in the logits, for each frequency k.
 
-    The logits L become L - P_k L. On each line a + b = s, log sum over c of exp(L_c - (P_k L)_c) is a matrix product of
-    exp(L) [pair, c] with exp(-P_k L) [c, k]. One product gives all frequencies unless the logits
-    exceed the range of float64.
+    The logits L become L - P_k L, where P_k projects on cos and sin of w_k(a + b). On each line a + b = s, the sum over c of
+    exp(L_c - (P_k L)_c) is a matrix product of exp(L) [pair, c] with exp(-P_k L) [c, k], so one product gives all
+    frequencies. If the exponents span more than `SPAN`, each frequency's loss is computed separately.
     """
     context, train = checkpoint.context, checkpoint.context.train
     line, labels = context.line[train], context.labels[train]
@@ -284,7 +290,7 @@ def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     reference="Nanda et al. 2023, Fig. 15",
 )
 def excluded_accuracy_by_frequency(checkpoint: Checkpoint) -> Array:
-    """Accuracy over training pairs of the logits without cos and sin of w_k(a + b), for each frequency k."""
+    """Accuracy over training pairs without cos and sin of w_k(a + b) in the logits, for each frequency k."""
     train = checkpoint.context.train
     line, labels = checkpoint.context.line[train], checkpoint.context.labels[train]
     logits = checkpoint.logits[train]
@@ -305,16 +311,16 @@ def excluded_accuracy_by_frequency(checkpoint: Checkpoint) -> Array:
     dtype="float64",
 )
 def maximal_excluded_loss(checkpoint: Checkpoint) -> Number:
-    """Maximum over k of the mean cross-entropy over training pairs of the logits without cos and sin of w_k(a + b).
+    """Maximum over k of the mean cross-entropy over training pairs without cos and sin of w_k(a + b) in the logits.
 
-    It does not depend on the key frequencies of the final network.
+    This loss does not depend on the key frequencies of the final network.
     """
     return excluded_loss_by_frequency(checkpoint).max()
 
 
 @cached_per_checkpoint
-def _key_neurons(checkpoint: Checkpoint) -> Array:
-    """Return the contribution of the neurons' key directions to the logits: [a + b, output]."""
+def _key_neuron_logits(checkpoint: Checkpoint) -> Array:
+    """Return the neurons' part along the key frequencies' directions, times W_L: [a + b, output]."""
     sums = checkpoint.post_marginals.plus if checkpoint.context.sign == 1 else checkpoint.post_marginals.minus
     return kernel(checkpoint.context.n, checkpoint.context.key_frequencies) @ sums.astype(np.float64) @ checkpoint.W_L
 
@@ -328,15 +334,15 @@ def _key_neurons(checkpoint: Checkpoint) -> Array:
     dtype="float64",
 )
 def restricted_loss_neurons(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over test pairs of (neurons along key frequencies' cos, sin of w(a + b)) W_L + mean logits.
+    """Mean cross-entropy over test pairs of N W_L + mean logits; N is the neurons' part along key frequencies' directions.
 
-    The neurons are taken after the ReLU; W_L = W_out W_U. Other paths to the logits contribute only their mean over
-    pairs.
+    The directions are cos and sin of w_k(a + b). The neurons are taken after the ReLU; W_L = W_out W_U. Other paths to the
+    logits contribute only their mean over pairs.
     """
     test = checkpoint.context.test
     if not checkpoint.context.key_frequencies.size:
         return np.nan
-    line_logits = _key_neurons(checkpoint) + checkpoint.logit_mean
+    line_logits = _key_neuron_logits(checkpoint) + checkpoint.logit_mean
     return cross_entropy(line_logits, _line_labels(checkpoint))[checkpoint.context.line[test]].mean()
 
 
@@ -349,14 +355,14 @@ def restricted_loss_neurons(checkpoint: Checkpoint) -> Number:
     dtype="float64",
 )
 def excluded_loss_neurons(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over training pairs of L - (neurons along the key frequencies' cos and sin of w(a + b)) W_L.
+    """Mean cross-entropy over training pairs of logits - N W_L; N is the neurons' part along key frequencies' directions.
 
-    L are the logits. The neurons are taken after the ReLU; W_L = W_out W_U.
+    The directions are cos and sin of w_k(a + b). The neurons are taken after the ReLU; W_L = W_out W_U.
     """
     train = checkpoint.context.train
     if not checkpoint.context.key_frequencies.size:
         return np.nan
     return cross_entropy(
-        checkpoint.logits[train] - _key_neurons(checkpoint)[checkpoint.context.line[train]],
+        checkpoint.logits[train] - _key_neuron_logits(checkpoint)[checkpoint.context.line[train]],
         checkpoint.context.labels[train],
     ).mean()

@@ -2,7 +2,7 @@
 
 A head's attention over (a, b) is a softmax of three scores, and a neuron's pre-activation is a sum of value rows,
 weighted by attention. Scores and value rows are sums of a token's part and a position's part.
-`progress_measures.analysis.pair_maps` computes the maps from them.
+`progress_measures.analysis.pair_maps` computes the maps from these parts.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def attention_score_position(checkpoint: Checkpoint) -> Array:
     reference=REFERENCE,
 )
 def neuron_value_token(checkpoint: Checkpoint) -> Array:
-    """Contribution to each pre-activation per unit of a head's attention to the token: W_E W_V W_O W_in."""
+    """What a head adds to each pre-activation per unit of attention to the token: W_E W_V W_O W_in."""
     return _factors(checkpoint)[1]["W_E"]
 
 
@@ -88,7 +88,7 @@ def neuron_value_token(checkpoint: Checkpoint) -> Array:
     reference=REFERENCE,
 )
 def neuron_value_position(checkpoint: Checkpoint) -> Array:
-    """Contribution to each pre-activation per unit of a head's attention to the position: W_pos W_V W_O W_in."""
+    """What a head adds to each pre-activation per unit of attention to the position: W_pos W_V W_O W_in."""
     return _factors(checkpoint)[1]["W_pos"]
 
 
@@ -109,10 +109,10 @@ KEPT = 12
 
 
 def kept_neurons(context: RunContext) -> NDArray[np.int64]:
-    """Return the indices of the neurons whose maps are stored at the selected epochs, at most `KEPT`; modular tasks only.
+    """Return the indices of at most `KEPT` neurons whose maps are stored at the selected epochs; modular tasks only.
 
-    First comes, for each key frequency, the neuron with the largest fraction of variance explained by it; then the neuron
-    whose best frequency explains the smallest fraction; then all other neurons by index.
+    For each key frequency, the first indices have the neuron of this frequency with the largest fraction of variance
+    explained. Then follow the neuron with the smallest fraction explained, and all other neurons by index.
     """
     frequency, fraction = context.neuron_frequency
     neurons = []
@@ -134,7 +134,7 @@ def kept_neurons(context: RunContext) -> NDArray[np.int64]:
 def moment_attention_score_token(checkpoint: Checkpoint) -> Array:
     """Part of a head's attention score from `=` that depends on the token, at the selected epochs.
 
-    It is x_= W_Q W_K^T W_E^T / sqrt(d_head), with x_= the embedding at `=`.
+    The part is x_= W_Q W_K^T W_E^T / sqrt(d_head), where x_= is the embedding at `=`.
     """
     return attention_score_token(checkpoint)
 
@@ -149,7 +149,7 @@ def moment_attention_score_token(checkpoint: Checkpoint) -> Array:
 def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
     """Part of a head's attention score from `=` that depends on the position, at the selected epochs.
 
-    It is x_= W_Q W_K^T W_pos^T / sqrt(d_head), with x_= the embedding at `=`.
+    The part is x_= W_Q W_K^T W_pos^T / sqrt(d_head), where x_= is the embedding at `=`.
     """
     return attention_score_position(checkpoint)
 
@@ -163,9 +163,9 @@ def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
     digits=16,
 )
 def moment_neuron_value_token(checkpoint: Checkpoint) -> Array:
-    """Contribution to kept neurons' pre-activations per unit of a head's attention to a token, at the selected epochs.
+    """What a head adds to kept neurons' pre-activations per unit of attention to a token, at the selected epochs.
 
-    It is W_E W_V W_O W_in.
+    The contribution is W_E W_V W_O W_in.
     """
     return neuron_value_token(checkpoint)[..., kept_neurons(checkpoint.context)]
 
@@ -178,9 +178,9 @@ def moment_neuron_value_token(checkpoint: Checkpoint) -> Array:
     reference=REFERENCE,
 )
 def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
-    """Contribution to kept neurons' pre-activations per unit of attention to a position, at the selected epochs.
+    """What a head adds to kept neurons' pre-activations per unit of attention to a position, at the selected epochs.
 
-    It is W_pos W_V W_O W_in.
+    The contribution is W_pos W_V W_O W_in.
     """
     return neuron_value_position(checkpoint)[..., kept_neurons(checkpoint.context)]
 
@@ -195,6 +195,6 @@ def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
 def moment_neuron_offset(checkpoint: Checkpoint) -> Array:
     """Pre-activation of kept neurons without attention, at the selected epochs.
 
-    It is x_= W_in + b_in, with x_= the embedding at `=`.
+    The pre-activation is x_= W_in + b_in, where x_= is the embedding at `=`.
     """
     return neuron_offset(checkpoint)[kept_neurons(checkpoint.context)]

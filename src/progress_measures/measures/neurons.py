@@ -33,7 +33,7 @@ BLOG = "Modular addition blog, evolution over training"
     dtype="uint16",
 )
 def neuron_frequency(checkpoint: Checkpoint) -> NDArray[np.int64]:
-    """Frequency k whose {const, cos k, sin k}^2 block holds most of a neuron's variance over pairs; 0 if constant."""
+    """Frequency k whose block {const, cos k, sin k}^2 has the largest part of a neuron's variance; 0 for constant neurons."""
     return best_frequency(checkpoint.variance_fractions)[0]
 
 
@@ -46,7 +46,7 @@ def neuron_frequency(checkpoint: Checkpoint) -> NDArray[np.int64]:
     digits=10,
 )
 def neuron_fraction_explained(checkpoint: Checkpoint) -> Array:
-    """Largest fraction of the neuron's variance over pairs in one {const, cos k, sin k}^2 block, at this epoch."""
+    """Maximum over k of the fraction of a neuron's variance over pairs in the block {const, cos k, sin k}^2."""
     return best_frequency(checkpoint.variance_fractions)[1]
 
 
@@ -74,7 +74,7 @@ def neuron_frequency_share(checkpoint: Checkpoint) -> Array:
 def key_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
     """Whether the frequency explains at least 85 % of the variance of each of at least 1 % of all neurons.
 
-    A frequency k explains the part of a neuron in the block {const, cos k, sin k}^2 of 2D Fourier components.
+    The part that a frequency k explains is a neuron's projection on the 2D Fourier block {const, cos k, sin k}^2.
     """
     return np.isin(fourier.frequencies(checkpoint.context.n), checkpoint.context.key_frequencies)
 
@@ -110,7 +110,7 @@ def _key_direction_fraction(checkpoint: Checkpoint, spectrum: Spectrum) -> Numbe
     reference="Modular addition blog, trigonometric ratio",
 )
 def neuron_pre_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
-    """Mean over neurons of the fraction of variance before the ReLU along the key frequencies' cos and sin of w_k(a + b).
+    """Mean over neurons of the fraction of variance along cos and sin of w_k(a + b) of key frequencies, before the ReLU.
 
     Constant neurons are left out of the mean.
     """
@@ -125,7 +125,7 @@ def neuron_pre_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
     reference="Modular addition blog, trigonometric ratio",
 )
 def neuron_post_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
-    """Mean over neurons of the fraction of variance after the ReLU along the key frequencies' cos and sin of w_k(a + b).
+    """Mean over neurons of the fraction of variance along cos and sin of w_k(a + b) of key frequencies, after the ReLU.
 
     Constant neurons are left out of the mean.
     """
@@ -133,7 +133,9 @@ def neuron_post_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
 
 
 def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
-    """Return the fraction of each neuron's variance in its frequency at the last checkpoint, before and after the ReLU.
+    """Return the fraction of each neuron's variance in components of its final frequency, before and after the ReLU.
+
+    The final frequency explains the largest fraction of the neuron's variance at the last checkpoint.
 
     Args:
         checkpoint: checkpoint of a network on a modular task.
@@ -143,10 +145,11 @@ def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
         Fraction of the variance [activation, neuron]; NaN for a neuron without a frequency.
     """
     frequency, _ = checkpoint.context.neuron_frequency
-    row = np.maximum(frequency - 1, 0)[None]
+    index = np.maximum(frequency - 1, 0)[None]
     spectra = (checkpoint.pre_spectrum, checkpoint.post_spectrum)
     fractions = [
-        np.take_along_axis(s.fraction_explained(components, checkpoint.context.sign), row, 0)[0] for s in spectra
+        np.take_along_axis(spectrum.fraction_explained(components, checkpoint.context.sign), index, 0)[0]
+        for spectrum in spectra
     ]
     return np.where(frequency > 0, np.stack(fractions), np.nan)
 
@@ -160,7 +163,10 @@ def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
     digits=10,
 )
 def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
-    """Fraction of a neuron's variance in the {const, cos k, sin k}^2 block that holds most at the last checkpoint."""
+    """Fraction of a neuron's variance in the block {const, cos k, sin k}^2 of the neuron's final frequency k.
+
+    The final frequency explains the largest fraction of the neuron's variance at the last checkpoint.
+    """
     return _at_final_frequency(checkpoint, "block")
 
 
@@ -173,7 +179,7 @@ def neuron_share_at_final_frequency(checkpoint: Checkpoint) -> Array:
     digits=10,
 )
 def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
-    """Fraction of a neuron's variance in products of cos, sin of w_k a and cos, sin of w_k b, k its final frequency.
+    """Fraction of a neuron's variance in products of cos, sin of w_k a with cos, sin of w_k b; k is its final frequency.
 
     The final frequency explains the largest fraction of the neuron's variance at the last checkpoint.
     """

@@ -55,14 +55,14 @@ def cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
 
 
 def correct(logits: NDArray, labels: NDArray) -> NDArray[np.bool_]:
-    """Return whether the largest logit of each row is the logit of its label.
+    """Return whether the largest logit of each row is the logit of the right output.
 
     Args:
         logits: logits [row, output].
         labels: index of the right output [row].
 
     Returns:
-        Whether the answer is right [row].
+        True where the answer is right [row].
     """
     return logits.argmax(-1) == labels
 
@@ -70,7 +70,7 @@ def correct(logits: NDArray, labels: NDArray) -> NDArray[np.bool_]:
 def gini(norms: NDArray) -> float:
     """Compute the Gini coefficient of nonnegative numbers (Hurley & Rickard 2009).
 
-    It is 0 if all numbers are equal and approaches 1 if only one number is nonzero.
+    The coefficient is 0 if all numbers are equal and approaches 1 if only one number is nonzero.
     """
     ordered = np.sort(np.asarray(norms, dtype=np.float64))
     n = len(ordered)

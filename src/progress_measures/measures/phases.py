@@ -8,7 +8,7 @@ smoothed by a running median:
   level, and cleanup ends where it has fallen by 95 %. The fall that counts is the first after which the logarithm stays
   below the middle between its maximum and its final level for 500 epochs.
 
-Each function takes the cube of one run. It returns an epoch, or NaN with the reason.
+Each measure takes the cube of one run and returns an epoch, or NaN with the reason.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ if TYPE_CHECKING:
 
 REFERENCE = "Nanda et al. 2023, section 5.2"
 SMOOTHING = 5  # checkpoints in the window of the running median
-LEAVES, SETTLED = 0.05, 0.95  # fractions of the way from the plateau to the final level
+# The phases end at these fractions of the way from the plateau to the final level.
+FORMATION_END, CLEANUP_END = 0.05, 0.95
 MINIMUM_DROP = 2.0  # decades by which the test loss must fall, otherwise the run has no cleanup
 FINAL = 0.1  # the final level is the median over this last fraction of the checkpoints
 STAYS = 500  # epochs for which a curve must stay beyond a threshold, or the test loss below the middle of its fall
 
 THRESHOLDS = {
     "phase_smoothing_checkpoints": SMOOTHING,
-    "phase_leaves_plateau_share": LEAVES,
-    "phase_settled_share": SETTLED,
+    "phase_leaves_plateau_share": FORMATION_END,
+    "phase_settled_share": CLEANUP_END,
     "phase_least_drop_decades": MINIMUM_DROP,
     "phase_final_share_of_epochs": FINAL,
     "reached_stays_epochs": STAYS,
@@ -58,28 +59,30 @@ def _smooth(values: Array) -> Array:
 
 
 def _cleanup(run: xr.Dataset) -> tuple[int, int] | str:
-    """Return the indices of the last checkpoint on the plateau and the first at the final level, or why none exist."""
-    epochs, test = run.epoch.values, _smooth(run.test_loss.values)
-    final = np.median(test[-max(1, round(FINAL * len(test))) :])
-    half = (test.max() + final) / 2
-    if test.max() - final < MINIMUM_DROP:
-        return f"the test loss falls by {test.max() - final:.1f} decades, less than {MINIMUM_DROP:g}"
-    start = int((test > half).argmax())
-    stays_down = _first_stay(epochs[start:], test[start:] <= half, epochs[-1])  # ignores later slingshots
-    if np.isnan(stays_down.epoch):
+    """Return the indices of the checkpoints at the ends of circuit formation and cleanup, or why they do not exist."""
+    epochs, log_loss = run.epoch.values, _smooth(run.test_loss.values)
+    final_level = np.median(log_loss[-max(1, round(FINAL * len(log_loss))) :])
+    middle = (log_loss.max() + final_level) / 2
+    if log_loss.max() - final_level < MINIMUM_DROP:
+        return f"the test loss falls by {log_loss.max() - final_level:.1f} decades, less than {MINIMUM_DROP:g}"
+    first_high = int((log_loss > middle).argmax())
+    # the first lasting fall, so that later slingshots are ignored
+    low = _first_lasting(epochs[first_high:], log_loss[first_high:] <= middle, epochs[-1])
+    if np.isnan(low.epoch):
         return f"the test loss falls but does not stay down for {STAYS} epochs"
-    fall_start = int(np.searchsorted(epochs, stays_down.epoch)) - 1
-    plateau = np.median(test[: fall_start + 1][test[: fall_start + 1] > half])
-    drop = plateau - final
-    on_plateau = np.flatnonzero(test[: fall_start + 1] >= plateau - LEAVES * drop)
-    settled = fall_start + np.flatnonzero(test[fall_start:] <= plateau - SETTLED * drop)
+    last_high = int(np.searchsorted(epochs, low.epoch)) - 1
+    before_fall = log_loss[: last_high + 1]
+    plateau = np.median(before_fall[before_fall > middle])
+    drop = plateau - final_level
+    on_plateau = np.flatnonzero(before_fall >= plateau - FORMATION_END * drop)
+    settled = last_high + np.flatnonzero(log_loss[last_high:] <= plateau - CLEANUP_END * drop)
     if not on_plateau.size or not settled.size:
         return "the test loss has no plateau, or does not settle"
     return int(on_plateau[-1]), int(settled[0])
 
 
-def _turn(run: xr.Dataset, excluded: Array) -> Milestone:
-    """Return the epoch of the minimum of a smoothed loss curve before the end of circuit formation."""
+def _minimum_before_cleanup(run: xr.Dataset, excluded: Array) -> Milestone:
+    """Return the epoch at which an excluded loss, smoothed, is smallest before circuit formation ends."""
     cleanup = _cleanup(run)
     if isinstance(cleanup, str):
         return Milestone(np.nan, cleanup)
@@ -102,7 +105,7 @@ def memorization_end(run: xr.Dataset) -> Milestone:
     cleanup, excluded = _cleanup(run), run.excluded_loss.values
     if not isinstance(cleanup, str) and not np.isfinite(excluded).all():
         return Milestone(np.nan, "the run has no key frequencies and therefore no excluded loss")
-    return _turn(run, excluded)
+    return _minimum_before_cleanup(run, excluded)
 
 
 @measure(
@@ -112,10 +115,10 @@ def memorization_end(run: xr.Dataset) -> Milestone:
 def memorization_end_maximal(run: xr.Dataset) -> Milestone:
     """Epoch of the minimum of the smoothed maximal excluded loss before the end of circuit formation.
 
-    The maximal excluded loss is the maximum over frequencies of the excluded loss of one frequency. It does not depend on
-    the key frequencies of the final network.
+    The maximal excluded loss is the maximum over frequencies of the excluded loss of one frequency. This loss does not depend
+    on the key frequencies of the final network.
     """
-    return _turn(run, run.maximal_excluded_loss.values)
+    return _minimum_before_cleanup(run, run.maximal_excluded_loss.values)
 
 
 @measure(
@@ -146,8 +149,8 @@ def cleanup_end(run: xr.Dataset) -> Milestone:
     return Milestone(np.nan, cleanup) if isinstance(cleanup, str) else Milestone(float(run.epoch[cleanup[1]]))
 
 
-def _first_stay(epochs: NDArray[np.int64], met: NDArray[np.bool_], last: int) -> Milestone:
-    """Return the first epoch from which a condition holds for `STAYS` epochs, or until the `last` epoch if earlier."""
+def _first_lasting(epochs: NDArray[np.int64], met: NDArray[np.bool_], last: int) -> Milestone:
+    """Return the first epoch from which a condition holds for `STAYS` epochs, or up to the epoch `last`."""
     for start in np.flatnonzero(met & ~np.r_[False, met[:-1]]):
         window = (epochs >= epochs[start]) & (epochs <= min(epochs[start] + STAYS, last))
         if met[window].all():
@@ -155,10 +158,12 @@ def _first_stay(epochs: NDArray[np.int64], met: NDArray[np.bool_], last: int) ->
     return Milestone(np.nan, f"never for {STAYS} epochs")
 
 
-def _reaches(run: xr.Dataset, quantity: str, met: Callable[[Array], NDArray[np.bool_]]) -> Milestone:
+def _first_lasting_in_history(
+    run: xr.Dataset, quantity: str, condition: Callable[[Array], NDArray[np.bool_]]
+) -> Milestone:
     """Return the first epoch from which a curve of the training history meets a condition for `STAYS` epochs."""
     epochs = run.history_epoch.values
-    return _first_stay(epochs, met(run[f"history_{quantity}"].values), epochs[-1])
+    return _first_lasting(epochs, condition(run[f"history_{quantity}"].values), epochs[-1])
 
 
 @measure(
@@ -166,7 +171,7 @@ def _reaches(run: xr.Dataset, quantity: str, met: Callable[[Array], NDArray[np.b
 )
 def grok_time(run: xr.Dataset) -> Milestone:
     """First epoch from which the test loss stays below 1e-2 for 500 epochs."""
-    return _reaches(run, "test_loss", lambda loss: loss < 1e-2)
+    return _first_lasting_in_history(run, "test_loss", lambda loss: loss < 1e-2)
 
 
 @measure(
@@ -179,7 +184,7 @@ def grok_time(run: xr.Dataset) -> Milestone:
 )
 def test_loss_millionth_time(run: xr.Dataset) -> Milestone:
     """First epoch from which the test loss stays below 1e-6 for 500 epochs."""
-    return _reaches(run, "test_loss", lambda loss: loss < 1e-6)
+    return _first_lasting_in_history(run, "test_loss", lambda loss: loss < 1e-6)
 
 
 @measure(
@@ -192,4 +197,4 @@ def test_loss_millionth_time(run: xr.Dataset) -> Milestone:
 )
 def test_accuracy_time(run: xr.Dataset) -> Milestone:
     """First epoch from which the test accuracy stays at 99 % or more for 500 epochs."""
-    return _reaches(run, "test_accuracy", lambda accuracy: accuracy >= 0.99)
+    return _first_lasting_in_history(run, "test_accuracy", lambda accuracy: accuracy >= 0.99)

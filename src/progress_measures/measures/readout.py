@@ -26,7 +26,7 @@ PRODUCTS = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
 
 
 @cached_per_checkpoint
-def _read(checkpoint: Checkpoint) -> Array:
+def _scalar_products(checkpoint: Checkpoint) -> Array:
     """Return the scalar product of the neurons with each u_k and v_k: [pair, frequency, wave]."""
     waves = fourier.basis(checkpoint.context.n)[1:]
     directions = checkpoint.W_L.astype(np.float64) @ waves.T
@@ -51,13 +51,13 @@ def _waves(checkpoint: Checkpoint) -> Array:
 )
 @cached_per_checkpoint
 def readout_product_coefficient(checkpoint: Checkpoint) -> Array:
-    """Coefficients of the neurons along u_k = W_L cos_k, v_k = W_L sin_k on products of cos, sin of w_k a and w_k b.
+    """Coefficients of neurons·(W_L cos_k) and neurons·(W_L sin_k) on products of cos, sin of w_k a with cos, sin of w_k b.
 
-    W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. The products are not normalized.
+    W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. The products of waves are not normalized.
     """
     p = checkpoint.context.n
     cos, sin = _waves(checkpoint)
-    along = _read(checkpoint).reshape(p, p, -1, 2)
+    along = _scalar_products(checkpoint).reshape(p, p, -1, 2)
     products = ((cos, cos), (sin, sin), (sin, cos), (cos, sin))
     coefficients = [np.einsum("abkw,ka,kb->kw", along, of_a, of_b, optimize=True) for of_a, of_b in products]
     return np.stack(coefficients, -1) * 4 / p**2
@@ -73,7 +73,7 @@ def readout_product_coefficient(checkpoint: Checkpoint) -> Array:
 )
 @cached_per_checkpoint
 def readout_coefficient(checkpoint: Checkpoint) -> Array:
-    """Coefficient on cos w_k(a + b) of the neurons along u_k = W_L cos_k, and on sin w_k(a + b) along v_k = W_L sin_k.
+    """Coefficient of neurons·(W_L cos_k) on cos w_k(a + b), and of neurons·(W_L sin_k) on sin w_k(a + b).
 
     W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. The waves of a + b are not normalized.
     """
@@ -91,11 +91,11 @@ def readout_coefficient(checkpoint: Checkpoint) -> Array:
     labels=WAVES,
 )
 def readout_fraction_explained(checkpoint: Checkpoint) -> Array:
-    """Fraction of variance of the neurons along W_L cos_k (W_L sin_k) explained by cos w_k(a + b) (sin w_k(a + b)).
+    """Fraction of variance of neurons·(W_L cos_k) explained by cos w_k(a + b), or of neurons·(W_L sin_k) by sin w_k(a + b).
 
     The variance is over pairs. W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs.
     """
-    variance = _read(checkpoint).var(0)
+    variance = _scalar_products(checkpoint).var(0)
     return np.square(readout_coefficient(checkpoint)) / 2 / variance
 
 
@@ -113,7 +113,7 @@ def W_L_singular_value(checkpoint: Checkpoint) -> Array:
     requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 3, appendix A.1",
 )  # fmt: skip
 def W_L_fraction_explained(checkpoint: Checkpoint) -> Number:
-    """Fraction of the variance over pairs of the logits, summed over outputs, explained by the neurons times W_L.
+    """Fraction of the logits' variance over pairs, summed over outputs, that the neurons times W_L explain.
 
     The neurons are taken after the ReLU; W_L = W_out W_U.
     """
@@ -137,7 +137,7 @@ def W_L_fourier(checkpoint: Checkpoint) -> Array:
     requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
 )  # fmt: skip
 def cluster_W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
-    """Norm over the neurons in each frequency's cluster of the columns of W_L F^T, W_L = W_out W_U; 0 for empty clusters.
+    """Norm of each column of W_L F^T over the neurons in a frequency's cluster, W_L = W_out W_U; 0 for empty clusters.
 
     F is the Fourier basis over outputs.
     """

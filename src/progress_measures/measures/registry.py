@@ -68,11 +68,11 @@ class Measure:
         long_name: name for axes and tables.
         reference: equation, figure or section of the source.
         family: module that defines the measure.
-        function: takes a `Checkpoint`; in the family `phases`, the cube of one run.
+        function: function of a `Checkpoint` or, in the family `phases`, of the cube of one run.
         dtype: data type of the variable.
         digits: mantissa bits that the published cube keeps; None keeps all.
-        requires: capabilities of the runs that the measure applies to, each of `CAPABILITIES`.
-        labels: coordinates of dimensions that only this measure has.
+        requires: capabilities that a run must provide for the measure to apply, each of `CAPABILITIES`.
+        labels: coordinates, by dimension, of the dimensions that only this measure has.
     """
 
     name: str
@@ -126,11 +126,11 @@ def measure(
         dims: dimensions of the variable, each of `DIMENSIONS`.
         units: units of the variable.
         long_name: name for axes and tables.
-        requires: capabilities of the runs that the measure applies to, each of `CAPABILITIES`.
+        requires: capabilities that a run must provide for the measure to apply, each of `CAPABILITIES`.
         reference: equation, figure or section of the source.
         dtype: data type of the variable.
         digits: mantissa bits that the published cube keeps; None keeps all.
-        labels: coordinates of dimensions that only this measure has.
+        labels: coordinates, by dimension, of the dimensions that only this measure has.
 
     Returns:
         A decorator that registers the function under its name.
@@ -186,14 +186,14 @@ def _families() -> tuple[str, ...]:
 
 @functools.cache
 def measures() -> dict[str, Measure]:
-    """Return all measures by name, in the order of the families and, within a family, of its file."""
+    """Return all measures by name, ordered by family and, within a family, as in the family's module."""
     for family in _families():
         importlib.import_module(f"progress_measures.measures.{family}")
     return dict(_REGISTRY)
 
 
 def family_measures(family: str) -> list[Measure]:
-    """Return the measures of a family; this imports its module."""
+    """Import the module of a family and return its measures."""
     importlib.import_module(f"progress_measures.measures.{family}")
     return [measure for measure in _REGISTRY.values() if measure.family == family]
 

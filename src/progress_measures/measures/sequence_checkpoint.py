@@ -20,7 +20,7 @@ from progress_measures.tasks import Examples
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-PIECE = 2**22  # attention entries of one layer that are in memory at a time
+PIECE = 2**22  # maximum number of attention entries of one layer in memory at a time
 PATTERNS = 64  # test examples whose attention patterns are measured
 
 
@@ -82,16 +82,17 @@ class SequenceCheckpoint:
     def train(self) -> tuple[NDArray, NDArray]:
         """Logits [answer, output] and labels [answer] of the training examples.
 
-        If training draws fresh examples, these are the examples of the next update.
+        If training draws fresh examples, the training examples are those of the next update.
         """
-        return self._answers(self.context.examples.train(self.epoch))
+        return self._logits_and_labels(self.context.examples.train(self.epoch))
 
     @cached_property
     def test(self) -> tuple[NDArray, NDArray]:
         """Logits [answer, output] and labels [answer] of the test examples."""
-        return self._answers(self.context.test)
+        return self._logits_and_labels(self.context.test)
 
-    def _answers(self, examples: Examples) -> tuple[NDArray, NDArray]:
+    def _logits_and_labels(self, examples: Examples) -> tuple[NDArray, NDArray]:
+        """Return the logits [answer, output] and labels [answer] of examples."""
         run = self.context.run
         sizes, tensors, pieces = run.task.layout, self._tensors, []
         size = max(1, PIECE // (run.model.heads * sizes.input_length**2))
@@ -107,10 +108,15 @@ class SequenceCheckpoint:
         """Attention patterns of the `pattern_examples` of the run: [layer, head, example, query, key]."""
         run, patterns = self.context.run, []
 
-        def keep(name: str, value: torch.Tensor) -> None:
+        def record_pattern(name: str, value: torch.Tensor) -> None:
             if name.endswith("hook_pattern"):
                 patterns.append(value[0].numpy().swapaxes(0, 1))
 
         with torch.no_grad():
-            forward(self._tensors, torch.tensor(self.context.pattern_examples.tokens), keep, run.model.doubled_residual)
+            forward(
+                self._tensors,
+                torch.tensor(self.context.pattern_examples.tokens),
+                record_pattern,
+                run.model.doubled_residual,
+            )
         return np.stack(patterns)

@@ -23,7 +23,7 @@ INDUCTION = f"{SECTION}; Olsson et al. 2022"
 
 
 def _by_answer(checkpoint: SequenceCheckpoint, values: NDArray) -> Array:
-    """Return the mean over examples of values [example * answer]: [answer]."""
+    """Return the mean of values [example x answer] over examples: [answer]."""
     return values.reshape(-1, checkpoint.context.test.labels.shape[1]).mean(0)
 
 
@@ -65,7 +65,7 @@ def _by_trigram(checkpoint: SequenceCheckpoint, logits: Array, labels: NDArray[n
     dtype="float64",
 )  # fmt: skip
 def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
-    """Mean cross-entropy over training examples in which a given token determines the answer; NaN if there are none."""
+    """Mean cross-entropy over the training examples with a given signal token; NaN if there are none."""
     return _by_trigram(checkpoint, *checkpoint.train)
 
 
@@ -74,7 +74,7 @@ def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
     dtype="float64",
 )  # fmt: skip
 def test_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
-    """Mean cross-entropy over test examples in which a given token determines the answer; NaN if there are none."""
+    """Mean cross-entropy over the test examples with a given signal token; NaN if there are none."""
     return _by_trigram(checkpoint, *checkpoint.test)
 
 
@@ -82,8 +82,8 @@ def test_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
 def induction_score(checkpoint: SequenceCheckpoint) -> Array:
     """Attention from an answer position to earlier tokens that equal the answer and follow a copy of the current token.
 
-    The attention is summed over these tokens, then averaged over the answers of 64 test examples. Earlier copies of the
-    current token that another token follows occur by chance and do not count.
+    The attention is summed over these tokens, then averaged over the answers of 64 test examples. An earlier copy of the
+    current token that is followed by a token other than the answer occurs by chance and does not count.
     """
     tokens, positions, labels = checkpoint.context.pattern_examples
     example = np.arange(len(tokens))[:, None]

@@ -21,7 +21,7 @@ ON_PLANE = ("run", "fourier_component_a", "fourier_component_b")
 
 
 def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
-    """Compute the norm over functions of each of their 2D Fourier components.
+    """Compute the norm of each 2D Fourier component over several functions of the pair.
 
     Args:
         checkpoint: checkpoint of a network on a modular task.
@@ -64,7 +64,7 @@ def neuron_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
 
 
 def terms(p: int, k: int) -> Array:
-    """Compute the `TERMS` at every pair; they are orthogonal to each other.
+    """Compute the `TERMS`, which are orthogonal to each other, at every pair.
 
     Args:
         p: modulus.
@@ -86,7 +86,7 @@ def terms(p: int, k: int) -> Array:
 )  # fmt: skip
 @cached_per_checkpoint
 def neuron_fit_coefficient(checkpoint: Checkpoint) -> Array:
-    """Least-squares coefficients of a neuron on 1, cos and sin of w_k a and w_k b and their products, k its frequency.
+    """Least-squares coefficients of a neuron on 1, cos and sin of w_k a and w_k b, and their products; k is its frequency.
 
     The neuron is taken after the ReLU. A constant neuron has no frequency and is fitted by its mean.
     """
@@ -95,8 +95,8 @@ def neuron_fit_coefficient(checkpoint: Checkpoint) -> Array:
     for k in np.unique(frequency):
         at_frequency = frequency == k
         basis = terms(checkpoint.context.n, k)[: None if k else 1]
-        fitted = basis @ checkpoint.post[:, at_frequency] / np.square(basis).sum(-1, keepdims=True)
-        coefficients[at_frequency, : len(basis)] = fitted.T
+        solution = basis @ checkpoint.post[:, at_frequency] / np.square(basis).sum(-1, keepdims=True)
+        coefficients[at_frequency, : len(basis)] = solution.T
     return coefficients
 
 

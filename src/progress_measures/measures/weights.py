@@ -179,9 +179,9 @@ def gini_W_L_by_frequency(checkpoint: Checkpoint) -> float:
     dtype="bool",
 )
 def W_E_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
-    """Whether the frequency's norm in W_E is at least 15 % of the largest such norm.
+    """Whether the frequency's norm in W_E is at least 15 % of the largest norm of a frequency.
 
-    This is an alternative to `key_frequency`, and less reliable.
+    This rule is less reliable than that of `key_frequency`.
     """
     norms = _by_frequency(W_E_fourier_norm(checkpoint))
     return norms >= LARGE_NORM_FRACTION * norms.max()
@@ -196,9 +196,9 @@ def W_E_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
     dtype="bool",
 )
 def W_L_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
-    """Whether the frequency's norm in W_L = W_out W_U is at least 15 % of the largest such norm.
+    """Whether the frequency's norm in W_L = W_out W_U is at least 15 % of the largest norm of a frequency.
 
-    This is an alternative to `key_frequency`, and less reliable.
+    This rule is less reliable than that of `key_frequency`.
     """
     norms = _by_frequency(W_L_fourier_norm(checkpoint))
     return norms >= LARGE_NORM_FRACTION * norms.max()

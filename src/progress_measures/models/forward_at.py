@@ -2,16 +2,17 @@
 
 The module computes what `models.transformer` computes, at the answer positions only:
 
-- Before the first layer, the residual stream has positions x tokens distinct rows. If the batch has more rows, examples x
-  positions, products with weights are computed once per distinct row, in a table, and looked up.
+- Before the first layer, a row of the residual stream depends only on its position and token, so at most positions x tokens
+  rows are distinct. If a batch has more rows, examples x positions, products with weights are computed once per distinct
+  row and looked up in a table.
 - Queries and the MLP of the last layer are computed at the answer positions only. If there are few outputs, the
   product W_out W_U is computed before it is applied to the neurons.
 - Attention over a few tokens is written as sums over keys. The first token attends to itself only, so the residual stream
   at the first position has as many rows as there are tokens, at any depth.
 - Attention over more tokens is computed by torch. On a CPU it never stores a complete attention pattern (FlashAttention,
   Dao et al. 2022) and takes half the time of products and softmaxes in blocks of queries.
-- A one-layer network with one answer per sequence has its keys in the table. Its attention is a few large products and
-  gathers.
+- In a one-layer network with one answer per sequence, keys and values are rows of the table, and attention is a few large
+  products and gathers.
 
 Products with weights go through `models.gemm`. Every tensor has a leading dimension `run`.
 """
@@ -30,7 +31,7 @@ from progress_measures.models.gemm import multiply
 from progress_measures.models.limits import SHORT
 
 Weights = dict[str, Tensor]
-Masks = list[Tensor]  # one per layer, [run, row, neuron]: 0, or 1 / (fraction kept)
+Masks = list[Tensor]  # dropout factors, one tensor per layer: 0, or 1 / (fraction of neurons kept): [run, row, neuron]
 
 # A CPU uses the first backend. A GPU uses the second, whose gradients are deterministic, because FlashAttention supports
 # only half precision there.
@@ -80,8 +81,8 @@ class ReadPositions:
 
         Args:
             tokens: [run, example, position], of the same shape as before.
-            answers: [run, example, answer], of the same shape as before; all at the last position if the answers given at
-                construction were.
+            answers: [run, example, answer], of the same shape as before. If all answers given to the constructor are at the
+                last position, these must be too.
         """
         self.tokens.copy_(tokens)
         self.answers.copy_(answers)
@@ -150,16 +151,18 @@ def _residual_mid(
         if positions.separates_first and not dropout:  # dropout masks differ between examples with the same token
             x = _layer_with_separate_first(x, w, positions, doubled_residual)
             continue
-        queries_keys_values = x.times(_concatenate_heads(w["W_Q"], w["W_K"], w["W_V"]))
-        stream = _add_attention(x.dense(), _attend(None, queries_keys_values, heads, positions), w, doubled_residual)
+        queries_keys_values = x.product_with(_concatenate_heads(w["W_Q"], w["W_K"], w["W_V"]))
+        stream = _add_attention(
+            x.as_tensor(), _attend(None, queries_keys_values, heads, positions), w, doubled_residual
+        )
         x = _DenseStream(_add_mlp(stream, w, dropout[layer] if dropout else None), positions)
     w, x_at_answers = layers[-1], x.at_answers()
     if isinstance(x, _TableStream) and isinstance(x_at_answers, _TableStream) and positions.answers.shape[-1] == 1:
         z = _attend_in_table(x_at_answers, x, w, positions)
     else:
-        keys_values = x.times(_concatenate_heads(w["W_K"], w["W_V"]))
-        z = _attend(x_at_answers.times(_concatenate_heads(w["W_Q"])), keys_values, heads, positions)
-    return _add_attention(x_at_answers.dense(), z, w, doubled_residual)
+        keys_values = x.product_with(_concatenate_heads(w["W_K"], w["W_V"]))
+        z = _attend(x_at_answers.product_with(_concatenate_heads(w["W_Q"])), keys_values, heads, positions)
+    return _add_attention(x_at_answers.as_tensor(), z, w, doubled_residual)
 
 
 def _layer_with_separate_first(
@@ -168,11 +171,11 @@ def _layer_with_separate_first(
     """Apply a layer before the last: at the first position once per token, at later positions for every example."""
     heads, later_positions, first_position = w["W_Q"].shape[1], x.without_first(), x.first()
     keys_values, queries = (
-        x.times(_concatenate_heads(w["W_K"], w["W_V"])),
-        later_positions.times(_concatenate_heads(w["W_Q"])),
+        x.product_with(_concatenate_heads(w["W_K"], w["W_V"])),
+        later_positions.product_with(_concatenate_heads(w["W_Q"])),
     )
     z = _attend_by_sums(queries, keys_values, heads, tuple(range(2, positions.length + 1)))
-    later_rows = _add_attention(later_positions.dense(), z, w, doubled_residual)
+    later_rows = _add_attention(later_positions.as_tensor(), z, w, doubled_residual)
     first_rows = _add_attention(
         first_position, project(first_position, _concatenate_heads(w["W_V"]))[:, None], w, doubled_residual
     )
@@ -184,7 +187,7 @@ _LAYER_TENSORS = ("W_Q", "W_K", "W_V", "W_O", "W_in", "b_in", "W_out", "b_out")
 
 
 def _layers(weights: Weights) -> list[Weights]:
-    """Split the weights by layer. Each tensor is split in one call, so autograd stacks its gradients instead of adding them."""
+    """Split the weights by layer. One call splits a tensor, so autograd stacks the layers' gradients instead of adding them."""
     split = [(name, weights[name].unbind(1)) for name in _LAYER_TENSORS if name in weights]
     return [{name: parts[layer] for name, parts in split} for layer in range(weights["W_Q"].shape[1])]
 
@@ -201,7 +204,7 @@ def _add_attention(residual: Tensor, z: Tensor, w: Weights, doubled_residual: bo
 
 
 def _add_mlp(stream: Tensor, w: Weights, dropout_mask: Tensor | None) -> Tensor:
-    """Add the output of the MLP, if there is one, to the residual stream: [run, row, d_model]."""
+    """Add the MLP's output, if the layer has an MLP, to the residual stream: [run, row, d_model]."""
     if "W_in" not in w:
         return stream
     stream = stream + _mlp(stream, w, w["W_out"], dropout_mask)
@@ -254,11 +257,11 @@ class _TableStream:
         """Return the stream at the first position, for every token: [run, token, d_model]."""
         return self.table[:, : self._positions.vocabulary]
 
-    def times(self, matrix: Tensor) -> Tensor:
+    def product_with(self, matrix: Tensor) -> Tensor:
         """Compute the product with a matrix [run, d_model, width]: [run, example, position, width]."""
         return embedding(self.rows, project(self.table, matrix).flatten(0, 1))
 
-    def dense(self) -> Tensor:
+    def as_tensor(self) -> Tensor:
         """Return the stream as one tensor: [run, example x position, d_model]."""
         return embedding(self.rows, self.table.flatten(0, 1)).flatten(1, 2)
 
@@ -290,7 +293,7 @@ class _DenseStream:
         assert self._first is not None
         return self._first
 
-    def times(self, matrix: Tensor) -> Tensor:
+    def product_with(self, matrix: Tensor) -> Tensor:
         """Compute the product with a matrix [run, d_model, width]: [run, example, position, width]."""
         product = project(self._stream, matrix).unflatten(1, (self._positions.answers.shape[1], -1))
         if self._first is None:
@@ -298,7 +301,7 @@ class _DenseStream:
         first_product = embedding(self._positions.first_position_rows, project(self._first, matrix).flatten(0, 1))
         return torch.cat([first_product, product], dim=2)
 
-    def dense(self) -> Tensor:
+    def as_tensor(self) -> Tensor:
         """Return the stream as one tensor: [run, example x position, d_model]."""
         return self._stream
 
@@ -331,7 +334,7 @@ def project(x: Tensor, w: Tensor) -> Tensor:
 
 
 def _transposed_product(x: Tensor, y: Tensor) -> Tensor:
-    """Compute `x.mT @ y`. `multiply` copies its second argument, so the narrower factor goes there."""
+    """Compute `x.mT @ y`. `multiply` copies its second argument, so the narrower matrix is the second argument."""
     return multiply(x.mT, y) if x.shape[-1] > y.shape[-1] else multiply(y.mT, x).mT
 
 
@@ -383,10 +386,8 @@ class _ShortAttention(torch.autograd.Function):
     ) -> Tensor:
         q, k, v = _split_heads(queries, keys_values, heads)
         scale = k.shape[-1] ** -0.5
-        z, patterns = (
-            torch.empty(*q.shape, dtype=q.dtype, device=q.device),
-            [],
-        )  # z: [run, example, query, head, d_head]
+        z = torch.empty(*q.shape, dtype=q.dtype, device=q.device)  # [run, example, query, head, d_head]
+        patterns = []
         for i, count in enumerate(key_counts):
             scores = torch.stack([(q[:, :, i] * k[:, :, j]).sum(-1) for j in range(count)])  # [key, run, example, head]
             patterns.append(scores.mul_(scale).softmax(0)[..., None])  # [key, run, example, head, 1]
@@ -405,7 +406,7 @@ class _ShortAttention(torch.autograd.Function):
         grad_queries = None if queries is None else torch.empty_like(queries)
         grad_keys_values = torch.empty_like(keys_values)
         grad_q, grad_k, grad_v = _split_heads(grad_queries, grad_keys_values, ctx.heads)
-        initialized = 0  # number of keys whose gradients earlier queries have written
+        initialized = 0  # number of keys whose gradients have been written by earlier queries
         for i, (count, pattern) in enumerate(zip(ctx.key_counts, patterns, strict=True)):
             grad_z_i = grad_z[:, :, i]
             grad_pattern = torch.stack([(grad_z_i * v[:, :, j]).sum(-1, keepdim=True) for j in range(count)])
@@ -419,7 +420,7 @@ class _ShortAttention(torch.autograd.Function):
 
 
 def _add_product(to: Tensor, a: Tensor, b: Tensor, overwrite: bool) -> None:
-    """Compute `to += a * b`, or `to = a * b` where `to` is not initialized yet."""
+    """Compute `to += a * b`; with `overwrite`, compute `to = a * b`."""
     if overwrite:
         torch.mul(a, b, out=to)
     else:
@@ -434,14 +435,16 @@ def _split_heads(queries: Tensor | None, keys_values: Tensor, heads: int) -> tup
 
 
 def _attend_in_table(x_at_answers: _TableStream, x: _TableStream, w: Weights, positions: ReadPositions) -> Tensor:
-    """Compute the attention-weighted values of one query per sequence, with keys and values from the table's rows.
+    """Compute the attention-weighted values of one query per sequence; keys and values are rows of the table.
 
     Returns:
         [run, example, 1, head x d_head].
     """
     heads = w["W_Q"].shape[1]
     q = rearrange(
-        x_at_answers.times(_concatenate_heads(w["W_Q"])), "run example 1 (head e) -> (run head) example e", head=heads
+        x_at_answers.product_with(_concatenate_heads(w["W_Q"])),
+        "run example 1 (head e) -> (run head) example e",
+        head=heads,
     )
     k, v = rearrange(
         project(x.table, _concatenate_heads(w["W_K"], w["W_V"])),
@@ -485,9 +488,8 @@ class _TableAttention(torch.autograd.Function):
         grad_scores = torch._softmax_backward_data(grad_pattern, pattern, -1, pattern.dtype).mul_(ctx.scale)
 
         def grad_table(values: Tensor, vectors: Tensor) -> Tensor:
-            scattered = torch.zeros(
-                *q.shape[:2], k.shape[1], dtype=q.dtype, device=q.device
-            )  # [run x head, example, row]
+            # [run x head, example, row]
+            scattered = torch.zeros(*q.shape[:2], k.shape[1], dtype=q.dtype, device=q.device)
             return multiply(scattered.scatter_(-1, rows, values).mT, vectors)
 
         return (

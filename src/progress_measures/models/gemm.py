@@ -2,9 +2,9 @@
 
 PyTorch's x86 wheels multiply float32 matrices with Intel's MKL, which takes a slow path on AMD processors. oneDNN, in
 the same wheels, is 2.3 times faster there (3,830 x 512 x 113 on one EPYC core: 2.3 against 5.3 ms). On such a processor,
-products go through the operator that `torch.compile` uses for linear layers. Its set-up takes 50 µs a call, in
-which MKL finishes a small product. The choice of library depends on the machine and the shapes only, so a resumed run
-repeats its results bit for bit.
+products go through the operator that `torch.compile` uses for linear layers. A call of this operator takes at least 50 µs,
+so small products stay with MKL, which is faster for them. The choice of library depends on the machine and the shapes
+only, so a resumed run repeats its results bit for bit.
 """
 
 import functools
@@ -37,7 +37,7 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
 
     Args:
         a: [..., row, inner].
-        b: [..., inner, column], with the batch dimensions of `a`.
+        b: [..., inner, column], with the same batch dimensions as `a`.
 
     Returns:
         [..., row, column].
@@ -93,7 +93,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
     Args:
         a: [..., row, inner].
-        b: [..., inner, column], with the batch dimensions of `a`.
+        b: [..., inner, column], with the same batch dimensions as `a`.
 
     Returns:
         [..., row, column].

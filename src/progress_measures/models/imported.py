@@ -25,15 +25,15 @@ Weights = dict[str, NDArray[np.floating]]
 
 
 def to_native_weights(weights: Mapping[str, NDArray[np.floating]], sizes: Layout, one_layer: bool) -> Weights:
-    """Return tensors that compute the same logits at `=`, with the tensor names of networks trained here where possible.
+    """Convert an imported network's tensors to the form of networks trained here, with the same logits at `=`.
 
     Outputs that are not answers, such as output 114 of the authors' networks, and unused positions are cut off. Weights of
-    LayerNorms are folded into the matrices after them. With `one_layer`, the biases of the attention are removed as well:
+    LayerNorms are folded into the matrices after them. With `one_layer`, attention biases are moved elsewhere or dropped:
 
-    - Attention weights sum to 1, so b_V and b_O add the same vector to every residual stream. It is moved to b_in and
-      b_out.
+    - Attention weights sum to 1, so b_V and b_O add the same vector to every residual stream. This vector is moved to
+      b_in and b_out.
     - b_K adds the same number to the scores of all positions and has no effect.
-    - The only query vector is x_=, so b_Q is moved to W_Q such that x_= W_Q contains it.
+    - Only x_=, the embedding at `=`, is used as a query, so b_Q is moved to W_Q such that x_= W_Q contains b_Q.
 
     Args:
         weights: tensors of the imported network.
@@ -93,7 +93,7 @@ def neurons_and_logits(
 
     Args:
         weights: tensors of a network of any depth, with or without biases; LayerNorms have no weights.
-        n: number of values of a and of b.
+        n: number of operand values.
         layer_norm: whether the inputs of the attention, the MLP and the unembedding are centered and divided by their
             standard deviation.
 
@@ -111,7 +111,7 @@ def first_attention(weights: Mapping[str, NDArray[np.floating]], n: int, layer_n
 
     Args:
         weights: tensors of a network of any depth, with or without biases; LayerNorms have no weights.
-        n: number of values of a and of b.
+        n: number of operand values.
         layer_norm: whether the inputs of the attention, the MLP and the unembedding are centered and divided by their
             standard deviation.
 

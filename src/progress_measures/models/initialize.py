@@ -29,7 +29,7 @@ def initial_weights(run: Run) -> dict[str, Tensor]:
     return draw(architecture, generator)
 
 
-def _empty(architecture: Architecture) -> dict[str, Tensor]:
+def _zeros(architecture: Architecture) -> dict[str, Tensor]:
     """Return the trained tensors, filled with zeros."""
     return {name: torch.zeros(shape) for name, shape in architecture.shapes().items()}
 
@@ -39,7 +39,7 @@ def _paper(architecture: Architecture, generator: torch.Generator) -> dict[str, 
 
     The authors' code draws from the same distributions, but without a seed.
     """
-    weights = _empty(architecture)
+    weights = _zeros(architecture)
     for name, tensor in weights.items():
         if name.startswith("W_"):
             width = architecture.vocabulary if name == "W_U" else architecture.d_model
@@ -49,7 +49,7 @@ def _paper(architecture: Architecture, generator: torch.Generator) -> dict[str, 
 
 def _transformer_lens(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
     """Draw from N(0, (0.8/sqrt(d_model))^2), in the order of TransformerLens 1 and 2 after `torch.manual_seed`."""
-    weights = _empty(architecture)
+    weights = _zeros(architecture)
     deviation = 0.8 / architecture.d_model**0.5
     tensors = [weights["W_E"], weights["W_pos"]]
     for layer in range(architecture.layers):
@@ -77,11 +77,12 @@ def _authors_by_head(architecture: Architecture, generator: torch.Generator) -> 
 def _in_authors_order(
     architecture: Architecture, generator: torch.Generator, width_of_heads: int, width_of_U: int
 ) -> dict[str, Tensor]:
-    """Draw every matrix in the authors' order, from a normal distribution with variance 1/width of the matrix.
+    """Draw every matrix in the authors' order, from a normal distribution of variance 1/width.
 
-    The last two dimensions of the authors' tensors are swapped relative to ours, except in W_pos and W_U.
+    The width is d_model, except for W_Q, W_K and W_V (`width_of_heads`) and W_U (`width_of_U`). The last two dimensions of
+    the authors' tensors are swapped relative to the tensors here, except in W_pos and W_U.
     """
-    weights = _empty(architecture)
+    weights = _zeros(architecture)
     widths = {"W_Q": width_of_heads, "W_K": width_of_heads, "W_V": width_of_heads, "W_U": width_of_U}
 
     def fill(name: str, tensor: Tensor) -> None:

@@ -5,13 +5,13 @@ small tables (after Elhage et al. 2021, 'A mathematical framework for transforme
 
     pre-activations(a, b) = constant + sum over heads of  A_a T[a] + A_b T[n + b],   T[r] = (x_r - x_=) W_V W_O W_in,
 
-where x_r are the sums of embedding and positional embedding of every a, every b and `=`, and A_a and A_b are a head's
-attention from `=` to a and to b. The attention from `=` to itself is 1 - A_a - A_b; its term x_= is part of the constant.
-The skip logits bypass the MLP: they are the same sum with W_U in place of W_in. With four heads, `embedding_bag` sums 8 rows
-per pair, instead of the 131 thousand multiply-adds of the full forward pass. The only other product per pair is that of the
-neurons after the ReLU with W_L = W_out W_U.
+where x_r is the sum of token and positional embedding, of a for the first n rows r and of b for the next n rows; x_= is this
+sum for `=`. A_a and A_b are a head's attention from `=` to a and to b. The attention from `=` to itself is 1 - A_a - A_b, so
+the terms with x_= are part of the constant. The skip logits bypass the MLP; they are the same sum with W_U in place of W_in.
+With four heads, `embedding_bag` sums 8 rows per pair, instead of the 131 thousand multiply-adds of the full forward pass.
+The only other product per pair multiplies the neurons after the ReLU with W_L = W_out W_U.
 
-Every tensor has a leading dimension `run`. `n` is the number of values of a and of b.
+Every tensor has a leading dimension `run`; n is the number of operand values.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 Weights = dict[str, Tensor]
 
-# Rows are padded to a multiple of 16 floats, a cache line: dot products are four times slower on unaligned rows.
+# Rows are padded to a multiple of 16 floats, which is a cache line: dot products with unaligned rows take four times longer.
 _ALIGN = 16
 
 
 class Tables(NamedTuple):
     """The tables from which the logits of any pair are computed."""
 
-    scores: Tensor  # [run, head, 2n + 1]  attention scores of every a, every b and `=`, for the query at `=`
+    scores: Tensor  # [run, head, 2n + 1]  attention scores, from `=`, of each value of a, each value of b and `=`
     neuron_rows: Tensor  # [run, head, 2n, neuron]  T above
     skip_rows: Tensor  # [run, head, 2n, output, padded]  T with W_U in place of W_in
     neuron_constant: Tensor  # [run, neuron]
@@ -100,7 +100,7 @@ class PairBatch:
 
     Args:
         a, b: [run, pair] integers below n.
-        n: number of values of a and of b.
+        n: number of operand values.
         heads: number of heads.
     """
 

@@ -37,14 +37,14 @@ def network_of(run: Run, weights: Mapping[str, NDArray[np.floating]]) -> Any:
     """
     if run.model.doubled_residual:
         raise UserError(
-            f"{run.experiment}/{run.name} adds its residual stream twice (`model.doubled_residual`), which no network of "
-            "TransformerLens does."
+            f"{run.experiment}/{run.name} adds its residual stream twice (`model.doubled_residual`), which TransformerLens "
+            "cannot represent."
         )
     return to_transformer_lens(weights, architecture_of(run, weights), run.layer_norm)
 
 
 def architecture_of(run: Run, weights: Mapping[str, NDArray[np.floating]]) -> Architecture:
-    """Return the architecture of a run, with the numbers of tokens, positions and outputs that its weights have.
+    """Return the architecture of a run, with the numbers of tokens, positions and outputs in `weights`.
 
     Imported networks may have more tokens, positions or outputs than their task needs.
 
@@ -65,7 +65,7 @@ def to_transformer_lens(
     architecture: Architecture,
     layer_norm: bool = False,
 ) -> Any:
-    """Return a hooked TransformerLens network with these weights.
+    """Return a hooked TransformerLens network with the given weights.
 
     Args:
         weights: as in `progress_measures.models.transformer`, without the `run` dimension.

@@ -27,7 +27,7 @@ SOURCES = {
 CLAIMS_PAGE = Path("docs/claims.md")
 VERDICT = re.compile(r"^### `([^`]+)`: (\w[\w ]*)$", re.M)
 SIGNS = {"holds": "✓ holds", "differs": "≠ differs", "not run": "… not run", "recorded": "¶ recorded"}
-"""Labels of the verdicts."""
+"""Label of each verdict in the gallery."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ class GalleryItem:
 
 @functools.cache
 def gallery_items() -> tuple[GalleryItem, ...]:
-    """Return all figures and tables; figures that the sources mention without showing them come after the other figures."""
+    """Return all figures, then all tables. Figures that the sources mention but do not show come last among the figures."""
     figures = [GalleryItem(load_figure(name), "figure") for name in figure_ids()]
     tables = [GalleryItem(load_table(name), "table") for name in table_ids()]
     return tuple(sorted(figures, key=lambda item: "/extra_" in item.declared.id)) + tuple(tables)
 
 
 def titles() -> dict[str, str]:
-    """Return the titles of the sources: first those in `SOURCES`, then others with titles made from their folder names."""
+    """Return the title of each source. A source that is not in `SOURCES` comes last, with a title made from its name."""
     others = {item.source: item.source.replace("_", " ").capitalize() for item in gallery_items()}
     return SOURCES | {source: title for source, title in others.items() if source not in SOURCES}
 
@@ -114,6 +114,8 @@ def _extra_files(item: GalleryItem) -> list[Path]:
 
 
 def _drawn(item: GalleryItem) -> bool:
+    """Return whether an item is a figure whose picture exists."""
+    """Return whether an item is a figure whose picture exists."""
     return item.kind == "figure" and item.covered and item.file.exists()
 
 
@@ -149,7 +151,7 @@ def _page(source: str) -> str:
 
 
 def _entry(item: GalleryItem) -> list[str]:
-    """Return the lines of one figure or table: title, drawing or table, caption, reference, links and claims."""
+    """Return the lines on one figure or table: title, picture or rows, caption, reference, links and claims."""
     declared = item.declared
     name = item.name if item.name != declared.id.partition("/")[2] else ""
     title = f"{name}: {declared.title}" if name else declared.title
@@ -157,17 +159,19 @@ def _entry(item: GalleryItem) -> list[str]:
     experiments = ", ".join(f"[{name}](../reference/experiments.md#{name})" for name in declared.experiments)
     module = (figure_module if item.kind == "figure" else table_module)(declared.id)
     code = f"[`{declared.id}`](../../src/{module.replace('.', '/')}.py)"
-    forms = "".join(f", [{EXTRA_FORMATS[file.suffix[1:]]}]({declared.id}{file.suffix})" for file in _extra_files(item))
-    lines += [f"{inline(declared.reference)}. Cubes: {experiments}. Code: {code}{forms}."]
+    extra_links = "".join(
+        f", [{EXTRA_FORMATS[file.suffix[1:]]}]({declared.id}{file.suffix})" for file in _extra_files(item)
+    )
+    lines += [f"{inline(declared.reference)}. Cubes: {experiments}. Code: {code}{extra_links}."]
     claims = list(claims_citing(item))
     if claims:
-        lines += ["", f'??? quote "{_count(claims)}"', ""]
+        lines += ["", f'??? quote "{_verdict_counts(claims)}"', ""]
         lines += [f"    - {_verdict(claim)} {inline(claim.statement)}" for claim in claims]
     return lines
 
 
 def _content(item: GalleryItem) -> list[str]:
-    """Return the lines with the drawing or the table, or with a note that says what is missing."""
+    """Return the lines with the picture or the rows, or with a note that says what is missing."""
     if not item.covered:
         missing = [name for name in item.declared.experiments if not published_cube(name).exists()]
         text = f"No cube of {', '.join(missing)} is published. `snakemake -c2 {item.file}` trains it first."
@@ -181,7 +185,7 @@ def _content(item: GalleryItem) -> list[str]:
     return rows.splitlines()
 
 
-def _count(claims: list[Claim]) -> str:
+def _verdict_counts(claims: list[Claim]) -> str:
     verdicts = [verdicts_of_claims().get(claim.id, "not run") for claim in claims]
     counts = [f"{verdict} {verdicts.count(verdict)}" for verdict in SIGNS if verdict in verdicts]
     return f"{len(claims)} claim{'s' if len(claims) > 1 else ''}: {', '.join(counts)}"
@@ -201,7 +205,7 @@ def verdicts_of_claims() -> dict[str, str]:
 
 NUMBER = r"(?:[A-E]\.)?\d[\d.]*"
 NAMED = re.compile(rf"\b(Fig\.|Figures?|Tables?|[Ss]ections?|[Aa]ppendix) ({NUMBER}(?:(?:, | and |/){NUMBER})*)")
-BARE = re.compile(r"\b[A-E]\.\d[\d.]*")
+BARE = re.compile(r"\b[A-E]\.\d[\d.]*")  # an appendix without the word: `C.1`
 
 
 def cited_places(text: str) -> set[tuple[str, str]]:
@@ -214,14 +218,14 @@ def cited_places(text: str) -> set[tuple[str, str]]:
 
 
 def claims_citing(item: GalleryItem) -> Iterator[Claim]:
-    """Yield the claims that cite a figure or table.
+    """Yield the claims that cite a figure or table, as its `reference` identifies it.
 
-    A reference with a figure or table number is cited by the claims that name this number. A reference with only a
-    section is cited by the claims about the same experiments that name this section and no figure or table. A reference
-    with neither is cited by the claims that name its heading.
+    If the reference has the number of a figure or table, a claim cites it by naming this number. If it has only a section,
+    a claim cites it by naming this section and no figure or table, and must be about one of its experiments. If it has
+    neither, a claim cites it by naming the heading.
     """
-    of_reference = cited_places(item.declared.reference)
-    numbered = {place for place in of_reference if place[0] != "section"}
+    reference_places = cited_places(item.declared.reference)
+    numbered = {place for place in reference_places if place[0] != "section"}
     heading = item.declared.reference.partition(", ")[2].lower()
     for claim in load_claims().values():
         if claim.source != item.source:
@@ -229,8 +233,8 @@ def claims_citing(item: GalleryItem) -> Iterator[Claim]:
         cited = cited_places(claim.where)
         if numbered:
             matches = bool(numbered & cited)
-        elif of_reference:
-            cites_section = of_reference & cited and all(kind == "section" for kind, _ in cited)
+        elif reference_places:
+            cites_section = reference_places & cited and all(kind == "section" for kind, _ in cited)
             matches = bool(cites_section) and claim.experiment in item.declared.experiments
         else:
             matches = heading != "" and heading in claim.where.lower()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 def inline(text: str) -> str:
-    """Escape text for a Markdown paragraph. Code in backquotes keeps its markup, and line breaks become spaces."""
+    """Escape text for a Markdown paragraph, except code in backquotes; line breaks become spaces."""
     parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
     return "".join(part if part.startswith("`") else re.sub(r"([\\*_\[\]<>|{}#])", r"\\\1", part) for part in parts)
 
@@ -28,7 +28,7 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]
 
     Args:
         header: column titles.
-        rows: cells of each row, escaped already.
+        rows: the cells of each row, already escaped.
 
     Returns:
         The lines of the table.

@@ -39,7 +39,7 @@ def reference_pages() -> dict[str, str]:
 
 
 def measures_page() -> str:
-    """Generate the page of measures by family: definition, dimensions, unit, reference and code of each."""
+    """Generate the page of measures by family: for each, its definition, dimensions, unit, reference and code."""
     lines = [
         "# Measures",
         "",
@@ -74,7 +74,7 @@ def _measure(measure: Measure) -> list[str]:
 
 
 def _requirements(measure: Measure) -> str:
-    """Return what a run must provide, in the order of `CAPABILITIES`."""
+    """Return the capabilities that a measure requires of a run, in the order of `CAPABILITIES`."""
     return ", ".join(f"`{name}`" for name in CAPABILITIES if name in measure.requires)
 
 
@@ -217,7 +217,7 @@ def _literals(kind: Any) -> tuple[str, ...]:
 
 
 def experiments_page() -> str:
-    """Generate the page of experiments: description, runs, figures and tables that read the cube, and YAML file of each."""
+    """Generate the page of experiments: for each, its description, runs, YAML file, and the figures and tables that read it."""
     readers = _readers()
     lines = [
         "# Experiments",
@@ -291,4 +291,6 @@ def _reads(item: GalleryItem) -> tuple[str, ...]:
 
 
 def _linked(name: str) -> str:
+    """Return the name of a variable, with a link to its definition if it is a measure."""
+    """Return the name of a variable, with a link to its definition if it is a measure."""
     return f"[`{name}`](measures.md#{name})" if name in measures() else f"`{name}`"

@@ -13,11 +13,11 @@ PACKAGES = (
     "foundations", "tasks", "experiments", "data", "models", "training", "measures", "cube", "analysis", "claims", "figures",
     "tables", "explorer", "importing", "export", "watch", "cli", "pages",
 )  # fmt: skip
-"""Packages and single modules in the order of the way that data takes. Each imports only those before it."""
+"""Packages and top-level modules, in the order in which data passes through them. Each imports only earlier ones."""
 
 
 def package_imports() -> dict[str, set[str]]:
-    """Return the other packages that each package imports at run time, also inside functions.
+    """Return the other packages that each package imports at run time, including imports inside functions.
 
     Top-level modules that are not in `PACKAGES` count as `foundations`.
     """
@@ -31,13 +31,14 @@ def package_imports() -> dict[str, set[str]]:
 
 
 def _package(module: str) -> str:
+    """Return the entry of `PACKAGES` that a module belongs to, or `foundations`."""
     name = module.split(".")[1]
     return name if name in PACKAGES else "foundations"
 
 
 def upward_imports() -> list[tuple[str, str]]:
-    """Return the pairs (package, imported package) in which the imported package is not earlier in `PACKAGES`."""
-    order = {package: place for place, package in enumerate(PACKAGES)}
+    """Return the pairs (package, imported package) that break the order of `PACKAGES`."""
+    order = {package: index for index, package in enumerate(PACKAGES)}
     pairs = ((package, other) for package, others in package_imports().items() for other in sorted(others))
     return [(package, other) for package, other in pairs if order[other] >= order[package]]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Layout(NamedTuple):
-    """Sizes of a task. The tokens of a task on pairs are the n operands and `=`; other tasks have no operands."""
+    """Sizes of a task. A task on pairs has n operand values and `=` as tokens; a task on sequences has no operands."""
 
     vocabulary: int
     context_length: int
@@ -46,8 +46,7 @@ class Task(Section):
     Attributes:
         kind: name of the task, which is also the name of its module.
         provides: capabilities that the task gives its runs; see `progress_measures.capabilities`.
-        sign: 1 if the logits are sums of cos(w(a + b - c)), -1 if they are sums of cos(w(a - b - c)).
-            `ModularSumTask` only.
+        sign: 1 if the right answer is a + b mod p, -1 if it is a - b mod p; `ModularSumTask` only.
     """
 
     provides: ClassVar[frozenset[str]]
@@ -87,7 +86,7 @@ class Task(Section):
 
 
 class PairTask(Task):
-    """A task on all pairs `a b =` of n operands."""
+    """A task on all pairs `a b =`, with n values of a and n of b."""
 
     provides: ClassVar[frozenset[str]] = frozenset({"pairs"})
 
@@ -133,7 +132,7 @@ class ModularTask(PairTask):
 
     @property
     def layout(self) -> Layout:
-        """Sizes: p operands and `=` as tokens, p residues as outputs."""
+        """Sizes: p operand values and `=` as tokens, p residues as outputs."""
         p = self.prime
         return Layout(operands=p, vocabulary=p + 1, context_length=3, outputs=p, input_length=3)
 

@@ -15,8 +15,12 @@ class IntegerAddition(PairTask):
 
     provides: ClassVar[frozenset[str]] = frozenset({"pairs", "integer_sums"})
     kind: Literal["integer_addition"]
-    operands: int = Field(10, gt=1, le=MAX_OPERANDS, description="Number n of operands: a and b range over 0 … n − 1.")
-    outputs: int = Field(20, gt=2, le=10_000, description="Number of output classes, at least the 2n − 1 sums.")
+    operands: int = Field(
+        10, gt=1, le=MAX_OPERANDS, description="Number n of operand values: a and b range over 0 … n − 1."
+    )
+    outputs: int = Field(
+        20, gt=2, le=10_000, description="Number of output classes, at least 2n − 1, the number of sums."
+    )
 
     @model_validator(mode="after")
     def _check_outputs(self) -> Self:
@@ -26,7 +30,7 @@ class IntegerAddition(PairTask):
 
     @property
     def layout(self) -> Layout:
-        """Sizes: n operands and `=` as tokens; 2n - 1 sums and the classes that the notebook leaves unused."""
+        """Sizes: n operand values and `=` as tokens; as outputs 2n - 1 sums and classes that are never the answer."""
         n = self.operands
         return Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=self.outputs, input_length=3)
 

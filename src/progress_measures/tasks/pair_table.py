@@ -1,4 +1,4 @@
-"""A function of a and b, given as a table of labels: the task of imported networks that learned none of the other tasks."""
+"""A function of a and b, given as a table of labels: the task of imported networks that learned no other task here."""
 
 from typing import Literal, Self
 
@@ -14,7 +14,9 @@ class PairTable(PairTask):
     """`a b =` ↦ an arbitrary function of a and b, given as a table."""
 
     kind: Literal["pair_table"]
-    operands: int = Field(gt=1, le=MAX_OPERANDS, description="Number n of operands: a and b range over 0 … n − 1.")
+    operands: int = Field(
+        gt=1, le=MAX_OPERANDS, description="Number n of operand values: a and b range over 0 … n − 1."
+    )
     outputs: int = Field(gt=1, le=10_000, description="Number of output classes.")
     answers: list[int] = Field(
         description="Label of every pair, n² numbers below `outputs`; entry a · n + b is the label of (a, b)."
@@ -28,7 +30,7 @@ class PairTable(PairTask):
 
     @property
     def layout(self) -> Layout:
-        """Sizes: n operands and `=` as tokens, the table's classes as outputs."""
+        """Sizes: n operand values and `=` as tokens, the table's classes as outputs."""
         n = self.operands
         return Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=self.outputs, input_length=3)
 

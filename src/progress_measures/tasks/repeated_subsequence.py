@@ -1,8 +1,8 @@
 """Random tokens in which one subsequence repeats (appendix D.3): its later occurrences are predictable from the first.
 
 Token 0 begins the sequence and occurs nowhere else. The other positions form as many equal intervals as there are
-repeats; each interval contains the subsequence once. The answers are its tokens from the second on, in every occurrence
-but the first.
+repeats; each interval contains the subsequence once. In every occurrence but the first, all tokens of the subsequence
+except its first token are answers.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class RepeatedSubsequence(SequenceTask):
         le=100_000,
         description="Number of tokens; token 0 begins every sequence and occurs nowhere else.",
     )
-    length: int = Field(85, gt=2, le=10_000, description="Length of a sequence, including its first token.")
+    length: int = Field(85, gt=2, le=10_000, description="Length of a sequence, including the first token, 0.")
     subsequence: int = Field(16, gt=1, le=10_000, description="Length of the repeated subsequence.")
     repeats: int = Field(
         3,
@@ -46,12 +46,12 @@ class RepeatedSubsequence(SequenceTask):
 
     @property
     def layout(self) -> Layout:
-        """Sizes: the vocabulary is both tokens and outputs."""
+        """Sizes: each token is also an output; no answer depends on the last position."""
         tokens, length = self.vocabulary, self.length
         return Layout(vocabulary=tokens, context_length=length, outputs=tokens, input_length=length - 1)
 
     def answer_names(self) -> list[str]:
-        """Return the names of the answers in order: number of the occurrence and of the token in it, both from 1."""
+        """Return the names of the answers in order: occurrence of the subsequence and token in it, both counted from 1."""
         occurrences, tokens = range(2, self.repeats + 1), range(2, self.subsequence + 1)
         return [f"occurrence {occurrence}, token {token}" for occurrence in occurrences for token in tokens]
 

@@ -1,7 +1,7 @@
 """One signal token among noise tokens; at the last position the network predicts this signal token (appendix D.3).
 
-Token 0 is first and token 1 last in every sequence. In the vocabulary, the noise tokens
-follow tokens 0 and 1; the signal tokens come last.
+Token 0 is first and token 1 last in every sequence. In the vocabulary, the noise tokens follow tokens 0 and 1; the signal
+tokens come last.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class SkipTrigram(SequenceTask):
         return ["answer"]
 
     def batches(self, seed: int, size: int) -> Iterator[Examples]:
-        """Yield batches drawn as in the authors' notebook: all noise of a batch, its signal tokens, their positions.
+        """Yield batches drawn as in the authors' notebook: per batch all noise, then the signals, then their positions.
 
         Args:
             seed: seed of torch's generator.

@@ -15,7 +15,7 @@ def train_order(method: str, seed: int, operands: int) -> NDArray[np.int64]:
         method: `shuffle` for Python's `random.shuffle`, as in the paper's code; `randperm` for `torch.randperm` on the
             CPU, as in the notebooks.
         seed: Seed of the split.
-        operands: Number n of operands.
+        operands: Number n of operand values.
 
     Returns:
         Indices a * n + b of the pairs: [pair].

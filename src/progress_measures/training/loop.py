@@ -41,9 +41,9 @@ def train(
     progress: Progress | None = None,
     stop_on: Collection[int] = SIGNALS,
 ) -> None:
-    """Train runs of the same shape as one batch, resuming from their last common state if there is one.
+    """Train runs of the same shape as one batch, resuming from the last epoch at which all of them have a saved state.
 
-    Without a common state, runs are grouped by their last saved epoch, and the groups train one after the other.
+    If there is no such epoch, runs are grouped by their last saved epoch, and the groups train one after the other.
 
     Args:
         runs: runs of one task, model and recipe; seeds, weight decay and the choice of training pairs may differ.
@@ -71,7 +71,7 @@ def train(
 
 
 def _group_by_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
-    """Group stores by their last saved epoch; return one group if some epoch has a saved state in every store."""
+    """Return all stores as one group if some epoch has a saved state in every store; else group them by last saved epoch."""
     saved_epochs = [set(store.states()) for store in stores]
     if set.intersection(*saved_epochs) if saved_epochs else True:
         return [stores] if stores else []
@@ -92,11 +92,11 @@ class _Batch:
         self.step = Step(self.objective, self.optimizer, capacity=self.recipe.checkpoint_every)
         self.epoch, self.seconds = 0, 0.0
         self.train_loss = np.full((len(runs), self.recipe.epochs + 1), np.nan)  # [run, epoch]
-        self.fetched = 0  # epochs whose train loss is in `train_loss`
+        self.fetched_epochs = 0  # number of epochs whose train loss is in `train_loss`
         self.evaluations: list[NDArray[np.float64]] = []  # each [run, quantity]
-        self.evaluated: list[torch.Tensor] = []  # evaluations that are still on the device, each [run, quantity]
-        self.written = 0  # checkpoints in full blocks, already queued for writing
-        self.pending: list[NDArray[np.float32]] = []  # checkpoints of the current block, each [run, parameter]
+        self.unfetched_evaluations: list[torch.Tensor] = []  # still on the device, each [run, quantity]
+        self.queued_checkpoints = 0  # number of checkpoints in full blocks, which are written or queued for writing
+        self.current_block: list[NDArray[np.float32]] = []  # its checkpoints, each [run, parameter]
         self._resume()
 
     def run(self, received: list[int], stop_on: Collection[int], progress: Progress) -> None:
@@ -121,7 +121,7 @@ class _Batch:
                 self._evaluate()
             if self.epoch % recipe.checkpoint_every == 0:
                 self._fetch()
-                block_full = self._checkpoint()
+                block_full = self._add_checkpoint()
                 if block_full or time.monotonic() - last_save > SAVE_SECONDS:
                     self.seconds = earlier_seconds + time.monotonic() - start_time
                     self._save()
@@ -145,38 +145,46 @@ class _Batch:
         self._finish()
 
     def _evaluate(self) -> None:
-        if len(self.evaluations) + len(self.evaluated) > self.epoch // self.recipe.evaluate_every:
+        """Compute the losses and accuracies of this epoch; leave them on the device."""
+        """Compute the losses and accuracies of this epoch; leave them on the device."""
+        if len(self.evaluations) + len(self.unfetched_evaluations) > self.epoch // self.recipe.evaluate_every:
             return  # this epoch was evaluated before the interruption
         self.objective.prepare(self.epoch)
         values = self.objective.evaluate(self.optimizer.weights)
-        self.evaluated.append(torch.stack([values[name] for name in EVALUATED_QUANTITIES], dim=-1))
+        self.unfetched_evaluations.append(torch.stack([values[name] for name in EVALUATED_QUANTITIES], dim=-1))
 
     def _fetch(self) -> None:
-        """Fetch losses and evaluations from the device, which waits until the device has finished."""
-        self.train_loss[:, self.fetched : self.epoch] = self.step.losses()
-        self.fetched = self.epoch
-        self.evaluations += [values.cpu().numpy() for values in self.evaluated]
-        self.evaluated = []
+        """Copy losses and evaluations from the device; this waits until the device has finished."""
+        self.train_loss[:, self.fetched_epochs : self.epoch] = self.step.losses()
+        self.fetched_epochs = self.epoch
+        self.evaluations += [values.cpu().numpy() for values in self.unfetched_evaluations]
+        self.unfetched_evaluations = []
 
-    def _checkpoint(self) -> bool:
-        """Store the weights of this epoch; return whether a block was completed and queued for writing."""
+    def _add_checkpoint(self) -> bool:
+        """Add the weights of this epoch to the current block; return whether this filled the block, which is then queued."""
         index = self.epoch // self.recipe.checkpoint_every
-        if index >= self.written + len(self.pending):
-            self.pending.append(self.optimizer.parameters.detach().to("cpu", copy=True).numpy())
-        if len(self.pending) < BLOCK:
+        if index >= self.queued_checkpoints + len(self.current_block):
+            self.current_block.append(self.optimizer.parameters.detach().to("cpu", copy=True).numpy())
+        if len(self.current_block) < BLOCK:
             return False
-        self._flush()
+        self._queue_block()
         return True
 
-    def _flush(self) -> None:
+    def _queue_block(self) -> None:
+        """Queue the writing of the current block of checkpoints, and start an empty block."""
+        """Queue the writing of the current block of checkpoints, and start an empty block."""
         for i, store in enumerate(self.stores):
             self.writer.submit(
-                store.write_block, self.written, np.stack([checkpoint[i] for checkpoint in self.pending])
+                store.write_block,
+                self.queued_checkpoints,
+                np.stack([checkpoint[i] for checkpoint in self.current_block]),
             )
-        self.written += len(self.pending)
-        self.pending = []
+        self.queued_checkpoints += len(self.current_block)
+        self.current_block = []
 
     def _save(self) -> None:
+        """Queue the writing of each run's history and training state."""
+        """Queue the writing of each run's history and training state."""
         state = {name: tensor.numpy() for name, tensor in self.optimizer.state().items()}
         evaluations = np.stack(self.evaluations)
         for i, store in enumerate(self.stores):
@@ -184,8 +192,8 @@ class _Batch:
             self.writer.submit(store.write_history, *history.values())
             state_of_run = {name: tensor[i] for name, tensor in state.items()} | history
             state_of_run |= {
-                "written": np.int64(self.written),
-                "pending": np.array([checkpoint[i] for checkpoint in self.pending], dtype=np.float32),
+                "written": np.int64(self.queued_checkpoints),
+                "pending": np.array([checkpoint[i] for checkpoint in self.current_block], dtype=np.float32),
                 "seconds": np.float64(self.seconds),
             }
             self.writer.submit(store.save, self.epoch, state_of_run)
@@ -198,7 +206,7 @@ class _Batch:
             for store in self.stores:
                 store.start()
             return
-        self.epoch = self.fetched = max(common_epochs)
+        self.epoch = self.fetched_epochs = max(common_epochs)
         loaded = [store.resume(by_epoch[self.epoch]) for store, by_epoch in zip(self.stores, states, strict=True)]
         names = ("parameters", "mean", "mean_of_squares")
         self.optimizer.restore(
@@ -206,13 +214,15 @@ class _Batch:
         )
         self.train_loss[:, : self.epoch] = np.stack([state["train_loss"] for state in loaded])
         self.evaluations = list(np.stack([state["evaluations"] for state in loaded], axis=1))
-        self.written = int(loaded[0]["written"])
-        self.pending = list(np.stack([state["pending"] for state in loaded], axis=1))
+        self.queued_checkpoints = int(loaded[0]["written"])
+        self.current_block = list(np.stack([state["pending"] for state in loaded], axis=1))
         self.seconds = float(loaded[0]["seconds"])
 
     def _finish(self) -> None:
-        if self.pending:
-            self._flush()
+        """Write what is left, and each run's record of finished training."""
+        """Write what is left, and each run's record of finished training."""
+        if self.current_block:
+            self._queue_block()
         self._save()
         self.objective.prepare(self.epoch)
         with torch.no_grad():

@@ -17,7 +17,7 @@ CrossEntropy = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def softmax_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute each run's mean of -log softmax(logits)[label] and its gradient, in the precision of the logits.
+    """Compute the mean of -log softmax(logits)[label] of each run, and its gradient, in the precision of the logits.
 
     Args:
         logits: [run, example, output].
@@ -49,9 +49,10 @@ def float64(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute each run's mean of log(1 + sum over c != label of exp(l_c - l_label)), exact for small losses in float32.
+    """Compute each run's mean cross-entropy in float32 such that small losses are accurate.
 
-    Where the largest term of the sum exceeds 1, all terms are divided by it, so nothing overflows.
+    The loss of an example with logits l is log(1 + sum over c != label of exp(l_c - l_label)). If the largest term of the
+    sum exceeds 1, all terms are divided by it, so nothing overflows.
 
     Args:
         logits: [run, example, output].
@@ -65,7 +66,7 @@ def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     margin.scatter_(-1, index, -torch.inf)
     largest = margin.amax(-1, keepdim=True).clamp_min_(0)
     terms = margin.sub_(largest).exp_()
-    other_terms = terms.sum(-1, keepdim=True)  # sum over the other outputs, divided by the largest term exp(largest)
+    other_terms = terms.sum(-1, keepdim=True)  # sum over all outputs but the label, divided by exp(largest)
     label_term = torch.exp(-largest)  # the label's term 1, divided in the same way
     # log(1 + s) is log1p(s) if largest = 0, else largest + log(other_terms + label_term)
     loss = torch.where(largest > 0, largest + torch.log(other_terms + label_term), torch.log1p(other_terms))
@@ -89,7 +90,7 @@ class _Criterion(torch.autograd.Function):
 
 
 def differentiable(logits: Tensor, labels: Tensor, criterion: CrossEntropy) -> Tensor:
-    """Return the loss of a criterion such that autograd uses the gradient that the criterion returns.
+    """Return the loss that a criterion computes; its backward pass uses the gradient that the criterion returns.
 
     Args:
         logits: [run, example, output].

@@ -18,8 +18,8 @@ def set_up(threads: int) -> None:
     """Configure a process for fast training; call this before any other use of torch.
 
     Where the loss is very small, gradients and Adam's second moments fall below 1e-38. Many CPUs compute up to ten times
-    slower with such numbers, so they are set to zero. The memory allocator keeps the large buffers of an update. Otherwise
-    each update would return them to the system and cause 2,000 page faults.
+    slower with such numbers, so they are set to zero. The memory allocator reuses the large buffers of an update. By
+    default it would return them to the system, and each update would cause 2,000 page faults.
     """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)

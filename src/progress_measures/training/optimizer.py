@@ -41,7 +41,7 @@ class AdamW:
         self.parameters = pad(torch.stack(rows).to(device), (0, self._padding.shape[1]))
         self._gradient = torch.zeros_like(self.parameters)
         self._decay = torch.tensor([[run.training.weight_decay] for run in runs], device=device)  # [run, 1]
-        # A tensor, so that a recorded CUDA graph uses the changed rate during warm-up; there, Adam reads it in float32.
+        # A tensor, because a captured CUDA graph would freeze a Python float. On CUDA, Adam reads it in float32.
         self._rate = torch.zeros((), device=device, dtype=torch.float32 if device.type == "cuda" else torch.float64)
         self._betas = recipe.betas
         self._count = torch.zeros((), device=device)
@@ -60,9 +60,9 @@ class AdamW:
         self._rate.fill_(self._full_rate * min(epoch / self._warmup, 1) if self._warmup else self._full_rate)
 
     def step(self, loss: Tensor) -> None:
-        """Update the weights by the gradients of the losses [run].
+        """Update the weights of all runs, given their losses [run].
 
-        The sum of the losses is differentiated, which gives each run the gradient of its loss alone.
+        The sum of the losses is differentiated. A run's weights affect only its loss, so each run gets its own gradient.
         """
         gradients = torch.autograd.grad(loss.sum(), list(self.weights.values()))
         rows = [gradient.flatten(1) for gradient in gradients]
@@ -72,7 +72,10 @@ class AdamW:
             self._adam()
 
     def _adam(self) -> None:
-        """Apply torch's fused Adam as a function; its class imports the compiler, which takes as long as the rest of torch."""
+        """Apply torch's fused Adam as a function.
+
+        Importing the class instead would also import torch's compiler, which takes as long as importing torch.
+        """
         adam(
             [self.parameters],
             [self._gradient],
@@ -105,7 +108,7 @@ class AdamW:
 
         Args:
             state: as `state()` returned it.
-            epoch: number of updates.
+            epoch: number of updates before the state was saved.
         """
         with torch.no_grad():
             self.parameters.copy_(state["parameters"])

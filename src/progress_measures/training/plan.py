@@ -26,16 +26,16 @@ PAPER = "Nanda et al."  # prefix of the field `reference` in the paper's experim
 
 
 class PlanRow(NamedTuple):
-    """Training of an experiment on a device."""
+    """A row of the table: what training one experiment on a device costs."""
 
     experiment: str
     runs: int
     epochs: int
     shards: int
     memory: int  # bytes of the largest shard, on the GPU or in the process
-    flops: float
-    longest: float  # seconds that the longest shard trains
-    seconds: float  # seconds that all shards train, one after the other
+    flops: float  # floating-point operations of all runs
+    longest: float  # training time of the longest shard, in seconds
+    seconds: float  # training time of all shards, one after the other, in seconds
 
 
 def show(names: Sequence[str], gpu: str | None, at_once: int | None) -> None:
@@ -59,7 +59,7 @@ def show(names: Sequence[str], gpu: str | None, at_once: int | None) -> None:
 
 
 def selected_experiments(names: Sequence[str]) -> list[str]:
-    """Return the experiments that these names stand for: `all`, `paper`, or an experiment's own name."""
+    """Return names of experiments, with `all` and `paper` replaced by the experiments that they stand for."""
     selected: list[str] = []
     for name in names:
         if name == "all":
@@ -78,7 +78,7 @@ def plan(experiment: str, runs: list[Run], device: cost.Device) -> PlanRow:
     """Compute the shards of an experiment on a device, and the memory, operations and time of their training.
 
     Args:
-        experiment: its name.
+        experiment: name of the experiment.
         runs: runs of the experiment.
         device: the device that trains.
 
@@ -129,7 +129,7 @@ def table(rows: list[PlanRow], device: cost.Device, at_once_count: int) -> Table
         "memory per shard": lambda r: f"{r.memory / 1e9:.1f} GB",
         "operations": lambda r: f"{r.flops:.1e}",
         "longest shard": lambda r: duration(r.longest),
-        "total": lambda r: duration(wall(r, at_once_count)),
+        "total": lambda r: duration(wall_time(r, at_once_count)),
     }
     for i, (heading, cell) in enumerate(columns.items()):
         plan_table.add_column(heading, footer=cell(total), justify="right" if i else "left")
@@ -138,7 +138,7 @@ def table(rows: list[PlanRow], device: cost.Device, at_once_count: int) -> Table
     return plan_table
 
 
-def wall(row: PlanRow, at_once_count: int) -> float:
+def wall_time(row: PlanRow, at_once_count: int) -> float:
     """Estimate the wall-clock time of training an experiment: at least the time of its longest shard.
 
     Args:
@@ -152,7 +152,7 @@ def wall(row: PlanRow, at_once_count: int) -> float:
 
 
 def note(device: cost.Device) -> str:
-    """Return the note below the table, on the origin of the estimates."""
+    """Return the note below the table, which says where the estimates come from."""
     if device.name == "cpu":
         load = os.getloadavg()[0]
         load_note = f" under a load of {load:.1f} on {cores()} cores; a quiet machine is faster" if load > 0.5 else ""

@@ -31,7 +31,7 @@ class Progress:
         Args:
             label: the experiment and its runs.
             epochs: epoch at which training ends.
-            start: epoch from which it starts or resumes.
+            start: epoch at which training starts or resumes.
         """
         self._label, self._epochs, self._start = label, epochs, start
         self._began = time.monotonic()
@@ -39,7 +39,7 @@ class Progress:
 
     @property
     def due(self) -> bool:
-        """Whether a line or the file is due."""
+        """Whether it is time to show the line or to write the file."""
         now = time.monotonic()
         return now - self._last_shown >= self._interval or (
             self._path is not None and now - self._last_written >= self._file_interval
@@ -82,7 +82,7 @@ class Progress:
 
     def _write(self, content: dict[str, object]) -> None:
         assert self._path is not None
-        # `files.write_json` waits for the disk. Training must not wait for a file that is out of date in seconds.
+        # Unlike `files.write_json`, do not flush to disk: the file is out of date in seconds, and training must not wait.
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         temporary.write_text(json.dumps(content), encoding="utf-8")
         temporary.replace(self._path)

@@ -25,11 +25,11 @@ def code_of(run: Run) -> str:
 
 
 def done(folder: Path, run: Run, code: str | None) -> dict[str, Any] | None:
-    """Return the record of a finished training with these settings by this code.
+    """Return the record of a run's finished training, if its settings and code match.
 
     Args:
         folder: `results/<experiment>/runs/<run>`.
-        run: the settings.
+        run: the run with its current settings.
         code: fingerprint of the code that must have trained the run; None accepts any code.
 
     Returns:

@@ -1,8 +1,8 @@
-"""One update of a batch of runs, repeated: called directly on a CPU, replayed as a CUDA graph on a GPU.
+"""The update of a batch of runs: computed directly on a CPU, replayed as a CUDA graph on a GPU.
 
 An update of a one-layer network is about sixty small kernels, which a GPU finishes faster than Python can launch them. A
-graph, recorded once, launches all of them with one call. So no operation of an update may wait for the device: losses
-stay on the device until `losses` fetches them, at checkpoints.
+graph, captured once, launches all of them with one call. No operation of an update may therefore wait for the device:
+losses stay on the device until `losses` fetches them, at checkpoints.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Step:
         self._objective, self._optimizer = objective, optimizer
         self._losses = torch.zeros(optimizer.parameters.shape[0], capacity, dtype=objective.loss_dtype, device=device)
         self._column = torch.zeros(1, dtype=torch.int64, device=device)
-        self._taken = 0  # updates since the last call of `losses`
+        self._unfetched = 0  # number of updates since the last call of `losses`
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, epoch: int) -> None:
@@ -44,40 +44,44 @@ class Step:
             self._update()
         else:
             if self._graph is None:
-                self._graph = self._record()
+                self._graph = self._capture()
             self._graph.replay()
-        self._taken += 1
+        self._unfetched += 1
 
     def losses(self) -> Tensor:
         """Return the train loss before each update since the last call of `losses`, on the CPU: [run, update]."""
-        fetched = self._losses[:, : self._taken].double().cpu()
+        fetched = self._losses[:, : self._unfetched].double().cpu()
         self._column.zero_()
-        self._taken = 0
+        self._unfetched = 0
         return fetched
 
     def _update(self) -> None:
+        """Compute one update and store the loss before it."""
+        """Compute one update and store the loss before it."""
         loss = self._objective.loss(self._optimizer.weights)
         self._losses.index_copy_(1, self._column, loss.detach()[:, None])
         self._column += 1
         self._optimizer.step(loss)
 
-    def warm_up(self, times: int) -> None:
+    def warm_up(self, updates: int) -> None:
         """Compute some updates, then restore all tensors to their earlier values in place.
 
-        Allocators and libraries must have allocated their buffers before a graph is recorded.
+        Allocators and libraries must have allocated their buffers before a graph is captured.
         """
-        copies = [tensor.clone() for tensor in self._mutable()]
-        for _ in range(times):
+        copies = [tensor.clone() for tensor in self._changed_tensors()]
+        for _ in range(updates):
             self._column.zero_()
             self._update()
         with torch.no_grad():
-            for tensor, saved in zip(self._mutable(), copies, strict=True):
+            for tensor, saved in zip(self._changed_tensors(), copies, strict=True):
                 tensor.copy_(saved)
 
-    def _mutable(self) -> list[Tensor]:
+    def _changed_tensors(self) -> list[Tensor]:
         return [self._losses, self._column, *self._optimizer.tensors()]
 
-    def _record(self) -> torch.cuda.CUDAGraph:
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        """Capture one update as a CUDA graph, without changing any tensor."""
+        """Capture one update as a CUDA graph, without changing any tensor."""
         side_stream = torch.cuda.Stream()
         side_stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side_stream):

@@ -5,9 +5,9 @@
     resume/*.npz       the last two training states, from which training resumes bit for bit; after training, only the last
     done.json          record of the finished training, renamed into place last
 
-A state holds the parameters, the optimizer's moment estimates, the history so far and the checkpoints of the block that is
-not full yet. Checkpoints in `checkpoints.zarr` later than the state are written again. If a state is damaged, which the
-checksums of its arrays show, training resumes from the earlier one and loses only the time between the two.
+A training state contains the parameters, the optimizer's moment estimates, the history so far and the checkpoints of the
+block that is not full yet. Checkpoints in `checkpoints.zarr` that are later than the state are written again. If checksums
+show that the last state is damaged, training resumes from the one before it and repeats the updates between the two.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 # Checkpoints per chunk. A larger block makes fewer files (a mainline run has 250), a smaller one makes smaller states.
 BLOCK = 20
 
-# Metadata of an array that must be as this package wrote them. Other metadata may change with the version of Zarr.
+# Metadata of an array that must equal what this package writes. Other metadata may change with the version of Zarr.
 _COMPARED_METADATA = ("shape", "data_type", "chunk_grid", "dimension_names")
 
 State = dict[str, NDArray[Any]]
@@ -60,7 +60,7 @@ class RunStore:
 
     @property
     def done(self) -> dict[str, Any] | None:
-        """The record of a finished training with these settings by this code; None if there is none."""
+        """The record of this run's finished training with these settings and this code; None if there is none."""
         return done(self.folder, self.run, self.code)
 
     @contextlib.contextmanager
@@ -84,7 +84,7 @@ class RunStore:
         """Return the files of the resumable states, by epoch; skip states that are damaged or have other settings or code."""
         states: dict[int, Path] = {}
         if not self._has_expected_layout():
-            return states  # the earlier blocks of checkpoints are missing
+            return states  # a state contains only the last checkpoints; the earlier ones are missing
         for path in sorted((self.folder / "resume").glob("*.npz")):
             try:
                 with np.load(path, allow_pickle=False) as state:

@@ -8,34 +8,34 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
-# Largest number of queued functions: a disk that cannot keep up then slows training instead of filling the memory.
+# Largest number of queued functions. If the disk cannot keep up, training waits instead of filling the memory.
 MAX_QUEUED = 4
 
 
 class Writer:
     """Runs functions that write, one after the other, in a separate thread.
 
-    If a function raises an error, the next call of `submit` or `drain` raises it again. As a context manager, the writer
-    drains on exit.
+    If a function raises an error, a later call of `submit` or `drain` raises the error again. As a context manager, the
+    writer drains on exit.
     """
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
-        self._tasks: deque[Future[None]] = deque()
+        self._queued: deque[Future[None]] = deque()
 
-    def submit(self, task: Callable[..., None], *arguments: Any) -> None:
+    def submit(self, function: Callable[..., None], *arguments: Any) -> None:
         """Queue a function; block while `MAX_QUEUED` functions are queued.
 
         Args:
-            task: the function.
-            arguments: its arguments, which the caller must not change any more: pass copies.
+            function: the function.
+            arguments: arguments of the function. The caller must not change them afterwards, so pass copies.
 
         Raises:
             Exception: an earlier function raised it.
         """
-        while self._tasks and (self._tasks[0].done() or len(self._tasks) >= MAX_QUEUED):
-            self._tasks.popleft().result()
-        self._tasks.append(self._thread.submit(task, *arguments))
+        while self._queued and (self._queued[0].done() or len(self._queued) >= MAX_QUEUED):
+            self._queued.popleft().result()
+        self._queued.append(self._thread.submit(function, *arguments))
 
     def drain(self) -> None:
         """Wait until all queued functions have returned.
@@ -43,8 +43,8 @@ class Writer:
         Raises:
             Exception: a queued function raised it.
         """
-        while self._tasks:
-            self._tasks.popleft().result()
+        while self._queued:
+            self._queued.popleft().result()
 
     def __enter__(self) -> Writer:
         return self

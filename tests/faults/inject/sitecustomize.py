@@ -3,7 +3,7 @@
 Python imports this module when it starts, if PYTHONPATH contains its folder. These variables control it:
 
     FAULT_IN    the folder; without it nothing happens
-    FAULT_OF    a word in the command line of the processes that get the fault
+    FAULT_OF    a word in the command line of the processes into which the fault is injected
     FAULT       n:KILL kills the process; n:SIGTERM sends this signal; n:ENOSPC raises this error at the n-th and all later
                 changes
     FAULT_COUNT a file to which each such process appends its number of changes when it ends
@@ -38,7 +38,7 @@ def _changes(event, arguments):
 
 
 def _install():
-    first, _, fault = os.environ.get("FAULT", "0:").partition(":")
+    fault_change, _, fault = os.environ.get("FAULT", "0:").partition(":")
     lock, count = threading.Lock(), 0
 
     def inject(event, arguments):
@@ -48,7 +48,7 @@ def _install():
         with lock:
             count += 1
             number_of_change = count
-        if not fault or number_of_change < int(first):
+        if not fault or number_of_change < int(fault_change):
             return
         if fault.startswith("E"):
             if (
@@ -56,7 +56,7 @@ def _install():
             ):  # a full disk still permits moving and removing files
                 error = getattr(errno, fault)
                 raise OSError(error, os.strerror(error), str(arguments[0]))
-        elif number_of_change == int(first):
+        elif number_of_change == int(fault_change):
             os.kill(os.getpid(), signal.SIGKILL if fault == "KILL" else getattr(signal, fault))
 
     sys.addaudithook(inject)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.analysis.crossings import first_below, first_reaching, lead
-from progress_measures.analysis.runs import after_intervention, key_frequencies_of, task_of
+from progress_measures.analysis.clusters import ALWAYS_ON, cluster_masks, clustered
+from progress_measures.analysis.crossings import first_below, first_reaching, lead, nearest_checkpoint
+from progress_measures.analysis.embedding import frequency_energies, number_embedding
+from progress_measures.analysis.phases import PHASE_ENDS, phase_end_epochs
+from progress_measures.analysis.runs import after_intervention, key_frequencies_of, operands, task_of
 from progress_measures.claims.ledger import load_claims
-from progress_measures.claims.quantities.mechanism import ALWAYS_ON
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.fourier import component_indices
 from progress_measures.measures.keys import CLUSTER_FRACTION
@@ -21,49 +23,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def first_run(cube: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+def _first_run(cube: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
     """Return the cube of the first run, and the same cube at its last checkpoint."""
     run_cube = cube.isel(run=0)
     return run_cube, run_cube.isel(epoch=-1)
 
 
-def clustered(last: xr.Dataset) -> NDArray[np.bool_]:
-    """Return which neurons are in a cluster, because one frequency explains at least 85 % of their variance: [neuron]."""
-    return last.neuron_fraction_explained.values >= CLUSTER_FRACTION
-
-
-def phase_end_epochs(run_cube: xr.Dataset) -> list[float]:
-    """Return the epochs at which memorization, circuit formation and cleanup end; NaN if the rule finds no end."""
-    return [float(run_cube[name]) for name in ("memorization_end", "circuit_formation_end", "cleanup_end")]
-
-
-def nearest_checkpoint(run_cube: xr.Dataset, curve: xr.DataArray, epoch: float) -> xr.DataArray:
-    """Read a curve at the checkpoint nearest to an epoch.
-
-    Args:
-        run_cube: the cube of one run.
-        curve: a variable with the dimension `epoch`.
-        epoch: an epoch, or NaN.
-
-    Returns:
-        The curve at that checkpoint, without the dimension `epoch`; NaN if the epoch is NaN.
-    """
-    if not np.isfinite(epoch):
-        return curve.isel(epoch=0) * np.nan
-    return curve.isel(epoch=int(np.abs(run_cube.epoch.values - epoch).argmin()))
-
-
 # ---- the task, the run, its losses
 
 
-@quantity
+@quantity(variables=())
 def example_sum(cube: xr.Dataset) -> Values:
     """Return the label of the pair (70, 50)."""
     labels = task_of(cube).label_table()
     return {"label": int(labels[70 % len(labels), 50 % len(labels)])}
 
 
-@quantity
+@quantity(variables=())
 def run_layout(cube: xr.Dataset) -> Values:
     """Return that the published run file is missing, and the numbers of evaluations, checkpoints and epochs of our run."""
     return {
@@ -74,14 +50,14 @@ def run_layout(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=(*PHASE_ENDS, "history_test_loss", "history_train_loss"))
 def grokking_landmarks(cube: xr.Dataset) -> Values:
     """Return the first epochs with train and test loss below 1e-6, and the epochs at which the test loss falls.
 
     The fall of the test loss starts at the end of circuit formation and ends at the end of cleanup.
     """
     train, test = (first_below(cube[f"history_{split}_loss"].isel(run=[0]), 1e-6)[0] for split in ("train", "test"))
-    _, fall_start, fall_end = phase_end_epochs(first_run(cube)[0])
+    _, fall_start, fall_end = phase_end_epochs(_first_run(cube)[0])
     return {
         "train_below_1e-6": float(train),
         "test_below_1e-6": float(test),
@@ -91,10 +67,10 @@ def grokking_landmarks(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=(*PHASE_ENDS, "excluded_loss"))
 def excluded_loss_landmarks(cube: xr.Dataset) -> Values:
     """Return the end of memorization, and the epoch of the minimum of the excluded loss before cleanup."""
-    run_cube, _ = first_run(cube)
+    run_cube, _ = _first_run(cube)
     memorization_end, formation_end, _ = phase_end_epochs(run_cube)
     before_cleanup = run_cube.excluded_loss.sel(epoch=slice(0, formation_end))
     has_minimum = np.isfinite(formation_end) and before_cleanup.notnull().any()
@@ -102,22 +78,20 @@ def excluded_loss_landmarks(cube: xr.Dataset) -> Values:
     return {"memorized": memorization_end, "excluded_loss_least": minimum_epoch}
 
 
-@quantity
+@quantity(variables=(*PHASE_ENDS, "excluded_loss_by_frequency", "key_frequency", "test_loss"))
 def excluded_rises_early(cube: xr.Dataset) -> Values:
     """Return the excluded loss of each key frequency at half the epoch of circuit_formation_end, over its minimum before.
 
     Also return the number of key frequencies with a ratio of 3 or more, and the absolute relative change of the test
     loss from the end of memorization to the same epoch.
     """
-    run_cube, last = first_run(cube)
+    run_cube, last = _first_run(cube)
     memorization_end, formation_end, _ = phase_end_epochs(run_cube)
     halfway = formation_end / 2
     keys: NDArray[np.int64] | list[int] = key_frequencies_of(last) if np.isfinite(formation_end) else []
     curves = [run_cube.excluded_loss_by_frequency.sel(frequency=k, epoch=slice(0, halfway)).values for k in keys]
     ratios = [float(curve[-1] / curve.min()) for curve in curves]
-    test_losses = [
-        float(nearest_checkpoint(run_cube, run_cube.test_loss, epoch)) for epoch in (memorization_end, halfway)
-    ]
+    test_losses = [float(nearest_checkpoint(run_cube.test_loss, epoch)) for epoch in (memorization_end, halfway)]
     return {
         "at_epoch": halfway,
         "over_least": ratios,
@@ -126,13 +100,13 @@ def excluded_rises_early(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("intervention_loss",))
 def loss_of_all_pairs(cube: xr.Dataset) -> Values:
     """Return the final loss over all pairs."""
     return {"loss": float(after_intervention(cube, "none", split="all")[0])}
 
 
-@quantity
+@quantity(variables=())
 def implied_train_loss(cube: xr.Dataset) -> Values:
     """Compute the train loss for which the blog's loss over all pairs agrees with the paper's test loss."""
     claims = load_claims()
@@ -146,60 +120,60 @@ def implied_train_loss(cube: xr.Dataset) -> Values:
 # ---- attention, neurons and embedding
 
 
-@quantity
+@quantity(variables=())
 def final_attention_shapes(cube: xr.Dataset) -> Values:
     """Return the shapes of the attention from `=` over all pairs and of its mean over pairs."""
-    heads, pairs = cube.sizes["head"], (cube.sizes["token"] - 1) ** 2
+    heads, pairs = cube.sizes["head"], operands(cube) ** 2
     return {"attention": [pairs, heads, cube.sizes["position"]], "mean": [heads, cube.sizes["position"]]}
 
 
-@quantity
+@quantity(variables=())
 def circuit_shapes(cube: xr.Dataset) -> Values:
     """Return the shapes of W_neur and W_attn, without the token `=`."""
-    heads, numbers = cube.sizes["head"], cube.sizes["token"] - 1
+    heads, numbers = cube.sizes["head"], operands(cube)
     return {"W_neur": [heads, numbers, cube.sizes["neuron"]], "W_attn": [heads, numbers]}
 
 
-@quantity
+@quantity(variables=("mean_attention",))
 def mean_attention_by_head(cube: xr.Dataset) -> Values:
     """Return the mean attention over pairs from `=` to a and b, and from `=` to itself, for every head."""
-    last = first_run(cube)[1].mean_attention
+    last = _first_run(cube)[1].mean_attention
     return {"to_a_and_b": last.sel(position=["a", "b"]).values.ravel(), "to_itself": last.sel(position="=").values}
 
 
-@quantity
+@quantity(variables=("neuron_fraction_active", "neuron_fraction_explained"))
 def first_neurons(cube: xr.Dataset) -> Values:
     """Count how many of the first three neurons are periodic or always on.
 
     Also return the fraction of variance that each neuron's best frequency explains, which is at least 85 % for a
     periodic neuron, and the fraction of pairs at which it is active.
     """
-    last = first_run(cube)[1].isel(neuron=slice(3))
+    last = _first_run(cube)[1].isel(neuron=slice(3))
     explained, active = last.neuron_fraction_explained.values, last.neuron_fraction_active.values
-    periodic_or_on = (explained >= 0.85) | (active >= ALWAYS_ON)
+    periodic_or_on = (explained >= CLUSTER_FRACTION) | (active >= ALWAYS_ON)
     return {"share": explained, "fires": active, "periodic_or_on": int(periodic_or_on.sum())}
 
 
-@quantity
+@quantity(variables=("key_frequency", "neuron_value_token"))
 def W_neur_in_keys(cube: xr.Dataset) -> Values:
     """Return the fraction of the variance of W_neur over tokens at the key frequencies, over all neurons, for each head."""
     W_neur = cube.neuron_value_token.values[:, :-1]
     squares = np.square(np.einsum("cx,hxn->hcn", fourier.basis(W_neur.shape[1]), W_neur)).sum(-1)
-    fraction = squares[:, component_indices(key_frequencies_of(first_run(cube)[1]))].sum(-1) / squares[:, 1:].sum(-1)
+    fraction = squares[:, component_indices(key_frequencies_of(_first_run(cube)[1]))].sum(-1) / squares[:, 1:].sum(-1)
     return {"share": fraction, "mean": float(fraction.mean())}
 
 
-@quantity
+@quantity(variables=("W_E", "W_E_fourier_norm", "key_frequency"))
 def embedding_few_components(cube: xr.Dataset) -> Values:
     """Count the largest Fourier components that hold 90 % of W_E's squared norm.
 
     Also return the fraction of the squared norm in the 2 (n + 1) largest components, for n key frequencies, and the
     count for dimension 0 of the residual stream.
     """
-    last = first_run(cube)[1]
+    last = _first_run(cube)[1]
     squares = np.sort(np.square(last.W_E_fourier_norm.values.astype(float)))[::-1]
     cumulative = squares.cumsum() / squares.sum()
-    dimension_0 = last.W_E.values[:-1, 0]
+    dimension_0 = number_embedding(last)[:, 0]
     squares_of_0 = np.sort(np.square(fourier.basis(len(dimension_0)) @ dimension_0))[::-1]
     return {
         "components_for_90_percent": int((cumulative < 0.9).sum()) + 1,
@@ -211,13 +185,13 @@ def embedding_few_components(cube: xr.Dataset) -> Values:
 # ---- the algorithm
 
 
-@quantity
+@quantity(variables=("W_L_large_frequency", "neuron_frequency"))
 def neurons_best_frequencies(cube: xr.Dataset) -> Values:
     """Return the best frequencies of all neurons, the number of neurons of each, and the large frequencies of W_L.
 
     `same_sets` says whether the frequencies of at least ten neurons are the large frequencies of W_L.
     """
-    last = first_run(cube)[1]
+    last = _first_run(cube)[1]
     frequencies, counts = np.unique(last.neuron_frequency.values, return_counts=True)
     frequent = [int(k) for k in frequencies[counts >= 10] if k]
     by_norm = last.frequency.values[last.W_L_large_frequency.values].tolist()
@@ -230,36 +204,35 @@ def neurons_best_frequencies(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("neuron_fraction_explained", "neuron_frequency_share"))
 def clusters_explained(cube: xr.Dataset) -> Values:
     """Return quantiles over clustered neurons of the fraction of energy in the block of their frequency.
 
     The block of frequency k holds the products of 1, cos and sin of w_k a with 1, cos and sin of w_k b, except the
     constant. The denominator is the energy in the blocks of all frequencies.
     """
-    last = first_run(cube)[1]
+    last = _first_run(cube)[1]
     by_frequency = last.neuron_frequency_share.values[clustered(last)]
     fraction = by_frequency.max(-1) / by_frequency.sum(-1)
     quantiles = np.quantile(fraction, [0, 0.1, 0.5, 1]) if fraction.size else np.full(4, np.nan)
     return dict(zip(("least", "tenth_percentile", "median", "largest"), map(float, quantiles), strict=True))
 
 
-@quantity
+@quantity(variables=("neuron_fraction_explained", "neuron_frequency"))
 def cluster_counts(cube: xr.Dataset) -> Values:
     """Return the number of neurons in each cluster, and the number and fraction outside all clusters."""
-    last = first_run(cube)[1]
-    in_cluster, frequency = clustered(last), last.neuron_frequency.values
-    sizes = {str(k): int((in_cluster & (frequency == k)).sum()) for k in np.unique(frequency[in_cluster])}
-    unclustered = int((~in_cluster).sum())
+    last = _first_run(cube)[1]
+    sizes = {str(k): int(mask.sum()) for k, mask in cluster_masks(last).items()}
+    unclustered = last.sizes["neuron"] - sum(sizes.values())
     return {
         "sizes": sizes,
         "none": unclustered,
         "total": sum(sizes.values()) + unclustered,
-        "share_of_none": unclustered / in_cluster.size,
+        "share_of_none": unclustered / last.sizes["neuron"],
     }
 
 
-@quantity
+@quantity(variables=())
 def published_cluster_sums(cube: xr.Dataset) -> Values:
     """Return the sum of the blog's cluster sizes, with and without its always-firing neurons."""
     sizes = dict(load_claims()["blog.clusters"].published)
@@ -267,13 +240,13 @@ def published_cluster_sums(cube: xr.Dataset) -> Values:
     return {"total": sum(sizes.values()) + always_firing, "tuned": sum(sizes.values())}
 
 
-@quantity
+@quantity(variables=("neuron_fraction_active", "neuron_fraction_explained"))
 def unclustered_fire(cube: xr.Dataset) -> Values:
     """Return the median, over neurons outside all clusters, of the fraction of pairs at which a neuron is active.
 
     Also return the number of these neurons, and of those that are always on.
     """
-    last = first_run(cube)[1]
+    last = _first_run(cube)[1]
     active = last.neuron_fraction_active.values[~clustered(last)]
     return {
         "median": float(np.median(active)) if active.size else np.nan,
@@ -282,24 +255,22 @@ def unclustered_fire(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("neuron_fraction_explained", "neuron_frequency", "neuron_frequency_share"))
 def clusters_in_own_frequency(cube: xr.Dataset) -> Values:
     """Return the fraction of variance that a cluster's frequency explains, as the mean over the cluster's neurons.
 
     Clusters of fewer than ten neurons are left out.
     """
-    last = first_run(cube)[1]
-    in_cluster, frequency = clustered(last), last.neuron_frequency.values
-    masks = {int(k): in_cluster & (frequency == k) for k in np.unique(frequency[in_cluster])}
+    last = _first_run(cube)[1]
     fractions = {
         k: float(last.neuron_frequency_share.values[mask, k - 1].mean())
-        for k, mask in masks.items()
+        for k, mask in cluster_masks(last).items()
         if mask.sum() >= 10
     }
     return {"frequency": list(fractions), "share": list(fractions.values())}
 
 
-@quantity
+@quantity(variables=("intervention_loss",))
 def clusters_kept(cube: xr.Dataset) -> Values:
     """Return the loss over all pairs with each cluster's neurons restricted to their frequency.
 
@@ -320,13 +291,13 @@ def clusters_kept(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("cluster_removed_loss", "intervention_loss", "key_frequency"))
 def one_cluster_removed(cube: xr.Dataset) -> Values:
     """Return the loss over all pairs with one group of neurons removed and all clusters restricted to their frequencies.
 
     The group is one key frequency's cluster, or the neurons outside all clusters (`others`).
     """
-    _, last = first_run(cube)
+    _, last = _first_run(cube)
     keys, original_loss = key_frequencies_of(last), float(after_intervention(cube, "none", split="all")[0])
     without_others = float(after_intervention(cube, "clusters at their frequencies alone", split="all")[0])
     losses = [*last.cluster_removed_loss.sel(frequency=keys).values.tolist(), without_others]
@@ -339,7 +310,7 @@ def one_cluster_removed(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("neuron_fit_coefficient", "neuron_fraction_explained"))
 def signs_of_products(cube: xr.Dataset) -> Values:
     """Return the fraction of clustered neurons whose product coefficients have the signs of a wave of a + b.
 
@@ -347,7 +318,7 @@ def signs_of_products(cube: xr.Dataset) -> Values:
     Coefficients below 20 % of the neuron's largest are ignored. Also return the fraction for each of the two conditions
     alone, over the neurons in which both of its coefficients are large.
     """
-    last = first_run(cube)[1]
+    last = _first_run(cube)[1]
     names = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
     products = last.neuron_fit_coefficient.values[clustered(last)][:, [TERMS.index(name) for name in names]]
     large = np.abs(products) > 0.2 * np.abs(products).max(-1, keepdims=True)
@@ -361,21 +332,21 @@ def signs_of_products(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("intervention_loss", "restricted_loss"))
 def waves_of_sum_alone(cube: xr.Dataset) -> Values:
     """Return the final loss over all pairs, the restricted loss, and their ratio."""
     original_loss = float(after_intervention(cube, "none", split="all")[0])
-    restricted_loss = float(first_run(cube)[1].restricted_loss)
+    restricted_loss = float(_first_run(cube)[1].restricted_loss)
     return {"original": original_loss, "loss": restricted_loss, "factor": original_loss / restricted_loss}
 
 
-@quantity
+@quantity(variables=("W_U", "key_frequency"))
 def unembedding_in_keys(cube: xr.Dataset) -> Values:
     """Return the fraction of W_U's Fourier energy over output tokens that lies in the key frequencies.
 
     Values are for all rows, the dimensions of the residual stream, together and for row 4.
     """
-    last = first_run(cube)[1]
+    last = _first_run(cube)[1]
     squares = np.square(last.W_U.values @ fourier.basis(last.sizes["output"]).T)
     keys = component_indices(key_frequencies_of(last))
     return {
@@ -384,10 +355,10 @@ def unembedding_in_keys(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("key_frequency",))
 def idealised_logits(cube: xr.Dataset) -> Values:
     """Count the pairs at which the sum over key frequencies of cos w(a + b - c) is largest at the correct answer c."""
-    p, keys = int(cube.prime[0]), key_frequencies_of(first_run(cube)[1])
+    p, keys = operands(cube), key_frequencies_of(_first_run(cube)[1])
     cosine_sum = np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p).sum(0)  # by a + b - c
     a, b, c = np.ix_(*[np.arange(p)] * 3)
     answers = cosine_sum[(a + b - c) % p].argmax(-1)
@@ -397,47 +368,44 @@ def idealised_logits(cube: xr.Dataset) -> Values:
 # ---- over training
 
 
-def embedding_energies(run_cube: xr.Dataset) -> NDArray[np.floating]:
-    """Compute the squared norm of each frequency in W_E, cosine plus sine: [epoch, frequency]."""
-    squares = np.square(run_cube.W_E_fourier_norm.values.astype(float))
-    return squares[:, 1::2] + squares[:, 2::2]
-
-
-@quantity
+@quantity(variables=("W_E_fourier_norm", "key_frequency"))
 def key_energies_early(cube: xr.Dataset) -> Values:
     """Return the ranks of the key frequencies by squared norm in W_E, at the checkpoint nearest to epoch 200.
 
     Rank 1 is the largest norm. Also return how many key frequencies have rank 8 or less.
     """
-    run_cube, last = first_run(cube)
-    index = int(np.abs(run_cube.epoch.values - 200).argmin())
-    ranks = (-embedding_energies(run_cube)[index]).argsort().argsort() + 1
+    run_cube, last = _first_run(cube)
+    norms = nearest_checkpoint(run_cube.W_E_fourier_norm, 200)
+    ranks = (-frequency_energies(norms.values.astype(float))).argsort().argsort() + 1
     key_ranks = ranks[key_frequencies_of(last) - 1].tolist()
     return {
-        "at_epoch": int(run_cube.epoch[index]),
+        "at_epoch": int(norms.epoch),
         "ranks": key_ranks,
         "among_first_8": sum(rank <= 8 for rank in key_ranks),
     }
 
 
-@quantity
+@quantity(variables=(*PHASE_ENDS, "W_E_fourier_norm", "key_frequency"))
 def key_energies_later(cube: xr.Dataset) -> Values:
     """Return the largest rank, by norm in W_E, of a key frequency's cosine or sine at the end of circuit formation.
 
     Rank 1 is the largest norm. Also return the largest relative deviation of a key frequency's squared norm from its
     final value, at 1.5 times the end of cleanup.
     """
-    run_cube, last = first_run(cube)
+    run_cube, last = _first_run(cube)
     keys, (_, formation_end, cleanup_end) = key_frequencies_of(last), phase_end_epochs(run_cube)
     if not (len(keys) and np.isfinite([formation_end, cleanup_end]).all()):
         return {"worst_rank": np.nan, "within": np.nan}
-    norms = nearest_checkpoint(run_cube, run_cube.W_E_fourier_norm, formation_end).values
+    norms = nearest_checkpoint(run_cube.W_E_fourier_norm, formation_end).values
     ranks = (-norms).argsort().argsort()[component_indices(keys)] + 1
-    index = int(np.abs(run_cube.epoch.values - 1.5 * cleanup_end).argmin())
-    deviation = embedding_energies(run_cube)[index] / embedding_energies(run_cube)[-1] - 1
+    late = nearest_checkpoint(run_cube.W_E_fourier_norm, 1.5 * cleanup_end)
+    late_energies, final_energies = (
+        frequency_energies(norms.values.astype(float)) for norms in (late, last.W_E_fourier_norm)
+    )
+    deviation = late_energies / final_energies - 1
     return {
         "worst_rank": int(ranks.max()),
-        "at_epoch": int(run_cube.epoch[index]),
+        "at_epoch": int(late.epoch),
         "within": float(np.abs(deviation[keys - 1]).max()),
     }
 
@@ -449,14 +417,20 @@ RATIOS = {
 }
 
 
-@quantity
+@quantity(
+    variables=(
+        "logit_fraction_explained_directions_per_output",
+        "neuron_post_fraction_explained_directions",
+        "neuron_pre_fraction_explained_directions",
+    )
+)
 def trig_ratios(cube: xr.Dataset) -> Values:
     """Return the fractions of variance along the key frequencies' directions, at the last checkpoint.
 
     They are for the logits and for neurons before and after the ReLU. Also return the first epoch at which each reaches
     half of its final value, and by how many epochs the neurons lag behind the logits.
     """
-    last = first_run(cube)[1]
+    last = _first_run(cube)[1]
     final = {name: float(last[variable]) for name, variable in RATIOS.items()}
     half = {
         name: float(first_reaching(cube[variable].isel(run=[0]) / final[name], 0.5)[0])
@@ -466,7 +440,7 @@ def trig_ratios(cube: xr.Dataset) -> Values:
     return final | {f"{name}_half": epoch for name, epoch in half.items()} | lags
 
 
-@quantity
+@quantity(variables=(*PHASE_ENDS, "neuron_fraction_explained", "neuron_share_at_final_frequency"))
 def clusters_come_to_follow(cube: xr.Dataset) -> Values:
     """Return the median over clustered neurons of the fraction of variance in the final frequency's block.
 
@@ -475,7 +449,7 @@ def clusters_come_to_follow(cube: xr.Dataset) -> Values:
     """
     from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
 
-    run_cube, last = first_run(cube)
+    run_cube, last = _first_run(cube)
     in_cluster, (_, formation_end, cleanup_end) = clustered(last), phase_end_epochs(run_cube)
     if not (in_cluster.any() and np.isfinite([formation_end, cleanup_end]).all()):
         return {"after_grokking": np.nan, "final": np.nan, "rank_correlation_before": np.nan}
@@ -483,59 +457,59 @@ def clusters_come_to_follow(cube: xr.Dataset) -> Values:
     median = fractions.median("neuron")
     before_cleanup = median.sel(epoch=slice(0, formation_end))
     return {
-        "after_grokking": float(nearest_checkpoint(run_cube, median, cleanup_end)),
+        "after_grokking": float(nearest_checkpoint(median, cleanup_end)),
         "final": float(median[-1]),
         "rank_correlation_before": float(spearmanr(before_cleanup.epoch, before_cleanup).statistic),
     }
 
 
-@quantity
+@quantity(variables=("neuron_fraction_explained", "neuron_quadratic_share"))
 def quadratic_shares(cube: xr.Dataset) -> Values:
     """Return the mean over clustered neurons of the fraction of variance in products of a wave of a and a wave of b.
 
     The waves have the neuron's frequency. Neurons are taken before and after the ReLU, at the last checkpoint.
     """
-    last = first_run(cube)[1]
+    last = _first_run(cube)[1]
     fraction = last.neuron_quadratic_share.isel(neuron=clustered(last)).mean("neuron")
     pre, post = (float(fraction.sel(activation=name)) for name in ("pre", "post"))
     return {"pre": pre, "post": post, "post_over_pre": post / pre}
 
 
-@quantity
+@quantity(variables=("mean_attention",))
 def self_attention_early(cube: xr.Dataset) -> Values:
     """Return the maximum over heads of the mean attention from `=` to itself, after 100 and 500 epochs."""
-    run_cube = first_run(cube)[0]
+    run_cube = _first_run(cube)[0]
     to_itself = run_cube.mean_attention.sel(position="=").max("head")
-    return {f"at_{epoch}": float(nearest_checkpoint(run_cube, to_itself, epoch)) for epoch in (100, 500)}
+    return {f"at_{epoch}": float(nearest_checkpoint(to_itself, epoch)) for epoch in (100, 500)}
 
 
-@quantity
+@quantity(variables=(*PHASE_ENDS, "mean_attention"))
 def attention_symmetry(cube: xr.Dataset) -> Values:
     """Return the maximum over heads of the absolute difference between mean attention to a and to b.
 
     It is at the end of memorization and at the end of cleanup. Also return the last epoch at which it exceeds 0.05.
     """
-    run_cube = first_run(cube)[0]
+    run_cube = _first_run(cube)[0]
     memorization_end, _, cleanup_end = phase_end_epochs(run_cube)
     difference = np.abs(run_cube.mean_attention.sel(position="a") - run_cube.mean_attention.sel(position="b")).max(
         "head"
     )
     above_0_05 = difference.epoch.values[difference.values > 0.05]
     return {
-        "when_memorized": float(nearest_checkpoint(run_cube, difference, memorization_end)),
-        "after_grokking": float(nearest_checkpoint(run_cube, difference, cleanup_end)),
+        "when_memorized": float(nearest_checkpoint(difference, memorization_end)),
+        "after_grokking": float(nearest_checkpoint(difference, cleanup_end)),
         "small_after": int(above_0_05[-1]) if above_0_05.size else 0,
     }
 
 
-@quantity
+@quantity(variables=(*PHASE_ENDS, "restricted_loss", "restricted_loss_train", "test_loss"))
 def trig_losses(cube: xr.Dataset) -> Values:
     """Return the fraction of checkpoints after memorization at which restricted losses on two sets of pairs agree.
 
     The losses are on training pairs and on all pairs; they agree if they differ by at most a tenth of a decade. Also
     return the first checkpoints with restricted and test loss below 1, and the difference.
     """
-    run_cube = first_run(cube)[0]
+    run_cube = _first_run(cube)[0]
     after_memorization = run_cube.sel(epoch=slice(phase_end_epochs(run_cube)[0], None))
     with np.errstate(invalid="ignore"):
         decades = np.abs(np.log10(after_memorization.restricted_loss_train / after_memorization.restricted_loss)).values
@@ -548,10 +522,10 @@ def trig_losses(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("restricted_loss", "test_loss"))
 def test_over_trig_loss(cube: xr.Dataset) -> Values:
     """Return the largest and the final ratio of test loss to restricted loss, and the epoch of the largest."""
-    run_cube = first_run(cube)[0]
+    run_cube = _first_run(cube)[0]
     ratio = run_cube.test_loss / run_cube.restricted_loss
     defined = bool(ratio.notnull().any())
     return {
@@ -562,18 +536,18 @@ def test_over_trig_loss(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=(*PHASE_ENDS, "sum_of_squared_weights"))
 def weights_peak(cube: xr.Dataset) -> Values:
     """Return the largest sum of squared weights over the final one, and its epoch.
 
     Also return the fraction of the decrease from the peak to the last checkpoint that precedes the end of circuit
     formation.
     """
-    run_cube = first_run(cube)[0]
+    run_cube = _first_run(cube)[0]
     squares, (_, formation_end, _) = run_cube.sum_of_squared_weights, phase_end_epochs(run_cube)
     peak, final = float(squares.max()), float(squares[-1])
     return {
         "peak_at": int(squares.idxmax()),
         "peak_over_final": peak / final,
-        "share_before_fall": (peak - float(nearest_checkpoint(run_cube, squares, formation_end))) / (peak - final),
+        "share_before_fall": (peak - float(nearest_checkpoint(squares, formation_end))) / (peak - final),
     }

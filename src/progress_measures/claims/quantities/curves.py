@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead
-from progress_measures.analysis.runs import chance
+from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead, spikes
+from progress_measures.analysis.phases import PHASE_ENDS, phase_slopes
+from progress_measures.analysis.runs import chance, key_frequency_curves
 from progress_measures.claims.registry import Values, quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import xarray as xr
     from numpy.typing import NDArray
 
-Epochs = TypeVar("Epochs", float, "NDArray[np.float64]")
 
-
-@quantity
+@quantity(
+    variables=("history_test_accuracy", "history_train_accuracy", "memorization_end", "test_accuracy", "test_loss")
+)
 def grokking(cube: xr.Dataset) -> Values:
     """Return the first epochs with 99.9 % train accuracy and with 99 % test accuracy, and their ratio.
 
@@ -38,21 +37,21 @@ def grokking(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("history_test_accuracy",))
 def generalization_time(cube: xr.Dataset) -> Values:
     """Return the first epoch with 99 % test accuracy of each run, and median, minimum and maximum over runs."""
     epochs = first_reaching(cube.history_test_accuracy, 0.99)
     return {"epochs": epochs, "median": float(np.median(epochs)), "lowest": epochs.min(), "highest": epochs.max()}
 
 
-@quantity
+@quantity(variables=("restricted_accuracy", "test_accuracy"))
 def restricted_accuracy_leads(cube: xr.Dataset) -> Values:
     """Return the number of epochs from 99 % restricted accuracy to 99 % test accuracy."""
     test, restricted = (first_reaching(cube[f"{name}_accuracy"], 0.99) for name in ("test", "restricted"))
     return {"gap": lead(test, restricted)}
 
 
-@quantity
+@quantity(variables=("memorization_end", "restricted_loss", "test_loss"))
 def restricted_loss_leads(cube: xr.Dataset) -> Values:
     """Return the epochs at which restricted and test loss halve, and by how many the restricted loss is earlier.
 
@@ -69,7 +68,7 @@ def restricted_loss_leads(cube: xr.Dataset) -> Values:
     return {"restricted": restricted, "test": test, "lead": lead(test, restricted)}
 
 
-@quantity
+@quantity(variables=(*PHASE_ENDS, "excluded_loss", "test_loss", "train_loss"))
 def excluded_loss_story(cube: xr.Dataset) -> Values:
     """Return the excluded loss at the end of memorization, and how losses change from phase end to phase end.
 
@@ -89,22 +88,7 @@ def excluded_loss_story(cube: xr.Dataset) -> Values:
     }
 
 
-def phase_slopes(cube: xr.Dataset, curve: xr.DataArray) -> list[NDArray[np.float64]]:
-    """Compute the mean slope of a curve in circuit formation and in cleanup.
-
-    Args:
-        cube: the cube, for the ends of the phases.
-        curve: [run, epoch].
-
-    Returns:
-        The slopes per epoch in circuit formation and in cleanup, [run] each.
-    """
-    ends = [cube.memorization_end.values, cube.circuit_formation_end.values, cube.cleanup_end.values]
-    values = [at_epochs(curve, end) for end in ends]
-    return [(values[i + 1] - values[i]) / (ends[i + 1] - ends[i]) for i in (0, 1)]
-
-
-@quantity
+@quantity(variables=(*PHASE_ENDS, "gini_W_E", "gini_W_L"))
 def gini_story(cube: xr.Dataset) -> Values:
     """Return the mean slope of the Gini coefficients of W_E and W_L in cleanup over that in circuit formation.
 
@@ -118,7 +102,7 @@ def gini_story(cube: xr.Dataset) -> Values:
     return result
 
 
-@quantity
+@quantity(variables=(*PHASE_ENDS, "sum_of_squared_weights"))
 def weights_story(cube: xr.Dataset) -> Values:
     """Return the mean slope of log(sum of squared weights) per 1,000 epochs in circuit formation and cleanup, and their ratio."""
     formation, cleanup = phase_slopes(cube, np.log(cube.sum_of_squared_weights))
@@ -129,7 +113,7 @@ def weights_story(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=PHASE_ENDS)
 def phase_ends(cube: xr.Dataset) -> Values:
     """Return the ends of the phases, and the end of circuit formation over the end of memorization."""
     return {
@@ -140,7 +124,7 @@ def phase_ends(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("gini_W_E", "gini_W_L", "memorization_end", "restricted_loss", "test_loss"))
 def memorized_state(cube: xr.Dataset) -> Values:
     """Return restricted and test loss at the end of memorization, over the loss of a uniform guess.
 
@@ -159,7 +143,7 @@ def memorized_state(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("grok_time", "history_train_loss", "memorization_end"))
 def memorization_times(cube: xr.Dataset) -> Values:
     """Return memorization and grokking times of the runs, and their standard deviations over runs over their means.
 
@@ -179,7 +163,7 @@ def memorization_times(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("circuit_formation_end", "memorization_end", "restricted_accuracy_test", "test_accuracy"))
 def restricted_accuracy_story(cube: xr.Dataset) -> Values:
     """Return by how many epochs restricted accuracy on test pairs reaches 90 % before test accuracy does.
 
@@ -195,23 +179,7 @@ def restricted_accuracy_story(cube: xr.Dataset) -> Values:
     }
 
 
-def key_frequency_curves(cube: xr.Dataset, name: str) -> Iterator[tuple[xr.Dataset, xr.DataArray]]:
-    """Iterate over the curves of a measure at the key frequencies of each run.
-
-    Args:
-        cube: the cube.
-        name: a variable [run, epoch, frequency].
-
-    Yields:
-        The cube of one run and a curve [epoch], for each run and key frequency.
-    """
-    for run in cube.run.values:
-        run_cube = cube.sel(run=run)
-        for k in run_cube.frequency.values[run_cube.key_frequency.values]:
-            yield run_cube, run_cube[name].sel(frequency=k)
-
-
-@quantity
+@quantity(variables=("circuit_formation_end", "cosine_coefficient", "key_frequency", "memorization_end"))
 def cosine_growth(cube: xr.Dataset) -> Values:
     """Return the growth of each key cosine's coefficient, run by run.
 
@@ -226,7 +194,9 @@ def cosine_growth(cube: xr.Dataset) -> Values:
     return {"final_over_memorized": growth, "share_at_start_of_cleanup": fraction_of_final}
 
 
-@quantity
+@quantity(
+    variables=("circuit_formation_end", "excluded_loss_by_frequency", "key_frequency", "memorization_end", "train_loss")
+)
 def excluded_singly(cube: xr.Dataset) -> Values:
     """Return the final excluded loss of each key frequency over the final train loss, run by run.
 
@@ -242,7 +212,7 @@ def excluded_singly(cube: xr.Dataset) -> Values:
     return {"final_over_train_loss": final_ratios, "least_over_memorization_end": minimum_epochs}
 
 
-@quantity
+@quantity(variables=("circuit_formation_end", "excluded_loss", "maximal_excluded_loss", "memorization_end"))
 def maximal_excluded_agrees(cube: xr.Dataset) -> Values:
     """Return the rank correlation over checkpoints of the maximal single-frequency excluded and the excluded loss.
 
@@ -263,32 +233,14 @@ def maximal_excluded_agrees(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("test_accuracy", "test_loss", "train_accuracy"))
 def no_generalization(cube: xr.Dataset) -> Values:
     """Return test loss, test accuracy and train accuracy at the last checkpoint."""
     last = cube.isel(epoch=-1)
     return {"test_loss": last.test_loss, "test_accuracy": last.test_accuracy, "train_accuracy": last.train_accuracy}
 
 
-def spikes(run_cube: xr.Dataset, start: float, end: float | None = None) -> float:
-    """Count the rises of the train loss to ten times its running minimum between two epochs.
-
-    The curve is the largest train loss since the previous evaluation. Losses below 1e-12 count as 1e-12.
-
-    Args:
-        run_cube: the cube of one run.
-        start: first epoch.
-        end: last epoch; by default the end of training.
-
-    Returns:
-        The number of spikes; NaN if no evaluation lies between the two epochs.
-    """
-    largest_loss = run_cube.history_train_loss_max.sel(history_epoch=slice(start, end)).values
-    is_spike = largest_loss >= 10 * np.minimum.accumulate(np.maximum(largest_loss, 1e-12))
-    return int((is_spike[1:] & ~is_spike[:-1]).sum()) if is_spike.size else np.nan
-
-
-@quantity
+@quantity(variables=("grok_time", "history_train_loss_max", "memorization_end"))
 def spikes_before_grokking(cube: xr.Dataset) -> Values:
     """Count the slingshots of each run between the end of memorization and the grokking time.
 
@@ -303,7 +255,7 @@ def spikes_before_grokking(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("circuit_formation_end", "memorization_end", "train_loss"))
 def train_loss_levels(cube: xr.Dataset) -> Values:
     """Return the mean train loss in circuit formation and over the last 1,000 epochs, and the ratio."""
     epoch = cube.epoch
@@ -313,7 +265,7 @@ def train_loss_levels(cube: xr.Dataset) -> Values:
     return {"plateau": plateau, "final": final, "final_over_plateau": final / plateau}
 
 
-@quantity
+@quantity(variables=("memorization_end", "sum_of_squared_weights"))
 def weights_levels(cube: xr.Dataset) -> Values:
     """Return the sum of squared weights at the end of memorization and at the last checkpoint, and the ratio."""
     at_memorization_end = at_epochs(cube.sum_of_squared_weights, cube.memorization_end)
@@ -325,7 +277,7 @@ def weights_levels(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("circuit_formation_end", "memorization_end", "restricted_loss"))
 def hidden_progress(cube: xr.Dataset) -> Values:
     """Return the restricted loss at the ends of memorization and of circuit formation, and the ratio."""
     ends = (cube.memorization_end, cube.circuit_formation_end)

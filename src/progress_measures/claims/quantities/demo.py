@@ -8,20 +8,19 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.analysis.crossings import at_epochs
-from progress_measures.analysis.pair_maps import neuron_map, neuron_maps
-from progress_measures.analysis.runs import by_run, key_frequencies_of, task_of
-from progress_measures.claims.quantities.subtraction import cosine_similarities, random_cube
+from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES, W_L_of, neuron_map, neuron_maps
+from progress_measures.analysis.readout import at_key_frequencies, gaussian_similarity
+from progress_measures.analysis.runs import by_run, key_frequencies_of, operands, split_pairs, task_of
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.fourier import component_indices
 from progress_measures.measures.numerics import cross_entropy
-from progress_measures.tasks.split import train_order
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
 
-@quantity
+@quantity(variables=("cluster_W_L_fourier_norm", "cluster_size", "key_frequency"))
 def first_cluster(cube: xr.Dataset) -> Values:
     """Return each run's lowest key frequency and the size of its neuron cluster.
 
@@ -40,7 +39,7 @@ def first_cluster(cube: xr.Dataset) -> Values:
     return dict(zip(("frequency", "neurons", "share"), map(list, zip(*clusters, strict=True)), strict=True))
 
 
-@quantity
+@quantity(variables=("key_frequency",))
 def key_interference(cube: xr.Dataset) -> Values:
     """Return the mean of the key cosines at 0 over its largest value at other numbers, run by run."""
 
@@ -48,7 +47,7 @@ def key_interference(cube: xr.Dataset) -> Values:
         keys = key_frequencies_of(run_cube)
         if not keys.size:
             return np.nan
-        waves = fourier.basis(int(run_cube.prime))[2 * keys - 1].mean(0)
+        waves = fourier.basis(operands(run_cube))[component_indices(keys)[::2]].mean(0)
         return float(waves[0] / waves[1:].max())
 
     return {"at_0_over_the_next": by_run(cube, peak_over_next)}
@@ -61,13 +60,13 @@ def _top_fraction(values: NDArray[np.floating], count: int = 8) -> float:
     return float(energy[:count].sum() / energy.sum()) if energy.sum() else np.nan
 
 
-@quantity
+@quantity(variables=ACTIVATION_VARIABLES)
 def neurons_in_2d(cube: xr.Dataset) -> Values:
     """Return the fraction of variance over (a, b) in the eight largest 2D Fourier components.
 
     It is computed for neurons 0 and 5 of the first run and, as a control, for a Gaussian map.
     """
-    p = task_of(cube).prime
+    p = operands(cube)
     gaussian = np.random.default_rng(0).standard_normal((p, p))
     return {
         "neurons": [_top_fraction(neuron_map(cube, neuron).values) for neuron in (0, 5)],
@@ -75,7 +74,7 @@ def neurons_in_2d(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=(*ACTIVATION_VARIABLES, "W_L_fourier", "cosine_residual", "cosine_similarity", "key_frequency"))
 def cosines_and_control(cube: xr.Dataset) -> Values:
     """Return the norm of the logits without the key cosines, over the norm of the logits.
 
@@ -83,20 +82,20 @@ def cosines_and_control(cube: xr.Dataset) -> Values:
     with a Gaussian cube.
     """
     return {
-        "residual": cosine_similarities(cube)["residual"],
-        "similarity": cosine_similarities(cube)["similarity"],
-        "random_similarity": random_cube(cube)["size"],
+        "residual": cube.cosine_residual.isel(epoch=-1),
+        "similarity": at_key_frequencies(cube, "cosine_similarity"),
+        "random_similarity": gaussian_similarity(cube),
     }
 
 
-@quantity
+@quantity(variables=("restricted_loss_neurons", "test_loss"))
 def restricted_ratio_peak(cube: xr.Dataset) -> Values:
     """Return the largest and the final ratio of test loss to restricted loss on neurons, and the epoch of the largest."""
     ratio = (cube.test_loss / cube.restricted_loss_neurons).fillna(0)
     return {"largest": ratio.max("epoch"), "at_epoch": ratio.idxmax("epoch"), "final": ratio.isel(epoch=-1)}
 
 
-@quantity
+@quantity(variables=("circuit_formation_end", "excluded_loss_neurons", "memorization_end", "test_loss"))
 def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
     """Return the excluded loss on neurons at the ends of memorization and of circuit formation, and the ratio.
 
@@ -114,16 +113,16 @@ def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("W_L_fourier", "key_frequency"))
 def transpose_left_out(cube: xr.Dataset) -> Values:
     """Return the cosine similarity of W_L's Fourier component at a sine, with and without the basis transposed.
 
     The sine has the first run's lowest key frequency. The notebook leaves out the transpose.
     """
-    F, keys = fourier.basis(task_of(cube).prime), key_frequencies_of(cube.isel(run=0))
+    F, keys = fourier.basis(operands(cube)), key_frequencies_of(cube.isel(run=0))
     if not keys.size:
         return {"cosine": np.nan}
-    W_L, index = cube.W_L_fourier.values @ F, 2 * keys[0]
+    W_L, index = W_L_of(cube), component_indices(keys)[1]
     with_transpose, without_transpose = W_L @ F[index], W_L @ F[:, index]
     return {
         "cosine": float(
@@ -132,15 +131,23 @@ def transpose_left_out(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(
+    variables=(
+        *ACTIVATION_VARIABLES,
+        "W_L_fourier",
+        "excluded_loss_neurons",
+        "key_frequency",
+        "restricted_loss_neurons",
+    )
+)
 def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
     """Return restricted and excluded loss on neurons by both definitions, for the first run at the last checkpoint.
 
     `restricted` and `excluded` are the measures. The other two keys omit the mean logits in the restricted loss and the
     skip connection around the MLP in the excluded loss; neurons and W_L are reconstructed from the cube for them.
     """
-    task, run_cube = task_of(cube), cube.isel(run=0)
-    p, keys = task.prime, key_frequencies_of(run_cube)
+    p, run_cube = operands(cube), cube.isel(run=0)
+    keys = key_frequencies_of(run_cube)
     last = run_cube.isel(epoch=-1)
     result = {"restricted": last.restricted_loss_neurons, "excluded": last.excluded_loss_neurons}
     if not keys.size:
@@ -149,10 +156,9 @@ def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
     key_marginals = fourier.project(fourier.marginals(neurons), keys)
     a, b = np.indices((p, p))
     key_part = key_marginals.plus[(a + b) % p]
-    W_L = cube.W_L_fourier.values @ fourier.basis(p)
-    order = train_order(str(run_cube.split_method.values), int(run_cube.split_seed), p)
-    train, test = np.split(order, [int(float(run_cube.train_fraction) * p**2)])
-    labels = task.label_table().ravel()
+    W_L = W_L_of(cube)
+    train, test = split_pairs(run_cube)
+    labels = task_of(cube).label_table().ravel()
 
     def loss(kept_neurons: NDArray[np.floating], pairs: NDArray[np.int64]) -> float:
         return float(cross_entropy(kept_neurons.reshape(p * p, -1)[pairs] @ W_L, labels[pairs]).mean())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures.analysis.crossings import first_reaching, lead
+from progress_measures.analysis.embedding import number_embedding
 from progress_measures.analysis.integer_sums import (
     activations,
     by_correlation,
@@ -19,9 +20,8 @@ from progress_measures.analysis.integer_sums import (
     r_squared,
     targets,
 )
-from progress_measures.analysis.runs import task_of
-from progress_measures.claims.quantities.mechanism import dataset_size
-from progress_measures.claims.quantities.subtraction import first_pairs_of_split
+from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES
+from progress_measures.analysis.runs import labeled_inputs, operands, split_pairs, split_sizes, task_of
 from progress_measures.claims.registry import Values, quantity
 
 if TYPE_CHECKING:
@@ -34,23 +34,24 @@ TOP_NEURONS = 3  # number of neurons that are examined one by one
 # ---- data and training
 
 
-@quantity
+@quantity(variables=())
 def sums_to_learn(cube: xr.Dataset) -> Values:
     """Return the sizes of the task and of its split, and the first five training and test pairs."""
-    split_sizes, task_layout, first_pairs = dataset_size(cube), task_of(cube).layout, first_pairs_of_split(cube)
+    sizes, task_layout = split_sizes(cube), task_of(cube).layout
+    train, test = (labeled_inputs(cube, pairs[:5])[0] for pairs in split_pairs(cube.isel(run=0)))
     return {
-        "train": split_sizes["train"],
-        "test": split_sizes["test"],
-        "train_fraction": split_sizes["share"],
+        "train": sizes.train,
+        "test": sizes.test,
+        "train_fraction": sizes.share,
         "inputs": task_layout.vocabulary,
         "outputs": task_layout.outputs,
         "largest_sum": 2 * task_layout.operands - 2,
-        "train_pairs": [row[:2] for row in first_pairs["train_rows"]],
-        "test_pairs": [row[:2] for row in first_pairs["test_rows"]],
+        "train_pairs": [row[:2] for row in train],
+        "test_pairs": [row[:2] for row in test],
     }
 
 
-@quantity
+@quantity(variables=("answer_by_embedding", "history_test_accuracy", "history_train_accuracy"))
 def sums_learned(cube: xr.Dataset) -> Values:
     """Return the final accuracy over all pairs, the first epochs with 99 % train and test accuracy, and the delay."""
     accuracy = 1 - failures(cube).sel(embedding="whole").mean()
@@ -66,13 +67,13 @@ def sums_learned(cube: xr.Dataset) -> Values:
 # ---- the embedding
 
 
-@quantity
+@quantity(variables=("W_E",))
 def smooth_embedding(cube: xr.Dataset) -> Values:
     """Return the lag-1 autocorrelation of W_E over numbers: mean over dimensions, and fraction of positive ones.
 
     The autocorrelation of a dimension of the residual stream is near 1 for slow waves and near 0 for noise.
     """
-    centered = cube.W_E.isel(run=0).values[:-1].astype(float)
+    centered = number_embedding(cube.isel(run=0))
     centered -= centered.mean(0)
     by_dimension = (centered[1:] * centered[:-1]).sum(0) / np.square(centered).sum(0)
     return {"autocorrelation": by_dimension.mean(), "share_of_dimensions_above_0": (by_dimension > 0).mean()}
@@ -85,7 +86,7 @@ def _polynomial(values: NDArray[np.floating], degree: int) -> tuple[NDArray[Any]
     return polynomial.convert().coef, r_squared(values, polynomial(numbers))
 
 
-@quantity
+@quantity(variables=("W_E",))
 def first_component_line(cube: xr.Dataset) -> Values:
     """Return R², slope and intercept of the least-squares line in the number through the embedding's PC 1 scores.
 
@@ -103,21 +104,21 @@ def first_component_line(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("W_E",))
 def component_shares(cube: xr.Dataset) -> Values:
     """Return the fractions of the embedding's variance in PC 1, in PC 2, in both, and in all other components."""
     fractions = embedding(cube).fractions_explained
     return {"PC1": fractions[0], "PC2": fractions[1], "both": fractions[:2].sum(), "others": fractions[2:].sum()}
 
 
-@quantity
+@quantity(variables=("W_E",))
 def second_component_parabola(cube: xr.Dataset) -> Values:
     """Return R² and vertex of the least-squares parabola in the number through the embedding's PC 2 scores."""
     (_, linear, quadratic), r2 = _polynomial(embedding(cube).scores[:, 1], 2)
     return {"r2": r2, "vertex": -linear / (2 * quadratic)}
 
 
-@quantity
+@quantity(variables=("W_E",))
 def numbers_in_order(cube: xr.Dataset) -> Values:
     """Return whether the embedding's PC 1 scores are strictly monotone in the number."""
     steps = np.diff(embedding(cube).scores[:, 0])
@@ -127,7 +128,7 @@ def numbers_in_order(cube: xr.Dataset) -> Values:
 # ---- neurons
 
 
-@quantity
+@quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def sum_probe(cube: xr.Dataset) -> Values:
     """Return R² and mean squared error, on held-out pairs, of a linear probe of a + b on the neurons after the ReLU.
 
@@ -144,7 +145,7 @@ def sum_probe(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def sum_neurons(cube: xr.Dataset) -> Values:
     """Count the neurons whose correlation with a + b is above 0.9, and those whose absolute correlation is above 0.9."""
     correlation = correlations(cube)["a+b"]
@@ -163,7 +164,7 @@ def _mean_at_equal_sum(values: NDArray[np.floating], sums: NDArray[np.int64]) ->
     return (np.bincount(sums, values) / np.bincount(sums))[sums]
 
 
-@quantity
+@quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
     """Return how the three neurons most correlated with a + b depend on the sum after the ReLU.
 
@@ -182,7 +183,7 @@ def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
     return {"neurons": neurons, "within_sum": fractions_within_sum, "thresholds": thresholds, "r2_above": r2_above}
 
 
-@quantity
+@quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
     """Return straight-line fits in a + b to the pre-activations of the three neurons most correlated with a + b.
 
@@ -203,7 +204,7 @@ def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def top_neuron_fit(cube: xr.Dataset) -> Values:
     """Return the linear fit of a pre-activation on the PC 1 and PC 2 scores of a and b.
 
@@ -228,7 +229,7 @@ def top_neuron_fit(cube: xr.Dataset) -> Values:
 # ---- ablations
 
 
-@quantity
+@quantity(variables=("answer_by_embedding",))
 def component_ablation(cube: xr.Dataset) -> Values:
     """Return the accuracy over all pairs with parts of the embedding removed.
 
@@ -252,7 +253,7 @@ def _failing(cube: xr.Dataset) -> NDArray[np.bool_]:
     return failures(cube).sel(embedding="mean and PC 1").values
 
 
-@quantity
+@quantity(variables=("answer_by_embedding",))
 def component_ablation_failures(cube: xr.Dataset) -> Values:
     """Return statistics of the pairs that fail if the embedding keeps only its mean and PC 1.
 
@@ -276,11 +277,11 @@ def component_ablation_failures(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=())
 def even_fourier_basis(cube: xr.Dataset) -> Values:
     """Return the norm over x of sin(2 pi k x / n) at k = n/2, by which the notebook divides.
 
     For even n, as in the notebook, this sine is 0 at every number x, and so is its norm.
     """
-    n = task_of(cube).layout.operands
+    n = operands(cube)
     return {"norm": float(np.linalg.norm(np.sin(2 * np.pi * (n // 2) * np.arange(n) / n))), "operands": n}

@@ -9,31 +9,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.readout import cosine_loss, readout_rows
-from progress_measures.analysis.runs import after_intervention, by_run, chance, key_frequencies_of
+from progress_measures.analysis.clusters import ALWAYS_ON
+from progress_measures.analysis.embedding import frequency_energies, significant_frequencies
+from progress_measures.analysis.readout import READOUT_VARIABLES, cosine_loss, readout_rows, single_term_deviation
+from progress_measures.analysis.runs import (
+    after_intervention,
+    by_run,
+    chance,
+    key_frequencies_of,
+    operands,
+    split_sizes,
+)
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.fourier import component_indices
 from progress_measures.measures.keys import CLUSTER_FRACTION, KEY_CLUSTER_FRACTION
 
 if TYPE_CHECKING:
     import xarray as xr
-    from numpy.typing import NDArray
-
-ALWAYS_ON = 0.98  # minimum fraction of pairs at which an always-on neuron is active
 
 
-def _frequency_norms(norms: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Combine the norms of cosine and sine of each frequency: [fourier_component] to [frequency]."""
-    return np.hypot(norms[1::2], norms[2::2])
-
-
-def _significant(run_cube: xr.Dataset) -> NDArray[np.int64]:
-    """Return the frequencies whose norm in W_E exceeds five times the median norm of non-key frequencies."""
-    norms = _frequency_norms(run_cube.W_E_fourier_norm.values)
-    return np.flatnonzero(norms > 5 * np.median(norms[~run_cube.key_frequency.values])) + 1
-
-
-@quantity
+@quantity(variables=("key_frequency",))
 def key_frequencies(cube: xr.Dataset) -> Values:
     """Return number and list of the key frequencies of each run, and the number of different lists."""
     keys_by_run = by_run(cube, lambda run_cube: key_frequencies_of(run_cube).tolist())
@@ -45,7 +40,7 @@ def key_frequencies(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("key_blocks_only_loss", "key_blocks_removed_loss", "test_loss"))
 def key_block_ablation(cube: xr.Dataset) -> Values:
     """Return the test loss with the key frequencies' blocks removed from the logits, and with all others removed.
 
@@ -64,12 +59,10 @@ def key_block_ablation(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=())
 def dataset_size(cube: xr.Dataset) -> Values:
     """Return the numbers of all pairs, training pairs and test pairs, and the train fraction."""
-    n = int(cube["prime" if "prime" in cube.coords else "operands"][0])
-    fraction = float(cube.train_fraction[0])
-    return {"pairs": n**2, "train": int(fraction * n**2), "test": n**2 - int(fraction * n**2), "share": fraction}
+    return split_sizes(cube)._asdict()
 
 
 def _intervention(cube: xr.Dataset, name: str) -> Values:
@@ -83,7 +76,7 @@ def _intervention(cube: xr.Dataset, name: str) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("W_L_fraction_explained", "intervention_accuracy"))
 def W_L_suffices(cube: xr.Dataset) -> Values:
     """Return the test accuracy of logits that W_L computes from the neurons; other parts are at their mean over pairs.
 
@@ -95,7 +88,7 @@ def W_L_suffices(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("W_L_singular_value", "key_frequency"))
 def W_L_rank(cube: xr.Dataset) -> Values:
     """Return the fraction of W_L's squared norm in its 2n largest singular values, for n key frequencies."""
 
@@ -109,14 +102,16 @@ def W_L_rank(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("W_E_fourier_norm", "key_frequency"))
 def W_E_frequencies(cube: xr.Dataset) -> Values:
     """Return number and list of W_E's significant frequencies, and the number of key frequencies not among them.
 
     A frequency is significant if its norm exceeds five times the median norm of non-key frequencies.
     """
-    significant = by_run(cube, _significant)
-    missing = by_run(cube, lambda run_cube: len(set(key_frequencies_of(run_cube)) - set(_significant(run_cube))))
+    significant = by_run(cube, significant_frequencies)
+    missing = by_run(
+        cube, lambda run_cube: len(set(key_frequencies_of(run_cube)) - set(significant_frequencies(run_cube)))
+    )
     return {
         "count": [len(frequencies) for frequencies in significant],
         "key_frequencies_missing": missing,
@@ -124,10 +119,10 @@ def W_E_frequencies(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("W_E",))
 def fourier_symmetry(cube: xr.Dataset) -> Values:
     """Return the largest difference of norms of W_E's complex Fourier components at k and p - k, over the largest norm."""
-    p = int(cube.prime[0])
+    p = operands(cube)
     differences = []
     for embedding in cube.W_E.values:
         norms = np.linalg.norm(np.fft.fft(embedding[:p], axis=0), axis=1)
@@ -135,14 +130,14 @@ def fourier_symmetry(cube: xr.Dataset) -> Values:
     return {"largest_relative_difference": differences, "frequencies": (p - 1) // 2}
 
 
-@quantity
+@quantity(variables=("W_E_fourier_norm", "attention_frequency", "attention_frequency_share", "key_frequency"))
 def heads_periodic(cube: xr.Dataset) -> Values:
     """Return the frequency of each head's attention to a and the fraction of variance that it explains, run by run.
 
     Also return the number of heads whose frequency is neither a key frequency nor significant in W_E.
     """
     in_keys_or_W_E = [
-        int(k) in set(key_frequencies_of(run_cube)) | set(_significant(run_cube))
+        int(k) in set(key_frequencies_of(run_cube)) | set(significant_frequencies(run_cube))
         for run_cube in (cube.sel(run=run).isel(epoch=-1) for run in cube.run.values)
         for k in run_cube.attention_frequency.values
     ]
@@ -166,13 +161,13 @@ def _neurons(cube: xr.Dataset, neurons: list[int]) -> Values:
     return {"frequency": frequency.ravel(), "fraction": fraction.ravel(), "of_no_key_frequency": without_key_count}
 
 
-@quantity
+@quantity(variables=("key_frequency", "neuron_fraction_explained", "neuron_frequency"))
 def neuron_0(cube: xr.Dataset) -> Values:
     """Return best frequency and fraction of variance explained of neuron 0, run by run."""
     return _neurons(cube, [0])
 
 
-@quantity
+@quantity(variables=("key_frequency", "neuron_fraction_active", "neuron_fraction_explained", "neuron_frequency"))
 def neurons_1_to_4(cube: xr.Dataset) -> Values:
     """Return best frequency and fraction of variance explained of neurons 1 to 4, run by run.
 
@@ -192,7 +187,7 @@ def neurons_1_to_4(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("key_frequency", "logit_fourier_norm_2d"))
 def logit_components(cube: xr.Dataset) -> Values:
     """Count the large 2D Fourier components of the logits, inside and outside of the key frequencies' products.
 
@@ -208,7 +203,8 @@ def logit_components(cube: xr.Dataset) -> Values:
         norms[0, 0] = 0
         expected = np.zeros(norms.shape, dtype=bool)
         for k in key_frequencies_of(run_cube):
-            expected[2 * k - 1 : 2 * k + 1, 2 * k - 1 : 2 * k + 1] = True
+            waves = component_indices(np.array([k]))
+            expected[np.ix_(waves, waves)] = True
         large = norms > 0.05 * norms.max()
         count.append(int(large.sum()))
         outside.append(int((large & ~expected).sum()))
@@ -217,7 +213,7 @@ def logit_components(cube: xr.Dataset) -> Values:
     return {"count": count, "outside_blocks": outside, "missing_in_blocks": missing, "energy_in_blocks": energy}
 
 
-@quantity
+@quantity(variables=("W_L_fourier_norm", "key_frequency"))
 def W_L_sparse(cube: xr.Dataset) -> Values:
     """Return how much of W_L lies at other than the key frequencies.
 
@@ -244,16 +240,16 @@ def W_L_sparse(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("W_E_fourier_norm", "gini_W_E", "key_frequency"))
 def W_E_sparse(cube: xr.Dataset) -> Values:
     """Return the Gini coefficient of W_E's Fourier spectrum and the number of its significant frequencies."""
     return {
         "gini": cube.gini_W_E.isel(epoch=-1),
-        "significant_frequencies": by_run(cube, lambda run_cube: len(_significant(run_cube))),
+        "significant_frequencies": by_run(cube, lambda run_cube: len(significant_frequencies(run_cube))),
     }
 
 
-@quantity
+@quantity(variables=READOUT_VARIABLES)
 def readout_identities(cube: xr.Dataset) -> Values:
     """Return how well the neurons along W_L's key directions obey the angle-sum identities (Tables 1 and 3).
 
@@ -272,9 +268,6 @@ def readout_identities(cube: xr.Dataset) -> Values:
     }
     wrong_signs = sum((first * second > 0) != (wave == "sin") for _, wave, first, second, *_ in rows)
     explained = [row[-1] for row in rows]
-    identity_errors = [
-        abs(abs(single) - (abs(first) + abs(second)) / 2) / abs(single) for *_, first, second, single, _ in rows
-    ]
     return {
         "fraction_explained": explained,
         "least": min(explained, default=np.nan),
@@ -283,11 +276,17 @@ def readout_identities(cube: xr.Dataset) -> Values:
         "cos_asymmetry": asymmetry["cos"],
         "sin_asymmetry": asymmetry["sin"],
         "wrong_signs": wrong_signs,
-        "single_term_identity": max(identity_errors, default=np.nan),
+        "single_term_identity": single_term_deviation(rows),
     }
 
 
-@quantity
+@quantity(
+    variables=(
+        "logit_fraction_explained_cosines",
+        "logit_fraction_explained_cosines_centered_over_outputs",
+        "logit_fraction_explained_cosines_centered_over_pairs",
+    )
+)
 def cosine_fit(cube: xr.Dataset) -> Values:
     """Return the fraction of the logits' variance that the key cosines explain, for each way to center the logits."""
     last = cube.isel(epoch=-1)
@@ -299,20 +298,20 @@ def cosine_fit(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("cosine_coefficient", "key_frequency", "test_loss"))
 def cosine_logits_loss(cube: xr.Dataset) -> Values:
     """Return the test loss, the loss of logits that consist of the fitted key cosines only, and the ratio."""
     approximated, test_loss = by_run(cube, cosine_loss), cube.test_loss.isel(epoch=-1).values
     return {"test_loss": test_loss, "approximated": approximated, "ratio": np.array(approximated) / test_loss}
 
 
-@quantity
+@quantity(variables=("test_loss",))
 def final_test_loss(cube: xr.Dataset) -> Values:
     """Return the test loss at the last checkpoint."""
     return {"test_loss": cube.test_loss.isel(epoch=-1)}
 
 
-@quantity
+@quantity(variables=("neuron_fraction_explained",))
 def neurons_explained(cube: xr.Dataset) -> Values:
     """Return number and fraction of the neurons of which one frequency explains at least 85 % of the variance."""
     fraction = cube.neuron_fraction_explained.isel(epoch=-1).values
@@ -320,7 +319,7 @@ def neurons_explained(cube: xr.Dataset) -> Values:
     return {"count": count, "of": fraction.shape[-1], "share": count / fraction.shape[-1]}
 
 
-@quantity
+@quantity(variables=("cluster_W_L_fourier_norm", "cluster_size"))
 def clusters_local(cube: xr.Dataset) -> Values:
     """Return the fraction of squared norm of each cluster's columns of W_L at the cluster's frequency.
 
@@ -331,11 +330,11 @@ def clusters_local(cube: xr.Dataset) -> Values:
         run_cube = cube.sel(run=run)
         for k in run_cube.frequency.values[run_cube.cluster_size.values >= 10]:
             squares = np.square(run_cube.cluster_W_L_fourier_norm.sel(frequency=k).values)
-            fractions.append(float(squares[2 * k - 1 : 2 * k + 1].sum() / squares.sum()))
+            fractions.append(float(squares[component_indices(np.array([k]))].sum() / squares.sum()))
     return {"share": fractions}
 
 
-@quantity
+@quantity(variables=("cluster_size", "key_frequency"))
 def cluster_sizes(cube: xr.Dataset) -> Values:
     """Return the number of neurons in each key frequency's cluster, run by run."""
     sizes_by_run = by_run(
@@ -344,7 +343,7 @@ def cluster_sizes(cube: xr.Dataset) -> Values:
     return {"sizes": [int(size) for sizes in sizes_by_run for size in sizes]}
 
 
-@quantity
+@quantity(variables=("ablated_loss_by_frequency", "key_frequency", "test_loss"))
 def single_frequency_ablation(cube: xr.Dataset) -> Values:
     """Return the test loss with one frequency's block removed from the logits, over the original test loss.
 
@@ -360,7 +359,7 @@ def single_frequency_ablation(cube: xr.Dataset) -> Values:
     return {"key_ratio": key, "largest_other_ratio": other}
 
 
-@quantity
+@quantity(variables=("intervention_accuracy", "intervention_loss"))
 def neurons_replaced(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with clustered neurons replaced by fits.
 
@@ -369,7 +368,7 @@ def neurons_replaced(cube: xr.Dataset) -> Values:
     return _intervention(cube, "neurons replaced by fits")
 
 
-@quantity
+@quantity(variables=("intervention_accuracy", "intervention_loss"))
 def neurons_on_key_directions(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with neurons restricted to key directions.
 
@@ -378,7 +377,7 @@ def neurons_on_key_directions(cube: xr.Dataset) -> Values:
     return _intervention(cube, "neurons on key directions")
 
 
-@quantity
+@quantity(variables=("intervention_accuracy", "intervention_loss"))
 def projected_on_readout(cube: xr.Dataset) -> Values:
     """Return the test loss, and its ratio to the original, with the neurons projected on W_L's key directions.
 
@@ -396,20 +395,20 @@ def projected_on_readout(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("intervention_accuracy", "intervention_loss"))
 def readout_removed(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, without the neurons' projection on W_L's key directions."""
     values = _intervention(cube, "W_L's key directions removed")
     return values | {"loss_over_chance": values["loss"] / chance(cube)}
 
 
-@quantity
+@quantity(variables=("mean_attention",))
 def self_attention(cube: xr.Dataset) -> Values:
     """Return the mean attention from `=` to itself of every head, run by run."""
     return {"mean": cube.mean_attention.isel(epoch=-1).sel(position="=").values.ravel()}
 
 
-@quantity
+@quantity(variables=("intervention_accuracy", "intervention_loss"))
 def self_attention_removed(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, without the attention from `=` to itself.
 
@@ -419,13 +418,13 @@ def self_attention_removed(cube: xr.Dataset) -> Values:
     return _intervention(cube, "attention to = shared out") | {"ratio_plain": plain["ratio"]}
 
 
-@quantity
+@quantity(variables=("intervention_accuracy", "intervention_loss"))
 def skip_zeroed(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with the skip connection around the MLP set to zero."""
     return _intervention(cube, "MLP skip zeroed")
 
 
-@quantity
+@quantity(variables=("intervention_accuracy", "intervention_loss"))
 def skip_at_mean(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with the skip connection around the MLP at its mean.
 
@@ -435,21 +434,21 @@ def skip_at_mean(cube: xr.Dataset) -> Values:
     return values | {"over_zero_ablation": values["loss"] / after_intervention(cube, "MLP skip zeroed")}
 
 
-@quantity
+@quantity(variables=("intervention_accuracy", "intervention_loss"))
 def attention_zeroed(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with the output of the heads set to zero."""
     values = _intervention(cube, "attention zeroed")
     return values | {"loss_over_chance": values["loss"] / chance(cube)}
 
 
-@quantity
+@quantity(variables=("intervention_accuracy", "intervention_loss"))
 def attention_skip_zeroed(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with the skip connection around the heads set to zero."""
     values = _intervention(cube, "attention skip zeroed")
     return values | {"loss_over_chance": values["loss"] / chance(cube)}
 
 
-@quantity
+@quantity(variables=("mean_attention", "sigmoid_deviation"))
 def sigmoid_form(cube: xr.Dataset) -> Values:
     """Return, for each head, how far attention to a differs from a sigmoid, and attention to a plus b from 1.
 
@@ -461,14 +460,14 @@ def sigmoid_form(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=())
 def parameters(cube: xr.Dataset) -> Values:
     """Return the names of the trained biases, and whether embedding and unembedding are tied."""
     names = [str(name) for name in cube.parameter.values]
     return {"biases": sorted(name for name in names if name.startswith("b_")), "tied": "W_U" not in names}
 
 
-@quantity
+@quantity(variables=("attention_fit_fraction_explained", "attention_frequency"))
 def attention_fits(cube: xr.Dataset) -> Values:
     """Return the fraction of the attention's variance that the fit of Table 2 explains, for each head, run by run."""
     explained = cube.attention_fit_fraction_explained.values
@@ -479,13 +478,13 @@ def attention_fits(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("score_fraction_explained",))
 def score_fits(cube: xr.Dataset) -> Values:
     """Return the fraction of variance over numbers of head j's score C_j that its frequency explains, for each head."""
     return {"fraction_explained": cube.score_fraction_explained.values.ravel()}
 
 
-@quantity
+@quantity(variables=("head_complement_deviation", "score_fourier_coefficient"))
 def opposite_heads(cube: xr.Dataset) -> Values:
     """Return the two heads whose attention to a sums most nearly to 1, run by run.
 
@@ -503,7 +502,13 @@ def opposite_heads(cube: xr.Dataset) -> Values:
     return {"heads": head_pairs, "mean_deviation": deviations, "cosine_of_scores": cosines}
 
 
-@quantity
+@quantity(
+    variables=(
+        "score_difference_range",
+        "sigmoid_linear_fraction_explained",
+        "sigmoid_linear_fraction_explained_pooled",
+    )
+)
 def linear_sigmoid(cube: xr.Dataset) -> Values:
     """Return the fraction of variance of attention to a that a line in the score difference explains, and its range."""
     return {
@@ -513,13 +518,13 @@ def linear_sigmoid(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("intervention_accuracy", "intervention_loss"))
 def linear_attention(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with attention linear in the score difference."""
     return _intervention(cube, "attention linear in scores")
 
 
-@quantity
+@quantity(variables=("OV_fourier_norm", "attention_frequency", "key_frequency"))
 def OV_structure(cube: xr.Dataset) -> Values:
     """Return the fraction of energy of each head's OV circuit at key frequencies and at its strongest frequency.
 
@@ -529,15 +534,14 @@ def OV_structure(cube: xr.Dataset) -> Values:
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
         for head in run_cube["head"].values:
-            squares = np.square(run_cube.OV_fourier_norm.sel(head=head).values)[1:]
-            energy = squares[0::2] + squares[1::2]
+            energy = frequency_energies(run_cube.OV_fourier_norm.sel(head=head).values)
             in_keys.append(float(energy[key_frequencies_of(run_cube) - 1].sum() / energy.sum()))
             strongest.append(float(energy.max() / energy.sum()))
             matches += int(energy.argmax() + 1 == int(run_cube.attention_frequency.sel(head=head)))
     return {"energy_in_key_frequencies": in_keys, "share_of_strongest": strongest, "strongest_is_attentions": matches}
 
 
-@quantity
+@quantity(variables=("W_E_large_frequency", "W_L_large_frequency", "key_frequency"))
 def key_rules(cube: xr.Dataset) -> Values:
     """Return the key frequencies by cluster size, and the large frequencies of W_L and of W_E by norm."""
 
@@ -552,14 +556,14 @@ def key_rules(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("key_frequency",))
 def share_of_frequencies_ablated(cube: xr.Dataset) -> Values:
     """Return the fraction of frequencies, directions and 2D components that are outside the key frequencies.
 
     With n key frequencies, these hold n of (p - 1) / 2 frequencies, n of p directions as the paper may count them, and
     8n of p² components.
     """
-    p = int(cube.prime[0])
+    p = operands(cube)
     key_counts = by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube)))
     return {
         "of_frequencies": [1 - n / ((p - 1) // 2) for n in key_counts],
@@ -568,7 +572,17 @@ def share_of_frequencies_ablated(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(
+    variables=(
+        "excluded_loss",
+        "excluded_loss_neurons",
+        "key_blocks_only_loss",
+        "maximal_excluded_loss",
+        "restricted_loss",
+        "restricted_loss_neurons",
+        "restricted_loss_test",
+    )
+)
 def restricted_levels(cube: xr.Dataset) -> Values:
     """Return the final restricted and excluded losses by the definition of each source."""
     names = ["restricted_loss", "restricted_loss_test", "restricted_loss_neurons", "key_blocks_only_loss"]
@@ -576,7 +590,17 @@ def restricted_levels(cube: xr.Dataset) -> Values:
     return {name: cube[name].isel(epoch=-1) for name in names}
 
 
-@quantity
+@quantity(
+    variables=(
+        "gini_W_E",
+        "gini_W_E_by_frequency",
+        "gini_W_E_without_constant",
+        "gini_W_L",
+        "gini_W_L_by_frequency",
+        "gini_W_L_without_constant",
+        "gini_W_U",
+    )
+)
 def gini_variants(cube: xr.Dataset) -> Values:
     """Return the final Gini coefficients of W_E and W_L: over all directions, without the constant, and by frequency.
 

@@ -36,7 +36,7 @@ def _epochs_and_ratio(train: float, test: float) -> Values:
     return {"train": train, "test": test, "train_over_test": train / test if np.isfinite(test) else np.nan}
 
 
-@quantity
+@quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss"))
 def fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return how far train and test loss of the first run differ on fresh data, and how sharply the test loss drops.
 
@@ -68,7 +68,7 @@ def _fresh(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("test_loss_by_answer",))
 def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
     """Return, for each digit of the answer, the largest fall of its test loss within 5 % of the training, and an epoch.
 
@@ -100,7 +100,7 @@ def _digit_falls(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("history_test_loss", "history_train_loss"))
 def gap_on_few(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the first epochs with train and test loss below 0.1 on a fixed training set, and their ratio.
 
@@ -116,7 +116,7 @@ def _gap(run_cube: xr.Dataset) -> Values:
     return _epochs_and_ratio(*(first_below(run_cube[f"history_{split}_loss"], 0.1)[0] for split in ("train", "test")))
 
 
-@quantity
+@quantity(variables=())
 def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
     """Return the fraction of drawn skip-trigram sequences with exactly one token that determines the answer.
 
@@ -138,7 +138,7 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss"))
 def transition_on_few(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the first epochs with train loss below 0.1 and with test loss below a quarter of its maximum.
 
@@ -167,7 +167,7 @@ def _transition(cube: xr.Dataset) -> Values:
     }
 
 
-def halving(run_cube: xr.Dataset) -> tuple[float, float]:
+def _halving(run_cube: xr.Dataset) -> tuple[float, float]:
     """Return the first epochs at which train and test loss are below half of their first value.
 
     Args:
@@ -177,13 +177,13 @@ def halving(run_cube: xr.Dataset) -> tuple[float, float]:
     return tuple(first_below(curve / curve.isel(history_epoch=0), 0.5)[0] for curve in curves)
 
 
-@quantity
+@quantity(variables=("history_test_loss", "history_train_loss"))
 def halving_on_few(cube: xr.Dataset) -> Values:
     """Return the first epochs with train and test loss below half of their first value, and their ratio; first run."""
-    return _epochs_and_ratio(*halving(cube.isel(run=[0])))
+    return _epochs_and_ratio(*_halving(cube.isel(run=[0])))
 
 
-@quantity
+@quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss", "induction_score"))
 def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the quantities of `fresh_data` and the largest induction score of a head of the last layer.
 
@@ -202,7 +202,7 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     return _with_others(with_induction(cube) | values_of_last_run, with_induction(as_stated))
 
 
-@quantity
+@quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss"))
 def fresh_against_few(*cubes: xr.Dataset) -> Values:
     """Return how far train and test loss are apart on fresh data and on a fixed training set, for three tasks.
 
@@ -217,7 +217,7 @@ def fresh_against_few(*cubes: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=())
 def repeated_sequences(cube: xr.Dataset) -> Values:
     """Return whether the generator can draw the paper's example, and the labels of this example.
 

@@ -11,15 +11,24 @@ import numpy as np
 import xarray as xr
 
 from progress_measures import fourier
-from progress_measures.analysis.crossings import at_epochs, first_below, lead
-from progress_measures.analysis.pair_maps import neuron_maps
-from progress_measures.analysis.readout import cosine_loss
-from progress_measures.analysis.runs import after_intervention, by_run, chance, key_frequencies_of, task_of
+from progress_measures.analysis.crossings import at_epochs, first_below, lead, rises
+from progress_measures.analysis.embedding import gaussian_control, number_embedding
+from progress_measures.analysis.pair_maps import ACTIVATION_VARIABLES
+from progress_measures.analysis.readout import at_key_frequencies, cosine_loss, gaussian_similarity
+from progress_measures.analysis.runs import (
+    after_intervention,
+    by_run,
+    chance,
+    key_frequencies_of,
+    labeled_inputs,
+    operands,
+    split_pairs,
+    split_sizes,
+    task_of,
+)
 from progress_measures.claims.ledger import load_claims
-from progress_measures.claims.quantities.mechanism import dataset_size
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.fourier import component_indices
-from progress_measures.tasks.split import train_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,43 +38,32 @@ if TYPE_CHECKING:
 # ---- the data
 
 
-def _pairs(cube: xr.Dataset, indices: NDArray[np.int64]) -> tuple[list[list[int]], list[int]]:
-    """Return the inputs a, b, `=` and the labels of pairs, given by their indices in lexicographic order."""
-    task = task_of(cube)
-    task_layout = task.layout
-    inputs = [[*divmod(int(index), task_layout.operands), task_layout.vocabulary - 1] for index in indices]
-    return inputs, task.label_table().ravel()[indices].tolist()
-
-
-@quantity
+@quantity(variables=())
 def first_pairs(cube: xr.Dataset) -> Values:
     """Return the first five inputs with their labels, and the last five labels, in lexicographic order of the pairs."""
-    inputs, labels = _pairs(cube, np.arange(5))
-    return {"rows": inputs, "first_labels": labels, "last_labels": _pairs(cube, np.arange(-5, 0))[1]}
+    inputs, labels = labeled_inputs(cube, np.arange(5))
+    return {"rows": inputs, "first_labels": labels, "last_labels": labeled_inputs(cube, np.arange(-5, 0))[1]}
 
 
-@quantity
+@quantity(variables=())
 def first_pairs_of_split(cube: xr.Dataset) -> Values:
     """Return the first five inputs and labels of the training pairs and of the test pairs of the first run."""
-    operands = task_of(cube).layout.operands
-    order = train_order(str(cube.split_method.values[0]), int(cube.split_seed.values[0]), operands)
-    train_size = dataset_size(cube)["train"]
-    train, test = _pairs(cube, order[:5]), _pairs(cube, order[train_size : train_size + 5])
+    train, test = (labeled_inputs(cube, pairs[:5]) for pairs in split_pairs(cube.isel(run=0)))
     return {"train_rows": train[0], "train_labels": train[1], "test_rows": test[0], "test_labels": test[1]}
 
 
-@quantity
+@quantity(variables=())
 def logit_count(cube: xr.Dataset) -> Values:
     """Return the number of logits over all pairs, positions and outputs."""
     task_layout = task_of(cube).layout
     return {"count": task_layout.operands**2 * task_layout.context_length * task_layout.outputs}
 
 
-@quantity
+@quantity(variables=("W_L_fourier",))
 def shapes(cube: xr.Dataset) -> Values:
     """Return the shapes of the notebook's arrays of weights, attention and neurons, without the token `=`."""
     sizes = cube.sizes
-    number_count = sizes["token"] - 1
+    number_count = operands(cube)
     return {
         "W_E": [number_count, sizes["residual"]],
         "W_neur": [sizes["head"], number_count, sizes["neuron"]],
@@ -75,28 +73,28 @@ def shapes(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=())
 def cosine_shapes(cube: xr.Dataset) -> Values:
     """Return the shapes of the cosine cubes and of their coefficients over training.
 
     A cosine cube is a wave over (a, b, c); each frequency has one. The coefficients have a row per checkpoint after the
     first update and a column per frequency.
     """
-    p, frequencies = task_of(cube).prime, cube.sizes["frequency"]
+    p, frequencies = operands(cube), cube.sizes["frequency"]
     return {"cubes": [frequencies, p, p, p], "cos_coeffs": [int((cube.epoch > 0).sum()), frequencies]}
 
 
-@quantity
+@quantity(variables=())
 def fourier_orthonormal(cube: xr.Dataset) -> Values:
     """Return the largest absolute difference between the Gram matrix of the Fourier basis and the identity."""
-    basis = fourier.basis(task_of(cube).prime)
+    basis = fourier.basis(operands(cube))
     return {"largest_difference": float(np.abs(basis @ basis.T - np.eye(len(basis))).max())}
 
 
 # ---- training
 
 
-@quantity
+@quantity(variables=("test_loss", "train_loss"))
 def initial_losses(cube: xr.Dataset) -> Values:
     """Return train and test loss before training, the loss of a uniform guess, and the absolute differences from it."""
     train, test = (cube[f"{split}_loss"].reindex(epoch=[0]).isel(epoch=0) for split in ("train", "test"))
@@ -110,7 +108,7 @@ def initial_losses(cube: xr.Dataset) -> Values:
     }
 
 
-def printed_losses(
+def _printed_losses(
     cube: xr.Dataset, epochs: Sequence[int] | NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
     """Return train and test loss as the notebook prints them.
@@ -132,15 +130,15 @@ def printed_losses(
     return np.array(train), cube.test_loss.reindex(epoch=epochs).values
 
 
-@quantity
+@quantity(variables=("history_train_loss", "test_loss", "train_loss"))
 def early_losses(cube: xr.Dataset) -> Values:
     """Return train and test loss as the notebook prints them at epoch 100, and after 200 updates."""
-    train, test = printed_losses(cube, [100])
+    train, test = _printed_losses(cube, [100])
     at_200 = [cube[f"{split}_loss"].reindex(epoch=[200]).isel(epoch=0) for split in ("train", "test")]
     return {"train_100": train[:, 0], "test_100": test[:, 0], "train_200": at_200[0], "test_200": at_200[1]}
 
 
-@quantity
+@quantity(variables=("history_train_loss", "test_loss"))
 def loss_table(cube: xr.Dataset) -> Values:
     """Return the relative differences of train and test loss from the notebook's table.
 
@@ -150,14 +148,14 @@ def loss_table(cube: xr.Dataset) -> Values:
     published = published[published[:, 0] <= 1000]
     result: Values = {}
     for split, measured, column in zip(
-        ("train", "test"), printed_losses(cube, published[:, 0].astype(int)), published.T[1:], strict=True
+        ("train", "test"), _printed_losses(cube, published[:, 0].astype(int)), published.T[1:], strict=True
     ):
         difference = np.abs(measured / column - 1)
         result |= {f"{split}_at_100": difference[:, 0], f"{split}_200_to_1000": difference[:, 1:].max(-1)}
     return result
 
 
-@quantity
+@quantity(variables=("test_loss", "train_loss"))
 def loss_landmarks(cube: xr.Dataset) -> Values:
     """Return the first checkpoints with train loss below 1e-6 and with test loss below 1, 1e-2 and 1e-6.
 
@@ -173,25 +171,13 @@ def loss_landmarks(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("test_loss",))
 def test_loss_peak(cube: xr.Dataset) -> Values:
     """Return the largest test loss and its epoch."""
     return {"value": cube.test_loss.max("epoch"), "epoch": cube.test_loss.idxmax("epoch")}
 
 
-def rises(curve: xr.DataArray) -> float:
-    """Count the steps between checkpoints at which the running mean of a curve [epoch] over 1,000 epochs rises.
-
-    Returns:
-        The number of these steps; NaN if the curve is shorter than the window.
-    """
-    window = int((curve.epoch < curve.epoch[0] + 1000).sum()) if curve.size else 0
-    if curve.size <= window:
-        return np.nan
-    return int((np.diff(np.convolve(curve, np.full(window, 1 / window), "valid")) > 0).sum())
-
-
-@quantity
+@quantity(variables=("circuit_formation_end", "train_loss"))
 def train_loss_plateau(cube: xr.Dataset) -> Values:
     """Return maximum, minimum and number of rises of the train loss from epoch 1,500 to the end of circuit formation."""
     plateaus = [
@@ -205,7 +191,7 @@ def train_loss_plateau(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("grok_time", "test_loss"))
 def test_loss_decline(cube: xr.Dataset) -> Values:
     """Count the rises of the test loss's running mean over 1,000 epochs, from its peak to the grokking time.
 
@@ -223,14 +209,14 @@ def test_loss_decline(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("test_loss", "train_loss"))
 def final_losses(cube: xr.Dataset) -> Values:
     """Return train loss, test loss and their ratio at the last checkpoint."""
     train, test = cube.train_loss.isel(epoch=-1), cube.test_loss.isel(epoch=-1)
     return {"train": train, "test": test, "test_over_train": test / train}
 
 
-@quantity
+@quantity(variables=("circuit_formation_end", "train_loss"))
 def train_loss_drop(cube: xr.Dataset) -> Values:
     """Return the train loss at the end of circuit formation over the train loss at the last checkpoint.
 
@@ -244,27 +230,22 @@ def train_loss_drop(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("intervention_loss", "test_loss", "train_loss"))
 def loss_on_all_pairs(cube: xr.Dataset) -> Values:
     """Return the final loss over all pairs, and the mean of train and test loss weighted by their numbers of pairs.
 
     Also return the absolute relative difference of the two.
     """
-    loss, size = after_intervention(cube, "none", split="all"), dataset_size(cube)
+    loss, size = after_intervention(cube, "none", split="all"), split_sizes(cube)
     last = cube.isel(epoch=-1)
-    mean = ((size["train"] * last.train_loss + size["test"] * last.test_loss) / size["pairs"]).values
+    mean = ((size.train * last.train_loss + size.test * last.test_loss) / size.pairs).values
     return {"loss": loss, "from_splits": mean, "relative_difference": np.abs(loss / mean - 1)}
 
 
 # ---- the embedding
 
 
-def _numbers(run_cube: xr.Dataset) -> NDArray[np.floating]:
-    """Return W_E of the numbers, without `=`: [number, residual]."""
-    return run_cube.W_E.values[:-1].astype(float)
-
-
-@quantity
+@quantity(variables=("W_E", "key_frequency"))
 def embedding_singular_values(cube: xr.Dataset) -> Values:
     """Return statistics of the singular values of W_E, for n key frequencies.
 
@@ -274,14 +255,13 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
     """
 
     def singular_values(run_cube: xr.Dataset) -> NDArray[np.floating]:
-        return np.linalg.svd(_numbers(run_cube), compute_uv=False)
+        return np.linalg.svd(number_embedding(run_cube), compute_uv=False)
 
     excess_counts, fractions = [], []
     for values, keys in zip(by_run(cube, singular_values), by_run(cube, key_frequencies_of), strict=True):
         excess_counts.append(int((values > 0.1 * values[0]).sum()) - 2 * len(keys))
         fractions.append(float(np.square(values[: 2 * len(keys)]).sum() / np.square(values).sum()))
-    shape = _numbers(cube.isel(run=0)).shape
-    control = np.linalg.svd(np.random.default_rng(0).standard_normal(shape), compute_uv=False)
+    control = np.linalg.svd(gaussian_control(cube.isel(run=0)), compute_uv=False)
     return {
         "key_frequencies": by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube))),
         "above_a_tenth_less_2n": excess_counts,
@@ -291,7 +271,7 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("W_E", "key_frequency"))
 def principal_components(cube: xr.Dataset) -> Values:
     """Return how the Fourier energy of W_E's first 2n left singular vectors is distributed, for n key frequencies.
 
@@ -301,14 +281,16 @@ def principal_components(cube: xr.Dataset) -> Values:
     dominant, in_keys = [], []
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
-        vectors = np.linalg.svd(_numbers(run_cube), full_matrices=False)[0][:, : 2 * len(key_frequencies_of(run_cube))]
+        vectors = np.linalg.svd(number_embedding(run_cube), full_matrices=False)[0][
+            :, : 2 * len(key_frequencies_of(run_cube))
+        ]
         energy = fourier.energies(vectors) * len(vectors)  # each column is a unit vector, so its energies sum to 1
         dominant += energy.max(0).tolist()
         in_keys += energy[key_frequencies_of(run_cube) - 1].sum(0).tolist()
     return {"in_one_frequency": dominant, "in_key_frequencies": in_keys}
 
 
-@quantity
+@quantity(variables=("W_E_fourier_norm", "key_frequency"))
 def embedding_keys(cube: xr.Dataset) -> Values:
     """Return the key frequencies, their indices in the Fourier basis, and their fraction of W_E's squared norm.
 
@@ -319,9 +301,10 @@ def embedding_keys(cube: xr.Dataset) -> Values:
         squares = np.square(run_cube.W_E_fourier_norm.values)
         return float(squares[component_indices(key_frequencies_of(run_cube))].sum() / squares.sum())
 
-    names = fourier.component_names(task_of(cube).prime)
+    p = operands(cube)
+    names = fourier.component_names(p)
     named_as_expected = [
-        {names[2 * k - 1], names[2 * k]} == {f"cos {k}", f"sin {k}"} for k in fourier.frequencies(task_of(cube).prime)
+        {names[2 * k - 1], names[2 * k]} == {f"cos {k}", f"sin {k}"} for k in fourier.frequencies(p).tolist()
     ]
     return {
         "frequencies": by_run(cube, lambda run_cube: ", ".join(map(str, key_frequencies_of(run_cube)))),
@@ -332,14 +315,13 @@ def embedding_keys(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("W_E", "key_frequency"))
 def key_directions_orthogonal(cube: xr.Dataset) -> Values:
     """Return the largest absolute cosine similarity between W_E's Fourier components at two key waves."""
 
     def largest_cosine(run_cube: xr.Dataset) -> float:
-        vectors = fourier.basis(int(run_cube.prime))[component_indices(key_frequencies_of(run_cube))] @ _numbers(
-            run_cube
-        )
+        waves = fourier.basis(operands(run_cube))[component_indices(key_frequencies_of(run_cube))]
+        vectors = waves @ number_embedding(run_cube)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return float(np.abs(vectors @ vectors.T - np.eye(len(vectors))).max(initial=0)) if len(vectors) else np.nan
 
@@ -349,7 +331,7 @@ def key_directions_orthogonal(cube: xr.Dataset) -> Values:
 # ---- neurons and logits
 
 
-@quantity
+@quantity(variables=("neuron_fraction_explained",))
 def neuron_shares(cube: xr.Dataset) -> Values:
     """Return median and minimum over neurons of the fraction of variance explained by the neuron's best frequency.
 
@@ -359,7 +341,7 @@ def neuron_shares(cube: xr.Dataset) -> Values:
     return {"median": np.median(fractions, -1), "least": fractions.min(-1)}
 
 
-@quantity
+@quantity(variables=("neuron_fraction_explained",))
 def block_loop(cube: xr.Dataset) -> Values:
     """Return the Fourier indices that the notebook's loop over frequencies visits; it skips all sines and cosines.
 
@@ -371,7 +353,27 @@ def block_loop(cube: xr.Dataset) -> Values:
     return {"places_visited": sorted(visited), "median_share_of_blocks": neuron_shares(cube)["median"]}
 
 
-@quantity
+def _sums_of_squares(cube: xr.Dataset) -> NDArray[np.float64]:
+    """Return the squared similarities of the final logits with all key cosines plus the squared residual: [run]."""
+    squares = by_run(
+        cube,
+        lambda run_cube: float(
+            np.square(run_cube.cosine_similarity.sel(frequency=key_frequencies_of(run_cube)), dtype=float).sum()
+        ),
+    )
+    return np.array(squares) + np.square(cube.cosine_residual.isel(epoch=-1).values, dtype=float)
+
+
+@quantity(
+    variables=(
+        "cosine_coefficient",
+        "cosine_residual",
+        "cosine_residual_all",
+        "cosine_similarity",
+        "key_frequency",
+        "logit_norm",
+    )
+)
 def cosine_similarities(cube: xr.Dataset) -> Values:
     """Return the cosine similarity of the final logits with each key cosine, and the norms of the residuals.
 
@@ -380,50 +382,46 @@ def cosine_similarities(cube: xr.Dataset) -> Values:
     squared similarities.
     """
     last = cube.isel(epoch=-1)
-    run_cubes = by_run(cube, lambda run_cube: run_cube.sel(frequency=key_frequencies_of(run_cube)))
-    squares = np.array([float(np.square(run_cube.cosine_similarity, dtype=float).sum()) for run_cube in run_cubes])
     return {
-        "frequency": [int(k) for run_cube in run_cubes for k in run_cube.frequency.values],
-        "similarity": [float(x) for run_cube in run_cubes for x in run_cube.cosine_similarity.values],
-        "coefficient": [float(x) for run_cube in run_cubes for x in run_cube.cosine_coefficient.values],
+        "frequency": [int(k) for keys in by_run(cube, key_frequencies_of) for k in keys],
+        "similarity": at_key_frequencies(cube, "cosine_similarity"),
+        "coefficient": at_key_frequencies(cube, "cosine_coefficient"),
         "residual": last.cosine_residual,
         "residual_of_all_frequencies": last.cosine_residual_all,
         "residual_norm": last.cosine_residual * last.logit_norm,
         "logit_norm": last.logit_norm,
-        "sum_of_squares": squares + np.square(last.cosine_residual.values, dtype=float),
+        "sum_of_squares": _sums_of_squares(cube),
     }
 
 
-@quantity
+@quantity(variables=("cosine_residual", "cosine_similarity", "key_frequency"))
 def cosine_pythagoras(cube: xr.Dataset) -> Values:
     """Return how far squared similarities and squared residual add up to other than 1, as printed and as measured."""
     printed = load_claims()["subtraction.cos_sims"].published
-    measured = np.asarray(cosine_similarities(cube)["sum_of_squares"])
-    return {"printed": abs(sum(x**2 for x in printed.values()) - 1), "measured": np.abs(measured - 1)}
+    return {
+        "printed": abs(sum(x**2 for x in printed.values()) - 1),
+        "measured": np.abs(_sums_of_squares(cube) - 1),
+    }
 
 
-@quantity
+@quantity(variables=(*ACTIVATION_VARIABLES, "W_L_fourier", "W_L_fraction_explained"))
 def random_cube(cube: xr.Dataset) -> Values:
     """Return the absolute cosine similarity of the first run's logits with a Gaussian (a, b, c) cube.
 
     The logits are computed from the neurons by W_L. Also return the fraction of variance of the network's logits that
     these logits explain.
     """
-    W_L = cube.W_L_fourier.values @ fourier.basis(task_of(cube).prime)
-    logits = neuron_maps(cube).values @ W_L
-    gaussian = np.random.default_rng(0).standard_normal(logits.shape)
-    similarity = (logits * gaussian).sum() / np.linalg.norm(logits) / np.linalg.norm(gaussian)
-    return {"size": float(abs(similarity)), "logits_explained_by_W_L": cube.W_L_fraction_explained.values[:1]}
+    return {"size": gaussian_similarity(cube), "logits_explained_by_W_L": cube.W_L_fraction_explained.values[:1]}
 
 
-@quantity
+@quantity(variables=("cosine_coefficient", "intervention_loss", "key_frequency"))
 def cosine_approximation(cube: xr.Dataset) -> Values:
     """Return the loss over all pairs of the network and of logits that consist of the fitted key cosines, and the ratio."""
     loss, approximated = after_intervention(cube, "none", split="all"), np.array(by_run(cube, cosine_loss))
     return {"loss": loss, "approximated": approximated, "ratio": approximated / loss}
 
 
-@quantity
+@quantity(variables=("cosine_residual_all", "cosine_similarity", "grok_time", "key_frequency", "memorization_end"))
 def similarity_growth(cube: xr.Dataset) -> Values:
     """Return the growth of the logits' similarity with key cosines, from the end of memorization to half the grokking time.
 
@@ -455,7 +453,7 @@ def similarity_growth(cube: xr.Dataset) -> Values:
 # ---- restricted and excluded loss, on neurons
 
 
-@quantity
+@quantity(variables=("excluded_loss_neurons", "restricted_loss_neurons", "test_loss"))
 def neuron_losses(cube: xr.Dataset) -> Values:
     """Return restricted and excluded loss on neurons at the last checkpoint, as defined in the notebook.
 
@@ -473,7 +471,7 @@ def neuron_losses(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("excluded_loss_neurons", "memorization_end", "restricted_loss_neurons"))
 def neuron_losses_story(cube: xr.Dataset) -> Values:
     """Return restricted and excluded loss on neurons after memorization.
 
@@ -492,7 +490,7 @@ def neuron_losses_story(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("grok_time", "restricted_loss_neurons", "test_loss"))
 def restricted_to_test(cube: xr.Dataset) -> Values:
     """Return minimum and maximum, before the grokking time, and final value of restricted loss on neurons over test loss."""
     ratio = cube.restricted_loss_neurons / cube.test_loss
@@ -504,7 +502,7 @@ def restricted_to_test(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("test_loss",))
 def ratio_misaligned(cube: xr.Dataset) -> Values:
     """Return the largest factor by which the test loss falls between adjacent checkpoints, and the later one's epoch.
 

@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from progress_measures.analysis.crossings import first_below, first_reaching, lead, median_smooth
-from progress_measures.analysis.readout import readout_rows
-from progress_measures.analysis.runs import after_intervention, chance, key_frequencies_of
+from progress_measures.analysis.crossings import (
+    delays,
+    first_below,
+    first_reaching,
+    lead,
+    median_smooth,
+    spikes,
+)
+from progress_measures.analysis.paper_tables import table_5_row, table_6_row
+from progress_measures.analysis.readout import READOUT_VARIABLES
+from progress_measures.analysis.runs import chance, key_frequencies_of
 from progress_measures.analysis.select import by_fraction, runs_with
-from progress_measures.claims.quantities.curves import spikes
 from progress_measures.claims.registry import Values, quantity
 
 if TYPE_CHECKING:
@@ -23,26 +30,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def delays(cube: xr.Dataset, level: float = 1e-2) -> NDArray[np.float64]:
-    """Compute the number of epochs from train loss below a level to test loss below this level.
-
-    Args:
-        cube: the cube.
-        level: the loss level.
-
-    Returns:
-        The delays [run]: infinite if only the train loss falls below the level, NaN if neither does.
-    """
-    train, test = (first_below(cube[f"history_{split}_loss"], level) for split in ("train", "test"))
-    return lead(test, train)
-
-
 def _by_fraction(runs: list[tuple[float, xr.Dataset]], function: Callable[[xr.Dataset], float]) -> dict[str, float]:
     """Apply a function to the run of each train fraction."""
     return {f"{fraction:g}": float(function(run)) for fraction, run in runs}
 
 
-@quantity
+@quantity(variables=("history_test_loss", "history_train_loss"))
 def gap_by_fraction(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
     """Return the delay of generalization by train fraction: epochs from train to test loss below 1e-2.
 
@@ -64,7 +57,7 @@ def gap_by_fraction(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> 
     }
 
 
-@quantity
+@quantity(variables=("test_accuracy", "test_loss"))
 def little_data(cube: xr.Dataset) -> Values:
     """Return train fraction, final test accuracy and final test loss over the loss of a uniform guess of each run."""
     last = cube.isel(epoch=-1)
@@ -75,7 +68,7 @@ def little_data(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("history_test_loss", "history_train_loss"))
 def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
     """Return the first epochs with train and with test loss below 1e-6, by train fraction.
 
@@ -101,7 +94,7 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
     }
 
 
-@quantity
+@quantity(variables=("history_train_loss",))
 def memorization_rates(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
     """Return the first epoch with train loss below 1e-2 for each train fraction up to 0.5, and largest over smallest."""
     runs = [(fraction, run) for fraction, run in by_fraction(low, mainline, high) if fraction <= 0.5]
@@ -109,21 +102,16 @@ def memorization_rates(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) 
     return {"epochs": epochs, "ratio": max(epochs.values()) / min(epochs.values())}
 
 
-def table_5_row(run_cube: xr.Dataset) -> Values:
-    """Compute the columns of Table 5 for one run at its last checkpoint."""
-    explained = [row[-1] for row in readout_rows(run_cube)]
-    return {
-        "test loss": float(run_cube.test_loss),
-        "Gini W_E": float(run_cube.gini_W_E),
-        "Gini W_L": float(run_cube.gini_W_L),
-        "keys": ", ".join(map(str, key_frequencies_of(run_cube))),
-        "logit FVE": float(run_cube.logit_fraction_explained_cosines_centered_over_pairs),
-        "MLP FVE": float(np.mean(explained)) if explained else np.nan,
-        "MLP FVE SD": float(np.std(explained, ddof=1)) if explained else np.nan,
-    }
-
-
-@quantity
+@quantity(
+    variables=(
+        *READOUT_VARIABLES,
+        "gini_W_E",
+        "gini_W_L",
+        "logit_fraction_explained_cosines_centered_over_pairs",
+        "test_accuracy",
+        "test_loss",
+    )
+)
 def structure(cube: xr.Dataset) -> Values:
     """Return the columns of Table 5, the number of key frequencies and the final test accuracy of each run."""
     rows = [table_5_row(cube.isel(run=i, epoch=-1)) for i in range(cube.sizes["run"])]
@@ -134,7 +122,16 @@ def structure(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(
+    variables=(
+        *READOUT_VARIABLES,
+        "gini_W_E",
+        "gini_W_L",
+        "logit_fraction_explained_cosines_centered_over_pairs",
+        "test_accuracy",
+        "test_loss",
+    )
+)
 def structure_of_all(*cubes: xr.Dataset) -> Values:
     """Return two columns of Table 5 for all runs with at least 95 % final test accuracy, and the number of these runs.
 
@@ -149,35 +146,19 @@ def structure_of_all(*cubes: xr.Dataset) -> Values:
     return {name: values[generalize] for name, values in columns.items()} | {"runs": int(generalize.sum())}
 
 
-@quantity
+@quantity(variables=("intervention_accuracy", "intervention_loss"))
 def skip_at_mean_by_type(cube: xr.Dataset) -> Values:
     """Return a row of Table 6: means over runs of loss and accuracy over all pairs, and standard deviations of losses.
 
     Values are for the original network and with the skip connection around the MLP at its mean over pairs (`ablated`).
     Also return the change of the accuracy and the ratio of the losses.
     """
-
-    def mean_and_sd(intervention: str, measure: str) -> tuple[float, float]:
-        values = after_intervention(cube, intervention, measure, split="all")
-        return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else np.nan
-
-    loss, loss_sd = mean_and_sd("none", "loss")
-    ablated_loss, ablated_loss_sd = mean_and_sd("MLP skip at its mean", "loss")
-    accuracy, _ = mean_and_sd("none", "accuracy")
-    ablated_accuracy, _ = mean_and_sd("MLP skip at its mean", "accuracy")
-    return {
-        "loss": loss,
-        "loss_sd": loss_sd,
-        "accuracy": accuracy,
-        "ablated_loss": ablated_loss,
-        "ablated_loss_sd": ablated_loss_sd,
-        "ablated_accuracy": ablated_accuracy,
-        "accuracy_change": ablated_accuracy - accuracy,
-        "ratio": ablated_loss / loss,
-    }
+    row = {name.replace(" ", "_").replace("SD", "sd"): value for name, value in table_6_row(cube).items()}
+    change, ratio = row["ablated_accuracy"] - row["accuracy"], row["ablated_loss"] / row["loss"]
+    return row | {"accuracy_change": change, "ratio": ratio}
 
 
-@quantity
+@quantity(variables=("history_test_accuracy", "history_train_accuracy", "test_accuracy"))
 def generalization(cube: xr.Dataset) -> Values:
     """Return the final test accuracy and the epochs from 100 % train accuracy to 99 % test accuracy."""
     train = first_reaching(cube.history_train_accuracy, 1)
@@ -185,7 +166,7 @@ def generalization(cube: xr.Dataset) -> Values:
     return {"test_accuracy": cube.test_accuracy.isel(epoch=-1), "delay": lead(test, train)}
 
 
-@quantity
+@quantity(variables=("maximal_excluded_loss", "test_loss", "train_accuracy"))
 def maximal_excluded_without_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
     """Return the rise of the maximal single-frequency excluded loss, without weight decay and for the mainline's run 0.
 
@@ -205,7 +186,7 @@ def maximal_excluded_without_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Va
     }
 
 
-@quantity
+@quantity(variables=("grok_time",))
 def grok_times_by_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
     """Return grokking times by weight decay, with means, and medians from low to high; infinite if a run never groks."""
     times = {}
@@ -225,7 +206,7 @@ def grok_times_by_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("history_train_accuracy", "history_train_loss_max"))
 def slingshots(cube: xr.Dataset) -> Values:
     """Count the slingshots after 100 % train accuracy, by precision of the loss, and return the difference.
 
@@ -237,7 +218,16 @@ def slingshots(cube: xr.Dataset) -> Values:
     return {"float32": counts["float32"], "float64": counts["float64"], "more_in_float32": difference}
 
 
-@quantity
+@quantity(
+    variables=(
+        *READOUT_VARIABLES,
+        "gini_W_E",
+        "gini_W_L",
+        "logit_fraction_explained_cosines_centered_over_pairs",
+        "test_accuracy",
+        "test_loss",
+    )
+)
 def structure_of_generalizing(cube: xr.Dataset) -> Values:
     """Return the columns of Table 5 for deeper networks, and the number of seeds with the expected structure.
 
@@ -253,7 +243,7 @@ def structure_of_generalizing(cube: xr.Dataset) -> Values:
     return values | {"seeds": int(np.all(conditions, axis=0).sum())}
 
 
-@quantity
+@quantity(variables=("history_test_loss", "history_train_accuracy", "history_train_loss_max"))
 def grokking_with_slingshots(cube: xr.Dataset) -> Values:
     """Count the runs that generalize late, and those with slingshots after memorization.
 
@@ -273,7 +263,7 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("excluded_loss", "grok_time", "test_loss"))
 def excluded_rises_first(cube: xr.Dataset) -> Values:
     """Return by how many epochs the minimum of the excluded loss precedes the halving of the test loss.
 
@@ -297,7 +287,7 @@ def excluded_rises_first(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("history_test_loss", "history_train_loss", "test_accuracy"))
 def immediate(cube: xr.Dataset) -> Values:
     """Return the delay from train to test loss below 1e-2, and the final test accuracy, of the runs that train.
 
@@ -311,7 +301,7 @@ def immediate(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("history_test_loss", "history_train_loss", "test_accuracy"))
 def little_data_of_a_large_prime(cube: xr.Dataset) -> Values:
     """Return the final test accuracies of runs on 5 and 10 % of the data, and of runs on 20 %.
 
@@ -331,7 +321,7 @@ def _by_dropout(cube: xr.Dataset, values: NDArray[Any]) -> dict[str, NDArray[Any
     return {f"{rate:g}": values[np.isclose(cube.dropout.values, rate)] for rate in np.unique(cube.dropout.values)}
 
 
-@quantity
+@quantity(variables=("history_test_accuracy", "history_train_accuracy", "test_accuracy"))
 def generalization_by_dropout(cube: xr.Dataset) -> Values:
     """Return final test accuracy by dropout rate, and the number of runs that generalize late.
 
@@ -349,7 +339,16 @@ def generalization_by_dropout(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(
+    variables=(
+        "gini_W_E",
+        "gini_W_L",
+        "key_frequency",
+        "logit_fraction_explained_cosines_centered_over_pairs",
+        "test_accuracy",
+        "test_loss",
+    )
+)
 def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
     """Return columns of Table 5 for runs with dropout; accuracy and explained logits are by dropout rate.
 
@@ -373,7 +372,7 @@ def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("intervention_accuracy", "intervention_loss"))
 def skip_at_mean_by_dropout(cube: xr.Dataset) -> Values:
     """Return the rows of Table 6 for dropout rates 0.2 and 0.5, and their accuracy changes and loss ratios as lists."""
     by_dropout = {rate: skip_at_mean_by_type(runs_with(cube, dropout=float(rate))) for rate in ("0.2", "0.5")}
@@ -384,7 +383,7 @@ def skip_at_mean_by_dropout(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity
+@quantity(variables=("test_accuracy",))
 def accuracy_by_type(dropout: xr.Dataset, fractions: xr.Dataset, prime_53: xr.Dataset, prime_109: xr.Dataset) -> Values:
     """Return the final test accuracies of the networks of Table 5: with dropout 0.2, and of all other types."""
     by_rate = _by_dropout(dropout, dropout.test_accuracy.values[:, -1])

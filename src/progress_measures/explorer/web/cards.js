@@ -6,8 +6,8 @@
 //   shape               "square", "tall", or absent
 //   tools               inputs in the card's head
 //   draw(at)            returns { traces, layout, numbers, note }, or { absent: reason }
-//   chosen(point)       returns the change of `state` after a click on a point
-// `at` has the experiment, the indices of the chosen run and epoch, the run's key frequencies, and the color of each frequency.
+//   onClick(point)      returns the change of `state` after a click on a point
+// `at` is the current choice: the experiment, the indices of run and epoch, the run's key frequencies, and their colors.
 
 const views = [];
 
@@ -15,7 +15,7 @@ function addView(view) {
   views.push(view);
 }
 
-function now() {
+function currentChoice() {
   const run = shown.runs.findIndex(({ name }) => name === state.run);
   const { keys, phases, name } = shown.runs[run];
   return { experiment: shown, state, run, name, keys, phases, color: frequencyColors(keys), epoch: shown.epochs.indexOf(state.epoch) };
@@ -52,7 +52,7 @@ class Card {
 
   draw() {
     this.stale = false;
-    const at = now();
+    const at = currentChoice();
     const missing = this.view.needs.filter((name) => !at.experiment.has(name));
     for (const tool of missing.length ? [] : this.tools) tool.update(at);
     const { traces, layout: parts, numbers = [], note = "", absent } = missing.length
@@ -72,10 +72,10 @@ class Card {
   }
 
   listen() {
-    if (this.listening || !this.view.chosen) return;
+    if (this.listening || !this.view.onClick) return;
     this.listening = true;
     this.plot.on("plotly_click", ({ points }) => {
-      const choice = this.view.chosen(points[0], now());
+      const choice = this.view.onClick(points[0], currentChoice());
       if (choice && "epoch" in choice) stop();
       if (choice) choose(choice);
     });
@@ -88,8 +88,8 @@ function numberItem({ label, value, color, square }) {
   return item;
 }
 
-// An input for a field of `state`: a select, { name, label, options(at) → [[value, text], …] }, or a number, { name, label, most(at) }.
-function makeTool({ name, label, options, most }) {
+// An input for a field of `state`: a select, { name, label, options(at) → [[value, text], …] }, or a number, { name, label, max(at) }.
+function makeTool({ name, label, options, max }) {
   const input = options ? element("select") : element("input", { type: "number", min: 0, inputmode: "numeric" });
   const convert = (text) => (NUMBERS.has(name) ? Number(text) : text);
   input.addEventListener("change", () => choose({ [name]: convert(input.value) }));
@@ -103,7 +103,7 @@ function makeTool({ name, label, options, most }) {
           listed = String(choices);
           input.replaceChildren(...choices.map(([value, text]) => element("option", { value }, text)));
         }
-      } else input.max = most(at);
+      } else input.max = max(at);
       input.value = state[name];
     },
   };
@@ -113,7 +113,7 @@ const cards = [];
 let drawPending = false;
 
 // Add the cards to the page; each is drawn when it is visible and outdated.
-function layOutCards(place) {
+function layOutCards(container) {
   const observer = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries)
       cards.find(({ section }) => section === target).visible = isIntersecting;
@@ -122,7 +122,7 @@ function layOutCards(place) {
   for (const view of views) {
     const card = new Card(view);
     cards.push(card);
-    place.append(card.section);
+    container.append(card.section);
     observer.observe(card.section);
   }
   const renew = (changed) => {
@@ -144,42 +144,42 @@ function drawSoon() {
   });
 }
 
-// The phases of a run, found by rule: { name, start, end, place }.
+// The phases of a run, found by rule: { name, start, end, index }.
 function phasesOf(at) {
   return HEADER.phases
-    .map((name, place) => ({ name, start: place ? at.phases[place - 1] : 0, end: at.phases[place], place }))
+    .map((name, index) => ({ name, start: index ? at.phases[index - 1] : 0, end: at.phases[index], index }))
     .filter(({ start, end }) => start !== null && end !== null);
 }
 
 // A line at the chosen epoch, and the phases behind the curves.
 function timeShapes(at) {
   return [
-    ...phasesOf(at).map(({ start, end, place }) => ({ type: "rect", layer: "below", yref: "paper", x0: start, x1: end, y0: 0, y1: 1, line: { width: 0 }, fillcolor: style(`--phase-${place}`) })),
+    ...phasesOf(at).map(({ start, end, index }) => ({ type: "rect", layer: "below", yref: "paper", x0: start, x1: end, y0: 0, y1: 1, line: { width: 0 }, fillcolor: style(`--phase-${index}`) })),
     { type: "line", yref: "paper", x0: at.state.epoch, x1: at.state.epoch, y0: 0, y1: 1, line: { color: style("--ink"), width: 1.2 } },
   ];
 }
 
-// Find the values nearest to the chosen epoch, of an array that the cube has only at selected epochs. The array `of` has the
-// last checkpoint of every run; the array `moment_${of}` has the selected epochs of the first run.
+// Find the values at the epoch nearest to the chosen one, of a variable that the cube has only at some epochs: `variable` at the
+// last checkpoint of every run, `moment_${variable}` at the selected epochs of the first run.
 // Returns { name, indices, epoch, note }: name of the array, and the indices and epoch of the values. Returns null if the cube
 // has neither array.
-function kept(at, of) {
+function nearestStored(at, variable) {
   const { experiment, run, state: { epoch } } = at;
-  const moment = `moment_${of}`;
+  const moment = `moment_${variable}`;
   if (run === experiment.first && experiment.has(moment)) {
     const { moments } = experiment.arrays[moment];
-    const place = nearest(moments, epoch);
-    return keptAs(moment, [place], moments[place], epoch);
+    const index = nearest(moments, epoch);
+    return storedAt(moment, [index], moments[index], epoch);
   }
-  return experiment.has(of) ? keptAs(of, experiment.arrays[of].dims[0] === "run" ? [run] : [], experiment.epochs.at(-1), epoch) : null;
+  return experiment.has(variable) ? storedAt(variable, experiment.arrays[variable].dims[0] === "run" ? [run] : [], experiment.epochs.at(-1), epoch) : null;
 }
 
-function keptAs(name, indices, epoch, wanted) {
+function storedAt(name, indices, epoch, wanted) {
   const note = epoch === wanted ? "" : `Shown: epoch ${formatEpoch(epoch)}, the stored epoch nearest to ${formatEpoch(wanted)}.`;
   return { name, indices, epoch, note };
 }
 
-// A cache with the latest results of slow functions.
+// A cache of the latest results of slow functions.
 const results = new Map();
 
 function cached(key, make) {

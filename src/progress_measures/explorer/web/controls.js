@@ -12,7 +12,7 @@ function showChoices(changed) {
   if (changed.has("experiment") || changed.has("run")) {
     const every = Math.round((shown.checkpoints - 1) / (shown.epochs.length - 1));
     document.getElementById("title").textContent = `${shown.title}${every > 1 ? `, every ${every}th checkpoint` : ""}: summary of the run`;
-    document.getElementById("words").textContent = `${state.run}: ${shown.runs[now().run].words}`;
+    document.getElementById("words").textContent = `${state.run}: ${shown.runs[currentChoice().run].words}`;
   }
   if (!playing && !dragging && !keyRepeats) toAddress(); // browsers reject an address that changes at every frame
 }
@@ -20,16 +20,16 @@ function showChoices(changed) {
 const cycle = (name, count, by) => choose({ [name]: count ? (state[name] + by + count) % count : 0 });
 
 function stepRun(by) {
-  const place = now().run + by;
-  if (shown.runs[place]) choose({ run: shown.runs[place].name });
+  const index = currentChoice().run + by;
+  if (shown.runs[index]) choose({ run: shown.runs[index].name });
 }
 
 // Choose the next neuron whose maps are stored over time; in a cube without such neurons, the next neuron.
 function stepNeuron(by) {
   const neurons = shown.kept_neurons;
-  if (!neurons.length) return cycle("neuron", shown.runs[now().run].neurons, by);
-  const place = neurons.indexOf(state.neuron);
-  return choose({ neuron: neurons[(place + by + neurons.length) % neurons.length] });
+  if (!neurons.length) return cycle("neuron", shown.runs[currentChoice().run].neurons, by);
+  const index = neurons.indexOf(state.neuron);
+  return choose({ neuron: neurons[(index + by + neurons.length) % neurons.length] });
 }
 
 const KEYS = {
@@ -42,8 +42,8 @@ const KEYS = {
   "]": () => stepRun(1),
   n: () => stepNeuron(1),
   N: () => stepNeuron(-1),
-  h: () => cycle("head", shown.runs[now().run].heads, 1),
-  H: () => cycle("head", shown.runs[now().run].heads, -1),
+  h: () => cycle("head", shown.runs[currentChoice().run].heads, 1),
+  H: () => cycle("head", shown.runs[currentChoice().run].heads, -1),
   p: () => choose({ a: (state.a * 5 + 7) % (shown.numbers || 1), b: (state.b * 3 + 11) % (shown.numbers || 1) }),
 };
 const TIME_KEYS = new Set(["ArrowLeft", "ArrowRight", "Home", "End"]);

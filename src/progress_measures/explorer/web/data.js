@@ -18,8 +18,8 @@ class Experiment {
   row(name, ...indices) {
     const { shape, scale } = this.arrays[name];
     const size = shape.slice(indices.length).reduce((product, length) => product * length, 1);
-    const place = indices.reduce((index, at, dimension) => index * shape[dimension] + at, 0);
-    const values = this.all(name).subarray(place * size, (place + 1) * size);
+    const start = size * indices.reduce((flat, index, dimension) => flat * shape[dimension] + index, 0);
+    const values = this.all(name).subarray(start, start + size);
     return scale === 1 ? values : Float64Array.from(values, (value) => value * scale);
   }
 

@@ -1,5 +1,5 @@
 // Computations in the page: the Fourier basis, and maps over (a, b) from their factors.
-// Each function equals its counterpart in fourier.py or cube/pair_maps.py; a test compares them.
+// Each function equals its counterpart in fourier.py or analysis/pair_maps.py; a test compares them.
 
 const bases = new Map();
 

@@ -10,7 +10,7 @@ function watch(watcher) {
   watchers.push(watcher);
 }
 
-// Change choices; invalid values are replaced by the nearest valid ones.
+// Change choices. An invalid choice is replaced by a valid one.
 async function choose(choice) {
   const previous = { ...state };
   Object.assign(state, choice);
@@ -60,11 +60,11 @@ function clampIndex(number, count) {
   return count ? Math.min(Math.max(0, Math.round(number) || 0), count - 1) : 0;
 }
 
-// The index of the number in an ascending list that is nearest to the wanted one.
+// The index of the number in a list that is nearest to the wanted number.
 function nearest(numbers, wanted) {
   let best = 0;
-  numbers.forEach((number, place) => {
-    if (Math.abs(number - wanted) < Math.abs(numbers[best] - wanted)) best = place;
+  numbers.forEach((number, index) => {
+    if (Math.abs(number - wanted) < Math.abs(numbers[best] - wanted)) best = index;
   });
   return best;
 }

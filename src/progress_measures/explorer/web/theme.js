@@ -1,7 +1,7 @@
 // Colors and fonts. Colors have the same meanings as in the figures (figures/style.py); in dark mode they are lighter.
 
 const darkness = matchMedia("(prefers-color-scheme: dark)");
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const narrow = matchMedia("(max-width: 680px)");
 const touch = matchMedia("(pointer: coarse)");
 
@@ -23,8 +23,8 @@ const colorOf = (meaning) => shade(HEADER.colors[meaning]);
 // The colors of a run's key frequencies as a function of k; all other frequencies are gray.
 function frequencyColors(keys) {
   return (k) => {
-    const place = keys.indexOf(k);
-    return place < 0 ? colorOf("other") : shade(HEADER.frequency_colors[place % HEADER.frequency_colors.length]);
+    const index = keys.indexOf(k);
+    return index < 0 ? colorOf("other") : shade(HEADER.frequency_colors[index % HEADER.frequency_colors.length]);
   };
 }
 
@@ -52,16 +52,16 @@ const lossAxis = (title) => axis(title, { type: "log", exponentformat: "e", show
 
 // A logarithmic axis over few decades, with ticks at 1, 2, 3, 5 and 7 times powers of ten.
 function narrowLog(title, more = {}) {
-  const ticks = Array.from({ length: 60 }, (_, place) => [1, 2, 3, 5, 7][place % 5] * 10 ** (Math.floor(place / 5) - 4));
+  const ticks = Array.from({ length: 60 }, (_, index) => [1, 2, 3, 5, 7][index % 5] * 10 ** (Math.floor(index / 5) - 4));
   return axis(title, { type: "log", tickvals: ticks, ticktext: ticks.map(formatNumber), ...more });
 }
 
 // Plotly has only some of the usual color maps by name.
-const MAGMA = ["#000004", "#180f3d", "#440f76", "#721f81", "#9e2f7f", "#cd4071", "#f1605d", "#fd9668", "#feca8d", "#fcfdbf"].map((color, place) => [place / 9, color]);
+const MAGMA = ["#000004", "#180f3d", "#440f76", "#721f81", "#9e2f7f", "#cd4071", "#f1605d", "#fd9668", "#feca8d", "#fcfdbf"].map((color, index) => [index / 9, color]);
 
 // Axes of a map over all pairs or components, with square pixels and the first row at the top.
-const down = (title, more = {}) => axis(title, { autorange: "reversed", scaleanchor: "x", constrain: "domain", showgrid: false, ...more });
-const along = (title, more = {}) => axis(title, { constrain: "domain", showgrid: false, ...more });
+const rowAxis = (title, more = {}) => axis(title, { autorange: "reversed", scaleanchor: "x", constrain: "domain", showgrid: false, ...more });
+const columnAxis = (title, more = {}) => axis(title, { constrain: "domain", showgrid: false, ...more });
 
 function colorBar(title) {
   return { title: { text: title, side: "right", font: { size: 11 } }, thickness: 10, len: 0.9, outlinewidth: 0, tickfont: { size: 11 }, nticks: 5 };

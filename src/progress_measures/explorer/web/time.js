@@ -15,12 +15,12 @@ function showTime(changed) {
   slider.value = epochs.indexOf(state.epoch);
   slider.setAttribute("aria-valuetext", `epoch ${formatEpoch(state.epoch)}`);
   document.getElementById("epoch").value = `epoch ${formatEpoch(state.epoch)}`;
-  const phases = phasesOf(now());
+  const phases = phasesOf(currentChoice());
   document.getElementById("phase").textContent = phaseNow(phases);
   if (["experiment", "run", "range"].some((name) => changed.has(name))) {
     if (!changed.has("epoch")) stop();
     document.getElementById("bands").replaceChildren(...phases.map(band));
-    const shortEnd = shortRangeEnd(shown.runs[now().run]);
+    const shortEnd = shortRangeEnd(shown.runs[currentChoice().run]);
     range.disabled = shortEnd === null;
     range.options[0].textContent = shortEnd === null ? "–" : `to ${formatEpoch(shortEnd)}`;
     range.options[1].textContent = `to ${formatEpoch(shown.epochs.at(-1))}`;
@@ -29,10 +29,10 @@ function showTime(changed) {
 }
 
 // A band above the slider for a phase of the run.
-function band({ name, start, end, place }) {
+function band({ name, start, end, index }) {
   const last = epochs.at(-1);
   const title = `${name}, ends at epoch ${formatEpoch(end)}`;
-  return element("span", { title, style: `left: ${(100 * start) / last}%; width: ${(100 * (end - start)) / last}%; background: var(--phase-${place})` });
+  return element("span", { title, style: `left: ${(100 * start) / last}%; width: ${(100 * (end - start)) / last}%; background: var(--phase-${index})` });
 }
 
 function phaseNow(phases) {
@@ -61,15 +61,15 @@ function stop() {
 function advance(time) {
   if (!playing) return;
   const last = epochs.length - 1;
-  const stride = calm.matches ? Math.max(1, Math.round(last / 32)) : 1;
+  const stride = reducedMotion.matches ? Math.max(1, Math.round(last / 32)) : 1;
   const elapsed = ((Math.max(0, time - playing.since) * Number(speed.value)) / PLAY_DURATION) * last;
-  const place = Math.min(last, playing.from + Math.floor(elapsed / stride) * stride);
-  choose({ epoch: epochs[place] });
+  const index = Math.min(last, playing.from + Math.floor(elapsed / stride) * stride);
+  choose({ epoch: epochs[index] });
   if (time - lastAddressUpdate > ADDRESS_EVERY) {
     lastAddressUpdate = time;
     toAddress();
   }
-  if (place === last) stop();
+  if (index === last) stop();
   else requestAnimationFrame(advance);
 }
 

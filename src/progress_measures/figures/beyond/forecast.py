@@ -15,8 +15,8 @@ from progress_measures.analysis.forecast import (
     trajectories,
     value_at_fraction,
 )
+from progress_measures.figures.plots.style import COLORS, nothing_to_draw, panel_letters
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLORS, nothing_to_draw, panel_letters
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 
 from progress_measures.analysis.crossings import first_below
 from progress_measures.claims.ledger import load_claims
+from progress_measures.figures.plots.style import PHASE_VARIABLES, PHASES, phase_legend
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import PHASE_VARIABLES, PHASES, phase_legend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.select import runs_with
+from progress_measures.figures.plots.style import COLORS, epochs, label, loss_axis, nothing_to_draw, panel_letters
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLORS, epochs, label, loss_axis, nothing_to_draw, panel_letters
 
 if TYPE_CHECKING:
     import xarray as xr

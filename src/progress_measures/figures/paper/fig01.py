@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from progress_measures.figures.plots.style import COLORS, frequency_colors, no_key_frequencies
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLORS, frequency_colors, no_key_frequencies
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.figures.curves import curves_with_mean
+from progress_measures.figures.plots.curves import curves_with_mean
+from progress_measures.figures.plots.style import epochs, label, loss_axis, panel_letters
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import epochs, label, loss_axis, panel_letters
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.pair_maps import attention_map, neuron_map
-from progress_measures.figures.neurons import MAPS
+from progress_measures.figures.plots.neurons import MAPS
+from progress_measures.figures.plots.style import frequency_colors, panel_letters, plane
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import frequency_colors, panel_letters, plane
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from progress_measures.figures.plots.style import (
+    COLORS,
+    frequency_colors,
+    no_key_frequencies,
+    panel_letters,
+    signed_map,
+)
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLORS, frequency_colors, no_key_frequencies, panel_letters, signed_map
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
 if TYPE_CHECKING:

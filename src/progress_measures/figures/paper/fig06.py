@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.figures.plots.style import COLORS, frequency_colors, label, loss_axis
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLORS, frequency_colors, label, loss_axis
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from progress_measures.figures.interactive_page import axis, layout, line
 from progress_measures.figures.interactive_page import epochs as epoch_axis
-from progress_measures.figures.registry import figure
-from progress_measures.figures.style import (
+from progress_measures.figures.plots.style import (
     COLORS,
     PHASE_VARIABLES,
     end_of_interest,
@@ -18,6 +17,7 @@ from progress_measures.figures.style import (
     phase_bands,
     phase_names,
 )
+from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from progress_measures.figures.plots.style import frequency_colors, panel_letters
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import frequency_colors, panel_letters
 
 if TYPE_CHECKING:
     import xarray as xr

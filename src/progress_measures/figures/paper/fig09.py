@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.attention import ATTENTION_TO_A, heads_to_a
+from progress_measures.figures.plots.attention import ATTENTION_TO_A, heads_to_a
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.pair_maps import neuron_map
-from progress_measures.figures.neurons import MAPS
+from progress_measures.figures.plots.neurons import MAPS
+from progress_measures.figures.plots.style import panel_letters, panels, plane
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import panel_letters, panels, plane
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.figures.plots.style import (
+    COLORS,
+    PHASE_VARIABLES,
+    end_of_interest,
+    epochs,
+    phase_bands,
+    phase_names,
+)
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLORS, PHASE_VARIABLES, end_of_interest, epochs, phase_bands, phase_names
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.figures.registry import figure
-from progress_measures.figures.style import (
+from progress_measures.figures.plots.style import (
     PHASE_VARIABLES,
     end_of_interest,
     epochs,
@@ -16,6 +15,7 @@ from progress_measures.figures.style import (
     phase_bands,
     phase_names,
 )
+from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
     import xarray as xr

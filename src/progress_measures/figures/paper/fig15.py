@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.registry import figure
-from progress_measures.figures.style import (
+from progress_measures.figures.plots.style import (
     COLORS,
     PHASE_VARIABLES,
     end_of_interest,
@@ -17,6 +16,7 @@ from progress_measures.figures.style import (
     phase_bands,
     phase_names,
 )
+from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
     import xarray as xr

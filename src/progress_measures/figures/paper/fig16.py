@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.figures.plots.style import by_component, frequency_colors, other_runs, panel_letters, panels
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import by_component, frequency_colors, other_runs, panel_letters, panels
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.select import by_fraction
-from progress_measures.figures.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.style import panels
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import panels
 
 if TYPE_CHECKING:
     import xarray as xr

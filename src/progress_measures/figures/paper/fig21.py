@@ -9,9 +9,9 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from progress_measures.analysis.crossings import first_below
 from progress_measures.analysis.select import by_fraction
-from progress_measures.figures.curves import LOSSES
+from progress_measures.figures.plots.curves import LOSSES
+from progress_measures.figures.plots.style import COLORS
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLORS
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.style import COLORS
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import COLORS
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.select import runs_with
-from progress_measures.figures.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.style import panels
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import panels
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.select import runs_with
-from progress_measures.figures.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, losses
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:

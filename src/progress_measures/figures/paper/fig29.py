@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib import colormaps
 
-from progress_measures.figures.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.style import epochs, label, loss_axis, panel_letters
 from progress_measures.figures.registry import figure
-from progress_measures.figures.style import epochs, label, loss_axis, panel_letters
 
 if TYPE_CHECKING:
     import xarray as xr

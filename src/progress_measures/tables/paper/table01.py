@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.analysis.readout import readout_rows
+from progress_measures.analysis.readout import READOUT_VARIABLES, readout_rows
 from progress_measures.tables.published import Row, for_both_sides, published, side_by_side
 from progress_measures.tables.registry import table
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("W_L along", "first", "second", "single", "FVE")
 FORMATS = for_both_sides({"first": ".1f", "second": ".1f", "single": ".1f", "FVE": ".1%"})
-VARIABLES = ("readout_product_coefficient", "readout_coefficient", "readout_fraction_explained", "key_frequency")
 
 
 def as_published(claim: str) -> list[Row]:
@@ -38,7 +37,7 @@ def as_measured(run: xr.Dataset) -> list[Row]:
     title="Neurons along the key frequencies' directions of the neuron-logit map",
     reference="Nanda et al. 2023, Table 1",
     published=("paper",),
-    variables=VARIABLES,
+    variables=READOUT_VARIABLES,
     formats=FORMATS,
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:

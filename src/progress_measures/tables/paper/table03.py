@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from progress_measures.tables.paper.table01 import FORMATS, VARIABLES, as_measured, as_published
+from progress_measures.analysis.readout import READOUT_VARIABLES
+from progress_measures.tables.paper.table01 import FORMATS, as_measured, as_published
 from progress_measures.tables.published import side_by_side
 from progress_measures.tables.registry import table
 
@@ -20,7 +21,7 @@ SEEDS = (1, 2, 3, 4)
     title="Neurons along the key frequencies' directions of the neuron-logit map, seeds 1 to 4",
     reference="Nanda et al. 2023, Table 3",
     published=("paper",),
-    variables=VARIABLES,
+    variables=READOUT_VARIABLES,
     formats=FORMATS,
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from progress_measures.analysis.paper_tables import table_6_row
 from progress_measures.analysis.select import runs_with
-from progress_measures.claims.quantities.variants import skip_at_mean_by_type
 from progress_measures.tables.published import for_both_sides, published, side_by_side
 from progress_measures.tables.registry import table
 
@@ -60,7 +60,6 @@ def rows(
     for group, (row, cube, settings) in groups.items():
         paper_row = {name: row[key] if key in row else row[f"{key}_percent"] / 100 for name, key in names.items()}
         runs = None if cube is None else runs_with(cube, **settings)
-        measured = skip_at_mean_by_type(runs) if runs is not None and runs.sizes["run"] else {}
-        our_rows = [{name: measured[key] for name, key in names.items()}] if measured else []
+        our_rows = [table_6_row(runs)] if runs is not None and runs.sizes["run"] else []
         frames.append(side_by_side([paper_row], our_rows, {"network": group}))
     return pd.concat(frames, ignore_index=True)

@@ -6,7 +6,7 @@
     pool         the interface of pools: `local` runs processes of this machine, `slurm` runs jobs of a cluster
     wait         submits, waits, retries, reports failures
     table        the table of jobs, shown while they run
-    launch       training of an experiment's runs by the modules above
+    launch       trains an experiment's runs with the modules above, and lists its jobs
 
 Only a job that trains imports torch, so the process that waits on a cluster's login node stays small.
 """

@@ -47,7 +47,7 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
     """Train runs that are not trained yet.
 
     Args:
-        experiment: its name.
+        experiment: name of the experiment.
         runs: runs of the experiment.
         plan: how the runs are packed and where they train.
         any_code: whether runs that other code has trained count as trained.
@@ -57,7 +57,8 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
         Interrupted: a signal stopped the work.
     """
 
-    def tasks_left(in_progress: set[str]) -> list[JobSpec]:
+    def jobs_left(in_progress: set[str]) -> list[JobSpec]:
+        """Return the jobs to submit, given `<run> <hash>` of the runs that other jobs still train."""
         names = {label.split()[0] for label in in_progress}
         unfinished = [run for run in runs if _done(run, any_code) is None]
         conflicting = [run.name for run in unfinished if run.name in names and _label(run) not in in_progress]
@@ -68,19 +69,19 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
             )
         to_submit = [run for run in unfinished if _label(run) not in in_progress]
         max_runs = min(plan.runs_per_shard, -(-len(to_submit) // plan.spread))
-        return [_task(shard, plan) for shard in shards(to_submit, max_runs)]
+        return [_job_spec(shard, plan) for shard in shards(to_submit, max_runs)]
 
-    wait(plan.pool, jobs_folder(experiment), experiment, tasks_left, plan.retries)
+    wait(plan.pool, jobs_folder(experiment), experiment, jobs_left, plan.retries)
     untrained = [run.name for run in runs if _done(run, any_code) is None]
     if untrained:
         raise UserError(f"{experiment}: {', '.join(untrained)} ended without a record. Run the same command again.")
 
 
 def write_trained(experiment: str, runs: list[Run], any_code: bool = False) -> None:
-    """Write `results/<experiment>/trained.json` if all its runs are trained.
+    """Write `results/<experiment>/trained.json` if all runs of the experiment are trained.
 
     Args:
-        experiment: its name.
+        experiment: name of the experiment.
         runs: all runs of the experiment.
         any_code: whether runs that other code has trained count as trained.
     """
@@ -93,7 +94,7 @@ def write_trained(experiment: str, runs: list[Run], any_code: bool = False) -> N
 
 
 def local_plan(runs: list[Run], device: str, processes: int | None, runs_per_shard: int | None, threads: int) -> Plan:
-    """Plan training on this machine: one run per process on CPUs; with GPUs, runs are spread over all of them.
+    """Plan training on this machine: one run per process on CPUs, or runs spread over all GPUs.
 
     Args:
         runs: runs of the experiment.
@@ -159,7 +160,11 @@ def slurm_plan(
 
 
 def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Pool, Submission, dict[int, JobRow]]]:
-    """Yield experiment, pool, submission and table rows by job index, for jobs that run or wait, of one experiment or all."""
+    """Yield the jobs that run or wait, by submission, of one experiment or of all.
+
+    Yields:
+        Experiment, pool, submission, and the table rows by job index.
+    """
     results = jobs_folder("x").parents[1]
     names = [experiment] if experiment else sorted(path.parent.name for path in results.glob("*/jobs"))
     for name in names:
@@ -169,14 +174,14 @@ def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Pool, Sub
             for submission in submissions:
                 rows = {
                     i: JobRow(
-                        task.name,
+                        spec.name,
                         submission.ids[i] or "",
                         job.state,
                         submission.read(i, "progress"),
                         job.reason,
-                        job.place,
+                        job.machine,
                     )
-                    for i, task in enumerate(submission.tasks)
+                    for i, spec in enumerate(submission.tasks)
                     if (job := status[submission.name, i]).state != EXITED and not submission.ended(i)
                 }
                 if rows:
@@ -221,7 +226,7 @@ def _label(run: Run) -> str:
     return f"{run.name} {run.hash}"
 
 
-def _task(shard: Shard, plan: Plan) -> JobSpec:
+def _job_spec(shard: Shard, plan: Plan) -> JobSpec:
     settings = [run.model_dump(mode="json") for run in shard.runs]
     arguments = {"runs": settings, "device": plan.device, "threads": plan.threads}
     return JobSpec(shard.name, TRAIN_FUNCTION, arguments, [_label(run) for run in shard.runs])

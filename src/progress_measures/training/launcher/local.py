@@ -1,7 +1,7 @@
 """The pool of this machine: one process per job, a limited number at a time, each on its own GPU if there are GPUs.
 
-A job's process continues when the process that started it ends, like a job of a cluster. A later process finds it by its id
-and its command line, and reads its GPU from its environment, so the pool stores only the ids.
+A job's process continues when the process that started it ends, like a job of a cluster. A later process finds the
+job's process by id and command line, and reads from its environment which GPU it uses. The pool therefore stores only ids.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from progress_measures.training.progress import duration
 WORKER = "progress_measures.training.launcher"
 STOPPED = 130  # exit status of a worker that saved and stopped at a signal
 GPU = "CUDA_VISIBLE_DEVICES"
-SILENT = 300.0  # seconds without progress after which a process on another machine counts as exited
+MAX_SILENCE = 300.0  # seconds without progress after which a process on another machine counts as exited
 
 
 class LocalPool:
@@ -63,10 +63,10 @@ class LocalPool:
                     waiting.append((submission, index))
                 else:
                     status[submission.name, index] = self._status(submission, index)
-        free_places = self.at_once - sum(job.state == RUNNING and job.place == self._host for job in status.values())
-        if waiting and free_places > 0:
+        free_slots = self.at_once - sum(job.state == RUNNING and job.machine == self._host for job in status.values())
+        if waiting and free_slots > 0:
             with self._free_gpus() as free:
-                for (submission, index), gpu in zip(waiting[:free_places], free, strict=False):
+                for (submission, index), gpu in zip(waiting[:free_slots], free, strict=False):
                     self._start(submission, index, gpu)
         for submission, index in waiting:
             has_id = submission.ids[index] is not None
@@ -93,7 +93,7 @@ class LocalPool:
                 os.kill(int(pid), signal.SIGTERM)
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Cancel the running processes of this machine, wait until they have saved and stopped, and return a sentence on this."""
+        """Cancel the processes of this machine, wait until they have saved and stopped, and return a message for the user."""
         self._accepted.clear()
         local = [submission for submission in submissions if submission.host == self._host]
         running = [(submission, i) for submission in local for i, pid in enumerate(submission.ids) if pid is not None]
@@ -117,7 +117,7 @@ class LocalPool:
 
     @contextlib.contextmanager
     def _free_gpus(self) -> Iterator[list[str]]:
-        """Yield the names of the GPUs that no worker of any experiment uses, one for each worker to start.
+        """Yield the names of the GPUs that no worker of any experiment uses. Each may be assigned to one new worker.
 
         A lock keeps other processes of this user from assigning GPUs meanwhile. Without GPUs, yield empty names.
         """
@@ -130,6 +130,8 @@ class LocalPool:
             yield [gpu for gpu in self.gpus if gpu not in used_gpus]
 
     def _start(self, submission: Submission, index: int, gpu: str) -> None:
+        """Start the process of a job on a GPU, and record the id of the process."""
+        """Start the process of a job on a GPU, and record the id of the process."""
         with submission.file(index, "log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", WORKER, str(submission.folder), str(index)],
@@ -144,10 +146,12 @@ class LocalPool:
         submission.save()
 
     def _status(self, submission: Submission, index: int) -> JobStatus:
+        """Return the status of a job, from its process if it runs on this machine."""
+        """Return the status of a job, from its process if it runs on this machine."""
         if submission.host != self._host:
             return _remote_status(submission, index)
         if submission.ids[index] is None:
-            # The job may run, if the process that started it was killed before recording the id.
+            # The job runs if the process that started it was killed before it recorded the id.
             job = (str(submission.folder), str(index))
             submission.ids[index] = next((str(worker.pid) for worker in _workers() if worker.job == job), None)
         pid = submission.ids[index]
@@ -156,11 +160,11 @@ class LocalPool:
         child = self._children.get(pid)
         if child is None:
             if _runs_job(submission, index, pid):
-                return JobStatus(RUNNING, place=submission.host)
+                return JobStatus(RUNNING, machine=submission.host)
             return JobStatus(EXITED, "its process ended")
         exit_status = child.poll()
         if exit_status is None:
-            return JobStatus(RUNNING, place=submission.host)
+            return JobStatus(RUNNING, machine=submission.host)
         if exit_status in (STOPPED, -signal.SIGTERM):
             return JobStatus(EXITED, "stopped", canceled=True)
         cause = f"signal {-exit_status}" if exit_status < 0 else f"status {exit_status}"
@@ -168,7 +172,7 @@ class LocalPool:
 
 
 def _last_line(log: Path) -> str:
-    """Return `: ` and the last line of a job's log, since a job cannot record its failure on a full disk."""
+    """Return `: ` and the last line of a job's log: if the disk is full, the job cannot record its failure anywhere else."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     return next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
 
@@ -178,10 +182,12 @@ def _remote_status(submission: Submission, index: int) -> JobStatus:
     if submission.ids[index] is None or submission.ended(index):
         return JobStatus(EXITED, "its start was interrupted")
     progress = submission.read(index, "progress")
-    silent = time.time() - (progress["time"] if progress else (submission.folder / "submission.json").stat().st_mtime)
-    if silent > SILENT:
-        return JobStatus(EXITED, f"it ran on {submission.host}, without progress for {duration(silent)}")
-    return JobStatus(RUNNING, f"last progress {duration(silent)} ago", place=submission.host)
+    silent_seconds = time.time() - (
+        progress["time"] if progress else (submission.folder / "submission.json").stat().st_mtime
+    )
+    if silent_seconds > MAX_SILENCE:
+        return JobStatus(EXITED, f"it ran on {submission.host}, without progress for {duration(silent_seconds)}")
+    return JobStatus(RUNNING, f"last progress {duration(silent_seconds)} ago", machine=submission.host)
 
 
 class _Worker(NamedTuple):
@@ -193,7 +199,7 @@ class _Worker(NamedTuple):
 
 
 def _worker(process: psutil.Process) -> _Worker | None:
-    """Return a process as a worker; None if it is no worker or has ended."""
+    """Return what is known of a process as a worker; None if it is no worker or has ended."""
     try:
         *_, name, folder, index = ["", "", "", *process.cmdline()]
         if name == WORKER and process.status() != psutil.STATUS_ZOMBIE:
@@ -209,7 +215,7 @@ def _workers() -> list[_Worker]:
 
 
 def _runs_job(submission: Submission, index: int, pid: str) -> bool:
-    """Return whether a process runs this job, and is not another process that got the same id."""
+    """Return whether the process with this id runs this job; the system may have reused the id for another process."""
     try:
         worker = _worker(psutil.Process(int(pid)))
     except (psutil.Error, ValueError):

@@ -10,12 +10,12 @@ WAITING, RUNNING, EXITED = "queued", "running", "exited"
 
 
 class JobStatus(NamedTuple):
-    """Status of a job as its pool reports it, for a job that has not recorded how it ended."""
+    """Status of a job as its pool reports it; used for jobs that have not recorded how they ended."""
 
     state: str  # WAITING, RUNNING or EXITED
     reason: str = ""  # why it waits, or how it ended
     canceled: bool = False  # whether it ended on request
-    place: str = ""  # the machine on which it runs
+    machine: str = ""  # name of the machine on which it runs
 
 
 class Pool(Protocol):
@@ -46,7 +46,7 @@ class Pool(Protocol):
         """
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Stop the jobs that cannot continue without the waiting process; return a sentence on what happens next."""
+        """Stop the jobs that cannot continue without the waiting process; return a message for the user on what happens next."""
 
     def log(self, submission: Submission, index: int) -> str:
         """Return the path of a job's log.

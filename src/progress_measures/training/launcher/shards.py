@@ -18,7 +18,7 @@ class Shard(NamedTuple):
 
 
 def group_by_shape(runs: list[Run]) -> list[list[Run]]:
-    """Group runs that can train as one batch: those that differ only in seeds, weight decay and the choice of training pairs."""
+    """Group runs that can train as one batch: they differ only in seeds, weight decay and the choice of training pairs."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         recipe = run.training.model_copy(update={"weight_decay": 0.0})
@@ -40,10 +40,10 @@ def shards(runs: list[Run], max_runs: int) -> list[Shard]:
     """
     packed = []
     for group in group_by_shape(runs):
-        number = -(-len(group) // max(1, max_runs))
-        size, larger_shards = divmod(len(group), number)
+        shard_count = -(-len(group) // max(1, max_runs))
+        size, larger_shards = divmod(len(group), shard_count)
         start = 0
-        for i in range(number):
+        for i in range(shard_count):
             shard_runs = group[start : start + size + (i < larger_shards)]
             start += len(shard_runs)
             packed.append(Shard(_name(shard_runs), shard_runs))
@@ -59,7 +59,7 @@ def runs_that_fit(runs: list[Run], device_memory: float, margin: float = 0.8) ->
         margin: fraction of this memory that may be used.
 
     Returns:
-        Number of runs, if each needs as much memory as the largest.
+        Number of runs, each taken to need as much memory as the largest.
     """
     return max(1, min(cost.capacity(run, device_memory, margin) for run in runs))
 

@@ -1,8 +1,8 @@
 """The pool of a Slurm cluster: a submission is a job array, submitted through submitit.
 
-`squeue` reports the states of jobs by the name of their submission. This needs no accounting database, and one call for all
-submissions. A job that `squeue` no longer lists has exited. A job counts as exited only if two polls in a row report its
-end, because a requeued job passes through states that look like an end.
+`squeue` reports the states of jobs by the name of their submission. This needs no accounting database, and only one call for
+all submissions. A job has ended if `squeue` no longer lists it or reports a final state. It counts as exited only after
+two such polls in a row, because a requeued job passes through states that look final.
 """
 
 import shutil
@@ -19,7 +19,8 @@ from progress_measures.training.launcher.worker import OnSlurm
 
 PROFILE = "profiles/slurm/config.yaml, under set-resources, train"
 
-# A large limit, because for a job with a short time limit every preemption counts as a time-out.
+# Largest number of time-outs after which submitit requeues a job. It is large, because submitit counts every preemption of a
+# job with a short time limit as a time-out.
 REQUEUES = 10_000
 # The states of Slurm in which a job has not exited, and the state that the pool reports for each.
 LIVE = {
@@ -30,7 +31,7 @@ LIVE = {
     "CONFIGURING": WAITING,
 }
 LIVE |= dict.fromkeys(("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"), RUNNING)
-# Slurm's reasons for which a job would wait forever, and the setting that has to change.
+# Reasons from Slurm for which a job would wait forever, and what is wrong with the settings.
 UNSATISFIABLE = {
     "PartitionTimeLimit": "runtime is more than the partition allows",
     "PartitionNodeLimit": "the partition has no such node",
@@ -100,7 +101,7 @@ class SlurmPool:
             with clean_env(), executor.batch():  # this process may itself run in a Slurm job
                 jobs = [executor.submit(OnSlurm(submission.folder.absolute(), i)) for i in range(len(submission.tasks))]
         except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
-            raise UserError(self._refused(str(error))) from None
+            raise UserError(self._rejection(str(error))) from None
         submission.ids = [job.job_id for job in jobs]
         submission.save()
 
@@ -120,7 +121,7 @@ class SlurmPool:
         rows: dict[tuple[str, int], JobStatus] = {}
         for line in squeue_result.stdout.splitlines():
             job, state, node, name, reason = line.split("|", maxsplit=4)
-            index = int(job.partition("_")[2] or 0)  # an array of one is a plain job
+            index = int(job.partition("_")[2] or 0)  # an array of one job is listed as a plain job
             rows[name, index] = _status(state, node, reason)
             for submission in submissions:
                 if submission.name == name and index < len(submission.ids) and submission.ids[index] is None:
@@ -154,7 +155,7 @@ class SlurmPool:
                 raise UserError(f"scancel {' '.join(jobs)}: {result.stderr.strip()}")
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Leave the jobs running, and return a sentence on how to wait for them again."""
+        """Leave the jobs running, and return a message that says how to wait for them again."""
         return "Its jobs keep running. The same command waits for them again; `progress-measures cancel` cancels them."
 
     def log(self, submission: Submission, index: int) -> str:
@@ -190,7 +191,8 @@ class SlurmPool:
         )
         return executor
 
-    def _refused(self, error: str) -> str:
+    def _rejection(self, error: str) -> str:
+        """Return the message for jobs that Slurm rejected, with its reasons and the requested resources."""
         reasons = [line.strip() for line in error.splitlines() if "sbatch: " in line] or [error.strip()]
         partitions = " ".join(_run("sinfo", "-h", "-o", "%R").stdout.split()) or "unknown"
         return (
@@ -205,19 +207,20 @@ class SlurmPool:
 
 
 def _status(state: str, node: str, reason: str) -> JobStatus:
+    """Convert a job's state, node and reason in `squeue` to the status that the pool reports."""
     if state in LIVE:
         if LIVE[state] == WAITING:
             hint = UNSATISFIABLE.get(reason.strip("()"))
             explained = f"{reason}: {hint}; change it in {PROFILE}" if hint else reason
             return JobStatus(WAITING, "" if reason == "None" else explained)
-        return JobStatus(RUNNING, place=node)
+        return JobStatus(RUNNING, machine=node)
     state_name = state.replace("_", " ").lower()
     detail = f" ({reason})" if reason not in ("None", "NonZeroExitCode", "") else ""
     return JobStatus(EXITED, f"Slurm state: {state_name}{detail}", canceled=state == "CANCELLED")
 
 
-def _run(*line: str) -> subprocess.CompletedProcess[str]:
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     except (subprocess.TimeoutExpired, FileNotFoundError) as error:
-        return subprocess.CompletedProcess(line, 1, "", str(error))
+        return subprocess.CompletedProcess(command, 1, "", str(error))

@@ -1,6 +1,6 @@
 """The record on disk of jobs that were submitted together, by which a later process finds them.
 
-    results/<experiment>/jobs/<submission>/submission.json    the tasks of the jobs, and their ids in the pool
+    results/<experiment>/jobs/<submission>/submission.json    function and arguments of each job, and its id in the pool
                                      <n>.progress   progress of job n, written by the job
                                      <n>.done       job n has succeeded
                                      <n>.failed     job n has raised an error: the message, and whether a retry may help
@@ -28,7 +28,7 @@ class JobSpec:
     """The work of one job: the name of a function and its arguments, which are JSON."""
 
     name: str
-    function: str  # module:function; called with a `TaskContext` first
+    function: str  # `module:name` of the function; its first argument is a `JobContext`
     arguments: dict[str, Any]
     runs: list[str] = field(default_factory=list)  # `<run> <hash>` of each run that the job trains
     attempt: int = 1
@@ -45,7 +45,7 @@ class Submission:
     tasks: list[JobSpec]
     host: str = ""
     submitted: str = ""
-    ids: list[str | None] = field(default_factory=list)  # one per job; None until the job is submitted
+    ids: list[str | None] = field(default_factory=list)  # id of each job in the pool; None until the job is submitted
 
     @classmethod
     def new(cls, jobs: Path, label: str, pool: str, tasks: list[JobSpec]) -> Submission:
@@ -55,7 +55,7 @@ class Submission:
             jobs: folder of the records, `results/<experiment>/jobs`.
             label: name of the experiment.
             pool: name of the pool.
-            tasks: the work of each job.
+            tasks: function and arguments of each job.
 
         Returns:
             The submission.
@@ -71,7 +71,7 @@ class Submission:
     def load(cls, folder: Path) -> Submission:
         """Load the submission of a folder."""
         content = json.loads((folder / "submission.json").read_text(encoding="utf-8"))
-        content["tasks"] = [JobSpec(**task) for task in content["tasks"]]
+        content["tasks"] = [JobSpec(**spec) for spec in content["tasks"]]
         return cls(folder=folder, **content)
 
     @classmethod
@@ -87,14 +87,14 @@ class Submission:
 
     @classmethod
     def unfinished(cls, jobs: Path, pool: str) -> list[Submission]:
-        """Return the submissions with a job that has not recorded its end.
+        """Return the submissions to a pool that have a job without a recorded end.
 
         Args:
             jobs: folder of the records, `results/<experiment>/jobs`.
             pool: name of the pool.
 
         Returns:
-            Submissions to this pool, oldest first.
+            The submissions, oldest first.
         """
         submissions = [submission for submission in cls.all(jobs) if submission.pool == pool]
         return [

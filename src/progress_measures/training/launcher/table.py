@@ -23,7 +23,7 @@ class JobRow(NamedTuple):
     state: str  # queued, running, done, failed, canceled
     progress: dict[str, Any] | None
     note: str
-    place: str = ""
+    machine: str = ""
 
     @property
     def seconds_left(self) -> float | None:
@@ -58,7 +58,7 @@ def table(title: str, rows: list[JobRow]) -> Table:
             row.name,
             row.job,
             row.state,
-            row.place,
+            row.machine,
             f"{progress['epoch']:,}/{progress['epochs']:,}" if progress else "",
             f"{rate:.1f}" if rate else "",
             duration(left) if left is not None else "",

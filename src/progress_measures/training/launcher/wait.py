@@ -31,16 +31,16 @@ def wait(
     pool: Pool,
     jobs: Path,
     label: str,
-    tasks_left: Callable[[set[str]], list[JobSpec]],
+    jobs_left: Callable[[set[str]], list[JobSpec]],
     retries: int = 2,
 ) -> None:
     """Run jobs in a pool until each has succeeded.
 
     Args:
         pool: where the jobs run.
-        jobs: the folder of their records, `results/<experiment>/jobs`.
+        jobs: folder of the records of the jobs, `results/<experiment>/jobs`.
         label: name of the experiment, in letters, digits and `_`.
-        tasks_left: function that returns the tasks to submit. Its argument is the set of runs that jobs submitted earlier
+        jobs_left: function that returns the jobs to submit. Its argument is the set of runs that jobs submitted earlier
             still train, each as `<run> <hash>`.
         retries: how often a failed job is retried.
 
@@ -51,7 +51,7 @@ def wait(
     with collected(SIGNALS) as received, Display(label) as display, _exclusive(jobs, label, received):
         submissions = _Submissions(pool, jobs, label, retries)
         submissions.adopt()
-        submissions.submit(tasks_left(submissions.runs_in_progress()))
+        submissions.submit(jobs_left(submissions.runs_in_progress()))
         try:
             while not submissions.all_ended():
                 _sleep(pool.poll_seconds if submissions.polled else 0, received)
@@ -74,7 +74,7 @@ class _Submissions:
         self.polled = False
 
     def adopt(self) -> None:
-        """Add earlier submissions that have jobs that run or wait."""
+        """Add earlier submissions of which some jobs still run or wait; count their other jobs as resubmitted."""
         unfinished = Submission.unfinished(self.jobs, self.pool.name)
         status = self.pool.poll(unfinished) if unfinished else {}
         for submission in unfinished:
@@ -86,13 +86,13 @@ class _Submissions:
 
     def runs_in_progress(self) -> set[str]:
         """Return `<run> <hash>` of each run that jobs submitted earlier still train."""
-        return {run for key, _, _, task in self._tasks() if key not in self._outcome for run in task.runs}
+        return {run for key, _, _, spec in self._jobs() if key not in self._outcome for run in spec.runs}
 
-    def submit(self, tasks: list[JobSpec]) -> None:
-        """Submit tasks to the pool together."""
-        if not tasks:
+    def submit(self, specs: list[JobSpec]) -> None:
+        """Submit jobs to the pool together."""
+        if not specs:
             return
-        submission = Submission.new(self.jobs, self.label, self.pool.name, tasks)
+        submission = Submission.new(self.jobs, self.label, self.pool.name, specs)
         self.submissions.append(submission)
         self.pool.submit(submission)
 
@@ -101,17 +101,17 @@ class _Submissions:
         self.polled = True
         self._status = self.pool.poll(self.submissions)
         rows = []
-        for key, submission, i, task in self._tasks():
+        for key, submission, i, spec in self._jobs():
             if key not in self._outcome:
                 self._record_outcome(submission, i)
             state = self._outcome.get(key, self._status[key].state)
             if state != "resubmitted":
                 note = self._reasons.get(key) or self._status[key].reason if state != "done" else ""
-                if task.attempt > 1:
-                    note = f"try {task.attempt} after {task.after}{': ' if note else ''}{note}"
-                place = self._status[key].place if state == "running" else ""
+                if spec.attempt > 1:
+                    note = f"try {spec.attempt} after {spec.after}{': ' if note else ''}{note}"
+                machine = self._status[key].machine if state == "running" else ""
                 rows.append(
-                    JobRow(task.name, submission.ids[i] or "", state, submission.read(i, "progress"), note, place)
+                    JobRow(spec.name, submission.ids[i] or "", state, submission.read(i, "progress"), note, machine)
                 )
         return rows
 
@@ -129,23 +129,23 @@ class _Submissions:
     def retry(self) -> None:
         """Submit failed jobs again if a retry may help."""
         retried = []
-        for key, submission, i, task in self._tasks():
-            if self._outcome.get(key) == "failed" and task.attempt <= self.retries:
+        for key, submission, i, spec in self._jobs():
+            if self._outcome.get(key) == "failed" and spec.attempt <= self.retries:
                 failed = submission.read(i, "failed")
                 if failed is None or failed.get("try_again", True):
                     self._outcome[key] = "resubmitted"
-                    retried.append(replace(task, attempt=task.attempt + 1, after=self._reasons[key]))
+                    retried.append(replace(spec, attempt=spec.attempt + 1, after=self._reasons[key]))
         self.submit(retried)
 
     def all_ended(self) -> bool:
         """Return whether all jobs have ended."""
-        return all(key in self._outcome for key, *_ in self._tasks())
+        return all(key in self._outcome for key, *_ in self._jobs())
 
-    def _tasks(self) -> Iterator[tuple[Key, Submission, int, JobSpec]]:
-        """Yield the key, the submission, the index and the task of every job."""
+    def _jobs(self) -> Iterator[tuple[Key, Submission, int, JobSpec]]:
+        """Yield the key, the submission, the index and the specification of every job."""
         for submission in self.submissions:
-            for i, task in enumerate(submission.tasks):
-                yield (submission.name, i), submission, i, task
+            for i, spec in enumerate(submission.tasks):
+                yield (submission.name, i), submission, i, spec
 
     def report_failures(self) -> None:
         """Raise an error with the reason and the log of every job that did not succeed.
@@ -154,21 +154,21 @@ class _Submissions:
             UserError: some jobs did not succeed.
         """
         lines = []
-        for key, submission, i, task in self._tasks():
+        for key, submission, i, spec in self._jobs():
             outcome = self._outcome[key]
             if outcome in ("failed", "canceled"):
-                tries = f", tried {task.attempt} times" if task.attempt > 1 else ""
+                tries = f", tried {spec.attempt} times" if spec.attempt > 1 else ""
                 log = self.pool.log(submission, i)
-                lines.append(f"  {task.name}: {outcome}{tries}: {self._reasons[key]}\n    log: {log}")
+                lines.append(f"  {spec.name}: {outcome}{tries}: {self._reasons[key]}\n    log: {log}")
         if lines:
             heading = f"{self.label}: {len(lines)} of its shards did not finish:"
-            advice = "The saved training states are kept: the same command resumes from them."
+            advice = "The saved training states remain: the same command resumes from them."
             raise UserError("\n".join([heading, *lines, advice]))
 
 
 @contextlib.contextmanager
 def _exclusive(jobs: Path, label: str, received: list[int]) -> Iterator[None]:
-    """Hold the lock of these jobs, waiting for another process that holds it: two processes would submit jobs twice."""
+    """Hold the lock of an experiment's jobs, after waiting for any other holder: two processes would submit the jobs twice."""
     jobs.mkdir(parents=True, exist_ok=True)
     with (jobs / "lock").open("a+") as lock:
         for attempt in itertools.count():

@@ -1,4 +1,4 @@
-"""One job in the process where it runs: calls the function of its task and records how it ended."""
+"""One job in the process where it runs: calls the job's function and records how it ended."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from progress_measures.files import write_json
 from progress_measures.training.launcher.submission import Submission
 from progress_measures.training.signals import Interrupted
 
-# Slurm sends SIGTERM before it takes a node away, whatever the reason. A job that exits at SIGTERM counts as finished. A job
-# that saves and continues is requeued by Slurm if it was preempted, and killed if it was canceled.
-# Only SIGUSR2 therefore stops training on Slurm.
+# Slurm sends SIGTERM before it preempts or cancels a job. A job that exits at SIGTERM counts as finished and is not requeued.
+# If the job saves its state and continues instead, Slurm requeues it after a preemption and kills it after a cancellation.
+# On Slurm, therefore, only SIGUSR2 stops training.
 ON_SLURM = (signal.SIGUSR2,)
 
 
-class TaskContext(NamedTuple):
-    """The first argument of a task's function: where to write progress, and when to stop."""
+class JobContext(NamedTuple):
+    """The first argument of a job's function: where to write progress, and when to stop."""
 
     progress: Path  # file for the progress of the job
-    stop_on: Collection[int] | None  # signals at which to stop; None for all signals that request a stop
+    stop_on: Collection[int] | None  # signals at which to stop; None for all that `training.loop` handles
 
 
-def run_task(folder: Path, index: int, stop_on: Collection[int] | None = None) -> None:
+def run_job(folder: Path, index: int, stop_on: Collection[int] | None = None) -> None:
     """Run one job of a submission and record its end.
 
     Args:
         folder: folder of the submission.
         index: index of the job.
-        stop_on: signals at which to stop; None for all signals that request a stop.
+        stop_on: signals at which to stop; None for all that `training.loop` handles.
 
     Raises:
         Interrupted: a signal stopped the job; its state is saved.
-        Exception: the function of the task raised it; a record of the failure is written.
+        Exception: the job's function raised it; a record of the failure is written.
     """
     submission = Submission.load(folder)
-    task = submission.tasks[index]
-    module, _, name = task.function.partition(":")
+    spec = submission.tasks[index]
+    module, _, name = spec.function.partition(":")
     submission.file(index, "failed").unlink(missing_ok=True)
     try:
         getattr(importlib.import_module(module), name)(
-            TaskContext(submission.file(index, "progress"), stop_on), **task.arguments
+            JobContext(submission.file(index, "progress"), stop_on), **spec.arguments
         )
     except Interrupted:
         raise
@@ -59,7 +59,7 @@ def run_task(folder: Path, index: int, stop_on: Collection[int] | None = None) -
     write_json(submission.file(index, "done"), {"pid": os.getpid()})
 
 
-def train_runs(context: TaskContext, runs: list[dict[str, Any]], device: str, threads: int) -> None:
+def train_runs(context: JobContext, runs: list[dict[str, Any]], device: str, threads: int) -> None:
     """Train the runs of a shard as one batch.
 
     Args:
@@ -91,7 +91,7 @@ class OnSlurm:
     """A job as a callable for submitit. Submitit decides which jobs are requeued, and how often.
 
     Slurm sends SIGUSR2 before the time limit and at a preemption. Training saves its state, stops and passes the signal on
-    to submitit, which has the job requeued. Whatever ended the job, `__call__` resumes from the state on disk.
+    to submitit, which has Slurm requeue the job. Whatever ended the job, `__call__` resumes from the state on disk.
 
     Args:
         folder: folder of the submission.
@@ -104,13 +104,13 @@ class OnSlurm:
     def __call__(self) -> None:
         """Run the job."""
         try:
-            run_task(self.folder, self.index, ON_SLURM)
+            run_job(self.folder, self.index, ON_SLURM)
         except Interrupted as interrupted:
             print(interrupted, file=sys.stderr, flush=True)
             signal.raise_signal(interrupted.signal)
 
     def checkpoint(self) -> Any:
-        """Return this job as the submission that submitit makes when it requeues the job."""
+        """Return this job in the form in which submitit submits it again when it requeues the job."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(OnSlurm(self.folder, self.index))
@@ -127,7 +127,7 @@ def main(folder: str, index: str) -> int:
         Exit status: 0 done, 1 failed, 2 failed with an error that the user can fix, 130 stopped by a signal.
     """
     try:
-        run_task(Path(folder), int(index))
+        run_job(Path(folder), int(index))
     except Interrupted as interrupted:
         print(f"progress-measures: {interrupted}; the same command resumes training.", file=sys.stderr)
         return 130

@@ -1,7 +1,7 @@
 """Losses of a batch of runs: `pairs` is the exact fast path for one-layer networks on pairs, `general` is for others.
 
-Each module has a class `Objective`. Before an update, its `prepare` puts the examples and dropout masks of the update in
-place, outside of a CUDA graph; `loss` then reads them.
+Each module has a class `Objective`. Before each update, its `prepare` writes the examples and dropout masks of the update
+into fixed tensors, outside the CUDA graph; `loss` then reads these tensors.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class GeneralObjective:
-    """Losses of a batch of runs of one task, size and loss precision, at the answer positions.
+    """Losses of a batch of runs at their answer positions; the runs share task, shape and loss precision.
 
     Args:
         runs: runs of the same shape.
@@ -41,15 +41,15 @@ class GeneralObjective:
             DrawnExamples(run) if run.on_sequences else PairExamples(run.task, mask.numpy())
             for run, mask in zip(runs, train, strict=True)
         ]
-        self._batch = self._prepared([source.at(0) for source in self._sources])
+        self._batch = self._labeled_batch([source.at(0) for source in self._sources])
         self._update, self._batch_changes = 0, first.on_sequences and first.batch != first.split.examples
         attention_entries = first.model.heads * self._length**2 * len(runs)  # per example
-        self._piece = max(1, PIECE // attention_entries)
+        self._piece_size = max(1, PIECE // attention_entries)
         self._test = list(self._pieces([source.test() for source in self._sources]))
-        # A fixed training set is evaluated on all its examples, even if each update uses only a part of it.
-        uses_parts = self._batch_changes and first.split.examples is not None
+        # Evaluation uses all examples of a fixed training set, even if each update uses only a part of them.
+        updates_use_parts = self._batch_changes and first.split.examples is not None
         self._evaluated_train = (
-            list(self._pieces([source.train(0) for source in self._sources])) if uses_parts else [self._batch]
+            list(self._pieces([source.train(0) for source in self._sources])) if updates_use_parts else [self._batch]
         )
         self._doubled, self._l1 = first.model.doubled_residual, first.training.l1
         count, answers = self._batch.labels.shape[1], self._batch.read_positions.answers.shape[-1]
@@ -69,7 +69,7 @@ class GeneralObjective:
             self._dropout.draw(update)
 
     def loss(self, weights: forward_at.Weights) -> Tensor:
-        """Compute the train loss of each run on its prepared examples, as a differentiable tensor [run]."""
+        """Compute the train loss of each run on its prepared examples: [run], differentiable."""
         if self._l1:
             weights = l1(weights, self._l1)
         masks = self._dropout.masks if self._dropout else None
@@ -77,7 +77,7 @@ class GeneralObjective:
         return differentiable(logits, self._batch.labels, self._criterion)
 
     def evaluate(self, weights: forward_at.Weights) -> dict[str, Tensor]:
-        """Compute the `EVALUATED_QUANTITIES`, losses in float64 and accuracies on training and test examples: each [run]."""
+        """Compute the `EVALUATED_QUANTITIES`, each [run]: losses in float64 and accuracies on training and test examples."""
         quantities: dict[str, Tensor] = {}
         with torch.no_grad():
             for split, pieces in (("train", self._evaluated_train), ("test", self._test)):
@@ -101,14 +101,17 @@ class GeneralObjective:
         )
         return tokens[..., : self._length], positions, labels.flatten(1)
 
-    def _prepared(self, examples: list[Examples]) -> _LabeledBatch:
+    def _labeled_batch(self, examples: list[Examples]) -> _LabeledBatch:
         tokens, positions, labels = self._stacked(examples)
         return _LabeledBatch(forward_at.ReadPositions(tokens, positions, self._vocabulary), labels)
 
     def _pieces(self, examples: list[Examples]) -> Iterator[_LabeledBatch]:
-        for start in range(0, len(examples[0].tokens), self._piece):
-            indices = slice(start, start + self._piece)
-            yield self._prepared([Examples(*(values[indices] for values in run_examples)) for run_examples in examples])
+        """Yield the examples in pieces that are small enough to evaluate."""
+        for start in range(0, len(examples[0].tokens), self._piece_size):
+            indices = slice(start, start + self._piece_size)
+            yield self._labeled_batch(
+                [Examples(*(values[indices] for values in run_examples)) for run_examples in examples]
+            )
 
 
 class _LabeledBatch(NamedTuple):
@@ -117,4 +120,4 @@ class _LabeledBatch(NamedTuple):
 
 
 Objective = GeneralObjective
-"""The class that trains runs, under the name that it has in every objective module."""
+"""The name under which every objective module offers its class."""

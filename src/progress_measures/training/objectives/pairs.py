@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PairsObjective:
-    """Losses of a batch of one-layer runs on pairs, of one task, size and loss precision.
+    """Losses of a batch of one-layer runs on pairs; the runs share task, shape and loss precision.
 
     Args:
         runs: runs of the same shape.
@@ -28,14 +28,14 @@ class PairsObjective:
     """
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
-        table = torch.from_numpy(runs[0].task.label_table())
+        label_table = torch.from_numpy(runs[0].task.label_table())
         n, heads = runs[0].task.layout.operands, runs[0].model.heads
 
-        def prepared(mask: Tensor) -> tuple[pairs.PairBatch, Tensor]:
+        def labeled_batch(mask: Tensor) -> tuple[pairs.PairBatch, Tensor]:
             a, b = mask.nonzero()[:, 1:].view(len(runs), -1, 2).unbind(-1)
-            return pairs.PairBatch(a.to(device), b.to(device), n, heads), table[a, b].to(device)
+            return pairs.PairBatch(a.to(device), b.to(device), n, heads), label_table[a, b].to(device)
 
-        self._train, self._test = prepared(train), prepared(~train)
+        self._train, self._test = labeled_batch(train), labeled_batch(~train)
         precision = runs[0].training.precision
         self._criterion = PRECISIONS[precision]
         self._l1 = runs[0].training.l1
@@ -49,14 +49,14 @@ class PairsObjective:
             self._dropout.draw(update)
 
     def loss(self, weights: pairs.Weights) -> Tensor:
-        """Compute the train loss of each run, as a differentiable tensor [run]."""
+        """Compute the train loss of each run: [run], differentiable."""
         if self._l1:
             weights = l1(weights, self._l1)
         dropout = self._dropout.masks[0] if self._dropout else None
         return pairs.loss(pairs.tables(weights), *self._train, self._criterion, dropout)
 
     def evaluate(self, weights: pairs.Weights) -> dict[str, Tensor]:
-        """Compute the `EVALUATED_QUANTITIES`, losses in float64 and accuracies on training and test pairs: each [run]."""
+        """Compute the `EVALUATED_QUANTITIES`, each [run]: losses in float64 and accuracies on training and test pairs."""
         quantities = {}
         with torch.no_grad():
             tables = pairs.tables(weights)
@@ -68,4 +68,4 @@ class PairsObjective:
 
 
 Objective = PairsObjective
-"""The class that trains runs, under the name that it has in every objective module."""
+"""The name under which every objective module offers its class."""

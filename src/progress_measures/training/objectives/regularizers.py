@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Dropout:
-    """Dropout masks: factors of the neurons in training, 0 if dropped and 1 / (fraction kept) otherwise.
+    """Dropout masks: one factor for each neuron activation in training, 0 or 1 / (1 - dropout probability).
 
-    Random numbers depend on the seed of the run and on the update.
+    The random numbers depend only on the run's seed and on the update.
 
     Args:
         runs: runs with the same `training.dropout`.
@@ -36,7 +36,7 @@ class Dropout:
     def draw(self, update: int) -> None:
         """Draw the masks of an update; the same update always gets the same masks.
 
-        16 random bits, a quarter of a 64-bit word, decide whether a neuron is kept, which is forty times as fast as
+        16 random bits, a quarter of a 64-bit word, decide whether an activation is dropped. This is forty times as fast as
         `bernoulli_`.
         """
         if update == self._drawn_update:
@@ -68,7 +68,7 @@ class _L1(torch.autograd.Function):
 
 
 def l1(weights: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
-    """Return the weights such that the backward pass adds the gradient of rate x sum of |w|.
+    """Return the weights unchanged; their backward pass adds the gradient of the penalty, rate x sum of |w|.
 
     The recorded loss excludes the penalty, so loss curves can be compared. The added gradient is not scaled by the upstream
     gradient: the losses of the runs must be summed with factor 1, as in `AdamW.step`.
@@ -78,6 +78,6 @@ def l1(weights: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
         rate: factor of the penalty.
 
     Returns:
-        The same weights by name.
+        The weights by name.
     """
     return dict(zip(weights, _L1.apply(rate, *weights.values()), strict=True))

@@ -5,9 +5,9 @@ const LOSSES = { train_loss: ["train", "train"], test_loss: ["test", "test"], re
 // Curves over epochs, with a point at the chosen epoch.
 function curves(at, names, colors, more = {}) {
   const { epochs } = at.experiment; // all epochs; the range only limits the axis
-  return names.flatMap((name, place) => {
+  return names.flatMap((name, index) => {
     const values = at.experiment.curve(name, at.run);
-    const color = colors[place];
+    const color = colors[index];
     return [
       { x: epochs, y: values, name: at.experiment.label(name), mode: "lines", line: { color: color, width: 1.8, simplify: false }, hovertemplate: `%{y:.3~g}<extra>${at.experiment.label(name)}</extra>`, ...more },
       { x: [epochs[at.epoch]], y: [values[at.epoch]], mode: "markers", marker: { color: color, size: 8, line: { color: style("--card"), width: 1.5 } }, hoverinfo: "skip", ...more },
@@ -29,11 +29,11 @@ addView({
       traces: curves(at, names, colors),
       layout: { xaxis: epochAxis(), yaxis: lossAxis("Loss (nat)"), shapes: timeShapes(at), hovermode: "x", uirevision: `${state.run} ${state.range}` },
       numbers: [
-        ...names.map((name, place) => ({ label: LOSSES[name][0], value: formatNumber(at.experiment.at(name, at.run, at.epoch)), color: colors[place] })),
-        ...phasesOf(at).map(({ name, end, place }) => ({ label: `${name} ends at`, value: formatEpoch(end), color: `var(--phase-${place})`, square: true })),
+        ...names.map((name, index) => ({ label: LOSSES[name][0], value: formatNumber(at.experiment.at(name, at.run, at.epoch)), color: colors[index] })),
+        ...phasesOf(at).map(({ name, end, index }) => ({ label: `${name} ends at`, value: formatEpoch(end), color: `var(--phase-${index})`, square: true })),
       ],
       note: names.length < 4 ? "Restricted and excluded loss are not measured for networks of this kind." : at.keys.length ? "" : "This run has no key frequencies, so restricted and excluded loss are undefined.",
     };
   },
-  chosen: ({ x }) => ({ epoch: x }),
+  onClick: ({ x }) => ({ epoch: x }),
 });

@@ -14,7 +14,7 @@ addView({
     const colors = names.map((name) => colorOf(GINI[name]));
     const weights = colorOf("weights");
     const upper = names.length ? [0.55, 1] : [0, 1];
-    const numbers = names.map((name, place) => ({ label: `Gini of ${GINI[name]}`, value: formatNumber(at.experiment.at(name, at.run, at.epoch)), color: colors[place] }));
+    const numbers = names.map((name, index) => ({ label: `Gini of ${GINI[name]}`, value: formatNumber(at.experiment.at(name, at.run, at.epoch)), color: colors[index] }));
     return {
       traces: [
         ...curves(at, names, colors, { yaxis: "y2" }),
@@ -29,5 +29,5 @@ addView({
       numbers: [...numbers, { label: "sum of squares", value: formatNumber(at.experiment.at("sum_of_squared_weights", at.run, at.epoch)), color: weights }],
     };
   },
-  chosen: ({ x }) => ({ epoch: x }),
+  onClick: ({ x }) => ({ epoch: x }),
 });

@@ -11,7 +11,7 @@ function addNorms(id, matrix, title, about) {
       const norms = at.experiment.row(name, at.run, at.epoch);
       const frequencies = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);
       const colors = frequencies.map(at.color);
-      const highest = cached(`${at.experiment.name} ${at.run} ${name}`, () => 1.12 * at.experiment.curve(name, at.run).reduce((most, value, i) => (i % norms.length ? Math.max(most, value) : most), 0));
+      const highest = cached(`${at.experiment.name} ${at.run} ${name}`, () => 1.12 * at.experiment.curve(name, at.run).reduce((maximum, value, i) => (i % norms.length ? Math.max(maximum, value) : maximum), 0));
       const bars = (wave, shift) => ({
         type: "bar", x: frequencies, y: frequencies.map((k) => norms[2 * k - 1 + shift]), name: wave, width: 0.42, offset: shift ? 0 : -0.42,
         marker: { color: colors, opacity: shift ? 0.55 : 1, line: { width: 0 } }, hovertemplate: `%{y:.3~g}<extra>${wave} %{x}</extra>`,

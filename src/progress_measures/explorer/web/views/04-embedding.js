@@ -1,6 +1,6 @@
 // The embedded numbers, projected onto the plane of each key frequency.
 
-const MOST_CIRCLES = 6;
+const MAX_CIRCLES = 6;
 
 addView({
   id: "embedding",
@@ -13,21 +13,21 @@ addView({
   draw(at) {
     const { experiment } = at;
     const p = experiment.prime;
-    const stored = kept(at, "W_E");
+    const stored = nearestStored(at, "W_E");
     const [width] = experiment.arrays[stored.name].shape.slice(-1);
-    const shownFrequencies = (at.keys.length ? at.keys : largest(at)).slice(0, MOST_CIRCLES);
+    const shownFrequencies = (at.keys.length ? at.keys : largest(at)).slice(0, MAX_CIRCLES);
     const columns = Math.min(shownFrequencies.length, shownFrequencies.length > 4 ? 3 : 2);
     const rows = Math.ceil(shownFrequencies.length / columns);
     const circles = cached(`circles ${experiment.name} ${[stored.name, stored.indices, shownFrequencies]}`, () =>
       shownFrequencies.map((k) => onPlane(experiment.row(stored.name, ...stored.indices), width, p, k)));
     const reach = cached(`reach ${experiment.name} ${at.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
-    const most = Math.max(reach, 1.05 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs))));
+    const limit = Math.max(reach, 1.05 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs))));
     const parts = { annotations: [], margin: { l: 4, r: 4, t: 4, b: 4 } };
-    const traces = circles.map(({ x, y }, place) => {
-      const k = shownFrequencies[place];
-      const suffix = place ? place + 1 : "";
-      const [column, row] = [place % columns, Math.floor(place / columns)];
-      const blank = { showgrid: false, zeroline: true, zerolinecolor: style("--grid"), showticklabels: false, ticks: "", range: [-most, most] };
+    const traces = circles.map(({ x, y }, index) => {
+      const k = shownFrequencies[index];
+      const suffix = index ? index + 1 : "";
+      const [column, row] = [index % columns, Math.floor(index / columns)];
+      const blank = { showgrid: false, zeroline: true, zerolinecolor: style("--grid"), showticklabels: false, ticks: "", range: [-limit, limit] };
       parts[`xaxis${suffix}`] = { ...blank, domain: [(column + 0.02) / columns, (column + 0.98) / columns], anchor: `y${suffix}`, constrain: "domain" };
       parts[`yaxis${suffix}`] = { ...blank, domain: [1 - (row + 0.98) / rows, 1 - (row + 0.1) / rows], anchor: `x${suffix}`, scaleanchor: `x${suffix}`, constrain: "domain" };
       parts.annotations.push({ xref: `x${suffix} domain`, yref: `y${suffix} domain`, x: 0.5, y: 1, yanchor: "bottom", showarrow: false, text: `<b>k = ${k}</b>`, font: { color: at.keys.length ? at.color(k) : style("--ink"), size: 13 } });
@@ -53,5 +53,5 @@ function largest(at) {
 // A cyclic color scale of constant lightness: blue, violet, orange, green, blue.
 function wheel() {
   const colors = darkness.matches ? ["#6aa5ff", "#d68bd9", "#f0965a", "#8fbf4d", "#6aa5ff"] : ["#2f6fd0", "#a94fb0", "#c9621f", "#5b8c1e", "#2f6fd0"];
-  return colors.map((color, place) => [place / 4, color]);
+  return colors.map((color, index) => [index / 4, color]);
 }

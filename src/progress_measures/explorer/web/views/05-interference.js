@@ -8,8 +8,8 @@ addView({
   reads: ["epoch", "a", "b"],
   width: 6,
   tools: [
-    { name: "a", label: "a", most: (at) => at.experiment.prime - 1 },
-    { name: "b", label: "b", most: (at) => at.experiment.prime - 1 },
+    { name: "a", label: "a", max: (at) => at.experiment.prime - 1 },
+    { name: "b", label: "b", max: (at) => at.experiment.prime - 1 },
   ],
   draw(at) {
     if (!at.keys.length) return { absent: "This run has no key frequencies, so there are no cosines to add." };

@@ -4,13 +4,13 @@
 function neuronAt(at) {
   const { experiment, state: { neuron } } = at;
   if (at.run !== experiment.first) return { absent: `The cube has maps of neurons only for the first run, ${experiment.runs[Math.max(0, experiment.first)].name}.` };
-  const place = experiment.kept_neurons.indexOf(neuron);
-  const overTime = place >= 0 && experiment.has("moment_neuron_value_token");
-  const score = overTime ? kept(at, "attention_score_token") : keptAs("attention_score_token", [at.run], experiment.epochs.at(-1), at.state.epoch);
+  const index = experiment.kept_neurons.indexOf(neuron);
+  const overTime = index >= 0 && experiment.has("moment_neuron_value_token");
+  const score = overTime ? nearestStored(at, "attention_score_token") : storedAt("attention_score_token", [at.run], experiment.epochs.at(-1), at.state.epoch);
   const prefix = overTime ? "moment_" : "";
   const indices = overTime ? score.indices : [];
   const map = cached(`neuron ${experiment.name} ${[neuron, prefix, indices]}`, () => {
-    const column = overTime ? place : neuron;
+    const column = overTime ? index : neuron;
     const heads = Array.from({ length: experiment.runs[at.run].heads }, (_, head) => ({
       maps: attentionAt(experiment, score, head),
       token: columnOf(experiment, `${prefix}neuron_value_token`, [...indices, head], column),
@@ -70,12 +70,12 @@ addView({
     if (absent) return { absent };
     return {
       traces: [{ type: "heatmap", z: map, colorscale: MAGMA, zmin: 0, colorbar: colorBar("Activation"), hovertemplate: "a = %{y}, b = %{x}: %{z:.3~g}<extra></extra>" }],
-      layout: { xaxis: along("b"), yaxis: down("a"), shapes: pairMark(at), margin: { l: 44, r: 4, t: 6, b: 40 } },
+      layout: { xaxis: columnAxis("b"), yaxis: rowAxis("a"), shapes: pairMark(at), margin: { l: 44, r: 4, t: 6, b: 40 } },
       numbers: [...frequencyNumbers(at), { label: `at (${at.state.a}, ${at.state.b})`, value: formatNumber(map[at.state.a][at.state.b]) }],
       note,
     };
   },
-  chosen: ({ x, y }) => ({ a: y, b: x }),
+  onClick: ({ x, y }) => ({ a: y, b: x }),
 });
 
 addView({
@@ -99,16 +99,16 @@ addView({
 // small components visible.
 function spectrumPlot(at, spectrum, quantity) {
   const names = componentNames(spectrum.length);
-  const most = Math.max(...spectrum.map((row) => Math.max(...row))) || 1;
-  const ticks = (before) => ({ tickvals: at.keys.map((k) => 2 * k - 0.5), ticktext: at.keys.map((k, place) => `${place % 2 ? before : ""}<b>${k}</b>`), tickfont: { size: 11 }, tickangle: 0 }); // in two rows, so that they do not overlap
+  const maximum = Math.max(...spectrum.map((row) => Math.max(...row))) || 1;
+  const ticks = (before) => ({ tickvals: at.keys.map((k) => 2 * k - 0.5), ticktext: at.keys.map((k, index) => `${index % 2 ? before : ""}<b>${k}</b>`), tickfont: { size: 11 }, tickangle: 0 }); // in two rows, so that they do not overlap
   const scale = [0, 0.05, 0.25, 0.5, 1];
   return {
     traces: [{
-      type: "heatmap", z: spectrum.map((row) => Array.from(row, (value) => Math.sqrt(value / most))), zmin: 0, zmax: 1, colorscale: sequential(),
+      type: "heatmap", z: spectrum.map((row) => Array.from(row, (value) => Math.sqrt(value / maximum))), zmin: 0, zmax: 1, colorscale: sequential(),
       customdata: spectrum.map((row, i) => Array.from(row, (value, j) => [names[i], names[j], value])), hovertemplate: "%{customdata[0]} of a, %{customdata[1]} of b: %{customdata[2]:.3~g}<extra></extra>",
       colorbar: { ...colorBar(`${quantity}, relative to the largest`), tickvals: scale.map(Math.sqrt), ticktext: scale.map((fraction) => `${100 * fraction} %`) },
     }],
-    layout: { xaxis: along("Frequency over b", ticks("<br>")), yaxis: down("Frequency over a", { ...ticks(""), ticktext: at.keys.map((k, place) => `<b>${k}</b>${place % 2 ? "     " : ""}`) }), margin: { l: 44, r: 4, t: 6, b: 40 } },
-    numbers: [{ label: "largest", value: formatNumber(most) }],
+    layout: { xaxis: columnAxis("Frequency over b", ticks("<br>")), yaxis: rowAxis("Frequency over a", { ...ticks(""), ticktext: at.keys.map((k, index) => `<b>${k}</b>${index % 2 ? "     " : ""}`) }), margin: { l: 44, r: 4, t: 6, b: 40 } },
+    numbers: [{ label: "largest", value: formatNumber(maximum) }],
   };
 }

@@ -13,7 +13,7 @@ addView({
     const ofRun = (name) => experiment.row(name, at.run, at.epoch).subarray(0, experiment.runs[at.run].neurons);
     const k = ofRun("neuron_frequency");
     const fraction = ofRun("neuron_fraction_explained");
-    const most = (experiment.prime - 1) / 2;
+    const lastFrequency = (experiment.prime - 1) / 2;
     const jitter = (neuron) => 0.7 * (((neuron * 0.618) % 1) - 0.5); // so that points of one frequency do not overlap
     const line = experiment.cluster_fraction;
     const count = fraction.reduce((total, value) => total + (value >= line), 0);
@@ -30,7 +30,7 @@ addView({
         },
       ],
       layout: {
-        xaxis: axis("Frequency k", { range: [-1, most + 1], showgrid: false }),
+        xaxis: axis("Frequency k", { range: [-1, lastFrequency + 1], showgrid: false }),
         yaxis: axis("Fraction of variance explained", { range: [0, 1.03], tickformat: ".0%" }),
         shapes: [{ type: "line", x0: 0, x1: 1, xref: "paper", y0: line, y1: line, line: { color: style("--quiet"), width: 1, dash: "dash" } }],
       },
@@ -40,5 +40,5 @@ addView({
       ],
     };
   },
-  chosen: ({ pointNumber, curveNumber }) => (curveNumber ? null : { neuron: pointNumber }),
+  onClick: ({ pointNumber, curveNumber }) => (curveNumber ? null : { neuron: pointNumber }),
 });

@@ -19,18 +19,18 @@ addView({
   shape: "square",
   tools: [{ name: "head", label: "Head", options: headOptions }],
   draw(at) {
-    const stored = kept(at, "attention_score_token");
+    const stored = nearestStored(at, "attention_score_token");
     const maps = attentionAt(at.experiment, stored, at.state.head);
     const { a, b, head } = at.state;
     const last = at.experiment.has("attention_frequency") ? [{ label: "frequency at the end", value: String(at.experiment.at("attention_frequency", at.run, head)), color: at.color(at.experiment.at("attention_frequency", at.run, head)) }] : [];
     return {
       traces: [{ type: "heatmap", z: maps[0], colorscale: "Viridis", zmin: 0, zmax: 1, colorbar: colorBar("Attention to a"), hovertemplate: "a = %{y}, b = %{x}: %{z:.3f}<extra></extra>" }],
-      layout: { xaxis: along("b"), yaxis: down("a"), shapes: pairMark(at), margin: { l: 44, r: 4, t: 6, b: 40 } },
-      numbers: [...["a", "b", "="].map((to, place) => ({ label: `(${a}, ${b}) to ${to}`, value: maps[place][a][b].toFixed(3) })), ...last],
+      layout: { xaxis: columnAxis("b"), yaxis: rowAxis("a"), shapes: pairMark(at), margin: { l: 44, r: 4, t: 6, b: 40 } },
+      numbers: [...["a", "b", "="].map((to, index) => ({ label: `(${a}, ${b}) to ${to}`, value: maps[index][a][b].toFixed(3) })), ...last],
       note: stored.note,
     };
   },
-  chosen: ({ x, y }) => ({ a: y, b: x }),
+  onClick: ({ x, y }) => ({ a: y, b: x }),
 });
 
 addView({
@@ -54,8 +54,8 @@ addView({
         xaxis: axis("Attention to", { showgrid: false, ticks: "" }), yaxis: axis("", { autorange: "reversed", showgrid: false, ticks: "" }), margin: { l: 60, r: 4, t: 6, b: 40 },
         shapes: [{ type: "rect", xref: "paper", x0: 0, x1: 1, yref: "y", y0: at.state.head - 0.48, y1: at.state.head + 0.48, line: { color: colorOf("test"), width: 2.5 } }],
       },
-      numbers: Array.from(rows[at.state.head], (value, place) => ({ label: `head ${at.state.head} to ${["a", "b", "="][place]}`, value: value.toFixed(3) })),
+      numbers: Array.from(rows[at.state.head], (value, index) => ({ label: `head ${at.state.head} to ${["a", "b", "="][index]}`, value: value.toFixed(3) })),
     };
   },
-  chosen: ({ y }) => ({ head: Number(y.split(" ")[1]) }),
+  onClick: ({ y }) => ({ head: Number(y.split(" ")[1]) }),
 });

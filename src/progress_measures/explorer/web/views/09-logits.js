@@ -9,7 +9,7 @@ addView({
   width: 4,
   shape: "square",
   draw(at) {
-    const stored = kept(at, "logit_fourier_norm_2d");
+    const stored = nearestStored(at, "logit_fourier_norm_2d");
     const p = at.experiment.prime;
     const values = at.experiment.row(stored.name, ...stored.indices);
     const norms = Array.from({ length: p }, (_, i) => values.slice(i * p, (i + 1) * p));

@@ -1,0 +1,68 @@
+"""Neuron clusters: the neurons of which one frequency explains at least 85 % of the variance."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from progress_measures.analysis.pair_maps import neuron_maps, spectrum_2d
+from progress_measures.analysis.runs import key_frequencies_of
+from progress_measures.measures.keys import CLUSTER_FRACTION
+
+ALWAYS_ON = 0.98
+"""Minimum fraction of pairs at which an always-on neuron is active."""
+
+
+def clustered(last: xr.Dataset) -> NDArray[np.bool_]:
+    """Return which neurons are in a cluster.
+
+    Args:
+        last: the cube of one run at its last checkpoint, with `neuron_fraction_explained`.
+
+    Returns:
+        True for each neuron in a cluster [neuron].
+    """
+    return last.neuron_fraction_explained.values >= CLUSTER_FRACTION
+
+
+def cluster_frequencies(last: xr.Dataset) -> NDArray[np.int64]:
+    """Return the frequency of each neuron's cluster.
+
+    Args:
+        last: the cube of one run at its last checkpoint, with `neuron_fraction_explained` and `neuron_frequency`.
+
+    Returns:
+        Frequencies, 0 outside all clusters [neuron].
+    """
+    return np.where(clustered(last), last.neuron_frequency.values, 0)
+
+
+def cluster_masks(last: xr.Dataset) -> dict[int, NDArray[np.bool_]]:
+    """Return the neurons of each cluster.
+
+    Args:
+        last: the cube of one run at its last checkpoint, with `neuron_fraction_explained` and `neuron_frequency`.
+
+    Returns:
+        True for each neuron of the cluster [neuron], by frequency in ascending order.
+    """
+    in_cluster, frequency = clustered(last), last.neuron_frequency.values
+    return {int(k): in_cluster & (frequency == k) for k in np.unique(frequency[in_cluster])}
+
+
+def cluster_spectra(cube: xr.Dataset) -> dict[int, NDArray[np.floating]]:
+    """Compute squared 2D Fourier coefficients of the first run's neurons, averaged over the neurons of each cluster.
+
+    Args:
+        cube: cube with `key_frequency`, `neuron_frequency`, `neuron_fraction_explained` and the variables that
+            `neuron_maps` reads.
+
+    Returns:
+        Mean squares [component of a, component of b], by key frequency.
+    """
+    frequency = cluster_frequencies(cube.isel(run=0, epoch=-1))
+    return {
+        int(k): np.square(spectrum_2d(neuron_maps(cube.sel(neuron=frequency == k)).values)).mean(-1)
+        for k in key_frequencies_of(cube.isel(run=0))
+    }

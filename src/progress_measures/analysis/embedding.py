@@ -1,0 +1,59 @@
+"""The number embedding: W_E without the token `=`, its singular vectors and its Fourier spectrum."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+def number_embedding(run_cube: xr.Dataset) -> Array:
+    """Return W_E of one run without the row of `=`: [number, residual]."""
+    return run_cube.W_E.values[:-1].astype(float)
+
+
+def gaussian_control(run_cube: xr.Dataset) -> NDArray[np.float64]:
+    """Return a matrix of standard normal entries, drawn with a fixed seed, in the shape of the number embedding."""
+    return np.random.default_rng(0).standard_normal(number_embedding(run_cube).shape)
+
+
+def singular_vectors(matrix: Array) -> tuple[Array, Array]:
+    """Compute the left singular vectors and the singular values of a matrix.
+
+    Args:
+        matrix: [row, column].
+
+    Returns:
+        The vectors in columns [row, vector], and the values in descending order [vector]. The entry of each vector with
+        the largest absolute value is positive.
+    """
+    vectors, values, _ = np.linalg.svd(matrix, full_matrices=False)
+    return vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(len(values))]), values
+
+
+def frequency_energies(norms: Array) -> Array:
+    """Compute the squared norm of each frequency, cosine plus sine; the constant is left out.
+
+    Args:
+        norms: norms of Fourier components [..., fourier_component].
+
+    Returns:
+        Sums of two squares [..., frequency].
+    """
+    squares = np.square(norms)
+    return squares[..., 1::2] + squares[..., 2::2]
+
+
+def significant_frequencies(run_cube: xr.Dataset) -> NDArray[np.int64]:
+    """Return the frequencies whose norm in W_E exceeds five times the median norm of non-key frequencies.
+
+    Args:
+        run_cube: the cube of one run at its last checkpoint, with `W_E_fourier_norm` and `key_frequency`.
+
+    Returns:
+        The frequencies, ascending [significant].
+    """
+    norms = np.sqrt(frequency_energies(run_cube.W_E_fourier_norm.values.astype(float)))
+    return run_cube.frequency.values[norms > 5 * np.median(norms[~run_cube.key_frequency.values])]

@@ -1,0 +1,60 @@
+"""Rows of the paper's Tables 5 and 6, computed from cubes; `readout.readout_rows` computes those of Tables 1 and 3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from progress_measures.analysis.readout import readout_rows
+from progress_measures.analysis.runs import after_intervention, key_frequencies_of
+
+
+def table_5_row(run_cube: xr.Dataset) -> dict[str, Any]:
+    """Compute the columns of Table 5 for one run.
+
+    Args:
+        run_cube: the cube of one run at its last checkpoint.
+
+    Returns:
+        Test loss, Gini coefficients of W_E and W_L, key frequencies, and fractions of variance explained (FVE) of the
+        logits and of the neurons along W_L's key directions, by name of the column; NaN for what needs key frequencies.
+    """
+    explained = [row[-1] for row in readout_rows(run_cube)]
+    return {
+        "test loss": float(run_cube.test_loss),
+        "Gini W_E": float(run_cube.gini_W_E),
+        "Gini W_L": float(run_cube.gini_W_L),
+        "keys": ", ".join(map(str, key_frequencies_of(run_cube))),
+        "logit FVE": float(run_cube.logit_fraction_explained_cosines_centered_over_pairs),
+        "MLP FVE": float(np.mean(explained)) if explained else np.nan,
+        "MLP FVE SD": float(np.std(explained, ddof=1)) if explained else np.nan,
+    }
+
+
+def table_6_row(cube: xr.Dataset) -> dict[str, float]:
+    """Compute the columns of Table 6 for all runs of a cube, at the last checkpoint and over all pairs.
+
+    Args:
+        cube: cube with `intervention_loss` and `intervention_accuracy`, of one or more runs.
+
+    Returns:
+        Means over runs of loss and accuracy, and standard deviations of losses, by name of the column: for the original
+        network, and with the skip connection around the MLP at its mean over pairs (`ablated`).
+    """
+
+    def mean_and_sd(intervention: str, measure: str) -> tuple[float, float]:
+        values = after_intervention(cube, intervention, measure, split="all")
+        return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else np.nan
+
+    loss, loss_sd = mean_and_sd("none", "loss")
+    ablated_loss, ablated_loss_sd = mean_and_sd("MLP skip at its mean", "loss")
+    return {
+        "loss": loss,
+        "loss SD": loss_sd,
+        "accuracy": mean_and_sd("none", "accuracy")[0],
+        "ablated loss": ablated_loss,
+        "ablated loss SD": ablated_loss_sd,
+        "ablated accuracy": mean_and_sd("MLP skip at its mean", "accuracy")[0],
+    }

@@ -1,0 +1,110 @@
+"""Phases of a run: memorization, circuit formation and cleanup, from the ends that the rule of `measures.phases` finds.
+
+The rule and its thresholds are in `progress_measures.measures.phases`. This module reads the ends from a cube, and applies
+the same rule to the measures so far of a run that still trains.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from progress_measures.analysis.crossings import at_epochs
+from progress_measures.measures.phases import FINAL, circuit_formation_end, cleanup_end, memorization_end_maximal
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+PHASES = ("memorization", "circuit formation", "cleanup", "generalized")
+"""Names of the phases in order; a run is `generalized` from the end of cleanup on."""
+
+PHASE_ENDS = ("memorization_end", "circuit_formation_end", "cleanup_end")
+"""Variables with the ends of the first three phases."""
+
+
+def phase_end_epochs(run_cube: xr.Dataset) -> list[float]:
+    """Return the epochs at which memorization, circuit formation and cleanup of one run end; NaN for an end not found."""
+    return [float(run_cube[name]) for name in PHASE_ENDS]
+
+
+def phase_at(run_cube: xr.Dataset, epoch: float) -> str:
+    """Return the phase of a run at an epoch.
+
+    Args:
+        run_cube: the cube of one run, with the variables `PHASE_ENDS`.
+        epoch: the epoch.
+
+    Returns:
+        An entry of `PHASES`: the phase after the last end at or before the epoch. An end that the rule does not find is
+        not passed.
+    """
+    return _phase_after(phase_end_epochs(run_cube), epoch)
+
+
+def phase_so_far(so_far: xr.Dataset) -> str:
+    """Return the phase of a run that still trains, at its last checkpoint.
+
+    The rule is applied to the measures so far. It finds no end before the test loss has fallen, so the run is in
+    `memorization` until then. `memorization_end_maximal` takes the place of `memorization_end`, because the key
+    frequencies of the final network are not known yet. The run is `generalized` if cleanup ended before the last fraction
+    of the checkpoints that defines the final level of the test loss.
+
+    Args:
+        so_far: measures of one run over `epoch`, with `test_loss` and `maximal_excluded_loss`.
+
+    Returns:
+        An entry of `PHASES`.
+    """
+    rules = (memorization_end_maximal, circuit_formation_end, cleanup_end)
+    ends, last = [rule(so_far).epoch for rule in rules], float(so_far.epoch[-1])
+    if ends[2] > (1 - FINAL) * last:
+        ends[2] = np.nan
+    return _phase_after(ends, last)
+
+
+def _phase_after(ends: list[float], epoch: float) -> str:
+    """Return the phase that begins at the last of the ends at or before an epoch; NaN is no end."""
+    return PHASES[max((i + 1 for i, end in enumerate(ends) if end <= epoch), default=0)]
+
+
+def phase_checkpoints(run_cube: xr.Dataset) -> list[int]:
+    """Return the epochs at which the three phases of a run end, and the epoch of its last checkpoint.
+
+    Args:
+        run_cube: the cube of one run, with the variables `PHASE_ENDS`.
+
+    Returns:
+        Four epochs; no epoch if the rule does not find all ends.
+    """
+    ends = phase_end_epochs(run_cube)
+    return [int(epoch) for epoch in (*ends, run_cube.epoch[-1])] if np.isfinite(ends).all() else []
+
+
+def end_of_interest(run_cube: xr.Dataset) -> int | None:
+    """Return the epoch at which plots of a run end: twice the end of cleanup, rounded up to a multiple of 1,000.
+
+    Args:
+        run_cube: the cube of one run, with the variable `cleanup_end`.
+
+    Returns:
+        The epoch; None if the rule finds no end of cleanup, or one at epoch 1,000 or earlier.
+    """
+    end = float(run_cube.cleanup_end)
+    return int(np.ceil(2 * end / 1000)) * 1000 if np.isfinite(end) and end > 1000 else None
+
+
+def phase_slopes(cube: xr.Dataset, curve: xr.DataArray) -> list[NDArray[np.float64]]:
+    """Compute the mean slope of a curve in circuit formation and in cleanup.
+
+    Args:
+        cube: the cube, with the variables `PHASE_ENDS`.
+        curve: [run, epoch].
+
+    Returns:
+        The slopes per epoch in circuit formation and in cleanup, [run] each.
+    """
+    ends = [cube[name].values for name in PHASE_ENDS]
+    values = [at_epochs(curve, end) for end in ends]
+    return [(values[i + 1] - values[i]) / (ends[i + 1] - ends[i]) for i in (0, 1)]

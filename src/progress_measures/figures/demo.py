@@ -1,0 +1,338 @@
+"""Figures of the TransformerLens grokking demo that no other source has.
+
+The integer addition notebook contains the demo.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from progress_measures import fourier
+from progress_measures.analysis.pair_maps import neuron_maps
+from progress_measures.figures.plots.curves import curves_by_frequency, ratio_over_phases
+from progress_measures.figures.plots.neurons import (
+    MAPS,
+    MAPS_AND_FRACTIONS,
+    activation_maps,
+    component_map,
+    in_2d_fourier_basis,
+    neuron_in_2d_fourier_basis,
+)
+from progress_measures.figures.plots.style import (
+    COLORS,
+    PHASE_VARIABLES,
+    by_component,
+    frequency_colors,
+    no_key_frequencies,
+)
+from progress_measures.figures.plots.waves import basis_waves, prime, wave_product
+from progress_measures.figures.registry import figure
+from progress_measures.measures.keys import best_frequency
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+figure(
+    "demo/05_neurons5",
+    "demo/20_neurons5b",
+    plot=partial(activation_maps, neurons=range(5)),
+    title={
+        "demo/05_neurons5": "Activations of the demo network's first five neurons",
+        "demo/20_neurons5b": "Activations of the demo network's first five neurons, again",
+    },
+    reference={
+        "demo/05_neurons5": "TransformerLens demo, looking at activations",
+        "demo/20_neurons5b": "TransformerLens demo, analyze neurons",
+    },
+    variables=MAPS_AND_FRACTIONS,
+    size=(6.8, 2.7),
+    caption={
+        "demo/05_neurons5": """The first five neurons of the first run after the ReLU, over all pairs, each on its own scale.
+        All values are from the end of training. Each title gives the frequency k that explains most of the neuron's
+        variance over pairs, and the fraction that it explains.""",
+        "demo/20_neurons5b": """The first five neurons of the first run after the ReLU, over all pairs, each on its own
+        scale. All values are from the end of training. Each title gives the frequency k that explains most of the neuron's
+        variance over pairs, and the fraction that it explains. The demo shows this figure a second time, before it analyzes
+        one of the neurons.""",
+    },
+)
+
+figure(
+    "demo/12_fourier_first8",
+    plot=partial(basis_waves, indices=lambda p: range(min(8, p))),
+    title="The first eight vectors of the Fourier basis",
+    reference="TransformerLens demo, analyze the embedding",
+    variables=("key_frequency",),
+    size=(6.8, 5.6),
+    caption="""The constant, cosine and sine of the frequencies 1 to 3, and the cosine of frequency 4, as unit vectors.
+    Points: entries of the vector, one per number. Line: the same wave between the numbers.""",
+)
+
+figure(
+    "demo/13_fourier_mid",
+    plot=partial(basis_waves, indices=lambda p: range(min(25, p - 4), p)[:4]),
+    title="Vectors 25 to 28 of the Fourier basis",
+    reference="TransformerLens demo, analyze the embedding",
+    variables=("key_frequency",),
+    size=(6.8, 3.4),
+    caption="""Cosine and sine of the frequencies 13 and 14, as unit vectors. For a smaller p, these are the two highest
+    frequencies. Points: entries of the vector, one per number. Line: the same wave between the numbers.""",
+)
+
+
+@figure(
+    "demo/19_interference",
+    title="Mean of the cosines of the demo network's key frequencies",
+    reference="TransformerLens demo, key frequencies",
+    variables=("key_frequency",),
+    size=(5.2, 2.6),
+)
+def interference(fig: Figure, cube: xr.Dataset) -> None:
+    """Mean over the first run's key frequencies k of cos(2πkx/p), for every number x.
+
+    The mean is 1 at x = 0, where all cosines are 1, and well below 1 at every other x. In the logits, x is a + b - c
+    for the output c, so the right answer stands out.
+    """
+    run, p = str(cube.run.values[0]), prime(cube)
+    ax = fig.subplots()
+    keys = list(frequency_colors(cube, run))
+    if not keys:
+        no_key_frequencies(ax, run)
+        return
+    mean = fourier.basis(p)[2 * np.array(keys) - 1].mean(0) * np.sqrt(p / 2)
+    ax.plot(np.arange(p), mean, ".-", ms=3, lw=0.7, color=COLORS["weights"])
+    second = int(mean[1:].argmax()) + 1
+    ax.annotate(f"next: {mean[second]:.2f} at {second}", (0.98, 0.98), xycoords="axes fraction", ha="right", va="top")
+    ax.axhline(0, color="#555555", lw=0.5)
+    ax.set(xlabel="Number x", ylabel="Mean of the key cosines", xlim=(-1, p))
+
+
+figure(
+    "demo/21_neuron0",
+    plot=partial(activation_maps, neurons=[0]),
+    title="Activation of the demo network's neuron 0",
+    reference="TransformerLens demo, analyze neurons",
+    variables=MAPS_AND_FRACTIONS,
+    size=(3.6, 3.6),
+    caption="""Neuron 0 of the first run after the ReLU, over all pairs, at the end of training. The title gives the frequency
+    k that explains most of the neuron's variance over pairs, and the fraction that it explains.""",
+)
+
+figure(
+    "demo/22_cos47_product",
+    plot=partial(wave_product, k=47, of_b=True),
+    title="The demo's cos 47a cos 47b",
+    reference="TransformerLens demo, analyze neurons",
+    variables=("key_frequency",),
+    size=(3.8, 3.2),
+    caption="""Product of the cosine of a and the cosine of b at frequency 47, over all pairs. Both cosines are unit vectors
+    over the numbers. Frequency 47 is the demo's highest key frequency; for a smaller p, the highest frequency replaces it.""",
+)
+
+figure(
+    "demo/23_cos47_const",
+    plot=partial(wave_product, k=47, of_b=False),
+    title="The demo's cos 47a",
+    reference="TransformerLens demo, analyze neurons",
+    variables=("key_frequency",),
+    size=(3.8, 3.2),
+    caption="""Cosine of a at frequency 47, times the constant vector over b, over all pairs. Both factors are unit vectors
+    over the numbers. Frequency 47 is the demo's highest key frequency; for a smaller p, the highest frequency replaces it.
+    The demo draws the wave along b, although its title names a.""",
+)
+
+figure(
+    "demo/24_neuron0_2d",
+    plot=partial(neuron_in_2d_fourier_basis, neuron=0),
+    title="2D Fourier components of the demo network's neuron 0",
+    reference="TransformerLens demo, analyze neurons",
+    variables=(*MAPS, "key_frequency"),
+    size=(6.8, 3.4),
+    caption="""2D Fourier components over a (rows) and over b (columns) of neuron 0 of the first run after the ReLU. Left: all
+    components except the constant. Right: only products of the constant and the waves of key frequencies. All values are from
+    the end of training. A few components of one frequency hold nearly all of the variance; the title gives the fraction in
+    the eight largest components.""",
+)
+
+figure(
+    "demo/25_neuron5_2d",
+    plot=partial(neuron_in_2d_fourier_basis, neuron=5),
+    title="2D Fourier components of the demo network's neuron 5",
+    reference="TransformerLens demo, analyze neurons",
+    variables=(*MAPS, "key_frequency"),
+    size=(6.8, 3.4),
+    caption="""2D Fourier components over a (rows) and over b (columns) of neuron 5 of the first run after the ReLU. Left: all
+    components except the constant. Right: only products of the constant and the waves of key frequencies. All values are from
+    the end of training. A few components of one frequency hold nearly all of the variance; the title gives the fraction in
+    the eight largest components.""",
+)
+
+
+@figure(
+    "demo/26_random_2d",
+    title="2D Fourier components of a Gaussian map",
+    reference="TransformerLens demo, analyze neurons",
+    variables=("key_frequency",),
+    size=(6.8, 3.4),
+)
+def gaussian_map(fig: Figure, cube: xr.Dataset) -> None:
+    """2D Fourier components over a (rows) and over b (columns) of Gaussian noise, without the constant.
+
+    The noise is independent and standard normal, one value for each pair. Left: all components. Right: only products of
+    the constant and the waves of the first run's key frequencies. No component stands out; the title gives the fraction
+    of variance in the eight largest components.
+    """
+    p = prime(cube)
+    in_2d_fourier_basis(fig, cube, np.random.default_rng(0).standard_normal((p, p)), "Gaussian")
+
+
+@figure(
+    "demo/30_Wlogit_17",
+    title="Fourier norms of the neuron-logit map of one neuron cluster of the demo network",
+    reference="TransformerLens demo, read off the neuron-logit weights",
+    variables=("cluster_W_L_fourier_norm", "cluster_size", "key_frequency"),
+    size=(4.6, 2.6),
+)
+def logit_weights_of_cluster(fig: Figure, cube: xr.Dataset) -> None:
+    """Norm of each Fourier component of the neuron-logit map W_L of one neuron cluster, at the end of training.
+
+    W_L = W_out W_U, and the norm is over the neurons of the cluster, which is the cluster of the first run's lowest key
+    frequency (17 in the demo). Only cosine and sine of that frequency have large norms.
+    """
+    run = str(cube.run.values[0])
+    colors = frequency_colors(cube, run)
+    ax = fig.subplots()
+    if not colors:
+        no_key_frequencies(ax, run)
+        return
+    k, color = next(iter(colors.items()))
+    cluster = cube.sel(run=run, frequency=k)
+    by_component(ax, cluster.cluster_W_L_fourier_norm, {k: color})
+    ax.set(ylabel="Norm of $W_L$'s component", title=f"The {int(cluster.cluster_size)} neurons of k = {k}")
+
+
+@figure(
+    "demo/31_sin17",
+    title="Weight of each of the demo network's neurons on one sine of the answer",
+    reference="TransformerLens demo, read off the neuron-logit weights",
+    variables=("W_L_fourier", "neuron_frequency_share", "key_frequency"),
+    size=(6.8, 2.6),
+)
+def neurons_of_sine(fig: Figure, cube: xr.Dataset) -> None:
+    """Coefficient of each neuron's output weights on the sine over outputs of one frequency, at the end of training.
+
+    The output weights of a neuron are its row of W_L = W_out W_U. The frequency is the first run's lowest key frequency
+    (17 in the demo). Neurons with this best frequency are in its color. The demo's code omits a transpose and therefore
+    uses another direction than the one that it names. This figure uses the named direction.
+    """
+    run = str(cube.run.values[0])
+    colors = frequency_colors(cube, run)
+    ax = fig.subplots()
+    if not colors:
+        no_key_frequencies(ax, run)
+        return
+    k, color = next(iter(colors.items()))
+    follows_k = best_frequency(cube.neuron_frequency_share.sel(run=run).values)[0] == k
+    weight = cube.W_L_fourier.values[:, 2 * k]
+    ax.vlines(np.arange(len(follows_k)), 0, weight, color=np.where(follows_k, color, COLORS["other"]), lw=0.7)
+    ax.plot([], [], color=color, label=f"neurons of k = {k}")
+    ax.plot([], [], color=COLORS["other"], label="others")
+    ax.axhline(0, color="#555555", lw=0.5)
+    ax.set(xlabel="Neuron", ylabel=f"Weight of sin {k}", xlim=(-1, len(follows_k)))
+    ax.legend(loc="best", ncols=2)
+
+
+@figure(
+    "demo/32_sin17_inputs",
+    title="2D Fourier components of the weighted neurons behind one sine of the demo network's answer",
+    reference="TransformerLens demo, read off the neuron-logit weights",
+    variables=(*MAPS, "W_L_fourier", "key_frequency"),
+    size=(6.8, 3.4),
+)
+def inputs_of_sine(fig: Figure, cube: xr.Dataset) -> None:
+    """Weighted sum of the first run's neurons after the ReLU, in the 2D Fourier basis, without the constant.
+
+    All values are from the end of training. The weight of a neuron is the coefficient of its output weights W_L = W_out
+    W_U on the sine over outputs of the lowest key frequency (17 in the demo). The weighted sum is a function of a and
+    b, close to a multiple of sin w(a + b) with w = 2πk/p for this frequency k: it consists of the products of the sine
+    of one number and the cosine of the other.
+    """
+    run = str(cube.run.values[0])
+    keys = list(frequency_colors(cube, run))
+    if not keys:
+        no_key_frequencies(fig.subplots(), run)
+        return
+    weight = cube.W_L_fourier.values[:, 2 * keys[0]]
+    in_2d_fourier_basis(fig, cube, neuron_maps(cube).values @ weight, f"Contribution of the neurons to sin {keys[0]}c")
+
+
+@figure(
+    "demo/34_cos_coeffs",
+    title="Coefficients of cos w(a + b - c) in the demo network's logits",
+    reference="TransformerLens demo, logit periodicity",
+    variables=("cosine_coefficient", "key_frequency", *PHASE_VARIABLES),
+    size=(6.8, 3.4),
+)
+def cosine_coefficients(fig: Figure, cube: xr.Dataset) -> None:
+    """Coefficient of the first run's logits on cos w(a + b - c) for each frequency k; w = 2πk/p.
+
+    Each cosine is a function of all (a, b, c), with c the output, scaled to norm 1. Key frequencies are in colors, all
+    other frequencies gray. The coefficients of key frequencies grow long before the network generalizes.
+    """
+    ax = curves_by_frequency(fig, cube, "cosine_coefficient", "Coefficient")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+
+
+figure(
+    "demo/35_cos_sim",
+    plot=partial(curves_by_frequency, name="cosine_similarity", text="Cosine similarity"),
+    title="Cosine similarity of the demo network's logits with cos w(a + b - c)",
+    reference="TransformerLens demo, logit periodicity",
+    variables=("cosine_similarity", "key_frequency", *PHASE_VARIABLES),
+    size=(6.8, 3.4),
+    caption="""Cosine similarity of the first run's logits with cos w(a + b - c) for each frequency k; w = 2πk/p. The
+    similarity is the coefficient of the logits on the cosine, scaled to norm 1 over all (a, b, c), divided by the norm of the
+    logits; c is the output. Key frequencies are in colors, all other frequencies gray.""",
+)
+
+
+@figure(
+    "demo/37_neuron_2d_norms",
+    title="Norm over the demo network's neurons of their 2D Fourier components",
+    reference="TransformerLens demo, restricted loss",
+    variables=("neuron_fourier_norm_2d", "key_frequency"),
+    size=(6.8, 3.4),
+)
+def norms_over_neurons(fig: Figure, cube: xr.Dataset) -> None:
+    """Norm over all neurons of each 2D Fourier component, over a (rows) and over b (columns), without the constant.
+
+    The neurons are taken from the first run after the ReLU, at the end of training. Left: all components. Right: only
+    products of the constant and the waves of key frequencies. The large components are the 2 x 2 products of cos and
+    sin of a with cos and sin of b at each key frequency, on the diagonal, and the waves of a alone and of b alone, on
+    the two edges.
+    """
+    norms = cube.neuron_fourier_norm_2d.isel(run=0).values.copy()
+    norms[0, 0] = 0
+    component_map(fig, cube, norms, "Norm over neurons", "All neurons")
+
+
+figure(
+    "demo/39_ratio",
+    plot=partial(
+        ratio_over_phases,
+        numerator="test_loss",
+        denominator="restricted_loss_neurons",
+        text="Test loss / restricted loss",
+    ),
+    title="Ratio of test loss to restricted loss of the demo network",
+    reference="TransformerLens demo, restricted loss",
+    variables=("restricted_loss_neurons", "test_loss", "key_frequency", *PHASE_VARIABLES),
+    size=(5.2, 3.0),
+    caption="""Test loss of the first run divided by its restricted loss at the same epoch. The restricted loss follows the
+    demo's definition. Above 1 the key frequencies alone give a lower loss than the full network. The demo's title names the
+    inverse ratio, and the demo divides losses that are one checkpoint apart.""",
+)

@@ -1,1 +1,0 @@
-"""Figures of the TransformerLens grokking demo, as contained in the integer addition notebook."""

@@ -1,0 +1,573 @@
+"""Figures of the modular addition blog on trained networks, drawn from the first run of our mainline."""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.patches import FancyBboxPatch
+
+from progress_measures import fourier
+from progress_measures.analysis.crossings import first_below
+from progress_measures.analysis.pair_maps import attention_map, neuron_map
+from progress_measures.figures.interactive_page import axis as page_axis
+from progress_measures.figures.interactive_page import layout
+from progress_measures.figures.plots.attention import (
+    ATTENTION_TO_A,
+    HEAD_COLORS,
+    attention_to_a,
+    head_label,
+    heads_to_a,
+)
+from progress_measures.figures.plots.clusters import cluster_columns, jitter
+from progress_measures.figures.plots.embedding import embedding_dimensions, number_embedding
+from progress_measures.figures.plots.neuron_panels import (
+    BEST_FREQUENCY,
+    activation,
+    cluster_frequencies,
+    cluster_spectra,
+    coefficient_bar,
+    contribution_spectra,
+    head_contributions,
+    neuron_label,
+    spectrum,
+    spectrum_2d,
+    spectrum_map,
+)
+from progress_measures.figures.plots.neurons import MAPS
+from progress_measures.figures.plots.one_by_one import first_neurons, heads, one_by_one, side_by_side
+from progress_measures.figures.plots.style import (
+    COLORS,
+    by_component,
+    epochs,
+    frequency_colors,
+    label,
+    loss_axis,
+    no_key_frequencies,
+)
+from progress_measures.figures.plots.waves import frequency_ticks, prime
+from progress_measures.figures.registry import figure
+from progress_measures.measures.keys import CLUSTER_FRACTION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
+
+
+BOX_WIDTH, BOX_HEIGHT = 2.1, 0.62
+
+
+@figure(
+    "mod_addition/00_architecture",
+    title="The network",
+    reference="Modular addition blog, the task",
+    variables=("mean_attention", "neuron_frequency", "W_E"),
+    size=(5.4, 4.4),
+)
+def architecture(fig: Figure, cube: xr.Dataset) -> None:
+    """Architecture of the first run, with the sizes of its parts.
+
+    From bottom to top: the three tokens, their embeddings with positions, one layer of attention and MLP that add to
+    the residual stream, and the logits, read at `=` only.
+    """
+    n, width = cube.sizes["token"] - 1, cube.sizes["residual"]
+    ax = fig.subplots()
+    ax.set(xlim=(-3.1, 3.1), ylim=(-0.5, 8.0), aspect="equal")
+    ax.set_axis_off()
+    for x, token in zip((-1.9, 0, 1.9), ("a", "b", "="), strict=True):
+        _box(ax, x, 0, f"{token}", "white", width=0.7)
+        _arrow(ax, (x, 0.35), (0.55 * x, 1.0))
+    _box(ax, 0, 1.4, f"embed: $W_E$, $W_{{pos}}$  ({n + 1} tokens → {width})", "#E3EEF7", width=4.6)
+    _arrow(ax, (0, 1.75), (0, 6.1))
+    ax.text(-0.12, 2.3, f"residual stream ({width})", ha="right", va="center", fontsize=7)
+    blocks = {
+        3.4: f"{cube.sizes['head']} heads of attention\n$W_Q, W_K, W_V, W_O$",
+        5.1: f"MLP of {cube.sizes['neuron']} neurons\n$W_{{in}}$, ReLU, $W_{{out}}$",
+    }
+    for y, text in blocks.items():
+        _box(ax, 1.75, y, text, "#FBEBD3" if y < 4 else "#DDF1E8", width=2.4, height=0.95)
+        _arrow(ax, (0, y - 0.75), (0.55, y - 0.2))
+        _arrow(ax, (0.55, y + 0.2), (0, y + 0.75))
+        ax.text(0, y + 0.75, "+", ha="center", va="center", fontsize=10, color=COLORS["weights"],
+                bbox={"boxstyle": "circle,pad=0.1", "fc": "white", "ec": COLORS["weights"], "lw": 0.6})  # fmt: skip
+    _box(ax, 0, 6.5, f"unembed: $W_U$  ({width} → {n})", "#E3EEF7", width=4.6)
+    _arrow(ax, (0, 6.85), (0, 7.3))
+    ax.text(0, 7.55, f"{n} logits, at the position of =: which c is a + b mod {n}?", ha="center", va="center")
+
+
+def _box(
+    ax: Axes, x: float, y: float, text: str, color: str, width: float = BOX_WIDTH, height: float = BOX_HEIGHT
+) -> None:
+    """Draw a rounded box with a text, centered at (x, y)."""
+    ax.add_patch(
+        FancyBboxPatch((x - width / 2, y - height / 2), width, height, "round,pad=0.04", fc=color, ec="#555555", lw=0.6)
+    )
+    ax.text(x, y, text, ha="center", va="center")
+
+
+def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw an arrow between two points in data coordinates."""
+    ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "#555555", "lw": 0.8}, annotation_clip=False)
+
+
+SMALL = 1e-6
+
+
+@figure(
+    "mod_addition/01_grokking_curve",
+    title="Grokking: train and test loss",
+    reference="Modular addition blog, grokking curve",
+    variables=("history_train_loss", "history_test_loss"),
+    size=(5.4, 3.0),
+)
+def grokking_curve(fig: Figure, cube: xr.Dataset) -> None:
+    """Train and test loss of the first run at every evaluation.
+
+    The train loss falls below 1e-6 while the test loss is far above the loss of a uniform guess; the test loss falls
+    below 1e-6 thousands of epochs later. Dots, with their epochs, mark where each loss first falls below 1e-6.
+    """
+    run_cube = cube.isel(run=0)
+    ax = fig.subplots()
+    for split in ("train", "test"):
+        loss = run_cube[f"history_{split}_loss"]
+        ax.plot(run_cube.history_epoch, loss, color=COLORS[split], label=split)
+        epoch = float(first_below(loss, SMALL))
+        if np.isfinite(epoch):
+            point = (epoch, float(loss.sel(history_epoch=epoch)))
+            ax.plot(*point, "o", ms=4, color=COLORS[split])
+            ax.annotate(f"{epoch:,.0f}", point, (5, 4), textcoords="offset points", fontsize=7)
+    ax.axhline(SMALL, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
+    loss_axis(ax, label(run_cube.history_test_loss, "Cross-entropy"))
+    epochs(ax, int(run_cube.history_epoch[-1]))
+    ax.legend(loc="upper right")
+
+
+figure(
+    "mod_addition/03_neurons_inputs",
+    "mod_addition/12_neurons_inputs2",
+    plot=partial(side_by_side, panel=activation, select_indices=first_neurons(3), columns=3),
+    title={
+        "mod_addition/03_neurons_inputs": "The first three neurons over all pairs",
+        "mod_addition/12_neurons_inputs2": "The first three neurons over all pairs, again",
+    },
+    reference={
+        "mod_addition/03_neurons_inputs": "Modular addition blog, looking around",
+        "mod_addition/12_neurons_inputs2": "Modular addition blog, using the Fourier basis",
+    },
+    variables=(*MAPS, *BEST_FREQUENCY),
+    size=(6.8, 2.2),
+    animation=one_by_one(activation, first_neurons(3)),
+    caption={
+        "mod_addition/03_neurons_inputs": """Activations of neurons 0, 1 and 2 of the first run after the ReLU, over all
+        pairs, each on its own scale. All values are from the end of training. All three neurons are periodic in a and in b.
+        Each title gives the frequency k that explains most of the neuron's variance over pairs, and the fraction that it
+        explains.""",
+        "mod_addition/12_neurons_inputs2": """Activations of neurons 0, 1 and 2 of the first run after the ReLU, over all
+        pairs, each on its own scale. All values are from the end of training. Each title gives the frequency k that
+        explains most of the neuron's variance over pairs, and the fraction that it explains. The blog shows these neurons a
+        second time, before it transforms them to the 2D Fourier basis.""",
+    },
+)
+
+figure(
+    "mod_addition/04_attention_inputs",
+    plot=heads_to_a,
+    title="Attention to a over all pairs",
+    reference="Modular addition blog, looking around",
+    variables=ATTENTION_TO_A,
+    size=(6.8, 2.2),
+    animation=one_by_one(attention_to_a, heads),
+    caption="""Attention of each head of the first run from `=` to a, over all pairs, at the end of training. Nearly all of
+    the remaining attention goes to b. Each title gives the frequency k that explains most of the attention's variance over
+    pairs, and the fraction that it explains.""",
+)
+
+
+def head_legend(fig: FigureBase, cube: xr.Dataset, axes: Sequence[Axes]) -> None:
+    """Draw the legend of the heads' colors above all panels.
+
+    Args:
+        fig: figure of the panels.
+        cube: cube with the variables of the figure.
+        axes: axes of the panels.
+    """
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=8)
+
+
+figure(
+    "mod_addition/05_W_neur",
+    "mod_addition/15_W_neur2",
+    plot=partial(
+        side_by_side,
+        panel=head_contributions(5),
+        select_indices=first_neurons(5),
+        columns=1,
+        decorate=head_legend,
+    ),
+    title={
+        "mod_addition/05_W_neur": "Contribution of attention to a number to the first five neurons",
+        "mod_addition/15_W_neur2": "Contribution of attention to a number to the first five neurons, again",
+    },
+    reference={
+        "mod_addition/05_W_neur": "Modular addition blog, looking around",
+        "mod_addition/15_W_neur2": "Modular addition blog, using the Fourier basis",
+    },
+    variables=("neuron_value_token", *BEST_FREQUENCY),
+    size=(6.8, 6.2),
+    animation=one_by_one(head_contributions(5), first_neurons(5), head_legend, size=(6.0, 2.6)),
+    caption={
+        "mod_addition/05_W_neur": """Contribution of each head's attention to a number to the pre-activations of neurons 0 to
+        4. W_neur = W_E W_V W_O W_in gives, for each head, number and neuron, the contribution per unit of the head's
+        attention to the number. All values are from the first run at the end of training. All contributions are periodic in
+        the number.""",
+        "mod_addition/15_W_neur2": """Contribution of each head's attention to a number to the pre-activations of neurons 0
+        to 4. W_neur = W_E W_V W_O W_in gives, for each head, number and neuron, the contribution per unit of the head's
+        attention to the number. All values are from the first run at the end of training. The blog shows W_neur a second
+        time, before it transforms it to the Fourier basis.""",
+    },
+)
+
+
+@figure(
+    "mod_addition/06_W_attn",
+    title="Attention score of each head for each number",
+    reference="Modular addition blog, looking around",
+    variables=("attention_score_token", "attention_frequency", "score_fraction_explained"),
+    size=(6.8, 2.8),
+)
+def attention_scores(fig: Figure, cube: xr.Dataset) -> None:
+    """Attention score of each head from `=` to each number x, before the softmax; only the part that depends on x.
+
+    The blog's W_attn is this part: r W_Q W_K^T W_E^T / sqrt(d_head), where r is the embedding at `=` and d_head is the
+    size of a head. All values are from the first run at the end of training. The legend gives the frequency k of the
+    head's attention pattern, and the fraction of the score's variance over numbers in this frequency.
+    """
+    run_cube = cube.isel(run=0)
+    ax = fig.subplots()
+    scores = run_cube.attention_score_token.isel(token=slice(-1))
+    for head, color in zip(scores["head"].values, itertools.cycle(HEAD_COLORS), strict=False):
+        k = int(run_cube.attention_frequency.sel(head=head))
+        fraction = float(run_cube.score_fraction_explained.sel(head=head))
+        ax.plot(scores.sel(head=head), color=color, label=f"head {head}: k = {k} ({fraction:.0%})")
+    ax.axhline(0, color="#888888", lw=0.4, zorder=0)
+    ax.set(xlabel="Number", ylabel="Attention score", xlim=(0, scores.sizes["token"] - 1))
+    fig.legend(loc="outside upper center", ncols=4)
+
+
+figure(
+    "mod_addition/07_embedding_dims",
+    plot=partial(embedding_dimensions, indices=[0, 1]),
+    title="Two dimensions of the embedding",
+    reference="Modular addition blog, looking around",
+    variables=("W_E",),
+    size=(6.8, 2.6),
+    caption="""Dimensions 0 and 1 of the residual stream in the embedding W_E of every number. All values are from the first
+    run at the end of training. Both dimensions are sums of a few waves.""",
+)
+
+figure(
+    "mod_addition/08_embedding_dim0",
+    plot=partial(embedding_dimensions, indices=[0]),
+    title="One dimension of the embedding",
+    reference="Modular addition blog, using the Fourier basis",
+    variables=("W_E",),
+    size=(6.8, 2.4),
+    caption="""Dimension 0 of the residual stream in the embedding W_E of every number. All values are from the first run at
+    the end of training. The blog transforms this dimension to the Fourier basis next.""",
+)
+
+
+@figure(
+    "mod_addition/09_embedding_dim0_fft",
+    title="One dimension of the embedding in the Fourier basis",
+    reference="Modular addition blog, using the Fourier basis",
+    variables=("W_E", "W_E_fourier_norm", "key_frequency"),
+    size=(5.4, 2.6),
+)
+def embedding_dimension_spectrum(fig: Figure, cube: xr.Dataset) -> None:
+    """Squared Fourier coefficients over the numbers of dimension 0 of the first run's embedding W_E.
+
+    All values are from the end of training. A few waves account for nearly all of this dimension's squared norm. Key
+    frequencies are colored and numbered.
+    """
+    squares = np.square(fourier.basis(prime(cube)) @ number_embedding(cube)[:, 0])
+    ax = fig.subplots()
+    by_component(ax, cube.W_E_fourier_norm.isel(run=0, epoch=-1).copy(data=squares),
+                 frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip
+    ax.set_ylabel("Squared coefficient")
+
+
+figure(
+    "mod_addition/10_attention_inputs2",
+    plot=partial(heads_to_a, shared_scale=False),
+    title="Attention to a over all pairs, each head on its own scale",
+    reference="Modular addition blog, using the Fourier basis",
+    variables=ATTENTION_TO_A,
+    size=(6.8, 3.0),
+    animation=one_by_one(attention_to_a, heads),
+    caption="""Attention of each head of the first run from `=` to a, over all pairs, each head on its own scale. All values
+    are from the end of training. Each title gives the frequency k that explains most of the attention's variance over pairs,
+    and the fraction that it explains. The blog transforms the attention to the 2D Fourier basis next. In the animation all
+    heads have the same scale.""",
+)
+
+
+def attention_spectrum(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    """Prepare a panel of one head's attention to a in the 2D Fourier basis.
+
+    Args:
+        ax: axes of the panel.
+        cube: cube with the variables of the figure.
+
+    Returns:
+        A function that shows a head.
+    """
+    show = spectrum_map(ax, cube)
+    return lambda head: show(spectrum_2d(attention_map(cube, head).sel(position="a").values), head_label(cube, head))
+
+
+figure(
+    "mod_addition/11_attention_fourier",
+    plot=partial(side_by_side, panel=attention_spectrum, select_indices=heads, columns=4, decorate=coefficient_bar),
+    title="Attention to a in the 2D Fourier basis",
+    reference="Modular addition blog, using the Fourier basis",
+    variables=(*ATTENTION_TO_A, "key_frequency"),
+    size=(6.8, 2.6),
+    animation=one_by_one(attention_spectrum, heads, coefficient_bar),
+    caption="""Attention of each head of the first run from `=` to a in the 2D Fourier basis, at the end of training. A cell
+    is the coefficient of the product of a Fourier component over a (row) and one over b (column), divided by the largest
+    coefficient; the mean is omitted. Shown are the constant and the cos and sin of the key frequencies; each title gives the
+    frequency and the largest of the other, omitted coefficients. Only cells on the edges, which are functions of a or of b
+    alone, at the frequency of the head are large.""",
+)
+
+figure(
+    "mod_addition/13_neurons_fourier",
+    plot=partial(side_by_side, panel=spectrum, select_indices=first_neurons(10), columns=5, decorate=coefficient_bar),
+    title="The first ten neurons in the 2D Fourier basis",
+    reference="Modular addition blog, using the Fourier basis",
+    variables=(*MAPS, *BEST_FREQUENCY, "key_frequency"),
+    size=(6.8, 4.4),
+    animation=one_by_one(spectrum, first_neurons(10), coefficient_bar),
+    caption="""Neurons 0 to 9 of the first run after the ReLU in the 2D Fourier basis, at the end of training. A cell is the
+    coefficient of the product of a Fourier component over a (row) and one over b (column), divided by the largest
+    coefficient; the mean is omitted. Shown are the constant and the cos and sin of the key frequencies; each title gives the
+    largest of the other, omitted coefficients. For a neuron in a cluster, only cells of its frequency are large: functions of
+    a or b alone on the edges, and 2 x 2 products of cos and sin of a with cos and sin of b on the diagonal.""",
+)
+
+
+def energies(cube: xr.Dataset) -> xr.DataArray:
+    """Return the squared norm of each Fourier component of the first run's embedding, at the last checkpoint."""
+    return np.square(cube.W_E_fourier_norm.isel(run=0, epoch=-1))
+
+
+def energy_page(cube: xr.Dataset) -> dict[str, Any]:
+    """Squared norm over the residual stream of each Fourier component of the first run's embedding W_E.
+
+    All values are from the end of training. Hovering over a bar shows its name and height. Key frequencies are colored.
+    """
+    values, colors = energies(cube)[1:], frequency_colors(cube, str(cube.run.values[0]))
+    names = [str(component) for component in values.fourier_component.values]
+    bar_colors = [colors.get(int(component.split()[1]), COLORS["other"]) for component in names]
+    bars = {"type": "bar", "x": names, "y": values.values.tolist(), "name": "energy", "marker": {"color": bar_colors}}
+    scales = layout(
+        xaxis={"title": {"text": "Fourier component"}}, yaxis=page_axis("Energy"), hovermode="x", bargap=0.1
+    )
+    return {"data": [bars], "layout": scales}
+
+
+@figure(
+    "mod_addition/14_embedding_energy",
+    title="Energy of the embedding's Fourier components",
+    reference="Modular addition blog, using the Fourier basis",
+    variables=("W_E_fourier_norm", "key_frequency"),
+    size=(5.4, 2.6),
+    page=energy_page,
+)
+def embedding_energy(fig: Figure, cube: xr.Dataset) -> None:
+    """Squared norm over the residual stream of each Fourier component of the first run's embedding W_E.
+
+    All values are from the end of training. A few frequencies hold nearly all of the squared norm. Key frequencies are
+    colored and numbered.
+    """
+    ax = fig.subplots()
+    by_component(ax, energies(cube), frequency_colors(cube, str(cube.run.values[0])))
+    ax.set_ylabel("Energy of $W_E$'s component")
+
+
+figure(
+    "mod_addition/16_W_neur_fourier",
+    plot=partial(
+        side_by_side,
+        panel=contribution_spectra(11),
+        select_indices=first_neurons(11),
+        columns=2,
+        decorate=head_legend,
+    ),
+    title="Contribution of attention to a number to the first eleven neurons, in the Fourier basis",
+    reference="Modular addition blog, using the Fourier basis",
+    variables=("neuron_value_token", "key_frequency", *BEST_FREQUENCY),
+    size=(6.8, 6.8),
+    animation=one_by_one(contribution_spectra(11), first_neurons(11), head_legend, size=(6.0, 2.6)),
+    caption="""W_neur of neurons 0 to 10 in the Fourier basis over the numbers, without the constant. W_neur = W_E W_V W_O
+    W_in gives, for each head, number and neuron, the contribution per unit of the head's attention to the number. All values
+    are from the first run at the end of training. All peaks are at key frequencies, which are labeled on the x axis.""",
+)
+
+
+@figure(
+    "mod_addition/17_neurons_2d_mean",
+    title="All neurons in the 2D Fourier basis",
+    reference="Modular addition blog, finding key frequencies",
+    variables=("neuron_fourier_norm_2d", "neuron_frequency", "key_frequency"),
+    size=(4.8, 4.0),
+)
+def mean_of_neurons(fig: Figure, cube: xr.Dataset) -> None:
+    """Squared 2D Fourier coefficients of the first run's neurons, averaged over neurons, at the end of training.
+
+    The neurons are taken after the ReLU, and their means over pairs are subtracted. Colors scale with the square root,
+    so that weak cells are visible. Waves of a or of b alone at the key frequencies lie on the edges. Products of a wave
+    of a and a wave of b at the same key frequency lie in 2 x 2 cells on the diagonal. All other coefficients are small.
+    """
+    squares = np.square(cube.neuron_fourier_norm_2d.isel(run=0).values) / cube.sizes["neuron"]
+    squares[0, 0] = 0  # the mean
+    ax = fig.subplots()
+    image = ax.imshow(squares, cmap="Blues", norm=PowerNorm(0.5, 0, squares.max()), interpolation="nearest")
+    for axis in (ax.xaxis, ax.yaxis):
+        frequency_ticks(axis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
+    ax.set(xlabel="Component over b, by k", ylabel="Component over a, by k")
+    fig.colorbar(image, ax=ax, shrink=0.8, label="Mean squared coefficient")
+
+
+@figure(
+    "mod_addition/18_neuron_scatter",
+    title="Neuron clusters",
+    reference="Modular addition blog, finding key frequencies",
+    variables=(*BEST_FREQUENCY, "neuron_fraction_active", "key_frequency"),
+    size=(5.4, 3.2),
+)
+def neuron_clusters(fig: Figure, cube: xr.Dataset) -> None:
+    """Best frequency of each neuron of the first run at the end of training, and its fraction of variance explained.
+
+    Each dot is a neuron. Its column is the frequency that explains most of its variance over pairs, its height the
+    fraction explained, and its color the fraction of all pairs at which the neuron is active. Neurons above the dashed
+    line form the clusters, one per frequency. Many of the neurons below it, which belong to no cluster, are active at
+    every pair.
+    """
+    last = cube.isel(run=0, epoch=-1)
+    frequency, fraction = last.neuron_frequency.values, last.neuron_fraction_explained.values
+    ax = fig.subplots()
+    in_cluster = fraction >= CLUSTER_FRACTION
+    frequencies = np.unique(frequency[in_cluster])
+    cluster_columns(ax, [f"k = {k}\n{(in_cluster & (frequency == k)).sum()} above" for k in frequencies] + ["other k"])
+    column = np.where(np.isin(frequency, frequencies), np.searchsorted(frequencies, frequency), len(frequencies))
+    if column.max() < len(frequencies):
+        ax.set_xlim(-0.5, len(frequencies) - 0.5)
+    x = column + jitter(len(frequency), 0.36)
+    points = ax.scatter(x, fraction, s=7, c=last.neuron_fraction_active, vmin=0, vmax=1, lw=0)
+    ax.axhline(CLUSTER_FRACTION, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=0)
+    ax.set(xlabel="Best frequency", ylabel="Fraction of variance explained", ylim=(0, 1.03))
+    fig.colorbar(points, ax=ax, label="Active at (fraction of pairs)")
+
+
+@figure(
+    "mod_addition/19_cluster_fourier",
+    title="Each neuron cluster in the 2D Fourier basis",
+    reference="Modular addition blog, finding key frequencies",
+    variables=(*MAPS, *BEST_FREQUENCY, "key_frequency"),
+    size=(6.8, 2.6),
+)
+def spectra_of_clusters(fig: Figure, cube: xr.Dataset) -> None:
+    """Squared 2D Fourier coefficients of the first run's neurons after the ReLU, averaged over each neuron cluster.
+
+    A cell belongs to the product of a Fourier component over a (row) and one over b (column), at the end of training.
+    Values are divided by the largest; the mean is omitted. Shown are the constant and the cos and sin of the key
+    frequencies; each title gives the largest of the other, omitted values. In each cluster, only cells of its frequency
+    are large.
+    """
+    spectra, neuron_clusters = cluster_spectra(cube), cluster_frequencies(cube)
+    if not spectra:
+        no_key_frequencies(fig.subplots(), str(cube.run.values[0]))
+        return
+    axes = fig.subplots(1, len(spectra), squeeze=False, sharex=True, sharey=True)[0]
+    for ax, (k, squares) in zip(axes, spectra.items(), strict=True):
+        spectrum_map(ax, cube, "Blues", 0)(squares, f"k = {k}, {(neuron_clusters == k).sum()} neurons")
+        ax.label_outer()
+    coefficient_bar(fig, cube, axes)
+
+
+@figure(
+    "mod_addition/20_neuron0_zoom",
+    title="Products of a wave of a and a wave of b in neuron 0",
+    reference="Modular addition blog, from quadratic terms to sums of angles",
+    variables=(*MAPS, *BEST_FREQUENCY),
+    size=(3.4, 2.8),
+)
+def products_in_neuron(fig: Figure, cube: xr.Dataset) -> None:
+    """Coefficients of neuron 0 of the first run on products of a wave of a and a wave of b at its best frequency.
+
+    Rows: cosine and sine of a. Columns: cosine and sine of b. All values are from the end of training. If the neuron
+    depended only on a + b, the two coefficients on the main diagonal would be equal and opposite, and the two others
+    equal.
+    """
+    k = max(1, int(cube.neuron_frequency.isel(run=0, epoch=-1).sel(neuron=0)))
+    products = spectrum_2d(neuron_map(cube, 0).values)[2 * k - 1 : 2 * k + 1, 2 * k - 1 : 2 * k + 1]
+    largest = np.abs(products).max() or 1
+    ax = fig.subplots()
+    image = ax.imshow(products, cmap="RdBu_r", vmin=-largest, vmax=largest)
+    for i, j in np.ndindex(2, 2):
+        color = "white" if abs(products[i, j]) > 0.6 * largest else "black"
+        ax.text(j, i, f"{products[i, j]:.1f}", ha="center", va="center", color=color)
+    waves = [f"cos {k}", f"sin {k}"]
+    ax.set(xticks=[0, 1], xticklabels=waves, yticks=[0, 1], yticklabels=waves, title=neuron_label(cube, 0))
+    ax.set(xlabel="Component over b", ylabel="Component over a")
+    fig.colorbar(image, ax=ax, label="Coefficient", shrink=0.8)
+
+
+ROW = 4
+
+
+@figure(
+    "mod_addition/21_W_U_row",
+    title="One row of the unembedding",
+    reference="Modular addition blog, putting it all together",
+    variables=("W_U",),
+    size=(6.8, 2.4),
+)
+def unembedding_row(fig: Figure, cube: xr.Dataset) -> None:
+    """Row 4 of the unembedding W_U: the weight of dimension 4 of the residual stream on the logit of each answer c.
+
+    All values are from the first run at the end of training. The row is a sum of a few waves.
+    """
+    row = cube.W_U.isel(run=0).sel(residual=ROW)
+    ax = fig.subplots()
+    ax.plot(row.output, row, color=COLORS["weights"], lw=1)
+    ax.axhline(0, color="#888888", lw=0.4, zorder=0)
+    ax.set(xlabel="Answer c", ylabel=f"Entry of $W_U$'s row {ROW}", xlim=(0, row.sizes["output"] - 1))
+
+
+@figure(
+    "mod_addition/22_W_U_fourier",
+    title="One row of the unembedding in the Fourier basis",
+    reference="Modular addition blog, putting it all together",
+    variables=("W_U", "W_L_fourier_norm", "key_frequency"),
+    size=(5.4, 2.6),
+)
+def unembedding_row_spectrum(fig: Figure, cube: xr.Dataset) -> None:
+    """Squared Fourier coefficients over the answers c of row 4 of the unembedding W_U.
+
+    All values are from the first run at the end of training. The key frequencies, colored and numbered, hold nearly all
+    of the row's squared norm.
+    """
+    squares = np.square(fourier.basis(prime(cube)) @ cube.W_U.isel(run=0).sel(residual=ROW).values)
+    ax = fig.subplots()
+    by_component(ax, cube.W_L_fourier_norm.isel(run=0, epoch=-1).copy(data=squares),
+                 frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip
+    ax.set_ylabel("Squared coefficient")

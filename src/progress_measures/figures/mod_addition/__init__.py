@@ -1,1 +1,0 @@
-"""Figures of the modular addition blog, drawn from the first run of our mainline in place of the blog's run."""

@@ -1,0 +1,378 @@
+"""Figures that several sources have: the TransformerLens demo, the modular subtraction notebook and the blog.
+
+Each is declared once, with its id in each source. A text that differs is given by source.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from progress_measures.figures.plots import attention, curves, embedding, neurons, waves
+from progress_measures.figures.plots.style import PHASE_VARIABLES
+from progress_measures.figures.registry import figure
+
+WORDS = {
+    "demo": {"notebook": "demo", "network": "the demo network", "task": "the demo network", "sum": "a + b"},
+    "subtraction": {
+        "notebook": "notebook",
+        "network": "the subtraction network",
+        "task": "modular subtraction",
+        "sum": "a - b",
+    },
+}
+
+
+def by_source(text: str, **own: str) -> dict[str, str]:
+    """Return a text for the demo, one for the subtraction notebook, and one for each other source in `own`.
+
+    Args:
+        text: the text, with `{network}` and others for the words in `WORDS`, and `{own}` for what differs besides.
+        own: what differs besides, by source.
+
+    Returns:
+        The texts by source.
+    """
+    sources = dict.fromkeys([*WORDS, *own])
+    return {source: text.format(own=own.get(source, ""), **WORDS.get(source, {})) for source in sources}
+
+
+def sections(demo: str, subtraction: str) -> dict[str, str]:
+    """Return the reference to a heading of the demo and to a section of the subtraction notebook, by source."""
+    return {
+        "demo": f"TransformerLens demo, {demo}",
+        "subtraction": f"Modular subtraction notebook, section {subtraction}",
+    }
+
+
+# ---- attention
+
+figure(
+    "demo/01_avg_attention",
+    "subtraction/02_avg_attention",
+    "mod_addition/02_mean_attention",
+    plot=attention.mean_attention,
+    title={
+        **by_source("Average attention of {network}'s heads"),
+        "mod_addition": "Average attention by head",
+    },
+    reference={
+        **sections(demo="looking at activations", subtraction="3.1"),
+        "mod_addition": "Modular addition blog, looking around",
+    },
+    variables=("mean_attention",),
+    size=(3.6, 2.4),
+    caption=by_source(
+        """Attention from `=` to a, b and `=`, averaged over all pairs, of each head of the first run. All values are from
+        the end of training. {own}""",
+        mod_addition="Each of a and b gets about half of the attention, and `=` hardly any.",
+    ),
+)
+
+figure(
+    "demo/02_example_attention",
+    "subtraction/03_example_attention",
+    plot=partial(attention.attention_at_pair, a=0, b=5),
+    title=by_source("Attention of {network}'s heads at {own}", demo="0 + 5", subtraction="0 - 5"),
+    reference=sections(demo="looking at activations", subtraction="3.1"),
+    variables=attention.ATTENTION_SCORES,
+    size=(3.6, 2.4),
+    caption="""Attention from `=` to a, b and `=`, of each head of the first run, for the pair a = 0, b = 5. All values are from
+    the end of training. This single pair is an example, to compare with the attention averaged over all pairs.""",
+)
+
+figure(
+    "demo/03_head0_attention",
+    "subtraction/04_head0_attention",
+    plot=partial(attention.head_to_a, head=0),
+    title=by_source("Attention of {network}'s head 0 to a"),
+    reference=sections(demo="looking at activations", subtraction="3.1"),
+    variables=attention.ATTENTION_TO_A,
+    size=(3.8, 3.2),
+    caption=by_source(
+        """Attention of head 0 of the first run from `=` to a, over all pairs, at the end of training, on its own scale.
+        {own} The title gives the frequency k that explains most of the attention's variance over pairs, and the fraction
+        that it explains.""",
+        subtraction="The attention varies little, but periodically.",
+    ),
+)
+
+figure(
+    "demo/04_heads_attention",
+    "subtraction/05_heads_attention",
+    plot=partial(attention.heads_to_a, shared_scale=False),
+    title=by_source("Attention of {network}'s heads to a"),
+    reference=sections(demo="looking at activations", subtraction="3.1"),
+    variables=attention.ATTENTION_TO_A,
+    size=(6.8, 3.0),
+    caption=by_source(
+        """Attention of each head of the first run from `=` to a, over all pairs, each on its own scale. All values are
+        from the end of training. {own} Each title gives the frequency k that explains most of the attention's variance
+        over pairs, and the fraction that it explains.""",
+        subtraction="""Each head attends almost only to one of the two numbers. Its small variation over pairs is
+        periodic.""",
+    ),
+)
+
+# ---- embedding
+
+figure(
+    "demo/06_svd_WE",
+    "subtraction/08_svd_WE",
+    plot=partial(embedding.singular_values, matrix=embedding.number_embedding, color="W_E"),
+    title=by_source("Singular values of {network}'s embedding"),
+    reference=sections(demo="singular value decomposition", subtraction="3.2"),
+    variables=("W_E",),
+    size=(4.6, 2.6),
+    caption="""Singular values of the embedding W_E of the numbers, of the first run at the end of training. A few singular
+    values are large, two for each key frequency; the others are close to zero.""",
+)
+
+figure(
+    "demo/07_svd_U",
+    "subtraction/09_svd_WE_U",
+    plot=partial(embedding.left_vectors, matrix=embedding.number_embedding),
+    title=by_source("Left singular vectors of {network}'s embedding"),
+    reference=sections(demo="singular value decomposition", subtraction="3.2"),
+    variables=("W_E",),
+    size=(6.8, 3.4),
+    caption="""Left singular vectors of the embedding W_E of the numbers, one per column, by descending singular value. Left:
+    all vectors. Right: the first 16. All values are from the first run at the end of training. Vectors with large singular
+    values are waves over the numbers; the others are noise.""",
+)
+
+figure(
+    "demo/08_svd_random",
+    "subtraction/06_svd_random",
+    plot=partial(embedding.singular_values, matrix=embedding.gaussian_control, color="weights"),
+    title=by_source("Singular values of a Gaussian matrix{own}", demo=", a control for the demo network"),
+    reference=sections(demo="singular value decomposition", subtraction="3.2"),
+    variables=("W_E",),
+    size=(4.6, 2.6),
+    caption="""Singular values of a standard normal matrix of the size of the embedding of the numbers. The singular values
+    fall almost linearly, and none stands out.""",
+)
+
+figure(
+    "demo/09_svd_random_U",
+    "subtraction/07_svd_random_U",
+    plot=partial(embedding.left_vectors, matrix=embedding.gaussian_control),
+    title=by_source("Left singular vectors of a Gaussian matrix{own}", demo=", a control for the demo network"),
+    reference=sections(demo="singular value decomposition", subtraction="3.2"),
+    variables=("W_E",),
+    size=(6.8, 3.4),
+    caption="""Left singular vectors of a standard normal matrix, one per column, by descending singular value. Left: all
+    vectors. Right: the first 16. The matrix has the size of the embedding of the numbers. The vectors show no structure.""",
+)
+
+figure(
+    "demo/10_pcs",
+    "subtraction/10_pcs",
+    plot=embedding.principal_waves,
+    title=by_source("First principal components of {network}'s embedding"),
+    reference=sections(demo="analyze the embedding", subtraction="3.2"),
+    variables=("W_E", "key_frequency"),
+    size=(6.8, 5.0),
+    caption="""The first eight left singular vectors of the embedding W_E of the numbers. All values are from the first run at
+    the end of training. Each vector is a wave over the numbers. Its title gives the frequency k that holds most of its
+    squared norm, and the fraction that this frequency holds. Colors mark key frequencies.""",
+)
+
+figure(
+    "demo/11_fourier_basis",
+    "subtraction/11_fourier_basis",
+    plot=waves.basis_vectors,
+    title=by_source("The {own}Fourier basis", demo="demo's "),
+    reference=sections(demo="analyze the embedding", subtraction="3.3"),
+    variables=("key_frequency",),
+    size=(4.6, 3.6),
+    caption=by_source(
+        """All vectors of the orthonormal Fourier basis over the numbers, one per row. The rows are the constant, then
+        cosine and sine of each frequency from 1 on. {own}""",
+        demo="The demo has the sine before the cosine.",
+    ),
+)
+
+figure(
+    "demo/14_fourier_gram",
+    "subtraction/15_fourier_gram",
+    plot=waves.basis_products,
+    title=by_source("Dot products of the {own}Fourier basis", demo="demo's "),
+    reference=sections(demo="analyze the embedding", subtraction="3.3"),
+    variables=("key_frequency",),
+    size=(4.6, 3.8),
+    caption="Dot products of all pairs of vectors of the Fourier basis: 1 on the diagonal and 0 elsewhere.",
+)
+
+figure(
+    "demo/15_WE_fourier",
+    "subtraction/16_WE_fourier",
+    plot=embedding.in_fourier_basis,
+    title=by_source("The {own} network's embedding in the Fourier basis", demo="demo", subtraction="subtraction"),
+    reference=sections(demo="analyze the embedding", subtraction="3.4"),
+    variables=("W_E", "key_frequency"),
+    size=(5.2, 3.8),
+    caption="""Fourier components over the numbers of each dimension of the embedding W_E. Rows are Fourier components, columns
+    are dimensions of the residual stream. All values are from the first run at the end of training. Only the rows of the
+    key frequencies, labeled on the right, are visibly different from zero.""",
+)
+
+figure(
+    "demo/16_WE_norm",
+    "subtraction/17_WE_fourier_norm",
+    plot=partial(waves.component_norms, name="W_E_fourier_norm", text="Norm of $W_E$'s component"),
+    title=by_source("Fourier norms of {network}'s embedding"),
+    reference=sections(demo="analyze the embedding", subtraction="3.4"),
+    variables=("W_E_fourier_norm", "key_frequency"),
+    size=(4.6, 2.6),
+    caption="""Norm of each Fourier component of the first run's embedding W_E at the end of training. The norm is over the
+    residual stream. Key frequencies are colored and numbered.""",
+)
+
+figure(
+    "demo/17_key_gram",
+    "subtraction/18_key_gram",
+    plot=embedding.key_component_products,
+    title=by_source("Dot products of {network}'s embedding at the key frequencies"),
+    reference=sections(demo="analyze the embedding", subtraction="3.4"),
+    variables=("W_E", "key_frequency"),
+    size=(4.6, 3.8),
+    caption="""Dot products of the Fourier components of the first run's embedding W_E at its key frequencies. Each component
+    is a vector in the residual stream. All values are from the end of training. The matrix is nearly diagonal: the
+    components are orthogonal and do not interfere.""",
+)
+
+figure(
+    "demo/18_key_cos",
+    "subtraction/19_key_cos",
+    plot=partial(waves.key_waves, wave="cos"),
+    title=by_source("Cosines of {network}'s key frequencies"),
+    reference=sections(demo="key frequencies", subtraction="3.5"),
+    variables=("key_frequency",),
+    size=(6.8, 3.4),
+    caption="""The cosine of each key frequency of the first run, as a unit vector over the numbers. Points: entries of the
+    vector, one per number. Line: the same wave between the numbers.""",
+)
+
+# ---- neurons and logits
+
+figure(
+    "demo/27_neuron_freq",
+    "subtraction/21_neuron_freq",
+    plot=neurons.fractions_explained,
+    title=by_source("Fraction of each neuron's variance in each frequency, {task}"),
+    reference=sections(demo="neuron clusters", subtraction="3.5.1"),
+    variables=("neuron_frequency_share", "key_frequency"),
+    size=(6.8, 3.0),
+    caption=by_source(
+        """Fraction of each neuron's variance over all pairs (columns) in each frequency (rows), for the first run. All
+        values are from the end of training. {own} neuron follows one of the key frequencies, which are labeled on the
+        right.""",
+        demo="Nearly every",
+        subtraction="Every",
+    ),
+)
+
+figure(
+    "demo/28_neuron_freq_max",
+    "subtraction/22_neuron_freq_max",
+    plot=neurons.best_fractions_explained,
+    title=by_source("Fraction of each neuron's variance in its best frequency, {task}"),
+    reference=sections(demo="neuron clusters", subtraction="3.5.1"),
+    variables=("neuron_frequency_share",),
+    size=(4.6, 2.6),
+    caption="""Fraction of each neuron's variance over all pairs that its best frequency explains, in ascending order. All
+    values are from the first run at the end of training. For nearly all neurons the fraction is close to 1.""",
+)
+
+figure(
+    "demo/29_Wlogit",
+    "subtraction/23_Wlogit_fourier",
+    plot=partial(waves.component_norms, name="W_L_fourier_norm", text="Norm of $W_L$'s component"),
+    title=by_source("Fourier norms of {network}'s neuron-logit map"),
+    reference=sections(demo="read off the neuron-logit weights", subtraction="3.6"),
+    variables=("W_L_fourier_norm", "key_frequency"),
+    size=(4.6, 2.6),
+    caption="""Norm of each Fourier component of the first run's neuron-logit map W_L at the end of training. W_L = W_out W_U,
+    and the norm is over neurons. Key frequencies are colored and numbered.""",
+)
+
+# ---- training
+
+figure(
+    "demo/33_training_curve",
+    "subtraction/24_training_curve_phases",
+    plot=curves.losses_over_phases,
+    title=by_source("Training curve of {task}, with its phases"),
+    reference=sections(demo="loss curves", subtraction="4.2.1"),
+    variables=curves.LOSSES_OVER_PHASES,
+    size=(5.2, 3.2),
+    caption=by_source(
+        """Train and test loss of the first run, with the phases that the rule finds. The {notebook} sets the ends
+        of the phases by hand at 1,500, {own} epochs.""",
+        demo="13,300 and 16,600",
+        subtraction="22,500 and 24,000",
+    ),
+)
+
+figure(
+    "demo/36_cos_sim_residual",
+    "subtraction/25_cos_sim",
+    plot=partial(
+        curves.curves_by_frequency,
+        name="cosine_similarity",
+        text="Cosine similarity",
+        residual="cosine_residual_all",
+        top=1.04,
+    ),
+    title={
+        "demo": "Cosine similarity of the demo network's logits, and the residual",
+        "subtraction": "Cosine similarity of the logits with cos w(a - b - c)",
+    },
+    reference=sections(demo="logit periodicity", subtraction="4.2.2"),
+    variables=("cosine_similarity", "cosine_residual_all", "key_frequency", *PHASE_VARIABLES),
+    size=(6.8, 3.4),
+    caption=by_source(
+        """Cosine similarity of the first run's logits with cos w({sum} - c) for each frequency k; w = 2πk/p. The
+        similarity is the coefficient of the logits on the cosine, scaled to norm 1 over all (a, b, c), divided by the norm
+        of the logits; c is the output. Key frequencies are in colors, all other frequencies gray. Dashed: the norm of the
+        residual after the cosines of all frequencies are subtracted, divided by the norm of the logits. {own}""",
+        demo="The residual falls as the similarities of key frequencies rise.",
+        subtraction="The similarities of key frequencies rise long before the network generalizes.",
+    ),
+)
+
+figure(
+    "demo/38_restricted",
+    "subtraction/26_restricted",
+    plot=partial(curves.over_phases, names=("restricted",)),
+    title=by_source("Restricted loss of {task}"),
+    reference=sections(demo="restricted loss", subtraction="4.3"),
+    variables=("restricted_loss_neurons", *curves.OVER_PHASES),
+    size=(5.2, 3.2),
+    caption=by_source(
+        """Train, test and restricted loss of the first run; the restricted loss follows the {notebook}'s definition. By
+        this definition, the restricted loss is the loss on test pairs of restricted logits: the mean of the logits over
+        pairs, plus the contribution through W_L = W_out W_U of the neurons' parts along cos and sin of w({sum}) for the
+        key frequencies k, with w = 2πk/p. It falls while the test loss is on its plateau{own}.""",
+        subtraction=", and ends above the test loss",
+    ),
+)
+
+figure(
+    "demo/40_excluded",
+    "subtraction/28_excluded",
+    plot=partial(curves.over_phases, names=("excluded", "restricted")),
+    title=by_source("Excluded and restricted loss of {task}"),
+    reference=sections(demo="excluded loss", subtraction="4.4"),
+    variables=("excluded_loss_neurons", "restricted_loss_neurons", *curves.OVER_PHASES),
+    size=(5.2, 3.2),
+    caption=by_source(
+        """Train, test, restricted and excluded loss of the first run; the last two follow the {notebook}'s definitions.
+        Both definitions use the contribution to the logits, through W_L = W_out W_U, of the neurons' parts along cos and
+        sin of w({sum}) for the key frequencies k, with w = 2πk/p. The excluded loss is the loss on training pairs after
+        this contribution is subtracted from the logits. The restricted loss is the loss on test pairs of this contribution
+        plus the mean of the logits over pairs. The excluded loss rises {own}.""",
+        demo="while the test loss is on its plateau",
+        subtraction="from the end of memorization on: the network starts to depend on its key frequencies",
+    ),
+)

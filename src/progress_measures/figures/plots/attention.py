@@ -1,0 +1,167 @@
+"""Plots of the attention from `=`, by head: tables of heads and positions, and maps over all pairs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from progress_measures.analysis.pair_maps import attention_map
+from progress_measures.figures.plots.style import panel_letters, panels, plane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+ATTENTION_SCORES = ("attention_score_token", "attention_score_position")
+"""Variables that `attention_map` reads."""
+
+ATTENTION_TO_A = (*ATTENTION_SCORES, "attention_frequency", "attention_frequency_share")
+"""Variables that `attention_to_a`, `head_label`, `head_to_a` and `heads_to_a` read."""
+
+HEAD_COLORS = ("#332288", "#44AA99", "#AA4499", "#999933", "#88CCEE", "#661100", "#117733", "#DDCC77")
+"""Colors of heads: Paul Tol's muted scheme."""
+
+
+def attention_table(ax: Axes, heads: int, size: float = 8) -> Callable[[NDArray[np.floating]], None]:
+    """Draw an empty table of heads and positions.
+
+    Args:
+        ax: axes to draw on.
+        heads: number of heads.
+        size: font size of the values, in points.
+
+    Returns:
+        A function that writes attention values [head, position] into the table and colors its cells.
+    """
+    image = ax.imshow(np.zeros((heads, 3)), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    texts = [
+        [ax.text(position, head, "", ha="center", va="center", fontsize=size) for position in range(3)]
+        for head in range(heads)
+    ]
+    ax.set(xlabel="Attention to", ylabel="Head", xticks=[0, 1, 2], xticklabels=["a", "b", "="], yticks=range(heads))
+
+    def show(values: NDArray[np.floating]) -> None:
+        image.set_data(values)
+        for head_texts, head_values in zip(texts, values, strict=True):
+            for text, value in zip(head_texts, head_values, strict=True):
+                text.set(text=f"{value:.3f}", color="white" if value > 0.6 else "black")
+
+    return show
+
+
+def attention_by_position(fig: Figure, values: NDArray[np.floating]) -> None:
+    """Draw the attention of each head from `=` to a, b and `=` as shades and printed values.
+
+    Args:
+        fig: figure to draw on.
+        values: attention [head, position].
+    """
+    ax = fig.subplots()
+    attention_table(ax, len(values))(values)
+    fig.colorbar(ax.images[0], ax=ax, label="Attention from =")
+
+
+def mean_attention(fig: Figure, cube: xr.Dataset) -> None:
+    """Draw the attention of each head of the first run to a, b and `=`, averaged over pairs, as shades and printed values.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variable `mean_attention`.
+    """
+    attention_by_position(fig, cube.mean_attention.isel(run=0, epoch=-1).values)
+
+
+def attention_to_a(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    """Draw an empty map for the attention from `=` to a of one head of the first run, over pairs, at the last checkpoint.
+
+    Args:
+        ax: axes to draw on.
+        cube: cube with the variables `ATTENTION_TO_A`.
+
+    Returns:
+        A function of the index of a head that draws its attention into the map.
+    """
+    n = cube.sizes["token"] - 1
+    image = plane(ax, np.zeros((n, n)), vmin=0, vmax=1)
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="Attention")
+
+    def show(head: int) -> None:
+        image.set_data(attention_map(cube, head).sel(position="a").values)
+        ax.set_title(head_label(cube, head))
+
+    return show
+
+
+def head_label(cube: xr.Dataset, head: int) -> str:
+    """Return the title of a head of the first run, such as `Head 0, k = 14 (97%)`.
+
+    The percentage is the fraction of the variance of attention to a, over pairs, that frequency k explains.
+
+    Args:
+        cube: cube with the variables `ATTENTION_TO_A`.
+        head: index of the head.
+
+    Returns:
+        The title.
+    """
+    head_cube = cube.isel(run=0).sel(head=head)
+    return f"Head {head}, k = {int(head_cube.attention_frequency)} ({float(head_cube.attention_frequency_share):.0%})"
+
+
+def attention_at_pair(fig: Figure, cube: xr.Dataset, a: int, b: int) -> None:
+    """Draw the attention of each head of the first run to a, b and `=` at one pair, as shades and printed values.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `ATTENTION_SCORES`.
+        a: first operand of the pair.
+        b: second operand of the pair.
+    """
+    attention_by_position(
+        fig, np.array([attention_map(cube, head).sel(a=a, b=b).values for head in cube["head"].values])
+    )
+
+
+def head_to_a(fig: Figure, cube: xr.Dataset, head: int) -> None:
+    """Draw the attention from `=` to a of one head of the first run, over all pairs, titled by `head_label`.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `ATTENTION_TO_A`.
+        head: index of the head.
+    """
+    ax = fig.subplots()
+    image = plane(ax, attention_map(cube, head).sel(position="a"))
+    ax.set_title(head_label(cube, head))
+    fig.colorbar(image, ax=ax, label="Attention", shrink=0.8)
+
+
+def heads_to_a(fig: Figure, cube: xr.Dataset, shared_scale: bool = True) -> None:
+    """Draw the attention from `=` to a of each head of the first run, over all pairs.
+
+    Each title gives the frequency that explains most of the map's variance, and the fraction that it explains.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `ATTENTION_TO_A`.
+        shared_scale: whether colors range from 0 to 1 for all heads; otherwise from the minimum to the maximum of each head.
+    """
+    run_cube = cube.isel(run=0)
+    axes = panels(fig, cube.sizes["head"], columns=cube.sizes["head"], sharey=True)
+    limits: dict[str, Any] = {"vmin": 0, "vmax": 1} if shared_scale else {}
+    for head, ax in enumerate(axes):
+        image = plane(ax, attention_map(cube, head).sel(position="a"), **limits)
+        ax.label_outer()
+        k, fraction = int(run_cube.attention_frequency[head]), float(run_cube.attention_frequency_share[head])
+        ax.set_title(f"Head {head}\nk = {k} ({fraction:.0%})")
+        if not shared_scale:
+            bar = fig.colorbar(image, ax=ax, location="bottom", shrink=0.9, label="Attention")
+            bar.ax.locator_params(axis="x", nbins=3)
+    panel_letters(axes)
+    if shared_scale:
+        fig.colorbar(image, ax=axes, label="Attention", shrink=0.8)

@@ -1,0 +1,231 @@
+"""Curves over training: losses of several runs, and curves of one run with its phases shaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from progress_measures.figures.plots.style import (
+    COLORS,
+    PHASE_VARIABLES,
+    end_of_interest,
+    epochs,
+    frequency_colors,
+    label,
+    loss_axis,
+    no_key_frequencies,
+    nothing_to_draw,
+    panel_letters,
+    phase_bands,
+    phase_names,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+LOSSES = ("history_train_loss", "history_test_loss")
+"""Variables that `losses` and `two_scales` read."""
+
+LOSSES_OVER_PHASES = (*LOSSES, *PHASE_VARIABLES)
+"""Variables that `losses_over_phases` reads."""
+
+OVER_PHASES = ("train_loss", "test_loss", *PHASE_VARIABLES)
+"""Variables that `over_phases` reads, in addition to `restricted_loss_neurons` and `excluded_loss_neurons`."""
+
+
+def losses(
+    ax: Axes,
+    cube: xr.Dataset,
+    title: str,
+    legend: bool = True,
+    last_shown: int | None = None,
+    overlapping: bool = False,
+) -> None:
+    """Draw train and test loss of each run as thin curves, and their geometric means over runs as bold curves.
+
+    For a cube without runs, the panel has a note instead of curves.
+
+    Args:
+        ax: axes to draw on.
+        cube: cube with the variables `LOSSES`.
+        title: title of the panel.
+        legend: whether to draw a legend.
+        last_shown: last epoch on the axis; by default the last trained epoch.
+        overlapping: whether train and test loss nearly coincide; the train loss is then dashed and drawn over the test loss.
+    """
+    ax.set_title(title)
+    if not cube.sizes["run"]:
+        nothing_to_draw(ax, "No run with these settings")
+        return
+    styles = {"train": {"ls": (0, (2, 2)), "lw": 1.0, "zorder": 3}} if overlapping else {}
+    for split in ("train", "test"):
+        curves = cube[f"history_{split}_loss"]
+        curves_with_mean(ax, curves, split, lambda values: np.exp(np.log(values).mean("run")), **styles.get(split, {}))
+    loss_axis(ax, label(cube.history_test_loss, "Loss"))
+    epochs(ax, int(cube.history_epoch[-1]), last_shown)
+    if legend:
+        ax.legend(loc="best", title=f"geometric mean of {cube.sizes['run']}" if cube.sizes["run"] > 1 else None)
+
+
+def curves_with_mean(
+    ax: Axes, values: xr.DataArray, split: str, mean: Callable[[Any], xr.DataArray], **style: Any
+) -> None:
+    """Draw a thin curve for each run and a bold curve for the mean over runs; a single run has only the bold curve.
+
+    Args:
+        ax: axes to draw on.
+        values: loss or accuracy [run, history_epoch].
+        split: `train` or `test`, for color and label.
+        mean: function that averages over runs.
+        style: line properties of the bold curve, in place of the defaults.
+    """
+    if values.sizes["run"] > 1:
+        ax.plot(values.history_epoch, values.T, color=COLORS[split], lw=0.6, alpha=0.35)
+    properties: dict[str, Any] = {"color": COLORS[split], "lw": 1.6, "label": split} | style
+    ax.plot(values.history_epoch, mean(values), **properties)
+
+
+def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) -> None:
+    """Draw the epoch axis of the first run up to `end_of_interest`, with its phases shaded and named.
+
+    Args:
+        fig: figure of the axes, in which the names of the phases are drawn.
+        ax: axes to draw on.
+        cube: cube with the variables `PHASE_VARIABLES`.
+    """
+    run = str(cube.run.values[0])
+    epochs(ax, int(cube.epoch[-1]), end_of_interest(cube, run))
+    phase_bands(ax, cube, run)
+    phase_names(fig, cube, run)
+
+
+def over_phases(fig: Figure, cube: xr.Dataset, names: Sequence[str]) -> None:
+    """Draw train and test loss of the first run, and its restricted or excluded loss on neurons, with phases shaded.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `OVER_PHASES`, and `restricted_loss_neurons` or `excluded_loss_neurons`.
+        names: `restricted` or `excluded`, for the losses to draw.
+    """
+    run_cube, run = cube.isel(run=0), str(cube.run.values[0])
+    ax = fig.subplots()
+    for split in ("train", "test"):
+        ax.plot(run_cube.epoch, run_cube[f"{split}_loss"], color=COLORS[split], label=split)
+    for name in names:
+        curve = run_cube[f"{name}_loss_neurons"]
+        if not curve.isnull().all():  # all NaN without key frequencies
+            ax.plot(run_cube.epoch, curve, color=COLORS[name], lw=1.8, label=name)
+    loss_axis(ax, label(run_cube.test_loss, "Loss"))
+    epochs(ax, int(run_cube.epoch[-1]))
+    phase_bands(ax, cube, run)
+    phase_names(fig, cube, run)
+    ax.legend(loc="best")
+
+
+def two_scales(fig: Figure, cube: xr.Dataset) -> None:
+    """Draw train and test loss of the first run with a logarithmic loss axis (left) and with a logarithmic epoch axis (right).
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `LOSSES`.
+    """
+    left, right = fig.subplots(1, 2)
+    last, text = int(cube.history_epoch[-1]), label(cube.history_test_loss, "Cross-entropy")
+    after_first = cube.sel(history_epoch=cube.history_epoch > 0)
+    for split in ("train", "test"):
+        left.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLORS[split], label=split)
+        right.plot(
+            after_first.history_epoch,
+            after_first[f"history_{split}_loss"].isel(run=0),
+            color=COLORS[split],
+            label=split,
+        )
+    loss_axis(left, text)
+    epochs(left, last)
+    right.set(xscale="log", xlabel="Epoch", ylabel=text, xlim=(int(after_first.history_epoch[0]), last), ylim=(0, None))
+    left.set_title("Logarithm of the loss")
+    right.set_title("Logarithm of epochs")
+    left.legend(loc="best")
+    panel_letters([left, right])
+
+
+def losses_over_phases(fig: Figure, cube: xr.Dataset) -> None:
+    """Draw train and test loss of the first run, as recorded during training, with its phases shaded.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `LOSSES_OVER_PHASES`.
+    """
+    ax = fig.subplots()
+    for split in ("train", "test"):
+        ax.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLORS[split], label=split)
+    loss_axis(ax, label(cube.history_test_loss, "Cross-entropy"))
+    epochs(ax, int(cube.history_epoch[-1]))
+    phase_bands(ax, cube, str(cube.run.values[0]))
+    phase_names(fig, cube, str(cube.run.values[0]))
+    ax.legend(loc="best")
+
+
+def curves_by_frequency(
+    fig: Figure, cube: xr.Dataset, name: str, text: str, residual: str | None = None, top: float | None = None
+) -> Axes:
+    """Draw a curve for each frequency of the first run, key frequencies in color, the others gray; phases are shaded.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables to draw, `key_frequency` and `PHASE_VARIABLES`.
+        name: name of the variable [run, epoch, frequency].
+        text: label of the y axis.
+        residual: name of a variable [run, epoch], what no frequency explains; by default, no such curve is drawn.
+        top: upper end of the y axis; by default, it follows from the curves.
+
+    Returns:
+        The axes.
+    """
+    run_cube, run = cube.isel(run=0), str(cube.run.values[0])
+    ax = fig.subplots()
+    colors = frequency_colors(cube, run)
+    for k in (k for k in run_cube.frequency.values if k not in colors):
+        ax.plot(run_cube.epoch, run_cube[name].sel(frequency=k), color=COLORS["other"], lw=0.4)
+    ax.plot([], [], color=COLORS["other"], label="other k")
+    for k, color in colors.items():
+        ax.plot(run_cube.epoch, run_cube[name].sel(frequency=k), color=color, label=f"k = {k}")
+    if residual:
+        ax.plot(run_cube.epoch, run_cube[residual], color="black", ls="--", label="residual of all")
+    epochs(ax, int(run_cube.epoch[-1]))
+    ax.set(ylabel=text)
+    phase_bands(ax, cube, run)
+    phase_names(fig, cube, run)
+    fig.legend(loc="outside center right")  # type: ignore[call-overload]  # a location that the stubs lack
+    if top is not None:
+        ax.set_ylim(None, top)
+    return ax
+
+
+def ratio_over_phases(fig: Figure, cube: xr.Dataset, numerator: str, denominator: str, text: str) -> None:
+    """Draw the ratio of two losses of the first run at each epoch, with its phases shaded.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the two losses, `key_frequency` and `PHASE_VARIABLES`.
+        numerator: name of the loss [run, epoch] that is divided.
+        denominator: name of the loss [run, epoch] by which it is divided.
+        text: label of the y axis.
+    """
+    run_cube, run = cube.isel(run=0), str(cube.run.values[0])
+    ax = fig.subplots()
+    if not run_cube.key_frequency.any():
+        no_key_frequencies(ax, run)
+        return
+    ax.plot(run_cube.epoch, run_cube[numerator] / run_cube[denominator], color=COLORS["restricted"], lw=1.8)
+    ax.axhline(1, color="#555555", lw=0.5)
+    loss_axis(ax, text)
+    epochs(ax, int(run_cube.epoch[-1]))
+    phase_bands(ax, cube, run)
+    phase_names(fig, cube, run)

@@ -1,0 +1,166 @@
+"""Plots of the number embedding: its dimensions, singular value decomposition and Fourier components."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from progress_measures import fourier
+from progress_measures.figures.plots.style import (
+    COLORS,
+    frequency_colors,
+    no_key_frequencies,
+    panel_letters,
+    panels,
+    signed_map,
+)
+from progress_measures.figures.plots.waves import basis_map, frequency_ticks, prime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import xarray as xr
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+
+def number_embedding(cube: xr.Dataset) -> NDArray[np.floating]:
+    """Return W_E of the first run without the row of `=`: [number, residual]."""
+    return cube.W_E.isel(run=0).values[:-1].astype(float)
+
+
+def embedding_dimensions(fig: Figure, cube: xr.Dataset, indices: Sequence[int]) -> None:
+    """Draw the columns of the number embedding at some dimensions of the residual stream.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variable `W_E`.
+        indices: indices of the dimensions, at most two.
+    """
+    ax = fig.subplots()
+    for dimension, color in zip(indices, (COLORS["W_E"], COLORS["weights"]), strict=False):
+        ax.plot(number_embedding(cube)[:, dimension], color=color, label=f"dimension {dimension}")
+    ax.axhline(0, color="#888888", lw=0.4, zorder=0)
+    ax.set(xlabel="Number", ylabel="Entry of $W_E$", xlim=(0, len(number_embedding(cube)) - 1))
+    fig.legend(loc="outside upper center", ncols=len(indices))
+
+
+def gaussian_control(cube: xr.Dataset) -> NDArray[np.float64]:
+    """Return a matrix of standard normal entries, drawn with a fixed seed, in the shape of the number embedding."""
+    return np.random.default_rng(0).standard_normal(number_embedding(cube).shape)
+
+
+def singular_vectors(matrix: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Compute the left singular vectors and the singular values of a matrix.
+
+    Returns:
+        The vectors in columns, and the values in descending order. The entry of each vector with the largest absolute
+        value is positive.
+    """
+    vectors, values, _ = np.linalg.svd(matrix, full_matrices=False)
+    return vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(len(values))]), values
+
+
+def singular_values(
+    fig: Figure, cube: xr.Dataset, matrix: Callable[[xr.Dataset], NDArray[np.floating]], color: str
+) -> None:
+    """Draw the singular values of a matrix in descending order, and note how many exceed a tenth of the largest.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variable `W_E`.
+        matrix: function of the cube that returns the matrix.
+        color: name of the curve's color in `COLORS`.
+    """
+    values = singular_vectors(matrix(cube))[1]
+    ax = fig.subplots()
+    ax.plot(np.arange(1, len(values) + 1), values, ".-", ms=3, lw=0.8, color=COLORS[color])
+    ax.axhline(values[0] / 10, color=COLORS["other"], lw=0.8, ls=(0, (4, 3)), zorder=0)
+    above = int((values > values[0] / 10).sum())
+    text = f"{above} of {len(values)} above a tenth of the largest (dashed)"
+    ax.annotate(text, (0.98, 0.95), xycoords="axes fraction", ha="right", va="top")
+    ax.set(xlabel="Index, in order of size", ylabel="Singular value", xlim=(0, len(values) + 1), ylim=(0, None))
+
+
+def left_vectors(fig: Figure, cube: xr.Dataset, matrix: Callable[[xr.Dataset], NDArray[np.floating]]) -> None:
+    """Draw maps of all left singular vectors of a matrix (left) and of the first 16 (right), one vector per column.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variable `W_E`.
+        matrix: function of the cube that returns the matrix [number, residual].
+    """
+    vectors = singular_vectors(matrix(cube))[0]
+    left, right = fig.subplots(1, 2, sharey=True)
+    limit = 2 / np.sqrt(len(vectors))  # the entries of a unit wave reach 0.71 times this
+    signed_map(fig, left, vectors, None, limit)
+    signed_map(fig, right, vectors[:, :16], "Entry of the singular vector", limit)
+    left.set(xlabel="Singular vector, from 0", ylabel="Number", title="All")
+    right.set(xlabel="Singular vector, from 0", title="The first")
+    panel_letters([left, right])
+
+
+def principal_waves(fig: Figure, cube: xr.Dataset, count: int = 8) -> None:
+    """Draw the first left singular vectors of the first run's embedding.
+
+    Each title gives the frequency with the most Fourier energy of the vector and its fraction of the energy. The curve has
+    the color of this frequency if it is a key frequency, otherwise it is gray.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `W_E` and `key_frequency`.
+        count: number of vectors.
+    """
+    vectors = singular_vectors(number_embedding(cube))[0][:, :count].T
+    colors = frequency_colors(cube, str(cube.run.values[0]))
+    axes = panels(fig, len(vectors), columns=2, sharex=True, sharey=True)
+    for i, (ax, vector) in enumerate(zip(axes, vectors, strict=True)):
+        energy = fourier.energies(vector) * len(vector)  # energies of a unit vector sum to 1
+        k = int(energy.argmax()) + 1
+        ax.plot(np.arange(len(vector)), vector, ".-", ms=2, lw=0.7, color=colors.get(k, COLORS["other"]))
+        ax.set_title(f"{i + 1}: k = {k} ({energy[k - 1]:.0%})")
+        ax.set(xlabel="Number", ylabel="Entry", xlim=(-1, len(vector)))
+        ax.label_outer()
+
+
+def in_fourier_basis(fig: Figure, cube: xr.Dataset) -> None:
+    """Draw the Fourier components over the numbers (rows) of each dimension of the first run's embedding (columns).
+
+    Key frequencies are labeled on the right.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `W_E` and `key_frequency`.
+    """
+    ax = basis_map(fig, fourier.basis(prime(cube)) @ number_embedding(cube), "Entry of $F W_E$")
+    ax.set_xlabel("Dimension of the residual stream")
+    key_axis = ax.secondary_yaxis("right")
+    frequency_ticks(key_axis.yaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
+
+
+def key_component_products(fig: Figure, cube: xr.Dataset) -> None:
+    """Draw a map of the dot products of the first run's Fourier components of W_E at key frequencies, values in the cells.
+
+    Each Fourier component of W_E is a vector in the residual stream.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables `W_E` and `key_frequency`.
+    """
+    run, p = str(cube.run.values[0]), prime(cube)
+    ax = fig.subplots()
+    indices = [index for k in frequency_colors(cube, run) for index in (2 * k - 1, 2 * k)]
+    if not indices:
+        no_key_frequencies(ax, run)
+        return
+    components = fourier.basis(p)[indices] @ number_embedding(cube)
+    products = components @ components.T
+    signed_map(fig, ax, products, "Dot product")
+    for (i, j), value in np.ndenumerate(products):
+        color = "white" if abs(value) > 0.6 * np.abs(products).max() else "black"
+        ax.text(j, i, f"{round(value, 1) + 0.0:.1f}", ha="center", va="center", fontsize=6, color=color)
+    names = [fourier.component_names(p)[index] for index in indices]
+    ax.set(xticks=range(len(names)), yticks=range(len(names)), xlabel="Component of $W_E$", ylabel="Component of $W_E$")
+    ax.set_xticklabels(names, rotation=90)
+    ax.set_yticklabels(names)

@@ -1,0 +1,167 @@
+"""Plots that change over training: panels of four checkpoints in a still image, and one checkpoint a frame in an animation.
+
+A panel is a function of axes and a cube. It draws the static part and returns a function that shows one epoch, so that
+the still image and the animation of a figure use the same code. A `decorate` function of the figure, the cube and the
+axes draws a color bar or a legend for all panels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from progress_measures.figures.plots.style import PHASE_VARIABLES, PHASES, end_of_interest, panels
+from progress_measures.figures.registry import Animation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
+
+    Panel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
+    Decorate = Callable[[FigureBase, xr.Dataset, Any], None]  # the last argument holds the axes
+
+MAX_FRAMES = 48  # maximum number of frames of an animation
+CHECKPOINT_NAMES = ("memorized", "circuits formed", "cleaned up", "end")
+
+
+def phase_end_checkpoints(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
+    """Return the epochs at which the three phases of a run end, and the epoch of its last checkpoint.
+
+    If the rule does not find the ends of all phases, return the epochs of four evenly spaced checkpoints, or of all
+    checkpoints if there are fewer.
+
+    Args:
+        cube: cube with the variables `PHASE_VARIABLES`.
+        run: name of the run.
+
+    Returns:
+        Pairs of epoch and name; the names are empty if the rule does not find the ends of all phases.
+    """
+    ends = [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
+    if not np.isfinite(ends).all():
+        indices = np.unique(np.linspace(0, cube.sizes["epoch"] - 1, 4).round().astype(int))
+        return [(int(epoch), "") for epoch in cube.epoch.values[indices]]
+    return [(int(epoch), name) for epoch, name in zip((*ends, cube.epoch.values[-1]), CHECKPOINT_NAMES, strict=True)]
+
+
+def epochs_of_interest(cube: xr.Dataset, run: str) -> list[int]:
+    """Return the epochs of at most `MAX_FRAMES` evenly spaced checkpoints, up to `end_of_interest` of a run.
+
+    Args:
+        cube: cube with the variables `PHASE_VARIABLES`.
+        run: name of the run.
+
+    Returns:
+        The epochs. They extend to the end of training if `end_of_interest` is None.
+    """
+    epochs = cube.epoch.values[cube.epoch.values <= (end_of_interest(cube, run) or np.inf)]
+    return [int(epoch) for epoch in epochs[:: -(-len(epochs) // MAX_FRAMES)]]
+
+
+def phase_at(cube: xr.Dataset, run: str, epoch: int) -> str:
+    """Return the name of the phase of a run at an epoch.
+
+    Args:
+        cube: cube with the variables `PHASE_VARIABLES`.
+        run: name of the run.
+        epoch: the epoch.
+
+    Returns:
+        The name; empty after the last phase that the rule finds.
+    """
+    for (name, _), variable in zip(PHASES, PHASE_VARIABLES, strict=True):
+        if epoch < float(cube[variable].sel(run=run)):
+            return name
+    return ""
+
+
+def four_panels(
+    fig: FigureBase, cube: xr.Dataset, panel: Panel, decorate: Decorate | None = None, columns: int = 2
+) -> None:
+    """Draw the first run at the checkpoints of `phase_end_checkpoints`, one per panel, with shared axes.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables of the panel and `PHASE_VARIABLES`.
+        panel: function that prepares a panel.
+        decorate: function that draws a color bar or a legend for all panels.
+        columns: number of columns.
+    """
+    separator = ", " if columns < 4 else "\n"
+    checkpoints = phase_end_checkpoints(cube, str(cube.run.values[0]))
+    axes = panels(fig, len(checkpoints), columns, sharex=True, sharey=True)
+    for ax, (epoch, name) in zip(axes, checkpoints, strict=True):
+        panel(ax, cube)(epoch)
+        ax.set_title(f"Epoch {epoch:,}" + (separator + name if name else ""))
+        ax.label_outer()
+    if decorate is not None:
+        decorate(fig, cube, axes)
+
+
+def title(ax: Axes, cube: xr.Dataset, run: str, epoch: int) -> None:
+    """Set the title of an animation's panel to the epoch and the name of the run's phase at this epoch.
+
+    Args:
+        ax: axes of the panel.
+        cube: cube with the variables `PHASE_VARIABLES`.
+        run: name of the run.
+        epoch: the epoch.
+    """
+    phase = phase_at(cube, run, epoch)
+    ax.set_title(f"Epoch {epoch:,}" + (f", {phase}" if phase else ""))
+
+
+def animate_panel(panel: Panel, decorate: Decorate | None = None, **options: Any) -> Animation:
+    """Return the animation that shows the first run in one panel, checkpoint by checkpoint.
+
+    Args:
+        panel: function that prepares the panel.
+        decorate: function that draws a color bar or a legend.
+        options: other fields of `Animation`.
+
+    Returns:
+        The animation.
+    """
+
+    def frames(fig: Figure, cube: xr.Dataset) -> Iterator[None]:
+        run = str(cube.run.values[0])
+        ax = fig.subplots()
+        show = panel(ax, cube)
+        if decorate is not None:
+            decorate(fig, cube, [ax])
+        for epoch in epochs_of_interest(cube, run):
+            show(epoch)
+            title(ax, cube, run, epoch)
+            yield
+
+    return Animation(frames, **options)
+
+
+def animate_curves(curves: Callable[[Figure, xr.Dataset], object], **options: Any) -> Animation:
+    """Return the animation in which the curves of the first run grow checkpoint by checkpoint.
+
+    Args:
+        curves: function of a figure and a cube that draws the complete curves in a single panel.
+        options: other fields of `Animation`.
+
+    Returns:
+        The animation.
+    """
+
+    def frames(fig: Figure, cube: xr.Dataset) -> Iterator[None]:
+        run = str(cube.run.values[0])
+        curves(fig, cube)
+        (ax,) = fig.axes
+        all_lines: list[tuple[Any, ...]] = [(line, *map(np.asarray, line.get_data())) for line in ax.lines]
+        lines_over_epochs = [(line, x, y) for line, x, y in all_lines if len(x) == cube.sizes["epoch"]]
+        for epoch in epochs_of_interest(cube, run):
+            for line, x, y in lines_over_epochs:
+                line.set_data(x[x <= epoch], y[x <= epoch])
+            title(ax, cube, run, epoch)
+            yield
+
+    return Animation(frames, **options)

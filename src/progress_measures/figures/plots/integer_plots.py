@@ -1,0 +1,92 @@
+"""Plots for integer addition: principal component scores by number, and maps over all pairs with printed values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from progress_measures.analysis.integer_sums import activations, by_correlation, correlations, embedding
+from progress_measures.figures.plots.style import COLORS, panels
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from numpy.typing import NDArray
+
+
+def pc_scores(fig: Figure, cube: xr.Dataset, component: int, degree: int) -> None:
+    """Draw the scores of the numbers on one principal component of the embedding, and their best-fitting polynomial.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variable `W_E`.
+        component: index of the component, from 0.
+        degree: degree of the polynomial, 1 or 2.
+    """
+    components = embedding(cube)
+    values, fraction = components.scores[:, component], components.fractions_explained[component]
+    number = np.arange(len(values))
+    fitted = np.polynomial.Polynomial.fit(number, values, degree)
+    dense = np.linspace(0, number[-1], 200)
+    r2 = 1 - np.square(values - fitted(number)).sum() / np.square(values - values.mean()).sum()
+    ax = fig.subplots()
+    line = {1: "Straight line", 2: "Parabola"}[degree]
+    ax.plot(dense, fitted(dense), color=COLORS["other"], lw=1, label=f"{line}, $R^2$ = {r2:.3f}")
+    ax.plot(number, values, "o", ms=4, color=COLORS["W_E"])
+    ax.set(
+        xlabel="Number", ylabel=f"Score on PC {component + 1}", title=f"PC {component + 1}: {fraction:.1%} of variance"
+    )
+    ax.locator_params(axis="x", integer=True)
+    ax.legend(loc="best")
+
+
+def annotated_map(ax: Axes, values: NDArray[np.floating], **colors: Any) -> AxesImage:
+    """Draw a map over all pairs, a upwards and b to the right, with the value printed in each cell.
+
+    Args:
+        ax: axes to draw on.
+        values: one value per pair [a, b].
+        colors: color map and limits, as in `Axes.imshow`.
+
+    Returns:
+        The image, for a color bar.
+    """
+    image = ax.imshow(values, origin="lower", interpolation="nearest", **colors)
+    for (a, b), value in np.ndenumerate(values):
+        red, green, blue, _ = image.cmap(image.norm(value))
+        dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
+        text = f"{round(value, 1) + 0.0:.1f}"  # + 0.0 avoids -0.0
+        ax.text(b, a, text, ha="center", va="center", fontsize=4.5, color="white" if dark else "black")
+    n = len(values)
+    ax.set(xlabel="b", ylabel="a", xticks=range(n), yticks=range(n))
+    return image
+
+
+def maps_by_correlation(fig: Figure, cube: xr.Dataset, relu: bool, count: int = 3) -> None:
+    """Draw maps over all pairs of the neurons whose activation correlates most with a + b, each with its own color scale.
+
+    The correlation is that of the first run's neurons after the ReLU at the last checkpoint; signs are ignored in the order.
+
+    Args:
+        fig: figure to draw on.
+        cube: cube with the variables that `activations` reads.
+        relu: whether to draw activations after the ReLU; otherwise pre-activations.
+        count: number of neurons.
+    """
+    n = cube.sizes["token"] - 1
+    values, r = activations(cube, relu), correlations(cube)["a+b"]
+    neurons = by_correlation(cube)[:count]
+    axes = panels(fig, len(neurons), columns=count, sharey=True)
+    for ax, neuron in zip(axes, neurons, strict=True):
+        activation = values[:, neuron].reshape(n, n)
+        limit = np.abs(activation).max()
+        colors: dict[str, Any] = (
+            {"cmap": "viridis", "vmin": 0} if relu else {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+        )
+        image = annotated_map(ax, activation, **colors)
+        ax.label_outer()
+        ax.set_title(f"Neuron {neuron}, r = {r[neuron]:.3f}")
+        fig.colorbar(image, ax=ax, location="bottom", shrink=0.9, label="Activation" if relu else "Pre-activation")

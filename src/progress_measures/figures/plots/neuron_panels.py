@@ -1,0 +1,239 @@
+"""Panels that show one neuron of the first run at a time: over pairs, over numbers and in the Fourier basis.
+
+A panel is a function of axes and a cube. It returns a function that shows the neuron of a given index.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from progress_measures import fourier
+from progress_measures.analysis.pair_maps import neuron_map, neuron_maps
+from progress_measures.figures.plots.attention import HEAD_COLORS
+from progress_measures.figures.plots.style import frequency_colors, plane
+from progress_measures.figures.plots.waves import frequency_ticks
+from progress_measures.measures.keys import CLUSTER_FRACTION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+    from numpy.typing import NDArray
+
+    Panel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
+
+BEST_FREQUENCY = ("neuron_frequency", "neuron_fraction_explained")
+"""Variables with the frequency that explains most of each neuron's variance, and the fraction that it explains."""
+
+
+def cluster_frequencies(cube: xr.Dataset) -> NDArray[np.int64]:
+    """Return the frequency of each neuron's cluster at the end of the first run, 0 outside all clusters: [neuron]."""
+    last = cube.isel(run=0, epoch=-1)
+    return np.where(last.neuron_fraction_explained >= CLUSTER_FRACTION, last.neuron_frequency, 0)
+
+
+def neuron_label(cube: xr.Dataset, neuron: int) -> str:
+    """Return the title of a neuron of the first run, such as `Neuron 3, k = 14 (97%)`.
+
+    Frequency k explains most of the neuron's variance over pairs; the percentage is the fraction that it explains.
+
+    Args:
+        cube: cube with the variables `BEST_FREQUENCY`.
+        neuron: index of the neuron.
+
+    Returns:
+        The title.
+    """
+    last = cube.isel(run=0, epoch=-1).sel(neuron=neuron)
+    return f"Neuron {neuron}, k = {int(last.neuron_frequency)} ({float(last.neuron_fraction_explained):.0%})"
+
+
+def activation(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    """Draw an empty map over all pairs for a neuron after the ReLU. The color scale ends at the maximum of the neuron.
+
+    Args:
+        ax: axes to draw on.
+        cube: cube with the variables that `neuron_map` reads, and `BEST_FREQUENCY`.
+
+    Returns:
+        A function of the index of a neuron that draws it into the panel.
+    """
+    n = cube.sizes["token"] - 1
+    image = plane(ax, np.zeros((n, n)), "magma", vmin=0)
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="Activation")
+
+    def show(neuron: int) -> None:
+        values = neuron_map(cube, neuron).values
+        image.set_data(values)
+        image.set_clim(0, values.max() or 1)
+        ax.set_title(neuron_label(cube, neuron))
+
+    return show
+
+
+def spectrum_2d(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Compute 2D Fourier coefficients of functions of the pair: [a, b, …] becomes [component of a, component of b, …]."""
+    F = fourier.basis(len(values))
+    return np.einsum("ia,jb,ab...->ij...", F, F, values, optimize=True)
+
+
+def key_components(cube: xr.Dataset) -> NDArray[np.int64]:
+    """Return the indices in the Fourier basis of the constant and of cos and sin of the first run's key frequencies.
+
+    Return all indices for a run without key frequencies.
+    """
+    keys = cube.frequency.values[cube.key_frequency.isel(run=0).values]
+    indices = (
+        [0, *(index for k in keys for index in (2 * k - 1, 2 * k))] if keys.size else range(1 + 2 * cube.frequency.size)
+    )
+    return np.array(indices, dtype=int)
+
+
+def spectrum_map(
+    ax: Axes, cube: xr.Dataset, colors: str = "RdBu_r", lowest: float = -1
+) -> Callable[[NDArray[np.floating], str], None]:
+    """Draw an empty map for the 2D Fourier coefficients whose components are the constant or of a key frequency.
+
+    Values are divided by the largest absolute coefficient, that of the constant product aside.
+
+    Args:
+        ax: axes to draw on.
+        cube: cube with the variable `key_frequency`.
+        colors: color map.
+        lowest: lower end of the color scale, which ends at 1.
+
+    Returns:
+        A function of all 2D Fourier coefficients [component of a, component of b] and a title in two parts, separated by a
+        comma and a space. It sets the coefficient that is constant in a and b to 0, draws the others into the map, and
+        adds to the title how large coefficients outside the map are at most, divided in the same way.
+    """
+    indices = key_components(cube)
+    image = ax.imshow(np.zeros((len(indices), len(indices))), cmap=colors, vmin=lowest, vmax=1, interpolation="nearest")
+    names = fourier.component_names(2 * cube.sizes["frequency"] + 1)
+    labeled = range(len(indices)) if len(indices) <= 15 else [0]
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(labeled, [names[indices[index]] for index in labeled], fontsize=6)
+    ax.tick_params(axis="x", rotation=90)
+    ax.set(xlabel="Component over b", ylabel="Component over a")
+
+    def show(values: NDArray[np.floating], title: str) -> None:
+        name, details = title.split(", ", 1)
+        values = values.copy()
+        values[0, 0] = 0
+        largest = np.abs(values).max() or 1
+        selected = np.ix_(indices, indices)
+        image.set_data(values[selected] / largest)
+        values[selected] = 0
+        others = f"\nothers ≤ {np.abs(values).max() / largest:.1%}" if len(indices) < len(values) else ""
+        ax.set_title(f"{name}\n{details}{others}", fontsize=7.5)
+
+    return show
+
+
+def coefficient_bar(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
+    """Draw the color bar of `spectrum_map`.
+
+    Args:
+        fig: figure of the panels.
+        cube: not used; each `decorate` function has this parameter.
+        axes: axes of the panels.
+    """
+    fig.colorbar(np.ravel(axes)[0].images[0], ax=axes, shrink=0.6, label="Coefficient, over the largest")
+
+
+def spectrum(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    """Draw an empty map for the 2D Fourier coefficients of a neuron after the ReLU.
+
+    Args:
+        ax: axes to draw on.
+        cube: cube with `key_frequency`, the variables that `neuron_map` reads, and `BEST_FREQUENCY`.
+
+    Returns:
+        A function of the index of a neuron that draws it into the panel.
+    """
+    show = spectrum_map(ax, cube)
+    return lambda neuron: show(spectrum_2d(neuron_map(cube, neuron).values), neuron_label(cube, neuron))
+
+
+def cluster_spectra(cube: xr.Dataset) -> dict[int, NDArray[np.floating]]:
+    """Compute squared 2D Fourier coefficients of the first run's neurons, averaged over the neurons of each cluster.
+
+    Returns:
+        Mean squares [component of a, component of b] by key frequency.
+    """
+    neuron_clusters, keys = cluster_frequencies(cube), cube.frequency.values[cube.key_frequency.isel(run=0).values]
+    spectra = {}
+    for k in keys:
+        spectra[int(k)] = np.square(spectrum_2d(neuron_maps(cube.sel(neuron=neuron_clusters == k)).values)).mean(-1)
+    return spectra
+
+
+def head_contributions(neuron_count: int) -> Panel:
+    """Return a panel of what each head adds to a neuron's pre-activation when it attends to a number, over the numbers.
+
+    Args:
+        neuron_count: number of neurons whose values fit the y axis, from neuron 0.
+
+    Returns:
+        The panel.
+    """
+
+    def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+        contributions = cube.neuron_value_token.isel(token=slice(-1))
+        lines = [ax.plot(0 * contributions[0, :, 0], color=color, lw=1, label=f"head {head}")[0]
+                 for head, color in zip(contributions["head"].values, itertools.cycle(HEAD_COLORS), strict=False)]  # fmt: skip
+        limit = 1.05 * float(np.abs(contributions[..., :neuron_count]).max())
+        ax.axhline(0, color="#888888", lw=0.4, zorder=0)
+        ax.set(
+            xlabel="Number",
+            ylabel="Adds to\nthe neuron",
+            xlim=(0, contributions.sizes["token"] - 1),
+            ylim=(-limit, limit),
+        )
+
+        def show(neuron: int) -> None:
+            for line, values in zip(lines, contributions.sel(neuron=neuron).values, strict=True):
+                line.set_ydata(values)
+            ax.set_title(neuron_label(cube, neuron))
+
+        return show
+
+    return panel
+
+
+def contribution_spectra(neuron_count: int) -> Panel:
+    """Return a panel of the Fourier coefficients over the numbers of the contributions of `head_contributions`.
+
+    The constant is omitted, and key frequencies are labeled.
+
+    Args:
+        neuron_count: number of neurons whose values fit the y axis, from neuron 0.
+
+    Returns:
+        The panel.
+    """
+
+    def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+        contributions = cube.neuron_value_token.isel(token=slice(-1))
+        n = contributions.sizes["token"]
+        spectra = np.einsum("cx,hxn->hcn", fourier.basis(n), contributions.values)[:, 1:]
+        lines = [ax.plot(np.arange(1, n), 0 * spectra[0, :, 0], color=color, lw=0.9, label=f"head {head}")[0]
+                 for head, color in zip(contributions["head"].values, itertools.cycle(HEAD_COLORS), strict=False)]  # fmt: skip
+        limit = 1.05 * float(np.abs(spectra[..., :neuron_count]).max())
+        ax.axhline(0, color="#888888", lw=0.4, zorder=0)
+        ax.set(xlabel="Component, by k", ylabel="Coefficient", xlim=(0, n), ylim=(-limit, limit))
+        frequency_ticks(ax.xaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
+
+        def show(neuron: int) -> None:
+            for line, values in zip(lines, spectra[..., neuron], strict=True):
+                line.set_ydata(values)
+            ax.set_title(neuron_label(cube, neuron))
+
+        return show
+
+    return panel

@@ -1,0 +1,110 @@
+"""Figures of the modular subtraction notebook that no other source has."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from progress_measures.figures.interactive_page import axis, layout, line, scale_buttons
+from progress_measures.figures.interactive_page import epochs as epoch_axis
+from progress_measures.figures.plots.curves import LOSSES, ratio_over_phases, two_scales
+from progress_measures.figures.plots.style import COLORS, PHASE_VARIABLES, label
+from progress_measures.figures.plots.waves import basis_waves, key_waves
+from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def losses_page(cube: xr.Dataset) -> dict[str, Any]:
+    """Train and test loss of the first run. Buttons change the scale of each axis.
+
+    The network memorizes within a few hundred epochs, stays on a plateau with a test loss far above the loss of a
+    uniform guess, and generalizes long after.
+    """
+    history = cube.sel(history_epoch=cube.history_epoch > 0).isel(run=0)
+    return {
+        "data": [
+            line(history.history_epoch, history[f"history_{split}_loss"], split, COLORS[split])
+            for split in ("train", "test")
+        ],
+        "layout": layout(
+            xaxis=epoch_axis(),
+            yaxis=axis(label(cube.history_test_loss, "Cross-entropy"), "log"),
+            updatemenus=[scale_buttons("xaxis", 0, "linear"), scale_buttons("yaxis", 0.25, "log")],
+        ),
+    }
+
+
+figure(
+    "subtraction/01_training_curve",
+    plot=two_scales,
+    title="Training curve of modular subtraction",
+    reference="Modular subtraction notebook, section 3",
+    variables=LOSSES,
+    page=losses_page,
+    caption="""Train and test loss of the first run. Left: with a logarithmic loss axis. Right: with a logarithmic epoch axis.
+    The network memorizes within a few hundred epochs, stays on a plateau with a test loss far above the loss of a uniform
+    guess, and generalizes long after.""",
+)
+
+figure(
+    "subtraction/12_fourier_first5",
+    plot=partial(basis_waves, indices=lambda p: range(5)),
+    title="The first five vectors of the Fourier basis",
+    reference="Modular subtraction notebook, section 3.3",
+    variables=("key_frequency",),
+    size=(6.8, 4.0),
+    caption="""The constant, and cosine and sine of the frequencies 1 and 2, as unit vectors. Points: entries of the vector,
+    one per number. Line: the same wave between the numbers.""",
+)
+
+figure(
+    "subtraction/13_fourier_mid",
+    plot=partial(basis_waves, indices=lambda p: range(2 * ((p - 1) // 4) + 1, p)[:4]),
+    title="Four vectors in the middle of the Fourier basis",
+    reference="Modular subtraction notebook, section 3.3",
+    variables=("key_frequency",),
+    size=(6.8, 3.4),
+    caption="""Cosine and sine of two frequencies near half of the highest frequency, as unit vectors. Points: entries of the
+    vector, one per number. Line: the same wave between the numbers.""",
+)
+
+figure(
+    "subtraction/14_fourier_last2",
+    plot=partial(basis_waves, indices=lambda p: (p - 2, p - 1)),
+    title="The last two vectors of the Fourier basis",
+    reference="Modular subtraction notebook, section 3.3",
+    variables=("key_frequency",),
+    size=(6.8, 2.2),
+    caption="""Cosine and sine of the highest frequency, (p - 1)/2, as unit vectors. Points: entries of the vector, one per
+    number. Line: the same wave between the numbers. Entries of neighboring numbers are almost opposite.""",
+)
+
+figure(
+    "subtraction/20_key_sin",
+    plot=partial(key_waves, wave="sin"),
+    title="Sines of the subtraction network's key frequencies",
+    reference="Modular subtraction notebook, section 3.5",
+    variables=("key_frequency",),
+    size=(6.8, 3.4),
+    caption="""The sine of each key frequency of the first run, as a unit vector over the numbers. Points: entries of the
+    vector, one per number. Line: the same wave between the numbers.""",
+)
+
+figure(
+    "subtraction/27_restricted_ratio",
+    plot=partial(
+        ratio_over_phases,
+        numerator="restricted_loss_neurons",
+        denominator="test_loss",
+        text="Restricted loss / test loss",
+    ),
+    title="Ratio of restricted loss to test loss of modular subtraction",
+    reference="Modular subtraction notebook, section 4.3",
+    variables=("restricted_loss_neurons", "test_loss", "key_frequency", *PHASE_VARIABLES),
+    size=(5.2, 3.0),
+    caption="""Restricted loss of the first run, by the notebook's definition, divided by its test loss at the same epoch.
+    Below 1 the key frequencies alone give a lower loss than the full network; the ratio is below 1 until the network
+    generalizes. Above 1 the network uses more than the key frequencies.""",
+)
