@@ -83,17 +83,18 @@ def test_phase_begins_at_the_end_of_the_one_before(epoch, phase):
     assert phases.phase_at(with_ends(100, 500, 900), epoch) == phase
 
 
-def test_end_that_is_not_found_is_not_passed():
-    assert phases.phase_at(with_ends(np.nan, np.nan, np.nan), 1000) == "memorization"
-    assert phases.phase_at(with_ends(np.nan, 500, 900), 400) == "memorization"
+def test_phase_is_unknown_if_its_end_is_not_found():
+    assert phases.phase_at(with_ends(np.nan, np.nan, np.nan), 1000) == ""
+    assert phases.phase_at(with_ends(np.nan, 500, 900), 400) == ""
+    assert phases.phase_at(with_ends(100, 500, np.nan), 600) == ""
     assert phases.phase_at(with_ends(np.nan, 500, 900), 600) == "cleanup"
 
 
 @pytest.mark.parametrize(
     ("test_loss", "excluded", "expected"),
     [
-        ([5, 6, 7, 8], [5, 4, 3, 2], "memorization"),
-        ([5, 6, 7, 8], [5, 1e-3, 1e-2, 1], "memorization"),  # the rule needs the fall of the test loss
+        ([5, 6, 7, 8], [5, 4, 3, 2], phases.BEFORE_CLEANUP),
+        ([5, 6, 7, 8], [5, 1e-3, 1e-2, 1], phases.BEFORE_CLEANUP),  # the rule needs the fall of the test loss
         ([8, 8, 8, 8, 8, 1e-2, 1e-4, 1e-5], [5, 1e-3, 1, 1, 5, 5, 5, 5], "cleanup"),
         ([8, 8, 8, *[1e-7] * 20], [5, 1e-3, 1, *[5] * 20], "generalized"),
     ],

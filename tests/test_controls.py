@@ -50,7 +50,7 @@ def shuffled():
     table = np.random.default_rng(0).permutation(run.task.label_table().ravel()).reshape(31, 31)
     masks = torch.from_numpy(train_mask(run))[None]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairs, "label_table", lambda task: table)
+        patch.setattr(type(run.task), "label_table", lambda task: table)
         objective = pairs.Objective([run], masks, torch.device("cpu"))
     optimizer = AdamW([run], [initial_weights(run)], torch.device("cpu"))
     torch.set_flush_denormal(True)  # as training does; other tests need subnormal numbers

@@ -130,8 +130,8 @@ def test_plan_packs_runs_and_adds_up():
     assert single.seconds < three.seconds < 3 * single.seconds
     core = plan.plan("x", MAINLINE, cost.core(200e9))
     assert core.shards == 3
-    assert plan.wall(core, 2) == pytest.approx(core.seconds / 2)
-    assert plan.wall(core, 99) == pytest.approx(core.longest)
+    assert plan.wall_time(core, 2) == pytest.approx(core.seconds / 2)
+    assert plan.wall_time(core, 99) == pytest.approx(core.longest)
 
 
 def test_plan_names_its_hardware_and_refuses_unknown_names(tmp_path):

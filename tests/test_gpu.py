@@ -60,7 +60,7 @@ def test_captured_updates_equal_uncaptured_ones(tmp_path, monkeypatch, runs, on_
     def uncaptured(step, epoch):
         step._optimizer.set_rate(epoch)
         step._update()
-        step._taken += 1
+        step._unfetched += 1
 
     monkeypatch.setattr(Step, "__call__", uncaptured)
     assert_equal_weights(on_gpu, trained(tmp_path, runs, DEVICE), runs, epoch=200, rtol=1e-5)

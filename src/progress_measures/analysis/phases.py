@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PHASES = ("memorization", "circuit formation", "cleanup", "generalized")
 """Names of the phases in order; a run is `generalized` from the end of cleanup on."""
 
+BEFORE_CLEANUP = "memorization or circuit formation"
+"""Phase of a run that still trains, before its test loss has fallen."""
+
 PHASE_ENDS = ("memorization_end", "circuit_formation_end", "cleanup_end")
 """Variables with the ends of the first three phases."""
 
@@ -37,17 +40,19 @@ def phase_at(run_cube: xr.Dataset, epoch: float) -> str:
         epoch: the epoch.
 
     Returns:
-        An entry of `PHASES`: the phase after the last end at or before the epoch. An end that the rule does not find is
-        not passed.
+        An entry of `PHASES`: the phase after the last end at or before the epoch. It is empty if the rule does not find
+        the end of that phase, because the epoch may belong to a later one.
     """
-    return _phase_after(phase_end_epochs(run_cube), epoch)
+    ends = phase_end_epochs(run_cube)
+    phase = _phase_after(ends, epoch)
+    return phase if phase == PHASES[-1] or np.isfinite(ends[PHASES.index(phase)]) else ""
 
 
 def phase_so_far(so_far: xr.Dataset) -> str:
     """Return the phase of a run that still trains, at its last checkpoint.
 
-    The rule is applied to the measures so far. It finds no end before the test loss has fallen, so the run is in
-    `memorization` until then. `memorization_end_maximal` takes the place of `memorization_end`, because the key
+    The rule is applied to the measures so far. It finds no end before the test loss has fallen. Until then memorization
+    and circuit formation cannot be told apart. `memorization_end_maximal` takes the place of `memorization_end`, because the key
     frequencies of the final network are not known yet. The run is `generalized` if cleanup ended before the last fraction
     of the checkpoints that defines the final level of the test loss.
 
@@ -55,12 +60,14 @@ def phase_so_far(so_far: xr.Dataset) -> str:
         so_far: measures of one run over `epoch`, with `test_loss` and `maximal_excluded_loss`.
 
     Returns:
-        An entry of `PHASES`.
+        An entry of `PHASES`, or `BEFORE_CLEANUP`.
     """
     rules = (memorization_end_maximal, circuit_formation_end, cleanup_end)
     ends, last = [rule(so_far).epoch for rule in rules], float(so_far.epoch[-1])
     if ends[2] > (1 - FINAL) * last:
         ends[2] = np.nan
+    if not np.isfinite(ends[1]):
+        return BEFORE_CLEANUP
     return _phase_after(ends, last)
 
 
