@@ -484,7 +484,7 @@ def test_views_name_missing_variables(explore, cubes):
 def test_views_say_that_a_run_has_no_key_frequencies(explore):
     page = explore(experiment="no_weight_decay")
     assert "no key frequencies" in page.card("interference").locator(".absent").inner_text()
-    assert "No key frequencies" in page.note("embedding")
+    assert "no key frequencies" in page.note("embedding")
     assert len(page.traces("embedding")) == 4
 
 

@@ -9,7 +9,8 @@ rule explorer:
     """Write one self-contained page that shows the networks while they grok."""
     input:
         cubes=cubes_of_explorer,
-        code=code("progress_measures.explorer.page"),
+        claims=sorted(map(str, Path("config/claims").glob("*.yaml"))),
+        code=code("progress_measures.explorer.page", *quantity_modules()),
         web=explorer_source(),
     output:
         report(

@@ -18,7 +18,7 @@ import xarray as xr
 
 from progress_measures.explorer import SOURCE
 from progress_measures.explorer.payload import Packed, pack
-from progress_measures.figures.plots.style import COLORS, FREQUENCY_COLORS, PHASES
+from progress_measures.figures.plots.style import COLORS, FREQUENCY_COLORS, PHASE_COLORS
 from progress_measures.files import atomic_path
 
 SCRIPTS = ("data", "state", "fourier", "theme", "cards", "time", "controls")
@@ -43,7 +43,7 @@ def assemble(experiments: Sequence[Packed]) -> str:
         "experiments": _with_unique_names([packed.header for packed in experiments]),
         "colors": COLORS,
         "frequency_colors": FREQUENCY_COLORS,
-        "phases": [name for name, _ in PHASES],
+        "phases": list(PHASE_COLORS),
     }
     blocks = [
         f'<script type="application/octet-stream" id="data-{number}">{base64.b64encode(packed.data).decode()}</script>'
@@ -86,5 +86,5 @@ def _plotly() -> str:
 
 def _phase_colors() -> str:
     """Return a style sheet with the figures' phase colors for light mode; `explorer.css` has those for dark mode."""
-    colors = "".join(f"--phase-{number}: {color}; " for number, (_, color) in enumerate(PHASES))
+    colors = "".join(f"--phase-{number}: {color}; " for number, color in enumerate(PHASE_COLORS.values()))
     return f"@media (prefers-color-scheme: light) {{ :root {{ {colors}}} }}\n"

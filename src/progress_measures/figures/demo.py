@@ -12,6 +12,7 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.analysis.pair_maps import neuron_maps
+from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots.curves import curves_by_frequency, ratio_over_phases
 from progress_measures.figures.plots.neurons import (
     MAPS,
@@ -21,13 +22,7 @@ from progress_measures.figures.plots.neurons import (
     in_2d_fourier_basis,
     neuron_in_2d_fourier_basis,
 )
-from progress_measures.figures.plots.style import (
-    COLORS,
-    PHASE_VARIABLES,
-    by_component,
-    frequency_colors,
-    no_key_frequencies,
-)
+from progress_measures.figures.plots.style import COLORS, by_component, frequency_colors, no_key_frequencies
 from progress_measures.figures.plots.waves import basis_waves, prime, wave_product
 from progress_measures.figures.registry import figure
 from progress_measures.measures.keys import best_frequency
@@ -274,7 +269,7 @@ def inputs_of_sine(fig: Figure, cube: xr.Dataset) -> None:
     "demo/34_cos_coeffs",
     title="Coefficients of cos w(a + b - c) in the demo network's logits",
     reference="TransformerLens demo, logit periodicity",
-    variables=("cosine_coefficient", "key_frequency", *PHASE_VARIABLES),
+    variables=("cosine_coefficient", "key_frequency", *PHASE_ENDS),
     size=(6.8, 3.4),
 )
 def cosine_coefficients(fig: Figure, cube: xr.Dataset) -> None:
@@ -292,7 +287,7 @@ figure(
     plot=partial(curves_by_frequency, name="cosine_similarity", text="Cosine similarity"),
     title="Cosine similarity of the demo network's logits with cos w(a + b - c)",
     reference="TransformerLens demo, logit periodicity",
-    variables=("cosine_similarity", "key_frequency", *PHASE_VARIABLES),
+    variables=("cosine_similarity", "key_frequency", *PHASE_ENDS),
     size=(6.8, 3.4),
     caption="""Cosine similarity of the first run's logits with cos w(a + b - c) for each frequency k; w = 2πk/p. The
     similarity is the coefficient of the logits on the cosine, scaled to norm 1 over all (a, b, c), divided by the norm of the
@@ -330,7 +325,7 @@ figure(
     ),
     title="Ratio of test loss to restricted loss of the demo network",
     reference="TransformerLens demo, restricted loss",
-    variables=("restricted_loss_neurons", "test_loss", "key_frequency", *PHASE_VARIABLES),
+    variables=("restricted_loss_neurons", "test_loss", "key_frequency", *PHASE_ENDS),
     size=(5.2, 3.0),
     caption="""Test loss of the first run divided by its restricted loss at the same epoch. The restricted loss follows the
     demo's definition. Above 1 the key frequencies alone give a lower loss than the full network. The demo's title names the

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import ListedColormap
 
+from progress_measures.analysis.embedding import number_embedding
 from progress_measures.analysis.integer_sums import NEURON_VARIABLES, correlations, embedding, failures, probe
 from progress_measures.figures.plots.curves import LOSSES, two_scales
-from progress_measures.figures.plots.embedding import number_embedding
 from progress_measures.figures.plots.integer_plots import maps_by_correlation, pc_scores
 from progress_measures.figures.plots.style import COLORS, panel_letters, panels, signed_map
 from progress_measures.figures.registry import figure
@@ -66,7 +66,7 @@ def embedding_map(fig: Figure, cube: xr.Dataset) -> None:
     number; many change sign once.
     """
     ax = fig.subplots()
-    signed_map(fig, ax, number_embedding(cube).T, "Entry of $W_E$")
+    signed_map(fig, ax, number_embedding(cube.isel(run=0)).T, "Entry of $W_E$")
     ax.set(xlabel="Number", ylabel="Dimension of the residual stream", xticks=range(cube.sizes["token"] - 1))
 
 

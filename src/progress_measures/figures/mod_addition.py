@@ -11,8 +11,10 @@ from matplotlib.colors import PowerNorm
 from matplotlib.patches import FancyBboxPatch
 
 from progress_measures import fourier
+from progress_measures.analysis.clusters import cluster_frequencies, cluster_spectra
 from progress_measures.analysis.crossings import first_below
-from progress_measures.analysis.pair_maps import attention_map, neuron_map
+from progress_measures.analysis.embedding import number_embedding
+from progress_measures.analysis.pair_maps import attention_map, neuron_map, spectrum_2d
 from progress_measures.figures.interactive_page import axis as page_axis
 from progress_measures.figures.interactive_page import layout
 from progress_measures.figures.plots.attention import (
@@ -23,18 +25,15 @@ from progress_measures.figures.plots.attention import (
     heads_to_a,
 )
 from progress_measures.figures.plots.clusters import cluster_columns, jitter
-from progress_measures.figures.plots.embedding import embedding_dimensions, number_embedding
+from progress_measures.figures.plots.embedding import embedding_dimensions
 from progress_measures.figures.plots.neuron_panels import (
     BEST_FREQUENCY,
     activation,
-    cluster_frequencies,
-    cluster_spectra,
     coefficient_bar,
     contribution_spectra,
     head_contributions,
     neuron_label,
     spectrum,
-    spectrum_2d,
     spectrum_map,
 )
 from progress_measures.figures.plots.neurons import MAPS
@@ -296,7 +295,7 @@ def embedding_dimension_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     All values are from the end of training. A few waves account for nearly all of this dimension's squared norm. Key
     frequencies are colored and numbered.
     """
-    squares = np.square(fourier.basis(prime(cube)) @ number_embedding(cube)[:, 0])
+    squares = np.square(fourier.basis(prime(cube)) @ number_embedding(cube.isel(run=0))[:, 0])
     ax = fig.subplots()
     by_component(ax, cube.W_E_fourier_norm.isel(run=0, epoch=-1).copy(data=squares),
                  frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip
@@ -492,7 +491,7 @@ def spectra_of_clusters(fig: Figure, cube: xr.Dataset) -> None:
     frequencies; each title gives the largest of the other, omitted values. In each cluster, only cells of its frequency
     are large.
     """
-    spectra, neuron_clusters = cluster_spectra(cube), cluster_frequencies(cube)
+    spectra, neuron_clusters = cluster_spectra(cube), cluster_frequencies(cube.isel(run=0, epoch=-1))
     if not spectra:
         no_key_frequencies(fig.subplots(), str(cube.run.values[0]))
         return

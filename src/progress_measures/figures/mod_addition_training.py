@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from progress_measures.analysis.clusters import cluster_frequencies
+from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots.attention import HEAD_COLORS, attention_table
 from progress_measures.figures.plots.clusters import cluster_columns, jitter
 from progress_measures.figures.plots.curves import epoch_axis_with_phases
@@ -18,15 +20,8 @@ from progress_measures.figures.plots.evolution import (
     four_panels,
     phase_end_checkpoints,
 )
-from progress_measures.figures.plots.neuron_panels import BEST_FREQUENCY, cluster_frequencies
-from progress_measures.figures.plots.style import (
-    COLORS,
-    PHASE_VARIABLES,
-    frequency_colors,
-    label,
-    loss_axis,
-    no_key_frequencies,
-)
+from progress_measures.figures.plots.neuron_panels import BEST_FREQUENCY
+from progress_measures.figures.plots.style import COLORS, frequency_colors, label, loss_axis, no_key_frequencies
 from progress_measures.figures.plots.waves import frequency_ticks
 from progress_measures.figures.registry import figure
 
@@ -70,7 +65,7 @@ def excluded_by_frequency(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     "mod_addition/23_excluded",
     title="Excluded loss by frequency",
     reference="Modular addition blog, evolution of loss",
-    variables=("excluded_loss_by_frequency", "train_loss", "test_loss", "key_frequency", *PHASE_VARIABLES),
+    variables=("excluded_loss_by_frequency", "train_loss", "test_loss", "key_frequency", *PHASE_ENDS),
     size=(6.8, 5.4),
     animation=animate_panel(excluded_by_frequency, size=(5.2, 3.2)),
 )
@@ -133,7 +128,7 @@ figure(
     plot=partial(four_panels, panel=energy_by_component),
     title="Fourier spectrum of the embedding over training",
     reference="Modular addition blog, evolution of embeddings",
-    variables=("W_E_fourier_norm", "key_frequency", *PHASE_VARIABLES),
+    variables=("W_E_fourier_norm", "key_frequency", *PHASE_ENDS),
     size=(6.8, 4.2),
     animation=animate_panel(energy_by_component),
     caption="""Squared norms of the Fourier components of the first run's embedding W_E over training. The norms are over the
@@ -176,7 +171,7 @@ def direction_curves(fig: Figure, cube: xr.Dataset) -> Axes:
     "mod_addition/25_trig_ratio",
     title="Logits and neurons explained by waves of a + b",
     reference="Modular addition blog, evolution of trig term impact",
-    variables=(*FRACTIONS, "key_frequency", *PHASE_VARIABLES),
+    variables=(*FRACTIONS, "key_frequency", *PHASE_ENDS),
     size=(5.4, 3.2),
     animation=animate_curves(direction_curves, size=(5.4, 3.2)),
 )
@@ -220,7 +215,7 @@ def neuron_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     Returns:
         A function that shows an epoch.
     """
-    neuron_clusters = cluster_frequencies(cube)
+    neuron_clusters = cluster_frequencies(cube.isel(run=0, epoch=-1))
     frequencies = [int(k) for k in np.unique(neuron_clusters)]
     names = [f"k = {k}" if k else "none" for k in frequencies]
     cluster_columns(ax, names)
@@ -256,7 +251,7 @@ figure(
     plot=partial(four_panels, panel=neuron_dots, decorate=activity_bar),
     title="Neurons come to follow one frequency",
     reference="Modular addition blog, evolution of key frequency impact",
-    variables=("neuron_share_at_final_frequency", "neuron_fraction_active", *BEST_FREQUENCY, *PHASE_VARIABLES),
+    variables=("neuron_share_at_final_frequency", "neuron_fraction_active", *BEST_FREQUENCY, *PHASE_ENDS),
     size=(6.8, 4.8),
     animation=animate_panel(neuron_dots, activity_bar),
     caption="""Fraction of each neuron's variance over pairs at its final frequency, by final cluster. The final frequency
@@ -281,7 +276,7 @@ def quadratic_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     """
     colors = frequency_colors(cube, str(cube.run.values[0]))
     points = ax.scatter([], [], s=5, lw=0)
-    points.set_facecolor([colors.get(int(k), COLORS["other"]) for k in cluster_frequencies(cube)])
+    points.set_facecolor([colors.get(int(k), COLORS["other"]) for k in cluster_frequencies(cube.isel(run=0, epoch=-1))])
     limit = 1.05 * float(cube.neuron_quadratic_share.max())
     ax.plot([0, limit], [0, limit], color="#888888", lw=0.5, ls=(0, (4, 3)), zorder=0)
     ax.set(
@@ -317,7 +312,7 @@ figure(
     plot=partial(four_panels, panel=quadratic_dots, decorate=cluster_legend),
     title="Products of a wave of a and a wave of b, before and after the ReLU",
     reference="Modular addition blog, evolution of trig term impact on neurons",
-    variables=("neuron_quadratic_share", "key_frequency", *BEST_FREQUENCY, *PHASE_VARIABLES),
+    variables=("neuron_quadratic_share", "key_frequency", *BEST_FREQUENCY, *PHASE_ENDS),
     size=(5.6, 5.0),
     animation=animate_panel(quadratic_dots, cluster_legend, size=(4.2, 4.0)),
     caption="""Fraction of each neuron's variance in products of a wave of a and a wave of b, before and after the ReLU. The
@@ -359,7 +354,7 @@ def attention_bar(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
     "mod_addition/28_attention_evolution",
     title="Attention becomes symmetric",
     reference="Modular addition blog, development of commutativity",
-    variables=("mean_attention", *PHASE_VARIABLES),
+    variables=("mean_attention", *PHASE_ENDS),
     size=(6.8, 4.6),
     animation=animate_panel(attention_at_epoch, attention_bar, size=(4.4, 2.8)),
 )
@@ -399,7 +394,7 @@ def attention_over_training(fig: Figure, cube: xr.Dataset) -> None:
         "restricted_loss",
         "restricted_loss_train",
         "key_frequency",
-        *PHASE_VARIABLES,
+        *PHASE_ENDS,
     ),
     size=(5.4, 3.2),
 )
@@ -441,7 +436,7 @@ def restricted_losses(fig: Figure, cube: xr.Dataset) -> None:
     "mod_addition/30_test_trig_ratio",
     title="Ratio of test loss to restricted loss",
     reference="Modular addition blog, lag between trig and test loss",
-    variables=("test_loss", "restricted_loss", "key_frequency", *PHASE_VARIABLES),
+    variables=("test_loss", "restricted_loss", "key_frequency", *PHASE_ENDS),
     size=(5.4, 3.0),
 )
 def test_over_restricted_loss(fig: Figure, cube: xr.Dataset) -> None:
@@ -479,7 +474,7 @@ DASHED = {"W_pos", "W_K", "W_O", "b_in", "b_out", "b_U"}
     "mod_addition/31_weights_by_parameter",
     title="Sum of squared weights by parameter",
     reference="Modular addition blog, evolution of weight magnitude",
-    variables=("sum_of_squared_weights_by_parameter", *PHASE_VARIABLES),
+    variables=("sum_of_squared_weights_by_parameter", *PHASE_ENDS),
     size=(6.8, 3.2),
 )
 def squares_by_parameter(fig: Figure, cube: xr.Dataset) -> None:
@@ -504,7 +499,7 @@ def squares_by_parameter(fig: Figure, cube: xr.Dataset) -> None:
     "mod_addition/32_weights_total",
     title="Sum of squared weights",
     reference="Modular addition blog, evolution of weight magnitude",
-    variables=("sum_of_squared_weights", *PHASE_VARIABLES),
+    variables=("sum_of_squared_weights", *PHASE_ENDS),
     size=(5.4, 3.0),
 )
 def sum_of_squares(fig: Figure, cube: xr.Dataset) -> None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from progress_measures.analysis.embedding import gaussian_control, number_embedding
+from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots import attention, curves, embedding, neurons, waves
-from progress_measures.figures.plots.style import PHASE_VARIABLES
 from progress_measures.figures.registry import figure
 
 WORDS = {
@@ -118,7 +119,7 @@ figure(
 figure(
     "demo/06_svd_WE",
     "subtraction/08_svd_WE",
-    plot=partial(embedding.singular_values, matrix=embedding.number_embedding, color="W_E"),
+    plot=partial(embedding.singular_values, matrix=number_embedding, color="W_E"),
     title=by_source("Singular values of {network}'s embedding"),
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
@@ -130,7 +131,7 @@ figure(
 figure(
     "demo/07_svd_U",
     "subtraction/09_svd_WE_U",
-    plot=partial(embedding.left_vectors, matrix=embedding.number_embedding),
+    plot=partial(embedding.left_vectors, matrix=number_embedding),
     title=by_source("Left singular vectors of {network}'s embedding"),
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
@@ -143,7 +144,7 @@ figure(
 figure(
     "demo/08_svd_random",
     "subtraction/06_svd_random",
-    plot=partial(embedding.singular_values, matrix=embedding.gaussian_control, color="weights"),
+    plot=partial(embedding.singular_values, matrix=gaussian_control, color="weights"),
     title=by_source("Singular values of a Gaussian matrix{own}", demo=", a control for the demo network"),
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
@@ -155,7 +156,7 @@ figure(
 figure(
     "demo/09_svd_random_U",
     "subtraction/07_svd_random_U",
-    plot=partial(embedding.left_vectors, matrix=embedding.gaussian_control),
+    plot=partial(embedding.left_vectors, matrix=gaussian_control),
     title=by_source("Left singular vectors of a Gaussian matrix{own}", demo=", a control for the demo network"),
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
@@ -329,7 +330,7 @@ figure(
         "subtraction": "Cosine similarity of the logits with cos w(a - b - c)",
     },
     reference=sections(demo="logit periodicity", subtraction="4.2.2"),
-    variables=("cosine_similarity", "cosine_residual_all", "key_frequency", *PHASE_VARIABLES),
+    variables=("cosine_similarity", "cosine_residual_all", "key_frequency", *PHASE_ENDS),
     size=(6.8, 3.4),
     caption=by_source(
         """Cosine similarity of the first run's logits with cos w({sum} - c) for each frequency k; w = 2πk/p. The

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.interactive_page import axis, layout, line, scale_buttons
 from progress_measures.figures.interactive_page import epochs as epoch_axis
 from progress_measures.figures.plots.curves import LOSSES, ratio_over_phases, two_scales
-from progress_measures.figures.plots.style import COLORS, PHASE_VARIABLES, label
+from progress_measures.figures.plots.style import COLORS, label
 from progress_measures.figures.plots.waves import basis_waves, key_waves
 from progress_measures.figures.registry import figure
 
@@ -102,7 +103,7 @@ figure(
     ),
     title="Ratio of restricted loss to test loss of modular subtraction",
     reference="Modular subtraction notebook, section 4.3",
-    variables=("restricted_loss_neurons", "test_loss", "key_frequency", *PHASE_VARIABLES),
+    variables=("restricted_loss_neurons", "test_loss", "key_frequency", *PHASE_ENDS),
     size=(5.2, 3.0),
     caption="""Restricted loss of the first run, by the notebook's definition, divided by its test loss at the same epoch.
     Below 1 the key frequencies alone give a lower loss than the full network; the ratio is below 1 until the network

@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from progress_measures.analysis.crossings import first_below
+from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.claims.ledger import load_claims
-from progress_measures.figures.plots.style import PHASE_VARIABLES, PHASES, phase_legend
+from progress_measures.figures.plots.style import PHASE_COLORS, phase_legend
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     reference="Nanda et al. 2023, section 5.2; modular subtraction notebook, section 4.2.1",
     experiment=("mainline", "subtraction"),
     published=("paper", "subtraction"),
-    variables=(*PHASE_VARIABLES, "memorization_end_maximal", "test_loss"),
+    variables=(*PHASE_ENDS, "memorization_end_maximal", "test_loss"),
     size=(6.8, 3.0),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
@@ -48,7 +49,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
         names.append(name)
         for run in cube.run.values:
             run_cube, row = cube.sel(run=run), len(names)
-            _bars(ax, row, [float(run_cube[variable]) for variable in PHASE_VARIABLES])
+            _bars(ax, row, [float(run_cube[variable]) for variable in PHASE_ENDS])
             ax.plot(float(run_cube.memorization_end_maximal), row, "^", ms=4, color="black", zorder=3)
             below_one = float(first_below(run_cube.test_loss, 1))
             if np.isfinite(below_one):
@@ -70,7 +71,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
 def _bars(ax: Axes, row: int, ends: Iterable[float], **style: Any) -> None:
     """Draw the phases of a run as bars in one row, up to the first boundary that is not finite."""
     start = 0.0
-    for (_, color), end in zip(PHASES, ends, strict=True):
+    for color, end in zip(PHASE_COLORS.values(), ends, strict=True):
         if not np.isfinite(end):
             return
         ax.barh(row, end - start, 0.7, start, color=color, edgecolor="#888888", lw=0.5, **style)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots.style import (
     COLORS,
-    PHASE_VARIABLES,
     epochs,
     label,
     loss_axis,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     title="Largest excluded loss of any one frequency",
     reference="Nanda et al. 2023, appendix C.2, footnote 3",
     experiment=("mainline", "no_weight_decay"),
-    variables=("maximal_excluded_loss", "excluded_loss", "train_loss", *PHASE_VARIABLES),
+    variables=("maximal_excluded_loss", "excluded_loss", "train_loss", *PHASE_ENDS),
     size=(6.8, 5.6),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from progress_measures.analysis.phases import PHASE_ENDS, end_of_interest
 from progress_measures.figures.interactive_page import axis, layout, line
 from progress_measures.figures.interactive_page import epochs as epoch_axis
 from progress_measures.figures.plots.style import (
     COLORS,
-    PHASE_VARIABLES,
-    end_of_interest,
     epochs,
     label,
     loss_axis,
@@ -62,7 +61,7 @@ def page(cube: xr.Dataset) -> dict[str, Any]:
         "gini_W_E",
         "gini_W_L",
         "sum_of_squared_weights",
-        *PHASE_VARIABLES,
+        *PHASE_ENDS,
     ),
     size=(6.8, 5.2),
     page=page,
@@ -91,7 +90,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     axes[3].plot(run_cube.epoch, run_cube.sum_of_squared_weights, color=COLORS["weights"])
     axes[3].set(title="Size of the weights", ylabel=label(run_cube.sum_of_squared_weights))
     for ax in axes:
-        epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube, run))
+        epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube.sel(run=run)))
         phase_bands(ax, cube, run)
     for ax in axes[:2]:
         ax.set_xlabel("")

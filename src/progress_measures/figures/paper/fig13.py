@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.style import (
-    COLORS,
-    PHASE_VARIABLES,
-    end_of_interest,
-    epochs,
-    phase_bands,
-    phase_names,
-)
+from progress_measures.analysis.phases import PHASE_ENDS, end_of_interest
+from progress_measures.figures.plots.style import COLORS, epochs, phase_bands, phase_names
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -23,7 +17,7 @@ if TYPE_CHECKING:
     title="Restricted accuracy",
     reference="Nanda et al. 2023, Fig. 13",
     experiment="mainline",
-    variables=("train_accuracy", "test_accuracy", "restricted_accuracy_test", *PHASE_VARIABLES),
+    variables=("train_accuracy", "test_accuracy", "restricted_accuracy_test", *PHASE_ENDS),
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
@@ -44,7 +38,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         lw=1.8,
         label="restricted, test pairs",
     )
-    epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube, run))
+    epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube.sel(run=run)))
     ax.set(ylabel="Accuracy", ylim=(-0.02, 1.04))
     phase_bands(ax, cube, run)
     ax.legend(loc="center right")

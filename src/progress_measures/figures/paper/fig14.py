@@ -6,15 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.figures.plots.style import (
-    PHASE_VARIABLES,
-    end_of_interest,
-    epochs,
-    frequency_colors,
-    no_key_frequencies,
-    phase_bands,
-    phase_names,
-)
+from progress_measures.analysis.phases import PHASE_ENDS, end_of_interest
+from progress_measures.figures.plots.style import epochs, frequency_colors, no_key_frequencies, phase_bands, phase_names
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -26,7 +19,7 @@ if TYPE_CHECKING:
     title="Coefficients of cos w(a + b - c) in the logits",
     reference="Nanda et al. 2023, Fig. 14",
     experiment="mainline",
-    variables=("cosine_coefficient", "key_frequency", *PHASE_VARIABLES),
+    variables=("cosine_coefficient", "key_frequency", *PHASE_ENDS),
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
@@ -50,7 +43,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
             color=color,
             label=f"k = {k}",
         )
-    epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube, run))
+    epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube.sel(run=run)))
     ax.set(ylabel=r"Coefficient of $\cos w_k(a+b-c)$")
     phase_bands(ax, cube, run)
     ax.legend(loc="lower right")

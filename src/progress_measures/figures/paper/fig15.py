@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.analysis.phases import PHASE_ENDS, end_of_interest
 from progress_measures.figures.plots.style import (
     COLORS,
-    PHASE_VARIABLES,
-    end_of_interest,
     epochs,
     frequency_colors,
     label,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     experiment="mainline",
     variables=(
         "excluded_loss_by_frequency", "excluded_accuracy_by_frequency", "train_loss", "train_accuracy", "key_frequency",
-        *PHASE_VARIABLES,
+        *PHASE_ENDS,
     ),
 )  # fmt: skip
 def draw(fig: Figure, cube: xr.Dataset) -> None:
@@ -51,7 +50,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
                 color=color,
                 label=f"k = {k}",
             )
-        epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube, run))
+        epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube.sel(run=run)))
         phase_bands(ax, cube, run)
     axes[0].set(title="Accuracy", ylabel="Accuracy on training pairs")
     axes[1].set(title="Loss")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots.style import (
     COLORS,
-    PHASE_VARIABLES,
     epochs,
     label,
     loss_axis,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     title="Train, test and restricted loss, runs after the first",
     reference="Nanda et al. 2023, Fig. 18",
     experiment="mainline",
-    variables=("train_loss", "test_loss", "restricted_loss", *PHASE_VARIABLES),
+    variables=("train_loss", "test_loss", "restricted_loss", *PHASE_ENDS),
     size=(6.8, 4.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

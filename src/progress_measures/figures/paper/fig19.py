@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots.style import (
     COLORS,
-    PHASE_VARIABLES,
     epochs,
     other_runs,
     panel_letters,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     title="Gini coefficients of W_E and W_L, runs after the first",
     reference="Nanda et al. 2023, Fig. 19",
     experiment="mainline",
-    variables=("gini_W_E", "gini_W_L", *PHASE_VARIABLES),
+    variables=("gini_W_E", "gini_W_L", *PHASE_ENDS),
     size=(6.8, 4.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

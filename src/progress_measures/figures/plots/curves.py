@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from progress_measures.analysis.phases import PHASE_ENDS, end_of_interest
 from progress_measures.figures.plots.style import (
     COLORS,
-    PHASE_VARIABLES,
-    end_of_interest,
     epochs,
     frequency_colors,
     label,
@@ -32,10 +31,10 @@ if TYPE_CHECKING:
 LOSSES = ("history_train_loss", "history_test_loss")
 """Variables that `losses` and `two_scales` read."""
 
-LOSSES_OVER_PHASES = (*LOSSES, *PHASE_VARIABLES)
+LOSSES_OVER_PHASES = (*LOSSES, *PHASE_ENDS)
 """Variables that `losses_over_phases` reads."""
 
-OVER_PHASES = ("train_loss", "test_loss", *PHASE_VARIABLES)
+OVER_PHASES = ("train_loss", "test_loss", *PHASE_ENDS)
 """Variables that `over_phases` reads, in addition to `restricted_loss_neurons` and `excluded_loss_neurons`."""
 
 
@@ -97,10 +96,10 @@ def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) 
     Args:
         fig: figure of the axes, in which the names of the phases are drawn.
         ax: axes to draw on.
-        cube: cube with the variables `PHASE_VARIABLES`.
+        cube: cube with the variables `PHASE_ENDS`.
     """
     run = str(cube.run.values[0])
-    epochs(ax, int(cube.epoch[-1]), end_of_interest(cube, run))
+    epochs(ax, int(cube.epoch[-1]), end_of_interest(cube.sel(run=run)))
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)
 
@@ -179,7 +178,7 @@ def curves_by_frequency(
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables to draw, `key_frequency` and `PHASE_VARIABLES`.
+        cube: cube with the variables to draw, `key_frequency` and `PHASE_ENDS`.
         name: name of the variable [run, epoch, frequency].
         text: label of the y axis.
         residual: name of a variable [run, epoch], what no frequency explains; by default, no such curve is drawn.
@@ -213,7 +212,7 @@ def ratio_over_phases(fig: Figure, cube: xr.Dataset, numerator: str, denominator
 
     Args:
         fig: figure to draw on.
-        cube: cube with the two losses, `key_frequency` and `PHASE_VARIABLES`.
+        cube: cube with the two losses, `key_frequency` and `PHASE_ENDS`.
         numerator: name of the loss [run, epoch] that is divided.
         denominator: name of the loss [run, epoch] by which it is divided.
         text: label of the y axis.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures import fourier
+from progress_measures.analysis.embedding import number_embedding, singular_vectors
 from progress_measures.figures.plots.style import (
     COLORS,
     frequency_colors,
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def number_embedding(cube: xr.Dataset) -> NDArray[np.floating]:
-    """Return W_E of the first run without the row of `=`: [number, residual]."""
-    return cube.W_E.isel(run=0).values[:-1].astype(float)
-
-
 def embedding_dimensions(fig: Figure, cube: xr.Dataset, indices: Sequence[int]) -> None:
     """Draw the columns of the number embedding at some dimensions of the residual stream.
 
@@ -40,26 +36,10 @@ def embedding_dimensions(fig: Figure, cube: xr.Dataset, indices: Sequence[int]) 
     """
     ax = fig.subplots()
     for dimension, color in zip(indices, (COLORS["W_E"], COLORS["weights"]), strict=False):
-        ax.plot(number_embedding(cube)[:, dimension], color=color, label=f"dimension {dimension}")
+        ax.plot(number_embedding(cube.isel(run=0))[:, dimension], color=color, label=f"dimension {dimension}")
     ax.axhline(0, color="#888888", lw=0.4, zorder=0)
-    ax.set(xlabel="Number", ylabel="Entry of $W_E$", xlim=(0, len(number_embedding(cube)) - 1))
+    ax.set(xlabel="Number", ylabel="Entry of $W_E$", xlim=(0, len(number_embedding(cube.isel(run=0))) - 1))
     fig.legend(loc="outside upper center", ncols=len(indices))
-
-
-def gaussian_control(cube: xr.Dataset) -> NDArray[np.float64]:
-    """Return a matrix of standard normal entries, drawn with a fixed seed, in the shape of the number embedding."""
-    return np.random.default_rng(0).standard_normal(number_embedding(cube).shape)
-
-
-def singular_vectors(matrix: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Compute the left singular vectors and the singular values of a matrix.
-
-    Returns:
-        The vectors in columns, and the values in descending order. The entry of each vector with the largest absolute
-        value is positive.
-    """
-    vectors, values, _ = np.linalg.svd(matrix, full_matrices=False)
-    return vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(len(values))]), values
 
 
 def singular_values(
@@ -73,7 +53,7 @@ def singular_values(
         matrix: function of the cube that returns the matrix.
         color: name of the curve's color in `COLORS`.
     """
-    values = singular_vectors(matrix(cube))[1]
+    values = singular_vectors(matrix(cube.isel(run=0)))[1]
     ax = fig.subplots()
     ax.plot(np.arange(1, len(values) + 1), values, ".-", ms=3, lw=0.8, color=COLORS[color])
     ax.axhline(values[0] / 10, color=COLORS["other"], lw=0.8, ls=(0, (4, 3)), zorder=0)
@@ -91,7 +71,7 @@ def left_vectors(fig: Figure, cube: xr.Dataset, matrix: Callable[[xr.Dataset], N
         cube: cube with the variable `W_E`.
         matrix: function of the cube that returns the matrix [number, residual].
     """
-    vectors = singular_vectors(matrix(cube))[0]
+    vectors = singular_vectors(matrix(cube.isel(run=0)))[0]
     left, right = fig.subplots(1, 2, sharey=True)
     limit = 2 / np.sqrt(len(vectors))  # the entries of a unit wave reach 0.71 times this
     signed_map(fig, left, vectors, None, limit)
@@ -112,7 +92,7 @@ def principal_waves(fig: Figure, cube: xr.Dataset, count: int = 8) -> None:
         cube: cube with the variables `W_E` and `key_frequency`.
         count: number of vectors.
     """
-    vectors = singular_vectors(number_embedding(cube))[0][:, :count].T
+    vectors = singular_vectors(number_embedding(cube.isel(run=0)))[0][:, :count].T
     colors = frequency_colors(cube, str(cube.run.values[0]))
     axes = panels(fig, len(vectors), columns=2, sharex=True, sharey=True)
     for i, (ax, vector) in enumerate(zip(axes, vectors, strict=True)):
@@ -133,7 +113,7 @@ def in_fourier_basis(fig: Figure, cube: xr.Dataset) -> None:
         fig: figure to draw on.
         cube: cube with the variables `W_E` and `key_frequency`.
     """
-    ax = basis_map(fig, fourier.basis(prime(cube)) @ number_embedding(cube), "Entry of $F W_E$")
+    ax = basis_map(fig, fourier.basis(prime(cube)) @ number_embedding(cube.isel(run=0)), "Entry of $F W_E$")
     ax.set_xlabel("Dimension of the residual stream")
     key_axis = ax.secondary_yaxis("right")
     frequency_ticks(key_axis.yaxis, frequency_colors(cube, str(cube.run.values[0])), lambda k: 2 * k - 0.5)
@@ -154,7 +134,7 @@ def key_component_products(fig: Figure, cube: xr.Dataset) -> None:
     if not indices:
         no_key_frequencies(ax, run)
         return
-    components = fourier.basis(p)[indices] @ number_embedding(cube)
+    components = fourier.basis(p)[indices] @ number_embedding(cube.isel(run=0))
     products = components @ components.T
     signed_map(fig, ax, products, "Dot product")
     for (i, j), value in np.ndenumerate(products):

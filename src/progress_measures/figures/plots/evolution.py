@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from progress_measures.figures.plots.style import PHASE_VARIABLES, PHASES, end_of_interest, panels
+from progress_measures.analysis.phases import end_of_interest, phase_at, phase_checkpoints
+from progress_measures.figures.plots.style import PHASE_COLORS, panels
 from progress_measures.figures.registry import Animation
 
 if TYPE_CHECKING:
@@ -35,48 +36,30 @@ def phase_end_checkpoints(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
     checkpoints if there are fewer.
 
     Args:
-        cube: cube with the variables `PHASE_VARIABLES`.
+        cube: cube with the variables `PHASE_ENDS`.
         run: name of the run.
 
     Returns:
         Pairs of epoch and name; the names are empty if the rule does not find the ends of all phases.
     """
-    ends = [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
-    if not np.isfinite(ends).all():
-        indices = np.unique(np.linspace(0, cube.sizes["epoch"] - 1, 4).round().astype(int))
-        return [(int(epoch), "") for epoch in cube.epoch.values[indices]]
-    return [(int(epoch), name) for epoch, name in zip((*ends, cube.epoch.values[-1]), CHECKPOINT_NAMES, strict=True)]
+    if epochs := phase_checkpoints(cube.sel(run=run)):
+        return list(zip(epochs, CHECKPOINT_NAMES, strict=True))
+    indices = np.unique(np.linspace(0, cube.sizes["epoch"] - 1, 4).round().astype(int))
+    return [(int(epoch), "") for epoch in cube.epoch.values[indices]]
 
 
 def epochs_of_interest(cube: xr.Dataset, run: str) -> list[int]:
     """Return the epochs of at most `MAX_FRAMES` evenly spaced checkpoints, up to `end_of_interest` of a run.
 
     Args:
-        cube: cube with the variables `PHASE_VARIABLES`.
+        cube: cube with the variables `PHASE_ENDS`.
         run: name of the run.
 
     Returns:
         The epochs. They extend to the end of training if `end_of_interest` is None.
     """
-    epochs = cube.epoch.values[cube.epoch.values <= (end_of_interest(cube, run) or np.inf)]
+    epochs = cube.epoch.values[cube.epoch.values <= (end_of_interest(cube.sel(run=run)) or np.inf)]
     return [int(epoch) for epoch in epochs[:: -(-len(epochs) // MAX_FRAMES)]]
-
-
-def phase_at(cube: xr.Dataset, run: str, epoch: int) -> str:
-    """Return the name of the phase of a run at an epoch.
-
-    Args:
-        cube: cube with the variables `PHASE_VARIABLES`.
-        run: name of the run.
-        epoch: the epoch.
-
-    Returns:
-        The name; empty after the last phase that the rule finds.
-    """
-    for (name, _), variable in zip(PHASES, PHASE_VARIABLES, strict=True):
-        if epoch < float(cube[variable].sel(run=run)):
-            return name
-    return ""
 
 
 def four_panels(
@@ -86,7 +69,7 @@ def four_panels(
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables of the panel and `PHASE_VARIABLES`.
+        cube: cube with the variables of the panel and `PHASE_ENDS`.
         panel: function that prepares a panel.
         decorate: function that draws a color bar or a legend for all panels.
         columns: number of columns.
@@ -107,12 +90,12 @@ def title(ax: Axes, cube: xr.Dataset, run: str, epoch: int) -> None:
 
     Args:
         ax: axes of the panel.
-        cube: cube with the variables `PHASE_VARIABLES`.
+        cube: cube with the variables `PHASE_ENDS`.
         run: name of the run.
         epoch: the epoch.
     """
-    phase = phase_at(cube, run, epoch)
-    ax.set_title(f"Epoch {epoch:,}" + (f", {phase}" if phase else ""))
+    phase = phase_at(cube.sel(run=run), epoch)
+    ax.set_title(f"Epoch {epoch:,}" + (f", {phase}" if phase in PHASE_COLORS else ""))
 
 
 def animate_panel(panel: Panel, decorate: Decorate | None = None, **options: Any) -> Animation:

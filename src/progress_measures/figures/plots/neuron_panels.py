@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures import fourier
-from progress_measures.analysis.pair_maps import neuron_map, neuron_maps
+from progress_measures.analysis.pair_maps import neuron_map, spectrum_2d
+from progress_measures.analysis.runs import key_frequencies_of
 from progress_measures.figures.plots.attention import HEAD_COLORS
 from progress_measures.figures.plots.style import frequency_colors, plane
 from progress_measures.figures.plots.waves import frequency_ticks
-from progress_measures.measures.keys import CLUSTER_FRACTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
 
 BEST_FREQUENCY = ("neuron_frequency", "neuron_fraction_explained")
 """Variables with the frequency that explains most of each neuron's variance, and the fraction that it explains."""
-
-
-def cluster_frequencies(cube: xr.Dataset) -> NDArray[np.int64]:
-    """Return the frequency of each neuron's cluster at the end of the first run, 0 outside all clusters: [neuron]."""
-    last = cube.isel(run=0, epoch=-1)
-    return np.where(last.neuron_fraction_explained >= CLUSTER_FRACTION, last.neuron_frequency, 0)
 
 
 def neuron_label(cube: xr.Dataset, neuron: int) -> str:
@@ -76,22 +70,13 @@ def activation(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     return show
 
 
-def spectrum_2d(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Compute 2D Fourier coefficients of functions of the pair: [a, b, …] becomes [component of a, component of b, …]."""
-    F = fourier.basis(len(values))
-    return np.einsum("ia,jb,ab...->ij...", F, F, values, optimize=True)
-
-
 def key_components(cube: xr.Dataset) -> NDArray[np.int64]:
     """Return the indices in the Fourier basis of the constant and of cos and sin of the first run's key frequencies.
 
     Return all indices for a run without key frequencies.
     """
-    keys = cube.frequency.values[cube.key_frequency.isel(run=0).values]
-    indices = (
-        [0, *(index for k in keys for index in (2 * k - 1, 2 * k))] if keys.size else range(1 + 2 * cube.frequency.size)
-    )
-    return np.array(indices, dtype=int)
+    keys = key_frequencies_of(cube.isel(run=0))
+    return np.append(0, fourier.component_indices(keys)) if keys.size else np.arange(1 + 2 * cube.frequency.size)
 
 
 def spectrum_map(
@@ -158,19 +143,6 @@ def spectrum(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     """
     show = spectrum_map(ax, cube)
     return lambda neuron: show(spectrum_2d(neuron_map(cube, neuron).values), neuron_label(cube, neuron))
-
-
-def cluster_spectra(cube: xr.Dataset) -> dict[int, NDArray[np.floating]]:
-    """Compute squared 2D Fourier coefficients of the first run's neurons, averaged over the neurons of each cluster.
-
-    Returns:
-        Mean squares [component of a, component of b] by key frequency.
-    """
-    neuron_clusters, keys = cluster_frequencies(cube), cube.frequency.values[cube.key_frequency.isel(run=0).values]
-    spectra = {}
-    for k in keys:
-        spectra[int(k)] = np.square(spectrum_2d(neuron_maps(cube.sel(neuron=neuron_clusters == k)).values)).mean(-1)
-    return spectra
 
 
 def head_contributions(neuron_count: int) -> Panel:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.patches import Patch
 
+from progress_measures.analysis.phases import PHASE_ENDS, PHASES
+from progress_measures.analysis.runs import key_frequencies_of
 from progress_measures.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ COLORS = {
 }
 FREQUENCY_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FA3", "#8C6D31", "#333333")
 
-PHASES = (("memorization", "#E8E8E8"), ("circuit formation", "#DCE9F5"), ("cleanup", "#F9E7D2"))
+PHASE_COLORS = dict(zip(PHASES, ("#E8E8E8", "#DCE9F5", "#F9E7D2"), strict=False))
+"""Colors of the phases before `generalized`."""
 
 
 def label(variable: xr.DataArray, name: str | None = None) -> str:
@@ -58,8 +61,8 @@ def frequency_colors(cube: xr.Dataset, run: str) -> dict[int, str]:
     Returns:
         Colors by frequency.
     """
-    key_frequencies = cube.frequency.values[cube.key_frequency.sel(run=run).values]
-    return {int(k): FREQUENCY_COLORS[i % len(FREQUENCY_COLORS)] for i, k in enumerate(key_frequencies)}
+    keys = key_frequencies_of(cube.sel(run=run))
+    return {int(k): FREQUENCY_COLORS[i % len(FREQUENCY_COLORS)] for i, k in enumerate(keys)}
 
 
 def nothing_to_draw(ax: Axes, reason: str) -> None:
@@ -114,30 +117,16 @@ def loss_axis(ax: Axes, text: str) -> None:
         ax.set_yscale("linear")
 
 
-def end_of_interest(cube: xr.Dataset, run: str) -> int | None:
-    """Return the epoch at which plots of a run end: twice the end of cleanup, rounded up to a multiple of 1,000.
-
-    Args:
-        cube: cube with the variables `PHASE_VARIABLES`.
-        run: name of the run.
-
-    Returns:
-        The epoch; None if the rule finds no end of cleanup, or one at epoch 1,000 or earlier.
-    """
-    end = float(cube.cleanup_end.sel(run=run))
-    return int(np.ceil(2 * end / 1000)) * 1000 if np.isfinite(end) and end > 1000 else None
-
-
 def phase_bands(ax: Axes, cube: xr.Dataset, run: str) -> None:
     """Shade the phases of a run and mark their ends by dashed lines, as far as the rule finds their ends.
 
     Args:
         ax: axes to draw on.
-        cube: cube with the variables `PHASE_VARIABLES`.
+        cube: cube with the variables `PHASE_ENDS`.
         run: name of the run.
     """
-    bounds = [0.0] + [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
-    for (_, color), start, end in zip(PHASES, bounds, bounds[1:], strict=False):
+    bounds = [0.0] + [float(cube[name].sel(run=run)) for name in PHASE_ENDS]
+    for color, start, end in zip(PHASE_COLORS.values(), bounds, bounds[1:], strict=False):
         if np.isfinite(start) and np.isfinite(end):
             ax.axvspan(start, end, color=color, lw=0, zorder=-2)
             ax.axvline(end, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
@@ -148,11 +137,13 @@ def phase_names(fig: FigureBase, cube: xr.Dataset, run: str) -> None:
 
     Args:
         fig: figure to draw on.
-        cube: cube with the variables `PHASE_VARIABLES`.
+        cube: cube with the variables `PHASE_ENDS`.
         run: name of the run.
     """
-    ends = [float(cube[name].sel(run=run)) for name in PHASE_VARIABLES]
-    phases = [(name, color, end) for (name, color), end in zip(PHASES, ends, strict=True) if np.isfinite(end)]
+    ends = [float(cube[name].sel(run=run)) for name in PHASE_ENDS]
+    phases = [
+        (name, color, end) for (name, color), end in zip(PHASE_COLORS.items(), ends, strict=True) if np.isfinite(end)
+    ]
     if phases:
         patches = [Patch(facecolor=color, edgecolor="#888888", lw=0.4) for _, color, _ in phases]
         fig.legend(
@@ -169,8 +160,8 @@ def phase_names(fig: FigureBase, cube: xr.Dataset, run: str) -> None:
 
 def phase_legend(fig: FigureBase) -> None:
     """Draw a legend of the colors of the phases above all panels, for figures of several runs."""
-    patches = [Patch(facecolor=color, edgecolor="#888888", lw=0.4) for _, color in PHASES]
-    fig.legend(patches, [name for name, _ in PHASES], loc="outside upper center", ncols=3, title="Phases, by rule",
+    patches = [Patch(facecolor=color, edgecolor="#888888", lw=0.4) for color in PHASE_COLORS.values()]
+    fig.legend(patches, list(PHASE_COLORS), loc="outside upper center", ncols=3, title="Phases, by rule",
                title_fontsize=7.5, handlelength=1.2)  # fmt: skip
 
 
@@ -246,10 +237,6 @@ def other_runs(cube: xr.Dataset) -> list[str]:
             f"This figure shows the runs after the first. {cube.attrs.get('experiment', 'This cube')} has only one run."
         )
     return names
-
-
-PHASE_VARIABLES = ("memorization_end", "circuit_formation_end", "cleanup_end")
-"""Variables that `phase_bands` reads."""
 
 
 def panels(fig: FigureBase, count: int, columns: int, **shared: Any) -> NDArray[np.object_]:
