@@ -127,7 +127,7 @@ def _activations(cube: xr.Dataset, selection: dict[str, int], epoch: int | None,
     token, position = _terms(cube, "neuron_value", None, epoch)
     offset = cube.neuron_offset if epoch is None else cube.moment_neuron_offset.sel(moment=epoch)
     value_token, value_position, offset = token.sel(selection), position.sel(selection), offset.sel(selection).values
-    n = operands(cube)
+    n = token.sizes["token"] - 1  # the last token is `=`
     values = np.zeros((n, n, *offset.shape)) + offset
     for head in cube["head"].values:
         attention = attention_map(cube, head, epoch=epoch).values
