@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
+from progress_measures.analysis.select import select
 from progress_measures.capabilities import CAPABILITIES
+from progress_measures.errors import UserError
 from progress_measures.measures import families_of, measures
 from progress_measures.measures.checkpoint import RunContext, SplitUnknown
 from progress_measures.measures.registry import DERIVED, Measure
@@ -83,6 +86,21 @@ def test_a_measure_in_another_file_applies_to_the_same_runs():
     for m in measures().values():
         moved = Measure(**{field: getattr(m, field) for field in m.__dataclass_fields__} | {"family": "elsewhere"})
         assert [moved.applies_to(run) for run in runs] == [m.applies_to(run) for run in runs]
+
+
+def test_a_figure_that_a_network_lacks_variables_of_says_what_it_requires():
+    cube = xr.Dataset(
+        {"test_loss": (("run", "epoch"), [[1.0]])},
+        {"run": ["seed0"], "epoch": [0]},
+        {"experiment": "mine", "provides": ["split"]},
+    )
+    expected = (
+        "Figure x reads restricted_loss, which the cube of 'mine' does not have: this requires a task whose answer is a + b "
+        "or a - b mod p, and MLP neurons, which its networks do not have."
+    )
+    with pytest.raises(UserError) as error:
+        select(cube, ["test_loss", "restricted_loss"], "Figure x")
+    assert str(error.value) == expected
 
 
 def test_families_of_a_run_follow_from_its_measures():

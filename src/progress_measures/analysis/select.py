@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from progress_measures.capabilities import CAPABILITIES
 from progress_measures.errors import UserError
 
 
@@ -25,15 +26,27 @@ def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Datase
     """
     missing = [name for name in variables if name not in cube]
     if missing:
-        reason = "those measures do not apply to its networks, or an older version gathered the cube"
-        if not json.loads(cube.attrs.get("imported", "{}")).get("split_known", True):
-            reason = "its training pairs are not known; import it again with --split"
         raise UserError(
             f"{reader} reads {', '.join(missing)}, which the cube of {cube.attrs.get('experiment', '?')!r} "
-            f"does not have: {reason}."
+            f"does not have: {_reason(cube, missing)}."
         )
     first = str(cube.run.values[0])
     return cut_to_run(cube[list(variables)].assign_coords(_along_run(cube)), first).load()
+
+
+def _reason(cube: xr.Dataset, missing: Sequence[str]) -> str:
+    """Return why a cube lacks variables: what they require and its networks do not provide, if the cube says that."""
+    if not json.loads(cube.attrs.get("imported", "{}")).get("split_known", True):
+        return "its training pairs are not known; import it again with --split"
+    from progress_measures.measures.registry import measures
+
+    required = {name for variable in missing if variable in measures() for name in measures()[variable].requires}
+    absent = [
+        text for name, text in CAPABILITIES.items() if name in required - set(cube.attrs.get("provides", required))
+    ]
+    if absent:
+        return f"this requires {', and '.join(absent)}, which its networks do not have"
+    return "those measures do not apply to its networks, or an older version gathered the cube"
 
 
 def only(cube: xr.Dataset, variables: Collection[str]) -> xr.Dataset:

@@ -55,6 +55,7 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
         "title": title,
         "runs_missing": missing,
         "manifest": json.dumps([records[run.name] for run in present]),
+        "provides": sorted(frozenset.intersection(*(run.provides for run in present))),
     }
     attributes: dict[str, Any] = {}
     not_found: dict[str, dict[str, str]] = {}
