@@ -54,7 +54,8 @@ def test_a_branch_that_is_not_taken_may_be_undefined():
 @pytest.mark.parametrize(
     "expression",
     ["", "c", "a +", "a(b)", "a.real", "[a]", "a ** b", "a ** -1", "a // b", "a & b", "True", "1.5", "'a'", "a < b",
-     "a if b else a", "a if a < b < 3 else b", "lambda: a", "a := 3", "a ** 10**9", "(" * 150 + "a" + ")" * 150, "a+" * 150 + "b"],
+     "a if b else a", "a if a < b < 3 else b", "lambda: a", "a := 3", "a ** 10**9", "(" * 150 + "a" + ")" * 150,
+     "a+" * 150 + "b"],
 )  # fmt: skip
 def test_other_text_is_refused(expression):
     with pytest.raises(ExpressionError):

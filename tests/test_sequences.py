@@ -11,6 +11,7 @@ from progress_measures import open_cube
 from progress_measures.data.examples import DrawnExamples
 from progress_measures.measures import measures
 from progress_measures.measures.sequence_checkpoint import PATTERNS, SequenceRunContext
+from progress_measures.models.design import Design
 from progress_measures.models.transformer import forward
 from support.checkpoints import two_layer_checkpoint
 from support.definitions import REFERENCES, cross_entropy
@@ -45,7 +46,7 @@ def answered(run, weights, examples):
             patterns.append(activation[0].numpy())  # [example, head, query, key]
 
     tensors = {name: torch.tensor(w)[None] for name, w in weights.items()}
-    logits = forward(tensors, torch.tensor(examples.tokens), hook, run.model.doubled_residual)[0].numpy()
+    logits = forward(tensors, torch.tensor(examples.tokens), hook, Design(doubled_residual=run.model.doubled_residual))[0].numpy()
     rows = np.stack(
         [example_logits[positions] for example_logits, positions in zip(logits, examples.positions, strict=True)]
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from progress_measures.data.examples import DrawnExamples
 from progress_measures.models import forward_at
+from progress_measures.models.design import Design
 from progress_measures.models.transformer import forward
 from progress_measures.tasks import Examples
 
@@ -112,5 +113,10 @@ class SequenceCheckpoint:
                 patterns.append(value[0].numpy().swapaxes(0, 1))
 
         with torch.no_grad():
-            forward(self._tensors, torch.tensor(self.context.pattern_examples.tokens), keep, run.model.doubled_residual)
+            forward(
+                self._tensors,
+                torch.tensor(self.context.pattern_examples.tokens),
+                keep,
+                Design(doubled_residual=run.model.doubled_residual),
+            )
         return np.stack(patterns)
