@@ -7,6 +7,7 @@ import torch
 from progress_measures.data.examples import DrawnExamples
 from progress_measures.experiments.derived import train_mask
 from progress_measures.models import forward_at
+from progress_measures.models.design import Design
 from progress_measures.models.initialize import initial_weights
 from progress_measures.models.transformer import forward
 from progress_measures.training.objectives import pairs as fast
@@ -25,7 +26,9 @@ NO_PAIRS = torch.zeros(9, 0)  # training masks of runs on sequences, which have 
 def reference_loss(weights, examples, doubled=False, masks=None):
     """Return mean loss and accuracy at the answers of one run's examples, from logits at every position."""
     tokens, positions, labels = map(torch.tensor, examples)
-    logits = forward(weights, tokens, None if masks is None else dropout_hook(masks), doubled)[0]
+    logits = forward(weights, tokens, None if masks is None else dropout_hook(masks), Design(doubled_residual=doubled))[
+        0
+    ]
     losses, accuracy = [], []
     for example, (read_positions, expected) in enumerate(zip(positions, labels, strict=True)):
         for position, label in zip(read_positions, expected, strict=True):

@@ -109,3 +109,49 @@ def test_on_plane_sums_the_functions_of_each_line(rng):
     plane = fourier.on_plane(parts)
     a, b = 9, 11
     assert plane[a, b] == pytest.approx(parts.a[9] + parts.b[11] + parts.plus[7] + parts.minus[11])
+
+
+EVEN = [2, 4, 12, 114]
+
+
+@pytest.mark.parametrize("n", EVEN)
+def test_basis_of_an_even_group_has_one_zero_row(n):
+    F = fourier.basis(n)
+    expected = np.eye(n + 1)
+    expected[-1, -1] = 0
+    np.testing.assert_allclose(F @ F.T, expected, atol=1e-12)
+    np.testing.assert_allclose(F.T @ F, np.eye(n), atol=1e-12)
+    assert fourier.component_names(n)[-2:] == [f"cos {n // 2}", f"sin {n // 2}"]
+
+
+@BY_SIGN
+@pytest.mark.parametrize("n", [4, 12])
+@pytest.mark.parametrize("components", ["directions", "products", "block"])
+def test_projections_with_the_nyquist_frequency_equal_dense_projections(components, n, sign, rng):
+    """The dense projection is onto an orthonormal basis of the functions, found by a singular value decomposition."""
+    values = rng.standard_normal((n, n, 3))
+    sums = fourier.marginals(values)
+    spectrum = fourier.Spectrum.of(values.reshape(n * n, 3), sums)
+    fractions = spectrum.fraction_explained(components, sign)
+    a, b = np.indices((n, n)).reshape(2, -1)
+    for k in fourier.frequencies(n):
+        lines = {"directions": [a + sign * b], "products": [a + b, a - b], "block": [a, b, a + b, a - b]}[components]
+        waves = np.stack([wave(2 * np.pi * k * x / n) for x in lines for wave in (np.cos, np.sin)])
+        _, sizes, rows = np.linalg.svd(waves, full_matrices=False)
+        rows = rows[sizes > 1e-9 * sizes[0]]
+        dense = rows.T @ (rows @ values.reshape(n * n, 3))
+        parts = fourier.project(sums.along(components, sign), [k])
+        np.testing.assert_allclose(fourier.on_plane(parts).reshape(n * n, 3), dense, atol=1e-12)
+        energies = sum(fourier.energies(part) for part in sums.along(components, sign))[k - 1]
+        np.testing.assert_allclose(energies, np.square(dense).sum(0), rtol=1e-10)
+        np.testing.assert_allclose(fractions[k - 1], np.square(dense).sum(0) / spectrum.total, rtol=1e-10)
+
+
+@pytest.mark.parametrize("n", [5, 12])
+def test_all_blocks_and_mixed_products_have_all_energy_of_a_function_of_the_sum(n, rng):
+    g = rng.standard_normal((n, 1))
+    a, b = np.indices((n, n))
+    values = g[(a + b) % n]
+    spectrum = fourier.Spectrum.of(values.reshape(n * n, 1), fourier.marginals(values))
+    assert spectrum.fraction_explained("directions", 1).sum() == pytest.approx(1)
+    assert spectrum.fraction_explained("products", 1).sum() == pytest.approx(1)

@@ -21,7 +21,8 @@ from progress_measures.importing.names import Format, formats
 from progress_measures.importing.recognize import most_likely_reading, operation, task
 from progress_measures.importing.settings import Options
 from progress_measures.measures.checkpoint import RunContext
-from progress_measures.models.imported import neurons_and_logits, normalized, to_native_weights
+from progress_measures.models.design import Design
+from progress_measures.models.imported import neurons_and_logits, to_native_weights
 from progress_measures.models.transformer import forward
 from progress_measures.models.transformer_lens_bridge import network_of
 from progress_measures.tasks import Layout
@@ -395,7 +396,11 @@ def normalizing():
     tokens, labels = torch.stack([a, b, torch.full_like(a, 7)], -1), (a + b) % 7
     optimizer = torch.optim.AdamW(weights.values(), lr=0.01, weight_decay=0.0)
     for _ in range(200):
-        logits = forward({name: w[None] for name, w in weights.items()}, tokens, normalize=normalized)[0, :, -1]
+        logits = forward(
+            {name: w[None] for name, w in weights.items()},
+            tokens,
+            design=Design(normalization="layer_norm", final_norm=True),
+        )[0, :, -1]
         loss = torch.nn.functional.cross_entropy(logits, labels)
         optimizer.zero_grad()
         loss.backward()

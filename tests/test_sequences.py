@@ -11,6 +11,7 @@ from progress_measures import open_cube
 from progress_measures.data.examples import DrawnExamples
 from progress_measures.measures import measures
 from progress_measures.measures.sequence_checkpoint import PATTERNS, SequenceRunContext
+from progress_measures.models.design import Design
 from progress_measures.models.transformer import forward
 from support.checkpoints import two_layer_checkpoint
 from support.definitions import REFERENCES, cross_entropy
@@ -45,7 +46,8 @@ def answers(run, weights, examples):
             patterns.append(activation[0].numpy())  # [example, head, query, key]
 
     tensors = {name: torch.tensor(w)[None] for name, w in weights.items()}
-    logits = forward(tensors, torch.tensor(examples.tokens), hook, run.model.doubled_residual)[0].numpy()
+    design = Design(doubled_residual=run.model.doubled_residual)
+    logits = forward(tensors, torch.tensor(examples.tokens), hook, design)[0].numpy()
     answer_logits = np.stack(
         [example_logits[positions] for example_logits, positions in zip(logits, examples.positions, strict=True)]
     )

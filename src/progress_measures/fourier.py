@@ -1,15 +1,19 @@
-"""The Fourier basis of Z_p and the decomposition of functions of (a, b) in it.
+"""The Fourier basis of Z_n and the decomposition of functions of (a, b) in it.
 
-The basis F is an orthonormal matrix, p x p. Row 0 is constant, row 2k - 1 is proportional to cos(2 pi k x / p) and row 2k to
-sin(2 pi k x / p), for k = 1 … (p - 1)/2. On the plane of all pairs, frequency k has the functions
+The basis F is orthonormal. Row 0 is constant, row 2k - 1 is proportional to cos(2 pi k x / n) and row 2k to
+sin(2 pi k x / n), for k = 1 … n/2, rounded down. On the plane of all pairs, frequency k has the functions
 
     cos w_k a, sin w_k a                 functions of a alone
     cos w_k b, sin w_k b                 functions of b alone
     cos w_k (a + b), sin w_k (a + b)     the two `directions` of addition
     cos w_k (a - b), sin w_k (a - b)     the two `directions` of subtraction,
 
-with w_k = 2 pi k / p. The last four span the cos-sin `products`; all eight span the `block` of the frequency. Projections
+with w_k = 2 pi k / n. The last four span the cos-sin `products`; all eight span the `block` of the frequency. Projections
 onto any of these spaces therefore need only four marginal sums of a function: over b, over a, and along both diagonals.
+
+If n is even, the last frequency is the Nyquist frequency n/2: cos w x = (-1)^x, and sin w x = 0, whose row of F is zero,
+so that every frequency has two rows. At this frequency the directions of addition and subtraction are the same function,
+(-1)^(a + b), which counts once in the products and in the block.
 """
 
 import functools
@@ -21,22 +25,30 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.floating]
 
 
-def frequencies(p: int) -> NDArray[np.int64]:
-    """Return all frequencies k = 1 … (p - 1)/2."""
-    return np.arange(1, (p - 1) // 2 + 1)
+def frequencies(n: int) -> NDArray[np.int64]:
+    """Return all frequencies k = 1 … n/2, rounded down."""
+    return np.arange(1, n // 2 + 1)
 
 
-def component_names(p: int) -> list[str]:
+def _weights(n: int, k: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return n/2 over the sum over x of cos(w_k x)^2, for each frequency: 1, and 1/2 at the Nyquist frequency."""
+    return np.where(2 * k == n, 0.5, 1.0)
+
+
+def component_names(n: int) -> list[str]:
     """Return the names of the rows of the basis: `const`, `cos 1`, `sin 1`, …."""
-    return ["const"] + [f"{wave} {k}" for k in frequencies(p) for wave in ("cos", "sin")]
+    return ["const"] + [f"{wave} {k}" for k in frequencies(n) for wave in ("cos", "sin")]
 
 
 @functools.cache
-def basis(p: int) -> NDArray[np.float64]:
-    """Compute the orthonormal Fourier basis F [component, x] for odd p."""
-    angle = 2 * np.pi * np.outer(frequencies(p), np.arange(p)) / p
-    waves = np.stack([np.cos(angle), np.sin(angle)], axis=1).reshape(p - 1, p) * np.sqrt(2 / p)
-    return np.concatenate([np.full((1, p), p**-0.5), waves])
+def basis(n: int) -> NDArray[np.float64]:
+    """Compute the Fourier basis F [component, x]: n orthonormal rows, and a zero row for the last sine if n is even."""
+    k = frequencies(n)
+    angle = 2 * np.pi * np.outer(k, np.arange(n)) / n
+    waves = np.stack([np.cos(angle), np.sin(angle)], axis=1) * np.sqrt(2 / n)
+    if n % 2 == 0:
+        waves[-1] *= [[0.5**0.5], [0]]
+    return np.concatenate([np.full((1, n), n**-0.5), waves.reshape(-1, n)])
 
 
 class Marginals(NamedTuple):
@@ -58,8 +70,20 @@ class Marginals(NamedTuple):
             The marginals of the given components.
         """
         zero = np.zeros_like(self.a)
-        directions = {1: self._replace(a=zero, b=zero, minus=zero), -1: self._replace(a=zero, b=zero, plus=zero)}
-        return {"directions": directions[sign], "products": self._replace(a=zero, b=zero), "block": self}[components]
+        if components == "directions":
+            one = self._replace(a=zero, b=zero)
+            return one._replace(minus=zero) if sign == 1 else one._replace(plus=zero)
+        distinct = self._replace(minus=_without_nyquist(self.minus))
+        return distinct._replace(a=zero, b=zero) if components == "products" else distinct
+
+
+def _without_nyquist(marginal: Array) -> Array:
+    """Return a marginal [x, …] without its part along (-1)^x, if n is even."""
+    n = len(marginal)
+    if n % 2:
+        return marginal
+    alternating = 1 - 2 * (np.arange(n) % 2).astype(marginal.dtype)
+    return marginal - np.multiply.outer(alternating, np.tensordot(alternating, marginal, axes=1) / n)
 
 
 def marginals(values: Array) -> Marginals:
@@ -74,22 +98,22 @@ def marginals(values: Array) -> Marginals:
     return Marginals(values.sum(1), values.sum(0), plus, minus)
 
 
-def kernel(p: int, selected: ArrayLike) -> NDArray[np.float64]:
+def kernel(n: int, selected: ArrayLike) -> NDArray[np.float64]:
     """Compute the matrix that projects a marginal onto frequencies.
 
     `kernel @ marginals.plus`, for example, is the projection of a function onto the waves of a + b, as a function of
     a + b.
 
     Args:
-        p: The modulus.
+        n: The modulus.
         selected: The frequencies, integers [frequency].
 
     Returns:
-        2/p^2 times the sum over the frequencies of cos(w_k (x - x')): [x, x'].
+        2/n^2 times the sum over the frequencies of cos(w_k (x - x')), half of that at the Nyquist frequency: [x, x'].
     """
-    x = np.arange(p)
-    wave = np.cos(2 * np.pi * np.outer(np.asarray(selected, dtype=float), x) / p).sum(0) * 2 / p**2
-    return wave[(x[:, None] - x) % p]
+    x, k = np.arange(n), np.asarray(selected, dtype=float)
+    waves = np.cos(2 * np.pi * np.outer(k, x) / n) * _weights(n, k)[:, None]
+    return (waves.sum(0) * 2 / n**2)[(x[:, None] - x) % n]
 
 
 def energies(marginal: Array) -> Array:
@@ -97,8 +121,11 @@ def energies(marginal: Array) -> Array:
 
     The marginal has the shape [x, …], the result [frequency, …].
     """
-    p = len(marginal)
-    return np.abs(np.fft.rfft(marginal, axis=0)[1:]) ** 2 * 2 / p**2
+    n = len(marginal)
+    sums_of_squares = np.abs(np.fft.rfft(marginal, axis=0)[1:]) ** 2 * 2 / n**2
+    if n % 2 == 0:
+        sums_of_squares[-1] /= 2
+    return sums_of_squares
 
 
 def on_plane(parts: Marginals) -> Array:
@@ -127,6 +154,7 @@ class Spectrum(NamedTuple):
 
     total: NDArray[np.floating]  # total sum of squares about the mean: [function]
     waves: Marginals  # [frequency, function] each
+    has_nyquist: bool = False  # whether the last frequency is n/2
 
     @classmethod
     def of(cls, values: NDArray[np.floating], sums: Marginals) -> "Spectrum":
@@ -141,7 +169,16 @@ class Spectrum(NamedTuple):
         """
         total = np.einsum("pf,pf->f", values, values, dtype=np.float64) - np.square(values.mean(0)) * len(values)
         constant = np.ptp(values, axis=0) == 0
-        return cls(np.where(constant, 0, total), Marginals(*map(energies, sums)))
+        return cls(np.where(constant, 0, total), Marginals(*map(energies, sums)), len(sums.a) % 2 == 0)
+
+    def _along(self, components: str, sign: int) -> list[NDArray[np.floating]]:
+        """Return the energies [frequency, function] of the waves that span the given components."""
+        if components == "directions":
+            return [self.waves.plus if sign == 1 else self.waves.minus]
+        minus = self.waves.minus
+        if self.has_nyquist:  # there, the direction of subtraction is the direction of addition
+            minus = np.concatenate([minus[:-1], np.zeros_like(minus[-1:])])
+        return [self.waves.plus, minus] if components == "products" else [*self.waves._replace(minus=minus)]
 
     def fraction_explained(self, components: str, sign: int) -> NDArray[np.floating]:
         """Compute the fraction of variance explained by the given components of each frequency.
@@ -154,7 +191,7 @@ class Spectrum(NamedTuple):
             Fractions [frequency, function]; NaN for constant functions.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
-            energy = sum(self.waves.along(components, sign))
+            energy = sum(self._along(components, sign))
             return np.where(self.total > 0, energy / self.total, np.nan)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from progress_measures.data.examples import DrawnExamples
 from progress_measures.models import forward_at
+from progress_measures.models.design import Design
 from progress_measures.models.transformer import forward
 from progress_measures.tasks import Examples
 
@@ -117,6 +118,6 @@ class SequenceCheckpoint:
                 self._tensors,
                 torch.tensor(self.context.pattern_examples.tokens),
                 record_pattern,
-                run.model.doubled_residual,
+                Design(doubled_residual=run.model.doubled_residual),
             )
         return np.stack(patterns)

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from progress_measures.models.design import Design
 from progress_measures.models.transformer import forward
 from progress_measures.tasks import Layout
 
-EPSILON = 1e-5  # added to the variance in a LayerNorm, as TransformerLens and PyTorch do
 MAX_ENTRIES = 2**22  # maximum number of entries of a layer's widest activation, over 3 positions, in memory at a time
 
 Weights = dict[str, NDArray[np.floating]]
@@ -131,6 +131,7 @@ def _by_groups(
     tokens = torch.stack([a, b, torch.full_like(a, n)], -1)  # [pair, position]
     widest = weights["W_in"].shape[-1] if "W_in" in weights else weights["W_E"].shape[-1]
     captured: dict[str, Tensor] = {}
+    design = Design(normalization="layer_norm", final_norm=True) if layer_norm else Design()
 
     def capture(name: str, value: Tensor) -> None:
         if name == hook:
@@ -138,11 +139,5 @@ def _by_groups(
 
     for group in tokens.split(max(1, MAX_ENTRIES // (3 * widest))):
         with torch.no_grad():
-            logits = forward(tensors, group, capture, normalize=normalized if layer_norm else None)[0]
+            logits = forward(tensors, group, capture, design)[0]
         yield captured.pop(hook), logits
-
-
-def normalized(x: Tensor) -> Tensor:
-    """Apply a LayerNorm without weights to the residual stream: [..., d_model]."""
-    centered = x - x.mean(-1, keepdim=True)
-    return centered / (centered.square().mean(-1, keepdim=True) + EPSILON).sqrt()

@@ -1,6 +1,7 @@
 """The transformer in plain torch (appendix A); every tensor has a leading dimension `run`.
 
-The network has learned positional embeddings, causal attention and ReLUs, and no LayerNorm. Weights are a dictionary:
+`Design` says what the weights do not: activation, norms, mask, positions. By default the network has learned positional
+embeddings, causal attention and ReLUs, and no norms. Weights are a dictionary:
 
     W_E [run, token, d_model]            W_pos [run, position, d_model]
     W_Q, W_K, W_V [run, layer, head, d_model, d_head]      W_O [run, layer, head, d_head, d_model]
@@ -8,14 +9,18 @@ The network has learned positional embeddings, causal attention and ReLUs, and n
     W_U [run, d_model, output]
 
 A network may also have biases: b_Q, b_K, b_V [run, layer, head, d_head], b_O [run, layer, d_model],
-b_in [run, layer, neuron], b_out [run, layer, d_model], b_U [run, output]. Without W_in the network is
-attention-only.
+b_in [run, layer, neuron], b_out [run, layer, d_model], b_U [run, output]; weights of norms: ln1_w, ln1_b, ln2_w, ln2_b
+[run, layer, d_model], ln_final_w, ln_final_b [run, d_model]; and a gated MLP: W_gate [run, layer, d_model, neuron],
+b_gate and b_post [run, layer, neuron], which is added after the product. Without W_in the network is attention-only,
+without W_pos it has no position vectors, and without W_U its unembedding is the transpose of W_E (tied).
 """
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from progress_measures.models.design import ACTIVATIONS, Design, sinusoidal_positions
 
 Weights = dict[str, Tensor]
 Hook = Callable[[str, Tensor], Tensor | None]
@@ -25,8 +30,7 @@ def forward(
     weights: Weights,
     tokens: Tensor,
     hook: Hook | None = None,
-    doubled_residual: bool = False,
-    normalize: Callable[[Tensor], Tensor] | None = None,
+    design: Design = Design(),  # noqa: B008  (immutable)
 ) -> Tensor:
     """Compute the logits at all positions.
 
@@ -39,9 +43,7 @@ def forward(
             `blocks.0.attn.hook_q` (`_k`, `_v`, `_attn_scores`, `_pattern`, `_z`), `blocks.0.hook_attn_out`,
             `blocks.0.hook_resid_mid`, `blocks.0.mlp.hook_pre` (`_post`), `blocks.0.hook_mlp_out`,
             `blocks.0.hook_resid_post`.
-        doubled_residual: whether to compute x <- 2x + attention(x), an error in the authors' repeated-subsequence runs.
-        normalize: function of the inputs of the attention, the MLP and the unembedding, for imported networks with
-            LayerNorm; None for no normalization.
+        design: how the network computes with its weights.
 
     Returns:
         Logits [run, example, position, output].
@@ -54,8 +56,8 @@ def forward(
     def hooks_of(module: str) -> Callable[[str, Tensor], Tensor]:
         return lambda name, value: apply_hook(f"{module}.{name}", value)
 
-    def normalized(stream: Tensor) -> Tensor:
-        return stream if normalize is None else normalize(stream)
+    def normalized(stream: Tensor, norm: str, tensors: Weights) -> Tensor:
+        return design.normalize(stream, tensors.get(f"{norm}_w"), tensors.get(f"{norm}_b"))
 
     runs = weights["W_E"].shape[0]
     if tokens.ndim == 2:
@@ -63,50 +65,79 @@ def forward(
     positions = tokens.shape[-1]
     run = torch.arange(runs, device=tokens.device)[:, None, None]
     embed = apply_hook("hook_embed", weights["W_E"][run, tokens])
-    x = embed + apply_hook("hook_pos_embed", weights["W_pos"][:, None, :positions])
-    causal = torch.ones(positions, positions, dtype=torch.bool, device=tokens.device).tril()
+    vectors = _position_vectors(weights, design, positions)
+    x = embed if vectors is None else embed + apply_hook("hook_pos_embed", vectors)
+    masked = torch.ones(positions, positions, dtype=torch.bool, device=tokens.device).triu(1) if design.causal else None
 
     for layer in range(weights["W_Q"].shape[1]):
         block = f"blocks.{layer}"
         w = {name: weights[name][:, layer] for name in _LAYER_TENSORS if name in weights}
         x = apply_hook(f"{block}.hook_resid_pre", x)
-        residual = 2 * x if doubled_residual else x
-        x = residual + apply_hook(
-            f"{block}.hook_attn_out", _attention(w, normalized(x), causal, hooks_of(f"{block}.attn"))
-        )
+        residual = 2 * x if design.doubled_residual else x
+        inputs = x if design.norm_after else normalized(x, "ln1", w)
+        out = apply_hook(f"{block}.hook_attn_out", _attention(w, inputs, masked, design, hooks_of(f"{block}.attn")))
+        x = normalized(residual + out, "ln1", w) if design.norm_after else residual + out
         x = apply_hook(f"{block}.hook_resid_mid", x)
         if "W_in" in w:
-            x = x + apply_hook(f"{block}.hook_mlp_out", _mlp(w, normalized(x), hooks_of(f"{block}.mlp")))
+            inputs = x if design.norm_after else normalized(x, "ln2", w)
+            out = apply_hook(f"{block}.hook_mlp_out", _mlp(w, inputs, design, hooks_of(f"{block}.mlp")))
+            x = normalized(x + out, "ln2", w) if design.norm_after else x + out
         x = apply_hook(f"{block}.hook_resid_post", x)
 
-    logits = torch.einsum("rnpd,rdc->rnpc", normalized(x), weights["W_U"])
+    x = normalized(x, "ln_final", weights) if design.final_norm else x
+    W_U = weights["W_U"] if "W_U" in weights else weights["W_E"].mT
+    logits = torch.einsum("rnpd,rdc->rnpc", x, W_U)
     return logits + weights["b_U"][:, None, None] if "b_U" in weights else logits
 
 
-_LAYER_TENSORS = ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O", "W_in", "b_in", "W_out", "b_out")
+_LAYER_TENSORS = (
+    "W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O", "W_in", "b_in", "W_gate", "b_gate", "b_post", "W_out", "b_out",
+    "ln1_w", "ln1_b", "ln2_w", "ln2_b",
+)  # fmt: skip
 
 
-def _attention(w: Weights, x: Tensor, causal: Tensor, apply_hook: Callable[[str, Tensor], Tensor]) -> Tensor:
-    """Compute the output of a layer's attention: [run, example, position, d_model]."""
+def _position_vectors(weights: Weights, design: Design, positions: int) -> Tensor | None:
+    """Return the vectors that are added to the embeddings: [run, 1, position, d_model]; None without any."""
+    if design.sinusoidal:
+        W_E = weights["W_E"]
+        return sinusoidal_positions(positions, W_E.shape[-1], W_E.dtype).to(W_E.device).expand(len(W_E), 1, -1, -1)
+    return weights["W_pos"][:, None, :positions] if "W_pos" in weights else None
+
+
+def _attention(
+    w: Weights, x: Tensor, masked: Tensor | None, design: Design, apply_hook: Callable[[str, Tensor], Tensor]
+) -> Tensor:
+    """Compute the output of a layer's attention: [run, example, position, d_model].
+
+    `masked` [query, key] is true where a query does not attend to a key; None if it attends to all.
+    """
 
     def project(letter: str) -> Tensor:
         out = torch.einsum("rnpd,rhde->rnphe", x, w[f"W_{letter}"])
         bias = w.get(f"b_{letter}")
         return apply_hook(f"hook_{letter.lower()}", out if bias is None else out + bias[:, None, None])
 
-    q, k, v = project("Q"), project("K"), project("V")
-    scores = torch.einsum("rnqhe,rnkhe->rnhqk", q, k) / q.shape[-1] ** 0.5
-    scores = apply_hook("hook_attn_scores", scores.masked_fill(~causal, -torch.inf))
-    pattern = apply_hook("hook_pattern", scores.softmax(-1))
+    q, k, v = design.rotate(project("Q")), design.rotate(project("K")), project("V")
+    scores = design.scale(torch.einsum("rnqhe,rnkhe->rnhqk", q, k), q.shape[-1])
+    scores = scores if masked is None else scores.masked_fill(masked, -torch.inf)
+    pattern = apply_hook("hook_pattern", apply_hook("hook_attn_scores", scores).softmax(-1))
     z = apply_hook("hook_z", torch.einsum("rnhqk,rnkhe->rnqhe", pattern, v))
     out = torch.einsum("rnqhe,rhed->rnqd", z, w["W_O"])
     return out + w["b_O"][:, None, None] if "b_O" in w else out
 
 
-def _mlp(w: Weights, x: Tensor, apply_hook: Callable[[str, Tensor], Tensor]) -> Tensor:
-    """Compute the output of a layer's MLP: [run, example, position, d_model]."""
-    pre = torch.einsum("rnpd,rdm->rnpm", x, w["W_in"])
-    pre = apply_hook("hook_pre", pre + w["b_in"][:, None, None] if "b_in" in w else pre)
-    post = apply_hook("hook_post", pre.relu())
-    out = torch.einsum("rnpm,rmd->rnpd", post, w["W_out"])
+def _mlp(w: Weights, x: Tensor, design: Design, apply_hook: Callable[[str, Tensor], Tensor]) -> Tensor:
+    """Compute the output of a layer's MLP: [run, example, position, d_model]. A gated one multiplies two linear maps."""
+
+    def linear(name: str) -> Tensor:
+        out = torch.einsum("rnpd,rdm->rnpm", x, w[f"W_{name}"])
+        return out + w[f"b_{name}"][:, None, None] if f"b_{name}" in w else out
+
+    activation = ACTIVATIONS[design.activation]
+    if "W_gate" in w:
+        post = activation(apply_hook("hook_pre", linear("gate"))) * apply_hook("hook_pre_linear", linear("in"))
+        post = post + w["b_post"][:, None, None] if "b_post" in w else post
+    else:
+        post = activation(apply_hook("hook_pre", linear("in")))
+    out = torch.einsum("rnpm,rmd->rnpd", apply_hook("hook_post", post), w["W_out"])
     return out + w["b_out"][:, None, None] if "b_out" in w else out

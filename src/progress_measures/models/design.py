@@ -1,0 +1,107 @@
+"""The design of a transformer: what its weights alone do not say, such as the activation, the norms and the mask."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Activation = Literal["relu", "gelu", "gelu_tanh", "silu", "square", "tanh", "identity"]
+Normalization = Literal["none", "layer_norm", "rms_norm"]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "gelu": functional.gelu,
+    "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
+    "silu": functional.silu,
+    "square": torch.square,
+    "tanh": torch.tanh,
+    "identity": lambda x: x,
+}
+"""Functions of the neurons, by name."""
+
+assert set(ACTIVATIONS) == set(get_args(Activation))
+
+
+@dataclass(frozen=True)
+class Design:
+    """How a transformer computes with its weights. The defaults are the paper's network (appendix A).
+
+    Attributes:
+        activation: function of the neurons.
+        normalization: norm of the residual stream. Norms have weights where the tensors `ln1_w`, … exist.
+        norm_after: whether the norm is applied after each addition to the residual stream, in place of before the
+            attention and the MLP.
+        final_norm: whether the input of the unembedding is normalized.
+        epsilon: number that the norms add to the variance or the mean square.
+        attention_scale: factor of the attention scores; None for 1/sqrt(d_head).
+        causal: whether a query attends to earlier positions and its own only.
+        rotary: number of dimensions of each head in which queries and keys are rotated by their position; 0 for none.
+        rotary_base: base of the rotation's wavelengths.
+        sinusoidal: whether positions are the sines and cosines of Vaswani et al. 2017, in place of the tensor `W_pos`.
+        doubled_residual: whether to compute x <- 2x + attention(x), an error in the authors' repeated-subsequence runs.
+    """
+
+    activation: Activation = "relu"
+    normalization: Normalization = "none"
+    norm_after: bool = False
+    final_norm: bool = False
+    epsilon: float = 1e-5
+    attention_scale: float | None = None
+    causal: bool = True
+    rotary: int = 0
+    rotary_base: float = 10_000.0
+    sinusoidal: bool = False
+    doubled_residual: bool = False
+
+    def normalize(self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        """Apply the norm to the residual stream [run, example, position, d_model].
+
+        Args:
+            x: the residual stream.
+            weight: factors [run, d_model]; None for none.
+            bias: terms [run, d_model]; None for none.
+        """
+        if self.normalization == "none":
+            return x
+        if self.normalization == "layer_norm":
+            x = x - x.mean(-1, keepdim=True)
+        x = x / (x.square().mean(-1, keepdim=True) + self.epsilon).sqrt()
+        x = x if weight is None else x * weight[:, None, None]
+        return x if bias is None else x + bias[:, None, None]
+
+    def scale(self, scores: Tensor, d_head: int) -> Tensor:
+        """Scale attention scores, the products of queries and keys."""
+        return scores / d_head**0.5 if self.attention_scale is None else scores * self.attention_scale
+
+    def rotate(self, x: Tensor) -> Tensor:
+        """Rotate queries or keys [run, example, position, head, d_head] by their position (Su et al. 2021).
+
+        Dimension i of the first `rotary` ones is paired with dimension i + rotary/2, as in GPT-NeoX.
+        """
+        if not self.rotary:
+            return x
+        half = self.rotary // 2
+        frequency = self.rotary_base ** (-torch.arange(half, dtype=x.dtype, device=x.device) * 2 / self.rotary)
+        angle = torch.arange(x.shape[2], dtype=x.dtype, device=x.device)[:, None] * frequency
+        cos, sin = angle.cos()[:, None], angle.sin()[:, None]  # [position, 1, half]
+        first, second, others = x[..., :half], x[..., half : self.rotary], x[..., self.rotary :]
+        return torch.cat([first * cos - second * sin, second * cos + first * sin, others], dim=-1)
+
+
+def sinusoidal_positions(positions: int, d_model: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return the position vectors of Vaswani et al. 2017: [position, d_model].
+
+    Dimension 2i is sin(position / 10000^(2i / d_model)), and dimension 2i + 1 the cosine of the same angle.
+    """
+    position = torch.arange(positions, dtype=torch.float64)[:, None]
+    frequency = torch.exp(-math.log(10_000.0) * torch.arange(0, d_model, 2, dtype=torch.float64) / d_model)
+    table = torch.zeros(positions, d_model, dtype=torch.float64)
+    table[:, 0::2] = torch.sin(position * frequency)
+    table[:, 1::2] = torch.cos(position * frequency)[:, : d_model // 2]
+    return table.to(dtype)

@@ -1,0 +1,78 @@
+"""The cyclic group that a task's answers follow, found from the table of its labels.
+
+In a group order, the operand values are elements g_0 … g_(n-1) such that the answer of (g_i, g_j) depends on i + j mod n
+alone, or on i - j mod n alone. A sum or difference mod n has this form in the order 0 … n - 1. A product or quotient mod a
+prime p has it among the residues other than 0, in the order of their discrete logarithms to a primitive root.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Group(NamedTuple):
+    """A cyclic group of operand values.
+
+    Attributes:
+        elements: operand values in the order of the group [n].
+        outputs: outputs in the order of the group: the answer of (g_i, g_j) is `outputs[(i + sign * j) % n]` [n].
+        sign: 1 or -1.
+        generator: the primitive root to which discrete logarithms are taken; 0 for sums.
+    """
+
+    elements: NDArray[np.int64]
+    outputs: NDArray[np.int64]
+    sign: int
+    generator: int = 0
+
+    @property
+    def is_natural(self) -> bool:
+        """Whether operand values and outputs are in the order 0 … n - 1 already."""
+        order = np.arange(len(self.elements))
+        return bool((self.elements == order).all() and (self.outputs == order).all())
+
+
+def find_group(labels: NDArray[np.int64], defined: NDArray[np.bool_] | None = None) -> Group | None:
+    """Find the group that a table of labels follows.
+
+    Args:
+        labels: label of every pair [a, b].
+        defined: whether each pair has a label [a, b]; None if all have one.
+
+    Returns:
+        The group; None if the labels follow neither a sum or difference mod n nor a product or quotient mod a prime.
+    """
+    n = len(labels)
+    known = np.ones_like(labels, dtype=bool) if defined is None else defined
+    orders = [(np.arange(n), 0)]
+    generator = primitive_root(n)
+    if generator and n > 3:
+        orders.append((discrete_powers(n, generator), generator))
+    for elements, root in orders:
+        if not known[np.ix_(elements, elements)].all():
+            continue
+        table = labels[np.ix_(elements, elements)]
+        for sign in (1, -1):
+            outputs = table[:, 0]  # the answer at j = 0 is that of i
+            i, j = np.indices(table.shape)
+            if (table == outputs[(i + sign * j) % len(elements)]).all() and len(set(outputs.tolist())) == len(elements):
+                return Group(elements, outputs, sign, root)
+    return None
+
+
+def discrete_powers(p: int, generator: int) -> NDArray[np.int64]:
+    """Return the powers g^0 … g^(p - 2) mod p of a primitive root g: the residues other than 0 [p - 1]."""
+    powers = [1]
+    for _ in range(p - 2):
+        powers.append(powers[-1] * generator % p)
+    return np.array(powers)
+
+
+def primitive_root(p: int) -> int:
+    """Return the smallest primitive root modulo p; 0 if p is no prime or less than 3."""
+    if p < 3 or any(p % divisor == 0 for divisor in range(2, int(p**0.5) + 1)):
+        return 0
+    return next(g for g in range(2, p + 1) if p == 3 or len(set(discrete_powers(p, g).tolist())) == p - 1)
