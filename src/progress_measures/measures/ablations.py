@@ -42,7 +42,7 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     results = np.empty((p // 2, p, p))
     product = np.empty_like(exponentials[0])
     for result, k in zip(results, fourier.frequencies(p), strict=True):
-        block = fourier.project(checkpoint.logit_marginals, [k])
+        block = fourier.project(checkpoint.logit_marginals.along("block", checkpoint.context.sign), [k])
         if span + sum(map(np.ptp, block)) > SPAN:
             remaining = checkpoint.logits - fourier.on_plane(block).reshape(p * p, -1)
             result[:] = cross_entropy(remaining, context.labels).reshape(p, p)
@@ -96,7 +96,9 @@ def ablated_loss_by_frequency_all(checkpoint: Checkpoint) -> Array:
 @cached_per_checkpoint
 def _key_blocks(checkpoint: Checkpoint) -> Array:
     """Return the sum of the key frequencies' blocks of the logits, for test pairs: [test pair, output]."""
-    parts = fourier.project(checkpoint.logit_marginals, checkpoint.context.key_frequencies)
+    parts = fourier.project(
+        checkpoint.logit_marginals.along("block", checkpoint.context.sign), checkpoint.context.key_frequencies
+    )
     return fourier.on_plane(parts).reshape(checkpoint.context.n**2, -1)[checkpoint.context.test]
 
 
