@@ -195,7 +195,7 @@ def watch(experiment: str, runs: list[Run], every: float, once: bool) -> None:
                 trained.split()[0]: row
                 for _, _, batch, job_rows in rows_of_jobs(experiment)
                 for i, row in job_rows.items()
-                for trained in batch.tasks[i].runs
+                for trained in batch.specs[i].runs
             }
             for run in runs:
                 modified = _modified(run)

@@ -1,4 +1,4 @@
-"""Write the ledger as JSON for programs and as a Markdown page for readers."""
+"""Write the judged claims as JSON for programs and as a Markdown page for readers."""
 
 import inspect
 import json
@@ -52,7 +52,7 @@ def write_claims(judgments: list[Judgment], json_file: Path, page: Path, cubes: 
     """Write the judgments as a JSON file and as a Markdown page. Both files are replaced atomically.
 
     Args:
-        judgments: the judged claims, in the order of the ledger.
+        judgments: the judged claims, in the order of `config/claims/`.
         json_file: path of the JSON file.
         page: path of the Markdown page.
         cubes: the folder of the cubes, `results` or `published`; the commands on the page read the same folder.

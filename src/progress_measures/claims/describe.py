@@ -103,7 +103,8 @@ def judge_headlines(run_cube: xr.Dataset) -> dict[str, bool]:
     Returns:
         Whether the claim holds, by its statement without the final period.
     """
-    run_cube = run_cube.drop_attrs(deep=False)  # which other runs the experiment has is not relevant here
+    # the attributes list the experiment's missing runs, which do not affect this one
+    run_cube = run_cube.drop_attrs(deep=False)
     verdicts = {}
     for claim in headline_claims():
         quantity = load_quantity(claim.quantity or "")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 MOMENTS = 24  # maximum number of selected epochs, at which maps are stored
-CHUNK_BYTES = 2**17  # size before compression up to which a chunk holds several runs
+CHUNK_BYTES = 2**17  # runs are put into one chunk until it has this many bytes before compression
 MAX_CHUNKS = 256  # maximum number of chunks of a variable along `run`
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 
 from progress_measures.analysis.select import incomplete
@@ -26,14 +26,14 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
         path: path of the file, ending in .webp.
     """
     assert figure.animation is not None
-    canvas = Canvas(figsize=figure.animation.size, dpi=DOTS_PER_INCH, layout="constrained")
-    renderer = FigureCanvasAgg(canvas)
+    fig = MatplotlibFigure(figsize=figure.animation.size, dpi=DOTS_PER_INCH, layout="constrained")
+    canvas = FigureCanvasAgg(fig)
     images: list[Image.Image] = []
-    for _ in figure.animation.frames(canvas, *cubes):
+    for _ in figure.animation.frames(fig, *cubes):
         if not images:
-            arrange(canvas, incomplete(cubes))
-        renderer.draw()
-        images.append(Image.fromarray(np.array(renderer.buffer_rgba())[..., :3]))
+            arrange(fig, incomplete(cubes))
+        canvas.draw()
+        images.append(Image.fromarray(np.array(canvas.buffer_rgba())[..., :3]))
     durations = [round(1000 * figure.animation.seconds)] * len(images)
     durations[-1] += round(1000 * LAST_FRAME_PAUSE)
     with atomic_path(path) as temporary:
@@ -42,17 +42,17 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
         )
 
 
-def arrange(canvas: Canvas, note: str) -> None:
+def arrange(fig: MatplotlibFigure, note: str) -> None:
     """Add a note, compute the layout and fix it: files become reproducible, and panels do not move between frames.
 
     The layout is computed twice, because the size of maps with a fixed aspect ratio is known only after the first pass.
 
     Args:
-        canvas: the matplotlib figure.
+        fig: the matplotlib figure.
         note: text below all panels, or an empty string.
     """
     if note:
-        canvas.supxlabel(note, fontsize="small")
+        fig.supxlabel(note, fontsize="small")
     for _ in range(2):
-        canvas.draw_without_rendering()
-    canvas.set_layout_engine("none")
+        fig.draw_without_rendering()
+    fig.set_layout_engine("none")

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure as MatplotlibFigure
 
 from progress_measures.analysis.select import incomplete, select
 from progress_measures.figures.animation import arrange, write_animation
@@ -43,20 +43,20 @@ def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> 
 
 def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
     """Draw a still image of a figure once and write it to each path."""
-    canvas = Canvas(figsize=figure.size, layout="constrained")
-    figure.draw(canvas, *cubes)
-    mark_lone_points(canvas)
-    arrange(canvas, incomplete(cubes))
+    fig = MatplotlibFigure(figsize=figure.size, layout="constrained")
+    figure.draw(fig, *cubes)
+    mark_lone_points(fig)
+    arrange(fig, incomplete(cubes))
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     for path in paths:
         file_format = path.suffix[1:]
         with atomic_path(path) as temporary:
-            canvas.savefig(temporary, format=file_format, metadata=metadata[file_format])
+            fig.savefig(temporary, format=file_format, metadata=metadata[file_format])
 
 
-def mark_lone_points(canvas: Canvas) -> None:
+def mark_lone_points(fig: MatplotlibFigure) -> None:
     """Draw a dot on each curve with a single point, such as that of a run with one checkpoint, because it has no line."""
-    for line in (line for ax in canvas.axes for line in ax.get_lines()):
+    for line in (line for ax in fig.axes for line in ax.get_lines()):
         points = np.ma.masked_invalid(np.asarray(line.get_ydata(), dtype=float)).count()
         if points == 1 and line.get_marker() in ("None", None, "", " "):
             line.set(marker="o", markersize=4, clip_on=False)

@@ -27,7 +27,7 @@ Weights = dict[str, NDArray[Any]]
 
 # Smallest lead of the recognized operation over any other, in the fraction of pairs whose answers follow it.
 MIN_LEAD = 0.1
-# Smallest gain in confidence for which the less likely choice, with or without LayerNorms, is preferred.
+# The second choice, with or without LayerNorms, is taken only if it raises the confidence by more than this.
 MIN_CONFIDENCE_GAIN = 0.01
 
 OPERATIONS = {

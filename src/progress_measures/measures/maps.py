@@ -71,7 +71,7 @@ def attention_score_position(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=("head", "token", "neuron"),
     units="1",
-    long_name="Contribution of attention to a token to each neuron",
+    long_name="Effect on each neuron of attending to a token",
     requires={"pairs", "one_layer"},
     reference=REFERENCE,
 )
@@ -83,7 +83,7 @@ def neuron_value_token(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=("head", "position", "neuron"),
     units="1",
-    long_name="Contribution of attention to a position to each neuron",
+    long_name="Effect on each neuron of attending to a position",
     requires={"pairs", "one_layer"},
     reference=REFERENCE,
 )
@@ -111,8 +111,8 @@ KEPT = 12
 def kept_neurons(context: RunContext) -> NDArray[np.int64]:
     """Return the indices of at most `KEPT` neurons whose maps are stored at the selected epochs; modular tasks only.
 
-    For each key frequency, the first indices have the neuron of this frequency with the largest fraction of variance
-    explained. Then follow the neuron with the smallest fraction explained, and all other neurons by index.
+    First comes, for each key frequency, the neuron of which it explains the largest fraction of variance. Then follow the
+    neuron with the smallest fraction explained, and all other neurons by index.
     """
     frequency, fraction = context.neuron_frequency
     neurons = []
@@ -157,7 +157,7 @@ def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=("moment", "head", "token", "kept_neuron"),
     units="1",
-    long_name="Contribution of attention to a token to kept neurons",
+    long_name="Effect on kept neurons of attending to a token",
     requires={"modular_sum", "one_layer"},
     reference=REFERENCE,
     digits=16,
@@ -173,7 +173,7 @@ def moment_neuron_value_token(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=("moment", "head", "position", "kept_neuron"),
     units="1",
-    long_name="Contribution of attention to a position to kept neurons",
+    long_name="Effect on kept neurons of attending to a position",
     requires={"modular_sum", "one_layer"},
     reference=REFERENCE,
 )

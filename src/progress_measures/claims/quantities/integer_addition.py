@@ -209,7 +209,7 @@ def top_neuron_fit(cube: xr.Dataset) -> Values:
     """Return the linear fit of a pre-activation on the PC 1 and PC 2 scores of a and b.
 
     The neuron is the one most correlated with a + b. Also return the relative difference of the PC 1 coefficients of a
-    and b, the larger size of a PC 2 coefficient over the smaller size of a PC 1 coefficient, and the smaller size of a
+    and b, the largest absolute PC 2 coefficient over the smallest absolute PC 1 coefficient, and the smaller size of a
     PC 2 coefficient.
     """
     neuron = int(by_correlation(cube)[0])

@@ -42,9 +42,9 @@ LINE_STYLES = {
     size=(6.8, 3.2),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
-    """Forecast of T, the first epoch with a test loss below 1, from measures of a run up to an earlier epoch.
+    """Forecast of T, the first epoch with a test loss below 1, from a run's measures at an earlier epoch t.
 
-    At each epoch, a ridge regression on the measures at this epoch predicts T. It is fitted to all other runs. "Other
+    A ridge regression on the measures at t predicts log10(T/t). It is fitted to all epochs before T of the other runs. "Other
     runs' mean" is the geometric mean of T over the other runs. Left: the factor between the forecast and T, median over
     runs, against the epoch of the forecast divided by T. The shaded area extends from the lower to the upper quartile
     of the runs for the progress measures. Right: the forecast from progress measures at epoch T/2, against T. The

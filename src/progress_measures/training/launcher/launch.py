@@ -181,7 +181,7 @@ def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Pool, Sub
                         job.reason,
                         job.machine,
                     )
-                    for i, spec in enumerate(submission.tasks)
+                    for i, spec in enumerate(submission.specs)
                     if (job := status[submission.name, i]).state != EXITED and not submission.ended(i)
                 }
                 if rows:

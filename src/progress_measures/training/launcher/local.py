@@ -58,7 +58,7 @@ class LocalPool:
         """Return the status of all jobs of submissions, after starting waiting jobs up to `at_once`."""
         status, waiting = {}, []
         for submission in submissions:
-            for index in range(len(submission.tasks)):
+            for index in range(len(submission.specs)):
                 if submission.ids[index] is None and submission.name in self._accepted:
                     waiting.append((submission, index))
                 else:
@@ -88,7 +88,7 @@ class LocalPool:
         for index in indices:
             pid = submission.ids[index]
             if submission.host != self._host:
-                raise UserError(f"{submission.tasks[index].name} runs on {submission.host}; cancel it there.")
+                raise UserError(f"{submission.specs[index].name} runs on {submission.host}; cancel it there.")
             if pid is not None and _runs_job(submission, index, pid):
                 os.kill(int(pid), signal.SIGTERM)
 

@@ -99,7 +99,7 @@ class SlurmPool:
         executor = self._executor(submission)
         try:
             with clean_env(), executor.batch():  # this process may itself run in a Slurm job
-                jobs = [executor.submit(OnSlurm(submission.folder.absolute(), i)) for i in range(len(submission.tasks))]
+                jobs = [executor.submit(OnSlurm(submission.folder.absolute(), i)) for i in range(len(submission.specs))]
         except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
             raise UserError(self._rejection(str(error))) from None
         submission.ids = [job.job_id for job in jobs]
@@ -116,7 +116,7 @@ class SlurmPool:
                     (submission.name, i), JobStatus(WAITING, "squeue does not respond")
                 )
                 for submission in submissions
-                for i in range(len(submission.tasks))
+                for i in range(len(submission.specs))
             }
         rows: dict[tuple[str, int], JobStatus] = {}
         for line in squeue_result.stdout.splitlines():
@@ -128,7 +128,7 @@ class SlurmPool:
                     submission.ids[index] = job  # the process that submitted it was killed before recording the id
         status = {}
         for submission in submissions:
-            for key in ((submission.name, i) for i in range(len(submission.tasks))):
+            for key in ((submission.name, i) for i in range(len(submission.specs))):
                 current = rows.get(key, JobStatus(EXITED, "Slurm no longer lists it"))
                 previous = self._last.get(key)
                 ending = current.state == EXITED and previous is not None and previous.state != EXITED

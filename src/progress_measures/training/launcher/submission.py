@@ -42,20 +42,20 @@ class Submission:
     folder: Path
     name: str
     pool: str
-    tasks: list[JobSpec]
+    specs: list[JobSpec]
     host: str = ""
     submitted: str = ""
     ids: list[str | None] = field(default_factory=list)  # id of each job in the pool; None until the job is submitted
 
     @classmethod
-    def new(cls, jobs: Path, label: str, pool: str, tasks: list[JobSpec]) -> Submission:
+    def new(cls, jobs: Path, label: str, pool: str, specs: list[JobSpec]) -> Submission:
         """Write the record of a submission under a unique name, without submitting its jobs.
 
         Args:
             jobs: folder of the records, `results/<experiment>/jobs`.
             label: name of the experiment.
             pool: name of the pool.
-            tasks: function and arguments of each job.
+            specs: function and arguments of each job.
 
         Returns:
             The submission.
@@ -63,7 +63,7 @@ class Submission:
         now = datetime.now(UTC)
         name = f"pm-{label}-{now:%y%m%d%H%M%S}-{secrets.token_hex(3)}"
         host = socket.gethostname()
-        submission = cls(jobs / name, name, pool, tasks, host, now.isoformat(timespec="seconds"), [None] * len(tasks))
+        submission = cls(jobs / name, name, pool, specs, host, now.isoformat(timespec="seconds"), [None] * len(specs))
         submission.save()
         return submission
 
@@ -71,7 +71,7 @@ class Submission:
     def load(cls, folder: Path) -> Submission:
         """Load the submission of a folder."""
         content = json.loads((folder / "submission.json").read_text(encoding="utf-8"))
-        content["tasks"] = [JobSpec(**spec) for spec in content["tasks"]]
+        content["specs"] = [JobSpec(**spec) for spec in content.pop("tasks")]
         return cls(folder=folder, **content)
 
     @classmethod
@@ -100,13 +100,14 @@ class Submission:
         return [
             submission
             for submission in submissions
-            if not all(submission.ended(i) for i in range(len(submission.tasks)))
+            if not all(submission.ended(i) for i in range(len(submission.specs)))
         ]
 
     def save(self) -> None:
         """Write the record."""
         content = asdict(self)
         del content["folder"]
+        content["tasks"] = content.pop("specs")  # the key of records that earlier versions wrote
         write_json(self.folder / "submission.json", content)
 
     def file(self, index: int, kind: str) -> Path:

@@ -69,20 +69,20 @@ class _Submissions:
         self.pool, self.jobs, self.label, self.retries = pool, jobs, label, retries
         self.submissions: list[Submission] = []
         self._status: dict[Key, JobStatus] = {}
-        self._outcome: dict[Key, str] = {}  # done, failed, canceled, or resubmitted: part of a later submission
+        self._outcome: dict[Key, str] = {}  # done, failed, canceled, or superseded by a later submission
         self._reasons: dict[Key, str] = {}
         self.polled = False
 
     def adopt(self) -> None:
-        """Add earlier submissions of which some jobs still run or wait; count their other jobs as resubmitted."""
+        """Add earlier submissions of which some jobs still run or wait; their ended jobs count as `superseded`."""
         unfinished = Submission.unfinished(self.jobs, self.pool.name)
         status = self.pool.poll(unfinished) if unfinished else {}
         for submission in unfinished:
-            alive = {i for i in range(len(submission.tasks)) if status[submission.name, i].state != EXITED}
+            alive = {i for i in range(len(submission.specs)) if status[submission.name, i].state != EXITED}
             if alive:
                 self.submissions.append(submission)
-                exited = set(range(len(submission.tasks))) - alive
-                self._outcome |= {(submission.name, i): "resubmitted" for i in exited}
+                exited = set(range(len(submission.specs))) - alive
+                self._outcome |= {(submission.name, i): "superseded" for i in exited}
 
     def runs_in_progress(self) -> set[str]:
         """Return `<run> <hash>` of each run that jobs submitted earlier still train."""
@@ -105,7 +105,7 @@ class _Submissions:
             if key not in self._outcome:
                 self._record_outcome(submission, i)
             state = self._outcome.get(key, self._status[key].state)
-            if state != "resubmitted":
+            if state != "superseded":
                 note = self._reasons.get(key) or self._status[key].reason if state != "done" else ""
                 if spec.attempt > 1:
                     note = f"try {spec.attempt} after {spec.after}{': ' if note else ''}{note}"
@@ -133,7 +133,7 @@ class _Submissions:
             if self._outcome.get(key) == "failed" and spec.attempt <= self.retries:
                 failed = submission.read(i, "failed")
                 if failed is None or failed.get("try_again", True):
-                    self._outcome[key] = "resubmitted"
+                    self._outcome[key] = "superseded"
                     retried.append(replace(spec, attempt=spec.attempt + 1, after=self._reasons[key]))
         self.submit(retried)
 
@@ -144,7 +144,7 @@ class _Submissions:
     def _jobs(self) -> Iterator[tuple[Key, Submission, int, JobSpec]]:
         """Yield the key, the submission, the index and the specification of every job."""
         for submission in self.submissions:
-            for i, spec in enumerate(submission.tasks):
+            for i, spec in enumerate(submission.specs):
                 yield (submission.name, i), submission, i, spec
 
     def report_failures(self) -> None:

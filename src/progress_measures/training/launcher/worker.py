@@ -42,7 +42,7 @@ def run_job(folder: Path, index: int, stop_on: Collection[int] | None = None) ->
         Exception: the job's function raised it; a record of the failure is written.
     """
     submission = Submission.load(folder)
-    spec = submission.tasks[index]
+    spec = submission.specs[index]
     module, _, name = spec.function.partition(":")
     submission.file(index, "failed").unlink(missing_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""Losses and accuracies of one-layer networks on pairs, by the fast path."""
+"""Losses and accuracies of one-layer networks on pairs, by the fast path: exactly, from the tables of `models.pairs`."""
 
 from __future__ import annotations
 
