@@ -28,7 +28,8 @@ def to_native_weights(weights: Mapping[str, NDArray[np.floating]], sizes: Layout
     """Convert an imported network's tensors to the form of networks trained here, with the same logits at `=`.
 
     Outputs that are not answers, such as the output for `=` of the authors' networks, and unused positions are cut off.
-    Weights of LayerNorms are folded into the matrices after them. With `one_layer`, attention biases are moved elsewhere or dropped:
+    Weights of LayerNorms are folded into the matrices after them. With `one_layer`, attention biases are moved
+    elsewhere or dropped:
 
     - Attention weights sum to 1, so b_V and b_O add the same vector to every residual stream. This vector is moved to
       b_in and b_out.
