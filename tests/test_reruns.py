@@ -81,8 +81,8 @@ CHANGES = {
     ),
     "a task": (
         "src/progress_measures/tasks/modular_addition.py",
-        "return (a + b) % task.prime",
-        "return (b + a) % task.prime",
+        "sign: ClassVar[int] = 1",
+        "sign: ClassVar[int] = 2 - 1",
         {"dataset": 1, "train": 1, **MEASURED, "gather": 1, "figure": 1},
     ),
     "a fact derived from the settings": (
