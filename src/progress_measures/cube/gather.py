@@ -55,7 +55,7 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
         "title": title,
         "runs_missing": missing,
         "manifest": json.dumps([records[run.name] for run in present]),
-        "provides": sorted(frozenset.intersection(*(run.provides for run in present))),
+        "provides": _provided_by_all(present),
     }
     attributes: dict[str, Any] = {}
     not_found: dict[str, dict[str, str]] = {}
@@ -127,12 +127,18 @@ def join(parts: list[xr.Dataset], runs: list[Run], first: Run) -> xr.Dataset:
         "experiment": first.experiment,
         "first_run": first.name if runs[0] is first else "",
         "task": first.task.kind,
+        "provides": _provided_by_all(runs),
     }
     if first.imported:
         cube.attrs["imported"] = first.imported.model_dump_json()
     if "key_frequency" in cube:
         cube.attrs |= _rules()
     return describe_dimensions(cube)
+
+
+def _provided_by_all(runs: list[Run]) -> list[str]:
+    """Return the capabilities that all runs provide."""
+    return sorted(frozenset.intersection(*(run.provides for run in runs)))
 
 
 def same_architecture(runs: list[Run]) -> bool:
