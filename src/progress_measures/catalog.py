@@ -116,13 +116,12 @@ class Catalog:
             UserError: The id does not exist, or its module has no declaration.
         """
         module = importlib.import_module(self.module(name))
-        declared = self._declared.get(name, getattr(module, self._attribute, None))
-        if not hasattr(declared, "id"):
+        if name not in self._declared:
             raise UserError(
                 f"{module.__file__} declares no {self._kind}: expected a function `{self._attribute}` decorated with "
                 f"`@{self._kind}(…)`. Move code that several {self._kind}s share out of this folder."
             )
-        return declared
+        return self._declared[name]
 
 
 def id_of(module: str) -> str:

@@ -7,15 +7,24 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from progress_measures.analysis.readout import readout_rows
+from progress_measures.analysis.readout import READOUT_VARIABLES, readout_rows
 from progress_measures.analysis.runs import after_intervention, key_frequencies_of
+
+TABLE_5_VARIABLES = (
+    *READOUT_VARIABLES,
+    "gini_W_E",
+    "gini_W_L",
+    "logit_fraction_explained_cosines_centered_over_pairs",
+    "test_loss",
+)
+"""Variables that `table_5_row` reads."""
 
 
 def table_5_row(run_cube: xr.Dataset) -> dict[str, Any]:
     """Compute the columns of Table 5 for one run.
 
     Args:
-        run_cube: the cube of one run at its last checkpoint.
+        run_cube: the cube of one run at its last checkpoint, with `TABLE_5_VARIABLES`.
 
     Returns:
         Test loss, Gini coefficients of W_E and W_L, key frequencies, and fractions of variance explained (FVE) of the

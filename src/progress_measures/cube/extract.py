@@ -84,7 +84,7 @@ class CheckpointReader:
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]:
         """Return the weights of one checkpoint by its index, in the precision in which they are measured."""
-        chunk_size = self._arrays["W_E"].chunks[0]
+        chunk_size = next(iter(self._arrays.values())).chunks[0]
         start = index // chunk_size * chunk_size
         if start != self._chunk_start:
             self._chunk = {name: self._read(name, slice(start, start + chunk_size)) for name in self._arrays}

@@ -207,4 +207,5 @@ FAMILIES = tuple(name for name in _families() if name not in DERIVED)
 
 def families_of(run: Run) -> tuple[str, ...]:
     """Return the families with at least one measure that applies to a run."""
-    return tuple(family for family in FAMILIES if any(m.applies_to(run) for m in family_measures(family)))
+    applicable = {m.family for m in measures().values() if m.applies_to(run)}
+    return tuple(family for family in FAMILIES if family in applicable)

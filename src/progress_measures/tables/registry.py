@@ -73,7 +73,9 @@ def table(
     def declare(rows: Callable[..., pd.DataFrame]) -> Table:
         caption = " ".join((rows.__doc__ or "").split())
         name = id_of(rows.__module__)
-        return Table(name, title, caption, reference, experiments, variables, formats, rows, partial, published)
+        declared = Table(name, title, caption, reference, experiments, variables, formats, rows, partial, published)
+        _CATALOG.add(declared)
+        return declared
 
     return declare
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from progress_measures.tasks.base import is_prime
+
 
 class Group(NamedTuple):
     """A cyclic group of operand values.
@@ -73,6 +75,6 @@ def discrete_powers(p: int, generator: int) -> NDArray[np.int64]:
 
 def primitive_root(p: int) -> int:
     """Return the smallest primitive root modulo p; 0 if p is no prime or less than 3."""
-    if p < 3 or any(p % divisor == 0 for divisor in range(2, int(p**0.5) + 1)):
+    if p < 3 or not is_prime(p):
         return 0
     return next(g for g in range(2, p + 1) if p == 3 or len(set(discrete_powers(p, g).tolist())) == p - 1)

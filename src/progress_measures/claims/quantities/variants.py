@@ -18,8 +18,7 @@ from progress_measures.analysis.crossings import (
     median_smooth,
     spikes,
 )
-from progress_measures.analysis.paper_tables import table_5_row, table_6_row
-from progress_measures.analysis.readout import READOUT_VARIABLES
+from progress_measures.analysis.paper_tables import TABLE_5_VARIABLES, table_5_row, table_6_row
 from progress_measures.analysis.runs import chance, key_frequencies_of
 from progress_measures.analysis.select import by_fraction, runs_with
 from progress_measures.claims.registry import Values, quantity
@@ -102,16 +101,7 @@ def memorization_rates(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) 
     return {"epochs": epochs, "ratio": max(epochs.values()) / min(epochs.values())}
 
 
-@quantity(
-    variables=(
-        *READOUT_VARIABLES,
-        "gini_W_E",
-        "gini_W_L",
-        "logit_fraction_explained_cosines_centered_over_pairs",
-        "test_accuracy",
-        "test_loss",
-    )
-)
+@quantity(variables=(*TABLE_5_VARIABLES, "test_accuracy"))
 def structure(cube: xr.Dataset) -> Values:
     """Return the columns of Table 5, the number of key frequencies and the final test accuracy of each run."""
     rows = [table_5_row(cube.isel(run=i, epoch=-1)) for i in range(cube.sizes["run"])]
@@ -122,16 +112,7 @@ def structure(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity(
-    variables=(
-        *READOUT_VARIABLES,
-        "gini_W_E",
-        "gini_W_L",
-        "logit_fraction_explained_cosines_centered_over_pairs",
-        "test_accuracy",
-        "test_loss",
-    )
-)
+@quantity(variables=(*TABLE_5_VARIABLES, "test_accuracy"))
 def structure_of_all(*cubes: xr.Dataset) -> Values:
     """Return two columns of Table 5 for all runs with at least 95 % final test accuracy, and the number of these runs.
 
@@ -218,16 +199,7 @@ def slingshots(cube: xr.Dataset) -> Values:
     return {"float32": counts["float32"], "float64": counts["float64"], "more_in_float32": difference}
 
 
-@quantity(
-    variables=(
-        *READOUT_VARIABLES,
-        "gini_W_E",
-        "gini_W_L",
-        "logit_fraction_explained_cosines_centered_over_pairs",
-        "test_accuracy",
-        "test_loss",
-    )
-)
+@quantity(variables=(*TABLE_5_VARIABLES, "test_accuracy"))
 def structure_of_generalizing(cube: xr.Dataset) -> Values:
     """Return the columns of Table 5 for deeper networks, and the number of seeds with the expected structure.
 
