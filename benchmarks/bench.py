@@ -1,9 +1,9 @@
 """Benchmarks of this package against the notebook's implementation, on one machine and in one process.
 
-The package and the baseline, `benchmarks/notebook.py`, alternate in short blocks with the same number of threads, so other
-load slows both equally; the medians over blocks are compared. Each implementation runs in its own thread, because flushing of
-denormal numbers is a setting of the thread: the package flushes denormal numbers, the notebook does not. The allocator
-settings of `training.machine.set_up` apply to the whole process and speed up both.
+The baseline, `benchmarks/notebook.py`, trains and measures as the subtraction notebook does. A block is a few repetitions of
+a function. Blocks of the package and of the baseline alternate, so other load on the machine slows both equally; the
+medians over blocks are compared. The package flushes denormal numbers to zero, the notebook does not. Flushing is a setting
+of a thread, so each implementation has a separate thread. The allocator settings of `training.machine.set_up` apply to both.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def mainline_run(epochs: int = 40_000, checkpoint_every: int = 100) -> Run:
 
 
 def converged_weights() -> Weights:
-    """Read the final weights of the mainline's first run, from its results or else from the published weights.
+    """Read the final weights of the mainline's first run: from its checkpoints if it is trained, else from `published/`.
 
     Raises:
         UserError: The run has neither results nor published weights.
@@ -107,7 +107,7 @@ def converged_weights() -> Weights:
 
         return open_run("mainline").weights()
     raise UserError(
-        f"the benchmark needs a network late in training, but neither a finished run in {path.parent} nor "
+        f"the benchmark needs a trained network, but neither a finished run in {path.parent} nor "
         f"{published_weights('mainline')} exists; train one with: progress-measures train mainline --run seed0"
     )
 
@@ -122,8 +122,8 @@ def bench_train(threads: int = 1, epochs: int = 3, blocks: int = 7, weights: Wei
         weights: Weights of the mainline's first run late in training; by default `converged_weights`.
 
     Returns:
-        Times in milliseconds, peak memory in MiB and the arithmetic rate as a fraction of the peak rate; `late` contains the
-        times late in training, or the reason why this comparison was skipped.
+        Times in milliseconds, peak memory in MiB, and under `roofline` the arithmetic rate and its fraction of
+        the rate of a large matrix product. `late` contains the times late in training, or the reason why they are missing.
     """
     set_up(threads)
     run = notebook_run()
@@ -132,7 +132,7 @@ def bench_train(threads: int = 1, epochs: int = 3, blocks: int = 7, weights: Wei
     result |= _compare_training(run, start, threads, epochs, blocks, warm_up=3)
     try:
         late = converged_weights() if weights is None else weights
-        # enough updates for Adam's moments to match a converged network
+        # 30 updates bring Adam's moment estimates, which start at 0, to their values late in training
         result["late"] = _compare_training(mainline_run(), late, threads, epochs, blocks, warm_up=30)
     except UserError as error:
         result["late"] = {"skipped": str(error)}
@@ -146,7 +146,7 @@ def _compare_training(
 ) -> dict[str, float]:
     """Time an update, an evaluation and an epoch of both implementations from the same weights, in milliseconds.
 
-    Writing of checkpoints is not timed. `ratio` is the notebook's time of an epoch over the package's.
+    Writing of checkpoints is not timed. `ratio` is the notebook's time per epoch divided by the package's.
     """
     n = run.task.layout.operands
     mask = train_mask(run)
@@ -185,8 +185,8 @@ class PackageTraining:
 
     Args:
         run: The run.
-        weights: Initial weights.
-        mask: True for training pairs: [a, b].
+        weights: Weights before the first update.
+        mask: [a, b], true for training pairs.
     """
 
     def __init__(self, run: Run, weights: Weights, mask: NDArray[np.bool_]) -> None:
@@ -209,21 +209,24 @@ class PackageTraining:
         return self._objective.evaluate(self._optimizer.weights)
 
 
-TASKS = (
+TIMED_EXPERIMENTS = (
     "two_layer",
     "five_digit_addition",
     "five_digit_addition_notebook",
     "repeated_subsequence",
     "skip_trigram",
 )
-"""Experiments whose first runs are timed in the comparison of other networks and tasks."""
+"""Experiments other than one-layer networks on modular tasks, of which `bench_tasks` times the first run."""
 
 
-def bench_tasks(threads: int = 1, updates: int = 3, blocks: int = 7, names: tuple[str, ...] = TASKS) -> dict[str, Any]:
+def bench_tasks(
+    threads: int = 1, updates: int = 3, blocks: int = 7, names: tuple[str, ...] = TIMED_EXPERIMENTS
+) -> dict[str, Any]:
     """Time an update of deeper networks and other tasks, in the package and in a plain PyTorch implementation.
 
     On sequences, both times include drawing the examples. On pairs, the plain implementation is also timed with the test
-    loss at each update, as in the notebook. `ratio` is the plain implementation's time of an update over the package's.
+    loss at each update, as in the notebook. `ratio` is the plain implementation's time per update divided by the
+    package's.
 
     Args:
         threads: Threads of each implementation.
@@ -283,11 +286,11 @@ def _plain_training(run: Run, weights: Weights, mask: NDArray[np.bool_]) -> Any:
 def bench_measure(
     threads: int = 1, repetitions: int = 1, blocks: int = 5, weights: Weights | None = None
 ) -> dict[str, Any]:
-    """Time the measures of one checkpoint in the package and in the notebook, with initial and with late weights.
+    """Time the measures of one checkpoint in the package and in the notebook, at the start and late in training.
 
-    The package computes the notebook's measures on one `Checkpoint`. `everything` times all measures as extraction
-    computes them, with a new `Checkpoint` for each family. NumPy reads its number of threads from `OPENBLAS_NUM_THREADS`
-    when Python starts, so set this variable to `threads`.
+    The package computes the notebook's measures on one `Checkpoint`. `everything_ms_per_checkpoint` is the time of all
+    measures of the package, with a new `Checkpoint` for each family, as when a run is measured. NumPy reads its
+    number of threads from `OPENBLAS_NUM_THREADS` when Python starts, so set this variable to `threads`.
 
     Args:
         threads: Threads of each implementation.
@@ -297,7 +300,7 @@ def bench_measure(
 
     Returns:
         Times in milliseconds of the notebook's measures in both implementations and of all measures of the package;
-        `late` contains the times with late weights, or the reason why this comparison was skipped.
+        `late` contains the times late in training, or the reason why they are missing.
     """
     set_up(threads)
     run = mainline_run()
@@ -309,7 +312,8 @@ def bench_measure(
         late, skipped = initial, str(error)
     context = RunContext(run, late, train_mask(run))
     if skipped:
-        context.key_frequencies = np.array([1, 5, 34])  # the notebook's loops run over its three key frequencies
+        # Any three frequencies give the same time, because the notebook loops over its three key frequencies.
+        context.key_frequencies = np.array([1, 5, 34])
     result: dict[str, Any] = {"threads": threads, "machine": machine(CPU)}
     result |= _compare_measuring(context, initial, threads, repetitions, blocks)
     result["late"] = (
@@ -322,14 +326,14 @@ def _compare_measuring(
     context: RunContext, weights: Weights, threads: int, repetitions: int, blocks: int
 ) -> dict[str, float]:
     data = notebook.data(context.n, context.sign, context.train)
-    cells = notebook.Notebook(context.n, context.sign, data, context.key_frequencies)
+    baseline = notebook.Notebook(context.n, context.sign, data, context.key_frequencies)
     model = notebook.HookedTransformer.from_weights(weights)
     flushing_thread, plain_thread = _BenchThread(threads, flush=True), _BenchThread(threads, flush=False)
     ms = _medians(
         {
             "package": (flushing_thread, lambda: notebook_measures(context, weights)),
             "everything": (flushing_thread, lambda: measure_all(context, weights)),
-            "notebook": (plain_thread, lambda: notebook.metric_pass(model, cells)),
+            "notebook": (plain_thread, lambda: notebook.metric_pass(model, baseline)),
         },
         repetitions,
         blocks,
@@ -347,7 +351,7 @@ def notebook_measures(context: RunContext, weights: Weights) -> dict[str, Any]:
     """Compute the notebook's measures of one checkpoint.
 
     Args:
-        context: Context of the run.
+        context: The run, its training pairs and its key frequencies.
         weights: Weights of the checkpoint.
 
     Returns:
@@ -358,10 +362,10 @@ def notebook_measures(context: RunContext, weights: Weights) -> dict[str, Any]:
 
 
 def measure_all(context: RunContext, weights: Weights) -> dict[str, Any]:
-    """Compute all measures of one checkpoint that have a dimension `epoch` or `moment`.
+    """Compute all measures of one checkpoint that are stored at every checkpoint or at selected epochs.
 
     Args:
-        context: Context of the run.
+        context: The run, its training pairs and its key frequencies.
         weights: Weights of the checkpoint.
 
     Returns:
@@ -377,7 +381,7 @@ def measure_all(context: RunContext, weights: Weights) -> dict[str, Any]:
 
 
 class _BenchThread:
-    """A thread that runs one implementation; torch's worker threads inherit the thread's flushing of denormal numbers."""
+    """A thread that runs one implementation; torch's worker threads inherit whether it flushes denormal numbers."""
 
     def __init__(self, threads: int, flush: bool) -> None:
         def initialize() -> None:
@@ -393,18 +397,18 @@ class _BenchThread:
 def _medians(
     timed: dict[str, tuple[_BenchThread, Callable[[], Any]]], repetitions: int, blocks: int
 ) -> dict[str, float]:
-    """Return the milliseconds per call of each function: the median over blocks. The functions' blocks alternate."""
+    """Return the median over blocks of the milliseconds per call, for each function; the functions take turns by block."""
 
-    def block(function: Callable[[], Any]) -> float:
-        began = time.perf_counter()
+    def time_block(function: Callable[[], Any]) -> float:
+        start = time.perf_counter()
         for _ in range(repetitions):
             function()
-        return (time.perf_counter() - began) / repetitions * 1e3
+        return (time.perf_counter() - start) / repetitions * 1e3
 
     times: dict[str, list[float]] = {name: [] for name in timed}
     for _ in range(blocks):
         for name, (thread, function) in timed.items():
-            times[name].append(thread(functools.partial(block, function)))
+            times[name].append(thread(functools.partial(time_block, function)))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -435,7 +439,7 @@ def peak_memory(threads: int, epochs: int = 100) -> float:
 
 
 def _train_in(folder: str, threads: str, epochs: str) -> None:
-    """Train for some epochs, with enough checkpoints to fill a block of the store, and print the peak memory."""
+    """Train for some epochs, with 20 checkpoints or more, the number written to disk at once; print the peak memory."""
     from progress_measures.data.dataset import write_dataset
     from progress_measures.training.loop import train
 
@@ -450,8 +454,7 @@ def table(results: dict[str, dict[str, Any]]) -> Any:
     """Format the comparisons as a `rich` table.
 
     Args:
-        results: Results of `bench_train` under `train`, of `bench_measure` under `measure` and of `bench_tasks` under
-            `tasks`; any of them may be missing.
+        results: Results by benchmark: `train`, `measure` and `tasks`; benchmarks that did not run are missing.
     """
     from rich.table import Table
 
@@ -461,12 +464,12 @@ def table(results: dict[str, dict[str, Any]]) -> Any:
     for what, unit in (("train", "epoch"), ("measure", "checkpoint")):
         for when, part in (("start", results.get(what, {})), ("late", results.get(what, {}).get("late", {}))):
             if f"ms_per_{unit}" in part:
-                package, notebook = part[f"ms_per_{unit}"], part[f"notebook_ms_per_{unit}"]
-                comparison.add_row(f"{what}, {when}", f"{package:.1f}", f"{notebook:.1f}", f"{part['ratio']:.1f}")
-    for name in TASKS:
+                package_ms, notebook_ms = part[f"ms_per_{unit}"], part[f"notebook_ms_per_{unit}"]
+                comparison.add_row(f"{what}, {when}", f"{package_ms:.1f}", f"{notebook_ms:.1f}", f"{part['ratio']:.1f}")
+    for name in TIMED_EXPERIMENTS:
         if part := results.get("tasks", {}).get(name):
-            package, plain = part["ms_per_update"], part["plain_ms_per_update"]
-            comparison.add_row(name, f"{package:.1f}", f"{plain:.1f}", f"{part['ratio']:.1f}")
+            package_ms, plain_ms = part["ms_per_update"], part["plain_ms_per_update"]
+            comparison.add_row(name, f"{package_ms:.1f}", f"{plain_ms:.1f}", f"{part['ratio']:.1f}")
     part = results.get("measure", {})
     if "everything_ms_per_checkpoint" in part:
         comparison.add_row("every measure", f"{part['everything_ms_per_checkpoint']:.1f}", "", "")
@@ -474,7 +477,7 @@ def table(results: dict[str, dict[str, Any]]) -> Any:
 
 
 def notes(results: dict[str, dict[str, Any]]) -> list[str]:
-    """Return the results that the table omits: memory, arithmetic rate, and skipped comparisons."""
+    """Return the results that the table omits, one per line: memory, arithmetic rate, and skipped comparisons."""
     lines = []
     train = results.get("train", {})
     if train:

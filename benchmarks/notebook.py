@@ -1,10 +1,10 @@
-"""The baseline of the benchmark: training and measuring a network as in the subtraction notebook, in plain torch.
+"""The baseline of the benchmark: it trains and measures a network in plain torch, as the subtraction notebook does.
 
-- The hooked transformer follows TransformerLens: it computes all three positions and passes every activation through a
-  hook point.
+- The hooked transformer follows TransformerLens: it computes all three positions of `a b =` and passes every activation
+  through a hook point.
 - Training is full-batch AdamW on a float64 cross-entropy, with the test loss at every epoch.
-- Each progress measure runs the network over all pairs again. The values of cos(w_k(a + sign b - c)) for all frequencies k
-  and all (a, b, c) are kept in memory.
+- Each measure runs the network over all pairs again. The values of cos(w_k(a + sign b - c)), where w_k = 2πk/p and sign is
+  1 for addition and -1 for subtraction, stay in memory for all frequencies k and all (a, b, c).
 
 Matrix products use `F.linear` and `addmm` as in TransformerLens 2. The logits equal the logits of version 2.15 to the last
 bit, and an epoch takes 0.98 of the time of version 2.15 (on one EPYC core).
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class HookPoint(nn.Module):
-    """An identity module whose forward hooks receive an activation."""
+    """A module that returns its input, so that forward hooks can read an activation."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the input."""
@@ -81,7 +81,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear maps with a ReLU between them."""
+    """The MLP of a layer: two linear maps with a ReLU between them."""
 
     def __init__(self, weights: dict[str, Tensor], layer: int) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """A layer: attention, and an MLP if the network has MLPs, with skip connections."""
+    """A layer with skip connections: attention, then an MLP if the network has MLPs."""
 
     def __init__(self, weights: dict[str, Tensor], layer: int) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class HookedTransformer(nn.Module):
 
     @classmethod
     def from_weights(cls, weights: Weights) -> HookedTransformer:
-        """Return a network with the given weights; missing biases are frozen at zero."""
+        """Return a network with these weights; biases that are missing in them are zeros and do not train."""
         return cls({name: torch.as_tensor(tensor).detach() for name, tensor in weights.items()})
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ class HookedTransformer(nn.Module):
 
 
 class Data(NamedTuple):
-    """All pairs, with index a * p + b, and their split."""
+    """All pairs, in the order of the index a * p + b, and their split."""
 
     tokens: Tensor  # [pair, 3]
     labels: Tensor  # [pair]
@@ -188,7 +188,7 @@ def loss_fn(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class NotebookTraining:
-    """The body of the notebook's training loop.
+    """Trains a network on pairs, with the loss and the optimizer of the notebook's training loop.
 
     Args:
         weights: initial weights, as for `HookedTransformer.from_weights`.
@@ -223,7 +223,7 @@ class NotebookTraining:
 
 
 class SequenceTraining:
-    """The body of the training loop for tasks on sequences: fresh examples, a float64 loss and AdamW.
+    """Trains a network on sequences, with new examples at each update, a float64 loss and AdamW.
 
     Logits are computed at every position of the sequence; the loss is computed at the answer positions.
 
@@ -253,7 +253,7 @@ class SequenceTraining:
 
 
 class Notebook:
-    """The progress measures of the notebook, with the arrays that its earlier cells define.
+    """The measures of the notebook, with the arrays that they use.
 
     Every measure returns a differentiable tensor, because the notebook computes its measures without `torch.no_grad`.
 
@@ -262,7 +262,7 @@ class Notebook:
         sign: 1 for addition, -1 for subtraction.
         data: all pairs and their split.
         key_frequencies: key frequencies of the final network.
-        dtype: precision of the cosines and of the Fourier basis.
+        dtype: floating-point type of the cosines and of the Fourier basis.
     """
 
     def __init__(
@@ -308,7 +308,7 @@ class Notebook:
         return model(self.data.tokens)[:, -1].view(self.p, self.p, self.p)
 
     def cosine_coefficients(self, model: HookedTransformer) -> Tensor:
-        """Compute the inner product of the logits with cos(w_k(a + sign b - c)), of norm 1: [frequency]."""
+        """Compute the inner product of the logits with cos(w_k(a + sign b - c)), scaled to norm 1: [frequency]."""
         return (self.cosines * self._logits(model)[None]).sum([-3, -2, -1])
 
     def cosine_similarities(self, model: HookedTransformer) -> Tensor:
@@ -336,9 +336,9 @@ class Notebook:
         return projection
 
     def restricted_loss(self, model: HookedTransformer) -> Tensor:
-        """Compute the restricted loss on test pairs from the neurons' projection on the key frequencies' directions.
+        """Compute the restricted loss on test pairs, with neurons projected on the key frequencies' directions.
 
-        The mean of the logits over pairs is unchanged.
+        The logits of the projected neurons are shifted to have the network's mean over pairs.
         """
         logits, cache = model.run_with_cache(self.data.tokens)
         logits = logits[:, -1]
@@ -357,11 +357,11 @@ class Notebook:
         return loss_fn(logits[self.data.train], self.data.labels[self.data.train])
 
     def W_E_fourier_norms(self, model: HookedTransformer) -> Tensor:
-        """Compute the norm of each Fourier component of the embedding: [component]."""
+        """Compute the norm of each Fourier component over operands of the embedding W_E: [component]."""
         return (self.fourier_basis @ model.W_E[:-1]).norm(dim=-1)
 
     def W_L_fourier_norms(self, model: HookedTransformer) -> Tensor:
-        """Compute the norm of each Fourier component of the neuron-to-logit map: [component]."""
+        """Compute the norm of each Fourier component over outputs of the neuron-to-logit map W_out W_U: [component]."""
         W_L = model.blocks[0].mlp.W_out @ model.W_U
         return (W_L @ self.fourier_basis.mT).norm(dim=0)
 
@@ -371,7 +371,7 @@ class Notebook:
 
 
 def metric_pass(model: HookedTransformer, notebook: Notebook) -> dict[str, float | NDArray[np.floating]]:
-    """Compute all measures of the notebook for one checkpoint, with one forward pass per measure.
+    """Compute all measures of the notebook for one checkpoint; each measure of logits or neurons runs the network again.
 
     Args:
         model: the network at the checkpoint.

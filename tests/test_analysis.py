@@ -104,10 +104,10 @@ def test_phase_of_a_run_that_trains(test_loss, excluded, expected):
     assert phases.phase_so_far(xr.Dataset(curves)) == expected
 
 
-def test_end_of_interest_is_twice_the_end_of_cleanup():
-    assert phases.end_of_interest(with_ends(1, 2, 6900)) == 14_000
-    assert phases.end_of_interest(with_ends(1, 2, np.nan)) is None
-    assert phases.end_of_interest(with_ends(1, 2, 900)) is None
+def test_last_plotted_epoch_is_twice_the_end_of_cleanup():
+    assert phases.last_plotted_epoch(with_ends(1, 2, 6900)) == 14_000
+    assert phases.last_plotted_epoch(with_ends(1, 2, np.nan)) is None
+    assert phases.last_plotted_epoch(with_ends(1, 2, 900)) is None
 
 
 def test_checkpoints_of_phases_need_all_ends():

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from progress_measures import open_cube
 from progress_measures.analysis.select import select
 from progress_measures.capabilities import CAPABILITIES
 from progress_measures.errors import UserError
+from progress_measures.files import write_store
 from progress_measures.measures import families_of, measures
 from progress_measures.measures.checkpoint import RunContext, SplitUnknown
 from progress_measures.measures.registry import DERIVED, Measure
@@ -61,7 +63,7 @@ def test_measures_of_logits_are_computed_from_logits_alone():
     run, rng = pair_run("modular_addition"), np.random.default_rng(5)
     network = RunContext(run, solving_weights(run, rng), random_mask(P)).final
     logits_only = imported(run, logits_only=True)
-    assert logits_only.provides == {"pairs", "modular_sum", "split"}
+    assert logits_only.provides == {"pairs", "cyclic_group", "split"}
     from_logits = RunContext(logits_only, {"logits": network.logits}, random_mask(P)).final
     applicable = [m for m in ON_CHECKPOINTS if m.applies_to(logits_only)]
     assert {"test_loss", "excluded_loss_by_frequency", "cosine_coefficient"} <= {m.name for m in applicable}
@@ -95,12 +97,18 @@ def test_a_figure_that_a_network_lacks_variables_of_says_what_it_requires():
         {"experiment": "mine", "provides": ["split"]},
     )
     expected = (
-        "Figure x reads restricted_loss, which the cube of 'mine' does not have: this requires a task whose answer is a + b "
-        "or a - b mod p, and MLP neurons, which its networks do not have."
+        "Figure x reads restricted_loss, which the cube of 'mine' does not have: this requires a task whose answers follow a "
+        "cyclic group, as a + b mod n and a · b mod p do, and MLP neurons, which its networks do not have."
     )
     with pytest.raises(UserError) as error:
         select(cube, ["test_loss", "restricted_loss"], "Figure x")
     assert str(error.value) == expected
+
+
+def test_a_cube_with_the_earlier_name_of_a_capability_opens_with_the_new_name(tmp_path):
+    cube = xr.Dataset({"test_loss": (("run", "epoch"), [[1.0]])}, {"run": ["seed0"], "epoch": [0]})
+    write_store(cube.assign_attrs(provides=["mlp", "modular_sum", "pairs"]), tmp_path / "cube.zarr")
+    assert open_cube(tmp_path / "cube.zarr").attrs["provides"] == ["cyclic_group", "mlp", "pairs"]
 
 
 def test_families_of_a_run_follow_from_its_measures():

@@ -1,4 +1,4 @@
-"""The ledger of claims: its completeness, its rules, its verdicts, and claims without runs."""
+"""Claims: completeness, rules, verdicts, and claims without runs."""
 
 import functools
 import json
@@ -13,9 +13,9 @@ import yaml
 from progress_measures.analysis.select import only
 from progress_measures.claims import claims_page, load_claims
 from progress_measures.claims.judge import DIFFERS, HOLDS, NOT_RUN, RECORDED, VERDICTS, holds, judge
-from progress_measures.claims.ledger import Claim, Condition
-from progress_measures.claims.ledger import load_claims as load
 from progress_measures.claims.registry import Quantity, load_quantity, quantities
+from progress_measures.claims.schema import Claim, Condition
+from progress_measures.claims.schema import load_claims as load
 from progress_measures.cube.open import cube_if_any, open_cube
 from progress_measures.errors import UserError
 from progress_measures.measures import measures
@@ -32,7 +32,7 @@ def judgments():
     return {name: judge(claim, published) for name, claim in CLAIMS.items()}
 
 
-def test_ledger_is_complete():
+def test_claims_are_complete():
     assert len(CLAIMS) == 309
     kinds = Counter(claim.kind for claim in CLAIMS.values())
     assert kinds["contradiction"] == 62

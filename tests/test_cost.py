@@ -32,9 +32,10 @@ print(int(peak_of_this_process() * 2**20))
 """
 
 
-def mainline_runs(number=1, layers=1, prime=113, epochs=40, **training):
+def mainline_runs(number=1, layers=1, prime=113, epochs=40, model=None, tokens="a b =", **training):
     """Return runs of the mainline's size."""
-    settings = {"task": {"kind": "modular_addition", "prime": prime}, "model": {"layers": layers}, "split": {}}
+    task = {"kind": "modular_addition", "prime": prime, "tokens": tokens}
+    settings = {"task": task, "model": {"layers": layers} | (model or {}), "split": {}}
     recipe = small_experiment(epochs=epochs, checkpoint_every=1, evaluate_every=20)["training"] | training
     grid = {"seed": list(range(number))}
     return Experiment.model_validate({"title": "x", "training": recipe, "grid": grid} | settings).runs("x")
@@ -47,6 +48,8 @@ def mainline_runs(number=1, layers=1, prime=113, epochs=40, **training):
         {"number": 3, "prime": 13},
         {"layers": 2, "prime": 53, "epochs": 20},
         {"number": 4, "dropout": 0.2},
+        {"number": 2, "model": {"activation": "gelu", "normalization": "layer_norm", "gated_mlp": True}},
+        {"number": 3, "model": {"mlp_input": "one_hot", "activation": "square"}, "tokens": "a b"},
     ],
     ids=str,
 )
@@ -94,6 +97,40 @@ def test_operations_at_answer_positions_are_counted(monkeypatch, run):
     with FlopCounterMode(display=False) as counter:
         objective.loss(weights).sum().backward()
     assert cost.update_flops(run) == pytest.approx(counter.get_total_flops(), rel=0.06)
+
+
+DESIGNS = {
+    "gated": ({"gated_mlp": True, "activation": "silu"}, "a b ="),
+    "two layers with norms": ({"layers": 2, "normalization": "layer_norm"}, "a b ="),
+    "attention only": ({"layers": 2, "attention_only": True, "attention_scale": 1.0}, "a b ="),
+    "four tokens": ({"positions": "rotary"}, "a 13 b 14"),
+    "summed": ({"mlp_input": "summed", "layers": 3}, "a b"),
+    "concatenated": ({"mlp_input": "concatenated"}, "a b"),
+    "one-hot": ({"mlp_input": "one_hot"}, "a b"),
+}
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_operations_of_other_designs_are_counted(name):
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from progress_measures.models.initialize import initial_weights
+    from progress_measures.training.objectives.any_design import AnyDesignObjective
+
+    model, tokens = DESIGNS[name]
+    task = {"kind": "operation", "expression": "a/b", "modulus": 13, "outputs": 15, "tokens": tokens}
+    sizes = {"d_model": 32, "d_mlp": 64} | ({} if "mlp_input" in model else {"heads": 2, "d_head": 16})
+    settings = {"title": "x", "task": task, "model": sizes | model, "training": {"epochs": 100}}
+    (run,) = Experiment.model_validate(settings).runs("x")
+    train = run.task.train_mask(run.split, 0)
+    assert cost.train_pairs(run) == train.sum() == int(0.3 * 13 * 12)
+    assert cost.evaluated_examples(run) == 13 * 12
+    weights = {name: tensor[None].requires_grad_() for name, tensor in initial_weights(run).items()}
+    objective = AnyDesignObjective([run], torch.from_numpy(train)[None], torch.device("cpu"))
+    with FlopCounterMode(display=False) as counter:
+        objective.loss(weights).sum().backward()
+    assert cost.update_flops(run) == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -339,6 +339,25 @@ def test_renewing_adds_measures_at_moments_with_published_weights(copy, monkeypa
         assert after[name].attrs == before[name].attrs
 
 
+def test_renewing_adds_measures_over_epochs_at_epochs_with_published_weights(copy, monkeypatch):
+    """A new measure over epochs is NaN except at epochs with published weights; the others keep all their values."""
+    monkeypatch.chdir(copy)
+    publish.publish("small", small_runs())
+    before = open_cube("small", published=True).load()
+    publish._zip(before.drop_vars(["gradient_symmetricity", "gini_W_E"]), published_cube("small"))
+    shutil.rmtree(copy / "results")
+    for _ in range(2):  # renewing again changes nothing
+        publish.renew("small", small_runs())
+        after = open_cube("small", published=True).load()
+        for name in ("gradient_symmetricity", "gini_W_E"):
+            for run in small_runs():
+                values = after[name].sel(run=run.name).dropna("epoch")
+                assert values.epoch.values.tolist() == publish.published_epochs(run).tolist()
+                xr.testing.assert_allclose(values, before[name].sel(run=run.name, epoch=values.epoch), rtol=1e-4)
+            assert after[name].dtype == before[name].dtype
+        xr.testing.assert_equal(after.distance_irrelevance, before.distance_irrelevance)
+
+
 def test_published_cube_of_other_settings_is_not_renewed(copy, monkeypatch):
     monkeypatch.chdir(copy)
     publish.publish("small", small_runs())

@@ -5,8 +5,8 @@ import pytest
 
 from progress_measures.claims import load_claims
 from progress_measures.claims.describe import judge_headlines, summaries
-from progress_measures.claims.ledger import headline_claims
 from progress_measures.claims.registry import load_quantity
+from progress_measures.claims.schema import headline_claims
 from progress_measures.cube.open import open_cube
 from support.processes import command
 

@@ -20,7 +20,7 @@ from progress_measures.experiments import experiment_names
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.drawing import draw, mark_lone_points
 from progress_measures.figures.plots.style import COLORS, frequency_colors, label
-from progress_measures.figures.registry import STILLS, figure
+from progress_measures.figures.registry import IMAGE_FORMATS, figure
 from support.processes import command
 from support.published_cubes import first_with_variables, published_cubes_of
 
@@ -101,7 +101,7 @@ def test_equal_cubes_give_equal_bytes(name, shrunk, tmp_path):
     cube = first_with_variables(figure, shrunk)
     if missing_variables(name, cube):
         cube = published_cubes_of(figure)[0]
-    kinds = STILLS if name in figure_ids()[::15] else ("svg",)
+    kinds = IMAGE_FORMATS if name in figure_ids()[::15] else ("svg",)
     for turn in ("first", "second"):
         draw(figure, [cube] * len(figure.experiments), [tmp_path / turn / f"figure.{kind}" for kind in kinds])
     for kind in kinds:
@@ -150,7 +150,7 @@ def test_labels_have_units(cube):
 def test_command_line_draws(results, tmp_path):
     done = command("draw", "paper/fig07", "--experiment", "small", folder=results)
     assert done.returncode == 0, done.stderr
-    for kind in STILLS:
+    for kind in IMAGE_FORMATS:
         assert (results / f"results/small/figures/paper/fig07.{kind}").stat().st_size > 5000
 
 
@@ -223,7 +223,7 @@ def test_curve_of_one_point_is_drawn_as_a_marker():
 
 def test_module_without_a_figure_is_named():
     catalog = Catalog("figure", "progress_measures.figures", "draw")
-    catalog.__dict__["_places"] = {"paper/style": ("progress_measures.figures.plots.style", None)}
+    catalog.__dict__["_locations"] = {"paper/style": ("progress_measures.figures.plots.style", None)}
     with pytest.raises(
         UserError, match=r"style\.py declares no figure: expected a function `draw` decorated with `@figure"
     ):

@@ -211,7 +211,7 @@ def test_training_does_not_depend_on_progress_messages_or_experiment_files():
 
 
 def test_facts_derived_from_settings_belong_to_the_code_that_trains_a_run():
-    """`Run.split_seed`, `batch`, `one_layer` and `on_sequences` decide data and weights."""
+    """`Run.split_seed`, `batch`, `closed_form` and `on_sequences` decide data and weights."""
     run = load_experiment("mainline").runs("mainline")[0]
     assert fingerprint.DERIVED in code_modules(run)
     assert fingerprint.fingerprint(*code_modules(run)) == code_of(run)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from progress_measures.claims.ledger import load_claims
+from progress_measures.claims.schema import load_claims
 from progress_measures.cube.open import open_cube
 from progress_measures.experiments import experiment_names
 from progress_measures.measures import measures

@@ -18,6 +18,7 @@ BOUNDS = {
     # the weights themselves, or computed from them in float64
     **dict.fromkeys(("W_E", "W_U", "moment_W_E", "sum_of_squared_weights", "sum_of_squared_weights_by_parameter"), 0),
     **dict.fromkeys(("W_E_fourier_norm", "gini_W_E", "gini_W_E_without_constant", "gini_W_E_by_frequency"), 0),
+    **dict.fromkeys(("gradient_symmetricity", "gradient_symmetricity_error", "circularity"), 0),
     "mean_attention_by_query": 0,
     # one pair in the ten thousand of p = 113 may cross the threshold
     "neuron_fraction_active": 1e-4,

@@ -67,7 +67,7 @@ def test_caption_names_missing_runs(tmp_path):
         assert note in (tmp_path / f"lacking/table.{kind}").read_text()
 
 
-def test_published_numbers_are_those_of_the_ledger(tmp_path):
+def test_published_numbers_are_those_of_the_claims(tmp_path):
     frame = written("paper/table02", [open_cube("mainline")], tmp_path)
     assert frame["paper: k"].tolist() == [row["k"] for row in load_claims()["paper.table2"].published]
     frame = written("paper/table04", [open_cube("mainline")], tmp_path)
@@ -94,9 +94,9 @@ def test_unknown_table_suggests_a_known_one():
         load_table("paper/table1")
 
 
-def test_command_line_names_a_missing_ledger(results):
+def test_command_line_names_missing_claim_files(results):
     done = command("tabulate", "paper/table02", "--experiment", "small", folder=results)
     assert done.returncode == 2
     assert (
         "paper.yaml" in done.stderr or "config/claims" in done.stderr
-    )  # the folder of the small experiment has no ledger
+    )  # the folder of the small experiment has no claim files

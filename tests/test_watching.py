@@ -40,7 +40,7 @@ def cut_to_half(run):
 
 def test_curves_of_a_finished_run_equal_the_cube(folder, results):
     cube = open_cube(results / "results/small/cube.zarr").isel(run=0)
-    so_far = read_run_status(small_runs()[0]).so_far
+    so_far = read_run_status(small_runs()[0]).measures_so_far
     assert len(so_far.epoch) <= CHECKPOINTS
     for name in CURVES:
         np.testing.assert_allclose(so_far[name], cube[name].sel(epoch=so_far.epoch), rtol=1e-6)
@@ -49,10 +49,10 @@ def test_curves_of_a_finished_run_equal_the_cube(folder, results):
 def test_curves_of_a_run_in_training_end_at_the_last_written_epoch(folder):
     run = small_runs()[0]
     before = sorted(path for path in folder.rglob("*") if path.is_file())
-    whole = read_run_status(run).so_far.epoch.values
+    whole = read_run_status(run).measures_so_far.epoch.values
     assert sorted(path for path in folder.rglob("*") if path.is_file()) == before, "watching writes no files"
     cut_to_half(run)
-    so_far = read_run_status(run).so_far
+    so_far = read_run_status(run).measures_so_far
     assert so_far.epoch.values[-1] < whole[-1]
     assert so_far.history_epoch.values[-1] <= 390
     assert read_run_status(run).phase in (BEFORE_CLEANUP, *PHASES)

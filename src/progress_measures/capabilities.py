@@ -12,20 +12,23 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 CAPABILITIES = {
-    "pairs": "a task on pairs `a b =`",
-    "modular_sum": "a task whose answer is a + b or a - b mod p",
+    "pairs": "a task on pairs of numbers a and b",
+    "cyclic_group": "a task whose answers follow a cyclic group, as a + b mod n and a · b mod p do",
     "integer_sums": "a task whose answer is the integer a + b",
     "sequences": "a task on sequences",
     "many_answers": "several answers per sequence",
     "trigrams": "sequences with one signal token",
     "repeats": "sequences with a repeated subsequence",
     "split": "a known training set",
-    "weights": "known weights, in place of logits only",
-    "embedding": "an embedding W_E and an unembedding W_U",
+    "weights": "known weights, not only logits",
+    "embedding": "an embedding W_E that a and b share",
+    "gradients": "gradients of the logits with respect to the embeddings of a and b",
+    "unembedding": "an unembedding W_U",
     "attention": "attention heads",
-    "mlp": "MLP neurons",
-    "one_layer": "one layer with an MLP and no LayerNorm",
-    "additive_residual": "logits that are a sum of the network's parts, without LayerNorm",
+    "neurons": "activations of MLP neurons",
+    "mlp": "MLP neurons with their map to the logits",
+    "one_layer": "one layer with an MLP of ReLUs, no norm, and tokens a, b, =",
+    "additive_residual": "logits that are a sum of the network's parts, without norms",
 }
 """What a run can provide and a measure can require; each text completes the sentence `The measure requires …`."""
 
@@ -34,15 +37,19 @@ def provides(run: Run) -> frozenset[str]:
     """Return the capabilities of a run, which are keys of `CAPABILITIES`, from its task, model and data."""
     model, imported = run.model, run.imported
     weights = imported is None or not imported.logits_only
-    additive = weights and not run.layer_norm
+    transformer = weights and model.mlp_input is None
+    shared = run.on_sequences or run.task.token_layout.shared_operands is not None
     present = {
         "many_answers": run.on_sequences and len(run.task.answer_names()) > 1,
         "split": imported is None or imported.split_known,
         "weights": weights,
-        "embedding": weights,
-        "attention": weights,
+        "embedding": weights and shared and model.mlp_input != "one_hot",
+        "gradients": model.mlp_input != "one_hot" if weights else imported is not None and imported.gradients,
+        "unembedding": transformer,
+        "attention": transformer,
+        "neurons": not model.attention_only if weights else imported is not None and imported.neurons,
         "mlp": weights and not model.attention_only,
-        "one_layer": weights and run.one_layer,
-        "additive_residual": additive,
+        "one_layer": weights and run.closed_form,
+        "additive_residual": weights and model.normalization == "none",
     }
     return run.task.provides | {name for name, is_present in present.items() if is_present}

@@ -1,11 +1,11 @@
 """Catalogs of declarations, listed by id without importing the modules that declare them.
 
-A module in a folder of the package declares one figure or table, named after it: `figures/paper/fig07.py` declares the figure
-`paper/fig07`. A module whose name would begin with a digit has a leading underscore, which the id omits.
+A module in a folder of the package declares one figure or table, whose id is the path of the module: `figures/paper/fig07.py`
+declares the figure `paper/fig07`. A module whose name would begin with a digit has a leading underscore, which the id omits.
 
-A module of the package itself declares several. Each is one statement at the top level that begins with its ids:
+A module directly in the package declares several. Each declaration is one statement at the top level that begins with ids:
 `figure("demo/18_key_cos", "subtraction/19_key_cos", …)` or, above a drawing function, `@figure("demo/19_interference", …)`.
-The ids are read from the source of the module, so they are literal strings.
+The ids must be literal strings, because they are read from the source of the module without running it.
 """
 
 import ast
@@ -24,9 +24,9 @@ class Catalog:
     """The declarations of one package.
 
     Args:
-        kind: What is declared, in the singular, such as `figure`; also the name of the function that declares.
+        kind: What the package declares, such as `figure`; the function that declares it has the same name.
         package: Name of the package.
-        attribute: Name of the declaration in each module that declares one.
+        attribute: Name of the decorated function in a module that declares one figure or table.
         shared: Folders of the package with code that the declarations share.
     """
 
@@ -35,25 +35,25 @@ class Catalog:
         self._declared: dict[str, Any] = {}
 
     @functools.cached_property
-    def _places(self) -> dict[str, tuple[str, int | None]]:
-        """The declaring module by id, and the index of the statement in a module that declares several.
+    def _locations(self) -> dict[str, tuple[str, int | None]]:
+        """The declaring module of each id; for a module that declares several, also the index of the statement.
 
-        Only the folders are imported.
+        No declaring module is imported, only the packages that contain them.
         """
-        places: dict[str, tuple[str, int | None]] = {}
+        locations: dict[str, tuple[str, int | None]] = {}
         for entry in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
             name = f"{self._package}.{entry.name}"
             if not entry.ispkg:
                 for declared_id, index in self._statements(name):
-                    if declared_id in places:
+                    if declared_id in locations:
                         raise UserError(
-                            f"The {self._kind} {declared_id!r} is declared twice: {name}, {places[declared_id][0]}."
+                            f"The {self._kind} {declared_id!r} is declared twice: {name}, {locations[declared_id][0]}."
                         )
-                    places[declared_id] = name, index
+                    locations[declared_id] = name, index
             elif entry.name not in self._shared:
                 for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
-                    places[f"{entry.name}/{module.name.lstrip('_')}"] = f"{name}.{module.name}", None
-        return dict(sorted(places.items()))
+                    locations[f"{entry.name}/{module.name.lstrip('_')}"] = f"{name}.{module.name}", None
+        return dict(sorted(locations.items()))
 
     def _statements(self, module: str) -> Iterator[tuple[str, int]]:
         """Yield each id that a module declares, and the index of the statement.
@@ -75,18 +75,20 @@ class Catalog:
 
     def ids(self, source: str | None = None) -> list[str]:
         """Return the ids of all declarations, or of the declarations of one source."""
-        return [name for name in self._places if source in (None, name.partition("/")[0])]
+        return [name for name in self._locations if source in (None, name.partition("/")[0])]
 
-    def _place(self, name: str) -> tuple[str, int | None]:
-        if name not in self._places:
+    def _location(self, name: str) -> tuple[str, int | None]:
+        if name not in self._locations:
             similarity = {
-                available: difflib.SequenceMatcher(None, name, available).ratio() for available in self._places
+                available: difflib.SequenceMatcher(None, name, available).ratio() for available in self._locations
             }
             close = max(similarity, key=similarity.__getitem__)  # the first maximum: fig07, not fig17, for fig7
             if similarity[close] > 0.6:
                 raise UserError(f"There is no {self._kind} {name!r}. Did you mean {close!r}?")
-            raise UserError(f"There is no {self._kind} {name!r}. Available {self._kind}s: {', '.join(self._places)}.")
-        return self._places[name]
+            raise UserError(
+                f"There is no {self._kind} {name!r}. Available {self._kind}s: {', '.join(self._locations)}."
+            )
+        return self._locations[name]
 
     def module(self, name: str) -> str:
         """Return the name of the module that declares an id.
@@ -94,7 +96,7 @@ class Catalog:
         Raises:
             UserError: The id does not exist.
         """
-        return self._place(name)[0]
+        return self._location(name)[0]
 
     def fingerprint(self, name: str) -> str:
         """Return the hash of the code that a declaration depends on.
@@ -102,11 +104,11 @@ class Catalog:
         Raises:
             UserError: The id does not exist.
         """
-        module, index = self._place(name)
+        module, index = self._location(name)
         return fingerprint.fingerprint(module) if index is None else fingerprint.statement_fingerprint(module, index)
 
     def add(self, declaration: Any) -> None:
-        """Add a declaration, which has an `id`, when its module is imported."""
+        """Add a declaration under its `id`. The decorator calls this when the declaring module is imported."""
         self._declared[declaration.id] = declaration
 
     def load(self, name: str) -> Any:
@@ -125,6 +127,6 @@ class Catalog:
 
 
 def id_of(module: str) -> str:
-    """Return the id of a module's declaration."""
+    """Return the id that a module in a folder of the package declares."""
     source, name = module.split(".")[-2:]
     return f"{source}/{name.lstrip('_')}"

@@ -318,9 +318,9 @@ def gather(
 
 
 def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> list[Any]:
-    """Open the cubes for a figure or table; for a partial table, a missing cube is None.
+    """Open the cubes for a figure or table. For a table that is `partial`, which allows missing cubes, these are None.
 
-    `cubes` takes precedence over `experiment`, which takes precedence over the experiments that the figure declares.
+    `cubes` takes precedence over `experiment`, and `experiment` over the experiments that the figure or table declares.
     """
     from progress_measures.cube.open import cube_if_any, open_cube
 
@@ -371,10 +371,10 @@ def draw(
     """Draw a figure from cubes."""
     from progress_measures.figures import load_figure
     from progress_measures.figures.drawing import draw as draw_to
-    from progress_measures.figures.registry import STILLS
+    from progress_measures.figures.registry import IMAGE_FORMATS
 
     loaded = load_figure(figure)
-    paths = _paths(loaded, "figures", STILLS + loaded.extra_formats, experiment, to)
+    paths = _paths(loaded, "figures", IMAGE_FORMATS + loaded.extra_formats, experiment, to)
     draw_to(loaded, _cubes(loaded, experiment, cube), paths)
 
 
@@ -413,27 +413,71 @@ def import_(
         ),
     ] = None,
     operation: Annotated[
-        str | None, typer.Option(help="Task: a+b, a-b, sum, other, or a file with the table of right answers.")
+        str | None,
+        typer.Option(
+            help="Right answers: a+b, a-b, b-a, a*b, a/b (all mod n), sum, s5, an expression such as 'a^2 + a*b', or a file "
+            "with a table. By default, found from the network's answers."
+        ),
     ] = None,
-    prime: Annotated[int | None, typer.Option(min=2, help="Number n of operand values; p for modular tasks.")] = None,
+    modulus: Annotated[
+        int | None, typer.Option("--modulus", "--prime", min=2, help="Number n of operand values; p for modular tasks.")
+    ] = None,
+    tokens: Annotated[
+        str | None,
+        typer.Option(help="What stands at each position: 'a b =' (the default), 'a b', 'a 113 b 114', 'a+1 b+1 0', …"),
+    ] = None,
+    read: Annotated[str | None, typer.Option(help="Position whose logits are the answer: last, or an index.")] = None,
     heads: Annotated[
         int | None, typer.Option(min=1, help="Number of attention heads, if the tensors do not determine it.")
     ] = None,
-    layer_norm: Annotated[bool | None, typer.Option(help="Whether the network has LayerNorms.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="FIELD=VALUE of the section `model`, such as activation=gelu or norm_after=true; repeatable."
+        ),
+    ] = None,
     epoch: Annotated[
         int | None, typer.Option(min=0, help="Number of updates before the only checkpoint of the file.")
     ] = None,
     precision: Annotated[
         Literal["float64", "float32"], typer.Option(help="Precision of the measures; trained runs use float32.")
     ] = "float64",
+    key: Annotated[
+        str | None, typer.Option(help="Key of the file under which the networks are, if several have any.")
+    ] = None,
+    forward: Annotated[
+        str | None,
+        typer.Option(
+            help="FILE.py:FUNCTION of your own forward pass: FUNCTION(weights) returns a callable from tokens to logits. This "
+            "runs the code in FILE.py."
+        ),
+    ] = None,
+    accept_doubtful: Annotated[
+        bool, typer.Option(help="Import although something contradicts the file; marks the cube and every figure.")
+    ] = False,
 ) -> None:
-    """Import and measure a network trained elsewhere. Print what was recognized and what was assumed."""
+    """Import and measure a network trained elsewhere. Print each setting with where it comes from."""
     from progress_measures.importing.import_network import import_network
+    from progress_measures.importing.options import model_fields, position
     from progress_measures.importing.settings import Options
     from progress_measures.training.machine import set_up
 
     set_up(threads=1)
-    options = Options(names, split, operation, prime, heads, layer_norm, epoch, precision)
+    options = Options(
+        names=names,
+        split=split,
+        operation=operation,
+        modulus=modulus,
+        tokens=tokens,
+        read=position(read),
+        heads=heads,
+        model=model_fields(model or []),
+        epoch=epoch,
+        precision=precision,
+        key=key,
+        forward=forward,
+        accept_doubtful=accept_doubtful,
+    )
     print(*import_network(file, out, options), sep="\n")
     print(f"written: {out / 'cube.zarr'}, measured in {precision}")
 
@@ -541,16 +585,16 @@ def claims(
     """Judge every published claim against the measured values."""
     from progress_measures.claims import claims_page
     from progress_measures.claims.judge import format_value, judge
-    from progress_measures.claims.ledger import load_claims
+    from progress_measures.claims.schema import load_claims
     from progress_measures.cube.open import cube_if_any
 
-    ledger = load_claims()
-    unknown = [name for name in only or [] if name not in ledger]
+    all_claims = load_claims()
+    unknown = [name for name in only or [] if name not in all_claims]
     if unknown:
-        close = difflib.get_close_matches(unknown[0], ledger, n=1)
+        close = difflib.get_close_matches(unknown[0], all_claims, n=1)
         hint = f"did you mean {close[0]!r}?" if close else "see config/claims/."
         raise UserError(f"--only {unknown[0]}: there is no such claim; {hint}")
-    selected = [ledger[name] for name in only] if only else list(ledger.values())
+    selected = [all_claims[name] for name in only] if only else list(all_claims.values())
     cube_of = functools.cache(lambda name: cube_if_any(name, published=cubes == "published"))
     judgments = [judge(claim, cube_of) for claim in selected]
     if only:

@@ -52,7 +52,7 @@ def user_message(error: Exception) -> str | None:
 def _damaged_array(error: Exception) -> str | None:
     """Return the path of the stored array that could not be read, or None if the error has another cause.
 
-    Arrays are lazy: they are read long after their store was opened, so only the traceback shows which array it was.
+    Arrays are read long after their store was opened, so only the local variables in the traceback show which array it was.
     """
     if "zarr" not in sys.modules or not isinstance(error, ValueError | RuntimeError | OSError | zipfile.BadZipFile):
         return None

@@ -36,16 +36,17 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> None:
         UserError: A checkpoint is not stored, or TransformerLens cannot represent the network.
     """
     run = opened.settings
+    layer_norm = transformer_lens_bridge.has_layer_norm(run)
     states = []
     for epoch in epochs:
         weights = opened.weights(epoch)
         network = transformer_lens_bridge.network_of(run, weights)  # raises UserError for unsupported networks
         architecture = transformer_lens_bridge.architecture_of(run, weights)
-        state = transformer_lens_bridge.state(weights, architecture, run.layer_norm)
+        state = transformer_lens_bridge.state(weights, architecture, layer_norm)
         states.append(network.state_dict() if format == "transformer-lens-4" else state)
     content: dict[str, Any] = {
         "model": states[-1],
-        "config": transformer_lens_bridge.settings(architecture, run.layer_norm),
+        "config": transformer_lens_bridge.settings(architecture, layer_norm),
         "updates": epochs,
     }
     if len(states) > 1:
@@ -56,10 +57,10 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> None:
 
 
 def _training_record(opened: OpenRun) -> dict[str, Any]:
-    """Return the stored record of the training as tensors.
+    """Return the training pairs and the recorded losses as tensors.
 
     Keys: `train_indices` (training pairs as a * n + b), `train_losses` (before each update), `test_losses`, and
-    `test_updates` (number of updates before each test loss). Keys without stored values are absent.
+    `test_updates` (number of updates before each test loss). A key whose values are not stored is absent.
     """
     run, record = opened.settings, {}
     if {"pairs", "split"} <= run.provides:

@@ -94,12 +94,12 @@ def create_store(dataset: xr.Dataset, path: Path, encoding: dict[str, Any] | Non
 def append_to_store(dataset: xr.Dataset, path: Path, dim: str) -> None:
     """Append a dataset along a dimension to a Zarr folder that `create_store` wrote.
 
-    Variables without the dimension are skipped. The dataset's attributes replace those of the folder.
+    Variables without the dimension are skipped. The dataset's attributes replace the attributes of the folder.
 
     Args:
         dataset: The dataset to append.
-        path: The folder.
-        dim: The dimension.
+        path: The Zarr folder.
+        dim: The dimension along which the dataset is appended, such as `run`.
     """
     appended = dataset.drop_vars([name for name, variable in dataset.variables.items() if dim not in variable.dims])
     _storable(appended).to_zarr(path, append_dim=dim, consolidated=False)
@@ -131,7 +131,7 @@ def _beside(path: Path, kind: str) -> Path:
 def _remove_leftovers(path: Path) -> None:
     """Remove temporary siblings of `path` that terminated processes of this machine left."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.{socket.gethostname()}.*.*"):
-        import psutil  # rarely needed, while every command imports this module
+        import psutil  # here, because every command imports this module but few need psutil
 
         pid = leftover.name.split(".")[-2]
         if pid.isdigit() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid)):
@@ -139,7 +139,7 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def _move_into_place(temporary: Path, path: Path) -> None:
-    """Rename a file or folder to its final path, where a folder may replace a folder but a file may not."""
+    """Rename a file or folder to its final path. An existing folder is replaced by a folder, but never by a file."""
     if path.is_dir() and not temporary.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     old = _beside(path, "old")
@@ -169,8 +169,8 @@ def _move_into_place(temporary: Path, path: Path) -> None:
 def _remove(path: Path) -> None:
     """Remove a temporary file or folder, as far as possible.
 
-    After an interrupt, Zarr's writing thread briefly continues to create and delete files in the folder. What then remains
-    is removed by the next process that writes the path.
+    After an interrupt, Zarr's writing thread briefly continues to create files in the folder, so some may remain. The next
+    process that writes the path removes them.
     """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)

@@ -7,8 +7,8 @@ and all results that depend on it; a changed comment invalidates nothing. Import
 are modules that only print messages or describe files.
 
 A module that declares several figures has a fingerprint for each: the hash of the declaring statement, of the functions and
-constants of the module that it uses, and of the modules from which the names that it uses are imported. A caption is like a
-docstring: it changes no drawing.
+constants of the module that the statement uses, and of the modules from which it uses imported names. Captions do not count,
+as docstrings do not: they change no drawing.
 """
 
 import ast
@@ -23,7 +23,7 @@ from progress_measures.files import atomic_path
 PACKAGE = "progress_measures"
 ROOT = Path(__file__).parent
 
-# These modules print, validate and read settings, which changes no result; settings enter through the run's hash.
+# These modules print, validate and read settings. That changes no result, because settings are part of the run's hash.
 NOT_FOLLOWED = (
     "progress_measures",
     "progress_measures.cli",
@@ -36,7 +36,7 @@ NOT_FOLLOWED = (
 )
 
 DERIVED = "progress_measures.experiments.derived"
-"""The module that derives a run's data and weights from its settings: the only one of `experiments` that is followed."""
+"""The only module of `experiments` that is followed: it derives a run's data and weights from its settings."""
 
 
 @functools.cache
@@ -63,8 +63,8 @@ def reachable_modules(*modules: str) -> set[str]:
 def statement_fingerprint(module: str, index: int) -> str:
     """Return the hash of one statement at the top level of a module and of all code that it uses: 16 hexadecimal digits.
 
-    Statements that declare in the same way as this one are left out unless it uses a name that they define. Statements
-    that neither declare, define nor import anything always count, because they may change what is defined.
+    Declarations of other figures are left out, unless this statement uses a name that they define. Statements that neither
+    declare, define nor import anything always count, because they may change what other statements define.
 
     Args:
         module: Full name of the module.
@@ -72,7 +72,7 @@ def statement_fingerprint(module: str, index: int) -> str:
     """
     body, bindings = tree(module).body, _bindings(module)
     declarers = {ast.dump(call.func) for call in declaring_calls(body[index])}
-    pending, visited, imported = [index, *_loose_statements(module, declarers)], set(), set()
+    pending, visited, imported = [index, *_other_statements(module, declarers)], set(), set()
     while pending:
         current = pending.pop()
         if current in visited:
@@ -80,13 +80,13 @@ def statement_fingerprint(module: str, index: int) -> str:
         visited.add(current)
         for node in ast.walk(body[current]):
             if isinstance(node, ast.Name):
-                places = bindings.get(node.id, ())
-                pending += [place for place in places if isinstance(place, int)]
-                imported |= {place for place in places if not isinstance(place, int)}
+                of_name = bindings.get(node.id, ())
+                pending += [binding for binding in of_name if isinstance(binding, int)]
+                imported |= {binding for binding in of_name if not isinstance(binding, int)}
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 imported |= {(name, "") for name in _imported(node)}
     digest = hashlib.sha256()
-    for text in sorted(ast.dump(body[place]) for place in visited) + sorted(alias for _, alias in imported):
+    for text in sorted(ast.dump(body[current]) for current in visited) + sorted(alias for _, alias in imported):
         digest.update(f"{text}\n".encode())
     modules = {name for names, _ in imported for name in names.split() if _file(name) and not _is_excluded(name)}
     for name in sorted(reachable_modules(*modules) - {module}):
@@ -118,7 +118,7 @@ def write_hash(into: Path, name: str, value: str) -> str:
 
     Args:
         into: Folder of the fingerprint files.
-        name: Full name of the module, or another name for what the fingerprint belongs to.
+        name: Full name of the module, or the name of another part of the code that has a fingerprint.
         value: The fingerprint.
 
     Returns:
@@ -161,11 +161,11 @@ def _file(name: str) -> Path | None:
     return None
 
 
-def _blocks(node: Any) -> Iterator[list[ast.stmt]]:
-    """Yield the statement lists of a statement or module. Expressions, most of a tree, contain none."""
+def _statement_lists(node: Any) -> Iterator[list[ast.stmt]]:
+    """Yield the lists of statements inside a statement or module; expressions contain no statements and are skipped."""
     for field in ("body", "orelse", "finalbody"):
-        if block := getattr(node, field, None):
-            yield block
+        if statements := getattr(node, field, None):
+            yield statements
     for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
         yield part.body
 
@@ -177,10 +177,10 @@ def _strip(node: Any) -> Any:
             call.keywords = [keyword for keyword in call.keywords if keyword.arg != "caption"]
     if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Call):
         node.value.keywords = [keyword for keyword in node.value.keywords if keyword.arg != "description"]
-    for block in _blocks(node):
-        for statement in block:
+    for statements in _statement_lists(node):
+        for statement in statements:
             _strip(statement)
-        block[:] = [statement for statement in block if not _is_for_type_checkers(statement)]
+        statements[:] = [statement for statement in statements if not _is_for_type_checkers(statement)]
     if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         first = node.body[0] if node.body else None
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
@@ -194,8 +194,8 @@ def _is_for_type_checkers(node: ast.stmt) -> bool:
 
 def _statements(node: Any) -> Iterator[ast.stmt]:
     """Yield every statement at any depth."""
-    for block in _blocks(node):
-        for statement in block:
+    for statements in _statement_lists(node):
+        for statement in statements:
             yield statement
             yield from _statements(statement)
 
@@ -236,10 +236,11 @@ def _imported(node: ast.Import | ast.ImportFrom) -> set[str]:
 
 @functools.cache
 def _bindings(module: str) -> dict[str, list[int | tuple[str, str]]]:
-    """Return what binds each name at the top level of a module.
+    """Return the statements and imports that bind each name at the top level of a module.
 
     Returns:
-        By name: indices of statements, or for an import the names that may be modules, separated by spaces, and the alias.
+        Lists of bindings, by name. A binding is the index of a statement or, for an import, two texts: the names that may be
+        modules, separated by spaces, and the imported name with its alias.
     """
     bindings: dict[str, list[int | tuple[str, str]]] = {}
     for index, statement in enumerate(tree(module).body):
@@ -247,8 +248,8 @@ def _bindings(module: str) -> dict[str, list[int | tuple[str, str]]]:
             prefix = f"{statement.module or ''}." if isinstance(statement, ast.ImportFrom) else ""
             for alias in statement.names:
                 name = alias.asname or (alias.name if prefix else alias.name.split(".")[0])
-                place = (f"{prefix[:-1]} {prefix}{alias.name}", f"{prefix}{alias.name} as {alias.asname}")
-                bindings.setdefault(name, []).append(place)
+                binding = (f"{prefix[:-1]} {prefix}{alias.name}", f"{prefix}{alias.name} as {alias.asname}")
+                bindings.setdefault(name, []).append(binding)
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             bindings.setdefault(statement.name, []).append(index)
         else:
@@ -258,20 +259,20 @@ def _bindings(module: str) -> dict[str, list[int | tuple[str, str]]]:
     return bindings
 
 
-def _loose_statements(module: str, declarers: set[str]) -> list[int]:
+def _other_statements(module: str, declarers: set[str]) -> list[int]:
     """Return the indices of statements that neither define, import nor declare.
 
     Args:
         module: Full name of the module.
-        declarers: Syntax trees of the functions whose calls declare.
+        declarers: Syntax trees, as text, of the functions whose calls declare.
     """
-    bound = {place for places in _bindings(module).values() for place in places}
-    loose = []
+    bound = {binding for of_name in _bindings(module).values() for binding in of_name}
+    indices = []
     for index, statement in enumerate(tree(module).body):
         is_import = isinstance(statement, ast.Import | ast.ImportFrom)
         is_definition = (index in bound and not hasattr(statement, "body")) or hasattr(statement, "name")
         is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
         declares = declarers & {ast.dump(call.func) for call in declaring_calls(statement)}
         if not (is_import or is_definition or is_text or declares):
-            loose.append(index)
-    return loose
+            indices.append(index)
+    return indices

@@ -30,8 +30,8 @@ def frequencies(n: int) -> NDArray[np.int64]:
     return np.arange(1, n // 2 + 1)
 
 
-def _weights(n: int, k: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return n/2 over the sum over x of cos(w_k x)^2, for each frequency: 1, and 1/2 at the Nyquist frequency."""
+def nyquist_factor(n: int, k: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return (n/2) / (sum over x of cos(w_k x)^2) for each frequency k: 1/2 at the Nyquist frequency, otherwise 1."""
     return np.where(2 * k == n, 0.5, 1.0)
 
 
@@ -52,7 +52,7 @@ def basis(n: int) -> NDArray[np.float64]:
 
 
 class Marginals(NamedTuple):
-    """Sums of a function over pairs with equal a, equal b, equal a + b or equal a - b mod p: [sum, …] each."""
+    """Sums of a function over pairs with equal a, b, a + b mod n or a - b mod n: one array [sum, …] for each of the four."""
 
     a: Array
     b: Array
@@ -60,21 +60,21 @@ class Marginals(NamedTuple):
     minus: Array
 
     def along(self, components: str, sign: int) -> "Marginals":
-        """Return the marginals, with zeros in place of the marginals that do not belong to `components`.
+        """Replace the marginals that do not belong to `components` by zeros.
 
         Args:
             components: `directions`, `products` or `block`.
             sign: 1 for the directions of addition, -1 for the directions of subtraction.
 
         Returns:
-            The marginals of the given components.
+            The marginals, of which only those that belong to `components` are nonzero.
         """
         zero = np.zeros_like(self.a)
         if components == "directions":
-            one = self._replace(a=zero, b=zero)
-            return one._replace(minus=zero) if sign == 1 else one._replace(plus=zero)
-        distinct = self._replace(minus=_without_nyquist(self.minus))
-        return distinct._replace(a=zero, b=zero) if components == "products" else distinct
+            diagonals = self._replace(a=zero, b=zero)
+            return diagonals._replace(minus=zero) if sign == 1 else diagonals._replace(plus=zero)
+        nyquist_once = self._replace(minus=_without_nyquist(self.minus))
+        return nyquist_once._replace(a=zero, b=zero) if components == "products" else nyquist_once
 
 
 def _without_nyquist(marginal: Array) -> Array:
@@ -101,25 +101,26 @@ def marginals(values: Array) -> Marginals:
 def kernel(n: int, selected: ArrayLike) -> NDArray[np.float64]:
     """Compute the matrix that projects a marginal onto frequencies.
 
-    `kernel @ marginals.plus`, for example, is the projection of a function onto the waves of a + b, as a function of
-    a + b.
+    For example, `kernel @ marginals.plus` is the projection of a function onto cos and sin of w_k(a + b) of all selected
+    frequencies k. It is a function of a + b.
 
     Args:
         n: The modulus.
-        selected: The frequencies, integers [frequency].
+        selected: The selected frequencies, integers [frequency].
 
     Returns:
-        2/n^2 times the sum over the frequencies of cos(w_k (x - x')), half of that at the Nyquist frequency: [x, x'].
+        2/n^2 times the sum over the selected frequencies of cos(w_k (x - x')); the Nyquist frequency counts half: [x, x'].
     """
     x, k = np.arange(n), np.asarray(selected, dtype=float)
-    waves = np.cos(2 * np.pi * np.outer(k, x) / n) * _weights(n, k)[:, None]
+    waves = np.cos(2 * np.pi * np.outer(k, x) / n) * nyquist_factor(n, k)[:, None]
     return (waves.sum(0) * 2 / n**2)[(x[:, None] - x) % n]
 
 
 def energies(marginal: Array) -> Array:
-    """Compute the sum of squares, over all pairs, of the projection onto each frequency's cosine and sine.
+    """Compute the energy of a marginal at each frequency.
 
-    The marginal has the shape [x, …], the result [frequency, …].
+    The energy is the sum of squares over all pairs of the projection onto the frequency's cosine and sine. The marginal has
+    the shape [x, …], the result [frequency, …].
     """
     n = len(marginal)
     sums_of_squares = np.abs(np.fft.rfft(marginal, axis=0)[1:]) ** 2 * 2 / n**2
@@ -129,31 +130,31 @@ def energies(marginal: Array) -> Array:
 
 
 def on_plane(parts: Marginals) -> Array:
-    """Evaluate the sum of functions of a, b, a + b and a - b on the plane: [a, b, …]."""
+    """Add a function of a, one of b, one of a + b and one of a - b, at every pair: [a, b, …]."""
     p = len(parts.a)
     a, b = np.ogrid[:p, :p]
     return parts.a[:, None] + parts.b[None] + parts.plus[(a + b) % p] + parts.minus[(a - b) % p]
 
 
 def project(values: Marginals, selected: ArrayLike) -> Marginals:
-    """Project a function, given by its marginals, onto frequencies.
+    """Project a function onto selected frequencies, from its marginals.
 
     Args:
         values: The marginals of the function.
-        selected: The frequencies, integers [frequency].
+        selected: The selected frequencies, integers [frequency].
 
     Returns:
-        The projection as a sum of functions of a, b, a + b and a - b.
+        The projection as four functions, of a, b, a + b and a - b, whose sum it is.
     """
     matrix = kernel(len(values.a), selected).astype(values.a.dtype)
     return Marginals(*(np.tensordot(matrix, part, axes=1) for part in values))
 
 
 class Spectrum(NamedTuple):
-    """Total sum of squares of functions of (a, b), and the energy of each frequency in waves of a, b, a + b and a - b."""
+    """Total sum of squares of functions of (a, b), and energies of each frequency's functions of a, b, a + b and a - b."""
 
     total: NDArray[np.floating]  # total sum of squares about the mean: [function]
-    waves: Marginals  # [frequency, function] each
+    waves: Marginals  # energy of the cosine and sine of a, b, a + b and a - b: [frequency, function] each
     has_nyquist: bool = False  # whether the last frequency is n/2
 
     @classmethod
@@ -172,16 +173,28 @@ class Spectrum(NamedTuple):
         return cls(np.where(constant, 0, total), Marginals(*map(energies, sums)), len(sums.a) % 2 == 0)
 
     def _along(self, components: str, sign: int) -> list[NDArray[np.floating]]:
-        """Return the energies [frequency, function] of the waves that span the given components."""
+        """Return the energies [frequency, function] of the functions that span `components`."""
         if components == "directions":
             return [self.waves.plus if sign == 1 else self.waves.minus]
         minus = self.waves.minus
-        if self.has_nyquist:  # there, the direction of subtraction is the direction of addition
+        if self.has_nyquist:  # at n/2, the direction of subtraction equals that of addition and counts once
             minus = np.concatenate([minus[:-1], np.zeros_like(minus[-1:])])
         return [self.waves.plus, minus] if components == "products" else [*self.waves._replace(minus=minus)]
 
+    def energy(self, components: str, sign: int) -> NDArray[np.floating]:
+        """Compute the sum of squares over all pairs of each function's projection onto the `components` of each frequency.
+
+        Args:
+            components: `directions`, `products` or `block`.
+            sign: 1 for the directions of addition, -1 for the directions of subtraction.
+
+        Returns:
+            Sums of squares [frequency, function].
+        """
+        return np.sum(self._along(components, sign), axis=0)
+
     def fraction_explained(self, components: str, sign: int) -> NDArray[np.floating]:
-        """Compute the fraction of variance explained by the given components of each frequency.
+        """Compute the fraction of each function's variance explained by the `components` of each frequency.
 
         Args:
             components: `directions`, `products` or `block`.
@@ -191,10 +204,9 @@ class Spectrum(NamedTuple):
             Fractions [frequency, function]; NaN for constant functions.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
-            energy = sum(self._along(components, sign))
-            return np.where(self.total > 0, energy / self.total, np.nan)
+            return np.where(self.total > 0, self.energy(components, sign) / self.total, np.nan)
 
 
 def component_indices(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the indices in the Fourier basis of the cosine and sine of each frequency, cosine first: [2 key]."""
+    """Return the indices in the Fourier basis of the cosine and sine of each frequency, cosine first: [2 × number of keys]."""
     return np.array([index for k in keys for index in (2 * k - 1, 2 * k)], dtype=int)

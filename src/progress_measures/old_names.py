@@ -1,4 +1,7 @@
-"""Earlier names of settings, which keep the files of released versions readable."""
+"""Earlier names of settings and capabilities, so that files written by released versions remain readable."""
 
 RENAMED_FIELDS = {"initialisation": "initialization", "recognised": "recognized"}
 """New name of each setting by its old name. Hashes of runs use the old names, so that existing runs keep their hashes."""
+
+RENAMED_CAPABILITIES = {"modular_sum": "cyclic_group"}
+"""New name of each capability by its old name, as in the attribute `provides` of cubes."""

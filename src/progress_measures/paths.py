@@ -1,4 +1,4 @@
-"""Paths of files and folders below `results/` and `published/`."""
+"""Paths of files and folders below `results/` and `published/`; a store is a Zarr folder, an archive a zip file of one."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ PUBLISHED = Path("published")
 
 @contextlib.contextmanager
 def use_results_folder(folder: Path) -> Iterator[None]:
-    """Use another folder in place of `results/` within the block."""
+    """Use another folder in place of `results/` inside a `with` statement."""
     global RESULTS
     previous, RESULTS = RESULTS, folder
     try:
@@ -50,7 +50,7 @@ def published_cube(experiment: str) -> Path:
 
 
 def published_weights(experiment: str) -> Path:
-    """Return the archive of published weights: those of every run at the end, and of the first run at a few earlier epochs."""
+    """Return the archive of published weights: the last weights of every run, and a few earlier weights of the first run."""
     return PUBLISHED / f"{experiment}.weights.zarr.zip"
 
 
@@ -60,10 +60,10 @@ def explorer_page(experiment: str | None = None) -> Path:
 
 
 def jobs_folder(experiment: str) -> Path:
-    """Return the folder of an experiment's training jobs: records and logs."""
+    """Return the folder with the records and logs of an experiment's training jobs."""
     return RESULTS / experiment / "jobs"
 
 
 def trained_record(experiment: str) -> Path:
-    """Return the record that all runs are trained, with the code and machines that trained them."""
+    """Return the file that states that all runs are trained, and which code and machines trained them."""
     return RESULTS / experiment / "trained.json"

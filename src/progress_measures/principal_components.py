@@ -9,7 +9,7 @@ Array = NDArray[np.floating]
 
 
 class Components(NamedTuple):
-    """The principal components of an embedding [operand, residual], which equals `mean + scores @ directions`."""
+    """The principal components of an embedding [operand, residual]; the embedding is `mean + scores @ directions`."""
 
     mean: Array  # [residual]
     scores: Array  # [operand, component]
@@ -22,7 +22,7 @@ class Components(NamedTuple):
         return energy / energy.sum()
 
     def reconstruct(self, indices: list[int]) -> Array:
-        """Return the embedding reconstructed from the components with the given indices: [operand, residual]."""
+        """Reconstruct the embedding [operand, residual] from its mean and the components at `indices`."""
         return self.mean + self.scores[:, indices] @ self.directions[indices]
 
 

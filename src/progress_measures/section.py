@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.fields import FieldInfo
 
 MAX_OPERANDS = 2000
-"""Largest number of operand values, because tables of all pairs are held in memory."""
+"""Largest number n of operand values; limited because tables of all n² pairs are held in memory."""
+
+
+def _takes_booleans(field: FieldInfo) -> bool:
+    """Return whether a field is annotated as a boolean, possibly an optional one."""
+    return field.annotation is bool or bool in get_args(field.annotation)
 
 
 class Section(BaseModel):
@@ -20,6 +26,6 @@ class Section(BaseModel):
     def _reject_booleans(cls, values: Any) -> Any:
         """Reject true and false as numbers, which pydantic would accept as 1 and 0."""
         for name, field in cls.model_fields.items():
-            if isinstance(values, dict) and isinstance(values.get(name), bool) and field.annotation is not bool:
+            if isinstance(values, dict) and isinstance(values.get(name), bool) and not _takes_booleans(field):
                 raise ValueError(f"`{name}` cannot be true or false")
         return values

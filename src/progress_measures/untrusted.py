@@ -5,15 +5,15 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-MIN_SIZE_LIMIT = 10**8  # bytes; content up to this size is always accepted
-MAX_EXPANSION = 100  # largest ratio of the size of larger content to the size of its file; published cubes reach 5
+MIN_SIZE_LIMIT = 10**8  # bytes; uncompressed content up to this size is always accepted
+MAX_EXPANSION = 100  # larger content may be this many times as large as its file; published cubes reach a factor of 5
 
 
 def check_zip(path: Path) -> None:
     """Read an untrusted archive completely and reject damaged or suspicious members.
 
-    Nothing is unpacked into files, so a member whose path leads outside the archive does no harm. It is rejected as a
-    sign of malicious intent.
+    Nothing is unpacked into files, so a member whose path leads outside the archive does no harm. Such a member is rejected
+    because it indicates malicious intent.
 
     Raises:
         ValueError: A member is damaged or suspicious, or the content is too large; the message names the reason.

@@ -1,8 +1,8 @@
-"""Monitoring of a training in the terminal: the measures of its checkpoints so far, as small curves.
+"""Monitor training in the terminal: show the measures of each run so far as small curves.
 
-It reads the files that training writes and holds no lock, so training never waits for it. The measures are those of the
-cube, computed for at most `CHECKPOINTS` checkpoints. The last available checkpoint takes the place of the final network,
-so key frequencies, and all measures that depend on them, may still change.
+The monitor reads the files that training writes and holds no lock, so training never waits for it. It computes measures
+of the cube for at most `CHECKPOINTS` checkpoints. Key frequencies are found on the last checkpoint written, not on the
+final network, so they, and all measures that depend on them, may still change.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from progress_measures.training.progress import duration
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-CHECKPOINTS = 32  # measured per run, at most
+CHECKPOINTS = 32  # maximum number of checkpoints that are measured per run
 WIDTH = 40  # characters of a curve
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -48,21 +48,22 @@ CURVES = {
     "gini_W_E": "linear",
     "sum_of_squared_weights": "log",
 }
-"""The measures shown, if they apply to the run, and the scales of their curves."""
+"""The measures that are shown if they apply to the run, and the scale of each curve."""
 
 LEGEND = "Curves from epoch 0 to now, each scaled from its minimum to its maximum; losses and weights in log scale."
 
 
 class RunStatus(NamedTuple):
-    """The state of a training run.
+    """Measures and phase of a run that is being trained.
 
     Attributes:
-        so_far: Measures so far, over `epoch`; None before the first checkpoint.
-        phase: The current phase by the rule for phases, applied to the measures so far; `training` on a task without
-            excluded losses, `starting` or `not started` before the first checkpoint.
+        measures_so_far: Measures over `epoch`, and losses and accuracies of training over `history_epoch`; None before
+            training writes its history.
+        phase: The phase that the rule finds from the measures so far; `training` on a task without excluded losses;
+            `starting` or `not started` before the first checkpoint.
     """
 
-    so_far: xr.Dataset | None
+    measures_so_far: xr.Dataset | None
     phase: str
 
 
@@ -86,11 +87,11 @@ def read_run_status(run: Run) -> RunStatus:
 
 
 class _SpacedCheckpoints:
-    """Evenly spaced checkpoints among those written up to an epoch, including the last one."""
+    """At most `CHECKPOINTS` of the checkpoints written up to an epoch, evenly spaced, including the last one."""
 
-    def __init__(self, run: Run, until: int) -> None:
+    def __init__(self, run: Run, last_epoch: int) -> None:
         self._all = CheckpointReader(run)
-        written = np.flatnonzero(self._all.written & (self._all.epochs <= until))
+        written = np.flatnonzero(self._all.written & (self._all.epochs <= last_epoch))
         spaced = np.linspace(0, len(written) - 1, min(CHECKPOINTS, len(written))).round().astype(int)
         self._index = written[np.unique(spaced)] if len(written) else written
         self.epochs: NDArray[np.int64] = self._all.epochs[self._index]
@@ -108,7 +109,7 @@ def sparkline(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
         width: Largest number of characters; longer curves are subsampled.
 
     Returns:
-        One character per value, or an empty string without finite values.
+        One character per value, or an empty string if no value is finite.
     """
     values = np.asarray(values, dtype=float)
     heights = np.log10(np.maximum(values, 1e-30)) if scale == "log" else values
@@ -123,21 +124,21 @@ def sparkline(values: NDArray[Any], scale: str, width: int = WIDTH) -> str:
 
 
 def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType:
-    """Return the display of one run: its epoch, phase and job, its curves and its key frequencies.
+    """Return the display of one run: epoch, phase and state of its job, curves and key frequencies.
 
     Args:
-        run: The run.
-        status: Its measures and phase.
-        row: The pending or running job that trains it, or None.
+        run: The run to display.
+        status: Measures and phase of the run.
+        row: The waiting or running job that trains the run, or None.
 
     Returns:
         A `rich` renderable.
     """
-    so_far, epochs = status.so_far, run.training.epochs
-    reached = 0 if so_far is None else int(so_far.history_epoch[-1])
+    measured, epochs = status.measures_so_far, run.training.epochs
+    reached = 0 if measured is None else int(measured.history_epoch[-1])
     facts = [
         f"epoch {reached:,} of {epochs:,}",
-        status.phase if so_far is not None else f"{status.phase}: nothing to measure yet",
+        status.phase if measured is not None else f"{status.phase}: nothing to measure yet",
     ]
     if reached >= epochs:
         facts.append("done")
@@ -148,24 +149,24 @@ def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType
         if row.seconds_left is not None:
             facts.append(f"{duration(row.seconds_left)} left")
     heading = Text.assemble((run.name, "bold"), "  ", ", ".join(facts))
-    if so_far is None:
+    if measured is None:
         return heading
     curves = Table.grid(padding=(0, 2))
     for name, scale in CURVES.items():
-        variable = next((candidate for candidate in (name, f"history_{name}") if candidate in so_far), None)
-        if variable is not None and np.isfinite(so_far[variable]).any():
-            values = so_far[variable]
+        variable = next((candidate for candidate in (name, f"history_{name}") if candidate in measured), None)
+        if variable is not None and np.isfinite(measured[variable]).any():
+            values = measured[variable]
             curves.add_row(f"  {values.long_name}", sparkline(values.values, scale), f"{float(values[-1]):.3g}")
     lines: list[RenderableType] = [heading, curves]
-    if "key_frequency" in so_far:
-        keys = key_frequencies_of(so_far)
+    if "key_frequency" in measured:
+        keys = key_frequencies_of(measured)
         key_list = " ".join(map(str, keys)) if keys.size else "none yet"
         lines.append(Text(f"  key frequencies at the last checkpoint: {key_list}"))
     return Group(*lines)
 
 
 def _modified(run: Run) -> int:
-    """Return the time at which training last wrote the history, in nanoseconds, or 0 if there is none yet."""
+    """Return the modification time of the history in nanoseconds, or 0 if training has not written it yet."""
     history = runs_folder(run.experiment) / run.name / "history.zarr"
     return history.stat().st_mtime_ns if history.exists() else 0
 
@@ -187,20 +188,21 @@ def watch(experiment: str, runs: list[Run], every: float, once: bool) -> None:
             f"No run of {experiment} has started training in {runs_folder(experiment).parent}. "
             f"Start it with `progress-measures train {experiment}` or with Snakemake."
         )
-    os.nice(10)  # give way to training
+    os.nice(10)  # lower priority than training
     latest: dict[str, tuple[int, RunStatus]] = {}
     with Live(console=Console(highlight=False), auto_refresh=False) as live:
         while True:
             rows = {
-                trained.split()[0]: row
-                for _, _, batch, job_rows in rows_of_jobs(experiment)
+                run_and_hash.split()[0]: row
+                for _, _, submission, job_rows in rows_of_jobs(experiment)
                 for i, row in job_rows.items()
-                for trained in batch.specs[i].runs
+                for run_and_hash in submission.specs[i].runs
             }
             for run in runs:
                 modified = _modified(run)
                 if run.name not in latest or latest[run.name][0] != modified:
-                    with contextlib.suppress(UserError, OSError, KeyError, ValueError):  # the store is being written
+                    # while training writes a store, reading it may fail; the display then keeps the previous state
+                    with contextlib.suppress(UserError, OSError, KeyError, ValueError):
                         latest[run.name] = (modified, read_run_status(run))
             statuses = {name: status for name, (_, status) in latest.items()}
             panels = [

@@ -1,7 +1,7 @@
 """Reading and writing of YAML files: the part of the YAML 1.2 core schema that these files need.
 
-`010` is ten; `no`, `12:30` and `2024-01-31` are strings. Duplicate keys, anchors and tags are errors: a duplicate key loses
-a value, anchors can expand one line to gigabytes, and tags can execute code.
+`010` is the number ten; `no`, `12:30` and `2024-01-31` are strings. Duplicate keys, anchors and tags are errors: a duplicate
+key loses a value, anchors can expand one line to gigabytes, and tags can execute code.
 """
 
 import re
@@ -12,8 +12,8 @@ import yaml
 
 from progress_measures.errors import UserError
 
-MAX_BYTES = 10_000_000  # of a file
-MAX_DEPTH = 50  # of nested lists and mappings
+MAX_BYTES = 10_000_000  # maximum size of a file
+MAX_DEPTH = 50  # maximum number of lists and mappings inside each other
 
 _SCALARS = {
     "null": (r"~|null|Null|NULL|", "~nN"),
@@ -27,7 +27,8 @@ _SCALARS = {
 }
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # the pure-Python loader takes a second for large files
+# The C loader is used if it is installed, because the pure-Python loader takes a second for large files.
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 # as in PyYAML
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
@@ -53,7 +54,7 @@ class _Dumper(yaml.SafeDumper):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 # as in PyYAML
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write repeated values out instead of as aliases."""
+        """Write repeated values in full instead of as aliases."""
         return True
 
 

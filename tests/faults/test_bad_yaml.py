@@ -29,8 +29,8 @@ from mutations import (
 )
 
 from progress_measures.claims import judge as judging
-from progress_measures.claims.ledger import Claim, Condition, load_claims
 from progress_measures.claims.registry import Quantity
+from progress_measures.claims.schema import Claim, Condition, load_claims
 from progress_measures.errors import UserError
 from progress_measures.experiments import Experiment, experiment_names, load_experiment
 from progress_measures.experiments import load as loading

@@ -17,12 +17,21 @@ from progress_measures.models.transformer import forward
 
 
 def basis(p):
-    """Return the Fourier basis with the rows constant, cos 1, sin 1, cos 2, …, each of norm 1: [component, number]."""
+    """Return the Fourier basis with the rows constant, cos 1, sin 1, cos 2, …, each of norm 1: [component, number].
+
+    If p is even, the last sine is 0 everywhere, and its row is 0.
+    """
     x = np.arange(p)
     rows = [np.ones(p)]
-    for k in range(1, (p - 1) // 2 + 1):
+    for k in range(1, p // 2 + 1):
         rows += [np.cos(2 * np.pi * k * x / p), np.sin(2 * np.pi * k * x / p)]
-    return np.array([row / np.linalg.norm(row) for row in rows])
+    return np.array([unit(row) for row in rows])
+
+
+def unit(wave):
+    """Return an array divided by its norm, or zeros if it is 0 up to rounding."""
+    norm = np.linalg.norm(wave)
+    return wave / norm if norm > 1e-9 else np.zeros_like(wave)
 
 
 def masked(values, mask):
@@ -35,7 +44,7 @@ def masked(values, mask):
 
 def block(values, frequencies):
     """Return a function's part in the 2D components {const, cos k, sin k}^2 of some frequencies, without the constant."""
-    mask = np.zeros(values.shape[:2])
+    mask = np.zeros((len(basis(len(values))),) * 2)
     for k in frequencies:
         mask[np.ix_([0, 2 * k - 1, 2 * k], [0, 2 * k - 1, 2 * k])] = 1
     mask[0, 0] = 0
@@ -44,7 +53,7 @@ def block(values, frequencies):
 
 def products(values, frequencies):
     """Return a function's part in the 2D components {cos k, sin k}^2 of some frequencies."""
-    mask = np.zeros(values.shape[:2])
+    mask = np.zeros((len(basis(len(values))),) * 2)
     for k in frequencies:
         mask[np.ix_([2 * k - 1, 2 * k], [2 * k - 1, 2 * k])] = 1
     return masked(values, mask)
@@ -56,17 +65,17 @@ def directions(values, frequencies, sign):
     projection = np.zeros_like(values)
     for k in frequencies:
         cos, sin = F[2 * k - 1], F[2 * k]
-        d_cos = (np.outer(cos, cos) - sign * np.outer(sin, sin)) / np.sqrt(2)
-        d_sin = (np.outer(sin, cos) + sign * np.outer(cos, sin)) / np.sqrt(2)
+        d_cos = unit(np.outer(cos, cos) - sign * np.outer(sin, sin))
+        d_sin = unit(np.outer(sin, cos) + sign * np.outer(cos, sin))
         for d in (d_cos, d_sin):
             projection += np.multiply.outer(d, np.tensordot(d, values))
     return projection
 
 
-def cosine(p, k, sign):
-    """Return cos(w_k(a ± b - c)), divided by its norm: [a, b, c]."""
-    a, b, c = np.indices((p, p, p))
-    wave = np.cos(2 * np.pi * k / p * (a + sign * b - c))
+def cosine(p, k, sign, outputs):
+    """Return cos(w_k(a ± b - c)), 0 at outputs c that are no answers, divided by its norm: [a, b, c]."""
+    a, b, c = np.indices((p, p, outputs))
+    wave = np.where(c < p, np.cos(2 * np.pi * k / p * (a + sign * b - c)), 0)
     return wave / np.linalg.norm(wave)
 
 
@@ -110,7 +119,8 @@ class Network:
         self.final = self if final is None else final
         self.n = n = len(weights["W_E"]) - 1
         a, b = np.indices((n, n))
-        self.sign = -1 if run.task.kind == "modular_subtraction" else 1
+        is_difference = run.task.kind == "modular_subtraction" or getattr(run.task, "expression", "") == "a - b"
+        self.sign = -1 if is_difference else 1
         self.labels = a + b if run.task.kind == "integer_addition" else (a + self.sign * b) % n
         activations = {}
 
@@ -158,8 +168,8 @@ class Network:
 
     @property
     def frequencies(self):
-        """All frequencies, 1 to (n - 1)/2."""
-        return range(1, (self.n - 1) // 2 + 1)
+        """All frequencies, 1 to n/2, rounded down."""
+        return range(1, self.n // 2 + 1)
 
     @cached_property
     def centered(self):
@@ -225,13 +235,17 @@ class Network:
     @cached_property
     def fourier_norms(self):
         """Norm of each Fourier component of W_E, W_L and W_U: [component] each."""
-        F, w = basis(self.n), self.weights
-        W_L = w["W_out"][0] @ w["W_U"]
+        F, w, W_L = basis(self.n), self.weights, self.W_L_of_answers
         return {
             "W_E": np.array([np.linalg.norm(sum(row[x] * w["W_E"][x] for x in range(self.n))) for row in F]),
             "W_L": np.array([np.linalg.norm(W_L @ row) for row in F]),
-            "W_U": np.array([np.linalg.norm(w["W_U"] @ row) for row in F]),
+            "W_U": np.array([np.linalg.norm(w["W_U"][:, : self.n] @ row) for row in F]),
         }
+
+    @property
+    def W_L_of_answers(self):
+        """The columns of W_out W_U of the n outputs that are answers: [neuron, answer]."""
+        return self.weights["W_out"][0] @ self.weights["W_U"][:, : self.n]
 
     def frequency_norms(self, name):
         """Return the norm of the cos and sin components of each frequency in W_E, W_L or W_U: [frequency]."""
@@ -241,7 +255,8 @@ class Network:
     @cached_property
     def cosines(self):
         """The orthonormal functions cos(w_k(a ± b - c)): [frequency, a, b, c]."""
-        return np.stack([cosine(self.n, k, self.sign) for k in self.frequencies])
+        outputs = self.logits.shape[-1]
+        return np.stack([cosine(self.n, k, self.sign, outputs) for k in self.frequencies])
 
     def along_cosines(self, values, frequencies):
         """Return the projection of values [a, b, c] on the cosines of some frequencies."""
@@ -368,8 +383,8 @@ def head_frequencies(net):
 
 
 def explained(values, fit):
-    """Return the fraction of a function's variance that a fit explains."""
-    return 1 - np.square(values - fit).sum() / np.square(values - values.mean()).sum()
+    """Return the fraction of a function's variance that a fit explains; NaN for a constant function."""
+    return np.nan if np.ptp(values) == 0 else 1 - np.square(values - fit).sum() / np.square(values - values.mean()).sum()
 
 
 def difference_fits(net):
@@ -383,7 +398,7 @@ def difference_fits(net):
     for head, k in enumerate(head_frequencies(net)[0]):
         w, to_a = 2 * np.pi * k / net.n, net.attention[..., head, 0]
         X = np.stack([np.cos(w * a) - np.cos(w * b), np.sin(w * a) - np.sin(w * b)], -1).reshape(-1, 2)
-        alpha, beta = np.linalg.solve(X.T @ X, X.T @ (to_a.ravel() - 0.5))
+        alpha, beta = np.linalg.lstsq(X, to_a.ravel() - 0.5, rcond=1e-9)[0]
         rows.append([alpha, beta, explained(to_a, 0.5 + (X @ [alpha, beta]).reshape(to_a.shape))])
     return np.array(rows)
 
@@ -454,7 +469,7 @@ def OV_norms(net):
 
 def neurons_along_W_L(net):
     """Return the neurons times W_L cos_k and W_L sin_k, for cos and sin of the Fourier basis: [a, b, frequency, wave]."""
-    W_L, F = net.weights["W_out"][0] @ net.weights["W_U"], basis(net.n)
+    W_L, F = net.W_L_of_answers, basis(net.n)
     return np.stack([np.stack([net.post @ W_L @ F[2 * k - 1 + s] for s in (0, 1)], -1) for k in net.frequencies], 2)
 
 
@@ -465,8 +480,8 @@ def wave_products(n, k):
 
 
 def coefficient_on(function, wave):
-    """Return the least-squares coefficient of a function on a wave."""
-    return (function * wave).sum() / (wave * wave).sum()
+    """Return the least-squares coefficient of a function on a wave; 0 for a wave that is 0 up to rounding."""
+    return (function * wave).sum() / (wave * wave).sum() if np.abs(wave).max() > 1e-9 else 0.0
 
 
 def product_coefficients(net):
@@ -517,7 +532,7 @@ def neuron_fits(net):
         linear_terms = [ones, np.cos(w * a), np.sin(w * a), np.cos(w * b), np.sin(w * b)]
         X = np.stack(linear_terms + wave_products(net.n, k), -1).reshape(-1, 9)
         X = X if k else X * (np.arange(9) == 0)
-        solution = np.linalg.lstsq(X, net.post[..., neuron].ravel(), rcond=None)[0]
+        solution = np.linalg.lstsq(X, net.post[..., neuron].ravel(), rcond=1e-9)[0]
         coefficients.append(solution)
         fitted.append((X @ solution).reshape(net.n, net.n))
     return np.array(coefficients), np.stack(fitted, -1)
@@ -525,7 +540,7 @@ def neuron_fits(net):
 
 def cluster_norms(net):
     """Return the norm of each Fourier component of W_L over the neurons of each cluster: [frequency, component]."""
-    W_L = net.weights["W_out"][0] @ net.weights["W_U"] @ basis(net.n).T
+    W_L = net.W_L_of_answers @ basis(net.n).T
     frequency, fraction = net.final.best_frequency
     return [np.linalg.norm(W_L[(frequency == k) & (fraction >= 0.85)], axis=0) for k in net.frequencies]
 
@@ -568,7 +583,7 @@ def interventions(net):
     }
     if net.key_frequencies:
         F = basis(net.n)
-        D = W_L @ F[[2 * k - i for k in net.key_frequencies for i in (0, 1)]].T
+        D = net.W_L_of_answers @ F[[2 * k - i for k in net.key_frequencies for i in (0, 1)]].T
         along_key_directions = post @ D @ np.linalg.pinv(D)
         logits |= {
             "neurons on key directions": net.replacing("mlp.hook_post", net.key_neurons + post.mean((0, 1))),
@@ -636,6 +651,54 @@ def answers_by_embedding(net):
     return answers
 
 
+def gradient_cosines(net):
+    """Return the cosine between the derivatives of the logit of c by the embeddings of a and b: [triple].
+
+    Derivatives are taken forward, one dimension of one embedding at a time, for all pairs and outputs at once.
+    """
+    n, weights = net.n, {name: torch.tensor(w)[None] for name, w in net.weights.items()}
+    tokens = torch.tensor([[a, b, n] for a in range(n) for b in range(n)])
+    embed = weights["W_E"][:, tokens][0][None]
+
+    def logits(vectors):
+        return forward(weights, tokens, lambda name, value: vectors if name == "hook_embed" else value)[0, :, -1]
+
+    derivatives = torch.empty(2, embed.shape[-1], n * n, net.logits.shape[-1], dtype=embed.dtype)
+    for position in (0, 1):
+        for dim in range(embed.shape[-1]):
+            direction = torch.zeros_like(embed)
+            direction[..., position, dim] = 1
+            derivatives[position, dim] = torch.func.jvp(logits, (embed,), (direction,))[1]
+    by_a, by_b = derivatives.numpy()
+    triples = np.random.default_rng(0).integers(n, size=(2048, 3))
+    gradients = [(by_a[:, a * n + b, c], by_b[:, a * n + b, c]) for a, b, c in triples]
+    return np.array([u @ v / np.sqrt(u @ u) / np.sqrt(v @ v) for u, v in gradients])
+
+
+def distance_irrelevance(net):
+    """Return the mean standard deviation of the correct logit along lines of equal a - b (a + b), over that of all pairs."""
+    n = net.n
+    correct_logits = {(a, b): net.logits[a, b, net.labels[a, b]] for a in range(n) for b in range(n)}
+    lines = [[x for (a, b), x in correct_logits.items() if (a - net.sign * b) % n == d] for d in range(n)]
+    return np.mean([np.std(line) for line in lines]) / np.std(list(correct_logits.values()))
+
+
+def circularity(net):
+    """Return the mean over four principal components of the largest fraction of energy at one frequency."""
+    embedding = net.weights["W_E"][: net.n]
+    centered = embedding - embedding.mean(0)
+    largest = []
+    for vector in np.linalg.eigh(centered @ centered.T)[1].T[::-1][:4]:  # unit vectors over the operand values
+        transform = [
+            sum(x * np.exp(2j * np.pi * k * i / net.n) for i, x in enumerate(vector)) for k in net.frequencies
+        ]
+        energies = [2 / net.n * abs(z) ** 2 for z in transform]
+        if net.n % 2 == 0:  # the sine of the last frequency is 0, and the square of its cosine has the mean 1, not 1/2
+            energies[-1] /= 2
+        largest.append(max(energies))
+    return np.mean(largest)
+
+
 excluded_losses = by_frequency(lambda net, k: cross_entropy(excluded_logits(net, [k]), net.labels)[net.train].mean())
 
 REFERENCES = {
@@ -697,11 +760,11 @@ REFERENCES = {
     "sum_of_squared_weights_by_parameter": lambda net: [sum(x * x for x in w.ravel()) for w in net.weights.values()],
     "W_E_fourier_norm": lambda net: net.fourier_norms["W_E"],
     "W_L_fourier_norm": lambda net: net.fourier_norms["W_L"],
-    "gini_W_E": lambda net: gini(net.fourier_norms["W_E"]),
-    "gini_W_L": lambda net: gini(net.fourier_norms["W_L"]),
-    "gini_W_U": lambda net: gini(net.fourier_norms["W_U"]),
-    "gini_W_E_without_constant": lambda net: gini(net.fourier_norms["W_E"][1:]),
-    "gini_W_L_without_constant": lambda net: gini(net.fourier_norms["W_L"][1:]),
+    "gini_W_E": lambda net: gini(net.fourier_norms["W_E"][: net.n]),
+    "gini_W_L": lambda net: gini(net.fourier_norms["W_L"][: net.n]),
+    "gini_W_U": lambda net: gini(net.fourier_norms["W_U"][: net.n]),
+    "gini_W_E_without_constant": lambda net: gini(net.fourier_norms["W_E"][1 : net.n]),
+    "gini_W_L_without_constant": lambda net: gini(net.fourier_norms["W_L"][1 : net.n]),
     "gini_W_E_by_frequency": lambda net: gini(net.frequency_norms("W_E")),
     "gini_W_L_by_frequency": lambda net: gini(net.frequency_norms("W_L")),
     "W_E_large_frequency": lambda net: [
@@ -784,7 +847,7 @@ REFERENCES = {
         - energy((residual_stream := net.logits - net.neuron_logits(net.post)) - residual_stream.mean((0, 1))).sum()
         / energy(net.logits - net.logits.mean((0, 1))).sum()
     ),
-    "W_L_fourier": lambda net: net.weights["W_out"][0] @ net.weights["W_U"] @ basis(net.n).T,
+    "W_L_fourier": lambda net: net.W_L_of_answers @ basis(net.n).T,
     "cluster_W_L_fourier_norm": cluster_norms,
     # spectra
     "logit_fourier_norm_2d": lambda net: norms_2d(net.logits),
@@ -794,6 +857,11 @@ REFERENCES = {
     "W_E": lambda net: net.weights["W_E"],
     "W_U": lambda net: net.weights["W_U"],
     "moment_W_E": lambda net: net.weights["W_E"],
+    # algorithm
+    "gradient_symmetricity": lambda net: gradient_cosines(net).mean(),
+    "gradient_symmetricity_error": lambda net: gradient_cosines(net).std(ddof=1) / np.sqrt(2048),
+    "distance_irrelevance": distance_irrelevance,
+    "circularity": circularity,
     # integers
     "answer_by_embedding": answers_by_embedding,
     "mean_attention_by_query": lambda net: net.pattern.mean(0),

@@ -55,7 +55,9 @@ def random_tensors(runs: list[Run], dtype: torch.dtype, scale: float = 1.0) -> d
     return {name: (tensor if scale == 1.0 else scale * tensor).requires_grad_() for name, tensor in tensors.items()}
 
 
-def solving_weights(run: Run, rng: np.random.Generator, scale: float = 1.0, noise: float = 0.02) -> Weights:
+def solving_weights(
+    run: Run, rng: np.random.Generator, scale: float = 1.0, noise: float = 0.02, keys: tuple[int, ...] = KEYS
+) -> Weights:
     """Return weights that solve a modular task as the paper describes, with one frequency per neuron and some noise.
 
     The residual stream holds cos and sin of each key frequency (6 dimensions), flags for `=`, a and b (3), and the output
@@ -63,18 +65,19 @@ def solving_weights(run: Run, rng: np.random.Generator, scale: float = 1.0, nois
     ReLU contains a wave cos(w(a ± b) - 2 phi); the neuron writes that wave.
 
     Args:
-        run: a run of modular addition or subtraction, from `pair_run`.
+        run: a run of modular addition or subtraction, with the sizes of `pair_run`.
         rng: draws the noise and the neurons that follow no single frequency.
         scale: factor on W_U.
         noise: standard deviation of the noise on every weight.
+        keys: the three key frequencies.
     """
-    weights = random_weights(run, rng, noise)
-    for i, k in enumerate(KEYS):
-        angle = 2 * np.pi * k * np.arange(P) / P
+    weights, n = random_weights(run, rng, noise), run.task.layout.operands
+    for i, k in enumerate(keys):
+        angle = 2 * np.pi * k * np.arange(n) / n
         cos, sin = 2 * i, 2 * i + 1
-        weights["W_E"][:P, [cos, sin]] += np.stack([np.cos(angle), np.sin(angle)], -1)
+        weights["W_E"][:n, [cos, sin]] += np.stack([np.cos(angle), np.sin(angle)], -1)
         weights["W_O"][0, :, [cos, sin], [cos, sin]] += 1
-        if run.task.kind == "modular_subtraction":
+        if run.task.label_table()[0, 1] == n - 1:  # subtraction
             weights["W_O"][0, 1, sin, sin] -= 2
         neurons = np.arange(16) + 2 + 16 * i
         phi = 2 * np.pi * np.arange(16) / 16 + 0.1
@@ -82,9 +85,9 @@ def solving_weights(run: Run, rng: np.random.Generator, scale: float = 1.0, nois
         weights["W_in"][0, sin, neurons] += np.sin(phi)
         weights["W_out"][0, neurons, 9 + cos] += np.cos(2 * phi)
         weights["W_out"][0, neurons, 9 + sin] += np.sin(2 * phi)
-        weights["W_U"][[9 + cos, 9 + sin]] += scale * np.stack([np.cos(angle), np.sin(angle)])
+        weights["W_U"][[9 + cos, 9 + sin], :n] += scale * np.stack([np.cos(angle), np.sin(angle)])
     flag = {"=": 6, "a": 7, "b": 8}
-    weights["W_E"][P, flag["="]] += 1
+    weights["W_E"][n, flag["="]] += 1
     weights["W_pos"][0, flag["a"]] += 1
     weights["W_pos"][1, flag["b"]] += 1
     weights["W_V"][0, :, range(6), range(6)] += 1

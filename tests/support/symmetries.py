@@ -84,6 +84,10 @@ def modulus(network):
     return getattr(network.run.task, "prime", None)
 
 
+SAMPLED = dict.fromkeys(
+    ("gradient_symmetricity", "gradient_symmetricity_error"), "is a mean over a sample of triples (a, b, c)"
+)
+
 UNIT = 3  # generates all units mod 7 and mod 17
 
 
@@ -121,6 +125,7 @@ def tokens_relabeled_by_a_unit(network):
                 ** (count_sines(["cos", "sin"])[:, None] + count_sines(PRODUCTS))
             ),
         },
+        differing=SAMPLED,
     )
 
 
@@ -148,7 +153,9 @@ def a_and_b_exchanged(network):
         ),
         "term": reorder([0, 3, 4, 1, 2, 5, 6, 8, 7]),
     }
-    differing = {"mean_attention_by_query": "depends on causal attention: b attends to a, and a does not attend to b"}
+    differing = {
+        "mean_attention_by_query": "depends on causal attention: b attends to a, and a does not attend to b"
+    } | SAMPLED
     if not subtraction:
         return Symmetry(axes=axes, differing=differing)
     sine_sign = np.full(p // 2, -1)
@@ -158,6 +165,7 @@ def a_and_b_exchanged(network):
             "W_L_fourier": lambda values, _: values * component_factors(sine_sign),
             "readout_product_coefficient": lambda values, _: values * np.array([1, -1])[:, None],
         },
+        differing=SAMPLED,
     )
 
 
@@ -169,6 +177,7 @@ DEPEND_ON_THE_MEAN = (
     *("logit_fraction_explained_cosines", "logit_fraction_explained_cosines_centered_over_pairs"),
     *("logit_fraction_explained_directions", "logit_fraction_explained_directions_centered_over_pairs"),
     "logit_fraction_explained_directions_per_output",
+    *("gradient_symmetricity", "gradient_symmetricity_error", "distance_irrelevance"),
 )
 
 

@@ -1,4 +1,4 @@
-"""cubes and config/claims/*.yaml → results/claims.{json,md}"""
+"""The verdicts of all claims: cubes and config/claims/*.yaml → results/claims.{json,md}"""
 
 
 localrules:
@@ -9,7 +9,7 @@ rule claims:
     """Judge every claim on the cubes."""
     input:
         cubes=judged_cubes(),
-        ledger=sorted(str(path) for path in Path("config/claims").glob("*.yaml")),
+        claim_files=sorted(str(path) for path in Path("config/claims").glob("*.yaml")),
         code=code("progress_measures.claims.claims_page", *quantity_modules()),
     output:
         json="results/claims.json",

@@ -1,4 +1,4 @@
-"""Experiments, runs, code fingerprints and paths that the rules share. This file contains no rules."""
+"""Functions by which the rules find experiments, runs, code fingerprints and paths. This file contains no rules."""
 
 import gc
 import shlex
@@ -18,7 +18,7 @@ from progress_measures.experiments import (
 )
 from progress_measures.experiments.load import RESERVED_NAMES
 from progress_measures.experiments.schema import Run
-from progress_measures.claims.ledger import load_claims
+from progress_measures.claims.schema import load_claims
 from progress_measures.claims.registry import quantity_modules
 from progress_measures.explorer import EXPERIMENTS as EXPLORED
 from progress_measures.explorer import SOURCE as EXPLORER_SOURCE
@@ -29,12 +29,12 @@ from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.registry import Table, table_module
 from progress_measures.training.record import code_modules
 
-# Snakemake holds many small objects for every job, and none of them becomes garbage. With Python's default threshold, garbage
-# collection takes an eighth of the time for planning ten thousand jobs.
+# Snakemake creates many small objects for every job, and none of them becomes garbage. With Python's default threshold,
+# garbage collection would take an eighth of the time in which Snakemake plans ten thousand jobs.
 gc.set_threshold(50_000)
 
 # Rules call the `progress-measures` of the environment in which Snakemake itself runs, even with `--software-deployment-method
-# conda`. The `conda:` lines only document the environment, because `make setup` installs its packages from uv.lock.
+# conda`, because `make setup` installs the packages from uv.lock. The `conda:` lines only document the environment.
 shell.prefix(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
 
@@ -67,8 +67,8 @@ EXPERIMENT = (
 
 wildcard_constraints:
     experiment=EXPERIMENT,
-    # Folder of the experiment that replaces the declared ones, with a slash; empty for the declared ones.
-    scope=f"(?:{EXPERIMENT}/)?",
+    # `<experiment>/` if this experiment replaces the experiments that a figure or the explorer declares; else empty.
+    replacement=f"(?:{EXPERIMENT}/)?",
     run="[^/]+",
     family="|".join(FAMILIES),
     figure="[a-z_]+/[A-Za-z0-9_]+",
@@ -76,7 +76,7 @@ wildcard_constraints:
     extra="webp|html",
 
 
-# Experiments that this workflow trains: all but imported networks, whose datasets and weights no rule may make.
+# Experiments that this workflow trains: all except imported networks, whose datasets and weights no rule may overwrite.
 TRAINED = "".join(f"(?!{name}/)" for name in IMPORTED) + "[a-z0-9][a-z0-9_]*"
 
 
@@ -197,8 +197,8 @@ for name in figure_ids():
     write_figure_fingerprint(name)
 
 
-def measured(experiment: str) -> list[str]:
-    """Return the paths of the stores of measures from which an experiment's cube is gathered: one per run and family."""
+def measure_stores(experiment: str) -> list[str]:
+    """Return the paths of the stores of measures that an experiment's cube joins: one store per run and family."""
     return [
         f"results/{experiment}/runs/{name}/measures/{family}.zarr"
         for name, run in runs_of(experiment).items()
@@ -219,7 +219,7 @@ def cubes(experiments: Iterable[str]) -> list[str]:
 
 
 def cubes_of_table(name: str) -> list[str]:
-    """Return the paths of the cubes that a table reads; for a partial table on published cubes, only of those that exist."""
+    """Return the paths of the cubes that a table reads. On published cubes, a partial table reads only existing cubes."""
     table = declared(name, load_table)
     paths = cubes(table.experiments)
     if table.partial and config.get("cubes") == "published":
@@ -233,8 +233,8 @@ def declared(
     """Return the declaration of a figure or table; for an unknown id, exit with a suggestion.
 
     Args:
-        name: the id.
-        load: `load_figure` or `load_table`.
+        name: id of the figure or table.
+        load: the function that loads the declaration, `load_figure` or `load_table`.
     """
     try:
         return load(name)
@@ -245,30 +245,32 @@ def declared(
 def labels(
     kind: str, name: str, load: Callable[[str], Figure | Table]
 ) -> dict[str, str]:
-    """Return the labels of a figure or table in Snakemake's report: the number, by which the report sorts, and the title.
+    """Return the labels of a figure or table in Snakemake's report: its number, by which the report sorts, and its title.
 
     Args:
         kind: `figure` or `table`.
-        name: the id.
-        load: `load_figure` or `load_table`.
+        name: id of the figure or table.
+        load: the function that loads the declaration, `load_figure` or `load_table`.
     """
     number = name.partition("/")[2]
     return {kind: number, "title": declared(name, load).title}
 
 
 def cubes_of_figure(wildcards: Wildcards) -> list[str]:
-    """Return the cubes that a figure reads; exit if the experiment of the scope would replace one of several."""
+    """Return the paths of the cubes that a figure reads; exit if one experiment would replace several."""
     experiments = declared(wildcards.figure).experiments
-    if wildcards.scope and len(experiments) > 1:
+    if wildcards.replacement and len(experiments) > 1:
         exit_with(
             f"figure {wildcards.figure} reads {len(experiments)} cubes and cannot be drawn from "
-            f"{wildcards.scope.rstrip('/')} alone."
+            f"{wildcards.replacement.rstrip('/')} alone."
         )
-    return cubes([wildcards.scope.rstrip("/")] if wildcards.scope else experiments)
+    return cubes(
+        [wildcards.replacement.rstrip("/")] if wildcards.replacement else experiments
+    )
 
 
 def published(declaration: Figure | Table) -> list[str]:
-    """Return the claims files whose published numbers a figure or table shows beside our numbers."""
+    """Return the paths of the claim files from which a figure or table takes published numbers, to show them beside ours."""
     return [f"config/claims/{source}.yaml" for source in declaration.published]
 
 
@@ -301,14 +303,14 @@ def code_of_table(wildcards: Wildcards) -> list[str]:
 
 
 def covered(experiments: Iterable[str]) -> bool:
-    """Return whether all cubes of these experiments can be read: with `--config cubes=published`, whether they exist."""
+    """Return whether the cubes of these experiments exist or can be made; with `--config cubes=published`, none is made."""
     return config.get("cubes") != "published" or all(
         Path(path).exists() for path in cubes(experiments)
     )
 
 
 def figures(*names: str) -> list[str]:
-    """Return the paths of the PNG and extra formats of figures; skip figures that need a cube that is not published.
+    """Return the paths of figures, as PNG and in extra formats; skip figures for which a published cube is missing.
 
     The job that draws the PNG also writes PDF and SVG.
     """
@@ -321,9 +323,9 @@ def figures(*names: str) -> list[str]:
 
 
 def cubes_of_explorer(wildcards: Wildcards) -> list[str]:
-    """Return the cube of the scope's experiment, or the cubes that the explorer of all networks shows."""
-    if wildcards.scope:
-        return [cube(wildcards.scope.rstrip("/"))]
+    """Return the paths of the cubes that the explorer shows: the cube of the replacement, or all declared cubes."""
+    if wildcards.replacement:
+        return [cube(wildcards.replacement.rstrip("/"))]
     return cubes([name for name in EXPLORED if covered([name])])
 
 
@@ -333,7 +335,7 @@ def explorer_source() -> list[str]:
 
 
 def tables(*names: str) -> list[str]:
-    """Return the paths of the Markdown files of tables; skip tables that need a cube that is not published.
+    """Return the paths of tables, as Markdown; skip tables for which a published cube is missing.
 
     The job that writes the Markdown also writes CSV and LaTeX.
     """
@@ -345,7 +347,7 @@ def tables(*names: str) -> list[str]:
 
 
 def judged_cubes() -> list[str]:
-    """Return the paths of the cubes on which claims are judged; with `--config cubes=published`, only of existing cubes."""
+    """Return the paths of the cubes on which claims are judged; of published cubes, only the cubes that exist."""
     try:
         experiments = {
             name

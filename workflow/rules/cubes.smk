@@ -1,4 +1,4 @@
-"""checkpoints → measures/<family>.zarr of each run → results/<experiment>/cube.zarr"""
+"""Measures of each run, then the cube: checkpoints → measures/<family>.zarr → results/<experiment>/cube.zarr"""
 
 
 rule measure:
@@ -6,7 +6,7 @@ rule measure:
     input:
         "results/{experiment}/dataset.zarr",
         "results/{experiment}/trained.json",
-        # only the path: common.smk wrote this file already, and calling `code` again for each job is slow
+        # The path without a call of `code`: common.smk has written the file, and a call for each job would be slow.
         str(fingerprint.fingerprint_file(FINGERPRINTS, "measures.{family}")),
         code("progress_measures.cube.extract", fingerprint.DERIVED),
     output:
@@ -21,7 +21,7 @@ rule measure:
     resources:
         mem_mb=1500,
     params:
-        # whether the run is the experiment's first, for which more measures are stored
+        # Whether the run is the first of its experiment: some measures are stored only for the first run.
         first=lambda wildcards: next(iter(runs_of(wildcards.experiment)))
         == run_of(wildcards).name,
     shell:
@@ -31,7 +31,7 @@ rule measure:
 rule gather:
     """Join the runs of an experiment into its cube."""
     input:
-        lambda wildcards: measured(wildcards.experiment),
+        lambda wildcards: measure_stores(wildcards.experiment),
         code("progress_measures.cube.gather"),
     output:
         directory("results/{experiment}/cube.zarr"),
@@ -43,7 +43,7 @@ rule gather:
         "../../environment.yml"
     params:
         title=lambda wildcards: EXPERIMENTS[wildcards.experiment].title,
-        # gather again when a run is added to the grid
+        # A changed list of runs makes Snakemake gather again.
         runs=lambda wildcards: [
             f"{run.name} {run.hash}" for run in runs_of(wildcards.experiment).values()
         ],

@@ -1,4 +1,4 @@
-"""config/experiments/*.yaml → results/<experiment>/dataset.zarr"""
+"""Datasets: config/experiments/*.yaml → results/<experiment>/dataset.zarr"""
 
 
 localrules:
@@ -6,7 +6,7 @@ localrules:
 
 
 rule dataset:
-    """Write every pair (or sequence) of an experiment, its label, and which runs train on it."""
+    """Write the pairs or sequences of an experiment, with the label of each and the runs that train on it."""
     input:
         dataset_code,
     output:

@@ -1,4 +1,4 @@
-"""cubes → results/explorer/index.html, or results/<experiment>/explorer/index.html for a single experiment"""
+"""The explorer: cubes → results/explorer/index.html, or for one experiment results/<experiment>/explorer/index.html"""
 
 
 localrules:
@@ -6,7 +6,7 @@ localrules:
 
 
 rule explorer:
-    """Write one self-contained page that shows the networks while they grok."""
+    """Write the explorer: one self-contained page that shows the networks at every checkpoint."""
     input:
         cubes=cubes_of_explorer,
         claims=sorted(map(str, Path("config/claims").glob("*.yaml"))),
@@ -14,14 +14,14 @@ rule explorer:
         web=explorer_source(),
     output:
         report(
-            "results/{scope}explorer/index.html",
+            "results/{replacement}explorer/index.html",
             caption="../report/explorer.rst",
             category="explorer",
         ),
     log:
-        "results/logs/explorer/{scope}index.log",
+        "results/logs/explorer/{replacement}index.log",
     benchmark:
-        "results/benchmarks/explorer/{scope}index.tsv"
+        "results/benchmarks/explorer/{replacement}index.tsv"
     conda:
         "../../environment.yml"
     shell:

@@ -1,7 +1,7 @@
-"""cube.zarr → results/figures/<source>/<id>.{pdf,png,svg}
+"""Figures: cubes → results/figures/<source>/<id>.{pdf,png,svg}
 
-A figure of an experiment that it does not declare is written to results/<experiment>/figures/. An animation `<id>.webp` or a
-page `<id>.html` is drawn by a separate job, since drawing it takes longer and few figures have one.
+A figure can be drawn from an experiment other than the declared one; it is then written to results/<experiment>/figures/. A
+separate job draws an animation `<id>.webp` or a page `<id>.html`, because few figures have one and drawing it takes longer.
 """
 
 
@@ -11,28 +11,28 @@ localrules:
 
 
 rule figure:
-    """Draw a figure from the cubes of the experiments that it declares, or of another experiment."""
+    """Draw a figure from the cubes of the experiments that it declares, or from the cube of another experiment."""
     input:
         cubes=cubes_of_figure,
         published=lambda wildcards: published(declared(wildcards.figure)),
         code=code_of_figure,
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
     output:
-        pdf="results/{scope}figures/{figure}.pdf",
-        svg="results/{scope}figures/{figure}.svg",
+        pdf="results/{replacement}figures/{figure}.pdf",
+        svg="results/{replacement}figures/{figure}.svg",
         png=report(
-            "results/{scope}figures/{figure}.png",
+            "results/{replacement}figures/{figure}.png",
             caption="../report/figure.rst",
-            category=lambda wildcards: (wildcards.scope or wildcards.figure).partition(
-                "/"
-            )[0],
+            category=lambda wildcards: (
+                wildcards.replacement or wildcards.figure
+            ).partition("/")[0],
             subcategory="figures",
             labels=lambda wildcards: labels("figure", wildcards.figure, load_figure),
         ),
     log:
-        "results/logs/figures/{scope}{figure}.log",
+        "results/logs/figures/{replacement}{figure}.log",
     benchmark:
-        "results/benchmarks/figures/{scope}{figure}.tsv"
+        "results/benchmarks/figures/{replacement}{figure}.tsv"
     conda:
         "../../environment.yml"
     params:
@@ -53,10 +53,10 @@ use rule figure as extra_format with:
         style=workflow.source_path("../../src/progress_measures/figures/paper.mplstyle"),
         template=workflow.source_path("../../src/progress_measures/figures/page.html"),
     output:
-        "results/{scope}figures/{figure}.{extra}",
+        "results/{replacement}figures/{figure}.{extra}",
     log:
-        "results/logs/figures/{scope}{figure}.{extra}.log",
+        "results/logs/figures/{replacement}{figure}.{extra}.log",
     benchmark:
-        "results/benchmarks/figures/{scope}{figure}.{extra}.tsv"
+        "results/benchmarks/figures/{replacement}{figure}.{extra}.tsv"
     conda:
         "../../environment.yml"

@@ -1,4 +1,4 @@
-"""cube.zarr and published numbers → results/tables/<source>/<id>.{md,csv,tex}"""
+"""Tables: cubes and published numbers → results/tables/<source>/<id>.{md,csv,tex}"""
 
 
 localrules:
@@ -6,7 +6,7 @@ localrules:
 
 
 rule table:
-    """Write a table from the cubes of the experiments that it declares, beside the published numbers."""
+    """Write a table of numbers from the cubes of the declared experiments, beside the published numbers."""
     input:
         cubes=lambda wildcards: cubes_of_table(wildcards.table),
         published=lambda wildcards: published(declared(wildcards.table, load_table)),
@@ -31,7 +31,7 @@ rule table:
         title=lambda wildcards: declared(wildcards.table, load_table).title,
         caption=lambda wildcards: declared(wildcards.table, load_table).caption,
         reference=lambda wildcards: declared(wildcards.table, load_table).reference,
-        # also cubes that do not exist: a partial table names them
+        # Includes cubes that do not exist, because a partial table names them.
         cubes=lambda wildcards: [
             f"--cube {path}"
             for path in cubes(declared(wildcards.table, load_table).experiments)

@@ -1,11 +1,11 @@
-"""dataset.zarr → results/<experiment>/runs/<run>/{checkpoints.zarr, history.zarr, done.json} → results/<experiment>/trained.json
+"""Training: dataset.zarr → results/<experiment>/runs/<run>/{checkpoints,history}.zarr, results/<experiment>/trained.json
 
-Each experiment is one job of Snakemake. This job trains runs on this machine's cores or GPU, or submits Slurm jobs and waits
-for them. Where a run trains does not affect its results, so it is set by resources, whose changes rerun nothing. Change them
-with `set-resources` in a profile or on the command line.
+Snakemake trains each experiment in one job. This job trains runs on this machine's cores or GPU, or submits Slurm jobs and
+waits for them. Resources decide where runs train, because a changed resource reruns nothing, and the place does not affect
+results. Set resources with `set-resources` in a profile or on the command line.
 
 The files in runs/ are not declared as outputs, because Snakemake would delete them when the job fails, and training could not
-resume. `trained.json` is written last and records that all runs are trained. Trained runs are not trained again.
+resume. `trained.json` is written last and records that all runs are trained. If the job runs again, it skips trained runs.
 """
 
 
@@ -26,10 +26,10 @@ rule train:
         "results/benchmarks/train/{experiment}.tsv"
     wildcard_constraints:
         experiment=TRAINED,
-    retries: 0  # `progress-measures train` submits failed jobs again itself
+    retries: 0  # `progress-measures train` retries failed jobs
     conda:
         "../../environment.yml"
-    # one run per core
+    # on this machine, one core per run
     threads: lambda wildcards: min(len(runs_of(wildcards.experiment)), workflow.cores or 1)
     resources:
         mem_mb=lambda wildcards, threads: 1200 * threads,

@@ -1,16 +1,16 @@
-"""What is computed from a cube: one package for figures, tables, claims, the explorer and notebooks.
+"""Computations on cubes that figures, tables, claims, the explorer and notebooks share.
 
-Functions take cubes, or the part of a cube that belongs to one run, and never read weights.
+Functions take a cube, or the part of a cube that belongs to one run; none reads weights.
 
-runs          facts of a run: task, split, key frequencies, outcomes of interventions
+runs          task, split, key frequencies and interventions of a run
 select        runs by their settings, and variables by name
 crossings     epochs at which curves cross a level, values at epochs, counts of rises
 phases        the phase of a run at an epoch
 pair_maps     attention, neurons and logits over all pairs, and their 2D Fourier coefficients
 embedding     the number embedding, its singular vectors and Fourier spectrum
 clusters      neuron clusters
-readout       how the logits are read from the neurons
-paper_tables  rows of the paper's tables of several experiments
+readout       how W_L maps neurons to logits
+paper_tables  rows of the paper's Tables 5 and 6
 integer_sums  how a network that adds integers represents the sum
 forecast      prediction of when a network generalizes
 """

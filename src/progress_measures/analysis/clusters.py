@@ -1,4 +1,4 @@
-"""Neuron clusters: the neurons of which one frequency explains at least 85 % of the variance."""
+"""Neuron clusters. Each has the neurons of which one and the same frequency explains at least 85 % of the variance."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from progress_measures.analysis.runs import key_frequencies_of
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
 ALWAYS_ON = 0.98
-"""Minimum fraction of pairs at which an always-on neuron is active."""
+"""A neuron is called always on if it is active at least at this fraction of pairs."""
 
 
 def clustered(last: xr.Dataset) -> NDArray[np.bool_]:
-    """Return which neurons are in a cluster.
+    """Return whether each neuron is in a cluster.
 
     Args:
         last: the cube of one run at its last checkpoint, with `neuron_fraction_explained`.
 
     Returns:
-        True for each neuron in a cluster [neuron].
+        Booleans [neuron].
     """
     return last.neuron_fraction_explained.values >= CLUSTER_FRACTION
 
@@ -33,19 +33,19 @@ def cluster_frequencies(last: xr.Dataset) -> NDArray[np.int64]:
         last: the cube of one run at its last checkpoint, with `neuron_fraction_explained` and `neuron_frequency`.
 
     Returns:
-        Frequencies, 0 outside all clusters [neuron].
+        Frequencies [neuron]; 0 for a neuron outside all clusters.
     """
     return np.where(clustered(last), last.neuron_frequency.values, 0)
 
 
 def cluster_masks(last: xr.Dataset) -> dict[int, NDArray[np.bool_]]:
-    """Return the neurons of each cluster.
+    """Return a mask of the neurons of each cluster.
 
     Args:
         last: the cube of one run at its last checkpoint, with `neuron_fraction_explained` and `neuron_frequency`.
 
     Returns:
-        True for each neuron of the cluster [neuron], by frequency in ascending order.
+        Masks [neuron] by frequency of the cluster, in ascending order.
     """
     in_cluster, frequency = clustered(last), last.neuron_frequency.values
     return {int(k): in_cluster & (frequency == k) for k in np.unique(frequency[in_cluster])}

@@ -15,11 +15,11 @@ def first_below(curve: xr.DataArray, level: float | xr.DataArray) -> NDArray[np.
     """Return the first epoch at which a curve is below a level; infinity if it never is.
 
     Args:
-        curve: [epoch] or [run, epoch], at checkpoints or at the evaluations of training.
-        level: a number, or a number for each run [run].
+        curve: one curve [epoch] or one per run [run, epoch]; the dimension may also be `history_epoch`.
+        level: the level: a number, or one number per run [run].
 
     Returns:
-        First epoch, a number or [run].
+        The first epoch: a number, or one number per run [run].
     """
     return _first(curve, curve < level)
 
@@ -28,11 +28,11 @@ def first_reaching(curve: xr.DataArray, level: float | xr.DataArray) -> NDArray[
     """Return the first epoch at which a curve is at or above a level; infinity if it never is.
 
     Args:
-        curve: [epoch] or [run, epoch], at checkpoints or at the evaluations of training.
-        level: a number, or a number for each run [run].
+        curve: one curve [epoch] or one per run [run, epoch]; the dimension may also be `history_epoch`.
+        level: the level: a number, or one number per run [run].
 
     Returns:
-        First epoch, a number or [run].
+        The first epoch: a number, or one number per run [run].
     """
     return _first(curve, curve >= level)
 
@@ -45,14 +45,14 @@ def _first(curve: xr.DataArray, passed: xr.DataArray) -> NDArray[np.float64]:
 
 
 def lead(late: Epochs, early: Epochs) -> Epochs:
-    """Compute the number of epochs from an earlier to a later event; NaN if both are infinite.
+    """Compute by how many epochs one event precedes another; NaN if both epochs are infinite.
 
     Args:
-        late: epoch of the later event: a number, or [run].
-        early: epoch of the earlier event: a number, or [run].
+        late: epoch of the event that is expected later: a number, or [run].
+        early: epoch of the event that is expected earlier: a number, or [run].
 
     Returns:
-        The difference in epochs, of the same shape.
+        `late` minus `early`, with the shape of the arguments; negative if the order is reversed.
     """
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         return late - early
@@ -63,7 +63,7 @@ def delays(cube: xr.Dataset, level: float = 1e-2) -> NDArray[np.float64]:
 
     Args:
         cube: cube with `history_train_loss` and `history_test_loss`.
-        level: the loss level.
+        level: level of both losses, in nat.
 
     Returns:
         The delays [run]: infinite if only the train loss falls below the level, NaN if neither does.
@@ -76,11 +76,11 @@ def at_epochs(curve: xr.DataArray, epochs: ArrayLike) -> NDArray[np.float64]:
     """Read a curve at one epoch per run.
 
     Args:
-        curve: [run, epoch].
-        epochs: one epoch per run: [run].
+        curve: one curve per run [run, epoch].
+        epochs: one epoch per run [run].
 
     Returns:
-        The values [run]; NaN where the run has no checkpoint at this epoch, or the epoch is NaN or infinite.
+        The values [run]; NaN where the curve has no checkpoint at the epoch of the run.
     """
     return np.array(
         [
@@ -91,7 +91,7 @@ def at_epochs(curve: xr.DataArray, epochs: ArrayLike) -> NDArray[np.float64]:
 
 
 def median_smooth(curve: xr.DataArray) -> xr.DataArray:
-    """Compute the running median over five checkpoints, so that a single spike does not count as a turning point."""
+    """Compute the running median over five checkpoints, so that a spike at one checkpoint is no maximum or minimum."""
     return curve.rolling(epoch=5, center=True, min_periods=1).median()
 
 
@@ -99,11 +99,11 @@ def nearest_checkpoint(curve: xr.DataArray, epoch: float) -> xr.DataArray:
     """Read a curve at the checkpoint nearest to an epoch.
 
     Args:
-        curve: [epoch, …].
-        epoch: an epoch, or NaN.
+        curve: one or more curves [epoch, …].
+        epoch: the epoch; NaN or infinity if there is none.
 
     Returns:
-        The curve at that checkpoint, without the dimension `epoch`; NaN if the epoch is NaN. Of two equally near
+        The curve at that checkpoint, without the dimension `epoch`; NaN if the epoch is not finite. Of two equally near
         checkpoints, the earlier one is taken.
     """
     if not np.isfinite(epoch):
@@ -115,10 +115,10 @@ def rises(curve: xr.DataArray) -> float:
     """Count the steps between checkpoints at which the running mean of a curve over 1,000 epochs rises.
 
     Args:
-        curve: [epoch].
+        curve: the curve [epoch].
 
     Returns:
-        The number of these steps; NaN if the curve is shorter than the window.
+        The number of steps at which the mean rises; NaN if the curve is shorter than the window of 1,000 epochs.
     """
     window = int((curve.epoch < curve.epoch[0] + 1000).sum()) if curve.size else 0
     if curve.size <= window:
@@ -129,15 +129,16 @@ def rises(curve: xr.DataArray) -> float:
 def spikes(run_cube: xr.Dataset, start: float, end: float | None = None) -> float:
     """Count the rises of the train loss to ten times its running minimum between two epochs.
 
-    The curve is the largest train loss since the previous evaluation. Losses below 1e-12 count as 1e-12.
+    At each evaluation, the train loss is the maximum since the previous evaluation. The running minimum is at least
+    1e-12.
 
     Args:
         run_cube: the cube of one run, with `history_train_loss_max`.
-        start: first epoch.
-        end: last epoch; by default the end of training.
+        start: first epoch of the interval.
+        end: last epoch of the interval; by default, the end of training.
 
     Returns:
-        The number of spikes; NaN if no evaluation lies between the two epochs.
+        The number of these rises; NaN if no evaluation lies between the two epochs.
     """
     largest_loss = run_cube.history_train_loss_max.sel(history_epoch=slice(start, end)).values
     is_spike = largest_loss >= 10 * np.minimum.accumulate(np.maximum(largest_loss, 1e-12))

@@ -15,7 +15,7 @@ def number_embedding(run_cube: xr.Dataset) -> Array:
 
 
 def gaussian_control(run_cube: xr.Dataset) -> NDArray[np.float64]:
-    """Return a matrix of standard normal entries, drawn with a fixed seed, in the shape of the number embedding."""
+    """Return a matrix of Gaussian noise, drawn with a fixed seed, with the shape of the number embedding."""
     return np.random.default_rng(0).standard_normal(number_embedding(run_cube).shape)
 
 
@@ -23,24 +23,24 @@ def singular_vectors(matrix: Array) -> tuple[Array, Array]:
     """Compute the left singular vectors and the singular values of a matrix.
 
     Args:
-        matrix: [row, column].
+        matrix: the matrix [row, column].
 
     Returns:
-        The vectors in columns [row, vector], and the values in descending order [vector]. The entry of each vector with
-        the largest absolute value is positive.
+        The vectors as columns [row, vector], and the values in descending order [vector]. The sign of each vector is such
+        that its entry with the largest absolute value is positive.
     """
     vectors, values, _ = np.linalg.svd(matrix, full_matrices=False)
     return vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(len(values))]), values
 
 
 def frequency_energies(norms: Array) -> Array:
-    """Compute the squared norm of each frequency, cosine plus sine; the constant is left out.
+    """Add the squared norms of the cosine and the sine of each frequency; the constant is left out.
 
     Args:
         norms: norms of Fourier components [..., fourier_component].
 
     Returns:
-        Sums of two squares [..., frequency].
+        Squared norms [..., frequency].
     """
     squares = np.square(norms)
     return squares[..., 1::2] + squares[..., 2::2]

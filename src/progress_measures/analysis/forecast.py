@@ -1,10 +1,10 @@
 """Prediction of when a network generalizes, from its measures up to an epoch.
 
 T is the first epoch with a test loss below 1. At an epoch t < T, a ridge regression on a few measures at t predicts
-log10(T/t). It is fitted to other runs, at each of their epochs before T. The predictors must not depend on later epochs,
-which excludes measures of the final network's key frequencies, such as the restricted and excluded losses. Their
-substitutes are the largest excluded loss of any single frequency, and the fraction of the logits' sum of squares that the
-cosines of all frequencies explain.
+log10(T/t). It is fitted to other runs, at each of their epochs before T. The predictors must not depend on epochs after
+t. This excludes the restricted and excluded losses, which use the final network's key frequencies. Their substitutes
+are the maximum over frequencies of the excluded loss of a single frequency, and the fraction of the logits' sum of
+squares that the cosines cos w(a + b - c) of all frequencies explain.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from progress_measures.analysis.crossings import first_below
 EXPERIMENTS = ("mainline", "subtraction", "data_fraction_high", "prime_53")
 """Experiments whose runs are predicted: one-layer networks on modular tasks, with published cubes."""
 
-RIDGE = 1e-2
-FIRST_EPOCH = 100  # earlier epochs are not predicted
+RIDGE = 1e-2  # penalty on squared coefficients of standardized predictors
+FIRST_EPOCH = 100  # the forecast is not made at earlier epochs
 
 Array = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ PREDICTORS: dict[str, Callable[[xr.Dataset], Array]] = {
     "train loss": lambda cube: _log10(cube.train_loss),
     "sum of squared weights": lambda cube: _log10(cube.sum_of_squared_weights),
 }
-"""Predictors of the forecast besides the logarithm of the epoch: functions that return an array [epoch], by name."""
+"""Functions that compute the predictors [epoch] of a run, by name; the logarithm of the epoch is one more predictor."""
 
 METHODS: dict[str, tuple[str, ...]] = {
     "other runs' mean": (),
@@ -47,7 +47,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "weight norm": ("sum of squared weights",),
     "progress measures": tuple(PREDICTORS),
 }
-"""Names in `PREDICTORS` that each method uses. The first method uses no predictor, not even the epoch."""
+"""Names in `PREDICTORS` of the predictors of each method. The first method has none, and does not use the epoch either."""
 
 VARIABLES = (
     "test_loss", "train_loss", "maximal_excluded_loss", "cosine_residual_all", "gini_W_E", "gini_W_L", "sum_of_squared_weights",
@@ -61,7 +61,7 @@ class Trajectory(NamedTuple):
         experiment: Name of the experiment.
         run: Name of the run.
         generalization_epoch: T, the first epoch with a test loss below 1.
-        epochs: Epochs before T: [epoch].
+        epochs: Epochs before T at which a forecast is made: [epoch].
         predictors: Values of the predictors, by name: [epoch] each.
     """
 
@@ -77,9 +77,9 @@ def trajectories(cubes: Iterable[xr.Dataset]) -> tuple[list[Trajectory], list[st
 
     Returns:
         The trajectories, and the names `experiment/run` of all other runs: those that never generalize, or that have
-        fewer than three measured epochs before T.
+        fewer than three checkpoints before T.
     """
-    predictable, others = [], []
+    predictable, left_out = [], []
     for cube in cubes:
         for name in map(str, cube.run.values):
             run = cube.sel(run=name)
@@ -97,12 +97,12 @@ def trajectories(cubes: Iterable[xr.Dataset]) -> tuple[list[Trajectory], list[st
                     )
                 )
             else:
-                others.append(f"{cube.attrs['experiment']}/{name}")
-    return predictable, others
+                left_out.append(f"{cube.attrs['experiment']}/{name}")
+    return predictable, left_out
 
 
 def _design_matrix(trajectory: Trajectory, predictors: tuple[str, ...]) -> Array:
-    """Return the logarithm of the epoch and the predictors as columns: [epoch, predictor]."""
+    """Return a matrix [epoch, predictor]: the logarithm of the epoch and the predictors."""
     return np.stack([np.log10(trajectory.epochs), *(trajectory.predictors[name] for name in predictors)], -1)
 
 
@@ -111,11 +111,11 @@ def forecast(trajectory: Trajectory, others: list[Trajectory], method: str) -> A
 
     Args:
         trajectory: The trajectory to predict.
-        others: The trajectories to fit, each with the same total weight.
+        others: The trajectories to fit. Each has the same total weight, however many epochs it has.
         method: A key of `METHODS`.
 
     Returns:
-        The predicted T, never before the epoch of the prediction: [epoch].
+        The predicted T at each epoch, at least this epoch: [epoch].
     """
     if not METHODS[method]:
         return np.maximum(np.exp(np.mean([np.log(other.generalization_epoch) for other in others])), trajectory.epochs)
@@ -135,12 +135,12 @@ def leave_one_out(all_trajectories: list[Trajectory], method: str, whole_experim
     """Predict T of each trajectory from a fit to the other trajectories.
 
     Args:
-        all_trajectories: The trajectories.
+        all_trajectories: The trajectories to predict, which are also those to fit.
         method: A key of `METHODS`.
-        whole_experiment: Leave out all runs of the trajectory's experiment, not only the predicted run.
+        whole_experiment: Whether the fit leaves out all runs of the predicted run's experiment, not only this run.
 
     Returns:
-        The predictions of each trajectory: [epoch] each.
+        The predicted T of each trajectory: [epoch] each.
     """
     return [
         forecast(
@@ -157,23 +157,23 @@ def leave_one_out(all_trajectories: list[Trajectory], method: str, whole_experim
 
 
 def error_factor(trajectory: Trajectory, predicted: Array) -> Array:
-    """Compute the error factor of predictions, 10^|log10(predicted / T)|.
+    """Compute the factor by which predictions of T are wrong: 10^|log10(predicted / T)|.
 
     Args:
         trajectory: The trajectory with the true T.
         predicted: Predicted T: [epoch].
 
     Returns:
-        The error factor, 1 for a correct prediction: [epoch].
+        The factor, 1 for a correct prediction: [epoch].
     """
     return 10 ** np.abs(np.log10(predicted / trajectory.generalization_epoch))
 
 
 def value_at_fraction(trajectory: Trajectory, values: Array, fraction: float) -> float:
-    """Return the value at the last epoch that is at most `fraction` times T.
+    """Return the value at the last epoch of a trajectory that is at most `fraction` times T.
 
     Args:
-        trajectory: The trajectory.
+        trajectory: The trajectory with the true T.
         values: One value per epoch of the trajectory: [epoch].
         fraction: Fraction of T, 0 to 1.
 

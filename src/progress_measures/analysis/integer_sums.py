@@ -22,19 +22,19 @@ NEURON_VARIABLES = ("W_E", *ACTIVATION_VARIABLES)
 """Variables from which the neurons' activations over all pairs and the embedding of operands are computed."""
 
 PROBE_SEED, PROBE_TEST = 42, 0.3
-"""Seed and fraction of held-out pairs, from the notebook's `train_test_split(test_size=0.3, random_state=42)`."""
+"""Random seed of the split and fraction of held-out pairs: the notebook's `train_test_split(test_size=0.3, random_state=42)`."""
 
 REGRESSORS = ("PC1(a)", "PC2(a)", "PC1(b)", "PC2(b)")
 """Names in `targets` of the first two PC scores of a and of b."""
 
 
 def embedding(cube: xr.Dataset) -> principal_components.Components:
-    """Return the principal components of the operands' embeddings, the rows of W_E except that of `=`."""
+    """Return the principal components of the rows of W_E, without the row of `=`."""
     return principal_components.components(cube.W_E.isel(run=0).values[:-1])
 
 
 def targets(cube: xr.Dataset) -> dict[str, Array]:
-    """Return a, b, a + b and the first two PC scores of a and of b, by name; each is a function of the pair [pair]."""
+    """Return a, b, a + b and the first two PC scores of a and of b, by name, at all pairs: [pair] each."""
     scores = embedding(cube).scores
     a, b = np.indices((len(scores), len(scores))).reshape(2, -1)
     score_values = [scores[a, 0], scores[a, 1], scores[b, 0], scores[b, 1]]
@@ -58,10 +58,10 @@ def activations(cube: xr.Dataset, relu: bool = True) -> Array:
 
 
 def correlations(cube: xr.Dataset) -> dict[str, Array]:
-    """Compute Pearson's correlation over pairs of each neuron after the ReLU with each of the `targets`.
+    """Compute Pearson's correlation over pairs of each neuron after the ReLU with each function that `targets` returns.
 
     Returns:
-        Correlations [neuron], by name of the target; 0 for a constant neuron.
+        Correlations [neuron], by name of the function; 0 for a constant neuron.
     """
     neurons = activations(cube)
     neurons = neurons - neurons.mean(0)
@@ -83,7 +83,7 @@ def r_squared(values: Array, fitted: Array) -> float:
     """Compute R²: 1 - residual sum of squares / sum of squares about the mean.
 
     Args:
-        values: values [row].
+        values: true values [row].
         fitted: fitted or predicted values [row].
     """
     return float(1 - np.square(values - fitted).sum() / np.square(values - values.mean()).sum())
@@ -95,7 +95,7 @@ class LinearFit(NamedTuple):
     Attributes:
         coefficients: least-squares solution of minimal norm [regressor].
         intercept: intercept of the fit.
-        r2: R² on the fitted rows.
+        r2: R² on the rows that were fitted.
     """
 
     coefficients: Array
@@ -108,7 +108,7 @@ class LinearFit(NamedTuple):
 
 
 def fit(regressors: Array, values: Array) -> LinearFit:
-    """Fit values by regressors with an intercept.
+    """Fit values by least squares on regressors and an intercept.
 
     Args:
         regressors: regressors [row, regressor].
@@ -126,7 +126,7 @@ class Probe(NamedTuple):
     Attributes:
         sums: a + b of the held-out pairs [pair].
         predicted: prediction of the probe [pair].
-        baseline: mean of a + b over the fitted pairs.
+        baseline: mean of a + b over the pairs on which the probe is fitted.
     """
 
     sums: Array
@@ -161,7 +161,7 @@ def neuron_fit(cube: xr.Dataset, neuron: int) -> LinearFit:
         neuron: index of the neuron.
 
     Returns:
-        The fit on pairs with a + b < n, as in the notebook.
+        The fit on the pairs with a + b < n, for n operand values; the notebook fits these pairs only.
     """
     functions = targets(cube)
     fitted_pairs = functions["a+b"] < operands(cube)
@@ -170,6 +170,6 @@ def neuron_fit(cube: xr.Dataset, neuron: int) -> LinearFit:
 
 
 def failures(cube: xr.Dataset) -> xr.DataArray:
-    """Return whether the network's answer differs from a + b, for each kept part of the embedding: [embedding, a, b]."""
+    """Return whether the answer differs from a + b, for each part of the embedding that is kept: [embedding, a, b]."""
     answers = cube.answer_by_embedding.isel(run=0)
     return answers != answers.a + answers.b

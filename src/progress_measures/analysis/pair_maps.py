@@ -1,10 +1,13 @@
 """Attention and neuron activations over all pairs, computed exactly from smaller arrays of a cube.
 
-An attention score from `=` is the sum of a term of the token and a term of its position. So is a head's contribution to
-a neuron per unit of attention. The cube keeps these terms, as `<name>_token` and `<name>_position`.
+An attention score from `=` is the sum of a term that depends on the attended token and a term that depends on its
+position. A head's contribution to a neuron, per unit of attention, is such a sum too. The cube has the terms as
+`<name>_token` and `<name>_position`.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -25,11 +28,12 @@ def attention_map(cube: xr.Dataset, head: int, run: str | None = None, epoch: in
     """Compute the attention of one head from `=` for every pair.
 
     Args:
-        cube: cube with `attention_score_token` and `attention_score_position`.
+        cube: cube with `attention_score_token` and `attention_score_position`; with `epoch`, with the same variables with the
+            prefix `moment_`.
         head: index of the head.
         run: name of the run; by default, the first run.
-        epoch: a selected epoch, one of `cube.moment`, for which the cube has the first run only; by default, the last
-            checkpoint.
+        epoch: a selected epoch, one of `cube.moment`; by default, the last checkpoint. For selected epochs, the cube has
+            only the first run.
 
     Returns:
         Attention [a, b, position], which sums to 1 over the positions a, b, `=`.
@@ -43,17 +47,24 @@ def attention_map(cube: xr.Dataset, head: int, run: str | None = None, epoch: in
     scores[..., 2] = score_token[n] + score_position[2]
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
-    coords = {"a": np.arange(n), "b": np.arange(n), "position": ["a", "b", "="]}
+    coords = _pair_coordinates(cube) | {"position": ["a", "b", "="]}
     attributes = {"long_name": f"Attention of head {head} from `=`", "units": "1"}
     return xr.DataArray(weights, coords, ("a", "b", "position"), attrs=attributes)
+
+
+def _pair_coordinates(cube: xr.Dataset) -> dict[str, Any]:
+    """Return the operand values in the order of the cube, as coordinates of a and b."""
+    values = cube.token.values[:-1].astype(int)  # the last token is `=`
+    return {"a": values, "b": values}
 
 
 def neuron_map(cube: xr.Dataset, neuron: int, epoch: int | None = None, relu: bool = True) -> xr.DataArray:
     """Compute the activation of one neuron of the first run for every pair.
 
     Args:
-        cube: cube with the variables `ACTIVATION_VARIABLES`.
-        neuron: index of the neuron; one of `cube.kept_neuron` if `epoch` is not None.
+        cube: cube with the variables `ACTIVATION_VARIABLES`; with `epoch`, with the same variables with the prefix
+            `moment_`.
+        neuron: index of the neuron; with `epoch`, one of `cube.kept_neuron`, the neurons stored at selected epochs.
         epoch: a selected epoch, one of `cube.moment`; by default, the last checkpoint.
         relu: whether to apply the ReLU.
 
@@ -69,8 +80,7 @@ def neuron_map(cube: xr.Dataset, neuron: int, epoch: int | None = None, relu: bo
             f"There is no neuron {neuron}: dimension `{dimension}` of the cube has {cube.sizes[dimension]} neurons."
         )
     values = _activations(cube, {dimension: neuron}, epoch, relu)
-    n = len(values)
-    coords = {"a": np.arange(n), "b": np.arange(n)}
+    coords = _pair_coordinates(cube)
     name = f"Neuron {neuron} {'after' if relu else 'before'} the ReLU"
     return xr.DataArray(values, coords, ("a", "b"), attrs={"long_name": name})
 
@@ -86,26 +96,25 @@ def neuron_maps(cube: xr.Dataset, relu: bool = True) -> xr.DataArray:
         Activations [a, b, neuron].
     """
     values = _activations(cube, {}, None, relu)
-    n = len(values)
-    coords = {"a": np.arange(n), "b": np.arange(n), "neuron": cube.neuron.values}
+    coords = _pair_coordinates(cube) | {"neuron": cube.neuron.values}
     name = f"Neurons {'after' if relu else 'before'} the ReLU"
     return xr.DataArray(values, coords, ("a", "b", "neuron"), attrs={"long_name": name})
 
 
 def W_L_logits(cube: xr.Dataset) -> NDArray[np.floating]:
-    """Compute the logits that W_L maps the neurons of the first run to, at the last checkpoint.
+    """Compute the logits that W_L yields from the neurons of the first run at the last checkpoint.
 
     Args:
         cube: cube with `W_L_fourier` and the variables `ACTIVATION_VARIABLES`.
 
     Returns:
-        Logits without the contribution of the skip connection around the MLP: [a, b, output].
+        Logits [a, b, answer], without the contribution of the skip connection around the MLP.
     """
     return neuron_maps(cube).values @ W_L_of(cube)
 
 
 def W_L_of(cube: xr.Dataset) -> NDArray[np.floating]:
-    """Return W_L of the first run at the last checkpoint from its Fourier components: [neuron, output]."""
+    """Compute W_L [neuron, answer] of the first run at the last checkpoint from its Fourier components."""
     return cube.W_L_fourier.values @ fourier.basis(operands(cube))
 
 
@@ -113,7 +122,7 @@ def spectrum_2d(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """Compute 2D Fourier coefficients of functions of the pair.
 
     Args:
-        values: [a, b, …].
+        values: the functions [a, b, …].
 
     Returns:
         Coefficients [component of a, component of b, …].
@@ -131,15 +140,15 @@ def _activations(cube: xr.Dataset, selection: dict[str, int], epoch: int | None,
     values = np.zeros((n, n, *offset.shape)) + offset
     for head in cube["head"].values:
         attention = attention_map(cube, head, epoch=epoch).values
-        of_token, of_position = value_token.sel(head=head).values, value_position.sel(head=head).values
-        values += np.einsum("ab,a...->ab...", attention[..., 0], of_token[:n] + of_position[0])
-        values += np.einsum("ab,b...->ab...", attention[..., 1], of_token[:n] + of_position[1])
-        values += np.einsum("ab,...->ab...", attention[..., 2], of_token[n] + of_position[2])
+        token_term, position_term = value_token.sel(head=head).values, value_position.sel(head=head).values
+        values += np.einsum("ab,a...->ab...", attention[..., 0], token_term[:n] + position_term[0])
+        values += np.einsum("ab,b...->ab...", attention[..., 1], token_term[:n] + position_term[1])
+        values += np.einsum("ab,...->ab...", attention[..., 2], token_term[n] + position_term[2])
     return np.maximum(values, 0, out=values) if relu else values
 
 
 def _terms(cube: xr.Dataset, name: str, run: str | None, epoch: int | None) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return a quantity's terms of the token [head, token, ...] and of the position [head, position, ...], for one run."""
+    """Return the token term [head, token, …] and the position term [head, position, …] of a score or value, for one run."""
     if epoch is None:
         token, position = cube[f"{name}_token"], cube[f"{name}_position"]
     else:

@@ -1,4 +1,4 @@
-"""Rows of the paper's Tables 5 and 6, computed from cubes; `readout.readout_rows` computes those of Tables 1 and 3."""
+"""Rows of the paper's Tables 5 and 6, computed from cubes; `readout.readout_rows` computes rows of Tables 1 and 3."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ def table_5_row(run_cube: xr.Dataset) -> dict[str, Any]:
         run_cube: the cube of one run at its last checkpoint, with `TABLE_5_VARIABLES`.
 
     Returns:
-        Test loss, Gini coefficients of W_E and W_L, key frequencies, and fractions of variance explained (FVE) of the
-        logits and of the neurons along W_L's key directions, by name of the column; NaN for what needs key frequencies.
+        Values by name of the column: test loss, Gini coefficients of W_E and W_L, key frequencies, and fractions of
+        variance explained (FVE) of the logits and of the neurons along W_L cos_k and W_L sin_k, for key frequencies k. The
+        fractions are NaN if the run has no key frequencies.
     """
     explained = [row[-1] for row in readout_rows(run_cube)]
     return {
@@ -43,14 +44,14 @@ def table_5_row(run_cube: xr.Dataset) -> dict[str, Any]:
 
 
 def table_6_row(cube: xr.Dataset) -> dict[str, float]:
-    """Compute the columns of Table 6 for all runs of a cube, at the last checkpoint and over all pairs.
+    """Compute a row of Table 6 from all runs of a cube, at the last checkpoint and over all pairs.
 
     Args:
         cube: cube with `intervention_loss` and `intervention_accuracy`, of one or more runs.
 
     Returns:
-        Means over runs of loss and accuracy, and standard deviations of losses, by name of the column: for the original
-        network, and with the skip connection around the MLP at its mean over pairs (`ablated`).
+        Values by name of the column: means over runs of loss and accuracy, and standard deviations of the losses, for the
+        original network and with the skip connection around the MLP replaced by its mean over pairs (`ablated`).
     """
 
     def mean_and_sd(intervention: str, measure: str) -> tuple[float, float]:

@@ -1,7 +1,7 @@
-"""Phases of a run: memorization, circuit formation and cleanup, from the ends that the rule of `measures.phases` finds.
+"""Phases of a run: memorization, circuit formation and cleanup, and the epochs at which they end.
 
-The rule and its thresholds are in `progress_measures.measures.phases`. This module reads the ends from a cube, and applies
-the same rule to the measures so far of a run that still trains.
+The rule that finds the ends is in `progress_measures.measures.phases`. This module reads the ends from a cube, or
+applies the rule to a run that is still training.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PHASES = ("memorization", "circuit formation", "cleanup", "generalized")
 """Names of the phases in order; a run is `generalized` from the end of cleanup on."""
 
 BEFORE_CLEANUP = "memorization or circuit formation"
-"""Phase of a run that still trains, before its test loss has fallen."""
+"""Phase of a run that is still training, before its test loss has fallen."""
 
 PHASE_ENDS = ("memorization_end", "circuit_formation_end", "cleanup_end")
 """Variables with the ends of the first three phases."""
@@ -40,30 +40,31 @@ def phase_at(run_cube: xr.Dataset, epoch: float) -> str:
         epoch: the epoch.
 
     Returns:
-        An entry of `PHASES`: the phase after the last end at or before the epoch. It is empty if the rule does not find
-        the end of that phase, because the epoch may belong to a later one.
+        An entry of `PHASES`: the phase that begins at the last phase end at or before the epoch. An empty string if the
+        rule finds no end of this phase, because the epoch may then belong to a later phase.
     """
     ends = phase_end_epochs(run_cube)
     phase = _phase_after(ends, epoch)
     return phase if phase == PHASES[-1] or np.isfinite(ends[PHASES.index(phase)]) else ""
 
 
-def phase_so_far(so_far: xr.Dataset) -> str:
-    """Return the phase of a run that still trains, at its last checkpoint.
+def phase_so_far(measures_so_far: xr.Dataset) -> str:
+    """Return the phase of a run that is still training, at its last checkpoint.
 
-    The rule is applied to the measures so far. It finds no end before the test loss has fallen. Until then memorization
-    and circuit formation cannot be told apart. `memorization_end_maximal` takes the place of `memorization_end`, because the key
-    frequencies of the final network are not known yet. The run is `generalized` if cleanup ended before the last fraction
-    of the checkpoints that defines the final level of the test loss.
+    The rule for phase ends is applied to the measures so far. It finds no end before the test loss has fallen, so until
+    then memorization and circuit formation cannot be told apart. The end of memorization is found from the maximal
+    excluded loss, because the excluded loss requires the key frequencies of the final network. The rule takes the final
+    level of the test loss from the last fraction `FINAL` of training. An end of cleanup within this fraction does not
+    count, because the level may still fall.
 
     Args:
-        so_far: measures of one run over `epoch`, with `test_loss` and `maximal_excluded_loss`.
+        measures_so_far: measures of one run over `epoch`, with `test_loss` and `maximal_excluded_loss`.
 
     Returns:
         An entry of `PHASES`, or `BEFORE_CLEANUP`.
     """
     rules = (memorization_end_maximal, circuit_formation_end, cleanup_end)
-    ends, last = [rule(so_far).epoch for rule in rules], float(so_far.epoch[-1])
+    ends, last = [rule(measures_so_far).epoch for rule in rules], float(measures_so_far.epoch[-1])
     if ends[2] > (1 - FINAL) * last:
         ends[2] = np.nan
     if not np.isfinite(ends[1]):
@@ -72,7 +73,7 @@ def phase_so_far(so_far: xr.Dataset) -> str:
 
 
 def _phase_after(ends: list[float], epoch: float) -> str:
-    """Return the phase that begins at the last of the ends at or before an epoch; NaN is no end."""
+    """Return the phase that begins at the last of the ends at or before an epoch; ends that are NaN are ignored."""
     return PHASES[max((i + 1 for i, end in enumerate(ends) if end <= epoch), default=0)]
 
 
@@ -83,14 +84,14 @@ def phase_checkpoints(run_cube: xr.Dataset) -> list[int]:
         run_cube: the cube of one run, with the variables `PHASE_ENDS`.
 
     Returns:
-        Four epochs; no epoch if the rule does not find all ends.
+        Four epochs; an empty list if the rule does not find all three ends.
     """
     ends = phase_end_epochs(run_cube)
     return [int(epoch) for epoch in (*ends, run_cube.epoch[-1])] if np.isfinite(ends).all() else []
 
 
-def end_of_interest(run_cube: xr.Dataset) -> int | None:
-    """Return the epoch at which plots of a run end: twice the end of cleanup, rounded up to a multiple of 1,000.
+def last_plotted_epoch(run_cube: xr.Dataset) -> int | None:
+    """Return the last epoch that plots of a run show: twice the end of cleanup, rounded up to a multiple of 1,000.
 
     Args:
         run_cube: the cube of one run, with the variable `cleanup_end`.
@@ -106,8 +107,8 @@ def phase_slopes(cube: xr.Dataset, curve: xr.DataArray) -> list[NDArray[np.float
     """Compute the mean slope of a curve in circuit formation and in cleanup.
 
     Args:
-        cube: the cube, with the variables `PHASE_ENDS`.
-        curve: [run, epoch].
+        cube: cube with the variables `PHASE_ENDS`.
+        curve: one curve per run [run, epoch].
 
     Returns:
         The slopes per epoch in circuit formation and in cleanup, [run] each.

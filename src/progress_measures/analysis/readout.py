@@ -1,4 +1,9 @@
-"""How the logits are read from the neurons: angle-sum identities (Table 1), and key cosines in the logits (section 4.2)."""
+"""How W_L maps neurons to logits: angle-sum identities (Table 1), and key cosines in the logits (section 4.2).
+
+A key cosine is cos w(a + b - c) at a key frequency, as a function of the pair (a, b) and the output c. The coordinate
+`wave` of the cube says whether a direction of the neurons is W_L cos_k or W_L sin_k, where cos_k and sin_k have the
+entries cos w_k c and sin w_k c.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ import xarray as xr
 
 from progress_measures.analysis.pair_maps import W_L_logits
 from progress_measures.analysis.runs import by_run, key_frequencies_of, operands
+from progress_measures.fourier import nyquist_factor
 
 READOUT_VARIABLES = (
     "key_frequency", "readout_product_coefficient", "readout_coefficient", "readout_fraction_explained",
@@ -23,8 +29,9 @@ def readout_rows(run_cube: xr.Dataset) -> list[tuple[Any, ...]]:
         run_cube: the cube of one run, with `READOUT_VARIABLES`.
 
     Returns:
-        For each key frequency and wave (`cos` or `sin`): frequency, wave, the coefficients of the two products in the
-        wave's angle-sum identity, the coefficient of the wave of a + b, and the fraction of variance that it explains.
+        One tuple for each key frequency and wave (`cos` or `sin`), about the neurons' projection on W_L cos_k or W_L
+        sin_k: frequency, wave, the coefficients on the two products in the angle-sum identity of cos or sin of w(a + b),
+        the coefficient on cos or sin of w(a + b), and the fraction of variance that this function explains.
     """
     rows = []
     for k in key_frequencies_of(run_cube):
@@ -40,22 +47,27 @@ def readout_rows(run_cube: xr.Dataset) -> list[tuple[Any, ...]]:
 def cosine_loss(run_cube: xr.Dataset) -> float:
     """Compute the loss of logits that consist of the fitted key cosines only.
 
-    The loss is equal at every pair, because the logits depend on a + b - c alone.
+    These logits depend only on a + b - c, so the loss is equal at every pair.
     """
     p, keys = operands(run_cube), key_frequencies_of(run_cube)
-    heights = run_cube.cosine_coefficient.sel(frequency=keys).values.astype(float) / np.sqrt(p**3 / 2)
+    norms = np.sqrt(p**3 / 2) / np.sqrt(nyquist_factor(p, keys))  # of cos w(a + b - c) over all (a, b, c)
+    heights = run_cube.cosine_coefficient.sel(frequency=keys).values.astype(float) / norms
     logits = heights @ np.cos(2 * np.pi * np.outer(keys, np.arange(p)) / p)
     return float(np.log1p(np.exp(logits[1:] - logits[0]).sum()))
 
 
 def single_term_deviation(rows: list[tuple[Any, ...]]) -> float:
-    """Return the largest relative difference between a wave's coefficient and the mean size of its products' coefficients.
+    """Return how far the rows of Table 1 deviate from the angle-sum identity.
+
+    The deviation is between the absolute coefficient on cos or sin of w(a + b) and the mean absolute coefficient on the
+    two products, relative to the absolute coefficient on cos or sin of w(a + b).
+
 
     Args:
         rows: rows of Table 1, as `readout_rows` returns them, of one or more runs.
 
     Returns:
-        The largest difference over the rows; NaN without rows.
+        The largest deviation over the rows; NaN if there are no rows.
     """
     deviations = [
         abs(abs(single) - (abs(first) + abs(second)) / 2) / abs(single) for *_, first, second, single, _ in rows
@@ -64,11 +76,11 @@ def single_term_deviation(rows: list[tuple[Any, ...]]) -> float:
 
 
 def at_key_frequencies(cube: xr.Dataset, name: str) -> list[float]:
-    """Return a variable at the key frequencies of each run, at the last checkpoint.
+    """Return the values of a variable at the key frequencies of each run, at the last checkpoint.
 
     Args:
         cube: cube with `key_frequency`.
-        name: a variable [run, epoch, frequency].
+        name: name of a variable [run, epoch, frequency].
 
     Returns:
         One number per key frequency, run by run.
@@ -78,10 +90,10 @@ def at_key_frequencies(cube: xr.Dataset, name: str) -> list[float]:
 
 
 def gaussian_similarity(cube: xr.Dataset) -> float:
-    """Return the absolute cosine similarity of the first run's logits with a Gaussian cube, drawn with a fixed seed.
+    """Compute the absolute cosine similarity of the first run's logits with Gaussian noise, drawn with a fixed seed.
 
     Args:
-        cube: cube with the variables that `pair_maps.W_L_logits` reads.
+        cube: cube with the variables that `pair_maps.W_L_logits` reads; it computes the logits.
     """
     logits = W_L_logits(cube)
     gaussian = np.random.default_rng(0).standard_normal(logits.shape)

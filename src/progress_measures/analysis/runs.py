@@ -1,4 +1,4 @@
-"""Facts of a run, read from its cube: its task, key frequencies, and outcomes of interventions."""
+"""Read the task, the split, key frequencies and outcomes of interventions of a run from its cube."""
 
 from __future__ import annotations
 
@@ -10,34 +10,40 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures.tasks import TASKS
+from progress_measures.tasks.order import Order
 from progress_measures.tasks.split import train_order
 
 
 def task_of(cube: xr.Dataset) -> Any:
-    """Return the task of a cube on pairs."""
-    kind = str(cube.task.values[0])
+    """Construct the task of a cube from its coordinates, for a task on pairs that is no table."""
+    kind = str(np.ravel(cube.task)[0])
     task = TASKS[kind]
-    return task(kind=kind, **{name: int(cube[name].values[0]) for name in task.model_fields if name in cube.coords})
+    fields = {name: np.ravel(cube[name])[:1].item() for name in task.model_fields if name in cube.coords}
+    return task(**fields | {"kind": kind})
 
 
 def operands(cube: xr.Dataset) -> int:
-    """Return n, the number of operands of a task on pairs, which is p for modular tasks."""
-    return int(np.ravel(cube["prime" if "prime" in cube.coords else "operands"])[0])
+    """Return n, the number of operand values that are measured, which is p for modular sums and p - 1 for products mod p."""
+    for name in ("prime", "operands"):
+        if name in cube.coords:
+            return int(np.ravel(cube[name])[0])
+    task = task_of(cube)
+    return len((Order.of_group(task) or Order.natural(task)).operands)
 
 
 def chance(cube: xr.Dataset) -> float:
     """Return the loss of a uniform guess: the logarithm of the number of outputs, which is p for modular tasks."""
-    return float(np.log(cube["prime" if "prime" in cube.coords else "outputs"].values[0]))
+    return float(np.log(cube["outputs" if "outputs" in cube.coords else "prime"].values[0]))
 
 
 class SplitSizes(NamedTuple):
     """Numbers of pairs of a task and its split.
 
     Attributes:
-        pairs: number of all pairs.
+        pairs: number of all pairs with an answer.
         train: number of training pairs.
         test: number of test pairs.
-        share: fraction of training pairs, as set.
+        share: train fraction that the experiment sets.
     """
 
     pairs: int
@@ -48,9 +54,17 @@ class SplitSizes(NamedTuple):
 
 def split_sizes(cube: xr.Dataset) -> SplitSizes:
     """Return the numbers of all pairs, training pairs and test pairs of the first run."""
-    pairs, fraction = operands(cube) ** 2, float(np.ravel(cube.train_fraction)[0])
+    pairs, fraction = int(_defined(cube).sum()), float(np.ravel(cube.train_fraction)[0])
     train = int(fraction * pairs)
     return SplitSizes(pairs, train, pairs - train, fraction)
+
+
+def _defined(cube: xr.Dataset) -> NDArray[np.bool_]:
+    """Return whether each pair has an answer: [a, b]."""
+    if {"prime", "operands"} & set(cube.coords):  # these tasks have an answer for every pair
+        return np.ones((operands(cube),) * 2, dtype=bool)
+    defined: NDArray[np.bool_] = task_of(cube).defined()
+    return defined
 
 
 def split_pairs(run_cube: xr.Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -62,36 +76,37 @@ def split_pairs(run_cube: xr.Dataset) -> tuple[NDArray[np.int64], NDArray[np.int
     Returns:
         Indices a * n + b of the training pairs [pair] and of the test pairs [pair].
     """
-    order = train_order(str(run_cube.split_method.values), int(run_cube.split_seed), operands(run_cube))
-    train, test = np.split(order, [split_sizes(run_cube).train])
+    defined = _defined(run_cube)
+    order = train_order(str(run_cube.split_method.values), int(run_cube.split_seed), len(defined))
+    train, test = np.split(order[defined.ravel()[order]], [split_sizes(run_cube).train])
     return train, test
 
 
 def labeled_inputs(cube: xr.Dataset, pairs: NDArray[np.int64]) -> tuple[list[list[int]], list[int]]:
-    """Return the inputs and the labels of pairs.
+    """Return the input tokens and the labels of pairs.
 
     Args:
         cube: cube of a task on pairs.
         pairs: indices a * n + b [pair]; a negative index counts from the last pair.
 
     Returns:
-        The tokens a, b, `=` of each pair, and the labels.
+        The tokens of each pair, such as a, b, `=`, and the labels.
     """
     task = task_of(cube)
     n = task.layout.operands
-    inputs = [[*divmod(int(index) % n**2, n), task.layout.vocabulary - 1] for index in pairs]
-    return inputs, task.label_table().ravel()[pairs].tolist()
+    a, b = np.divmod(pairs % n**2, n)
+    return task.token_layout.sequences(a, b).tolist(), task.label_table().ravel()[pairs].tolist()
 
 
 def by_run(cube: xr.Dataset, function: Callable[[xr.Dataset], Any]) -> list[Any]:
     """Apply a function to the last checkpoint of every run.
 
     Args:
-        cube: the cube.
-        function: takes the cube of one run at its last checkpoint.
+        cube: cube with one or more runs.
+        function: function of the cube of one run at its last checkpoint.
 
     Returns:
-        The results, one per run.
+        The results of the function, one per run.
     """
     return [function(cube.sel(run=run).isel(epoch=-1)) for run in cube.run.values]
 
@@ -106,10 +121,10 @@ def key_frequency_curves(cube: xr.Dataset, name: str) -> Iterator[tuple[xr.Datas
 
     Args:
         cube: cube with `key_frequency`.
-        name: a variable [run, epoch, frequency].
+        name: name of a variable [run, epoch, frequency].
 
     Yields:
-        The cube of one run and a curve [epoch], for each run and key frequency.
+        For each run and each of its key frequencies: the cube of the run and the curve [epoch].
     """
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
@@ -121,10 +136,10 @@ def after_intervention(cube: xr.Dataset, name: str, measure: str = "loss", split
     """Read loss or accuracy of every run after an intervention.
 
     Args:
-        cube: the cube.
-        name: the intervention, an entry of the coordinate `intervention`.
+        cube: cube with `intervention_loss` or `intervention_accuracy`.
+        name: name of the intervention, an entry of the coordinate `intervention`.
         measure: `loss` or `accuracy`.
-        split: `test`, `train` or `all`.
+        split: the pairs over which the measure is taken: `test`, `train` or `all`.
 
     Returns:
         The values [run].

@@ -14,12 +14,12 @@ from progress_measures.errors import UserError
 
 
 def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Dataset:
-    """Return variables of a cube, loaded and cut to the size of the first run's network (see `cut_to_run`).
+    """Load variables of a cube, cut to the size of the first run's network (see `cut_to_run`).
 
     Args:
-        cube: the cube.
+        cube: cube from which to read.
         variables: names of the variables.
-        reader: figure or table that reads the variables, for the error message, such as `Figure paper/fig07`.
+        reader: the figure or table that reads the variables, named in the error message, such as `Figure paper/fig07`.
 
     Raises:
         UserError: the cube lacks some of the variables.
@@ -35,25 +35,25 @@ def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Datase
 
 
 def _reason(cube: xr.Dataset, missing: Sequence[str]) -> str:
-    """Return why a cube lacks variables: what they require and its networks do not provide, if the cube says that."""
+    """Return the reason why a cube lacks variables: the capabilities that its networks lack, if these are the reason."""
     if not json.loads(cube.attrs.get("imported", "{}")).get("split_known", True):
         return "its training pairs are not known; import it again with --split"
     from progress_measures.measures.registry import measures
 
     required = {name for variable in missing if variable in measures() for name in measures()[variable].requires}
-    absent = [
+    missing_capabilities = [
         text for name, text in CAPABILITIES.items() if name in required - set(cube.attrs.get("provides", required))
     ]
-    if absent:
-        return f"this requires {', and '.join(absent)}, which its networks do not have"
+    if missing_capabilities:
+        return f"this requires {', and '.join(missing_capabilities)}, which its networks do not have"
     return "those measures do not apply to its networks, or an older version gathered the cube"
 
 
 def only(cube: xr.Dataset, variables: Collection[str]) -> xr.Dataset:
-    """Return a cube with these variables and no others; it keeps all coordinates, runs and attributes, and loads nothing.
+    """Drop all variables of a cube except these, without loading any; coordinates, runs and attributes remain.
 
     Args:
-        cube: the cube.
+        cube: cube whose variables are dropped.
         variables: names of the variables; names that the cube lacks are ignored.
     """
     return cube.drop_vars([name for name in cube.data_vars if name not in variables])
@@ -61,20 +61,22 @@ def only(cube: xr.Dataset, variables: Collection[str]) -> xr.Dataset:
 
 SIZES = {"neuron": "d_mlp", "singular_value": "d_mlp", "residual": "d_model", "layer": "layers",
          "head": "heads", "other_head": "heads"}  # fmt: skip
-"""Setting that bounds the size of each dimension of a network. W_L also has at most as many singular values as outputs."""
+"""The setting that is the size of each dimension of a network. For `singular_value` it is an upper bound: W_L has at most as
+many singular values as outputs."""
 
 
 def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
-    """Return a cube cut to the neurons, heads, layers and dimensions of one run's network.
+    """Cut a cube to the neurons, heads, layers and residual dimensions that one run's network has.
 
-    In a cube of networks of several sizes, entries that only the larger networks have are NaN for the smaller ones.
+    If the networks of a cube differ in size, entries that only the larger networks have are NaN for the smaller
+    networks.
 
     Args:
-        cube: the cube.
+        cube: cube with one or more runs.
         run: name of the run.
 
     Returns:
-        The cube with all of its runs; entries that the run's network lacks are left out.
+        The cube with all its runs, without the entries that this run's network lacks.
     """
     if cube.sizes["run"] == 1:
         return cube
@@ -83,14 +85,15 @@ def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
 
 
 def _along_run(cube: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Return the coordinates along `run`, the settings of the runs; a selection of variables without `run` loses them."""
+    """Return the coordinates along `run`, which hold settings; selecting only variables without this dimension drops them."""
     return {str(name): values for name, values in cube.coords.items() if values.dims == ("run",)}
 
 
-def incomplete(cubes: Iterable[xr.Dataset]) -> str:
-    """Return a sentence such as `3 of the 9 runs of l1 are trained.` for each cube that lacks runs.
+def caveats(cubes: Iterable[xr.Dataset]) -> str:
+    """Return what a reader of a figure or table must know of its cubes; an empty string if there is nothing.
 
-    The text is empty if no cube lacks runs.
+    For each cube that lacks runs, this is a sentence such as `3 of the 9 runs of l1 are trained.` For each network that was
+    imported although something contradicts its file, it says so.
     """
     sentences = []
     for cube in cubes:
@@ -100,25 +103,27 @@ def incomplete(cubes: Iterable[xr.Dataset]) -> str:
             sentences.append(
                 f"{trained} of the {trained + len(missing)} runs of {cube.attrs['experiment']} {verb} trained."
             )
+        if doubts := json.loads(cube.attrs.get("imported", "{}")).get("doubts"):
+            sentences.append(f"DOUBTFUL import of {cube.attrs['experiment']}: {'; '.join(doubts)}.")
     return " ".join(sentences)
 
 
 def runs_with(cube: xr.Dataset, **settings: Any) -> xr.Dataset:
-    """Return the runs of a cube that have the given settings; the result may have no run.
+    """Select the runs of a cube with certain settings; the result may have no run.
 
     Args:
-        cube: the cube.
+        cube: cube with one or more runs.
         settings: values by name of the setting, such as `weight_decay=0.3`.
     """
-    kept = np.ones(cube.sizes["run"], dtype=bool)
+    matches = np.ones(cube.sizes["run"], dtype=bool)
     for name, value in settings.items():
-        values = cube[name].values if name in cube else np.full(len(kept), np.nan)
-        kept &= np.isclose(values, value) if values.dtype.kind in "fiu" else values == value
-    return cube.isel(run=kept)
+        values = cube[name].values if name in cube else np.full(len(matches), np.nan)
+        matches &= np.isclose(values, value) if values.dtype.kind in "fiu" else values == value
+    return cube.isel(run=matches)
 
 
 def by_fraction(*cubes: xr.Dataset) -> list[tuple[float, xr.Dataset]]:
-    """Return (train fraction, cube of one run) for the first run of each train fraction in each cube, ascending."""
+    """Return the train fraction and the cube of the first run with each train fraction in each cube, ascending."""
     runs = []
     for cube in cubes:
         fractions = cube.train_fraction.values.tolist()

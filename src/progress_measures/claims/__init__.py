@@ -1,9 +1,9 @@
-"""The ledger of claims: statements of the sources, compared with measured values.
+"""Claims: statements of the sources, compared with measured values.
 
-A claim is an entry of `config/claims/<source>.yaml`. It names a quantity, which is a registered function of a cube, and
-the conditions that the values of this quantity must fulfill.
+A claim is an entry of `config/claims/<source>.yaml`. It names a quantity and conditions. The quantity is a registered
+function that computes values from cubes. The claim holds if these values fulfill the conditions.
 """
 
-from progress_measures.claims.ledger import Claim, load_claims
+from progress_measures.claims.schema import Claim, load_claims
 
 __all__ = ["Claim", "load_claims"]

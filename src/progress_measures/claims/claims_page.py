@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from progress_measures.claims.judge import VERDICTS, Judgment, describe_condition, format_value
-from progress_measures.claims.ledger import ROOT
 from progress_measures.claims.registry import load_quantity
+from progress_measures.claims.schema import ROOT
 from progress_measures.files import atomic_path
 
 
 def as_objects(judgments: list[Judgment]) -> list[dict[str, Any]]:
-    """Return the judgments as dictionaries that can be written as JSON, in the same order."""
+    """Convert each judgment to a dictionary that can be written as JSON."""
     return [
         {
             "id": judgment.claim.id,
@@ -55,7 +55,7 @@ def write_claims(judgments: list[Judgment], json_file: Path, page: Path, cubes: 
         judgments: the judged claims, in the order of `config/claims/`.
         json_file: path of the JSON file.
         page: path of the Markdown page.
-        cubes: the folder of the cubes, `results` or `published`; the commands on the page read the same folder.
+        cubes: the folder of the cubes, `results` or `published`; the commands printed on the page read cubes from it.
     """
     with atomic_path(json_file) as temporary:
         text = json.dumps(as_objects(judgments), indent=1, ensure_ascii=False, allow_nan=False, default=str)
@@ -72,6 +72,12 @@ def _page(judgments: list[Judgment], cubes: str) -> str:
         "Every checkable statement of the four sources, compared with our own runs. Each rule was fixed before our",
         "values were known. *Recorded* claims are contradictions in the sources, which no run can settle, and",
         "statements for which only a value is reported.",
+        "",
+        "In the entries, *our run* is a network that this project trained; *published checkpoint* is the source's network,",
+        "whose weights we do not have. FVE: fraction of variance explained. n_key: number of key frequencies. OLS:",
+        "least-squares fit. SD: standard deviation. A *3x3 block* of a frequency k is the nine products of 1, cos w_k a and",
+        "sin w_k a with 1, cos w_k b and sin w_k b. *Skip* is the skip connection around the MLP. A *cube* of logits or",
+        "cosines is an array over (a, b, c).",
         "",
         "| experiment | " + " | ".join(VERDICTS) + " |",
         "|---|" + "---|" * len(VERDICTS),

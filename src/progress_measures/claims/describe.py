@@ -6,13 +6,14 @@ import json
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from progress_measures.analysis.phases import PHASE_ENDS, PHASES
 from progress_measures.analysis.runs import key_frequencies_of
 from progress_measures.analysis.select import cut_to_run
 from progress_measures.claims.judge import HOLDS, judge
-from progress_measures.claims.ledger import headline_claims
 from progress_measures.claims.registry import load_quantity
+from progress_measures.claims.schema import headline_claims
 from progress_measures.measures.phases import STAYS
 
 
@@ -23,22 +24,27 @@ def describe(cube: xr.Dataset) -> str:
 
 
 def _provenance(cube: xr.Dataset) -> list[str]:
-    """Return a paragraph on the origin of an imported network; no paragraph for other cubes."""
+    """Return one paragraph on the origin of an imported network, or an empty list if the cube was not imported."""
     if "imported" not in cube.attrs:
         return []
     origin = json.loads(cube.attrs["imported"])
     lines = [f"Imported from {origin['file']}, with the tensor names of {origin['format']}."]
+    lines += [f"DOUBTFUL: {doubt}." for doubt in origin.get("doubts", [])]
     lines += [f"{title.capitalize()}: {line}." for title in ("recognized", "assumed") for line in origin[title]]
     return ["\n".join(lines)]
 
 
 def summaries(cube: xr.Dataset) -> dict[str, str]:
-    """Return one paragraph per run, by name of the run: losses, key frequencies, phases, and which claims hold."""
+    """Return one paragraph per run, by name of the run: losses, key frequencies, phases, and which headline claims hold."""
     return {name: _paragraph(cut_to_run(cube, name).sel(run=[name])) for name in map(str, cube.run.values)}
 
 
 def _paragraph(run_cube: xr.Dataset) -> str:
-    """Return the paragraph of the only run of a cube."""
+    """Return the paragraph on a run.
+
+    Args:
+        run_cube: cube with a single run, with the dimension `run`.
+    """
     run = run_cube.isel(run=0)
     last = run.isel(epoch=-1)
     sentences = [f"after {int(last.epoch):,} epochs, {_losses(last)}."]
@@ -47,12 +53,9 @@ def _paragraph(run_cube: xr.Dataset) -> str:
         return " ".join([*sentences, *grokking, *_claims(run_cube)])
     keys = key_frequencies_of(run)
     if keys.size:
-        clusters = run.cluster_size.sel(frequency=keys).values
         excluded = f" and the excluded loss {_number(last.excluded_loss)}" if "excluded_loss" in last else ""
-        listed = ", ".join(f"{k} ({n})" for k, n in zip(keys, clusters, strict=True))
         sentences += [
-            f"Key frequencies (neurons in their clusters): {listed}; "
-            f"{run.sizes['neuron'] - clusters.sum()} neurons in none.",
+            _key_frequencies(run, keys),
             f"The restricted loss is {_number(last.restricted_loss)}{excluded}; the key cosines explain "
             f"{100 * float(last.logit_fraction_explained_cosines):.1f} % of the sum of squared logits.",
         ]
@@ -62,9 +65,25 @@ def _paragraph(run_cube: xr.Dataset) -> str:
     return " ".join([*sentences, *phases, *grokking, *_claims(run_cube)])
 
 
+def _key_frequencies(run: xr.Dataset, keys: NDArray[np.int64]) -> str:
+    """Return a sentence with the key frequencies, and the neurons in their clusters if the neurons are known."""
+    if "cluster_size" not in run:
+        return f"Key frequencies of the logits (its neurons are not known): {', '.join(map(str, keys))}."
+    sizes = run.cluster_size.sel(frequency=keys).values
+    key_list = ", ".join(f"{k} ({size})" for k, size in zip(keys, sizes, strict=True))
+    return (
+        f"Key frequencies (neurons in their clusters): {key_list}; {run.sizes['neuron'] - sizes.sum()} neurons in none."
+    )
+
+
 def _losses(last: xr.Dataset) -> str:
     if "train_loss" not in last:
-        return "it has no train and test loss, because its training pairs are not known"
+        overall = (
+            f"; over all pairs, the loss is {_number(last.loss)} and the accuracy {100 * float(last.accuracy):.2f} %"
+            if "loss" in last
+            else ""
+        )
+        return f"it has no train and test loss, because its training pairs are not known{overall}"
     return (
         f"the train loss is {_number(last.train_loss)}, the test loss {_number(last.test_loss)} and the test accuracy "
         f"{100 * float(last.test_accuracy):.2f} %"
@@ -72,16 +91,16 @@ def _losses(last: xr.Dataset) -> str:
 
 
 def _phases(run: xr.Dataset) -> str:
-    """Return a sentence with the epoch at which each phase ends by rule, or the reason why none was found."""
+    """Return a sentence with the epoch at which each phase ends, or the reason why the rule finds no end."""
     names = dict(zip(PHASES, PHASE_ENDS, strict=False))
     ends = {phase: _epoch(run, name) for phase, name in names.items()}
-    found = [f"{phase} ends at epoch {end:,.0f}" for phase, end in ends.items() if np.isfinite(end)]
+    ends_found = [f"{phase} ends at epoch {end:,.0f}" for phase, end in ends.items() if np.isfinite(end)]
     reasons: dict[str, list[str]] = {}
     for phase, end in ends.items():
         if not np.isfinite(end):
             reasons.setdefault(_why(run, names[phase]), []).append(phase)
     not_found = [f"no end of {' or '.join(phases)} ({why})" for why, phases in reasons.items()]
-    return f"Phases by rule: {'; '.join(found + not_found)}."
+    return f"Phases by rule: {'; '.join(ends_found + not_found)}."
 
 
 def _grokking(run: xr.Dataset) -> str:
@@ -94,16 +113,16 @@ def _grokking(run: xr.Dataset) -> str:
 def judge_headlines(run_cube: xr.Dataset) -> dict[str, bool]:
     """Judge the headline claims on one run.
 
-    The rule of a claim about several runs is applied to the one run. A claim is left out if the cube lacks a variable
-    that its quantity reads, or if a value that its rule names is NaN.
+    A rule about several runs is applied to this run alone. A claim is left out if the cube lacks a variable that its
+    quantity reads, or if a value that its rule names is NaN.
 
     Args:
         run_cube: cube with a single run, with the dimension `run`.
 
     Returns:
-        Whether the claim holds, by its statement without the final period.
+        For the statement of each claim, without its final period: whether the claim holds on the run.
     """
-    # the attributes list the experiment's missing runs, which do not affect this one
+    # `judge` gives no verdict if the attributes list missing runs of the experiment, but these do not affect this run
     run_cube = run_cube.drop_attrs(deep=False)
     verdicts = {}
     for claim in headline_claims():
@@ -119,7 +138,7 @@ def judge_headlines(run_cube: xr.Dataset) -> dict[str, bool]:
 
 
 def _claims(run_cube: xr.Dataset) -> list[str]:
-    """Return a sentence with the headline claims that hold and one with those that do not, or that none can be judged."""
+    """Return a sentence with the claims that hold and one with those that do not, or one that none can be judged."""
     verdicts = judge_headlines(run_cube)
     if not verdicts:
         return ["None of the headline claims can be judged on this run."]

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from progress_measures.analysis.select import incomplete, only
-from progress_measures.claims.ledger import FOLDER, Claim, Condition
+from progress_measures.analysis.select import caveats, only
 from progress_measures.claims.registry import Values, load_quantity
+from progress_measures.claims.schema import FOLDER, Claim, Condition
 from progress_measures.errors import UserError
 
 HOLDS, DIFFERS, NOT_RUN, RECORDED = "holds", "differs", "not run", "recorded"
@@ -34,7 +34,7 @@ class Judgment(NamedTuple):
 
     @property
     def explanation(self) -> str:
-        """The failed conditions and why our runs differ, with the measured values; empty for other verdicts."""
+        """Failed conditions with their measured values, and why our runs differ; empty unless the verdict is `differs`."""
         if self.verdict != DIFFERS:
             return ""
         sentences = [
@@ -56,7 +56,7 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment
 
     Args:
         claim: the claim to judge.
-        cube_of: returns the cube of an experiment, or None if the experiment has not been run.
+        cube_of: function that returns the cube of an experiment, or None if the experiment has not been run.
 
     Returns:
         The claim with its measured values and verdict.
@@ -72,10 +72,10 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment
     available_cubes = [cube for cube in cubes if cube is not None]
     if len(available_cubes) < len(cubes):
         return Judgment(claim, {}, verdict)
-    missing_runs = incomplete(available_cubes)
+    missing_runs = caveats(available_cubes)
     if claim.runs is not None:
         if claim.runs == [0] and available_cubes[0].attrs.get("first_run") == available_cubes[0].run.values[0]:
-            missing_runs = incomplete(available_cubes[1:])
+            missing_runs = caveats(available_cubes[1:])
         if missing_runs or max(claim.runs) >= available_cubes[0].sizes["run"]:
             return Judgment(claim, {}, verdict)
         available_cubes[0] = available_cubes[0].isel(run=claim.runs)
@@ -84,7 +84,7 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment
         return Judgment(claim, measured, verdict, incomplete=missing_runs)
     if verdict == RECORDED or all(condition.relation == "reported" for condition in claim.accept):
         return Judgment(claim, measured, RECORDED)
-    failed = tuple(condition for condition in claim.accept if not _holds(claim, condition, measured))
+    failed = tuple(condition for condition in claim.accept if not _claim_condition_holds(claim, condition, measured))
     return Judgment(claim, measured, DIFFERS if failed else HOLDS, failed)
 
 
@@ -102,7 +102,7 @@ def _measure(claim: Claim, cubes: list[xr.Dataset]) -> Values:
     return {name: _plain(value) for name, value in values.items()}
 
 
-def _holds(claim: Claim, condition: Condition, measured: Values) -> bool:
+def _claim_condition_holds(claim: Claim, condition: Condition, measured: Values) -> bool:
     """Return whether a condition of a claim holds; raise UserError if its value is missing or not comparable."""
     try:
         return holds(condition, measured)

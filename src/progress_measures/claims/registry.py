@@ -1,4 +1,4 @@
-"""The registry of quantities and the decorator that declares one. Importing this module imports no quantity."""
+"""The registry of quantities and the decorator that adds a function to it. Importing it imports no quantity."""
 
 import functools
 import importlib
@@ -14,12 +14,12 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Quantity:
-    """A function of cubes that returns named values: numbers, strings, or lists with one entry per run.
+    """A function of cubes that returns named values: numbers, strings, lists or dictionaries of these.
 
     Attributes:
         name: name of the function.
-        function: takes the cubes that a claim is judged on, with the variables `variables` and all coordinates.
-        variables: names of the variables that the function reads, of all cubes together.
+        function: function of the cubes that a claim is judged on; each cube has all coordinates and only `variables`.
+        variables: names of the variables that the function may read from any of its cubes.
     """
 
     name: str
@@ -36,7 +36,7 @@ def quantity(*, variables: tuple[str, ...]) -> Callable[[F], F]:
     """Declare a function as a quantity.
 
     Args:
-        variables: names of the variables that the function reads, of all cubes together.
+        variables: names of the variables that the function may read from any of its cubes.
 
     Returns:
         A decorator that registers the function and returns it unchanged.

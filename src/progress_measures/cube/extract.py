@@ -62,7 +62,7 @@ class CheckpointReader:
         self._advice = f"import it again from {run.imported.file}" if run.imported else train_again
         try:
             group = zarr.open_group(self._path, mode="r")
-            # an imported network may have other tensors
+            # an imported network may have other tensors than `Architecture`
             names = str(group.attrs.get("parameters", "")).split() or list(Architecture.of(run).parameters)
             arrays: dict[str, Any] = {name: group[name] for name in ("epoch", *names)}
         except (FileNotFoundError, KeyError, ValueError):
@@ -76,7 +76,7 @@ class CheckpointReader:
     def written(self) -> NDArray[np.bool_]:
         """Whether each checkpoint is stored already: [checkpoint].
 
-        While a run trains, its later checkpoints are not stored yet. Only the smallest tensor is read.
+        While a run trains, its later checkpoints are not stored yet. To save time, only the smallest tensor is read.
         """
         smallest = min(self._arrays.values(), key=lambda array: array[:1].size)[:]
         present: NDArray[np.bool_] = np.isfinite(smallest).reshape(len(smallest), -1).all(1)
@@ -140,7 +140,7 @@ def checkpoint_of(
 
 
 class WeightSource(Protocol):
-    """The weights of a run at some epochs in ascending order, by index of the epoch."""
+    """The weights of a run at ascending `epochs`; `source[index]` has the weights at `epochs[index]`."""
 
     epochs: NDArray[np.int64]
 
@@ -156,7 +156,7 @@ def compute_measures(
         run: settings of the run.
         measures: measures to compute.
         weights: weights of the run, by index of the checkpoint.
-        train: [a, b], true for training pairs; None if they are unknown, and `measures` must then not require `split`.
+        train: [a, b], true for training pairs; None if they are unknown, in which case `measures` must not require `split`.
 
     Returns:
         One variable per measure, without a `run` dimension.
@@ -169,10 +169,10 @@ def compute_measures(
             checkpoint = context.checkpoint(weights[index], int(epoch))
             for m in measures:
                 if "epoch" in m.dims or ("moment" in m.dims and epoch in selected_epochs):
-                    results[m.name].append(np.asarray(m.function(checkpoint)).astype(m.dtype))
+                    results[m.name].append(np.asarray(m.function(m.view(checkpoint))).astype(m.dtype))
     for m in measures:
         if "epoch" not in m.dims and "moment" not in m.dims:
-            results[m.name].append(np.asarray(m.function(context.final)).astype(m.dtype))
+            results[m.name].append(np.asarray(m.function(m.view(context.final))).astype(m.dtype))
     return _dataset(run, measures, results, weights.epochs, context)
 
 
@@ -211,6 +211,6 @@ def _dataset(
     if "parameter" in used_dimensions:
         labels["parameter"] = list(context.final.trained)
     if "kept_neuron" in used_dimensions:
-        labels["kept_neuron"] = kept_neurons(context)
+        labels["kept_neuron"] = kept_neurons(context.in_group_order)
     dataset = xr.Dataset(variables, {dim: (dim, list(labels[dim])) for dim in labels if dim in used_dimensions})
     return describe_dimensions(dataset.assign_attrs(experiment=run.experiment, run=run.name, config_hash=run.hash))

@@ -24,8 +24,8 @@ from progress_measures.training.record import done
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-# Size of the measures in memory at a time. Joining and writing them takes five times as much memory.
-BLOCK_BYTES = 100e6
+# Size of the measures that are read at a time. Joining and writing them takes five times as much memory.
+BATCH_BYTES = 100e6
 
 
 def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool = False) -> Path:
@@ -60,8 +60,8 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
     attributes: dict[str, Any] = {}
     not_found: dict[str, dict[str, str]] = {}
     with atomic_path(cube_store(experiment)) as temporary:
-        for block in _blocks(present, runs[0]):
-            cube = join(list(block.values()), [run for run in present if run.name in block], first=runs[0])
+        for batch in _batches(present, runs[0]):
+            cube = join(list(batch.values()), [run for run in present if run.name in batch], first=runs[0])
             cube.attrs = attributes = attributes or cube.attrs | gathered_attributes
             for name, variable in cube.data_vars.items():
                 not_found.setdefault(str(name), {}).update(variable.attrs.get("not_found", {}))
@@ -76,22 +76,22 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
     return cube_store(experiment)
 
 
-def _blocks(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Dataset]]:
-    """Yield the measures of consecutive runs, by name of the run, in blocks of about `BLOCK_BYTES`.
+def _batches(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Dataset]]:
+    """Yield the measures of consecutive runs, by name of the run, in batches of about `BATCH_BYTES`.
 
-    Networks of several sizes are all in one block, because the largest network determines the cube's dimensions.
+    If the networks differ in size, all runs are one batch, because the largest network determines the cube's dimensions.
     """
-    same_sizes = same_architecture(runs)
-    block: dict[str, xr.Dataset] = {}
-    block_bytes = 0
+    equal_shapes = same_architecture(runs)
+    batch: dict[str, xr.Dataset] = {}
+    batch_bytes = 0
     for run in runs:
-        block[run.name] = run_part(run, _measured(run), first=run is first)
-        block_bytes += block[run.name].nbytes
-        if same_sizes and block_bytes > BLOCK_BYTES:
-            yield block
-            block, block_bytes = {}, 0
-    if block:
-        yield block
+        batch[run.name] = run_part(run, _measured(run), first=run is first)
+        batch_bytes += batch[run.name].nbytes
+        if equal_shapes and batch_bytes > BATCH_BYTES:
+            yield batch
+            batch, batch_bytes = {}, 0
+    if batch:
+        yield batch
 
 
 def join(parts: list[xr.Dataset], runs: list[Run], first: Run) -> xr.Dataset:
@@ -111,7 +111,7 @@ def join(parts: list[xr.Dataset], runs: list[Run], first: Run) -> xr.Dataset:
             reasons.setdefault(name, {}).update(texts)
     shared = xr.Dataset({name: values for name, values in parts[0].data_vars.items() if "run" not in values.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
-    # networks of several sizes differ in neurons, heads and dimensions; entries that a run lacks are NaN
+    # networks of different sizes have different numbers of neurons, heads and dimensions; entries that a run lacks are NaN
     join_mode: Literal["exact", "outer"] = "exact" if same_architecture(runs) else "outer"
     cube = xr.merge(
         [xr.concat(per_run, "run", join=join_mode, combine_attrs="override"), shared],
@@ -158,7 +158,7 @@ def _rules() -> dict[str, Any]:
 
 
 def _measured(run: Run) -> xr.Dataset:
-    """Return all measures of a run and its history."""
+    """Return the measures of all families of a run, and its training history."""
     stores = [_family(run, family) for family in families_of(run)]
     history = [history_of(run)] if "split" in run.provides else []
     return xr.merge([*stores, *history], join="exact", combine_attrs="override")
@@ -247,7 +247,7 @@ def history_of(run: Run) -> xr.Dataset:
         values = history[name].values.astype("float64" if quantity == "loss" else "float32")
         variables[f"history_{name}"] = ("history_epoch", values, attributes)
     starts = np.r_[0, epochs[:-1] + 1]
-    # NaN where an imported network's loss is unknown
+    # fmax, because NaN stands for an unknown loss of an imported network
     largest = np.fmax.reduceat(history.loss.values[: epochs[-1] + 1], starts)
     variables["history_train_loss_max"] = (
         "history_epoch",
@@ -256,7 +256,7 @@ def history_of(run: Run) -> xr.Dataset:
             "long_name": "Largest train loss since the last evaluation",
             "units": "nat",
             "reference": "Nanda et al. 2023, appendix D.2",
-            "description": "Largest train loss over the epochs since the previous evaluation, so that short spikes are kept.",
+            "description": "Largest train loss over the epochs since the previous evaluation, so that it shows short spikes.",
         },
     )
     return xr.Dataset(variables, {"history_epoch": epochs})

@@ -14,7 +14,7 @@ import xarray as xr
 
 from progress_measures.errors import UserError
 from progress_measures.files import open_store
-from progress_measures.old_names import RENAMED_FIELDS
+from progress_measures.old_names import RENAMED_CAPABILITIES, RENAMED_FIELDS
 from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
 from progress_measures.untrusted import check_size, check_zip
 
@@ -82,7 +82,8 @@ def cube_if_any(name: str | os.PathLike[str], published: bool = False) -> xr.Dat
     return next((_open(path) for path in _candidates(name, published) if _exists(path)), None)
 
 
-def _open(path: Path) -> xr.Dataset:
+def _open(path: Path, content: str = "cube") -> xr.Dataset:
+    """Open a Zarr folder or zip file; `content` says in error messages what it should contain."""
     try:
         if path.suffix != ".zip":
             return _in_order(_current_names(open_store(path)))
@@ -98,11 +99,13 @@ def _open(path: Path) -> xr.Dataset:
             check_size(chunk * variable.dtype.itemsize, path)
         return _in_order(_current_names(dataset))
     except Exception as error:  # zarr, zipfile and xarray raise errors of many types
-        raise UserError(f"{path} is not a readable cube ({type(error).__name__}: {error}).") from None
+        raise UserError(f"{path} is not a readable {content} ({type(error).__name__}: {error}).") from None
 
 
 def _current_names(dataset: xr.Dataset) -> xr.Dataset:
-    """Rename settings from their names in released versions to their current names."""
+    """Rename settings and capabilities from their names in released versions to their current names."""
+    if "provides" in dataset.attrs:
+        dataset.attrs["provides"] = sorted(RENAMED_CAPABILITIES.get(name, name) for name in dataset.attrs["provides"])
     if "imported" in dataset.attrs:
         imported = json.loads(dataset.attrs["imported"])
         dataset.attrs["imported"] = json.dumps({RENAMED_FIELDS.get(key, key): imported[key] for key in imported})
@@ -191,14 +194,14 @@ class OpenRun:
         return network_of(self.settings, self.weights(epoch))
 
     def _stored(self) -> xr.Dataset:
-        """Return the stored weights along `epoch`: those of a finished training if there is one, else the published weights."""
+        """Return the weights along `epoch`: from the finished training of the run if it exists, else from the published file."""
         trained = runs_folder(self.experiment) / self.name / "checkpoints.zarr"
         if not self.published and trained.exists() and (trained.parent / "done.json").exists():
-            return _open(trained)
+            return _open(trained, "store of weights")
         path = published_weights(self.experiment)
         if not path.exists():
             raise UserError(f"No weights of {self.experiment}/{self.name}: neither {trained} nor {path} has them.")
-        dataset = _open(path)
+        dataset = _open(path, "store of weights")
         checkpoints = np.flatnonzero(dataset.run == self.name)
         if not checkpoints.size:
             stored_runs = ", ".join(map(str, dict.fromkeys(dataset.run.values.tolist())))

@@ -28,7 +28,7 @@ from progress_measures.training.record import done
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-LIMIT = 12_000_000  # bytes per file
+LIMIT = 12_000_000  # maximum size of a published file in bytes
 
 # Epochs at which the first run's weights are published if the run has no phases, as fractions of the last epoch.
 FALLBACK_FRACTIONS = (0.005, 0.035, 0.175, 0.235, 0.27, 0.35)
@@ -42,10 +42,10 @@ def publish(experiment: str, runs: list[Run]) -> list[Path]:
     """Write `published/<experiment>.zarr.zip` and `published/<experiment>.weights.zarr.zip`.
 
     The second file has the last weights of every run and, if it stays small enough, the first run's weights at up to six
-    earlier epochs (see `epochs_to_publish`). The second file is not written for networks of several sizes, which do not fit
-    in one store, or for networks that are too large.
+    earlier epochs (see `epochs_to_publish`). The second file is not written if the networks differ in size, because one store
+    cannot hold them, or if they are too large.
 
-    A run that only the published cube has stays in the published cube if its settings have not changed.
+    If `results/` lacks a run that the published cube has, the run stays published, provided that its settings have not changed.
 
     Args:
         experiment: name of the experiment.
@@ -105,7 +105,7 @@ def _raise_if_settings_differ(path: Path, records: dict[str, Any], runs: list[Ru
 
 
 def _with_earlier_runs(cube: xr.Dataset, earlier: xr.Dataset, runs: list[Run], kept_runs: list[str]) -> xr.Dataset:
-    """Return the gathered cube with the runs to keep from the published cube added.
+    """Add the runs `kept_runs` of the published cube to the gathered cube; return the joined cube.
 
     Args:
         cube: the gathered cube.
@@ -148,7 +148,7 @@ def _run_variables(cube: xr.Dataset) -> set[str]:
 
 
 def _part(cube: xr.Dataset, run: str, first: bool) -> xr.Dataset:
-    """Return one run of a cube as an argument of `join`."""
+    """Return one run of a cube in the form of `run_part`, which `join` reads."""
     part = cube.sel(run=[run])
     part = part.drop_vars([name for name in part.coords if name not in part.dims])  # settings, which `join` adds
     reasons = {name: variable.attrs.pop("not_found", {}) for name, variable in part.data_vars.items()}
@@ -160,8 +160,9 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
     """Compute all measures of the last checkpoint from the published weights and write the published cube again.
 
     New measures and new rules for phases thus also apply to runs whose checkpoints no longer exist. Measures with
-    dimension `epoch` do not change. Measures with dimension `moment` are also computed at the epochs whose weights are
-    published; a new measure is NaN at all other selected epochs.
+    dimension `epoch` do not change; a new one is computed at the epochs whose weights are published and is NaN at all other
+    epochs. Measures with dimension `moment` are also computed at the epochs whose weights are published; a new measure is
+    NaN at all other selected epochs.
 
     Args:
         experiment: name of the experiment.
@@ -181,8 +182,11 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
     for name in records:
         run = by_name[name]
         first = run is runs[0]
-        of_last_checkpoint = [
-            m for family in FAMILIES for m in measures_for(family, run, first) if not {"epoch", "moment"} & set(m.dims)
+        of_run = [m for family in FAMILIES for m in measures_for(family, run, first)]
+        of_last_checkpoint = [m for m in of_run if not {"epoch", "moment"} & set(m.dims)]
+        # only floats can be NaN
+        new_over_epochs = [
+            m for m in of_run if "epoch" in m.dims and m.name not in cube and np.dtype(m.dtype).kind == "f"
         ]
         derived = [m for family in DERIVED for m in family_measures(family)]
         unchanged = cube.sel(run=run.name).drop_vars([m.name for m in (*of_last_checkpoint, *derived)], errors="ignore")
@@ -193,9 +197,12 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
         unchanged = unchanged.drop_vars([name for name, c in unchanged.coords.items() if not c.dims])
         train = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run)
         measured = compute_measures(run, of_last_checkpoint, _PublishedWeights(run, cube.epoch.values), train)
-        at_selected_epochs = [m for family in FAMILIES for m in measures_for(family, run, first) if "moment" in m.dims]
+        weights = _PublishedWeights(run, published_epochs(run))
+        if new_over_epochs:
+            added = compute_measures(run, new_over_epochs, weights, train).reindex(epoch=cube.epoch)
+            measured = xr.merge([measured, added], join="outer", combine_attrs="override")
+        at_selected_epochs = [m for m in of_run if "moment" in m.dims]
         if at_selected_epochs:
-            weights = _PublishedWeights(run, published_epochs(run))
             unchanged = _add_selected_epochs(unchanged, compute_measures(run, at_selected_epochs, weights, train))
         parts.append(run_part(run, xr.merge([unchanged, measured], join="outer", combine_attrs="override"), first))
     renewed = join(parts, [by_name[name] for name in records], runs[0])
@@ -207,7 +214,7 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
 def _add_selected_epochs(run_cube: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
     """Add measures at further selected epochs to the cube of one run; existing values do not change."""
     existing = run_cube[[name for name, variable in run_cube.data_vars.items() if "moment" in variable.dims]]
-    xr.align(existing, added, join="exact", exclude={"moment"})  # fails unless the kept neurons are equal
+    xr.align(existing, added, join="exact", exclude={"moment"})  # fails unless both have maps of the same neurons
     combined = existing.combine_first(added)
     for name, variable in combined.data_vars.items():
         variable.attrs.update(added[name].attrs)
@@ -239,7 +246,7 @@ class _PublishedWeights:
 
 
 def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
-    """Write the published cube with the mantissa bits that each measure declares, or 3/4 of them if the file is too large."""
+    """Write the published cube with the mantissa bits that each measure declares, or 3/4 of these if the file is too large."""
     try:
         _zip(_round_mantissas(cube, 1), published_cube(experiment))
     except _TooLarge:
@@ -249,8 +256,8 @@ def _publish_cube(cube: xr.Dataset, experiment: str) -> None:
 def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
     """Round each measure to a fraction of the mantissa bits that it declares as `digits`.
 
-    A measure that was already rounded to fewer bits, in an earlier published cube, keeps that number of bits. The
-    attribute `published_mantissa_bits` of a variable is the number of bits.
+    A measure that an earlier published cube already rounded to fewer bits keeps that number of bits. The attribute
+    `published_mantissa_bits` of a variable is the number of bits.
     """
     rounded_cube = cube.copy()
     for name, m in measures().items():
@@ -265,9 +272,9 @@ def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
 def epochs_to_publish(cube: xr.Dataset, run: str) -> list[int]:
     """Return up to six epochs that represent a run's training, in ascending order.
 
-    They are the third checkpoint, the ends of the three phases, the checkpoint after 70 % of circuit formation, and the last
-    checkpoint with a test loss above 1. For a run without phases, they are `FALLBACK_FRACTIONS` of the last epoch. The last
-    epoch is excluded.
+    They are the checkpoints nearest to these epochs: the third checkpoint, the ends of the three phases, the epoch after 70 %
+    of circuit formation, and the last epoch with a test loss above 1. For a run without phases, the epochs are
+    `FALLBACK_FRACTIONS` of the last epoch. The last checkpoint is excluded.
 
     Args:
         cube: the cube.
@@ -331,10 +338,10 @@ def _weights(sources: dict[str, OpenRun], cube: xr.Dataset, epochs: list[int]) -
 
 
 def _sources(runs: list[Run], kept_runs: list[str]) -> dict[str, OpenRun]:
-    """Return each run's weights, by name of the run: from its finished training if there is one, else as published.
+    """Return the weights of each run, by name: from the run's finished training if it exists, else from the published file.
 
     Args:
-        runs: runs of the cube; the result lacks a run if no weights with its current settings exist.
+        runs: runs of the cube. A run without weights for its current settings is absent from the result.
         kept_runs: names of the runs whose published weights are used even if the runs were trained again since.
     """
     path, sources, published = published_weights(runs[0].experiment), {}, {}

@@ -10,6 +10,7 @@ import xarray as xr
 from progress_measures.fourier import component_names, frequencies
 from progress_measures.measures.registry import DIMENSIONS
 from progress_measures.models.architecture import Architecture
+from progress_measures.tasks.order import Order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 MOMENTS = 24  # maximum number of selected epochs, at which maps are stored
-CHUNK_BYTES = 2**17  # runs are put into one chunk until it has this many bytes before compression
+CHUNK_BYTES = 2**17  # a chunk gets as many runs as fit in this size before compression
 MAX_CHUNKS = 256  # maximum number of chunks of a variable along `run`
 
 
@@ -28,9 +29,8 @@ def moments(epochs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def coordinates(run: Run) -> dict[str, Any]:
-    """Return the coordinate of each dimension, for a run's task and model."""
-    architecture, sizes = Architecture.of(run), run.task.layout
-    n = sizes.operands
+    """Return the labels of each dimension that a run's task and model determine, by name of the dimension."""
+    architecture = Architecture.of(run)
     of_network = {
         "head": np.arange(architecture.heads),
         "layer": np.arange(architecture.layers),
@@ -38,7 +38,9 @@ def coordinates(run: Run) -> dict[str, Any]:
         "parameter": list(architecture.parameters),
     }
     if run.on_sequences:
-        return of_network | {"answer": run.task.answer_names(), "trigram": np.arange(sizes.outputs)}
+        return of_network | {"answer": run.task.answer_names(), "trigram": np.arange(architecture.outputs)}
+    order = Order.of_group(run.task) or Order.natural(run.task)
+    n, positions = len(order.operands), run.task.token_layout.names()
     return of_network | {
         "frequency": frequencies(n),
         "fourier_component": component_names(n),
@@ -47,12 +49,12 @@ def coordinates(run: Run) -> dict[str, Any]:
         "singular_value": np.arange(1, min(architecture.d_mlp, architecture.outputs) + 1),
         "other_head": np.arange(architecture.heads),
         "residual": np.arange(architecture.d_model),
-        "output": np.arange(architecture.outputs),
-        "token": [str(number) for number in range(n)] + ["="],
-        "position": ["a", "b", "="],
-        "query": ["a", "b", "="],
-        "a": np.arange(n),
-        "b": np.arange(n),
+        "output": order.outputs,
+        "token": [str(number) for number in order.operands] + ["="],
+        "position": positions,
+        "query": positions,
+        "a": order.operands,
+        "b": order.operands,
         "activation": ["pre", "post"],
     }
 
@@ -68,8 +70,9 @@ def describe_dimensions(dataset: xr.Dataset) -> xr.Dataset:
 def encoding(dataset: xr.Dataset, runs: int | None = None) -> dict[str, dict[str, Any]]:
     """Return the encoding of each variable: byte shuffle, strong compression and a checksum.
 
-    Cubes are written once and read often. A chunk holds all values of a variable for one run, or for several runs if
-    their values are small, so that a variable of a thousand runs does not take a thousand files.
+    Compression is slow but strong, because cubes are written once and read often. A chunk holds all values of a variable
+    for one run, or for several runs if these take few bytes, so that a variable of a thousand runs does not take a thousand
+    files.
 
     Args:
         dataset: the cube, or its first runs if it is written in several steps.
@@ -80,19 +83,19 @@ def encoding(dataset: xr.Dataset, runs: int | None = None) -> dict[str, dict[str
     """
     from zarr.codecs import BloscCodec, Crc32cCodec
 
-    total = runs or dataset.sizes.get("run", 1)
-    shuffled = BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
+    run_count = runs or dataset.sizes.get("run", 1)
+    compressor = BloscCodec(cname="zstd", clevel=9, shuffle="shuffle")
 
     def runs_per_chunk(variable: xr.DataArray) -> int:
         bytes_per_run = variable.nbytes // variable.sizes["run"]
-        return min(total, max(1, CHUNK_BYTES // max(1, bytes_per_run), -(-total // MAX_CHUNKS)))
+        return min(run_count, max(1, CHUNK_BYTES // max(1, bytes_per_run), -(-run_count // MAX_CHUNKS)))
 
     return {
         str(name): {
             "chunks": tuple(
                 runs_per_chunk(variable) if dim == "run" else max(1, size) for dim, size in variable.sizes.items()
             ),
-            "compressors": (shuffled, Crc32cCodec()),
+            "compressors": (compressor, Crc32cCodec()),
         }
         for name, variable in dataset.data_vars.items()
     }

@@ -26,7 +26,7 @@ def dataset(runs: list[Run]) -> xr.Dataset:
     """Build the labels and splits of runs of one task.
 
     Returns:
-        For a task on pairs: `label` [a, b] and `train` [run, a, b], true for training pairs.
+        For a task on pairs: `label` [a, b], -1 for a pair without an answer, and `train` [run, a, b], true for training pairs.
         For a task on sequences: `tokens` [run, example, position], `answer_position` and `label` [run, example, answer]
         and `train` [run, example]. The examples are the test examples and, if a run has a fixed training set, its training
         examples. Training does not read these sequences; it draws the same examples again.
@@ -35,11 +35,12 @@ def dataset(runs: list[Run]) -> xr.Dataset:
 
     if runs[0].on_sequences:
         return _sequence_dataset(runs)
-    n = runs[0].task.layout.operands
+    task = runs[0].task
+    n, labels = task.layout.operands, np.where(task.defined(), task.label_table(), -1)
     masks = np.stack([train_mask(run) for run in runs])
     return xr.Dataset(
         {
-            "label": (("a", "b"), runs[0].task.label_table(), {"long_name": "Right answer", "units": "1"}),
+            "label": (("a", "b"), labels, {"long_name": "Right answer", "units": "1"}),
             "train": (("run", "a", "b"), masks, {"long_name": "Whether the run trains on the pair", "units": "1"}),
         },
         {"run": [run.name for run in runs], "a": np.arange(n), "b": np.arange(n)},

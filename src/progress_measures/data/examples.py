@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from progress_measures.tasks import Examples
 
 if TYPE_CHECKING:
-    from progress_measures.experiments.schema import Run, Task
+    from progress_measures.experiments.schema import Run
+    from progress_measures.tasks import Task
 
 
 class PairExamples:
-    """The examples of a run on pairs, as sequences `a b =` with `=` as the answer position.
+    """The examples of a run on pairs, as sequences in the task's token layout.
 
     Args:
         task: A task on pairs.
@@ -34,15 +35,15 @@ class PairExamples:
     """
 
     def __init__(self, task: Task, train: NDArray[np.bool_]) -> None:
-        table, equals = task.label_table(), len(train)
+        table, layout = task.label_table(), task.token_layout
 
         def examples(mask: NDArray[np.bool_]) -> Examples:
             a, b = mask.nonzero()
-            tokens = np.stack([a, b, np.full_like(a, equals)], axis=-1)
-            return Examples(tokens, np.full((len(a), 1), 2), table[a, b][:, None])
+            positions = np.full((len(a), 1), task.read_position)
+            return Examples(layout.sequences(a, b), positions, table[a, b][:, None])
 
         self.fixed: Examples | None = examples(train)
-        self._test = examples(~train)
+        self._test = examples(task.defined() & ~train)
 
     def at(self, update: int) -> Examples:
         """Return the training pairs, which are the same at every update."""

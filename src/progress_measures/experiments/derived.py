@@ -8,21 +8,82 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.tasks.tokens import PAPER
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from progress_measures.experiments.schema import Run
+    from progress_measures.experiments.schema import Model, Run
+    from progress_measures.models.design import Design
 
 
 def on_sequences(run: Run) -> bool:
-    """Return whether the examples of a run are drawn sequences rather than all pairs `a b =`."""
+    """Return whether the examples of a run are drawn sequences rather than all pairs of a and b."""
     return "sequences" in run.task.provides
 
 
-def one_layer(run: Run) -> bool:
-    """Return whether a network has one layer with an MLP and no LayerNorm, so that the exact fast path `models.pairs` applies."""
-    return run.model.layers == 1 and not run.model.attention_only and not run.layer_norm
+def design(model: Model) -> Design:
+    """Return how a network computes with its weights."""
+    from progress_measures.models.design import Design
+
+    return Design(
+        mlp_input=model.mlp_input,
+        activation=model.activation,
+        normalization=model.normalization,
+        norm_after=model.norm_after,
+        final_norm=model.has_final_norm,
+        epsilon=model.norm_epsilon,
+        attention_scale=model.attention_scale,
+        causal=model.causal,
+        rotary=model.d_head if model.positions == "rotary" else 0,
+        sinusoidal=model.positions == "sinusoidal",
+        doubled_residual=model.doubled_residual,
+    )
+
+
+def is_plain(run: Run) -> bool:
+    """Return whether a network has the paper's design, in any size: this is what the fast forward passes compute.
+
+    Its answer position is the last one. Only `model.layers`, the sizes, `attention_only`, `mlp_biases` and
+    `doubled_residual` are free.
+    """
+    model = run.model
+    return (
+        model.mlp_input is None
+        and model.activation == "relu"
+        and model.normalization == "none"
+        and model.attention_scale is None
+        and model.causal
+        and model.positions == "learned"
+        and not (model.gated_mlp or model.attention_biases or model.tied_embeddings or model.unembedding_bias)
+        and (on_sequences(run) or run.task.reads_last)
+    )
+
+
+def closed_form(run: Run) -> bool:
+    """Return whether the neurons of a network have the closed form of `models.pairs`, in the paper's form or after folding.
+
+    It has one layer with an MLP of ReLUs and no norm, and reads tokens `a b =` at the last position. Attention biases, the
+    attention scale, fixed or sinusoidal position vectors, and tied embeddings can be folded into the other weights.
+    """
+    model = run.model
+    return (
+        not on_sequences(run)
+        and model.mlp_input is None
+        and model.layers == 1
+        and not (model.attention_only or model.gated_mlp)
+        and model.activation == "relu"
+        and model.normalization == "none"
+        and model.positions != "rotary"
+        and run.task.token_layout.is_triple
+        and run.task.read_position == 2
+    )
+
+
+def fast_path(run: Run) -> bool:
+    """Return whether `models.pairs` trains a network: one layer of the paper's design on tokens `a b =`."""
+    return closed_form(run) and is_plain(run) and run.task.token_layout.text == PAPER
 
 
 def batch_size(run: Run) -> int:

@@ -15,9 +15,10 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from progress_measures import capabilities
 from progress_measures.experiments import derived
+from progress_measures.models.choices import Activation, MLPInput, Normalization
 from progress_measures.old_names import RENAMED_FIELDS
 from progress_measures.section import Section
-from progress_measures.tasks import TASKS, Task
+from progress_measures.tasks import TASKS, SequenceTask, Task
 
 MAX_RUNS = 10_000
 MAX_NAME_LENGTH = 200  # of a run's name, which is also a folder name
@@ -26,6 +27,8 @@ MAX_SEED = 2**32 - 2  # test sequences use seed + 1, and NumPy's legacy generato
 
 
 if TYPE_CHECKING:
+    from progress_measures.models.design import Design
+
     AnyTask = Task
 else:
     AnyTask = Annotated[functools.reduce(operator.or_, TASKS.values()), Field(discriminator="kind")]
@@ -60,14 +63,51 @@ class Split(Section):
 
 
 class Model(Section):
-    """The transformer (appendix A): no LayerNorm, learned positional embeddings, causal attention, ReLU."""
+    """The network. The defaults are the paper's transformer (appendix A): no norms, learned positions, causal, ReLU."""
 
-    layers: int = Field(1, ge=1, le=100, description="Number of transformer blocks.")
-    d_model: int = Field(128, ge=1, le=100_000, description="Width of the residual stream.")
+    layers: int = Field(1, ge=1, le=100, description="Number of transformer blocks, or of hidden layers of an MLP.")
+    d_model: int = Field(
+        128, ge=1, le=100_000, description="Width of the residual stream, or of the embedding of an MLP."
+    )
     heads: int = Field(4, ge=1, le=10_000, description="Number of attention heads per layer.")
     d_head: int = Field(32, ge=1, le=100_000, description="Width of an attention head.")
     d_mlp: int = Field(512, ge=1, le=1_000_000, description="Number of MLP neurons per layer.")
     attention_only: bool = Field(False, description="Whether the network has no MLPs.")
+    mlp_input: MLPInput | None = Field(
+        None,
+        description="For an MLP without attention, what it reads: `summed` or `concatenated` embeddings of a and b, or "
+        "`one_hot` vectors. Unset for a transformer.",
+    )
+    activation: Activation = Field("relu", description="Function of the neurons; `gelu` is exact, `gelu_tanh` is not.")
+    gated_mlp: bool = Field(
+        False,
+        description="Whether the MLP multiplies its neurons with a second linear map: activation(x W_gate) · x W_in.",
+    )
+    normalization: Normalization = Field("none", description="Norm of the residual stream.")
+    norm_after: bool = Field(
+        False,
+        description="Whether a norm follows each addition to the residual stream, instead of preceding attention and MLP.",
+    )
+    norm_weights: bool = Field(
+        True, description="Whether norms have trained weights, and LayerNorms trained biases too."
+    )
+    final_norm: bool | None = Field(
+        None,
+        description="Whether the unembedding's input is normalized; default: true if norms precede attention and MLP, otherwise false.",
+    )
+    norm_epsilon: float = Field(1e-5, ge=0, lt=1, description="Number that norms add to the variance or mean square.")
+    attention_scale: float | None = Field(
+        None, gt=0, description="Factor of the attention scores; by default 1/√d_head. 1 means no scale."
+    )
+    causal: bool = Field(True, description="Whether a position attends to earlier positions and itself only.")
+    attention_biases: bool = Field(False, description="Whether attention has biases b_Q, b_K, b_V and b_O.")
+    positions: Literal["learned", "fixed", "sinusoidal", "rotary", "none"] = Field(
+        "learned",
+        description="Position vectors: `learned`; `fixed` as an imported file has them; `sinusoidal` (Vaswani et al. 2017); "
+        "`rotary` (Su et al. 2021); or `none`.",
+    )
+    tied_embeddings: bool = Field(False, description="Whether the unembedding is the transpose of the embedding.")
+    unembedding_bias: bool = Field(False, description="Whether the logits have a bias b_U.")
     mlp_biases: bool = Field(True, description="Whether the MLPs have trained biases b_in and b_out, initialized to 0.")
     doubled_residual: bool = Field(
         False,
@@ -76,19 +116,38 @@ class Model(Section):
     )
     initialization: Literal["paper", "transformer_lens", "authors", "authors_by_head"] = Field(
         "paper",
-        description="Distribution of the initial weights. `paper`: N(0, 1/d_model), W_U from N(0, 1/vocabulary). "
-        "`transformer_lens`: N(0, 0.64/d_model), bit-identical to TransformerLens 1 and 2. `authors`: N(0, 1/d_model), W_U "
-        "from N(0, 1/outputs), bit-identical to the authors' code for the other tasks. `authors_by_head`: like `authors`, "
-        "but W_Q, W_K and W_V from N(0, 1/d_head) and W_U from N(0, 1/vocabulary), as in the authors' repeated-subsequence "
-        "runs.",
+        description="Distribution of the initial weights. `paper`: N(0, 1/d_model), W_U from N(0, 1/vocabulary); MLPs "
+        "without attention N(0, 1/inputs). `transformer_lens`: N(0, 0.64/d_model), bit-identical to TransformerLens 1 and 2. "
+        "`authors`: N(0, 1/d_model), W_U from N(0, 1/outputs), bit-identical to the authors' code for five-digit addition and skip trigrams. "
+        "`authors_by_head`: like `authors`, but W_Q, W_K and W_V from N(0, 1/d_head) and W_U from N(0, 1/vocabulary), as in "
+        "the authors' repeated-subsequence runs.",
     )
 
     @property
     def weight_count(self) -> int:
         """Number of weights in the matrices of all layers."""
-        attention = 4 * self.heads * self.d_head
-        neurons = 0 if self.attention_only else 2 * self.d_mlp
+        attention = 4 * self.heads * self.d_head if self.mlp_input is None else 0
+        neurons = 0 if self.attention_only else (2 + self.gated_mlp) * self.d_mlp
         return self.layers * self.d_model * (attention + neurons)
+
+    @property
+    def has_final_norm(self) -> bool:
+        """Whether the unembedding's input is normalized."""
+        by_default = self.normalization != "none" and not self.norm_after
+        return by_default if self.final_norm is None else self.final_norm
+
+    @property
+    def weighted_norms(self) -> tuple[str, ...]:
+        """Names of the norms with trained weights."""
+        if self.normalization == "none" or not self.norm_weights:
+            return ()
+        names = ("ln1",) if self.attention_only else ("ln1", "ln2")
+        return (*names, "ln_final") if self.has_final_norm else names
+
+    @property
+    def design(self) -> "Design":
+        """How the network computes with its weights."""
+        return derived.design(self)
 
 
 class Training(Section):
@@ -164,15 +223,26 @@ class Imported(Section):
     recognized: list[str] = Field(description="Facts read from the file or inferred from the network's answers.")
     assumed: list[str] = Field(description="Assumptions, each with the option that changes it.")
     ignored: list[str] = Field(description="Tensors of the file that were ignored.")
-    layer_norm: bool = Field(False, description="Whether the network has LayerNorms.")
+    layer_norm: bool | None = Field(
+        None,
+        description="Only in files of earlier versions: whether the network has LayerNorms. Replaced by `model.normalization`.",
+    )
+    doubts: list[str] = Field(
+        default_factory=list,
+        description="Contradictions between the network and the file or options; empty unless imported with `--accept-doubtful`.",
+    )
     logits_only: bool = Field(False, description="Whether only the logits of all pairs are known, and no weights.")
+    neurons: bool = Field(False, description="Whether a network of known logits has known neuron activations too.")
+    gradients: bool = Field(
+        False, description="Whether a network of known logits has known gradients with respect to its embeddings too."
+    )
     split_known: bool = Field(
         True, description="Whether the training pairs are known; if false, only measures over all pairs are computed."
     )
     settings: dict[str, str | int | float] = Field(
         default_factory=dict,
-        description="Settings whose values in the cube differ from the other sections: NaN or `unknown` if the file does not "
-        "record the setting.",
+        description="Settings for which the cube has another value than the other sections; NaN or `unknown` where the "
+        "imported file does not record the setting.",
     )
 
 
@@ -202,18 +272,18 @@ class Run(Section):
 
     @property
     def on_sequences(self) -> bool:
-        """Whether the task's examples are drawn sequences rather than all pairs `a b =`."""
+        """Whether the task's examples are drawn sequences rather than all pairs of a and b."""
         return derived.on_sequences(self)
 
     @property
-    def one_layer(self) -> bool:
-        """Whether the computation before the ReLU has a closed form: one layer with an MLP and without LayerNorm."""
-        return derived.one_layer(self)
+    def closed_form(self) -> bool:
+        """Whether the neurons have the closed form of `models.pairs`: one layer, an MLP of ReLUs, no norm, tokens a, b, =."""
+        return derived.closed_form(self)
 
     @property
-    def layer_norm(self) -> bool:
-        """Whether the network has LayerNorms; only an imported network can have LayerNorms."""
-        return self.imported is not None and self.imported.layer_norm
+    def is_plain(self) -> bool:
+        """Whether the network has the paper's design, in any size."""
+        return derived.is_plain(self)
 
     @property
     def batch(self) -> int:
@@ -253,12 +323,18 @@ class Run(Section):
             flat |= {"examples": examples, "test_examples": self.split.test_examples, "batch": self.batch}
         else:
             flat |= {"split_method": self.split.method, "train_fraction": self.split.train_fraction}
-        flat |= self.model.model_dump() | self.training.model_dump(exclude={"betas", "batch"})
+        model = self.model
+        flat |= model.model_dump() | self.training.model_dump(exclude={"betas", "batch"})
+        flat["activation_function"] = flat.pop("activation")  # `activation` is a dimension of the cube
+        scale = model.d_head**-0.5 if model.attention_scale is None else model.attention_scale
+        flat |= {"mlp_input": model.mlp_input or "none", "final_norm": model.has_final_norm, "attention_scale": scale}
+        if not self.on_sequences:
+            flat |= {"outputs": self.task.layout.outputs, "read": self.task.read_position}
         flat |= {"beta1": self.training.betas[0], "beta2": self.training.betas[1]}
         return flat
 
 
-SEQUENCE_TASKS = [kind for kind, task in TASKS.items() if "sequences" in task.provides]
+SEQUENCE_TASKS = [kind for kind, task in TASKS.items() if issubclass(task, SequenceTask)]
 
 
 def _is_default(section: Section, *fields: str) -> bool:
@@ -279,8 +355,9 @@ def _mistakes(run: Run) -> Iterator[str]:
     elif split.examples is not None or training.batch is not None or not _is_default(split, "test_examples"):
         fields = "`split.examples`, `split.test_examples` and `training.batch`"
         yield f"{fields} are for tasks on sequences: {', '.join(SEQUENCE_TASKS)}"
-    elif not int(split.train_fraction * run.task.layout.operands**2):
-        yield f"`split.train_fraction` ({split.train_fraction:g}) of {run.task.layout.operands}² pairs is less than one"
+    elif not int(split.train_fraction * run.task.defined().sum()):
+        yield f"`split.train_fraction` ({split.train_fraction:g}) of {run.task.defined().sum()} pairs is less than one"
+    yield from _mistakes_of_design(run)
     if run.model.doubled_residual and not run.model.attention_only:
         yield "`model.doubled_residual` is for networks with `model.attention_only: true`"
     if training.dropout and run.model.attention_only:
@@ -290,6 +367,43 @@ def _mistakes(run: Run) -> Iterator[str]:
     unknown = sorted(set(run.imported.settings) - set(run.declared_settings)) if run.imported else []
     if unknown:
         yield f"`imported.settings` has {unknown[0]!r:.60}, which is not a setting of such a run"
+
+
+def _mistakes_of_design(run: Run) -> Iterator[str]:
+    """Yield a message for each combination of fields of `model` that no network has."""
+    model, trained = run.model, run.imported is None
+    plain = Model()
+    if model.mlp_input is not None:
+        transformer_fields = (
+            "heads", "d_head", "attention_only", "gated_mlp", "normalization", "norm_after", "norm_weights", "final_norm",
+            "attention_scale", "causal", "attention_biases", "positions", "tied_embeddings", "unembedding_bias",
+        )  # fmt: skip
+        wrong = [name for name in transformer_fields if getattr(model, name) != getattr(plain, name)]
+        if wrong:
+            yield f"`model.{wrong[0]}` is for transformers; remove it, or `model.mlp_input`"
+        if run.on_sequences:
+            yield "`model.mlp_input` is for tasks on pairs"
+        elif [slot.operand for slot in run.task.token_layout.slots] not in (["a", "b"], ["b", "a"]):
+            yield "`model.mlp_input` needs `task.tokens: a b`: an MLP reads a and b only"
+    if model.normalization == "none" and (model.norm_after or model.final_norm):
+        yield "`model.norm_after` and `model.final_norm` need `model.normalization`"
+    if model.attention_only and (model.gated_mlp or model.activation != plain.activation):
+        yield "`model.gated_mlp` and `model.activation` are for networks with MLPs, not with `model.attention_only: true`"
+    if model.positions == "rotary" and model.d_head % 2:
+        yield f"`model.positions: rotary` needs an even `model.d_head`, not {model.d_head}"
+    if trained:
+        if model.positions == "fixed":
+            yield "`model.positions: fixed` is for imported networks, whose file has the position vectors"
+        if model.tied_embeddings and run.task.layout.outputs != run.task.layout.vocabulary:
+            layout = run.task.layout
+            yield (
+                f"`model.tied_embeddings` needs as many outputs as tokens: set `task.outputs` to {layout.vocabulary}, "
+                f"not {layout.outputs}"
+            )
+        if not derived.is_plain(run) and run.training.dropout:
+            yield "`training.dropout` is for networks of the paper's design; remove it, or the fields of `model`"
+        if not derived.is_plain(run) and model.initialization != "paper":
+            yield f"`model.initialization: {model.initialization}` is for networks of the paper's design; use `paper`"
 
 
 class Experiment(Section):

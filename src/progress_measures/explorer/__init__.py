@@ -10,4 +10,4 @@ SOURCE = Path(__file__).with_name("web")
 """The page's HTML, CSS and JavaScript."""
 
 EXPERIMENTS = ("mainline", "subtraction", "no_weight_decay")
-"""Experiments in `results/explorer/index.html`: the paper's mainline, modular subtraction, and one that does not grok."""
+"""Experiments in `results/explorer/index.html`. The networks of `no_weight_decay` do not grok, for comparison."""

@@ -22,7 +22,7 @@ from progress_measures.figures.plots.style import COLORS, FREQUENCY_COLORS, PHAS
 from progress_measures.files import atomic_path
 
 SCRIPTS = ("data", "state", "fourier", "theme", "cards", "time", "controls")
-"""Scripts in the order of their dependencies. The scripts of the views, one per card, and `start` follow."""
+"""Scripts, each after the scripts that it uses. The scripts of the views, in alphabetical order, and `start` follow."""
 
 
 def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
@@ -38,14 +38,14 @@ def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
 
 
 def assemble(experiments: Sequence[Packed]) -> str:
-    """Return the text of the page."""
+    """Return the HTML text of the page."""
     header = {
         "experiments": _with_unique_names([packed.header for packed in experiments]),
         "colors": COLORS,
         "frequency_colors": FREQUENCY_COLORS,
         "phases": list(PHASE_COLORS),
     }
-    blocks = [
+    data_elements = [
         f'<script type="application/octet-stream" id="data-{number}">{base64.b64encode(packed.data).decode()}</script>'
         for number, packed in enumerate(experiments)
     ]
@@ -53,7 +53,7 @@ def assemble(experiments: Sequence[Packed]) -> str:
         "style": _read("explorer.css") + _phase_colors(),
         "plotly": _plotly(),
         "header": json.dumps(header, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
-        "data": "\n".join(blocks),
+        "data": "\n".join(data_elements),
         "script": "\n".join(_read(f"{name}.js") for name in scripts()),
     }
     return re.sub(r"<!-- (\w+) -->", lambda match: parts[match[1]], _read("index.html"))
@@ -85,6 +85,6 @@ def _plotly() -> str:
 
 
 def _phase_colors() -> str:
-    """Return a style sheet with the figures' phase colors for light mode; `explorer.css` has those for dark mode."""
+    """Return a style sheet with the figures' phase colors for light mode; `explorer.css` has the colors for dark mode."""
     colors = "".join(f"--phase-{number}: {color}; " for number, color in enumerate(PHASE_COLORS.values()))
     return f"@media (prefers-color-scheme: light) {{ :root {{ {colors}}} }}\n"

@@ -1,7 +1,8 @@
 """Pack the parts of a cube that the page shows: a header that describes every array, and one sequence of compressed bytes.
 
-Arrays are rounded to the precision that the page displays. Their bytes are grouped by significance, and all are deflated
-together. The page inflates the bytes once and decodes an array when a view first reads it (`web/data.js`).
+Arrays are rounded to the precision that the page displays. The bytes of each array are grouped by significance, which
+improves compression, and all arrays are deflated together. The page inflates the bytes once and decodes an array when a
+view first reads it (`web/data.js`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures.analysis.phases import PHASE_ENDS
-from progress_measures.analysis.runs import key_frequencies_of, operands
+from progress_measures.analysis.runs import key_frequencies_of, operands, task_of
 from progress_measures.analysis.select import cut_to_run
 from progress_measures.claims.describe import summaries
 from progress_measures.cube.rounding import rounded
@@ -60,7 +61,7 @@ VARIABLES = {
 integers and fractions, which `_compact` stores as integers."""
 
 MAX_CHECKPOINTS = 2500
-"""Maximum number of checkpoints, summed over runs. A cube with more is thinned evenly, and the page states this."""
+"""Maximum number of checkpoints, summed over runs. Of a larger cube, evenly spaced checkpoints are packed; the page says so."""
 
 
 class Packed(NamedTuple):
@@ -78,15 +79,15 @@ class Packed(NamedTuple):
 def pack(cube: xr.Dataset) -> Packed:
     """Pack the parts of a cube that the page shows.
 
-    Variables that the cube lacks are left out; the page states this in their views.
+    Variables that the cube lacks are left out; a view that needs such a variable states that it is missing.
     """
     thinned_cube = thinned(cube)
-    arrays, blocks, offset = {}, [], 0
+    arrays, packed_bytes, offset = {}, [], 0
     for name in VARIABLES:
         if name in thinned_cube:
             variable = thinned_cube[name]
             if "moment" in variable.dims:
-                # A measure that was added later has values at only some of the selected epochs.
+                # `publish --renew` can compute a new measure at only some of the selected epochs; the others are NaN.
                 variable = variable.dropna("moment", how="all")
             values, scale = _compact(variable)
             arrays[name] = {
@@ -99,9 +100,9 @@ def pack(cube: xr.Dataset) -> Packed:
                 "label": variable.attrs.get("long_name", name),
                 "units": variable.attrs.get("units", "1"),
             }
-            blocks.append(_byte_planes(values))
+            packed_bytes.append(_byte_planes(values))
             offset += values.nbytes
-    return Packed(_header(cube, thinned_cube) | {"arrays": arrays}, zlib.compress(b"".join(blocks), 9))
+    return Packed(_header(cube, thinned_cube) | {"arrays": arrays}, zlib.compress(b"".join(packed_bytes), 9))
 
 
 def thinned(cube: xr.Dataset) -> xr.Dataset:
@@ -134,7 +135,7 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
         "name": str(cube.attrs.get("experiment", "cube")),
         "title": str(cube.attrs.get("title", cube.attrs.get("experiment", "cube"))),
         "task": task,
-        "sign": getattr(TASKS.get(task), "sign", 1),
+        "sign": _sign(cube, task),
         "prime": operands(cube) if "frequency" in cube.sizes else 0,
         "numbers": operands(cube) if "token" in cube.sizes else 0,
         "first": _first(cube),
@@ -146,15 +147,27 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
     }
 
 
+def _sign(cube: xr.Dataset, task: str) -> int:
+    """Return 1 if the answers of a task on pairs follow a + b, -1 if they follow a - b; for other tasks 1."""
+    task_class = TASKS.get(task)
+    if hasattr(task_class, "sign"):
+        return int(task_class.sign)
+    is_table = task_class is not None and "answers" in task_class.model_fields  # the cube does not have the table
+    if is_table or "cyclic_group" not in cube.attrs.get("provides", ()):
+        return 1
+    group = task_of(cube).group
+    return 1 if group is None else int(group.sign)
+
+
 def _first(cube: xr.Dataset) -> int:
-    """Return the index of the experiment's first run, for which the cube has more variables; -1 if the cube lacks it."""
+    """Return the index of the experiment's first run, which alone has variables without `run`; -1 if the cube lacks the run."""
     runs = cube.run.values.tolist()
     first = cube.attrs.get("first_run", runs[0])
     return runs.index(first) if first in runs else -1
 
 
 def _run(run: xr.Dataset, summary: str) -> dict[str, Any]:
-    """Return the name, size, summary, key frequencies and ends of phases of a run; an end that does not exist is None."""
+    """Return name, summary, numbers of heads and neurons, key frequencies and ends of phases of a run; None for a missing end."""
     ends = [float(run[name]) if name in run else np.nan for name in PHASE_ENDS]
     keys = key_frequencies_of(run).tolist() if "key_frequency" in run else []
     return {

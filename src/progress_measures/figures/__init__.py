@@ -1,7 +1,7 @@
-"""Figures. Each draws cube variables that it declares.
+"""Figures, drawn from cubes. Each figure declares the variables that it reads.
 
-A figure with a drawing of its own is a module in a folder of its source. Figures that share drawings are declared in the
-modules of this package; `plots` has the drawings.
+The paper's figures and those in `beyond` have one module each. The figures of a companion are declared together in one
+module or two. `plots` has the drawing functions that several figures share.
 """
 
 from progress_measures.figures.registry import Animation, Figure, figure, figure_ids, load_figure

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 
-from progress_measures.analysis.select import incomplete
+from progress_measures.analysis.select import caveats
 from progress_measures.figures.registry import Figure
 from progress_measures.files import atomic_path
 
@@ -18,10 +18,10 @@ LAST_FRAME_PAUSE = 1.6  # additional seconds for the last frame, before the anim
 
 
 def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
-    """Draw every frame of an animation and write the frames to one file that loops forever.
+    """Draw all frames of a figure's animation and write them to one WebP file that loops forever.
 
     Args:
-        figure: a figure with an `animation`.
+        figure: a figure whose `animation` is not None.
         cubes: cubes with the variables that the figure reads.
         path: path of the file, ending in .webp.
     """
@@ -31,7 +31,7 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
     images: list[Image.Image] = []
     for _ in figure.animation.frames(fig, *cubes):
         if not images:
-            arrange(fig, incomplete(cubes))
+            arrange(fig, caveats(cubes))
         canvas.draw()
         images.append(Image.fromarray(np.array(canvas.buffer_rgba())[..., :3]))
     durations = [round(1000 * figure.animation.seconds)] * len(images)
@@ -43,13 +43,14 @@ def write_animation(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> 
 
 
 def arrange(fig: MatplotlibFigure, note: str) -> None:
-    """Add a note, compute the layout and fix it: files become reproducible, and panels do not move between frames.
+    """Add a note, compute the layout and then freeze it.
 
-    The layout is computed twice, because the size of maps with a fixed aspect ratio is known only after the first pass.
+    With a frozen layout, files are reproducible and panels do not move between the frames of an animation. The layout is
+    computed twice, because the size of maps with a fixed aspect ratio is known only after the first pass.
 
     Args:
         fig: the matplotlib figure.
-        note: text below all panels, or an empty string.
+        note: text below all panels; an empty string for no text.
     """
     if note:
         fig.supxlabel(note, fontsize="small")

@@ -1,6 +1,6 @@
 """Figures of the TransformerLens grokking demo that no other source has.
 
-The integer addition notebook contains the demo.
+The integer addition notebook contains a copy of this demo.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from progress_measures import fourier
 from progress_measures.analysis.pair_maps import neuron_maps
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots.curves import curves_by_frequency, ratio_over_phases
+from progress_measures.figures.plots.fourier_basis import basis_waves, prime, wave_product
 from progress_measures.figures.plots.neurons import (
     MAPS,
     MAPS_AND_FRACTIONS,
@@ -23,7 +24,6 @@ from progress_measures.figures.plots.neurons import (
     neuron_in_2d_fourier_basis,
 )
 from progress_measures.figures.plots.style import COLORS, by_component, frequency_colors, no_key_frequencies
-from progress_measures.figures.plots.waves import basis_waves, prime, wave_product
 from progress_measures.figures.registry import figure
 from progress_measures.measures.keys import best_frequency
 
@@ -46,13 +46,13 @@ figure(
     variables=MAPS_AND_FRACTIONS,
     size=(6.8, 2.7),
     caption={
-        "demo/05_neurons5": """The first five neurons of the first run after the ReLU, over all pairs, each on its own scale.
-        All values are from the end of training. Each title gives the frequency k that explains most of the neuron's
-        variance over pairs, and the fraction that it explains.""",
-        "demo/20_neurons5b": """The first five neurons of the first run after the ReLU, over all pairs, each on its own
-        scale. All values are from the end of training. Each title gives the frequency k that explains most of the neuron's
-        variance over pairs, and the fraction that it explains. The demo shows this figure a second time, before it analyzes
-        one of the neurons.""",
+        "demo/05_neurons5": """Activations after the ReLU of the first run's first five neurons, over all pairs, at the
+        end of training. Each map has a separate color scale. Each title gives the frequency k that explains most of the
+        neuron's variance over pairs, and the fraction that it explains.""",
+        "demo/20_neurons5b": """Activations after the ReLU of the first run's first five neurons, over all pairs, at the
+        end of training. Each map has a separate color scale. Each title gives the frequency k that explains most of the
+        neuron's variance over pairs, and the fraction that it explains. The demo shows this figure a second time,
+        before it analyzes one of the neurons.""",
     },
 )
 
@@ -63,8 +63,9 @@ figure(
     reference="TransformerLens demo, analyze the embedding",
     variables=("key_frequency",),
     size=(6.8, 5.6),
-    caption="""The constant, cosine and sine of the frequencies 1 to 3, and the cosine of frequency 4, as unit vectors.
-    Points: entries of the vector, one per number. Line: the same wave between the numbers.""",
+    caption="""The constant vector, the cosine and sine of frequencies 1 to 3, and the cosine of frequency 4, each as a
+    unit vector over the numbers. Points: entries of the vector, one per number. Line: the same function between the
+    numbers.""",
 )
 
 figure(
@@ -74,8 +75,9 @@ figure(
     reference="TransformerLens demo, analyze the embedding",
     variables=("key_frequency",),
     size=(6.8, 3.4),
-    caption="""Cosine and sine of the frequencies 13 and 14, as unit vectors. For a smaller p, these are the two highest
-    frequencies. Points: entries of the vector, one per number. Line: the same wave between the numbers.""",
+    caption="""Cosine and sine of frequencies 13 and 14, each as a unit vector over the numbers. If p is too small for
+    these frequencies, the two highest are shown. Points: entries of the vector, one per number. Line: the same function
+    between the numbers.""",
 )
 
 
@@ -90,7 +92,7 @@ def interference(fig: Figure, cube: xr.Dataset) -> None:
     """Mean over the first run's key frequencies k of cos(2πkx/p), for every number x.
 
     The mean is 1 at x = 0, where all cosines are 1, and well below 1 at every other x. In the logits, x is a + b - c
-    for the output c, so the right answer stands out.
+    for the output c. The right answer c therefore gets the largest logit.
     """
     run, p = str(cube.run.values[0]), prime(cube)
     ax = fig.subplots()
@@ -113,8 +115,8 @@ figure(
     reference="TransformerLens demo, analyze neurons",
     variables=MAPS_AND_FRACTIONS,
     size=(3.6, 3.6),
-    caption="""Neuron 0 of the first run after the ReLU, over all pairs, at the end of training. The title gives the frequency
-    k that explains most of the neuron's variance over pairs, and the fraction that it explains.""",
+    caption="""Activation after the ReLU of the first run's neuron 0, over all pairs, at the end of training. The title
+    gives the frequency k that explains most of the neuron's variance over pairs, and the fraction that it explains.""",
 )
 
 figure(
@@ -124,8 +126,9 @@ figure(
     reference="TransformerLens demo, analyze neurons",
     variables=("key_frequency",),
     size=(3.8, 3.2),
-    caption="""Product of the cosine of a and the cosine of b at frequency 47, over all pairs. Both cosines are unit vectors
-    over the numbers. Frequency 47 is the demo's highest key frequency; for a smaller p, the highest frequency replaces it.""",
+    caption="""Product cos(wa) cos(wb) over all pairs, with w = 2πk/p and k = 47. Both cosines are scaled to unit
+    vectors over the numbers. Frequency 47 is the demo's highest key frequency; if p is too small for it, the highest
+    frequency is shown.""",
 )
 
 figure(
@@ -135,9 +138,9 @@ figure(
     reference="TransformerLens demo, analyze neurons",
     variables=("key_frequency",),
     size=(3.8, 3.2),
-    caption="""Cosine of a at frequency 47, times the constant vector over b, over all pairs. Both factors are unit vectors
-    over the numbers. Frequency 47 is the demo's highest key frequency; for a smaller p, the highest frequency replaces it.
-    The demo draws the wave along b, although its title names a.""",
+    caption="""Product of cos(wa) and the constant vector over b, over all pairs, with w = 2πk/p and k = 47. Both
+    factors are scaled to unit vectors over the numbers. Frequency 47 is the demo's highest key frequency; if p is too
+    small for it, the highest frequency is shown. The demo's cosine varies along b, although its title names a.""",
 )
 
 figure(
@@ -147,10 +150,11 @@ figure(
     reference="TransformerLens demo, analyze neurons",
     variables=(*MAPS, "key_frequency"),
     size=(6.8, 3.4),
-    caption="""2D Fourier components over a (rows) and over b (columns) of neuron 0 of the first run after the ReLU. Left: all
-    components except the constant. Right: only products of the constant and the waves of key frequencies. All values are from
-    the end of training. A few components of one frequency hold nearly all of the variance; the title gives the fraction in
-    the eight largest components.""",
+    caption="""2D Fourier components of the first run's neuron 0 after the ReLU, at the end of training. Each component
+    is the coefficient on the product of a Fourier basis function of a (row) and one of b (column). The component that
+    is constant in a and b is omitted. Left: all components. Right: only components for which both basis functions are
+    the constant or cos or sin of a key frequency. A few components of one frequency hold nearly all of the variance
+    over pairs; the title gives the fraction in the eight largest.""",
 )
 
 figure(
@@ -160,10 +164,11 @@ figure(
     reference="TransformerLens demo, analyze neurons",
     variables=(*MAPS, "key_frequency"),
     size=(6.8, 3.4),
-    caption="""2D Fourier components over a (rows) and over b (columns) of neuron 5 of the first run after the ReLU. Left: all
-    components except the constant. Right: only products of the constant and the waves of key frequencies. All values are from
-    the end of training. A few components of one frequency hold nearly all of the variance; the title gives the fraction in
-    the eight largest components.""",
+    caption="""2D Fourier components of the first run's neuron 5 after the ReLU, at the end of training. Each component
+    is the coefficient on the product of a Fourier basis function of a (row) and one of b (column). The component that
+    is constant in a and b is omitted. Left: all components. Right: only components for which both basis functions are
+    the constant or cos or sin of a key frequency. A few components of one frequency hold nearly all of the variance
+    over pairs; the title gives the fraction in the eight largest.""",
 )
 
 
@@ -175,11 +180,12 @@ figure(
     size=(6.8, 3.4),
 )
 def gaussian_map(fig: Figure, cube: xr.Dataset) -> None:
-    """2D Fourier components over a (rows) and over b (columns) of Gaussian noise, without the constant.
+    """2D Fourier components of Gaussian noise, one value for each pair.
 
-    The noise is independent and standard normal, one value for each pair. Left: all components. Right: only products of
-    the constant and the waves of the first run's key frequencies. No component stands out; the title gives the fraction
-    of variance in the eight largest components.
+    The values are independent and standard normal. Each component is the coefficient on the product of a Fourier basis
+    function of a (row) and one of b (column). The component that is constant in a and b is omitted. Left: all
+    components. Right: only components for which both basis functions are the constant or cos or sin of one of the first
+    run's key frequencies. No component stands out; the title gives the fraction of variance in the eight largest.
     """
     p = prime(cube)
     in_2d_fourier_basis(fig, cube, np.random.default_rng(0).standard_normal((p, p)), "Gaussian")
@@ -195,8 +201,8 @@ def gaussian_map(fig: Figure, cube: xr.Dataset) -> None:
 def logit_weights_of_cluster(fig: Figure, cube: xr.Dataset) -> None:
     """Norm of each Fourier component of the neuron-logit map W_L of one neuron cluster, at the end of training.
 
-    W_L = W_out W_U, and the norm is over the neurons of the cluster, which is the cluster of the first run's lowest key
-    frequency (17 in the demo). Only cosine and sine of that frequency have large norms.
+    W_L = W_out W_U. The cluster is that of the first run's lowest key frequency (17 in the demo), and the norm is over
+    its neurons. Only the cosine and sine of this frequency have large norms.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
@@ -212,17 +218,18 @@ def logit_weights_of_cluster(fig: Figure, cube: xr.Dataset) -> None:
 
 @figure(
     "demo/31_sin17",
-    title="Weight of each of the demo network's neurons on one sine of the answer",
+    title="Weights of the demo network's neurons on one sine over the outputs",
     reference="TransformerLens demo, read off the neuron-logit weights",
     variables=("W_L_fourier", "neuron_frequency_share", "key_frequency"),
     size=(6.8, 2.6),
 )
 def neurons_of_sine(fig: Figure, cube: xr.Dataset) -> None:
-    """Coefficient of each neuron's output weights on the sine over outputs of one frequency, at the end of training.
+    """Coefficient of each neuron's output weights on the sine of one frequency over the outputs.
 
-    The output weights of a neuron are its row of W_L = W_out W_U. The frequency is the first run's lowest key frequency
-    (17 in the demo). Neurons with this best frequency are in its color. The demo's code omits a transpose and therefore
-    uses another direction than the one that it names. This figure uses the named direction.
+    All values are from the end of training. The output weights of a neuron are its row of W_L = W_out W_U. The
+    frequency is the first run's lowest key frequency (17 in the demo). Neurons whose variance this frequency explains
+    best are in its color. The demo's code omits a transpose and therefore does not use the sine that it names. This
+    figure uses the sine.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
@@ -231,30 +238,30 @@ def neurons_of_sine(fig: Figure, cube: xr.Dataset) -> None:
         no_key_frequencies(ax, run)
         return
     k, color = next(iter(colors.items()))
-    follows_k = best_frequency(cube.neuron_frequency_share.sel(run=run).values)[0] == k
+    has_best_frequency_k = best_frequency(cube.neuron_frequency_share.sel(run=run).values)[0] == k
     weight = cube.W_L_fourier.values[:, 2 * k]
-    ax.vlines(np.arange(len(follows_k)), 0, weight, color=np.where(follows_k, color, COLORS["other"]), lw=0.7)
+    bar_colors = np.where(has_best_frequency_k, color, COLORS["other"])
+    ax.vlines(np.arange(len(weight)), 0, weight, color=bar_colors, lw=0.7)
     ax.plot([], [], color=color, label=f"neurons of k = {k}")
     ax.plot([], [], color=COLORS["other"], label="others")
     ax.axhline(0, color="#555555", lw=0.5)
-    ax.set(xlabel="Neuron", ylabel=f"Weight of sin {k}", xlim=(-1, len(follows_k)))
+    ax.set(xlabel="Neuron", ylabel=f"Weight of sin {k}", xlim=(-1, len(weight)))
     ax.legend(loc="best", ncols=2)
 
 
 @figure(
     "demo/32_sin17_inputs",
-    title="2D Fourier components of the weighted neurons behind one sine of the demo network's answer",
+    title="2D Fourier components of the neurons' contribution to one sine over the outputs, in the demo network",
     reference="TransformerLens demo, read off the neuron-logit weights",
     variables=(*MAPS, "W_L_fourier", "key_frequency"),
     size=(6.8, 3.4),
 )
 def inputs_of_sine(fig: Figure, cube: xr.Dataset) -> None:
-    """Weighted sum of the first run's neurons after the ReLU, in the 2D Fourier basis, without the constant.
+    """2D Fourier components of a weighted sum of the first run's neurons after the ReLU, without the constant.
 
-    All values are from the end of training. The weight of a neuron is the coefficient of its output weights W_L = W_out
-    W_U on the sine over outputs of the lowest key frequency (17 in the demo). The weighted sum is a function of a and
-    b, close to a multiple of sin w(a + b) with w = 2πk/p for this frequency k: it consists of the products of the sine
-    of one number and the cosine of the other.
+    All values are from the end of training. The weight of a neuron is the coefficient of its row of W_L = W_out W_U on
+    the sine over outputs of the lowest key frequency k (17 in the demo). The weighted sum is close to a multiple of sin
+    w(a + b) = sin wa cos wb + cos wa sin wb, with w = 2πk/p.
     """
     run = str(cube.run.values[0])
     keys = list(frequency_colors(cube, run))
@@ -273,10 +280,10 @@ def inputs_of_sine(fig: Figure, cube: xr.Dataset) -> None:
     size=(6.8, 3.4),
 )
 def cosine_coefficients(fig: Figure, cube: xr.Dataset) -> None:
-    """Coefficient of the first run's logits on cos w(a + b - c) for each frequency k; w = 2πk/p.
+    """Coefficient of the first run's logits on cos w(a + b - c) for each frequency k, with w = 2πk/p.
 
-    Each cosine is a function of all (a, b, c), with c the output, scaled to norm 1. Key frequencies are in colors, all
-    other frequencies gray. The coefficients of key frequencies grow long before the network generalizes.
+    c is the output, and each cosine is scaled to norm 1 over all (a, b, c). Key frequencies are in color, all other
+    frequencies are gray. The coefficients of key frequencies start to grow long before the network generalizes.
     """
     ax = curves_by_frequency(fig, cube, "cosine_coefficient", "Coefficient")
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -289,26 +296,27 @@ figure(
     reference="TransformerLens demo, logit periodicity",
     variables=("cosine_similarity", "key_frequency", *PHASE_ENDS),
     size=(6.8, 3.4),
-    caption="""Cosine similarity of the first run's logits with cos w(a + b - c) for each frequency k; w = 2πk/p. The
-    similarity is the coefficient of the logits on the cosine, scaled to norm 1 over all (a, b, c), divided by the norm of the
-    logits; c is the output. Key frequencies are in colors, all other frequencies gray.""",
+    caption="""Cosine similarity of the first run's logits with cos w(a + b - c) for each frequency k, with w = 2πk/p. c
+    is the output. The similarity is the coefficient of the logits on the cosine, which is scaled to norm 1 over all
+    (a, b, c), divided by the norm of the logits. Key frequencies are in color, all other frequencies are gray.""",
 )
 
 
 @figure(
     "demo/37_neuron_2d_norms",
-    title="Norm over the demo network's neurons of their 2D Fourier components",
+    title="Norms over neurons of the demo network's 2D Fourier components",
     reference="TransformerLens demo, restricted loss",
     variables=("neuron_fourier_norm_2d", "key_frequency"),
     size=(6.8, 3.4),
 )
 def norms_over_neurons(fig: Figure, cube: xr.Dataset) -> None:
-    """Norm over all neurons of each 2D Fourier component, over a (rows) and over b (columns), without the constant.
+    """Norm over all neurons of each 2D Fourier component of their activations, without the constant.
 
-    The neurons are taken from the first run after the ReLU, at the end of training. Left: all components. Right: only
-    products of the constant and the waves of key frequencies. The large components are the 2 x 2 products of cos and
-    sin of a with cos and sin of b at each key frequency, on the diagonal, and the waves of a alone and of b alone, on
-    the two edges.
+    The activations are those of the first run after the ReLU, at the end of training. Each component is the coefficient
+    on the product of a Fourier basis function of a (row) and one of b (column). Left: all components. Right: only
+    components for which both basis functions are the constant or cos or sin of a key frequency. The large components
+    are the 2 x 2 products of cos and sin of a with cos and sin of b at each key frequency, on the diagonal, and the cos
+    and sin of a alone and of b alone, on the two edges.
     """
     norms = cube.neuron_fourier_norm_2d.isel(run=0).values.copy()
     norms[0, 0] = 0
@@ -327,7 +335,9 @@ figure(
     reference="TransformerLens demo, restricted loss",
     variables=("restricted_loss_neurons", "test_loss", "key_frequency", *PHASE_ENDS),
     size=(5.2, 3.0),
-    caption="""Test loss of the first run divided by its restricted loss at the same epoch. The restricted loss follows the
-    demo's definition. Above 1 the key frequencies alone give a lower loss than the full network. The demo's title names the
+    caption="""Test loss of the first run divided by its restricted loss at the same epoch. As in the demo, the
+    restricted loss is the loss on test pairs of the mean logits plus P W_L. P is the projection of the neurons, as
+    functions of the pair, onto cos and sin of w(a + b) for the key frequencies k; w = 2πk/p and W_L = W_out W_U. Where
+    the ratio is above 1, the key frequencies alone give a lower loss than the full network. The demo's title names the
     inverse ratio, and the demo divides losses that are one checkpoint apart.""",
 )

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from progress_measures.analysis.select import incomplete, select
+from progress_measures.analysis.select import caveats, select
 from progress_measures.figures.animation import arrange, write_animation
 from progress_measures.figures.interactive_page import write_page
 from progress_measures.figures.registry import Figure
@@ -18,12 +18,12 @@ STYLE = Path(__file__).with_name("paper.mplstyle")
 
 
 def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
-    """Draw a figure and write it to each path. Equal cubes give identical files.
+    """Draw a figure and write it to each path. The same cubes give identical files.
 
     Args:
         figure: the figure.
         cubes: one cube per experiment of the figure.
-        paths: paths of files; each extension is in `STILLS` or in the figure's `extra_formats`.
+        paths: paths of files; each extension is in `IMAGE_FORMATS` or in the figure's `extra_formats`.
 
     Raises:
         UserError: a cube lacks a variable that the figure reads.
@@ -42,11 +42,11 @@ def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> 
 
 
 def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
-    """Draw a still image of a figure once and write it to each path."""
+    """Draw the still image of a figure once and write it to each path."""
     fig = MatplotlibFigure(figsize=figure.size, layout="constrained")
     figure.draw(fig, *cubes)
     mark_lone_points(fig)
-    arrange(fig, incomplete(cubes))
+    arrange(fig, caveats(cubes))
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
     for path in paths:
         file_format = path.suffix[1:]
@@ -55,7 +55,7 @@ def _draw_still(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Pat
 
 
 def mark_lone_points(fig: MatplotlibFigure) -> None:
-    """Draw a dot on each curve with a single point, such as that of a run with one checkpoint, because it has no line."""
+    """Draw a dot on each curve that has a single point, because a line through one point is invisible."""
     for line in (line for ax in fig.axes for line in ax.get_lines()):
         points = np.ma.masked_invalid(np.asarray(line.get_ydata(), dtype=float)).count()
         if points == 1 and line.get_marker() in ("None", None, "", " "):

@@ -25,9 +25,9 @@ figure(
     title="Training curve of integer addition",
     reference="Integer addition notebook, model training",
     variables=LOSSES,
-    caption="""Train and test loss of the first run. Left: with a logarithmic loss axis. Right: with a logarithmic epoch axis.
-    The network memorizes its training pairs within a few dozen epochs and generalizes to the test pairs thousands of epochs
-    later. The notebook calls the task Fibonacci at this place; it is addition.""",
+    caption="""Train and test loss of the first run. Left: with a logarithmic loss axis. Right: with a logarithmic epoch
+    axis. The network memorizes its training pairs within a few dozen epochs and generalizes to the test pairs thousands
+    of epochs later. In this section the notebook calls the task Fibonacci; the task is addition.""",
 )
 
 
@@ -41,8 +41,8 @@ figure(
 def embedding_of_number(fig: Figure, cube: xr.Dataset) -> None:
     """Row of the number 7 in the first run's embedding W_E at the end of training.
 
-    If the numbers end before 7, the last number is shown. The x axis is the dimension of the residual stream. No
-    structure is visible in a single row.
+    If all numbers are below 7, the row of the largest number is shown. The x axis is the dimension of the residual
+    stream. No structure is visible in a single row.
     """
     number = min(7, cube.sizes["token"] - 2)
     row = cube.W_E.isel(run=0).sel(token=str(number)).values
@@ -93,8 +93,8 @@ figure(
 def variance_by_component(fig: Figure, cube: xr.Dataset) -> None:
     """Fraction of the variance of the first run's embedding in each principal component, at the end of training.
 
-    Bars: each component alone. Line: this and all previous components together. Dotted lines mark 90 and 95 %. Two
-    components hold nearly all of the variance.
+    Bars: each component alone. Line: cumulative fraction up to this component. Dotted lines mark 90 and 95 %. The first
+    two components hold nearly all of the variance.
     """
     fraction = embedding(cube).fractions_explained
     component = np.arange(1, len(fraction) + 1)
@@ -130,7 +130,7 @@ figure(
     size=(4.6, 3.2),
 )
 def pc_plane(fig: Figure, cube: xr.Dataset) -> None:
-    """Scores of the numbers on the first two principal components of the embedding, on equal scales.
+    """Scores of the numbers on the first two principal components of the embedding, with equal scales.
 
     All values are from the first run at the end of training. The numbers lie in order along a curve.
     """
@@ -154,20 +154,23 @@ def pc_plane(fig: Figure, cube: xr.Dataset) -> None:
     size=(3.6, 3.4),
 )
 def linear_probe(fig: Figure, cube: xr.Dataset) -> None:
-    """Sum of each held-out pair, and its prediction by a linear regression on all neurons of the first run.
+    """Sums of held-out pairs that a linear regression on all neurons of the first run predicts, against the true sums.
 
-    The regression is fitted to the activations after the ReLU at 70 % of the pairs, at the end of training; the other
-    30 % are held out. The split is the notebook's. With more neurons than pairs, the regression is the least-squares
-    solution of minimum norm. R^2 "of the mean" is for predicting the mean sum of the fitted pairs.
+    The regression is fitted to the activations after the ReLU at 70 % of the pairs, at the end of training; the
+    remaining 30 % are held out, as in the notebook. If there are more neurons than fitted pairs, the regression is the
+    least-squares solution of minimum norm. The R^2 in parentheses is that of the constant prediction, the mean sum of
+    the fitted pairs.
     """
-    fitted = probe(cube)
-    ends = np.array([fitted.sums.min(), fitted.sums.max()])
+    held_out = probe(cube)
+    ends = np.array([held_out.sums.min(), held_out.sums.max()])
     ax = fig.subplots()
     ax.plot(ends, ends, "--", lw=0.8, color="#888888", label="perfect")
-    ax.plot(fitted.sums, fitted.predicted, "o", ms=4, alpha=0.6, mew=0, color=COLORS["test"], label="held-out pairs")
-    error = np.square(fitted.sums - fitted.predicted).mean()
+    ax.plot(
+        held_out.sums, held_out.predicted, "o", ms=4, alpha=0.6, mew=0, color=COLORS["test"], label="held-out pairs"
+    )
+    error = np.square(held_out.sums - held_out.predicted).mean()
     ax.annotate(
-        f"$R^2$ = {fitted.r2:.4f}\nmean squared error {error:.3f}\n(of the mean: $R^2$ = {fitted.baseline_r2:.2f})",
+        f"$R^2$ = {held_out.r2:.4f}\nmean squared error {error:.3f}\n(of the mean: $R^2$ = {held_out.baseline_r2:.2f})",
         (0.97, 0.05), xycoords="axes fraction", ha="right", va="bottom",
     )  # fmt: skip
     ax.set(xlabel="a + b", ylabel="Predicted a + b", aspect="equal")
@@ -181,9 +184,10 @@ figure(
     reference="Integer addition notebook, neuron activations",
     variables=NEURON_VARIABLES,
     size=(6.8, 3.4),
-    caption="""The three neurons of the first run whose activations correlate most with a + b, over all pairs. Values are
-    activations after the ReLU at the end of training. They are 0 up to some sum and rise with the sum from there, as the ReLU
-    of a linear function would. Unlike the ReLU of a linear function, they level off towards the largest sums.""",
+    caption="""Activations, over all pairs, of the three neurons of the first run that correlate most with a + b. The
+    activations are after the ReLU, at the end of training. They are 0 up to some sum and rise with the sum from there,
+    as the ReLU of a linear function would. Unlike the ReLU of a linear function, they level off towards the largest
+    sums.""",
 )
 
 figure(
@@ -193,14 +197,14 @@ figure(
     reference="Integer addition notebook, pre-activations",
     variables=NEURON_VARIABLES,
     size=(6.8, 3.4),
-    caption="""Pre-activations of the three neurons of the first run that correlate most with a + b, over all pairs. The
-    correlation is that of the activations after the ReLU. Values are from the end of training. They rise with the sum from
-    negative to positive values and level off towards the largest sums. Pairs with negative pre-activations have activation 0
-    after the ReLU.""",
+    caption="""Pre-activations, over all pairs, of the three neurons of the first run that correlate most with a + b.
+    The correlation is computed from the activations after the ReLU. Values are from the end of training. They rise with
+    the sum from negative to positive values and level off towards the largest sums. Pairs with negative pre-activations
+    have activation 0 after the ReLU.""",
 )
 
 
-ABLATIONS = {"mean and PC 1": "Mean and PC 1 kept", "all but PC 2": "PC 2 removed"}
+ABLATION_TITLES = {"mean and PC 1": "Mean and PC 1 kept", "all but PC 2": "PC 2 removed"}
 
 
 @figure(
@@ -213,15 +217,15 @@ ABLATIONS = {"mean and PC 1": "Mean and PC 1 kept", "all but PC 2": "PC 2 remove
 def failed_pairs(fig: Figure, cube: xr.Dataset) -> None:
     """Pairs that the first run answers wrongly (dark) when the embeddings of a and b are ablated.
 
-    All values are from the end of training. Left: only the mean and the first principal component (PC 1) of the
-    embedding are kept. This is what the notebook does, although it describes removing the second. Right: only the
-    second principal component (PC 2) is removed. With the full embedding all pairs are answered correctly, unless the
-    title states otherwise.
+    All values are from the end of training. Left: the embedding is reduced to its mean and first principal component
+    (PC 1). The notebook computes this, although its text says that only the second component is removed. Right: only
+    the second principal component (PC 2) is removed. With the unchanged embedding all pairs are answered correctly,
+    unless the title states otherwise.
     """
     wrong = failures(cube)
     axes = fig.subplots(1, 2, sharey=True)
     n = wrong.sizes["a"]
-    for ax, (name, title) in zip(axes, ABLATIONS.items(), strict=True):
+    for ax, (name, title) in zip(axes, ABLATION_TITLES.items(), strict=True):
         failed = wrong.sel(embedding=name)
         colors = ListedColormap(["#F4F4F4", COLORS["weights"]])
         ax.pcolormesh(failed.values, cmap=colors, vmin=0, vmax=1, edgecolor="white", lw=0.6)
@@ -246,9 +250,9 @@ def failed_pairs(fig: Figure, cube: xr.Dataset) -> None:
 def attention_by_query(fig: Figure, cube: xr.Dataset) -> None:
     """Attention of each head of the first run at the end of training, averaged over all pairs.
 
-    Rows: the position from which the head attends: a, b or `=`. Columns: the position to which it attends, up to that
-    of the row. From `=`, where the answer is read, every head attends equally to a and b, and hardly to `=`. The
-    notebook describes this check but does not run it.
+    Rows: the position from which the head attends: a, b or `=`. Columns: the position to which it attends, which is
+    never later than the row's position. From `=`, where the answer is read, every head attends equally to a and b, and
+    hardly to `=`. The notebook describes this check but does not run it.
     """
     attention = cube.mean_attention_by_query.isel(run=0)
     names = attention.position.values
@@ -275,7 +279,7 @@ TARGETS = (
     {"PC1(a)": ("PC 1 of a", COLOR_A), "PC1(b)": ("PC 1 of b", COLOR_B),
      "PC2(a)": ("PC 2 of a", "#C3ABD9"), "PC2(b)": ("PC 2 of b", "#D4C08C")},
 )  # fmt: skip
-STRONG = 0.9
+STRONG_CORRELATION = 0.9
 
 
 @figure(
@@ -286,11 +290,12 @@ STRONG = 0.9
     size=(6.8, 5.0),
 )
 def neuron_correlations(fig: Figure, cube: xr.Dataset) -> None:
-    """Correlation over all pairs of every neuron of the first run with functions of a and b.
+    """Correlation over all pairs between each neuron of the first run and functions of a and b.
 
-    The neurons are taken after the ReLU, at the end of training. Top: the sum a + b. Middle: a and b. Bottom: the
-    scores of a and of b on the first two principal components (PC 1 and PC 2) of the embedding. All panels sort the
-    neurons by their correlation with the sum. Dashed lines mark 0.9 and -0.9.
+    The activations are after the ReLU, at the end of training. Top: correlation with the sum a + b. Middle: with a and
+    with b. Bottom: with the scores of a and of b on the first two principal components (PC 1 and PC 2) of the
+    embedding. In all panels the neurons are in order of their correlation with the sum. Dashed lines in
+    the top panel mark 0.9 and -0.9.
     """
     r = correlations(cube)
     order = np.argsort(-r["a+b"], kind="stable")
@@ -302,10 +307,10 @@ def neuron_correlations(fig: Figure, cube: xr.Dataset) -> None:
         ax.axhline(0, color="#555555", lw=0.5)
         ax.legend(loc="lower left", ncols=len(targets), markerscale=3, handlelength=0.8)
         ax.set(ylabel="Correlation", ylim=(-1.05, 1.05), xlim=(0, len(order) + 1))
-    for level in (STRONG, -STRONG):
+    for level in (STRONG_CORRELATION, -STRONG_CORRELATION):
         axes[0].axhline(level, color="#888888", lw=0.6, ls=(0, (4, 3)))
-    above, below = int((r["a+b"] > STRONG).sum()), int((r["a+b"] < -STRONG).sum())
-    axes[0].set_title(f"Sum: {above} neurons above {STRONG}, {below} below −{STRONG}")
+    above, below = int((r["a+b"] > STRONG_CORRELATION).sum()), int((r["a+b"] < -STRONG_CORRELATION).sum())
+    axes[0].set_title(f"Sum: {above} neurons above {STRONG_CORRELATION}, {below} below −{STRONG_CORRELATION}")
     axes[1].set_title("Numbers")
     axes[2].set_title("PC scores")
     axes[2].set_xlabel("Neuron, in order of its correlation with the sum")

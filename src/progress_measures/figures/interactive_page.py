@@ -1,6 +1,6 @@
-"""Write interactive pages of figures with Plotly, and build parts of them.
+"""Write interactive pages of figures with Plotly, and build their curves, axes and buttons.
 
-A page works offline. All pages of a folder load one file with Plotly's 5 MB of JavaScript.
+A page works offline. All pages of a folder load Plotly's JavaScript (5 MB) from one file in this folder.
 """
 
 import html
@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from progress_measures.analysis.select import incomplete
+from progress_measures.analysis.select import caveats
 from progress_measures.figures.registry import Figure
 from progress_measures.files import atomic_path
 
@@ -25,7 +25,7 @@ def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
     The docstring of the figure's `page` function is the caption.
 
     Args:
-        figure: a figure with a `page`.
+        figure: a figure whose `page` is not None.
         cubes: cubes with the variables that the figure reads.
         path: path of the page, ending in .html.
     """
@@ -38,7 +38,7 @@ def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
         config={"displaylogo": False, "responsive": True},
     )  # fmt: skip
     fields = {name: html.escape(getattr(figure, name)) for name in ("id", "title", "reference")}
-    fields["caption"] = html.escape(" ".join([*(figure.page.__doc__ or "").split(), incomplete(cubes)]))
+    fields["caption"] = html.escape(" ".join([*(figure.page.__doc__ or "").split(), caveats(cubes)]))
     library, script = path.with_name(LIBRARY), get_plotlyjs().encode()
     if not library.exists() or library.stat().st_size != len(script):
         with atomic_path(library) as temporary:
@@ -49,14 +49,14 @@ def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
 
 
 def line(x: Any, y: Any, name: str, color: str, **properties: Any) -> dict[str, Any]:
-    """Return the Plotly trace of a curve; its name is shown in the legend and the hover text.
+    """Return the Plotly trace of a curve.
 
     Args:
         x: x values, an array or a list.
         y: y values, an array or a list.
-        name: name of the curve.
+        name: name of the curve in the legend and the hover text.
         color: color of the curve.
-        properties: other properties of the Plotly trace, or `width`, the line width.
+        properties: `width`, the line width in pixels, and further properties of the Plotly trace.
 
     Returns:
         The Plotly trace.
@@ -67,19 +67,19 @@ def line(x: Any, y: Any, name: str, color: str, **properties: Any) -> dict[str, 
 
 
 def layout(**properties: Any) -> dict[str, Any]:
-    """Return the Plotly layout of all pages, with the given properties added or replaced."""
+    """Return the Plotly layout that all pages share, with `properties` added or replaced."""
     font = {"family": "system-ui, sans-serif", "size": 14}
-    hover = {"hovermode": "x unified", "hoverlabel": {"namelength": -1}}  # full names
+    hover = {"hovermode": "x unified", "hoverlabel": {"namelength": -1}}  # -1: names are not shortened
     return {"template": "plotly_white", "font": font, "margin": {"t": 60, "r": 20}} | hover | properties
 
 
 def axis(title: str, scale: str = "linear", **properties: Any) -> dict[str, Any]:
-    """Return an axis with powers of ten as tick labels and four significant digits in hover texts.
+    """Return a Plotly axis with powers of ten as tick labels and four significant digits in hover texts.
 
     Args:
         title: label of the axis.
         scale: `linear` or `log`.
-        properties: other properties of the Plotly axis.
+        properties: further properties of the Plotly axis.
 
     Returns:
         The Plotly axis.
@@ -88,12 +88,12 @@ def axis(title: str, scale: str = "linear", **properties: Any) -> dict[str, Any]
 
 
 def epochs(**properties: Any) -> dict[str, Any]:
-    """Return the Plotly epoch axis, with the given properties added."""
+    """Return the Plotly axis of epochs, with `properties` added."""
     return axis("Epoch", hoverformat=",d", tickformat=",d", unifiedhovertitle={"text": "Epoch %{x:,d}"}, **properties)
 
 
 def scale_buttons(axis_name: str, position: float, initial: str) -> dict[str, Any]:
-    """Return two buttons above the plot that make an axis linear or logarithmic.
+    """Return a Plotly menu of two buttons above the plot, which make an axis linear or logarithmic.
 
     Args:
         axis_name: `xaxis` or `yaxis`.

@@ -1,4 +1,4 @@
-"""Figures of the modular addition blog on trained networks, drawn from the first run of our mainline."""
+"""Figures of the modular addition blog about the trained network, drawn from the first run of the experiment `mainline`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from progress_measures.figures.plots.attention import (
 )
 from progress_measures.figures.plots.clusters import cluster_columns, jitter
 from progress_measures.figures.plots.embedding import embedding_dimensions
+from progress_measures.figures.plots.fourier_basis import frequency_ticks, prime
 from progress_measures.figures.plots.neuron_panels import (
     BEST_FREQUENCY,
     activation,
@@ -47,7 +48,6 @@ from progress_measures.figures.plots.style import (
     loss_axis,
     no_key_frequencies,
 )
-from progress_measures.figures.plots.waves import frequency_ticks, prime
 from progress_measures.figures.registry import figure
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
@@ -72,8 +72,8 @@ BOX_WIDTH, BOX_HEIGHT = 2.1, 0.62
 def architecture(fig: Figure, cube: xr.Dataset) -> None:
     """Architecture of the first run, with the sizes of its parts.
 
-    From bottom to top: the three tokens, their embeddings with positions, one layer of attention and MLP that add to
-    the residual stream, and the logits, read at `=` only.
+    From bottom to top: the three tokens; their token and position embeddings; one layer, whose attention and MLP add to
+    the residual stream; and the logits, read at `=` only.
     """
     n, width = cube.sizes["token"] - 1, cube.sizes["residual"]
     ax = fig.subplots()
@@ -85,11 +85,11 @@ def architecture(fig: Figure, cube: xr.Dataset) -> None:
     _box(ax, 0, 1.4, f"embed: $W_E$, $W_{{pos}}$  ({n + 1} tokens → {width})", "#E3EEF7", width=4.6)
     _arrow(ax, (0, 1.75), (0, 6.1))
     ax.text(-0.12, 2.3, f"residual stream ({width})", ha="right", va="center", fontsize=7)
-    blocks = {
+    layer_parts = {
         3.4: f"{cube.sizes['head']} heads of attention\n$W_Q, W_K, W_V, W_O$",
         5.1: f"MLP of {cube.sizes['neuron']} neurons\n$W_{{in}}$, ReLU, $W_{{out}}$",
     }
-    for y, text in blocks.items():
+    for y, text in layer_parts.items():
         _box(ax, 1.75, y, text, "#FBEBD3" if y < 4 else "#DDF1E8", width=2.4, height=0.95)
         _arrow(ax, (0, y - 0.75), (0.55, y - 0.2))
         _arrow(ax, (0.55, y + 0.2), (0, y + 0.75))
@@ -115,7 +115,7 @@ def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> No
     ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "#555555", "lw": 0.8}, annotation_clip=False)
 
 
-SMALL = 1e-6
+SMALL_LOSS = 1e-6
 
 
 @figure(
@@ -126,22 +126,23 @@ SMALL = 1e-6
     size=(5.4, 3.0),
 )
 def grokking_curve(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss of the first run at every evaluation.
+    """Train and test loss of the first run over training.
 
     The train loss falls below 1e-6 while the test loss is far above the loss of a uniform guess; the test loss falls
-    below 1e-6 thousands of epochs later. Dots, with their epochs, mark where each loss first falls below 1e-6.
+    below 1e-6 thousands of epochs later. Each dot marks the first epoch with a loss below 1e-6, and is labeled with
+    this epoch.
     """
     run_cube = cube.isel(run=0)
     ax = fig.subplots()
     for split in ("train", "test"):
         loss = run_cube[f"history_{split}_loss"]
         ax.plot(run_cube.history_epoch, loss, color=COLORS[split], label=split)
-        epoch = float(first_below(loss, SMALL))
+        epoch = float(first_below(loss, SMALL_LOSS))
         if np.isfinite(epoch):
             point = (epoch, float(loss.sel(history_epoch=epoch)))
             ax.plot(*point, "o", ms=4, color=COLORS[split])
             ax.annotate(f"{epoch:,.0f}", point, (5, 4), textcoords="offset points", fontsize=7)
-    ax.axhline(SMALL, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
+    ax.axhline(SMALL_LOSS, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
     loss_axis(ax, label(run_cube.history_test_loss, "Cross-entropy"))
     epochs(ax, int(run_cube.history_epoch[-1]))
     ax.legend(loc="upper right")
@@ -150,7 +151,7 @@ def grokking_curve(fig: Figure, cube: xr.Dataset) -> None:
 figure(
     "mod_addition/03_neurons_inputs",
     "mod_addition/12_neurons_inputs2",
-    plot=partial(side_by_side, panel=activation, select_indices=first_neurons(3), columns=3),
+    plot=partial(side_by_side, prepare_panel=activation, select_indices=first_neurons(3), columns=3),
     title={
         "mod_addition/03_neurons_inputs": "The first three neurons over all pairs",
         "mod_addition/12_neurons_inputs2": "The first three neurons over all pairs, again",
@@ -163,14 +164,14 @@ figure(
     size=(6.8, 2.2),
     animation=one_by_one(activation, first_neurons(3)),
     caption={
-        "mod_addition/03_neurons_inputs": """Activations of neurons 0, 1 and 2 of the first run after the ReLU, over all
-        pairs, each on its own scale. All values are from the end of training. All three neurons are periodic in a and in b.
-        Each title gives the frequency k that explains most of the neuron's variance over pairs, and the fraction that it
-        explains.""",
-        "mod_addition/12_neurons_inputs2": """Activations of neurons 0, 1 and 2 of the first run after the ReLU, over all
-        pairs, each on its own scale. All values are from the end of training. Each title gives the frequency k that
-        explains most of the neuron's variance over pairs, and the fraction that it explains. The blog shows these neurons a
-        second time, before it transforms them to the 2D Fourier basis.""",
+        "mod_addition/03_neurons_inputs": """Activations after the ReLU of the first run's neurons 0, 1 and 2, over all
+        pairs, at the end of training. Each map has a separate color scale. All three neurons are periodic in a and in
+        b. Each title gives the frequency k that explains most of the neuron's variance over pairs, and the fraction
+        that it explains.""",
+        "mod_addition/12_neurons_inputs2": """Activations after the ReLU of the first run's neurons 0, 1 and 2, over all
+        pairs, at the end of training. Each map has a separate color scale. Each title gives the frequency k that
+        explains most of the neuron's variance over pairs, and the fraction that it explains. The blog shows these
+        neurons a second time, before it transforms them to the 2D Fourier basis.""",
     },
 )
 
@@ -204,14 +205,14 @@ figure(
     "mod_addition/15_W_neur2",
     plot=partial(
         side_by_side,
-        panel=head_contributions(5),
+        prepare_panel=head_contributions(5),
         select_indices=first_neurons(5),
         columns=1,
         decorate=head_legend,
     ),
     title={
-        "mod_addition/05_W_neur": "Contribution of attention to a number to the first five neurons",
-        "mod_addition/15_W_neur2": "Contribution of attention to a number to the first five neurons, again",
+        "mod_addition/05_W_neur": "What attention to a number adds to the first five neurons",
+        "mod_addition/15_W_neur2": "What attention to a number adds to the first five neurons, again",
     },
     reference={
         "mod_addition/05_W_neur": "Modular addition blog, looking around",
@@ -221,14 +222,14 @@ figure(
     size=(6.8, 6.2),
     animation=one_by_one(head_contributions(5), first_neurons(5), head_legend, size=(6.0, 2.6)),
     caption={
-        "mod_addition/05_W_neur": """Contribution of each head's attention to a number to the pre-activations of neurons 0 to
-        4. W_neur = W_E W_V W_O W_in gives, for each head, number and neuron, the contribution per unit of the head's
-        attention to the number. All values are from the first run at the end of training. All contributions are periodic in
-        the number.""",
-        "mod_addition/15_W_neur2": """Contribution of each head's attention to a number to the pre-activations of neurons 0
-        to 4. W_neur = W_E W_V W_O W_in gives, for each head, number and neuron, the contribution per unit of the head's
-        attention to the number. All values are from the first run at the end of training. The blog shows W_neur a second
-        time, before it transforms it to the Fourier basis.""",
+        "mod_addition/05_W_neur": """What each head adds to the pre-activations of neurons 0 to 4 when it attends to a
+        number. The blog's W_neur = W_E W_V W_O W_in holds these contributions per unit of attention, by head, number
+        and neuron. All values are from the first run at the end of training. All contributions are periodic in the
+        number.""",
+        "mod_addition/15_W_neur2": """What each head adds to the pre-activations of neurons 0 to 4 when it attends to a
+        number. The blog's W_neur = W_E W_V W_O W_in holds these contributions per unit of attention, by head, number
+        and neuron. All values are from the first run at the end of training. The blog shows these contributions a
+        second time, before it transforms them to the Fourier basis.""",
     },
 )
 
@@ -241,11 +242,12 @@ figure(
     size=(6.8, 2.8),
 )
 def attention_scores(fig: Figure, cube: xr.Dataset) -> None:
-    """Attention score of each head from `=` to each number x, before the softmax; only the part that depends on x.
+    """Attention score of each head from `=` to each number x: the part of the score that depends on x.
 
-    The blog's W_attn is this part: r W_Q W_K^T W_E^T / sqrt(d_head), where r is the embedding at `=` and d_head is the
-    size of a head. All values are from the first run at the end of training. The legend gives the frequency k of the
-    head's attention pattern, and the fraction of the score's variance over numbers in this frequency.
+    Scores are before the softmax. The blog's W_attn is this part: r W_Q W_K^T W_E^T / sqrt(d_head), where r is the
+    residual stream at `=` before the attention, and d_head is the dimension of a head. All values are from the first
+    run at the end of training. The legend gives the frequency k that explains most of the variance of the head's
+    attention over pairs, and the fraction of the score's variance over numbers in this frequency.
     """
     run_cube = cube.isel(run=0)
     ax = fig.subplots()
@@ -266,8 +268,8 @@ figure(
     reference="Modular addition blog, looking around",
     variables=("W_E",),
     size=(6.8, 2.6),
-    caption="""Dimensions 0 and 1 of the residual stream in the embedding W_E of every number. All values are from the first
-    run at the end of training. Both dimensions are sums of a few waves.""",
+    caption="""Dimensions 0 and 1 of the residual stream in the embedding W_E of every number. All values are from the
+    first run at the end of training. As a function of the number, each dimension is a sum of a few sinusoids.""",
 )
 
 figure(
@@ -292,8 +294,8 @@ figure(
 def embedding_dimension_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     """Squared Fourier coefficients over the numbers of dimension 0 of the first run's embedding W_E.
 
-    All values are from the end of training. A few waves account for nearly all of this dimension's squared norm. Key
-    frequencies are colored and numbered.
+    All values are from the end of training. A few frequencies account for nearly all of this dimension's squared norm.
+    Key frequencies are colored and numbered.
     """
     squares = np.square(fourier.basis(prime(cube)) @ number_embedding(cube.isel(run=0))[:, 0])
     ax = fig.subplots()
@@ -310,10 +312,10 @@ figure(
     variables=ATTENTION_TO_A,
     size=(6.8, 3.0),
     animation=one_by_one(attention_to_a, heads),
-    caption="""Attention of each head of the first run from `=` to a, over all pairs, each head on its own scale. All values
-    are from the end of training. Each title gives the frequency k that explains most of the attention's variance over pairs,
-    and the fraction that it explains. The blog transforms the attention to the 2D Fourier basis next. In the animation all
-    heads have the same scale.""",
+    caption="""Attention of each head of the first run from `=` to a, over all pairs, at the end of training. Each head
+    has a separate color scale. Each title gives the frequency k that explains most of the attention's variance over
+    pairs, and the fraction that it explains. The blog transforms the attention to the 2D Fourier basis next. In the
+    animation all heads have the same color scale.""",
 )
 
 
@@ -325,7 +327,7 @@ def attention_spectrum(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         cube: cube with the variables of the figure.
 
     Returns:
-        A function that shows a head.
+        A function of the index of a head that draws it into the panel.
     """
     show = spectrum_map(ax, cube)
     return lambda head: show(spectrum_2d(attention_map(cube, head).sel(position="a").values), head_label(cube, head))
@@ -333,42 +335,48 @@ def attention_spectrum(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 
 figure(
     "mod_addition/11_attention_fourier",
-    plot=partial(side_by_side, panel=attention_spectrum, select_indices=heads, columns=4, decorate=coefficient_bar),
+    plot=partial(
+        side_by_side, prepare_panel=attention_spectrum, select_indices=heads, columns=4, decorate=coefficient_bar
+    ),
     title="Attention to a in the 2D Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
     variables=(*ATTENTION_TO_A, "key_frequency"),
     size=(6.8, 2.6),
     animation=one_by_one(attention_spectrum, heads, coefficient_bar),
-    caption="""Attention of each head of the first run from `=` to a in the 2D Fourier basis, at the end of training. A cell
-    is the coefficient of the product of a Fourier component over a (row) and one over b (column), divided by the largest
-    coefficient; the mean is omitted. Shown are the constant and the cos and sin of the key frequencies; each title gives the
-    frequency and the largest of the other, omitted coefficients. Only cells on the edges, which are functions of a or of b
-    alone, at the frequency of the head are large.""",
+    caption="""Attention of each head of the first run from `=` to a in the 2D Fourier basis, at the end of training. A
+    cell is the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the
+    largest absolute coefficient. The mean over pairs is subtracted. Rows and columns are the constant and cos and sin
+    of the key frequencies. Each title gives the frequency k that explains most of the variance of the head's attention,
+    and the largest absolute coefficient that is not shown. Large cells lie on the edges, whose functions depend on a or
+    on b alone, at frequency k.""",
 )
 
 figure(
     "mod_addition/13_neurons_fourier",
-    plot=partial(side_by_side, panel=spectrum, select_indices=first_neurons(10), columns=5, decorate=coefficient_bar),
+    plot=partial(
+        side_by_side, prepare_panel=spectrum, select_indices=first_neurons(10), columns=5, decorate=coefficient_bar
+    ),
     title="The first ten neurons in the 2D Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
     variables=(*MAPS, *BEST_FREQUENCY, "key_frequency"),
     size=(6.8, 4.4),
     animation=one_by_one(spectrum, first_neurons(10), coefficient_bar),
-    caption="""Neurons 0 to 9 of the first run after the ReLU in the 2D Fourier basis, at the end of training. A cell is the
-    coefficient of the product of a Fourier component over a (row) and one over b (column), divided by the largest
-    coefficient; the mean is omitted. Shown are the constant and the cos and sin of the key frequencies; each title gives the
-    largest of the other, omitted coefficients. For a neuron in a cluster, only cells of its frequency are large: functions of
-    a or b alone on the edges, and 2 x 2 products of cos and sin of a with cos and sin of b on the diagonal.""",
+    caption="""Neurons 0 to 9 of the first run after the ReLU in the 2D Fourier basis, at the end of training. A cell is
+    the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the largest
+    absolute coefficient. The mean over pairs is subtracted. Rows and columns are the constant and cos and sin of the
+    key frequencies. Each title gives the largest absolute coefficient that is not shown. For a neuron in a cluster,
+    only cells of its frequency are large: functions of a or b alone on the edges, and the 2 x 2 products of cos and sin
+    of a with cos and sin of b on the diagonal.""",
 )
 
 
 def energies(cube: xr.Dataset) -> xr.DataArray:
-    """Return the squared norm of each Fourier component of the first run's embedding, at the last checkpoint."""
+    """Return the energy (squared norm) of each Fourier component of the first run's embedding at the last checkpoint."""
     return np.square(cube.W_E_fourier_norm.isel(run=0, epoch=-1))
 
 
 def energy_page(cube: xr.Dataset) -> dict[str, Any]:
-    """Squared norm over the residual stream of each Fourier component of the first run's embedding W_E.
+    """Energy (squared norm over the residual stream) of each Fourier component of the first run's embedding W_E.
 
     All values are from the end of training. Hovering over a bar shows its name and height. Key frequencies are colored.
     """
@@ -391,9 +399,9 @@ def energy_page(cube: xr.Dataset) -> dict[str, Any]:
     page=energy_page,
 )
 def embedding_energy(fig: Figure, cube: xr.Dataset) -> None:
-    """Squared norm over the residual stream of each Fourier component of the first run's embedding W_E.
+    """Energy (squared norm over the residual stream) of each Fourier component of the first run's embedding W_E.
 
-    All values are from the end of training. A few frequencies hold nearly all of the squared norm. Key frequencies are
+    All values are from the end of training. A few frequencies hold nearly all of the energy. Key frequencies are
     colored and numbered.
     """
     ax = fig.subplots()
@@ -405,19 +413,20 @@ figure(
     "mod_addition/16_W_neur_fourier",
     plot=partial(
         side_by_side,
-        panel=contribution_spectra(11),
+        prepare_panel=contribution_spectra(11),
         select_indices=first_neurons(11),
         columns=2,
         decorate=head_legend,
     ),
-    title="Contribution of attention to a number to the first eleven neurons, in the Fourier basis",
+    title="What attention to a number adds to the first eleven neurons, in the Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
     variables=("neuron_value_token", "key_frequency", *BEST_FREQUENCY),
     size=(6.8, 6.8),
     animation=one_by_one(contribution_spectra(11), first_neurons(11), head_legend, size=(6.0, 2.6)),
-    caption="""W_neur of neurons 0 to 10 in the Fourier basis over the numbers, without the constant. W_neur = W_E W_V W_O
-    W_in gives, for each head, number and neuron, the contribution per unit of the head's attention to the number. All values
-    are from the first run at the end of training. All peaks are at key frequencies, which are labeled on the x axis.""",
+    caption="""What each head adds to the pre-activations of neurons 0 to 10 when it attends to a number, in the Fourier
+    basis over the numbers, without the constant. The blog's W_neur = W_E W_V W_O W_in holds these contributions per
+    unit of attention, by head, number and neuron. All values are from the first run at the end of training. All peaks
+    are at key frequencies, which are labeled on the x axis.""",
 )
 
 
@@ -432,8 +441,9 @@ def mean_of_neurons(fig: Figure, cube: xr.Dataset) -> None:
     """Squared 2D Fourier coefficients of the first run's neurons, averaged over neurons, at the end of training.
 
     The neurons are taken after the ReLU, and their means over pairs are subtracted. Colors scale with the square root,
-    so that weak cells are visible. Waves of a or of b alone at the key frequencies lie on the edges. Products of a wave
-    of a and a wave of b at the same key frequency lie in 2 x 2 cells on the diagonal. All other coefficients are small.
+    so that weak cells are visible. On the edges lie cos and sin of a alone or of b alone, at the key frequencies. On
+    the diagonal lie 2 x 2 cells: products of cos or sin of a with cos or sin of b at the same key frequency. All other
+    coefficients are small.
     """
     squares = np.square(cube.neuron_fourier_norm_2d.isel(run=0).values) / cube.sizes["neuron"]
     squares[0, 0] = 0  # the mean
@@ -455,10 +465,10 @@ def mean_of_neurons(fig: Figure, cube: xr.Dataset) -> None:
 def neuron_clusters(fig: Figure, cube: xr.Dataset) -> None:
     """Best frequency of each neuron of the first run at the end of training, and its fraction of variance explained.
 
-    Each dot is a neuron. Its column is the frequency that explains most of its variance over pairs, its height the
-    fraction explained, and its color the fraction of all pairs at which the neuron is active. Neurons above the dashed
-    line form the clusters, one per frequency. Many of the neurons below it, which belong to no cluster, are active at
-    every pair.
+    Each dot is a neuron. Its column is the frequency that explains most of its variance over pairs, its height is the
+    fraction explained, and its color is the fraction of all pairs at which the neuron is active. Neurons on or above
+    the dashed line form the clusters, one per frequency. Neurons below the line belong to no cluster; many of them are
+    active at every pair.
     """
     last = cube.isel(run=0, epoch=-1)
     frequency, fraction = last.neuron_frequency.values, last.neuron_fraction_explained.values
@@ -486,10 +496,10 @@ def neuron_clusters(fig: Figure, cube: xr.Dataset) -> None:
 def spectra_of_clusters(fig: Figure, cube: xr.Dataset) -> None:
     """Squared 2D Fourier coefficients of the first run's neurons after the ReLU, averaged over each neuron cluster.
 
-    A cell belongs to the product of a Fourier component over a (row) and one over b (column), at the end of training.
-    Values are divided by the largest; the mean is omitted. Shown are the constant and the cos and sin of the key
-    frequencies; each title gives the largest of the other, omitted values. In each cluster, only cells of its frequency
-    are large.
+    All values are from the end of training. A cell belongs to the product of a Fourier basis function of a (row) and
+    one of b (column). Values are divided by the largest, and the neurons' means over pairs are subtracted. Rows and
+    columns are the constant and cos and sin of the key frequencies. Each title gives the largest value that is not
+    shown. In each cluster, only cells of its frequency are large.
     """
     spectra, neuron_clusters = cluster_spectra(cube), cluster_frequencies(cube.isel(run=0, epoch=-1))
     if not spectra:
@@ -504,17 +514,17 @@ def spectra_of_clusters(fig: Figure, cube: xr.Dataset) -> None:
 
 @figure(
     "mod_addition/20_neuron0_zoom",
-    title="Products of a wave of a and a wave of b in neuron 0",
+    title="Products of cos and sin of a with cos and sin of b in neuron 0",
     reference="Modular addition blog, from quadratic terms to sums of angles",
     variables=(*MAPS, *BEST_FREQUENCY),
     size=(3.4, 2.8),
 )
 def products_in_neuron(fig: Figure, cube: xr.Dataset) -> None:
-    """Coefficients of neuron 0 of the first run on products of a wave of a and a wave of b at its best frequency.
+    """Coefficients of neuron 0 of the first run on four products: cos or sin of wa, times cos or sin of wb.
 
-    Rows: cosine and sine of a. Columns: cosine and sine of b. All values are from the end of training. If the neuron
-    depended only on a + b, the two coefficients on the main diagonal would be equal and opposite, and the two others
-    equal.
+    w = 2πk/p, where k is the frequency that explains most of the neuron's variance over pairs. Rows: cosine and sine of
+    a. Columns: cosine and sine of b. All values are from the end of training. If the neuron depended only on a + b, the
+    two coefficients on the main diagonal would be equal and opposite, and the two off the diagonal would be equal.
     """
     k = max(1, int(cube.neuron_frequency.isel(run=0, epoch=-1).sel(neuron=0)))
     products = spectrum_2d(neuron_map(cube, 0).values)[2 * k - 1 : 2 * k + 1, 2 * k - 1 : 2 * k + 1]
@@ -524,13 +534,13 @@ def products_in_neuron(fig: Figure, cube: xr.Dataset) -> None:
     for i, j in np.ndindex(2, 2):
         color = "white" if abs(products[i, j]) > 0.6 * largest else "black"
         ax.text(j, i, f"{products[i, j]:.1f}", ha="center", va="center", color=color)
-    waves = [f"cos {k}", f"sin {k}"]
-    ax.set(xticks=[0, 1], xticklabels=waves, yticks=[0, 1], yticklabels=waves, title=neuron_label(cube, 0))
+    names = [f"cos {k}", f"sin {k}"]
+    ax.set(xticks=[0, 1], xticklabels=names, yticks=[0, 1], yticklabels=names, title=neuron_label(cube, 0))
     ax.set(xlabel="Component over b", ylabel="Component over a")
     fig.colorbar(image, ax=ax, label="Coefficient", shrink=0.8)
 
 
-ROW = 4
+ROW = 4  # dimension of the residual stream
 
 
 @figure(
@@ -543,7 +553,7 @@ ROW = 4
 def unembedding_row(fig: Figure, cube: xr.Dataset) -> None:
     """Row 4 of the unembedding W_U: the weight of dimension 4 of the residual stream on the logit of each answer c.
 
-    All values are from the first run at the end of training. The row is a sum of a few waves.
+    All values are from the first run at the end of training. As a function of c, the row is a sum of a few sinusoids.
     """
     row = cube.W_U.isel(run=0).sel(residual=ROW)
     ax = fig.subplots()

@@ -1,4 +1,4 @@
-"""Figures of the modular addition blog on networks over training, drawn from the first run of our mainline."""
+"""Figures of the modular addition blog about training, drawn from the first run of the experiment `mainline`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from progress_measures.figures.plots.evolution import (
     four_panels,
     phase_end_checkpoints,
 )
+from progress_measures.figures.plots.fourier_basis import frequency_ticks
 from progress_measures.figures.plots.neuron_panels import BEST_FREQUENCY
 from progress_measures.figures.plots.style import COLORS, frequency_colors, label, loss_axis, no_key_frequencies
-from progress_measures.figures.plots.waves import frequency_ticks
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def excluded_by_frequency(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         cube: cube with the variables of the figure.
 
     Returns:
-        A function that shows an epoch.
+        A function of an epoch that draws it into the panel.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     colors, k = frequency_colors(cube, run), cube.frequency.values
@@ -72,10 +72,10 @@ def excluded_by_frequency(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 def excluded_losses(fig: Figure, cube: xr.Dataset) -> None:
     """Loss of the first run on training pairs with cos and sin of w(a + b) of one frequency k removed from its logits.
 
-    w = 2πk/p. Top: for each key frequency over training, with train and test loss. Bottom: for every frequency, at the
-    ends of the three phases and at the end of training; the line is the train loss. The animation shows one checkpoint
-    after another. Once the network has memorized, removing a key frequency starts to increase the loss, while the test
-    loss is on its plateau. Removing any other frequency never increases it.
+    w = 2πk/p. Top: for each key frequency over training, with train and test loss. Bottom: bars for every frequency, at
+    the ends of the three phases and at the end of training; the line is the train loss. The animation shows one
+    checkpoint after another. After memorization, while the test loss is on its plateau, removing a key frequency starts
+    to increase the loss. Removing any other frequency never increases it.
     """
     above, below = fig.subfigures(2, 1, height_ratios=(1.5, 1))  # type: ignore[misc]
     run_cube, ax = cube.isel(run=0), above.subplots()
@@ -99,14 +99,14 @@ def energy_by_component(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         cube: cube with the variables of the figure.
 
     Returns:
-        A function that shows an epoch.
+        A function of an epoch that draws it into the panel.
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
     energy = np.square(cube.W_E_fourier_norm.sel(run=run))
     k = cube.frequency.values
     bar_colors = [colors.get(int(number), COLORS["other"]) for number in k]
-    waves = [
+    bars_and_components = [
         (ax.bar(k - 0.21, 0 * k, 0.42, color=bar_colors), slice(1, None, 2)),
         (ax.bar(k + 0.21, 0 * k, 0.42, color=bar_colors, alpha=0.55), slice(2, None, 2)),
     ]
@@ -116,7 +116,7 @@ def energy_by_component(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 
     def show(epoch: int) -> None:
         heights = energy.sel(epoch=epoch).values
-        for bars, components in waves:
+        for bars, components in bars_and_components:
             for bar, height in zip(bars, heights[components], strict=True):
                 bar.set_height(height)
 
@@ -125,16 +125,17 @@ def energy_by_component(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 
 figure(
     "mod_addition/24_embedding_evolution",
-    plot=partial(four_panels, panel=energy_by_component),
+    plot=partial(four_panels, prepare_panel=energy_by_component),
     title="Fourier spectrum of the embedding over training",
     reference="Modular addition blog, evolution of embeddings",
     variables=("W_E_fourier_norm", "key_frequency", *PHASE_ENDS),
     size=(6.8, 4.2),
     animation=animate_panel(energy_by_component),
-    caption="""Squared norms of the Fourier components of the first run's embedding W_E over training. The norms are over the
-    residual stream. The panels show the ends of the three phases and the end of training. The animation shows one checkpoint
-    after another, up to about twice the end of cleanup. Key frequencies are numbered and colored. They stand out when the
-    network has only memorized, and grow while the test loss is on its plateau. In cleanup all other frequencies vanish.""",
+    caption="""Energy (squared norm over the residual stream) of each Fourier component of the first run's embedding W_E
+    over training. The panels show the ends of the three phases and the end of training. The animation shows one
+    checkpoint after another, up to about twice the epoch at which cleanup ends. Key frequencies are numbered and
+    colored. They stand out at the end of memorization and grow while the test loss is on its plateau. In cleanup all
+    other frequencies vanish.""",
 )
 
 
@@ -146,7 +147,7 @@ FRACTIONS = {
 
 
 def direction_curves(fig: Figure, cube: xr.Dataset) -> Axes:
-    """Draw the three fractions of variance explained over training.
+    """Draw how much of the variance of logits and neurons the directions of the key frequencies explain over training.
 
     Args:
         fig: empty figure.
@@ -169,7 +170,7 @@ def direction_curves(fig: Figure, cube: xr.Dataset) -> Axes:
 
 @figure(
     "mod_addition/25_trig_ratio",
-    title="Logits and neurons explained by waves of a + b",
+    title="Fraction of logits and neurons explained by cos and sin of w(a + b)",
     reference="Modular addition blog, evolution of trig term impact",
     variables=(*FRACTIONS, "key_frequency", *PHASE_ENDS),
     size=(5.4, 3.2),
@@ -179,8 +180,8 @@ def fractions_of_directions(fig: Figure, cube: xr.Dataset) -> None:
     """Fraction of the variance over all pairs that cos and sin of w(a + b) of the key frequencies explain.
 
     w = 2πk/p for frequency k. Curves: the first run's logits (mean over outputs), and its neurons before and after the
-    ReLU (means over neurons). Dots mark the ends of the phases and the end of the axis; fractions of at least 5 % are
-    labeled. The fraction of the logits rises first; the fractions of the neurons stay far below 1.
+    ReLU (means over neurons). Dots mark the ends of the phases and the end of the epoch axis; they are labeled if the
+    fraction is at least 5 %. The logits' fraction rises first. The neurons' fractions stay far below 1.
     """
     ax = direction_curves(fig, cube)
     if not cube.key_frequency.isel(run=0).any():
@@ -202,18 +203,20 @@ def fractions_of_directions(fig: Figure, cube: xr.Dataset) -> None:
                 )
 
 
-SHAPES = {"pre": ("o", -0.21), "post": ("^", 0.21)}
+SHAPES = {"pre": ("o", -0.21), "post": ("^", 0.21)}  # marker, and horizontal shift from the middle of the column
 
 
 def neuron_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Prepare a panel of each neuron's fraction of variance at its final frequency, by cluster, at one epoch.
+    """Prepare a panel of one dot per neuron: the fraction of its variance that its final frequency explains at an epoch.
+
+    The dots are in columns, one per neuron cluster of the final network.
 
     Args:
         ax: axes of the panel.
         cube: cube with the variables of the figure.
 
     Returns:
-        A function that shows an epoch.
+        A function of an epoch that draws it into the panel.
     """
     neuron_clusters = cluster_frequencies(cube.isel(run=0, epoch=-1))
     frequencies = [int(k) for k in np.unique(neuron_clusters)]
@@ -248,31 +251,31 @@ def activity_bar(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
 
 figure(
     "mod_addition/26_neuron_evolution",
-    plot=partial(four_panels, panel=neuron_dots, decorate=activity_bar),
+    plot=partial(four_panels, prepare_panel=neuron_dots, decorate=activity_bar),
     title="Neurons come to follow one frequency",
     reference="Modular addition blog, evolution of key frequency impact",
     variables=("neuron_share_at_final_frequency", "neuron_fraction_active", *BEST_FREQUENCY, *PHASE_ENDS),
     size=(6.8, 4.8),
     animation=animate_panel(neuron_dots, activity_bar),
-    caption="""Fraction of each neuron's variance over pairs at its final frequency, by final cluster. The final frequency
-    explains most of the neuron's variance at the end of training. In each cluster the left dots are before the ReLU and the
-    right triangles after it. The panels show the ends of the first run's three phases and the end of training. The animation
-    shows one checkpoint after another. Color: the fraction of pairs at which the neuron is active. Neurons in no cluster are
-    in the column "none".""",
+    caption="""Fraction of each neuron's variance over pairs that its final frequency explains. The final frequency
+    explains most of the neuron's variance at the end of training. Each column is a neuron cluster of the final network:
+    its left dots are neurons before the ReLU, its right triangles are neurons after it. The panels show the ends of the
+    first run's three phases and the end of training. The animation shows one checkpoint after another. Color: the
+    fraction of pairs at which the neuron is active. Neurons in no cluster are in the column "none".""",
 )
 
 
 def quadratic_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Prepare a panel of each neuron's fraction of variance in products, before (x) and after (y) the ReLU.
+    """Prepare a panel of one dot per neuron: its fraction of variance in products, before (x) and after (y) the ReLU.
 
-    The products are those of a wave of a and a wave of b at the neuron's final frequency. The panel shows one epoch.
+    The products are those of cos or sin of a with cos or sin of b at the neuron's final frequency, at one epoch.
 
     Args:
         ax: axes of the panel.
         cube: cube with the variables of the figure.
 
     Returns:
-        A function that shows an epoch.
+        A function of an epoch that draws it into the panel.
     """
     colors = frequency_colors(cube, str(cube.run.values[0]))
     points = ax.scatter([], [], s=5, lw=0)
@@ -309,18 +312,18 @@ def cluster_legend(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
 
 figure(
     "mod_addition/27_quad_evolution",
-    plot=partial(four_panels, panel=quadratic_dots, decorate=cluster_legend),
-    title="Products of a wave of a and a wave of b, before and after the ReLU",
+    plot=partial(four_panels, prepare_panel=quadratic_dots, decorate=cluster_legend),
+    title="Products of cos and sin of a with cos and sin of b, before and after the ReLU",
     reference="Modular addition blog, evolution of trig term impact on neurons",
     variables=("neuron_quadratic_share", "key_frequency", *BEST_FREQUENCY, *PHASE_ENDS),
     size=(5.6, 5.0),
     animation=animate_panel(quadratic_dots, cluster_legend, size=(4.2, 4.0)),
-    caption="""Fraction of each neuron's variance in products of a wave of a and a wave of b, before and after the ReLU. The
-    waves have the neuron's final frequency, which explains most of its variance at the end of training; the variance is over
-    pairs. The panels show the ends of the first run's three phases and the end of training. The animation shows one
-    checkpoint after another. At the end, the fractions of the neurons of a cluster are small before the ReLU and larger, and
-    similar to each other, after it. Neurons in no cluster are gray. Neurons on the dashed line are active at all pairs, so
-    that the ReLU changes nothing.""",
+    caption="""Fraction of each neuron's variance over pairs in the four products of cos or sin of wa with cos or sin of
+    wb, before and after the ReLU. w = 2πk/p, where k is the frequency that explains most of the neuron's variance at
+    the end of training. The panels show the ends of the first run's three phases and the end of training. The animation
+    shows one checkpoint after another. At the end of training, the neurons of a cluster have small fractions before the
+    ReLU, and larger fractions, similar to each other, after it. Neurons in no cluster are gray. Neurons on the dashed
+    line are active at all pairs, so that the ReLU does not change them.""",
 )
 
 
@@ -333,7 +336,7 @@ def attention_at_epoch(ax: Axes, cube: xr.Dataset, size: float = 8) -> Callable[
         size: font size of the values, in points.
 
     Returns:
-        A function that shows an epoch.
+        A function of an epoch that draws it into the panel.
     """
     show = attention_table(ax, cube.sizes["head"], size)
     return lambda epoch: show(cube.mean_attention.isel(run=0).sel(epoch=epoch).values)
@@ -359,7 +362,7 @@ def attention_bar(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
     animation=animate_panel(attention_at_epoch, attention_bar, size=(4.4, 2.8)),
 )
 def attention_over_training(fig: Figure, cube: xr.Dataset) -> None:
-    """Attention from `=` to a, b and `=`, averaged over all pairs, of each head of the first run.
+    """Attention of each head of the first run from `=` to a, b and `=`, averaged over all pairs.
 
     Top: at the start, at the ends of the three phases and at the end of training; the animation shows one checkpoint
     after another. Bottom: attention to a minus attention to b. After the first hundred epochs `=` gets hardly any
@@ -402,8 +405,8 @@ def restricted_losses(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss of the first run, and its restricted loss over all pairs and over training pairs alone.
 
     The restricted loss keeps only the mean and the directions of the key frequencies, cos and sin of w(a + b), in the
-    logits; w = 2πk/p for frequency k. The two restricted losses coincide: the kept directions contain nothing that was
-    memorized. The restricted loss falls well before the test loss does.
+    logits; w = 2πk/p for frequency k. The two restricted losses coincide: the directions of the key frequencies contain
+    nothing that was memorized. The restricted loss falls well before the test loss does.
     """
     run_cube, ax = cube.isel(run=0), fig.subplots()
     if not run_cube.key_frequency.any():
@@ -443,8 +446,8 @@ def test_over_restricted_loss(fig: Figure, cube: xr.Dataset) -> None:
     """Test loss of the first run divided by its restricted loss, at each epoch.
 
     The restricted loss keeps only the mean and the directions of the key frequencies, cos and sin of w(a + b), in the
-    logits; w = 2πk/p for frequency k. The ratio is largest in cleanup, where memorized parts still disturb the logits.
-    The labels give the largest ratio and the ratio at the end of training.
+    logits; w = 2πk/p for frequency k. The ratio is largest in cleanup, where what was memorized still disturbs the
+    logits. The labels give the largest ratio and the ratio at the end of training.
     """
     run_cube, ax = cube.isel(run=0), fig.subplots()
     if not run_cube.key_frequency.any():
@@ -453,16 +456,17 @@ def test_over_restricted_loss(fig: Figure, cube: xr.Dataset) -> None:
     ratio = run_cube.test_loss / run_cube.restricted_loss
     ax.plot(run_cube.epoch, ratio, color=COLORS["restricted"], lw=1.8)
     ax.axhline(1, color="#555555", lw=0.5)
-    top = int(np.argmax(ratio.values))
-    ax.plot(run_cube.epoch[top], ratio[top], "o", ms=4, color=COLORS["restricted"])
-    ax.annotate(f"{float(ratio[top]):,.0f} at {int(run_cube.epoch[top]):,}",
-                (int(run_cube.epoch[top]), float(ratio[top])), (7, 0), textcoords="offset points", va="center")  # fmt: skip
+    largest = int(np.argmax(ratio.values))
+    ax.plot(run_cube.epoch[largest], ratio[largest], "o", ms=4, color=COLORS["restricted"])
+    epoch = int(run_cube.epoch[largest])
+    ax.annotate(f"{float(ratio[largest]):,.0f} at {epoch:,}", (epoch, float(ratio[largest])), (7, 0),
+                textcoords="offset points", va="center")  # fmt: skip
     ax.annotate(f"{float(ratio[-1]):,.1f} at the end", (0.98, 0.12), xycoords="axes fraction", ha="right")
     loss_axis(ax, "Test loss / restricted loss")
     epoch_axis_with_phases(fig, ax, cube)
 
 
-# Twelve parameters need more than one palette: related parameters share a color and differ in line style.
+# Twelve parameters need more colors than the palette has: related parameters share a color and differ in line style.
 PARAMETER_COLORS = {
     "W_E": "#0072B2", "W_pos": "#0072B2", "W_Q": "#332288", "W_K": "#332288", "W_V": "#AA4499", "W_O": "#AA4499",
     "W_in": "#D55E00", "b_in": "#D55E00", "W_out": "#009E73", "b_out": "#009E73", "W_U": "#333333", "b_U": "#333333",
@@ -478,16 +482,16 @@ DASHED = {"W_pos", "W_K", "W_O", "b_in", "b_out", "b_U"}
     size=(6.8, 3.2),
 )
 def squares_by_parameter(fig: Figure, cube: xr.Dataset) -> None:
-    """Sum of squares of each of the first run's parameters, over training.
+    """Sum of squares of each parameter of the first run, over training.
 
     All parameters grow during memorization. They then shrink, slowly during circuit formation and sharply in cleanup;
     the MLP's weights shrink most.
     """
     run_cube, ax = cube.isel(run=0).dropna("parameter", how="all"), fig.subplots()
-    spare = itertools.cycle(PARAMETER_COLORS.values())
+    further_colors = itertools.cycle(PARAMETER_COLORS.values())
     for name in run_cube.parameter.values:
         squares = run_cube.sum_of_squared_weights_by_parameter.sel(parameter=name)
-        color = PARAMETER_COLORS.get(name) or next(spare)
+        color = PARAMETER_COLORS.get(name) or next(further_colors)
         style = (0, (3, 1.5)) if name in DASHED else "-"
         ax.plot(run_cube.epoch, squares, color=color, ls=style, label=f"${name.replace('_', '_{')}}}$")
     ax.set(ylabel="Sum of squares", ylim=(0, None))
@@ -503,7 +507,7 @@ def squares_by_parameter(fig: Figure, cube: xr.Dataset) -> None:
     size=(5.4, 3.0),
 )
 def sum_of_squares(fig: Figure, cube: xr.Dataset) -> None:
-    """Sum of squares of all of the first run's weights, over training.
+    """Sum of squares of all weights of the first run, over training.
 
     The sum is several times larger for the memorizing network than for the generalizing one. The label gives the
     largest sum divided by the sum at the end of training.
@@ -511,9 +515,10 @@ def sum_of_squares(fig: Figure, cube: xr.Dataset) -> None:
     run_cube, ax = cube.isel(run=0), fig.subplots()
     squares = run_cube.sum_of_squared_weights
     ax.plot(run_cube.epoch, squares, color=COLORS["weights"])
-    top = int(np.argmax(squares.values))
-    ax.plot(run_cube.epoch[top], squares[top], "o", ms=4, color=COLORS["weights"])
-    ax.annotate(f"{float(squares[top] / squares[-1]):.1f} times the end, at {int(run_cube.epoch[top]):,}",
-                (int(run_cube.epoch[top]), float(squares[top])), (8, 7), textcoords="offset points", va="center")  # fmt: skip
-    ax.set(ylabel=label(squares), ylim=(0, 1.15 * float(squares[top])))
+    largest = int(np.argmax(squares.values))
+    ax.plot(run_cube.epoch[largest], squares[largest], "o", ms=4, color=COLORS["weights"])
+    epoch = int(run_cube.epoch[largest])
+    ax.annotate(f"{float(squares[largest] / squares[-1]):.1f} times the end, at {epoch:,}",
+                (epoch, float(squares[largest])), (8, 7), textcoords="offset points", va="center")  # fmt: skip
+    ax.set(ylabel=label(squares), ylim=(0, 1.15 * float(squares[largest])))
     epoch_axis_with_phases(fig, ax, cube)

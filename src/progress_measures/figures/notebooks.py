@@ -1,6 +1,6 @@
-"""Figures that several sources have: the TransformerLens demo, the modular subtraction notebook and the blog.
+"""Figures that appear in several sources: the TransformerLens demo, the modular subtraction notebook and the blog.
 
-Each is declared once, with its id in each source. A text that differs is given by source.
+Each figure is declared once, with one id per source. A text that differs between sources is a dictionary by source.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from functools import partial
 
 from progress_measures.analysis.embedding import gaussian_control, number_embedding
 from progress_measures.analysis.phases import PHASE_ENDS
-from progress_measures.figures.plots import attention, curves, embedding, neurons, waves
+from progress_measures.figures.plots import attention, curves, embedding, fourier_basis, neurons
 from progress_measures.figures.registry import figure
 
 WORDS = {
@@ -23,22 +23,23 @@ WORDS = {
 }
 
 
-def by_source(text: str, **own: str) -> dict[str, str]:
-    """Return a text for the demo, one for the subtraction notebook, and one for each other source in `own`.
+def by_source(template: str, **additions: str) -> dict[str, str]:
+    """Fill a template for the demo, for the subtraction notebook, and for each further source in `additions`.
 
     Args:
-        text: the text, with `{network}` and others for the words in `WORDS`, and `{own}` for what differs besides.
-        own: what differs besides, by source.
+        template: text with the fields `{addition}` and, for the demo and the notebook, the keys in `WORDS`, such as
+            `{network}`.
+        additions: text for the field `{addition}`, by source; by default, an empty string.
 
     Returns:
         The texts by source.
     """
-    sources = dict.fromkeys([*WORDS, *own])
-    return {source: text.format(own=own.get(source, ""), **WORDS.get(source, {})) for source in sources}
+    sources = dict.fromkeys([*WORDS, *additions])
+    return {source: template.format(addition=additions.get(source, ""), **WORDS.get(source, {})) for source in sources}
 
 
 def sections(demo: str, subtraction: str) -> dict[str, str]:
-    """Return the reference to a heading of the demo and to a section of the subtraction notebook, by source."""
+    """Return references to the heading `demo` of the demo and the section `subtraction` of the notebook, by source."""
     return {
         "demo": f"TransformerLens demo, {demo}",
         "subtraction": f"Modular subtraction notebook, section {subtraction}",
@@ -63,8 +64,8 @@ figure(
     variables=("mean_attention",),
     size=(3.6, 2.4),
     caption=by_source(
-        """Attention from `=` to a, b and `=`, averaged over all pairs, of each head of the first run. All values are from
-        the end of training. {own}""",
+        """Attention of each head of the first run from `=` to a, b and `=`, averaged over all pairs. All values are
+        from the end of training. {addition}""",
         mod_addition="Each of a and b gets about half of the attention, and `=` hardly any.",
     ),
 )
@@ -73,12 +74,13 @@ figure(
     "demo/02_example_attention",
     "subtraction/03_example_attention",
     plot=partial(attention.attention_at_pair, a=0, b=5),
-    title=by_source("Attention of {network}'s heads at {own}", demo="0 + 5", subtraction="0 - 5"),
+    title=by_source("Attention of {network}'s heads at {addition}", demo="0 + 5", subtraction="0 - 5"),
     reference=sections(demo="looking at activations", subtraction="3.1"),
     variables=attention.ATTENTION_SCORES,
     size=(3.6, 2.4),
-    caption="""Attention from `=` to a, b and `=`, of each head of the first run, for the pair a = 0, b = 5. All values are from
-    the end of training. This single pair is an example, to compare with the attention averaged over all pairs.""",
+    caption="""Attention of each head of the first run from `=` to a, b and `=` for the pair a = 0, b = 5. All values
+    are from the end of training. The pair is an arbitrary example, to be compared with the attention averaged over all
+    pairs.""",
 )
 
 figure(
@@ -90,9 +92,9 @@ figure(
     variables=attention.ATTENTION_TO_A,
     size=(3.8, 3.2),
     caption=by_source(
-        """Attention of head 0 of the first run from `=` to a, over all pairs, at the end of training, on its own scale.
-        {own} The title gives the frequency k that explains most of the attention's variance over pairs, and the fraction
-        that it explains.""",
+        """Attention of head 0 of the first run from `=` to a, over all pairs, at the end of training. {addition} The
+        title gives the frequency k that explains most of the attention's variance over pairs, and the fraction that it
+        explains.""",
         subtraction="The attention varies little, but periodically.",
     ),
 )
@@ -106,9 +108,9 @@ figure(
     variables=attention.ATTENTION_TO_A,
     size=(6.8, 3.0),
     caption=by_source(
-        """Attention of each head of the first run from `=` to a, over all pairs, each on its own scale. All values are
-        from the end of training. {own} Each title gives the frequency k that explains most of the attention's variance
-        over pairs, and the fraction that it explains.""",
+        """Attention of each head of the first run from `=` to a, over all pairs, at the end of training. Each head has
+        a separate color scale. {addition} Each title gives the frequency k that explains most of the attention's
+        variance over pairs, and the fraction that it explains.""",
         subtraction="""Each head attends almost only to one of the two numbers. Its small variation over pairs is
         periodic.""",
     ),
@@ -124,8 +126,8 @@ figure(
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
     size=(4.6, 2.6),
-    caption="""Singular values of the embedding W_E of the numbers, of the first run at the end of training. A few singular
-    values are large, two for each key frequency; the others are close to zero.""",
+    caption="""Singular values of the first run's embedding W_E of the numbers, at the end of training. A few singular
+    values are large, two for each key frequency; all others are close to zero.""",
 )
 
 figure(
@@ -136,33 +138,34 @@ figure(
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
     size=(6.8, 3.4),
-    caption="""Left singular vectors of the embedding W_E of the numbers, one per column, by descending singular value. Left:
-    all vectors. Right: the first 16. All values are from the first run at the end of training. Vectors with large singular
-    values are waves over the numbers; the others are noise.""",
+    caption="""Left singular vectors of the embedding W_E of the numbers, one per column, by descending singular value.
+    Left: all vectors. Right: the first 16. All values are from the first run at the end of training. Vectors with large
+    singular values are sinusoids over the numbers; all others look like noise.""",
 )
 
 figure(
     "demo/08_svd_random",
     "subtraction/06_svd_random",
     plot=partial(embedding.singular_values, matrix=gaussian_control, color="weights"),
-    title=by_source("Singular values of a Gaussian matrix{own}", demo=", a control for the demo network"),
+    title=by_source("Singular values of a Gaussian matrix{addition}", demo=", a control for the demo network"),
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
     size=(4.6, 2.6),
-    caption="""Singular values of a standard normal matrix of the size of the embedding of the numbers. The singular values
-    fall almost linearly, and none stands out.""",
+    caption="""Singular values of a matrix of independent standard normal entries, with the shape of the embedding of
+    the numbers. The singular values fall almost linearly, and none stands out.""",
 )
 
 figure(
     "demo/09_svd_random_U",
     "subtraction/07_svd_random_U",
     plot=partial(embedding.left_vectors, matrix=gaussian_control),
-    title=by_source("Left singular vectors of a Gaussian matrix{own}", demo=", a control for the demo network"),
+    title=by_source("Left singular vectors of a Gaussian matrix{addition}", demo=", a control for the demo network"),
     reference=sections(demo="singular value decomposition", subtraction="3.2"),
     variables=("W_E",),
     size=(6.8, 3.4),
-    caption="""Left singular vectors of a standard normal matrix, one per column, by descending singular value. Left: all
-    vectors. Right: the first 16. The matrix has the size of the embedding of the numbers. The vectors show no structure.""",
+    caption="""Left singular vectors of a matrix of independent standard normal entries, one per column, by descending
+    singular value. The matrix has the shape of the embedding of the numbers. Left: all vectors. Right: the first 16.
+    The vectors show no structure.""",
 )
 
 figure(
@@ -173,22 +176,22 @@ figure(
     reference=sections(demo="analyze the embedding", subtraction="3.2"),
     variables=("W_E", "key_frequency"),
     size=(6.8, 5.0),
-    caption="""The first eight left singular vectors of the embedding W_E of the numbers. All values are from the first run at
-    the end of training. Each vector is a wave over the numbers. Its title gives the frequency k that holds most of its
-    squared norm, and the fraction that this frequency holds. Colors mark key frequencies.""",
+    caption="""The first eight left singular vectors of the embedding W_E of the numbers. All values are from the first
+    run at the end of training. Each vector is a sinusoid over the numbers. Each title gives the frequency k that holds
+    most of the vector's squared norm, and the fraction that it holds. Colors mark key frequencies.""",
 )
 
 figure(
     "demo/11_fourier_basis",
     "subtraction/11_fourier_basis",
-    plot=waves.basis_vectors,
-    title=by_source("The {own}Fourier basis", demo="demo's "),
+    plot=fourier_basis.basis_vectors,
+    title=by_source("The {addition}Fourier basis", demo="demo's "),
     reference=sections(demo="analyze the embedding", subtraction="3.3"),
     variables=("key_frequency",),
     size=(4.6, 3.6),
     caption=by_source(
-        """All vectors of the orthonormal Fourier basis over the numbers, one per row. The rows are the constant, then
-        cosine and sine of each frequency from 1 on. {own}""",
+        """All vectors of the orthonormal Fourier basis over the numbers, one per row. The first row is the constant;
+        cosine and sine of each frequency from 1 on follow. {addition}""",
         demo="The demo has the sine before the cosine.",
     ),
 )
@@ -196,31 +199,31 @@ figure(
 figure(
     "demo/14_fourier_gram",
     "subtraction/15_fourier_gram",
-    plot=waves.basis_products,
-    title=by_source("Dot products of the {own}Fourier basis", demo="demo's "),
+    plot=fourier_basis.basis_products,
+    title=by_source("Dot products of the {addition}Fourier basis", demo="demo's "),
     reference=sections(demo="analyze the embedding", subtraction="3.3"),
     variables=("key_frequency",),
     size=(4.6, 3.8),
-    caption="Dot products of all pairs of vectors of the Fourier basis: 1 on the diagonal and 0 elsewhere.",
+    caption="Dot product of every two vectors of the Fourier basis: 1 on the diagonal and 0 elsewhere.",
 )
 
 figure(
     "demo/15_WE_fourier",
     "subtraction/16_WE_fourier",
     plot=embedding.in_fourier_basis,
-    title=by_source("The {own} network's embedding in the Fourier basis", demo="demo", subtraction="subtraction"),
+    title=by_source("The {addition} network's embedding in the Fourier basis", demo="demo", subtraction="subtraction"),
     reference=sections(demo="analyze the embedding", subtraction="3.4"),
     variables=("W_E", "key_frequency"),
     size=(5.2, 3.8),
-    caption="""Fourier components over the numbers of each dimension of the embedding W_E. Rows are Fourier components, columns
-    are dimensions of the residual stream. All values are from the first run at the end of training. Only the rows of the
+    caption="""The embedding W_E in the Fourier basis over the numbers. Rows are Fourier components, columns are
+    dimensions of the residual stream. All values are from the first run at the end of training. Only the rows of the
     key frequencies, labeled on the right, are visibly different from zero.""",
 )
 
 figure(
     "demo/16_WE_norm",
     "subtraction/17_WE_fourier_norm",
-    plot=partial(waves.component_norms, name="W_E_fourier_norm", text="Norm of $W_E$'s component"),
+    plot=partial(fourier_basis.component_norms, name="W_E_fourier_norm", text="Norm of $W_E$'s component"),
     title=by_source("Fourier norms of {network}'s embedding"),
     reference=sections(demo="analyze the embedding", subtraction="3.4"),
     variables=("W_E_fourier_norm", "key_frequency"),
@@ -237,21 +240,21 @@ figure(
     reference=sections(demo="analyze the embedding", subtraction="3.4"),
     variables=("W_E", "key_frequency"),
     size=(4.6, 3.8),
-    caption="""Dot products of the Fourier components of the first run's embedding W_E at its key frequencies. Each component
-    is a vector in the residual stream. All values are from the end of training. The matrix is nearly diagonal: the
-    components are orthogonal and do not interfere.""",
+    caption="""Dot products of the Fourier components of the first run's embedding W_E at its key frequencies. Each
+    component is a vector in the residual stream. All values are from the end of training. The matrix is nearly
+    diagonal: the components are nearly orthogonal and do not interfere.""",
 )
 
 figure(
     "demo/18_key_cos",
     "subtraction/19_key_cos",
-    plot=partial(waves.key_waves, wave="cos"),
+    plot=partial(fourier_basis.key_waves, wave="cos"),
     title=by_source("Cosines of {network}'s key frequencies"),
     reference=sections(demo="key frequencies", subtraction="3.5"),
     variables=("key_frequency",),
     size=(6.8, 3.4),
-    caption="""The cosine of each key frequency of the first run, as a unit vector over the numbers. Points: entries of the
-    vector, one per number. Line: the same wave between the numbers.""",
+    caption="""The cosine of each key frequency of the first run, as a unit vector over the numbers. Points: entries of
+    the vector, one per number. Line: the same function between the numbers.""",
 )
 
 # ---- neurons and logits
@@ -266,7 +269,7 @@ figure(
     size=(6.8, 3.0),
     caption=by_source(
         """Fraction of each neuron's variance over all pairs (columns) in each frequency (rows), for the first run. All
-        values are from the end of training. {own} neuron follows one of the key frequencies, which are labeled on the
+        values are from the end of training. {addition} neuron follows one of the key frequencies, which are labeled on the
         right.""",
         demo="Nearly every",
         subtraction="Every",
@@ -288,7 +291,7 @@ figure(
 figure(
     "demo/29_Wlogit",
     "subtraction/23_Wlogit_fourier",
-    plot=partial(waves.component_norms, name="W_L_fourier_norm", text="Norm of $W_L$'s component"),
+    plot=partial(fourier_basis.component_norms, name="W_L_fourier_norm", text="Norm of $W_L$'s component"),
     title=by_source("Fourier norms of {network}'s neuron-logit map"),
     reference=sections(demo="read off the neuron-logit weights", subtraction="3.6"),
     variables=("W_L_fourier_norm", "key_frequency"),
@@ -308,8 +311,8 @@ figure(
     variables=curves.LOSSES_OVER_PHASES,
     size=(5.2, 3.2),
     caption=by_source(
-        """Train and test loss of the first run, with the phases that the rule finds. The {notebook} sets the ends
-        of the phases by hand at 1,500, {own} epochs.""",
+        """Train and test loss of the first run, with the phases that the rule finds. For its network, the {notebook}
+        sets the ends of the phases by hand, at epochs 1,500, {addition}.""",
         demo="13,300 and 16,600",
         subtraction="22,500 and 24,000",
     ),
@@ -333,10 +336,11 @@ figure(
     variables=("cosine_similarity", "cosine_residual_all", "key_frequency", *PHASE_ENDS),
     size=(6.8, 3.4),
     caption=by_source(
-        """Cosine similarity of the first run's logits with cos w({sum} - c) for each frequency k; w = 2πk/p. The
-        similarity is the coefficient of the logits on the cosine, scaled to norm 1 over all (a, b, c), divided by the norm
-        of the logits; c is the output. Key frequencies are in colors, all other frequencies gray. Dashed: the norm of the
-        residual after the cosines of all frequencies are subtracted, divided by the norm of the logits. {own}""",
+        """Cosine similarity of the first run's logits with cos w({sum} - c) for each frequency k, with w = 2πk/p. c is
+        the output. The similarity is the coefficient of the logits on the cosine, which is scaled to norm 1 over all
+        (a, b, c), divided by the norm of the logits. Key frequencies are in color, all other frequencies are gray.
+        Dashed: the norm of the residual, which is the logits minus their parts along the cosines of all frequencies,
+        divided by the norm of the logits. {addition}""",
         demo="The residual falls as the similarities of key frequencies rise.",
         subtraction="The similarities of key frequencies rise long before the network generalizes.",
     ),
@@ -351,10 +355,10 @@ figure(
     variables=("restricted_loss_neurons", *curves.OVER_PHASES),
     size=(5.2, 3.2),
     caption=by_source(
-        """Train, test and restricted loss of the first run; the restricted loss follows the {notebook}'s definition. By
-        this definition, the restricted loss is the loss on test pairs of restricted logits: the mean of the logits over
-        pairs, plus the contribution through W_L = W_out W_U of the neurons' parts along cos and sin of w({sum}) for the
-        key frequencies k, with w = 2πk/p. It falls while the test loss is on its plateau{own}.""",
+        """Train, test and restricted loss of the first run. As in the {notebook}, the restricted loss is the loss on
+        test pairs of the mean logits plus P W_L. P is the projection of the neurons, as functions of the pair, onto cos
+        and sin of w({sum}) for the key frequencies k; w = 2πk/p and W_L = W_out W_U. The restricted loss falls while
+        the test loss is on its plateau{addition}.""",
         subtraction=", and ends above the test loss",
     ),
 )
@@ -368,11 +372,11 @@ figure(
     variables=("excluded_loss_neurons", "restricted_loss_neurons", *curves.OVER_PHASES),
     size=(5.2, 3.2),
     caption=by_source(
-        """Train, test, restricted and excluded loss of the first run; the last two follow the {notebook}'s definitions.
-        Both definitions use the contribution to the logits, through W_L = W_out W_U, of the neurons' parts along cos and
-        sin of w({sum}) for the key frequencies k, with w = 2πk/p. The excluded loss is the loss on training pairs after
-        this contribution is subtracted from the logits. The restricted loss is the loss on test pairs of this contribution
-        plus the mean of the logits over pairs. The excluded loss rises {own}.""",
+        """Train, test, restricted and excluded loss of the first run. As in the {notebook}, restricted and excluded
+        loss are defined by P W_L, the contribution of the key frequencies to the logits. P is the projection of the
+        neurons, as functions of the pair, onto cos and sin of w({sum}) for the key frequencies k; w = 2πk/p and
+        W_L = W_out W_U. The excluded loss is the loss on training pairs of the logits minus P W_L. The restricted loss
+        is the loss on test pairs of the mean logits plus P W_L. The excluded loss rises {addition}.""",
         demo="while the test loss is on its plateau",
         subtraction="from the end of memorization on: the network starts to depend on its key frequencies",
     ),

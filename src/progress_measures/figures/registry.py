@@ -15,13 +15,13 @@ EXPERIMENTS = {
     "integer_addition": "integer_addition",
     "subtraction": "subtraction",
 }
-"""The experiment that a source's figures are drawn from, unless they declare another; for other sources the mainline."""
+"""Default experiment of each source's figures. For a source that is not listed, it is `mainline`."""
 
 Text = str | Mapping[str, str]
-"""One text for all figures of a declaration, or one by id or by source."""
+"""One text for all figures of a declaration, or a dictionary that gives the text by id or by source."""
 
-STILLS = ("pdf", "png", "svg")
-"""File formats of every figure."""
+IMAGE_FORMATS = ("pdf", "png", "svg")
+"""File formats in which every figure can be written."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Animation:
     """The animation of a figure.
 
     Attributes:
-        frames: generator function of a matplotlib figure and the cubes. It draws once, then updates the drawing, and
-            yields once per complete frame.
+        frames: generator function of a matplotlib figure and the cubes. It draws the first frame, then changes it for each
+            further frame, and yields whenever a frame is complete.
         size: width and height in inches.
         seconds: duration of a frame.
     """
@@ -48,10 +48,10 @@ class Figure:
         id: source and name, such as `paper/fig07`.
         title: one line that describes the figure.
         caption: a few sentences on what the figure shows and what to notice.
-        reference: the published figure that this figure reproduces.
-        experiments: experiments whose cubes the figure is drawn from. If there is one, the cube of any other experiment can
-            replace it.
-        variables: variables that the figure reads from each cube; `draw` receives no others.
+        reference: the published figure or section that this figure reproduces, or `not in the sources`.
+        experiments: experiments whose cubes the figure is drawn from. A figure of a single experiment can also be drawn from
+            the cube of any other experiment.
+        variables: variables that the figure reads from each cube. The cubes that `draw` receives contain only these.
         size: width and height in inches.
         draw: function of a matplotlib figure and the cubes, one per experiment.
         animation: the animation that is written to `<id>.webp`, or None.
@@ -73,7 +73,7 @@ class Figure:
 
     @property
     def extra_formats(self) -> tuple[str, ...]:
-        """File formats in addition to `STILLS`: `webp` if the figure has an animation, `html` if it has a page."""
+        """File formats in addition to `IMAGE_FORMATS`: `webp` if the figure has an animation, `html` if it has a page."""
         return ("webp",) * (self.animation is not None) + ("html",) * (self.page is not None)
 
 
@@ -90,17 +90,19 @@ def figure(
     page: Callable[..., dict[str, Any]] | None = None,
     published: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """Declare one figure, or figures of several ids with the same drawing; as a decorator, or with `plot` as a statement.
+    """Declare a figure, or several figures that the same function draws.
+
+    Use it as a decorator of the drawing function, or as a statement with the drawing function as `plot`.
 
     Args:
-        ids: source and name of each figure, such as `demo/06_svd_WE`; in a module of one figure, its path gives the id.
+        ids: source and name of each figure, such as `demo/06_svd_WE`. By default, one id, taken from the module's path.
         title: one line that describes the figure.
-        reference: the published figure that this figure reproduces.
+        reference: the published figure or section that this figure reproduces, or `not in the sources`.
         variables: variables that the figure reads from each cube.
-        experiment: the experiment or experiments whose cubes the figure is drawn from; by default that of its source.
+        experiment: the experiment or experiments whose cubes the figure is drawn from; by default, see `EXPERIMENTS`.
         size: width and height in inches.
-        plot: the drawing function, in place of a decorated one.
-        caption: what the figure shows and what to notice, in place of the docstring of a decorated function.
+        plot: the drawing function, if `figure` is used as a statement.
+        caption: what the figure shows and what to notice; by default, the docstring of the drawing function.
         animation: the animation, or None.
         page: function of the cubes that returns a Plotly figure as a dictionary, or None.
         published: names of files in `config/claims/` whose published numbers the figure shows.
@@ -112,14 +114,14 @@ def figure(
     def declare(draw: Callable[..., object]) -> Callable[..., object]:
         for name in ids or (id_of(draw.__module__),):
             source = name.partition("/")[0]
-            cubes = experiment or EXPERIMENTS.get(source, "mainline")
+            experiments = experiment or EXPERIMENTS.get(source, "mainline")
             _CATALOG.add(
                 Figure(
                     id=name,
                     title=_text(title, name),
                     caption=_text(draw.__doc__ or "" if caption is None else caption, name),
                     reference=_text(reference, name),
-                    experiments=(cubes,) if isinstance(cubes, str) else cubes,
+                    experiments=(experiments,) if isinstance(experiments, str) else experiments,
                     variables=variables,
                     size=size,
                     draw=draw,
@@ -136,7 +138,7 @@ def figure(
 
 
 def _text(text: Text, name: str) -> str:
-    """Return the text for a figure on one line."""
+    """Return the text of the figure with the id `name`, without line breaks."""
     if not isinstance(text, str):
         source = name.partition("/")[0]
         if not {name, source} & set(text):
@@ -148,7 +150,7 @@ def _text(text: Text, name: str) -> str:
 
 
 def load_figure(name: str) -> Figure:
-    """Import and return a figure by its id.
+    """Import the module of a figure and return the figure with the id `name`.
 
     Raises:
         UserError: no figure has this id.

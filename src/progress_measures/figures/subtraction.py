@@ -9,8 +9,8 @@ from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.interactive_page import axis, layout, line, scale_buttons
 from progress_measures.figures.interactive_page import epochs as epoch_axis
 from progress_measures.figures.plots.curves import LOSSES, ratio_over_phases, two_scales
+from progress_measures.figures.plots.fourier_basis import basis_waves, key_waves
 from progress_measures.figures.plots.style import COLORS, label
-from progress_measures.figures.plots.waves import basis_waves, key_waves
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def losses_page(cube: xr.Dataset) -> dict[str, Any]:
     """Train and test loss of the first run. Buttons change the scale of each axis.
 
-    The network memorizes within a few hundred epochs, stays on a plateau with a test loss far above the loss of a
-    uniform guess, and generalizes long after.
+    The network memorizes within a few hundred epochs. The test loss then stays on a plateau far above the loss of a
+    uniform guess, and falls long after.
     """
     history = cube.sel(history_epoch=cube.history_epoch > 0).isel(run=0)
     return {
@@ -44,9 +44,9 @@ figure(
     reference="Modular subtraction notebook, section 3",
     variables=LOSSES,
     page=losses_page,
-    caption="""Train and test loss of the first run. Left: with a logarithmic loss axis. Right: with a logarithmic epoch axis.
-    The network memorizes within a few hundred epochs, stays on a plateau with a test loss far above the loss of a uniform
-    guess, and generalizes long after.""",
+    caption="""Train and test loss of the first run. Left: with a logarithmic loss axis. Right: with a logarithmic epoch
+    axis. The network memorizes within a few hundred epochs. The test loss then stays on a plateau far above the loss of
+    a uniform guess, and falls long after.""",
 )
 
 figure(
@@ -56,8 +56,8 @@ figure(
     reference="Modular subtraction notebook, section 3.3",
     variables=("key_frequency",),
     size=(6.8, 4.0),
-    caption="""The constant, and cosine and sine of the frequencies 1 and 2, as unit vectors. Points: entries of the vector,
-    one per number. Line: the same wave between the numbers.""",
+    caption="""The constant vector, and cosine and sine of frequencies 1 and 2, each as a unit vector over the numbers.
+    Points: entries of the vector, one per number. Line: the same function between the numbers.""",
 )
 
 figure(
@@ -67,8 +67,8 @@ figure(
     reference="Modular subtraction notebook, section 3.3",
     variables=("key_frequency",),
     size=(6.8, 3.4),
-    caption="""Cosine and sine of two frequencies near half of the highest frequency, as unit vectors. Points: entries of the
-    vector, one per number. Line: the same wave between the numbers.""",
+    caption="""Cosine and sine of two frequencies near half of the highest frequency, each as a unit vector over the
+    numbers. Points: entries of the vector, one per number. Line: the same function between the numbers.""",
 )
 
 figure(
@@ -78,8 +78,9 @@ figure(
     reference="Modular subtraction notebook, section 3.3",
     variables=("key_frequency",),
     size=(6.8, 2.2),
-    caption="""Cosine and sine of the highest frequency, (p - 1)/2, as unit vectors. Points: entries of the vector, one per
-    number. Line: the same wave between the numbers. Entries of neighboring numbers are almost opposite.""",
+    caption="""Cosine and sine of the highest frequency, (p - 1)/2, each as a unit vector over the numbers. Points:
+    entries of the vector, one per number. Line: the same function between the numbers. The entries of two neighboring
+    numbers are almost opposite.""",
 )
 
 figure(
@@ -89,8 +90,8 @@ figure(
     reference="Modular subtraction notebook, section 3.5",
     variables=("key_frequency",),
     size=(6.8, 3.4),
-    caption="""The sine of each key frequency of the first run, as a unit vector over the numbers. Points: entries of the
-    vector, one per number. Line: the same wave between the numbers.""",
+    caption="""The sine of each key frequency of the first run, as a unit vector over the numbers. Points: entries of
+    the vector, one per number. Line: the same function between the numbers.""",
 )
 
 figure(
@@ -105,7 +106,9 @@ figure(
     reference="Modular subtraction notebook, section 4.3",
     variables=("restricted_loss_neurons", "test_loss", "key_frequency", *PHASE_ENDS),
     size=(5.2, 3.0),
-    caption="""Restricted loss of the first run, by the notebook's definition, divided by its test loss at the same epoch.
-    Below 1 the key frequencies alone give a lower loss than the full network; the ratio is below 1 until the network
-    generalizes. Above 1 the network uses more than the key frequencies.""",
+    caption="""Restricted loss of the first run divided by its test loss at the same epoch. As in the notebook, the
+    restricted loss is the loss on test pairs of the mean logits plus P W_L. P is the projection of the neurons, as
+    functions of the pair, onto cos and sin of w(a - b) for the key frequencies k; w = 2πk/p and W_L = W_out W_U. A
+    ratio below 1 means that the key frequencies alone give a lower loss than the full network; this is so until the
+    network generalizes. A ratio above 1 means that the network uses more than the key frequencies.""",
 )

@@ -1,11 +1,15 @@
-"""Import networks that were trained elsewhere: read their files, identify their settings and apply every measure.
+"""Import networks that were trained elsewhere: read their files, find their settings and apply every measure.
 
-reading         reads a file into plain data; nothing in the file is executed
-contents        finds the networks, their epochs and the records of their training in this data
+reading         reads a file into plain data; nothing in the file is executed (with `inert` and `plain`)
+contents        finds the networks, their epochs and the records of their training in this data (with `stated`)
 names           renames tensors and reorders their axes as in this project, by a file in formats/ or a mapping file
-recognize       finds n and, from the network's answers to all pairs, the operation, the heads and the LayerNorms
+sizes           finds n and the layout of the tokens
+designs         lists the designs that the file, the user and the tensors leave open
+recognize       chooses the design from the network's answers to all pairs
+forward         computes the logits by the user's own forward pass instead (with `callables`)
+operations      compares the answers with operations
 splits          finds the pairs on which the network was trained
-settings        turns the findings into an experiment's settings, and lists what was recognized and what was assumed
+settings        turns the findings into an experiment's settings, each with its source, and refuses contradictions
 writing         writes the files that training would have written
 import_network  runs these steps in order, then computes all measures and gathers the cube as for any run
 """

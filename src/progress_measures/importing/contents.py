@@ -1,16 +1,17 @@
 """Find the networks in the data of a file, their epochs, and the records of their training.
 
-Supported layouts: bare state dicts; dictionaries that contain one, as the paper's authors and many others save them
-(`model`, with `epoch`, `config`, `optimizer` and losses beside it); the authors' complete runs (`state_dicts`,
-`epochs`); the notebooks' runs (`checkpoints`, `checkpoint_epochs`, `train_indices`); folders of numbered files. Epochs
-in this module count updates. All of these sources number updates from 0 and save after the update, so their epoch e
-means the weights after e + 1 updates.
+Supported layouts: state dicts; dictionaries that contain one under a usual key or any other, with `epoch`, `config`,
+`optimizer` or losses beside it; runs of several state dicts, as lists or by epoch; folders of files. Epochs in this module
+count updates. Programs number them in two ways, and `Contents.epochs_source` says which one was assumed. A field `epoch`
+counts from 0 and is saved after the update, as in the paper's authors' and the notebooks' files: e means e + 1 updates. A field
+`step`, and a number with text such as `step1000` or `epoch100`, is the number of updates itself.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,17 +19,66 @@ import numpy as np
 from numpy.typing import NDArray
 
 from progress_measures.errors import UserError
+from progress_measures.importing.stated import (
+    Stated,
+    canonical,
+    is_weights,
+    optimizer_group,
+    standard_name,
+    stated_settings,
+)
 
 State = dict[str, NDArray[Any]]
 
 # Keys of a state dict, and of all state dicts of a run.
 NETWORK_KEYS = ("model", "final_state_dict", "model_state_dict", "state_dict")
 RUN_KEYS = ("checkpoints", "state_dicts")
+MORE_NETWORK_KEYS = (
+    "model_state",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "parameters",
+    "net_state_dict",
+    "state",
+    "module",
+)
+MORE_RUN_KEYS = ("model_states", "model_state_dicts", "states", "snapshots", "models", "weights", "params")
+CONFIG_KEYS = (
+    "config",
+    "args",
+    "hparams",
+    "hyper_parameters",
+    "cfg",
+    "hyperparameters",
+    "settings",
+    "options",
+    "params",
+)
 UPDATES, TEST_UPDATES = (
     "updates",
     "test_updates",
 )  # how many updates precede each value; `progress-measures export` writes them
 EPOCHS = ("checkpoint_epochs", "epochs")  # number of the last update before each checkpoint, counted from 0
+STEPS = ("global_step", "step")  # number of updates
+
+AFTER_UPDATE = "e means e + 1 updates: counted from 0 and saved after the update"
+ITSELF = "it is the number of updates"
+
+MAX_NESTING = 8  # of mappings of tensors
+MAX_ENTRIES = 100_000  # of a file, in mappings within mappings
+
+_TRAIN_LOSSES = ("train_losses", "train_loss", "training_losses")
+_TEST_LOSSES = ("test_losses", "val_losses", "valid_losses", "test_loss", "val_loss", "valid_loss", "eval_losses")
+_HISTORIES = ("history", "metrics", "losses", "logs", "log", "results")
+_INTERPRETED = (UPDATES, TEST_UPDATES, *EPOCHS, "train_indices")
+_NUMBERED = re.compile(
+    r"(?:(epochs?|steps?|global_step|iter(?:ation)?s?|updates?|checkpoint|ckpt)[_\-=: ]*)?(\d{1,12})"
+)
+_NAMED_NUMBER = re.compile(r"(?:epochs?|steps?|iter(?:ation)?s?|updates?)[_\-=]*(\d+)", re.IGNORECASE)
+_NO_NETWORK = re.compile(r"opt.*|optim.*|.*optimizer.*|.*scheduler.*|scaler|.*rng.*|.*grad.*|activations?|cache|.*data")
+_LAYER_TENSORS = frozenset(("kernel", "bias", "scale", "embedding", "w", "b", "weight", "offset", "gamma", "beta"))
 
 
 class Losses(NamedTuple):
@@ -55,147 +105,422 @@ class Contents(NamedTuple):
         train, test: losses that the file contains; None if it has none.
         train_indices: training pairs as indices a * n + b; None if the file does not list them.
         assumed: descriptions of what was assumed.
+        stated: what the file states beside the weights, under standard names.
+        contradictions: descriptions of settings that the file states twice with different values.
+        unused: where the file has values that no setting was read from.
+        skipped: files or tensors that are not read as part of a network, with the reason.
+        epochs_source: description of how the epochs were found; empty if the file does not state them.
     """
 
     states: list[State]
     epochs: list[int] | None
     layout: str
-    config: dict[str, Any]
-    optimizer: dict[str, Any]
-    train: Losses | None
-    test: Losses | None
-    train_indices: NDArray[np.int64] | None
-    assumed: list[str]
+    config: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    optimizer: dict[str, Any] = {}  # noqa: RUF012
+    train: Losses | None = None
+    test: Losses | None = None
+    train_indices: NDArray[np.int64] | None = None
+    assumed: list[str] = []  # noqa: RUF012
+    stated: dict[str, Stated] = {}  # noqa: RUF012
+    contradictions: list[str] = []  # noqa: RUF012
+    unused: list[str] = []  # noqa: RUF012
+    skipped: list[str] = []  # noqa: RUF012
+    epochs_source: str = ""
 
 
-def find_networks(loaded: Any, path: Path) -> Contents:
+class _Network(NamedTuple):
+    """A state dict, what is beside its tensors, and names of tensors that are not part of the network."""
+
+    state: State
+    beside: dict[str, Any]
+    skipped: list[str]
+
+
+def find_networks(loaded: Any, path: Path, key: str | None = None) -> Contents:
     """Find the networks in the data that was read from a file.
 
     Args:
         loaded: the data that `reading.read` returns.
         path: path of the file or folder, to tell the two apart and to name it in messages.
+        key: where the networks are, if the data contain several: a key, such as `ema`, several joined by points, such as
+            `nets.student`, or `.` for the whole file.
 
     Returns:
         The networks and what the file states about their training.
 
     Raises:
-        UserError: the data contain no network, or a field beside the networks is wrong.
+        UserError: the data contain no network or several different ones, or a field beside the networks is wrong.
     """
     if path.is_dir():
-        return _folder(loaded["files"], path)
-    if _is_state(loaded):
-        return _bare_contents([_without_prefixes(loaded)], None, "a bare state dict")
+        return _folder(loaded["files"], path, key)
+    if key is not None:
+        return _under_key(loaded, key, path)
+    network = _network(loaded)
+    if network is not None:
+        layout = "tensors with other fields beside them" if network.beside else "a bare state dict"
+        return _one(network, network.beside, layout, path, is_authors=False)
+    if isinstance(loaded, list):
+        return _run(loaded, "", {}, path)
     if not isinstance(loaded, Mapping):
         raise _no_network(path, f"a {type(loaded).__name__}")
     run_key = next((name for name in RUN_KEYS if isinstance(loaded.get(name), Mapping | list) and loaded[name]), None)
-    network_key = next((name for name in NETWORK_KEYS if _is_state(loaded.get(name))), None)
-    if run_key is None and network_key is None:
+    run_key = run_key or next((name for name in MORE_RUN_KEYS if _is_run(loaded.get(name))), None)
+    network_key = _network_key(loaded)
+    if run_key is not None or network_key is not None:
+        return _under_known_keys(loaded, run_key, network_key, path)
+    if _is_run(loaded):
+        return _run(loaded, "", {}, path)
+    return _under_other_keys(loaded, path)
+
+
+def _network_key(loaded: Mapping[str, Any]) -> str | None:
+    """Return the first usual key with a state dict, or None."""
+    for name in NETWORK_KEYS:
+        if _network(loaded.get(name)) is not None:
+            return name
+    for name in MORE_NETWORK_KEYS:
+        if is_weights(loaded.get(name)) or _is_nested(loaded.get(name)):
+            return name
+    return None
+
+
+def _under_known_keys(loaded: Mapping[str, Any], run_key: str | None, network_key: str | None, path: Path) -> Contents:
+    """Return the networks under a usual key of a run, of a network, or both."""
+    beside = {name: value for name, value in loaded.items() if name not in (run_key, network_key)}
+    last = _known_network(loaded[network_key]) if network_key is not None else None
+    if run_key is None:
+        assert last is not None
+        assert network_key is not None
+        is_authors = network_key in NETWORK_KEYS
+        others = [
+            f"{name}, another network beside `{network_key}` (--key {name})"
+            for name, value in beside.items()
+            if is_weights(value) and not _NO_NETWORK.fullmatch(canonical(name)) and not _same(value, last.state)
+        ]
+        last = last._replace(skipped=[*last.skipped, *others])
+        return _one(last, last.beside | beside, f"one network under `{network_key}`", path, is_authors)
+    contents = _run(loaded[run_key], run_key, beside, path)
+    last_epoch, source = _last_epoch(beside, path)
+    epochs = contents.epochs
+    if last is not None and last_epoch is not None and epochs and last_epoch > epochs[-1]:
+        states = [*contents.states, last.state]
+        layout = f"a run of {len(states)} checkpoints under `{run_key}`"
+        source = f"{contents.epochs_source}; the last from {source}"
+        contents = contents._replace(states=states, epochs=[*epochs, last_epoch], layout=layout, epochs_source=source)
+    return contents
+
+
+def _under_other_keys(loaded: Mapping[str, Any], path: Path) -> Contents:
+    """Return the only network or run under a key of any name, at the smallest depth.
+
+    Raises:
+        UserError: there is none, or there are several different ones.
+    """
+    level: list[tuple[str, Any]] = list(loaded.items())
+    for _ in range(3):
+        level = [(name, value) for name, value in level if not _NO_NETWORK.fullmatch(canonical(name))]
+        found = [(name, value) for name, value in level if is_weights(value) or _is_run(value)]
+        if found:
+            break
+        inner = ((f"{name}.{k}", v) for name, value in level if isinstance(value, Mapping) for k, v in value.items())
+        level = list(itertools.islice(inner, MAX_ENTRIES))
+    else:
+        if _is_nested(loaded):
+            return _one(_Network(_flat(loaded), {}, []), {}, "nested tensors", path, is_authors=False)
         raise _no_network(path, f"a dictionary with the keys {', '.join(f'{name:.60}' for name in list(loaded)[:8])}")
-    train, test = _losses(loaded, run_key, path)
-    states: list[State] = []
-    epochs: list[int] | None = None
-    assumed: list[str] = []
-    if run_key is not None:
-        states, epochs, assumed = _checkpoints(loaded, run_key, path)
-    last_epoch = _last_epoch(loaded, path)
-    if network_key is not None and (run_key is None or (last_epoch is not None and epochs and last_epoch > epochs[-1])):
-        states = [*states, _without_prefixes(loaded[network_key])]
-        epochs = None if last_epoch is None else [*(epochs or []), last_epoch]
-    layout = (
-        f"a run of {len(states)} checkpoints under `{run_key}`" if run_key else f"one network under `{network_key}`"
-    )
-    indices = _counts(loaded, "train_indices", path) if loaded.get("train_indices") is not None else None
-    return Contents(
-        states,
-        epochs,
-        layout,
-        _mapping(loaded.get("config")),
-        _optimizer(loaded.get("optimizer")),
-        train,
-        test,
-        indices,
-        assumed,
-    )
+    if len(found) > 1 and _is_nested(loaded) and {n.rpartition(".")[2] for n in _flat(loaded)} <= _LAYER_TENSORS:
+        return _one(_Network(_flat(loaded), {}, []), {}, "nested tensors", path, is_authors=False)
+    first_name, first = found[0]
+    different = [name for name, value in found[1:] if not _same(value, first)]
+    if different:
+        names = ", ".join(f"`{name:.60}`" for name in [first_name, *different][:8])
+        raise UserError(f"{path}: several networks, under {names}. Choose one of them, such as --key {first_name:.60}.")
+    return _under_key(loaded, first_name, path)
 
 
-def _bare_contents(states: list[State], epochs: list[int] | None, layout: str) -> Contents:
-    """Return contents without any record of the training."""
-    return Contents(states, epochs, layout, {}, {}, None, None, None, [])
+def _under_key(loaded: Any, key: str, path: Path) -> Contents:
+    """Return the networks under a key that the user or `_under_other_keys` chose, with the file's fields beside them."""
+    value, beside = loaded, dict(loaded) if isinstance(loaded, Mapping) else {}
+    parts = [] if key == "." else [key] if key in beside else key.split(".")
+    for part in parts:
+        inner = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            inner = value[int(part)]
+        if inner is None:
+            names = ", ".join(f"{name:.60}" for name in list(value)[:8]) if isinstance(value, Mapping) else "none"
+            raise UserError(f"{path}: there is nothing under {key:.80}. Expected one of the keys {names} (--key).")
+        if isinstance(value, Mapping):
+            beside = {name: entry for name, entry in (beside | dict(value)).items() if name != part}
+        value = inner
+    if parts and _is_run(value):
+        return _run(value, key, beside, path)
+    network = _network(value) or (_Network(_flat(value), {}, []) if _is_nested(value) else None)
+    if network is None and isinstance(value, Mapping | list) and parts:
+        return find_networks(value, path)
+    if network is None:
+        raise _no_network(path, f"a {type(value).__name__} under {key:.80}")
+    layout = f"one network under `{key}`" if parts else "nested tensors"
+    return _one(network, (network.beside | beside) if parts else network.beside, layout, path, is_authors=False)
 
 
 def _no_network(path: Path, description: str) -> UserError:
     keys = ", ".join(f"`{name}`" for name in (*NETWORK_KEYS, *RUN_KEYS))
     return UserError(
         f"{path}: found {description}, but no network. Expected a state dict (tensor names with their values), or a "
-        f"dictionary with a state dict under one of the keys {keys}."
+        f"dictionary with a state dict under a key such as {keys}."
     )
 
 
-def _is_state(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and len(value) > 0
-        and all(isinstance(tensor, np.ndarray) for tensor in value.values())
-    )
+# Networks
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    """Return a value as a dictionary, which is empty if the value is not a mapping."""
-    return dict(value) if isinstance(value, Mapping) else {}
+def _network(value: Any) -> _Network | None:
+    """Return the network of a state dict, possibly with other fields among its tensors; None if it is something else."""
+    if not isinstance(value, Mapping) or not value:
+        return None
+    if all(isinstance(tensor, np.ndarray) for tensor in value.values()) and not _has_settings(value):
+        return _stripped(value, {})
+    if not is_weights(value) or any(is_weights(entry) or _is_run(entry) for entry in value.values()):
+        return None
+    tensors = {name: tensor for name, tensor in value.items() if _is_tensor(name, tensor)}
+    return _stripped(tensors, {name: entry for name, entry in value.items() if name not in tensors})
 
 
-def _without_prefixes(state: Mapping[str, NDArray[Any]]) -> State:
+def _known_network(value: Any) -> _Network:
+    """Return the network under a usual key, whose tensors may be nested."""
+    return _network(value) or _Network(_flat(value), {}, [])
+
+
+def _has_settings(value: Mapping[str, Any]) -> bool:
+    """Return whether weights have fields such as `epoch` or `train_losses` among them."""
+    return is_weights(value) and not all(_is_tensor(name, tensor) for name, tensor in value.items())
+
+
+def _is_tensor(name: str, value: Any) -> bool:
+    """Return whether a field is a tensor, and not a setting or a record of the training stored as an array."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biufc":
+        return False
+    return value.ndim >= 2 or (standard_name(name) is None and name not in (*_INTERPRETED, "test_indices"))
+
+
+def _is_nested(value: Any) -> bool:
+    """Return whether a value is a mapping of mappings of tensors, as of Flax, and nothing else."""
+    if not isinstance(value, Mapping):
+        return False
+    flat = _flat(value)
+    return is_weights(flat) and all(isinstance(tensor, np.ndarray) for tensor in flat.values())
+
+
+def _flat(value: Mapping[str, Any]) -> State:
+    """Return the entries of nested mappings under names joined by points; empty if there are too many."""
+    flat: State = {}
+    level = list(value.items())
+    for _ in range(MAX_NESTING):
+        flat |= {name: entry for name, entry in level if not isinstance(entry, Mapping)}
+        if len(flat) + len(level) > MAX_ENTRIES:
+            return {}
+        level = [(f"{n}.{k}", v) for n, entry in level if isinstance(entry, Mapping) for k, v in entry.items()]
+    return flat | dict(level)
+
+
+def _same(first: Any, second: Any) -> bool:
+    """Return whether two values hold the same tensors."""
+    if not (isinstance(first, Mapping) and isinstance(second, Mapping) and set(first) == set(second)):
+        return False
+    return all(isinstance(first[k], np.ndarray) and np.array_equal(first[k], second[k]) for k in first)
+
+
+def _stripped(tensors: Mapping[str, NDArray[Any]], beside: dict[str, Any]) -> _Network:
     """Remove from tensor names the prefixes that DataParallel, torch.compile or an enclosing module adds."""
-    names = {name: name.replace("._original_component", "") for name in state}
+    names = {name: name.replace("._original_component", "") for name in tensors}
     for prefix in ("module.", "_orig_mod.", "model."):
         if all(name.startswith(prefix) for name in names.values()):
             names = {key: name.removeprefix(prefix) for key, name in names.items()}
-    return {names[key]: tensor for key, tensor in state.items()}
+    return _Network({names[key]: tensor for key, tensor in tensors.items()}, beside, [])
 
 
-def _checkpoints(loaded: Mapping[str, Any], key: str, path: Path) -> tuple[list[State], list[int], list[str]]:
-    """Return a run's state dicts, the number of updates before each, and descriptions of what was assumed."""
-    entries = loaded[key]
-    items = entries.items() if isinstance(entries, Mapping) else enumerate(entries)
-    numbered = [
-        (int(number), state) for number, state in items if re.fullmatch(r"\d{1,12}", str(number)) and _is_state(state)
-    ]
-    if not numbered or len(numbered) < len(entries):
+def _is_lightning(beside: Mapping[str, Any]) -> bool:
+    return "pytorch-lightning_version" in beside or {"global_step", "hyper_parameters"} <= set(beside)
+
+
+def _without_module(network: _Network) -> _Network:
+    """Return the network of a Lightning module: the tensors of its submodule that holds matrices, if only one does."""
+    for prefix in ("model.", "net.", "network.", "transformer.", "module.", "_orig_mod."):
+        inner = {name: tensor for name, tensor in network.state.items() if name.startswith(prefix)}
+        outer = [name for name in network.state if name not in inner]
+        if is_weights(inner) and not is_weights({name: network.state[name] for name in outer}):
+            skipped = [f"tensor {name}, outside `{prefix.rstrip('.')}`" for name in outer]
+            state = {name.removeprefix(prefix): tensor for name, tensor in inner.items()}
+            return _without_module(_Network(state, network.beside, [*network.skipped, *skipped]))
+    return network
+
+
+def _one(network: _Network, beside: Mapping[str, Any], layout: str, path: Path, is_authors: bool) -> Contents:
+    """Return the contents of a file with one network.
+
+    Args:
+        network: the network.
+        beside: the fields beside it.
+        layout: description of how the file is arranged.
+        path: the file.
+        is_authors: whether the layout is the authors', in which the list of losses has one entry per update.
+    """
+    if _is_lightning(beside):
+        network = _without_module(network)
+    epoch, source = _last_epoch(beside, path, counts_losses=is_authors)
+    contents = _with_records(Contents([network.state], None if epoch is None else [epoch], layout), beside, "", path)
+    return contents._replace(skipped=network.skipped, epochs_source=source)
+
+
+# Runs of several checkpoints
+
+
+def _is_run(value: Any) -> bool:
+    """Return whether a value is a list of checkpoints, or a mapping from epochs to checkpoints, with fields beside them."""
+    if isinstance(value, list):
+        return bool(value) and all(_is_checkpoint(entry) for entry in value)
+    if not isinstance(value, Mapping):
+        return False
+    numbered = {name: entry for name, entry in value.items() if _NUMBERED.fullmatch(str(name).lower())}
+    return bool(numbered) and all(_is_checkpoint(entry) for entry in numbered.values())
+
+
+def _is_checkpoint(value: Any) -> bool:
+    """Return whether a value is a state dict or a mapping with one under a usual key."""
+    return is_weights(value) or (isinstance(value, Mapping) and _network_key(value) is not None)
+
+
+def _run(entries: Any, key: str, beside: Mapping[str, Any], path: Path) -> Contents:
+    """Return the checkpoints in a list, or in a mapping from epoch to checkpoint.
+
+    Args:
+        entries: the list or mapping.
+        key: where it is in the file; empty for the whole file.
+        beside: the file's fields beside the list or mapping.
+        path: the file.
+    """
+    numbered: list[tuple[int, str, Contents]] = []
+    rest: dict[str, Any] = {}
+    for name, entry in entries.items() if isinstance(entries, Mapping) else enumerate(entries):
+        match = _NUMBERED.fullmatch(str(name).lower())
+        if match and (_is_checkpoint(entry) or (key in RUN_KEYS and _network(entry) is not None)):
+            numbered.append((int(match[2]), str(name), find_networks(entry, path)))
+        elif isinstance(entries, Mapping) and not key:
+            rest[str(name)] = entry
+    if not numbered or len(numbered) + len(rest) < len(entries):
+        if not key and isinstance(entries, list) and not numbered:
+            raise _no_network(path, "a list")
+        where = f"`{key}`: expected" if key else "expected"
         raise UserError(
-            f"{path}: `{key}`: expected a list of state dicts, or a dictionary from epoch to state dict; "
+            f"{path}: {where} a list of state dicts, or a dictionary from epoch to state dict; "
             f"{len(entries) - len(numbered)} of the {len(entries)} entries are neither."
         )
+    beside = dict(beside) | rest
     numbered.sort(key=lambda item: item[0])
-    states = [_without_prefixes(state) for _, state in numbered]
-    if UPDATES in loaded:
-        return states, _as_epochs(loaded, states, path, UPDATES), []
+    count = len(numbered)
+    epochs, source, assumed = _epochs_of_run(numbered, isinstance(entries, Mapping), key, beside, path)
+    order = sorted(range(count), key=lambda i: epochs[i])
+    for i, j in itertools.pairwise(order):
+        if epochs[i] == epochs[j]:
+            raise UserError(
+                f"{path}: checkpoints {numbered[i][1]} and {numbered[j][1]} are both after {epochs[i]} updates."
+            )
+    states = [numbered[i][2].states[0] for i in order]
+    where = f" under `{key}`" if key else " in a list" if isinstance(entries, list) else " by number"
+    contents = Contents(states, [epochs[i] for i in order], f"a run of {count} checkpoints{where}", assumed=assumed)
+    last = numbered[order[-1]][2]
+    contents = _with_records(contents, beside, key, path)._replace(epochs_source=source, skipped=last.skipped)
+    return _with_records_of(contents, last)
+
+
+def _epochs_of_run(
+    numbered: list[tuple[int, str, Contents]], is_mapping: bool, key: str, beside: Mapping[str, Any], path: Path
+) -> tuple[list[int], str, list[str]]:
+    """Return the number of updates before each checkpoint, how it was found, and descriptions of what was assumed."""
+    if UPDATES in beside:
+        return _as_epochs(beside, len(numbered), path, UPDATES), f"`{UPDATES}`: {ITSELF}", []
     for name in EPOCHS:
-        if name in loaded:
-            return states, [epoch + 1 for epoch in _as_epochs(loaded, states, path, name)], []
-    if isinstance(entries, Mapping):
-        return states, [number + 1 for number, _ in numbered], []
-    interval = max(1, len(_numbers(loaded, "train_losses", path)) // len(states))
+        if name in beside:
+            epochs = [epoch + 1 for epoch in _as_epochs(beside, len(numbered), path, name)]
+            return epochs, f"`{name}`: {AFTER_UPDATE}", []
+    stated = [contents.epochs[0] for _, _, contents in numbered if contents.epochs]
+    if len(stated) == len(numbered):
+        return stated, f"in each checkpoint, {numbered[-1][2].epochs_source}", []
+    if is_mapping:
+        offset = int(key in RUN_KEYS and all(name.isdecimal() for _, name, _ in numbered))
+        source = f"keys of the checkpoints, such as {numbered[-1][1]}: {AFTER_UPDATE if offset else ITSELF}"
+        return [number + offset for number, _, _ in numbered], source, []
+    interval = max(1, len(_numbers(beside, "train_losses", path)) // len(numbered))
     text = f"checkpoints every {interval} epochs, the first after one update: the file has no `epochs`"
-    return states, [number * interval + 1 for number, _ in numbered], [text]
+    return [number * interval + 1 for number, _, _ in numbered], "order of the checkpoints", [text]
 
 
-def _as_epochs(loaded: Mapping[str, Any], states: list[State], path: Path, name: str) -> list[int]:
+def _as_epochs(beside: Mapping[str, Any], count: int, path: Path, name: str) -> list[int]:
     """Return the epoch of each state dict, as listed under a key of the file."""
-    epochs: list[int] = _counts(loaded, name, path).tolist()
-    if len(epochs) != len(states) or epochs != sorted(set(epochs)):
-        raise UserError(f"{path}: `{name}`: expected {len(states)} ascending numbers, one per checkpoint.")
+    epochs: list[int] = _counts(beside, name, path).tolist()
+    if len(epochs) != count or epochs != sorted(set(epochs)):
+        raise UserError(f"{path}: `{name}`: expected {count} ascending numbers, one per checkpoint.")
     return epochs
 
 
-def _last_epoch(loaded: Mapping[str, Any], path: Path) -> int | None:
-    """Return the number of updates before the last network, or None if the file does not state it."""
-    for name, offset in ((UPDATES, 0), ("epoch", 1)):
-        if loaded.get(name) is not None:
-            numbers = _counts(loaded, name, path)
-            if not numbers.size:
-                raise UserError(f"{path}: `{name}` is empty; expected a number of updates.")
-            return int(numbers[-1]) + offset
-    return len(_numbers(loaded, "train_losses", path)) or None
+def _last_epoch(beside: Mapping[str, Any], path: Path, counts_losses: bool = True) -> tuple[int | None, str]:
+    """Return the number of updates before the last network, or None if the file does not state it, and its source."""
+    values = {name: beside[name] for name in (UPDATES, *STEPS, "epoch") if beside.get(name) is not None}
+    numbers: dict[str, int] = {}
+    for name in values:
+        counts = _counts(values, name, path)
+        if not counts.size:
+            raise UserError(f"{path}: `{name}` is empty; expected a number of updates.")
+        numbers[name] = int(counts[-1])
+    for name in (UPDATES, *STEPS):
+        if name in numbers and numbers[name] >= numbers.get("epoch", 0):  # a step within the epoch is smaller
+            return numbers[name], f"`{name}` {numbers[name]}: {ITSELF}"
+    losses = len(_numbers(beside, "train_losses", path))
+    if "epoch" in numbers:
+        epoch = numbers["epoch"]
+        if epoch and losses == epoch:
+            return epoch, f"`epoch` {epoch}: {ITSELF}, as there are as many train losses"
+        return epoch + 1, f"`epoch` {epoch}: {AFTER_UPDATE}"
+    return (losses, f"number of train losses, {losses}") if losses and counts_losses else (None, "")
+
+
+# Records of the training
+
+
+def _with_records(contents: Contents, beside: Mapping[str, Any], run_key: str, path: Path) -> Contents:
+    """Add what the fields beside the networks state."""
+    train, test = _losses(beside, run_key, path)
+    indices = _counts(beside, "train_indices", path) if beside.get("train_indices") is not None else None
+    config: Mapping[str, Any] = next(
+        (beside[name] for name in CONFIG_KEYS if isinstance(beside.get(name), Mapping)), {}
+    )
+    if is_weights(config) or _is_nested(config):
+        config = {}
+    statements = stated_settings({name: value for name, value in beside.items() if name not in _INTERPRETED})
+    return contents._replace(
+        config=dict(config),
+        optimizer=optimizer_group(beside)[1],
+        train=train,
+        test=test,
+        train_indices=indices,
+        stated=statements.settings,
+        contradictions=statements.contradictions,
+        unused=statements.unused,
+    )
+
+
+def _with_records_of(contents: Contents, last: Contents) -> Contents:
+    """Add what the last checkpoint states and the file does not."""
+    return contents._replace(
+        config=contents.config or last.config,
+        optimizer=contents.optimizer or last.optimizer,
+        train=contents.train or last.train,
+        test=contents.test if contents.train else last.test,
+        train_indices=last.train_indices if contents.train_indices is None else contents.train_indices,
+        stated=last.stated | contents.stated,
+        contradictions=[*contents.contradictions, *last.contradictions],
+        unused=[*contents.unused, *last.unused],
+    )
 
 
 def _numbers(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[np.float64]:
@@ -225,13 +550,27 @@ def _counts(loaded: Mapping[str, Any], name: str, path: Path) -> NDArray[np.int6
     return numbers.astype(np.int64)
 
 
-def _losses(loaded: Mapping[str, Any], run_key: str | None, path: Path) -> tuple[Losses | None, Losses | None]:
+def _series(loaded: Mapping[str, Any], names: Iterable[str], path: Path) -> NDArray[np.float64]:
+    """Return the first list of losses under one of several names, in the file or in its history; empty if there is none."""
+    histories = [loaded[name] for name in _HISTORIES if isinstance(loaded.get(name), Mapping)]
+    for source in (loaded, *histories):
+        for name in names:
+            value = source.get(name)
+            is_list = isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 0)
+            if value is not None and (is_list or name in ("train_losses", "test_losses")):
+                numbers = _numbers(source, name, path)
+                if numbers.size:
+                    return numbers
+    return np.zeros(0)
+
+
+def _losses(loaded: Mapping[str, Any], run_key: str, path: Path) -> tuple[Losses | None, Losses | None]:
     """Return the train losses and the test losses in the file, each None if absent.
 
     Train losses are measured before each update. The authors' test losses are measured before the update too, possibly
     only every few epochs. The notebooks measure the test loss after each update.
     """
-    train, test = (_numbers(loaded, f"{split}_losses", path) for split in ("train", "test"))
+    train, test = _series(loaded, _TRAIN_LOSSES, path), _series(loaded, _TEST_LOSSES, path)
     if not train.size:
         return None, None
     train_losses = Losses(np.arange(len(train)), train)
@@ -247,46 +586,94 @@ def _losses(loaded: Mapping[str, Any], run_key: str | None, path: Path) -> tuple
     return train_losses, Losses(np.arange(len(test)) * interval + delay, test)
 
 
-def _optimizer(value: Any) -> dict[str, Any]:
-    """Return the settings of the optimizer's parameter group, if it has exactly one."""
-    """Return the settings of the optimizer's parameter group, if it has exactly one."""
-    groups = _mapping(value).get("param_groups", [])
-    return _mapping(groups[0]) if isinstance(groups, list) and len(groups) == 1 else {}
+# Folders
 
 
-def _folder(files: Mapping[str, Any], path: Path) -> Contents:
-    """Find the networks in a folder of numbered files.
+def _folder(files: Mapping[str, Any], path: Path, key: str | None) -> Contents:
+    """Find the networks in a folder of files.
 
     `init` is the network before the first update. Any other file is a checkpoint if it contains an epoch or has a number
-    in its name, and is skipped otherwise.
+    in its name. Files without a network or a number are skipped.
     """
-    states: dict[int, State] = {}
-    last_contents, skipped = None, []
-    for stem, loaded in files.items():
-        contents = find_networks(loaded, path / stem)
-        if len(contents.states) > 1:
-            raise UserError(
-                f"{path / stem} contains a run of {len(contents.states)} checkpoints; in a folder, each file must "
-                "contain one network. Import this file on its own."
-            )
-        number = re.search(r"\d+", stem)
-        if stem == "init":
-            states[0] = contents.states[0]
-        elif contents.epochs or number:
-            epoch = contents.epochs[0] if contents.epochs else int(number.group()) + 1  # type: ignore[union-attr]
-            if epoch in states:
-                raise UserError(
-                    f"{path / stem}: another file in the folder is a checkpoint after {epoch} updates too; remove one."
-                )
-            states[epoch] = contents.states[0]
-            last_contents = contents if epoch == max(states) else last_contents
+    networks: dict[str, Contents] = {}
+    epochs_of_files: dict[str, tuple[int, str]] = {}
+    skipped: list[str] = []
+    for name, loaded in files.items():
+        contents = _network_in_folder(loaded, path / name, key)
+        epoch_of_file = None if contents is None else _epoch_of_file(name, contents)
+        if contents is None:
+            skipped.append(f"{name}: it contains no network")
+        elif epoch_of_file is None:
+            skipped.append(f"{name}: neither its name nor the file has a number of updates")
         else:
-            skipped.append(stem)
-    if not states:
+            networks[name], epochs_of_files[name] = contents, epoch_of_file
+    usual = max((set(contents.states[0]) for contents in networks.values()), key=len, default=set())
+    names: dict[int, str] = {}  # of the checkpoints, by epoch
+    for name, (epoch, _) in epochs_of_files.items():
+        if usual.isdisjoint(networks[name].states[0]):
+            skipped.append(f"{name}: it has other tensors than the other files")
+        elif epoch in names:
+            raise UserError(
+                f"{path / names[epoch]} and {path / name}: both are checkpoints after {epoch} updates; remove one of them."
+            )
+        else:
+            names[epoch] = name
+    if not names:
         raise _no_network(path, "files without a number in their name or an `epoch` inside")
-    epochs = sorted(states)
-    result = _bare_contents([states[epoch] for epoch in epochs], epochs, f"a folder of {len(epochs)} networks")
-    assumed = [f"files without a number are not checkpoints and are skipped: {', '.join(skipped)}"] if skipped else []
-    if last_contents is None:
-        return result._replace(assumed=assumed)
-    return last_contents._replace(states=result.states, epochs=epochs, layout=result.layout, assumed=assumed)
+    epochs = sorted(names)
+    with_records = [epoch for epoch in epochs if networks[names[epoch]].stated]
+    last = networks[names[max(with_records, default=epochs[-1])]]  # `init` and final weights often have no records
+    sources = "; ".join(dict.fromkeys(epochs_of_files[names[epoch]][1] for epoch in epochs))
+    shown = ", ".join(f"{names[epoch]} → {epoch}" for epoch in epochs[:3]) + (", …" if len(epochs) > 3 else "")
+    return last._replace(
+        states=[networks[names[epoch]].states[0] for epoch in epochs],
+        epochs=epochs,
+        layout=f"a folder of {len(epochs)} networks",
+        assumed=[f"files that are not checkpoints are skipped: {'; '.join(skipped)}"] if skipped else [],
+        skipped=[*skipped, *last.skipped],
+        epochs_source=f"{sources} ({shown})",
+    )
+
+
+def _network_in_folder(loaded: Any, path: Path, key: str | None) -> Contents | None:
+    """Return the network of one file in a folder, or None if the file contains none.
+
+    Raises:
+        UserError: the file contains several networks, or a wrong field.
+    """
+    if not _contains_weights(loaded):
+        return None
+    contents = find_networks(loaded, path, key)
+    if len(contents.states) > 1:
+        raise UserError(
+            f"{path} contains a run of {len(contents.states)} checkpoints; in a folder, each file must "
+            "contain one network. Import this file on its own."
+        )
+    return contents
+
+
+def _contains_weights(value: Any, depth: int = 3) -> bool:
+    """Return whether a value is or contains a state dict, outside of an optimizer's state."""
+    if is_weights(value):
+        return True
+    if not depth or not isinstance(value, Mapping | list) or (isinstance(value, Mapping) and "param_groups" in value):
+        return False
+    entries = (
+        value if isinstance(value, list) else [v for k, v in value.items() if not _NO_NETWORK.fullmatch(canonical(k))]
+    )
+    return any(_contains_weights(entry, depth - 1) for entry in entries)
+
+
+def _epoch_of_file(name: str, contents: Contents) -> tuple[int, str] | None:
+    """Return the number of updates before the network of a file in a folder and how it was found, or None."""
+    stem = Path(name).stem
+    if stem == "init":
+        return 0, "`init` is before the first update"
+    if contents.epochs:
+        return contents.epochs[0], re.sub(r"` \d+", "`", contents.epochs_source) + ", in each file"
+    if stem.isdecimal() and len(stem) <= 12:
+        return int(stem) + 1, f"numbers of the files' names: {AFTER_UPDATE}"
+    numbers = _NAMED_NUMBER.findall(stem) or re.findall(r"\d+", stem)
+    if not numbers or len(numbers[-1]) > 12:
+        return None
+    return int(numbers[-1]), f"last numbers of the files' names: {ITSELF}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
 from progress_measures import fingerprint, paths
 from progress_measures.cube.extract import measure_family
@@ -14,14 +13,12 @@ from progress_measures.errors import UserError
 from progress_measures.experiments.load import FOLDER, IMPORTED, is_experiment_name
 from progress_measures.files import atomic_path, open_store, scratch
 from progress_measures.importing.contents import Contents, find_networks
+from progress_measures.importing.forward import computed_by_forward
 from progress_measures.importing.names import FormatMatch, best_match
 from progress_measures.importing.reading import read
-from progress_measures.importing.settings import Options, RecognizedNetwork, recognize_network
+from progress_measures.importing.settings import Options, RecognizedNetwork, computed_by_design, recognize_network
 from progress_measures.importing.writing import write_history, write_training
 from progress_measures.measures.registry import FAMILIES, families_of
-
-# Largest ratio between our train loss at the last checkpoint and the file's last train loss, which is one update older.
-MAX_LOSS_RATIO = 1.5
 
 
 def import_network(path: Path, out: Path, options: Options) -> list[str]:
@@ -33,14 +30,27 @@ def import_network(path: Path, out: Path, options: Options) -> list[str]:
         options: what the user states about the file.
 
     Returns:
-        Report lines: what was recognized, assumed and ignored, and whether the train loss agrees with the file.
+        Report lines: what is known about the network and where it comes from, and how it agrees with each operation.
 
     Raises:
         UserError: the file cannot be read or contains no network on pairs, an option does not fit it, or the name is
             taken.
     """
-    _check_name(out)
+    check_name(out)
     contents, network = recognize(path, options)
+    write_network(network, contents, out, options.precision)
+    return report(network, path)
+
+
+def write_network(network: RecognizedNetwork, contents: Contents, out: Path, precision: str) -> None:
+    """Write the files of a finished training, measure and gather, completely or not at all.
+
+    Args:
+        network: the network in the project's terms.
+        contents: what its file contains, of which the recorded losses are used.
+        out: `results/<name>`; an earlier import in this folder is replaced.
+        precision: `float64` or `float32`, the precision of measurement.
+    """
     if out.parent.resolve() == paths.RESULTS.resolve():
         # The workflow measures again whatever is older than these files, so they are written before the measurement.
         for module in (
@@ -52,10 +62,9 @@ def import_network(path: Path, out: Path, options: Options) -> list[str]:
             fingerprint.write_fingerprint(fingerprint.folder(paths.RESULTS), f"{fingerprint.PACKAGE}.{module}")
     with scratch(out) as folder:
         with paths.use_results_folder(folder):
-            losses = _write(network, out.name, contents, options.precision)
+            _write(network, out.name, contents, precision)
         with atomic_path(out) as temporary:
             (folder / out.name).rename(temporary)
-    return [*_report(network, path), *_loss_comparison(contents, losses)]
 
 
 def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork]:
@@ -71,25 +80,40 @@ def recognize(path: Path, options: Options) -> tuple[Contents, RecognizedNetwork
     Raises:
         UserError: the file cannot be read or does not contain a network on pairs, or an option does not fit it.
     """
-    contents = find_networks(read(path), path)
-    stated_heads = next(
-        (contents.config[name] for name in ("n_heads", "num_heads") if contents.config.get(name) is not None), None
-    )
-    heads = options.heads or stated_heads
+    contents = find_networks(read(path), path, options.key)
+    try:
+        if options.forward is not None:
+            return contents, recognize_network(path, contents, computed_by_forward(path, contents, options), options)
+        match = _matched(path, contents, options)
+        _check_tensors(contents, match, path)
+        return contents, recognize_network(path, contents, computed_by_design(path, contents, match, options), options)
+    except UserError as error:
+        raise UserError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
+
+
+def _matched(path: Path, contents: Contents, options: Options) -> FormatMatch:
+    """Match the last state dict against the formats, with the number of heads that the user or the file states."""
+    stated = contents.stated.get("heads")
+    heads = options.heads or (stated.value if stated else None)
     if not (heads is None or (type(heads) is int and heads >= 1)):
         raise UserError(
             f"{path}: the number of heads in the file's configuration is {heads!r:.60}; expected an integer from 1. Set it "
             "with --heads."
         )
-    match = best_match(contents.states[-1], {"head": heads} if heads else {}, options.names, path)
-    _check_tensors(contents, match, path)
-    try:
-        return contents, recognize_network(path, contents, match, options)
-    except UserError as error:
-        raise UserError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
+    sizes = {"head": heads} if heads else {}
+    return best_match(contents.states[-1], sizes, options.names, path, _absent(contents, options))
 
 
-def _check_name(out: Path) -> None:
+def _absent(contents: Contents, options: Options) -> frozenset[str]:
+    """Return our tensors that the network does not have, by its configuration or the user's options."""
+    absent = {"W_in", "W_out"} if contents.config.get("attn_only") is True else set()
+    positions = options.model.get("positions", contents.stated.get("positions", (None, ""))[0])
+    if str(positions).lower() in ("rotary", "rope", "sinusoidal", "none"):
+        absent |= {"W_pos"}
+    return frozenset(absent)
+
+
+def check_name(out: Path) -> None:
     """Raise an error if the name of the folder is taken or cannot be a target of the workflow."""
     if not is_experiment_name(out.name):
         raise UserError(
@@ -130,38 +154,29 @@ def _check_tensors(contents: Contents, match: FormatMatch, path: Path) -> None:
                 )
 
 
-def _write(network: RecognizedNetwork, name: str, contents: Contents, precision: str) -> xr.Dataset:
-    """Write the files of a finished training, measure and gather; return the measures of the family `losses` [epoch]."""
+def _write(network: RecognizedNetwork, name: str, contents: Contents, precision: str) -> None:
+    """Write the files of a finished training, measure and gather."""
     (run,) = network.experiment.runs(name)
     write_training(run, network, precision)
     for family in families_of(run):
         measure_family(run, family, first=True)
-    losses = open_store(paths.family_store(name, run.name, "losses")).load()
     if "split" in run.provides:
+        losses = open_store(paths.family_store(name, run.name, "losses")).load()
         write_history(run, contents, losses)
     gather(name, network.experiment.title, [run])
-    return losses
 
 
-def _report(network: RecognizedNetwork, path: Path) -> list[str]:
+def report(network: RecognizedNetwork, path: Path) -> list[str]:
+    """Return a table of what is known about a network, and a table of its agreement with each operation."""
     provenance = network.experiment.imported
     assert provenance is not None
-    lines = [f"{path}: tensors named as in {provenance.format}"]
-    lines += [f"  recognized: {line}" for line in provenance.recognized]
-    lines += [f"  assumed: {line}" for line in provenance.assumed]
-    ignored = [f"  ignored, since this format does not use them: {', '.join(provenance.ignored)}"]
-    return lines + (ignored if provenance.ignored else [])
-
-
-def _loss_comparison(contents: Contents, losses: xr.Dataset) -> list[str]:
-    """Return a line that compares our train loss at the last checkpoint with the last train loss in the file.
-
-    A large ratio means that the split or the operation is wrong. If one of the two losses is absent, there is no line.
-    """
-    if contents.train is None or "train_loss" not in losses:
-        return []
-    our_loss, file_loss = float(losses.train_loss[-1]), float(contents.train.values[-1])
-    agrees = file_loss > 0 and 1 / MAX_LOSS_RATIO < our_loss / file_loss < MAX_LOSS_RATIO
-    text = f"train loss {our_loss:.4g}; the last one in the file is {file_loss:.4g}"
-    advice = f". They differ by more than a factor of {MAX_LOSS_RATIO:g}: is the split wrong (--split)?"
-    return [f"  {'recognized' if agrees else 'doubtful'}: {text}" + ("" if agrees else advice)]
+    rows = [("setting", "value", "where it comes from")]
+    rows += [(finding.setting, finding.value, finding.origin) for finding in network.findings]
+    widths = [min(max(len(row[i]) for row in rows), 48) for i in range(2)]
+    lines = [f"{path}:"]
+    lines += [f"  {row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}".rstrip() for row in rows]
+    lines.append("  agreement of the answers with each operation, over all pairs:")
+    lines += [f"    {name:12}  {fraction:8.2%}" for name, fraction in network.agreement.items()]
+    if provenance.ignored:
+        lines.append(f"  ignored, since this format does not use them: {', '.join(provenance.ignored)}")
+    return lines + [f"  DOUBTFUL: {doubt}" for doubt in network.doubts]

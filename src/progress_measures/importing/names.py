@@ -4,9 +4,10 @@
     W_Q: ["h.{layer}.attn.q.weight", (head d_head) d_model]
 
 Each entry has the foreign tensor's name, with `{layer}` if every layer has a tensor of its own, and its axes in einops
-notation: our axis names (`AXES`) in the order of the foreign tensor, with merged axes in parentheses. A tensor of all
-layers has an axis `layer`; a tensor that contains W_Q, W_K and W_V has an axis `qkv` of size 3. The built-in formats are
-the files in formats/; the user can give the path of another mapping file.
+notation: our axis names (`AXES`) in the order of the foreign tensor, with merged axes in parentheses and 1 for an axis of size
+1. A tensor of all layers has an axis `layer`; a tensor that contains W_Q, W_K and W_V has an axis `qkv` of size 3. Other
+entries state what tensors do not say: fields of the section `model`, such as `activation: gelu`, `tokens` and `read`. The
+built-in formats are the files in formats/; the user can give the path of another mapping file.
 """
 
 from __future__ import annotations
@@ -21,12 +22,21 @@ from typing import Any
 import numpy as np
 from einops import rearrange
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from progress_measures.errors import UserError
+from progress_measures.experiments.load import validation_message
+from progress_measures.experiments.schema import Model
 from progress_measures.importing.contents import State
 from progress_measures.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent / "formats"
+
+DETERMINED_BY_TENSORS = {
+    "layers", "d_model", "heads", "d_head", "d_mlp", "gated_mlp", "norm_weights", "attention_biases", "tied_embeddings",
+    "unembedding_bias", "mlp_biases", "attention_only", "initialization",
+}  # fmt: skip
+"""Fields of the section `model` that follow from the tensors, and that a mapping file therefore does not state."""
 
 AXES = {
     "W_E": "token d_model",
@@ -43,6 +53,9 @@ AXES = {
     "W_out": "layer neuron d_model",
     "b_in": "layer neuron",
     "b_out": "layer d_model",
+    "W_gate": "layer d_model neuron",
+    "b_gate": "layer neuron",
+    "b_post": "layer neuron",
     "W_U": "d_model output",
     "b_U": "output",
     "ln1_w": "layer d_model",
@@ -52,6 +65,19 @@ AXES = {
     "ln_final_w": "d_model",
     "ln_final_b": "d_model",
 }
+"""Axes of the tensors of a transformer."""
+
+MLP_AXES = {
+    "W_E": "token d_model",
+    "W_in": "input neuron",
+    "b_in": "neuron",
+    "W_hidden": "hidden_layer input_neuron neuron",
+    "b_hidden": "hidden_layer neuron",
+    "W_out": "neuron output",
+    "b_out": "output",
+}
+"""Axes of the tensors of an MLP without attention, which a mapping file declares by `mlp_input`."""
+
 ALL_OR_NONE = (
     ("b_Q", "b_K", "b_V"),
     ("b_in", "b_out"),
@@ -59,8 +85,12 @@ ALL_OR_NONE = (
     ("ln1_b", "ln2_b", "ln_final_b"),
 )
 """A network has either all or none of each group, counting only tensors that the format lists."""
-REQUIRED = tuple(name for name in AXES if name.startswith("W_"))
-"""Tensors that every network has."""
+
+ALWAYS = ("W_E", "W_Q", "W_K", "W_V", "W_O")
+"""Tensors that every transformer has."""
+
+SETTINGS = ("tokens", "read", *(name for name in Model.model_fields if name not in DETERMINED_BY_TENSORS))
+"""What a mapping file may state besides the tensors."""
 
 Groups = list[list[str]]
 Weights = dict[str, NDArray[Any]]
@@ -73,6 +103,9 @@ class Format:
         name: stem of the YAML file.
         title: description of the format for users.
         locations: foreign name and groups of axes, by our tensor name.
+        settings: what the file states besides the tensors, by the names in `SETTINGS`.
+        axes: axes of our tensors, `AXES` or `MLP_AXES`.
+        required: our tensors that a network of this format has; other tensors are optional.
 
     Args:
         path: path of the YAML file.
@@ -89,14 +122,18 @@ class Format:
                 f"{path}: expected lines such as `W_E: [embed.weight, token d_model]`, found {content!r:.60}."
             )
         self.title = str(content.pop("title", path.name))
+        self.settings = self._checked_settings(content)
+        self.axes = AXES if self.settings.get("mlp_input") is None else MLP_AXES
         self.locations: dict[str, tuple[str, Groups]] = dict(self._checked_locations(content))
-        missing = [name for name in REQUIRED if name not in self.locations]
+        always = ALWAYS if self.axes is AXES else ("W_in", "W_out")
+        missing = [name for name in always if name not in self.locations]
         if missing:
             raise UserError(f"{path}: entries are missing for {', '.join(missing)}; every network has these tensors.")
+        self.required = tuple(name for name in self.locations if name.startswith("W_"))
         layer_styles = {
             ("{layer}" in foreign_name, any("layer" in group for group in groups))
             for name, (foreign_name, groups) in self.locations.items()
-            if "layer" in AXES[name]
+            if "layer" in self.axes[name].split()
         }
         if len(layer_styles) > 1:
             raise UserError(
@@ -104,20 +141,35 @@ class Format:
                 "tensors of the layers in the same way."
             )
 
+    def _checked_settings(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Take the settings out of the file's content, check them as fields of an experiment, and return them."""
+        settings = {name: content.pop(name) for name in SETTINGS if name in content}
+        settings |= content.pop("model", None) or {}
+        unknown = sorted(set(settings) - set(SETTINGS))
+        if unknown:
+            raise UserError(f"{self._path}: model.{unknown[0]!s:.60}: expected one of {', '.join(SETTINGS)}.")
+        fields = {name: value for name, value in settings.items() if name in Model.model_fields}
+        try:
+            checked = Model.model_validate(fields)
+        except ValidationError as error:
+            raise UserError(validation_message(error, self._path)) from None
+        return settings | {name: getattr(checked, name) for name in fields}
+
     def _checked_locations(self, content: dict[str, Any]) -> Iterator[tuple[str, tuple[str, Groups]]]:
         """Check the entries of the file, and yield for each our name, the foreign name and the groups of axes."""
         for name, location in content.items():
-            if name not in AXES:
-                close = [known_name for known_name in AXES if known_name.lower() == str(name).lower()]
-                hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(AXES)}."
-                raise UserError(f"{self._path}: {name!s:.60}: unknown tensor; {hint}")
+            if name not in self.axes:
+                known = [*self.axes, *SETTINGS]
+                close = [known_name for known_name in known if known_name.lower() == str(name).lower()]
+                hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}."
+                raise UserError(f"{self._path}: {name!s:.60}: unknown tensor or setting; {hint}")
             if not (
                 isinstance(location, list) and len(location) == 2 and all(isinstance(part, str) for part in location)
             ):
                 raise UserError(f"{self._path}: {name}: expected [name, axes], such as [embed.weight, token d_model].")
             groups = _groups(location[1])
-            axes = [axis for group in groups for axis in group]
-            expected = set(AXES[name].split())
+            axes = [axis for group in groups for axis in group if axis != "1"]
+            expected = set(self.axes[name].split())
             if "{layer}" in location[0] and "layer" not in expected:
                 raise UserError(
                     f"{self._path}: {name}: this tensor is not one per layer; remove {{layer}} from its name."
@@ -135,17 +187,18 @@ class Format:
                 )
             yield name, (location[0], groups)
 
-    def match(self, state: State, sizes: Mapping[str, int]) -> FormatMatch:
+    def match(self, state: State, sizes: Mapping[str, int], absent: frozenset[str] = frozenset()) -> FormatMatch:
         """Match a state dict against this format.
 
         Args:
             state: state dict with foreign names.
             sizes: sizes of axes that are known from elsewhere, such as `head`.
+            absent: our tensors that this network is known not to have, such as `W_in` in an attention-only one.
 
         Returns:
             The match, whose `problems` are empty if the state dict has this format.
         """
-        return FormatMatch(self, state, dict(sizes))
+        return FormatMatch(self, state, dict(sizes), absent)
 
 
 def _groups(axes: str) -> Groups:
@@ -163,10 +216,11 @@ class FormatMatch:
         problems: descriptions of what does not fit the format; empty if everything fits.
     """
 
-    def __init__(self, format: Format, state: State, sizes: dict[str, int]) -> None:
+    def __init__(self, format: Format, state: State, sizes: dict[str, int], absent: frozenset[str]) -> None:
         self.format, self._state, self.sizes = format, state, sizes
+        self._required = [name for name in format.required if name not in absent]
         self._size_source: dict[str, str] = {}  # the tensor that determined each size
-        self.missing = [self._name(name, 0) for name in REQUIRED if self._name(name, 0) not in state]
+        self.missing = [self._name(name, 0) for name in self._required if self._name(name, 0) not in state]
         self.problems = [f"missing tensors: {', '.join(self.missing)}"] if self.missing else self._find_sizes()
 
     def _name(self, name: str, layer: int) -> str:
@@ -175,21 +229,25 @@ class FormatMatch:
 
     @cached_property
     def layers(self) -> int:
-        """The number of layers: how many consecutive layers have a W_Q, or the size of the axis `layer`."""
-        if "{layer}" not in self.format.locations["W_Q"][0]:
+        """The number of layers: how many consecutive layers have a W_Q, or the size of the axis `layer`.
+
+        In an MLP without attention, these are the hidden layers after the first.
+        """
+        counted = "W_Q" if self.format.axes is AXES else "W_hidden"
+        if "{layer}" not in self.format.locations.get(counted, ("", []))[0]:
             return self.sizes.get("layer", 1)
-        return next(layer for layer in itertools.count(1) if self._name("W_Q", layer) not in self._state)
+        return next(layer for layer in itertools.count(1) if self._name(counted, layer) not in self._state)
 
     def _present_or_required(self) -> Iterator[tuple[str, str, Groups]]:
         """Yield our name, the foreign name and the axes of each tensor that is present or required, layer by layer."""
         for name, (foreign_name, groups) in self.format.locations.items():
             for layer in range(self.layers if "{layer}" in foreign_name else 1):
-                if self._name(name, layer) in self._state or name in REQUIRED:
+                if self._name(name, layer) in self._state or name in self._required:
                     yield name, self._name(name, layer), groups
 
     def _find_sizes(self) -> list[str]:
         """Find the size of each axis; return a problem for each missing tensor and each shape that contradicts another."""
-        tensors, self.sizes = list(self._present_or_required()), self.sizes | {"qkv": 3}
+        tensors, self.sizes = list(self._present_or_required()), self.sizes | {"qkv": 3, "1": 1}
         absent = [
             foreign_name for _, foreign_name, _ in tensors if foreign_name not in self._state
         ] + self._missing_counterparts()
@@ -266,6 +324,8 @@ class FormatMatch:
         """The product head × d_head if the shapes determine only this product, else None."""
         if self.problems or "head" in self.sizes:
             return None
+        if self.format.axes is MLP_AXES:
+            return None
         _, foreign_name, groups = next(entry for entry in self._present_or_required() if entry[0] == "W_Q")
         dimension = next(i for i, group in enumerate(groups) if "head" in group)
         known_size = int(np.prod([self.sizes[axis] for axis in groups[dimension] if axis in self.sizes]))
@@ -290,26 +350,31 @@ class FormatMatch:
         sizes = self.sizes if heads is None or "head" in self.sizes else self.sizes | {"head": heads}
         parts: dict[str, list[NDArray[Any]]] = {}
         for name, foreign_name, groups in self._present_or_required():
-            parts.setdefault(name, []).append(_reordered(name, state[foreign_name], groups, sizes))
+            our_axes = self.format.axes[name].split()
+            parts.setdefault(name, []).append(_reordered(our_axes, name[-1], state[foreign_name], groups, sizes))
         return {
-            name: parts[name][0] if len(parts[name]) == 1 and "layer" not in AXES[name] else np.concatenate(parts[name])
-            for name in AXES
+            name: parts[name][0] if not {"layer", "hidden_layer"} & set(axes.split()) else np.concatenate(parts[name])
+            for name, axes in self.format.axes.items()
             if name in parts
         }
 
 
-def _reordered(name: str, tensor: NDArray[Any], groups: Groups, sizes: Mapping[str, int]) -> NDArray[Any]:
-    """Rearrange a tensor to our axis order, with a leading axis `layer` if our tensor has one."""
+def _reordered(
+    our_axes: list[str], letter: str, tensor: NDArray[Any], groups: Groups, sizes: Mapping[str, int]
+) -> NDArray[Any]:
+    """Rearrange a tensor to our axis order, with a leading axis of layers if our tensor has one.
+
+    Of a tensor that contains W_Q, W_K and W_V, take the part that `letter` names.
+    """
     axes = [axis for group in groups for axis in group]
-    our_axes = AXES[name].split()
     present_axes = [axis for axis in our_axes if axis in axes]
     target = ["qkv", *present_axes] if "qkv" in axes else present_axes
     grouped = " ".join(f"({' '.join(group)})" if len(group) > 1 else group[0] for group in groups)
     group_sizes = {axis: sizes[axis] for group in groups if len(group) > 1 for axis in group[:-1] if axis in sizes}
     result = rearrange(tensor, f"{grouped} -> {' '.join(target)}", **group_sizes)
     if "qkv" in axes:
-        result = result["QKV".index(name[-1])]
-    return result[None] if "layer" in our_axes and "layer" not in axes else result
+        result = result["QKV".index(letter)]
+    return result[None] if our_axes[0] in ("layer", "hidden_layer") and our_axes[0] not in axes else result
 
 
 def formats() -> list[Format]:
@@ -317,7 +382,13 @@ def formats() -> list[Format]:
     return [Format(path) for path in sorted(FOLDER.glob("*.yaml"))]
 
 
-def best_match(state: State, sizes: Mapping[str, int], mapping_file: Path | None, path: Path) -> FormatMatch:
+def best_match(
+    state: State,
+    sizes: Mapping[str, int],
+    mapping_file: Path | None,
+    path: Path,
+    absent: frozenset[str] = frozenset(),
+) -> FormatMatch:
     """Find the format of a state dict.
 
     Args:
@@ -325,19 +396,20 @@ def best_match(state: State, sizes: Mapping[str, int], mapping_file: Path | None
         sizes: sizes of axes that are known from elsewhere, such as `head`.
         mapping_file: the user's mapping file; None to try the built-in formats instead.
         path: path of the file that contains the state dict, for messages.
+        absent: our tensors that this network is known not to have.
 
     Returns:
-        The match with the fewest missing tensors, and then with the fewest problems.
+        The match with the fewest missing tensors, then with the fewest problems, then with the fewest ignored tensors.
 
     Raises:
         UserError: no format matches; the message says what is missing or wrong for the closest format.
     """
-    matches = [format.match(state, sizes) for format in ([Format(mapping_file)] if mapping_file else formats())]
-    best = min(matches, key=lambda match: (len(match.missing), len(match.problems)))
+    matches = [format.match(state, sizes, absent) for format in ([Format(mapping_file)] if mapping_file else formats())]
+    best = min(matches, key=lambda match: (len(match.missing), len(match.problems), len(match.ignored)))
     if best.problems:
         names = ", ".join(list(state)[:12]) + (", …" if len(state) > 12 else "")
         hint = "" if mapping_file else " For other names and axis orders, write a mapping file and give it with --map."
-        if len(best.missing) > len(REQUIRED) // 2:
+        if len(best.missing) > len(best.format.required) // 2:
             expected = f"the mapping file {mapping_file}" if mapping_file else "any known format"
             raise UserError(f"{path}: the tensor names do not match {expected}: {names}.{hint}")
         raise UserError(

@@ -1,225 +1,192 @@
-"""Find a network's operation, its number of heads and whether it has LayerNorms, from its answers to all pairs.
+"""Find a network's design and operation from its answers to pairs, where neither the file nor the user states them.
 
-The tensors do not show whether a network has LayerNorms, because LayerNorm weights may have been folded into the next
-matrices. If all heads are stored in one matrix, the tensors do not show the number of heads either. Each possible
-combination of the two is a reading of the network. The chosen reading is the one under which the network gives the right
-answers of an operation the highest mean probability.
+A design says how a network computes with its weights. The possible designs differ in what tensors do not show: the number of
+heads if all heads are stored in one matrix, the activation, and norms whose weights are folded into the next matrices. The
+chosen design is the one under which the network gives the right answers of an operation the highest mean probability.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import log_softmax
 
 from progress_measures.errors import UserError
-from progress_measures.importing.reading import check_numbers, load_array
-from progress_measures.models import imported
-from progress_measures.section import MAX_OPERANDS
-from progress_measures.tasks import Layout
-from progress_measures.tasks.base import is_prime
+from progress_measures.experiments.schema import Model
+from progress_measures.importing.designs import Design, model_section
+from progress_measures.importing.names import FormatMatch
+from progress_measures.importing.operations import Operation
+from progress_measures.models import network
+from progress_measures.tasks.tokens import TokenLayout
 
 Weights = dict[str, NDArray[Any]]
 
-# Smallest lead of the recognized operation over any other, in the fraction of pairs whose answers follow it.
+MIN_AGREEMENT = 0.5
+"""Smallest fraction of pairs whose answers follow an operation, for the network to have learned it."""
 MIN_LEAD = 0.1
-# The second choice, with or without LayerNorms, is taken only if it raises the confidence by more than this.
+"""Smallest lead of the recognized operation over any other, in the fraction of pairs whose answers follow it."""
 MIN_CONFIDENCE_GAIN = 0.01
-
-OPERATIONS = {
-    "a+b": "modular_addition",
-    "a-b": "modular_subtraction",
-    "sum": "integer_addition",
-}
-"""Task kind of each operation, by the name that users give with `--operation`."""
+"""A smaller difference in mean probability does not decide between two designs."""
+SAMPLE = 1500
+"""Number of pairs on which possible designs are compared."""
 
 
 class Reading(NamedTuple):
-    """A possible reading of a network, and the answers that follow from it.
+    """A possible design, and how well the network's answers fit an operation under it.
 
     Attributes:
         heads: number of heads.
-        layer_norm: whether the network has LayerNorms.
-        answers: output with the largest logit for every pair, without the output for `=`, [a, b].
-        agreement: by operation, the fraction of all pairs whose answers follow it.
-        confidence: mean probability of the right answers of the operation with the highest agreement; 0 without operations.
+        design: fields of the section `model` that the tensors do not determine.
+        operation: name of the operation with the highest agreement on the sample; empty if none was tested.
+        agreement: fraction of the sample's answers that follow it.
+        confidence: mean probability of its right answers.
     """
 
     heads: int
-    layer_norm: bool
-    answers: NDArray[np.int64]
-    agreement: dict[str, float]
+    design: Design
+    operation: str
+    agreement: float
     confidence: float
 
 
-def operands(weights: Weights, prime: int | None) -> int:
-    """Return n, the number of values of a and of b; the vocabulary has these values and `=`.
+class Recognized(NamedTuple):
+    """The chosen design, and the fields that the network's answers do not decide.
+
+    Attributes:
+        reading: the chosen design.
+        undecided: fields for which other values fit as well, with these values.
+        tested: number of designs.
+    """
+
+    reading: Reading
+    undecided: dict[str, list[Any]]
+    tested: int
+
+
+def choose_design(
+    possible: Iterable[tuple[int, Design]],
+    match: FormatMatch,
+    operations: list[Operation],
+    layout: TokenLayout,
+    read: int,
+) -> Recognized:
+    """Choose the design under which the right answers of an operation have the highest mean probability.
+
+    Args:
+        possible: numbers of heads and designs, the most ordinary first.
+        match: the last state dict, matched against its format.
+        operations: the operations that are tested.
+        layout: the layout of the tokens.
+        read: the answer position.
+
+    Returns:
+        The design. Among designs of similar confidence it is the most ordinary one, and the fields in which they differ are
+        undecided.
+    """
+    n = layout.operands
+    pairs = np.arange(n**2)
+    if n**2 > SAMPLE:
+        pairs = np.random.default_rng(0).choice(n**2, SAMPLE, replace=False)
+    options = list(possible)
+    if len(options) == 1:
+        heads, design = options[0]
+        return Recognized(Reading(heads, design, "", 0.0, 0.0), {}, 1)
+    readings = []
+    for heads, design in options:
+        weights = match.weights(heads=heads)
+        logits = pair_logits(weights, design, layout, read, pairs, np.float32)
+        readings.append(_reading(heads, design, logits, operations, pairs))
+    best = max(readings, key=lambda reading: reading.confidence)
+    similar = [r for r in readings if r.confidence > best.confidence - MIN_CONFIDENCE_GAIN]
+    chosen = similar[0]
+    fields = {name: [r.design[name] for r in similar] for name in chosen.design} | {"heads": [r.heads for r in similar]}
+    undecided = {name: list(dict.fromkeys(values[1:])) for name, values in fields.items()}
+    undecided = {name: [v for v in values if v != fields[name][0]] for name, values in undecided.items()}
+    return Recognized(chosen, {name: values for name, values in undecided.items() if values}, len(readings))
+
+
+def _reading(
+    heads: int, design: Design, logits: NDArray[np.floating], operations: list[Operation], pairs: NDArray[np.int64]
+) -> Reading:
+    """Return how well the logits of some pairs fit the operation that they fit best."""
+    if not np.isfinite(logits).all():
+        return Reading(heads, design, "", 0.0, 0.0)
+    answers, log_probabilities = logits.argmax(-1), log_softmax(logits.astype(np.float64), -1)
+    best = Reading(heads, design, "", 0.0, 0.0)
+    for operation in operations:
+        labels = operation.labels.ravel()[pairs]
+        known = labels >= 0
+        agreement = float((answers == labels)[known].mean())
+        if agreement > best.agreement:
+            of_labels = log_probabilities[known, labels[known]]
+            best = Reading(heads, design, operation.name, agreement, float(np.exp(of_labels).mean()))
+    return best
+
+
+def pair_logits(
+    weights: Weights,
+    design: Design,
+    layout: TokenLayout,
+    read: int,
+    pairs: NDArray[np.int64],
+    dtype: type[np.floating],
+) -> NDArray[np.floating]:
+    """Compute a network's logits at the answer position.
 
     Args:
         weights: tensors with our names and axes.
-        prime: the n that the user states; None to take it from the vocabulary.
+        design: fields of the section `model` that the tensors do not determine.
+        layout: the layout of the tokens.
+        read: the answer position.
+        pairs: indices a * n + b of the pairs.
+        dtype: precision of the computation.
 
     Returns:
-        n.
-
-    Raises:
-        UserError: the sizes do not fit a network on `a b =`, or n is not `prime`.
+        Logits [pair, output].
     """
-    vocabulary, outputs, context_length = weights["W_E"].shape[0], weights["W_U"].shape[-1], weights["W_pos"].shape[0]
-    n = prime or vocabulary - 1
-    if n + 1 != vocabulary:
-        raise UserError(
-            f"--prime {prime}: the network has {vocabulary} tokens; expected {n + 1}, for 0 … p − 1 and `=`. Omit --prime "
-            "to take p from the number of tokens."
-        )
-    if context_length < 3 or n < 2:
-        raise UserError(
-            f"the network has {vocabulary} tokens and {context_length} positions; expected a network on sequences `a b =` "
-            "with at least 3 positions and at least 3 tokens: the values of a and b, and `=`."
-        )
-    if n > MAX_OPERANDS:
-        raise UserError(
-            f"the network has {vocabulary} tokens; expected at most {MAX_OPERANDS + 1}, for the values of a and `=`."
-        )
-    if outputs < n:
-        raise UserError(f"the network has {outputs} outputs; expected at least {n}, one for each value of a.")
-    return n
-
-
-def right_answers(n: int, outputs: int) -> dict[str, NDArray[np.int64]]:
-    """Compute the right answers for each operation that a network of this size can compute.
-
-    Args:
-        n: number of values of a and of b.
-        outputs: number of outputs of the network.
-
-    Returns:
-        Right answers [a, b] by the name of the operation. Modular operations require an odd prime n.
-    """
-    a, b = np.indices((n, n))
-    answers = {"sum": a + b} if outputs >= 2 * n - 1 else {}
-    return answers | ({"a+b": (a + b) % n, "a-b": (a - b) % n} if n > 2 and is_prime(n) else {})
-
-
-def most_likely_reading(
-    weights_with: Callable[[int], Weights], heads: list[int], layer_norm: list[bool], n: int
-) -> Reading:
-    """Return the reading under which the right answers of an operation have the highest mean probability.
-
-    Args:
-        weights_with: function from a number of heads to the network's tensors.
-        heads: possible numbers of heads, the most likely first.
-        layer_norm: possible values of whether the network has LayerNorms, the more likely first.
-        n: number of values of a and of b.
-
-    Returns:
-        The reading with the highest confidence; the first one if no operation is recognized under any reading.
-    """
-    first, best = None, None
-    for normalized in layer_norm:
-        readings = [_reading(weights_with(count), normalized, n) for count in heads]
-        first = first or readings[0]
-        candidate = max(
-            (reading for reading in readings if operation(reading)),
-            key=lambda reading: reading.confidence,
-            default=None,
-        )
-        if candidate and (best is None or candidate.confidence > best.confidence + MIN_CONFIDENCE_GAIN):
-            best = candidate
-    assert first is not None
-    return best or first
-
-
-def _reading(weights: Weights, layer_norm: bool, n: int) -> Reading:
-    """Compute the network's answers under one reading; raise a `UserError` if its logits are not finite."""
-    outputs = weights["W_U"].shape[-1]
-    kept_outputs = n if outputs == n + 1 else outputs  # the last of n + 1 outputs is for `=`
-    sizes = Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=kept_outputs, input_length=3)
+    section = model_section(weights, design)
+    tokens = torch.from_numpy(layout.sequences(*np.divmod(pairs, layout.operands)))
     with np.errstate(over="ignore", invalid="ignore"):
-        weights32 = {
-            name: tensor.astype(np.float32)
-            for name, tensor in imported.to_native_weights(weights, sizes, False).items()
-        }
-        _, logits = imported.neurons_and_logits(weights32, n, layer_norm)
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(w, dtype))[None] for name, w in weights.items()}
+    logits, _ = network.activations(tensors, tokens, read, Model.model_validate(section).design, [])
+    return logits.numpy()
+
+
+def agreement(logits: NDArray[np.floating], operations: list[Operation]) -> dict[str, float]:
+    """Return the fraction of pairs whose answers follow each operation, over all pairs for which it is defined.
+
+    Args:
+        logits: logits of all pairs [pair, output].
+        operations: the operations.
+    """
+    answers = logits.argmax(-1)
+    fractions = {}
+    for operation in operations:
+        labels = operation.labels.ravel()
+        fractions[operation.name] = float((answers == labels)[labels >= 0].mean())
+    return fractions
+
+
+def check_finite(logits: NDArray[np.floating], path: Path) -> None:
+    """Raise a `UserError` if logits are not finite."""
     if not np.isfinite(logits).all():
         raise UserError(
-            "the network's logits are not finite in float32: its weights are too large, or the file is damaged."
+            f"{path}: the network's logits are not finite: its weights are too large, or the file is damaged."
         )
-    answers = logits.argmax(-1).reshape(n, n)
-    answer_tables = right_answers(n, kept_outputs)
-    agreement = {name: float((answers == table).mean()) for name, table in answer_tables.items()}
-    confidence = 0.0
-    if agreement:
-        labels = answer_tables[max(agreement, key=lambda name: agreement[name])].reshape(-1, 1)
-        confidence = float(np.take_along_axis(softmax(logits.astype(np.float64), -1), labels, -1).mean())
-    return Reading(weights["W_Q"].shape[1], layer_norm, answers, agreement, confidence)
 
 
-def operation(reading: Reading) -> str | None:
-    """Return the operation with the highest agreement if it leads any other by `MIN_LEAD` or more, else None."""
-    ordered = sorted(reading.agreement, key=lambda name: reading.agreement[name], reverse=True)
-    other_agreement = [reading.agreement[name] for name in ordered[1:]]
-    has_lead = ordered and reading.agreement[ordered[0]] >= max(other_agreement, default=0.0) + MIN_LEAD
-    return ordered[0] if has_lead else None
-
-
-def task(name: str, n: int, outputs: int, reading: Reading) -> dict[str, Any]:
-    """Return the task of an operation, as in an experiment's file.
-
-    Args:
-        name: `a+b`, `a-b`, `sum`, `other` (the network's own answers count as right), or the path of a file with the
-            right answers.
-        n: number of values of a and of b.
-        outputs: number of outputs of the network.
-        reading: the reading of the network, whose answers `other` uses.
-
-    Returns:
-        The fields of the section `task`.
-
-    Raises:
-        UserError: the operation does not fit the network.
-    """
-    kept_outputs = n if outputs == n + 1 else outputs
-    if name in ("a+b", "a-b"):
-        if n <= 2 or not is_prime(n):
-            raise UserError(
-                f"--operation {name}: a has {n} values; measures of modular tasks require an odd prime. Use --operation "
-                "other, or give a file with the table of right answers."
-            )
-        return {"kind": OPERATIONS[name], "prime": n}
-    if name == "sum":
-        if outputs < 2 * n - 1:
-            raise UserError(
-                f"--operation sum: the network has {outputs} outputs; expected at least {2 * n - 1}, one per sum."
-            )
-        return {"kind": OPERATIONS[name], "operands": n, "outputs": outputs}
-    answers = reading.answers if name == "other" else _read_answers(Path(name), n, kept_outputs)
-    return {"kind": "pair_table", "operands": n, "outputs": kept_outputs, "answers": answers.ravel().tolist()}
-
-
-def _read_answers(path: Path, n: int, outputs: int) -> NDArray[np.int64]:
-    """Read the right answers [a, b] from a file with n lines of n numbers."""
-    if not path.is_file():
-        raise UserError(
-            f"--operation {str(path)[:80]}: expected a+b, a-b, sum, other, or a file with the table of right answers."
-        )
-    try:
-        delimiter = "," if path.suffix == ".csv" else None
-        table = load_array(path) if path.suffix == ".npy" else np.loadtxt(path, delimiter=delimiter)
-        check_numbers(table)
-        answers = table.astype(np.int64)
-    except (ValueError, TypeError, OSError, EOFError) as error:
-        raise UserError(f"--operation {path}: not a table of numbers ({error}).") from None
-    if (
-        answers.shape != (n, n)
-        or not np.array_equal(answers, table)
-        or not 0 <= answers.min() <= answers.max() < outputs
-    ):
-        raise UserError(
-            f"--operation {path}: expected {n} lines, one per value of a, with {n} integers from 0 to {outputs - 1} each."
-        )
-    return answers
+def chosen_operation(fractions: Mapping[str, float]) -> str | None:
+    """Return the operation with the highest agreement if this is at least `MIN_AGREEMENT` and leads by `MIN_LEAD`."""
+    ordered = sorted(fractions, key=lambda name: fractions[name], reverse=True)
+    if not ordered or fractions[ordered[0]] < MIN_AGREEMENT:
+        return None
+    return (
+        ordered[0]
+        if fractions[ordered[0]] >= max((fractions[n] for n in ordered[1:]), default=0.0) + MIN_LEAD
+        else None
+    )

@@ -1,27 +1,38 @@
-"""Express a foreign network as an experiment: its settings, what was recognized and what was assumed."""
+"""Express a foreign network as an experiment: its settings, and where each of them comes from."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
+from scipy.special import log_softmax
 
 from progress_measures.errors import UserError
 from progress_measures.experiments.load import validation_message
 from progress_measures.experiments.schema import Experiment
-from progress_measures.importing import recognize, splits
-from progress_measures.importing.contents import Contents
+from progress_measures.importing import designs, operations, recognize, splits
+from progress_measures.importing.contents import Contents, Losses
+from progress_measures.importing.findings import Choice, Finding, Source
 from progress_measures.importing.names import FormatMatch, Weights
-from progress_measures.importing.recognize import Reading
+from progress_measures.importing.operations import Operation
+from progress_measures.importing.sizes import Sizes, find_sizes
+from progress_measures.importing.splits import FileLosses, ImportedSplit
+from progress_measures.tasks.tokens import TokenLayout
 
 UNKNOWN_SETTINGS: dict[str, float | str] = {
     **dict.fromkeys(("learning_rate", "weight_decay", "warmup", "dropout", "l1", "beta1", "beta2"), math.nan),
     **dict.fromkeys(("precision", "initialization"), "unknown"),
 }
 """Training settings that a file may omit, with their values in the cube if it does."""
+
+MAX_ACCURACY_DIFFERENCE = 0.02
+"""Largest difference between an accuracy in the file and ours."""
 
 
 class Options(NamedTuple):
@@ -30,22 +41,32 @@ class Options(NamedTuple):
     Attributes:
         names: path of a mapping file.
         split: training pairs, in one of the forms of `splits.FORMS`.
-        operation: `a+b`, `a-b`, `sum`, `other`, or a file with the table of right answers.
-        prime: number of values of a and of b.
+        operation: `a+b`, `a-b`, `b-a`, `a*b`, `a/b`, `sum`, `s5`, an expression of a and b, or a file with right answers.
+        modulus: number n of operand values.
+        tokens: the layout of the tokens, as in `tasks.tokens`.
+        read: the answer position, or `last`.
         heads: number of heads.
-        layer_norm: whether the network has LayerNorms.
+        model: fields of the section `model`, such as `activation`.
         epoch: number of updates before the only checkpoint.
         precision: precision of the measurement.
+        key: key of the file under which the networks are.
+        forward: `FILE.py:FUNCTION` of the user's forward pass.
+        accept_doubtful: whether to import a network although something contradicts what the file says.
     """
 
     names: Path | None = None
     split: str | None = None
     operation: str | None = None
-    prime: int | None = None
+    modulus: int | None = None
+    tokens: str | None = None
+    read: int | str | None = None
     heads: int | None = None
-    layer_norm: bool | None = None
+    model: Mapping[str, Any] = {}
     epoch: int | None = None
     precision: str = "float64"
+    key: str | None = None
+    forward: str | None = None
+    accept_doubtful: bool = False
 
 
 class RecognizedNetwork(NamedTuple):
@@ -56,16 +77,50 @@ class RecognizedNetwork(NamedTuple):
         weights: tensors of each checkpoint, with our names and axes.
         epochs: number of updates before each checkpoint.
         split: training pairs.
+        findings: what is known about the network, and where each value comes from.
+        agreement: fraction of pairs whose answers follow each operation that was tested.
+        doubts: what contradicts the findings; empty if nothing does.
     """
 
     experiment: Experiment
     weights: list[Weights]
     epochs: list[int]
-    split: splits.ImportedSplit
+    split: ImportedSplit
+    findings: list[Finding]
+    agreement: dict[str, float]
+    doubts: list[str]
 
 
-def recognize_network(path: Path, contents: Contents, match: FormatMatch, options: Options) -> RecognizedNetwork:
-    """Find what the file and the options do not state, and build the experiment.
+class Computed(NamedTuple):
+    """A network whose logits are computed, by its design or by the user's forward pass.
+
+    Attributes:
+        stored: what is stored of each checkpoint: tensors with our names and axes, or activations.
+        logits: logits of all pairs at the last checkpoint [pair, output].
+        sizes: n, the layout of the tokens and the number of outputs.
+        tested: the operations that the network is tested for.
+        findings: what is known about tensors and design.
+        doubts: what contradicts the design.
+        tried: description of the designs that were tried.
+        model: fields of the section `model`.
+        provenance: fields of the section `imported` that depend on the kind of network.
+        unknown: settings of the cube that are unknown, with `unknown` or NaN.
+    """
+
+    stored: list[Weights]
+    logits: NDArray[np.floating]
+    sizes: Sizes
+    tested: list[Operation]
+    findings: list[Finding]
+    doubts: list[str]
+    tried: str
+    model: dict[str, Any]
+    provenance: dict[str, Any]
+    unknown: dict[str, float | str]
+
+
+def computed_by_design(path: Path, contents: Contents, match: FormatMatch, options: Options) -> Computed:
+    """Find the design of a network from its tensors, and compute its logits.
 
     Args:
         path: path of the file or folder.
@@ -73,90 +128,264 @@ def recognize_network(path: Path, contents: Contents, match: FormatMatch, option
         match: the last state dict, matched against its format.
         options: what the user states about the file.
 
+    Raises:
+        UserError: an option does not fit the file, or the network is not one on pairs.
+    """
+    choices = designs.stated(contents, match, options.model, path)
+    sizes = _sizes(contents, match, options, choices)
+    layout = TokenLayout.parse(sizes.tokens.value, sizes.operands.value)
+    read = len(layout.slots) - 1 if sizes.read.value == "last" else int(sizes.read.value)
+    tested = operations_of(options, sizes)
+    chosen = recognize.choose_design(designs.possibilities(choices, match), match, tested, layout, read)
+    design, heads = chosen.reading.design, chosen.reading.heads
+    weights = _without_zero_biases([match.weights(state, heads) for state in contents.states])
+    logits = recognize.pair_logits(weights[-1], design, layout, read, np.arange(layout.operands**2), np.float64)
+    recognize.check_finite(logits, path)
+    findings = [
+        Finding("names of tensors", match.format.title, "mapping file" if options.names else "tensors"),
+        Finding("architecture", _architecture(weights[-1]), "tensors"),
+        *_design_findings(design, choices, chosen, match),
+    ]
+    return Computed(
+        weights,
+        logits,
+        sizes,
+        tested,
+        findings,
+        designs.contradictions(contents, choices, path) + _size_doubts(contents, weights[-1], sizes),
+        f"{chosen.tested} designs" if chosen.tested > 1 else "the stated design",
+        designs.model_section(weights[-1], design),
+        {"format": match.format.title, "ignored": match.ignored},
+        {},
+    )
+
+
+def recognize_network(path: Path, contents: Contents, computed: Computed, options: Options) -> RecognizedNetwork:
+    """Find the operation, the split and the recipe of a network, and build the experiment.
+
+    Args:
+        path: path of the file or folder.
+        contents: what the file contains.
+        computed: the network with its logits.
+        options: what the user states about the file.
+
     Returns:
         The experiment, and the weights, epochs and split of its only run.
 
     Raises:
-        UserError: an option does not fit the file, or the network is not one on `a b =`.
+        UserError: an option does not fit the file, or something contradicts what is stated or found and `accept_doubtful` is
+            false.
     """
-    recognized, assumed = [contents.layout], list(contents.assumed)
-    n = recognize.operands(match.weights(heads=1), options.prime)
-    reading = recognize.most_likely_reading(
-        lambda heads: match.weights(heads=heads), _possible_heads(match), _possible_norms(contents, match, options), n
-    )
-    weights = _without_zero_biases([match.weights(state, reading.heads) for state in contents.states])
-    last_weights = weights[-1]
-    title = "".join(c if c.isprintable() else "?" for c in f"Imported from {path.name}")
-    recognized.append(_architecture(last_weights, n, reading.layer_norm))
-    if match.merged_head_size:
-        assumed.append(
-            f"{reading.heads} heads, with which the network gives its answers the highest probability (--heads)"
-        )
-    if reading.layer_norm and options.layer_norm is None and not any(name.startswith("ln") for name in last_weights):
-        assumed.append(
-            "LayerNorms with folded weights, with which the network gives its answers a higher probability "
-            "(--no-layer-norm)"
-        )
-    operation, description, is_recognized = _operation(reading, options)
-    (recognized if is_recognized else assumed).append(description)
-    split = splits.find_split(options.split, contents, n)
-    (recognized if split.stated else assumed).append(f"split {split.description}")
-    epochs, description = _epochs(contents, options)
-    assumed += [description] if description else []
-    recipe, description = _recipe(contents)
-    recognized += [description] if description else []
+    logits, sizes, tested = computed.logits, computed.sizes, computed.tested
+    agreement = recognize.agreement(logits, tested)
+    operation, source = _operation(options, tested, agreement, path, computed.tried)
+    known = operation.task.defined()
+    pair_losses = _pair_losses(logits, operation.labels).reshape(known.shape)
+    split = splits.find_split(options.split, contents, _file_losses(contents), pair_losses, known)
+    epochs, epoch_finding = _epochs(contents, options)
+    recipe, recipe_findings = _recipe(contents)
+    correct = (logits.argmax(-1) == operation.labels.ravel()).reshape(known.shape)
+    doubts = [*computed.doubts, *contents.contradictions, *_low_agreement(operation, agreement)]
+    doubts += ([split.doubt] if split.doubt else []) + _accuracy_doubts(contents, split, correct, known)
+    findings = [
+        Finding("contents", contents.layout, "file"),
+        *computed.findings,
+        sizes.operands.finding("n", f"{sizes.operands.value} values of a and b"),
+        sizes.tokens.finding("tokens"),
+        *([sizes.read.finding("read position")] if sizes.read.value != "last" else []),
+        Finding("operation", operation.name, source.source, source.detail),
+        split.finding,
+        epoch_finding,
+        *recipe_findings,
+    ]
+    if contents.skipped:
+        findings.append(Finding("skipped", "; ".join(contents.skipped), "file"))
+    if contents.unused:
+        findings.append(Finding("not interpreted", ", ".join(contents.unused), "file"))
     content = {
-        "title": title[:200],
+        "title": "".join(c if c.isprintable() else "?" for c in f"Imported from {path.name}")[:200],
         "seed": _seed(contents, split) or 0,
-        "task": recognize.task(operation, n, last_weights["W_U"].shape[-1], reading),
+        "task": operation.task.model_dump(exclude_defaults=True) | {"kind": operation.task.kind},
         "split": {"method": split.method, "seed": split.seed, "train_fraction": split.fraction}
         if split.seed is not None
         else {},
-        "model": _model(last_weights),
+        "model": computed.model,
         "training": _training(epochs, recipe),
         "imported": {
             "file": path.name,
             "sha256": _hash(path),
-            "format": match.format.title,
-            "recognized": recognized,
-            "assumed": assumed,
-            "ignored": match.ignored,
-            "layer_norm": reading.layer_norm,
+            "recognized": [_line(finding) for finding in findings if finding.source != "assumed"],
+            "assumed": [_line(finding) for finding in findings if finding.source == "assumed"],
+            "doubts": doubts,
             "split_known": split.train is not None,
-            "settings": _settings_of_cube(contents, split, recipe),
-        },
+            "settings": _settings_of_cube(contents, split, recipe) | computed.unknown,
+        }
+        | computed.provenance,
     }
+    if doubts and not options.accept_doubtful:
+        raise UserError(_refusal(path, doubts, agreement))
     try:
-        return RecognizedNetwork(Experiment.model_validate(content), weights, epochs, split)
+        experiment = Experiment.model_validate(content)
     except ValidationError as error:
         raise UserError(validation_message(error, path)) from None
+    return RecognizedNetwork(experiment, computed.stored, epochs, split, findings, agreement, doubts)
 
 
-def _possible_heads(match: FormatMatch) -> list[int]:
-    """List the possible numbers of heads; if there are several, those nearest to 4 come first."""
-    if match.merged_head_size is None:
-        return [match.sizes["head"]]
-    return sorted(
-        (count for count in range(1, match.merged_head_size + 1) if match.merged_head_size % count == 0),
-        key=lambda count: abs(count - 4),
+def _line(finding: Finding) -> str:
+    return f"{finding.setting} {finding.value} ({finding.origin})"
+
+
+def _refusal(path: Path, doubts: list[str], agreement: Mapping[str, float]) -> str:
+    tried = ", ".join(f"{name} on {fraction:.2%}" for name, fraction in agreement.items())
+    return (
+        f"{path}: not imported, because {'; '.join(doubts)}. Its answers follow {tried} of the pairs. State what the file "
+        "does not say: --tokens, --modulus, --operation, --split, --heads, --model activation=…, or in a mapping file; give "
+        "the forward pass with --forward; or import it with a mark as doubtful with --accept-doubtful."
     )
 
 
-def _possible_norms(contents: Contents, match: FormatMatch, options: Options) -> list[bool]:
-    """List the possible values of whether the network has LayerNorms, the more likely first."""
-    if options.layer_norm is not None:
-        return [options.layer_norm]
-    if any(name.startswith("ln") for name in match.weights(heads=1)):
-        return [True]
-    if "normalization_type" in contents.config:
-        kind = contents.config["normalization_type"]
-        if not (kind is None or (isinstance(kind, str) and kind in ("LN", "LNPre"))):
-            raise UserError(
-                f"the configuration in the file has normalization_type {kind!r:.60}; expected None, LN or LNPre. Set "
-                "--layer-norm or --no-layer-norm."
+def _sizes(contents: Contents, match: FormatMatch, options: Options, choices: Mapping[str, Choice]) -> Sizes:
+    """Return the layout of the tokens and n, as stated or from the tensors."""
+    in_format = match.format.settings
+    tokens = Choice(options.tokens, "option") if options.tokens else None
+    tokens = tokens or (Choice(str(in_format["tokens"]), "mapping file") if "tokens" in in_format else None)
+    read = Choice(options.read, "option") if options.read is not None else None
+    read = read or (Choice(in_format["read"], "mapping file") if "read" in in_format else None)
+    modulus = Choice(options.modulus, "option", "--modulus") if options.modulus else None
+    stated = contents.stated.get("modulus")
+    if modulus is None and stated and type(stated.value) is int and stated.value > 1:
+        modulus = Choice(stated.value, "file", stated.source)
+    one_hot = "mlp_input" in choices and choices["mlp_input"].value == "one_hot"
+    return find_sizes(match.weights(heads=1), one_hot, tokens, read, modulus)
+
+
+def operations_of(options: Options, sizes: Sizes) -> list[Operation]:
+    """Return the operations that the network is tested for, the user's first."""
+    n, tokens, read = sizes.operands.value, sizes.tokens.value, sizes.read.value
+    found = operations.candidates(n, sizes.outputs, tokens, read)
+    if options.operation is not None:
+        task = operations.task_of(options.operation, n, sizes.outputs, tokens, read)
+        return [Operation(options.operation, task), *(other for other in found if other.name != options.operation)]
+    if not found:
+        raise UserError(
+            f"the network has {sizes.outputs} outputs for {n} values of a and b; no operation fits these sizes. State it with "
+            "--operation, and n with --modulus."
+        )
+    return found
+
+
+def _operation(
+    options: Options, tested: list[Operation], agreement: Mapping[str, float], path: Path, tried: str
+) -> tuple[Operation, Choice]:
+    """Return the operation, and where it comes from."""
+    evidence = ", ".join(f"{name} {fraction:.2%}" for name, fraction in agreement.items())
+    by_name = {operation.name: operation for operation in tested}
+    if options.operation is not None:
+        return by_name[options.operation], Choice(options.operation, "option", f"agreement with {evidence}")
+    name = recognize.chosen_operation(agreement)
+    if name is None:
+        best = max(agreement, key=lambda operation: agreement[operation])
+        if options.accept_doubtful:
+            return by_name[best], Choice(best, "assumed", f"highest agreement: {evidence} (--operation)")
+        doubt = f"its answers follow no operation on half of the pairs or more, with {tried}"
+        if agreement[best] >= recognize.MIN_AGREEMENT:
+            doubt = "no operation leads the others"
+        raise UserError(_refusal(path, [doubt], agreement))
+    return by_name[name], Choice(name, "inferred", f"agreement with {evidence}")
+
+
+def _low_agreement(operation: Operation, agreement: Mapping[str, float]) -> list[str]:
+    fraction = agreement[operation.name]
+    if fraction >= recognize.MIN_AGREEMENT:
+        return []
+    return [f"only {fraction:.2%} of its answers are those of {operation.name}"]
+
+
+def _pair_losses(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the cross-entropy of every pair in nats, 0 where no answer is defined: [pair]."""
+    flat = labels.ravel()
+    losses = -np.take_along_axis(log_softmax(logits, -1), np.maximum(flat, 0)[:, None], -1)[:, 0]
+    return np.where(flat >= 0, losses, 0.0)
+
+
+def _file_losses(contents: Contents) -> FileLosses:
+    """Return the losses that the file states for its last checkpoint."""
+
+    def value(losses: Losses | None, setting: str) -> float | None:
+        last_epoch = contents.epochs[-1] if contents.epochs else None
+        if losses is not None and len(losses.values):
+            index = len(losses.values) - 1
+            if last_epoch is not None:
+                index = max(int(np.searchsorted(losses.updates, last_epoch, side="right")) - 1, 0)
+            return float(losses.values[index])
+        stated = contents.stated.get(setting)
+        return float(stated.value) if stated and _is_number(stated.value) else None
+
+    return FileLosses(value(contents.train, "train_loss"), value(contents.test, "test_loss"))
+
+
+def _accuracy_doubts(
+    contents: Contents, split: ImportedSplit, correct: NDArray[np.bool_], known: NDArray[np.bool_]
+) -> list[str]:
+    """Describe accuracies in the file that differ from ours, if the split is known."""
+    if split.train is None:
+        return []
+    doubts = []
+    for setting, mask in (("train_accuracy", split.train), ("test_accuracy", known & ~split.train)):
+        stated = contents.stated.get(setting)
+        if stated is None or not _is_number(stated.value):
+            continue
+        ours = float(correct[mask].mean())
+        if abs(ours - stated.value) > MAX_ACCURACY_DIFFERENCE:
+            doubts.append(f"{stated.source} is {stated.value:.4g} in the file, and we compute {ours:.4g}")
+    return doubts
+
+
+def _size_doubts(contents: Contents, weights: Weights, sizes: Sizes) -> list[str]:
+    """Describe sizes in the file's configuration that differ from those of its tensors."""
+    actual = {"d_model": weights["W_E"].shape[-1] if "W_E" in weights else None, "outputs": sizes.outputs}
+    if "W_Q" in weights:
+        layers, heads, _, d_head = weights["W_Q"].shape
+        actual |= {"layers": layers, "heads": heads, "d_head": d_head, "vocabulary": len(weights["W_E"])}
+        actual |= {"d_mlp": weights["W_in"].shape[-1]} if "W_in" in weights else {}
+    doubts = []
+    for setting, size in actual.items():
+        stated = contents.stated.get(setting)
+        if stated and type(stated.value) is int and stated.value > 0 and size is not None and stated.value != size:
+            doubts.append(f"{stated.source} is {stated.value} in the file, and its tensors have {size}")
+    return doubts
+
+
+def _design_findings(
+    design: designs.Design, choices: Mapping[str, Choice], chosen: recognize.Recognized, match: FormatMatch
+) -> list[Finding]:
+    """Return the fields of the design with their sources."""
+    findings = []
+    for name, value in design.items():
+        text = (
+            "default" if value is None else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+        )
+        if name in choices:
+            findings.append(choices[name].finding(name, text))
+        elif name in chosen.undecided:
+            detail = f"{_listed(chosen.undecided[name])} as well (--model {name}=…)"
+            findings.append(Finding(name, text, "assumed", detail))
+        else:
+            detail = f"of {chosen.tested} designs, this gives right answers the highest probability"
+            findings.append(
+                Finding(name, text, "inferred", detail) if chosen.tested > 1 else Finding(name, text, "tensors")
             )
-        return [kind is not None]
-    return [False, True]
+    if match.merged_head_size:
+        detail = "with which right answers have the highest probability"
+        source: Source = "assumed" if "heads" in chosen.undecided else "inferred"
+        if source == "assumed":
+            detail = f"{_listed(chosen.undecided['heads'])} as well (--heads)"
+        findings.append(Finding("heads", str(chosen.reading.heads), source, detail))
+    return findings
+
+
+def _listed(values: list[Any]) -> str:
+    return f"{', '.join(map(str, values))} {'fits' if len(values) == 1 else 'fit'}"
 
 
 def _without_zero_biases(weights: list[Weights]) -> list[Weights]:
@@ -167,98 +396,63 @@ def _without_zero_biases(weights: list[Weights]) -> list[Weights]:
     return [{name: tensor for name, tensor in tensors.items() if name not in zero} for tensors in weights]
 
 
-def _architecture(weights: Weights, n: int, layer_norm: bool) -> str:
-    """Describe the sizes, biases and LayerNorms of a network."""
-    layers, heads, d_model, d_head = weights["W_Q"].shape
-    neurons, outputs = weights["W_in"].shape[-1], weights["W_U"].shape[-1]
+def _architecture(weights: Weights) -> str:
+    """Describe the sizes and biases of a network."""
     biases = ", ".join(name for name in weights if name.startswith("b_")) or "none"
-    dropped_output = ", of which the last is for `=` and is dropped" if outputs == n + 1 else ""
+    if "W_Q" not in weights:
+        hidden = 1 + len(weights.get("W_hidden", ()))
+        return f"an MLP of {hidden} hidden layer{'s' * (hidden > 1)} of {weights['W_in'].shape[-1]} neurons; biases: {biases}"
+    layers, heads, d_model, d_head = weights["W_Q"].shape
+    mlp = f"{weights['W_in'].shape[-1]} neurons" if "W_in" in weights else "no MLP"
+    gated = ", gated" if "W_gate" in weights else ""
     return (
         f"{layers} layer{'s' * (layers > 1)}, d_model {d_model}, {heads} head{'s' * (heads > 1)} of d_head {d_head}, "
-        f"{neurons} neurons; {n} values of a and b, {outputs} outputs{dropped_output}; biases: {biases}; "
-        f"{'with' if layer_norm else 'without'} LayerNorm"
+        f"{mlp}{gated}; biases: {biases}"
     )
 
 
-def _operation(reading: Reading, options: Options) -> tuple[str, str, bool]:
-    """Return the operation, a description of the evidence, and whether the operation is stated or recognized, not assumed."""
-    agreement = ", ".join(f"{name} on {fraction:.2%}" for name, fraction in reading.agreement.items())
-    evidence = (
-        f"the network's answers follow {agreement} of all pairs"
-        if agreement
-        else "no operation was tested, since the number of values of a is not an odd prime and there are too few outputs "
-        "for sums"
-    )
-    if options.operation is not None:
-        return options.operation, f"operation {options.operation}, as given with --operation; {evidence}", True
-    operation = recognize.operation(reading)
-    if operation is None:
-        return (
-            "other",
-            f"operation other, with the network's own answers as the right ones: {evidence} (--operation)",
-            False,
-        )
-    return operation, f"operation {operation}: {evidence}", True
-
-
-def _epochs(contents: Contents, options: Options) -> tuple[list[int], str]:
-    """Return the number of updates before each checkpoint, and a description of what was assumed."""
+def _epochs(contents: Contents, options: Options) -> tuple[list[int], Finding]:
+    """Return the number of updates before each checkpoint, and where it comes from."""
     if options.epoch is not None:
         if len(contents.states) > 1:
             raise UserError(
                 f"--epoch {options.epoch}: this option is for a single network, and the file has "
                 f"{len(contents.states)} checkpoints. Omit it."
             )
-        return [options.epoch], ""
+        return [options.epoch], Finding("epoch", str(options.epoch), "option")
     if contents.epochs is not None:
-        return contents.epochs, ""
-    return list(range(len(contents.states))), "epoch 0, since the file does not state the number of updates (--epoch)"
+        text = ", ".join(map(str, contents.epochs[:5])) + (
+            f", … {contents.epochs[-1]}" if len(contents.epochs) > 5 else ""
+        )
+        name = "epoch" if len(contents.epochs) == 1 else f"epochs of {len(contents.epochs)} checkpoints"
+        return contents.epochs, Finding(name, text, "file", contents.epochs_source)
+    epochs = list(range(len(contents.states)))
+    return epochs, Finding("epoch", "0", "assumed", "the file does not state the number of updates (--epoch)")
 
 
-def _recipe(contents: Contents) -> tuple[dict[str, float], str]:
-    """Return the training settings that the file states, and a description of contradictions.
-
-    If the configuration and the optimizer's state differ, the optimizer's value is used.
-    """
-    sources: list[dict[str, float]] = []
-    for source in (contents.config, contents.optimizer):
-        settings = {}
-        for field, setting in (
-            ("lr", "learning_rate"),
-            ("initial_lr", "learning_rate"),
-            ("weight_decay", "weight_decay"),
-        ):
-            if _is_number(source.get(field)):
-                settings[setting] = float(source[field])
-        betas = source.get("betas")
-        if isinstance(betas, list) and len(betas) == 2 and all(map(_is_number, betas)):
-            settings["beta1"], settings["beta2"] = map(float, betas)
-        sources.append(settings)
-    config, optimizer = sources
-    contradictions = [name for name in optimizer if name in config and config[name] != optimizer[name]]
-    descriptions = [
-        f"{name} {optimizer[name]:g}, from the optimizer's state; the configuration has {config[name]:g}"
-        for name in contradictions
-    ]
-    return config | optimizer, "; ".join(descriptions)
+def _recipe(contents: Contents) -> tuple[dict[str, float], list[Finding]]:
+    """Return the training settings that the file states, and their findings."""
+    settings: dict[str, float] = {}
+    findings = []
+    for name in ("learning_rate", "weight_decay", "beta1", "beta2"):
+        stated = contents.stated.get(name)
+        if stated and _is_number(stated.value):
+            settings[name] = float(stated.value)
+            findings.append(Finding(name, f"{float(stated.value):g}", "file", stated.source))
+    if not {"beta1", "beta2"} <= set(settings):
+        settings.pop("beta1", None)
+        settings.pop("beta2", None)
+    return settings, findings
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
-def _seed(contents: Contents, split: splits.ImportedSplit) -> int | None:
-    """Return the configuration's seed if it is valid, else the seed of the split, which may be None."""
-    seed = contents.config.get("seed")
-    return seed if splits.is_seed(seed) else split.seed
-
-
-def _model(weights: Weights) -> dict[str, Any]:
-    """Return the fields of the section `model`."""
-    layers, heads, d_model, d_head = weights["W_Q"].shape
-    biases = "b_in" in weights or "b_out" in weights
-    sizes = {"layers": layers, "d_model": d_model, "heads": heads, "d_head": d_head, "d_mlp": weights["W_in"].shape[-1]}
-    return sizes | {"mlp_biases": biases}
+def _seed(contents: Contents, split: ImportedSplit) -> int | None:
+    """Return the file's seed if it is valid, else the seed of the split, which may be None."""
+    stated = contents.stated.get("seed")
+    return stated.value if stated and splits.is_seed(stated.value) else split.seed
 
 
 def _training(epochs: list[int], recipe: dict[str, float]) -> dict[str, Any]:
@@ -270,9 +464,7 @@ def _training(epochs: list[int], recipe: dict[str, float]) -> dict[str, Any]:
     return {"epochs": max(epochs[-1], 1), "checkpoint_every": interval, "evaluate_every": interval} | stated
 
 
-def _settings_of_cube(
-    contents: Contents, split: splits.ImportedSplit, recipe: dict[str, float]
-) -> dict[str, float | str]:
+def _settings_of_cube(contents: Contents, split: ImportedSplit, recipe: dict[str, float]) -> dict[str, float | str]:
     """Return the settings whose values in the cube differ from `experiment.yaml`, such as NaN for unknown ones."""
     settings = {name: value for name, value in UNKNOWN_SETTINGS.items() if name not in recipe}
     if recipe.get("weight_decay") == 0:

@@ -1,4 +1,4 @@
-"""Find the pairs on which an imported network was trained, from its file or from `--split`."""
+"""Find the pairs on which an imported network was trained: from `--split`, or from the file and its losses."""
 
 from __future__ import annotations
 
@@ -13,11 +13,23 @@ from numpy.typing import NDArray
 from progress_measures.errors import UserError
 from progress_measures.experiments.schema import MAX_SEED
 from progress_measures.importing.contents import Contents
+from progress_measures.importing.findings import Choice, Finding
 from progress_measures.importing.reading import check_numbers, load_array
 from progress_measures.tasks.split import train_order
 
 FORMS = "`shuffle:SEED:FRACTION`, `randperm:SEED:FRACTION`, `none`, or a file of indices (.txt, .csv, .json, .npy)"
 """The forms of the option `--split`."""
+
+
+FRACTIONS = (0.3, 0.25, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
+SEEDS = (0, 1, 42, 598, 999)
+"""Fractions and seeds that are tried against a file's losses, besides those that the file states."""
+
+MAX_LOSS_RATIO = 1.5
+"""Largest ratio between a loss in the file and ours; the file's train loss may be one update older."""
+
+CONTROLS = 20
+"""Number of random splits of the same size that must not fit a file's losses, for these to confirm a split."""
 
 
 class ImportedSplit(NamedTuple):
@@ -29,25 +41,61 @@ class ImportedSplit(NamedTuple):
             if the file or the user lists them, `none` if they are unknown.
         seed: seed of the methods `shuffle` and `randperm`; else None.
         fraction: fraction of pairs that `shuffle` and `randperm` train on; else None.
-        description: text for reports and messages, which follows the word "split".
-        stated: whether the user or the file states the split, so that nothing is assumed.
+        finding: the split as a setting with its source.
+        doubt: what contradicts the split; empty if nothing does.
     """
 
     train: NDArray[np.bool_] | None
     method: str
     seed: int | None
     fraction: float | None
-    description: str
-    stated: bool
+    finding: Finding
+    doubt: str = ""
 
 
-def find_split(option: str | None, contents: Contents, n: int) -> ImportedSplit:
+class FileLosses(NamedTuple):
+    """Losses that the file states for its last checkpoint, in nats; None for a loss that it does not state."""
+
+    train: float | None
+    test: float | None
+
+    def fit(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], known: NDArray[np.bool_]) -> bool:
+        """Return whether the losses on training and test pairs are those of the file, up to `MAX_LOSS_RATIO`."""
+        for loss, mask in ((self.train, train), (self.test, known & ~train)):
+            ours = pair_losses[mask].mean() if mask.any() else np.nan
+            if loss is not None and not _similar(loss, ours):
+                return False
+        return True
+
+    def __str__(self) -> str:
+        parts = [
+            f"{name} loss {loss:.4g}" for name, loss in zip(("train", "test"), self, strict=True) if loss is not None
+        ]
+        return " and ".join(parts)
+
+
+def _similar(loss: float, ours: float) -> bool:
+    """Return whether two losses are equal up to `MAX_LOSS_RATIO`, or both below what float32 can tell from 0."""
+    if max(loss, ours) < 1e-6:
+        return True
+    return loss > 0 and 1 / MAX_LOSS_RATIO < ours / loss < MAX_LOSS_RATIO
+
+
+def find_split(
+    option: str | None,
+    contents: Contents,
+    losses: FileLosses,
+    pair_losses: NDArray[np.float64],
+    known: NDArray[np.bool_],
+) -> ImportedSplit:
     """Find the split of an imported network.
 
     Args:
         option: the value of `--split`, in one of the `FORMS`; None to take the split from the file.
         contents: what the file contains.
-        n: number of values of a and of b.
+        losses: the file's losses at the last checkpoint.
+        pair_losses: our loss of every pair at the last checkpoint [a, b].
+        known: whether each pair has a right answer [a, b].
 
     Returns:
         The split, with method `none` if neither the option nor the file states it.
@@ -56,17 +104,88 @@ def find_split(option: str | None, contents: Contents, n: int) -> ImportedSplit:
         UserError: the option or the file's list of training pairs is wrong.
     """
     if option is not None:
-        return _split_from_option(option, n)
+        return _checked(_split_from_option(option, known), losses, pair_losses, known)
+    n = len(known)
     if contents.train_indices is not None:
-        return _listed_split(contents.train_indices, n, "from `train_indices` in the file")
-    seed, fraction = contents.config.get("seed"), contents.config.get("frac_train")
-    if is_seed(seed) and isinstance(fraction, float) and 0 < fraction < 1:
-        return _seeded_split(
-            "shuffle", seed, fraction, n, "shuffled as in the authors' code, with the configuration's seed"
+        detail = "train_indices"
+        return _checked(
+            _listed_split(contents.train_indices, n, Choice("", "file", detail)), losses, pair_losses, known
         )
-    return ImportedSplit(
-        None, "none", None, None, "not known: only measures over all pairs are computed (--split)", False
+    return _inferred(contents, losses, pair_losses, known)
+
+
+def _checked(
+    split: ImportedSplit, losses: FileLosses, pair_losses: NDArray[np.float64], known: NDArray[np.bool_]
+) -> ImportedSplit:
+    """Add a doubt if the file's losses are not those of a stated split."""
+    if split.train is None or losses.fit(pair_losses, split.train, known):
+        return split
+    return split._replace(doubt=_misfit(split, losses, pair_losses, known))
+
+
+def _misfit(
+    split: ImportedSplit, losses: FileLosses, pair_losses: NDArray[np.float64], known: NDArray[np.bool_]
+) -> str:
+    assert split.train is not None
+    ours = FileLosses(pair_losses[split.train].mean(), pair_losses[known & ~split.train].mean())
+    return f"the file has {losses}; with the split {split.finding.value} we compute {ours}"
+
+
+def _inferred(
+    contents: Contents, losses: FileLosses, pair_losses: NDArray[np.float64], known: NDArray[np.bool_]
+) -> ImportedSplit:
+    """Infer the split from the seed and the fraction that the file states, and from its losses."""
+    stated = {
+        name: contents.stated[name] for name in ("data_seed", "seed", "train_fraction") if name in contents.stated
+    }
+    seeds = [entry.value for name, entry in stated.items() if name != "train_fraction" and is_seed(entry.value)]
+    fraction = stated["train_fraction"].value if "train_fraction" in stated else None
+    fractions = [float(fraction)] if isinstance(fraction, float) and 0 < fraction < 1 else []
+    unknown = ImportedSplit(
+        None, "none", None, None, Finding("split", "unknown", "assumed", "only measures over all pairs apply (--split)")
     )
+    sources = ", ".join(entry.source for entry in stated.values())
+    if losses.train is None and losses.test is None:
+        if not (seeds and fractions):
+            return unknown
+        choice = Choice(
+            "", "inferred", f"{sources}; shuffled as in the authors' code, which nothing confirms (--split)"
+        )
+        return _seeded_split("shuffle", seeds[0], fractions[0], known, choice)
+    if not seeds and not fractions:
+        return unknown
+    tried = 0
+    for seed in dict.fromkeys([*seeds, *SEEDS]):
+        for method in ("shuffle", "randperm"):
+            for candidate in dict.fromkeys([*fractions, *FRACTIONS]):
+                choice = Choice("", "inferred", "")
+                split = _seeded_split(method, seed, candidate, known, choice)
+                assert split.train is not None
+                tried += 1
+                if losses.fit(pair_losses, split.train, known):
+                    confirmed = _is_confirmed(split.train, losses, pair_losses, known)
+                    detail = f"confirmed by the file's {losses}"
+                    if not confirmed:
+                        detail = f"fits the file's {losses}, as random splits do, so nothing confirms it (--split)"
+                        if not (seeds and fractions):
+                            return unknown
+                    finding = split.finding._replace(detail=f"{sources}; {detail}" if sources else detail)
+                    return split._replace(finding=finding)
+    doubt = f"the file has {losses}; none of {tried} splits (shuffle and randperm, with its seed and fraction and others) fits"
+    return unknown._replace(doubt=doubt)
+
+
+def _is_confirmed(
+    train: NDArray[np.bool_], losses: FileLosses, pair_losses: NDArray[np.float64], known: NDArray[np.bool_]
+) -> bool:
+    """Return whether no random split with as many training pairs fits the file's losses."""
+    rng, indices = np.random.default_rng(0), np.flatnonzero(known.ravel())
+    for _ in range(CONTROLS):
+        control = np.zeros(known.size, dtype=bool)
+        control[rng.permutation(indices)[: int(train.sum())]] = True
+        if losses.fit(pair_losses, control.reshape(known.shape), known):
+            return False
+    return True
 
 
 def is_seed(value: Any) -> TypeGuard[int]:
@@ -74,46 +193,51 @@ def is_seed(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEED
 
 
-def _split_from_option(option: str, n: int) -> ImportedSplit:
+def _split_from_option(option: str, known: NDArray[np.bool_]) -> ImportedSplit:
     """Return the split that the option `--split` describes."""
     if option == "none":
-        return ImportedSplit(None, "none", None, None, "none: only measures over all pairs are computed", True)
+        finding = Finding("split", "unknown", "option", "only measures over all pairs apply")
+        return ImportedSplit(None, "none", None, None, finding)
     seeded = re.fullmatch(r"(shuffle|randperm):([0-9]{1,10}):([0-9]*\.?[0-9]+)", option)
     if seeded and 0 < float(seeded[3]) < 1 and int(seeded[2]) <= MAX_SEED:
-        return _seeded_split(seeded[1], int(seeded[2]), float(seeded[3]), n, option)
+        return _seeded_split(seeded[1], int(seeded[2]), float(seeded[3]), known, Choice("", "option", ""))
     if not Path(option).is_file():
         raise UserError(f"--split {option:.80}: expected {FORMS}; FRACTION lies between 0 and 1.")
-    return _listed_split(_read_indices(Path(option)), n, option)
+    return _listed_split(_read_indices(Path(option)), len(known), Choice("", "option", option))
 
 
-def _seeded_split(method: str, seed: int, fraction: float, n: int, description: str) -> ImportedSplit:
-    """Draw a split from a seed, as training does."""
-    indices = train_order(method, seed, n)[: int(fraction * n**2)]
+def _seeded_split(method: str, seed: int, fraction: float, known: NDArray[np.bool_], choice: Choice) -> ImportedSplit:
+    """Draw a split of the pairs with a right answer from a seed, as training does."""
+    n = len(known)
+    order = train_order(method, seed, n)
+    order = order[known.ravel()[order]]
+    indices = order[: int(fraction * len(order))]
+    name = f"{method}:{seed}:{fraction:g}"
     if not indices.size:
         raise UserError(
-            f"split {description}: {fraction:g} of {n**2} pairs is less than one pair; give a larger fraction."
+            f"split {name}: {fraction:g} of {len(order)} pairs is less than one pair; give a larger fraction."
         )
-    return _split_from_indices(indices, n, method, seed, fraction, description)
+    return _split_from_indices(indices, n, method, seed, fraction, name, choice)
 
 
-def _listed_split(indices: NDArray[Any], n: int, description: str) -> ImportedSplit:
+def _listed_split(indices: NDArray[Any], n: int, choice: Choice) -> ImportedSplit:
     """Check a list of training pairs, as indices a * n + b, and return the split."""
     if not indices.size or len(set(indices.tolist())) < indices.size or not 0 <= indices.min() <= indices.max() < n**2:
-        raise UserError(f"split {description}: expected distinct indices a · {n} + b, from 0 to {n**2 - 1}.")
+        raise UserError(f"split from {choice.detail}: expected distinct indices a · {n} + b, from 0 to {n**2 - 1}.")
     if indices.size == n**2:
         raise UserError(
-            f"split {description}: all {n**2} pairs are training pairs, which leaves no test pairs; give --split none."
+            f"split from {choice.detail}: all {n**2} pairs are training pairs, which leaves no test pairs; give --split none."
         )
-    return _split_from_indices(indices, n, "listed", None, None, description)
+    return _split_from_indices(indices, n, "listed", None, None, "a list", choice)
 
 
 def _split_from_indices(
-    indices: NDArray[Any], n: int, method: str, seed: int | None, fraction: float | None, description: str
+    indices: NDArray[Any], n: int, method: str, seed: int | None, fraction: float | None, name: str, choice: Choice
 ) -> ImportedSplit:
     train = np.zeros(n**2, dtype=bool)
     train[indices] = True
-    description = f"{description}: {train.sum()} of {n**2} pairs"
-    return ImportedSplit(train.reshape(n, n), method, seed, fraction, description, True)
+    finding = Finding("split", f"{name}, {train.sum()} of {n**2} pairs", choice.source, choice.detail)
+    return ImportedSplit(train.reshape(n, n), method, seed, fraction, finding)
 
 
 def _read_indices(path: Path) -> NDArray[np.int64]:

@@ -14,10 +14,13 @@ from progress_measures.experiments.load import IMPORTED
 from progress_measures.experiments.schema import Run
 from progress_measures.files import write_json, write_store
 from progress_measures.importing.contents import Contents
-from progress_measures.importing.names import AXES, Weights
+from progress_measures.importing.names import AXES, MLP_AXES, Weights
 from progress_measures.importing.settings import RecognizedNetwork
 from progress_measures.importing.splits import ImportedSplit
 from progress_measures.yaml_files import yaml_text
+
+ACTIVATION_AXES = {"logits": "pair output", "neurons": "pair neuron", "gradient_cosines": "triple"}
+"""Axes of what is stored of a network whose forward pass is the user's."""
 
 MAX_EVALUATIONS = 2000  # largest number of epochs with recorded losses in the history, besides the checkpoints
 
@@ -67,7 +70,7 @@ def _dataset(run: Run, split: ImportedSplit) -> xr.Dataset:
             ),
         },
         {"run": [run.name], "a": np.arange(len(label)), "b": np.arange(len(label))},
-        {"experiment": run.experiment, "task": run.task.kind, "settings": f"imported; split {split.description}"},
+        {"experiment": run.experiment, "task": run.task.kind, "settings": f"imported; split {split.finding.value}"},
     )
 
 
@@ -82,13 +85,19 @@ def _checkpoints(
     tensors = {name: np.stack([checkpoint[name] for checkpoint in weights]) for name in weights[0]}
     attributes = {"experiment": run.experiment, "run": run.name, "config_hash": run.hash}
     attributes |= {"parameters": " ".join(tensors), "measured_in": precision}
+    axes = AXES if run.model.mlp_input is None else MLP_AXES
+    if "weights" not in run.provides:
+        axes = ACTIVATION_AXES
     dataset = xr.Dataset(
-        {name: (("epoch", *AXES[name].split()), tensor) for name, tensor in tensors.items()},
+        {name: (("epoch", *axes[name].split()), tensor) for name, tensor in tensors.items()},
         {"epoch": epochs},
         attributes,
     )
     encoding = {
-        name: {"chunks": (min(BLOCK, len(epochs)), *tensor.shape[1:]), "compressors": (Crc32cCodec(),)}
+        name: {
+            "chunks": (1 if name in ACTIVATION_AXES else min(BLOCK, len(epochs)), *tensor.shape[1:]),
+            "compressors": (Crc32cCodec(),),
+        }
         for name, tensor in tensors.items()
     }
     return dataset, encoding

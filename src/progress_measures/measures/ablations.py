@@ -1,8 +1,8 @@
-"""Losses with blocks of 2D Fourier components removed from the logits, or kept alone (section 4.4, Fig. 6, Table 4).
+"""Losses without certain 2D Fourier components of the logits, or with only these (section 4.4, Fig. 6, Table 4).
 
 The block of a frequency k, written {const, cos k, sin k}^2, has 8 terms: the products of const, cos w_k a or sin w_k a with
-const, cos w_k b or sin w_k b, except const x const. The block therefore contains waves of a, b, a + b and a - b. The
-constant term, which is the mean of the logits over pairs, is always kept.
+const, cos w_k b or sin w_k b, except const x const. It spans cosines and sines of w_k a, w_k b, w_k(a + b) and w_k(a - b).
+The constant term, which is the mean of the logits over pairs, always stays in the logits.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ BY_FREQUENCY = ("run", "epoch", "frequency")
 def _without_each_block(checkpoint: Checkpoint) -> Array:
     """Compute each pair's cross-entropy with one frequency's block removed from the logits: [frequency, pair].
 
-    A block is a sum of functions of a, b, a + b and a - b, so exp(-block) is a product of four small tables, and
-    multiplications replace 80 million exponentials. The loop over a keeps its data in the cache. If the exponents span more
-    than `SPAN`, which does not occur in trained networks, the loss is computed directly.
+    A block is a sum of functions of a, b, a + b and a - b, so exp(-block) is a product of four small tables. For p = 113,
+    multiplications thus replace 80 million exponentials. The loop over a keeps the arrays in the processor's cache. If the
+    exponents span more than `SPAN`, which does not occur in trained networks, the loss is computed directly.
     """
     context, p = checkpoint.context, checkpoint.context.n
     labels, b = context.labels.reshape(p, p), np.arange(p)
@@ -37,7 +37,7 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     span = np.ptp(logits, axis=-1).max()
     logits -= np.take_along_axis(logits, labels[..., None], -1)
     np.put_along_axis(logits, labels[..., None], -np.inf, -1)
-    with np.errstate(over="ignore"):  # overflows only if the logits span more than SPAN, and is then not used
+    with np.errstate(over="ignore"):  # overflows only above SPAN, where the result is not used
         exponentials = np.exp(logits, out=logits)  # exp(logit - label's logit), 0 at the label: [a, b, output]
     results = np.empty((p // 2, p, p))
     product = np.empty_like(exponentials[0])
@@ -49,7 +49,7 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
             continue
         exp_a, exp_b, exp_plus, exp_minus = (part / part.mean() for part in np.exp(np.negative(block)))
         exp_plus = np.concatenate([exp_plus, exp_plus])  # [a : a + p] are the values at a + b for b = 0 … p - 1
-        exp_minus = np.concatenate([exp_minus, exp_minus])[::-1]  # [p - 1 - a : 2 * p - 1 - a] are those at a - b
+        exp_minus = np.concatenate([exp_minus, exp_minus])[::-1]  # [p - 1 - a : 2 * p - 1 - a] are the values at a - b
         for a in range(p):
             np.multiply(exp_plus[a : a + p], exp_minus[p - 1 - a : 2 * p - 1 - a], out=product)
             product *= exp_b
@@ -62,8 +62,8 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=BY_FREQUENCY,
     units="nat",
-    long_name="Test loss without one frequency's block",
-    requires={"modular_sum", "split"},
+    long_name="Test loss without one frequency's 2D Fourier block",
+    requires={"cyclic_group", "split"},
     reference=SECTION,
     dtype="float64",
     digits=26,
@@ -71,7 +71,7 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
 def ablated_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     """Mean cross-entropy over test pairs with the 2D Fourier block {const, cos k, sin k}^2 removed from the logits.
 
-    The mean of the logits over pairs is kept.
+    The block has the products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b, except const x const.
     """
     return _without_each_block(checkpoint)[:, checkpoint.context.test].mean(-1)
 
@@ -79,8 +79,8 @@ def ablated_loss_by_frequency(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=BY_FREQUENCY,
     units="nat",
-    long_name="Loss without one frequency's block, all pairs",
-    requires={"modular_sum"},
+    long_name="Loss over all pairs without one frequency's 2D Fourier block",
+    requires={"cyclic_group"},
     reference=SECTION,
     dtype="float64",
     digits=26,
@@ -88,7 +88,7 @@ def ablated_loss_by_frequency(checkpoint: Checkpoint) -> Array:
 def ablated_loss_by_frequency_all(checkpoint: Checkpoint) -> Array:
     """Mean cross-entropy over all pairs with the 2D Fourier block {const, cos k, sin k}^2 removed from the logits.
 
-    The mean of the logits over pairs is kept.
+    The block has the products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b, except const x const.
     """
     return _without_each_block(checkpoint).mean(-1)
 
@@ -105,15 +105,16 @@ def _key_blocks(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=("run", "epoch"),
     units="nat",
-    long_name="Test loss of the key frequencies' blocks alone",
-    requires={"modular_sum", "split", "mlp"},
+    long_name="Test loss with only the key frequencies' 2D Fourier blocks in the logits",
+    requires={"cyclic_group", "split"},
     reference=SECTION,
     dtype="float64",
 )
 def key_blocks_only_loss(checkpoint: Checkpoint) -> Number:
     """Mean cross-entropy over test pairs with only the blocks {const, cos k, sin k}^2 of key frequencies in the logits.
 
-    The blocks consist of 2D Fourier components. The mean of the logits over pairs is kept too.
+    A block has the products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b, except const x const. The
+    mean of the logits over pairs stays in the logits.
     """
     test = checkpoint.context.test
     if not checkpoint.context.key_frequencies.size:
@@ -124,15 +125,16 @@ def key_blocks_only_loss(checkpoint: Checkpoint) -> Number:
 @measure(
     dims=("run", "epoch"),
     units="nat",
-    long_name="Test loss without the key frequencies' blocks",
-    requires={"modular_sum", "split", "mlp"},
+    long_name="Test loss without the key frequencies' 2D Fourier blocks in the logits",
+    requires={"cyclic_group", "split"},
     reference=SECTION,
     dtype="float64",
 )
 def key_blocks_removed_loss(checkpoint: Checkpoint) -> Number:
     """Mean cross-entropy over test pairs without the blocks {const, cos k, sin k}^2 of key frequencies in the logits.
 
-    The blocks consist of 2D Fourier components. The mean of the logits over pairs is kept.
+    A block has the products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b, except const x const. The
+    mean of the logits over pairs stays in the logits.
     """
     test = checkpoint.context.test
     if not checkpoint.context.key_frequencies.size:

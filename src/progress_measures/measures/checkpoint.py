@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from progress_measures import fourier
-from progress_measures.measures.keys import best_frequency, key_frequencies
-from progress_measures.models import forward_at, imported, pairs
+from progress_measures.measures.keys import best_frequency, key_frequencies, key_frequencies_of_logits
+from progress_measures.models import forward_at, network, pairs, transformer
+from progress_measures.models.native import in_order, native_weights
+from progress_measures.tasks.order import Order
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -31,20 +33,45 @@ class RunContext:
         run: settings of the run.
         final: weights of the last checkpoint, without a `run` dimension.
         train: [a, b], true for training pairs; None if they are unknown.
+        order: order of operand values and outputs; None for their natural order.
 
     Attributes:
         n: number of operand values; n = p in a modular task.
         labels: right answer of each pair [pair].
-        one_layer: whether the network has one layer with an MLP and no LayerNorm.
+        defined: whether each pair has a right answer [pair].
+        closed_form: whether the neurons have the closed form of `models.pairs`, as `Run.closed_form` says.
     """
 
-    def __init__(self, run: Run, final: dict[str, NDArray], train: NDArray[np.bool_] | None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        final: dict[str, NDArray],
+        train: NDArray[np.bool_] | None,
+        order: Order | None = None,
+    ) -> None:
         self.run = run
-        self.n = run.task.layout.operands
-        self.labels = run.task.label_table().ravel()
-        self._train = None if train is None else train.ravel()
-        self._final = final
-        self.one_layer = run.one_layer
+        self.order = order or Order.natural(run.task)
+        operands = self.order.operands
+        self.n = len(operands)
+        grid = np.ix_(operands, operands)
+        places = np.empty(run.task.layout.outputs, dtype=np.int64)  # place of each output in the order
+        places[self.order.outputs] = np.arange(run.task.layout.outputs)
+        self.labels = places[run.task.label_table()[grid]].ravel()
+        self.defined = run.task.defined()[grid].ravel()
+        self._all_train, self._final = train, final
+        self._natural: RunContext | None = None
+        self._train = None if train is None else train.reshape(run.task.defined().shape)[grid].ravel()
+        self.closed_form = run.closed_form
+
+    @cached_property
+    def in_group_order(self) -> RunContext:
+        """The same data in the order of the task's cyclic group; this context itself if the order is natural."""
+        order = Order.of_group(self.run.task)
+        if order is None or self._natural is not None:
+            return self
+        context = RunContext(self.run, self._final, self._all_train, order)
+        context._natural = self
+        return context
 
     @property
     def train(self) -> NDArray[np.bool_]:
@@ -64,20 +91,33 @@ class RunContext:
         Raises:
             SplitUnknown: the training pairs are unknown.
         """
-        return ~self.train
+        return self.defined & ~self.train
 
     @cached_property
     def pairs(self) -> pairs.PairBatch:
-        """All pairs as a batch for `models.pairs`; for networks with `one_layer` true."""
+        """All pairs as a batch for `models.pairs`; for runs with `closed_form` true."""
         a, b = (torch.from_numpy(index.reshape(1, -1)) for index in np.indices((self.n, self.n)))
         return pairs.PairBatch(a, b, self.n, self.run.model.heads)
 
+    @property
+    def pairs_of_group(self) -> NDArray[np.int64]:
+        """Index of each pair among all pairs in their natural order: [pair]."""
+        operands, all_operands = self.order.operands, self.run.task.layout.operands
+        return (operands[:, None] * all_operands + operands).ravel()
+
+    @cached_property
+    def tokens(self) -> torch.Tensor:
+        """The tokens of all pairs: [pair, position]."""
+        operands = self.order.operands
+        a, b = (operands[index.ravel()] for index in np.indices((self.n, self.n)))
+        return torch.from_numpy(self.run.task.token_layout.sequences(a, b))
+
     @cached_property
     def read_positions(self) -> forward_at.ReadPositions:
-        """All pairs as sequences `a b =` with `=` as the answer position; for networks with `one_layer` false."""
-        a, b = np.indices((self.n, self.n)).reshape(2, 1, -1)
-        tokens = torch.from_numpy(np.stack([a, b, np.full_like(a, self.n)], -1))
-        return forward_at.ReadPositions(tokens, torch.full_like(tokens[..., :1], 2), self.n + 1)
+        """All pairs with their answer position, for `models.forward_at`."""
+        task, tokens = self.run.task, self.tokens[None]
+        answers = torch.full_like(tokens[..., :1], task.read_position)
+        return forward_at.ReadPositions(tokens, answers, task.token_layout.vocabulary)
 
     def checkpoint(self, weights: dict[str, NDArray], epoch: int) -> Checkpoint:
         """Return a checkpoint of the run.
@@ -86,36 +126,58 @@ class RunContext:
             weights: weights of the checkpoint, without a `run` dimension.
             epoch: number of updates before the checkpoint.
         """
+        if self._natural is not None:
+            return self._natural.checkpoint(weights, epoch).in_group_order
         return Checkpoint(self, weights, epoch)
 
     @cached_property
     def sign(self) -> int:
-        """1 if the right answer is a + b mod p, -1 if it is a - b mod p."""
-        return int(self.run.task.sign)
+        """1 if the right answer is a + b mod n in the group's order, -1 if it is a - b mod n."""
+        group = self.run.task.group
+        assert group is not None
+        return group.sign
 
     @cached_property
-    def line(self) -> NDArray[np.int64]:
-        """Right answer a + b mod p of each pair, or a - b mod p for subtraction: [pair]."""
+    def sum_index(self) -> NDArray[np.int64]:
+        """Sum a + b mod p of each pair, or difference a - b mod p for subtraction: [pair].
+
+        Pairs with equal values lie on one diagonal line of the (a, b) plane.
+        """
         a, b = np.indices((self.n, self.n)).reshape(2, -1)
         return (a + self.sign * b) % self.n
 
     @cached_property
     def final(self) -> Checkpoint:
         """Last checkpoint of the run."""
-        return Checkpoint(self, self._final, self.run.training.epochs)
+        if self._natural is not None:
+            return self._natural.final.in_group_order
+        return self.checkpoint(self._final, self.run.training.epochs)
 
     @cached_property
     def key_frequencies(self) -> NDArray[np.int64]:
-        """Key frequencies of the last checkpoint, ascending; measures use them at every checkpoint."""
-        return key_frequencies(self.final.variance_fractions)
+        """Key frequencies of the last checkpoint, ascending; measures use them at every checkpoint.
+
+        They are frequencies of neurons, or of the logits if the neurons are unknown.
+        """
+        final = self.final
+        if "neurons" in self.run.provides:
+            return key_frequencies(final.variance_fractions)
+        line_sums = final.logit_marginals.plus if self.sign == 1 else final.logit_marginals.minus
+        centered = final.logits.astype(np.float64) - final.logit_mean
+        return key_frequencies_of_logits(final.answers(line_sums), float(np.square(centered).sum()))
 
     @cached_property
     def neuron_frequency(self) -> tuple[NDArray[np.int64], NDArray]:
-        """Each neuron's frequency at the last checkpoint, and the fraction of variance that the frequency explains.
+        """Each neuron's frequency at the last checkpoint, and the fraction of the neuron's variance that it explains.
 
         Both arrays are [neuron].
         """
         return best_frequency(self.final.variance_fractions)
+
+
+def _tables_of(weights: dict[str, NDArray]) -> pairs.Tables:
+    with torch.no_grad():
+        return pairs.tables({name: torch.from_numpy(w)[None] for name, w in weights.items()})
 
 
 class Checkpoint:
@@ -130,37 +192,67 @@ class Checkpoint:
         epoch: number of updates before the checkpoint; None if it is unknown.
 
     Attributes:
-        trained: the trained tensors, unchanged.
-        weights: tensors with the names of `Architecture` that compute the same logits as `trained`; only in imported
-            networks do they differ from `trained`.
+        trained: the trained tensors, unchanged; of a network of known logits only, its activations in natural order.
+        weights: the tensors in the form of `models.native`, in the order of the context.
     """
 
     def __init__(self, context: RunContext, weights: dict[str, NDArray], epoch: int | None = None) -> None:
         self.context, self.epoch = context, epoch
         self.trained = weights
-        if context.run.imported is not None and "weights" in context.run.provides:
-            self.weights = imported.to_native_weights(weights, context.run.task.layout, context.one_layer)
-        else:
-            self.weights = weights
+        has_weights = "weights" in context.run.provides
+        self.weights = in_order(native_weights(weights, context.run), context.order) if has_weights else {}
+        self._natural: Checkpoint | None = None
+
+    @cached_property
+    def in_group_order(self) -> Checkpoint:
+        """This checkpoint with operand values and outputs in the order of the task's cyclic group.
+
+        It is this checkpoint itself if there is no group, or if the order is natural.
+        """
+        context = self.context.in_group_order
+        if context is self.context:
+            return self
+        view = Checkpoint(context, self.trained, self.epoch)
+        view._natural = self
+        return view
 
     @cached_property
     def _tables(self) -> pairs.Tables:
-        with torch.no_grad():
-            return pairs.tables({name: torch.from_numpy(w)[None] for name, w in self.weights.items()})
+        return _tables_of(self.weights)
+
+    def logits_with(self, weights: dict[str, NDArray]) -> NDArray:
+        """Return the logits of all pairs with other weights in the form of `models.native`: [pair, output]; one layer only."""
+        return pairs.logits(_tables_of(weights), self.context.pairs)[0].numpy()
 
     @cached_property
-    def _forward(self) -> tuple[NDArray, NDArray]:
-        with torch.no_grad():
-            if self.context.one_layer:
-                pre, logits = pairs.neurons_and_logits(self._tables, self.context.pairs)
-            elif self.context.run.imported:
-                return imported.neurons_and_logits(self.weights, self.context.n, self.context.run.layer_norm)
-            else:
-                weights = {name: torch.from_numpy(w)[None] for name, w in self.weights.items()}
-                pre, logits = forward_at.neurons_and_logits(
-                    weights, self.context.read_positions, self.context.run.model.doubled_residual
-                )
-        return pre[0].numpy(), logits[0].numpy()
+    def _forward(self) -> tuple[NDArray, NDArray, NDArray]:
+        """Neurons before and after the activation [pair, neuron], and logits [pair, output]."""
+        if self._natural is not None:
+            pre, post, logits = self._natural._forward
+            pairs_of_group = self.context.pairs_of_group
+            return pre[pairs_of_group], post[pairs_of_group], logits[pairs_of_group][:, self.context.order.outputs]
+        run = self.context.run
+        if "weights" not in run.provides:
+            logits = self.trained["logits"]
+            unknown = np.empty((len(logits), 0), dtype=logits.dtype)
+            return unknown, self.trained.get("neurons", unknown), logits
+        if self.context.closed_form:
+            pre, logits = (tensor[0].numpy() for tensor in pairs.neurons_and_logits(self._tables, self.context.pairs))
+            return pre, np.maximum(pre, 0), logits
+        weights = {name: torch.from_numpy(np.ascontiguousarray(w))[None] for name, w in self.trained.items()}
+        if run.is_plain and run.imported is None:
+            tensors = forward_at.neurons_and_logits(weights, self.context.read_positions, run.model.doubled_residual)
+            pre, logits = (tensor[0].numpy() for tensor in tensors)
+            return pre, np.maximum(pre, 0), logits
+        module = f"blocks.{run.model.layers - 1}.mlp"
+        hooks = [] if run.model.attention_only else [f"{module}.hook_pre", f"{module}.hook_post"]
+        design, position = run.model.design, run.task.read_position
+        out, neurons = network.activations(weights, self.context.tokens, position, design, hooks)
+        if not hooks:
+            none = np.empty((len(out), 0), dtype=out.numpy().dtype)
+            return none, none, out.numpy()
+        pre, post = ((values[:, 0] if values.ndim == 3 else values).numpy() for values in neurons)
+        return pre, post, out.numpy()
 
     @property
     def train(self) -> tuple[NDArray, NDArray]:
@@ -174,18 +266,18 @@ class Checkpoint:
 
     @property
     def pre(self) -> NDArray:
-        """Neurons before the ReLU: [pair, neuron]."""
+        """Pre-activations of the neurons, before the ReLU: [pair, neuron]."""
         return self._forward[0]
 
-    @cached_property
+    @property
     def post(self) -> NDArray:
-        """Neurons after the ReLU: [pair, neuron]."""
-        return np.maximum(self.pre, 0)
+        """Activations of the neurons, after the ReLU or another activation: [pair, neuron]."""
+        return self._forward[1]
 
     @property
     def logits(self) -> NDArray:
         """Logits of all pairs: [pair, output]; computed from the weights, or read if only logits were imported."""
-        return self._forward[1] if "weights" in self.context.run.provides else self.weights["logits"]
+        return self._forward[2]
 
     @cached_property
     def attention(self) -> NDArray:
@@ -198,17 +290,35 @@ class Checkpoint:
     def first_attention(self) -> NDArray:
         """Attention of the first layer between all positions, in float64: [pair, head, query, position]."""
         run = self.context.run
-        # not from `weights`: in an imported one-layer network they give the right queries at `=` only
-        tensors = imported.to_native_weights(self.trained, run.task.layout, one_layer=False)
-        weights = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
-        return imported.first_attention(weights, self.context.n, run.layer_norm)
+        # not from `weights`: in a one-layer network with attention biases they give the right queries at `=` only
+        weights = {name: torch.from_numpy(tensor.astype(np.float64))[None] for name, tensor in self.trained.items()}
+        patterns: list[torch.Tensor] = []
+
+        def capture(name: str, value: torch.Tensor) -> None:
+            if name == "blocks.0.attn.hook_pattern":
+                patterns.append(value[0])
+
+        width = max(tensor.shape[-1] for name, tensor in weights.items() if name.startswith("W_"))
+        with torch.no_grad():
+            for tokens in self.context.tokens.split(max(1, network.MAX_ENTRIES // (3 * width))):
+                transformer.forward(weights, tokens, capture, run.model.design)
+        return torch.cat(patterns).numpy()
 
     @cached_property
     def W_L(self) -> NDArray:
         """Neuron-to-logit map W_out W_U: [neuron, output]."""
-        if self.context.one_layer:
-            return self._tables.W_L[0].numpy()
-        return self.weights["W_out"][-1] @ self.weights["W_U"]
+        return self._tables.W_L[0].numpy() if self.context.closed_form else self.neuron_to_logit_map(self.pre.dtype)
+
+    def neuron_to_logit_map(self, dtype: DTypeLike) -> NDArray:
+        """Return W_out W_U of the last layer, multiplied in a precision: [neuron, output]."""
+        W_out = self.weights["W_out"].astype(dtype)
+        if self.context.run.model.mlp_input is None:
+            W_out = W_out[-1]
+        return W_out @ self.weights["W_U"].astype(dtype) if "W_U" in self.weights else W_out
+
+    def answers(self, values: NDArray) -> NDArray:
+        """Return the part [..., n] of values [..., output] whose outputs are answers of the cyclic group, in its order."""
+        return values[..., : self.context.n]
 
     @cached_property
     def logit_marginals(self) -> fourier.Marginals:
@@ -217,22 +327,25 @@ class Checkpoint:
 
     @cached_property
     def post_marginals(self) -> fourier.Marginals:
-        """Sums of the neurons after the ReLU over pairs with equal a, b, a + b or a - b: four arrays [sum, neuron]."""
+        """Sums of the activations over pairs with equal a, b, a + b or a - b: four arrays [sum, neuron]."""
         return fourier.marginals(self.post.reshape(self.context.n, self.context.n, -1))
 
     @cached_property
     def post_spectrum(self) -> fourier.Spectrum:
-        """Variance of the neurons after the ReLU, by frequency."""
+        """Variance of the activations after the ReLU, by frequency."""
         return fourier.Spectrum.of(self.post, self.post_marginals)
 
     @cached_property
     def pre_spectrum(self) -> fourier.Spectrum:
-        """Variance of the neurons before the ReLU, by frequency."""
+        """Variance of the pre-activations, by frequency."""
         return fourier.Spectrum.of(self.pre, fourier.marginals(self.pre.reshape(self.context.n, self.context.n, -1)))
 
     @cached_property
     def variance_fractions(self) -> NDArray:
-        """Fraction of each neuron's variance in each frequency's block: [neuron, frequency]; NaN for constant neurons."""
+        """Fraction of each neuron's variance that each frequency k explains: [neuron, frequency]; NaN for constant neurons.
+
+        The frequency explains the projection on its 2D Fourier block {const, cos k, sin k}^2.
+        """
         return self.post_spectrum.fraction_explained("block", self.context.sign).T
 
     @cached_property

@@ -1,6 +1,8 @@
 """Attention and output of each head in the Fourier basis (section 4.1, appendices A.1 and C.1.1-C.1.3).
 
-A_0 is the attention from `=` to a. C_j[x] is the part of head j's attention score that depends on the operand x.
+A_0 is the attention from `=` to a. C_j[x] is the part of head j's attention score that depends on the operand x. The 2D
+Fourier block {const, cos k, sin k}^2 of a frequency k has the products of const, cos w_k a or sin w_k a with const, cos w_k b
+or sin w_k b, except const x const.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ def _to_a(checkpoint: Checkpoint) -> Array:
 
 @cached_per_checkpoint
 def _attention_fractions(checkpoint: Checkpoint) -> Array:
-    """Return the fraction of the variance of attention to a that lies in each frequency's block: [frequency, head]."""
+    """Return the fraction of the variance of attention to a that each frequency's block explains: [frequency, head]."""
     to_a, n = _to_a(checkpoint), checkpoint.context.n
     return fourier.Spectrum.of(to_a, fourier.marginals(to_a.reshape(n, n, -1))).fraction_explained(
         "block", checkpoint.context.sign
@@ -44,39 +46,41 @@ def _attention_fractions(checkpoint: Checkpoint) -> Array:
     dims=BY_HEAD,
     units="1",
     long_name="Frequency of each head's attention",
-    requires={"modular_sum", "one_layer"},
+    requires={"cyclic_group", "one_layer"},
     reference=PATTERN,
     dtype="uint16",
 )
 def attention_frequency(checkpoint: Checkpoint) -> Array:
-    """Frequency k whose block {const, cos k, sin k}^2 has the largest part of the variance of a head's attention to a."""
+    """Frequency k whose 2D Fourier block {const, cos k, sin k}^2 has the largest fraction of the variance of attention to a."""
     return np.nan_to_num(_attention_fractions(checkpoint)).argmax(0) + 1
 
 
 @measure(
     dims=BY_HEAD,
     units="1",
-    long_name="Fraction of the variance of each head's attention in its frequency",
-    requires={"modular_sum", "one_layer"},
+    long_name="Fraction of the variance of each head's attention explained by its frequency",
+    requires={"cyclic_group", "one_layer"},
     reference=PATTERN,
 )
 def attention_frequency_share(checkpoint: Checkpoint) -> Array:
-    """Fraction of variance over pairs of attention to a in the block {const, cos k, sin k}^2 of the head's frequency k.
+    """Fraction of the variance over pairs of a head's attention to a that the head's frequency k explains.
 
-    The frequency is the head's `attention_frequency`, whose block has the largest fraction.
+    The frequency is the head's `attention_frequency`; its 2D Fourier block {const, cos k, sin k}^2 explains the largest
+    fraction.
     """
     return _attention_fractions(checkpoint).max(0)
 
 
 @cached_per_checkpoint
 def _difference_fit(checkpoint: Checkpoint) -> tuple[Array, Array]:
-    """Compute the fit of Table 2: coefficients [head, (alpha, beta)] and fraction of variance explained [head]."""
+    """Fit A_0 as in Table 2; return the coefficients [head, (alpha, beta)] and the fraction of variance explained [head]."""
     p = checkpoint.context.n
     a, b = np.indices((p, p)).reshape(2, -1)
     coefficients, explained = [], []
     for k, attention in zip(attention_frequency(checkpoint), _to_a(checkpoint).T, strict=True):
         w = 2 * np.pi * k / p
-        regressors = np.stack([np.cos(w * a) - np.cos(w * b), np.sin(w * a) - np.sin(w * b)], -1)
+        sin_difference = np.zeros(p * p) if 2 * k == p else np.sin(w * a) - np.sin(w * b)
+        regressors = np.stack([np.cos(w * a) - np.cos(w * b), sin_difference], -1)
         fitted = np.linalg.lstsq(regressors, attention - 0.5)[0]
         coefficients.append(fitted)
         explained.append(_fraction_explained(attention, 0.5 + regressors @ fitted))
@@ -91,8 +95,8 @@ def _fraction_explained(values: Array, approximation: Array) -> Number:
 @measure(
     dims=BY_HEAD,
     units="1",
-    long_name="Coefficient alpha of each head's attention",
-    requires={"modular_sum", "one_layer"},
+    long_name="Coefficient alpha of cos w a - cos w b in each head's attention",
+    requires={"cyclic_group", "one_layer"},
     reference=FIT,
 )
 def attention_alpha(checkpoint: Checkpoint) -> Array:
@@ -106,8 +110,8 @@ def attention_alpha(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=BY_HEAD,
     units="1",
-    long_name="Coefficient beta of each head's attention",
-    requires={"modular_sum", "one_layer"},
+    long_name="Coefficient beta of sin w a - sin w b in each head's attention",
+    requires={"cyclic_group", "one_layer"},
     reference=FIT,
 )
 def attention_beta(checkpoint: Checkpoint) -> Array:
@@ -121,8 +125,8 @@ def attention_beta(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=BY_HEAD,
     units="1",
-    long_name="Fraction of attention variance explained by the fit of Table 2",
-    requires={"modular_sum", "one_layer"},
+    long_name="Fraction of attention variance explained by cos w a - cos w b and sin w a - sin w b",
+    requires={"cyclic_group", "one_layer"},
     reference=FIT,
 )
 def attention_fit_fraction_explained(checkpoint: Checkpoint) -> Array:
@@ -141,7 +145,7 @@ def _scores(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "head", "fourier_component"), units="1", long_name="Attention scores in the Fourier basis",
-    requires={"modular_sum", "one_layer"}, reference=SCORES,
+    requires={"cyclic_group", "one_layer"}, reference=SCORES,
 )  # fmt: skip
 @cached_per_checkpoint
 def score_fourier_coefficient(checkpoint: Checkpoint) -> Array:
@@ -152,19 +156,19 @@ def score_fourier_coefficient(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=BY_HEAD,
     units="1",
-    long_name="Fraction of score variance explained by one frequency",
-    requires={"modular_sum", "one_layer"},
+    long_name="Fraction of each head's score variance explained by its frequency",
+    requires={"cyclic_group", "one_layer"},
     reference=SCORES,
 )
 def score_fraction_explained(checkpoint: Checkpoint) -> Array:
-    """Fraction of the variance over x of head j's score C_j[x] in the cosine and sine of the head's attention frequency.
+    """Fraction of the variance over x of head j's score C_j[x] explained by cos w x and sin w x of its attention frequency.
 
     C_j[x] is the part of head j's attention score that depends on the operand x.
     """
     energy = np.square(score_fourier_coefficient(checkpoint))
     k = attention_frequency(checkpoint).astype(int)
     heads = np.arange(len(k))
-    with np.errstate(invalid="ignore"):  # a head whose score does not depend on the operand
+    with np.errstate(invalid="ignore"):  # 0/0 for a head whose score does not depend on the operand
         return (energy[heads, 2 * k - 1] + energy[heads, 2 * k]) / energy[:, 1:].sum(-1)
 
 
@@ -178,8 +182,8 @@ def _score_differences(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=BY_HEAD,
     units="1",
-    long_name="Largest difference between two scores",
-    requires={"modular_sum", "one_layer"},
+    long_name="Largest difference between the attention scores of two operands",
+    requires={"cyclic_group", "one_layer"},
     reference=SCORES,
 )
 def score_difference_range(checkpoint: Checkpoint) -> Array:
@@ -194,7 +198,7 @@ def score_difference_range(checkpoint: Checkpoint) -> Array:
     dims=BY_HEAD,
     units="1",
     long_name="Slope of attention against score difference",
-    requires={"modular_sum", "one_layer"},
+    requires={"cyclic_group", "one_layer"},
     reference=SCORES,
 )
 @cached_per_checkpoint
@@ -217,12 +221,12 @@ def linear_attention(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=BY_HEAD,
     units="1",
-    long_name="Fraction of attention variance explained by a straight line",
-    requires={"modular_sum", "one_layer"},
+    long_name="Fraction of attention variance explained by a line in the score difference",
+    requires={"cyclic_group", "one_layer"},
     reference=SCORES,
 )
 def sigmoid_linear_fraction_explained(checkpoint: Checkpoint) -> Array:
-    """Fraction of variance over pairs of a head's attention to a explained by a straight line in the score difference.
+    """Fraction of variance over pairs of a head's attention to a explained by a line in the score difference.
 
     The line is 1/2 + E_j (C_j[a] - C_j[b]). C_j[x] is the part of head j's attention score that depends on the operand x,
     and E_j is the head's `sigmoid_slope`.
@@ -238,16 +242,16 @@ def sigmoid_linear_fraction_explained(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=("run",),
     units="1",
-    long_name="Fraction of all heads' attention variance explained by straight lines",
-    requires={"modular_sum", "one_layer"},
+    long_name="Fraction of attention variance, pooled over heads, explained by lines in the score difference",
+    requires={"cyclic_group", "one_layer"},
     reference=SCORES,
 )
 def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
     """Fraction of variance of attention to a, pooled over heads, explained by a line in each head's score difference.
 
-    The line of head j is as in `sigmoid_linear_fraction_explained`. The fraction is 1 - residual sum of squares / sum of
-    squares about each head's mean, with both sums over all heads. The paper does not say whether its number is per head or
-    pooled.
+    Head j's line is 1/2 + E_j (C_j[a] - C_j[b]), with its `sigmoid_slope` E_j and its score C_j. The fraction is
+    1 - residual sum of squares / sum of squares about each head's mean, with both sums over all heads. The paper does not say
+    whether its number is per head or pooled.
     """
     to_a = _to_a(checkpoint)
     residual = np.square(to_a - linear_attention(checkpoint)).sum()
@@ -255,8 +259,8 @@ def sigmoid_linear_fraction_explained_pooled(checkpoint: Checkpoint) -> Number:
 
 
 @measure(
-    dims=BY_HEAD, units="1", long_name="Distance of attention from a sigmoid",
-    requires={"modular_sum", "one_layer"}, reference="Nanda et al. 2023, appendix A.1",
+    dims=BY_HEAD, units="1", long_name="Mean deviation of attention from a sigmoid of the score difference",
+    requires={"cyclic_group", "one_layer"}, reference="Nanda et al. 2023, appendix A.1",
 )  # fmt: skip
 def sigmoid_deviation(checkpoint: Checkpoint) -> Array:
     """Mean over pairs of |A_0 - sigmoid(score of a - score of b)|, where A_0 is the attention to a.
@@ -270,21 +274,21 @@ def sigmoid_deviation(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=("run", "head", "other_head"), units="1", long_name="Deviation of two heads from complementary attention",
-    requires={"modular_sum", "one_layer"}, reference=SCORES,
+    requires={"cyclic_group", "one_layer"}, reference=SCORES,
 )  # fmt: skip
 def head_complement_deviation(checkpoint: Checkpoint) -> Array:
-    """Mean over pairs of |A_0 of one head + A_0 of the other head - 1|, where A_0 is the attention to a."""
+    """Mean over pairs of |A_0 of head i + A_0 of head j - 1| for heads i and j, where A_0 is a head's attention to a."""
     to_a = _to_a(checkpoint)
     return np.abs(to_a[:, :, None] + to_a[:, None] - 1).mean(0)
 
 
 @measure(
-    dims=("run", "head", "frequency"), units="1", requires={"modular_sum", "one_layer"},
+    dims=("run", "head", "frequency"), units="1", requires={"cyclic_group", "one_layer"},
     reference="Nanda et al. 2023, appendix C.1.2",
-    long_name="Fraction of the variance of each head's output in each frequency",
+    long_name="Fraction of the variance of each head's output explained by each frequency",
 )  # fmt: skip
 def head_output_frequency_share(checkpoint: Checkpoint) -> Array:
-    """Fraction of the variance over pairs of a head's output in the {const, cos k, sin k}^2 block of frequency k.
+    """Fraction of the variance over pairs of a head's output explained by the 2D Fourier block {const, cos k, sin k}^2.
 
     The output is the vector that the head adds at `=`. Its variance is summed over the dimensions of the residual stream.
     """
@@ -292,14 +296,14 @@ def head_output_frequency_share(checkpoint: Checkpoint) -> Array:
     fractions = []
     for output in head_outputs(checkpoint):  # [pair, d_model]
         spectrum = fourier.Spectrum.of(output, fourier.marginals(output.reshape(n, n, -1)))
-        energy = np.sum(spectrum.waves, axis=0)  # summed over waves of a, b, a + b and a - b: [frequency, d_model]
+        energy = spectrum.energy("block", checkpoint.context.sign)  # [frequency, d_model]
         fractions.append(energy.sum(-1) / spectrum.total.sum())
     return np.array(fractions)
 
 
 @measure(
     dims=("run", "head", "fourier_component"), units="1", long_name="Norm of the OV circuit's Fourier components",
-    requires={"modular_sum", "one_layer"}, reference="Nanda et al. 2023, appendix C.1.3, Fig. 11",
+    requires={"cyclic_group", "one_layer"}, reference="Nanda et al. 2023, appendix C.1.3, Fig. 11",
 )  # fmt: skip
 def OV_fourier_norm(checkpoint: Checkpoint) -> Array:
     """Norm over the residual stream of each row of F W_E W_V W_O, without the `=` token; F is the Fourier basis."""

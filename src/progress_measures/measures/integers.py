@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from progress_measures.measures.numerics import Array
 
 EMBEDDINGS = ("whole", "mean and PC 1", "all but PC 2")
-"""What is kept of the embedding of the operands; PC is principal component. The embedding of `=` is unchanged."""
+"""Parts to which the operands' embedding is reduced; PC stands for principal component."""
 
 
 @measure(
@@ -25,26 +25,24 @@ EMBEDDINGS = ("whole", "mean and PC 1", "all but PC 2")
     labels={"embedding": EMBEDDINGS},
 )  # fmt: skip
 def answer_by_embedding(checkpoint: Checkpoint) -> NDArray[np.int64]:
-    """Output with the largest logit when only some principal components of the operands' embedding W_E are kept.
+    """Output with the largest logit if the operands' embedding W_E is reduced to some of its principal components.
 
     The embedding of `=` is unchanged.
     """
     n, W_E = checkpoint.context.n, checkpoint.weights["W_E"]
     components = principal_components.components(W_E[:n])
     logits_by_embedding = [checkpoint.logits]
-    for kept in ([0], [i for i in range(len(components.directions)) if i != 1]):
-        operand_rows = components.reconstruct(kept).astype(W_E.dtype)
-        ablated = type(checkpoint)(
-            checkpoint.context, checkpoint.weights | {"W_E": np.concatenate([operand_rows, W_E[n:]])}
-        )
-        logits_by_embedding.append(ablated.logits)
+    for component_indices in ([0], [i for i in range(len(components.directions)) if i != 1]):
+        operand_rows = components.reconstruct(component_indices).astype(W_E.dtype)
+        ablated = checkpoint.weights | {"W_E": np.concatenate([operand_rows, W_E[n:]])}
+        logits_by_embedding.append(checkpoint.logits_with(ablated))
     return np.stack([logits.argmax(-1).reshape(n, n) for logits in logits_by_embedding])
 
 
 @measure(
-    dims=("run", "head", "query", "position"), units="1", long_name="Mean attention from every position",
+    dims=("run", "head", "query", "position"), units="1", long_name="Mean attention of each first-layer head from every position",
     requires={"integer_sums", "one_layer"}, reference="Integer addition notebook, attention pattern check",
 )  # fmt: skip
 def mean_attention_by_query(checkpoint: Checkpoint) -> Array:
-    """Mean over pairs of each first-layer head's attention from each query position to that position and earlier ones."""
+    """Mean over pairs of a first-layer head's attention from each query position to itself and all earlier positions."""
     return checkpoint.first_attention.mean(0)

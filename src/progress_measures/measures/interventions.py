@@ -1,8 +1,8 @@
 """Losses of the network with one part of its computation removed or replaced (section 4.4, appendices A.1 and C.1.3).
 
 An intervention is a function of a checkpoint that returns the logits of all pairs. Each entry of `INTERVENTIONS` becomes
-a label along the cube's dimension `intervention`. The families `losses` and `ablations` have the losses with frequencies of
-the logits kept or removed, at all checkpoints.
+a label along the cube's dimension `intervention`. They are measured at the last checkpoint. Losses with frequencies removed
+from the logits are in the families `losses` and `ablations`, which are measured at all checkpoints.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BLOG = "Modular addition blog, intervention on key frequencies"
 def _unchanged(checkpoint: Checkpoint) -> Array:
     return (
         logits(checkpoint, residual_mid(checkpoint))
-        if checkpoint.context.one_layer
+        if checkpoint.context.closed_form
         else checkpoint.logits.astype(np.float64)
     )
 
@@ -77,17 +77,17 @@ def _attention_linear(checkpoint: Checkpoint) -> Array:
 def _post(checkpoint: Checkpoint) -> Array:
     return (
         last_position.neurons(checkpoint, residual_mid(checkpoint))
-        if checkpoint.context.one_layer
+        if checkpoint.context.closed_form
         else checkpoint.post.astype(np.float64)
     )
 
 
 @cached_per_checkpoint
 def _clustered(checkpoint: Checkpoint) -> tuple[NDArray[np.bool_], Array]:
-    """Replace each neuron in a cluster by its fit.
+    """Replace each neuron in a cluster by its fit at its frequency (`neuron_fit_coefficient`).
 
     Returns:
-        Whether each neuron is in a cluster [neuron]; neurons after the replacement [pair, neuron].
+        Whether each neuron is in a cluster [neuron], and the activations after the replacement [pair, neuron].
     """
     _, fraction = checkpoint.context.neuron_frequency
     clustered = fraction >= CLUSTER_FRACTION
@@ -102,15 +102,15 @@ def _neurons_on_key_directions(checkpoint: Checkpoint) -> Array:
     context, p, post = checkpoint.context, checkpoint.context.n, _post(checkpoint)
     sums = fourier.marginals(post.reshape(p, p, -1))
     projection = fourier.kernel(p, context.key_frequencies) @ (sums.plus if context.sign == 1 else sums.minus)
-    return _with_neurons(checkpoint, post.mean(0) + projection[context.line])
+    return _with_neurons(checkpoint, post.mean(0) + projection[context.sum_index])
 
 
 def _W_L(checkpoint: Checkpoint) -> Array:
-    return checkpoint.weights["W_out"][-1].astype(np.float64) @ checkpoint.weights["W_U"].astype(np.float64)
+    return checkpoint.neuron_to_logit_map(np.float64)
 
 
 def _with_neurons(checkpoint: Checkpoint, post: Array) -> Array:
-    """Return the logits with `post` [pair, neuron] as the last layer's neurons and an unchanged skip connection."""
+    """Return the logits with `post` [pair, neuron] as activations of the last layer and the skip connection unchanged."""
     return _unchanged(checkpoint) + (post - _post(checkpoint)) @ _W_L(checkpoint)
 
 
@@ -120,10 +120,11 @@ def _with_other_parts_at_mean(checkpoint: Checkpoint, part: Array) -> Array:
 
 
 def _onto_readout(checkpoint: Checkpoint) -> Array:
-    """Project the neurons on u_k = W_L cos_k and v_k = W_L sin_k of all key frequencies k (section 4.2): [pair, neuron]."""
+    """Project the activations on u_k = W_L cos_k, v_k = W_L sin_k of all key frequencies k (section 4.2): [pair, neuron]."""
     keys = checkpoint.context.key_frequencies
-    waves = fourier.basis(checkpoint.context.n)[np.concatenate([2 * keys - 1, 2 * keys])]
-    orthonormal, _ = np.linalg.qr(_W_L(checkpoint) @ waves.T)
+    rows = fourier.basis(checkpoint.context.n)[np.concatenate([2 * keys - 1, 2 * keys])]
+    rows = rows[rows.any(-1)]  # at the Nyquist frequency, the sine is zero
+    orthonormal, _ = np.linalg.qr(checkpoint.answers(_W_L(checkpoint)) @ rows.T)
     return _post(checkpoint) @ orthonormal @ orthonormal.T
 
 
@@ -155,14 +156,16 @@ INTERVENTIONS = {
     "attention zeroed": _attention_zero,
     "attention skip zeroed": _attention_skip_zero,
     "attention to = zeroed": _self_attention_zero,
-    "attention to = shared out": _self_attention_removed,
-    "attention linear in scores": _attention_linear,
+    "attention to = shared out": _self_attention_removed,  # zeroed; attention to a and b is scaled so that its sum is 1
+    "attention linear in scores": _attention_linear,  # attention to b is 1 minus the linear attention to a
     "neurons replaced by fits": _neurons_fitted,
     "neurons on key directions": _neurons_on_key_directions,
-    "W_L alone": _mlp_skip_mean,  # as for the skip at its mean: biases and other constants are part of the mean
+    "W_L alone": _mlp_skip_mean,  # as `MLP skip at its mean`: biases and other constants are part of the mean
     "W_L's key directions alone": _W_L_directions_only,
     "W_L's key directions alone, skip at its mean": _W_L_directions_only_skip_mean,
     "W_L's key directions removed": _W_L_directions_removed,
+    # In both, neurons in clusters are replaced by their fits, and all paths but W_L by their mean. The first keeps the other
+    # neurons as they are; the second replaces them by their mean too.
     "clusters at their frequencies, W_L alone": _clusters_at_their_frequencies,
     "clusters at their frequencies alone": _clusters_alone,
 }
@@ -184,7 +187,10 @@ ONE_LAYER_INTERVENTIONS = (
     "attention to = shared out",
     "attention linear in scores",
 )
-"""Interventions that apply only to one-layer networks."""
+"""Interventions that apply only to runs with the capability `one_layer`.
+
+Such a network has one layer, an MLP of ReLUs, no norm, and tokens a, b, =.
+"""
 
 SPLITS = ("train", "test", "all")
 LABELS = {"intervention": tuple(INTERVENTIONS), "split": SPLITS}
@@ -197,7 +203,7 @@ def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
     results = np.full((2, len(INTERVENTIONS), len(SPLITS)), np.nan)
     for i, (name, intervene) in enumerate(INTERVENTIONS.items()):
         if (name in KEY_FREQUENCY_INTERVENTIONS and not context.key_frequencies.size) or (
-            name in ONE_LAYER_INTERVENTIONS and not context.one_layer
+            name in ONE_LAYER_INTERVENTIONS and not context.closed_form
         ):
             continue
         changed_logits = intervene(checkpoint)
@@ -212,7 +218,7 @@ def _outcomes(checkpoint: Checkpoint) -> NDArray[np.float64]:
     dims=("run", "intervention", "split"),
     units="nat",
     long_name="Loss after an intervention",
-    requires={"modular_sum", "split", "mlp", "additive_residual"},
+    requires={"cyclic_group", "split", "mlp", "additive_residual"},
     reference=f"{A1}; sections 4.4 and C.1.3; Table 6",
     dtype="float64",
     labels=LABELS,
@@ -226,7 +232,7 @@ def intervention_loss(checkpoint: Checkpoint) -> Array:
     dims=("run", "intervention", "split"),
     units="1",
     long_name="Accuracy after an intervention",
-    requires={"modular_sum", "split", "mlp", "additive_residual"},
+    requires={"cyclic_group", "split", "mlp", "additive_residual"},
     reference=f"{A1}; sections 4.4 and C.1.3; Table 6",
     labels=LABELS,
 )
@@ -239,12 +245,12 @@ def intervention_accuracy(checkpoint: Checkpoint) -> Array:
     dims=("run", "frequency"),
     units="nat",
     long_name="Loss without one neuron cluster",
-    requires={"modular_sum", "mlp", "additive_residual"},
+    requires={"cyclic_group", "mlp", "additive_residual"},
     reference=BLOG,
     dtype="float64",
 )
 def cluster_removed_loss(checkpoint: Checkpoint) -> Array:
-    """Mean cross-entropy over all pairs of logits computed from neurons alone, without the neuron cluster of frequency k.
+    """Mean cross-entropy, over all pairs, of the logits that the neurons alone yield, without the neuron cluster of k.
 
     W_L = W_out W_U maps the neurons to logits. Neurons in clusters are replaced by their fits at their frequencies. The
     removed cluster and all other paths to the logits contribute only their mean over pairs. If frequency k has no cluster,

@@ -62,14 +62,14 @@ def residual_mid(checkpoint: Checkpoint) -> Array:
 
 
 def neurons(checkpoint: Checkpoint, mid: Array) -> Array:
-    """Compute the neurons after the ReLU.
+    """Compute the activations of the neurons, after the ReLU.
 
     Args:
         checkpoint: checkpoint of a one-layer network.
         mid: residual stream before the MLP [pair, d_model].
 
     Returns:
-        Neurons after the ReLU [pair, neuron].
+        Activations [pair, neuron].
     """
     w = weights(checkpoint)
     return np.maximum(mid @ w["W_in"] + w["b_in"], 0)
@@ -81,8 +81,8 @@ def logits(checkpoint: Checkpoint, mid: Array, post: Array | None = None, skip: 
     Args:
         checkpoint: checkpoint of a one-layer network.
         mid: residual stream before the MLP [pair, d_model].
-        post: neurons after the ReLU [pair, neuron]; by default computed from `mid`.
-        skip: input of the skip connection around the MLP; by default `mid`.
+        post: activations after the ReLU [pair, neuron]; by default computed from `mid`.
+        skip: input of the skip connection around the MLP [pair, d_model]; by default `mid`.
 
     Returns:
         Logits [pair, output].

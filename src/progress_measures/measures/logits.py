@@ -1,6 +1,7 @@
 """Fit of the logits by sums of cos(w_k(a + b - c)) (section 4.2; subtraction notebook, section 4.2).
 
-L is the array of logits [a, b, c]. For subtraction, a - b replaces a + b.
+L is the array of logits [a, b, c]. For subtraction, a - b replaces a + b. Outputs that are no answers, if there are any, are
+part of L; there, cos(w_k(a + b - c)) is replaced by 0.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def _line_sums(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=BY_FREQUENCY,
     units="1",
-    long_name="Cosine coefficient of the logits",
-    requires={"modular_sum"},
+    long_name="Coefficient of the logits on cos(w(a + b - c))",
+    requires={"cyclic_group"},
     reference=NOTEBOOK,
 )
 @cached_per_checkpoint
@@ -43,15 +44,16 @@ def cosine_coefficient(checkpoint: Checkpoint) -> Array:
     """
     p = checkpoint.context.n
     line, output = np.indices((p, p))
-    sums = np.bincount(((line - output) % p).ravel(), _line_sums(checkpoint)[:, :p].ravel(), p)
-    return np.fft.rfft(sums)[1:].real / np.sqrt(p**3 / 2)
+    sums = np.bincount(((line - output) % p).ravel(), checkpoint.answers(_line_sums(checkpoint)).ravel(), p)
+    norms = np.sqrt(p**3 / 2) / np.sqrt(fourier.nyquist_factor(p, fourier.frequencies(p)))
+    return np.fft.rfft(sums)[1:].real / norms
 
 
 @measure(
     dims=RUN_EPOCH,
     units="1",
     long_name="Norm of the logits",
-    requires={"modular_sum"},
+    requires={"cyclic_group"},
     reference=NOTEBOOK,
     dtype="float64",
 )
@@ -64,8 +66,8 @@ def logit_norm(checkpoint: Checkpoint) -> Number:
 @measure(
     dims=BY_FREQUENCY,
     units="1",
-    long_name="Cosine similarity of the logits",
-    requires={"modular_sum"},
+    long_name="Cosine similarity of the logits and cos(w(a + b - c))",
+    requires={"cyclic_group"},
     reference=NOTEBOOK,
 )
 def cosine_similarity(checkpoint: Checkpoint) -> Array:
@@ -77,15 +79,15 @@ def cosine_similarity(checkpoint: Checkpoint) -> Array:
 
 
 def _residual(checkpoint: Checkpoint, coefficients: Array) -> Number:
-    """Return |L - sum of v_k C_k| / |L|, given the coefficients v_k = <L, C_k> of some of the orthonormal C_k."""
+    """Compute |L - sum of v_k C_k| / |L| from the coefficients v_k = <L, C_k> of some of the orthonormal C_k."""
     return np.sqrt(max(0.0, 1 - np.square(coefficients / logit_norm(checkpoint)).sum()))
 
 
 @measure(
     dims=RUN_EPOCH,
     units="1",
-    long_name="Residual after the key cosines",
-    requires={"modular_sum", "mlp"},
+    long_name="Relative norm of the logits without the key frequencies' cosines",
+    requires={"cyclic_group"},
     reference=NOTEBOOK,
 )
 def cosine_residual(checkpoint: Checkpoint) -> Number:
@@ -100,8 +102,8 @@ def cosine_residual(checkpoint: Checkpoint) -> Number:
 @measure(
     dims=RUN_EPOCH,
     units="1",
-    long_name="Residual after all cosines",
-    requires={"modular_sum", "mlp"},
+    long_name="Relative norm of the logits without the cosines of all frequencies",
+    requires={"cyclic_group"},
     reference=NOTEBOOK,
 )
 def cosine_residual_all(checkpoint: Checkpoint) -> Number:
@@ -122,13 +124,13 @@ def _sums_of_squares(checkpoint: Checkpoint) -> tuple[Number, Number, Number]:
 
 
 def _cosine_energy(checkpoint: Checkpoint) -> Number:
-    """Return the sum of v_k^2 over key frequencies k, which is the same for centered logits."""
+    """Return the sum of v_k^2 over key frequencies k; centering the logits does not change it."""
     keys = checkpoint.context.key_frequencies
     return np.square(cosine_coefficient(checkpoint)[keys - 1]).sum() if keys.size else np.nan
 
 
 def _direction_energy(checkpoint: Checkpoint) -> Array:
-    """Return each output's sum of squared logits along the key frequencies' directions: [output]."""
+    """Return, for each output, the sum of squares of its logit along the key frequencies' directions: [output]."""
     keys = checkpoint.context.key_frequencies
     return fourier.energies(_line_sums(checkpoint))[keys - 1].sum(0) if keys.size else np.array([np.nan])
 
@@ -136,24 +138,24 @@ def _direction_energy(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=RUN_EPOCH,
     units="1",
-    long_name="Fraction of logits explained by key cosines",
-    requires={"modular_sum", "mlp"},
+    long_name="Fraction of logits explained by key frequencies' cosines",
+    requires={"cyclic_group"},
     reference=FVE,
 )
 def logit_fraction_explained_cosines(checkpoint: Checkpoint) -> Number:
-    """Fraction of |L|^2 along cos(w_k(a + b - c)) of the key frequencies k, for the logits L, uncentered."""
+    """Fraction of |L|^2 explained by cos(w_k(a + b - c)) of the key frequencies k, for the uncentered logits L."""
     return _cosine_energy(checkpoint) / _sums_of_squares(checkpoint)[0]
 
 
 @measure(
     dims=RUN_EPOCH,
     units="1",
-    long_name="Fraction of logits centered over outputs explained by key cosines",
-    requires={"modular_sum", "mlp"},
+    long_name="Fraction of logits centered over outputs explained by key frequencies' cosines",
+    requires={"cyclic_group"},
     reference=FVE,
 )
 def logit_fraction_explained_cosines_centered_over_outputs(checkpoint: Checkpoint) -> Number:
-    """Fraction of |L - mean of L over outputs|^2 along cos(w_k(a + b - c)) of the key frequencies k, for the logits L.
+    """Fraction of |L - mean of L over outputs|^2 explained by cos(w_k(a + b - c)) of the key frequencies k, for logits L.
 
     The softmax does not depend on the mean over outputs.
     """
@@ -163,36 +165,36 @@ def logit_fraction_explained_cosines_centered_over_outputs(checkpoint: Checkpoin
 @measure(
     dims=RUN_EPOCH,
     units="1",
-    long_name="Fraction of logits centered over pairs explained by key cosines",
-    requires={"modular_sum", "mlp"},
+    long_name="Fraction of logits centered over pairs explained by key frequencies' cosines",
+    requires={"cyclic_group"},
     reference=FVE,
 )
 def logit_fraction_explained_cosines_centered_over_pairs(checkpoint: Checkpoint) -> Number:
-    """Fraction of |L - mean of L over pairs|^2 along cos(w_k(a + b - c)) of the key frequencies k, for the logits L."""
+    """Fraction of |L - mean of L over pairs|^2 explained by cos(w_k(a + b - c)) of the key frequencies k, for logits L."""
     return _cosine_energy(checkpoint) / _sums_of_squares(checkpoint)[2]
 
 
 @measure(
     dims=RUN_EPOCH,
     units="1",
-    long_name="Fraction of logits explained by key directions",
-    requires={"modular_sum", "mlp"},
+    long_name="Fraction of logits explained by key frequencies' directions",
+    requires={"cyclic_group"},
     reference=FVE,
 )
 def logit_fraction_explained_directions(checkpoint: Checkpoint) -> Number:
-    """Fraction of |L|^2 along cos and sin of w_k(a + b) of the key frequencies k, for the logits L, uncentered."""
+    """Fraction of |L|^2 explained by cos and sin of w_k(a + b) of the key frequencies k, for the uncentered logits L."""
     return _direction_energy(checkpoint).sum() / _sums_of_squares(checkpoint)[0]
 
 
 @measure(
     dims=RUN_EPOCH,
     units="1",
-    long_name="Fraction of logits centered over outputs explained by key directions",
-    requires={"modular_sum", "mlp"},
+    long_name="Fraction of logits centered over outputs explained by key frequencies' directions",
+    requires={"cyclic_group"},
     reference=FVE,
 )
 def logit_fraction_explained_directions_centered_over_outputs(checkpoint: Checkpoint) -> Number:
-    """Fraction of |L - mean of L over outputs|^2 along cos and sin of w_k(a + b) of the key frequencies k, for logits L."""
+    """Fraction of |L - mean of L over outputs|^2 explained by cos, sin of w_k(a + b) of the key frequencies k, for logits L."""
     keys = checkpoint.context.key_frequencies
     if not keys.size:
         return np.nan
@@ -204,24 +206,24 @@ def logit_fraction_explained_directions_centered_over_outputs(checkpoint: Checkp
 @measure(
     dims=RUN_EPOCH,
     units="1",
-    long_name="Fraction of logits centered over pairs explained by key directions",
-    requires={"modular_sum", "mlp"},
+    long_name="Fraction of logits centered over pairs explained by key frequencies' directions",
+    requires={"cyclic_group"},
     reference=FVE,
 )
 def logit_fraction_explained_directions_centered_over_pairs(checkpoint: Checkpoint) -> Number:
-    """Fraction of |L - mean of L over pairs|^2 along cos and sin of w_k(a + b) of the key frequencies k, for logits L."""
+    """Fraction of |L - mean of L over pairs|^2 explained by cos, sin of w_k(a + b) of the key frequencies k, for logits L."""
     return _direction_energy(checkpoint).sum() / _sums_of_squares(checkpoint)[2]
 
 
 @measure(
     dims=RUN_EPOCH,
     units="1",
-    long_name="Fraction of logit variance explained by key directions, mean over outputs",
-    requires={"modular_sum", "mlp"},
+    long_name="Fraction of logit variance explained by key frequencies' directions, mean over outputs",
+    requires={"cyclic_group"},
     reference="Modular addition blog, trigonometric ratio",
 )
 def logit_fraction_explained_directions_per_output(checkpoint: Checkpoint) -> Number:
-    """Mean over outputs of the fraction of a logit's variance over pairs along key frequencies' cos and sin of w(a + b)."""
+    """Mean over outputs of the fraction of a logit's variance over pairs explained by key frequencies' cos, sin of w(a + b)."""
     sums_of_squares = (
         np.square(checkpoint.logits, dtype=np.float64).sum(0)
         - np.square(checkpoint.logit_mean) * checkpoint.context.n**2

@@ -1,4 +1,4 @@
-"""Losses and accuracies of the network, also with frequencies kept in or removed from its logits (section 5.1).
+"""Losses and accuracies: of all logits, of logits with only some frequencies, and of logits without them (section 5.1).
 
 P_k L is the part of the logits L along cos and sin of w_k(a + b), as functions of the pair. P_k L depends on a + b alone, so
 the restricted loss is computed for p values of a + b instead of p^2 pairs. For subtraction, a - b replaces a + b.
@@ -33,6 +33,33 @@ def _loss(logits: Array, labels: NDArray[np.int64]) -> Number:
 
 def _accuracy(logits: Array, labels: NDArray[np.int64]) -> Number:
     return correct(logits, labels).mean()
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="nat",
+    long_name="Loss over all pairs",
+    requires={"pairs"},
+    reference="Nanda et al. 2023, section 3",
+    dtype="float64",
+)
+def loss(checkpoint: Checkpoint) -> Number:
+    """Mean cross-entropy over all pairs for which the task has a right answer, training and test pairs together."""
+    defined = checkpoint.context.defined
+    return _loss(checkpoint.logits[defined], checkpoint.context.labels[defined])
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Accuracy over all pairs",
+    requires={"pairs"},
+    reference="Nanda et al. 2023, section 3",
+)
+def accuracy(checkpoint: Checkpoint) -> Number:
+    """Fraction of correct answers on all pairs for which the task has a right answer, training and test pairs together."""
+    defined = checkpoint.context.defined
+    return _accuracy(checkpoint.logits[defined], checkpoint.context.labels[defined])
 
 
 @measure(
@@ -84,18 +111,18 @@ def _restricted(
 ) -> Number:
     """Return the mean over a split of `per_pair(logits, labels)`, with the logits of the restricted loss.
 
-    NaN without key frequencies.
+    Return NaN if the run has no key frequencies.
     """
     if not checkpoint.context.key_frequencies.size:
         return np.nan
     line_logits = checkpoint.key_directions + checkpoint.logit_mean
-    return per_pair(line_logits, _line_labels(checkpoint))[checkpoint.context.line[split]].mean()
+    return per_pair(line_logits, _line_labels(checkpoint))[checkpoint.context.sum_index[split]].mean()
 
 
 def _line_labels(checkpoint: Checkpoint) -> NDArray[np.int64]:
-    """Return the right answer for each a + b = s: [s]."""
+    """Return the right answer of the pairs with a + b = s, for each s: [s]."""
     labels = np.empty(checkpoint.context.n, dtype=np.int64)
-    labels[checkpoint.context.line] = checkpoint.context.labels
+    labels[checkpoint.context.sum_index] = checkpoint.context.labels
     return labels
 
 
@@ -103,15 +130,15 @@ def _line_labels(checkpoint: Checkpoint) -> NDArray[np.int64]:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Restricted loss",
-    requires={"modular_sum", "mlp"},
+    requires={"cyclic_group"},
     reference="Nanda et al. 2023, section 5.1, Fig. 7",
     dtype="float64",
 )
 def restricted_loss(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over all pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+    """Mean cross-entropy over all pairs if the logits keep only their mean and the key frequencies' cos, sin of w(a + b).
 
-    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
-    The mean is over all pairs.
+    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b) and
+    mean(L) is over all pairs.
     """
     return _restricted(checkpoint, cross_entropy)
 
@@ -120,15 +147,15 @@ def restricted_loss(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Restricted loss on training pairs",
-    requires={"modular_sum", "split", "mlp"},
+    requires={"cyclic_group", "split"},
     reference="Nanda et al. 2023, section 5.1",
     dtype="float64",
 )
 def restricted_loss_train(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over training pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+    """Mean cross-entropy over training pairs if the logits keep only their mean and the key frequencies' cos, sin of w(a + b).
 
-    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
-    The mean is over all pairs.
+    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b) and
+    mean(L) is over all pairs.
     """
     return _restricted(checkpoint, cross_entropy, checkpoint.context.train)
 
@@ -137,15 +164,15 @@ def restricted_loss_train(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Restricted loss on test pairs",
-    requires={"modular_sum", "split", "mlp"},
+    requires={"cyclic_group", "split"},
     reference="Nanda et al. 2023, section 5.1",
     dtype="float64",
 )
 def restricted_loss_test(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over test pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+    """Mean cross-entropy over test pairs if the logits keep only their mean and the key frequencies' cos, sin of w(a + b).
 
-    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
-    The mean is over all pairs.
+    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b) and
+    mean(L) is over all pairs.
     """
     return _restricted(checkpoint, cross_entropy, checkpoint.context.test)
 
@@ -154,14 +181,14 @@ def restricted_loss_test(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Restricted accuracy",
-    requires={"modular_sum", "mlp"},
+    requires={"cyclic_group"},
     reference="Nanda et al. 2023, Fig. 13",
 )
 def restricted_accuracy(checkpoint: Checkpoint) -> Number:
-    """Accuracy over all pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+    """Accuracy over all pairs if the logits keep only their mean and the key frequencies' cos, sin of w(a + b).
 
-    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
-    The mean is over all pairs.
+    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b) and
+    mean(L) is over all pairs.
     """
     return _restricted(checkpoint, correct)
 
@@ -170,14 +197,14 @@ def restricted_accuracy(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Restricted accuracy on training pairs",
-    requires={"modular_sum", "split", "mlp"},
+    requires={"cyclic_group", "split"},
     reference="Nanda et al. 2023, Fig. 13",
 )
 def restricted_accuracy_train(checkpoint: Checkpoint) -> Number:
-    """Accuracy over training pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+    """Accuracy over training pairs if the logits keep only their mean and the key frequencies' cos, sin of w(a + b).
 
-    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
-    The mean is over all pairs.
+    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b) and
+    mean(L) is over all pairs.
     """
     return _restricted(checkpoint, correct, checkpoint.context.train)
 
@@ -186,14 +213,14 @@ def restricted_accuracy_train(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Restricted accuracy on test pairs",
-    requires={"modular_sum", "split", "mlp"},
+    requires={"cyclic_group", "split"},
     reference="Nanda et al. 2023, Fig. 13",
 )
 def restricted_accuracy_test(checkpoint: Checkpoint) -> Number:
-    """Accuracy over test pairs with only the mean and key frequencies' cos and sin of w(a + b) in the logits.
+    """Accuracy over test pairs if the logits keep only their mean and the key frequencies' cos, sin of w(a + b).
 
-    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
-    The mean is over all pairs.
+    The logits L become mean(L) + sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b) and
+    mean(L) is over all pairs.
     """
     return _restricted(checkpoint, correct, checkpoint.context.test)
 
@@ -201,13 +228,13 @@ def restricted_accuracy_test(checkpoint: Checkpoint) -> Number:
 def _excluded(checkpoint: Checkpoint, per_pair: Callable[[Array, NDArray[np.int64]], NDArray]) -> Number:
     """Return the mean over training pairs of `per_pair(logits, labels)`, with the logits of the excluded loss.
 
-    NaN without key frequencies.
+    Return NaN if the run has no key frequencies.
     """
     train = checkpoint.context.train
     if not checkpoint.context.key_frequencies.size:
         return np.nan
     return per_pair(
-        checkpoint.logits[train] - checkpoint.key_directions[checkpoint.context.line[train]],
+        checkpoint.logits[train] - checkpoint.key_directions[checkpoint.context.sum_index[train]],
         checkpoint.context.labels[train],
     ).mean()
 
@@ -216,7 +243,7 @@ def _excluded(checkpoint: Checkpoint, per_pair: Callable[[Array, NDArray[np.int6
     dims=RUN_EPOCH,
     units="nat",
     long_name="Excluded loss",
-    requires={"modular_sum", "split", "mlp"},
+    requires={"cyclic_group", "split"},
     reference="Nanda et al. 2023, section 5.1, Fig. 7",
     dtype="float64",
 )
@@ -232,7 +259,7 @@ def excluded_loss(checkpoint: Checkpoint) -> Number:
     dims=RUN_EPOCH,
     units="1",
     long_name="Excluded accuracy",
-    requires={"modular_sum", "split", "mlp"},
+    requires={"cyclic_group", "split"},
     reference="Nanda et al. 2023, section 5.1",
 )
 def excluded_accuracy(checkpoint: Checkpoint) -> Number:
@@ -247,7 +274,7 @@ def excluded_accuracy(checkpoint: Checkpoint) -> Number:
     dims=BY_FREQUENCY,
     units="nat",
     long_name="Excluded loss by frequency",
-    requires={"modular_sum", "split"},
+    requires={"cyclic_group", "split"},
     reference="Nanda et al. 2023, Fig. 15",
     dtype="float64",
     digits=26,
@@ -258,13 +285,14 @@ def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
 
     The logits L become L - P_k L, where P_k projects on cos and sin of w_k(a + b). On each line a + b = s, the sum over c of
     exp(L_c - (P_k L)_c) is a matrix product of exp(L) [pair, c] with exp(-P_k L) [c, k], so one product gives all
-    frequencies. If the exponents span more than `SPAN`, each frequency's loss is computed separately.
+    frequencies. If the exponents span more than `SPAN`, this product is inaccurate, and each frequency's loss is computed
+    separately.
     """
     context, train = checkpoint.context, checkpoint.context.train
-    line, labels = context.line[train], context.labels[train]
+    sum_index, labels = context.sum_index[train], context.labels[train]
     logits = checkpoint.logits[train].astype(np.float64)
     if np.ptp(logits, axis=-1).max() + np.ptp(checkpoint.directions, axis=-1).max() > SPAN:
-        return np.array([_loss(logits - removed[line], labels) for removed in checkpoint.directions])
+        return np.array([_loss(logits - removed[sum_index], labels) for removed in checkpoint.directions])
     row = np.arange(len(labels))
     margin = logits - logits[row, labels][:, None]
     removed = checkpoint.directions - np.take_along_axis(
@@ -272,7 +300,7 @@ def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     )
     log_sums = np.empty((len(labels), len(removed)))
     for s in range(context.n):
-        on_line = line == s
+        on_line = sum_index == s
         line_margins, line_changes = margin[on_line], -removed[:, s]  # [pair, c], [k, c]
         line_margins[:, labels[on_line][:1]] = -np.inf  # excludes the label's own term, 1, from the sum
         margin_max, change_max = line_margins.max(-1, keepdims=True), line_changes.max(-1, keepdims=True)
@@ -286,18 +314,18 @@ def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     dims=BY_FREQUENCY,
     units="1",
     long_name="Excluded accuracy by frequency",
-    requires={"modular_sum", "split"},
+    requires={"cyclic_group", "split"},
     reference="Nanda et al. 2023, Fig. 15",
 )
 def excluded_accuracy_by_frequency(checkpoint: Checkpoint) -> Array:
     """Accuracy over training pairs without cos and sin of w_k(a + b) in the logits, for each frequency k."""
     train = checkpoint.context.train
-    line, labels = checkpoint.context.line[train], checkpoint.context.labels[train]
+    sum_index, labels = checkpoint.context.sum_index[train], checkpoint.context.labels[train]
     logits = checkpoint.logits[train]
     row = np.arange(len(labels))
     accuracies = []
     for removed in checkpoint.directions.astype(logits.dtype):
-        remaining = logits - removed[line]
+        remaining = logits - removed[sum_index]
         accuracies.append((remaining.max(-1) == remaining[row, labels]).mean())
     return np.array(accuracies)
 
@@ -306,7 +334,7 @@ def excluded_accuracy_by_frequency(checkpoint: Checkpoint) -> Array:
     dims=RUN_EPOCH,
     units="nat",
     long_name="Maximal excluded loss",
-    requires={"modular_sum", "split", "mlp"},
+    requires={"cyclic_group", "split"},
     reference="Nanda et al. 2023, appendix C.2",
     dtype="float64",
 )
@@ -320,7 +348,7 @@ def maximal_excluded_loss(checkpoint: Checkpoint) -> Number:
 
 @cached_per_checkpoint
 def _key_neuron_logits(checkpoint: Checkpoint) -> Array:
-    """Return the neurons' part along the key frequencies' directions, times W_L: [a + b, output]."""
+    """Project the neurons on the key frequencies' directions and map the projection to logits by W_L: [a + b, output]."""
     sums = checkpoint.post_marginals.plus if checkpoint.context.sign == 1 else checkpoint.post_marginals.minus
     return kernel(checkpoint.context.n, checkpoint.context.key_frequencies) @ sums.astype(np.float64) @ checkpoint.W_L
 
@@ -328,13 +356,13 @@ def _key_neuron_logits(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=RUN_EPOCH,
     units="nat",
-    long_name="Restricted loss, on neurons",
-    requires={"modular_sum", "split", "mlp", "additive_residual"},
+    long_name="Restricted loss, from neurons projected on key frequencies' directions",
+    requires={"cyclic_group", "split", "mlp", "additive_residual"},
     reference="Modular subtraction notebook, section 4.3",
     dtype="float64",
 )
 def restricted_loss_neurons(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over test pairs of N W_L + mean logits; N is the neurons' part along key frequencies' directions.
+    """Mean cross-entropy over test pairs of N W_L + mean logits; N is the neurons projected on key frequencies' directions.
 
     The directions are cos and sin of w_k(a + b). The neurons are taken after the ReLU; W_L = W_out W_U. Other paths to the
     logits contribute only their mean over pairs.
@@ -343,19 +371,19 @@ def restricted_loss_neurons(checkpoint: Checkpoint) -> Number:
     if not checkpoint.context.key_frequencies.size:
         return np.nan
     line_logits = _key_neuron_logits(checkpoint) + checkpoint.logit_mean
-    return cross_entropy(line_logits, _line_labels(checkpoint))[checkpoint.context.line[test]].mean()
+    return cross_entropy(line_logits, _line_labels(checkpoint))[checkpoint.context.sum_index[test]].mean()
 
 
 @measure(
     dims=RUN_EPOCH,
     units="nat",
-    long_name="Excluded loss, on neurons",
-    requires={"modular_sum", "split", "mlp", "additive_residual"},
+    long_name="Excluded loss, with key frequencies' directions removed from neurons",
+    requires={"cyclic_group", "split", "mlp", "additive_residual"},
     reference="Modular subtraction notebook, section 4.4",
     dtype="float64",
 )
 def excluded_loss_neurons(checkpoint: Checkpoint) -> Number:
-    """Mean cross-entropy over training pairs of logits - N W_L; N is the neurons' part along key frequencies' directions.
+    """Mean cross-entropy over training pairs of logits - N W_L; N is the neurons projected on key frequencies' directions.
 
     The directions are cos and sin of w_k(a + b). The neurons are taken after the ReLU; W_L = W_out W_U.
     """
@@ -363,6 +391,6 @@ def excluded_loss_neurons(checkpoint: Checkpoint) -> Number:
     if not checkpoint.context.key_frequencies.size:
         return np.nan
     return cross_entropy(
-        checkpoint.logits[train] - _key_neuron_logits(checkpoint)[checkpoint.context.line[train]],
+        checkpoint.logits[train] - _key_neuron_logits(checkpoint)[checkpoint.context.sum_index[train]],
         checkpoint.context.labels[train],
     ).mean()

@@ -1,8 +1,8 @@
 """Maps of the network over (a, b), stored as the factors from which they can be computed exactly.
 
-A head's attention over (a, b) is a softmax of three scores, and a neuron's pre-activation is a sum of value rows,
-weighted by attention. Scores and value rows are sums of a token's part and a position's part.
-`progress_measures.analysis.pair_maps` computes the maps from these parts.
+A head's attention from `=` is a softmax of three scores, one per position. A neuron's pre-activation is a sum over heads and
+positions of attention times a contribution. Each score and each contribution is the sum of a part that depends on the token
+and a part that depends on the position. `progress_measures.analysis.pair_maps` computes the maps from these parts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REFERENCE = "Nanda et al. 2023, section 4.1, Fig. 4; appendix A"
 
 @cached_per_checkpoint
 def _factors(checkpoint: Checkpoint) -> tuple[dict[str, Array], dict[str, Array], Array]:
-    """Compute scores and value rows by token and by position, and pre-activations without attention, in float64."""
+    """Compute scores and contributions to neurons, each by token and by position, and pre-activations without attention."""
     w = {name: tensor.astype(np.float64) for name, tensor in checkpoint.weights.items()}
     heads = {name: w[name][0] for name in ("W_Q", "W_K", "W_V", "W_O")}
     at_equals = w["W_E"][-1] + w["W_pos"][2]
@@ -71,7 +71,7 @@ def attention_score_position(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=("head", "token", "neuron"),
     units="1",
-    long_name="Effect on each neuron of attending to a token",
+    long_name="Contribution of attending to a token to each pre-activation",
     requires={"pairs", "one_layer"},
     reference=REFERENCE,
 )
@@ -83,7 +83,7 @@ def neuron_value_token(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=("head", "position", "neuron"),
     units="1",
-    long_name="Effect on each neuron of attending to a position",
+    long_name="Contribution of attending to a position to each pre-activation",
     requires={"pairs", "one_layer"},
     reference=REFERENCE,
 )
@@ -111,8 +111,8 @@ KEPT = 12
 def kept_neurons(context: RunContext) -> NDArray[np.int64]:
     """Return the indices of at most `KEPT` neurons whose maps are stored at the selected epochs; modular tasks only.
 
-    First comes, for each key frequency, the neuron of which it explains the largest fraction of variance. Then follow the
-    neuron with the smallest fraction explained, and all other neurons by index.
+    The first neurons are, for each key frequency, the neuron of which it explains the largest fraction of variance. Then
+    follow the neuron with the smallest fraction explained, and all other neurons by index.
     """
     frequency, fraction = context.neuron_frequency
     neurons = []
@@ -127,7 +127,7 @@ def kept_neurons(context: RunContext) -> NDArray[np.int64]:
 @measure(
     dims=("moment", "head", "token"),
     units="1",
-    long_name="Attention score of each token, over time",
+    long_name="Attention score of each token at the selected epochs",
     requires={"pairs", "one_layer"},
     reference=REFERENCE,
 )
@@ -142,7 +142,7 @@ def moment_attention_score_token(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=("moment", "head", "position"),
     units="1",
-    long_name="Attention score of each position, over time",
+    long_name="Attention score of each position at the selected epochs",
     requires={"pairs", "one_layer"},
     reference=REFERENCE,
 )
@@ -157,15 +157,15 @@ def moment_attention_score_position(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=("moment", "head", "token", "kept_neuron"),
     units="1",
-    long_name="Effect on kept neurons of attending to a token",
-    requires={"modular_sum", "one_layer"},
+    long_name="Contribution of attending to a token to twelve neurons' pre-activations",
+    requires={"cyclic_group", "one_layer"},
     reference=REFERENCE,
     digits=16,
 )
 def moment_neuron_value_token(checkpoint: Checkpoint) -> Array:
-    """What a head adds to kept neurons' pre-activations per unit of attention to a token, at the selected epochs.
+    """What a head adds to a pre-activation per unit of attention to a token, at the selected epochs.
 
-    The contribution is W_E W_V W_O W_in.
+    The contribution W_E W_V W_O W_in is stored for at most twelve neurons.
     """
     return neuron_value_token(checkpoint)[..., kept_neurons(checkpoint.context)]
 
@@ -173,14 +173,14 @@ def moment_neuron_value_token(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=("moment", "head", "position", "kept_neuron"),
     units="1",
-    long_name="Effect on kept neurons of attending to a position",
-    requires={"modular_sum", "one_layer"},
+    long_name="Contribution of attending to a position to twelve neurons' pre-activations",
+    requires={"cyclic_group", "one_layer"},
     reference=REFERENCE,
 )
 def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
-    """What a head adds to kept neurons' pre-activations per unit of attention to a position, at the selected epochs.
+    """What a head adds to a pre-activation per unit of attention to a position, at the selected epochs.
 
-    The contribution is W_pos W_V W_O W_in.
+    The contribution W_pos W_V W_O W_in is stored for at most twelve neurons.
     """
     return neuron_value_position(checkpoint)[..., kept_neurons(checkpoint.context)]
 
@@ -188,12 +188,12 @@ def moment_neuron_value_position(checkpoint: Checkpoint) -> Array:
 @measure(
     dims=("moment", "kept_neuron"),
     units="1",
-    long_name="Pre-activation of kept neurons without attention",
-    requires={"modular_sum", "one_layer"},
+    long_name="Pre-activation of twelve neurons without attention",
+    requires={"cyclic_group", "one_layer"},
     reference=REFERENCE,
 )
 def moment_neuron_offset(checkpoint: Checkpoint) -> Array:
-    """Pre-activation of kept neurons without attention, at the selected epochs.
+    """Pre-activation of at most twelve neurons without attention, at the selected epochs.
 
     The pre-activation is x_= W_in + b_in, where x_= is the embedding at `=`.
     """

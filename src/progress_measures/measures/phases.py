@@ -59,14 +59,14 @@ def _smooth(values: Array) -> Array:
 
 
 def _cleanup(run: xr.Dataset) -> tuple[int, int] | str:
-    """Return the indices of the checkpoints at the ends of circuit formation and cleanup, or why they do not exist."""
+    """Return the indices of the checkpoints at the ends of circuit formation and cleanup, or the reason why there are none."""
     epochs, log_loss = run.epoch.values, _smooth(run.test_loss.values)
     final_level = np.median(log_loss[-max(1, round(FINAL * len(log_loss))) :])
     middle = (log_loss.max() + final_level) / 2
     if log_loss.max() - final_level < MINIMUM_DROP:
         return f"the test loss falls by {log_loss.max() - final_level:.1f} decades, less than {MINIMUM_DROP:g}"
     first_high = int((log_loss > middle).argmax())
-    # the first lasting fall, so that later slingshots are ignored
+    # the first lasting fall, because later slingshots (short rises of the loss) are not the grokking fall
     low = _first_lasting(epochs[first_high:], log_loss[first_high:] <= middle, epochs[-1])
     if np.isnan(low.epoch):
         return f"the test loss falls but does not stay down for {STAYS} epochs"
@@ -82,7 +82,7 @@ def _cleanup(run: xr.Dataset) -> tuple[int, int] | str:
 
 
 def _minimum_before_cleanup(run: xr.Dataset, excluded: Array) -> Milestone:
-    """Return the epoch at which an excluded loss, smoothed, is smallest before circuit formation ends."""
+    """Return the epoch before the end of circuit formation at which a smoothed excluded loss is smallest."""
     cleanup = _cleanup(run)
     if isinstance(cleanup, str):
         return Milestone(np.nan, cleanup)
@@ -96,7 +96,7 @@ def _minimum_before_cleanup(run: xr.Dataset, excluded: Array) -> Milestone:
     dims=("run",),
     units="epoch",
     long_name="End of memorization",
-    requires={"modular_sum", "split", "mlp"},
+    requires={"cyclic_group", "split"},
     reference=REFERENCE,
     dtype="float64",
 )
@@ -109,8 +109,8 @@ def memorization_end(run: xr.Dataset) -> Milestone:
 
 
 @measure(
-    dims=("run",), units="epoch", long_name="End of memorization, without the final network",
-    requires={"modular_sum", "split", "mlp"}, reference="Nanda et al. 2023, appendix C.2, footnote 3", dtype="float64",
+    dims=("run",), units="epoch", long_name="End of memorization, from the maximal excluded loss",
+    requires={"cyclic_group", "split"}, reference="Nanda et al. 2023, appendix C.2, footnote 3", dtype="float64",
 )  # fmt: skip
 def memorization_end_maximal(run: xr.Dataset) -> Milestone:
     """Epoch of the minimum of the smoothed maximal excluded loss before the end of circuit formation.
@@ -125,7 +125,7 @@ def memorization_end_maximal(run: xr.Dataset) -> Milestone:
     dims=("run",),
     units="epoch",
     long_name="End of circuit formation",
-    requires={"modular_sum", "split", "mlp"},
+    requires={"cyclic_group", "split"},
     reference=REFERENCE,
     dtype="float64",
 )
@@ -139,7 +139,7 @@ def circuit_formation_end(run: xr.Dataset) -> Milestone:
     dims=("run",),
     units="epoch",
     long_name="End of cleanup",
-    requires={"modular_sum", "split", "mlp"},
+    requires={"cyclic_group", "split"},
     reference=REFERENCE,
     dtype="float64",
 )

@@ -1,7 +1,8 @@
-"""Neuron-to-logit map W_L, and the neurons along its directions u_k and v_k (section 4.2, Tables 1 and 3).
+"""Neuron-logit map W_L, and the neurons projected on its directions u_k and v_k (section 4.2, Tables 1 and 3).
 
 W_L = W_out W_U is [neuron, output]. u_k = W_L cos_k and v_k = W_L sin_k, where cos_k and sin_k are unit vectors over
-outputs. For subtraction, a - b replaces a + b.
+outputs. Below, `neurons` are the activations after the ReLU, and neurons·u_k is a scalar product over neurons. For
+subtraction, a - b replaces a + b.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ PRODUCTS = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
 
 @cached_per_checkpoint
 def _scalar_products(checkpoint: Checkpoint) -> Array:
-    """Return the scalar product of the neurons with each u_k and v_k: [pair, frequency, wave]."""
+    """Return neurons·u_k and neurons·v_k at every pair: [pair, frequency, wave]."""
     waves = fourier.basis(checkpoint.context.n)[1:]
-    directions = checkpoint.W_L.astype(np.float64) @ waves.T
+    directions = checkpoint.answers(checkpoint.W_L).astype(np.float64) @ waves.T
     return (checkpoint.post @ directions).reshape(len(checkpoint.post), -1, 2)
 
 
@@ -38,14 +39,22 @@ def _waves(checkpoint: Checkpoint) -> Array:
     """Return cos and sin of w_k a for every operand a: [2, frequency, operand]."""
     p = checkpoint.context.n
     angle = 2 * np.pi * np.outer(fourier.frequencies(p), np.arange(p)) / p
-    return np.stack([np.cos(angle), np.sin(angle)])
+    sin = np.sin(angle)
+    sin[2 * fourier.frequencies(p) == p] = 0
+    return np.stack([np.cos(angle), sin])
+
+
+def _mean_square(checkpoint: Checkpoint) -> Array:
+    """Return the mean over x of (cos w_k x)^2: 1/2, and 1 at the Nyquist frequency: [frequency, 1]."""
+    n = checkpoint.context.n
+    return 1 / (2 * fourier.nyquist_factor(n, fourier.frequencies(n)))[:, None]
 
 
 @measure(
     dims=(*BY_WAVE, "product"),
     units="1",
-    long_name="Coefficients on cos-sin products of the neurons along W_L's directions",
-    requires={"modular_sum", "mlp", "additive_residual"},
+    long_name="Coefficients of neurons·(W_L cos_k) and neurons·(W_L sin_k) on cos-sin products",
+    requires={"cyclic_group", "mlp", "additive_residual"},
     reference=SECTION,
     labels=WAVES | {"product": PRODUCTS},
 )
@@ -53,21 +62,22 @@ def _waves(checkpoint: Checkpoint) -> Array:
 def readout_product_coefficient(checkpoint: Checkpoint) -> Array:
     """Coefficients of neurons·(W_L cos_k) and neurons·(W_L sin_k) on products of cos, sin of w_k a with cos, sin of w_k b.
 
-    W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. The products of waves are not normalized.
+    W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. The products are not normalized.
     """
     p = checkpoint.context.n
     cos, sin = _waves(checkpoint)
     along = _scalar_products(checkpoint).reshape(p, p, -1, 2)
     products = ((cos, cos), (sin, sin), (sin, cos), (cos, sin))
     coefficients = [np.einsum("abkw,ka,kb->kw", along, of_a, of_b, optimize=True) for of_a, of_b in products]
-    return np.stack(coefficients, -1) * 4 / p**2
+    factor = fourier.nyquist_factor(p, fourier.frequencies(p))[:, None, None]
+    return np.stack(coefficients, -1) * 4 / p**2 * factor**2
 
 
 @measure(
     dims=BY_WAVE,
     units="1",
-    long_name="Coefficient on cos or sin of w(a + b) of the neurons along W_L's directions",
-    requires={"modular_sum", "mlp", "additive_residual"},
+    long_name="Coefficient of neurons·(W_L cos_k) on cos w(a + b), of neurons·(W_L sin_k) on sin w(a + b)",
+    requires={"cyclic_group", "mlp", "additive_residual"},
     reference=SECTION,
     labels=WAVES,
 )
@@ -75,18 +85,19 @@ def readout_product_coefficient(checkpoint: Checkpoint) -> Array:
 def readout_coefficient(checkpoint: Checkpoint) -> Array:
     """Coefficient of neurons·(W_L cos_k) on cos w_k(a + b), and of neurons·(W_L sin_k) on sin w_k(a + b).
 
-    W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. The waves of a + b are not normalized.
+    W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs. cos w_k(a + b) and sin w_k(a + b) are not normalized.
     """
     cos_cos, sin_sin, sin_cos, cos_sin = np.moveaxis(readout_product_coefficient(checkpoint), -1, 0)
     sign = checkpoint.context.sign
-    return np.stack([cos_cos - sign * sin_sin, sin_cos + sign * cos_sin], -1)[:, [0, 1], [0, 1]] / 2
+    coefficients = np.stack([cos_cos - sign * sin_sin, sin_cos + sign * cos_sin], -1)[:, [0, 1], [0, 1]]
+    return coefficients * _mean_square(checkpoint)
 
 
 @measure(
     dims=BY_WAVE,
     units="1",
-    long_name="Neurons along W_L's directions explained by cos or sin of w(a + b)",
-    requires={"modular_sum", "mlp", "additive_residual"},
+    long_name="Fraction of neurons·(W_L cos_k) explained by cos w(a + b), of neurons·(W_L sin_k) by sin w(a + b)",
+    requires={"cyclic_group", "mlp", "additive_residual"},
     reference=SECTION,
     labels=WAVES,
 )
@@ -96,21 +107,22 @@ def readout_fraction_explained(checkpoint: Checkpoint) -> Array:
     The variance is over pairs. W_L = W_out W_U; cos_k and sin_k are unit vectors over outputs.
     """
     variance = _scalar_products(checkpoint).var(0)
-    return np.square(readout_coefficient(checkpoint)) / 2 / variance
+    with np.errstate(invalid="ignore"):  # if n is even, sin w_k is 0 at the Nyquist frequency, and the fraction is NaN
+        return np.square(readout_coefficient(checkpoint)) * _mean_square(checkpoint) / variance
 
 
 @measure(
     dims=("run", "singular_value"), units="1", long_name="Singular values of W_L",
-    requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.2",
+    requires={"cyclic_group", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.2",
 )  # fmt: skip
 def W_L_singular_value(checkpoint: Checkpoint) -> Array:
-    """Singular values of the neuron-to-logit map W_L = W_out W_U, the largest first."""
+    """Singular values of the neuron-logit map W_L = W_out W_U, the largest first."""
     return np.linalg.svd(checkpoint.W_L.astype(np.float64), compute_uv=False)
 
 
 @measure(
     dims=("run",), units="1", long_name="Fraction of logit variance explained by W_L",
-    requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 3, appendix A.1",
+    requires={"cyclic_group", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 3, appendix A.1",
 )  # fmt: skip
 def W_L_fraction_explained(checkpoint: Checkpoint) -> Number:
     """Fraction of the logits' variance over pairs, summed over outputs, that the neurons times W_L explain.
@@ -124,17 +136,17 @@ def W_L_fraction_explained(checkpoint: Checkpoint) -> Number:
 
 @measure(
     dims=("neuron", "fourier_component"), units="1", long_name="W_L in the Fourier basis",
-    requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
+    requires={"cyclic_group", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
 )  # fmt: skip
 @cached_per_checkpoint
 def W_L_fourier(checkpoint: Checkpoint) -> Array:
-    """W_L F^T: each neuron's row of the neuron-to-logit map W_L = W_out W_U in the Fourier basis F over outputs."""
-    return checkpoint.W_L @ fourier.basis(checkpoint.context.n).T
+    """W_L F^T: each neuron's row of the neuron-logit map W_L = W_out W_U in the Fourier basis F over outputs."""
+    return checkpoint.answers(checkpoint.W_L) @ fourier.basis(checkpoint.context.n).T
 
 
 @measure(
     dims=("run", "frequency", "fourier_component"), units="1", long_name="Norm of W_L's Fourier components, by cluster",
-    requires={"modular_sum", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
+    requires={"cyclic_group", "mlp", "additive_residual"}, reference="Nanda et al. 2023, section 4.3, Fig. 5", digits=12,
 )  # fmt: skip
 def cluster_W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
     """Norm of each column of W_L F^T over the neurons in a frequency's cluster, W_L = W_out W_U; 0 for empty clusters.

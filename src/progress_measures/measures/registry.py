@@ -31,11 +31,11 @@ DIMENSIONS = {
     "wave": "cos or sin",
     "product": "product of cos or sin of w_k a and cos or sin of w_k b",
     "term": "term of a polynomial of degree 2 in cos and sin of w_k a and w_k b",
-    "singular_value": "rank of the singular value; 1 is the largest",
+    "singular_value": "number of the singular value in descending order; 1 is the largest",
     "intervention": "part of the network's computation that is removed or replaced",
     "split": "train, test or all pairs",
     "head": "attention head",
-    "other_head": "second attention head of a pair of heads",
+    "other_head": "attention head with which `head` is compared",
     "residual": "dimension of the residual stream",
     "output": "possible answer c, with one logit each",
     "layer": "transformer block",
@@ -46,9 +46,9 @@ DIMENSIONS = {
     "query": "position in `a b =` from which a head attends",
     "a": "first operand of a pair",
     "b": "second operand of a pair",
-    "embedding": "principal components that are kept in the embedding of the operands",
+    "embedding": "principal components to which the embedding of the operands is reduced",
     "parameter": "trained weight tensor",
-    "activation": "pre or post: before or after the ReLU",
+    "activation": "pre (before the ReLU) or post (after the ReLU)",
     "threshold": "loss or accuracy that a curve must reach",
     "answer": "answer of a sequence, in order",
     "trigram": "signal token that determines the answer of a sequence, numbered from 0",
@@ -68,11 +68,11 @@ class Measure:
         long_name: name for axes and tables.
         reference: equation, figure or section of the source.
         family: module that defines the measure.
-        function: function of a `Checkpoint` or, in the family `phases`, of the cube of one run.
+        function: function of a checkpoint or, in the family `phases`, of the cube of one run.
         dtype: data type of the variable.
-        digits: mantissa bits that the published cube keeps; None keeps all.
-        requires: capabilities that a run must provide for the measure to apply, each of `CAPABILITIES`.
-        labels: coordinates, by dimension, of the dimensions that only this measure has.
+        digits: number of mantissa bits to which the published cube rounds; None for no rounding.
+        requires: capabilities that a run must provide for the measure to apply; keys of `CAPABILITIES`.
+        labels: labels of the dimensions that `cube.structure.coordinates` does not label, by name of the dimension.
     """
 
     name: str
@@ -90,6 +90,14 @@ class Measure:
     def applies_to(self, run: Run) -> bool:
         """Return whether a run provides all capabilities that the measure requires."""
         return self.requires <= run.provides
+
+    def view(self, checkpoint: Any) -> Any:
+        """Return the checkpoint as the function takes it.
+
+        Measures on pairs take operand values in the order of the task's cyclic group, which is 0 … n - 1 for sums mod n and
+        the order of discrete logarithms for products mod p. Losses and accuracies are over all pairs in their natural order.
+        """
+        return checkpoint.in_group_order if self.requires & {"one_layer", "cyclic_group"} else checkpoint
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -123,14 +131,14 @@ def measure(
     """Declare a function as a measure and return it unchanged.
 
     Args:
-        dims: dimensions of the variable, each of `DIMENSIONS`.
+        dims: dimensions of the variable; keys of `DIMENSIONS`.
         units: units of the variable.
         long_name: name for axes and tables.
-        requires: capabilities that a run must provide for the measure to apply, each of `CAPABILITIES`.
+        requires: capabilities that a run must provide for the measure to apply; keys of `CAPABILITIES`.
         reference: equation, figure or section of the source.
         dtype: data type of the variable.
-        digits: mantissa bits that the published cube keeps; None keeps all.
-        labels: coordinates, by dimension, of the dimensions that only this measure has.
+        digits: number of mantissa bits to which the published cube rounds; None for no rounding.
+        labels: labels of the dimensions that `cube.structure.coordinates` does not label, by name of the dimension.
 
     Returns:
         A decorator that registers the function under its name.

@@ -21,7 +21,7 @@ from progress_measures.tasks import Examples
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-PIECE = 2**22  # maximum number of attention entries of one layer in memory at a time
+PIECE = 2**22  # maximum number of attention entries of one layer that are in memory at a time
 PATTERNS = 64  # test examples whose attention patterns are measured
 
 
@@ -83,7 +83,7 @@ class SequenceCheckpoint:
     def train(self) -> tuple[NDArray, NDArray]:
         """Logits [answer, output] and labels [answer] of the training examples.
 
-        If training draws fresh examples, the training examples are those of the next update.
+        If training draws fresh examples, these are the examples of the next update.
         """
         return self._logits_and_labels(self.context.examples.train(self.epoch))
 
@@ -95,11 +95,11 @@ class SequenceCheckpoint:
     def _logits_and_labels(self, examples: Examples) -> tuple[NDArray, NDArray]:
         """Return the logits [answer, output] and labels [answer] of examples."""
         run = self.context.run
-        sizes, tensors, pieces = run.task.layout, self._tensors, []
-        size = max(1, PIECE // (run.model.heads * sizes.input_length**2))
-        for start in range(0, len(examples.tokens), size):
-            tokens, positions, _ = (torch.tensor(values[start : start + size])[None] for values in examples)
-            read_positions = forward_at.ReadPositions(tokens[..., : sizes.input_length], positions, sizes.vocabulary)
+        layout, tensors, pieces = run.task.layout, self._tensors, []
+        piece_size = max(1, PIECE // (run.model.heads * layout.input_length**2))
+        for start in range(0, len(examples.tokens), piece_size):
+            tokens, positions, _ = (torch.tensor(values[start : start + piece_size])[None] for values in examples)
+            read_positions = forward_at.ReadPositions(tokens[..., : layout.input_length], positions, layout.vocabulary)
             with torch.no_grad():
                 pieces.append(forward_at.logits(tensors, read_positions, run.model.doubled_residual)[0].numpy())
         return np.concatenate(pieces), examples.labels.ravel()

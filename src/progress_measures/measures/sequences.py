@@ -65,7 +65,7 @@ def _by_trigram(checkpoint: SequenceCheckpoint, logits: Array, labels: NDArray[n
     dtype="float64",
 )  # fmt: skip
 def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
-    """Mean cross-entropy over the training examples with a given signal token; NaN if there are none."""
+    """Mean cross-entropy over the training examples with each signal token; NaN for a token without examples."""
     return _by_trigram(checkpoint, *checkpoint.train)
 
 
@@ -74,7 +74,7 @@ def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
     dtype="float64",
 )  # fmt: skip
 def test_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
-    """Mean cross-entropy over the test examples with a given signal token; NaN if there are none."""
+    """Mean cross-entropy over the test examples with each signal token; NaN for a token without examples."""
     return _by_trigram(checkpoint, *checkpoint.test)
 
 

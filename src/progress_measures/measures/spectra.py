@@ -38,7 +38,7 @@ def _norms_2d(checkpoint: Checkpoint, values: Array) -> Array:
 
 @measure(
     dims=ON_PLANE, units="1", long_name="Norm of the logits' 2D Fourier components",
-    requires={"modular_sum"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=12,
+    requires={"cyclic_group"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=12,
 )  # fmt: skip
 def logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     """Norm over outputs of each 2D Fourier component of the logits L: F L F^T, with the Fourier basis F over a and over b."""
@@ -46,8 +46,8 @@ def logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=("moment", *ON_PLANE[1:]), units="1", long_name="Norm of the logits' 2D Fourier components, over time",
-    requires={"modular_sum"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=8,
+    dims=("moment", *ON_PLANE[1:]), units="1", long_name="Norm of the logits' 2D Fourier components at the selected epochs",
+    requires={"cyclic_group"}, reference="Nanda et al. 2023, section 4.1, Fig. 4", digits=8,
 )  # fmt: skip
 def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
     """Norm over outputs of each 2D Fourier component of the logits L, F L F^T, at the selected epochs."""
@@ -56,10 +56,10 @@ def moment_logit_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
 
 @measure(
     dims=ON_PLANE, units="1", long_name="Norm of the neurons' 2D Fourier components",
-    requires={"modular_sum", "mlp"}, reference="Nanda et al. 2023, section 4.1", digits=12,
+    requires={"cyclic_group", "mlp"}, reference="Nanda et al. 2023, section 4.1", digits=12,
 )  # fmt: skip
 def neuron_fourier_norm_2d(checkpoint: Checkpoint) -> Array:
-    """Norm over neurons of each 2D Fourier component over (a, b) of the neurons after the ReLU."""
+    """Norm over neurons of each 2D Fourier component of the activations after the ReLU, as functions of (a, b)."""
     return _norms_2d(checkpoint, checkpoint.post)
 
 
@@ -74,15 +74,15 @@ def terms(p: int, k: int) -> Array:
         Terms [term, pair].
     """
     angle = 2 * np.pi * k * np.arange(p) / p
-    const, cos, sin = np.ones(p), np.cos(angle), np.sin(angle)
+    const, cos, sin = np.ones(p), np.cos(angle), np.zeros(p) if 2 * k == p else np.sin(angle)
     of_a = [const, cos, sin, const, const, cos, sin, sin, cos]
     of_b = [const, const, const, cos, sin, cos, sin, cos, sin]
     return np.einsum("ta,tb->tab", of_a, of_b).reshape(len(TERMS), -1)
 
 
 @measure(
-    dims=("run", "neuron", "term"), units="1", long_name="Fit of each neuron by its frequency",
-    requires={"modular_sum", "mlp"}, reference="Nanda et al. 2023, section 4.3", digits=16, labels={"term": TERMS},
+    dims=("run", "neuron", "term"), units="1", long_name="Coefficients of the fit of each neuron by its frequency",
+    requires={"cyclic_group", "mlp"}, reference="Nanda et al. 2023, section 4.3", digits=16, labels={"term": TERMS},
 )  # fmt: skip
 @cached_per_checkpoint
 def neuron_fit_coefficient(checkpoint: Checkpoint) -> Array:
@@ -95,13 +95,14 @@ def neuron_fit_coefficient(checkpoint: Checkpoint) -> Array:
     for k in np.unique(frequency):
         at_frequency = frequency == k
         basis = terms(checkpoint.context.n, k)[: None if k else 1]
-        solution = basis @ checkpoint.post[:, at_frequency] / np.square(basis).sum(-1, keepdims=True)
+        squares = np.square(basis).sum(-1, keepdims=True)  # 0 for terms with a sine at the Nyquist frequency
+        solution = basis @ checkpoint.post[:, at_frequency] / np.where(squares > 0, squares, 1)
         coefficients[at_frequency, : len(basis)] = solution.T
     return coefficients
 
 
 def fitted_neurons(checkpoint: Checkpoint) -> Array:
-    """Return the fit of every neuron after the ReLU at its frequency: [pair, neuron]."""
+    """Return the fit of every neuron by its frequency, from `neuron_fit_coefficient`: [pair, neuron]."""
     frequency, _ = checkpoint.context.neuron_frequency
     coefficients = neuron_fit_coefficient(checkpoint)
     fitted = np.empty(checkpoint.post.shape)
@@ -130,7 +131,7 @@ def W_U(checkpoint: Checkpoint) -> Array:
 
 
 @measure(
-    dims=("moment", "token", "residual"), units="1", long_name="Embedding W_E, over time",
+    dims=("moment", "token", "residual"), units="1", long_name="Embedding W_E at the selected epochs",
     requires={"pairs", "one_layer"}, reference="Nanda et al. 2023, section 3", digits=10,
 )  # fmt: skip
 def moment_W_E(checkpoint: Checkpoint) -> Array:

@@ -46,7 +46,7 @@ def sum_of_squared_weights(checkpoint: Checkpoint | SequenceCheckpoint) -> Numbe
 )
 @cached_per_checkpoint
 def sum_of_squared_weights_by_parameter(checkpoint: Checkpoint | SequenceCheckpoint) -> Array:
-    """Sum of squares of each trained tensor."""
+    """Sum of squares of the entries of each trained tensor."""
     return np.array([np.square(tensor, dtype=np.float64).sum() for tensor in checkpoint.trained.values()])
 
 
@@ -54,7 +54,7 @@ def sum_of_squared_weights_by_parameter(checkpoint: Checkpoint | SequenceCheckpo
     dims=SPECTRUM,
     units="1",
     long_name="Norm of W_E's Fourier components",
-    requires={"modular_sum", "embedding"},
+    requires={"cyclic_group", "embedding"},
     reference="Nanda et al. 2023, section 4.1, Fig. 3",
 )
 @cached_per_checkpoint
@@ -69,20 +69,25 @@ def W_E_fourier_norm(checkpoint: Checkpoint) -> Array:
     dims=SPECTRUM,
     units="1",
     long_name="Norm of W_L's Fourier components",
-    requires={"modular_sum", "mlp"},
+    requires={"cyclic_group", "mlp"},
     reference="Nanda et al. 2023, section 4.1, Fig. 3",
 )
 @cached_per_checkpoint
 def W_L_fourier_norm(checkpoint: Checkpoint) -> Array:
     """Norm over neurons of each column of W_L F^T, where W_L = W_out W_U and F is the Fourier basis over outputs."""
-    return np.linalg.norm(checkpoint.W_L @ fourier.basis(checkpoint.context.n).T, axis=0)
+    return np.linalg.norm(checkpoint.answers(checkpoint.W_L) @ fourier.basis(checkpoint.context.n).T, axis=0)
+
+
+def _nonzero(checkpoint: Checkpoint, norms: Array) -> Array:
+    """Return the norms of the n nonzero rows of the basis; if n is even, the last sine is zero."""
+    return norms[: checkpoint.context.n]
 
 
 @measure(
     dims=RUN_EPOCH,
     units="1",
     long_name="Gini coefficient of W_E",
-    requires={"modular_sum", "embedding"},
+    requires={"cyclic_group", "embedding"},
     reference=SECTION,
 )
 def gini_W_E(checkpoint: Checkpoint) -> float:
@@ -90,31 +95,34 @@ def gini_W_E(checkpoint: Checkpoint) -> float:
 
     The paper does not say from which norms it computes its coefficient.
     """
-    return gini(W_E_fourier_norm(checkpoint))
+    return gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint)))
 
 
 @measure(
-    dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L", requires={"modular_sum", "mlp"}, reference=SECTION
+    dims=RUN_EPOCH, units="1", long_name="Gini coefficient of W_L", requires={"cyclic_group", "mlp"}, reference=SECTION
 )
 def gini_W_L(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of all p Fourier components of W_L = W_out W_U, constant included."""
-    return gini(W_L_fourier_norm(checkpoint))
+    return gini(_nonzero(checkpoint, W_L_fourier_norm(checkpoint)))
 
 
 @measure(
     dims=RUN_EPOCH,
     units="1",
     long_name="Gini coefficient of W_U",
-    requires={"modular_sum", "embedding"},
+    requires={"cyclic_group", "unembedding"},
     reference="Nanda et al. 2023, section 5.2",
 )
 def gini_W_U(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of all p Fourier components of W_U over its outputs, constant included."""
-    return gini(np.linalg.norm(checkpoint.weights["W_U"] @ fourier.basis(checkpoint.context.n).T, axis=0))
+    norms = np.linalg.norm(
+        checkpoint.answers(checkpoint.weights["W_U"]) @ fourier.basis(checkpoint.context.n).T, axis=0
+    )
+    return gini(_nonzero(checkpoint, norms))
 
 
 def _by_frequency(norms: Array) -> Array:
-    """Return the norm of each frequency's cosine and sine component together: [frequency]."""
+    """Combine the norms of each frequency's cosine and sine component into one norm: [frequency]."""
     return np.hypot(norms[1::2], norms[2::2])
 
 
@@ -122,38 +130,38 @@ def _by_frequency(norms: Array) -> Array:
     dims=RUN_EPOCH,
     units="1",
     long_name="Gini coefficient of W_E, without the constant",
-    requires={"modular_sum", "embedding"},
+    requires={"cyclic_group", "embedding"},
     reference=SECTION,
     digits=16,
 )
 def gini_W_E_without_constant(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of the p - 1 cosine and sine components of W_E."""
-    return gini(W_E_fourier_norm(checkpoint)[1:])
+    return gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint))[1:])
 
 
 @measure(
     dims=RUN_EPOCH,
     units="1",
     long_name="Gini coefficient of W_L, without the constant",
-    requires={"modular_sum", "mlp"},
+    requires={"cyclic_group", "mlp"},
     reference=SECTION,
     digits=16,
 )
 def gini_W_L_without_constant(checkpoint: Checkpoint) -> float:
     """Gini coefficient of the norms of the p - 1 cosine and sine components of W_L = W_out W_U."""
-    return gini(W_L_fourier_norm(checkpoint)[1:])
+    return gini(_nonzero(checkpoint, W_L_fourier_norm(checkpoint))[1:])
 
 
 @measure(
     dims=RUN_EPOCH,
     units="1",
     long_name="Gini coefficient of W_E, by frequency",
-    requires={"modular_sum", "embedding"},
+    requires={"cyclic_group", "embedding"},
     reference=SECTION,
     digits=16,
 )
 def gini_W_E_by_frequency(checkpoint: Checkpoint) -> float:
-    """Gini coefficient of the norms of the (p - 1)/2 frequencies of W_E."""
+    """Gini coefficient of the norms of the (p - 1)/2 frequencies in W_E, cosine and sine combined."""
     return gini(_by_frequency(W_E_fourier_norm(checkpoint)))
 
 
@@ -161,12 +169,12 @@ def gini_W_E_by_frequency(checkpoint: Checkpoint) -> float:
     dims=RUN_EPOCH,
     units="1",
     long_name="Gini coefficient of W_L, by frequency",
-    requires={"modular_sum", "mlp"},
+    requires={"cyclic_group", "mlp"},
     reference=SECTION,
     digits=16,
 )
 def gini_W_L_by_frequency(checkpoint: Checkpoint) -> float:
-    """Gini coefficient of the norms of the (p - 1)/2 frequencies of W_L = W_out W_U."""
+    """Gini coefficient of the norms of the (p - 1)/2 frequencies in W_L = W_out W_U, cosine and sine combined."""
     return gini(_by_frequency(W_L_fourier_norm(checkpoint)))
 
 
@@ -174,14 +182,14 @@ def gini_W_L_by_frequency(checkpoint: Checkpoint) -> float:
     dims=("run", "frequency"),
     units="1",
     long_name="Frequencies with a large norm in W_E",
-    requires={"modular_sum", "embedding"},
+    requires={"cyclic_group", "embedding"},
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )
 def W_E_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
-    """Whether the frequency's norm in W_E is at least 15 % of the largest norm of a frequency.
+    """Whether the frequency's norm in W_E is at least 15 % of the largest norm of a frequency in W_E.
 
-    This rule is less reliable than that of `key_frequency`.
+    The measure `key_frequency` is more reliable: it uses the neurons, not this norm.
     """
     norms = _by_frequency(W_E_fourier_norm(checkpoint))
     return norms >= LARGE_NORM_FRACTION * norms.max()
@@ -191,14 +199,14 @@ def W_E_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
     dims=("run", "frequency"),
     units="1",
     long_name="Frequencies with a large norm in W_L",
-    requires={"modular_sum", "mlp"},
+    requires={"cyclic_group", "mlp"},
     reference="Nanda et al. 2023, section 4.1",
     dtype="bool",
 )
 def W_L_large_frequency(checkpoint: Checkpoint) -> NDArray[np.bool_]:
-    """Whether the frequency's norm in W_L = W_out W_U is at least 15 % of the largest norm of a frequency.
+    """Whether the frequency's norm in W_L = W_out W_U is at least 15 % of the largest norm of a frequency in W_L.
 
-    This rule is less reliable than that of `key_frequency`.
+    The measure `key_frequency` is more reliable: it uses the neurons, not this norm.
     """
     norms = _by_frequency(W_L_fourier_norm(checkpoint))
     return norms >= LARGE_NORM_FRACTION * norms.max()

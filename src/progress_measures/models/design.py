@@ -1,18 +1,17 @@
-"""The design of a transformer: what its weights alone do not say, such as the activation, the norms and the mask."""
+"""The design of a network: what its weights alone do not say, such as the activation, the norms and the mask."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Activation = Literal["relu", "gelu", "gelu_tanh", "silu", "square", "tanh", "identity"]
-Normalization = Literal["none", "layer_norm", "rms_norm"]
+from progress_measures.models.choices import Activation, MLPInput, Normalization
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -30,9 +29,12 @@ assert set(ACTIVATIONS) == set(get_args(Activation))
 
 @dataclass(frozen=True)
 class Design:
-    """How a transformer computes with its weights. The defaults are the paper's network (appendix A).
+    """How a network computes with its weights. The defaults are the paper's network (appendix A).
 
     Attributes:
+        mlp_input: None for a transformer. An MLP without attention reads the tokens of a and b as the sum of their
+            embeddings (`summed`), as the two embeddings one after the other (`concatenated`), or as one-hot vectors one
+            after the other (`one_hot`).
         activation: function of the neurons.
         normalization: norm of the residual stream. Norms have weights where the tensors `ln1_w`, … exist.
         norm_after: whether the norm is applied after each addition to the residual stream, in place of before the
@@ -47,6 +49,7 @@ class Design:
         doubled_residual: whether to compute x <- 2x + attention(x), an error in the authors' repeated-subsequence runs.
     """
 
+    mlp_input: MLPInput | None = None
     activation: Activation = "relu"
     normalization: Normalization = "none"
     norm_after: bool = False
@@ -79,19 +82,21 @@ class Design:
         """Scale attention scores, the products of queries and keys."""
         return scores / d_head**0.5 if self.attention_scale is None else scores * self.attention_scale
 
-    def rotate(self, x: Tensor) -> Tensor:
+    def rotate(self, x: Tensor, first: int = 0) -> Tensor:
         """Rotate queries or keys [run, example, position, head, d_head] by their position (Su et al. 2021).
 
-        Dimension i of the first `rotary` ones is paired with dimension i + rotary/2, as in GPT-NeoX.
+        The first of them stands at position `first`. Dimension i of the first `rotary` ones is paired with dimension
+        i + rotary/2, as in GPT-NeoX.
         """
         if not self.rotary:
             return x
         half = self.rotary // 2
         frequency = self.rotary_base ** (-torch.arange(half, dtype=x.dtype, device=x.device) * 2 / self.rotary)
-        angle = torch.arange(x.shape[2], dtype=x.dtype, device=x.device)[:, None] * frequency
+        positions = torch.arange(first, first + x.shape[2], dtype=x.dtype, device=x.device)
+        angle = positions[:, None] * frequency
         cos, sin = angle.cos()[:, None], angle.sin()[:, None]  # [position, 1, half]
-        first, second, others = x[..., :half], x[..., half : self.rotary], x[..., self.rotary :]
-        return torch.cat([first * cos - second * sin, second * cos + first * sin, others], dim=-1)
+        left, right, others = x[..., :half], x[..., half : self.rotary], x[..., self.rotary :]
+        return torch.cat([left * cos - right * sin, right * cos + left * sin, others], dim=-1)
 
 
 def sinusoidal_positions(positions: int, d_model: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -35,15 +35,20 @@ def _zeros(architecture: Architecture) -> dict[str, Tensor]:
 
 
 def _paper(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/vocabulary); biases are zero.
+    """Draw every matrix from N(0, 1/d_model), W_U from N(0, 1/vocabulary); biases are zero and weights of norms are one.
 
-    The authors' code draws from the same distributions, but without a seed.
+    The authors' code draws from the same distributions, but without a seed. The matrices of an MLP without attention are
+    drawn from N(0, 1/rows), where the rows of a matrix are its inputs; its embedding from N(0, 1/d_model).
     """
     weights = _zeros(architecture)
     for name, tensor in weights.items():
         if name.startswith("W_"):
             width = architecture.vocabulary if name == "W_U" else architecture.d_model
+            if architecture.mlp_input is not None and name != "W_E":
+                width = tensor.shape[-2]
             tensor.normal_(0, width**-0.5, generator=generator)
+        elif name.startswith("ln") and name.endswith("_w"):
+            tensor.fill_(1)
     return weights
 
 

@@ -11,8 +11,9 @@ embeddings, causal attention and ReLUs, and no norms. Weights are a dictionary:
 A network may also have biases: b_Q, b_K, b_V [run, layer, head, d_head], b_O [run, layer, d_model],
 b_in [run, layer, neuron], b_out [run, layer, d_model], b_U [run, output]; weights of norms: ln1_w, ln1_b, ln2_w, ln2_b
 [run, layer, d_model], ln_final_w, ln_final_b [run, d_model]; and a gated MLP: W_gate [run, layer, d_model, neuron],
-b_gate and b_post [run, layer, neuron], which is added after the product. Without W_in the network is attention-only,
-without W_pos it has no position vectors, and without W_U its unembedding is the transpose of W_E (tied).
+b_gate [run, layer, neuron], and b_post [run, layer, neuron], which is added to activation(x W_gate) · x W_in. Without W_in
+the network is attention-only, without W_pos it has no position vectors, and without W_U its unembedding is the transpose of
+W_E (tied).
 """
 
 from collections.abc import Callable
@@ -31,8 +32,9 @@ def forward(
     tokens: Tensor,
     hook: Hook | None = None,
     design: Design = Design(),  # noqa: B008  (immutable)
+    position: int | None = None,
 ) -> Tensor:
-    """Compute the logits at all positions.
+    """Compute the logits at all positions, or at one.
 
     Args:
         weights: as above, for R runs.
@@ -41,9 +43,11 @@ def forward(
             activation.
             Names are TransformerLens's: `hook_embed`, `hook_pos_embed`, `blocks.0.hook_resid_pre`,
             `blocks.0.attn.hook_q` (`_k`, `_v`, `_attn_scores`, `_pattern`, `_z`), `blocks.0.hook_attn_out`,
-            `blocks.0.hook_resid_mid`, `blocks.0.mlp.hook_pre` (`_post`), `blocks.0.hook_mlp_out`,
-            `blocks.0.hook_resid_post`.
+            `blocks.0.hook_resid_mid`, `blocks.0.mlp.hook_pre` (`_post`, and `_pre_linear` of a gated MLP),
+            `blocks.0.hook_mlp_out`, `blocks.0.hook_resid_post`.
         design: how the network computes with its weights.
+        position: position at which the last layer's queries, its MLP and the logits are computed; None for all. The
+            dimension `position` or `query` of these activations then has size 1.
 
     Returns:
         Logits [run, example, position, output].
@@ -69,13 +73,17 @@ def forward(
     x = embed if vectors is None else embed + apply_hook("hook_pos_embed", vectors)
     masked = torch.ones(positions, positions, dtype=torch.bool, device=tokens.device).triu(1) if design.causal else None
 
-    for layer in range(weights["W_Q"].shape[1]):
+    layers = weights["W_Q"].shape[1]
+    for layer in range(layers):
         block = f"blocks.{layer}"
+        first = position if layer == layers - 1 and position is not None else 0
+        queries = slice(first, first + 1 if layer == layers - 1 and position is not None else None)
         w = {name: weights[name][:, layer] for name in _LAYER_TENSORS if name in weights}
         x = apply_hook(f"{block}.hook_resid_pre", x)
-        residual = 2 * x if design.doubled_residual else x
+        residual = 2 * x[:, :, queries] if design.doubled_residual else x[:, :, queries]
         inputs = x if design.norm_after else normalized(x, "ln1", w)
-        out = apply_hook(f"{block}.hook_attn_out", _attention(w, inputs, masked, design, hooks_of(f"{block}.attn")))
+        out = _attention(w, inputs, masked, design, queries, hooks_of(f"{block}.attn"))
+        out = apply_hook(f"{block}.hook_attn_out", out)
         x = normalized(residual + out, "ln1", w) if design.norm_after else residual + out
         x = apply_hook(f"{block}.hook_resid_mid", x)
         if "W_in" in w:
@@ -105,21 +113,27 @@ def _position_vectors(weights: Weights, design: Design, positions: int) -> Tenso
 
 
 def _attention(
-    w: Weights, x: Tensor, masked: Tensor | None, design: Design, apply_hook: Callable[[str, Tensor], Tensor]
+    w: Weights,
+    x: Tensor,
+    masked: Tensor | None,
+    design: Design,
+    queries: slice,
+    apply_hook: Callable[[str, Tensor], Tensor],
 ) -> Tensor:
-    """Compute the output of a layer's attention: [run, example, position, d_model].
+    """Compute the output of a layer's attention at the positions `queries`: [run, example, query, d_model].
 
     `masked` [query, key] is true where a query does not attend to a key; None if it attends to all.
     """
 
-    def project(letter: str) -> Tensor:
-        out = torch.einsum("rnpd,rhde->rnphe", x, w[f"W_{letter}"])
+    def project(letter: str, inputs: Tensor) -> Tensor:
+        out = torch.einsum("rnpd,rhde->rnphe", inputs, w[f"W_{letter}"])
         bias = w.get(f"b_{letter}")
         return apply_hook(f"hook_{letter.lower()}", out if bias is None else out + bias[:, None, None])
 
-    q, k, v = design.rotate(project("Q")), design.rotate(project("K")), project("V")
+    q = design.rotate(project("Q", x[:, :, queries]), queries.start)
+    k, v = design.rotate(project("K", x)), project("V", x)
     scores = design.scale(torch.einsum("rnqhe,rnkhe->rnhqk", q, k), q.shape[-1])
-    scores = scores if masked is None else scores.masked_fill(masked, -torch.inf)
+    scores = scores if masked is None else scores.masked_fill(masked[queries], -torch.inf)
     pattern = apply_hook("hook_pattern", apply_hook("hook_attn_scores", scores).softmax(-1))
     z = apply_hook("hook_z", torch.einsum("rnhqk,rnkhe->rnqhe", pattern, v))
     out = torch.einsum("rnqhe,rhed->rnqd", z, w["W_O"])
@@ -127,7 +141,10 @@ def _attention(
 
 
 def _mlp(w: Weights, x: Tensor, design: Design, apply_hook: Callable[[str, Tensor], Tensor]) -> Tensor:
-    """Compute the output of a layer's MLP: [run, example, position, d_model]. A gated one multiplies two linear maps."""
+    """Compute the output of a layer's MLP: [run, example, position, d_model].
+
+    A gated MLP multiplies the activation of one linear map by a second linear map.
+    """
 
     def linear(name: str) -> Tensor:
         out = torch.einsum("rnpd,rdm->rnpm", x, w[f"W_{name}"])

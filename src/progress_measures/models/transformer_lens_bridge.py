@@ -35,12 +35,43 @@ def network_of(run: Run, weights: Mapping[str, NDArray[np.floating]]) -> Any:
     Raises:
         UserError: TransformerLens cannot represent the network.
     """
+    check_representable(run)
+    return to_transformer_lens(weights, architecture_of(run, weights), has_layer_norm(run))
+
+
+def has_layer_norm(run: Run) -> bool:
+    """Return whether a network has LayerNorms."""
+    return run.model.normalization == "layer_norm"
+
+
+def check_representable(run: Run) -> None:
+    """Raise a `UserError` if a network has a design that this module does not express in TransformerLens.
+
+    It expresses the paper's design, with or without attention and unembedding biases, and with LayerNorms before attention,
+    MLP and unembedding.
+    """
+    name = f"{run.experiment}/{run.name}"
     if run.model.doubled_residual:
         raise UserError(
-            f"{run.experiment}/{run.name} adds its residual stream twice (`model.doubled_residual`), which TransformerLens "
-            "cannot represent."
+            f"{name} adds its residual stream twice (`model.doubled_residual`), which TransformerLens cannot represent."
         )
-    return to_transformer_lens(weights, architecture_of(run, weights), run.layer_norm)
+    if "weights" not in run.provides:
+        raise UserError(f"{name} has known logits only, and no weights that TransformerLens could represent.")
+    model, plain = run.model, type(run.model)()
+    names = (
+        "mlp_input", "activation", "gated_mlp", "norm_after", "norm_epsilon", "attention_scale", "causal", "positions",
+        "tied_embeddings",
+    )  # fmt: skip
+    wrong = [name for name in names if getattr(model, name) != getattr(plain, name)]
+    if model.normalization == "rms_norm":
+        wrong.append("normalization")
+    if model.normalization == "layer_norm" and not model.has_final_norm:
+        wrong.append("final_norm")
+    if wrong:
+        raise UserError(
+            f"{name} has `model.{wrong[0]}: {getattr(model, wrong[0])}`; networks of this design are not expressed in "
+            "TransformerLens. `open_run(…).weights(epoch)` has their tensors."
+        )
 
 
 def architecture_of(run: Run, weights: Mapping[str, NDArray[np.floating]]) -> Architecture:

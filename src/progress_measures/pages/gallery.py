@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from progress_measures.claims.ledger import Claim, load_claims
+from progress_measures.claims.schema import Claim, load_claims
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.registry import Figure, figure_module
 from progress_measures.pages.markdown import inline
@@ -56,12 +56,12 @@ class GalleryItem:
 
     @property
     def page(self) -> str:
-        """The path of the gallery page of its source."""
+        """The path of the gallery page of the source."""
         return f"gallery/{self.source}.md"
 
     @property
     def anchor(self) -> str:
-        """The anchor on the gallery page of its source."""
+        """The anchor of the item on its gallery page."""
         return f"{self.kind}-{self.declared.id.partition('/')[2]}"
 
     @property
@@ -87,8 +87,8 @@ def gallery_items() -> tuple[GalleryItem, ...]:
 
 def titles() -> dict[str, str]:
     """Return the title of each source. A source that is not in `SOURCES` comes last, with a title made from its name."""
-    others = {item.source: item.source.replace("_", " ").capitalize() for item in gallery_items()}
-    return SOURCES | {source: title for source, title in others.items() if source not in SOURCES}
+    from_names = {item.source: item.source.replace("_", " ").capitalize() for item in gallery_items()}
+    return SOURCES | {source: title for source, title in from_names.items() if source not in SOURCES}
 
 
 def gallery_pages() -> dict[str, str]:
@@ -98,7 +98,7 @@ def gallery_pages() -> dict[str, str]:
 
 
 def images() -> dict[str, Path]:
-    """Return the existing files of all figures, including animations and pages, by their paths in the documentation."""
+    """Return the existing files of all figures, with animations and HTML pages, by their paths in the documentation."""
     files = [file for item in gallery_items() if _drawn(item) for file in (item.file, *_extra_files(item))]
     return {f"gallery/{file.relative_to('results/figures')}": file for file in files}
 
@@ -114,7 +114,6 @@ def _extra_files(item: GalleryItem) -> list[Path]:
 
 
 def _drawn(item: GalleryItem) -> bool:
-    """Return whether an item is a figure whose picture exists."""
     """Return whether an item is a figure whose picture exists."""
     return item.kind == "figure" and item.covered and item.file.exists()
 
@@ -151,7 +150,7 @@ def _page(source: str) -> str:
 
 
 def _entry(item: GalleryItem) -> list[str]:
-    """Return the lines on one figure or table: title, picture or rows, caption, reference, links and claims."""
+    """Return the Markdown lines of one figure or table: title, picture or rows, caption, reference, links and claims."""
     declared = item.declared
     name = item.name if item.name != declared.id.partition("/")[2] else ""
     title = f"{name}: {declared.title}" if name else declared.title
@@ -171,7 +170,7 @@ def _entry(item: GalleryItem) -> list[str]:
 
 
 def _content(item: GalleryItem) -> list[str]:
-    """Return the lines with the picture or the rows, or with a note that says what is missing."""
+    """Return the Markdown lines of the picture or the rows, or of a note that says what is missing."""
     if not item.covered:
         missing = [name for name in item.declared.experiments if not published_cube(name).exists()]
         text = f"No cube of {', '.join(missing)} is published. `snakemake -c2 {item.file}` trains it first."
@@ -220,9 +219,9 @@ def cited_places(text: str) -> set[tuple[str, str]]:
 def claims_citing(item: GalleryItem) -> Iterator[Claim]:
     """Yield the claims that cite a figure or table, as its `reference` identifies it.
 
-    If the reference has the number of a figure or table, a claim cites it by naming this number. If it has only a section,
-    a claim cites it by naming this section and no figure or table, and must be about one of its experiments. If it has
-    neither, a claim cites it by naming the heading.
+    If the reference has the number of a figure or table, a claim must name this number. If the reference has only a section,
+    a claim must name this section, name no figure or table, and be about one of the item's experiments. If the reference has
+    neither, a claim must name the heading in the reference.
     """
     reference_places = cited_places(item.declared.reference)
     numbered = {place for place in reference_places if place[0] != "section"}

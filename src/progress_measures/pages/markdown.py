@@ -15,7 +15,7 @@ def cell(text: str, code: bool = False) -> str:
 
     Args:
         text: plain text, or Markdown if `code` is true.
-        code: whether to escape only `|`, which would end the cell.
+        code: whether `text` is Markdown, of which only `|` is escaped, because it would end the cell.
 
     Returns:
         Markdown on one line.

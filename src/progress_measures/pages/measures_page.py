@@ -292,5 +292,4 @@ def _reads(item: GalleryItem) -> tuple[str, ...]:
 
 def _linked(name: str) -> str:
     """Return the name of a variable, with a link to its definition if it is a measure."""
-    """Return the name of a variable, with a link to its definition if it is a measure."""
     return f"[`{name}`](measures.md#{name})" if name in measures() else f"`{name}`"

@@ -1,4 +1,4 @@
-"""The drawing of the packages and their imports in docs/design.md, generated from the code."""
+"""Generate the drawing of the packages and their imports in docs/design.md."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def _package(module: str) -> str:
 
 
 def upward_imports() -> list[tuple[str, str]]:
-    """Return the pairs (package, imported package) that break the order of `PACKAGES`."""
+    """Return each import that breaks the order of `PACKAGES`, as (package, imported package)."""
     order = {package: index for index, package in enumerate(PACKAGES)}
     pairs = ((package, other) for package, others in package_imports().items() for other in sorted(others))
     return [(package, other) for package, other in pairs if order[other] >= order[package]]
 
 
 def drawing() -> str:
-    """Return a Mermaid flowchart of the imports; an arrow that follows from other arrows is left out."""
+    """Return a Mermaid flowchart of the imports, without arrows that a chain of other arrows implies."""
     imports = package_imports()
     reachable: dict[str, set[str]] = {}
     for package in PACKAGES:
@@ -60,9 +60,9 @@ def drawing() -> str:
 def design_page() -> str:
     """Return docs/design.md with the current drawing between its two markers."""
     text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{drawing()}\n{END}{after}"
+    before, _, after_begin = text.partition(BEGIN)
+    _, _, after_end = after_begin.partition(END)
+    return f"{before}{BEGIN}\n{drawing()}\n{END}{after_end}"
 
 
 if __name__ == "__main__":

@@ -8,23 +8,23 @@ from typing import Any
 
 import pandas as pd
 
-from progress_measures.claims.ledger import load_claims
+from progress_measures.claims.schema import load_claims
 
 Row = dict[str, Any]
 
 
 def published(claim: str) -> Any:
-    """Return the published numbers of a claim, as in its file in `config/claims/`."""
+    """Return the field `published` of a claim in `config/claims/`: numbers, or rows of numbers."""
     return load_claims()[claim].published
 
 
 def side_by_side(paper_rows: Sequence[Row], our_rows: Sequence[Row], shared_cells: Row | None = None) -> pd.DataFrame:
-    """Combine rows of the paper and our rows in their order; the cells of the shorter side are empty.
+    """Place rows of the paper and our rows side by side, in order; missing rows of the shorter side are empty cells.
 
     Args:
-        paper_rows: rows of the paper, by column.
-        our_rows: our rows, by column.
-        shared_cells: cells that are placed once in each row, before both sides.
+        paper_rows: rows of the paper: cells by name of the column.
+        our_rows: rows of our runs: cells by name of the column.
+        shared_cells: cells that each row has once, before both sides, by name of the column.
 
     Returns:
         A frame with the columns of `shared_cells`, then `paper: …` and `ours: …`.
@@ -42,5 +42,5 @@ def side_by_side(paper_rows: Sequence[Row], our_rows: Sequence[Row], shared_cell
 
 
 def for_both_sides(formats: dict[str, str]) -> dict[str, str]:
-    """Return the formats of the columns of both sides, from the formats without their prefixes."""
+    """Return the formats of the columns `paper: <name>` and `ours: <name>` from the formats by `<name>`."""
     return {f"{side}: {name}": pattern for side in ("paper", "ours") for name, pattern in formats.items()}

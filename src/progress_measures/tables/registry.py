@@ -1,4 +1,4 @@
-"""Registry of tables and the decorator that declares them. Importing it does not import the tables."""
+"""Registry of tables and the decorator that adds a table to it. Importing it imports no table."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Table:
 
     Attributes:
         id: source and name, such as `paper/table01`.
-        title: one line.
-        caption: how to read the table, a few sentences.
-        reference: the published table that this table reproduces.
+        title: title of the table, one line.
+        caption: a few sentences on how to read the table.
+        reference: place in a source of the table that this table reproduces.
         experiments: names of the experiments from whose cubes the table is built.
-        variables: variables that the table reads from each cube; `rows` receives no others.
-        formats: format specification of each column; values of other columns are written as they are.
+        variables: names of the variables that the table reads from each cube; `rows` receives cubes with only these.
+        formats: format specification by name of the column; columns without one are written unformatted.
         rows: function from the cubes, one per experiment, to a data frame.
         partial: whether the table is built even if some cubes are missing; `rows` receives None for each missing cube.
         published: files of `config/claims/` whose published numbers the table shows next to ours, such as `("paper",)`.
@@ -57,16 +57,16 @@ def table(
     """Declare a function as a table.
 
     Args:
-        title: one line.
-        reference: the published table that this table reproduces.
-        variables: variables that the table reads from each cube.
-        formats: format specification of each column.
+        title: title of the table, one line.
+        reference: place in a source of the table that this table reproduces.
+        variables: names of the variables that the table reads from each cube.
+        formats: format specification by name of the column; columns without one are written unformatted.
         experiment: name or names of the experiments from whose cubes the table is built.
         partial: whether the table is built even if some cubes are missing.
         published: files of `config/claims/` whose published numbers the table shows next to ours.
 
     Returns:
-        A decorator of the function from cubes to a data frame, whose docstring is the caption; it returns the `Table`.
+        A decorator that takes the function `rows`, whose docstring is the caption, and returns the `Table`.
     """
     experiments = (experiment,) if isinstance(experiment, str) else experiment
 

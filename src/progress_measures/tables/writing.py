@@ -1,4 +1,4 @@
-"""Write tables to files: Markdown and LaTeX with formatted numbers, CSV with all digits."""
+"""Write tables to files: Markdown and LaTeX with rounded numbers, CSV with all digits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from progress_measures.analysis.select import incomplete, select
+from progress_measures.analysis.select import caveats, select
 from progress_measures.files import atomic_path
 from progress_measures.tables.registry import Table
 
@@ -21,15 +21,15 @@ def write(table: Table, cubes: Sequence[xr.Dataset | None], paths: Sequence[Path
 
     Args:
         table: the table's declaration.
-        cubes: one per experiment of the table; None for a cube that does not exist, if the table is partial.
-        paths: files that end in .md, .csv or .tex.
+        cubes: one cube per experiment of the table; None for each missing cube, if the table is partial.
+        paths: paths of the files to write, which end in .md, .csv or .tex.
 
     Raises:
         UserError: a cube lacks a variable that the table reads.
     """
     reader = f"Table {table.id}"
     frame = table.rows(*(cube if cube is None else select(cube, table.variables, reader) for cube in cubes))
-    caption = " ".join([table.caption, incomplete(cube for cube in cubes if cube is not None)]).strip()
+    caption = " ".join([table.caption, caveats(cube for cube in cubes if cube is not None)]).strip()
     texts: dict[str, Callable[[], str]] = {
         "csv": lambda: frame.to_csv(index=False),
         "md": lambda: _markdown(table, frame, caption),
@@ -41,10 +41,10 @@ def write(table: Table, cubes: Sequence[xr.Dataset | None], paths: Sequence[Path
 
 
 def _formatted(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame with every cell as a string, which is empty if there is no value."""
+    """Format every cell of a frame as a string, which is empty for a missing value."""
 
     def cell(value: Any, pattern: str) -> str:
-        if isinstance(value, str):  # such as a loss that is published only as a bound
+        if isinstance(value, str):  # text, or a loss that is published only as a bound
             return value
         return "" if pd.isna(value) else format(value, pattern)
 

@@ -1,34 +1,36 @@
 """What a task defines: its fields in an experiment file, its sizes, its examples and its right answers.
 
-A task is one module with one class. A task on pairs `a b =` inherits from `PairTask` and defines `layout` and `labels`; the
-subclasses of `PairTask` define part of this. A task on sequences inherits from `SequenceTask` and defines `layout`,
-`answer_names` and `batches`.
+A task is one module with one class. A task on pairs of numbers a and b inherits from `PairTask` and defines `numbers`,
+`classes` and `labels`; the subclasses of `PairTask` define part of this. A task on sequences inherits from `SequenceTask`
+and defines `layout`, `answer_names` and `batches`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from progress_measures.section import MAX_OPERANDS, Section
+from progress_measures.tasks.groups import Group, find_group, is_prime
 from progress_measures.tasks.split import train_order
+from progress_measures.tasks.tokens import PAPER, TokenLayout
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Split
 
 
 class Layout(NamedTuple):
-    """Sizes of a task. A task on pairs has n operand values and `=` as tokens; a task on sequences has no operands."""
+    """Sizes of a task. A task on pairs has n operand values; a task on sequences has no operands."""
 
     vocabulary: int
     context_length: int
     outputs: int
-    input_length: int  # number of positions up to and including the last answer position; later ones affect no answer
+    input_length: int  # number of positions up to and including the last answer position
     operands: int = 0
 
 
@@ -45,13 +47,14 @@ class Task(Section):
 
     Attributes:
         kind: name of the task, which is also the name of its module.
-        provides: capabilities that the task gives its runs; see `progress_measures.capabilities`.
-        sign: 1 if the right answer is a + b mod p, -1 if it is a - b mod p; `ModularSumTask` only.
     """
 
-    provides: ClassVar[frozenset[str]]
-    sign: ClassVar[int]
     kind: str
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """Capabilities that the task gives its runs; see `progress_measures.capabilities`."""
+        raise NotImplementedError
 
     @property
     def layout(self) -> Layout:
@@ -71,6 +74,30 @@ class Task(Section):
         """
         raise NotImplementedError
 
+    @property
+    def token_layout(self) -> TokenLayout:
+        """The tokens of a pair. Tasks on pairs only."""
+        raise NotImplementedError
+
+    @property
+    def group(self) -> Group | None:
+        """The cyclic group that the answers follow; None if there is none. Tasks on pairs only."""
+        raise NotImplementedError
+
+    @property
+    def read_position(self) -> int:
+        """Position whose logits are the answer. Tasks on pairs only."""
+        raise NotImplementedError
+
+    @property
+    def reads_last(self) -> bool:
+        """Whether the answer position is the last one. Tasks on pairs only."""
+        return self.read_position == len(self.token_layout.slots) - 1
+
+    def defined(self) -> NDArray[np.bool_]:
+        """Return whether each pair has an answer: [a, b]. Tasks on pairs only."""
+        raise NotImplementedError
+
     def answer_names(self) -> list[str]:
         """Return the names of the answers of a sequence, in order. Tasks on sequences only."""
         raise NotImplementedError
@@ -86,17 +113,74 @@ class Task(Section):
 
 
 class PairTask(Task):
-    """A task on all pairs `a b =`, with n values of a and n of b."""
+    """A task on all pairs of numbers a and b below n for which the answer is defined."""
 
-    provides: ClassVar[frozenset[str]] = frozenset({"pairs"})
+    tokens: str = Field(
+        PAPER,
+        description="What stands at each position of the input: `a`, `b`, `a+N` for the value plus N, a fixed token's number, "
+        "or `=` for the token after the largest operand token. `a b =` is the paper's layout.",
+    )
+    read: Literal["last"] | int = Field(
+        "last", description="Position whose logits are the answer, counted from 0, or `last`."
+    )
+
+    @model_validator(mode="after")
+    def _check_layout(self) -> Self:
+        try:
+            layout = self.token_layout
+        except ValueError as error:
+            raise ValueError(f"`tokens`: {error}") from None
+        if self.read != "last" and not 0 <= self.read < len(layout.slots):
+            raise ValueError(f"`read` ({self.read}) must be `last` or a position from 0 to {len(layout.slots) - 1}")
+        return self
+
+    @property
+    def numbers(self) -> int:
+        """Number n of operand values: a and b range over 0 … n - 1."""
+        raise NotImplementedError
+
+    @property
+    def classes(self) -> int:
+        """Number of outputs; those that are never an answer come last."""
+        raise NotImplementedError
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the right answer, elementwise."""
+        """Return the right answer, elementwise; any number where no answer is defined."""
         raise NotImplementedError
+
+    def defined(self) -> NDArray[np.bool_]:
+        """Return whether each pair has an answer: [a, b]. Other pairs, such as those with a division by 0, are left out."""
+        return np.ones((self.numbers,) * 2, dtype=bool)
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """Capabilities: a task on pairs, and possibly one whose answers follow a cyclic group."""
+        return frozenset({"pairs"} | ({"cyclic_group"} if self.group else set()))
+
+    @cached_property
+    def token_layout(self) -> TokenLayout:
+        """The tokens of a pair."""
+        return TokenLayout.parse(self.tokens, self.numbers)
+
+    @cached_property
+    def group(self) -> Group | None:
+        """The cyclic group that the answers follow; None if there is none."""
+        return find_group(self.label_table(), self.defined())
+
+    @property
+    def read_position(self) -> int:
+        """Position whose logits are the answer."""
+        return len(self.token_layout.slots) - 1 if self.read == "last" else self.read
+
+    @property
+    def layout(self) -> Layout:
+        """Sizes of the task."""
+        length = len(self.token_layout.slots)
+        return Layout(self.token_layout.vocabulary, length, self.classes, length, self.numbers)
 
     def label_table(self) -> NDArray[np.int64]:
         """Return the label of every pair: [a, b]."""
-        a, b = np.indices((self.layout.operands,) * 2)
+        a, b = np.indices((self.numbers,) * 2)
         return self.labels(a, b)
 
     def train_mask(self, split: Split, seed: int) -> NDArray[np.bool_]:
@@ -106,11 +190,11 @@ class PairTask(Task):
             split: method and fraction of the split.
             seed: seed of the split.
         """
-        n = self.layout.operands
-        order = train_order(split.method, seed, n)
-        mask = np.zeros(n**2, dtype=bool)
-        mask[order[: int(split.train_fraction * n**2)]] = True
-        return mask.reshape(n, n)
+        order = train_order(split.method, seed, self.numbers)
+        order = order[self.defined().ravel()[order]]
+        mask = np.zeros(self.numbers**2, dtype=bool)
+        mask[order[: int(split.train_fraction * len(order))]] = True
+        return mask.reshape(self.numbers, self.numbers)
 
 
 class ModularTask(PairTask):
@@ -122,6 +206,11 @@ class ModularTask(PairTask):
         le=MAX_OPERANDS,
         description="Modulus p, a prime: a and b range over 0 … p − 1 (p = 113 in the paper, section 3).",
     )
+    outputs: int | None = Field(
+        None,
+        le=10_000,
+        description="Number of output classes, at least p; by default p. Outputs from p on are never the answer.",
+    )
 
     @field_validator("prime")
     @classmethod
@@ -130,17 +219,30 @@ class ModularTask(PairTask):
             raise ValueError("must be a prime number, such as 53, 59, 97, 101, 109, 113 or 401")
         return value
 
+    @model_validator(mode="after")
+    def _check_outputs(self) -> Self:
+        if self.outputs is not None and self.outputs < self.prime:
+            raise ValueError(f"`outputs` ({self.outputs}) must be at least {self.prime}, the number of answers")
+        return self
+
     @property
-    def layout(self) -> Layout:
-        """Sizes: p operand values and `=` as tokens, p residues as outputs."""
-        p = self.prime
-        return Layout(operands=p, vocabulary=p + 1, context_length=3, outputs=p, input_length=3)
+    def numbers(self) -> int:
+        """Number of operand values, p."""
+        return self.prime
+
+    @property
+    def classes(self) -> int:
+        """Number of outputs: p, unless `outputs` is set."""
+        return self.outputs or self.prime
 
 
 class ModularSumTask(ModularTask):
     """A modular task whose right answer is a + b (`sign` = 1) or a - b (`sign` = -1)."""
 
-    provides: ClassVar[frozenset[str]] = frozenset({"pairs", "modular_sum"})
+    @property
+    def sign(self) -> int:
+        """1 if the right answer is a + b mod p, -1 if it is a - b mod p."""
+        raise NotImplementedError
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return a + b or a - b modulo p, elementwise."""
@@ -150,9 +252,7 @@ class ModularSumTask(ModularTask):
 class SequenceTask(Task):
     """A task on generated sequences with one or more answers each."""
 
-    provides: ClassVar[frozenset[str]] = frozenset({"sequences"})
-
-
-def is_prime(number: int) -> bool:
-    """Return whether a number is prime."""
-    return number > 1 and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))
+    @property
+    def provides(self) -> frozenset[str]:
+        """Capabilities: a task on sequences."""
+        return frozenset({"sequences"})

@@ -7,12 +7,11 @@ prime p has it among the residues other than 0, in the order of their discrete l
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from progress_measures.tasks.base import is_prime
 
 
 class Group(NamedTuple):
@@ -71,6 +70,11 @@ def discrete_powers(p: int, generator: int) -> NDArray[np.int64]:
     for _ in range(p - 2):
         powers.append(powers[-1] * generator % p)
     return np.array(powers)
+
+
+def is_prime(number: int) -> bool:
+    """Return whether a number is prime."""
+    return number > 1 and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))
 
 
 def primitive_root(p: int) -> int:

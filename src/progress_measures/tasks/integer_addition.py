@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from progress_measures.section import MAX_OPERANDS
-from progress_measures.tasks.base import Layout, PairTask
+from progress_measures.tasks.base import PairTask
 
 
 class IntegerAddition(PairTask):
@@ -29,10 +29,14 @@ class IntegerAddition(PairTask):
         return self
 
     @property
-    def layout(self) -> Layout:
-        """Sizes: n operand values and `=` as tokens; as outputs 2n - 1 sums and classes that are never the answer."""
-        n = self.operands
-        return Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=self.outputs, input_length=3)
+    def numbers(self) -> int:
+        """Number of operand values, n."""
+        return self.operands
+
+    @property
+    def classes(self) -> int:
+        """Number of outputs: 2n - 1 sums, and classes that are never the answer."""
+        return self.outputs
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return a + b, elementwise."""

@@ -1,4 +1,4 @@
-"""A function of a and b, given as a table of labels: the task of imported networks that learned no other task here."""
+"""Any function of a and b, given as a table of labels."""
 
 from typing import Literal, Self
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from progress_measures.section import MAX_OPERANDS
-from progress_measures.tasks.base import Layout, PairTask
+from progress_measures.tasks.base import PairTask
 
 
 class PairTable(PairTask):
@@ -29,10 +29,14 @@ class PairTable(PairTask):
         return self
 
     @property
-    def layout(self) -> Layout:
-        """Sizes: n operand values and `=` as tokens, the table's classes as outputs."""
-        n = self.operands
-        return Layout(operands=n, vocabulary=n + 1, context_length=3, outputs=self.outputs, input_length=3)
+    def numbers(self) -> int:
+        """Number of operand values, n."""
+        return self.operands
+
+    @property
+    def classes(self) -> int:
+        """Number of output classes of the table."""
+        return self.outputs
 
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the table's entries at (a, b), elementwise."""

@@ -46,7 +46,7 @@ class RepeatedSubsequence(SequenceTask):
 
     @property
     def layout(self) -> Layout:
-        """Sizes: each token is also an output; no answer depends on the last position."""
+        """Sizes: each token is also an output. The last token is only predicted, so the input has length - 1 positions."""
         tokens, length = self.vocabulary, self.length
         return Layout(vocabulary=tokens, context_length=length, outputs=tokens, input_length=length - 1)
 

@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 MIB = 2**20
-# Memory of a training process before it holds a run. On CPUs, 730 to 750 MiB were measured with torch on Linux. Half of
-# this is pages of shared libraries, and the number of these that Linux counts for one process varies. The values for CUDA
-# are rough upper bounds from experience.
+# Memory of a training process before it loads a run. On CPUs, 730 to 750 MiB were measured with torch on Linux. The value is
+# higher, because half of this is pages of shared libraries, of which Linux counts a varying number for a process. The values
+# for CUDA are rough upper bounds from experience.
 CPU_FLOOR = 800 * MIB
 CUDA_HOST_FLOOR = 4000 * MIB
 CUDA_DEVICE_FLOOR = 800 * MIB
-BATCH_FLOOR = 32 * MIB  # memory that a batch takes in addition to its runs
-# Factor for memory that allocators hold without using it. With this factor, the estimate exceeds the measured peaks of
+BATCH_FLOOR = 32 * MIB  # memory of a batch that does not grow with its number of runs
+# Factor for memory that allocators reserve without using it. With this factor, the estimate exceeds the measured peaks of
 # batches of 1 to 6 runs with p = 13 to 113.
 SLACK = 1.15
 
 
 class Device(NamedTuple):
-    """A device for training: a GPU with the numbers of its data sheet, or `cpu`, one core of a CPU with a measured rate."""
+    """A device that trains: a GPU as its data sheet describes it, or `cpu`, one core with a measured rate."""
 
     name: str
     memory: float  # bytes
     flops: float  # float32 operations per second, without tensor cores
     bandwidth: float  # bytes per second; infinite if memory traffic is ignored
-    overhead: float  # seconds per update, independent of its size
+    overhead: float  # seconds that each update takes in addition, whatever its number of operations
     efficiency: float  # fraction of `flops` and of `bandwidth` that an update is expected to reach
 
 
@@ -97,36 +97,41 @@ def update_flops(run: Run) -> int:
 
     A multiply-add is two operations. A backward pass costs twice its forward pass.
     """
-    return 2 * 3 * (_pairs_multiply_adds(run) if _uses_fast_path(run) else _general_multiply_adds(run))
+    multiply_adds = {
+        "pairs": _pairs_multiply_adds,
+        "general": _general_multiply_adds,
+        "any_design": _any_design_multiply_adds,
+    }
+    return 2 * 3 * multiply_adds[_objective(run)](run)
 
 
 def _pairs_multiply_adds(run: Run) -> int:
-    """Return the multiply-adds of one forward pass by the fast path `models.pairs`.
+    """Return the number of multiply-adds in one forward pass by the fast path, `models.pairs`.
 
     For N training pairs, h heads, m neurons and c outputs:
 
     logits   N m c            the neurons times W_L = W_out W_U
-    bags     2h N (m + c')    weighted sums of 2h table rows per pair; c' is c rounded up to a multiple of 16
+    bags     2h N (m + c')    a bag is a pair's weighted sum of 2h table rows; c' is c rounded up to a multiple of 16
     tables                    products of weight matrices, independent of N
     """
     net = Architecture.of(run)
-    n, width, padded_outputs = net.vocabulary - 1, net.heads * net.d_head, -(-net.outputs // 16) * 16
+    n, width, padded_outputs = run.task.layout.operands, net.heads * net.d_head, -(-net.outputs // 16) * 16
     pairs, tokens = train_pairs(run), 2 * n + 1
     neurons_to_logits = pairs * net.d_mlp * net.outputs
     bags = 2 * net.heads * pairs * (net.d_mlp + padded_outputs)
     scores = 2 * net.d_model * width + net.heads * net.d_model * tokens
     values = tokens * net.d_model * width
-    rows = (net.d_model + 2 * n) * width * (net.d_mlp + padded_outputs)
+    table_rows = (net.d_model + 2 * n) * width * (net.d_mlp + padded_outputs)
     W_L = net.d_mlp * net.d_model * net.outputs
-    return neurons_to_logits + bags + scores + values + rows + W_L
+    return neurons_to_logits + bags + scores + values + table_rows + W_L
 
 
 def _general_multiply_adds(run: Run) -> int:
-    """Return the multiply-adds of one forward pass that computes logits at answer positions only (`models.forward_at`).
+    """Return the number of multiply-adds in one forward pass by `models.forward_at`: logits at answer positions only.
 
-    Before the first attention, a product depends only on token and position. It is computed once for each combination of
-    the two, if there are fewer combinations than (examples x positions). In short sequences, the first position is
-    computed once per token in all layers.
+    Before the first attention, products depend only on token and position. They are computed once for each combination of
+    token and position, if there are fewer combinations than (examples x positions). In short sequences, the first position,
+    which attends only to itself, is computed once per token in all layers.
     """
     net, layout, examples, answers = Architecture.of(run), run.task.layout, update_examples(run), _answer_count(run)
     width, stream_rows, answer_rows = net.heads * net.d_head, examples * layout.input_length, examples * answers
@@ -144,11 +149,11 @@ def _general_multiply_adds(run: Run) -> int:
         query_rows = min(queries, rows_before_attention) if not layer and not is_last else queries
         total += net.d_model * width * (2 * input_rows + (query_rows if not is_last else min(answer_rows, input_rows)))
         if is_last and rows_before_attention < stream_rows and net.layers == 1 and answers == 1:
-            # Rows are gathered twice in each pass. The backward pass also has two products with all table rows. The sum is
-            # divided by 3, because `update_flops` multiplies by 3.
+            # Table rows are gathered twice in the forward and in the backward pass. The backward pass also has two products
+            # with all table rows. The sum is divided by 3, because `update_flops` multiplies by 3.
             attention = queries * width * (4 * layout.input_length + 2 * rows_before_attention) // 3
         else:
-            # Products of every query with every key. On a CPU, causal attention skips masked blocks; on a GPU, it does not.
+            # Products of every query with every key. Causal attention skips masked parts on a CPU, but not on a GPU.
             attention = 2 * queries * layout.input_length * width
         total += attention + queries * width * net.d_model
         if not is_last:
@@ -162,20 +167,55 @@ def _general_multiply_adds(run: Run) -> int:
     return total + answer_rows * net.d_model * net.outputs
 
 
+def _any_design_multiply_adds(run: Run) -> int:
+    """Return the number of multiply-adds in one forward pass by plain autograd, for networks that are not of the paper's design.
+
+    On pairs, the last layer's queries and MLP and the logits are at the answer position only. On sequences they are at all
+    positions.
+    """
+    net, examples = Architecture.of(run), update_examples(run)
+    if net.mlp_input is not None:
+        inputs, hidden = _mlp_inputs(net), (net.layers - 1) * net.d_mlp**2
+        if net.mlp_input == "one_hot":  # no gradient of the input, so two products in place of three
+            inputs = inputs * 2 / 3
+        return int(examples * (inputs * net.d_mlp + hidden + net.d_mlp * net.outputs))
+    length, width = run.task.layout.input_length, net.heads * net.d_head
+    mlp = 0 if net.attention_only else (2 + net.gated_mlp) * net.d_model * net.d_mlp
+    total = 0
+    for layer in range(net.layers):
+        queries = _autograd_queries(run, layer)
+        projections = 2 * length * net.d_model * width + 2 * queries * net.d_model * width
+        total += projections + 2 * queries * length * width + queries * mlp
+    return examples * (total + _autograd_queries(run, net.layers - 1) * net.d_model * net.outputs)
+
+
+def _autograd_queries(run: Run, layer: int) -> int:
+    """Return at how many positions plain autograd computes a layer's queries and MLP."""
+    is_last = layer == run.model.layers - 1
+    return 1 if is_last and not run.on_sequences else run.task.layout.input_length
+
+
+def _mlp_inputs(net: Architecture) -> int:
+    """Return the number of inputs of an MLP without attention."""
+    return net.parameters["W_in"]["input"]
+
+
 def update_bytes(run: Run) -> int:
     """Return the bytes that one update of one run reads and writes, at four bytes per number."""
     net = Architecture.of(run)
-    # 12 per parameter: gradients are copied into one array, weight decay is applied, and the parameters and two moment
-    # estimates are read and written.
+    # 12 numbers per parameter: gradients are copied into one array, weight decay is applied, and the parameters and Adam's
+    # two moment estimates are read and written.
     adam = 12 * parameters(run)
     if not _uses_fast_path(run):
         # Each activation is written and read by the next operation. The backward pass reads it and writes its gradient.
         return 4 * (4 * _stored_activations(run, update_examples(run)) + 5 * _masked_activations(run) + adam)
     pairs = train_pairs(run)
-    # Passes over the neurons: bag, constant, ReLU and W_L forward; W_L, mask, two bags and sum backward.
+    # 12 reads or writes of each neuron's activation or gradient. Forward: bag (1), constant (2), ReLU (2), product with
+    # W_L (1). Backward: product with W_L (1), ReLU mask (2), two bags (2), sum (1). Two more reads of the activations in the
+    # backward pass are not counted.
     neurons = 12 * pairs * net.d_mlp
-    logits = 14 * pairs * net.outputs  # passes over the logits: W_L, skip logits, loss and its gradient, backward pass
-    bags = 3 * 2 * net.heads * pairs * (net.d_mlp + net.outputs)  # rows read, forward and backward
+    logits = 14 * pairs * net.outputs  # W_L, skip connection, loss and its gradient, backward pass
+    bags = 3 * 2 * net.heads * pairs * (net.d_mlp + net.outputs)  # table rows read, forward and backward
     dropout = 5 * _masked_activations(run)  # random bits, masks and their scaling; masks read forward and backward
     return 4 * (neurons + logits + bags + dropout + adam)
 
@@ -207,13 +247,17 @@ def memory(run: Run, runs: int = 1) -> Memory:
         # at once. An evaluation computes logits in float64, for one run at a time.
         evaluated = evaluated_examples(run)
         examples_at_once = min(evaluated, max(1, PIECE // (net.heads * run.task.layout.input_length**2)))
+        # Without gradients, an activation is freed after its last use: by plain autograd of a transformer, about two thirds.
+        is_any_design = _objective(run) == "any_design" and net.mlp_input is None
+        existing_layers = 3 * net.layers if is_any_design else net.layers
         number_count = (
-            _stored_activations(run, update_examples(run)) + _stored_activations(run, examples_at_once) // net.layers
+            _stored_activations(run, update_examples(run))
+            + _stored_activations(run, examples_at_once) // existing_layers
         )
         number_count += 4 * examples_at_once * _answer_count(run) * net.outputs
     number_count += 3 * _masked_activations(run) // 2  # float32 masks, drawn from 16 random bits a neuron
-    device = number_count + 6 * parameter_count  # parameters, gradients twice, two moment estimates
-    host = 46 * parameter_count  # a block of 20 checkpoints in memory, another being written, states of the optimizer
+    device = number_count + 6 * parameter_count  # parameters, gradients twice, Adam's two moment estimates
+    host = 46 * parameter_count  # 20 checkpoints in memory, 20 being written, the optimizer's states
     return Memory(*(int(SLACK * 4 * runs * count + BATCH_FLOOR / 2) for count in (device, host)))
 
 
@@ -258,20 +302,28 @@ def seconds(run: Run, runs: int, device: Device) -> float:
     Returns:
         Seconds.
     """
-    rate = device.efficiency
-    work = runs * max(update_flops(run) / (device.flops * rate), update_bytes(run) / (device.bandwidth * rate))
+    efficiency = device.efficiency
+    work = runs * max(
+        update_flops(run) / (device.flops * efficiency), update_bytes(run) / (device.bandwidth * efficiency)
+    )
     # An evaluation is a forward pass only: a third of an update on as many examples.
     evaluation = work / 3 * evaluated_examples(run) / update_examples(run)
     epochs = run.training.epochs
     return epochs * (device.overhead + work) + epochs / run.training.evaluate_every * evaluation
 
 
+def _objective(run: Run) -> str:
+    """Return which of the modules of `objectives` trains a run: `pairs`, `general` or `any_design`."""
+    return objective_module(run).rpartition(".")[2]
+
+
 def _uses_fast_path(run: Run) -> bool:
-    return objective_module(run).endswith(".pairs")
+    return _objective(run) == "pairs"
 
 
 def _pair_count(run: Run) -> int:
-    return (Architecture.of(run).vocabulary - 1) ** 2
+    """Return the number of pairs with an answer."""
+    return int(run.task.defined().sum())
 
 
 def _answer_count(run: Run) -> int:
@@ -283,18 +335,36 @@ def _masked_activations(run: Run) -> int:
     """Return the number of neuron activations that one update multiplies by dropout masks; 0 without dropout."""
     if not run.training.dropout:
         return 0
-    before_last = (run.model.layers - 1) * run.task.layout.input_length
-    return update_examples(run) * (before_last + _answer_count(run)) * run.model.d_mlp
+    positions_before_last_layer = (run.model.layers - 1) * run.task.layout.input_length
+    return update_examples(run) * (positions_before_last_layer + _answer_count(run)) * run.model.d_mlp
 
 
 def _stored_activations(run: Run, examples: int) -> int:
     """Return how many numbers a forward pass on `examples` examples stores, for the backward pass or temporarily."""
     net, length = Architecture.of(run), run.task.layout.input_length
+    if _objective(run) == "any_design":
+        return _stored_by_autograd(run, examples)
     width, neurons = net.heads * net.d_head, 0 if net.attention_only else net.d_mlp
     total = 0
     for layer in range(net.layers):
         queries = _answer_count(run) if layer == net.layers - 1 else length
         total += length * (net.d_model + 8 * width) + queries * (4 * net.d_model + 2 * width + 2 * neurons)
-        # Attention pattern and two tensors of its size; they exist on a GPU and with few positions.
+        # Attention pattern and two tensors of the same shape; a CPU stores them only if there are few positions.
         total += 3 * net.heads * queries * length
     return examples * (total + 4 * _answer_count(run) * net.outputs)
+
+
+def _stored_by_autograd(run: Run, examples: int) -> int:
+    """Return how many numbers plain autograd stores in a forward pass, for networks that are not of the paper's design."""
+    net, length = Architecture.of(run), run.task.layout.input_length
+    if net.mlp_input is not None:
+        return examples * (3 * _mlp_inputs(net) + 3 * net.layers * net.d_mlp + 4 * net.outputs)
+    width, neurons = net.heads * net.d_head, 0 if net.attention_only else net.d_mlp
+    of_norm = 0 if run.model.normalization == "none" else 6 * net.d_model
+    of_neurons = (6 if net.gated_mlp else 3) * neurons
+    total = 2 * length * net.d_model  # embeddings and their sum with the position vectors
+    for layer in range(net.layers):
+        queries = _autograd_queries(run, layer)
+        total += length * (of_norm + 6 * width) + queries * (4 * net.d_model + 4 * width + of_norm + of_neurons)
+        total += 4 * net.heads * queries * length  # scores, masked scores and attention
+    return examples * (total + 4 * _autograd_queries(run, net.layers - 1) * net.outputs)

@@ -1,4 +1,4 @@
-"""The training loop: batches of runs of the same shape, resumable to the bit."""
+"""The training loop: trains a batch of runs of the same shape, and resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def train(
     progress: Progress | None = None,
     stop_on: Collection[int] = SIGNALS,
 ) -> None:
-    """Train runs of the same shape as one batch, resuming from the last epoch at which all of them have a saved state.
+    """Train runs of the same shape as one batch, resuming from the last epoch for which all runs have a saved state.
 
     If there is no such epoch, runs are grouped by their last saved epoch, and the groups train one after the other.
 
@@ -71,7 +71,7 @@ def train(
 
 
 def _group_by_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
-    """Return all stores as one group if some epoch has a saved state in every store; else group them by last saved epoch."""
+    """Return all stores as one group if all have a saved state of the same epoch; else group them by last saved epoch."""
     saved_epochs = [set(store.states()) for store in stores]
     if set.intersection(*saved_epochs) if saved_epochs else True:
         return [stores] if stores else []
@@ -95,15 +95,15 @@ class _Batch:
         self.fetched_epochs = 0  # number of epochs whose train loss is in `train_loss`
         self.evaluations: list[NDArray[np.float64]] = []  # each [run, quantity]
         self.unfetched_evaluations: list[torch.Tensor] = []  # still on the device, each [run, quantity]
-        self.queued_checkpoints = 0  # number of checkpoints in full blocks, which are written or queued for writing
-        self.current_block: list[NDArray[np.float32]] = []  # its checkpoints, each [run, parameter]
+        self.queued_checkpoints = 0  # number of checkpoints in the full blocks, written or queued for writing
+        self.current_block: list[NDArray[np.float32]] = []  # checkpoints of the unfinished block, each [run, parameter]
         self._resume()
 
     def run(self, received: list[int], stop_on: Collection[int], progress: Progress) -> None:
         """Train to the end.
 
         Args:
-            received: signals received so far; handled signals are removed.
+            received: signals received so far; this method removes each signal that it handles.
             stop_on: signals at which to save and stop.
             progress: shows the progress of training.
 
@@ -127,8 +127,8 @@ class _Batch:
                     self._save()
                     last_save = time.monotonic()
                 if progress.due or self.epoch == recipe.epochs:
-                    train, test = self.evaluations[-1].max(axis=0)[:2]
-                    progress.show(self.epoch, train, test)
+                    train_loss, test_loss = self.evaluations[-1].max(axis=0)[:2]
+                    progress.show(self.epoch, train_loss, test_loss)
             if self.epoch == recipe.epochs:
                 break
             while received:
@@ -145,8 +145,7 @@ class _Batch:
         self._finish()
 
     def _evaluate(self) -> None:
-        """Compute the losses and accuracies of this epoch; leave them on the device."""
-        """Compute the losses and accuracies of this epoch; leave them on the device."""
+        """Compute the losses and accuracies of this epoch; leave them on the device, so that nothing waits for it."""
         if len(self.evaluations) + len(self.unfetched_evaluations) > self.epoch // self.recipe.evaluate_every:
             return  # this epoch was evaluated before the interruption
         self.objective.prepare(self.epoch)
@@ -161,9 +160,9 @@ class _Batch:
         self.unfetched_evaluations = []
 
     def _add_checkpoint(self) -> bool:
-        """Add the weights of this epoch to the current block; return whether this filled the block, which is then queued."""
+        """Add the weights of this epoch to the current block; if the block is full, queue it and return True."""
         index = self.epoch // self.recipe.checkpoint_every
-        if index >= self.queued_checkpoints + len(self.current_block):
+        if index >= self.queued_checkpoints + len(self.current_block):  # not yet added before an interruption
             self.current_block.append(self.optimizer.parameters.detach().to("cpu", copy=True).numpy())
         if len(self.current_block) < BLOCK:
             return False
@@ -171,7 +170,6 @@ class _Batch:
         return True
 
     def _queue_block(self) -> None:
-        """Queue the writing of the current block of checkpoints, and start an empty block."""
         """Queue the writing of the current block of checkpoints, and start an empty block."""
         for i, store in enumerate(self.stores):
             self.writer.submit(
@@ -183,7 +181,6 @@ class _Batch:
         self.current_block = []
 
     def _save(self) -> None:
-        """Queue the writing of each run's history and training state."""
         """Queue the writing of each run's history and training state."""
         state = {name: tensor.numpy() for name, tensor in self.optimizer.state().items()}
         evaluations = np.stack(self.evaluations)
@@ -219,8 +216,7 @@ class _Batch:
         self.seconds = float(loaded[0]["seconds"])
 
     def _finish(self) -> None:
-        """Write what is left, and each run's record of finished training."""
-        """Write what is left, and each run's record of finished training."""
+        """Write the last block of checkpoints, and each run's history, training state and record of finished training."""
         if self.current_block:
             self._queue_block()
         self._save()

@@ -1,8 +1,8 @@
 """Cross-entropy and its gradient, in the arithmetic that `training.precision` sets.
 
 A network that has grokked has a loss of 1e-7 or less. In float32, rounding erases such a loss and its gradient, and the
-loss spikes ('slingshots', Thilak et al. 2022). The notebooks use `float64`. `float32_log1p` is as accurate, at a fraction
-of the cost on a GPU. `float32` serves the experiment on low precision (appendix D.2).
+loss spikes ('slingshots', Thilak et al. 2022). The paper's notebooks use `float64`. `float32_log1p` is as accurate, at a
+fraction of the cost on a GPU. `float32` serves the paper's experiment on low precision (appendix D.2).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def float64(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute each run's mean cross-entropy in float32 such that small losses are accurate.
+    """Compute each run's mean cross-entropy in float32, by a formula that is accurate for small losses.
 
     The loss of an example with logits l is log(1 + sum over c != label of exp(l_c - l_label)). If the largest term of the
     sum exceeds 1, all terms are divided by it, so nothing overflows.
@@ -67,8 +67,8 @@ def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     largest = margin.amax(-1, keepdim=True).clamp_min_(0)
     terms = margin.sub_(largest).exp_()
     other_terms = terms.sum(-1, keepdim=True)  # sum over all outputs but the label, divided by exp(largest)
-    label_term = torch.exp(-largest)  # the label's term 1, divided in the same way
-    # log(1 + s) is log1p(s) if largest = 0, else largest + log(other_terms + label_term)
+    label_term = torch.exp(-largest)  # the label's term, exp(0), divided by exp(largest)
+    # if largest = 0, then label_term = 1, and log1p(other_terms) is accurate even if other_terms is tiny
     loss = torch.where(largest > 0, largest + torch.log(other_terms + label_term), torch.log1p(other_terms))
     total = other_terms + label_term
     grad = terms.div_(total)

@@ -18,8 +18,8 @@ def set_up(threads: int) -> None:
     """Configure a process for fast training; call this before any other use of torch.
 
     Where the loss is very small, gradients and Adam's second moments fall below 1e-38. Many CPUs compute up to ten times
-    slower with such numbers, so they are set to zero. The memory allocator reuses the large buffers of an update. By
-    default it would return them to the system, and each update would cause 2,000 page faults.
+    slower with such numbers, so these numbers are set to zero. The memory allocator is set to reuse the large buffers
+    of an update. By default it would return them to the system, and each update would cause 2,000 page faults.
     """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
@@ -44,7 +44,7 @@ def resolve_device(requested: str) -> str:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Return the end time, hardware and software of a computation, as stored with its results."""
+    """Return what is stored with the results of a computation that ends now: the time, the hardware and the software."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -67,7 +67,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 def peak_of_this_process() -> float:
     """Return the peak memory of this process in MiB."""
     status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss would include the parent process before the fork
+    if status.exists():  # unlike ru_maxrss, VmHWM excludes the parent process's memory before the fork
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
     import resource

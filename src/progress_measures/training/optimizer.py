@@ -16,7 +16,7 @@ from torch.optim.adam import adam
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-# Rows are padded to a multiple of the CPU's vector length: fused Adam rounds the last, incomplete vector differently.
+# Rows are padded to a multiple of the CPU's vector length, because fused Adam rounds an incomplete last vector differently.
 _ALIGN = 16
 
 
@@ -26,10 +26,10 @@ class AdamW:
     Args:
         runs: runs of the same shape, learning rate, betas and warm-up; weight decay may differ.
         weights: the initial weights of each run, without the `run` dimension.
-        device: where to train.
+        device: the device that trains.
 
     Attributes:
-        parameters: [run, parameter], padded.
+        parameters: [run, parameter], padded with zeros to a multiple of 16 columns.
         weights: tensors by name, with a leading dimension `run`: views of `parameters`.
     """
 
@@ -99,16 +99,16 @@ class AdamW:
         return [self.parameters, self._count, self._mean, self._mean_of_squares]
 
     def state(self) -> dict[str, Tensor]:
-        """Return copies of parameters and moment estimates on the CPU, each [run, parameter], for an exact resume."""
+        """Return copies of the parameters and Adam's moment estimates on the CPU, each [run, parameter]."""
         names = {"parameters": self.parameters, "mean": self._mean, "mean_of_squares": self._mean_of_squares}
         return {name: tensor.to("cpu", copy=True) for name, tensor in names.items()}
 
     def restore(self, state: dict[str, Tensor], epoch: int) -> None:
-        """Restore the state after some updates.
+        """Restore parameters and moment estimates, and the count of updates.
 
         Args:
-            state: as `state()` returned it.
-            epoch: number of updates before the state was saved.
+            state: arrays that `state()` returned.
+            epoch: number of updates after which the state was saved.
         """
         with torch.no_grad():
             self.parameters.copy_(state["parameters"])

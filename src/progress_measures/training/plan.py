@@ -26,7 +26,7 @@ PAPER = "Nanda et al."  # prefix of the field `reference` in the paper's experim
 
 
 class PlanRow(NamedTuple):
-    """A row of the table: what training one experiment on a device costs."""
+    """A row of the table: the cost of training one experiment on a device."""
 
     experiment: str
     runs: int
@@ -39,7 +39,7 @@ class PlanRow(NamedTuple):
 
 
 def show(names: Sequence[str], gpu: str | None, at_once: int | None) -> None:
-    """Print the plan.
+    """Print the table of shards, memory, operations and times, and a note below it.
 
     Args:
         names: names of experiments; `paper` stands for all experiments of the paper, `all` for all experiments.
@@ -59,7 +59,7 @@ def show(names: Sequence[str], gpu: str | None, at_once: int | None) -> None:
 
 
 def selected_experiments(names: Sequence[str]) -> list[str]:
-    """Return names of experiments, with `all` and `paper` replaced by the experiments that they stand for."""
+    """Return the names without duplicates, with `all` and `paper` replaced by the experiments that they stand for."""
     selected: list[str] = []
     for name in names:
         if name == "all":
@@ -83,7 +83,7 @@ def plan(experiment: str, runs: list[Run], device: cost.Device) -> PlanRow:
         device: the device that trains.
 
     Returns:
-        A row of the plan.
+        The row of the table.
     """
     gpu = device.name != "cpu"
     packed = shards(runs, runs_that_fit(runs, device.memory) if gpu else 1)
@@ -101,10 +101,10 @@ def plan(experiment: str, runs: list[Run], device: cost.Device) -> PlanRow:
 
 
 def table(rows: list[PlanRow], device: cost.Device, at_once_count: int) -> Table:
-    """Return the plan as a table, with a footer for all experiments.
+    """Return the table, with a footer for all experiments together.
 
     Args:
-        rows: rows of the plan.
+        rows: one row per experiment.
         device: the device that trains.
         at_once_count: number of GPUs or cores that train at a time.
 
@@ -142,7 +142,7 @@ def wall_time(row: PlanRow, at_once_count: int) -> float:
     """Estimate the wall-clock time of training an experiment: at least the time of its longest shard.
 
     Args:
-        row: row of the experiment.
+        row: the row of the experiment.
         at_once_count: number of shards that train at a time.
 
     Returns:
@@ -168,7 +168,7 @@ def note(device: cost.Device) -> str:
 
 
 def core_flops() -> float:
-    """Measure the float32 operations per second of one core, in a matrix product as large as those of a mainline update.
+    """Measure the float32 operations per second of one core, in a matrix product of the size that a mainline update needs.
 
     The result is the best of many short products, in CPU time of this process. Other processes therefore affect it only
     through the caches and the core that they share with it.

@@ -1,4 +1,4 @@
-"""Progress of a training: a line on standard error, and a file for other processes.
+"""The progress of training, shown as a line on standard error and written to a file for other processes.
 
 On a terminal, one line is redrawn. In a log, a new line is printed every half minute.
 """
@@ -16,7 +16,7 @@ class Progress:
     """Shows epoch, losses, time per epoch and time left on standard error.
 
     Args:
-        path: a small JSON file with the same values, for the process that waits for this training; replaced atomically.
+        path: path of a JSON file with these values, for the process that waits for the job; None writes no file.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -26,10 +26,10 @@ class Progress:
         self._file_interval = 2.0
 
     def begin(self, label: str, epochs: int, start: int) -> None:
-        """Note the start of a training.
+        """Record the start of training, from which `show` computes the time per epoch.
 
         Args:
-            label: the experiment and its runs.
+            label: names of the experiment and of the runs in the batch.
             epochs: epoch at which training ends.
             start: epoch at which training starts or resumes.
         """
@@ -82,7 +82,7 @@ class Progress:
 
     def _write(self, content: dict[str, object]) -> None:
         assert self._path is not None
-        # Unlike `files.write_json`, do not flush to disk: the file is out of date in seconds, and training must not wait.
+        # Unlike `files.write_json`, do not flush to disk: training must not wait, and the file is soon out of date.
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         temporary.write_text(json.dumps(content), encoding="utf-8")
         temporary.replace(self._path)

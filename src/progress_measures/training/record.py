@@ -1,4 +1,4 @@
-"""Facts about a run that need neither torch nor its weights: the code that trains it, and whether it is trained."""
+"""What can be found out about a run without torch: the fingerprint of the code that trains it, and whether it is trained."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def code_modules(run: Run) -> tuple[str, ...]:
-    """Return the modules whose code, together with the run's settings, decides its weights."""
+    """Return the names of the modules whose code, together with the run's settings, decides its weights."""
     return ("progress_measures.training.loop", objective_module(run), type(run.task).__module__, DERIVED)
 
 

@@ -1,4 +1,4 @@
-"""Collection of signals by a process that saves its state before it stops."""
+"""Collects signals, so that a process can save its state before it stops."""
 
 import contextlib
 import signal
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 
 class Interrupted(Exception):
-    """A signal stopped the work. Its state is saved, and the same command resumes it.
+    """A signal stopped the work. The state of the work is saved, and the same command resumes from it.
 
     Attributes:
         signal: the signal that stopped the work.

@@ -1,8 +1,8 @@
 """The update of a batch of runs: computed directly on a CPU, replayed as a CUDA graph on a GPU.
 
-An update of a one-layer network is about sixty small kernels, which a GPU finishes faster than Python can launch them. A
-graph, captured once, launches all of them with one call. No operation of an update may therefore wait for the device:
-losses stay on the device until `losses` fetches them, at checkpoints.
+An update of a one-layer network consists of dozens of small kernels, which a GPU finishes faster than Python can launch
+them. A graph, captured once, launches all of them with one call. During an update, nothing may wait for the device: losses
+stay on the device until `losses` fetches them, at checkpoints.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Step:
     """Computes one update of all runs at each call.
 
     Args:
-        objective: computes the train losses of the runs.
-        optimizer: holds the weights.
+        objective: the object that computes the train losses of the runs.
+        optimizer: the optimizer, which holds the weights.
         capacity: largest number of updates between two calls of `losses`.
     """
 
@@ -32,6 +32,7 @@ class Step:
         device = optimizer.parameters.device
         self._objective, self._optimizer = objective, optimizer
         self._losses = torch.zeros(optimizer.parameters.shape[0], capacity, dtype=objective.loss_dtype, device=device)
+        # column of `_losses` that the next update writes
         self._column = torch.zeros(1, dtype=torch.int64, device=device)
         self._unfetched = 0  # number of updates since the last call of `losses`
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -57,14 +58,13 @@ class Step:
 
     def _update(self) -> None:
         """Compute one update and store the loss before it."""
-        """Compute one update and store the loss before it."""
         loss = self._objective.loss(self._optimizer.weights)
         self._losses.index_copy_(1, self._column, loss.detach()[:, None])
         self._column += 1
         self._optimizer.step(loss)
 
     def warm_up(self, updates: int) -> None:
-        """Compute some updates, then restore all tensors to their earlier values in place.
+        """Compute `updates` updates, then restore all tensors to their earlier values in place.
 
         Allocators and libraries must have allocated their buffers before a graph is captured.
         """
@@ -80,7 +80,6 @@ class Step:
         return [self._losses, self._column, *self._optimizer.tensors()]
 
     def _capture(self) -> torch.cuda.CUDAGraph:
-        """Capture one update as a CUDA graph, without changing any tensor."""
         """Capture one update as a CUDA graph, without changing any tensor."""
         side_stream = torch.cuda.Stream()
         side_stream.wait_stream(torch.cuda.current_stream())

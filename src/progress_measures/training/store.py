@@ -1,13 +1,13 @@
 """The files that training writes for one run, and how it resumes after an interruption.
 
-    checkpoints.zarr   weights with a leading dimension `epoch`; blocks of checkpoints are chunks with a checksum
+    checkpoints.zarr   weights with a leading dimension `epoch`; a chunk is a block of 20 checkpoints with a checksum
     history.zarr       losses and accuracies computed during training
     resume/*.npz       the last two training states, from which training resumes bit for bit; after training, only the last
     done.json          record of the finished training, renamed into place last
 
 A training state contains the parameters, the optimizer's moment estimates, the history so far and the checkpoints of the
-block that is not full yet. Checkpoints in `checkpoints.zarr` that are later than the state are written again. If checksums
-show that the last state is damaged, training resumes from the one before it and repeats the updates between the two.
+block that is not full yet. Training that resumes from a state writes later checkpoints to `checkpoints.zarr` again. If
+checksums show that the last state is damaged, training resumes from the state before it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from progress_measures.training.record import done
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-# Checkpoints per chunk. A larger block makes fewer files (a mainline run has 250), a smaller one makes smaller states.
+# Checkpoints per block. Larger blocks make fewer files (a mainline run has 250); smaller blocks make smaller states.
 BLOCK = 20
 
 # Metadata of an array that must equal what this package writes. Other metadata may change with the version of Zarr.
@@ -65,7 +65,7 @@ class RunStore:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold a lock that keeps other processes from training this run; the system releases it when the process dies.
+        """Hold a lock that keeps other processes from training this run; the system releases the lock if this process dies.
 
         Raises:
             UserError: another process holds the lock.
@@ -81,10 +81,10 @@ class RunStore:
             yield
 
     def states(self) -> dict[int, Path]:
-        """Return the files of the resumable states, by epoch; skip states that are damaged or have other settings or code."""
+        """Return the files of the states from which training can resume, by epoch: intact, of the same settings and code."""
         states: dict[int, Path] = {}
         if not self._has_expected_layout():
-            return states  # a state contains only the last checkpoints; the earlier ones are missing
+            return states  # a state contains only the last checkpoints; the earlier checkpoints are lost
         for path in sorted((self.folder / "resume").glob("*.npz")):
             try:
                 with np.load(path, allow_pickle=False) as state:
@@ -97,7 +97,7 @@ class RunStore:
         return states
 
     def resume(self, path: Path) -> State:
-        """Return the arrays of a state, by name, and update the attributes of `checkpoints.zarr` to those of this run."""
+        """Return the arrays of a state, by name, and write the attributes of this run to `checkpoints.zarr`."""
         attributes = self._checkpoints().attrs
         if attributes.asdict() != self._attributes():
             attributes.put(self._attributes())
@@ -112,17 +112,17 @@ class RunStore:
             state: arrays by name.
         """
         folder = self.folder / "resume"
-        label = {"epoch": np.int64(epoch), "config_hash": np.str_(self.run.hash), "code": np.str_(self.code)}
+        identity = {"epoch": np.int64(epoch), "config_hash": np.str_(self.run.hash), "code": np.str_(self.code)}
         with atomic_path(folder / f"{epoch:09d}.npz") as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **state, **label)
-        for old in sorted(folder.glob("*.npz"))[:-2]:
-            old.unlink()
+            np.savez(file, allow_pickle=False, **state, **identity)
+        for old_state in sorted(folder.glob("*.npz"))[:-2]:
+            old_state.unlink()
 
     def start(self) -> None:
         """Create an empty `checkpoints.zarr`, and remove the record and the states of earlier training."""
         (self.folder / "done.json").unlink(missing_ok=True)
-        for old in (self.folder / "resume").glob("*.npz"):
-            old.unlink()
+        for old_state in (self.folder / "resume").glob("*.npz"):
+            old_state.unlink()
         with atomic_path(self.folder / "checkpoints.zarr") as temporary:
             self._create_group(temporary)
 
@@ -171,7 +171,7 @@ class RunStore:
         """Write a block of checkpoints.
 
         Args:
-            first: index of the first of these checkpoints along `epoch`.
+            first: index along `epoch` of the block's first checkpoint.
             block: [checkpoint, parameter].
         """
         group = self._checkpoints()
@@ -187,8 +187,8 @@ class RunStore:
         """Write `history.zarr`.
 
         Args:
-            train_loss: [epoch], loss of the weights after 0, 1, 2, … updates, in the arithmetic of `training.precision`.
-            evaluations: [evaluation, quantity], quantities in the order of `EVALUATED_QUANTITIES`, in float64.
+            train_loss: [epoch], train loss after 0, 1, 2, … updates, in the arithmetic of `training.precision`.
+            evaluations: [evaluation, quantity], in float64; quantities in the order of `EVALUATED_QUANTITIES`.
         """
         evaluated_epochs = np.arange(len(evaluations)) * self.run.training.evaluate_every
         history = xr.Dataset(
@@ -205,8 +205,8 @@ class RunStore:
         If `done.json` is deleted, training writes it again from the last state in seconds, without another update.
         """
         write_json(self.folder / "done.json", self._attributes() | record)
-        for old in sorted((self.folder / "resume").glob("*.npz"))[:-1]:
-            old.unlink()
+        for old_state in sorted((self.folder / "resume").glob("*.npz"))[:-1]:
+            old_state.unlink()
 
     def _attributes(self) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""Writes to disk in a separate thread, in order, while training continues."""
+"""Writes to disk in a separate thread while training continues, in the order of submission."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Writer:
     """Runs functions that write, one after the other, in a separate thread.
 
     If a function raises an error, a later call of `submit` or `drain` raises the error again. As a context manager, the
-    writer drains on exit.
+    writer waits for all queued functions on exit, unless an error was raised.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Writer:
         """Queue a function; block while `MAX_QUEUED` functions are queued.
 
         Args:
-            function: the function.
+            function: a function that writes.
             arguments: arguments of the function. The caller must not change them afterwards, so pass copies.
 
         Raises:

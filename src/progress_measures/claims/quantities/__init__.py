@@ -1,1 +1,1 @@
-"""Quantities of claims: functions of cubes, one module per part of the sources."""
+"""Quantities that judge claims: functions of cubes, one module per source or topic."""

@@ -1,4 +1,4 @@
-"""Quantities that need no network: cosines of the paper's frequencies (appendix B) and consistency of its tables."""
+"""Quantities that check the paper's arithmetic: cosines of its key frequencies (appendix B), consistency of its tables."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from progress_measures.analysis.readout import READOUT_VARIABLES, readout_rows, single_term_deviation
 from progress_measures.analysis.runs import by_run
-from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.registry import Values, quantity
+from progress_measures.claims.schema import load_claims
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,60 +17,65 @@ if TYPE_CHECKING:
 PAPER_P, PAPER_KEYS = 113, (14, 35, 41, 42, 52)
 
 
-def _wave(k: int, x: int) -> float:
-    """Compute cos(2 pi k x / 113), the wave f_k of appendix B.
+def _f(k: int, x: int) -> float:
+    """Compute f_k(x) = cos(2 pi k x / 113), as defined in appendix B.
 
     Args:
         k: frequency.
         x: number, 0 to 112.
 
     Returns:
-        The value of the wave at x.
+        f_k(x), from -1 to 1.
     """
     return float(np.cos(2 * np.pi * k * x / PAPER_P))
 
 
 @quantity(variables=())
 def waves_of_14(cube: xr.Dataset) -> Values:
-    """Compute f_14 at x = 8, 105 and 16, and the largest difference from the published values."""
+    """Compute f_14(x) = cos(2 pi 14 x / 113) at x = 8, 105 and 16, and how far these differ from the published values."""
     published = {8: 0.998, 105: 0.998, 16: 0.994}
-    values = {f"f14({x})": _wave(14, x) for x in published}
-    return values | {"largest_difference": max(abs(_wave(14, x) - value) for x, value in published.items())}
+    values = {f"f14({x})": _f(14, x) for x in published}
+    return values | {"largest_difference": max(abs(_f(14, x) - value) for x, value in published.items())}
 
 
 @quantity(variables=())
 def waves_of_35(cube: xr.Dataset) -> Values:
-    """Compute f_35 at x = 8, 105 and 16, and the largest difference from the published values."""
+    """Compute f_35(x) = cos(2 pi 35 x / 113) at x = 8, 105 and 16, and how far these differ from the published values."""
     published = {8: -0.990, 105: -0.990, 16: 0.961}
-    values = {f"f35({x})": _wave(35, x) for x in published}
-    return values | {"largest_difference": max(abs(_wave(35, x) - value) for x, value in published.items())}
+    values = {f"f35({x})": _f(35, x) for x in published}
+    return values | {"largest_difference": max(abs(_f(35, x) - value) for x, value in published.items())}
 
 
 @quantity(variables=())
 def wave_of_14_at_89(cube: xr.Dataset) -> Values:
-    """Compute f_14 at x = 89, as printed in appendix B, and at x = 97, which is -16 mod 113."""
-    return {"f14(89)": _wave(14, 89), "f14(97)": _wave(14, 97)}
+    """Compute f_14(x) = cos(2 pi 14 x / 113) at x = 89, as printed in appendix B, and at x = 97, which is -16 mod 113."""
+    return {"f14(89)": _f(14, 89), "f14(97)": _f(14, 97)}
 
 
 @quantity(variables=())
 def wave_of_52_at_16(cube: xr.Dataset) -> Values:
-    """Compute f_52 at x = 16."""
-    return {"f52(16)": _wave(52, 16)}
+    """Compute f_52(x) = cos(2 pi 52 x / 113) at x = 16."""
+    return {"f52(16)": _f(52, 16)}
 
 
 @quantity(variables=())
 def interference(cube: xr.Dataset) -> Values:
-    """Compute the sum of the paper's five key cosines at x = 0, its largest value at other x, and their ratio."""
-    total = np.array([sum(_wave(k, x) for k in PAPER_KEYS) for x in range(PAPER_P)])
+    """Return the sum over the paper's five key frequencies k of f_k(x), at x = 0 and at its maximum over x = 1 to 112.
+
+    Also return the ratio of the maximum to the value at 0.
+    """
+    total = np.array([sum(_f(k, x) for k in PAPER_KEYS) for x in range(PAPER_P)])
     return {"at_0": total[0], "runner_up": total[1:].max(), "runner_up_share": total[1:].max() / total[0]}
 
 
 @quantity(variables=READOUT_VARIABLES)
 def single_coefficients(cube: xr.Dataset) -> Values:
-    """Return how far single coefficients differ from the mean size of their two product coefficients.
+    """Return how far the coefficient on a direction differs from its coefficients on products, in Tables 1 and 3.
 
-    A single coefficient is that of a wave of a + b, the others are those of the products in its angle-sum identity.
-    Values are the largest difference in Tables 1 and 3, and the largest relative difference in our runs.
+    Each row of the tables has a coefficient on one direction, cos or sin of w(a + b), and coefficients on the two
+    products in its angle-sum identity. The difference is taken from the mean absolute value of the two. Return its
+    maximum over the published rows, and, relative to the direction's coefficient, its maximum over the rows of our
+    runs.
     """
     claims, rows = load_claims(), [row for rows_of_run in by_run(cube, readout_rows) for row in rows_of_run]
     tables = ["paper.table1", *(f"paper.table3.seed{seed}" for seed in (1, 2, 3, 4))]
@@ -86,10 +91,11 @@ def single_coefficients(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def table_6_from_table_5(cube: xr.Dataset) -> Values:
-    """Compute mean losses of Table 6 as 0.7 times the mean test loss of Table 5, for p = 53 and dropout 0.2.
+    """Derive mean losses of Table 6 from the test losses of Table 5, for p = 53 and for dropout 0.2.
 
-    Test pairs are 70 % of all pairs, and the train loss is negligible. Also return the largest relative difference from
-    the published means, and the standard deviation for p = 53.
+    Table 6 has losses over all pairs: 70 % are test pairs, and the loss of the others is negligible. So the mean is 0.7
+    times the mean test loss. Also return the largest relative difference from the published means, and the standard
+    deviation over networks for p = 53.
     """
     claims = load_claims()
     prime_53 = [row["test_loss"] for row in claims["paper.table5.prime_53"].published]

@@ -1,4 +1,8 @@
-"""Quantities that the blog prints and plots for one network. All values are of the first run of a cube."""
+"""Quantities that the blog prints and plots for one network. All values are of the first run of a cube.
+
+W_neur is a head's contribution to each neuron, and W_attn is a head's attention score, as functions of the attended
+token. W_L = W_out W_U maps neurons to logits.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,8 @@ from progress_measures.analysis.crossings import first_below, first_reaching, le
 from progress_measures.analysis.embedding import frequency_energies, number_embedding
 from progress_measures.analysis.phases import PHASE_ENDS, phase_end_epochs
 from progress_measures.analysis.runs import after_intervention, key_frequencies_of, operands, task_of
-from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.registry import Values, quantity
+from progress_measures.claims.schema import load_claims
 from progress_measures.fourier import component_indices
 from progress_measures.measures.keys import CLUSTER_FRACTION
 from progress_measures.measures.spectra import TERMS
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def _first_run(cube: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return the cube of the first run, and the same cube at its last checkpoint."""
+    """Return the cube of the first run, and the cube of the first run at its last checkpoint."""
     run_cube = cube.isel(run=0)
     return run_cube, run_cube.isel(epoch=-1)
 
@@ -41,7 +45,7 @@ def example_sum(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def run_layout(cube: xr.Dataset) -> Values:
-    """Return that the published run file is missing, and the numbers of evaluations, checkpoints and epochs of our run."""
+    """Return the numbers of evaluations, checkpoints and epochs of our run; the blog's run file is not available."""
     return {
         "published_file": "missing: not part of this project",
         "evaluations": cube.sizes["history_epoch"],
@@ -52,9 +56,9 @@ def run_layout(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "history_test_loss", "history_train_loss"))
 def grokking_landmarks(cube: xr.Dataset) -> Values:
-    """Return the first epochs with train and test loss below 1e-6, and the epochs at which the test loss falls.
+    """Return the first epochs with train and test loss below 1e-6, and start and end of the fall of the test loss.
 
-    The fall of the test loss starts at the end of circuit formation and ends at the end of cleanup.
+    The fall starts at the end of circuit formation and ends at the end of cleanup.
     """
     train, test = (first_below(cube[f"history_{split}_loss"].isel(run=[0]), 1e-6)[0] for split in ("train", "test"))
     _, fall_start, fall_end = phase_end_epochs(_first_run(cube)[0])
@@ -80,10 +84,10 @@ def excluded_loss_landmarks(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "excluded_loss_by_frequency", "key_frequency", "test_loss"))
 def excluded_rises_early(cube: xr.Dataset) -> Values:
-    """Return the excluded loss of each key frequency at half the epoch of circuit_formation_end, over its minimum before.
+    """Return how far the excluded loss of each key frequency has risen at half the epoch at which circuit formation ends.
 
-    Also return the number of key frequencies with a ratio of 3 or more, and the absolute relative change of the test
-    loss from the end of memorization to the same epoch.
+    The rise is the loss at this epoch over its minimum up to it. Also return the number of key frequencies with a rise
+    of 3 or more, and the absolute relative change of the test loss from the end of memorization to this epoch.
     """
     run_cube, last = _first_run(cube)
     memorization_end, formation_end, _ = phase_end_epochs(run_cube)
@@ -108,7 +112,7 @@ def loss_of_all_pairs(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def implied_train_loss(cube: xr.Dataset) -> Values:
-    """Compute the train loss for which the blog's loss over all pairs agrees with the paper's test loss."""
+    """Compute the train loss that follows from the blog's loss over all pairs and the paper's test loss (70 % of pairs)."""
     claims = load_claims()
     all_pairs_loss, test_loss = (
         claims["blog.original_loss"].published,
@@ -122,7 +126,7 @@ def implied_train_loss(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def final_attention_shapes(cube: xr.Dataset) -> Values:
-    """Return the shapes of the attention from `=` over all pairs and of its mean over pairs."""
+    """Return the shapes of the attention from `=` at all pairs, and of its mean over pairs."""
     heads, pairs = cube.sizes["head"], operands(cube) ** 2
     return {"attention": [pairs, heads, cube.sizes["position"]], "mean": [heads, cube.sizes["position"]]}
 
@@ -136,7 +140,7 @@ def circuit_shapes(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("mean_attention",))
 def mean_attention_by_head(cube: xr.Dataset) -> Values:
-    """Return the mean attention over pairs from `=` to a and b, and from `=` to itself, for every head."""
+    """Return the mean over pairs of the attention from `=` to a, to b and to `=`, for every head."""
     last = _first_run(cube)[1].mean_attention
     return {"to_a_and_b": last.sel(position=["a", "b"]).values.ravel(), "to_itself": last.sel(position="=").values}
 
@@ -156,7 +160,10 @@ def first_neurons(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("key_frequency", "neuron_value_token"))
 def W_neur_in_keys(cube: xr.Dataset) -> Values:
-    """Return the fraction of the variance of W_neur over tokens at the key frequencies, over all neurons, for each head."""
+    """Return the fraction of the variance of W_neur over tokens that lies at the key frequencies, for each head.
+
+    Sums of squares are over all neurons. Also return the mean over heads.
+    """
     W_neur = cube.neuron_value_token.values[:, :-1]
     squares = np.square(np.einsum("cx,hxn->hcn", fourier.basis(W_neur.shape[1]), W_neur)).sum(-1)
     fraction = squares[:, component_indices(key_frequencies_of(_first_run(cube)[1]))].sum(-1) / squares[:, 1:].sum(-1)
@@ -165,10 +172,10 @@ def W_neur_in_keys(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E", "W_E_fourier_norm", "key_frequency"))
 def embedding_few_components(cube: xr.Dataset) -> Values:
-    """Count the largest Fourier components that hold 90 % of W_E's squared norm.
+    """Count how many of the largest Fourier components are needed to hold 90 % of W_E's squared norm.
 
     Also return the fraction of the squared norm in the 2 (n + 1) largest components, for n key frequencies, and the
-    count for dimension 0 of the residual stream.
+    number of components that hold 90 % in dimension 0 of the residual stream.
     """
     last = _first_run(cube)[1]
     squares = np.sort(np.square(last.W_E_fourier_norm.values.astype(float)))[::-1]
@@ -189,7 +196,8 @@ def embedding_few_components(cube: xr.Dataset) -> Values:
 def neurons_best_frequencies(cube: xr.Dataset) -> Values:
     """Return the best frequencies of all neurons, the number of neurons of each, and the large frequencies of W_L.
 
-    `same_sets` says whether the frequencies of at least ten neurons are the large frequencies of W_L.
+    A frequency is large if its norm in W_L is at least 15 % of the largest. `same_sets` says whether the large
+    frequencies are those that are best for at least ten neurons each.
     """
     last = _first_run(cube)[1]
     frequencies, counts = np.unique(last.neuron_frequency.values, return_counts=True)
@@ -206,10 +214,10 @@ def neurons_best_frequencies(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained", "neuron_frequency_share"))
 def clusters_explained(cube: xr.Dataset) -> Values:
-    """Return quantiles over clustered neurons of the fraction of energy in the block of their frequency.
+    """Return quantiles over clustered neurons of the fraction of Fourier energy at the neuron's frequency.
 
-    The block of frequency k holds the products of 1, cos and sin of w_k a with 1, cos and sin of w_k b, except the
-    constant. The denominator is the energy in the blocks of all frequencies.
+    The energy at frequency k is that in the products of 1, cos and sin of w_k a with 1, cos and sin of w_k b, except
+    the constant. The denominator is the sum of these energies over all frequencies.
     """
     last = _first_run(cube)[1]
     by_frequency = last.neuron_frequency_share.values[clustered(last)]
@@ -234,7 +242,7 @@ def cluster_counts(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def published_cluster_sums(cube: xr.Dataset) -> Values:
-    """Return the sum of the blog's cluster sizes, with and without its always-firing neurons."""
+    """Return the sum of the blog's cluster sizes, with and without the neurons that it calls always firing."""
     sizes = dict(load_claims()["blog.clusters"].published)
     always_firing = sizes.pop("always_firing")
     return {"total": sum(sizes.values()) + always_firing, "tuned": sum(sizes.values())}
@@ -272,10 +280,10 @@ def clusters_in_own_frequency(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_loss",))
 def clusters_kept(cube: xr.Dataset) -> Values:
-    """Return the loss over all pairs with each cluster's neurons restricted to their frequency.
+    """Return the loss over all pairs after each cluster's neurons are restricted to the cluster's frequency.
 
-    `kept` keeps the neurons outside all clusters, and `alone` removes them. The logits are computed from the neurons by
-    W_L; their other parts are replaced by their mean over pairs.
+    For `kept`, the neurons outside all clusters are unchanged; for `alone`, they are removed. The logits are computed
+    from the neurons by W_L; the contribution of other paths is replaced by its mean over pairs.
     """
     original_loss = float(after_intervention(cube, "none", split="all")[0])
     kept, alone = (
@@ -295,7 +303,7 @@ def clusters_kept(cube: xr.Dataset) -> Values:
 def one_cluster_removed(cube: xr.Dataset) -> Values:
     """Return the loss over all pairs with one group of neurons removed and all clusters restricted to their frequencies.
 
-    The group is one key frequency's cluster, or the neurons outside all clusters (`others`).
+    The removed group is the cluster of one key frequency, or the neurons outside all clusters (`others`).
     """
     _, last = _first_run(cube)
     keys, original_loss = key_frequencies_of(last), float(after_intervention(cube, "none", split="all")[0])
@@ -312,11 +320,11 @@ def one_cluster_removed(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fit_coefficient", "neuron_fraction_explained"))
 def signs_of_products(cube: xr.Dataset) -> Values:
-    """Return the fraction of clustered neurons whose product coefficients have the signs of a wave of a + b.
+    """Return the fraction of clustered neurons whose coefficients on products have the signs of a function of a + b.
 
-    In such a wave, cos a cos b and sin a sin b have opposite signs, and sin a cos b and cos a sin b have equal signs.
-    Coefficients below 20 % of the neuron's largest are ignored. Also return the fraction for each of the two conditions
-    alone, over the neurons in which both of its coefficients are large.
+    A function of a + b with one frequency has opposite signs on cos a cos b and sin a sin b, and equal signs on sin a
+    cos b and cos a sin b. Coefficients below 20 % of the neuron's largest are ignored. Also return the fraction that
+    fulfills each of the two sign conditions, among the neurons in which neither of its two coefficients is ignored.
     """
     last = _first_run(cube)[1]
     names = ("cos a cos b", "sin a sin b", "sin a cos b", "cos a sin b")
@@ -370,7 +378,7 @@ def idealised_logits(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E_fourier_norm", "key_frequency"))
 def key_energies_early(cube: xr.Dataset) -> Values:
-    """Return the ranks of the key frequencies by squared norm in W_E, at the checkpoint nearest to epoch 200.
+    """Rank the frequencies by squared norm in W_E at the checkpoint nearest to epoch 200; return those of key frequencies.
 
     Rank 1 is the largest norm. Also return how many key frequencies have rank 8 or less.
     """
@@ -387,10 +395,10 @@ def key_energies_early(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "W_E_fourier_norm", "key_frequency"))
 def key_energies_later(cube: xr.Dataset) -> Values:
-    """Return the largest rank, by norm in W_E, of a key frequency's cosine or sine at the end of circuit formation.
+    """Rank all cosines and sines by norm in W_E at the end of circuit formation; rank 1 is the largest norm.
 
-    Rank 1 is the largest norm. Also return the largest relative deviation of a key frequency's squared norm from its
-    final value, at 1.5 times the end of cleanup.
+    Return the largest rank of a cosine or sine of a key frequency. Also return the largest relative deviation of a key
+    frequency's squared norm from its final value, at the checkpoint nearest to 1.5 times the end of cleanup.
     """
     run_cube, last = _first_run(cube)
     keys, (_, formation_end, cleanup_end) = key_frequencies_of(last), phase_end_epochs(run_cube)
@@ -425,10 +433,10 @@ RATIOS = {
     )
 )
 def trig_ratios(cube: xr.Dataset) -> Values:
-    """Return the fractions of variance along the key frequencies' directions, at the last checkpoint.
+    """Return the fraction of variance along the key frequencies' directions, of the logits and of the neurons.
 
-    They are for the logits and for neurons before and after the ReLU. Also return the first epoch at which each reaches
-    half of its final value, and by how many epochs the neurons lag behind the logits.
+    The neurons are taken before and after the ReLU (`pre`, `post`), at the last checkpoint. Also return the first epoch
+    at which each fraction reaches half of its final value, and by how many epochs the neurons' lag behind the logits'.
     """
     last = _first_run(cube)[1]
     final = {name: float(last[variable]) for name, variable in RATIOS.items()}
@@ -442,10 +450,10 @@ def trig_ratios(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "neuron_fraction_explained", "neuron_share_at_final_frequency"))
 def clusters_come_to_follow(cube: xr.Dataset) -> Values:
-    """Return the median over clustered neurons of the fraction of variance in the final frequency's block.
+    """Return the median over clustered neurons of the fraction of variance that the neuron's final frequency explains.
 
-    Neurons are taken after the ReLU. The median is at the end of cleanup and at the last checkpoint. Also return its
-    rank correlation with the epoch up to the end of circuit formation.
+    Neurons are taken after the ReLU, at the end of cleanup and at the last checkpoint. Also return the rank correlation
+    of this median with the epoch, over checkpoints up to the end of circuit formation.
     """
     from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
 
@@ -465,9 +473,10 @@ def clusters_come_to_follow(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained", "neuron_quadratic_share"))
 def quadratic_shares(cube: xr.Dataset) -> Values:
-    """Return the mean over clustered neurons of the fraction of variance in products of a wave of a and a wave of b.
+    """Return the mean over clustered neurons of the fraction of variance in products of a function of a and one of b.
 
-    The waves have the neuron's frequency. Neurons are taken before and after the ReLU, at the last checkpoint.
+    The products are of cos or sin of w a with cos or sin of w b, at the neuron's frequency. Neurons are taken before
+    and after the ReLU, at the last checkpoint.
     """
     last = _first_run(cube)[1]
     fraction = last.neuron_quadratic_share.isel(neuron=clustered(last)).mean("neuron")
@@ -487,7 +496,8 @@ def self_attention_early(cube: xr.Dataset) -> Values:
 def attention_symmetry(cube: xr.Dataset) -> Values:
     """Return the maximum over heads of the absolute difference between mean attention to a and to b.
 
-    It is at the end of memorization and at the end of cleanup. Also return the last epoch at which it exceeds 0.05.
+    Values are at the end of memorization and at the end of cleanup. `small_after` is the last epoch at which the
+    difference exceeds 0.05.
     """
     run_cube = _first_run(cube)[0]
     memorization_end, _, cleanup_end = phase_end_epochs(run_cube)
@@ -504,10 +514,10 @@ def attention_symmetry(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "restricted_loss", "restricted_loss_train", "test_loss"))
 def trig_losses(cube: xr.Dataset) -> Values:
-    """Return the fraction of checkpoints after memorization at which restricted losses on two sets of pairs agree.
+    """Return at which fraction of checkpoints after memorization the restricted losses on training and all pairs agree.
 
-    The losses are on training pairs and on all pairs; they agree if they differ by at most a tenth of a decade. Also
-    return the first checkpoints with restricted and test loss below 1, and the difference.
+    The two losses agree if they differ by at most a tenth of a decade. Also return the epochs of the first checkpoints
+    with restricted loss and with test loss below 1, and by how many epochs the restricted loss is earlier.
     """
     run_cube = _first_run(cube)[0]
     after_memorization = run_cube.sel(epoch=slice(phase_end_epochs(run_cube)[0], None))

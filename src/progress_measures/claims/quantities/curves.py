@@ -1,4 +1,7 @@
-"""Quantities of training curves: threshold crossings and phases (sections 3, 5, C.1.5 and C.2.1)."""
+"""Quantities of training curves: threshold crossings and phases (sections 3, 5, C.1.5 and C.2.1).
+
+Values are lists with one entry per run, unless a docstring says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -70,10 +73,11 @@ def restricted_loss_leads(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "excluded_loss", "test_loss", "train_loss"))
 def excluded_loss_story(cube: xr.Dataset) -> Values:
-    """Return the excluded loss at the end of memorization, and how losses change from phase end to phase end.
+    """Return the excluded loss at the end of memorization, and how losses change in circuit formation and cleanup.
 
-    Values are the factor by which the excluded loss rises in circuit formation, the factor by which the train loss and
-    the decades by which the test loss change meanwhile, and the factor by which the excluded loss changes in cleanup.
+    In circuit formation: the factor by which the excluded loss rises, the factor by which the train loss changes, and
+    the number of decades by which the test loss changes. In cleanup: the factor by which the excluded loss changes. For
+    changes in either direction, the factor is at least 1.
     """
     ends = (cube.memorization_end, cube.circuit_formation_end, cube.cleanup_end)
     excluded, train, test = (
@@ -90,7 +94,7 @@ def excluded_loss_story(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "gini_W_E", "gini_W_L"))
 def gini_story(cube: xr.Dataset) -> Values:
-    """Return the mean slope of the Gini coefficients of W_E and W_L in cleanup over that in circuit formation.
+    """Return the mean slope of the Gini coefficients of W_E and W_L in cleanup over the mean slope in circuit formation.
 
     Also return the final Gini coefficients.
     """
@@ -104,7 +108,10 @@ def gini_story(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*PHASE_ENDS, "sum_of_squared_weights"))
 def weights_story(cube: xr.Dataset) -> Values:
-    """Return the mean slope of log(sum of squared weights) per 1,000 epochs in circuit formation and cleanup, and their ratio."""
+    """Return the mean slope per 1,000 epochs of log(sum of squared weights) in circuit formation and in cleanup.
+
+    Also return the slope in cleanup over the slope in circuit formation.
+    """
     formation, cleanup = phase_slopes(cube, np.log(cube.sum_of_squared_weights))
     return {
         "circuit_formation": 1000 * formation,
@@ -115,7 +122,7 @@ def weights_story(cube: xr.Dataset) -> Values:
 
 @quantity(variables=PHASE_ENDS)
 def phase_ends(cube: xr.Dataset) -> Values:
-    """Return the ends of the phases, and the end of circuit formation over the end of memorization."""
+    """Return the epochs at which the phases end, and the end of circuit formation over the end of memorization."""
     return {
         "memorization": cube.memorization_end,
         "circuit_formation": cube.circuit_formation_end,
@@ -145,10 +152,10 @@ def memorized_state(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("grok_time", "history_train_loss", "memorization_end"))
 def memorization_times(cube: xr.Dataset) -> Values:
-    """Return memorization and grokking times of the runs, and their standard deviations over runs over their means.
+    """Return memorization and grokking times of the runs, and the relative spread of each over runs.
 
-    The memorization time is here the first epoch with train loss below 1e-6. Also return the ratio of the two relative
-    deviations, and the end of memorization by the rule for phases.
+    The memorization time is here the first epoch with train loss below 1e-6. The spread is the standard deviation
+    divided by the mean. Also return the ratio of the two spreads, and the end of memorization by the rule for phases.
     """
     memorization_epochs, grok_epochs = first_below(cube.history_train_loss, 1e-6), cube.grok_time.values
     with np.errstate(invalid="ignore"):  # times that are infinite
@@ -181,10 +188,11 @@ def restricted_accuracy_story(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "cosine_coefficient", "key_frequency", "memorization_end"))
 def cosine_growth(cube: xr.Dataset) -> Values:
-    """Return the growth of each key cosine's coefficient, run by run.
+    """Return the growth of the logits' coefficient on each key cosine, run by run.
 
-    Values are the final coefficient over the coefficient at the end of memorization, and the coefficient at the end of
-    circuit formation over the final one.
+    A key cosine is cos w(a + b - c) at a key frequency, for pair (a, b) and output c. Values are the final coefficient
+    over the coefficient at the end of memorization, and the coefficient at the end of circuit formation over the final
+    one.
     """
     growth, fraction_of_final = [], []
     for run_cube, curve in key_frequency_curves(cube, "cosine_coefficient"):
@@ -200,7 +208,7 @@ def cosine_growth(cube: xr.Dataset) -> Values:
 def excluded_singly(cube: xr.Dataset) -> Values:
     """Return the final excluded loss of each key frequency over the final train loss, run by run.
 
-    Also return the epoch of its minimum before cleanup over the end of memorization.
+    Also return the epoch of the minimum before cleanup of this excluded loss, over the end of memorization.
     """
     final_ratios, minimum_epochs = [], []
     for run_cube, curve in key_frequency_curves(cube, "excluded_loss_by_frequency"):
@@ -214,9 +222,10 @@ def excluded_singly(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "excluded_loss", "maximal_excluded_loss", "memorization_end"))
 def maximal_excluded_agrees(cube: xr.Dataset) -> Values:
-    """Return the rank correlation over checkpoints of the maximal single-frequency excluded and the excluded loss.
+    """Return the rank correlation over checkpoints of the maximal excluded loss and the excluded loss.
 
-    Checkpoints are from the end of memorization to the last, and to the end of circuit formation.
+    The maximal excluded loss is the maximum over frequencies of the excluded loss of a single frequency. Checkpoints
+    are from the end of memorization to the end of training, or to the end of circuit formation.
     """
     from scipy.stats import spearmanr  # takes half a second; planning a workflow does not need it
 
@@ -257,7 +266,7 @@ def spikes_before_grokking(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "memorization_end", "train_loss"))
 def train_loss_levels(cube: xr.Dataset) -> Values:
-    """Return the mean train loss in circuit formation and over the last 1,000 epochs, and the ratio."""
+    """Return the mean train loss in circuit formation and over the last 1,000 epochs, and the second over the first."""
     epoch = cube.epoch
     in_circuit_formation = (epoch >= cube.memorization_end) & (epoch <= cube.circuit_formation_end)
     plateau = cube.train_loss.where(in_circuit_formation).mean("epoch")
@@ -267,7 +276,7 @@ def train_loss_levels(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("memorization_end", "sum_of_squared_weights"))
 def weights_levels(cube: xr.Dataset) -> Values:
-    """Return the sum of squared weights at the end of memorization and at the last checkpoint, and the ratio."""
+    """Return the sum of squared weights at the end of memorization and at the last checkpoint, and its growth factor."""
     at_memorization_end = at_epochs(cube.sum_of_squared_weights, cube.memorization_end)
     final = cube.sum_of_squared_weights.isel(epoch=-1).values
     return {
@@ -279,7 +288,7 @@ def weights_levels(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "memorization_end", "restricted_loss"))
 def hidden_progress(cube: xr.Dataset) -> Values:
-    """Return the restricted loss at the ends of memorization and of circuit formation, and the ratio."""
+    """Return the restricted loss at the ends of memorization and of circuit formation, and the second over the first."""
     ends = (cube.memorization_end, cube.circuit_formation_end)
     at_memorization_end, at_formation_end = (at_epochs(cube.restricted_loss, end) for end in ends)
     return {

@@ -1,4 +1,7 @@
-"""Quantities of the TransformerLens demo's network that the subtraction notebook does not show."""
+"""Quantities of the TransformerLens demo's network that the subtraction notebook does not show.
+
+A key cosine is cos w(a + b - c) at a key frequency, as a function of the pair (a, b) and the output c.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 def first_cluster(cube: xr.Dataset) -> Values:
     """Return each run's lowest key frequency and the size of its neuron cluster.
 
-    Also return the fraction of squared norm of the cluster's columns of W_L that lies at this frequency.
+    Also return the fraction of W_L's squared norm over the cluster's neurons that lies at this frequency.
     """
 
     def cluster_of_run(run_cube: xr.Dataset) -> tuple[int, int, float]:
@@ -41,20 +44,20 @@ def first_cluster(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("key_frequency",))
 def key_interference(cube: xr.Dataset) -> Values:
-    """Return the mean of the key cosines at 0 over its largest value at other numbers, run by run."""
+    """Average cos(w x) over the key frequencies; return the value at x = 0 over the maximum at other x, for each run."""
 
     def peak_over_next(run_cube: xr.Dataset) -> float:
         keys = key_frequencies_of(run_cube)
         if not keys.size:
             return np.nan
-        waves = fourier.basis(operands(run_cube))[component_indices(keys)[::2]].mean(0)
-        return float(waves[0] / waves[1:].max())
+        mean_cosine = fourier.basis(operands(run_cube))[component_indices(keys)[::2]].mean(0)
+        return float(mean_cosine[0] / mean_cosine[1:].max())
 
     return {"at_0_over_the_next": by_run(cube, peak_over_next)}
 
 
 def _top_fraction(values: NDArray[np.floating], count: int = 8) -> float:
-    """Return the fraction of a map's variance over (a, b) in its `count` largest 2D Fourier components."""
+    """Return the fraction of the variance of a map [a, b] that its `count` largest 2D Fourier components hold."""
     F = fourier.basis(len(values))
     energy = np.sort(np.square(F @ (values - values.mean()) @ F.T), axis=None)[::-1]
     return float(energy[:count].sum() / energy.sum()) if energy.sum() else np.nan
@@ -62,9 +65,9 @@ def _top_fraction(values: NDArray[np.floating], count: int = 8) -> float:
 
 @quantity(variables=ACTIVATION_VARIABLES)
 def neurons_in_2d(cube: xr.Dataset) -> Values:
-    """Return the fraction of variance over (a, b) in the eight largest 2D Fourier components.
+    """Return the fraction of a neuron's variance over pairs that its eight largest 2D Fourier components hold.
 
-    It is computed for neurons 0 and 5 of the first run and, as a control, for a Gaussian map.
+    The neurons are 0 and 5 of the first run. As a control, also return this fraction for Gaussian noise.
     """
     p = operands(cube)
     gaussian = np.random.default_rng(0).standard_normal((p, p))
@@ -79,7 +82,7 @@ def cosines_and_control(cube: xr.Dataset) -> Values:
     """Return the norm of the logits without the key cosines, over the norm of the logits.
 
     Also return the cosine similarity of the logits with each key cosine and, as a control, of the first run's logits
-    with a Gaussian cube.
+    with a Gaussian array [a, b, c].
     """
     return {
         "residual": cube.cosine_residual.isel(epoch=-1),
@@ -97,9 +100,9 @@ def restricted_ratio_peak(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "excluded_loss_neurons", "memorization_end", "test_loss"))
 def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
-    """Return the excluded loss on neurons at the ends of memorization and of circuit formation, and the ratio.
+    """Return the excluded loss on neurons at the ends of memorization and of circuit formation.
 
-    Also return the ratio of the test losses at the same two epochs.
+    Also return the second over the first of these losses, and the same ratio for the test loss.
     """
     at_memorization_end, at_formation_end = (
         at_epochs(cube.excluded_loss_neurons, cube[f"{phase}_end"]) for phase in ("memorization", "circuit_formation")
@@ -115,9 +118,10 @@ def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_L_fourier", "key_frequency"))
 def transpose_left_out(cube: xr.Dataset) -> Values:
-    """Return the cosine similarity of W_L's Fourier component at a sine, with and without the basis transposed.
+    """Return the cosine similarity of two results for W_L's Fourier component at one sine.
 
-    The sine has the first run's lowest key frequency. The notebook leaves out the transpose.
+    One result uses the transposed Fourier basis, as is correct. The other leaves out the transpose, as the notebook
+    does. The sine is that of the first run's lowest key frequency.
     """
     F, keys = fourier.basis(operands(cube)), key_frequencies_of(cube.isel(run=0))
     if not keys.size:
@@ -141,10 +145,11 @@ def transpose_left_out(cube: xr.Dataset) -> Values:
     )
 )
 def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
-    """Return restricted and excluded loss on neurons by both definitions, for the first run at the last checkpoint.
+    """Return restricted and excluded loss on neurons by two definitions each, for the first run at the last checkpoint.
 
-    `restricted` and `excluded` are the measures. The other two keys omit the mean logits in the restricted loss and the
-    skip connection around the MLP in the excluded loss; neurons and W_L are reconstructed from the cube for them.
+    `restricted` and `excluded` are measures of the cube. The other two losses are computed from the neurons and W_L:
+    `restricted_without_mean_logits` omits the mean of the logits over pairs, and `excluded_without_skip` omits the skip
+    connection around the MLP.
     """
     p, run_cube = operands(cube), cube.isel(run=0)
     keys = key_frequencies_of(run_cube)
@@ -155,7 +160,7 @@ def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
     neurons = neuron_maps(cube).values
     key_marginals = fourier.project(fourier.marginals(neurons), keys)
     a, b = np.indices((p, p))
-    key_part = key_marginals.plus[(a + b) % p]
+    in_key_directions = key_marginals.plus[(a + b) % p]
     W_L = W_L_of(cube)
     train, test = split_pairs(run_cube)
     labels = task_of(cube).label_table().ravel()
@@ -164,6 +169,6 @@ def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
         return float(cross_entropy(kept_neurons.reshape(p * p, -1)[pairs] @ W_L, labels[pairs]).mean())
 
     return result | {
-        "restricted_without_mean_logits": loss(key_part + neurons.mean((0, 1)), test),
-        "excluded_without_skip": loss(neurons - key_part, train),
+        "restricted_without_mean_logits": loss(in_key_directions + neurons.mean((0, 1)), test),
+        "excluded_without_skip": loss(neurons - in_key_directions, train),
     }

@@ -1,4 +1,7 @@
-"""Quantities of the integer addition notebook. All values are of the first run."""
+"""Quantities of the integer addition notebook. All values are of the first run.
+
+PC 1 and PC 2 are the first two principal components of the embedding W_E over the numbers 0 to n - 1.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ TOP_NEURONS = 3  # number of neurons that are examined one by one
 
 @quantity(variables=())
 def sums_to_learn(cube: xr.Dataset) -> Values:
-    """Return the sizes of the task and of its split, and the first five training and test pairs."""
+    """Return the numbers of pairs, tokens and outputs, the largest sum, and the first five training and test pairs."""
     sizes, task_layout = split_sizes(cube), task_of(cube).layout
     train, test = (labeled_inputs(cube, pairs[:5])[0] for pairs in split_pairs(cube.isel(run=0)))
     return {
@@ -53,7 +56,7 @@ def sums_to_learn(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("answer_by_embedding", "history_test_accuracy", "history_train_accuracy"))
 def sums_learned(cube: xr.Dataset) -> Values:
-    """Return the final accuracy over all pairs, the first epochs with 99 % train and test accuracy, and the delay."""
+    """Return the final accuracy over all pairs, the first epochs with 99 % train and test accuracy, and the lag."""
     accuracy = 1 - failures(cube).sel(embedding="whole").mean()
     train, test = (first_reaching(cube[f"history_{split}_accuracy"], 0.99) for split in ("train", "test"))
     return {
@@ -69,9 +72,10 @@ def sums_learned(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E",))
 def smooth_embedding(cube: xr.Dataset) -> Values:
-    """Return the lag-1 autocorrelation of W_E over numbers: mean over dimensions, and fraction of positive ones.
+    """Compute the lag-1 autocorrelation over numbers of each dimension of the embedding W_E.
 
-    The autocorrelation of a dimension of the residual stream is near 1 for slow waves and near 0 for noise.
+    Return its mean over dimensions, and the fraction of dimensions in which it is positive. It is near 1 if a dimension
+    varies slowly with the number, and near 0 for noise.
     """
     centered = number_embedding(cube.isel(run=0))
     centered -= centered.mean(0)
@@ -80,7 +84,7 @@ def smooth_embedding(cube: xr.Dataset) -> Values:
 
 
 def _polynomial(values: NDArray[np.floating], degree: int) -> tuple[NDArray[Any], float]:
-    """Return the ascending coefficients and R² of the least-squares polynomial in the number."""
+    """Fit values [number] by a polynomial in the number; return its coefficients, from degree 0 up, and R²."""
     numbers = np.arange(len(values))
     polynomial = np.polynomial.Polynomial.fit(numbers, values, degree)
     return polynomial.convert().coef, r_squared(values, polynomial(numbers))
@@ -88,10 +92,10 @@ def _polynomial(values: NDArray[np.floating], degree: int) -> tuple[NDArray[Any]
 
 @quantity(variables=("W_E",))
 def first_component_line(cube: xr.Dataset) -> Values:
-    """Return R², slope and intercept of the least-squares line in the number through the embedding's PC 1 scores.
+    """Fit a straight line in the number to the PC 1 scores of the embedding; return R², slope and intercept.
 
-    The sign of PC 1 is chosen so that the slope is negative. Intercept over slope is minus the mean number, because the
-    scores are centered.
+    The sign of PC 1 is chosen so that the slope is negative. The scores are centered, so intercept over slope is minus
+    the mean number.
     """
     values = embedding(cube).scores[:, 0]
     (intercept, slope), r2 = _polynomial(values, 1)
@@ -106,14 +110,14 @@ def first_component_line(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E",))
 def component_shares(cube: xr.Dataset) -> Values:
-    """Return the fractions of the embedding's variance in PC 1, in PC 2, in both, and in all other components."""
+    """Return the fractions of the embedding's variance in PC 1, in PC 2, in both together, and in all other components."""
     fractions = embedding(cube).fractions_explained
     return {"PC1": fractions[0], "PC2": fractions[1], "both": fractions[:2].sum(), "others": fractions[2:].sum()}
 
 
 @quantity(variables=("W_E",))
 def second_component_parabola(cube: xr.Dataset) -> Values:
-    """Return R² and vertex of the least-squares parabola in the number through the embedding's PC 2 scores."""
+    """Fit a parabola in the number to the PC 2 scores of the embedding; return R² and the vertex."""
     (_, linear, quadratic), r2 = _polynomial(embedding(cube).scores[:, 1], 2)
     return {"r2": r2, "vertex": -linear / (2 * quadratic)}
 
@@ -130,9 +134,10 @@ def numbers_in_order(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def sum_probe(cube: xr.Dataset) -> Values:
-    """Return R² and mean squared error, on held-out pairs, of a linear probe of a + b on the neurons after the ReLU.
+    """Predict a + b linearly from the neurons after the ReLU; return R² and mean squared error on held-out pairs.
 
-    The baseline predicts the mean sum of the fitted pairs at every held-out pair.
+    The baseline predicts the mean sum of the fitted pairs at every held-out pair. `baseline_size` is the absolute value
+    of its R².
     """
     result = probe(cube)
     mean_squared_error = float(np.square(result.sums - result.predicted).mean())
@@ -147,7 +152,7 @@ def sum_probe(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def sum_neurons(cube: xr.Dataset) -> Values:
-    """Count the neurons whose correlation with a + b is above 0.9, and those whose absolute correlation is above 0.9."""
+    """Count the neurons whose correlation with a + b is above 0.9 (`above`) or above 0.9 in absolute value (`in_size`)."""
     correlation = correlations(cube)["a+b"]
     strong = int((np.abs(correlation) > STRONG_CORRELATION).sum())
     positive = int((correlation > STRONG_CORRELATION).sum())
@@ -168,9 +173,9 @@ def _mean_at_equal_sum(values: NDArray[np.floating], sums: NDArray[np.int64]) ->
 def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
     """Return how the three neurons most correlated with a + b depend on the sum after the ReLU.
 
-    Lists have one entry per neuron: the fraction of its variance among pairs of equal sum, its threshold, and R² of a
-    straight line in the sum above the threshold. The threshold is the largest sum up to which the neuron is 0 at every
-    pair, or -1 if there is none.
+    Lists have one entry per neuron: the fraction of its variance that lies within pairs of equal sum, its threshold,
+    and R² of a straight line in the sum, fitted above the threshold. The threshold is the largest sum up to which the
+    neuron is 0 at every pair, or -1 if the neuron is active at sum 0.
     """
     post, sums, neurons = activations(cube), targets(cube)["a+b"].astype(int), by_correlation(cube)[:TOP_NEURONS]
     fractions_within_sum, thresholds, r2_above = [], [], []
@@ -185,10 +190,10 @@ def top_neurons_after_the_relu(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
-    """Return straight-line fits in a + b to the pre-activations of the three neurons most correlated with a + b.
+    """Fit straight lines in a + b to the pre-activations of the three neurons most correlated with a + b.
 
-    Lists have one entry per neuron: R², slope and offset of the fit, and the numbers of pairs at which the
-    pre-activation is negative and zero. Also return the range of the offsets.
+    Lists have one entry per neuron: R², slope and intercept (`offsets`), and the numbers of pairs at which the
+    pre-activation is negative and at which it is 0. Also return the largest minus the smallest intercept.
     """
     pre, sums, neurons = activations(cube, relu=False), targets(cube)["a+b"], by_correlation(cube)[:TOP_NEURONS]
     fits = [fit(sums[:, None], values) for values in pre[:, neurons].T]
@@ -206,11 +211,10 @@ def top_neurons_before_the_relu(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_E"))
 def top_neuron_fit(cube: xr.Dataset) -> Values:
-    """Return the linear fit of a pre-activation on the PC 1 and PC 2 scores of a and b.
+    """Fit the pre-activation of the neuron most correlated with a + b linearly by the PC 1 and PC 2 scores of a and b.
 
-    The neuron is the one most correlated with a + b. Also return the relative difference of the PC 1 coefficients of a
-    and b, the largest absolute PC 2 coefficient over the smallest absolute PC 1 coefficient, and the smaller size of a
-    PC 2 coefficient.
+    Also return the difference of the PC 1 coefficients of a and b relative to that of a, the larger absolute PC 2
+    coefficient over the smaller absolute PC 1 coefficient, and the smaller absolute PC 2 coefficient.
     """
     neuron = int(by_correlation(cube)[0])
     result = neuron_fit(cube, neuron)
@@ -233,8 +237,8 @@ def top_neuron_fit(cube: xr.Dataset) -> Values:
 def component_ablation(cube: xr.Dataset) -> Values:
     """Return the accuracy over all pairs with parts of the embedding removed.
 
-    Keys: `before` is with the unchanged embedding, `mean_and_PC1` with only its mean and PC 1, `drop` is the difference
-    of these two, and `all_but_PC2` is without PC 2.
+    `before` is the accuracy with the unchanged embedding, `mean_and_PC1` with only its mean and PC 1, and `all_but_PC2`
+    without PC 2. `drop` is `before` minus `mean_and_PC1`.
     """
     accuracy = 1 - failures(cube).mean(("a", "b"))
     original, mean_and_pc1, all_but_pc2 = (
@@ -257,10 +261,11 @@ def _failing(cube: xr.Dataset) -> NDArray[np.bool_]:
 def component_ablation_failures(cube: xr.Dataset) -> Values:
     """Return statistics of the pairs that fail if the embedding keeps only its mean and PC 1.
 
-    Values are the number of failing pairs, the fraction of pairs with a 0 that fail or succeed as in the notebook,
-    whether (0, 0) fails, the fraction of pairs (a, b) that fail or succeed as (b, a) does, and the fractions of failing
-    pairs among those with both operands from 2 to n - 3 and among all others. In the notebook, (0, 1) to (0, n - 2) and
-    their mirrors fail, and (0, 0), (0, n - 1) and (n - 1, 0) do not.
+    Among the pairs with an operand 0, the notebook's network fails at (0, 1) to (0, n - 2) and their mirrors, but not
+    at (0, 0), (0, n - 1) and (n - 1, 0). `with_a_zero_as_stated` is the fraction of these pairs at which our network
+    fails or succeeds like the notebook's. `symmetric` is the fraction of pairs (a, b) at which it fails or succeeds
+    like at (b, a). `share_in_the_middle` is the fraction of failing pairs among the pairs with both operands from 2 to
+    n - 3, `share_elsewhere` among all other pairs.
     """
     wrong = _failing(cube)
     n = len(wrong)
@@ -279,9 +284,9 @@ def component_ablation_failures(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def even_fourier_basis(cube: xr.Dataset) -> Values:
-    """Return the norm over x of sin(2 pi k x / n) at k = n/2, by which the notebook divides.
+    """Return the norm over numbers x of sin(2 pi k x / n) at k = n/2; the notebook divides by this norm.
 
-    For even n, as in the notebook, this sine is 0 at every number x, and so is its norm.
+    The notebook's n is even. Then this sine is 0 at every x, and its norm is 0.
     """
     n = operands(cube)
     return {"norm": float(np.linalg.norm(np.sin(2 * np.pi * (n // 2) * np.arange(n) / n))), "operands": n}

@@ -1,6 +1,9 @@
 """Quantities of the algorithm at the last checkpoint (sections 1, 3, 4, A.1, C.1 and C.2.1).
 
-Values are lists with one entry per run.
+Values are lists with one entry per run, unless a docstring says otherwise. W_L = W_out W_U maps neurons to logits.
+W_L's key directions are the directions W_L cos_k and W_L sin_k of the neurons, for key frequencies k, where cos_k and
+sin_k have the entries cos w_k c and sin w_k c. A key cosine is cos w(a + b - c) at a key frequency, as a function of
+the pair (a, b) and the output c.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
 @quantity(variables=("key_frequency",))
 def key_frequencies(cube: xr.Dataset) -> Values:
-    """Return number and list of the key frequencies of each run, and the number of different lists."""
+    """Return the number and a list of the key frequencies of each run, and how many different lists the runs have."""
     keys_by_run = by_run(cube, lambda run_cube: key_frequencies_of(run_cube).tolist())
     sets = [f"{run}: {', '.join(map(str, keys))}" for run, keys in zip(cube.run.values, keys_by_run, strict=True)]
     return {
@@ -42,11 +45,11 @@ def key_frequencies(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("key_blocks_only_loss", "key_blocks_removed_loss", "test_loss"))
 def key_block_ablation(cube: xr.Dataset) -> Values:
-    """Return the test loss with the key frequencies' blocks removed from the logits, and with all others removed.
+    """Return the test loss with the key frequencies removed from the logits, and with all other frequencies removed.
 
-    The block of frequency k holds the products of 1, cos and sin of w_k a with 1, cos and sin of w_k b, except the
-    constant, which is kept. Also return the former loss over the loss of a uniform guess, and the latter over the
-    original test loss.
+    Removing frequency k removes the logits' components along the products of 1, cos and sin of w_k a with 1, cos and
+    sin of w_k b, except the constant. Also return the loss without the key frequencies over the loss of a uniform
+    guess, and the loss without the other frequencies over the original test loss.
     """
     last = cube.isel(epoch=-1)
     removed, kept = last.key_blocks_removed_loss, last.key_blocks_only_loss
@@ -66,7 +69,7 @@ def dataset_size(cube: xr.Dataset) -> Values:
 
 
 def _intervention(cube: xr.Dataset, name: str) -> Values:
-    """Return test loss and accuracy after an intervention, loss over original loss, and change of accuracy."""
+    """Return test loss and accuracy after an intervention, the loss over the original loss, and the change of accuracy."""
     original_loss = after_intervention(cube, "none")
     return {
         "loss": after_intervention(cube, name),
@@ -78,9 +81,9 @@ def _intervention(cube: xr.Dataset, name: str) -> Values:
 
 @quantity(variables=("W_L_fraction_explained", "intervention_accuracy"))
 def W_L_suffices(cube: xr.Dataset) -> Values:
-    """Return the test accuracy of logits that W_L computes from the neurons; other parts are at their mean over pairs.
+    """Return the test accuracy of logits to which other paths than the neurons and W_L contribute only their mean.
 
-    Also return the fraction of the logits' variance that neurons and W_L explain.
+    The mean is over pairs. Also return the fraction of the logits' variance that the neurons explain through W_L.
     """
     return {
         "accuracy": after_intervention(cube, "W_L alone", "accuracy"),
@@ -90,7 +93,7 @@ def W_L_suffices(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_L_singular_value", "key_frequency"))
 def W_L_rank(cube: xr.Dataset) -> Values:
-    """Return the fraction of W_L's squared norm in its 2n largest singular values, for n key frequencies."""
+    """Return the fraction of W_L's squared norm that its 2n largest singular values hold, for n key frequencies."""
 
     def fraction(run_cube: xr.Dataset) -> float:
         squares = np.square(run_cube.W_L_singular_value.values)
@@ -104,9 +107,9 @@ def W_L_rank(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E_fourier_norm", "key_frequency"))
 def W_E_frequencies(cube: xr.Dataset) -> Values:
-    """Return number and list of W_E's significant frequencies, and the number of key frequencies not among them.
+    """Return the number and a list of W_E's significant frequencies, and how many key frequencies are not significant.
 
-    A frequency is significant if its norm exceeds five times the median norm of non-key frequencies.
+    A frequency is significant if its norm in W_E exceeds five times the median norm of non-key frequencies.
     """
     significant = by_run(cube, significant_frequencies)
     missing = by_run(
@@ -121,7 +124,10 @@ def W_E_frequencies(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E",))
 def fourier_symmetry(cube: xr.Dataset) -> Values:
-    """Return the largest difference of norms of W_E's complex Fourier components at k and p - k, over the largest norm."""
+    """Compare the norms of W_E's complex Fourier components at k and p - k.
+
+    Return their largest absolute difference over k, divided by the largest norm.
+    """
     p = operands(cube)
     differences = []
     for embedding in cube.W_E.values:
@@ -132,9 +138,10 @@ def fourier_symmetry(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E_fourier_norm", "attention_frequency", "attention_frequency_share", "key_frequency"))
 def heads_periodic(cube: xr.Dataset) -> Values:
-    """Return the frequency of each head's attention to a and the fraction of variance that it explains, run by run.
+    """Return the frequency that best explains each head's attention to a, and the fraction explained, run by run.
 
-    Also return the number of heads whose frequency is neither a key frequency nor significant in W_E.
+    The fraction is of the variance over pairs. Also return the number of heads whose frequency is neither a key
+    frequency nor significant in W_E (see `significant_frequencies`).
     """
     in_keys_or_W_E = [
         int(k) in set(key_frequencies_of(run_cube)) | set(significant_frequencies(run_cube))
@@ -149,7 +156,10 @@ def heads_periodic(cube: xr.Dataset) -> Values:
 
 
 def _neurons(cube: xr.Dataset, neurons: list[int]) -> Values:
-    """Return best frequency and fraction of variance explained of neurons, and the number without a key frequency."""
+    """Return the best frequency of neurons and the fraction of variance that it explains, run by run.
+
+    Also return the number of these neurons whose best frequency is not a key frequency.
+    """
     last = cube.isel(epoch=-1)
     frequency = last.neuron_frequency.values[:, neurons]
     without_key_count = sum(
@@ -163,16 +173,16 @@ def _neurons(cube: xr.Dataset, neurons: list[int]) -> Values:
 
 @quantity(variables=("key_frequency", "neuron_fraction_explained", "neuron_frequency"))
 def neuron_0(cube: xr.Dataset) -> Values:
-    """Return best frequency and fraction of variance explained of neuron 0, run by run."""
+    """Return the best frequency of neuron 0 and the fraction of variance that it explains, run by run."""
     return _neurons(cube, [0])
 
 
 @quantity(variables=("key_frequency", "neuron_fraction_active", "neuron_fraction_explained", "neuron_frequency"))
 def neurons_1_to_4(cube: xr.Dataset) -> Values:
-    """Return best frequency and fraction of variance explained of neurons 1 to 4, run by run.
+    """Return the best frequency of neurons 1 to 4 and the fraction of variance that it explains, run by run.
 
-    Also return, for the first run, the fraction of pairs at which each is active, and the smallest fraction of variance
-    explained among those that are not always on.
+    Also return, for the first run, the fraction of pairs at which each of the four neurons is active, and the smallest
+    fraction of variance explained among the neurons that are active at fewer than 98 % of pairs.
     """
     values = _neurons(cube, [1, 2, 3, 4])
     active = cube.neuron_fraction_active.isel(epoch=-1).values[1:5]
@@ -189,12 +199,12 @@ def neurons_1_to_4(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("key_frequency", "logit_fourier_norm_2d"))
 def logit_components(cube: xr.Dataset) -> Values:
-    """Count the large 2D Fourier components of the logits, inside and outside of the key frequencies' products.
+    """Return whether the large 2D Fourier components of the logits are those of the key frequencies.
 
-    A component is large if its norm over outputs exceeds 5 % of the largest. Products are of cos or sin of w_k a with
-    cos or sin of w_k b, four for each key frequency. Values by run are the number of large components, of large ones
-    that are no such products, of products that are not large, and the fraction of energy in the products. The constant
-    is left out.
+    A component is large if its norm over outputs exceeds 5 % of the largest norm. The components of key frequency k are
+    the four products of cos or sin of w_k a with cos or sin of w_k b. Count the large components, the large components
+    of no key frequency, and the components of key frequencies that are not large. Also return the fraction of the
+    squared norm in the components of key frequencies. The constant is left out.
     """
     outside, missing, energy, count = [], [], [], []
     for run in cube.run.values:
@@ -215,20 +225,20 @@ def logit_components(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_L_fourier_norm", "key_frequency"))
 def W_L_sparse(cube: xr.Dataset) -> Values:
-    """Return how much of W_L lies at other than the key frequencies.
+    """Return how sparse W_L is in the Fourier basis over outputs.
 
-    Values by run are the largest norm of a Fourier component at other frequencies over the smallest at key frequencies,
-    the fraction of the squared norm at key frequencies, and the norm at all others over the norm of W_L.
+    Values are the largest norm of a component at a non-key frequency over the smallest norm at a key frequency, the
+    fraction of the squared norm at key frequencies, and the norm at all other components over the norm of W_L.
     """
 
     def ratio(run_cube: xr.Dataset) -> float:
-        """Return the largest norm at other frequencies over the smallest norm at key frequencies."""
+        """Return the largest norm of a component at a non-key frequency over the smallest at a key frequency."""
         norms, key = run_cube.W_L_fourier_norm.values, component_indices(key_frequencies_of(run_cube))
-        others = np.delete(norms, np.append(key, 0))
-        return float(others.max() / norms[key].min(initial=np.inf))
+        non_key_norms = np.delete(norms, np.append(key, 0))
+        return float(non_key_norms.max() / norms[key].min(initial=np.inf))
 
     def energy(run_cube: xr.Dataset) -> float:
-        """Return the fraction of the squared norm at key frequencies."""
+        """Return the fraction of the squared norm of W_L at key frequencies."""
         squares = np.square(run_cube.W_L_fourier_norm.values)
         return float(squares[component_indices(key_frequencies_of(run_cube))].sum() / squares.sum())
 
@@ -242,7 +252,7 @@ def W_L_sparse(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E_fourier_norm", "gini_W_E", "key_frequency"))
 def W_E_sparse(cube: xr.Dataset) -> Values:
-    """Return the Gini coefficient of W_E's Fourier spectrum and the number of its significant frequencies."""
+    """Return the Gini coefficient of the Fourier component norms of W_E, and the number of its significant frequencies."""
     return {
         "gini": cube.gini_W_E.isel(epoch=-1),
         "significant_frequencies": by_run(cube, lambda run_cube: len(significant_frequencies(run_cube))),
@@ -253,9 +263,11 @@ def W_E_sparse(cube: xr.Dataset) -> Values:
 def readout_identities(cube: xr.Dataset) -> Values:
     """Return how well the neurons along W_L's key directions obey the angle-sum identities (Tables 1 and 3).
 
-    The rows are the key directions of all runs. Values are the fractions of variance explained by one wave of a + b,
-    the relative differences in size of the two product coefficients for cosine and sine rows, the number of rows with
-    wrong signs, and the largest relative difference between the wave's coefficient and the mean size of the products'.
+    There is one row for each of W_L's key directions in each run. The neurons' projection on it is fitted by cos or sin
+    of w(a + b), and by the two products in the angle-sum identity of this cosine or sine. Values are the fractions of
+    variance that cos or sin of w(a + b) explains, the relative differences of the absolute coefficients on the two
+    products, the number of rows with wrong signs, and the largest relative difference between the coefficient on cos or
+    sin of w(a + b) and the mean absolute coefficient on the products.
     """
     rows = [row for rows_of_run in by_run(cube, readout_rows) for row in rows_of_run]
     asymmetry = {
@@ -288,7 +300,7 @@ def readout_identities(cube: xr.Dataset) -> Values:
     )
 )
 def cosine_fit(cube: xr.Dataset) -> Values:
-    """Return the fraction of the logits' variance that the key cosines explain, for each way to center the logits."""
+    """Return the fraction of the logits' sum of squares that the key cosines explain, for three ways to center the logits."""
     last = cube.isel(epoch=-1)
     name = "logit_fraction_explained_cosines"
     return {
@@ -300,7 +312,7 @@ def cosine_fit(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cosine_coefficient", "key_frequency", "test_loss"))
 def cosine_logits_loss(cube: xr.Dataset) -> Values:
-    """Return the test loss, the loss of logits that consist of the fitted key cosines only, and the ratio."""
+    """Return the test loss, the loss of logits that consist only of the fitted key cosines, and the second over the first."""
     approximated, test_loss = by_run(cube, cosine_loss), cube.test_loss.isel(epoch=-1).values
     return {"test_loss": test_loss, "approximated": approximated, "ratio": np.array(approximated) / test_loss}
 
@@ -313,7 +325,7 @@ def final_test_loss(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained",))
 def neurons_explained(cube: xr.Dataset) -> Values:
-    """Return number and fraction of the neurons of which one frequency explains at least 85 % of the variance."""
+    """Return the number and the fraction of neurons of which one frequency explains at least 85 % of the variance."""
     fraction = cube.neuron_fraction_explained.isel(epoch=-1).values
     count = (fraction >= CLUSTER_FRACTION).sum(-1)
     return {"count": count, "of": fraction.shape[-1], "share": count / fraction.shape[-1]}
@@ -321,9 +333,9 @@ def neurons_explained(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cluster_W_L_fourier_norm", "cluster_size"))
 def clusters_local(cube: xr.Dataset) -> Values:
-    """Return the fraction of squared norm of each cluster's columns of W_L at the cluster's frequency.
+    """Return the fraction of W_L's squared norm over a cluster's neurons that lies at the cluster's frequency.
 
-    Clusters of fewer than ten neurons are left out.
+    The list has one entry per cluster, run by run. Clusters of fewer than ten neurons are left out.
     """
     fractions = []
     for run in cube.run.values:
@@ -345,10 +357,11 @@ def cluster_sizes(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("ablated_loss_by_frequency", "key_frequency", "test_loss"))
 def single_frequency_ablation(cube: xr.Dataset) -> Values:
-    """Return the test loss with one frequency's block removed from the logits, over the original test loss.
+    """Return the test loss with one frequency removed from the logits, over the original test loss.
 
-    The block holds the products of 1, cos and sin of w a with 1, cos and sin of w b, except the constant. Values are
-    for each key frequency, run by run, and the maximum over the other frequencies of each run.
+    Removing frequency k removes the logits' components along the products of 1, cos and sin of w_k a with 1, cos and
+    sin of w_k b, except the constant. Values are for each key frequency, run by run, and the maximum over the non-key
+    frequencies of each run.
     """
     key, other = [], []
     for run in cube.run.values:
@@ -363,7 +376,8 @@ def single_frequency_ablation(cube: xr.Dataset) -> Values:
 def neurons_replaced(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with clustered neurons replaced by fits.
 
-    A neuron's fit is on 1, cos and sin of w a and w b and their products, at the frequency of its cluster.
+    Each neuron is fitted by the products of 1, cos and sin of w a with 1, cos and sin of w b, at the frequency of its
+    cluster.
     """
     return _intervention(cube, "neurons replaced by fits")
 
@@ -381,7 +395,8 @@ def neurons_on_key_directions(cube: xr.Dataset) -> Values:
 def projected_on_readout(cube: xr.Dataset) -> Values:
     """Return the test loss, and its ratio to the original, with the neurons projected on W_L's key directions.
 
-    Keys with `skip_kept` are with the skip connection around the MLP; the others are with this connection at its mean.
+    For values with `skip_kept` in their name, the skip connection around the MLP is unchanged; for the others, its
+    output is replaced by the mean over pairs.
     """
     alone, kept = (
         _intervention(cube, name)
@@ -412,7 +427,7 @@ def self_attention(cube: xr.Dataset) -> Values:
 def self_attention_removed(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, without the attention from `=` to itself.
 
-    The attention to a and b is renormalized, except for `ratio_plain`.
+    The attention to a and b is renormalized to sum 1, except for `ratio_plain`, where it is unchanged.
     """
     plain = _intervention(cube, "attention to = zeroed")
     return _intervention(cube, "attention to = shared out") | {"ratio_plain": plain["ratio"]}
@@ -426,9 +441,9 @@ def skip_zeroed(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def skip_at_mean(cube: xr.Dataset) -> Values:
-    """Return test loss and accuracy, and their change, with the skip connection around the MLP at its mean.
+    """Return test loss and accuracy, and their change, with the MLP's skip connection replaced by its mean over pairs.
 
-    The mean is over pairs. `over_zero_ablation` divides the loss by the loss with the connection set to zero.
+    `over_zero_ablation` is this loss over the loss with the connection set to zero.
     """
     values = _intervention(cube, "MLP skip at its mean")
     return values | {"over_zero_ablation": values["loss"] / after_intervention(cube, "MLP skip zeroed")}
@@ -450,9 +465,10 @@ def attention_skip_zeroed(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("mean_attention", "sigmoid_deviation"))
 def sigmoid_form(cube: xr.Dataset) -> Values:
-    """Return, for each head, how far attention to a differs from a sigmoid, and attention to a plus b from 1.
+    """Compare each head's attention to a with the sigmoid of the score of a minus the score of b.
 
-    The sigmoid is of the score of a minus the score of b. Differences are absolute, and means over pairs.
+    Return the mean over pairs of their absolute difference, and of the absolute difference between 1 and the attention
+    to a and b together.
     """
     return {
         "distance_from_sigmoid": cube.sigmoid_deviation.values.ravel(),
@@ -469,7 +485,10 @@ def parameters(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("attention_fit_fraction_explained", "attention_frequency"))
 def attention_fits(cube: xr.Dataset) -> Values:
-    """Return the fraction of the attention's variance that the fit of Table 2 explains, for each head, run by run."""
+    """Return the fraction of the variance of each head's attention to a that a fit at one frequency explains, run by run.
+
+    The fit of Table 2 is 0.5 + alpha (cos w a - cos w b) + beta (sin w a - sin w b). Also return the mean over heads.
+    """
     explained = cube.attention_fit_fraction_explained.values
     return {
         "frequency": cube.attention_frequency.values.ravel(),
@@ -480,15 +499,16 @@ def attention_fits(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("score_fraction_explained",))
 def score_fits(cube: xr.Dataset) -> Values:
-    """Return the fraction of variance over numbers of head j's score C_j that its frequency explains, for each head."""
+    """Return the fraction of the variance of each head's score over numbers that the head's attention frequency explains."""
     return {"fraction_explained": cube.score_fraction_explained.values.ravel()}
 
 
 @quantity(variables=("head_complement_deviation", "score_fourier_coefficient"))
 def opposite_heads(cube: xr.Dataset) -> Values:
-    """Return the two heads whose attention to a sums most nearly to 1, run by run.
+    """Return the two heads whose attentions to a add up most nearly to 1, run by run.
 
-    Also return the mean absolute deviation of this sum from 1, and the cosine similarity of the two heads' scores.
+    Also return the mean over pairs of the absolute deviation of this sum from 1, and the cosine similarity of the two
+    heads' scores as functions of the number.
     """
     head_pairs, deviations, cosines = [], [], []
     for run in cube.run.values:
@@ -510,7 +530,11 @@ def opposite_heads(cube: xr.Dataset) -> Values:
     )
 )
 def linear_sigmoid(cube: xr.Dataset) -> Values:
-    """Return the fraction of variance of attention to a that a line in the score difference explains, and its range."""
+    """Return the fraction of the variance of attention to a that a line in the score difference explains.
+
+    The score difference is the score of a minus the score of b. The fraction is for all heads together (`pooled`) and
+    for each head. Also return the largest absolute score difference of each head.
+    """
     return {
         "pooled": cube.sigmoid_linear_fraction_explained_pooled,
         "by_head": cube.sigmoid_linear_fraction_explained.values.ravel(),
@@ -526,9 +550,9 @@ def linear_attention(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("OV_fourier_norm", "attention_frequency", "key_frequency"))
 def OV_structure(cube: xr.Dataset) -> Values:
-    """Return the fraction of energy of each head's OV circuit at key frequencies and at its strongest frequency.
+    """Return the fraction of the Fourier energy of each head's OV circuit at key frequencies, and at its strongest frequency.
 
-    Also return the number of heads whose strongest frequency is the frequency of their attention.
+    Also return the number of heads of all runs whose OV circuit is strongest at the frequency of the head's attention.
     """
     in_keys, strongest, matches = [], [], 0
     for run in cube.run.values:
@@ -543,10 +567,10 @@ def OV_structure(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E_large_frequency", "W_L_large_frequency", "key_frequency"))
 def key_rules(cube: xr.Dataset) -> Values:
-    """Return the key frequencies by cluster size, and the large frequencies of W_L and of W_E by norm."""
+    """Return the frequencies that three rules find: cluster size, norm in W_L, and norm in W_E."""
 
     def selected(name: str) -> list[str]:
-        """Return the frequencies that a rule selects, one string per run."""
+        """Return the frequencies at which a variable is true, one string per run."""
         return by_run(cube, lambda run_cube: ", ".join(map(str, run_cube.frequency.values[run_cube[name].values])))
 
     return {
@@ -560,8 +584,8 @@ def key_rules(cube: xr.Dataset) -> Values:
 def share_of_frequencies_ablated(cube: xr.Dataset) -> Values:
     """Return the fraction of frequencies, directions and 2D components that are outside the key frequencies.
 
-    With n key frequencies, these hold n of (p - 1) / 2 frequencies, n of p directions as the paper may count them, and
-    8n of p² components.
+    n key frequencies are n of (p - 1) / 2 frequencies, n of p directions as the paper may count directions, and 8n of
+    p² 2D Fourier components.
     """
     p = operands(cube)
     key_counts = by_run(cube, lambda run_cube: len(key_frequencies_of(run_cube)))
@@ -584,7 +608,7 @@ def share_of_frequencies_ablated(cube: xr.Dataset) -> Values:
     )
 )
 def restricted_levels(cube: xr.Dataset) -> Values:
-    """Return the final restricted and excluded losses by the definition of each source."""
+    """Return the final restricted and excluded losses, by each definition that a source uses."""
     names = ["restricted_loss", "restricted_loss_test", "restricted_loss_neurons", "key_blocks_only_loss"]
     names += ["excluded_loss", "excluded_loss_neurons", "maximal_excluded_loss"]
     return {name: cube[name].isel(epoch=-1) for name in names}
@@ -602,9 +626,9 @@ def restricted_levels(cube: xr.Dataset) -> Values:
     )
 )
 def gini_variants(cube: xr.Dataset) -> Values:
-    """Return the final Gini coefficients of W_E and W_L: over all directions, without the constant, and by frequency.
+    """Return the final Gini coefficients of the norms of Fourier components of W_E, W_L and W_U.
 
-    Also return the Gini coefficient of W_U over all directions.
+    For W_E and W_L, they are over all components, without the constant, and over frequencies.
     """
     names = [f"gini_{w}{kind}" for w in ("W_E", "W_L") for kind in ("", "_without_constant", "_by_frequency")]
     return {name: cube[name].isel(epoch=-1) for name in [*names, "gini_W_U"]}

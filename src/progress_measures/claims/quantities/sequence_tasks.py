@@ -1,8 +1,8 @@
 """Quantities of the three tasks on sequences: fresh data compared with a fixed training set (appendix D.3).
 
-The paper states the mainline's settings. The authors' saved runs and notebook use different and more detailed settings.
-Claims are judged on the latter, as far as they are known. Values for the stated settings have names that end in
-`_as_stated`.
+The paper states that these tasks use the mainline's settings. The authors' saved runs and notebook use other settings.
+Claims are judged with the settings of the saved runs and notebook, as far as they are known. Values for the settings
+that the paper states have names that end in `_as_stated`.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from progress_measures.claims.registry import Values, quantity
 if TYPE_CHECKING:
     import xarray as xr
 
-WINDOW = 0.05  # fraction of the training that a smoothing window covers
+WINDOW = 0.05  # length of a window, as a fraction of the training
 
 
 def _smooth(curve: xr.DataArray) -> xr.DataArray:
-    """Compute the running median of a curve [history_epoch]."""
+    """Compute the running median of a curve [history_epoch] over 5 % of the training."""
     width = max(1, int(WINDOW * curve.sizes["history_epoch"])) | 1
     return curve.rolling(history_epoch=width, center=True, min_periods=1).median()
 
 
 def _with_others(values: Values, values_of_others: Values, suffix: str = "as_stated") -> Values:
-    """Return values of one run merged with values of another run, whose names get a suffix."""
+    """Merge the values of one run with the values of another run, to whose names a suffix is added."""
     return values | {f"{name}_{suffix}": value for name, value in values_of_others.items()}
 
 
 def _epochs_and_ratio(train: float, test: float) -> Values:
-    """Return the epochs of a train and a test event, and train over test; NaN if the test event never occurs."""
+    """Return two epochs and the first over the second; the ratio is NaN if the second is infinite."""
     return {"train": train, "test": test, "train_over_test": train / test if np.isfinite(test) else np.nan}
 
 
@@ -41,7 +41,7 @@ def fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return how far train and test loss of the first run differ on fresh data, and how sharply the test loss drops.
 
     Values are the largest absolute log10 ratio of the smoothed losses, final test loss and accuracy, and the largest
-    fraction of the drop of the smoothed test loss that occurs within a fifth of the training.
+    drop of the smoothed test loss within a fifth of the training, as a fraction of its total drop.
 
     Args:
         cube: runs with the settings of the authors' saved runs.
@@ -70,14 +70,14 @@ def _fresh(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("test_loss_by_answer",))
 def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
-    """Return, for each digit of the answer, the largest fall of its test loss within 5 % of the training, and an epoch.
+    """Return, for each digit of the answer, the largest fall of its test loss within 5 % of the training, and its epoch.
 
-    The epoch is the center of the window over which the logarithm of the loss falls most. Differences of adjacent
-    checkpoints would be too noisy at small losses.
+    The epoch is the center of the window, 5 % of the training, over which the logarithm of the loss falls most. A
+    window is used because differences of adjacent checkpoints are noisy at small losses.
 
     Args:
-        notebook: a run with the settings of the authors' notebook, which has their curves of single digits.
-        saved: a run with the settings of the authors' saved weights.
+        notebook: runs with the settings of the authors' notebook, which plots the curves of single digits.
+        saved: runs with the settings of the authors' saved weights.
 
     Returns:
         Values of `notebook`, and values of `saved` with names that end in `_of_saved_weights`.
@@ -104,8 +104,8 @@ def _digit_falls(cube: xr.Dataset) -> Values:
 def gap_on_few(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the first epochs with train and test loss below 0.1 on a fixed training set, and their ratio.
 
-    Values are of the first run. Values of the last run, on fewer sequences, have names that end in `_of_fewer`, and
-    values for the settings that the paper states have names that end in `_as_stated`.
+    Values are of the first run. Values of the last run, which trains on fewer sequences, have names that end in
+    `_of_fewer`. Values for the settings that the paper states have names that end in `_as_stated`.
     """
     values = _with_others(_gap(cube.isel(run=[0])), _gap(cube.isel(run=[-1])), "of_fewer")
     return _with_others(values, _gap(as_stated.isel(run=[0])))
@@ -118,10 +118,10 @@ def _gap(run_cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
-    """Return the fraction of drawn skip-trigram sequences with exactly one token that determines the answer.
+    """Draw 1,000 skip-trigram sequences; return the fraction with exactly one token that determines the answer.
 
-    Also return the number of such tokens in the vocabulary, and the fraction of sequences whose label is the index of
-    this token. 1,000 sequences are drawn.
+    Also return the number of tokens in the vocabulary that can determine an answer, and the fraction of sequences whose
+    label is the index of such a token.
     """
     from progress_measures.experiments import load_experiment
 
@@ -129,7 +129,7 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
     task: Any = run.task  # one of several task models; here that of skip_trigram
     task_layout = task.layout
     batch = next(task.batches(run.seed, 1000))
-    # index of a token that determines the answer; negative for other tokens
+    # index of each token among those that determine the answer; negative for all other tokens
     index = batch.tokens - (task_layout.vocabulary - task_layout.outputs)
     return {
         "tokens_that_tell": task_layout.outputs,
@@ -142,8 +142,9 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
 def transition_on_few(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the first epochs with train loss below 0.1 and with test loss below a quarter of its maximum.
 
-    Also return their ratio, the largest test loss and its epoch, and final test loss and accuracy. Values are of the
-    first run; values for the settings that the paper states have names that end in `_as_stated`.
+    The epoch for the test loss is after its maximum. Also return the ratio of the two epochs, the largest test loss and
+    its epoch, and final test loss and accuracy. Values are of the first run; values for the settings that the paper
+    states have names that end in `_as_stated`.
     """
     return _with_others(_transition(cube), _transition(as_stated))
 
@@ -179,15 +180,19 @@ def _halving(run_cube: xr.Dataset) -> tuple[float, float]:
 
 @quantity(variables=("history_test_loss", "history_train_loss"))
 def halving_on_few(cube: xr.Dataset) -> Values:
-    """Return the first epochs with train and test loss below half of their first value, and their ratio; first run."""
+    """Return the epochs at which train and test loss of the first run are first below half of their first value.
+
+    Also return the ratio of the two epochs.
+    """
     return _epochs_and_ratio(*_halving(cube.isel(run=[0])))
 
 
 @quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss", "induction_score"))
 def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
-    """Return the quantities of `fresh_data` and the largest induction score of a head of the last layer.
+    """Return the quantities of `fresh_data`, and the largest induction score in the last layer.
 
-    Also return this score at the first checkpoint, and score and final test loss of the last run.
+    The largest score is over heads. It is returned for the first run at the last and at the first checkpoint, and for
+    the last run at its last checkpoint, with the final test loss of this run.
     """
 
     def with_induction(runs: xr.Dataset) -> Values:
@@ -206,9 +211,11 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
 def fresh_against_few(*cubes: xr.Dataset) -> Values:
     """Return how far train and test loss are apart on fresh data and on a fixed training set, for three tasks.
 
-    Values are the largest absolute log10 ratio of the two losses on fresh data, and the epoch at which the train loss
-    has halved over that of the test loss on the fixed set. Arguments alternate: the cube on fresh data, then the cube on
-    the fixed set of the same task.
+    On fresh data, the value is the largest absolute log10 ratio of the two losses. On the fixed set, it is the epoch at
+    which the train loss has halved over the epoch at which the test loss has halved.
+
+    Args:
+        cubes: for each task, the cube with fresh data, then the cube with the fixed training set.
     """
     fresh_cubes, fixed_set_cubes = cubes[::2], cubes[1::2]
     return {
@@ -219,10 +226,10 @@ def fresh_against_few(*cubes: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def repeated_sequences(cube: xr.Dataset) -> Values:
-    """Return whether the generator can draw the paper's example, and the labels of this example.
+    """Return whether the task can draw the paper's example of a sequence with a repeat, and the labels of this example.
 
-    Also return the fraction of answers in 1,000 drawn sequences that an earlier occurrence of the repeat determines. The
-    paper's END token comes last, whereas our token 0 comes first.
+    Also draw 1,000 sequences and return the fraction of answers that an earlier occurrence of the repeated subsequence
+    determines. The paper's example ends with its END token, whereas our sequences begin with token 0.
     """
     from progress_measures.experiments import load_experiment
 

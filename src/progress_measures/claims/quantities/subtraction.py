@@ -1,6 +1,9 @@
 """Quantities that the subtraction notebook prints and plots.
 
-Quantities of training and of the network are lists with one entry per run, if not said otherwise.
+Values of training and of the network are lists with one entry per run, unless a docstring says otherwise. A key cosine
+is the cosine of w times (a ± b - c) at a key frequency, as a function of the pair (a, b) and the output c. "On neurons"
+means that directions are kept or removed in the neurons after the ReLU, and the logits then computed by W_L = W_out
+W_U.
 """
 
 from __future__ import annotations
@@ -26,8 +29,8 @@ from progress_measures.analysis.runs import (
     split_sizes,
     task_of,
 )
-from progress_measures.claims.ledger import load_claims
 from progress_measures.claims.registry import Values, quantity
+from progress_measures.claims.schema import load_claims
 from progress_measures.fourier import component_indices
 
 if TYPE_CHECKING:
@@ -40,14 +43,14 @@ if TYPE_CHECKING:
 
 @quantity(variables=())
 def first_pairs(cube: xr.Dataset) -> Values:
-    """Return the first five inputs with their labels, and the last five labels, in lexicographic order of the pairs."""
+    """Return the first five inputs with labels, and the last five labels, of all pairs in lexicographic order."""
     inputs, labels = labeled_inputs(cube, np.arange(5))
     return {"rows": inputs, "first_labels": labels, "last_labels": labeled_inputs(cube, np.arange(-5, 0))[1]}
 
 
 @quantity(variables=())
 def first_pairs_of_split(cube: xr.Dataset) -> Values:
-    """Return the first five inputs and labels of the training pairs and of the test pairs of the first run."""
+    """Return the first five inputs and labels of the training set and of the test set of the first run."""
     train, test = (labeled_inputs(cube, pairs[:5]) for pairs in split_pairs(cube.isel(run=0)))
     return {"train_rows": train[0], "train_labels": train[1], "test_rows": test[0], "test_labels": test[1]}
 
@@ -61,7 +64,7 @@ def logit_count(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_L_fourier",))
 def shapes(cube: xr.Dataset) -> Values:
-    """Return the shapes of the notebook's arrays of weights, attention and neurons, without the token `=`."""
+    """Return the shapes that the notebook's arrays of weights, attention and neurons have, without the token `=`."""
     sizes = cube.sizes
     number_count = operands(cube)
     return {
@@ -75,10 +78,10 @@ def shapes(cube: xr.Dataset) -> Values:
 
 @quantity(variables=())
 def cosine_shapes(cube: xr.Dataset) -> Values:
-    """Return the shapes of the cosine cubes and of their coefficients over training.
+    """Return the shapes of the notebook's cosine arrays and of their coefficients over training.
 
-    A cosine cube is a wave over (a, b, c); each frequency has one. The coefficients have a row per checkpoint after the
-    first update and a column per frequency.
+    Each frequency has one cosine array [a, b, c]. The coefficients have a row per checkpoint after epoch 0 and a column
+    per frequency.
     """
     p, frequencies = operands(cube), cube.sizes["frequency"]
     return {"cubes": [frequencies, p, p, p], "cos_coeffs": [int((cube.epoch > 0).sum()), frequencies]}
@@ -96,7 +99,7 @@ def fourier_orthonormal(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("test_loss", "train_loss"))
 def initial_losses(cube: xr.Dataset) -> Values:
-    """Return train and test loss before training, the loss of a uniform guess, and the absolute differences from it."""
+    """Return train and test loss at epoch 0, the loss of a uniform guess, and their absolute differences from it."""
     train, test = (cube[f"{split}_loss"].reindex(epoch=[0]).isel(epoch=0) for split in ("train", "test"))
     uniform = chance(cube)
     return {
@@ -111,13 +114,13 @@ def initial_losses(cube: xr.Dataset) -> Values:
 def _printed_losses(
     cube: xr.Dataset, epochs: Sequence[int] | NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
-    """Return train and test loss as the notebook prints them.
+    """Return the train and test loss that correspond to those that the notebook prints.
 
-    The train loss that the notebook prints at epoch n is measured after n - 1 updates. Between two evaluations, the logarithm of
-    the loss is interpolated linearly.
+    The train loss that it prints at epoch n is measured after n - 1 updates. Between two evaluations of our run, the
+    logarithm of the train loss is interpolated linearly.
 
     Args:
-        cube: the cube.
+        cube: cube with `history_train_loss` and `test_loss`.
         epochs: epochs at which the notebook prints.
 
     Returns:
@@ -132,7 +135,7 @@ def _printed_losses(
 
 @quantity(variables=("history_train_loss", "test_loss", "train_loss"))
 def early_losses(cube: xr.Dataset) -> Values:
-    """Return train and test loss as the notebook prints them at epoch 100, and after 200 updates."""
+    """Return train and test loss at epoch 100, where the notebook prints them, and after 200 updates."""
     train, test = _printed_losses(cube, [100])
     at_200 = [cube[f"{split}_loss"].reindex(epoch=[200]).isel(epoch=0) for split in ("train", "test")]
     return {"train_100": train[:, 0], "test_100": test[:, 0], "train_200": at_200[0], "test_200": at_200[1]}
@@ -140,9 +143,9 @@ def early_losses(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("history_train_loss", "test_loss"))
 def loss_table(cube: xr.Dataset) -> Values:
-    """Return the relative differences of train and test loss from the notebook's table.
+    """Return the absolute relative differences of train and test loss from the notebook's table.
 
-    Values are the absolute relative difference at epoch 100, and the largest one from epoch 200 to 1,000.
+    Values are the difference at epoch 100, and the largest difference from epoch 200 to 1,000.
     """
     published = np.array(load_claims()["subtraction.loss_table"].published)
     published = published[published[:, 0] <= 1000]
@@ -179,7 +182,10 @@ def test_loss_peak(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("circuit_formation_end", "train_loss"))
 def train_loss_plateau(cube: xr.Dataset) -> Values:
-    """Return maximum, minimum and number of rises of the train loss from epoch 1,500 to the end of circuit formation."""
+    """Return maximum and minimum of the train loss from epoch 1,500 to the end of circuit formation.
+
+    Also count the steps between checkpoints at which its running mean over 1,000 epochs rises.
+    """
     plateaus = [
         run_cube.train_loss.sel(epoch=slice(1500, float(run_cube.circuit_formation_end)))
         for run_cube in (cube.sel(run=run) for run in cube.run.values)
@@ -193,9 +199,10 @@ def train_loss_plateau(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("grok_time", "test_loss"))
 def test_loss_decline(cube: xr.Dataset) -> Values:
-    """Count the rises of the test loss's running mean over 1,000 epochs, from its peak to the grokking time.
+    """Count the steps at which the running mean of the test loss over 1,000 epochs rises.
 
-    Also return the test loss at epochs 5,000, 10,000, 15,000 and 20,000.
+    The steps are between checkpoints, from the peak of the test loss to the grokking time. Also return the test loss at
+    epochs 5,000, 10,000, 15,000 and 20,000.
     """
     peak = cube.test_loss.idxmax("epoch")
     declines = [
@@ -220,7 +227,8 @@ def final_losses(cube: xr.Dataset) -> Values:
 def train_loss_drop(cube: xr.Dataset) -> Values:
     """Return the train loss at the end of circuit formation over the train loss at the last checkpoint.
 
-    Also return the epoch of this end, and the ratio from epoch 22,000, where the published plateau ends.
+    Also return the epoch at which circuit formation ends, and the train loss at epoch 22,000, where the published
+    plateau ends, over the final train loss.
     """
     final = cube.train_loss.isel(epoch=-1).values
     return {
@@ -249,9 +257,9 @@ def loss_on_all_pairs(cube: xr.Dataset) -> Values:
 def embedding_singular_values(cube: xr.Dataset) -> Values:
     """Return statistics of the singular values of W_E, for n key frequencies.
 
-    Values are the number of singular values above a tenth of the largest, less 2n, and the fraction of the squared norm
-    in the first 2n. The control is a Gaussian matrix of the same shape: its smallest singular value over its largest,
-    and R² of a straight line through its singular values.
+    Values are the number of singular values above a tenth of the largest, minus 2n, and the fraction of the squared
+    norm of W_E in the 2n largest. Also return, for a Gaussian matrix of the shape of W_E, its smallest singular value
+    over its largest, and R² of a straight line fitted to its singular values by rank.
     """
 
     def singular_values(run_cube: xr.Dataset) -> NDArray[np.floating]:
@@ -273,10 +281,10 @@ def embedding_singular_values(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E", "key_frequency"))
 def principal_components(cube: xr.Dataset) -> Values:
-    """Return how the Fourier energy of W_E's first 2n left singular vectors is distributed, for n key frequencies.
+    """Return how concentrated W_E's first 2n left singular vectors are in frequency, for n key frequencies.
 
-    Lists have one entry per vector, run by run: the fraction of its energy at its strongest frequency, and at the key
-    frequencies together.
+    Lists have one entry per vector, run by run: the fraction of the vector's Fourier energy at its strongest frequency,
+    and the fraction at all key frequencies together.
     """
     dominant, in_keys = [], []
     for run in cube.run.values:
@@ -292,9 +300,10 @@ def principal_components(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E_fourier_norm", "key_frequency"))
 def embedding_keys(cube: xr.Dataset) -> Values:
-    """Return the key frequencies, their indices in the Fourier basis, and their fraction of W_E's squared norm.
+    """Return the key frequencies, the indices of their cosines and sines in the Fourier basis, and their number.
 
-    Also return whether the cosine and sine of every frequency k have the indices 2k - 1 and 2k.
+    Also return the fraction of W_E's squared norm at these indices. Also return whether the cosine and sine of every
+    frequency k have the indices 2k - 1 and 2k.
     """
 
     def key_fraction(run_cube: xr.Dataset) -> float:
@@ -317,11 +326,11 @@ def embedding_keys(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_E", "key_frequency"))
 def key_directions_orthogonal(cube: xr.Dataset) -> Values:
-    """Return the largest absolute cosine similarity between W_E's Fourier components at two key waves."""
+    """Return the largest absolute cosine similarity of two of W_E's Fourier components at key frequencies."""
 
     def largest_cosine(run_cube: xr.Dataset) -> float:
-        waves = fourier.basis(operands(run_cube))[component_indices(key_frequencies_of(run_cube))]
-        vectors = waves @ number_embedding(run_cube)
+        key_rows = fourier.basis(operands(run_cube))[component_indices(key_frequencies_of(run_cube))]
+        vectors = key_rows @ number_embedding(run_cube)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return float(np.abs(vectors @ vectors.T - np.eye(len(vectors))).max(initial=0)) if len(vectors) else np.nan
 
@@ -333,9 +342,9 @@ def key_directions_orthogonal(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained",))
 def neuron_shares(cube: xr.Dataset) -> Values:
-    """Return median and minimum over neurons of the fraction of variance explained by the neuron's best frequency.
+    """Return median and minimum over neurons of the fraction of variance that the neuron's best frequency explains.
 
-    Neurons that are constant over all pairs count as 0.
+    For a neuron that is constant over all pairs, this fraction counts as 0.
     """
     fractions = np.nan_to_num(cube.neuron_fraction_explained.isel(epoch=-1).values)
     return {"median": np.median(fractions, -1), "least": fractions.min(-1)}
@@ -343,10 +352,10 @@ def neuron_shares(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fraction_explained",))
 def block_loop(cube: xr.Dataset) -> Values:
-    """Return the Fourier indices that the notebook's loop over frequencies visits; it skips all sines and cosines.
+    """Return the Fourier indices that the notebook's loop visits in its sum over the products of each frequency.
 
-    Also return the median over neurons of the fraction of variance explained if the loop visits index 0 and the cosine
-    and sine of each frequency.
+    Due to a wrong step, the loop visits only index 0, the constant, and no cosine or sine. Also return the median over
+    neurons of the fraction of variance that the best frequency explains if the loop visits all three indices.
     """
     ends = 2 * cube.frequency.values
     visited = {index for end in ends for index in range(0, end - 1, end)}
@@ -354,7 +363,7 @@ def block_loop(cube: xr.Dataset) -> Values:
 
 
 def _sums_of_squares(cube: xr.Dataset) -> NDArray[np.float64]:
-    """Return the squared similarities of the final logits with all key cosines plus the squared residual: [run]."""
+    """Sum the squared cosine similarities of the final logits with the key cosines, and the squared residual: [run]."""
     squares = by_run(
         cube,
         lambda run_cube: float(
@@ -377,9 +386,9 @@ def _sums_of_squares(cube: xr.Dataset) -> NDArray[np.float64]:
 def cosine_similarities(cube: xr.Dataset) -> Values:
     """Return the cosine similarity of the final logits with each key cosine, and the norms of the residuals.
 
-    The lists `frequency`, `similarity` and `coefficient` have one entry per key frequency, run by run. `residual` is the
-    norm of the logits without the key cosines over the norm of the logits, and `sum_of_squares` adds its square to the
-    squared similarities.
+    The lists `frequency`, `similarity` and `coefficient` have one entry per key frequency, run by run. `residual` is
+    the norm of the logits without the key cosines over the norm of the logits. `sum_of_squares` is the sum of its
+    square and the squared similarities.
     """
     last = cube.isel(epoch=-1)
     return {
@@ -396,7 +405,10 @@ def cosine_similarities(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("cosine_residual", "cosine_similarity", "key_frequency"))
 def cosine_pythagoras(cube: xr.Dataset) -> Values:
-    """Return how far squared similarities and squared residual add up to other than 1, as printed and as measured."""
+    """Return the absolute difference from 1 of the sum of the squared similarities and the squared residual.
+
+    Similarities are of the logits with each key cosine. The sum is `printed` by the notebook or `measured` on our runs.
+    """
     printed = load_claims()["subtraction.cos_sims"].published
     return {
         "printed": abs(sum(x**2 for x in printed.values()) - 1),
@@ -406,28 +418,28 @@ def cosine_pythagoras(cube: xr.Dataset) -> Values:
 
 @quantity(variables=(*ACTIVATION_VARIABLES, "W_L_fourier", "W_L_fraction_explained"))
 def random_cube(cube: xr.Dataset) -> Values:
-    """Return the absolute cosine similarity of the first run's logits with a Gaussian (a, b, c) cube.
+    """Return the absolute cosine similarity of the first run's logits with a Gaussian array [a, b, c].
 
-    The logits are computed from the neurons by W_L. Also return the fraction of variance of the network's logits that
-    these logits explain.
+    These logits are computed from the neurons by W_L alone. Also return the fraction of the variance of the network's
+    logits that they explain.
     """
     return {"size": gaussian_similarity(cube), "logits_explained_by_W_L": cube.W_L_fraction_explained.values[:1]}
 
 
 @quantity(variables=("cosine_coefficient", "intervention_loss", "key_frequency"))
 def cosine_approximation(cube: xr.Dataset) -> Values:
-    """Return the loss over all pairs of the network and of logits that consist of the fitted key cosines, and the ratio."""
+    """Return the loss over all pairs, the loss of logits that consist only of the fitted key cosines, and the ratio."""
     loss, approximated = after_intervention(cube, "none", split="all"), np.array(by_run(cube, cosine_loss))
     return {"loss": loss, "approximated": approximated, "ratio": approximated / loss}
 
 
 @quantity(variables=("cosine_residual_all", "cosine_similarity", "grok_time", "key_frequency", "memorization_end"))
 def similarity_growth(cube: xr.Dataset) -> Values:
-    """Return the growth of the logits' similarity with key cosines, from the end of memorization to half the grokking time.
+    """Return by which factor the logits' largest cosine similarity with a key cosine grows.
 
-    The growth is the ratio of the largest similarities over key frequencies at the two times. Also return the frequency
-    with the largest similarity at the later time, and the residual over all frequencies at epoch 100 and at the last
-    checkpoint.
+    The factor is from the end of memorization to half the grokking time. Also return the frequency with the largest
+    similarity at half the grokking time, and the norm of the logits without the cosines of all frequencies over their
+    norm, at epoch 100 and at the last checkpoint.
     """
     growth, leading_frequency = [], []
     for run in cube.run.values:
@@ -455,9 +467,9 @@ def similarity_growth(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("excluded_loss_neurons", "restricted_loss_neurons", "test_loss"))
 def neuron_losses(cube: xr.Dataset) -> Values:
-    """Return restricted and excluded loss on neurons at the last checkpoint, as defined in the notebook.
+    """Return restricted and excluded loss on neurons at the last checkpoint.
 
-    Also return the ratio of restricted loss and test loss, and the excluded loss over the loss of a uniform guess.
+    Also return the ratios of restricted and test loss, and the excluded loss over the loss of a uniform guess.
     """
     last = cube.isel(epoch=-1)
     restricted, excluded = last.restricted_loss_neurons, last.excluded_loss_neurons
@@ -492,7 +504,7 @@ def neuron_losses_story(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("grok_time", "restricted_loss_neurons", "test_loss"))
 def restricted_to_test(cube: xr.Dataset) -> Values:
-    """Return minimum and maximum, before the grokking time, and final value of restricted loss on neurons over test loss."""
+    """Return the ratio of restricted loss on neurons to test loss: extremes before the grokking time, and final value."""
     ratio = cube.restricted_loss_neurons / cube.test_loss
     before_grokking = ratio.where(cube.epoch < cube.grok_time)
     return {
@@ -504,9 +516,10 @@ def restricted_to_test(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("test_loss",))
 def ratio_misaligned(cube: xr.Dataset) -> Values:
-    """Return the largest factor by which the test loss falls between adjacent checkpoints, and the later one's epoch.
+    """Return the largest factor by which the test loss falls from one checkpoint to the next, and the epoch of the next.
 
-    The notebook divides by a test loss that is one checkpoint off.
+    In its ratio of losses, the notebook divides by a test loss that is about one checkpoint off. This factor bounds the
+    error of the ratio.
     """
     factor = cube.test_loss.shift(epoch=1) / cube.test_loss
     return {"largest_factor": factor.max("epoch"), "at_epoch": factor.idxmax("epoch")}

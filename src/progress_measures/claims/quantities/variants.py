@@ -1,6 +1,6 @@
 """Quantities for other data, weight decays, primes and losses (sections 5.3, C.2.2, C.2.3 and D).
 
-Values are lists with one entry per run.
+Values are lists with one entry per run, unless a docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def _by_fraction(runs: list[tuple[float, xr.Dataset]], function: Callable[[xr.Dataset], float]) -> dict[str, float]:
-    """Apply a function to the run of each train fraction."""
+    """Apply a function to the run of each train fraction; return the results by fraction."""
     return {f"{fraction:g}": float(function(run)) for fraction, run in runs}
 
 
@@ -58,7 +58,7 @@ def gap_by_fraction(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> 
 
 @quantity(variables=("test_accuracy", "test_loss"))
 def little_data(cube: xr.Dataset) -> Values:
-    """Return train fraction, final test accuracy and final test loss over the loss of a uniform guess of each run."""
+    """Return, for each run, train fraction, final test accuracy, and final test loss over the loss of a uniform guess."""
     last = cube.isel(epoch=-1)
     return {
         "fractions": cube.train_fraction,
@@ -71,9 +71,9 @@ def little_data(cube: xr.Dataset) -> Values:
 def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
     """Return the first epochs with train and with test loss below 1e-6, by train fraction.
 
-    Also return the latest of these epochs for the train loss, how often those for the test loss rise from one fraction
-    to the next, the largest lag of test after train loss at fractions of at least 0.6, and the first epochs with test
-    loss below 1e-4 and 1e-2.
+    Also return the latest epoch for the train loss, the number of steps from one fraction to the next at which the
+    epoch for the test loss rises, the largest lag of test after train loss at fractions of at least 0.6, and the first
+    epochs with test loss below 1e-4 and 1e-2.
     """
     runs = by_fraction(low, mainline, high)
 
@@ -95,7 +95,7 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
 
 @quantity(variables=("history_train_loss",))
 def memorization_rates(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
-    """Return the first epoch with train loss below 1e-2 for each train fraction up to 0.5, and largest over smallest."""
+    """Return the first epoch with train loss below 1e-2 for each train fraction up to 0.5, and the latest over the first."""
     runs = [(fraction, run) for fraction, run in by_fraction(low, mainline, high) if fraction <= 0.5]
     epochs = _by_fraction(runs, lambda run: first_below(run.history_train_loss, 1e-2)[0])
     return {"epochs": epochs, "ratio": max(epochs.values()) / min(epochs.values())}
@@ -116,8 +116,8 @@ def structure(cube: xr.Dataset) -> Values:
 def structure_of_all(*cubes: xr.Dataset) -> Values:
     """Return two columns of Table 5 for all runs with at least 95 % final test accuracy, and the number of these runs.
 
-    Columns are the Gini coefficient of W_L, and the mean over W_L's key directions of the fraction of the neurons'
-    variance along the direction that one wave explains.
+    Columns are the Gini coefficient of W_L, and the mean over key frequencies k of the fraction of variance of the
+    neurons along W_L cos_k and W_L sin_k that cos or sin of w_k(a + b) explains.
     """
     tables = [structure(cube) for cube in cubes]
     columns = {
@@ -129,10 +129,10 @@ def structure_of_all(*cubes: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def skip_at_mean_by_type(cube: xr.Dataset) -> Values:
-    """Return a row of Table 6: means over runs of loss and accuracy over all pairs, and standard deviations of losses.
+    """Return a row of Table 6: means over runs of loss and accuracy, and standard deviations of losses.
 
-    Values are for the original network and with the skip connection around the MLP at its mean over pairs (`ablated`).
-    Also return the change of the accuracy and the ratio of the losses.
+    Loss and accuracy are over all pairs, of the original network and with the skip connection around the MLP replaced
+    by its mean over pairs (`ablated`). Also return the change of the accuracy and the ratio of the losses.
     """
     row = {name.replace(" ", "_").replace("SD", "sd"): value for name, value in table_6_row(cube).items()}
     change, ratio = row["ablated_accuracy"] - row["accuracy"], row["ablated_loss"] / row["loss"]
@@ -149,9 +149,10 @@ def generalization(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("maximal_excluded_loss", "test_loss", "train_accuracy"))
 def maximal_excluded_without_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
-    """Return the rise of the maximal single-frequency excluded loss, without weight decay and for the mainline's run 0.
+    """Return the rise of the maximal excluded loss, for runs without weight decay and for the mainline's first run.
 
-    The rise is the final value over the minimum from 100 % train accuracy on. Also return, without weight decay, the
+    The maximal excluded loss is the maximum over frequencies of the excluded loss of a single frequency. The rise is
+    its final value over its minimum from 100 % train accuracy on. Also return, for the runs without weight decay, the
     final test loss over the loss of a uniform guess.
     """
 
@@ -169,7 +170,7 @@ def maximal_excluded_without_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Va
 
 @quantity(variables=("grok_time",))
 def grok_times_by_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
-    """Return grokking times by weight decay, with means, and medians from low to high; infinite if a run never groks."""
+    """Return the grokking times by weight decay, with their means and medians; the time is infinite if a run never groks."""
     times = {}
     for runs in (cube, mainline):
         grok_times = runs.grok_time.fillna(np.inf)
@@ -189,7 +190,7 @@ def grok_times_by_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
 
 @quantity(variables=("history_train_accuracy", "history_train_loss_max"))
 def slingshots(cube: xr.Dataset) -> Values:
-    """Count the slingshots after 100 % train accuracy, by precision of the loss, and return the difference.
+    """Count the slingshots after 100 % train accuracy with the loss in float32 and in float64, and return the difference.
 
     A slingshot is a rise of the train loss to ten times its running minimum or more.
     """
@@ -203,8 +204,8 @@ def slingshots(cube: xr.Dataset) -> Values:
 def structure_of_generalizing(cube: xr.Dataset) -> Values:
     """Return the columns of Table 5 for deeper networks, and the number of seeds with the expected structure.
 
-    These seeds have a final test accuracy of at least 0.95, a Gini coefficient of W_L of at least 0.6, and single waves
-    that explain a fraction of at least 0.7 of the neurons' variance along W_L's key directions.
+    These seeds have a final test accuracy of at least 0.95 and a Gini coefficient of W_L of at least 0.6, and cos or
+    sin of w_k(a + b) explains on average at least 0.7 of the variance of the neurons along W_L cos_k or W_L sin_k.
     """
     values = structure(cube)
     conditions = (
@@ -219,8 +220,9 @@ def structure_of_generalizing(cube: xr.Dataset) -> Values:
 def grokking_with_slingshots(cube: xr.Dataset) -> Values:
     """Count the runs that generalize late, and those with slingshots after memorization.
 
-    Memorization is 100 % train accuracy. A run generalizes late if its test loss first falls below half the loss of a
-    uniform guess at least 1,000 epochs later. Also return this delay and the number of slingshots of each run.
+    A run has memorized at 100 % train accuracy. It generalizes late if its test loss first falls below half the loss of
+    a uniform guess at least 1,000 epochs after memorization. Also return this delay and the number of slingshots of
+    each run.
     """
     memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
     generalization_epochs = first_below(cube.history_test_loss, 0.5 * chance(cube))
@@ -239,8 +241,9 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
 def excluded_rises_first(cube: xr.Dataset) -> Values:
     """Return by how many epochs the minimum of the excluded loss precedes the halving of the test loss.
 
-    Values are of the first run. The test loss halves where it falls below half of its maximum up to the grokking time,
-    because a later slingshot may exceed it. Both curves are running medians over five checkpoints.
+    Values are of the first run. The test loss halves where it falls below half of its maximum up to the grokking time;
+    later checkpoints do not count for the maximum, because a slingshot may exceed it. Both curves are running medians
+    over five checkpoints.
     """
     run_cube = cube.isel(run=[0])
     test_loss = median_smooth(run_cube.test_loss)
@@ -261,9 +264,9 @@ def excluded_rises_first(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("history_test_loss", "history_train_loss", "test_accuracy"))
 def immediate(cube: xr.Dataset) -> Values:
-    """Return the delay from train to test loss below 1e-2, and the final test accuracy, of the runs that train.
+    """Return the delay from train to test loss below 1e-2, and the final test accuracy.
 
-    A run trains if its train loss falls below 1e-2. Also return the weight decays of the runs that do not.
+    Runs whose train loss never falls below 1e-2 are left out. Also return the weight decays of these runs.
     """
     trained = np.isfinite(first_below(cube.history_train_loss, 1e-2))
     return {
@@ -275,9 +278,9 @@ def immediate(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("history_test_loss", "history_train_loss", "test_accuracy"))
 def little_data_of_a_large_prime(cube: xr.Dataset) -> Values:
-    """Return the final test accuracies of runs on 5 and 10 % of the data, and of runs on 20 %.
+    """Return the final test accuracies of runs with train fractions 0.05 and 0.1, and of runs with train fraction 0.2.
 
-    Also return the delay from train to test loss below 1e-2 of runs on 20 %.
+    Also return the delay from train to test loss below 1e-2 of the runs with train fraction 0.2.
     """
     accuracy, delay, fraction = cube.test_accuracy.isel(epoch=-1).values, delays(cube), cube.train_fraction.values
     at_20_percent = np.isclose(fraction, 0.2)
@@ -297,8 +300,8 @@ def _by_dropout(cube: xr.Dataset, values: NDArray[Any]) -> dict[str, NDArray[Any
 def generalization_by_dropout(cube: xr.Dataset) -> Values:
     """Return final test accuracy by dropout rate, and the number of runs that generalize late.
 
-    These runs reach 95 % test accuracy more than 500 epochs after memorization. Memorization is 99.9 % train accuracy,
-    evaluated without dropout.
+    A run generalizes late if it reaches 95 % test accuracy more than 500 epochs after 99.9 % train accuracy. Accuracies
+    are evaluated without dropout.
     """
     train = first_reaching(cube.history_train_accuracy, 0.999)
     test = first_reaching(cube.history_test_accuracy, 0.95)
@@ -322,10 +325,11 @@ def generalization_by_dropout(cube: xr.Dataset) -> Values:
     )
 )
 def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
-    """Return columns of Table 5 for runs with dropout; accuracy and explained logits are by dropout rate.
+    """Return columns of Table 5 for runs with dropout.
 
-    Also return the smallest final Gini coefficient of W_E among runs with weight decay and at least 95 % test accuracy,
-    and the largest one with dropout over it.
+    Test accuracy and the fraction of the logits' variance explained are by dropout rate. Also return the smallest final
+    Gini coefficient of W_E among runs with weight decay and at least 95 % test accuracy, and the largest Gini
+    coefficient of W_E with dropout over this smallest one.
     """
     values = {name: np.asarray(column) for name, column in structure(dropout).items() if name != "keys"}
     accuracy, explained = (_by_dropout(dropout, values[name]) for name in ("test_accuracy", "logit_FVE"))
@@ -346,7 +350,7 @@ def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def skip_at_mean_by_dropout(cube: xr.Dataset) -> Values:
-    """Return the rows of Table 6 for dropout rates 0.2 and 0.5, and their accuracy changes and loss ratios as lists."""
+    """Return the rows of Table 6 for dropout rates 0.2 and 0.5, with absolute changes of accuracy and loss ratios as lists."""
     by_dropout = {rate: skip_at_mean_by_type(runs_with(cube, dropout=float(rate))) for rate in ("0.2", "0.5")}
     return {
         "by_dropout": by_dropout,
@@ -357,7 +361,7 @@ def skip_at_mean_by_dropout(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("test_accuracy",))
 def accuracy_by_type(dropout: xr.Dataset, fractions: xr.Dataset, prime_53: xr.Dataset, prime_109: xr.Dataset) -> Values:
-    """Return the final test accuracies of the networks of Table 5: with dropout 0.2, and of all other types."""
+    """Return the final test accuracies of our networks of Table 5: with dropout 0.2, and of all other types."""
     by_rate = _by_dropout(dropout, dropout.test_accuracy.values[:, -1])
     other_types = [
         fractions.test_accuracy.values[:, -1],

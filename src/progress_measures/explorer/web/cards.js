@@ -1,11 +1,11 @@
-// Cards: each shows one view. A view is an object:
-//   id, title, about    id, title, and sentences on what the view shows
+// Cards. Each card shows one view. A view is an object with these fields:
+//   id, title, about    element id, title, and sentences on what the view shows
 //   needs               arrays that the view requires; if any is missing, the card names the missing ones
 //   reads               fields of `state` that the view depends on, besides experiment and run
 //   width               in columns of a grid of twelve
-//   shape               "square", "tall", or absent
+//   shape               "square" or "tall"; absent for a wide plot
 //   tools               inputs in the card's head
-//   draw(at)            returns { traces, layout, numbers, note }, or { absent: reason }
+//   draw(at)            returns { traces, layout, numbers: [{ label, value }, …], note }, or { absent: reason }
 //   onClick(point)      returns the change of `state` after a click on a point
 // `at` is the current choice: the experiment, the indices of run and epoch, the run's key frequencies, and their colors.
 
@@ -112,7 +112,7 @@ function makeTool({ name, label, options, max }) {
 const cards = [];
 let drawPending = false;
 
-// Add the cards to the page; each is drawn when it is visible and outdated.
+// Add the cards to the page. A card is drawn when it is visible and stale: its content is older than the choice that it depends on.
 function layOutCards(container) {
   const observer = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries)
@@ -125,12 +125,12 @@ function layOutCards(container) {
     container.append(card.section);
     observer.observe(card.section);
   }
-  const renew = (changed) => {
+  const markStale = (changed) => {
     for (const card of cards) card.stale ||= card.dependsOn(changed);
     drawSoon();
   };
-  watch(renew);
-  darkness.addEventListener("change", () => renew(new Set(["look"])));
+  watch(markStale);
+  darkness.addEventListener("change", () => markStale(new Set(["look"])));
 }
 
 function drawSoon() {
@@ -144,14 +144,14 @@ function drawSoon() {
   });
 }
 
-// The phases of a run, found by rule: { name, start, end, index }.
+// The phases of the chosen run: [{ name, start, end, index }, …], without phases that have no start or end.
 function phasesOf(at) {
   return HEADER.phases
     .map((name, index) => ({ name, start: index ? at.phases[index - 1] : 0, end: at.phases[index], index }))
     .filter(({ start, end }) => start !== null && end !== null);
 }
 
-// A line at the chosen epoch, and the phases behind the curves.
+// Shapes for a plot over epochs: a line at the chosen epoch, and the phases as bands behind the curves.
 function timeShapes(at) {
   return [
     ...phasesOf(at).map(({ start, end, index }) => ({ type: "rect", layer: "below", yref: "paper", x0: start, x1: end, y0: 0, y1: 1, line: { width: 0 }, fillcolor: style(`--phase-${index}`) })),
@@ -159,10 +159,10 @@ function timeShapes(at) {
   ];
 }
 
-// Find the values at the epoch nearest to the chosen one, of a variable that the cube has only at some epochs: `variable` at the
-// last checkpoint of every run, `moment_${variable}` at the selected epochs of the first run.
-// Returns { name, indices, epoch, note }: name of the array, and the indices and epoch of the values. Returns null if the cube
-// has neither array.
+// Find the stored values nearest to the chosen epoch. The array `moment_${variable}` has the selected epochs of the first run; the
+// array `variable` has only the last checkpoint, of every run or of the first.
+// Returns { name, indices, epoch, note }: the name of the array, the indices of the values in it, and their epoch. Returns null if
+// the cube has neither array.
 function nearestStored(at, variable) {
   const { experiment, run, state: { epoch } } = at;
   const moment = `moment_${variable}`;
@@ -174,12 +174,13 @@ function nearestStored(at, variable) {
   return experiment.has(variable) ? storedAt(variable, experiment.arrays[variable].dims[0] === "run" ? [run] : [], experiment.epochs.at(-1), epoch) : null;
 }
 
-function storedAt(name, indices, epoch, wanted) {
-  const note = epoch === wanted ? "" : `Shown: epoch ${formatEpoch(epoch)}, the stored epoch nearest to ${formatEpoch(wanted)}.`;
+// Describe stored values for `nearestStored`; the note names their epoch if it is not the chosen one.
+function storedAt(name, indices, epoch, chosen) {
+  const note = epoch === chosen ? "" : `Shown: epoch ${formatEpoch(epoch)}, the stored epoch nearest to ${formatEpoch(chosen)}.`;
   return { name, indices, epoch, note };
 }
 
-// A cache of the latest results of slow functions.
+// A cache of the last 60 results of slow functions, by key.
 const results = new Map();
 
 function cached(key, make) {

@@ -2,7 +2,7 @@
 
 const experiments = document.getElementById("experiment");
 const runs = document.getElementById("run");
-let keyRepeats = false; // while a key is held down
+let keyRepeats = false; // true while a key is held down
 
 function showChoices(changed) {
   if (changed.has("experiment"))
@@ -10,13 +10,14 @@ function showChoices(changed) {
   experiments.value = state.experiment;
   runs.value = state.run;
   if (changed.has("experiment") || changed.has("run")) {
-    const every = Math.round((shown.checkpoints - 1) / (shown.epochs.length - 1));
-    document.getElementById("title").textContent = `${shown.title}${every > 1 ? `, every ${every}th checkpoint` : ""}: summary of the run`;
+    const interval = Math.round((shown.checkpoints - 1) / (shown.epochs.length - 1));
+    document.getElementById("title").textContent = `${shown.title}${interval > 1 ? `, every ${interval}th checkpoint` : ""}: summary of the run`;
     document.getElementById("words").textContent = `${state.run}: ${shown.runs[currentChoice().run].words}`;
   }
   if (!playing && !dragging && !keyRepeats) toAddress(); // browsers reject an address that changes at every frame
 }
 
+// Step through the `count` values of a field of `state`, from the last to the first again.
 const cycle = (name, count, by) => choose({ [name]: count ? (state[name] + by + count) % count : 0 });
 
 function stepRun(by) {

@@ -1,4 +1,4 @@
-// The data in the page: a header that describes every array, and one compressed block of bytes per experiment.
+// The data in the page: a header that describes every array, and the compressed arrays of each experiment.
 
 const HEADER = JSON.parse(document.getElementById("header").textContent);
 
@@ -33,13 +33,13 @@ class Experiment {
     return this.row(name, run);
   }
 
-  // All numbers of an array, decoded when they are first read.
+  // All numbers of an array, without the factor `scale`; decoded when they are first read.
   all(name) {
     if (!this.read.has(name)) {
       const { type, shape, offset } = this.arrays[name];
-      const kind = { float32: Float32Array, uint16: Uint16Array }[type];
+      const ArrayType = { float32: Float32Array, uint16: Uint16Array }[type];
       const count = shape.reduce((product, length) => product * length, 1);
-      this.read.set(name, new kind(joinBytes(this.bytes, offset, count, kind.BYTES_PER_ELEMENT)));
+      this.read.set(name, new ArrayType(joinBytes(this.bytes, offset, count, ArrayType.BYTES_PER_ELEMENT)));
     }
     return this.read.get(name);
   }
@@ -61,7 +61,7 @@ function joinBytes(bytes, offset, count, width) {
   return joined.buffer;
 }
 
-const opened = new Map();
+const opened = new Map(); // promises of experiments, by name
 
 // Return an experiment by name; its data are inflated at the first use.
 function openExperiment(name) {

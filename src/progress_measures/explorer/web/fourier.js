@@ -1,22 +1,24 @@
-// Computations in the page: the Fourier basis, and maps over (a, b) from their factors.
+// Computations in the page: the Fourier basis, and maps of attention and neurons over (a, b) from their stored factors.
 // Each function equals its counterpart in fourier.py or analysis/pair_maps.py; a test compares them.
 
 const bases = new Map();
 
-// The orthonormal basis F: rows const, cos 1, sin 1, …; [component][x].
+// The orthonormal basis F: rows const, cos 1, sin 1, …; [component][x]. If p is even, the last cosine is ±1 and the last sine is 0.
 function basis(p) {
   if (!bases.has(p)) {
     const rows = [new Float64Array(p).fill(1 / Math.sqrt(p))];
-    for (let k = 1; k <= (p - 1) / 2; k++)
-      for (const wave of [Math.cos, Math.sin])
-        rows.push(Float64Array.from({ length: p }, (_, x) => Math.sqrt(2 / p) * wave((2 * Math.PI * ((k * x) % p)) / p)));
+    for (let k = 1; k <= p / 2; k++)
+      for (const wave of [Math.cos, Math.sin]) {
+        const height = 2 * k < p ? Math.sqrt(2 / p) : wave === Math.cos ? Math.sqrt(1 / p) : 0;
+        rows.push(Float64Array.from({ length: p }, (_, x) => height * wave((2 * Math.PI * ((k * x) % p)) / p)));
+      }
     bases.set(p, rows);
   }
   return bases.get(p);
 }
 
 function componentNames(p) {
-  return ["const", ...Array.from({ length: p - 1 }, (_, i) => `${i % 2 ? "sin" : "cos"} ${(i >> 1) + 1}`)];
+  return ["const", ...Array.from({ length: 2 * Math.floor(p / 2) }, (_, i) => `${i % 2 ? "sin" : "cos"} ${(i >> 1) + 1}`)];
 }
 
 function dot(left, right) {
@@ -50,8 +52,8 @@ function attentionMaps(token, position) {
   return maps;
 }
 
-// A neuron after the ReLU over all pairs, [a][b]. heads: for each head its attention maps, and the contribution of
-// attending to each token and position: { maps, token, position }.
+// A neuron after the ReLU over all pairs, [a][b]. heads: one { maps, token, position } per head, with the attention maps of the head
+// and what attention 1 to each token and to each position adds to the neuron. offset: the pre-activation without attention.
 function neuronMap(heads, offset) {
   const p = heads[0].token.length - 1;
   const map = Array.from({ length: p }, () => new Float64Array(p).fill(offset));
@@ -65,7 +67,7 @@ function neuronMap(heads, offset) {
 }
 
 // The embedding projected onto the plane of its cos k and sin k components, with cos k along x:
-// { x, y }, one point per number. W: [number * width + direction].
+// { x, y }, one point per operand. W: the embedding as a flat array [operand * width + dimension].
 function onPlane(W, width, p, k) {
   const F = basis(p);
   const component = (wave) => {
@@ -80,10 +82,10 @@ function onPlane(W, width, p, k) {
   const across = unit(component(F[2 * k - 1]));
   const sine = component(F[2 * k]);
   const overlap = dot(sine, across);
-  const up = unit(sine.map((entry, d) => entry - overlap * across[d]));
+  const upward = unit(sine.map((entry, d) => entry - overlap * across[d]));
   const row = (x) => W.subarray(x * width, (x + 1) * width);
   return {
     x: Array.from({ length: p }, (_, x) => dot(row(x), across)),
-    y: Array.from({ length: p }, (_, x) => dot(row(x), up)),
+    y: Array.from({ length: p }, (_, x) => dot(row(x), upward)),
   };
 }

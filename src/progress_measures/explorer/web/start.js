@@ -1,6 +1,6 @@
 // Start the page.
 
 layOutCards(document.getElementById("cards"));
-startTime();
+startTimeBar();
 startControls();
 choose(fromAddress());

@@ -1,23 +1,24 @@
-// The reader's choices. They are also in the address (#run=seed0&epoch=4300&…), so that a view can be shared.
+// The reader's choices. They are also in the address (#run=seed0&epoch=4300&…), so that a view can be shared. The field `range` is
+// "all" for all epochs, or "story" for the epochs up to `shortRangeEnd`.
 
 const state = { experiment: "", run: "", epoch: -1, neuron: 0, head: 0, a: 17, b: 45, range: "story" };
 const watchers = [];
 let shown = null; // the chosen experiment
-let epochs = []; // of the chosen range: all, or those up to `shortRangeEnd`
+let epochs = []; // epochs of the checkpoints in the chosen range
 
 // Register a function that is called after every change with the set of changed fields: `watcher(changed)`.
 function watch(watcher) {
   watchers.push(watcher);
 }
 
-// Change choices. An invalid choice is replaced by a valid one.
+// Change some fields of `state`. An invalid value is replaced by a valid one.
 async function choose(choice) {
   const previous = { ...state };
   Object.assign(state, choice);
   if (!HEADER.experiments.some(({ name }) => name === state.experiment)) state.experiment = HEADER.experiments[0].name;
-  const wanted = state.experiment;
-  const experiment = shown?.name === wanted ? shown : await openExperiment(wanted);
-  if (state.experiment !== wanted) return; // another experiment was chosen meanwhile
+  const requested = state.experiment;
+  const experiment = shown?.name === requested ? shown : await openExperiment(requested);
+  if (state.experiment !== requested) return; // another experiment was chosen while this one was opened
   shown = experiment;
   makeValid(choice, previous);
   const changed = new Set(Object.keys(state).filter((name) => state[name] !== previous[name]));
@@ -25,7 +26,7 @@ async function choose(choice) {
 }
 
 function makeValid(choice, previous) {
-  const { runs, numbers } = shown;
+  const { runs, numbers } = shown; // `numbers` is the number of operand values
   const newExperiment = state.experiment !== previous.experiment;
   if (!runs.some(({ name }) => name === state.run)) state.run = runs[0].name;
   const run = runs.find(({ name }) => name === state.run);
@@ -40,7 +41,7 @@ function makeValid(choice, previous) {
   state.b = clampIndex(state.b, numbers);
 }
 
-// The last epoch of the short range: twice the end of cleanup, rounded up to thousands (as in figures/style.py). It is null
+// The last epoch of the short range: twice the end of cleanup, rounded up to thousands (as in figures/plots/style.py). It is null
 // if the run has no end of cleanup after epoch 1000, or if the range would have one checkpoint or all of them.
 function shortRangeEnd({ phases }) {
   const cleanup = phases.at(-1);
@@ -60,17 +61,19 @@ function clampIndex(number, count) {
   return count ? Math.min(Math.max(0, Math.round(number) || 0), count - 1) : 0;
 }
 
-// The index of the number in a list that is nearest to the wanted number.
-function nearest(numbers, wanted) {
+// The index of the entry of a list that is nearest to a target.
+function nearest(list, target) {
   let best = 0;
-  numbers.forEach((number, index) => {
-    if (Math.abs(number - wanted) < Math.abs(numbers[best] - wanted)) best = index;
+  list.forEach((entry, index) => {
+    if (Math.abs(entry - target) < Math.abs(list[best] - target)) best = index;
   });
   return best;
 }
 
+// Fields of `state` that are numbers.
 const NUMBERS = new Set(["epoch", "neuron", "head", "a", "b"]);
 
+// Read choices from the address.
 function fromAddress() {
   const choice = {};
   for (const [name, text] of new URLSearchParams(location.hash.slice(1))) {
@@ -82,6 +85,7 @@ function fromAddress() {
 
 const address = () => `#${new URLSearchParams(state)}`;
 
+// Write the choices to the address.
 function toAddress() {
   if (address() !== location.hash) history.replaceState(null, "", address());
 }

@@ -1,4 +1,4 @@
-// Colors and fonts. Colors have the same meanings as in the figures (figures/style.py); in dark mode they are lighter.
+// Colors and fonts. Colors have the same meanings as in the figures (figures/plots/style.py); in dark mode they are lighter.
 
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
@@ -9,7 +9,7 @@ function style(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-// A color of the figures, adjusted to the current color scheme.
+// Adjust a color of the figures to the current color scheme: in dark mode, grays are inverted and other colors are lighter.
 function shade(hex) {
   if (!darkness.matches) return hex;
   const parts = [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
@@ -20,7 +20,7 @@ function shade(hex) {
 
 const colorOf = (meaning) => shade(HEADER.colors[meaning]);
 
-// The colors of a run's key frequencies as a function of k; all other frequencies are gray.
+// Return a function that maps a frequency k to its color: each key frequency has a color, all other frequencies are gray.
 function frequencyColors(keys) {
   return (k) => {
     const index = keys.indexOf(k);
@@ -56,7 +56,7 @@ function narrowLog(title, more = {}) {
   return axis(title, { type: "log", tickvals: ticks, ticktext: ticks.map(formatNumber), ...more });
 }
 
-// Plotly has only some of the usual color maps by name.
+// Plotly does not know matplotlib's magma by name.
 const MAGMA = ["#000004", "#180f3d", "#440f76", "#721f81", "#9e2f7f", "#cd4071", "#f1605d", "#fd9668", "#feca8d", "#fcfdbf"].map((color, index) => [index / 9, color]);
 
 // Axes of a map over all pairs or components, with square pixels and the first row at the top.
@@ -80,13 +80,13 @@ function layout(parts) {
 
 const PLOTLY = { displayModeBar: false, responsive: true, displaylogo: false, showTips: false };
 
-// Format a number: three significant digits below 1000, integers above.
+// Format a number with three significant digits; from 1000 as an integer, and below 0.001 or from a million with an exponent.
 function formatNumber(value) {
   if (value === null || Number.isNaN(value)) return "–";
-  const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
-  if (size === 0) return "0";
-  return size < 1000 ? value.toPrecision(3) : Math.round(value).toLocaleString("en");
+  const magnitude = Math.abs(value);
+  if (magnitude !== 0 && (magnitude < 1e-3 || magnitude >= 1e6)) return value.toExponential(2);
+  if (magnitude === 0) return "0";
+  return magnitude < 1000 ? value.toPrecision(3) : Math.round(value).toLocaleString("en");
 }
 
 const formatEpoch = (epoch) => epoch.toLocaleString("en");

@@ -5,7 +5,7 @@ const playButton = document.getElementById("play");
 const speed = document.getElementById("speed");
 const range = document.getElementById("range");
 const PLAY_DURATION = 16000; // milliseconds from the first epoch of the range to the last at speed 1
-let playing = null; // while playing, its start: { since: time, from: index of the epoch }
+let playing = null; // null, or the start of the playback: { since: time in milliseconds, from: index in `epochs` }
 const ADDRESS_EVERY = 1000; // milliseconds between updates of the address during playback; browsers reject much more frequent updates
 let dragging = false;
 let lastAddressUpdate = 0; // time in milliseconds
@@ -56,8 +56,8 @@ function stop() {
   toAddress();
 }
 
-// Show the next frame of playback. A slow machine skips checkpoints and keeps the pace. With reduced motion there are 32
-// steps over the range, two per second at speed 1.
+// Show the next frame of playback. A slow machine skips checkpoints and keeps the pace. If the reader prefers reduced motion, the
+// range has 32 steps, two per second at speed 1.
 function advance(time) {
   if (!playing) return;
   const last = epochs.length - 1;
@@ -79,7 +79,7 @@ function showPlaying() {
   playButton.querySelector("path").setAttribute("d", playing ? "M4 3h3v10H4zM9 3h3v10H9z" : "M4 2.5v11l9-5.5z");
 }
 
-function startTime() {
+function startTimeBar() {
   slider.addEventListener("input", () => {
     stop();
     dragging = true;

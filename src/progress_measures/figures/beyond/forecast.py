@@ -44,11 +44,11 @@ LINE_STYLES = {
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Forecast of T, the first epoch with a test loss below 1, from a run's measures at an earlier epoch t.
 
-    A ridge regression on the measures at t predicts log10(T/t). It is fitted to all epochs before T of the other runs. "Other
-    runs' mean" is the geometric mean of T over the other runs. Left: the factor between the forecast and T, median over
-    runs, against the epoch of the forecast divided by T. The shaded area extends from the lower to the upper quartile
-    of the runs for the progress measures. Right: the forecast from progress measures at epoch T/2, against T. The
-    dotted line is a perfect forecast, and the gray band a factor of 1.5.
+    A ridge regression on the measures at t predicts log10(T/t). It is fitted to all runs but the one whose T it
+    predicts, at all epochs before their T. "Other runs' mean" forecasts the geometric mean of these runs' T. Left: the
+    factor between forecast and T, median over runs, against t/T. The shaded area extends from the lower to the upper
+    quartile over runs, for the forecast from progress measures. Right: the forecast from progress measures at epoch
+    T/2, against T. The dotted line is a perfect forecast; the gray band is within a factor of 1.5 of it.
     """
     runs, _ = trajectories(cubes)
     if len(runs) < 2:
@@ -81,7 +81,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
 
 
 def _scatter(ax: Axes, runs: list[Trajectory], predicted: list[float]) -> None:
-    """Draw predicted against actual epochs, one color for each experiment."""
+    """Draw the forecast of T against T, one dot per run, in the color of its experiment."""
     ends = np.array(
         [min(run.generalization_epoch for run in runs) / 1.6, max(run.generalization_epoch for run in runs) * 1.6]
     )

@@ -1,4 +1,4 @@
-"""Beyond the paper: phases found by rule in every run, with the phases set by hand in two runs."""
+"""Beyond the paper: phases that the rule finds in each run, and phases that two sources set by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from progress_measures.analysis.crossings import first_below
 from progress_measures.analysis.phases import PHASE_ENDS
-from progress_measures.claims.ledger import load_claims
+from progress_measures.claims.schema import load_claims
 from progress_measures.figures.plots.style import PHASE_COLORS, phase_legend
 from progress_measures.figures.registry import figure
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     size=(6.8, 3.0),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
-    """Phases that the rule finds in each run (bars).
+    """Phases that the rule finds in each run (plain bars), and phases set by hand (hatched bars).
 
-    Triangles: the end of memorization by the largest excluded loss of any one frequency, which does not depend on the
-    final network. Circles: the first epoch with a test loss below 1. Hatched bars: the ends of the phases that the
-    paper and the subtraction notebook set by hand for their own runs. These runs have other initial weights than ours,
-    so their epochs are comparable only qualitatively.
+    Triangles: the end of memorization, found from the largest excluded loss of any one frequency, which does not depend
+    on the final network. Circles: the first epoch with a test loss below 1. Hatched bars: phases that the paper and the
+    subtraction notebook set by hand for the networks they trained. The initial weights of these networks differ from
+    ours, so their epochs are comparable only qualitatively.
     """
     ax = fig.subplots()
     paper = load_claims()["paper.s5_2.phases"].published
@@ -69,7 +69,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
 
 
 def _bars(ax: Axes, row: int, ends: Iterable[float], **style: Any) -> None:
-    """Draw the phases of a run as bars in one row, up to the first boundary that is not finite."""
+    """Draw the phases of a run as bars in one row, up to the first phase without an end."""
     start = 0.0
     for color, end in zip(PHASE_COLORS.values(), ends, strict=True):
         if not np.isfinite(end):

@@ -33,10 +33,10 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Excluded loss, and the largest excluded loss of any one frequency, with and without weight decay.
 
     At most five runs of each experiment are shown. The excluded loss is the loss on training pairs with cos and sin of
-    w_k(a + b) removed from the logits for all key frequencies k of the final network; w_k = 2πk/p. The black curve
-    removes one frequency at a time and shows the largest of these losses, which does not depend on the final network.
-    Both curves turn from falling to rising where memorization ends. Without weight decay there are no key frequencies,
-    and the black curve does not rise.
+    w_k(a + b) removed from the logits for all key frequencies k of the final network; w_k = 2πk/p. For the black curve,
+    only one frequency is removed at a time; the curve is the maximum of these losses over all frequencies, so it does
+    not depend on the final network. Both curves turn from falling to rising where memorization ends. Without weight
+    decay there are no key frequencies and no excluded loss, and the black curve does not rise.
     """
     runs = [(cube, str(name)) for cube in cubes for name in cube.run.values[:5]]
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)

@@ -1,4 +1,4 @@
-"""Appendix C.2.2, without a figure there: p = 109 behaves like p = 113."""
+"""p = 109 behaves like p = 113 (appendix C.2.2, where the paper has no figure)."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ if TYPE_CHECKING:
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss on addition modulo 109. Thin: all seeds. Bold: their geometric mean."""
+    """Train and test loss on addition modulo 109. Thin: one run per seed. Bold: geometric mean over runs."""
     losses(fig.subplots(), cube, "p = 109")

@@ -1,4 +1,4 @@
-"""Appendix C.2.2, without a figure there: p = 401 with little data."""
+"""p = 401 with small train fractions (appendix C.2.2, where the paper has no figure)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     variables=LOSSES,
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss on addition modulo 401 with 5, 10 and 20 % of all pairs.
+    """Train and test loss on addition modulo 401, trained on 5, 10 and 20 % of all pairs.
 
-    Thin: all seeds. Bold: their geometric mean.
+    Thin: one run per seed. Bold: geometric mean over runs.
     """
     fractions = np.unique(cube.train_fraction)
     axes = panels(fig, len(fractions), columns=len(fractions), sharex=True, sharey=True)

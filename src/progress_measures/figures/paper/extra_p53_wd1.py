@@ -1,4 +1,4 @@
-"""Appendix C.2.2, without a figure there: with p = 53 and weight decay 1 the paper's networks never generalize."""
+"""With p = 53 and weight decay 1 the paper's networks never generalize (appendix C.2.2, where the paper has no figure)."""
 
 from __future__ import annotations
 
@@ -21,5 +21,8 @@ if TYPE_CHECKING:
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss on addition modulo 53 with weight decay 1. Thin: all seeds. Bold: their geometric mean."""
+    """Train and test loss on addition modulo 53 with weight decay 1.
+
+    Thin: one run per seed. Bold: geometric mean over runs.
+    """
     losses(fig.subplots(), runs_with(cube, weight_decay=1), "p = 53, weight decay 1")

@@ -1,4 +1,4 @@
-"""Appendix D.2, without a figure there: a low-precision loss causes slingshots."""
+"""A low-precision loss causes slingshots (appendix D.2, where the paper has no figure)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PRECISIONS = ("float32", "float64")
     variables=("history_train_loss", "history_train_loss_max", "history_test_loss"),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss of one network, trained with the softmax in float32 (left) and in float64 (right).
+    """Train and test loss of two runs, with the softmax of the loss in float32 (left) and in float64 (right).
 
-    The float32 softmax rounds small losses to zero, which causes slingshots: sudden spikes of the loss. Each value of
-    the train loss is the maximum over all epochs since the previous evaluation, so that spikes of a single epoch are
-    visible.
+    The runs differ in nothing else. The float32 softmax rounds small losses to zero, which causes slingshots: sudden
+    spikes of the loss. Each point of the train loss is the maximum over all epochs since the previous evaluation, so
+    that spikes of a single epoch are visible.
     """
     axes = fig.subplots(1, len(PRECISIONS), sharey=True)
     for precision, ax in zip(PRECISIONS, axes, strict=True):

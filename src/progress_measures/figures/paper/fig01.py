@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-A, B = 0.27, 0.66  # the pair that is drawn, as fractions of p
+A, B = 0.27, 0.66  # the pair that is drawn: a and b as fractions of p
 
 
 @figure(
@@ -31,10 +31,10 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     Left: the embedding maps the numbers to one circle per key frequency k. The panel shows all numbers in the plane of
     the embedding's cosine and sine directions at the key frequency with the largest amplitude in the logits; arrows are
     a and b. Middle: attention and MLP compute cos and sin of w_k(a + b) with w_k = 2πk/p. Each arrow is one key
-    frequency; its angle is w_k(a + b), and its length is the size of the coefficients with which the neuron-logit map
-    W_L = W_out W_U reads this cosine and sine from the neurons. Right: for every answer c, each key frequency adds the
-    wave cos w_k(a + b - c) to the logits, with its amplitude in this network. The sum of the waves is largest where c
-    is the right answer.
+    frequency. Its coordinates are cos and sin of w_k(a + b), each times the coefficient with which the neuron-logit map
+    W_L = W_out W_U reads it from the neurons. Right: for every answer c, each key frequency adds a cosine
+    cos w_k(a + b - c) to the logits; its amplitude is measured in this network. The sum of these cosines is largest
+    where c is the right answer.
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)
@@ -44,12 +44,13 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         return
     keys, p = list(colors), cube.sizes["token"] - 1
     a, b = round(A * p), round(B * p)
+    # The variable's coefficients are for cosines of norm 1 over all (a, b, c); cos w_k(a + b - c) has norm sqrt(p^3 / 2).
     amplitudes = run_cube.cosine_coefficient.isel(epoch=-1).sel(frequency=keys).values / np.sqrt(p**3 / 2)
     strongest = keys[int(amplitudes.argmax())]
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.6))
     _circle(left, run_cube.W_E.values[:p], strongest, {"a": a, "b": b}, colors[strongest])
     _arrows(middle, run_cube.readout_coefficient.sel(frequency=keys), (a + b) % p, p, colors)
-    _waves(right, keys, amplitudes, (a + b) % p, p, colors)
+    _cosines(right, keys, amplitudes, (a + b) % p, p, colors)
     left.set_title(f"embed\n$a={a}$, $b={b}$, $k={strongest}$")
     middle.set_title(f"compose\n$a+b={(a + b) % p}$ mod {p}")
     right.set_title("compare with every c\n" + r"$\cos w_k(a+b-c)$ in the logits")
@@ -61,7 +62,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def _circle(ax: Axes, embedding: NDArray[np.floating], k: int, operands: dict[str, int], color: str) -> None:
-    """Draw the numbers in the orthonormalized plane of the embedding's cosine and sine directions at frequency k."""
+    """Draw the numbers projected onto the plane of the embedding's cosine and sine directions at frequency k."""
     p = len(embedding)
     angle = 2 * np.pi * k * np.arange(p) / p
     directions = np.stack([np.cos(angle), np.sin(angle)]) @ embedding
@@ -72,45 +73,45 @@ def _circle(ax: Axes, embedding: NDArray[np.floating], k: int, operands: dict[st
     for name, number in operands.items():
         ax.annotate("", (x[number], y[number]), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 1.4})
         ax.annotate(f"${name}$", (1.18 * x[number], 1.18 * y[number]), ha="center", va="center")
-    _bare(ax, 1.4 * np.hypot(x, y).max())
+    _hide_frame(ax, 1.4 * np.hypot(x, y).max())
     ax.set_xlabel(r"$\cos w_k a,\ \sin w_k a$")
 
 
-def _arrows(ax: Axes, lengths: xr.DataArray, answer: int, p: int, colors: dict[int, str]) -> None:
-    """Draw cos and sin of w(a + b) times the coefficients with which W_L reads them from the neurons, by frequency."""
-    largest = float(np.abs(lengths).max())
+def _arrows(ax: Axes, coefficients: xr.DataArray, answer: int, p: int, colors: dict[int, str]) -> None:
+    """Draw one arrow per key frequency, with coordinates cos and sin of w_k(a + b), each times its coefficient."""
+    largest = float(np.abs(coefficients).max())
     for k, color in colors.items():
         angle = 2 * np.pi * k * answer / p
         x, y = (
-            lengths.sel(frequency=k, wave="cos") * np.cos(angle),
-            lengths.sel(frequency=k, wave="sin") * np.sin(angle),
+            coefficients.sel(frequency=k, wave="cos") * np.cos(angle),
+            coefficients.sel(frequency=k, wave="sin") * np.sin(angle),
         )
         ax.annotate("", (float(x), float(y)), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 1.4})
         ax.annotate(f"{k}", (1.1 * float(x), 1.1 * float(y)), ha="center", va="center", color=color, fontsize=7)
         circle = np.linspace(0, 2 * np.pi, 90)
-        ax.plot(float(lengths.sel(frequency=k)[0]) * np.cos(circle), float(lengths.sel(frequency=k)[1]) * np.sin(circle),
-                color=color, lw=0.4, alpha=0.6)  # fmt: skip
-    _bare(ax, 1.25 * largest)
+        of_cos, of_sin = (float(coefficient) for coefficient in coefficients.sel(frequency=k))
+        ax.plot(of_cos * np.cos(circle), of_sin * np.sin(circle), color=color, lw=0.4, alpha=0.6)
+    _hide_frame(ax, 1.25 * largest)
     ax.set_xlabel(r"$\cos w_k(a+b),\ \sin w_k(a+b)$")
 
 
-def _waves(
+def _cosines(
     ax: Axes, keys: list[int], amplitudes: NDArray[np.floating], answer: int, p: int, colors: dict[int, str]
 ) -> None:
-    """Draw the wave cos w(a + b - c) of each key frequency over c, and their sum."""
+    """Draw cos w_k(a + b - c) times its amplitude as a function of c, for each key frequency k, and the sum over k."""
     c = np.arange(p)
-    waves = [
+    cosines = [
         amplitude * np.cos(2 * np.pi * k * (answer - c) / p) for k, amplitude in zip(keys, amplitudes, strict=True)
     ]
-    for k, wave in zip(keys, waves, strict=True):
-        ax.plot(c, wave, color=colors[k], lw=0.8, label=f"k = {k}")
-    ax.plot(c, np.sum(waves, 0), color="black", lw=1.6, label="sum")
+    for k, cosine in zip(keys, cosines, strict=True):
+        ax.plot(c, cosine, color=colors[k], lw=0.8, label=f"k = {k}")
+    ax.plot(c, np.sum(cosines, 0), color="black", lw=1.6, label="sum")
     ax.axvline(answer, color="#888888", lw=0.6, ls=(0, (4, 3)), zorder=-1)
     ax.set(xlabel="c", xlim=(0, p - 1))
     ax.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.22), handlelength=1, columnspacing=0.9)
 
 
-def _bare(ax: Axes, limit: float) -> None:
+def _hide_frame(ax: Axes, limit: float) -> None:
     """Hide ticks and spines, and set both axes from -limit to limit on equal scales."""
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set_visible(False)

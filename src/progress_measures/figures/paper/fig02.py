@@ -1,4 +1,4 @@
-"""Figure 2: all seeds memorize early and generalize long after."""
+"""Figure 2: with every seed, a network memorizes early and generalizes long after."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test accuracy (left) and loss (right) of all seeds.
 
-    Thin: every seed. Bold: their mean, which is the geometric mean for losses. Each network fits its training pairs
-    within a few hundred epochs. It answers the test pairs correctly only thousands of epochs later.
+    Thin: one run per seed. Bold: mean over runs, which is the geometric mean for losses. Each network fits its training
+    pairs within a few hundred epochs. It answers the test pairs correctly only thousands of epochs later.
     """
     accuracy, loss = fig.subplots(1, 2)
     for split in ("train", "test"):

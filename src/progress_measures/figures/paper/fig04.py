@@ -8,7 +8,7 @@ import numpy as np
 
 from progress_measures.analysis.pair_maps import attention_map, neuron_map
 from progress_measures.figures.plots.neurons import MAPS
-from progress_measures.figures.plots.style import frequency_colors, panel_letters, plane
+from progress_measures.figures.plots.style import frequency_colors, pair_map, panel_letters
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Attention, a neuron and the logits of the first run at the end of training.
 
     Left: attention of head 0 from `=` to a, over all pairs. Middle: neuron 0 after the ReLU, over all pairs. Both are
-    periodic with one frequency k, given in the title. Right: norm over outputs of each 2D Fourier component of the
-    logits, in percent of the largest norm. Rows and columns are the constant and the cos and sin of the key
-    frequencies, over a and over b. The axis label gives the largest norm of all components that are not shown. The
-    large norms are in the 2 x 2 cells on the diagonal in which a and b have the same key frequency.
+    periodic; the title gives the frequency k that explains most of their variance. Right: norm over outputs of each 2D
+    Fourier component of the logits, in percent of the largest norm. Rows (over a) and columns (over b) are the constant
+    and cos and sin of the key frequencies. The axis label gives the largest norm that is not shown. The large norms are
+    in the 2 x 2 cells on the diagonal, in which a and b have the same key frequency.
     """
     run = str(cube.run.values[0])
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.35))
     run_cube = cube.sel(run=run)
-    image = plane(left, attention_map(cube, 0).sel(position="a"), vmin=0, vmax=1)
+    image = pair_map(left, attention_map(cube, 0).sel(position="a"), vmin=0, vmax=1)
     fig.colorbar(image, ax=left, shrink=0.6, label="Attention")
-    image = plane(middle, neuron_map(cube, 0), "magma", vmin=0)
+    image = pair_map(middle, neuron_map(cube, 0), "magma", vmin=0)
     fig.colorbar(image, ax=middle, shrink=0.6, label="Activation")
     _key_components(right, run_cube.logit_fourier_norm_2d, list(frequency_colors(cube, run)))
     left.set_title(f"Head 0, k = {int(run_cube.attention_frequency.sel(head=0))}")
@@ -48,13 +48,13 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def _key_components(ax: Axes, norms: xr.DataArray, keys: list[int]) -> None:
-    """Draw the norms at the constant and the key frequencies; the x label has the largest of all other norms."""
+    """Draw the norms at the constant and the key frequencies; the x label gives the largest norm that is not drawn."""
     components = [0] + [i for k in keys for i in (2 * k - 1, 2 * k)]
     values = norms.values.copy()
     values[0, 0] = 0
     selected = values[np.ix_(components, components)]
-    others = values.copy()
-    others[np.ix_(components, components)] = 0
+    not_drawn = values.copy()
+    not_drawn[np.ix_(components, components)] = 0
     largest = values.max()
     ax.imshow(selected / largest, cmap="Blues", vmin=0, vmax=1)
     for i, j in zip(*np.nonzero(selected > 0.05 * largest), strict=True):
@@ -70,6 +70,6 @@ def _key_components(ax: Axes, norms: xr.DataArray, keys: list[int]) -> None:
         )
     names = [str(norms.fourier_component_a.values[i]) for i in components]
     ax.set(xticks=range(len(components)), yticks=range(len(components)), ylabel="Component over a")
-    ax.set_xlabel(f"Component over b\n(all others ≤ {100 * others.max() / largest:.1f} %)")
+    ax.set_xlabel(f"Component over b\n(all others ≤ {100 * not_drawn.max() / largest:.1f} %)")
     ax.set_xticklabels(names, rotation=90, fontsize=6)
     ax.set_yticklabels(names, fontsize=6)

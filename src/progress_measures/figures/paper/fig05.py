@@ -1,4 +1,4 @@
-"""Figure 5: most neurons follow one frequency and write only to that frequency."""
+"""Figure 5: most neurons follow one frequency, and their output weights use only this frequency."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     fraction, frequency = last.neuron_fraction_explained.values, last.neuron_frequency.values
     left, right = fig.subplots(1, 2, width_ratios=(1, 1.25))
     order = np.argsort(-fraction, kind="stable")
-    points = [colors.get(int(k), COLORS["other"]) for k in frequency[order]]
-    left.scatter(np.arange(1, len(order) + 1), fraction[order], s=4, c=points, lw=0)
+    point_colors = [colors.get(int(k), COLORS["other"]) for k in frequency[order]]
+    left.scatter(np.arange(1, len(order) + 1), fraction[order], s=4, c=point_colors, lw=0)
     left.axhline(CLUSTER_FRACTION, color="#888888", lw=0.6, ls=(0, (4, 3)))
     above = int((fraction >= CLUSTER_FRACTION).sum())
     left.annotate(
@@ -63,6 +63,6 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     weights = cube.W_L_fourier.values[cluster].T[1:]
     signed_map(fig, right, weights, "Weight")
     right.set(yticks=[2 * k - 1.5], yticklabels=[f"{k}"], ylabel="Frequency over outputs")
-    others = [2 * k_label - 1.5 for k_label in range(10, cube.sizes["frequency"] + 1, 10)]
-    right.set_yticks(others, [f"{round((tick + 1.5) / 2)}" for tick in others], minor=True, color="#888888")
+    minor_ticks = [2 * k_label - 1.5 for k_label in range(10, cube.sizes["frequency"] + 1, 10)]
+    right.set_yticks(minor_ticks, [f"{round((tick + 1.5) / 2)}" for tick in minor_ticks], minor=True, color="#888888")
     right.set(xlabel="Neuron of the cluster", title=f"(b) $W_L$ of the {len(cluster)} neurons of k = {k}")

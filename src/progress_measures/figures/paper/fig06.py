@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Test loss of the first run at the end of training with one frequency removed from its logits.
 
-    Removing frequency k removes the logits' 2D Fourier components built from const, cos and sin of w_k a and of w_k b,
-    except the constant; w_k = 2πk/p. Removing a key frequency increases the loss by orders of magnitude; removing any
-    other frequency does no harm. Keeping only the constant and the key frequencies (dashed) gives a lower loss than
-    keeping all components (solid).
+    Removing frequency k removes eight 2D Fourier components from the logits: the products of 1, cos or sin of w_k a
+    with 1, cos or sin of w_k b, except the constant; w_k = 2πk/p. Removing a key frequency increases the loss by orders
+    of magnitude; removing any other frequency does no harm. With only the constant and the components of the key
+    frequencies (dashed), the loss is lower than with all components (solid).
     """
     run = str(cube.run.values[0])
     last = cube.sel(run=run).isel(epoch=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from progress_measures.analysis.phases import PHASE_ENDS, end_of_interest
+from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
 from progress_measures.figures.interactive_page import axis, layout, line
 from progress_measures.figures.interactive_page import epochs as epoch_axis
 from progress_measures.figures.plots.style import (
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def page(cube: xr.Dataset) -> dict[str, Any]:
     """Progress measures of the first run over training, in three rows with one epoch axis.
 
-    Hovering shows the values of all curves at an epoch; zooming in on epochs applies to all rows. The excluded and the
-    restricted loss change while train and test loss are flat.
+    Hovering shows the values of all curves at an epoch. Zooming in on the epoch axis applies to all rows. The excluded
+    and the restricted loss change while train and test loss are flat.
     """
     run_cube = cube.isel(run=0)
     losses = ("train", "test", "excluded", "restricted")
@@ -69,12 +69,12 @@ def page(cube: xr.Dataset) -> dict[str, Any]:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Four progress measures of the first run.
 
-    Top left: the excluded loss (training pairs, with cos and sin of w(a + b) of the key frequencies removed from the
-    logits) rises while train and test loss are flat. Top right: the restricted loss (all pairs, with only these
-    directions and the mean kept in the logits) falls before the test loss does. Bottom left: the Fourier spectra of the
+    Top left: the excluded loss (on training pairs, with cos and sin of w(a + b) of the key frequencies removed from the
+    logits) rises while train and test loss are flat. Top right: the restricted loss (on all pairs, with only these cos
+    and sin and the mean left in the logits) falls before the test loss does. Bottom left: the Fourier spectra of the
     embedding W_E and of the neuron-logit map W_L = W_out W_U become sparse. Bottom right: the sum of squared weights
     falls, most sharply in cleanup. Shaded areas are the phases that the rule finds; w = 2πk/p for frequency k. The
-    epoch axis ends at about twice the end of cleanup; its label gives the last trained epoch.
+    epoch axis ends at about twice the epoch at which cleanup ends; its label gives the last trained epoch.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     axes = fig.subplots(2, 2, sharex=True).ravel()
@@ -90,7 +90,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     axes[3].plot(run_cube.epoch, run_cube.sum_of_squared_weights, color=COLORS["weights"])
     axes[3].set(title="Size of the weights", ylabel=label(run_cube.sum_of_squared_weights))
     for ax in axes:
-        epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube.sel(run=run)))
+        epochs(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
         phase_bands(ax, cube, run)
     for ax in axes[:2]:
         ax.set_xlabel("")

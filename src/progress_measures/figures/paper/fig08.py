@@ -1,4 +1,4 @@
-"""Figure 8: why there are several frequencies: their waves add up at one point only."""
+"""Figure 8: why networks use several frequencies: their cosines add up at one point only."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def _interference(ax: Axes, colors: dict[int, str], p: int) -> None:
-    """Draw the cosines of the frequencies and their sum; mark its values at x = 0 and at the largest other value."""
+    """Draw the cosines of the frequencies and their sum; mark the sum at x = 0 and its largest value at other x."""
     x = np.arange(p)
-    waves = [np.cos(2 * np.pi * k * x / p) for k in colors]
-    for (_, color), wave in zip(colors.items(), waves, strict=True):
-        ax.plot(x, wave, color=color, lw=0.6)
-    total = np.sum(waves, 0) if waves else np.zeros(p)
+    cosines = [np.cos(2 * np.pi * k * x / p) for k in colors]
+    for (_, color), cosine in zip(colors.items(), cosines, strict=True):
+        ax.plot(x, cosine, color=color, lw=0.6)
+    total = np.sum(cosines, 0) if cosines else np.zeros(p)
     ax.plot(x, total, color="black", lw=1.3)
-    if waves:
-        beyond_zero = np.abs(total[1:]) if len(waves) == 1 else total[1:]
+    if cosines:
+        beyond_zero = np.abs(total[1:]) if len(cosines) == 1 else total[1:]
         second = 1 + int(beyond_zero.argmax())
         ax.plot([0, second], total[[0, second]], "o", ms=3, color="black")
         ax.annotate(f"{total[second]:.2f} at {second}", (second, total[second]), (6, 6), textcoords="offset points")
-    ax.set(xlabel="x", xlim=(-1, p), ylim=(None, len(waves) * 1.15 + 0.2))
+    ax.set(xlabel="x", xlim=(-1, p), ylim=(None, len(cosines) * 1.15 + 0.2))
     ax.annotate(f"k = {', '.join(map(str, colors))}", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top")

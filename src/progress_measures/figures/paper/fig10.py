@@ -1,4 +1,4 @@
-"""Figure 10: each head's attention score is a wave over the numbers."""
+"""Figure 10: each head's attention score is a sinusoid over the numbers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Attention scores of each head of the first run at the end of training, in the Fourier basis.
 
-    C_j is the part of head j's attention score from `=` that depends on the number attended to. The bars are its
-    coefficients in the orthonormal Fourier basis over the numbers. Nearly all of its variance lies in one frequency.
-    Each title gives the fraction of this variance in the frequency k of the head's attention pattern.
+    C_j is the part of head j's attention score from `=` that depends on the number attended to. The bars are the
+    coefficients of C_j in the orthonormal Fourier basis over the numbers. Nearly all of the variance of C_j over
+    numbers lies in one frequency. Each title gives the frequency k that explains most of the variance of the head's
+    attention over pairs, and the fraction of the variance of C_j in k.
     """
     run_cube = cube.isel(run=0)
     colors = frequency_colors(cube, str(cube.run.values[0]))

@@ -1,4 +1,4 @@
-"""Figure 11: the part of each number that the heads pass on."""
+"""Figure 11: what each head writes to the residual stream for each number."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Norm of each Fourier component of W_E W_V W_O over the numbers, by head, at the end of training.
 
     Row x of W_E W_V W_O is the vector that a head of the first run writes to the residual stream when it attends to the
-    number x; the norm is over the residual stream. Only key frequencies have large norms. Some heads write mostly the
-    frequency of their attention pattern (in the title), others write all key frequencies.
+    number x; the norm is over the residual stream. Only key frequencies have large norms. Each title gives the
+    frequency k that explains most of the variance of the head's attention over pairs. Some heads write mostly this
+    frequency, other heads write all key frequencies.
     """
     run_cube = cube.isel(run=0)
     colors = frequency_colors(cube, str(cube.run.values[0]))

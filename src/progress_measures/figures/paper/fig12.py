@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from progress_measures.analysis.pair_maps import neuron_map
 from progress_measures.figures.plots.neurons import MAPS
-from progress_measures.figures.plots.style import panel_letters, panels, plane
+from progress_measures.figures.plots.style import pair_map, panel_letters, panels
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     size=(6.8, 2.3),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Neurons 1 to 4 of the first run after the ReLU, over all pairs, each on its own scale.
+    """Activations after the ReLU of the first run's neurons 1 to 4, over all pairs, at the end of training.
 
-    All values are from the end of training. Each title gives the frequency k that explains most of the neuron's
-    variance over pairs, and the fraction that it explains.
+    Each map has a separate color scale. Each title gives the frequency k that explains most of the neuron's variance
+    over pairs, and the fraction that it explains.
     """
     last = cube.isel(run=0, epoch=-1)
     neurons = cube.neuron.values[1:5]
     axes = panels(fig, len(neurons), columns=4, sharey=True)
     for neuron, ax in zip(neurons, axes, strict=True):
-        image = plane(ax, neuron_map(cube, neuron), "magma", vmin=0)
+        image = pair_map(ax, neuron_map(cube, neuron), "magma", vmin=0)
         ax.label_outer()
         k, fraction = int(last.neuron_frequency[neuron]), float(last.neuron_fraction_explained[neuron])
         ax.set_title(f"Neuron {neuron}\nk = {k} ({fraction:.0%})")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.analysis.phases import PHASE_ENDS, end_of_interest
+from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
 from progress_measures.figures.plots.style import COLORS, epochs, phase_bands, phase_names
 from progress_measures.figures.registry import figure
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test accuracy of the first run, and its restricted accuracy.
+    """Train, test and restricted accuracy of the first run.
 
     The restricted accuracy is the accuracy on test pairs with only the mean and the directions of the key frequencies,
-    cos and sin of w(a + b), kept in the logits. It rises long before the test accuracy does. w = 2πk/p for frequency k.
+    cos and sin of w(a + b), left in the logits; w = 2πk/p for frequency k. It rises long before the test accuracy does.
     """
     run = str(cube.run.values[0])
     run_cube = cube.sel(run=run)
@@ -38,7 +38,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         lw=1.8,
         label="restricted, test pairs",
     )
-    epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube.sel(run=run)))
+    epochs(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
     ax.set(ylabel="Accuracy", ylim=(-0.02, 1.04))
     phase_bands(ax, cube, run)
     ax.legend(loc="center right")

@@ -1,4 +1,4 @@
-"""Figure 14: the waves cos w(a + b - c) in the logits grow steadily."""
+"""Figure 14: the coefficients of cos w(a + b - c) in the logits grow steadily."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.phases import PHASE_ENDS, end_of_interest
+from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
 from progress_measures.figures.plots.style import epochs, frequency_colors, no_key_frequencies, phase_bands, phase_names
 from progress_measures.figures.registry import figure
 
@@ -36,6 +36,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     if not colors:
         no_key_frequencies(ax, run)
         return
+    # The variable's coefficients are for cosines of norm 1 over all (a, b, c); cos w(a + b - c) has norm sqrt(p^3 / 2).
     for k, color in colors.items():
         ax.plot(
             run_cube.epoch,
@@ -43,7 +44,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
             color=color,
             label=f"k = {k}",
         )
-    epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube.sel(run=run)))
+    epochs(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
     ax.set(ylabel=r"Coefficient of $\cos w_k(a+b-c)$")
     phase_bands(ax, cube, run)
     ax.legend(loc="lower right")

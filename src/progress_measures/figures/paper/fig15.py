@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.analysis.phases import PHASE_ENDS, end_of_interest
+from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
 from progress_measures.figures.plots.style import (
     COLORS,
     epochs,
@@ -35,7 +35,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Accuracy (left) and loss (right) of the first run on training pairs, without one key frequency at a time.
 
     For each key frequency k, cos and sin of w_k(a + b) are removed from the logits; w_k = 2πk/p. Gray: nothing is
-    removed. During memorization no removal matters. During circuit formation removing a key frequency starts to
+    removed. During memorization, removing a key frequency changes little. During circuit formation, it starts to
     increase the loss.
     """
     run = str(cube.run.values[0])
@@ -50,7 +50,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
                 color=color,
                 label=f"k = {k}",
             )
-        epochs(ax, int(run_cube.epoch[-1]), end_of_interest(cube.sel(run=run)))
+        epochs(ax, int(run_cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
         phase_bands(ax, cube, run)
     axes[0].set(title="Accuracy", ylabel="Accuracy on training pairs")
     axes[1].set(title="Loss")

@@ -1,10 +1,16 @@
-"""Figure 16: the embedding of the runs after the first is sparse in the Fourier basis too."""
+"""Figure 16: in the runs after the first, too, the embedding is sparse in the Fourier basis."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.style import by_component, frequency_colors, other_runs, panel_letters, panels
+from progress_measures.figures.plots.style import (
+    by_component,
+    frequency_colors,
+    panel_letters,
+    panels,
+    runs_after_first,
+)
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -20,12 +26,12 @@ if TYPE_CHECKING:
     size=(6.8, 4.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Norm of each Fourier component of the embedding W_E of the runs after the first, at the end of training.
+    """Norm of each Fourier component of the embedding W_E at the end of training, in the runs after the first.
 
     The norm is over the residual stream. Each run has a few key frequencies, colored and numbered; they differ between
     runs.
     """
-    runs = other_runs(cube)
+    runs = runs_after_first(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
     for run, ax in zip(runs, axes, strict=True):
         by_component(ax, cube.W_E_fourier_norm.sel(run=run).isel(epoch=-1), frequency_colors(cube, run))

@@ -1,10 +1,16 @@
-"""Figure 17: the neuron-logit map of the runs after the first is sparse in the Fourier basis too."""
+"""Figure 17: in the runs after the first, too, the neuron-logit map is sparse in the Fourier basis."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.style import by_component, frequency_colors, other_runs, panel_letters, panels
+from progress_measures.figures.plots.style import (
+    by_component,
+    frequency_colors,
+    panel_letters,
+    panels,
+    runs_after_first,
+)
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -20,12 +26,12 @@ if TYPE_CHECKING:
     size=(6.8, 4.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Norm of each Fourier component of the neuron-logit map W_L of the runs after the first, after training.
+    """Norm of each Fourier component of the neuron-logit map W_L = W_out W_U, in the runs after the first.
 
-    W_L = W_out W_U, and the norm is over neurons. Each run has a few key frequencies, colored and numbered; they differ
-    between runs.
+    The norm is over neurons. All values are from the end of training. Each run has a few key frequencies, colored and
+    numbered; they differ between runs.
     """
-    runs = other_runs(cube)
+    runs = runs_after_first(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
     for run, ax in zip(runs, axes, strict=True):
         by_component(ax, cube.W_L_fourier_norm.sel(run=run).isel(epoch=-1), frequency_colors(cube, run))

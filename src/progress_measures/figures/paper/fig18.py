@@ -1,4 +1,4 @@
-"""Figure 18: the restricted loss falls before the test loss in the runs after the first too."""
+"""Figure 18: in the runs after the first, too, the restricted loss falls before the test loss."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from progress_measures.figures.plots.style import (
     epochs,
     label,
     loss_axis,
-    other_runs,
     panel_letters,
     panels,
     phase_bands,
     phase_legend,
+    runs_after_first,
 )
 from progress_measures.figures.registry import figure
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     size=(6.8, 4.6),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train, test and restricted loss of the runs after the first, with the phases found by rule in each run.
+    """Train, test and restricted loss of the runs after the first, with the phases that the rule finds in each run.
 
-    The restricted loss keeps only the mean and the key frequencies' directions, cos and sin of w(a + b), in the logits;
-    w = 2πk/p for frequency k. It falls before the test loss does, at a different epoch in every run.
+    The restricted loss keeps only the mean and the directions of the key frequencies, cos and sin of w(a + b), in the
+    logits; w = 2πk/p for frequency k. It falls before the test loss does, at a different epoch in every run.
     """
-    runs = other_runs(cube)
+    runs = runs_after_first(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
     for run, ax in zip(runs, axes, strict=True):
         run_cube = cube.sel(run=run)

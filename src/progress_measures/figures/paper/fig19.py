@@ -1,4 +1,4 @@
-"""Figure 19: the Fourier spectra become sparse in cleanup in the runs after the first too."""
+"""Figure 19: in the runs after the first, too, the Fourier spectra become sparse in cleanup."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots.style import (
     COLORS,
     epochs,
-    other_runs,
     panel_letters,
     panels,
     phase_bands,
     phase_legend,
+    runs_after_first,
 )
 from progress_measures.figures.registry import figure
 
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     size=(6.8, 4.4),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Gini coefficients of the Fourier norms of W_E and W_L of the runs after the first.
+    """Gini coefficients of the Fourier norms of W_E and W_L, in the runs after the first.
 
-    The Fourier norms are the norms of the Fourier components of the embedding W_E and of the neuron-logit map W_L =
-    W_out W_U. Shaded areas are the phases that the rule finds in each run. Both coefficients rise slowly during circuit
-    formation and fast in cleanup.
+    The Fourier norms are the norms of the Fourier components of the embedding W_E and of the neuron-logit map
+    W_L = W_out W_U. A Gini coefficient near 1 means that a few components hold nearly all of the norm. Shaded areas are
+    the phases that the rule finds in each run. Both coefficients rise slowly during circuit formation and fast in
+    cleanup.
     """
-    runs = other_runs(cube)
+    runs = runs_after_first(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
     for run, ax in zip(runs, axes, strict=True):
         run_cube = cube.sel(run=run)

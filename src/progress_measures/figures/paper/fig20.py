@@ -1,4 +1,4 @@
-"""Figure 20: networks generalize at once on much data, late on less, and never on little."""
+"""Figure 20: with large train fractions networks generalize at once, with smaller ones late, with the smallest never."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Train and test loss of one network for each train fraction, 10 to 90 % of all pairs.
 
-    With 10 or 20 % the test loss never falls. From 30 to 50 % it falls, later for smaller fractions. From 60 % on it
-    falls together with the train loss. The epoch axes differ: below 40 % they end at 40,000 epochs, from 40 % on at
-    5,000.
+    With 10 or 20 % the test loss never falls. From 30 to 50 % it falls after the train loss, later for smaller
+    fractions. From 60 % on it falls together with the train loss. The epoch axes differ: they end at epoch 40,000 below
+    40 %, and at epoch 5,000 from 40 % on.
     """
     runs = by_fraction(*cubes)
     axes = panels(fig, len(runs), columns=3, sharey=True)

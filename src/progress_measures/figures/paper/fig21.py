@@ -1,4 +1,4 @@
-"""Figure 21: the time a network takes to generalize, by train fraction."""
+"""Figure 21: the number of epochs that a network takes to generalize, by train fraction."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ THRESHOLDS: dict[float, dict[str, Any]] = {
     size=(4.6, 3.2),
 )
 def draw(fig: Figure, *cubes: xr.Dataset) -> None:
-    """First epoch with train and test loss below a threshold, against the train fraction.
+    """First epoch with a train loss, or with a test loss, below a threshold, against the train fraction.
 
     The train fraction is the fraction of all pairs in the training set. The thresholds are 1e-6 (solid), 1e-4 (dashed)
-    and 1e-2 (dotted). The network at 30 % is seed 0 of the mainline. The train loss takes about the same time at every
-    fraction. The test loss takes many times as long at 30 %, and hardly longer than the train loss from 60 % on. A
-    network without a point never reached the threshold.
+    and 1e-2 (dotted). The network at 30 % is the first run of the experiment `mainline`. The train loss takes about the
+    same number of epochs at every fraction. The test loss takes many times as long at 30 %, and hardly longer than the
+    train loss from 60 % on. Where a point is missing, the loss never fell below the threshold.
     """
     ax, runs = fig.subplots(), by_fraction(*cubes)
     for threshold, line_style in THRESHOLDS.items():
@@ -58,6 +58,6 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
 
 
 def _first_epoch_below(loss: xr.DataArray, threshold: float) -> float:
-    """Return the first epoch with a loss below the threshold, NaN (not drawn) where there is none."""
+    """Return the first epoch with a loss below the threshold; NaN, which is not drawn, if there is none."""
     epoch = first_below(loss, threshold)
     return float(epoch) if np.isfinite(epoch) else np.nan

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss of two-layer networks.
 
-    Thin: all seeds. Bold: their geometric mean. Slingshots, which are sudden spikes of the loss, make the curves hard
-    to read.
+    Thin: one run per seed. Bold: geometric mean over runs. Slingshots, which are sudden spikes of the loss, make the
+    curves hard to read.
     """
     losses(fig.subplots(), cube, "Two layers")

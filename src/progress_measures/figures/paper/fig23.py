@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train, test and excluded loss of the first two-layer run.
+    """Train, test and excluded loss of the first run of the two-layer networks.
 
     The excluded loss is the loss on training pairs with cos and sin of w(a + b) of the key frequencies removed from the
     logits; w = 2πk/p for frequency k. In the paper the excluded loss rises before the test loss falls.
@@ -30,5 +30,5 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     run_cube = cube.isel(run=[0])
     losses(ax, run_cube, f"Two layers, {cube.run.values[0]}", legend=False)
     ax.plot(run_cube.epoch, run_cube.excluded_loss.isel(run=0), color=COLORS["excluded"], label="excluded")
-    # Next to the title, since slingshots leave no room in the panel.
+    # The legend is next to the title, because spikes of the loss leave no room in the panel.
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)

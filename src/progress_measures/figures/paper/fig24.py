@@ -21,5 +21,8 @@ if TYPE_CHECKING:
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss on addition modulo 53 with weight decay 5. Thin: all seeds. Bold: their geometric mean."""
+    """Train and test loss on addition modulo 53 with weight decay 5.
+
+    Thin: one run per seed. Bold: geometric mean over runs.
+    """
     losses(fig.subplots(), runs_with(cube, weight_decay=5), "p = 53, weight decay 5")

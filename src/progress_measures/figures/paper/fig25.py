@@ -1,4 +1,4 @@
-"""Figure 25: a larger prime, 401, with several weight decays."""
+"""Figure 25: the larger prime p = 401, with several weight decays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     size=(6.8, 4.2),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss on addition modulo 401, for several weight decays.
+    """Train and test loss on addition modulo 401, one run for each weight decay.
 
     In the paper train and test loss fall together, because the training set is large.
     """

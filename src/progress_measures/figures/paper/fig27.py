@@ -25,7 +25,7 @@ DECAYS = (0.3, 3.0)
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss with weight decay 0.3 (left) and 3 (right).
 
-    Thin: three seeds. Bold: their geometric mean. The mainline (Figure 2) has weight decay 1.
+    Thin: one run per seed. Bold: geometric mean over runs. The runs of Figure 2 have weight decay 1.
     """
     axes = fig.subplots(1, len(DECAYS), sharey=True)
     for decay, ax in zip(DECAYS, axes, strict=True):

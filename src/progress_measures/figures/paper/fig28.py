@@ -1,4 +1,4 @@
-"""Figure 28: dropout or an l1 penalty in place of weight decay."""
+"""Figure 28: networks trained with dropout or an l1 penalty in place of weight decay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-DROPOUT, L1 = (0.2, 0.5, 0.8), (1.0, 10.0, 100.0)
+DROPOUT_RATES, L1_STRENGTHS = (0.2, 0.5, 0.8), (1.0, 10.0, 100.0)
 
 
 @figure(
@@ -22,17 +22,17 @@ DROPOUT, L1 = (0.2, 0.5, 0.8), (1.0, 10.0, 100.0)
     variables=LOSSES,
     size=(6.8, 4.4),
 )
-def draw(fig: Figure, dropout: xr.Dataset, l1: xr.Dataset) -> None:
+def draw(fig: Figure, dropout_cube: xr.Dataset, l1_cube: xr.Dataset) -> None:
     """Train and test loss with dropout or an l1 penalty in place of weight decay.
 
-    Thin: three seeds each. Bold: their geometric mean. Top: dropout on the MLP's neurons. Bottom: an l1 penalty on all
-    weights, of strength λ. Train and test loss nearly coincide with the l1 penalty; the train loss is dashed there.
+    Thin: one run per seed. Bold: geometric mean over runs. Top: dropout on the MLP's neurons. Bottom: an l1 penalty of
+    strength λ on all weights. In the bottom row the train loss is dashed, because train and test loss nearly coincide.
     """
     axes = fig.subplots(2, 3, sharey="row")
-    for i, (rate, ax) in enumerate(zip(DROPOUT, axes[0], strict=True)):
-        # The middle panel has room for the legend.
-        losses(ax, runs_with(dropout, dropout=rate), f"dropout {rate:g}", legend=i == 1)
-    for penalty, ax in zip(L1, axes[1], strict=True):
-        losses(ax, runs_with(l1, l1=penalty), f"l1, λ = {penalty:g}", legend=False, overlapping=True)
+    for i, (rate, ax) in enumerate(zip(DROPOUT_RATES, axes[0], strict=True)):
+        # Only the middle panel has room for a legend.
+        losses(ax, runs_with(dropout_cube, dropout=rate), f"dropout {rate:g}", legend=i == 1)
+    for strength, ax in zip(L1_STRENGTHS, axes[1], strict=True):
+        losses(ax, runs_with(l1_cube, l1=strength), f"l1, λ = {strength:g}", legend=False, overlapping=True)
     for ax in axes[:, 1:].ravel():
         ax.set_ylabel("")

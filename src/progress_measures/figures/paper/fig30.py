@@ -1,4 +1,4 @@
-"""Figure 30: on 700 fixed sums, a network memorizes long before it adds."""
+"""Figure 30: on 700 fixed sums, a network memorizes long before it generalizes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     variables=LOSSES,
     size=(6.8, 2.8),
 )
-def draw(fig: Figure, mainline_settings: xr.Dataset, fresh_settings: xr.Dataset) -> None:
+def draw(fig: Figure, mainline_settings_cube: xr.Dataset, fresh_settings_cube: xr.Dataset) -> None:
     """Train and test loss of five-digit addition on a fixed set of 700 sums.
 
-    Left: the mainline's settings, which the paper states. The train loss falls at once; the test loss falls thousands
-    of epochs later, in steps, some of them with a spike. Right: the settings of the run on fresh sums (Figure 29,
-    left), with a tenth of the weight decay. The test loss stays above the loss of a uniform guess.
+    Left: the settings that the paper states, which are those of the experiment `mainline`. The train loss falls at
+    once; the test loss falls thousands of epochs later, in steps, some of them with a spike. Right: the settings of
+    Figure 29, left, where sums are fresh at every update; the weight decay is a tenth of that on the left. The test
+    loss stays above the loss of a uniform guess.
     """
     axes = panels(fig, 2, columns=2, sharey=True)
-    titles = ("The mainline's settings", "As on fresh sums")
-    for ax, cube, title in zip(axes, (mainline_settings, fresh_settings), titles, strict=True):
+    titles = ("Settings of the mainline", "Settings of the run on fresh sums")
+    for ax, cube, title in zip(axes, (mainline_settings_cube, fresh_settings_cube), titles, strict=True):
         losses(ax, cube.isel(run=[0]), title)
         ax.label_outer()
     panel_letters(axes)

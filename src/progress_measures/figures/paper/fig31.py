@@ -20,20 +20,21 @@ if TYPE_CHECKING:
     variables=LOSSES,
     size=(6.8, 2.8),
 )
-def draw(fig: Figure, saved_settings: xr.Dataset, mainline_settings: xr.Dataset) -> None:
-    """Train and test loss of predicting repeated subsequences, with fresh sequences at every update.
+def draw(fig: Figure, saved_settings_cube: xr.Dataset, mainline_settings_cube: xr.Dataset) -> None:
+    """Train and test loss on repeated subsequences, with fresh sequences at every update.
 
     The two losses coincide, since every sequence is new. They drop sharply when the network has learned induction.
-    First and second panel: the settings of the authors' saved run. The authors' network adds the residual stream twice,
-    an error; it is corrected in the first panel and kept in the second. Third panel: the mainline's settings, which the
-    paper states. Spikes, as in slingshots, set the networks of the first and third panel back for a while.
+    First and second panel: the settings of the authors' saved run. By an error, the authors' network adds the residual
+    stream twice. The network of the first panel is without this error, that of the second panel has it. Third panel:
+    the settings that the paper states, which are those of the experiment `mainline`. In the first and third panel, the
+    loss has spikes (slingshots) and needs a while to fall again.
     """
-    names = {False: "Saved run, stream once", True: "Saved run, stream twice"}
+    titles = {False: "Saved run, stream once", True: "Saved run, stream twice"}
     runs = [
-        (names[bool(twice)], saved_settings.isel(run=[i]))
-        for i, twice in enumerate(saved_settings.doubled_residual.values)
+        (titles[bool(twice)], saved_settings_cube.isel(run=[i]))
+        for i, twice in enumerate(saved_settings_cube.doubled_residual.values)
     ]
-    runs.append(("The mainline's settings", mainline_settings.isel(run=[0])))
+    runs.append(("The mainline's settings", mainline_settings_cube.isel(run=[0])))
     axes = panels(fig, len(runs), columns=len(runs), sharey=True)
     for i, (ax, (name, run)) in enumerate(zip(axes, runs, strict=True)):
         losses(ax, run, name, legend=i == 0, overlapping=True)

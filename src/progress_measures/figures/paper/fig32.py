@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss of predicting repeated subsequences on a fixed set of 512 sequences.
+    """Train and test loss on repeated subsequences, trained on a fixed set of 512 sequences.
 
     In the paper the train loss falls first and the test loss long after.
     """

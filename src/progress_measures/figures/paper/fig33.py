@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss of skip trigrams, with fresh sequences at every update.
+    """Train and test loss on skip trigrams, with fresh sequences at every update.
 
     At the last token, the network recalls the one signal token among noise tokens. Train and test loss coincide, since
-    every sequence is new. They drop sharply once.
+    every sequence is new. Both drop sharply once.
     """
     ax = fig.subplots()
     losses(ax, cube.isel(run=[0]), "Fresh sequences", overlapping=True)

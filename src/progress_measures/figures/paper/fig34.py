@@ -1,4 +1,4 @@
-"""Figure 34: on few sequences, skip trigrams are memorized, or learned at once."""
+"""Figure 34: on a few fixed sequences, skip trigrams are memorized, or learned at once."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     variables=LOSSES,
     size=(6.8, 2.8),
 )
-def draw(fig: Figure, mainline_settings: xr.Dataset, fresh_settings: xr.Dataset) -> None:
-    """Train and test loss of skip trigrams on a fixed set of sequences.
+def draw(fig: Figure, mainline_settings_cube: xr.Dataset, fresh_settings_cube: xr.Dataset) -> None:
+    """Train and test loss on skip trigrams, trained on a fixed set of sequences.
 
     At the last token, the network recalls the one signal token among noise tokens. In the paper the test loss falls
-    long after the train loss. First panel: 512 sequences with the mainline's settings, which the paper states. Second
-    and third panel: 512 and 100 sequences with the settings of the run on fresh sequences (Figure 33).
+    long after the train loss. First panel: 512 sequences, with the settings that the paper states, which are those of
+    the experiment `mainline`. Second and third panel: 512 and 100 sequences, with the settings of Figure 33, where
+    sequences are fresh at every update.
     """
-    runs = [(f"{_examples(mainline_settings)[0]:g}, as stated", mainline_settings.isel(run=[0]))]
+    runs = [(f"{_examples(mainline_settings_cube)[0]:g}, as stated", mainline_settings_cube.isel(run=[0]))]
     runs += [
-        (f"{n:g}, as on fresh ones", fresh_settings.isel(run=[i])) for i, n in enumerate(_examples(fresh_settings))
+        (f"{n:g}, as on fresh ones", fresh_settings_cube.isel(run=[i]))
+        for i, n in enumerate(_examples(fresh_settings_cube))
     ]
     axes = panels(fig, len(runs), columns=len(runs), sharey=True)
     for i, (ax, (name, run)) in enumerate(zip(axes, runs, strict=True)):
@@ -40,5 +42,5 @@ def draw(fig: Figure, mainline_settings: xr.Dataset, fresh_settings: xr.Dataset)
 
 
 def _examples(cube: xr.Dataset) -> NDArray[Any]:
-    """Return the number of sequences that each run trains on; for tasks on pairs, the train fraction."""
+    """Return the number of sequences that each run trains on, or the train fraction for a task on pairs: [run]."""
     return (cube.examples if "examples" in cube.coords else cube.train_fraction).values

@@ -1,1 +1,1 @@
-"""Drawings and parts of drawings that figures share, and the style of all figures."""
+"""Drawing functions that several figures share, and the style of all figures."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures.analysis.pair_maps import attention_map
-from progress_measures.figures.plots.style import panel_letters, panels, plane
+from progress_measures.figures.plots.style import pair_map, panel_letters, panels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ HEAD_COLORS = ("#332288", "#44AA99", "#AA4499", "#999933", "#88CCEE", "#661100",
 
 
 def attention_table(ax: Axes, heads: int, size: float = 8) -> Callable[[NDArray[np.floating]], None]:
-    """Draw an empty table of heads and positions.
+    """Draw an empty table with one row per head and one column per position: a, b and `=`.
 
     Args:
         ax: axes to draw on.
@@ -55,7 +55,7 @@ def attention_table(ax: Axes, heads: int, size: float = 8) -> Callable[[NDArray[
 
 
 def attention_by_position(fig: Figure, values: NDArray[np.floating]) -> None:
-    """Draw the attention of each head from `=` to a, b and `=` as shades and printed values.
+    """Draw a table of attention from `=` to a, b and `=`, with one row per head.
 
     Args:
         fig: figure to draw on.
@@ -67,7 +67,7 @@ def attention_by_position(fig: Figure, values: NDArray[np.floating]) -> None:
 
 
 def mean_attention(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw the attention of each head of the first run to a, b and `=`, averaged over pairs, as shades and printed values.
+    """Draw a table of the first run's attention to a, b and `=` at the last checkpoint, by head, averaged over pairs.
 
     Args:
         fig: figure to draw on.
@@ -77,17 +77,17 @@ def mean_attention(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def attention_to_a(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Draw an empty map for the attention from `=` to a of one head of the first run, over pairs, at the last checkpoint.
+    """Draw an empty map over pairs, for the attention from `=` to a of any head of the first run at the last checkpoint.
 
     Args:
         ax: axes to draw on.
         cube: cube with the variables `ATTENTION_TO_A`.
 
     Returns:
-        A function of the index of a head that draws its attention into the map.
+        A function of the index of a head that draws the attention of this head into the map.
     """
     n = cube.sizes["token"] - 1
-    image = plane(ax, np.zeros((n, n)), vmin=0, vmax=1)
+    image = pair_map(ax, np.zeros((n, n)), vmin=0, vmax=1)
     ax.figure.colorbar(image, ax=ax, shrink=0.8, label="Attention")
 
     def show(head: int) -> None:
@@ -114,7 +114,7 @@ def head_label(cube: xr.Dataset, head: int) -> str:
 
 
 def attention_at_pair(fig: Figure, cube: xr.Dataset, a: int, b: int) -> None:
-    """Draw the attention of each head of the first run to a, b and `=` at one pair, as shades and printed values.
+    """Draw a table of the first run's attention to a, b and `=` at one pair, by head.
 
     Args:
         fig: figure to draw on.
@@ -128,7 +128,7 @@ def attention_at_pair(fig: Figure, cube: xr.Dataset, a: int, b: int) -> None:
 
 
 def head_to_a(fig: Figure, cube: xr.Dataset, head: int) -> None:
-    """Draw the attention from `=` to a of one head of the first run, over all pairs, titled by `head_label`.
+    """Draw the attention from `=` to a of one head of the first run, over all pairs, with `head_label` as title.
 
     Args:
         fig: figure to draw on.
@@ -136,7 +136,7 @@ def head_to_a(fig: Figure, cube: xr.Dataset, head: int) -> None:
         head: index of the head.
     """
     ax = fig.subplots()
-    image = plane(ax, attention_map(cube, head).sel(position="a"))
+    image = pair_map(ax, attention_map(cube, head).sel(position="a"))
     ax.set_title(head_label(cube, head))
     fig.colorbar(image, ax=ax, label="Attention", shrink=0.8)
 
@@ -149,13 +149,13 @@ def heads_to_a(fig: Figure, cube: xr.Dataset, shared_scale: bool = True) -> None
     Args:
         fig: figure to draw on.
         cube: cube with the variables `ATTENTION_TO_A`.
-        shared_scale: whether colors range from 0 to 1 for all heads; otherwise from the minimum to the maximum of each head.
+        shared_scale: whether the color scale of each head is 0 to 1; otherwise it is from the head's minimum to its maximum.
     """
     run_cube = cube.isel(run=0)
     axes = panels(fig, cube.sizes["head"], columns=cube.sizes["head"], sharey=True)
     limits: dict[str, Any] = {"vmin": 0, "vmax": 1} if shared_scale else {}
     for head, ax in enumerate(axes):
-        image = plane(ax, attention_map(cube, head).sel(position="a"), **limits)
+        image = pair_map(ax, attention_map(cube, head).sel(position="a"), **limits)
         ax.label_outer()
         k, fraction = int(run_cube.attention_frequency[head]), float(run_cube.attention_frequency_share[head])
         ax.set_title(f"Head {head}\nk = {k} ({fraction:.0%})")

@@ -16,7 +16,7 @@ MAX_LABELS = 9  # maximum number of labels on the axis
 
 
 def cluster_columns(ax: Axes, names: Sequence[str]) -> None:
-    """Draw an x axis with one column per neuron cluster. With more than `MAX_LABELS` clusters, only some are labeled.
+    """Draw an x axis with one column per neuron cluster. Of more than `MAX_LABELS` columns, only some are labeled.
 
     Args:
         ax: axes to draw on.
@@ -30,7 +30,7 @@ def cluster_columns(ax: Axes, names: Sequence[str]) -> None:
 
 
 def jitter(count: int, width: float) -> NDArray[np.floating]:
-    """Return reproducible horizontal shifts, by multiples of the golden ratio, that separate overlapping dots.
+    """Return reproducible horizontal shifts (multiples of the golden ratio, modulo 1) that separate overlapping dots.
 
     Args:
         count: number of dots.

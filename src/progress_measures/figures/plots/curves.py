@@ -1,4 +1,4 @@
-"""Curves over training: losses of several runs, and curves of one run with its phases shaded."""
+"""Plots of curves over training: losses of several runs, and curves of one run with its phases shaded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.phases import PHASE_ENDS, end_of_interest
+from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
 from progress_measures.figures.plots.style import (
     COLORS,
     epochs,
@@ -56,7 +56,7 @@ def losses(
         title: title of the panel.
         legend: whether to draw a legend.
         last_shown: last epoch on the axis; by default the last trained epoch.
-        overlapping: whether train and test loss nearly coincide; the train loss is then dashed and drawn over the test loss.
+        overlapping: whether train and test loss nearly coincide. If so, the train loss is dashed and on top.
     """
     ax.set_title(title)
     if not cube.sizes["run"]:
@@ -91,7 +91,7 @@ def curves_with_mean(
 
 
 def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) -> None:
-    """Draw the epoch axis of the first run up to `end_of_interest`, with its phases shaded and named.
+    """Draw the epoch axis of the first run, with phases shaded and named. It ends at about twice the end of cleanup.
 
     Args:
         fig: figure of the axes, in which the names of the phases are drawn.
@@ -99,18 +99,18 @@ def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) 
         cube: cube with the variables `PHASE_ENDS`.
     """
     run = str(cube.run.values[0])
-    epochs(ax, int(cube.epoch[-1]), end_of_interest(cube.sel(run=run)))
+    epochs(ax, int(cube.epoch[-1]), last_plotted_epoch(cube.sel(run=run)))
     phase_bands(ax, cube, run)
     phase_names(fig, cube, run)
 
 
 def over_phases(fig: Figure, cube: xr.Dataset, names: Sequence[str]) -> None:
-    """Draw train and test loss of the first run, and its restricted or excluded loss on neurons, with phases shaded.
+    """Draw train, test, and restricted or excluded loss of the first run, with phases shaded.
 
     Args:
         fig: figure to draw on.
         cube: cube with the variables `OVER_PHASES`, and `restricted_loss_neurons` or `excluded_loss_neurons`.
-        names: `restricted` or `excluded`, for the losses to draw.
+        names: losses to draw besides train and test loss: `restricted`, `excluded` or both.
     """
     run_cube, run = cube.isel(run=0), str(cube.run.values[0])
     ax = fig.subplots()
@@ -128,7 +128,7 @@ def over_phases(fig: Figure, cube: xr.Dataset, names: Sequence[str]) -> None:
 
 
 def two_scales(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw train and test loss of the first run with a logarithmic loss axis (left) and with a logarithmic epoch axis (right).
+    """Draw train and test loss of the first run, with a logarithmic loss axis (left) or epoch axis (right).
 
     Args:
         fig: figure to draw on.
@@ -136,18 +136,20 @@ def two_scales(fig: Figure, cube: xr.Dataset) -> None:
     """
     left, right = fig.subplots(1, 2)
     last, text = int(cube.history_epoch[-1]), label(cube.history_test_loss, "Cross-entropy")
-    after_first = cube.sel(history_epoch=cube.history_epoch > 0)
+    after_epoch_0 = cube.sel(history_epoch=cube.history_epoch > 0)
     for split in ("train", "test"):
         left.plot(cube.history_epoch, cube[f"history_{split}_loss"].isel(run=0), color=COLORS[split], label=split)
         right.plot(
-            after_first.history_epoch,
-            after_first[f"history_{split}_loss"].isel(run=0),
+            after_epoch_0.history_epoch,
+            after_epoch_0[f"history_{split}_loss"].isel(run=0),
             color=COLORS[split],
             label=split,
         )
     loss_axis(left, text)
     epochs(left, last)
-    right.set(xscale="log", xlabel="Epoch", ylabel=text, xlim=(int(after_first.history_epoch[0]), last), ylim=(0, None))
+    right.set(
+        xscale="log", xlabel="Epoch", ylabel=text, xlim=(int(after_epoch_0.history_epoch[0]), last), ylim=(0, None)
+    )
     left.set_title("Logarithm of the loss")
     right.set_title("Logarithm of epochs")
     left.legend(loc="best")
@@ -155,7 +157,7 @@ def two_scales(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def losses_over_phases(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw train and test loss of the first run, as recorded during training, with its phases shaded.
+    """Draw train and test loss of the first run, as recorded during training, with phases shaded.
 
     Args:
         fig: figure to draw on.
@@ -174,15 +176,15 @@ def losses_over_phases(fig: Figure, cube: xr.Dataset) -> None:
 def curves_by_frequency(
     fig: Figure, cube: xr.Dataset, name: str, text: str, residual: str | None = None, top: float | None = None
 ) -> Axes:
-    """Draw a curve for each frequency of the first run, key frequencies in color, the others gray; phases are shaded.
+    """Draw a curve for each frequency of the first run, with phases shaded. Curves are gray except for key frequencies.
 
     Args:
         fig: figure to draw on.
         cube: cube with the variables to draw, `key_frequency` and `PHASE_ENDS`.
         name: name of the variable [run, epoch, frequency].
         text: label of the y axis.
-        residual: name of a variable [run, epoch], what no frequency explains; by default, no such curve is drawn.
-        top: upper end of the y axis; by default, it follows from the curves.
+        residual: name of a variable [run, epoch], drawn as a dashed curve labeled `residual of all`; by default, none.
+        top: upper end of the y axis; by default, matplotlib chooses it.
 
     Returns:
         The axes.
@@ -208,7 +210,7 @@ def curves_by_frequency(
 
 
 def ratio_over_phases(fig: Figure, cube: xr.Dataset, numerator: str, denominator: str, text: str) -> None:
-    """Draw the ratio of two losses of the first run at each epoch, with its phases shaded.
+    """Draw the ratio of two losses of the first run at each epoch, with phases shaded.
 
     Args:
         fig: figure to draw on.

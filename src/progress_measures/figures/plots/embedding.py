@@ -8,6 +8,7 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.analysis.embedding import number_embedding, singular_vectors
+from progress_measures.figures.plots.fourier_basis import basis_map, frequency_ticks, prime
 from progress_measures.figures.plots.style import (
     COLORS,
     frequency_colors,
@@ -16,7 +17,6 @@ from progress_measures.figures.plots.style import (
     panels,
     signed_map,
 )
-from progress_measures.figures.plots.waves import basis_map, frequency_ticks, prime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 def embedding_dimensions(fig: Figure, cube: xr.Dataset, indices: Sequence[int]) -> None:
-    """Draw the columns of the number embedding at some dimensions of the residual stream.
+    """Draw some columns of the first run's number embedding, one per dimension of the residual stream.
 
     Args:
         fig: figure to draw on.
         cube: cube with the variable `W_E`.
-        indices: indices of the dimensions, at most two.
+        indices: one or two dimensions of the residual stream.
     """
     ax = fig.subplots()
     for dimension, color in zip(indices, (COLORS["W_E"], COLORS["weights"]), strict=False):
@@ -50,7 +50,7 @@ def singular_values(
     Args:
         fig: figure to draw on.
         cube: cube with the variable `W_E`.
-        matrix: function of the cube that returns the matrix.
+        matrix: function that returns the matrix [number, residual] for the cube of one run.
         color: name of the curve's color in `COLORS`.
     """
     values = singular_vectors(matrix(cube.isel(run=0)))[1]
@@ -69,11 +69,11 @@ def left_vectors(fig: Figure, cube: xr.Dataset, matrix: Callable[[xr.Dataset], N
     Args:
         fig: figure to draw on.
         cube: cube with the variable `W_E`.
-        matrix: function of the cube that returns the matrix [number, residual].
+        matrix: function that returns the matrix [number, residual] for the cube of one run.
     """
     vectors = singular_vectors(matrix(cube.isel(run=0)))[0]
     left, right = fig.subplots(1, 2, sharey=True)
-    limit = 2 / np.sqrt(len(vectors))  # the entries of a unit wave reach 0.71 times this
+    limit = 2 / np.sqrt(len(vectors))  # a sinusoid of norm 1 reaches 0.71 times this value
     signed_map(fig, left, vectors, None, limit)
     signed_map(fig, right, vectors[:, :16], "Entry of the singular vector", limit)
     left.set(xlabel="Singular vector, from 0", ylabel="Number", title="All")
@@ -84,8 +84,8 @@ def left_vectors(fig: Figure, cube: xr.Dataset, matrix: Callable[[xr.Dataset], N
 def principal_waves(fig: Figure, cube: xr.Dataset, count: int = 8) -> None:
     """Draw the first left singular vectors of the first run's embedding.
 
-    Each title gives the frequency with the most Fourier energy of the vector and its fraction of the energy. The curve has
-    the color of this frequency if it is a key frequency, otherwise it is gray.
+    Each title gives the frequency k with the largest fraction of the vector's Fourier energy, and this fraction. The curve
+    has the color of k if k is a key frequency, and is gray otherwise.
 
     Args:
         fig: figure to draw on.
@@ -105,9 +105,9 @@ def principal_waves(fig: Figure, cube: xr.Dataset, count: int = 8) -> None:
 
 
 def in_fourier_basis(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw the Fourier components over the numbers (rows) of each dimension of the first run's embedding (columns).
+    """Draw a map of the first run's embedding in the Fourier basis over the numbers.
 
-    Key frequencies are labeled on the right.
+    Rows are Fourier components, columns are dimensions of the residual stream. Key frequencies are labeled on the right.
 
     Args:
         fig: figure to draw on.
@@ -120,9 +120,9 @@ def in_fourier_basis(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def key_component_products(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw a map of the dot products of the first run's Fourier components of W_E at key frequencies, values in the cells.
+    """Draw a map of the dot products between Fourier components of the first run's W_E at the key frequencies.
 
-    Each Fourier component of W_E is a vector in the residual stream.
+    Each Fourier component of W_E is a vector in the residual stream. The values are printed in the cells.
 
     Args:
         fig: figure to draw on.

@@ -1,8 +1,8 @@
-"""Plots that change over training: panels of four checkpoints in a still image, and one checkpoint a frame in an animation.
+"""Plots over training: a still image has four checkpoints in four panels, an animation has one checkpoint per frame.
 
-A panel is a function of axes and a cube. It draws the static part and returns a function that shows one epoch, so that
-the still image and the animation of a figure use the same code. A `decorate` function of the figure, the cube and the
-axes draws a color bar or a legend for all panels.
+Both use the same `prepare_panel` function of axes and a cube. It draws what does not change, and returns a function of an
+epoch that draws this epoch. A `decorate` function of the figure, the cube and the axes draws a color bar or a legend for
+all panels.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from progress_measures.analysis.phases import end_of_interest, phase_at, phase_checkpoints
+from progress_measures.analysis.phases import last_plotted_epoch, phase_at, phase_checkpoints
 from progress_measures.figures.plots.style import PHASE_COLORS, panels
 from progress_measures.figures.registry import Animation
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
 
-    Panel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
+    PreparePanel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
     Decorate = Callable[[FigureBase, xr.Dataset, Any], None]  # the last argument holds the axes
 
 MAX_FRAMES = 48  # maximum number of frames of an animation
@@ -49,28 +49,28 @@ def phase_end_checkpoints(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
 
 
 def epochs_of_interest(cube: xr.Dataset, run: str) -> list[int]:
-    """Return the epochs of at most `MAX_FRAMES` evenly spaced checkpoints, up to `end_of_interest` of a run.
+    """Return the epochs of at most `MAX_FRAMES` evenly spaced checkpoints, up to about twice the end of a run's cleanup.
 
     Args:
         cube: cube with the variables `PHASE_ENDS`.
         run: name of the run.
 
     Returns:
-        The epochs. They extend to the end of training if `end_of_interest` is None.
+        The epochs. They extend to the end of training if `last_plotted_epoch` returns None.
     """
-    epochs = cube.epoch.values[cube.epoch.values <= (end_of_interest(cube.sel(run=run)) or np.inf)]
+    epochs = cube.epoch.values[cube.epoch.values <= (last_plotted_epoch(cube.sel(run=run)) or np.inf)]
     return [int(epoch) for epoch in epochs[:: -(-len(epochs) // MAX_FRAMES)]]
 
 
 def four_panels(
-    fig: FigureBase, cube: xr.Dataset, panel: Panel, decorate: Decorate | None = None, columns: int = 2
+    fig: FigureBase, cube: xr.Dataset, prepare_panel: PreparePanel, decorate: Decorate | None = None, columns: int = 2
 ) -> None:
     """Draw the first run at the checkpoints of `phase_end_checkpoints`, one per panel, with shared axes.
 
     Args:
         fig: figure to draw on.
         cube: cube with the variables of the panel and `PHASE_ENDS`.
-        panel: function that prepares a panel.
+        prepare_panel: function that prepares a panel.
         decorate: function that draws a color bar or a legend for all panels.
         columns: number of columns.
     """
@@ -78,7 +78,7 @@ def four_panels(
     checkpoints = phase_end_checkpoints(cube, str(cube.run.values[0]))
     axes = panels(fig, len(checkpoints), columns, sharex=True, sharey=True)
     for ax, (epoch, name) in zip(axes, checkpoints, strict=True):
-        panel(ax, cube)(epoch)
+        prepare_panel(ax, cube)(epoch)
         ax.set_title(f"Epoch {epoch:,}" + (separator + name if name else ""))
         ax.label_outer()
     if decorate is not None:
@@ -98,13 +98,13 @@ def title(ax: Axes, cube: xr.Dataset, run: str, epoch: int) -> None:
     ax.set_title(f"Epoch {epoch:,}" + (f", {phase}" if phase in PHASE_COLORS else ""))
 
 
-def animate_panel(panel: Panel, decorate: Decorate | None = None, **options: Any) -> Animation:
-    """Return the animation that shows the first run in one panel, checkpoint by checkpoint.
+def animate_panel(prepare_panel: PreparePanel, decorate: Decorate | None = None, **options: Any) -> Animation:
+    """Return an animation that shows the first run in one panel, one checkpoint per frame.
 
     Args:
-        panel: function that prepares the panel.
+        prepare_panel: function that prepares the panel.
         decorate: function that draws a color bar or a legend.
-        options: other fields of `Animation`.
+        options: further fields of `Animation`, such as `size`.
 
     Returns:
         The animation.
@@ -113,7 +113,7 @@ def animate_panel(panel: Panel, decorate: Decorate | None = None, **options: Any
     def frames(fig: Figure, cube: xr.Dataset) -> Iterator[None]:
         run = str(cube.run.values[0])
         ax = fig.subplots()
-        show = panel(ax, cube)
+        show = prepare_panel(ax, cube)
         if decorate is not None:
             decorate(fig, cube, [ax])
         for epoch in epochs_of_interest(cube, run):
@@ -125,11 +125,11 @@ def animate_panel(panel: Panel, decorate: Decorate | None = None, **options: Any
 
 
 def animate_curves(curves: Callable[[Figure, xr.Dataset], object], **options: Any) -> Animation:
-    """Return the animation in which the curves of the first run grow checkpoint by checkpoint.
+    """Return an animation in which the curves of the first run grow by one checkpoint per frame.
 
     Args:
         curves: function of a figure and a cube that draws the complete curves in a single panel.
-        options: other fields of `Animation`.
+        options: further fields of `Animation`, such as `size`.
 
     Returns:
         The animation.

@@ -23,18 +23,18 @@ def pc_scores(fig: Figure, cube: xr.Dataset, component: int, degree: int) -> Non
     Args:
         fig: figure to draw on.
         cube: cube with the variable `W_E`.
-        component: index of the component, from 0.
+        component: index of the principal component, from 0.
         degree: degree of the polynomial, 1 or 2.
     """
     components = embedding(cube)
     values, fraction = components.scores[:, component], components.fractions_explained[component]
     number = np.arange(len(values))
     fitted = np.polynomial.Polynomial.fit(number, values, degree)
-    dense = np.linspace(0, number[-1], 200)
+    dense_grid = np.linspace(0, number[-1], 200)
     r2 = 1 - np.square(values - fitted(number)).sum() / np.square(values - values.mean()).sum()
     ax = fig.subplots()
-    line = {1: "Straight line", 2: "Parabola"}[degree]
-    ax.plot(dense, fitted(dense), color=COLORS["other"], lw=1, label=f"{line}, $R^2$ = {r2:.3f}")
+    curve_name = {1: "Straight line", 2: "Parabola"}[degree]
+    ax.plot(dense_grid, fitted(dense_grid), color=COLORS["other"], lw=1, label=f"{curve_name}, $R^2$ = {r2:.3f}")
     ax.plot(number, values, "o", ms=4, color=COLORS["W_E"])
     ax.set(
         xlabel="Number", ylabel=f"Score on PC {component + 1}", title=f"PC {component + 1}: {fraction:.1%} of variance"
@@ -66,9 +66,9 @@ def annotated_map(ax: Axes, values: NDArray[np.floating], **colors: Any) -> Axes
 
 
 def maps_by_correlation(fig: Figure, cube: xr.Dataset, relu: bool, count: int = 3) -> None:
-    """Draw maps over all pairs of the neurons whose activation correlates most with a + b, each with its own color scale.
+    """Draw maps over all pairs of the first run's neurons that correlate most with a + b. Each has its own color scale.
 
-    The correlation is that of the first run's neurons after the ReLU at the last checkpoint; signs are ignored in the order.
+    Neurons are in order of the absolute value of the correlation, after the ReLU, at the last checkpoint.
 
     Args:
         fig: figure to draw on.

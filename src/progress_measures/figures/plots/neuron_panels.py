@@ -1,6 +1,7 @@
-"""Panels that show one neuron of the first run at a time: over pairs, over numbers and in the Fourier basis.
+"""Panels that show one neuron of the first run: over pairs, over numbers and in the Fourier basis.
 
-A panel is a function of axes and a cube. It returns a function that shows the neuron of a given index.
+Each panel has a function of axes and a cube that prepares it. This function returns a function of the index of a neuron,
+which draws the neuron into the panel.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from progress_measures import fourier
 from progress_measures.analysis.pair_maps import neuron_map, spectrum_2d
 from progress_measures.analysis.runs import key_frequencies_of
 from progress_measures.figures.plots.attention import HEAD_COLORS
-from progress_measures.figures.plots.style import frequency_colors, plane
-from progress_measures.figures.plots.waves import frequency_ticks
+from progress_measures.figures.plots.fourier_basis import frequency_ticks
+from progress_measures.figures.plots.style import frequency_colors, pair_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
     from numpy.typing import NDArray
 
-    Panel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
+    PreparePanel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
 
 BEST_FREQUENCY = ("neuron_frequency", "neuron_fraction_explained")
 """Variables with the frequency that explains most of each neuron's variance, and the fraction that it explains."""
@@ -48,17 +49,17 @@ def neuron_label(cube: xr.Dataset, neuron: int) -> str:
 
 
 def activation(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Draw an empty map over all pairs for a neuron after the ReLU. The color scale ends at the maximum of the neuron.
+    """Draw an empty map over all pairs, for the activation of any neuron after the ReLU.
 
     Args:
         ax: axes to draw on.
         cube: cube with the variables that `neuron_map` reads, and `BEST_FREQUENCY`.
 
     Returns:
-        A function of the index of a neuron that draws it into the panel.
+        A function of the index of a neuron that draws it into the panel. The color scale ends at the neuron's maximum.
     """
     n = cube.sizes["token"] - 1
-    image = plane(ax, np.zeros((n, n)), "magma", vmin=0)
+    image = pair_map(ax, np.zeros((n, n)), "magma", vmin=0)
     ax.figure.colorbar(image, ax=ax, shrink=0.8, label="Activation")
 
     def show(neuron: int) -> None:
@@ -71,9 +72,9 @@ def activation(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
 
 
 def key_components(cube: xr.Dataset) -> NDArray[np.int64]:
-    """Return the indices in the Fourier basis of the constant and of cos and sin of the first run's key frequencies.
+    """Return the indices in the Fourier basis of the constant and of the first run's key frequencies (cos and sin).
 
-    Return all indices for a run without key frequencies.
+    If the run has no key frequencies, return all indices.
     """
     keys = key_frequencies_of(cube.isel(run=0))
     return np.append(0, fourier.component_indices(keys)) if keys.size else np.arange(1 + 2 * cube.frequency.size)
@@ -82,9 +83,7 @@ def key_components(cube: xr.Dataset) -> NDArray[np.int64]:
 def spectrum_map(
     ax: Axes, cube: xr.Dataset, colors: str = "RdBu_r", lowest: float = -1
 ) -> Callable[[NDArray[np.floating], str], None]:
-    """Draw an empty map for the 2D Fourier coefficients whose components are the constant or of a key frequency.
-
-    Values are divided by the largest absolute coefficient, that of the constant product aside.
+    """Draw an empty map for 2D Fourier coefficients. Rows and columns are the constant and the key frequencies.
 
     Args:
         ax: axes to draw on.
@@ -94,8 +93,9 @@ def spectrum_map(
 
     Returns:
         A function of all 2D Fourier coefficients [component of a, component of b] and a title in two parts, separated by a
-        comma and a space. It sets the coefficient that is constant in a and b to 0, draws the others into the map, and
-        adds to the title how large coefficients outside the map are at most, divided in the same way.
+        comma and a space. The function sets the coefficient that is constant in a and b to 0, and divides all coefficients
+        by the largest absolute value. It then draws the map, and adds to the title the largest absolute value that the map
+        does not contain.
     """
     indices = key_components(cube)
     image = ax.imshow(np.zeros((len(indices), len(indices))), cmap=colors, vmin=lowest, vmax=1, interpolation="nearest")
@@ -114,8 +114,8 @@ def spectrum_map(
         selected = np.ix_(indices, indices)
         image.set_data(values[selected] / largest)
         values[selected] = 0
-        others = f"\nothers ≤ {np.abs(values).max() / largest:.1%}" if len(indices) < len(values) else ""
-        ax.set_title(f"{name}\n{details}{others}", fontsize=7.5)
+        omitted = f"\nothers ≤ {np.abs(values).max() / largest:.1%}" if len(indices) < len(values) else ""
+        ax.set_title(f"{name}\n{details}{omitted}", fontsize=7.5)
 
     return show
 
@@ -125,14 +125,14 @@ def coefficient_bar(fig: FigureBase, cube: xr.Dataset, axes: Any) -> None:
 
     Args:
         fig: figure of the panels.
-        cube: not used; each `decorate` function has this parameter.
+        cube: not used; all `decorate` functions have this parameter.
         axes: axes of the panels.
     """
     fig.colorbar(np.ravel(axes)[0].images[0], ax=axes, shrink=0.6, label="Coefficient, over the largest")
 
 
 def spectrum(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
-    """Draw an empty map for the 2D Fourier coefficients of a neuron after the ReLU.
+    """Draw an empty map for the 2D Fourier coefficients of any neuron after the ReLU.
 
     Args:
         ax: axes to draw on.
@@ -145,17 +145,19 @@ def spectrum(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     return lambda neuron: show(spectrum_2d(neuron_map(cube, neuron).values), neuron_label(cube, neuron))
 
 
-def head_contributions(neuron_count: int) -> Panel:
-    """Return a panel of what each head adds to a neuron's pre-activation when it attends to a number, over the numbers.
+def head_contributions(neuron_count: int) -> PreparePanel:
+    """Return a function that prepares a panel of each head's contributions to a neuron, one curve over numbers per head.
+
+    A contribution is what the head adds to the neuron's pre-activation, per unit of its attention to the number.
 
     Args:
-        neuron_count: number of neurons whose values fit the y axis, from neuron 0.
+        neuron_count: the y axis fits the values of the first `neuron_count` neurons.
 
     Returns:
-        The panel.
+        The function that prepares the panel.
     """
 
-    def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    def prepare_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         contributions = cube.neuron_value_token.isel(token=slice(-1))
         lines = [ax.plot(0 * contributions[0, :, 0], color=color, lw=1, label=f"head {head}")[0]
                  for head, color in zip(contributions["head"].values, itertools.cycle(HEAD_COLORS), strict=False)]  # fmt: skip
@@ -175,22 +177,22 @@ def head_contributions(neuron_count: int) -> Panel:
 
         return show
 
-    return panel
+    return prepare_panel
 
 
-def contribution_spectra(neuron_count: int) -> Panel:
-    """Return a panel of the Fourier coefficients over the numbers of the contributions of `head_contributions`.
+def contribution_spectra(neuron_count: int) -> PreparePanel:
+    """Return a function that prepares a panel of the contributions of `head_contributions` in the Fourier basis.
 
-    The constant is omitted, and key frequencies are labeled.
+    The basis is over the numbers, without the constant. Key frequencies are labeled.
 
     Args:
-        neuron_count: number of neurons whose values fit the y axis, from neuron 0.
+        neuron_count: the y axis fits the values of the first `neuron_count` neurons.
 
     Returns:
-        The panel.
+        The function that prepares the panel.
     """
 
-    def panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
+    def prepare_panel(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
         contributions = cube.neuron_value_token.isel(token=slice(-1))
         n = contributions.sizes["token"]
         spectra = np.einsum("cx,hxn->hcn", fourier.basis(n), contributions.values)[:, 1:]
@@ -208,4 +210,4 @@ def contribution_spectra(neuron_count: int) -> Panel:
 
         return show
 
-    return panel
+    return prepare_panel

@@ -9,8 +9,8 @@ import numpy as np
 from progress_measures import fourier
 from progress_measures.analysis.pair_maps import neuron_map
 from progress_measures.figures.plots.attention import ATTENTION_SCORES
-from progress_measures.figures.plots.style import COLORS, frequency_colors, panel_letters, plane
-from progress_measures.figures.plots.waves import component_ticks, frequency_ticks
+from progress_measures.figures.plots.fourier_basis import component_ticks, frequency_ticks
+from progress_measures.figures.plots.style import COLORS, frequency_colors, pair_map, panel_letters
 from progress_measures.measures.keys import CLUSTER_FRACTION
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def neuron_title(cube: xr.Dataset, neuron: int) -> str:
 
 
 def activation_maps(fig: Figure, cube: xr.Dataset, neurons: Sequence[int]) -> None:
-    """Draw maps over all pairs of neurons of the first run after the ReLU, each with its own color scale.
+    """Draw the activations of neurons of the first run after the ReLU over all pairs, one map per neuron.
 
     Args:
         fig: figure to draw on.
@@ -53,7 +53,7 @@ def activation_maps(fig: Figure, cube: xr.Dataset, neurons: Sequence[int]) -> No
     """
     axes = fig.subplots(1, len(neurons), sharey=True, squeeze=False)[0]
     for neuron, ax in zip(neurons, axes, strict=True):
-        image = plane(ax, neuron_map(cube, neuron), "magma", vmin=0)
+        image = pair_map(ax, neuron_map(cube, neuron), "magma", vmin=0)
         ax.label_outer()
         ax.set_title(neuron_title(cube, neuron))
         bar = fig.colorbar(image, ax=ax, location="bottom", shrink=0.9, label="Activation")
@@ -63,9 +63,9 @@ def activation_maps(fig: Figure, cube: xr.Dataset, neurons: Sequence[int]) -> No
 
 
 def in_2d_fourier_basis(fig: Figure, cube: xr.Dataset, values: NDArray[np.floating], name: str) -> None:
-    """Draw the 2D Fourier components of a function of the pair without its mean.
+    """Draw the 2D Fourier components of a function of the pair after subtracting its mean.
 
-    The title gives the fraction of the variance over pairs that the eight largest components hold.
+    The title gives the fraction of the function's variance over pairs that the eight largest components hold.
 
     Args:
         fig: figure to draw on.
@@ -92,10 +92,10 @@ def neuron_in_2d_fourier_basis(fig: Figure, cube: xr.Dataset, neuron: int) -> No
 
 
 def component_map(fig: Figure, cube: xr.Dataset, components: NDArray[np.floating], bar_label: str, title: str) -> None:
-    """Draw maps of all 2D Fourier components (left), and of products of the constant and key frequencies only (right).
+    """Draw maps of all 2D Fourier components (left) and of those at the constant and the key frequencies (right).
 
-    Only the left map is drawn if the first run has no key frequencies. Colors range from blue to red around 0, or from
-    white to blue if no component is negative.
+    Only the left map is drawn if the first run has no key frequencies. The color scale is blue to red, white at 0; if no
+    component is negative, it is white to blue.
 
     Args:
         fig: figure to draw on.
@@ -108,7 +108,7 @@ def component_map(fig: Figure, cube: xr.Dataset, components: NDArray[np.floating
     colors = frequency_colors(cube, str(cube.run.values[0]))
     indices = [0] + [index for k in colors for index in (2 * k - 1, 2 * k)]
     axes: Any = fig.subplots(1, 2 if colors else 1)
-    left, *others = np.atleast_1d(axes)
+    left, *right = np.atleast_1d(axes)
     limit = np.abs(components).max()
     shades: dict[str, Any] = (
         {"cmap": "RdBu_r", "vmin": -limit} if components.min() < 0 else {"cmap": "Blues", "vmin": 0}
@@ -118,7 +118,7 @@ def component_map(fig: Figure, cube: xr.Dataset, components: NDArray[np.floating
         component_ticks(axis, len(components))
     left.set(xlabel="Component over b", ylabel="Component over a", title=title)
     left.tick_params(axis="x", rotation=90)
-    for ax in others:
+    for ax in right:
         ax.imshow(components[np.ix_(indices, indices)], vmax=limit, **shades)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_ticks(range(len(indices)), [names[index] for index in indices])
@@ -126,13 +126,13 @@ def component_map(fig: Figure, cube: xr.Dataset, components: NDArray[np.floating
                 text.set_color(colors.get((index + 1) // 2, "black"))
         ax.set(xlabel="Component over b", ylabel="Component over a", title="Constant and key frequencies")
         ax.tick_params(axis="x", rotation=90)
-    fig.colorbar(image, ax=[left, *others], label=bar_label, shrink=0.7)
+    fig.colorbar(image, ax=[left, *right], label=bar_label, shrink=0.7)
 
 
 def fractions_explained(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw the fraction of each neuron's variance over pairs that each frequency explains, for the first run.
+    """Draw a map of the fraction of each neuron's variance over pairs that each frequency explains in the first run.
 
-    Key frequencies are labeled on the right.
+    Rows are frequencies, columns are neurons. Key frequencies are labeled on the right.
 
     Args:
         fig: figure to draw on.
@@ -152,7 +152,7 @@ def fractions_explained(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def best_fractions_explained(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw the largest fraction of each neuron's variance that one frequency explains, for the first run, in ascending order.
+    """Draw, in ascending order, the fraction of each neuron's variance that its best frequency explains in the first run.
 
     Args:
         fig: figure to draw on.

@@ -1,8 +1,8 @@
-"""Plots of heads or neurons: one per panel in a still image, one per frame in an animation.
+"""Plots of heads or neurons: a still image has one per panel, an animation has one per frame.
 
-A panel is a function of axes and a cube. It draws the static part and returns a function that shows one head or neuron,
-including its title. A `decorate` function of the figure, the cube and the axes draws a color bar or a legend for all
-panels.
+Both use the same `prepare_panel` function of axes and a cube. It draws what does not change, and returns a function of the
+index of a head or neuron that draws it and its title. A `decorate` function of the figure, the cube and the axes draws a
+color bar or a legend for all panels.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
 
-    Panel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
+    PreparePanel = Callable[[Axes, xr.Dataset], Callable[[int], None]]
     Selection = Callable[[xr.Dataset], list[int]]
     Decorate = Callable[[FigureBase, xr.Dataset, Any], None]  # the last argument holds the axes
 
 
 def heads(cube: xr.Dataset) -> list[int]:
-    """Return the indices of all heads of a cube."""
+    """Return the indices of all heads."""
     return [int(head) for head in cube["head"].values]
 
 
 def first_neurons(count: int) -> Selection:
-    """Return a function of a cube that returns the indices of its first `count` neurons."""
+    """Return a function that returns the indices of the first `count` neurons of a cube."""
     return lambda cube: [int(neuron) for neuron in cube.neuron.values[:count]]
 
 
 def side_by_side(
     fig: Figure,
     cube: xr.Dataset,
-    panel: Panel,
+    prepare_panel: PreparePanel,
     select_indices: Selection,
     columns: int,
     decorate: Decorate | None = None,
@@ -47,7 +47,7 @@ def side_by_side(
     Args:
         fig: figure to draw on.
         cube: cube with the variables of the panel.
-        panel: function that prepares a panel.
+        prepare_panel: function that prepares a panel.
         select_indices: function that returns the indices of the heads or neurons of a cube.
         columns: number of columns.
         decorate: function that draws a color bar or a legend for all panels.
@@ -55,23 +55,27 @@ def side_by_side(
     indices = select_indices(cube)
     axes = panels(fig, len(indices), columns, sharex=True, sharey=True)
     for ax, index in zip(axes, indices, strict=True):
-        panel(ax, cube)(index)
+        prepare_panel(ax, cube)(index)
         ax.label_outer()
     if decorate is not None:
         decorate(fig, cube, axes)
 
 
 def one_by_one(
-    panel: Panel, select_indices: Selection, decorate: Decorate | None = None, seconds: float = 1.0, **options: Any
+    prepare_panel: PreparePanel,
+    select_indices: Selection,
+    decorate: Decorate | None = None,
+    seconds: float = 1.0,
+    **options: Any,
 ) -> Animation:
-    """Return the animation that shows heads or neurons one after another.
+    """Return an animation that shows one head or neuron per frame.
 
     Args:
-        panel: function that prepares the panel.
+        prepare_panel: function that prepares the panel.
         select_indices: function that returns the indices of the heads or neurons of a cube.
         decorate: function that draws a color bar or a legend.
         seconds: duration of a frame.
-        options: other fields of `Animation`.
+        options: further fields of `Animation`, such as `size`.
 
     Returns:
         The animation.
@@ -79,7 +83,7 @@ def one_by_one(
 
     def frames(fig: Figure, cube: xr.Dataset) -> Iterator[None]:
         ax = fig.subplots()
-        show = panel(ax, cube)
+        show = prepare_panel(ax, cube)
         if decorate is not None:
             decorate(fig, cube, [ax])
         for index in select_indices(cube):

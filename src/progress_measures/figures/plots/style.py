@@ -38,21 +38,21 @@ PHASE_COLORS = dict(zip(PHASES, ("#E8E8E8", "#DCE9F5", "#F9E7D2"), strict=False)
 
 
 def label(variable: xr.DataArray, name: str | None = None) -> str:
-    """Return an axis label from a variable's attributes, such as `Restricted loss (nat)`.
+    """Return a variable's long name and units as an axis label, such as `Restricted loss (nat)`.
 
     Args:
         variable: a variable of a cube.
         name: text in place of the variable's long name.
 
     Returns:
-        The label with the units, if there are any.
+        The label; it has no units if the variable is dimensionless.
     """
     units = variable.attrs.get("units", "1")
     return (name or variable.attrs["long_name"]) + ("" if units == "1" else f" ({units})")
 
 
 def frequency_colors(cube: xr.Dataset, run: str) -> dict[int, str]:
-    """Return the color of each key frequency of a run, the same in all figures of this run.
+    """Return the color of each key frequency of a run. All figures of the run use these colors.
 
     Args:
         cube: cube with the variable `key_frequency`.
@@ -66,11 +66,11 @@ def frequency_colors(cube: xr.Dataset, run: str) -> dict[int, str]:
 
 
 def nothing_to_draw(ax: Axes, reason: str) -> None:
-    """Draw an empty panel with the reason why it is empty.
+    """Write into an empty panel why it is empty.
 
     Args:
         ax: axes to draw on.
-        reason: the text.
+        reason: text in the middle of the panel.
     """
     ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", va="center", color="#666666")
     # hide the ticks instead of removing them, because panels may share them
@@ -78,7 +78,7 @@ def nothing_to_draw(ax: Axes, reason: str) -> None:
 
 
 def no_key_frequencies(ax: Axes, run: str) -> None:
-    """Draw an empty panel for a run without key frequencies.
+    """Write into an empty panel that a run has no key frequencies.
 
     Args:
         ax: axes to draw on.
@@ -104,7 +104,7 @@ def epochs(ax: Axes, last: int, last_shown: int | None = None) -> None:
 
 
 def loss_axis(ax: Axes, text: str) -> None:
-    """Make the y axis logarithmic with ticks at powers of ten, or linear if there would be fewer than two ticks.
+    """Make the y axis logarithmic with ticks at powers of ten; make it linear if it would have fewer than two ticks.
 
     Args:
         ax: axes to draw on.
@@ -118,7 +118,7 @@ def loss_axis(ax: Axes, text: str) -> None:
 
 
 def phase_bands(ax: Axes, cube: xr.Dataset, run: str) -> None:
-    """Shade the phases of a run and mark their ends by dashed lines, as far as the rule finds their ends.
+    """Shade the phases of a run and mark their ends by dashed lines. Phases whose ends the rule does not find are omitted.
 
     Args:
         ax: axes to draw on.
@@ -159,13 +159,13 @@ def phase_names(fig: FigureBase, cube: xr.Dataset, run: str) -> None:
 
 
 def phase_legend(fig: FigureBase) -> None:
-    """Draw a legend of the colors of the phases above all panels, for figures of several runs."""
+    """Draw a legend of the phases' colors above all panels, without epochs, for figures of several runs."""
     patches = [Patch(facecolor=color, edgecolor="#888888", lw=0.4) for color in PHASE_COLORS.values()]
     fig.legend(patches, list(PHASE_COLORS), loc="outside upper center", ncols=3, title="Phases, by rule",
                title_fontsize=7.5, handlelength=1.2)  # fmt: skip
 
 
-def plane(ax: Axes, values: ArrayLike, colors: str = "viridis", **limits: Any) -> AxesImage:
+def pair_map(ax: Axes, values: ArrayLike, colors: str = "viridis", **limits: Any) -> AxesImage:
     """Draw a map over all pairs, a downwards and b to the right, one pixel per pair.
 
     Args:
@@ -193,7 +193,7 @@ def signed_map(
         ax: axes to draw on.
         values: values of the map [row, column].
         text: label of the color bar; None for no bar.
-        limit: absolute value at which the color scale ends; by default the largest absolute value.
+        limit: absolute value at which the color scale ends; by default, the largest absolute value of `values`.
     """
     extend = "neither" if limit is None else "both"
     limit = np.abs(values).max() if limit is None else limit
@@ -203,12 +203,12 @@ def signed_map(
 
 
 def by_component(ax: Axes, values: xr.DataArray, colors: dict[int, str], signed: bool = False) -> None:
-    """Draw a bar per Fourier component, cosine and sine of a frequency side by side, key frequencies in their colors.
+    """Draw one bar per Fourier component, with cosine and sine of a frequency side by side.
 
     Args:
         ax: axes to draw on.
-        values: values by component [fourier_component]; the constant is not drawn.
-        colors: colors of the key frequencies, which are labeled.
+        values: one value per Fourier component [fourier_component]; the constant is not drawn.
+        colors: colors of the key frequencies, which are labeled; bars of all other frequencies are gray.
         signed: whether values may be negative.
     """
     frequencies = np.arange(1, (len(values) + 1) // 2)
@@ -225,11 +225,11 @@ def by_component(ax: Axes, values: xr.DataArray, colors: dict[int, str], signed:
         ax.axhline(0, color="#555555", lw=0.5)
 
 
-def other_runs(cube: xr.Dataset) -> list[str]:
-    """Return the names of at most four runs, from the second on.
+def runs_after_first(cube: xr.Dataset) -> list[str]:
+    """Return the names of the second to fifth run, or of as many as the cube has.
 
     Raises:
-        UserError: the cube has one run.
+        UserError: the cube has only one run.
     """
     names = [str(name) for name in cube.run.values[1:5]]
     if not names:

@@ -34,16 +34,16 @@ FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
 def rows(*cubes: xr.Dataset) -> pd.DataFrame:
     """Factor between the forecast and the actual value of T, the first epoch with a test loss below 1.
 
-    Column "at 50%" is the factor of the forecast at epoch T/2, and so on; cells are medians over runs. The last column
-    is the largest factor over runs at T/2. Each run is predicted by a fit to all other runs or, which is harder, to the
-    runs of other experiments only. The forecast uses only measures up to the epoch at which it is made, and no measure
-    that depends on the final network's key frequencies.
+    A factor of 1 is a correct forecast. Column "at 50%" is the median over runs of the factor of the forecast that is
+    made at epoch T/2, and so on; the last column is the largest factor over runs at T/2. The forecast of a run comes
+    from a fit to all other runs or, which is harder, to the runs of other experiments only. It uses only measures at
+    the epoch at which it is made, and no measure that depends on the final network's key frequencies.
     """
     runs, _ = trajectories(cubes)
     rows_of_table = []
     for whole_experiment in (False, True):
-        if len(runs if not whole_experiment else {run.experiment for run in runs}) < 2:
-            continue  # no other run to fit to
+        if len({run.experiment for run in runs} if whole_experiment else runs) < 2:
+            continue  # there is no other run, or no other experiment, to fit to
         for method in METHODS:
             predicted = leave_one_out(runs, method, whole_experiment)
             factors = [

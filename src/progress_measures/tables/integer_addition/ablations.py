@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     formats={"accuracy": ".0%"},
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
-    """Accuracy of the first run over all pairs with part of its embedding, and the number of wrong answers.
+    """Accuracy of the first run over all pairs with parts of its embedding removed, and the number of wrong answers.
 
-    All values are from the end of training. Rows: "whole" is the full embedding; "mean and PC 1" keeps only the mean
-    and the first principal component, which the notebook calls removing the second one; "all but PC 2" removes only the
-    second principal component. With the mean and the first component, the notebook's network answers 42 % of the pairs
-    correctly.
+    All values are from the end of training. "Whole" is the unchanged embedding. "Mean and PC 1" keeps only the mean
+    over the numbers and the first principal component; the notebook calls this the removal of the second component.
+    "All but PC 2" removes only the second principal component. With "mean and PC 1", the notebook's network answers 42
+    % of the pairs correctly.
     """
     wrong = failures(cube)
     return pd.DataFrame(

@@ -23,10 +23,11 @@ KEPT = ("mean and PC 1", "all but PC 2")
     formats={},
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
-    """Pairs that the first run answers wrongly with part of its embedding, in order of their sum, and its answers.
+    """Pairs that the first run answers wrongly with parts of its embedding removed, by their sum, and its answers.
 
-    All values are from the end of training. "Mean and PC 1" keeps only the mean and the first principal component of
-    the embedding, as in the notebook; "all but PC 2" removes only the second principal component.
+    All values are from the end of training. The columns "mean and PC 1" and "all but PC 2" are the network's answers.
+    "Mean and PC 1" keeps only the mean over the numbers and the first principal component of the embedding, as the
+    notebook does; "all but PC 2" removes only the second principal component.
     """
     answers, wrong = cube.answer_by_embedding.isel(run=0), failures(cube)
     failing = wrong.sel(embedding=list(KEPT)).any("embedding").values

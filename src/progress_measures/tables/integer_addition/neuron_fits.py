@@ -33,8 +33,8 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
 
     PC1(a) is the score of a on the first principal component of the embedding, and so on. The rows are the three
     neurons of the first run with the strongest correlation (r) with the sum a + b, at the end of training. The fit is
-    over the pairs with a + b < n, for n numbers, as in the notebook. Equal coefficients of a and b mean that the neuron
-    is symmetric in a and b.
+    over the pairs with a + b < n, where n is the number of operand values; the notebook fits these pairs only. Equal
+    coefficients of a and b mean that the neuron is symmetric in a and b.
     """
     r = correlations(cube)["a+b"]
     rows_of_table = []

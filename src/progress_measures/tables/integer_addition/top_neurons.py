@@ -12,7 +12,7 @@ from progress_measures.tables.registry import table
 if TYPE_CHECKING:
     import xarray as xr
 
-COUNT = 140  # as in the notebook
+COUNT = 140  # number of neurons that the notebook lists
 TARGETS = ("a+b", "a", "b", "PC1(a)", "PC1(b)", "PC2(a)", "PC2(b)")
 
 
@@ -24,11 +24,11 @@ TARGETS = ("a+b", "a", "b", "PC1(a)", "PC1(b)", "PC2(a)", "PC2(b)")
     formats=dict.fromkeys(TARGETS, ".4f"),
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
-    """Correlation over all pairs of neurons of the first run after the ReLU with the sum and with parts of it.
+    """Pearson's correlation, over all pairs, of neurons after the ReLU with the sum a + b and with functions of a or b.
 
-    The parts are a, b, and their scores on the first two principal components of the embedding: PC1(a), PC1(b), PC2(a)
-    and PC2(b). The correlation is Pearson's. The rows are the 140 neurons with the strongest correlation with the sum,
-    positive or negative, at the end of training.
+    The functions are a, b, and their scores on the first two principal components of the embedding: PC1(a), PC1(b),
+    PC2(a) and PC2(b). The neurons are those of the first run. The rows are the 140 neurons with the strongest
+    correlation with the sum, positive or negative, at the end of training.
     """
     r, neurons = correlations(cube), by_correlation(cube)[:COUNT]
     return pd.DataFrame({"neuron": neurons} | {name: r[name][neurons] for name in TARGETS})

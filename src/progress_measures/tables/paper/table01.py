@@ -41,15 +41,15 @@ def as_measured(run: xr.Dataset) -> list[Row]:
     formats=FORMATS,
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
-    """Neurons along W_L cos_k or W_L sin_k of each key frequency k, fitted by waves of a and b.
+    """Neurons along W_L cos_k or W_L sin_k, for each key frequency k, fitted by cosines and sines of a and b.
 
     W_L = W_out W_U maps neurons to logits. cos_k and sin_k are the vectors over outputs c with entries cos w_k c and
     sin w_k c, scaled to norm 1; w_k = 2 pi k/p. In each row, the neurons after the ReLU are projected on W_L cos_k or
     W_L sin_k. The projection is a function of the pair (a, b). If the row is a cosine, "first" and "second" are the
     coefficients of the projection on cos w_k a cos w_k b and on sin w_k a sin w_k b; if it is a sine, on sin w_k a cos
-    w_k b and on cos w_k a sin w_k b. "Single" is the coefficient on one wave, cos w_k(a + b) or sin w_k(a + b), and FVE
-    is the fraction of the projection's variance over pairs that this wave explains. Left: the paper's network. Right:
-    our first run at the end of training. The two networks have different key frequencies, so the two halves of a row do
-    not correspond.
+    w_k b and on cos w_k a sin w_k b. "Single" is the coefficient on cos w_k(a + b) in a cosine row, on sin w_k(a + b)
+    in a sine row. FVE is the fraction of the projection's variance over pairs that this one function explains. Left:
+    the paper's network. Right: our first run at the end of training. The two networks have different key frequencies,
+    so the two halves of a row do not correspond.
     """
     return side_by_side(as_published("paper.table1"), as_measured(cube.isel(run=0)))

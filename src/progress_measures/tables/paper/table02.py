@@ -1,4 +1,4 @@
-"""Table 2: the attention of each head is a difference of waves of a and of b."""
+"""Table 2: each head's attention is a difference of the same function of a and of b, at one frequency."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 
 @table(
-    title="Attention from `=` to a, fitted by waves of one frequency",
+    title="Attention from `=` to a, fitted by cosines and sines of one frequency",
     reference="Nanda et al. 2023, Table 2",
     published=("paper",),
     variables=("attention_frequency", "attention_alpha", "attention_beta", "attention_fit_fraction_explained"),
     formats=for_both_sides({"k": ".0f", "alpha": ".2f", "beta": ".2f", "FVE": ".2%"}),
 )
 def rows(cube: xr.Dataset) -> pd.DataFrame:
-    """Fit of each head's attention from `=` to a by waves of a and of b at one frequency k.
+    """Fit of each head's attention from `=` to a by cosines and sines of a and of b at one frequency k.
 
     The fit of the attention A_0 is 0.5 + alpha (cos w_k a - cos w_k b) + beta (sin w_k a - sin w_k b), where k is the
     frequency that explains most of the variance of A_0 over pairs, and w_k = 2 pi k/p. FVE is the fraction of this
-    variance that the fit explains. Left: the paper's network. Right: our first run at the end of training. Heads have
-    no order, so the heads of the two networks in a row do not correspond.
+    variance that the fit explains. Left: the paper's network. Right: our first run at the end of training. The order of
+    heads is arbitrary, so the two heads in a row do not correspond.
     """
     paper_rows = [
         {"k": row["k"], "alpha": row["alpha"], "beta": row["beta"], "FVE": row["fve_percent"] / 100}

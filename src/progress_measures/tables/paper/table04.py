@@ -34,7 +34,8 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     components of the key frequencies. "Others removed" is the loss with only these components and the mean of the
     logits over pairs. The components of frequency k are the logits' parts along all products of one of 1, cos w_k a,
     sin w_k a with one of 1, cos w_k b, sin w_k b, except the constant; w_k = 2 pi k/p. Left: the paper's networks.
-    Right: our runs at the end of training. Equal seeds do not mean equal networks.
+    Right: our runs at the end of training. With the same seed, the paper's network and ours still
+    differ in their initial weights.
     """
     frames = []
     last = cube.isel(epoch=-1)

@@ -45,14 +45,15 @@ def rows(
 ) -> pd.DataFrame:
     """Test loss, sparsity and fits of networks that differ from the mainline in one setting.
 
-    Test loss is in nat. The Gini coefficients are those of the norms of the Fourier components of the embedding W_E and
-    of the neuron-logit map W_L = W_out W_U. Keys are the key frequencies k; w_k = 2 pi k/p. Logit FVE is the fraction
-    of the logits' variance over pairs that the waves cos w_k(a + b - c) of all keys explain, for outputs c. MLP FVE
-    concerns the neurons projected on W_L cos_k and W_L sin_k, where cos_k and sin_k have the entries cos w_k c and sin
-    w_k c: it is the fraction of the projection's variance over pairs that cos w_k(a + b) or sin w_k(a + b) explains, as
-    mean and standard deviation (SD) over these projections. Left: the paper's networks, all of which generalize. Right:
-    our networks, with their test accuracy, since not all of ours generalize (none with dropout). The two networks in a
-    row share no initial weights. Cells of ours are empty where networks have not been trained to the end.
+    Test loss is in nat. Gini W_E and Gini W_L are Gini coefficients of the norms of Fourier components, of the
+    embedding W_E and of the neuron-logit map W_L = W_out W_U. Keys are the key frequencies k; w_k = 2 pi k/p. Logit FVE
+    is the fraction of the logits' variance over pairs that the functions cos w_k(a + b - c) of all keys explain, for
+    outputs c. For MLP FVE, the neurons are projected on W_L cos_k and on W_L sin_k, where cos_k and sin_k have the
+    entries cos w_k c and sin w_k c. MLP FVE is the fraction of the variance over pairs of such a projection that cos
+    w_k(a + b) or sin w_k(a + b) explains: mean and standard deviation (SD) over the projections of all keys. Left: the
+    paper's networks, all of which generalize. Right: our networks, with their test accuracy, since not all of ours
+    generalize (none with dropout). The two networks in a row share no initial weights. Our cells are empty where a
+    network has not been trained to the end.
     """
     groups = {
         "paper.table5.data_fraction": [(f"{float(run.train_fraction):.0%}", run) for run in _runs(fractions)],
@@ -74,7 +75,7 @@ def rows(
 
 
 def _runs(cube: xr.Dataset | None, **settings: Any) -> list[xr.Dataset]:
-    """Return the runs with these settings at their last checkpoint, or an empty list without a cube."""
+    """Return the runs with these settings, at their last checkpoint; an empty list if the cube is missing."""
     if cube is None:
         return []
     runs = runs_with(cube, **settings)
@@ -82,7 +83,7 @@ def _runs(cube: xr.Dataset | None, **settings: Any) -> list[xr.Dataset]:
 
 
 def _as_published(row: Row) -> Row:
-    """Return a published row with the columns of `NAMES`; a loss that is published only as a bound remains a string."""
+    """Convert a published row to our column names and fractions; a loss published only as a bound remains a string."""
     cells = {"network": row["model"].replace("p=", "dropout ")} | {
         name: row[published_name] for name, published_name in NAMES.items()
     }

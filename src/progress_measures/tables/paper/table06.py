@@ -1,4 +1,4 @@
-"""Table 6: mean ablation of the skip connection around the last MLP, for networks unlike the mainline."""
+"""Table 6: mean ablation of the skip connection around the last MLP, for networks with other settings than the mainline."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def rows(
 
     The ablation replaces the vector that the skip connection carries past the MLP by its mean over all pairs. Each row
     is a group of networks that differ from the mainline in the named setting; cells are means and standard deviations
-    (SD) over these networks. Left: the paper's networks. Right: ours. Cells of ours are empty where networks have not
-    been trained to the end.
+    (SD) over these networks. Left: the paper's networks. Right: ours. Our cells are empty where a network has not been
+    trained to the end.
     """
     groups = {
         "40-90% of the data": (published("paper.table6.data_fraction"), fractions, {}),

@@ -33,14 +33,14 @@ TRAIN_FUNCTION = "progress_measures.training.launcher.worker:train_runs"
 
 
 class Plan(NamedTuple):
-    """How runs are packed into shards, and the pool that trains them."""
+    """How runs are packed into shards, and in which pool the shards train."""
 
     pool: Pool
     device: str  # cpu, cuda, or auto: a GPU if torch finds one where the job runs
     runs_per_shard: int
     spread: int = 1  # minimum number of shards, unless there are fewer runs
-    threads: int = 1
-    retries: int = 2
+    threads: int = 1  # threads of each job
+    retries: int = 2  # how often a failed job is submitted again
 
 
 def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) -> None:
@@ -50,7 +50,7 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
         experiment: name of the experiment.
         runs: runs of the experiment.
         plan: how the runs are packed and where they train.
-        any_code: whether runs that other code has trained count as trained.
+        any_code: whether a run counts as trained if the code has changed since its training.
 
     Raises:
         UserError: some runs could not be trained.
@@ -58,16 +58,16 @@ def train(experiment: str, runs: list[Run], plan: Plan, any_code: bool = False) 
     """
 
     def jobs_left(in_progress: set[str]) -> list[JobSpec]:
-        """Return the jobs to submit, given `<run> <hash>` of the runs that other jobs still train."""
-        names = {label.split()[0] for label in in_progress}
+        """Return jobs for all runs that are neither trained nor in progress; `in_progress` contains `<run> <hash>`."""
+        names = {entry.split()[0] for entry in in_progress}
         unfinished = [run for run in runs if _done(run, any_code) is None]
-        conflicting = [run.name for run in unfinished if run.name in names and _label(run) not in in_progress]
+        conflicting = [run.name for run in unfinished if run.name in names and _name_and_hash(run) not in in_progress]
         if conflicting:
             raise UserError(
                 f"{experiment}: jobs that were submitted earlier still train {', '.join(conflicting)} with other settings. "
                 f"Cancel them first: progress-measures cancel {experiment}"
             )
-        to_submit = [run for run in unfinished if _label(run) not in in_progress]
+        to_submit = [run for run in unfinished if _name_and_hash(run) not in in_progress]
         max_runs = min(plan.runs_per_shard, -(-len(to_submit) // plan.spread))
         return [_job_spec(shard, plan) for shard in shards(to_submit, max_runs)]
 
@@ -83,7 +83,7 @@ def write_trained(experiment: str, runs: list[Run], any_code: bool = False) -> N
     Args:
         experiment: name of the experiment.
         runs: all runs of the experiment.
-        any_code: whether runs that other code has trained count as trained.
+        any_code: whether a run counts as trained if the code has changed since its training.
     """
     records = {run.name: _done(run, any_code) for run in runs}
     if any(record is None for record in records.values()):
@@ -99,7 +99,7 @@ def local_plan(runs: list[Run], device: str, processes: int | None, runs_per_sha
     Args:
         runs: runs of the experiment.
         device: `cpu`, `cuda`, or `auto` for GPUs if torch finds any.
-        processes: largest number of processes at a time; by default one per GPU, or one per core.
+        processes: largest number of processes at a time; by default one per GPU, or without GPUs one per core.
         runs_per_shard: largest number of runs per shard; by default one on CPUs, and as many as fit on a GPU.
         threads: threads of each process.
 
@@ -135,7 +135,7 @@ def slurm_plan(
         settings: fields of `SlurmSettings`; `memory_mb` is estimated by `cost.job_memory` if it is None.
         device: `cpu`, `cuda`, or `auto` for a GPU if torch finds one where the job runs.
         runs_per_shard: largest number of runs per shard; by default as many as fit on a GPU.
-        gpu_memory_gb: memory of a GPU in GB, for packing runs.
+        gpu_memory_gb: memory of a GPU in GB, which limits the number of runs per shard.
         poll_seconds: seconds between two calls of `squeue`.
         retries: how often a failed job is retried.
 
@@ -154,18 +154,23 @@ def slurm_plan(
     try:
         pool = SlurmPool(SlurmSettings(**set_values), poll_seconds)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{PROFILE}: {first['loc'][0]}: {first['msg']} (found: {first['input']!r:.80}).") from None
+        invalid = error.errors()[0]
+        raise UserError(
+            f"{PROFILE}: {invalid['loc'][0]}: {invalid['msg']} (found: {invalid['input']!r:.80})."
+        ) from None
     return Plan(pool, device, max_runs, threads=set_values.get("cpus", 1), retries=retries)
 
 
 def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Pool, Submission, dict[int, JobRow]]]:
-    """Yield the jobs that run or wait, by submission, of one experiment or of all.
+    """Yield the submissions of one experiment, or of all experiments, that have running or waiting jobs.
+
+    Args:
+        experiment: name of the experiment; None for all experiments.
 
     Yields:
-        Experiment, pool, submission, and the table rows by job index.
+        Name of the experiment, pool, submission, and a table row for each of these jobs, by job index.
     """
-    results = jobs_folder("x").parents[1]
+    results = jobs_folder("any").parents[1]
     names = [experiment] if experiment else sorted(path.parent.name for path in results.glob("*/jobs"))
     for name in names:
         for pool in _pools():
@@ -196,12 +201,12 @@ def cores() -> int:
 class Gpu(NamedTuple):
     """A GPU that torch may use."""
 
-    name: str  # as in CUDA_VISIBLE_DEVICES
+    name: str  # index or id, as CUDA_VISIBLE_DEVICES lists it
     memory: int  # bytes
 
 
 def gpus() -> list[Gpu]:
-    """Return the GPUs that torch would use here; a child process imports torch, so that this process does not."""
+    """Return the GPUs that torch can use here; a child process imports torch, so that this process stays small."""
     if not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists()):
         return []
     code = "from torch import cuda; print(*(cuda.get_device_properties(i).total_memory for i in range(cuda.device_count())))"
@@ -214,7 +219,7 @@ def gpus() -> list[Gpu]:
 
 @functools.cache
 def _pools() -> list[Pool]:
-    """Return the pools that may have jobs of this working directory."""
+    """Return the pools that may have jobs of this working directory, for polling only: the local pool starts no job."""
     return [LocalPool(at_once=0), *([SlurmPool(SlurmSettings())] if shutil.which("squeue") else [])]
 
 
@@ -222,11 +227,11 @@ def _done(run: Run, any_code: bool) -> dict[str, Any] | None:
     return done(runs_folder(run.experiment) / run.name, run, None if any_code else code_of(run))
 
 
-def _label(run: Run) -> str:
+def _name_and_hash(run: Run) -> str:
     return f"{run.name} {run.hash}"
 
 
 def _job_spec(shard: Shard, plan: Plan) -> JobSpec:
     settings = [run.model_dump(mode="json") for run in shard.runs]
     arguments = {"runs": settings, "device": plan.device, "threads": plan.threads}
-    return JobSpec(shard.name, TRAIN_FUNCTION, arguments, [_label(run) for run in shard.runs])
+    return JobSpec(shard.name, TRAIN_FUNCTION, arguments, [_name_and_hash(run) for run in shard.runs])

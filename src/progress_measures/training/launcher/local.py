@@ -1,7 +1,7 @@
-"""The pool of this machine: one process per job, a limited number at a time, each on its own GPU if there are GPUs.
+"""The pool of this machine: it runs each job in one process, the worker, and gives each worker one GPU if there are GPUs.
 
-A job's process continues when the process that started it ends, like a job of a cluster. A later process finds the
-job's process by id and command line, and reads from its environment which GPU it uses. The pool therefore stores only ids.
+Like a job of a cluster, a worker continues when the process that started it ends. A later process finds the worker by id
+and command line, and reads from the worker's environment which GPU it uses. The pool therefore stores only ids.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from progress_measures.training.progress import duration
 
 WORKER = "progress_measures.training.launcher"
 STOPPED = 130  # exit status of a worker that saved and stopped at a signal
-GPU = "CUDA_VISIBLE_DEVICES"
-MAX_SILENCE = 300.0  # seconds without progress after which a process on another machine counts as exited
+GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
+MAX_SILENCE = 300.0  # seconds without progress after which a job on another machine counts as exited
 
 
 class LocalPool:
-    """Processes of this machine.
+    """Jobs that run as processes of this machine.
 
     Args:
-        at_once: largest number of processes at a time, including processes that an earlier launcher started.
+        at_once: largest number of processes at a time, including processes that an earlier command started.
         poll_seconds: seconds between two polls.
         gpus: names of GPUs as in `CUDA_VISIBLE_DEVICES`, each for one process at a time; if empty, processes use no GPU.
     """
@@ -55,7 +55,7 @@ class LocalPool:
         self._accepted.add(submission.name)
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
-        """Return the status of all jobs of submissions, after starting waiting jobs up to `at_once`."""
+        """Start waiting jobs while fewer than `at_once` run; then return the status of all jobs, by submission and index."""
         status, waiting = {}, []
         for submission in submissions:
             for index in range(len(submission.specs)):
@@ -76,7 +76,7 @@ class LocalPool:
         return status
 
     def cancel(self, submission: Submission, indices: list[int]) -> None:
-        """Send SIGTERM to processes, which then save and stop.
+        """Send SIGTERM to the workers of jobs; a worker then saves its state and stops.
 
         Args:
             submission: the submission of the jobs.
@@ -93,7 +93,7 @@ class LocalPool:
                 os.kill(int(pid), signal.SIGTERM)
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Cancel the processes of this machine, wait until they have saved and stopped, and return a message for the user."""
+        """Cancel the jobs on this machine, wait until their states are saved, and return a message for the user."""
         self._accepted.clear()
         local = [submission for submission in submissions if submission.host == self._host]
         running = [(submission, i) for submission in local for i, pid in enumerate(submission.ids) if pid is not None]
@@ -119,7 +119,8 @@ class LocalPool:
     def _free_gpus(self) -> Iterator[list[str]]:
         """Yield the names of the GPUs that no worker of any experiment uses. Each may be assigned to one new worker.
 
-        A lock keeps other processes of this user from assigning GPUs meanwhile. Without GPUs, yield empty names.
+        A lock keeps other processes of this user from assigning GPUs meanwhile. For a pool without
+        GPUs, yield `at_once` empty names.
         """
         if not self.gpus:
             yield [""] * self.at_once
@@ -130,15 +131,14 @@ class LocalPool:
             yield [gpu for gpu in self.gpus if gpu not in used_gpus]
 
     def _start(self, submission: Submission, index: int, gpu: str) -> None:
-        """Start the process of a job on a GPU, and record the id of the process."""
-        """Start the process of a job on a GPU, and record the id of the process."""
+        """Start the worker of a job on a GPU, and record the id of the process."""
         with submission.file(index, "log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", WORKER, str(submission.folder), str(index)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {GPU: gpu},
+                env=os.environ | {GPU_VARIABLE: gpu},
                 start_new_session=True,  # Ctrl-C reaches only the waiting process, which signals the workers
             )
         submission.ids[index] = str(process.pid)
@@ -146,12 +146,11 @@ class LocalPool:
         submission.save()
 
     def _status(self, submission: Submission, index: int) -> JobStatus:
-        """Return the status of a job, from its process if it runs on this machine."""
-        """Return the status of a job, from its process if it runs on this machine."""
+        """Return the status of a job: from its process on this machine, or else from its last progress."""
         if submission.host != self._host:
             return _remote_status(submission, index)
         if submission.ids[index] is None:
-            # The job runs if the process that started it was killed before it recorded the id.
+            # The worker may run without a recorded id, if the process that started it was killed before recording the id.
             job = (str(submission.folder), str(index))
             submission.ids[index] = next((str(worker.pid) for worker in _workers() if worker.job == job), None)
         pid = submission.ids[index]
@@ -172,13 +171,13 @@ class LocalPool:
 
 
 def _last_line(log: Path) -> str:
-    """Return `: ` and the last line of a job's log: if the disk is full, the job cannot record its failure anywhere else."""
+    """Return `: ` and the last line of a job's log, which is the only trace of a failure if the disk is full."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     return next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
 
 
 def _remote_status(submission: Submission, index: int) -> JobStatus:
-    """Return the status of a job on another machine that shares this folder, from the time of its last progress."""
+    """Return the status of a job on another machine, from the time of the last progress that it wrote to the shared disk."""
     if submission.ids[index] is None or submission.ended(index):
         return JobStatus(EXITED, "its start was interrupted")
     progress = submission.read(index, "progress")
@@ -199,12 +198,12 @@ class _Worker(NamedTuple):
 
 
 def _worker(process: psutil.Process) -> _Worker | None:
-    """Return what is known of a process as a worker; None if it is no worker or has ended."""
+    """Return id, job and GPU of a process; None if the process is not a worker or has ended."""
     try:
         *_, name, folder, index = ["", "", "", *process.cmdline()]
         if name == WORKER and process.status() != psutil.STATUS_ZOMBIE:
-            return _Worker(process.pid, (folder, index), process.environ().get(GPU))
-    except psutil.Error:  # it has just ended, or belongs to another user
+            return _Worker(process.pid, (folder, index), process.environ().get(GPU_VARIABLE))
+    except psutil.Error:  # the process has just ended, or belongs to another user
         pass
     return None
 

@@ -10,16 +10,16 @@ WAITING, RUNNING, EXITED = "queued", "running", "exited"
 
 
 class JobStatus(NamedTuple):
-    """Status of a job as its pool reports it; used for jobs that have not recorded how they ended."""
+    """Status of a job as its pool reports it. It counts only as long as the job has not recorded its end on disk."""
 
     state: str  # WAITING, RUNNING or EXITED
-    reason: str = ""  # why it waits, or how it ended
-    canceled: bool = False  # whether it ended on request
-    machine: str = ""  # name of the machine on which it runs
+    reason: str = ""  # why the job waits, or how it ended
+    canceled: bool = False  # whether the job ended on request
+    machine: str = ""  # name of the machine on which the job runs
 
 
 class Pool(Protocol):
-    """Runs the jobs of submissions, whatever they compute."""
+    """A pool runs the jobs of submissions; the interface does not depend on what the jobs compute."""
 
     name: str
     poll_seconds: float
@@ -35,7 +35,7 @@ class Pool(Protocol):
         """Return the status of all jobs of submissions, by submission name and job index."""
 
     def cancel(self, submission: Submission, indices: list[int]) -> None:
-        """Cancel these jobs of a submission, and no others.
+        """Cancel some jobs of a submission, and no other jobs.
 
         Args:
             submission: the submission of the jobs.
@@ -46,7 +46,7 @@ class Pool(Protocol):
         """
 
     def stop(self, submissions: list[Submission]) -> str:
-        """Stop the jobs that cannot continue without the waiting process; return a message for the user on what happens next."""
+        """Stop the jobs or leave them running when the waiting process ends; return a message for the user that says which."""
 
     def log(self, submission: Submission, index: int) -> str:
         """Return the path of a job's log.
@@ -56,5 +56,5 @@ class Pool(Protocol):
             index: index of the job.
 
         Returns:
-            The path; may contain `*`.
+            The path; a `*` in it stands for an unknown job id.
         """

@@ -1,4 +1,4 @@
-"""Packing of runs into shards: runs of the same shape train together, as many as fit into the memory of a device."""
+"""Packs runs into shards: runs of the same shape train as one batch, as many as fit into the memory of a device."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def group_by_shape(runs: list[Run]) -> list[list[Run]]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         recipe = run.training.model_copy(update={"weight_decay": 0.0})
-        size = (run.split.train_fraction, run.split.examples, run.split.test_examples)
-        key = repr((run.task, size, run.model, recipe))
+        example_counts = (run.split.train_fraction, run.split.examples, run.split.test_examples)
+        key = repr((run.task, example_counts, run.model, recipe))
         groups.setdefault(key, []).append(run)
     return list(groups.values())
 
 
 def shards(runs: list[Run], max_runs: int) -> list[Shard]:
-    """Pack each group of compatible runs into the fewest shards possible, of nearly equal size.
+    """Pack runs of the same shape into as few shards as possible, each with nearly the same number of runs.
 
     Args:
         runs: runs of one experiment.
@@ -41,10 +41,10 @@ def shards(runs: list[Run], max_runs: int) -> list[Shard]:
     packed = []
     for group in group_by_shape(runs):
         shard_count = -(-len(group) // max(1, max_runs))
-        size, larger_shards = divmod(len(group), shard_count)
+        minimum_runs, larger_shards = divmod(len(group), shard_count)
         start = 0
         for i in range(shard_count):
-            shard_runs = group[start : start + size + (i < larger_shards)]
+            shard_runs = group[start : start + minimum_runs + (i < larger_shards)]
             start += len(shard_runs)
             packed.append(Shard(_name(shard_runs), shard_runs))
     return packed
@@ -59,7 +59,7 @@ def runs_that_fit(runs: list[Run], device_memory: float, margin: float = 0.8) ->
         margin: fraction of this memory that may be used.
 
     Returns:
-        Number of runs, each taken to need as much memory as the largest.
+        Number of runs, on the assumption that every run needs as much memory as the largest.
     """
     return max(1, min(cost.capacity(run, device_memory, margin) for run in runs))
 

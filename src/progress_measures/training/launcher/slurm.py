@@ -1,7 +1,7 @@
 """The pool of a Slurm cluster: a submission is a job array, submitted through submitit.
 
-`squeue` reports the states of jobs by the name of their submission. This needs no accounting database, and only one call for
-all submissions. A job has ended if `squeue` no longer lists it or reports a final state. It counts as exited only after
+The pool calls `squeue` with the names of all submissions. One call reports the states of all jobs, and needs no accounting
+database. A job has ended if `squeue` no longer lists it or reports a final state. It counts as exited only after
 two such polls in a row, because a requeued job passes through states that look final.
 """
 
@@ -19,10 +19,10 @@ from progress_measures.training.launcher.worker import OnSlurm
 
 PROFILE = "profiles/slurm/config.yaml, under set-resources, train"
 
-# Largest number of time-outs after which submitit requeues a job. It is large, because submitit counts every preemption of a
-# job with a short time limit as a time-out.
+# How many times submitit requeues a job after a time-out. The number is large, because submitit counts every preemption of
+# a job with a short time limit as a time-out.
 REQUEUES = 10_000
-# The states of Slurm in which a job has not exited, and the state that the pool reports for each.
+# Slurm states of a job that has not exited, and the state that the pool reports for each.
 LIVE = {
     "PENDING": WAITING,
     "REQUEUED": WAITING,
@@ -31,7 +31,7 @@ LIVE = {
     "CONFIGURING": WAITING,
 }
 LIVE |= dict.fromkeys(("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"), RUNNING)
-# Reasons from Slurm for which a job would wait forever, and what is wrong with the settings.
+# Reasons that Slurm gives for a job that will wait forever, and the setting that is wrong.
 UNSATISFIABLE = {
     "PartitionTimeLimit": "runtime is more than the partition allows",
     "PartitionNodeLimit": "the partition has no such node",
@@ -63,7 +63,7 @@ class SlurmSettings(BaseModel):
     memory_mb: int = Field(2000, ge=1, description="`--mem`.")
     minutes: int = Field(60, ge=1, description="`--time`. A job that needs longer saves, is requeued and resumes.")
     signal_seconds: int = Field(
-        90, ge=1, description="Seconds before its time limit at which a job gets the signal to save."
+        90, ge=1, description="A job gets the signal to save this many seconds before its time limit."
     )
     at_once: int = Field(8, ge=1, description="Jobs of one array that run at a time.")
 
@@ -98,7 +98,7 @@ class SlurmPool:
 
         executor = self._executor(submission)
         try:
-            with clean_env(), executor.batch():  # this process may itself run in a Slurm job
+            with clean_env(), executor.batch():  # without the variables of a Slurm job in which this process may run
                 jobs = [executor.submit(OnSlurm(submission.folder.absolute(), i)) for i in range(len(submission.specs))]
         except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
             raise UserError(self._rejection(str(error))) from None
@@ -121,11 +121,11 @@ class SlurmPool:
         rows: dict[tuple[str, int], JobStatus] = {}
         for line in squeue_result.stdout.splitlines():
             job, state, node, name, reason = line.split("|", maxsplit=4)
-            index = int(job.partition("_")[2] or 0)  # an array of one job is listed as a plain job
+            index = int(job.partition("_")[2] or 0)  # squeue lists an array of one job without an index
             rows[name, index] = _status(state, node, reason)
             for submission in submissions:
                 if submission.name == name and index < len(submission.ids) and submission.ids[index] is None:
-                    submission.ids[index] = job  # the process that submitted it was killed before recording the id
+                    submission.ids[index] = job  # the submitting process was killed before recording the id
         status = {}
         for submission in submissions:
             for key in ((submission.name, i) for i in range(len(submission.specs))):
@@ -137,7 +137,7 @@ class SlurmPool:
         return status
 
     def cancel(self, submission: Submission, indices: list[int]) -> None:
-        """Cancel jobs with `scancel`, if they still belong to this submission.
+        """Cancel jobs with `scancel`, but only jobs that `squeue` lists under the name of the submission.
 
         Args:
             submission: the submission of the jobs.
@@ -174,25 +174,25 @@ class SlurmPool:
     def _executor(self, submission: Submission) -> Any:
         from submitit import SlurmExecutor
 
-        s = self.settings
+        settings = self.settings
         executor = SlurmExecutor(folder=submission.folder.absolute() / "slurm" / "%j", max_num_timeout=REQUEUES)
         executor.update_parameters(
             job_name=submission.name,
-            partition=s.partition,
-            account=s.account,
-            qos=s.qos,
-            constraint=s.constraint,
-            gres=s.gres or (f"gpu:{s.gpus}" if s.gpus else None),
-            cpus_per_task=s.cpus,
-            time=s.minutes,
-            signal_delay_s=min(s.signal_seconds, s.minutes * 60 // 2),
-            array_parallelism=s.at_once,
-            additional_parameters={"mem": f"{s.memory_mb}M", "requeue": True, "chdir": str(Path.cwd())},
+            partition=settings.partition,
+            account=settings.account,
+            qos=settings.qos,
+            constraint=settings.constraint,
+            gres=settings.gres or (f"gpu:{settings.gpus}" if settings.gpus else None),
+            cpus_per_task=settings.cpus,
+            time=settings.minutes,
+            signal_delay_s=min(settings.signal_seconds, settings.minutes * 60 // 2),
+            array_parallelism=settings.at_once,
+            additional_parameters={"mem": f"{settings.memory_mb}M", "requeue": True, "chdir": str(Path.cwd())},
         )
         return executor
 
     def _rejection(self, error: str) -> str:
-        """Return the message for jobs that Slurm rejected, with its reasons and the requested resources."""
+        """Return the message for rejected jobs, with Slurm's reasons and the requested resources."""
         reasons = [line.strip() for line in error.splitlines() if "sbatch: " in line] or [error.strip()]
         partitions = " ".join(_run("sinfo", "-h", "-o", "%R").stdout.split()) or "unknown"
         return (

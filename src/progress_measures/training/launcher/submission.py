@@ -22,10 +22,12 @@ from typing import Any
 
 from progress_measures.files import write_json
 
+SPECS_KEY = "tasks"  # key of the jobs in a record; earlier versions called jobs tasks, and their records stay readable
+
 
 @dataclass
 class JobSpec:
-    """The work of one job: the name of a function and its arguments, which are JSON."""
+    """What one job computes: a function and its arguments, which can be written as JSON."""
 
     name: str
     function: str  # `module:name` of the function; its first argument is a `JobContext`
@@ -42,18 +44,18 @@ class Submission:
     folder: Path
     name: str
     pool: str
-    specs: list[JobSpec]
-    host: str = ""
-    submitted: str = ""
+    specs: list[JobSpec]  # one per job
+    host: str = ""  # name of the machine that submitted the jobs
+    submitted: str = ""  # time of submission
     ids: list[str | None] = field(default_factory=list)  # id of each job in the pool; None until the job is submitted
 
     @classmethod
-    def new(cls, jobs: Path, label: str, pool: str, specs: list[JobSpec]) -> Submission:
+    def new(cls, jobs_folder: Path, experiment: str, pool: str, specs: list[JobSpec]) -> Submission:
         """Write the record of a submission under a unique name, without submitting its jobs.
 
         Args:
-            jobs: folder of the records, `results/<experiment>/jobs`.
-            label: name of the experiment.
+            jobs_folder: folder of the records, `results/<experiment>/jobs`.
+            experiment: name of the experiment.
             pool: name of the pool.
             specs: function and arguments of each job.
 
@@ -61,42 +63,44 @@ class Submission:
             The submission.
         """
         now = datetime.now(UTC)
-        name = f"pm-{label}-{now:%y%m%d%H%M%S}-{secrets.token_hex(3)}"
+        name = f"pm-{experiment}-{now:%y%m%d%H%M%S}-{secrets.token_hex(3)}"
         host = socket.gethostname()
-        submission = cls(jobs / name, name, pool, specs, host, now.isoformat(timespec="seconds"), [None] * len(specs))
+        submission = cls(
+            jobs_folder / name, name, pool, specs, host, now.isoformat(timespec="seconds"), [None] * len(specs)
+        )
         submission.save()
         return submission
 
     @classmethod
     def load(cls, folder: Path) -> Submission:
-        """Load the submission of a folder."""
+        """Load the submission whose record is in a folder."""
         content = json.loads((folder / "submission.json").read_text(encoding="utf-8"))
-        content["specs"] = [JobSpec(**spec) for spec in content.pop("tasks")]
+        content["specs"] = [JobSpec(**spec) for spec in content.pop(SPECS_KEY)]
         return cls(folder=folder, **content)
 
     @classmethod
-    def all(cls, jobs: Path) -> list[Submission]:
-        """Return all submissions of a folder of jobs, oldest first."""
+    def all(cls, jobs_folder: Path) -> list[Submission]:
+        """Return all submissions with a record in `results/<experiment>/jobs`, oldest first."""
         submissions = []
-        for folder in sorted(jobs.glob("pm-*")):
+        for folder in sorted(jobs_folder.glob("pm-*")):
             try:
                 submissions.append(cls.load(folder))
             except (OSError, ValueError, TypeError, KeyError):
-                continue  # the record is being written, or is not of this package
+                continue  # the record is still being written, or another program wrote it
         return sorted(submissions, key=lambda submission: submission.submitted)
 
     @classmethod
-    def unfinished(cls, jobs: Path, pool: str) -> list[Submission]:
+    def unfinished(cls, jobs_folder: Path, pool: str) -> list[Submission]:
         """Return the submissions to a pool that have a job without a recorded end.
 
         Args:
-            jobs: folder of the records, `results/<experiment>/jobs`.
+            jobs_folder: folder of the records, `results/<experiment>/jobs`.
             pool: name of the pool.
 
         Returns:
             The submissions, oldest first.
         """
-        submissions = [submission for submission in cls.all(jobs) if submission.pool == pool]
+        submissions = [submission for submission in cls.all(jobs_folder) if submission.pool == pool]
         return [
             submission
             for submission in submissions
@@ -107,7 +111,7 @@ class Submission:
         """Write the record."""
         content = asdict(self)
         del content["folder"]
-        content["tasks"] = content.pop("specs")  # the key of records that earlier versions wrote
+        content[SPECS_KEY] = content.pop("specs")
         write_json(self.folder / "submission.json", content)
 
     def file(self, index: int, kind: str) -> Path:

@@ -18,16 +18,16 @@ STYLES = {"running": "green", "done": "dim", "failed": "bold red", "canceled": "
 class JobRow(NamedTuple):
     """A row of the table: a shard and the status of its job."""
 
-    name: str
-    job: str
+    name: str  # name of the shard
+    job: str  # id of the job in its pool
     state: str  # queued, running, done, failed, canceled
-    progress: dict[str, Any] | None
-    note: str
-    machine: str = ""
+    progress: dict[str, Any] | None  # content of the job's `.progress` file
+    note: str  # why the job waits, failed or was retried
+    machine: str = ""  # name of the machine on which the job runs
 
     @property
     def seconds_left(self) -> float | None:
-        """Expected time left at the rate so far, in seconds; None if unknown."""
+        """Expected seconds until training ends, from the mean time per epoch so far; None if unknown."""
         if self.state != "running" or not self.progress or not self.progress.get("ms_per_epoch"):
             return None
         left: float = (self.progress["epochs"] - self.progress["epoch"]) * self.progress["ms_per_epoch"] / 1e3
@@ -35,7 +35,7 @@ class JobRow(NamedTuple):
 
 
 def table(title: str, rows: list[JobRow]) -> Table:
-    """Return a table with one shard per line.
+    """Return a table with one line per shard.
 
     Args:
         title: name of the experiment.
@@ -69,7 +69,7 @@ def table(title: str, rows: list[JobRow]) -> Table:
 
 
 def summary(rows: list[JobRow]) -> str:
-    """Format the number of jobs in each state, as `2 running, 1 done`, and the longest time left over the running jobs."""
+    """Format the number of jobs in each state, as `2 running, 1 done`, and the longest time left of a running job."""
     states = ("queued", "running", "done", "failed", "canceled")
     counts = {state: sum(row.state == state for row in rows) for state in states}
     text = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
@@ -78,11 +78,11 @@ def summary(rows: list[JobRow]) -> str:
 
 
 class Display:
-    """Shows the table on standard error whenever it changes.
+    """Shows the table on standard error: in a terminal at each call, in a log when a state changes.
 
     Args:
         title: title of the table.
-        every: seconds between two summaries in a log.
+        every: seconds without a change after which a log gets a one-line summary.
     """
 
     def __init__(self, title: str, every: float = 60.0) -> None:

@@ -1,7 +1,7 @@
-"""Submits jobs to a pool and waits until all have ended, in the same way on a laptop and on a cluster.
+"""Submits jobs to a pool and waits until all have ended, with the same code for this machine and for a cluster.
 
-The status of a job comes from its files on disk and from the pool, never from memory alone. The waiting process may
-therefore be killed and started again: it then waits for the jobs that still run, and does not submit them twice. The pool
+The status of a job comes from its files on disk and from the pool, never from memory alone. If the waiting process is
+killed and started again, it waits for the jobs that still run, and does not submit them twice. The pool
 decides whether a job is requeued. This module retries jobs that have failed.
 """
 
@@ -29,8 +29,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def wait(
     pool: Pool,
-    jobs: Path,
-    label: str,
+    jobs_folder: Path,
+    experiment: str,
     jobs_left: Callable[[set[str]], list[JobSpec]],
     retries: int = 2,
 ) -> None:
@@ -38,18 +38,18 @@ def wait(
 
     Args:
         pool: where the jobs run.
-        jobs: folder of the records of the jobs, `results/<experiment>/jobs`.
-        label: name of the experiment, in letters, digits and `_`.
-        jobs_left: function that returns the jobs to submit. Its argument is the set of runs that jobs submitted earlier
-            still train, each as `<run> <hash>`.
+        jobs_folder: folder of the records of the jobs, `results/<experiment>/jobs`.
+        experiment: name of the experiment, in letters, digits and `_`.
+        jobs_left: function that returns the jobs to submit. Its argument is the set of runs that are still in
+            training in earlier jobs, each as `<run> <hash>`.
         retries: how often a failed job is retried.
 
     Raises:
         UserError: some jobs failed; all other jobs have ended.
         Interrupted: SIGTERM, SIGINT or SIGHUP was received.
     """
-    with collected(SIGNALS) as received, Display(label) as display, _exclusive(jobs, label, received):
-        submissions = _Submissions(pool, jobs, label, retries)
+    with collected(SIGNALS) as received, Display(experiment) as display, _exclusive(jobs_folder, experiment, received):
+        submissions = _Submissions(pool, jobs_folder, experiment, retries)
         submissions.adopt()
         submissions.submit(jobs_left(submissions.runs_in_progress()))
         try:
@@ -65,17 +65,20 @@ def wait(
 class _Submissions:
     """The submissions that this process waits for, and the status of their jobs."""
 
-    def __init__(self, pool: Pool, jobs: Path, label: str, retries: int) -> None:
-        self.pool, self.jobs, self.label, self.retries = pool, jobs, label, retries
+    def __init__(self, pool: Pool, jobs_folder: Path, experiment: str, retries: int) -> None:
+        self.pool, self.jobs_folder, self.experiment, self.retries = pool, jobs_folder, experiment, retries
         self.submissions: list[Submission] = []
         self._status: dict[Key, JobStatus] = {}
-        self._outcome: dict[Key, str] = {}  # done, failed, canceled, or superseded by a later submission
+        self._outcome: dict[Key, str] = {}  # done, failed, canceled, or superseded: a later job trains its runs
         self._reasons: dict[Key, str] = {}
         self.polled = False
 
     def adopt(self) -> None:
-        """Add earlier submissions of which some jobs still run or wait; their ended jobs count as `superseded`."""
-        unfinished = Submission.unfinished(self.jobs, self.pool.name)
+        """Add earlier submissions that have running or waiting jobs.
+
+        Their exited jobs are marked as superseded, because the next submission trains the runs of these jobs.
+        """
+        unfinished = Submission.unfinished(self.jobs_folder, self.pool.name)
         status = self.pool.poll(unfinished) if unfinished else {}
         for submission in unfinished:
             alive = {i for i in range(len(submission.specs)) if status[submission.name, i].state != EXITED}
@@ -85,23 +88,23 @@ class _Submissions:
                 self._outcome |= {(submission.name, i): "superseded" for i in exited}
 
     def runs_in_progress(self) -> set[str]:
-        """Return `<run> <hash>` of each run that jobs submitted earlier still train."""
-        return {run for key, _, _, spec in self._jobs() if key not in self._outcome for run in spec.runs}
+        """Return `<run> <hash>` of each run that is still in training in an earlier job."""
+        return {run for key, _, _, spec in self._each_job() if key not in self._outcome for run in spec.runs}
 
     def submit(self, specs: list[JobSpec]) -> None:
-        """Submit jobs to the pool together."""
+        """Submit jobs to the pool as one submission."""
         if not specs:
             return
-        submission = Submission.new(self.jobs, self.label, self.pool.name, specs)
+        submission = Submission.new(self.jobs_folder, self.experiment, self.pool.name, specs)
         self.submissions.append(submission)
         self.pool.submit(submission)
 
     def poll(self) -> list[JobRow]:
-        """Poll the pool, record the outcome of ended jobs, and return the rows of the table."""
+        """Poll the pool, record the outcome of jobs that have ended, and return the rows of the table."""
         self.polled = True
         self._status = self.pool.poll(self.submissions)
         rows = []
-        for key, submission, i, spec in self._jobs():
+        for key, submission, i, spec in self._each_job():
             if key not in self._outcome:
                 self._record_outcome(submission, i)
             state = self._outcome.get(key, self._status[key].state)
@@ -129,7 +132,7 @@ class _Submissions:
     def retry(self) -> None:
         """Submit failed jobs again if a retry may help."""
         retried = []
-        for key, submission, i, spec in self._jobs():
+        for key, submission, i, spec in self._each_job():
             if self._outcome.get(key) == "failed" and spec.attempt <= self.retries:
                 failed = submission.read(i, "failed")
                 if failed is None or failed.get("try_again", True):
@@ -139,9 +142,9 @@ class _Submissions:
 
     def all_ended(self) -> bool:
         """Return whether all jobs have ended."""
-        return all(key in self._outcome for key, *_ in self._jobs())
+        return all(key in self._outcome for key, *_ in self._each_job())
 
-    def _jobs(self) -> Iterator[tuple[Key, Submission, int, JobSpec]]:
+    def _each_job(self) -> Iterator[tuple[Key, Submission, int, JobSpec]]:
         """Yield the key, the submission, the index and the specification of every job."""
         for submission in self.submissions:
             for i, spec in enumerate(submission.specs):
@@ -154,30 +157,32 @@ class _Submissions:
             UserError: some jobs did not succeed.
         """
         lines = []
-        for key, submission, i, spec in self._jobs():
+        for key, submission, i, spec in self._each_job():
             outcome = self._outcome[key]
             if outcome in ("failed", "canceled"):
                 tries = f", tried {spec.attempt} times" if spec.attempt > 1 else ""
                 log = self.pool.log(submission, i)
                 lines.append(f"  {spec.name}: {outcome}{tries}: {self._reasons[key]}\n    log: {log}")
         if lines:
-            heading = f"{self.label}: {len(lines)} of its shards did not finish:"
+            heading = f"{self.experiment}: {len(lines)} of its shards did not finish:"
             advice = "The saved training states remain: the same command resumes from them."
             raise UserError("\n".join([heading, *lines, advice]))
 
 
 @contextlib.contextmanager
-def _exclusive(jobs: Path, label: str, received: list[int]) -> Iterator[None]:
-    """Hold the lock of an experiment's jobs, after waiting for any other holder: two processes would submit the jobs twice."""
-    jobs.mkdir(parents=True, exist_ok=True)
-    with (jobs / "lock").open("a+") as lock:
+def _exclusive(jobs_folder: Path, experiment: str, received: list[int]) -> Iterator[None]:
+    """Wait for the lock of an experiment's jobs, then hold it, because two processes would submit the jobs twice."""
+    jobs_folder.mkdir(parents=True, exist_ok=True)
+    with (jobs_folder / "lock").open("a+") as lock:
         for attempt in itertools.count():
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if attempt == 0:
-                    message = f"{label}: another process waits for its jobs; this process continues when that one ends."
+                    message = (
+                        f"{experiment}: another process waits for its jobs; this process continues when that one ends."
+                    )
                     print(message, file=sys.stderr, flush=True)
                 _sleep(1, received)
         yield

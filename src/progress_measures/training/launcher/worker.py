@@ -1,4 +1,4 @@
-"""One job in the process where it runs: calls the job's function and records how it ended."""
+"""Runs one job in this process: calls the job's function and records how the job ended."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ON_SLURM = (signal.SIGUSR2,)
 
 
 class JobContext(NamedTuple):
-    """The first argument of a job's function: where to write progress, and when to stop."""
+    """The first argument of a job's function: the file for its progress, and the signals at which it stops."""
 
-    progress: Path  # file for the progress of the job
-    stop_on: Collection[int] | None  # signals at which to stop; None for all that `training.loop` handles
+    progress: Path  # file to which the function writes its progress
+    stop_on: Collection[int] | None  # signals at which the job stops; None for all signals that `training.loop` handles
 
 
 def run_job(folder: Path, index: int, stop_on: Collection[int] | None = None) -> None:
@@ -35,7 +35,7 @@ def run_job(folder: Path, index: int, stop_on: Collection[int] | None = None) ->
     Args:
         folder: folder of the submission.
         index: index of the job.
-        stop_on: signals at which to stop; None for all that `training.loop` handles.
+        stop_on: signals at which the job stops; None for all signals that `training.loop` handles.
 
     Raises:
         Interrupted: a signal stopped the job; its state is saved.
@@ -63,10 +63,10 @@ def train_runs(context: JobContext, runs: list[dict[str, Any]], device: str, thr
     """Train the runs of a shard as one batch.
 
     Args:
-        context: context of the job.
-        runs: settings of the runs at submission; later changes of the experiment's file have no effect.
+        context: file for the progress, and signals at which training stops.
+        runs: settings of the runs at submission; later changes of the experiment's YAML file have no effect.
         device: `cpu`, `cuda`, or `auto` for a GPU if torch finds one where the job runs.
-        threads: threads of torch.
+        threads: number of CPU threads that torch uses.
     """
     from progress_measures.experiments.schema import Run
     from progress_measures.paths import dataset_store, runs_folder
@@ -91,7 +91,7 @@ class OnSlurm:
     """A job as a callable for submitit. Submitit decides which jobs are requeued, and how often.
 
     Slurm sends SIGUSR2 before the time limit and at a preemption. Training saves its state, stops and passes the signal on
-    to submitit, which has Slurm requeue the job. Whatever ended the job, `__call__` resumes from the state on disk.
+    to submitit, which has Slurm requeue the job. The requeued job resumes from the state on disk.
 
     Args:
         folder: folder of the submission.
@@ -110,7 +110,7 @@ class OnSlurm:
             signal.raise_signal(interrupted.signal)
 
     def checkpoint(self) -> Any:
-        """Return this job in the form in which submitit submits it again when it requeues the job."""
+        """Return this job as the object that submitit requires for a requeue."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(OnSlurm(self.folder, self.index))
@@ -124,7 +124,7 @@ def main(folder: str, index: str) -> int:
         index: index of the job.
 
     Returns:
-        Exit status: 0 done, 1 failed, 2 failed with an error that the user can fix, 130 stopped by a signal.
+        Exit status: 0 done, 1 failed, 2 failed by an error that the user can correct, 130 stopped by a signal.
     """
     try:
         run_job(Path(folder), int(index))

@@ -1,21 +1,29 @@
-"""Losses of a batch of runs: `pairs` is the exact fast path for one-layer networks on pairs, `general` is for others.
+"""Losses of a batch of runs, by three modules; `objective_module` says which of them trains a run.
+
+- `pairs`: the exact fast path, for one-layer networks of the paper's design on pairs.
+- `general`: other networks of the paper's design, in any size and on any task.
+- `any_design`: networks of any other design, such as with norms, gated MLPs, or without attention.
 
 Each module has a class `Objective`. Before each update, its `prepare` writes the examples and dropout masks of the update
-into fixed tensors, outside the CUDA graph; `loss` then reads these tensors.
+into tensors, from which `loss` reads them. On a GPU, the updates replay a CUDA graph, which always reads the same tensors.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.experiments import derived
+
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 
 EVALUATED_QUANTITIES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
-"""Quantities that training records at every evaluation, in the order of the columns of `history.zarr`."""
+"""Quantities that training records at every evaluation, in the order of the last dimension of its arrays of evaluations."""
 
 
 def objective_module(run: Run) -> str:
     """Return the name of the module whose `Objective` trains a run."""
-    return f"{__name__}.{'pairs' if run.one_layer and not run.on_sequences else 'general'}"
+    if derived.fast_path(run):
+        return f"{__name__}.pairs"
+    return f"{__name__}.{'general' if derived.is_plain(run) else 'any_design'}"

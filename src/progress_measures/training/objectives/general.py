@@ -1,4 +1,4 @@
-"""Losses and accuracies of any network on any task, at its answer positions."""
+"""Losses and accuracies of any network on any task, at the answer positions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class GeneralObjective:
-    """Losses of a batch of runs at their answer positions; the runs share task, shape and loss precision.
+    """Losses of a batch of runs at the answer positions; the runs share task, shape and loss precision.
 
     Args:
         runs: runs of the same shape.
         train: [run, a, b], true for the training pairs of each run; each run has the same number of training pairs. Ignored
             for tasks on sequences, whose examples follow from the settings of the runs.
-        device: where the weights are.
+        device: the device of the weights.
 
     Attributes:
         loss_dtype: type of the losses that `loss` returns.
@@ -37,7 +37,7 @@ class GeneralObjective:
         first, self._device = runs[0], device
         task_layout = first.task.layout
         self._length, self._vocabulary = task_layout.input_length, task_layout.vocabulary
-        self._sources = [
+        self._sources: list[DrawnExamples | PairExamples] = [
             DrawnExamples(run) if run.on_sequences else PairExamples(run.task, mask.numpy())
             for run, mask in zip(runs, train, strict=True)
         ]
@@ -59,7 +59,7 @@ class GeneralObjective:
         self.loss_dtype = torch.float64 if first.training.precision == "float64" else torch.float32
 
     def prepare(self, update: int) -> None:
-        """Prepare the examples and the dropout masks of an update for `loss`."""
+        """Write the examples and the dropout masks of an update into the tensors that `loss` reads."""
         if self._batch_changes and update != self._update:
             tokens, positions, labels = self._stacked([source.at(update) for source in self._sources])
             self._batch.read_positions.fill(tokens, positions)
@@ -69,11 +69,11 @@ class GeneralObjective:
             self._dropout.draw(update)
 
     def loss(self, weights: forward_at.Weights) -> Tensor:
-        """Compute the train loss of each run on its prepared examples: [run], differentiable."""
+        """Compute the train loss of each run on the examples that `prepare` wrote: [run], differentiable."""
         if self._l1:
             weights = l1(weights, self._l1)
         masks = self._dropout.masks if self._dropout else None
-        logits = forward_at.logits(weights, self._batch.read_positions, self._doubled, masks)
+        logits = self._logits(weights, self._batch.read_positions, masks)
         return differentiable(logits, self._batch.labels, self._criterion)
 
     def evaluate(self, weights: forward_at.Weights) -> dict[str, Tensor]:
@@ -84,12 +84,18 @@ class GeneralObjective:
                 count = sum(piece.labels.shape[1] for piece in pieces)
                 sums = {"loss": torch.zeros(()), "accuracy": torch.zeros(())}
                 for piece in pieces:
-                    logits = forward_at.logits(weights, piece.read_positions, self._doubled)
-                    weight = piece.labels.shape[1] / count
-                    sums["loss"] = sums["loss"] + cross_entropy(logits, piece.labels) * weight
-                    sums["accuracy"] = sums["accuracy"] + accuracy(logits, piece.labels) * weight
+                    logits = self._logits(weights, piece.read_positions)
+                    fraction = piece.labels.shape[1] / count
+                    sums["loss"] = sums["loss"] + cross_entropy(logits, piece.labels) * fraction
+                    sums["accuracy"] = sums["accuracy"] + accuracy(logits, piece.labels) * fraction
                 quantities |= {f"{split}_{name}": value for name, value in sums.items()}
         return quantities
+
+    def _logits(
+        self, weights: forward_at.Weights, positions: forward_at.ReadPositions, masks: forward_at.Masks | None = None
+    ) -> Tensor:
+        """Compute the logits at the answer positions: [run, example x answer, output]."""
+        return forward_at.logits(weights, positions, self._doubled, masks)
 
     def _stacked(self, examples: list[Examples]) -> tuple[Tensor, Tensor, Tensor]:
         """Return tokens up to the last position that affects an answer, answer positions, and labels, on the device.
@@ -106,7 +112,7 @@ class GeneralObjective:
         return _LabeledBatch(forward_at.ReadPositions(tokens, positions, self._vocabulary), labels)
 
     def _pieces(self, examples: list[Examples]) -> Iterator[_LabeledBatch]:
-        """Yield the examples in pieces that are small enough to evaluate."""
+        """Yield the examples in pieces whose attention patterns have at most `PIECE` entries per layer, to limit memory."""
         for start in range(0, len(examples[0].tokens), self._piece_size):
             indices = slice(start, start + self._piece_size)
             yield self._labeled_batch(
@@ -120,4 +126,4 @@ class _LabeledBatch(NamedTuple):
 
 
 Objective = GeneralObjective
-"""The name under which every objective module offers its class."""
+"""Every objective module has its class under this name."""

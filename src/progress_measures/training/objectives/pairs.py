@@ -1,4 +1,4 @@
-"""Losses and accuracies of one-layer networks on pairs, by the fast path: exactly, from the tables of `models.pairs`."""
+"""Losses and accuracies of one-layer networks on pairs, computed by the fast path, `models.pairs`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PairsObjective:
     Args:
         runs: runs of the same shape.
         train: [run, a, b], true for the training pairs of each run; each run has the same number of training pairs.
-        device: where the weights are.
+        device: the device of the weights.
 
     Attributes:
         loss_dtype: type of the losses that `loss` returns.
@@ -35,7 +35,8 @@ class PairsObjective:
             a, b = mask.nonzero()[:, 1:].view(len(runs), -1, 2).unbind(-1)
             return pairs.PairBatch(a.to(device), b.to(device), n, heads), label_table[a, b].to(device)
 
-        self._train, self._test = labeled_batch(train), labeled_batch(~train)
+        defined = torch.from_numpy(runs[0].task.defined())
+        self._train, self._test = labeled_batch(train), labeled_batch(defined & ~train)
         precision = runs[0].training.precision
         self._criterion = PRECISIONS[precision]
         self._l1 = runs[0].training.l1
@@ -44,7 +45,7 @@ class PairsObjective:
         self.loss_dtype = torch.float64 if precision == "float64" else torch.float32
 
     def prepare(self, update: int) -> None:
-        """Draw the dropout masks of an update; the pairs are the same in every update."""
+        """Draw the dropout masks of an update; every update uses the same pairs."""
         if self._dropout:
             self._dropout.draw(update)
 
@@ -68,4 +69,4 @@ class PairsObjective:
 
 
 Objective = PairsObjective
-"""The name under which every objective module offers its class."""
+"""Every objective module has its class under this name."""

@@ -1,4 +1,4 @@
-"""Regularization in place of weight decay (appendix D.1): dropout and an l1 penalty."""
+"""Regularization in place of weight decay (appendix D.1 of the paper): dropout and an l1 penalty."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Dropout:
-    """Dropout masks: one factor for each neuron activation in training, 0 or 1 / (1 - dropout probability).
+    """Dropout masks: for each neuron activation of an update, the factor 0 or 1 / (1 - dropout probability).
 
-    The random numbers depend only on the run's seed and on the update.
+    The masks depend only on the run's seed and on the update.
 
     Args:
         runs: runs with the same `training.dropout`.
@@ -34,10 +34,10 @@ class Dropout:
         self._drawn_update = -1
 
     def draw(self, update: int) -> None:
-        """Draw the masks of an update; the same update always gets the same masks.
+        """Draw the masks of an update into `masks`.
 
         16 random bits, a quarter of a 64-bit word, decide whether an activation is dropped. This is forty times as fast as
-        `bernoulli_`.
+        torch's `bernoulli_`.
         """
         if update == self._drawn_update:
             return

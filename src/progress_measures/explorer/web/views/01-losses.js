@@ -1,5 +1,6 @@
 // Train, test, restricted and excluded loss.
 
+// Label and color of each loss.
 const LOSSES = { train_loss: ["train", "train"], test_loss: ["test", "test"], restricted_loss: ["restricted", "restricted"], excluded_loss: ["excluded", "excluded"] };
 
 // Curves over epochs, with a point at the chosen epoch.
@@ -32,7 +33,7 @@ addView({
         ...names.map((name, index) => ({ label: LOSSES[name][0], value: formatNumber(at.experiment.at(name, at.run, at.epoch)), color: colors[index] })),
         ...phasesOf(at).map(({ name, end, index }) => ({ label: `${name} ends at`, value: formatEpoch(end), color: `var(--phase-${index})`, square: true })),
       ],
-      note: names.length < 4 ? "Restricted and excluded loss are not measured for networks of this kind." : at.keys.length ? "" : "This run has no key frequencies, so restricted and excluded loss are undefined.",
+      note: names.length < 4 ? "Restricted and excluded loss are not measured for this task or network." : at.keys.length ? "" : "This run has no key frequencies, so restricted and excluded loss are undefined.",
     };
   },
   onClick: ({ x }) => ({ epoch: x }),

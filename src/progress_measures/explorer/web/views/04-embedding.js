@@ -1,11 +1,11 @@
-// The embedded numbers, projected onto the plane of each key frequency.
+// The embedding of the operands, projected onto the plane of each key frequency.
 
 const MAX_CIRCLES = 6;
 
 addView({
   id: "embedding",
-  title: "Numbers on circles",
-  about: "The embedding projected onto the plane of its cos k and sin k components. For a key frequency the numbers lie on a circle, number x at the angle 2πkx/p.",
+  title: "Operands on circles",
+  about: "The embedding projected onto the plane of its cos k and sin k components. For a key frequency, the operands lie on a circle, with operand x at the angle 2πkx/p.",
   needs: ["W_E", "W_E_fourier_norm"],
   reads: ["epoch"],
   width: 6,
@@ -20,8 +20,8 @@ addView({
     const rows = Math.ceil(shownFrequencies.length / columns);
     const circles = cached(`circles ${experiment.name} ${[stored.name, stored.indices, shownFrequencies]}`, () =>
       shownFrequencies.map((k) => onPlane(experiment.row(stored.name, ...stored.indices), width, p, k)));
-    const reach = cached(`reach ${experiment.name} ${at.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
-    const limit = Math.max(reach, 1.05 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs))));
+    const steadyLimit = cached(`reach ${experiment.name} ${at.run} ${shownFrequencies}`, () => 1.15 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs)), 1e-9));
+    const limit = Math.max(steadyLimit, 1.05 * Math.max(...circles.flatMap(({ x, y }) => [...x, ...y].map(Math.abs))));
     const parts = { annotations: [], margin: { l: 4, r: 4, t: 4, b: 4 } };
     const traces = circles.map(({ x, y }, index) => {
       const k = shownFrequencies[index];
@@ -34,7 +34,7 @@ addView({
       return {
         x, y, xaxis: `x${suffix}`, yaxis: `y${suffix}`, mode: "markers",
         marker: { size: 5, color: x.map((_, number) => ((k * number) % p) / p), colorscale: wheel(), cmin: 0, cmax: 1, line: { width: 0 } },
-        text: x.map((_, number) => String(number)), hovertemplate: "number %{text}<extra></extra>",
+        text: x.map((_, number) => String(number)), hovertemplate: "operand %{text}<extra></extra>",
       };
     });
     const note = [stored.note, at.keys.length ? "" : "This run has no key frequencies. Shown are the frequencies with the largest norms in W_E at the chosen epoch.", "Color: the angle 2πkx/p."];

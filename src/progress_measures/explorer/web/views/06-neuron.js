@@ -18,8 +18,8 @@ function neuronAt(at) {
     }));
     return neuronMap(heads, experiment.row(`${prefix}neuron_offset`, ...indices)[column]);
   });
-  const only = overTime || !experiment.has("moment_neuron_value_token") ? "" : " For this neuron, the cube has only the last checkpoint.";
-  return { map, note: score.note + only };
+  const lastOnly = overTime || !experiment.has("moment_neuron_value_token") ? "" : " For this neuron, the cube has only the map of the last checkpoint.";
+  return { map, note: score.note + lastOnly };
 }
 
 // One column of an array: the values along its second-to-last dimension.
@@ -28,7 +28,7 @@ function columnOf(experiment, name, indices, column) {
   return experiment.row(name, ...indices).filter((_, index) => index % count === column);
 }
 
-// The best frequency of the chosen neuron and the fraction of its variance that this frequency explains, at the chosen epoch.
+// The frequency that explains the largest fraction of the chosen neuron's variance, and this fraction, at the chosen epoch.
 function frequencyNumbers(at) {
   if (!at.experiment.has("neuron_frequency")) return [];
   const k = at.experiment.row("neuron_frequency", at.run, at.epoch)[at.state.neuron];
@@ -36,7 +36,8 @@ function frequencyNumbers(at) {
   return [{ label: "frequency", value: k ? String(k) : "none", color: at.color(k) }, { label: "variance explained", value: formatPercent(fraction) }];
 }
 
-// The options of the neuron select: neurons with maps over time come first; each text has the best frequency at the last checkpoint.
+// The options of the neuron select. Neurons with maps at the selected epochs come first; each text has the neuron's frequency at the
+// last checkpoint.
 function neuronOptions(at) {
   const { experiment } = at;
   const last = experiment.has("neuron_frequency") ? experiment.row("neuron_frequency", at.run, experiment.epochs.length - 1) : null;
@@ -51,8 +52,8 @@ const NEURON = ["attention_score_token", "neuron_value_token", "neuron_offset"];
 // A ring around the chosen pair on a map.
 function pairMark(at) {
   const { state: { a, b }, experiment } = at;
-  const reach = 0.4 + experiment.numbers / 45;
-  const mark = { xref: "x", yref: "y", type: "circle", x0: b - reach, x1: b + reach, y0: a - reach, y1: a + reach };
+  const radius = 0.4 + experiment.numbers / 45;
+  const mark = { xref: "x", yref: "y", type: "circle", x0: b - radius, x1: b + radius, y0: a - radius, y1: a + radius };
   return [{ ...mark, line: { color: "#000", width: 3 } }, { ...mark, line: { color: "#fff", width: 1.5 } }];
 }
 
@@ -81,7 +82,7 @@ addView({
 addView({
   id: "neuron-spectrum",
   title: "Spectrum of the neuron",
-  about: "The neuron's activation in the Fourier basis over a and b. A neuron that follows frequency k has only products of const, cos k or sin k of a and const, cos k or sin k of b.",
+  about: "The neuron's activation in the Fourier basis over a and b. The activation of a neuron with frequency k consists mostly of products of const, cos w_k a or sin w_k a with const, cos w_k b or sin w_k b.",
   needs: [...NEURON, "neuron_frequency"],
   reads: ["epoch", "neuron"],
   width: 4,
@@ -95,12 +96,12 @@ addView({
   },
 });
 
-// A map of components over a (rows) and b (columns), relative to the largest. The color scale is in square roots, which makes
-// small components visible.
+// A map of 2D Fourier components over a (rows) and b (columns), relative to the largest component. The color scale is in square roots,
+// which makes small components visible.
 function spectrumPlot(at, spectrum, quantity) {
   const names = componentNames(spectrum.length);
   const maximum = Math.max(...spectrum.map((row) => Math.max(...row))) || 1;
-  const ticks = (before) => ({ tickvals: at.keys.map((k) => 2 * k - 0.5), ticktext: at.keys.map((k, index) => `${index % 2 ? before : ""}<b>${k}</b>`), tickfont: { size: 11 }, tickangle: 0 }); // in two rows, so that they do not overlap
+  const ticks = (lineBreak) => ({ tickvals: at.keys.map((k) => 2 * k - 0.5), ticktext: at.keys.map((k, index) => `${index % 2 ? lineBreak : ""}<b>${k}</b>`), tickfont: { size: 11 }, tickangle: 0 }); // in two rows, so that they do not overlap
   const scale = [0, 0.05, 0.25, 0.5, 1];
   return {
     traces: [{

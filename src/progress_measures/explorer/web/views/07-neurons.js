@@ -1,9 +1,9 @@
-// The best frequency of each neuron, and the fraction of the neuron's variance that it explains.
+// The frequency that explains the largest fraction of each neuron's variance, and this fraction.
 
 addView({
   id: "neurons",
   title: "All neurons",
-  about: "Each point is a neuron, at the frequency that explains most of its variance over pairs, and at the fraction explained. Clusters rise above the dashed line as the circuit forms. Click on a point to choose its neuron.",
+  about: "Each point is a neuron, at the frequency that explains the largest fraction of its variance over pairs, and at this fraction. Neurons above the dashed line are in the cluster of their frequency; clusters rise above it as the circuit forms. Click on a point to choose its neuron.",
   needs: ["neuron_frequency", "neuron_fraction_explained"],
   reads: ["epoch", "neuron"],
   width: 4,
@@ -13,7 +13,7 @@ addView({
     const ofRun = (name) => experiment.row(name, at.run, at.epoch).subarray(0, experiment.runs[at.run].neurons);
     const k = ofRun("neuron_frequency");
     const fraction = ofRun("neuron_fraction_explained");
-    const lastFrequency = (experiment.prime - 1) / 2;
+    const lastFrequency = Math.floor(experiment.prime / 2);
     const jitter = (neuron) => 0.7 * (((neuron * 0.618) % 1) - 0.5); // so that points of one frequency do not overlap
     const line = experiment.cluster_fraction;
     const count = fraction.reduce((total, value) => total + (value >= line), 0);

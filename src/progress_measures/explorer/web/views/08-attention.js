@@ -12,7 +12,7 @@ const headOptions = (at) => Array.from({ length: at.experiment.runs[at.run].head
 addView({
   id: "attention",
   title: "Attention of a head",
-  about: "Attention of the head from = to a, for every pair. In modular tasks, the pattern becomes periodic with one frequency.",
+  about: "Attention of the head from the token “=” to a, for every pair. In modular tasks, the pattern becomes periodic with one frequency.",
   needs: ["attention_score_token", "attention_score_position"],
   reads: ["epoch", "head", "a", "b"],
   width: 4,
@@ -36,7 +36,7 @@ addView({
 addView({
   id: "mean-attention",
   title: "Attention of all heads",
-  about: "Attention of each head from = to a, b and = itself, averaged over all pairs. Click on a row to choose its head.",
+  about: "Attention of each head from the token “=” to a, b and “=” itself, averaged over all pairs. Click on a row to choose its head.",
   needs: ["mean_attention"],
   reads: ["epoch", "head"],
   width: 4,

@@ -3,7 +3,7 @@
 addView({
   id: "logits",
   title: "Spectrum of the logits",
-  about: "Norm over all answers c of each 2D Fourier component of the logits over a and b. The 2 × 2 cells on the diagonal, four per key frequency, are products of cos or sin of a and of b; they form functions of a + b and a − b.",
+  about: "Norm over all answers c of each 2D Fourier component of the logits over a and b. On the diagonal, each key frequency has 2 × 2 cells: products of cos or sin of w_k a with cos or sin of w_k b, which combine to functions of a + b and a − b.",
   needs: ["logit_fourier_norm_2d"],
   reads: ["epoch"],
   width: 4,

@@ -1,4 +1,4 @@
-"""Pydantic models of the claims in `config/claims/*.yaml`."""
+"""Pydantic models of the claims in `config/claims/*.yaml`, and the functions that load them."""
 
 import functools
 import re
@@ -60,8 +60,8 @@ class Claim(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: str = Field(min_length=1, description="Source, place in the source and a keyword.")
-    source: str = Field(description="The document, with the name that figure ids use.")
-    where: str = Field(description="Place in the document.")
+    source: str = Field(description="The source, named as in figure ids, such as `paper`.")
+    where: str = Field(description="Place in the source.")
     experiment: str = Field(description="The experiment that the statement is about.")
     kind: Literal["exact", "numeric_seeded", "qualitative", "contradiction"] = Field(
         description="exact: arithmetic; numeric_seeded: a number that depends on the seed; qualitative: a shape or an "
@@ -80,7 +80,8 @@ class Claim(BaseModel):
     key_frequencies: list[int] | None = Field(None, description="The key frequencies that the source gives.")
     judged_on: str | list[str] | None = Field(
         None,
-        description="The experiment whose cube replaces that of `experiment`, or all experiments that are needed.",
+        description="The experiment on whose cube the claim is judged, if not `experiment`; a list if the quantity takes "
+        "several cubes.",
     )
     quantity: str | None = Field(None, description="The registered function that computes the values.")
     runs: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = Field(
@@ -106,7 +107,7 @@ class Claim(BaseModel):
     @field_validator("explanation")
     @classmethod
     def _values_by_name(cls, explanation: str | None) -> str | None:
-        """Accept only names of values in braces, and no attributes that `str.format` would resolve."""
+        """Check that braces contain only names of values, because `str.format` would also resolve attributes."""
         for _, name, format_spec, _ in string.Formatter().parse(explanation or ""):
             if name is not None and (
                 not re.fullmatch(r"[A-Za-z][\w-]*(\[[^\[\]]+\])*", name)
@@ -133,10 +134,10 @@ class Claim(BaseModel):
 
 
 def headline_claims() -> list[Claim]:
-    """Return the claims that are judged on every single run, in the order of the files.
+    """Return the claims that are judged on each run alone, in the order of the files.
 
-    They are read from `config/claims` of the current folder, or of the repository that this code belongs to. The list is
-    empty if neither folder exists.
+    The claims are read from `config/claims` of the current folder, or of the repository that this code belongs to. The
+    list is empty if neither folder exists.
     """
     folder = next((folder for folder in (FOLDER, ROOT / FOLDER) if folder.is_dir()), None)
     return [claim for claim in load_claims(folder).values() if claim.headline] if folder else []
@@ -145,6 +146,9 @@ def headline_claims() -> list[Claim]:
 @functools.cache
 def load_claims(folder: Path = FOLDER) -> dict[str, Claim]:
     """Return all claims by id, in the order of the files.
+
+    Args:
+        folder: folder with the YAML files.
 
     Raises:
         UserError: the folder has no files, or an entry is invalid.

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures import fourier
+from progress_measures.analysis.runs import operands
 from progress_measures.figures.plots.style import (
     COLORS,
     by_component,
     frequency_colors,
     no_key_frequencies,
-    plane,
+    pair_map,
     signed_map,
 )
 
@@ -27,25 +28,25 @@ if TYPE_CHECKING:
 
 
 def prime(cube: xr.Dataset) -> int:
-    """Return p, computed from the number of frequencies."""
-    return 2 * cube.sizes["frequency"] + 1
+    """Return p, or the number of operand values that are measured for another task."""
+    return operands(cube)
 
 
-def waves(fig: Figure, p: int, colors: dict[int, str]) -> None:
-    """Draw unit vectors of the Fourier basis, one per panel: a dot for each number, on the wave as a thin line.
+def unit_vectors(fig: Figure, p: int, colors: dict[int, str]) -> None:
+    """Draw unit vectors of the Fourier basis, one per panel: a dot per number, and a thin line between the numbers.
 
     Args:
         fig: figure to draw on.
-        p: the prime.
+        p: number of numbers, which is the length of the vectors.
         colors: colors of the vectors to draw, by their index in the basis.
     """
     axes = fig.subplots(len(colors), 1, sharex=True, sharey=True, squeeze=False).ravel()
     x = np.arange(p)
-    dense = np.linspace(0, p - 1, 40 * p)
+    dense_grid = np.linspace(0, p - 1, 40 * p)
     for ax, (index, color) in zip(axes, colors.items(), strict=True):
         k, shift = (index + 1) // 2, 0 if index % 2 else np.pi / 2
-        height = np.sqrt(2 / p) if index else p**-0.5
-        ax.plot(dense, height * (np.cos(2 * np.pi * k * dense / p - shift) if index else 1 + 0 * dense),
+        height = np.sqrt(2 / p) if index and 2 * k < p else p**-0.5
+        ax.plot(dense_grid, height * (np.cos(2 * np.pi * k * dense_grid / p - shift) if index else 1 + 0 * dense_grid),
                 color=color, lw=0.5, alpha=0.6)  # fmt: skip
         ax.plot(x, fourier.basis(p)[index], ".", ms=3, color=color)
         ax.set_ylabel(fourier.component_names(p)[index], rotation=0, ha="right", va="center")
@@ -58,8 +59,8 @@ def component_ticks(axis: Axis, p: int) -> None:
     """Label the constant and some evenly spaced cosines along an axis of Fourier components.
 
     Args:
-        axis: the axis.
-        p: the prime.
+        axis: axis on which component i is at position i.
+        p: number of components.
     """
     step = max(1, (p - 1) // 2 // 50) * 10 if p > 50 else 2
     axis.set_ticks([0] + [2 * k - 1 for k in range(step, (p - 1) // 2 + 1, step)])
@@ -70,7 +71,7 @@ def frequency_ticks(axis: Axis, colors: dict[int, str], position: Callable[[int]
     """Label key frequencies along an axis, in their colors.
 
     Args:
-        axis: the axis.
+        axis: axis to label.
         colors: colors of the key frequencies.
         position: function of a frequency that returns its position on the axis.
     """
@@ -110,7 +111,7 @@ def key_waves(fig: Figure, cube: xr.Dataset, wave: str) -> None:
     if not colors:
         no_key_frequencies(fig.subplots(), run)
         return
-    waves(fig, prime(cube), {2 * k - (wave == "cos"): color for k, color in colors.items()})
+    unit_vectors(fig, prime(cube), {2 * k - (wave == "cos"): color for k, color in colors.items()})
 
 
 def basis_waves(fig: Figure, cube: xr.Dataset, indices: Callable[[int], Iterable[int]]) -> None:
@@ -121,11 +122,11 @@ def basis_waves(fig: Figure, cube: xr.Dataset, indices: Callable[[int], Iterable
         cube: cube with the coordinate `frequency`.
         indices: function of p that returns the indices of the vectors in the basis.
     """
-    waves(fig, prime(cube), dict.fromkeys(indices(prime(cube)), COLORS["weights"]))
+    unit_vectors(fig, prime(cube), dict.fromkeys(indices(prime(cube)), COLORS["weights"]))
 
 
 def basis_vectors(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw all vectors of the orthonormal Fourier basis, one per row.
+    """Draw a map of the orthonormal Fourier basis, with one vector per row.
 
     Args:
         fig: figure to draw on.
@@ -136,7 +137,7 @@ def basis_vectors(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def basis_products(fig: Figure, cube: xr.Dataset) -> None:
-    """Draw the dot products of all vectors of the Fourier basis with each other.
+    """Draw a map of the dot products of every two vectors of the Fourier basis.
 
     Args:
         fig: figure to draw on.
@@ -150,7 +151,7 @@ def basis_products(fig: Figure, cube: xr.Dataset) -> None:
 
 
 def component_norms(fig: Figure, cube: xr.Dataset, name: str, text: str) -> None:
-    """Draw a variable of the first run at the last checkpoint, one bar per Fourier component.
+    """Draw one bar per Fourier component for a variable of the first run at the last checkpoint.
 
     Key frequencies are colored and labeled.
 
@@ -172,12 +173,12 @@ def wave_product(fig: Figure, cube: xr.Dataset, k: int, of_b: bool) -> None:
     Args:
         fig: figure to draw on.
         cube: cube with the coordinate `frequency`.
-        k: the frequency, or the highest frequency if that is lower.
+        k: frequency of the cosines; the highest frequency replaces it if p is too small for k.
         of_b: whether the vector over b is the cosine; otherwise it is the constant.
     """
     p = prime(cube)
     F, k = fourier.basis(p), min(k, (p - 1) // 2)
     ax = fig.subplots()
-    image = plane(ax, np.outer(F[2 * k - 1], F[2 * k - 1 if of_b else 0]), "RdBu_r", vmin=-2 / p, vmax=2 / p)
+    image = pair_map(ax, np.outer(F[2 * k - 1], F[2 * k - 1 if of_b else 0]), "RdBu_r", vmin=-2 / p, vmax=2 / p)
     ax.set_title(f"cos {k}a cos {k}b" if of_b else f"cos {k}a")
     fig.colorbar(image, ax=ax, label="Product of unit vectors", shrink=0.8)

@@ -1,0 +1,45 @@
+"""Where the networks of a cube lie between the algorithms Clock and Pizza (Zhong, Liu, Tegmark & Andreas 2023)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+VARIABLES = ("gradient_symmetricity", "distance_irrelevance", "test_accuracy")
+"""Variables that `at_last_checkpoint` reads."""
+
+GENERALIZED = 0.99
+"""Test accuracy from which on a network is compared with the source's networks, which are all right on all test pairs."""
+
+PIZZA_LIMIT = 0.4
+"""Distance irrelevance that separates typical Pizzas, 0 to 0.4, from typical Clocks, 0.4 to 1 (the source, section 4)."""
+
+
+class Network(NamedTuple):
+    """One network in the plane of gradient symmetricity and distance irrelevance."""
+
+    name: str
+    symmetricity: float
+    irrelevance: float
+    generalized: bool = True
+
+
+PUBLISHED = (Network("network A, a Pizza", 0.9937, 0.17), Network("network B, a Clock", 0.3336, 0.85))
+"""The source's two example networks: network A has constant attention, network B trained attention (section 4)."""
+
+
+def at_last_checkpoint(cube: xr.Dataset) -> list[Network]:
+    """Return every run at its last checkpoint; a run without values there is left out.
+
+    Args:
+        cube: cube with the variables `VARIABLES`.
+    """
+    last = cube[list(VARIABLES)].isel(epoch=-1)
+    networks = []
+    for run in cube.run.values:
+        symmetricity, irrelevance, accuracy = (float(last[name].sel(run=run)) for name in VARIABLES)
+        if symmetricity == symmetricity and irrelevance == irrelevance:  # neither is NaN
+            networks.append(Network(str(run), symmetricity, irrelevance, accuracy >= GENERALIZED))
+    return networks

@@ -1,0 +1,278 @@
+"""Run a network that is a callable, from tokens to logits, on all pairs: the user's own forward pass."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from progress_measures.errors import UserError
+from progress_measures.measures.algorithm import TRIPLES, triples
+from progress_measures.models.gradients import gradient_cosines
+from progress_measures.tasks import PairTask
+from progress_measures.tasks.order import Order
+
+GROUP = 2**14
+"""Number of pairs that a network computes at once."""
+
+Network = Callable[[Tensor], Any]
+"""A function from tokens [batch, position] to logits [batch, output] or [batch, position, output].
+
+It may return a pair of logits and named activations, of which `neurons` [batch, neuron] or [batch, position, neuron] are used.
+"""
+
+
+def load_function(spec: str) -> Callable[[dict[str, Tensor]], Network]:
+    """Load the function of `--forward`. This runs the user's file.
+
+    Args:
+        spec: `FILE.py:FUNCTION`.
+
+    Returns:
+        The function, which takes tensors by name and returns a network.
+
+    Raises:
+        UserError: the file or the function is missing, or the file raises an error.
+    """
+    path, _, name = spec.rpartition(":")
+    if not path.endswith(".py") or not Path(path).is_file():
+        raise UserError(f"--forward {spec:.120}: expected FILE.py:FUNCTION with an existing file.")
+    module_spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    assert module_spec is not None
+    assert module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    try:
+        module_spec.loader.exec_module(module)
+    except Exception as error:  # the user's code may raise anything
+        raise UserError(f"--forward {path}: running the file raised {type(error).__name__}: {error}") from None
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise UserError(f"--forward {path}: the file defines no function {name!r}.")
+    return function
+
+
+class CallableNetwork:
+    """A network that is a callable, evaluated on the pairs of a task.
+
+    Args:
+        network: the callable; a module is evaluated in evaluation mode.
+        task: the task, with its token layout and answer position.
+        named: name of the callable for messages, such as `--forward net.py:build`.
+        tensors: tensors from which the callable computes, one of which may be its embedding; by default, the parameters of a
+            module.
+    """
+
+    def __init__(
+        self, network: Network, task: PairTask, named: str, tensors: Mapping[str, Tensor] | None = None
+    ) -> None:
+        self._network, self._task, self._named = network, task, named
+        self._tensors = tensors
+        if tensors is None and isinstance(network, nn.Module):
+            self._tensors = dict(network.named_parameters())
+        self._device = next((tensor.device for tensor in (self._tensors or {}).values()), torch.device("cpu"))
+
+    def activations(self) -> dict[str, NDArray[np.floating]]:
+        """Compute the logits of all pairs and, where they are known, neurons and cosines between gradients.
+
+        Returns:
+            `logits` [pair, output]; `neurons` [pair, neuron] if the callable returns them; `gradient_cosines` [triple] if the
+            task has a cyclic group and the network has embeddings with gradients. float32, or float64 if the network is.
+
+        Raises:
+            UserError: the callable raises an error, or returns something else than finite logits.
+        """
+        n = self._task.numbers
+        a, b = np.divmod(np.arange(n * n), n)
+        tokens = torch.from_numpy(self._task.token_layout.sequences(a, b))
+        training = isinstance(self._network, nn.Module) and self._network.training
+        if isinstance(self._network, nn.Module):
+            self._network.eval()
+        try:
+            with torch.no_grad():
+                parts = [self._outputs(group) for group in tokens.split(GROUP)]
+            result = {"logits": torch.cat([logits for logits, _ in parts]).numpy()}
+            if all("neurons" in named for _, named in parts):
+                result["neurons"] = torch.cat([named["neurons"] for _, named in parts]).numpy()
+            cosines = self._gradient_cosines(tokens)
+        finally:
+            if training:
+                self._network.train()  # type: ignore[attr-defined]
+        return result if cosines is None else result | {"gradient_cosines": cosines}
+
+    def output_count(self) -> int:
+        """Return the number of outputs, from the logits of the pair (0, 0)."""
+        zero = np.zeros(1, dtype=np.int64)
+        with torch.no_grad():
+            outputs = self._call(torch.from_numpy(self._task.token_layout.sequences(zero, zero)))
+        if isinstance(outputs, tuple | list) and outputs:
+            outputs = outputs[0]
+        elif isinstance(outputs, Mapping):
+            outputs = outputs.get("logits")
+        outputs = getattr(outputs, "logits", outputs)
+        if not isinstance(outputs, Tensor):
+            raise UserError(f"{self._named}: expected logits as a tensor, found {type(outputs).__name__}.")
+        return outputs.shape[-1]
+
+    def _outputs(self, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the logits at the answer position and the named activations of some pairs."""
+        outputs, position = self._call(tokens), self._task.read_position
+        named: Mapping[str, Any] = {}
+        if isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], Mapping):
+            outputs, named = outputs
+        elif isinstance(outputs, Mapping) and "logits" in outputs:
+            outputs, named = outputs["logits"], outputs
+        elif hasattr(outputs, "logits"):
+            outputs = outputs.logits
+        if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+            raise UserError(f"{self._named}: expected logits as a tensor, found {type(outputs).__name__}.")
+        logits = self._at_answer(outputs, tokens, position).cpu()
+        if logits.ndim != 2 or len(logits) != len(tokens) or logits.shape[-1] < self._task.classes:
+            raise UserError(
+                f"{self._named}: expected logits [{len(tokens)}, output] or [{len(tokens)}, {tokens.shape[1]}, output] with "
+                f"{self._task.classes} outputs or more, found the shape {list(outputs.shape)}."
+            )
+        if not torch.isfinite(logits).all():
+            raise UserError(f"{self._named}: some logits are not finite.")
+        neurons = named.get("neurons")
+        if neurons is None:
+            return logits, {}
+        return logits, {"neurons": self._at_answer(neurons, tokens, position).cpu()}
+
+    @staticmethod
+    def _at_answer(values: Tensor, tokens: Tensor, position: int) -> Tensor:
+        """Return values [batch, …] at the answer position if they have a dimension of positions."""
+        if values.ndim == 3 and values.shape[1] == tokens.shape[1]:
+            return values[:, position]
+        return values[:, 0] if values.ndim == 3 and values.shape[1] == 1 else values
+
+    def _call(self, tokens: Tensor) -> Any:
+        try:
+            return self._network(tokens.to(self._device))
+        except UserError:
+            raise
+        except Exception as error:  # the user's code may raise anything
+            raise UserError(f"{self._named}: the network raised {type(error).__name__}: {error}") from None
+
+    def _gradient_cosines(self, tokens: Tensor) -> NDArray[np.float64] | None:
+        """Return the cosines that `measures.algorithm` averages: [triple]; None if the network has no known embeddings."""
+        task = self._task
+        if "cyclic_group" not in task.provides:
+            return None
+        order = Order.of_group(task) or Order.natural(task)
+        a, b, c = triples(len(order.operands)).T
+        chosen = tokens[order.operands[a] * task.numbers + order.operands[b]]
+        outputs = torch.from_numpy(order.outputs[c])
+        positions = (task.token_layout.position("a"), task.token_layout.position("b"))
+        embedding = self._embedding_module(chosen)
+        if embedding is not None:
+            return self._cosines_by_module(embedding, chosen, outputs, positions)
+        return self._cosines_by_table(tokens, order)
+
+    def _embedding_module(self, tokens: Tensor) -> nn.Module | None:
+        """Return the module that embeds the tokens: the only one called with them that returns a vector for each."""
+        if not isinstance(self._network, nn.Module):
+            return None
+        found: list[nn.Module] = []
+
+        def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if (
+                module is not self._network
+                and inputs
+                and isinstance(inputs[0], Tensor)
+                and inputs[0].shape == tokens.shape
+                and not inputs[0].is_floating_point()
+                and torch.equal(inputs[0].cpu(), tokens)
+                and isinstance(output, Tensor)
+                and output.ndim == 3
+                and output.shape[:2] == tokens.shape
+                and output.is_floating_point()
+                and any(parameter.shape[-1] == output.shape[-1] for parameter in module.parameters())
+            ):
+                found.append(module)
+
+        handles = [module.register_forward_hook(note) for module in self._network.modules()]
+        try:
+            with torch.no_grad():
+                self._call(tokens)
+        finally:
+            for handle in handles:
+                handle.remove()
+        innermost = [m for m in found if not any(other is not m and other in set(m.modules()) for other in found)]
+        return innermost[0] if len(innermost) == 1 else None
+
+    def _cosines_by_module(
+        self, embedding: nn.Module, tokens: Tensor, outputs: Tensor, positions: tuple[int, int]
+    ) -> NDArray[np.float64]:
+        """Return the cosines by replacing the output of the embedding."""
+        with torch.no_grad():
+            embed = embedding(tokens.to(self._device))
+
+        def logits_of(replacement: Tensor) -> Tensor:
+            handle = embedding.register_forward_hook(lambda *_: replacement)
+            try:
+                return self._outputs(tokens)[0]
+            finally:
+                handle.remove()
+
+        return gradient_cosines(logits_of, embed, outputs, positions).double().cpu().numpy()
+
+    def _cosines_by_table(self, tokens: Tensor, order: Order) -> NDArray[np.float64] | None:
+        """Return the cosines by gradients with respect to a table of embeddings, for pairs with different a and b.
+
+        The table is the only tensor whose gradient for one example is zero except at the rows (or columns) of its tokens. In
+        a batch of pairs without a common operand, the gradient at each operand's row belongs to one pair.
+        """
+        tensors = {name: t for name, t in (self._tensors or {}).items() if t.is_floating_point() and t.ndim == 2}
+        layout, n = self._task.token_layout, self._task.numbers
+        if not tensors or layout.shared_operands is None:
+            return None
+        rng = np.random.default_rng(0)
+        count = len(order.operands) // 2
+        cosines: list[NDArray[np.float64]] = []
+        table: tuple[str, int] | None = None
+        while sum(map(len, cosines)) < TRIPLES:
+            members = order.operands[rng.permutation(len(order.operands))[: 2 * count]].reshape(2, count)
+            outputs = torch.from_numpy(order.outputs[rng.integers(len(order.operands), size=count)])
+            gradients = self._gradients(tokens[members[0] * n + members[1]], outputs, tensors)
+            if table is None:
+                first = tokens[members[0, :1] * n + members[1, :1]]
+                single = self._gradients(first, outputs[:1], tensors)
+                table = self._table(single, set(first.flatten().tolist()), layout.vocabulary)
+                if table is None:
+                    return None
+            rows = gradients[table[0]] if table[1] == 0 else gradients[table[0]].T
+            a, b = (rows[layout.shared_operands[operands]].double().cpu() for operands in members)
+            cosines.append(((a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))).numpy())
+        return np.concatenate(cosines)[:TRIPLES]
+
+    def _gradients(self, tokens: Tensor, outputs: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the gradient of the sum of one logit per example with respect to each tensor; zeros without any."""
+        for tensor in tensors.values():
+            tensor.requires_grad_()
+        with torch.enable_grad():
+            chosen = self._outputs(tokens)[0].gather(-1, outputs[:, None]).sum()
+            if not chosen.requires_grad:
+                return {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}
+            gradients = torch.autograd.grad(chosen, list(tensors.values()), allow_unused=True)
+        return {
+            name: torch.zeros_like(tensor) if gradient is None else gradient
+            for (name, tensor), gradient in zip(tensors.items(), gradients, strict=True)
+        }
+
+    @staticmethod
+    def _table(gradients: Mapping[str, Tensor], used: set[int], vocabulary: int) -> tuple[str, int] | None:
+        """Return the name of the table of embeddings and its dimension of tokens; None if there is not exactly one."""
+        found = []
+        for name, gradient in gradients.items():
+            for dim in (0, 1):
+                rows = gradient if dim == 0 else gradient.T
+                nonzero = set(rows.abs().sum(-1).nonzero().flatten().tolist())
+                if len(rows) >= vocabulary and nonzero and nonzero <= used:
+                    found.append((name, dim))
+        return found[0] if len(found) == 1 else None

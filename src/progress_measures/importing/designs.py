@@ -1,0 +1,219 @@
+"""The design of an imported network: what is stated about it, and the possibilities that its answers decide between."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from progress_measures.errors import UserError
+from progress_measures.importing.contents import Contents
+from progress_measures.importing.findings import Choice
+from progress_measures.importing.names import FormatMatch
+from progress_measures.models.choices import Activation
+
+Design = dict[str, Any]
+"""Fields of the section `model`."""
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": "relu", "gelu": "gelu", "gelu_exact": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
+    "gelu_tanh": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "silu": "silu", "swish": "silu", "square": "square",
+    "quad": "square", "quadratic": "square", "x^2": "square", "tanh": "tanh", "identity": "identity",
+    "linear": "identity",
+}  # fmt: skip
+"""Activation by the names that files and users give it, in lower case."""
+
+COMMON_ACTIVATIONS: tuple[Activation, ...] = ("relu", "gelu", "silu")
+"""Activations that a network's answers decide between. A freer choice would fit networks of other designs by accident."""
+
+NORMALIZATIONS = {
+    "none": "none", "false": "none", "null": "none", "": "none", "ln": "layer_norm", "lnpre": "layer_norm",
+    "layernorm": "layer_norm", "layer_norm": "layer_norm", "true": "layer_norm", "rms": "rms_norm",
+    "rmspre": "rms_norm", "rmsnorm": "rms_norm", "rms_norm": "rms_norm",
+}  # fmt: skip
+"""Normalization by the names that files and users give it, in lower case."""
+
+POSITIONS = {
+    "standard": "learned", "learned": "learned", "absolute": "learned", "rotary": "rotary", "rope": "rotary",
+    "sinusoidal": "sinusoidal", "sincos": "sinusoidal", "none": "none", "nope": "none", "fixed": "fixed",
+}  # fmt: skip
+"""Position vectors by the names that files and users give them, in lower case."""
+
+UNSUPPORTED = (
+    "parallel_attn_mlp", "use_local_attn", "attn_scores_soft_cap", "output_logits_soft_cap", "use_qk_norm", "num_experts",
+    "use_normalization_before_and_after", "scale_attn_by_inverse_layer_idx", "use_attn_result_scale",
+)  # fmt: skip
+"""Settings of a file that change the forward pass in a way that no design here has, unless they are unset or false."""
+
+
+def stated(contents: Contents, match: FormatMatch, options: Mapping[str, Any], path: Path) -> dict[str, Choice]:
+    """Return the fields of `model` that the file, the mapping file or the options state, with their sources.
+
+    Args:
+        contents: what the file contains.
+        match: the last state dict, matched against its format.
+        options: fields of `model` that the user gives as options.
+        path: path of the file, for messages.
+
+    Returns:
+        Choices by field. Options come before the mapping file, and the mapping file before the file.
+
+    Raises:
+        UserError: the file states something that no design here has.
+    """
+    choices = {name: Choice(value, "file", source) for name, (value, source) in _from_file(contents, path).items()}
+    choices |= {
+        name: Choice(value, "mapping file")
+        for name, value in match.format.settings.items()
+        if name not in ("tokens", "read")
+    }
+    return choices | {name: Choice(value, "option") for name, value in options.items()}
+
+
+def contradictions(contents: Contents, choices: Mapping[str, Choice], path: Path) -> list[str]:
+    """Describe fields for which the options or the mapping file differ from what the file states."""
+    lines = []
+    for name, (value, source) in _from_file(contents, path).items():
+        choice = choices[name]
+        if choice.source != "file" and choice.value != value:
+            lines.append(f"{name} is {value} in the file ({source}), and {choice.value} by the {choice.source}")
+    return lines
+
+
+def _from_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
+    """Return the fields of `model` that the file states: value and place in the file."""
+    found: dict[str, tuple[Any, str]] = {}
+
+    def named(setting: str, names: Mapping[str, Any]) -> None:
+        if setting not in contents.stated:
+            return
+        value, source = contents.stated[setting]
+        known = names.get(str(value).lower().replace("-", "_"))
+        if known is None:
+            raise UserError(
+                f"{path}: {source} is {value!r:.60}, which this project cannot compute; known are "
+                f"{', '.join(sorted({str(name) for name in names.values()}))}. If the network has one of these, state it with "
+                f"--model {setting}=…; or give its forward pass with --forward."
+            )
+        found[setting] = (known, source)
+
+    if not match_is_attention_only(contents):
+        named("activation", ACTIVATIONS)
+    named("normalization", NORMALIZATIONS)
+    named("positions", POSITIONS)
+    config = contents.config
+    if "attention_scale" in contents.stated:
+        value, source = contents.stated["attention_scale"]
+        if isinstance(value, bool):
+            found["attention_scale"] = (None if value else 1.0, source)
+    divisor, d_head = config.get("attn_scale"), config.get("d_head")
+    scale_is_open = found.get("attention_scale", (None,))[0] is None and _is_positive(divisor)
+    if scale_is_open and not (_is_positive(d_head) and abs(divisor - d_head**0.5) < 1e-6):
+        found["attention_scale"] = (1 / divisor, "config.attn_scale")
+    if "causal" in contents.stated:
+        value, source = contents.stated["causal"]
+        found["causal"] = (str(value).lower() in ("causal", "true"), source)
+    epsilon = next(
+        (name for name in ("eps", "layer_norm_eps", "norm_eps", "layer_norm_epsilon") if name in config), None
+    )
+    if epsilon and _is_positive(config[epsilon]) and found.get("normalization", ("none",))[0] != "none":
+        found["norm_epsilon"] = (float(config[epsilon]), f"config.{epsilon}")
+    for name in UNSUPPORTED:
+        if config.get(name) not in (None, False, 0, -1, "none", -1.0):
+            raise UserError(
+                f"{path}: config.{name} is {config[name]!r:.60}, which this project cannot compute; give the network's "
+                "forward pass with --forward."
+            )
+    return found
+
+
+def match_is_attention_only(contents: Contents) -> bool:
+    """Return whether the file states that the network has no MLPs."""
+    return contents.config.get("attn_only") is True
+
+
+def _is_positive(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def possibilities(choices: Mapping[str, Choice], match: FormatMatch) -> Iterator[tuple[int, Design]]:
+    """Yield the possible designs: combinations of what is stated, what the tensors show, and what neither determines.
+
+    Args:
+        choices: the fields that are stated.
+        match: the last state dict, matched against its format.
+
+    Yields:
+        Number of heads, and fields of `model`; the most ordinary design comes first.
+    """
+    tensors = match.weights(heads=1)
+    fixed = {name: choice.value for name, choice in choices.items() if name != "heads"}
+    open_fields: dict[str, list[Any]] = {}
+    if "W_in" in tensors and "activation" not in fixed:
+        open_fields["activation"] = list(COMMON_ACTIVATIONS)
+    has_norms = any(name.startswith("ln") for name in tensors)
+    if "W_Q" in tensors and "normalization" not in fixed:
+        if not has_norms:
+            open_fields["normalization"] = ["none", "layer_norm"]
+        elif any(name.endswith("_b") for name in tensors if name.startswith("ln")):
+            open_fields["normalization"] = ["layer_norm"]
+        else:
+            open_fields["normalization"] = ["rms_norm", "layer_norm"]
+    if "W_Q" in tensors and "W_pos" not in tensors and "positions" not in fixed:
+        open_fields["positions"] = ["none", "sinusoidal", "rotary"]
+    heads = _possible_heads(match) if "W_Q" in tensors else [1]
+    for count, *values in itertools.product(heads, *open_fields.values()):
+        yield count, fixed | dict(zip(open_fields, values, strict=True))
+
+
+def _possible_heads(match: FormatMatch) -> list[int]:
+    """List the possible numbers of heads; if there are several, those nearest to 4 come first."""
+    if match.merged_head_size is None:
+        return [match.sizes["head"]]
+    return sorted(
+        (count for count in range(1, match.merged_head_size + 1) if match.merged_head_size % count == 0),
+        key=lambda count: abs(count - 4),
+    )
+
+
+def model_section(weights: Mapping[str, Any], design: Design) -> Design:
+    """Return the fields of the section `model`, from a network's tensors and its design.
+
+    Args:
+        weights: tensors with our names and axes.
+        design: fields that the tensors do not determine.
+    """
+    present = set(weights)
+    section = dict(design)
+    if design.get("mlp_input") is not None:
+        section |= {"d_mlp": weights["W_in"].shape[-1], "layers": 1 + len(weights.get("W_hidden", ()))}
+        section |= {"d_model": weights["W_E"].shape[-1]} if "W_E" in present else {}
+        return section | {"mlp_biases": bool({"b_in", "b_hidden", "b_out"} & present)}
+    layers, heads, d_model, d_head = weights["W_Q"].shape
+    section |= {"layers": layers, "d_model": d_model, "heads": heads, "d_head": d_head}
+    if "W_in" in present:
+        section |= {"d_mlp": weights["W_in"].shape[-1], "mlp_biases": bool({"b_in", "b_out"} & present)}
+    else:
+        section |= {"attention_only": True, "mlp_biases": False}
+    flags = {
+        "gated_mlp": "W_gate" in present,
+        "attention_biases": bool({"b_Q", "b_K", "b_V", "b_O"} & present),
+        "unembedding_bias": "b_U" in present,
+        "tied_embeddings": "W_U" not in present,
+    }
+    section |= {name: True for name, value in flags.items() if value}
+    if section.get("normalization", "none") != "none":
+        if not any(name.startswith("ln") for name in present):
+            section["norm_weights"] = False
+        section.setdefault("final_norm", _has_final_norm(present, section))
+    if "W_pos" not in present:
+        section.setdefault("positions", "none")
+    return section
+
+
+def _has_final_norm(present: set[str], section: Design) -> bool:
+    """Return whether the unembedding's input is normalized: as the tensors show, or by the kind of network."""
+    if any(name.startswith("ln1") for name in present):
+        return "ln_final_w" in present or "ln_final_b" in present
+    return not section.get("norm_after", False)

@@ -1,0 +1,134 @@
+"""Compute the logits of a file's networks by the user's own forward pass (`--forward`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from progress_measures.errors import UserError
+from progress_measures.experiments.schema import Model
+from progress_measures.importing.callables import CallableNetwork, Network, load_function
+from progress_measures.importing.contents import Contents
+from progress_measures.importing.findings import Choice, Finding
+from progress_measures.importing.operations import task_of
+from progress_measures.importing.settings import Computed, Options, operations_of
+from progress_measures.importing.sizes import Sizes
+from progress_measures.section import MAX_OPERANDS
+from progress_measures.tasks import PairTask
+from progress_measures.tasks.tokens import PAPER, TokenLayout
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+def computed_by_forward(path: Path, contents: Contents, options: Options) -> Computed:
+    """Compute the logits of all checkpoints by the user's function. This runs the user's code.
+
+    Args:
+        path: path of the file or folder.
+        contents: what the file contains.
+        options: what the user states about the file; `forward` is set.
+
+    Raises:
+        UserError: the function or its network fails, or the options do not fit the network.
+    """
+    assert options.forward is not None
+    named = f"--forward {options.forward}"
+    function = load_function(options.forward)
+    dtype = DTYPES[options.precision]
+
+    def network_of(state: Mapping[str, NDArray[Any]]) -> tuple[Network, dict[str, Tensor]]:
+        tensors = {name: torch.from_numpy(np.array(tensor)) for name, tensor in state.items()}
+        tensors = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        try:
+            network = function(tensors)
+        except Exception as error:  # the user's code may raise anything
+            raise UserError(f"{named}: the function raised {type(error).__name__}: {error}") from None
+        if not callable(network):
+            raise UserError(f"{named}: expected a callable from tokens to logits, found {type(network).__name__}.")
+        return (network.to(dtype) if isinstance(network, nn.Module) else network), tensors
+
+    sizes, task = _sizes(contents, options, named, *network_of(contents.states[-1]))
+    stored = []
+    for state in contents.states:
+        network, tensors = network_of(state)
+        parameters = None if isinstance(network, nn.Module) else tensors
+        stored.append(CallableNetwork(network, task, named, parameters).activations())
+    neurons, gradients = "neurons" in stored[-1], "gradient_cosines" in stored[-1]
+    found = [name for name, present in (("logits", True), ("neurons", neurons), ("gradients", gradients)) if present]
+    findings = [
+        Finding("forward pass", options.forward, "option", "the code in this file was run"),
+        Finding("known", ", ".join(found), "inferred", "measures of weights do not apply"),
+    ]
+    model = {"d_mlp": stored[-1]["neurons"].shape[-1]} if neurons else {}
+    provenance = {
+        "format": f"the forward pass of {options.forward}",
+        "ignored": [],
+        "logits_only": True,
+        "neurons": neurons,
+        "gradients": gradients,
+    }
+    logits = stored[-1]["logits"].astype(np.float64)
+    return Computed(
+        stored,
+        logits,
+        sizes,
+        operations_of(options, sizes),
+        findings,
+        [],
+        "the forward pass given",
+        model,
+        provenance,
+        unknown_settings(model),
+    )
+
+
+def unknown_settings(known: Mapping[str, Any]) -> dict[str, float | str]:
+    """Return the settings of a cube that describe the network, except the known ones: NaN for numbers, else `unknown`."""
+    settings = Model().model_dump() | {"attention_scale": 0.0, "final_norm": False, "mlp_input": ""}
+    settings["activation_function"] = settings.pop("activation")
+    return {
+        name: math.nan if isinstance(value, int | float) and not isinstance(value, bool) else "unknown"
+        for name, value in settings.items()
+        if name not in known
+    }
+
+
+def _sizes(
+    contents: Contents, options: Options, named: str, network: Network, tensors: dict[str, Tensor]
+) -> tuple[Sizes, PairTask]:
+    """Return n, the layout of the tokens and the number of outputs, and a task of this size."""
+    tokens = (
+        Choice(options.tokens, "option")
+        if options.tokens
+        else Choice(PAPER, "assumed", "the paper's layout (--tokens)")
+    )
+    read = Choice("last", "assumed", "the logits at the last position (--read)")
+    read = read if options.read is None else Choice(options.read, "option")
+    stated = contents.stated.get("modulus")
+    modulus = Choice(options.modulus, "option", "--modulus") if options.modulus else None
+    if modulus is None and stated and type(stated.value) is int and stated.value > 1:
+        modulus = Choice(stated.value, "file", stated.source)
+    # a pair of zeros has tokens in any network, whatever n is
+    probe = _task(2 if modulus is None else modulus.value, 2, tokens.value, read.value)
+    outputs = CallableNetwork(network, probe, named, tensors).output_count()
+    if modulus is None:
+        modulus = Choice(outputs, "inferred", "the number of outputs (--modulus)")
+    if not 2 <= modulus.value <= MAX_OPERANDS:
+        raise UserError(f"{modulus.value} values of a and b; expected 2 to {MAX_OPERANDS}. State n with --modulus.")
+    return Sizes(modulus, tokens, read, outputs), _task(modulus.value, outputs, tokens.value, read.value)
+
+
+def _task(n: int, outputs: int, tokens: str, read: int | str) -> PairTask:
+    """Return a task with n operand values; which operation it is does not matter where logits are computed."""
+    try:
+        TokenLayout.parse(tokens, n)
+    except ValueError as error:
+        raise UserError(f"--tokens {tokens!r}: {error}.") from None
+    return task_of("a+b" if n > 2 else "sum", n, max(outputs, n if n > 2 else 2 * n - 1), tokens, read)

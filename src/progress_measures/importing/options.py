@@ -1,0 +1,51 @@
+"""Parse the options of `progress-measures import` that have a form of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from progress_measures.errors import UserError
+from progress_measures.experiments.schema import Model
+from progress_measures.importing.names import SETTINGS
+
+
+def model_fields(texts: list[str]) -> dict[str, Any]:
+    """Parse options `--model FIELD=VALUE`.
+
+    Args:
+        texts: the options' values.
+
+    Returns:
+        Fields of the section `model`, checked.
+
+    Raises:
+        UserError: a field is unknown or its value is wrong.
+    """
+    fields: dict[str, Any] = {}
+    allowed = [name for name in SETTINGS if name in Model.model_fields]
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in allowed:
+            raise UserError(f"--model {text:.80}: expected FIELD=VALUE with one of the fields {', '.join(allowed)}.")
+        fields[name] = yaml.safe_load(value)
+        try:
+            fields[name] = getattr(Model.model_validate({name: fields[name]}), name)
+        except ValidationError as error:
+            raise UserError(f"--model {text:.80}: {error.errors()[0]['msg']}.") from None
+    return fields
+
+
+def position(text: str | None) -> int | str | None:
+    """Parse the option `--read`: None, `last`, or an index.
+
+    Raises:
+        UserError: the text is none of these.
+    """
+    if text is None or text == "last":
+        return text
+    if not text.isdigit():
+        raise UserError(f"--read {text:.80}: expected `last`, or the index of a position from 0.")
+    return int(text)

@@ -1,0 +1,106 @@
+"""The layout of an imported network's tokens, and the number n of operand values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from progress_measures.errors import UserError
+from progress_measures.importing.findings import Choice
+from progress_measures.section import MAX_OPERANDS
+from progress_measures.tasks.tokens import PAPER, TokenLayout
+
+
+class Sizes(NamedTuple):
+    """How a network reads pairs.
+
+    Attributes:
+        operands: number n of operand values.
+        tokens: the layout of the tokens, as in `tasks.tokens`.
+        read: the answer position, or `last`.
+        outputs: number of outputs.
+    """
+
+    operands: Choice
+    tokens: Choice
+    read: Choice
+    outputs: int
+
+
+def find_sizes(
+    weights: Mapping[str, Any], one_hot: bool, tokens: Choice | None, read: Choice | None, modulus: Choice | None
+) -> Sizes:
+    """Find n and the layout of the tokens.
+
+    Args:
+        weights: tensors with our names and axes.
+        one_hot: whether the network reads one-hot vectors.
+        tokens: the layout, if it is stated.
+        read: the answer position, if it is stated.
+        modulus: n, if it is stated.
+
+    Raises:
+        UserError: the sizes fit no network on pairs, or what is stated does not fit the tensors.
+    """
+    vocabulary = weights["W_in"].shape[0] // 2 if one_hot else weights["W_E"].shape[0]
+    positions = len(weights["W_pos"]) if "W_pos" in weights else None
+    outputs = weights["W_U"].shape[-1] if "W_U" in weights else weights["W_out"].shape[-1]
+    if "W_U" not in weights and "W_Q" in weights:
+        outputs = vocabulary  # tied embeddings
+    if tokens is None:
+        if "W_Q" not in weights:
+            tokens = Choice("a b", "tensors", "an MLP reads a and b")
+        elif positions == 2:
+            raise UserError(
+                "the network has two positions, too few for the layout `a b =`. State the layout, such as --tokens 'a b'."
+            )
+        else:
+            tokens = Choice(PAPER, "assumed", "the paper's layout (--tokens)")
+    if modulus is None:
+        modulus = Choice(
+            _operands(tokens.value, vocabulary, outputs), "tensors", f"{vocabulary} tokens, {outputs} outputs"
+        )
+    n = modulus.value
+    if not 2 <= n <= MAX_OPERANDS:
+        raise UserError(
+            f"the network has {vocabulary} tokens, which leaves {n} values of a and b with the tokens {tokens.value!r}; "
+            f"expected 2 to {MAX_OPERANDS}. State the layout with --tokens, such as `a b =` or `a 113 b 114`, and n with "
+            "--modulus."
+        )
+    try:
+        layout = TokenLayout.parse(tokens.value, n)
+    except ValueError as error:
+        raise UserError(f"--tokens {tokens.value!r}: {error}.") from None
+    if layout.vocabulary > vocabulary:
+        raise UserError(
+            f"--tokens {tokens.value!r} with {n} values of a and b needs {layout.vocabulary} tokens; the network has "
+            f"{vocabulary}. State another layout with --tokens, or another n with --modulus."
+        )
+    if positions is not None and len(layout.slots) > positions:
+        raise UserError(
+            f"--tokens {tokens.value!r} has {len(layout.slots)} positions; the network has {positions}. Expected a network "
+            "on pairs; state the layout of its tokens with --tokens."
+        )
+    read = read or Choice("last", "assumed", "the logits at the last position (--read)")
+    if read.value != "last" and not 0 <= read.value < len(layout.slots):
+        raise UserError(f"--read {read.value}: expected `last` or a position from 0 to {len(layout.slots) - 1}.")
+    if outputs < 2:
+        raise UserError(f"the network has {outputs} output; expected one for each possible answer.")
+    return Sizes(modulus, tokens, read, outputs)
+
+
+def _operands(tokens: str, vocabulary: int, outputs: int) -> int:
+    """Return the number of operand values that a layout leaves, with `=` as the last token.
+
+    Fixed tokens with a number are not operands. If there are fewer outputs than operand tokens, the outputs bound n.
+    """
+    try:
+        layout = TokenLayout.parse(tokens, 1)
+    except ValueError as error:
+        raise UserError(f"--tokens {tokens!r}: {error}.") from None
+    shift = max(slot.number for slot in layout.slots if slot.operand)
+    fixed = [slot.number for slot, word in zip(layout.slots, tokens.split(), strict=True) if word.isdigit()]
+    above = [number for number in fixed if number >= shift]
+    end = min([vocabulary - ("=" in tokens.split()), *above])
+    n = end - shift
+    return min(n, outputs) if outputs > 2 else n

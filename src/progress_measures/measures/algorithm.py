@@ -1,0 +1,186 @@
+"""Measures that tell apart algorithms for modular addition, the Clock and the Pizza (Zhong, Liu, Tegmark & Andreas 2023).
+
+Both algorithms place the operand values on circles. The Clock multiplies waves of a and b; it uses the two embeddings
+differently, and its correct logit does not depend on a - b. The Pizza adds the two embeddings; its gradients with respect to
+them are equal, and its correct logit depends on a - b. `gradient_symmetricity` and `distance_irrelevance` measure these
+differences, and `circularity` measures whether there are circles at all.
+
+The measures classify only networks that generalize. The gradients of an untrained network are symmetric, too, because its
+attention is uniform, and its correct logit varies as much at each a - b as over all pairs: both measures are near 1.
+
+`models.gradients.gradient_cosines`, `correct_logit_irrelevance` and `embedding_circularity` take functions and arrays in place
+of a checkpoint, for networks that are not this project's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from progress_measures import fourier
+from progress_measures.measures.numerics import cached_per_checkpoint
+from progress_measures.measures.registry import measure
+from progress_measures.principal_components import components
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from progress_measures.measures.checkpoint import Checkpoint
+    from progress_measures.measures.numerics import Array, Number
+
+RUN_EPOCH = ("run", "epoch")
+
+TRIPLES = 2048
+"""Number of triples (a, b, c) over which the gradient symmetricity is averaged; the source uses 100."""
+
+COMPONENTS = 4
+"""Number of principal components of the embedding over which the circularity is averaged."""
+
+
+def triples(n: int, count: int = TRIPLES) -> NDArray[np.int64]:
+    """Draw triples (a, b, c) of numbers below n, uniformly and independently; equal n give equal triples.
+
+    Args:
+        n: number of operand values.
+        count: number of triples.
+
+    Returns:
+        Triples [triple, 3].
+    """
+    return np.random.default_rng(0).integers(n, size=(count, 3))
+
+
+def mean_cosine(cosines: NDArray[np.floating]) -> tuple[float, float]:
+    """Return the mean of the cosines that are not NaN, and the standard error of this mean.
+
+    Args:
+        cosines: cosines of independent triples [triple], as of `models.gradients.gradient_cosines`.
+
+    Returns:
+        Mean and standard error; NaN without any cosine, and a standard error of NaN with only one.
+    """
+    present = cosines[~np.isnan(cosines)]
+    if not present.size:
+        return math.nan, math.nan
+    error = present.std(ddof=1) / math.sqrt(len(present)) if len(present) > 1 else math.nan
+    return float(present.mean()), float(error)
+
+
+def correct_logit_irrelevance(correct_logits: Array, sign: int = 1) -> float:
+    """Compute by how much the correct logit varies at equal a - b, relative to all its variation (Definition 4.2).
+
+    Args:
+        correct_logits: logit of the right answer of every pair [a, b].
+        sign: 1 if the right answer is a + b, -1 if it is a - b; a + b then takes the place of a - b.
+
+    Returns:
+        Mean over a - b of the standard deviation at this a - b, divided by the standard deviation over all pairs: 0 if the
+        logit depends on a - b alone, 1 if its distribution is the same at each a - b, NaN if the logit is constant.
+    """
+    logits = correct_logits.astype(np.float64)
+    a, distance = np.indices(logits.shape)
+    at_distance = logits[a, (sign * (a - distance)) % len(logits)]  # [a, a - b], or [a, a + b] for subtraction
+    constant = np.ptp(logits) == 0
+    return math.nan if constant else float(at_distance.std(0).mean() / logits.std())
+
+
+def embedding_circularity(embedding: Array) -> float:
+    """Compute how purely each of the first four principal components of an embedding is a wave of one frequency.
+
+    Args:
+        embedding: embedding of the operand values, in the order of their cyclic group [operand, residual].
+
+    Returns:
+        Mean over the components of the largest fraction of a component's energy at one frequency, from 0 to 1; NaN if one of
+        the components is zero.
+    """
+    scores = components(embedding).scores[:, :COMPONENTS]
+    waves = np.square(fourier.basis(len(embedding)) @ scores)  # [fourier_component, component]
+    by_frequency = waves[1::2] + waves[2::2]
+    with np.errstate(invalid="ignore"):
+        return float((by_frequency.max(0) / waves.sum(0)).mean())
+
+
+@cached_per_checkpoint
+def _cosines(checkpoint: Checkpoint) -> NDArray[np.float64]:
+    """Return the cosine between the gradients of each triple, in float64: [triple].
+
+    Operand values and outputs are in the order of the cyclic group.
+    """
+    from progress_measures.models.gradients import (
+        gradient_cosines_of_network,
+    )  # not above: a dry run would import torch
+
+    context = checkpoint.context
+    if "weights" not in context.run.provides:
+        return checkpoint.trained["gradient_cosines"]
+    a, b, c = triples(context.n).T
+    layout = context.run.task.token_layout
+    return gradient_cosines_of_network(
+        checkpoint.trained,
+        context.tokens[a * context.n + b],
+        context.order.outputs[c],
+        (layout.position("a"), layout.position("b")),
+        context.run.task.read_position,
+        context.run.model.design,
+    )
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Gradient symmetricity",
+    requires={"cyclic_group", "gradients"},
+    reference="Zhong et al. 2023, Definition 4.1",
+)
+def gradient_symmetricity(checkpoint: Checkpoint) -> Number:
+    """Mean cosine between the gradients of the logit of c with respect to the embeddings of a and b, over 2,048 triples.
+
+    The triples (a, b, c) are drawn uniformly; c is any answer, not only the right one. The gradient is that with respect to
+    the vector that enters at the position of a or b. Triples for which one of the two gradients is zero are left out. All
+    networks with equal n use the same triples. For networks that compute a - b, the source does not define what a Pizza is.
+    """
+    return mean_cosine(_cosines(checkpoint))[0]
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Standard error of the gradient symmetricity",
+    requires={"cyclic_group", "gradients"},
+    reference="not in the sources",
+)
+def gradient_symmetricity_error(checkpoint: Checkpoint) -> Number:
+    """Standard error of `gradient_symmetricity`, which is a mean over a sample of triples (a, b, c)."""
+    return mean_cosine(_cosines(checkpoint))[1]
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Distance irrelevance",
+    requires={"cyclic_group"},
+    reference="Zhong et al. 2023, Definition 4.2",
+)
+def distance_irrelevance(checkpoint: Checkpoint) -> Number:
+    """Mean over a - b of the standard deviation over a + b of the correct logit, over its standard deviation over all pairs.
+
+    For subtraction, a + b and a - b exchange their roles.
+    """
+    n, labels = checkpoint.context.n, checkpoint.context.labels
+    correct_logits = checkpoint.logits[np.arange(n * n), labels].reshape(n, n)
+    return correct_logit_irrelevance(correct_logits, checkpoint.context.sign)
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Circularity of the embedding",
+    requires={"cyclic_group", "embedding"},
+    reference="Zhong et al. 2023, appendix on circularity",
+)
+def circularity(checkpoint: Checkpoint) -> Number:
+    """Largest fraction of energy at one frequency, averaged over the first four principal components of the embedding."""
+    return embedding_circularity(checkpoint.weights["W_E"][: checkpoint.context.n])

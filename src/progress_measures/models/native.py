@@ -1,0 +1,134 @@
+"""The weights of any network in the form that measures use: the paper's tensors, with operand values in order.
+
+The measures of weights and the fast path `models.pairs` use W_E with the operand values as its first rows, W_pos, W_Q, … as in
+`models.transformer`. A network of another design has the same logits at its answer position after some of its parts are
+folded into these tensors:
+
+- The rows of W_E are put in the order 0 … n - 1, `=`, whatever the numbers of their tokens.
+- Sinusoidal position vectors become W_pos, and tied embeddings W_U = W_E^T.
+- Weights of norms before attention, MLP and unembedding are folded into the matrices after them; the norms then only
+  normalize.
+- In one-layer networks without norms, the attention scale is folded into W_Q. Attention weights sum to 1, so b_V and b_O add
+  the same vector to every residual stream, which moves to b_in and b_out. b_K adds the same number to the scores of all
+  positions and has no effect. Only x_=, the embedding at `=`, is used as a query, so b_Q moves to W_Q such that x_= W_Q
+  contains b_Q.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from progress_measures.models.design import sinusoidal_positions
+from progress_measures.tasks.tokens import PAPER
+
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+    from progress_measures.tasks.order import Order
+
+Weights = dict[str, NDArray[np.floating]]
+
+
+def native_weights(weights: Mapping[str, NDArray[np.floating]], run: Run) -> Weights:
+    """Convert a network's tensors to the form that measures use.
+
+    Args:
+        weights: tensors of one checkpoint, without a `run` dimension.
+        run: settings of the run, whose task is on pairs.
+
+    Returns:
+        Tensors by name; the same arrays if the network has the paper's design and tokens.
+    """
+    w = dict(weights)
+    if run.is_plain and run.task.token_layout.text == PAPER and run.imported is None:
+        return w
+    model, layout = run.model, run.task.token_layout
+    if model.mlp_input is not None:
+        if "W_E" in w and layout.shared_operands is not None:
+            w["W_E"] = w["W_E"][layout.shared_operands]
+        return w
+    if model.positions == "sinusoidal":
+        table = sinusoidal_positions(len(layout.slots), model.d_model, torch.float64).numpy()
+        w["W_pos"] = table.astype(w["W_E"].dtype)
+    if model.tied_embeddings:
+        w["W_U"] = np.ascontiguousarray(w["W_E"].T)
+    if "W_pos" in w:
+        w["W_pos"] = w["W_pos"][: len(layout.slots)]
+    if layout.shared_operands is not None:
+        rows = layout.shared_operands.tolist() + ([layout.slots[2].number] if layout.is_triple else [])
+        w["W_E"] = w["W_E"][rows]
+    if model.normalization != "none" and not model.norm_after:
+        w = _with_folded_norms(w)
+    return _with_folded_attention(w, model.attention_scale, model.d_head) if run.closed_form else w
+
+
+# Each norm, with a matrix after it and its dimensions: l layer, h head, d d_model, e d_head, n neuron, o output.
+_MATRICES_AFTER_NORMS = (
+    *(("ln1", matrix, "lhde") for matrix in ("W_Q", "W_K", "W_V")),
+    ("ln2", "W_in", "ldn"),
+    ("ln2", "W_gate", "ldn"),
+    ("ln_final", "W_U", "do"),
+)
+
+
+def _with_folded_norms(weights: Weights) -> Weights:
+    """Fold the weights of norms into the matrices after them."""
+    w = {name: tensor for name, tensor in weights.items() if not name.startswith("ln")}
+    for norm, matrix, dims in _MATRICES_AFTER_NORMS:
+        if matrix not in w:
+            continue
+        bias, residual = matrix.replace("W", "b"), dims[: dims.index("d")].replace("h", "") + "d"
+        bias_dims = dims.replace("d", "")
+        if f"{norm}_b" in weights:
+            w[bias] = w.get(bias, 0) + np.einsum(f"{residual},{dims}->{bias_dims}", weights[f"{norm}_b"], w[matrix])
+        if f"{norm}_w" in weights:
+            w[matrix] = np.einsum(f"{residual},{dims}->{dims}", weights[f"{norm}_w"], w[matrix])
+    return w
+
+
+def _with_folded_attention(weights: Weights, scale: float | None, d_head: int) -> Weights:
+    """Fold the attention scale and the attention biases of a one-layer network without norms into other tensors."""
+    w = dict(weights)
+    if "W_pos" not in w:
+        w["W_pos"] = np.zeros((3, w["W_E"].shape[-1]), w["W_E"].dtype)
+    biases = {name: w.pop(name)[0] for name in ("b_Q", "b_K", "b_V", "b_O") if name in w}
+    if "b_Q" in biases:
+        x_eq = w["W_E"][-1] + w["W_pos"][-1]
+        w["W_Q"] = w["W_Q"] + np.einsum("d,he->hde", x_eq / (x_eq @ x_eq), biases["b_Q"])
+    if scale is not None:
+        w["W_Q"] = w["W_Q"] * np.asarray(scale * d_head**0.5, w["W_Q"].dtype)
+    attention_bias = np.zeros_like(w["W_pos"][0])  # [d_model]
+    if "b_V" in biases:
+        attention_bias += np.einsum("he,hed->d", biases["b_V"], w["W_O"][0])
+    if "b_O" in biases:
+        attention_bias += biases["b_O"]
+    if attention_bias.any():
+        w["b_in"] = w.get("b_in", 0) + attention_bias @ w["W_in"]
+        w["b_out"] = w.get("b_out", 0) + attention_bias[None]
+    return w
+
+
+def in_order(weights: Weights, order: Order) -> Weights:
+    """Return native weights with the operand values and the outputs in an order.
+
+    Args:
+        weights: native weights.
+        order: the order; rows of W_E of operand values that it leaves out are left out.
+
+    Returns:
+        Tensors by name; the same arrays if the order is natural. W_out of an MLP without attention, whose columns are
+        outputs, is reordered like W_U.
+    """
+    if order.is_natural:
+        return weights
+    w = dict(weights)
+    if "W_E" in w:
+        w["W_E"] = w["W_E"][np.concatenate([order.operands, np.arange(order.numbers, len(w["W_E"]))])]
+    for name in ("W_U", "b_U") if "W_U" in w else ("W_out", "b_out"):
+        if name in w:
+            w[name] = w[name][..., order.outputs]
+    return w

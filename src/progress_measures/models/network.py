@@ -1,0 +1,60 @@
+"""The logits of any network at its answer position, by its design."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from progress_measures.models import mlp, transformer
+from progress_measures.models.design import Design
+from progress_measures.models.transformer import Hook, Weights
+
+MAX_ENTRIES = 2**22
+"""Maximum number of entries of a layer's widest activation in memory at a time, where no gradients are needed."""
+
+
+def answer_logits(weights: Weights, tokens: Tensor, position: int, design: Design, hook: Hook | None = None) -> Tensor:
+    """Compute the logits at the answer position, differentiable.
+
+    Args:
+        weights: as in `models.transformer` or `models.mlp`, for R runs.
+        tokens: [example, position] or [run, example, position]; for an MLP, the tokens of a and b.
+        position: answer position; an MLP has none.
+        design: how the network computes with its weights.
+        hook: as in `models.transformer.forward`.
+
+    Returns:
+        Logits [run, example, output].
+    """
+    if design.mlp_input is not None:
+        return mlp.forward(weights, tokens, hook, design)
+    return transformer.forward(weights, tokens, hook, design, position)[:, :, 0]
+
+
+def activations(
+    weights: Weights, tokens: Tensor, position: int, design: Design, hooks: list[str]
+) -> tuple[Tensor, list[Tensor]]:
+    """Compute the logits and some activations of one network, in groups of examples, without gradients.
+
+    Args:
+        weights: as in `answer_logits`, for one run.
+        tokens: [example, position].
+        position: answer position.
+        design: how the network computes with its weights.
+        hooks: names of the activations.
+
+    Returns:
+        Logits [example, output], and the activations as the hooks give them, without the dimension `run`. Those of the
+        last layer have size 1 along `position` or `query`; see `models.transformer.forward`.
+    """
+    width = max(tensor.shape[-1] for name, tensor in weights.items() if name.startswith("W_"))
+    logits, captured = [], [[] for _ in hooks]  # type: tuple[list[Tensor], list[list[Tensor]]]
+
+    def capture(name: str, value: Tensor) -> None:
+        if name in hooks:
+            captured[hooks.index(name)].append(value[0])
+
+    with torch.no_grad():
+        for group in tokens.split(max(1, MAX_ENTRIES // (tokens.shape[-1] * width))):
+            logits.append(answer_logits(weights, group, position, design, capture)[0])
+    return torch.cat(logits), [torch.cat(values) for values in captured]

@@ -1,0 +1,193 @@
+"""Measure a network in memory while it trains, and save the measures as a cube."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from progress_measures.errors import UserError
+from progress_measures.experiments.schema import Experiment, Run
+from progress_measures.importing.callables import CallableNetwork, Network
+from progress_measures.importing.contents import Contents
+from progress_measures.importing.findings import Finding
+from progress_measures.importing.forward import unknown_settings
+from progress_measures.importing.import_network import check_name, write_network
+from progress_measures.importing.operations import task_of
+from progress_measures.importing.settings import UNKNOWN_SETTINGS, RecognizedNetwork
+from progress_measures.importing.splits import ImportedSplit
+from progress_measures.measures.checkpoint import RunContext
+from progress_measures.measures.registry import DERIVED, Measure, measures
+from progress_measures.tasks import PairTask
+
+SLOW = frozenset({"maximal_excluded_loss"})
+"""Measures with one value per checkpoint that take longer than all others together; `save` computes them."""
+
+
+class Recorder:
+    """Records checkpoints of a network that trains elsewhere, and computes the measures that need its logits only.
+
+    The network is any callable from tokens [batch, position] to logits [batch, output] or [batch, position, output]: a
+    module of PyTorch, a TransformerLens network, or a function. It may return a pair of logits and a dictionary with
+    `neurons` [batch, neuron]; then measures of neurons apply too.
+
+    Args:
+        operation: right answers: `a+b`, `a-b`, `b-a`, `a*b`, `a/b` (all mod n), `sum`, `s5`, an expression such as
+            `a^2 + a*b`, or a file with a table.
+        modulus: number n of operand values.
+        train: mask of the training pairs [a, b], or [pair] with index a * n + b; None if they are not known.
+        tokens: what stands at each position, such as `a b =`, `a b` or `a 113 b 114`.
+        read: position whose logits are the answer: `last`, or an index.
+        every: epochs between recorded checkpoints; `record` ignores other epochs.
+
+    Raises:
+        UserError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        modulus: int,
+        train: ArrayLike | None = None,
+        tokens: str = "a b =",
+        read: int | str = "last",
+        every: int = 1,
+    ) -> None:
+        if every < 1:
+            raise UserError(f"every={every}: expected a number of epochs from 1.")
+        self._operation, self._n, self._tokens, self._read, self._every = operation, modulus, tokens, read, every
+        least = 2 * modulus - 1 if operation == "sum" else modulus
+        self._task: PairTask = task_of(operation, modulus, least, tokens, read)
+        self._train = None if train is None else _mask(train, modulus)
+        self._epochs: list[int] = []
+        self._run: Run | None = None
+        # The logits of a checkpoint of p = 113 have 6 MB, so they are not held in memory.
+        self._folder = tempfile.TemporaryDirectory(prefix="progress-measures-")
+
+    def record(self, network: Network, epoch: int) -> xr.Dataset | None:
+        """Record a checkpoint and compute its measures.
+
+        Args:
+            network: the network; a module is evaluated in evaluation mode and returned to its mode.
+            epoch: number of updates before the checkpoint, larger than that of the last one.
+
+        Returns:
+            The measures with one value per checkpoint. Measures that use key frequencies take those of this checkpoint;
+            in the saved cube they take those of the last one. None if `every` does not divide the epoch.
+
+        Raises:
+            UserError: the network raises an error, or does not return finite logits of the right shape.
+        """
+        if epoch % self._every:
+            return None
+        if self._epochs and epoch <= self._epochs[-1]:
+            raise UserError(f"epoch {epoch}: expected an epoch after {self._epochs[-1]}, which is recorded already.")
+        named = f"Recorder, epoch {epoch}"
+        if self._run is None:
+            outputs = CallableNetwork(network, self._task, named).output_count()
+            self._task = task_of(self._operation, self._n, outputs, self._tokens, self._read)
+        activations = CallableNetwork(network, self._task, named).activations()
+        np.savez(self._file(epoch), **activations)  # type: ignore[arg-type]
+        self._epochs.append(epoch)
+        if self._run is None:
+            (self._run,) = self._experiment(activations).runs("recorded")
+        checkpoint = RunContext(self._run, activations, self._train).checkpoint(activations, epoch)
+        values = {
+            m.name: ((), np.asarray(m.function(m.view(checkpoint))).astype(m.dtype), m.attributes)
+            for m in _scalar_measures(self._run)
+        }
+        return xr.Dataset(values, {"epoch": epoch})
+
+    def save(self, out: str | Path) -> Path:
+        """Write all recorded checkpoints and their measures as a folder with a cube, as an import does.
+
+        Args:
+            out: `results/<name>`.
+
+        Returns:
+            Path of the cube.
+
+        Raises:
+            UserError: nothing is recorded, or the name is taken.
+        """
+        folder = Path(out)
+        check_name(folder)
+        if not self._epochs or self._run is None:
+            raise UserError("nothing is recorded: call record(network, epoch) first.")
+        stored = []
+        for epoch in self._epochs:
+            with np.load(self._file(epoch)) as arrays:
+                stored.append({name: arrays[name] for name in arrays.files})
+        experiment = self._experiment(stored[-1])
+        precision = str(stored[-1]["logits"].dtype)
+        finding = Finding("split", "unknown" if self._train is None else "a list", "option", "Recorder")
+        split = ImportedSplit(self._train, "none" if self._train is None else "listed", None, None, finding)
+        network = RecognizedNetwork(experiment, stored, self._epochs, split, [], {}, [])
+        write_network(network, Contents([], self._epochs, "recorded in memory"), folder, precision)
+        return folder / "cube.zarr"
+
+    def _file(self, epoch: int) -> Path:
+        return Path(self._folder.name) / f"{epoch}.npz"
+
+    def _experiment(self, activations: dict[str, NDArray[np.floating]]) -> Experiment:
+        """Return the experiment of the recorded network."""
+        neurons = activations.get("neurons")
+        model = {} if neurons is None else {"d_mlp": neurons.shape[-1]}
+        unknown: dict[str, Any] = {**UNKNOWN_SETTINGS, **unknown_settings(model)}
+        fraction = np.nan if self._train is None else float(self._train.mean())
+        method = "none" if self._train is None else "listed"
+        unknown |= {"seed": np.nan, "split_method": method, "split_seed": np.nan, "train_fraction": fraction}
+        interval = int(np.gcd.reduce(self._epochs)) or 1
+        return Experiment.model_validate(
+            {
+                "title": f"Recorded while training on {self._operation} mod {self._n}",
+                "task": self._task.model_dump(exclude_defaults=True) | {"kind": self._task.kind},
+                "model": model,
+                "training": {
+                    "epochs": max(self._epochs[-1], 1),
+                    "checkpoint_every": interval,
+                    "evaluate_every": interval,
+                },
+                "imported": {
+                    "file": "recorded in memory",
+                    "sha256": "",
+                    "format": "the forward pass of the recorded network",
+                    "recognized": [f"operation {self._operation}, n {self._n}, tokens {self._tokens} (Recorder)"],
+                    "assumed": [],
+                    "ignored": [],
+                    "logits_only": True,
+                    "neurons": neurons is not None,
+                    "gradients": "gradient_cosines" in activations,
+                    "split_known": self._train is not None,
+                    "settings": unknown,
+                },
+            }
+        )
+
+
+def _mask(train: ArrayLike, n: int) -> NDArray[np.bool_]:
+    """Return the mask of the training pairs [a, b]."""
+    array = np.asarray(train)
+    if array.dtype != bool or array.size != n * n:
+        raise UserError(
+            f"train: expected a mask of True and False with {n} x {n} entries, found {array.dtype} with shape {array.shape}."
+        )
+    mask = array.reshape(n, n)
+    if mask.all() or not mask.any():
+        raise UserError(
+            "train: expected some training pairs and some test pairs; give train=None if they are not known."
+        )
+    return mask
+
+
+def _scalar_measures(run: Run) -> list[Measure]:
+    """Return the measures that apply to a run and have one value per checkpoint, without the slow ones."""
+    return [
+        m
+        for m in measures().values()
+        if m.family not in DERIVED and set(m.dims) == {"run", "epoch"} and m.name not in SLOW and m.applies_to(run)
+    ]

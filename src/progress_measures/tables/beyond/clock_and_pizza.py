@@ -1,0 +1,64 @@
+"""Beyond the paper: the measures that tell Clock from Pizza, for all published networks that add or subtract mod p."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from progress_measures.analysis.algorithm import VARIABLES, at_last_checkpoint
+from progress_measures.tables.registry import table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+
+EXPERIMENTS = (
+    *("mainline", "weight_decay", "low_precision", "data_fraction_high", "prime_109", "prime_53"),
+    *("transformer_lens_demo", "two_layer", "subtraction", "data_fraction_low", "no_weight_decay", "dropout", "l1"),
+)
+
+
+@table(
+    title="Clock or Pizza: all published networks that add or subtract mod p",
+    reference="Zhong et al. 2023, Definitions 4.1 and 4.2",
+    experiment=EXPERIMENTS,
+    variables=(*VARIABLES, "gradient_symmetricity_error", "circularity"),
+    formats={"largest standard error": ".3f"},
+    partial=True,
+)
+def rows(*cubes: xr.Dataset | None) -> pd.DataFrame:
+    """Smallest and largest value over the runs that generalize, at the last checkpoint.
+
+    A run generalizes if its test accuracy is at least 99 %. The standard error is that of the gradient symmetricity, a mean
+    over 2,048 triples (a, b, c). For comparison, the networks of Zhong et al.: network A, a Pizza, has gradient symmetricity
+    .9937 and distance irrelevance .17; network B, a Clock, has .3336 and .85. Distance irrelevance is at most .4 in typical
+    Pizzas and larger in typical Clocks.
+    """
+    rows_of_table = []
+    for name, cube in zip(EXPERIMENTS, cubes, strict=True):
+        if cube is None:
+            continue
+        networks = at_last_checkpoint(cube)
+        generalized = [network for network in networks if network.generalized]
+        last = cube.isel(epoch=-1).sel(run=[network.name for network in generalized])
+        errors = last.gradient_symmetricity_error.values
+        rows_of_table.append(
+            {
+                "experiment": cube.attrs.get("experiment", name),
+                "runs that generalize": f"{len(generalized)} of {len(networks)}",
+                "gradient symmetricity": _range([network.symmetricity for network in generalized]),
+                "largest standard error": errors.max() if errors.size else np.nan,
+                "distance irrelevance": _range([network.irrelevance for network in generalized]),
+                "circularity": _range(last.circularity.values),
+            }
+        )
+    return pd.DataFrame(rows_of_table)
+
+
+def _range(values: Sequence[float]) -> str:
+    """Return the smallest and the largest value with two decimals; one value if they agree, and none without values."""
+    ends = sorted({f"{value:.2f}" for value in (min(values), max(values))}, key=float) if len(values) else []
+    return " to ".join(ends)

@@ -1,0 +1,45 @@
+"""The order in which the operand values and outputs of a task on pairs are measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from progress_measures.tasks.base import Task
+
+
+class Order(NamedTuple):
+    """An order of operand values and outputs.
+
+    Attributes:
+        operands: operand values in this order [value]; some may be left out.
+        outputs: all outputs in this order [output].
+        is_natural: whether it is the order 0, 1, 2, … of all of them.
+        numbers: number of operand values of the task.
+    """
+
+    operands: NDArray[np.int64]
+    outputs: NDArray[np.int64]
+    is_natural: bool
+    numbers: int
+
+    @classmethod
+    def natural(cls, task: Task) -> Order:
+        """Return the natural order of a task on pairs."""
+        n, outputs = task.layout.operands, task.layout.outputs
+        return cls(np.arange(n), np.arange(outputs), True, n)
+
+    @classmethod
+    def of_group(cls, task: Task) -> Order | None:
+        """Return the order of the cyclic group that a task's answers follow; None if it is natural or there is no group.
+
+        Outputs that no element of the group has as its answer, such as 0 for products, come last.
+        """
+        group = task.group
+        if group is None or group.is_natural:
+            return None
+        others = np.setdiff1d(np.arange(task.layout.outputs), group.outputs)
+        return cls(group.elements, np.concatenate([group.outputs, others]), False, task.layout.operands)

@@ -1,0 +1,41 @@
+"""Composition of permutations, a group without commutativity (S5 in Power et al. 2022)."""
+
+import itertools
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from progress_measures.tasks.base import PairTask
+
+
+class PermutationComposition(PairTask):
+    """`a b =` ↦ the permutation a ∘ b: first b, then a."""
+
+    kind: Literal["permutation_composition"]
+    degree: int = Field(
+        5,
+        ge=3,
+        le=6,
+        description="Number m of permuted things. a and b range over the m! permutations in lexicographic order.",
+    )
+
+    @property
+    def numbers(self) -> int:
+        """Number of permutations, m!."""
+        return math.factorial(self.degree)
+
+    @property
+    def classes(self) -> int:
+        """Number of permutations, m!."""
+        return self.numbers
+
+    def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the index of a ∘ b, elementwise."""
+        permutations = np.array(list(itertools.permutations(range(self.degree))))
+        composed = np.take_along_axis(permutations[a], permutations[b], axis=-1)
+        places = self.degree ** np.arange(self.degree)
+        order = np.argsort(permutations @ places)
+        return order[np.searchsorted((permutations @ places)[order], composed @ places)]

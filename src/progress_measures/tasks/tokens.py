@@ -1,0 +1,115 @@
+"""Layouts of the tokens of a pair: which token stands at each position, such as `a b =` or `a 113 b 116`."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAPER = "a b ="
+"""The paper's layout: operand values are the tokens 0 … n - 1, and `=` is token n."""
+
+MAX_POSITIONS = 64
+MAX_TOKEN = 100_000
+
+_WORD = re.compile(r"([ab])(?:\+([0-9]+))?|([0-9]+)|(=)")
+
+
+class Slot(NamedTuple):
+    """What stands at a position: an operand, whose token is its value plus `number`, or the fixed token `number`."""
+
+    operand: str  # `a`, `b`, or empty for a fixed token
+    number: int
+
+
+class TokenLayout(NamedTuple):
+    """The tokens of a pair (a, b).
+
+    Attributes:
+        text: the layout as users write it.
+        slots: what stands at each position.
+        operands: number n of operand values.
+    """
+
+    text: str
+    slots: tuple[Slot, ...]
+    operands: int
+
+    @classmethod
+    def parse(cls, text: str, operands: int) -> TokenLayout:
+        """Parse a layout.
+
+        Args:
+            text: words separated by spaces, one for each position: `a` or `b` for the operand's value, `a+N` for the value
+                plus N, a number for a fixed token, and `=` for the token after the largest operand token.
+            operands: number n of operand values.
+
+        Raises:
+            ValueError: the text is no layout, or it lacks one of the operands; the message is for its author.
+        """
+        words = text.split()
+        matches = [_WORD.fullmatch(word) for word in words]
+        for word, match in zip(words, matches, strict=True):
+            if match is None or max(int(number or 0) for number in match.groups()[1:3]) > MAX_TOKEN:
+                raise ValueError(
+                    f"{word[:40]!r} is no token: expected `a`, `b`, `a+N` or `b+N` for a value plus N, a token's number, or "
+                    "`=` for the token after the largest operand token, such as `a b =` or `a 113 b 114`"
+                )
+        if len(words) > MAX_POSITIONS:
+            raise ValueError(f"{len(words)} positions; at most {MAX_POSITIONS} are allowed")
+        for operand in "ab":
+            if sum(match is not None and match[1] == operand for match in matches) != 1:
+                raise ValueError(f"`{operand}` must occur once, as in `a b =`; found {text[:80]!r}")
+        shifts = [int(match[2] or 0) for match in matches if match is not None and match[1]]
+        equals = operands + max(shifts)
+        slots = []
+        for match in matches:
+            assert match is not None
+            if match[1]:
+                slots.append(Slot(match[1], int(match[2] or 0)))
+            else:
+                slots.append(Slot("", equals if match[4] else int(match[3])))
+        return cls(" ".join(words), tuple(slots), operands)
+
+    @property
+    def vocabulary(self) -> int:
+        """Smallest number of tokens that contains all tokens of the layout."""
+        return max(slot.number + (self.operands if slot.operand else 1) for slot in self.slots)
+
+    @property
+    def shared_operands(self) -> NDArray[np.int64] | None:
+        """Tokens of the operand values 0 … n - 1 if a and b have the same tokens, else None."""
+        shifts = {slot.number for slot in self.slots if slot.operand}
+        return np.arange(self.operands) + shifts.pop() if len(shifts) == 1 else None
+
+    @property
+    def is_triple(self) -> bool:
+        """Whether the tokens are a, b and one fixed token, in this order, so that they can be renumbered as `a b =`."""
+        kinds = [slot.operand for slot in self.slots]
+        if kinds != ["a", "b", ""] or self.shared_operands is None:
+            return False
+        return self.slots[2].number not in self.shared_operands
+
+    def position(self, operand: str) -> int:
+        """Return the position of the operand `a` or `b`."""
+        return [slot.operand for slot in self.slots].index(operand)
+
+    def sequences(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the tokens of pairs.
+
+        Args:
+            a: values of a, of any shape.
+            b: values of b, of the same shape.
+
+        Returns:
+            Tokens [..., position].
+        """
+        values = {"a": a, "b": b, "": np.zeros_like(a)}
+        return np.stack([values[slot.operand] + slot.number for slot in self.slots], axis=-1)
+
+    def names(self) -> list[str]:
+        """Return a name for each position: `a`, `b`, `=` for a single fixed token, else the token's number."""
+        fixed = [slot for slot in self.slots if not slot.operand]
+        return [slot.operand or ("=" if len(fixed) == 1 else str(slot.number)) for slot in self.slots]

@@ -1,0 +1,45 @@
+"""Losses and accuracies of networks of any design, by plain autograd."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from progress_measures.models import mlp, transformer
+from progress_measures.training.objectives.general import GeneralObjective
+
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+    from progress_measures.models.forward_at import Masks, ReadPositions, Weights
+
+
+class AnyDesignObjective(GeneralObjective):
+    """Losses of a batch of runs at their answer positions, for networks of any design.
+
+    Args:
+        runs: runs of the same shape and design.
+        train: as in `GeneralObjective`.
+        device: where the weights are.
+    """
+
+    def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
+        first = runs[0]
+        self._design = first.model.design
+        self._position = None if first.on_sequences else first.task.read_position
+        super().__init__(runs, train, device)
+
+    def _logits(self, weights: Weights, positions: ReadPositions, masks: Masks | None = None) -> Tensor:
+        """Compute the logits at the answer positions: [run, example x answer, output]. There is no dropout."""
+        if self._design.mlp_input is not None:
+            return mlp.forward(weights, positions.tokens, design=self._design)
+        if self._position is not None:
+            return transformer.forward(weights, positions.tokens, None, self._design, self._position)[:, :, 0]
+        logits = transformer.forward(weights, positions.tokens, design=self._design)  # [run, example, position, output]
+        answers = positions.answers[..., None].expand(-1, -1, -1, logits.shape[-1])
+        return logits.gather(2, answers).flatten(1, 2)
+
+
+Objective = AnyDesignObjective
+"""Every objective module has its class under this name."""
