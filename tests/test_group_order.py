@@ -74,10 +74,7 @@ def checkpoints(expression, design, is_solving):
         run_of(expression, P, design=design),
     )
     rng = np.random.default_rng(42)
-    if is_solving:
-        weights = solving_weights(of_sums, rng, keys=(2, 5, 6))
-    else:
-        weights = random_weights(of_sums, rng)
+    weights = solving_weights(of_sums, rng, keys=(2, 5, 6)) if is_solving else random_weights(of_sums, rng)
     train = rng.random((P - 1, P - 1)) < 0.4
     all_train = rng.random((P, P)) < 0.4
     all_train[np.ix_(POWERS, POWERS)] = train
@@ -95,7 +92,9 @@ def checkpoints(expression, design, is_solving):
 CASES = [(expression, design, False) for expression in OPERATIONS for design in DESIGNS]
 CASES += [(expression, "one layer", True) for expression in OPERATIONS]
 IN_GROUP = [
-    m for m in measures().values() if m.family not in (*DERIVED, "sequences") and m.requires & {"pairs", "cyclic_group"}
+    m
+    for m in measures().values()
+    if m.family not in (*DERIVED, "sequences") and m.requires & {"one_layer", "cyclic_group"}
 ]
 
 

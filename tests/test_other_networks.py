@@ -126,7 +126,7 @@ def logits_of(name, weights, n):
 
 
 def test_cube_has_the_measures_that_apply_with_their_dimensions(opened):
-    name, cube, run, _ = opened
+    _, cube, run, _ = opened
     applicable = {measure.name: measure for measure in measures().values() if measure.applies_to(run.settings)}
     assert set(applicable) <= set(cube.data_vars)
     assert set(cube.data_vars) - set(applicable) == {v for v in cube.data_vars if v.startswith("history_")}

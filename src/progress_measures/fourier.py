@@ -17,7 +17,7 @@ so that every frequency has two rows. At this frequency the directions of additi
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,7 +30,7 @@ def frequencies(n: int) -> NDArray[np.int64]:
     return np.arange(1, n // 2 + 1)
 
 
-def nyquist_factor(n: int, k: NDArray[np.floating]) -> NDArray[np.float64]:
+def nyquist_factor(n: int, k: NDArray[Any]) -> NDArray[np.float64]:
     """Return (n/2) / (sum over x of cos(w_k x)^2) for each frequency k: 1/2 at the Nyquist frequency, otherwise 1."""
     return np.where(2 * k == n, 0.5, 1.0)
 

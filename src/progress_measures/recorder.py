@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ from progress_measures.importing.contents import Contents
 from progress_measures.importing.findings import Finding
 from progress_measures.importing.forward import unknown_settings
 from progress_measures.importing.import_network import check_name, write_network
-from progress_measures.importing.operations import task_of
+from progress_measures.importing.operations import is_path, task_of
 from progress_measures.importing.settings import UNKNOWN_SETTINGS, RecognizedNetwork
 from progress_measures.importing.splits import ImportedSplit
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.measures.registry import DERIVED, Measure, measures
 from progress_measures.tasks import PairTask
+
+MAX_OUTPUTS = 10_000
+"""Largest number of outputs of a task."""
 
 SLOW = frozenset({"maximal_excluded_loss"})
 """Measures with one value per checkpoint that take longer than all others together; `save` computes them."""
@@ -60,10 +64,12 @@ class Recorder:
         if every < 1:
             raise UserError(f"every={every}: expected a number of epochs from 1.")
         self._operation, self._n, self._tokens, self._read, self._every = operation, modulus, tokens, read, every
-        least = 2 * modulus - 1 if operation == "sum" else modulus
-        self._task: PairTask = task_of(operation, modulus, least, tokens, read)
+        # The number of outputs is known at the first checkpoint; until then it is the smallest, or large for a table.
+        least = MAX_OUTPUTS if is_path(operation) else 2 * modulus - 1 if operation == "sum" else modulus
+        self._task: PairTask = self._with_outputs(least)
         self._train = None if train is None else _mask(train, modulus)
         self._epochs: list[int] = []
+        self._names: list[str] = []  # of the activations
         self._run: Run | None = None
         # The logits of a checkpoint of p = 113 have 6 MB, so they are not held in memory.
         self._folder = tempfile.TemporaryDirectory(prefix="progress-measures-")
@@ -82,6 +88,9 @@ class Recorder:
         Raises:
             UserError: the network raises an error, or does not return finite logits of the right shape.
         """
+        epoch = operator.index(epoch)  # NumPy's integers, too
+        if epoch < 0:
+            raise UserError(f"epoch {epoch}: expected a number of updates from 0.")
         if epoch % self._every:
             return None
         if self._epochs and epoch <= self._epochs[-1]:
@@ -89,9 +98,13 @@ class Recorder:
         named = f"Recorder, epoch {epoch}"
         if self._run is None:
             outputs = CallableNetwork(network, self._task, named).output_count()
-            self._task = task_of(self._operation, self._n, outputs, self._tokens, self._read)
-        activations = CallableNetwork(network, self._task, named).activations()
-        np.savez(self._file(epoch), **activations)  # type: ignore[arg-type]
+            if not is_path(self._operation) and outputs < self._task.classes:
+                raise UserError(f"{named}: expected {self._task.classes} outputs or more, found {outputs}.")
+            self._task = self._with_outputs(outputs)
+        activations = self._as_before(CallableNetwork(network, self._task, named).activations(), named)
+        for name, array in activations.items():
+            np.save(self._file(epoch, name), array)
+        self._names = list(activations)
         self._epochs.append(epoch)
         if self._run is None:
             (self._run,) = self._experiment(activations).runs("recorded")
@@ -118,10 +131,9 @@ class Recorder:
         check_name(folder)
         if not self._epochs or self._run is None:
             raise UserError("nothing is recorded: call record(network, epoch) first.")
-        stored = []
-        for epoch in self._epochs:
-            with np.load(self._file(epoch)) as arrays:
-                stored.append({name: arrays[name] for name in arrays.files})
+        stored: list[dict[str, NDArray[np.floating]]] = [
+            {name: np.load(self._file(epoch, name), mmap_mode="r") for name in self._names} for epoch in self._epochs
+        ]
         experiment = self._experiment(stored[-1])
         precision = str(stored[-1]["logits"].dtype)
         finding = Finding("split", "unknown" if self._train is None else "a list", "option", "Recorder")
@@ -130,8 +142,39 @@ class Recorder:
         write_network(network, Contents([], self._epochs, "recorded in memory"), folder, precision)
         return folder / "cube.zarr"
 
-    def _file(self, epoch: int) -> Path:
-        return Path(self._folder.name) / f"{epoch}.npz"
+    def _file(self, epoch: int, name: str) -> Path:
+        return Path(self._folder.name) / f"{epoch}.{name}.npy"
+
+    def _with_outputs(self, outputs: int) -> PairTask:
+        """Return the task for a number of outputs."""
+        try:
+            return task_of(self._operation, self._n, outputs, self._tokens, self._read)
+        except UserError as error:
+            raise UserError(str(error).replace("--operation ", "operation ", 1)) from None
+
+    def _as_before(
+        self, activations: dict[str, NDArray[np.floating]], named: str
+    ) -> dict[str, NDArray[np.floating]]:
+        """Return the activations that the first checkpoint has; gradients that are not known are NaN.
+
+        Raises:
+            UserError: neurons are missing, or the shape of an activation has changed.
+        """
+        if not self._epochs:
+            return activations
+        result = {}
+        for name in self._names:
+            first = np.load(self._file(self._epochs[0], name), mmap_mode="r")
+            array = activations.get(name)
+            if array is None and name == "gradient_cosines":
+                array = np.full(first.shape, np.nan)
+            if array is None or array.shape != first.shape:
+                found = "none" if array is None else str(list(array.shape))
+                raise UserError(
+                    f"{named}: expected {name} {list(first.shape)}, as at epoch {self._epochs[0]}; found {found}."
+                )
+            result[name] = array
+        return result
 
     def _experiment(self, activations: dict[str, NDArray[np.floating]]) -> Experiment:
         """Return the experiment of the recorded network."""

@@ -25,6 +25,9 @@ from support.experiments import folder_with
 from support.networks import imported_weights
 from support.processes import command
 
+GUEST = Options(operation="a+b", split="shuffle:0:0.5", model={"activation": "relu"}, accept_doubtful=True)
+"""How the network with random weights in guest.pth is imported."""
+
 VERBS = typer.main.get_command(cli.app).commands
 ENDLESS = {"train": "experiment", "watch": "experiment", "bench": "what"}
 """Verbs that run for long if this argument is valid; the tests never pass a valid value."""
@@ -111,7 +114,7 @@ def folder(tmp_path_factory):
         patch.setattr(webbrowser, "open", lambda _: None)
         patch.setattr("progress_measures.training.plan.core_flops", lambda: 1e10)  # measuring it takes a second
         torch.save(state_dicts.authors(imported_weights(np.random.default_rng(0), 1, biases=True)), "guest.pth")
-        import_network(Path("guest.pth"), Path("results/theirs"), Options(operation="a+b", split="shuffle:0:0.5"))
+        import_network(Path("guest.pth"), Path("results/theirs"), GUEST)
         yield inside
         torch.set_flush_denormal(False)  # the state before a verb sets up the process
     assert [path for path in outer.rglob("*") if inside not in [path, *path.parents]] == [outer / "deep"]

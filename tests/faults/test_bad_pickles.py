@@ -189,6 +189,7 @@ def test_no_code_of_files_named_by_options_runs(folder, tally, option):
         for content in (object_array(opcodes), b"\x80\x04" + opcodes + b"."):
             Path("values.npy").write_bytes(content)
             with pytest.raises(UserError, match=f"--{option} values.npy"):
-                import_network(Path("valid.pth"), Path("results/theirs"), Options(**{option: "values.npy"}))
+                options = Options(**{"operation": "a+b", option: "values.npy"})
+                import_network(Path("valid.pth"), Path("results/theirs"), options)
             assert not Path("pwned").exists(), name
             tally.count("malicious pickles", "refused")

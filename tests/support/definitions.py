@@ -384,7 +384,9 @@ def head_frequencies(net):
 
 def explained(values, fit):
     """Return the fraction of a function's variance that a fit explains; NaN for a constant function."""
-    return np.nan if np.ptp(values) == 0 else 1 - np.square(values - fit).sum() / np.square(values - values.mean()).sum()
+    return (
+        np.nan if np.ptp(values) == 0 else 1 - np.square(values - fit).sum() / np.square(values - values.mean()).sum()
+    )
 
 
 def difference_fits(net):
@@ -689,9 +691,7 @@ def circularity(net):
     centered = embedding - embedding.mean(0)
     largest = []
     for vector in np.linalg.eigh(centered @ centered.T)[1].T[::-1][:4]:  # unit vectors over the operand values
-        transform = [
-            sum(x * np.exp(2j * np.pi * k * i / net.n) for i, x in enumerate(vector)) for k in net.frequencies
-        ]
+        transform = [sum(x * np.exp(2j * np.pi * k * i / net.n) for i, x in enumerate(vector)) for k in net.frequencies]
         energies = [2 / net.n * abs(z) ** 2 for z in transform]
         if net.n % 2 == 0:  # the sine of the last frequency is 0, and the square of its cosine has the mean 1, not 1/2
             energies[-1] /= 2

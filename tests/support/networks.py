@@ -137,7 +137,10 @@ def imported_weights(rng: np.random.Generator, layers: int, biases: bool, norms:
         "output": 7,
     }
     names = [
-        name for name in AXES if name.startswith("W_") or (biases and name[0] == "b") or (norms and name[0] == "l")
+        name
+        for name in AXES
+        if name not in ("W_gate", "b_gate", "b_post")
+        and (name.startswith("W_") or (biases and name[0] == "b") or (norms and name[0] == "l"))
     ]
     return {
         name: rng.normal(0, 0.4, [sizes[axis] for axis in AXES[name].split()])
@@ -150,13 +153,19 @@ def imported_run(weights: Weights, layer_norm: bool = False) -> Run:
     """Return the run that an import creates for `imported_weights`; `layer_norm` says whether the network has LayerNorms."""
     layers, heads, d_model, d_head = weights["W_Q"].shape
     model = {"layers": layers, "d_model": d_model, "heads": heads, "d_head": d_head, "d_mlp": weights["W_in"].shape[-1]}
-    source = {"file": "f", "sha256": "", "format": "", "recognized": [], "assumed": [], "ignored": []}
+    model |= {
+        "attention_biases": "b_Q" in weights,
+        "unembedding_bias": "b_U" in weights,
+        "mlp_biases": "b_in" in weights,
+    }
+    if layer_norm:
+        model |= {"normalization": "layer_norm", "norm_weights": "ln1_w" in weights}
     settings = {
         "title": "t",
         "task": {"kind": "modular_addition", "prime": 7},
         "model": model,
         "training": {"epochs": 100},
-        "imported": source | {"layer_norm": layer_norm},
+        "imported": {"file": "f", "sha256": "", "format": "", "recognized": [], "assumed": [], "ignored": []},
     }
     return Experiment.model_validate(settings).runs("theirs")[0]
 

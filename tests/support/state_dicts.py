@@ -16,9 +16,11 @@ def tensors(weights: Weights) -> dict[str, torch.Tensor]:
 
 
 def authors(weights: Weights) -> dict[str, torch.Tensor]:
-    """Return a state dict of the paper's authors' code: matrices multiply from the left, and `=` has an output."""
+    """Return a state dict of the paper's authors' code, whose matrices multiply from the left.
+
+    In theirs, `=` has an output too. Here the outputs are those of the weights.
+    """
     w = tensors(weights)
-    d_model = w["W_E"].shape[1]
     return {
         "embed.W_E": w["W_E"].T,
         "pos_embed.W_pos": w["W_pos"],
@@ -29,7 +31,7 @@ def authors(weights: Weights) -> dict[str, torch.Tensor]:
         "blocks.0.mlp.b_in": w["b_in"][0],
         "blocks.0.mlp.W_out": w["W_out"][0].T,
         "blocks.0.mlp.b_out": w["b_out"][0],
-        "unembed.W_U": torch.cat([w["W_U"], torch.ones(d_model, 1)], 1),
+        "unembed.W_U": w["W_U"],
     }
 
 

@@ -242,7 +242,7 @@ def neurons_scaled(network):
 
 def residual_stream_rotated(network):
     """Rotate the basis of the residual stream in all weights; a network with LayerNorms has no such symmetry."""
-    if network.run.layer_norm:
+    if network.run.model.normalization != "none":
         return None
     d_model = network.run.model.d_model
     rotation, _ = np.linalg.qr(np.random.default_rng(9).standard_normal((d_model, d_model)))

@@ -9,6 +9,7 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from progress_measures.cube.earlier_imports import check_import
 from progress_measures.cube.structure import coordinates, describe_dimensions, encoding, moments
 from progress_measures.data.dataset import train_masks
 from progress_measures.errors import UserError
@@ -53,7 +54,8 @@ class CheckpointReader:
         epochs: epochs of the checkpoints [checkpoint].
 
     Raises:
-        UserError: the weights are missing, or a chunk fails its checksum.
+        UserError: the weights are missing, a chunk fails its checksum, or an earlier version imported a network that this
+            version cannot compute.
     """
 
     def __init__(self, run: Run) -> None:
@@ -67,6 +69,7 @@ class CheckpointReader:
             arrays: dict[str, Any] = {name: group[name] for name in ("epoch", *names)}
         except (FileNotFoundError, KeyError, ValueError):
             raise UserError(f"{self._path}: the weights are missing or damaged; {self._advice}") from None
+        check_import(run, names, arrays["W_U"].shape[-1] if "W_U" in arrays else None)
         self.epochs: NDArray[np.int64] = arrays.pop("epoch")[:]
         self._arrays = arrays
         self._dtype = np.dtype(str(group.attrs.get("measured_in", "float32")))

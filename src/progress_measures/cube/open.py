@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from progress_measures.cube.earlier_imports import check_import
 from progress_measures.errors import UserError
 from progress_measures.files import open_store
 from progress_measures.old_names import RENAMED_CAPABILITIES, RENAMED_FIELDS
@@ -152,7 +153,8 @@ class OpenRun:
             Tensors by name, as in `progress_measures.models.transformer`, without the `run` dimension.
 
         Raises:
-            UserError: no weights of the run at this epoch are stored.
+            UserError: no weights of the run at this epoch are stored, or an earlier version imported a network that this
+                version cannot compute.
         """
         dataset = self._stored()
         stored = dataset.epoch.values
@@ -161,6 +163,7 @@ class OpenRun:
             listed = ", ".join(map(str, stored[:12])) + (", …" if len(stored) > 12 else "")
             raise UserError(f"No weights of {self.experiment}/{self.name} at epoch {epoch}; there are: {listed}.")
         tensors = dataset.sel(epoch=epoch)
+        check_import(self.settings, list(map(str, tensors.data_vars)), tensors.sizes.get("output"))
         return {
             str(name): tensors[name].values for name in tensors.attrs.get("parameters", "").split() or tensors.data_vars
         }

@@ -93,7 +93,8 @@ class Model(Section):
     )
     final_norm: bool | None = Field(
         None,
-        description="Whether the unembedding's input is normalized; default: true if norms precede attention and MLP, otherwise false.",
+        description="Whether the unembedding's input is normalized; default: true if norms precede attention and MLP, "
+        "otherwise false.",
     )
     norm_epsilon: float = Field(1e-5, ge=0, lt=1, description="Number that norms add to the variance or mean square.")
     attention_scale: float | None = Field(
@@ -118,7 +119,8 @@ class Model(Section):
         "paper",
         description="Distribution of the initial weights. `paper`: N(0, 1/d_model), W_U from N(0, 1/vocabulary); MLPs "
         "without attention N(0, 1/inputs). `transformer_lens`: N(0, 0.64/d_model), bit-identical to TransformerLens 1 and 2. "
-        "`authors`: N(0, 1/d_model), W_U from N(0, 1/outputs), bit-identical to the authors' code for five-digit addition and skip trigrams. "
+        "`authors`: N(0, 1/d_model), W_U from N(0, 1/outputs), bit-identical to the authors' code for five-digit addition "
+        "and skip trigrams. "
         "`authors_by_head`: like `authors`, but W_Q, W_K and W_V from N(0, 1/d_head) and W_U from N(0, 1/vocabulary), as in "
         "the authors' repeated-subsequence runs.",
     )

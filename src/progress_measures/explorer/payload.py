@@ -7,6 +7,7 @@ view first reads it (`web/data.js`).
 
 from __future__ import annotations
 
+import json
 import zlib
 from typing import Any, NamedTuple
 
@@ -135,6 +136,7 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
         "name": str(cube.attrs.get("experiment", "cube")),
         "title": str(cube.attrs.get("title", cube.attrs.get("experiment", "cube"))),
         "task": task,
+        "doubts": json.loads(cube.attrs.get("imported", "{}")).get("doubts", []),
         "sign": _sign(cube, task),
         "prime": operands(cube) if "frequency" in cube.sizes else 0,
         "numbers": operands(cube) if "token" in cube.sizes else 0,
@@ -150,8 +152,8 @@ def _header(cube: xr.Dataset, thinned_cube: xr.Dataset) -> dict[str, Any]:
 def _sign(cube: xr.Dataset, task: str) -> int:
     """Return 1 if the answers of a task on pairs follow a + b, -1 if they follow a - b; for other tasks 1."""
     task_class = TASKS.get(task)
-    if hasattr(task_class, "sign"):
-        return int(task_class.sign)
+    if sign := getattr(task_class, "sign", None):
+        return int(sign)
     is_table = task_class is not None and "answers" in task_class.model_fields  # the cube does not have the table
     if is_table or "cyclic_group" not in cube.attrs.get("provides", ()):
         return 1

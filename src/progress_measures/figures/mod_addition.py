@@ -575,7 +575,8 @@ def unembedding_row_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     All values are from the first run at the end of training. The key frequencies, colored and numbered, hold nearly all
     of the row's squared norm.
     """
-    squares = np.square(fourier.basis(prime(cube)) @ cube.W_U.isel(run=0).sel(residual=ROW).values)
+    p = prime(cube)  # outputs that are no answers come last
+    squares = np.square(fourier.basis(p) @ cube.W_U.isel(run=0, output=slice(p)).sel(residual=ROW).values)
     ax = fig.subplots()
     by_component(ax, cube.W_L_fourier_norm.isel(run=0, epoch=-1).copy(data=squares),
                  frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from progress_measures.models.gradients import gradient_cosines
 from progress_measures.tasks import PairTask
 from progress_measures.tasks.order import Order
 
-GROUP = 2**14
+GROUP = 2**12
 """Number of pairs that a network computes at once."""
 
 Network = Callable[[Tensor], Any]
@@ -57,6 +58,11 @@ def load_function(spec: str) -> Callable[[dict[str, Tensor]], Network]:
     return function
 
 
+def _array(tensor: Tensor) -> NDArray[np.floating]:
+    """Return a tensor as an array of float64, or of float32 if it has less than double precision."""
+    return (tensor if tensor.dtype == torch.float64 else tensor.float()).detach().numpy()
+
+
 class CallableNetwork:
     """A network that is a callable, evaluated on the pairs of a task.
 
@@ -90,38 +96,45 @@ class CallableNetwork:
         n = self._task.numbers
         a, b = np.divmod(np.arange(n * n), n)
         tokens = torch.from_numpy(self._task.token_layout.sequences(a, b))
-        training = isinstance(self._network, nn.Module) and self._network.training
-        if isinstance(self._network, nn.Module):
-            self._network.eval()
-        try:
+        # Gradients need tensors from outside of inference mode, in which a training program may call this.
+        with torch.inference_mode(False), self._evaluation_mode():
             with torch.no_grad():
                 parts = [self._outputs(group) for group in tokens.split(GROUP)]
-            result = {"logits": torch.cat([logits for logits, _ in parts]).numpy()}
+            result = {"logits": _array(torch.cat([logits for logits, _ in parts]))}
             if all("neurons" in named for _, named in parts):
-                result["neurons"] = torch.cat([named["neurons"] for _, named in parts]).numpy()
+                result["neurons"] = _array(torch.cat([named["neurons"] for _, named in parts]))
             cosines = self._gradient_cosines(tokens)
-        finally:
-            if training:
-                self._network.train()  # type: ignore[attr-defined]
         return result if cosines is None else result | {"gradient_cosines": cosines}
 
     def output_count(self) -> int:
         """Return the number of outputs, from the logits of the pair (0, 0)."""
         zero = np.zeros(1, dtype=np.int64)
-        with torch.no_grad():
-            outputs = self._call(torch.from_numpy(self._task.token_layout.sequences(zero, zero)))
-        if isinstance(outputs, tuple | list) and outputs:
-            outputs = outputs[0]
-        elif isinstance(outputs, Mapping):
-            outputs = outputs.get("logits")
-        outputs = getattr(outputs, "logits", outputs)
-        if not isinstance(outputs, Tensor):
-            raise UserError(f"{self._named}: expected logits as a tensor, found {type(outputs).__name__}.")
-        return outputs.shape[-1]
+        with torch.no_grad(), self._evaluation_mode():
+            logits, _ = self._logits_and_named(torch.from_numpy(self._task.token_layout.sequences(zero, zero)))
+        if not logits.ndim:
+            raise UserError(f"{self._named}: expected logits [batch, output], found a single number.")
+        return logits.shape[-1]
 
-    def _outputs(self, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the logits at the answer position and the named activations of some pairs."""
-        outputs, position = self._call(tokens), self._task.read_position
+    @contextmanager
+    def _evaluation_mode(self) -> Iterator[None]:
+        """Put a module and its parts into evaluation mode, and return each of them to its mode at the end."""
+        network = self._network
+        modes = {m: m.training for m in network.modules()} if isinstance(network, nn.Module) else {}
+        if not any(modes.values()):
+            yield
+            return
+        assert isinstance(network, nn.Module)
+        network.eval()
+        try:
+            yield
+        finally:
+            network.train(modes[network])  # parts of a TransformerBridge are not among its modules
+            for module, mode in modes.items():
+                module.training = mode
+
+    def _logits_and_named(self, tokens: Tensor) -> tuple[Tensor, Mapping[str, Any]]:
+        """Return what the network computes from tokens: logits, and activations by name."""
+        outputs = self._call(tokens)
         named: Mapping[str, Any] = {}
         if isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], Mapping):
             outputs, named = outputs
@@ -130,7 +143,14 @@ class CallableNetwork:
         elif hasattr(outputs, "logits"):
             outputs = outputs.logits
         if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
-            raise UserError(f"{self._named}: expected logits as a tensor, found {type(outputs).__name__}.")
+            kind = f"a tensor of {outputs.dtype}" if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise UserError(f"{self._named}: expected logits as a floating-point tensor, found {kind}.")
+        return outputs, named
+
+    def _outputs(self, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the logits at the answer position and the named activations of some pairs."""
+        position = self._task.read_position
+        outputs, named = self._logits_and_named(tokens)
         logits = self._at_answer(outputs, tokens, position).cpu()
         if logits.ndim != 2 or len(logits) != len(tokens) or logits.shape[-1] < self._task.classes:
             raise UserError(
@@ -142,7 +162,17 @@ class CallableNetwork:
         neurons = named.get("neurons")
         if neurons is None:
             return logits, {}
-        return logits, {"neurons": self._at_answer(neurons, tokens, position).cpu()}
+        if isinstance(neurons, Tensor):
+            neurons = self._at_answer(neurons, tokens, position).cpu()
+        if not (isinstance(neurons, Tensor) and neurons.ndim == 2 and len(neurons) == len(tokens)):
+            found = list(neurons.shape) if isinstance(neurons, Tensor) else type(neurons).__name__
+            raise UserError(
+                f"{self._named}: neurons: expected a tensor [{len(tokens)}, neuron] or [{len(tokens)}, {tokens.shape[1]}, "
+                f"neuron], found {found}."
+            )
+        if not torch.isfinite(neurons).all():
+            raise UserError(f"{self._named}: some neurons are not finite.")
+        return logits, {"neurons": neurons}
 
     @staticmethod
     def _at_answer(values: Tensor, tokens: Tensor, position: int) -> Tensor:
@@ -169,7 +199,7 @@ class CallableNetwork:
         chosen = tokens[order.operands[a] * task.numbers + order.operands[b]]
         outputs = torch.from_numpy(order.outputs[c])
         positions = (task.token_layout.position("a"), task.token_layout.position("b"))
-        embedding = self._embedding_module(chosen)
+        embedding = self._embedding_module(chosen[:16])
         if embedding is not None:
             return self._cosines_by_module(embedding, chosen, outputs, positions)
         return self._cosines_by_table(tokens, order)
@@ -208,8 +238,8 @@ class CallableNetwork:
 
     def _cosines_by_module(
         self, embedding: nn.Module, tokens: Tensor, outputs: Tensor, positions: tuple[int, int]
-    ) -> NDArray[np.float64]:
-        """Return the cosines by replacing the output of the embedding."""
+    ) -> NDArray[np.float64] | None:
+        """Return the cosines by replacing the output of the embedding; None if the logits have no gradients."""
         with torch.no_grad():
             embed = embedding(tokens.to(self._device))
 
@@ -220,7 +250,10 @@ class CallableNetwork:
             finally:
                 handle.remove()
 
-        return gradient_cosines(logits_of, embed, outputs, positions).double().cpu().numpy()
+        try:
+            return gradient_cosines(logits_of, embed, outputs, positions).double().cpu().numpy()
+        except RuntimeError:  # no path from the embeddings to the logits, as in a network that computes without gradients
+            return None
 
     def _cosines_by_table(self, tokens: Tensor, order: Order) -> NDArray[np.float64] | None:
         """Return the cosines by gradients with respect to a table of embeddings, for pairs with different a and b.
@@ -253,13 +286,18 @@ class CallableNetwork:
 
     def _gradients(self, tokens: Tensor, outputs: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the gradient of the sum of one logit per example with respect to each tensor; zeros without any."""
-        for tensor in tensors.values():
+        frozen = [tensor for tensor in tensors.values() if not tensor.requires_grad]
+        for tensor in frozen:
             tensor.requires_grad_()
-        with torch.enable_grad():
-            chosen = self._outputs(tokens)[0].gather(-1, outputs[:, None]).sum()
-            if not chosen.requires_grad:
-                return {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}
-            gradients = torch.autograd.grad(chosen, list(tensors.values()), allow_unused=True)
+        try:
+            with torch.enable_grad():
+                chosen = self._outputs(tokens)[0].gather(-1, outputs[:, None]).sum()
+                if not chosen.requires_grad:
+                    return {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}
+                gradients = torch.autograd.grad(chosen, list(tensors.values()), allow_unused=True)
+        finally:
+            for tensor in frozen:
+                tensor.requires_grad_(False)
         return {
             name: torch.zeros_like(tensor) if gradient is None else gradient
             for (name, tensor), gradient in zip(tensors.items(), gradients, strict=True)

@@ -163,8 +163,12 @@ def possibilities(choices: Mapping[str, Choice], match: FormatMatch) -> Iterator
     if "W_Q" in tensors and "W_pos" not in tensors and "positions" not in fixed:
         open_fields["positions"] = ["none", "sinusoidal", "rotary"]
     heads = _possible_heads(match) if "W_Q" in tensors else [1]
+    width = tensors["W_Q"].shape[1] * tensors["W_Q"].shape[3] if "W_Q" in tensors else 0  # of all heads together
     for count, *values in itertools.product(heads, *open_fields.values()):
-        yield count, fixed | dict(zip(open_fields, values, strict=True))
+        design = fixed | dict(zip(open_fields, values, strict=True))
+        if design.get("positions") == "rotary" and width // count % 2:
+            continue  # pairs of dimensions are rotated
+        yield count, design
 
 
 def _possible_heads(match: FormatMatch) -> list[int]:

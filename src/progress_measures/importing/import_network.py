@@ -106,7 +106,8 @@ def _matched(path: Path, contents: Contents, options: Options) -> FormatMatch:
 
 def _absent(contents: Contents, options: Options) -> frozenset[str]:
     """Return our tensors that the network does not have, by its configuration or the user's options."""
-    absent = {"W_in", "W_out"} if contents.config.get("attn_only") is True else set()
+    of_mlps = {"W_in", "W_out", "b_in", "b_out", "ln2_w", "ln2_b"}
+    absent = of_mlps if contents.config.get("attn_only") is True else set()
     positions = options.model.get("positions", contents.stated.get("positions", (None, ""))[0])
     if str(positions).lower() in ("rotary", "rope", "sinusoidal", "none"):
         absent |= {"W_pos"}

@@ -28,6 +28,7 @@ from progress_measures.errors import UserError
 from progress_measures.experiments.load import validation_message
 from progress_measures.experiments.schema import Model
 from progress_measures.importing.contents import State
+from progress_measures.tasks.tokens import PAPER, TokenLayout
 from progress_measures.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent / "formats"
@@ -131,9 +132,9 @@ class Format:
             raise UserError(f"{path}: entries are missing for {', '.join(missing)}; every network has these tensors.")
         self.required = tuple(name for name in self.locations if name.startswith("W_"))
         layer_styles = {
-            ("{layer}" in foreign_name, any("layer" in group for group in groups))
+            ("{layer}" in foreign_name, any({"layer", "hidden_layer"} & set(group) for group in groups))
             for name, (foreign_name, groups) in self.locations.items()
-            if "layer" in self.axes[name].split()
+            if {"layer", "hidden_layer"} & set(self.axes[name].split())
         }
         if len(layer_styles) > 1:
             raise UserError(
@@ -153,10 +154,21 @@ class Format:
             checked = Model.model_validate(fields)
         except ValidationError as error:
             raise UserError(validation_message(error, self._path)) from None
+        try:
+            TokenLayout.parse(str(settings.get("tokens", PAPER)), 1)
+        except ValueError as error:
+            raise UserError(f"{self._path}: tokens: {error}.") from None
+        read = settings.get("read", "last")
+        if read != "last" and not (type(read) is int and read >= 0):
+            raise UserError(
+                f"{self._path}: read: expected `last` or a position, counted from 0, of the logits that are read; found "
+                f"{read!r:.60}."
+            )
         return settings | {name: getattr(checked, name) for name in fields}
 
     def _checked_locations(self, content: dict[str, Any]) -> Iterator[tuple[str, tuple[str, Groups]]]:
         """Check the entries of the file, and yield for each our name, the foreign name and the groups of axes."""
+        layer_axis = "layer" if self.axes is AXES else "hidden_layer"
         for name, location in content.items():
             if name not in self.axes:
                 known = [*self.axes, *SETTINGS]
@@ -170,16 +182,16 @@ class Format:
             groups = _groups(location[1])
             axes = [axis for group in groups for axis in group if axis != "1"]
             expected = set(self.axes[name].split())
-            if "{layer}" in location[0] and "layer" not in expected:
+            if "{layer}" in location[0] and layer_axis not in expected:
                 raise UserError(
                     f"{self._path}: {name}: this tensor is not one per layer; remove {{layer}} from its name."
                 )
-            layered = {"layer"} if "{layer}" in location[0] else set()
+            layered = {layer_axis} if "{layer}" in location[0] else set()
             allowed = {frozenset(expected - layered)}
             if name[-1] in "QKV":
                 allowed |= {axis_set | {"qkv"} for axis_set in allowed}
             if not layered:
-                allowed |= {frozenset(axis_set - {"layer"}) for axis_set in allowed}  # a network of one layer
+                allowed |= {frozenset(axis_set - {layer_axis}) for axis_set in allowed}  # a network of one layer
             if len(axes) != len(set(axes)) or frozenset(axes) not in allowed:
                 raise UserError(
                     f"{self._path}: {name}: expected the axes {' '.join(sorted(expected - layered))}, in the order of "
@@ -218,6 +230,7 @@ class FormatMatch:
 
     def __init__(self, format: Format, state: State, sizes: dict[str, int], absent: frozenset[str]) -> None:
         self.format, self._state, self.sizes = format, state, sizes
+        self._absent = absent
         self._required = [name for name in format.required if name not in absent]
         self._size_source: dict[str, str] = {}  # the tensor that determined each size
         self.missing = [self._name(name, 0) for name in self._required if self._name(name, 0) not in state]
@@ -281,7 +294,8 @@ class FormatMatch:
             present = {int(match[1]) for name in self._state if (match := pattern.fullmatch(name)) and match.groups()}
             if present:
                 layers_with[foreign_name] = present
-        groups = [[self._name(name, 0) for name in names if name in self.format.locations] for names in ALL_OR_NONE]
+        listed = set(self.format.locations) - self._absent
+        groups = [[self._name(name, 0) for name in names if name in listed] for names in ALL_OR_NONE]
         missing_in_group = [
             foreign_name
             for names in groups

@@ -63,7 +63,7 @@ def task_of(name: str, n: int, outputs: int, tokens: str, read: int | str) -> Pa
             content = {"kind": named[name], "prime": n} | ({"outputs": outputs} if outputs != n else {})
         elif symmetric:
             content = {"kind": "permutation_composition", "degree": int(symmetric[1])}
-        elif _is_path(name):
+        elif is_path(name):
             answers = read_answers(Path(name), n, outputs)
             content = {"kind": "pair_table", "operands": n, "outputs": outputs, "answers": answers.ravel().tolist()}
         else:
@@ -100,7 +100,8 @@ def candidates(n: int, outputs: int, tokens: str, read: int | str) -> list[Opera
     return [Operation(name, task_of(name, n, outputs, tokens, read)) for name in names]
 
 
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
+    """Return whether an operation is the path of a file with a table of right answers."""
     return Path(name).suffix in (".csv", ".txt", ".npy", ".tsv", ".dat") or Path(name).is_file()
 
 

@@ -87,12 +87,17 @@ def choose_design(
     Returns:
         The design. Among designs of similar confidence it is the most ordinary one, and the fields in which they differ are
         undecided.
+
+    Raises:
+        UserError: there is no possible design.
     """
     n = layout.operands
     pairs = np.arange(n**2)
     if n**2 > SAMPLE:
         pairs = np.random.default_rng(0).choice(n**2, SAMPLE, replace=False)
     options = list(possible)
+    if not options:
+        raise UserError("positions: rotary needs heads of an even d_head, and the network has none.")
     if len(options) == 1:
         heads, design = options[0]
         return Recognized(Reading(heads, design, "", 0.0, 0.0), {}, 1)

@@ -185,12 +185,18 @@ def recognize_network(path: Path, contents: Contents, computed: Computed, option
     epochs, epoch_finding = _epochs(contents, options)
     recipe, recipe_findings = _recipe(contents)
     correct = (logits.argmax(-1) == operation.labels.ravel()).reshape(known.shape)
-    doubts = [*computed.doubts, *contents.contradictions, *_low_agreement(operation, agreement)]
+    contradictions = [line for line in contents.contradictions if not _settled(line, contents)]
+    doubts = [*computed.doubts, *contradictions, *_low_agreement(operation, agreement)]
     doubts += ([split.doubt] if split.doubt else []) + _accuracy_doubts(contents, split, correct, known)
     findings = [
         Finding("contents", contents.layout, "file"),
         *computed.findings,
         sizes.operands.finding("n", f"{sizes.operands.value} values of a and b"),
+        Finding(
+            "outputs",
+            _outputs(sizes.outputs, int(operation.labels.max()) + 1),
+            "inferred" if computed.provenance.get("logits_only") else "tensors",
+        ),
         sizes.tokens.finding("tokens"),
         *([sizes.read.finding("read position")] if sizes.read.value != "last" else []),
         Finding("operation", operation.name, source.source, source.detail),
@@ -226,6 +232,7 @@ def recognize_network(path: Path, contents: Contents, computed: Computed, option
         raise UserError(_refusal(path, doubts, agreement))
     try:
         experiment = Experiment.model_validate(content)
+        experiment.runs(path.stem)  # whose sections must agree
     except ValidationError as error:
         raise UserError(validation_message(error, path)) from None
     return RecognizedNetwork(experiment, computed.stored, epochs, split, findings, agreement, doubts)
@@ -438,11 +445,24 @@ def _recipe(contents: Contents) -> tuple[dict[str, float], list[Finding]]:
         stated = contents.stated.get(name)
         if stated and _is_number(stated.value):
             settings[name] = float(stated.value)
-            findings.append(Finding(name, f"{float(stated.value):g}", "file", stated.source))
+            settled = [line for line in contents.contradictions if _settled(line, contents)]
+            detail = next((line for line in settled if line.startswith(f"{name} ")), stated.source)
+            findings.append(Finding(name, f"{float(stated.value):g}", "file", detail))
     if not {"beta1", "beta2"} <= set(settings):
         settings.pop("beta1", None)
         settings.pop("beta2", None)
     return settings, findings
+
+
+def _outputs(count: int, answers: int) -> str:
+    """Describe the number of outputs."""
+    return str(count) if count == answers else f"{count}, of which the first {answers} are answers"
+
+
+def _settled(contradiction: str, contents: Contents) -> bool:
+    """Return whether a contradiction is one between the optimizer's state, which training used, and the configuration."""
+    stated = contents.stated.get(contradiction.partition(" ")[0])
+    return stated is not None and ".param_groups." in stated.source
 
 
 def _is_number(value: Any) -> bool:

@@ -175,7 +175,7 @@ def _any_design_multiply_adds(run: Run) -> int:
     """
     net, examples = Architecture.of(run), update_examples(run)
     if net.mlp_input is not None:
-        inputs, hidden = _mlp_inputs(net), (net.layers - 1) * net.d_mlp**2
+        inputs, hidden = float(_mlp_inputs(net)), (net.layers - 1) * net.d_mlp**2
         if net.mlp_input == "one_hot":  # no gradient of the input, so two products in place of three
             inputs = inputs * 2 / 3
         return int(examples * (inputs * net.d_mlp + hidden + net.d_mlp * net.outputs))

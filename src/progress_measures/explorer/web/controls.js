@@ -5,8 +5,12 @@ const runs = document.getElementById("run");
 let keyRepeats = false; // true while a key is held down
 
 function showChoices(changed) {
-  if (changed.has("experiment"))
+  if (changed.has("experiment")) {
     runs.replaceChildren(...shown.runs.map(({ name }) => element("option", { value: name }, name)));
+    const doubts = document.getElementById("doubts");
+    doubts.hidden = !shown.doubts.length;
+    doubts.textContent = `DOUBTFUL import of ${shown.name}: ${shown.doubts.join("; ")}.`;
+  }
   experiments.value = state.experiment;
   runs.value = state.run;
   if (changed.has("experiment") || changed.has("run")) {

@@ -65,7 +65,10 @@ def _plane(ax: Axes, cube: xr.Dataset) -> None:
         ax.plot(
             network.symmetricity, network.irrelevance, "*", ms=11, mfc=fill, mec="black", mew=0.7, label=network.name
         )
-    for generalized, fill, text in ((True, RUNS, "runs"), (False, "white", "runs that do not generalize")):
+    for generalized, fill, text in (
+        (True, RUNS, "runs that generalize"),
+        (False, "white", "runs that do not generalize"),
+    ):
         chosen = [network for network in networks if network.generalized == generalized]
         if chosen:
             ax.plot(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures.analysis.pair_maps import attention_map
+from progress_measures.errors import UserError
 from progress_measures.figures.plots.style import pair_map, panel_letters, panels
 
 if TYPE_CHECKING:
@@ -121,10 +122,17 @@ def attention_at_pair(fig: Figure, cube: xr.Dataset, a: int, b: int) -> None:
         cube: cube with the variables `ATTENTION_SCORES`.
         a: first operand of the pair.
         b: second operand of the pair.
+
+    Raises:
+        UserError: attention is not measured at this pair, such as (0, 5) if the task is a product mod p.
     """
-    attention_by_position(
-        fig, np.array([attention_map(cube, head).sel(a=a, b=b).values for head in cube["head"].values])
-    )
+    maps = [attention_map(cube, head) for head in cube["head"].values]
+    if a not in maps[0]["a"] or b not in maps[0]["b"]:
+        raise UserError(
+            f"this figure shows the pair ({a}, {b}), at which {cube.attrs['experiment']} has no attention: its task is measured "
+            f"on other operands. Choose a figure of all pairs, such as demo/03_head0_attention."
+        )
+    attention_by_position(fig, np.array([attention.sel(a=a, b=b).values for attention in maps]))
 
 
 def head_to_a(fig: Figure, cube: xr.Dataset, head: int) -> None:

@@ -196,7 +196,7 @@ def contribution_spectra(neuron_count: int) -> PreparePanel:
         contributions = cube.neuron_value_token.isel(token=slice(-1))
         n = contributions.sizes["token"]
         spectra = np.einsum("cx,hxn->hcn", fourier.basis(n), contributions.values)[:, 1:]
-        lines = [ax.plot(np.arange(1, n), 0 * spectra[0, :, 0], color=color, lw=0.9, label=f"head {head}")[0]
+        lines = [ax.plot(np.arange(1, spectra.shape[1] + 1), 0 * spectra[0, :, 0], color=color, lw=0.9, label=f"head {head}")[0]
                  for head, color in zip(contributions["head"].values, itertools.cycle(HEAD_COLORS), strict=False)]  # fmt: skip
         limit = 1.05 * float(np.abs(spectra[..., :neuron_count]).max())
         ax.axhline(0, color="#888888", lw=0.4, zorder=0)

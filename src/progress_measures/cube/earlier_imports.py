@@ -1,0 +1,41 @@
+"""Networks that earlier versions imported, whose settings do not say what their tensors compute."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from progress_measures.errors import UserError
+
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+BIASES = {"attention_biases": ("b_Q", "b_K", "b_V", "b_O"), "unembedding_bias": ("b_U",)}
+"""Tensors by the field of `model` that declares them."""
+
+
+def check_import(run: Run, names: Collection[str], outputs: int | None) -> None:
+    """Check that the settings of an imported network declare what its tensors contain.
+
+    Earlier versions did not write LayerNorms and biases to the section `model`, and ignored outputs that are no answers.
+
+    Args:
+        run: settings of the run.
+        names: names of its stored tensors.
+        outputs: number of columns of W_U; None if there is no W_U.
+
+    Raises:
+        UserError: the network has to be imported again.
+    """
+    if run.imported is None or run.imported.logits_only:
+        return
+    undeclared = [field for field, tensors in BIASES.items() if {*tensors} & {*names} and not getattr(run.model, field)]
+    if run.imported.layer_norm:
+        undeclared.append("normalization")
+    if outputs is not None and outputs != run.task.layout.outputs:
+        undeclared.append("outputs")
+    if undeclared:
+        raise UserError(
+            f"{run.experiment} was imported by an earlier version, which did not record its {', '.join(undeclared)}. Import "
+            f"it again from {run.imported.file}: progress-measures import FILE --out results/{run.experiment}"
+        )
