@@ -18,6 +18,7 @@ from progress_measures.measures.algorithm import (
 )
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.models import network
+from progress_measures.models.design import design_of
 from progress_measures.models.gradients import gradient_cosines
 from support import ROOT
 from support.networks import random_weights
@@ -190,7 +191,7 @@ def logits_at(checkpoint, a, b, hook=None):
     run = checkpoint.context.run
     weights = {name: torch.from_numpy(w)[None] for name, w in checkpoint.trained.items()}
     tokens = torch.from_numpy(run.task.token_layout.sequences(np.array([a]), np.array([b])))
-    return network.answer_logits(weights, tokens, run.task.read_position, run.model.design, hook)[0, 0]
+    return network.answer_logits(weights, tokens, run.task.read_position, design_of(run.model), hook)[0, 0]
 
 
 def finite_difference(checkpoint, a, b, output, operand, step=1e-5):

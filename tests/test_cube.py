@@ -87,7 +87,7 @@ def test_cube_gathered_in_blocks_equals_the_cube_gathered_at_once(copy, monkeypa
     """With blocks of 0 bytes, `gather` processes one run at a time."""
     monkeypatch.chdir(copy)
     whole = open_cube("small").load()
-    monkeypatch.setattr(gather, "BLOCK_BYTES", 0)
+    monkeypatch.setattr(gather, "BATCH_BYTES", 0)
     gather.gather("small", whole.title, small_runs())
     grown = open_cube("small").load()
     xr.testing.assert_identical(grown, whole)

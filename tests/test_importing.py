@@ -188,7 +188,8 @@ def test_mapping_file_describes_other_formats(folder, trained):
     file = save(state_dicts.nanogpt(trained[0][400]))
     recognized = assert_recognized_as(file, trained[0][400], names=Path("names.yaml"))
     heads = next(finding for finding in recognized.findings if finding.setting == "heads")
-    assert (heads.value, heads.source) == ("2", "inferred"), "the number of heads is found from the answers"
+    assert heads.value == "2", "the number of heads is found from the answers"
+    assert heads.source == "assumed", "this network attends to all positions alike, so that 4 heads fit almost as well"
 
 
 def test_folder_of_numbered_files_is_a_run(folder, trained):
@@ -210,8 +211,8 @@ def test_imported_run_keeps_epochs_losses_and_recipe(folder, trained):
     history = cube.history_test_loss.dropna("history_epoch")
     expected = losses_of(trained, "test", 1)
     assert history.sel(history_epoch=1).item() == pytest.approx(expected, rel=1e-12), "after the first update"
-    first = trained[1].history_train_loss.sel(history_epoch=0).item()
-    assert cube.history_train_loss.sel(history_epoch=0, method="nearest").item() == pytest.approx(first, rel=1e-12)
+    expected = losses_of(trained, "train", 1)
+    assert cube.history_train_loss.sel(history_epoch=1).item() == pytest.approx(expected, rel=1e-12), "before the second"
     assert np.isnan(cube.weight_decay.item())
     assert cube.initialization.item() == "unknown"
 
@@ -318,7 +319,7 @@ def test_unknown_operation_is_stated_or_refused(folder, trained):
         assert cube.test_loss.item() == pytest.approx(original.test_loss.item(), rel=1e-4)
         assert cube.test_accuracy.item() == original.test_accuracy.item()
         assert "attention_score_token" in cube
-        assert ("restricted_loss" in cube) == (kind == "operation"), "a table has no cosines of a + b"
+        np.testing.assert_allclose(cube.restricted_loss[-1], original.restricted_loss, rtol=1e-4)
 
 
 def test_operation_that_is_stated_but_wrong_is_refused(folder, trained):
@@ -466,7 +467,7 @@ def test_table_of_findings_names_the_source_of_each_setting(folder, trained):
     content = {"model": final_state(trained), "epoch": 399, "config": {"act_fn": "relu", "lr": 0.001}, "notes": "n"}
     _, recognized = recognize(save(content), Options(tokens="a b =", split="none"))
     lines = report(recognized, Path("theirs.pth"))
-    rows = {line.split("  ")[1].strip(): line for line in lines}
+    rows = {line[2:].split("  ")[0]: line for line in lines[1:]}
     for setting, value, source in (
         ("architecture", "1 layer, d_model 32, 2 heads of d_head 16, 64 neurons; biases: b_in, b_out", "tensors"),
         ("activation", "relu", "file: config.act_fn"),
@@ -618,7 +619,7 @@ def test_sums_of_squares_are_of_the_trained_tensors(folder, trained):
 def test_outputs_that_are_no_answers_count_in_the_softmax(folder, trained):
     """As in the authors' networks, `=` has an output."""
     weights = trained[0][400]
-    extra = 0.3 * weights["W_U"].mean(1, keepdims=True) + 0.1 * weights["W_U"][:, :1]
+    extra = 0.95 * weights["W_U"][:, :1]
     state = state_dicts.authors(weights | {"W_U": np.concatenate([weights["W_U"], extra], 1)})
     file = save(state)
     _, recognized = recognize(file, Options(split=SPLIT))
@@ -633,7 +634,7 @@ def test_outputs_that_are_no_answers_count_in_the_softmax(folder, trained):
         theirs = open_run("small").checkpoint(400)
     assert checkpoint.logits.shape == (PRIME**2, PRIME + 1)
     np.testing.assert_allclose(checkpoint.logits[:, :PRIME], theirs.logits, rtol=1e-3, atol=1e-3)
-    last = 0.3 * theirs.logits.mean(1, keepdims=True) + 0.1 * theirs.logits[:, :1]
+    last = 0.95 * theirs.logits[:, :1]
     np.testing.assert_allclose(checkpoint.logits[:, PRIME:], last, rtol=1e-3, atol=1e-3)
     logits = torch.from_numpy(np.concatenate([theirs.logits, last], 1)).double()
     a, b = torch.from_numpy(np.indices((PRIME, PRIME)).reshape(2, -1))
@@ -1080,7 +1081,7 @@ def test_import_of_an_earlier_version_has_to_be_repeated(folder, trained, rng, k
     else:
         weights = xr.open_zarr(store, consolidated=False).load()
         if kind == "outputs":
-            weights["W_U"] = weights.W_U.pad(output=(0, 1)).fillna(0)
+            weights = weights.drop_vars("W_U").assign(W_U=weights.W_U.pad(output=(0, 1)).fillna(0))
         else:
             weights["b_K"] = ("epoch", "layer", "head", "d_head"), np.zeros((1, 1, 2, 16), np.float32)
             weights.attrs["parameters"] += " b_K"

@@ -177,7 +177,7 @@ REFUSED = {
     "a op b =, not stated": ("a_op_b_final.pt", A_OP_B, "follow no operation"),
     "product, stated as a sum": ("mul_p13.pt", GELU | {"operation": "a+b"}, r"only .*% of its answers are those of a\+b"),
     "product, without a mapping file": ("mul_p13.pt", {}, "--map"),
-    "split by shuffle, against the losses": ("seed_randperm.pt", {"split": "shuffle:999:0.3"}, "the file has train loss 0.002003"),
+    "shuffle, against the losses": ("seed_randperm.pt", {"split": "shuffle:999:0.3"}, "the file has train loss 0.002003"),
     "two positions, not stated": ("pizza_A.pt", {}, "--tokens 'a b'"),
 }  # fmt: skip
 
@@ -262,7 +262,7 @@ def test_split_is_found_by_the_losses_of_the_file_and_the_seed_counts():
 def test_losses_that_no_split_explains_are_refused():
     content = loaded("seed_randperm.pt")
     torch.save(content | {"train_loss": 0.5}, "theirs.pt")
-    with pytest.raises(UserError, match="none of .* splits"):
+    with pytest.raises(UserError, match=r"none of .* splits"):
         recognize(Path("theirs.pt"), Options())
 
 
@@ -363,7 +363,9 @@ def test_every_container_gives_the_network_and_shows_its_epochs(name, rows):
     file = write()
     _, network, value = recognized(file, **GELU, split="randperm:0:0.6")
     accuracy = value("test_accuracy")
-    rows.append((f"mul_p13.pt as {name}", "test_accuracy .603", f"test_accuracy {accuracy:.4g}, epochs {network.epochs}"))
+    rows.append(
+        (f"mul_p13.pt as {name}", "test_accuracy .603", f"test_accuracy {accuracy:.4g}, epochs {network.epochs}")
+    )
     assert accuracy == pytest.approx(0.603, abs=5e-4)
     assert value("train_loss") == pytest.approx(7.33628755e-5, rel=1e-6)
     expected = later()["tok_emb.weight"].numpy()

@@ -209,6 +209,9 @@ def test_neurons_are_measured(folder):
     pairs = torch.cartesian_prod(torch.arange(N), torch.arange(N))
     with torch.no_grad():
         neurons = torch.relu(network.hidden(network.embed(pairs).flatten(1))).numpy()
+    share = cube.neuron_share_at_final_frequency.isel(epoch=0)
+    assert np.isnan(share.sel(activation="pre")).all()
+    assert (share.sel(activation="post") > 0).all()
     stored = xr.open_zarr("results/mine/runs/imported/checkpoints.zarr", consolidated=False).neurons[0]
     np.testing.assert_allclose(stored, neurons, rtol=1e-5, atol=1e-6)
     with pytest.raises(UserError, match=r"epoch 10: expected neurons \[121, 24\], as at epoch 0; found none"):

@@ -1,5 +1,7 @@
 """What foreign files state about themselves, under standard names."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from progress_measures.importing.contents import find_networks
 from progress_measures.importing.reading import read
+from progress_measures.importing.settings import _norm_doubts
 from progress_measures.importing.stated import ALIASES, stated_settings
 from support import ROOT
 
@@ -208,3 +211,13 @@ def test_networks_of_other_people_state_their_settings(name, expected):
     contents = find_networks(read(NETWORKS / name), NETWORKS / name)
     assert {setting: contents.stated[setting].value for setting in expected} == expected
     assert contents.contradictions == []
+
+
+@pytest.mark.parametrize(("power", "accepted"), [(1, True), (2, True), (1.1, False)])
+def test_stated_norm_of_the_weights_is_compared(power, accepted):
+    """A norm or a sum of squares is accepted if it is that of the tensors."""
+    rng = np.random.default_rng(0)
+    state = {name: rng.normal(size=(3, 4)) for name in ("W_E", "W_U")}
+    norm = np.sqrt(sum(np.square(tensor).sum() for tensor in state.values()))
+    contents = find_networks({"model": state, "weight_norm": float(norm**power)}, Path("theirs.pth"))
+    assert (_norm_doubts(contents, []) == []) == accepted

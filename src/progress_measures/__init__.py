@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from progress_measures.cube.open import open_cube, open_run
-    from progress_measures.recorder import Recorder
+    from progress_measures.importing.recorder import Recorder
 
 __version__ = "0.1.0"
 __all__ = ["Recorder", "open_cube", "open_run"]
@@ -18,7 +18,7 @@ __all__ = ["Recorder", "open_cube", "open_run"]
 def __getattr__(name: str) -> Any:
     """Import the names in `__all__` on first use: they import xarray or torch, which most commands do not need."""
     if name == "Recorder":
-        return importlib.import_module("progress_measures.recorder").Recorder
+        return importlib.import_module("progress_measures.importing.recorder").Recorder
     if name in __all__:
         return getattr(importlib.import_module("progress_measures.cube.open"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,38 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.tasks.tokens import PAPER
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from progress_measures.experiments.schema import Model, Run
-    from progress_measures.models.design import Design
+    from progress_measures.experiments.schema import Run
 
 
 def on_sequences(run: Run) -> bool:
     """Return whether the examples of a run are drawn sequences rather than all pairs of a and b."""
     return "sequences" in run.task.provides
-
-
-def design(model: Model) -> Design:
-    """Return how a network computes with its weights."""
-    from progress_measures.models.design import Design
-
-    return Design(
-        mlp_input=model.mlp_input,
-        activation=model.activation,
-        normalization=model.normalization,
-        norm_after=model.norm_after,
-        final_norm=model.has_final_norm,
-        epsilon=model.norm_epsilon,
-        attention_scale=model.attention_scale,
-        causal=model.causal,
-        rotary=model.d_head if model.positions == "rotary" else 0,
-        sinusoidal=model.positions == "sinusoidal",
-        doubled_residual=model.doubled_residual,
-    )
 
 
 def is_plain(run: Run) -> bool:
@@ -83,7 +61,7 @@ def closed_form(run: Run) -> bool:
 
 def fast_path(run: Run) -> bool:
     """Return whether `models.pairs` trains a network: one layer of the paper's design on tokens `a b =`."""
-    return closed_form(run) and is_plain(run) and run.task.token_layout.text == PAPER
+    return closed_form(run) and is_plain(run) and run.task.token_layout.is_paper
 
 
 def batch_size(run: Run) -> int:

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from progress_measures import capabilities
 from progress_measures.experiments import derived
-from progress_measures.models.choices import Activation, MLPInput, Normalization
+from progress_measures.experiments.choices import Activation, MLPInput, Normalization
 from progress_measures.old_names import RENAMED_FIELDS
 from progress_measures.section import Section
 from progress_measures.tasks import TASKS, SequenceTask, Task
@@ -27,8 +27,6 @@ MAX_SEED = 2**32 - 2  # test sequences use seed + 1, and NumPy's legacy generato
 
 
 if TYPE_CHECKING:
-    from progress_measures.models.design import Design
-
     AnyTask = Task
 else:
     AnyTask = Annotated[functools.reduce(operator.or_, TASKS.values()), Field(discriminator="kind")]
@@ -145,11 +143,6 @@ class Model(Section):
             return ()
         names = ("ln1",) if self.attention_only else ("ln1", "ln2")
         return (*names, "ln_final") if self.has_final_norm else names
-
-    @property
-    def design(self) -> "Design":
-        """How the network computes with its weights."""
-        return derived.design(self)
 
 
 class Training(Section):

@@ -252,7 +252,9 @@ class CallableNetwork:
 
         try:
             return gradient_cosines(logits_of, embed, outputs, positions).double().cpu().numpy()
-        except RuntimeError:  # no path from the embeddings to the logits, as in a network that computes without gradients
+        except (
+            RuntimeError
+        ):  # no path from the embeddings to the logits, as in a network that computes without gradients
             return None
 
     def _cosines_by_table(self, tokens: Tensor, order: Order) -> NDArray[np.float64] | None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from progress_measures.errors import UserError
+from progress_measures.experiments.choices import Activation
 from progress_measures.importing.contents import Contents
 from progress_measures.importing.findings import Choice
 from progress_measures.importing.names import FormatMatch
-from progress_measures.models.choices import Activation
 
 Design = dict[str, Any]
 """Fields of the section `model`."""
@@ -108,8 +108,8 @@ def _from_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
         if isinstance(value, bool):
             found["attention_scale"] = (None if value else 1.0, source)
     divisor, d_head = config.get("attn_scale"), config.get("d_head")
-    scale_is_open = found.get("attention_scale", (None,))[0] is None and _is_positive(divisor)
-    if scale_is_open and not (_is_positive(d_head) and abs(divisor - d_head**0.5) < 1e-6):
+    is_open = found.get("attention_scale", (None,))[0] is None
+    if is_open and _is_positive(divisor) and not (_is_positive(d_head) and abs(divisor - d_head**0.5) < 1e-6):
         found["attention_scale"] = (1 / divisor, "config.attn_scale")
     if "causal" in contents.stated:
         value, source = contents.stated["causal"]

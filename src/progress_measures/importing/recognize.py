@@ -22,6 +22,7 @@ from progress_measures.importing.designs import Design, model_section
 from progress_measures.importing.names import FormatMatch
 from progress_measures.importing.operations import Operation
 from progress_measures.models import network
+from progress_measures.models.design import design_of
 from progress_measures.tasks.tokens import TokenLayout
 
 Weights = dict[str, NDArray[Any]]
@@ -108,7 +109,8 @@ def choose_design(
         readings.append(_reading(heads, design, logits, operations, pairs))
     best = max(readings, key=lambda reading: reading.confidence)
     similar = [r for r in readings if r.confidence > best.confidence - MIN_CONFIDENCE_GAIN]
-    chosen = similar[0]
+    first = min((options.index((r.heads, r.design)) for r in similar), key=lambda i: order.index(options[i][1]))
+    chosen = max((r for r in similar if r.design == options[first][1]), key=lambda reading: reading.confidence)
     fields = {name: [r.design[name] for r in similar] for name in chosen.design} | {"heads": [r.heads for r in similar]}
     undecided = {name: list(dict.fromkeys(values[1:])) for name, values in fields.items()}
     undecided = {name: [v for v in values if v != fields[name][0]] for name, values in undecided.items()}
@@ -158,7 +160,7 @@ def pair_logits(
     tokens = torch.from_numpy(layout.sequences(*np.divmod(pairs, layout.operands)))
     with np.errstate(over="ignore", invalid="ignore"):
         tensors = {name: torch.from_numpy(np.ascontiguousarray(w, dtype))[None] for name, w in weights.items()}
-    logits, _ = network.activations(tensors, tokens, read, Model.model_validate(section).design, [])
+    logits, _ = network.activations(tensors, tokens, read, design_of(Model.model_validate(section)), [])
     return logits.numpy()
 
 

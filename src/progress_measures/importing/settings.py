@@ -152,7 +152,9 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
         sizes,
         tested,
         findings,
-        designs.contradictions(contents, choices, path) + _size_doubts(contents, weights[-1], sizes),
+        designs.contradictions(contents, choices, path)
+        + _size_doubts(contents, weights[-1], sizes)
+        + _norm_doubts(contents, match.ignored),
         f"{chosen.tested} designs" if chosen.tested > 1 else "the stated design",
         designs.model_section(weights[-1], design),
         {"format": match.format.title, "ignored": match.ignored},
@@ -361,6 +363,26 @@ def _size_doubts(contents: Contents, weights: Weights, sizes: Sizes) -> list[str
         if stated and type(stated.value) is int and stated.value > 0 and size is not None and stated.value != size:
             doubts.append(f"{stated.source} is {stated.value} in the file, and its tensors have {size}")
     return doubts
+
+
+def _norm_doubts(contents: Contents, ignored: list[str]) -> list[str]:
+    """Describe a norm of the weights in the file that is not that of its tensors.
+
+    The norm may be squared or not, and may contain tensors that the format ignores or not.
+    """
+    stated = contents.stated.get("weight_norm")
+    if stated is None or not _is_number(stated.value):
+        return []
+    squares = {
+        name: float(np.square(tensor, dtype=np.float64).sum())
+        for name, tensor in contents.states[-1].items()
+        if tensor.dtype.kind == "f"
+    }
+    sums = [sum(squares.values()), sum(square for name, square in squares.items() if name not in ignored)]
+    norms = [*sums, *(total**0.5 for total in sums)]
+    if any(math.isclose(stated.value, norm, rel_tol=1e-3) for norm in norms):
+        return []
+    return [f"{stated.source} is {stated.value:.5g} in the file, and the norm of its tensors is {sums[1] ** 0.5:.5g}"]
 
 
 def _design_findings(

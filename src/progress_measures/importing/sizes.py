@@ -44,10 +44,9 @@ def find_sizes(
     """
     vocabulary = weights["W_in"].shape[0] // 2 if one_hot else weights["W_E"].shape[0]
     positions = len(weights["W_pos"]) if "W_pos" in weights else None
-    if "W_U" in weights:
-        outputs = weights["W_U"].shape[-1]
-    else:  # of a transformer with tied embeddings, or of an MLP
-        outputs = vocabulary if "W_Q" in weights else weights["W_out"].shape[-1]
+    last = "W_U" if "W_U" in weights else "W_out"
+    tied = "W_Q" in weights and "W_U" not in weights
+    outputs = vocabulary if tied else weights[last].shape[-1]
     if tokens is None:
         if "W_Q" not in weights:
             tokens = Choice("a b", "tensors", "an MLP reads a and b")

@@ -78,6 +78,7 @@ ALIASES = {
     "step": "step global_step",
     "train_loss": "train_loss training_loss",
     "test_loss": "test_loss val_loss valid_loss validation_loss eval_loss",
+    "weight_norm": "weight_norm weights_norm param_norm parameter_norm total_norm l2_norm sum_of_squared_weights",
     "train_accuracy": "train_accuracy train_acc training_accuracy",
     "test_accuracy": "test_accuracy test_acc val_acc val_accuracy valid_acc validation_accuracy eval_acc",
 }

@@ -109,9 +109,9 @@ def _cosines(checkpoint: Checkpoint) -> NDArray[np.float64]:
 
     Operand values and outputs are in the order of the cyclic group.
     """
-    from progress_measures.models.gradients import (
-        gradient_cosines_of_network,
-    )  # not above: a dry run would import torch
+    # not at the top: a dry run would import torch
+    from progress_measures.models.design import design_of
+    from progress_measures.models.gradients import gradient_cosines_of_network
 
     context = checkpoint.context
     if "weights" not in context.run.provides:
@@ -124,7 +124,7 @@ def _cosines(checkpoint: Checkpoint) -> NDArray[np.float64]:
         context.order.outputs[c],
         (layout.position("a"), layout.position("b")),
         context.run.task.read_position,
-        context.run.model.design,
+        design_of(context.run.model),
     )
 
 

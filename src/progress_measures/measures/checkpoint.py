@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from progress_measures import fourier
 from progress_measures.measures.keys import best_frequency, key_frequencies, key_frequencies_of_logits
 from progress_measures.models import forward_at, network, pairs, transformer
+from progress_measures.models.design import design_of
 from progress_measures.models.native import in_order, native_weights
 from progress_measures.tasks.order import Order
 
@@ -246,7 +247,7 @@ class Checkpoint:
             return pre, np.maximum(pre, 0), logits
         module = f"blocks.{run.model.layers - 1}.mlp"
         hooks = [] if run.model.attention_only else [f"{module}.hook_pre", f"{module}.hook_post"]
-        design, position = run.model.design, run.task.read_position
+        design, position = design_of(run.model), run.task.read_position
         out, neurons = network.activations(weights, self.context.tokens, position, design, hooks)
         if not hooks:
             none = np.empty((len(out), 0), dtype=out.numpy().dtype)
@@ -301,7 +302,7 @@ class Checkpoint:
         width = max(tensor.shape[-1] for name, tensor in weights.items() if name.startswith("W_"))
         with torch.no_grad():
             for tokens in self.context.tokens.split(max(1, network.MAX_ENTRIES // (3 * width))):
-                transformer.forward(weights, tokens, capture, run.model.design)
+                transformer.forward(weights, tokens, capture, design_of(run.model))
         return torch.cat(patterns).numpy()
 
     @cached_property

@@ -145,16 +145,20 @@ def _at_final_frequency(checkpoint: Checkpoint, components: str) -> Array:
         components: `block`, `products` or `directions`, as in `progress_measures.fourier`.
 
     Returns:
-        Fraction of the variance [activation, neuron]; NaN for a neuron without a frequency.
+        Fraction of the variance [activation, neuron]; NaN for a neuron without a frequency, and before the ReLU if only
+        activations after it are known.
     """
     frequency, _ = checkpoint.context.neuron_frequency
     index = np.maximum(frequency - 1, 0)[None]
-    spectra = (checkpoint.pre_spectrum, checkpoint.post_spectrum)
-    fractions = [
-        np.take_along_axis(spectrum.fraction_explained(components, checkpoint.context.sign), index, 0)[0]
-        for spectrum in spectra
-    ]
-    return np.where(frequency > 0, np.stack(fractions), np.nan)
+    spectra = {"post": checkpoint.post_spectrum}
+    if checkpoint.pre.size:  # else the forward pass is the user's, which returns activations only
+        spectra = {"pre": checkpoint.pre_spectrum} | spectra
+    fractions = {
+        name: np.take_along_axis(spectrum.fraction_explained(components, checkpoint.context.sign), index, 0)[0]
+        for name, spectrum in spectra.items()
+    }
+    unknown = np.full(index.shape[1], np.nan)
+    return np.where(frequency > 0, np.stack([fractions.get("pre", unknown), fractions["post"]]), np.nan)
 
 
 @measure(

@@ -45,7 +45,7 @@ class Architecture(NamedTuple):
             sizes.vocabulary,
             sizes.context_length,
             sizes.outputs,
-            model.design.mlp_input,
+            model.mlp_input,
             model.gated_mlp,
             model.attention_biases,
             model.weighted_norms,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from progress_measures.models.choices import Activation, MLPInput, Normalization
+from progress_measures.experiments.choices import Activation, MLPInput, Normalization
+
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Model
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -97,6 +100,23 @@ class Design:
         cos, sin = angle.cos()[:, None], angle.sin()[:, None]  # [position, 1, half]
         left, right, others = x[..., :half], x[..., half : self.rotary], x[..., self.rotary :]
         return torch.cat([left * cos - right * sin, right * cos + left * sin, others], dim=-1)
+
+
+def design_of(model: Model) -> Design:
+    """Return how a network computes with its weights, from the section `model` of its settings."""
+    return Design(
+        mlp_input=model.mlp_input,
+        activation=model.activation,
+        normalization=model.normalization,
+        norm_after=model.norm_after,
+        final_norm=model.has_final_norm,
+        epsilon=model.norm_epsilon,
+        attention_scale=model.attention_scale,
+        causal=model.causal,
+        rotary=model.d_head if model.positions == "rotary" else 0,
+        sinusoidal=model.positions == "sinusoidal",
+        doubled_residual=model.doubled_residual,
+    )
 
 
 def sinusoidal_positions(positions: int, d_model: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -24,7 +24,6 @@ import torch
 from numpy.typing import NDArray
 
 from progress_measures.models.design import sinusoidal_positions
-from progress_measures.tasks.tokens import PAPER
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -44,7 +43,7 @@ def native_weights(weights: Mapping[str, NDArray[np.floating]], run: Run) -> Wei
         Tensors by name; the same arrays if the network has the paper's design and tokens.
     """
     w = dict(weights)
-    if run.is_plain and run.task.token_layout.text == PAPER and run.imported is None:
+    if run.is_plain and run.task.token_layout.is_paper and run.imported is None:
         return w
     model, layout = run.model, run.task.token_layout
     if model.mlp_input is not None:

@@ -74,6 +74,11 @@ class TokenLayout(NamedTuple):
         return cls(" ".join(words), tuple(slots), operands)
 
     @property
+    def is_paper(self) -> bool:
+        """Whether this is the paper's layout."""
+        return self.text == PAPER
+
+    @property
     def vocabulary(self) -> int:
         """Smallest number of tokens that contains all tokens of the layout."""
         return max(slot.number + (self.operands if slot.operand else 1) for slot in self.slots)

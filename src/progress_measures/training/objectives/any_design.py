@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from progress_measures.models import mlp, transformer
+from progress_measures.models.design import design_of
 from progress_measures.training.objectives.general import GeneralObjective
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class AnyDesignObjective(GeneralObjective):
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
         first = runs[0]
-        self._design = first.model.design
+        self._design = design_of(first.model)
         self._position = None if first.on_sequences else first.task.read_position
         super().__init__(runs, train, device)
 

@@ -152,9 +152,7 @@ class Recorder:
         except UserError as error:
             raise UserError(str(error).replace("--operation ", "operation ", 1)) from None
 
-    def _as_before(
-        self, activations: dict[str, NDArray[np.floating]], named: str
-    ) -> dict[str, NDArray[np.floating]]:
+    def _as_before(self, activations: dict[str, NDArray[np.floating]], named: str) -> dict[str, NDArray[np.floating]]:
         """Return the activations that the first checkpoint has; gradients that are not known are NaN.
 
         Raises:

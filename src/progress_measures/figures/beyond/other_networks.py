@@ -1,0 +1,52 @@
+"""Beyond the paper: train and test loss of networks with other operations and other designs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.style import panel_letters, panels
+from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+NETWORKS = {
+    "multiplication": "a · b mod 113",
+    "division": "a / b mod 97, 50 % of pairs",
+    "quadratic_form": "a² + ab + b² mod 97, 70 %",
+    "addition_even": "a + b mod 114",
+    "mlp_one_hot": "one hidden layer, one-hot, mod 97",
+    "mlp_embedding": "embeddings and MLP",
+    "gelu_layer_norm": "GELU and LayerNorm",
+}
+"""Title of the panel of each experiment."""
+
+
+@figure(
+    title="Train and test loss of other operations and other networks",
+    reference="not in the sources; the operations are those of Power et al. 2022",
+    experiment=(
+        "multiplication",
+        "division",
+        "quadratic_form",
+        "addition_even",
+        "mlp_one_hot",
+        "mlp_embedding",
+        "gelu_layer_norm",
+    ),
+    variables=LOSSES,
+    size=(6.8, 6.6),
+)
+def draw(fig: Figure, *cubes: xr.Dataset) -> None:
+    """Train and test loss over the epochs, one network per panel.
+
+    The first four panels have the mainline's network with other operations, the other panels have other networks that add.
+    Unless the title says otherwise, networks train on 30 % of all pairs and p is 113. All train with AdamW, weight decay 1
+    and the mainline's learning rate.
+    """
+    axes = panels(fig, len(cubes), columns=2)
+    for ax, cube, title in zip(axes, cubes, NETWORKS.values(), strict=True):
+        losses(ax, cube, title)
+    panel_letters(axes)
