@@ -612,6 +612,23 @@ def test_colors_change_with_the_readers_color_scheme(explore):
     assert page.traces("losses")[0]["line"]["color"] != before
 
 
+def test_doubtful_import_is_marked(explore, cubes, tmp_path):
+    """The note is visible for the experiment that it concerns, and for no other."""
+    doubts = ["train_acc is 0.6 in the file, and we compute 1", "d_model is 128 in the file"]
+    path = tmp_path / "doubtful.html"
+    doubtful = cubes["subtraction"].copy()
+    origin = {"file": "f.pth", "format": "", "recognized": [], "assumed": [], "doubts": doubts}
+    doubtful.attrs = cubes["subtraction"].attrs | {"imported": json.dumps(origin), "experiment": "theirs"}
+    write_page([doubtful, cubes["no_weight_decay"]], path)
+    page = explore(file=path, experiment="theirs")
+    note = page.page.locator("#doubts")
+    expect(note).to_be_visible()
+    expect(note).to_have_text(f"DOUBTFUL import of theirs: {doubts[0]}; {doubts[1]}.")
+    page.page.locator("#experiment").select_option("no_weight_decay")
+    page.at(experiment="no_weight_decay")
+    expect(note).to_be_hidden()
+
+
 def test_mainline_page_is_small(explore, cubes, tmp_path, record_property, capsys):
     """The size has a limit. The time until the first view depends on the machine and is only reported."""
     path = tmp_path / "mainline.html"

@@ -212,7 +212,9 @@ def test_imported_run_keeps_epochs_losses_and_recipe(folder, trained):
     expected = losses_of(trained, "test", 1)
     assert history.sel(history_epoch=1).item() == pytest.approx(expected, rel=1e-12), "after the first update"
     expected = losses_of(trained, "train", 1)
-    assert cube.history_train_loss.sel(history_epoch=1).item() == pytest.approx(expected, rel=1e-12), "before the second"
+    assert cube.history_train_loss.sel(history_epoch=1).item() == pytest.approx(expected, rel=1e-12), (
+        "before the second"
+    )
     assert np.isnan(cube.weight_decay.item())
     assert cube.initialization.item() == "unknown"
 
@@ -762,7 +764,6 @@ def test_mapping_file_states_the_design(folder, encoders, case):
 @pytest.mark.parametrize(
     ("case", "line"),
     [
-        ("post-LayerNorm, GELU, no mask, a 7 b 8 read at b", "norm_after: true\n"),
         ("post-LayerNorm, GELU, no mask, a 7 b 8 read at b", "tokens: a 7 b 8\nread: 2\n"),
         ("post-LayerNorm, GELU, no mask, a 7 b 8 read at b", "read: 2\n"),
         ("pre-LayerNorm without a final norm, numbers from 1", "tokens: 0 a+1 b+1\n"),
@@ -774,6 +775,14 @@ def test_network_of_an_unstated_design_is_refused(folder, encoders, case, line):
     Path("names.yaml").write_text(ENCODER_NAMES + settings.replace(line, ""))
     with pytest.raises(UserError, match=r"follow no operation on half of the pairs|expected|State"):
         recognize(save(encoders[case].state_dict()), Options(names=Path("names.yaml")))
+
+
+def test_place_of_norms_that_nothing_states_is_not_assumed(folder, encoders):
+    """Without a final norm, norms may precede or follow attention and MLP."""
+    case = "post-LayerNorm, GELU, no mask, a 7 b 8 read at b"
+    Path("names.yaml").write_text(ENCODER_NAMES + ENCODERS[case][1].replace("norm_after: true\n", ""))
+    with pytest.raises(UserError, match="norm_after=true"):
+        recognize(save(encoders[case].state_dict()), Options(names=Path("names.yaml"), accept_doubtful=True))
 
 
 def test_options_count_more_than_a_mapping_file(folder, encoders):
@@ -1251,7 +1260,9 @@ def test_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, traine
     assert checkout.jobs(figure) == {}
     measures = "src/progress_measures/measures/weights.py"
     checkout.edit(
-        measures, "return gini(W_E_fourier_norm(checkpoint))\n", "return 1 * gini(W_E_fourier_norm(checkpoint))\n"
+        measures,
+        "return gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint)))\n",
+        "return 1 * gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint)))\n",
     )
     assert checkout.jobs(figure) == {"measure": 1, "gather": 1, "figure": 1}
     checkout.edit("src/progress_measures/training/optimizer.py", "self._rate * self._decay", "self._decay * self._rate")
@@ -1263,4 +1274,4 @@ def test_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, traine
 
 def test_documented_mapping_file_is_the_tested_one():
     page = (ROOT / "docs/import.md").read_text()
-    assert f"```yaml\n{state_dicts.NANOGPT_NAMES}```" in page
+    assert f'```yaml title="results/names.yaml"\n{state_dicts.NANOGPT_NAMES}```' in page

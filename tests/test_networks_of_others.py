@@ -168,7 +168,7 @@ def test_values_are_the_true_ones_to_the_digits_given(name, rows):
 
 
 REFUSED = {
-    "post-LayerNorm, not stated": ("post_ln_gelu_p97.pt", {"names": POST_MAP}, "follow no operation"),
+    "post-LayerNorm, not stated": ("post_ln_gelu_p97.pt", {"names": POST_MAP}, "norm_after"),
     "gelu, against the file": ("tl_gelu_nolosses.pth", {"model": {"activation": "relu"}}, "activation is gelu in the file"),
     "scaled, against the file": ("tl_noscale.pth", {"model": {"attention_scale": 0.5}}, "attention_scale is 1.0 in the file"),
     "gated, no solver": ("tl_gated.pth", {}, r"follow no operation .* a\+b on 18.40%"),

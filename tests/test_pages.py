@@ -176,7 +176,8 @@ RESULTS = {
     "docs/start.md": lambda folder: (folder / "results/lead.png").stat().st_size > 20_000,
     "docs/add-an-experiment.md": lambda folder: generalizes(folder, "prime_59"),
     "docs/add-a-measure.md": added_measure_falls,
-    "docs/add-a-task.md": lambda folder: generalizes(folder, "multiplication"),
+    "docs/add-a-task.md": lambda folder: generalizes(folder, "product_59"),
+    "docs/record.md": lambda folder: generalizes(folder, "mine"),
 }
 
 

@@ -188,8 +188,8 @@ def test_no_code_of_files_named_by_options_runs(folder, tally, option):
     for name, opcodes in CALLS.items():
         for content in (object_array(opcodes), b"\x80\x04" + opcodes + b"."):
             Path("values.npy").write_bytes(content)
+            options = Options(**{"operation": "a+b", option: "values.npy"})
             with pytest.raises(UserError, match=f"--{option} values.npy"):
-                options = Options(**{"operation": "a+b", option: "values.npy"})
                 import_network(Path("valid.pth"), Path("results/theirs"), options)
             assert not Path("pwned").exists(), name
             tally.count("malicious pickles", "refused")

@@ -361,9 +361,9 @@ def test_mapping_files(folder, tally, foreign_tensors, data, name):
 @pytest.mark.parametrize(
     ("name", "location", "expected"),
     [
-        ("W_E", ["wte.weight", "(qkv token) d_model"], "W_E: expected the axes"),
+        ("W_E", ["tok.weight", "(qkv token) d_model"], "W_E: expected the axes"),
         ("W_O", ["h.{layer}.attn.out", "d_model (qkv head d_head)"], "W_O: expected the axes"),
-        ("W_E", ["wte{layer}.weight", "token d_model"], "W_E: this tensor is not one per layer"),
+        ("W_E", ["tok{layer}.weight", "token d_model"], "W_E: this tensor is not one per layer"),
         ("W_in", ["h.0.fc.weight", "neuron d_model"], "some tensors have {layer} in their name"),
     ],
 )

@@ -114,7 +114,8 @@ class Reader:
         elif block.language == "bash":
             printed = self.run(["bash", "-euo", "pipefail", "-c", block.text])
             for path in (word for line in commands(block) for word in line if word.startswith("results/")):
-                assert "-n" in block.text.split() or (self.folder / path).exists(), path
+                file = self.folder / path.partition(":")[0]  # as in `--forward results/net.py:build`
+                assert "-n" in block.text.split() or file.exists(), path
         elif block.language == "python" and not block.title:
             printed = self._in_session(block.text)
         elif block.language == "text" and not block.title:

@@ -88,8 +88,8 @@ def nanogpt(weights: Weights) -> dict[str, torch.Tensor]:
     w = tensors(weights)
     joined = torch.cat([torch.cat(list(w[f"W_{x}"][0].transpose(1, 2))) for x in "QKV"])  # [(qkv head d_head), d_model]
     return {
-        "wte.weight": w["W_E"],
-        "wpe.weight": w["W_pos"],
+        "tok.weight": w["W_E"],
+        "pos": w["W_pos"][None],
         "h.0.attn.in_proj": joined,
         "h.0.attn.out": torch.cat(list(w["W_O"][0])).T,
         "h.0.fc.weight": w["W_in"][0].T,
@@ -102,8 +102,10 @@ def nanogpt(weights: Weights) -> dict[str, torch.Tensor]:
 
 NANOGPT_NAMES = """\
 title: a network of my own
-W_E: [wte.weight, token d_model]
-W_pos: [wpe.weight, position d_model]
+activation: relu
+normalization: none
+W_E: [tok.weight, token d_model]
+W_pos: [pos, 1 position d_model]
 W_Q: ["h.{layer}.attn.in_proj", (qkv head d_head) d_model]
 W_K: ["h.{layer}.attn.in_proj", (qkv head d_head) d_model]
 W_V: ["h.{layer}.attn.in_proj", (qkv head d_head) d_model]

@@ -47,6 +47,14 @@ UNSUPPORTED = (
 """Settings of a file that change the forward pass in a way that no design here has, unless they are unset or false."""
 
 
+ORDINARY_ROTATIONS: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("rotary_base", "rope_theta", "rope_base", "rotary_emb_base"), (None, 10_000)),
+    **dict.fromkeys(("rotary_pct", "partial_rotary_factor"), (None, 1)),
+    **dict.fromkeys(("rotary_adjacent_pairs", "rotary_interleaved", "rope_scaling"), (None, False)),
+}
+"""Values of a file's settings of rotary positions that `models.design` computes."""
+
+
 def stated(contents: Contents, match: FormatMatch, options: Mapping[str, Any], path: Path) -> dict[str, Choice]:
     """Return the fields of `model` that the file, the mapping file or the options state, with their sources.
 
@@ -71,14 +79,31 @@ def stated(contents: Contents, match: FormatMatch, options: Mapping[str, Any], p
     return choices | {name: Choice(value, "option") for name, value in options.items()}
 
 
-def contradictions(contents: Contents, choices: Mapping[str, Choice], path: Path) -> list[str]:
-    """Describe fields for which the options or the mapping file differ from what the file states."""
-    lines = []
+def contradictions(contents: Contents, match: FormatMatch, choices: Mapping[str, Choice], path: Path) -> list[str]:
+    """Describe fields for which the file, the mapping file and the options state different values."""
+    lines = [
+        f"{name} is {value} in the mapping file, and {choices[name].value} by the option"
+        for name, value in match.format.settings.items()
+        if name in choices and choices[name].source == "option" and choices[name].value != value
+    ]
     for name, (value, source) in _from_file(contents, path).items():
         choice = choices[name]
         if choice.source != "file" and choice.value != value:
             lines.append(f"{name} is {value} in the file ({source}), and {choice.value} by the {choice.source}")
     return lines
+
+
+def check_norms(choices: Mapping[str, Choice], match: FormatMatch) -> None:
+    """Raise a `UserError` if neither the tensors nor anybody says whether norms precede or follow attention and MLP.
+
+    Networks whose norms precede attention and MLP usually have a final norm, too; others do not.
+    """
+    norms = [name for name in match.weights(heads=1) if name.startswith("ln")]
+    if norms and "norm_after" not in choices and not any(name.startswith("ln_final") for name in norms):
+        raise UserError(
+            "the file has weights of norms, but of no final norm, so norms may precede attention and MLP or follow them. State "
+            "--model norm_after=true if they follow (as in nn.TransformerEncoderLayer), or --model norm_after=false."
+        )
 
 
 def _from_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
@@ -121,11 +146,19 @@ def _from_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
         found["norm_epsilon"] = (float(config[epsilon]), f"config.{epsilon}")
     for name in UNSUPPORTED:
         if config.get(name) not in (None, False, 0, -1, "none", -1.0):
-            raise UserError(
-                f"{path}: config.{name} is {config[name]!r:.60}, which this project cannot compute; give the network's "
-                "forward pass with --forward."
-            )
+            raise UserError(_not_computed(path, name, config[name]))
+    if found.get("positions", ("",))[0] == "rotary":
+        for name, values in {**ORDINARY_ROTATIONS, "rotary_dim": (None, d_head)}.items():
+            if name in config and config[name] not in values:
+                raise UserError(_not_computed(path, name, config[name]))
     return found
+
+
+def _not_computed(path: Path, name: str, value: Any) -> str:
+    return (
+        f"{path}: config.{name} is {value!r:.60}, which this project cannot compute; give the network's forward pass with "
+        "--forward."
+    )
 
 
 def match_is_attention_only(contents: Contents) -> bool:
@@ -214,6 +247,18 @@ def model_section(weights: Mapping[str, Any], design: Design) -> Design:
     if "W_pos" not in present:
         section.setdefault("positions", "none")
     return section
+
+
+def defaults(design: Design, match: FormatMatch) -> list[str]:
+    """Describe the parts of a transformer that its tensors do not show and that nothing states."""
+    if design.get("mlp_input") is not None:
+        return []
+    texts = {
+        "causal": "causal mask",
+        "attention_scale": "attention scores / √d_head",
+        "positions": "learned positions" if "W_pos" in match.weights(heads=1) else "",
+    }
+    return [text for name, text in texts.items() if text and name not in design]
 
 
 def _has_final_norm(present: set[str], section: Design) -> bool:

@@ -108,7 +108,8 @@ def _absent(contents: Contents, options: Options) -> frozenset[str]:
     """Return our tensors that the network does not have, by its configuration or the user's options."""
     of_mlps = {"W_in", "W_out", "b_in", "b_out", "ln2_w", "ln2_b"}
     absent = of_mlps if contents.config.get("attn_only") is True else set()
-    positions = options.model.get("positions", contents.stated.get("positions", (None, ""))[0])
+    stated = contents.stated.get("positions")
+    positions = options.model.get("positions", stated.value if stated else "learned")
     if str(positions).lower() in ("rotary", "rope", "sinusoidal", "none"):
         absent |= {"W_pos"}
     return frozenset(absent)

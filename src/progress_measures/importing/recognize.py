@@ -86,8 +86,8 @@ def choose_design(
         read: the answer position.
 
     Returns:
-        The design. Among designs of similar confidence it is the most ordinary one, and the fields in which they differ are
-        undecided.
+        The design. Among designs of similar confidence it is the most ordinary one, with the number of heads of the highest
+        confidence, and the fields in which they differ are undecided.
 
     Raises:
         UserError: there is no possible design.
@@ -109,12 +109,14 @@ def choose_design(
         readings.append(_reading(heads, design, logits, operations, pairs))
     best = max(readings, key=lambda reading: reading.confidence)
     similar = [r for r in readings if r.confidence > best.confidence - MIN_CONFIDENCE_GAIN]
-    first = min((options.index((r.heads, r.design)) for r in similar), key=lambda i: order.index(options[i][1]))
-    chosen = max((r for r in similar if r.design == options[first][1]), key=lambda reading: reading.confidence)
-    fields = {name: [r.design[name] for r in similar] for name in chosen.design} | {"heads": [r.heads for r in similar]}
-    undecided = {name: list(dict.fromkeys(values[1:])) for name, values in fields.items()}
-    undecided = {name: [v for v in values if v != fields[name][0]] for name, values in undecided.items()}
-    return Recognized(chosen, {name: values for name, values in undecided.items() if values}, len(readings))
+    ordinary = min((r.design for r in similar), key=[design for _, design in options].index)
+    chosen = max((r for r in similar if r.design == ordinary), key=lambda reading: reading.confidence)
+    undecided: dict[str, list[Any]] = {}
+    for name, value in {**chosen.design, "heads": chosen.heads}.items():
+        values = dict.fromkeys(r.heads if name == "heads" else r.design[name] for r in similar)
+        if others := [other for other in values if other != value]:
+            undecided[name] = others
+    return Recognized(chosen, undecided, len(readings))
 
 
 def _reading(

@@ -31,6 +31,8 @@ UNKNOWN_SETTINGS: dict[str, float | str] = {
 }
 """Training settings that a file may omit, with their values in the cube if it does."""
 
+NO_LEAD = "no operation leads the others"
+
 MAX_ACCURACY_DIFFERENCE = 0.02
 """Largest difference between an accuracy in the file and ours."""
 
@@ -132,6 +134,7 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
         UserError: an option does not fit the file, or the network is not one on pairs.
     """
     choices = designs.stated(contents, match, options.model, path)
+    designs.check_norms(choices, match)
     sizes = _sizes(contents, match, options, choices)
     layout = TokenLayout.parse(sizes.tokens.value, sizes.operands.value)
     read = len(layout.slots) - 1 if sizes.read.value == "last" else int(sizes.read.value)
@@ -152,7 +155,7 @@ def computed_by_design(path: Path, contents: Contents, match: FormatMatch, optio
         sizes,
         tested,
         findings,
-        designs.contradictions(contents, choices, path)
+        designs.contradictions(contents, match, choices, path)
         + _size_doubts(contents, weights[-1], sizes)
         + _norm_doubts(contents, match.ignored),
         f"{chosen.tested} designs" if chosen.tested > 1 else "the stated design",
@@ -188,7 +191,7 @@ def recognize_network(path: Path, contents: Contents, computed: Computed, option
     recipe, recipe_findings = _recipe(contents)
     correct = (logits.argmax(-1) == operation.labels.ravel()).reshape(known.shape)
     contradictions = [line for line in contents.contradictions if not _settled(line, contents)]
-    doubts = [*computed.doubts, *contradictions, *_low_agreement(operation, agreement)]
+    doubts = [*computed.doubts, *contradictions, *_operation_doubts(operation, source, agreement)]
     doubts += ([split.doubt] if split.doubt else []) + _accuracy_doubts(contents, split, correct, known)
     findings = [
         Finding("contents", contents.layout, "file"),
@@ -298,16 +301,17 @@ def _operation(
             return by_name[best], Choice(best, "assumed", f"highest agreement: {evidence} (--operation)")
         doubt = f"its answers follow no operation on half of the pairs or more, with {tried}"
         if agreement[best] >= recognize.MIN_AGREEMENT:
-            doubt = "no operation leads the others"
+            doubt = NO_LEAD
         raise UserError(_refusal(path, [doubt], agreement))
     return by_name[name], Choice(name, "inferred", f"agreement with {evidence}")
 
 
-def _low_agreement(operation: Operation, agreement: Mapping[str, float]) -> list[str]:
+def _operation_doubts(operation: Operation, source: Choice, agreement: Mapping[str, float]) -> list[str]:
+    """Describe a low agreement with the operation, or other operations that fit as well if it is assumed."""
     fraction = agreement[operation.name]
-    if fraction >= recognize.MIN_AGREEMENT:
-        return []
-    return [f"only {fraction:.2%} of its answers are those of {operation.name}"]
+    if fraction < recognize.MIN_AGREEMENT:
+        return [f"only {fraction:.2%} of its answers are those of {operation.name}"]
+    return [NO_LEAD] if source.source == "assumed" else []
 
 
 def _pair_losses(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -404,6 +408,10 @@ def _design_findings(
             findings.append(
                 Finding(name, text, "inferred", detail) if chosen.tested > 1 else Finding(name, text, "tensors")
             )
+    defaults = designs.defaults(design, match)
+    if defaults:
+        detail = "the paper's design, where nothing states another (--model FIELD=VALUE)"
+        findings.append(Finding("otherwise", ", ".join(defaults), "assumed", detail))
     if match.merged_head_size:
         detail = "with which right answers have the highest probability"
         source: Source = "assumed" if "heads" in chosen.undecided else "inferred"

@@ -28,6 +28,9 @@ SEEDS = (0, 1, 42, 598, 999)
 MAX_LOSS_RATIO = 1.5
 """Largest ratio between a loss in the file and ours; the file's train loss may be one update older."""
 
+MAX_RATIO_OF_OTHERS = 1.1
+"""The same for splits whose seed or fraction the file does not state."""
+
 CONTROLS = 20
 """Number of random splits of the same size that must not fit a file's losses, for these to confirm a split."""
 
@@ -66,6 +69,18 @@ class FileLosses(NamedTuple):
             if loss is not None and not _similar(loss, ours):
                 return False
         return True
+
+    def distance(self, pair_losses: NDArray[np.float64], train: NDArray[np.bool_], known: NDArray[np.bool_]) -> float:
+        """Return the largest absolute logarithm of the ratio of a loss of the file to ours, for a split that fits."""
+        floor = 1e-12
+        return max(
+            (
+                abs(float(np.log(max(loss, floor) / max(pair_losses[mask].mean(), floor))))
+                for loss, mask in ((self.train, train), (self.test, known & ~train))
+                if loss is not None
+            ),
+            default=0.0,
+        )
 
     def __str__(self) -> str:
         parts = [
@@ -154,25 +169,39 @@ def _inferred(
         return _seeded_split("shuffle", seeds[0], fractions[0], known, choice)
     if not seeds and not fractions:
         return unknown
+    fitting: list[
+        tuple[float, bool, ImportedSplit]
+    ] = []  # distance from the file's losses, whether it is the stated split
     tried = 0
     for seed in dict.fromkeys([*seeds, *SEEDS]):
         for method in ("shuffle", "randperm"):
             for candidate in dict.fromkeys([*fractions, *FRACTIONS]):
-                choice = Choice("", "inferred", "")
-                split = _seeded_split(method, seed, candidate, known, choice)
+                split = _seeded_split(method, seed, candidate, known, Choice("", "inferred", sources))
                 assert split.train is not None
                 tried += 1
                 if losses.fit(pair_losses, split.train, known):
-                    confirmed = _is_confirmed(split.train, losses, pair_losses, known)
-                    detail = f"confirmed by the file's {losses}"
-                    if not confirmed:
-                        detail = f"fits the file's {losses}, as random splits do, so nothing confirms it (--split)"
-                        if not (seeds and fractions):
-                            return unknown
-                    finding = split.finding._replace(detail=f"{sources}; {detail}" if sources else detail)
-                    return split._replace(finding=finding)
+                    is_stated = seed in seeds and candidate in fractions
+                    distance = losses.distance(pair_losses, split.train, known)
+                    if is_stated or distance < np.log(MAX_RATIO_OF_OTHERS):
+                        fitting.append((distance, is_stated, split))
+    fitting.sort(key=lambda entry: entry[0])
+    for _, _, split in fitting:
+        assert split.train is not None
+        if _is_confirmed(split.train, losses, pair_losses, known):
+            return _explained(split, f"confirmed by the file's {losses}")
+    for _, is_stated, split in fitting:
+        if is_stated and split.method == "shuffle":
+            return _explained(split, f"fits the file's {losses}, as random splits do, so nothing confirms it (--split)")
+    if fitting and not (seeds and fractions):
+        return unknown
     doubt = f"the file has {losses}; none of {tried} splits (shuffle and randperm, with its seed and fraction and others) fits"
     return unknown._replace(doubt=doubt)
+
+
+def _explained(split: ImportedSplit, detail: str) -> ImportedSplit:
+    """Return a split whose finding has one more detail."""
+    parts = [split.finding.detail, detail]
+    return split._replace(finding=split.finding._replace(detail="; ".join(part for part in parts if part)))
 
 
 def _is_confirmed(
