@@ -115,7 +115,7 @@ class Network:
     """
 
     def __init__(self, run, weights, train, final=None):
-        self.weights, self.train, self.test = weights, train, ~train
+        self.weights, self.all_weights, self.train, self.test = weights, weights, train, ~train
         self.final = self if final is None else final
         self.n = n = len(weights["W_E"]) - 1
         a, b = np.indices((n, n))
@@ -304,6 +304,7 @@ class TwoLayerNetwork(Network):
     def __init__(self, run, weights, train):
         self.all_weights = weights
         super().__init__(run, weights, train)
+        self.all_weights = weights
         self.weights = {n: w[-1:] if n in ("W_in", "W_out", "b_in", "b_out") else w for n, w in weights.items()}
 
     def logits_with(self, hook):
@@ -658,7 +659,7 @@ def gradient_cosines(net):
 
     Derivatives are taken forward, one dimension of one embedding at a time, for all pairs and outputs at once.
     """
-    n, weights = net.n, {name: torch.tensor(w)[None] for name, w in net.weights.items()}
+    n, weights = net.n, {name: torch.tensor(w)[None] for name, w in net.all_weights.items()}
     tokens = torch.tensor([[a, b, n] for a in range(n) for b in range(n)])
     embed = weights["W_E"][:, tokens][0][None]
 
@@ -703,6 +704,8 @@ excluded_losses = by_frequency(lambda net, k: cross_entropy(excluded_logits(net,
 
 REFERENCES = {
     # losses
+    "loss": lambda net: cross_entropy(net.logits, net.labels).mean(),
+    "accuracy": lambda net: correct(net.logits, net.labels).mean(),
     "train_loss": lambda net: cross_entropy(net.logits, net.labels)[net.train].mean(),
     "test_loss": lambda net: cross_entropy(net.logits, net.labels)[net.test].mean(),
     "train_accuracy": lambda net: correct(net.logits, net.labels)[net.train].mean(),
