@@ -713,7 +713,7 @@ ENCODERS = {
     ),
     "sinusoidal positions": (
         lambda: Encoder("relu", True, True, lambda a, b: [a, b, FIXED.expand_as(a)], "sinusoidal"),
-        "model: {positions: sinusoidal, activation: relu}\ntokens: a b =\n",
+        "model: {positions: sinusoidal, activation: relu, norm_after: false}\ntokens: a b =\n",
     ),
     "no positions": (
         lambda: Encoder("relu", False, True, lambda a, b: [a, b], "none"),
@@ -787,9 +787,15 @@ def test_place_of_norms_that_nothing_states_is_not_assumed(folder, encoders):
 
 def test_options_count_more_than_a_mapping_file(folder, encoders):
     case = "sinusoidal positions"
-    Path("names.yaml").write_text(ENCODER_NAMES + "model: {positions: rotary, activation: gelu}\ntokens: a b\n")
+    Path("names.yaml").write_text(
+        ENCODER_NAMES + "model: {positions: rotary, activation: gelu, norm_after: false}\ntokens: a b\n"
+    )
     options = Options(
-        names=Path("names.yaml"), tokens="a b =", model={"positions": "sinusoidal", "activation": "relu"}, heads=4
+        names=Path("names.yaml"),
+        tokens="a b =",
+        model={"positions": "sinusoidal", "activation": "relu"},
+        heads=4,
+        accept_doubtful=True,
     )
     _, recognized = recognize(save(encoders[case].state_dict()), options)
     assert recognized.agreement["a+b"] == 1
@@ -797,6 +803,7 @@ def test_options_count_more_than_a_mapping_file(folder, encoders):
     assert sources["positions"] == ("sinusoidal", "option")
     assert sources["activation"] == ("relu", "option")
     assert sources["tokens"] == ("a b =", "option")
+    assert len(recognized.doubts) == 2  # the mapping file states other positions and another activation
 
 
 def test_mapping_file_states_the_attention_scale(folder, trained):

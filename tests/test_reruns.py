@@ -75,8 +75,8 @@ CHANGES = {
     "a docstring of the trainer": ("src/progress_measures/training/loop.py", '"""The training', '"""A training', {}),
     "a formula of one family": (
         MEASURES,
-        "return gini(W_E_fourier_norm(checkpoint))\n",
-        "return 1 * gini(W_E_fourier_norm(checkpoint))\n",
+        "return gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint)))\n",
+        "return 1 * gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint)))\n",
         {"measure": RUNS, "gather": 1, "figure": 1},
     ),
     "a task": (

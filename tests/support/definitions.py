@@ -302,9 +302,7 @@ class TwoLayerNetwork(Network):
     """A checkpoint of two layers; its neurons, W_in, W_out and their biases are taken from the last layer."""
 
     def __init__(self, run, weights, train):
-        self.all_weights = weights
         super().__init__(run, weights, train)
-        self.all_weights = weights
         self.weights = {n: w[-1:] if n in ("W_in", "W_out", "b_in", "b_out") else w for n, w in weights.items()}
 
     def logits_with(self, hook):

@@ -99,7 +99,8 @@ def check_norms(choices: Mapping[str, Choice], match: FormatMatch) -> None:
     Networks whose norms precede attention and MLP usually have a final norm, too; others do not.
     """
     norms = [name for name in match.weights(heads=1) if name.startswith("ln")]
-    if norms and "norm_after" not in choices and not any(name.startswith("ln_final") for name in norms):
+    stated_place = {"norm_after", "final_norm"} & set(choices)
+    if norms and not stated_place and not any(name.startswith("ln_final") for name in norms):
         raise UserError(
             "the file has weights of norms, but of no final norm, so norms may precede attention and MLP or follow them. State "
             "--model norm_after=true if they follow (as in nn.TransformerEncoderLayer), or --model norm_after=false."

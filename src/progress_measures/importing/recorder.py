@@ -103,7 +103,7 @@ class Recorder:
             self._task = self._with_outputs(outputs)
         activations = self._as_before(CallableNetwork(network, self._task, named).activations(), named)
         for name, array in activations.items():
-            np.save(self._file(epoch, name), array)
+            np.save(self._file(epoch, name), array, allow_pickle=False)
         self._names = list(activations)
         self._epochs.append(epoch)
         if self._run is None:
@@ -132,7 +132,8 @@ class Recorder:
         if not self._epochs or self._run is None:
             raise UserError("nothing is recorded: call record(network, epoch) first.")
         stored: list[dict[str, NDArray[np.floating]]] = [
-            {name: np.load(self._file(epoch, name), mmap_mode="r") for name in self._names} for epoch in self._epochs
+            {name: np.load(self._file(epoch, name), mmap_mode="r", allow_pickle=False) for name in self._names}
+            for epoch in self._epochs
         ]
         experiment = self._experiment(stored[-1])
         precision = str(stored[-1]["logits"].dtype)
@@ -162,7 +163,7 @@ class Recorder:
             return activations
         result = {}
         for name in self._names:
-            first = np.load(self._file(self._epochs[0], name), mmap_mode="r")
+            first = np.load(self._file(self._epochs[0], name), mmap_mode="r", allow_pickle=False)
             array = activations.get(name)
             if array is None and name == "gradient_cosines":
                 array = np.full(first.shape, np.nan)
