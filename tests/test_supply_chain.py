@@ -228,7 +228,7 @@ COMMAND_LINES = [
     "explore small --no-open --out explorer.html",
     "publish small",
     "export small --to theirs.pth",
-    "import theirs.pth --out results/theirs",
+    "import theirs.pth --out results/theirs --accept-doubtful",
 ]
 """Commands that use every verb except those of `NOT_TRIED`."""
 
