@@ -218,7 +218,7 @@ def test_neuron_that_is_not_stored_over_time_is_shown_at_the_last_epoch(explore,
     expected = neuron_map(cubes["mainline"], 300).values
     np.testing.assert_allclose(shown, expected, atol=2e-3 * expected.max())
     assert "Shown: epoch 40,000, the stored epoch nearest to 900" in page.note("neuron")
-    assert "has only the last checkpoint" in page.note("neuron")
+    assert "has only the map of the last checkpoint" in page.note("neuron")
 
 
 @pytest.mark.parametrize("run", ["seed0", "seed2"])
