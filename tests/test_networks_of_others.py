@@ -1,4 +1,4 @@
-"""The networks of other people in ../shared: the values that are true of each, or the refusal that it needs.
+"""Networks of other people: the values that are true of each, or the refusal that it needs.
 
 `pytest -s` prints them as a table: file, true, measured.
 """

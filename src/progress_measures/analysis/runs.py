@@ -28,7 +28,7 @@ def operands(cube: xr.Dataset) -> int:
         if name in cube.coords:
             return int(np.ravel(cube[name])[0])
     task = task_of(cube)
-    return len((Order.of_group(task) or Order.natural(task)).operands)
+    return len(Order.of(task).operands)
 
 
 def chance(cube: xr.Dataset) -> float:

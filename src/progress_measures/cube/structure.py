@@ -39,7 +39,7 @@ def coordinates(run: Run) -> dict[str, Any]:
     }
     if run.on_sequences:
         return of_network | {"answer": run.task.answer_names(), "trigram": np.arange(architecture.outputs)}
-    order = Order.of_group(run.task) or Order.natural(run.task)
+    order = Order.of(run.task)
     n, positions = len(order.operands), run.task.token_layout.names()
     return of_network | {
         "frequency": frequencies(n),

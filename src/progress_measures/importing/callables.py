@@ -194,7 +194,7 @@ class CallableNetwork:
         task = self._task
         if "cyclic_group" not in task.provides:
             return None
-        order = Order.of_group(task) or Order.natural(task)
+        order = Order.of(task)
         a, b, c = triples(len(order.operands)).T
         chosen = tokens[order.operands[a] * task.numbers + order.operands[b]]
         outputs = torch.from_numpy(order.outputs[c])

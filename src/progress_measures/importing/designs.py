@@ -124,7 +124,7 @@ def _from_file(contents: Contents, path: Path) -> dict[str, tuple[Any, str]]:
             )
         found[setting] = (known, source)
 
-    if not match_is_attention_only(contents):
+    if not states_attention_only(contents):
         named("activation", ACTIVATIONS)
     named("normalization", NORMALIZATIONS)
     named("positions", POSITIONS)
@@ -162,7 +162,7 @@ def _not_computed(path: Path, name: str, value: Any) -> str:
     )
 
 
-def match_is_attention_only(contents: Contents) -> bool:
+def states_attention_only(contents: Contents) -> bool:
     """Return whether the file states that the network has no MLPs."""
     return contents.config.get("attn_only") is True
 

@@ -18,7 +18,7 @@ from progress_measures.importing.callables import CallableNetwork, Network, load
 from progress_measures.importing.contents import Contents
 from progress_measures.importing.findings import Choice, Finding
 from progress_measures.importing.operations import task_of
-from progress_measures.importing.settings import Computed, Options, operations_of
+from progress_measures.importing.settings import Computed, Options, operations_of, stated_modulus
 from progress_measures.importing.sizes import Sizes
 from progress_measures.section import MAX_OPERANDS
 from progress_measures.tasks import PairTask
@@ -111,10 +111,7 @@ def _sizes(
     )
     read = Choice("last", "assumed", "the logits at the last position (--read)")
     read = read if options.read is None else Choice(options.read, "option")
-    stated = contents.stated.get("modulus")
-    modulus = Choice(options.modulus, "option", "--modulus") if options.modulus else None
-    if modulus is None and stated and type(stated.value) is int and stated.value > 1:
-        modulus = Choice(stated.value, "file", stated.source)
+    modulus = stated_modulus(contents, options)
     # a pair of zeros has tokens in any network, whatever n is
     probe = _task(2 if modulus is None else modulus.value, 2, tokens.value, read.value)
     outputs = CallableNetwork(network, probe, named, tensors).output_count()

@@ -13,6 +13,7 @@ from progress_measures.errors import UserError
 from progress_measures.experiments.load import FOLDER, IMPORTED, is_experiment_name
 from progress_measures.files import atomic_path, open_store, scratch
 from progress_measures.importing.contents import Contents, find_networks
+from progress_measures.importing.designs import states_attention_only
 from progress_measures.importing.forward import computed_by_forward
 from progress_measures.importing.names import FormatMatch, best_match
 from progress_measures.importing.reading import read
@@ -107,7 +108,7 @@ def _matched(path: Path, contents: Contents, options: Options) -> FormatMatch:
 def _absent(contents: Contents, options: Options) -> frozenset[str]:
     """Return our tensors that the network does not have, by its configuration or the user's options."""
     of_mlps = {"W_in", "W_out", "b_in", "b_out", "ln2_w", "ln2_b"}
-    absent = of_mlps if contents.config.get("attn_only") is True else set()
+    absent = of_mlps if states_attention_only(contents) else set()
     stated = contents.stated.get("positions")
     positions = options.model.get("positions", stated.value if stated else "learned")
     if str(positions).lower() in ("rotary", "rope", "sinusoidal", "none"):

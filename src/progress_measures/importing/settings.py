@@ -23,6 +23,7 @@ from progress_measures.importing.names import FormatMatch, Weights
 from progress_measures.importing.operations import Operation
 from progress_measures.importing.sizes import Sizes, find_sizes
 from progress_measures.importing.splits import FileLosses, ImportedSplit
+from progress_measures.importing.stated import is_number
 from progress_measures.tasks.tokens import TokenLayout
 
 UNKNOWN_SETTINGS: dict[str, float | str] = {
@@ -263,12 +264,18 @@ def _sizes(contents: Contents, match: FormatMatch, options: Options, choices: Ma
     tokens = tokens or (Choice(str(in_format["tokens"]), "mapping file") if "tokens" in in_format else None)
     read = Choice(options.read, "option") if options.read is not None else None
     read = read or (Choice(in_format["read"], "mapping file") if "read" in in_format else None)
-    modulus = Choice(options.modulus, "option", "--modulus") if options.modulus else None
-    stated = contents.stated.get("modulus")
-    if modulus is None and stated and type(stated.value) is int and stated.value > 1:
-        modulus = Choice(stated.value, "file", stated.source)
     one_hot = "mlp_input" in choices and choices["mlp_input"].value == "one_hot"
-    return find_sizes(match.weights(heads=1), one_hot, tokens, read, modulus)
+    return find_sizes(match.weights(heads=1), one_hot, tokens, read, stated_modulus(contents, options))
+
+
+def stated_modulus(contents: Contents, options: Options) -> Choice | None:
+    """Return n as the user or the file states it; None if neither does."""
+    if options.modulus:
+        return Choice(options.modulus, "option", "--modulus")
+    stated = contents.stated.get("modulus")
+    if stated and type(stated.value) is int and stated.value > 1:
+        return Choice(stated.value, "file", stated.source)
+    return None
 
 
 def operations_of(options: Options, sizes: Sizes) -> list[Operation]:
@@ -332,7 +339,7 @@ def _file_losses(contents: Contents) -> FileLosses:
                 index = max(int(np.searchsorted(losses.updates, last_epoch, side="right")) - 1, 0)
             return float(losses.values[index])
         stated = contents.stated.get(setting)
-        return float(stated.value) if stated and _is_number(stated.value) else None
+        return float(stated.value) if stated and is_number(stated.value) else None
 
     return FileLosses(value(contents.train, "train_loss"), value(contents.test, "test_loss"))
 
@@ -346,7 +353,7 @@ def _accuracy_doubts(
     doubts = []
     for setting, mask in (("train_accuracy", split.train), ("test_accuracy", known & ~split.train)):
         stated = contents.stated.get(setting)
-        if stated is None or not _is_number(stated.value):
+        if stated is None or not is_number(stated.value):
             continue
         ours = float(correct[mask].mean())
         if abs(ours - stated.value) > MAX_ACCURACY_DIFFERENCE:
@@ -375,7 +382,7 @@ def _norm_doubts(contents: Contents, ignored: list[str]) -> list[str]:
     The norm may be squared or not, and may contain tensors that the format ignores or not.
     """
     stated = contents.stated.get("weight_norm")
-    if stated is None or not _is_number(stated.value):
+    if stated is None or not is_number(stated.value):
         return []
     squares = {
         name: float(np.square(tensor, dtype=np.float64).sum())
@@ -473,7 +480,7 @@ def _recipe(contents: Contents) -> tuple[dict[str, float], list[Finding]]:
     findings = []
     for name in ("learning_rate", "weight_decay", "beta1", "beta2"):
         stated = contents.stated.get(name)
-        if stated and _is_number(stated.value):
+        if stated and is_number(stated.value):
             settings[name] = float(stated.value)
             settled = [line for line in contents.contradictions if _settled(line, contents)]
             detail = next((line for line in settled if line.startswith(f"{name} ")), stated.source)
@@ -493,10 +500,6 @@ def _settled(contradiction: str, contents: Contents) -> bool:
     """Return whether a contradiction is one between the optimizer's state, which training used, and the configuration."""
     stated = contents.stated.get(contradiction.partition(" ")[0])
     return stated is not None and ".param_groups." in stated.source
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _seed(contents: Contents, split: ImportedSplit) -> int | None:

@@ -218,12 +218,13 @@ def _last(value: Any) -> Any:
     """Return the last number of a list or an array with one axis, or None if it is something else."""
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iuf" and len(value):
         return value[-1].item()
-    if isinstance(value, list) and value and _is_number(_plain_number(value[-1])):
+    if isinstance(value, list) and value and is_number(_plain_number(value[-1])):
         return _plain_number(value[-1])
     return None
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number that is no boolean and not larger than any setting can be."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
@@ -236,7 +237,7 @@ def _interpreted(setting: str, alias: str, value: Any, source: str) -> Stated | 
     elif setting == "normalization":
         valid = value is None or isinstance(value, str | bool)
     elif setting == "attention_scale":
-        valid = isinstance(value, bool) or _is_number(value)
+        valid = isinstance(value, bool) or is_number(value)
     elif setting in _SWITCHES:
         valid = isinstance(value, bool)
     elif setting == "causal":
@@ -248,11 +249,11 @@ def _interpreted(setting: str, alias: str, value: Any, source: str) -> Stated | 
     elif setting in _FROM_ZERO:
         valid = is_count and value >= 0
     elif setting in _FRACTIONS:
-        valid = _is_number(value) and 0 <= value <= 100
+        valid = is_number(value) and 0 <= value <= 100
         if valid and (value > 1 or (alias == "train_pct" and is_count)):
             value = value / 100
     else:
-        valid = _is_number(value)
+        valid = is_number(value)
     return Stated(value, source) if valid else None
 
 
@@ -273,7 +274,7 @@ def _state(setting: str, new: Stated, settings: dict[str, Stated], contradiction
 
 def _agree(first: Any, second: Any) -> bool:
     """Return whether two values state the same."""
-    if _is_number(first) and _is_number(second):
+    if is_number(first) and is_number(second):
         return math.isclose(first, second, rel_tol=1e-3)
     if isinstance(first, str) and isinstance(second, str):
         return canonical(first) == canonical(second)
@@ -283,4 +284,4 @@ def _agree(first: Any, second: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return f"{value:g}" if _is_number(value) else f"{value!s:.60}"
+    return f"{value:g}" if is_number(value) else f"{value!s:.60}"

@@ -33,6 +33,11 @@ class Order(NamedTuple):
         return cls(np.arange(n), np.arange(outputs), True, n)
 
     @classmethod
+    def of(cls, task: Task) -> Order:
+        """Return the order in which a task on pairs is measured: that of its cyclic group, else the natural one."""
+        return cls.of_group(task) or cls.natural(task)
+
+    @classmethod
     def of_group(cls, task: Task) -> Order | None:
         """Return the order of the cyclic group that a task's answers follow; None if it is natural or there is no group.
 
