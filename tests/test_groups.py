@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from progress_measures.tasks import TASKS
 from progress_measures.tasks.expression import evaluate
 from progress_measures.tasks.groups import discrete_powers, find_group, primitive_root
 
@@ -56,3 +57,13 @@ def test_smallest_primitive_roots(p, root):
     assert primitive_root(p) == root
     if root:
         assert sorted(discrete_powers(p, root).tolist()) == list(range(1, p))
+
+
+@pytest.mark.parametrize("kind", ["modular_addition", "modular_subtraction"])
+@pytest.mark.parametrize("prime", [3, 13, 113])
+def test_group_of_a_modular_sum_is_that_of_its_labels(kind, prime):
+    task = TASKS[kind](kind=kind, prime=prime)
+    found = find_group(task.label_table())
+    assert found is not None
+    for defined, searched in zip(task.group, found, strict=True):
+        np.testing.assert_array_equal(defined, searched)

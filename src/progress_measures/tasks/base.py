@@ -244,6 +244,12 @@ class ModularSumTask(ModularTask):
         """1 if the right answer is a + b mod p, -1 if it is a - b mod p."""
         raise NotImplementedError
 
+    @cached_property
+    def group(self) -> Group | None:
+        """The group Z_p, by the task's definition: settings are read too often to find it in the table of labels."""
+        residues = np.arange(self.prime)
+        return Group(residues, residues, self.sign)
+
     def labels(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return a + b or a - b modulo p, elementwise."""
         return (a + self.sign * b) % self.prime
