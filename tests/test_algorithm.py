@@ -225,6 +225,28 @@ def test_cosines_equal_those_of_finite_differences(name, monkeypatch):
     np.testing.assert_allclose(values, [np.mean(cosines), np.std(cosines, ddof=1) / math.sqrt(12)], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("task", "model"),
+    [
+        PAIRS["plain"],
+        PAIRS["product"],
+        ({"kind": "modular_addition", "prime": N}, {"attention_biases": True, "attention_scale": 0.7}),
+        (
+            {"kind": "modular_addition", "prime": N, "outputs": N + 1},
+            {"positions": "sinusoidal", "tied_embeddings": True},
+        ),
+    ],
+)
+def test_cosines_in_closed_form_equal_those_of_autograd(task, model, monkeypatch):
+    monkeypatch.setitem(PAIRS, "closed form", (task, model))
+    checkpoint = small_checkpoint("closed form")
+    assert checkpoint.context.closed_form
+    closed = measures()["gradient_symmetricity"].function(checkpoint)
+    general = small_checkpoint("closed form")
+    general.context.closed_form = False
+    assert closed == pytest.approx(measures()["gradient_symmetricity"].function(general), abs=1e-12)
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_irrelevance_equals_its_definition(name):
     """The definition is evaluated on the labels of the task, with the positions i and j of a and b in the group's order."""

@@ -10,13 +10,16 @@ import xarray as xr
 import zarr
 
 from progress_measures import open_cube, open_run
-from progress_measures.cube import gather, publish
-from progress_measures.cube.extract import measure_family
+from progress_measures.cube import extract, gather, publish
+from progress_measures.cube.extract import measure_run
+from progress_measures.cube.parts import parts
 from progress_measures.cube.rounding import rounded
 from progress_measures.data.dataset import train_masks
 from progress_measures.errors import UserError
+from progress_measures.experiments import load_experiment
+from progress_measures.experiments.schema import Experiment
 from progress_measures.files import open_store, write_store
-from progress_measures.measures import measures
+from progress_measures.measures import families_of, measures, registry
 from progress_measures.measures.registry import DIMENSIONS
 from progress_measures.paths import published_cube
 from support.experiments import folder_with, small_runs
@@ -405,7 +408,7 @@ def test_missing_inputs_are_named(copy, monkeypatch):
         train_masks(folder / "dataset.zarr", ["seed1", "seed2"])
     shutil.rmtree(folder / "dataset.zarr")
     with pytest.raises(UserError, match=r"dataset\.zarr, which records what each run trains on, is missing"):
-        measure_family(first, "losses", first=True)
+        measure_run(first, ["losses"], first=True)
 
 
 def test_missing_published_weights_are_named(tmp_path, monkeypatch):
@@ -420,3 +423,49 @@ def test_missing_published_weights_are_named(tmp_path, monkeypatch):
     assert open_run("small", "seed0").epochs == [0]
     with pytest.raises(UserError, match=r"No weights of small/seed1: stored\.zarr has weights of seed0"):
         open_run("small", "seed1").weights()
+
+
+def test_measuring_again_computes_only_families_that_are_out_of_date(copy, monkeypatch):
+    """A family is out of date if its code, the training or the choice of the experiment's first run has changed."""
+    monkeypatch.chdir(copy)
+    run, _ = small_runs()
+    families = families_of(run)
+    stores = {family: copy / f"results/small/runs/seed0/measures/{family}.zarr" for family in families}
+    assert measure_run(run, families, first=True) == []
+    assert measure_run(run, ["losses"], first=True, again=True) == ["losses"]
+    current = registry.family_fingerprint
+    monkeypatch.setattr(extract, "family_fingerprint", lambda family: current(family) + "x" * (family == "weights"))
+    before = {family: store.stat().st_mtime_ns for family, store in stores.items()}
+    assert measure_run(run, families, first=True) == ["weights"]
+    assert {family for family, store in stores.items() if store.stat().st_mtime_ns != before[family]} == {"weights"}
+    assert measure_run(run, families, first=True) == []
+    shutil.rmtree(stores["maps"])
+    assert measure_run(run, families, first=True) == ["maps"]
+    assert measure_run(run, families, first=False) == list(families)
+    record = copy / "results/small/runs/seed0/done.json"
+    record.write_text(record.read_text().replace('"seconds": ', '"seconds": 1'))
+    assert measure_run(run, families, first=False) == list(families)
+
+
+def test_families_measured_together_equal_families_measured_apart(copy, monkeypatch):
+    """Measures share the results of a checkpoint, and none of them changes these results."""
+    monkeypatch.chdir(copy)
+    run, _ = small_runs()
+    for family in families_of(run):
+        store = copy / f"results/small/runs/seed0/measures/{family}.zarr"
+        together = open_store(store).load()
+        shutil.rmtree(store)
+        measure_run(run, [family], first=True)
+        xr.testing.assert_identical(open_store(store).load(), together)
+
+
+def test_small_runs_share_a_part_and_large_runs_do_not():
+    mainline = load_experiment("mainline").runs("mainline")
+    assert list(parts(mainline)) == [run.name for run in mainline]
+    settings = {"title": "t", "seed": 0, "grid": {"seed": list(range(100))}}
+    settings |= {"task": {"kind": "modular_addition", "prime": 59}, "training": {"epochs": 6000}}
+    runs = Experiment.model_validate(settings).runs("many")
+    divided = parts(runs)
+    assert [run for part in divided.values() for run in part] == runs
+    assert all(name == part[0].name for name, part in divided.items())
+    assert 1 < len(divided) < 20

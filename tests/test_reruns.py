@@ -9,7 +9,7 @@ import pytest
 
 from progress_measures.figures import load_figure
 from progress_measures.tables import load_table
-from support.checkout import FIGURE, MEASURED, RUNS, Checkout
+from support.checkout import FIGURE, MEASURED, Checkout
 from support.experiments import small_experiment
 from support.processes import command
 
@@ -77,7 +77,7 @@ CHANGES = {
         MEASURES,
         "return gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint)))\n",
         "return 1 * gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint)))\n",
-        {"measure": RUNS, "gather": 1, "figure": 1},
+        {**MEASURED, "gather": 1, "figure": 1},
     ),
     "a task": (
         "src/progress_measures/tasks/modular_addition.py",

@@ -67,7 +67,7 @@ def test_figure_of_several_cubes_cannot_use_another_experiment(empty):
     [
         (["results/figures/paper/fig77.pdf"], "There is no figure 'paper/fig77'. Did you mean"),
         (["results/mainlin/cube.zarr"], "no experiment 'mainlin'"),
-        (["results/mainline/runs/seed9/measures/weights.zarr"], "mainline has no run 'seed9'; it has: seed0, seed1"),
+        (["results/mainline/measured/seed9"], "mainline has no part 'seed9'; the runs that start a part are: seed0."),
         (["all", "--config", "cubes=borrowed"], "cubes=borrowed: expected `results` or `published`"),
     ],
 )

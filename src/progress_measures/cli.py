@@ -279,16 +279,19 @@ def measure(
         list[str] | None, typer.Option("--run", help="Name of a run; may be repeated. By default, all.")
     ] = None,
     family: Annotated[
-        list[str] | None, typer.Option(help="A family of measures; may be repeated. By default, all.")
+        list[str] | None,
+        typer.Option(
+            help="A family to compute even if it is current; may be repeated. By default, all out-of-date ones."
+        ),
     ] = None,
 ) -> None:
-    """Compute the measures of every checkpoint of trained runs."""
+    """Compute the measures of every checkpoint of trained runs. Skip families of measures that are current."""
     from progress_measures.measures import FAMILIES, families_of
 
     unknown = set(family or ()) - set(FAMILIES)
     if unknown:
         raise UserError(f"no family of measures {', '.join(sorted(unknown))}; available: {', '.join(FAMILIES)}.")
-    from progress_measures.cube.extract import measure_family
+    from progress_measures.cube.extract import measure_run
     from progress_measures.training.machine import set_up
 
     set_up(threads=1)
@@ -301,8 +304,9 @@ def measure(
                 f"no measure of the family {inapplicable[0]} applies to {selected_run.name}; families that apply: "
                 f"{', '.join(families)}."
             )
-        for name in family or families:
-            measure_family(selected_run, name, first=selected_run.name == first)
+        computed = measure_run(selected_run, family or families, selected_run.name == first, again=bool(family))
+        current_count = len(family or families) - len(computed)
+        print(f"{experiment}/{selected_run.name}: measured {', '.join(computed) or 'nothing'}; {current_count} current")
 
 
 @app.command()

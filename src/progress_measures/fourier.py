@@ -116,6 +116,12 @@ def kernel(n: int, selected: ArrayLike) -> NDArray[np.float64]:
     return (waves.sum(0) * 2 / n**2)[(x[:, None] - x) % n]
 
 
+@functools.cache
+def kernels(n: int) -> NDArray[np.float64]:
+    """Return `kernel(n, [k])` for each frequency k: [frequency, x, x']."""
+    return np.stack([kernel(n, [k]) for k in frequencies(n)])
+
+
 def energies(marginal: Array) -> Array:
     """Compute the energy of a marginal at each frequency.
 
@@ -129,11 +135,26 @@ def energies(marginal: Array) -> Array:
     return sums_of_squares
 
 
+def _windows(values: Array) -> Array:
+    """Return a view [start, offset, …] of values [x, …] with the value at x = start + offset modulo their number."""
+    twice = np.concatenate([values, values])
+    return np.moveaxis(np.lib.stride_tricks.sliding_window_view(twice, len(values), axis=0), -1, 1)
+
+
+def at_sums(values: Array) -> Array:
+    """Return a function of a + b, given as values [a + b, …], at every pair: a view [a, b, …]."""
+    return _windows(values)[: len(values)]
+
+
+def at_differences(values: Array) -> Array:
+    """Return a function of a - b, given as values [a - b, …], at every pair: a view [a, b, …]."""
+    of_negative = np.roll(values[::-1], 1, axis=0)  # a function of b - a, which is the sum of n - a and b
+    return _windows(of_negative)[:0:-1]
+
+
 def on_plane(parts: Marginals) -> Array:
     """Add a function of a, one of b, one of a + b and one of a - b, at every pair: [a, b, …]."""
-    p = len(parts.a)
-    a, b = np.ogrid[:p, :p]
-    return parts.a[:, None] + parts.b[None] + parts.plus[(a + b) % p] + parts.minus[(a - b) % p]
+    return parts.a[:, None] + parts.b[None] + at_sums(parts.plus) + at_differences(parts.minus)
 
 
 def project(values: Marginals, selected: ArrayLike) -> Marginals:
@@ -168,9 +189,13 @@ class Spectrum(NamedTuple):
         Returns:
             The spectrum.
         """
-        total = np.einsum("pf,pf->f", values, values, dtype=np.float64) - np.square(values.mean(0)) * len(values)
-        constant = np.ptp(values, axis=0) == 0
-        return cls(np.where(constant, 0, total), Marginals(*map(energies, sums)), len(sums.a) % 2 == 0)
+        squares = np.zeros(values.shape[-1])
+        for rows in np.split(values, len(sums.a)):  # small enough for the processor's cache
+            float64_rows = rows.astype(np.float64)
+            squares += np.einsum("pf,pf->f", float64_rows, float64_rows)
+        total = squares - np.square(sums.a.sum(0, dtype=np.float64)) / len(values)
+        total[_is_constant(values)] = 0
+        return cls(total, Marginals(*map(energies, sums)), len(sums.a) % 2 == 0)
 
     def _along(self, components: str, sign: int) -> list[NDArray[np.floating]]:
         """Return the energies [frequency, function] of the functions that span `components`."""
@@ -205,6 +230,13 @@ class Spectrum(NamedTuple):
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(self.total > 0, self.energy(components, sign) / self.total, np.nan)
+
+
+def _is_constant(values: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return whether each function has one value at all pairs, for values [pair, function]: [function]."""
+    constant = (values[::97] == values[0]).all(0)  # a sample decides for most functions
+    constant[constant] = (values[:, constant] == values[0, constant]).all(0)
+    return constant
 
 
 def component_indices(keys: NDArray[np.int64]) -> NDArray[np.int64]:

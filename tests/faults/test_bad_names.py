@@ -80,8 +80,8 @@ def test_hostile_values_of_configuration(checkout, tally, value):
     "target",
     [
         "results/$(touch pwned)/cube.zarr",
-        "results/mainline/runs/seed0; touch pwned/measures/weights.zarr",
-        "results/mainline/runs/$(touch pwned)/measures/weights.zarr",
+        "results/mainline/measured/seed0; touch pwned",
+        "results/mainline/measured/$(touch pwned)",
         "results/figures/paper/`touch pwned`.pdf",
         "results/figures/$(touch pwned)/fig07.pdf",
         "results/tables/paper/table01;touch pwned.md",

@@ -20,11 +20,13 @@ from progress_measures.experiments.load import RESERVED_NAMES
 from progress_measures.experiments.schema import Run
 from progress_measures.claims.schema import load_claims
 from progress_measures.claims.registry import quantity_modules
+from progress_measures.cube.parts import parts
 from progress_measures.explorer import EXPERIMENTS as EXPLORED
 from progress_measures.explorer import SOURCE as EXPLORER_SOURCE
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.registry import Figure, figure_fingerprint
-from progress_measures.measures import FAMILIES, families_of
+from progress_measures.measures import families_of
+from progress_measures.measures.registry import family_fingerprint
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.registry import Table, table_module
 from progress_measures.training.record import code_modules
@@ -69,8 +71,7 @@ wildcard_constraints:
     experiment=EXPERIMENT,
     # `<experiment>/` if this experiment replaces the experiments that a figure or the explorer declares; else empty.
     replacement=f"(?:{EXPERIMENT}/)?",
-    run="[^/]+",
-    family="|".join(FAMILIES),
+    part="[^/]+",
     figure="[a-z_]+/[A-Za-z0-9_]+",
     table="[a-z_]+/[A-Za-z0-9_]+",
     extra="webp|html",
@@ -87,14 +88,19 @@ def runs_of(experiment: str) -> dict[str, Run]:
     return RUNS[experiment]
 
 
-def run_of(wildcards: Wildcards) -> Run:
-    """Return the run that wildcards name; for an unknown run, exit with a list of the experiment's runs."""
-    runs = runs_of(wildcards.experiment)
-    if wildcards.run not in runs:
+PARTS = {name: parts(list(runs.values())) for name, runs in RUNS.items()}
+
+
+def part_of(wildcards: Wildcards) -> list[Run]:
+    """Return the runs of the part that wildcards name; for an unknown part, exit with a list of the experiment's parts."""
+    runs_of(wildcards.experiment)
+    of_experiment = PARTS[wildcards.experiment]
+    if wildcards.part not in of_experiment:
         exit_with(
-            f"{wildcards.experiment} has no run {wildcards.run!r}; it has: {', '.join(runs)}."
+            f"{wildcards.experiment} has no part {wildcards.part!r}; the runs that start a part are: "
+            f"{', '.join(of_experiment)}."
         )
-    return runs[wildcards.run]
+    return of_experiment[wildcards.part]
 
 
 FINGERPRINTS = fingerprint.folder(Path("results"))
@@ -177,11 +183,9 @@ def training_options(threads: int, resources: ResourceList) -> str:
 code(
     fingerprint.DERIVED,
     "progress_measures.data.dataset",
-    "progress_measures.cube.extract",
     "progress_measures.cube.gather",
     "progress_measures.figures.drawing",
     "progress_measures.explorer.page",
-    *(f"progress_measures.measures.{family}" for family in FAMILIES),
     "progress_measures.tables.writing",
     "progress_measures.claims.claims_page",
     *quantity_modules(),
@@ -197,13 +201,19 @@ for name in figure_ids():
     write_figure_fingerprint(name)
 
 
-def measure_stores(experiment: str) -> list[str]:
-    """Return the paths of the stores of measures that an experiment's cube joins: one store per run and family."""
-    return [
-        f"results/{experiment}/runs/{name}/measures/{family}.zarr"
-        for name, run in runs_of(experiment).items()
-        for family in families_of(run)
-    ]
+for name, runs in RUNS.items():
+    families = sorted({family for run in runs.values() for family in families_of(run)})
+    fingerprint.write_hash(
+        FINGERPRINTS,
+        f"measured.{name}",
+        " ".join(family_fingerprint(family) for family in families),
+    )
+
+
+def measured(experiment: str) -> list[str]:
+    """Return the files which record that the parts of an experiment are measured."""
+    runs_of(experiment)
+    return [f"results/{experiment}/measured/{part}" for part in PARTS[experiment]]
 
 
 def cube(experiment: str) -> str:

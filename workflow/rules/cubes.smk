@@ -1,37 +1,41 @@
-"""Measures of each run, then the cube: checkpoints → measures/<family>.zarr → results/<experiment>/cube.zarr"""
+"""Measures of each run, then the cube: checkpoints → measures/<family>.zarr → results/<experiment>/cube.zarr
+
+The stores of measures are not declared as outputs, because Snakemake would delete them before a job runs, and families that are
+current would be computed again. The output is an empty file that records that all families of a part are current.
+"""
 
 
 rule measure:
-    """Compute one family of measures at every checkpoint of one run."""
+    """Compute all measures of one run, or of several small runs, at every checkpoint; skip families that are current."""
     input:
         "results/{experiment}/dataset.zarr",
         "results/{experiment}/trained.json",
         # The path without a call of `code`: common.smk has written the file, and a call for each job would be slow.
-        str(fingerprint.fingerprint_file(FINGERPRINTS, "measures.{family}")),
-        code("progress_measures.cube.extract", fingerprint.DERIVED),
+        str(fingerprint.fingerprint_file(FINGERPRINTS, "measured.{experiment}")),
     output:
-        directory("results/{experiment}/runs/{run}/measures/{family}.zarr"),
+        touch("results/{experiment}/measured/{part}"),
     log:
-        "results/logs/measure/{experiment}/{run}/{family}.log",
+        "results/logs/measure/{experiment}/{part}.log",
     benchmark:
-        "results/benchmarks/measure/{experiment}/{run}/{family}.tsv"
+        "results/benchmarks/measure/{experiment}/{part}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
     resources:
         mem_mb=1500,
     params:
-        # Whether the run is the first of its experiment: some measures are stored only for the first run.
+        # Whether the first run is the first of its experiment: some measures are stored only for the first run.
         first=lambda wildcards: next(iter(runs_of(wildcards.experiment)))
-        == run_of(wildcards).name,
+        == wildcards.part,
+        runs=lambda wildcards: [f"--run {run.name}" for run in part_of(wildcards)],
     shell:
-        "progress-measures measure {wildcards.experiment} --run {wildcards.run} --family {wildcards.family} > {log} 2>&1"
+        "progress-measures measure {wildcards.experiment} {params.runs} > {log} 2>&1"
 
 
 rule gather:
     """Join the runs of an experiment into its cube."""
     input:
-        lambda wildcards: measure_stores(wildcards.experiment),
+        lambda wildcards: measured(wildcards.experiment),
         code("progress_measures.cube.gather"),
     output:
         directory("results/{experiment}/cube.zarr"),

@@ -1,7 +1,11 @@
-"""Compute the measures of one family on the checkpoints of one run."""
+"""Compute the measures of one run on its checkpoints."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,10 +21,10 @@ from progress_measures.experiments.derived import train_mask
 from progress_measures.files import write_store
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.measures.maps import kept_neurons
-from progress_measures.measures.registry import Measure, family_measures
+from progress_measures.measures.registry import Measure, family_fingerprint, family_measures
 from progress_measures.measures.sequence_checkpoint import SequenceRunContext
 from progress_measures.models.architecture import Architecture
-from progress_measures.paths import checkpoints, dataset_store, family_store
+from progress_measures.paths import checkpoints, dataset_store, family_store, runs_folder
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -28,20 +32,54 @@ if TYPE_CHECKING:
     from progress_measures.measures.sequence_checkpoint import SequenceCheckpoint
 
 
-def measure_family(run: Run, family: str, first: bool) -> None:
-    """Compute the measures of one family for a trained run and write `measures/<family>.zarr`.
+def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = False) -> list[str]:
+    """Compute the out-of-date families of measures of a trained run, and write each to `measures/<family>.zarr`.
+
+    All families are computed in one pass over the checkpoints, so that they share the results of a forward pass. A family is
+    current if its store has the fingerprint of the code, settings, training and training pairs that it would have now.
 
     Args:
         run: settings of the run.
-        family: name of the family.
+        families: names of families that apply to the run.
         first: whether the run is the experiment's first; some measures are computed for the first run only.
+        again: whether families that are current are computed again.
+
+    Returns:
+        The names of the families that were computed.
 
     Raises:
         UserError: checkpoints are missing or damaged.
     """
     train = None if "split" not in run.provides else train_masks(dataset_store(run.experiment), [run.name])[0]
-    dataset = compute_measures(run, measures_for(family, run, first), CheckpointReader(run), train)
-    write_store(dataset, family_store(run.experiment, run.name, family), encoding(dataset))
+    fingerprints = {family: _fingerprint(family, run, first, train) for family in families}
+    stale = [name for name in families if again or _stored_fingerprint(run, name) != fingerprints[name]]
+    if stale:
+        weights = CheckpointReader(run)
+        measures = {family: measures_for(family, run, first) for family in stale}
+        measuring = MeasuringPass(run, list(chain(*measures.values())), context_of(run, weights, train), weights.epochs)
+        for index, epoch in enumerate(weights.epochs):
+            measuring.add(weights[index], int(epoch))
+        for family in stale:
+            dataset = measuring.dataset(measures[family]).assign_attrs(fingerprint=fingerprints[family])
+            write_store(dataset, family_store(run.experiment, run.name, family), encoding(dataset))
+    return stale
+
+
+def _fingerprint(family: str, run: Run, first: bool, train: NDArray[np.bool_] | None) -> str:
+    """Return a hash of everything that decides the values of a family's measures."""
+    digest = hashlib.sha256(f"{family_fingerprint(family)} {run.hash} {first}".encode())
+    digest.update(b"" if train is None else np.packbits(train).tobytes())
+    with contextlib.suppress(FileNotFoundError):  # the weights of an unfinished training have no such record
+        digest.update((runs_folder(run.experiment) / run.name / "done.json").read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _stored_fingerprint(run: Run, family: str) -> str | None:
+    """Return the fingerprint in a family's store; None if there is no readable store."""
+    try:
+        return str(zarr.open_group(family_store(run.experiment, run.name, family), mode="r").attrs["fingerprint"])
+    except (FileNotFoundError, KeyError, ValueError):
+        return None
 
 
 class CheckpointReader:
@@ -164,19 +202,55 @@ def compute_measures(
     Returns:
         One variable per measure, without a `run` dimension.
     """
-    context = context_of(run, weights, train)
-    selected_epochs = moments(weights.epochs)
-    results: dict[str, list[np.ndarray]] = {m.name: [] for m in measures}
+    measuring = MeasuringPass(run, measures, context_of(run, weights, train), weights.epochs)
     if any("epoch" in m.dims or "moment" in m.dims for m in measures):
         for index, epoch in enumerate(weights.epochs):
-            checkpoint = context.checkpoint(weights[index], int(epoch))
-            for m in measures:
-                if "epoch" in m.dims or ("moment" in m.dims and epoch in selected_epochs):
-                    results[m.name].append(np.asarray(m.function(m.view(checkpoint))).astype(m.dtype))
-    for m in measures:
-        if "epoch" not in m.dims and "moment" not in m.dims:
-            results[m.name].append(np.asarray(m.function(m.view(context.final))).astype(m.dtype))
-    return _dataset(run, measures, results, weights.epochs, context)
+            measuring.add(weights[index], int(epoch))
+    return measuring.dataset(measures)
+
+
+class MeasuringPass:
+    """One pass over the checkpoints of a run, in which all measures share the results of each checkpoint.
+
+    Args:
+        run: settings of the run.
+        measures: measures to compute.
+        context: what all checkpoints of the run share, from `context_of`.
+        epochs: epochs of the checkpoints that `add` will receive [checkpoint].
+    """
+
+    def __init__(
+        self, run: Run, measures: list[Measure], context: RunContext | SequenceRunContext, epochs: NDArray[np.int64]
+    ) -> None:
+        self._run, self._context, self._epochs = run, context, epochs
+        self._selected_epochs = moments(epochs)
+        self._at_each_epoch = [m for m in measures if "epoch" in m.dims]
+        self._at_moments = [m for m in measures if "moment" in m.dims]
+        self._results: dict[str, list[NDArray[Any]]] = {m.name: [] for m in measures}
+
+    def add(self, weights: dict[str, NDArray], epoch: int) -> None:
+        """Compute the measures of the next checkpoint.
+
+        Args:
+            weights: weights of the checkpoint, without a `run` dimension.
+            epoch: epoch of the checkpoint.
+        """
+        checkpoint = self._context.checkpoint(weights, epoch)
+        at_moment = self._at_moments if epoch in self._selected_epochs else []
+        for m in [*self._at_each_epoch, *at_moment]:
+            self._results[m.name].append(_value(m, checkpoint))
+
+    def dataset(self, measures: list[Measure]) -> xr.Dataset:
+        """Return some of the measures, without a `run` dimension. Measures of the last checkpoint are computed here."""
+        values = {}
+        for m in measures:
+            over_time = "epoch" in m.dims or "moment" in m.dims
+            values[m.name] = np.stack(self._results[m.name]) if over_time else _value(m, self._context.final)
+        return _dataset(self._run, measures, values, self._epochs, self._context)
+
+
+def _value(measure: Measure, checkpoint: Checkpoint | SequenceCheckpoint) -> NDArray[Any]:
+    return np.asarray(measure.function(measure.view(checkpoint))).astype(measure.dtype)
 
 
 def context_of(run: Run, weights: WeightSource, train: NDArray[np.bool_] | None) -> RunContext | SequenceRunContext:
@@ -196,17 +270,12 @@ def context_of(run: Run, weights: WeightSource, train: NDArray[np.bool_] | None)
 def _dataset(
     run: Run,
     measures: list[Measure],
-    results: dict[str, list[np.ndarray]],
+    values: dict[str, NDArray[Any]],
     epochs: NDArray[np.int64],
-    context: Any,
+    context: RunContext | SequenceRunContext,
 ) -> xr.Dataset:
     """Return the computed measures as a dataset with labeled dimensions."""
-    variables = {}
-    for m in measures:
-        dims = tuple(dim for dim in m.dims if dim != "run")
-        over_time = "epoch" in dims or "moment" in dims
-        values = np.stack(results[m.name]) if over_time else results[m.name][0]
-        variables[m.name] = (dims, values, m.attributes)
+    variables = {m.name: (tuple(dim for dim in m.dims if dim != "run"), values[m.name], m.attributes) for m in measures}
     used_dimensions = {dim for dims, _, _ in variables.values() for dim in dims}
     labels = coordinates(run) | {"epoch": epochs, "moment": moments(epochs)}
     for m in measures:

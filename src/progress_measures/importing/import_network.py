@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from progress_measures import fingerprint, paths
-from progress_measures.cube.extract import measure_family
+from progress_measures.cube.extract import measure_run
 from progress_measures.cube.gather import gather
 from progress_measures.errors import UserError
 from progress_measures.experiments.load import FOLDER, IMPORTED, is_experiment_name
@@ -161,8 +161,7 @@ def _write(network: RecognizedNetwork, name: str, contents: Contents, precision:
     """Write the files of a finished training, measure and gather."""
     (run,) = network.experiment.runs(name)
     write_training(run, network, precision)
-    for family in families_of(run):
-        measure_family(run, family, first=True)
+    measure_run(run, families_of(run), first=True)
     if "split" in run.provides:
         losses = open_store(paths.family_store(name, run.name, "losses")).load()
         write_history(run, contents, losses)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SECTION = "Nanda et al. 2023, section 4.4, Fig. 6, Table 4"
 BY_FREQUENCY = ("run", "epoch", "frequency")
+GROUP = 8  # number of values of a that are handled at a time
 
 
 @cached_per_checkpoint
@@ -28,34 +29,41 @@ def _without_each_block(checkpoint: Checkpoint) -> Array:
     """Compute each pair's cross-entropy with one frequency's block removed from the logits: [frequency, pair].
 
     A block is a sum of functions of a, b, a + b and a - b, so exp(-block) is a product of four small tables. For p = 113,
-    multiplications thus replace 80 million exponentials. The loop over a keeps the arrays in the processor's cache. If the
-    exponents span more than `SPAN`, which does not occur in trained networks, the loss is computed directly.
+    multiplications thus replace 80 million exponentials. The loop over groups of values of a keeps the arrays in the
+    processor's cache. If the exponents span more than `SPAN`, which does not occur in trained networks, the loss is computed
+    directly.
     """
     context, p = checkpoint.context, checkpoint.context.n
-    labels, b = context.labels.reshape(p, p), np.arange(p)
+    labels = context.labels.reshape(p, p)
     logits = checkpoint.logits.astype(np.float64).reshape(p, p, -1)
-    span = np.ptp(logits, axis=-1).max()
+    outputs, span = logits.shape[-1], np.ptp(logits, axis=-1).max()
     logits -= np.take_along_axis(logits, labels[..., None], -1)
     np.put_along_axis(logits, labels[..., None], -np.inf, -1)
     with np.errstate(over="ignore"):  # overflows only above SPAN, where the result is not used
         exponentials = np.exp(logits, out=logits)  # exp(logit - label's logit), 0 at the label: [a, b, output]
+    basis = fourier.basis(p)
+    coefficients = [basis @ part / p for part in checkpoint.logit_marginals.along("block", context.sign)]
     results = np.empty((p // 2, p, p))
-    product = np.empty_like(exponentials[0])
+    products = np.empty((GROUP, p, outputs))
     for result, k in zip(results, fourier.frequencies(p), strict=True):
-        block = fourier.project(checkpoint.logit_marginals.along("block", checkpoint.context.sign), [k])
+        waves = slice(2 * k - 1, 2 * k + 1)
+        block = fourier.Marginals(*(basis[waves].T @ part[waves] for part in coefficients))
         if span + sum(map(np.ptp, block)) > SPAN:
             remaining = checkpoint.logits - fourier.on_plane(block).reshape(p * p, -1)
             result[:] = cross_entropy(remaining, context.labels).reshape(p, p)
             continue
-        exp_a, exp_b, exp_plus, exp_minus = (part / part.mean() for part in np.exp(np.negative(block)))
-        exp_plus = np.concatenate([exp_plus, exp_plus])  # [a : a + p] are the values at a + b for b = 0 … p - 1
-        exp_minus = np.concatenate([exp_minus, exp_minus])[::-1]  # [p - 1 - a : 2 * p - 1 - a] are the values at a - b
-        for a in range(p):
-            np.multiply(exp_plus[a : a + p], exp_minus[p - 1 - a : 2 * p - 1 - a], out=product)
+        exp_a, exp_b, exp_plus, exp_minus = (np.exp(part.mean() - part) for part in block)
+        at_sum, at_difference = fourier.at_sums(exp_plus), fourier.at_differences(exp_minus)
+        for start in range(0, p, GROUP):
+            a = slice(start, start + GROUP)
+            label = labels[a].ravel()
+            rows = np.arange(len(label))
+            product = np.multiply(at_sum[a], at_difference[a], out=products[: p - start])
             product *= exp_b
-            label_factor = product[b, labels[a]] * exp_a[a, labels[a]]
+            of_label = product.reshape(-1, outputs)[rows, label] * exp_a[start + rows // p, label]
             product *= exponentials[a]
-            result[a] = np.log1p(product @ exp_a[a] / label_factor)
+            of_others = product @ exp_a[a, :, None]
+            result[a] = np.log1p(of_others.ravel() / of_label).reshape(-1, p)
     return results.reshape(len(results), -1)
 
 

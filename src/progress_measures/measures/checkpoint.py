@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from progress_measures import fourier
 from progress_measures.measures.keys import best_frequency, key_frequencies, key_frequencies_of_logits
+from progress_measures.measures.numerics import Outcomes
 from progress_measures.models import forward_at, network, pairs, transformer
 from progress_measures.models.design import design_of
 from progress_measures.models.native import in_order, native_weights
@@ -255,15 +256,20 @@ class Checkpoint:
         pre, post = ((values[:, 0] if values.ndim == 3 else values).numpy() for values in neurons)
         return pre, post, out.numpy()
 
-    @property
-    def train(self) -> tuple[NDArray, NDArray]:
-        """Logits [pair, output] and labels [pair] of the training pairs."""
-        return self.logits[self.context.train], self.context.labels[self.context.train]
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """Losses and correctness of all pairs; those of undefined pairs mean nothing."""
+        return Outcomes.of(self.logits, self.context.labels)
 
     @property
-    def test(self) -> tuple[NDArray, NDArray]:
-        """Logits [pair, output] and labels [pair] of the test pairs."""
-        return self.logits[self.context.test], self.context.labels[self.context.test]
+    def train(self) -> Outcomes:
+        """Outcomes of the training pairs."""
+        return self.outcomes.select(self.context.train)
+
+    @property
+    def test(self) -> Outcomes:
+        """Outcomes of the test pairs."""
+        return self.outcomes.select(self.context.test)
 
     @property
     def pre(self) -> NDArray:
@@ -361,8 +367,7 @@ class Checkpoint:
         For subtraction, a - b replaces a + b.
         """
         line = self.logit_marginals.plus if self.context.sign == 1 else self.logit_marginals.minus
-        kernels = np.stack([fourier.kernel(self.context.n, [k]) for k in fourier.frequencies(self.context.n)])
-        return np.tensordot(kernels, line, axes=1)
+        return np.tensordot(fourier.kernels(self.context.n), line, axes=1)
 
     @cached_property
     def key_directions(self) -> NDArray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.fourier import kernel
-from progress_measures.measures.numerics import SPAN, cached_per_checkpoint, correct, cross_entropy
+from progress_measures.measures.numerics import SPAN, Outcomes, cached_per_checkpoint, correct, cross_entropy
 from progress_measures.measures.registry import measure
 
 if TYPE_CHECKING:
@@ -27,14 +27,6 @@ RUN_EPOCH = ("run", "epoch")
 BY_FREQUENCY = ("run", "epoch", "frequency")
 
 
-def _loss(logits: Array, labels: NDArray[np.int64]) -> Number:
-    return cross_entropy(logits, labels).mean()
-
-
-def _accuracy(logits: Array, labels: NDArray[np.int64]) -> Number:
-    return correct(logits, labels).mean()
-
-
 @measure(
     dims=RUN_EPOCH,
     units="nat",
@@ -45,8 +37,7 @@ def _accuracy(logits: Array, labels: NDArray[np.int64]) -> Number:
 )
 def loss(checkpoint: Checkpoint) -> Number:
     """Mean cross-entropy over all pairs for which the task has a right answer, training and test pairs together."""
-    defined = checkpoint.context.defined
-    return _loss(checkpoint.logits[defined], checkpoint.context.labels[defined])
+    return checkpoint.outcomes.loss[checkpoint.context.defined].mean()
 
 
 @measure(
@@ -58,8 +49,7 @@ def loss(checkpoint: Checkpoint) -> Number:
 )
 def accuracy(checkpoint: Checkpoint) -> Number:
     """Fraction of correct answers on all pairs for which the task has a right answer, training and test pairs together."""
-    defined = checkpoint.context.defined
-    return _accuracy(checkpoint.logits[defined], checkpoint.context.labels[defined])
+    return checkpoint.outcomes.correct[checkpoint.context.defined].mean()
 
 
 @measure(
@@ -72,7 +62,7 @@ def accuracy(checkpoint: Checkpoint) -> Number:
 )
 def train_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     """Mean cross-entropy over training pairs, or over the answers of the training examples of a task on sequences."""
-    return _loss(*checkpoint.train)
+    return checkpoint.train.loss.mean()
 
 
 @measure(
@@ -85,7 +75,7 @@ def train_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
 )
 def test_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     """Mean cross-entropy over test pairs, or over the answers of the test examples of a task on sequences."""
-    return _loss(*checkpoint.test)
+    return checkpoint.test.loss.mean()
 
 
 @measure(
@@ -93,7 +83,7 @@ def test_loss(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
 )
 def train_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     """Fraction of correct answers on training pairs, or on training examples of a task on sequences."""
-    return _accuracy(*checkpoint.train)
+    return checkpoint.train.correct.mean()
 
 
 @measure(
@@ -101,7 +91,7 @@ def train_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
 )
 def test_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     """Fraction of correct answers on test pairs, or on test examples of a task on sequences."""
-    return _accuracy(*checkpoint.test)
+    return checkpoint.test.correct.mean()
 
 
 def _restricted(
@@ -225,18 +215,14 @@ def restricted_accuracy_test(checkpoint: Checkpoint) -> Number:
     return _restricted(checkpoint, correct, checkpoint.context.test)
 
 
-def _excluded(checkpoint: Checkpoint, per_pair: Callable[[Array, NDArray[np.int64]], NDArray]) -> Number:
-    """Return the mean over training pairs of `per_pair(logits, labels)`, with the logits of the excluded loss.
-
-    Return NaN if the run has no key frequencies.
-    """
+@cached_per_checkpoint
+def _excluded(checkpoint: Checkpoint) -> Outcomes | None:
+    """Return the outcomes of training pairs with the logits of the excluded loss; None if the run has no key frequencies."""
     train = checkpoint.context.train
     if not checkpoint.context.key_frequencies.size:
-        return np.nan
-    return per_pair(
-        checkpoint.logits[train] - checkpoint.key_directions[checkpoint.context.sum_index[train]],
-        checkpoint.context.labels[train],
-    ).mean()
+        return None
+    remaining = checkpoint.logits[train] - checkpoint.key_directions[checkpoint.context.sum_index[train]]
+    return Outcomes.of(remaining, checkpoint.context.labels[train])
 
 
 @measure(
@@ -252,7 +238,8 @@ def excluded_loss(checkpoint: Checkpoint) -> Number:
 
     The logits L become L - sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     """
-    return _excluded(checkpoint, cross_entropy)
+    excluded = _excluded(checkpoint)
+    return np.nan if excluded is None else excluded.loss.mean()
 
 
 @measure(
@@ -267,7 +254,8 @@ def excluded_accuracy(checkpoint: Checkpoint) -> Number:
 
     The logits L become L - sum over key frequencies k of P_k L, where P_k projects on cos and sin of w_k(a + b).
     """
-    return _excluded(checkpoint, correct)
+    excluded = _excluded(checkpoint)
+    return np.nan if excluded is None else excluded.correct.mean()
 
 
 @measure(
@@ -292,7 +280,9 @@ def excluded_loss_by_frequency(checkpoint: Checkpoint) -> Array:
     sum_index, labels = context.sum_index[train], context.labels[train]
     logits = checkpoint.logits[train].astype(np.float64)
     if np.ptp(logits, axis=-1).max() + np.ptp(checkpoint.directions, axis=-1).max() > SPAN:
-        return np.array([_loss(logits - removed[sum_index], labels) for removed in checkpoint.directions])
+        return np.array(
+            [cross_entropy(logits - removed[sum_index], labels).mean() for removed in checkpoint.directions]
+        )
     row = np.arange(len(labels))
     margin = logits - logits[row, labels][:, None]
     removed = checkpoint.directions - np.take_along_axis(

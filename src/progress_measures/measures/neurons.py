@@ -204,7 +204,9 @@ def neuron_quadratic_share(checkpoint: Checkpoint) -> Array:
 )
 def neuron_fraction_active(checkpoint: Checkpoint) -> Array:
     """Fraction of all pairs at which the neuron's pre-activation is positive."""
-    return (checkpoint.pre[checkpoint.context.defined] > 0).mean(0)
+    defined = checkpoint.context.defined.astype(np.float32)
+    active = (checkpoint.pre > 0).astype(np.float32)
+    return defined @ active / defined.sum()  # sums of integers, exact below 2^24 pairs
 
 
 @measure(

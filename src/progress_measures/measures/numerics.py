@@ -1,8 +1,10 @@
 """Numerical functions that several families share."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,9 @@ Number = float | np.floating
 
 C = TypeVar("C")
 R = TypeVar("R")
+
+GROUP_ENTRIES = 2**15
+"""Number of logits whose cross-entropy is computed at a time, so that they stay in the processor's cache."""
 
 SPAN = 650.0
 """Largest range of exponents, in nats, at which products of exponentials stay accurate in float64."""
@@ -42,6 +47,13 @@ def cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
     Returns:
         Cross-entropy in nats [row].
     """
+    group = max(1, GROUP_ENTRIES // logits.shape[-1])
+    starts = range(0, len(labels), group)
+    losses = [_cross_entropy(logits[start : start + group], labels[start : start + group]) for start in starts]
+    return np.concatenate(losses) if losses else np.empty(0)
+
+
+def _cross_entropy(logits: NDArray, labels: NDArray) -> NDArray[np.float64]:
     row = np.arange(len(labels))
     margin = logits.astype(np.float64)
     margin -= margin[row, labels][:, None]
@@ -65,6 +77,23 @@ def correct(logits: NDArray, labels: NDArray) -> NDArray[np.bool_]:
         True where the answer is right [row].
     """
     return logits.argmax(-1) == labels
+
+
+class Outcomes(NamedTuple):
+    """Losses and correctness of a network's answers."""
+
+    loss: NDArray[np.float64]  # cross-entropy in nats [example]
+    correct: NDArray[np.bool_]  # whether the answer is right [example]
+    labels: NDArray[np.int64]  # index of the right output [example]
+
+    @classmethod
+    def of(cls, logits: NDArray, labels: NDArray[np.int64]) -> Outcomes:
+        """Compute the outcomes of logits [example, output] for labels [example]."""
+        return cls(cross_entropy(logits, labels), correct(logits, labels), labels)
+
+    def select(self, examples: NDArray[np.bool_]) -> Outcomes:
+        """Return the outcomes of some of the examples, for a mask [example]."""
+        return Outcomes(*(values[examples] for values in self))
 
 
 def gini(norms: NDArray) -> float:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from progress_measures.capabilities import CAPABILITIES
+from progress_measures.fingerprint import DERIVED as DERIVED_CODE
+from progress_measures.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -211,6 +213,11 @@ DERIVED = ("phases",)
 
 FAMILIES = tuple(name for name in _families() if name not in DERIVED)
 """Families that are measured on checkpoints; each run has one store per family."""
+
+
+def family_fingerprint(family: str) -> str:
+    """Return the hash of the code that decides the values of a family's measures."""
+    return fingerprint(f"progress_measures.measures.{family}", "progress_measures.cube.extract", DERIVED_CODE)
 
 
 def families_of(run: Run) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from progress_measures.data.examples import DrawnExamples
+from progress_measures.measures.numerics import Outcomes
 from progress_measures.models import forward_at
 from progress_measures.models.design import Design
 from progress_measures.models.transformer import forward
@@ -80,20 +81,19 @@ class SequenceCheckpoint:
         return {name: torch.from_numpy(w)[None] for name, w in self.weights.items()}
 
     @cached_property
-    def train(self) -> tuple[NDArray, NDArray]:
-        """Logits [answer, output] and labels [answer] of the training examples.
+    def train(self) -> Outcomes:
+        """Outcomes of the training examples' answers.
 
         If training draws fresh examples, these are the examples of the next update.
         """
-        return self._logits_and_labels(self.context.examples.train(self.epoch))
+        return self._outcomes(self.context.examples.train(self.epoch))
 
     @cached_property
-    def test(self) -> tuple[NDArray, NDArray]:
-        """Logits [answer, output] and labels [answer] of the test examples."""
-        return self._logits_and_labels(self.context.test)
+    def test(self) -> Outcomes:
+        """Outcomes of the test examples' answers."""
+        return self._outcomes(self.context.test)
 
-    def _logits_and_labels(self, examples: Examples) -> tuple[NDArray, NDArray]:
-        """Return the logits [answer, output] and labels [answer] of examples."""
+    def _outcomes(self, examples: Examples) -> Outcomes:
         run = self.context.run
         layout, tensors, pieces = run.task.layout, self._tensors, []
         piece_size = max(1, PIECE // (run.model.heads * layout.input_length**2))
@@ -102,7 +102,7 @@ class SequenceCheckpoint:
             read_positions = forward_at.ReadPositions(tokens[..., : layout.input_length], positions, layout.vocabulary)
             with torch.no_grad():
                 pieces.append(forward_at.logits(tensors, read_positions, run.model.doubled_residual)[0].numpy())
-        return np.concatenate(pieces), examples.labels.ravel()
+        return Outcomes.of(np.concatenate(pieces), examples.labels.ravel())
 
     @cached_property
     def patterns(self) -> NDArray:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.measures.numerics import correct, cross_entropy
 from progress_measures.measures.registry import measure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from progress_measures.measures.numerics import Array
+    from progress_measures.measures.numerics import Array, Outcomes
     from progress_measures.measures.sequence_checkpoint import SequenceCheckpoint
 
 SECTION = "Nanda et al. 2023, appendix D.3"
@@ -33,7 +32,7 @@ def _by_answer(checkpoint: SequenceCheckpoint, values: NDArray) -> Array:
 )  # fmt: skip
 def train_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over training examples, for each answer of a sequence."""
-    return _by_answer(checkpoint, cross_entropy(*checkpoint.train))
+    return _by_answer(checkpoint, checkpoint.train.loss)
 
 
 @measure(
@@ -42,7 +41,7 @@ def train_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
 )  # fmt: skip
 def test_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over test examples, for each answer of a sequence."""
-    return _by_answer(checkpoint, cross_entropy(*checkpoint.test))
+    return _by_answer(checkpoint, checkpoint.test.loss)
 
 
 @measure(
@@ -50,14 +49,14 @@ def test_loss_by_answer(checkpoint: SequenceCheckpoint) -> Array:
 )
 def test_accuracy_by_answer(checkpoint: SequenceCheckpoint) -> Array:
     """Fraction of test examples in which the answer is right, for each answer of a sequence."""
-    return _by_answer(checkpoint, correct(*checkpoint.test))
+    return _by_answer(checkpoint, checkpoint.test.correct)
 
 
-def _by_trigram(checkpoint: SequenceCheckpoint, logits: Array, labels: NDArray[np.int64]) -> Array:
+def _by_trigram(checkpoint: SequenceCheckpoint, outcomes: Outcomes) -> Array:
     """Return the mean loss over the examples with each label: [trigram]; NaN for a label without examples."""
-    losses, count = cross_entropy(logits, labels), np.bincount(labels, minlength=logits.shape[-1])
+    outputs = checkpoint.weights["W_U"].shape[-1]
     with np.errstate(invalid="ignore"):
-        return np.bincount(labels, losses, logits.shape[-1]) / count
+        return np.bincount(outcomes.labels, outcomes.loss, outputs) / np.bincount(outcomes.labels, minlength=outputs)
 
 
 @measure(
@@ -66,7 +65,7 @@ def _by_trigram(checkpoint: SequenceCheckpoint, logits: Array, labels: NDArray[n
 )  # fmt: skip
 def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over the training examples with each signal token; NaN for a token without examples."""
-    return _by_trigram(checkpoint, *checkpoint.train)
+    return _by_trigram(checkpoint, checkpoint.train)
 
 
 @measure(
@@ -75,7 +74,7 @@ def train_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
 )  # fmt: skip
 def test_loss_by_trigram(checkpoint: SequenceCheckpoint) -> Array:
     """Mean cross-entropy over the test examples with each signal token; NaN for a token without examples."""
-    return _by_trigram(checkpoint, *checkpoint.test)
+    return _by_trigram(checkpoint, checkpoint.test)
 
 
 @measure(dims=BY_HEAD, units="1", long_name="Induction score", requires={"repeats", "attention"}, reference=INDUCTION)

@@ -1,0 +1,42 @@
+"""Parts of an experiment: runs that one process measures. Imports no torch, so that a dry run stays fast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from progress_measures.training import cost
+
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+# A tenth of the logits that the mainline's 401 checkpoints have over all pairs. A part of this size is measured in about
+# ten times the seconds that the process takes to import torch.
+PART_LOGITS = 60e6
+
+
+def parts(runs: list[Run]) -> dict[str, list[Run]]:
+    """Divide the runs of an experiment into parts of consecutive runs.
+
+    A large run is a part of its own. Small runs share a part, because starting a process takes longer than measuring them.
+
+    Args:
+        runs: runs of the experiment.
+
+    Returns:
+        Runs of each part, by name of the part's first run.
+    """
+    divided: dict[str, list[Run]] = {}
+    part: list[Run] = []
+    logits = 0.0
+    for run in runs:
+        if not part or logits >= PART_LOGITS:
+            part, logits = divided.setdefault(run.name, []), 0.0
+        part.append(run)
+        logits += _logits(run)
+    return divided
+
+
+def _logits(run: Run) -> int:
+    """Return the number of logits that measuring a run computes: checkpoints x examples x outputs."""
+    checkpoints = run.training.epochs // run.training.checkpoint_every + 1
+    return checkpoints * cost.evaluated_examples(run) * run.task.layout.outputs
