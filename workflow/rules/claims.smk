@@ -8,7 +8,7 @@ localrules:
 rule claims:
     """Judge every claim on the cubes."""
     input:
-        cubes=judged_cubes(),
+        cubes=lambda wildcards: judged_cubes(),
         claim_files=sorted(str(path) for path in Path("config/claims").glob("*.yaml")),
         code=code("progress_measures.claims.claims_page", *quantity_modules()),
     output:

@@ -190,12 +190,12 @@ code(
     "progress_measures.claims.claims_page",
     *quantity_modules(),
     *(table_module(name) for name in table_ids()),
-    *(
+    *{
         name
         for runs in RUNS.values()
         for run in runs.values()
         for name in code_modules(run)
-    ),
+    },
 )
 for name in figure_ids():
     write_figure_fingerprint(name)

@@ -237,20 +237,22 @@ class MeasuringPass:
         """
         checkpoint = self._context.checkpoint(weights, epoch)
         at_moment = self._at_moments if epoch in self._selected_epochs else []
-        for m in [*self._at_each_epoch, *at_moment]:
-            self._results[m.name].append(_value(m, checkpoint))
+        measures = [*self._at_each_epoch, *at_moment]
+        for m, view in [(m, m.view(checkpoint)) for m in measures]:  # all views first, so that they share their results
+            self._results[m.name].append(_value(m, view))
 
     def dataset(self, measures: list[Measure]) -> xr.Dataset:
         """Return some of the measures, without a `run` dimension. Measures of the last checkpoint are computed here."""
+        final = self._context.final
         values = {}
-        for m in measures:
+        for m, view in [(m, m.view(final)) for m in measures]:
             over_time = "epoch" in m.dims or "moment" in m.dims
-            values[m.name] = np.stack(self._results[m.name]) if over_time else _value(m, self._context.final)
+            values[m.name] = np.stack(self._results[m.name]) if over_time else _value(m, view)
         return _dataset(self._run, measures, values, self._epochs, self._context)
 
 
-def _value(measure: Measure, checkpoint: Checkpoint | SequenceCheckpoint) -> NDArray[Any]:
-    return np.asarray(measure.function(measure.view(checkpoint))).astype(measure.dtype)
+def _value(measure: Measure, view: Checkpoint | SequenceCheckpoint) -> NDArray[Any]:
+    return np.asarray(measure.function(view)).astype(measure.dtype)
 
 
 def context_of(run: Run, weights: WeightSource, train: NDArray[np.bool_] | None) -> RunContext | SequenceRunContext:

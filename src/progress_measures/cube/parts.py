@@ -9,9 +9,9 @@ from progress_measures.training import cost
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
-# A tenth of the logits that the mainline's 401 checkpoints have over all pairs. A part of this size is measured in about
-# ten times the seconds that the process takes to import torch.
-PART_LOGITS = 60e6
+# A sixth of the logits that the mainline's 401 checkpoints have over all pairs. Measuring them takes several times as long as
+# starting the process, and the quickstart's three runs still keep two cores busy.
+PART_LOGITS = 1e8
 
 
 def parts(runs: list[Run]) -> dict[str, list[Run]]:

@@ -5,6 +5,7 @@ Each result is computed on first use, and at most once per checkpoint.
 
 from __future__ import annotations
 
+import weakref
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -65,12 +66,16 @@ class RunContext:
         self._train = None if train is None else train.reshape(run.task.defined().shape)[grid].ravel()
         self.closed_form = run.closed_form
 
-    @cached_property
+    @property
     def in_group_order(self) -> RunContext:
         """The same data in the order of the task's cyclic group; this context itself if the order is natural."""
+        return self._in_other_order or self
+
+    @cached_property
+    def _in_other_order(self) -> RunContext | None:
         order = Order.of_group(self.run.task)
         if order is None or self._natural is not None:
-            return self
+            return None
         context = RunContext(self.run, self._final, self._all_train, order)
         context._natural = self
         return context
@@ -148,9 +153,9 @@ class RunContext:
         a, b = np.indices((self.n, self.n)).reshape(2, -1)
         return (a + self.sign * b) % self.n
 
-    @cached_property
+    @property
     def final(self) -> Checkpoint:
-        """Last checkpoint of the run."""
+        """A new object for the last checkpoint of the run, so that its intermediate results do not stay in memory."""
         if self._natural is not None:
             return self._natural.final.in_group_order
         return self.checkpoint(self._final, self.run.training.epochs)
@@ -161,9 +166,9 @@ class RunContext:
 
         They are frequencies of neurons, or of the logits if the neurons are unknown.
         """
-        final = self.final
         if "neurons" in self.run.provides:
-            return key_frequencies(final.variance_fractions)
+            return key_frequencies(self._final_fractions)
+        final = self.final
         line_sums = final.logit_marginals.plus if self.sign == 1 else final.logit_marginals.minus
         centered = final.logits.astype(np.float64) - final.logit_mean
         return key_frequencies_of_logits(final.answers(line_sums), float(np.square(centered).sum()))
@@ -174,7 +179,12 @@ class RunContext:
 
         Both arrays are [neuron].
         """
-        return best_frequency(self.final.variance_fractions)
+        return best_frequency(self._final_fractions)
+
+    @cached_property
+    def _final_fractions(self) -> NDArray:
+        """`variance_fractions` of the last checkpoint: [neuron, frequency]."""
+        return self.final.variance_fractions
 
 
 def _tables_of(weights: dict[str, NDArray]) -> pairs.Tables:
@@ -204,18 +214,24 @@ class Checkpoint:
         has_weights = "weights" in context.run.provides
         self.weights = in_order(native_weights(weights, context.run), context.order) if has_weights else {}
         self._natural: Checkpoint | None = None
+        self._view: weakref.ref[Checkpoint] | None = None
 
-    @cached_property
+    @property
     def in_group_order(self) -> Checkpoint:
         """This checkpoint with operand values and outputs in the order of the task's cyclic group.
 
-        It is this checkpoint itself if there is no group, or if the order is natural.
+        It is this checkpoint itself if there is no group, or if the order is natural. As long as the view is in use, the
+        same view is returned, so that its results are computed once.
         """
         context = self.context.in_group_order
         if context is self.context:
             return self
-        view = Checkpoint(context, self.trained, self.epoch)
-        view._natural = self
+        view = None if self._view is None else self._view()
+        if view is None:
+            view = Checkpoint(context, self.trained, self.epoch)
+            view._natural = self
+            # weak, because in a cycle of references all results would stay in memory until Python's next garbage collection
+            self._view = weakref.ref(view)
         return view
 
     @cached_property

@@ -72,7 +72,9 @@ def neurons(checkpoint: Checkpoint, mid: Array) -> Array:
         Activations [pair, neuron].
     """
     w = weights(checkpoint)
-    return np.maximum(mid @ w["W_in"] + w["b_in"], 0)
+    activations: Array = mid @ w["W_in"]
+    activations += w["b_in"]
+    return np.maximum(activations, 0, out=activations)
 
 
 def logits(checkpoint: Checkpoint, mid: Array, post: Array | None = None, skip: Array | None = None) -> Array:

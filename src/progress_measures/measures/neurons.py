@@ -206,7 +206,7 @@ def neuron_fraction_active(checkpoint: Checkpoint) -> Array:
     """Fraction of all pairs at which the neuron's pre-activation is positive."""
     defined = checkpoint.context.defined.astype(np.float32)
     active = (checkpoint.pre > 0).astype(np.float32)
-    return defined @ active / defined.sum()  # sums of integers, exact below 2^24 pairs
+    return (defined @ active).astype(np.float64) / defined.sum()  # sums of integers, exact below 2^24 pairs
 
 
 @measure(

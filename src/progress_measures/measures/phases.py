@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.ndimage import median_filter
 
 from progress_measures.measures.registry import measure
 
@@ -55,6 +54,8 @@ class Milestone(NamedTuple):
 
 def _smooth(values: Array) -> Array:
     """Return the running median of the base-10 logarithm of a curve: [epoch]."""
+    from scipy.ndimage import median_filter  # not at the top: a dry run would import SciPy
+
     return median_filter(np.log10(np.maximum(values, 1e-30)), SMOOTHING, mode="nearest")
 
 

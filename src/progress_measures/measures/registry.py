@@ -222,5 +222,10 @@ def family_fingerprint(family: str) -> str:
 
 def families_of(run: Run) -> tuple[str, ...]:
     """Return the families with at least one measure that applies to a run."""
-    applicable = {m.family for m in measures().values() if m.applies_to(run)}
+    return _families_with(run.provides)
+
+
+@functools.cache
+def _families_with(provided: frozenset[str]) -> tuple[str, ...]:
+    applicable = {m.family for m in measures().values() if m.requires <= provided}
     return tuple(family for family in FAMILIES if family in applicable)
