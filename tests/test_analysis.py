@@ -5,9 +5,10 @@ import pytest
 import xarray as xr
 
 from progress_measures import fourier
-from progress_measures.analysis import clusters, crossings, embedding, pair_maps, phases, readout, runs, select
+from progress_measures.analysis import clusters, crossings, embedding, grid, pair_maps, phases, readout, runs, select
 from progress_measures.analysis.paper_tables import table_5_row, table_6_row
 from progress_measures.cube.open import open_cube
+from progress_measures.errors import UserError
 from progress_measures.tasks.split import train_order
 
 
@@ -235,3 +236,22 @@ def test_row_of_table_6_is_a_mean_over_runs(cube):
     assert [row["loss"], row["ablated loss"]] == pytest.approx(losses.mean(0).tolist())
     assert row["loss SD"] == pytest.approx(losses[:, 0].std(ddof=1))
     assert np.isnan(table_6_row(cube.isel(run=[0]))["loss SD"])
+
+
+def test_sweep_becomes_a_grid_of_its_settings():
+    runs = [(decay, fraction, seed) for decay in (0.3, 1.0) for fraction in (0.2, 0.4) for seed in (0, 1)][:-1]
+    decays, fractions, seeds = zip(*runs, strict=True)
+    sweep = xr.Dataset(
+        {"loss": (("run", "epoch"), np.arange(14.0).reshape(7, 2))},
+        {"run": [f"run{i}" for i in range(7)], "epoch": [0, 10], "weight_decay": ("run", list(decays))}
+        | {"train_fraction": ("run", list(fractions)), "seed": ("run", list(seeds))}
+        | {"split_seed": ("run", list(seeds)), "prime": ("run", [59] * 7)},
+    )
+    grids = grid(sweep, "train_fraction", "weight_decay")
+    assert grids.loss.dims == ("train_fraction", "weight_decay", "seed", "epoch")
+    for i, (decay, fraction, seed) in enumerate(runs):
+        values = grids.loss.sel(weight_decay=decay, train_fraction=fraction, seed=seed)
+        np.testing.assert_array_equal(values, [2 * i, 2 * i + 1])
+    assert np.isnan(grids.loss.sel(weight_decay=1.0, train_fraction=0.4, seed=1)).all(), "the run that is missing"
+    with pytest.raises(UserError, match=r"`prime` does not vary.*weight_decay, train_fraction, seed"):
+        grid(sweep, "prime")

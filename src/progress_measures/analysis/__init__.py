@@ -3,7 +3,7 @@
 Functions take a cube, or the part of a cube that belongs to one run; none reads weights.
 
 runs          task, split, key frequencies and interventions of a run
-select        runs by their settings, and variables by name
+select        runs by their settings, sweeps as grids, and variables by name
 crossings     epochs at which curves cross a level, values at epochs, counts of rises
 phases        the phase of a run at an epoch
 pair_maps     attention, neurons and logits over all pairs, and their 2D Fourier coefficients
@@ -18,7 +18,7 @@ forecast      prediction of when a network generalizes
 from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead
 from progress_measures.analysis.pair_maps import attention_map, neuron_map, neuron_maps
 from progress_measures.analysis.runs import key_frequencies_of, operands
-from progress_measures.analysis.select import by_fraction, cut_to_run, runs_with
+from progress_measures.analysis.select import by_fraction, cut_to_run, grid, runs_with
 
 __all__ = [
     "at_epochs",
@@ -27,6 +27,7 @@ __all__ = [
     "cut_to_run",
     "first_below",
     "first_reaching",
+    "grid",
     "key_frequencies_of",
     "lead",
     "neuron_map",

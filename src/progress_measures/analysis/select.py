@@ -129,3 +129,45 @@ def by_fraction(*cubes: xr.Dataset) -> list[tuple[float, xr.Dataset]]:
         fractions = cube.train_fraction.values.tolist()
         runs += [(fraction, cube.isel(run=[fractions.index(fraction)])) for fraction in dict.fromkeys(fractions)]
     return sorted(runs, key=lambda pair: pair[0])
+
+
+def grid(cube: xr.Dataset, *settings: str) -> xr.Dataset:
+    """Replace the dimension `run` of a sweep by one dimension per setting that the sweep varies.
+
+    For example, `grid(cube, "weight_decay", "train_fraction").test_loss` has the dimensions weight_decay, train_fraction,
+    seed, …. Settings that vary but are not named, such as `seed`, become further dimensions.
+
+    Args:
+        cube: cube of a sweep.
+        settings: names of settings, which are coordinates along `run`, in the order of the new dimensions.
+
+    Returns:
+        The cube, in which combinations of settings without a run are NaN.
+
+    Raises:
+        UserError: a setting is not a coordinate along `run`, or is the same in all runs.
+    """
+    along_run = {str(name): values for name, values in cube.coords.items() if values.dims == ("run",) and name != "run"}
+    varying = [name for name, values in along_run.items() if len(set(values.values.tolist())) > 1]
+    for name in settings:
+        if name not in varying:
+            raise UserError(
+                f"`{name}` does not vary among the runs of {cube.attrs.get('experiment', 'the cube')!r}; "
+                f"these settings do: {', '.join(varying) or 'none'}."
+            )
+    names = [*settings, *_independent(along_run, list(settings), varying)]
+    constant = cube.drop_vars([name for name in along_run if name not in names])
+    return constant.set_index(run=names).unstack("run").transpose(*names, ...)
+
+
+def _independent(along_run: dict[str, xr.DataArray], chosen: list[str], varying: list[str]) -> list[str]:
+    """Return settings that, together with the chosen ones, tell all runs apart; those that follow from them are left out."""
+    further: list[str] = []
+
+    def combinations(names: list[str]) -> int:
+        return len(set(zip(*(along_run[name].values.tolist() for name in names), strict=True)))
+
+    for name in varying:
+        if name not in chosen and combinations([*chosen, *further, name]) > combinations([*chosen, *further]):
+            further.append(name)
+    return further
