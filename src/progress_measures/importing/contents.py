@@ -332,8 +332,14 @@ def _same(first: Any, second: Any) -> bool:
 
 
 def _stripped(tensors: Mapping[str, NDArray[Any]], beside: dict[str, Any]) -> _Network:
-    """Remove from tensor names the prefixes that DataParallel, torch.compile or an enclosing module adds."""
+    """Remove from tensor names the parts that DataParallel, torch.compile, TransformerLens 4 or an enclosing module adds.
+
+    TransformerLens 4 lists a tensor under several names, which become one. Names of different tensors remain as they are.
+    """
     names = {name: name.replace("._original_component", "") for name in tensors}
+    first = {short: tensors[name] for name, short in reversed(names.items())}
+    if not all(np.array_equal(first[short], tensors[name]) for name, short in names.items()):
+        names = {name: name for name in tensors}
     for prefix in ("module.", "_orig_mod.", "model."):
         if all(name.startswith(prefix) for name in names.values()):
             names = {key: name.removeprefix(prefix) for key, name in names.items()}
