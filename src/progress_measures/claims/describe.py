@@ -103,7 +103,8 @@ def _frequencies_without_neurons(last: xr.Dataset, keys: NDArray[np.int64]) -> l
     The harmonics 2k and 3k of key frequencies do not count, because neurons of frequency k have them. Without `prime` or
     `modulus`, as of a task given by a table, the harmonics are not known.
     """
-    if not ({"ablated_loss_by_frequency", "cluster_size"} <= set(last) and {"prime", "modulus"} & set(last.coords)):
+    variables = {"ablated_loss_by_frequency", "cluster_size", "test_loss"}
+    if not (variables <= set(last) and {"prime", "modulus"} & set(last.coords)):
         return []
     ratio = last.ablated_loss_by_frequency / last.test_loss
     is_needed = (ratio >= NEEDED) & (last.cluster_size == 0)
@@ -149,7 +150,7 @@ def _grokking(run: xr.Dataset) -> str:
         lasting = f"for {STAYS} epochs" if epoch + STAYS <= last else f"until the last epoch, {last:,}"
         return f"It generalizes: from epoch {epoch:,.0f} the test loss stays below 1e-2 {lasting}."
     reason = f"(test loss below 1e-2: {_why(run, 'grok_time')})"
-    if float(run.test_loss[-1]) < 1e-2:
+    if "test_loss" in run and float(run.test_loss[-1]) < 1e-2:
         return f"It generalizes, from an epoch that is not known {reason}."
     return f"It does not generalize {reason}."
 
