@@ -594,9 +594,10 @@ def _stated_losses(loaded: Mapping[str, Any], name: str, losses: NDArray[np.floa
     if name not in loaded:
         return None
     updates = _counts(loaded, name, path)
-    if len(updates) != len(losses):
+    if len(updates) != len(losses) or (np.diff(updates) <= 0).any():
         raise UserError(
-            f"{path}: `{name}`: expected {len(losses)} numbers, one per entry of `{name.replace('updates', 'losses')}`."
+            f"{path}: `{name}`: expected {len(losses)} ascending numbers, one per entry of "
+            f"`{name.replace('updates', 'losses')}`."
         )
     return Losses(updates, losses)
 
