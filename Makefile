@@ -8,7 +8,7 @@ UV = $(shell command -v uv || echo .venv-uv/bin/uv)
 CORES ?= 2
 BIN = .venv/bin
 
-.PHONY: help setup quickstart explore test test-browser test-docs test-faults soak test-slurm slurm-demo docs lint format audit claims bench findings clean
+.PHONY: help setup quickstart explore test test-browser test-docs test-faults soak test-slurm test-old-lens slurm-demo docs lint format audit claims bench findings clean
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -37,7 +37,7 @@ explore: setup  ## Open the explorer of the published networks
 	$(BIN)/progress-measures explore
 
 test: setup lint  ## Check the code, then run the test suite without the tests that need Slurm or a browser, or take long
-	$(BIN)/pytest -m "not slurm and not browser and not docs and not faults" --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not slurm and not browser and not docs and not faults and not old_lens" --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 
 test-browser: setup  ## Test the explorer in a real Chromium (Debian's, or $$CHROMIUM)
 	$(BIN)/pytest -m browser --numprocesses $(CORES) tests
@@ -53,6 +53,9 @@ soak: setup  ## Run the fault tests for hours: kill each stage TRIALS times, and
 
 test-slurm: setup  ## Start a real Slurm (as root, with slurm-wlm and munge) and test training on it
 	$(BIN)/pytest -m slurm tests
+
+test-old-lens: setup  ## Load exported files in versions 2 and 3 of TransformerLens, which are downloaded
+	$(BIN)/pytest -m old_lens tests
 
 slurm-demo: setup  ## Start a real Slurm on this machine (as root), run the quickstart on it, and stop it
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/slurm/lab.py snakemake --profile slurm quickstart

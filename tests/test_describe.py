@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from progress_measures.claims import load_claims
 from progress_measures.claims.describe import judge_headlines, summaries
 from progress_measures.claims.registry import load_quantity
 from progress_measures.claims.schema import headline_claims
 from progress_measures.cube.open import open_cube
+from progress_measures.paths import published_cube
+from support import ROOT
 from support.processes import command
 
 CLAIMS = load_claims()
@@ -71,6 +74,37 @@ def test_claims_without_values_are_left_out(cube):
     without = run.drop_vars(needed & set(run.data_vars) | {"key_frequency", "train_loss"})
     words = summaries(without)["seed0"]
     assert words.endswith("None of the headline claims can be judged on this run.")
+
+
+def test_restricted_loss_far_above_the_loss_is_compared_with_harmonics(cube):
+    last = cube.isel(epoch=[-1]).assign(key_frequency=cube.key_frequency | True)
+    losses = {"loss": 2e-7, "restricted_loss": 4e-5, "restricted_loss_with_harmonics": 3e-7}
+    described = last.assign({name: xr.full_like(last[name], value) for name, value in losses.items()})
+    words = summaries(described)["seed0"]
+    assert "The restricted loss is 200 times the loss over all pairs." in words
+    assert "harmonics 2k and 3k of the key frequencies k, it is 3e-07." in words
+    for other in (described.assign(restricted_loss=5 * described.loss), described.drop_vars("loss")):
+        assert "harmonics" not in summaries(other)["seed0"]
+
+
+def test_frequency_without_neurons_is_named(cube):
+    """Frequency 5 is named. Frequency 4 = 2 · 2 is a harmonic, 3 has a cluster, and 1 hardly changes the test loss."""
+    last = cube.sel(run=["seed0"]).isel(epoch=[-1])
+    factors = xr.DataArray([1.9, 50.0, 8.0, 8.0, 7.0, 1.0], dims="frequency")
+    described = last.assign(
+        key_frequency=last.frequency.isin([2]).expand_dims(run=last.run),
+        cluster_size=xr.zeros_like(last.cluster_size) + xr.DataArray([0, 9, 1, 0, 0, 0], dims="frequency"),
+        ablated_loss_by_frequency=last.test_loss * factors,
+    )
+    words = summaries(described)["seed0"]
+    assert "Frequency 5 has no neuron cluster, and the test loss is 7 times as large without it." in words
+    assert words.count("has no neuron cluster") == 1
+
+
+def test_published_network_has_a_frequency_without_neurons():
+    name = "weight_decay5.0_seed1"
+    words = summaries(open_cube(ROOT / published_cube("prime_53")).sel(run=[name]))[name]
+    assert "Frequency 19 has no neuron cluster, and the test loss is 7.26 times as large without it." in words
 
 
 def test_headline_claims_are_found_outside_the_repository(tmp_path, monkeypatch):

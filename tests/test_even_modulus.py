@@ -21,11 +21,12 @@ NETWORKS = {
     "n = 12": ("a + b", 12, 12),
     "n = 12, difference": ("a - b", 12, 12),
     "n = 12, 15 outputs": ("a + b", 12, 15),
+    "n = 15": ("a + b", 15, 15),  # shares factors with two key frequencies
     "n = 13": ("a + b", 13, 13),
     "n = 13, difference, 15 outputs": ("a - b", 13, 15),
 }
 STATES = ("solving", "earlier", "random")
-SEED = 42
+SEED = 58
 """With this seed no neuron is active at exactly one pair; all frequencies would explain such a neuron equally well."""
 
 KEYS = (2, 5, 6)

@@ -33,6 +33,13 @@ def test_frequencies_go_up_to_half_of_p_and_include_it(p):
     assert fourier.component_names(p)[-2:] == [f"cos {(p - 1) // 2}", f"sin {(p - 1) // 2}"]
 
 
+def test_harmonics_are_folded_and_listed_once():
+    assert fourier.harmonics(113, [1, 5, 34, 42], (1, 2)).tolist() == [1, 2, 5, 10, 29, 34, 42, 45]
+    assert fourier.harmonics(113, [1, 5, 34, 42]).tolist() == [1, 2, 3, 5, 10, 11, 13, 15, 29, 34, 42, 45]
+    assert fourier.harmonics(12, [4, 6]).tolist() == [4, 6], "8 and 18 are folded, and 12, 24 are the constant"
+    assert fourier.harmonics(12, []).size == 0
+
+
 def test_component_names_are_the_rows():
     assert fourier.component_names(5) == ["const", "cos 1", "sin 1", "cos 2", "sin 2"]
 

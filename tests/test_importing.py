@@ -16,6 +16,7 @@ import yaml
 
 from progress_measures import open_cube, open_run
 from progress_measures.analysis.select import caveats
+from progress_measures.claims.describe import describe
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
 from progress_measures.experiments.derived import train_mask
@@ -23,7 +24,7 @@ from progress_measures.experiments.schema import Experiment
 from progress_measures.explorer.payload import pack
 from progress_measures.files import write_store
 from progress_measures.importing.import_network import import_network, recognize, report
-from progress_measures.importing.names import Format, formats
+from progress_measures.importing.names import Format, best_match, formats
 from progress_measures.importing.settings import Options
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.models.design import Design
@@ -34,7 +35,15 @@ from progress_measures.models.transformer_lens_bridge import network_of
 from progress_measures.tasks.split import train_order
 from support import ROOT, state_dicts
 from support.checkout import Checkout
-from support.networks import PUBLISHED_NETWORK, imported_run, imported_weights, needs_published_network
+from support.experiments import pair_run, pair_runs
+from support.networks import (
+    PUBLISHED_NETWORK,
+    imported_run,
+    imported_weights,
+    needs_published_network,
+    random_weights,
+    solving_weights,
+)
 from support.processes import command
 from support.state_dicts import PRIME
 
@@ -131,7 +140,10 @@ CONTENTS = {
     "authors, a run": authors_run,
     "TransformerLens": final_state,
     "TransformerLens, without zero biases": lambda t: final_state(t, zeros=False),
-    "TransformerLens 4": lambda t: state_dicts.transformer_lens_4(t[0][400]),
+    "TransformerLens 4": lambda t: dict(state_dicts.bridge(t[0][400]).state_dict()),
+    "TransformerLens 4, parameters": lambda t: dict(state_dicts.bridge(t[0][400]).named_parameters()),
+    "TransformerLens 4, the original model": lambda t: state_dicts.bridge(t[0][400]).original_model.state_dict(),
+    "our own names": lambda t: state_dicts.tensors(t[0][400]),
     "the notebooks": notebook_content,
     "a wrapped module": lambda t: {"module." + k: v for k, v in final_state(t).items()},
     "a lightning checkpoint": lambda t: {"state_dict": {"model." + k: v for k, v in final_state(t).items()}},
@@ -181,6 +193,48 @@ def test_state_dicts_are_read_from_other_file_types(folder, trained, kind):
 
         save_file(state, "theirs.safetensors")
     assert_recognized_as(Path(f"theirs.{kind}"), trained[0][400])
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        {},
+        {"layers": 2, "gated_mlp": True, "activation": "silu"},
+        {"attention_only": True, "attention_biases": True},
+        {"positions": "rotary"},
+        {"normalization": "layer_norm", "norm_weights": True, "unembedding_bias": True},
+    ],
+    ids=str,
+)
+def test_our_own_names_are_a_format_of_every_transformer(design):
+    (run,) = pair_runs(count=1, **design)
+    weights = random_weights(run, np.random.default_rng(0))
+    match = best_match(weights, {}, None, Path("theirs.npz"))
+    assert match.format.name == "progress_measures"
+    assert match.ignored == []
+    assert set(match.weights()) == set(weights)
+    for name, tensor in match.weights().items():
+        np.testing.assert_array_equal(tensor, weights[name], err_msg=name)
+    if "W_out" in weights:
+        with pytest.raises(UserError, match="missing tensors: W_out"):
+            best_match({name: w for name, w in weights.items() if name != "W_out"}, {}, None, Path("theirs.npz"))
+
+
+def test_tensors_of_one_short_name_are_not_confused(folder):
+    state = {"a._original_component.weight": torch.ones(3, 3), "a.weight": torch.zeros(3, 3)}
+    with pytest.raises(UserError, match=r"do not match any known format: a\._original_component\.weight, a\.weight"):
+        recognize(save(state), Options())
+
+
+def test_transposed_arrays_of_safetensors_are_hinted_at(folder, trained):
+    from safetensors.numpy import load_file, save_file
+
+    state = {name: tensor.numpy() for name, tensor in final_state(trained, zeros=False).items()}
+    state["embed.W_E"] = np.asfortranarray(state["embed.W_E"])
+    save_file(state, "theirs.safetensors")
+    assert not np.array_equal(load_file("theirs.safetensors")["embed.W_E"], state["embed.W_E"]), "safetensors 0.8.0"
+    with pytest.raises(UserError, match=r"save_file \(version 0\.8\.0\) .* numpy\.ascontiguousarray"):
+        recognize(Path("theirs.safetensors"), Options())
 
 
 def test_mapping_file_describes_other_formats(folder, trained):
@@ -1050,8 +1104,10 @@ def test_mistakes_in_a_mapping_file_are_named(tmp_path, mistake):
 def test_known_formats_are_complete():
     assert {format.name for format in formats()} == {
         "authors",
+        "progress_measures",
         "transformer_lens",
         "transformer_lens_4",
+        "transformer_lens_4_parameters",
         "transformer_lens_gated",
     }
     for format in formats():
@@ -1146,6 +1202,34 @@ def test_imported_network_is_unchanged_by_export_and_import(folder, trained):
     again = imported("results/theirs/imported.pth")
     for name in first.data_vars:
         np.testing.assert_array_equal(again[name], first[name], err_msg=str(name))
+
+
+def test_unknown_losses_are_not_exported(folder, trained):
+    imported(save(state_dicts.authors(trained[0][400])), split=SPLIT, epoch=400)
+    assert command("export", "theirs", folder=folder).returncode == 0
+    file = torch.load("results/theirs/imported.pth")
+    assert file["train_updates"].tolist() == file["test_updates"].tolist() == [400]
+    assert len(file["train_losses"]) == len(file["test_losses"]) == 1
+    assert torch.isfinite(file["train_losses"]).all()
+
+
+def test_exported_losses_are_those_of_training(results, folder):
+    assert command("export", "small", "--to", folder / "exported.pth", folder=results).returncode == 0
+    file = torch.load("exported.pth")
+    assert file["train_updates"].tolist() == list(range(401))
+    assert torch.isfinite(file["train_losses"]).all()
+
+
+@pytest.mark.parametrize("epoch", [None, 400])
+def test_one_checkpoint_does_not_say_when_it_generalized(folder, epoch):
+    weights = solving_weights(pair_run("modular_addition"), np.random.default_rng(5), scale=4)
+    cube = imported(save(state_dicts.authors(weights)), split=SPLIT, epoch=epoch)
+    assert cube.test_loss.item() < 1e-2
+    assert np.isnan(cube.grok_time)
+    words = describe(open_cube("theirs"))
+    assert "It generalizes, from an epoch that is not known" in words
+    assert f"it is so from the first known epoch on, {epoch or 0}" in words
+    assert "stays" not in words
 
 
 def test_one_epoch_can_be_exported(results, folder):

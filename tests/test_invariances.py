@@ -49,7 +49,7 @@ def networks_with(symmetry, name):
 
 def value(name, checkpoint):
     """Return the value of a measure at a checkpoint."""
-    return np.asarray(measures()[name].function(checkpoint))
+    return np.asarray(measures()[name].function(measures()[name].view(checkpoint)))
 
 
 def expected(name, before, symmetry, after):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CAPABILITIES = {
     "pairs": "a task on pairs of numbers a and b",
     "cyclic_group": "a task whose answers follow a cyclic group, as a + b mod n and a · b mod p do",
+    "multiplicative_group": "a product or quotient mod p, whose cyclic group leaves out a = 0 and b = 0",
     "integer_sums": "a task whose answer is the integer a + b",
     "sequences": "a task on sequences",
     "many_answers": "several answers per sequence",

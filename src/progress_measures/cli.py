@@ -507,8 +507,8 @@ def export(
     opened = open_run(experiment, run or 0)
     path = to or paths.RESULTS / experiment / f"{opened.name}.pth"
     epochs = sorted(set(epoch)) if epoch else opened.epochs
-    write(opened, epochs, format, path)
-    print(f"{path}: {opened.name} at {len(epochs)} epochs  {path.stat().st_size / 1e6:.1f} MB")
+    program = write(opened, epochs, format, path)
+    print(f"{path}: {opened.name} at {len(epochs)} epochs  {path.stat().st_size / 1e6:.1f} MB\n\n{program}", end="")
 
 
 @app.command()

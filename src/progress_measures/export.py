@@ -20,10 +20,31 @@ from progress_measures.files import atomic_path, open_store
 from progress_measures.models import transformer_lens_bridge
 from progress_measures.paths import dataset_store, runs_folder
 
-FORMATS = ("transformer-lens", "transformer-lens-4")
+LOADING = {
+    "transformer-lens": """\
+# TransformerLens 2 or 3
+import torch
+from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+file = torch.load({path!r})
+network = HookedTransformer(HookedTransformerConfig(**file["config"]))
+network.load_state_dict(file["model"])
+""",
+    "transformer-lens-4": """\
+# TransformerLens 4
+import torch
+from transformer_lens.config import TransformerBridgeConfig
+from transformer_lens.model_bridge import TransformerBridge
+
+file = torch.load({path!r})
+network = TransformerBridge.boot_native(TransformerBridgeConfig(**file["config"]), dtype=file["config"]["dtype"])
+network.load_state_dict(file["model"])
+""",
+}
+"""For each format, the Python program that loads a file of this format."""
 
 
-def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> None:
+def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> str:
     """Write the weights of a run to a file, atomically.
 
     Args:
@@ -31,6 +52,9 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> None:
         epochs: Epochs of the checkpoints to write.
         format: `transformer-lens` for the parameter names of versions 1 to 3, or `transformer-lens-4`.
         path: The file to write.
+
+    Returns:
+        The Python program that loads the last checkpoint of the file in TransformerLens.
 
     Raises:
         UserError: A checkpoint is not stored, or TransformerLens cannot represent the network.
@@ -44,9 +68,10 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> None:
         architecture = transformer_lens_bridge.architecture_of(run, weights)
         state = transformer_lens_bridge.state(weights, architecture, layer_norm)
         states.append(network.state_dict() if format == "transformer-lens-4" else state)
+    dtype = torch.as_tensor(weights["W_E"]).dtype
     content: dict[str, Any] = {
         "model": states[-1],
-        "config": transformer_lens_bridge.settings(architecture, layer_norm),
+        "config": transformer_lens_bridge.settings(architecture, layer_norm, dtype),
         "updates": epochs,
     }
     if len(states) > 1:
@@ -54,13 +79,15 @@ def export(opened: OpenRun, epochs: list[int], format: str, path: Path) -> None:
     content |= _training_record(opened)
     with atomic_path(path) as temporary:
         torch.save(content, temporary)
+    return LOADING[format].format(path=str(path))
 
 
 def _training_record(opened: OpenRun) -> dict[str, Any]:
     """Return the training pairs and the recorded losses as tensors.
 
-    Keys: `train_indices` (training pairs as a * n + b), `train_losses` (before each update), `test_losses`, and
-    `test_updates` (number of updates before each test loss). A key whose values are not stored is absent.
+    Keys: `train_indices` (training pairs as a * n + b), `train_losses` and `test_losses`, `train_updates` and `test_updates`
+    (number of updates before each loss). A key whose values are not stored is absent. The history of an imported run has
+    train losses at some epochs only; the others are left out.
     """
     run, record = opened.settings, {}
     if {"pairs", "split"} <= run.provides:
@@ -70,7 +97,9 @@ def _training_record(opened: OpenRun) -> dict[str, Any]:
     history = runs_folder(run.experiment) / run.name / "history.zarr"
     if history.exists():
         losses = open_store(history)
-        record["train_losses"] = torch.from_numpy(losses.loss.values)
+        train_losses = losses.loss.dropna("epoch")
+        record["train_losses"] = torch.from_numpy(train_losses.values)
+        record["train_updates"] = torch.from_numpy(train_losses.epoch.values)
         record["test_losses"] = torch.from_numpy(losses.test_loss.values)
         record["test_updates"] = torch.from_numpy(losses.evaluated_epoch.values)
     return record

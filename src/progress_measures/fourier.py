@@ -30,6 +30,24 @@ def frequencies(n: int) -> NDArray[np.int64]:
     return np.arange(1, n // 2 + 1)
 
 
+def harmonics(n: int, selected: ArrayLike, multiples: tuple[int, ...] = (1, 2, 3)) -> NDArray[np.int64]:
+    """Return the frequencies of cos(m w_k x) for the selected frequencies k and the multiples m.
+
+    Frequency n - k has the same cosine as k. A multiple of n is the constant, which is left out.
+
+    Args:
+        n: The modulus.
+        selected: The selected frequencies k, integers [frequency].
+        multiples: The multiples m.
+
+    Returns:
+        The frequencies in ascending order, each once.
+    """
+    residues = np.outer(multiples, np.asarray(selected, dtype=np.int64)).ravel() % n
+    folded = np.minimum(residues, n - residues)
+    return np.unique(folded[folded > 0])
+
+
 def nyquist_factor(n: int, k: NDArray[Any]) -> NDArray[np.float64]:
     """Return (n/2) / (sum over x of cos(w_k x)^2) for each frequency k: 1/2 at the Nyquist frequency, otherwise 1."""
     return np.where(2 * k == n, 0.5, 1.0)

@@ -243,6 +243,7 @@ METADATA = {
     "optimizer": {"param_groups": [{"lr": 1e-3, "weight_decay": 1.0, "betas": (0.9, 0.98)}]},
     "train_losses": [3.0, 2.0, 1.0],
     "test_losses": [4.0, 3.0, 2.0],
+    "train_updates": [0, 1, 2],
     "test_updates": [0, 1, 2],
     "train_indices": [0, 5, 7],
     "updates": [200, 400],
@@ -301,7 +302,12 @@ def test_damaged_metadata_of_the_training(folder, tally, data, several, part):
         (
             {"train_losses": [1.0] * 3, "test_losses": [1.0] * 3, "test_updates": [0]},
             {},
-            "`test_updates`: expected 3 numbers",
+            "`test_updates`: expected 3 ascending numbers",
+        ),
+        (
+            {"train_losses": [1.0] * 3, "train_updates": [0, 2, 2]},
+            {},
+            "`train_updates`: expected 3 ascending numbers, one per entry of `train_losses`",
         ),
         ({"train_indices": [0.5, 1.5]}, {}, "`train_indices`: expected integers from 0"),
         ({"epoch": 10**12}, {}, "training.epochs: Input should be less than or equal to 10000000"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import families_of, family_measures
 from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.registry import Measure
@@ -168,6 +169,15 @@ def _integers() -> SmallNetwork:
     return last_checkpoint(run, random_weights(run, np.random.default_rng(39)), random_mask(7))
 
 
+def _products() -> SmallNetwork:
+    """Return an attention-only network on products."""
+    task = {"kind": "operation", "expression": "a*b", "modulus": P}
+    model = {"d_model": 16, "heads": 2, "d_head": 6, "attention_only": True}
+    settings = {"title": "small", "task": task, "model": model, "training": {"epochs": 100}}
+    (run,) = Experiment.model_validate(settings).runs("small")
+    return last_checkpoint(run, random_weights(run, np.random.default_rng(39)), random_mask(P))
+
+
 def imported_network(layers: int, layer_norm: bool, seed: int = 0) -> SmallNetwork:
     """Return an imported network with every kind of bias; with seed 0 no neuron is active at exactly one pair."""
     weights = imported_weights(np.random.default_rng(seed), layers, biases=True, norms=layer_norm)
@@ -187,6 +197,7 @@ SMALL_NETWORKS: dict[str, Callable[[], SmallNetwork]] = {
     "untrained": _untrained,
     "two layers": _two_layers,
     "integers": _integers,
+    "products": _products,
     "biases": lambda: imported_network(1, layer_norm=False),
     "LayerNorms": lambda: imported_network(1, layer_norm=True),
     "LayerNorms, two layers": lambda: imported_network(2, layer_norm=True),

@@ -215,6 +215,20 @@ class Network:
         projection = self.along_directions(self.key_frequencies)
         return projection + (self.logits - projection).mean((0, 1))
 
+    @property
+    def harmonics(self):
+        """Frequencies whose cosine of a + b equals that of 1, 2 or 3 times a key frequency, and is not constant."""
+        x = np.arange(self.n)
+        waves = [np.cos(2 * np.pi * m * k * x / self.n) for k in self.key_frequencies for m in (1, 2, 3)]
+        return [
+            k for k in self.frequencies if any(np.allclose(np.cos(2 * np.pi * k * x / self.n), wave) for wave in waves)
+        ]
+
+    @cached_property
+    def is_right(self):
+        """Whether the answer to each pair is right: [a, b]."""
+        return correct(self.logits, self.labels)
+
     @cached_property
     def key_neurons(self):
         """Projection of the neurons on the key frequencies' directions."""
@@ -708,7 +722,14 @@ REFERENCES = {
     "test_loss": lambda net: cross_entropy(net.logits, net.labels)[net.test].mean(),
     "train_accuracy": lambda net: correct(net.logits, net.labels)[net.train].mean(),
     "test_accuracy": lambda net: correct(net.logits, net.labels)[net.test].mean(),
+    "test_accuracy_zero": lambda net: np.mean(
+        [net.is_right[a, b] for a, b in np.argwhere(net.test) if a == 0 or b == 0]
+    ),
+    "test_accuracy_nonzero": lambda net: np.mean([net.is_right[a, b] for a, b in np.argwhere(net.test) if a * b != 0]),
     "restricted_loss": with_key_frequencies(lambda net: cross_entropy(net.restricted_logits, net.labels).mean()),
+    "restricted_loss_with_harmonics": with_key_frequencies(
+        lambda net: cross_entropy(net.along_directions(net.harmonics) + net.logits.mean((0, 1)), net.labels).mean()
+    ),
     "restricted_loss_train": with_key_frequencies(
         lambda net: cross_entropy(net.restricted_logits, net.labels)[net.train].mean()
     ),
@@ -875,6 +896,7 @@ REFERENCES = {
 
 NEED_KEY_FREQUENCIES = [
     *("restricted_loss", "restricted_loss_train", "restricted_loss_test", "restricted_loss_neurons"),
+    "restricted_loss_with_harmonics",
     *("restricted_accuracy", "restricted_accuracy_train", "restricted_accuracy_test"),
     *("excluded_loss", "excluded_accuracy", "excluded_loss_neurons", "key_blocks_only_loss", "key_blocks_removed_loss"),
     "cosine_residual",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
 from support.networks import Weights
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 PRIME = 13
 
@@ -58,8 +63,8 @@ def transformer_lens(weights: Weights, zeros: bool = True) -> dict[str, torch.Te
     return state
 
 
-def transformer_lens_4(weights: Weights) -> dict[str, torch.Tensor]:
-    """Return a state dict of TransformerLens 4, converted by TransformerLens itself."""
+def bridge(weights: Weights) -> TransformerBridge:
+    """Return a native network of TransformerLens 4, whose weights TransformerLens itself converted."""
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
     from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
@@ -80,7 +85,7 @@ def transformer_lens_4(weights: Weights) -> dict[str, torch.Tensor]:
     )
     network = TransformerBridge.boot_native(config)
     network.load_state_dict(convert_tl_checkpoint(transformer_lens(weights), config))
-    return dict(network.state_dict())
+    return network
 
 
 def nanogpt(weights: Weights) -> dict[str, torch.Tensor]:

@@ -9,12 +9,19 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from progress_measures.analysis.phases import PHASE_ENDS, PHASES
-from progress_measures.analysis.runs import key_frequencies_of
+from progress_measures.analysis.runs import key_frequencies_of, operands
 from progress_measures.analysis.select import cut_to_run
 from progress_measures.claims.judge import HOLDS, judge
 from progress_measures.claims.registry import load_quantity
 from progress_measures.claims.schema import headline_claims
+from progress_measures.fourier import harmonics
 from progress_measures.measures.phases import STAYS
+
+FAR_ABOVE = 10
+"""The restricted loss is far above the loss if it is at least this many times as large."""
+
+NEEDED = 2
+"""The test loss depends on a frequency if it is at least this many times as large without the frequency."""
 
 
 def describe(cube: xr.Dataset) -> str:
@@ -59,6 +66,7 @@ def _paragraph(run_cube: xr.Dataset) -> str:
             f"The restricted loss is {_number(last.restricted_loss)}{excluded}; the key cosines explain "
             f"{100 * float(last.logit_fraction_explained_cosines):.1f} % of the sum of squared logits.",
         ]
+        sentences += [*_harmonics(last), *_frequencies_without_neurons(last, keys)]
     else:
         sentences.append(f"No key frequencies: {_why(run, 'key_frequency')}.")
     phases = [_phases(run)] if grokking else []
@@ -74,6 +82,38 @@ def _key_frequencies(run: xr.Dataset, keys: NDArray[np.int64]) -> str:
     return (
         f"Key frequencies (neurons in their clusters): {key_list}; {run.sizes['neuron'] - sizes.sum()} neurons in none."
     )
+
+
+def _harmonics(last: xr.Dataset) -> list[str]:
+    """Return a sentence on the restricted loss with harmonics, if the restricted loss is far above the loss."""
+    if not {"loss", "restricted_loss_with_harmonics"} <= set(last):
+        return []
+    ratio, with_harmonics = float(last.restricted_loss / last.loss), last.restricted_loss_with_harmonics
+    if not (ratio >= FAR_ABOVE and np.isfinite(with_harmonics)):
+        return []
+    return [
+        f"The restricted loss is {ratio:.3g} times the loss over all pairs. If the logits also keep the harmonics 2k and 3k of "
+        f"the key frequencies k, it is {_number(with_harmonics)}."
+    ]
+
+
+def _frequencies_without_neurons(last: xr.Dataset, keys: NDArray[np.int64]) -> list[str]:
+    """Return a sentence on each frequency without a neuron cluster on which the test loss depends.
+
+    The harmonics 2k and 3k of key frequencies do not count, because neurons of frequency k have them. Without `prime` or
+    `modulus`, as of a task given by a table, the harmonics are not known.
+    """
+    variables = {"ablated_loss_by_frequency", "cluster_size", "test_loss"}
+    if not (variables <= set(last) and {"prime", "modulus"} & set(last.coords)):
+        return []
+    ratio = last.ablated_loss_by_frequency / last.test_loss
+    is_needed = (ratio >= NEEDED) & (last.cluster_size == 0)
+    is_needed &= ~last.frequency.isin(harmonics(operands(last), keys))
+    return [
+        f"Frequency {int(k)} has no neuron cluster, and the test loss is {float(ratio.sel(frequency=k)):.3g} times as large "
+        "without it."
+        for k in last.frequency[is_needed]
+    ]
 
 
 def _losses(last: xr.Dataset) -> str:
@@ -104,10 +144,15 @@ def _phases(run: xr.Dataset) -> str:
 
 
 def _grokking(run: xr.Dataset) -> str:
-    epoch = _epoch(run, "grok_time")
+    """Return a sentence that says whether the run generalizes, and from which epoch on."""
+    epoch, last = _epoch(run, "grok_time"), int(run.epoch[-1])
     if np.isfinite(epoch):
-        return f"It generalizes: from epoch {epoch:,.0f} the test loss stays below 1e-2 for {STAYS} epochs."
-    return f"It does not generalize (test loss below 1e-2: {_why(run, 'grok_time')})."
+        lasting = f"for {STAYS} epochs" if epoch + STAYS <= last else f"until the last epoch, {last:,}"
+        return f"It generalizes: from epoch {epoch:,.0f} the test loss stays below 1e-2 {lasting}."
+    reason = f"(test loss below 1e-2: {_why(run, 'grok_time')})"
+    if "test_loss" in run and float(run.test_loss[-1]) < 1e-2:
+        return f"It generalizes, from an epoch that is not known {reason}."
+    return f"It does not generalize {reason}."
 
 
 def judge_headlines(run_cube: xr.Dataset) -> dict[str, bool]:

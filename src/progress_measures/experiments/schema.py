@@ -116,7 +116,8 @@ class Model(Section):
     initialization: Literal["paper", "transformer_lens", "authors", "authors_by_head"] = Field(
         "paper",
         description="Distribution of the initial weights. `paper`: N(0, 1/d_model), W_U from N(0, 1/vocabulary); MLPs "
-        "without attention N(0, 1/inputs). `transformer_lens`: N(0, 0.64/d_model), bit-identical to TransformerLens 1 and 2. "
+        "without attention N(0, 1/inputs). `transformer_lens`: N(0, 0.64/d_model), bit-identical to TransformerLens 1 to 3; "
+        "version 4 draws the same W_E and W_pos from a seed, and other matrices. "
         "`authors`: N(0, 1/d_model), W_U from N(0, 1/outputs), bit-identical to the authors' code for five-digit addition "
         "and skip trigrams. "
         "`authors_by_head`: like `authors`, but W_Q, W_K and W_V from N(0, 1/d_head) and W_U from N(0, 1/vocabulary), as in "

@@ -56,8 +56,9 @@ CONFIG_KEYS = (
     "options",
     "params",
 )
-UPDATES, TEST_UPDATES = (
+UPDATES, TRAIN_UPDATES, TEST_UPDATES = (
     "updates",
+    "train_updates",
     "test_updates",
 )  # how many updates precede each value; `progress-measures export` writes them
 EPOCHS = ("checkpoint_epochs", "epochs")  # number of the last update before each checkpoint, counted from 0
@@ -72,7 +73,7 @@ MAX_ENTRIES = 100_000  # of a file, in mappings within mappings
 _TRAIN_LOSSES = ("train_losses", "train_loss", "training_losses")
 _TEST_LOSSES = ("test_losses", "val_losses", "valid_losses", "test_loss", "val_loss", "valid_loss", "eval_losses")
 _HISTORIES = ("history", "metrics", "losses", "logs", "log", "results")
-_INTERPRETED = (UPDATES, TEST_UPDATES, *EPOCHS, "train_indices")
+_INTERPRETED = (UPDATES, TRAIN_UPDATES, TEST_UPDATES, *EPOCHS, "train_indices")
 _NUMBERED = re.compile(
     r"(?:(epochs?|steps?|global_step|iter(?:ation)?s?|updates?|checkpoint|ckpt)[_\-=: ]*)?(\d{1,12})"
 )
@@ -331,8 +332,14 @@ def _same(first: Any, second: Any) -> bool:
 
 
 def _stripped(tensors: Mapping[str, NDArray[Any]], beside: dict[str, Any]) -> _Network:
-    """Remove from tensor names the prefixes that DataParallel, torch.compile or an enclosing module adds."""
+    """Remove from tensor names the parts that DataParallel, torch.compile, TransformerLens 4 or an enclosing module adds.
+
+    TransformerLens 4 lists a tensor under several names, which become one. Names of different tensors remain as they are.
+    """
     names = {name: name.replace("._original_component", "") for name in tensors}
+    first = {short: tensors[name] for name, short in reversed(names.items())}
+    if not all(np.array_equal(first[short], tensors[name]) for name, short in names.items()):
+        names = {name: name for name in tensors}
     for prefix in ("module.", "_orig_mod.", "model."):
         if all(name.startswith(prefix) for name in names.values()):
             names = {key: name.removeprefix(prefix) for key, name in names.items()}
@@ -567,23 +574,32 @@ def _series(loaded: Mapping[str, Any], names: Iterable[str], path: Path) -> NDAr
 def _losses(loaded: Mapping[str, Any], run_key: str, path: Path) -> tuple[Losses | None, Losses | None]:
     """Return the train losses and the test losses in the file, each None if absent.
 
-    Train losses are measured before each update. The authors' test losses are measured before the update too, possibly
-    only every few epochs. The notebooks measure the test loss after each update.
+    Without `train_updates`, train losses are measured before each update. The authors' test losses are measured before the
+    update too, possibly only every few epochs. The notebooks measure the test loss after each update.
     """
     train, test = _series(loaded, _TRAIN_LOSSES, path), _series(loaded, _TEST_LOSSES, path)
     if not train.size:
         return None, None
-    train_losses = Losses(np.arange(len(train)), train)
+    train_losses = _stated_losses(loaded, TRAIN_UPDATES, train, path) or Losses(np.arange(len(train)), train)
     if not test.size:
         return train_losses, None
-    if TEST_UPDATES in loaded:
-        updates = _counts(loaded, TEST_UPDATES, path)
-        if len(updates) != len(test):
-            raise UserError(f"{path}: `{TEST_UPDATES}`: expected {len(test)} numbers, one per entry of `test_losses`.")
-        return train_losses, Losses(updates, test)
     interval = max(1, round(len(train) / len(test)))
     delay = int(run_key == "checkpoints")
-    return train_losses, Losses(np.arange(len(test)) * interval + delay, test)
+    test_losses = _stated_losses(loaded, TEST_UPDATES, test, path)
+    return train_losses, test_losses or Losses(np.arange(len(test)) * interval + delay, test)
+
+
+def _stated_losses(loaded: Mapping[str, Any], name: str, losses: NDArray[np.float64], path: Path) -> Losses | None:
+    """Return losses with the number of updates before each that the file states under a key; None without this key."""
+    if name not in loaded:
+        return None
+    updates = _counts(loaded, name, path)
+    if len(updates) != len(losses) or (np.diff(updates) <= 0).any():
+        raise UserError(
+            f"{path}: `{name}`: expected {len(losses)} ascending numbers, one per entry of "
+            f"`{name.replace('updates', 'losses')}`."
+        )
+    return Losses(updates, losses)
 
 
 # Folders

@@ -6,8 +6,9 @@
 Each entry has the foreign tensor's name, with `{layer}` if every layer has a tensor of its own, and its axes in einops
 notation: our axis names (`AXES`) in the order of the foreign tensor, with merged axes in parentheses and 1 for an axis of size
 1. A tensor of all layers has an axis `layer`; a tensor that contains W_Q, W_K and W_V has an axis `qkv` of size 3. Other
-entries state what tensors do not say: fields of the section `model`, such as `activation: gelu`, `tokens` and `read`. The
-built-in formats are the files in formats/; the user can give the path of another mapping file.
+entries state what tensors do not say: fields of the section `model`, such as `activation: gelu`, `tokens` and `read`. An entry
+`optional` lists the matrices that a network of the format may lack. The built-in formats are the files in formats/; the user
+can give the path of another mapping file.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ MLP_AXES = {
 """Axes of the tensors of an MLP without attention, which a mapping file declares by `mlp_input`."""
 
 ALL_OR_NONE = (
+    ("W_in", "W_out"),
     ("b_Q", "b_K", "b_V"),
     ("b_in", "b_out"),
     ("ln1_w", "ln2_w", "ln_final_w"),
@@ -123,6 +125,7 @@ class Format:
                 f"{path}: expected lines such as `W_E: [embed.weight, token d_model]`, found {content!r:.60}."
             )
         self.title = str(content.pop("title", path.name))
+        optional = self._checked_optional(content.pop("optional", []))
         self.settings = self._checked_settings(content)
         self.axes = AXES if self.settings.get("mlp_input") is None else MLP_AXES
         self.locations: dict[str, tuple[str, Groups]] = dict(self._checked_locations(content))
@@ -130,7 +133,7 @@ class Format:
         missing = [name for name in always if name not in self.locations]
         if missing:
             raise UserError(f"{path}: entries are missing for {', '.join(missing)}; every network has these tensors.")
-        self.required = tuple(name for name in self.locations if name.startswith("W_"))
+        self.required = tuple(name for name in self.locations if name.startswith("W_") and name not in optional)
         layer_styles = {
             ("{layer}" in foreign_name, any({"layer", "hidden_layer"} & set(group) for group in groups))
             for name, (foreign_name, groups) in self.locations.items()
@@ -141,6 +144,13 @@ class Format:
                 f"{path}: some tensors have {{layer}} in their name or an axis `layer`, and others do not; write all "
                 "tensors of the layers in the same way."
             )
+
+    def _checked_optional(self, names: Any) -> list[str]:
+        """Return the names of the matrices that a network of this format may lack, or raise an error for other names."""
+        known = [name for name in AXES if name.startswith("W_") and name not in ALWAYS]
+        if not (isinstance(names, list) and all(name in known for name in names)):
+            raise UserError(f"{self._path}: optional: expected a list of {', '.join(known)}; found {names!r:.60}.")
+        return names
 
     def _checked_settings(self, content: dict[str, Any]) -> dict[str, Any]:
         """Take the settings out of the file's content, check them as fields of an experiment, and return them."""

@@ -244,6 +244,13 @@ def recognize_network(path: Path, contents: Contents, computed: Computed, option
     return RecognizedNetwork(experiment, computed.stored, epochs, split, findings, agreement, doubts)
 
 
+TRANSPOSED = (
+    "; safetensors.numpy.save_file (version 0.8.0) writes the entries of a transposed array in a wrong order: if the file was "
+    "written so, save numpy.ascontiguousarray of each array"
+)
+"""What may be wrong with a .safetensors file whose network follows no operation."""
+
+
 def _line(finding: Finding) -> str:
     return f"{finding.setting} {finding.value} ({finding.origin})"
 
@@ -309,6 +316,8 @@ def _operation(
         doubt = f"its answers follow no operation on half of the pairs or more, with {tried}"
         if agreement[best] >= recognize.MIN_AGREEMENT:
             doubt = NO_LEAD
+        elif path.suffix == ".safetensors":
+            doubt += TRANSPOSED
         raise UserError(_refusal(path, [doubt], agreement))
     return by_name[name], Choice(name, "inferred", f"agreement with {evidence}")
 

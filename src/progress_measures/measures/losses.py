@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.fourier import kernel
+from progress_measures.fourier import harmonics, kernel
 from progress_measures.measures.numerics import SPAN, Outcomes, cached_per_checkpoint, correct, cross_entropy
 from progress_measures.measures.registry import measure
 
@@ -94,18 +94,59 @@ def test_accuracy(checkpoint: Checkpoint | SequenceCheckpoint) -> Number:
     return checkpoint.test.correct.mean()
 
 
+def _on_operand_zero(checkpoint: Checkpoint) -> NDArray[np.bool_]:
+    """Return whether a or b is 0: [pair]."""
+    a, b = np.indices((checkpoint.context.n,) * 2).reshape(2, -1)
+    return (a == 0) | (b == 0)
+
+
+def _accuracy_on(checkpoint: Checkpoint, selected: NDArray[np.bool_]) -> Number:
+    """Return the accuracy on selected pairs [pair]; NaN if there are none."""
+    if not selected.any():
+        return np.nan
+    return checkpoint.outcomes.correct[selected].mean()
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Test accuracy on pairs with an operand 0",
+    requires={"multiplicative_group", "split"},
+    reference="not in the sources",
+)
+def test_accuracy_zero(checkpoint: Checkpoint) -> Number:
+    """Fraction of correct answers on the test pairs of a product or quotient in which a or b is 0; NaN if there are none."""
+    return _accuracy_on(checkpoint, checkpoint.context.test & _on_operand_zero(checkpoint))
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="1",
+    long_name="Test accuracy on pairs without an operand 0",
+    requires={"multiplicative_group", "split"},
+    reference="not in the sources",
+)
+def test_accuracy_nonzero(checkpoint: Checkpoint) -> Number:
+    """Fraction of correct answers on the test pairs of a product or quotient in which neither a nor b is 0."""
+    return _accuracy_on(checkpoint, checkpoint.context.test & ~_on_operand_zero(checkpoint))
+
+
 def _restricted(
     checkpoint: Checkpoint,
     per_pair: Callable[[Array, NDArray[np.int64]], NDArray],
     split: NDArray[np.bool_] | slice = slice(None),
+    multiples: tuple[int, ...] = (1,),
 ) -> Number:
     """Return the mean over a split of `per_pair(logits, labels)`, with the logits of the restricted loss.
 
-    Return NaN if the run has no key frequencies.
+    The logits keep the directions of the given multiples of the key frequencies. Return NaN if the run has no key
+    frequencies.
     """
-    if not checkpoint.context.key_frequencies.size:
+    context = checkpoint.context
+    if not context.key_frequencies.size:
         return np.nan
-    line_logits = checkpoint.key_directions + checkpoint.logit_mean
+    kept = harmonics(context.n, context.key_frequencies, multiples)
+    line_logits = checkpoint.directions[kept - 1].sum(0) + checkpoint.logit_mean
     return per_pair(line_logits, _line_labels(checkpoint))[checkpoint.context.sum_index[split]].mean()
 
 
@@ -131,6 +172,25 @@ def restricted_loss(checkpoint: Checkpoint) -> Number:
     mean(L) is over all pairs.
     """
     return _restricted(checkpoint, cross_entropy)
+
+
+@measure(
+    dims=RUN_EPOCH,
+    units="nat",
+    long_name="Restricted loss with harmonics",
+    requires={"cyclic_group"},
+    reference="not in the sources",
+    dtype="float64",
+)
+def restricted_loss_with_harmonics(checkpoint: Checkpoint) -> Number:
+    """Restricted loss if the logits keep cos and sin of w(a + b), 2w(a + b) and 3w(a + b) of the key frequencies.
+
+    The logits L become mean(L) + sum over j of P_j L, where P_j projects on cos and sin of w_j(a + b), and mean(L) is over all
+    pairs. The frequencies j are k, 2k and 3k for the key frequencies k, each once; frequencies j and n - j are the same, and
+    multiples of n are left out. The mean cross-entropy is over all pairs. ReLUs of a wave of frequency k have harmonics:
+    a network that uses them has a restricted loss far above its loss, and this loss is close to it.
+    """
+    return _restricted(checkpoint, cross_entropy, multiples=(1, 2, 3))
 
 
 @measure(

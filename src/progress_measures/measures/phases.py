@@ -162,9 +162,16 @@ def _first_lasting(epochs: NDArray[np.int64], met: NDArray[np.bool_], last: int)
 def _first_lasting_in_history(
     run: xr.Dataset, quantity: str, condition: Callable[[Array], NDArray[np.bool_]]
 ) -> Milestone:
-    """Return the first epoch from which a curve of the training history meets a condition for `STAYS` epochs."""
-    epochs = run.history_epoch.values
-    return _first_lasting(epochs, condition(run[f"history_{quantity}"].values), epochs[-1])
+    """Return the first epoch from which a curve of the training history meets a condition for `STAYS` epochs.
+
+    An imported network may have a history that begins later than its training, or consists of one epoch. If the condition
+    holds there from the beginning, it was met at an earlier epoch, which is not known.
+    """
+    epochs, met = run.history_epoch.values, condition(run[f"history_{quantity}"].values)
+    is_whole = len(epochs) > 1 and epochs[0] == 0
+    if met[0] and not is_whole:
+        return Milestone(np.nan, f"it is so from the first known epoch on, {epochs[0]:,}")
+    return _first_lasting(epochs, met, epochs[-1])
 
 
 @measure(

@@ -53,7 +53,7 @@ def _paper(architecture: Architecture, generator: torch.Generator) -> dict[str, 
 
 
 def _transformer_lens(architecture: Architecture, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw from N(0, (0.8/sqrt(d_model))^2), in the order of TransformerLens 1 and 2 after `torch.manual_seed`."""
+    """Draw from N(0, (0.8/sqrt(d_model))^2), in the order of TransformerLens 1 to 3 after `torch.manual_seed`."""
     weights = _zeros(architecture)
     deviation = 0.8 / architecture.d_model**0.5
     tensors = [weights["W_E"], weights["W_pos"]]

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from progress_measures.experiments.schema import Run
 
-NORMS = ("ln1", "ln2")
-"""Names of a layer's LayerNorms, in networks that have LayerNorms."""
-
 
 def network_of(run: Run, weights: Mapping[str, NDArray[np.floating]]) -> Any:
     """Return a hooked TransformerLens network of a run with the weights of one checkpoint.
@@ -112,18 +109,20 @@ def to_transformer_lens(
     from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
 
     dtype = torch.as_tensor(weights["W_E"]).dtype
-    config = TransformerBridgeConfig(**settings(architecture, layer_norm), device="cpu", dtype=dtype)
-    network = TransformerBridge.boot_native(config)  # type: ignore[attr-defined]
+    config = TransformerBridgeConfig(**settings(architecture, layer_norm, dtype), device="cpu")
+    # version 4.3 ignores the dtype of the configuration
+    network = TransformerBridge.boot_native(config, dtype=dtype)  # type: ignore[attr-defined]
     network.load_state_dict(convert_tl_checkpoint(state(weights, architecture, layer_norm), config))
     return network.eval()
 
 
-def settings(architecture: Architecture, layer_norm: bool = False) -> dict[str, Any]:
+def settings(architecture: Architecture, layer_norm: bool, dtype: torch.dtype) -> dict[str, Any]:
     """Return a network's configuration, under the names that all versions of TransformerLens use.
 
     Args:
         architecture: architecture of the network.
         layer_norm: whether the network has LayerNorms.
+        dtype: type of the weights.
 
     Returns:
         Arguments of TransformerLens's configuration class.
@@ -140,6 +139,7 @@ def settings(architecture: Architecture, layer_norm: bool = False) -> dict[str, 
         "act_fn": "relu",
         "attn_only": architecture.attention_only,
         "normalization_type": "LN" if layer_norm else None,
+        "dtype": dtype,
     }
 
 
@@ -148,7 +148,7 @@ def state(
     architecture: Architecture,
     layer_norm: bool = False,
 ) -> dict[str, Tensor]:
-    """Return a network's state dict, under the names of TransformerLens 1 to 3.
+    """Return a network's state dict, under the names of TransformerLens 1 to 3, with the buffers that these require.
 
     Biases that the network lacks are zero. LayerNorms without trained weights get weights one and biases zero.
 
@@ -171,15 +171,19 @@ def state(
     heads, width = (architecture.heads, architecture.d_head), (architecture.d_model,)
     biases = {"b_Q": heads, "b_K": heads, "b_V": heads, "b_O": width}
     mlp = {} if architecture.attention_only else {"b_in": (architecture.d_mlp,), "b_out": width}
+    norms = ("ln1",) if architecture.attention_only else ("ln1", "ln2")
+    mask = torch.ones(2 * (architecture.context_length,), dtype=torch.bool).tril()  # [query, key]
     for layer in range(architecture.layers):
         for name in ("W_Q", "W_K", "W_V", "W_O", *biases):
             tensors[f"blocks.{layer}.attn.{name}"] = w[name][layer] if name in w else like.new_zeros(biases[name])
         for name in ("W_in", "W_out", *mlp) if mlp else ():
             tensors[f"blocks.{layer}.mlp.{name}"] = w[name][layer] if name in w else like.new_zeros(mlp[name])
-        for norm in NORMS if layer_norm else ():
+        for norm in norms if layer_norm else ():
             for part, identity in (("w", like.new_ones(width)), ("b", like.new_zeros(width))):
                 name = f"{norm}_{part}"
                 tensors[f"blocks.{layer}.{norm}.{part}"] = w[name][layer] if name in w else identity
+        tensors[f"blocks.{layer}.attn.mask"] = mask
+        tensors[f"blocks.{layer}.attn.IGNORE"] = torch.tensor(-torch.inf)
     if layer_norm:
         tensors["ln_final.w"] = w.get("ln_final_w", like.new_ones(width))
         tensors["ln_final.b"] = w.get("ln_final_b", like.new_zeros(width))

@@ -154,8 +154,10 @@ class PairTask(Task):
 
     @property
     def provides(self) -> frozenset[str]:
-        """Capabilities: a task on pairs, and possibly one whose answers follow a cyclic group."""
-        return frozenset({"pairs"} | ({"cyclic_group"} if self.group else set()))
+        """Capabilities: a task on pairs, and possibly one whose answers follow a cyclic group, of residues other than 0."""
+        of_group = {"cyclic_group"} if self.group else set()
+        of_group |= {"multiplicative_group"} if self.group and self.group.generator else set()
+        return frozenset({"pairs"} | of_group)
 
     @cached_property
     def token_layout(self) -> TokenLayout:
