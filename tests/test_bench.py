@@ -165,10 +165,10 @@ def test_benchmark_requires_the_weights_of_a_late_epoch(tmp_path, monkeypatch):
 
 
 def test_verb_runs_the_script_with_its_options(tmp_path):
-    assert command(tmp_path, "progress-measures", "bench").returncode == 2
+    assert command("bench", folder=tmp_path).returncode == 2
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "benchmarks/bench.py").write_text("import sys; print(sys.argv[1:]); sys.exit(3)")
-    process = command(tmp_path, "progress-measures", "bench", "train", "--threads", "1", "--json")
+    process = command("bench", "train", "--threads", "1", "--json", folder=tmp_path)
     assert (process.returncode, process.stdout) == (3, "['train', '--threads', '1', '--json']\n")
 
 
