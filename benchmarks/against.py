@@ -172,7 +172,7 @@ def against(
     """Compare the costs of another revision with those of this working tree."""
     import torch
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from progress_measures.training.machine import machine
 
@@ -186,8 +186,11 @@ def against(
                     of_side.setdefault(key, []).extend(values)
                     print(f"{side.name}: {ROWS[key].label}: {values[0]:.3g} {ROWS[key].unit}", file=sys.stderr)
     rows = compared(*samples)
-    title = f"{datetime.date.today()}, {checkpoints} checkpoints, medians of {rounds}"
-    table = Table("", *(side.name for side in sides), "ratio", "target against f1318e7", "met", title=title)
+    computer = machine(torch.device("cpu"))
+    title = f"{datetime.date.today()}, {computer['processor']}, {checkpoints} checkpoints, medians of {rounds}"
+    table = Table(
+        Column(overflow="fold"), *(side.name for side in sides), "ratio", "target against f1318e7", "met", title=title
+    )
     for row in rows:
         costs = (f"{row[side]:.3g} {row['unit']}" for side in ("other", "here"))
         met = "yes" if row["met"] else "no"
@@ -195,7 +198,7 @@ def against(
     Console().print(table)
     if to_json:
         result = {"other": sides[0].name, "here": sides[1].name, "checkpoints": checkpoints, "rounds": rounds}
-        write_json(to_json, result | {"machine": machine(torch.device("cpu")), "rows": rows})
+        write_json(to_json, result | {"machine": computer, "rows": rows})
 
 
 if __name__ == "__main__":
