@@ -8,7 +8,7 @@ UV = $(shell command -v uv || echo .venv-uv/bin/uv)
 CORES ?= 2
 BIN = .venv/bin
 
-.PHONY: help setup quickstart explore test test-browser test-docs test-faults soak test-slurm test-old-lens slurm-demo docs lint format audit claims bench findings clean
+.PHONY: help setup quickstart explore test test-browser test-docs test-faults soak test-slurm test-old-lens slurm-demo docs lint format audit claims bench bench-against gpu-check findings clean
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -92,6 +92,12 @@ claims: setup  ## Judge every claim on the published cubes, and write docs/claim
 
 bench: setup  ## Time training and measuring, and compare with the notebook's code
 	$(BIN)/python benchmarks/bench.py
+
+bench-against: setup  ## Compare the costs of revision REV with this one: make bench-against REV=f1318e7 OPTIONS="--quickstart"
+	$(BIN)/python benchmarks/against.py $(REV) $(OPTIONS)
+
+gpu-check: setup  ## Check training on this machine's GPU against the CPU, in at most four minutes
+	$(BIN)/python benchmarks/gpu_check.py
 
 findings:  ## Run the scripts of findings/, which download pinned packages and show unexpected behavior
 	@failed=0; for script in findings/*.sh; do echo "== $$script"; bash $$script || failed=1; done; exit $$failed

@@ -17,6 +17,7 @@ from progress_measures.models.transformer import forward
 from progress_measures.training import cost
 from progress_measures.training.machine import peak_of_this_process
 from support.experiments import SEQUENCES, sequence_run
+from support.processes import command
 
 PRIME = 11
 KEYS = np.array([1, 4])
@@ -161,6 +162,14 @@ def test_benchmark_requires_the_weights_of_a_late_epoch(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="train mainline --run seed0"):
         bench.converged_weights()
+
+
+def test_verb_runs_the_script_with_its_options(tmp_path):
+    assert command("bench", folder=tmp_path).returncode == 2
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks/bench.py").write_text("import sys; print(sys.argv[1:]); sys.exit(3)")
+    process = command("bench", "train", "--threads", "1", "--json", folder=tmp_path)
+    assert (process.returncode, process.stdout) == (3, "['train', '--threads', '1', '--json']\n")
 
 
 def test_table_shows_the_results_that_exist(capsys):

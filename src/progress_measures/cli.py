@@ -614,6 +614,22 @@ def claims(
     print(", ".join(f"{number} {verdict}" for verdict, number in claims_page.counts(judgments).items()))
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def bench(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(help="Arguments of benchmarks/bench.py, such as `train --threads 1 --json`."),
+    ] = None,
+) -> None:
+    """Time training and measuring, with benchmarks/bench.py of this repository."""
+    import subprocess
+
+    script = Path("benchmarks/bench.py")
+    if not script.exists():
+        raise UserError(f"{script} does not exist here; run from the root of the repository.")
+    sys.exit(subprocess.run([sys.executable, str(script), *(arguments or [])]).returncode)
+
+
 @app.command()
 def schema(
     check: Annotated[bool, typer.Option(help="Report stale files as an error instead of writing them.")] = False,
