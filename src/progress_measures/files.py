@@ -6,6 +6,7 @@ import contextlib
 import errno
 import glob
 import json
+import math
 import os
 import shutil
 import socket
@@ -221,13 +222,18 @@ def check_chunks(path: Path) -> bool:
 
 
 def _chunks(name: str, array: dict[str, Any]) -> Iterator[str]:
-    """Yield the paths of an array's chunks, relative to the store. Damaged metadata may state any number of chunks."""
-    import numpy as np
+    """Yield the paths of an array's chunks, relative to the store.
 
+    Paths are computed one by one, because damaged metadata may state any number of chunks.
+    """
     chunk_shape = array["chunk_grid"]["configuration"]["chunk_shape"]
     counts = [-(-size // chunk) for size, chunk in zip(array["shape"], chunk_shape, strict=True)]
-    for index in np.ndindex(*counts):
-        yield "/".join([name, "c", *map(str, index)])
+    for number in range(math.prod(counts)):
+        index: list[str] = []
+        for count in reversed(counts):
+            number, position = divmod(number, count)
+            index.insert(0, str(position))
+        yield "/".join([name, "c", *index])
 
 
 def _files_below(folder: str) -> set[str]:
