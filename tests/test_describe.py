@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from progress_measures.claims import load_claims
-from progress_measures.claims.describe import judge_headlines, summaries
+from progress_measures.claims.describe import describe, judge_headlines, summaries
 from progress_measures.claims.registry import load_quantity
 from progress_measures.claims.schema import headline_claims
 from progress_measures.cube.open import open_cube
@@ -21,10 +21,33 @@ def cube(results):
     return open_cube(results / "results/small/cube.zarr").load()
 
 
-def test_command_line_prints_one_paragraph_a_run(cube, results):
+def test_command_line_prints_a_table_and_one_sentence_a_run(cube, results):
     done = command("describe", "small", folder=results)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.rstrip("\n").split("\n\n") == [f"{run}: {words}" for run, words in summaries(cube).items()]
+    table, sentences = done.stdout.rstrip("\n").split("\n\n")
+    rows = [line.split() for line in table.splitlines()[-2:]]
+    for row, run in zip(rows, cube.run.values, strict=True):
+        last = cube.sel(run=run).isel(epoch=-1)
+        numbers = [f"{float(last[name]):.3g}" for name in ("train_loss", "test_loss")]
+        assert row[:4] == [run, "400", *numbers]
+        assert f"{100 * float(last.test_accuracy):.2f}" in row
+    assert [line.partition(":")[0] for line in sentences.splitlines()] == cube.run.values.tolist()
+    assert all(line.endswith(".") and ". " not in line for line in sentences.splitlines())
+
+
+def test_table_has_the_numbers_of_each_run():
+    """Numbers that a rule does not find are dashes, and the sentence gives the reason."""
+    cube = open_cube("prime_53", published=True)
+    table, sentences = describe(cube).split("\n\n")
+    rows = {line.split()[0]: line.split() for line in table.splitlines()}
+    assert rows["weight_decay1.0_seed0"][-7:] == ["1,100", "12,300", "18,200", "15,000", "9", "12", "17"]
+    assert rows["weight_decay1.0_seed2"][-7:] == ["—"] * 7
+    sentence = next(line for line in sentences.splitlines() if line.startswith("weight_decay1.0_seed2: "))
+    assert "It does not generalize (test loss below 1e-2: " in sentence
+    assert "no key frequencies (" in sentence
+    assert "no end of memorization or circuit formation or cleanup (" in sentence
+    failing = next(line for line in sentences.splitlines() if line.startswith("weight_decay1.0_seed0: "))
+    assert "6 of 7 headline claims hold, but not: Total squared weight falls" in failing
 
 
 def test_one_checkpoint_without_history_is_described(cube):

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 
 import pytest
+import xarray as xr
 
 from progress_measures.figures import load_figure
 from progress_measures.tables import load_table
@@ -32,6 +34,17 @@ def test_only_the_requested_figure_and_its_inputs_exist(drawn):
 
 def test_nothing_reruns_without_a_change(drawn):
     assert drawn.jobs(FIGURE) == {}
+
+
+def test_cube_is_a_target_that_plain_xarray_opens_without_a_warning(drawn):
+    """Snakemake writes its time stamp into the store; consolidated metadata keep Zarr from listing it."""
+    cube = drawn.folder / "results/mainline/cube.zarr"
+    assert drawn.jobs("results/mainline/cube.zarr") == {}
+    for store in (cube, drawn.folder / "results/mainline/dataset.zarr"):
+        assert (store / ".snakemake_timestamp").exists()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert xr.open_zarr(store).load().attrs["all_chunks_stored"] is True
 
 
 def test_other_figures_reuse_the_cube(drawn):

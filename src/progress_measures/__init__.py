@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from progress_measures.cube.open import open_cube, open_run
+    from progress_measures.cube.table_of_contents import contents
     from progress_measures.importing.recorder import Recorder
 
 __version__ = "0.1.0"
-__all__ = ["Recorder", "open_cube", "open_run"]
+__all__ = ["Recorder", "contents", "open_cube", "open_run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,5 +21,5 @@ def __getattr__(name: str) -> Any:
     if name == "Recorder":
         return importlib.import_module("progress_measures.importing.recorder").Recorder
     if name in __all__:
-        return getattr(importlib.import_module("progress_measures.cube.open"), name)
+        return getattr(importlib.import_module("progress_measures.cube"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

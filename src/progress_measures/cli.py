@@ -513,13 +513,15 @@ def export(
 
 @app.command()
 def describe(experiment: Experiment) -> None:
-    """Print what each run of a cube learned, and when."""
+    """Print a table of what each run of a cube learned, and when, and one sentence per run."""
     from progress_measures.claims.describe import describe as description
     from progress_measures.cube.open import open_cube
 
     for line in description(open_cube(experiment)).split("\n"):
-        # Lines are wrapped in a terminal only, so that programs read unbroken lines.
-        print(textwrap.fill(line, min(100, shutil.get_terminal_size().columns)) if sys.stdout.isatty() else line)
+        # Sentences are wrapped in a terminal only, so that programs read unbroken lines. Rows of the table, whose columns two
+        # spaces separate, are never wrapped.
+        wrap = sys.stdout.isatty() and "  " not in line
+        print(textwrap.fill(line, min(100, shutil.get_terminal_size().columns)) if wrap else line)
 
 
 @app.command()

@@ -16,9 +16,10 @@ import torch
 from progress_measures.cube.open import OpenRun
 from progress_measures.data.dataset import train_masks
 from progress_measures.experiments.derived import train_mask
-from progress_measures.files import atomic_path, open_store
+from progress_measures.files import atomic_path, damage_reported, open_store
 from progress_measures.models import transformer_lens_bridge
 from progress_measures.paths import dataset_store, runs_folder
+from progress_measures.training.record import how_to_train_again
 
 LOADING = {
     "transformer-lens": """\
@@ -96,7 +97,8 @@ def _training_record(opened: OpenRun) -> dict[str, Any]:
         record["train_indices"] = torch.from_numpy(np.flatnonzero(train))
     history = runs_folder(run.experiment) / run.name / "history.zarr"
     if history.exists():
-        losses = open_store(history)
+        with damage_reported(history, how_to_train_again(run)):
+            losses = open_store(history).load()
         train_losses = losses.loss.dropna("epoch")
         record["train_losses"] = torch.from_numpy(train_losses.values)
         record["train_updates"] = torch.from_numpy(train_losses.epoch.values)

@@ -6,13 +6,17 @@ import contextlib
 import errno
 import glob
 import json
+import math
 import os
 import shutil
 import socket
 import warnings
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from progress_measures.errors import UserError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -63,8 +67,13 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+ALL_CHUNKS_STORED = "all_chunks_stored"
+"""Attribute of a store in which a chunk that does not exist is lost. Stores of earlier versions lack the attribute: they omit
+chunks that contain only the fill value."""
+
+
 def write_store(dataset: xr.Dataset, path: Path, encoding: dict[str, Any] | None = None) -> None:
-    """Write a dataset atomically as a Zarr folder with a checksum on every chunk.
+    """Write a dataset atomically as a complete Zarr folder with a checksum on every chunk.
 
     Args:
         dataset: The dataset.
@@ -73,10 +82,11 @@ def write_store(dataset: xr.Dataset, path: Path, encoding: dict[str, Any] | None
     """
     with atomic_path(path) as temporary:
         create_store(dataset, temporary, encoding)
+        complete_store(temporary)
 
 
 def create_store(dataset: xr.Dataset, path: Path, encoding: dict[str, Any] | None = None) -> None:
-    """Write a dataset as a new Zarr folder with a checksum on every chunk.
+    """Write a dataset as a new Zarr folder with a checksum on every chunk; `complete_store` must follow.
 
     Args:
         dataset: The dataset.
@@ -88,11 +98,13 @@ def create_store(dataset: xr.Dataset, path: Path, encoding: dict[str, Any] | Non
     compressors: dict[str, Any] = {
         str(name): {"compressors": (ZstdCodec(), Crc32cCodec())} for name in dataset.variables
     }
-    _storable(dataset).to_zarr(path, mode="w", consolidated=False, encoding=compressors | (encoding or {}))
+    _storable(dataset).to_zarr(
+        path, mode="w", consolidated=False, encoding=compressors | (encoding or {}), write_empty_chunks=True
+    )
 
 
 def append_to_store(dataset: xr.Dataset, path: Path, dim: str) -> None:
-    """Append a dataset along a dimension to a Zarr folder that `create_store` wrote.
+    """Append a dataset along a dimension to a Zarr folder that `create_store` wrote; `complete_store` must follow.
 
     Variables without the dimension are skipped. The dataset's attributes replace the attributes of the folder.
 
@@ -102,7 +114,24 @@ def append_to_store(dataset: xr.Dataset, path: Path, dim: str) -> None:
         dim: The dimension along which the dataset is appended, such as `run`.
     """
     appended = dataset.drop_vars([name for name, variable in dataset.variables.items() if dim not in variable.dims])
-    _storable(appended).to_zarr(path, append_dim=dim, consolidated=False)
+    _storable(appended).to_zarr(path, append_dim=dim, consolidated=False, write_empty_chunks=True)
+
+
+def complete_store(path: Path) -> None:
+    """Record in a Zarr folder that all its chunks are stored, and consolidate its metadata.
+
+    This is the last step of writing: changes that follow would not be in the consolidated metadata, which readers use.
+
+    Args:
+        path: The Zarr folder.
+    """
+    import zarr
+    from zarr.errors import ZarrUserWarning
+
+    zarr.open_group(path, mode="r+", use_consolidated=False).attrs[ALL_CHUNKS_STORED] = True
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Consolidated metadata is currently not part", ZarrUserWarning)
+        zarr.consolidate_metadata(path)
 
 
 def _storable(dataset: xr.Dataset) -> xr.Dataset:
@@ -111,16 +140,105 @@ def _storable(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.assign_coords({name: values for name, values in converted.items() if name in dataset.coords})
 
 
-def open_store(store: Any) -> xr.Dataset:
-    """Open a Zarr folder or Zarr store lazily.
+def open_store(path: Path) -> xr.Dataset:
+    """Open a Zarr folder, or a zip file with a Zarr folder as its root, lazily.
 
-    Zarr's warning about Snakemake's time stamp, a file that Snakemake adds to every output folder, is suppressed.
+    Zarr's warning about Snakemake's time stamp, a file that Snakemake adds to every output folder, is suppressed; it is about
+    stores of earlier versions, which have no consolidated metadata.
+
+    Args:
+        path: The folder or zip file.
+
+    Returns:
+        The dataset, without the attribute `ALL_CHUNKS_STORED`, which does not hold for copies of the dataset.
+
+    Raises:
+        FileNotFoundError: The store does not exist or lacks a chunk.
+        Exception: The store is damaged; Zarr and xarray raise errors of many types.
     """
     import xarray as xr
 
+    complete = check_chunks(path)
+    store: Any = path
+    if path.suffix == ".zip":
+        from zarr.storage import ZipStore
+
+        store = ZipStore(path, mode="r")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Object at \.snakemake_timestamp")
-        return xr.open_zarr(store, consolidated=False, zarr_format=3)  # format 2 may hold pickles
+        dataset = xr.open_zarr(store, consolidated=complete, zarr_format=3)  # format 2 may hold pickles
+    dataset.attrs.pop(ALL_CHUNKS_STORED, None)
+    return dataset
+
+
+@contextlib.contextmanager
+def damage_reported(path: Path, remedy: str) -> Iterator[None]:
+    """Convert errors of reading a store into a `UserError`.
+
+    Args:
+        path: The store, for the message.
+        remedy: What the user can do, for the message.
+
+    Raises:
+        UserError: The block found the store missing or damaged.
+    """
+    try:
+        yield
+    except (KeyError, ValueError, OSError, RuntimeError) as error:
+        raise UserError(f"{path} is missing or damaged ({type(error).__name__}: {error}); {remedy}") from None
+
+
+def check_chunks(path: Path) -> bool:
+    """Check that every chunk of a complete store exists.
+
+    Without this check, a chunk that was deleted would be read as the fill value, such as 0, False or NaN. Only names of files
+    are read, and neither xarray nor Zarr is imported.
+
+    Args:
+        path: A Zarr folder, or a zip file with a Zarr folder as its root.
+
+    Returns:
+        Whether `complete_store` completed the store; false for stores of earlier versions, which cannot be checked.
+
+    Raises:
+        FileNotFoundError: The store does not exist or lacks a chunk.
+        ValueError, KeyError, TypeError: The store's metadata are damaged.
+    """
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            root, files = json.loads(archive.read("zarr.json")), set(archive.namelist())
+    else:
+        root, files = json.loads((path / "zarr.json").read_bytes()), None
+    if root["attributes"].get(ALL_CHUNKS_STORED) is not True:
+        return False
+    if files is None:
+        files = _files_below(str(path))
+    for name, node in root["consolidated_metadata"]["metadata"].items():
+        if node["node_type"] == "array":
+            for chunk in _chunks(name, node):
+                if chunk not in files:
+                    raise FileNotFoundError(f"its chunk {chunk} is missing")
+    return True
+
+
+def _chunks(name: str, array: dict[str, Any]) -> Iterator[str]:
+    """Yield the paths of an array's chunks, relative to the store.
+
+    Paths are computed one by one, because damaged metadata may state any number of chunks.
+    """
+    chunk_shape = array["chunk_grid"]["configuration"]["chunk_shape"]
+    counts = [-(-size // chunk) for size, chunk in zip(array["shape"], chunk_shape, strict=True)]
+    for number in range(math.prod(counts)):
+        index: list[str] = []
+        for count in reversed(counts):
+            number, position = divmod(number, count)
+            index.insert(0, str(position))
+        yield "/".join([name, "c", *index])
+
+
+def _files_below(folder: str) -> set[str]:
+    """Return the paths of all files below a folder, relative to it."""
+    return {f"{parent}/{name}"[len(folder) + 1 :] for parent, _, names in os.walk(folder) for name in names}
 
 
 def _beside(path: Path, kind: str) -> Path:

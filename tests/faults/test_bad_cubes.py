@@ -90,9 +90,12 @@ def member_with_mode(name, mode=0):
 
 
 def with_changed_json(name, **fields):
-    """Return the members of the published cube with fields of one JSON file of Zarr changed."""
+    """Return the members of the published cube with fields of an array's JSON changed, also in the consolidated metadata."""
     content = members()
     content[name] = json.dumps(json.loads(content[name]) | fields).encode()
+    root = json.loads(content["zarr.json"])
+    root["consolidated_metadata"]["metadata"][name.partition("/")[0]] |= fields
+    content["zarr.json"] = json.dumps(root).encode()
     return content
 
 
@@ -158,6 +161,13 @@ TRICKS = {
     ),
     "300 MB of zeros": lambda: pack(members() | {"more/c/0": bytes(3 * 10**8)}, zipfile.ZIP_DEFLATED),
     "encrypted": lambda: (pack(members()), mark_encrypted(PUBLISHED)),
+    "a lost chunk": lambda: pack({name: member for name, member in members().items() if name != "key/c/0"}),
+    "chunks without number": lambda: pack(
+        with_changed_json("train_loss/zarr.json", shape=[10**9, 10**9], chunk_grid=chunks_of(1, 1))
+    ),
+    "no consolidated metadata": lambda: pack(
+        members() | {"zarr.json": members()["zarr.json"].replace(b"consolidated_metadata", b"consolidated")}
+    ),
     "a damaged chunk": lambda: flip_bit_of_chunk(),
 }
 

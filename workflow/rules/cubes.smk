@@ -33,7 +33,11 @@ rule measure:
 
 
 rule gather:
-    """Join the runs of an experiment into its cube."""
+    """Join the runs of an experiment into its cube.
+
+    Snakemake writes `.snakemake_timestamp` into the store. Its consolidated metadata, which are written last, keep plain xarray
+    from warning about this file.
+    """
     input:
         lambda wildcards: measured(wildcards.experiment),
         code("progress_measures.cube.gather"),

@@ -1,4 +1,4 @@
-"""Describe each run of a cube in words: losses, key frequencies, ends of phases, and which headline claims hold."""
+"""Describe the runs of a cube: losses, key frequencies, ends of phases, and which headline claims hold."""
 
 from __future__ import annotations
 
@@ -16,6 +16,20 @@ from progress_measures.claims.registry import load_quantity
 from progress_measures.claims.schema import headline_claims
 from progress_measures.fourier import harmonics
 from progress_measures.measures.phases import STAYS
+from progress_measures.plain_text import text_table
+
+NUMBERS = {
+    "train loss": "train_loss",
+    "test loss": "test_loss",
+    "test accuracy": "test_accuracy",
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "restricted loss": "restricted_loss",
+    "excluded loss": "excluded_loss",
+    **{f"{phase} ends": name for phase, name in zip(PHASES, PHASE_ENDS, strict=False)},
+    "generalizes": "grok_time",
+}
+"""Variables that `describe` shows, by column title. A variable over epochs is shown at the last checkpoint."""
 
 FAR_ABOVE = 10
 """The restricted loss is far above the loss if it is at least this many times as large."""
@@ -25,9 +39,61 @@ NEEDED = 2
 
 
 def describe(cube: xr.Dataset) -> str:
-    """Return one paragraph per run, preceded by the origin of the network if it was imported."""
-    paragraphs = [f"{name}: {paragraph}" for name, paragraph in summaries(cube).items()]
-    return "\n\n".join([*_provenance(cube), *paragraphs])
+    """Return a table with one row per run and one sentence per run, preceded by the origin of an imported network."""
+    runs = {name: cut_to_run(cube, name).sel(run=[name]) for name in map(str, cube.run.values)}
+    sentences = [f"{name}: {_sentence(run)}" for name, run in runs.items()]
+    return "\n\n".join([*_provenance(cube), _table(cube), "\n".join(sentences)])
+
+
+def _table(cube: xr.Dataset) -> str:
+    """Return the table of runs and numbers; `—` stands for a number that a rule or measure does not give."""
+    shown = {title: name for title, name in NUMBERS.items() if name in cube}
+    if "train_loss" in cube:  # over all pairs, which matters only if the training pairs are unknown
+        shown = {title: name for title, name in shown.items() if name not in ("loss", "accuracy")}
+    header = ["run", "epochs", *shown] + (["key frequencies"] if "key_frequency" in cube else [])
+    rows = []
+    for name in map(str, cube.run.values):
+        run = cube.sel(run=name)
+        last = run.isel(epoch=-1)
+        row = [name, f"{int(last.epoch):,}", *(_cell(variable, last[variable]) for variable in shown.values())]
+        if "key_frequency" in run:
+            row.append(" ".join(map(str, key_frequencies_of(run))) or "—")
+        rows.append(row)
+    return text_table(header, rows, right=True)
+
+
+def _cell(name: str, value: xr.DataArray) -> str:
+    """Return a number as the table shows it."""
+    if not np.isfinite(value):
+        return "—"
+    if name.endswith("accuracy"):
+        return f"{100 * float(value):.2f} %"
+    return f"{float(value):,.0f}" if name in (*PHASE_ENDS, "grok_time") else _number(value)
+
+
+def _sentence(run_cube: xr.Dataset) -> str:
+    """Return one sentence on a run: whether it generalizes, what the rules do not find, and which headline claims fail.
+
+    Args:
+        run_cube: cube with a single run, with the dimension `run`.
+    """
+    run = run_cube.isel(run=0)
+    clauses = [_grokking(run).rstrip(".")] if "grok_time" in run else []
+    if "train_loss" not in run:
+        clauses.append(_losses(run.isel(epoch=-1)))
+    if "key_frequency" in run and not run.key_frequency.any():
+        clauses.append(f"no key frequencies ({_why(run, 'key_frequency')})")
+    if "grok_time" in run and "key_frequency" in run:
+        clauses += _missing_phase_ends(run)
+    verdicts = judge_headlines(run_cube)
+    if verdicts:
+        failing = [statement for statement, holds in verdicts.items() if not holds]
+        count = f"{len(verdicts) - len(failing)} of {len(verdicts)} headline claims hold"
+        clauses.append(f"{count}, but not: {'; '.join(failing)}" if failing else count)
+    else:
+        clauses.append("no headline claim can be judged")
+    sentence = "; ".join(clauses)
+    return f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def _provenance(cube: xr.Dataset) -> list[str]:
@@ -135,12 +201,16 @@ def _phases(run: xr.Dataset) -> str:
     names = dict(zip(PHASES, PHASE_ENDS, strict=False))
     ends = {phase: _epoch(run, name) for phase, name in names.items()}
     ends_found = [f"{phase} ends at epoch {end:,.0f}" for phase, end in ends.items() if np.isfinite(end)]
+    return f"Phases by rule: {'; '.join(ends_found + _missing_phase_ends(run))}."
+
+
+def _missing_phase_ends(run: xr.Dataset) -> list[str]:
+    """Return one clause per reason why the rules find no end of a phase."""
     reasons: dict[str, list[str]] = {}
-    for phase, end in ends.items():
-        if not np.isfinite(end):
-            reasons.setdefault(_why(run, names[phase]), []).append(phase)
-    not_found = [f"no end of {' or '.join(phases)} ({why})" for why, phases in reasons.items()]
-    return f"Phases by rule: {'; '.join(ends_found + not_found)}."
+    for phase, name in zip(PHASES, PHASE_ENDS, strict=False):
+        if not np.isfinite(_epoch(run, name)):
+            reasons.setdefault(_why(run, name), []).append(phase)
+    return [f"no end of {' or '.join(phases)} ({why})" for why, phases in reasons.items()]
 
 
 def _grokking(run: xr.Dataset) -> str:

@@ -5,5 +5,6 @@ name. The package `progress_measures.analysis` interprets cubes.
 """
 
 from progress_measures.cube.open import open_cube, open_run
+from progress_measures.cube.table_of_contents import contents
 
-__all__ = ["open_cube", "open_run"]
+__all__ = ["contents", "open_cube", "open_run"]

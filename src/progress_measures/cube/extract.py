@@ -18,13 +18,14 @@ from progress_measures.cube.structure import coordinates, describe_dimensions, e
 from progress_measures.data.dataset import train_masks
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
-from progress_measures.files import write_store
+from progress_measures.files import check_chunks, damage_reported, write_store
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import Measure, family_fingerprint, family_measures
 from progress_measures.measures.sequence_checkpoint import SequenceRunContext
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import checkpoints, dataset_store, family_store, runs_folder
+from progress_measures.training.record import how_to_train_again
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -98,15 +99,13 @@ class CheckpointReader:
 
     def __init__(self, run: Run) -> None:
         self._path = checkpoints(run.experiment, run.name)
-        train_again = f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
-        self._advice = f"import it again from {run.imported.file}" if run.imported else train_again
-        try:
+        self._advice = how_to_train_again(run)
+        with damage_reported(self._path, self._advice):
+            check_chunks(self._path)
             group = zarr.open_group(self._path, mode="r")
             # an imported network may have other tensors than `Architecture`
             names = str(group.attrs.get("parameters", "")).split() or list(Architecture.of(run).parameters)
             arrays: dict[str, Any] = {name: group[name] for name in ("epoch", *names)}
-        except (FileNotFoundError, KeyError, ValueError):
-            raise UserError(f"{self._path}: the weights are missing or damaged; {self._advice}") from None
         check_import(run, names, arrays["W_U"].shape[-1] if "W_U" in arrays else None)
         self.epochs: NDArray[np.int64] = arrays.pop("epoch")[:]
         self._arrays = arrays

@@ -13,13 +13,20 @@ import zarr
 
 from progress_measures.cube.structure import describe_dimensions, encoding
 from progress_measures.errors import UserError
-from progress_measures.files import append_to_store, atomic_path, create_store, open_store
+from progress_measures.files import (
+    append_to_store,
+    atomic_path,
+    complete_store,
+    create_store,
+    damage_reported,
+    open_store,
+)
 from progress_measures.measures import keys, phases
 from progress_measures.measures.registry import DERIVED, FAMILIES, families_of, family_measures
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, family_store, runs_folder
 from progress_measures.training.objectives import EVALUATED_QUANTITIES
-from progress_measures.training.record import done
+from progress_measures.training.record import done, how_to_train_again
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -73,6 +80,7 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
         for name, reasons in not_found.items():
             if reasons:
                 group[name].attrs["not_found"] = reasons
+        complete_store(temporary)
     return cube_store(experiment)
 
 
@@ -204,20 +212,14 @@ def _family(run: Run, family: str) -> xr.Dataset:
     """Return the measures of one family of a run."""
     path = family_store(run.experiment, run.name, family)
     command = f"progress-measures measure {run.experiment} --run {run.name} --family {family}"
-    dataset = _open(path, f"measure it again: {command}")
+    with damage_reported(path, f"measure it again: {command}"):
+        dataset = open_store(path).load()
     if dataset.attrs.get("config_hash") != run.hash:
         raise UserError(
             f"{path} was measured with settings that differ from those that {run.experiment} has now; "
             f"train and measure {run.name} again."
         )
     return dataset
-
-
-def _open(path: Path, advice: str) -> xr.Dataset:
-    try:
-        return open_store(path).load()
-    except (FileNotFoundError, KeyError, ValueError, OSError, RuntimeError) as error:
-        raise UserError(f"{path} is missing or damaged ({type(error).__name__}: {error}); {advice}") from None
 
 
 def history_of(run: Run) -> xr.Dataset:
@@ -227,11 +229,8 @@ def history_of(run: Run) -> xr.Dataset:
         UserError: the history is missing or damaged.
     """
     path = runs_folder(run.experiment) / run.name / "history.zarr"
-    if run.imported:
-        advice = f"import it again from {run.imported.file}"
-    else:
-        advice = f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
-    history = _open(path, advice)
+    with damage_reported(path, how_to_train_again(run)):
+        history = open_store(path).load()
     epochs = history.evaluated_epoch.values
     variables = {}
     for name in EVALUATED_QUANTITIES:

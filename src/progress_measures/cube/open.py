@@ -16,7 +16,8 @@ from progress_measures.cube.earlier_imports import check_import
 from progress_measures.errors import UserError
 from progress_measures.files import open_store
 from progress_measures.old_names import RENAMED_CAPABILITIES, RENAMED_FIELDS
-from progress_measures.paths import cube_store, published_cube, published_weights, runs_folder
+from progress_measures.paths import PUBLISHED, cube_store, published_cube, published_weights, runs_folder
+from progress_measures.training.record import how_to_train_again
 from progress_measures.untrusted import check_size, check_zip
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
         published: whether to open the published cube even if `results/` has one.
 
     Returns:
-        The cube, with its variables in alphabetical order.
+        The cube. Its variables are sorted by family, and within a family as in the family's module; variables that are no
+        measures follow.
 
     Raises:
-        UserError: the cube does not exist or cannot be read.
+        UserError: the cube does not exist, lacks a chunk or cannot be read.
     """
     candidates = _candidates(name, published)
     path = next((candidate for candidate in candidates if _exists(candidate)), None)
@@ -64,7 +66,7 @@ def open_cube(name: str | os.PathLike[str], published: bool = False) -> xr.Datas
         raise UserError(
             f"There is no cube {str(name)!r}: expected {expected}. Make it with `snakemake -c2 {cube_store(str(name))}`."
         )
-    return _open(path)
+    return _by_family(_open(path))
 
 
 def cube_if_any(name: str | os.PathLike[str], published: bool = False) -> xr.Dataset | None:
@@ -80,18 +82,22 @@ def cube_if_any(name: str | os.PathLike[str], published: bool = False) -> xr.Dat
     Raises:
         UserError: the cube cannot be read.
     """
-    return next((_open(path) for path in _candidates(name, published) if _exists(path)), None)
+    return next((_by_family(_open(path)) for path in _candidates(name, published) if _exists(path)), None)
 
 
-def _open(path: Path, content: str = "cube") -> xr.Dataset:
-    """Open a Zarr folder or zip file; `content` says in error messages what it should contain."""
+def _open(path: Path, content: str = "cube", remedy: str | None = None) -> xr.Dataset:
+    """Open a Zarr folder or zip file.
+
+    Args:
+        path: the folder or zip file.
+        content: what it should contain, for error messages.
+        remedy: what the user can do if it is damaged, for error messages; by default, what fits the path.
+    """
     try:
         if path.suffix != ".zip":
             return _in_order(_current_names(open_store(path)))
-        from zarr.storage import ZipStore
-
         check_zip(path)
-        dataset = open_store(ZipStore(path, mode="r"))
+        dataset = open_store(path)
         check_size(dataset.nbytes, path)
         for name, variable in dataset.variables.items():  # Zarr allocates a whole chunk to read any part of it
             chunk = math.prod(variable.encoding["chunks"])
@@ -100,7 +106,18 @@ def _open(path: Path, content: str = "cube") -> xr.Dataset:
             check_size(chunk * variable.dtype.itemsize, path)
         return _in_order(_current_names(dataset))
     except Exception as error:  # zarr, zipfile and xarray raise errors of many types
-        raise UserError(f"{path} is not a readable {content} ({type(error).__name__}: {error}).") from None
+        raise UserError(
+            f"{path} is not a readable {content} ({type(error).__name__}: {error}); {remedy or _remedy(path)}."
+        ) from None
+
+
+def _remedy(path: Path) -> str:
+    """Return what the user can do if a store is damaged, for error messages."""
+    if path == cube_store(path.parent.name):
+        return f"gather it again: progress-measures gather {path.parent.name}"
+    if path.parent == PUBLISHED:
+        return f"restore it: git checkout -- {path}"
+    return "copy or write it again"
 
 
 def _current_names(dataset: xr.Dataset) -> xr.Dataset:
@@ -111,6 +128,15 @@ def _current_names(dataset: xr.Dataset) -> xr.Dataset:
         imported = json.loads(dataset.attrs["imported"])
         dataset.attrs["imported"] = json.dumps({RENAMED_FIELDS.get(key, key): imported[key] for key in imported})
     return dataset.rename({old: new for old, new in RENAMED_FIELDS.items() if old in dataset.coords})
+
+
+def _by_family(cube: xr.Dataset) -> xr.Dataset:
+    """Sort the variables by family; variables that are no measures, such as the recorded history, follow."""
+    from progress_measures.measures.registry import measures
+
+    position = {name: index for index, name in enumerate(measures())}
+    names = sorted(map(str, cube.data_vars), key=lambda name: position.get(name, len(position)))
+    return cube[names]
 
 
 def _in_order(dataset: xr.Dataset) -> xr.Dataset:
@@ -129,6 +155,32 @@ class OpenRun:
 
     def __init__(self, experiment: str, run: str, published: bool = False) -> None:
         self.experiment, self.name, self.published = experiment, run, published
+
+    def __repr__(self) -> str:
+        try:
+            epochs = [str(epoch) for epoch in self.epochs]
+            listed = epochs if len(epochs) <= 8 else [*epochs[:3], "…", epochs[-1]]
+            weights = f"at {len(epochs)} epochs: {', '.join(listed)}"
+        except UserError as error:
+            weights = str(error)
+        settings = " ".join(f"{name}={value}" for name, value in self._varied_settings().items())
+        return "\n".join(
+            [
+                f"Run {self.name} of {self.experiment}",
+                f"    settings  {settings}",
+                f"    weights   {weights}",
+                "    read      .settings  .epochs  .weights(epoch)  .history  .checkpoint(epoch)  .transformer_lens(epoch)",
+            ]
+        )
+
+    def _varied_settings(self) -> dict[str, Any]:
+        """Return the task, and the settings in which the experiment's runs differ."""
+        from progress_measures.experiments import load_experiment
+
+        every_run = [run.settings for run in load_experiment(self.experiment).runs(self.experiment)]
+        own = self.settings.settings
+        varied = {name: own[name] for name in own if any(settings[name] != own[name] for settings in every_run)}
+        return {"task": self.settings.task.kind} | (varied or {"seed": own["seed"]})
 
     @cached_property
     def settings(self) -> Run:
@@ -168,6 +220,27 @@ class OpenRun:
             str(name): tensors[name].values for name in tensors.attrs.get("parameters", "").split() or tensors.data_vars
         }
 
+    @property
+    def history(self) -> xr.Dataset:
+        """Losses and accuracies that the training loop recorded, each [history_epoch], with their names in the cube.
+
+        Raises:
+            UserError: no history of the run is stored.
+        """
+        if self._is_trained and "split" in self.settings.provides:
+            from progress_measures.cube.gather import history_of
+            from progress_measures.cube.structure import describe_dimensions
+
+            return describe_dimensions(history_of(self.settings))
+        cube = cube_if_any(self.experiment, published=True)
+        names = [] if cube is None else [name for name in cube.data_vars if str(name).startswith("history_")]
+        if cube is None or not names or self.name not in cube.run:
+            raise UserError(
+                f"No history of {self.experiment}/{self.name}: neither {self._folder / 'history.zarr'} nor "
+                f"{published_cube(self.experiment)} has one."
+            )
+        return cube[names].sel(run=self.name).reset_coords(drop=True).drop_attrs(deep=False).load()
+
     def checkpoint(self, epoch: int | None = None) -> Checkpoint | SequenceCheckpoint:
         """Return the checkpoint after `epoch` updates, the argument of every measure's function.
 
@@ -196,11 +269,20 @@ class OpenRun:
 
         return network_of(self.settings, self.weights(epoch))
 
+    @property
+    def _folder(self) -> Path:
+        return runs_folder(self.experiment) / self.name
+
+    @property
+    def _is_trained(self) -> bool:
+        """Whether to read the run's finished training in `results/`."""
+        return not self.published and (self._folder / "done.json").exists()
+
     def _stored(self) -> xr.Dataset:
         """Return the weights along `epoch`: from the finished training of the run if it exists, else from the published file."""
-        trained = runs_folder(self.experiment) / self.name / "checkpoints.zarr"
-        if not self.published and trained.exists() and (trained.parent / "done.json").exists():
-            return _open(trained, "store of weights")
+        trained = self._folder / "checkpoints.zarr"
+        if self._is_trained and trained.exists():
+            return _open(trained, "store of weights", how_to_train_again(self.settings))
         path = published_weights(self.experiment)
         if not path.exists():
             raise UserError(f"No weights of {self.experiment}/{self.name}: neither {trained} nor {path} has them.")

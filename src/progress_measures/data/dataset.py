@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from progress_measures.data.examples import DrawnExamples
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
-from progress_measures.files import open_store, write_store
+from progress_measures.files import check_chunks, damage_reported, open_store, write_store
 from progress_measures.fingerprint import DERIVED, fingerprint
 from progress_measures.tasks import Examples
 
@@ -81,7 +81,7 @@ def _attributes(runs: list[Run]) -> dict[str, str]:
 
 
 def write_dataset(runs: list[Run], path: Path) -> None:
-    """Write the dataset of runs, unless the stored dataset was built from the same settings and code.
+    """Write the dataset of runs, unless the stored dataset is complete and was built from the same settings and code.
 
     Args:
         runs: All runs of an experiment.
@@ -107,11 +107,12 @@ def train_masks(path: Path, names: list[str]) -> NDArray[np.bool_]:
     advice = f"write it with: progress-measures dataset {path.parent.name}"
     if not path.exists():
         raise UserError(f"{path}, which records what each run trains on, is missing; {advice}")
-    train = open_store(path).train
-    unknown = sorted(set(names) - set(train.run.values.tolist()))
-    if unknown:
-        raise UserError(f"{path} does not contain run {unknown[0]}, which was added later; {advice}")
-    return train.sel(run=names).values.astype(bool)
+    with damage_reported(path, advice):
+        train = open_store(path).train
+        unknown = sorted(set(names) - set(train.run.values.tolist()))
+        if unknown:
+            raise UserError(f"{path} does not contain run {unknown[0]}, which was added later; {advice}")
+        return train.sel(run=names).values.astype(bool)
 
 
 def _settings(runs: list[Run]) -> str:
@@ -131,11 +132,12 @@ def _provenance(runs: list[Run]) -> dict[str, str]:
 
 
 def _stored_provenance(path: Path) -> dict[str, str]:
-    """Return the settings and code fingerprint of the stored dataset; empty if there is none.
+    """Return the settings and code fingerprint of the stored dataset; empty if there is none or a chunk is lost.
 
     The attributes are read without xarray, whose import is slow, because usually nothing has to be written.
     """
     try:
+        check_chunks(path)
         attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
         return {name: attributes[name] for name in ("settings", "code")}
     except (OSError, ValueError, KeyError):

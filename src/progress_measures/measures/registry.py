@@ -199,7 +199,9 @@ def measures() -> dict[str, Measure]:
     """Return all measures by name, ordered by family and, within a family, as in the family's module."""
     for family in _families():
         importlib.import_module(f"progress_measures.measures.{family}")
-    return dict(_REGISTRY)
+    return dict(
+        sorted(_REGISTRY.items(), key=lambda item: item[1].family)
+    )  # other modules may have imported a family first
 
 
 def family_measures(family: str) -> list[Measure]:

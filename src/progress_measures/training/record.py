@@ -24,6 +24,13 @@ def code_of(run: Run) -> str:
     return fingerprint(*code_modules(run))
 
 
+def how_to_train_again(run: Run) -> str:
+    """Return what the user can do if stored weights or losses of a run are lost, for an error message."""
+    if run.imported:
+        return f"import it again from {run.imported.file}"
+    return f"train it again: progress-measures train {run.experiment} --run {run.name} --restart"
+
+
 def done(folder: Path, run: Run, code: str | None) -> dict[str, Any] | None:
     """Return the record of a run's finished training, if its settings and code match.
 

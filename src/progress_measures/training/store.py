@@ -27,7 +27,7 @@ from zarr.codecs import Crc32cCodec
 from zarr.storage import MemoryStore
 
 from progress_measures.errors import UserError
-from progress_measures.files import atomic_path, write_json, write_store
+from progress_measures.files import atomic_path, complete_store, write_json, write_store
 from progress_measures.models.architecture import Architecture
 from progress_measures.training.objectives import EVALUATED_QUANTITIES
 from progress_measures.training.record import done
@@ -40,6 +40,9 @@ BLOCK = 20
 
 # Metadata of an array that must equal what this package writes. Other metadata may change with the version of Zarr.
 _COMPARED_METADATA = ("shape", "data_type", "chunk_grid", "dimension_names")
+
+# Zarr would omit a chunk that contains only the fill value; it could not be distinguished from a lost chunk.
+_STORE_ALL_CHUNKS: Any = {"write_empty_chunks": True}
 
 State = dict[str, NDArray[Any]]
 
@@ -128,7 +131,9 @@ class RunStore:
 
     def _create_group(self, store: Path | MemoryStore) -> zarr.Group:
         group = zarr.create_group(store, attributes=self._attributes())
-        epoch = group.create_array("epoch", shape=self.epochs.shape, dtype="int64", dimension_names=["epoch"])
+        epoch = group.create_array(
+            "epoch", shape=self.epochs.shape, dtype="int64", dimension_names=["epoch"], config=_STORE_ALL_CHUNKS
+        )
         epoch[:] = self.epochs
         for name, dims in Architecture.of(self.run).parameters.items():
             shape = tuple(dims.values())
@@ -165,7 +170,7 @@ class RunStore:
         ]
 
     def _checkpoints(self) -> zarr.Group:
-        return zarr.open_group(self.folder / "checkpoints.zarr", mode="r+")
+        return zarr.open_group(self.folder / "checkpoints.zarr", mode="r+", use_consolidated=False)
 
     def write_block(self, first: int, block: NDArray[np.float32]) -> None:
         """Write a block of checkpoints.
@@ -180,7 +185,8 @@ class RunStore:
             size = int(np.prod(shape))
             array = group[name]
             assert isinstance(array, zarr.Array)
-            array[first : first + len(block)] = block[:, offset : offset + size].reshape(-1, *shape)
+            values = block[:, offset : offset + size].reshape(-1, *shape)
+            array.with_config(_STORE_ALL_CHUNKS)[first : first + len(block)] = values
             offset += size
 
     def write_history(self, train_loss: NDArray[np.float64], evaluations: NDArray[np.float64]) -> None:
@@ -200,10 +206,11 @@ class RunStore:
         write_store(history, self.folder / "history.zarr")
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Write `done.json`, and delete all states but the last.
+        """Complete `checkpoints.zarr`, write `done.json`, and delete all states but the last.
 
         If `done.json` is deleted, training writes it again from the last state in seconds, without another update.
         """
+        complete_store(self.folder / "checkpoints.zarr")
         write_json(self.folder / "done.json", self._attributes() | record)
         for old_state in sorted((self.folder / "resume").glob("*.npz"))[:-1]:
             old_state.unlink()

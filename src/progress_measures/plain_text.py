@@ -1,0 +1,40 @@
+"""Text for terminals: tables with aligned columns."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Sequence
+
+WIDEST = 48  # characters of a cell; longer cells continue on the next line
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: bool = False) -> str:
+    """Format a table with aligned columns. A column title that is wider than its cells continues on the next line.
+
+    Args:
+        header: column titles.
+        rows: the cells of each row.
+        right: whether to align all columns but the first to the right, as for numbers.
+
+    Returns:
+        The lines of the table, of which none is empty.
+    """
+    wrapped = [[textwrap.wrap(cell, WIDEST, break_long_words=False) or [""] for cell in row] for row in rows]
+    titles, widths = [], []
+    for title, *cells in zip(header, *wrapped, strict=True):
+        widest = max((len(line) for cell in cells for line in cell), default=0)
+        titles.append(textwrap.wrap(title, max(widest, *map(len, title.split()))))
+        widths.append(max(widest, *map(len, titles[-1])))
+
+    def lines(row: Sequence[Sequence[str]]) -> list[str]:
+        return [
+            "  ".join(
+                cell.rjust(width) if right and index else cell.ljust(width)
+                for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+            ).rstrip()
+            for cells in itertools.zip_longest(*row, fillvalue="")
+        ]
+
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([*lines(titles), rule, *(line for row in wrapped for line in lines(row))])
