@@ -278,16 +278,19 @@ def clusters_in_own_frequency(cube: xr.Dataset) -> Values:
     return {"frequency": list(fractions), "share": list(fractions.values())}
 
 
-@quantity(variables=("intervention_loss",))
+@quantity(variables=("intervention_loss", "neuron_fraction_explained"))
 def clusters_kept(cube: xr.Dataset) -> Values:
     """Return the loss over all pairs after each cluster's neurons are restricted to the cluster's frequency.
 
-    For `kept`, the neurons outside all clusters are unchanged; for `alone`, they are removed. The logits are computed
-    from the neurons by W_L; the contribution of other paths is replaced by its mean over pairs.
+    For `kept`, the neurons outside all clusters are unchanged; for `alone`, they are removed. Both are NaN if no neuron is
+    in a cluster. The logits are computed from the neurons by W_L; the contribution of other paths is replaced by its mean
+    over pairs.
     """
     original_loss = float(after_intervention(cube, "none", split="all")[0])
     kept, alone = (
         float(after_intervention(cube, f"clusters at their frequencies{variant}", split="all")[0])
+        if clustered(_first_run(cube)[1]).any()
+        else np.nan
         for variant in (", W_L alone", " alone")
     )
     return {
@@ -551,13 +554,14 @@ def weights_peak(cube: xr.Dataset) -> Values:
     """Return the largest sum of squared weights over the final one, and its epoch.
 
     Also return the fraction of the decrease from the peak to the last checkpoint that precedes the end of circuit
-    formation.
+    formation; NaN if there is no decrease.
     """
     run_cube = _first_run(cube)[0]
     squares, (_, formation_end, _) = run_cube.sum_of_squared_weights, phase_end_epochs(run_cube)
     peak, final = float(squares.max()), float(squares[-1])
+    at_formation_end = float(nearest_checkpoint(squares, formation_end))
     return {
         "peak_at": int(squares.idxmax()),
         "peak_over_final": peak / final,
-        "share_before_fall": (peak - float(nearest_checkpoint(squares, formation_end))) / (peak - final),
+        "share_before_fall": (peak - at_formation_end) / (peak - final) if peak > final else np.nan,
     }

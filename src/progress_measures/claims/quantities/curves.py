@@ -197,8 +197,10 @@ def cosine_growth(cube: xr.Dataset) -> Values:
     growth, fraction_of_final = [], []
     for run_cube, curve in key_frequency_curves(cube, "cosine_coefficient"):
         final = float(curve[-1])
-        growth.append(final / float(curve.sel(epoch=float(run_cube.memorization_end))))
-        fraction_of_final.append(float(curve.sel(epoch=float(run_cube.circuit_formation_end))) / final)
+        ends = (float(run_cube.memorization_end), float(run_cube.circuit_formation_end))
+        at_memorization_end, at_formation_end = curve.reindex(epoch=ends).values.tolist()
+        growth.append(final / at_memorization_end)
+        fraction_of_final.append(at_formation_end / final)
     return {"final_over_memorized": growth, "share_at_start_of_cleanup": fraction_of_final}
 
 

@@ -228,14 +228,15 @@ def W_L_sparse(cube: xr.Dataset) -> Values:
     """Return how sparse W_L is in the Fourier basis over outputs.
 
     Values are the largest norm of a component at a non-key frequency over the smallest norm at a key frequency, the
-    fraction of the squared norm at key frequencies, and the norm at all other components over the norm of W_L.
+    fraction of the squared norm at key frequencies, and the norm at all other components over the norm of W_L. The first
+    is NaN without key frequencies.
     """
 
     def ratio(run_cube: xr.Dataset) -> float:
         """Return the largest norm of a component at a non-key frequency over the smallest at a key frequency."""
         norms, key = run_cube.W_L_fourier_norm.values, component_indices(key_frequencies_of(run_cube))
         non_key_norms = np.delete(norms, np.append(key, 0))
-        return float(non_key_norms.max() / norms[key].min(initial=np.inf))
+        return float(non_key_norms.max() / norms[key].min()) if key.size else np.nan
 
     def energy(run_cube: xr.Dataset) -> float:
         """Return the fraction of the squared norm of W_L at key frequencies."""
@@ -372,14 +373,16 @@ def single_frequency_ablation(cube: xr.Dataset) -> Values:
     return {"key_ratio": key, "largest_other_ratio": other}
 
 
-@quantity(variables=("intervention_accuracy", "intervention_loss"))
+@quantity(variables=("intervention_accuracy", "intervention_loss", "key_frequency"))
 def neurons_replaced(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with clustered neurons replaced by fits.
 
     Each neuron is fitted by the products of 1, cos and sin of w a with 1, cos and sin of w b, at the frequency of its
-    cluster.
+    cluster. Values of a run without key frequencies, and so without clusters, are NaN.
     """
-    return _intervention(cube, "neurons replaced by fits")
+    has_clusters = np.array(by_run(cube, lambda run_cube: bool(key_frequencies_of(run_cube).size)))
+    values = _intervention(cube, "neurons replaced by fits")
+    return {name: np.where(has_clusters, of_runs, np.nan) for name, of_runs in values.items()}
 
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
