@@ -141,7 +141,7 @@ def heads_periodic(cube: xr.Dataset) -> Values:
     """Return the frequency that best explains each head's attention to a, and the fraction explained, run by run.
 
     The fraction is of the variance over pairs. Also return the number of heads whose frequency is neither a key
-    frequency nor significant in W_E (see `significant_frequencies`).
+    frequency nor significant in W_E (see `significant_frequencies`), and the fraction for head 0 alone.
     """
     in_keys_or_W_E = [
         int(k) in set(key_frequencies_of(run_cube)) | set(significant_frequencies(run_cube))
@@ -151,6 +151,7 @@ def heads_periodic(cube: xr.Dataset) -> Values:
     return {
         "frequency": cube.attention_frequency.values.ravel(),
         "share": cube.attention_frequency_share.values.ravel(),
+        "share_of_head_0": cube.attention_frequency_share.values[:, 0],
         "unknown_frequencies": in_keys_or_W_E.count(False),
     }
 
