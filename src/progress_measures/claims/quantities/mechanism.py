@@ -205,9 +205,10 @@ def logit_components(cube: xr.Dataset) -> Values:
     A component is large if its norm over outputs exceeds 5 % of the largest norm. The components of key frequency k are
     the four products of cos or sin of w_k a with cos or sin of w_k b. Count the large components, the large components
     of no key frequency, and the components of key frequencies that are not large. Also return the fraction of the
-    squared norm in the components of key frequencies. The constant is left out.
+    squared norm in the components of key frequencies, and the smallest norm of their components over the largest of all
+    others. The constant is left out.
     """
-    outside, missing, energy, count = [], [], [], []
+    outside, missing, energy, count, gap = [], [], [], [], []
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
         norms = run_cube.logit_fourier_norm_2d.values.copy()
@@ -221,7 +222,14 @@ def logit_components(cube: xr.Dataset) -> Values:
         outside.append(int((large & ~expected).sum()))
         missing.append(int((expected & ~large).sum()))
         energy.append(float(np.square(norms[expected]).sum() / np.square(norms).sum()))
-    return {"count": count, "outside_blocks": outside, "missing_in_blocks": missing, "energy_in_blocks": energy}
+        gap.append(float(norms[expected].min() / norms[~expected].max()) if expected.any() else np.nan)
+    return {
+        "count": count,
+        "outside_blocks": outside,
+        "missing_in_blocks": missing,
+        "energy_in_blocks": energy,
+        "least_inside_over_largest_outside": gap,
+    }
 
 
 @quantity(variables=("W_L_fourier_norm", "key_frequency"))
