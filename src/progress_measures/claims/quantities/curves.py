@@ -76,17 +76,20 @@ def excluded_loss_story(cube: xr.Dataset) -> Values:
     """Return the excluded loss at the end of memorization, and how losses change in circuit formation and cleanup.
 
     In circuit formation: the factor by which the excluded loss rises, the factor by which the train loss changes, and
-    the number of decades by which the test loss changes. In cleanup: the factor by which the excluded loss changes. For
-    changes in either direction, the factor is at least 1.
+    the number of decades by which the test loss changes. From epoch 1,400, where the paper's memorization ends, to the end
+    of circuit formation: the factor by which the train loss changes. In cleanup: the factor by which the excluded loss
+    changes. For changes in either direction, the factor is at least 1.
     """
     ends = (cube.memorization_end, cube.circuit_formation_end, cube.cleanup_end)
     excluded, train, test = (
         [at_epochs(cube[f"{name}_loss"], end) for end in ends] for name in ("excluded", "train", "test")
     )
+    at_1400 = at_epochs(cube.train_loss, [1400] * cube.sizes["run"])
     return {
         "excluded_when_memorized": excluded[0],
         "rise_in_circuit_formation": excluded[1] / excluded[0],
         "train_loss_factor": np.maximum(train[1] / train[0], train[0] / train[1]),
+        "train_loss_factor_from_1400": np.maximum(train[1] / at_1400, at_1400 / train[1]),
         "test_loss_decades": np.abs(np.log10(test[1] / test[0])),
         "excluded_factor_in_cleanup": np.maximum(excluded[2] / excluded[1], excluded[1] / excluded[2]),
     }
