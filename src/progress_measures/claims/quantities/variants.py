@@ -71,8 +71,8 @@ def little_data(cube: xr.Dataset) -> Values:
 def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
     """Return the first epochs with train and with test loss below 1e-6, by train fraction.
 
-    Also return the latest epoch for the train loss, the number of steps from one fraction to the next at which the
-    epoch for the test loss rises, the largest lag of test after train loss at fractions of at least 0.6, and the first
+    Also return the latest epoch for the train loss, the numbers of steps from one fraction to the next at which the
+    epoch for the test loss and its lag after the train loss rise, the largest lag of test after train loss at fractions of at least 0.6, and the first
     epochs with test loss below 1e-4 and 1e-2.
     """
     runs = by_fraction(low, mainline, high)
@@ -82,11 +82,13 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
 
     train, test = epochs_below("train", 1e-6), epochs_below("test", 1e-6)
     reached_epochs = [epoch for epoch in test.values() if np.isfinite(epoch)]
+    lags = [test[name] - train[name] for name in test if np.isfinite(test[name])]
     return {
         "train": train,
         "test": test,
         "latest_train": max(train.values()),
         "rises": int((np.diff(reached_epochs) > 0).sum()),
+        "rises_of_lag": int((np.diff(lags) > 0).sum()),
         "largest_lag_from_06": max(test[name] - train[name] for name in test if float(name) >= 0.6),
         "test_below_1e-4": epochs_below("test", 1e-4),
         "test_below_1e-2": epochs_below("test", 1e-2),
