@@ -72,7 +72,7 @@ def _fresh(cube: xr.Dataset) -> Values:
 def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
     """Return, for each digit of the answer, the largest fall of its test loss within 5 % of the training, and its epoch.
 
-    The epoch is the center of the window, 5 % of the training, over which the logarithm of the loss falls most. A
+    Also return the largest fall within a fifth of the training, as a fraction of the total fall. The epoch is the center of the window, 5 % of the training, over which the logarithm of the loss falls most. A
     window is used because differences of adjacent checkpoints are noisy at small losses.
 
     Args:
@@ -91,9 +91,12 @@ def _digit_falls(cube: xr.Dataset) -> Values:
     window = max(1, int(WINDOW * loss.sizes["epoch"]))
     at_window_start, at_window_end = loss.values[:-window], loss.values[window:]
     start = np.log(at_window_start / at_window_end).argmax(0)
+    fifth = max(1, int(0.2 * loss.sizes["epoch"]))
+    fall_in_a_fifth = (loss.values[:-fifth] - loss.values[fifth:]).max(0)
     center = (loss.epoch.values[start] + loss.epoch.values[start + window]) / 2
     return {
         "drop": (at_window_start - at_window_end).max(0),
+        "share_in_a_fifth": fall_in_a_fifth / (loss.values[0] - loss.values.min(0)),
         "steepest_at": center,
         "first": center[0],
         "second": center[1],
