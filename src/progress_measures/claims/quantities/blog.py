@@ -87,7 +87,8 @@ def excluded_rises_early(cube: xr.Dataset) -> Values:
     """Return how far the excluded loss of each key frequency has risen at half the epoch at which circuit formation ends.
 
     The rise is the loss at this epoch over its minimum up to it. Also return the number of key frequencies with a rise
-    of 3 or more, and the absolute relative change of the test loss from the end of memorization to this epoch.
+    of 3 or more, the epoch of each frequency's minimum before the end of circuit formation over the end of memorization,
+    and the absolute relative change of the test loss from the end of memorization to half the end of circuit formation.
     """
     run_cube, last = _first_run(cube)
     memorization_end, formation_end, _ = phase_end_epochs(run_cube)
@@ -95,11 +96,14 @@ def excluded_rises_early(cube: xr.Dataset) -> Values:
     keys: NDArray[np.int64] | list[int] = key_frequencies_of(last) if np.isfinite(formation_end) else []
     curves = [run_cube.excluded_loss_by_frequency.sel(frequency=k, epoch=slice(0, halfway)).values for k in keys]
     ratios = [float(curve[-1] / curve.min()) for curve in curves]
+    before_cleanup = run_cube.excluded_loss_by_frequency.sel(epoch=slice(0, formation_end))
+    minima = [float(before_cleanup.epoch[before_cleanup.sel(frequency=k).values.argmin()]) for k in keys]
     test_losses = [float(nearest_checkpoint(run_cube.test_loss, epoch)) for epoch in (memorization_end, halfway)]
     return {
         "at_epoch": halfway,
         "over_least": ratios,
         "risen_threefold": sum(ratio >= 3 for ratio in ratios),
+        "least_over_memorization_end": [minimum / memorization_end for minimum in minima],
         "test_loss_change": abs(test_losses[1] / test_losses[0] - 1),
     }
 
