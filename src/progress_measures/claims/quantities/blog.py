@@ -327,10 +327,11 @@ def one_cluster_removed(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("neuron_fit_coefficient", "neuron_fraction_explained"))
 def signs_of_products(cube: xr.Dataset) -> Values:
-    """Return the fraction of clustered neurons whose coefficients on products have the signs of a function of a + b.
+    """Return how many clustered neurons have coefficients on products with the signs of a function of a + b.
 
     A function of a + b with one frequency has opposite signs on cos a cos b and sin a sin b, and equal signs on sin a
-    cos b and cos a sin b. Coefficients below 20 % of the neuron's largest are ignored. Also return the fraction that
+    cos b and cos a sin b. Coefficients below 20 % of the neuron's largest are ignored. Return the fraction of clustered
+    neurons with these signs (`share`), and whether the first clustered neuron has them. Also return the fraction that
     fulfills each of the two sign conditions, among the neurons in which neither of its two coefficients is ignored.
     """
     last = _first_run(cube)[1]
@@ -342,6 +343,7 @@ def signs_of_products(cube: xr.Dataset) -> Values:
     consistent = (opposite | ~large[:, :2].all(-1)) & (equal | ~large[:, 2:].all(-1))
     return {
         "share": float(consistent.mean()) if consistent.size else np.nan,
+        "of_first_neuron": bool(consistent[0]) if consistent.size else False,
         "opposite": float(opposite[large[:, :2].all(-1)].mean()) if large[:, :2].all(-1).any() else np.nan,
         "alike": float(equal[large[:, 2:].all(-1)].mean()) if large[:, 2:].all(-1).any() else np.nan,
     }
