@@ -310,7 +310,8 @@ def clusters_kept(cube: xr.Dataset) -> Values:
 def one_cluster_removed(cube: xr.Dataset) -> Values:
     """Return the loss over all pairs with one group of neurons removed and all clusters restricted to their frequencies.
 
-    The removed group is the cluster of one key frequency, or the neurons outside all clusters (`others`).
+    The removed group is the cluster of one key frequency, or the neurons outside all clusters (`others`). Also count the
+    key frequencies whose removal gives a loss above 1e-2.
     """
     _, last = _first_run(cube)
     keys, original_loss = key_frequencies_of(last), float(after_intervention(cube, "none", split="all")[0])
@@ -322,6 +323,7 @@ def one_cluster_removed(cube: xr.Dataset) -> Values:
         "loss": losses,
         "over_original": [loss / original_loss for loss in losses],
         "key_over_original": [loss / original_loss for loss in losses[:-1]],
+        "keys_above_1e-2": sum(loss > 1e-2 for loss in losses[:-1]),
     }
 
 
