@@ -193,6 +193,27 @@ def embedding_few_components(cube: xr.Dataset) -> Values:
     }
 
 
+@quantity(variables=("W_E", "key_frequency"))
+def embedding_dimensions(cube: xr.Dataset) -> Values:
+    """Return how much of each dimension of W_E one cosine or sine of the number explains.
+
+    The fraction is of the dimension's variance over numbers, for its strongest Fourier component. Return the median over
+    dimensions, the number of dimensions with at least 80 %, and how many of these have a component of a key frequency.
+    """
+    last = _first_run(cube)[1]
+    numbers = number_embedding(last)
+    squares = np.square(fourier.basis(len(numbers)) @ numbers)[1:]  # without the constant
+    fraction = squares.max(0) / squares.sum(0)
+    single = fraction >= 0.8
+    frequencies = squares.argmax(0) // 2 + 1
+    return {
+        "median": float(np.median(fraction)),
+        "of_one_term": int(single.sum()),
+        "of_one_key_term": int(np.isin(frequencies[single], key_frequencies_of(last)).sum()),
+        "of": fraction.size,
+    }
+
+
 # ---- the algorithm
 
 
@@ -426,6 +447,35 @@ def key_energies_later(cube: xr.Dataset) -> Values:
         "worst_rank": int(ranks.max()),
         "at_epoch": int(late.epoch),
         "within": float(np.abs(deviation[keys - 1]).max()),
+    }
+
+
+@quantity(variables=(*PHASE_ENDS, "W_E_fourier_norm"))
+def embedding_changes(cube: xr.Dataset) -> Values:
+    """Return how far the norms of W_E's Fourier components move in each phase.
+
+    The way is the sum over checkpoints of the Euclidean distance from one checkpoint's norms to the next. Also return the
+    way in circuit formation over the longer of the ways in memorization and in cleanup.
+    """
+    run_cube = _first_run(cube)[0]
+    ends = phase_end_epochs(run_cube)
+    if not np.isfinite(ends).all():
+        return {
+            "memorization": np.nan,
+            "circuit_formation": np.nan,
+            "cleanup": np.nan,
+            "formation_over_longest": np.nan,
+        }
+    steps = np.linalg.norm(np.diff(run_cube.W_E_fourier_norm.values.astype(float), axis=0), axis=1)
+    later = run_cube.epoch.values[1:]
+    ways = [
+        float(steps[(later > start) & (later <= end)].sum()) for start, end in zip((0, *ends[:2]), ends, strict=True)
+    ]
+    return {
+        "memorization": ways[0],
+        "circuit_formation": ways[1],
+        "cleanup": ways[2],
+        "formation_over_longest": ways[1] / max(ways[0], ways[2]),
     }
 
 

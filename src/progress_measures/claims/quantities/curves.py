@@ -279,6 +279,39 @@ def train_loss_levels(cube: xr.Dataset) -> Values:
     return {"plateau": plateau, "final": final, "final_over_plateau": final / plateau}
 
 
+@quantity(variables=("circuit_formation_end", "test_loss", "train_loss"))
+def losses_diverge(cube: xr.Dataset) -> Values:
+    """Return the largest test loss before cleanup over the initial one, and over the train loss at the same checkpoint.
+
+    Before cleanup means up to the end of circuit formation, or up to the end of training for a run without this phase.
+    """
+    before_cleanup = cube.epoch <= cube.circuit_formation_end.fillna(np.inf)
+    peak = cube.test_loss.where(before_cleanup).fillna(-np.inf).argmax("epoch")
+    largest = cube.test_loss.isel(epoch=peak)
+    return {
+        "largest_over_initial": largest / cube.test_loss.isel(epoch=0),
+        "test_over_train": largest / cube.train_loss.isel(epoch=peak),
+        "at_epoch": cube.epoch[peak],
+    }
+
+
+@quantity(variables=(*PHASE_ENDS, "sum_of_squared_weights"))
+def weights_inflections(cube: xr.Dataset) -> Values:
+    """Return the mean slope per 1,000 epochs of log(sum of squared weights) in each phase and after cleanup.
+
+    Also count at how many ends of phases the slope changes its sign, or its size by a factor of 2 or more.
+    """
+    curve = np.log(cube.sum_of_squared_weights)
+    last = cube.epoch.values[-1]
+    ends = [np.zeros(cube.sizes["run"]), *(cube[name].values for name in PHASE_ENDS), np.full(cube.sizes["run"], last)]
+    values = [at_epochs(curve, end) for end in ends]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a phase that ends with the training
+        slopes = np.array([1000 * (values[i + 1] - values[i]) / (ends[i + 1] - ends[i]) for i in range(4)])
+        ratios = slopes[1:] / slopes[:-1]
+    names = ("memorization", "circuit_formation", "cleanup", "afterwards")
+    return dict(zip(names, slopes, strict=True)) | {"inflections": ((ratios <= 0.5) | (ratios >= 2)).sum(0)}
+
+
 @quantity(variables=("memorization_end", "sum_of_squared_weights"))
 def weights_levels(cube: xr.Dataset) -> Values:
     """Return the sum of squared weights at the end of memorization and at the last checkpoint, and its growth factor."""

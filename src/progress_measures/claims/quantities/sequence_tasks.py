@@ -210,6 +210,19 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     return _with_others(with_induction(cube) | values_of_last_run, with_induction(as_stated))
 
 
+@quantity(variables=("induction_score", "previous_token_score"))
+def induction_circuit(cube: xr.Dataset) -> Values:
+    """Return the largest attention to the previous token of a head of the first layer, at the last checkpoint.
+
+    Also return the largest induction score of a head of the last layer. Lists have one entry per run.
+    """
+    last = cube.isel(epoch=-1)
+    return {
+        "previous_token": last.previous_token_score.isel(layer=0).max("head"),
+        "induction": last.induction_score.isel(layer=-1).max("head"),
+    }
+
+
 @quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss"))
 def fresh_against_few(*cubes: xr.Dataset) -> Values:
     """Return how far train and test loss are apart on fresh data and on a fixed training set, for three tasks.
