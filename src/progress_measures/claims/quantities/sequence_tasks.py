@@ -72,8 +72,9 @@ def _fresh(cube: xr.Dataset) -> Values:
 def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
     """Return, for each digit of the answer, the largest fall of its test loss within 5 % of the training, and its epoch.
 
-    Also return the largest fall within a fifth of the training, as a fraction of the total fall. The epoch is the center of the window, 5 % of the training, over which the logarithm of the loss falls most. A
-    window is used because differences of adjacent checkpoints are noisy at small losses.
+    The epoch is the center of the window, 5 % of the training, over which the logarithm of the loss falls most. A
+    window is used because differences of adjacent checkpoints are noisy at small losses. Also return the largest fall
+    within a fifth of the training, as a fraction of the total fall.
 
     Args:
         notebook: runs with the settings of the authors' notebook, which plots the curves of single digits.
@@ -206,7 +207,8 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
         }
 
     last_run = with_induction(cube.isel(run=[-1]))
-    values_of_last_run = {f"{name}_of_last_run": last_run[name] for name in ("induction", "final_test_loss")}
+    names = ("induction", "final_test_loss", "largest_log10_ratio", "share_of_drop_in_a_fifth")
+    values_of_last_run = {f"{name}_of_last_run": last_run[name] for name in names}
     return _with_others(with_induction(cube) | values_of_last_run, with_induction(as_stated))
 
 

@@ -73,8 +73,8 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
     """Return the first epochs with train and with test loss below 1e-6, by train fraction.
 
     Also return the latest epoch for the train loss, the numbers of steps from one fraction to the next at which the
-    epoch for the test loss and its lag after the train loss rise, the largest lag of test after train loss at fractions of at least 0.6, and the first
-    epochs with test loss below 1e-4 and 1e-2.
+    epoch for the test loss and its lag after the train loss rise, the largest such lag at fractions of at least 0.6, and
+    the first epochs with test loss below 1e-4 and 1e-2.
     """
     runs = by_fraction(low, mainline, high)
 
