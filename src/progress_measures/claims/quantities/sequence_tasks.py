@@ -196,7 +196,7 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the quantities of `fresh_data`, and the largest induction score in the last layer.
 
     The largest score is over heads. It is returned for the first run at the last and at the first checkpoint, and for
-    the last run at its last checkpoint, with the final test loss of this run.
+    the last run at its last checkpoint, with the quantities of `fresh_data` of this run but its accuracy.
     """
 
     def with_induction(runs: xr.Dataset) -> Values:
