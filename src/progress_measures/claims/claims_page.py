@@ -13,7 +13,6 @@ from progress_measures.claims.judge import (
     FEW,
     HOLDS,
     MOST,
-    SOME,
     VERDICTS,
     Judgment,
     describe_condition,
@@ -89,7 +88,7 @@ def write_claims(judgments: list[Judgment], json_file: Path, page: Path, cubes: 
 _HEAD = f"""# Claims
 
 Every checkable statement of the four sources, compared with our own networks. A rule is fixed before our values are known.
-It is judged on every network that the statement speaks of:
+It is judged on every network that the statement speaks of; the verdict gives the number of networks in which it holds:
 
 - *holds*: the rule holds in at least {MOST:.0%} of the networks, and in none of the controls (or the entry says why it also
   holds there);
@@ -125,6 +124,8 @@ def _changes(judgments: list[Judgment]) -> list[str]:
         "## Changed rules",
         "",
         "A rule is changed only where the text of the source says otherwise than the rule, never for a value that we measured.",
+        "Each entry quotes the text. Before these changes, bounds were never changed, but what a rule is applied to was changed",
+        "after values were known for `paper.fig30.finite_groks` (twice), `paper.c2_3.all_use_fourier` and `paper.d1.wd_times`.",
         "",
         "| claim | text of the source | earlier rule | why it was changed | verdict before | verdict now |",
         "|---|---|---|---|---|---|",
@@ -145,13 +146,10 @@ def _cell(text: str) -> str:
 
 
 def describe_verdict(judgment: Judgment) -> str:
-    """Return the verdict with the number of networks in which the rule holds: `holds in 9 of 10`."""
+    """Return the verdict and the number of networks in which the rule holds: `holds (9 of 10)`."""
     if not judgment.networks:
         return judgment.verdict
-    count = f"{judgment.holding} of {len(judgment.networks)}"
-    if judgment.verdict in (HOLDS, SOME):
-        return f"{HOLDS} in {count}"
-    return f"{judgment.verdict} (holds in {count})"
+    return f"{judgment.verdict} ({judgment.holding} of {len(judgment.networks)})"
 
 
 def describe_networks(judgment: Judgment) -> str:
