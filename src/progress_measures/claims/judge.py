@@ -117,7 +117,12 @@ def judge_all(claims: Collection[Claim], cube_of: Callable[[str], xr.Dataset | N
 
 
 def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
-    """Judge one claim on the networks that there are."""
+    """Judge one claim.
+
+    If the claim's cube lacks runs, a claim about all runs is measured but gets no verdict, and a claim about selected runs is
+    not measured. A claim that shows the first run alone is judged, on the networks that there are, as soon as this run is in
+    the cube.
+    """
     verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
     if claim.quantity is None or any(measurements.cube(name) is None for name in claim.cubes):
         return Judgment(claim, {}, verdict)
@@ -125,24 +130,26 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     if not shown:
         return Judgment(claim, {}, verdict, incomplete=missing_runs)
     measured = _measure(claim, shown)
+    if missing_runs:
+        return Judgment(claim, measured, verdict, incomplete=missing_runs)
     if verdict == RECORDED or all(condition.relation == "reported" for condition in claim.accept):
-        return Judgment(claim, measured, verdict if missing_runs else RECORDED, incomplete=missing_runs)
-    if claim.judged_once and missing_runs:
-        return Judgment(claim, measured, NOT_RUN, incomplete=missing_runs)
+        return Judgment(claim, measured, RECORDED)
     if claim.judged_once and not any(_has_learned(claim, shown[0].isel(run=i)) for i in range(shown[0].sizes["run"])):
         return Judgment(claim, measured, CANNOT, incomplete=_left_out(claim))
     failed = tuple(condition for condition in claim.accept if not _claim_condition_holds(claim, condition, measured))
     if claim.judged_once:
         return Judgment(claim, measured, DIFFERS if failed else HOLDS, failed)
-    return _judge_networks(claim, measurements, Judgment(claim, measured, NOT_RUN, failed, missing_runs))
+    return _judge_networks(claim, measurements, Judgment(claim, measured, NOT_RUN, failed))
 
 
 def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgment) -> Judgment:
     """Add the rule on each network to a judgment, and the verdict that follows."""
     cube_name = claim.cubes[0]
     population = load_populations().get(cube_name, Population())
+    missing_runs = ""
     if population.networks:
         members = [(name, i) for name in population.networks for i in measurements.runs(name)]
+        missing_runs = caveats(cube for name in population.networks if (cube := measurements.cube(name)) is not None)
     else:
         runs = measurements.runs(cube_name)
         members = [(cube_name, i) for i in (runs if claim.runs is None else [runs[i] for i in claim.runs])]
@@ -153,6 +160,7 @@ def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgmen
         networks=tuple(networks),
         authors=measurements.outcome(claim, authors, 0) if authors else None,
         controls=tuple(outcome for outcome in controls if outcome.holds is not None),
+        incomplete=missing_runs,
     )
     if not networks:
         return judgment._replace(verdict=CANNOT, incomplete=_left_out(claim))
