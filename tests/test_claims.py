@@ -191,7 +191,7 @@ def test_every_difference_has_an_explanation(judgments):
     ("experiment", "in_need_of_a_circuit"),
     [
         ("mainline", ["paper.s1.ablate_key_to_chance", "paper.e2.hidden_progress"]),
-        ("subtraction", ["subtraction.cos_sims", "subtraction.plateau_train", "subtraction.restricted_ratio"]),
+        ("subtraction", ["subtraction.cos_sims", "subtraction.plateau_train", "subtraction.wlogit_sparse"]),
         ("mod_addition_published_run", ["blog.excluded_gradual", "blog.neurons_key_by_end", "blog.trig_lag"]),
         ("transformer_lens_demo", ["demo.key_freqs", "demo.cluster_17", "demo.excluded_before_end"]),
     ],
@@ -247,7 +247,7 @@ def test_condition_has_exactly_one_relation():
 
 def claim(**fields):
     """Return a claim about a made-up experiment, with some fields replaced."""
-    entry = {"id": "a", "source": "paper", "where": "here", "experiment": "mainline", "kind": "qualitative"}
+    entry = {"id": "a", "source": "paper", "where": "here", "experiment": "made_up", "kind": "qualitative"}
     entry |= {"statement": "s", "published": 1, "measured_as": "m", "rule": "r", "quantity": "final_test_loss"}
     return Claim.model_validate(entry | {"accept": [{"value": "test_loss", "below": 1}]} | fields)
 
@@ -285,10 +285,10 @@ def test_cube_with_missing_runs_is_measured_but_not_judged():
 
 @pytest.fixture
 def networks(monkeypatch):
-    """Cubes of test losses by name; `mainline` and `other` are a population, `blank` is a control."""
-    population = {"mainline": Population(networks=["mainline", "other"], authors="theirs", controls=["blank"])}
+    """Cubes of test losses by name; `made_up` and `other` are a population, `blank` is a control."""
+    population = {"made_up": Population(networks=["made_up", "other"], authors="theirs", controls=["blank"])}
     monkeypatch.setattr("progress_measures.claims.judge.load_populations", lambda: population)
-    return {"mainline": cube_of_losses(0.5, 2), "other": cube_of_losses(0.5, 0.6, 0.7), "blank": cube_of_losses(5)}
+    return {"made_up": cube_of_losses(0.5, 2), "other": cube_of_losses(0.5, 0.6, 0.7), "blank": cube_of_losses(5)}
 
 
 def test_verdict_counts_the_networks_of_the_population(networks):
@@ -298,10 +298,48 @@ def test_verdict_counts_the_networks_of_the_population(networks):
     assert judged.authors is None
     assert judge(claim(), (networks | {"other": cube_of_losses(0.5, 2, 2)}).get).verdict == SOME
     assert (
-        judge(claim(), (networks | {"mainline": cube_of_losses(2, 2), "other": cube_of_losses(0.5, 2, 2)}).get).verdict
+        judge(claim(), (networks | {"made_up": cube_of_losses(2, 2), "other": cube_of_losses(0.5, 2, 2)}).get).verdict
         == DIFFERS
     )
     assert judge(claim(), (networks | {"theirs": cube_of_losses(0.5)}).get).authors.holds
+
+
+def test_population_says_which_runs_are_missing(networks):
+    lacking = {"experiment": "other", "runs_missing": ["seed3"], "manifest": "[{}, {}, {}]"}
+    networks["other"] = networks["other"].assign_attrs(lacking)
+    judged = judge(claim(runs=[0]), networks.get)
+    assert (judged.verdict, len(judged.networks)) == (HOLDS, 5)
+    assert judged.incomplete == "3 of the 4 runs of other are trained."
+
+
+def test_maps_of_the_first_run_are_left_out_for_the_others(networks):
+    """A network whose cube lacks what a quantity reads is not counted."""
+    fires = [[0.1, 0.99]]
+    cube = xr.Dataset(
+        {
+            "neuron_fraction_explained": (("run", "epoch", "neuron"), np.full((3, 1, 2), 0.2)),
+            "neuron_fraction_active": (("epoch", "neuron"), fires),
+        },
+        {"run": ["seed0", "seed1", "seed2"], "layers": ("run", [1] * 3), "d_mlp": ("run", [2] * 3)},
+    )
+    of_neurons = claim(quantity="unclustered_fire", accept=[{"value": "always_on", "equals": 1}])
+    judged = judge(of_neurons, {"made_up": cube}.get)
+    assert [(outcome.run, outcome.holds) for outcome in judged.networks] == [("seed0", True)]
+
+
+def test_page_gives_population_authors_and_controls(networks, tmp_path):
+    networks |= {"theirs": cube_of_losses(0.3), "other": cube_of_losses(0.5, 0.6, 2)}
+    change = {"text": "loss | falls", "before": "below 2", "reason": "The text says 1.", "verdict": "differs (0 of 5)"}
+    judged = judge(claim(runs=[0], changed=change), networks.get)
+    claims_page.write_claims([judged], tmp_path / "claims.json", tmp_path / "claims.md", "published")
+    text = (tmp_path / "claims.md").read_text()
+    assert "### `a`: holds in some (3 of 5)" in text
+    assert "- networks: holds in 3 of 5, not in made\\_up/, other/; authors' network: holds; blank: fails\n" in text
+    assert "- population: test\\_loss 0.5 to 2 (authors' network 0.3)\n" in text
+    assert (
+        "| `a` | “loss \\| falls” (here) | below 2 | The text says 1. | differs (0 of 5) | holds in some (3 of 5) |"
+        in text
+    )
 
 
 def test_rule_that_holds_of_a_control_does_not_discriminate(networks):
@@ -323,11 +361,11 @@ def test_networks_that_did_not_learn_are_left_out(networks):
     def with_accuracy(cube, *final):
         return cube.assign(train_accuracy=(("run", "epoch"), [[0, x] for x in final]))
 
-    networks["mainline"] = with_accuracy(networks["mainline"], 1, 0.5)
+    networks["made_up"] = with_accuracy(networks["made_up"], 1, 0.5)
     networks["other"] = with_accuracy(networks["other"], 0.5, 0.5, 0.5)
     judged = judge(claim(needs="memorization"), networks.get)
     assert (judged.verdict, judged.holding, len(judged.networks)) == (HOLDS, 1, 1)
-    networks["mainline"] = with_accuracy(networks["mainline"], 0.5, 0.5)
+    networks["made_up"] = with_accuracy(networks["made_up"], 0.5, 0.5)
     for fields in ({}, {"together": True}):
         judged = judge(claim(needs="memorization", **fields), networks.get)
         assert judged.verdict == CANNOT
@@ -340,7 +378,7 @@ def test_claim_that_requires_a_report_cannot_hold():
 
 
 def test_missing_variable_is_named():
-    with pytest.raises(UserError, match=r"final_test_loss, which reads test_loss\. The cube of mainline lacks"):
+    with pytest.raises(UserError, match=r"final_test_loss, which reads test_loss\. The cube of made_up lacks"):
         judge(claim(), lambda _: cube_of_losses(0.5).drop_vars("test_loss"))
 
 
@@ -350,7 +388,8 @@ def test_quantity_gets_the_variables_that_it_declares(monkeypatch):
     monkeypatch.setattr("progress_measures.claims.judge.load_quantity", lambda _: quantity)
     cube = cube_of_losses(0.5).assign(train_loss=1.0).assign_coords(seed=("run", [0]))
     judge(claim(), lambda _: cube)
-    assert [(list(part.data_vars), list(part.coords)) for part in received] == [(["test_loss"], ["seed"])]
+    assert received
+    assert all((list(part.data_vars), list(part.coords)) == (["test_loss"], ["seed"]) for part in received)
 
 
 def test_contradictions_are_recorded_with_the_measured_value():

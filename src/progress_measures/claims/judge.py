@@ -215,6 +215,7 @@ class _Measurements:
     def __init__(self, cube_of: Callable[[str], xr.Dataset | None], quantity_names: Collection[str]) -> None:
         self.cube = functools.cache(cube_of)
         self._variables = {variable for name in quantity_names for variable in load_quantity(name).variables}
+        self._variables |= {accuracy for accuracy, _ in LEARNED.values()}
         self._values: dict[tuple[str, str, int], Values] = {}
         self._networks: dict[tuple[str, int], xr.Dataset] = {}
 
