@@ -64,7 +64,7 @@ def on_page_markdown(markdown, page, config, files):
     name = page.file.src_uri
     if name == "claims.md":
         page.meta["hide"] = ["toc"]
-        markdown = VERDICT.sub(r"### `\1`: \2 {#\1}", markdown)
+        markdown = VERDICT.sub(r"\g<0> {#\1}", markdown)
     if name.startswith("source/"):
         page.meta["hide"] = ["toc"]
         return markdown

@@ -12,9 +12,21 @@ import yaml
 
 from progress_measures.analysis.select import only
 from progress_measures.claims import claims_page, load_claims
-from progress_measures.claims.judge import DIFFERS, HOLDS, NOT_RUN, RECORDED, VERDICTS, holds, judge
+from progress_measures.claims.judge import (
+    CANNOT,
+    DIFFERS,
+    HOLDS,
+    NOT_DISCRIMINATING,
+    NOT_RUN,
+    RECORDED,
+    SOME,
+    VERDICTS,
+    holds,
+    judge,
+    judge_all,
+)
 from progress_measures.claims.registry import Quantity, load_quantity, quantities
-from progress_measures.claims.schema import Claim, Condition
+from progress_measures.claims.schema import Claim, Condition, Population, load_populations
 from progress_measures.claims.schema import load_claims as load
 from progress_measures.cube.open import cube_if_any, open_cube
 from progress_measures.errors import UserError
@@ -29,13 +41,13 @@ published = functools.cache(lambda name: cube_if_any(name, published=True))
 
 @pytest.fixture(scope="module")
 def judgments():
-    return {name: judge(claim, published) for name, claim in CLAIMS.items()}
+    return dict(zip(CLAIMS, judge_all(list(CLAIMS.values()), published), strict=True))
 
 
 def test_claims_are_complete():
-    assert len(CLAIMS) == 309
+    assert len(CLAIMS) == 319
     kinds = Counter(claim.kind for claim in CLAIMS.values())
-    assert kinds["contradiction"] == 62
+    assert kinds["contradiction"] == 63
     assert {claim.source for claim in CLAIMS.values()} == {
         "paper", "subtraction", "integer_addition", "demo", "mod_addition",
     }  # fmt: skip
@@ -104,12 +116,44 @@ def test_conditions_refer_to_values_that_the_quantity_returns(name, judgments):
         assert {condition.value for condition in claim.accept} <= set(judged.measured)
 
 
-def test_every_verdict_is_one_of_the_four(judgments):
+def test_every_verdict_is_known(judgments):
     assert {judgment.verdict for judgment in judgments.values()} <= set(VERDICTS)
     for name, judgment in judgments.items():
         has_requirement = any(condition.relation != "reported" for condition in CLAIMS[name].accept)
         recorded = CLAIMS[name].kind == "contradiction" or (judgment.measured and not has_requirement)
         assert (judgment.verdict == RECORDED) == bool(recorded)
+
+
+def test_no_claim_holds_whose_rule_also_holds_of_a_control(judgments):
+    """Unless its entry says why; and no entry gives a reason that its controls do not need."""
+    for name, judgment in judgments.items():
+        if judgment.verdict == HOLDS:
+            assert bool(judgment.passing_controls) == bool(CLAIMS[name].passes_on_controls), name
+        elif CLAIMS[name].passes_on_controls:
+            assert judgment.passing_controls, name
+
+
+def test_claims_about_the_mainline_are_judged_on_ten_networks_and_six_controls(judgments):
+    judgment = judgments["paper.s1.ablate_key_to_chance"]
+    assert (judgment.holding, len(judgment.networks)) == (10, 10)
+    assert {outcome.cube for outcome in judgment.networks} == {"mainline", "prime_109"}
+    assert judgment.authors.holds
+    assert [outcome.holds for outcome in judgment.controls] == [False] * 6
+
+
+def test_network_with_one_checkpoint_has_no_curves(judgments):
+    """The authors' network has its loss curves, but no measure over training."""
+    assert judgments["paper.s4.WL_rank10"].authors.holds is not None
+    for name in ("paper.fig7.restricted_leads", "blog.weight_3_5", "blog.embed_two_early", "blog.self_attn_100"):
+        assert judgments[name].networks
+        assert judgments[name].authors.holds is None
+
+
+def test_populations_name_cubes_of_experiments():
+    names = {path.stem for path in (ROOT / "config/experiments").glob("*.yaml")}
+    for name, population in load_populations().items():
+        assert {name, *population.networks, *population.controls} <= names
+        assert population.authors is None or published(population.authors) is not None
 
 
 @pytest.mark.parametrize(
@@ -136,6 +180,7 @@ def test_every_difference_has_an_explanation(judgments):
         if judgment.verdict == DIFFERS:
             assert CLAIMS[name].explanation, name
             assert len(judgment.explanation) > 60
+        if judgment.verdict in (DIFFERS, SOME) or judgment.failed:
             assert "{" not in judgment.explanation
         else:
             assert judgment.explanation == ""
@@ -146,7 +191,7 @@ def test_every_difference_has_an_explanation(judgments):
     ("experiment", "in_need_of_a_circuit"),
     [
         ("mainline", ["paper.s1.ablate_key_to_chance", "paper.e2.hidden_progress"]),
-        ("subtraction", ["subtraction.cos_sims", "subtraction.plateau_train", "subtraction.restricted_ratio"]),
+        ("subtraction", ["subtraction.cos_sims", "subtraction.plateau_train", "subtraction.wlogit_sparse"]),
         ("mod_addition_published_run", ["blog.excluded_gradual", "blog.neurons_key_by_end", "blog.trig_lag"]),
         ("transformer_lens_demo", ["demo.key_freqs", "demo.cluster_17", "demo.excluded_before_end"]),
     ],
@@ -202,7 +247,7 @@ def test_condition_has_exactly_one_relation():
 
 def claim(**fields):
     """Return a claim about a made-up experiment, with some fields replaced."""
-    entry = {"id": "a", "source": "paper", "where": "here", "experiment": "mainline", "kind": "qualitative"}
+    entry = {"id": "a", "source": "paper", "where": "here", "experiment": "made_up", "kind": "qualitative"}
     entry |= {"statement": "s", "published": 1, "measured_as": "m", "rule": "r", "quantity": "final_test_loss"}
     return Claim.model_validate(entry | {"accept": [{"value": "test_loss", "below": 1}]} | fields)
 
@@ -238,13 +283,102 @@ def test_cube_with_missing_runs_is_measured_but_not_judged():
     assert judge(claim(kind="contradiction", accept=[]), lambda _: cube).verdict == RECORDED
 
 
+@pytest.fixture
+def networks(monkeypatch):
+    """Cubes of test losses by name; `made_up` and `other` are a population, `blank` is a control."""
+    population = {"made_up": Population(networks=["made_up", "other"], authors="theirs", controls=["blank"])}
+    monkeypatch.setattr("progress_measures.claims.judge.load_populations", lambda: population)
+    return {"made_up": cube_of_losses(0.5, 2), "other": cube_of_losses(0.5, 0.6, 0.7), "blank": cube_of_losses(5)}
+
+
+def test_verdict_counts_the_networks_of_the_population(networks):
+    judged = judge(claim(runs=[1]), networks.get)
+    assert (judged.verdict, judged.holding, len(judged.networks)) == (HOLDS, 4, 5)
+    assert judged.measured == {"test_loss": [2]}
+    assert judged.authors is None
+    assert judge(claim(), (networks | {"other": cube_of_losses(0.5, 2, 2)}).get).verdict == SOME
+    assert (
+        judge(claim(), (networks | {"made_up": cube_of_losses(2, 2), "other": cube_of_losses(0.5, 2, 2)}).get).verdict
+        == DIFFERS
+    )
+    assert judge(claim(), (networks | {"theirs": cube_of_losses(0.5)}).get).authors.holds
+
+
+def test_population_says_which_runs_are_missing(networks):
+    lacking = {"experiment": "other", "runs_missing": ["seed3"], "manifest": "[{}, {}, {}]"}
+    networks["other"] = networks["other"].assign_attrs(lacking)
+    judged = judge(claim(runs=[0]), networks.get)
+    assert (judged.verdict, len(judged.networks)) == (HOLDS, 5)
+    assert judged.incomplete == "3 of the 4 runs of other are trained."
+
+
+def test_maps_of_the_first_run_are_left_out_for_the_others(networks):
+    """A network whose cube lacks what a quantity reads is not counted."""
+    fires = [[0.1, 0.99]]
+    cube = xr.Dataset(
+        {
+            "neuron_fraction_explained": (("run", "epoch", "neuron"), np.full((3, 1, 2), 0.2)),
+            "neuron_fraction_active": (("epoch", "neuron"), fires),
+        },
+        {"run": ["seed0", "seed1", "seed2"], "layers": ("run", [1] * 3), "d_mlp": ("run", [2] * 3)},
+    )
+    of_neurons = claim(quantity="unclustered_fire", accept=[{"value": "always_on", "equals": 1}])
+    judged = judge(of_neurons, {"made_up": cube}.get)
+    assert [(outcome.run, outcome.holds) for outcome in judged.networks] == [("seed0", True)]
+
+
+def test_page_gives_population_authors_and_controls(networks, tmp_path):
+    networks |= {"theirs": cube_of_losses(0.3), "other": cube_of_losses(0.5, 0.6, 2)}
+    change = {"text": "loss | falls", "before": "below 2", "reason": "The text says 1.", "verdict": "differs (0 of 5)"}
+    judged = judge(claim(runs=[0], changed=change), networks.get)
+    claims_page.write_claims([judged], tmp_path / "claims.json", tmp_path / "claims.md", "published")
+    text = (tmp_path / "claims.md").read_text()
+    assert "### `a`: holds in some (3 of 5)" in text
+    assert "- networks: holds in 3 of 5, not in made\\_up/, other/; authors' network: holds; blank: fails\n" in text
+    assert "- population: test\\_loss 0.5 to 2 (authors' network 0.3)\n" in text
+    assert (
+        "| `a` | “loss \\| falls” (here) | below 2 | The text says 1. | differs (0 of 5) | holds in some (3 of 5) |"
+        in text
+    )
+
+
+def test_rule_that_holds_of_a_control_does_not_discriminate(networks):
+    networks["blank"] = cube_of_losses(5, 0.5)
+    judged = judge(claim(), networks.get)
+    assert judged.verdict == NOT_DISCRIMINATING
+    assert judged.passing_controls == ["blank"]
+    assert judge(claim(passes_on_controls="It is about all networks."), networks.get).verdict == HOLDS
+    assert judge(claim(together=True), networks.get).controls == ()
+
+
+def test_rule_that_compares_runs_is_judged_once(networks):
+    assert judge(claim(together=True), networks.get).verdict == DIFFERS
+    assert judge(claim(accept=[{"value": "test_loss", "below": 1, "in_runs": 1}]), networks.get).verdict == HOLDS
+    assert judge(claim(kind="exact"), networks.get).networks == ()
+
+
+def test_networks_that_did_not_learn_are_left_out(networks):
+    def with_accuracy(cube, *final):
+        return cube.assign(train_accuracy=(("run", "epoch"), [[0, x] for x in final]))
+
+    networks["made_up"] = with_accuracy(networks["made_up"], 1, 0.5)
+    networks["other"] = with_accuracy(networks["other"], 0.5, 0.5, 0.5)
+    judged = judge(claim(needs="memorization"), networks.get)
+    assert (judged.verdict, judged.holding, len(judged.networks)) == (HOLDS, 1, 1)
+    networks["made_up"] = with_accuracy(networks["made_up"], 0.5, 0.5)
+    for fields in ({}, {"together": True}):
+        judged = judge(claim(needs="memorization", **fields), networks.get)
+        assert judged.verdict == CANNOT
+        assert judged.incomplete == "No network is judged: the rule needs a final train accuracy of at least 99%."
+
+
 def test_claim_that_requires_a_report_cannot_hold():
     reported = claim(accept=[{"value": "test_loss", "reported": True}])
     assert judge(reported, lambda _: cube_of_losses(0.5)).verdict == RECORDED
 
 
 def test_missing_variable_is_named():
-    with pytest.raises(UserError, match=r"final_test_loss, which reads test_loss\. The cube of mainline lacks"):
+    with pytest.raises(UserError, match=r"final_test_loss, which reads test_loss\. The cube of made_up lacks"):
         judge(claim(), lambda _: cube_of_losses(0.5).drop_vars("test_loss"))
 
 
@@ -254,7 +388,8 @@ def test_quantity_gets_the_variables_that_it_declares(monkeypatch):
     monkeypatch.setattr("progress_measures.claims.judge.load_quantity", lambda _: quantity)
     cube = cube_of_losses(0.5).assign(train_loss=1.0).assign_coords(seed=("run", [0]))
     judge(claim(), lambda _: cube)
-    assert [(list(part.data_vars), list(part.coords)) for part in received] == [(["test_loss"], ["seed"])]
+    assert received
+    assert all((list(part.data_vars), list(part.coords)) == (["test_loss"], ["seed"]) for part in received)
 
 
 def test_contradictions_are_recorded_with_the_measured_value():
@@ -272,8 +407,8 @@ def test_contradictions_are_recorded_with_the_measured_value():
         ({"verdict": "holds"}, "wrong.yaml: a: verdict: Extra inputs"),
         ({"kind": "vague"}, "wrong.yaml: a: kind: Input should be"),
         ({"accept": []}, "quantity and accept belong together"),
-        ({"headline": True, "judged_on": ["mainline", "dropout"]}, "a headline claim needs a quantity of one cube"),
-        ({"headline": True, "accept": [{"value": "test_loss", "reported": True}]}, "and a rule with bounds"),
+        ({"headline": True, "judged_on": ["mainline", "dropout"]}, "that is judged on each network"),
+        ({"headline": True, "accept": [{"value": "test_loss", "reported": True}]}, "needs a rule with bounds"),
         ({"headline": True, "kind": "contradiction"}, "and is no contradiction"),
     ],
 )
@@ -290,7 +425,7 @@ def test_json_has_the_documented_fields(judgments, tmp_path):
     objects = json.loads((tmp_path / "claims.json").read_text(), parse_constant=pytest.fail)
     assert [record["id"] for record in objects] == list(CLAIMS)
     fields = ["id", "source", "experiment", "statement", "published", "measured", "incomplete", "rule", "verdict"]
-    fields += ["explanation"]
+    fields += ["holds_in", "networks", "authors", "passing_controls", "explanation"]
     assert all(list(record) == fields for record in objects)
 
 

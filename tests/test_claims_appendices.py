@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from progress_measures.claims.quantities import sequence_tasks, variants
+from progress_measures.claims.quantities import curves, sequence_tasks, variants
 
 EPOCHS = np.arange(0, 40001, 100)
 INFINITY = float("inf")
@@ -154,6 +154,60 @@ def test_digit_is_learned_when_its_loss_falls_fastest():
     assert np.abs(measured["steepest_at"] - falls).max() <= 1000  # half a window
     assert measured["first"] < measured["second"]
     assert measured["drop_of_saved_weights"] == pytest.approx(0.11)
+    assert measured["share_in_a_fifth"] == pytest.approx(1)
+    assert measured["share_in_a_fifth_of_saved_weights"] == pytest.approx(0.2, abs=0.01)
+
+
+def test_induction_circuit_is_read_off_the_first_and_the_last_layer():
+    scores = np.zeros((1, 2, 2, 3))  # [run, epoch, layer, head]
+    previous, induction = scores.copy(), scores.copy()
+    previous[0, -1, 0, 2], induction[0, -1, 1, 0] = 0.9, 0.7
+    previous[0, -1, 1, 0] = induction[0, -1, 0, 0] = 1  # of no interest in this layer
+    dims = ("run", "epoch", "layer", "head")
+    runs = xr.Dataset({"previous_token_score": (dims, previous), "induction_score": (dims, induction)})
+    measured = sequence_tasks.induction_circuit(runs)
+    assert (measured["previous_token"].item(), measured["induction"].item()) == (0.9, 0.7)
+
+
+# ---- curves
+
+
+def with_phases(ends=(1000, 9000, 14_000), **measured):
+    names = ("memorization_end", "circuit_formation_end", "cleanup_end")
+    return cube(**measured).assign({name: ("run", [float(end)]) for name, end in zip(names, ends, strict=True)})
+
+
+def test_inflections_of_the_norm_are_counted_at_the_ends_of_phases():
+    def norm(*logarithms):
+        return np.exp(np.interp(EPOCHS, [0, 1000, 9000, 14_000, 40_000], logarithms))
+
+    bent = curves.weights_inflections(with_phases(sum_of_squared_weights=norm(7, 8, 7.5, 6.5, 6.5)))
+    assert (bent["inflections"].item(), bent["memorization"].item()) == (3, pytest.approx(1))
+    straight = curves.weights_inflections(with_phases(sum_of_squared_weights=norm(7, 8, 7.2, 6.7, 6.7)))
+    assert straight["inflections"].item() == 2  # the same slope in circuit formation and in cleanup
+
+
+def test_losses_diverge_before_cleanup():
+    losses = {
+        "test_loss": steps((0, 4.7), (1000, 20), (9500, 1e-7), (20_000, 90)),
+        "train_loss": steps((0, 4.7), (500, 1e-3)),
+    }
+    measured = curves.losses_diverge(with_phases(**losses))
+    assert measured["largest_over_initial"].item() == pytest.approx(20 / 4.7)
+    assert measured["test_over_train"].item() == pytest.approx(20_000)
+    late = curves.losses_diverge(with_phases(ends=[np.nan] * 3, **losses))
+    assert late["largest_over_initial"].item() == pytest.approx(90 / 4.7)
+
+
+def test_train_loss_is_flat_from_epoch_1400():
+    losses = {
+        "excluded_loss": EXCLUDED,
+        "test_loss": LATE,
+        "train_loss": steps((0, 4.7), (900, 1e-4), (1300, 1e-6), (5000, 2e-6)),
+    }
+    measured = curves.excluded_loss_story(with_phases(**losses))
+    assert measured["train_loss_factor_from_1400"].item() == pytest.approx(2)
+    assert measured["train_loss_factor"].item() == pytest.approx(50)
 
 
 # ---- other data, primes and regularizers
@@ -173,6 +227,29 @@ def test_steps_to_a_loss_are_reported_by_fraction():
     assert measured["test_below_1e-4"]["0.3"] == 5000
     assert measured["test_below_1e-2"]["0.3"] == 3000
     assert (measured["latest_train"], measured["rises"], measured["largest_lag_from_06"]) == (900, 0, 100)
+    assert measured["rises_of_lag"] == 0
+
+
+def test_zero_ablation_is_compared_with_mean_ablation_where_networks_generalize():
+    names = ["none", "MLP skip zeroed", "MLP skip at its mean"]
+    dims = ("run", "intervention", "split")
+    runs = cube(test_accuracy=[steps((0, 1.0)), steps((0, 0.1))]).assign(
+        intervention_loss=(dims, [[[1], [6], [3]], [[1], [9], [1]]]),
+        intervention_accuracy=(dims, [[[1], [0.9], [1]], [[1], [0], [1]]]),
+    )
+    measured = variants.skip_zeroed_by_type(runs.assign_coords(intervention=names, split=["all"]))
+    assert measured["accuracy_change"] == pytest.approx([-0.1])
+    assert measured["over_mean_ablation"] == [2]
+
+
+def test_sparsity_over_neurons_is_compared_with_the_mainline():
+    def network(*norms):
+        maps = {"W_L_fourier": (("neuron", "fourier_component"), np.diag(norms))}
+        return cube(gini_W_L=steps((0, norms[-1]))).assign(maps)
+
+    measured = variants.sparsity_with_l1(network(1.0, 0, 0, 0.1), network(1.0, 1, 1, 1))
+    assert measured["neurons_more"] > 0.5
+    assert measured["fourier_more"] == pytest.approx(-0.9)
 
 
 def test_runs_that_do_not_memorize_are_named_and_not_judged():

@@ -68,6 +68,7 @@ def test_excluded_losses_are_compared_with_their_minimum_until_halfway():
     )
     measured = of.excluded_rises_early(cube)
     assert measured["over_least"] == [3, 1]
+    assert measured["least_over_memorization_end"] == [400 / 300, 0]
     assert measured["risen_threefold"] == 1
     assert measured["test_loss_change"] == 0
     assert of.excluded_rises_early(cube.assign(circuit_formation_end=("run", [np.nan])))["over_least"] == []
@@ -124,6 +125,46 @@ def test_signs_are_right_for_a_wave_of_the_sum_only():
     assert signs(of_difference)["share"] == 0
     assert signs(small)["share"] == 1
     assert signs(of_sum, of_difference, small, small)["share"] == 0.75
+
+
+def test_signs_of_the_first_clustered_neuron_are_told_apart():
+    of_sum = products(cos_a_cos_b=1, sin_a_sin_b=-1, sin_a_cos_b=0.5, cos_a_sin_b=0.5)
+    of_difference = products(cos_a_cos_b=1, sin_a_sin_b=1, sin_a_cos_b=0.5, cos_a_sin_b=-0.5)
+    assert signs(of_sum, of_difference)["of_first_neuron"]
+    assert not signs(of_difference, of_sum)["of_first_neuron"]
+
+
+def test_dimensions_of_one_term_are_counted():
+    """The first dimension is one cosine of a key frequency, the second a sine of another, the third a mixture."""
+    cos, sin = fourier.basis(P)[1::2], fourier.basis(P)[2::2]
+    embedding = np.stack([cos[1], sin[3] + 5, cos[1] + sin[1] + cos[4]], 1)  # frequencies 2, 4, and 2 and 5
+    of_tokens = np.concatenate([embedding, np.ones((1, 3))])  # the last token is `=`
+    measured = of.embedding_dimensions(made(W_E=(("run", "token", "residual"), of_tokens[None])))
+    assert (measured["of_one_term"], measured["of_one_key_term"], measured["of"]) == (2, 1, 3)
+    assert measured["median"] == pytest.approx(1)
+
+
+def test_way_of_the_embedding_is_summed_in_each_phase():
+    norms = np.zeros((10, P))
+    norms[:, 0] = [0, 1, 2, 3, 10, 10, 10, 12, 12, 12]  # memorization to 300, circuit formation to 600, cleanup to 900
+    measured = of.embedding_changes(made(W_E_fourier_norm=(("run", "epoch", "fourier_component"), norms[None])))
+    assert measured == {"memorization": 3, "circuit_formation": 7, "cleanup": 2, "formation_over_longest": 7 / 3}
+
+
+def test_frequencies_whose_removal_costs_much_are_counted():
+    cube = made(
+        cluster_removed_loss=(("run", "frequency"), [[0, 0.02, 0, 0, 1e-3, 0]]),
+        intervention_loss=(("run", "intervention", "split"), np.full((1, 2, 1), 1e-7)),
+    ).assign_coords(intervention=["none", "clusters at their frequencies alone"], split=["all"])
+    assert of.one_cluster_removed(cube)["keys_above_1e-2"] == 1
+
+
+def test_network_without_clusters_has_no_loss_at_the_frequencies_of_clusters():
+    names = ["none", "clusters at their frequencies, W_L alone", "clusters at their frequencies alone"]
+    losses = {"intervention_loss": (("run", "intervention", "split"), np.full((1, 3, 1), 1e-7))}
+    for explained, expected in ((0.9, 1e-7), (0.2, np.nan)):
+        cube = made(**neurons([explained], [2], **losses)).assign_coords(intervention=names, split=["all"])
+        assert of.clusters_kept(cube)["kept"] == pytest.approx(expected, nan_ok=True)
 
 
 def test_sum_of_waves_is_largest_at_the_right_answer_only():

@@ -590,7 +590,7 @@ def claims(
 ) -> None:
     """Judge every published claim against the measured values."""
     from progress_measures.claims import claims_page
-    from progress_measures.claims.judge import format_value, judge
+    from progress_measures.claims.judge import format_value, judge_all
     from progress_measures.claims.schema import load_claims
     from progress_measures.cube.open import cube_if_any
 
@@ -602,15 +602,16 @@ def claims(
         raise UserError(f"--only {unknown[0]}: there is no such claim; {hint}")
     selected = [all_claims[name] for name in only] if only else list(all_claims.values())
     cube_of = functools.cache(lambda name: cube_if_any(name, published=cubes == "published"))
-    judgments = [judge(claim, cube_of) for claim in selected]
+    judgments = judge_all(selected, cube_of)
     if only:
         for judgment in judgments:
             claim, measured = judgment.claim, format_value(judgment.measured)
-            print(f"{claim.id}: {judgment.verdict}\n{claim.statement}\npublished: {format_value(claim.published)}")
+            print(f"{claim.id}: {claims_page.describe_verdict(judgment)}")
+            print(f"{claim.statement}\npublished: {format_value(claim.published)}")
             print(f"measured as: {claim.measured_as}\nrule: {claim.rule}")
-            print(
-                "\n".join(filter(None, [f"measured: {measured}".rstrip(), judgment.incomplete, judgment.explanation]))
-            )
+            networks = claims_page.describe_networks(judgment)
+            lines = [f"measured: {measured}".rstrip(), networks, judgment.incomplete, judgment.explanation]
+            print("\n".join(filter(None, lines)))
         return
     claims_page.write_claims(judgments, to_json, to_page, cubes)
     print(", ".join(f"{number} {verdict}" for verdict, number in claims_page.counts(judgments).items()))

@@ -10,6 +10,7 @@ rule claims:
     input:
         cubes=lambda wildcards: judged_cubes(),
         claim_files=sorted(str(path) for path in Path("config/claims").glob("*.yaml")),
+        populations="config/populations.yaml",
         code=code("progress_measures.claims.claims_page", *quantity_modules()),
     output:
         json="results/claims.json",

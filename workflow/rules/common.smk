@@ -18,7 +18,7 @@ from progress_measures.experiments import (
 )
 from progress_measures.experiments.load import RESERVED_NAMES
 from progress_measures.experiments.schema import Run
-from progress_measures.claims.schema import load_claims
+from progress_measures.claims.schema import load_claims, load_populations
 from progress_measures.claims.registry import quantity_modules
 from progress_measures.cube.parts import parts
 from progress_measures.explorer import EXPERIMENTS as EXPLORED
@@ -359,15 +359,17 @@ def tables(*names: str) -> list[str]:
 def judged_cubes() -> list[str]:
     """Return the paths of the cubes on which claims are judged; of published cubes, only the cubes that exist."""
     try:
-        experiments = {
+        names = {
             name
             for claim in load_claims().values()
             if claim.quantity
             for name in claim.cubes
         }
+        for population in load_populations().values():
+            names |= {*population.networks, *population.controls}
+            names |= {population.authors} - {None}
     except UserError as error:
         exit_with(error)
-    paths = cubes(sorted(experiments & set(EXPERIMENTS)))
     if config.get("cubes") == "published":
-        return [path for path in paths if Path(path).exists()]
-    return paths
+        return [path for path in cubes(sorted(names)) if Path(path).exists()]
+    return cubes(sorted(names & set(EXPERIMENTS)))

@@ -84,6 +84,25 @@ def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
     return cube.isel({dim: slice(int(settings[setting])) for dim, setting in SIZES.items() if dim in cube.dims})
 
 
+def network_alone(cube: xr.Dataset, index: int) -> xr.Dataset:
+    """Return what a cube has of one network.
+
+    Args:
+        cube: cube with one or more runs.
+        index: index of the network along `run`.
+
+    Returns:
+        The cube of this run, cut to the size of its network, with the dimension `run`. Maps without this dimension, which
+        a cube has of its first run only, are left out for every other run.
+    """
+    if "run" not in cube.coords:
+        return cube.isel(run=[index])
+    name = str(cube.run.values[index])
+    network = cut_to_run(cube, name).isel(run=[index])
+    is_first = cube.attrs.get("first_run", str(cube.run.values[0])) == name
+    return network if is_first else network.drop_vars([v for v in cube.data_vars if "run" not in cube[v].dims])
+
+
 def _along_run(cube: xr.Dataset) -> dict[str, xr.DataArray]:
     """Return the coordinates along `run`, which hold settings; selecting only variables without this dimension drops them."""
     return {str(name): values for name, values in cube.coords.items() if values.dims == ("run",)}

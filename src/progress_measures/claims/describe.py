@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from progress_measures.analysis.phases import PHASE_ENDS, PHASES
 from progress_measures.analysis.runs import key_frequencies_of, operands
 from progress_measures.analysis.select import cut_to_run
-from progress_measures.claims.judge import HOLDS, judge
+from progress_measures.claims.judge import rule_holds, values_of
 from progress_measures.claims.registry import load_quantity
 from progress_measures.claims.schema import headline_claims
 from progress_measures.fourier import harmonics
@@ -228,8 +228,7 @@ def _grokking(run: xr.Dataset) -> str:
 def judge_headlines(run_cube: xr.Dataset) -> dict[str, bool]:
     """Judge the headline claims on one run.
 
-    A rule about several runs is applied to this run alone. A claim is left out if the cube lacks a variable that its
-    quantity reads, or if a value that its rule names is NaN.
+    A claim is left out if the cube lacks a variable that its quantity reads, or if a value that its rule names is NaN.
 
     Args:
         run_cube: cube with a single run, with the dimension `run`.
@@ -237,18 +236,14 @@ def judge_headlines(run_cube: xr.Dataset) -> dict[str, bool]:
     Returns:
         For the statement of each claim, without its final period: whether the claim holds on the run.
     """
-    # `judge` gives no verdict if the attributes list missing runs of the experiment, but these do not affect this run
-    run_cube = run_cube.drop_attrs(deep=False)
     verdicts = {}
     for claim in headline_claims():
         quantity = load_quantity(claim.quantity or "")
         if not all(name in run_cube for name in quantity.variables):
             continue
-        rule = [condition.model_copy(update={"in_runs": None}) for condition in claim.accept]
-        judgment = judge(claim.model_copy(update={"runs": None, "accept": rule}), lambda _: run_cube)
-        values = [judgment.measured.get(condition.value) for condition in rule]
-        if not any(np.isnan(np.asarray(value, dtype=float)).any() for value in values):
-            verdicts[claim.statement.rstrip(".")] = judgment.verdict == HOLDS
+        values = values_of(quantity, [run_cube])
+        if not any(np.isnan(np.asarray(values.get(rule.value), dtype=float)).any() for rule in claim.accept):
+            verdicts[claim.statement.rstrip(".")] = rule_holds(claim, values)
     return verdicts
 
 

@@ -1,18 +1,44 @@
-"""Judge claims by the values measured on cubes."""
+"""Judge claims by the values measured on cubes: on each network of a population, on the authors' network, and on controls."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from progress_measures.analysis.select import caveats, only
-from progress_measures.claims.registry import Values, load_quantity
-from progress_measures.claims.schema import FOLDER, Claim, Condition
+from progress_measures.analysis.select import caveats, network_alone, only
+from progress_measures.claims.registry import Quantity, Values, load_quantity
+from progress_measures.claims.schema import FOLDER, Claim, Condition, Population, load_populations
 from progress_measures.errors import UserError
 
-HOLDS, DIFFERS, NOT_RUN, RECORDED = "holds", "differs", "not run", "recorded"
-VERDICTS = (HOLDS, DIFFERS, NOT_RUN, RECORDED)
+HOLDS, SOME, DIFFERS = "holds", "holds in some", "differs"
+NOT_DISCRIMINATING, CANNOT, NOT_RUN, RECORDED = "does not discriminate", "cannot be judged", "not run", "recorded"
+VERDICTS = (HOLDS, SOME, DIFFERS, NOT_DISCRIMINATING, CANNOT, NOT_RUN, RECORDED)
+
+MOST, FEW = 0.8, 0.2
+"""A claim holds if its rule holds in at least this fraction of the networks (`MOST`), and differs if in at most `FEW`."""
+
+LEARNED = {"memorization": ("train_accuracy", 0.99), "generalization": ("test_accuracy", 0.95)}
+"""The final accuracy, and its least value, of a network that has learned what a claim needs."""
+
+
+class Outcome(NamedTuple):
+    """A rule on one network.
+
+    Attributes:
+        cube: name of the cube.
+        run: name of the run.
+        values: values of the quantity by name; empty if the cube does not have what the quantity reads.
+        holds: whether the rule holds; None if the network has no value.
+    """
+
+    cube: str
+    run: str
+    values: Values
+    holds: bool | None
 
 
 class Judgment(NamedTuple):
@@ -20,10 +46,13 @@ class Judgment(NamedTuple):
 
     Attributes:
         claim: the claim that was judged.
-        measured: values by name; empty if nothing was measured.
+        measured: values by name, of the runs that the claim shows; empty if nothing was measured.
         verdict: one of `VERDICTS`.
-        failed: the conditions of the rule that do not hold.
-        incomplete: a sentence that says how many runs are trained, if some are missing; empty otherwise.
+        failed: the conditions of the rule that these values do not fulfill.
+        incomplete: a sentence that says which networks are missing or left out; empty otherwise.
+        networks: the rule on each network of the population that has a value; empty if the rule is judged once.
+        authors: the rule on a network of the paper's authors, if the population has one.
+        controls: the rule on each control network.
     """
 
     claim: Claim
@@ -31,11 +60,24 @@ class Judgment(NamedTuple):
     verdict: str
     failed: tuple[Condition, ...] = ()
     incomplete: str = ""
+    networks: tuple[Outcome, ...] = ()
+    authors: Outcome | None = None
+    controls: tuple[Outcome, ...] = ()
+
+    @property
+    def holding(self) -> int:
+        """The number of networks of the population in which the rule holds."""
+        return sum(bool(outcome.holds) for outcome in self.networks)
+
+    @property
+    def passing_controls(self) -> list[str]:
+        """The names of the controls with a network in which the rule holds."""
+        return list(dict.fromkeys(outcome.cube for outcome in self.controls if outcome.holds))
 
     @property
     def explanation(self) -> str:
-        """Failed conditions with their measured values, and why our runs differ; empty unless the verdict is `differs`."""
-        if self.verdict != DIFFERS:
+        """Failed conditions with their measured values, and why our runs differ; empty if nothing fails."""
+        if self.verdict not in (HOLDS, SOME, DIFFERS) or (self.verdict == HOLDS and not self.failed):
             return ""
         sentences = [
             f"{condition.value} is {format_value(self.measured.get(condition.value))}; "
@@ -48,44 +90,189 @@ class Judgment(NamedTuple):
 
 
 def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment:
-    """Compute a claim's quantity and compare its values with the rule.
+    """Judge one claim; see `judge_all`."""
+    return judge_all([claim], cube_of)[0]
 
-    If a cube lacks runs, a claim about all runs is measured but gets no verdict, and a claim about selected runs is not
-    measured. A claim about the first run alone is judged as soon as this run is in the cube. Contradictions and claims
-    that only report values are recorded: no measured value can refute them.
+
+def judge_all(claims: Collection[Claim], cube_of: Callable[[str], xr.Dataset | None]) -> list[Judgment]:
+    """Compute the quantity of each claim and compare its values with the rule.
+
+    A rule is applied to each network of the claim's population, to the authors' network and to each control, or once to
+    all runs of its cubes if it compares runs. Contradictions and claims that only report values are recorded: no measured
+    value can refute them.
 
     Args:
-        claim: the claim to judge.
+        claims: the claims to judge.
         cube_of: function that returns the cube of an experiment, or None if the experiment has not been run.
 
     Returns:
-        The claim with its measured values and verdict.
+        The claims with their measured values and verdicts.
 
     Raises:
         UserError: a condition names a value that the quantity does not return, or compares values of incompatible
             types, or a cube lacks a variable.
     """
+    measurements = _Measurements(cube_of, {claim.quantity for claim in claims if claim.quantity})
+    return [_judge(claim, measurements) for claim in claims]
+
+
+def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
+    """Judge one claim.
+
+    If the claim's cube lacks runs, a claim about all runs is measured but gets no verdict, and a claim about selected runs is
+    not measured. A claim that shows the first run alone is judged, on the networks that there are, as soon as this run is in
+    the cube.
+    """
     verdict = RECORDED if claim.kind == "contradiction" else NOT_RUN
-    if claim.quantity is None:
+    if claim.quantity is None or any(measurements.cube(name) is None for name in claim.cubes):
         return Judgment(claim, {}, verdict)
-    cubes = [cube_of(name) for name in claim.cubes]
-    available_cubes = [cube for cube in cubes if cube is not None]
-    if len(available_cubes) < len(cubes):
-        return Judgment(claim, {}, verdict)
-    missing_runs = caveats(available_cubes)
-    if claim.runs is not None:
-        if claim.runs == [0] and available_cubes[0].attrs.get("first_run") == available_cubes[0].run.values[0]:
-            missing_runs = caveats(available_cubes[1:])
-        if missing_runs or max(claim.runs) >= available_cubes[0].sizes["run"]:
-            return Judgment(claim, {}, verdict)
-        available_cubes[0] = available_cubes[0].isel(run=claim.runs)
-    measured = _measure(claim, available_cubes)
+    shown, missing_runs = _shown_cubes(claim, measurements)
+    if not shown:
+        return Judgment(claim, {}, verdict, incomplete=missing_runs)
+    measured = _measure(claim, shown)
     if missing_runs:
         return Judgment(claim, measured, verdict, incomplete=missing_runs)
     if verdict == RECORDED or all(condition.relation == "reported" for condition in claim.accept):
         return Judgment(claim, measured, RECORDED)
+    if claim.judged_once and not any(_has_learned(claim, shown[0].isel(run=i)) for i in range(shown[0].sizes["run"])):
+        return Judgment(claim, measured, CANNOT, incomplete=_left_out(claim))
     failed = tuple(condition for condition in claim.accept if not _claim_condition_holds(claim, condition, measured))
-    return Judgment(claim, measured, DIFFERS if failed else HOLDS, failed)
+    if claim.judged_once:
+        return Judgment(claim, measured, DIFFERS if failed else HOLDS, failed)
+    return _judge_networks(claim, measurements, Judgment(claim, measured, NOT_RUN, failed))
+
+
+def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgment) -> Judgment:
+    """Add the rule on each network to a judgment, and the verdict that follows."""
+    cube_name = claim.cubes[0]
+    population = load_populations().get(cube_name, Population())
+    missing_runs = ""
+    if population.networks:
+        members = [(name, i) for name in population.networks for i in measurements.runs(name)]
+        missing_runs = caveats(cube for name in population.networks if (cube := measurements.cube(name)) is not None)
+    else:
+        runs = measurements.runs(cube_name)
+        members = [(cube_name, i) for i in (runs if claim.runs is None else [runs[i] for i in claim.runs])]
+    networks = [o for o in (measurements.outcome(claim, *member) for member in members) if o.holds is not None]
+    authors = population.authors if population.authors and measurements.runs(population.authors) else None
+    controls = [measurements.outcome(claim, name, i) for name in population.controls for i in measurements.runs(name)]
+    judgment = judgment._replace(
+        networks=tuple(networks),
+        authors=measurements.outcome(claim, authors, 0) if authors else None,
+        controls=tuple(outcome for outcome in controls if outcome.holds is not None),
+        incomplete=missing_runs,
+    )
+    if not networks:
+        return judgment._replace(verdict=CANNOT, incomplete=_left_out(claim))
+    fraction = judgment.holding / len(networks)
+    if fraction >= MOST:
+        discriminates = claim.passes_on_controls or not judgment.passing_controls
+        return judgment._replace(verdict=HOLDS if discriminates else NOT_DISCRIMINATING)
+    return judgment._replace(verdict=SOME if fraction > FEW else DIFFERS)
+
+
+def _shown_cubes(claim: Claim, measurements: _Measurements) -> tuple[list[xr.Dataset], str]:
+    """Return the cubes of a claim with the runs whose values are shown, and a sentence about missing runs.
+
+    A claim about selected runs shows none if the cube lacks runs, because it is not known which runs of the grid the cube
+    has. The first run alone is known.
+    """
+    cubes = [cube for name in claim.cubes if (cube := measurements.cube(name)) is not None]
+    missing_runs = caveats(cubes)
+    if claim.runs is None:
+        return cubes, missing_runs
+    if claim.runs == [0] and cubes[0].attrs.get("first_run") == cubes[0].run.values[0]:
+        missing_runs = caveats(cubes[1:])
+    if missing_runs or max(claim.runs) >= cubes[0].sizes["run"]:
+        return [], missing_runs
+    return [cubes[0].isel(run=claim.runs), *cubes[1:]], missing_runs
+
+
+def _has_learned(claim: Claim, run_cube: xr.Dataset) -> bool:
+    """Return whether a network has learned what the claim needs."""
+    if claim.needs is None:
+        return True
+    name, least = LEARNED[claim.needs]
+    return name in run_cube and bool(run_cube[name][-1] >= least)
+
+
+def _left_out(claim: Claim) -> str:
+    """Return a sentence that says why no network is judged."""
+    if claim.needs is None:
+        return "No network has the values that the rule needs."
+    name, least = LEARNED[claim.needs]
+    return f"No network is judged: the rule needs a final {name.replace('_', ' ')} of at least {least:.0%}."
+
+
+class _Measurements:
+    """Cubes by name, single networks, and the values of quantities on them; each is loaded or computed once.
+
+    Args:
+        cube_of: function that returns the cube of an experiment, or None if the experiment has not been run.
+        quantity_names: names of the quantities that are measured on single networks.
+    """
+
+    def __init__(self, cube_of: Callable[[str], xr.Dataset | None], quantity_names: Collection[str]) -> None:
+        self.cube = functools.cache(cube_of)
+        self._variables = {variable for name in quantity_names for variable in load_quantity(name).variables}
+        self._variables |= {accuracy for accuracy, _ in LEARNED.values()}
+        self._values: dict[tuple[str, str, int], Values] = {}
+        self._networks: dict[tuple[str, int], xr.Dataset] = {}
+
+    def runs(self, name: str) -> list[int]:
+        """Return the indices of the runs of a cube; none if the cube does not exist."""
+        cube = self.cube(name)
+        return [] if cube is None else list(range(cube.sizes["run"]))
+
+    def outcome(self, claim: Claim, name: str, index: int) -> Outcome:
+        """Apply the rule of a claim to one network."""
+        network = self._network(name, index)
+        run = str(network.run.values[0]) if "run" in network.coords else ""
+        values = self._of_network(claim, name, index) if _has_learned(claim, network.isel(run=0)) else {}
+        return Outcome(name, run, values, rule_holds(claim, values) if values else None)
+
+    def _network(self, name: str, index: int) -> xr.Dataset:
+        """Return the cube of one network, with the variables that quantities read, in memory."""
+        if (name, index) not in self._networks:
+            cube = self.cube(name)
+            assert cube is not None
+            loaded = only(cube, self._variables).load()
+            self._networks |= {(name, i): network_alone(loaded, i) for i in self.runs(name)}
+        return self._networks[name, index]
+
+    def _of_network(self, claim: Claim, name: str, index: int) -> Values:
+        """Return the values of a claim's quantity on one network; none if its cube does not have what the quantity reads."""
+        assert claim.quantity is not None
+        key = (claim.quantity, name, index)
+        if key not in self._values:
+            quantity, network = load_quantity(claim.quantity), self._network(name, index)
+            if network.sizes.get("epoch") == 1:
+                measurable = self._is_of_one_checkpoint(quantity, claim.cubes[0], network)
+            else:
+                measurable = all(variable in network for variable in quantity.variables)
+            self._values[key] = values_of(quantity, [network]) if measurable else {}
+        return self._values[key]
+
+    def _is_of_one_checkpoint(self, quantity: Quantity, trained: str, network: xr.Dataset) -> bool:
+        """Return whether a quantity has a value on a network with only one checkpoint.
+
+        Its variables must have values there, and curves more than one. It also must not read earlier checkpoints: its
+        values on the first run of the cube `trained` must be the same without them.
+        """
+        for variable in quantity.variables:
+            least = 2 if variable.startswith("history_") else 1
+            if variable not in network or int(network[variable].notnull().sum()) < least:
+                return False
+        run_cube = self._network(trained, 0)
+        try:
+            return repr(values_of(quantity, [run_cube])) == repr(values_of(quantity, [run_cube.isel(epoch=[-1])]))
+        except (IndexError, KeyError, ValueError):
+            return False
+
+
+def rule_holds(claim: Claim, values: Values) -> bool:
+    """Return whether all conditions of a claim's rule hold for the values of one network."""
+    return all(_claim_condition_holds(claim, condition, values) for condition in claim.accept)
 
 
 def _measure(claim: Claim, cubes: list[xr.Dataset]) -> Values:
@@ -98,6 +285,11 @@ def _measure(claim: Claim, cubes: list[xr.Dataset]) -> Values:
                 f"Claim {claim.id} is measured by {claim.quantity}, which reads {', '.join(missing)}. The cube of {name} "
                 "lacks this: it was gathered by an older version. Measure and gather it again."
             )
+    return values_of(quantity, cubes)
+
+
+def values_of(quantity: Quantity, cubes: list[xr.Dataset]) -> Values:
+    """Compute the values of a quantity as plain numbers, strings, lists and dictionaries."""
     values = quantity.function(*(only(cube, quantity.variables) for cube in cubes))
     return {name: _plain(value) for name, value in values.items()}
 

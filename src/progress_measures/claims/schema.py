@@ -12,6 +12,7 @@ from progress_measures.errors import UserError
 from progress_measures.yaml_files import read_yaml
 
 FOLDER = Path("config/claims")
+POPULATIONS = Path("config/populations.yaml")
 ROOT = Path(__file__).parents[3]
 """The repository that this code belongs to."""
 
@@ -54,6 +55,17 @@ class Condition(BaseModel):
         return next(iter(self.model_fields_set - {"value", "in_runs"}))
 
 
+class Change(BaseModel):
+    """A change of a rule after values were known: allowed only where the text says otherwise than the rule."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(description="The words of the source that the rule must follow, quoted.")
+    before: str = Field(description="The earlier rule, in words.")
+    reason: str = Field(description="What was wrong with the earlier rule.")
+    verdict: str = Field(description="The verdict by the earlier rule.")
+
+
 class Claim(BaseModel):
     """One published statement and the rule that judges it."""
 
@@ -64,14 +76,16 @@ class Claim(BaseModel):
     where: str = Field(description="Place in the source.")
     experiment: str = Field(description="The experiment that the statement is about.")
     kind: Literal["exact", "numeric_seeded", "qualitative", "contradiction"] = Field(
-        description="exact: arithmetic; numeric_seeded: a number that depends on the seed; qualitative: a shape or an "
-        "order; contradiction: the sources contradict themselves or each other, which is recorded."
+        description="exact: arithmetic, an identity, or the size or shape of data and arrays, which no training can change; "
+        "numeric_seeded: a number that depends on the seed; qualitative: a shape or an order; contradiction: the sources "
+        "contradict themselves or each other, which is recorded."
     )
     statement: str = Field(description="The statement, in our words.")
     published: Any = Field(description="The published numbers, or the published wording if it has no numbers.")
     measured_as: str = Field(description="The quantity to measure, in words.")
     rule: str = Field(
-        description="The condition under which the claim holds, in words; fixed before our values were known."
+        description="The condition under which the claim holds, in words. It is fixed before our values are known, and "
+        "changed only where the text of the source requires it (`changed`)."
     )
     note: str | None = Field(None, description="A remark on how the claim is measured or judged.")
     subtype: Literal["conflict", "ambiguity", "typo", "text_vs_code"] | None = Field(
@@ -85,9 +99,24 @@ class Claim(BaseModel):
     )
     quantity: str | None = Field(None, description="The registered function that computes the values.")
     runs: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = Field(
-        None, description="Indices, in the grid of the first experiment, of the runs that are measured; default: all."
+        None,
+        description="Indices, in the grid of the first experiment, of the runs whose values are shown; default: all. They are "
+        "also the runs that are judged, unless config/populations.yaml names the population of this experiment.",
     )
     accept: list[Condition] = Field([], description="The rule as conditions on the values of the quantity.")
+    together: bool = Field(
+        False,
+        description="Whether the rule compares or counts runs, so that it is judged once on all runs together, not on each.",
+    )
+    needs: Literal["memorization", "generalization"] | None = Field(
+        None,
+        description="What a network must have learned to be judged: its training pairs (memorization: final train accuracy of "
+        "99 % or more) or all pairs (generalization: final test accuracy of 95 % or more). Other networks are left out.",
+    )
+    passes_on_controls: str | None = Field(
+        None, description="Why the rule also holds of control networks; required if it does and the claim holds."
+    )
+    changed: Change | None = Field(None, description="The change of the rule, if it was changed.")
     headline: bool = Field(
         False,
         description="Whether `progress-measures describe` judges the claim on single runs: it is about one run, and its "
@@ -103,6 +132,16 @@ class Claim(BaseModel):
         """The experiments whose cubes are the arguments of the quantity, in this order."""
         judged_on = self.judged_on or self.experiment
         return [judged_on] if isinstance(judged_on, str) else judged_on
+
+    @property
+    def judged_once(self) -> bool:
+        """Whether the rule is judged once, on all runs of its cubes together, not on each network alone."""
+        return (
+            self.together
+            or self.kind == "exact"
+            or len(self.cubes) > 1
+            or any(condition.in_runs is not None for condition in self.accept)
+        )
 
     @field_validator("explanation")
     @classmethod
@@ -126,11 +165,57 @@ class Claim(BaseModel):
     @model_validator(mode="after")
     def _headline_with_bounds(self) -> "Claim":
         bounded = any(condition.relation != "reported" for condition in self.accept)
-        if self.headline and (self.kind == "contradiction" or len(self.cubes) != 1 or not bounded):
+        if self.headline and (self.kind == "contradiction" or self.judged_once or not bounded):
             raise ValueError(
-                "a headline claim needs a quantity of one cube and a rule with bounds, and is no contradiction"
+                "a headline claim needs a rule with bounds that is judged on each network, and is no contradiction"
             )
         return self
+
+
+class Population(BaseModel):
+    """The networks on which claims about one experiment are judged: an entry of `config/populations.yaml`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    networks: list[str] = Field(
+        [], description="Cubes whose runs the claims speak of; default: the runs of the claim's cube."
+    )
+    authors: str | None = Field(
+        None, description="Cube of a network of the paper's authors, shown beside the population."
+    )
+    controls: list[str] = Field(
+        [], description="Cubes of networks without the algorithm, on which the rules must fail."
+    )
+
+
+@functools.cache
+def load_populations() -> dict[str, Population]:
+    """Return the population of each experiment that has one.
+
+    The file is read from the current folder, or from the repository that this code belongs to. Without a file, no
+    experiment has a population.
+
+    Raises:
+        UserError: the file is invalid.
+    """
+    file = next((file for file in (POPULATIONS, ROOT / POPULATIONS) if file.exists()), None)
+    entries = read_yaml(file) if file else {}
+    if not isinstance(entries, dict):
+        raise UserError(f"{file}: expected a population for each experiment, found {entries!r:.60}.")
+    populations = {}
+    for experiment, entry in entries.items():
+        try:
+            populations[experiment] = Population.model_validate(entry)
+        except ValidationError as error:
+            raise UserError(f"{file}: {experiment:.60}: {_first_mistake(error)}") from None
+    return populations
+
+
+def _first_mistake(error: ValidationError) -> str:
+    """Return the first mistake of an entry: its field and what is wrong with it."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"])) or "the entry"
+    return f"{place:.100}: {first['msg']}."
 
 
 def headline_claims() -> list[Claim]:
@@ -168,9 +253,7 @@ def load_claims(folder: Path = FOLDER) -> dict[str, Claim]:
             try:
                 claim = Claim.model_validate(entry)
             except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(map(str, first["loc"])) or "the entry"
-                raise UserError(f"{file}: {name}: {place:.100}: {first['msg']}.") from None
+                raise UserError(f"{file}: {name}: {_first_mistake(error)}") from None
             if claim.id in claims:
                 raise UserError(f"{file}: {claim.id} is defined twice. Give each claim a unique id.")
             claims[claim.id] = claim

@@ -25,8 +25,16 @@ SOURCES = {
     "beyond": "Beyond the sources",
 }
 CLAIMS_PAGE = Path("docs/claims.md")
-VERDICT = re.compile(r"^### `([^`]+)`: (\w[\w ]*)$", re.M)
-SIGNS = {"holds": "✓ holds", "differs": "≠ differs", "not run": "… not run", "recorded": "¶ recorded"}
+VERDICT = re.compile(r"^### `([^`]+)`: (\w[\w ]*?)(?: \(\d+ of \d+\))?$", re.M)
+SIGNS = {
+    "holds": "✓ holds",
+    "holds in some": "± holds in some",
+    "differs": "≠ differs",
+    "does not discriminate": "≈ does not discriminate",
+    "cannot be judged": "? cannot be judged",
+    "not run": "… not run",
+    "recorded": "¶ recorded",
+}
 """Label of each verdict in the gallery."""
 
 

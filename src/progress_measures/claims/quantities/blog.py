@@ -87,7 +87,8 @@ def excluded_rises_early(cube: xr.Dataset) -> Values:
     """Return how far the excluded loss of each key frequency has risen at half the epoch at which circuit formation ends.
 
     The rise is the loss at this epoch over its minimum up to it. Also return the number of key frequencies with a rise
-    of 3 or more, and the absolute relative change of the test loss from the end of memorization to this epoch.
+    of 3 or more, the epoch of each frequency's minimum before the end of circuit formation over the end of memorization,
+    and the absolute relative change of the test loss from the end of memorization to half the end of circuit formation.
     """
     run_cube, last = _first_run(cube)
     memorization_end, formation_end, _ = phase_end_epochs(run_cube)
@@ -95,11 +96,14 @@ def excluded_rises_early(cube: xr.Dataset) -> Values:
     keys: NDArray[np.int64] | list[int] = key_frequencies_of(last) if np.isfinite(formation_end) else []
     curves = [run_cube.excluded_loss_by_frequency.sel(frequency=k, epoch=slice(0, halfway)).values for k in keys]
     ratios = [float(curve[-1] / curve.min()) for curve in curves]
+    before_cleanup = run_cube.excluded_loss_by_frequency.sel(epoch=slice(0, formation_end))
+    minima = [float(before_cleanup.epoch[before_cleanup.sel(frequency=k).values.argmin()]) for k in keys]
     test_losses = [float(nearest_checkpoint(run_cube.test_loss, epoch)) for epoch in (memorization_end, halfway)]
     return {
         "at_epoch": halfway,
         "over_least": ratios,
         "risen_threefold": sum(ratio >= 3 for ratio in ratios),
+        "least_over_memorization_end": [minimum / memorization_end for minimum in minima],
         "test_loss_change": abs(test_losses[1] / test_losses[0] - 1),
     }
 
@@ -186,6 +190,27 @@ def embedding_few_components(cube: xr.Dataset) -> Values:
         "components_for_90_percent": int((cumulative < 0.9).sum()) + 1,
         "share_of_largest": float(cumulative[2 * len(key_frequencies_of(last)) + 1]),
         "components_of_dimension_0": int((squares_of_0.cumsum() / squares_of_0.sum() < 0.9).sum()) + 1,
+    }
+
+
+@quantity(variables=("W_E", "key_frequency"))
+def embedding_dimensions(cube: xr.Dataset) -> Values:
+    """Return how much of each dimension of W_E one cosine or sine of the number explains.
+
+    The fraction is of the dimension's variance over numbers, for its strongest Fourier component. Return the median over
+    dimensions, the number of dimensions with at least 80 %, and how many of these have a component of a key frequency.
+    """
+    last = _first_run(cube)[1]
+    numbers = number_embedding(last)
+    squares = np.square(fourier.basis(len(numbers)) @ numbers)[1:]  # without the constant
+    fraction = squares.max(0) / squares.sum(0)
+    single = fraction >= 0.8
+    frequencies = squares.argmax(0) // 2 + 1
+    return {
+        "median": float(np.median(fraction)),
+        "of_one_term": int(single.sum()),
+        "of_one_key_term": int(np.isin(frequencies[single], key_frequencies_of(last)).sum()),
+        "of": fraction.size,
     }
 
 
@@ -278,16 +303,19 @@ def clusters_in_own_frequency(cube: xr.Dataset) -> Values:
     return {"frequency": list(fractions), "share": list(fractions.values())}
 
 
-@quantity(variables=("intervention_loss",))
+@quantity(variables=("intervention_loss", "neuron_fraction_explained"))
 def clusters_kept(cube: xr.Dataset) -> Values:
     """Return the loss over all pairs after each cluster's neurons are restricted to the cluster's frequency.
 
-    For `kept`, the neurons outside all clusters are unchanged; for `alone`, they are removed. The logits are computed
-    from the neurons by W_L; the contribution of other paths is replaced by its mean over pairs.
+    For `kept`, the neurons outside all clusters are unchanged; for `alone`, they are removed. Both are NaN if no neuron is
+    in a cluster. The logits are computed from the neurons by W_L; the contribution of other paths is replaced by its mean
+    over pairs.
     """
     original_loss = float(after_intervention(cube, "none", split="all")[0])
     kept, alone = (
         float(after_intervention(cube, f"clusters at their frequencies{variant}", split="all")[0])
+        if clustered(_first_run(cube)[1]).any()
+        else np.nan
         for variant in (", W_L alone", " alone")
     )
     return {
@@ -303,7 +331,8 @@ def clusters_kept(cube: xr.Dataset) -> Values:
 def one_cluster_removed(cube: xr.Dataset) -> Values:
     """Return the loss over all pairs with one group of neurons removed and all clusters restricted to their frequencies.
 
-    The removed group is the cluster of one key frequency, or the neurons outside all clusters (`others`).
+    The removed group is the cluster of one key frequency, or the neurons outside all clusters (`others`). Also count the
+    key frequencies whose removal gives a loss above 1e-2.
     """
     _, last = _first_run(cube)
     keys, original_loss = key_frequencies_of(last), float(after_intervention(cube, "none", split="all")[0])
@@ -315,15 +344,17 @@ def one_cluster_removed(cube: xr.Dataset) -> Values:
         "loss": losses,
         "over_original": [loss / original_loss for loss in losses],
         "key_over_original": [loss / original_loss for loss in losses[:-1]],
+        "keys_above_1e-2": sum(loss > 1e-2 for loss in losses[:-1]),
     }
 
 
 @quantity(variables=("neuron_fit_coefficient", "neuron_fraction_explained"))
 def signs_of_products(cube: xr.Dataset) -> Values:
-    """Return the fraction of clustered neurons whose coefficients on products have the signs of a function of a + b.
+    """Return how many clustered neurons have coefficients on products with the signs of a function of a + b.
 
     A function of a + b with one frequency has opposite signs on cos a cos b and sin a sin b, and equal signs on sin a
-    cos b and cos a sin b. Coefficients below 20 % of the neuron's largest are ignored. Also return the fraction that
+    cos b and cos a sin b. Coefficients below 20 % of the neuron's largest are ignored. Return the fraction of clustered
+    neurons with these signs (`share`), and whether the first clustered neuron has them. Also return the fraction that
     fulfills each of the two sign conditions, among the neurons in which neither of its two coefficients is ignored.
     """
     last = _first_run(cube)[1]
@@ -335,6 +366,7 @@ def signs_of_products(cube: xr.Dataset) -> Values:
     consistent = (opposite | ~large[:, :2].all(-1)) & (equal | ~large[:, 2:].all(-1))
     return {
         "share": float(consistent.mean()) if consistent.size else np.nan,
+        "of_first_neuron": bool(consistent[0]) if consistent.size else False,
         "opposite": float(opposite[large[:, :2].all(-1)].mean()) if large[:, :2].all(-1).any() else np.nan,
         "alike": float(equal[large[:, 2:].all(-1)].mean()) if large[:, 2:].all(-1).any() else np.nan,
     }
@@ -415,6 +447,35 @@ def key_energies_later(cube: xr.Dataset) -> Values:
         "worst_rank": int(ranks.max()),
         "at_epoch": int(late.epoch),
         "within": float(np.abs(deviation[keys - 1]).max()),
+    }
+
+
+@quantity(variables=(*PHASE_ENDS, "W_E_fourier_norm"))
+def embedding_changes(cube: xr.Dataset) -> Values:
+    """Return how far the norms of W_E's Fourier components move in each phase.
+
+    The way is the sum over checkpoints of the Euclidean distance from one checkpoint's norms to the next. Also return the
+    way in circuit formation over the longer of the ways in memorization and in cleanup.
+    """
+    run_cube = _first_run(cube)[0]
+    ends = phase_end_epochs(run_cube)
+    if not np.isfinite(ends).all():
+        return {
+            "memorization": np.nan,
+            "circuit_formation": np.nan,
+            "cleanup": np.nan,
+            "formation_over_longest": np.nan,
+        }
+    steps = np.linalg.norm(np.diff(run_cube.W_E_fourier_norm.values.astype(float), axis=0), axis=1)
+    later = run_cube.epoch.values[1:]
+    ways = [
+        float(steps[(later > start) & (later <= end)].sum()) for start, end in zip((0, *ends[:2]), ends, strict=True)
+    ]
+    return {
+        "memorization": ways[0],
+        "circuit_formation": ways[1],
+        "cleanup": ways[2],
+        "formation_over_longest": ways[1] / max(ways[0], ways[2]),
     }
 
 
@@ -551,13 +612,14 @@ def weights_peak(cube: xr.Dataset) -> Values:
     """Return the largest sum of squared weights over the final one, and its epoch.
 
     Also return the fraction of the decrease from the peak to the last checkpoint that precedes the end of circuit
-    formation.
+    formation; NaN if there is no decrease.
     """
     run_cube = _first_run(cube)[0]
     squares, (_, formation_end, _) = run_cube.sum_of_squared_weights, phase_end_epochs(run_cube)
     peak, final = float(squares.max()), float(squares[-1])
+    at_formation_end = float(nearest_checkpoint(squares, formation_end))
     return {
         "peak_at": int(squares.idxmax()),
         "peak_over_final": peak / final,
-        "share_before_fall": (peak - float(nearest_checkpoint(squares, formation_end))) / (peak - final),
+        "share_before_fall": (peak - at_formation_end) / (peak - final) if peak > final else np.nan,
     }

@@ -76,17 +76,20 @@ def excluded_loss_story(cube: xr.Dataset) -> Values:
     """Return the excluded loss at the end of memorization, and how losses change in circuit formation and cleanup.
 
     In circuit formation: the factor by which the excluded loss rises, the factor by which the train loss changes, and
-    the number of decades by which the test loss changes. In cleanup: the factor by which the excluded loss changes. For
-    changes in either direction, the factor is at least 1.
+    the number of decades by which the test loss changes. From epoch 1,400, where the paper's memorization ends, to the end
+    of circuit formation: the factor by which the train loss changes. In cleanup: the factor by which the excluded loss
+    changes. For changes in either direction, the factor is at least 1.
     """
     ends = (cube.memorization_end, cube.circuit_formation_end, cube.cleanup_end)
     excluded, train, test = (
         [at_epochs(cube[f"{name}_loss"], end) for end in ends] for name in ("excluded", "train", "test")
     )
+    at_1400 = at_epochs(cube.train_loss, [1400] * cube.sizes["run"])
     return {
         "excluded_when_memorized": excluded[0],
         "rise_in_circuit_formation": excluded[1] / excluded[0],
         "train_loss_factor": np.maximum(train[1] / train[0], train[0] / train[1]),
+        "train_loss_factor_from_1400": np.maximum(train[1] / at_1400, at_1400 / train[1]),
         "test_loss_decades": np.abs(np.log10(test[1] / test[0])),
         "excluded_factor_in_cleanup": np.maximum(excluded[2] / excluded[1], excluded[1] / excluded[2]),
     }
@@ -197,8 +200,10 @@ def cosine_growth(cube: xr.Dataset) -> Values:
     growth, fraction_of_final = [], []
     for run_cube, curve in key_frequency_curves(cube, "cosine_coefficient"):
         final = float(curve[-1])
-        growth.append(final / float(curve.sel(epoch=float(run_cube.memorization_end))))
-        fraction_of_final.append(float(curve.sel(epoch=float(run_cube.circuit_formation_end))) / final)
+        ends = (float(run_cube.memorization_end), float(run_cube.circuit_formation_end))
+        at_memorization_end, at_formation_end = curve.reindex(epoch=ends).values.tolist()
+        growth.append(final / at_memorization_end)
+        fraction_of_final.append(at_formation_end / final)
     return {"final_over_memorized": growth, "share_at_start_of_cleanup": fraction_of_final}
 
 
@@ -272,6 +277,39 @@ def train_loss_levels(cube: xr.Dataset) -> Values:
     plateau = cube.train_loss.where(in_circuit_formation).mean("epoch")
     final = cube.train_loss.where(epoch >= epoch[-1] - 1000).mean("epoch")
     return {"plateau": plateau, "final": final, "final_over_plateau": final / plateau}
+
+
+@quantity(variables=("circuit_formation_end", "test_loss", "train_loss"))
+def losses_diverge(cube: xr.Dataset) -> Values:
+    """Return the largest test loss before cleanup over the initial one, and over the train loss at the same checkpoint.
+
+    Before cleanup means up to the end of circuit formation, or up to the end of training for a run without this phase.
+    """
+    before_cleanup = cube.epoch <= cube.circuit_formation_end.fillna(np.inf)
+    peak = cube.test_loss.where(before_cleanup).fillna(-np.inf).argmax("epoch")
+    largest = cube.test_loss.isel(epoch=peak)
+    return {
+        "largest_over_initial": largest / cube.test_loss.isel(epoch=0),
+        "test_over_train": largest / cube.train_loss.isel(epoch=peak),
+        "at_epoch": cube.epoch[peak],
+    }
+
+
+@quantity(variables=(*PHASE_ENDS, "sum_of_squared_weights"))
+def weights_inflections(cube: xr.Dataset) -> Values:
+    """Return the mean slope per 1,000 epochs of log(sum of squared weights) in each phase and after cleanup.
+
+    Also count at how many ends of phases the slope changes its sign, or its size by a factor of 2 or more.
+    """
+    curve = np.log(cube.sum_of_squared_weights)
+    last = cube.epoch.values[-1]
+    ends = [np.zeros(cube.sizes["run"]), *(cube[name].values for name in PHASE_ENDS), np.full(cube.sizes["run"], last)]
+    values = [at_epochs(curve, end) for end in ends]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a phase that ends with the training
+        slopes = np.array([1000 * (values[i + 1] - values[i]) / (ends[i + 1] - ends[i]) for i in range(4)])
+        ratios = slopes[1:] / slopes[:-1]
+    names = ("memorization", "circuit_formation", "cleanup", "afterwards")
+    return dict(zip(names, slopes, strict=True)) | {"inflections": ((ratios <= 0.5) | (ratios >= 2)).sum(0)}
 
 
 @quantity(variables=("memorization_end", "sum_of_squared_weights"))

@@ -141,7 +141,7 @@ def heads_periodic(cube: xr.Dataset) -> Values:
     """Return the frequency that best explains each head's attention to a, and the fraction explained, run by run.
 
     The fraction is of the variance over pairs. Also return the number of heads whose frequency is neither a key
-    frequency nor significant in W_E (see `significant_frequencies`).
+    frequency nor significant in W_E (see `significant_frequencies`), and the fraction for head 0 alone.
     """
     in_keys_or_W_E = [
         int(k) in set(key_frequencies_of(run_cube)) | set(significant_frequencies(run_cube))
@@ -151,6 +151,7 @@ def heads_periodic(cube: xr.Dataset) -> Values:
     return {
         "frequency": cube.attention_frequency.values.ravel(),
         "share": cube.attention_frequency_share.values.ravel(),
+        "share_of_head_0": cube.attention_frequency_share.values[:, 0],
         "unknown_frequencies": in_keys_or_W_E.count(False),
     }
 
@@ -204,9 +205,10 @@ def logit_components(cube: xr.Dataset) -> Values:
     A component is large if its norm over outputs exceeds 5 % of the largest norm. The components of key frequency k are
     the four products of cos or sin of w_k a with cos or sin of w_k b. Count the large components, the large components
     of no key frequency, and the components of key frequencies that are not large. Also return the fraction of the
-    squared norm in the components of key frequencies. The constant is left out.
+    squared norm in the components of key frequencies, and the smallest norm of their components over the largest of all
+    others. The constant is left out.
     """
-    outside, missing, energy, count = [], [], [], []
+    outside, missing, energy, count, gap = [], [], [], [], []
     for run in cube.run.values:
         run_cube = cube.sel(run=run)
         norms = run_cube.logit_fourier_norm_2d.values.copy()
@@ -220,7 +222,14 @@ def logit_components(cube: xr.Dataset) -> Values:
         outside.append(int((large & ~expected).sum()))
         missing.append(int((expected & ~large).sum()))
         energy.append(float(np.square(norms[expected]).sum() / np.square(norms).sum()))
-    return {"count": count, "outside_blocks": outside, "missing_in_blocks": missing, "energy_in_blocks": energy}
+        gap.append(float(norms[expected].min() / norms[~expected].max()) if expected.any() else np.nan)
+    return {
+        "count": count,
+        "outside_blocks": outside,
+        "missing_in_blocks": missing,
+        "energy_in_blocks": energy,
+        "least_inside_over_largest_outside": gap,
+    }
 
 
 @quantity(variables=("W_L_fourier_norm", "key_frequency"))
@@ -228,14 +237,15 @@ def W_L_sparse(cube: xr.Dataset) -> Values:
     """Return how sparse W_L is in the Fourier basis over outputs.
 
     Values are the largest norm of a component at a non-key frequency over the smallest norm at a key frequency, the
-    fraction of the squared norm at key frequencies, and the norm at all other components over the norm of W_L.
+    fraction of the squared norm at key frequencies, and the norm at all other components over the norm of W_L. The first
+    is NaN without key frequencies.
     """
 
     def ratio(run_cube: xr.Dataset) -> float:
         """Return the largest norm of a component at a non-key frequency over the smallest at a key frequency."""
         norms, key = run_cube.W_L_fourier_norm.values, component_indices(key_frequencies_of(run_cube))
         non_key_norms = np.delete(norms, np.append(key, 0))
-        return float(non_key_norms.max() / norms[key].min(initial=np.inf))
+        return float(non_key_norms.max() / norms[key].min()) if key.size else np.nan
 
     def energy(run_cube: xr.Dataset) -> float:
         """Return the fraction of the squared norm of W_L at key frequencies."""
@@ -372,14 +382,16 @@ def single_frequency_ablation(cube: xr.Dataset) -> Values:
     return {"key_ratio": key, "largest_other_ratio": other}
 
 
-@quantity(variables=("intervention_accuracy", "intervention_loss"))
+@quantity(variables=("intervention_accuracy", "intervention_loss", "key_frequency"))
 def neurons_replaced(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with clustered neurons replaced by fits.
 
     Each neuron is fitted by the products of 1, cos and sin of w a with 1, cos and sin of w b, at the frequency of its
-    cluster.
+    cluster. Values of a run without key frequencies, and so without clusters, are NaN.
     """
-    return _intervention(cube, "neurons replaced by fits")
+    has_clusters = np.array(by_run(cube, lambda run_cube: bool(key_frequencies_of(run_cube).size)))
+    values = _intervention(cube, "neurons replaced by fits")
+    return {name: np.where(has_clusters, of_runs, np.nan) for name, of_runs in values.items()}
 
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))

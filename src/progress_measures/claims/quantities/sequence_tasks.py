@@ -73,7 +73,8 @@ def digits_in_turn(notebook: xr.Dataset, saved: xr.Dataset) -> Values:
     """Return, for each digit of the answer, the largest fall of its test loss within 5 % of the training, and its epoch.
 
     The epoch is the center of the window, 5 % of the training, over which the logarithm of the loss falls most. A
-    window is used because differences of adjacent checkpoints are noisy at small losses.
+    window is used because differences of adjacent checkpoints are noisy at small losses. Also return the largest fall
+    within a fifth of the training, as a fraction of the total fall.
 
     Args:
         notebook: runs with the settings of the authors' notebook, which plots the curves of single digits.
@@ -91,9 +92,12 @@ def _digit_falls(cube: xr.Dataset) -> Values:
     window = max(1, int(WINDOW * loss.sizes["epoch"]))
     at_window_start, at_window_end = loss.values[:-window], loss.values[window:]
     start = np.log(at_window_start / at_window_end).argmax(0)
+    fifth = max(1, int(0.2 * loss.sizes["epoch"]))
+    fall_in_a_fifth = (loss.values[:-fifth] - loss.values[fifth:]).max(0)
     center = (loss.epoch.values[start] + loss.epoch.values[start + window]) / 2
     return {
         "drop": (at_window_start - at_window_end).max(0),
+        "share_in_a_fifth": fall_in_a_fifth / (loss.values[0] - loss.values.min(0)),
         "steepest_at": center,
         "first": center[0],
         "second": center[1],
@@ -192,7 +196,7 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
     """Return the quantities of `fresh_data`, and the largest induction score in the last layer.
 
     The largest score is over heads. It is returned for the first run at the last and at the first checkpoint, and for
-    the last run at its last checkpoint, with the final test loss of this run.
+    the last run at its last checkpoint, with the quantities of `fresh_data` of this run but its accuracy.
     """
 
     def with_induction(runs: xr.Dataset) -> Values:
@@ -203,8 +207,22 @@ def induction_on_fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
         }
 
     last_run = with_induction(cube.isel(run=[-1]))
-    values_of_last_run = {f"{name}_of_last_run": last_run[name] for name in ("induction", "final_test_loss")}
+    names = ("induction", "final_test_loss", "largest_log10_ratio", "share_of_drop_in_a_fifth")
+    values_of_last_run = {f"{name}_of_last_run": last_run[name] for name in names}
     return _with_others(with_induction(cube) | values_of_last_run, with_induction(as_stated))
+
+
+@quantity(variables=("induction_score", "previous_token_score"))
+def induction_circuit(cube: xr.Dataset) -> Values:
+    """Return the largest attention to the previous token of a head of the first layer, at the last checkpoint.
+
+    Also return the largest induction score of a head of the last layer. Lists have one entry per run.
+    """
+    last = cube.isel(epoch=-1)
+    return {
+        "previous_token": last.previous_token_score.isel(layer=0).max("head"),
+        "induction": last.induction_score.isel(layer=-1).max("head"),
+    }
 
 
 @quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss"))

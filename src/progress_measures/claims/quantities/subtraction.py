@@ -201,8 +201,8 @@ def train_loss_plateau(cube: xr.Dataset) -> Values:
 def test_loss_decline(cube: xr.Dataset) -> Values:
     """Count the steps at which the running mean of the test loss over 1,000 epochs rises.
 
-    The steps are between checkpoints, from the peak of the test loss to the grokking time. Also return the test loss at
-    epochs 5,000, 10,000, 15,000 and 20,000.
+    The steps are between checkpoints, from the peak of the test loss to the grokking time; NaN if the run does not grok.
+    Also return the test loss at epochs 5,000, 10,000, 15,000 and 20,000.
     """
     peak = cube.test_loss.idxmax("epoch")
     declines = [
@@ -211,9 +211,10 @@ def test_loss_decline(cube: xr.Dataset) -> Values:
     ]
     epochs = (5000, 10000, 15000, 20000)
     values = cube.test_loss.reindex(epoch=epochs).values.T
-    return {"rises": [rises(decline) for decline in declines]} | {
-        f"at_{epoch}": losses for epoch, losses in zip(epochs, values, strict=True)
-    }
+    ends = cube.grok_time.values
+    return {
+        "rises": [rises(decline) if np.isfinite(end) else np.nan for decline, end in zip(declines, ends, strict=True)]
+    } | {f"at_{epoch}": losses for epoch, losses in zip(epochs, values, strict=True)}
 
 
 @quantity(variables=("test_loss", "train_loss"))

@@ -19,9 +19,10 @@ from progress_measures.analysis.crossings import (
     spikes,
 )
 from progress_measures.analysis.paper_tables import TABLE_5_VARIABLES, table_5_row, table_6_row
-from progress_measures.analysis.runs import chance, key_frequencies_of
+from progress_measures.analysis.runs import after_intervention, chance, key_frequencies_of
 from progress_measures.analysis.select import by_fraction, runs_with
 from progress_measures.claims.registry import Values, quantity
+from progress_measures.measures.numerics import gini
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,9 +72,9 @@ def little_data(cube: xr.Dataset) -> Values:
 def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
     """Return the first epochs with train and with test loss below 1e-6, by train fraction.
 
-    Also return the latest epoch for the train loss, the number of steps from one fraction to the next at which the
-    epoch for the test loss rises, the largest lag of test after train loss at fractions of at least 0.6, and the first
-    epochs with test loss below 1e-4 and 1e-2.
+    Also return the latest epoch for the train loss, the numbers of steps from one fraction to the next at which the
+    epoch for the test loss and its lag after the train loss rise, the largest such lag at fractions of at least 0.6, and
+    the first epochs with test loss below 1e-4 and 1e-2.
     """
     runs = by_fraction(low, mainline, high)
 
@@ -82,11 +83,13 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
 
     train, test = epochs_below("train", 1e-6), epochs_below("test", 1e-6)
     reached_epochs = [epoch for epoch in test.values() if np.isfinite(epoch)]
+    lags = [test[name] - train[name] for name in test if np.isfinite(test[name])]
     return {
         "train": train,
         "test": test,
         "latest_train": max(train.values()),
         "rises": int((np.diff(reached_epochs) > 0).sum()),
+        "rises_of_lag": int((np.diff(lags) > 0).sum()),
         "largest_lag_from_06": max(test[name] - train[name] for name in test if float(name) >= 0.6),
         "test_below_1e-4": epochs_below("test", 1e-4),
         "test_below_1e-2": epochs_below("test", 1e-2),
@@ -137,6 +140,51 @@ def skip_at_mean_by_type(cube: xr.Dataset) -> Values:
     row = {name.replace(" ", "_").replace("SD", "sd"): value for name, value in table_6_row(cube).items()}
     change, ratio = row["ablated_accuracy"] - row["accuracy"], row["ablated_loss"] / row["loss"]
     return row | {"accuracy_change": change, "ratio": ratio}
+
+
+@quantity(variables=("intervention_accuracy", "intervention_loss", "test_accuracy"))
+def skip_zeroed_by_type(*cubes: xr.Dataset) -> Values:
+    """Return what setting the skip connection around the MLP to zero costs, for runs with at least 95 % test accuracy.
+
+    Values are over all pairs: the change of the accuracy, and the loss over the loss with the skip connection replaced by
+    its mean over pairs.
+    """
+    changes, ratios = [], []
+    for cube in cubes:
+        generalizes = cube.test_accuracy.values[:, -1] >= 0.95
+        zeroed, original = (after_intervention(cube, name, "accuracy", "all") for name in ("MLP skip zeroed", "none"))
+        at_zero, at_mean = (
+            after_intervention(cube, f"MLP skip {to}", "loss", "all") for to in ("zeroed", "at its mean")
+        )
+        changes += (zeroed - original)[generalizes].tolist()
+        ratios += (at_zero / at_mean)[generalizes].tolist()
+    return {
+        "accuracy_change": changes,
+        "over_mean_ablation": ratios,
+        "median": float(np.median(ratios)) if ratios else np.nan,
+    }
+
+
+@quantity(variables=("W_L_fourier", "gini_W_L"))
+def sparsity_with_l1(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
+    """Return how sparse W_L of the first run is over neurons and over Fourier components, and the same of the mainline.
+
+    Sparsity over neurons is the Gini coefficient of the norms of W_L's rows, one per neuron.
+    """
+
+    def over_neurons(runs: xr.Dataset) -> float:
+        return gini(np.linalg.norm(runs.W_L_fourier.values, axis=1))
+
+    ours, theirs = over_neurons(cube), over_neurons(mainline)
+    fourier, fourier_of_mainline = (float(runs.gini_W_L[0, -1]) for runs in (cube, mainline))
+    return {
+        "neurons": ours,
+        "neurons_of_mainline": theirs,
+        "neurons_more": ours - theirs,
+        "fourier": fourier,
+        "fourier_of_mainline": fourier_of_mainline,
+        "fourier_more": fourier - fourier_of_mainline,
+    }
 
 
 @quantity(variables=("history_test_accuracy", "history_train_accuracy", "test_accuracy"))
