@@ -76,10 +76,12 @@ def _fingerprint(family: str, run: Run, first: bool, train: NDArray[np.bool_] | 
 
 
 def _stored_fingerprint(run: Run, family: str) -> str | None:
-    """Return the fingerprint in a family's store; None if there is no readable store."""
+    """Return the fingerprint in a family's store; None if there is no readable store, or if a chunk of it is lost."""
+    store = family_store(run.experiment, run.name, family)
     try:
-        return str(zarr.open_group(family_store(run.experiment, run.name, family), mode="r").attrs["fingerprint"])
-    except (FileNotFoundError, KeyError, ValueError):
+        check_chunks(store)
+        return str(zarr.open_group(store, mode="r").attrs["fingerprint"])
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
         return None
 
 
