@@ -2,13 +2,17 @@
 
 The commands `sbatch`, `squeue`, `scancel`, `sacct`, `scontrol`, `sinfo` and `srun` are this file under other names. Nothing
 runs by itself: a test starts, ends and forgets jobs. A started job does what submitit does on a real node, in this process.
+With `real`, the commands call those of a real Slurm, and give wrong answers all the same.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,17 +29,19 @@ class PretendedSlurm:
         folder: folder of the commands and their state.
         accounting: whether `sacct` responds.
         max_array_size: largest number of jobs in an array.
+        real: whether `sbatch`, `squeue` and `scancel` call the real ones; the other commands are not replaced.
     """
 
-    def __init__(self, folder: Path, accounting: bool = False, max_array_size: int = 1001) -> None:
+    def __init__(self, folder: Path, accounting: bool = False, max_array_size: int = 1001, real: bool = False) -> None:
         self.folder, self.bin = folder, folder / "bin"
         self.bin.mkdir(parents=True)
-        for name in COMMANDS:
+        for name in COMMANDS[:3] if real else COMMANDS:
             program = self.bin / name
             program.write_text(f"#!{sys.executable} -SE\n{Path(__file__).read_text()}")
             program.chmod(0o755)
-        settings = {"accounting": accounting, "max_array_size": max_array_size}
-        (folder / "state.json").write_text(json.dumps({"number": 0, "jobs": {}, "faults": {}, "calls": []} | settings))
+        settings = {"accounting": accounting, "max_array_size": max_array_size, "real": real}
+        empty = {"number": 0, "jobs": {}, "faults": {}, "provoked": {}, "calls": []}
+        (folder / "state.json").write_text(json.dumps(empty | settings))
 
     def faults(self, command: str, *kinds: str) -> None:
         """Let the next calls of a command go wrong, one each.
@@ -52,6 +58,11 @@ class PretendedSlurm:
         """Let all commands work."""
         with _state(self.folder) as state:
             state["faults"] = {}
+
+    def provoked(self) -> dict[str, int]:
+        """Return how often each kind of wrong answer was given, by command and kind."""
+        with _state(self.folder) as state:
+            return state["provoked"]
 
     def calls(self, command: str) -> list[list[str]]:
         """Return the arguments of each call of a command."""
@@ -178,20 +189,28 @@ def scancel(state: dict, *arguments: str) -> None:
 
 def main() -> None:
     """Be the command under whose name this file is called."""
-    command, arguments = Path(sys.argv[0]).name, sys.argv[1:]
+    command, arguments, status = Path(sys.argv[0]).name, sys.argv[1:], 0
     with _state(Path(sys.argv[0]).parents[1]) as state:
         state["calls"].append([command, *arguments])
         kinds = state["faults"].get(command, [])
         kind = kinds.pop(0) if kinds else "right"
+        if kind != "right":
+            state["provoked"][f"{command}: {kind}"] = state["provoked"].get(f"{command}: {kind}", 0) + 1
         if kind == "garbage":
             print("slurm: notice: maintenance on Monday\n\n|||\nx_y|RUNNING|||\n12")
         if kind not in ("fail", "empty"):
-            if command == "scontrol":
+            if state["real"]:
+                own = str(Path(sys.argv[0]).parent)
+                path = os.pathsep.join(folder for folder in os.environ["PATH"].split(os.pathsep) if folder != own)
+                status = subprocess.run([shutil.which(command, path=path), *arguments], check=False).returncode
+            elif command == "scontrol":
                 print(f"MaxArraySize            = {state['max_array_size']}")
             elif command == "sinfo":
                 print("low high")
             elif command in globals():
                 globals()[command](state, *arguments)
+    if status:
+        sys.exit(status)
     if kind in ("fail", "late"):
         sys.exit(f"{command}: error: {TIMED_OUT}")
 

@@ -253,7 +253,7 @@ class SlurmPool:
             with clean_env(), executor.batch():  # without the variables of a Slurm job in which this process may run
                 jobs = [executor.submit(OnSlurm(submission.folder.absolute(), i)) for i in range(len(submission.specs))]
         except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
-            attempt.message = " ".join(str(error).split())
+            attempt.message = " ".join(str(error).split()).removeprefix("sbatch: error: ")
             if attempt.message and not NO_ANSWER.search(attempt.message):
                 self._forget(submission)
                 raise UserError(self._rejection(submission, str(error))) from None

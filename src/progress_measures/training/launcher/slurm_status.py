@@ -72,7 +72,7 @@ def status(evidence: Evidence) -> JobStatus:
     if line:
         # A requeued job passes through states that look final, so one such line is not enough.
         again = previous is not None and previous.state == line.state
-        return _exited(evidence) if again else JobStatus(UNKNOWN, f"ending: Slurm state {_readable(line)}")
+        return _exited(evidence) if again else JobStatus(UNKNOWN, f"ending, Slurm state: {_readable(line)}")
     if evidence.cancel_requested and evidence.unlisted >= 2:
         return JobStatus(EXITED, "canceled", canceled=True)
     if evidence.unlisted < 2 or evidence.silent < PATIENCE:
