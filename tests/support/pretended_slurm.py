@@ -164,6 +164,13 @@ def squeue(state: dict, *arguments: str) -> None:
         if job["name"] in names and not job.get("forgotten"):
             node = "node1" if job["state"] == "RUNNING" else ""
             print(f"{number}|{job['state']}|{node}|{job['name']}|{job['reason']}")
+    for array in {number.partition("_")[0] for number in state["jobs"] if "_" in number}:
+        jobs = [job for number, job in state["jobs"].items() if number.startswith(f"{array}_") and job["name"] in names]
+        states = [(job["state"], job.get("forgotten", False)) for job in jobs]
+        if ("CANCELLED", True) in states and ("PENDING", False) not in states:
+            print(
+                f"{array}|CANCELLED||{jobs[0]['name']}|JobArrayTaskLimit"
+            )  # stands for all forgotten jobs, and names none
 
 
 def sacct(state: dict, *arguments: str) -> None:

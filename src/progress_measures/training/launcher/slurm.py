@@ -281,8 +281,8 @@ class SlurmPool:
                 submission.save()
             self._attempts.pop(submission.name, None)
         attempt = self._attempts.get(submission.name)
-        if attempt and self._clock() >= attempt.due:
-            if attempt.calls <= len(SUBMIT_PAUSES) and not submission.cancel_requested(0):
+        if attempt and self._clock() >= attempt.due and not submission.cancel_requested(0):
+            if attempt.calls <= len(SUBMIT_PAUSES):
                 self._sbatch(submission)
             else:  # give up: if Slurm has taken the array after all, its jobs end when they start
                 for i in range(len(submission.specs)):
