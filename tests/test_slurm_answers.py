@@ -463,6 +463,7 @@ def test_nothing_is_submitted_again_after_cancel(slurm, tmp_path, monkeypatch):
 
     def cancel():
         assert len(list(launch.cancel("notes"))) == 4
+        slurm.set("1_0", "FAILED")  # which process of a job is killed first decides its state
 
     pool = Scripted(slurm, lambda: slurm.set("1_0", "RUNNING"), nothing, cancel)
     with pytest.raises(UserError) as error:
@@ -496,6 +497,17 @@ def test_pending_job_of_an_array_that_vanishes_was_canceled(slurm, tmp_path):
         run(tmp_path, pool)
     assert len(slurm.calls("sbatch")) == 1
     assert trained(tmp_path) == {"n0": 1, "n1": 1}
+
+
+def test_line_that_stands_for_the_canceled_jobs_of_an_array_is_not_its_first_job(slurm, tmp_path):
+    pool = Scripted(slurm, lambda: slurm.set("1_0", "RUNNING"), nothing, lambda: slurm_commands.scancel("1_1", "1_2"))
+    pool.steps += [nothing] * 3
+    with pytest.raises(UserError) as error:
+        run(tmp_path, pool)
+    assert "1|CANCELLED" in slurm_commands.run("squeue", f"--name={submissions(tmp_path)[0].name}").stdout
+    assert str(error.value).count(": canceled: it left the queue without starting") == 2
+    assert "n0:" not in str(error.value)
+    assert trained(tmp_path) == {"n0": 1}
 
 
 def test_job_that_starts_after_it_was_canceled_does_not_train(slurm, waiting):
