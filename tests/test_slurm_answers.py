@@ -338,6 +338,14 @@ def test_given_up_array_that_starts_later_does_not_train(slurm, tmp_path):
     assert not trained(tmp_path)
 
 
+def test_refusal_after_a_time_out_says_what_continues(slurm, tmp_path):
+    pool = Scripted(slurm, lambda: slurm.set("1_0", "FAILED"), lambda: slurm.faults("sbatch", "fail"))
+    pool.steps += [lambda: setattr(pool, "settings", SlurmSettings(partition="nowhere"))]
+    with pytest.raises(UserError, match=r"nowhere[^$]*2 other jobs of notes are submitted and continue"):
+        run(tmp_path, pool)
+    assert len(submissions(tmp_path)) == 1
+
+
 def test_refused_submission_leaves_no_record_and_says_what_continues(slurm, tmp_path):
     nowhere = SlurmSettings(partition="nowhere")
     with pytest.raises(UserError) as error:

@@ -12,7 +12,6 @@ import dataclasses
 import itertools
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -252,7 +251,7 @@ class SlurmPool:
         try:
             with clean_env(), executor.batch():  # without the variables of a Slurm job in which this process may run
                 jobs = [executor.submit(OnSlurm(submission.folder.absolute(), i)) for i in range(len(submission.specs))]
-        except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
+        except (FailedJobError, FailedSubmissionError) as error:
             attempt.message = " ".join(str(error).split()).removeprefix("sbatch: error: ")
             if attempt.message and not NO_ANSWER.search(attempt.message):
                 self._forget(submission)

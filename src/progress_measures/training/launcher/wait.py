@@ -125,8 +125,14 @@ class _Submissions:
             for batch in self.pool.batches(specs)
         ]
         self.submissions += new
-        try:
+        with self._naming_what_continues():
             self.pool.submit(new)
+
+    @contextlib.contextmanager
+    def _naming_what_continues(self) -> Iterator[None]:
+        """Add to the message of a `UserError` which jobs continue."""
+        try:
+            yield
         except UserError as error:
             submitted = sum(s.ids[i] is not None and key not in self._outcome for key, s, i, _ in self._each_job())
             rest = (
@@ -139,7 +145,8 @@ class _Submissions:
     def poll(self) -> list[JobRow]:
         """Poll the pool, record the outcome of jobs that have ended, and return the rows of the table."""
         self.polled = True
-        self._status = self.pool.poll(self.submissions)
+        with self._naming_what_continues():
+            self._status = self.pool.poll(self.submissions)
         rows = []
         for key, submission, i, spec in self._each_job():
             if key not in self._outcome:
