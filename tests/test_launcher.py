@@ -94,7 +94,7 @@ def test_two_experiments_do_not_use_one_gpu_at_once(tmp_path):
     for name in ("one", "other"):
         task = JobSpec(name, f"{MODULE}:note_gpu", {"path": str(tmp_path / "log"), "seconds": 0.5})
         pool, submission = LocalPool(1, gpus=["7"]), Submission.new(tmp_path / name, "notes", "local", [task])
-        pool.submit(submission)
+        pool.submit([submission])
         waiting.append((pool, submission))
 
     def states():
@@ -227,7 +227,7 @@ def test_reused_process_id_is_not_mistaken_for_a_task(tmp_path):
         submission.ids = [str(other.pid)]
         pool = LocalPool(1)
         assert pool.poll([submission])[submission.name, 0].state == "exited"
-        pool.cancel(submission, [0])
+        pool.cancel([(submission, 0)])
         assert other.poll() is None
         other.kill()
 
@@ -238,10 +238,11 @@ def test_tasks_of_another_machine_in_the_same_folder_are_waited_for(tmp_path):
     submission.host, submission.ids = "elsewhere", ["1"]
     progress, pool = submission.file(0, "progress"), LocalPool(1)
     progress.write_text(json.dumps({"time": time.time() - 10}))
-    assert pool.poll([submission])[submission.name, 0] == ("running", "last progress 10 s ago", False, "elsewhere")
+    status = pool.poll([submission])[submission.name, 0]
+    assert (status.state, status.reason, status.machine) == ("running", "last progress 10 s ago", "elsewhere")
     assert pool.stop([submission])  # stopping does not wait for it
     with pytest.raises(UserError, match="n runs on elsewhere; cancel it there"):
-        pool.cancel(submission, [0])
+        pool.cancel([(submission, 0)])
     progress.write_text(json.dumps({"time": time.time() - 3600}))
     assert pool.poll([submission])[submission.name, 0].state == "exited"
 
@@ -296,6 +297,31 @@ def test_only_jobs_of_the_experiment_are_listed_and_canceled(tmp_path):
     assert "seed0: canceled: stopped" in (folder / "output").read_text()
     assert not workers(folder)
     assert list(folder.glob("results/small/runs/*/resume/*.npz"))
+
+
+def test_jobs_that_have_not_started_are_canceled_too(tmp_path):
+    folder = folder_with(tmp_path, **LONG | {"epochs": 100_000})
+    process = start_training(folder, "--at-once", "1")
+    assert command("cancel", "small", folder=folder).stdout.count("ended small/seed") == 1
+    assert process.wait(60) == 2
+    output = (folder / "output").read_text()
+    assert "seed0: canceled: stopped" in output
+    assert "seed1: canceled: canceled before it started" in output
+    assert not (folder / "results/small/runs/seed1").exists()
+
+
+def test_job_that_an_earlier_process_started_is_not_retried_after_cancel(tmp_path):
+    first = start_waiting(tmp_path)
+    first.kill()
+    first.wait()
+    second = start_waiting(tmp_path)
+    wait_for_adoption(tmp_path)
+    (submission,) = Submission.all(tmp_path / "jobs")
+    submission.request_cancel(0)
+    LocalPool(0).cancel([(submission, 0)])
+    assert second.wait(60) != 0
+    assert "n: canceled" in (tmp_path / "output").read_text()
+    assert (tmp_path / "log").read_text().count("begin") == 1
 
 
 def test_packed_runs_are_identical_to_runs_in_single_shards(tmp_path, undisturbed):

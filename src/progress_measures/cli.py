@@ -201,7 +201,7 @@ def jobs(
         while True:
             job_rows = [
                 row._replace(name=f"{name}/{row.name}")
-                for name, _, _, rows in launch.rows_of_jobs(_valid_name(experiment))
+                for name, _, rows in launch.rows_of_jobs(_valid_name(experiment))
                 for row in rows.values()
             ]
             if job_rows:
@@ -242,19 +242,15 @@ def cancel(
         raise UserError(
             "give an experiment or --all: progress-measures cancel EXPERIMENT, or progress-measures cancel --all."
         )
-    canceled_count, failures = 0, []
-    for name, pool, submission, rows in launch.rows_of_jobs(_valid_name(experiment)):
-        try:
-            pool.cancel(submission, list(rows))
-        except UserError as error:  # cancel the other jobs even if these cannot be canceled
-            failures.append(str(error))
-            continue
-        for row in rows.values():
-            print(f"ended {name}/{row.name}, job {row.job}")
-        canceled_count += len(rows)
-    if failures:
-        raise UserError("\n".join(failures))
-    if not canceled_count:
+    canceled = False
+    try:
+        for line in launch.cancel(_valid_name(experiment)):
+            print(line)
+            canceled = True
+    except UserError as error:
+        print(f"progress-measures: {error}", file=sys.stderr)
+        sys.exit(1)
+    if not canceled:
         print("No training jobs are pending or running.")
 
 

@@ -194,7 +194,7 @@ def watch(experiment: str, runs: list[Run], every: float, once: bool) -> None:
         while True:
             rows = {
                 run_and_hash.split()[0]: row
-                for _, _, submission, job_rows in rows_of_jobs(experiment)
+                for _, submission, job_rows in rows_of_jobs(experiment)
                 for i, row in job_rows.items()
                 for run_and_hash in submission.specs[i].runs
             }

@@ -17,6 +17,8 @@ from lab import until
 
 from support.checkout import SLURM_PROFILE, slurm_checkout
 from support.experiments import folder_with, small_experiment, trained_bytes, trained_folder
+from support.pool_tasks import FOLDER
+from support.pretended_slurm import PretendedSlurm
 from support.processes import command
 
 RUNS = ("seed0", "seed1")
@@ -24,8 +26,11 @@ LIVE = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED")
 
 
 def settings_for(seconds, pace):
-    """Return settings with which training takes about `seconds`, if an update takes `pace` milliseconds."""
-    return {"epochs": 100 * max(1, round(10 * seconds / pace)), "checkpoint_every": 20, "evaluate_every": 100}
+    """Return settings with which training takes about `seconds`, if an update takes `pace` milliseconds.
+
+    Training takes longer on a slow machine, because it must save its state long before it ends: after 20 checkpoints.
+    """
+    return {"epochs": 100 * max(16, round(10 * seconds / pace)), "checkpoint_every": 20, "evaluate_every": 100}
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +88,7 @@ class Training:
 
     def log(self):
         """Return the output of all jobs."""
-        return "".join(path.read_text() for path in self.folder.glob("results/small/jobs/*/slurm/*/*_log.err"))
+        return "".join(path.read_text() for path in self.folder.glob("results/small/jobs/*/slurm/*_log.err"))
 
 
 def live_jobs(lab):
@@ -123,10 +128,10 @@ def test_preempted_job_resumes(lab, folder, local):
 
 
 def test_job_that_exceeds_its_time_limit_resumes(lab, pace, tmp_path):
-    """The limit is one minute, and the warning signal comes half a minute before it."""
-    settings = settings_for(60, pace) | {"checkpoint_every": 100}
+    """The limit is the shortest, three minutes. The warning signal comes 90 seconds before it, or up to a minute earlier."""
+    settings = settings_for(100, pace) | {"checkpoint_every": 100}
     local_folder, slurm_folder = (folder_with(tmp_path / name, **settings) for name in ("local", "slurm"))
-    training = Training(slurm_folder, "--run", "seed0", "--minutes", "1")
+    training = Training(slurm_folder, "--run", "seed0", "--minutes", "3")
     assert command("train", "small", "--run", "seed0", folder=local_folder).returncode == 0
     training.wait(seconds=400)
     assert trained_bytes(slurm_folder / "results/small") == trained_bytes(local_folder / "results/small")
@@ -248,6 +253,94 @@ def test_only_jobs_of_the_experiment_are_listed_and_canceled(lab, folder, local)
     assert_same_results(folder, local)
 
 
+def test_nothing_trains_after_cancel_while_squeue_fails(lab, tmp_path, monkeypatch):
+    """One of four jobs runs. Slurm 22.05 forgets jobs of an array that are canceled before they start."""
+    folder = folder_with(tmp_path / "work", epochs=100_000, checkpoint_every=20)  # no machine finishes during the test
+    experiment = folder / "config/experiments/small.yaml"
+    experiment.write_text(yaml.safe_dump(yaml.safe_load(experiment.read_text()) | {"grid": {"seed": [0, 1, 2, 3]}}))
+    faulty = PretendedSlurm(tmp_path / "faulty", real=True)
+    monkeypatch.setenv("PATH", str(faulty.bin), prepend=os.pathsep)
+    training = Training(folder, "--at-once", "1").under_way(["seed0"])
+    faulty.faults("squeue", *["fail"] * 6)
+    ended = command("cancel", "small", folder=folder)
+    assert ended.returncode == 0, ended.stderr
+    training.wait(status=2)
+    assert training.output.count(": canceled: ") == 4
+    assert until(lambda: not live_jobs(lab), 60), live_jobs(lab)
+    assert len(folder_jobs(folder)) == 1
+    assert [path.name for path in (folder / "results/small/runs").iterdir()] == ["seed0"]
+    assert not list(folder.glob("results/small/runs/*/done.json"))
+
+
+def test_wrong_answers_lose_and_duplicate_nothing(lab, folder, local, tmp_path_factory, monkeypatch):
+    """`sbatch` submits and reports a time-out; `squeue` fails, lists nothing, and prints unexpected lines."""
+    faulty = PretendedSlurm(tmp_path_factory.mktemp("faulty") / "slurm", real=True)
+    monkeypatch.setenv("PATH", str(faulty.bin), prepend=os.pathsep)
+    faulty.faults("sbatch", "late")
+    faulty.faults("squeue", *["empty"] * 4, "garbage", *["fail"] * 3, *["right", "empty", "fail", "garbage"] * 4)
+    training = Training(folder)
+    training.wait()
+    assert_same_results(folder, local)
+    numbers = {job.id for job in lab.queue() if job.name in folder_jobs(folder)}
+    provoked = faulty.provoked()
+    print(f"provoked {provoked}; lost 0, duplicated {len(numbers) - len(RUNS)}")
+    assert len(numbers) == len(RUNS)
+    assert len(faulty.calls("sbatch")) == 1
+    assert provoked["sbatch: late"] == 1
+    assert min(provoked[f"squeue: {kind}"] for kind in ("empty", "garbage", "fail")) >= 3
+
+
+NOTES = """
+import json, sys, time
+from pathlib import Path
+from progress_measures.training.launcher.submission import JobSpec
+from progress_measures.training.launcher.slurm import SlurmPool, SlurmSettings
+from progress_measures.training.launcher.wait import wait
+given = json.loads(sys.argv[1])
+arguments = [{"path": "log", "text": str(i)} | given["note"] for i in range(given["count"])]
+jobs = [JobSpec(f"n{i}", "support.pool_tasks:note", arguments[i]) for i in range(given["count"])]
+settings = SlurmSettings(at_once=given["at_once"], memory_mb=200, minutes=5)
+pool = SlurmPool(settings, given["poll_seconds"], lambda: given["speed"] * time.monotonic())
+wait(pool, Path("jobs"), "notes", lambda in_progress: jobs)
+"""
+"""A program that waits for jobs without training; its clock goes `speed` times as fast."""
+
+
+def start_notes(folder, count, at_once, poll_seconds, speed=1.0, **note):
+    """Start `NOTES`, and return its process."""
+    given = {"count": count, "at_once": at_once, "poll_seconds": poll_seconds, "speed": speed, "note": note}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), FOLDER])}
+    line = [sys.executable, "-c", NOTES, json.dumps(given)]
+    with (folder / "output").open("w") as output:
+        return subprocess.Popen(line, cwd=folder, env=environment, stdout=output, stderr=output)
+
+
+def test_pending_job_of_an_array_that_somebody_cancels_is_not_submitted_again(lab, tmp_path):
+    process = start_notes(tmp_path, 3, 1, 0.5, speed=40, until=str(tmp_path / "go"))
+    assert until(lambda: (tmp_path / "log").exists(), 60)
+    (pending,) = (job.id for job in live_jobs(lab) if job.id.endswith("_2"))
+    assert until(lambda: "2 queued" in (tmp_path / "output").read_text(), 30)
+    subprocess.run(["scancel", pending], check=True)
+    assert until(lambda: "n2" in (tmp_path / "output").read_text().partition("canceled")[0], 30)
+    (tmp_path / "go").touch()
+    assert process.wait(120) != 0
+    output = (tmp_path / "output").read_text()
+    assert "n2: canceled: it left the queue without starting" in output
+    assert sorted(line.split()[2] for line in (tmp_path / "log").read_text().splitlines() if " end " in line) == [
+        "0",
+        "1",
+    ]
+    assert len(list((tmp_path / "jobs").glob("pm-*"))) == 1
+
+
+def test_job_without_memory_is_named_and_not_retried(lab, folder):
+    training = Training(folder, "--memory-mb", "60", "--run", "seed0")
+    training.wait(status=2)
+    assert re.search(r"seed0: failed: out of memory", training.output), training.output + training.log()
+    assert "Raise shard_mem_mb" in training.output
+    assert len(folder_jobs(folder)) == 1
+
+
 def test_failing_job_is_retried_and_then_reported(lab, folder):
     """A damaged dataset is not a user error, so a retry might help."""
     dataset = folder / "results/small/dataset.zarr"
@@ -296,23 +389,9 @@ def test_wrong_account_is_reported_with_the_message_of_slurm(lab, folder, tmp_pa
     assert "account nobody" in training.output
 
 
-def test_83_jobs_run_eight_at_a_time_and_waiting_costs_little(lab, tmp_path):
-    """Eight of 83 trivial tasks run at a time, and the waiting process takes less than 200 MiB and 2 % of a core."""
-    code = """
-import sys
-from pathlib import Path
-from progress_measures.training.launcher.submission import JobSpec
-from progress_measures.training.launcher.launch import SlurmPool, SlurmSettings, wait
-path = sys.argv[1]
-tasks = [JobSpec(f"n{i}", "support.pool_tasks:note", {"path": path, "text": str(i), "seconds": 1.0}) for i in range(83)]
-settings = SlurmSettings(at_once=8, memory_mb=200, minutes=5)
-wait(SlurmPool(settings, poll_seconds=10), Path("jobs"), "notes", lambda in_hand: tasks)
-"""
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    with (tmp_path / "output").open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, "log"], cwd=tmp_path, env=environment, stdout=output, stderr=output
-        )
+def test_83_jobs_of_two_arrays_run_eight_at_a_time_and_waiting_costs_little(lab, tmp_path):
+    """Eight of 83 trivial jobs run at a time, and the waiting process takes less than 200 MiB and 2 % of a core."""
+    process = start_notes(tmp_path, 83, 8, 10, seconds=1.0)
     assert until(lambda: live_jobs(lab), 30)
     launcher = psutil.Process(process.pid)
     cpu_seconds, start = sum(launcher.cpu_times()[:4]), time.monotonic()
@@ -331,6 +410,7 @@ wait(SlurmPool(settings, poll_seconds=10), Path("jobs"), "notes", lambda in_hand
         f"at most {most_running} at a time; {memory / 2**20:.0f} MiB; {cpu:.2%} of a core over {time.monotonic() - start:.0f} s"
     )
     assert ends == 83
+    assert len(list((tmp_path / "jobs").glob("pm-*"))) == 2
     assert most_running == 8
     assert memory < 200 * 2**20
     assert cpu < 0.02

@@ -4,9 +4,10 @@
     submission   the record on disk of the submitted jobs
     worker       runs one job in the process that the pool started
     pool         the interface of pools: `local` runs processes of this machine, `slurm` runs jobs of a cluster
+                 (`slurm_commands` calls Slurm, `slurm_status` decides a job's status)
     wait         submits, waits, retries, reports failures
     table        the table of jobs, shown while they run
-    launch       trains an experiment's runs with the modules above, and lists its jobs
+    launch       trains an experiment's runs with the modules above, and lists and cancels its jobs
 
 Only a job that trains imports torch, so the process that waits for the jobs on a cluster's login node needs little memory.
 """

@@ -18,9 +18,10 @@ from progress_measures.files import write_json
 from progress_measures.paths import jobs_folder, runs_folder, trained_record
 from progress_measures.training import cost
 from progress_measures.training.launcher.local import LocalPool
-from progress_measures.training.launcher.pool import EXITED, Pool
+from progress_measures.training.launcher.pool import EXITED, UNKNOWN, JobStatus, Pool
 from progress_measures.training.launcher.shards import Shard, runs_that_fit, shards
-from progress_measures.training.launcher.slurm import PROFILE, SlurmPool, SlurmSettings
+from progress_measures.training.launcher.slurm import SlurmPool, SlurmSettings
+from progress_measures.training.launcher.slurm_status import PROFILE
 from progress_measures.training.launcher.submission import JobSpec, Submission
 from progress_measures.training.launcher.table import JobRow
 from progress_measures.training.launcher.wait import wait
@@ -143,7 +144,7 @@ def slurm_plan(
         The plan.
 
     Raises:
-        UserError: a setting is invalid, or this machine has no Slurm.
+        UserError: a setting is invalid, such as a time limit too short to save before it, or this machine has no Slurm.
     """
     with_gpu = bool(settings.get("gpus") or settings.get("gres")) and device != "cpu"
     max_runs = runs_per_shard or (runs_that_fit(runs, gpu_memory_gb * 1e9) if with_gpu else 1)
@@ -155,42 +156,78 @@ def slurm_plan(
         pool = SlurmPool(SlurmSettings(**set_values), poll_seconds)
     except ValidationError as error:
         invalid = error.errors()[0]
+        field = str(invalid["loc"][0])
         raise UserError(
-            f"{PROFILE}: {invalid['loc'][0]}: {invalid['msg']} (found: {invalid['input']!r:.80})."
+            f"{PROFILE}: {field}: {invalid['msg']} (found: {invalid['input']!r:.80}). "
+            f"{SlurmSettings.model_fields[field].description}"
         ) from None
     return Plan(pool, device, max_runs, threads=set_values.get("cpus", 1), retries=retries)
 
 
-def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Pool, Submission, dict[int, JobRow]]]:
-    """Yield the submissions of one experiment, or of all experiments, that have running or waiting jobs.
+def rows_of_jobs(experiment: str | None = None) -> Iterator[tuple[str, Submission, dict[int, JobRow]]]:
+    """Yield the submissions of one experiment, or of all experiments, that have jobs that run, wait, or may do so.
 
     Args:
         experiment: name of the experiment; None for all experiments.
 
     Yields:
-        Name of the experiment, pool, submission, and a table row for each of these jobs, by job index.
+        Name of the experiment, submission, and a table row for each of these jobs, by job index.
     """
-    results = jobs_folder("any").parents[1]
-    names = [experiment] if experiment else sorted(path.parent.name for path in results.glob("*/jobs"))
-    for name in names:
-        for pool in _pools():
-            submissions = Submission.unfinished(jobs_folder(name), pool.name)
-            status = pool.poll(submissions) if submissions else {}
+    for pool in _pools():
+        for name, submissions in _unfinished(experiment, pool):
+            status = pool.poll(submissions)
             for submission in submissions:
                 rows = {
-                    i: JobRow(
-                        spec.name,
-                        submission.ids[i] or "",
-                        job.state,
-                        submission.read(i, "progress"),
-                        job.reason,
-                        job.machine,
-                    )
-                    for i, spec in enumerate(submission.specs)
-                    if (job := status[submission.name, i]).state != EXITED and not submission.ended(i)
+                    i: _row(submission, i, job)
+                    for i in _not_ended(submission)
+                    if (job := status[submission.name, i]).state != EXITED
                 }
                 if rows:
-                    yield name, pool, submission, rows
+                    yield name, submission, rows
+
+
+def cancel(experiment: str | None = None) -> Iterator[str]:
+    """Cancel the jobs of one experiment, or of all experiments.
+
+    Each job is first requested to end, in its submission's folder. So the process that waits for it does not submit it again,
+    even if the pool does not respond.
+
+    Args:
+        experiment: name of the experiment; None for all experiments.
+
+    Yields:
+        A line for each canceled job.
+
+    Raises:
+        UserError: whether some jobs ended is not known; all others are canceled.
+    """
+    failures = []
+    for pool in _pools():
+        requested: set[tuple[str, int]] = set()
+        # Until there is nothing new: meanwhile, a waiting process may have retried a failed job.
+        while jobs := [
+            (name, submission, i)
+            for name, submissions in _unfinished(experiment, pool)
+            for submission in submissions
+            for i in _not_ended(submission)
+            if (submission.name, i) not in requested
+        ]:
+            status = pool.poll(list({submission.name: submission for _, submission, _ in jobs}.values()))
+            for _, submission, i in jobs:
+                submission.request_cancel(i)
+                requested.add((submission.name, i))
+            try:
+                pool.cancel([(submission, i) for _, submission, i in jobs])
+            except UserError as error:
+                failures.append(str(error))
+                continue
+            for name, submission, i in jobs:
+                job = status[submission.name, i]
+                if job.state != EXITED:
+                    note = f" ({job.reason})" if job.state == UNKNOWN else ""
+                    yield f"ended {name}/{submission.specs[i].name}, job {submission.ids[i] or submission.name}{note}"
+    if failures:
+        raise UserError("\n".join(failures))
 
 
 def cores() -> int:
@@ -219,8 +256,28 @@ def gpus() -> list[Gpu]:
 
 @functools.cache
 def _pools() -> list[Pool]:
-    """Return the pools that may have jobs of this working directory, for polling only: the local pool starts no job."""
-    return [LocalPool(at_once=0), *([SlurmPool(SlurmSettings())] if shutil.which("squeue") else [])]
+    """Return the pools that may have jobs of this working directory, for listing and canceling: they start no job."""
+    return [LocalPool(at_once=0), *([SlurmPool(settings=None)] if shutil.which("squeue") else [])]
+
+
+def _unfinished(experiment: str | None, pool: Pool) -> Iterator[tuple[str, list[Submission]]]:
+    """Yield the names of experiments, each with its submissions to a pool that have a job without a recorded end."""
+    results = jobs_folder("any").parents[1]
+    for name in [experiment] if experiment else sorted(path.parent.name for path in results.glob("*/jobs")):
+        if submissions := Submission.unfinished(jobs_folder(name), pool.name):
+            yield name, submissions
+
+
+def _not_ended(submission: Submission) -> list[int]:
+    """Return the indices of the jobs without a recorded end."""
+    return [i for i in range(len(submission.specs)) if not submission.ended(i)]
+
+
+def _row(submission: Submission, index: int, status: JobStatus) -> JobRow:
+    """Return a job's row of the table."""
+    progress = submission.read(index, "progress")
+    name, job = submission.specs[index].name, submission.ids[index] or ""
+    return JobRow(name, job, status.state, progress, status.reason, status.machine)
 
 
 def _done(run: Run, any_code: bool) -> dict[str, Any] | None:

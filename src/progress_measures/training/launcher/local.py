@@ -23,7 +23,7 @@ import psutil
 
 from progress_measures.errors import UserError
 from progress_measures.training.launcher.pool import EXITED, RUNNING, WAITING, JobStatus
-from progress_measures.training.launcher.submission import Submission
+from progress_measures.training.launcher.submission import JobSpec, Submission
 from progress_measures.training.progress import duration
 
 WORKER = "progress_measures.training.launcher"
@@ -50,9 +50,13 @@ class LocalPool:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._accepted: set[str] = set()
 
-    def submit(self, submission: Submission) -> None:
-        """Accept the jobs of a submission; `poll` starts them as other jobs end."""
-        self._accepted.add(submission.name)
+    def batches(self, specs: list[JobSpec]) -> list[list[JobSpec]]:
+        """Return all jobs as one batch."""
+        return [specs]
+
+    def submit(self, submissions: list[Submission]) -> None:
+        """Accept the jobs of submissions; `poll` starts them as other jobs end."""
+        self._accepted.update(submission.name for submission in submissions)
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
         """Start waiting jobs while fewer than `at_once` run; then return the status of all jobs, by submission and index."""
@@ -60,7 +64,10 @@ class LocalPool:
         for submission in submissions:
             for index in range(len(submission.specs)):
                 if submission.ids[index] is None and submission.name in self._accepted:
-                    waiting.append((submission, index))
+                    if submission.cancel_requested(index):
+                        status[submission.name, index] = JobStatus(EXITED, "canceled before it started", canceled=True)
+                    else:
+                        waiting.append((submission, index))
                 else:
                     status[submission.name, index] = self._status(submission, index)
         free_slots = self.at_once - sum(job.state == RUNNING and job.machine == self._host for job in status.values())
@@ -75,30 +82,32 @@ class LocalPool:
             )
         return status
 
-    def cancel(self, submission: Submission, indices: list[int]) -> None:
+    def cancel(self, jobs: list[tuple[Submission, int]]) -> None:
         """Send SIGTERM to the workers of jobs; a worker then saves its state and stops.
 
         Args:
-            submission: the submission of the jobs.
-            indices: indices of the jobs.
+            jobs: submission and index of each job.
 
         Raises:
-            UserError: the jobs run on another machine.
+            UserError: some jobs run on another machine; all others are canceled.
         """
-        for index in indices:
+        elsewhere = []
+        for submission, index in jobs:
             pid = submission.ids[index]
             if submission.host != self._host:
-                raise UserError(f"{submission.specs[index].name} runs on {submission.host}; cancel it there.")
-            if pid is not None and _runs_job(submission, index, pid):
+                if _remote_status(submission, index).state == RUNNING:
+                    elsewhere.append(f"{submission.specs[index].name} runs on {submission.host}; cancel it there.")
+            elif pid is not None and _runs_job(submission, index, pid):
                 os.kill(int(pid), signal.SIGTERM)
+        if elsewhere:
+            raise UserError("\n".join(elsewhere))
 
     def stop(self, submissions: list[Submission]) -> str:
         """Cancel the jobs on this machine, wait until their states are saved, and return a message for the user."""
         self._accepted.clear()
         local = [submission for submission in submissions if submission.host == self._host]
         running = [(submission, i) for submission in local for i, pid in enumerate(submission.ids) if pid is not None]
-        for submission, index in running:
-            self.cancel(submission, [index])
+        self.cancel(running)
         while any(self._status(submission, index).state == RUNNING for submission, index in running):
             time.sleep(0.05)
         return "The training state is saved."
@@ -154,17 +163,18 @@ class LocalPool:
             job = (str(submission.folder), str(index))
             submission.ids[index] = next((str(worker.pid) for worker in _workers() if worker.job == job), None)
         pid = submission.ids[index]
+        canceled = submission.cancel_requested(index)
         if pid is None:
-            return JobStatus(EXITED, "its start was interrupted")
+            return JobStatus(EXITED, "its start was interrupted", canceled)
         child = self._children.get(pid)
         if child is None:
             if _runs_job(submission, index, pid):
                 return JobStatus(RUNNING, machine=submission.host)
-            return JobStatus(EXITED, "its process ended")
+            return JobStatus(EXITED, "canceled" if canceled else "its process ended", canceled)
         exit_status = child.poll()
         if exit_status is None:
             return JobStatus(RUNNING, machine=submission.host)
-        if exit_status in (STOPPED, -signal.SIGTERM):
+        if canceled or exit_status in (STOPPED, -signal.SIGTERM):
             return JobStatus(EXITED, "stopped", canceled=True)
         cause = f"signal {-exit_status}" if exit_status < 0 else f"status {exit_status}"
         return JobStatus(EXITED, f"its process ended with {cause}{_last_line(submission.file(index, 'log'))}")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from progress_measures.training.launcher.submission import Submission
+from progress_measures.training.launcher.submission import JobSpec, Submission
 
 WAITING, RUNNING, EXITED = "queued", "running", "exited"
+UNKNOWN = "unknown"  # the job may still wait or run; a later poll decides
 
 
 class JobStatus(NamedTuple):
     """Status of a job as its pool reports it. It counts only as long as the job has not recorded its end on disk."""
 
-    state: str  # WAITING, RUNNING or EXITED
-    reason: str = ""  # why the job waits, or how it ended
+    state: str  # WAITING, RUNNING, EXITED or UNKNOWN
+    reason: str = ""  # why the job waits, how it ended, or why its state is unknown
     canceled: bool = False  # whether the job ended on request
     machine: str = ""  # name of the machine on which the job runs
+    retry: bool = True  # whether a retry may help
 
 
 class Pool(Protocol):
@@ -24,25 +26,29 @@ class Pool(Protocol):
     name: str
     poll_seconds: float
 
-    def submit(self, submission: Submission) -> None:
-        """Submit a recorded submission, and write the ids of its jobs into the record.
+    def batches(self, specs: list[JobSpec]) -> list[list[JobSpec]]:
+        """Split jobs into those that the pool takes as one submission."""
+
+    def submit(self, submissions: list[Submission]) -> None:
+        """Submit recorded submissions, and write the ids of their jobs into the records.
+
+        If the pool does not respond, `poll` submits again later.
 
         Raises:
-            UserError: the pool rejects the submission; the message quotes the pool.
+            UserError: the pool rejects a submission; the message quotes the pool. The submission's record is removed.
         """
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
         """Return the status of all jobs of submissions, by submission name and job index."""
 
-    def cancel(self, submission: Submission, indices: list[int]) -> None:
-        """Cancel some jobs of a submission, and no other jobs.
+    def cancel(self, jobs: list[tuple[Submission, int]]) -> None:
+        """Cancel jobs, and no other jobs.
 
         Args:
-            submission: the submission of the jobs.
-            indices: indices of the jobs.
+            jobs: submission and index of each job.
 
         Raises:
-            UserError: the jobs cannot be canceled.
+            UserError: a job cannot be canceled, or whether it ended is not known.
         """
 
     def stop(self, submissions: list[Submission]) -> str:

@@ -1,48 +1,49 @@
 """The pool of a Slurm cluster: a submission is a job array, submitted through submitit.
 
-The pool calls `squeue` with the names of all submissions. One call reports the states of all jobs, and needs no accounting
-database. A job has ended if `squeue` no longer lists it or reports a final state. It counts as exited only after
-two such polls in a row, because a requeued job passes through states that look final.
+    slurm_commands   calls squeue, sacct, scancel and scontrol
+    slurm_status     decides the status of a job from all that is known about it
+
+Two rules keep a job from training twice, whatever Slurm answers. A job needs a file that exists only under the number that
+is recorded for it: an array that was submitted twice, because `sbatch` did not respond, trains once. And a job that
+counts as lost is canceled before it is submitted again.
 """
 
+import dataclasses
+import itertools
+import re
 import shutil
-import subprocess
+import time
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from progress_measures.errors import UserError
-from progress_measures.training.launcher.pool import EXITED, RUNNING, WAITING, JobStatus
-from progress_measures.training.launcher.submission import Submission
+from progress_measures.files import atomic_path
+from progress_measures.training.launcher import slurm_commands
+from progress_measures.training.launcher.pool import EXITED, UNKNOWN, WAITING, JobStatus
+from progress_measures.training.launcher.slurm_commands import Line
+from progress_measures.training.launcher.slurm_status import LIVE, PROFILE, Evidence, status
+from progress_measures.training.launcher.submission import JobSpec, Submission
 from progress_measures.training.launcher.worker import OnSlurm
-
-PROFILE = "profiles/slurm/config.yaml, under set-resources, train"
+from progress_measures.training.progress import duration
 
 # How many times submitit requeues a job after a time-out. The number is large, because submitit counts every preemption of
 # a job with a short time limit as a time-out.
 REQUEUES = 10_000
-# Slurm states of a job that has not exited, and the state that the pool reports for each.
-LIVE = {
-    "PENDING": WAITING,
-    "REQUEUED": WAITING,
-    "REQUEUE_HOLD": WAITING,
-    "SPECIAL_EXIT": WAITING,
-    "CONFIGURING": WAITING,
-}
-LIVE |= dict.fromkeys(("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"), RUNNING)
-# Reasons that Slurm gives for a job that will wait forever, and the setting that is wrong.
-UNSATISFIABLE = {
-    "PartitionTimeLimit": "runtime is more than the partition allows",
-    "PartitionNodeLimit": "the partition has no such node",
-    "BadConstraints": "no node satisfies constraint",
-    "AccountNotAllowed": "slurm_account may not use this partition",
-    "InvalidAccount": "slurm_account is unknown",
-    "InvalidQOS": "qos is unknown",
-    "QOSNotAllowed": "qos may not use this partition",
-    "AssociationJobLimit": "the account allows no more jobs",
-}
-
+SIGNAL_SECONDS = 90  # a job gets the signal to save this long before its time limit; Slurm may send it a minute earlier
+MIN_MINUTES = -(-(SIGNAL_SECONDS + 60) // 60)
+# Messages of an `sbatch` that does not know whether Slurm has taken the job. After all other messages, it has not.
+NO_ANSWER = re.compile(
+    r"timed out|unable to contact|connect(?:ion)? fail|connection (?:refused|reset)|temporar|zero bytes|not responding"
+    r"|unexpected message|transport endpoint|killed for an unknown reason|could not make sense",
+    re.I,
+)
+SUBMIT_PAUSES = (10, 20, 40, 80, 160, 300)  # seconds before each further call of `sbatch`
+CANCEL_PAUSES = (1, 2, 4, 8, 15)  # seconds before each further call of `scancel`
+LOG_END = 8192  # bytes at the end of a job's log in which a lack of memory is reported
 
 # No white space: a line break would add a command to the batch script.
 Word = Annotated[str, Field(pattern=r"^[!-~]+\z")]
@@ -61,19 +62,43 @@ class SlurmSettings(BaseModel):
     gres: Word | None = Field(None, description="Value of `--gres`, such as `gpu:a100:1`; replaces `gpus`.")
     cpus: int = Field(1, ge=1, description="`--cpus-per-task`.")
     memory_mb: int = Field(2000, ge=1, description="`--mem`.")
-    minutes: int = Field(60, ge=1, description="`--time`. A job that needs longer saves, is requeued and resumes.")
-    signal_seconds: int = Field(
-        90, ge=1, description="A job gets the signal to save this many seconds before its time limit."
+    minutes: int = Field(
+        60,
+        ge=MIN_MINUTES,
+        description="`--time`. A job that needs longer saves, is requeued and resumes. With a shorter limit than "
+        f"{MIN_MINUTES} minutes, the signal to save could come before training starts.",
     )
-    at_once: int = Field(8, ge=1, description="Jobs of one array that run at a time.")
+    at_once: int = Field(8, ge=1, description="Jobs of one submission that run at a time; its arrays share them.")
+
+
+@dataclasses.dataclass
+class _Attempt:
+    """A submission of which it is not known whether Slurm has taken it."""
+
+    at_once: int
+    calls: int = 0  # calls of sbatch
+    due: float = 0.0  # time of the next call
+    message: str = ""  # of the last call
+
+
+@dataclasses.dataclass
+class _History:
+    """What earlier polls have found about a job."""
+
+    sign_of_life: float  # time
+    line: Line | None = None
+    unlisted: int = 0
+    progress: Any = None
 
 
 class SlurmPool:
     """Jobs of a Slurm cluster.
 
     Args:
-        settings: settings of the jobs.
+        settings: settings of the jobs; None for a pool that only lists and cancels jobs.
         poll_seconds: seconds between two polls.
+        clock: returns the current time in seconds.
+        sleep: waits for a number of seconds.
 
     Raises:
         UserError: this machine has no Slurm.
@@ -81,78 +106,84 @@ class SlurmPool:
 
     name = "slurm"
 
-    def __init__(self, settings: SlurmSettings, poll_seconds: float = 15.0) -> None:
+    def __init__(
+        self,
+        settings: SlurmSettings | None,
+        poll_seconds: float = 15.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         if not all(map(shutil.which, ("sbatch", "squeue", "scancel", "srun"))):
             raise UserError("--pool slurm: this machine has no sbatch, squeue, scancel and srun; use --pool local.")
-        self.settings, self.poll_seconds = settings, poll_seconds
-        self._last: dict[tuple[str, int], JobStatus] = {}
+        self.settings, self.poll_seconds, self._clock, self._sleep = settings, poll_seconds, clock, sleep
+        self._attempts: dict[str, _Attempt] = {}
+        self._histories: dict[tuple[str, int], _History] = {}
 
-    def submit(self, submission: Submission) -> None:
-        """Submit the jobs as one job array.
+    def batches(self, specs: list[JobSpec]) -> list[list[JobSpec]]:
+        """Split jobs evenly into as few job arrays as the cluster allows."""
+        count = -(-len(specs) // slurm_commands.max_array_size()) if len(specs) > 1 else 1
+        bounds = [len(specs) * i // count for i in range(count + 1)]
+        return [specs[start:end] for start, end in itertools.pairwise(bounds)]
+
+    def submit(self, submissions: list[Submission]) -> None:
+        """Submit each submission as a job array; the arrays share the number of jobs that run at a time.
+
+        If Slurm does not respond, `poll` looks for the array by its name, and submits it if it is not in the queue.
 
         Raises:
-            UserError: Slurm rejects the jobs.
+            UserError: Slurm rejects an array; this array and those after it are not submitted.
         """
-        from submitit.core.utils import FailedJobError, FailedSubmissionError
-        from submitit.helpers import clean_env
-
-        executor = self._executor(submission)
-        try:
-            with clean_env(), executor.batch():  # without the variables of a Slurm job in which this process may run
-                jobs = [executor.submit(OnSlurm(submission.folder.absolute(), i)) for i in range(len(submission.specs))]
-        except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError, OSError) as error:
-            raise UserError(self._rejection(str(error))) from None
-        submission.ids = [job.job_id for job in jobs]
-        submission.save()
+        assert self.settings is not None
+        bounds = [self.settings.at_once * i // len(submissions) for i in range(len(submissions) + 1)]
+        for i, submission in enumerate(submissions):
+            self._attempts[submission.name] = _Attempt(at_once=max(1, bounds[i + 1] - bounds[i]))
+        for i, submission in enumerate(submissions):
+            try:
+                self._sbatch(submission)
+            except UserError:
+                for other in submissions[i + 1 :]:
+                    self._forget(other)
+                raise
 
     def poll(self, submissions: list[Submission]) -> dict[tuple[str, int], JobStatus]:
-        """Return the status of all jobs by `squeue`; if `squeue` fails, the status of the last poll."""
+        """Return the status of all jobs; submit again what was not submitted, and cancel again what should have ended."""
         names = [submission.name for submission in submissions]
-        columns = "%i|%T|%N|%j|%r"
-        squeue_result = _run("squeue", "--states=all", "-r", "-h", f"--name={','.join(names)}", "-o", columns)
-        if squeue_result.returncode:
-            return {
-                (submission.name, i): self._last.get(
-                    (submission.name, i), JobStatus(WAITING, "squeue does not respond")
-                )
-                for submission in submissions
-                for i in range(len(submission.specs))
-            }
-        rows: dict[tuple[str, int], JobStatus] = {}
-        for line in squeue_result.stdout.splitlines():
-            job, state, node, name, reason = line.split("|", maxsplit=4)
-            index = int(job.partition("_")[2] or 0)  # squeue lists an array of one job without an index
-            rows[name, index] = _status(state, node, reason)
+        listed = slurm_commands.squeue(names)
+        if listed is not None:
             for submission in submissions:
-                if submission.name == name and index < len(submission.ids) and submission.ids[index] is None:
-                    submission.ids[index] = job  # the submitting process was killed before recording the id
-        status = {}
-        for submission in submissions:
-            for key in ((submission.name, i) for i in range(len(submission.specs))):
-                current = rows.get(key, JobStatus(EXITED, "Slurm no longer lists it"))
-                previous = self._last.get(key)
-                ending = current.state == EXITED and previous is not None and previous.state != EXITED
-                status[key] = JobStatus(RUNNING, "ending") if ending else current
-                self._last[key] = current
-        return status
+                self._confirm(submission, {int(line.number) for line in listed if line.name == submission.name})
+        lines = _by_job(submissions, listed or [])
+        jobs = [(submission, i) for submission in submissions for i in range(len(submission.specs))]
+        accounted = None
+        if listed is None or any((s.name, i) not in lines and not s.ended(i) for s, i in jobs):
+            since = min(datetime.fromisoformat(submission.submitted) for submission in submissions)
+            accounted = slurm_commands.sacct(names, since)
+            lines = _by_job(submissions, accounted or []) | lines
+        responds = listed is not None or accounted is not None
+        return {(s.name, i): self._status(s, i, lines.get((s.name, i)), responds) for s, i in jobs}
 
-    def cancel(self, submission: Submission, indices: list[int]) -> None:
-        """Cancel jobs with `scancel`, but only jobs that `squeue` lists under the name of the submission.
+    def cancel(self, jobs: list[tuple[Submission, int]]) -> None:
+        """Cancel jobs with `scancel` by their numbers, until Slurm lists none of them as waiting or running.
 
         Args:
-            submission: the submission of the jobs.
-            indices: indices of the jobs.
+            jobs: submission and index of each job.
 
         Raises:
-            UserError: `scancel` failed.
+            UserError: `scancel` fails, or whether the jobs ended is not known.
         """
-        squeue_result = _run("squeue", "-r", "-h", f"--name={submission.name}", "-o", "%i")
-        by_index = {int(job.partition("_")[2] or 0): job for job in squeue_result.stdout.split()}
-        jobs = [by_index[index] for index in indices if index in by_index]
-        if jobs:
-            result = _run("scancel", *jobs)
-            if result.returncode:
-                raise UserError(f"scancel {' '.join(jobs)}: {result.stderr.strip()}")
+        for pause in (*CANCEL_PAUSES, None):
+            error = _scancel(jobs)
+            live = _live(jobs)
+            if live == []:
+                return
+            if pause is not None:
+                self._sleep(pause)
+        numbers = ", ".join(submission.ids[i] or submission.name for submission, i in jobs if not submission.ended(i))
+        why = f"scancel: {error}" if error else "squeue does not respond" if live is None else "Slurm still lists them"
+        raise UserError(
+            f"whether these jobs ended is not known: {numbers} ({why}). The process that waits for them does not submit them "
+            "again. Check with squeue, and call this command again."
+        )
 
     def stop(self, submissions: list[Submission]) -> str:
         """Leave the jobs running, and return a message that says how to wait for them again."""
@@ -168,14 +199,117 @@ class SlurmPool:
         Returns:
             The path; has `*` in place of an unknown job id.
         """
-        job = submission.ids[index] or "*"
-        return str(submission.folder / "slurm" / job / f"{job}_0_log.err")
+        return str(submission.folder / "slurm" / f"{submission.ids[index] or '*'}_0_log.err")
 
-    def _executor(self, submission: Submission) -> Any:
+    def _status(self, submission: Submission, index: int, line: Line | None, responds: bool) -> JobStatus:
+        """Return the status of a job from its line, its files and earlier polls."""
+        now, key = self._clock(), (submission.name, index)
+        if attempt := self._attempts.get(submission.name):
+            return _unconfirmed(submission, index, attempt, now)
+        history = self._histories.setdefault(key, _History(now))
+        progress = submission.read(index, "progress")
+        if line or progress != history.progress:
+            history.progress, history.sign_of_life = progress, now
+        history.unlisted = 0 if line else history.unlisted + responds
+        log = Path(self.log(submission, index))
+        requested, recorded = submission.cancel_requested(index), submission.ended(index)
+        evidence = Evidence(
+            line=line,
+            previous=history.line,
+            responds=responds,
+            unlisted=history.unlisted,
+            silent=now - history.sign_of_life,
+            recorded=recorded,
+            cancel_requested=requested,
+            began=log.exists(),
+            log_end="" if recorded or (line and line.state in LIVE) else _end(log),
+        )
+        history.line = line or history.line
+        result = status(evidence)
+        if self.settings is None or recorded:
+            return result
+        if line and requested and line.state in LIVE and line.state != "COMPLETING":
+            _scancel([(submission, index)])
+        if line is None and result.state == EXITED and not requested:
+            submission.request_cancel(index)
+            if error := _scancel([(submission, index)]):
+                submission.file(index, "cancel").unlink()
+                return JobStatus(UNKNOWN, f"squeue does not list it, and scancel fails: {error}")
+        return result
+
+    def _sbatch(self, submission: Submission) -> None:
+        """Submit a job array, and record the numbers of its jobs.
+
+        Raises:
+            UserError: Slurm rejects it.
+        """
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+        from submitit.helpers import clean_env
+
+        attempt = self._attempts[submission.name]
+        executor = self._executor(submission, attempt.at_once)
+        try:
+            with clean_env(), executor.batch():  # without the variables of a Slurm job in which this process may run
+                jobs = [executor.submit(OnSlurm(submission.folder.absolute(), i)) for i in range(len(submission.specs))]
+        except (FailedJobError, FailedSubmissionError) as error:
+            attempt.message = " ".join(str(error).split()).removeprefix("sbatch: error: ")
+            if attempt.message and not NO_ANSWER.search(attempt.message):
+                self._forget(submission)
+                raise UserError(self._rejection(submission, str(error))) from None
+            attempt.due = self._clock() + SUBMIT_PAUSES[min(attempt.calls, len(SUBMIT_PAUSES) - 1)]
+            attempt.calls += 1
+            return
+        submission.ids = [job.job_id for job in jobs]
+        submission.save()
+        del self._attempts[submission.name]
+
+    def _forget(self, submission: Submission) -> None:
+        """Remove the record of a submission that Slurm has not taken."""
+        del self._attempts[submission.name]
+        shutil.rmtree(submission.folder)
+
+    def _confirm(self, submission: Submission, numbers: set[int]) -> None:
+        """Record the number under which `squeue` lists an array, cancel others of its name, or submit it if there is none."""
+        if submission.ids[0] is None and numbers:
+            number = str(min(numbers))
+            submission.ids = (
+                [number] if len(submission.specs) == 1 else [f"{number}_{i}" for i in range(len(submission.specs))]
+            )
+            if self.settings is not None:
+                self._write_missing_pickles(submission)
+                submission.save()
+            self._attempts.pop(submission.name, None)
+        attempt = self._attempts.get(submission.name)
+        if attempt and self._clock() >= attempt.due and not submission.cancel_requested(0):
+            if attempt.calls <= len(SUBMIT_PAUSES):
+                self._sbatch(submission)
+            else:  # give up: if Slurm has taken the array after all, its jobs end when they start
+                for i in range(len(submission.specs)):
+                    submission.request_cancel(i)
+        others = numbers - {int(_number(submission))} if submission.ids[0] is not None else set()
+        if others and self.settings is not None:
+            slurm_commands.scancel(*map(str, sorted(others)))
+
+    def _write_missing_pickles(self, submission: Submission) -> None:
+        """Write the files with which submitit's jobs start, if the submitting process did not: they wait for it a minute."""
+        from submitit.core.utils import DelayedSubmission, JobPaths
+
+        assert self.settings is not None
+        for i, job in enumerate(submission.ids):
+            path = JobPaths(submission.folder.absolute() / "slurm", job).submitted_pickle
+            if not path.exists():
+                delayed = DelayedSubmission(OnSlurm(submission.folder.absolute(), i))
+                delayed.set_timeout(self.settings.minutes, REQUEUES)
+                with atomic_path(path) as temporary:
+                    delayed.dump(temporary)
+
+    def _executor(self, submission: Submission, at_once: int) -> Any:
         from submitit import SlurmExecutor
 
         settings = self.settings
-        executor = SlurmExecutor(folder=submission.folder.absolute() / "slurm" / "%j", max_num_timeout=REQUEUES)
+        assert settings is not None
+        # The folder exists before jobs start: Slurm does not create the folder of a job's log.
+        executor = SlurmExecutor(folder=submission.folder.absolute() / "slurm", max_num_timeout=REQUEUES)
         executor.update_parameters(
             job_name=submission.name,
             partition=settings.partition,
@@ -185,42 +319,91 @@ class SlurmPool:
             gres=settings.gres or (f"gpu:{settings.gpus}" if settings.gpus else None),
             cpus_per_task=settings.cpus,
             time=settings.minutes,
-            signal_delay_s=min(settings.signal_seconds, settings.minutes * 60 // 2),
-            array_parallelism=settings.at_once,
+            signal_delay_s=SIGNAL_SECONDS,
+            array_parallelism=at_once,
             additional_parameters={"mem": f"{settings.memory_mb}M", "requeue": True, "chdir": str(Path.cwd())},
         )
         return executor
 
-    def _rejection(self, error: str) -> str:
+    def _rejection(self, submission: Submission, error: str) -> str:
         """Return the message for rejected jobs, with Slurm's reasons and the requested resources."""
+        assert self.settings is not None
         reasons = [line.strip() for line in error.splitlines() if "sbatch: " in line] or [error.strip()]
-        partitions = " ".join(_run("sinfo", "-h", "-o", "%R").stdout.split()) or "unknown"
+        requested = self.settings.model_dump(exclude={"at_once"}, exclude_none=True)
+        request = ", ".join(f"{key} {value}" for key, value in requested.items())
         return (
-            f"Slurm refused the training jobs: {' '.join(reasons)}\n"
-            f"Requested: {self._requested()}. Partitions here: {partitions}. "
-            f"Change the request in {PROFILE}. Nothing was submitted, and nothing is lost."
+            f"Slurm refused {len(submission.specs)} training jobs: {' '.join(reasons)}\n"
+            f"Requested: {request}. Partitions here: {slurm_commands.partitions()}. Change the request in {PROFILE}."
         )
 
-    def _requested(self) -> str:
-        requested = self.settings.model_dump(exclude={"at_once", "signal_seconds"}, exclude_none=True)
-        return ", ".join(f"{key} {value}" for key, value in requested.items())
+
+def _number(submission: Submission) -> str:
+    """Return the number of a submission's array."""
+    return (submission.ids[0] or "").partition("_")[0]
 
 
-def _status(state: str, node: str, reason: str) -> JobStatus:
-    """Convert a job's state, node and reason in `squeue` to the status that the pool reports."""
-    if state in LIVE:
-        if LIVE[state] == WAITING:
-            hint = UNSATISFIABLE.get(reason.strip("()"))
-            explained = f"{reason}: {hint}; change it in {PROFILE}" if hint else reason
-            return JobStatus(WAITING, "" if reason == "None" else explained)
-        return JobStatus(RUNNING, machine=node)
-    state_name = state.replace("_", " ").lower()
-    detail = f" ({reason})" if reason not in ("None", "NonZeroExitCode", "") else ""
-    return JobStatus(EXITED, f"Slurm state: {state_name}{detail}", canceled=state == "CANCELLED")
+def _by_job(submissions: list[Submission], lines: list[Line]) -> dict[tuple[str, int], Line]:
+    """Return the lines of the jobs of submissions, by submission name and job index.
+
+    A line without an index stands for an array's forgotten jobs, unless the submission is a single job, which is no array.
+    """
+    numbers = {submission.name: (_number(submission), len(submission.specs)) for submission in submissions}
+    by_job = {}
+    for line in lines:
+        number, size = numbers.get(line.name, ("", 0))
+        if line.number == number and (line.index is None) == (size == 1):
+            by_job[line.name, line.index or 0] = line
+    return by_job
 
 
-def _run(*command: str) -> subprocess.CompletedProcess[str]:
+def _scancel(jobs: list[tuple[Submission, int]]) -> str | None:
+    """Call `scancel` for jobs: by the number of the array if these are all of its jobs; return the error message, if any."""
+    arguments = []
+    for submission, of_submission in itertools.groupby(jobs, key=lambda job: job[0]):
+        indices = {index for _, index in of_submission}
+        rest = [i for i in range(len(submission.specs)) if i not in indices and not submission.ended(i)]
+        if submission.ids[0] is None:
+            if error := slurm_commands.scancel(f"--name={submission.name}"):
+                return error
+        elif not rest:
+            arguments.append(_number(submission))
+        else:
+            arguments += [id for i in sorted(indices) if (id := submission.ids[i])]
+    return slurm_commands.scancel(*arguments) if arguments else None
+
+
+def _live(jobs: list[tuple[Submission, int]]) -> list[Line] | None:
+    """Return the lines of those jobs that wait or run; None if neither `squeue` nor `sacct` responds."""
+    submissions = list({submission.name: submission for submission, _ in jobs}.values())
+    names = [submission.name for submission in submissions]
+    since = min(datetime.fromisoformat(submission.submitted) for submission in submissions)
+    listed = slurm_commands.squeue(names)
+    if listed is None:
+        listed = slurm_commands.sacct(names, since)
+    if listed is None:
+        return None
+    lines = _by_job(submissions, listed)
+    found = [lines[submission.name, i] for submission, i in jobs if (submission.name, i) in lines]
+    return [line for line in found if line.state in LIVE and line.state != "COMPLETING"]
+
+
+def _unconfirmed(submission: Submission, index: int, attempt: _Attempt, now: float) -> JobStatus:
+    """Return the status of a job of which it is not known whether Slurm has taken it."""
+    reason = f"sbatch: {attempt.message or 'no message'}"
+    if not submission.cancel_requested(index):
+        pause = duration(max(0.0, attempt.due - now))
+        return JobStatus(WAITING, f"{reason}; called again in {pause} if squeue does not list it")
+    if attempt.calls <= len(SUBMIT_PAUSES):
+        return JobStatus(EXITED, "canceled", canceled=True)
+    given_up = f"{reason}; called {attempt.calls} times. If Slurm has taken the job after all, it ends without training"
+    return JobStatus(EXITED, given_up, retry=False)
+
+
+def _end(log: Path) -> str:
+    """Return the end of a job's log; empty if there is none."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    except (subprocess.TimeoutExpired, FileNotFoundError) as error:
-        return subprocess.CompletedProcess(command, 1, "", str(error))
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LOG_END))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

@@ -3,11 +3,13 @@
     results/<experiment>/jobs/<submission>/submission.json    function and arguments of each job, and its id in the pool
                                      <n>.progress   progress of job n, written by the job
                                      <n>.done       job n has succeeded
-                                     <n>.failed     job n has raised an error: the message, and whether a retry may help
-                                     <n>.log        output of job n (Slurm jobs: <job id>_0_log.{out,err})
+                                     <n>.failed     job n has ended without success: the reason, and whether a retry may help
+                                     <n>.cancel     job n is requested to end: it does not start, and is not retried
+                                     <n>.log        output of job n (Slurm jobs: slurm/<job id>_0_log.{out,err})
 
 The record is written before anything is submitted, under a unique name. A later process therefore finds the jobs even if
-the submitting process was killed during submission.
+the submitting process was killed during submission. The file `<n>.cancel` is written before the pool is called, so that
+the request holds even if the pool does not respond.
 """
 
 from __future__ import annotations
@@ -119,7 +121,7 @@ class Submission:
 
         Args:
             index: index of the job.
-            kind: `progress`, `done`, `failed` or `log`.
+            kind: `progress`, `done`, `failed`, `cancel` or `log`.
 
         Returns:
             The path.
@@ -143,5 +145,13 @@ class Submission:
         return content
 
     def ended(self, index: int) -> bool:
-        """Return whether a job has recorded its end, as done or failed."""
+        """Return whether the end of a job is recorded, as done or failed."""
         return any(self.file(index, kind).exists() for kind in ("done", "failed"))
+
+    def request_cancel(self, index: int) -> None:
+        """Write that a job shall end. The job does not train if it starts later, and nothing submits it again."""
+        write_json(self.file(index, "cancel"), {"time": datetime.now(UTC).isoformat(timespec="seconds")})
+
+    def cancel_requested(self, index: int) -> bool:
+        """Return whether a job is requested to end."""
+        return self.file(index, "cancel").exists()

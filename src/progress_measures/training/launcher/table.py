@@ -20,7 +20,7 @@ class JobRow(NamedTuple):
 
     name: str  # name of the shard
     job: str  # id of the job in its pool
-    state: str  # queued, running, done, failed, canceled
+    state: str  # queued, running, unknown, done, failed, canceled
     progress: dict[str, Any] | None  # content of the job's `.progress` file
     note: str  # why the job waits, failed or was retried
     machine: str = ""  # name of the machine on which the job runs
@@ -70,7 +70,7 @@ def table(title: str, rows: list[JobRow]) -> Table:
 
 def summary(rows: list[JobRow]) -> str:
     """Format the number of jobs in each state, as `2 running, 1 done`, and the longest time left of a running job."""
-    states = ("queued", "running", "done", "failed", "canceled")
+    states = ("queued", "running", "unknown", "done", "failed", "canceled")
     counts = {state: sum(row.state == state for row in rows) for state in states}
     text = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     left = [row.seconds_left for row in rows if row.seconds_left is not None]

@@ -2,7 +2,7 @@
 
 The status of a job comes from its files on disk and from the pool, never from memory alone. If the waiting process is
 killed and started again, it waits for the jobs that still run, and does not submit them twice. The pool
-decides whether a job is requeued. This module retries jobs that have failed.
+decides whether a job is requeued. This module retries jobs that have failed, unless they are requested to end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from progress_measures.errors import UserError
-from progress_measures.training.launcher.pool import EXITED, JobStatus, Pool
+from progress_measures.files import write_json
+from progress_measures.training.launcher.pool import EXITED, UNKNOWN, JobStatus, Pool
 from progress_measures.training.launcher.submission import JobSpec, Submission
 from progress_measures.training.launcher.table import Display, JobRow
 from progress_measures.training.signals import Interrupted, collected
@@ -50,9 +51,9 @@ def wait(
     """
     with collected(SIGNALS) as received, Display(experiment) as display, _exclusive(jobs_folder, experiment, received):
         submissions = _Submissions(pool, jobs_folder, experiment, retries)
-        submissions.adopt()
-        submissions.submit(jobs_left(submissions.runs_in_progress()))
         try:
+            submissions.adopt(received)
+            submissions.submit(jobs_left(submissions.runs_in_progress()))
             while not submissions.all_ended():
                 _sleep(pool.poll_seconds if submissions.polled else 0, received)
                 display.show(submissions.poll())
@@ -73,13 +74,33 @@ class _Submissions:
         self._reasons: dict[Key, str] = {}
         self.polled = False
 
-    def adopt(self) -> None:
-        """Add earlier submissions that have running or waiting jobs.
+    def adopt(self, received: list[int]) -> None:
+        """Add earlier submissions that have running or waiting jobs; first wait until the state of each job is known.
 
         Their exited jobs are marked as superseded, because the next submission trains the runs of these jobs.
+
+        Args:
+            received: signals received so far.
+
+        Raises:
+            Interrupted: a signal was received.
         """
         unfinished = Submission.unfinished(self.jobs_folder, self.pool.name)
-        status = self.pool.poll(unfinished) if unfinished else {}
+        jobs = [(submission, i) for submission in unfinished for i in range(len(submission.specs))]
+        for attempt in itertools.count():
+            status = self.pool.poll(unfinished) if unfinished else {}
+            undecided = [(s, i) for s, i in jobs if _undecided(s, i, status[s.name, i])]
+            if not undecided:
+                break
+            if attempt == 0:
+                submission, i = undecided[0]
+                print(
+                    f"{self.experiment}: waits until it is known whether {len(undecided)} earlier jobs still run, such as "
+                    f"{submission.ids[i] or submission.name} ({status[submission.name, i].reason}).",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            _sleep(self.pool.poll_seconds, received)
         for submission in unfinished:
             alive = {i for i in range(len(submission.specs)) if status[submission.name, i].state != EXITED}
             if alive:
@@ -92,17 +113,40 @@ class _Submissions:
         return {run for key, _, _, spec in self._each_job() if key not in self._outcome for run in spec.runs}
 
     def submit(self, specs: list[JobSpec]) -> None:
-        """Submit jobs to the pool as one submission."""
+        """Submit jobs to the pool.
+
+        Raises:
+            UserError: the pool rejects jobs; the message says which jobs continue.
+        """
         if not specs:
             return
-        submission = Submission.new(self.jobs_folder, self.experiment, self.pool.name, specs)
-        self.submissions.append(submission)
-        self.pool.submit(submission)
+        new = [
+            Submission.new(self.jobs_folder, self.experiment, self.pool.name, batch)
+            for batch in self.pool.batches(specs)
+        ]
+        self.submissions += new
+        with self._naming_what_continues():
+            self.pool.submit(new)
+
+    @contextlib.contextmanager
+    def _naming_what_continues(self) -> Iterator[None]:
+        """Add to the message of a `UserError` which jobs continue."""
+        try:
+            yield
+        except UserError as error:
+            submitted = sum(s.ids[i] is not None and key not in self._outcome for key, s, i, _ in self._each_job())
+            rest = (
+                f"{submitted} other jobs of {self.experiment} are submitted and continue; the same command waits for them."
+                if submitted
+                else "Nothing was submitted, and nothing is lost."
+            )
+            raise UserError(f"{error} {rest}") from None
 
     def poll(self) -> list[JobRow]:
         """Poll the pool, record the outcome of jobs that have ended, and return the rows of the table."""
         self.polled = True
-        self._status = self.pool.poll(self.submissions)
+        with self._naming_what_continues():
+            self._status = self.pool.poll(self.submissions)
         rows = []
         for key, submission, i, spec in self._each_job():
             if key not in self._outcome:
@@ -123,11 +167,15 @@ class _Submissions:
         key = (submission.name, index)
         if submission.read(index, "done") is not None:
             self._outcome[key] = "done"
-        elif self._status[key].state == EXITED:
-            failed = submission.read(index, "failed")
-            status = self._status[key]
-            self._outcome[key] = "canceled" if status.canceled and not failed else "failed"
-            self._reasons[key] = failed["error"] if failed else status.reason
+        elif (status := self._status[key]).state == EXITED:
+            failed, canceled = submission.read(index, "failed"), status.canceled
+            if failed is None:  # the job could not record its end
+                failed = {"error": status.reason, "try_again": status.retry}
+                write_json(submission.file(index, "failed"), failed)
+            else:
+                canceled = submission.cancel_requested(index)
+            self._outcome[key] = "canceled" if canceled else "failed"
+            self._reasons[key] = failed["error"]
 
     def retry(self) -> None:
         """Submit failed jobs again if a retry may help."""
@@ -167,6 +215,11 @@ class _Submissions:
             heading = f"{self.experiment}: {len(lines)} of its shards did not finish:"
             advice = "The saved training states remain: the same command resumes from them."
             raise UserError("\n".join([heading, *lines, advice]))
+
+
+def _undecided(submission: Submission, index: int, status: JobStatus) -> bool:
+    """Return whether it is not known if a job of an earlier process runs, or the job was canceled and has not ended."""
+    return status.state == UNKNOWN or (status.state != EXITED and submission.cancel_requested(index))
 
 
 @contextlib.contextmanager

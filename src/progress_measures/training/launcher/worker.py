@@ -30,7 +30,7 @@ class JobContext(NamedTuple):
 
 
 def run_job(folder: Path, index: int, stop_on: Collection[int] | None = None) -> None:
-    """Run one job of a submission and record its end.
+    """Run one job of a submission and record its end. A job that is requested to end does nothing.
 
     Args:
         folder: folder of the submission.
@@ -43,6 +43,9 @@ def run_job(folder: Path, index: int, stop_on: Collection[int] | None = None) ->
     """
     submission = Submission.load(folder)
     spec = submission.specs[index]
+    if submission.cancel_requested(index):
+        print(f"{spec.name}: this job was canceled before it started.", file=sys.stderr, flush=True)
+        return
     module, _, name = spec.function.partition(":")
     submission.file(index, "failed").unlink(missing_ok=True)
     try:
@@ -52,7 +55,7 @@ def run_job(folder: Path, index: int, stop_on: Collection[int] | None = None) ->
     except Interrupted:
         raise
     except Exception as error:
-        retry = not isinstance(error, UserError)
+        retry = not isinstance(error, UserError | MemoryError)  # a retry has the same memory
         message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         write_json(submission.file(index, "failed"), {"error": message, "try_again": retry})
         raise

@@ -1,0 +1,101 @@
+"""Calls Slurm's commands and parses their output.
+
+A command that fails or does not end gives None or its error message, never an exception. A line of an unexpected form is
+skipped: a site may print a notice, and an array's line without an index names no job.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime
+
+SECONDS = 60  # time limit of a command; Slurm's own limits are shorter
+DEFAULT_MAX_ARRAY_SIZE = 1001  # Slurm's default, assumed if `scontrol` does not respond
+COLUMNS = "%i|%T|%N|%j|%r"  # id, state, node, name, reason; a reason may contain "|"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A job, or one job of an array, as `squeue` or `sacct` lists it."""
+
+    number: str  # of the job or its array, such as "12"
+    index: int | None  # in the array; None for a job without an array
+    name: str
+    state: str  # such as PENDING
+    node: str = ""
+    reason: str = ""
+
+
+def squeue(names: list[str]) -> list[Line] | None:
+    """List the jobs with these names, including jobs that ended less than `MinJobAge` ago; None if `squeue` fails."""
+    result = run("squeue", "--states=all", "-r", "-h", f"--name={','.join(names)}", "-o", COLUMNS)
+    if result.returncode:
+        return None
+    lines = []
+    for text in result.stdout.splitlines():
+        fields = text.split("|", maxsplit=4)
+        job = re.fullmatch(r"(\d+)(?:_(\d+))?", fields[0])
+        if job and len(fields) == 5:
+            index = None if job[2] is None else int(job[2])
+            lines.append(Line(job[1], index, fields[3], fields[1], fields[2], fields[4]))
+    return lines
+
+
+def sacct(names: list[str], since: datetime) -> list[Line] | None:
+    """List the jobs with these names from Slurm's accounting.
+
+    Args:
+        names: names of jobs.
+        since: time before which none of the jobs was submitted.
+
+    Returns:
+        The jobs; None if `sacct` fails, as on a cluster without accounting.
+    """
+    from submitit.slurm.slurm import read_job_id
+
+    start = f"--starttime={since.astimezone():%Y-%m-%d}"
+    result = run("sacct", "-X", "-n", "-P", f"--name={','.join(names)}", start, "-o", "JobID,State,NodeList,JobName")
+    if result.returncode:
+        return None
+    lines = []
+    for text in result.stdout.splitlines():
+        fields = text.split("|")
+        if len(fields) != 4 or not re.match(r"\d+(_[\d[]|$)", fields[0]) or not fields[1]:
+            continue
+        for number, *bounds in read_job_id(fields[0]):  # 12, 12_3 or, for jobs that have not started, 12_[0-3,5]
+            for index in range(int(bounds[0]), int(bounds[-1]) + 1) if bounds else [None]:
+                # the state of a canceled job is "CANCELLED by 1000"
+                lines.append(Line(number, index, fields[3], fields[1].split()[0], fields[2]))
+    return lines
+
+
+def scancel(*arguments: str) -> str | None:
+    """Call `scancel`; return its error message, or None if Slurm accepted the request. Unknown jobs are no error."""
+    result = run("scancel", *arguments)
+    if result.returncode and "Invalid job id" not in result.stderr:
+        return result.stderr.strip() or f"scancel exited with status {result.returncode}"
+    return None
+
+
+def max_array_size() -> int:
+    """Return the largest number of jobs in an array of this cluster."""
+    output = run("scontrol", "show", "config").stdout
+    limits = re.findall(r"(?:^MaxArraySize *= *|\bmax_array_tasks=)(\d+)", output, re.MULTILINE)
+    return min(map(int, limits), default=DEFAULT_MAX_ARRAY_SIZE) or DEFAULT_MAX_ARRAY_SIZE
+
+
+def partitions() -> str:
+    """Return the names of the cluster's partitions, separated by spaces."""
+    return " ".join(run("sinfo", "-h", "-o", "%R").stdout.split()) or "unknown"
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command; return status 1 if it does not exist or does not end in time."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"{command[0]} did not end within {SECONDS} s")
+    except OSError as error:
+        return subprocess.CompletedProcess(command, 1, "", str(error))

@@ -1,0 +1,115 @@
+"""Decides the status of a Slurm job from all that is known about it.
+
+`squeue` may fail, may answer without a job that runs, and may not list a job yet. So a job counts as lost only if neither
+`squeue` nor `sacct` lists it in two polls, and it has given no sign of life for `PATIENCE` seconds. Signs of life are its
+submission, a line of `squeue` or `sacct`, and a change of its `.progress` file.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from progress_measures.training.launcher.pool import EXITED, RUNNING, UNKNOWN, WAITING, JobStatus
+from progress_measures.training.launcher.slurm_commands import Line
+from progress_measures.training.progress import duration
+
+PROFILE = "profiles/slurm/config.yaml, under set-resources, train"
+PATIENCE = 120.0
+# Slurm states of a job that has not exited, and the state that the pool reports for each.
+LIVE = {
+    "PENDING": WAITING,
+    "REQUEUED": WAITING,
+    "REQUEUE_HOLD": WAITING,
+    "SPECIAL_EXIT": WAITING,
+    "CONFIGURING": WAITING,
+}
+LIVE |= dict.fromkeys(("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"), RUNNING)
+# Reasons that Slurm gives for a job that will wait forever, and the setting that is wrong.
+UNSATISFIABLE = {
+    "PartitionTimeLimit": "runtime is more than the partition allows",
+    "PartitionNodeLimit": "the partition has no such node",
+    "BadConstraints": "no node satisfies constraint",
+    "AccountNotAllowed": "slurm_account may not use this partition",
+    "InvalidAccount": "slurm_account is unknown",
+    "InvalidQOS": "qos is unknown",
+    "QOSNotAllowed": "qos may not use this partition",
+    "AssociationJobLimit": "the account allows no more jobs",
+}
+# What slurmstepd writes into a job's log when memory runs out. The job's state often is FAILED, because only one of the
+# processes that Slurm starts for a job is killed.
+OUT_OF_MEMORY = re.compile(
+    r"^.*(?:oom[-_ ]kill|(?<!CUDA )out[ _]of[ _]memory|exceeded (?:job |step )?memory limit).*$", re.I | re.M
+)
+
+
+class Evidence(NamedTuple):
+    """What is known about a job at a poll."""
+
+    line: Line | None  # line of the job in `squeue`, else in `sacct`
+    previous: Line | None = None  # its line at the last poll that had one
+    responds: bool = True  # whether `squeue` or `sacct` responded
+    unlisted: int = 0  # polls in a row, with this one, in which neither lists it
+    silent: float = 0.0  # seconds since its last sign of life
+    recorded: bool = False  # the job has recorded its end
+    cancel_requested: bool = False
+    began: bool = False  # the job has written a log
+    log_end: str = ""
+
+
+def status(evidence: Evidence) -> JobStatus:
+    """Return the status of a job."""
+    line, previous = evidence.line, evidence.previous
+    if not evidence.responds:
+        state = LIVE.get(previous.state, UNKNOWN) if previous else UNKNOWN
+        return JobStatus(state, "squeue does not respond")
+    if line and line.state in LIVE:
+        return _live(line, evidence.cancel_requested)
+    if evidence.recorded:
+        return JobStatus(EXITED, "its end is recorded")
+    if line is None and previous and previous.state not in LIVE:  # it ended, and now Slurm has forgotten it
+        return _exited(evidence._replace(line=previous))
+    if line:
+        # A requeued job passes through states that look final, so one such line is not enough.
+        again = previous is not None and previous.state == line.state
+        return _exited(evidence) if again else JobStatus(UNKNOWN, f"ending, Slurm state: {_readable(line)}")
+    if evidence.cancel_requested and evidence.unlisted >= 2:
+        return JobStatus(EXITED, "canceled", canceled=True)
+    if evidence.unlisted < 2 or evidence.silent < PATIENCE:
+        return JobStatus(UNKNOWN, "squeue does not list it")
+    return _exited(evidence)
+
+
+def _live(line: Line, cancel_requested: bool) -> JobStatus:
+    """Return the status of a job that waits or runs."""
+    if cancel_requested:
+        return JobStatus(LIVE[line.state], "canceled, but Slurm still lists it", machine=line.node)
+    if LIVE[line.state] == RUNNING:
+        return JobStatus(RUNNING, machine=line.node)
+    hint = UNSATISFIABLE.get(line.reason.strip("()"))
+    explained = f"{line.reason}: {hint}; change it in {PROFILE}" if hint else line.reason
+    return JobStatus(WAITING, "" if line.reason == "None" else explained)
+
+
+def _exited(evidence: Evidence) -> JobStatus:
+    """Return how a job ended that has not recorded its end."""
+    line, previous = evidence.line, evidence.previous
+    if evidence.cancel_requested or (line and line.state == "CANCELLED"):
+        return JobStatus(EXITED, f"Slurm state: {_readable(line)}" if line else "canceled", canceled=True)
+    memory = OUT_OF_MEMORY.search(evidence.log_end)
+    if memory or (line and line.state == "OUT_OF_MEMORY"):
+        cause = f": {memory[0].strip()}" if memory else ""
+        return JobStatus(EXITED, f"out of memory{cause}. Raise shard_mem_mb in {PROFILE}", retry=False)
+    if line:
+        return JobStatus(EXITED, f"Slurm state: {_readable(line)}")
+    if previous and LIVE.get(previous.state) == WAITING and not evidence.began:
+        # Slurm 22.05 forgets a job of an array that is canceled before it starts.
+        return JobStatus(EXITED, "it left the queue without starting: canceled, or lost by Slurm", canceled=True)
+    return JobStatus(
+        EXITED, f"lost: Slurm does not list it, and it gave no sign of life for {duration(evidence.silent)}"
+    )
+
+
+def _readable(line: Line) -> str:
+    detail = f" ({line.reason})" if line.reason not in ("None", "NonZeroExitCode", "") else ""
+    return f"{line.state.replace('_', ' ').lower()}{detail}"
