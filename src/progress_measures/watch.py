@@ -87,13 +87,17 @@ def read_run_status(run: Run) -> RunStatus:
 
 
 class _SpacedCheckpoints:
-    """At most `CHECKPOINTS` of the checkpoints written up to an epoch, evenly spaced, including the last one."""
+    """At most `CHECKPOINTS` of the checkpoints written up to an epoch, including the last one.
+
+    They are those nearest to evenly spaced epochs.
+    """
 
     def __init__(self, run: Run, last_epoch: int) -> None:
         self._all = CheckpointReader(run)
         written = np.flatnonzero(self._all.written & (self._all.epochs <= last_epoch))
-        spaced = np.linspace(0, len(written) - 1, min(CHECKPOINTS, len(written))).round().astype(int)
-        self._index = written[np.unique(spaced)] if len(written) else written
+        epochs = self._all.epochs[written]
+        spaced = np.linspace(0, epochs.max(initial=0), min(CHECKPOINTS, len(written)))
+        self._index = written[np.unique(np.abs(epochs[:, None] - spaced).argmin(0))] if len(written) else written
         self.epochs: NDArray[np.int64] = self._all.epochs[self._index]
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:

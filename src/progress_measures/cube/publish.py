@@ -272,9 +272,9 @@ def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
 def epochs_to_publish(cube: xr.Dataset, run: str) -> list[int]:
     """Return up to six epochs that represent a run's training, in ascending order.
 
-    They are the checkpoints nearest to these epochs: the third checkpoint, the ends of the three phases, the epoch after 70 %
-    of circuit formation, and the last epoch with a test loss above 1. For a run without phases, the epochs are
-    `FALLBACK_FRACTIONS` of the last epoch. The last checkpoint is excluded.
+    They are the checkpoints nearest to these epochs: the third checkpoint or 0.5 % of the last epoch, whichever is later, the
+    ends of the three phases, the epoch after 70 % of circuit formation, and the last epoch with a test loss above 1. For a run
+    without phases, the epochs are `FALLBACK_FRACTIONS` of the last epoch. The last checkpoint is excluded.
 
     Args:
         cube: the cube.
@@ -288,7 +288,8 @@ def epochs_to_publish(cube: xr.Dataset, run: str) -> list[int]:
         memorization_end, circuit_formation_end, cleanup_end = ends
         last_high_test_loss = float(epochs[np.flatnonzero(of_run.test_loss.values > 1)[-1]])
         late_formation = memorization_end + 0.7 * (circuit_formation_end - memorization_end)
-        targets = [epochs[min(2, len(epochs) - 1)], memorization_end, late_formation, circuit_formation_end]
+        early = max(epochs[min(2, len(epochs) - 1)], FALLBACK_FRACTIONS[0] * epochs[-1])
+        targets = [early, memorization_end, late_formation, circuit_formation_end]
         targets += [last_high_test_loss, cleanup_end]
     else:
         targets = [fraction * epochs[-1] for fraction in FALLBACK_FRACTIONS]

@@ -23,7 +23,10 @@ MAX_CHUNKS = 256  # maximum number of chunks of a variable along `run`
 
 
 def moments(epochs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the selected epochs, at which maps are stored: evenly spaced, including the first and the last epoch."""
+    """Return the selected epochs, at which maps are stored: the first and last checkpoint and evenly many between them.
+
+    If the checkpoints are log-spaced, so are the selected epochs.
+    """
     index = np.linspace(0, len(epochs) - 1, min(MOMENTS, len(epochs))).round().astype(int)
     return epochs[np.unique(index)]
 

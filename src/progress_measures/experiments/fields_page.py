@@ -16,6 +16,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("split", schema.Split),
     ("model", schema.Model),
     ("training", schema.Training),
+    ("training.checkpoints", schema.CheckpointSchedule),
     ("imported", schema.Imported),
 )
 

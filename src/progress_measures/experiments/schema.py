@@ -145,6 +145,27 @@ class Model(Section):
         return (*names, "ln_final") if self.has_final_norm else names
 
 
+class CheckpointSchedule(Section):
+    """Epochs of the checkpoints: log-spaced, multiples of a number, or both; always with epoch 0 and the last epoch."""
+
+    log: int | None = Field(
+        None,
+        ge=2,
+        le=100_000,
+        description="Number n of log-spaced epochs. The first, e₁, is 1, and the last is `epochs`; eᵢ₊₁ is "
+        "eᵢ · (`epochs` / eᵢ)^(1 / (n − i)), rounded, and at least eᵢ + 1.",
+    )
+    every: int | None = Field(
+        None, ge=1, le=10_000_000, description="The multiples of this number are checkpoints too."
+    )
+
+    @model_validator(mode="after")
+    def _check_not_empty(self) -> "CheckpointSchedule":
+        if self.log is None and self.every is None:
+            raise ValueError("needs `log`, `every` or both, as in {log: 60, every: 1000}")
+        return self
+
+
 class Training(Section):
     """AdamW on all training examples at every update, or on `batch` examples."""
 
@@ -192,6 +213,11 @@ class Training(Section):
     checkpoint_every: int = Field(
         100, ge=1, le=10_000_000, description="Epochs between checkpoints; must divide `epochs`."
     )
+    checkpoints: CheckpointSchedule | None = Field(
+        None,
+        description="Epochs of the checkpoints, in place of `checkpoint_every`; see below. Losses and accuracies are also "
+        "evaluated at them.",
+    )
     evaluate_every: int = Field(
         100,
         ge=1,
@@ -201,9 +227,15 @@ class Training(Section):
 
     @model_validator(mode="after")
     def _check_intervals(self) -> "Training":
-        for field in ("checkpoint_every", "evaluate_every"):
+        fields = ("checkpoint_every", "evaluate_every") if self.checkpoints is None else ("evaluate_every",)
+        for field in fields:
             if self.epochs % getattr(self, field):
                 raise ValueError(f"`{field}` ({getattr(self, field)}) must divide `epochs` ({self.epochs})")
+        if self.checkpoints is not None:
+            if not _is_default(self, "checkpoint_every"):
+                raise ValueError("give `checkpoint_every` or `checkpoints`, not both")
+            if (self.checkpoints.log or 0) > self.epochs:
+                raise ValueError(f"`checkpoints.log` ({self.checkpoints.log}) exceeds `epochs` ({self.epochs})")
         return self
 
 
@@ -319,7 +351,10 @@ class Run(Section):
         else:
             flat |= {"split_method": self.split.method, "train_fraction": self.split.train_fraction}
         model = self.model
-        flat |= model.model_dump() | self.training.model_dump(exclude={"betas", "batch"})
+        training = self.training.model_dump(exclude={"betas", "batch", "checkpoints"})
+        if self.training.checkpoints is not None:  # the cube's dimension `epoch` has the schedule
+            del training["checkpoint_every"]
+        flat |= model.model_dump() | training
         flat["activation_function"] = flat.pop("activation")  # `activation` is a dimension of the cube
         scale = model.d_head**-0.5 if model.attention_scale is None else model.attention_scale
         flat |= {"mlp_input": model.mlp_input or "none", "final_norm": model.has_final_norm, "attention_scale": scale}
@@ -440,7 +475,7 @@ class Experiment(Section):
             for section, model in (("split", Split), ("model", Model), ("training", Training))
             for field in model.model_fields
         }
-        allowed -= {"training.epochs", "training.checkpoint_every", "training.evaluate_every"}
+        allowed -= {f"training.{field}" for field in ("epochs", "checkpoint_every", "checkpoints", "evaluate_every")}
         for key, values in grid.items():
             fields = _fields(key)
             for field in fields:

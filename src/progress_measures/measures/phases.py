@@ -32,7 +32,7 @@ SMOOTHING = 5  # checkpoints in the window of the running median
 # The phases end at these fractions of the way from the plateau to the final level.
 FORMATION_END, CLEANUP_END = 0.05, 0.95
 MINIMUM_DROP = 2.0  # decades by which the test loss must fall, otherwise the run has no cleanup
-FINAL = 0.1  # the final level is the median over this last fraction of the checkpoints
+FINAL = 0.1  # the final level is the median over this last fraction of training
 STAYS = 500  # epochs for which a curve must stay beyond a threshold, or the test loss below the middle of its fall
 
 THRESHOLDS = {
@@ -62,7 +62,8 @@ def _smooth(values: Array) -> Array:
 def _cleanup(run: xr.Dataset) -> tuple[int, int] | str:
     """Return the indices of the checkpoints at the ends of circuit formation and cleanup, or the reason why there are none."""
     epochs, log_loss = run.epoch.values, _smooth(run.test_loss.values)
-    final_level = np.median(log_loss[-max(1, round(FINAL * len(log_loss))) :])
+    nearest = int(np.abs(epochs - (1 - FINAL) * epochs[-1]).argmin())  # checkpoints need not be evenly spaced
+    final_level = np.median(log_loss[min(nearest + 1, len(log_loss) - 1) :])
     middle = (log_loss.max() + final_level) / 2
     if log_loss.max() - final_level < MINIMUM_DROP:
         return f"the test loss falls by {log_loss.max() - final_level:.1f} decades, less than {MINIMUM_DROP:g}"

@@ -21,6 +21,7 @@ from progress_measures.training.objectives import EVALUATED_QUANTITIES, objectiv
 from progress_measures.training.optimizer import AdamW
 from progress_measures.training.progress import Progress
 from progress_measures.training.record import code_of
+from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs
 from progress_measures.training.signals import Interrupted, collected
 from progress_measures.training.step import Step
 from progress_measures.training.store import BLOCK, RunStore
@@ -89,7 +90,9 @@ class _Batch:
         self.recipe, self.runs, self.stores, self.device, self.writer = runs[0].training, runs, stores, device, writer
         self.objective = importlib.import_module(objective_module(runs[0])).Objective(runs, masks, device)
         self.optimizer = AdamW(runs, [initial_weights(run) for run in runs], device)
-        self.step = Step(self.objective, self.optimizer, capacity=self.recipe.checkpoint_every)
+        self.checkpoint_epochs = checkpoint_epochs(self.recipe)
+        self.evaluation_epochs = evaluation_epochs(self.recipe)
+        self.step = Step(self.objective, self.optimizer, capacity=int(np.diff(self.checkpoint_epochs).max()))
         self.epoch, self.seconds = 0, 0.0
         self.train_loss = np.full((len(runs), self.recipe.epochs + 1), np.nan)  # [run, epoch]
         self.fetched_epochs = 0  # number of epochs whose train loss is in `train_loss`
@@ -117,16 +120,20 @@ class _Batch:
         last_save = start_time = time.monotonic()
         earlier_seconds = self.seconds
         while True:
-            if self.epoch % recipe.evaluate_every == 0:
-                self._evaluate()
-            if self.epoch % recipe.checkpoint_every == 0:
-                self._fetch()
-                block_full = self._add_checkpoint()
-                if block_full or time.monotonic() - last_save > SAVE_SECONDS:
+            is_evaluated, is_checkpoint = self._evaluate(), self._add_checkpoint()
+            if is_evaluated or is_checkpoint:
+                block_full = len(self.current_block) == BLOCK
+                save_due = block_full or time.monotonic() - last_save > SAVE_SECONDS
+                show_due = progress.due or self.epoch == recipe.epochs
+                if is_checkpoint or save_due or show_due:
+                    self._fetch()
+                if block_full:
+                    self._queue_block()
+                if save_due:
                     self.seconds = earlier_seconds + time.monotonic() - start_time
                     self._save()
                     last_save = time.monotonic()
-                if progress.due or self.epoch == recipe.epochs:
+                if show_due:
                     train_loss, test_loss = self.evaluations[-1].max(axis=0)[:2]
                     progress.show(self.epoch, train_loss, test_loss)
             if self.epoch == recipe.epochs:
@@ -144,13 +151,18 @@ class _Batch:
         self.seconds = earlier_seconds + time.monotonic() - start_time
         self._finish()
 
-    def _evaluate(self) -> None:
-        """Compute the losses and accuracies of this epoch; leave them on the device, so that nothing waits for it."""
-        if len(self.evaluations) + len(self.unfetched_evaluations) > self.epoch // self.recipe.evaluate_every:
-            return  # this epoch was evaluated before the interruption
+    def _evaluate(self) -> bool:
+        """Compute the losses and accuracies if they are due; leave them on the device, so that nothing waits for it.
+
+        Returns:
+            Whether they were due; false if this epoch was evaluated before an interruption.
+        """
+        if not self._is_next(self.evaluation_epochs, len(self.evaluations) + len(self.unfetched_evaluations)):
+            return False
         self.objective.prepare(self.epoch)
         values = self.objective.evaluate(self.optimizer.weights)
         self.unfetched_evaluations.append(torch.stack([values[name] for name in EVALUATED_QUANTITIES], dim=-1))
+        return True
 
     def _fetch(self) -> None:
         """Copy losses and evaluations from the device; this waits until the device has finished."""
@@ -160,14 +172,19 @@ class _Batch:
         self.unfetched_evaluations = []
 
     def _add_checkpoint(self) -> bool:
-        """Add the weights of this epoch to the current block; if the block is full, queue it and return True."""
-        index = self.epoch // self.recipe.checkpoint_every
-        if index >= self.queued_checkpoints + len(self.current_block):  # not yet added before an interruption
-            self.current_block.append(self.optimizer.parameters.detach().to("cpu", copy=True).numpy())
-        if len(self.current_block) < BLOCK:
+        """Add the weights of this epoch to the current block if a checkpoint is due.
+
+        Returns:
+            Whether it was due; false if this checkpoint was added before an interruption.
+        """
+        if not self._is_next(self.checkpoint_epochs, self.queued_checkpoints + len(self.current_block)):
             return False
-        self._queue_block()
+        self.current_block.append(self.optimizer.parameters.detach().to("cpu", copy=True).numpy())
         return True
+
+    def _is_next(self, schedule: NDArray[np.int64], count: int) -> bool:
+        """Return whether this epoch is the next one of a schedule of which `count` epochs are done."""
+        return count < len(schedule) and bool(schedule[count] == self.epoch)
 
     def _queue_block(self) -> None:
         """Queue the writing of the current block of checkpoints, and start an empty block."""

@@ -31,6 +31,7 @@ from progress_measures.files import atomic_path, write_json, write_store
 from progress_measures.models.architecture import Architecture
 from progress_measures.training.objectives import EVALUATED_QUANTITIES
 from progress_measures.training.record import done
+from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -56,7 +57,7 @@ class RunStore:
     def __init__(self, folder: Path, run: Run, code: str) -> None:
         self.folder, self.run, self.code = folder, run, code
         self._shapes = Architecture.of(run).shapes()
-        self.epochs = np.arange(0, run.training.epochs + 1, run.training.checkpoint_every)
+        self.epochs = checkpoint_epochs(run.training)
 
     @property
     def done(self) -> dict[str, Any] | None:
@@ -190,7 +191,7 @@ class RunStore:
             train_loss: [epoch], train loss after 0, 1, 2, … updates, in the arithmetic of `training.precision`.
             evaluations: [evaluation, quantity], in float64; quantities in the order of `EVALUATED_QUANTITIES`.
         """
-        evaluated_epochs = np.arange(len(evaluations)) * self.run.training.evaluate_every
+        evaluated_epochs = evaluation_epochs(self.run.training)[: len(evaluations)]
         history = xr.Dataset(
             {"loss": ("epoch", train_loss)}
             | {name: ("evaluated_epoch", evaluations[:, i]) for i, name in enumerate(EVALUATED_QUANTITIES)},
