@@ -18,7 +18,7 @@ forecast      prediction of when a network generalizes
 from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead
 from progress_measures.analysis.pair_maps import attention_map, neuron_map, neuron_maps
 from progress_measures.analysis.runs import key_frequencies_of, operands
-from progress_measures.analysis.select import by_fraction, cut_to_run, grid, runs_with
+from progress_measures.analysis.select import by_fraction, cut_to_run, grid, last_checkpoint, runs_with, until_stop
 
 __all__ = [
     "at_epochs",
@@ -29,9 +29,11 @@ __all__ = [
     "first_reaching",
     "grid",
     "key_frequencies_of",
+    "last_checkpoint",
     "lead",
     "neuron_map",
     "neuron_maps",
     "operands",
     "runs_with",
+    "until_stop",
 ]

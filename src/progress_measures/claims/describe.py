@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from progress_measures.analysis.phases import PHASE_ENDS, PHASES
 from progress_measures.analysis.runs import key_frequencies_of
-from progress_measures.analysis.select import cut_to_run
+from progress_measures.analysis.select import cut_to_run, until_stop
 from progress_measures.claims.judge import HOLDS, judge
 from progress_measures.claims.registry import load_quantity
 from progress_measures.claims.schema import headline_claims
@@ -36,7 +36,7 @@ def _provenance(cube: xr.Dataset) -> list[str]:
 
 def summaries(cube: xr.Dataset) -> dict[str, str]:
     """Return one paragraph per run, by name of the run: losses, key frequencies, phases, and which headline claims hold."""
-    return {name: _paragraph(cut_to_run(cube, name).sel(run=[name])) for name in map(str, cube.run.values)}
+    return {name: _paragraph(until_stop(cut_to_run(cube, name).sel(run=[name]))) for name in map(str, cube.run.values)}
 
 
 def _paragraph(run_cube: xr.Dataset) -> str:
@@ -47,7 +47,8 @@ def _paragraph(run_cube: xr.Dataset) -> str:
     """
     run = run_cube.isel(run=0)
     last = run.isel(epoch=-1)
-    sentences = [f"after {int(last.epoch):,} epochs, {_losses(last)}."]
+    stop = " (stopped early by `stop_when`)" if "stopped_at" in run and np.isfinite(run.stopped_at) else ""
+    sentences = [f"after {int(last.epoch):,} epochs{stop}, {_losses(last)}."]
     grokking = [_grokking(run)] if "grok_time" in run else []
     if "key_frequency" not in run:
         return " ".join([*sentences, *grokking, *_claims(run_cube)])

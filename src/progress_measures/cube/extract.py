@@ -159,7 +159,7 @@ def measures_for(family: str, run: Run, first: bool) -> list[Measure]:
 
 
 def checkpoint_of(
-    run: Run, weights: dict[str, NDArray], epoch: int, last_weights: dict[str, NDArray]
+    run: Run, weights: dict[str, NDArray], epoch: int, last_weights: dict[str, NDArray], last_epoch: int
 ) -> Checkpoint | SequenceCheckpoint:
     """Return a checkpoint of a run, the argument of every measure's function.
 
@@ -168,9 +168,10 @@ def checkpoint_of(
         weights: weights of the checkpoint, without a `run` dimension.
         epoch: epoch of the checkpoint.
         last_weights: weights of the run's last checkpoint, without a `run` dimension.
+        last_epoch: epoch of the run's last checkpoint.
     """
     if run.on_sequences:
-        return SequenceRunContext(run, last_weights, run.training.epochs).checkpoint(weights, epoch)
+        return SequenceRunContext(run, last_weights, last_epoch).checkpoint(weights, epoch)
     if "split" not in run.provides:
         train = None
     elif dataset_store(run.experiment).exists():

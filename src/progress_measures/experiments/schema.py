@@ -166,6 +166,34 @@ class CheckpointSchedule(Section):
         return self
 
 
+class StopRule(Section):
+    """Conditions that end a run before its last epoch, if they all hold at every evaluation for a number of epochs."""
+
+    model_config = ConfigDict(populate_by_name=True)  # `for` is no name in Python
+
+    train_loss: float | None = Field(None, gt=0, description="The train loss is below this number, in nat.")
+    test_loss: float | None = Field(None, gt=0, description="The test loss is below this number, in nat.")
+    train_accuracy: float | None = Field(None, gt=0, le=1, description="The train accuracy is at least this number.")
+    test_accuracy: float | None = Field(None, gt=0, le=1, description="The test accuracy is at least this number.")
+    for_epochs: int = Field(
+        alias="for",
+        ge=0,
+        le=10_000_000,
+        description="Epochs for which the conditions must hold. The run ends at the first checkpoint at which they have.",
+    )
+
+    @model_validator(mode="after")
+    def _check_conditions(self) -> "StopRule":
+        if not self.conditions:
+            raise ValueError("needs a condition, as in {test_loss: 1e-6, for: 500}")
+        return self
+
+    @property
+    def conditions(self) -> dict[str, float]:
+        """The bound of each condition, by name of the loss or accuracy."""
+        return self.model_dump(exclude={"for_epochs"}, exclude_none=True)
+
+
 class Training(Section):
     """AdamW on all training examples at every update, or on `batch` examples."""
 
@@ -217,6 +245,11 @@ class Training(Section):
         None,
         description="Epochs of the checkpoints, in place of `checkpoint_every`; see below. Losses and accuracies are also "
         "evaluated at them.",
+    )
+    stop_when: StopRule | None = Field(
+        None,
+        description="When a run ends before its last epoch; see below. Losses and accuracies are also evaluated at "
+        "checkpoints. By default, all runs have `epochs` epochs.",
     )
     evaluate_every: int = Field(
         100,
@@ -351,7 +384,7 @@ class Run(Section):
         else:
             flat |= {"split_method": self.split.method, "train_fraction": self.split.train_fraction}
         model = self.model
-        training = self.training.model_dump(exclude={"betas", "batch", "checkpoints"})
+        training = self.training.model_dump(exclude={"betas", "batch", "checkpoints", "stop_when"})
         if self.training.checkpoints is not None:  # the cube's dimension `epoch` has the schedule
             del training["checkpoint_every"]
         flat |= model.model_dump() | training

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import signal
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from progress_measures.training.objectives import EVALUATED_QUANTITIES, objectiv
 from progress_measures.training.optimizer import AdamW
 from progress_measures.training.progress import Progress
 from progress_measures.training.record import code_of
-from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs
+from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs, meets
 from progress_measures.training.signals import Interrupted, collected
 from progress_measures.training.step import Step
 from progress_measures.training.store import BLOCK, RunStore
@@ -73,12 +73,12 @@ def train(
 
 def _group_by_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
     """Return all stores as one group if all have a saved state of the same epoch; else group them by last saved epoch."""
-    saved_epochs = [set(store.states()) for store in stores]
-    if set.intersection(*saved_epochs) if saved_epochs else True:
+    states = [set(store.states()) for store in stores]
+    if set.intersection(*states) if states else True:
         return [stores] if stores else []
-    groups: dict[int, list[RunStore]] = {}
-    for store, epochs in zip(stores, saved_epochs, strict=True):
-        groups.setdefault(max(epochs, default=0), []).append(store)
+    groups: dict[tuple[int, int], list[RunStore]] = {}
+    for store, of_run in zip(stores, states, strict=True):
+        groups.setdefault(max(of_run, default=(0, 0)), []).append(store)
     return list(groups.values())
 
 
@@ -86,15 +86,12 @@ class _Batch:
     """Runs that train as one batch: their state and the loop over epochs."""
 
     def __init__(self, stores: list[RunStore], masks: torch.Tensor, device: torch.device, writer: Writer) -> None:
-        runs = [store.run for store in stores]
-        self.recipe, self.runs, self.stores, self.device, self.writer = runs[0].training, runs, stores, device, writer
-        self.objective = importlib.import_module(objective_module(runs[0])).Objective(runs, masks, device)
-        self.optimizer = AdamW(runs, [initial_weights(run) for run in runs], device)
+        self.recipe, self.device, self.writer = stores[0].run.training, device, writer
         self.checkpoint_epochs = checkpoint_epochs(self.recipe)
         self.evaluation_epochs = evaluation_epochs(self.recipe)
-        self.step = Step(self.objective, self.optimizer, capacity=int(np.diff(self.checkpoint_epochs).max()))
+        self._set_up(stores, masks)
         self.epoch, self.seconds = 0, 0.0
-        self.train_loss = np.full((len(runs), self.recipe.epochs + 1), np.nan)  # [run, epoch]
+        self.train_loss = np.full((len(stores), self.recipe.epochs + 1), np.nan)  # [run, epoch]
         self.fetched_epochs = 0  # number of epochs whose train loss is in `train_loss`
         self.evaluations: list[NDArray[np.float64]] = []  # each [run, quantity]
         self.unfetched_evaluations: list[torch.Tensor] = []  # still on the device, each [run, quantity]
@@ -102,8 +99,16 @@ class _Batch:
         self.current_block: list[NDArray[np.float32]] = []  # checkpoints of the unfinished block, each [run, parameter]
         self._resume()
 
+    def _set_up(self, stores: list[RunStore], masks: torch.Tensor) -> None:
+        """Create what computes the updates of these runs, with their initial weights."""
+        self.stores, self.runs, self.masks = stores, [store.run for store in stores], masks
+        module = importlib.import_module(objective_module(self.runs[0]))
+        self.objective = module.Objective(self.runs, masks, self.device)
+        self.optimizer = AdamW(self.runs, [initial_weights(run) for run in self.runs], self.device)
+        self.step = Step(self.objective, self.optimizer, capacity=int(np.diff(self.checkpoint_epochs).max()))
+
     def run(self, received: list[int], stop_on: Collection[int], progress: Progress) -> None:
-        """Train to the end.
+        """Train until every run has ended, at the last epoch or when it meets its stop rule.
 
         Args:
             received: signals received so far; this method removes each signal that it handles.
@@ -114,9 +119,7 @@ class _Batch:
             Interrupted: a signal stopped training; the state is saved.
         """
         recipe = self.recipe
-        progress.begin(
-            f"{self.runs[0].experiment}/{'+'.join(run.name for run in self.runs)}", recipe.epochs, self.epoch
-        )
+        progress.begin(self._label(), recipe.epochs, self.epoch)
         last_save = start_time = time.monotonic()
         earlier_seconds = self.seconds
         while True:
@@ -136,8 +139,16 @@ class _Batch:
                 if show_due:
                     train_loss, test_loss = self.evaluations[-1].max(axis=0)[:2]
                     progress.show(self.epoch, train_loss, test_loss)
-            if self.epoch == recipe.epochs:
-                break
+            if ending := self._ending():
+                self.seconds = earlier_seconds + time.monotonic() - start_time
+                self._finish(ending)
+                if self.epoch < recipe.epochs:
+                    for i in ending:
+                        progress.stopped(f"{self.runs[i].experiment}/{self.runs[i].name}", self.epoch)
+                if len(ending) == len(self.stores):
+                    return
+                self._drop(ending)
+                progress.begin(self._label(), recipe.epochs, self.epoch)
             while received:
                 received_signal = received.pop(0)
                 self._fetch()
@@ -148,8 +159,32 @@ class _Batch:
                     raise Interrupted(received_signal, f" at epoch {self.epoch}")
             self.step(self.epoch)
             self.epoch += 1
-        self.seconds = earlier_seconds + time.monotonic() - start_time
-        self._finish()
+
+    def _label(self) -> str:
+        """Return the names of the experiment and of the runs that are being trained."""
+        return f"{self.runs[0].experiment}/{'+'.join(run.name for run in self.runs)}"
+
+    def _ending(self) -> list[int]:
+        """Return the indices of the runs that end at this epoch: all at the last, before it those that meet the stop rule.
+
+        Runs stop at checkpoints only, so that their last weights are at an epoch that the other runs have too.
+        """
+        if self.epoch == self.recipe.epochs:
+            return list(range(len(self.stores)))
+        last_checkpoint = self.checkpoint_epochs[self.queued_checkpoints + len(self.current_block) - 1]
+        if self.recipe.stop_when is None or not self.epoch or self.epoch != last_checkpoint:
+            return []
+        return np.flatnonzero(meets(self.recipe.stop_when, self.evaluation_epochs, self.evaluations)).tolist()
+
+    def _drop(self, ended: list[int]) -> None:
+        """Go on without the runs that have ended. On a CPU, the updates of the other runs stay the same to the bit."""
+        others = [i for i in range(len(self.stores)) if i not in ended]
+        state = {name: tensor[others] for name, tensor in self.optimizer.state().items()}
+        self._set_up([self.stores[i] for i in others], self.masks[others])
+        self.optimizer.restore(state, self.epoch)
+        self.train_loss = self.train_loss[others]
+        self.evaluations = [values[others] for values in self.evaluations]
+        self.current_block = [checkpoint[others] for checkpoint in self.current_block]
 
     def _evaluate(self) -> bool:
         """Compute the losses and accuracies if they are due; leave them on the device, so that nothing waits for it.
@@ -188,69 +223,88 @@ class _Batch:
 
     def _queue_block(self) -> None:
         """Queue the writing of the current block of checkpoints, and start an empty block."""
-        for i, store in enumerate(self.stores):
-            self.writer.submit(
-                store.write_block,
-                self.queued_checkpoints,
-                np.stack([checkpoint[i] for checkpoint in self.current_block]),
-            )
+        for i in range(len(self.stores)):
+            self._queue_block_of(i)
         self.queued_checkpoints += len(self.current_block)
         self.current_block = []
 
+    def _queue_block_of(self, i: int) -> None:
+        """Queue the writing of one run's checkpoints in the current block."""
+        block = np.stack([checkpoint[i] for checkpoint in self.current_block])
+        self.writer.submit(self.stores[i].write_block, self.queued_checkpoints, block)
+
     def _save(self) -> None:
         """Queue the writing of each run's history and training state."""
+        self._save_runs(range(len(self.stores)), self.queued_checkpoints, self.current_block)
+
+    def _save_runs(self, runs: Iterable[int], written: int, pending: list[NDArray[np.float32]]) -> None:
+        """Queue the writing of the history and training state of some runs.
+
+        Args:
+            runs: indices of the runs.
+            written: number of their checkpoints that are written or queued for writing.
+            pending: their checkpoints that are neither, each [run, parameter].
+        """
         state = {name: tensor.numpy() for name, tensor in self.optimizer.state().items()}
         evaluations = np.stack(self.evaluations)
-        for i, store in enumerate(self.stores):
+        for i in runs:
             history = {"train_loss": self.train_loss[i, : self.epoch].copy(), "evaluations": evaluations[:, i]}
-            self.writer.submit(store.write_history, *history.values())
+            self.writer.submit(self.stores[i].write_history, *history.values())
             state_of_run = {name: tensor[i] for name, tensor in state.items()} | history
             state_of_run |= {
-                "written": np.int64(self.queued_checkpoints),
-                "pending": np.array([checkpoint[i] for checkpoint in self.current_block], dtype=np.float32),
+                "written": np.int64(written),
+                "pending": np.array([checkpoint[i] for checkpoint in pending], dtype=np.float32),
                 "seconds": np.float64(self.seconds),
             }
-            self.writer.submit(store.save, self.epoch, state_of_run)
+            self.writer.submit(self.stores[i].save, self.epoch, state_of_run)
 
     def _resume(self) -> None:
         """Resume from the last epoch at which every run has a saved state, or start from the beginning."""
         states = [store.states() for store in self.stores]
-        common_epochs = set.intersection(*(set(by_epoch) for by_epoch in states))
-        if not common_epochs:
+        common = set.intersection(*map(set, states))
+        if not common:
             for store in self.stores:
                 store.start()
             return
-        self.epoch = self.fetched_epochs = max(common_epochs)
-        loaded = [store.resume(by_epoch[self.epoch]) for store, by_epoch in zip(self.stores, states, strict=True)]
+        self.epoch, self.queued_checkpoints = last = max(common)
+        self.fetched_epochs = self.epoch
+        loaded = [store.resume(of_run[last]) for store, of_run in zip(self.stores, states, strict=True)]
         names = ("parameters", "mean", "mean_of_squares")
         self.optimizer.restore(
             {name: torch.from_numpy(np.stack([state[name] for state in loaded])) for name in names}, self.epoch
         )
         self.train_loss[:, : self.epoch] = np.stack([state["train_loss"] for state in loaded])
         self.evaluations = list(np.stack([state["evaluations"] for state in loaded], axis=1))
-        self.queued_checkpoints = int(loaded[0]["written"])
         self.current_block = list(np.stack([state["pending"] for state in loaded], axis=1))
         self.seconds = float(loaded[0]["seconds"])
 
-    def _finish(self) -> None:
-        """Write the last block of checkpoints, and each run's history, training state and record of finished training."""
+    def _finish(self, ending: list[int]) -> None:
+        """Write the last checkpoints, history, training state and record of finished training of runs that end.
+
+        Args:
+            ending: indices of these runs.
+        """
         if self.current_block:
-            self._queue_block()
-        self._save()
+            for i in ending:
+                self._queue_block_of(i)
+        self._save_runs(ending, self.queued_checkpoints + len(self.current_block), [])
         self.objective.prepare(self.epoch)
         with torch.no_grad():
             self.train_loss[:, self.epoch] = self.objective.loss(self.optimizer.weights).double().cpu()
         self.writer.drain()
-        for i, store in enumerate(self.stores):
-            evaluations = np.stack(self.evaluations)[:, i]
-            store.write_history(self.train_loss[i], evaluations)
-            store.finish(
+        stopped = {"stopped_at": self.epoch} if self.epoch < self.recipe.epochs else {}
+        all_evaluations = np.stack(self.evaluations)
+        for i in ending:
+            evaluations = all_evaluations[:, i]
+            self.stores[i].write_history(self.train_loss[i, : self.epoch + 1], evaluations)
+            self.stores[i].finish(
                 {
-                    "epochs": self.recipe.epochs,
+                    "epochs": self.epoch,
                     "seconds": round(self.seconds, 3),
-                    "ms_per_epoch": round(self.seconds / self.recipe.epochs * 1e3, 3),
+                    "ms_per_epoch": round(self.seconds / self.epoch * 1e3, 3),
                     "runs_in_batch": len(self.runs),
                     "final": dict(zip(EVALUATED_QUANTITIES, map(float, evaluations[-1]), strict=True)),
                     "machine": machine(self.device),
                 }
+                | stopped
             )

@@ -1,4 +1,4 @@
-"""Epochs at which training stores checkpoints and evaluates losses, computed without importing torch."""
+"""Epochs at which training stores checkpoints, evaluates losses and stops, computed without importing torch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from progress_measures.training.objectives import EVALUATED_QUANTITIES
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from progress_measures.experiments.schema import Training
+    from progress_measures.experiments.schema import StopRule, Training
 
 
 def checkpoint_epochs(training: Training) -> NDArray[np.int64]:
@@ -28,10 +32,13 @@ def checkpoint_epochs(training: Training) -> NDArray[np.int64]:
 def evaluation_epochs(training: Training) -> NDArray[np.int64]:
     """Return the epochs at which losses and accuracies are evaluated, ascending: [evaluation].
 
-    They are the multiples of `training.evaluate_every` and, if the checkpoints have a schedule, the checkpoints.
+    They are the multiples of `training.evaluate_every` and, if the checkpoints have a schedule or runs may stop at them, the
+    checkpoints.
     """
     multiples = np.arange(0, training.epochs + 1, training.evaluate_every)
-    return multiples if training.checkpoints is None else np.union1d(multiples, checkpoint_epochs(training))
+    if training.checkpoints is None and training.stop_when is None:
+        return multiples
+    return np.union1d(multiples, checkpoint_epochs(training))
 
 
 def log_spaced(last: int, count: int) -> list[int]:
@@ -48,3 +55,24 @@ def log_spaced(last: int, count: int) -> list[int]:
     for remaining in range(count - 1, 0, -1):
         epochs.append(max(epochs[-1] + 1, round(epochs[-1] * (last / epochs[-1]) ** (1 / remaining))))
     return epochs
+
+
+def meets(rule: StopRule, epochs: NDArray[np.int64], evaluations: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """Return which runs have met a stop rule at every evaluation for its number of epochs, up to the last evaluation.
+
+    Args:
+        rule: the rule.
+        epochs: epochs of the evaluations, ascending: [evaluation].
+        evaluations: losses and accuracies [run, quantity] of each evaluation, in the order of `EVALUATED_QUANTITIES`.
+
+    Returns:
+        [run]; false for a loss that is NaN.
+    """
+    still_met = np.ones(len(evaluations[-1]), dtype=bool)
+    for epoch, values in zip(epochs[len(evaluations) - 1 :: -1], reversed(evaluations), strict=True):
+        for name, bound in rule.conditions.items():
+            value = values[:, EVALUATED_QUANTITIES.index(name)]
+            still_met &= value < bound if name.endswith("loss") else value >= bound
+        if epochs[len(evaluations) - 1] - epoch >= rule.for_epochs:
+            return still_met
+    return np.zeros_like(still_met)

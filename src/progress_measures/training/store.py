@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 # Checkpoints per block. Larger blocks make fewer files (a mainline run has 250); smaller blocks make smaller states.
 BLOCK = 20
 
-# Metadata of an array that must equal what this package writes. Other metadata may change with the version of Zarr.
-_COMPARED_METADATA = ("shape", "data_type", "chunk_grid", "dimension_names")
+# Metadata of an array that, besides its shape, must equal what this package writes. Other metadata may change with the
+# version of Zarr.
+_COMPARED_METADATA = ("data_type", "chunk_grid", "dimension_names")
 
 State = dict[str, NDArray[Any]]
 
@@ -81,9 +82,14 @@ class RunStore:
                 ) from None
             yield
 
-    def states(self) -> dict[int, Path]:
-        """Return the files of the states from which training can resume, by epoch: intact, of the same settings and code."""
-        states: dict[int, Path] = {}
+    def states(self) -> dict[tuple[int, int], Path]:
+        """Return the files of the states from which training can resume: intact, of the same settings and code.
+
+        Returns:
+            The files by epoch and by number of checkpoints that were in `checkpoints.zarr`. Runs resume as one batch from
+            states that agree in both.
+        """
+        states: dict[tuple[int, int], Path] = {}
         if not self._has_expected_layout():
             return states  # a state contains only the last checkpoints; the earlier checkpoints are lost
         for path in sorted((self.folder / "resume").glob("*.npz")):
@@ -92,16 +98,17 @@ class RunStore:
                     if [str(state["config_hash"]), str(state["code"])] == [self.run.hash, self.code]:
                         for name in state.files:  # reading verifies the checksums
                             state[name]
-                        states[int(state["epoch"])] = path
+                        states[int(state["epoch"]), int(state["written"])] = path
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                 continue
         return states
 
     def resume(self, path: Path) -> State:
         """Return the arrays of a state, by name, and write the attributes of this run to `checkpoints.zarr`."""
-        attributes = self._checkpoints().attrs
-        if attributes.asdict() != self._attributes():
-            attributes.put(self._attributes())
+        group = self._checkpoints()
+        if group.attrs.asdict() != self._attributes():
+            group.attrs.put(self._attributes())
+        self._set_length(group, len(self.epochs))
         with np.load(path, allow_pickle=False) as state:
             return {name: state[name] for name in state.files}
 
@@ -157,13 +164,26 @@ class RunStore:
             return False
 
     def _description(self, group: zarr.Group) -> list[Any]:
-        """Return the epochs of the checkpoints and the metadata of every array, for comparison."""
+        """Return the epochs of the checkpoints and the metadata of every array, for comparison.
+
+        If runs may stop early, the epochs and the number of checkpoints are left out: `resume` restores them.
+        """
         arrays = dict(group.arrays())
+        may_stop = self.run.training.stop_when is not None
         metadata = [arrays[name].metadata.to_dict() for name in ("epoch", *self._shapes)]
         return [
-            np.asarray(arrays["epoch"]).tolist(),
+            None if may_stop else np.asarray(arrays["epoch"]).tolist(),
+            [arrays[name].shape[may_stop:] for name in ("epoch", *self._shapes)],
             *([array_metadata.get(key) for key in _COMPARED_METADATA] for array_metadata in metadata),
         ]
+
+    def _set_length(self, group: zarr.Group, length: int) -> None:
+        """Set the number of checkpoints of every array, if it is another: a run that stops early has fewer."""
+        for name, array in group.arrays():
+            if array.shape[0] != length:
+                array.resize((length, *array.shape[1:]))
+                if name == "epoch":
+                    array[:] = self.epochs[:length]
 
     def _checkpoints(self) -> zarr.Group:
         return zarr.open_group(self.folder / "checkpoints.zarr", mode="r+")
@@ -203,8 +223,11 @@ class RunStore:
     def finish(self, record: dict[str, Any]) -> None:
         """Write `done.json`, and delete all states but the last.
 
-        If `done.json` is deleted, training writes it again from the last state in seconds, without another update.
+        If the record has `stopped_at`, the checkpoints after this epoch, which the run does not have, are removed from the
+        arrays. If `done.json` is deleted, training writes it again from the last state in seconds, without another update.
         """
+        if "stopped_at" in record:
+            self._set_length(self._checkpoints(), int(np.searchsorted(self.epochs, record["stopped_at"], side="right")))
         write_json(self.folder / "done.json", self._attributes() | record)
         for old_state in sorted((self.folder / "resume").glob("*.npz"))[:-1]:
             old_state.unlink()
