@@ -90,8 +90,7 @@ def test_scheduled_checkpoints_equal_those_at_every_epoch(tmp_path):
 
 @pytest.mark.parametrize("epoch", [1, 20, 23, 40, 57])
 def test_scheduled_run_resumes_to_the_same_bits(tmp_path, monkeypatch, epoch):
-    monkeypatch.setattr(loop, "BLOCK", 4)  # several blocks
-    monkeypatch.setattr("progress_measures.training.store.BLOCK", 4)
+    monkeypatch.setattr("progress_measures.training.store.BLOCK", 4)  # several blocks
     runs, original = small_runs(**SCHEDULE), Step.__call__
     trained(tmp_path / "undisturbed", runs)
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from progress_measures.analysis import last_checkpoint
 from progress_measures.claims.describe import describe
 from progress_measures.cube import publish
-from progress_measures.cube.extract import CheckpointReader, compute_measures, measure_family, measures_for
+from progress_measures.cube.extract import CheckpointReader, compute_measures, measure_run, measures_for
 from progress_measures.cube.gather import gather
 from progress_measures.cube.open import open_cube, open_run
 from progress_measures.experiments.derived import train_mask
@@ -176,8 +176,7 @@ def gathered(tmp_path_factory):
         runs = stopping_runs()
         trained(folder / "results/small", runs)
         for run in runs:
-            for family in families_of(run):
-                measure_family(run, family, first=run is runs[0])
+            measure_run(run, families_of(run), first=run is runs[0])
         gather("small", "Small", runs)
     return folder
 

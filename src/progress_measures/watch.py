@@ -60,8 +60,8 @@ class RunStatus(NamedTuple):
     Attributes:
         measures_so_far: Measures over `epoch`, and losses and accuracies of training over `history_epoch`; None before
             training writes its history.
-        phase: The phase that the rule finds from the measures so far; `training` on a task without excluded losses;
-            `starting` or `not started` before the first checkpoint.
+        phase: The phase that the rule finds from the measures so far; `training` on a task without excluded losses, or before
+            any weights are kept; `starting` or `not started` before the first checkpoint.
     """
 
     measures_so_far: xr.Dataset | None
@@ -80,7 +80,7 @@ def read_run_status(run: Run) -> RunStatus:
     history = history_of(run)
     weights = _SpacedCheckpoints(run, int(history.history_epoch[-1]))
     if not weights.epochs.size:
-        return RunStatus(history, "starting")
+        return RunStatus(history, "starting" if run.training.keep == "all" else "training")
     selected = [m for name, m in measures().items() if name in (*CURVES, "key_frequency") and m.applies_to(run)]
     mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run)
     measured = compute_measures(run, selected, weights, mask).merge(history)

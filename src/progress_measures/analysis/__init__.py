@@ -18,7 +18,8 @@ forecast      prediction of when a network generalizes
 from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead
 from progress_measures.analysis.pair_maps import attention_map, neuron_map, neuron_maps
 from progress_measures.analysis.runs import key_frequencies_of, operands
-from progress_measures.analysis.select import by_fraction, cut_to_run, grid, last_checkpoint, runs_with, until_stop
+from progress_measures.analysis.select import by_fraction, cut_to_run, grid, runs_with
+from progress_measures.cube.stops import last_checkpoint, until_stop
 
 __all__ = [
     "at_epochs",

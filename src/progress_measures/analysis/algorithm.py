@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from progress_measures.analysis.select import last_checkpoint
+from progress_measures.cube.stops import last_checkpoint
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.crossings import at_epochs
-from progress_measures.analysis.select import last_checkpoint
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.measures.phases import FINAL, circuit_formation_end, cleanup_end, memorization_end_maximal
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from progress_measures.analysis.select import last_checkpoint
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.tasks import TASKS
 from progress_measures.tasks.order import Order
 from progress_measures.tasks.split import train_order

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from progress_measures.capabilities import CAPABILITIES
 from progress_measures.errors import UserError
-
-Cube = TypeVar("Cube", xr.Dataset, xr.DataArray)
 
 
 def select(cube: xr.Dataset, variables: Sequence[str], reader: str) -> xr.Dataset:
@@ -84,33 +82,6 @@ def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
         return cube
     settings = cube.sel(run=run)
     return cube.isel({dim: slice(int(settings[setting])) for dim, setting in SIZES.items() if dim in cube.dims})
-
-
-def last_checkpoint(cube: Cube) -> Cube:
-    """Select the last checkpoint of each run: the one at which it stopped early, or the last one of the cube.
-
-    Args:
-        cube: cube or variable with one or more runs, with a dimension `epoch`.
-
-    Returns:
-        The cube or variable without the dimension `epoch`. The coordinate `epoch` is the epoch of each run if runs may stop
-        early.
-    """
-    if "stopped_at" not in cube.coords:
-        return cube.isel(epoch=-1)
-    return cube.sel(epoch=cube.stopped_at.fillna(cube.epoch[-1].item()).astype(int))
-
-
-def until_stop(run_cube: xr.Dataset) -> xr.Dataset:
-    """Cut the cube of one run to the epochs up to the one at which the run stopped early, if it did.
-
-    Args:
-        run_cube: cube of a single run, with or without the dimension `run`.
-    """
-    if "stopped_at" not in run_cube.coords or np.isnan(run_cube.stopped_at.item()):
-        return run_cube
-    dims = [dim for dim in ("epoch", "history_epoch") if dim in run_cube.dims]
-    return run_cube.sel({dim: slice(None, run_cube.stopped_at.item()) for dim in dims})
 
 
 def _along_run(cube: xr.Dataset) -> dict[str, xr.DataArray]:

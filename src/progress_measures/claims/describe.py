@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from progress_measures.analysis.phases import PHASE_ENDS, PHASES
 from progress_measures.analysis.runs import key_frequencies_of
-from progress_measures.analysis.select import cut_to_run, until_stop
+from progress_measures.analysis.select import cut_to_run
 from progress_measures.claims.judge import HOLDS, judge
 from progress_measures.claims.registry import load_quantity
 from progress_measures.claims.schema import headline_claims
+from progress_measures.cube.stops import until_stop
 from progress_measures.measures.phases import STAYS
 
 

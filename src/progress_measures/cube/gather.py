@@ -12,7 +12,8 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from progress_measures.cube.structure import describe_dimensions, encoding
+from progress_measures.cube.stops import with_stops
+from progress_measures.cube.structure import describe_dimensions, encoding, with_epochs
 from progress_measures.errors import UserError
 from progress_measures.files import append_to_store, atomic_path, create_store, open_store
 from progress_measures.measures import keys, phases
@@ -108,26 +109,6 @@ def _epochs_of_all(runs: list[Run], records: dict[str, Any]) -> dict[str, NDArra
     return {dim: schedule[schedule <= last] for dim, schedule in schedules.items()}
 
 
-def with_stops(cube: xr.Dataset, runs: list[Run], records: Mapping[str, Any]) -> xr.Dataset:
-    """Add the coordinate `stopped_at` along `run` to a cube whose runs may stop early; return other cubes unchanged.
-
-    Args:
-        cube: the cube.
-        runs: the runs of the cube.
-        records: record of the training of each run, by name.
-    """
-    if all(run.training.stop_when is None for run in runs):
-        return cube
-    stops = [float(records[run.name].get("stopped_at", np.nan)) for run in runs]
-    attributes = {
-        "long_name": "Epoch at which training stopped early",
-        "units": "epoch",
-        "description": "Checkpoint at which the run met `training.stop_when` and ended; NaN for a run with all epochs. "
-        "Measures at later epochs are NaN, or 0 if they are integers.",
-    }
-    return cube.assign_coords(stopped_at=("run", stops, attributes))
-
-
 def join(
     parts: list[xr.Dataset], runs: list[Run], first: Run, epochs: Mapping[str, NDArray[np.int64]] | None = None
 ) -> xr.Dataset:
@@ -148,7 +129,7 @@ def join(
         for name, texts in part.attrs.pop("reasons").items():
             reasons.setdefault(name, {}).update(texts)
     if epochs is not None:
-        parts = [_reindexed(part, epochs) for part in parts]
+        parts = [with_epochs(part, epochs) for part in parts]
     shared = xr.Dataset({name: values for name, values in parts[0].data_vars.items() if "run" not in values.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
     # networks of different sizes have different numbers of neurons, heads and dimensions; entries that a run lacks are NaN
@@ -174,13 +155,6 @@ def join(
     if "key_frequency" in cube:
         cube.attrs |= _rules()
     return describe_dimensions(cube)
-
-
-def _reindexed(part: xr.Dataset, epochs: Mapping[str, NDArray[np.int64]]) -> xr.Dataset:
-    """Return the cube of one run with the epochs of all runs."""
-    labels = {dim: labels for dim, labels in epochs.items() if dim in part.dims}
-    fill_values = {name: values.dtype.type(0) for name, values in part.data_vars.items() if values.dtype.kind in "iu"}
-    return part.reindex(labels, fill_value=fill_values)
 
 
 def _provided_by_all(runs: list[Run]) -> list[str]:

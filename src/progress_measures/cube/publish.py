@@ -12,11 +12,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from progress_measures.analysis.select import last_checkpoint, until_stop
 from progress_measures.cube.extract import compute_measures, measures_for
-from progress_measures.cube.gather import join, run_part, same_architecture, with_stops
+from progress_measures.cube.gather import join, run_part, same_architecture
 from progress_measures.cube.open import OpenRun, cube_if_any, open_cube
 from progress_measures.cube.rounding import rounded
+from progress_measures.cube.stops import last_checkpoint, until_stop, with_stops
 from progress_measures.cube.structure import encoding
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask

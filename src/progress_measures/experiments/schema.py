@@ -251,6 +251,16 @@ class Training(Section):
         description="When a run ends before its last epoch; see below. Losses and accuracies are also evaluated at "
         "checkpoints. By default, all runs have `epochs` epochs.",
     )
+    measure: Literal["after", "during"] = Field(
+        "after",
+        description="Whether checkpoints are measured after training, from their stored weights, or during training, as they "
+        "are made. Measures that need the final network are then taken after training, at the kept checkpoints.",
+    )
+    keep: Literal["all", "last"] | list[Annotated[int, Field(ge=0)]] | CheckpointSchedule = Field(
+        "all",
+        description="With `measure: during`, the checkpoints whose weights are stored: `all`, `last`, or those nearest to a "
+        "list of epochs or to a schedule as for `checkpoints`. The last checkpoint of a run is always kept.",
+    )
     evaluate_every: int = Field(
         100,
         ge=1,
@@ -269,6 +279,18 @@ class Training(Section):
                 raise ValueError("give `checkpoint_every` or `checkpoints`, not both")
             if (self.checkpoints.log or 0) > self.epochs:
                 raise ValueError(f"`checkpoints.log` ({self.checkpoints.log}) exceeds `epochs` ({self.epochs})")
+        return self
+
+    @model_validator(mode="after")
+    def _check_kept(self) -> "Training":
+        if self.keep != "all" and self.measure != "during":
+            raise ValueError(
+                "`keep` needs `measure: during`: weights that are not kept cannot be measured after training"
+            )
+        if isinstance(self.keep, CheckpointSchedule) and (self.keep.log or 0) > self.epochs:
+            raise ValueError(f"`keep.log` ({self.keep.log}) exceeds `epochs` ({self.epochs})")
+        if isinstance(self.keep, list) and max(self.keep, default=0) > self.epochs:
+            raise ValueError(f"`keep` has epoch {max(self.keep)}, but the last epoch is {self.epochs}")
         return self
 
 
@@ -384,7 +406,7 @@ class Run(Section):
         else:
             flat |= {"split_method": self.split.method, "train_fraction": self.split.train_fraction}
         model = self.model
-        training = self.training.model_dump(exclude={"betas", "batch", "checkpoints", "stop_when"})
+        training = self.training.model_dump(exclude={"betas", "batch", "checkpoints", "stop_when", "measure", "keep"})
         if self.training.checkpoints is not None:  # the cube's dimension `epoch` has the schedule
             del training["checkpoint_every"]
         flat |= model.model_dump() | training
@@ -396,6 +418,9 @@ class Run(Section):
         flat |= {"beta1": self.training.betas[0], "beta2": self.training.betas[1]}
         return flat
 
+
+_SAME_IN_ALL_RUNS = ("epochs", "checkpoint_every", "checkpoints", "evaluate_every", "stop_when", "measure", "keep")
+"""Fields of `training` that cannot vary within an experiment, because they decide the epochs of its cube."""
 
 SEQUENCE_TASKS = [kind for kind, task in TASKS.items() if issubclass(task, SequenceTask)]
 
@@ -508,7 +533,7 @@ class Experiment(Section):
             for section, model in (("split", Split), ("model", Model), ("training", Training))
             for field in model.model_fields
         }
-        allowed -= {f"training.{field}" for field in ("epochs", "checkpoint_every", "checkpoints", "evaluate_every")}
+        allowed -= {f"training.{field}" for field in _SAME_IN_ALL_RUNS}
         for key, values in grid.items():
             fields = _fields(key)
             for field in fields:

@@ -15,7 +15,7 @@ from progress_measures.analysis.clusters import cluster_frequencies, cluster_spe
 from progress_measures.analysis.crossings import first_below
 from progress_measures.analysis.embedding import number_embedding
 from progress_measures.analysis.pair_maps import attention_map, neuron_map, spectrum_2d
-from progress_measures.analysis.select import last_checkpoint
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.interactive_page import axis as page_axis
 from progress_measures.figures.interactive_page import layout
 from progress_measures.figures.plots.attention import (

@@ -10,7 +10,7 @@ import numpy as np
 
 from progress_measures.analysis.clusters import cluster_frequencies
 from progress_measures.analysis.phases import PHASE_ENDS
-from progress_measures.analysis.select import last_checkpoint
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.attention import HEAD_COLORS, attention_table
 from progress_measures.figures.plots.clusters import cluster_columns, jitter
 from progress_measures.figures.plots.curves import epoch_axis_with_phases

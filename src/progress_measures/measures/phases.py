@@ -105,8 +105,10 @@ def _minimum_before_cleanup(run: xr.Dataset, excluded: Array) -> Milestone:
 def memorization_end(run: xr.Dataset) -> Milestone:
     """Epoch of the minimum of the smoothed excluded loss before the end of circuit formation."""
     cleanup, excluded = _cleanup(run), run.excluded_loss.values
-    if not isinstance(cleanup, str) and not np.isfinite(excluded).all():
+    if not isinstance(cleanup, str) and np.isnan(excluded).all():
         return Milestone(np.nan, "the run has no key frequencies and therefore no excluded loss")
+    if not isinstance(cleanup, str) and np.isnan(excluded).any():
+        return Milestone(np.nan, "the excluded loss is known only at the checkpoints whose weights were kept")
     return _minimum_before_cleanup(run, excluded)
 
 

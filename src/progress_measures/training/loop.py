@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,15 +22,16 @@ from progress_measures.training.objectives import EVALUATED_QUANTITIES, objectiv
 from progress_measures.training.optimizer import AdamW
 from progress_measures.training.progress import Progress
 from progress_measures.training.record import code_of
-from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs, meets
+from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs, kept_epochs, meets
 from progress_measures.training.signals import Interrupted, collected
 from progress_measures.training.step import Step
-from progress_measures.training.store import BLOCK, RunStore
+from progress_measures.training.store import RunStore
 from progress_measures.training.writer import Writer
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
+_MEASURE = "measure_"  # prefix of the names of measures in a training state
 SAVE_SECONDS = 60.0  # after this time without a saved state, the next checkpoint saves one
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -60,7 +62,8 @@ def train(
     """
     code = code_of(runs[0])
     with contextlib.ExitStack() as stack:
-        stores = [RunStore(folder / run.name, run, code) for run in runs]
+        code_of_measures = _observer_module().code_of_measures(runs[0]) if runs[0].training.measure == "during" else ""
+        stores = [RunStore(folder / run.name, run, code, code_of_measures) for run in runs]
         for store in stores:
             stack.enter_context(store.locked())
         received = stack.enter_context(collected(SIGNALS))
@@ -82,6 +85,11 @@ def _group_by_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
     return list(groups.values())
 
 
+def _observer_module() -> ModuleType:
+    """Import the module that measures checkpoints by its name, because its code does not decide the weights."""
+    return importlib.import_module("progress_measures.cube.observer")
+
+
 class _Batch:
     """Runs that train as one batch: their state and the loop over epochs."""
 
@@ -90,13 +98,21 @@ class _Batch:
         self.checkpoint_epochs = checkpoint_epochs(self.recipe)
         self.evaluation_epochs = evaluation_epochs(self.recipe)
         self._set_up(stores, masks)
+        is_observed = self.recipe.measure == "during"
+        self.observers = (
+            [_observer_module().Observer(*pair) for pair in zip(self.runs, masks.numpy(), strict=True)]
+            if is_observed
+            else []
+        )
+        self.kept = kept_epochs(self.recipe)
+        self.checkpoint_count = 0  # number of checkpoints so far, kept or not
         self.epoch, self.seconds = 0, 0.0
         self.train_loss = np.full((len(stores), self.recipe.epochs + 1), np.nan)  # [run, epoch]
         self.fetched_epochs = 0  # number of epochs whose train loss is in `train_loss`
         self.evaluations: list[NDArray[np.float64]] = []  # each [run, quantity]
         self.unfetched_evaluations: list[torch.Tensor] = []  # still on the device, each [run, quantity]
-        self.queued_checkpoints = 0  # number of checkpoints in the full blocks, written or queued for writing
-        self.current_block: list[NDArray[np.float32]] = []  # checkpoints of the unfinished block, each [run, parameter]
+        self.queued_checkpoints = 0  # number of kept checkpoints in the full blocks, written or queued for writing
+        self.current_block: list[NDArray[np.float32]] = []  # those of the unfinished block, each [run, parameter]
         self._resume()
 
     def _set_up(self, stores: list[RunStore], masks: torch.Tensor) -> None:
@@ -125,7 +141,7 @@ class _Batch:
         while True:
             is_evaluated, is_checkpoint = self._evaluate(), self._add_checkpoint()
             if is_evaluated or is_checkpoint:
-                block_full = len(self.current_block) == BLOCK
+                block_full = len(self.current_block) == self.stores[0].block
                 save_due = block_full or time.monotonic() - last_save > SAVE_SECONDS
                 show_due = progress.due or self.epoch == recipe.epochs
                 if is_checkpoint or save_due or show_due:
@@ -171,7 +187,7 @@ class _Batch:
         """
         if self.epoch == self.recipe.epochs:
             return list(range(len(self.stores)))
-        last_checkpoint = self.checkpoint_epochs[self.queued_checkpoints + len(self.current_block) - 1]
+        last_checkpoint = self.checkpoint_epochs[self.checkpoint_count - 1]
         if self.recipe.stop_when is None or not self.epoch or self.epoch != last_checkpoint:
             return []
         return np.flatnonzero(meets(self.recipe.stop_when, self.evaluation_epochs, self.evaluations)).tolist()
@@ -185,6 +201,7 @@ class _Batch:
         self.train_loss = self.train_loss[others]
         self.evaluations = [values[others] for values in self.evaluations]
         self.current_block = [checkpoint[others] for checkpoint in self.current_block]
+        self.observers = [self.observers[i] for i in others if self.observers]
 
     def _evaluate(self) -> bool:
         """Compute the losses and accuracies if they are due; leave them on the device, so that nothing waits for it.
@@ -207,15 +224,26 @@ class _Batch:
         self.unfetched_evaluations = []
 
     def _add_checkpoint(self) -> bool:
-        """Add the weights of this epoch to the current block if a checkpoint is due.
+        """If a checkpoint is due, measure it if asked to, and add its weights to the current block if they are kept.
 
         Returns:
             Whether it was due; false if this checkpoint was added before an interruption.
         """
-        if not self._is_next(self.checkpoint_epochs, self.queued_checkpoints + len(self.current_block)):
+        if not self._is_next(self.checkpoint_epochs, self.checkpoint_count):
             return False
-        self.current_block.append(self.optimizer.parameters.detach().to("cpu", copy=True).numpy())
+        self.checkpoint_count += 1
+        parameters = self._parameters()
+        for i, observer in enumerate(self.observers):
+            tensors = self.stores[i].tensors(parameters[i : i + 1])
+            observer.add({name: np.ascontiguousarray(tensor[0]) for name, tensor in tensors.items()}, self.epoch)
+        if self._is_next(self.kept, self.queued_checkpoints + len(self.current_block)):
+            self.current_block.append(parameters)
         return True
+
+    def _parameters(self) -> NDArray[np.float32]:
+        """Return the weights of this epoch: [run, parameter]."""
+        parameters: NDArray[np.float32] = self.optimizer.parameters.detach().to("cpu", copy=True).numpy()
+        return parameters
 
     def _is_next(self, schedule: NDArray[np.int64], count: int) -> bool:
         """Return whether this epoch is the next one of a schedule of which `count` epochs are done."""
@@ -223,15 +251,15 @@ class _Batch:
 
     def _queue_block(self) -> None:
         """Queue the writing of the current block of checkpoints, and start an empty block."""
-        for i in range(len(self.stores)):
-            self._queue_block_of(i)
+        self._queue(range(len(self.stores)), self.current_block)
         self.queued_checkpoints += len(self.current_block)
         self.current_block = []
 
-    def _queue_block_of(self, i: int) -> None:
-        """Queue the writing of one run's checkpoints in the current block."""
-        block = np.stack([checkpoint[i] for checkpoint in self.current_block])
-        self.writer.submit(self.stores[i].write_block, self.queued_checkpoints, block)
+    def _queue(self, runs: Iterable[int], checkpoints: list[NDArray[np.float32]]) -> None:
+        """Queue the writing of checkpoints [run, parameter] of some runs, after those that are queued already."""
+        for i in runs if checkpoints else ():
+            block = np.stack([checkpoint[i] for checkpoint in checkpoints])
+            self.writer.submit(self.stores[i].write_block, self.queued_checkpoints, block)
 
     def _save(self) -> None:
         """Queue the writing of each run's history and training state."""
@@ -256,6 +284,8 @@ class _Batch:
                 "pending": np.array([checkpoint[i] for checkpoint in pending], dtype=np.float32),
                 "seconds": np.float64(self.seconds),
             }
+            if self.observers:
+                state_of_run |= {_MEASURE + name: values for name, values in self.observers[i].state().items()}
             self.writer.submit(self.stores[i].save, self.epoch, state_of_run)
 
     def _resume(self) -> None:
@@ -277,6 +307,9 @@ class _Batch:
         self.evaluations = list(np.stack([state["evaluations"] for state in loaded], axis=1))
         self.current_block = list(np.stack([state["pending"] for state in loaded], axis=1))
         self.seconds = float(loaded[0]["seconds"])
+        self.checkpoint_count = int(np.searchsorted(self.checkpoint_epochs, self.epoch, side="right"))
+        for i, observer in enumerate(self.observers):
+            observer.resume({k.removeprefix(_MEASURE): v for k, v in loaded[i].items() if k.startswith(_MEASURE)})
 
     def _finish(self, ending: list[int]) -> None:
         """Write the last checkpoints, history, training state and record of finished training of runs that end.
@@ -284,9 +317,10 @@ class _Batch:
         Args:
             ending: indices of these runs.
         """
-        if self.current_block:
-            for i in ending:
-                self._queue_block_of(i)
+        unwritten, is_kept = self.current_block, self.epoch in self.kept
+        if not is_kept:  # the last checkpoint of a run that stops early
+            unwritten = [*unwritten, self._parameters()]
+        self._queue(ending, unwritten)
         self._save_runs(ending, self.queued_checkpoints + len(self.current_block), [])
         self.objective.prepare(self.epoch)
         with torch.no_grad():
@@ -297,6 +331,8 @@ class _Batch:
         for i in ending:
             evaluations = all_evaluations[:, i]
             self.stores[i].write_history(self.train_loss[i, : self.epoch + 1], evaluations)
+            if self.observers:
+                self.observers[i].finish(self.stores[i].folder)
             self.stores[i].finish(
                 {
                     "epochs": self.epoch,

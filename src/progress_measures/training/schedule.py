@@ -13,20 +13,35 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from progress_measures.experiments.schema import StopRule, Training
+    from progress_measures.experiments.schema import CheckpointSchedule, StopRule, Training
 
 
 def checkpoint_epochs(training: Training) -> NDArray[np.int64]:
     """Return the epochs of the checkpoints, ascending, from 0 to `training.epochs`: [checkpoint]."""
-    schedule = training.checkpoints
-    if schedule is None:
+    if training.checkpoints is None:
         return np.arange(0, training.epochs + 1, training.checkpoint_every)
-    epochs = {0, training.epochs}
+    return _scheduled(training.checkpoints, training.epochs)
+
+
+def _scheduled(schedule: CheckpointSchedule, last: int) -> NDArray[np.int64]:
+    """Return the epochs of a schedule for a training that ends at the epoch `last`, ascending."""
+    epochs = {0, last}
     if schedule.log is not None:
-        epochs.update(log_spaced(training.epochs, schedule.log))
+        epochs.update(log_spaced(last, schedule.log))
     if schedule.every is not None:
-        epochs.update(range(0, training.epochs + 1, schedule.every))
+        epochs.update(range(0, last + 1, schedule.every))
     return np.array(sorted(epochs), dtype=np.int64)
+
+
+def kept_epochs(training: Training) -> NDArray[np.int64]:
+    """Return the epochs of the checkpoints whose weights are stored, ascending; a run that stops early keeps its last too."""
+    epochs, keep = checkpoint_epochs(training), training.keep
+    if keep == "all":
+        return epochs
+    if keep == "last":
+        return epochs[-1:]
+    chosen = [*keep, training.epochs] if isinstance(keep, list) else _scheduled(keep, training.epochs)
+    return epochs[np.unique([np.abs(epochs - epoch).argmin() for epoch in chosen])]
 
 
 def evaluation_epochs(training: Training) -> NDArray[np.int64]:

@@ -2,12 +2,13 @@
 
     checkpoints.zarr   weights with a leading dimension `epoch`; a chunk is a block of 20 checkpoints with a checksum
     history.zarr       losses and accuracies computed during training
+    during.zarr        measures taken during training, with `measure: during`; `cube.observer` writes it
     resume/*.npz       the last two training states, from which training resumes bit for bit; after training, only the last
     done.json          record of the finished training, renamed into place last
 
-A training state contains the parameters, the optimizer's moment estimates, the history so far and the checkpoints of the
-block that is not full yet. Training that resumes from a state writes later checkpoints to `checkpoints.zarr` again. If
-checksums show that the last state is damaged, training resumes from the state before it.
+A training state contains the parameters, the optimizer's moment estimates, the history so far, the checkpoints of the
+block that is not full yet, and the measures taken so far. Training that resumes from a state writes later checkpoints to
+`checkpoints.zarr` again. If checksums show that the last state is damaged, training resumes from the state before it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import MemoryStore
 
 from progress_measures.errors import UserError
@@ -31,7 +32,7 @@ from progress_measures.files import atomic_path, write_json, write_store
 from progress_measures.models.architecture import Architecture
 from progress_measures.training.objectives import EVALUATED_QUANTITIES
 from progress_measures.training.record import done
-from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs
+from progress_measures.training.schedule import evaluation_epochs, kept_epochs
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -43,6 +44,8 @@ BLOCK = 20
 # version of Zarr.
 _COMPARED_METADATA = ("data_type", "chunk_grid", "dimension_names")
 
+_SHUFFLE = BloscCodec(typesize=4, cname="zstd", clevel=5, shuffle="shuffle")
+
 State = dict[str, NDArray[Any]]
 
 
@@ -53,12 +56,19 @@ class RunStore:
         folder: `results/<experiment>/runs/<run>`.
         run: settings of the run; training does not resume from states with other settings.
         code: fingerprint of the code that trains the run; training does not resume from states of other code.
+        code_of_measures: fingerprint of the code that measures the run while it trains, likewise; empty if none does.
+
+    Attributes:
+        epochs: epochs whose weights are stored: [checkpoint].
+        block: checkpoints per block.
     """
 
-    def __init__(self, folder: Path, run: Run, code: str) -> None:
-        self.folder, self.run, self.code = folder, run, code
+    def __init__(self, folder: Path, run: Run, code: str, code_of_measures: str = "") -> None:
+        self.folder, self.run, self.code, self._code_of_measures = folder, run, code, code_of_measures
         self._shapes = Architecture.of(run).shapes()
-        self.epochs = checkpoint_epochs(run.training)
+        self.epochs = kept_epochs(run.training)
+        # The few weights that are kept are stored at once, because a block would be part of each state until it is full.
+        self.block = BLOCK if run.training.keep == "all" else 1
 
     @property
     def done(self) -> dict[str, Any] | None:
@@ -95,7 +105,7 @@ class RunStore:
         for path in sorted((self.folder / "resume").glob("*.npz")):
             try:
                 with np.load(path, allow_pickle=False) as state:
-                    if [str(state["config_hash"]), str(state["code"])] == [self.run.hash, self.code]:
+                    if [str(state["config_hash"]), str(state["code"])] == [self.run.hash, self._code_of_states]:
                         for name in state.files:  # reading verifies the checksums
                             state[name]
                         states[int(state["epoch"]), int(state["written"])] = path
@@ -108,7 +118,7 @@ class RunStore:
         group = self._checkpoints()
         if group.attrs.asdict() != self._attributes():
             group.attrs.put(self._attributes())
-        self._set_length(group, len(self.epochs))
+        self._set_epochs(group, self.epochs)
         with np.load(path, allow_pickle=False) as state:
             return {name: state[name] for name in state.files}
 
@@ -120,11 +130,19 @@ class RunStore:
             state: arrays by name.
         """
         folder = self.folder / "resume"
-        identity = {"epoch": np.int64(epoch), "config_hash": np.str_(self.run.hash), "code": np.str_(self.code)}
+        identity = {
+            "epoch": np.int64(epoch),
+            "config_hash": np.str_(self.run.hash),
+            "code": np.str_(self._code_of_states),
+        }
         with atomic_path(folder / f"{epoch:09d}.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **state, **identity)
         for old_state in sorted(folder.glob("*.npz"))[:-2]:
             old_state.unlink()
+
+    @property
+    def _code_of_states(self) -> str:
+        return self.code + self._code_of_measures
 
     def start(self) -> None:
         """Create an empty `checkpoints.zarr`, and remove the record and the states of earlier training."""
@@ -143,10 +161,11 @@ class RunStore:
             group.create_array(
                 name,
                 shape=(len(self.epochs), *shape),
-                chunks=(min(BLOCK, len(self.epochs)), *shape),
+                chunks=(min(self.block, len(self.epochs)), *shape),
                 dtype="float32",
                 fill_value=float("nan"),
-                compressors=(Crc32cCodec(),),  # float32 weights do not compress
+                # Compression saves 16 %: not worth its time for all weights, but for the few that are kept of a large sweep.
+                compressors=(Crc32cCodec(),) if self.run.training.keep == "all" else (_SHUFFLE, Crc32cCodec()),
                 dimension_names=["epoch", *dims],
             )
         return group
@@ -177,13 +196,19 @@ class RunStore:
             *([array_metadata.get(key) for key in _COMPARED_METADATA] for array_metadata in metadata),
         ]
 
-    def _set_length(self, group: zarr.Group, length: int) -> None:
-        """Set the number of checkpoints of every array, if it is another: a run that stops early has fewer."""
-        for name, array in group.arrays():
-            if array.shape[0] != length:
-                array.resize((length, *array.shape[1:]))
-                if name == "epoch":
-                    array[:] = self.epochs[:length]
+    def epochs_until(self, last: int) -> NDArray[np.int64]:
+        """Return the epochs whose weights are stored if the run ends at the epoch `last`, of which this is always one."""
+        return np.union1d(self.epochs[self.epochs < last], [last])
+
+    def _set_epochs(self, group: zarr.Group, epochs: NDArray[np.int64]) -> None:
+        """Set the epochs of the checkpoints, if they are others: a run that stops early has fewer."""
+        for _, array in group.arrays():
+            if array.shape[0] != len(epochs):
+                array.resize((len(epochs), *array.shape[1:]))
+        stored = group["epoch"]
+        assert isinstance(stored, zarr.Array)
+        if not np.array_equal(np.asarray(stored), epochs):
+            stored[:] = epochs
 
     def _checkpoints(self) -> zarr.Group:
         return zarr.open_group(self.folder / "checkpoints.zarr", mode="r+")
@@ -196,13 +221,22 @@ class RunStore:
             block: [checkpoint, parameter].
         """
         group = self._checkpoints()
-        offset = 0
-        for name, shape in self._shapes.items():
-            size = int(np.prod(shape))
+        for name, tensor in self.tensors(block).items():
             array = group[name]
             assert isinstance(array, zarr.Array)
-            array[first : first + len(block)] = block[:, offset : offset + size].reshape(-1, *shape)
-            offset += size
+            array[first : first + len(block)] = tensor
+
+    def tensors(self, block: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Return the tensors of checkpoints by name, each [checkpoint, …].
+
+        Args:
+            block: [checkpoint, parameter].
+        """
+        sizes = [int(np.prod(shape)) for shape in self._shapes.values()]
+        pieces = np.split(block[:, : sum(sizes)], np.cumsum(sizes)[:-1], axis=1)
+        return {
+            name: piece.reshape(-1, *shape) for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)
+        }
 
     def write_history(self, train_loss: NDArray[np.float64], evaluations: NDArray[np.float64]) -> None:
         """Write `history.zarr`.
@@ -223,11 +257,11 @@ class RunStore:
     def finish(self, record: dict[str, Any]) -> None:
         """Write `done.json`, and delete all states but the last.
 
-        If the record has `stopped_at`, the checkpoints after this epoch, which the run does not have, are removed from the
-        arrays. If `done.json` is deleted, training writes it again from the last state in seconds, without another update.
+        If the record has `stopped_at`, the arrays are cut to the checkpoints that the run has, of which this epoch is the last.
+        If `done.json` is deleted, training writes it again from the last state in seconds, without another update.
         """
         if "stopped_at" in record:
-            self._set_length(self._checkpoints(), int(np.searchsorted(self.epochs, record["stopped_at"], side="right")))
+            self._set_epochs(self._checkpoints(), self.epochs_until(record["stopped_at"]))
         write_json(self.folder / "done.json", self._attributes() | record)
         for old_state in sorted((self.folder / "resume").glob("*.npz"))[:-1]:
             old_state.unlink()

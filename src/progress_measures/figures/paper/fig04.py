@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.pair_maps import attention_map, neuron_map
-from progress_measures.analysis.select import last_checkpoint
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.neurons import MAPS
 from progress_measures.figures.plots.style import frequency_colors, pair_map, panel_letters
 from progress_measures.figures.registry import figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.pair_maps import neuron_map
-from progress_measures.analysis.select import last_checkpoint
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.neurons import MAPS
 from progress_measures.figures.plots.style import pair_map, panel_letters, panels
 from progress_measures.figures.registry import figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.analysis.select import last_checkpoint
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import (
     by_component,
     frequency_colors,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures.analysis.pair_maps import attention_map
-from progress_measures.analysis.select import last_checkpoint
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.errors import UserError
 from progress_measures.figures.plots.style import pair_map, panel_letters, panels
 

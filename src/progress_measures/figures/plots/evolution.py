@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures.analysis.phases import last_plotted_epoch, phase_at, phase_checkpoints
-from progress_measures.analysis.select import until_stop
+from progress_measures.cube.stops import until_stop
 from progress_measures.figures.plots.style import PHASE_COLORS, panels
 from progress_measures.figures.registry import Animation
 

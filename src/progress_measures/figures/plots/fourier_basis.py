@@ -8,7 +8,7 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.analysis.runs import operands
-from progress_measures.analysis.select import last_checkpoint
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import (
     COLORS,
     by_component,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from progress_measures.analysis.algorithm import VARIABLES, at_last_checkpoint
-from progress_measures.analysis.select import last_checkpoint
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from progress_measures.analysis.select import last_checkpoint
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.tables.paper.table03 import SEEDS
 from progress_measures.tables.published import for_both_sides, published, side_by_side
 from progress_measures.tables.registry import table

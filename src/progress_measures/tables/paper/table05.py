@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from progress_measures.analysis.paper_tables import TABLE_5_VARIABLES, table_5_row
-from progress_measures.analysis.select import last_checkpoint, runs_with
+from progress_measures.analysis.select import runs_with
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.tables.published import Row, for_both_sides, published, side_by_side
 from progress_measures.tables.registry import table
 
