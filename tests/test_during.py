@@ -13,9 +13,11 @@ from progress_measures.cube.gather import gather
 from progress_measures.cube.open import open_cube, open_run
 from progress_measures.experiments.schema import Training
 from progress_measures.measures import families_of, measures
+from progress_measures.models.initialize import initial_weights
 from progress_measures.training import loop
 from progress_measures.training.schedule import checkpoint_epochs, kept_epochs
 from progress_measures.training.step import Step
+from progress_measures.training.store import RunStore
 from support.experiments import folder_with, sequence_runs, small_runs, trained_bytes
 from test_training import trained
 
@@ -62,7 +64,7 @@ def during(folders):
         ("last", [200]),
         ([45, 0], [0, 40, 200]),
         ({"log": 4}, KEPT),
-        ({"every": 100}, [0, 100, 200]),
+        ({"every": 100}, [100, 200]),
     ],
 )
 def test_kept_epochs_are_checkpoints(keep, expected):
@@ -76,8 +78,8 @@ def test_kept_epochs_of_a_schedule_are_the_nearest_checkpoints(count):
     )
     kept, epochs = kept_epochs(recipe), checkpoint_epochs(recipe)
     assert set(kept) <= set(epochs)
-    assert (kept[0], kept[-1]) == (0, 20_000)
-    assert 2 <= len(kept) <= count + 1
+    assert (kept[0], kept[-1]) == (1, 20_000)
+    assert 2 <= len(kept) <= count
 
 
 @pytest.mark.parametrize(
@@ -169,6 +171,31 @@ def test_measures_on_sequences_equal_those_taken_afterwards(tmp_path, monkeypatc
 
 
 # Interruptions, other code and disk
+
+
+def test_few_weights_and_no_state_stay_on_disk(after, during, folders):
+    weights = sum(tensor.nbytes for tensor in initial_weights(small_runs()[0]).values())
+    for name, most, states in (("during", len(KEPT), 0), ("after", 11, 1)):
+        folder = folders[name] / "results/small/runs/seed0"
+        files = [
+            path for path in (folder / "checkpoints.zarr").rglob("*") if path.is_file() and path.name != "zarr.json"
+        ]
+        size = sum(path.stat().st_size for path in files)
+        assert (most - 1) * 0.7 * weights < size < most * weights + 1000
+        assert len(list(folder.glob("resume/*.npz"))) == states
+
+
+def test_one_state_is_on_disk_while_few_weights_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+    counts, original = [], RunStore.save
+
+    def counting(self, epoch, state):
+        original(self, epoch, state)
+        counts.append(len(list(self.folder.glob("resume/*.npz"))))
+
+    monkeypatch.setattr(RunStore, "save", counting)
+    trained(tmp_path, small_runs(**RECIPE | DURING)[:1])
+    assert counts == [1] * len(checkpoint_epochs(small_runs(**RECIPE)[0].training))
 
 
 @pytest.mark.parametrize("epoch", [7, 40, 110])

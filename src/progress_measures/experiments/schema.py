@@ -259,7 +259,8 @@ class Training(Section):
     keep: Literal["all", "last"] | list[Annotated[int, Field(ge=0)]] | CheckpointSchedule = Field(
         "all",
         description="With `measure: during`, the checkpoints whose weights are stored: `all`, `last`, or those nearest to a "
-        "list of epochs or to a schedule as for `checkpoints`. The last checkpoint of a run is always kept.",
+        "list of epochs or to the epochs after 0 of a schedule as for `checkpoints`. The last checkpoint of a run is always "
+        "kept. Unless all are kept, one training state is stored, and none after training.",
     )
     evaluate_every: int = Field(
         100,

@@ -104,7 +104,7 @@ class _Batch:
             if is_observed
             else []
         )
-        self.kept = kept_epochs(self.recipe)
+        self.kept, self.keeps_all = kept_epochs(self.recipe), self.recipe.keep == "all"
         self.checkpoint_count = 0  # number of checkpoints so far, kept or not
         self.epoch, self.seconds = 0, 0.0
         self.train_loss = np.full((len(stores), self.recipe.epochs + 1), np.nan)  # [run, epoch]
@@ -142,7 +142,7 @@ class _Batch:
             is_evaluated, is_checkpoint = self._evaluate(), self._add_checkpoint()
             if is_evaluated or is_checkpoint:
                 block_full = len(self.current_block) == self.stores[0].block
-                save_due = block_full or time.monotonic() - last_save > SAVE_SECONDS
+                save_due = (block_full and self.keeps_all) or time.monotonic() - last_save > SAVE_SECONDS
                 show_due = progress.due or self.epoch == recipe.epochs
                 if is_checkpoint or save_due or show_due:
                     self._fetch()
@@ -321,7 +321,8 @@ class _Batch:
         if not is_kept:  # the last checkpoint of a run that stops early
             unwritten = [*unwritten, self._parameters()]
         self._queue(ending, unwritten)
-        self._save_runs(ending, self.queued_checkpoints + len(self.current_block), [])
+        if self.keeps_all:
+            self._save_runs(ending, self.queued_checkpoints + len(self.current_block), [])
         self.objective.prepare(self.epoch)
         with torch.no_grad():
             self.train_loss[:, self.epoch] = self.objective.loss(self.optimizer.weights).double().cpu()

@@ -34,13 +34,16 @@ def _scheduled(schedule: CheckpointSchedule, last: int) -> NDArray[np.int64]:
 
 
 def kept_epochs(training: Training) -> NDArray[np.int64]:
-    """Return the epochs of the checkpoints whose weights are stored, ascending; a run that stops early keeps its last too."""
+    """Return the epochs of the checkpoints whose weights are stored, ascending.
+
+    A run that stops early keeps its last checkpoint too. A schedule begins after epoch 0, whose weights follow from the seed.
+    """
     epochs, keep = checkpoint_epochs(training), training.keep
     if keep == "all":
         return epochs
     if keep == "last":
         return epochs[-1:]
-    chosen = [*keep, training.epochs] if isinstance(keep, list) else _scheduled(keep, training.epochs)
+    chosen = [*keep, training.epochs] if isinstance(keep, list) else _scheduled(keep, training.epochs)[1:]
     return epochs[np.unique([np.abs(epochs - epoch).argmin() for epoch in chosen])]
 
 

@@ -60,6 +60,8 @@ class RunStore:
 
     Attributes:
         epochs: epochs whose weights are stored: [checkpoint].
+        keeps_all: whether the weights of all checkpoints are stored. If not, disk space counts: there is one compressed
+            state, and none after training.
         block: checkpoints per block.
     """
 
@@ -68,7 +70,8 @@ class RunStore:
         self._shapes = Architecture.of(run).shapes()
         self.epochs = kept_epochs(run.training)
         # The few weights that are kept are stored at once, because a block would be part of each state until it is full.
-        self.block = BLOCK if run.training.keep == "all" else 1
+        self.keeps_all = run.training.keep == "all"
+        self.block = BLOCK if self.keeps_all else 1
 
     @property
     def done(self) -> dict[str, Any] | None:
@@ -123,7 +126,7 @@ class RunStore:
             return {name: state[name] for name in state.files}
 
     def save(self, epoch: int, state: State) -> None:
-        """Write a state, and delete all states but the last two.
+        """Write a state, and delete all states but the last two, or all but the last if few weights are kept.
 
         Args:
             epoch: epoch of the state.
@@ -136,8 +139,9 @@ class RunStore:
             "code": np.str_(self._code_of_states),
         }
         with atomic_path(folder / f"{epoch:09d}.npz") as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **state, **identity)
-        for old_state in sorted(folder.glob("*.npz"))[:-2]:
+            savez = np.savez if self.keeps_all else np.savez_compressed
+            savez(file, allow_pickle=False, **state, **identity)
+        for old_state in sorted(folder.glob("*.npz"))[: -2 if self.keeps_all else -1]:
             old_state.unlink()
 
     @property
@@ -165,7 +169,9 @@ class RunStore:
                 dtype="float32",
                 fill_value=float("nan"),
                 # Compression saves 16 %: not worth its time for all weights, but for the few that are kept of a large sweep.
-                compressors=(Crc32cCodec(),) if self.run.training.keep == "all" else (_SHUFFLE, Crc32cCodec()),
+                compressors=(Crc32cCodec(),) if self.keeps_all else (_SHUFFLE, Crc32cCodec()),
+                # a folder for each index of a chunk would take 4 kB
+                chunk_key_encoding={"name": "default", "separator": "/" if self.keeps_all else "."},
                 dimension_names=["epoch", *dims],
             )
         return group
@@ -255,15 +261,16 @@ class RunStore:
         write_store(history, self.folder / "history.zarr")
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Write `done.json`, and delete all states but the last.
+        """Write `done.json`, and delete all states but the last, or all states if few weights are kept.
 
         If the record has `stopped_at`, the arrays are cut to the checkpoints that the run has, of which this epoch is the last.
-        If `done.json` is deleted, training writes it again from the last state in seconds, without another update.
+        If `done.json` is deleted and a state remains, training writes it again from it in seconds, without another update.
         """
         if "stopped_at" in record:
             self._set_epochs(self._checkpoints(), self.epochs_until(record["stopped_at"]))
         write_json(self.folder / "done.json", self._attributes() | record)
-        for old_state in sorted((self.folder / "resume").glob("*.npz"))[:-1]:
+        states = sorted((self.folder / "resume").glob("*.npz"))
+        for old_state in states[:-1] if self.keeps_all else states:
             old_state.unlink()
 
     def _attributes(self) -> dict[str, Any]:
