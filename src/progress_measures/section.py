@@ -25,7 +25,7 @@ class Section(BaseModel):
     @classmethod
     def _reject_booleans(cls, values: Any) -> Any:
         """Reject true and false as numbers, which pydantic would accept as 1 and 0."""
-        for name, field in cls.model_fields.items():
+        for name, field in ((field.alias or name, field) for name, field in cls.model_fields.items()):
             if isinstance(values, dict) and isinstance(values.get(name), bool) and not _takes_booleans(field):
                 raise ValueError(f"`{name}` cannot be true or false")
         return values

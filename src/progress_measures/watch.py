@@ -31,6 +31,7 @@ from progress_measures.paths import runs_folder
 from progress_measures.training.launcher.launch import rows_of_jobs
 from progress_measures.training.launcher.table import JobRow
 from progress_measures.training.progress import duration
+from progress_measures.training.record import done
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -59,8 +60,8 @@ class RunStatus(NamedTuple):
     Attributes:
         measures_so_far: Measures over `epoch`, and losses and accuracies of training over `history_epoch`; None before
             training writes its history.
-        phase: The phase that the rule finds from the measures so far; `training` on a task without excluded losses;
-            `starting` or `not started` before the first checkpoint.
+        phase: The phase that the rule finds from the measures so far; `training` on a task without excluded losses, or before
+            any weights are kept; `starting` or `not started` before the first checkpoint.
     """
 
     measures_so_far: xr.Dataset | None
@@ -79,7 +80,7 @@ def read_run_status(run: Run) -> RunStatus:
     history = history_of(run)
     weights = _SpacedCheckpoints(run, int(history.history_epoch[-1]))
     if not weights.epochs.size:
-        return RunStatus(history, "starting")
+        return RunStatus(history, "starting" if run.training.keep == "all" else "training")
     selected = [m for name, m in measures().items() if name in (*CURVES, "key_frequency") and m.applies_to(run)]
     mask = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run)
     measured = compute_measures(run, selected, weights, mask).merge(history)
@@ -87,13 +88,17 @@ def read_run_status(run: Run) -> RunStatus:
 
 
 class _SpacedCheckpoints:
-    """At most `CHECKPOINTS` of the checkpoints written up to an epoch, evenly spaced, including the last one."""
+    """At most `CHECKPOINTS` of the checkpoints written up to an epoch, including the last one.
+
+    They are those nearest to evenly spaced epochs.
+    """
 
     def __init__(self, run: Run, last_epoch: int) -> None:
         self._all = CheckpointReader(run)
         written = np.flatnonzero(self._all.written & (self._all.epochs <= last_epoch))
-        spaced = np.linspace(0, len(written) - 1, min(CHECKPOINTS, len(written))).round().astype(int)
-        self._index = written[np.unique(spaced)] if len(written) else written
+        epochs = self._all.epochs[written]
+        spaced = np.linspace(0, epochs.max(initial=0), min(CHECKPOINTS, len(written)))
+        self._index = written[np.unique(np.abs(epochs[:, None] - spaced).argmin(0))] if len(written) else written
         self.epochs: NDArray[np.int64] = self._all.epochs[self._index]
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:
@@ -140,8 +145,11 @@ def run_panel(run: Run, status: RunStatus, row: JobRow | None) -> RenderableType
         f"epoch {reached:,} of {epochs:,}",
         status.phase if measured is not None else f"{status.phase}: nothing to measure yet",
     ]
+    record = done(runs_folder(run.experiment) / run.name, run, None) or {}
     if reached >= epochs:
         facts.append("done")
+    elif "stopped_at" in record:
+        facts.append(f"done: it met `stop_when` at epoch {record['stopped_at']:,}")
     elif row is not None:
         facts.append(row.state)
         if rate := (row.progress or {}).get("ms_per_epoch"):

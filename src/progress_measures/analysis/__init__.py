@@ -19,6 +19,7 @@ from progress_measures.analysis.crossings import at_epochs, first_below, first_r
 from progress_measures.analysis.pair_maps import attention_map, neuron_map, neuron_maps
 from progress_measures.analysis.runs import key_frequencies_of, operands
 from progress_measures.analysis.select import by_fraction, cut_to_run, grid, runs_with
+from progress_measures.cube.stops import last_checkpoint, until_stop
 
 __all__ = [
     "at_epochs",
@@ -29,9 +30,11 @@ __all__ = [
     "first_reaching",
     "grid",
     "key_frequencies_of",
+    "last_checkpoint",
     "lead",
     "neuron_map",
     "neuron_maps",
     "operands",
     "runs_with",
+    "until_stop",
 ]

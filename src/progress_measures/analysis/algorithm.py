@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from progress_measures.cube.stops import last_checkpoint
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -36,7 +38,7 @@ def at_last_checkpoint(cube: xr.Dataset) -> list[Network]:
     Args:
         cube: cube with the variables `VARIABLES`.
     """
-    last = cube[list(VARIABLES)].isel(epoch=-1)
+    last = last_checkpoint(cube[list(VARIABLES)])
     networks = []
     for run in cube.run.values:
         symmetricity, irrelevance, accuracy = (float(last[name].sel(run=run)) for name in VARIABLES)

@@ -118,8 +118,11 @@ def rises(curve: xr.DataArray) -> float:
         curve: the curve [epoch].
 
     Returns:
-        The number of steps at which the mean rises; NaN if the curve is shorter than the window of 1,000 epochs.
+        The number of steps at which the mean rises; NaN if the curve is shorter than the window of 1,000 epochs, or if its
+        checkpoints are not evenly spaced.
     """
+    if np.unique(np.diff(curve.epoch)).size > 1:
+        return np.nan
     window = int((curve.epoch < curve.epoch[0] + 1000).sum()) if curve.size else 0
     if curve.size <= window:
         return np.nan

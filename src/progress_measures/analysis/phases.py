@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.crossings import at_epochs
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.measures.phases import FINAL, circuit_formation_end, cleanup_end, memorization_end_maximal
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def phase_checkpoints(run_cube: xr.Dataset) -> list[int]:
         Four epochs; an empty list if the rule does not find all three ends.
     """
     ends = phase_end_epochs(run_cube)
-    return [int(epoch) for epoch in (*ends, run_cube.epoch[-1])] if np.isfinite(ends).all() else []
+    last = last_checkpoint(run_cube).epoch
+    return [int(epoch) for epoch in (*ends, last)] if np.isfinite(ends).all() else []
 
 
 def last_plotted_epoch(run_cube: xr.Dataset) -> int | None:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.tasks import TASKS
 from progress_measures.tasks.order import Order
 from progress_measures.tasks.split import train_order
@@ -108,7 +109,7 @@ def by_run(cube: xr.Dataset, function: Callable[[xr.Dataset], Any]) -> list[Any]
     Returns:
         The results of the function, one per run.
     """
-    return [function(cube.sel(run=run).isel(epoch=-1)) for run in cube.run.values]
+    return [function(last_checkpoint(cube.sel(run=run))) for run in cube.run.values]
 
 
 def key_frequencies_of(run_cube: xr.Dataset) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from progress_measures.analysis.select import cut_to_run
 from progress_measures.claims.judge import rule_holds, values_of
 from progress_measures.claims.registry import load_quantity
 from progress_measures.claims.schema import headline_claims
+from progress_measures.cube.stops import until_stop
 from progress_measures.fourier import harmonics
 from progress_measures.measures.phases import STAYS
 from progress_measures.plain_text import text_table
@@ -109,7 +110,7 @@ def _provenance(cube: xr.Dataset) -> list[str]:
 
 def summaries(cube: xr.Dataset) -> dict[str, str]:
     """Return one paragraph per run, by name of the run: losses, key frequencies, phases, and which headline claims hold."""
-    return {name: _paragraph(cut_to_run(cube, name).sel(run=[name])) for name in map(str, cube.run.values)}
+    return {name: _paragraph(until_stop(cut_to_run(cube, name).sel(run=[name]))) for name in map(str, cube.run.values)}
 
 
 def _paragraph(run_cube: xr.Dataset) -> str:
@@ -120,7 +121,8 @@ def _paragraph(run_cube: xr.Dataset) -> str:
     """
     run = run_cube.isel(run=0)
     last = run.isel(epoch=-1)
-    sentences = [f"after {int(last.epoch):,} epochs, {_losses(last)}."]
+    stop = " (stopped early by `stop_when`)" if "stopped_at" in run and np.isfinite(run.stopped_at) else ""
+    sentences = [f"after {int(last.epoch):,} epochs{stop}, {_losses(last)}."]
     grokking = [_grokking(run)] if "grok_time" in run else []
     if "key_frequency" not in run:
         return " ".join([*sentences, *grokking, *_claims(run_cube)])

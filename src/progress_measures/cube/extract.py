@@ -13,19 +13,21 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from progress_measures.cube.during import read_during
 from progress_measures.cube.earlier_imports import check_import
-from progress_measures.cube.structure import coordinates, describe_dimensions, encoding, moments
+from progress_measures.cube.structure import coordinates, describe_dimensions, encoding, moments, with_epochs
 from progress_measures.data.dataset import train_masks
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
 from progress_measures.files import check_chunks, damage_reported, write_store
-from progress_measures.measures.checkpoint import RunContext
+from progress_measures.measures.checkpoint import FinalUnknown, RunContext
 from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import Measure, family_fingerprint, family_measures
 from progress_measures.measures.sequence_checkpoint import SequenceRunContext
 from progress_measures.models.architecture import Architecture
 from progress_measures.paths import checkpoints, dataset_store, family_store, runs_folder
 from progress_measures.training.record import how_to_train_again
+from progress_measures.training.schedule import checkpoint_epochs
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -57,13 +59,34 @@ def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = Fa
     if stale:
         weights = CheckpointReader(run)
         measures = {family: measures_for(family, run, first) for family in stale}
-        measuring = MeasuringPass(run, list(chain(*measures.values())), context_of(run, weights, train), weights.epochs)
+        taken = {family: read_during(run, family) for family in stale}
+        remaining = {family: [m for m in measures[family] if m.name not in taken[family]] for family in stale}
+        context = context_of(run, weights, train)
+        measuring = MeasuringPass(run, list(chain(*remaining.values())), context, weights.epochs)
         for index, epoch in enumerate(weights.epochs):
             measuring.add(weights[index], int(epoch))
         for family in stale:
-            dataset = measuring.dataset(measures[family]).assign_attrs(fingerprint=fingerprints[family])
+            dataset = measuring.dataset(remaining[family])
+            if run.training.measure == "during":
+                taken_measures = [m for m in measures[family] if m.name in taken[family]]
+                epochs = checkpoint_epochs(run.training)
+                epochs = epochs[epochs <= weights.epochs[-1]]
+                at_all = _dataset(run, taken_measures, taken[family], epochs, context)
+                dataset = xr.merge([_at_epochs(dataset, epochs), at_all], join="exact", combine_attrs="override")
+            dataset.attrs["fingerprint"] = fingerprints[family]
             write_store(dataset, family_store(run.experiment, run.name, family), encoding(dataset))
     return stale
+
+
+def _at_epochs(dataset: xr.Dataset, epochs: NDArray[np.int64]) -> xr.Dataset:
+    """Return measures at kept checkpoints with the epochs of all checkpoints, and say so in the variables."""
+    if "epoch" not in dataset.dims or len(dataset.epoch) == len(epochs):
+        return dataset
+    reindexed = with_epochs(dataset, {"epoch": epochs})
+    for values in reindexed.data_vars.values():
+        if "epoch" in values.dims:
+            values.attrs["missing_epochs"] = "NaN, or 0 if it is an integer, at checkpoints whose weights were not kept"
+    return reindexed
 
 
 def _fingerprint(family: str, run: Run, first: bool, train: NDArray[np.bool_] | None) -> str:
@@ -160,7 +183,7 @@ def measures_for(family: str, run: Run, first: bool) -> list[Measure]:
 
 
 def checkpoint_of(
-    run: Run, weights: dict[str, NDArray], epoch: int, last_weights: dict[str, NDArray]
+    run: Run, weights: dict[str, NDArray], epoch: int, last_weights: dict[str, NDArray], last_epoch: int
 ) -> Checkpoint | SequenceCheckpoint:
     """Return a checkpoint of a run, the argument of every measure's function.
 
@@ -169,9 +192,10 @@ def checkpoint_of(
         weights: weights of the checkpoint, without a `run` dimension.
         epoch: epoch of the checkpoint.
         last_weights: weights of the run's last checkpoint, without a `run` dimension.
+        last_epoch: epoch of the run's last checkpoint.
     """
     if run.on_sequences:
-        return SequenceRunContext(run, last_weights, run.training.epochs).checkpoint(weights, epoch)
+        return SequenceRunContext(run, last_weights, last_epoch).checkpoint(weights, epoch)
     if "split" not in run.provides:
         train = None
     elif dataset_store(run.experiment).exists():
@@ -213,6 +237,8 @@ def compute_measures(
 class MeasuringPass:
     """One pass over the checkpoints of a run, in which all measures share the results of each checkpoint.
 
+    Measures that need the last checkpoint are left out if `context` does not have it yet.
+
     Args:
         run: settings of the run.
         measures: measures to compute.
@@ -238,9 +264,21 @@ class MeasuringPass:
         """
         checkpoint = self._context.checkpoint(weights, epoch)
         at_moment = self._at_moments if epoch in self._selected_epochs else []
-        measures = [*self._at_each_epoch, *at_moment]
+        measures = [m for m in (*self._at_each_epoch, *at_moment) if m.name in self._results]
         for m, view in [(m, m.view(checkpoint)) for m in measures]:  # all views first, so that they share their results
-            self._results[m.name].append(_value(m, view))
+            try:
+                self._results[m.name].append(_value(m, view))
+            except FinalUnknown:
+                del self._results[m.name]
+
+    @property
+    def results(self) -> dict[str, NDArray[Any]]:
+        """The values at the checkpoints so far, by name of the measure: [checkpoint, …]. `resume` takes them."""
+        return {name: np.stack(values) for name, values in self._results.items() if values}
+
+    def resume(self, results: dict[str, NDArray[Any]]) -> None:
+        """Go on from the results of an earlier pass over the first checkpoints."""
+        self._results = {name: list(values) for name, values in results.items()}
 
     def dataset(self, measures: list[Measure]) -> xr.Dataset:
         """Return some of the measures, without a `run` dimension. Measures of the last checkpoint are computed here."""
@@ -285,7 +323,7 @@ def _dataset(
         labels |= m.labels
     if "parameter" in used_dimensions:
         labels["parameter"] = list(context.final.trained)
-    if "kept_neuron" in used_dimensions:
+    if "kept_neuron" in used_dimensions and isinstance(context, RunContext):
         labels["kept_neuron"] = kept_neurons(context.in_group_order)
     dataset = xr.Dataset(variables, {dim: (dim, list(labels[dim])) for dim in labels if dim in used_dimensions})
     return describe_dimensions(dataset.assign_attrs(experiment=run.experiment, run=run.name, config_hash=run.hash))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 import zarr
+from numpy.typing import NDArray
 
-from progress_measures.cube.structure import describe_dimensions, encoding
+from progress_measures.cube.stops import with_stops
+from progress_measures.cube.structure import describe_dimensions, encoding, with_epochs
 from progress_measures.errors import UserError
 from progress_measures.files import (
     append_to_store,
@@ -27,6 +29,7 @@ from progress_measures.models.architecture import Architecture
 from progress_measures.paths import cube_store, family_store, runs_folder
 from progress_measures.training.objectives import EVALUATED_QUANTITIES
 from progress_measures.training.record import done, how_to_train_again
+from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -64,11 +67,13 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
         "manifest": json.dumps([records[run.name] for run in present]),
         "provides": _provided_by_all(present),
     }
+    epochs = _epochs_of_all(present, {name: record for name, record in records.items() if record})
     attributes: dict[str, Any] = {}
     not_found: dict[str, dict[str, str]] = {}
     with atomic_path(cube_store(experiment)) as temporary:
         for batch in _batches(present, runs[0]):
-            cube = join(list(batch.values()), [run for run in present if run.name in batch], first=runs[0])
+            batch_runs = [run for run in present if run.name in batch]
+            cube = with_stops(join(list(batch.values()), batch_runs, first=runs[0], epochs=epochs), batch_runs, records)
             cube.attrs = attributes = attributes or cube.attrs | gathered_attributes
             for name, variable in cube.data_vars.items():
                 not_found.setdefault(str(name), {}).update(variable.attrs.get("not_found", {}))
@@ -102,13 +107,27 @@ def _batches(runs: list[Run], first: Run) -> Iterator[dict[str, xr.Dataset]]:
         yield batch
 
 
-def join(parts: list[xr.Dataset], runs: list[Run], first: Run) -> xr.Dataset:
+def _epochs_of_all(runs: list[Run], records: dict[str, Any]) -> dict[str, NDArray[np.int64]] | None:
+    """Return the epochs that the run that ended last has, by dimension; None if all runs end at the same epoch."""
+    training = runs[0].training
+    if training.stop_when is None:
+        return None
+    last = max(records[run.name]["epochs"] for run in runs)
+    schedules = {"epoch": checkpoint_epochs(training), "history_epoch": evaluation_epochs(training)}
+    return {dim: schedule[schedule <= last] for dim, schedule in schedules.items()}
+
+
+def join(
+    parts: list[xr.Dataset], runs: list[Run], first: Run, epochs: Mapping[str, NDArray[np.int64]] | None = None
+) -> xr.Dataset:
     """Join the measures of several runs into one cube.
 
     Args:
         parts: what `run_part` returns for each run, in the order of `runs`.
         runs: settings of the runs.
         first: the experiment's first run; some measures are computed for the first run only.
+        epochs: epochs of the cube, by dimension, if some runs stop early; floats at epochs that a run lacks are NaN, integers
+            0. By default, all runs must have the same epochs.
 
     Returns:
         The cube, with a dimension `run` and the settings of the runs as coordinates.
@@ -117,6 +136,8 @@ def join(parts: list[xr.Dataset], runs: list[Run], first: Run) -> xr.Dataset:
     for part in parts:
         for name, texts in part.attrs.pop("reasons").items():
             reasons.setdefault(name, {}).update(texts)
+    if epochs is not None:
+        parts = [with_epochs(part, epochs) for part in parts]
     shared = xr.Dataset({name: values for name, values in parts[0].data_vars.items() if "run" not in values.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
     # networks of different sizes have different numbers of neurons, heads and dimensions; entries that a run lacks are NaN

@@ -251,8 +251,9 @@ class OpenRun:
         """
         from progress_measures.cube.extract import checkpoint_of
 
-        epoch = self.epochs[-1] if epoch is None else epoch
-        return checkpoint_of(self.settings, self.weights(epoch), epoch, self.weights())
+        last = max(self.epochs)
+        epoch = last if epoch is None else epoch
+        return checkpoint_of(self.settings, self.weights(epoch), epoch, self.weights(last), last)
 
     def transformer_lens(self, epoch: int | None = None) -> Any:
         """Return the network after `epoch` updates as a hooked network of TransformerLens (version 4).

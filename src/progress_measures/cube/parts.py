@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.training import cost
+from progress_measures.training.schedule import checkpoint_epochs
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -38,5 +39,4 @@ def parts(runs: list[Run]) -> dict[str, list[Run]]:
 
 def _logits(run: Run) -> int:
     """Return the number of logits that measuring a run computes: checkpoints x examples x outputs."""
-    checkpoints = run.training.epochs // run.training.checkpoint_every + 1
-    return checkpoints * cost.evaluated_examples(run) * run.task.layout.outputs
+    return len(checkpoint_epochs(run.training)) * cost.evaluated_examples(run) * run.task.layout.outputs

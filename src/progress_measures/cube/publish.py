@@ -16,6 +16,7 @@ from progress_measures.cube.extract import compute_measures, measures_for
 from progress_measures.cube.gather import join, run_part, same_architecture
 from progress_measures.cube.open import OpenRun, cube_if_any, open_cube
 from progress_measures.cube.rounding import rounded
+from progress_measures.cube.stops import last_checkpoint, until_stop, with_stops
 from progress_measures.cube.structure import encoding
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
@@ -125,7 +126,9 @@ def _with_earlier_runs(cube: xr.Dataset, earlier: xr.Dataset, runs: list[Run], k
         )
     present = [run for run in runs if run.name in {*kept_runs, *_records(cube)}]
     parts = [_part(earlier if run.name in kept_runs else cube, run.name, first=run is runs[0]) for run in present]
-    joined = join(parts, present, runs[0])
+    epochs = {dim: np.union1d(earlier[dim], cube[dim]) for dim in ("epoch", "history_epoch") if dim in cube.dims}
+    may_stop = runs[0].training.stop_when is not None
+    joined = with_stops(join(parts, present, runs[0], epochs if may_stop else None), present, records)
     for name in set(earlier.data_vars) & set(joined.data_vars):
         if bits := earlier[name].attrs.get("published_mantissa_bits"):
             joined[name].attrs["published_mantissa_bits"] = bits
@@ -149,7 +152,7 @@ def _run_variables(cube: xr.Dataset) -> set[str]:
 
 def _part(cube: xr.Dataset, run: str, first: bool) -> xr.Dataset:
     """Return one run of a cube in the form of `run_part`, which `join` reads."""
-    part = cube.sel(run=[run])
+    part = until_stop(cube.sel(run=[run]))
     part = part.drop_vars([name for name in part.coords if name not in part.dims])  # settings, which `join` adds
     reasons = {name: variable.attrs.pop("not_found", {}) for name, variable in part.data_vars.items()}
     part.attrs = {"reasons": {name: {run: texts[run]} for name, texts in reasons.items() if run in texts}}
@@ -189,23 +192,29 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
             m for m in of_run if "epoch" in m.dims and m.name not in cube and np.dtype(m.dtype).kind == "f"
         ]
         derived = [m for family in DERIVED for m in family_measures(family)]
-        unchanged = cube.sel(run=run.name).drop_vars([m.name for m in (*of_last_checkpoint, *derived)], errors="ignore")
+        unchanged = until_stop(cube.sel(run=run.name)).drop_vars(
+            [m.name for m in (*of_last_checkpoint, *derived)], errors="ignore"
+        )
         if not first:
             unchanged = unchanged.drop_vars(
                 [name for name, variable in cube.data_vars.items() if "run" not in variable.dims]
             )
         unchanged = unchanged.drop_vars([name for name, c in unchanged.coords.items() if not c.dims])
         train = np.zeros(0, dtype=bool) if run.on_sequences else train_mask(run)
-        measured = compute_measures(run, of_last_checkpoint, _PublishedWeights(run, cube.epoch.values), train)
+        last = last_checkpoint(cube.sel(run=run.name)).epoch.values.reshape(1)
+        measured = compute_measures(run, of_last_checkpoint, _PublishedWeights(run, last), train)
         weights = _PublishedWeights(run, published_epochs(run))
         if new_over_epochs:
-            added = compute_measures(run, new_over_epochs, weights, train).reindex(epoch=cube.epoch)
+            added = compute_measures(run, new_over_epochs, weights, train).reindex(epoch=unchanged.epoch)
             measured = xr.merge([measured, added], join="outer", combine_attrs="override")
         at_selected_epochs = [m for m in of_run if "moment" in m.dims]
         if at_selected_epochs:
             unchanged = _add_selected_epochs(unchanged, compute_measures(run, at_selected_epochs, weights, train))
         parts.append(run_part(run, xr.merge([unchanged, measured], join="outer", combine_attrs="override"), first))
-    renewed = join(parts, [by_name[name] for name in records], runs[0])
+    renewed_runs = [by_name[name] for name in records]
+    epochs = {dim: cube[dim].values for dim in ("epoch", "history_epoch") if dim in cube.dims}
+    may_stop = runs[0].training.stop_when is not None
+    renewed = with_stops(join(parts, renewed_runs, runs[0], epochs if may_stop else None), renewed_runs, records)
     renewed.attrs |= {name: cube.attrs[name] for name in ("title", "runs_missing", "manifest")}
     _publish_cube(renewed, experiment)
     return [published_cube(experiment)]
@@ -272,23 +281,24 @@ def _round_mantissas(cube: xr.Dataset, fraction: float) -> xr.Dataset:
 def epochs_to_publish(cube: xr.Dataset, run: str) -> list[int]:
     """Return up to six epochs that represent a run's training, in ascending order.
 
-    They are the checkpoints nearest to these epochs: the third checkpoint, the ends of the three phases, the epoch after 70 %
-    of circuit formation, and the last epoch with a test loss above 1. For a run without phases, the epochs are
-    `FALLBACK_FRACTIONS` of the last epoch. The last checkpoint is excluded.
+    They are the checkpoints nearest to these epochs: the third checkpoint or 0.5 % of the last epoch, whichever is later, the
+    ends of the three phases, the epoch after 70 % of circuit formation, and the last epoch with a test loss above 1. For a run
+    without phases, the epochs are `FALLBACK_FRACTIONS` of the last epoch. The last checkpoint is excluded.
 
     Args:
         cube: the cube.
         run: name of the run.
     """
-    epochs = cube.epoch.values
-    of_run = cube.sel(run=run)
+    of_run = until_stop(cube.sel(run=run))
+    epochs = of_run.epoch.values
     names = ("memorization_end", "circuit_formation_end", "cleanup_end")
     ends = [float(of_run[name]) for name in names if name in of_run]
     if len(ends) == 3 and np.isfinite(ends).all():
         memorization_end, circuit_formation_end, cleanup_end = ends
         last_high_test_loss = float(epochs[np.flatnonzero(of_run.test_loss.values > 1)[-1]])
         late_formation = memorization_end + 0.7 * (circuit_formation_end - memorization_end)
-        targets = [epochs[min(2, len(epochs) - 1)], memorization_end, late_formation, circuit_formation_end]
+        early = max(epochs[min(2, len(epochs) - 1)], FALLBACK_FRACTIONS[0] * epochs[-1])
+        targets = [early, memorization_end, late_formation, circuit_formation_end]
         targets += [last_high_test_loss, cleanup_end]
     else:
         targets = [fraction * epochs[-1] for fraction in FALLBACK_FRACTIONS]
@@ -315,9 +325,9 @@ def _weights(sources: dict[str, OpenRun], cube: xr.Dataset, epochs: list[int]) -
     Each entry of the dimension `network` is one checkpoint.
     """
     first = str(cube.run.values[0])
-    last = int(cube.epoch[-1])
     available = sources[first].epochs if first in sources else []
-    checkpoints = [(first, epoch) for epoch in epochs if epoch in available] + [(name, last) for name in sources]
+    checkpoints = [(first, epoch) for epoch in epochs if epoch in available]
+    checkpoints += [(name, int(last_checkpoint(cube.sel(run=name)).epoch)) for name in sources]
     tensors = [sources[name].weights(epoch) for name, epoch in checkpoints]
     dims = Architecture.of(next(iter(sources.values())).settings).parameters
     return xr.Dataset(

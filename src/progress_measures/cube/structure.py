@@ -13,6 +13,8 @@ from progress_measures.models.architecture import Architecture
 from progress_measures.tasks.order import Order
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from progress_measures.experiments.schema import Run
@@ -23,7 +25,10 @@ MAX_CHUNKS = 256  # maximum number of chunks of a variable along `run`
 
 
 def moments(epochs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the selected epochs, at which maps are stored: evenly spaced, including the first and the last epoch."""
+    """Return the selected epochs, at which maps are stored: the first and last checkpoint and evenly many between them.
+
+    If the checkpoints are log-spaced, so are the selected epochs.
+    """
     index = np.linspace(0, len(epochs) - 1, min(MOMENTS, len(epochs))).round().astype(int)
     return epochs[np.unique(index)]
 
@@ -65,6 +70,18 @@ def describe_dimensions(dataset: xr.Dataset) -> xr.Dataset:
         if name in DIMENSIONS:
             dataset[name].attrs["long_name"] = DIMENSIONS[name]
     return dataset
+
+
+def with_epochs(dataset: xr.Dataset, epochs: Mapping[str, NDArray[np.int64]]) -> xr.Dataset:
+    """Return measures with more epochs, at which floats are NaN and integers 0.
+
+    Args:
+        dataset: measures, without some of the epochs.
+        epochs: the epochs, by dimension; a dimension that the dataset lacks is ignored.
+    """
+    labels = {dim: values for dim, values in epochs.items() if dim in dataset.dims}
+    integers = {name: values.dtype.type(0) for name, values in dataset.data_vars.items() if values.dtype.kind in "iu"}
+    return dataset.reindex(labels, fill_value=integers)
 
 
 def encoding(dataset: xr.Dataset, runs: int | None = None) -> dict[str, dict[str, Any]]:

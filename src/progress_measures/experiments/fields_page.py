@@ -16,6 +16,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("split", schema.Split),
     ("model", schema.Model),
     ("training", schema.Training),
+    ("training.checkpoints", schema.CheckpointSchedule),
+    ("training.stop_when", schema.StopRule),
     ("imported", schema.Imported),
 )
 
@@ -50,7 +52,7 @@ def _page() -> str:
             "|---|---|---|---|",
         ]
         lines += [
-            f"| `{field}` | {_default(info)} | {_range(info)} | {info.description or _section_summary(field)} |"
+            f"| `{info.alias or field}` | {_default(info)} | {_range(info)} | {info.description or _section_summary(field)} |"
             for field, info in model.model_fields.items()
             if field != "kind"
         ]

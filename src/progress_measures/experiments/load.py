@@ -8,7 +8,15 @@ from pydantic import BaseModel, ValidationError
 
 from progress_measures import paths
 from progress_measures.errors import UserError
-from progress_measures.experiments.schema import Experiment, Imported, Model, Split, Training
+from progress_measures.experiments.schema import (
+    CheckpointSchedule,
+    Experiment,
+    Imported,
+    Model,
+    Split,
+    StopRule,
+    Training,
+)
 from progress_measures.old_names import RENAMED_FIELDS
 from progress_measures.tasks import TASKS
 from progress_measures.yaml_files import read_yaml
@@ -20,7 +28,14 @@ IMPORTED = "experiment.yaml"
 RESERVED_NAMES = ("figures", "tables", "explorer", "logs", "benchmarks")
 """Folders in `results/` that are not experiments; no experiment may have such a name."""
 
-SECTIONS: dict[str, type[BaseModel]] = {"split": Split, "model": Model, "training": Training, "imported": Imported}
+SECTIONS: dict[str, type[BaseModel]] = {
+    "split": Split,
+    "model": Model,
+    "training": Training,
+    "checkpoints": CheckpointSchedule,
+    "stop_when": StopRule,
+    "imported": Imported,
+}
 """Sections with the same fields for every task."""
 
 MAX_MISTAKES = 10
@@ -149,4 +164,4 @@ def _fields(section_path: list[str]) -> list[str]:
     section: type[BaseModel] = Experiment
     for part in section_path:
         section = TASKS[part] if part in TASKS else SECTIONS.get(part, section)
-    return list(section.model_fields)
+    return [field.alias or name for name, field in section.model_fields.items()]

@@ -146,6 +146,55 @@ class Model(Section):
         return (*names, "ln_final") if self.has_final_norm else names
 
 
+class CheckpointSchedule(Section):
+    """Epochs of the checkpoints: log-spaced, multiples of a number, or both; always with epoch 0 and the last epoch."""
+
+    log: int | None = Field(
+        None,
+        ge=2,
+        le=100_000,
+        description="Number n of log-spaced epochs. The first, e₁, is 1, and the last is `epochs`; eᵢ₊₁ is "
+        "eᵢ · (`epochs` / eᵢ)^(1 / (n − i)), rounded, and at least eᵢ + 1.",
+    )
+    every: int | None = Field(
+        None, ge=1, le=10_000_000, description="The multiples of this number are checkpoints too."
+    )
+
+    @model_validator(mode="after")
+    def _check_not_empty(self) -> "CheckpointSchedule":
+        if self.log is None and self.every is None:
+            raise ValueError("needs `log`, `every` or both, as in {log: 60, every: 1000}")
+        return self
+
+
+class StopRule(Section):
+    """Conditions that end a run before its last epoch, if they all hold at every evaluation for a number of epochs."""
+
+    model_config = ConfigDict(populate_by_name=True)  # `for` is no name in Python
+
+    train_loss: float | None = Field(None, gt=0, description="The train loss is below this number, in nat.")
+    test_loss: float | None = Field(None, gt=0, description="The test loss is below this number, in nat.")
+    train_accuracy: float | None = Field(None, gt=0, le=1, description="The train accuracy is at least this number.")
+    test_accuracy: float | None = Field(None, gt=0, le=1, description="The test accuracy is at least this number.")
+    for_epochs: int = Field(
+        alias="for",
+        ge=0,
+        le=10_000_000,
+        description="Epochs for which the conditions must hold. The run ends at the first checkpoint at which they have.",
+    )
+
+    @model_validator(mode="after")
+    def _check_conditions(self) -> "StopRule":
+        if not self.conditions:
+            raise ValueError("needs a condition, as in {test_loss: 1e-6, for: 500}")
+        return self
+
+    @property
+    def conditions(self) -> dict[str, float]:
+        """The bound of each condition, by name of the loss or accuracy."""
+        return self.model_dump(exclude={"for_epochs"}, exclude_none=True)
+
+
 class Training(Section):
     """AdamW on all training examples at every update, or on `batch` examples."""
 
@@ -193,6 +242,27 @@ class Training(Section):
     checkpoint_every: int = Field(
         100, ge=1, le=10_000_000, description="Epochs between checkpoints; must divide `epochs`."
     )
+    checkpoints: CheckpointSchedule | None = Field(
+        None,
+        description="Epochs of the checkpoints, in place of `checkpoint_every`; see below. Losses and accuracies are also "
+        "evaluated at them.",
+    )
+    stop_when: StopRule | None = Field(
+        None,
+        description="When a run ends before its last epoch; see below. Losses and accuracies are also evaluated at "
+        "checkpoints. By default, all runs have `epochs` epochs.",
+    )
+    measure: Literal["after", "during"] = Field(
+        "after",
+        description="Whether checkpoints are measured after training, from their stored weights, or during training, as they "
+        "are made. Measures that need the final network are then taken after training, at the kept checkpoints.",
+    )
+    keep: Literal["all", "last"] | list[Annotated[int, Field(ge=0)]] | CheckpointSchedule = Field(
+        "all",
+        description="With `measure: during`, the checkpoints whose weights are stored: `all`, `last`, or those nearest to a "
+        "list of epochs or to the epochs after 0 of a schedule as for `checkpoints`. The last checkpoint of a run is always "
+        "kept. Unless all are kept, one training state is stored, and none after training.",
+    )
     evaluate_every: int = Field(
         100,
         ge=1,
@@ -202,9 +272,27 @@ class Training(Section):
 
     @model_validator(mode="after")
     def _check_intervals(self) -> "Training":
-        for field in ("checkpoint_every", "evaluate_every"):
+        fields = ("checkpoint_every", "evaluate_every") if self.checkpoints is None else ("evaluate_every",)
+        for field in fields:
             if self.epochs % getattr(self, field):
                 raise ValueError(f"`{field}` ({getattr(self, field)}) must divide `epochs` ({self.epochs})")
+        if self.checkpoints is not None:
+            if not _is_default(self, "checkpoint_every"):
+                raise ValueError("give `checkpoint_every` or `checkpoints`, not both")
+            if (self.checkpoints.log or 0) > self.epochs:
+                raise ValueError(f"`checkpoints.log` ({self.checkpoints.log}) exceeds `epochs` ({self.epochs})")
+        return self
+
+    @model_validator(mode="after")
+    def _check_kept(self) -> "Training":
+        if self.keep != "all" and self.measure != "during":
+            raise ValueError(
+                "`keep` needs `measure: during`: weights that are not kept cannot be measured after training"
+            )
+        if isinstance(self.keep, CheckpointSchedule) and (self.keep.log or 0) > self.epochs:
+            raise ValueError(f"`keep.log` ({self.keep.log}) exceeds `epochs` ({self.epochs})")
+        if isinstance(self.keep, list) and max(self.keep, default=0) > self.epochs:
+            raise ValueError(f"`keep` has epoch {max(self.keep)}, but the last epoch is {self.epochs}")
         return self
 
 
@@ -320,7 +408,10 @@ class Run(Section):
         else:
             flat |= {"split_method": self.split.method, "train_fraction": self.split.train_fraction}
         model = self.model
-        flat |= model.model_dump() | self.training.model_dump(exclude={"betas", "batch"})
+        training = self.training.model_dump(exclude={"betas", "batch", "checkpoints", "stop_when", "measure", "keep"})
+        if self.training.checkpoints is not None:  # the cube's dimension `epoch` has the schedule
+            del training["checkpoint_every"]
+        flat |= model.model_dump() | training
         flat["activation_function"] = flat.pop("activation")  # `activation` is a dimension of the cube
         scale = model.d_head**-0.5 if model.attention_scale is None else model.attention_scale
         flat |= {"mlp_input": model.mlp_input or "none", "final_norm": model.has_final_norm, "attention_scale": scale}
@@ -329,6 +420,9 @@ class Run(Section):
         flat |= {"beta1": self.training.betas[0], "beta2": self.training.betas[1]}
         return flat
 
+
+_SAME_IN_ALL_RUNS = ("epochs", "checkpoint_every", "checkpoints", "evaluate_every", "stop_when", "measure", "keep")
+"""Fields of `training` that cannot vary within an experiment, because they decide the epochs of its cube."""
 
 SEQUENCE_TASKS = [kind for kind, task in TASKS.items() if issubclass(task, SequenceTask)]
 
@@ -441,7 +535,7 @@ class Experiment(Section):
             for section, model in (("split", Split), ("model", Model), ("training", Training))
             for field in model.model_fields
         }
-        allowed -= {"training.epochs", "training.checkpoint_every", "training.evaluate_every"}
+        allowed -= {f"training.{field}" for field in _SAME_IN_ALL_RUNS}
         for key, values in grid.items():
             fields = _fields(key)
             for field in fields:

@@ -15,6 +15,7 @@ from progress_measures.analysis.clusters import cluster_frequencies, cluster_spe
 from progress_measures.analysis.crossings import first_below
 from progress_measures.analysis.embedding import number_embedding
 from progress_measures.analysis.pair_maps import attention_map, neuron_map, spectrum_2d
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.interactive_page import axis as page_axis
 from progress_measures.figures.interactive_page import layout
 from progress_measures.figures.plots.attention import (
@@ -299,7 +300,7 @@ def embedding_dimension_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     """
     squares = np.square(fourier.basis(prime(cube)) @ number_embedding(cube.isel(run=0))[:, 0])
     ax = fig.subplots()
-    by_component(ax, cube.W_E_fourier_norm.isel(run=0, epoch=-1).copy(data=squares),
+    by_component(ax, last_checkpoint(cube.W_E_fourier_norm.isel(run=0)).copy(data=squares),
                  frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip
     ax.set_ylabel("Squared coefficient")
 
@@ -372,7 +373,7 @@ figure(
 
 def energies(cube: xr.Dataset) -> xr.DataArray:
     """Return the energy (squared norm) of each Fourier component of the first run's embedding at the last checkpoint."""
-    return np.square(cube.W_E_fourier_norm.isel(run=0, epoch=-1))
+    return np.square(last_checkpoint(cube.W_E_fourier_norm.isel(run=0)))
 
 
 def energy_page(cube: xr.Dataset) -> dict[str, Any]:
@@ -470,7 +471,7 @@ def neuron_clusters(fig: Figure, cube: xr.Dataset) -> None:
     the dashed line form the clusters, one per frequency. Neurons below the line belong to no cluster; many of them are
     active at every pair.
     """
-    last = cube.isel(run=0, epoch=-1)
+    last = last_checkpoint(cube.isel(run=0))
     frequency, fraction = last.neuron_frequency.values, last.neuron_fraction_explained.values
     ax = fig.subplots()
     in_cluster = fraction >= CLUSTER_FRACTION
@@ -501,7 +502,7 @@ def spectra_of_clusters(fig: Figure, cube: xr.Dataset) -> None:
     columns are the constant and cos and sin of the key frequencies. Each title gives the largest value that is not
     shown. In each cluster, only cells of its frequency are large.
     """
-    spectra, neuron_clusters = cluster_spectra(cube), cluster_frequencies(cube.isel(run=0, epoch=-1))
+    spectra, neuron_clusters = cluster_spectra(cube), cluster_frequencies(last_checkpoint(cube.isel(run=0)))
     if not spectra:
         no_key_frequencies(fig.subplots(), str(cube.run.values[0]))
         return
@@ -526,7 +527,7 @@ def products_in_neuron(fig: Figure, cube: xr.Dataset) -> None:
     a. Columns: cosine and sine of b. All values are from the end of training. If the neuron depended only on a + b, the
     two coefficients on the main diagonal would be equal and opposite, and the two off the diagonal would be equal.
     """
-    k = max(1, int(cube.neuron_frequency.isel(run=0, epoch=-1).sel(neuron=0)))
+    k = max(1, int(last_checkpoint(cube.neuron_frequency.isel(run=0)).sel(neuron=0)))
     products = spectrum_2d(neuron_map(cube, 0).values)[2 * k - 1 : 2 * k + 1, 2 * k - 1 : 2 * k + 1]
     largest = np.abs(products).max() or 1
     ax = fig.subplots()
@@ -578,6 +579,6 @@ def unembedding_row_spectrum(fig: Figure, cube: xr.Dataset) -> None:
     p = prime(cube)  # outputs that are no answers come last
     squares = np.square(fourier.basis(p) @ cube.W_U.isel(run=0, output=slice(p)).sel(residual=ROW).values)
     ax = fig.subplots()
-    by_component(ax, cube.W_L_fourier_norm.isel(run=0, epoch=-1).copy(data=squares),
+    by_component(ax, last_checkpoint(cube.W_L_fourier_norm.isel(run=0)).copy(data=squares),
                  frequency_colors(cube, str(cube.run.values[0])))  # fmt: skip
     ax.set_ylabel("Squared coefficient")

@@ -10,6 +10,7 @@ import numpy as np
 
 from progress_measures.analysis.clusters import cluster_frequencies
 from progress_measures.analysis.phases import PHASE_ENDS
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.attention import HEAD_COLORS, attention_table
 from progress_measures.figures.plots.clusters import cluster_columns, jitter
 from progress_measures.figures.plots.curves import epoch_axis_with_phases
@@ -218,7 +219,7 @@ def neuron_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     Returns:
         A function of an epoch that draws it into the panel.
     """
-    neuron_clusters = cluster_frequencies(cube.isel(run=0, epoch=-1))
+    neuron_clusters = cluster_frequencies(last_checkpoint(cube.isel(run=0)))
     frequencies = [int(k) for k in np.unique(neuron_clusters)]
     names = [f"k = {k}" if k else "none" for k in frequencies]
     cluster_columns(ax, names)
@@ -279,7 +280,9 @@ def quadratic_dots(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:
     """
     colors = frequency_colors(cube, str(cube.run.values[0]))
     points = ax.scatter([], [], s=5, lw=0)
-    points.set_facecolor([colors.get(int(k), COLORS["other"]) for k in cluster_frequencies(cube.isel(run=0, epoch=-1))])
+    points.set_facecolor(
+        [colors.get(int(k), COLORS["other"]) for k in cluster_frequencies(last_checkpoint(cube.isel(run=0)))]
+    )
     limit = 1.05 * float(cube.neuron_quadratic_share.max())
     ax.plot([0, limit], [0, limit], color="#888888", lw=0.5, ls=(0, (4, 3)), zorder=0)
     ax.set(

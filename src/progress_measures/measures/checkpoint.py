@@ -29,12 +29,16 @@ class SplitUnknown(Exception):
     """The training pairs of a run are unknown, so that measures on training or test pairs do not apply."""
 
 
+class FinalUnknown(Exception):
+    """The last checkpoint of a run does not exist yet, so that measures which need it cannot be taken."""
+
+
 class RunContext:
     """Data that all checkpoints of a run on pairs share: task, split, and results of the last checkpoint.
 
     Args:
         run: settings of the run.
-        final: weights of the last checkpoint, without a `run` dimension.
+        final: weights of the last checkpoint, without a `run` dimension; None while the run trains.
         train: [a, b], true for training pairs; None if they are unknown.
         order: order of operand values and outputs; None for their natural order.
 
@@ -48,7 +52,7 @@ class RunContext:
     def __init__(
         self,
         run: Run,
-        final: dict[str, NDArray],
+        final: dict[str, NDArray] | None,
         train: NDArray[np.bool_] | None,
         order: Order | None = None,
     ) -> None:
@@ -155,9 +159,15 @@ class RunContext:
 
     @property
     def final(self) -> Checkpoint:
-        """A new object for the last checkpoint of the run, so that its intermediate results do not stay in memory."""
+        """A new object for the last checkpoint of the run, so that its intermediate results do not stay in memory.
+
+        Raises:
+            FinalUnknown: the run still trains.
+        """
         if self._natural is not None:
             return self._natural.final.in_group_order
+        if self._final is None:
+            raise FinalUnknown
         return self.checkpoint(self._final, self.run.training.epochs)
 
     @cached_property

@@ -93,7 +93,7 @@ class Outcomes(NamedTuple):
 
     def select(self, examples: NDArray[np.bool_]) -> Outcomes:
         """Return the outcomes of some of the examples, for a mask [example]."""
-        return Outcomes(*(values[examples] for values in self))
+        return Outcomes(self.loss[examples], self.correct[examples], self.labels[examples])
 
 
 def gini(norms: NDArray) -> float:

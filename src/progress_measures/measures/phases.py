@@ -32,7 +32,7 @@ SMOOTHING = 5  # checkpoints in the window of the running median
 # The phases end at these fractions of the way from the plateau to the final level.
 FORMATION_END, CLEANUP_END = 0.05, 0.95
 MINIMUM_DROP = 2.0  # decades by which the test loss must fall, otherwise the run has no cleanup
-FINAL = 0.1  # the final level is the median over this last fraction of the checkpoints
+FINAL = 0.1  # the final level is the median over this last fraction of training
 STAYS = 500  # epochs for which a curve must stay beyond a threshold, or the test loss below the middle of its fall
 
 THRESHOLDS = {
@@ -62,7 +62,8 @@ def _smooth(values: Array) -> Array:
 def _cleanup(run: xr.Dataset) -> tuple[int, int] | str:
     """Return the indices of the checkpoints at the ends of circuit formation and cleanup, or the reason why there are none."""
     epochs, log_loss = run.epoch.values, _smooth(run.test_loss.values)
-    final_level = np.median(log_loss[-max(1, round(FINAL * len(log_loss))) :])
+    nearest = int(np.abs(epochs - (1 - FINAL) * epochs[-1]).argmin())  # checkpoints need not be evenly spaced
+    final_level = np.median(log_loss[min(nearest + 1, len(log_loss) - 1) :])
     middle = (log_loss.max() + final_level) / 2
     if log_loss.max() - final_level < MINIMUM_DROP:
         return f"the test loss falls by {log_loss.max() - final_level:.1f} decades, less than {MINIMUM_DROP:g}"
@@ -104,8 +105,10 @@ def _minimum_before_cleanup(run: xr.Dataset, excluded: Array) -> Milestone:
 def memorization_end(run: xr.Dataset) -> Milestone:
     """Epoch of the minimum of the smoothed excluded loss before the end of circuit formation."""
     cleanup, excluded = _cleanup(run), run.excluded_loss.values
-    if not isinstance(cleanup, str) and not np.isfinite(excluded).all():
+    if not isinstance(cleanup, str) and np.isnan(excluded).all():
         return Milestone(np.nan, "the run has no key frequencies and therefore no excluded loss")
+    if not isinstance(cleanup, str) and np.isnan(excluded).any():
+        return Milestone(np.nan, "the excluded loss is known only at the checkpoints whose weights were kept")
     return _minimum_before_cleanup(run, excluded)
 
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from progress_measures.data.examples import DrawnExamples
+from progress_measures.measures.checkpoint import FinalUnknown
 from progress_measures.measures.numerics import Outcomes
 from progress_measures.models import forward_at
 from progress_measures.models.design import Design
@@ -31,7 +32,7 @@ class SequenceRunContext:
 
     Args:
         run: settings of the run.
-        final: weights of the last checkpoint, without a `run` dimension.
+        final: weights of the last checkpoint, without a `run` dimension; None while the run trains.
         last: epoch of the last checkpoint.
 
     Attributes:
@@ -40,7 +41,7 @@ class SequenceRunContext:
         pattern_examples: the first `PATTERNS` test examples.
     """
 
-    def __init__(self, run: Run, final: dict[str, NDArray], last: int) -> None:
+    def __init__(self, run: Run, final: dict[str, NDArray] | None, last: int) -> None:
         self.run, self._final, self._last = run, final, last
         self.examples = DrawnExamples(run)
         self.test = self.examples.test()
@@ -57,7 +58,13 @@ class SequenceRunContext:
 
     @cached_property
     def final(self) -> SequenceCheckpoint:
-        """Last checkpoint of the run."""
+        """Last checkpoint of the run.
+
+        Raises:
+            FinalUnknown: the run still trains.
+        """
+        if self._final is None:
+            raise FinalUnknown
         return self.checkpoint(self._final, self._last)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from progress_measures.models.architecture import Architecture
 from progress_measures.models.limits import PIECE, SHORT
 from progress_measures.training.objectives import objective_module
+from progress_measures.training.schedule import kept_epochs
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -22,6 +23,7 @@ MIB = 2**20
 CPU_FLOOR = 800 * MIB
 CUDA_HOST_FLOOR = 4000 * MIB
 CUDA_DEVICE_FLOOR = 800 * MIB
+MEASURING = 500 * MIB  # memory for the measures of one checkpoint, with `measure: during`
 BATCH_FLOOR = 32 * MIB  # memory of a batch that does not grow with its number of runs
 # Factor for memory that allocators reserve without using it. With this factor, the estimate exceeds the measured peaks of
 # batches of 1 to 6 runs with p = 13 to 113.
@@ -272,8 +274,23 @@ def job_memory(run: Run, runs: int, gpu: bool) -> int:
     Returns:
         Bytes.
     """
-    batch = memory(run, runs)
-    return int(1.1 * (CUDA_HOST_FLOOR + batch.host if gpu else CPU_FLOOR + batch.device + batch.host))
+    batch, measuring = memory(run, runs), MEASURING if run.training.measure == "during" else 0
+    return int(1.1 * (measuring + (CUDA_HOST_FLOOR + batch.host if gpu else CPU_FLOOR + batch.device + batch.host)))
+
+
+def disk(run: Run) -> int:
+    """Estimate the largest size of a run's files while it trains: weights, training states and history, without measures.
+
+    Returns:
+        Bytes.
+    """
+    weights = 4 * parameters(run)
+    # A state has the parameters and two moment estimates, the train losses, and the checkpoints of a block of 20 that is not
+    # full yet. There are two states, and a third while it is written.
+    is_all = run.training.keep == "all"
+    state = (3 + (20 if is_all else 0)) * weights + 8 * run.training.epochs
+    # kept weights are compressed to 84 % if they are not all
+    return int((1 if is_all else 0.84) * len(kept_epochs(run.training)) * weights + 3 * state)
 
 
 def capacity(run: Run, device_memory: float, margin: float = 0.8) -> int:

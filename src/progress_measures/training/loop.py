@@ -6,8 +6,9 @@ import contextlib
 import importlib
 import signal
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,14 +22,16 @@ from progress_measures.training.objectives import EVALUATED_QUANTITIES, objectiv
 from progress_measures.training.optimizer import AdamW
 from progress_measures.training.progress import Progress
 from progress_measures.training.record import code_of
+from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs, kept_epochs, meets
 from progress_measures.training.signals import Interrupted, collected
 from progress_measures.training.step import Step
-from progress_measures.training.store import BLOCK, RunStore
+from progress_measures.training.store import RunStore
 from progress_measures.training.writer import Writer
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
+_MEASURE = "measure_"  # prefix of the names of measures in a training state
 SAVE_SECONDS = 60.0  # after this time without a saved state, the next checkpoint saves one
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -59,7 +62,8 @@ def train(
     """
     code = code_of(runs[0])
     with contextlib.ExitStack() as stack:
-        stores = [RunStore(folder / run.name, run, code) for run in runs]
+        code_of_measures = _observer_module().code_of_measures(runs[0]) if runs[0].training.measure == "during" else ""
+        stores = [RunStore(folder / run.name, run, code, code_of_measures) for run in runs]
         for store in stores:
             stack.enter_context(store.locked())
         received = stack.enter_context(collected(SIGNALS))
@@ -72,35 +76,55 @@ def train(
 
 def _group_by_epoch(stores: list[RunStore]) -> list[list[RunStore]]:
     """Return all stores as one group if all have a saved state of the same epoch; else group them by last saved epoch."""
-    saved_epochs = [set(store.states()) for store in stores]
-    if set.intersection(*saved_epochs) if saved_epochs else True:
+    states = [set(store.states()) for store in stores]
+    if set.intersection(*states) if states else True:
         return [stores] if stores else []
-    groups: dict[int, list[RunStore]] = {}
-    for store, epochs in zip(stores, saved_epochs, strict=True):
-        groups.setdefault(max(epochs, default=0), []).append(store)
+    groups: dict[tuple[int, int], list[RunStore]] = {}
+    for store, of_run in zip(stores, states, strict=True):
+        groups.setdefault(max(of_run, default=(0, 0)), []).append(store)
     return list(groups.values())
+
+
+def _observer_module() -> ModuleType:
+    """Import the module that measures checkpoints by its name, because its code does not decide the weights."""
+    return importlib.import_module("progress_measures.cube.observer")
 
 
 class _Batch:
     """Runs that train as one batch: their state and the loop over epochs."""
 
     def __init__(self, stores: list[RunStore], masks: torch.Tensor, device: torch.device, writer: Writer) -> None:
-        runs = [store.run for store in stores]
-        self.recipe, self.runs, self.stores, self.device, self.writer = runs[0].training, runs, stores, device, writer
-        self.objective = importlib.import_module(objective_module(runs[0])).Objective(runs, masks, device)
-        self.optimizer = AdamW(runs, [initial_weights(run) for run in runs], device)
-        self.step = Step(self.objective, self.optimizer, capacity=self.recipe.checkpoint_every)
+        self.recipe, self.device, self.writer = stores[0].run.training, device, writer
+        self.checkpoint_epochs = checkpoint_epochs(self.recipe)
+        self.evaluation_epochs = evaluation_epochs(self.recipe)
+        self._set_up(stores, masks)
+        is_observed = self.recipe.measure == "during"
+        self.observers = (
+            [_observer_module().Observer(*pair) for pair in zip(self.runs, masks.numpy(), strict=True)]
+            if is_observed
+            else []
+        )
+        self.kept, self.keeps_all = kept_epochs(self.recipe), self.recipe.keep == "all"
+        self.checkpoint_count = 0  # number of checkpoints so far, kept or not
         self.epoch, self.seconds = 0, 0.0
-        self.train_loss = np.full((len(runs), self.recipe.epochs + 1), np.nan)  # [run, epoch]
+        self.train_loss = np.full((len(stores), self.recipe.epochs + 1), np.nan)  # [run, epoch]
         self.fetched_epochs = 0  # number of epochs whose train loss is in `train_loss`
         self.evaluations: list[NDArray[np.float64]] = []  # each [run, quantity]
         self.unfetched_evaluations: list[torch.Tensor] = []  # still on the device, each [run, quantity]
-        self.queued_checkpoints = 0  # number of checkpoints in the full blocks, written or queued for writing
-        self.current_block: list[NDArray[np.float32]] = []  # checkpoints of the unfinished block, each [run, parameter]
+        self.queued_checkpoints = 0  # number of kept checkpoints in the full blocks, written or queued for writing
+        self.current_block: list[NDArray[np.float32]] = []  # those of the unfinished block, each [run, parameter]
         self._resume()
 
+    def _set_up(self, stores: list[RunStore], masks: torch.Tensor) -> None:
+        """Create what computes the updates of these runs, with their initial weights."""
+        self.stores, self.runs, self.masks = stores, [store.run for store in stores], masks
+        module = importlib.import_module(objective_module(self.runs[0]))
+        self.objective = module.Objective(self.runs, masks, self.device)
+        self.optimizer = AdamW(self.runs, [initial_weights(run) for run in self.runs], self.device)
+        self.step = Step(self.objective, self.optimizer, capacity=int(np.diff(self.checkpoint_epochs).max()))
+
     def run(self, received: list[int], stop_on: Collection[int], progress: Progress) -> None:
-        """Train to the end.
+        """Train until every run has ended, at the last epoch or when it meets its stop rule.
 
         Args:
             received: signals received so far; this method removes each signal that it handles.
@@ -111,26 +135,36 @@ class _Batch:
             Interrupted: a signal stopped training; the state is saved.
         """
         recipe = self.recipe
-        progress.begin(
-            f"{self.runs[0].experiment}/{'+'.join(run.name for run in self.runs)}", recipe.epochs, self.epoch
-        )
+        progress.begin(self._label(), recipe.epochs, self.epoch)
         last_save = start_time = time.monotonic()
         earlier_seconds = self.seconds
         while True:
-            if self.epoch % recipe.evaluate_every == 0:
-                self._evaluate()
-            if self.epoch % recipe.checkpoint_every == 0:
-                self._fetch()
-                block_full = self._add_checkpoint()
-                if block_full or time.monotonic() - last_save > SAVE_SECONDS:
+            is_evaluated, is_checkpoint = self._evaluate(), self._add_checkpoint()
+            if is_evaluated or is_checkpoint:
+                block_full = len(self.current_block) == self.stores[0].block
+                save_due = (block_full and self.keeps_all) or time.monotonic() - last_save > SAVE_SECONDS
+                show_due = progress.due or self.epoch == recipe.epochs
+                if is_checkpoint or save_due or show_due:
+                    self._fetch()
+                if block_full:
+                    self._queue_block()
+                if save_due:
                     self.seconds = earlier_seconds + time.monotonic() - start_time
                     self._save()
                     last_save = time.monotonic()
-                if progress.due or self.epoch == recipe.epochs:
+                if show_due:
                     train_loss, test_loss = self.evaluations[-1].max(axis=0)[:2]
                     progress.show(self.epoch, train_loss, test_loss)
-            if self.epoch == recipe.epochs:
-                break
+            if ending := self._ending():
+                self.seconds = earlier_seconds + time.monotonic() - start_time
+                self._finish(ending)
+                if self.epoch < recipe.epochs:
+                    for i in ending:
+                        progress.stopped(f"{self.runs[i].experiment}/{self.runs[i].name}", self.epoch)
+                if len(ending) == len(self.stores):
+                    return
+                self._drop(ending)
+                progress.begin(self._label(), recipe.epochs, self.epoch)
             while received:
                 received_signal = received.pop(0)
                 self._fetch()
@@ -141,16 +175,46 @@ class _Batch:
                     raise Interrupted(received_signal, f" at epoch {self.epoch}")
             self.step(self.epoch)
             self.epoch += 1
-        self.seconds = earlier_seconds + time.monotonic() - start_time
-        self._finish()
 
-    def _evaluate(self) -> None:
-        """Compute the losses and accuracies of this epoch; leave them on the device, so that nothing waits for it."""
-        if len(self.evaluations) + len(self.unfetched_evaluations) > self.epoch // self.recipe.evaluate_every:
-            return  # this epoch was evaluated before the interruption
+    def _label(self) -> str:
+        """Return the names of the experiment and of the runs that are being trained."""
+        return f"{self.runs[0].experiment}/{'+'.join(run.name for run in self.runs)}"
+
+    def _ending(self) -> list[int]:
+        """Return the indices of the runs that end at this epoch: all at the last, before it those that meet the stop rule.
+
+        Runs stop at checkpoints only, so that their last weights are at an epoch that the other runs have too.
+        """
+        if self.epoch == self.recipe.epochs:
+            return list(range(len(self.stores)))
+        last_checkpoint = self.checkpoint_epochs[self.checkpoint_count - 1]
+        if self.recipe.stop_when is None or not self.epoch or self.epoch != last_checkpoint:
+            return []
+        return np.flatnonzero(meets(self.recipe.stop_when, self.evaluation_epochs, self.evaluations)).tolist()
+
+    def _drop(self, ended: list[int]) -> None:
+        """Go on without the runs that have ended. On a CPU, the updates of the other runs stay the same to the bit."""
+        others = [i for i in range(len(self.stores)) if i not in ended]
+        state = {name: tensor[others] for name, tensor in self.optimizer.state().items()}
+        self._set_up([self.stores[i] for i in others], self.masks[others])
+        self.optimizer.restore(state, self.epoch)
+        self.train_loss = self.train_loss[others]
+        self.evaluations = [values[others] for values in self.evaluations]
+        self.current_block = [checkpoint[others] for checkpoint in self.current_block]
+        self.observers = [self.observers[i] for i in others if self.observers]
+
+    def _evaluate(self) -> bool:
+        """Compute the losses and accuracies if they are due; leave them on the device, so that nothing waits for it.
+
+        Returns:
+            Whether they were due; false if this epoch was evaluated before an interruption.
+        """
+        if not self._is_next(self.evaluation_epochs, len(self.evaluations) + len(self.unfetched_evaluations)):
+            return False
         self.objective.prepare(self.epoch)
         values = self.objective.evaluate(self.optimizer.weights)
         self.unfetched_evaluations.append(torch.stack([values[name] for name in EVALUATED_QUANTITIES], dim=-1))
+        return True
 
     def _fetch(self) -> None:
         """Copy losses and evaluations from the device; this waits until the device has finished."""
@@ -160,80 +224,124 @@ class _Batch:
         self.unfetched_evaluations = []
 
     def _add_checkpoint(self) -> bool:
-        """Add the weights of this epoch to the current block; if the block is full, queue it and return True."""
-        index = self.epoch // self.recipe.checkpoint_every
-        if index >= self.queued_checkpoints + len(self.current_block):  # not yet added before an interruption
-            self.current_block.append(self.optimizer.parameters.detach().to("cpu", copy=True).numpy())
-        if len(self.current_block) < BLOCK:
+        """If a checkpoint is due, measure it if asked to, and add its weights to the current block if they are kept.
+
+        Returns:
+            Whether it was due; false if this checkpoint was added before an interruption.
+        """
+        if not self._is_next(self.checkpoint_epochs, self.checkpoint_count):
             return False
-        self._queue_block()
+        self.checkpoint_count += 1
+        parameters = self._parameters()
+        for i, observer in enumerate(self.observers):
+            tensors = self.stores[i].tensors(parameters[i : i + 1])
+            observer.add({name: np.ascontiguousarray(tensor[0]) for name, tensor in tensors.items()}, self.epoch)
+        if self._is_next(self.kept, self.queued_checkpoints + len(self.current_block)):
+            self.current_block.append(parameters)
         return True
+
+    def _parameters(self) -> NDArray[np.float32]:
+        """Return the weights of this epoch: [run, parameter]."""
+        parameters: NDArray[np.float32] = self.optimizer.parameters.detach().to("cpu", copy=True).numpy()
+        return parameters
+
+    def _is_next(self, schedule: NDArray[np.int64], count: int) -> bool:
+        """Return whether this epoch is the next one of a schedule of which `count` epochs are done."""
+        return count < len(schedule) and bool(schedule[count] == self.epoch)
 
     def _queue_block(self) -> None:
         """Queue the writing of the current block of checkpoints, and start an empty block."""
-        for i, store in enumerate(self.stores):
-            self.writer.submit(
-                store.write_block,
-                self.queued_checkpoints,
-                np.stack([checkpoint[i] for checkpoint in self.current_block]),
-            )
+        self._queue(range(len(self.stores)), self.current_block)
         self.queued_checkpoints += len(self.current_block)
         self.current_block = []
 
+    def _queue(self, runs: Iterable[int], checkpoints: list[NDArray[np.float32]]) -> None:
+        """Queue the writing of checkpoints [run, parameter] of some runs, after those that are queued already."""
+        for i in runs if checkpoints else ():
+            block = np.stack([checkpoint[i] for checkpoint in checkpoints])
+            self.writer.submit(self.stores[i].write_block, self.queued_checkpoints, block)
+
     def _save(self) -> None:
         """Queue the writing of each run's history and training state."""
+        self._save_runs(range(len(self.stores)), self.queued_checkpoints, self.current_block)
+
+    def _save_runs(self, runs: Iterable[int], written: int, pending: list[NDArray[np.float32]]) -> None:
+        """Queue the writing of the history and training state of some runs.
+
+        Args:
+            runs: indices of the runs.
+            written: number of their checkpoints that are written or queued for writing.
+            pending: their checkpoints that are neither, each [run, parameter].
+        """
         state = {name: tensor.numpy() for name, tensor in self.optimizer.state().items()}
         evaluations = np.stack(self.evaluations)
-        for i, store in enumerate(self.stores):
+        for i in runs:
             history = {"train_loss": self.train_loss[i, : self.epoch].copy(), "evaluations": evaluations[:, i]}
-            self.writer.submit(store.write_history, *history.values())
+            self.writer.submit(self.stores[i].write_history, *history.values())
             state_of_run = {name: tensor[i] for name, tensor in state.items()} | history
             state_of_run |= {
-                "written": np.int64(self.queued_checkpoints),
-                "pending": np.array([checkpoint[i] for checkpoint in self.current_block], dtype=np.float32),
+                "written": np.int64(written),
+                "pending": np.array([checkpoint[i] for checkpoint in pending], dtype=np.float32),
                 "seconds": np.float64(self.seconds),
             }
-            self.writer.submit(store.save, self.epoch, state_of_run)
+            if self.observers:
+                state_of_run |= {_MEASURE + name: values for name, values in self.observers[i].state().items()}
+            self.writer.submit(self.stores[i].save, self.epoch, state_of_run)
 
     def _resume(self) -> None:
         """Resume from the last epoch at which every run has a saved state, or start from the beginning."""
         states = [store.states() for store in self.stores]
-        common_epochs = set.intersection(*(set(by_epoch) for by_epoch in states))
-        if not common_epochs:
+        common = set.intersection(*map(set, states))
+        if not common:
             for store in self.stores:
                 store.start()
             return
-        self.epoch = self.fetched_epochs = max(common_epochs)
-        loaded = [store.resume(by_epoch[self.epoch]) for store, by_epoch in zip(self.stores, states, strict=True)]
+        self.epoch, self.queued_checkpoints = last = max(common)
+        self.fetched_epochs = self.epoch
+        loaded = [store.resume(of_run[last]) for store, of_run in zip(self.stores, states, strict=True)]
         names = ("parameters", "mean", "mean_of_squares")
         self.optimizer.restore(
             {name: torch.from_numpy(np.stack([state[name] for state in loaded])) for name in names}, self.epoch
         )
         self.train_loss[:, : self.epoch] = np.stack([state["train_loss"] for state in loaded])
         self.evaluations = list(np.stack([state["evaluations"] for state in loaded], axis=1))
-        self.queued_checkpoints = int(loaded[0]["written"])
         self.current_block = list(np.stack([state["pending"] for state in loaded], axis=1))
         self.seconds = float(loaded[0]["seconds"])
+        self.checkpoint_count = int(np.searchsorted(self.checkpoint_epochs, self.epoch, side="right"))
+        for i, observer in enumerate(self.observers):
+            observer.resume({k.removeprefix(_MEASURE): v for k, v in loaded[i].items() if k.startswith(_MEASURE)})
 
-    def _finish(self) -> None:
-        """Write the last block of checkpoints, and each run's history, training state and record of finished training."""
-        if self.current_block:
-            self._queue_block()
-        self._save()
+    def _finish(self, ending: list[int]) -> None:
+        """Write the last checkpoints, history, training state and record of finished training of runs that end.
+
+        Args:
+            ending: indices of these runs.
+        """
+        unwritten, is_kept = self.current_block, self.epoch in self.kept
+        if not is_kept:  # the last checkpoint of a run that stops early
+            unwritten = [*unwritten, self._parameters()]
+        self._queue(ending, unwritten)
+        if self.keeps_all:
+            self._save_runs(ending, self.queued_checkpoints + len(self.current_block), [])
         self.objective.prepare(self.epoch)
         with torch.no_grad():
             self.train_loss[:, self.epoch] = self.objective.loss(self.optimizer.weights).double().cpu()
         self.writer.drain()
-        for i, store in enumerate(self.stores):
-            evaluations = np.stack(self.evaluations)[:, i]
-            store.write_history(self.train_loss[i], evaluations)
-            store.finish(
+        stopped = {"stopped_at": self.epoch} if self.epoch < self.recipe.epochs else {}
+        all_evaluations = np.stack(self.evaluations)
+        for i in ending:
+            evaluations = all_evaluations[:, i]
+            self.stores[i].write_history(self.train_loss[i, : self.epoch + 1], evaluations)
+            if self.observers:
+                self.observers[i].finish(self.stores[i].folder)
+            self.stores[i].finish(
                 {
-                    "epochs": self.recipe.epochs,
+                    "epochs": self.epoch,
                     "seconds": round(self.seconds, 3),
-                    "ms_per_epoch": round(self.seconds / self.recipe.epochs * 1e3, 3),
+                    "ms_per_epoch": round(self.seconds / self.epoch * 1e3, 3),
                     "runs_in_batch": len(self.runs),
                     "final": dict(zip(EVALUATED_QUANTITIES, map(float, evaluations[-1]), strict=True)),
                     "machine": machine(self.device),
                 }
+                | stopped
             )

@@ -33,6 +33,7 @@ class PlanRow(NamedTuple):
     epochs: int
     shards: int
     memory: int  # bytes of the largest shard, on the GPU or in the process
+    disk: int  # bytes of the files of all runs, without measures
     flops: float  # floating-point operations of all runs
     longest: float  # training time of the longest shard, in seconds
     seconds: float  # training time of all shards, one after the other, in seconds
@@ -96,7 +97,15 @@ def plan(experiment: str, runs: list[Run], device: cost.Device) -> PlanRow:
         for shard in packed
     ]
     return PlanRow(
-        experiment, len(runs), runs[0].training.epochs, len(packed), max(memory), flops, max(times), sum(times)
+        experiment,
+        len(runs),
+        runs[0].training.epochs,
+        len(packed),
+        max(memory),
+        sum(map(cost.disk, runs)),
+        flops,
+        max(times),
+        sum(times),
     )
 
 
@@ -119,7 +128,7 @@ def table(rows: list[PlanRow], device: cost.Device, at_once_count: int) -> Table
     )
     total = PlanRow(
         "all", sum(r.runs for r in rows), 0, sum(r.shards for r in rows), max(r.memory for r in rows),
-        sum(r.flops for r in rows), max(r.longest for r in rows), sum(r.seconds for r in rows),
+        sum(r.disk for r in rows), sum(r.flops for r in rows), max(r.longest for r in rows), sum(r.seconds for r in rows),
     )  # fmt: skip
     columns: dict[str, Callable[[PlanRow], str]] = {
         "experiment": lambda r: r.experiment,
@@ -127,6 +136,7 @@ def table(rows: list[PlanRow], device: cost.Device, at_once_count: int) -> Table
         "epochs": lambda r: f"{r.epochs:,}" if r.epochs else "",
         "shards": lambda r: str(r.shards),
         "memory per shard": lambda r: f"{r.memory / 1e9:.1f} GB",
+        "disk": lambda r: f"{r.disk / 1e9:.1f} GB",
         "operations": lambda r: f"{r.flops:.1e}",
         "longest shard": lambda r: duration(r.longest),
         "total": lambda r: duration(wall_time(r, at_once_count)),

@@ -80,6 +80,16 @@ class Progress:
         end = "\n" if not self._terminal or epoch == self._epochs else ""
         print(f"\r\033[K{line}" if self._terminal else line, end=end, file=sys.stderr, flush=True)
 
+    def stopped(self, run: str, epoch: int) -> None:
+        """Print that a run met its stop rule.
+
+        Args:
+            run: name of the run.
+            epoch: epoch at which the run ends.
+        """
+        clear = "\r\033[K" if self._terminal else ""
+        print(f"{clear}{run} meets `stop_when` at epoch {epoch:,} and ends", file=sys.stderr, flush=True)
+
     def _write(self, content: dict[str, object]) -> None:
         assert self._path is not None
         # Unlike `files.write_json`, do not flush to disk: training must not wait, and the file is soon out of date.

@@ -2,12 +2,13 @@
 
     checkpoints.zarr   weights with a leading dimension `epoch`; a chunk is a block of 20 checkpoints with a checksum
     history.zarr       losses and accuracies computed during training
+    during.zarr        measures taken during training, with `measure: during`; `cube.observer` writes it
     resume/*.npz       the last two training states, from which training resumes bit for bit; after training, only the last
     done.json          record of the finished training, renamed into place last
 
-A training state contains the parameters, the optimizer's moment estimates, the history so far and the checkpoints of the
-block that is not full yet. Training that resumes from a state writes later checkpoints to `checkpoints.zarr` again. If
-checksums show that the last state is damaged, training resumes from the state before it.
+A training state contains the parameters, the optimizer's moment estimates, the history so far, the checkpoints of the
+block that is not full yet, and the measures taken so far. Training that resumes from a state writes later checkpoints to
+`checkpoints.zarr` again. If checksums show that the last state is damaged, training resumes from the state before it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.storage import MemoryStore
 
 from progress_measures.errors import UserError
@@ -31,6 +32,7 @@ from progress_measures.files import atomic_path, complete_store, write_json, wri
 from progress_measures.models.architecture import Architecture
 from progress_measures.training.objectives import EVALUATED_QUANTITIES
 from progress_measures.training.record import done
+from progress_measures.training.schedule import evaluation_epochs, kept_epochs
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -38,8 +40,11 @@ if TYPE_CHECKING:
 # Checkpoints per block. Larger blocks make fewer files (a mainline run has 250); smaller blocks make smaller states.
 BLOCK = 20
 
-# Metadata of an array that must equal what this package writes. Other metadata may change with the version of Zarr.
-_COMPARED_METADATA = ("shape", "data_type", "chunk_grid", "dimension_names")
+# Metadata of an array that, besides its shape, must equal what this package writes. Other metadata may change with the
+# version of Zarr.
+_COMPARED_METADATA = ("data_type", "chunk_grid", "dimension_names")
+
+_SHUFFLE = BloscCodec(typesize=4, cname="zstd", clevel=5, shuffle="shuffle")
 
 # Zarr would omit a chunk that contains only the fill value; it could not be distinguished from a lost chunk.
 _STORE_ALL_CHUNKS: Any = {"write_empty_chunks": True}
@@ -54,12 +59,22 @@ class RunStore:
         folder: `results/<experiment>/runs/<run>`.
         run: settings of the run; training does not resume from states with other settings.
         code: fingerprint of the code that trains the run; training does not resume from states of other code.
+        code_of_measures: fingerprint of the code that measures the run while it trains, likewise; empty if none does.
+
+    Attributes:
+        epochs: epochs whose weights are stored: [checkpoint].
+        keeps_all: whether the weights of all checkpoints are stored. If not, disk space counts: there is one compressed
+            state, and none after training.
+        block: checkpoints per block.
     """
 
-    def __init__(self, folder: Path, run: Run, code: str) -> None:
-        self.folder, self.run, self.code = folder, run, code
+    def __init__(self, folder: Path, run: Run, code: str, code_of_measures: str = "") -> None:
+        self.folder, self.run, self.code, self._code_of_measures = folder, run, code, code_of_measures
         self._shapes = Architecture.of(run).shapes()
-        self.epochs = np.arange(0, run.training.epochs + 1, run.training.checkpoint_every)
+        self.epochs = kept_epochs(run.training)
+        # The few weights that are kept are stored at once, because a block would be part of each state until it is full.
+        self.keeps_all = run.training.keep == "all"
+        self.block = BLOCK if self.keeps_all else 1
 
     @property
     def done(self) -> dict[str, Any] | None:
@@ -83,43 +98,58 @@ class RunStore:
                 ) from None
             yield
 
-    def states(self) -> dict[int, Path]:
-        """Return the files of the states from which training can resume, by epoch: intact, of the same settings and code."""
-        states: dict[int, Path] = {}
+    def states(self) -> dict[tuple[int, int], Path]:
+        """Return the files of the states from which training can resume: intact, of the same settings and code.
+
+        Returns:
+            The files by epoch and by number of checkpoints that were in `checkpoints.zarr`. Runs resume as one batch from
+            states that agree in both.
+        """
+        states: dict[tuple[int, int], Path] = {}
         if not self._has_expected_layout():
             return states  # a state contains only the last checkpoints; the earlier checkpoints are lost
         for path in sorted((self.folder / "resume").glob("*.npz")):
             try:
                 with np.load(path, allow_pickle=False) as state:
-                    if [str(state["config_hash"]), str(state["code"])] == [self.run.hash, self.code]:
+                    if [str(state["config_hash"]), str(state["code"])] == [self.run.hash, self._code_of_states]:
                         for name in state.files:  # reading verifies the checksums
                             state[name]
-                        states[int(state["epoch"])] = path
+                        states[int(state["epoch"]), int(state["written"])] = path
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                 continue
         return states
 
     def resume(self, path: Path) -> State:
         """Return the arrays of a state, by name, and write the attributes of this run to `checkpoints.zarr`."""
-        attributes = self._checkpoints().attrs
-        if attributes.asdict() != self._attributes():
-            attributes.put(self._attributes())
+        group = self._checkpoints()
+        if group.attrs.asdict() != self._attributes():
+            group.attrs.put(self._attributes())
+        self._set_epochs(group, self.epochs)
         with np.load(path, allow_pickle=False) as state:
             return {name: state[name] for name in state.files}
 
     def save(self, epoch: int, state: State) -> None:
-        """Write a state, and delete all states but the last two.
+        """Write a state, and delete all states but the last two, or all but the last if few weights are kept.
 
         Args:
             epoch: epoch of the state.
             state: arrays by name.
         """
         folder = self.folder / "resume"
-        identity = {"epoch": np.int64(epoch), "config_hash": np.str_(self.run.hash), "code": np.str_(self.code)}
+        identity = {
+            "epoch": np.int64(epoch),
+            "config_hash": np.str_(self.run.hash),
+            "code": np.str_(self._code_of_states),
+        }
         with atomic_path(folder / f"{epoch:09d}.npz") as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **state, **identity)
-        for old_state in sorted(folder.glob("*.npz"))[:-2]:
+            savez = np.savez if self.keeps_all else np.savez_compressed
+            savez(file, allow_pickle=False, **state, **identity)
+        for old_state in sorted(folder.glob("*.npz"))[: -2 if self.keeps_all else -1]:
             old_state.unlink()
+
+    @property
+    def _code_of_states(self) -> str:
+        return self.code + self._code_of_measures
 
     def start(self) -> None:
         """Create an empty `checkpoints.zarr`, and remove the record and the states of earlier training."""
@@ -140,10 +170,13 @@ class RunStore:
             group.create_array(
                 name,
                 shape=(len(self.epochs), *shape),
-                chunks=(min(BLOCK, len(self.epochs)), *shape),
+                chunks=(min(self.block, len(self.epochs)), *shape),
                 dtype="float32",
                 fill_value=float("nan"),
-                compressors=(Crc32cCodec(),),  # float32 weights do not compress
+                # Compression saves 16 %: not worth its time for all weights, but for the few that are kept of a large sweep.
+                compressors=(Crc32cCodec(),) if self.keeps_all else (_SHUFFLE, Crc32cCodec()),
+                # a folder for each index of a chunk would take 4 kB
+                chunk_key_encoding={"name": "default", "separator": "/" if self.keeps_all else "."},
                 dimension_names=["epoch", *dims],
             )
         return group
@@ -161,13 +194,32 @@ class RunStore:
             return False
 
     def _description(self, group: zarr.Group) -> list[Any]:
-        """Return the epochs of the checkpoints and the metadata of every array, for comparison."""
+        """Return the epochs of the checkpoints and the metadata of every array, for comparison.
+
+        If runs may stop early, the epochs and the number of checkpoints are left out: `resume` restores them.
+        """
         arrays = dict(group.arrays())
+        may_stop = self.run.training.stop_when is not None
         metadata = [arrays[name].metadata.to_dict() for name in ("epoch", *self._shapes)]
         return [
-            np.asarray(arrays["epoch"]).tolist(),
+            None if may_stop else np.asarray(arrays["epoch"]).tolist(),
+            [arrays[name].shape[may_stop:] for name in ("epoch", *self._shapes)],
             *([array_metadata.get(key) for key in _COMPARED_METADATA] for array_metadata in metadata),
         ]
+
+    def epochs_until(self, last: int) -> NDArray[np.int64]:
+        """Return the epochs whose weights are stored if the run ends at the epoch `last`, of which this is always one."""
+        return np.union1d(self.epochs[self.epochs < last], [last])
+
+    def _set_epochs(self, group: zarr.Group, epochs: NDArray[np.int64]) -> None:
+        """Set the epochs of the checkpoints, if they are others: a run that stops early has fewer."""
+        for _, array in group.arrays():
+            if array.shape[0] != len(epochs):
+                array.resize((len(epochs), *array.shape[1:]))
+        stored = group["epoch"]
+        assert isinstance(stored, zarr.Array)
+        if not np.array_equal(np.asarray(stored), epochs):
+            stored[:] = epochs
 
     def _checkpoints(self) -> zarr.Group:
         return zarr.open_group(self.folder / "checkpoints.zarr", mode="r+", use_consolidated=False)
@@ -180,14 +232,22 @@ class RunStore:
             block: [checkpoint, parameter].
         """
         group = self._checkpoints()
-        offset = 0
-        for name, shape in self._shapes.items():
-            size = int(np.prod(shape))
+        for name, tensor in self.tensors(block).items():
             array = group[name]
             assert isinstance(array, zarr.Array)
-            values = block[:, offset : offset + size].reshape(-1, *shape)
-            array.with_config(_STORE_ALL_CHUNKS)[first : first + len(block)] = values
-            offset += size
+            array.with_config(_STORE_ALL_CHUNKS)[first : first + len(block)] = tensor
+
+    def tensors(self, block: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Return the tensors of checkpoints by name, each [checkpoint, …].
+
+        Args:
+            block: [checkpoint, parameter].
+        """
+        sizes = [int(np.prod(shape)) for shape in self._shapes.values()]
+        pieces = np.split(block[:, : sum(sizes)], np.cumsum(sizes)[:-1], axis=1)
+        return {
+            name: piece.reshape(-1, *shape) for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)
+        }
 
     def write_history(self, train_loss: NDArray[np.float64], evaluations: NDArray[np.float64]) -> None:
         """Write `history.zarr`.
@@ -196,7 +256,7 @@ class RunStore:
             train_loss: [epoch], train loss after 0, 1, 2, … updates, in the arithmetic of `training.precision`.
             evaluations: [evaluation, quantity], in float64; quantities in the order of `EVALUATED_QUANTITIES`.
         """
-        evaluated_epochs = np.arange(len(evaluations)) * self.run.training.evaluate_every
+        evaluated_epochs = evaluation_epochs(self.run.training)[: len(evaluations)]
         history = xr.Dataset(
             {"loss": ("epoch", train_loss)}
             | {name: ("evaluated_epoch", evaluations[:, i]) for i, name in enumerate(EVALUATED_QUANTITIES)},
@@ -206,13 +266,17 @@ class RunStore:
         write_store(history, self.folder / "history.zarr")
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Complete `checkpoints.zarr`, write `done.json`, and delete all states but the last.
+        """Complete `checkpoints.zarr`, write `done.json`, and delete all states but the last, or all if few weights are kept.
 
-        If `done.json` is deleted, training writes it again from the last state in seconds, without another update.
+        If the record has `stopped_at`, the arrays are cut to the checkpoints that the run has, of which this epoch is the last.
+        If `done.json` is deleted and a state remains, training writes it again from it in seconds, without another update.
         """
+        if "stopped_at" in record:
+            self._set_epochs(self._checkpoints(), self.epochs_until(record["stopped_at"]))
         complete_store(self.folder / "checkpoints.zarr")
         write_json(self.folder / "done.json", self._attributes() | record)
-        for old_state in sorted((self.folder / "resume").glob("*.npz"))[:-1]:
+        states = sorted((self.folder / "resume").glob("*.npz"))
+        for old_state in states[:-1] if self.keeps_all else states:
             old_state.unlink()
 
     def _attributes(self) -> dict[str, Any]:

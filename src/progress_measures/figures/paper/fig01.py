@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import COLORS, frequency_colors, no_key_frequencies
 from progress_measures.figures.registry import figure
 
@@ -45,7 +46,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     keys, p = list(colors), cube.sizes["token"] - 1
     a, b = round(A * p), round(B * p)
     # The variable's coefficients are for cosines of norm 1 over all (a, b, c); cos w_k(a + b - c) has norm sqrt(p^3 / 2).
-    amplitudes = run_cube.cosine_coefficient.isel(epoch=-1).sel(frequency=keys).values / np.sqrt(p**3 / 2)
+    amplitudes = last_checkpoint(run_cube.cosine_coefficient).sel(frequency=keys).values / np.sqrt(p**3 / 2)
     strongest = keys[int(amplitudes.argmax())]
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.6))
     _circle(left, run_cube.W_E.values[:p], strongest, {"a": a, "b": b}, colors[strongest])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import by_component, frequency_colors, panel_letters
 from progress_measures.figures.registry import figure
 
@@ -26,7 +27,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     frequencies, which a rule finds from the neurons.
     """
     run = str(cube.run.values[0])
-    last = cube.isel(epoch=-1).sel(run=run)
+    last = last_checkpoint(cube).sel(run=run)
     colors = frequency_colors(cube, run)
     left, right = fig.subplots(1, 2)
     by_component(left, last.W_E_fourier_norm, colors)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.pair_maps import attention_map, neuron_map
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.neurons import MAPS
 from progress_measures.figures.plots.style import frequency_colors, pair_map, panel_letters
 from progress_measures.figures.registry import figure
@@ -42,7 +43,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     fig.colorbar(image, ax=middle, shrink=0.6, label="Activation")
     _key_components(right, run_cube.logit_fourier_norm_2d, list(frequency_colors(cube, run)))
     left.set_title(f"Head 0, k = {int(run_cube.attention_frequency.sel(head=0))}")
-    middle.set_title(f"Neuron 0, k = {int(run_cube.neuron_frequency.isel(epoch=-1).sel(neuron=0))}")
+    middle.set_title(f"Neuron 0, k = {int(last_checkpoint(run_cube.neuron_frequency).sel(neuron=0))}")
     right.set_title("Logits, % of largest")
     panel_letters([left, middle, right])
 

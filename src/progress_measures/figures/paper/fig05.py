@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import (
     COLORS,
     frequency_colors,
@@ -37,7 +38,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """
     run = str(cube.run.values[0])
     colors = frequency_colors(cube, run)
-    last = cube.sel(run=run).isel(epoch=-1)
+    last = last_checkpoint(cube.sel(run=run))
     fraction, frequency = last.neuron_fraction_explained.values, last.neuron_frequency.values
     left, right = fig.subplots(1, 2, width_ratios=(1, 1.25))
     order = np.argsort(-fraction, kind="stable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import COLORS, frequency_colors, label, loss_axis
 from progress_measures.figures.registry import figure
 
@@ -28,7 +29,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     frequencies (dashed), the loss is lower than with all components (solid).
     """
     run = str(cube.run.values[0])
-    last = cube.sel(run=run).isel(epoch=-1)
+    last = last_checkpoint(cube.sel(run=run))
     colors = frequency_colors(cube, run)
     ax = fig.subplots()
     k, loss = cube.frequency.values, last.ablated_loss_by_frequency.values

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.pair_maps import neuron_map
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.neurons import MAPS
 from progress_measures.figures.plots.style import pair_map, panel_letters, panels
 from progress_measures.figures.registry import figure
@@ -27,7 +28,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     Each map has a separate color scale. Each title gives the frequency k that explains most of the neuron's variance
     over pairs, and the fraction that it explains.
     """
-    last = cube.isel(run=0, epoch=-1)
+    last = last_checkpoint(cube.isel(run=0))
     neurons = cube.neuron.values[1:5]
     axes = panels(fig, len(neurons), columns=4, sharey=True)
     for neuron, ax in zip(neurons, axes, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import (
     by_component,
     frequency_colors,
@@ -34,7 +35,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     runs = runs_after_first(cube)
     axes = panels(fig, len(runs), columns=2, sharex=True, sharey=True)
     for run, ax in zip(runs, axes, strict=True):
-        by_component(ax, cube.W_L_fourier_norm.sel(run=run).isel(epoch=-1), frequency_colors(cube, run))
+        by_component(ax, last_checkpoint(cube.W_L_fourier_norm.sel(run=run)), frequency_colors(cube, run))
         ax.set(title=run, ylabel="Norm of $W_L$'s component")
         ax.label_outer()
     panel_letters(axes)

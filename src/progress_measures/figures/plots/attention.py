@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures.analysis.pair_maps import attention_map
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.errors import UserError
 from progress_measures.figures.plots.style import pair_map, panel_letters, panels
 
@@ -74,7 +75,7 @@ def mean_attention(fig: Figure, cube: xr.Dataset) -> None:
         fig: figure to draw on.
         cube: cube with the variable `mean_attention`.
     """
-    attention_by_position(fig, cube.mean_attention.isel(run=0, epoch=-1).values)
+    attention_by_position(fig, last_checkpoint(cube.mean_attention.isel(run=0)).values)
 
 
 def attention_to_a(ax: Axes, cube: xr.Dataset) -> Callable[[int], None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from progress_measures.analysis.phases import last_plotted_epoch, phase_at, phase_checkpoints
+from progress_measures.cube.stops import until_stop
 from progress_measures.figures.plots.style import PHASE_COLORS, panels
 from progress_measures.figures.registry import Animation
 
@@ -44,8 +45,9 @@ def phase_end_checkpoints(cube: xr.Dataset, run: str) -> list[tuple[int, str]]:
     """
     if epochs := phase_checkpoints(cube.sel(run=run)):
         return list(zip(epochs, CHECKPOINT_NAMES, strict=True))
-    indices = np.unique(np.linspace(0, cube.sizes["epoch"] - 1, 4).round().astype(int))
-    return [(int(epoch), "") for epoch in cube.epoch.values[indices]]
+    epochs = until_stop(cube.sel(run=run)).epoch.values
+    indices = np.unique(np.linspace(0, len(epochs) - 1, 4).round().astype(int))
+    return [(int(epoch), "") for epoch in epochs[indices]]
 
 
 def epochs_of_interest(cube: xr.Dataset, run: str) -> list[int]:
@@ -58,7 +60,8 @@ def epochs_of_interest(cube: xr.Dataset, run: str) -> list[int]:
     Returns:
         The epochs. They extend to the end of training if `last_plotted_epoch` returns None.
     """
-    epochs = cube.epoch.values[cube.epoch.values <= (last_plotted_epoch(cube.sel(run=run)) or np.inf)]
+    run_cube = until_stop(cube.sel(run=run))
+    epochs = run_cube.epoch.values[run_cube.epoch.values <= (last_plotted_epoch(run_cube) or np.inf)]
     return [int(epoch) for epoch in epochs[:: -(-len(epochs) // MAX_FRAMES)]]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from progress_measures import fourier
 from progress_measures.analysis.runs import operands
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.style import (
     COLORS,
     by_component,
@@ -163,7 +164,7 @@ def component_norms(fig: Figure, cube: xr.Dataset, name: str, text: str) -> None
     """
     run = str(cube.run.values[0])
     ax = fig.subplots()
-    by_component(ax, cube[name].sel(run=run).isel(epoch=-1), frequency_colors(cube, run))
+    by_component(ax, last_checkpoint(cube[name].sel(run=run)), frequency_colors(cube, run))
     ax.set(ylabel=text)
 
 

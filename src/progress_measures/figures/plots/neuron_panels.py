@@ -14,6 +14,7 @@ import numpy as np
 from progress_measures import fourier
 from progress_measures.analysis.pair_maps import neuron_map, spectrum_2d
 from progress_measures.analysis.runs import key_frequencies_of
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.figures.plots.attention import HEAD_COLORS
 from progress_measures.figures.plots.fourier_basis import frequency_ticks
 from progress_measures.figures.plots.style import frequency_colors, pair_map
@@ -44,7 +45,7 @@ def neuron_label(cube: xr.Dataset, neuron: int) -> str:
     Returns:
         The title.
     """
-    last = cube.isel(run=0, epoch=-1).sel(neuron=neuron)
+    last = last_checkpoint(cube.isel(run=0)).sel(neuron=neuron)
     return f"Neuron {neuron}, k = {int(last.neuron_frequency)} ({float(last.neuron_fraction_explained):.0%})"
 
 

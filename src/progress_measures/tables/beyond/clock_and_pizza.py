@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from progress_measures.analysis.algorithm import VARIABLES, at_last_checkpoint
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.tables.registry import table
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def rows(*cubes: xr.Dataset | None) -> pd.DataFrame:
             continue
         networks = at_last_checkpoint(cube)
         generalized = [network for network in networks if network.generalized]
-        last = cube.isel(epoch=-1).sel(run=[network.name for network in generalized])
+        last = last_checkpoint(cube).sel(run=[network.name for network in generalized])
         errors = last.gradient_symmetricity_error.values
         rows_of_table.append(
             {

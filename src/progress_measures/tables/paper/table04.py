@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.tables.paper.table03 import SEEDS
 from progress_measures.tables.published import for_both_sides, published, side_by_side
 from progress_measures.tables.registry import table
@@ -38,7 +39,7 @@ def rows(cube: xr.Dataset) -> pd.DataFrame:
     differ in their initial weights.
     """
     frames = []
-    last = cube.isel(epoch=-1)
+    last = last_checkpoint(cube)
     for seed in SEEDS:
         paper_rows = [{name: published(f"paper.table4.seed{seed}")[key] for name, (key, _) in COLUMNS.items()}]
         our_rows = (

@@ -8,6 +8,7 @@ import pandas as pd
 
 from progress_measures.analysis.paper_tables import TABLE_5_VARIABLES, table_5_row
 from progress_measures.analysis.select import runs_with
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.tables.published import Row, for_both_sides, published, side_by_side
 from progress_measures.tables.registry import table
 
@@ -79,7 +80,7 @@ def _runs(cube: xr.Dataset | None, **settings: Any) -> list[xr.Dataset]:
     if cube is None:
         return []
     runs = runs_with(cube, **settings)
-    return [runs.isel(run=i, epoch=-1) for i in range(runs.sizes["run"])]
+    return [last_checkpoint(runs.isel(run=i)) for i in range(runs.sizes["run"])]
 
 
 def _as_published(row: Row) -> Row:

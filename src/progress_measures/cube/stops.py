@@ -1,0 +1,61 @@
+"""Runs of a cube that stopped early: the coordinate `stopped_at`, and each run's own last checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import xarray as xr
+
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+Cube = TypeVar("Cube", xr.Dataset, xr.DataArray)
+
+
+def with_stops(cube: xr.Dataset, runs: list[Run], records: Mapping[str, Any]) -> xr.Dataset:
+    """Add the coordinate `stopped_at` along `run` to a cube whose runs may stop early; return other cubes unchanged.
+
+    Args:
+        cube: the cube.
+        runs: the runs of the cube.
+        records: record of the training of each run, by name.
+    """
+    if all(run.training.stop_when is None for run in runs):
+        return cube
+    stops = [float(records[run.name].get("stopped_at", np.nan)) for run in runs]
+    attributes = {
+        "long_name": "Epoch at which training stopped early",
+        "units": "epoch",
+        "description": "Checkpoint at which the run met `training.stop_when` and ended; NaN for a run with all epochs. "
+        "Measures at later epochs are NaN, or 0 if they are integers.",
+    }
+    return cube.assign_coords(stopped_at=("run", stops, attributes))
+
+
+def last_checkpoint(cube: Cube) -> Cube:
+    """Select the last checkpoint of each run: the one at which it stopped early, or the last one of the cube.
+
+    Args:
+        cube: cube or variable with one or more runs, with a dimension `epoch`.
+
+    Returns:
+        The cube or variable without the dimension `epoch`. The coordinate `epoch` is the epoch of each run if runs may stop
+        early.
+    """
+    if "stopped_at" not in cube.coords:
+        return cube.isel(epoch=-1)
+    return cube.sel(epoch=cube.stopped_at.fillna(cube.epoch[-1].item()).astype(int))
+
+
+def until_stop(run_cube: xr.Dataset) -> xr.Dataset:
+    """Cut the cube of one run to the epochs up to the one at which the run stopped early, if it did.
+
+    Args:
+        run_cube: cube of a single run, with or without the dimension `run`.
+    """
+    if "stopped_at" not in run_cube.coords or np.isnan(run_cube.stopped_at.item()):
+        return run_cube
+    dims = [dim for dim in ("epoch", "history_epoch") if dim in run_cube.dims]
+    return run_cube.sel({dim: slice(None, run_cube.stopped_at.item()) for dim in dims})

@@ -1,0 +1,96 @@
+"""Epochs at which training stores checkpoints, evaluates losses and stops, computed without importing torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from progress_measures.training.objectives import EVALUATED_QUANTITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from progress_measures.experiments.schema import CheckpointSchedule, StopRule, Training
+
+
+def checkpoint_epochs(training: Training) -> NDArray[np.int64]:
+    """Return the epochs of the checkpoints, ascending, from 0 to `training.epochs`: [checkpoint]."""
+    if training.checkpoints is None:
+        return np.arange(0, training.epochs + 1, training.checkpoint_every)
+    return _scheduled(training.checkpoints, training.epochs)
+
+
+def _scheduled(schedule: CheckpointSchedule, last: int) -> NDArray[np.int64]:
+    """Return the epochs of a schedule for a training that ends at the epoch `last`, ascending."""
+    epochs = {0, last}
+    if schedule.log is not None:
+        epochs.update(log_spaced(last, schedule.log))
+    if schedule.every is not None:
+        epochs.update(range(0, last + 1, schedule.every))
+    return np.array(sorted(epochs), dtype=np.int64)
+
+
+def kept_epochs(training: Training) -> NDArray[np.int64]:
+    """Return the epochs of the checkpoints whose weights are stored, ascending.
+
+    A run that stops early keeps its last checkpoint too. A schedule begins after epoch 0, whose weights follow from the seed.
+    """
+    epochs, keep = checkpoint_epochs(training), training.keep
+    if keep == "all":
+        return epochs
+    if keep == "last":
+        return epochs[-1:]
+    chosen = [*keep, training.epochs] if isinstance(keep, list) else _scheduled(keep, training.epochs)[1:]
+    return epochs[np.unique([np.abs(epochs - epoch).argmin() for epoch in chosen])]
+
+
+def evaluation_epochs(training: Training) -> NDArray[np.int64]:
+    """Return the epochs at which losses and accuracies are evaluated, ascending: [evaluation].
+
+    They are the multiples of `training.evaluate_every` and, if the checkpoints have a schedule or runs may stop at them, the
+    checkpoints.
+    """
+    multiples = np.arange(0, training.epochs + 1, training.evaluate_every)
+    if training.checkpoints is None and training.stop_when is None:
+        return multiples
+    return np.union1d(multiples, checkpoint_epochs(training))
+
+
+def log_spaced(last: int, count: int) -> list[int]:
+    """Return different integers from 1 to `last` that are as evenly spaced on a logarithmic axis as integers can be.
+
+    Each is the previous one, x, times the ratio that would reach `last` in equal ratios, (last / x)^(1 / remaining),
+    rounded, and at least x + 1.
+
+    Args:
+        last: the last integer.
+        count: how many integers to return, from 2 to `last`.
+    """
+    epochs = [1]
+    for remaining in range(count - 1, 0, -1):
+        epochs.append(max(epochs[-1] + 1, round(epochs[-1] * (last / epochs[-1]) ** (1 / remaining))))
+    return epochs
+
+
+def meets(rule: StopRule, epochs: NDArray[np.int64], evaluations: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """Return which runs have met a stop rule at every evaluation for its number of epochs, up to the last evaluation.
+
+    Args:
+        rule: the rule.
+        epochs: epochs of the evaluations, ascending: [evaluation].
+        evaluations: losses and accuracies [run, quantity] of each evaluation, in the order of `EVALUATED_QUANTITIES`.
+
+    Returns:
+        [run]; false for a loss that is NaN.
+    """
+    still_met = np.ones(len(evaluations[-1]), dtype=bool)
+    for epoch, values in zip(epochs[len(evaluations) - 1 :: -1], reversed(evaluations), strict=True):
+        for name, bound in rule.conditions.items():
+            value = values[:, EVALUATED_QUANTITIES.index(name)]
+            still_met &= value < bound if name.endswith("loss") else value >= bound
+        if epochs[len(evaluations) - 1] - epoch >= rule.for_epochs:
+            return still_met
+    return np.zeros_like(still_met)
