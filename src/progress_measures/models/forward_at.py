@@ -16,6 +16,8 @@ Products with weights go through `models.gemm`. Every tensor has a leading dimen
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -160,7 +162,7 @@ def _residual_mid(
         x = _DenseStream(_add_mlp(stream, w, dropout[layer] if dropout else None), positions)
     w = layers[-1]
     if isinstance(x, _EmbeddedStream) and positions.uses_table and positions.answers.shape[-1] == 1:
-        z = _attend_in_table(x.table(), w, positions)
+        z = _attend_in_table(x.table, w, positions)
     else:
         queries, keys_values = x.queries_at_answers(w)
         z = attend(queries, keys_values, heads, positions.attention_mask)
@@ -204,8 +206,9 @@ class _EmbeddedStream:
         self._W_E, self._W_pos = weights["W_E"], weights["W_pos"][:, : positions.length]
         self._positions = positions
 
+    @cached_property
     def table(self) -> Tensor:
-        """Return the rows of every position and token: [run, position x token, d_model]."""
+        """Rows of every position and token: [run, position x token, d_model]."""
         return _sums(self._W_E, self._W_pos)
 
     def queries_keys_values(self, w: Weights) -> Tensor:
@@ -227,6 +230,8 @@ class _EmbeddedStream:
 
     def at_answers(self) -> Tensor:
         """Return the stream at the answer positions: [run, example x answer, d_model]."""
+        if self._positions.uses_table:  # the same table as that of the keys and values, if these are computed from it
+            return embedding(self._positions.table_rows_at_answers, self.table.flatten(0, 1)).flatten(1, 2)
         return self._rows_at_answers(self._W_E, self._W_pos).flatten(1, 2)
 
     def _products(self, matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -104,7 +104,7 @@ class PairBatch:
     """
 
     def __init__(self, a: Tensor, b: Tensor, n: int, heads: int) -> None:
-        runs, pairs = a.shape
+        runs = len(a)
         self.a, self.b, self.n = a, b, n
         first_row = torch.arange(runs * heads, device=a.device).view(runs, 1, heads, 1) * 2 * n
         rows = first_row + torch.stack([a, n + b], dim=-1)[:, :, None, :]  # [run, pair, head, 2]

@@ -95,7 +95,7 @@ def _first_layer(weights: Weights, w: Weights, sequences: ShortSequences, double
         head=heads,
     )
     patterns = _patterns(matmul(q * d_head**-0.5, k.mT), sequences)
-    residual, after = 2 * x if doubled_residual else x, []
+    residual = 2 * x if doubled_residual else x
     first = residual[:, : sequences.vocabulary] + _first_output(v, w, sequences)
 
     def sums(rows: Tensor, own: Tensor) -> list[Tensor]:
@@ -109,8 +109,8 @@ def _first_layer(weights: Weights, w: Weights, sequences: ShortSequences, double
     W_O_in = project(w["W_O"].flatten(1, 2), w["W_in"]).unflatten(1, (heads, d_head))
     own = project(residual, w["W_in"])
     pre = sums(matmul(v, W_O_in), own + w["b_in"][:, None] if "b_in" in w else own)
-    after = [mid + relu_product(neurons, w["W_out"]) for mid, neurons in zip(later, pre, strict=True)]
-    stream = [first + mlp(first, w, w["W_out"]), *after]
+    later = [mid + relu_product(neurons, w["W_out"]) for mid, neurons in zip(later, pre, strict=True)]
+    stream = [first + mlp(first, w, w["W_out"]), *later]
     return [rows + w["b_out"][:, None] for rows in stream] if "b_out" in w else stream
 
 
