@@ -90,7 +90,15 @@ def test_losses_at_answers_equal_the_general_transformer(case, dtype):
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize(
-    "model", [{"layers": 2}, {"attention_only": True}, {"layers": 2, "mlp_biases": False}], ids=str
+    "model",
+    [
+        {"layers": 2},
+        {"layers": 3},
+        {"attention_only": True},
+        {"layers": 2, "attention_only": True},
+        {"layers": 2, "mlp_biases": False},
+    ],
+    ids=str,
 )
 def test_deeper_networks_on_pairs_equal_the_general_transformer(dtype, model):
     runs = pair_runs(**model)
@@ -104,6 +112,24 @@ def test_deeper_networks_on_pairs_equal_the_general_transformer(dtype, model):
         results.append([loss.detach(), *gradients, *objective.evaluate(weights).values()])
     for actual, expected in zip(*results, strict=True):
         assert_close_tensors(actual, expected, dtype)
+
+
+def test_short_sequences_can_be_replaced():
+    """A captured update reads the same tensors, so new sequences are written into them."""
+    (run,) = pair_runs(count=1, layers=3)
+    weights, generator = random_tensors([run], torch.float64, SCALE), torch.Generator().manual_seed(0)
+    drawn = [torch.randint(0, 14, (1, 60, 3), generator=generator) for _ in range(2)]
+    answers = torch.full((1, 60, 1), 2)
+    replaced = forward_at.ReadPositions(drawn[0], answers, 14)
+    assert replaced.is_short
+    results = []
+    for read_positions in (replaced, forward_at.ReadPositions(drawn[1], answers, 14)):
+        forward_at.logits(weights, read_positions)
+        read_positions.fill(drawn[1], answers)
+        logits = forward_at.logits(weights, read_positions)
+        results.append([logits.detach(), *torch.autograd.grad(logits.square().sum(), list(weights.values()))])
+    for actual, expected in zip(*results, strict=True):
+        assert torch.equal(actual, expected)
 
 
 def test_attention_only_network_has_no_neurons():

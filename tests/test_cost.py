@@ -90,7 +90,7 @@ def test_operations_at_answer_positions_are_counted(monkeypatch, run):
     from progress_measures.training.objectives.general import Objective
 
     monkeypatch.setattr("progress_measures.models.gemm.library", lambda: "torch")
-    monkeypatch.setattr("progress_measures.models.forward_at.BACKENDS", [SDPBackend.MATH])
+    monkeypatch.setattr("progress_measures.models.attention.BACKENDS", [SDPBackend.MATH])
     weights = {name: tensor[None].requires_grad_() for name, tensor in initial_weights(run).items()}
     mask = torch.arange(169).view(1, 13, 13) < cost.train_pairs(run) if not run.on_sequences else torch.zeros(1, 0)
     objective = Objective([run], mask, torch.device("cpu"))

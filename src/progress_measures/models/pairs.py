@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from einops import rearrange
 from torch import Tensor
-from torch.nn.functional import embedding_bag, pad
+from torch.nn.functional import pad
 
+from progress_measures.models.bags import Bags
 from progress_measures.models.gemm import matmul, multiply
 
 if TYPE_CHECKING:
@@ -96,8 +97,6 @@ def _padded(outputs: Tensor) -> Tensor:
 class PairBatch:
     """The pairs of each run, with the rows of the tables that each pair uses.
 
-    A bag, as in `embedding_bag`, is a list of rows that are summed: here the rows of one pair, one for each head and operand.
-
     Args:
         a, b: [run, pair] integers below n.
         n: number of operand values.
@@ -105,19 +104,11 @@ class PairBatch:
     """
 
     def __init__(self, a: Tensor, b: Tensor, n: int, heads: int) -> None:
-        runs, pairs = a.shape
+        runs = len(a)
         self.a, self.b, self.n = a, b, n
-        self.shape = (runs, pairs)
         first_row = torch.arange(runs * heads, device=a.device).view(runs, 1, heads, 1) * 2 * n
         rows = first_row + torch.stack([a, n + b], dim=-1)[:, :, None, :]  # [run, pair, head, 2]
-        self.bags = rows.reshape(runs * pairs, heads * 2).int()  # rows of a table as [run * head * 2n, width]
-        self.bag_starts = torch.arange(0, rows.numel(), heads * 2, dtype=torch.int32, device=a.device)
-        self.bag_of_row = torch.arange(runs * pairs, dtype=torch.int32, device=a.device).repeat_interleave(heads * 2)
-        # Bags of the backward pass: for each row of the table, the pairs that use it.
-        self.order = rows.flatten().argsort(stable=True)
-        self.users = (self.order // (heads * 2)).int()
-        uses = torch.bincount(rows.flatten(), minlength=runs * heads * 2 * n)
-        self.user_starts = (uses.cumsum(0) - uses).int()
+        self._bags = Bags(rows.flatten(2), runs * heads * 2 * n)
 
     def attention(self, scores: Tensor) -> Tensor:
         """Compute the attention from `=` to a and to b: [run, pair, head, 2], for scores [run, head, 2n + 1]."""
@@ -139,9 +130,7 @@ class PairBatch:
         Returns:
             [run, pair, width].
         """
-        weights = attention.reshape(self.bags.shape)
-        rows = rows.detach().flatten(0, 2)
-        return embedding_bag(self.bags, rows, per_sample_weights=weights.detach(), mode="sum").unflatten(0, self.shape)
+        return self._bags.sums(rows.flatten(0, 2), attention).unflatten(0, self._bags.shape)
 
     def gather_backward(self, rows: Tensor, attention: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the gradients of `gather` with respect to the rows and the attention.
@@ -154,12 +143,7 @@ class PairBatch:
         Returns:
             Gradients with the shapes of `rows` and `attention`.
         """
-        grad = grad.flatten(0, 1)
-        weights = attention.flatten()[self.order]
-        grad_rows = embedding_bag(self.users, grad, self.user_starts, per_sample_weights=weights, mode="sum")
-        grad_attention = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-            grad, rows.flatten(0, 2), self.bags.flatten(), self.bag_starts, self.bag_of_row, 0
-        )
+        grad_rows, grad_attention = self._bags.gradients(rows.flatten(0, 2), attention, grad.flatten(0, 1))
         return grad_rows.view_as(rows), grad_attention.view_as(attention)
 
 

@@ -131,35 +131,30 @@ def _pairs_multiply_adds(run: Run) -> int:
 def _general_multiply_adds(run: Run) -> int:
     """Return the number of multiply-adds in one forward pass by `models.forward_at`: logits at answer positions only.
 
-    Before the first attention, products depend only on token and position. They are computed once for each combination of
-    token and position, if there are fewer combinations than (examples x positions). In short sequences, the first position,
-    which attends only to itself, is computed once per token in all layers.
+    Before the first attention, products are computed once for each token and once for each position.
     """
     net, layout, examples, answers = Architecture.of(run), run.task.layout, update_examples(run), _answer_count(run)
-    width, stream_rows, answer_rows = net.heads * net.d_head, examples * layout.input_length, examples * answers
-    rows_before_attention = min(stream_rows, layout.input_length * net.vocabulary)
+    width, answer_rows = net.heads * net.d_head, examples * answers
     mlp = 0 if net.attention_only else net.d_model * net.d_mlp
-    first_position_separate = (
-        rows_before_attention < stream_rows and 1 < layout.input_length <= SHORT and not run.training.dropout
-    )
-    first_rows, later_rows = (net.vocabulary, stream_rows - examples) if first_position_separate else (0, stream_rows)
-    total = 0
-    for layer in range(net.layers):
-        input_rows = first_rows + later_rows if layer else rows_before_attention
-        is_last = layer == net.layers - 1
-        queries = answer_rows if is_last else later_rows
-        query_rows = min(queries, rows_before_attention) if not layer and not is_last else queries
-        total += net.d_model * width * (2 * input_rows + (query_rows if not is_last else min(answer_rows, input_rows)))
-        if is_last and rows_before_attention < stream_rows and net.layers == 1 and answers == 1:
-            # Table rows are gathered twice in the forward and in the backward pass. The backward pass also has two products
-            # with all table rows. The sum is divided by 3, because `update_flops` multiplies by 3.
-            attention = queries * width * (4 * layout.input_length + 2 * rows_before_attention) // 3
-        else:
+    uses_table = net.vocabulary < examples
+    if uses_table and 1 < layout.input_length <= SHORT and answers == 1 and net.layers > 1 and not run.training.dropout:
+        total = _short_multiply_adds(run)
+    elif uses_table and net.layers == 1 and answers == 1:
+        # Table rows are gathered twice in the forward and in the backward pass. The backward pass also has two products
+        # with all table rows. The sum is divided by 3, because `update_flops` multiplies by 3.
+        table_rows = layout.input_length * net.vocabulary
+        attention = answer_rows * width * (4 * layout.input_length + 2 * table_rows) // 3
+        total = net.d_model * width * (3 * table_rows + answer_rows) + attention
+    else:
+        total = 0
+        for layer in range(net.layers):
+            rows = examples * layout.input_length if layer else net.vocabulary + layout.input_length
+            is_last = layer == net.layers - 1
+            queries = answer_rows if is_last else examples * layout.input_length
+            total += net.d_model * width * (2 * rows + (queries if layer and is_last else rows))
             # Products of every query with every key. Causal attention skips masked parts on a CPU, but not on a GPU.
-            attention = 2 * queries * layout.input_length * width
-        total += attention + queries * width * net.d_model
-        if not is_last:
-            total += 2 * first_rows * width * net.d_model + 2 * (first_rows + later_rows) * mlp
+            total += 2 * queries * layout.input_length * width + queries * width * net.d_model
+            total += 0 if is_last else 2 * queries * mlp
     # With few outputs, the neurons are multiplied by the product W_out W_U; otherwise by W_out, then W_U.
     few_outputs = not net.attention_only and net.outputs <= net.d_model
     if few_outputs:
@@ -167,6 +162,28 @@ def _general_multiply_adds(run: Run) -> int:
     else:
         total += 2 * answer_rows * mlp
     return total + answer_rows * net.d_model * net.outputs
+
+
+def _short_multiply_adds(run: Run) -> int:
+    """Return the number of multiply-adds before the last MLP by `models.short_sequences`, for a network of several layers."""
+    net, length, examples = Architecture.of(run), run.task.layout.input_length, update_examples(run)
+    width, tokens, rows = net.heads * net.d_head, net.vocabulary, length * net.vocabulary
+    neurons = 0 if net.attention_only else net.d_mlp
+    mlp = net.d_model * neurons
+    # the first layer: tables, and each example's sums of their rows
+    tables = 3 * rows * net.d_model * width + rows**2 * width + rows * width * net.d_model
+    tables += rows * mlp + rows * width * neurons + width * mlp
+    bags = sum(net.heads * (position + 1) + 1 for position in range(1, length)) * (net.d_model + neurons)
+    total = tables + examples * (bags + (length - 1) * mlp) + tokens * (net.d_model * width + 2 * mlp)
+    for layer in range(1, net.layers):
+        is_last = layer == net.layers - 1
+        queries = 1 if is_last else length - 1
+        total += net.d_model * width * (2 * tokens + examples * (2 * (length - 1) + queries))
+        keys = length if is_last else sum(range(2, length + 1))
+        total += examples * (2 * keys * width + queries * width * net.d_model)
+        if not is_last:
+            total += 2 * tokens * net.d_model * width + 2 * (tokens + examples * (length - 1)) * mlp
+    return total
 
 
 def _any_design_multiply_adds(run: Run) -> int:

@@ -1,0 +1,107 @@
+"""Weighted sums of a few rows of a table, for many examples at a time.
+
+A bag, as in torch's `embedding_bag`, is a list of rows that are summed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+
+class Bags:
+    """Bags of the same number of rows.
+
+    torch's own backward pass of `embedding_bag` would sort the rows at each update.
+
+    Args:
+        rows: rows of the table in each bag, [run, bag, row in bag].
+        table_rows: number of rows of the table.
+
+    Attributes:
+        shape: number of runs and of bags per run.
+    """
+
+    def __init__(self, rows: Tensor, table_rows: int) -> None:
+        self.shape, self._table_rows, size = rows.shape[:2], table_rows, rows.shape[-1]
+        bags = rows.numel() // size
+        self._starts = torch.arange(0, rows.numel(), size, dtype=torch.int32, device=rows.device)
+        self._bag_of_row = torch.arange(bags, dtype=torch.int32, device=rows.device).repeat_interleave(size)
+        self._bags = torch.empty(bags, size, dtype=torch.int32, device=rows.device)
+        # Bags of the backward pass: for each row of the table, the bags that contain it.
+        self._order = torch.empty(rows.numel(), dtype=torch.int64, device=rows.device)
+        self._users = torch.empty(rows.numel(), dtype=torch.int32, device=rows.device)
+        self._user_starts = torch.empty(table_rows, dtype=torch.int32, device=rows.device)
+        self.fill(rows)
+
+    def fill(self, rows: Tensor) -> None:
+        """Replace the rows in place, by rows of the same shape."""
+        self._bags.copy_(rows.flatten(0, 1))
+        self._order.copy_(rows.flatten().argsort(stable=True))
+        self._users.copy_(self._order // rows.shape[-1])
+        uses = torch.bincount(rows.flatten(), minlength=self._table_rows)
+        self._user_starts.copy_(uses.cumsum(0) - uses)
+
+    def sums(self, table: Tensor, weights: Tensor) -> Tensor:
+        """Compute the weighted sums of rows, outside autograd.
+
+        Args:
+            table: [row, width].
+            weights: of the rows in each bag, in the order of the bags, in any shape.
+
+        Returns:
+            [run x bag, width].
+        """
+        weights = weights.detach().reshape(self._bags.shape)
+        return embedding_bag(self._bags, table.detach(), per_sample_weights=weights, mode="sum")
+
+    def gradients(self, table: Tensor, weights: Tensor, grad_sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the gradients of `sums` with respect to the table and the weights.
+
+        Args:
+            table: [row, width].
+            weights: of the rows in each bag, in the order of the bags, in any shape.
+            grad_sums: gradient of the sums, [run x bag, width].
+
+        Returns:
+            Gradients [row, width] and [run x bag x row in bag].
+        """
+        ordered_weights = weights.detach().flatten()[self._order]
+        grad_table = embedding_bag(
+            self._users, grad_sums.detach(), self._user_starts, per_sample_weights=ordered_weights, mode="sum"
+        )
+        grad_weights = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+            grad_sums, table, self._bags.flatten(), self._starts, self._bag_of_row, 0
+        )
+        return grad_table, grad_weights
+
+
+class _WeightedSums(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, weights: Tensor, bags: Bags) -> Tensor:
+        ctx.save_for_backward(table, weights)
+        ctx.bags = bags
+        return bags.sums(table, weights)
+
+    @staticmethod
+    def backward(ctx: Any, grad_sums: Tensor) -> tuple[Tensor, Tensor, None]:
+        table, weights = ctx.saved_tensors
+        grad_table, grad_weights = ctx.bags.gradients(table, weights, grad_sums.contiguous())
+        return grad_table, grad_weights.view_as(weights), None
+
+
+def weighted_sums(table: Tensor, weights: Tensor, bags: Bags) -> Tensor:
+    """Compute the weighted sum of each bag's rows, differentiable once.
+
+    Args:
+        table: [row, width].
+        weights: of the rows in each bag, [..., row in bag].
+        bags: the rows of each bag.
+
+    Returns:
+        [run, bag, width].
+    """
+    return _WeightedSums.apply(table, weights, bags).unflatten(0, bags.shape)
