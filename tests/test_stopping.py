@@ -10,7 +10,7 @@ import zarr
 from pydantic import ValidationError
 
 from progress_measures.analysis import last_checkpoint
-from progress_measures.claims.describe import describe
+from progress_measures.claims.describe import describe, summaries
 from progress_measures.cube import publish
 from progress_measures.cube.extract import CheckpointReader, compute_measures, measure_run, measures_for
 from progress_measures.cube.gather import gather
@@ -228,10 +228,15 @@ def test_measures_of_the_last_checkpoint_are_those_of_the_stopped_one(gathered, 
 
 def test_describe_and_watch_say_that_runs_stopped(gathered, monkeypatch, capsys):
     monkeypatch.chdir(gathered)
-    text = describe(open_cube("small").load())
-    assert "seed0: after 160 epochs (stopped early by `stop_when`)" in text
-    assert "seed1: after 140 epochs (stopped early by `stop_when`)" in text
+    cube = open_cube("small").load()
+    text = describe(cube)
+    assert [line.split()[:2] for line in text.splitlines() if line.startswith("seed") and ":" not in line] == [
+        ["seed0", "160"],
+        ["seed1", "140"],
+    ]
+    assert text.count("training stopped early by `stop_when`") == 2
     assert "nan" not in text
+    assert summaries(cube)["seed1"].startswith("after 140 epochs (stopped early by `stop_when`)")
     watch("small", stopping_runs(), every=1, once=True)
     shown = " ".join(capsys.readouterr().out.split())
     assert "epoch 160 of 300" in shown

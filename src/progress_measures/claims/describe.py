@@ -40,21 +40,35 @@ NEEDED = 2
 
 
 def describe(cube: xr.Dataset) -> str:
-    """Return a table with one row per run and one sentence per run, preceded by the origin of an imported network."""
-    runs = {name: cut_to_run(cube, name).sel(run=[name]) for name in map(str, cube.run.values)}
-    sentences = [f"{name}: {_sentence(run)}" for name, run in runs.items()]
-    return "\n\n".join([*_provenance(cube), _table(cube), "\n".join(sentences)])
+    """Return a table with one row per run and one sentence per run, preceded by the origin of an imported network.
+
+    A run gets further sentences if its restricted loss is far above its loss, or if a frequency without neurons matters.
+    """
+    runs = _single_runs(cube)
+    sentences = [f"{name}: {' '.join([_sentence(run), *_remarks(run.isel(run=0))])}" for name, run in runs.items()]
+    return "\n\n".join([*_provenance(cube), _table(cube, runs), "\n".join(sentences)])
 
 
-def _table(cube: xr.Dataset) -> str:
+def _single_runs(cube: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Return the cube of each run, with the dimension `run`, cut to the size of its network and to its last epoch."""
+    return {name: until_stop(cut_to_run(cube, name).sel(run=[name])) for name in map(str, cube.run.values)}
+
+
+def _remarks(run: xr.Dataset) -> list[str]:
+    """Return sentences on harmonics, and on frequencies without neurons, where they matter."""
+    last, keys = run.isel(epoch=-1), key_frequencies_of(run) if "key_frequency" in run else np.zeros(0, dtype=np.int64)
+    return [*_harmonics(last), *_frequencies_without_neurons(last, keys)] if keys.size else []
+
+
+def _table(cube: xr.Dataset, runs: dict[str, xr.Dataset]) -> str:
     """Return the table of runs and numbers; `—` stands for a number that a rule or measure does not give."""
     shown = {title: name for title, name in NUMBERS.items() if name in cube}
     if "train_loss" in cube:  # over all pairs, which matters only if the training pairs are unknown
         shown = {title: name for title, name in shown.items() if name not in ("loss", "accuracy")}
     header = ["run", "epochs", *shown] + (["key frequencies"] if "key_frequency" in cube else [])
     rows = []
-    for name in map(str, cube.run.values):
-        run = cube.sel(run=name)
+    for name, run_cube in runs.items():
+        run = run_cube.isel(run=0)
         last = run.isel(epoch=-1)
         row = [name, f"{int(last.epoch):,}", *(_cell(variable, last[variable]) for variable in shown.values())]
         if "key_frequency" in run:
@@ -80,6 +94,8 @@ def _sentence(run_cube: xr.Dataset) -> str:
     """
     run = run_cube.isel(run=0)
     clauses = [_grokking(run).rstrip(".")] if "grok_time" in run else []
+    if _stopped(run):
+        clauses.append("training stopped early by `stop_when`")
     if "train_loss" not in run:
         clauses.append(_losses(run.isel(epoch=-1)))
     if "key_frequency" in run and not run.key_frequency.any():
@@ -110,7 +126,12 @@ def _provenance(cube: xr.Dataset) -> list[str]:
 
 def summaries(cube: xr.Dataset) -> dict[str, str]:
     """Return one paragraph per run, by name of the run: losses, key frequencies, phases, and which headline claims hold."""
-    return {name: _paragraph(until_stop(cut_to_run(cube, name).sel(run=[name]))) for name in map(str, cube.run.values)}
+    return {name: _paragraph(run) for name, run in _single_runs(cube).items()}
+
+
+def _stopped(run: xr.Dataset) -> bool:
+    """Return whether training of a run stopped early."""
+    return "stopped_at" in run and bool(np.isfinite(run.stopped_at))
 
 
 def _paragraph(run_cube: xr.Dataset) -> str:
@@ -121,7 +142,7 @@ def _paragraph(run_cube: xr.Dataset) -> str:
     """
     run = run_cube.isel(run=0)
     last = run.isel(epoch=-1)
-    stop = " (stopped early by `stop_when`)" if "stopped_at" in run and np.isfinite(run.stopped_at) else ""
+    stop = " (stopped early by `stop_when`)" if _stopped(run) else ""
     sentences = [f"after {int(last.epoch):,} epochs{stop}, {_losses(last)}."]
     grokking = [_grokking(run)] if "grok_time" in run else []
     if "key_frequency" not in run:
@@ -134,7 +155,7 @@ def _paragraph(run_cube: xr.Dataset) -> str:
             f"The restricted loss is {_number(last.restricted_loss)}{excluded}; the key cosines explain "
             f"{100 * float(last.logit_fraction_explained_cosines):.1f} % of the sum of squared logits.",
         ]
-        sentences += [*_harmonics(last), *_frequencies_without_neurons(last, keys)]
+        sentences += _remarks(run)
     else:
         sentences.append(f"No key frequencies: {_why(run, 'key_frequency')}.")
     phases = [_phases(run)] if grokking else []
