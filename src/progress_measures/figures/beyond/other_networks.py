@@ -48,5 +48,5 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """
     axes = panels(fig, len(cubes), columns=2)
     for ax, cube, title in zip(axes, cubes, NETWORKS.values(), strict=True):
-        losses(ax, cube, title)
+        losses(ax, cube, title, legend=ax is axes[0])
     panel_letters(axes)
