@@ -1,6 +1,7 @@
 """The real Snakefile after drawing a figure: its outputs, and which jobs each change causes to run again."""
 
 import json
+import os
 import shutil
 import warnings
 import zipfile
@@ -45,6 +46,17 @@ def test_cube_is_a_target_that_plain_xarray_opens_without_a_warning(drawn):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert xr.open_zarr(store).load().attrs["all_chunks_stored"] is True
+
+
+def test_cube_is_gathered_again_if_a_part_was_measured_and_gathering_then_failed(drawn):
+    """The record of a measured part is an empty file, so that only its time tells that it is new."""
+    record = drawn.folder / "results/mainline/measured/seed0"
+    times = record.stat()
+    try:
+        record.touch()
+        assert drawn.jobs(FIGURE) == {"gather": 1, "figure": 1}
+    finally:
+        os.utime(record, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def test_other_figures_reuse_the_cube(drawn):
