@@ -13,6 +13,7 @@ readout       how W_L maps neurons to logits
 paper_tables  rows of the paper's Tables 5 and 6
 integer_sums  how a network that adds integers represents the sum
 forecast      prediction of when a network generalizes
+regions       regions of a phase diagram, and power laws of the delay of generalization
 """
 
 from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead

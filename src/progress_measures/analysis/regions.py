@@ -1,0 +1,113 @@
+"""Regions of the phase diagram of a sweep (Liu et al. 2022, 'Towards Understanding Grokking'), and power laws of the delay.
+
+A network has learned a set of pairs at the first evaluation with an accuracy of at least 90 % on it. The regions are:
+
+comprehension   training and test pairs are learned, the test pairs less than 1,000 updates after the training pairs
+grokking        both are learned, the test pairs 1,000 updates or more after the training pairs
+memorization    only training pairs are learned
+confusion       training pairs are not learned
+
+A region depends on how long the network trains: memorization may be grokking that takes longer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from progress_measures.analysis.crossings import first_reaching, lead
+from progress_measures.analysis.select import grid
+
+REGIONS = ("comprehension", "grokking", "memorization", "confusion")
+VARIABLES = ("history_train_accuracy", "history_test_accuracy")
+"""Variables of a cube that this module reads."""
+
+AXES = ("weight_decay", "train_fraction")
+"""Settings that span the phase diagram."""
+
+LEARNED = 0.9
+"""Accuracy at which a set of pairs is learned."""
+
+DELAY = 1000
+"""Smallest delay of generalization, in updates, that counts as grokking."""
+
+
+def delays(cube: xr.Dataset) -> NDArray[np.float64]:
+    """Return by how many updates each run learns the test pairs after the training pairs: [run].
+
+    The delay is infinite for a run that learns only training pairs, and NaN for a run that learns neither.
+    """
+    train, test = (first_reaching(cube[name], LEARNED) for name in VARIABLES)
+    return lead(test, np.where(np.isinf(train) & np.isfinite(test), test, train))
+
+
+def regions(cube: xr.Dataset) -> NDArray[np.int64]:
+    """Return the region of each run, as an index of `REGIONS`: [run]."""
+    delay = delays(cube)
+    return np.select([delay < DELAY, np.isfinite(delay), np.isinf(delay)], [0, 1, 2], 3)
+
+
+def diagram(cube: xr.Dataset) -> xr.Dataset:
+    """Return the phase diagram of a sweep of weight decay and training fraction.
+
+    Args:
+        cube: cube of the sweep, with the variables `VARIABLES`.
+
+    Returns:
+        Variables [weight_decay, train_fraction, seed]: `region`, an index of `REGIONS`; `delay`, as of `delays`; and
+        `generalizes`, the first evaluation with a test accuracy of at least 90 %, or infinity. NaN where there is no run.
+    """
+    measured = cube.drop_vars(list(cube.data_vars)).assign(
+        region=("run", regions(cube).astype(float)),
+        delay=("run", delays(cube)),
+        generalizes=("run", first_reaching(cube.history_test_accuracy, LEARNED)),
+    )
+    return grid(measured, *AXES)
+
+
+class PowerLaw(NamedTuple):
+    """A fit y = factor · x^exponent, with the interval of the exponent that holds 95 % of bootstrap samples of the points."""
+
+    factor: float
+    exponent: float
+    low: float
+    high: float
+
+
+SAMPLES = 2000  # bootstrap samples
+
+
+def power_law(x: NDArray[np.float64], y: NDArray[np.float64], seed: int = 0) -> PowerLaw | None:
+    """Fit a power law to positive values by least squares of their logarithms.
+
+    Args:
+        x: positive values [point].
+        y: positive values [point]; other points, also infinite ones, are left out.
+        seed: seed of the bootstrap samples.
+
+    Returns:
+        The fit; None if the points have fewer than three different x.
+    """
+    used = np.isfinite(y) & (y > 0)
+    log_x, log_y = np.log(x[used]), np.log(y[used])
+    if len(set(log_x.tolist())) < 3:
+        return None
+    rng = np.random.default_rng(seed)
+    exponent, offset = _line(log_x, log_y)
+    exponents: list[float] = []
+    while len(exponents) < SAMPLES:
+        sample = rng.integers(len(log_x), size=len(log_x))
+        if np.ptp(log_x[sample]) > 0:
+            exponents.append(_line(log_x[sample], log_y[sample])[0])
+    low, high = np.percentile(exponents, [2.5, 97.5])
+    return PowerLaw(float(np.exp(offset)), exponent, float(low), float(high))
+
+
+def _line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """Return slope and offset of the least-squares line."""
+    centered = x - x.mean()
+    slope = float(centered @ y / (centered @ centered))
+    return slope, float(y.mean() - slope * x.mean())

@@ -1,0 +1,78 @@
+"""Beyond the paper: what networks learn, by weight decay and training fraction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.patches import Patch
+
+from progress_measures.analysis.regions import REGIONS, VARIABLES, diagram
+from progress_measures.figures.plots.style import nothing_to_draw, panel_letters
+from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+REGION_COLORS = ("#56B4E9", "#009E73", "#E69F00", "#BBBBBB")
+
+
+@figure(
+    title="Phase diagram of weight decay and training fraction",
+    reference="Liu et al. 2022; regions by this project's rule",
+    experiment="phase_diagram",
+    variables=VARIABLES,
+    size=(6.8, 3.4),
+)
+def draw(fig: Figure, cube: xr.Dataset) -> None:
+    """What networks learn, by weight decay and by the fraction of all pairs on which they train.
+
+    Pairs are learned at the first evaluation with an accuracy of at least 90 %. Comprehension: test pairs are learned less than
+    1,000 updates after training pairs. Grokking: later. Memorization: only training pairs are learned within the updates
+    trained. Confusion: not even these. (a) Region of most seeds; a number gives the seeds in this region, if not all. (b)
+    Updates until test pairs are learned, median over the seeds that learn them; white: none does.
+    """
+    left, right = fig.subplots(1, 2, sharey=True, width_ratios=(1, 1.25))
+    sweep = diagram(cube)
+    _regions(left, sweep)
+    median = np.where(np.isfinite(sweep.generalizes), sweep.generalizes, np.nan)
+    finite = np.isfinite(median)
+    if not finite.any():
+        nothing_to_draw(right, "No network learns its test pairs")
+        return
+    with np.errstate(all="ignore"):
+        values = np.array(
+            [[np.nanmedian(seeds) if np.isfinite(seeds).any() else np.nan for seeds in row] for row in median]
+        )
+    limits = LogNorm(max(1, np.nanmin(values)), np.nanmax(values))
+    image = right.pcolormesh(values.T, cmap="viridis_r", norm=limits, edgecolor="white", lw=0.4)
+    _label_axes(right, sweep, "Test pairs learned")
+    fig.colorbar(image, ax=right, label="Updates")
+    left.set_ylabel("Training fraction")
+    panel_letters([left, right])
+
+
+def _regions(ax: Axes, sweep: xr.Dataset) -> None:
+    """Draw the region of most seeds in each cell, with the number of seeds in it if they differ."""
+    counts = np.stack([(sweep.region.values == i).sum(-1) for i in range(len(REGIONS))], axis=-1)
+    largest, total = counts.argmax(-1), counts.sum(-1)
+    colors = ListedColormap(list(REGION_COLORS))
+    ax.pcolormesh(largest.T, cmap=colors, vmin=-0.5, vmax=len(REGIONS) - 0.5, edgecolor="white", lw=0.4)
+    for (x, y), seeds in np.ndenumerate(counts.max(-1)):
+        if seeds < total[x, y]:
+            ax.text(x + 0.5, y + 0.5, f"{seeds}/{total[x, y]}", ha="center", va="center", fontsize=5)
+    _label_axes(ax, sweep, "Region of most seeds")
+    patches = [Patch(color=color, label=name) for color, name in zip(REGION_COLORS, REGIONS, strict=True)]
+    assert ax.figure is not None
+    ax.figure.legend(handles=patches, loc="outside upper center", ncols=len(REGIONS))
+
+
+def _label_axes(ax: Axes, sweep: xr.Dataset, title: str) -> None:
+    """Label the cells of a panel by weight decay and training fraction."""
+    decays, fractions = sweep.weight_decay.values, sweep.train_fraction.values
+    ax.set_xticks(np.arange(len(decays)) + 0.5, [f"{value:g}" for value in decays], rotation=45)
+    ax.set_yticks(np.arange(len(fractions)) + 0.5, [f"{value:g}" for value in fractions])
+    ax.set(xlabel="Weight decay", title=title)

@@ -1,0 +1,58 @@
+"""Regions of a phase diagram and power laws, on curves and points with known results."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from progress_measures.analysis.regions import REGIONS, delays, power_law, regions
+
+
+def sweep(*learned):
+    """Return the accuracies of runs that learn training and test pairs at given epochs; None is never."""
+    epochs = np.arange(0, 5001, 100)
+    curves = {
+        name: np.array([epochs >= (np.inf if at is None else at) for at in times], dtype=float)
+        for name, times in zip(("train", "test"), zip(*learned, strict=True), strict=True)
+    }
+    variables = {f"history_{name}_accuracy": (("run", "history_epoch"), curve) for name, curve in curves.items()}
+    return xr.Dataset(variables, {"history_epoch": epochs})
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "region", "delay"),
+    [
+        (200, 300, "comprehension", 100),
+        (200, 1100, "comprehension", 900),
+        (200, 1200, "grokking", 1000),
+        (200, 5000, "grokking", 4800),
+        (200, None, "memorization", np.inf),
+        (None, None, "confusion", np.nan),
+        (300, 200, "comprehension", -100),
+    ],
+)
+def test_region_follows_from_the_delay(train, test, region, delay):
+    cube = sweep((train, test), (200, 300))
+    assert REGIONS[regions(cube)[0]] == region
+    np.testing.assert_equal(delays(cube)[0], delay)
+
+
+def test_power_law_of_exact_points_has_a_narrow_interval():
+    x = np.array([0.1, 0.3, 1.0, 3.0])
+    fit = power_law(np.tile(x, 3), 50 * np.tile(x, 3) ** -0.7)
+    assert fit == pytest.approx((50, -0.7, -0.7, -0.7))
+
+
+def test_interval_of_a_power_law_contains_the_exponent_of_noisy_points(rng):
+    x = np.tile(np.geomspace(0.1, 10, 8), 3)
+    covered = 0
+    for trial in range(40):
+        y = 100 * x**-1.2 * np.exp(0.3 * rng.standard_normal(len(x)))
+        fit = power_law(x, y, seed=trial)
+        covered += fit.low <= -1.2 <= fit.high
+    assert 33 <= covered <= 40
+
+
+def test_runs_that_never_generalize_are_left_out_of_a_power_law():
+    x = np.array([0.1, 0.3, 1.0, 3.0])
+    assert power_law(x, np.array([np.inf, 4.0, 2.0, 1.0])).exponent < 0
+    assert power_law(x, np.array([np.inf, np.inf, 2.0, 1.0])) is None
