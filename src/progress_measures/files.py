@@ -227,13 +227,14 @@ def _chunks(name: str, array: dict[str, Any]) -> Iterator[str]:
     Paths are computed one by one, because damaged metadata may state any number of chunks.
     """
     chunk_shape = array["chunk_grid"]["configuration"]["chunk_shape"]
+    separator = array["chunk_key_encoding"]["configuration"]["separator"]
     counts = [-(-size // chunk) for size, chunk in zip(array["shape"], chunk_shape, strict=True)]
     for number in range(math.prod(counts)):
         index: list[str] = []
         for count in reversed(counts):
             number, position = divmod(number, count)
             index.insert(0, str(position))
-        yield "/".join([name, "c", *index])
+        yield f"{name}/{separator.join(['c', *index])}"
 
 
 def _files_below(folder: str) -> set[str]:
