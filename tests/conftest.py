@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def pytest_collection_modifyitems(items):
     """Run fast files first, then long ones in the order of `LONG`."""
     order = {f"{name}.py": position for position, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.name, -1))
+
+
+@pytest.fixture(autouse=True)
+def subnormal_numbers():
+    """Let the process compute with subnormal numbers again after a test in which training or a verb flushes them to zero."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from progress_measures.analysis.select import select
 from progress_measures.claims import load_claims
 from progress_measures.claims.describe import summaries
-from progress_measures.claims.judge import DIFFERS, HOLDS, RECORDED, judge
+from progress_measures.claims.judge import NOT_RUN, judge
 from progress_measures.cube.extract import CheckpointReader, compute_measures, measures_for
 from progress_measures.cube.gather import history_of, join, run_part
 from progress_measures.data.dataset import train_masks, write_dataset
@@ -112,7 +112,8 @@ def test_tables_are_written(cubes, name):
     ],
 )
 def test_claims_are_judged(cubes, name):
-    assert judge(load_claims()[name], cubes.get).verdict in (HOLDS, DIFFERS, RECORDED)
+    """Small networks may not have learned what a rule needs; then the claim cannot be judged."""
+    assert judge(load_claims()[name], cubes.get).verdict != NOT_RUN
 
 
 SIZES = "model.d_model, model.d_head, model.heads, model.d_mlp, model.mlp_biases"
@@ -145,7 +146,11 @@ def test_description_counts_the_neurons_of_each_network(sizes):
         assert f"{neurons - clustered} neurons in none" in descriptions[run]
 
 
-OF_NEURON_5 = ("demo/05_neurons5", "demo/20_neurons5b", "demo/25_neuron5_2d")
+REFUSED = {
+    **dict.fromkeys(("demo/05_neurons5", "demo/20_neurons5b", "demo/25_neuron5_2d"), "There is no neuron"),
+    **dict.fromkeys(("beyond/phase_diagram", "beyond/delay_power_laws"), "`weight_decay` does not vary"),
+}
+"""Figures that the cube of two sizes cannot have, and the message that says so."""
 
 
 @pytest.mark.filterwarnings("error")
@@ -157,6 +162,6 @@ def test_figures_ignore_the_padding_of_smaller_networks(sizes, name):
     part = select(sizes, figure.variables, name)
     assert part.sizes.get("neuron", 4) == 4
     assert part.sizes.get("residual", 16) == 16
-    refused = pytest.raises(UserError, match="There is no neuron") if name in OF_NEURON_5 else contextlib.nullcontext()
+    refused = pytest.raises(UserError, match=REFUSED[name]) if name in REFUSED else contextlib.nullcontext()
     with refused:
         figure.draw(Canvas(figsize=figure.size), *[part] * len(figure.experiments))

@@ -22,7 +22,7 @@ MISTAKES = {
     "no cube": (["draw", "paper/fig07", "--experiment", "small"], "There is no cube 'small'"),
     "no checkpoints": (
         ["measure", "small", "--run", "seed0", "--family", "weights"],
-        "checkpoints.zarr: the weights are missing",
+        "checkpoints.zarr is missing or damaged",
     ),
     "no training": (["gather", "small"], "no finished training with the current settings for seed0, seed1"),
     "wrong format": (

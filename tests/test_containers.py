@@ -555,7 +555,7 @@ REFUSED = {
     "functools.partial": (functools.partial(len), "functools.partial"),
     "operator": (Calling(operator.add, 1, 2), "_operator.add"),
     "sys": (Calling(sys.getrecursionlimit), "sys.getrecursionlimit"),
-    "PyTorch": (Calling(torch.manual_seed, 0), "torch.random.manual_seed"),
+    "PyTorch": (Calling(torch.nn.functional.relu, 0), "torch.nn.functional.relu"),
     "NumPy": (Calling(np.zeros, 3), "numpy.zeros"),
     "module of PyTorch": (torch.nn.ReLU(), "torch.nn.modules.activation.ReLU"),
     "own module": (OwnModule(), f"{__name__}.OwnModule"),

@@ -232,7 +232,7 @@ COMMAND_LINES = [
 ]
 """Commands that use every verb except those of `NOT_TRIED`."""
 
-NOT_TRIED = {"schema": "writes files of the repository"}
+NOT_TRIED = {"schema": "writes files of the repository", "bench": "takes minutes"}
 
 
 class Offline:

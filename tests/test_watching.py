@@ -28,7 +28,8 @@ def cut_to_half(run):
     """Remove the second half of a training: the state when half of its blocks were written."""
     folder = runs_folder("small") / run.name
     (folder / "done.json").unlink()
-    checkpoints = zarr.open_group(folder / "checkpoints.zarr", mode="r+")
+    checkpoints = zarr.open_group(folder / "checkpoints.zarr", mode="r+", use_consolidated=False)
+    del checkpoints.attrs["all_chunks_stored"]  # set at the end of training
     for name in checkpoints.array_keys():
         if name != "epoch":
             shutil.rmtree(folder / f"checkpoints.zarr/{name}/c/1", ignore_errors=True)

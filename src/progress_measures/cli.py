@@ -242,9 +242,9 @@ def cancel(
         raise UserError(
             "give an experiment or --all: progress-measures cancel EXPERIMENT, or progress-measures cancel --all."
         )
-    canceled = False
+    canceled, name = False, _valid_name(experiment)
     try:
-        for line in launch.cancel(_valid_name(experiment)):
+        for line in launch.cancel(name):
             print(line)
             canceled = True
     except UserError as error:

@@ -209,8 +209,8 @@ def check_chunks(path: Path) -> bool:
             root, files = json.loads(archive.read("zarr.json")), set(archive.namelist())
     else:
         root, files = json.loads((path / "zarr.json").read_bytes()), None
-    if root["attributes"].get(ALL_CHUNKS_STORED) is not True:
-        return False
+    if root["attributes"].get(ALL_CHUNKS_STORED) is not True or "consolidated_metadata" not in root:
+        return False  # without consolidated metadata, another program has copied the attribute
     if files is None:
         files = _files_below(str(path))
     for name, node in root["consolidated_metadata"]["metadata"].items():

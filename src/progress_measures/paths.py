@@ -39,6 +39,11 @@ def family_store(experiment: str, run: str, family: str) -> Path:
     return runs_folder(experiment) / run / "measures" / f"{family}.zarr"
 
 
+def measured_record(experiment: str, part: str) -> Path:
+    """Return the file which records when a part of an experiment was measured (see `cube.parts`)."""
+    return RESULTS / experiment / "measured" / part
+
+
 def cube_store(experiment: str) -> Path:
     """Return the store of an experiment's cube."""
     return RESULTS / experiment / "cube.zarr"

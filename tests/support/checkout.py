@@ -33,6 +33,7 @@ class Checkout:
         for name in ("Snakefile", "environment.yml"):
             shutil.copy(ROOT / name, folder)
         shutil.copytree(ROOT / "config/claims", folder / "config/claims")
+        shutil.copy(ROOT / "config/populations.yaml", folder / "config")
         (folder / "config/experiments").mkdir()
         for name in experiment_names(ROOT / "config/experiments"):
             self.write(name, small_experiment(epochs=200))

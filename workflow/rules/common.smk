@@ -21,12 +21,11 @@ from progress_measures.experiments.schema import Run
 from progress_measures.claims.schema import load_claims, load_populations
 from progress_measures.claims.registry import quantity_modules
 from progress_measures.cube.parts import parts
+from progress_measures.cube.parts import write_fingerprint as write_measuring_fingerprint
 from progress_measures.explorer import EXPERIMENTS as EXPLORED
 from progress_measures.explorer import SOURCE as EXPLORER_SOURCE
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.registry import Figure, figure_fingerprint
-from progress_measures.measures import families_of
-from progress_measures.measures.registry import family_fingerprint
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.registry import Table, table_module
 from progress_measures.training.record import code_modules
@@ -202,12 +201,7 @@ for name in figure_ids():
 
 
 for name, runs in RUNS.items():
-    families = sorted({family for run in runs.values() for family in families_of(run)})
-    fingerprint.write_hash(
-        FINGERPRINTS,
-        f"measured.{name}",
-        " ".join(family_fingerprint(family) for family in families),
-    )
+    write_measuring_fingerprint(FINGERPRINTS, name, runs.values())
 
 
 def measured(experiment: str) -> list[str]:

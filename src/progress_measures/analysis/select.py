@@ -96,7 +96,7 @@ def network_alone(cube: xr.Dataset, index: int) -> xr.Dataset:
         a cube has of its first run only, are left out for every other run.
     """
     if "run" not in cube.coords:
-        return cube.isel(run=[index])
+        return cube.isel(run=[index], missing_dims="ignore")
     name = str(cube.run.values[index])
     network = cut_to_run(cube, name).isel(run=[index])
     is_first = cube.attrs.get("first_run", str(cube.run.values[0])) == name

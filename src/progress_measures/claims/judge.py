@@ -228,7 +228,11 @@ class _Measurements:
         """Apply the rule of a claim to one network."""
         network = self._network(name, index)
         run = str(network.run.values[0]) if "run" in network.coords else ""
-        values = self._of_network(claim, name, index) if _has_learned(claim, network.isel(run=0)) else {}
+        values = (
+            self._of_network(claim, name, index)
+            if _has_learned(claim, network.isel(run=0, missing_dims="ignore"))
+            else {}
+        )
         return Outcome(name, run, values, rule_holds(claim, values) if values else None)
 
     def _network(self, name: str, index: int) -> xr.Dataset:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from progress_measures import fingerprint
+from progress_measures.measures.registry import families_of, family_fingerprint
 from progress_measures.training import cost
 from progress_measures.training.schedule import checkpoint_epochs
 
@@ -40,3 +44,19 @@ def parts(runs: list[Run]) -> dict[str, list[Run]]:
 def _logits(run: Run) -> int:
     """Return the number of logits that measuring a run computes: checkpoints x examples x outputs."""
     return len(checkpoint_epochs(run.training)) * cost.evaluated_examples(run) * run.task.layout.outputs
+
+
+def write_fingerprint(into: Path, experiment: str, runs: Iterable[Run]) -> str:
+    """Write the fingerprints of all families of measures of an experiment to one file, unless they are unchanged.
+
+    Args:
+        into: folder of the fingerprint files.
+        experiment: name of the experiment.
+        runs: runs of the experiment.
+
+    Returns:
+        The path of the file; the workflow measures the experiment again if it changes.
+    """
+    families = sorted({family for run in runs for family in families_of(run)})
+    hashes = " ".join(family_fingerprint(family) for family in families)
+    return fingerprint.write_hash(into, f"measured.{experiment}", hashes)

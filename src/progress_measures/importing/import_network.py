@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from progress_measures import fingerprint, paths
+from progress_measures.cube import parts
 from progress_measures.cube.extract import measure_run
 from progress_measures.cube.gather import gather
 from progress_measures.errors import UserError
@@ -19,7 +20,7 @@ from progress_measures.importing.names import FormatMatch, best_match
 from progress_measures.importing.reading import read
 from progress_measures.importing.settings import Options, RecognizedNetwork, computed_by_design, recognize_network
 from progress_measures.importing.writing import write_history, write_training
-from progress_measures.measures.registry import FAMILIES, families_of
+from progress_measures.measures.registry import families_of
 
 
 def import_network(path: Path, out: Path, options: Options) -> list[str]:
@@ -54,13 +55,9 @@ def write_network(network: RecognizedNetwork, contents: Contents, out: Path, pre
     """
     if out.parent.resolve() == paths.RESULTS.resolve():
         # The workflow measures again whatever is older than these files, so they are written before the measurement.
-        for module in (
-            *(f"measures.{family}" for family in FAMILIES),
-            "cube.extract",
-            "cube.gather",
-            "experiments.derived",
-        ):
-            fingerprint.write_fingerprint(fingerprint.folder(paths.RESULTS), f"{fingerprint.PACKAGE}.{module}")
+        fingerprints = fingerprint.folder(paths.RESULTS)
+        fingerprint.write_fingerprint(fingerprints, f"{fingerprint.PACKAGE}.cube.gather")
+        parts.write_fingerprint(fingerprints, out.name, network.experiment.runs(out.name))
     with scratch(out) as folder:
         with paths.use_results_folder(folder):
             _write(network, out.name, contents, precision)
@@ -165,6 +162,9 @@ def _write(network: RecognizedNetwork, name: str, contents: Contents, precision:
     if "split" in run.provides:
         losses = open_store(paths.family_store(name, run.name, "losses")).load()
         write_history(run, contents, losses)
+    record = paths.measured_record(name, run.name)  # without it, the workflow would measure again
+    record.parent.mkdir(exist_ok=True)
+    record.write_text("imported\n")
     gather(name, network.experiment.title, [run])
 
 

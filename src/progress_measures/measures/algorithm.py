@@ -112,13 +112,16 @@ def _cosines(checkpoint: Checkpoint) -> NDArray[np.float64]:
     # not at the top: a dry run would import torch
     from progress_measures.models.design import design_of
     from progress_measures.models.gradients import gradient_cosines_in_closed_form, gradient_cosines_of_network
+    from progress_measures.models.native import in_order, native_weights
 
     context = checkpoint.context
     if "weights" not in context.run.provides:
         return checkpoint.trained["gradient_cosines"]
     a, b, c = triples(context.n).T
     if context.closed_form:
-        return gradient_cosines_in_closed_form(checkpoint.weights, a, b, c)
+        float64_tensors = {name: tensor.astype(np.float64) for name, tensor in checkpoint.trained.items()}
+        native = in_order(native_weights(float64_tensors, context.run), context.order)
+        return gradient_cosines_in_closed_form(native, a, b, c)
     layout = context.run.task.token_layout
     return gradient_cosines_of_network(
         checkpoint.trained,

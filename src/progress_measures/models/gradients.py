@@ -44,13 +44,13 @@ def gradient_cosines(
 def gradient_cosines_in_closed_form(
     weights: Mapping[str, NDArray[np.floating]], a: NDArray[np.int64], b: NDArray[np.int64], outputs: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Compute `gradient_cosines` of one network with the closed form of `models.pairs`, in float64.
+    """Compute `gradient_cosines` of one network with the closed form of `models.pairs`.
 
     With fixed ReLUs, a logit is linear in the residual stream before the MLP. Its gradient there reaches the vectors x_a and
     x_b through the heads' values and through their attention scores.
 
     Args:
-        weights: tensors in the form of `models.native`, without a `run` dimension.
+        weights: tensors in the form of `models.native`, in float64, without a `run` dimension.
         a: operand values [example], as rows of W_E.
         b: second operand values [example].
         outputs: index of the output whose logit is differentiated [example].
@@ -58,10 +58,12 @@ def gradient_cosines_in_closed_form(
     Returns:
         Cosines between -1 and 1 [example]; NaN where one of the gradients is zero.
     """
-    w = {name: tensor.astype(np.float64) for name, tensor in weights.items()}
-    W_Q, W_K, W_V, W_O, W_in, W_out = (w[name][0] for name in ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out"))
-    x_eq = w["W_E"][-1] + w["W_pos"][2]
-    x = np.stack([w["W_E"][a] + w["W_pos"][0], w["W_E"][b] + w["W_pos"][1], np.tile(x_eq, (len(a), 1))], axis=1)
+    W_Q, W_K, W_V, W_O, W_in, W_out = (weights[name][0] for name in ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out"))
+    x_eq = weights["W_E"][-1] + weights["W_pos"][2]
+    x = np.stack(
+        [weights["W_E"][a] + weights["W_pos"][0], weights["W_E"][b] + weights["W_pos"][1], np.tile(x_eq, (len(a), 1))],
+        axis=1,
+    )
     keys = np.einsum("hde,he->hd", W_K, np.einsum("d,hde->he", x_eq, W_Q)) / W_Q.shape[-1] ** 0.5
     OV = W_V @ W_O  # [head, d_model, d_model]
     scores = x @ keys.T  # [example, position, head]
@@ -69,8 +71,8 @@ def gradient_cosines_in_closed_form(
     attention /= attention.sum(1, keepdims=True)
     attended = attention.swapaxes(1, 2) @ x  # [example, head, d_model]
     middle = x_eq + attended.reshape(len(a), -1) @ OV.reshape(-1, OV.shape[-1])
-    active = middle @ W_in + w.get("b_in", 0) > 0
-    gradient = w["W_U"].T[outputs] + (active * (W_out @ w["W_U"]).T[outputs]) @ W_in.T  # [example, d_model]
+    active = middle @ W_in + weights.get("b_in", 0) > 0
+    gradient = weights["W_U"].T[outputs] + (active * (W_out @ weights["W_U"]).T[outputs]) @ W_in.T  # [example, d_model]
     by_head = np.stack([gradient @ matrix.T for matrix in OV], axis=1)  # [example, head, d_model]
     of_attention = x @ by_head.swapaxes(1, 2)  # [example, position, head]
     of_scores = attention * (of_attention - (attention * of_attention).sum(1, keepdims=True))
