@@ -31,7 +31,7 @@ GROKKING_EPOCHS = 1200  # the quickstart's networks grok before; without key fre
 UPDATES = {"mainline": 120, "repeated_subsequence": 40, "two_layer": 20, "five_digit_addition": 300}
 """Experiments whose updates are timed, and the number of updates: a few seconds of training each."""
 SWEEP = {"measure": "during", "keep": "last"}
-"""Settings of an experiment with which only measures and the last weights are stored, for revisions that have them."""
+"""Settings of training with which only measures and the last weights are stored, for revisions that have them."""
 
 Samples = dict[str, list[float]]
 """Measured costs by row of the table; repeated measurements are listed."""
@@ -111,8 +111,9 @@ def measuring(revision: Revision, checkpoints: int) -> Samples:
     intervals = {"epochs": every * (checkpoints - 1), "checkpoint_every": every, "evaluate_every": every}
     settings = one_run(revision.settings("quickstart"), **intervals)
     usages, disk = _trained_and_measured(revision, "bench_measure", settings)
-    if SWEEP.keys() <= revision.fields():
-        _, disk = _trained_and_measured(revision, "bench_sweep", settings | SWEEP)
+    if SWEEP.keys() <= revision.training_fields():
+        sweep = settings | {"training": settings["training"] | SWEEP}
+        _, disk = _trained_and_measured(revision, "bench_sweep", sweep)
     cpu, memory = (sum(usage["cpu"] for usage in usages), max(usage["memory"] for usage in usages))
     return {"measure_cpu": [cpu / checkpoints], "measure_memory": [memory / 1e3], "disk": [disk]}
 

@@ -55,9 +55,10 @@ class Revision(NamedTuple):
         (self.folder / f"config/experiments/{name}.yaml").write_text(yaml_text(settings))
         shutil.rmtree(self.folder / "results" / name, ignore_errors=True)
 
-    def fields(self) -> set[str]:
-        """Return the names of the top-level settings of this revision's experiments."""
-        return set(json.loads((self.folder / "config/experiment.schema.json").read_text())["properties"])
+    def training_fields(self) -> set[str]:
+        """Return the names of the settings of training in this revision's experiments."""
+        schema = json.loads((self.folder / "config/experiment.schema.json").read_text())
+        return set(schema["$defs"]["Training"]["properties"])
 
 
 def copies(revision: str, folder: Path) -> tuple[Revision, Revision]:
