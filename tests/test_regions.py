@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure as Canvas
 
 from progress_measures.analysis.regions import REGIONS, delays, power_law, regions
+from progress_measures.figures import load_figure
 
 
 def sweep(*learned):
@@ -56,3 +58,28 @@ def test_runs_that_never_generalize_are_left_out_of_a_power_law():
     x = np.array([0.1, 0.3, 1.0, 3.0])
     assert power_law(x, np.array([np.inf, 4.0, 2.0, 1.0])).exponent < 0
     assert power_law(x, np.array([np.inf, np.inf, 2.0, 1.0])) is None
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["beyond/phase_diagram", "beyond/delay_power_laws"])
+def test_figures_of_a_sweep_have_a_cell_and_a_line_for_each_setting(name):
+    """Networks learn test pairs later with less weight decay and fewer pairs; some learn nothing at all."""
+    runs = [
+        (decay, fraction, seed) for decay in (0.1, 1.0, 3.0, 30.0) for fraction in (0.2, 0.4, 0.8) for seed in (0, 1)
+    ]
+    times = [
+        (None, None)
+        if decay == 30
+        else (100, None if fraction / seed_factor < 0.3 else round(400 / decay / fraction, -2))
+        for decay, fraction, seed in runs
+        for seed_factor in [1 + seed]
+    ]
+    settings = dict(zip(("weight_decay", "train_fraction", "seed"), zip(*runs, strict=True), strict=True))
+    cube = sweep(*times).assign_coords({key: ("run", list(values)) for key, values in settings.items()})
+    cube = cube.assign_coords(run=[f"run{i}" for i in range(len(runs))])
+    figure = load_figure(name)
+    fig = Canvas(figsize=figure.size, layout="constrained")
+    figure.draw(fig, cube)
+    fig.canvas.draw()
+    assert not any(text.get_text().startswith("No ") for ax in fig.axes for text in ax.texts)
+    assert len(fig.axes) == (3 if name.endswith("diagram") else 2)

@@ -50,6 +50,11 @@ def regions(cube: xr.Dataset) -> NDArray[np.int64]:
     return np.select([delay < DELAY, np.isfinite(delay), np.isinf(delay)], [0, 1, 2], 3)
 
 
+def spans_diagram(cube: xr.Dataset) -> bool:
+    """Return whether both settings of `AXES` vary among the runs of a cube."""
+    return all(len(np.unique(cube[name])) > 1 for name in AXES)
+
+
 def diagram(cube: xr.Dataset) -> xr.Dataset:
     """Return the phase diagram of a sweep of weight decay and training fraction.
 

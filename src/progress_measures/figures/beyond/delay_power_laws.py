@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.regions import AXES, VARIABLES, diagram, power_law
-from progress_measures.figures.plots.style import panel_letters
+from progress_measures.analysis.regions import AXES, VARIABLES, diagram, power_law, spans_diagram
+from progress_measures.figures.plots.style import nothing_to_draw, panel_letters
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     three training fractions. (b) Against the training fraction, for three weight decays. Lines are least-squares fits of the
     logarithms. The legend gives the exponent, with the interval that holds 95 % of 2,000 bootstrap samples of the networks.
     """
+    if not spans_diagram(cube):
+        nothing_to_draw(fig.subplots(), "No sweep of weight decay and training fraction")
+        return
     sweep = diagram(cube)
     panels = fig.subplots(1, 2, sharey=True)
     for ax, (along, other) in zip(panels, (AXES, AXES[::-1]), strict=True):

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.patches import Patch
 
-from progress_measures.analysis.regions import REGIONS, VARIABLES, diagram
+from progress_measures.analysis.regions import REGIONS, VARIABLES, diagram, spans_diagram
 from progress_measures.figures.plots.style import nothing_to_draw, panel_letters
 from progress_measures.figures.registry import figure
 
@@ -35,6 +35,9 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     trained. Confusion: not even these. (a) Region of most seeds; a number gives the seeds in this region, if not all. (b)
     Updates until test pairs are learned, median over the seeds that learn them; white: none does.
     """
+    if not spans_diagram(cube):
+        nothing_to_draw(fig.subplots(), "No sweep of weight decay and training fraction")
+        return
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=(1, 1.25))
     sweep = diagram(cube)
     _regions(left, sweep)
