@@ -445,6 +445,8 @@ def test_measuring_again_computes_only_families_that_are_out_of_date(copy, monke
     assert measure_run(run, families, first=False) == list(families)
     record = copy / "results/small/runs/seed0/done.json"
     record.write_text(record.read_text().replace('"seconds": ', '"seconds": 1'))
+    assert measure_run(run, families, first=False) == [], "an equal training that takes longer changes no measure"
+    record.write_text(record.read_text().replace('"code": "', '"code": "x'))
     assert measure_run(run, families, first=False) == list(families)
 
 

@@ -40,7 +40,7 @@ def family_store(experiment: str, run: str, family: str) -> Path:
 
 
 def measured_record(experiment: str, part: str) -> Path:
-    """Return the file which records when a part of an experiment was measured (see `cube.parts`)."""
+    """Return the file which records that a part of an experiment was measured (see `cube.parts`)."""
     return RESULTS / experiment / "measured" / part
 
 

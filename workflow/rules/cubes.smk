@@ -1,7 +1,7 @@
 """Measures of each run, then the cube: checkpoints → measures/<family>.zarr → results/<experiment>/cube.zarr
 
 The stores of measures are not declared as outputs, because Snakemake would delete them before a job runs, and families that are
-current would be computed again. The output is a file with the time at which all families of a part were current.
+current would be computed again. The output is a copy of the fingerprint of the code that measured a part.
 """
 
 
@@ -11,7 +11,7 @@ rule measure:
         "results/{experiment}/dataset.zarr",
         "results/{experiment}/trained.json",
         # The path without a call of `code`: common.smk has written the file, and a call for each job would be slow.
-        str(fingerprint.fingerprint_file(FINGERPRINTS, "measured.{experiment}")),
+        code=str(fingerprint.fingerprint_file(FINGERPRINTS, "measured.{experiment}")),
     output:
         "results/{experiment}/measured/{part}",
     log:
@@ -29,7 +29,7 @@ rule measure:
         == wildcards.part,
         runs=lambda wildcards: [f"--run {run.name}" for run in part_of(wildcards)],
     shell:
-        "progress-measures measure {wildcards.experiment} {params.runs} > {log} 2>&1 && date -u +%FT%TZ > {output}"
+        "progress-measures measure {wildcards.experiment} {params.runs} > {log} 2>&1 && cp {input.code} {output}"
 
 
 rule gather:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
@@ -94,7 +95,9 @@ def _fingerprint(family: str, run: Run, first: bool, train: NDArray[np.bool_] | 
     digest = hashlib.sha256(f"{family_fingerprint(family)} {run.hash} {first}".encode())
     digest.update(b"" if train is None else np.packbits(train).tobytes())
     with contextlib.suppress(FileNotFoundError):  # the weights of an unfinished training have no such record
-        digest.update((runs_folder(run.experiment) / run.name / "done.json").read_bytes())
+        record = json.loads((runs_folder(run.experiment) / run.name / "done.json").read_bytes())
+        # without times, so that equal trainings give equal stores
+        digest.update(repr([record.get(key) for key in ("config_hash", "code", "epochs", "final")]).encode())
     return digest.hexdigest()[:16]
 
 
