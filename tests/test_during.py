@@ -1,7 +1,6 @@
 """Measures taken while a run trains: the same bits as after training, few stored weights, and resuming without a loss."""
 
 import shutil
-import signal
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from progress_measures.training.schedule import checkpoint_epochs, kept_epochs
 from progress_measures.training.step import Step
 from progress_measures.training.store import RunStore
 from support.experiments import folder_with, sequence_runs, small_runs, trained_bytes
+from support.interruption import signal_at
 from test_training import trained
 
 RECIPE = {"epochs": 200, "checkpoint_every": 20, "evaluate_every": 20}
@@ -200,17 +200,10 @@ def test_one_state_is_on_disk_while_few_weights_are_kept(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("epoch", [7, 40, 110])
 def test_interrupted_run_loses_no_measures(during, folders, tmp_path, monkeypatch, epoch):
-    runs, original = small_runs(**RECIPE | DURING), Step.__call__
+    runs = small_runs(**RECIPE | DURING)
 
-    def interrupting(self, current):
-        if current == epoch:
-            signal.raise_signal(signal.SIGTERM)
-        original(self, current)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Step, "__call__", interrupting)
-        with pytest.raises(loop.Interrupted):
-            trained(tmp_path / "results/small", runs)
+    with signal_at(monkeypatch, epoch), pytest.raises(loop.Interrupted):
+        trained(tmp_path / "results/small", runs)
     resumed = made(tmp_path, runs, **DURING)
     for run in runs:
         undisturbed = trained_bytes(folders["during"] / "results/small", run.name)
@@ -222,15 +215,8 @@ def test_interrupted_run_loses_no_measures(during, folders, tmp_path, monkeypatc
 def test_states_measured_by_other_code_are_not_resumed(tmp_path, monkeypatch):
     runs, original = small_runs(**RECIPE | DURING)[:1], Step.__call__
 
-    def interrupting(self, current):
-        if current == 50:
-            signal.raise_signal(signal.SIGTERM)
-        original(self, current)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Step, "__call__", interrupting)
-        with pytest.raises(loop.Interrupted):
-            trained(tmp_path, runs)
+    with signal_at(monkeypatch, 50), pytest.raises(loop.Interrupted):
+        trained(tmp_path, runs)
     first_epochs = []
 
     def recording(self, current):

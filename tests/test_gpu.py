@@ -1,7 +1,5 @@
 """Batched training on a GPU, compared with the CPU, with single runs, and with updates that are not captured as a CUDA graph."""
 
-import signal
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +10,7 @@ from progress_measures.experiments.schema import Experiment
 from progress_measures.training import loop
 from progress_measures.training.step import Step
 from support.experiments import SMALL, small_runs
+from support.interruption import signal_at
 
 DEVICE = "cuda"
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
@@ -67,16 +66,7 @@ def test_captured_updates_equal_uncaptured_ones(tmp_path, monkeypatch, runs, on_
 
 
 def test_interrupted_training_resumes(tmp_path, monkeypatch, runs, on_gpu):
-    original = Step.__call__
-
-    def interrupted(step, epoch):
-        if epoch == 90:
-            signal.raise_signal(signal.SIGTERM)
-        original(step, epoch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Step, "__call__", interrupted)
-        with pytest.raises(loop.Interrupted):
-            trained(tmp_path, runs, DEVICE)
+    with signal_at(monkeypatch, 90), pytest.raises(loop.Interrupted):
+        trained(tmp_path, runs, DEVICE)
     trained(tmp_path, runs, DEVICE)
     assert_equal_weights(on_gpu, tmp_path, runs, epoch=200, rtol=1e-5)

@@ -1,7 +1,6 @@
 """Checkpoints at scheduled epochs: which epochs, training and resuming with them, and the rules that read them."""
 
 import random
-import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,8 +13,8 @@ from progress_measures.experiments.schema import Training
 from progress_measures.measures.phases import circuit_formation_end, cleanup_end
 from progress_measures.training import loop
 from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs, log_spaced
-from progress_measures.training.step import Step
 from support.experiments import small_runs, trained_bytes
+from support.interruption import signal_at
 from test_training import trained
 
 SCHEDULE = {"epochs": 60, "checkpoint_every": 100, "checkpoints": {"log": 8, "every": 25}, "evaluate_every": 20}
@@ -91,18 +90,11 @@ def test_scheduled_checkpoints_equal_those_at_every_epoch(tmp_path):
 @pytest.mark.parametrize("epoch", [1, 20, 23, 40, 57])
 def test_scheduled_run_resumes_to_the_same_bits(tmp_path, monkeypatch, epoch):
     monkeypatch.setattr("progress_measures.training.store.BLOCK", 4)  # several blocks
-    runs, original = small_runs(**SCHEDULE), Step.__call__
+    runs = small_runs(**SCHEDULE)
     trained(tmp_path / "undisturbed", runs)
 
-    def interrupting(self, current):
-        if current == epoch:
-            signal.raise_signal(signal.SIGTERM)
-        original(self, current)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Step, "__call__", interrupting)
-        with pytest.raises(loop.Interrupted):
-            trained(tmp_path / "resumed", runs)
+    with signal_at(monkeypatch, epoch), pytest.raises(loop.Interrupted):
+        trained(tmp_path / "resumed", runs)
     trained(tmp_path / "resumed", runs)
     for run in runs:
         assert trained_bytes(tmp_path / "resumed", run.name) == trained_bytes(tmp_path / "undisturbed", run.name)

@@ -1,7 +1,6 @@
 """Runs that end early: when, with the same bits as undisturbed and single runs, and what cubes and texts say of them."""
 
 import shutil
-import signal
 
 import numpy as np
 import pytest
@@ -23,9 +22,9 @@ from progress_measures.measures import families_of
 from progress_measures.training import loop, store
 from progress_measures.training.record import code_of
 from progress_measures.training.schedule import meets
-from progress_measures.training.step import Step
 from progress_measures.watch import watch
 from support.experiments import folder_with, small_runs, trained_bytes
+from support.interruption import signal_at
 from test_training import trained
 
 RECIPE = {"epochs": 300, "checkpoint_every": 20, "evaluate_every": 10}
@@ -112,15 +111,7 @@ def test_run_that_ends_leaves_the_others_of_its_batch_alone(undisturbed, tmp_pat
 
 @pytest.mark.parametrize("epoch", [30, *ENDS.values(), min(ENDS.values()) + 3])
 def test_batch_with_a_stop_rule_resumes_to_the_same_bits(undisturbed, tmp_path, monkeypatch, epoch):
-    original = Step.__call__
-
-    def interrupting(self, current):
-        if current == epoch:
-            signal.raise_signal(signal.SIGTERM)
-        original(self, current)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Step, "__call__", interrupting)
+    with signal_at(monkeypatch, epoch):
         if epoch < max(ENDS.values()):
             with pytest.raises(loop.Interrupted):
                 trained(tmp_path, stopping_runs())

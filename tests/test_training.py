@@ -39,6 +39,7 @@ from support.experiments import (
     small_runs,
     trained_bytes,
 )
+from support.interruption import signal_at
 from support.processes import command
 
 CPU = torch.device("cpu")
@@ -349,18 +350,11 @@ KINDS = ["dropout", "l1", "two layers, dropout", *SEQUENCES, "repeated_subsequen
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_kind_of_run_resumes_to_the_same_bits(tmp_path, monkeypatch, kind):
-    runs, original = runs_of_kind(kind), Step.__call__
+    runs = runs_of_kind(kind)
     trained(tmp_path / "undisturbed", runs)
 
-    def interrupting(self, epoch):
-        if epoch == 33:
-            signal.raise_signal(signal.SIGTERM)
-        original(self, epoch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Step, "__call__", interrupting)
-        with pytest.raises(loop.Interrupted):
-            trained(tmp_path / "resumed", runs)
+    with signal_at(monkeypatch, 33), pytest.raises(loop.Interrupted):
+        trained(tmp_path / "resumed", runs)
     trained(tmp_path / "resumed", runs)
     assert trained_bytes(tmp_path / "resumed") == trained_bytes(tmp_path / "undisturbed")
 
