@@ -289,7 +289,7 @@ def bench_measure(
     """Time the measures of one checkpoint in the package and in the notebook, at the start and late in training.
 
     The package computes the notebook's measures on one `Checkpoint`. `everything_ms_per_checkpoint` is the time of all
-    measures of the package, with a new `Checkpoint` for each family, as when a run is measured. NumPy reads its
+    measures of the package, which share one `Checkpoint`, as when a run is measured. NumPy reads its
     number of threads from `OPENBLAS_NUM_THREADS` when Python starts, so set this variable to `threads`.
 
     Args:
@@ -371,13 +371,13 @@ def measure_all(context: RunContext, weights: Weights) -> dict[str, Any]:
     Returns:
         The measures, by name.
     """
-    results = {}
-    for family in FAMILIES:
-        checkpoint = Checkpoint(context, weights)
-        for measure in family_measures(family):
-            if measure.applies_to(context.run) and {"epoch", "moment"} & set(measure.dims):
-                results[measure.name] = measure.function(checkpoint)
-    return results
+    checkpoint = Checkpoint(context, weights)
+    return {
+        measure.name: measure.function(checkpoint)
+        for family in FAMILIES
+        for measure in family_measures(family)
+        if measure.applies_to(context.run) and {"epoch", "moment"} & set(measure.dims)
+    }
 
 
 class _BenchThread:

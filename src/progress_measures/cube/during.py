@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 from numpy.typing import NDArray
 
-from progress_measures.errors import UserError
-from progress_measures.files import open_store, write_store
+from progress_measures.files import damage_reported, open_store, write_store
 from progress_measures.measures.registry import family_fingerprint, family_measures
 from progress_measures.paths import runs_folder
+from progress_measures.training.record import how_to_train_again
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
@@ -42,27 +42,31 @@ def write_during(run: Run, measures: Sequence[Measure], values: dict[str, NDArra
     )
 
 
-def read_during(run: Run, family: str) -> dict[str, NDArray[Any]]:
-    """Return the values [checkpoint, …] of the measures of a family that were taken while the run trained, by name.
+def read_during(run: Run, families: Sequence[str]) -> dict[str, dict[str, NDArray[Any]]]:
+    """Return the values of measures that were taken while the run trained.
+
+    Args:
+        run: settings of the run.
+        families: names of families.
 
     Returns:
-        An empty dictionary if the run was measured after training, or if the code of the family has changed since.
+        Values [checkpoint, …] by family and by name of the measure. A family has none if the run was measured after training, or
+        if the code of the family has changed since.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     if run.training.measure != "during":
-        return {}
+        return {family: {} for family in families}
     path = runs_folder(run.experiment) / run.name / NAME
-    try:
+    with damage_reported(path, how_to_train_again(run)):
         dataset = open_store(path)
         if dataset.attrs["config_hash"] != run.hash:
             raise ValueError("it has other settings")
-        if json.loads(dataset.attrs["fingerprints"]).get(family) != family_fingerprint(family):
-            return {}
-        return {m.name: dataset[m.name].values for m in family_measures(family) if m.name in dataset}
-    except (FileNotFoundError, KeyError, ValueError, OSError, RuntimeError) as error:
-        raise UserError(
-            f"{path} is missing or damaged ({type(error).__name__}: {error}); train the run again: "
-            f"progress-measures train {run.experiment} --run {run.name} --restart"
-        ) from None
+        fingerprints = json.loads(dataset.attrs["fingerprints"])
+        return {
+            family: {m.name: dataset[m.name].values for m in family_measures(family) if m.name in dataset}
+            if fingerprints.get(family) == family_fingerprint(family)
+            else {}
+            for family in families
+        }

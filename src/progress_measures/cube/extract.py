@@ -60,12 +60,11 @@ def measure_run(run: Run, families: Sequence[str], first: bool, again: bool = Fa
     if stale:
         weights = CheckpointReader(run)
         measures = {family: measures_for(family, run, first) for family in stale}
-        taken = {family: read_during(run, family) for family in stale}
+        taken = read_during(run, stale)
         remaining = {family: [m for m in measures[family] if m.name not in taken[family]] for family in stale}
         context = context_of(run, weights, train)
         measuring = MeasuringPass(run, list(chain(*remaining.values())), context, weights.epochs)
-        for index, epoch in enumerate(weights.epochs):
-            measuring.add(weights[index], int(epoch))
+        measuring.add_all(weights)
         for family in stale:
             dataset = measuring.dataset(remaining[family])
             if run.training.measure == "during":
@@ -231,9 +230,7 @@ def compute_measures(
         One variable per measure, without a `run` dimension.
     """
     measuring = MeasuringPass(run, measures, context_of(run, weights, train), weights.epochs)
-    if any("epoch" in m.dims or "moment" in m.dims for m in measures):
-        for index, epoch in enumerate(weights.epochs):
-            measuring.add(weights[index], int(epoch))
+    measuring.add_all(weights)
     return measuring.dataset(measures)
 
 
@@ -257,6 +254,12 @@ class MeasuringPass:
         self._at_each_epoch = [m for m in measures if "epoch" in m.dims]
         self._at_moments = [m for m in measures if "moment" in m.dims]
         self._results: dict[str, list[NDArray[Any]]] = {m.name: [] for m in measures}
+
+    def add_all(self, weights: WeightSource) -> None:
+        """Compute the measures of all checkpoints; no weights are read if all measures are of the last checkpoint."""
+        if self._at_each_epoch or self._at_moments:
+            for index, epoch in enumerate(weights.epochs):
+                self.add(weights[index], int(epoch))
 
     def add(self, weights: dict[str, NDArray], epoch: int) -> None:
         """Compute the measures of the next checkpoint.

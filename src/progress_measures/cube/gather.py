@@ -73,7 +73,7 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
     with atomic_path(cube_store(experiment)) as temporary:
         for batch in _batches(present, runs[0]):
             batch_runs = [run for run in present if run.name in batch]
-            cube = with_stops(join(list(batch.values()), batch_runs, first=runs[0], epochs=epochs), batch_runs, records)
+            cube = join(list(batch.values()), batch_runs, first=runs[0], epochs=epochs, records=records)
             cube.attrs = attributes = attributes or cube.attrs | gathered_attributes
             for name, variable in cube.data_vars.items():
                 not_found.setdefault(str(name), {}).update(variable.attrs.get("not_found", {}))
@@ -118,7 +118,11 @@ def _epochs_of_all(runs: list[Run], records: dict[str, Any]) -> dict[str, NDArra
 
 
 def join(
-    parts: list[xr.Dataset], runs: list[Run], first: Run, epochs: Mapping[str, NDArray[np.int64]] | None = None
+    parts: list[xr.Dataset],
+    runs: list[Run],
+    first: Run,
+    epochs: Mapping[str, NDArray[np.int64]] | None = None,
+    records: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Join the measures of several runs into one cube.
 
@@ -126,8 +130,9 @@ def join(
         parts: what `run_part` returns for each run, in the order of `runs`.
         runs: settings of the runs.
         first: the experiment's first run; some measures are computed for the first run only.
-        epochs: epochs of the cube, by dimension, if some runs stop early; floats at epochs that a run lacks are NaN, integers
-            0. By default, all runs must have the same epochs.
+        epochs: epochs of the cube, by dimension; floats at epochs that a run lacks are NaN, integers 0. Used only if runs may
+            stop early; all other runs must have the same epochs.
+        records: record of the training of each run, by name; required if runs may stop early.
 
     Returns:
         The cube, with a dimension `run` and the settings of the runs as coordinates.
@@ -136,7 +141,7 @@ def join(
     for part in parts:
         for name, texts in part.attrs.pop("reasons").items():
             reasons.setdefault(name, {}).update(texts)
-    if epochs is not None:
+    if epochs is not None and first.training.stop_when is not None:
         parts = [with_epochs(part, epochs) for part in parts]
     shared = xr.Dataset({name: values for name, values in parts[0].data_vars.items() if "run" not in values.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
@@ -151,7 +156,7 @@ def join(
         variable.attrs.update(parts[0][name].attrs)
     for name, texts in reasons.items():
         cube[name].attrs["not_found"] = texts
-    cube = _with_settings(cube, runs)
+    cube = with_stops(_with_settings(cube, runs), runs, records or {})
     cube.attrs = {
         "experiment": first.experiment,
         "first_run": first.name if runs[0] is first else "",
