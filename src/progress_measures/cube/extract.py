@@ -20,7 +20,7 @@ from progress_measures.cube.structure import coordinates, describe_dimensions, e
 from progress_measures.data.dataset import train_masks
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
-from progress_measures.files import check_chunks, damage_reported, write_store
+from progress_measures.files import check_chunks, damage_reported, open_store, write_store
 from progress_measures.measures.checkpoint import FinalUnknown, RunContext
 from progress_measures.measures.maps import kept_neurons
 from progress_measures.measures.registry import Measure, family_fingerprint, family_measures
@@ -101,12 +101,11 @@ def _fingerprint(family: str, run: Run, first: bool, train: NDArray[np.bool_] | 
 
 
 def _stored_fingerprint(run: Run, family: str) -> str | None:
-    """Return the fingerprint in a family's store; None if there is no readable store, or if a chunk of it is lost."""
+    """Return the fingerprint in a family's store; None if there is no store, or if any of its chunks is lost or damaged."""
     store = family_store(run.experiment, run.name, family)
     try:
-        check_chunks(store)
-        return str(zarr.open_group(store, mode="r").attrs["fingerprint"])
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        return str(open_store(store).load().attrs["fingerprint"])
+    except Exception:  # damaged stores, for which Zarr and xarray raise many different errors
         return None
 
 
