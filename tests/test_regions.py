@@ -6,6 +6,7 @@ import xarray as xr
 from matplotlib.figure import Figure as Canvas
 
 from progress_measures.analysis.regions import REGIONS, delays, power_law, regions
+from progress_measures.claims.quantities.sweeps import delay_exponents, delays_by_fraction, region_counts
 from progress_measures.figures import load_figure
 
 
@@ -83,3 +84,40 @@ def test_figures_of_a_sweep_have_a_cell_and_a_line_for_each_setting(name):
     fig.canvas.draw()
     assert not any(text.get_text().startswith("No ") for ax in fig.axes for text in ax.texts)
     assert len(fig.axes) == (3 if name.endswith("diagram") else 2)
+
+
+def phase_diagram(delay):
+    """Return a cube of 5 weight decays x 4 training fractions x 4 seeds; `delay` is a function of the two settings."""
+    settings = [(d, f, s) for d in (0.1, 0.3, 1.0, 3.0, 10.0) for f in (0.1, 0.3, 0.6, 0.9) for s in range(4)]
+    cube = sweep(*((100, None if (wait := delay(d, f)) is None else 100 + wait) for d, f, _ in settings))
+    columns = zip(("weight_decay", "train_fraction", "seed"), zip(*settings, strict=True), strict=True)
+    return cube.assign_coords({name: ("run", list(values)) for name, values in columns})
+
+
+def test_quantities_of_a_sweep_have_known_values():
+    cube = phase_diagram(lambda decay, fraction: None if fraction == 0.1 else 400 / np.sqrt(decay * fraction))
+    counts = region_counts(cube)
+    assert [counts[name] for name in REGIONS] == [40, 20, 20, 0]
+    assert counts["share_of_cells_with_equal_seeds"] == 1
+    exponents = delay_exponents(cube)
+    assert list(exponents["exponent_of_weight_decay"]) == ["0.3", "0.6", "0.9"], "at 0.1 no network generalizes"
+    assert list(exponents["exponent_of_train_fraction"]) == ["0.1", "0.3", "1", "3", "10"]
+    for name in ("weight_decay", "train_fraction"):
+        assert all(abs(exponent + 0.5) < 0.2 for exponent in exponents[f"exponent_of_{name}"].values())
+        assert max(exponents[f"high_of_{name}"].values()) < 0
+    assert delays_by_fraction(cube) == {
+        "generalizing_at_smallest_fraction": 0, "networks_at_smallest_fraction": 20, "largest_delay_from_0.6": 600,
+    }  # fmt: skip
+
+
+def test_exponents_of_a_delay_that_weight_decay_lengthens_are_positive():
+    exponents = delay_exponents(phase_diagram(lambda decay, fraction: 500 * np.sqrt(decay)))
+    assert min(exponents["low_of_weight_decay"].values()) > 0
+    assert max(map(abs, exponents["exponent_of_train_fraction"].values())) < 1e-9
+
+
+def test_seeds_in_different_regions_count_as_different():
+    cube = phase_diagram(lambda decay, fraction: 200)
+    cube["history_test_accuracy"][0] = 0.0
+    assert region_counts(cube)["share_of_cells_with_equal_seeds"] == 19 / 20
+    assert region_counts(cube)["memorization"] == 1

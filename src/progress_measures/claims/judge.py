@@ -340,7 +340,8 @@ def holds(condition: Condition, measured: Values) -> bool:
     """Return whether a condition holds. NaN fulfills no condition.
 
     Args:
-        condition: the condition. If its value is a list, all entries must fulfill it, or at least `in_runs` of them.
+        condition: the condition. If its value is a list or dictionary, all entries must fulfill it, or at least `in_runs` of
+            them.
         measured: values of the quantity by name.
 
     Returns:
@@ -353,9 +354,10 @@ def holds(condition: Condition, measured: Values) -> bool:
     value = measured[condition.value]
     bound = getattr(condition, condition.relation)
     relation = _RELATIONS[condition.relation]
-    if isinstance(value, list) and condition.relation not in ("equals", "reported"):
-        fulfilled = [bool(relation(entry, bound)) for entry in value]
-        return sum(fulfilled) >= (len(value) if condition.in_runs is None else condition.in_runs) and bool(value)
+    if isinstance(value, list | dict) and condition.relation not in ("equals", "reported"):
+        entries = list(value.values()) if isinstance(value, dict) else value
+        fulfilled = [bool(relation(entry, bound)) for entry in entries]
+        return sum(fulfilled) >= (len(entries) if condition.in_runs is None else condition.in_runs) and bool(entries)
     return bool(relation(value, bound))
 
 
