@@ -1,6 +1,7 @@
 """`snakemake --profile slurm` on a real Slurm, in a checkout without results, compared with `snakemake -c2`."""
 
 import re
+import subprocess
 
 import pytest
 import xarray as xr
@@ -41,6 +42,14 @@ def test_training_ran_as_slurm_jobs(lab, cluster):
     log = (cluster.folder / "results/logs/train/mainline.log").read_text()
     assert "2 done" in log
     assert "running" in log
+
+
+def test_a_measuring_job_gets_what_its_rule_states(lab, cluster):
+    """Jobs in a group would ask for the cores of all members, run one after the other, and share one time limit."""
+    line = ["squeue", "--states=all", "-h", "-o", "%k|%C|%m|%l|%T"]
+    jobs = subprocess.run(line, capture_output=True, text=True, check=True).stdout.splitlines()
+    measuring = [job.partition("|")[2] for job in jobs if job.startswith("rule_measure")]
+    assert measuring == ["1|1500M|1:00:00|COMPLETED"], "one job measures both small runs, with all their families"
 
 
 def test_nothing_reruns_on_either_machine(lab, cluster):
