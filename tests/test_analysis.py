@@ -35,7 +35,7 @@ def test_first_epoch_is_found_at_checkpoints_and_in_the_history():
 def test_delay_is_from_train_to_test_loss():
     losses = {"train": [[5, 1e-3, 1e-3], [5, 1e-3, 1e-3], [5, 5, 5]], "test": [[5, 5, 1e-3], [5, 5, 5], [5, 5, 5]]}
     variables = {f"history_{split}_loss": (("run", "history_epoch"), values) for split, values in losses.items()}
-    delays = crossings.delays(xr.Dataset(variables, {"history_epoch": [0, 100, 300]}))
+    delays = crossings.loss_delays(xr.Dataset(variables, {"history_epoch": [0, 100, 300]}))
     np.testing.assert_equal(delays, [200, np.inf, np.nan])
 
 

@@ -103,7 +103,7 @@ def test_losses_with_parts_of_the_definitions_left_out():
     W_L = network.weights["W_out"][0] @ network.weights["W_U"]
     without_mean = cross_entropy((network.key_neurons + network.post.mean((0, 1))) @ W_L, network.labels)[~train].mean()
     without_skip = cross_entropy((network.post - network.key_neurons) @ W_L, network.labels)[train].mean()
-    assert measured["restricted_without_mean_logits"] == pytest.approx(without_mean, rel=1e-9)
+    assert measured["restricted_without_mean_skip"] == pytest.approx(without_mean, rel=1e-9)
     assert measured["excluded_without_skip"] == pytest.approx(without_skip, rel=1e-9)
 
 

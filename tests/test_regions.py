@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure as Canvas
 
-from progress_measures.analysis.regions import REGIONS, delays, power_law, regions
+from progress_measures.analysis.regions import REGIONS, accuracy_delays, power_law, regions
 from progress_measures.claims.quantities.sweeps import delay_exponents, delays_by_fraction, region_counts
 from progress_measures.figures import load_figure
 
@@ -36,7 +36,7 @@ def sweep(*learned):
 def test_region_follows_from_the_delay(train, test, region, delay):
     cube = sweep((train, test), (200, 300))
     assert REGIONS[regions(cube)[0]] == region
-    np.testing.assert_equal(delays(cube)[0], delay)
+    np.testing.assert_equal(accuracy_delays(cube)[0], delay)
 
 
 def test_power_law_of_exact_points_has_a_narrow_interval():

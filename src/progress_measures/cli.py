@@ -1,4 +1,4 @@
-"""The command line: one verb per stage of the workflow, so that each stage can be run, debugged and profiled by hand."""
+"""The command line: one command per stage of the workflow, so that each stage can be run, debugged and profiled by hand."""
 
 import difflib
 import functools
@@ -99,7 +99,7 @@ def runs(
 
 @app.command()
 def dataset(experiment: Experiment) -> None:
-    """Write an experiment's labels and splits, or its drawn sequences, to results/<experiment>/dataset.zarr."""
+    """Write an experiment's labels and splits, or its sampled sequences, to results/<experiment>/dataset.zarr."""
     _write_dataset(_runs(experiment))
 
 
@@ -128,7 +128,8 @@ def train(
     retries: Annotated[int, typer.Option(min=0, help="Retries of a failed shard.")] = 2,
     restart: Annotated[bool, typer.Option(help="Delete earlier training of the runs and start again.")] = False,
     any_code: Annotated[
-        bool, typer.Option(help="Keep runs that earlier code trained, instead of training them again.")
+        bool,
+        typer.Option(help="Keep runs that an earlier version of the code trained, instead of training them again."),
     ] = False,
     partition: Annotated[str | None, typer.Option(help="Slurm partition.", rich_help_panel=_SLURM)] = None,
     account: Annotated[str | None, typer.Option(help="Slurm account.", rich_help_panel=_SLURM)] = None,
@@ -277,7 +278,7 @@ def measure(
     family: Annotated[
         list[str] | None,
         typer.Option(
-            help="A family to compute even if it is current; may be repeated. By default, all out-of-date ones."
+            help="A family of measures to compute even if it is current; may be repeated. By default, all out-of-date ones."
         ),
     ] = None,
 ) -> None:
@@ -318,7 +319,7 @@ def gather(
 
 
 def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> list[Any]:
-    """Open the cubes for a figure or table. For a table that is `partial`, which allows missing cubes, these are None.
+    """Open the cubes for a figure or table. If a table is `partial`, a missing cube is None.
 
     `cubes` takes precedence over `experiment`, and `experiment` over the experiments that the figure or table declares.
     """
@@ -415,8 +416,8 @@ def import_(
     operation: Annotated[
         str | None,
         typer.Option(
-            help="Right answers: a+b, a-b, b-a, a*b, a/b (all mod n), sum, s5, an expression such as 'a^2 + a*b', or a file "
-            "with a table. By default, found from the network's answers."
+            help="Labels: a+b, a-b, b-a, a*b, a/b (all mod n), sum, s5, an expression such as 'a^2 + a*b', or a file "
+            "with a table. By default, inferred from the network's predictions."
         ),
     ] = None,
     modulus: Annotated[
@@ -424,7 +425,7 @@ def import_(
     ] = None,
     tokens: Annotated[
         str | None,
-        typer.Option(help="What stands at each position: 'a b =' (the default), 'a b', 'a 113 b 114', 'a+1 b+1 0', …"),
+        typer.Option(help="Layout of the input: 'a b =' (the default), 'a b', 'a 113 b 114', 'a+1 b+1 0', …"),
     ] = None,
     read: Annotated[str | None, typer.Option(help="Position whose logits are the answer: last, or an index.")] = None,
     heads: Annotated[
@@ -436,14 +437,13 @@ def import_(
             help="FIELD=VALUE of the section `model`, such as activation=gelu or norm_after=true; repeatable."
         ),
     ] = None,
-    epoch: Annotated[
-        int | None, typer.Option(min=0, help="Number of updates before the only checkpoint of the file.")
-    ] = None,
+    epoch: Annotated[int | None, typer.Option(min=0, help="Epoch of the checkpoint, if the file has only one.")] = None,
     precision: Annotated[
-        Literal["float64", "float32"], typer.Option(help="Precision of the measures; trained runs use float32.")
+        Literal["float64", "float32"],
+        typer.Option(help="Precision of measuring; float32 for runs trained here."),
     ] = "float64",
     key: Annotated[
-        str | None, typer.Option(help="Key of the file under which the networks are, if several have any.")
+        str | None, typer.Option(help="Key of the file's dictionary that holds the network, if several keys hold one.")
     ] = None,
     forward: Annotated[
         str | None,
@@ -491,7 +491,7 @@ def export(
     ] = None,
     format: Annotated[
         Literal["transformer-lens", "transformer-lens-4"],
-        typer.Option(help="Parameter names of versions 1 to 3, or of version 4."),
+        typer.Option(help="Parameter names of TransformerLens 1 to 3, or of TransformerLens 4."),
     ] = "transformer-lens",
     to: Annotated[Path | None, typer.Option(help="File to write; by default results/<experiment>/<run>.pth.")] = None,
 ) -> None:
@@ -558,7 +558,7 @@ def publish(
     renew: Annotated[
         bool,
         typer.Option(
-            "--renew", help="Recompute measures of final weights from the published weights, without training."
+            "--renew", help="Compute measures of final weights again from the published weights, without training."
         ),
     ] = False,
 ) -> None:
@@ -579,12 +579,12 @@ def claims(
         ),
     ] = "results",
     only: Annotated[
-        list[str] | None, typer.Option(help="Id of a claim to judge and print alone; may be repeated.")
+        list[str] | None, typer.Option(help="Judge and print only the claim with this id; may be repeated.")
     ] = None,
     to_json: Annotated[Path, typer.Option("--json", help="JSON file to write.")] = Path("results/claims.json"),
     to_page: Annotated[Path, typer.Option("--page", help="Markdown page to write.")] = Path("results/claims.md"),
 ) -> None:
-    """Judge every published claim against the measured values."""
+    """Judge every claim of the sources against the measured values."""
     from progress_measures.claims import claims_page
     from progress_measures.claims.judge import format_value, judge_all
     from progress_measures.claims.schema import load_claims

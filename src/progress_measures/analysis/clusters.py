@@ -1,4 +1,4 @@
-"""Neuron clusters. Each has the neurons of which one and the same frequency explains at least 85 % of the variance."""
+"""Neuron clusters: a cluster is the set of neurons of whose variance one frequency explains at least 85 %."""
 
 from __future__ import annotations
 

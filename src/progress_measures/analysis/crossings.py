@@ -15,7 +15,7 @@ def first_below(curve: xr.DataArray, level: float | xr.DataArray) -> NDArray[np.
     """Return the first epoch at which a curve is below a level; infinity if it never is.
 
     Args:
-        curve: one curve [epoch] or one per run [run, epoch]; the dimension may also be `history_epoch`.
+        curve: one curve [epoch] or one per run [run, epoch]; the dimension may also be `history_epoch` (evaluations).
         level: the level: a number, or one number per run [run].
 
     Returns:
@@ -28,7 +28,7 @@ def first_reaching(curve: xr.DataArray, level: float | xr.DataArray) -> NDArray[
     """Return the first epoch at which a curve is at or above a level; infinity if it never is.
 
     Args:
-        curve: one curve [epoch] or one per run [run, epoch]; the dimension may also be `history_epoch`.
+        curve: one curve [epoch] or one per run [run, epoch]; the dimension may also be `history_epoch` (evaluations).
         level: the level: a number, or one number per run [run].
 
     Returns:
@@ -58,8 +58,8 @@ def lead(late: Epochs, early: Epochs) -> Epochs:
         return late - early
 
 
-def delays(cube: xr.Dataset, level: float = 1e-2) -> NDArray[np.float64]:
-    """Compute the number of epochs from train loss below a level to test loss below this level.
+def loss_delays(cube: xr.Dataset, level: float = 1e-2) -> NDArray[np.float64]:
+    """Compute the epochs between the first train loss and the first test loss below a level.
 
     Args:
         cube: cube with `history_train_loss` and `history_test_loss`.
@@ -91,7 +91,7 @@ def at_epochs(curve: xr.DataArray, epochs: ArrayLike) -> NDArray[np.float64]:
 
 
 def median_smooth(curve: xr.DataArray) -> xr.DataArray:
-    """Compute the running median over five checkpoints, so that a spike at one checkpoint is no maximum or minimum."""
+    """Compute the running median over five checkpoints, so that a spike at one checkpoint is ignored."""
     return curve.rolling(epoch=5, center=True, min_periods=1).median()
 
 
@@ -112,13 +112,13 @@ def nearest_checkpoint(curve: xr.DataArray, epoch: float) -> xr.DataArray:
 
 
 def rises(curve: xr.DataArray) -> float:
-    """Count the steps between checkpoints at which the running mean of a curve over 1,000 epochs rises.
+    """Smooth a curve by a running mean over 1,000 epochs, and count the checkpoints at which it is larger than at the one before.
 
     Args:
         curve: the curve [epoch].
 
     Returns:
-        The number of steps at which the mean rises; NaN if the curve is shorter than the window of 1,000 epochs, or if its
+        The number of these checkpoints; NaN if the curve is shorter than the window of 1,000 epochs, or if its
         checkpoints are not evenly spaced.
     """
     if np.unique(np.diff(curve.epoch)).size > 1:
@@ -132,8 +132,8 @@ def rises(curve: xr.DataArray) -> float:
 def spikes(run_cube: xr.Dataset, start: float, end: float | None = None) -> float:
     """Count the rises of the train loss to ten times its running minimum between two epochs.
 
-    At each evaluation, the train loss is the maximum since the previous evaluation. The running minimum is at least
-    1e-12.
+    The train loss is `history_train_loss_max`: at each evaluation, the largest loss since the previous evaluation. The running
+    minimum is at least 1e-12.
 
     Args:
         run_cube: the cube of one run, with `history_train_loss_max`.

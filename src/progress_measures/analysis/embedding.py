@@ -10,7 +10,7 @@ Array = NDArray[np.floating]
 
 
 def number_embedding(run_cube: xr.Dataset) -> Array:
-    """Return W_E of one run without the row of `=`: [number, residual]."""
+    """Return W_E of one run without the row of `=`: [operand, residual]."""
     return run_cube.W_E.values[:-1].astype(float)
 
 

@@ -28,8 +28,8 @@ def attention_map(cube: xr.Dataset, head: int, run: str | None = None, epoch: in
     """Compute the attention of one head from `=` for every pair.
 
     Args:
-        cube: cube with `attention_score_token` and `attention_score_position`; with `epoch`, with the same variables with the
-            prefix `moment_`.
+        cube: cube with `attention_score_token` and `attention_score_position`. If `epoch` is given, it needs
+            `moment_attention_score_token` and `moment_attention_score_position` instead.
         head: index of the head.
         run: name of the run; by default, the first run.
         epoch: a selected epoch, one of `cube.moment`; by default, the last checkpoint. For selected epochs, the cube has
@@ -62,8 +62,8 @@ def neuron_map(cube: xr.Dataset, neuron: int, epoch: int | None = None, relu: bo
     """Compute the activation of one neuron of the first run for every pair.
 
     Args:
-        cube: cube with the variables `ACTIVATION_VARIABLES`; with `epoch`, with the same variables with the prefix
-            `moment_`.
+        cube: cube with the variables `ACTIVATION_VARIABLES`. If `epoch` is given, it needs the variables of the same names
+            with the prefix `moment_` instead.
         neuron: index of the neuron; with `epoch`, one of `cube.kept_neuron`, the neurons stored at selected epochs.
         epoch: a selected epoch, one of `cube.moment`; by default, the last checkpoint.
         relu: whether to apply the ReLU.
@@ -108,13 +108,13 @@ def W_L_logits(cube: xr.Dataset) -> NDArray[np.floating]:
         cube: cube with `W_L_fourier` and the variables `ACTIVATION_VARIABLES`.
 
     Returns:
-        Logits [a, b, answer], without the contribution of the skip connection around the MLP.
+        Logits [a, b, output], without the contribution of the skip connection around the MLP.
     """
     return neuron_maps(cube).values @ W_L_of(cube)
 
 
 def W_L_of(cube: xr.Dataset) -> NDArray[np.floating]:
-    """Compute W_L [neuron, answer] of the first run at the last checkpoint from its Fourier components."""
+    """Compute W_L [neuron, output] of the first run at the last checkpoint from its Fourier components."""
     return cube.W_L_fourier.values @ fourier.basis(operands(cube))
 
 

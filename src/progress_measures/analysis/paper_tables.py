@@ -28,8 +28,9 @@ def table_5_row(run_cube: xr.Dataset) -> dict[str, Any]:
 
     Returns:
         Values by name of the column: test loss, Gini coefficients of W_E and W_L, key frequencies, and fractions of
-        variance explained (FVE) of the logits and of the neurons along W_L cos_k and W_L sin_k, for key frequencies k. The
-        fractions are NaN if the run has no key frequencies.
+        variance explained (FVE): of the logits by cosines cos w_k(a + b - c), and of the neurons' projections on W_L cos_k and
+        W_L sin_k by cos and sin of w_k(a + b), as mean and standard deviation (SD) over the key frequencies k and the two
+        projections. The fractions are NaN if the run has no key frequencies.
     """
     explained = [row[-1] for row in readout_rows(run_cube)]
     return {
@@ -51,7 +52,7 @@ def table_6_row(cube: xr.Dataset) -> dict[str, float]:
 
     Returns:
         Values by name of the column: means over runs of loss and accuracy, and standard deviations of the losses, for the
-        original network and with the skip connection around the MLP replaced by its mean over pairs (`ablated`).
+        original network and with the skip connection around the MLP mean-ablated (`ablated`).
     """
 
     def mean_and_sd(intervention: str, measure: str) -> tuple[float, float]:

@@ -1,8 +1,8 @@
 """How W_L maps neurons to logits: angle-sum identities (Table 1), and key cosines in the logits (section 4.2).
 
 A key cosine is cos w(a + b - c) at a key frequency, as a function of the pair (a, b) and the output c. The coordinate
-`wave` of the cube says whether a direction of the neurons is W_L cos_k or W_L sin_k, where cos_k and sin_k have the
-entries cos w_k c and sin w_k c.
+`wave` (cos or sin) of the cube says whether the neurons are projected on the vector W_L cos_k or W_L sin_k, where cos_k and
+sin_k have the entries cos w_k c and sin w_k c.
 """
 
 from __future__ import annotations
@@ -59,9 +59,8 @@ def cosine_loss(run_cube: xr.Dataset) -> float:
 def single_term_deviation(rows: list[tuple[Any, ...]]) -> float:
     """Return how far the rows of Table 1 deviate from the angle-sum identity.
 
-    The deviation is between the absolute coefficient on cos or sin of w(a + b) and the mean absolute coefficient on the
-    two products, relative to the absolute coefficient on cos or sin of w(a + b).
-
+    The deviation of a row is ||s| - (|c1| + |c2|) / 2| / |s|, where c1 and c2 are the coefficients on the two products, and s is
+    the coefficient on cos or sin of w(a + b).
 
     Args:
         rows: rows of Table 1, as `readout_rows` returns them, of one or more runs.
@@ -93,7 +92,7 @@ def gaussian_similarity(cube: xr.Dataset) -> float:
     """Compute the absolute cosine similarity of the first run's logits with Gaussian noise, drawn with a fixed seed.
 
     Args:
-        cube: cube with the variables that `pair_maps.W_L_logits` reads; it computes the logits.
+        cube: cube with the variables that `pair_maps.W_L_logits` reads.
     """
     logits = W_L_logits(cube)
     gaussian = np.random.default_rng(0).standard_normal(logits.shape)

@@ -35,7 +35,7 @@ DELAY = 1000
 """Smallest delay of generalization, in updates, that counts as grokking."""
 
 
-def delays(cube: xr.Dataset) -> NDArray[np.float64]:
+def accuracy_delays(cube: xr.Dataset) -> NDArray[np.float64]:
     """Return by how many updates each run learns the test pairs after the training pairs: [run].
 
     The delay is infinite for a run that learns only training pairs, and NaN for a run that learns neither.
@@ -46,7 +46,7 @@ def delays(cube: xr.Dataset) -> NDArray[np.float64]:
 
 def regions(cube: xr.Dataset) -> NDArray[np.int64]:
     """Return the region of each run, as an index of `REGIONS`: [run]."""
-    delay = delays(cube)
+    delay = accuracy_delays(cube)
     return np.select([delay < DELAY, np.isfinite(delay), np.isinf(delay)], [0, 1, 2], 3)
 
 
@@ -62,12 +62,12 @@ def diagram(cube: xr.Dataset) -> xr.Dataset:
         cube: cube of the sweep, with the variables `VARIABLES`.
 
     Returns:
-        Variables [weight_decay, train_fraction, seed]: `region`, an index of `REGIONS`; `delay`, as of `delays`; and
+        Variables [weight_decay, train_fraction, seed]: `region`, an index of `REGIONS`; `delay`, as of `accuracy_delays`; and
         `generalizes`, the first evaluation with a test accuracy of at least 90 %, or infinity. NaN where there is no run.
     """
     measured = cube.drop_vars(list(cube.data_vars)).assign(
         region=("run", regions(cube).astype(float)),
-        delay=("run", delays(cube)),
+        delay=("run", accuracy_delays(cube)),
         generalizes=("run", first_reaching(cube.history_test_accuracy, LEARNED)),
     )
     return grid(measured, *AXES)

@@ -16,7 +16,7 @@ from progress_measures.tasks.split import train_order
 
 
 def task_of(cube: xr.Dataset) -> Any:
-    """Construct the task of a cube from its coordinates, for a task on pairs that is no table."""
+    """Construct the task of a cube from its coordinates, which has a task on pairs that is not a table of labels."""
     kind = str(np.ravel(cube.task)[0])
     task = TASKS[kind]
     fields = {name: np.ravel(cube[name])[:1].item() for name in task.model_fields if name in cube.coords}
@@ -32,7 +32,7 @@ def operands(cube: xr.Dataset) -> int:
     return len(Order.of(task).operands)
 
 
-def chance(cube: xr.Dataset) -> float:
+def uniform_loss(cube: xr.Dataset) -> float:
     """Return the loss of a uniform guess: the logarithm of the number of outputs, which is p for modular tasks."""
     return float(np.log(cube["outputs" if "outputs" in cube.coords else "prime"].values[0]))
 
@@ -44,13 +44,13 @@ class SplitSizes(NamedTuple):
         pairs: number of all pairs with an answer.
         train: number of training pairs.
         test: number of test pairs.
-        share: train fraction that the experiment sets.
+        train_fraction: train fraction that the experiment sets.
     """
 
     pairs: int
     train: int
     test: int
-    share: float
+    train_fraction: float
 
 
 def split_sizes(cube: xr.Dataset) -> SplitSizes:

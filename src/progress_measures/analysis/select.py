@@ -85,7 +85,7 @@ def cut_to_run(cube: xr.Dataset, run: str) -> xr.Dataset:
 
 
 def network_alone(cube: xr.Dataset, index: int) -> xr.Dataset:
-    """Return what a cube has of one network.
+    """Return the part of a cube that belongs to one run.
 
     Args:
         cube: cube with one or more runs.
@@ -104,7 +104,7 @@ def network_alone(cube: xr.Dataset, index: int) -> xr.Dataset:
 
 
 def _along_run(cube: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Return the coordinates along `run`, which hold settings; selecting only variables without this dimension drops them."""
+    """Return the coordinates along `run`, the settings; xarray drops them if only variables without `run` are selected."""
     return {str(name): values for name, values in cube.coords.items() if values.dims == ("run",)}
 
 
@@ -112,7 +112,7 @@ def caveats(cubes: Iterable[xr.Dataset]) -> str:
     """Return what a reader of a figure or table must know of its cubes; an empty string if there is nothing.
 
     For each cube that lacks runs, this is a sentence such as `3 of the 9 runs of l1 are trained.` For each network that was
-    imported although something contradicts its file, it says so.
+    imported although its file contradicts what was computed, it lists the contradictions.
     """
     sentences = []
     for cube in cubes:
@@ -142,7 +142,7 @@ def runs_with(cube: xr.Dataset, **settings: Any) -> xr.Dataset:
 
 
 def by_fraction(*cubes: xr.Dataset) -> list[tuple[float, xr.Dataset]]:
-    """Return the train fraction and the cube of the first run with each train fraction in each cube, ascending."""
+    """Return, for each cube and each train fraction in it, the fraction and the cube of its first run; sorted by fraction."""
     runs = []
     for cube in cubes:
         fractions = cube.train_fraction.values.tolist()
@@ -180,7 +180,7 @@ def grid(cube: xr.Dataset, *settings: str) -> xr.Dataset:
 
 
 def _independent(along_run: dict[str, xr.DataArray], chosen: list[str], varying: list[str]) -> list[str]:
-    """Return settings that, together with the chosen ones, tell all runs apart; those that follow from them are left out."""
+    """Return settings that, together with the chosen ones, tell all runs apart, without those that follow from others."""
     further: list[str] = []
 
     def combinations(names: list[str]) -> int:

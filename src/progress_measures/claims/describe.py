@@ -33,7 +33,7 @@ NUMBERS = {
 """Variables that `describe` shows, by column title. A variable over epochs is shown at the last checkpoint."""
 
 FAR_ABOVE = 10
-"""The restricted loss is far above the loss if it is at least this many times as large."""
+"""The restricted loss is far above the loss over all pairs if it is at least this many times as large."""
 
 NEEDED = 2
 """The test loss depends on a frequency if it is at least this many times as large without the frequency."""
@@ -42,7 +42,8 @@ NEEDED = 2
 def describe(cube: xr.Dataset) -> str:
     """Return a table with one row per run and one sentence per run, preceded by the origin of an imported network.
 
-    A run gets further sentences if its restricted loss is far above its loss, or if a frequency without neurons matters.
+    A run gets further sentences if its restricted loss is far above its loss, or if its test loss depends
+    on a frequency without a neuron cluster.
     """
     runs = _single_runs(cube)
     sentences = [f"{name}: {' '.join([_sentence(run), *_remarks(run.isel(run=0))])}" for name, run in runs.items()]
@@ -55,7 +56,7 @@ def _single_runs(cube: xr.Dataset) -> dict[str, xr.Dataset]:
 
 
 def _remarks(run: xr.Dataset) -> list[str]:
-    """Return sentences on harmonics, and on frequencies without neurons, where they matter."""
+    """Return sentences on harmonics, and on frequencies without a neuron cluster on which the test loss depends."""
     last, keys = run.isel(epoch=-1), key_frequencies_of(run) if "key_frequency" in run else np.zeros(0, dtype=np.int64)
     return [*_harmonics(last), *_frequencies_without_neurons(last, keys)] if keys.size else []
 
@@ -87,7 +88,7 @@ def _cell(name: str, value: xr.DataArray) -> str:
 
 
 def _sentence(run_cube: xr.Dataset) -> str:
-    """Return one sentence on a run: whether it generalizes, what the rules do not find, and which headline claims fail.
+    """Return one sentence on a run, for the terminal: whether it generalizes, what is not found, and which headline claims fail.
 
     Args:
         run_cube: cube with a single run, with the dimension `run`.
@@ -174,7 +175,7 @@ def _key_frequencies(run: xr.Dataset, keys: NDArray[np.int64]) -> str:
 
 
 def _harmonics(last: xr.Dataset) -> list[str]:
-    """Return a sentence on the restricted loss with harmonics, if the restricted loss is far above the loss."""
+    """Return a sentence on the restricted loss with harmonics, if the restricted loss is far above the loss over all pairs."""
     if not {"loss", "restricted_loss_with_harmonics"} <= set(last):
         return []
     ratio, with_harmonics = float(last.restricted_loss / last.loss), last.restricted_loss_with_harmonics
@@ -189,8 +190,8 @@ def _harmonics(last: xr.Dataset) -> list[str]:
 def _frequencies_without_neurons(last: xr.Dataset, keys: NDArray[np.int64]) -> list[str]:
     """Return a sentence on each frequency without a neuron cluster on which the test loss depends.
 
-    The harmonics 2k and 3k of key frequencies do not count, because neurons of frequency k have them. Without `prime` or
-    `modulus`, as of a task given by a table, the harmonics are not known.
+    The harmonics 2k and 3k of key frequencies are skipped, because a ReLU turns a wave of frequency k into its
+    harmonics. For a task given by a table, which has no `prime` or `modulus`, the harmonics are not known.
     """
     variables = {"ablated_loss_by_frequency", "cluster_size", "test_loss"}
     if not (variables <= set(last) and {"prime", "modulus"} & set(last.coords)):

@@ -56,7 +56,7 @@ class Condition(BaseModel):
 
 
 class Change(BaseModel):
-    """A change of a rule after values were known: allowed only where the text says otherwise than the rule."""
+    """A change of a rule after values were known: allowed only where the source contradicts the rule."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -82,7 +82,7 @@ class Claim(BaseModel):
     )
     statement: str = Field(description="The statement, in our words.")
     published: Any = Field(description="The published numbers, or the published wording if it has no numbers.")
-    measured_as: str = Field(description="The quantity to measure, in words.")
+    measured_as: str = Field(description="What is measured, in words.")
     rule: str = Field(
         description="The condition under which the claim holds, in words. It is fixed before our values are known, and "
         "changed only where the text of the source requires it (`changed`)."
@@ -100,7 +100,7 @@ class Claim(BaseModel):
     quantity: str | None = Field(None, description="The registered function that computes the values.")
     runs: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = Field(
         None,
-        description="Indices, in the grid of the first experiment, of the runs whose values are shown; default: all. They are "
+        description="Runs whose values are shown, by index in the grid of the first experiment; default: all. They are "
         "also the runs that are judged, unless config/populations.yaml names the population of this experiment.",
     )
     accept: list[Condition] = Field([], description="The rule as conditions on the values of the quantity.")
@@ -114,7 +114,7 @@ class Claim(BaseModel):
         "99 % or more) or all pairs (generalization: final test accuracy of 95 % or more). Other networks are left out.",
     )
     passes_on_controls: str | None = Field(
-        None, description="Why the rule also holds of control networks; required if it does and the claim holds."
+        None, description="Why the rule also holds in control networks; required if it does and the claim holds."
     )
     changed: Change | None = Field(None, description="The change of the rule, if it was changed.")
     headline: bool = Field(
@@ -178,7 +178,7 @@ class Population(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     networks: list[str] = Field(
-        [], description="Cubes whose runs the claims speak of; default: the runs of the claim's cube."
+        [], description="Cubes whose runs the claims are about; default: the runs of the claim's cube."
     )
     authors: str | None = Field(
         None, description="Cube of a network of the paper's authors, shown beside the population."
@@ -219,7 +219,7 @@ def _first_mistake(error: ValidationError) -> str:
 
 
 def headline_claims() -> list[Claim]:
-    """Return the claims that are judged on each run alone, in the order of the files.
+    """Return the claims with `headline: true`, in the order of the files; each is judged on single runs.
 
     The claims are read from `config/claims` of the current folder, or of the repository that this code belongs to. The
     list is empty if neither folder exists.

@@ -1,7 +1,7 @@
 """The file with the measures that were taken while a run trained: `runs/<run>/during.zarr`.
 
 It has the values of every measure that does not need the final network, at every checkpoint. Its attribute `fingerprints`
-has the hash of the code of each family, so that values of changed code are not used.
+has the hash of the code of each family, so that values computed by older code are not used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Networks that earlier versions imported, whose settings do not say what their tensors compute."""
+"""Check networks that an earlier version of this project imported, whose settings do not say what their tensors compute."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BIASES = {"attention_biases": ("b_Q", "b_K", "b_V", "b_O"), "unembedding_bias": 
 def check_import(run: Run, names: Collection[str], outputs: int | None) -> None:
     """Check that the settings of an imported network declare what its tensors contain.
 
-    Earlier versions did not write LayerNorms and biases to the section `model`, and ignored outputs that are no answers.
+    Earlier versions did not write LayerNorms and biases to the section `model`, and ignored logits beyond the n answers.
 
     Args:
         run: settings of the run.

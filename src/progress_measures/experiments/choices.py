@@ -1,4 +1,4 @@
-"""Names of the choices that a design of a network has. This module imports no torch, because settings are read without it."""
+"""Allowed values of fields of the section `model`. This module imports no torch, because settings are read without it."""
 
 from typing import Literal
 

@@ -1,4 +1,8 @@
-"""The order in which the operand values and outputs of a task on pairs are measured."""
+"""The order in which operand values and outputs are measured.
+
+In the order of its cyclic group, a task is addition or subtraction mod n, so that Fourier measures apply: products mod p are
+sums of discrete logarithms.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +38,14 @@ class Order(NamedTuple):
 
     @classmethod
     def of(cls, task: Task) -> Order:
-        """Return the order in which a task on pairs is measured: that of its cyclic group, else the natural one."""
+        """Return the order in which a task on pairs is measured: that of its cyclic group, or else the natural order."""
         return cls.of_group(task) or cls.natural(task)
 
     @classmethod
     def of_group(cls, task: Task) -> Order | None:
-        """Return the order of the cyclic group that a task's answers follow; None if it is natural or there is no group.
+        """Return the order in which a task is addition or subtraction mod n; None if it is natural or there is no cyclic group.
 
-        Outputs that no element of the group has as its answer, such as 0 for products, come last.
+        Outputs that are not elements of the group, such as 0 for products, come last.
         """
         group = task.group
         if group is None or group.is_natural:

@@ -11,7 +11,7 @@ import numpy as np
 
 from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead, spikes
 from progress_measures.analysis.phases import PHASE_ENDS, phase_slopes
-from progress_measures.analysis.runs import chance, key_frequency_curves
+from progress_measures.analysis.runs import key_frequency_curves, uniform_loss
 from progress_measures.claims.registry import Values, quantity
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def grokking(cube: xr.Dataset) -> Values:
         "train_accuracy_epoch": train,
         "test_accuracy_epoch": test,
         "ratio": ratio,
-        "test_loss_over_chance_when_memorized": at_epochs(cube.test_loss, cube.memorization_end) / chance(cube),
+        "test_loss_over_chance_when_memorized": at_epochs(cube.test_loss, cube.memorization_end) / uniform_loss(cube),
         "final_test_accuracy": cube.test_accuracy.isel(epoch=-1),
     }
 
@@ -146,8 +146,8 @@ def memorized_state(cube: xr.Dataset) -> Values:
         for name in ("W_E", "W_L")
     ]
     return {
-        "restricted_over_chance": at_epochs(cube.restricted_loss, end) / chance(cube),
-        "test_over_chance": at_epochs(cube.test_loss, end) / chance(cube),
+        "restricted_over_chance": at_epochs(cube.restricted_loss, end) / uniform_loss(cube),
+        "test_over_chance": at_epochs(cube.test_loss, end) / uniform_loss(cube),
         "gini_W_E_change": change[0],
         "gini_W_L_change": change[1],
     }

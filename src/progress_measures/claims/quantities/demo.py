@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def first_cluster(cube: xr.Dataset) -> Values:
     """Return each run's lowest key frequency and the size of its neuron cluster.
 
-    Also return the fraction of W_L's squared norm over the cluster's neurons that lies at this frequency.
+    Also return the fraction of the squared norm of W_L's rows for these neurons that is at this frequency.
     """
 
     def cluster_of_run(run_cube: xr.Dataset) -> tuple[int, int, float]:
@@ -93,16 +93,16 @@ def cosines_and_control(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("restricted_loss_neurons", "test_loss"))
 def restricted_ratio_peak(cube: xr.Dataset) -> Values:
-    """Return the largest and the final ratio of test loss to restricted loss on neurons, and the epoch of the largest."""
+    """Return the largest and final ratio of test loss to restricted loss of projected neurons, and the epoch of the largest."""
     ratio = (cube.test_loss / cube.restricted_loss_neurons).fillna(0)
     return {"largest": ratio.max("epoch"), "at_epoch": ratio.idxmax("epoch"), "final": ratio.isel(epoch=-1)}
 
 
 @quantity(variables=("circuit_formation_end", "excluded_loss_neurons", "memorization_end", "test_loss"))
 def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
-    """Return the excluded loss on neurons at the ends of memorization and of circuit formation.
+    """Return the excluded loss of projected neurons at the ends of memorization and of circuit formation.
 
-    Also return the second over the first of these losses, and the same ratio for the test loss.
+    Also return the ratio of the second loss to the first, and the same ratio for the test loss.
     """
     at_memorization_end, at_formation_end = (
         at_epochs(cube.excluded_loss_neurons, cube[f"{phase}_end"]) for phase in ("memorization", "circuit_formation")
@@ -118,10 +118,9 @@ def excluded_on_neurons_rises(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("W_L_fourier", "key_frequency"))
 def transpose_left_out(cube: xr.Dataset) -> Values:
-    """Return the cosine similarity of two results for W_L's Fourier component at one sine.
+    """Return the cosine similarity of W_L's component along one sine, with and without the transpose of the Fourier basis.
 
-    One result uses the transposed Fourier basis, as is correct. The other leaves out the transpose, as the notebook
-    does. The sine is that of the first run's lowest key frequency.
+    The transpose is correct; the notebook leaves it out. The sine is that of the first run's lowest key frequency.
     """
     F, keys = fourier.basis(operands(cube)), key_frequencies_of(cube.isel(run=0))
     if not keys.size:
@@ -145,18 +144,18 @@ def transpose_left_out(cube: xr.Dataset) -> Values:
     )
 )
 def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
-    """Return restricted and excluded loss on neurons by two definitions each, for the first run at the last checkpoint.
+    """Return restricted and excluded loss of projected neurons by two definitions each, at the first run's last checkpoint.
 
     `restricted` and `excluded` are measures of the cube. The other two losses are computed from the neurons and W_L:
-    `restricted_without_mean_logits` omits the mean of the logits over pairs, and `excluded_without_skip` omits the skip
-    connection around the MLP.
+    `restricted_without_mean_skip` omits the mean over pairs of the skip connection around the MLP, and
+    `excluded_without_skip` omits this skip connection.
     """
     p, run_cube = operands(cube), cube.isel(run=0)
     keys = key_frequencies_of(run_cube)
     last = run_cube.isel(epoch=-1)
     result = {"restricted": last.restricted_loss_neurons, "excluded": last.excluded_loss_neurons}
     if not keys.size:
-        return result | {"restricted_without_mean_logits": np.nan, "excluded_without_skip": np.nan}
+        return result | {"restricted_without_mean_skip": np.nan, "excluded_without_skip": np.nan}
     neurons = neuron_maps(cube).values
     key_marginals = fourier.project(fourier.marginals(neurons), keys)
     a, b = np.indices((p, p))
@@ -169,6 +168,6 @@ def losses_on_neurons_both_ways(cube: xr.Dataset) -> Values:
         return float(cross_entropy(kept_neurons.reshape(p * p, -1)[pairs] @ W_L, labels[pairs]).mean())
 
     return result | {
-        "restricted_without_mean_logits": loss(in_key_directions + neurons.mean((0, 1)), test),
+        "restricted_without_mean_skip": loss(in_key_directions + neurons.mean((0, 1)), test),
         "excluded_without_skip": loss(neurons - in_key_directions, train),
     }

@@ -45,7 +45,7 @@ def sums_to_learn(cube: xr.Dataset) -> Values:
     return {
         "train": sizes.train,
         "test": sizes.test,
-        "train_fraction": sizes.share,
+        "train_fraction": sizes.train_fraction,
         "inputs": task_layout.vocabulary,
         "outputs": task_layout.outputs,
         "largest_sum": 2 * task_layout.operands - 2,

@@ -18,10 +18,10 @@ from progress_measures.analysis.readout import READOUT_VARIABLES, cosine_loss, r
 from progress_measures.analysis.runs import (
     after_intervention,
     by_run,
-    chance,
     key_frequencies_of,
     operands,
     split_sizes,
+    uniform_loss,
 )
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.fourier import component_indices
@@ -57,7 +57,7 @@ def key_block_ablation(cube: xr.Dataset) -> Values:
         "test_loss": last.test_loss,
         "key_removed": removed,
         "others_removed": kept,
-        "removed_over_chance": removed / chance(cube),
+        "removed_over_chance": removed / uniform_loss(cube),
         "kept_over_original": kept / last.test_loss,
     }
 
@@ -426,7 +426,7 @@ def projected_on_readout(cube: xr.Dataset) -> Values:
 def readout_removed(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, without the neurons' projection on W_L's key directions."""
     values = _intervention(cube, "W_L's key directions removed")
-    return values | {"loss_over_chance": values["loss"] / chance(cube)}
+    return values | {"loss_over_chance": values["loss"] / uniform_loss(cube)}
 
 
 @quantity(variables=("mean_attention",))
@@ -465,14 +465,14 @@ def skip_at_mean(cube: xr.Dataset) -> Values:
 def attention_zeroed(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with the output of the heads set to zero."""
     values = _intervention(cube, "attention zeroed")
-    return values | {"loss_over_chance": values["loss"] / chance(cube)}
+    return values | {"loss_over_chance": values["loss"] / uniform_loss(cube)}
 
 
 @quantity(variables=("intervention_accuracy", "intervention_loss"))
 def attention_skip_zeroed(cube: xr.Dataset) -> Values:
     """Return test loss and accuracy, and their change, with the skip connection around the heads set to zero."""
     values = _intervention(cube, "attention skip zeroed")
-    return values | {"loss_over_chance": values["loss"] / chance(cube)}
+    return values | {"loss_over_chance": values["loss"] / uniform_loss(cube)}
 
 
 @quantity(variables=("mean_attention", "sigmoid_deviation"))

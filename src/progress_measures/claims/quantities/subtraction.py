@@ -21,13 +21,13 @@ from progress_measures.analysis.readout import at_key_frequencies, cosine_loss, 
 from progress_measures.analysis.runs import (
     after_intervention,
     by_run,
-    chance,
     key_frequencies_of,
     labeled_inputs,
     operands,
     split_pairs,
     split_sizes,
     task_of,
+    uniform_loss,
 )
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.claims.schema import load_claims
@@ -101,7 +101,7 @@ def fourier_orthonormal(cube: xr.Dataset) -> Values:
 def initial_losses(cube: xr.Dataset) -> Values:
     """Return train and test loss at epoch 0, the loss of a uniform guess, and their absolute differences from it."""
     train, test = (cube[f"{split}_loss"].reindex(epoch=[0]).isel(epoch=0) for split in ("train", "test"))
-    uniform = chance(cube)
+    uniform = uniform_loss(cube)
     return {
         "train": train,
         "test": test,
@@ -480,7 +480,7 @@ def neuron_losses(cube: xr.Dataset) -> Values:
         "restricted_over_test": restricted / last.test_loss,
         "test_over_restricted": last.test_loss / restricted,
         "excluded": excluded,
-        "excluded_over_chance": excluded / chance(cube),
+        "excluded_over_chance": excluded / uniform_loss(cube),
     }
 
 
@@ -496,7 +496,7 @@ def neuron_losses_story(cube: xr.Dataset) -> Values:
     minimum = excluded.where(cube.epoch >= cube.memorization_end).min("epoch")
     return {
         "restricted_when_memorized_over_chance": at_epochs(cube.restricted_loss_neurons, cube.memorization_end)
-        / chance(cube),
+        / uniform_loss(cube),
         "restricted": cube.restricted_loss_neurons.isel(epoch=-1),
         "least_excluded": minimum,
         "excluded_over_least": excluded.isel(epoch=-1) / minimum,

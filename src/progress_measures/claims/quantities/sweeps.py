@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from progress_measures.analysis.regions import AXES, REGIONS, VARIABLES, delays, diagram, power_law, regions
+from progress_measures.analysis.regions import AXES, REGIONS, VARIABLES, accuracy_delays, diagram, power_law, regions
 from progress_measures.claims.registry import Values, quantity
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def delays_by_fraction(cube: xr.Dataset) -> Values:
     These are the number of networks that learn their test pairs at the smallest fraction, and, for weight decay 1, the
     largest delay in updates at fractions of at least 0.6.
     """
-    delay = delays(cube)
+    delay = accuracy_delays(cube)
     fraction, decay = cube.train_fraction.values, cube.weight_decay.values
     much = (fraction >= 0.6) & (decay == 1)
     smallest = fraction == fraction.min()

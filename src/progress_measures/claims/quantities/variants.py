@@ -1,4 +1,4 @@
-"""Quantities for other data, weight decays, primes and losses (sections 5.3, C.2.2, C.2.3 and D).
+"""Quantities for other training fractions, weight decays, primes and losses (sections 5.3, C.2.2, C.2.3 and D).
 
 Values are lists with one entry per run, unless a docstring says otherwise.
 """
@@ -11,15 +11,15 @@ import numpy as np
 import xarray as xr
 
 from progress_measures.analysis.crossings import (
-    delays,
     first_below,
     first_reaching,
     lead,
+    loss_delays,
     median_smooth,
     spikes,
 )
 from progress_measures.analysis.paper_tables import TABLE_5_VARIABLES, table_5_row, table_6_row
-from progress_measures.analysis.runs import after_intervention, chance, key_frequencies_of
+from progress_measures.analysis.runs import after_intervention, key_frequencies_of, uniform_loss
 from progress_measures.analysis.select import by_fraction, runs_with
 from progress_measures.claims.registry import Values, quantity
 from progress_measures.measures.numerics import gini
@@ -42,7 +42,7 @@ def gap_by_fraction(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> 
     Also return whether the delay falls from fraction 0.3 to 0.5, and the largest delay at fractions of at least 0.6,
     in epochs and over the delay at 0.3.
     """
-    delay_by_fraction = _by_fraction(by_fraction(low, mainline, high), lambda run: delays(run)[0])
+    delay_by_fraction = _by_fraction(by_fraction(low, mainline, high), lambda run: loss_delays(run)[0])
     delay_at = {float(name): delay for name, delay in delay_by_fraction.items()}
     middle = [delay_at[0.3], delay_at[0.4], delay_at[0.5]]
     from_06 = [delay for fraction, delay in delay_at.items() if fraction >= 0.6]
@@ -64,7 +64,7 @@ def little_data(cube: xr.Dataset) -> Values:
     return {
         "fractions": cube.train_fraction,
         "test_accuracy": last.test_accuracy,
-        "test_loss_over_chance": last.test_loss / chance(cube),
+        "test_loss_over_chance": last.test_loss / uniform_loss(cube),
     }
 
 
@@ -72,9 +72,9 @@ def little_data(cube: xr.Dataset) -> Values:
 def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
     """Return the first epochs with train and with test loss below 1e-6, by train fraction.
 
-    Also return the latest epoch for the train loss, the numbers of steps from one fraction to the next at which the
-    epoch for the test loss and its lag after the train loss rise, the largest such lag at fractions of at least 0.6, and
-    the first epochs with test loss below 1e-4 and 1e-2.
+    Also return the latest epoch for the train loss; the numbers of steps, from one fraction to the next larger one, at which
+    the epoch for the test loss rises, and at which its delay after the train loss rises; the largest such delay at fractions
+    of at least 0.6; and the first epochs with test loss below 1e-4 and 1e-2.
     """
     runs = by_fraction(low, mainline, high)
 
@@ -97,8 +97,8 @@ def steps_to_a_millionth(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset
 
 
 @quantity(variables=("history_train_loss",))
-def memorization_rates(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
-    """Return the first epoch with train loss below 1e-2 for each train fraction up to 0.5, and the latest over the first."""
+def memorization_epochs(low: xr.Dataset, mainline: xr.Dataset, high: xr.Dataset) -> Values:
+    """Return the first epoch with train loss below 1e-2 for train fractions up to 0.5, and the ratio of largest to smallest."""
     runs = [(fraction, run) for fraction, run in by_fraction(low, mainline, high) if fraction <= 0.5]
     epochs = _by_fraction(runs, lambda run: first_below(run.history_train_loss, 1e-2)[0])
     return {"epochs": epochs, "ratio": max(epochs.values()) / min(epochs.values())}
@@ -144,10 +144,10 @@ def skip_at_mean_by_type(cube: xr.Dataset) -> Values:
 
 @quantity(variables=("intervention_accuracy", "intervention_loss", "test_accuracy"))
 def skip_zeroed_by_type(*cubes: xr.Dataset) -> Values:
-    """Return what setting the skip connection around the MLP to zero costs, for runs with at least 95 % test accuracy.
+    """Return what changes if the skip connection around the MLP is set to zero, for runs with at least 95 % test accuracy.
 
-    Values are over all pairs: the change of the accuracy, and the loss over the loss with the skip connection replaced by
-    its mean over pairs.
+    Values are over all pairs: the change of the accuracy, and the ratio of the loss to the loss with the skip connection
+    mean-ablated.
     """
     changes, ratios = [], []
     for cube in cubes:
@@ -175,12 +175,12 @@ def sparsity_with_l1(cube: xr.Dataset, mainline: xr.Dataset) -> Values:
     def over_neurons(runs: xr.Dataset) -> float:
         return gini(np.linalg.norm(runs.W_L_fourier.values, axis=1))
 
-    ours, theirs = over_neurons(cube), over_neurons(mainline)
+    with_l1, without_l1 = over_neurons(cube), over_neurons(mainline)
     fourier, fourier_of_mainline = (float(runs.gini_W_L[0, -1]) for runs in (cube, mainline))
     return {
-        "neurons": ours,
-        "neurons_of_mainline": theirs,
-        "neurons_more": ours - theirs,
+        "neurons": with_l1,
+        "neurons_of_mainline": without_l1,
+        "neurons_more": with_l1 - without_l1,
         "fourier": fourier,
         "fourier_of_mainline": fourier_of_mainline,
         "fourier_more": fourier - fourier_of_mainline,
@@ -210,7 +210,7 @@ def maximal_excluded_without_decay(cube: xr.Dataset, mainline: xr.Dataset) -> Va
         return loss.isel(epoch=-1) / loss.where(runs.epoch >= memorization_epochs).min("epoch")
 
     return {
-        "test_loss_over_chance": cube.test_loss.isel(epoch=-1) / chance(cube),
+        "test_loss_over_chance": cube.test_loss.isel(epoch=-1) / uniform_loss(cube),
         "rise": rise(cube),
         "rise_of_mainline": rise(mainline.isel(run=[0])),
     }
@@ -273,7 +273,7 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
     each run.
     """
     memorization_epochs = first_reaching(cube.history_train_accuracy, 1)
-    generalization_epochs = first_below(cube.history_test_loss, 0.5 * chance(cube))
+    generalization_epochs = first_below(cube.history_test_loss, 0.5 * uniform_loss(cube))
     delay = lead(generalization_epochs, memorization_epochs)
     counts = [spikes(cube.isel(run=i), memorization_epochs[i]) for i in range(cube.sizes["run"])]
     late = (delay >= 1000) & np.isfinite(generalization_epochs)
@@ -289,8 +289,8 @@ def grokking_with_slingshots(cube: xr.Dataset) -> Values:
 def excluded_rises_first(cube: xr.Dataset) -> Values:
     """Return by how many epochs the minimum of the excluded loss precedes the halving of the test loss.
 
-    Values are of the first run. The test loss halves where it falls below half of its maximum up to the grokking time;
-    later checkpoints do not count for the maximum, because a slingshot may exceed it. Both curves are running medians
+    Values are of the first run. The test loss halves at the first epoch at which it is below half of its maximum
+    up to the grokking time; a later slingshot may exceed this maximum. Both curves are running medians
     over five checkpoints.
     """
     run_cube = cube.isel(run=[0])
@@ -314,11 +314,11 @@ def excluded_rises_first(cube: xr.Dataset) -> Values:
 def immediate(cube: xr.Dataset) -> Values:
     """Return the delay from train to test loss below 1e-2, and the final test accuracy.
 
-    Runs whose train loss never falls below 1e-2 are left out. Also return the weight decays of these runs.
+    Runs whose train loss never falls below 1e-2 are left out. Also return the weight decays of the runs left out.
     """
     trained = np.isfinite(first_below(cube.history_train_loss, 1e-2))
     return {
-        "delay": delays(cube)[trained],
+        "delay": loss_delays(cube)[trained],
         "test_accuracy": cube.test_accuracy.isel(epoch=-1).values[trained],
         "failed_to_train_at": cube.weight_decay.values[~trained],
     }
@@ -330,7 +330,7 @@ def little_data_of_a_large_prime(cube: xr.Dataset) -> Values:
 
     Also return the delay from train to test loss below 1e-2 of the runs with train fraction 0.2.
     """
-    accuracy, delay, fraction = cube.test_accuracy.isel(epoch=-1).values, delays(cube), cube.train_fraction.values
+    accuracy, delay, fraction = cube.test_accuracy.isel(epoch=-1).values, loss_delays(cube), cube.train_fraction.values
     at_20_percent = np.isclose(fraction, 0.2)
     return {
         "accuracy_at_0.05_and_0.1": accuracy[~at_20_percent],
@@ -376,8 +376,8 @@ def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
     """Return columns of Table 5 for runs with dropout.
 
     Test accuracy and the fraction of the logits' variance explained are by dropout rate. Also return the smallest final
-    Gini coefficient of W_E among runs with weight decay and at least 95 % test accuracy, and the largest Gini
-    coefficient of W_E with dropout over this smallest one.
+    Gini coefficient of W_E among runs with weight decay and at least 95 % test accuracy, and the ratio of
+    the largest Gini coefficient of W_E with dropout to this smallest one.
     """
     values = {name: np.asarray(column) for name, column in structure(dropout).items() if name != "keys"}
     accuracy, explained = (_by_dropout(dropout, values[name]) for name in ("test_accuracy", "logit_FVE"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.analysis.algorithm import PIZZA_LIMIT, PUBLISHED, VARIABLES, at_last_checkpoint
+from progress_measures.analysis.algorithm import PIZZA_LIMIT, VARIABLES, ZHONG_NETWORKS, at_last_checkpoint
 from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.figures.plots.curves import epoch_axis_with_phases
 from progress_measures.figures.plots.style import label, nothing_to_draw, panel_letters
@@ -61,7 +61,7 @@ def _plane(ax: Axes, cube: xr.Dataset) -> None:
     ax.axhspan(-0.05, PIZZA_LIMIT, color="#EEEEEE", lw=0, zorder=-2)
     ax.text(1.03, PIZZA_LIMIT - 0.01, "typical Pizzas", ha="right", va="top", fontsize=7.5, color="#666666")
     ax.text(1.03, PIZZA_LIMIT + 0.01, "typical Clocks", ha="right", va="bottom", fontsize=7.5, color="#666666")
-    for network, fill in zip(PUBLISHED, ("#B8B8B8", "white"), strict=True):
+    for network, fill in zip(ZHONG_NETWORKS, ("#B8B8B8", "white"), strict=True):
         ax.plot(
             network.symmetricity, network.irrelevance, "*", ms=11, mfc=fill, mec="black", mew=0.7, label=network.name
         )
