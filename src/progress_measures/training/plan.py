@@ -184,8 +184,8 @@ def note(device: cost.Device, core: cost.Device) -> str:
     return (
         f"Expected, not measured. The data sheet gives {device.flops / 1e12:g} TFLOP/s of float32 and "
         f"{device.bandwidth / 1e12:g} TB/s, of which an update is assumed to reach {device.efficiency:.0%}. Starting its "
-        f"kernels takes another {device.overhead * 1e6:.0f} µs. Checkpoints are measured on cores, here with {core.flops / 1e9:.0f} "
-        f"GFLOP/s each. {measuring}"
+        f"kernels takes another {device.overhead * 1e6:.0f} µs. Checkpoints are measured on cores, here with "
+        f"{core.flops / 1e9:.0f} GFLOP/s each. {measuring}"
     )
 
 
