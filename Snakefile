@@ -2,7 +2,7 @@
 
 config/experiments → dataset → training → measures → cube → figures → report
 
-Try `snakemake -c2 quickstart` first (about three minutes). Or request a single file: for
+Try `snakemake -c2 quickstart` first (two to three minutes). Or request a single file: for
 `snakemake -c2 results/figures/paper/fig07.pdf`, Snakemake trains, measures and draws only what this figure needs.
 With `--config cubes=published` it draws from the published cubes, without training.
 """
@@ -33,7 +33,7 @@ rule all:
 
 
 rule quickstart:
-    """Three networks that grok in minutes: Figures 1-7 of the paper drawn from them, and their page of the explorer."""
+    """Two networks that grok in minutes: Figures 1-7 of the paper drawn from them, and their page of the explorer."""
     input:
         "results/quickstart/explorer/index.html",
         [f"results/quickstart/figures/paper/fig0{n}.png" for n in range(1, 8)],

@@ -27,7 +27,7 @@ from revision import Revision, copies
 from progress_measures.errors import UserError
 from progress_measures.files import write_json
 
-GROKKING_EPOCHS = 1200  # the quickstart's networks grok before; without key frequencies, measuring would cost less
+GROKKING_EPOCHS = 1600  # the quickstart's networks grok before; without key frequencies, measuring would cost less
 UPDATES = {"mainline": 120, "repeated_subsequence": 40, "two_layer": 20, "five_digit_addition": 300}
 """Experiments whose updates are timed, and the number of updates: a few seconds of training each."""
 SWEEP = {"measure": "during", "keep": "last"}
@@ -75,7 +75,7 @@ def one_run(settings: dict[str, Any], **training: int) -> dict[str, Any]:
 
 
 def planned_commands(dry_run: str) -> list[list[str]]:
-    """Return the commands that write data, train and measure, from the output of `snakemake -n -p`, in their order."""
+    """Return the commands that write data, train and measure, from the output of `snakemake -n -p --verbose`, in their order."""
     commands = re.findall(r"(progress-measures (?:dataset|train|measure) .*?)(?: \d?>.*)?$", dry_run, re.M)
     return [shlex.split(command) for command in commands]
 
@@ -123,7 +123,7 @@ def _trained_and_measured(
 ) -> tuple[list[dict[str, float]], float]:
     """Return what each measuring command used, and the peak size of the run's folder in MB."""
     revision.write(name, settings)
-    commands = planned_commands(revision.output("snakemake", "-n", "-p", f"results/{name}/cube.zarr"))
+    commands = planned_commands(revision.output("snakemake", "-n", "-p", "--verbose", f"results/{name}/cube.zarr"))
     with peak_size(revision.folder / "results" / name / "runs") as disk:
         usages = [(stage, revision.usage(program, stage, *words)) for program, stage, *words in commands]
     return [usage for stage, usage in usages if stage == "measure"], disk[0]

@@ -7,9 +7,12 @@ import sys
 
 import pytest
 
+from progress_measures.experiments import load_experiment
 from progress_measures.experiments.schema import Experiment
 from progress_measures.training import cost, plan
 from progress_measures.training.launcher.shards import runs_that_fit
+from progress_measures.training.schedule import checkpoint_epochs
+from support import ROOT
 from support.experiments import folder_with, sequence_run, small_experiment
 from support.processes import command
 
@@ -161,20 +164,34 @@ def test_capacity_of_a_gpu_fills_its_memory():
 
 
 def test_plan_packs_runs_and_adds_up():
-    single, three = (plan.plan("x", runs, cost.GPUS["h100"]) for runs in (MAINLINE[:1], MAINLINE))
+    cores = cost.core(200e9)
+    single, three = (plan.plan("x", runs, cost.GPUS["h100"], cores) for runs in (MAINLINE[:1], MAINLINE))
     assert (single.shards, three.shards) == (1, 1)
     assert three.flops == 3 * single.flops
     assert single.seconds < three.seconds < 3 * single.seconds
-    core = plan.plan("x", MAINLINE, cost.core(200e9))
+    assert three.measuring == pytest.approx(3 * single.measuring)
+    core = plan.plan("x", MAINLINE, cores, cores)
+    assert core.measuring == three.measuring
     assert core.shards == 3
     assert plan.wall_time(core, 2) == pytest.approx(core.seconds / 2)
     assert plan.wall_time(core, 99) == pytest.approx(core.longest)
 
 
+@pytest.mark.parametrize(
+    ("experiment", "milliseconds"),
+    [("mainline", 539), ("prime_53", 180), ("two_layer", 1347), ("five_digit_addition", 299), ("subtraction", 717)],
+)
+def test_measuring_is_estimated_within_a_factor_of_two(experiment, milliseconds):
+    """Recorded in the cubes, per checkpoint, on cores of about 105 GFLOP/s beside other work."""
+    run = load_experiment(experiment, ROOT / "config/experiments").runs(experiment)[0]
+    estimate = cost.measuring_seconds(run, cost.core(105e9)) / len(checkpoint_epochs(run.training))
+    assert 0.5 < estimate * 1e3 / milliseconds < 2
+
+
 def test_plan_names_its_hardware_and_refuses_unknown_names(tmp_path):
     folder = folder_with(tmp_path)
     output = command("plan", "small", "--gpu", "h100", folder=folder).stdout
-    assert "Training on 1 H100" in output
+    assert "Training on 1 H100, measuring on" in output
     assert "Expected, not measured" in output
     refused = command("plan", "all", "--gpu", "h1", folder=folder)
     assert refused.returncode == 2

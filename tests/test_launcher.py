@@ -386,3 +386,31 @@ def test_table_shows_the_progress_of_each_shard():
     assert re.search(r"seed0 +12_0 +running +node7 +1,500/40,000 +10.0 +6 min 25 s", text)
     assert re.search(r"seed1 +12_1 +queued +Priority", text)
     assert small_runs()
+
+
+def running(name, epoch):
+    return table.JobRow(
+        name, "1", "running", {"epoch": epoch, "epochs": 400, "train_loss": 0.25, "test_loss": 12.5}, ""
+    )
+
+
+def test_log_gets_one_line_with_epochs_and_losses(capsys):
+    display = table.Display("small", every=(0.0, 0.0))
+    display.show([running("seed0", 100), table.JobRow("seed1", "", "queued", None, "1 at a time")])
+    line = "small: seed0 epoch 100/400, train 0.25, test 12; 1 queued, 1 running\n"
+    assert capsys.readouterr().err == line
+    display.show([running(f"seed{i}", 100 + i) for i in range(5)])
+    assert capsys.readouterr().err == "small: epochs 100 to 104 of 400; 5 running\n"
+
+
+def test_log_gets_a_line_when_a_shard_fails_or_is_retried(capsys):
+    display = table.Display("small", every=(60.0, 60.0))
+    display.show([running("seed0", 100)])
+    capsys.readouterr()
+    display.show([running("seed0", 101)])
+    assert capsys.readouterr().err == ""
+    display.show([running("seed0", 101)._replace(note="try 2 after killed by signal 9")])
+    assert capsys.readouterr().err == "small: seed0 running: try 2 after killed by signal 9\n"
+    failed = running("seed0", 101)._replace(state="failed", note="killed by signal 9")
+    display.show([failed])
+    assert capsys.readouterr().err.splitlines() == ["small: seed0 failed: killed by signal 9", "small: 1 failed"]

@@ -198,7 +198,7 @@ def jobs(
     from progress_measures.training.launcher import launch
     from progress_measures.training.launcher.table import Display
 
-    with Display("jobs") as display:
+    with Display("jobs", table_in_log=True) as display:
         while True:
             job_rows = [
                 row._replace(name=f"{name}/{row.name}")
@@ -508,12 +508,19 @@ def export(
 
 
 @app.command()
-def describe(experiment: Experiment) -> None:
+def describe(
+    experiment: Experiment,
+    story: Annotated[
+        bool, typer.Option("--story", help="Print four lines instead: how the runs memorize, form a circuit and grok.")
+    ] = False,
+) -> None:
     """Print a table of what each run of a cube learned, and when, and one sentence per run."""
+    from progress_measures.analysis.story import story as story_of
     from progress_measures.claims.describe import describe as description
     from progress_measures.cube.open import open_cube
 
-    for line in description(open_cube(experiment)).split("\n"):
+    cube = open_cube(experiment)
+    for line in story_of(cube) if story else description(cube).split("\n"):
         # Sentences are wrapped in a terminal only, so that programs read unbroken lines. Rows of the table, whose columns two
         # spaces separate, are never wrapped.
         wrap = sys.stdout.isatty() and "  " not in line

@@ -65,8 +65,8 @@ class Checkout:
         output = done.stdout + done.stderr
         if "Nothing to be done" in output:
             return {}
-        table = output.partition("Job stats:")[2].partition("\n\n")[0]
-        return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.M) if rule != "total"}
+        table = output.partition("\n---")[2].partition("\n\n")[0]
+        return {rule: int(count.replace(",", "")) for rule, count in re.findall(r"^(\w+) +([\d,]+)\b", table, re.M)}
 
 
 def slurm_checkout(folder, **settings):

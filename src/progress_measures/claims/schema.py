@@ -74,7 +74,7 @@ class Claim(BaseModel):
     id: str = Field(min_length=1, description="Source, place in the source and a keyword.")
     source: str = Field(description="The source, named as in figure ids, such as `paper`.")
     where: str = Field(description="Place in the source.")
-    experiment: str = Field(description="The experiment that the statement is about.")
+    experiment: str = Field(description="The experiment of this project that the statement is about.")
     kind: Literal["exact", "numeric_seeded", "qualitative", "contradiction"] = Field(
         description="exact: arithmetic, an identity, or the size or shape of data and arrays, which no training can change; "
         "numeric_seeded: a number that depends on the seed; qualitative: a shape or an order; contradiction: the sources "

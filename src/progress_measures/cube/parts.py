@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
 
 # A sixth of the logits that the mainline's 401 checkpoints have over all pairs. Measuring them takes several times as long as
-# starting the process, and the quickstart's three runs still keep two cores busy.
+# starting the process, and the quickstart's two runs still keep two cores busy.
 PART_LOGITS = 1e8
 
 

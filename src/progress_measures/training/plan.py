@@ -1,4 +1,4 @@
-"""The table of `progress-measures plan`: shards, memory, operations and expected training time of each experiment."""
+"""The table of `progress-measures plan`: shards, memory, operations and expected times of each experiment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAPER = "Nanda et al."  # prefix of the field `reference` in the paper's experim
 
 
 class PlanRow(NamedTuple):
-    """A row of the table: the cost of training one experiment on a device."""
+    """A row of the table: the cost of training one experiment on a device, and of measuring it on cores."""
 
     experiment: str
     runs: int
@@ -37,6 +37,8 @@ class PlanRow(NamedTuple):
     flops: float  # floating-point operations of all runs
     longest: float  # training time of the longest shard, in seconds
     seconds: float  # training time of all shards, one after the other, in seconds
+    longest_measured: float  # time in which one core measures the run that takes longest, in seconds
+    measuring: float  # time in which one core measures all runs, in seconds
 
 
 def show(names: Sequence[str], gpu: str | None, at_once: int | None) -> None:
@@ -53,10 +55,11 @@ def show(names: Sequence[str], gpu: str | None, at_once: int | None) -> None:
     if gpu is not None and gpu.lower() not in cost.GPUS:
         raise UserError(f"--gpu {gpu}: unknown GPU. Choose one of: {', '.join(cost.GPUS)}.")
     runs = {name: load_experiment(name).runs(name) for name in selected_experiments(names)}
-    device = cost.core(core_flops()) if gpu is None else cost.GPUS[gpu.lower()]
+    core = cost.core(core_flops())
+    device = core if gpu is None else cost.GPUS[gpu.lower()]
     at_once_count = at_once or (cores() if gpu is None else 1)
-    rows = [plan(name, experiment_runs, device) for name, experiment_runs in runs.items()]
-    Console(width=120).print(table(rows, device, at_once_count), note(device))
+    rows = [plan(name, experiment_runs, device, core) for name, experiment_runs in runs.items()]
+    Console(width=120).print(table(rows, device, at_once_count), note(device, core))
 
 
 def selected_experiments(names: Sequence[str]) -> list[str]:
@@ -75,13 +78,14 @@ def selected_experiments(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(selected))
 
 
-def plan(experiment: str, runs: list[Run], device: cost.Device) -> PlanRow:
-    """Compute the shards of an experiment on a device, and the memory, operations and time of their training.
+def plan(experiment: str, runs: list[Run], device: cost.Device, core: cost.Device) -> PlanRow:
+    """Compute the shards of an experiment on a device, the memory, operations and time of their training, and of measuring.
 
     Args:
         experiment: name of the experiment.
         runs: runs of the experiment.
         device: the device that trains.
+        core: the device `cpu`, whose cores measure.
 
     Returns:
         The row of the table.
@@ -96,6 +100,7 @@ def plan(experiment: str, runs: list[Run], device: cost.Device) -> PlanRow:
         else cost.job_memory(shard.runs[0], len(shard.runs), gpu)
         for shard in packed
     ]
+    measuring = [cost.measuring_seconds(run, core) for run in runs]
     return PlanRow(
         experiment,
         len(runs),
@@ -106,6 +111,8 @@ def plan(experiment: str, runs: list[Run], device: cost.Device) -> PlanRow:
         flops,
         max(times),
         sum(times),
+        max(measuring),
+        sum(measuring),
     )
 
 
@@ -121,14 +128,16 @@ def table(rows: list[PlanRow], device: cost.Device, at_once_count: int) -> Table
         A `rich` table.
     """
     unit = "core" if device.name == "cpu" else device.name.upper()
+    measuring_cores = at_once_count if device.name == "cpu" else cores()
     plan_table = Table(
-        title=f"Training on {at_once_count} {unit}{'s' if at_once_count > 1 else ''}",
+        title=f"Training on {_plural(at_once_count, unit)}, measuring on {_plural(measuring_cores, 'core')}",
         box=box.SIMPLE_HEAD,
         show_footer=True,
     )
     total = PlanRow(
         "all", sum(r.runs for r in rows), 0, sum(r.shards for r in rows), max(r.memory for r in rows),
         sum(r.disk for r in rows), sum(r.flops for r in rows), max(r.longest for r in rows), sum(r.seconds for r in rows),
+        max(r.longest_measured for r in rows), sum(r.measuring for r in rows),
     )  # fmt: skip
     columns: dict[str, Callable[[PlanRow], str]] = {
         "experiment": lambda r: r.experiment,
@@ -139,7 +148,8 @@ def table(rows: list[PlanRow], device: cost.Device, at_once_count: int) -> Table
         "disk": lambda r: f"{r.disk / 1e9:.1f} GB",
         "operations": lambda r: f"{r.flops:.1e}",
         "longest shard": lambda r: duration(r.longest),
-        "total": lambda r: duration(wall_time(r, at_once_count)),
+        "training": lambda r: duration(wall_time(r, at_once_count)),
+        "measuring": lambda r: duration(max(r.longest_measured, r.measuring / measuring_cores)),
     }
     for i, (heading, cell) in enumerate(columns.items()):
         plan_table.add_column(heading, footer=cell(total), justify="right" if i else "left")
@@ -161,20 +171,26 @@ def wall_time(row: PlanRow, at_once_count: int) -> float:
     return max(row.longest, row.seconds / min(at_once_count, row.shards))
 
 
-def note(device: cost.Device) -> str:
+def note(device: cost.Device, core: cost.Device) -> str:
     """Return the note below the table, which says where the estimates come from."""
+    measuring = "Measuring may take half as long or twice as long."
     if device.name == "cpu":
         load = os.getloadavg()[0]
         load_note = f" under a load of {load:.1f} on {cores()} cores; a quiet machine is faster" if load > 0.5 else ""
         return (
             f"One core reaches {device.flops / 1e9:.0f} GFLOP/s in large products, measured just now{load_note}. An update "
-            f"reaches {device.efficiency:.0%} of that (make bench). Measuring the checkpoints takes additional time."
+            f"reaches {device.efficiency:.0%} of that (make bench). {measuring}"
         )
     return (
         f"Expected, not measured. The data sheet gives {device.flops / 1e12:g} TFLOP/s of float32 and "
         f"{device.bandwidth / 1e12:g} TB/s, of which an update is assumed to reach {device.efficiency:.0%}. Starting its "
-        f"kernels takes another {device.overhead * 1e6:.0f} µs. Measuring the checkpoints takes additional time."
+        f"kernels takes another {device.overhead * 1e6:.0f} µs. Checkpoints are measured on cores, here with "
+        f"{core.flops / 1e9:.0f} GFLOP/s each. {measuring}"
     )
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def core_flops() -> float:

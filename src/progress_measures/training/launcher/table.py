@@ -1,7 +1,8 @@
-"""The table of jobs: redrawn in a terminal; in a log, printed at each change of state, with a summary every minute."""
+"""The table of jobs, redrawn in a terminal; in a log, one line from time to time with epochs and losses."""
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any, NamedTuple
 
@@ -13,6 +14,11 @@ from rich.table import Table
 from progress_measures.training.progress import duration
 
 STYLES = {"running": "green", "done": "dim", "failed": "bold red", "canceled": "yellow"}
+
+
+NOTED = ("failed", "canceled", "unknown")
+ENDED = ("done", "failed", "canceled")
+SHARDS_IN_A_LINE = 3  # running shards whose losses fit in a line of a log
 
 
 class JobRow(NamedTuple):
@@ -77,22 +83,44 @@ def summary(rows: list[JobRow]) -> str:
     return f"{text}; {duration(max(left))} left for running shards" if left else text
 
 
+def progress_line(title: str, rows: list[JobRow]) -> str:
+    """Return epoch and losses of the running shards, and the summary, in one line; of many shards, the range of epochs.
+
+    Args:
+        title: name of the experiment.
+        rows: rows of the table, one per shard.
+    """
+    running = [(row.name, row.progress) for row in rows if row.state == "running" and row.progress]
+    parts = [
+        f"{name} epoch {p['epoch']:,}/{p['epochs']:,}, train {p['train_loss']:.2g}, test {p['test_loss']:.2g}"
+        for name, p in running
+    ]
+    if len(running) > SHARDS_IN_A_LINE:
+        epochs = [p["epoch"] for _, p in running]
+        parts = [f"epochs {min(epochs):,} to {max(epochs):,} of {max(p['epochs'] for _, p in running):,}"]
+    return f"{title}: {'; '.join([*parts, summary(rows)])}"
+
+
 class Display:
-    """Shows the table on standard error: in a terminal at each call, in a log when a state changes.
+    """Shows the jobs on standard error: in a terminal the table at each call, in a log a line from time to time.
+
+    A log also gets a line for each shard that fails, is canceled or retried, or whose state is unknown.
 
     Args:
         title: title of the table.
-        every: seconds without a change after which a log gets a one-line summary.
+        table_in_log: whether a log gets the table instead of the line.
+        every: shortest and longest time in seconds between two lines of a log; in between, a tenth of the time so far.
     """
 
-    def __init__(self, title: str, every: float = 60.0) -> None:
-        self._title, self._every = title, every
+    def __init__(self, title: str, table_in_log: bool = False, every: tuple[float, float] = (10.0, 60.0)) -> None:
+        self._title, self._table_in_log, self._every = title, table_in_log, every
         self._console = Console(stderr=True, highlight=False)
         if not self._console.is_terminal:
             self._console = Console(stderr=True, highlight=False, width=150, color_system=None)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._states: list[tuple[str, str, str, str]] = []
-        self._last_shown = float("-inf")
+        self._noted: dict[str, str] = {}
+        self._began = time.monotonic()
+        self._due = self._began
 
     def __enter__(self) -> Display:
         if self._live:
@@ -108,11 +136,16 @@ class Display:
         if self._live:
             self._live.update(table(self._title, rows), refresh=True)
             return
-        states = [(row.name, row.job, row.state, row.note) for row in rows]
-        if states != self._states:
-            self._console.print(table(self._title, rows))
-        elif time.monotonic() - self._last_shown > self._every:
-            self._console.print(f"{self._title}: {summary(rows)}")
-        else:
-            return
-        self._states, self._last_shown = states, time.monotonic()
+        for row in rows:
+            note = f"{row.state}: {row.note}" if row.note else row.state
+            if (row.state in NOTED or row.note.startswith("try ")) and self._noted.get(row.name) != note:
+                self._noted[row.name] = note
+                print(f"{self._title}: {row.name} {note}", file=sys.stderr, flush=True)
+        now = time.monotonic()
+        if now >= self._due or all(row.state in ENDED for row in rows):
+            shortest, longest = self._every
+            self._due = now + min(max(shortest, (now - self._began) / 10), longest)
+            if self._table_in_log:
+                self._console.print(table(self._title, rows))
+            else:
+                print(progress_line(self._title, rows), file=sys.stderr, flush=True)

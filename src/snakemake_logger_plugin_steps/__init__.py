@@ -1,0 +1,208 @@
+"""Snakemake's output on the terminal: one line per step, and a dry run as a table of rules.
+
+The default profile selects this plugin with `logger: steps`. Snakemake finds it by the name of this package. Snakemake's own log
+file in `.snakemake/log/` keeps every detail: inputs, reasons and shell commands. With `--verbose`, the terminal shows them too.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from logging import WARNING
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from progress_measures.plain_text import text_table
+from progress_measures.training.progress import duration
+
+CHATTER = (
+    *("Assuming unrestricted shared filesystem usage", "Building DAG of jobs", "Using shell:", "Provided cores:"),
+    *("Rules claiming more threads", "Conda environments: ignored", "Select jobs to execute", "Execute "),
+    "Elapsed time:",
+    *("Shutting down, this might take some time", "SLURM run ID:", "Cleaning up SLURM log files"),
+    # the table of a dry run already says this
+    *("Reasons:", "Some jobs were triggered by provenance information", "Rules with provenance triggered jobs:"),
+    # the line and the error of the failed step already say this
+    *("RuleException:\nCalledProcessError", "WorkflowError:\nAt least one job did not complete successfully"),
+)
+"""Beginnings of Snakemake's messages that only its log file needs. A message not listed here is shown."""
+
+LOG_FILES = "Complete log(s): "
+END_OF_DRY_RUN = "This was a dry-run"
+
+PRINTS_ITS_PROGRESS = "train"
+"""The rule whose command prints to the terminal while it runs."""
+
+REASONS = {
+    "Missing output files": "missing",
+    "Incomplete output files": "incomplete",
+    "Updated input files": "newer input: {}",
+    "Input files updated by another job": "new input",
+    "Set of input files has changed since last execution": "other inputs",
+    "Code has changed since last execution": "its command has changed",
+    "Params have changed since last execution": "its parameters have changed",
+    "Forced execution": "requested",
+    "Rules with neither input nor output files are always executed.": "",
+}
+"""Snakemake's reasons for a job, and how the table of a dry run words them; `{}` stands for the first file."""
+
+
+class Step(NamedTuple):
+    """A job of Snakemake, as its record describes it."""
+
+    rule: str
+    makes: str  # the files that it makes
+    reason: str  # why Snakemake runs it
+    started: float  # seconds of a clock that never goes back
+
+    @classmethod
+    def of(cls, record: Any) -> Step:
+        """Return the step that a record is about, which starts now."""
+        return cls(record.rule_name, _files(record.output), getattr(record, "reason", ""), time.monotonic())
+
+
+class LogHandler(LogHandlerBase):
+    """Prints one line when a step ends, all warnings and errors, and at the end how many steps were done.
+
+    In a terminal, a last line that is erased again names the running steps.
+    """
+
+    def __post_init__(self) -> None:
+        self._stream = sys.stdout if self.common_settings.stdout else sys.stderr
+        self._terminal = self._stream.isatty()
+        self._began = time.monotonic()
+        self._counts: dict[str, int] = {}  # steps of each rule
+        self._planned: list[Step] = []
+        self._running: dict[int, Step] = {}  # by the id of the job
+        self._done = 0
+
+    writes_to_stream = True
+    writes_to_file = False
+    has_filter = False  # Snakemake's own, which obeys --quiet
+    has_formatter = False  # Snakemake's own, for errors and with --verbose
+    needs_rulegraph = False
+
+    def emit(self, record: Any) -> None:
+        """Print what a record of Snakemake means to the user, or nothing."""
+        try:
+            self._show(record)
+        except Exception:  # otherwise Snakemake's thread that calls this would end, and with it all output
+            self.handleError(record)
+
+    def _show(self, record: Any) -> None:
+        event = getattr(record, "event", None)
+        if self.common_settings.verbose:
+            self._print(self.format(record))
+        elif event == LogEvent.RUN_INFO:
+            self._plan(record.stats)
+        elif event == LogEvent.JOB_INFO:
+            self._running[record.jobid] = Step.of(record)
+            self._planned.append(self._running[record.jobid])
+        elif event == LogEvent.JOB_FINISHED:
+            self._done += 1
+            if step := self._running.pop(record.job_id, None):  # None with `--quiet rules`
+                self._step(step)
+        elif event == LogEvent.JOB_ERROR:
+            self._step(self._running.pop(record.jobid, Step.of(record)), "FAILED")
+            self._print(self.format(record))  # its command, and its log, as the default profile requests
+        elif event is None or record.levelno >= WARNING:
+            self._message(self.format(record))
+        self._show_running()
+
+    def _plan(self, counts: dict[str, int]) -> None:
+        """Store how many steps each rule has; before a run, print these numbers."""
+        self._counts = {rule: count for rule, count in counts.items() if rule != "total"}
+        if not self.common_settings.dryrun:
+            rules = ", ".join(f"{count:,} {rule}" for rule, count in self._counts.items())
+            self._print(f"{_steps(self._counts)}: {rules}")
+
+    def _step(self, step: Step, state: str = "") -> None:
+        """Print the line of a step that has ended: its number, how long it took, its rule and its files."""
+        total = sum(self._counts.values())
+        number = f"[{self._done:{len(str(total))}}/{total}]"
+        rule = f"{step.rule:{max(map(len, self._counts), default=0)}}"
+        words = (number, f"{duration(time.monotonic() - step.started):>12}", rule, state, step.makes)
+        self._print("  ".join(word for word in words if word).rstrip())
+
+    def _message(self, text: str) -> None:
+        """Print a message of Snakemake, unless only its log file needs it."""
+        if text.startswith(LOG_FILES):
+            elapsed = duration(time.monotonic() - self._began)
+            logs = ", ".join(_short(path) for path in text.removeprefix(LOG_FILES).split(", "))
+            self._print(f"{self._done} of {_steps(self._counts)} in {elapsed}. Details: {logs}")
+        elif text.startswith(END_OF_DRY_RUN):
+            self._print(dry_run_table(self._counts, self._planned))
+        elif not text.startswith(CHATTER):
+            self._print(text)
+
+    def _show_running(self) -> None:
+        """In a terminal, name the running steps in a line that the next output erases."""
+        steps = self._running.values()
+        if not self._terminal or self.common_settings.dryrun or not steps:
+            return
+        if not any(step.rule == PRINTS_ITS_PROGRESS for step in steps):
+            text = "now: " + ", ".join(f"{step.rule} {step.makes}" for step in steps)
+            self._stream.write(f"\r\033[K{text:.{shutil.get_terminal_size().columns - 1}}\r")
+            self._stream.flush()
+
+    def _print(self, text: str) -> None:
+        erase = "\r\033[K" if self._terminal else ""
+        self._stream.write(f"{erase}{text}\n")
+        self._stream.flush()
+
+
+def dry_run_table(counts: dict[str, int], steps: list[Step]) -> str:
+    """Return the steps that a run would take: for each rule the number of steps, what they make, and why.
+
+    Args:
+        counts: number of steps of each rule; a rule comes after the rules whose results it reads.
+        steps: all steps.
+
+    Returns:
+        The table, and how to list single steps.
+    """
+    rows = []
+    for rule, count in counts.items():
+        of_rule = [step for step in steps if step.rule == rule]
+        made = sorted(step.makes for step in of_rule) or [""]
+        makes = made[0] if len(made) == 1 else f"{made[0]} … {Path(made[-1]).name}"
+        reasons = dict.fromkeys(reason for step in of_rule for reason in _reasons(step.reason))
+        rows.append([rule, f"{count:,}", makes, ", ".join(filter(None, reasons))])
+    return (
+        f"{text_table(['rule', 'steps', 'makes', 'because'], rows)}\n\n"
+        f"{_steps(counts)}. This was a dry run: nothing was run. `--verbose` lists each step with its inputs, reason and command."
+    )
+
+
+def _reasons(text: str) -> list[str]:
+    """Return why Snakemake runs a job. That an earlier step makes its input matters only if nothing else does."""
+    reasons = []
+    for reason in text.split("; "):
+        kind, _, files = reason.partition(": ")
+        reasons.append(REASONS.get(kind, kind).replace("{}", files.partition(", ")[0]))
+    implied = REASONS["Input files updated by another job"]
+    return [reason for reason in reasons if reason != implied] or reasons
+
+
+def _files(paths: list[str]) -> str:
+    """Return the files that a job makes: one path, or for files that differ in the suffix `path.{pdf,svg,png}`."""
+    if not paths:
+        return ""
+    stems = {str(Path(path).with_suffix("")) for path in paths}
+    if len(paths) > 1 and len(stems) == 1:
+        return f"{stems.pop()}.{{{','.join(Path(path).suffix[1:] for path in paths)}}}"
+    return ", ".join(paths)
+
+
+def _short(path: str) -> str:
+    """Return a path relative to the current folder, if it is in it."""
+    return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
+
+
+def _steps(counts: dict[str, int]) -> str:
+    number = sum(counts.values())
+    return f"{number:,} step{'' if number == 1 else 's'}"
