@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from mkdocs.structure.files import File
 
-from progress_measures.pages.gallery import VERDICT, gallery_pages, images
+from progress_measures.pages.gallery import gallery_pages, images
 from progress_measures.pages.measures_page import reference_pages
 
 ROOT = Path(__file__).parents[1]
@@ -60,13 +60,11 @@ def _text(path):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Rewrite links to files of the repository as links to pages of the site, and add an anchor to each claim for the gallery."""
+    """Rewrite links to files of the repository as links to pages of the site."""
     name = page.file.src_uri
-    if name == "claims.md":
-        page.meta["hide"] = ["toc"]
-        markdown = VERDICT.sub(r"\g<0> {#\1}", markdown)
+    if name == "claims.md" or name.startswith("source/"):
+        page.meta["hide"] = ["toc"]  # room for long lines
     if name.startswith("source/"):
-        page.meta["hide"] = ["toc"]
         return markdown
 
     def relink(match):

@@ -2,8 +2,10 @@
 
 import functools
 import json
+import re
 from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -340,9 +342,12 @@ def test_page_gives_population_authors_and_controls(networks, tmp_path):
     judged = judge(claim(runs=[0], changed=change), networks.get)
     claims_page.write_claims([judged], tmp_path / "claims.json", tmp_path / "claims.md", "published")
     text = (tmp_path / "claims.md").read_text()
-    assert "### `a`: holds in some (3 of 5)" in text
-    assert "- networks: holds in 3 of 5, not in made\\_up/, other/; authors' network: holds; blank: fails\n" in text
-    assert "- population: test\\_loss 0.5 to 2 (authors' network 0.3)\n" in text
+    assert "<summary><b>± 3 of 5</b> " in text
+    assert (
+        "<li><b>networks</b>: holds in 3 of 5, not in made_up/, other/; authors' network: holds; blank: fails</li>"
+        in text
+    )
+    assert "<li><b>population</b>: test_loss 0.5 to 2 (authors' network 0.3)</li>" in text
     assert (
         "| `a` | “loss \\| falls” (here) | below 2 | The text says 1. | differs (0 of 5) | holds in some (3 of 5) |"
         in text
@@ -439,10 +444,24 @@ def test_json_has_the_documented_fields(judgments, tmp_path):
 def test_page_names_the_source_of_each_number(judgments, tmp_path):
     claims_page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
     text = (tmp_path / "claims.md").read_text()
-    for name in CLAIMS:
-        assert f"`{name}`" in text
-    assert "code: `key_block_ablation` in `src/progress_measures/claims/quantities/mechanism.py`" in text
-    assert "progress-measures claims --cubes published --only paper.table4.seed1" in text
+    assert sorted(re.findall(r'<details class="claim" id="([^"]+)"', text)) == sorted(CLAIMS)
+    code = "<code>key_block_ablation</code> in <code>src/progress_measures/claims/quantities/mechanism.py</code>"
+    assert f"<li><b>code</b>: {code}</li>" in text
+    assert "`progress-measures claims --cubes published --only ID`" in text
+
+
+def test_page_shows_differing_claims_first_and_each_claim_is_one_html_block(judgments, tmp_path):
+    """GitHub ends an HTML block at a blank line, and would read what follows as Markdown."""
+    claims_page.write_claims(list(judgments.values()), tmp_path / "claims.json", tmp_path / "claims.md", "published")
+    text = (tmp_path / "claims.md").read_text()
+    sections = re.findall(r"^## (.*)$", text, re.M)
+    assert sections[:2] == ["Differs", "Holds in some"]
+    assert sections.index("Holds") < sections.index("Recorded") < sections.index("How a claim is judged")
+    entries = re.findall(r"^<details .*?^</details>$", text, re.M | re.S)
+    assert len(entries) == len(CLAIMS)
+    for entry in entries:
+        assert "\n\n" not in entry
+        ElementTree.fromstring(entry)  # raises for a tag or character that is not escaped
 
 
 def test_committed_page_is_current_for_the_published_cubes(judgments, tmp_path):

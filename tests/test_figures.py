@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
 from progress_measures import fingerprint
-from progress_measures.analysis.select import select
+from progress_measures.analysis.select import of_run, select, variables_of_first_run
 from progress_measures.catalog import Catalog
 from progress_measures.cube.open import open_cube
 from progress_measures.errors import UserError
@@ -152,6 +152,62 @@ def test_command_line_draws(results, tmp_path):
     assert done.returncode == 0, done.stderr
     for kind in IMAGE_FORMATS:
         assert (results / f"results/small/figures/paper/fig07.{kind}").stat().st_size > 5000
+
+
+# ---- figures of one run
+
+
+@pytest.mark.parametrize("name", [name for name in figure_ids() if len(load_figure(name).experiments) == 1][::3])
+def test_figure_of_another_run_shows_this_run_or_is_refused(name, shrunk):
+    """Tested for every third figure. A figure that selects runs by their settings would have an empty panel."""
+    figure, cube = load_figure(name), first_with_variables(load_figure(name), shrunk)
+    if missing_variables(name, cube) or cube.sizes["run"] == 1:
+        pytest.skip("no small cube of several runs has what the figure reads")
+    first, second, *_ = names = [str(run) for run in cube.run.values]
+    of_first_run = variables_of_first_run(cube)
+    if figure.several_runs or of_first_run & set(figure.variables):
+        with pytest.raises(UserError, match=r"cannot be drawn of one run|which the cube of small has of seed0 only"):
+            figure.check_run(second, "small", names, of_first_run)
+        return
+    texts = [text.get_text() for ax in drawn(name, of_run(cube, second)) for text in ax.texts]
+    assert not any(first in text or text.startswith("No run") for text in texts)
+
+
+def test_curves_of_another_run_are_its_own(cube, tmp_path):
+    axes = drawn("paper/fig07", of_run(cube, "seed1"))
+    (restricted,) = (line for line in axes[1].get_lines() if line.get_label() == "restricted")
+    assert np.array_equal(restricted.get_ydata(), cube.restricted_loss.sel(run="seed1"))
+    kinds = [tmp_path / f"fig07.{kind}" for kind in ("svg", "html")]
+    draw(load_figure("paper/fig07"), [cube], kinds, run="seed1")
+    for path in kinds:
+        assert "Run seed1 of small." in path.read_text()
+        assert "the first run" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "message"),
+    [
+        ("paper/fig04", "seed1", r"reads neuron_value_token, .* which the cube of small has of seed0 only"),
+        ("paper/fig16", "seed1", "compares runs or selects them by their settings, so it cannot be drawn of one run"),
+        ("paper/fig20", "seed1", "reads 3 cubes, so it cannot be drawn of one run"),
+        ("paper/fig07", "seed9", "small has no run seed9; its runs are: seed0, seed1"),
+    ],
+)
+def test_figure_that_cannot_be_of_a_run_says_why(cube, tmp_path, name, run, message):
+    with pytest.raises(UserError, match=message):
+        draw(load_figure(name), [cube] * len(load_figure(name).experiments), [tmp_path / "figure.png"], run)
+    assert not list(tmp_path.iterdir())
+
+
+def test_first_run_has_every_figure_of_one_run(cube, tmp_path):
+    draw(load_figure("paper/fig04"), [cube], [tmp_path / "figure.png"], "seed0")
+    assert (tmp_path / "figure.png").exists()
+
+
+def test_command_line_draws_another_run_beside_the_first(results):
+    done = command("draw", "paper/fig13", "--experiment", "small", "--run", "seed1", folder=results)
+    assert done.returncode == 0, done.stderr
+    assert (results / "results/small/figures/paper/fig13@seed1.pdf").exists()
 
 
 # ---- animations and interactive pages

@@ -42,6 +42,12 @@ def test_figure_of_any_experiment_is_a_target(empty):
     assert empty.jobs("results/quickstart/figures/paper/fig02.svg")["figure"] == 1
 
 
+def test_figure_of_a_run_is_a_target(empty):
+    assert empty.jobs("results/figures/paper/fig07@seed0.pdf") == empty.jobs(FIGURE)
+    jobs = empty.jobs("results/quickstart/figures/paper/fig07@seed0.html")
+    assert jobs["extra_format"] == 1
+
+
 def test_extra_format_of_a_figure_is_a_job_of_its_own(empty):
     assert empty.jobs("results/figures/mod_addition/24_embedding_evolution.webp")["extra_format"] == 1
     assert empty.jobs("results/quickstart/figures/paper/fig07.html")["extra_format"] == 1
@@ -67,6 +73,8 @@ def test_figure_of_several_cubes_cannot_use_another_experiment(empty):
     [
         (["results/figures/paper/fig77.pdf"], "There is no figure 'paper/fig77'. Did you mean"),
         (["results/mainlin/cube.zarr"], "no experiment 'mainlin'"),
+        (["results/figures/paper/fig07@seed9.pdf"], "mainline has no run seed9; its runs are: seed0."),
+        (["results/mainline/figures/paper/fig16@seed0.pdf"], "paper/fig16 compares runs"),
         (["results/mainline/measured/seed9"], "mainline has no part 'seed9'; the runs that start a part are: seed0."),
         (["all", "--config", "cubes=borrowed"], "cubes=borrowed: expected `results` or `published`"),
     ],

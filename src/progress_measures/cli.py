@@ -335,7 +335,12 @@ def _cubes(declared: Any, experiment: str | None, cubes: list[Path] | None) -> l
 
 
 def _paths(
-    declared: Any, kind: str, formats: tuple[str, ...], experiment: str | None, to: list[Path] | None
+    declared: Any,
+    kind: str,
+    formats: tuple[str, ...],
+    experiment: str | None,
+    to: list[Path] | None,
+    run: str | None = None,
 ) -> list[Path]:
     """Return the paths to write: those in `to`, or by default one per format below `results/`."""
     unsupported = [str(path) for path in to or () if path.suffix[1:] not in formats]
@@ -344,7 +349,8 @@ def _paths(
             f"--to {unsupported[0]}: {declared.id} is written as {', '.join('.' + suffix for suffix in formats)}."
         )
     folder = Path("results") / (_valid_name(experiment) or "") / kind
-    return to or [folder / f"{declared.id}.{suffix}" for suffix in formats]
+    of_run = "" if run is None else f"@{run}"
+    return to or [folder / f"{declared.id}{of_run}.{suffix}" for suffix in formats]
 
 
 CubeExperiment = Annotated[
@@ -361,6 +367,10 @@ def draw(
     figure: Annotated[str, typer.Argument(help="Id of the figure, such as paper/fig07.")],
     experiment: CubeExperiment = None,
     cube: CubePaths = None,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Run to draw, as `progress-measures runs` lists it; by default, the first run or all runs."),
+    ] = None,
     to: Annotated[
         list[Path] | None,
         typer.Option(
@@ -375,8 +385,8 @@ def draw(
     from progress_measures.figures.registry import IMAGE_FORMATS
 
     loaded = load_figure(figure)
-    paths = _paths(loaded, "figures", IMAGE_FORMATS + loaded.extra_formats, experiment, to)
-    draw_to(loaded, _cubes(loaded, experiment, cube), paths)
+    paths = _paths(loaded, "figures", IMAGE_FORMATS + loaded.extra_formats, experiment, to, run)
+    draw_to(loaded, _cubes(loaded, experiment, cube), paths, run)
 
 
 @app.command()

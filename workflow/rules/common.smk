@@ -28,6 +28,7 @@ from progress_measures.explorer import EXPERIMENTS as EXPLORED
 from progress_measures.explorer import SOURCE as EXPLORER_SOURCE
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.registry import Figure, figure_fingerprint
+from progress_measures.measures import measures
 from progress_measures.tables import load_table, table_ids
 from progress_measures.tables.registry import Table, table_module
 from progress_measures.training.record import code_modules
@@ -74,6 +75,8 @@ wildcard_constraints:
     replacement=f"(?:{EXPERIMENT}/)?",
     part="[^/]+",
     figure="[a-z_]+/[A-Za-z0-9_]+",
+    # `@<run>` for a figure of a run that the figure does not show by itself; else empty.
+    of_run="(?:@[^/@]+)?",
     table="[a-z_]+/[A-Za-z0-9_]+",
     extra="webp|html",
 
@@ -270,9 +273,29 @@ def cubes_of_figure(wildcards: Wildcards) -> list[str]:
             f"figure {wildcards.figure} reads {len(experiments)} cubes and cannot be drawn from "
             f"{wildcards.replacement.rstrip('/')} alone."
         )
-    return cubes(
-        [wildcards.replacement.rstrip("/")] if wildcards.replacement else experiments
-    )
+    if wildcards.replacement:
+        experiments = (wildcards.replacement.rstrip("/"),)
+    if wildcards.of_run:
+        check_run(wildcards, experiments[0])
+    return cubes(experiments)
+
+
+def run_of(wildcards: Wildcards) -> str | None:
+    """Return the name of the run that a figure is drawn of; None if the figure decides."""
+    return wildcards.of_run.removeprefix("@") or None
+
+
+def check_run(wildcards: Wildcards, experiment: str) -> None:
+    """Exit if a figure cannot be drawn of the run that wildcards name."""
+    of_first_run = {
+        name for name, measure in measures().items() if "run" not in measure.dims
+    }
+    try:
+        declared(wildcards.figure).check_run(
+            run_of(wildcards), experiment, list(runs_of(experiment)), of_first_run
+        )
+    except UserError as error:
+        exit_with(error)
 
 
 def published(declaration: Figure | Table) -> list[str]:

@@ -103,6 +103,20 @@ def network_alone(cube: xr.Dataset, index: int) -> xr.Dataset:
     return network if is_first else network.drop_vars([v for v in cube.data_vars if "run" not in cube[v].dims])
 
 
+ONLY_RUN = "only_run"
+"""Attribute of a cube that `of_run` returns: the name of its run."""
+
+
+def variables_of_first_run(cube: xr.Dataset) -> set[str]:
+    """Return the variables that a cube has of its experiment's first run only: they lack the dimension `run`."""
+    return {str(name) for name in cube.data_vars if "run" not in cube[name].dims}
+
+
+def of_run(cube: xr.Dataset, run: str) -> xr.Dataset:
+    """Return what a cube has of one run, which the attribute `only_run` names; see `network_alone`."""
+    return network_alone(cube, cube.run.values.tolist().index(run)).assign_attrs({ONLY_RUN: run})
+
+
 def _along_run(cube: xr.Dataset) -> dict[str, xr.DataArray]:
     """Return the coordinates along `run`, the settings; xarray drops them if only variables without `run` are selected."""
     return {str(name): values for name, values in cube.coords.items() if values.dims == ("run",)}
@@ -112,11 +126,14 @@ def caveats(cubes: Iterable[xr.Dataset]) -> str:
     """Return what a reader of a figure or table must know of its cubes; an empty string if there is nothing.
 
     For each cube that lacks runs, this is a sentence such as `3 of the 9 runs of l1 are trained.` For each network that was
-    imported although its file contradicts what was computed, it lists the contradictions.
+    imported although its file contradicts what was computed, it lists the contradictions. For a cube from `of_run` it names
+    the run.
     """
     sentences = []
     for cube in cubes:
-        if missing := cube.attrs.get("runs_missing", []):
+        if ONLY_RUN in cube.attrs:
+            sentences.append(f"Run {cube.attrs[ONLY_RUN]} of {cube.attrs.get('experiment', 'the cube')}.")
+        elif missing := cube.attrs.get("runs_missing", []):
             trained = len(json.loads(cube.attrs["manifest"]))
             verb = "is" if trained == 1 else "are"
             sentences.append(

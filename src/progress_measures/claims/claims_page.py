@@ -1,5 +1,6 @@
-"""Write the judged claims as JSON for programs and as a Markdown page for readers."""
+"""Write the judged claims as JSON for programs and as a page for readers."""
 
+import html
 import inspect
 import json
 import math
@@ -9,18 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from progress_measures.claims.judge import (
+    CANNOT,
     DIFFERS,
     FEW,
     HOLDS,
     MOST,
+    NOT_DISCRIMINATING,
+    NOT_RUN,
+    RECORDED,
+    SOME,
     VERDICTS,
     Judgment,
     describe_condition,
     format_value,
 )
 from progress_measures.claims.registry import load_quantity
-from progress_measures.claims.schema import ROOT
+from progress_measures.claims.schema import ROOT, Claim
 from progress_measures.files import atomic_path
+from progress_measures.pages.markdown import cell
 
 
 def as_objects(judgments: list[Judgment]) -> list[dict[str, Any]]:
@@ -85,33 +92,50 @@ def write_claims(judgments: list[Judgment], json_file: Path, page: Path, cubes: 
         temporary.write_text(_page(judgments, cubes), encoding="utf-8")
 
 
-_HEAD = f"""# Claims
+SIGNS = {
+    HOLDS: "✓",
+    SOME: "±",
+    DIFFERS: "≠",
+    NOT_DISCRIMINATING: "≈",
+    CANNOT: "?",
+    NOT_RUN: "…",
+    RECORDED: "¶",
+}
+"""Sign of each verdict, here and in the gallery."""
 
-Every checkable statement of the four sources, compared with our own networks. A rule is fixed before our values are known.
-It is judged on every network that the statement speaks of; the verdict gives the number of networks in which it holds:
+_MEANINGS = {
+    DIFFERS: f"The rule holds in at most {FEW:.0%} of the networks.",
+    SOME: f"The rule holds in more than {FEW:.0%} of the networks, but in less than {MOST:.0%}.",
+    NOT_DISCRIMINATING: "The rule holds in most networks, but also in a control, so that it says nothing.",
+    CANNOT: "No network has learned what the rule needs, or no network has its values.",
+    NOT_RUN: "Networks that the rule needs are not trained yet.",
+    HOLDS: f"The rule holds in at least {MOST:.0%} of the networks, and in none of the controls (or the entry says why it "
+    "also holds there).",
+    RECORDED: "Contradictions in the sources, which no network can settle, and statements for which only a value is "
+    "reported.",
+    ARITHMETIC: "Exact claims: arithmetic, identities, and sizes of data and arrays. They can show a mistake of this "
+    "project or of a source, but no training can refute them.",
+}
+"""What each section of the page contains, in the order of the page: first the claims that a reader must know of."""
 
-- *holds*: the rule holds in at least {MOST:.0%} of the networks, and in none of the controls (or the entry says why it also
-  holds there);
-- *holds in some*: the rule holds in more than {FEW:.0%} of the networks, but in less than {MOST:.0%};
-- *differs*: the rule holds in at most {FEW:.0%} of the networks;
-- *does not discriminate*: the rule holds in most networks, but also in a control, so that it says nothing;
-- *cannot be judged*: no network has learned what the rule needs, or no network has its values;
-- *not run*: networks that the rule needs are not trained yet;
-- *recorded*: contradictions in the sources, which no network can settle, and statements for which only a value is reported.
+_JUDGING = """
+## How a claim is judged
 
-Statements about the mainline are judged on the ten networks of `mainline` and `prime_109`, which by the paper (appendix C.2.2)
-behave alike. *Measured* values are those of the runs that the entry names, often seed 0 of the mainline; *population* values
-are the range over all networks. *Authors' network* is the one that the paper's authors published with weight decay 0.1
-(`wd_10-1`), imported; it has one checkpoint and its loss curves. *Controls* are networks without the algorithm: untrained
-networks (`untrained`), networks that memorized 10 and 20 % of all pairs (`data_fraction_low`), and a network without weight
-decay (`no_weight_decay`). A rule that compares or counts runs, or reads several cubes, is judged once and has no controls.
-*Arithmetic* counts exact claims: arithmetic, identities, and sizes of data and arrays. They can show a mistake of this
-project or of a source, but no training can refute them.
+A rule is fixed before our values are known. It is judged on every network that the statement speaks of. Statements about the
+mainline are judged on the ten networks of `mainline` and `prime_109`, which by the paper (appendix C.2.2) behave alike. A rule
+that compares or counts runs, or reads several cubes, is judged once and has no controls.
 
-In the entries, *our run* is a network that this project trained; *published checkpoint* is the source's network, whose weights
-we do not have. FVE: fraction of variance explained. n_key: number of key frequencies. OLS: least-squares fit. SD: standard
-deviation. A *3x3 block* of a frequency k is the nine products of 1, cos w_k a and sin w_k a with 1, cos w_k b and sin w_k b.
-*Skip* is the skip connection around the MLP. A *cube* of logits or cosines is an array over (a, b, c).""".splitlines()
+- *Measured* values are those of the runs that the entry names, often seed 0 of the mainline. *Population* values are the range
+  over all networks.
+- *Authors' network* is the one that the paper's authors published with weight decay 0.1 (`wd_10-1`), imported. It has one
+  checkpoint and its loss curves.
+- *Controls* are networks without the algorithm: untrained networks (`untrained`), networks that memorized 10 and 20 % of all
+  pairs (`data_fraction_low`), and a network without weight decay (`no_weight_decay`).
+- *Our run* is a network that this project trained. *Published checkpoint* is the source's network, whose weights we do not
+  have.
+- FVE: fraction of variance explained. n_key: number of key frequencies. OLS: least-squares fit. SD: standard deviation. A
+  *3x3 block* of a frequency k is the nine products of 1, cos w_k a and sin w_k a with 1, cos w_k b and sin w_k b. *Skip* is
+  the skip connection around the MLP. A *cube* of logits or cosines is an array over (a, b, c)."""
 
 
 def _changes(judgments: list[Judgment]) -> list[str]:
@@ -136,14 +160,9 @@ def _changes(judgments: list[Judgment]) -> list[str]:
         assert change is not None
         cells = [f"“{change.text}” ({judgment.claim.where})", change.before, change.reason, change.verdict]
         lines.append(
-            f"| `{judgment.claim.id}` | " + " | ".join(map(_cell, cells)) + f" | {describe_verdict(judgment)} |"
+            f"| `{judgment.claim.id}` | " + " | ".join(map(cell, cells)) + f" | {describe_verdict(judgment)} |"
         )
     return lines
-
-
-def _cell(text: str) -> str:
-    """Escape a text for a cell of a table."""
-    return " ".join(_text(text).replace("|", "\\|").split())
 
 
 def describe_verdict(judgment: Judgment) -> str:
@@ -181,13 +200,15 @@ def _population_values(judgment: Judgment) -> str:
         numbers = [number for outcome in judgment.networks for number in _numbers(outcome.values.get(name))]
         if not numbers:
             continue
-        text = f"{name} {format_value(min(numbers))} to {format_value(max(numbers))}"
+        text = f"{name} {_range(numbers)}"
         authors = _numbers(judgment.authors.values.get(name)) if judgment.authors else []
-        if authors:
-            ends = list(dict.fromkeys([min(authors), max(authors)]))
-            text += f" (authors' network {' to '.join(map(format_value, ends))})"
-        ranges.append(text)
+        ranges.append(f"{text} (authors' network {_range(authors)})" if authors else text)
     return "; ".join(ranges)
+
+
+def _range(numbers: list[float]) -> str:
+    """Return the smallest and the largest number, or the only one: `0.5 to 2`."""
+    return " to ".join(dict.fromkeys(map(format_value, (min(numbers), max(numbers)))))
 
 
 def _numbers(value: Any) -> list[float]:
@@ -197,45 +218,73 @@ def _numbers(value: Any) -> list[float]:
 
 
 def _page(judgments: list[Judgment], cubes: str) -> str:
-    """Return the Markdown page: counts by experiment, then the claims by source."""
-    columns = (*VERDICTS, ARITHMETIC)
+    """Return the page: the claims by verdict, one line each that opens, then how they are judged and counted.
+
+    Claims are raw HTML without blank lines, because GitHub and MkDocs agree on HTML but not on Markdown within it.
+    """
+    sections = {name: [j for j in judgments if _section(j) == name] for name in _MEANINGS}
+    sections = {name: section for name, section in sections.items() if section}
+    flag = " --cubes published" if cubes == "published" else ""
     lines = [
-        *_HEAD,
+        "# Claims",
+        "",
+        f"The sources make {len(judgments)} checkable statements. Each line below is one statement. Click it for the published",
+        "and the measured value, the rule and the code. The number on the left counts the networks in which the rule holds.",
+        f"`progress-measures claims{flag} --only ID` judges one statement again.",
+        "",
+        " · ".join(
+            f"[{_sign(name)}{name}](#{name.replace(' ', '-')}) {len(section)}" for name, section in sections.items()
+        ),
+    ]
+    for name, section in sections.items():
+        lines += ["", f"## {name.capitalize()}", "", _MEANINGS[name]]
+        for judgment in section:
+            lines += ["", *_entry(judgment)]
+    lines += [*_JUDGING.splitlines(), *_counts_by_experiment(judgments), *_changes(judgments)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(judgment: Judgment) -> str:
+    """Return the section of the page that a claim belongs to: its verdict, or `arithmetic`."""
+    return ARITHMETIC if _is_arithmetic(judgment) else judgment.verdict
+
+
+def _sign(name: str) -> str:
+    """Return the sign of a section and a space; an empty string for `arithmetic`, whose claims have several verdicts."""
+    return f"{SIGNS[name]} " if name in SIGNS else ""
+
+
+def _counts_by_experiment(judgments: list[Judgment]) -> list[str]:
+    """Return the lines of the table of verdicts by experiment."""
+    columns = tuple(_MEANINGS)
+    lines = [
+        "",
+        "## Verdicts by experiment",
+        "",
+        "A claim that compares several experiments counts for the first of them.",
         "",
         "| experiment | " + " | ".join(columns) + " |",
         "|---|" + "---|" * len(columns),
     ]
-    for experiment in dict.fromkeys(judgment.claim.experiment for judgment in judgments):
-        experiment_counts = counts([judgment for judgment in judgments if judgment.claim.experiment == experiment])
-        lines.append(f"| {experiment} | " + " | ".join(str(experiment_counts[name]) for name in columns) + " |")
+    for experiment in dict.fromkeys(judgment.claim.cubes[0] for judgment in judgments):
+        experiment_counts = counts([judgment for judgment in judgments if judgment.claim.cubes[0] == experiment])
+        cells = (str(experiment_counts[name] or "") for name in columns)
+        lines.append(f"| {experiment} | " + " | ".join(cells) + " |")
     total = counts(judgments)
     lines.append("| **all** | " + " | ".join(f"**{total[name]}**" for name in columns) + " |")
     exact = [judgment.verdict for judgment in judgments if _is_arithmetic(judgment)]
-    lines += ["", f"Of the {len(exact)} exact claims, {exact.count(HOLDS)} hold."]
-    lines += _changes(judgments)
-    for source in dict.fromkeys(judgment.claim.source for judgment in judgments):
-        lines += ["", f"## {source}"]
-        for judgment in judgments:
-            if judgment.claim.source == source:
-                lines += ["", *_entry(judgment, cubes)]
-    return "\n".join(lines) + "\n"
+    return [*lines, "", f"Of the {len(exact)} exact claims, {exact.count(HOLDS)} hold."]
 
 
-def _text(text: str) -> str:
-    """Escape Markdown: `w_14` must not become emphasis, nor `x[0](y)` a link."""
-    return re.sub(r"([\\`*_\[\]<>])", r"\\\1", text)
-
-
-def _entry(judgment: Judgment, cubes: str) -> list[str]:
-    """Return the lines of one claim on the page."""
+def _entry(judgment: Judgment) -> list[str]:
+    """Return the lines of one claim on the page; docs/claims.js filters by the `data-` attributes."""
     claim = judgment.claim
-    lines = [
-        f"### `{claim.id}`: {describe_verdict(judgment)}",
-        "",
-        f"{_text(claim.statement)} ({_text(claim.where)}; experiment `{claim.experiment}`)",
-        "",
-    ]
+    data = {"verdict": judgment.verdict, "source": claim.source, "experiments": " ".join(claim.cubes)}
+    attributes = " ".join(f'data-{name}="{html.escape(value)}"' for name, value in data.items())
+    count = f" {judgment.holding} of {len(judgment.networks)}" if judgment.networks else ""
     facts = {
+        "where": claim.where,
+        "experiments": _experiments(claim),
         "published": format_value(claim.published),
         "measured": format_value(judgment.measured) if judgment.measured else "",
         "networks": describe_networks(judgment),
@@ -247,18 +296,30 @@ def _entry(judgment: Judgment, cubes: str) -> list[str]:
         "explanation": judgment.explanation,
         "why the rule also holds of controls": claim.passes_on_controls or "",
         "note": claim.note or "",
+        "code": _code(claim.quantity) if claim.quantity else "",
     }
-    lines += [f"- {name}: {_text(text)}" for name, text in facts.items() if text]
-    if claim.judged_on:
-        lines.append(f"- judged on: {', '.join(f'`{name}`' for name in claim.cubes)}")
-    if claim.runs is not None:
-        lines.append(f"- runs of the grid: {', '.join(map(str, claim.runs))}")
-    if claim.quantity:
-        function = load_quantity(claim.quantity).function
-        file = Path(inspect.getsourcefile(function) or "").resolve()
-        location = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file.name
-        flag = " --cubes published" if cubes == "published" else ""
-        lines.append(
-            f"- code: `{claim.quantity}` in `{location}`; command: `progress-measures claims{flag} --only {claim.id}`"
-        )
-    return lines
+    return [
+        f'<details class="claim" id="{html.escape(claim.id)}" {attributes}>',
+        f"<summary><b>{SIGNS[judgment.verdict]}{count}</b> {_text(claim.statement)} <code>{claim.id}</code></summary>",
+        "<ul>",
+        *(f"<li><b>{name}</b>: {_text(text)}</li>" for name, text in facts.items() if text),
+        "</ul>",
+        "</details>",
+    ]
+
+
+def _experiments(claim: Claim) -> str:
+    """Return the experiments whose cubes a claim reads, and the runs whose values are shown if not all are."""
+    runs = f"; values of run {', '.join(map(str, claim.runs))} of the grid" if claim.runs is not None else ""
+    return ", ".join(claim.cubes) + runs
+
+
+def _text(text: str) -> str:
+    """Escape a text for HTML; text in backquotes becomes code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(" ".join(text.split()), quote=False))
+
+
+def _code(quantity: str) -> str:
+    """Return the name of a quantity's function and the file that defines it."""
+    file = Path(inspect.getsourcefile(load_quantity(quantity).function) or "").resolve()
+    return f"`{quantity}` in `{file.relative_to(ROOT) if file.is_relative_to(ROOT) else file.name}`"

@@ -381,11 +381,11 @@ def describe_condition(condition: Condition) -> str:
 
 
 def format_value(value: Any) -> str:
-    """Format a value for readers: numbers with four significant digits, lists joined by commas."""
+    """Format a value for readers: numbers with at least four significant digits, lists joined by commas."""
     if isinstance(value, dict):
         return "; ".join(f"{name} {format_value(entry)}" for name, entry in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(format_value, value))
     if isinstance(value, bool) or not isinstance(value, float):
         return str(value)
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"

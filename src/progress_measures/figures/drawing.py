@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from progress_measures.analysis.select import caveats, select
+from progress_measures.analysis.select import caveats, of_run, select, variables_of_first_run
 from progress_measures.figures.animation import arrange, write_animation
 from progress_measures.figures.interactive_page import write_page
 from progress_measures.figures.registry import Figure
@@ -17,17 +17,23 @@ from progress_measures.files import atomic_path
 STYLE = Path(__file__).with_name("paper.mplstyle")
 
 
-def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
+def draw(figure: Figure, cubes: Sequence[xr.Dataset], paths: Sequence[Path], run: str | None = None) -> None:
     """Draw a figure and write it to each path. The same cubes give identical files.
 
     Args:
         figure: the figure.
         cubes: one cube per experiment of the figure.
         paths: paths of files; each extension is in `IMAGE_FORMATS` or in the figure's `extra_formats`.
+        run: name of the run to draw; by default the figure decides, and most figures draw the first run.
 
     Raises:
-        UserError: a cube lacks a variable that the figure reads.
+        UserError: a cube lacks a variable that the figure reads, or the figure cannot be drawn of this run.
     """
+    if run is not None:
+        cube, *_ = cubes
+        names = [str(name) for name in cube.run.values]
+        figure.check_run(run, cube.attrs.get("experiment", "the cube"), names, variables_of_first_run(cube))
+        cubes = [of_run(cube, run)]
     selected = [select(cube, figure.variables, f"Figure {figure.id}") for cube in cubes]
     writers: dict[str, Callable[[Figure, Sequence[xr.Dataset], Path], None]] = {
         ".webp": write_animation,

@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from progress_measures.analysis.select import caveats
+from progress_measures.analysis.select import ONLY_RUN, caveats
 from progress_measures.figures.registry import Figure
 from progress_measures.files import atomic_path
 
@@ -38,7 +38,8 @@ def write_page(figure: Figure, cubes: Sequence[xr.Dataset], path: Path) -> None:
         config={"displaylogo": False, "responsive": True},
     )  # fmt: skip
     fields = {name: html.escape(getattr(figure, name)) for name in ("id", "title", "reference")}
-    fields["caption"] = html.escape(" ".join([*(figure.page.__doc__ or "").split(), caveats(cubes)]))
+    caption = figure.caption_of(cubes[0].attrs.get(ONLY_RUN), " ".join((figure.page.__doc__ or "").split()))
+    fields["caption"] = html.escape(f"{caption} {caveats(cubes)}".strip())
     library, script = path.with_name(LIBRARY), get_plotlyjs().encode()
     if not library.exists() or library.stat().st_size != len(script):
         with atomic_path(library) as temporary:

@@ -1,6 +1,7 @@
 """The registry of figures and the function that declares them. Importing this module imports no figure."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,8 @@ class Figure:
         animation: the animation that is written to `<id>.webp`, or None.
         page: function of the cubes that returns a Plotly figure as a dictionary, which is written to `<id>.html`, or None.
         published: names of files in `config/claims/` whose published numbers the figure shows, such as `("paper",)`.
+        several_runs: whether the figure compares runs, or selects them by their settings. Any other figure of one cube can
+            also be drawn of a single run.
     """
 
     id: str
@@ -70,11 +73,50 @@ class Figure:
     animation: Animation | None = None
     page: Callable[..., dict[str, Any]] | None = None
     published: tuple[str, ...] = ()
+    several_runs: bool = False
 
     @property
     def extra_formats(self) -> tuple[str, ...]:
         """File formats in addition to `IMAGE_FORMATS`: `webp` if the figure has an animation, `html` if it has a page."""
         return ("webp",) * (self.animation is not None) + ("html",) * (self.page is not None)
+
+    def check_run(self, run: str, experiment: str, runs: Sequence[str], of_first_run: Collection[str]) -> None:
+        """Raise an error if the figure cannot be drawn of one run of an experiment.
+
+        Args:
+            run: name of the run.
+            experiment: name of the experiment.
+            runs: names of all runs of the experiment, the first run first.
+            of_first_run: variables that only the first run has.
+
+        Raises:
+            UserError: the figure reads several cubes or compares runs, the experiment lacks the run, or only the first run
+                has a variable that the figure reads.
+        """
+        for reason, applies in (
+            (f"reads {len(self.experiments)} cubes", len(self.experiments) > 1),
+            ("compares runs or selects them by their settings", self.several_runs),
+        ):
+            if applies:
+                raise UserError(f"Figure {self.id} {reason}, so it cannot be drawn of one run.")
+        if run not in runs:
+            raise UserError(f"{experiment} has no run {run}; its runs are: {', '.join(runs)}.")
+        lacking = [name for name in self.variables if name in of_first_run]
+        if lacking and run != runs[0]:
+            raise UserError(
+                f"Figure {self.id} reads {', '.join(lacking)}, which the cube of {experiment} has of {runs[0]} only, its first "
+                f"run. Draw it of {runs[0]}; figures that read none of these variables can be drawn of every run."
+            )
+
+    def caption_of(self, run: str | None, caption: str | None = None) -> str:
+        """Return the caption with the name of a run in place of `the first run`.
+
+        Args:
+            run: name of the run; None for the caption as declared.
+            caption: a text in place of the figure's caption.
+        """
+        caption = self.caption if caption is None else caption
+        return caption if run is None else re.sub(r"\b[Tt]he first run\b", lambda _: run, caption)
 
 
 def figure(
@@ -89,6 +131,7 @@ def figure(
     animation: Animation | None = None,
     page: Callable[..., dict[str, Any]] | None = None,
     published: tuple[str, ...] = (),
+    several_runs: bool = False,
 ) -> Callable[[Callable[..., object]], Callable[..., object]]:
     """Declare a figure, or several figures that the same function draws.
 
@@ -106,6 +149,7 @@ def figure(
         animation: the animation, or None.
         page: function of the cubes that returns a Plotly figure as a dictionary, or None.
         published: names of files in `config/claims/` whose published numbers the figure shows.
+        several_runs: whether the figure compares runs, or selects them by their settings.
 
     Returns:
         A decorator that declares a drawing function and returns it.
@@ -128,6 +172,7 @@ def figure(
                     animation=animation,
                     page=page,
                     published=published,
+                    several_runs=several_runs,
                 )
             )
         return draw

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from progress_measures.claims.claims_page import SIGNS
 from progress_measures.claims.schema import Claim, load_claims
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.registry import Figure, figure_module
@@ -25,17 +26,7 @@ SOURCES = {
     "beyond": "Beyond the sources",
 }
 CLAIMS_PAGE = Path("docs/claims.md")
-VERDICT = re.compile(r"^### `([^`]+)`: (\w[\w ]*?)(?: \(\d+ of \d+\))?$", re.M)
-SIGNS = {
-    "holds": "✓ holds",
-    "holds in some": "± holds in some",
-    "differs": "≠ differs",
-    "does not discriminate": "≈ does not discriminate",
-    "cannot be judged": "? cannot be judged",
-    "not run": "… not run",
-    "recorded": "¶ recorded",
-}
-"""Label of each verdict in the gallery."""
+VERDICT = re.compile(r'^<details class="claim" id="([^"]+)" data-verdict="([^"]+)"', re.M)
 
 
 @dataclass(frozen=True)
@@ -199,7 +190,8 @@ def _verdict_counts(claims: list[Claim]) -> str:
 
 
 def _verdict(claim: Claim) -> str:
-    return f"[{SIGNS[verdicts_of_claims().get(claim.id, 'not run')]}](../claims.md#{claim.id})"
+    verdict = verdicts_of_claims().get(claim.id, "not run")
+    return f"[{SIGNS[verdict]} {verdict}](../claims.md#{claim.id})"
 
 
 @functools.cache

@@ -24,6 +24,7 @@ FEW = 20
 @figure(
     title="Clock or Pizza",
     reference="Zhong et al. 2023, Definitions 4.1 and 4.2",
+    several_runs=True,
     variables=(*VARIABLES, *PHASE_ENDS),
     size=(6.8, 3.3),
 )

@@ -23,6 +23,7 @@ NAMES = {"weight_decay": "Weight decay", "train_fraction": "Training fraction"}
     title="Delay of generalization against weight decay and training fraction",
     reference="not in the sources",
     experiment="phase_diagram",
+    several_runs=True,
     variables=VARIABLES,
     size=(6.8, 3.2),
 )

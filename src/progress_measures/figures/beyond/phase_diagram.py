@@ -24,6 +24,7 @@ REGION_COLORS = ("#56B4E9", "#009E73", "#E69F00", "#BBBBBB")
     title="Phase diagram of weight decay and training fraction",
     reference="Liu et al. 2022; regions by this project's rule",
     experiment="phase_diagram",
+    several_runs=True,
     variables=VARIABLES,
     size=(6.8, 3.4),
 )

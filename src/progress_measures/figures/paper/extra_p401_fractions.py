@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     title="Train and test loss, p = 401 with little data",
     reference="Nanda et al. 2023, appendix C.2.2",
     experiment="prime_401_fractions",
+    several_runs=True,
     variables=LOSSES,
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

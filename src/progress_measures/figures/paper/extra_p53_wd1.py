@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     title="Train and test loss, p = 53 with weight decay 1",
     reference="Nanda et al. 2023, appendix C.2.2",
     experiment="prime_53",
+    several_runs=True,
     variables=LOSSES,
     size=(5.2, 3.0),
 )

@@ -19,6 +19,7 @@ PRECISIONS = ("float32", "float64")
     title="Slingshots with a low-precision loss",
     reference="Nanda et al. 2023, appendix D.2",
     experiment="low_precision",
+    several_runs=True,
     variables=("history_train_loss", "history_train_loss_max", "history_test_loss"),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:

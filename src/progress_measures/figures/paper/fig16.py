@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     title="Fourier norms of the embedding, runs after the first",
     reference="Nanda et al. 2023, Fig. 16",
     experiment="mainline",
+    several_runs=True,
     variables=("W_E_fourier_norm", "key_frequency"),
     size=(6.8, 4.0),
 )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     title="Fourier norms of the neuron-logit map, runs after the first",
     reference="Nanda et al. 2023, Fig. 17",
     experiment="mainline",
+    several_runs=True,
     variables=("W_L_fourier_norm", "key_frequency"),
     size=(6.8, 4.0),
 )

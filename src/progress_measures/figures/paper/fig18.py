@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     title="Train, test and restricted loss, runs after the first",
     reference="Nanda et al. 2023, Fig. 18",
     experiment="mainline",
+    several_runs=True,
     variables=("train_loss", "test_loss", "restricted_loss", *PHASE_ENDS),
     size=(6.8, 4.6),
 )

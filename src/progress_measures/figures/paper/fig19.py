@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     title="Gini coefficients of W_E and W_L, runs after the first",
     reference="Nanda et al. 2023, Fig. 19",
     experiment="mainline",
+    several_runs=True,
     variables=("gini_W_E", "gini_W_L", *PHASE_ENDS),
     size=(6.8, 4.4),
 )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     title="Train and test loss, p = 53 with weight decay 5",
     reference="Nanda et al. 2023, Fig. 24",
     experiment="prime_53",
+    several_runs=True,
     variables=LOSSES,
     size=(5.2, 3.0),
 )

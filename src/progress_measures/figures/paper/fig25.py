@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     title="Train and test loss, p = 401",
     reference="Nanda et al. 2023, Fig. 25",
     experiment="prime_401",
+    several_runs=True,
     variables=LOSSES,
     size=(6.8, 4.2),
 )

@@ -20,6 +20,7 @@ DECAYS = (0.3, 3.0)
     title="Train and test loss with weight decay 0.3 and 3",
     reference="Nanda et al. 2023, Fig. 27",
     experiment="weight_decay",
+    several_runs=True,
     variables=LOSSES,
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
