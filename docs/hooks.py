@@ -1,15 +1,24 @@
-"""Adds generated pages to the documentation: the reference, the gallery, and the files that pages link to.
+"""Adds generated pages to the documentation: the reference, the gallery, the explorer, and the files that pages link to.
 
-Pages link to files of the repository outside of docs/. Each such file also becomes a page of the site.
+Pages link to files of the repository outside of docs/. Each such file also becomes a page of the site. Formulas become MathML,
+which browsers typeset themselves, so the site needs no script and no network for them. The page on the algorithm gets live
+views of a published cube. The first use of a technical term in a page links to its explanation.
 """
 
+import functools
+import html
 import json
 import os
 import re
 from pathlib import Path, PurePosixPath
 
+from docutils.utils.math import latex2mathml
 from mkdocs.structure.files import File
 
+from progress_measures import open_cube
+from progress_measures.explorer import EXPERIMENTS
+from progress_measures.explorer.page import article_parts, assemble
+from progress_measures.explorer.payload import pack
 from progress_measures.pages.gallery import gallery_pages, images
 from progress_measures.pages.measures_page import reference_pages
 
@@ -21,6 +30,24 @@ PAGES_OUTSIDE_DOCS = {
     "CONTRIBUTING.md": "contributing.md",
     "docs/tutorial.ipynb": "tutorial.md",
 }
+EXPLORER_PAGE = "live-explorer.html"
+ALGORITHM_PAGE = "algorithm.md"
+TERMS = {
+    "Fourier component": "fourier-components",
+    "key frequenc(?:y|ies)": "key-frequencies",
+    "neuron cluster": "neurons-and-clusters",
+    "neuron-logit map": "from-neurons-to-logits",
+    "restricted loss": "restricted-and-excluded-loss",
+    "excluded loss": "restricted-and-excluded-loss",
+    "Gini coefficient": "gini-coefficient-and-weight-norm",
+    "nat": "restricted-and-excluded-loss",
+}
+"""Technical terms, as regular expressions, and the sections of the page on the algorithm that explain them."""
+
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.S)
+WITHOUT_TERMS = ("a", "button", "code", "h1", "h2", "h3", "h4", "math", "pre", "script", "summary", "th")
+"""Elements whose text gets no links."""
+
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#:]+)(#[^)\s]*)?( \"[^\"]*\")?\)")
 
 
@@ -38,6 +65,8 @@ def on_files(files, config):
         files.append(File.generated(config, name, content=text))
     for name, path in images().items():
         files.append(File.generated(config, name, abs_src_path=str(path.resolve())))
+    explorer = assemble([pack(open_cube(name, published=True)) for name in EXPERIMENTS])
+    files.append(File.generated(config, EXPLORER_PAGE, content=explorer))
     linked_paths = set()
     for file in files.documentation_pages():
         for _, _, target, *_ in LINK.findall(file.content_string):
@@ -81,6 +110,54 @@ def on_page_markdown(markdown, page, config, files):
         return f"{image}[{text}]({relative}{anchor or ''}{title or ''})"
 
     return LINK.sub(relink, markdown)
+
+
+def on_page_content(content, page, config, files):
+    """Typeset formulas, link technical terms, and add the time bar to the page on the algorithm."""
+    content = FORMULA.sub(lambda match: _mathml(match[2], as_block=match[1] == "div"), content)
+    if page.file.src_uri == ALGORITHM_PAGE:
+        return content + _views()[0]
+    if page.file.src_uri.startswith(("source/", "reference/")) or page.file.src_uri == "claims.md":
+        return content
+    return _with_linked_terms(content, os.path.relpath("algorithm.html", PurePosixPath(page.file.dest_uri).parent))
+
+
+def on_post_page(output, page, config):
+    """Add the scripts and the data of the views to the page on the algorithm, after the search index has been made."""
+    if page.file.src_uri != ALGORITHM_PAGE:
+        return output
+    before, end, after = output.rpartition("</body>")
+    return before + _views()[1] + end + after
+
+
+@functools.cache
+def _views():
+    """Return the parts of the page on the algorithm that show the first run of the mainline."""
+    return article_parts(open_cube("mainline", published=True).isel(run=[0]))
+
+
+def _mathml(formula, as_block):
+    """Return a formula in LaTeX as MathML."""
+    return latex2mathml.tex2mathml(html.unescape(formula).strip(), as_block=as_block)
+
+
+def _with_linked_terms(content, page):
+    """Link the first use of each term in the text of a page to its section of the page on the algorithm."""
+    remaining, inside, parts = dict(TERMS), [], []
+    for part in re.split(r"(<[^>]+>)", content):
+        if tag := re.match(r"<(/?)(\w+)", part):
+            if not tag[1] and tag[2] in WITHOUT_TERMS:
+                inside.append(tag[2])
+            elif tag[1] and inside and tag[2] == inside[-1]:
+                inside.pop()
+        elif not inside:
+            for term, section in list(remaining.items()):
+                linked, count = re.subn(rf"\b{term}s?\b(?![^<]*</a>)", rf'<a href="{page}#{section}">\g<0></a>', part, count=1, flags=re.I)
+                if count:
+                    part = linked
+                    del remaining[term]
+        parts.append(part)
+    return "".join(parts)
 
 
 def _in_repository(page, target):

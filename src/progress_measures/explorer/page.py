@@ -1,6 +1,6 @@
 """Assemble the page in one file: its HTML, CSS and JavaScript, plotly.js, and the packed cubes.
 
-The page needs no server and requests nothing: it works from a file, and its content security policy forbids all network
+The same views also stand in pages of text, such as the documentation's page on the algorithm. The page needs no server and requests nothing: it works from a file, and its content security policy forbids all network
 access.
 """
 
@@ -10,7 +10,7 @@ import base64
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,14 @@ from progress_measures.explorer.payload import Packed, pack
 from progress_measures.figures.plots.style import COLORS, FREQUENCY_COLORS, PHASE_COLORS
 from progress_measures.files import atomic_path
 
-SCRIPTS = ("data", "state", "fourier", "theme", "cards", "time", "controls")
-"""Scripts, each after the scripts that it uses. The scripts of the views, in alphabetical order, and `start` follow."""
+SCRIPTS = ("data", "state", "theme", "fourier", "cards", "save", "time", "print")
+"""Scripts of every page with views, each after the scripts that it uses. The scripts of the views follow, in alphabetical order."""
+
+EXPLORER = ("story", "controls", "start")
+"""Scripts of the explorer, after those of the views."""
+
+ARTICLE = ("article",)
+"""Scripts of a page of text with views in it, after those of the views."""
 
 
 def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
@@ -39,6 +45,27 @@ def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
 
 def assemble(experiments: Sequence[Packed]) -> str:
     """Return the HTML text of the page."""
+    return _fill(_read("index.html"), _parts(experiments, EXPLORER) | {"style": _style("cards.css", "explorer.css")})
+
+
+def article_parts(cube: xr.Dataset) -> tuple[str, str]:
+    """Return what a page of text needs to show views of a cube in it.
+
+    An element of the page with the attribute `data-view` receives the view with this name.
+
+    Args:
+        cube: the cube that the views show.
+
+    Returns:
+        The time bar and the style sheet, to be placed at the end of the text; the scripts and the data, to be placed at the
+        end of the page.
+    """
+    parts = _parts([pack(cube)], ARTICLE)
+    return f"<style>\n{_style('cards.css', 'article.css')}</style>\n{parts['time']}", parts["scripts"]
+
+
+def _parts(experiments: Sequence[Packed], last_scripts: Sequence[str]) -> dict[str, str]:
+    """Return the parts of a page by their names in the page's source."""
     header = {
         "experiments": _with_unique_names([packed.header for packed in experiments]),
         "colors": COLORS,
@@ -50,13 +77,22 @@ def assemble(experiments: Sequence[Packed]) -> str:
         for number, packed in enumerate(experiments)
     ]
     parts = {
-        "style": _read("explorer.css") + _phase_colors(),
+        "time": _read("time.html"),
         "plotly": _plotly(),
         "header": json.dumps(header, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
         "data": "\n".join(data_elements),
-        "script": "\n".join(_read(f"{name}.js") for name in scripts()),
+        "script": "\n".join(_read(f"{name}.js") for name in scripts(last_scripts)),
     }
-    return re.sub(r"<!-- (\w+) -->", lambda match: parts[match[1]], _read("index.html"))
+    return parts | {"scripts": _fill(_read("scripts.html"), parts)}
+
+
+def _fill(source: str, parts: Mapping[str, str]) -> str:
+    """Replace each comment `<!-- name -->` of a page's source by the part with this name."""
+    return re.sub(r"<!-- (\w+) -->", lambda match: parts[match[1]], source)
+
+
+def _style(*names: str) -> str:
+    return _phase_colors() + "".join(map(_read, names))
 
 
 def _with_unique_names(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -69,9 +105,9 @@ def _with_unique_names(headers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return unique
 
 
-def scripts() -> list[str]:
-    """Return the page's JavaScript files in their order, without suffix."""
-    return [*SCRIPTS, *(f"views/{path.stem}" for path in sorted(SOURCE.glob("views/*.js"))), "start"]
+def scripts(last: Sequence[str]) -> list[str]:
+    """Return the JavaScript files of a page in their order, without suffix; `last` are those after the views."""
+    return [*SCRIPTS, *(f"views/{path.stem}" for path in sorted(SOURCE.glob("views/*.js"))), *last]
 
 
 def _read(name: str) -> str:
@@ -85,6 +121,6 @@ def _plotly() -> str:
 
 
 def _phase_colors() -> str:
-    """Return a style sheet with the figures' phase colors for light mode; `explorer.css` has the colors for dark mode."""
-    colors = "".join(f"--phase-{number}: {color}; " for number, color in enumerate(PHASE_COLORS.values()))
-    return f"@media (prefers-color-scheme: light) {{ :root {{ {colors}}} }}\n"
+    """Return a style sheet with the figures' phase colors for light mode; `cards.css` has the colors for dark mode."""
+    colors = "".join(f"--phase-light-{number}: {color}; " for number, color in enumerate(PHASE_COLORS.values()))
+    return f":root {{ {colors}}}\n"

@@ -1,12 +1,15 @@
-// Cards. Each card shows one view. A view is an object with these fields:
+// Cards. Each card shows one view of the chosen run, and of a second run beside it if one is chosen. A view is an object with these
+// fields:
 //   id, title, about    element id, title, and sentences on what the view shows
 //   needs               arrays that the view requires; if any is missing, the card names the missing ones
-//   reads               fields of `state` that the view depends on, besides experiment and run
+//   reads               fields of `state` that the view depends on, besides experiment and runs
 //   width               in columns of a grid of twelve
 //   shape               "square" or "tall"; absent for a wide plot
 //   tools               inputs in the card's head
-//   draw(at)            returns { traces, layout, numbers: [{ label, value }, …], note }, or { absent: reason }
+//   draw(at)            returns { traces, layout, numbers: [{ label, value }, …], note, held }, or { absent: reason }; `held` says why
+//                       the view does not follow the slider
 //   onClick(point)      returns the change of `state` after a click on a point
+//   frequency(point)    returns the frequency that a point stands for; by default the `meta` of its trace
 // `at` is the current choice: the experiment, the indices of run and epoch, the run's key frequencies, and their colors.
 
 const views = [];
@@ -15,17 +18,68 @@ function addView(view) {
   views.push(view);
 }
 
-function currentChoice() {
-  const run = shown.runs.findIndex(({ name }) => name === state.run);
-  const { keys, phases, name } = shown.runs[run];
-  return { experiment: shown, state, run, name, keys, phases, color: frequencyColors(keys), epoch: shown.epochs.indexOf(state.epoch) };
+// The current choice, for a view of the chosen run or of another run.
+function currentChoice(runName = state.run) {
+  const run = shown.runs.findIndex(({ name }) => name === runName);
+  const { keys, phases, name, neurons, heads } = shown.runs[run];
+  const ofRun = { ...state, run: name, neuron: clampIndex(state.neuron, neurons), head: clampIndex(state.head, heads) };
+  return { experiment: shown, state: ofRun, run, name, keys, phases, color: frequencyColors(keys), epoch: shown.epochs.indexOf(state.epoch) };
 }
 
-function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
+// A view of one run.
+class Pane {
+  constructor(view) {
+    this.view = view;
+    this.title = element("h3");
+    this.held = element("p", { class: "held" });
+    this.plot = element("div", { class: `plot ${view.shape ?? ""}`, role: "img" });
+    this.numbers = element("ul", { class: "numbers" });
+    this.note = element("p", { class: "note" });
+    this.absent = element("p", { class: "absent" });
+    this.section = element("div", { class: "pane" }, this.title, this.held, this.plot, this.absent, this.numbers, this.note);
+  }
+
+  draw(runName, missing) {
+    this.at = currentChoice(runName);
+    const { traces, layout: parts, numbers = [], note = "", held = "", absent = "" } = missing.length
+      ? { absent: `Not in this cube: ${missing.join(", ")}. These measures do not apply to its networks.` }
+      : this.view.draw(this.at);
+    this.traces = absent ? [] : traces;
+    this.section.classList.toggle("empty", Boolean(absent));
+    this.section.classList.toggle("still", Boolean(held));
+    this.title.textContent = state.beside ? runName : "";
+    this.absent.textContent = absent;
+    this.held.textContent = held;
+    this.note.textContent = note;
+    this.numbers.replaceChildren(...(absent ? [] : numbers).map(numberItem));
+    if (!absent) {
+      this.axes = layout(parts);
+      Plotly.react(this.plot, traces, this.axes, PLOTLY);
+      this.fit();
+      this.plot.setAttribute("aria-label", `${this.view.title}. ${numbers.map(({ label, value }) => `${label} ${value}`).join("; ")}. ${held} ${note}`);
+      this.listen();
+    }
+  }
+
+  // Fit the plot to the pane, whose width changes when a second run appears beside it.
+  fit() {
+    const { width, height } = this.plot._fullLayout;
+    if (Math.abs(width - this.plot.clientWidth) > 1 || Math.abs(height - this.plot.clientHeight) > 1) Plotly.Plots.resize(this.plot);
+  }
+
+  listen() {
+    if (this.listening) return;
+    this.listening = true;
+    if (this.view.onClick)
+      this.plot.on("plotly_click", ({ points }) => {
+        const choice = this.view.onClick(points[0], this.at);
+        if (choice && "epoch" in choice) stop();
+        if (choice) choose(choice);
+      });
+    const frequency = this.view.frequency ?? (({ data }) => data.meta);
+    this.plot.on("plotly_hover", ({ points }) => light(frequency(points[0], this.at) ?? null));
+    this.plot.addEventListener("mouseleave", () => light(null));
+  }
 }
 
 class Card {
@@ -34,51 +88,37 @@ class Card {
     this.stale = true;
     this.visible = false;
     this.tools = (view.tools ?? []).map(makeTool);
-    this.plot = element("div", { class: `plot ${view.shape ?? ""}`, role: "img" });
-    this.numbers = element("ul", { class: "numbers" });
-    this.note = element("p", { class: "note" });
-    this.absent = element("p", { class: "absent" });
+    this.panes = [new Pane(view)];
+    this.body = element("div", { class: "panes" });
     this.section = element("section", { class: "card", id: view.id, style: `--width: ${view.width}`, "aria-labelledby": `${view.id}-title` },
       element("div", { class: "head" },
         element("h2", { id: `${view.id}-title` }, view.title),
         element("div", { class: "tools" }, ...this.tools.map((tool) => tool.label))),
       element("p", { class: "about" }, view.about),
-      this.plot, this.absent, this.numbers, this.note);
+      this.body,
+      element("div", { class: "foot" }, ...saveButtons(this)));
   }
 
   dependsOn(changed) {
-    return ["experiment", "run", "range", "look", ...this.view.reads].some((name) => changed.has(name));
+    return ["experiment", "run", "beside", "range", "look", "lit", ...this.view.reads].some((name) => changed.has(name));
+  }
+
+  // Make a pane for each run to be shown. This also lays out cards that are not drawn yet, so that scrolling to a view ends there.
+  arrange() {
+    this.missing = this.view.needs.filter((name) => !shown.has(name));
+    this.runs = state.beside && !this.missing.length ? [state.run, state.beside] : [state.run];
+    while (this.panes.length < this.runs.length) this.panes.push(new Pane(this.view));
+    this.panes.length = this.runs.length;
+    this.body.replaceChildren(...this.panes.map(({ section }) => section));
+    this.section.classList.toggle("lacking", this.missing.length > 0);
+    this.section.classList.toggle("double", this.runs.length > 1);
   }
 
   draw() {
     this.stale = false;
-    const at = currentChoice();
-    const missing = this.view.needs.filter((name) => !at.experiment.has(name));
-    for (const tool of missing.length ? [] : this.tools) tool.update(at);
-    const { traces, layout: parts, numbers = [], note = "", absent } = missing.length
-      ? { absent: `Not in this cube: ${missing.join(", ")}. These measures do not apply to its networks.` }
-      : this.view.draw(at);
-    this.section.classList.toggle("lacking", missing.length > 0);
-    this.section.classList.toggle("empty", Boolean(absent));
-    this.absent.textContent = absent ?? "";
-    this.note.textContent = note;
-    this.numbers.replaceChildren(...(absent ? [] : numbers).map(numberItem));
-    if (!absent) {
-      Plotly.react(this.plot, traces, layout(parts), PLOTLY);
-      this.plot.setAttribute("aria-label", `${this.view.title}. ${numbers.map(({ label, value }) => `${label} ${value}`).join("; ")}. ${note}`);
-      this.listen();
-    }
+    for (const tool of this.missing.length ? [] : this.tools) tool.update(currentChoice());
+    for (const [index, pane] of this.panes.entries()) pane.draw(this.runs[index], this.missing);
     this.section.dataset.shown = address(); // the choices that the card shows, for tests that wait for them
-  }
-
-  listen() {
-    if (this.listening || !this.view.onClick) return;
-    this.listening = true;
-    this.plot.on("plotly_click", ({ points }) => {
-      const choice = this.view.onClick(points[0], currentChoice());
-      if (choice && "epoch" in choice) stop();
-      if (choice) choose(choice);
-    });
   }
 }
 
@@ -112,25 +152,28 @@ function makeTool({ name, label, options, max }) {
 const cards = [];
 let drawPending = false;
 
-// Add the cards to the page. A card is drawn when it is visible and stale: its content is older than the choice that it depends on.
-function layOutCards(container) {
+// Add the cards to the page: `place(view)` is the element that receives the card, or null. A card is drawn when it is visible and stale: its content is older than the choice that it depends on.
+function layOutCards(place) {
   const observer = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries)
       cards.find(({ section }) => section === target).visible = isIntersecting;
     drawSoon();
   });
-  for (const view of views) {
+  for (const view of views.filter(place)) {
     const card = new Card(view);
     cards.push(card);
-    container.append(card.section);
+    place(view).append(card.section);
     observer.observe(card.section);
   }
-  const markStale = (changed) => {
-    for (const card of cards) card.stale ||= card.dependsOn(changed);
+  watch((changed) => {
+    const rearranged = ["experiment", "run", "beside"].some((name) => changed.has(name));
+    for (const card of cards) {
+      if (rearranged) card.arrange();
+      card.stale ||= card.dependsOn(changed);
+    }
     drawSoon();
-  };
-  watch(markStale);
-  darkness.addEventListener("change", () => markStale(new Set(["look"])));
+  });
+  darkness.addEventListener("change", lookChanged);
 }
 
 function drawSoon() {
@@ -161,23 +204,26 @@ function timeShapes(at) {
 
 // Find the stored values nearest to the chosen epoch. The array `moment_${variable}` has the selected epochs of the first run; the
 // array `variable` has only the last checkpoint, of every run or of the first.
-// Returns { name, indices, epoch, note }: the name of the array, the indices of the values in it, and their epoch. Returns null if
-// the cube has neither array.
+// Returns { name, indices, epoch, note, held }: the name of the array, the indices of the values in it, and their epoch; `held` says
+// that the view shows the last checkpoint at every epoch. Returns null if the cube has neither array.
 function nearestStored(at, variable) {
   const { experiment, run, state: { epoch } } = at;
   const moment = `moment_${variable}`;
   if (run === experiment.first && experiment.has(moment)) {
     const { moments } = experiment.arrays[moment];
     const index = nearest(moments, epoch);
-    return storedAt(moment, [index], moments[index], epoch);
+    const shownEpoch = moments[index];
+    const note = shownEpoch === epoch ? "" : `Shown: epoch ${formatEpoch(shownEpoch)}, the stored epoch nearest to ${formatEpoch(epoch)}.`;
+    return { name: moment, indices: [index], epoch: shownEpoch, note, held: "" };
   }
-  return experiment.has(variable) ? storedAt(variable, experiment.arrays[variable].dims[0] === "run" ? [run] : [], experiment.epochs.at(-1), epoch) : null;
+  return experiment.has(variable) ? storedLast(at, variable, experiment.arrays[variable].dims[0] === "run" ? [run] : []) : null;
 }
 
-// Describe stored values for `nearestStored`; the note names their epoch if it is not the chosen one.
-function storedAt(name, indices, epoch, chosen) {
-  const note = epoch === chosen ? "" : `Shown: epoch ${formatEpoch(epoch)}, the stored epoch nearest to ${formatEpoch(chosen)}.`;
-  return { name, indices, epoch, note };
+// Describe values that are stored for the last checkpoint only.
+function storedLast({ experiment, state: { epoch } }, name, indices) {
+  const last = experiment.epochs.at(-1);
+  const held = last === epoch ? "" : `Does not follow the slider. Stored and shown: only epoch ${formatEpoch(last)}, the last.`;
+  return { name, indices, epoch: last, note: "", held };
 }
 
 // A cache of the last 60 results of slow functions, by key.

@@ -2,6 +2,7 @@
 
 const experiments = document.getElementById("experiment");
 const runs = document.getElementById("run");
+const beside = document.getElementById("beside");
 let keyRepeats = false; // true while a key is held down
 
 function showChoices(changed) {
@@ -13,11 +14,16 @@ function showChoices(changed) {
   }
   experiments.value = state.experiment;
   runs.value = state.run;
+  if (changed.has("experiment") || changed.has("run"))
+    beside.replaceChildren(element("option", { value: "" }, "–"), ...shown.runs.filter(({ name }) => name !== state.run).map(({ name }) => element("option", { value: name }, name)));
+  beside.value = state.beside;
+  beside.disabled = shown.runs.length < 2;
   if (changed.has("experiment") || changed.has("run")) {
     const interval = Math.round((shown.checkpoints - 1) / (shown.epochs.length - 1));
     document.getElementById("title").textContent = `${shown.title}${interval > 1 ? `, every ${interval}th checkpoint` : ""}: summary of the run`;
     document.getElementById("words").textContent = `${state.run}: ${shown.runs[currentChoice().run].words}`;
   }
+  document.getElementById("printed").textContent = `${state.experiment}, ${[state.run, state.beside].filter(Boolean).join(" and ")}, epoch ${formatEpoch(state.epoch)}`;
   if (!playing && !dragging && !keyRepeats) toAddress(); // browsers reject an address that changes at every frame
 }
 
@@ -27,6 +33,12 @@ const cycle = (name, count, by) => choose({ [name]: count ? (state[name] + by + 
 function stepRun(by) {
   const index = currentChoice().run + by;
   if (shown.runs[index]) choose({ run: shown.runs[index].name });
+}
+
+// Show the next other run beside the chosen one; after the last, none.
+function cycleBeside() {
+  const others = ["", ...shown.runs.map(({ name }) => name).filter((name) => name !== state.run)];
+  return choose({ beside: others[(others.indexOf(state.beside) + 1) % others.length] });
 }
 
 // Choose the next neuron whose maps are stored over time; in a cube without such neurons, the next neuron.
@@ -49,6 +61,8 @@ const KEYS = {
   N: () => stepNeuron(-1),
   h: () => cycle("head", shown.runs[currentChoice().run].heads, 1),
   H: () => cycle("head", shown.runs[currentChoice().run].heads, -1),
+  c: () => cycleBeside(),
+  ...Object.fromEntries(STEPS.map((_, index) => [String(index + 1), () => takeStep(index + 1)])),
   p: () => choose({ a: (state.a * 5 + 7) % (shown.numbers || 1), b: (state.b * 3 + 11) % (shown.numbers || 1) }),
 };
 const TIME_KEYS = new Set(["ArrowLeft", "ArrowRight", "Home", "End"]);
@@ -65,9 +79,11 @@ function pressed(event) {
 }
 
 function startControls() {
+  sharesAddress = true;
   experiments.replaceChildren(...HEADER.experiments.map(({ name }) => element("option", { value: name }, name)));
   experiments.addEventListener("change", () => choose({ experiment: experiments.value }));
   runs.addEventListener("change", () => choose({ run: runs.value }));
+  beside.addEventListener("change", () => choose({ beside: beside.value }));
   document.addEventListener("keydown", pressed);
   document.addEventListener("keyup", () => {
     if (keyRepeats) {
@@ -79,6 +95,5 @@ function startControls() {
     stop();
     choose(fromAddress());
   });
-  document.getElementById("story").open = !narrow.matches;
   watch(showChoices);
 }

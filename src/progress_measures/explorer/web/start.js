@@ -1,6 +1,8 @@
 // Start the page.
 
-layOutCards(document.getElementById("cards"));
+layOutCards(() => document.getElementById("cards"));
 startTimeBar();
 startControls();
+startStory();
+startPrinting();
 choose(fromAddress());

@@ -1,7 +1,10 @@
-// The reader's choices. They are also in the address (#run=seed0&epoch=4300&…), so that a view can be shared. The field `range` is
-// "all" for all epochs, or "story" for the epochs up to `shortRangeEnd`.
+// The reader's choices. In the explorer they are also in the address (#run=seed0&epoch=4300&…), so that a view can be shared. The field `range` is
+// "all" for all epochs, or "story" for the epochs up to `shortRangeEnd`. `beside` is a second run that is shown beside the first, or
+// "". `step` is the chosen step of the story from 1, or 0.
 
-const state = { experiment: "", run: "", epoch: -1, neuron: 0, head: 0, a: 17, b: 45, range: "story" };
+const state = { experiment: "", run: "", beside: "", epoch: -1, neuron: 0, head: 0, a: 17, b: 45, range: "story", step: 0 };
+const OUTSIDE_STEP = ["experiment", "run", "beside", "epoch"]; // a step is left when the reader changes one of these fields
+let lit = null; // the frequency that the reader points at; all other frequencies are pale
 const watchers = [];
 let shown = null; // the chosen experiment
 let epochs = []; // epochs of the checkpoints in the chosen range
@@ -14,6 +17,7 @@ function watch(watcher) {
 // Change some fields of `state`. An invalid value is replaced by a valid one.
 async function choose(choice) {
   const previous = { ...state };
+  if (!("step" in choice) && OUTSIDE_STEP.some((name) => name in choice)) state.step = 0;
   Object.assign(state, choice);
   if (!HEADER.experiments.some(({ name }) => name === state.experiment)) state.experiment = HEADER.experiments[0].name;
   const requested = state.experiment;
@@ -21,22 +25,36 @@ async function choose(choice) {
   if (state.experiment !== requested) return; // another experiment was chosen while this one was opened
   shown = experiment;
   makeValid(choice, previous);
-  const changed = new Set(Object.keys(state).filter((name) => state[name] !== previous[name]));
-  if (changed.size) for (const watcher of watchers) watcher(changed);
+  notify(Object.keys(state).filter((name) => state[name] !== previous[name]));
+}
+
+function notify(names) {
+  if (names.length) for (const watcher of watchers) watcher(new Set(names));
+}
+
+// Light a frequency in every view, or with null none.
+function light(k) {
+  if (k === lit) return;
+  lit = k;
+  notify(["lit"]);
 }
 
 function makeValid(choice, previous) {
   const { runs, numbers } = shown; // `numbers` is the number of operand values
   const newExperiment = state.experiment !== previous.experiment;
   if (!runs.some(({ name }) => name === state.run)) state.run = runs[0].name;
+  if (state.beside === state.run || !runs.some(({ name }) => name === state.beside)) state.beside = "";
+  if (newExperiment || state.run !== previous.run) lit = null;
   const run = runs.find(({ name }) => name === state.run);
   const end = shortRangeEnd(run);
   if (state.range !== "all" && (end === null || (choice.epoch ?? 0) > end)) state.range = "all";
   else if (newExperiment && !("range" in choice) && !("epoch" in choice) && end !== null) state.range = "story";
   epochs = state.range === "all" ? shown.epochs : shown.epochs.filter((epoch) => epoch <= end);
-  state.epoch = newExperiment && !("epoch" in choice) ? epochs.at(-1) : epochs[nearest(epochs, state.epoch)];
+  state.epoch = newExperiment && !("epoch" in choice) ? epochs[0] : epochs[nearest(epochs, state.epoch)];
   state.head = clampIndex(state.head, run.heads);
   state.neuron = newExperiment && !("neuron" in choice) ? bestExplained(run) : clampIndex(state.neuron, run.neurons);
+  if (newExperiment && !("epoch" in choice)) state.step = 0;
+  state.step = Math.max(0, Math.round(state.step) || 0);
   state.a = clampIndex(state.a, numbers);
   state.b = clampIndex(state.b, numbers);
 }
@@ -71,21 +89,26 @@ function nearest(list, target) {
 }
 
 // Fields of `state` that are numbers.
-const NUMBERS = new Set(["epoch", "neuron", "head", "a", "b"]);
+const NUMBERS = new Set(["epoch", "neuron", "head", "a", "b", "step"]);
 
-// Read choices from the address.
-function fromAddress() {
+// Read choices from a text such as "run=seed0&epoch=4300".
+function readChoice(choices) {
   const choice = {};
-  for (const [name, text] of new URLSearchParams(location.hash.slice(1))) {
+  for (const [name, text] of new URLSearchParams(choices)) {
     if (NUMBERS.has(name) && text !== "" && Number.isFinite(Number(text))) choice[name] = Number(text);
     else if (name in state && !NUMBERS.has(name)) choice[name] = text;
   }
   return choice;
 }
 
-const address = () => `#${new URLSearchParams(state)}`;
+const fromAddress = () => readChoice(location.hash.slice(1));
+
+// The address of the choices. An empty or zero `beside` or `step` is left out.
+const address = () => `#${new URLSearchParams(Object.entries(state).filter(([name, value]) => value || !["beside", "step"].includes(name)))}`;
+
+let sharesAddress = false; // whether the address contains the choices
 
 // Write the choices to the address.
 function toAddress() {
-  if (address() !== location.hash) history.replaceState(null, "", address());
+  if (sharesAddress && address() !== location.hash) history.replaceState(null, "", address());
 }

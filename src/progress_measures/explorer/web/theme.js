@@ -5,13 +5,38 @@ const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const narrow = matchMedia("(max-width: 680px)");
 const touch = matchMedia("(pointer: coarse)");
 
+function element(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+const probe = document.body.appendChild(element("span", { hidden: "" }));
+const resolved = new Map(); // colors by name, in the current color scheme
+
+// The value of a property of the style sheet, such as `--ink`; a color as `rgb(…)` in the current color scheme.
 function style(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  if (!resolved.has(name)) {
+    probe.style.color = "";
+    probe.style.color = `var(${name})`;
+    const { color } = getComputedStyle(probe);
+    resolved.set(name, name === "--font" ? getComputedStyle(document.documentElement).getPropertyValue(name).trim() : color);
+  }
+  return resolved.get(name);
+}
+
+const isDark = () => style("--is-dark") === "rgb(1, 1, 1)";
+
+// Forget the colors after a change of the color scheme, and draw every card again.
+function lookChanged() {
+  resolved.clear();
+  notify(["look"]);
 }
 
 // Adjust a color of the figures to the current color scheme: in dark mode, grays are inverted and other colors are lighter.
 function shade(hex) {
-  if (!darkness.matches) return hex;
+  if (!isDark()) return hex;
   const parts = [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
   const gray = Math.max(...parts) - Math.min(...parts) < 12;
   const lighter = parts.map((part) => Math.round(gray ? 0.85 * (255 - part) + 30 : part + 0.32 * (255 - part)));
@@ -20,11 +45,14 @@ function shade(hex) {
 
 const colorOf = (meaning) => shade(HEADER.colors[meaning]);
 
-// Return a function that maps a frequency k to its color: each key frequency has a color, all other frequencies are gray.
+// Return a function that maps a frequency k to its color: each key frequency has a color, all other frequencies are gray. While a
+// frequency is lit, all others are pale.
 function frequencyColors(keys) {
   return (k) => {
     const index = keys.indexOf(k);
-    return index < 0 ? colorOf("other") : shade(HEADER.frequency_colors[index % HEADER.frequency_colors.length]);
+    if (lit !== null && k !== lit) return style("--pale");
+    if (index < 0) return k === lit ? style("--ink") : colorOf("other");
+    return shade(HEADER.frequency_colors[index % HEADER.frequency_colors.length]);
   };
 }
 
@@ -50,10 +78,10 @@ function epochAxis(more = {}) {
 
 const lossAxis = (title) => axis(title, { type: "log", exponentformat: "e", showexponent: "all", dtick: 2 });
 
-// A logarithmic axis over few decades, with ticks at 1, 2, 3, 5 and 7 times powers of ten.
+// A logarithmic axis over few decades, which its title says, with ticks at 1, 2, 3, 5 and 7 times powers of ten.
 function narrowLog(title, more = {}) {
   const ticks = Array.from({ length: 60 }, (_, index) => [1, 2, 3, 5, 7][index % 5] * 10 ** (Math.floor(index / 5) - 4));
-  return axis(title, { type: "log", tickvals: ticks, ticktext: ticks.map(formatNumber), ...more });
+  return axis(`${title}, log scale`, { type: "log", tickvals: ticks, ticktext: ticks.map(formatNumber), ...more });
 }
 
 // Plotly does not know matplotlib's magma by name.

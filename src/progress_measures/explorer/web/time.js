@@ -28,11 +28,16 @@ function showTime(changed) {
   }
 }
 
-// A band above the slider for a phase of the run.
+// A band above the slider for a phase of the run. A click goes to the end of the phase.
 function band({ name, start, end, index }) {
   const last = epochs.at(-1);
-  const title = `${name}, ends at epoch ${formatEpoch(end)}`;
-  return element("span", { title, style: `left: ${(100 * start) / last}%; width: ${(100 * (end - start)) / last}%; background: var(--phase-${index})` });
+  const title = `${name}, epochs ${formatEpoch(start)} to ${formatEpoch(end)}: go to its end`;
+  const button = element("button", { type: "button", title, "aria-label": title, style: `left: ${(100 * start) / last}%; width: ${(100 * (end - start)) / last}%; background: var(--phase-${index})` }, name);
+  button.addEventListener("click", () => {
+    stop();
+    choose({ epoch: end });
+  });
+  return button;
 }
 
 function phaseNow(phases) {

@@ -31,7 +31,8 @@ COLORS = {
     "weights": "#333333",
     "other": "#B8B8B8",
 }
-FREQUENCY_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4FA3", "#8C6D31", "#333333")
+# Mostly Tol's muted palette. No key frequency has the color of a loss.
+FREQUENCY_COLORS = ("#332288", "#999933", "#882255", "#117733", "#B8501F", "#44AA99", "#AA4499", "#6B4423", "#88CCEE")
 
 PHASE_COLORS = dict(zip(PHASES, ("#E8E8E8", "#DCE9F5", "#F9E7D2"), strict=False))
 """Colors of the phases before `generalized`."""

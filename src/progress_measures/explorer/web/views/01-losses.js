@@ -28,7 +28,7 @@ addView({
     const colors = names.map((name) => colorOf(LOSSES[name][1]));
     return {
       traces: curves(at, names, colors),
-      layout: { xaxis: epochAxis(), yaxis: lossAxis("Loss (nat)"), shapes: timeShapes(at), hovermode: "x", uirevision: `${state.run} ${state.range}` },
+      layout: { xaxis: epochAxis(), yaxis: lossAxis("Loss (nat)"), shapes: timeShapes(at), hovermode: "x", uirevision: `${at.name} ${state.range}` },
       numbers: [
         ...names.map((name, index) => ({ label: LOSSES[name][0], value: formatNumber(at.experiment.at(name, at.run, at.epoch)), color: colors[index] })),
         ...phasesOf(at).map(({ name, end, index }) => ({ label: `${name} ends at`, value: formatEpoch(end), color: `var(--phase-${index})`, square: true })),

@@ -24,7 +24,7 @@ addView({
         xaxis: epochAxis({ anchor: "y" }),
         yaxis: narrowLog("Sum of squares", { domain: names.length ? [0, 0.45] : [0, 1] }),
         ...(names.length ? { yaxis2: axis("Gini", { domain: upper, range: [0, 1], nticks: 4 }) } : {}),
-        shapes: timeShapes(at), hovermode: "x", uirevision: `${state.run} ${state.range}`,
+        shapes: timeShapes(at), hovermode: "x", uirevision: `${at.name} ${state.range}`,
       },
       numbers: [...numbers, { label: "sum of squares", value: formatNumber(at.experiment.at("sum_of_squared_weights", at.run, at.epoch)), color: weights }],
     };

@@ -7,6 +7,7 @@ function addNorms(id, matrix, title, about) {
     needs: [name],
     reads: ["epoch"],
     width: 6,
+    frequency: ({ x }) => x,
     draw(at) {
       const norms = at.experiment.row(name, at.run, at.epoch);
       const frequencies = Array.from({ length: (norms.length - 1) / 2 }, (_, i) => i + 1);

@@ -32,13 +32,13 @@ addView({
       parts[`yaxis${suffix}`] = { ...blank, domain: [1 - (row + 0.98) / rows, 1 - (row + 0.1) / rows], anchor: `x${suffix}`, scaleanchor: `x${suffix}`, constrain: "domain" };
       parts.annotations.push({ xref: `x${suffix} domain`, yref: `y${suffix} domain`, x: 0.5, y: 1, yanchor: "bottom", showarrow: false, text: `<b>k = ${k}</b>`, font: { color: at.keys.length ? at.color(k) : style("--ink"), size: 13 } });
       return {
-        x, y, xaxis: `x${suffix}`, yaxis: `y${suffix}`, mode: "markers",
-        marker: { size: 5, color: x.map((_, number) => ((k * number) % p) / p), colorscale: wheel(), cmin: 0, cmax: 1, line: { width: 0 } },
+        x, y, meta: k, xaxis: `x${suffix}`, yaxis: `y${suffix}`, mode: "markers",
+        marker: { size: 5, color: x.map((_, number) => ((k * number) % p) / p), colorscale: wheel(), cmin: 0, cmax: 1, line: { width: 0 }, opacity: lit === null || lit === k ? 1 : 0.15 },
         text: x.map((_, number) => String(number)), hovertemplate: "operand %{text}<extra></extra>",
       };
     });
     const note = [stored.note, at.keys.length ? "" : "This run has no key frequencies. Shown are the frequencies with the largest norms in W_E at the chosen epoch.", "Color: the angle 2πkx/p."];
-    return { traces, layout: parts, note: note.filter(Boolean).join(" ") };
+    return { traces, layout: parts, held: stored.held, note: note.filter(Boolean).join(" ") };
   },
 });
 
@@ -52,6 +52,6 @@ function largest(at) {
 
 // A cyclic color scale of constant lightness: blue, violet, orange, green, blue.
 function wheel() {
-  const colors = darkness.matches ? ["#6aa5ff", "#d68bd9", "#f0965a", "#8fbf4d", "#6aa5ff"] : ["#2f6fd0", "#a94fb0", "#c9621f", "#5b8c1e", "#2f6fd0"];
+  const colors = isDark() ? ["#6aa5ff", "#d68bd9", "#f0965a", "#8fbf4d", "#6aa5ff"] : ["#2f6fd0", "#a94fb0", "#c9621f", "#5b8c1e", "#2f6fd0"];
   return colors.map((color, index) => [index / 4, color]);
 }

@@ -13,24 +13,23 @@ addView({
   ],
   draw(at) {
     if (!at.keys.length) return { absent: "This run has no key frequencies, so there are no cosines to add." };
-    const { prime: p, sign } = at.experiment;
-    const { a, b } = at.state;
-    const right = (((a + sign * b) % p) + p) % p;
+    const { prime: p } = at.experiment;
+    const right = answerOf(at);
     const terms = keyCosines(at, right);
     const answers = Array.from({ length: p }, (_, c) => c);
-    const sum = answers.map((c) => terms.reduce((total, { values }) => total + values[c], 0));
+    const sum = sumOf(terms);
     const second = answers.filter((c) => c !== right).reduce((best, c) => (sum[c] > sum[best] ? c : best), right ? 0 : 1);
     const otherColor = colorOf("other"), rightColor = colorOf("test");
     return {
       traces: [
-        { type: "bar", x: answers, y: sum, marker: { color: answers.map((c) => (c === right ? rightColor : otherColor)), line: { width: 0 } }, hovertemplate: "%{y:.3~g}<extra>c = %{x}</extra>" },
-        ...terms.map(({ k, values }) => ({ x: answers, y: values, mode: "lines", line: { color: at.color(k), width: 1.3 }, hovertemplate: `%{y:.3~g}<extra>k = ${k}</extra>` })),
+        { type: "bar", x: answers, y: sum, name: "sum", marker: { color: answers.map((c) => (c === right ? rightColor : otherColor)), line: { width: 0 } }, hovertemplate: "%{y:.3~g}<extra>c = %{x}</extra>" },
+        ...terms.map(({ k, values }) => ({ x: answers, y: values, name: `k = ${k}`, meta: k, mode: "lines", line: { color: at.color(k), width: lit === k ? 2.6 : 1.3 }, hovertemplate: `%{y:.3~g}<extra>k = ${k}</extra>` })),
       ],
       layout: {
         xaxis: axis("Answer c", { range: [-1, p], showgrid: false }),
         yaxis: axis("Contribution to the logit"),
         bargap: 0.25,
-        annotations: [{ x: right, y: sum[right], text: `<b>${a} ${sign > 0 ? "+" : "−"} ${b} = ${right}</b>`, showarrow: false, yshift: 10, font: { color: rightColor }, xanchor: right < p * 0.15 ? "left" : right > p * 0.85 ? "right" : "center" }],
+        annotations: [{ x: right, y: sum[right], text: `<b>${sumText(at, right)}</b>`, showarrow: false, yshift: 10, font: { color: rightColor }, xanchor: right < p * 0.15 ? "left" : right > p * 0.85 ? "right" : "center" }],
       },
       numbers: [
         ...terms.map(({ k, height }) => ({ label: `α of k = ${k}`, value: formatNumber(height), color: at.color(k) })),
@@ -41,6 +40,16 @@ addView({
     };
   },
 });
+
+// The right answer of the chosen pair.
+function answerOf({ experiment: { prime: p, sign }, state: { a, b } }) {
+  return (((a + sign * b) % p) + p) % p;
+}
+
+// The chosen pair and its answer, such as "17 + 45 = 62".
+const sumText = ({ experiment: { sign }, state: { a, b } }, right) => `${a} ${sign > 0 ? "+" : "−"} ${b} = ${right}`;
+
+const sumOf = (terms) => terms[0].values.map((_, c) => terms.reduce((total, { values }) => total + values[c], 0));
 
 // The cosines α_k cos(w_k(a ± b − c)) of the key frequencies k, for every c; `right` is a ± b mod p. α_k = v_k / √(p³/2), where v_k is
 // the `cosine_coefficient` of the cube; if p is even, α_k = v_k / √(p³) at k = p/2.

@@ -1,12 +1,12 @@
 // One neuron over all pairs, and its two-dimensional spectrum.
 
-// The chosen neuron's map at the stored epoch nearest to the chosen epoch: { map, note }, or { absent: reason }.
+// The chosen neuron's map at the stored epoch nearest to the chosen epoch: { map, note, held }, or { absent: reason }.
 function neuronAt(at) {
   const { experiment, state: { neuron } } = at;
   if (at.run !== experiment.first) return { absent: `The cube has maps of neurons only for the first run, ${experiment.runs[Math.max(0, experiment.first)].name}.` };
   const index = experiment.kept_neurons.indexOf(neuron);
   const overTime = index >= 0 && experiment.has("moment_neuron_value_token");
-  const score = overTime ? nearestStored(at, "attention_score_token") : storedAt("attention_score_token", [at.run], experiment.epochs.at(-1), at.state.epoch);
+  const score = overTime ? nearestStored(at, "attention_score_token") : storedLast(at, "attention_score_token", [at.run]);
   const prefix = overTime ? "moment_" : "";
   const indices = overTime ? score.indices : [];
   const map = cached(`neuron ${experiment.name} ${[neuron, prefix, indices]}`, () => {
@@ -18,8 +18,7 @@ function neuronAt(at) {
     }));
     return neuronMap(heads, experiment.row(`${prefix}neuron_offset`, ...indices)[column]);
   });
-  const lastOnly = overTime || !experiment.has("moment_neuron_value_token") ? "" : " For this neuron, the cube has only the map of the last checkpoint.";
-  return { map, note: score.note + lastOnly };
+  return { map, note: score.note, held: score.held };
 }
 
 // One column of an array: the values along its second-to-last dimension.
@@ -67,13 +66,13 @@ addView({
   shape: "square",
   tools: [{ name: "neuron", label: "Neuron", options: neuronOptions }],
   draw(at) {
-    const { map, note, absent } = neuronAt(at);
+    const { map, note, held, absent } = neuronAt(at);
     if (absent) return { absent };
     return {
       traces: [{ type: "heatmap", z: map, colorscale: MAGMA, zmin: 0, colorbar: colorBar("Activation"), hovertemplate: "a = %{y}, b = %{x}: %{z:.3~g}<extra></extra>" }],
       layout: { xaxis: columnAxis("b"), yaxis: rowAxis("a"), shapes: pairMark(at), margin: { l: 44, r: 4, t: 6, b: 40 } },
       numbers: [...frequencyNumbers(at), { label: `at (${at.state.a}, ${at.state.b})`, value: formatNumber(map[at.state.a][at.state.b]) }],
-      note,
+      note, held,
     };
   },
   onClick: ({ x, y }) => ({ a: y, b: x }),
@@ -88,11 +87,11 @@ addView({
   width: 4,
   shape: "square",
   draw(at) {
-    const { map, note, absent } = neuronAt(at);
+    const { map, note, held, absent } = neuronAt(at);
     if (absent) return { absent };
     const spectrum = spectrum2d(map).map((row) => row.map(Math.abs));
     spectrum[0][0] = 0;
-    return { ...spectrumPlot(at, spectrum, "Absolute value"), note: `${note} The constant component is omitted.`.trim() };
+    return { ...spectrumPlot(at, spectrum, "Absolute value"), held, note: `${note} The constant component is omitted.`.trim() };
   },
 });
 
@@ -101,7 +100,8 @@ addView({
 function spectrumPlot(at, spectrum, quantity) {
   const names = componentNames(spectrum.length);
   const maximum = Math.max(...spectrum.map((row) => Math.max(...row))) || 1;
-  const ticks = (lineBreak) => ({ tickvals: at.keys.map((k) => 2 * k - 0.5), ticktext: at.keys.map((k, index) => `${index % 2 ? lineBreak : ""}<b>${k}</b>`), tickfont: { size: 11 }, tickangle: 0 }); // in two rows, so that they do not overlap
+  const label = (k) => `<span style="color: ${at.color(k)}"><b>${k}</b></span>`;
+  const ticks = { tickvals: at.keys.map((k) => 2 * k - 0.5), tickfont: { size: 11 }, tickangle: 0 };
   const scale = [0, 0.05, 0.25, 0.5, 1];
   return {
     traces: [{
@@ -109,7 +109,12 @@ function spectrumPlot(at, spectrum, quantity) {
       customdata: spectrum.map((row, i) => Array.from(row, (value, j) => [names[i], names[j], value])), hovertemplate: "%{customdata[0]} of a, %{customdata[1]} of b: %{customdata[2]:.3~g}<extra></extra>",
       colorbar: { ...colorBar(`${quantity}, relative to the largest`), tickvals: scale.map(Math.sqrt), ticktext: scale.map((fraction) => `${100 * fraction} %`) },
     }],
-    layout: { xaxis: columnAxis("Frequency over b", ticks("<br>")), yaxis: rowAxis("Frequency over a", { ...ticks(""), ticktext: at.keys.map((k, index) => `<b>${k}</b>${index % 2 ? "     " : ""}`) }), margin: { l: 44, r: 4, t: 6, b: 40 } },
+    layout: {
+      // every second label is in another row or column, so that they do not overlap
+      xaxis: columnAxis("Frequency over b", { ...ticks, ticktext: at.keys.map((k, index) => `${index % 2 ? "<br>" : ""}${label(k)}`) }),
+      yaxis: rowAxis("Frequency over a", { ...ticks, ticktext: at.keys.map((k, index) => `${label(k)}${index % 2 ? "     " : ""}`) }),
+      margin: { l: 44, r: 4, t: 6, b: 40 },
+    },
     numbers: [{ label: "largest", value: formatNumber(maximum) }],
   };
 }

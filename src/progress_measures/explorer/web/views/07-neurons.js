@@ -8,6 +8,7 @@ addView({
   reads: ["epoch", "neuron"],
   width: 4,
   shape: "square",
+  frequency: ({ pointNumber, curveNumber }, at) => (curveNumber ? null : at.experiment.row("neuron_frequency", at.run, at.epoch)[pointNumber] || null),
   draw(at) {
     const { experiment } = at;
     const ofRun = (name) => experiment.row(name, at.run, at.epoch).subarray(0, experiment.runs[at.run].neurons);

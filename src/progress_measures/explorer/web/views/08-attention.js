@@ -28,6 +28,7 @@ addView({
       layout: { xaxis: columnAxis("b"), yaxis: rowAxis("a"), shapes: pairMark(at), margin: { l: 44, r: 4, t: 6, b: 40 } },
       numbers: [...["a", "b", "="].map((to, index) => ({ label: `(${a}, ${b}) to ${to}`, value: maps[index][a][b].toFixed(3) })), ...last],
       note: stored.note,
+      held: stored.held,
     };
   },
   onClick: ({ x, y }) => ({ a: y, b: x }),

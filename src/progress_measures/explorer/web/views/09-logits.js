@@ -14,6 +14,6 @@ addView({
     const values = at.experiment.row(stored.name, ...stored.indices);
     const norms = Array.from({ length: p }, (_, i) => values.slice(i * p, (i + 1) * p));
     norms[0][0] = 0;
-    return { ...spectrumPlot(at, norms, "Norm"), note: `${stored.note} The constant component is omitted.`.trim() };
+    return { ...spectrumPlot(at, norms, "Norm"), held: stored.held, note: `${stored.note} The constant component is omitted.`.trim() };
   },
 });
