@@ -348,7 +348,20 @@ def test_rule_that_holds_of_a_control_does_not_discriminate(networks):
     assert judged.verdict == NOT_DISCRIMINATING
     assert judged.passing_controls == ["blank"]
     assert judge(claim(passes_on_controls="It is about all networks."), networks.get).verdict == HOLDS
-    assert judge(claim(together=True), networks.get).controls == ()
+
+
+def test_rule_that_is_judged_once_is_judged_once_on_each_control(networks):
+    """All runs of a control together; a control that has not learned what the rule needs is left out."""
+    networks |= {"made_up": cube_of_losses(0.5, 0.6), "blank": cube_of_losses(5, 0.5)}
+    judged = judge(claim(together=True), networks.get)
+    assert (judged.verdict, [outcome.holds for outcome in judged.controls]) == (HOLDS, [False])
+    networks["blank"] = cube_of_losses(0.5, 0.5)
+    assert judge(claim(together=True), networks.get).verdict == NOT_DISCRIMINATING
+    assert judge(claim(together=True, passes_on_controls="It is about all networks."), networks.get).verdict == HOLDS
+    assert judge(claim(kind="exact"), networks.get).controls == ()
+    for cube, final in (("made_up", 1), ("blank", 0.5)):
+        networks[cube] = networks[cube].assign(train_accuracy=(("run", "epoch"), [[0, final]] * 2))
+    assert judge(claim(together=True, needs="memorization"), networks.get).controls == ()
 
 
 def test_rule_that_compares_runs_is_judged_once(networks):

@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         cube: name of the cube.
-        run: name of the run.
+        run: name of the run; empty if the rule is applied to all runs together.
         values: values of the quantity by name; empty if the cube does not have what the quantity reads.
         holds: whether the rule holds; None if the network has no value.
     """
@@ -97,8 +97,8 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment
 def judge_all(claims: Collection[Claim], cube_of: Callable[[str], xr.Dataset | None]) -> list[Judgment]:
     """Compute the quantity of each claim and compare its values with the rule.
 
-    A rule is applied to each network of the claim's population, to the authors' network and to each control, or once to
-    all runs of its cubes if it compares runs. Contradictions and claims that only report values are recorded: no measured
+    A rule is applied to each network of the claim's population, to the authors' network and to each control. If it compares
+    runs, it is applied once to all runs of its cubes, and once to all runs of each control. Contradictions and claims that only report values are recorded: no measured
     value can refute them.
 
     Args:
@@ -137,9 +137,24 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     if claim.judged_once and not any(_has_learned(claim, shown[0].isel(run=i)) for i in range(shown[0].sizes["run"])):
         return Judgment(claim, measured, CANNOT, incomplete=_left_out(claim))
     failed = tuple(condition for condition in claim.accept if not _claim_condition_holds(claim, condition, measured))
-    if claim.judged_once:
-        return Judgment(claim, measured, DIFFERS if failed else HOLDS, failed)
-    return _judge_networks(claim, measurements, Judgment(claim, measured, NOT_RUN, failed))
+    judgment = Judgment(claim, measured, DIFFERS if failed else NOT_RUN, failed)
+    if not claim.judged_once:
+        return _judge_networks(claim, measurements, judgment)
+    controls = [measurements.outcome_together(claim, name) for name in _controls_of_one_cube(claim)]
+    judgment = judgment._replace(controls=tuple(outcome for outcome in controls if outcome.holds is not None))
+    return judgment if failed else judgment._replace(verdict=_verdict_if_most_hold(judgment))
+
+
+def _controls_of_one_cube(claim: Claim) -> list[str]:
+    """Return the controls of a claim that is judged once: those of its cube, if it reads one cube and could be refuted."""
+    if len(claim.cubes) > 1 or claim.kind == "exact":
+        return []
+    return load_populations().get(claim.cubes[0], Population()).controls
+
+
+def _verdict_if_most_hold(judgment: Judgment) -> str:
+    """Return the verdict on a rule that holds in most networks: it must not hold in controls, unless the claim says why."""
+    return HOLDS if judgment.claim.passes_on_controls or not judgment.passing_controls else NOT_DISCRIMINATING
 
 
 def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgment) -> Judgment:
@@ -166,8 +181,7 @@ def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgmen
         return judgment._replace(verdict=CANNOT, incomplete=_left_out(claim))
     fraction = judgment.holding / len(networks)
     if fraction >= MOST:
-        discriminates = claim.passes_on_controls or not judgment.passing_controls
-        return judgment._replace(verdict=HOLDS if discriminates else NOT_DISCRIMINATING)
+        return judgment._replace(verdict=_verdict_if_most_hold(judgment))
     return judgment._replace(verdict=SOME if fraction > FEW else DIFFERS)
 
 
@@ -234,6 +248,17 @@ class _Measurements:
             else {}
         )
         return Outcome(name, run, values, rule_holds(claim, values) if values else None)
+
+    def outcome_together(self, claim: Claim, name: str) -> Outcome:
+        """Apply the rule of a claim that compares or counts runs to all runs of a cube, which may not exist."""
+        assert claim.quantity is not None
+        quantity, cube = load_quantity(claim.quantity), self.cube(name)
+        if cube is None or any(variable not in cube for variable in quantity.variables):
+            return Outcome(name, "", {}, None)
+        if not any(_has_learned(claim, cube.isel(run=i)) for i in range(cube.sizes["run"])):
+            return Outcome(name, "", {}, None)
+        values = values_of(quantity, [cube])
+        return Outcome(name, "", values, rule_holds(claim, values))
 
     def _network(self, name: str, index: int) -> xr.Dataset:
         """Return the cube of one network, with the variables that quantities read, in memory."""
