@@ -98,8 +98,8 @@ def judge_all(claims: Collection[Claim], cube_of: Callable[[str], xr.Dataset | N
     """Compute the quantity of each claim and compare its values with the rule.
 
     A rule is applied to each network of the claim's population, to the authors' network and to each control. If it compares
-    runs, it is applied once to all runs of its cubes, and once to all runs of each control. Contradictions and claims that only report values are recorded: no measured
-    value can refute them.
+    runs, it is applied once to all runs of its cubes, and once to all runs of each control. Contradictions and claims that
+    only report values are recorded: no measured value can refute them.
 
     Args:
         claims: the claims to judge.
