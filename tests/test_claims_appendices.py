@@ -304,11 +304,13 @@ def test_late_generalization_is_counted_by_dropout_rate():
 def test_sparsity_with_dropout_is_compared_with_networks_that_generalized_by_weight_decay(monkeypatch):
     columns = {"test_accuracy": [0.99, 1, 0.2], "logit_FVE": [0.7, 0.9, 0.1]}
     columns |= {"Gini_W_E": [0.2, 0.25, 0.3], "Gini_W_L": [0.4, 0.5, 0.1], "keys": ["1", "2", "3"]}
-    monkeypatch.setattr(variants, "structure", lambda _: columns)
-    rates = cube({"dropout": [0.2, 0.5, 0.8]}, test_accuracy=[steps((0, 1.0))] * 3)
+    monkeypatch.setattr(
+        variants, "structure", lambda runs: {name: values[: runs.sizes["run"]] for name, values in columns.items()}
+    )
+    rates = cube({"dropout": [0.2, 0.5, 0.5]}, test_accuracy=[steps((0, accuracy)) for accuracy in (0.99, 1.0, 0.2)])
     decayed = cube(test_accuracy=[steps((0, 1.0)), steps((0, 0.1))], gini_W_E=[steps((0, 0.6)), steps((0, 0.1))])
     measured = variants.structure_by_dropout(rates, decayed)
-    assert list(measured["Gini_W_E"]) == [0.2, 0.25, 0.3]
-    assert list(measured["Gini_W_L"]) == [0.4, 0.5, 0.1]
-    assert measured["largest_Gini_over_decayed"] == pytest.approx(0.5)
+    assert list(measured["Gini_W_E"]) == [0.2, 0.25]  # the third network has not generalized
+    assert list(measured["Gini_W_L"]) == [0.4, 0.5]
+    assert measured["largest_Gini_over_decayed"] == pytest.approx(0.25 / 0.6)
     assert measured["more_explained_at_0.5"]
