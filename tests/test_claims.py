@@ -28,6 +28,7 @@ from progress_measures.claims.judge import (
 from progress_measures.claims.registry import Quantity, load_quantity, quantities
 from progress_measures.claims.schema import Claim, Condition, Population, load_populations
 from progress_measures.claims.schema import load_claims as load
+from progress_measures.cube.from_weights import measures_of_last_weights
 from progress_measures.cube.open import cube_if_any, open_cube
 from progress_measures.errors import UserError
 from progress_measures.measures import measures
@@ -41,7 +42,8 @@ published = functools.cache(lambda name: cube_if_any(name, published=True))
 
 @pytest.fixture(scope="module")
 def judgments():
-    return dict(zip(CLAIMS, judge_all(list(CLAIMS.values()), published), strict=True))
+    maps_of = functools.partial(measures_of_last_weights, published=True)
+    return dict(zip(CLAIMS, judge_all(list(CLAIMS.values()), published, maps_of), strict=True))
 
 
 def test_claims_are_complete():
@@ -325,6 +327,37 @@ def test_maps_of_the_first_run_are_left_out_for_the_others(networks):
     of_neurons = claim(quantity="unclustered_fire", accept=[{"value": "always_on", "equals": 1}])
     judged = judge(of_neurons, {"made_up": cube}.get)
     assert [(outcome.run, outcome.holds) for outcome in judged.networks] == [("seed0", True)]
+
+
+def test_maps_of_other_runs_are_computed_from_weights(networks):
+    """At the last checkpoint, and only for quantities that read no earlier one."""
+    dims, coords = ("epoch", "neuron"), {"epoch": [0, 100], "run": ["seed0", "seed1"]}
+    cube = xr.Dataset(
+        {
+            "neuron_fraction_explained": (("run", *dims), np.full((2, 2, 2), 0.2)),
+            "neuron_fraction_active": (dims, [[0, 0], [0.1, 0.99]]),
+        },
+        coords | {"layers": ("run", [1] * 2), "d_mlp": ("run", [2] * 2)},
+    )
+    computed = []
+
+    def maps_of(name, run, names):
+        computed.append((name, run, names))
+        return xr.Dataset({"neuron_fraction_active": (dims, [[0.2, 0.3]])}, {"epoch": [100]})
+
+    of_neurons = claim(quantity="unclustered_fire", accept=[{"value": "always_on", "equals": 1}])
+    judged = judge_all([of_neurons], {"made_up": cube}.get, maps_of)[0]
+    assert [(outcome.run, outcome.holds) for outcome in judged.networks] == [("seed0", True), ("seed1", False)]
+    assert computed == [("made_up", "seed1", ["neuron_fraction_active"])]
+
+
+def test_measures_of_last_weights_are_those_of_the_cube():
+    names = ["neuron_fraction_active", "neuron_value_token", "test_loss_by_answer"]  # the last one does not apply
+    maps, cube = measures_of_last_weights("mainline", "seed0", names, published=True), published("mainline")
+    assert set(maps.data_vars) == set(names[:2])
+    np.testing.assert_allclose(maps.neuron_fraction_active[0], cube.neuron_fraction_active[-1], atol=1e-3)
+    np.testing.assert_allclose(maps.neuron_value_token, cube.neuron_value_token, atol=1e-2)
+    assert not measures_of_last_weights("authors_network", "authors_network", names, published=True)
 
 
 def test_page_gives_population_authors_and_controls(networks, tmp_path):
