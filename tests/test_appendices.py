@@ -30,6 +30,7 @@ LONG = [
     *("skip_trigram", "skip_trigram_finite"),
     *("five_digit_addition_notebook", "five_digit_addition_paper", "five_digit_addition_finite_paper"),
     *("repeated_subsequence_paper", "skip_trigram_paper", "skip_trigram_finite_paper"),
+    *("five_digit_addition_finite_saved", "skip_trigram_finite_64", "dropout_weight_decay_01"),
 ]
 
 

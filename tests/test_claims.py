@@ -30,6 +30,7 @@ from progress_measures.claims.judge import (
 from progress_measures.claims.registry import Quantity, load_quantity, quantities
 from progress_measures.claims.schema import Claim, Condition, Population, load_populations
 from progress_measures.claims.schema import load_claims as load
+from progress_measures.cube.from_weights import measures_of_last_weights
 from progress_measures.cube.open import cube_if_any, open_cube
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names
@@ -44,11 +45,12 @@ published = functools.cache(lambda name: cube_if_any(name, published=True))
 
 @pytest.fixture(scope="module")
 def judgments():
-    return dict(zip(CLAIMS, judge_all(list(CLAIMS.values()), published), strict=True))
+    maps_of = functools.partial(measures_of_last_weights, published=True)
+    return dict(zip(CLAIMS, judge_all(list(CLAIMS.values()), published, maps_of), strict=True))
 
 
 def test_claims_are_complete():
-    assert len(CLAIMS) == 325
+    assert len(CLAIMS) == 328
     kinds = Counter(claim.kind for claim in CLAIMS.values())
     assert kinds["contradiction"] == 63
     assert {claim.source for claim in CLAIMS.values()} == {
@@ -336,6 +338,37 @@ def test_maps_of_the_first_run_are_left_out_for_the_others(networks):
     assert [(outcome.run, outcome.holds) for outcome in judged.networks] == [("seed0", True)]
 
 
+def test_maps_of_other_runs_are_computed_from_weights(networks):
+    """At the last checkpoint, and only for quantities that read no earlier one."""
+    dims, coords = ("epoch", "neuron"), {"epoch": [0, 100], "run": ["seed0", "seed1"]}
+    cube = xr.Dataset(
+        {
+            "neuron_fraction_explained": (("run", *dims), np.full((2, 2, 2), 0.2)),
+            "neuron_fraction_active": (dims, [[0, 0], [0.1, 0.99]]),
+        },
+        coords | {"layers": ("run", [1] * 2), "d_mlp": ("run", [2] * 2)},
+    )
+    computed = []
+
+    def maps_of(name, run, names):
+        computed.append((name, run, names))
+        return xr.Dataset({"neuron_fraction_active": (dims, [[0.2, 0.3]])}, {"epoch": [100]})
+
+    of_neurons = claim(quantity="unclustered_fire", accept=[{"value": "always_on", "equals": 1}])
+    judged = judge_all([of_neurons], {"made_up": cube}.get, maps_of)[0]
+    assert [(outcome.run, outcome.holds) for outcome in judged.networks] == [("seed0", True), ("seed1", False)]
+    assert computed == [("made_up", "seed1", ["neuron_fraction_active"])]
+
+
+def test_measures_of_last_weights_are_those_of_the_cube():
+    names = ["neuron_fraction_active", "neuron_value_token", "test_loss_by_answer"]  # the last one does not apply
+    maps, cube = measures_of_last_weights("mainline", "seed0", names, published=True), published("mainline")
+    assert set(maps.data_vars) == set(names[:2])
+    np.testing.assert_allclose(maps.neuron_fraction_active[0], cube.neuron_fraction_active[-1], atol=1e-3)
+    np.testing.assert_allclose(maps.neuron_value_token, cube.neuron_value_token, atol=1e-2)
+    assert not measures_of_last_weights("authors_network", "authors_network", names, published=True)
+
+
 def test_page_gives_population_authors_and_controls(networks, tmp_path):
     networks |= {"theirs": cube_of_losses(0.3), "other": cube_of_losses(0.5, 0.6, 2)}
     change = {"text": "loss | falls", "before": "below 2", "reason": "The text says 1.", "verdict": "differs (0 of 5)"}
@@ -360,7 +393,20 @@ def test_rule_that_holds_of_a_control_does_not_discriminate(networks):
     assert judged.verdict == NOT_DISCRIMINATING
     assert judged.passing_controls == ["blank"]
     assert judge(claim(passes_on_controls="It is about all networks."), networks.get).verdict == HOLDS
-    assert judge(claim(together=True), networks.get).controls == ()
+
+
+def test_rule_that_is_judged_once_is_judged_once_on_each_control(networks):
+    """All runs of a control together; a control that has not learned what the rule needs is left out."""
+    networks |= {"made_up": cube_of_losses(0.5, 0.6), "blank": cube_of_losses(5, 0.5)}
+    judged = judge(claim(together=True), networks.get)
+    assert (judged.verdict, [outcome.holds for outcome in judged.controls]) == (HOLDS, [False])
+    networks["blank"] = cube_of_losses(0.5, 0.5)
+    assert judge(claim(together=True), networks.get).verdict == NOT_DISCRIMINATING
+    assert judge(claim(together=True, passes_on_controls="It is about all networks."), networks.get).verdict == HOLDS
+    assert judge(claim(kind="exact"), networks.get).controls == ()
+    for cube, final in (("made_up", 1), ("blank", 0.5)):
+        networks[cube] = networks[cube].assign(train_accuracy=(("run", "epoch"), [[0, final]] * 2))
+    assert judge(claim(together=True, needs="memorization"), networks.get).controls == ()
 
 
 def test_rule_that_compares_runs_is_judged_once(networks):

@@ -605,6 +605,7 @@ def claims(
     from progress_measures.claims import claims_page
     from progress_measures.claims.judge import format_value, judge_all
     from progress_measures.claims.schema import load_claims
+    from progress_measures.cube.from_weights import measures_of_last_weights
     from progress_measures.cube.open import cube_if_any
 
     all_claims = load_claims()
@@ -615,7 +616,8 @@ def claims(
         raise UserError(f"--only {unknown[0]}: there is no such claim; {hint}")
     selected = [all_claims[name] for name in only] if only else list(all_claims.values())
     cube_of = functools.cache(lambda name: cube_if_any(name, published=cubes == "published"))
-    judgments = judge_all(selected, cube_of)
+    maps_of = functools.partial(measures_of_last_weights, published=cubes == "published")
+    judgments = judge_all(selected, cube_of, maps_of)
     if only:
         for judgment in judgments:
             claim, measured = judgment.claim, format_value(judgment.measured)

@@ -12,6 +12,7 @@ import xarray as xr
 from progress_measures.analysis.select import caveats, network_alone, only
 from progress_measures.claims.registry import Quantity, Values, load_quantity
 from progress_measures.claims.schema import FOLDER, Claim, Condition, Population, load_populations
+from progress_measures.cube.stops import last_checkpoint
 from progress_measures.errors import UserError
 
 HOLDS, SOME, DIFFERS = "holds", "holds in some", "differs"
@@ -25,12 +26,21 @@ LEARNED = {"memorization": ("train_accuracy", 0.99), "generalization": ("test_ac
 """The final accuracy, and its least value, of a network that has learned what a claim needs."""
 
 
+MapsOf = Callable[[str, str, Collection[str]], xr.Dataset]
+"""Function that returns measures of the last checkpoint, by name of the cube, name of the run and names of the measures."""
+
+
+def no_maps(cube: str, run: str, names: Collection[str]) -> xr.Dataset:
+    """Return no measure, for cubes without weights."""
+    return xr.Dataset()
+
+
 class Outcome(NamedTuple):
     """A rule on one network.
 
     Attributes:
         cube: name of the cube.
-        run: name of the run.
+        run: name of the run; empty if the rule is applied to all runs together.
         values: values of the quantity by name; empty if the cube does not have what the quantity reads.
         holds: whether the rule holds; None if the network has no value.
     """
@@ -94,16 +104,19 @@ def judge(claim: Claim, cube_of: Callable[[str], xr.Dataset | None]) -> Judgment
     return judge_all([claim], cube_of)[0]
 
 
-def judge_all(claims: Collection[Claim], cube_of: Callable[[str], xr.Dataset | None]) -> list[Judgment]:
+def judge_all(
+    claims: Collection[Claim], cube_of: Callable[[str], xr.Dataset | None], maps_of: MapsOf = no_maps
+) -> list[Judgment]:
     """Compute the quantity of each claim and compare its values with the rule.
 
-    A rule is applied to each network of the claim's population, to the authors' network and to each control, or once to
-    all runs of its cubes if it compares runs. Contradictions and claims that only report values are recorded: no measured
-    value can refute them.
+    A rule is applied to each network of the claim's population, to the authors' network and to each control. If it compares
+    runs, it is applied once to all runs of its cubes, and once to all runs of each control. Contradictions and claims that
+    only report values are recorded: no measured value can refute them.
 
     Args:
         claims: the claims to judge.
         cube_of: function that returns the cube of an experiment, or None if the experiment has not been run.
+        maps_of: function that computes maps of the last checkpoint, which a cube has of its first run only.
 
     Returns:
         The claims with their measured values and verdicts.
@@ -112,7 +125,7 @@ def judge_all(claims: Collection[Claim], cube_of: Callable[[str], xr.Dataset | N
         UserError: a condition names a value that the quantity does not return, or compares values of incompatible
             types, or a cube lacks a variable.
     """
-    measurements = _Measurements(cube_of, {claim.quantity for claim in claims if claim.quantity})
+    measurements = _Measurements(cube_of, maps_of, {claim.quantity for claim in claims if claim.quantity})
     return [_judge(claim, measurements) for claim in claims]
 
 
@@ -137,9 +150,24 @@ def _judge(claim: Claim, measurements: _Measurements) -> Judgment:
     if claim.judged_once and not any(_has_learned(claim, shown[0].isel(run=i)) for i in range(shown[0].sizes["run"])):
         return Judgment(claim, measured, CANNOT, incomplete=_left_out(claim))
     failed = tuple(condition for condition in claim.accept if not _claim_condition_holds(claim, condition, measured))
-    if claim.judged_once:
-        return Judgment(claim, measured, DIFFERS if failed else HOLDS, failed)
-    return _judge_networks(claim, measurements, Judgment(claim, measured, NOT_RUN, failed))
+    judgment = Judgment(claim, measured, DIFFERS if failed else NOT_RUN, failed)
+    if not claim.judged_once:
+        return _judge_networks(claim, measurements, judgment)
+    controls = [measurements.outcome_together(claim, name) for name in _controls_of_one_cube(claim)]
+    judgment = judgment._replace(controls=tuple(outcome for outcome in controls if outcome.holds is not None))
+    return judgment if failed else judgment._replace(verdict=_verdict_if_most_hold(judgment))
+
+
+def _controls_of_one_cube(claim: Claim) -> list[str]:
+    """Return the controls of a claim that is judged once: those of its cube, if it reads one cube and could be refuted."""
+    if len(claim.cubes) > 1 or claim.kind == "exact":
+        return []
+    return load_populations().get(claim.cubes[0], Population()).controls
+
+
+def _verdict_if_most_hold(judgment: Judgment) -> str:
+    """Return the verdict on a rule that holds in most networks: it must not hold in controls, unless the claim says why."""
+    return HOLDS if judgment.claim.passes_on_controls or not judgment.passing_controls else NOT_DISCRIMINATING
 
 
 def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgment) -> Judgment:
@@ -166,8 +194,7 @@ def _judge_networks(claim: Claim, measurements: _Measurements, judgment: Judgmen
         return judgment._replace(verdict=CANNOT, incomplete=_left_out(claim))
     fraction = judgment.holding / len(networks)
     if fraction >= MOST:
-        discriminates = claim.passes_on_controls or not judgment.passing_controls
-        return judgment._replace(verdict=HOLDS if discriminates else NOT_DISCRIMINATING)
+        return judgment._replace(verdict=_verdict_if_most_hold(judgment))
     return judgment._replace(verdict=SOME if fraction > FEW else DIFFERS)
 
 
@@ -209,11 +236,16 @@ class _Measurements:
 
     Args:
         cube_of: function that returns the cube of an experiment, or None if the experiment has not been run.
+        maps_of: function that computes maps of the last checkpoint, which a cube has of its first run only.
         quantity_names: names of the quantities that are measured on single networks.
     """
 
-    def __init__(self, cube_of: Callable[[str], xr.Dataset | None], quantity_names: Collection[str]) -> None:
+    def __init__(
+        self, cube_of: Callable[[str], xr.Dataset | None], maps_of: MapsOf, quantity_names: Collection[str]
+    ) -> None:
         self.cube = functools.cache(cube_of)
+        self._maps_of = maps_of
+        self._maps: dict[tuple[str, int], xr.Dataset] = {}
         self._variables = {variable for name in quantity_names for variable in load_quantity(name).variables}
         self._variables |= {accuracy for accuracy, _ in LEARNED.values()}
         self._values: dict[tuple[str, str, int], Values] = {}
@@ -235,6 +267,17 @@ class _Measurements:
         )
         return Outcome(name, run, values, rule_holds(claim, values) if values else None)
 
+    def outcome_together(self, claim: Claim, name: str) -> Outcome:
+        """Apply the rule of a claim that compares or counts runs to all runs of a cube, which may not exist."""
+        assert claim.quantity is not None
+        quantity, cube = load_quantity(claim.quantity), self.cube(name)
+        if cube is None or any(variable not in cube for variable in quantity.variables):
+            return Outcome(name, "", {}, None)
+        if not any(_has_learned(claim, cube.isel(run=i)) for i in range(cube.sizes["run"])):
+            return Outcome(name, "", {}, None)
+        values = values_of(quantity, [cube])
+        return Outcome(name, "", values, rule_holds(claim, values))
+
     def _network(self, name: str, index: int) -> xr.Dataset:
         """Return the cube of one network, with the variables that quantities read, in memory."""
         if (name, index) not in self._networks:
@@ -249,13 +292,28 @@ class _Measurements:
         assert claim.quantity is not None
         key = (claim.quantity, name, index)
         if key not in self._values:
-            quantity, network = load_quantity(claim.quantity), self._network(name, index)
+            quantity = load_quantity(claim.quantity)
+            network = self._with_maps(name, index, quantity.variables)
             if network.sizes.get("epoch") == 1:
                 measurable = self._is_of_one_checkpoint(quantity, claim.cubes[0], network)
             else:
                 measurable = all(variable in network for variable in quantity.variables)
             self._values[key] = values_of(quantity, [network]) if measurable else {}
         return self._values[key]
+
+    def _with_maps(self, name: str, index: int, variables: Collection[str]) -> xr.Dataset:
+        """Return the cube of one network; its last checkpoint alone, with maps, if the cube has these of its first run only."""
+        network, cube = self._network(name, index), self.cube(name)
+        assert cube is not None
+        if all(variable in network or variable not in cube for variable in variables):
+            return network
+        if (name, index) not in self._maps:
+            missing = sorted(variable for variable in self._variables if variable in cube and variable not in network)
+            self._maps[name, index] = self._maps_of(name, str(network.run.values[0]), missing)
+        if not self._maps[name, index]:
+            return network
+        last = last_checkpoint(network.isel(run=0)).epoch.values
+        return xr.merge([network.sel(epoch=[last]), self._maps[name, index]], join="exact", compat="override")
 
     def _is_of_one_checkpoint(self, quantity: Quantity, trained: str, network: xr.Dataset) -> bool:
         """Return whether a quantity has a value on a network with only one checkpoint.

@@ -162,7 +162,10 @@ def memorization_times(cube: xr.Dataset) -> Values:
     """
     memorization_epochs, grok_epochs = first_below(cube.history_train_loss, 1e-6), cube.grok_time.values
     with np.errstate(invalid="ignore"):  # times that are infinite
-        spreads = [times.std(ddof=1) / times.mean() for times in (memorization_epochs, grok_epochs)]
+        spreads = [
+            times.std(ddof=1) / times.mean() if len(times) > 1 else np.nan
+            for times in (memorization_epochs, grok_epochs)
+        ]
     return {
         "memorization": memorization_epochs,
         "memorization_spread": spreads[0],

@@ -1,8 +1,8 @@
 """Quantities of the three tasks on sequences: fresh data compared with a fixed training set (appendix D.3).
 
 The paper states that these tasks use the mainline's settings. The authors' saved runs and notebook use other settings.
-Claims are judged with the settings of the saved runs and notebook, as far as they are known. Values for the settings
-that the paper states have names that end in `_as_stated`.
+Claims are judged with the settings of the saved runs and notebook, as far as they are known, otherwise with those that
+the paper states.
 """
 
 from __future__ import annotations
@@ -37,20 +37,13 @@ def _epochs_and_ratio(train: float, test: float) -> Values:
 
 
 @quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss"))
-def fresh_data(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
-    """Return how far train and test loss of the first run differ on fresh data, and how sharply the test loss drops.
+def fresh_data(cube: xr.Dataset) -> Values:
+    """Return how far train and test loss of the first run differ, and how sharply the test loss drops.
 
     Values are the largest absolute log10 ratio of the smoothed losses, final test loss and accuracy, and the largest
     drop of the smoothed test loss within a fifth of the training, as a fraction of its total drop.
-
-    Args:
-        cube: runs with the settings of the authors' saved runs.
-        as_stated: runs with the settings that the paper states.
-
-    Returns:
-        Values of `cube`, and values of `as_stated` with names that end in `_as_stated`.
     """
-    return _with_others(_fresh(cube), _fresh(as_stated))
+    return _fresh(cube)
 
 
 def _fresh(cube: xr.Dataset) -> Values:
@@ -59,12 +52,12 @@ def _fresh(cube: xr.Dataset) -> Values:
     train, test = (np.log10(_smooth(run_cube[f"history_{split}_loss"])) for split in ("train", "test"))
     test_loss = _smooth(run_cube.history_test_loss).values
     fifth = max(1, int(0.2 * len(test_loss)))
-    largest_drop = (test_loss[:-fifth] - test_loss[fifth:]).max()
+    largest_drop, total_drop = (test_loss[:-fifth] - test_loss[fifth:]).max(), test_loss[0] - test_loss.min()
     return {
         "largest_log10_ratio": float(np.abs(test - train).max()),
         "final_test_loss": float(run_cube.history_test_loss[-1]),
         "final_test_accuracy": float(run_cube.history_test_accuracy[-1]),
-        "share_of_drop_in_a_fifth": float(largest_drop / (test_loss[0] - test_loss.min())),
+        "share_of_drop_in_a_fifth": float(largest_drop / total_drop) if total_drop else np.nan,
     }
 
 
@@ -105,18 +98,9 @@ def _digit_falls(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("history_test_loss", "history_train_loss"))
-def gap_on_few(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
-    """Return the first epochs with train and test loss below 0.1 on a fixed training set, and their ratio.
-
-    Values are of the first run. Values of the last run, which trains on fewer sequences, have names that end in
-    `_of_fewer`. Values for the settings that the paper states have names that end in `_as_stated`.
-    """
-    values = _with_others(_gap(cube.isel(run=[0])), _gap(cube.isel(run=[-1])), "of_fewer")
-    return _with_others(values, _gap(as_stated.isel(run=[0])))
-
-
-def _gap(run_cube: xr.Dataset) -> Values:
-    """Return the epochs at which train and test loss of a single run fall below 0.1, and their ratio."""
+def gap_on_few(cube: xr.Dataset) -> Values:
+    """Return the first epochs of the first run with train and with test loss below 0.1, and their ratio."""
+    run_cube = cube.isel(run=[0])
     return _epochs_and_ratio(*(first_below(run_cube[f"history_{split}_loss"], 0.1)[0] for split in ("train", "test")))
 
 
@@ -143,18 +127,12 @@ def skip_trigrams_drawn(cube: xr.Dataset) -> Values:
 
 
 @quantity(variables=("history_test_accuracy", "history_test_loss", "history_train_loss"))
-def transition_on_few(cube: xr.Dataset, as_stated: xr.Dataset) -> Values:
+def transition_on_few(cube: xr.Dataset) -> Values:
     """Return the first epochs with train loss below 0.1 and with test loss below a quarter of its maximum.
 
     The epoch for the test loss is after its maximum. Also return the ratio of the two epochs, the largest test loss and
-    its epoch, and final test loss and accuracy. Values are of the first run; values for the settings that the paper
-    states have names that end in `_as_stated`.
+    its epoch, and final test loss and accuracy. Values are of the first run.
     """
-    return _with_others(_transition(cube), _transition(as_stated))
-
-
-def _transition(cube: xr.Dataset) -> Values:
-    """Return the quantities of `transition_on_few` for the first run of one cube."""
     run_cube = cube.isel(run=[0])
     train = first_below(run_cube.history_train_loss, 0.1)[0]
     test_loss = run_cube.history_test_loss

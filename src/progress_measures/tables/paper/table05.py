@@ -30,7 +30,7 @@ PERCENT = ("logit FVE", "MLP FVE", "MLP FVE SD")
 @table(
     title="Losses, sparsity and fits for other train fractions, two layers, other primes and dropout",
     reference="Nanda et al. 2023, Table 5",
-    experiment=("data_fraction_high", "two_layer", "prime_53", "prime_109", "dropout"),
+    experiment=("data_fraction_high", "two_layer", "prime_53", "prime_109", "dropout", "dropout_weight_decay_01"),
     partial=True,
     published=("paper",),
     variables=(*TABLE_5_VARIABLES, "test_accuracy"),
@@ -43,6 +43,7 @@ def rows(
     prime_53: xr.Dataset | None,
     prime_109: xr.Dataset | None,
     dropout: xr.Dataset | None,
+    dropout_weight_decay: xr.Dataset | None,
 ) -> pd.DataFrame:
     """Test loss, sparsity and fits of networks that differ from the mainline in one setting.
 
@@ -53,20 +54,20 @@ def rows(
     entries cos w_k c and sin w_k c. MLP FVE is the fraction of the variance over pairs of such a projection that cos
     w_k(a + b) or sin w_k(a + b) explains: mean and standard deviation (SD) over the projections of all keys. Left: the
     paper's networks, all of which generalize. Right: our networks, with their test accuracy, since not all of ours
-    generalize (none with dropout). The two networks in a row share no initial weights. Our cells are empty where a
-    network has not been trained to the end.
+    generalize (none with dropout and no weight decay). The paper's networks with dropout are listed twice: beside ours
+    without weight decay, and beside ours with weight decay 0.1. The two networks in a row share no initial weights. Our
+    cells are empty where a network has not been trained to the end.
     """
-    groups = {
-        "paper.table5.data_fraction": [(f"{float(run.train_fraction):.0%}", run) for run in _runs(fractions)],
-        "paper.table5.two_layer": [("2 layer", run) for run in _runs(two_layer)],
-        "paper.table5.prime_53": [("P=53", run) for run in _runs(prime_53, weight_decay=5)],
-        "paper.table5.prime_109": [("P=109", run) for run in _runs(prime_109)],
-        "paper.table5.dropout": [
-            (f"dropout {float(run.dropout):g}", run) for run in _runs(dropout) if float(run.dropout) < 0.8
-        ],
-    }
+    groups = [
+        ("paper.table5.data_fraction", [(f"{float(run.train_fraction):.0%}", run) for run in _runs(fractions)]),
+        ("paper.table5.two_layer", [("2 layer", run) for run in _runs(two_layer)]),
+        ("paper.table5.prime_53", [("P=53", run) for run in _runs(prime_53, weight_decay=5)]),
+        ("paper.table5.prime_109", [("P=109", run) for run in _runs(prime_109)]),
+        ("paper.table5.dropout", _with_dropout(dropout, "")),
+        ("paper.table5.dropout", _with_dropout(dropout_weight_decay, ", weight decay 0.1")),
+    ]
     frames = []
-    for claim, runs in groups.items():
+    for claim, runs in groups:
         paper_rows = [_as_published(row) for row in published(claim)]
         our_rows = [
             {"network": name, "test accuracy": float(run.test_accuracy)} | table_5_row(run) for name, run in runs
@@ -81,6 +82,11 @@ def _runs(cube: xr.Dataset | None, **settings: Any) -> list[xr.Dataset]:
         return []
     runs = runs_with(cube, **settings)
     return [last_checkpoint(runs.isel(run=i)) for i in range(runs.sizes["run"])]
+
+
+def _with_dropout(cube: xr.Dataset | None, suffix: str) -> list[tuple[str, xr.Dataset]]:
+    """Return the runs with the dropout rates of the table, each with its name."""
+    return [(f"dropout {float(run.dropout):g}{suffix}", run) for run in _runs(cube) if float(run.dropout) < 0.8]
 
 
 def _as_published(row: Row) -> Row:

@@ -27,7 +27,7 @@ COLUMNS = {
 @table(
     title="Mean ablation of the skip connection around the last MLP",
     reference="Nanda et al. 2023, Table 6",
-    experiment=("data_fraction_high", "two_layer", "prime_53", "prime_109", "dropout"),
+    experiment=("data_fraction_high", "two_layer", "prime_53", "prime_109", "dropout", "dropout_weight_decay_01"),
     partial=True,
     published=("paper",),
     variables=("intervention_loss", "intervention_accuracy"),
@@ -39,13 +39,15 @@ def rows(
     prime_53: xr.Dataset | None,
     prime_109: xr.Dataset | None,
     dropout: xr.Dataset | None,
+    dropout_weight_decay: xr.Dataset | None,
 ) -> pd.DataFrame:
     """Loss (nat) and accuracy over all pairs, before and after mean ablation of the last MLP's skip connection.
 
     The ablation replaces the vector that the skip connection carries past the MLP by its mean over all pairs. Each row
     is a group of networks that differ from the mainline in the named setting; cells are means and standard deviations
-    (SD) over these networks. Left: the paper's networks. Right: ours. Our cells are empty where a network has not been
-    trained to the end.
+    (SD) over these networks. Left: the paper's networks. Right: ours. The paper's networks with dropout are listed twice:
+    beside ours without weight decay, of which none generalizes, and beside ours with weight decay 0.1. Our cells are empty
+    where a network has not been trained to the end.
     """
     groups = {
         "40-90% of the data": (published("paper.table6.data_fraction"), fractions, {}),
@@ -55,6 +57,8 @@ def rows(
     }
     for row in published("paper.table6.dropout"):
         groups[f"dropout {row['p']}"] = (row, dropout, {"dropout": row["p"]})
+    for row in published("paper.table6.dropout"):
+        groups[f"dropout {row['p']}, weight decay 0.1"] = (row, dropout_weight_decay, {"dropout": row["p"]})
     names = {name: name.replace(" ", "_").replace("SD", "sd") for name in COLUMNS}
     frames = []
     for group, (row, cube, settings) in groups.items():

@@ -1,0 +1,55 @@
+"""Measures of a last checkpoint that a cube lacks, computed from stored weights.
+
+A cube has maps of its first run only, because they are large. The last weights of every run are published, so that the maps
+of the other runs can be computed where they are needed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from progress_measures.cube.extract import compute_measures
+from progress_measures.cube.open import OpenRun
+from progress_measures.errors import UserError
+from progress_measures.experiments.derived import train_mask
+from progress_measures.measures.registry import measures
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from numpy.typing import NDArray
+
+
+class _LastWeights:
+    """The last stored weights of a run, as a `WeightSource`."""
+
+    def __init__(self, run: OpenRun) -> None:
+        self.epochs = np.array([max(run.epochs)], dtype=np.int64)
+        self._weights = run.weights(int(self.epochs[0]))
+
+    def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]:
+        return {name: np.ascontiguousarray(tensor) for name, tensor in self._weights.items()}
+
+
+def measures_of_last_weights(experiment: str, run_name: str, names: Collection[str], published: bool) -> xr.Dataset:
+    """Compute measures of a run from its last stored weights.
+
+    Args:
+        experiment: name of the experiment.
+        run_name: name of the run.
+        names: names of the measures. Those that do not apply to the run are left out.
+        published: whether to use the published weights even if `results/` has weights of the run.
+
+    Returns:
+        One variable per measure, without a dimension `run`; none if no weights of the run are stored.
+    """
+    try:
+        run = OpenRun(experiment, run_name, published)
+        settings, weights = run.settings, _LastWeights(run)
+    except UserError:
+        return xr.Dataset()
+    applicable = [measures()[name] for name in names if measures()[name].applies_to(settings)]
+    return compute_measures(settings, applicable, weights, None if settings.on_sequences else train_mask(settings))
