@@ -41,7 +41,7 @@ from progress_measures.paths import checkpoints, published_weights
 from progress_measures.training import cost
 from progress_measures.training.machine import machine, peak_of_this_process, set_up
 from progress_measures.training.objectives import objective_module
-from progress_measures.training.optimizer import AdamW
+from progress_measures.training.optimizers.adamw import AdamW
 
 CPU = torch.device("cpu")
 NOTEBOOK_MEASURES = (

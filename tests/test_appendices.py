@@ -80,7 +80,7 @@ def gathered(files, folder):
             write_dataset(runs, dataset_store(name))
             for run in runs:
                 train([run], dataset_store(name), runs_folder(name))
-            cubes[name] = join([measured(run, run is runs[0]) for run in runs], runs, runs[0])
+            cubes[name] = join([measured(run, run is runs[0]) for run in runs], runs, runs)
     return cubes
 
 

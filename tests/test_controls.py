@@ -14,7 +14,7 @@ from progress_measures.measures import measures
 from progress_measures.measures.checkpoint import RunContext
 from progress_measures.models.initialize import initial_weights
 from progress_measures.training.objectives import pairs
-from progress_measures.training.optimizer import AdamW
+from progress_measures.training.optimizers.adamw import AdamW
 
 MAINLINE = "mainline"
 

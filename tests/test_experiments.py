@@ -89,6 +89,23 @@ def test_linked_fields_vary_together():
     assert [(run.model.d_model, run.model.d_mlp) for run in runs[::2]] == [(32, 128), (64, 256)]
 
 
+def test_named_settings_and_nested_fields_vary():
+    grid = {
+        "recipe": {"slow": {"training.learning_rate": 1e-4}, "fast": {}},
+        "training.learning_rate_schedule.shape": ["constant", "cosine"],
+        "task.prime": [13, 17],
+    }
+    runs = Experiment.model_validate(MINIMAL | {"grid": grid}).runs("mine")
+    assert [run.name for run in runs[:3]] == [
+        "slow_learning_rate_schedule_shapeconstant_prime13",
+        "slow_learning_rate_schedule_shapeconstant_prime17",
+        "slow_learning_rate_schedule_shapecosine_prime13",
+    ]
+    last = runs[-1]
+    assert (last.training.learning_rate, last.training.learning_rate_schedule.shape) == (1e-3, "cosine")
+    assert [run.task.prime for run in runs[:2]] == [13, 17]
+
+
 def test_hash_depends_only_on_settings_of_training():
     (run,) = Experiment.model_validate(MINIMAL).runs("mine")
     (retitled,) = Experiment.model_validate(MINIMAL | {"title": "other"}).runs("other")
@@ -112,7 +129,28 @@ def test_hash_depends_only_on_settings_of_training():
         ("split.train_fraction", 1.0, "split.train_fraction: Input should be less than 1"),
         ("training.checkpoint_every", 33, "training: `checkpoint_every` (33) must divide `epochs` (200)"),
         ("training.epochs", "many", "training.epochs: Input should be a valid integer"),
-        ("grid", {"task.prime": [3, 5]}, "grid: `task.prime` cannot vary"),
+        (
+            "grid",
+            {"training.epochs": [200, 400]},
+            "`training.epochs` cannot vary within an experiment: it decides the epochs",
+        ),
+        (
+            "grid",
+            {"task.kind": ["a", "b"]},
+            "`task.kind` cannot vary within an experiment: tasks have different measures",
+        ),
+        (
+            "grid",
+            {"task.length": [7, 8]},
+            "`task.length` cannot vary within an experiment: sequences of different kinds",
+        ),
+        (
+            "grid",
+            {"task.size": [7, 8]},
+            "`task.size` cannot vary within an experiment; choose from: model.activation, ",
+        ),
+        ("grid", {"recipe": {"a": {"model.depth": 2}}}, "`model.depth` cannot vary within an experiment; choose from"),
+        ("grid", {"seed": {"a": {"seed": 2}}}, "`seed` has names of settings, so it needs a name of its own"),
         (
             "grid",
             {"model.d_model, model.d_mlp": [[32, 128], [64]]},
@@ -143,7 +181,7 @@ SEQUENCES = {"title": "t", "task": {"kind": "skip_trigram"}, "training": {"epoch
         ({"training": {"epochs": 200}}, "`training.batch` is needed"),
         ({"split": {"examples": 20}}, "`training.batch` (8) must divide `split.examples` (20)"),
         ({"split": {"train_fraction": 0.5}}, "`split.method` and `split.train_fraction` are for tasks on pairs"),
-        ({"task": MINIMAL["task"]}, "`training.batch` are for tasks on sequences"),
+        ({"task": MINIMAL["task"], "split": {"examples": 16}}, "`split.test_examples` are for tasks on sequences"),
         ({"model": {"doubled_residual": True}}, "`model.doubled_residual` is for networks with `model.attention_only"),
         (
             {"model": {"attention_only": True}, "training": {"epochs": 200, "batch": 8, "dropout": 0.5}},
@@ -178,7 +216,9 @@ def test_settings_of_a_run_belong_to_its_task():
     (fresh,) = Experiment.model_validate(SEQUENCES).runs("mine")
     (fixed,) = Experiment.model_validate(SEQUENCES | {"split": {"examples": 16}}).runs("mine")
     assert "train_fraction" in pairs.settings
-    assert not {"examples", "batch"} & set(pairs.settings)
+    assert "examples" not in pairs.settings
+    assert "batch" in pairs.omitted_settings
+    assert "batch" not in fixed.omitted_settings
     assert "train_fraction" not in fresh.settings
     assert (fresh.settings["examples"], fixed.settings["examples"], fixed.settings["batch"]) == (float("inf"), 16.0, 8)
 

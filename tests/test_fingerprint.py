@@ -203,8 +203,12 @@ def test_families_of_measures_do_not_depend_on_each_other():
 
 
 def test_training_does_not_depend_on_progress_messages_or_experiment_files():
-    reached = fingerprint.reachable_modules("progress_measures.training.loop")
-    assert "progress_measures.training.optimizer" in reached
+    run = load_experiment("mainline").runs("mainline")[0]
+    reached = fingerprint.reachable_modules(*code_modules(run))
+    assert "progress_measures.training.optimizers.base" in reached
+    assert "progress_measures.training.optimizers.muon" not in reached, (
+        "mainline networks do not depend on other optimizers"
+    )
     unrelated = ("progress_measures.experiments", "progress_measures.measures", "progress_measures.capabilities")
     assert {m for m in reached if m.startswith(unrelated)} == {fingerprint.DERIVED}
     assert "progress_measures.training.progress" not in reached

@@ -188,7 +188,7 @@ def test_training_evaluates_pairs_with_an_answer_only(objective):
 def test_examples_and_dataset_leave_out_pairs_without_an_answer():
     run = run_of("a/b", P)
     train = run.task.train_mask(run.split, 0)
-    examples = PairExamples(run.task, train)
+    examples = PairExamples(run, train)
     shown = [(split.tokens, split.labels) for split in (examples.train(0), examples.test())]
     found = {(a, b): label for tokens, labels in shown for (a, b, _), (label,) in zip(tokens, labels, strict=True)}
     assert found == QUOTIENTS

@@ -1356,7 +1356,9 @@ def test_workflow_draws_an_imported_network_and_never_trains_it(tmp_path, traine
         "return 1 * gini(_nonzero(checkpoint, W_E_fourier_norm(checkpoint)))\n",
     )
     assert checkout.jobs(figure) == {"measure": 1, "gather": 1, "figure": 1}
-    checkout.edit("src/progress_measures/training/optimizer.py", "self._rate * self._decay", "self._decay * self._rate")
+    checkout.edit(
+        "src/progress_measures/training/optimizers/base.py", "self.rate * self.decay", "self.decay * self.rate"
+    )
     assert "train" not in checkout.jobs(figure)
     assert {"dataset", "train"} <= set(checkout.jobs("results/figures/paper/fig07.pdf")), (
         "the workflow trains the networks of other experiments"

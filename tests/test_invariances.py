@@ -173,7 +173,7 @@ def cube_of(*runs, first):
         }
         measured = compute_measures(run, run_measures, RandomCheckpoints(run), random_mask(run.task.prime))
         parts.append(run_part(run, measured.assign(curves).assign_coords(history_epoch=[0, 20, 40]), run is first))
-    return join(parts, list(runs), first)
+    return join(parts, list(runs), [first])
 
 
 def test_run_in_a_cube_of_several_equals_the_run_alone():

@@ -134,9 +134,9 @@ CHANGES = {
     "the profile": ("profiles/default/config.yaml", "printshellcmds: true", "printshellcmds: false", {}),
     "progress messages": ("src/progress_measures/training/progress.py", "left", "to go", {}),
     "the optimizer": (
-        "src/progress_measures/training/optimizer.py",
-        "self.parameters.mul_(1 - self._rate * self._decay)",
-        "self.parameters.mul_(1 - self._decay * self._rate)",
+        "src/progress_measures/training/optimizers/base.py",
+        "self.parameters.mul_(1 - self.rate * self.decay)",
+        "self.parameters.mul_(1 - self.decay * self.rate)",
         {"train": 1, **MEASURED, "gather": 1, "figure": 1},
     ),
 }

@@ -26,7 +26,7 @@ from progress_measures.tasks.split import train_order
 from progress_measures.training import loop, store
 from progress_measures.training.loss import PRECISIONS
 from progress_measures.training.objectives.pairs import Objective
-from progress_measures.training.optimizer import AdamW
+from progress_measures.training.optimizers.adamw import AdamW
 from progress_measures.training.record import code_of
 from progress_measures.training.step import Step
 from progress_measures.training.writer import Writer
@@ -156,7 +156,7 @@ def test_update_does_not_load_the_compiler_of_torch():
 import sys, torch
 from support.experiments import small_runs
 from progress_measures.models.initialize import initial_weights
-from progress_measures.training.optimizer import AdamW
+from progress_measures.training.optimizers.adamw import AdamW
 (run, _) = small_runs()
 optimizer = AdamW([run], [initial_weights(run)], torch.device("cpu"))
 optimizer.step(sum(tensor.square().sum() for tensor in optimizer.weights.values()))

@@ -34,7 +34,8 @@ from progress_measures.claims.schema import Claim, Condition, load_claims
 from progress_measures.errors import UserError
 from progress_measures.experiments import Experiment, experiment_names, load_experiment
 from progress_measures.experiments import load as loading
-from progress_measures.experiments.schema import MAX_RUNS, TASKS
+from progress_measures.experiments.grid import MAX_RUNS
+from progress_measures.experiments.schema import TASKS
 from progress_measures.importing.names import AXES, best_match
 from progress_measures.models.architecture import Architecture
 from progress_measures.yaml_files import read_yaml, yaml_text

@@ -73,7 +73,7 @@ def gather(experiment: str, title: str, runs: list[Run], missing_allowed: bool =
     with atomic_path(cube_store(experiment)) as temporary:
         for batch in _batches(present, runs[0]):
             batch_runs = [run for run in present if run.name in batch]
-            cube = join(list(batch.values()), batch_runs, first=runs[0], epochs=epochs, records=records)
+            cube = join(list(batch.values()), batch_runs, runs, epochs=epochs, records=records)
             cube.attrs = attributes = attributes or cube.attrs | gathered_attributes
             for name, variable in cube.data_vars.items():
                 not_found.setdefault(str(name), {}).update(variable.attrs.get("not_found", {}))
@@ -120,7 +120,7 @@ def _epochs_of_all(runs: list[Run], records: dict[str, Any]) -> dict[str, NDArra
 def join(
     parts: list[xr.Dataset],
     runs: list[Run],
-    first: Run,
+    all_runs: list[Run],
     epochs: Mapping[str, NDArray[np.int64]] | None = None,
     records: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
@@ -129,7 +129,7 @@ def join(
     Args:
         parts: what `run_part` returns for each run, in the order of `runs`.
         runs: settings of the runs.
-        first: the experiment's first run; some measures are computed for the first run only.
+        all_runs: all runs of the experiment; some measures are computed for the first run only.
         epochs: epochs of the cube, by dimension; floats at epochs that a run lacks are NaN, integers 0. Used only if runs may
             stop early; all other runs must have the same epochs.
         records: record of the training of each run, by name; required if runs may stop early.
@@ -137,6 +137,7 @@ def join(
     Returns:
         The cube, with a dimension `run` and the settings of the runs as coordinates.
     """
+    first = all_runs[0]
     reasons: dict[str, dict[str, str]] = {}
     for part in parts:
         for name, texts in part.attrs.pop("reasons").items():
@@ -156,7 +157,7 @@ def join(
         variable.attrs.update(parts[0][name].attrs)
     for name, texts in reasons.items():
         cube[name].attrs["not_found"] = texts
-    cube = with_stops(_with_settings(cube, runs), runs, records or {})
+    cube = with_stops(_with_settings(cube, runs, all_runs), runs, records or {})
     cube.attrs = {
         "experiment": first.experiment,
         "first_run": first.name if runs[0] is first else "",
@@ -287,7 +288,10 @@ def history_of(run: Run) -> xr.Dataset:
     return xr.Dataset(variables, {"history_epoch": epochs})
 
 
-def _with_settings(cube: xr.Dataset, runs: list[Run]) -> xr.Dataset:
+def _with_settings(cube: xr.Dataset, runs: list[Run], all_runs: list[Run]) -> xr.Dataset:
     """Return the cube with the settings of the runs as coordinates along `run`."""
     settings = [run.settings for run in runs]
-    return cube.assign_coords({name: ("run", [of_run[name] for of_run in settings]) for name in settings[0]})
+    omitted = frozenset.intersection(*(run.omitted_settings for run in all_runs))
+    return cube.assign_coords(
+        {name: ("run", [of_run[name] for of_run in settings]) for name in settings[0] if name not in omitted}
+    )

@@ -127,7 +127,7 @@ def _with_earlier_runs(cube: xr.Dataset, earlier: xr.Dataset, runs: list[Run], k
     present = [run for run in runs if run.name in {*kept_runs, *_records(cube)}]
     parts = [_part(earlier if run.name in kept_runs else cube, run.name, first=run is runs[0]) for run in present]
     epochs = {dim: np.union1d(earlier[dim], cube[dim]) for dim in ("epoch", "history_epoch") if dim in cube.dims}
-    joined = join(parts, present, runs[0], epochs, records)
+    joined = join(parts, present, runs, epochs, records)
     for name in set(earlier.data_vars) & set(joined.data_vars):
         if bits := earlier[name].attrs.get("published_mantissa_bits"):
             joined[name].attrs["published_mantissa_bits"] = bits
@@ -212,7 +212,7 @@ def renew(experiment: str, runs: list[Run]) -> list[Path]:
         parts.append(run_part(run, xr.merge([unchanged, measured], join="outer", combine_attrs="override"), first))
     renewed_runs = [by_name[name] for name in records]
     epochs = {dim: cube[dim].values for dim in ("epoch", "history_epoch") if dim in cube.dims}
-    renewed = join(parts, renewed_runs, runs[0], epochs, records)
+    renewed = join(parts, renewed_runs, runs, epochs, records)
     renewed.attrs |= {name: cube.attrs[name] for name in ("title", "runs_missing", "manifest")}
     _publish_cube(renewed, experiment)
     return [published_cube(experiment)]

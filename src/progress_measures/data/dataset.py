@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from progress_measures.data.examples import DrawnExamples
+from progress_measures.data.label_noise import training_labels
 from progress_measures.errors import UserError
 from progress_measures.experiments.derived import train_mask
 from progress_measures.files import check_chunks, damage_reported, open_store, write_store
@@ -26,7 +27,8 @@ def dataset(runs: list[Run]) -> xr.Dataset:
     """Build the labels and splits of runs of one task.
 
     Returns:
-        For a task on pairs: `label` [a, b], -1 for a pair without an answer, and `train` [run, a, b], true for training pairs.
+        For a task on pairs: `label` [a, b], -1 for a pair without an answer, and `train` [run, a, b], true for training pairs;
+        with label noise, also `training_label` [run, a, b].
         For a task on sequences: `tokens` [run, example, position], `answer_position` and `label` [run, example, answer]
         and `train` [run, example]. The examples are the test examples and, if a run has a fixed training set, its training
         examples. Training does not read these sequences; it draws the same examples again.
@@ -38,11 +40,16 @@ def dataset(runs: list[Run]) -> xr.Dataset:
     task = runs[0].task
     n, labels = task.layout.operands, np.where(task.defined(), task.label_table(), -1)
     masks = np.stack([train_mask(run) for run in runs])
+    variables = {
+        "label": (("a", "b"), labels, {"long_name": "Right answer", "units": "1"}),
+        "train": (("run", "a", "b"), masks, {"long_name": "Whether the run trains on the pair", "units": "1"}),
+    }
+    if any(run.split.label_noise for run in runs):
+        noisy = np.stack([training_labels(run, mask) for run, mask in zip(runs, masks, strict=True)])
+        attributes = {"long_name": "Label that the run trains on, wrong for some training pairs", "units": "1"}
+        variables["training_label"] = (("run", "a", "b"), np.where(labels < 0, -1, noisy), attributes)
     return xr.Dataset(
-        {
-            "label": (("a", "b"), labels, {"long_name": "Right answer", "units": "1"}),
-            "train": (("run", "a", "b"), masks, {"long_name": "Whether the run trains on the pair", "units": "1"}),
-        },
+        variables,
         {"run": [run.name for run in runs], "a": np.arange(n), "b": np.arange(n)},
         _attributes(runs),
     )
@@ -121,6 +128,7 @@ def _settings(runs: list[Run]) -> str:
         splits = [f"{run.name}: {run.split.examples}, {run.split.test_examples}, {run.split_seed}" for run in runs]
     else:
         splits = [f"{run.name}: {run.split.method}, {run.split.train_fraction}, {run.split_seed}" for run in runs]
+        splits += [f"{run.name}: label noise {run.split.label_noise}" for run in runs if run.split.label_noise]
     return f"{runs[0].task!r}; " + "; ".join(splits)
 
 

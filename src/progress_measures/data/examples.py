@@ -1,6 +1,8 @@
 """The training examples of each update of a run, and its test examples.
 
-A run on pairs trains on its training pairs and is tested on all other pairs. A run on sequences draws its examples:
+A run on pairs trains on its training pairs and is tested on all other pairs. If an update trains on `training.batch` pairs, each
+pass visits the training pairs in a new order, as below; pairs at the end of a pass that do not fill a batch are left out of
+it. A run on sequences draws its examples:
 
 - If `split.examples` is not set, update t trains on batch t of a stream of examples. The run's split seed determines the
   stream. To resume at update t, the stream is replayed up to batch t, at a millisecond or less per batch.
@@ -16,41 +18,65 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from progress_measures.data.label_noise import training_labels
 from progress_measures.tasks import Examples
 
 if TYPE_CHECKING:
     from progress_measures.experiments.schema import Run
-    from progress_measures.tasks import Task
+
+
+def batch_indices(seed: int, update: int, examples: int, batch: int) -> NDArray[np.int64]:
+    """Return which examples of a fixed set an update trains on: part of a pass, whose order depends on seed and pass.
+
+    Args:
+        seed: Seed of the run's split.
+        update: Number of the update, counted from 0.
+        examples: Number of examples of the set.
+        batch: Number of examples of an update.
+
+    Returns:
+        [batch].
+    """
+    pass_number, part = divmod(update, examples // batch)
+    order = np.random.default_rng((seed, pass_number)).permutation(examples)
+    return order[part * batch : (part + 1) * batch]
 
 
 class PairExamples:
     """The examples of a run on pairs, as sequences in the task's token layout.
 
     Args:
-        task: A task on pairs.
+        run: A run on pairs.
         train: True for training pairs: [a, b].
 
     Attributes:
         fixed: The training pairs.
     """
 
-    def __init__(self, task: Task, train: NDArray[np.bool_]) -> None:
-        table, layout = task.label_table(), task.token_layout
+    def __init__(self, run: Run, train: NDArray[np.bool_]) -> None:
+        task, self._run = run.task, run
+        layout = task.token_layout
 
-        def examples(mask: NDArray[np.bool_]) -> Examples:
+        def examples(mask: NDArray[np.bool_], labels: NDArray[np.int64]) -> Examples:
             a, b = mask.nonzero()
             positions = np.full((len(a), 1), task.read_position)
-            return Examples(layout.sequences(a, b), positions, table[a, b][:, None])
+            return Examples(layout.sequences(a, b), positions, labels[a, b][:, None])
 
-        self.fixed: Examples | None = examples(train)
-        self._test = examples(task.defined() & ~train)
+        self.fixed: Examples | None = examples(train, training_labels(run, train))
+        self._test = examples(task.defined() & ~train, task.label_table())
 
     def at(self, update: int) -> Examples:
-        """Return the training pairs, which are the same at every update."""
+        """Return the training pairs of an update, counted from 0."""
+        assert self.fixed is not None
+        if not self._run.batch:
+            return self.fixed
+        batch = batch_indices(self._run.split_seed, update, len(self.fixed.tokens), self._run.batch)
+        return Examples(*(values[batch] for values in self.fixed))
+
+    def train(self, update: int) -> Examples:
+        """Return all training pairs, which are the same after every update."""
         assert self.fixed is not None
         return self.fixed
-
-    train = at
 
     def test(self) -> Examples:
         """Return the test pairs."""
@@ -79,12 +105,9 @@ class DrawnExamples:
         """Return the training examples of an update, counted from 0."""
         if self.fixed is None:
             return self._stream_batch(update)
-        updates_per_pass = len(self.fixed.tokens) // self._batch
-        if updates_per_pass == 1:
+        if self._batch == len(self.fixed.tokens):
             return self.fixed
-        pass_number, part = divmod(update, updates_per_pass)
-        order = np.random.default_rng((self._run.split_seed, pass_number)).permutation(len(self.fixed.tokens))
-        batch = order[part * self._batch : (part + 1) * self._batch]
+        batch = batch_indices(self._run.split_seed, update, len(self.fixed.tokens), self._batch)
         return Examples(*(values[batch] for values in self.fixed))
 
     def train(self, update: int) -> Examples:

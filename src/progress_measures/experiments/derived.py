@@ -65,8 +65,20 @@ def fast_path(run: Run) -> bool:
 
 
 def batch_size(run: Run) -> int:
-    """Return the examples per update of a task on sequences; 0 if neither `training.batch` nor `split.examples` is set."""
+    """Return the examples per update: `training.batch`, else `split.examples`, else 0, which for pairs stands for all."""
     return run.training.batch or run.split.examples or 0
+
+
+def momentum(run: Run) -> float:
+    """Return the decay rate of an optimizer's mean of gradients; 0 for an optimizer that has no such field."""
+    by_default = {"sgd": 0.9, "muon": 0.95}.get(run.training.optimizer, 0.0)
+    return by_default if run.training.momentum is None else run.training.momentum
+
+
+def adamw_learning_rate(run: Run) -> float:
+    """Return the learning rate of the weights that Muon leaves to AdamW: by default, `training.learning_rate`."""
+    rate = run.training.adamw_learning_rate
+    return run.training.learning_rate if rate is None else rate
 
 
 def split_seed(run: Run) -> int:

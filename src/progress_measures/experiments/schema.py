@@ -2,11 +2,9 @@
 
 import functools
 import hashlib
-import itertools
 import json
 import math
 import operator
-from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,13 +13,12 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from progress_measures import capabilities
 from progress_measures.experiments import derived
+from progress_measures.experiments import grid as grids
 from progress_measures.experiments.choices import Activation, MLPInput, Normalization
 from progress_measures.old_names import RENAMED_FIELDS
 from progress_measures.section import Section
 from progress_measures.tasks import TASKS, SequenceTask, Task
 
-MAX_RUNS = 10_000
-MAX_NAME_LENGTH = 200  # of a run's name, which is also a folder name
 MAX_WEIGHTS = 10**9
 MAX_SEED = 2**32 - 2  # test sequences use seed + 1, and NumPy's legacy generator accepts 32 bits
 
@@ -30,6 +27,11 @@ if TYPE_CHECKING:
     AnyTask = Task
 else:
     AnyTask = Annotated[functools.reduce(operator.or_, TASKS.values()), Field(discriminator="kind")]
+
+
+def _is_default(section: Section, *fields: str) -> bool:
+    """Return whether these fields of a section have their default values."""
+    return all(getattr(section, field) == type(section).model_fields[field].default for field in fields)
 
 
 class Split(Section):
@@ -57,6 +59,13 @@ class Split(Section):
     )
     test_examples: int = Field(
         1024, ge=1, le=1_000_000, description="Tasks on sequences: number of test sequences, drawn once."
+    )
+    label_noise: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Tasks on pairs: share of the training pairs whose label is replaced by a random wrong one, drawn from the "
+        "split's seed. Train loss and accuracy that training records are on these labels; measures use the right answers.",
     )
 
 
@@ -122,6 +131,9 @@ class Model(Section):
         "and skip trigrams. "
         "`authors_by_head`: like `authors`, but W_Q, W_K and W_V from N(0, 1/d_head) and W_U from N(0, 1/vocabulary), as in "
         "the authors' repeated-subsequence runs.",
+    )
+    initial_scale: float = Field(
+        1.0, gt=0, description="Factor of all initial weights except those of norms (Liu et al. 2023, Omnigrok)."
     )
 
     @property
@@ -195,16 +207,118 @@ class StopRule(Section):
         return self.model_dump(exclude={"for_epochs"}, exclude_none=True)
 
 
+class RateSchedule(Section):
+    """Factor of the learning rate or of the weight decay, by the number of the update, counted from 0."""
+
+    shape: Literal["constant", "linear", "cosine", "piecewise"] = Field(
+        "constant",
+        description="`constant`: 1. `linear` and half a `cosine` wave: from 1 at update 0 to `final` at update `updates`, and "
+        "`final` after it. `piecewise`: constant between the `points`.",
+    )
+    final: float = Field(0.0, ge=0, description="`linear`, `cosine`: the last factor.")
+    updates: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="`linear`, `cosine`: updates of the change; by default `training.epochs`.",
+    )
+    points: tuple[tuple[Annotated[int, Field(ge=0)], Annotated[float, Field(ge=0)]], ...] = Field(
+        (),
+        description="`piecewise`: pairs of an update and the factor from this update on, in ascending order; 1 before the first.",
+    )
+
+    @model_validator(mode="after")
+    def _check_shape(self) -> "RateSchedule":
+        users = {"final": ("linear", "cosine"), "updates": ("linear", "cosine"), "points": ("piecewise",)}
+        for field, shapes in users.items():
+            if self.shape not in shapes and not _is_default(self, field):
+                raise ValueError(f"`{field}` is for `shape: {'` or `'.join(shapes)}`, not `{self.shape}`")
+        starts = [start for start, _ in self.points]
+        if self.shape == "piecewise" and (not starts or starts != sorted(set(starts))):
+            raise ValueError("`piecewise` needs `points` in ascending order, as in [[1000, 0.1], [5000, 0.01]]")
+        return self
+
+    def __str__(self) -> str:
+        if self.shape == "piecewise":
+            return f"piecewise {', '.join(f'{value:g} from {start}' for start, value in self.points)}"
+        of_updates = "" if self.updates is None else f" at {self.updates}"
+        return self.shape if self.shape == "constant" else f"{self.shape} to {self.final:g}{of_updates}"
+
+
 class Training(Section):
-    """AdamW on all training examples at every update, or on `batch` examples."""
+    """The recipe: optimizer and loss, on all training examples at every update or on `batch` examples."""
 
     epochs: int = Field(
         gt=0, le=10_000_000, description="Number of updates; each uses all training examples or `batch` of them."
     )
-    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of AdamW.")
-    weight_decay: float = Field(1.0, ge=0, description="Weight decay λ of AdamW, decoupled (λ = 1 in section 3).")
+    optimizer: Literal["adamw", "adam", "sgd", "muon", "lion"] = Field(
+        "adamw",
+        description="`adamw`; `adam`, `sgd`: weight decay is an L2 penalty, part of the gradient; `muon` (Jordan et al. 2024) on "
+        "the matrices of attention and MLPs, AdamW on embeddings, unembedding and biases; `lion` (Chen et al. 2023). "
+        "Weight decay of `adamw`, `muon` and `lion` is decoupled: weights are multiplied by 1 - learning rate · λ.",
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate.")
+    weight_decay: float = Field(1.0, ge=0, description="Weight decay λ (λ = 1, decoupled, in section 3).")
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
-        (0.9, 0.98), description="Decay rates β1 and β2 of Adam's moment estimates."
+        (0.9, 0.98), description="Decay rates β1 and β2 of the moment estimates of Adam, and those of Lion."
+    )
+    momentum: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="`sgd` and `muon`: decay rate of the mean of gradients; by default 0.9 for `sgd` and 0.95 for `muon`.",
+    )
+    adamw_learning_rate: float | None = Field(
+        None, gt=0, description="`muon`: learning rate of the weights that AdamW trains; by default `learning_rate`."
+    )
+    gradient_filter: Literal["none", "grokfast_ema", "grokfast_ma", "orthograd"] = Field(
+        "none",
+        description="Change of the gradient before the optimizer. `grokfast_ema` and `grokfast_ma` (Lee et al. 2024) add "
+        "`grokfast_factor` times a mean of earlier gradients; `orthograd` (Prieto et al. 2025) removes the component along the "
+        "weights, in each tensor of each layer, and restores the gradient's norm.",
+    )
+    grokfast_decay: float = Field(
+        0.98,
+        ge=0,
+        lt=1,
+        description="`grokfast_ema`: decay rate α of the exponential mean, which starts as the first gradient.",
+    )
+    grokfast_factor: float = Field(
+        2.0,
+        ge=0,
+        description="`grokfast_ema`, `grokfast_ma`: factor λ of the mean; the paper has 2 and 5 for modular products.",
+    )
+    grokfast_window: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description="`grokfast_ma`: number of gradients of the mean, which is added once there are as many. All of them are part "
+        "of a training state.",
+    )
+    clip_norm: float | None = Field(
+        None,
+        gt=0,
+        description="Largest norm of the gradient of all weights, after the filter; larger gradients are scaled to it.",
+    )
+    learning_rate_schedule: RateSchedule = Field(
+        RateSchedule(), description="Factor of the learning rate, besides the warm-up; see below."
+    )
+    weight_decay_schedule: RateSchedule = Field(
+        RateSchedule(), description="Factor of the weight decay, besides that of the learning rate; see below."
+    )
+    fixed_norm: Annotated[float, Field(gt=0)] | Literal["initial"] | None = Field(
+        None,
+        description="Norm of all weights together to which they are scaled after each update (Liu et al. 2023): a number, or "
+        "`initial`. By default, the norm is free.",
+    )
+    loss: Literal["cross_entropy", "mse", "stablemax"] = Field(
+        "cross_entropy",
+        description="Loss that training minimizes: `cross_entropy`; `mse`, the mean over examples and outputs of (logit - "
+        "target)² (Gromov 2023); `stablemax`, the cross-entropy of StableMax (Prieto et al. 2025). Whatever it is, the recorded "
+        "train and test losses of evaluations are cross-entropies without label smoothing, so that recipes can be compared.",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of each target that is uniform over the outputs; the rest is on the label."
     )
     warmup: int = Field(
         10,
@@ -216,14 +330,21 @@ class Training(Section):
     precision: Literal["float64", "float32_log1p", "float32"] = Field(
         "float32_log1p",
         description="Arithmetic of the cross-entropy: `float64`; `float32_log1p`, which is as accurate for small losses "
-        "at half the cost; or `float32`, which rounds small losses to 0 and causes slingshots (appendix D.2).",
+        "at half the cost; or `float32`, which rounds small losses to 0 and causes slingshots (appendix D.2). Other losses have "
+        "float64 or the arithmetic of the logits.",
+    )
+    arithmetic: Literal["float32", "float64", "bfloat16"] = Field(
+        "float32",
+        description="Arithmetic of weights, gradients and updates. `bfloat16`: the products of the forward and backward pass are "
+        "in bfloat16, and the weights and their updates in float32; worth it on a GPU only.",
     )
     batch: int | None = Field(
         None,
         ge=1,
         le=1_000_000,
-        description="Tasks on sequences: examples per update; by default all of `split.examples`. With smaller batches, "
-        "each pass over the examples has a new random order; an epoch is an update, not a pass.",
+        description="Examples per update; by default all training pairs, or all of `split.examples`. With smaller batches, "
+        "each pass over the examples has a new random order; an epoch is an update, not a pass. Pairs left at the end of a pass "
+        "that do not fill a batch are skipped.",
     )
     dropout: float = Field(
         0.0,
@@ -271,6 +392,16 @@ class Training(Section):
     )
 
     @model_validator(mode="after")
+    def _check_choices(self) -> "Training":
+        for field, (choice, values) in _FIELDS_OF_CHOICES.items():
+            if not _is_default(self, field) and getattr(self, choice) not in values:
+                owners = "` or `".join(f"{choice}: {value}" for value in values)
+                raise ValueError(f"`{field}` is for `{owners}`, not for `{choice}: {getattr(self, choice)}`; remove it")
+        if self.arithmetic == "bfloat16" and self.dropout:
+            raise ValueError("`dropout` is not computed in `arithmetic: bfloat16`; use `float32`")
+        return self
+
+    @model_validator(mode="after")
     def _check_intervals(self) -> "Training":
         fields = ("checkpoint_every", "evaluate_every") if self.checkpoints is None else ("evaluate_every",)
         for field in fields:
@@ -294,6 +425,17 @@ class Training(Section):
         if isinstance(self.keep, list) and max(self.keep, default=0) > self.epochs:
             raise ValueError(f"`keep` has epoch {max(self.keep)}, but the last epoch is {self.epochs}")
         return self
+
+
+_FIELDS_OF_CHOICES = {
+    "betas": ("optimizer", ("adamw", "adam", "muon", "lion")),
+    "momentum": ("optimizer", ("sgd", "muon")),
+    "adamw_learning_rate": ("optimizer", ("muon",)),
+    "grokfast_decay": ("gradient_filter", ("grokfast_ema",)),
+    "grokfast_factor": ("gradient_filter", ("grokfast_ema", "grokfast_ma")),
+    "grokfast_window": ("gradient_filter", ("grokfast_ma",)),
+}
+"""Fields of `training` that only some choices of another field use: the other field and these choices, by field."""
 
 
 class Imported(Section):
@@ -398,6 +540,15 @@ class Run(Section):
         return self.declared_settings | (self.imported.settings if self.imported else {})
 
     @property
+    def omitted_settings(self) -> frozenset[str]:
+        """Settings that a cube does not have if this is so for all its runs: fields added to released ones, at their defaults."""
+        sections: dict[str, Section] = {"split": self.split, "model": self.model, "training": self.training}
+        names = {
+            name for section, fields in _LATER_FIELDS.items() for name in fields if _is_default(sections[section], name)
+        }
+        return frozenset(names - ({"batch"} if self.on_sequences else set()))
+
+    @property
     def declared_settings(self) -> dict[str, Any]:
         """All settings under flat names, without the replacements in `imported.settings`."""
         flat: dict[str, Any] = {"seed": self.seed, "split_seed": self.split_seed, "task": self.task.kind}
@@ -407,7 +558,8 @@ class Run(Section):
             flat |= {"examples": examples, "test_examples": self.split.test_examples, "batch": self.batch}
         else:
             flat |= {"split_method": self.split.method, "train_fraction": self.split.train_fraction}
-        model = self.model
+            flat |= {"label_noise": self.split.label_noise, "batch": self.batch}
+        model, recipe = self.model, self.training
         training = self.training.model_dump(exclude={"betas", "batch", "checkpoints", "stop_when", "measure", "keep"})
         if self.training.checkpoints is not None:  # the cube's dimension `epoch` has the schedule
             del training["checkpoint_every"]
@@ -417,19 +569,28 @@ class Run(Section):
         flat |= {"mlp_input": model.mlp_input or "none", "final_norm": model.has_final_norm, "attention_scale": scale}
         if not self.on_sequences:
             flat |= {"outputs": self.task.layout.outputs, "read": self.task.read_position}
-        flat |= {"beta1": self.training.betas[0], "beta2": self.training.betas[1]}
-        return flat
+        flat |= {"beta1": recipe.betas[0], "beta2": recipe.betas[1], "momentum": derived.momentum(self)}
+        flat |= {"adamw_learning_rate": derived.adamw_learning_rate(self)}
+        flat |= {name: str(getattr(recipe, name)) for name in ("learning_rate_schedule", "weight_decay_schedule")}
+        flat |= {"clip_norm": math.inf if recipe.clip_norm is None else recipe.clip_norm}
+        return flat | {"fixed_norm": "free" if recipe.fixed_norm is None else str(recipe.fixed_norm)}
 
+
+_LATER_FIELDS = {
+    "split": ("label_noise",),
+    "model": ("initial_scale",),
+    "training": (
+        "optimizer", "momentum", "adamw_learning_rate", "gradient_filter", "grokfast_decay", "grokfast_factor",
+        "grokfast_window", "clip_norm", "learning_rate_schedule", "weight_decay_schedule", "fixed_norm", "loss",
+        "label_smoothing", "arithmetic", "batch",
+    ),
+}  # fmt: skip
+"""Fields added after cubes were published, by section; see `Run.omitted_settings`."""
 
 _SAME_IN_ALL_RUNS = ("epochs", "checkpoint_every", "checkpoints", "evaluate_every", "stop_when", "measure", "keep")
 """Fields of `training` that cannot vary within an experiment, because they decide the epochs of its cube."""
 
 SEQUENCE_TASKS = [kind for kind, task in TASKS.items() if issubclass(task, SequenceTask)]
-
-
-def _is_default(section: Section, *fields: str) -> bool:
-    """Return whether these fields of a section have their default values."""
-    return all(getattr(section, field) == type(section).model_fields[field].default for field in fields)
 
 
 def _mistakes(run: Run) -> Iterator[str]:
@@ -442,11 +603,17 @@ def _mistakes(run: Run) -> Iterator[str]:
             yield "`training.batch` is needed for fresh examples at every update, or `split.examples` for a fixed set"
         if split.examples is not None and split.examples % run.batch:
             yield f"`training.batch` ({training.batch}) must divide `split.examples` ({split.examples})"
-    elif split.examples is not None or training.batch is not None or not _is_default(split, "test_examples"):
-        fields = "`split.examples`, `split.test_examples` and `training.batch`"
+        if split.label_noise:
+            yield "`split.label_noise` is for tasks on pairs"
+    elif split.examples is not None or not _is_default(split, "test_examples"):
+        fields = "`split.examples` and `split.test_examples`"
         yield f"{fields} are for tasks on sequences: {', '.join(SEQUENCE_TASKS)}"
-    elif not int(split.train_fraction * run.task.defined().sum()):
-        yield f"`split.train_fraction` ({split.train_fraction:g}) of {run.task.defined().sum()} pairs is less than one"
+    else:
+        pairs, count = run.task.defined().sum(), int(split.train_fraction * run.task.defined().sum())
+        if not count:
+            yield f"`split.train_fraction` ({split.train_fraction:g}) of {pairs} pairs is less than one"
+        elif (training.batch or 0) > count:
+            yield f"`training.batch` ({training.batch}) exceeds the number of training pairs, {count}"
     yield from _mistakes_of_design(run)
     if run.model.doubled_residual and not run.model.attention_only:
         yield "`model.doubled_residual` is for networks with `model.attention_only: true`"
@@ -512,11 +679,13 @@ class Experiment(Section):
     split: Split = Split()
     model: Model = Model()
     training: Training
-    grid: dict[str, list[Any]] = Field(
+    grid: dict[str, list[Any] | dict[str, dict[str, Any]]] = Field(
         default_factory=dict,
         description="Fields that differ between runs, each with a list of values: `seed` or a dotted name such as "
-        "`training.weight_decay`. Each combination of values is one run; at most 10,000 runs. Fields that vary together "
-        "form one key, separated by commas, with lists of values: `model.d_model, model.d_mlp: [[32, 128], [64, 256]]`.",
+        "`training.weight_decay` or `task.prime`. Each combination of values is one run; at most 10,000 runs. Fields that vary "
+        "together form one key, separated by commas, with lists of values: "
+        "`model.d_model, model.d_mlp: [[32, 128], [64, 256]]`. Or a key has a name of its own, and named settings: "
+        "`recipe: {adamw: {}, muon: {training.optimizer: muon, training.learning_rate: 0.02}}`.",
     )
     imported: Imported | None = Field(None, description="Origin of a network trained elsewhere; see below.")
 
@@ -529,38 +698,18 @@ class Experiment(Section):
 
     @field_validator("grid")
     @classmethod
-    def _check_grid(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        allowed = {"seed"} | {
-            f"{section}.{field}"
-            for section, model in (("split", Split), ("model", Model), ("training", Training))
-            for field in model.model_fields
-        }
-        allowed -= {f"training.{field}" for field in _SAME_IN_ALL_RUNS}
-        for key, values in grid.items():
-            fields = _fields(key)
-            for field in fields:
-                if field not in allowed:
-                    section, _, name = field.rpartition(".")
-                    if name in RENAMED_FIELDS:
-                        raise ValueError(f"`{field}` is now named `{section}.{RENAMED_FIELDS[name]}`; rename it")
-                    choices = ", ".join(sorted(allowed))
-                    raise ValueError(f"`{field:.60}` cannot vary within an experiment; choose from: {choices}")
-            if len(fields) > 1 and not all(isinstance(value, list) and len(value) == len(fields) for value in values):
-                raise ValueError(f"`{key}` needs lists of {len(fields)} values, one for each of its fields")
-            if not values or len({repr(value) for value in values}) < len(values):
-                raise ValueError(f"`{key}` needs one or more different values")
-        varied = [field for key in grid for field in _fields(key)]
-        if len(set(varied)) < len(varied):
-            raise ValueError(f"`{max(varied, key=varied.count)}` occurs twice")
-        count = math.prod(map(len, grid.values()))
-        if count > MAX_RUNS:
-            raise ValueError(f"expands to {count:,} runs; at most {MAX_RUNS:,} are allowed")
-        names = Counter(map(_run_name, _combinations(grid)))
-        candidate = max(names, key=lambda name: (names[name], len(name)))  # a duplicate, else the longest
-        if names[candidate] > 1 or len(candidate) > MAX_NAME_LENGTH:
-            raise ValueError(
-                f"runs need different names of at most {MAX_NAME_LENGTH} characters, found {candidate:.250}"
-            )
+    def _check_grid(cls, grid: grids.Grid) -> grids.Grid:
+        sections = (("split", Split), ("model", Model), ("training", Training))
+        allowed = {"seed"}.union(*(grids.fields_of(section, name) for name, section in sections))
+        for task in TASKS.values():
+            allowed |= set() if issubclass(task, SequenceTask) else grids.fields_of(task, "task")
+        refused = {f"training.{field}": "it decides the epochs of the cube" for field in _SAME_IN_ALL_RUNS}
+        refused |= {"task.kind": "tasks have different measures; write one experiment for each"}
+        for task in TASKS.values():
+            if issubclass(task, SequenceTask):
+                unlike = "sequences of different kinds have no common cube; write one experiment for each"
+                refused |= dict.fromkeys(grids.fields_of(task, "task") - allowed, unlike)
+        grids.check(grid, allowed - set(refused), refused)
         return grid
 
     @model_validator(mode="after")
@@ -579,39 +728,6 @@ class Experiment(Section):
         if self.imported:
             return [Run.model_validate(base | {"experiment": experiment, "name": "imported"})]
         return [
-            Run.model_validate(_replace_settings(base, values) | {"experiment": experiment, "name": _run_name(values)})
-            for values in _combinations(self.grid or {"seed": [self.seed]})
+            Run.model_validate(grids.replace_settings(base, settings) | {"experiment": experiment, "name": name})
+            for name, settings in grids.combinations(self.grid or {"seed": [self.seed]})
         ]
-
-
-def _combinations(grid: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
-    """Yield every combination of values, the last key varying fastest."""
-    return (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
-
-
-def _replace_settings(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings `base`, changed to the values of one combination of the grid."""
-    settings = {key: dict(value) if isinstance(value, dict) else value for key, value in base.items()}
-    for key, value in values.items():
-        fields = _fields(key)
-        for name, field_value in zip(fields, value if len(fields) > 1 else [value], strict=True):
-            section, _, field = name.rpartition(".")
-            (settings[section] if section else settings)[field] = field_value
-    return settings
-
-
-def _fields(key: str) -> list[str]:
-    """Return the fields of a grid key, usually one."""
-    return [field.strip() for field in key.split(",")]
-
-
-def _run_name(values: dict[str, Any]) -> str:
-    """Return a run's name, such as `seed0` or `weight_decay0.3_seed1`: readable, and safe in paths and shells.
-
-    The name has only the first of several fields that vary together.
-    """
-    first_values = {_fields(key)[0]: value[0] if "," in key else value for key, value in values.items()}
-    parts = (
-        f"{key.replace('split.seed', 'split_seed').rpartition('.')[2]}{value}" for key, value in first_values.items()
-    )
-    return "_".join("".join(c if c.isalnum() or c in "._-" else "-" for c in part) for part in parts)

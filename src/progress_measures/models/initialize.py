@@ -26,7 +26,12 @@ def initial_weights(run: Run) -> dict[str, Tensor]:
         "authors": _authors,
         "authors_by_head": _authors_by_head,
     }[run.model.initialization]
-    return draw(architecture, generator)
+    weights = draw(architecture, generator)
+    if run.model.initial_scale != 1:
+        for name, tensor in weights.items():
+            if not name.startswith("ln"):
+                tensor.mul_(run.model.initial_scale)
+    return weights
 
 
 def _zeros(architecture: Architecture) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ from progress_measures.models.bags import Bags
 from progress_measures.models.gemm import matmul, multiply
 
 if TYPE_CHECKING:
-    from progress_measures.training.loss import CrossEntropy
+    from progress_measures.training.loss import Criterion
 
 Weights = dict[str, Tensor]
 
@@ -106,9 +106,18 @@ class PairBatch:
     def __init__(self, a: Tensor, b: Tensor, n: int, heads: int) -> None:
         runs = len(a)
         self.a, self.b, self.n = a, b, n
-        first_row = torch.arange(runs * heads, device=a.device).view(runs, 1, heads, 1) * 2 * n
-        rows = first_row + torch.stack([a, n + b], dim=-1)[:, :, None, :]  # [run, pair, head, 2]
-        self._bags = Bags(rows.flatten(2), runs * heads * 2 * n)
+        self._first_row = torch.arange(runs * heads, device=a.device).view(runs, 1, heads, 1) * 2 * n
+        self._bags = Bags(self._rows(a, b), runs * heads * 2 * n)
+
+    def _rows(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the rows of the tables of all runs and heads that each pair uses: [run, pair, head x 2]."""
+        return (self._first_row + torch.stack([a, self.n + b], dim=-1)[:, :, None, :]).flatten(2)
+
+    def fill(self, a: Tensor, b: Tensor) -> None:
+        """Replace the pairs in place, by as many pairs."""
+        self.a.copy_(a)
+        self.b.copy_(b)
+        self._bags.fill(self._rows(a, b))
 
     def attention(self, scores: Tensor) -> Tensor:
         """Compute the attention from `=` to a and to b: [run, pair, head, 2], for scores [run, head, 2n + 1]."""
@@ -214,7 +223,7 @@ class _Loss(torch.autograd.Function):
         W_L: Tensor,
         pairs: PairBatch,
         labels: Tensor,
-        criterion: CrossEntropy,
+        criterion: Criterion,
         dropout: Tensor | None,
     ) -> Tensor:
         post, out = _forward(neuron_rows, skip_rows, neuron_constant, skip_constant, W_L, attention, pairs, dropout)
@@ -241,7 +250,7 @@ class _Loss(torch.autograd.Function):
 
 
 def loss(
-    tables: Tables, pairs: PairBatch, labels: Tensor, criterion: CrossEntropy, dropout: Tensor | None = None
+    tables: Tables, pairs: PairBatch, labels: Tensor, criterion: Criterion, dropout: Tensor | None = None
 ) -> Tensor:
     """Compute the mean loss of each run over its pairs, differentiable in the tables.
 

@@ -19,7 +19,7 @@ from progress_measures.data.dataset import train_masks
 from progress_measures.models.initialize import initial_weights
 from progress_measures.training.machine import machine
 from progress_measures.training.objectives import EVALUATED_QUANTITIES, objective_module
-from progress_measures.training.optimizer import AdamW
+from progress_measures.training.optimizers import optimizer_module
 from progress_measures.training.progress import Progress
 from progress_measures.training.record import code_of
 from progress_measures.training.schedule import checkpoint_epochs, evaluation_epochs, kept_epochs, meets
@@ -112,15 +112,16 @@ class _Batch:
         self.evaluations: list[NDArray[np.float64]] = []  # each [run, quantity]
         self.unfetched_evaluations: list[torch.Tensor] = []  # still on the device, each [run, quantity]
         self.queued_checkpoints = 0  # number of kept checkpoints in the full blocks, written or queued for writing
-        self.current_block: list[NDArray[np.float32]] = []  # those of the unfinished block, each [run, parameter]
+        self.current_block: list[NDArray[np.floating]] = []  # those of the unfinished block, each [run, parameter]
         self._resume()
 
     def _set_up(self, stores: list[RunStore], masks: torch.Tensor) -> None:
         """Create what computes the updates of these runs, with their initial weights."""
         self.stores, self.runs, self.masks = stores, [store.run for store in stores], masks
-        module = importlib.import_module(objective_module(self.runs[0]))
-        self.objective = module.Objective(self.runs, masks, self.device)
-        self.optimizer = AdamW(self.runs, [initial_weights(run) for run in self.runs], self.device)
+        objectives = importlib.import_module(objective_module(self.runs[0]))
+        optimizers = importlib.import_module(optimizer_module(self.runs[0]))
+        self.objective = objectives.Objective(self.runs, masks, self.device)
+        self.optimizer = optimizers.Optimizer(self.runs, [initial_weights(run) for run in self.runs], self.device)
         self.step = Step(self.objective, self.optimizer, capacity=int(np.diff(self.checkpoint_epochs).max()))
 
     def run(self, received: list[int], stop_on: Collection[int], progress: Progress) -> None:
@@ -240,9 +241,9 @@ class _Batch:
             self.current_block.append(parameters)
         return True
 
-    def _parameters(self) -> NDArray[np.float32]:
+    def _parameters(self) -> NDArray[np.floating]:
         """Return the weights of this epoch: [run, parameter]."""
-        parameters: NDArray[np.float32] = self.optimizer.parameters.detach().to("cpu", copy=True).numpy()
+        parameters: NDArray[np.floating] = self.optimizer.parameters.detach().to("cpu", copy=True).numpy()
         return parameters
 
     def _is_next(self, schedule: NDArray[np.int64], count: int) -> bool:
@@ -255,7 +256,7 @@ class _Batch:
         self.queued_checkpoints += len(self.current_block)
         self.current_block = []
 
-    def _queue(self, runs: Iterable[int], checkpoints: list[NDArray[np.float32]]) -> None:
+    def _queue(self, runs: Iterable[int], checkpoints: list[NDArray[np.floating]]) -> None:
         """Queue the writing of checkpoints [run, parameter] of some runs, after those that are queued already."""
         for i in runs if checkpoints else ():
             block = np.stack([checkpoint[i] for checkpoint in checkpoints])
@@ -265,7 +266,7 @@ class _Batch:
         """Queue the writing of each run's history and training state."""
         self._save_runs(range(len(self.stores)), self.queued_checkpoints, self.current_block)
 
-    def _save_runs(self, runs: Iterable[int], written: int, pending: list[NDArray[np.float32]]) -> None:
+    def _save_runs(self, runs: Iterable[int], written: int, pending: list[NDArray[np.floating]]) -> None:
         """Queue the writing of the history and training state of some runs.
 
         Args:
@@ -281,7 +282,7 @@ class _Batch:
             state_of_run = {name: tensor[i] for name, tensor in state.items()} | history
             state_of_run |= {
                 "written": np.int64(written),
-                "pending": np.array([checkpoint[i] for checkpoint in pending], dtype=np.float32),
+                "pending": np.array([checkpoint[i] for checkpoint in pending], dtype=self.stores[i].dtype),
                 "seconds": np.float64(self.seconds),
             }
             if self.observers:
@@ -299,9 +300,12 @@ class _Batch:
         self.epoch, self.queued_checkpoints = last = max(common)
         self.fetched_epochs = self.epoch
         loaded = [store.resume(of_run[last]) for store, of_run in zip(self.stores, states, strict=True)]
-        names = ("parameters", "mean", "mean_of_squares")
         self.optimizer.restore(
-            {name: torch.from_numpy(np.stack([state[name] for state in loaded])) for name in names}, self.epoch
+            {
+                name: torch.from_numpy(np.stack([state[name] for state in loaded]))
+                for name in self.optimizer.state_names
+            },
+            self.epoch,
         )
         self.train_loss[:, : self.epoch] = np.stack([state["train_loss"] for state in loaded])
         self.evaluations = list(np.stack([state["evaluations"] for state in loaded], axis=1))

@@ -1,4 +1,7 @@
-"""Cross-entropy and its gradient, in the arithmetic that `training.precision` sets.
+"""Losses and their gradients with respect to the logits; `training.loss`, `precision` and `label_smoothing` choose one.
+
+A loss is a function of logits and labels that returns each run's mean loss and its gradient, so that the backward passes
+written by hand serve every loss. To add one, copy `stablemax` and add it to `OTHER_LOSSES`.
 
 A network that has grokked has a loss of 1e-7 or less. In float32, rounding erases such a loss and its gradient, and the
 loss spikes ('slingshots', Thilak et al. 2022). The paper's notebooks use `float64`. `float32_log1p` is as accurate, at a
@@ -7,13 +10,17 @@ fraction of the cost on a GPU. `float32` serves the paper's experiment on low pr
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-CrossEntropy = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Training
+
+Criterion = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def softmax_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +85,7 @@ def float32_log1p(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 class _Criterion(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor, criterion: CrossEntropy) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, criterion: Criterion) -> Tensor:
         loss, grad = criterion(logits, labels)
         ctx.save_for_backward(grad)
         return loss
@@ -89,13 +96,13 @@ class _Criterion(torch.autograd.Function):
         return grad * grad_loss[:, None, None].to(grad.dtype), None, None
 
 
-def differentiable(logits: Tensor, labels: Tensor, criterion: CrossEntropy) -> Tensor:
+def differentiable(logits: Tensor, labels: Tensor, criterion: Criterion) -> Tensor:
     """Return the loss that a criterion computes; its backward pass uses the gradient that the criterion returns.
 
     Args:
         logits: [run, example, output].
         labels: [run, example].
-        criterion: one of `PRECISIONS`.
+        criterion: a loss, such as `criterion_of` returns.
 
     Returns:
         Loss [run] in nats.
@@ -122,7 +129,101 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.stack(losses)
 
 
-PRECISIONS: dict[str, CrossEntropy] = {
+def smoothed(logits: Tensor, labels: Tensor, criterion: Criterion, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Compute a cross-entropy with label smoothing (Szegedy et al. 2016) from the cross-entropy without it.
+
+    The target is 1 - smoothing on the label, plus smoothing / outputs on every output. This adds
+    smoothing x (logit of the label - mean logit) to the cross-entropy of an example.
+
+    Args:
+        logits: [run, example, output].
+        labels: [run, example].
+        criterion: the cross-entropy without smoothing.
+        smoothing: share of the target that is uniform over the outputs.
+
+    Returns:
+        Loss [run] in nats, gradient [run, example, output].
+    """
+    index, (_, examples, outputs) = labels[..., None], logits.shape
+    added = smoothing * (logits.gather(-1, index)[..., 0] - logits.mean(-1)).mean(-1)
+    loss, grad = criterion(logits, labels)
+    grad.sub_(smoothing / (examples * outputs))
+    grad.scatter_add_(-1, index, torch.full_like(index, 1, dtype=grad.dtype).mul_(smoothing / examples))
+    return loss + added, grad
+
+
+def squared_error(logits: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Compute the mean over examples and outputs of (logit - target)^2, and its gradient (Gromov 2023).
+
+    Args:
+        logits: [run, example, output].
+        labels: [run, example].
+        smoothing: the target is 1 - smoothing on the label, plus smoothing / outputs on every output.
+
+    Returns:
+        Loss [run], gradient [run, example, output].
+    """
+    index, (_, examples, outputs) = labels[..., None], logits.shape
+    difference = logits - smoothing / outputs
+    difference.scatter_add_(-1, index, torch.full_like(index, 1, dtype=logits.dtype).mul_(smoothing - 1))
+    loss = difference.square().mean((-2, -1))
+    return loss, difference.mul_(2 / (examples * outputs))
+
+
+def stablemax(logits: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Compute the cross-entropy of StableMax (Prieto et al. 2025, arXiv:2501.04697, section 4), and its gradient.
+
+    StableMax replaces exp(x) in softmax by s(x) = x + 1 for x >= 0 and 1 / (1 - x) for x < 0.
+
+    Args:
+        logits: [run, example, output].
+        labels: [run, example].
+        smoothing: the target is 1 - smoothing on the label, plus smoothing / outputs on every output.
+
+    Returns:
+        Loss [run] in nats, gradient [run, example, output].
+    """
+    index, (_, examples, outputs) = labels[..., None], logits.shape
+    positive = logits >= 0
+    s = torch.where(positive, logits + 1, 1 / (1 - logits.clamp_max(0)))
+    total = s.sum(-1, keepdim=True)
+    log_p = torch.log(s / total)
+    loss = -((1 - smoothing) * log_p.gather(-1, index)[..., 0] + smoothing * log_p.mean(-1)).mean(-1)
+    target = torch.full_like(logits, smoothing / outputs)
+    target.scatter_add_(-1, index, torch.full_like(index, 1, dtype=logits.dtype).mul_(1 - smoothing))
+    slope = torch.where(positive, torch.ones_like(s), s.square())  # derivative of s
+    return loss, (1 / total - target / s).mul_(slope).mul_(1 / examples)
+
+
+OTHER_LOSSES: dict[str, Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]] = {
+    "mse": squared_error,
+    "stablemax": stablemax,
+}
+"""Losses besides cross-entropy, by their names in `training.loss`: functions of logits, labels and label smoothing."""
+
+
+def criterion_of(recipe: Training) -> Criterion:
+    """Return the loss that a recipe minimizes."""
+    if recipe.loss == "cross_entropy":
+        exact = PRECISIONS[recipe.precision]
+        if not recipe.label_smoothing:
+            return exact
+        return functools.partial(smoothed, criterion=exact, smoothing=recipe.label_smoothing)
+    loss, smoothing = OTHER_LOSSES[recipe.loss], recipe.label_smoothing
+
+    def criterion(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        value, grad = loss(logits.double() if recipe.precision == "float64" else logits, labels, smoothing)
+        return value, grad.to(logits.dtype)
+
+    return criterion
+
+
+def loss_dtype(recipe: Training) -> torch.dtype:
+    """Return the type of the losses that a recipe's criterion returns."""
+    return torch.float64 if "float64" in (recipe.precision, recipe.arithmetic) else torch.float32
+
+
+PRECISIONS: dict[str, Criterion] = {
     "float64": float64,
     "float32_log1p": float32_log1p,
     "float32": softmax_loss,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from progress_measures.fingerprint import DERIVED, fingerprint
 from progress_measures.training.objectives import objective_module
+from progress_measures.training.optimizers import optimizer_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 
 def code_modules(run: Run) -> tuple[str, ...]:
     """Return the names of the modules whose code, together with the run's settings, decides its weights."""
-    return ("progress_measures.training.loop", objective_module(run), type(run.task).__module__, DERIVED)
+    return (
+        "progress_measures.training.loop",
+        objective_module(run),
+        optimizer_module(run),
+        type(run.task).__module__,
+        DERIVED,
+    )
 
 
 def code_of(run: Run) -> str:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from progress_measures.training.optimizer import AdamW
-
 if TYPE_CHECKING:
     from progress_measures.training.objectives.general import GeneralObjective
     from progress_measures.training.objectives.pairs import PairsObjective
+    from progress_measures.training.optimizers.base import BatchOptimizer
 
 
 class Step:
@@ -28,7 +27,7 @@ class Step:
         capacity: largest number of updates between two calls of `losses`.
     """
 
-    def __init__(self, objective: GeneralObjective | PairsObjective, optimizer: AdamW, capacity: int) -> None:
+    def __init__(self, objective: GeneralObjective | PairsObjective, optimizer: BatchOptimizer, capacity: int) -> None:
         device = optimizer.parameters.device
         self._objective, self._optimizer = objective, optimizer
         self._losses = torch.zeros(optimizer.parameters.shape[0], capacity, dtype=objective.loss_dtype, device=device)

@@ -44,8 +44,6 @@ BLOCK = 20
 # version of Zarr.
 _COMPARED_METADATA = ("data_type", "chunk_grid", "dimension_names")
 
-_SHUFFLE = BloscCodec(typesize=4, cname="zstd", clevel=5, shuffle="shuffle")
-
 # Zarr would omit a chunk that contains only the fill value; it could not be distinguished from a lost chunk.
 _STORE_ALL_CHUNKS: Any = {"write_empty_chunks": True}
 
@@ -66,10 +64,12 @@ class RunStore:
         keeps_all: whether the weights of all checkpoints are stored. If not, disk space counts: there is one compressed
             state, and none after training.
         block: checkpoints per block.
+        dtype: type of the stored weights, that in which they are trained.
     """
 
     def __init__(self, folder: Path, run: Run, code: str, code_of_measures: str = "") -> None:
         self.folder, self.run, self.code, self._code_of_measures = folder, run, code, code_of_measures
+        self.dtype = "float64" if run.training.arithmetic == "float64" else "float32"
         self._shapes = Architecture.of(run).shapes()
         self.epochs = kept_epochs(run.training)
         # The few weights that are kept are stored at once, because a block would be part of each state until it is full.
@@ -165,16 +165,18 @@ class RunStore:
             "epoch", shape=self.epochs.shape, dtype="int64", dimension_names=["epoch"], config=_STORE_ALL_CHUNKS
         )
         epoch[:] = self.epochs
+        typesize = np.dtype(self.dtype).itemsize
+        shuffle = BloscCodec(typesize=typesize, cname="zstd", clevel=5, shuffle="shuffle")
         for name, dims in Architecture.of(self.run).parameters.items():
             shape = tuple(dims.values())
             group.create_array(
                 name,
                 shape=(len(self.epochs), *shape),
                 chunks=(min(self.block, len(self.epochs)), *shape),
-                dtype="float32",
+                dtype=self.dtype,
                 fill_value=float("nan"),
                 # Compression saves 16 %: not worth its time for all weights, but for the few that are kept of a large sweep.
-                compressors=(Crc32cCodec(),) if self.keeps_all else (_SHUFFLE, Crc32cCodec()),
+                compressors=(Crc32cCodec(),) if self.keeps_all else (shuffle, Crc32cCodec()),
                 # a folder for each index of a chunk would take 4 kB
                 chunk_key_encoding={"name": "default", "separator": "/" if self.keeps_all else "."},
                 dimension_names=["epoch", *dims],
@@ -224,7 +226,7 @@ class RunStore:
     def _checkpoints(self) -> zarr.Group:
         return zarr.open_group(self.folder / "checkpoints.zarr", mode="r+", use_consolidated=False)
 
-    def write_block(self, first: int, block: NDArray[np.float32]) -> None:
+    def write_block(self, first: int, block: NDArray[np.floating]) -> None:
         """Write a block of checkpoints.
 
         Args:
@@ -237,7 +239,7 @@ class RunStore:
             assert isinstance(array, zarr.Array)
             array.with_config(_STORE_ALL_CHUNKS)[first : first + len(block)] = tensor
 
-    def tensors(self, block: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    def tensors(self, block: NDArray[np.floating]) -> dict[str, NDArray[np.floating]]:
         """Return the tensors of checkpoints by name, each [checkpoint, …].
 
         Args:
@@ -286,4 +288,5 @@ class RunStore:
             "config_hash": self.run.hash,
             "code": self.code,
             "config": self.run.model_dump_json(),
+            **({"measured_in": self.dtype} if self.dtype != "float32" else {}),
         }

@@ -18,12 +18,18 @@ class Shard(NamedTuple):
 
 
 def group_by_shape(runs: list[Run]) -> list[list[Run]]:
-    """Group runs that can train as one batch: they differ only in seeds, weight decay and the choice of training pairs."""
+    """Group runs that can train as one batch.
+
+    They differ only in seeds, weight decay, the norm at which weights are kept, the scale of the initial weights, label noise
+    and the choice of training pairs.
+    """
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        recipe = run.training.model_copy(update={"weight_decay": 0.0})
+        has_fixed_norm = run.training.fixed_norm is not None
+        recipe = run.training.model_copy(update={"weight_decay": 0.0, "fixed_norm": has_fixed_norm})
+        model = run.model.model_copy(update={"initial_scale": 1.0})
         example_counts = (run.split.train_fraction, run.split.examples, run.split.test_examples)
-        key = repr((run.task, example_counts, run.model, recipe))
+        key = repr((run.task, example_counts, model, recipe))
         groups.setdefault(key, []).append(run)
     return list(groups.values())
 

@@ -2,7 +2,8 @@
 
 - `pairs`: the exact fast path, for one-layer networks of the paper's design on pairs.
 - `general`: other networks of the paper's design, in any size and on any task.
-- `any_design`: networks of any other design, such as with norms, gated MLPs, or without attention.
+- `any_design`: networks of any other design, such as with norms, gated MLPs, or without attention, and all networks that
+  compute in bfloat16: torch converts the products of plain autograd, but no backward pass that is written by hand.
 
 Each module has a class `Objective`. Before each update, its `prepare` writes the examples and dropout masks of the update
 into tensors, from which `loss` reads them. On a GPU, the updates replay a CUDA graph, which always reads the same tensors.
@@ -24,6 +25,8 @@ EVALUATED_QUANTITIES = ("train_loss", "test_loss", "train_accuracy", "test_accur
 
 def objective_module(run: Run) -> str:
     """Return the name of the module whose `Objective` trains a run."""
+    if run.training.arithmetic == "bfloat16":
+        return f"{__name__}.any_design"
     if derived.fast_path(run):
         return f"{__name__}.pairs"
     return f"{__name__}.{'general' if derived.is_plain(run) else 'any_design'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,11 +29,23 @@ class AnyDesignObjective(GeneralObjective):
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
         first = runs[0]
         self._design = design_of(first.model)
+        # for bfloat16, products are computed in it; a CUDA graph must not keep a cache of converted weights
+        self._autocast = functools.partial(
+            torch.autocast,
+            device.type,
+            torch.bfloat16,
+            enabled=first.training.arithmetic == "bfloat16",
+            cache_enabled=False,
+        )
         self._position = None if first.on_sequences else first.task.read_position
         super().__init__(runs, train, device)
 
     def _logits(self, weights: Weights, positions: ReadPositions, masks: Masks | None = None) -> Tensor:
         """Compute the logits at the answer positions: [run, example x answer, output]. There is no dropout."""
+        with self._autocast():
+            return self._by_design(weights, positions).to(next(iter(weights.values())).dtype)
+
+    def _by_design(self, weights: Weights, positions: ReadPositions) -> Tensor:
         if self._design.mlp_input is not None:
             return mlp.forward(weights, positions.tokens, design=self._design)
         if self._position is not None:

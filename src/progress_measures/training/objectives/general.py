@@ -13,7 +13,7 @@ from progress_measures.data.examples import DrawnExamples, PairExamples
 from progress_measures.models import forward_at
 from progress_measures.models.limits import PIECE
 from progress_measures.tasks import Examples
-from progress_measures.training.loss import PRECISIONS, accuracy, cross_entropy, differentiable
+from progress_measures.training.loss import accuracy, criterion_of, cross_entropy, differentiable, loss_dtype
 from progress_measures.training.objectives.regularizers import Dropout, l1
 
 if TYPE_CHECKING:
@@ -38,16 +38,16 @@ class GeneralObjective:
         task_layout = first.task.layout
         self._length, self._vocabulary = task_layout.input_length, task_layout.vocabulary
         self._sources: list[DrawnExamples | PairExamples] = [
-            DrawnExamples(run) if run.on_sequences else PairExamples(run.task, mask.numpy())
+            DrawnExamples(run) if run.on_sequences else PairExamples(run, mask.numpy())
             for run, mask in zip(runs, train, strict=True)
         ]
         self._batch = self._labeled_batch([source.at(0) for source in self._sources])
-        self._update, self._batch_changes = 0, first.on_sequences and first.batch != first.split.examples
+        self._update, self._batch_changes = 0, bool(first.batch) and first.batch != first.split.examples
         attention_entries = first.model.heads * self._length**2 * len(runs)  # per example
         self._piece_size = max(1, PIECE // attention_entries)
         self._test = list(self._pieces([source.test() for source in self._sources]))
         # Evaluation uses all examples of a fixed training set, even if each update uses only a part of them.
-        updates_use_parts = self._batch_changes and first.split.examples is not None
+        updates_use_parts = self._batch_changes and self._sources[0].fixed is not None
         self._evaluated_train = (
             list(self._pieces([source.train(0) for source in self._sources])) if updates_use_parts else [self._batch]
         )
@@ -55,8 +55,7 @@ class GeneralObjective:
         count, answers = self._batch.labels.shape[1], self._batch.read_positions.answers.shape[-1]
         rows_per_layer = [count // answers * self._length] * (first.model.layers - 1) + [count]
         self._dropout = Dropout(runs, rows_per_layer, device) if first.training.dropout else None
-        self._criterion = PRECISIONS[first.training.precision]
-        self.loss_dtype = torch.float64 if first.training.precision == "float64" else torch.float32
+        self._criterion, self.loss_dtype = criterion_of(first.training), loss_dtype(first.training)
 
     def prepare(self, update: int) -> None:
         """Write the examples and the dropout masks of an update into the tensors that `loss` reads."""

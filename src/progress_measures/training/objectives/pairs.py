@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from progress_measures.data.examples import batch_indices
+from progress_measures.data.label_noise import training_labels
 from progress_measures.models import pairs
-from progress_measures.training.loss import PRECISIONS, accuracy, cross_entropy
+from progress_measures.training.loss import accuracy, criterion_of, cross_entropy, loss_dtype
 from progress_measures.training.objectives.regularizers import Dropout, l1
 
 if TYPE_CHECKING:
@@ -28,24 +31,44 @@ class PairsObjective:
     """
 
     def __init__(self, runs: list[Run], train: Tensor, device: torch.device) -> None:
-        label_table = torch.from_numpy(runs[0].task.label_table())
-        n, heads = runs[0].task.layout.operands, runs[0].model.heads
+        first = runs[0]
+        n, heads = first.task.layout.operands, first.model.heads
 
-        def labeled_batch(mask: Tensor) -> tuple[pairs.PairBatch, Tensor]:
+        def labeled_batch(mask: Tensor, labels: Tensor) -> _LabeledPairs:
             a, b = mask.nonzero()[:, 1:].view(len(runs), -1, 2).unbind(-1)
-            return pairs.PairBatch(a.to(device), b.to(device), n, heads), label_table[a, b].to(device)
+            of_pairs = labels[torch.arange(len(runs))[:, None], a, b]
+            return _LabeledPairs(pairs.PairBatch(a.to(device), b.to(device), n, heads), of_pairs.to(device))
 
-        defined = torch.from_numpy(runs[0].task.defined())
-        self._train, self._test = labeled_batch(train), labeled_batch(defined & ~train)
-        precision = runs[0].training.precision
-        self._criterion = PRECISIONS[precision]
-        self._l1 = runs[0].training.l1
-        rows_per_layer = [self._train[1].shape[1]]
-        self._dropout = Dropout(runs, rows_per_layer, device) if runs[0].training.dropout else None
-        self.loss_dtype = torch.float64 if precision == "float64" else torch.float32
+        answers = torch.from_numpy(first.task.label_table()).expand(len(runs), n, n)
+        noisy = [torch.from_numpy(training_labels(run, mask.numpy())) for run, mask in zip(runs, train, strict=True)]
+        defined = torch.from_numpy(first.task.defined())
+        self._train, self._test = labeled_batch(train, torch.stack(noisy)), labeled_batch(defined & ~train, answers)
+        self._seeds = [run.split_seed for run in runs]
+        # the pairs of an update: all training pairs, or a part of them that `prepare` replaces
+        self._size, self._update = first.batch, 0
+        self._batch = self._train
+        if self._size:
+            part = self._part(0)
+            self._batch = _LabeledPairs(pairs.PairBatch(*part[:2], n, heads), part[2])
+        self._criterion, self.loss_dtype = criterion_of(first.training), loss_dtype(first.training)
+        self._l1 = first.training.l1
+        rows_per_layer = [self._batch.labels.shape[1]]
+        self._dropout = Dropout(runs, rows_per_layer, device) if first.training.dropout else None
+
+    def _part(self, update: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return a, b and labels of the training pairs of an update, each [run, pair]."""
+        batch, labels = self._train
+        chosen = [batch_indices(seed, update, labels.shape[1], self._size) for seed in self._seeds]
+        indices = torch.from_numpy(np.stack(chosen)).to(labels.device)
+        return batch.a.gather(1, indices), batch.b.gather(1, indices), labels.gather(1, indices)
 
     def prepare(self, update: int) -> None:
-        """Draw the dropout masks of an update; every update uses the same pairs."""
+        """Write the pairs and the dropout masks of an update into the tensors that `loss` reads."""
+        if self._size and update != self._update:
+            a, b, labels = self._part(update)
+            self._batch.pairs.fill(a, b)
+            self._batch.labels.copy_(labels)
+        self._update = update
         if self._dropout:
             self._dropout.draw(update)
 
@@ -54,7 +77,7 @@ class PairsObjective:
         if self._l1:
             weights = l1(weights, self._l1)
         dropout = self._dropout.masks[0] if self._dropout else None
-        return pairs.loss(pairs.tables(weights), *self._train, self._criterion, dropout)
+        return pairs.loss(pairs.tables(weights), *self._batch, self._criterion, dropout)
 
     def evaluate(self, weights: pairs.Weights) -> dict[str, Tensor]:
         """Compute the `EVALUATED_QUANTITIES`, each [run]: losses in float64 and accuracies on training and test pairs."""
@@ -66,6 +89,11 @@ class PairsObjective:
                 quantities[f"{split}_loss"] = cross_entropy(logits, labels)
                 quantities[f"{split}_accuracy"] = accuracy(logits, labels)
         return quantities
+
+
+class _LabeledPairs(NamedTuple):
+    pairs: pairs.PairBatch
+    labels: Tensor  # [run, pair]
 
 
 Objective = PairsObjective

@@ -71,7 +71,7 @@ def l1(weights: dict[str, Tensor], rate: float) -> dict[str, Tensor]:
     """Return the weights unchanged; their backward pass adds the gradient of the penalty, rate x sum of |w|.
 
     The recorded loss excludes the penalty, so loss curves can be compared. The added gradient is not scaled by the upstream
-    gradient: the losses of the runs must be summed with factor 1, as in `AdamW.step`.
+    gradient: the losses of the runs must be summed with factor 1, as in `BatchOptimizer.step`.
 
     Args:
         weights: tensors by name.

@@ -1,0 +1,142 @@
+"""The grid of an experiment: its axes, the settings and the name of each run.
+
+A key of the grid is one axis. Its values are a list, for one field or for several that vary together, or a mapping from names to
+settings, for a key that names no field:
+
+    seed: [0, 1]
+    model.d_model, model.d_mlp: [[32, 128], [64, 256]]
+    recipe: {adamw: {}, muon: {training.optimizer: muon, training.learning_rate: 0.02}}
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from progress_measures.old_names import RENAMED_FIELDS
+
+MAX_RUNS = 10_000
+MAX_NAME_LENGTH = 200  # of a run's name, which is also a folder name
+
+Grid = Mapping[str, list[Any] | dict[str, dict[str, Any]]]
+
+
+class Entry(NamedTuple):
+    """A value of an axis: its part of the run's name, and the values of fields by their dotted names."""
+
+    name: str
+    settings: dict[str, Any]
+
+
+def combinations(grid: Grid) -> Iterator[Entry]:
+    """Yield the name and the settings of each run, the last axis varying fastest."""
+    for entries in itertools.product(*(_entries(key, values) for key, values in grid.items())):
+        settings = {field: value for entry in entries for field, value in entry.settings.items()}
+        yield Entry("_".join(entry.name for entry in entries), settings)
+
+
+def replace_settings(base: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Return nested settings, changed to values by dotted names of their fields."""
+    changed = copy.deepcopy(base)
+    for name, value in settings.items():
+        *path, field = name.split(".")
+        section = changed
+        for part in path:
+            section = section[part]
+        section[field] = value
+    return changed
+
+
+def fields_of(section: type[BaseModel], prefix: str) -> set[str]:
+    """Return the dotted names of the fields of a section and of the sections in it that are always set."""
+    names = set()
+    for field, info in section.model_fields.items():
+        names.add(f"{prefix}.{field}")
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            names |= fields_of(info.annotation, f"{prefix}.{field}")
+    return names
+
+
+def check(grid: Grid, allowed: set[str], refused: Mapping[str, str]) -> None:
+    """Raise an error unless the grid's fields and values can be those of runs.
+
+    Args:
+        grid: the grid.
+        allowed: dotted names of the fields that may vary.
+        refused: why other fields may not vary, by their dotted names.
+
+    Raises:
+        ValueError: a field cannot vary, occurs twice or lacks values, or runs have no valid names.
+    """
+    for key, values in grid.items():
+        fields = _fields(key)
+        if isinstance(values, dict):
+            if key in allowed | set(refused) or not re.fullmatch(r"[a-z][a-z0-9_]*", key):
+                raise ValueError(f"`{key:.60}` has names of settings, so it needs a name of its own, such as `recipe`")
+            fields = [field for settings in values.values() for field in settings]
+        for field in fields:
+            _check_field(field, allowed, refused)
+        is_joint = isinstance(values, list) and len(fields) > 1
+        if is_joint and not all(isinstance(value, list) and len(value) == len(fields) for value in values):
+            raise ValueError(f"`{key}` needs lists of {len(fields)} values, one for each of its fields")
+        if not values or len({repr(value) for value in values}) < len(values):
+            raise ValueError(f"`{key}` needs one or more different values")
+    varied = [field for key, values in grid.items() for field in _varied(key, values)]
+    if len(set(varied)) < len(varied):
+        raise ValueError(f"`{max(varied, key=varied.count)}` occurs twice")
+    count = math.prod(map(len, grid.values()))
+    if count > MAX_RUNS:
+        raise ValueError(f"expands to {count:,} runs; at most {MAX_RUNS:,} are allowed")
+    names = Counter(entry.name for entry in combinations(grid))
+    candidate = max(names, key=lambda name: (names[name], len(name)))  # a duplicate, else the longest
+    if names[candidate] > 1 or len(candidate) > MAX_NAME_LENGTH:
+        raise ValueError(f"runs need different names of at most {MAX_NAME_LENGTH} characters, found {candidate:.250}")
+
+
+def _check_field(field: str, allowed: set[str], refused: Mapping[str, str]) -> None:
+    if field in allowed:
+        return
+    section, _, name = field.rpartition(".")
+    if name in RENAMED_FIELDS:
+        raise ValueError(f"`{field}` is now named `{section}.{RENAMED_FIELDS[name]}`; rename it")
+    if field in refused:
+        raise ValueError(f"`{field}` cannot vary within an experiment: {refused[field]}")
+    raise ValueError(f"`{field:.60}` cannot vary within an experiment; choose from: {', '.join(sorted(allowed))}")
+
+
+def _entries(key: str, values: list[Any] | dict[str, dict[str, Any]]) -> list[Entry]:
+    """Return the values of one axis. The names have only the first of several fields that vary together."""
+    if isinstance(values, dict):
+        return [Entry(_safe(name), settings) for name, settings in values.items()]
+    fields = _fields(key)
+    short = fields[0].replace("split.seed", "split_seed").partition(".")
+    prefix = (short[2] or short[0]).replace(".", "_")
+    entries = []
+    for value in values:
+        of_fields = value if len(fields) > 1 else [value]
+        entries.append(Entry(_safe(f"{prefix}{of_fields[0]}"), dict(zip(fields, of_fields, strict=True))))
+    return entries
+
+
+def _varied(key: str, values: list[Any] | dict[str, dict[str, Any]]) -> list[str]:
+    """Return the fields that an axis sets."""
+    if isinstance(values, dict):
+        return sorted({field for settings in values.values() for field in settings})
+    return _fields(key)
+
+
+def _fields(key: str) -> list[str]:
+    """Return the fields of a grid key, usually one."""
+    return [field.strip() for field in key.split(",")]
+
+
+def _safe(name: str) -> str:
+    """Return a part of a run's name, such as `seed0` or `weight_decay0.3`: readable, and safe in paths and shells."""
+    return "".join(c if c.isalnum() or c in "._-" else "-" for c in name)

@@ -1,0 +1,111 @@
+"""Filters of the gradient, between the backward pass and the optimizer; `training.gradient_filter` names one.
+
+A filter changes the gradient [run, parameter] in place. What it remembers between updates is in its `buffers`, which are saved
+and restored with the optimizer's. To add a filter, write a class with the methods of `NoFilter` and add it to `FILTERS`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Training
+    from progress_measures.training.tensor_pieces import Pieces
+
+
+class NoFilter:
+    """Leaves the gradient unchanged.
+
+    Args:
+        recipe: the recipe of the runs.
+        parameters: [run, parameter], as in `BatchOptimizer`.
+        pieces: where each tensor is in a row of parameters.
+
+    Attributes:
+        buffers: tensors that the filter remembers between updates, by name, each with a leading dimension `run`.
+    """
+
+    def __init__(self, recipe: Training, parameters: Tensor, pieces: Pieces) -> None:
+        self.recipe, self.pieces = recipe, pieces
+        self.buffers: dict[str, Tensor] = {}
+
+    def __call__(self, gradient: Tensor, parameters: Tensor, count: Tensor) -> None:
+        """Change the gradient in place.
+
+        Args:
+            gradient: [run, parameter].
+            parameters: the weights, [run, parameter].
+            count: number of updates so far, a tensor without dimensions.
+        """
+
+
+class GrokfastEMA(NoFilter):
+    """Grokfast-EMA (Lee et al. 2024, arXiv:2405.20233): add factor x an exponential mean of the gradients to the gradient.
+
+    The mean starts as the first gradient.
+    """
+
+    def __init__(self, recipe: Training, parameters: Tensor, pieces: Pieces) -> None:
+        super().__init__(recipe, parameters, pieces)
+        self.buffers = {"slow_gradient": torch.zeros_like(parameters)}
+
+    def __call__(self, gradient: Tensor, parameters: Tensor, count: Tensor) -> None:
+        """Update the mean, then add it, times the factor, to the gradient."""
+        mean = self.buffers["slow_gradient"]
+        # a tensor decides, because a captured CUDA graph would freeze the choice
+        earlier = torch.where(count == 0, gradient, mean)
+        torch.lerp(gradient, earlier, self.recipe.grokfast_decay, out=mean)
+        gradient.add_(mean, alpha=self.recipe.grokfast_factor)
+
+
+class GrokfastMA(NoFilter):
+    """Grokfast-MA (Lee et al. 2024, arXiv:2405.20233): add factor x the mean of the last gradients to the gradient.
+
+    The gradient is unchanged until the window of gradients is full. The filter remembers `grokfast_window` gradients, and
+    so does a saved state.
+    """
+
+    def __init__(self, recipe: Training, parameters: Tensor, pieces: Pieces) -> None:
+        super().__init__(recipe, parameters, pieces)
+        runs, columns = parameters.shape
+        window = torch.zeros(runs, recipe.grokfast_window, columns, dtype=parameters.dtype, device=parameters.device)
+        self.buffers = {"last_gradients": window}  # [run, update, parameter], a ring
+
+    def __call__(self, gradient: Tensor, parameters: Tensor, count: Tensor) -> None:
+        """Replace the oldest gradient of the window, then add the mean of a full window to the gradient."""
+        window, size = self.buffers["last_gradients"], self.recipe.grokfast_window
+        window.index_copy_(1, (count.long() % size)[None], gradient[:, None])
+        # Gradients shrink by orders of magnitude, so that a running sum would keep the rounding errors of the first.
+        weight = (count + 1 >= size) * self.recipe.grokfast_factor
+        for row, of_run in zip(gradient, window, strict=True):
+            row.add_(of_run.mean(0) * weight)
+
+
+class OrthoGrad(NoFilter):
+    """⊥Grad (Prieto et al. 2025, arXiv:2501.04697): remove the component of the gradient along the weights.
+
+    As in the authors' code, each tensor of each layer has its own projection, after which its gradient gets its earlier norm.
+    """
+
+    _EPSILON = 1e-30  # tensors or gradients of norm 0 stay 0
+
+    def __call__(self, gradient: Tensor, parameters: Tensor, count: Tensor) -> None:
+        """Project the gradient, one tensor of one run at a time."""
+        for g_row, w_row in zip(gradient, parameters, strict=True):
+            for columns in self.pieces.layers:
+                g, w = g_row[columns], w_row[columns]
+                norm = g.norm()
+                g.sub_(w * (w.dot(g) / (w.dot(w) + self._EPSILON)))
+                g.mul_(norm / (g.norm() + self._EPSILON))
+
+
+FILTERS: dict[str, type[NoFilter]] = {
+    "none": NoFilter,
+    "grokfast_ema": GrokfastEMA,
+    "grokfast_ma": GrokfastMA,
+    "orthograd": OrthoGrad,
+}
+"""The filters by their names in `training.gradient_filter`."""

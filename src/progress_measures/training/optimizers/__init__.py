@@ -1,0 +1,18 @@
+"""Optimizers of a batch of runs, one module each; `training.optimizer` of an experiment names the module.
+
+To add an optimizer, copy `lion.py`: subclass `BatchOptimizer`, name the tensors that the optimizer remembers between updates in
+`buffers`, and write `update`. Then add the name to `training.optimizer` in the schema. Gradient filters, clipping, schedules,
+saving and resuming are the same for all optimizers, in `base.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+
+def optimizer_module(run: Run) -> str:
+    """Return the name of the module whose `Optimizer` trains a run."""
+    return f"{__name__}.{run.training.optimizer}"

@@ -1,0 +1,157 @@
+"""What all optimizers share: the weights of a batch of runs as one array, learning rates, and states.
+
+The parameters of a run are one row of a [run, parameter] tensor, and the weights are views of it. An update is therefore
+a few passes over one array, whatever the number of tensors. Weight decay differs between runs. One update is:
+
+gradient of the loss → gradient filter → clipping → the optimizer's rule → norm of the weights restored, if it is fixed
+
+No result of a run depends on the other runs of its batch: operations are by element, or for one run at a time.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from progress_measures.models.architecture import Architecture
+from progress_measures.training.gradient_filters import FILTERS
+from progress_measures.training.rate_schedule import factor
+from progress_measures.training.tensor_pieces import Pieces, norms_of_rows
+
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+# Rows are padded to a multiple of the CPU's vector length, because fused Adam rounds an incomplete last vector differently.
+_ALIGN = 16
+
+# Number that torch's `clip_grad_norm_` adds to the norm of the gradient.
+_CLIP_EPSILON = 1e-6
+
+
+class BatchOptimizer(ABC):
+    """The weights of a batch of runs, and their updates.
+
+    A subclass names its `buffers` and writes `update`.
+
+    Args:
+        runs: runs of the same shape and recipe; weight decay and the norm of the weights may differ.
+        weights: the initial weights of each run, without the `run` dimension.
+        device: the device that trains.
+
+    Attributes:
+        buffers: names of the tensors that the optimizer remembers between updates, each [run, parameter] and at first 0.
+        parameters: [run, parameter], padded with zeros to a multiple of 16 columns.
+        weights: tensors by name, with a leading dimension `run`: views of `parameters`.
+        rate: learning rate of the next update, a tensor without dimensions.
+        decay: weight decay of the next update: [run, 1].
+        count: number of updates so far, a tensor without dimensions.
+    """
+
+    buffers: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
+        self.recipe = recipe = runs[0].training
+        dtype = torch.float64 if recipe.arithmetic == "float64" else torch.float32
+        rows = [torch.cat([tensor.flatten() for tensor in tensors.values()]) for tensors in weights]
+        self._padding = torch.zeros(len(runs), -rows[0].numel() % _ALIGN, dtype=dtype, device=device)
+        self.parameters = pad(torch.stack(rows).to(device, dtype), (0, self._padding.shape[1]))
+        self._gradient = torch.zeros_like(self.parameters)
+        self._full_decay = torch.tensor([[run.training.weight_decay] for run in runs], dtype=dtype, device=device)
+        self.decay = self._full_decay.clone()
+        # A tensor, because a captured CUDA graph would freeze a Python float. On CUDA, Adam reads it in float32.
+        self.rate = torch.zeros((), device=device, dtype=torch.float32 if device.type == "cuda" else torch.float64)
+        self.count = torch.zeros((), device=device)
+        self._buffers = {name: torch.zeros_like(self.parameters) for name in self.buffers}
+        dimensions = Architecture.of(runs[0]).parameters
+        self.pieces = Pieces({name: dimensions[name] for name in weights[0]})
+        self.weights = {
+            name: view.requires_grad_() for name, view in self.pieces.views(self.parameters.detach()).items()
+        }
+        self._filter = FILTERS[recipe.gradient_filter](recipe, self.parameters, self.pieces)
+        self._norm = self._fixed_norm(runs)
+
+    def _fixed_norm(self, runs: list[Run]) -> Tensor | None:
+        """Return the norm at which the weights of each run are kept: [run, 1]; None if the norm is free."""
+        norms = [run.training.fixed_norm for run in runs]
+        if norms[0] is None:
+            return None
+        with torch.no_grad():
+            target = norms_of_rows(self.parameters)
+            for i, norm in enumerate(norms):
+                if isinstance(norm, float):
+                    target[i] = norm
+        return target
+
+    def set_rate(self, epoch: int) -> None:
+        """Set the learning rate and the weight decay of update number `epoch`, counted from 0."""
+        recipe = self.recipe
+        warmup = min(epoch / recipe.warmup, 1) if recipe.warmup else 1
+        self.rate.fill_(recipe.learning_rate * warmup * factor(recipe.learning_rate_schedule, epoch, recipe.epochs))
+        torch.mul(self._full_decay, factor(recipe.weight_decay_schedule, epoch, recipe.epochs), out=self.decay)
+
+    def step(self, loss: Tensor) -> None:
+        """Update the weights of all runs, given their losses [run].
+
+        The sum of the losses is differentiated. A run's weights affect only its loss, so each run gets its own gradient.
+        """
+        gradients = torch.autograd.grad(loss.sum(), list(self.weights.values()))
+        rows = [gradient.flatten(1) for gradient in gradients]
+        torch.cat([*rows, self._padding], dim=1, out=self._gradient)
+        with torch.no_grad():
+            self._filter(self._gradient, self.parameters, self.count)
+            if self.recipe.clip_norm is not None:
+                norms = norms_of_rows(self._gradient)
+                self._gradient.mul_((self.recipe.clip_norm / (norms + _CLIP_EPSILON)).clamp_max_(1))
+            self.update(self._gradient)
+            if self._norm is not None:
+                self.parameters.mul_(self._norm / norms_of_rows(self.parameters))
+            self.count += 1
+
+    @abstractmethod
+    def update(self, gradient: Tensor) -> None:
+        """Change `parameters` and the buffers in place, without gradients.
+
+        Args:
+            gradient: [run, parameter], filtered and clipped; may be changed in place.
+        """
+
+    def buffer(self, name: str) -> Tensor:
+        """Return a buffer by its name: [run, parameter]."""
+        return self._buffers[name]
+
+    def decay_weights(self) -> None:
+        """Apply decoupled weight decay (Loshchilov & Hutter 2019): multiply the weights by 1 - rate x decay."""
+        self.parameters.mul_(1 - self.rate * self.decay)
+
+    def _by_name(self) -> dict[str, Tensor]:
+        """Return what a state has: the parameters and the buffers of the optimizer and of the gradient filter."""
+        return {"parameters": self.parameters, **self._buffers, **self._filter.buffers}
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the arrays of a state."""
+        return tuple(self._by_name())
+
+    def tensors(self) -> list[Tensor]:
+        """Return the tensors that an update changes: the tensors themselves, not copies."""
+        return [*self._by_name().values(), self.count]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of the parameters and buffers on the CPU, each with a leading dimension `run`."""
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self._by_name().items()}
+
+    def restore(self, state: dict[str, Tensor], epoch: int) -> None:
+        """Restore parameters and buffers, and the count of updates.
+
+        Args:
+            state: arrays that `state()` returned.
+            epoch: number of updates after which the state was saved.
+        """
+        with torch.no_grad():
+            for name, tensor in self._by_name().items():
+                tensor.copy_(state[name])
+        self.count.fill_(epoch)

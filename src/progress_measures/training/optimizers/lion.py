@@ -1,0 +1,25 @@
+"""Lion (Chen et al. 2023, arXiv:2302.06675, algorithm 2): steps by the sign of a mean of gradients."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from progress_measures.training.optimizers.base import BatchOptimizer
+
+
+class Lion(BatchOptimizer):
+    """Lion, with the arguments of `BatchOptimizer`."""
+
+    buffers = ("mean",)
+
+    def update(self, gradient: Tensor) -> None:
+        """Step by the sign of β1 · mean + (1 - β1) · gradient, with decoupled weight decay; then update the mean with β2."""
+        beta1, beta2 = self.recipe.betas
+        mean = self.buffer("mean")
+        self.decay_weights()
+        self.parameters.sub_(mean.lerp(gradient, 1 - beta1).sign_() * self.rate)
+        mean.lerp_(gradient, 1 - beta2)
+
+
+Optimizer = Lion
+"""Every optimizer module has its class under this name."""

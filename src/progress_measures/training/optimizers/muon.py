@@ -1,0 +1,106 @@
+"""Muon (Jordan et al. 2024): momentum whose matrices are orthogonalized; AdamW for all other tensors.
+
+torch's Muon takes one matrix at a time and orthogonalizes in bfloat16. Here the matrices of all runs, layers and heads are
+stacked, and the arithmetic is that of the weights.
+
+The matrices of the hidden layers are those of attention and MLPs. As the authors recommend, embeddings, position vectors, the
+unembedding (W_out in an MLP without attention), biases and norms are trained by AdamW, with decoupled weight decay
+too. W_Q, W_K, W_V and W_O of a layer are one matrix each for all heads, as they are stored in most transformers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from progress_measures.experiments import derived
+from progress_measures.models.gemm import multiply
+from progress_measures.training.optimizers.adamw import AdamW
+from progress_measures.training.tensor_pieces import norms_of_rows
+
+if TYPE_CHECKING:
+    from progress_measures.experiments.schema import Run
+
+ITERATIONS = 5
+# Coefficients of the polynomial a x + b x^3 + c x^5, which moves singular values from 0 … 1 to about 0.7 … 1.2.
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+_EPSILON = 1e-7  # smallest norm by which a matrix is divided
+
+
+class Muon(AdamW):
+    """Muon, with the arguments of `BatchOptimizer`."""
+
+    buffers = (*AdamW.buffers, "momentum")
+
+    def __init__(self, runs: list[Run], weights: list[dict[str, Tensor]], device: torch.device) -> None:
+        super().__init__(runs, weights, device)
+        self._rate_ratio = derived.adamw_learning_rate(runs[0]) / self.recipe.learning_rate
+        self._momentum = derived.momentum(runs[0])
+        without_attention = runs[0].model.mlp_input is not None
+        others = {"W_E", "W_pos", "W_out" if without_attention else "W_U"}
+        self._matrices = [name for name in self.weights if name.startswith("W_") and name not in others]
+
+    def update(self, gradient: Tensor) -> None:
+        """Apply AdamW to all tensors, then replace the result of the hidden matrices by that of Muon."""
+        before = self.pieces.views(self.parameters.clone())
+        momentum = self.buffer("momentum").lerp_(gradient, 1 - self._momentum)
+        directions = self.pieces.views(gradient.lerp(momentum, self._momentum))  # Nesterov's momentum
+        rate = self.rate * self._rate_ratio
+        self.parameters.mul_(1 - rate * self.decay)
+        self.adam(gradient, rate)
+        after = self.pieces.views(self.parameters)
+        for name in self._matrices:
+            direction = orthogonalized(name, directions[name])
+            decay = self.decay.view(-1, *[1] * (direction.ndim - 1))
+            after[name].copy_(before[name] * (1 - self.rate * decay) - direction * self.rate)
+
+
+def orthogonalized(name: str, tensor: Tensor) -> Tensor:
+    """Return a tensor of matrices, each orthogonalized and scaled by sqrt(max(1, outputs / inputs)).
+
+    Args:
+        name: name of the tensor. W_Q, W_K and W_V are [run, layer, head, input, output of a head], W_O is
+            [run, layer, head, input of a head, output]; in all others the last two dimensions are input and output.
+        tensor: the tensor.
+
+    Returns:
+        A tensor of the same shape.
+    """
+    if name == "W_O":
+        return _scaled(tensor.flatten(-3, -2)).view_as(tensor)
+    if name in ("W_Q", "W_K", "W_V"):
+        joined = _scaled(tensor.movedim(-3, -2).flatten(-2))
+        return joined.unflatten(-1, (tensor.shape[-3], -1)).movedim(-2, -3)
+    return _scaled(tensor)
+
+
+def _scaled(matrices: Tensor) -> Tensor:
+    """Orthogonalize matrices [..., input, output] and scale them by sqrt(max(1, outputs / inputs))."""
+    inputs, outputs = matrices.shape[-2:]
+    directions = newton_schulz(matrices.reshape(-1, inputs, outputs)).reshape(matrices.shape)
+    return directions * max(1, outputs / inputs) ** 0.5
+
+
+def newton_schulz(matrices: Tensor) -> Tensor:
+    """Move the singular values of matrices near 1, by five steps of a Newton-Schulz iteration.
+
+    Args:
+        matrices: [matrix, row, column].
+
+    Returns:
+        [matrix, row, column].
+    """
+    a, b, c = COEFFICIENTS
+    is_tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if is_tall else matrices  # the product x x^T is then the smaller one
+    x = x / norms_of_rows(matrices.flatten(1)).clamp_min(_EPSILON)[..., None]
+    for _ in range(ITERATIONS):
+        gram = multiply(x, x.mT)
+        x = a * x + multiply(b * gram + c * multiply(gram, gram), x)
+    return x.mT if is_tall else x
+
+
+Optimizer = Muon
+"""Every optimizer module has its class under this name."""

@@ -1,0 +1,246 @@
+"""Recipes: each optimizer, filter, loss and schedule against plain torch, in batches, and after an interruption."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+import xarray as xr
+from pydantic import ValidationError
+
+from progress_measures.data.dataset import write_dataset
+from progress_measures.data.label_noise import training_labels
+from progress_measures.experiments.derived import train_mask
+from progress_measures.experiments.load import validation_message
+from progress_measures.experiments.schema import Experiment
+from progress_measures.models import pairs
+from progress_measures.models.initialize import initial_weights
+from progress_measures.training import loop
+from progress_measures.training.launcher.shards import group_by_shape
+from progress_measures.training.loss import criterion_of
+from progress_measures.training.objectives import objective_module
+from progress_measures.training.optimizers import optimizer_module
+from progress_measures.training.optimizers.muon import newton_schulz
+from support.experiments import SMALL, trained_bytes
+from support.interruption import signal_at
+from support.plain_recipes import noisy_labels, plain_loss, plain_weights
+
+UPDATES = 50
+RECIPES = {
+    "adamw": {},
+    "adam": {"training": {"optimizer": "adam", "weight_decay": 0.01}},
+    "sgd": {"training": {"optimizer": "sgd", "learning_rate": 0.3, "weight_decay": 0.001, "momentum": 0.8}},
+    "sgd, default momentum": {"training": {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 0.0}},
+    "muon": {"training": {"optimizer": "muon", "learning_rate": 0.02, "adamw_learning_rate": 0.003}},
+    "muon, momentum": {"training": {"optimizer": "muon", "momentum": 0.5, "weight_decay": 0.1}},
+    "lion": {"training": {"optimizer": "lion", "learning_rate": 3e-4, "betas": [0.9, 0.99]}},
+    "grokfast_ema": {"training": {"gradient_filter": "grokfast_ema", "grokfast_decay": 0.9, "grokfast_factor": 3}},
+    "grokfast_ma": {"training": {"gradient_filter": "grokfast_ma", "grokfast_window": 7, "grokfast_factor": 5}},
+    "orthograd": {"training": {"gradient_filter": "orthograd", "weight_decay": 0.0}},
+    "clipping": {"training": {"optimizer": "sgd", "learning_rate": 1.0, "weight_decay": 0.0, "clip_norm": 0.3}},
+    "linear": {"training": {"learning_rate_schedule": {"shape": "linear", "final": 0.1, "updates": 30}}},
+    "cosine": {
+        "training": {
+            "learning_rate_schedule": {"shape": "cosine"},
+            "weight_decay_schedule": {"shape": "cosine", "final": 3.0, "updates": 40},
+        }
+    },
+    "piecewise": {
+        "training": {
+            "learning_rate_schedule": {"shape": "piecewise", "points": [[20, 0.5], [35, 2.0]]},
+            "weight_decay_schedule": {"shape": "piecewise", "points": [[0, 0.0], [30, 5.0]]},
+        }
+    },
+    "mse": {"training": {"loss": "mse", "learning_rate": 0.01}},
+    "mse, smoothed": {"training": {"loss": "mse", "label_smoothing": 0.2}},
+    "stablemax": {"training": {"loss": "stablemax"}},
+    "stablemax, smoothed": {"training": {"loss": "stablemax", "label_smoothing": 0.2}},
+    "label smoothing": {"training": {"label_smoothing": 0.2}},
+    "label noise": {"split": {"label_noise": 0.3}},
+    "initial scale": {"model": {"initial_scale": 2.5}},
+    "fixed norm": {"training": {"fixed_norm": 12.0}},
+    "initial norm": {"training": {"fixed_norm": "initial", "optimizer": "sgd", "learning_rate": 1.0}},
+    "batches": {"training": {"batch": 24}},
+}
+
+
+def runs_of(recipe, seeds=1, **training):
+    """Return runs of 60 epochs with a recipe that differ in their seeds."""
+    changed = RECIPES[recipe]
+    sections = {section: SMALL[section] | changed.get(section, {}) for section in ("split", "model")}
+    recipe_settings = (
+        {"epochs": 60, "checkpoint_every": 20, "evaluate_every": 20} | changed.get("training", {}) | training
+    )
+    settings = SMALL | sections | {"training": recipe_settings, "grid": {"seed": list(range(seeds))}}
+    return Experiment.model_validate(settings).runs("small")
+
+
+def trained(folder, runs):
+    write_dataset(runs, folder / "dataset.zarr")
+    loop.train(runs, folder / "dataset.zarr", folder / "runs")
+    return folder
+
+
+class Parts:
+    """The training loop's own objective and optimizer of some runs, without stores."""
+
+    def __init__(self, runs):
+        masks, device = torch.stack([torch.from_numpy(train_mask(run)) for run in runs]), torch.device("cpu")
+        self.objective = import_module(objective_module(runs[0])).Objective(runs, masks, device)
+        self.optimizer = import_module(optimizer_module(runs[0])).Optimizer(
+            runs, list(map(initial_weights, runs)), device
+        )
+
+    def train(self, first, last):
+        for update in range(first, last):
+            self.optimizer.set_rate(update)
+            self.objective.prepare(update)
+            self.optimizer.step(self.objective.loss(self.optimizer.weights))
+        return self
+
+    def bytes(self, run=0):
+        """Return the weights and the optimizer's buffers of a run, for bitwise comparison."""
+        return {name: tensor[run].numpy().tobytes() for name, tensor in self.optimizer.state().items()}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipe_equals_plain_torch(recipe, monkeypatch):
+    (run,) = runs_of(recipe, arithmetic="float64", precision="float64")
+    weights = Parts([run]).train(0, UPDATES).optimizer.weights
+    expected = plain_weights(run, UPDATES, monkeypatch)
+    for name, tensor in expected.items():
+        found = weights[name][0].detach()
+        torch.testing.assert_close(found, tensor, rtol=1e-6, atol=1e-9, msg=lambda text, n=name: f"{n}: {text}")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_batch_of_a_recipe_trains_each_run_as_if_alone(recipe):
+    runs = runs_of(recipe, seeds=3)
+    together = Parts(runs).train(0, 20)
+    for i, run in enumerate(runs):
+        assert together.bytes(i) == Parts([run]).train(0, 20).bytes()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipe_resumes_to_the_same_bits(recipe):
+    runs = runs_of(recipe, seeds=2)
+    interrupted, resumed = Parts(runs).train(0, 13), Parts(runs)
+    resumed.optimizer.restore(interrupted.optimizer.state(), 13)
+    assert resumed.train(13, 30).bytes(1) == Parts(runs).train(0, 30).bytes(1)
+
+
+@pytest.mark.parametrize("recipe", ["muon", "grokfast_ma", "batches"])
+def test_loop_resumes_a_recipe_to_the_same_bits(tmp_path, monkeypatch, recipe):
+    """The loop saves whatever an optimizer and a gradient filter remember."""
+    runs = runs_of(recipe, arithmetic="float64")
+    trained(tmp_path / "undisturbed", runs)
+    with signal_at(monkeypatch, 33), pytest.raises(loop.Interrupted):
+        trained(tmp_path / "resumed", runs)
+    trained(tmp_path / "resumed", runs)
+    assert trained_bytes(tmp_path / "resumed") == trained_bytes(tmp_path / "undisturbed")
+
+
+def test_runs_of_a_batch_have_their_own_decay_norm_noise_and_scale():
+    grid = {
+        "training.fixed_norm, training.weight_decay": [[10.0, 0.1], ["initial", 2.0]],
+        "model.initial_scale, split.label_noise": [[1.0, 0.0], [2.0, 0.4]],
+    }
+    runs = Experiment.model_validate(SMALL | {"grid": grid}).runs("small")
+    assert len(group_by_shape(runs)) == 1
+    together = Parts(runs).train(0, 12)
+    for i, run in enumerate(runs):
+        assert together.bytes(i) == Parts([run]).train(0, 12).bytes()
+    norms = [tensor.norm().item() for tensor in together.optimizer.parameters]
+    assert norms[0] == pytest.approx(10)
+    assert norms[3] == pytest.approx(2 * norms[2], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            {"training": {"momentum": 0.5}},
+            "`momentum` is for `optimizer: sgd` or `optimizer: muon`, not for `optimizer: adamw`",
+        ),
+        ({"training": {"optimizer": "sgd", "betas": [0.9, 0.9]}}, "`betas` is for `optimizer: adamw`"),
+        ({"training": {"adamw_learning_rate": 0.1}}, "`adamw_learning_rate` is for `optimizer: muon`"),
+        ({"training": {"grokfast_factor": 3}}, "`grokfast_factor` is for `gradient_filter: grokfast_ema` or"),
+        ({"training": {"gradient_filter": "orthograd", "grokfast_window": 9}}, "`grokfast_window` is for"),
+        (
+            {"training": {"arithmetic": "bfloat16", "dropout": 0.1}},
+            "`dropout` is not computed in `arithmetic: bfloat16`",
+        ),
+        ({"training": {"learning_rate_schedule": {"final": 0.1}}}, "`final` is for `shape: linear` or `cosine`"),
+        ({"training": {"learning_rate_schedule": {"shape": "piecewise"}}}, "needs `points` in ascending order"),
+        ({"training": {"optimizer": "adamW"}}, "training.optimizer"),
+        ({"training": {"batch": 102}}, "`training.batch` (102) exceeds the number of training pairs, 101"),
+        ({"split": {"label_noise": 1.0}}, "split.label_noise"),
+        ({"training": {"fixed_norm": -1}}, "training.fixed_norm"),
+    ],
+)
+def test_clashing_fields_are_refused_with_the_reason(sections, message):
+    content = SMALL | {name: SMALL[name] | section for name, section in sections.items()}
+    with pytest.raises(ValidationError) as caught:
+        Experiment.model_validate(content).runs("small")
+    assert message in validation_message(caught.value, Path("small.yaml"))
+
+
+def test_label_noise_is_a_share_of_wrong_labels_and_part_of_the_data(tmp_path):
+    (clean,), (noisy,) = runs_of("adamw"), runs_of("label noise")
+    mask, answers = train_mask(noisy), clean.task.label_table()
+    changed = training_labels(noisy, mask) != answers
+    assert changed.sum() == round(0.3 * mask.sum())
+    assert not (changed & ~mask).any()
+    assert (training_labels(clean, train_mask(clean)) == answers).all()
+    write_dataset([noisy], tmp_path / "noisy.zarr")
+    stored = xr.open_zarr(tmp_path / "noisy.zarr", consolidated=False)
+    assert (stored.training_label.values[0] == noisy_labels(noisy)).all()
+    assert (stored.label.values == answers).all()
+    with_more = noisy.model_copy(update={"split": noisy.split.model_copy(update={"label_noise": 0.5})})
+    assert ((training_labels(with_more, mask) == training_labels(noisy, mask)) | ~changed).all()
+
+
+def test_sequences_have_no_label_noise():
+    settings = {"title": "t", "task": {"kind": "skip_trigram"}, "training": {"epochs": 100, "batch": 4}}
+    experiment = Experiment.model_validate(settings | {"split": {"label_noise": 0.1}})
+    with pytest.raises(ValidationError, match=r"`split\.label_noise` is for tasks on pairs"):
+        experiment.runs("small")
+
+
+def test_orthogonalized_matrices_have_singular_values_near_one():
+    matrices = torch.randn(3, 20, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(newton_schulz(matrices))
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+    torch.testing.assert_close(newton_schulz(matrices.mT.contiguous()), newton_schulz(matrices).mT)
+
+
+@pytest.mark.parametrize("precision", ["float32_log1p", "float64"])
+@pytest.mark.parametrize("settings", [{"label_smoothing": 0.1}, {"loss": "mse"}, {"loss": "stablemax"}], ids=repr)
+def test_gradients_of_losses_equal_autograd(settings, precision):
+    (run,) = runs_of("adamw", precision=precision, **settings)
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = 3 * torch.randn(1, 6, 13, generator=generator), torch.randint(0, 13, (1, 6), generator=generator)
+    loss, gradient = criterion_of(run.training)(logits, labels)
+    leaf = logits.double().requires_grad_()
+    expected = plain_loss(run.training, leaf[0], labels[0])
+    (expected_gradient,) = torch.autograd.grad(expected, leaf)
+    assert gradient.dtype == torch.float32
+    torch.testing.assert_close(loss.double()[0], expected.detach(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=1e-5, atol=1e-8)
+
+
+def test_history_has_the_minimized_loss_and_cross_entropies(tmp_path):
+    """Recipes can be compared by their train and test losses, whatever they minimize."""
+    (run,) = runs_of("mse")
+    trained(tmp_path, [run])
+    history = xr.open_zarr(tmp_path / "runs/seed0/history.zarr", consolidated=False)
+    parts = Parts([run])
+    first = plain_loss(run.training.model_copy(update={"loss": "cross_entropy"}), *logits_and_labels(parts))
+    assert history.train_loss.values[0] == pytest.approx(first.item(), rel=1e-5)
+    assert history.loss.values[0] == pytest.approx(plain_loss(run.training, *logits_and_labels(parts)).item(), rel=1e-5)
+
+
+def logits_and_labels(parts):
+    batch, labels = parts.objective._train
+    return pairs.logits(pairs.tables(parts.optimizer.weights), batch)[0], labels[0]
