@@ -30,7 +30,9 @@ def test_numbers_are_those_of_the_cube(mainline):
         grokked.append(history[np.flatnonzero(values.history_test_accuracy.values >= 0.99)[0]])
     lines = dict(line.split("  ", 1) for line in story(mainline))
     assert list(lines) == ["Memorization", "Circuit formation", "Grokking", "Algorithm"]
-    memorization = f"epoch {span(memorized)}: all training pairs are right, and {span(accuracy, '{:.1f}')} % of the test pairs."
+    memorization = (
+        f"epoch {span(memorized)}: all training pairs are right, and {span(accuracy, '{:.1f}')} % of the test pairs."
+    )
     assert memorization in lines["Memorization"]
     assert f"from epoch {span(mainline.memorization_end.values)} on, the excluded loss" in lines["Circuit formation"]
     assert f"below 1 nat at epoch {span(restricted)}." in lines["Circuit formation"]
