@@ -399,6 +399,8 @@ def test_log_gets_one_line_with_epochs_and_losses(capsys):
     display.show([running("seed0", 100), table.JobRow("seed1", "", "queued", None, "1 at a time")])
     line = "small: seed0 epoch 100/400, train 0.25, test 12; 1 queued, 1 running\n"
     assert capsys.readouterr().err == line
+    display.show([running("seed0", 100), table.JobRow("seed1", "", "queued", None, "1 at a time")])
+    assert capsys.readouterr().err == ""  # nothing has changed
     display.show([running(f"seed{i}", 100 + i) for i in range(5)])
     assert capsys.readouterr().err == "small: epochs 100 to 104 of 400; 5 running\n"
 

@@ -10,9 +10,11 @@ import yaml
 
 from progress_measures.claims.schema import load_claims
 from progress_measures.cube.open import open_cube
-from progress_measures.experiments import experiment_names
+from progress_measures.experiments import experiment_names, load_experiment
 from progress_measures.measures import measures
+from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.registry import DIMENSIONS
+from progress_measures.models.architecture import Architecture
 from progress_measures.pages import gallery, measures_page
 from support import ROOT
 from support.documentation import PAGES, Reader, blocks, check_syntax
@@ -194,3 +196,26 @@ def test_page_can_be_followed_literally(page, reader):
         reader.follow(CONTINUES[page])
     reader.follow(page)
     assert RESULTS.get(page, lambda folder: True)(Path(reader.folder))
+
+
+def test_page_on_measures_names_what_a_checkpoint_has():
+    """Every attribute exists, and every tensor of the mainline is listed with its axes."""
+    page = (ROOT / "docs/add-a-measure.md").read_text()
+    table = page.partition("| name | content | axes |")[2].partition("\n\n")[0]
+    run = load_experiment("mainline", ROOT / "config/experiments").runs("mainline")[0]
+    context = RunContext(run, None, None)
+    checkpoint = Checkpoint(context, {})
+    for owner, pattern in ((checkpoint, r"`checkpoint\.(\w+)"), (context, r"`checkpoint\.context\.(\w+)")):
+        names = set(re.findall(pattern, page))
+        assert names
+        for name in names:
+            assert hasattr(type(owner), name) or name in vars(owner), name
+    shapes = Architecture.of(run).shapes()
+    assert set(re.findall(r'\["(\w+)"\]', table)) == set(shapes)
+    sizes = {"layer": 1, "head": 4, "d_model": 128, "d_head": 32, "neuron": 512, "token": 114, "position": 3, "output": 113}
+    for row in table.strip().splitlines()[1:]:
+        name, _, axes = (cell.strip() for cell in row.strip("|").split("|"))
+        tensors = re.findall(r'\["(\w+)"\]', name)
+        listed = [tuple(sizes[axis.split()[0]] for axis in part.split(", ")) for part in axes.split("; ")] if tensors else []
+        for tensor, shape in zip(tensors, listed * (len(tensors) // max(len(listed), 1)), strict=True):
+            assert shapes[tensor] == shape, tensor

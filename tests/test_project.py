@@ -1,6 +1,7 @@
 """The repository: consistent versions, valid links and commands in its pages, small published files."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -51,3 +52,29 @@ def test_make_targets_of_the_readme_exist():
 def test_published_files_are_small():
     for path in (ROOT / "published").glob("*.zip"):
         assert path.stat().st_size <= 12_000_000, path
+
+
+def test_readme_says_how_large_a_clone_is():
+    """Within a fifth; the history counts where it is whole."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    fetched, taken, fetched_shallow, taken_shallow = map(
+        int,
+        re.search(
+            r"A clone fetches (\d+) MB and takes (\d+) MB on\s+disk; with `git clone --depth 1`, it fetches (\d+) MB and takes "
+            r"(\d+) MB",
+            (ROOT / "README.md").read_text(),
+        ).groups(),
+    )
+
+    def git(*words):
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    files = sum(int(line.split()[3]) for line in git("ls-tree", "-r", "-l", "HEAD").splitlines()) / 1e6
+    shallow = int(git("rev-list", "--disk-usage", "--objects", "--no-walk", "HEAD")) / 1e6
+    assert fetched_shallow == pytest.approx(shallow, rel=0.2)
+    assert taken_shallow == pytest.approx(shallow + files, rel=0.2)
+    if git("rev-parse", "--is-shallow-repository").strip() == "false":
+        whole = int(git("rev-list", "--disk-usage", "--objects", "HEAD")) / 1e6
+        assert fetched == pytest.approx(whole, rel=0.2)
+        assert taken == pytest.approx(whole + files, rel=0.2)

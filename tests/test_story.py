@@ -15,7 +15,7 @@ def mainline():
 
 
 def span(values, form="{:,.0f}"):
-    return f"{form.format(min(values))} to {form.format(max(values))}"
+    return f"{form.format(min(values))}–{form.format(max(values))}"
 
 
 def test_numbers_are_those_of_the_cube(mainline):
@@ -30,25 +30,25 @@ def test_numbers_are_those_of_the_cube(mainline):
         grokked.append(history[np.flatnonzero(values.history_test_accuracy.values >= 0.99)[0]])
     lines = dict(line.split("  ", 1) for line in story(mainline))
     assert list(lines) == ["Memorization", "Circuit formation", "Grokking", "Algorithm"]
-    assert f"at epoch {span(memorized)} all training pairs are right" in lines["Memorization"]
-    assert f"the test accuracy is then {span(accuracy, '{:.1f} %')}." in lines["Memorization"]
-    assert f"from epoch {span(mainline.memorization_end.values)} on the excluded loss" in lines["Circuit formation"]
-    assert (
-        f"below 1 nat at epoch {span(restricted)}, the test loss at epoch {span(test)}." in lines["Circuit formation"]
+    memorization = (
+        f"epoch {span(memorized)}: all training pairs are right, and {span(accuracy, '{:.1f}')} % of the test pairs."
     )
-    delays = np.subtract(grokked, memorized)
-    assert f"at epoch {span(grokked)} the test accuracy reaches 99 %, {span(delays)} epochs after" in lines["Grokking"]
+    assert memorization in lines["Memorization"]
+    assert f"from epoch {span(mainline.memorization_end.values)} on, the excluded loss" in lines["Circuit formation"]
+    assert f"below 1 nat at epoch {span(restricted)}." in lines["Circuit formation"]
+    assert f"epoch {span(grokked)}: 99 % of the test pairs" in lines["Grokking"]
+    assert f"below 1 nat at epoch {span(test)}." in lines["Grokking"]
     assert "seed0: 1 5 7 29;" in lines["Algorithm"]
 
 
 def test_one_run_has_no_ranges_and_runs_that_never_grok_are_named(mainline):
     single = story(mainline.isel(run=[0]))
     assert not any("seed1" in line for line in single)
-    assert " to " not in single[0]
+    assert "–" not in single[0]
     cube = open_cube("prime_53", published=True)
     assert "(not in weight_decay1.0_seed2, weight_decay1.0_seed3)" in story(cube)[2]
     never = story(cube.sel(run=["weight_decay1.0_seed2"]))
-    assert "at epoch — (in no run) the test accuracy reaches 99 %" in never[2]
+    assert "epoch — (in no run): 99 % of the test pairs are right" in never[2]
 
 
 def test_network_on_sequences_has_no_story():

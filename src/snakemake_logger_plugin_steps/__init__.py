@@ -6,6 +6,7 @@ file in `.snakemake/log/` keeps every detail: inputs, reasons and shell commands
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -169,7 +170,8 @@ def dry_run_table(counts: dict[str, int], steps: list[Step]) -> str:
     for rule, count in counts.items():
         of_rule = [step for step in steps if step.rule == rule]
         made = sorted(step.makes for step in of_rule) or [""]
-        makes = made[0] if len(made) == 1 else f"{made[0]} … {Path(made[-1]).name}"
+        folder = os.path.commonpath([made[0], made[-1]])
+        makes = made[0] if len(made) == 1 else f"{made[0]} … {os.path.relpath(made[-1], folder)}"
         reasons = dict.fromkeys(reason for step in of_rule for reason in _reasons(step.reason))
         rows.append([rule, f"{count:,}", makes, ", ".join(filter(None, reasons))])
     return (

@@ -126,7 +126,7 @@ def test_hostile_title_is_only_a_title(checkout, tally, monkeypatch):
     checkout.write(
         "mainline", small_experiment(epochs=200) | {"title": TITLE, "description": TITLE, "reference": TITLE}
     )
-    planned = checkout.snakemake("-n", "-p", "-c1", FIGURE)
+    planned = checkout.snakemake("-n", "--verbose", "-c1", FIGURE)
     assert planned.returncode == 0, planned.stderr
     lines = (planned.stdout + planned.stderr).splitlines()
     commands = [line for line in lines if "progress-measures " in line]

@@ -61,7 +61,7 @@ def test_settings_of_the_profile_reach_the_jobs(lab, tmp_path):
     checkout = slurm_checkout(
         tmp_path, slurm_partition="high", slurm_account="mylab", qos="q", shard_mem_mb=3000, runs_per_shard=2
     )
-    output = checkout.snakemake("-n", *SLURM_PROFILE, CUBE).stdout
+    output = checkout.snakemake("-n", "--verbose", *SLURM_PROFILE, CUBE).stdout
     (line,) = re.findall(r"progress-measures train mainline (--pool slurm .*?) 2>&1", output)
     options = line.split()
     values = dict(zip(options[::2], options[1::2], strict=True))

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching, lead
+from progress_measures.analysis.crossings import at_epochs, first_below, first_reaching
 from progress_measures.analysis.runs import key_frequencies_of
 from progress_measures.cube.stops import last_checkpoint
 from progress_measures.errors import UserError
@@ -46,14 +46,13 @@ def story(cube: xr.Dataset) -> list[str]:
     accuracy = 100 * at_epochs(cube.history_test_accuracy.rename(history_epoch="epoch"), memorized)
     explained = 100 * last_checkpoint(cube.logit_fraction_explained_cosines).values
     lines = {
-        "Memorization": f"at epoch {epoch(memorized)} all training pairs are right; the test accuracy is then "
-        f"{_range(accuracy, runs, '{:.1f} %')}.",
-        "Circuit formation": f"from epoch {epoch(cube.memorization_end.values)} on the excluded loss rises; the restricted loss "
-        f"falls below 1 nat at epoch {epoch(first_below(cube.restricted_loss, FALLEN))}, the test loss at epoch "
+        "Memorization": f"epoch {epoch(memorized)}: all training pairs are right, and {_range(accuracy, runs, '{:.1f}', ' %')} "
+        "of the test pairs.",
+        "Circuit formation": f"from epoch {epoch(cube.memorization_end.values)} on, the excluded loss rises; the restricted loss "
+        f"is below 1 nat at epoch {epoch(first_below(cube.restricted_loss, FALLEN))}.",
+        "Grokking": f"epoch {epoch(grokked)}: 99 % of the test pairs are right; the test loss is below 1 nat at epoch "
         f"{epoch(first_below(cube.history_test_loss, FALLEN))}.",
-        "Grokking": f"at epoch {epoch(grokked)} the test accuracy reaches 99 %, {epoch(lead(grokked, memorized))} epochs after "
-        "memorization.",
-        "Algorithm": f"{_keys(cube)} explain {_range(explained, runs, '{:.0f} %')} of the final logits.",
+        "Algorithm": f"{_keys(cube)} explain {_range(explained, runs, '{:.0f}', ' %')} of the final logits.",
     }
     width = max(map(len, lines))
     return [f"{title:{width}}  {line}" for title, line in lines.items()]
@@ -69,11 +68,11 @@ def _keys(cube: xr.Dataset) -> str:
     return f"cosines of the key frequencies ({'; '.join(listed)})"
 
 
-def _range(values: NDArray[np.float64], runs: list[str], form: str) -> str:
+def _range(values: NDArray[np.float64], runs: list[str], form: str, unit: str = "") -> str:
     """Return the smallest and the largest of one value per run, and the runs that have none."""
     finite = np.isfinite(values)
-    without = ", ".join(run for run, is_finite in zip(runs, finite, strict=True) if not is_finite)
     if not finite.any():
         return "— (in no run)"
-    ends = list(dict.fromkeys(form.format(value) for value in (values[finite].min(), values[finite].max())))
-    return " to ".join(ends) + (f" (not in {without})" if without else "")
+    ends = dict.fromkeys(form.format(value) for value in (values[finite].min(), values[finite].max()))
+    without = ", ".join(run for run, is_finite in zip(runs, finite, strict=True) if not is_finite)
+    return "–".join(ends) + unit + (f" (not in {without})" if without else "")

@@ -118,7 +118,8 @@ class Display:
         if not self._console.is_terminal:
             self._console = Console(stderr=True, highlight=False, width=150, color_system=None)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._noted: dict[str, str] = {}
+        self._noted: dict[str, str] = {}  # the line that a shard got last
+        self._last_line = ""
         self._began = time.monotonic()
         self._due = self._began
 
@@ -147,5 +148,6 @@ class Display:
             self._due = now + min(max(shortest, (now - self._began) / 10), longest)
             if self._table_in_log:
                 self._console.print(table(self._title, rows))
-            else:
-                print(progress_line(self._title, rows), file=sys.stderr, flush=True)
+            elif (line := progress_line(self._title, rows)) != self._last_line:
+                self._last_line = line
+                print(line, file=sys.stderr, flush=True)
