@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import panel_letters, panels
 from progress_measures.figures.registry import figure
 
@@ -34,3 +34,4 @@ def draw(fig: Figure, mainline_settings_cube: xr.Dataset, fresh_settings_cube: x
         losses(ax, cube.isel(run=[0]), title)
         ax.label_outer()
     panel_letters(axes)
+    curve_legend(fig, runs=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import panel_letters, panels
 from progress_measures.figures.registry import figure
 
@@ -29,16 +29,22 @@ def draw(fig: Figure, mainline_settings_cube: xr.Dataset, fresh_settings_cube: x
     the experiment `mainline`. Second and third panel: 512 and 100 sequences, with the settings of Figure 33, where
     sequences are fresh at every update.
     """
-    runs = [(f"{_examples(mainline_settings_cube)[0]:g}, as stated", mainline_settings_cube.isel(run=[0]))]
+    runs = [
+        (
+            f"{_examples(mainline_settings_cube)[0]:g} sequences,\nmainline's settings",
+            mainline_settings_cube.isel(run=[0]),
+        )
+    ]
     runs += [
-        (f"{n:g}, as on fresh ones", fresh_settings_cube.isel(run=[i]))
+        (f"{n:g} sequences,\nsettings of Figure 33", fresh_settings_cube.isel(run=[i]))
         for i, n in enumerate(_examples(fresh_settings_cube))
     ]
     axes = panels(fig, len(runs), columns=len(runs), sharey=True)
-    for i, (ax, (name, run)) in enumerate(zip(axes, runs, strict=True)):
-        losses(ax, run, name, legend=i == 0)
+    for ax, (name, run) in zip(axes, runs, strict=True):
+        losses(ax, run, name)
         ax.label_outer()
     panel_letters(axes)
+    curve_legend(fig, runs=1)
 
 
 def _examples(cube: xr.Dataset) -> NDArray[Any]:
