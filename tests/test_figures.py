@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
 from progress_measures import fingerprint
+from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.analysis.select import of_run, select, variables_of_first_run
 from progress_measures.catalog import Catalog
 from progress_measures.cube.open import open_cube
@@ -19,7 +20,7 @@ from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names
 from progress_measures.figures import figure_ids, load_figure
 from progress_measures.figures.drawing import draw, mark_lone_points
-from progress_measures.figures.plots.style import COLORS, frequency_colors, label
+from progress_measures.figures.plots.style import COLORS, frequency_colors, label, label_edges, panels
 from progress_measures.figures.registry import IMAGE_FORMATS, figure
 from support.processes import command
 from support.published_cubes import first_with_variables, published_cubes_of
@@ -175,8 +176,9 @@ def test_figure_of_another_run_shows_this_run_or_is_refused(name, shrunk):
 
 def test_curves_of_another_run_are_its_own(cube, tmp_path):
     axes = drawn("paper/fig07", of_run(cube, "seed1"))
-    (restricted,) = (line for line in axes[1].get_lines() if line.get_label() == "restricted")
-    assert np.array_equal(restricted.get_ydata(), cube.restricted_loss.sel(run="seed1"))
+    (weights,) = (line for line in axes[3].get_lines() if len(line.get_ydata()) == cube.sizes["epoch"])
+    assert np.array_equal(weights.get_ydata(), cube.sum_of_squared_weights.sel(run="seed1"))
+    assert not np.array_equal(weights.get_ydata(), cube.sum_of_squared_weights.sel(run="seed0"))
     kinds = [tmp_path / f"fig07.{kind}" for kind in ("svg", "html")]
     draw(load_figure("paper/fig07"), [cube], kinds, run="seed1")
     for path in kinds:
@@ -208,6 +210,45 @@ def test_command_line_draws_another_run_beside_the_first(results):
     done = command("draw", "paper/fig13", "--experiment", "small", "--run", "seed1", folder=results)
     assert done.returncode == 0, done.stderr
     assert (results / "results/small/figures/paper/fig13@seed1.pdf").exists()
+
+
+# ---- medians, and axes that can be compared
+
+
+def test_bold_curve_is_the_median_of_the_runs(cube):
+    ax = drawn("paper/fig02", cube)[0]
+    bold = max((line for line in ax.get_lines() if line.get_label() == "test"), key=lambda line: line.get_linewidth())
+    assert np.allclose(bold.get_ydata(), cube.history_test_accuracy.median("run"))
+    legend = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert legend == ["train", "test", "each run", f"median of {cube.sizes['run']} runs"]
+    assert [text.get_text() for text in drawn("paper/fig02", cube.isel(run=[1]))[0].figure.legends[0].get_texts()] == [
+        "train", "test",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["paper/fig07", "paper/fig20", "paper/fig28"])
+def test_panels_of_losses_share_their_axes(name):
+    panels_of_losses = [ax for ax in drawn(name, *published_cubes_of(load_figure(name))) if ax.get_yscale() == "log"]
+    assert len({ax.get_ylim() for ax in panels_of_losses}) == 1
+    assert len({ax.get_xlim() for ax in panels_of_losses}) == 1
+
+
+def test_page_shades_the_phases_of_its_picture():
+    (cube,) = published_cubes_of(load_figure("paper/fig07"))
+    shapes = load_figure("paper/fig07").page(cube)["layout"]["shapes"]
+    ends = [float(cube[name].sel(run="seed0")) for name in PHASE_ENDS]
+    assert [(shape["x0"], shape["x1"]) for shape in shapes] == list(itertools.pairwise([0, *ends]))
+    assert [shape["label"]["text"] for shape in shapes] == ["memorization", "circuit<br>formation", "cleanup"]
+
+
+def test_lowest_panel_of_each_column_keeps_its_axis_labels():
+    axes = panels(Canvas(), 5, columns=2, sharex=True)
+    for ax in axes:
+        ax.set(xlabel="x", ylabel="y")
+    label_edges(axes, columns=2)
+    assert [ax.get_xlabel() for ax in axes] == ["", "", "", "x", "x"]
+    assert [ax.get_ylabel() for ax in axes] == ["y", "", "y", "", "y"]
+    assert axes[3].xaxis.get_tick_params()["labelbottom"]
 
 
 # ---- animations and interactive pages

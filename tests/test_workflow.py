@@ -73,7 +73,7 @@ def test_figure_of_several_cubes_cannot_use_another_experiment(empty):
     [
         (["results/figures/paper/fig77.pdf"], "There is no figure 'paper/fig77'. Did you mean"),
         (["results/mainlin/cube.zarr"], "no experiment 'mainlin'"),
-        (["results/figures/paper/fig07@seed9.pdf"], "mainline has no run seed9; its runs are: seed0."),
+        (["results/figures/paper/fig07@seed9.pdf"], "mainline has no run seed9; its runs are: seed0, seed1."),
         (["results/mainline/figures/paper/fig16@seed0.pdf"], "paper/fig16 compares runs"),
         (["results/mainline/measured/seed9"], "mainline has no part 'seed9'; the runs that start a part are: seed0."),
         (["all", "--config", "cubes=borrowed"], "cubes=borrowed: expected `results` or `published`"),

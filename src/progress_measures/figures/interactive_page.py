@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
+from progress_measures.analysis.phases import PHASE_ENDS
 from progress_measures.analysis.select import ONLY_RUN, caveats
+from progress_measures.figures.plots.style import PHASE_COLORS
 from progress_measures.figures.registry import Figure
 from progress_measures.files import atomic_path
 
@@ -91,6 +94,28 @@ def axis(title: str, scale: str = "linear", **properties: Any) -> dict[str, Any]
 def epochs(**properties: Any) -> dict[str, Any]:
     """Return the Plotly axis of epochs, with `properties` added."""
     return axis("Epoch", hoverformat=",d", tickformat=",d", unifiedhovertitle={"text": "Epoch %{x:,d}"}, **properties)
+
+
+def phase_bands(cube: xr.Dataset, run: str) -> list[dict[str, Any]]:
+    """Return the Plotly shapes that shade and name the phases of a run in all rows, like `style.phase_bands` in a picture.
+
+    Args:
+        cube: cube with the variables `PHASE_ENDS`.
+        run: name of the run.
+
+    Returns:
+        One shape for each phase whose end the rule finds.
+    """
+    bounds = [0.0] + [float(cube[name].sel(run=run)) for name in PHASE_ENDS]
+    return [
+        {
+            "type": "rect", "xref": "x", "yref": "paper", "x0": start, "x1": end, "y0": 0, "y1": 1, "layer": "below",
+            "fillcolor": color, "line": {"width": 0},
+            "label": {"text": phase.replace(" ", "<br>"), "textposition": "top left", "font": {"size": 11, "color": "#595959"}},
+        }
+        for (phase, color), start, end in zip(PHASE_COLORS.items(), bounds, bounds[1:], strict=False)
+        if np.isfinite(start) and np.isfinite(end)
+    ]  # fmt: skip
 
 
 def scale_buttons(axis_name: str, position: float, initial: str) -> dict[str, Any]:

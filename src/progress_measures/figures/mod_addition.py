@@ -360,7 +360,7 @@ figure(
     title="The first ten neurons in the 2D Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
     variables=(*MAPS, *BEST_FREQUENCY, "key_frequency"),
-    size=(6.8, 4.4),
+    size=(6.8, 3.9),
     animation=one_by_one(spectrum, first_neurons(10), coefficient_bar),
     caption="""Neurons 0 to 9 of the first run after the ReLU in the 2D Fourier basis, at the end of training. A cell is
     the coefficient on the product of a Fourier basis function of a (row) and one of b (column), divided by the largest
@@ -422,7 +422,7 @@ figure(
     title="What attention to a number adds to the first eleven neurons, in the Fourier basis",
     reference="Modular addition blog, using the Fourier basis",
     variables=("neuron_value_token", "key_frequency", *BEST_FREQUENCY),
-    size=(6.8, 6.8),
+    size=(6.8, 7.4),
     animation=one_by_one(contribution_spectra(11), first_neurons(11), head_legend, size=(6.0, 2.6)),
     caption="""What each head adds to the pre-activations of neurons 0 to 10 when it attends to a number, in the Fourier
     basis over the numbers, without the constant. The blog's W_neur = W_E W_V W_O W_in holds these contributions per

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import panel_letters, panels
 from progress_measures.figures.registry import figure
 
@@ -48,5 +48,6 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """
     axes = panels(fig, len(cubes), columns=2)
     for ax, cube, title in zip(axes, cubes, NETWORKS.values(), strict=True):
-        losses(ax, cube, title, legend=ax is axes[0])
+        losses(ax, cube, title)
     panel_letters(axes)
+    curve_legend(fig, max(cube.sizes["run"] for cube in cubes))

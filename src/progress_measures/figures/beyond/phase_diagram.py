@@ -67,7 +67,7 @@ def _regions(ax: Axes, sweep: xr.Dataset) -> None:
     ax.pcolormesh(largest.T, cmap=colors, vmin=-0.5, vmax=len(REGIONS) - 0.5, edgecolor="white", lw=0.4)
     for (x, y), seeds in np.ndenumerate(counts.max(-1)):
         if seeds < total[x, y]:
-            ax.text(x + 0.5, y + 0.5, f"{seeds}/{total[x, y]}", ha="center", va="center", fontsize=5)
+            ax.text(x + 0.5, y + 0.5, f"{seeds}/{total[x, y]}", ha="center", va="center", fontsize=6)
     _label_axes(ax, sweep, "Region of most seeds")
     patches = [Patch(color=color, label=name) for color, name in zip(REGION_COLORS, REGIONS, strict=True)]
     assert ax.figure is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -20,5 +20,6 @@ if TYPE_CHECKING:
     size=(5.2, 3.0),
 )
 def draw(fig: Figure, cube: xr.Dataset) -> None:
-    """Train and test loss on addition modulo 109. Thin: one run per seed. Bold: geometric mean over runs."""
+    """Train and test loss on addition modulo 109. Thin: one run per seed. Bold: median over runs at each epoch."""
     losses(fig.subplots(), cube, "p = 109")
+    curve_legend(fig, cube.sizes["run"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.select import runs_with
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import panels
 from progress_measures.figures.registry import figure
 
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss on addition modulo 401, trained on 5, 10 and 20 % of all pairs.
 
-    Thin: one run per seed. Bold: geometric mean over runs.
+    Thin: one run per seed. Bold: median over runs at each epoch.
     """
     fractions = np.unique(cube.train_fraction)
     axes = panels(fig, len(fractions), columns=len(fractions), sharex=True, sharey=True)
     for fraction, ax in zip(fractions, axes, strict=True):
-        losses(ax, runs_with(cube, train_fraction=fraction), f"{fraction:.0%} of all pairs")
+        selected = runs_with(cube, train_fraction=fraction)
+        losses(ax, selected, f"{fraction:.0%} of all pairs")
         ax.label_outer()
+    curve_legend(fig, selected.sizes["run"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.select import runs_with
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss on addition modulo 53 with weight decay 1.
 
-    Thin: one run per seed. Bold: geometric mean over runs.
+    Thin: one run per seed. Bold: median over runs at each epoch.
     """
-    losses(fig.subplots(), runs_with(cube, weight_decay=1), "p = 53, weight decay 1")
+    selected = runs_with(cube, weight_decay=1)
+    losses(fig.subplots(), selected, "p = 53, weight decay 1")
+    curve_legend(fig, selected.sizes["run"])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from progress_measures.figures.plots.curves import curves_with_mean
+from progress_measures.figures.plots.curves import curve_legend, curves_with_median
 from progress_measures.figures.plots.style import epochs, label, loss_axis, panel_letters
 from progress_measures.figures.registry import figure
 
@@ -24,17 +22,17 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test accuracy (left) and loss (right) of all seeds.
 
-    Thin: one run per seed. Bold: mean over runs, which is the geometric mean for losses. Each network fits its training
-    pairs within a few hundred epochs. It answers the test pairs correctly only thousands of epochs later.
+    Thin: one run per seed. Bold: median over runs at each epoch. Each network fits its training pairs within a few
+    hundred epochs. It answers the test pairs correctly only thousands of epochs later.
     """
     accuracy, loss = fig.subplots(1, 2)
     for split in ("train", "test"):
-        curves_with_mean(accuracy, cube[f"history_{split}_accuracy"], split, lambda values: values.mean("run"))
-        curves_with_mean(loss, cube[f"history_{split}_loss"], split, lambda values: np.exp(np.log(values).mean("run")))
+        curves_with_median(accuracy, cube[f"history_{split}_accuracy"], split)
+        curves_with_median(loss, cube[f"history_{split}_loss"], split)
     accuracy.set(title="Accuracy", ylabel="Accuracy", ylim=(-0.02, 1.04))
     loss.set(title="Loss")
     loss_axis(loss, label(cube.history_test_loss, "Cross-entropy"))
     for ax in (accuracy, loss):
         epochs(ax, int(cube.history_epoch[-1]))
-    accuracy.legend(loc="center right", title=f"mean of {cube.sizes['run']} seeds" if cube.sizes["run"] > 1 else None)
+    curve_legend(fig, cube.sizes["run"])
     panel_letters([accuracy, loss])

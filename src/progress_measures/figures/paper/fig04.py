@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 
 @figure(
@@ -35,21 +36,26 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     in the 2 x 2 cells on the diagonal, in which a and b have the same key frequency.
     """
     run = str(cube.run.values[0])
-    left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.35))
+    left, middle, right = fig.subplots(1, 3, width_ratios=(1, 1, 1.1))
     run_cube = cube.sel(run=run)
     image = pair_map(left, attention_map(cube, 0).sel(position="a"), vmin=0, vmax=1)
-    fig.colorbar(image, ax=left, shrink=0.6, label="Attention")
+    fig.colorbar(image, ax=left, shrink=0.55, label="Attention")
     image = pair_map(middle, neuron_map(cube, 0), "magma", vmin=0)
-    fig.colorbar(image, ax=middle, shrink=0.6, label="Activation")
-    _key_components(right, run_cube.logit_fourier_norm_2d, list(frequency_colors(cube, run)))
+    fig.colorbar(image, ax=middle, shrink=0.55, label="Activation")
+    image = _key_components(right, run_cube.logit_fourier_norm_2d, list(frequency_colors(cube, run)))
+    fig.colorbar(image, ax=right, shrink=0.55, ticks=(0, 50, 100), label="% of largest norm")
     left.set_title(f"Head 0, k = {int(run_cube.attention_frequency.sel(head=0))}")
     middle.set_title(f"Neuron 0, k = {int(last_checkpoint(run_cube.neuron_frequency).sel(neuron=0))}")
-    right.set_title("Logits, % of largest")
+    right.set_title("Logits")
     panel_letters([left, middle, right])
 
 
-def _key_components(ax: Axes, norms: xr.DataArray, keys: list[int]) -> None:
-    """Draw the norms at the constant and the key frequencies; the x label gives the largest norm that is not drawn."""
+def _key_components(ax: Axes, norms: xr.DataArray, keys: list[int]) -> AxesImage:
+    """Draw the norms at the constant and the key frequencies; the x label gives the largest norm that is not drawn.
+
+    Returns:
+        The image, in percent of the largest norm.
+    """
     components = [0] + [i for k in keys for i in (2 * k - 1, 2 * k)]
     values = norms.values.copy()
     values[0, 0] = 0
@@ -57,20 +63,10 @@ def _key_components(ax: Axes, norms: xr.DataArray, keys: list[int]) -> None:
     not_drawn = values.copy()
     not_drawn[np.ix_(components, components)] = 0
     largest = values.max()
-    ax.imshow(selected / largest, cmap="Blues", vmin=0, vmax=1)
-    for i, j in zip(*np.nonzero(selected > 0.05 * largest), strict=True):
-        relative = selected[i, j] / largest
-        ax.text(
-            j,
-            i,
-            f"{100 * relative:.0f}",
-            ha="center",
-            va="center",
-            fontsize=4.5,
-            color="white" if relative > 0.6 else "black",
-        )
+    image = ax.imshow(100 * selected / largest, cmap="Blues", vmin=0, vmax=100)
     names = [str(norms.fourier_component_a.values[i]) for i in components]
     ax.set(xticks=range(len(components)), yticks=range(len(components)), ylabel="Component over a")
     ax.set_xlabel(f"Component over b\n(all others ≤ {100 * not_drawn.max() / largest:.1f} %)")
     ax.set_xticklabels(names, rotation=90, fontsize=6)
     ax.set_yticklabels(names, fontsize=6)
+    return image

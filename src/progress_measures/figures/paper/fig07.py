@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
 from progress_measures.figures.interactive_page import axis, layout, line
 from progress_measures.figures.interactive_page import epochs as epoch_axis
+from progress_measures.figures.interactive_page import phase_bands as phase_bands_of_page
 from progress_measures.figures.plots.style import (
     COLORS,
     epochs,
@@ -27,7 +28,7 @@ def page(cube: xr.Dataset) -> dict[str, Any]:
     """Progress measures of the first run over training, in three rows with one epoch axis.
 
     Hovering shows the values of all curves at an epoch. Zooming in on the epoch axis applies to all rows. The excluded
-    and the restricted loss change while train and test loss are flat.
+    and the restricted loss change while train and test loss are flat. Shaded areas are the phases that the rule finds.
     """
     run_cube = cube.isel(run=0)
     losses = ("train", "test", "excluded", "restricted")
@@ -45,6 +46,7 @@ def page(cube: xr.Dataset) -> dict[str, Any]:
             yaxis2=axis("Gini", domain=[0.24, 0.44]),
             yaxis3=axis("Σ w²", domain=[0, 0.2]),
             hoversubplots="axis",
+            shapes=phase_bands_of_page(cube, str(cube.run.values[0])),
         ),
     }
 
@@ -84,6 +86,9 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
         ax.plot(run_cube.epoch, run_cube[f"{name}_loss"], color=COLORS[name], lw=1.8, label=name)
         ax.set(title=f"{name.capitalize()} loss")
         loss_axis(ax, label(run_cube.test_loss, "Loss"))
+    axes[1].sharey(axes[0])
+    axes[0].autoscale(axis="y")
+    axes[1].set_ylabel("")
     for name in ("W_E", "W_L"):
         axes[2].plot(run_cube.epoch, run_cube[f"gini_{name}"], color=COLORS[name], label=f"${name}$")
     axes[2].set(title="Sparsity in the Fourier basis", ylabel="Gini coefficient")

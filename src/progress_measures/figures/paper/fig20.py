@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from progress_measures.analysis.select import by_fraction
-from progress_measures.figures.plots.curves import LOSSES, losses
-from progress_measures.figures.plots.style import panels
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
+from progress_measures.figures.plots.style import label_edges, panels
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -25,12 +27,14 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     """Train and test loss of one network for each train fraction, 10 to 90 % of all pairs.
 
     With 10 or 20 % the test loss never falls. From 30 to 50 % it falls after the train loss, later for smaller
-    fractions. From 60 % on it falls together with the train loss. The epoch axes differ: they end at epoch 40,000 below
-    40 %, and at epoch 5,000 from 40 % on.
+    fractions. From 60 % on it falls together with the train loss. The epoch axis is logarithmic. From 40 % on, networks
+    are trained for 5,000 epochs and evaluated more often.
     """
-    runs = by_fraction(*cubes)
-    axes = panels(fig, len(runs), columns=3, sharey=True)
-    for i, (ax, (fraction, run)) in enumerate(zip(axes, runs, strict=True)):
-        losses(ax, run, f"{fraction:.0%}", legend=i == 0)
-        if i % 3:
-            ax.set_ylabel("")
+    runs = [(fraction, run.sel(history_epoch=run.history_epoch > 0)) for fraction, run in by_fraction(*cubes)]
+    axes = panels(fig, len(runs), columns=3, sharex=True, sharey=True)
+    for ax, (fraction, run) in zip(axes, runs, strict=True):
+        losses(ax, run, f"{fraction:.0%} of pairs")
+    epochs = np.concatenate([run.history_epoch for _, run in runs])
+    axes[0].set(xscale="log", xlim=(epochs.min(), epochs.max()))  # all panels share this axis
+    label_edges(axes, columns=3)
+    curve_legend(fig, runs=1)

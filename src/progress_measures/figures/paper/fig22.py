@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss of two-layer networks.
 
-    Thin: one run per seed. Bold: geometric mean over runs. Slingshots, which are sudden spikes of the loss, make the
+    Thin: one run per seed. Bold: median over runs at each epoch. Slingshots, which are sudden spikes of the loss, make the
     curves hard to read.
     """
     losses(fig.subplots(), cube, "Two layers")
+    curve_legend(fig, cube.sizes["run"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import COLORS
 from progress_measures.figures.registry import figure
 
@@ -28,7 +28,6 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """
     ax = fig.subplots()
     run_cube = cube.isel(run=[0])
-    losses(ax, run_cube, f"Two layers, {cube.run.values[0]}", legend=False)
+    losses(ax, run_cube, f"Two layers, {cube.run.values[0]}")
     ax.plot(run_cube.epoch, run_cube.excluded_loss.isel(run=0), color=COLORS["excluded"], label="excluded")
-    # The legend is next to the title, because spikes of the loss leave no room in the panel.
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
+    curve_legend(fig, runs=1)

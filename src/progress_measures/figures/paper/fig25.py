@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from progress_measures.analysis.select import runs_with
-from progress_measures.figures.plots.curves import LOSSES, losses
-from progress_measures.figures.plots.style import panels
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
+from progress_measures.figures.plots.style import label_edges, panels
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """
     decays = np.unique(cube.weight_decay)
     axes = panels(fig, len(decays), columns=3, sharex=True, sharey=True)
-    for i, (decay, ax) in enumerate(zip(decays, axes, strict=True)):
-        losses(ax, runs_with(cube, weight_decay=decay), f"weight decay {decay:g}", legend=i == 0)
-        ax.label_outer()
+    for decay, ax in zip(decays, axes, strict=True):
+        losses(ax, runs_with(cube, weight_decay=decay), f"weight decay {decay:g}")
+    label_edges(axes, columns=3)
+    curve_legend(fig, runs=1)

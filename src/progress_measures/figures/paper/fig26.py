@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import COLORS
 from progress_measures.figures.registry import figure
 
@@ -30,9 +30,9 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """
     ax = fig.subplots()
     run_cube = cube.isel(run=[0])
-    losses(ax, run_cube, "Without weight decay", legend=False)
+    losses(ax, run_cube, "Without weight decay")
     excluded, name = run_cube.excluded_loss.isel(run=0), "excluded"
     if excluded.isnull().any():
         excluded, name = run_cube.maximal_excluded_loss.isel(run=0), "excluded, largest of any one frequency"
     ax.plot(run_cube.epoch, excluded, color=COLORS["excluded"], label=name)
-    ax.legend(loc="center right")
+    curve_legend(fig, runs=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from progress_measures.analysis.select import runs_with
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import panel_letters
 from progress_measures.figures.registry import figure
 
@@ -26,10 +26,12 @@ DECAYS = (0.3, 3.0)
 def draw(fig: Figure, cube: xr.Dataset) -> None:
     """Train and test loss with weight decay 0.3 (left) and 3 (right).
 
-    Thin: one run per seed. Bold: geometric mean over runs. The runs of Figure 2 have weight decay 1.
+    Thin: one run per seed. Bold: median over runs at each epoch. The runs of Figure 2 have weight decay 1.
     """
     axes = fig.subplots(1, len(DECAYS), sharey=True)
     for decay, ax in zip(DECAYS, axes, strict=True):
-        losses(ax, runs_with(cube, weight_decay=decay), f"weight decay {decay:g}")
+        selected = runs_with(cube, weight_decay=decay)
+        losses(ax, selected, f"weight decay {decay:g}")
         ax.label_outer()
+    curve_legend(fig, selected.sizes["run"])
     panel_letters(axes)

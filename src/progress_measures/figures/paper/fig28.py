@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from progress_measures.analysis.runs import uniform_loss
 from progress_measures.analysis.select import runs_with
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -25,14 +26,16 @@ DROPOUT_RATES, L1_STRENGTHS = (0.2, 0.5, 0.8), (1.0, 10.0, 100.0)
 def draw(fig: Figure, dropout_cube: xr.Dataset, l1_cube: xr.Dataset) -> None:
     """Train and test loss with dropout or an l1 penalty in place of weight decay.
 
-    Thin: one run per seed. Bold: geometric mean over runs. Top: dropout on the MLP's neurons. Bottom: an l1 penalty of
-    strength λ on all weights. In the bottom row the train loss is dashed, because train and test loss nearly coincide.
+    Thin: one run per seed. Bold: median over runs at each epoch. Top: dropout on the MLP's neurons; networks memorize
+    and the test loss stays above that of a uniform guess. Bottom: an l1 penalty of strength λ on all weights; both
+    losses fall to that of a uniform guess at once and stay there, so that their curves coincide with its line.
     """
-    axes = fig.subplots(2, 3, sharey="row")
-    for i, (rate, ax) in enumerate(zip(DROPOUT_RATES, axes[0], strict=True)):
-        # Only the middle panel has room for a legend.
-        losses(ax, runs_with(dropout_cube, dropout=rate), f"dropout {rate:g}", legend=i == 1)
-    for strength, ax in zip(L1_STRENGTHS, axes[1], strict=True):
-        losses(ax, runs_with(l1_cube, l1=strength), f"l1, λ = {strength:g}", legend=False, overlapping=True)
-    for ax in axes[:, 1:].ravel():
-        ax.set_ylabel("")
+    axes = fig.subplots(2, 3, sharex=True, sharey=True, height_ratios=(1.7, 1))
+    panels = [(dropout_cube, "dropout", rate, f"dropout {rate:g}") for rate in DROPOUT_RATES]
+    panels += [(l1_cube, "l1", strength, f"l1 penalty, λ = {strength:g}") for strength in L1_STRENGTHS]
+    for ax, (cube, setting, value, title) in zip(axes.ravel(), panels, strict=True):
+        selected = runs_with(cube, **{setting: value})
+        losses(ax, selected, title, overlapping=cube is l1_cube)
+        ax.axhline(uniform_loss(cube), color="black", lw=0.8, ls=":", label="uniform guess")
+        ax.label_outer()
+    curve_legend(fig, selected.sizes["run"])

@@ -33,6 +33,7 @@ def draw(fig: Figure, cube: xr.Dataset, notebook_cube: xr.Dataset) -> None:
     """
     left, right = fig.subplots(1, 2, sharey=True)
     losses(left, cube.isel(run=[0]), "All digits", overlapping=True)
+    left.legend(loc="upper right")
     answer_losses = notebook_cube.test_loss_by_answer.isel(run=0)
     # Only up to 0.92, because the end of the color map is too pale for lines on white.
     colors = colormaps["viridis"](np.linspace(0, 0.92, answer_losses.sizes["answer"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, losses, mark_saved_run
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses, mark_saved_run
 from progress_measures.figures.plots.style import panel_letters, panels
 from progress_measures.figures.registry import figure
 
@@ -38,8 +38,9 @@ def draw(
     axes = panels(fig, 3, columns=3, sharey=True)
     cubes = (mainline_settings_cube, saved_run_cube, fresh_settings_cube)
     titles = ("Mainline's settings", "Near the saved run", "As on fresh sums")
-    for i, (ax, cube, title) in enumerate(zip(axes, cubes, titles, strict=True)):
-        losses(ax, cube.isel(run=[0]), title, legend=i == 0)
+    for ax, cube, title in zip(axes, cubes, titles, strict=True):
+        losses(ax, cube.isel(run=[0]), title)
         ax.label_outer()
-    mark_saved_run(axes[1], SAVED_RUN, loc="center right")
+    mark_saved_run(axes[1], SAVED_RUN)
     panel_letters(axes)
+    curve_legend(fig, runs=1)

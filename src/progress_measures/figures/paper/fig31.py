@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.plots.style import panel_letters, panels
 from progress_measures.figures.registry import figure
 
@@ -29,15 +29,16 @@ def draw(fig: Figure, saved_settings_cube: xr.Dataset, mainline_settings_cube: x
     the settings that the paper states, which are those of the experiment `mainline`. In the first and third panel, the
     loss has spikes (slingshots) and needs a while to fall again.
     """
-    titles = {False: "Saved run, stream once", True: "Saved run, stream twice"}
+    titles = {False: "Saved run's settings,\nstream added once", True: "Saved run's settings,\nstream added twice"}
     runs = [
         (titles[bool(twice)], saved_settings_cube.isel(run=[i]))
         for i, twice in enumerate(saved_settings_cube.doubled_residual.values)
     ]
-    runs.append(("The mainline's settings", mainline_settings_cube.isel(run=[0])))
+    runs.append(("Mainline's settings,\nstream added once", mainline_settings_cube.isel(run=[0])))
     axes = panels(fig, len(runs), columns=len(runs), sharey=True)
-    for i, (ax, (name, run)) in enumerate(zip(axes, runs, strict=True)):
-        losses(ax, run, name, legend=i == 0, overlapping=True)
+    for ax, (name, run) in zip(axes, runs, strict=True):
+        losses(ax, run, name, overlapping=True)
         ax.set_xlabel("Update")
         ax.label_outer()
     panel_letters(axes)
+    curve_legend(fig, runs=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from progress_measures.figures.plots.curves import LOSSES, losses
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses
 from progress_measures.figures.registry import figure
 
 if TYPE_CHECKING:
@@ -28,3 +28,4 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     ax = fig.subplots()
     losses(ax, cube.isel(run=[0]), "Fresh sequences", overlapping=True)
     ax.set_xlabel("Update")
+    curve_legend(fig, runs=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from progress_measures.figures.plots.curves import LOSSES, losses, mark_saved_run
+from progress_measures.figures.plots.curves import LOSSES, curve_legend, losses, mark_saved_run
 from progress_measures.figures.plots.style import panel_letters, panels
 from progress_measures.figures.registry import figure
 
@@ -31,20 +31,23 @@ def draw(fig: Figure, mainline_settings_cube: xr.Dataset, small_network_cube: xr
     At the last token, the network recalls the one signal token among noise tokens. In the paper the test loss falls
     long after the train loss. Left: 512 sequences, with the settings that the paper states, which are those of the
     experiment `mainline`. Center and right: 512 and 64 sequences, with the notebook's small network and weight decay 1.
-    Thin: one run per seed. Bold: geometric mean over runs. Crosses are points of the test loss of the authors' saved
+    Thin: one run per seed. Bold: median. Crosses are points of the test loss of the authors' saved
     run, which does not record its number of sequences.
     """
-    runs = [(f"{_examples(mainline_settings_cube)[0]:g}, as stated", mainline_settings_cube.isel(run=[0]))]
+    stated = f"{_examples(mainline_settings_cube)[0]:g} sequences,\nmainline's settings"
+    runs = [(stated, mainline_settings_cube.isel(run=[0]))]
     numbers = _examples(small_network_cube)
     runs += [
-        (f"{n:g}, small network", small_network_cube.isel(run=numbers == n)) for n in sorted(set(numbers), reverse=True)
+        (f"{n:g} sequences,\nsmall network", small_network_cube.isel(run=numbers == n))
+        for n in sorted(set(numbers), reverse=True)
     ]
     axes = panels(fig, len(runs), columns=len(runs), sharey=True)
-    for i, (ax, (name, run)) in enumerate(zip(axes, runs, strict=True)):
-        losses(ax, run, name, legend=i == 0)
+    for ax, (name, run) in zip(axes, runs, strict=True):
+        losses(ax, run, name)
         ax.label_outer()
-    mark_saved_run(axes[-1], SAVED_RUN, loc=(0.3, 0.15))
+    mark_saved_run(axes[-1], SAVED_RUN)
     panel_letters(axes)
+    curve_legend(fig, runs=max(run.sizes["run"] for _, run in runs))
 
 
 def _examples(cube: xr.Dataset) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
+from matplotlib.lines import Line2D
 
 from progress_measures.analysis.phases import PHASE_ENDS, last_plotted_epoch
 from progress_measures.figures.plots.style import (
@@ -21,10 +21,11 @@ from progress_measures.figures.plots.style import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     import xarray as xr
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
@@ -42,19 +43,17 @@ def losses(
     ax: Axes,
     cube: xr.Dataset,
     title: str,
-    legend: bool = True,
     last_shown: int | None = None,
     overlapping: bool = False,
 ) -> None:
-    """Draw train and test loss of each run as thin curves, and their geometric means over runs as bold curves.
+    """Draw train and test loss of each run as thin curves, and their medians over runs as bold curves.
 
-    For a cube without runs, the panel has a note instead of curves.
+    For a cube without runs, the panel has a note instead of curves. `curve_legend` draws the legend of all panels.
 
     Args:
         ax: axes to draw on.
         cube: cube with the variables `LOSSES`.
         title: title of the panel.
-        legend: whether to draw a legend.
         last_shown: last epoch on the axis; by default the last trained epoch.
         overlapping: whether train and test loss nearly coincide. If so, the train loss is dashed and on top.
     """
@@ -64,43 +63,66 @@ def losses(
         return
     styles = {"train": {"ls": (0, (2, 2)), "lw": 1.0, "zorder": 3}} if overlapping else {}
     for split in ("train", "test"):
-        curves = cube[f"history_{split}_loss"]
-        curves_with_mean(ax, curves, split, lambda values: np.exp(np.log(values).mean("run")), **styles.get(split, {}))
+        curves_with_median(ax, cube[f"history_{split}_loss"], split, **styles.get(split, {}))
     loss_axis(ax, label(cube.history_test_loss, "Loss"))
     epochs(ax, int(cube.history_epoch[-1]), last_shown)
-    if legend:
-        ax.legend(loc="best", title=f"geometric mean of {cube.sizes['run']}" if cube.sizes["run"] > 1 else None)
 
 
-def mark_saved_run(ax: Axes, points: Sequence[tuple[float, float]], loc: str | tuple[float, float]) -> None:
-    """Mark known points of the test loss of a run that the paper's authors saved, with a legend of its own.
+def mark_saved_run(ax: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """Mark known points of the test loss of a run that the paper's authors saved; `curve_legend` names them.
 
     Args:
         ax: axes to draw on.
         points: epoch and test loss of each point.
-        loc: place of the legend, as for matplotlib.
     """
-    style = {"color": COLORS["test"], "ls": "none", "marker": "x", "ms": 5, "clip_on": False, "zorder": 4}
-    (crosses,) = ax.plot(*zip(*points, strict=True), **style)
-    ax.legend([crosses], ["authors' saved run"], loc=loc, handletextpad=0.1)
+    style: dict[str, Any] = {
+        "color": COLORS["test"],
+        "ls": "none",
+        "marker": "x",
+        "ms": 5,
+        "clip_on": False,
+        "zorder": 4,
+    }
+    ax.plot(*zip(*points, strict=True), label="test, authors' saved run", **style)
 
 
-def curves_with_mean(
-    ax: Axes, values: xr.DataArray, split: str, mean: Callable[[Any], xr.DataArray], **style: Any
-) -> None:
-    """Draw a thin curve for each run and a bold curve for the mean over runs; a single run has only the bold curve.
+def curves_with_median(ax: Axes, values: xr.DataArray, split: str, **style: Any) -> None:
+    """Draw a thin curve for each run and a bold curve for the median over runs; a single run has only the bold curve.
+
+    The median is taken at each epoch. Unlike a mean, it is as sharp as the runs if they change at different epochs.
 
     Args:
         ax: axes to draw on.
         values: loss or accuracy [run, history_epoch].
         split: `train` or `test`, for color and label.
-        mean: function that averages over runs.
         style: line properties of the bold curve, in place of the defaults.
     """
     if values.sizes["run"] > 1:
-        ax.plot(values.history_epoch, values.T, color=COLORS[split], lw=0.6, alpha=0.35)
-    properties: dict[str, Any] = {"color": COLORS[split], "lw": 1.6, "label": split} | style
-    ax.plot(values.history_epoch, mean(values), **properties)
+        ax.plot(values.history_epoch, values.T, color=COLORS[split], **THIN)
+    properties: dict[str, Any] = {"color": COLORS[split], "lw": 1.8, "label": split} | style
+    ax.plot(values.history_epoch, values.median("run"), **properties)
+
+
+THIN: dict[str, Any] = {"lw": 0.7, "alpha": 0.55}
+"""Line properties of the curve of one of several runs."""
+
+
+def curve_legend(fig: Figure, runs: int) -> None:
+    """Draw a legend of the labeled curves of all panels above the panels, and say what thin and bold curves are.
+
+    Args:
+        fig: figure to draw on.
+        runs: number of runs whose median is drawn in a panel; 1 if no panel has a median.
+    """
+    curves: dict[str, Artist] = {}
+    for ax in fig.axes:
+        for handle, text in zip(*ax.get_legend_handles_labels(), strict=True):
+            curves.setdefault(text, handle)
+    if runs > 1:
+        curves |= {"each run": Line2D([], [], color="black", **THIN)}
+        curves |= {f"median of {runs} runs": Line2D([], [], color="black", lw=1.8)}
+    if curves:
+        fig.legend(curves.values(), curves, loc="outside upper right", ncols=len(curves))
 
 
 def epoch_axis_with_phases(fig: Figure | SubFigure, ax: Axes, cube: xr.Dataset) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axis import XAxis
 
 from progress_measures import fourier
 from progress_measures.analysis.runs import operands
@@ -68,15 +69,25 @@ def component_ticks(axis: Axis, p: int) -> None:
     axis.set_ticklabels([fourier.component_names(p)[int(index)] for index in axis.get_majorticklocs()])
 
 
+NEAR = 0.05
+"""Labels on a horizontal axis that are nearer than this fraction of the axis may overlap."""
+
+
 def frequency_ticks(axis: Axis, colors: dict[int, str], position: Callable[[int], float]) -> None:
-    """Label key frequencies along an axis, in their colors.
+    """Label key frequencies along an axis, in their colors. On a horizontal axis, a label beside another is a line lower.
 
     Args:
         axis: axis to label.
         colors: colors of the key frequencies.
         position: function of a frequency that returns its position on the axis.
     """
-    axis.set_ticks([position(k) for k in colors], [f"{k}" for k in colors])
+    places = [position(k) for k in colors]
+    low, high = axis.get_view_interval()
+    texts: list[str] = []
+    for i, k in enumerate(colors):
+        is_near = i > 0 and isinstance(axis, XAxis) and places[i] - places[i - 1] < NEAR * (high - low)
+        texts.append(f"\n{k}" if is_near and not texts[-1].startswith("\n") else f"{k}")
+    axis.set_ticks(places, texts)
     for tick, color in zip(axis.get_major_ticks(), colors.values(), strict=True):
         tick.label1.set(color=color, fontweight="bold")
 

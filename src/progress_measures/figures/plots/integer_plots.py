@@ -59,7 +59,7 @@ def annotated_map(ax: Axes, values: NDArray[np.floating], **colors: Any) -> Axes
         red, green, blue, _ = image.cmap(image.norm(value))
         dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
         text = f"{round(value, 1) + 0.0:.1f}"  # + 0.0 avoids -0.0
-        ax.text(b, a, text, ha="center", va="center", fontsize=4.5, color="white" if dark else "black")
+        ax.text(b, a, text, ha="center", va="center", fontsize=6, color="white" if dark else "black")
     n = len(values)
     ax.set(xlabel="b", ylabel="a", xticks=range(n), yticks=range(n))
     return image

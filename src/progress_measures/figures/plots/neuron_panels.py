@@ -105,7 +105,7 @@ def spectrum_map(
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks(labeled, [names[indices[index]] for index in labeled], fontsize=6)
     ax.tick_params(axis="x", rotation=90)
-    ax.set(xlabel="Component over b", ylabel="Component over a")
+    ax.set(xlabel="Component (b)", ylabel="Component (a)")
 
     def show(values: NDArray[np.floating], title: str) -> None:
         name, details = title.split(", ", 1)

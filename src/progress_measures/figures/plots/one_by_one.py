@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from progress_measures.figures.plots.style import panels
+from progress_measures.figures.plots.style import label_edges, panels
 from progress_measures.figures.registry import Animation
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def side_by_side(
     axes = panels(fig, len(indices), columns, sharex=True, sharey=True)
     for ax, index in zip(axes, indices, strict=True):
         prepare_panel(ax, cube)(index)
-        ax.label_outer()
+    label_edges(axes, columns)
     if decorate is not None:
         decorate(fig, cube, axes)
 

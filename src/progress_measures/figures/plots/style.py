@@ -259,6 +259,22 @@ def panels(fig: FigureBase, count: int, columns: int, **shared: Any) -> NDArray[
     return axes[:count]
 
 
+def label_edges(axes: Iterable[Axes], columns: int) -> None:
+    """Keep axis labels and tick labels only in the first column, and in the lowest panel of each column.
+
+    Args:
+        axes: panels row by row, as `panels` returns them; the last row may have fewer panels.
+        columns: number of columns.
+    """
+    axes = list(axes)
+    for i, ax in enumerate(axes):
+        text = ax.get_xlabel()
+        ax.label_outer()
+        if i + columns >= len(axes):
+            ax.set_xlabel(text)
+            ax.tick_params(axis="x", labelbottom=True)
+
+
 def panel_letters(axes: Iterable[Axes]) -> None:
     """Prepend (a), (b), … (h) to the titles of panels."""
     for letter, ax in zip("abcdefgh", axes, strict=False):
