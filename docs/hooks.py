@@ -116,12 +116,12 @@ def on_page_markdown(markdown, page, config, files):
 
 def on_page_content(content, page, config, files):
     """Typeset formulas, link technical terms, and add the time bar to the page on the algorithm."""
-    content = FORMULA.sub(lambda match: _mathml(match[2], as_block=match[1] == "div"), content)
+    content = with_mathml(content)
     if page.file.src_uri == ALGORITHM_PAGE:
         return content + _views()[0]
     if page.file.src_uri.startswith(("source/", "reference/")) or page.file.src_uri == "claims.md":
         return content
-    return _with_linked_terms(content, os.path.relpath("algorithm.html", PurePosixPath(page.file.dest_uri).parent))
+    return with_linked_terms(content, os.path.relpath("algorithm.html", PurePosixPath(page.file.dest_uri).parent))
 
 
 def on_post_page(output, page, config):
@@ -138,12 +138,17 @@ def _views():
     return article_parts(open_cube("mainline", published=True).isel(run=[0]))
 
 
-def _mathml(formula, as_block):
-    """Return a formula in LaTeX as MathML."""
-    return latex2mathml.tex2mathml(html.unescape(formula).strip(), as_block=as_block)
+def with_mathml(content):
+    """Replace the formulas in LaTeX that pymdownx.arithmatex has marked in a page by MathML."""
+
+    def typeset(match):
+        formula = html.unescape(match[2]).strip()
+        return latex2mathml.tex2mathml(formula, as_block=match[1] == "div")
+
+    return FORMULA.sub(typeset, content)
 
 
-def _with_linked_terms(content, page):
+def with_linked_terms(content, page):
     """Link the first use of each term in the text of a page to its section of the page on the algorithm."""
     remaining, inside, parts = dict(TERMS), [], []
     for part in re.split(r"(<[^>]+>)", content):
@@ -154,9 +159,9 @@ def _with_linked_terms(content, page):
                 inside.pop()
         elif not inside:
             for term, section in list(remaining.items()):
-                linked, count = re.subn(rf"\b{term}s?\b(?![^<]*</a>)", rf'<a href="{page}#{section}">\g<0></a>', part, count=1, flags=re.I)
+                link = rf'<a href="{page}#{section}">\g<0></a>'
+                part, count = re.subn(rf"\b{term}s?\b(?![^<]*</a>)", link, part, count=1, flags=re.I)
                 if count:
-                    part = linked
                     del remaining[term]
         parts.append(part)
     return "".join(parts)

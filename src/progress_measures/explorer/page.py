@@ -1,7 +1,7 @@
 """Assemble the page in one file: its HTML, CSS and JavaScript, plotly.js, and the packed cubes.
 
-The same views also stand in pages of text, such as the documentation's page on the algorithm. The page needs no server and requests nothing: it works from a file, and its content security policy forbids all network
-access.
+The page needs no server and requests nothing: it works from a file, and its content security policy forbids all network
+access. Its views can also stand in a page of text, such as the documentation's page on the algorithm.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from progress_measures.figures.plots.style import COLORS, FREQUENCY_COLORS, PHAS
 from progress_measures.files import atomic_path
 
 SCRIPTS = ("data", "state", "theme", "fourier", "cards", "save", "time", "print")
-"""Scripts of every page with views, each after the scripts that it uses. The scripts of the views follow, in alphabetical order."""
+"""Scripts of every page with views, each after the scripts that it uses. Then follow those of the views, by name."""
 
 EXPLORER = ("story", "controls", "start")
 """Scripts of the explorer, after those of the views."""
