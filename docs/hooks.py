@@ -2,12 +2,12 @@
 
 Pages link to files of the repository outside of docs/. Each such file also becomes a page of the site. Formulas become MathML,
 which browsers typeset themselves, so the site needs no script and no network for them. The page on the algorithm gets live
-views of a published cube. The first use of a technical term in a page links to its explanation.
+views of a published cube. The tutorial is executed and shows its outputs. The first
+use of a technical term in a page links to its explanation.
 """
 
 import functools
 import html
-import json
 import os
 import re
 from pathlib import Path, PurePosixPath
@@ -21,14 +21,16 @@ from progress_measures.explorer.page import article_parts, assemble
 from progress_measures.explorer.payload import pack
 from progress_measures.pages.gallery import VERDICT, gallery_pages, images
 from progress_measures.pages.measures_page import reference_pages
+from progress_measures.pages.notebook import executed_notebook
 
 ROOT = Path(__file__).parents[1]
+TUTORIAL = "docs/tutorial.ipynb"
 PAGES_OUTSIDE_DOCS = {
     "README.md": "index.md",
     "results/README.md": "results-folder.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
-    "docs/tutorial.ipynb": "tutorial.md",
+    TUTORIAL: "tutorial.md",
 }
 EXPLORER_PAGE = "live-explorer.html"
 ALGORITHM_PAGE = "algorithm.md"
@@ -60,7 +62,10 @@ def on_config(config):
 def on_files(files, config):
     """Add the generated pages, the pictures, and a page for each file that a page links to."""
     pages = reference_pages() | gallery_pages()
-    pages |= {name: _text(ROOT / path) for path, name in PAGES_OUTSIDE_DOCS.items()}
+    pages |= {name: (ROOT / path).read_text(encoding="utf-8") for path, name in PAGES_OUTSIDE_DOCS.items()}
+    pages[PAGES_OUTSIDE_DOCS[TUTORIAL]], pictures = executed_notebook(ROOT / TUTORIAL, ROOT)
+    for name, picture in pictures.items():
+        files.append(File.generated(config, name, content=picture))
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     for name, path in images().items():
@@ -77,15 +82,6 @@ def on_files(files, config):
             text = f"# {path}\n\n````{language}\n{(ROOT / path).read_text(encoding='utf-8')}\n````\n"
             files.append(File.generated(config, _source(path), content=text))
     return files
-
-
-def _text(path):
-    """Return the text of a Markdown file, or the cells of a notebook as Markdown."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix != ".ipynb":
-        return text
-    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
-    return "\n\n".join(f"```python\n{source}\n```" if kind == "code" else source for kind, source in cells) + "\n"
 
 
 def on_page_markdown(markdown, page, config, files):
