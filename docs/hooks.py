@@ -6,14 +6,18 @@ views of a published cube. The tutorial is executed and shows its outputs. The f
 use of a technical term in a page links to its explanation.
 """
 
+import base64
 import functools
 import html
 import os
 import re
+import tempfile
 from pathlib import Path, PurePosixPath
 
+import nbformat
 from docutils.utils.math import latex2mathml
 from mkdocs.structure.files import File
+from nbclient import NotebookClient
 
 from progress_measures import open_cube
 from progress_measures.explorer import EXPERIMENTS
@@ -21,7 +25,6 @@ from progress_measures.explorer.page import article_parts, assemble
 from progress_measures.explorer.payload import pack
 from progress_measures.pages.gallery import VERDICT, gallery_pages, images
 from progress_measures.pages.measures_page import reference_pages
-from progress_measures.pages.notebook import executed_notebook
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = "docs/tutorial.ipynb"
@@ -33,6 +36,11 @@ PAGES_OUTSIDE_DOCS = {
     TUTORIAL: "tutorial.md",
 }
 EXPLORER_PAGE = "live-explorer.html"
+LINKS_OF_EXPLORER = {
+    "What the network computes": "algorithm.html",
+    "How to use this page": "explorer.html",
+    "Its code": "source/src/progress_measures/explorer/page.py.html",
+}
 ALGORITHM_PAGE = "algorithm.md"
 TERMS = {
     "Fourier component": "fourier-components",
@@ -63,14 +71,14 @@ def on_files(files, config):
     """Add the generated pages, the pictures, and a page for each file that a page links to."""
     pages = reference_pages() | gallery_pages()
     pages |= {name: (ROOT / path).read_text(encoding="utf-8") for path, name in PAGES_OUTSIDE_DOCS.items()}
-    pages[PAGES_OUTSIDE_DOCS[TUTORIAL]], pictures = executed_notebook(ROOT / TUTORIAL, ROOT)
+    pages[PAGES_OUTSIDE_DOCS[TUTORIAL]], pictures = executed_notebook(ROOT / TUTORIAL)
     for name, picture in pictures.items():
         files.append(File.generated(config, name, content=picture))
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     for name, path in images().items():
         files.append(File.generated(config, name, abs_src_path=str(path.resolve())))
-    explorer = assemble([pack(open_cube(name, published=True)) for name in EXPERIMENTS])
+    explorer = assemble([pack(open_cube(name, published=True)) for name in EXPERIMENTS], LINKS_OF_EXPLORER)
     files.append(File.generated(config, EXPLORER_PAGE, content=explorer))
     linked_paths = set()
     for file in files.documentation_pages():
@@ -82,6 +90,27 @@ def on_files(files, config):
             text = f"# {path}\n\n````{language}\n{(ROOT / path).read_text(encoding='utf-8')}\n````\n"
             files.append(File.generated(config, _source(path), content=text))
     return files
+
+
+def executed_notebook(path):
+    """Execute a notebook with only the published cubes, and return it as Markdown with its outputs; and its pictures by name."""
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("config", "published"):
+            (Path(folder) / name).symlink_to(ROOT / name)
+        NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
+    parts, pictures = [], {}
+    for cell in notebook.cells:
+        parts.append(f"```python\n{cell.source}\n```" if cell.cell_type == "code" else cell.source)
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if "image/png" in data:
+                name = f"{path.stem}-{len(pictures) + 1}.png"
+                pictures[name] = base64.b64decode(data["image/png"])
+                parts.append(f"![Output of the cell above]({name})")
+            elif output.get("name") != "stderr":
+                parts.append(f"```text\n{data.get('text/plain', output.get('text', '')).rstrip()}\n```")
+    return "\n\n".join(parts) + "\n", pictures
 
 
 def on_page_markdown(markdown, page, config, files):

@@ -125,6 +125,11 @@ def test_page_is_self_contained(cube, tmp_path):
     assert base64.b64decode(data) == pack(cube).data
 
 
+def test_page_links_to_the_pages_beside_it(cube):
+    assert '<a href="a.html">A &amp; B</a>' in assemble([pack(cube)], {"A & B": "a.html"})
+    assert "a.html" not in assemble([pack(cube)])
+
+
 def test_every_source_file_is_on_a_page(cube):
     sources = {path.relative_to(SOURCE).with_suffix("").as_posix() for path in SOURCE.rglob("*.js")}
     assert sources == {*scripts(EXPLORER), *scripts(ARTICLE)}

@@ -1,6 +1,5 @@
 """The documentation: navigation, generated pages, links, and the blocks of every page."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from progress_measures.measures import measures
 from progress_measures.measures.registry import DIMENSIONS
 from progress_measures.pages import gallery, measures_page
 from support import ROOT
-from support.documentation import PAGES, Reader, blocks, check_syntax
+from support.documentation import PAGES, Reader, blocks, check_syntax, site_hooks
 
 WITH_BLOCKS = [page for page in PAGES if blocks(page)]
 
@@ -131,11 +130,7 @@ def test_every_verdict_is_parsed():
 
 @pytest.fixture(scope="module")
 def hooks():
-    """The module with the hooks of the site."""
-    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs/hooks.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return site_hooks()
 
 
 def test_links_are_rewritten_for_the_site(hooks):

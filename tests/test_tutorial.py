@@ -9,9 +9,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from progress_measures.pages.notebook import executed_notebook
 from progress_measures.paths import published_cube
 from support import ROOT
+from support.documentation import site_hooks
 
 TUTORIAL = ROOT / "docs/tutorial.ipynb"
 
@@ -54,8 +54,9 @@ def test_tutorial_on_the_site_shows_its_outputs(monkeypatch):
             code = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
             code[0].outputs, code[1].outputs = [stream, warning, picture], [result]
 
-    monkeypatch.setattr("nbclient.NotebookClient", Client)
-    text, pictures = executed_notebook(TUTORIAL, ROOT)
+    hooks = site_hooks()
+    monkeypatch.setattr(hooks, "NotebookClient", Client)
+    text, pictures = hooks.executed_notebook(TUTORIAL)
     first, second = [cell.source for cell in nbformat.read(TUTORIAL, as_version=4).cells if cell.cell_type == "code"][
         :2
     ]

@@ -7,11 +7,13 @@ access. Its views can also stand in a page of text, such as the documentation's 
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import xarray as xr
@@ -43,9 +45,23 @@ def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def assemble(experiments: Sequence[Packed]) -> str:
-    """Return the HTML text of the page."""
-    return _fill(_read("index.html"), _parts(experiments, EXPLORER) | {"style": _style("cards.css", "explorer.css")})
+def assemble(experiments: Sequence[Packed], links: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the HTML text of the page.
+
+    Args:
+        experiments: the packed cubes, in the order in which the page lists them.
+        links: further pages to which the page links, by text; only a page that stands beside them has any.
+
+    Returns:
+        The text of the page.
+    """
+    around = {
+        "style": _style("cards.css", "explorer.css"),
+        "links": "".join(
+            f' · <a href="{html.escape(address)}">{html.escape(text)}</a>' for text, address in links.items()
+        ),
+    }
+    return _fill(_read("index.html"), _parts(experiments, EXPLORER) | around)
 
 
 def article_parts(cube: xr.Dataset) -> tuple[str, str]:
