@@ -2,18 +2,22 @@
 
 Pages link to files of the repository outside of docs/. Each such file also becomes a page of the site. Formulas become MathML,
 which browsers typeset themselves, so the site needs no script and no network for them. The page on the algorithm gets live
-views of a published cube. The first use of a technical term in a page links to its explanation.
+views of a published cube. The tutorial is executed and shows its outputs. The first
+use of a technical term in a page links to its explanation.
 """
 
+import base64
 import functools
 import html
-import json
 import os
 import re
+import tempfile
 from pathlib import Path, PurePosixPath
 
+import nbformat
 from docutils.utils.math import latex2mathml
 from mkdocs.structure.files import File
+from nbclient import NotebookClient
 
 from progress_measures import open_cube
 from progress_measures.explorer import EXPERIMENTS
@@ -23,14 +27,20 @@ from progress_measures.pages.gallery import gallery_pages, images
 from progress_measures.pages.measures_page import reference_pages
 
 ROOT = Path(__file__).parents[1]
+TUTORIAL = "docs/tutorial.ipynb"
 PAGES_OUTSIDE_DOCS = {
     "README.md": "index.md",
     "results/README.md": "results-folder.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
-    "docs/tutorial.ipynb": "tutorial.md",
+    TUTORIAL: "tutorial.md",
 }
 EXPLORER_PAGE = "live-explorer.html"
+LINKS_OF_EXPLORER = {
+    "What the network computes": "algorithm.html",
+    "How to use this page": "explorer.html",
+    "Its code": "source/src/progress_measures/explorer/page.py.html",
+}
 ALGORITHM_PAGE = "algorithm.md"
 TERMS = {
     "Fourier component": "fourier-components",
@@ -60,12 +70,15 @@ def on_config(config):
 def on_files(files, config):
     """Add the generated pages, the pictures, and a page for each file that a page links to."""
     pages = reference_pages() | gallery_pages()
-    pages |= {name: _text(ROOT / path) for path, name in PAGES_OUTSIDE_DOCS.items()}
+    pages |= {name: (ROOT / path).read_text(encoding="utf-8") for path, name in PAGES_OUTSIDE_DOCS.items()}
+    pages[PAGES_OUTSIDE_DOCS[TUTORIAL]], pictures = executed_notebook(ROOT / TUTORIAL)
+    for name, picture in pictures.items():
+        files.append(File.generated(config, name, content=picture))
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     for name, path in images().items():
         files.append(File.generated(config, name, abs_src_path=str(path.resolve())))
-    explorer = assemble([pack(open_cube(name, published=True)) for name in EXPERIMENTS])
+    explorer = assemble([pack(open_cube(name, published=True)) for name in EXPERIMENTS], LINKS_OF_EXPLORER)
     files.append(File.generated(config, EXPLORER_PAGE, content=explorer))
     linked_paths = set()
     for file in files.documentation_pages():
@@ -79,13 +92,25 @@ def on_files(files, config):
     return files
 
 
-def _text(path):
-    """Return the text of a Markdown file, or the cells of a notebook as Markdown."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix != ".ipynb":
-        return text
-    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
-    return "\n\n".join(f"```python\n{source}\n```" if kind == "code" else source for kind, source in cells) + "\n"
+def executed_notebook(path):
+    """Execute a notebook with only the published cubes, and return it as Markdown with its outputs; and its pictures by name."""
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("config", "published"):
+            (Path(folder) / name).symlink_to(ROOT / name)
+        NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
+    parts, pictures = [], {}
+    for cell in notebook.cells:
+        parts.append(f"```python\n{cell.source}\n```" if cell.cell_type == "code" else cell.source)
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if "image/png" in data:
+                name = f"{path.stem}-{len(pictures) + 1}.png"
+                pictures[name] = base64.b64decode(data["image/png"])
+                parts.append(f"![Output of the cell above]({name})")
+            elif output.get("name") != "stderr":
+                parts.append(f"```text\n{data.get('text/plain', output.get('text', '')).rstrip()}\n```")
+    return "\n\n".join(parts) + "\n", pictures
 
 
 def on_page_markdown(markdown, page, config, files):
@@ -114,12 +139,12 @@ def on_page_markdown(markdown, page, config, files):
 
 def on_page_content(content, page, config, files):
     """Typeset formulas, link technical terms, and add the time bar to the page on the algorithm."""
-    content = FORMULA.sub(lambda match: _mathml(match[2], as_block=match[1] == "div"), content)
+    content = with_mathml(content)
     if page.file.src_uri == ALGORITHM_PAGE:
         return content + _views()[0]
     if page.file.src_uri.startswith(("source/", "reference/")) or page.file.src_uri == "claims.md":
         return content
-    return _with_linked_terms(content, os.path.relpath("algorithm.html", PurePosixPath(page.file.dest_uri).parent))
+    return with_linked_terms(content, os.path.relpath("algorithm.html", PurePosixPath(page.file.dest_uri).parent))
 
 
 def on_post_page(output, page, config):
@@ -136,12 +161,17 @@ def _views():
     return article_parts(open_cube("mainline", published=True).isel(run=[0]))
 
 
-def _mathml(formula, as_block):
-    """Return a formula in LaTeX as MathML."""
-    return latex2mathml.tex2mathml(html.unescape(formula).strip(), as_block=as_block)
+def with_mathml(content):
+    """Replace the formulas in LaTeX that pymdownx.arithmatex has marked in a page by MathML."""
+
+    def typeset(match):
+        formula = html.unescape(match[2]).strip()
+        return latex2mathml.tex2mathml(formula, as_block=match[1] == "div")
+
+    return FORMULA.sub(typeset, content)
 
 
-def _with_linked_terms(content, page):
+def with_linked_terms(content, page):
     """Link the first use of each term in the text of a page to its section of the page on the algorithm."""
     remaining, inside, parts = dict(TERMS), [], []
     for part in re.split(r"(<[^>]+>)", content):
@@ -152,9 +182,9 @@ def _with_linked_terms(content, page):
                 inside.pop()
         elif not inside:
             for term, section in list(remaining.items()):
-                linked, count = re.subn(rf"\b{term}s?\b(?![^<]*</a>)", rf'<a href="{page}#{section}">\g<0></a>', part, count=1, flags=re.I)
+                link = rf'<a href="{page}#{section}">\g<0></a>'
+                part, count = re.subn(rf"\b{term}s?\b(?![^<]*</a>)", link, part, count=1, flags=re.I)
                 if count:
-                    part = linked
                     del remaining[term]
         parts.append(part)
     return "".join(parts)

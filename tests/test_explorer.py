@@ -8,12 +8,14 @@ import zlib
 import numpy as np
 import pytest
 import xarray as xr
+from plotly.offline import get_plotlyjs
 
 from progress_measures.claims.describe import summaries
 from progress_measures.cube.open import open_cube
 from progress_measures.explorer import SOURCE
-from progress_measures.explorer.page import assemble, scripts, write_page
+from progress_measures.explorer.page import ARTICLE, EXPLORER, article_parts, assemble, scripts, write_page
 from progress_measures.explorer.payload import COARSE, MAX_CHECKPOINTS, VARIABLES, pack, thinned
+from progress_measures.figures.plots.style import COLORS, FREQUENCY_COLORS
 from support.processes import command
 
 REFERENCES_TO_OTHER_FILES = re.compile(
@@ -109,22 +111,42 @@ def test_cubes_with_many_checkpoints_are_thinned(checkpoints, runs):
 def test_page_is_self_contained(cube, tmp_path):
     write_page([cube, cube.assign_attrs(experiment="twin"), cube], tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert [path.relative_to(SOURCE).with_suffix("").as_posix() for path in sorted(SOURCE.rglob("*.js"))] == sorted(
-        scripts()
-    )
-    for path in SOURCE.rglob("*"):
-        if path.suffix in (".js", ".css"):
-            source = path.read_text(encoding="utf-8")
-            assert source in text, path
-            assert not REFERENCES_TO_OTHER_FILES.search(source), path
-    assert not REFERENCES_TO_OTHER_FILES.search(
-        (SOURCE / "index.html").read_text(encoding="utf-8").replace('href="#time"', "")
-    )
+    for name in (*(f"{name}.js" for name in scripts(EXPLORER)), "cards.css", "explorer.css"):
+        assert (SOURCE / name).read_text(encoding="utf-8") in text, name
+    for path in SOURCE.rglob("*.*"):
+        source = path.read_text(encoding="utf-8")
+        links = re.sub(r'<a (class="skip" )?href="(#time|https://arxiv[^"]*)"', "", source)  # a link requests nothing
+        assert not REFERENCES_TO_OTHER_FILES.search(links), path
     assert "default-src 'none'" in text
+    assert not re.search(r"<!-- \w+ -->", text.replace(get_plotlyjs(), ""))
     header = json.loads(re.search(r'id="header">(.*?)</script>', text, re.S)[1])
     assert [experiment["name"] for experiment in header["experiments"]] == ["small", "twin", "small (2)"]
     data = re.search(r'id="data-1">(.*?)</script>', text, re.S)[1]
     assert base64.b64decode(data) == pack(cube).data
+
+
+def test_page_links_to_the_pages_beside_it(cube):
+    assert '<a href="a.html">A &amp; B</a>' in assemble([pack(cube)], {"A & B": "a.html"})
+    assert "a.html" not in assemble([pack(cube)])
+
+
+def test_every_source_file_is_on_a_page(cube):
+    sources = {path.relative_to(SOURCE).with_suffix("").as_posix() for path in SOURCE.rglob("*.js")}
+    assert sources == {*scripts(EXPLORER), *scripts(ARTICLE)}
+
+
+def test_article_has_the_views_and_no_part_of_the_explorer_around_them(cube):
+    time_bar, end = article_parts(cube)
+    assert 'id="slider"' in time_bar
+    for name in scripts(ARTICLE):
+        assert (SOURCE / f"{name}.js").read_text(encoding="utf-8") in end, name
+    for name in EXPLORER:
+        assert (SOURCE / f"{name}.js").read_text(encoding="utf-8") not in end, name
+
+
+def test_losses_and_key_frequencies_share_no_color():
+    assert not {color.lower() for color in COLORS.values()} & {color.lower() for color in FREQUENCY_COLORS}
+    assert len(set(FREQUENCY_COLORS)) == len(FREQUENCY_COLORS)
 
 
 def test_header_cannot_close_its_script_element(cube):

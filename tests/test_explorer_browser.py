@@ -3,18 +3,22 @@
 Every page must end without a console message, an error or a network request.
 """
 
+import io
+import itertools
 import json
 import re
 from urllib.parse import parse_qs, urlencode
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from progress_measures import fourier
 from progress_measures.analysis.pair_maps import attention_map, neuron_map
 from progress_measures.claims.describe import summaries
 from progress_measures.cube.open import cube_if_any, open_cube
-from progress_measures.explorer.page import write_page
+from progress_measures.explorer.page import article_parts, write_page
 from progress_measures.paths import published_cube
 from support import ROOT
 
@@ -75,6 +79,21 @@ class Explorer:
     def note(self, view):
         return self.card(view).locator(".note").inner_text()
 
+    def held(self, view):
+        """Return what a dimmed view says of the epoch that it shows."""
+        return self.card(view).locator(".held").text_content()
+
+    def in_sight(self, selector):
+        """Return whether an element is in the window, and above the time bar if it is not part of it."""
+        return self.page.evaluate(
+            """(selector) => {
+                const element = document.querySelector(selector), time = document.querySelector("#time");
+                const { top, bottom } = element.getBoundingClientRect();
+                return top >= -1 && bottom <= (time.contains(element) ? innerHeight : time.getBoundingClientRect().top) + 1;
+            }""",
+            selector,
+        )
+
     def traces(self, view, **choice):
         """Return the traces that Plotly draws in a view, with arrays as lists."""
         self.card(view, **choice)
@@ -110,7 +129,10 @@ def explore(browser, page_file):
         page.on("console", lambda message: events.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: events.append(f"error: {error}"))
         page.on(
-            "request", lambda request: request.url.startswith(file.as_uri()) or events.append(f"requests {request.url}")
+            "request",
+            lambda request: (
+                request.url.startswith((file.as_uri(), "blob:")) or events.append(f"requests {request.url}")
+            ),
         )
         page.goto(file.as_uri() + (f"#{urlencode(choice)}" if choice else ""))
         expect(page.locator("[data-shown]").first).to_be_visible(timeout=60_000)
@@ -217,8 +239,7 @@ def test_neuron_that_is_not_stored_over_time_is_shown_at_the_last_epoch(explore,
     shown = np.array(page.traces("neuron")[0]["z"])
     expected = neuron_map(cubes["mainline"], 300).values
     np.testing.assert_allclose(shown, expected, atol=2e-3 * expected.max())
-    assert "Shown: epoch 40,000, the stored epoch nearest to 900" in page.note("neuron")
-    assert "has only the map of the last checkpoint" in page.note("neuron")
+    assert page.held("neuron") == "Does not follow the slider. Stored and shown: only epoch 40,000, the last."
 
 
 @pytest.mark.parametrize("run", ["seed0", "seed2"])
@@ -247,13 +268,31 @@ def test_circles_and_the_spectrum_of_logits_are_of_the_named_epoch(explore, cube
     norms[0, 0] = 0
     np.testing.assert_allclose(np.array(page.traces("logits")[0]["z"]) ** 2, norms / norms.max(), rtol=6e-3)
     for view in ("embedding", "logits"):
-        assert (f"Shown: epoch {epoch:,}, the stored epoch nearest to 4,300" in page.note(view)) == (epoch != 4300)
+        assert page.held(view) == (
+            "" if epoch == 4300 else f"Does not follow the slider. Stored and shown: only epoch {epoch:,}, the last."
+        )
+
+
+def test_views_that_do_not_follow_the_slider_are_dimmed_except_at_their_epoch(explore):
+    page = explore(experiment="mainline", run="seed2", epoch=4300)
+    opacity = "(e) => Number(getComputedStyle(e).opacity)"
+    for view in ("embedding", "attention", "logits"):
+        assert page.held(view)
+        assert page.page.locator(f"#{view} .plot").evaluate(opacity) < 0.5
+    page.page.select_option("#range", "all")
+    page.press("End")
+    page.at(epoch=40_000)
+    for view in ("embedding", "attention", "logits"):
+        assert page.held(view) == ""
+        assert page.page.locator(f"#{view} .plot").evaluate(opacity) == 1
 
 
 @pytest.mark.parametrize(("experiment", "sign"), [("mainline", 1), ("subtraction", -1)])
 def test_waves_add_up_at_the_right_answer(explore, cubes, experiment, sign):
     run_cube = cubes[experiment].isel(run=0)
     page = explore(experiment=experiment, a=20, b=100)
+    page.press("End")
+    page.at(epoch=int(page.page.locator("#slider").get_attribute("max")) * 100)
     epoch, answer = page.epoch(), (20 + sign * 100) % 113
     bars, *waves = page.traces("interference")
     keys = run_cube.frequency.values[run_cube.key_frequency.values]
@@ -272,7 +311,7 @@ def test_waves_add_up_at_the_right_answer(explore, cubes, experiment, sign):
 
 def test_slider_changes_every_view(explore, cubes):
     page = explore(experiment="mainline")
-    assert page.epoch() == 14_000
+    assert page.epoch() == 0
     box = page.page.locator("#slider").bounding_box()
     page.page.mouse.click(box["x"] + box["width"] * 0.3, box["y"] + box["height"] / 2)
     page.at(epoch=page.epoch())
@@ -286,6 +325,236 @@ def test_slider_changes_every_view(explore, cubes):
     page.at(range="all", epoch=epoch)
     page.press("End")
     page.at(epoch=40_000)
+
+
+@pytest.mark.parametrize("how", [{}, PHONE], ids=["desktop", "phone"])
+def test_page_opens_at_the_first_epoch_with_play_in_sight(explore, how):
+    page = explore(how=how)
+    assert page.epoch() == 0
+    for selector in ("#play", "#slider", "#steps li:first-child button"):
+        assert page.in_sight(selector), selector
+
+
+# by number of the step, the view that it shows, and the choice that it makes in mainline's seed0
+STEPS = {
+    1: ("losses", {"epoch": 1000}),
+    2: ("losses", {"epoch": 4300}),
+    3: ("sparsity", {"epoch": 6900}),
+    4: ("interference", {"epoch": 40_000, "a": 17, "b": 45}),
+    5: ("norms-W_E", {"epoch": 40_000, "beside": "seed1"}),
+}
+
+
+@pytest.mark.parametrize("how", [{}, PHONE], ids=["desktop", "phone"])
+def test_story_is_told_in_five_steps(explore, cubes, how, tmp_path):
+    """Each step chooses, and scrolls to a view; a screenshot of the plot shows more than its ground."""
+    page, screenshots = explore(how=how, experiment="mainline", a=3, b=4), []
+    page.page.locator("#steps button").first.click()
+    for number, (view, choice) in STEPS.items():
+        page.at(step=number, **choice)
+        page.page.wait_for_function(
+            "(y) => { const same = window.lastY === scrollY; window.lastY = scrollY; return same; }", polling=200
+        )
+        expect(page.page.locator(f"#{view}")).to_have_attribute(
+            "data-shown", re.compile(f"step={number}(&|$)|epoch={choice['epoch']}&")
+        )
+        assert page.in_sight(f"#{view} .plot"), number
+        assert page.page.locator(".told-here").get_attribute("id") == view
+        screenshots.append(np.asarray(Image.open(io.BytesIO(page.page.screenshot())).convert("L"), dtype=float))
+        box = page.page.locator(f"#{view} .plot").first.bounding_box()
+        scale = screenshots[-1].shape[1] / page.page.viewport_size["width"]
+        x, y, width, height = (round(scale * box[name]) for name in ("x", "y", "width", "height"))
+        assert screenshots[-1][y : y + height, x : x + width].std() > 5, number
+        if number < 5:
+            page.page.locator(".told button").first.click()
+    assert all((one != other).mean() > 0.001 for one, other in itertools.pairwise(screenshots))
+    assert len(page.page.locator("#norms-W_E .plot").all()) == 2
+    page.page.locator("#play").click()
+    expect(page.page.locator(".told")).to_be_hidden()
+
+
+def test_sentences_of_the_story_have_the_values_of_the_cube(explore, cubes):
+    page, run_cube = explore(experiment="mainline", run="seed3"), cubes["mainline"].sel(run="seed3")
+    sentences = [button.locator("span").inner_text() for button in page.page.locator("#steps button").all()]
+    ends = [int(run_cube[name]) for name in ("memorization_end", "circuit_formation_end", "cleanup_end")]
+
+    def at(name, phase):
+        return float(run_cube[name].sel(epoch=ends[phase]))
+
+    numbers = [re.findall(r"\d[\d,.]*(?:e[-+]\d+)?", sentence) for sentence in sentences]
+    for shown, (name, phase) in zip(
+        [*numbers[0][1:3], *numbers[1], *numbers[2][2:]],
+        [
+            ("train_loss", 0), ("test_loss", 0), ("restricted_loss", 0), ("restricted_loss", 1), ("excluded_loss", 0),
+            ("excluded_loss", 1), ("test_loss", 0), ("test_loss", 1), ("sum_of_squared_weights", 1),
+            ("sum_of_squared_weights", 2), ("test_loss", 1), ("test_loss", 2),
+        ],
+        strict=True,
+    ):  # fmt: skip
+        assert shows(shown.rstrip(".,"), at(name, phase)), (shown, name, phase)
+    assert [int(shown.replace(",", "")) for shown in (numbers[0][0], *numbers[2][:2])] == ends
+    assert "Their sum is largest at 62." in sentences[3]
+    assert "seed3 has the key frequencies 1, 27, 38; seed0 has 1, 5, 7, 29." in sentences[4]
+
+
+def test_steps_that_a_run_lacks_say_why(explore):
+    page = explore(experiment="no_weight_decay")
+    buttons = page.page.locator("#steps button").all()
+    assert "finds no end of cleanup" in buttons[2].inner_text()
+    assert all(buttons[index].is_disabled() for index in (1, 2, 3, 4))
+
+
+def test_click_on_a_phase_goes_to_its_end(explore, cubes):
+    page, run_cube = explore(experiment="mainline", run="seed1"), cubes["mainline"].sel(run="seed1")
+    for index, name in enumerate(("memorization_end", "circuit_formation_end", "cleanup_end")):
+        page.page.locator("#bands button").nth(index).click()
+        page.at(epoch=int(run_cube[name]))
+
+
+def test_pointing_at_a_frequency_lights_it_in_every_view(explore):
+    page = explore(how={"viewport": {"width": 1440, "height": 2600}}, experiment="mainline", epoch=40_000)
+    for view in VIEWS:
+        page.card(view)
+
+    def colors():
+        bars, points = page.traces("norms-W_L")[0]["marker"]["color"], page.traces("neurons")[0]["marker"]["color"]
+        circles = [
+            trace["marker"].get("opacity") or (trace["marker"] and trace.get("opacity")) or 1
+            for trace in page.traces("embedding")
+        ]
+        waves = [wave["line"]["color"] for wave in page.traces("interference")[1:]]
+        return bars, set(points), circles, waves
+
+    before = colors()
+    area = page.page.locator("#norms-W_E .nsewdrag").first.bounding_box()
+    x, y = area["x"] + area["width"] * (29 - 0.2) / 57, area["y"] + area["height"] - 10
+    page.page.mouse.move(x - 3, y)
+    page.page.mouse.move(x, y)
+    page.page.wait_for_function(
+        "() => new Set(document.querySelector('#norms-W_L .plot').data[0].marker.color).size === 2"
+    )
+    page.page.wait_for_function(
+        "() => document.querySelector('#interference .plot').data.slice(1).filter((w) => w.line.width > 2).length === 1"
+    )
+    bars, points, circles, waves = colors()
+    lit = before[0][28]
+    assert bars[28] == lit
+    assert bars.count(lit) == 1
+    assert points == {lit, bars[0]}
+    assert [value == 1 for value in circles] == [False, False, False, True]
+    assert waves[-1] == lit
+    assert waves.count(lit) == 1
+    page.page.mouse.move(5, 5)
+    page.page.wait_for_function(
+        "() => new Set(document.querySelector('#norms-W_L .plot').data[0].marker.color).size > 2"
+    )
+    assert colors() == before
+
+
+def test_two_runs_are_shown_side_by_side(explore, cubes):
+    page = explore(experiment="mainline", epoch=9000)
+    page.page.select_option("#beside", "seed3")
+    page.at(beside="seed3", run="seed0", epoch=9000)
+    for view in VIEWS:
+        page.card(view, beside="seed3")
+        assert page.page.locator(f"#{view} h3").all_inner_texts() == ["seed0", "seed3"]
+    plots = page.page.evaluate(
+        "() => [...document.querySelectorAll('#losses .plot')].map((plot) => Array.from(plot.data[2].y))"
+    )
+    for run, shown in zip(("seed0", "seed3"), plots, strict=True):
+        np.testing.assert_allclose(shown, cubes["mainline"].test_loss.sel(run=run), rtol=1e-6)
+    left, right = (page.page.locator("#losses .plot").nth(index).bounding_box() for index in (0, 1))
+    assert left["x"] + left["width"] <= right["x"]
+    assert page.page.evaluate(TOO_WIDE) == []
+    page.page.select_option("#run", "seed3")  # the same run is not shown twice
+    page.at(run="seed3")
+    assert "beside" not in page.at()
+    assert len(page.page.locator("#losses .plot").all()) == 1
+
+
+@pytest.mark.parametrize("view", ["losses", "norms-W_E", "logits", "mean-attention"])
+def test_data_of_a_view_are_saved(explore, cubes, view):
+    page, run_cube = explore(experiment="mainline", epoch=4300), cubes["mainline"].sel(run="seed0")
+    with page.page.expect_download() as started:
+        page.card(view).get_by_text("CSV").click()
+    assert started.value.suggested_filename == f"mainline_seed0_{view}_epoch4300.csv"
+    table = pd.read_csv(started.value.path())
+    assert set(table["experiment"]) == {"mainline"}
+    assert set(table["chosen epoch"]) == {4300}
+    if view == "losses":
+        test = table[table.series == "Test loss (nat)"]
+        assert np.array_equal(test["Epoch"], run_cube.epoch)
+        np.testing.assert_allclose(test["Loss (nat)"], run_cube.test_loss, rtol=1e-6)
+    elif view == "norms-W_E":
+        cosines = table[table.series == "cos"]
+        expected = run_cube.W_E_fourier_norm.sel(epoch=4300, fourier_component=[f"cos {k}" for k in range(1, 57)])
+        np.testing.assert_allclose(cosines["Norm"], expected, rtol=2e-4)
+    elif view == "logits":
+        cell = table[(table["Frequency over a"] == "cos 29") & (table["Frequency over b"] == "sin 29")]
+        expected = run_cube.moment_logit_fourier_norm_2d.sel(
+            moment=4300, fourier_component_a="cos 29", fourier_component_b="sin 29"
+        )
+        assert cell["value"].item() == pytest.approx(float(expected), rel=2e-3)
+    else:
+        assert len(table) == 12
+        assert table["value"].sum() == pytest.approx(4, abs=1e-3)
+
+
+def test_picture_of_a_view_is_saved(explore):
+    page = explore(experiment="mainline", epoch=4300)
+    with page.page.expect_download() as started:
+        page.card("losses").get_by_text("PNG").click()
+    assert started.value.suggested_filename == "mainline_seed0_losses_epoch4300.png"
+    picture = Image.open(started.value.path())
+    assert picture.width > 1500
+    assert np.asarray(picture.convert("L"), dtype=float).std() > 5
+
+
+def test_all_cards_are_printed_in_light_colors(explore, tmp_path):
+    page = explore(how={"color_scheme": "dark"}, experiment="mainline", epoch=4300)
+    assert page.page.locator("#logits .plot .main-svg").count() == 0
+    page.page.evaluate("() => window.dispatchEvent(new Event('beforeprint'))")
+    for view in VIEWS:
+        assert page.page.locator(f"#{view} .plot .main-svg").count() > 0, view
+    card = luminance(page.page.evaluate("() => getComputedStyle(document.querySelector('.card')).backgroundColor"))
+    assert card > 0.9
+    assert page.page.locator("#printed").inner_text() == "mainline, seed0, epoch 4,300"
+    for plot in page.page.locator(".plot").all():  # drawn at the width of the paper
+        svg = plot.locator(".main-svg").first.bounding_box()
+        assert svg["width"] == pytest.approx(plot.bounding_box()["width"], abs=2)
+        assert svg["x"] + svg["width"] < 750
+    page.page.evaluate("() => window.dispatchEvent(new Event('afterprint'))")
+    card = luminance(page.page.evaluate("() => getComputedStyle(document.querySelector('.card')).backgroundColor"))
+    assert card < 0.1
+
+
+def test_logarithmic_axis_of_the_weights_says_so(explore):
+    page = explore(experiment="mainline")
+    page.card("sparsity")
+    title = page.page.evaluate("() => document.querySelector('#sparsity .plot').layout.yaxis.title.text")
+    assert title == "Sum of squares, log scale"
+
+
+ARTICLE_PAGE = """<!doctype html><html><head><meta charset="utf-8"></head><body><p>Before training:
+<a href="#x" data-choice="epoch=0">epoch 0</a></p><div data-view="norms-W_E"></div><div data-view="interference"></div>"""
+
+
+def test_views_stand_in_a_page_of_text(explore, cubes, tmp_path):
+    time_bar, end = article_parts(cubes["mainline"].sel(run=["seed0"]))
+    path = tmp_path / "article.html"
+    path.write_text(f"{ARTICLE_PAGE}{time_bar}{end}</body></html>", encoding="utf-8")
+    page = explore(file=path).page
+    assert page.locator(".card").count() == 2
+    expect(page.locator("#epoch")).to_have_text("epoch 14,000")
+    page.get_by_role("link", name="epoch 0").click()
+    expect(page.locator("#epoch")).to_have_text("epoch 0")
+    expect(page.locator("#norms-W_E")).to_have_attribute("data-shown", re.compile("epoch=0&"))
+    shown = page.evaluate("() => Array.from(document.querySelector('#norms-W_E .plot').data[0].y)")
+    expected = cubes["mainline"].W_E_fourier_norm.sel(
+        run="seed0", epoch=0, fourier_component=[f"cos {k}" for k in range(1, 57)]
+    )
+    np.testing.assert_allclose(shown, expected, rtol=2e-4)
+    assert "epoch" not in page.url  # the address belongs to the text
 
 
 def test_views_are_drawn_when_they_become_visible(explore):
@@ -327,7 +596,7 @@ def test_play_shows_the_epochs_up_to_the_last(explore, cubes, motion):
 
 
 def test_address_follows_a_dragged_slider_and_a_held_key(explore):
-    page = explore(experiment="mainline")
+    page = explore(experiment="mainline", epoch=14_000, range="story")
     box = page.page.locator("#slider").bounding_box()
     middle = box["y"] + box["height"] / 2
     page.page.mouse.move(box["x"] + box["width"] - 8, middle)
@@ -379,8 +648,8 @@ def test_another_experiment_is_shown(explore, cubes):
     page = explore()
     assert page.at()["experiment"] == "mainline"
     page.page.select_option("#experiment", "subtraction")
-    page.at(experiment="subtraction", run="seed999", epoch=25_000)
-    assert shows(page.numbers("losses")["train"], float(cubes["subtraction"].train_loss[0, -1]))
+    page.at(experiment="subtraction", run="seed999", epoch=0)
+    assert shows(page.numbers("losses")["train"], float(cubes["subtraction"].train_loss[0, 0]))
 
 
 def test_link_restores_the_view(explore):
@@ -416,7 +685,8 @@ def test_every_action_has_a_key(explore, cubes):
         ("ArrowRight", {"epoch": 4100}), ("Shift+ArrowRight", {"epoch": 5100}), ("ArrowLeft", {"epoch": 5000}),
         ("Home", {"epoch": 0}), ("ArrowLeft", {"epoch": 0}), ("End", {"epoch": 14_000}), ("h", {"head": 1}), ("H", {"head": 0}),
         ("H", {"head": 3}), ("]", {"run": "seed1"}), ("]", {"run": "seed2"}), ("[", {"run": "seed1"}), ("[", {"run": "seed0"}),
-        ("p", {"a": (17 * 5 + 7) % 113}),
+        ("p", {"a": (17 * 5 + 7) % 113}), ("c", {"beside": "seed1"}),
+        ("2", {"step": 2, "epoch": 4300}), ("1", {"step": 1, "epoch": 1000}),
     ):  # fmt: skip
         page.press(key)
         page.at(**choice)
@@ -443,15 +713,15 @@ def test_controls_are_reached_and_used_with_tab(explore):
     order = [name for name in reached if name in ("experiment", "run", "play", "slider", "range", "speed")]
     assert order == ["experiment", "run", "play", "slider", "range", "speed"]
     page.page.locator("#slider").focus()
-    page.press("ArrowLeft")
-    page.at(epoch=13_900)
+    page.press("ArrowRight")
+    page.at(epoch=100)
     page.page.locator("#run").focus()
     page.press("ArrowDown")
     page.at(run="seed1")
 
 
 def test_click_on_a_map_selects_the_pair_and_on_a_point_the_neuron(explore):
-    page = explore(experiment="mainline")
+    page = explore(experiment="mainline", epoch=14_000, range="story")
     for view, name in (("attention", "a"), ("neurons", "neuron"), ("losses", "epoch")):
         before = page.at()[name]
         page.card(view)
@@ -477,8 +747,9 @@ def test_views_name_missing_variables(explore, cubes):
         assert missing
         assert not set(missing) & set(cubes["skip_trigram"].data_vars)
         assert page.page.locator(f"#{view} .plot").is_hidden()
-    page.press("p", "n", "h", "]", "ArrowLeft")
-    page.at(epoch=cubes["skip_trigram"].epoch.values[-2])
+    page.press("p", "n", "h", "]", "c", "4", "ArrowRight")
+    page.at(epoch=cubes["skip_trigram"].epoch.values[1])
+    assert page.page.locator("#steps button").nth(3).is_disabled()
 
 
 def test_views_say_that_a_run_has_no_key_frequencies(explore):
@@ -495,12 +766,15 @@ def test_any_cube_is_shown_completely(explore, results, tmp_path):
     page = explore(file=tmp_path / "small.html")
     for run in cube.run.values:
         page.page.select_option("#run", str(run))
-        at_epoch = cube.sel(run=run).isel(epoch=-1)
+        at_epoch = cube.sel(run=run, epoch=int(page.at(run=run)["epoch"]))
         assert shows(page.numbers("losses", run=run)["test"], float(at_epoch.test_loss))
         for view in VIEWS:
             page.card(view)
     page.page.select_option("#run", "seed0")
-    shown = np.array(page.traces("neuron", run="seed0")[0]["z"])
+    page.page.select_option("#range", "all") if page.page.locator("#range").is_enabled() else None
+    page.press("End")
+    last = int(cube.epoch[-1])
+    shown = np.array(page.traces("neuron", run="seed0", epoch=last)[0]["z"])
     expected = neuron_map(cube, int(page.at()["neuron"])).values
     np.testing.assert_allclose(shown, expected, atol=2e-3 * max(1e-9, expected.max()))
 

@@ -1,9 +1,9 @@
 """The documentation: navigation, generated pages, links, and the blocks of every page."""
 
-import importlib.util
 import re
 from pathlib import Path
 
+import markdown
 import numpy as np
 import pytest
 import yaml
@@ -11,13 +11,14 @@ import yaml
 from progress_measures.claims.schema import load_claims
 from progress_measures.cube.open import open_cube
 from progress_measures.experiments import experiment_names, load_experiment
+from progress_measures.explorer import SOURCE
 from progress_measures.measures import measures
 from progress_measures.measures.checkpoint import Checkpoint, RunContext
 from progress_measures.measures.registry import DIMENSIONS
 from progress_measures.models.architecture import Architecture
 from progress_measures.pages import gallery, measures_page
 from support import ROOT
-from support.documentation import PAGES, Reader, blocks, check_syntax
+from support.documentation import PAGES, Reader, blocks, check_syntax, site_hooks
 
 WITH_BLOCKS = [page for page in PAGES if blocks(page)]
 
@@ -52,6 +53,7 @@ def test_pages_of_the_navigation_exist():
         "contributing.md",
         "changelog.md",
         "tutorial.md",
+        "live-explorer.html",
     }
     for page in pages_below(SITE["nav"]):
         assert page in generated or (ROOT / "docs" / page).exists(), page
@@ -128,11 +130,12 @@ def test_every_verdict_is_parsed():
     assert set(gallery.verdicts_of_claims()) == set(load_claims())
 
 
-def test_links_are_rewritten_for_the_site():
-    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs/hooks.py")
-    hooks = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hooks)
+@pytest.fixture(scope="module")
+def hooks():
+    return site_hooks()
 
+
+def test_links_are_rewritten_for_the_site(hooks):
     class Page:
         def __init__(self, name):
             self.file = type("File", (), {"src_uri": name})
@@ -148,6 +151,47 @@ def test_links_are_rewritten_for_the_site():
     assert rewritten("[all](../config/experiments)", "cluster.md") == "`all`"
     assert rewritten("[x](cluster.md)", "start.md") == "[x](cluster.md)"
     assert rewritten("[x](https://a.b/c)", "start.md") == "[x](https://a.b/c)"
+
+
+def test_formulas_become_mathml(hooks):
+    """Each formula of the page on the algorithm is typeset, so that the site needs no script for it."""
+    source = (ROOT / "docs/algorithm.md").read_text(encoding="utf-8")
+    extensions = ["attr_list", "md_in_html", "pymdownx.arithmatex", "tables"]
+    content = markdown.markdown(
+        source, extensions=extensions, extension_configs={"pymdownx.arithmatex": {"generic": True}}
+    )
+    typeset = hooks.with_mathml(content)
+    assert content.count('class="arithmatex"') == typeset.count("<math") > 40
+    assert "arithmatex" not in typeset
+    assert "$" not in typeset
+    assert typeset.count('display="block"') == source.count("\n$$")
+
+
+def test_terms_are_linked_once_and_only_in_text(hooks):
+    content = (
+        "<h2>Restricted loss</h2><p>The <code>restricted loss</code> and <a href='x'>restricted loss</a> are not linked, "
+        "Restricted loss is, restricted loss is not again.</p><p>In nats; key frequencies; alternative</p>"
+    )
+    linked = hooks.with_linked_terms(content, "algorithm.html")
+    assert linked.count("algorithm.html#restricted-and-excluded-loss") == 2
+    assert '<a href="algorithm.html#restricted-and-excluded-loss">Restricted loss</a> is, restricted' in linked
+    assert '<a href="algorithm.html#key-frequencies">key frequencies</a>' in linked
+    assert re.sub('<a href="algorithm[^>]*>(.*?)</a>', r"\1", linked) == content
+
+
+def test_terms_link_to_sections_of_the_page_on_the_algorithm(hooks):
+    page = (ROOT / "docs/algorithm.md").read_text(encoding="utf-8")
+    sections = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.+)$", page, re.M)}
+    assert set(hooks.TERMS.values()) <= sections
+
+
+def test_views_of_the_page_on_the_algorithm_exist():
+    page = (ROOT / "docs/algorithm.md").read_text(encoding="utf-8")
+    views = "".join(path.read_text(encoding="utf-8") for path in SOURCE.glob("views/*.js"))
+    names = re.findall(r'data-view="([^"]+)"', page)
+    assert len(names) == len(set(names)) > 8
+    for name in names:
+        assert f'"{name}"' in views, name
 
 
 # ---- every page, followed literally

@@ -23,7 +23,7 @@ from support.processes import commands
 ROOT = Path(__file__).parents[1]
 PYTHON = [
     *(path for folder in ("src", "tests", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))),
-    ROOT / "docs/hooks.py",
+    *sorted((ROOT / "docs").glob("*.py")),
 ]
 SNAKEFILES = [ROOT / "Snakefile", *sorted((ROOT / "workflow").rglob("*.smk"))]
 

@@ -1,7 +1,9 @@
 """The tutorial notebook runs from top to bottom, and its outputs are those that its text states."""
 
+import base64
 import re
 import shutil
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -9,6 +11,7 @@ from nbclient import NotebookClient
 
 from progress_measures.paths import published_cube
 from support import ROOT
+from support.documentation import site_hooks
 
 TUTORIAL = ROOT / "docs/tutorial.ipynb"
 
@@ -28,6 +31,39 @@ def output_of(notebook, source):
     """Return the output of the cell that contains a line of code."""
     (cell,) = [cell for cell in notebook.cells if cell.cell_type == "code" and source in cell.source]
     return "".join(output.get("data", {}).get("text/plain", output.get("text", "")) for output in cell.outputs)
+
+
+def test_tutorial_on_the_site_shows_its_outputs(monkeypatch):
+    """The client is replaced: other tests execute the notebook."""
+    stream = nbformat.v4.new_output("stream", name="stdout", text="57\n")
+    warning = nbformat.v4.new_output("stream", name="stderr", text="a warning")
+    picture = nbformat.v4.new_output(
+        "display_data", data={"text/plain": "<Figure>", "image/png": base64.b64encode(b"pixels").decode()}
+    )
+    result = nbformat.v4.new_output("execute_result", data={"text/plain": "(1, 2)", "text/html": "<b>no</b>"})
+
+    class Client:
+        def __init__(self, notebook, **options):
+            assert sorted(path.name for path in Path(options["resources"]["metadata"]["path"]).iterdir()) == [
+                "config",
+                "published",
+            ]
+            self.notebook = notebook
+
+        def execute(self):
+            code = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+            code[0].outputs, code[1].outputs = [stream, warning, picture], [result]
+
+    hooks = site_hooks()
+    monkeypatch.setattr(hooks, "NotebookClient", Client)
+    text, pictures = hooks.executed_notebook(TUTORIAL)
+    first, second = [cell.source for cell in nbformat.read(TUTORIAL, as_version=4).cells if cell.cell_type == "code"][
+        :2
+    ]
+    assert f"```python\n{first}\n```\n\n```text\n57\n```\n\n![Output of the cell above](tutorial-1.png)" in text
+    assert f"{second}\n```\n\n```text\n(1, 2)\n```" in text
+    assert pictures == {"tutorial-1.png": b"pixels"}
+    assert "a warning" not in text
 
 
 def test_notebook_is_committed_without_outputs():

@@ -9,6 +9,7 @@
 """
 
 import doctest
+import importlib.util
 import json
 import os
 import re
@@ -27,6 +28,14 @@ from support import ROOT
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
 FENCE = re.compile(r"^( *)```(\w+)([^\n]*)\n(.*?)^\1```$", re.M | re.S)
 TITLE = re.compile(r'title="([^"]*)"')
+
+
+def site_hooks():
+    """Return the module docs/hooks.py, which mkdocs calls while it builds the site."""
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs/hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class Block(NamedTuple):

@@ -1,17 +1,19 @@
 """Assemble the page in one file: its HTML, CSS and JavaScript, plotly.js, and the packed cubes.
 
-The same views also stand in pages of text, such as the documentation's page on the algorithm. The page needs no server and requests nothing: it works from a file, and its content security policy forbids all network
-access.
+The page needs no server and requests nothing: it works from a file, and its content security policy forbids all network
+access. Its views can also stand in a page of text, such as the documentation's page on the algorithm.
 """
 
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import xarray as xr
@@ -22,7 +24,7 @@ from progress_measures.figures.plots.style import COLORS, FREQUENCY_COLORS, PHAS
 from progress_measures.files import atomic_path
 
 SCRIPTS = ("data", "state", "theme", "fourier", "cards", "save", "time", "print")
-"""Scripts of every page with views, each after the scripts that it uses. The scripts of the views follow, in alphabetical order."""
+"""Scripts of every page with views, each after the scripts that it uses. Then follow those of the views, by name."""
 
 EXPLORER = ("story", "controls", "start")
 """Scripts of the explorer, after those of the views."""
@@ -43,9 +45,23 @@ def write_page(cubes: Sequence[xr.Dataset], path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def assemble(experiments: Sequence[Packed]) -> str:
-    """Return the HTML text of the page."""
-    return _fill(_read("index.html"), _parts(experiments, EXPLORER) | {"style": _style("cards.css", "explorer.css")})
+def assemble(experiments: Sequence[Packed], links: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the HTML text of the page.
+
+    Args:
+        experiments: the packed cubes, in the order in which the page lists them.
+        links: further pages to which the page links, by text; only a page that stands beside them has any.
+
+    Returns:
+        The text of the page.
+    """
+    around = {
+        "style": _style("cards.css", "explorer.css"),
+        "links": "".join(
+            f' · <a href="{html.escape(address)}">{html.escape(text)}</a>' for text, address in links.items()
+        ),
+    }
+    return _fill(_read("index.html"), _parts(experiments, EXPLORER) | around)
 
 
 def article_parts(cube: xr.Dataset) -> tuple[str, str]:

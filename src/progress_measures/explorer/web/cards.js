@@ -89,7 +89,7 @@ class Card {
     this.visible = false;
     this.tools = (view.tools ?? []).map(makeTool);
     this.panes = [new Pane(view)];
-    this.body = element("div", { class: "panes" });
+    this.body = element("div", { class: "panes" }, this.panes[0].section);
     this.section = element("section", { class: "card", id: view.id, style: `--width: ${view.width}`, "aria-labelledby": `${view.id}-title` },
       element("div", { class: "head" },
         element("h2", { id: `${view.id}-title` }, view.title),
