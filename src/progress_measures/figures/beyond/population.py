@@ -1,0 +1,67 @@
+"""Beyond the paper: what differs between networks that are trained alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from progress_measures.analysis.crossings import first_below
+from progress_measures.analysis.phases import PHASE_ENDS
+from progress_measures.figures.plots.style import COLORS, epochs, panel_letters
+from progress_measures.figures.registry import figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+EVENTS = {
+    "memorization_end": ("memorization ends", "|", COLORS["excluded"]),
+    "restricted": ("restricted loss < 1", "o", COLORS["restricted"]),
+    "circuit_formation_end": ("circuit formation ends", "|", COLORS["train"]),
+    "test": ("test loss < 1", "o", COLORS["test"]),
+    "cleanup_end": ("cleanup ends", "|", "black"),
+}
+"""Label, marker and color of each event, in the paper's order."""
+
+
+@figure(
+    title="Phases and key frequencies of networks that differ in their seed alone",
+    reference="not in the sources; the settings are those of Nanda et al. 2023, section 3",
+    experiment=("mainline", "mainline_population"),
+    variables=(*PHASE_ENDS, "history_test_loss", "key_frequency", "restricted_loss"),
+    size=(6.8, 4.6),
+)
+def draw(fig: Figure, *cubes: xr.Dataset) -> None:
+    """When the phases end and which key frequencies are used, in networks that differ in their seed alone.
+
+    The seed decides the initial weights and the training pairs. Top: events of each network, one row per network, in the
+    order of the end of cleanup; vertical bars are the ends of the three phases, points are the first epochs with
+    restricted and with test loss below 1. Bottom left: number of networks by number of key frequencies. Bottom right:
+    number of networks that use each frequency.
+    """
+    top, bottom = fig.subfigures(2, 1, height_ratios=[3, 2])
+    ax = top.subplots()
+    of_numbers, of_choices = bottom.subplots(1, 2, width_ratios=[1, 3])
+    _events(ax, cubes)
+    keys = np.concatenate([cube.key_frequency.values for cube in cubes])
+    numbers, networks = np.unique(keys.sum(1), return_counts=True)
+    of_numbers.bar(numbers, networks, color=COLORS["W_L"])
+    of_numbers.set(xlabel="Key frequencies", ylabel="Networks", xticks=numbers)
+    of_choices.bar(cubes[0].frequency, keys.sum(0), color=COLORS["W_L"])
+    of_choices.set(xlabel="Frequency k", ylabel="Networks", yticks=range(keys.sum(0).max() + 1))
+    panel_letters([ax, of_numbers, of_choices])
+
+
+def _events(ax: Axes, cubes: tuple[xr.Dataset, ...]) -> None:
+    """Draw one row of events for each network."""
+    times = {name: np.concatenate([cube[name].values for cube in cubes]) for name in PHASE_ENDS}
+    for name, curve in (("restricted", "restricted_loss"), ("test", "history_test_loss")):
+        times[name] = np.concatenate([first_below(cube[curve], 1) for cube in cubes])
+    rows = np.argsort(np.argsort(times["cleanup_end"]))
+    for name, (label, marker, color) in EVENTS.items():
+        ax.plot(times[name], rows, ls="none", marker=marker, ms=4, mew=1.5, color=color, label=label, clip_on=False)
+    ax.set(ylabel="Network", yticks=[], title="Order of events")
+    epochs(ax, int(np.nanmax(times["cleanup_end"])))
+    ax.legend(loc="lower right")
