@@ -29,6 +29,7 @@ UPDATES = 50
 RECIPES = {
     "adamw": {},
     "adam": {"training": {"optimizer": "adam", "weight_decay": 0.01}},
+    "epsilon": {"training": {"adam_epsilon": 0.01, "betas": [0.8, 0.9]}},
     "sgd": {"training": {"optimizer": "sgd", "learning_rate": 0.3, "weight_decay": 0.001, "momentum": 0.8}},
     "sgd, default momentum": {"training": {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 0.0}},
     "muon": {"training": {"optimizer": "muon", "learning_rate": 0.02, "adamw_learning_rate": 0.003}},

@@ -291,6 +291,10 @@ def history_of(run: Run) -> xr.Dataset:
 def _with_settings(cube: xr.Dataset, runs: list[Run], all_runs: list[Run]) -> xr.Dataset:
     """Return the cube with the settings of the runs as coordinates along `run`."""
     settings = [run.settings for run in runs]
+    if same := sorted(name for name in runs[0].labels if name in cube.variables or name in cube.dims):
+        raise UserError(
+            f"{runs[0].experiment}: the grid's `{same[0]}` is also a name in the cube; rename it in the grid."
+        )
     omitted = frozenset.intersection(*(run.omitted_settings for run in all_runs))
     return cube.assign_coords(
         {name: ("run", [of_run[name] for of_run in settings]) for name in settings[0] if name not in omitted}
