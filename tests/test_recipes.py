@@ -3,16 +3,20 @@
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import xarray as xr
 from pydantic import ValidationError
 
-from progress_measures.data.dataset import write_dataset
+from progress_measures.cube.extract import measure_run
+from progress_measures.cube.gather import gather
+from progress_measures.data.dataset import train_masks, write_dataset
 from progress_measures.data.label_noise import training_labels
 from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.load import validation_message
 from progress_measures.experiments.schema import Experiment
+from progress_measures.measures import families_of
 from progress_measures.models import pairs
 from progress_measures.models.initialize import initial_weights
 from progress_measures.training import loop
@@ -29,6 +33,7 @@ UPDATES = 50
 RECIPES = {
     "adamw": {},
     "adam": {"training": {"optimizer": "adam", "weight_decay": 0.01}},
+    "epsilon": {"training": {"adam_epsilon": 0.01, "betas": [0.8, 0.9]}},
     "sgd": {"training": {"optimizer": "sgd", "learning_rate": 0.3, "weight_decay": 0.001, "momentum": 0.8}},
     "sgd, default momentum": {"training": {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 0.0}},
     "muon": {"training": {"optimizer": "muon", "learning_rate": 0.02, "adamw_learning_rate": 0.003}},
@@ -79,6 +84,71 @@ def trained(folder, runs):
     write_dataset(runs, folder / "dataset.zarr")
     loop.train(runs, folder / "dataset.zarr", folder / "runs")
     return folder
+
+
+@pytest.fixture(scope="module")
+def cubes(tmp_path_factory):
+    """Return the cube of two primes with different recipes, and of each of its runs alone, by name."""
+    sgd = {"optimizer": "sgd", "momentum": 0.5, "learning_rate": 0.1, "weight_decay": 0.0}
+    recipe = {"epochs": 40, "checkpoint_every": 20, "evaluate_every": 20}
+    named = {
+        "plain": {"task.prime": 11},
+        "other": {"task.prime": 13} | {f"training.{field}": value for field, value in sgd.items()},
+    }
+
+    def measured(name, **settings):
+        runs = Experiment.model_validate(SMALL | {"training": recipe} | settings).runs(name)
+        write_dataset(runs, Path("results") / name / "dataset.zarr")
+        for group in group_by_shape(runs):
+            loop.train(group, Path("results") / name / "dataset.zarr", Path("results") / name / "runs")
+        for run in runs:
+            measure_run(run, families_of(run), first=run is runs[0])
+        gather(name, "Small", runs)
+        return xr.open_zarr(f"results/{name}/cube.zarr", consolidated=False).load()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("grid"))
+        return {
+            "grid": measured("grid", grid={"recipe": named}),
+            "plain": measured("alone", task=SMALL["task"] | {"prime": 11}, grid={}),
+            "other": measured("other", training=recipe | sgd, grid={}),
+        }
+
+
+@pytest.mark.parametrize("name", ["plain", "other"])
+def test_cube_of_several_primes_has_the_values_of_each_prime(cubes, name):
+    """Entries that a run lacks, such as pairs and frequencies beyond its prime, are NaN or false."""
+    grid, alone = cubes["grid"], cubes[name]
+    assert grid.token.values.tolist() == [str(i) for i in range(13)] + ["="]
+    booleans = {variable: False for variable, values in alone.data_vars.items() if values.dtype == bool}
+    labels = {dim: grid[dim] for dim in alone.dims if dim != "run" and dim in grid.coords}
+    expected = alone.reindex(labels, fill_value=booleans).isel(run=0)
+    assert set(expected.data_vars) == set(grid.data_vars)
+    for variable, values in grid.sel(run=name).data_vars.items():
+        if "run" in grid[variable].dims or name == "plain":  # others are of the first run
+            np.testing.assert_array_equal(values.values, expected[variable].values, err_msg=variable)
+
+
+def test_cube_has_the_settings_and_names_in_which_recipes_differ(cubes):
+    grid, alone = cubes["grid"], cubes["plain"]
+    assert grid.prime.values.tolist() == [11, 13]
+    assert grid.recipe.values.tolist() == ["plain", "other"]
+    assert grid.optimizer.values.tolist() == ["adamw", "sgd"]
+    assert grid.momentum.values.tolist() == [0.0, 0.5]
+    assert "loss" not in grid.coords, "a setting with its default in all runs"
+    assert not {"optimizer", "momentum", "recipe", "label_noise"} & set(alone.coords)
+
+
+def test_dataset_of_several_primes_is_padded(tmp_path):
+    runs = Experiment.model_validate(SMALL | {"grid": {"task.prime": [11, 13]}}).runs("small")
+    write_dataset(runs, tmp_path / "dataset.zarr")
+    data = xr.open_zarr(tmp_path / "dataset.zarr", consolidated=False)
+    assert data.label.dims == data.train.dims == ("run", "a", "b")
+    assert (data.label.values[0, :11, :11] == runs[0].task.label_table()).all()
+    assert (data.label.values[0, 11:] == -1).all()
+    assert not data.train.values[0, 11:].any()
+    for run in runs:
+        assert (train_masks(tmp_path / "dataset.zarr", [run.name])[0] == train_mask(run)).all()
 
 
 class Parts:

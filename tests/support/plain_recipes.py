@@ -88,15 +88,15 @@ def _optimizers(recipe, parameters, matrices):
     others = [{"params": rest, "full_rate": recipe.adamw_learning_rate or recipe.learning_rate}]
     betas, momentum = recipe.betas, recipe.momentum
     if recipe.optimizer == "adamw":
-        return [torch.optim.AdamW(hidden + others, betas=betas)]
+        return [torch.optim.AdamW(hidden + others, betas=betas, eps=recipe.adam_epsilon)]
     if recipe.optimizer == "adam":
-        return [torch.optim.Adam(hidden + others, betas=betas)]
+        return [torch.optim.Adam(hidden + others, betas=betas, eps=recipe.adam_epsilon)]
     if recipe.optimizer == "sgd":
         return [torch.optim.SGD(hidden + others, momentum=0.9 if momentum is None else momentum)]
     if recipe.optimizer == "lion":
         return [PlainLion(hidden + others, {"betas": betas})]
     muon = torch.optim.Muon(hidden, momentum=0.95 if momentum is None else momentum)
-    return [muon, torch.optim.AdamW(others, betas=betas)]
+    return [muon, torch.optim.AdamW(others, betas=betas, eps=recipe.adam_epsilon)]
 
 
 class PlainLion(torch.optim.Optimizer):

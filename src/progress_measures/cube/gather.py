@@ -144,12 +144,15 @@ def join(
             reasons.setdefault(name, {}).update(texts)
     if epochs is not None and first.training.stop_when is not None:
         parts = [with_epochs(part, epochs) for part in parts]
+    parts = _with_common_labels(parts)
     shared = xr.Dataset({name: values for name, values in parts[0].data_vars.items() if "run" not in values.dims})
     per_run = [part.drop_vars([n for n, v in part.data_vars.items() if "run" not in v.dims]) for part in parts]
-    # networks of different sizes have different numbers of neurons, heads and dimensions; entries that a run lacks are NaN
+    # networks of different sizes have different numbers of neurons, heads and dimensions, and those of different primes different
+    # pairs and frequencies; entries that a run lacks are NaN, or false
+    fill = {name: value for part in parts for name, value in _fill_values(part).items()}
     join_mode: Literal["exact", "outer"] = "exact" if same_architecture(runs) else "outer"
     cube = xr.merge(
-        [xr.concat(per_run, "run", join=join_mode, combine_attrs="override"), shared],
+        [xr.concat(per_run, "run", join=join_mode, fill_value=fill, combine_attrs="override"), shared],
         join="outer",
         combine_attrs="override",
     )
@@ -169,6 +172,29 @@ def join(
     if "key_frequency" in cube:
         cube.attrs |= _rules()
     return describe_dimensions(cube)
+
+
+def _with_common_labels(parts: list[xr.Dataset]) -> list[xr.Dataset]:
+    """Return the parts with equal labels along each dimension whose labels are text, which xarray would sort as text.
+
+    The order is that of the part with the most labels.
+    """
+    labels: dict[Any, NDArray[Any]] = {}
+    for part in parts:
+        for dim, index in part.indexes.items():
+            if dim != "run" and index.dtype.kind in "OUST" and len(index) > len(labels.get(dim, ())):
+                labels[dim] = index.to_numpy()
+    return [
+        part.reindex({dim: values for dim, values in labels.items() if dim in part.dims}, fill_value=_fill_values(part))
+        if any(len(part.indexes[dim]) < len(values) for dim, values in labels.items() if dim in part.indexes)
+        else part
+        for part in parts
+    ]
+
+
+def _fill_values(dataset: xr.Dataset) -> dict[Any, Any]:
+    """Return what stands where a run has no value, by name of the variable: false for booleans; others have NaN by default."""
+    return {name: False for name, values in dataset.data_vars.items() if values.dtype == bool}
 
 
 def _provided_by_all(runs: list[Run]) -> list[str]:
@@ -291,6 +317,10 @@ def history_of(run: Run) -> xr.Dataset:
 def _with_settings(cube: xr.Dataset, runs: list[Run], all_runs: list[Run]) -> xr.Dataset:
     """Return the cube with the settings of the runs as coordinates along `run`."""
     settings = [run.settings for run in runs]
+    if same := sorted(name for name in runs[0].labels if name in cube.variables or name in cube.dims):
+        raise UserError(
+            f"{runs[0].experiment}: the grid's `{same[0]}` is also a name in the cube; rename it in the grid."
+        )
     omitted = frozenset.intersection(*(run.omitted_settings for run in all_runs))
     return cube.assign_coords(
         {name: ("run", [of_run[name] for of_run in settings]) for name in settings[0] if name not in omitted}

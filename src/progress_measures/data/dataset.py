@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,8 @@ def dataset(runs: list[Run]) -> xr.Dataset:
 
     Returns:
         For a task on pairs: `label` [a, b], -1 for a pair without an answer, and `train` [run, a, b], true for training pairs;
-        with label noise, also `training_label` [run, a, b].
+        with label noise, also `training_label` [run, a, b]. If the runs have different numbers of operand values, `label` is
+        [run, a, b], arrays are padded with -1 or false, and `operands` [run] are these numbers.
         For a task on sequences: `tokens` [run, example, position], `answer_position` and `label` [run, example, answer]
         and `train` [run, example]. The examples are the test examples and, if a run has a fixed training set, its training
         examples. Training does not read these sequences; it draws the same examples again.
@@ -37,22 +38,37 @@ def dataset(runs: list[Run]) -> xr.Dataset:
 
     if runs[0].on_sequences:
         return _sequence_dataset(runs)
-    task = runs[0].task
-    n, labels = task.layout.operands, np.where(task.defined(), task.label_table(), -1)
-    masks = np.stack([train_mask(run) for run in runs])
-    variables = {
-        "label": (("a", "b"), labels, {"long_name": "Right answer", "units": "1"}),
-        "train": (("run", "a", "b"), masks, {"long_name": "Whether the run trains on the pair", "units": "1"}),
+    by_run = ("run", "a", "b")
+    masks = [train_mask(run) for run in runs]
+    tasks = {repr(run.task): run.task for run in runs}
+    operands = [run.task.layout.operands for run in runs]
+    n = max(operands)
+    of_tasks = _padded([np.where(task.defined(), task.label_table(), -1) for task in tasks.values()], n, -1)
+    labels = of_tasks[[list(tasks).index(repr(run.task)) for run in runs]]
+    variables: dict[str, Any] = {
+        "label": (
+            *((("a", "b"), labels[0]) if len(tasks) == 1 else (by_run, labels)),
+            {"long_name": "Right answer", "units": "1"},
+        ),
+        "train": (by_run, _padded(masks, n, False), {"long_name": "Whether the run trains on the pair", "units": "1"}),
     }
     if any(run.split.label_noise for run in runs):
-        noisy = np.stack([training_labels(run, mask) for run, mask in zip(runs, masks, strict=True)])
+        noisy = _padded([training_labels(run, mask) for run, mask in zip(runs, masks, strict=True)], n, -1)
         attributes = {"long_name": "Label that the run trains on, wrong for some training pairs", "units": "1"}
-        variables["training_label"] = (("run", "a", "b"), np.where(labels < 0, -1, noisy), attributes)
+        variables["training_label"] = (by_run, np.where(labels < 0, -1, noisy), attributes)
+    if len(set(operands)) > 1:
+        variables["operands"] = ("run", operands, {"long_name": "Number of operand values", "units": "1"})
     return xr.Dataset(
         variables,
         {"run": [run.name for run in runs], "a": np.arange(n), "b": np.arange(n)},
         _attributes(runs),
     )
+
+
+def _padded(tables: list[NDArray[Any]], n: int, value: int) -> NDArray[Any]:
+    """Stack square tables of different sizes: [table, n, n], with a value where a table has no entry."""
+    padding = [((0, n - len(table)),) * 2 for table in tables]
+    return np.stack([np.pad(table, pad, constant_values=value) for table, pad in zip(tables, padding, strict=True)])
 
 
 def _sequence_dataset(runs: list[Run]) -> xr.Dataset:
@@ -106,7 +122,8 @@ def train_masks(path: Path, names: list[str]) -> NDArray[np.bool_]:
         names: Names of the runs.
 
     Returns:
-        True for training pairs [run, a, b] or, for tasks on sequences, training examples [run, example].
+        True for training pairs [run, a, b] or, for tasks on sequences, training examples [run, example]. If the experiment's runs
+        have different numbers of operand values, a and b have the largest number of these runs.
 
     Raises:
         UserError: The dataset is missing or lacks one of the runs.
@@ -115,11 +132,16 @@ def train_masks(path: Path, names: list[str]) -> NDArray[np.bool_]:
     if not path.exists():
         raise UserError(f"{path}, which records what each run trains on, is missing; {advice}")
     with damage_reported(path, advice):
-        train = open_store(path).train
+        stored = open_store(path)
+        train = stored.train
         unknown = sorted(set(names) - set(train.run.values.tolist()))
         if unknown:
             raise UserError(f"{path} does not contain run {unknown[0]}, which was added later; {advice}")
-        return train.sel(run=names).values.astype(bool)
+        masks: NDArray[np.bool_] = train.sel(run=names).values.astype(bool)
+        if "operands" not in stored:
+            return masks
+        n = int(stored.operands.sel(run=names).max())
+        return masks[:, :n, :n]
 
 
 def _settings(runs: list[Run]) -> str:
@@ -129,7 +151,10 @@ def _settings(runs: list[Run]) -> str:
     else:
         splits = [f"{run.name}: {run.split.method}, {run.split.train_fraction}, {run.split_seed}" for run in runs]
         splits += [f"{run.name}: label noise {run.split.label_noise}" for run in runs if run.split.label_noise]
-    return f"{runs[0].task!r}; " + "; ".join(splits)
+    tasks = {run.name: repr(run.task) for run in runs}
+    if len(set(tasks.values())) == 1:
+        return f"{runs[0].task!r}; " + "; ".join(splits)
+    return "; ".join([f"{name}: {task}" for name, task in tasks.items()] + splits)
 
 
 def _provenance(runs: list[Run]) -> dict[str, str]:

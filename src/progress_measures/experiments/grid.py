@@ -29,17 +29,25 @@ Grid = Mapping[str, list[Any] | dict[str, dict[str, Any]]]
 
 
 class Entry(NamedTuple):
-    """A value of an axis: its part of the run's name, and the values of fields by their dotted names."""
+    """One value of an axis, or of each axis.
+
+    Attributes:
+        name: the run's name, or a part of it.
+        settings: values of fields, by their dotted names.
+        labels: names of settings, by the key of the grid that has them.
+    """
 
     name: str
     settings: dict[str, Any]
+    labels: dict[str, str]
 
 
 def combinations(grid: Grid) -> Iterator[Entry]:
-    """Yield the name and the settings of each run, the last axis varying fastest."""
+    """Yield the name, settings and labels of each run, the last axis varying fastest."""
     for entries in itertools.product(*(_entries(key, values) for key, values in grid.items())):
         settings = {field: value for entry in entries for field, value in entry.settings.items()}
-        yield Entry("_".join(entry.name for entry in entries), settings)
+        labels = {key: label for entry in entries for key, label in entry.labels.items()}
+        yield Entry("_".join(entry.name for entry in entries), settings, labels)
 
 
 def replace_settings(base: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
@@ -114,14 +122,14 @@ def _check_field(field: str, allowed: set[str], refused: Mapping[str, str]) -> N
 def _entries(key: str, values: list[Any] | dict[str, dict[str, Any]]) -> list[Entry]:
     """Return the values of one axis. The names have only the first of several fields that vary together."""
     if isinstance(values, dict):
-        return [Entry(_safe(name), settings) for name, settings in values.items()]
+        return [Entry(_safe(name), settings, {key: name}) for name, settings in values.items()]
     fields = _fields(key)
     short = fields[0].replace("split.seed", "split_seed").partition(".")
     prefix = (short[2] or short[0]).replace(".", "_")
     entries = []
     for value in values:
         of_fields = value if len(fields) > 1 else [value]
-        entries.append(Entry(_safe(f"{prefix}{of_fields[0]}"), dict(zip(fields, of_fields, strict=True))))
+        entries.append(Entry(_safe(f"{prefix}{of_fields[0]}"), dict(zip(fields, of_fields, strict=True)), {}))
     return entries
 
 

@@ -262,6 +262,9 @@ class Training(Section):
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
         (0.9, 0.98), description="Decay rates β1 and β2 of the moment estimates of Adam, and those of Lion."
     )
+    adam_epsilon: float = Field(
+        1e-8, ge=0, lt=1, description="Number that Adam adds to the root of its second moment estimate."
+    )
     momentum: float | None = Field(
         None,
         ge=0,
@@ -429,6 +432,7 @@ class Training(Section):
 
 _FIELDS_OF_CHOICES = {
     "betas": ("optimizer", ("adamw", "adam", "muon", "lion")),
+    "adam_epsilon": ("optimizer", ("adamw", "adam", "muon")),
     "momentum": ("optimizer", ("sgd", "muon")),
     "adamw_learning_rate": ("optimizer", ("muon",)),
     "grokfast_decay": ("gradient_filter", ("grokfast_ema",)),
@@ -483,6 +487,10 @@ class Run(Section):
     model: Model
     training: Training
     imported: Imported | None = None
+    labels: dict[str, str] = Field(
+        default_factory=dict,
+        description="Names of the run's settings in the grid, by the grid's key; the cube has them as coordinates.",
+    )
 
     @model_validator(mode="after")
     def _check_consistency(self) -> "Run":
@@ -527,7 +535,7 @@ class Run(Section):
 
         Defaults are omitted, so a field added later does not change the hashes of existing runs.
         """
-        config = self.model_dump(mode="json", exclude={"experiment", "name"}, exclude_defaults=True)
+        config = self.model_dump(mode="json", exclude={"experiment", "name", "labels"}, exclude_defaults=True)
         for section in (config.get("model", {}), config.get("imported", {})):
             for old, new in RENAMED_FIELDS.items():
                 if new in section:
@@ -537,7 +545,7 @@ class Run(Section):
     @property
     def settings(self) -> dict[str, Any]:
         """All settings under flat names, as the cube stores them as coordinates along `run`."""
-        return self.declared_settings | (self.imported.settings if self.imported else {})
+        return self.declared_settings | self.labels | (self.imported.settings if self.imported else {})
 
     @property
     def omitted_settings(self) -> frozenset[str]:
@@ -580,7 +588,7 @@ _LATER_FIELDS = {
     "split": ("label_noise",),
     "model": ("initial_scale",),
     "training": (
-        "optimizer", "momentum", "adamw_learning_rate", "gradient_filter", "grokfast_decay", "grokfast_factor",
+        "optimizer", "adam_epsilon", "momentum", "adamw_learning_rate", "gradient_filter", "grokfast_decay", "grokfast_factor",
         "grokfast_window", "clip_norm", "learning_rate_schedule", "weight_decay_schedule", "fixed_norm", "loss",
         "label_smoothing", "arithmetic", "batch",
     ),
@@ -621,6 +629,8 @@ def _mistakes(run: Run) -> Iterator[str]:
         yield "`training.dropout` sets neurons to 0, but a network with `model.attention_only: true` has no neurons"
     if run.model.weight_count > MAX_WEIGHTS:
         yield f"`model` has {run.model.weight_count:.1e} weights in its layers; at most {MAX_WEIGHTS:.0e} are allowed"
+    if same := sorted(set(run.labels) & set(run.declared_settings)):
+        yield f"`grid` has `{same[0]}` as a name of settings, but it is the name of a setting; give it another, such as `recipe`"
     unknown = sorted(set(run.imported.settings) - set(run.declared_settings)) if run.imported else []
     if unknown:
         yield f"`imported.settings` has {unknown[0]!r:.60}, which is not a setting of such a run"
@@ -728,6 +738,9 @@ class Experiment(Section):
         if self.imported:
             return [Run.model_validate(base | {"experiment": experiment, "name": "imported"})]
         return [
-            Run.model_validate(grids.replace_settings(base, settings) | {"experiment": experiment, "name": name})
-            for name, settings in grids.combinations(self.grid or {"seed": [self.seed]})
+            Run.model_validate(
+                grids.replace_settings(base, entry.settings)
+                | {"experiment": experiment, "name": entry.name, "labels": entry.labels}
+            )
+            for entry in grids.combinations(self.grid or {"seed": [self.seed]})
         ]

@@ -52,7 +52,7 @@ class AdamW(BatchOptimizer):
             beta2=self.recipe.betas[1],
             lr=rate,
             weight_decay=0.0,
-            eps=1e-8,
+            eps=self.recipe.adam_epsilon,
             maximize=False,
         )
 
