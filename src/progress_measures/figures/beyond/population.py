@@ -41,7 +41,7 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     restricted and with test loss below 1. Bottom left: number of networks by number of key frequencies. Bottom right:
     number of networks that use each frequency.
     """
-    top, bottom = fig.subfigures(2, 1, height_ratios=[3, 2])
+    top, bottom = fig.subfigures(2, 1, height_ratios=(3, 2))  # type: ignore[misc]
     ax = top.subplots()
     of_numbers, of_choices = bottom.subplots(1, 2, width_ratios=[1, 3])
     _events(ax, cubes)
