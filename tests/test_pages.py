@@ -256,10 +256,21 @@ def test_page_on_measures_names_what_a_checkpoint_has():
             assert hasattr(type(owner), name) or name in vars(owner), name
     shapes = Architecture.of(run).shapes()
     assert set(re.findall(r'\["(\w+)"\]', table)) == set(shapes)
-    sizes = {"layer": 1, "head": 4, "d_model": 128, "d_head": 32, "neuron": 512, "token": 114, "position": 3, "output": 113}
+    sizes = {
+        "layer": 1,
+        "head": 4,
+        "d_model": 128,
+        "d_head": 32,
+        "neuron": 512,
+        "token": 114,
+        "position": 3,
+        "output": 113,
+    }
     for row in table.strip().splitlines()[1:]:
         name, _, axes = (cell.strip() for cell in row.strip("|").split("|"))
         tensors = re.findall(r'\["(\w+)"\]', name)
-        listed = [tuple(sizes[axis.split()[0]] for axis in part.split(", ")) for part in axes.split("; ")] if tensors else []
+        listed = (
+            [tuple(sizes[axis.split()[0]] for axis in part.split(", ")) for part in axes.split("; ")] if tensors else []
+        )
         for tensor, shape in zip(tensors, listed * (len(tensors) // max(len(listed), 1)), strict=True):
             assert shapes[tensor] == shape, tensor
