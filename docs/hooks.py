@@ -98,7 +98,8 @@ def executed_notebook(path):
     with tempfile.TemporaryDirectory() as folder:
         for name in ("config", "published"):
             (Path(folder) / name).symlink_to(ROOT / name)
-        NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
+        resources, quiet = {"metadata": {"path": folder}}, ["--log-level=ERROR"]
+        NotebookClient(notebook, kernel_name="python3", resources=resources, extra_arguments=quiet).execute()
     parts, pictures = [], {}
     for cell in notebook.cells:
         parts.append(f"```python\n{cell.source}\n```" if cell.cell_type == "code" else cell.source)

@@ -16,8 +16,9 @@ from progress_measures import open_cube
 from progress_measures.explorer.page import write_page
 
 OUT = Path(__file__).parent / "images/explorer.webp"
-EPOCHS = [*range(0, 8000, 200), *range(8000, 14_001, 1000)]
+EPOCHS = [*range(0, 8000, 400), *range(8000, 14_001, 2000)]
 SIZE = {"width": 1000, "height": 860}
+WRITTEN = (800, 688)  # pixels
 SHOWN = ("losses", "norms-W_E", "embedding", "interference")
 STYLE = f"""
 header, footer, .about, .foot, .note, .speed, .range {{ display: none !important; }}
@@ -32,12 +33,14 @@ main .card {{ grid-column: span 6 !important; padding-block: 8px; }}
 
 
 def frames(page):
-    """Yield a picture of the page at each of the epochs."""
+    """Yield a picture of the page at each of the epochs. Plots get the size of their changed cards when they are drawn again."""
+    page.evaluate("() => { location.hash = location.hash.replace('epoch=0', 'epoch=100'); }")
+    page.wait_for_selector('#losses[data-shown*="epoch=100&"]')
     for epoch in EPOCHS:
         page.evaluate("(epoch) => { location.hash = location.hash.replace(/epoch=\\d+/, `epoch=${epoch}`); }", epoch)
         for view in SHOWN:
             page.wait_for_selector(f'#{view}[data-shown*="epoch={epoch}&"]')
-        yield Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        yield Image.open(io.BytesIO(page.screenshot())).convert("RGB").resize(WRITTEN, Image.Resampling.LANCZOS)
 
 
 def main():
@@ -52,8 +55,8 @@ def main():
         page.wait_for_selector("#losses[data-shown]")
         first, *others = frames(page)
         browser.close()
-    durations = [250, *[110] * (len(others) - 1), 2500]
-    first.save(OUT, save_all=True, append_images=others, duration=durations, loop=0, quality=45, method=6)
+    durations = [600, *[200] * (len(others) - 1), 3000]
+    first.save(OUT, save_all=True, append_images=others, duration=durations, loop=0, quality=40, method=4)
     print(f"{OUT}  {OUT.stat().st_size / 1e3:.0f} kB")
 
 

@@ -68,7 +68,7 @@ function axis(title, more = {}) {
   return {
     title: { text: title, standoff: 6, font: { size: 12 } },
     gridcolor: style("--grid"), linecolor: style("--line"), tickcolor: style("--line"),
-    zeroline: false, automargin: true, ticks: "outside", ticklen: 3, nticks: 6, ...more,
+    zeroline: false, automargin: true, ticks: "outside", ticklen: 3, nticks: 6, exponentformat: "e", ...more,
   };
 }
 
@@ -76,7 +76,7 @@ function epochAxis(more = {}) {
   return axis("Epoch", { tickformat: ",d", range: [epochs[0], epochs.at(-1)], ...more });
 }
 
-const lossAxis = (title) => axis(title, { type: "log", exponentformat: "e", showexponent: "all", dtick: 2 });
+const lossAxis = (title) => axis(title, { type: "log", showexponent: "all", dtick: 2 });
 
 // A logarithmic axis over few decades, which its title says, with ticks at 1, 2, 3, 5 and 7 times powers of ten.
 function narrowLog(title, more = {}) {

@@ -31,8 +31,9 @@ COLORS = {
     "weights": "#333333",
     "other": "#B8B8B8",
 }
-# Mostly Tol's muted palette. No key frequency has the color of a loss.
-FREQUENCY_COLORS = ("#332288", "#999933", "#882255", "#117733", "#B8501F", "#44AA99", "#AA4499", "#6B4423", "#88CCEE")
+# Darker and duller than the colors above, mostly from Tol's muted palette: no key frequency has the color of a loss.
+FREQUENCY_COLORS = ("#332288", "#999933", "#882255", "#117733", "#8C5A2B", "#7F77C4", "#C2A83E", "#4F6D7A", "#C08497")
+
 
 PHASE_COLORS = dict(zip(PHASES, ("#E8E8E8", "#DCE9F5", "#F9E7D2"), strict=False))
 """Colors of the phases before `generalized`."""

@@ -19,7 +19,7 @@ addView({
     const answers = Array.from({ length: p }, (_, c) => c);
     const sum = sumOf(terms);
     const second = answers.filter((c) => c !== right).reduce((best, c) => (sum[c] > sum[best] ? c : best), right ? 0 : 1);
-    const otherColor = colorOf("other"), rightColor = colorOf("test");
+    const otherColor = colorOf("other"), rightColor = style("--ink");
     return {
       traces: [
         { type: "bar", x: answers, y: sum, name: "sum", marker: { color: answers.map((c) => (c === right ? rightColor : otherColor)), line: { width: 0 } }, hovertemplate: "%{y:.3~g}<extra>c = %{x}</extra>" },

@@ -53,7 +53,7 @@ addView({
       }],
       layout: {
         xaxis: axis("Attention to", { showgrid: false, ticks: "" }), yaxis: axis("", { autorange: "reversed", showgrid: false, ticks: "" }), margin: { l: 60, r: 4, t: 6, b: 40 },
-        shapes: [{ type: "rect", xref: "paper", x0: 0, x1: 1, yref: "y", y0: at.state.head - 0.48, y1: at.state.head + 0.48, line: { color: colorOf("test"), width: 2.5 } }],
+        shapes: [{ type: "rect", xref: "paper", x0: 0, x1: 1, yref: "y", y0: at.state.head - 0.48, y1: at.state.head + 0.48, line: { color: style("--ink"), width: 2.5 } }],
       },
       numbers: Array.from(rows[at.state.head], (value, index) => ({ label: `head ${at.state.head} to ${["a", "b", "="][index]}`, value: value.toFixed(3) })),
     };
