@@ -29,7 +29,7 @@ def draw(fig: Figure, mainline_settings_cube: xr.Dataset, fresh_settings_cube: x
     loss stays above the loss of a uniform guess.
     """
     axes = panels(fig, 2, columns=2, sharey=True)
-    titles = ("Settings of the mainline", "Settings of the run on fresh sums")
+    titles = ("700 sums, mainline's settings", "700 sums, settings of Figure 29 (a)")
     for ax, cube, title in zip(axes, (mainline_settings_cube, fresh_settings_cube), titles, strict=True):
         losses(ax, cube.isel(run=[0]), title)
         ax.label_outer()
