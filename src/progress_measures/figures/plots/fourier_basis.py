@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axis import XAxis
 
 from progress_measures import fourier
 from progress_measures.analysis.runs import operands
@@ -84,7 +85,7 @@ def frequency_ticks(axis: Axis, colors: dict[int, str], position: Callable[[int]
     low, high = axis.get_view_interval()
     texts: list[str] = []
     for i, k in enumerate(colors):
-        is_near = i > 0 and axis.axis_name == "x" and places[i] - places[i - 1] < NEAR * (high - low)
+        is_near = i > 0 and isinstance(axis, XAxis) and places[i] - places[i - 1] < NEAR * (high - low)
         texts.append(f"\n{k}" if is_near and not texts[-1].startswith("\n") else f"{k}")
     axis.set_ticks(places, texts)
     for tick, color in zip(axis.get_major_ticks(), colors.values(), strict=True):
