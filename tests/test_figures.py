@@ -235,10 +235,10 @@ def test_panels_of_losses_share_their_axes(name):
 
 def test_page_shades_the_phases_of_its_picture():
     (cube,) = published_cubes_of(load_figure("paper/fig07"))
-    shapes = load_figure("paper/fig07").page(cube)["layout"]["shapes"]
+    layout = load_figure("paper/fig07").page(cube)["layout"]
     ends = [float(cube[name].sel(run="seed0")) for name in PHASE_ENDS]
-    assert [(shape["x0"], shape["x1"]) for shape in shapes] == list(itertools.pairwise([0, *ends]))
-    assert [shape["label"]["text"] for shape in shapes] == ["memorization", "circuit<br>formation", "cleanup"]
+    assert [(shape["x0"], shape["x1"]) for shape in layout["shapes"]] == list(itertools.pairwise([0, *ends]))
+    assert [note["text"] for note in layout["annotations"]] == ["memorization", "circuit formation", "cleanup"]
 
 
 def test_lowest_panel_of_each_column_keeps_its_axis_labels():

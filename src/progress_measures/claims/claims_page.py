@@ -250,8 +250,8 @@ def _section(judgment: Judgment) -> str:
 
 
 def _sign(name: str) -> str:
-    """Return the sign of a section and a space; an empty string for `arithmetic`, whose claims have several verdicts."""
-    return f"{SIGNS[name]} " if name in SIGNS else ""
+    """Return the sign of a section and a no-break space; an empty string for `arithmetic`, whose claims have several verdicts."""
+    return f"{SIGNS[name]}\N{NO-BREAK SPACE}" if name in SIGNS else ""
 
 
 def _counts_by_experiment(judgments: list[Judgment]) -> list[str]:

@@ -96,26 +96,32 @@ def epochs(**properties: Any) -> dict[str, Any]:
     return axis("Epoch", hoverformat=",d", tickformat=",d", unifiedhovertitle={"text": "Epoch %{x:,d}"}, **properties)
 
 
-def phase_bands(cube: xr.Dataset, run: str) -> list[dict[str, Any]]:
-    """Return the Plotly shapes that shade and name the phases of a run in all rows, like `style.phase_bands` in a picture.
+def phase_bands(cube: xr.Dataset, run: str) -> dict[str, Any]:
+    """Return the parts of a Plotly layout that shade the phases of a run in all rows and name them above the plot.
 
     Args:
         cube: cube with the variables `PHASE_ENDS`.
         run: name of the run.
 
     Returns:
-        One shape for each phase whose end the rule finds.
+        `shapes` and `annotations`, one for each phase whose end the rule finds. Every second name is a line higher, because
+        a phase may be narrower than its name.
     """
     bounds = [0.0] + [float(cube[name].sel(run=run)) for name in PHASE_ENDS]
-    return [
-        {
-            "type": "rect", "xref": "x", "yref": "paper", "x0": start, "x1": end, "y0": 0, "y1": 1, "layer": "below",
-            "fillcolor": color, "line": {"width": 0},
-            "label": {"text": phase.replace(" ", "<br>"), "textposition": "top left", "font": {"size": 11, "color": "#595959"}},
-        }
-        for (phase, color), start, end in zip(PHASE_COLORS.items(), bounds, bounds[1:], strict=False)
+    phases = [
+        (name, color, start, end)
+        for (name, color), start, end in zip(PHASE_COLORS.items(), bounds, bounds[1:], strict=False)
         if np.isfinite(start) and np.isfinite(end)
-    ]  # fmt: skip
+    ]
+    band = {"type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below", "line": {"width": 0}}
+    text = {"xref": "x", "yref": "paper", "y": 1, "xanchor": "left", "yanchor": "bottom", "showarrow": False}
+    return {
+        "shapes": [band | {"x0": start, "x1": end, "fillcolor": color} for _, color, start, end in phases],
+        "annotations": [
+            text | {"x": start, "text": name, "yshift": 16 * (i % 2), "font": {"size": 12, "color": "#595959"}}
+            for i, (name, _, start, _) in enumerate(phases)
+        ],
+    }
 
 
 def scale_buttons(axis_name: str, position: float, initial: str) -> dict[str, Any]:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 def page(cube: xr.Dataset) -> dict[str, Any]:
     """Progress measures of the first run over training, in three rows with one epoch axis.
 
-    Hovering shows the values of all curves at an epoch. Zooming in on the epoch axis applies to all rows. The excluded
-    and the restricted loss change while train and test loss are flat. Shaded areas are the phases that the rule finds.
+    Hovering shows the values of all curves at an epoch. Zooming in on the epoch axis applies to all rows; a double click
+    shows all epochs. The excluded and the restricted loss change while train and test loss are flat. Shaded areas are
+    the phases that the rule finds.
     """
     run_cube = cube.isel(run=0)
     losses = ("train", "test", "excluded", "restricted")
@@ -41,12 +42,12 @@ def page(cube: xr.Dataset) -> dict[str, Any]:
     return {
         "data": curves,
         "layout": layout(
-            xaxis=epoch_axis(anchor="y3"),
+            xaxis=epoch_axis(anchor="y3", range=[0, last_plotted_epoch(run_cube)]),
             yaxis=axis(label(run_cube.test_loss, "Loss"), "log", domain=[0.48, 1]),
             yaxis2=axis("Gini", domain=[0.24, 0.44]),
             yaxis3=axis("Σ w²", domain=[0, 0.2]),
             hoversubplots="axis",
-            shapes=phase_bands_of_page(cube, str(cube.run.values[0])),
+            **phase_bands_of_page(cube, str(cube.run.values[0])),
         ),
     }
 

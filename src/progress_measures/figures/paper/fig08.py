@@ -34,9 +34,14 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     """
     run = str(cube.run.values[0])
     p = 2 * cube.sizes["frequency"] + 1
-    left, right = fig.subplots(1, 2, sharey=False)
-    _interference(left, dict.fromkeys([k for k in PAPER_KEY_FREQUENCIES if 2 * k < p], "#8C8C8C"), p)
-    _interference(right, frequency_colors(cube, run), p)
+    left, right = fig.subplots(1, 2, sharey=True)
+    papers, ours = (
+        dict.fromkeys([k for k in PAPER_KEY_FREQUENCIES if 2 * k < p], "#8C8C8C"),
+        frequency_colors(cube, run),
+    )
+    _interference(left, papers, p)
+    _interference(right, ours, p)
+    left.set_ylim(None, 1.15 * max(len(papers), len(ours)) + 0.2)  # room for the largest sum, at x = 0, and for texts
     left.set(title="The paper's key frequencies", ylabel=r"$\cos(2\pi kx/p)$ and their sum")
     right.set(title=f"Key frequencies of {run}")
     panel_letters([left, right])
@@ -55,5 +60,5 @@ def _interference(ax: Axes, colors: dict[int, str], p: int) -> None:
         second = 1 + int(beyond_zero.argmax())
         ax.plot([0, second], total[[0, second]], "o", ms=3, color="black")
         ax.annotate(f"{total[second]:.2f} at {second}", (second, total[second]), (6, 6), textcoords="offset points")
-    ax.set(xlabel="x", xlim=(-1, p), ylim=(None, len(cosines) * 1.15 + 0.2))
+    ax.set(xlabel="x", xlim=(-1, p))
     ax.annotate(f"k = {', '.join(map(str, colors))}", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top")

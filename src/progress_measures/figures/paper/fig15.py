@@ -55,6 +55,6 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     axes[0].set(title="Accuracy", ylabel="Accuracy on training pairs")
     axes[1].set(title="Loss")
     loss_axis(axes[1], label(run_cube.train_loss))
-    axes[1].legend(title="Excluded", loc="best")
+    fig.legend(*axes[1].get_legend_handles_labels(), title="Excluded", loc="outside right center")
     panel_letters(axes)
     phase_names(fig, cube, run)

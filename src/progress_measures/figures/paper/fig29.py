@@ -32,7 +32,7 @@ def draw(fig: Figure, cube: xr.Dataset, notebook_cube: xr.Dataset) -> None:
     update.
     """
     left, right = fig.subplots(1, 2, sharey=True)
-    losses(left, cube.isel(run=[0]), "All digits", overlapping=True)
+    losses(left, cube.isel(run=[0]), "All digits, fresh sums", overlapping=True)
     left.legend(loc="upper right")
     answer_losses = notebook_cube.test_loss_by_answer.isel(run=0)
     # Only up to 0.92, because the end of the color map is too pale for lines on white.
@@ -41,7 +41,7 @@ def draw(fig: Figure, cube: xr.Dataset, notebook_cube: xr.Dataset) -> None:
         power = str(answer).removeprefix("10^")
         name = f"$10^{power}$" if power.isdigit() else str(answer)
         right.plot(answer_losses.epoch, answer_losses.sel(answer=answer), lw=1.1, color=color, label=name)
-    right.set_title("Digit by digit, the notebook's run")
+    right.set_title("Each digit, notebook's settings")
     loss_axis(right, label(answer_losses, "Test loss"))
     epochs(right, int(answer_losses.epoch[-1]))
     right.legend(loc="lower left", ncols=2, columnspacing=0.8)

@@ -37,7 +37,7 @@ def draw(
     """
     axes = panels(fig, 3, columns=3, sharey=True)
     cubes = (mainline_settings_cube, saved_run_cube, fresh_settings_cube)
-    titles = ("Mainline's settings", "Near the saved run", "As on fresh sums")
+    titles = ("700 sums,\nmainline's settings", "700 sums,\nnear the saved run", "700 sums,\nsettings of Figure 29 (a)")
     for ax, cube, title in zip(axes, cubes, titles, strict=True):
         losses(ax, cube.isel(run=[0]), title)
         ax.label_outer()

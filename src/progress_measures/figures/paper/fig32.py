@@ -25,6 +25,6 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     In the paper the train loss falls first and the test loss long after.
     """
     ax = fig.subplots()
-    losses(ax, cube.isel(run=[0]), "512 sequences")
+    losses(ax, cube.isel(run=[0]), "Repeated subsequences, 512 fixed")
     ax.set_xlabel("Update")
     curve_legend(fig, runs=1)

@@ -26,6 +26,6 @@ def draw(fig: Figure, cube: xr.Dataset) -> None:
     every sequence is new. Both drop sharply once.
     """
     ax = fig.subplots()
-    losses(ax, cube.isel(run=[0]), "Fresh sequences", overlapping=True)
+    losses(ax, cube.isel(run=[0]), "Skip trigrams, fresh at every update", overlapping=True)
     ax.set_xlabel("Update")
     curve_legend(fig, runs=1)
