@@ -104,7 +104,9 @@ behave alike. *Measured* values are those of the runs that the entry names, ofte
 are the range over all networks. *Authors' network* is the one that the paper's authors published with weight decay 0.1
 (`wd_10-1`), imported; it has one checkpoint and its loss curves. *Controls* are networks without the algorithm: untrained
 networks (`untrained`), networks that memorized 10 and 20 % of all pairs (`data_fraction_low`), and a network without weight
-decay (`no_weight_decay`). A rule that compares or counts runs, or reads several cubes, is judged once and has no controls.
+decay (`no_weight_decay`); for statements about few fixed sequences, networks that train on fresh ones, and the reverse. A rule
+that compares or counts runs is judged once on all runs, and once on all runs of each control; a rule that reads several cubes
+is judged once and has no controls.
 *Arithmetic* counts exact claims: arithmetic, identities, and sizes of data and arrays. They can show a mistake of this
 project or of a source, but no training can refute them.
 
