@@ -376,16 +376,7 @@ def generalization_by_dropout(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity(
-    variables=(
-        "gini_W_E",
-        "gini_W_L",
-        "key_frequency",
-        "logit_fraction_explained_cosines_centered_over_pairs",
-        "test_accuracy",
-        "test_loss",
-    )
-)
+@quantity(variables=(*TABLE_5_VARIABLES, "test_accuracy"))
 def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
     """Return columns of Table 5 for runs with dropout and at least 95 % final test accuracy.
 

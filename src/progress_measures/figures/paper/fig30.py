@@ -41,5 +41,5 @@ def draw(
     for i, (ax, cube, title) in enumerate(zip(axes, cubes, titles, strict=True)):
         losses(ax, cube.isel(run=[0]), title, legend=i == 0)
         ax.label_outer()
-    mark_saved_run(axes[1], SAVED_RUN, loc="center right")
+    mark_saved_run(axes[1], SAVED_RUN, legend_at=(0.3, 0.45))
     panel_letters(axes)

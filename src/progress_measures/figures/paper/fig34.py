@@ -43,7 +43,7 @@ def draw(fig: Figure, mainline_settings_cube: xr.Dataset, small_network_cube: xr
     for i, (ax, (name, run)) in enumerate(zip(axes, runs, strict=True)):
         losses(ax, run, name, legend=i == 0)
         ax.label_outer()
-    mark_saved_run(axes[-1], SAVED_RUN, loc=(0.3, 0.15))
+    mark_saved_run(axes[-1], SAVED_RUN, legend_at=(0.3, 0.15))
     panel_letters(axes)
 
 

@@ -72,17 +72,17 @@ def losses(
         ax.legend(loc="best", title=f"geometric mean of {cube.sizes['run']}" if cube.sizes["run"] > 1 else None)
 
 
-def mark_saved_run(ax: Axes, points: Sequence[tuple[float, float]], loc: str | tuple[float, float]) -> None:
+def mark_saved_run(ax: Axes, points: Sequence[tuple[float, float]], legend_at: tuple[float, float]) -> None:
     """Mark known points of the test loss of a run that the paper's authors saved, with a legend of its own.
 
     Args:
         ax: axes to draw on.
         points: epoch and test loss of each point.
-        loc: place of the legend, as for matplotlib.
+        legend_at: lower left corner of the legend, as fractions of the axes.
     """
-    style = {"color": COLORS["test"], "ls": "none", "marker": "x", "ms": 5, "clip_on": False, "zorder": 4}
-    (crosses,) = ax.plot(*zip(*points, strict=True), **style)
-    ax.legend([crosses], ["authors' saved run"], loc=loc, handletextpad=0.1)
+    epoch, loss = zip(*points, strict=True)
+    (crosses,) = ax.plot(epoch, loss, "x", color=COLORS["test"], ms=5, clip_on=False, zorder=4)
+    ax.legend([crosses], ["authors' saved run"], loc=legend_at, handletextpad=0.1)
 
 
 def curves_with_mean(
