@@ -304,9 +304,7 @@ def test_late_generalization_is_counted_by_dropout_rate():
 def test_sparsity_with_dropout_is_compared_with_networks_that_generalized_by_weight_decay(monkeypatch):
     columns = {"test_accuracy": [0.99, 1, 0.2], "logit_FVE": [0.7, 0.9, 0.1]}
     columns |= {"Gini_W_E": [0.2, 0.25, 0.3], "Gini_W_L": [0.4, 0.5, 0.1], "keys": ["1", "2", "3"]}
-    monkeypatch.setattr(
-        variants, "structure", lambda runs: {name: values[: runs.sizes["run"]] for name, values in columns.items()}
-    )
+    monkeypatch.setattr(variants, "structure", lambda _: columns)
     rates = cube({"dropout": [0.2, 0.5, 0.5]}, test_accuracy=[steps((0, accuracy)) for accuracy in (0.99, 1.0, 0.2)])
     decayed = cube(test_accuracy=[steps((0, 1.0)), steps((0, 0.1))], gini_W_E=[steps((0, 0.6)), steps((0, 0.1))])
     measured = variants.structure_by_dropout(rates, decayed)
@@ -314,3 +312,8 @@ def test_sparsity_with_dropout_is_compared_with_networks_that_generalized_by_wei
     assert list(measured["Gini_W_L"]) == [0.4, 0.5]
     assert measured["largest_Gini_over_decayed"] == pytest.approx(0.25 / 0.6)
     assert measured["more_explained_at_0.5"]
+    none_learned = rates.assign(test_accuracy=0 * rates.test_accuracy)
+    measured = variants.structure_by_dropout(none_learned, decayed)
+    assert not measured["Gini_W_E"].size
+    assert np.isnan(measured["largest_Gini_over_decayed"])
+    assert not measured["more_explained_at_0.5"]

@@ -57,7 +57,7 @@ def table_6_row(cube: xr.Dataset) -> dict[str, float]:
 
     def mean_and_sd(intervention: str, measure: str) -> tuple[float, float]:
         values = after_intervention(cube, intervention, measure, split="all")
-        return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else np.nan
+        return float(values.mean()) if len(values) else np.nan, float(values.std(ddof=1)) if len(values) > 1 else np.nan
 
     loss, loss_sd = mean_and_sd("none", "loss")
     ablated_loss, ablated_loss_sd = mean_and_sd("MLP skip at its mean", "loss")

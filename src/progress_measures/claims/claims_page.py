@@ -121,16 +121,18 @@ _MEANINGS = {
 _JUDGING = """
 ## How a claim is judged
 
-A rule is fixed before our values are known. It is judged on every network that the statement speaks of. Statements about the
+A rule is fixed before our values are known. It is judged on every network that the statement is about. Statements about the
 mainline are judged on the ten networks of `mainline` and `prime_109`, which by the paper (appendix C.2.2) behave alike. A rule
-that compares or counts runs, or reads several cubes, is judged once and has no controls.
+that compares or counts runs is judged once on all runs, and once on all runs of each control; a rule that reads several cubes
+is judged once and has no controls.
 
 - *Measured* values are those of the runs that the entry names, often seed 0 of the mainline. *Population* values are the range
   over all networks.
 - *Authors' network* is the one that the paper's authors published with weight decay 0.1 (`wd_10-1`), imported. It has one
   checkpoint and its loss curves.
 - *Controls* are networks without the algorithm: untrained networks (`untrained`), networks that memorized 10 and 20 % of all
-  pairs (`data_fraction_low`), and a network without weight decay (`no_weight_decay`).
+  pairs (`data_fraction_low`), and a network without weight decay (`no_weight_decay`); for statements about few fixed
+  sequences, networks that train on fresh ones, and the reverse.
 - *Our run* is a network that this project trained. *Published checkpoint* is the source's network, whose weights we do not
   have.
 - FVE: fraction of variance explained. n_key: number of key frequencies. OLS: least-squares fit. SD: standard deviation. A

@@ -339,14 +339,23 @@ def little_data_of_a_large_prime(cube: xr.Dataset) -> Values:
     }
 
 
+GENERALIZES = 0.95
+"""The least final test accuracy of the networks of Tables 5 and 6, which generalize."""
+
+
 def _generalizing(cube: xr.Dataset) -> xr.Dataset:
-    """Select the runs with at least 95 % final test accuracy, the models of Tables 5 and 6."""
-    return cube.isel(run=cube.test_accuracy.values[:, -1] >= 0.95)
+    """Select the runs that generalize."""
+    return cube.isel(run=cube.test_accuracy.values[:, -1] >= GENERALIZES)
 
 
 def _by_dropout(cube: xr.Dataset, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Group values [run] by dropout rate."""
     return {f"{rate:g}": values[np.isclose(cube.dropout.values, rate)] for rate in np.unique(cube.dropout.values)}
+
+
+def _mean(values: NDArray[Any]) -> float:
+    """Return the mean of the values, or NaN if there are none."""
+    return float(values.mean()) if values.size else np.nan
 
 
 @quantity(variables=("history_test_accuracy", "history_train_accuracy", "test_accuracy"))
@@ -367,16 +376,7 @@ def generalization_by_dropout(cube: xr.Dataset) -> Values:
     }
 
 
-@quantity(
-    variables=(
-        "gini_W_E",
-        "gini_W_L",
-        "key_frequency",
-        "logit_fraction_explained_cosines_centered_over_pairs",
-        "test_accuracy",
-        "test_loss",
-    )
-)
+@quantity(variables=(*TABLE_5_VARIABLES, "test_accuracy"))
 def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
     """Return columns of Table 5 for runs with dropout and at least 95 % final test accuracy.
 
@@ -384,21 +384,24 @@ def structure_by_dropout(dropout: xr.Dataset, *decayed: xr.Dataset) -> Values:
     Gini coefficient of W_E among runs with weight decay and at least 95 % test accuracy, and the ratio of
     the largest Gini coefficient of W_E with dropout to this smallest one.
     """
-    dropout = _generalizing(dropout)
-    values = {name: np.asarray(column) for name, column in structure(dropout).items() if name != "keys"}
-    accuracy, explained = (_by_dropout(dropout, values[name]) for name in ("test_accuracy", "logit_FVE"))
+    learned = dropout.test_accuracy.values[:, -1] >= GENERALIZES
+    columns = {name: np.asarray(column)[learned] for name, column in structure(dropout).items()}
+    at_rate = {rate: np.isclose(dropout.dropout.values[learned], float(rate)) for rate in ("0.2", "0.5")}
+    explained = {rate: _mean(columns["logit_FVE"][matches]) for rate, matches in at_rate.items()}
     last_checkpoints = [runs.isel(epoch=-1) for runs in decayed]
-    smallest_gini = min(float(runs.gini_W_E.where(runs.test_accuracy >= 0.95).min()) for runs in last_checkpoints)
+    smallest_gini = min(
+        float(runs.gini_W_E.where(runs.test_accuracy >= GENERALIZES).min()) for runs in last_checkpoints
+    )
     return {
-        "accuracy_at_0.2": accuracy["0.2"],
-        "accuracy_at_0.5": accuracy["0.5"],
-        "Gini_W_E": values["Gini_W_E"],
-        "Gini_W_L": values["Gini_W_L"],
+        "accuracy_at_0.2": columns["test_accuracy"][at_rate["0.2"]],
+        "accuracy_at_0.5": columns["test_accuracy"][at_rate["0.5"]],
+        "Gini_W_E": columns["Gini_W_E"],
+        "Gini_W_L": columns["Gini_W_L"],
         "least_Gini_W_E_with_decay": smallest_gini,
-        "largest_Gini_over_decayed": float(values["Gini_W_E"].max() / smallest_gini),
-        "logit_FVE_at_0.2": float(explained["0.2"].mean()),
-        "logit_FVE_at_0.5": float(explained["0.5"].mean()),
-        "more_explained_at_0.5": bool(explained["0.2"].mean() < explained["0.5"].mean()),
+        "largest_Gini_over_decayed": float(columns["Gini_W_E"].max()) / smallest_gini if learned.any() else np.nan,
+        "logit_FVE_at_0.2": explained["0.2"],
+        "logit_FVE_at_0.5": explained["0.5"],
+        "more_explained_at_0.5": explained["0.2"] < explained["0.5"],
     }
 
 
@@ -423,12 +426,12 @@ def accuracy_by_type(dropout: xr.Dataset, fractions: xr.Dataset, prime_53: xr.Da
 
     Runs with dropout and less than 95 % are left out.
     """
-    dropout = _generalizing(dropout)
-    by_rate = _by_dropout(dropout, dropout.test_accuracy.values[:, -1])
+    learned = _generalizing(dropout)
+    accuracy = {rate: runs_with(learned, dropout=rate).test_accuracy.values[:, -1] for rate in (0.2, 0.5)}
     other_types = [
         fractions.test_accuracy.values[:, -1],
         runs_with(prime_53, weight_decay=5).test_accuracy.values[:, -1],
         prime_109.test_accuracy.values[:, -1],
-        by_rate["0.5"],
+        accuracy[0.5],
     ]
-    return {"dropout_0.2": by_rate["0.2"], "others": np.concatenate(other_types)}
+    return {"dropout_0.2": accuracy[0.2], "others": np.concatenate(other_types)}

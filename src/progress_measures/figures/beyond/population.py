@@ -41,9 +41,8 @@ def draw(fig: Figure, *cubes: xr.Dataset) -> None:
     restricted and with test loss below 1. Bottom left: number of networks by number of key frequencies. Bottom right:
     number of networks that use each frequency.
     """
-    top, bottom = fig.subfigures(2, 1, height_ratios=(3, 2))  # type: ignore[misc]
-    ax = top.subplots()
-    of_numbers, of_choices = bottom.subplots(1, 2, width_ratios=[1, 3])
+    grid = fig.add_gridspec(2, 4, height_ratios=[3, 2])
+    ax, of_numbers, of_choices = (fig.add_subplot(grid[place]) for place in (np.s_[0, :], np.s_[1, 0], np.s_[1, 1:]))
     _events(ax, cubes)
     keys = np.concatenate([cube.key_frequency.values for cube in cubes])
     numbers, networks = np.unique(keys.sum(1), return_counts=True)
