@@ -62,5 +62,6 @@ def _events(ax: Axes, cubes: tuple[xr.Dataset, ...]) -> None:
     for name, (label, marker, color) in EVENTS.items():
         ax.plot(times[name], rows, ls="none", marker=marker, ms=4, mew=1.5, color=color, label=label, clip_on=False)
     ax.set(ylabel="Network", yticks=[], title="Order of events")
-    epochs(ax, int(np.nanmax(times["cleanup_end"])))
+    all_times = np.concatenate(list(times.values()))
+    epochs(ax, int(max(all_times[np.isfinite(all_times)], default=cubes[0].history_epoch[-1])))
     ax.legend(loc="lower right")
