@@ -13,6 +13,8 @@ from progress_measures.cube.extract import measure_run
 from progress_measures.cube.gather import gather
 from progress_measures.data.dataset import train_masks, write_dataset
 from progress_measures.data.label_noise import training_labels
+from progress_measures.errors import UserError
+from progress_measures.experiments import load_experiment
 from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.load import validation_message
 from progress_measures.experiments.schema import Experiment
@@ -25,7 +27,8 @@ from progress_measures.training.loss import criterion_of
 from progress_measures.training.objectives import objective_module
 from progress_measures.training.optimizers import optimizer_module
 from progress_measures.training.optimizers.muon import newton_schulz
-from support.experiments import SMALL, trained_bytes
+from progress_measures.training.start import starting_weights
+from support.experiments import SMALL, folder_with, trained_bytes
 from support.interruption import signal_at
 from support.plain_recipes import noisy_labels, plain_loss, plain_weights
 
@@ -149,6 +152,84 @@ def test_dataset_of_several_primes_is_padded(tmp_path):
     assert not data.train.values[0, 11:].any()
     for run in runs:
         assert (train_masks(tmp_path / "dataset.zarr", [run.name])[0] == train_mask(run)).all()
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """Work in a folder with an experiment `small`, and return a function that writes and loads one that starts from it."""
+    folder_with(tmp_path, epochs=40)
+    monkeypatch.chdir(tmp_path)
+
+    def starting(train=True, **content):
+        if train and not Path("results/small").exists():
+            trained(Path("results/small"), load_experiment("small").runs("small"))
+        own = {
+            "title": "starting",
+            "extends": "small",
+            "start_from": {"experiment": "small", "run": "seed1", "epoch": 20},
+        }
+        folder_with(tmp_path, "starting", own | {"grid": {}} | content)
+        return load_experiment("starting").runs("starting")
+
+    return starting
+
+
+def test_run_starts_from_the_weights_of_another(sources):
+    """The optimizer starts anew, with another recipe; the source's settings are part of the hash."""
+    recipe = {"optimizer": "lion", "warmup": 0}
+    (run,) = sources(training=recipe)
+    trained(Path("results/starting"), [run])
+    source = xr.open_zarr("results/small/runs/seed1/checkpoints.zarr", consolidated=False).sel(epoch=20)
+    weights = xr.open_zarr("results/starting/runs/seed0/checkpoints.zarr", consolidated=False)
+    assert run.start_from.weights == load_experiment("small").runs("small")[1].hash
+    for name in initial_weights(run):
+        assert (weights[name].values[0] == source[name].values).all()
+        assert (weights[name].values[1] != source[name].values).any()
+    (other,) = sources(training=recipe | {"learning_rate": 0.1})
+    folder_with(Path(), epochs=40, learning_rate=0.002)  # the experiment from which the runs start
+    (changed,) = load_experiment("starting").runs("starting")
+    assert len({run.hash, other.hash, changed.hash}) == 3
+    with pytest.raises(
+        UserError, match="small/seed1 was trained with other settings; train it first: progress-measures"
+    ):
+        starting_weights(changed)
+
+
+def test_runs_start_from_several_others(sources):
+    runs = sources(False, grid={"start_from.run": ["seed0", "seed1"], "start_from.epoch": [0, 40]})
+    assert [run.name for run in runs] == ["epoch0_runseed0", "epoch0_runseed1", "epoch40_runseed0", "epoch40_runseed1"]
+    assert len({run.start_from.weights for run in runs}) == 2
+    assert runs[0].settings["start_from"] == "small/seed0 at 0"
+    with pytest.raises(
+        UserError, match="small/seed0 is not trained; train it first: progress-measures train small --run"
+    ):
+        starting_weights(runs[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"start_from": {"experiment": "small", "run": "seed7"}},
+            "small has no run 'seed7'; its runs are: seed0, seed1",
+        ),
+        (
+            {"start_from": {"experiment": "small", "run": "seed0", "epoch": 7}},
+            "no weights of epoch 7; the nearest is 0",
+        ),
+        ({"start_from": {"experiment": "starting", "run": "seed0"}}, "starting starts from starting; remove one"),
+        ({"start_from": {"experiment": "absent", "run": "seed0"}}, "There is no experiment 'absent'"),
+        ({"model": {"d_mlp": 32}}, r"W_in is \(1, 32, 32\) in seed0 and \(1, 32, 64\) in small/seed1"),
+        (
+            {"model": {"initial_scale": 2.0}},
+            "`model.initial_scale` scales random initial weights, but `start_from` gives",
+        ),
+        ({"start_from": None, "grid": {"start_from.run": ["seed0"]}}, "the file needs the section `start_from` too"),
+    ],
+)
+def test_weights_from_which_a_run_cannot_start_are_refused(sources, content, message):
+    with pytest.raises(UserError, match=message):
+        sources(False, **content)
 
 
 class Parts:
