@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from progress_measures.errors import UserError
 from progress_measures.experiments import experiment_names, load_experiment
+from progress_measures.experiments.field_examples import EXAMPLES
 from progress_measures.experiments.fields_page import generated
 from progress_measures.experiments.schema import Experiment
 
@@ -200,6 +201,17 @@ def test_extending_nothing_or_itself_is_refused(tmp_path, content, message):
     (tmp_path / "other.yaml").write_text(yaml.safe_dump({"title": "o", "extends": "mine"}))
     with pytest.raises(UserError, match=message):
         load_experiment("mine", write_experiment(tmp_path, MINIMAL | content))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_of_the_documentation_are_experiments(tmp_path, example):
+    """The runs of an example differ from a plain experiment in all that it shows."""
+    (tmp_path / "mainline.yaml").write_text((FOLDER / "mainline.yaml").read_text())
+    (tmp_path / "example.yaml").write_text(EXAMPLES[example])
+    assert len(EXAMPLES[example].splitlines()) <= 12
+    runs = load_experiment("example", tmp_path).runs("example")
+    plain = load_experiment("mainline", tmp_path).runs("mainline")
+    assert not {run.hash for run in runs} & {run.hash for run in plain}
 
 
 SEQUENCES = {"title": "t", "task": {"kind": "skip_trigram"}, "training": {"epochs": 200, "batch": 8}}
