@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from pydantic import ValidationError
 
-from progress_measures.cube.extract import measure_run
+from progress_measures.cube.extract import CheckpointReader, measure_run
 from progress_measures.cube.gather import gather
 from progress_measures.data.dataset import train_masks, write_dataset
 from progress_measures.data.label_noise import training_labels
@@ -21,14 +21,14 @@ from progress_measures.experiments.schema import Experiment
 from progress_measures.measures import families_of
 from progress_measures.models import pairs
 from progress_measures.models.initialize import initial_weights
-from progress_measures.training import loop
+from progress_measures.training import cost, loop
 from progress_measures.training.launcher.shards import group_by_shape
 from progress_measures.training.loss import criterion_of
 from progress_measures.training.objectives import objective_module
 from progress_measures.training.optimizers import optimizer_module
 from progress_measures.training.optimizers.muon import newton_schulz
 from progress_measures.training.start import starting_weights
-from support.experiments import SMALL, folder_with, trained_bytes
+from support.experiments import SEQUENCES, SMALL, folder_with, sequence_runs, trained_bytes
 from support.interruption import signal_at
 from support.plain_recipes import noisy_labels, plain_loss, plain_weights
 
@@ -236,7 +236,10 @@ class Parts:
     """The training loop's own objective and optimizer of some runs, without stores."""
 
     def __init__(self, runs):
-        masks, device = torch.stack([torch.from_numpy(train_mask(run)) for run in runs]), torch.device("cpu")
+        device = torch.device("cpu")
+        masks = torch.zeros(len(runs), 1)  # sequences have none
+        if not runs[0].on_sequences:
+            masks = torch.stack([torch.from_numpy(train_mask(run)) for run in runs])
         self.objective = import_module(objective_module(runs[0])).Objective(runs, masks, device)
         self.optimizer = import_module(optimizer_module(runs[0])).Optimizer(
             runs, list(map(initial_weights, runs)), device
@@ -395,3 +398,61 @@ def test_history_has_the_minimized_loss_and_cross_entropies(tmp_path):
 def logits_and_labels(parts):
     batch, labels = parts.objective._train
     return pairs.logits(pairs.tables(parts.optimizer.weights), batch)[0], labels[0]
+
+
+def runs_in(arithmetic, kind):
+    """Return a run of each forward pass that is not the fast path, in an arithmetic."""
+    models = {
+        "two layers": {"layers": 2},
+        "layer norm": {"normalization": "layer_norm"},
+        "MLP": {"mlp_input": "summed"},
+    }
+    if kind in models:
+        task = SMALL["task"] | ({"tokens": "a b"} if kind == "MLP" else {})
+        sizes = {"d_model": 32, "d_mlp": 64} if kind == "MLP" else SMALL["model"]
+        recipe = SMALL["training"] | {"arithmetic": arithmetic}
+        content = SMALL | {"task": task, "model": sizes | models[kind], "training": recipe, "grid": {}}
+        return Experiment.model_validate(content).runs("small")
+    return sequence_runs(kind, arithmetic=arithmetic)
+
+
+KINDS = ["two layers", "layer norm", "MLP", *SEQUENCES]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_float64_and_bfloat16_are_the_arithmetic_of_any_network(kind):
+    """The weights of float64 are those of float32 but for rounding; bfloat16 rounds products to three digits."""
+    trained_parts = {name: Parts(runs_in(name, kind)).train(0, 6) for name in ("float64", "float32", "bfloat16")}
+    weights = {name: parts.optimizer.parameters.detach() for name, parts in trained_parts.items()}
+    losses = {}
+    for name, parts in trained_parts.items():
+        parts.objective.prepare(6)
+        losses[name] = parts.objective.loss(parts.optimizer.weights).detach()
+    assert [weights[name].dtype for name in weights] == [torch.float64, torch.float32, torch.float32]
+    assert losses["float64"].dtype == torch.float64
+    torch.testing.assert_close(losses["float64"], losses["float32"].double(), rtol=1e-4, atol=0)
+    torch.testing.assert_close(losses["bfloat16"], losses["float32"], rtol=0.03, atol=0)
+    assert (losses["bfloat16"] != losses["float32"]).all()
+    assert (weights["float64"] != weights["float32"].double()).any()
+
+
+def test_checkpoints_of_float64_are_stored_and_measured_in_it(tmp_path, monkeypatch):
+    (run,) = runs_of("adamw", arithmetic="float64")
+    monkeypatch.chdir(tmp_path)
+    trained(Path("results/small"), [run])
+    last = CheckpointReader(run)[3]
+    assert {tensor.dtype for tensor in last.values()} == {np.dtype("float64")}
+    parts = Parts([run]).train(0, 60)
+    assert all((last[name] == tensor[0].detach().numpy()).all() for name, tensor in parts.optimizer.weights.items())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_cost_counts_what_a_state_remembers(recipe):
+    """Memory and disk follow from the number of arrays that the optimizer and the filter save."""
+    (run,), (plain,) = runs_of(recipe), runs_of("adamw")
+    sizes = {name: tensor[0].numel() for name, tensor in Parts([run]).optimizer.state().items()}
+    numbers = sum(sizes.values()) // sizes["parameters"]
+    difference = cost.disk(run) - cost.disk(plain)
+    assert difference == 3 * 4 * (numbers - 3) * cost.parameters(run)
+    assert cost.disk(runs_of(recipe, arithmetic="float64")[0]) > 1.9 * (cost.disk(run) - 3 * 8 * 60)
+    assert cost.update_examples(run) == (24 if recipe == "batches" else 101)
