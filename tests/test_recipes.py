@@ -4,6 +4,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -18,6 +19,7 @@ from progress_measures.experiments import load_experiment
 from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.load import validation_message
 from progress_measures.experiments.schema import Experiment
+from progress_measures.logs import kinds_of, write_logs
 from progress_measures.measures import families_of
 from progress_measures.models import pairs
 from progress_measures.models.initialize import initial_weights
@@ -456,3 +458,45 @@ def test_cost_counts_what_a_state_remembers(recipe):
     assert difference == 3 * 4 * (numbers - 3) * cost.parameters(run)
     assert cost.disk(runs_of(recipe, arithmetic="float64")[0]) > 1.9 * (cost.disk(run) - 3 * 8 * 60)
     assert cost.update_examples(run) == (24 if recipe == "batches" else 101)
+
+
+@pytest.fixture
+def history(tmp_path, monkeypatch):
+    """Train a run in a folder of its own, and return the run and its history."""
+    (run,) = runs_of("mse")
+    monkeypatch.chdir(tmp_path)
+    trained(Path("results/small"), [run])
+    return run, xr.open_zarr("results/small/runs/seed0/history.zarr", consolidated=False).load()
+
+
+def test_csv_has_the_history(history):
+    run, stored = history
+    (path,) = write_logs(run, kinds_of("csv"))
+    table = pd.read_csv(path, index_col="epoch")
+    np.testing.assert_array_equal(table.loss, stored.loss)
+    for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy"):
+        np.testing.assert_array_equal(table[name].dropna(), stored[name])
+        assert table[name].dropna().index.tolist() == stored.evaluated_epoch.values.tolist()
+
+
+def test_tensorboard_files_have_the_history(history):
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run, stored = history
+    for _ in range(2):  # the second time replaces the first
+        (path,) = write_logs(run, kinds_of("tensorboard"))
+    events = accumulators.EventAccumulator(str(path), size_guidance={accumulators.SCALARS: 0})
+    events.Reload()
+    found = events.Scalars("test_loss")
+    assert [event.step for event in found] == stored.evaluated_epoch.values.tolist()
+    np.testing.assert_allclose([event.value for event in found], stored.test_loss, rtol=1e-6)
+    assert len(events.Scalars("loss")) == 61
+
+
+def test_unknown_or_missing_kinds_of_logs_are_refused(monkeypatch):
+    with pytest.raises(UserError, match="unknown kind 'wandb'; expected csv or tensorboard"):
+        kinds_of("csv,wandb")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="the package tensorboard is not installed; install it with: pip install"):
+        kinds_of("tensorboard")
+    assert kinds_of("") == ()
+    assert write_logs(runs_of("adamw")[0].model_copy(update={"experiment": "absent"}), ("csv",)) == []

@@ -130,6 +130,13 @@ def train(
     any_code: Annotated[
         bool, typer.Option(help="Keep runs that earlier code trained, instead of training them again.")
     ] = False,
+    log: Annotated[
+        str,
+        typer.Option(
+            help="Also write the history of each run as `csv`, `tensorboard` or `csv,tensorboard`, after training. For "
+            "trained runs, this writes nothing else."
+        ),
+    ] = "",
     partition: Annotated[str | None, typer.Option(help="Slurm partition.", rich_help_panel=_SLURM)] = None,
     account: Annotated[str | None, typer.Option(help="Slurm account.", rich_help_panel=_SLURM)] = None,
     qos: Annotated[str | None, typer.Option(help="Slurm quality of service.", rich_help_panel=_SLURM)] = None,
@@ -156,11 +163,12 @@ def train(
     ] = 15.0,
 ) -> None:
     """Train runs, resuming from their last saved state. Skip finished runs."""
+    from progress_measures.logs import kinds_of, write_logs
     from progress_measures.paths import runs_folder, trained_record
     from progress_measures.training.launcher import launch
     from progress_measures.training.signals import Interrupted
 
-    all_runs, selected = _runs(experiment), _runs(experiment, run)
+    all_runs, selected, logs = _runs(experiment), _runs(experiment, run), kinds_of(log)
     _write_dataset(all_runs)
     if restart:
         if any(launch.rows_of_jobs(experiment)):
@@ -181,7 +189,11 @@ def train(
     except Interrupted as interrupted:
         print(f"progress-measures: {interrupted}", file=sys.stderr)
         sys.exit(130)
+    finally:
+        written = [path for selected_run in selected for path in write_logs(selected_run, logs)]
     launch.write_trained(experiment, all_runs, any_code)
+    for path in written:
+        print(f"written: {path}")
 
 
 @app.command()

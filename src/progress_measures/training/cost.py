@@ -316,8 +316,8 @@ def disk(run: Run) -> int:
         Bytes.
     """
     weights = _bytes(run) * parameters(run)
-    # A state has the parameters and what the optimizer remembers, the train losses, and the checkpoints of a block of 20 that is not
-    # full yet. There are two states, and a third while it is written.
+    # A state has the parameters and what the optimizer remembers, the train losses, and the checkpoints of a block of 20
+    # that is not full yet. There are two states, and a third while it is written.
     is_all = run.training.keep == "all"
     state = (_state_size(run) + (20 if is_all else 0)) * weights + 8 * run.training.epochs
     # kept weights are compressed to 84 % if they are not all
