@@ -12,13 +12,17 @@ from pydantic import ValidationError
 
 from progress_measures.cube.extract import CheckpointReader, measure_run
 from progress_measures.cube.gather import gather
+from progress_measures.cube.open import open_run
 from progress_measures.data.dataset import train_masks, write_dataset
 from progress_measures.data.label_noise import training_labels
+from progress_measures.edit import edit
 from progress_measures.errors import UserError
 from progress_measures.experiments import load_experiment
 from progress_measures.experiments.derived import train_mask
 from progress_measures.experiments.load import validation_message
 from progress_measures.experiments.schema import Experiment
+from progress_measures.importing.import_network import import_network
+from progress_measures.importing.settings import Options
 from progress_measures.logs import kinds_of, write_logs
 from progress_measures.measures import families_of
 from progress_measures.models import pairs
@@ -232,6 +236,49 @@ def test_runs_start_from_several_others(sources):
 def test_weights_from_which_a_run_cannot_start_are_refused(sources, content, message):
     with pytest.raises(UserError, match=message):
         sources(False, **content)
+
+
+EDITS = """
+def without_last_neurons(weights):
+    weights["W_out"][:, 32:] = 0
+    return weights
+
+def renamed(weights):
+    return {"W": weights["W_E"]}
+
+def cut(weights):
+    return weights | {"W_U": weights["W_U"][:, 1:]}
+
+def infinite(weights):
+    return weights | {"W_U": weights["W_U"] * float("inf")}
+
+def broken(weights):
+    raise KeyError("W_X")
+"""
+
+
+def test_run_starts_from_edited_weights(sources):
+    """`edit` writes a file, `import` makes it a network of the project, and another run starts from it."""
+    sources()
+    Path("edits.py").write_text(EDITS)
+    edit(open_run("small", "seed0"), 40, "edits.py:without_last_neurons", Path("edited.safetensors"))
+    options = Options(split="shuffle:0:0.6", operation="a+b", accept_doubtful=True)
+    import_network(Path("edited.safetensors"), Path("results/edited"), options)
+    (run,) = sources(start_from={"experiment": "edited", "run": "imported"})
+    weights = starting_weights(run)
+    original = open_run("small", "seed0").weights(40)
+    assert not weights["W_out"][:, 32:].any()
+    assert (weights["W_out"].numpy()[:, :32] == original["W_out"][:, :32]).all()
+    assert all((weights[name].numpy() == tensor).all() for name, tensor in original.items() if name != "W_out")
+    for function, message in (
+        ("renamed", "expected a dictionary of W_E, .*; the function returned W"),
+        ("cut", r"shape \(32, 13\) for W_U, found shape \(32, 12\)"),
+        ("infinite", "for W_U, .* with NaN or infinity"),
+        ("broken", "the function raised KeyError: 'W_X'"),
+        ("absent", r"--function edits\.py: the file defines no function 'absent'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            edit(open_run("small", "seed0"), 40, f"edits.py:{function}", Path("wrong.safetensors"))
 
 
 class Parts:

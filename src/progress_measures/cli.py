@@ -520,6 +520,26 @@ def export(
 
 
 @app.command()
+def edit(
+    experiment: Experiment,
+    function: Annotated[
+        str, typer.Option(help="FILE.py:FUNCTION from a dictionary of arrays by name to the changed dictionary.")
+    ],
+    to: Annotated[Path, typer.Option(help="Safetensors file to write, for `progress-measures import`.")],
+    run: Annotated[str | None, typer.Option("--run", help="Name of a run; by default, the first.")] = None,
+    epoch: Annotated[int | None, typer.Option(help="Epoch of a checkpoint; by default, the last.")] = None,
+) -> None:
+    """Change the weights of a run by a function of your own, and write them to a file, from which runs can start."""
+    from progress_measures.cube.open import open_run
+    from progress_measures.edit import edit as write
+
+    opened = open_run(experiment, run or 0)
+    at = max(opened.epochs) if epoch is None else epoch
+    write(opened, at, function, to)
+    print(f"{to}: {experiment}/{opened.name} at epoch {at}, changed by {function}")
+
+
+@app.command()
 def describe(experiment: Experiment) -> None:
     """Print a table of what each run of a cube learned, and when, and one sentence per run."""
     from progress_measures.claims.describe import describe as description
